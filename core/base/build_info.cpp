@@ -1,0 +1,24 @@
+#include "core/base/build_info.h"
+
+#include <spdlog/fmt/fmt.h>
+
+namespace moe {
+
+std::string version() { return fmt::format("{} ({})", MOE_VERSION, MOE_GIT_COMMIT); }
+
+std::string cpu_instruction_set() {
+#if defined(__AVX512F__)
+  return "avx512f";
+#elif defined(__AVX2__) && defined(__FMA__)
+  return "avx2";
+#else
+  return "generic";
+#endif
+}
+
+std::string build_info() {
+  return fmt::format("version: {}\ncommit: {}\nbuild type: {}\ncompiler: {}\ncpu architecture: {} ({})\ncuda: no\n",
+                     MOE_VERSION, MOE_GIT_COMMIT, MOE_BUILD_TYPE, MOE_COMPILER, MOE_CPU_ARCH, cpu_instruction_set());
+}
+
+}  // namespace moe

@@ -1,0 +1,44 @@
+// The errors that a user can cause or meet. Each class carries the exit code of the process (docs/errors.md lists them).
+#pragma once
+#include <stdexcept>
+#include <string>
+
+namespace moe {
+
+enum class ExitCode : int {
+  done = 0,
+  internal = 1,         // our own mistake
+  usage = 2,            // command line or configuration
+  data = 3,             // corpus or token files
+  checkpoint = 4,       // absent, corrupt or foreign checkpoint; a run folder that cannot be written
+  device = 5,           // device, memory or communication
+  diverged = 6,         // loss or gradient is no longer finite
+  expert_collapse = 7,  // the collapse alarm was told to stop
+  interrupted = 130,    // SIGINT
+  terminated = 143,     // SIGTERM
+};
+
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ExitCode code() const { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+template <ExitCode kCode>
+class ErrorOf : public Error {
+ public:
+  explicit ErrorOf(const std::string& message) : Error(kCode, message) {}
+};
+
+using InternalError = ErrorOf<ExitCode::internal>;
+using UsageError = ErrorOf<ExitCode::usage>;
+using DataError = ErrorOf<ExitCode::data>;
+using CheckpointError = ErrorOf<ExitCode::checkpoint>;
+using DeviceError = ErrorOf<ExitCode::device>;
+using DivergedError = ErrorOf<ExitCode::diverged>;
+using CollapseError = ErrorOf<ExitCode::expert_collapse>;
+
+}  // namespace moe

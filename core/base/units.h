@@ -1,0 +1,38 @@
+// Numbers with units, as people write them in YAML and read them on the console.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace moe {
+
+// A length of training: "2000" or "2000u" (updates), "5Mt" (tokens), "3e" (epochs), "10%" (of the run). The prefixes
+// k, M, G are 1e3, 1e6, 1e9.
+struct Duration {
+  enum class Unit { updates, tokens, epochs, percent };
+  double amount = 0;
+  Unit unit = Unit::updates;
+
+  static Duration updates(double n) { return {n, Unit::updates}; }
+  static Duration percent(double n) { return {n, Unit::percent}; }
+  // Throws UsageError with the forms that are understood.
+  static Duration parse(std::string_view text);
+  std::string to_string() const;
+  bool operator==(const Duration&) const = default;
+};
+
+// What a Duration is measured against. `total_updates` is the length of the run.
+struct RunLength {
+  int64_t total_updates = 0;
+  double tokens_per_update = 0;
+  double updates_per_epoch = 0;
+};
+
+// The number of updates that a duration stands for, not rounded. Throws UsageError for epochs of unknown length.
+double to_updates(const Duration& duration, const RunLength& run);
+
+std::string format_count(double count);       // 1.23k, 52.4M, 3.1G
+std::string format_bytes(double bytes);       // 1.5 GiB
+std::string format_seconds(double seconds);   // 12s, 3m20s, 2h14m, 3d04h
+
+}  // namespace moe

@@ -1,0 +1,8 @@
+// Catch2 2.13 (Debian 12) and 3.x behind one include.
+#pragma once
+#ifdef MOE_CATCH2_V3
+#include <catch2/catch_all.hpp>
+using Catch::Approx;
+#else
+#include <catch2/catch.hpp>
+#endif
