@@ -1,0 +1,108 @@
+// A configured member of a family (Router, Strategy, BalanceLoss, Schedule, ...). The families themselves live above this
+// layer; they meet it through `family<F>()`, which each family defines beside its table.
+#pragma once
+#include "core/base/table.h"
+#include "core/config/fields.h"
+
+namespace moe {
+
+// One line of a family's table. F::Setup is what a member needs besides its own options.
+template <class F>
+struct Member {
+  std::string name;
+  std::string help;
+  std::unique_ptr<FieldSet> (*make_options)();
+  std::unique_ptr<F> (*make)(const FieldSet& options, const typename F::Setup& setup);
+};
+
+// The line of class M, which is constructed from (const Options&, const F::Setup&).
+template <class F, class M, class Options>
+Member<F> member(const char* name, const char* help) {
+  return {name, help, []() -> std::unique_ptr<FieldSet> { return std::make_unique<Options>(); },
+          [](const FieldSet& options, const typename F::Setup& setup) -> std::unique_ptr<F> {
+            return std::make_unique<M>(static_cast<const Options&>(options), setup);
+          }};
+}
+
+// The table of family F; specialised beside it.
+template <class F>
+const Table<Member<F>>& family();
+
+// What visitors see of a choice.
+class ChoiceBase {
+ public:
+  virtual ~ChoiceBase() = default;
+  const std::string& kind() const { return kind_; }
+  FieldSet& options() { return *options_; }
+  const FieldSet& options() const { return *options_; }
+
+  // Selects a member with its default options. Throws UsageError that lists the known ones.
+  virtual void select(const std::string& kind) = 0;
+  virtual std::vector<std::string> kinds() const = 0;
+  virtual std::string help_of(const std::string& kind) const = 0;
+  virtual std::string family_name() const = 0;
+
+ protected:
+  std::string kind_;
+  std::unique_ptr<FieldSet> options_;
+};
+
+template <class F>
+class Choice : public ChoiceBase {
+ public:
+  explicit Choice(const std::string& kind) { select(kind); }
+  Choice(const Choice& other) { *this = other; }
+  Choice& operator=(const Choice& other) {
+    kind_ = other.kind_;
+    options_ = other.options_->clone();
+    return *this;
+  }
+
+  void select(const std::string& kind) override {
+    options_ = family<F>().at(kind).make_options();
+    kind_ = kind;
+  }
+  std::vector<std::string> kinds() const override { return family<F>().names(); }
+  std::string help_of(const std::string& kind) const override { return family<F>().at(kind).help; }
+  std::string family_name() const override { return family<F>().family(); }
+
+  std::unique_ptr<F> make(const typename F::Setup& setup) const { return family<F>().at(kind_).make(*options_, setup); }
+
+  // The options as the member's own struct, to set them from code.
+  template <class Options>
+  Options& as() {
+    return dynamic_cast<Options&>(*options_);
+  }
+};
+
+class ChoiceListBase {
+ public:
+  virtual ~ChoiceListBase() = default;
+  virtual void clear() = 0;
+  virtual ChoiceBase& append() = 0;  // with the family's first member selected
+  virtual size_t size() const = 0;
+  virtual ChoiceBase& at(size_t i) = 0;
+  virtual std::unique_ptr<ChoiceBase> example() const = 0;
+};
+
+template <class F>
+class ChoiceList : public ChoiceListBase {
+ public:
+  ChoiceList() = default;
+  explicit ChoiceList(std::initializer_list<std::string> kinds) {
+    for (const std::string& kind : kinds) items_.emplace_back(kind);
+  }
+  void clear() override { items_.clear(); }
+  ChoiceBase& append() override { return items_.emplace_back(family<F>().begin()->name); }
+  size_t size() const override { return items_.size(); }
+  ChoiceBase& at(size_t i) override { return items_.at(i); }
+  std::unique_ptr<ChoiceBase> example() const override {
+    return std::make_unique<Choice<F>>(family<F>().begin()->name);
+  }
+  const std::vector<Choice<F>>& items() const { return items_; }
+
+ private:
+  std::vector<Choice<F>> items_;
+};
+
+}  // namespace moe

@@ -1,0 +1,202 @@
+#include "core/config/config_reader.h"
+
+#include <charconv>
+#include <cmath>
+#include <functional>
+
+#include "core/base/text.h"
+#include "core/config/choice.h"
+
+namespace moe {
+namespace {
+
+using Kind = ConfigNode::Kind;
+
+class Reader : public FieldVisitor {
+ public:
+  Reader(const ConfigNode& node, std::string path, std::vector<std::string>& problems)
+      : node_(node), path_(std::move(path)), problems_(problems) {}
+
+  void field(const char* name, bool& value, const char*) override {
+    if (const ConfigNode* node = scalar(name)) {
+      if (node->scalar == "true" || node->scalar == "yes" || node->scalar == "on") value = true;
+      else if (node->scalar == "false" || node->scalar == "no" || node->scalar == "off") value = false;
+      else complain(*node, name, "expected true or false");
+    }
+  }
+
+  void field(const char* name, int64_t& value, const char*, Range<int64_t> range) override {
+    if (const ConfigNode* node = scalar(name)) number(*node, name, value, range);
+  }
+
+  void field(const char* name, double& value, const char*, Range<double> range) override {
+    if (const ConfigNode* node = scalar(name)) number(*node, name, value, range);
+  }
+
+  void field(const char* name, Duration& value, const char*) override {
+    const ConfigNode* node = scalar(name);
+    if (!node) return;
+    try {
+      value = Duration::parse(node->scalar);
+    } catch (const UsageError& error) {
+      complain(*node, name, error.what());
+    }
+  }
+
+  void field(const char* name, std::string& value, const char*) override {
+    if (const ConfigNode* node = scalar(name)) value = node->scalar;
+  }
+
+  void field(const char* name, std::string& value, const char*, std::vector<std::string> allowed) override {
+    const ConfigNode* node = scalar(name);
+    if (!node) return;
+    for (const std::string& word : allowed) {
+      if (word == node->scalar) {
+        value = word;
+        return;
+      }
+    }
+    complain(*node, name, "expected one of: " + join(allowed, ", "));
+  }
+
+  void field(const char* name, std::vector<std::string>& value, const char*) override {
+    list(name, [&](const ConfigNode& item) {
+      value.push_back(item.scalar);
+    }, [&] { value.clear(); });
+  }
+
+  void field(const char* name, std::vector<int64_t>& value, const char*) override {
+    list(name, [&](const ConfigNode& item) {
+      int64_t n = 0;
+      number(item, name, n, Range<int64_t>{});
+      value.push_back(n);
+    }, [&] { value.clear(); });
+  }
+
+  void group(const char* name, FieldSet& group, const char*) override {
+    const ConfigNode* node = find(name);
+    if (!node || node->kind == Kind::null) return;
+    if (node->kind != Kind::map) return complain(*node, name, "expected a group of keys");
+    read_fields(*node, path_ + name + ".", group, nullptr);
+  }
+
+  void choice(const char* name, ChoiceBase& choice, const char*) override {
+    if (const ConfigNode* node = find(name)) read_choice(*node, name, choice);
+  }
+
+  void choices(const char* name, ChoiceListBase& choices, const char*) override {
+    const ConfigNode* node = find(name);
+    if (!node) return;
+    choices.clear();
+    if (node->kind == Kind::null) return;
+    if (node->kind != Kind::list) return complain(*node, name, "expected a list, for example [] or [{kind: ...}]");
+    for (const ConfigNode& item : node->items) read_choice(item, name, choices.append());
+  }
+
+  // Reads `set` out of `node`, then reports the keys that nobody asked for. `kind` is known inside a choice.
+  void read_fields(const ConfigNode& node, const std::string& path, FieldSet& set, const char* also_known) {
+    Reader reader(node, path, problems_);
+    set.fields(reader);
+    if (also_known) reader.known_.emplace_back(also_known);
+    for (const auto& [key, value] : node.entries) {
+      if (std::find(reader.known_.begin(), reader.known_.end(), key) != reader.known_.end()) continue;
+      const std::string near = nearest(key, reader.known_);
+      problems_.push_back(fmt::format("{}: unknown key '{}{}'{}", value.origin, path, key,
+                                      near.empty() ? "; known here: " + join(reader.known_, ", ")
+                                                   : fmt::format("; did you mean '{}'?", near)));
+    }
+  }
+
+ private:
+  const ConfigNode* find(const char* name) {
+    known_.emplace_back(name);
+    return node_.find(name);
+  }
+
+  const ConfigNode* scalar(const char* name) {
+    const ConfigNode* node = find(name);
+    if (!node) return nullptr;
+    if (node->kind == Kind::scalar) return node;
+    complain(*node, name, node->kind == Kind::null ? "has no value" : "expected a single value");
+    return nullptr;
+  }
+
+  template <class Add, class Clear>
+  void list(const char* name, Add add, Clear clear) {
+    const ConfigNode* node = find(name);
+    if (!node) return;
+    clear();
+    if (node->kind == Kind::scalar) return add(*node);
+    if (node->kind != Kind::list && node->kind != Kind::null) return complain(*node, name, "expected a list");
+    for (const ConfigNode& item : node->items) {
+      if (item.kind == Kind::scalar) add(item);
+      else complain(item, name, "expected single values in the list");
+    }
+  }
+
+  void complain(const ConfigNode& node, const char* name, const std::string& what) {
+    const std::string value = node.kind == Kind::scalar ? fmt::format(" '{}'", node.scalar) : "";
+    problems_.push_back(fmt::format("{}: {}{}{}: {}", node.origin, path_, name, value, what));
+  }
+
+  template <class T>
+  void number(const ConfigNode& node, const char* name, T& value, Range<T> range) {
+    T parsed{};
+    const std::string& text = node.scalar;
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), parsed);
+    bool good = status == std::errc() && end == text.data() + text.size();
+    if constexpr (std::is_integral_v<T>) {
+      // 1e6 and 50k are whole numbers too.
+      double real = 0;
+      const auto [real_end, real_status] = std::from_chars(text.data(), text.data() + text.size(), real);
+      const double scale = real_end + 1 != text.data() + text.size() ? 1
+                           : *real_end == 'k'                        ? 1e3
+                           : *real_end == 'M'                        ? 1e6
+                           : *real_end == 'G'                        ? 1e9
+                                                                     : 1;
+      if (!good && real_status == std::errc() && (scale > 1 || real_end == text.data() + text.size()) &&
+          std::abs(real * scale) < 9e15 && std::floor(real * scale) == real * scale) {
+        parsed = static_cast<T>(real * scale);
+        good = true;
+      }
+    } else {
+      good = good && std::isfinite(parsed);
+    }
+    if (!good) return complain(node, name, std::is_integral_v<T> ? "expected a whole number" : "expected a number");
+    if (parsed < range.min || parsed > range.max) {
+      const bool open = range.max == std::numeric_limits<T>::max();
+      return complain(node, name, open ? fmt::format("must be at least {}", range.min)
+                                       : fmt::format("must be between {} and {}", range.min, range.max));
+    }
+    value = parsed;
+  }
+
+  void read_choice(const ConfigNode& node, const char* name, ChoiceBase& choice) {
+    const ConfigNode* kind = node.kind == Kind::map ? node.find("kind") : &node;
+    if (kind) {
+      if (kind->kind != Kind::scalar) return complain(*kind, name, "expected a kind: " + join(choice.kinds(), ", "));
+      try {
+        choice.select(kind->scalar);
+      } catch (const UsageError& error) {
+        const std::string near = nearest(kind->scalar, choice.kinds());
+        return complain(*kind, name, std::string(error.what()) + (near.empty() ? "" : "; did you mean '" + near + "'?"));
+      }
+    }
+    if (node.kind == Kind::map) read_fields(node, path_ + name + ".", choice.options(), "kind");
+  }
+
+  const ConfigNode& node_;
+  std::string path_;
+  std::vector<std::string>& problems_;
+  std::vector<std::string> known_;
+};
+
+}  // namespace
+
+void read_config(const ConfigNode& root, FieldSet& config) {
+  std::vector<std::string> problems;
+  Reader(root, "", problems).read_fields(root, "", config, nullptr);
+  if (!problems.empty()) throw UsageError("the configuration has problems:\n  " + join(problems, "\n  "));
+}
+
+}  // namespace moe

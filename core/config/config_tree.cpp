@@ -1,0 +1,145 @@
+#include "core/config/config_tree.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "core/base/check.h"
+#include "core/base/text.h"
+
+namespace moe {
+
+ConfigNode* ConfigNode::find(const std::string& key) {
+  for (auto& [name, node] : entries) {
+    if (name == key) return &node;
+  }
+  return nullptr;
+}
+
+const ConfigNode* ConfigNode::find(const std::string& key) const { return const_cast<ConfigNode*>(this)->find(key); }
+
+static ConfigNode convert(const YAML::Node& yaml, const std::string& source) {
+  ConfigNode node;
+  node.origin = yaml.Mark().line >= 0 ? fmt::format("{}:{}", source, yaml.Mark().line + 1) : source;
+  switch (yaml.Type()) {
+    case YAML::NodeType::Scalar:
+      node.kind = ConfigNode::Kind::scalar;
+      node.scalar = yaml.Scalar();
+      break;
+    case YAML::NodeType::Sequence:
+      node.kind = ConfigNode::Kind::list;
+      for (const YAML::Node& item : yaml) node.items.push_back(convert(item, source));
+      break;
+    case YAML::NodeType::Map:
+      node.kind = ConfigNode::Kind::map;
+      for (const auto& entry : yaml) {
+        if (!entry.first.IsScalar()) raise<UsageError>("{}: a key must be a word", node.origin);
+        const std::string key = entry.first.Scalar();
+        ConfigNode value = convert(entry.second, source);
+        value.origin = fmt::format("{}:{}", source, entry.first.Mark().line + 1);
+        if (node.find(key)) raise<UsageError>("{}: the key '{}' is given twice", value.origin, key);
+        node.entries.emplace_back(key, std::move(value));
+      }
+      break;
+    default: break;
+  }
+  return node;
+}
+
+ConfigNode parse_config(const std::string& text, const std::string& origin) {
+  try {
+    return convert(YAML::Load(text), origin);
+  } catch (const YAML::Exception& error) {
+    raise<UsageError>("{}:{}: not valid YAML: {}", origin, error.mark.line + 1, error.msg);
+  }
+}
+
+static ConfigNode read_file(const std::string& path, int depth) {
+  if (depth > 16) raise<UsageError>("{}: includes itself", path);
+  std::ifstream file(path);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) raise<UsageError>("cannot read the configuration file {}", path);
+  ConfigNode node = parse_config(text.str(), path);
+  if (node.kind != ConfigNode::Kind::map) raise<UsageError>("{}: expected `key: value` lines", path);
+
+  const auto include = std::find_if(node.entries.begin(), node.entries.end(),
+                                    [](const auto& entry) { return entry.first == "include"; });
+  if (include == node.entries.end()) return node;
+  ConfigNode value = std::move(include->second);
+  node.entries.erase(include);
+  std::vector<ConfigNode> files = value.kind == ConfigNode::Kind::scalar ? std::vector{value} : value.items;
+  ConfigNode base;
+  base.kind = ConfigNode::Kind::map;
+  for (const ConfigNode& name : files) {
+    merge_config(base, read_file((std::filesystem::path(path).parent_path() / name.scalar).string(), depth + 1));
+  }
+  merge_config(base, node);
+  return base;
+}
+
+ConfigNode read_config_file(const std::string& path) { return read_file(path, 0); }
+
+void merge_config(ConfigNode& base, const ConfigNode& over) {
+  using Kind = ConfigNode::Kind;
+  if (over.kind == Kind::map && base.kind == Kind::scalar && !over.find("kind")) {
+    // `router: topk` below `router: {k: 1}`: the kind stays.
+    ConfigNode kind = base;
+    base.kind = Kind::map;
+    base.entries = {{"kind", std::move(kind)}};
+  }
+  if (base.kind != Kind::map || over.kind != Kind::map) {
+    base = over;
+    return;
+  }
+  const ConfigNode* base_kind = base.find("kind");
+  const ConfigNode* over_kind = over.find("kind");
+  if (over_kind && base_kind && over_kind->scalar != base_kind->scalar) {
+    base = over;
+    return;
+  }
+  for (const auto& [key, value] : over.entries) {
+    if (ConfigNode* existing = base.find(key)) {
+      merge_config(*existing, value);
+    } else {
+      base.entries.emplace_back(key, value);
+    }
+  }
+}
+
+void apply_override(ConfigNode& root, const std::string& assignment) {
+  const size_t equals = assignment.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    raise<UsageError>("--set {}: write key=value, for example --set moe.router.k=1", assignment);
+  }
+  const std::string origin = "--set " + assignment;
+  ConfigNode value = parse_config(assignment.substr(equals + 1), origin);
+  value.origin = origin;
+  // Wrap the value in one map per path component, then merge; a list element is reached in place.
+  const std::vector<std::string> path = split(assignment.substr(0, equals), '.');
+  ConfigNode* node = &root;
+  for (size_t i = 0; i < path.size(); ++i) {
+    const bool is_index = !path[i].empty() && std::all_of(path[i].begin(), path[i].end(), ::isdigit);
+    if (is_index && node->kind == ConfigNode::Kind::list) {
+      const size_t index = std::stoul(path[i]);
+      if (index >= node->items.size()) raise<UsageError>("{}: the list has {} entries", origin, node->items.size());
+      node = &node->items[index];
+      continue;
+    }
+    if (node->kind == ConfigNode::Kind::scalar && i > 0) {
+      ConfigNode kind = *node;
+      node->entries = {{"kind", std::move(kind)}};
+    }
+    node->kind = ConfigNode::Kind::map;
+    if (!node->find(path[i])) {
+      node->entries.emplace_back(path[i], ConfigNode{});
+      node->entries.back().second.origin = origin;
+    }
+    node = node->find(path[i]);
+  }
+  merge_config(*node, value);
+}
+
+}  // namespace moe

@@ -1,0 +1,34 @@
+// YAML text as a tree that remembers where every value came from, so that files can be layered and an error can say
+// file and line.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moe {
+
+struct ConfigNode {
+  enum class Kind { null, scalar, list, map };
+  Kind kind = Kind::null;
+  std::string scalar;
+  std::vector<ConfigNode> items;
+  std::vector<std::pair<std::string, ConfigNode>> entries;
+  std::string origin;  // "file.yaml:12" or "--set"
+
+  ConfigNode* find(const std::string& key);
+  const ConfigNode* find(const std::string& key) const;
+};
+
+// Throws UsageError: unreadable file, YAML syntax, a key given twice. An `include: other.yaml` (or a list) at the top
+// level is read first, relative to the file.
+ConfigNode read_config_file(const std::string& path);
+ConfigNode parse_config(const std::string& text, const std::string& origin);
+
+// `over` wins, key by key; lists are replaced whole. A map that names another `kind` replaces the whole map, because
+// options belong to their kind; an over-map without `kind` keeps the kind below it.
+void merge_config(ConfigNode& base, const ConfigNode& over);
+
+// Applies "a.b.c=value" (the value is YAML; a number in the path indexes a list). Throws UsageError.
+void apply_override(ConfigNode& root, const std::string& assignment);
+
+}  // namespace moe

@@ -1,0 +1,258 @@
+#include "core/config/config_writer.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/base/text.h"
+#include "core/config/choice.h"
+
+namespace moe {
+namespace {
+
+std::string format_number(double value) { return fmt::format("{}", value); }
+
+std::string quote(const std::string& text) {
+  const bool plain = !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) &&
+                     std::all_of(text.begin(), text.end(), [](unsigned char c) {
+                       return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/';
+                     }) &&
+                     text != "true" && text != "false" && text != "yes" && text != "no" && text != "on" &&
+                     text != "off" && text != "null";
+  return plain ? text : nlohmann::json(text).dump();
+}
+
+// One field reduced to text: the base of the YAML and Markdown writers.
+class TextVisitor : public FieldVisitor {
+ public:
+  virtual void leaf(const char* name, const std::string& value, const char* help, const std::string& type) = 0;
+
+  void field(const char* name, bool& value, const char* help) override {
+    leaf(name, value ? "true" : "false", help, "true or false");
+  }
+  void field(const char* name, int64_t& value, const char* help, Range<int64_t> range) override {
+    leaf(name, fmt::format("{}", value), help, "whole number" + describe(range));
+  }
+  void field(const char* name, double& value, const char* help, Range<double> range) override {
+    leaf(name, format_number(value), help, "number" + describe(range));
+  }
+  void field(const char* name, Duration& value, const char* help) override {
+    leaf(name, value.to_string(), help, "length (2000, 5Mt, 3e, 10%)");
+  }
+  void field(const char* name, std::string& value, const char* help) override {
+    leaf(name, quote(value), help, "text");
+  }
+  void field(const char* name, std::string& value, const char* help, std::vector<std::string> allowed) override {
+    leaf(name, quote(value), help, join(allowed, ", "));
+  }
+  void field(const char* name, std::vector<std::string>& value, const char* help) override {
+    std::vector<std::string> words;
+    for (const std::string& word : value) words.push_back(quote(word));
+    leaf(name, "[" + join(words, ", ") + "]", help, "list of words");
+  }
+  void field(const char* name, std::vector<int64_t>& value, const char* help) override {
+    std::vector<std::string> words;
+    for (int64_t n : value) words.push_back(fmt::format("{}", n));
+    leaf(name, "[" + join(words, ", ") + "]", help, "list of whole numbers");
+  }
+
+ private:
+  template <class T>
+  static std::string describe(Range<T> range) {
+    const bool lower = range.min != std::numeric_limits<T>::lowest();
+    const bool upper = range.max != std::numeric_limits<T>::max();
+    if (lower && upper) return fmt::format(", {} to {}", range.min, range.max);
+    if (lower) return fmt::format(", at least {}", range.min);
+    return upper ? fmt::format(", at most {}", range.max) : "";
+  }
+};
+
+class YamlWriter : public TextVisitor {
+ public:
+  YamlWriter(std::string& out, bool with_help, int depth) : out_(out), with_help_(with_help), depth_(depth) {}
+
+  void leaf(const char* name, const std::string& value, const char* help, const std::string&) override {
+    line(fmt::format("{}: {}", name, value), help);
+  }
+  void group(const char* name, FieldSet& group, const char* help) override {
+    line(fmt::format("{}:", name), help);
+    YamlWriter inner(out_, with_help_, depth_ + 1);
+    group.fields(inner);
+  }
+  void choice(const char* name, ChoiceBase& choice, const char* help) override {
+    line(fmt::format("{}:", name), help);
+    YamlWriter inner(out_, with_help_, depth_ + 1);
+    inner.line("kind: " + choice.kind(), choice.help_of(choice.kind()).c_str());
+    choice.options().fields(inner);
+  }
+  void choices(const char* name, ChoiceListBase& choices, const char* help) override {
+    if (choices.size() == 0) return line(fmt::format("{}: []", name), help);
+    line(fmt::format("{}:", name), help);
+    for (size_t i = 0; i < choices.size(); ++i) {
+      YamlWriter inner(out_, with_help_, depth_ + 2);
+      line_at(depth_ + 1, "- kind: " + choices.at(i).kind(), choices.at(i).help_of(choices.at(i).kind()).c_str());
+      choices.at(i).options().fields(inner);
+    }
+  }
+
+ private:
+  void line(const std::string& text, const char* help) { line_at(depth_, text, help); }
+  void line_at(int depth, const std::string& text, const char* help) {
+    std::string row(static_cast<size_t>(2 * depth), ' ');
+    row += text;
+    if (with_help_ && *help) row = fmt::format("{:<40} # {}", row, help);
+    out_ += row + "\n";
+  }
+
+  std::string& out_;
+  bool with_help_;
+  int depth_;
+};
+
+class MarkdownWriter : public TextVisitor {
+ public:
+  MarkdownWriter(std::string& rows, std::string& sections, std::string path)
+      : rows_(rows), sections_(sections), path_(std::move(path)) {}
+
+  void leaf(const char* name, const std::string& value, const char* help, const std::string& type) override {
+    rows_ += fmt::format("| `{}` | {} | `{}` | {} |\n", path_ + name, type, value, help);
+  }
+  void group(const char* name, FieldSet& group, const char* help) override {
+    section(path_ + name, help, [&](MarkdownWriter& inner) { group.fields(inner); });
+  }
+  void choice(const char* name, ChoiceBase& choice, const char* help) override {
+    rows_ += fmt::format("| `{0}` | a {1}, see below | `{2}` | {3} |\n", path_ + name, choice.family_name(),
+                         choice.kind(), help);
+    members(path_ + name, choice);
+  }
+  void choices(const char* name, ChoiceListBase& choices, const char* help) override {
+    std::vector<std::string> kinds;
+    for (size_t i = 0; i < choices.size(); ++i) kinds.push_back(choices.at(i).kind());
+    const auto example = choices.example();
+    rows_ += fmt::format("| `{0}` | list of {1} members, see below | `[{2}]` | {3} |\n", path_ + name,
+                         example->family_name(), join(kinds, ", "), help);
+    members(path_ + name, *example);
+  }
+
+ private:
+  template <class F>
+  void section(const std::string& title, const std::string& help, F fill) {
+    std::string rows, below;
+    MarkdownWriter inner(rows, below, path_of(title));
+    fill(inner);
+    sections_ += fmt::format("\n## `{}`\n\n{}\n", title, help);
+    if (!rows.empty()) sections_ += "\n| key | type | default | meaning |\n|---|---|---|---|\n" + rows;
+    sections_ += below;
+  }
+  static std::string path_of(const std::string& title) { return title.substr(0, title.find(" (")) + "."; }
+
+  void members(const std::string& path, ChoiceBase& choice) {
+    const std::string selected = choice.kind();
+    for (const std::string& kind : choice.kinds()) {
+      if (kind != selected) choice.select(kind);
+      section(fmt::format("{} (kind: {})", path, kind), choice.help_of(kind),
+              [&](MarkdownWriter& inner) { choice.options().fields(inner); });
+    }
+    choice.select(selected);
+  }
+
+  std::string& rows_;
+  std::string& sections_;
+  std::string path_;
+};
+
+class SchemaWriter : public FieldVisitor {
+ public:
+  explicit SchemaWriter(nlohmann::ordered_json& properties) : properties_(properties) {}
+
+  void field(const char* name, bool& value, const char* help) override {
+    properties_[name] = {{"type", "boolean"}, {"default", value}, {"description", help}};
+  }
+  void field(const char* name, int64_t& value, const char* help, Range<int64_t> range) override {
+    ranged(name, {{"type", "integer"}, {"default", value}, {"description", help}}, range);
+  }
+  void field(const char* name, double& value, const char* help, Range<double> range) override {
+    ranged(name, {{"type", "number"}, {"default", value}, {"description", help}}, range);
+  }
+  void field(const char* name, Duration& value, const char* help) override {
+    properties_[name] = {{"type", {"string", "number"}}, {"default", value.to_string()}, {"description", help}};
+  }
+  void field(const char* name, std::string& value, const char* help) override {
+    properties_[name] = {{"type", "string"}, {"default", value}, {"description", help}};
+  }
+  void field(const char* name, std::string& value, const char* help, std::vector<std::string> allowed) override {
+    properties_[name] = {{"enum", allowed}, {"default", value}, {"description", help}};
+  }
+  void field(const char* name, std::vector<std::string>& value, const char* help) override {
+    properties_[name] = {{"type", {"array", "string"}}, {"items", {{"type", "string"}}}, {"default", value}, {"description", help}};
+  }
+  void field(const char* name, std::vector<int64_t>& value, const char* help) override {
+    properties_[name] = {{"type", "array"}, {"items", {{"type", "integer"}}}, {"default", value}, {"description", help}};
+  }
+  void group(const char* name, FieldSet& group, const char* help) override {
+    properties_[name] = object(group);
+    properties_[name]["description"] = help;
+  }
+  void choice(const char* name, ChoiceBase& choice, const char* help) override {
+    properties_[name] = members(choice);
+    properties_[name]["description"] = help;
+  }
+  void choices(const char* name, ChoiceListBase& choices, const char* help) override {
+    properties_[name] = {{"type", "array"}, {"items", members(*choices.example())}, {"description", help}};
+  }
+
+  static nlohmann::ordered_json object(FieldSet& set) {
+    nlohmann::ordered_json properties = nlohmann::ordered_json::object();
+    SchemaWriter writer(properties);
+    set.fields(writer);
+    return {{"type", "object"}, {"additionalProperties", false}, {"properties", properties}};
+  }
+
+ private:
+  template <class T>
+  void ranged(const char* name, nlohmann::ordered_json schema, Range<T> range) {
+    if (range.min != std::numeric_limits<T>::lowest()) schema["minimum"] = range.min;
+    if (range.max != std::numeric_limits<T>::max()) schema["maximum"] = range.max;
+    properties_[name] = schema;
+  }
+  static nlohmann::ordered_json members(ChoiceBase& choice) {
+    nlohmann::ordered_json any = {{{"enum", choice.kinds()}}};
+    const std::string selected = choice.kind();
+    for (const std::string& kind : choice.kinds()) {
+      if (kind != selected) choice.select(kind);
+      nlohmann::ordered_json options = object(choice.options());
+      options["properties"]["kind"] = {{"const", kind}, {"description", choice.help_of(kind)}};
+      any.push_back(options);
+    }
+    choice.select(selected);
+    return {{"anyOf", any}};
+  }
+
+  nlohmann::ordered_json& properties_;
+};
+
+}  // namespace
+
+std::string write_yaml(FieldSet& config, bool with_help) {
+  std::string out;
+  YamlWriter writer(out, with_help, 0);
+  config.fields(writer);
+  return out;
+}
+
+std::string write_markdown(FieldSet& config) {
+  std::string rows, sections;
+  MarkdownWriter writer(rows, sections, "");
+  config.fields(writer);
+  return "| key | type | default | meaning |\n|---|---|---|---|\n" + rows + sections;
+}
+
+std::string write_json_schema(FieldSet& config) {
+  nlohmann::ordered_json schema = SchemaWriter::object(config);
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  schema["title"] = "moe-train configuration";
+  return schema.dump(2) + "\n";
+}
+
+}  // namespace moe

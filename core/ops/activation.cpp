@@ -1,0 +1,101 @@
+#include "core/ops/activation.h"
+
+#include "core/base/table.h"
+#include "core/ops/dispatch.h"
+#include "core/ops/vector_math.h"
+
+namespace moe {
+namespace cpu {
+
+template <class T>
+static void relu_forward(T* y, const T* z, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = z[i] > 0 ? z[i] : T(0);
+}
+
+template <class T>
+static void relu_backward(T* d_z, const T* d_y, const T* z, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) d_z[i] = z[i] > 0 ? d_y[i] : T(0);
+}
+
+static constexpr double kGeluInner = 0.7978845608028654;  // sqrt(2 / pi)
+static constexpr double kGeluCubic = 0.044715;
+
+template <class T>
+static void gelu_forward(T* y, const T* z, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const T inner = T(kGeluInner) * (z[i] + T(kGeluCubic) * z[i] * z[i] * z[i]);
+    y[i] = T(0.5) * z[i] * (T(1) + fast_tanh(inner));
+  }
+}
+
+template <class T>
+static void gelu_backward(T* d_z, const T* d_y, const T* z, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const T inner = T(kGeluInner) * (z[i] + T(kGeluCubic) * z[i] * z[i] * z[i]);
+    const T t = fast_tanh(inner);
+    const T slope = T(kGeluInner) * (T(1) + T(3 * kGeluCubic) * z[i] * z[i]);
+    d_z[i] = d_y[i] * (T(0.5) * (T(1) + t) + T(0.5) * z[i] * (T(1) - t * t) * slope);
+  }
+}
+
+template <class T>
+static void swiglu_forward(T* y, const T* z, int64_t d_ff) {
+#pragma omp simd
+  for (int64_t i = 0; i < d_ff; ++i) y[i] = z[i] * sigmoid(z[i]) * z[d_ff + i];
+}
+
+template <class T>
+static void swiglu_backward(T* d_z, const T* d_y, const T* z, int64_t d_ff) {
+#pragma omp simd
+  for (int64_t i = 0; i < d_ff; ++i) {
+    const T gate = z[i], s = sigmoid(gate);
+    d_z[i] = d_y[i] * z[d_ff + i] * s * (T(1) + gate * (T(1) - s));
+    d_z[d_ff + i] = d_y[i] * gate * s;
+  }
+}
+
+}  // namespace cpu
+
+Activation activation_from_name(const std::string& name) {
+  struct Entry {
+    const char* name;
+    Activation activation;
+  };
+  static const Table<Entry> table{"activation", {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"swiglu", Activation::swiglu}}};
+  return table.at(name).activation;
+}
+
+void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation) {
+  const int64_t rows = y.dim(0), d_ff = y.dim(1), width = d_ff * width_factor(activation);
+  MOE_CHECK_SHAPE(z, {rows, width});
+  run(ctx, z.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T* in = z.as<T>();
+    const auto row = activation == Activation::relu   ? cpu::relu_forward<T>
+                     : activation == Activation::gelu ? cpu::gelu_forward<T>
+                                                      : cpu::swiglu_forward<T>;
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) row(out + r * d_ff, in + r * width, d_ff);
+  });
+}
+
+void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation) {
+  const int64_t rows = d_y.dim(0), d_ff = d_y.dim(1), width = d_ff * width_factor(activation);
+  MOE_CHECK_SHAPE(z, {rows, width});
+  MOE_CHECK_SHAPE(d_z, {rows, width});
+  run(ctx, z.dtype, [&]<class T>(T) {
+    T* out = d_z.as<T>();
+    const T *grad = d_y.as<T>(), *in = z.as<T>();
+    const auto row = activation == Activation::relu   ? cpu::relu_backward<T>
+                     : activation == Activation::gelu ? cpu::gelu_backward<T>
+                                                      : cpu::swiglu_backward<T>;
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) row(out + r * width, grad + r * d_ff, in + r * width, d_ff);
+  });
+}
+
+}  // namespace moe

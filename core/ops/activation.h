@@ -1,0 +1,20 @@
+// The nonlinearity of a feed-forward layer, on the product of its first matrix.
+#pragma once
+#include <string>
+
+#include "core/tensor/context.h"
+
+namespace moe {
+
+enum class Activation { relu, gelu, swiglu };  // gelu in its tanh form, swiglu = silu(gate) * up (Shazeer, 2020)
+
+Activation activation_from_name(const std::string& name);  // throws UsageError
+// Columns of the first product per column of the result: 2 for gated activations (gate first, then up), else 1.
+inline int64_t width_factor(Activation a) { return a == Activation::swiglu ? 2 : 1; }
+
+// z (rows, width_factor * d_ff) -> y (rows, d_ff)
+void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation);
+// d_y (rows, d_ff), z -> d_z (rows, width_factor * d_ff), overwritten
+void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation);
+
+}  // namespace moe

@@ -1,0 +1,20 @@
+// How queries, keys and values lie in one row per token: the product of the fused projection.
+#pragma once
+#include <cstdint>
+
+namespace moe {
+
+// A row is [query heads | key heads | value heads], each d_head wide. Query head h uses key/value head
+// h / (heads / kv_heads). Tokens are batch x time, sequences one after the other.
+struct AttentionLayout {
+  int64_t time = 0;  // tokens per sequence
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t d_head = 0;
+
+  int64_t width() const { return (heads + 2 * kv_heads) * d_head; }
+  int64_t key_column() const { return heads * d_head; }
+  int64_t value_column() const { return (heads + kv_heads) * d_head; }
+};
+
+}  // namespace moe

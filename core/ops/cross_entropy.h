@@ -1,0 +1,15 @@
+// Softmax cross-entropy with the gradient in place of the logits.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+inline constexpr int32_t kIgnoreTarget = -1;  // a position that is not scored: no loss, no gradient
+
+// logits (tokens, vocab), targets (tokens) i32 -> losses (tokens): -ln p(target), 0 where ignored;
+// correct (tokens) i32, optional: whether the target has the largest logit (ties to the smaller id).
+// With `gradient_scale` != 0 the logits are overwritten by gradient_scale * (softmax - onehot).
+void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, ConstTensor targets,
+                   double gradient_scale);
+
+}  // namespace moe

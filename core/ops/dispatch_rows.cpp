@@ -1,0 +1,130 @@
+#include "core/ops/dispatch_rows.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices) {
+  const int64_t slots = indices.size(), experts = offsets.dim(0) - 1;
+  MOE_CHECK(position.shape == indices.shape && source.size() >= slots, "positions {} and sources {} of {}",
+            position.shape.to_string(), source.shape.to_string(), indices.shape.to_string());
+  if (ctx.planning) return;
+  const int32_t* expert = indices.as<int32_t>();
+  int32_t *to = position.as<int32_t>(), *from = source.as<int32_t>(), *first = offsets.as<int32_t>();
+  std::fill_n(first, experts + 1, 0);
+  for (int64_t i = 0; i < slots; ++i) {
+    if (expert[i] >= 0) ++first[expert[i] + 1];
+  }
+  for (int64_t e = 0; e < experts; ++e) first[e + 1] += first[e];
+  thread_local std::vector<int32_t> next;
+  next.assign(first, first + experts);
+  for (int64_t i = 0; i < slots; ++i) {
+    to[i] = expert[i] < 0 ? -1 : next[static_cast<size_t>(expert[i])]++;
+    if (to[i] >= 0) from[to[i]] = static_cast<int32_t>(i);
+  }
+}
+
+void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
+  const int64_t count = rows.dim(0), d = rows.dim(1);
+  MOE_CHECK(x.dim(1) == d && source.size() >= count, "{} rows from {}", count, x.shape.to_string());
+  run(ctx, x.dtype, [&]<class T>(T) {
+    T* to = rows.as<T>();
+    const T* in = x.as<T>();
+    const int32_t* slot = source.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < count; ++r) std::copy_n(in + slot[r] / k * d, d, to + r * d);
+  });
+}
+
+void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position) {
+  const int64_t tokens = d_x.dim(0), d = d_x.dim(1), k = position.dim(1);
+  MOE_CHECK(position.dim(0) == tokens && d_rows.dim(1) == d, "{} rows to {}", d_rows.shape.to_string(),
+            d_x.shape.to_string());
+  run(ctx, d_x.dtype, [&]<class T>(T) {
+    T* out = d_x.as<T>();
+    const T* in = d_rows.as<T>();
+    const int32_t* at = position.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t j = 0; j < k; ++j) {
+        if (at[t * k + j] < 0) continue;
+        const T* row = in + at[t * k + j] * d;
+#pragma omp simd
+        for (int64_t i = 0; i < d; ++i) out[t * d + i] += row[i];
+      }
+    }
+  });
+}
+
+void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weights, ConstTensor position) {
+  const int64_t tokens = y.dim(0), d = y.dim(1), k = position.dim(1);
+  MOE_CHECK_SHAPE(weights, {tokens, k});
+  MOE_CHECK_SHAPE(position, {tokens, k});
+  run(ctx, y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T *in = rows.as<T>(), *w = weights.as<T>();
+    const int32_t* at = position.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      std::fill_n(out + t * d, d, T(0));
+      for (int64_t j = 0; j < k; ++j) {
+        if (at[t * k + j] < 0) continue;
+        const T* row = in + at[t * k + j] * d;
+        const T weight = w[t * k + j];
+#pragma omp simd
+        for (int64_t i = 0; i < d; ++i) out[t * d + i] += weight * row[i];
+      }
+    }
+  });
+}
+
+void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor d_y, ConstTensor rows,
+                      ConstTensor weights, ConstTensor position, ConstTensor source) {
+  const int64_t tokens = d_y.dim(0), d = d_y.dim(1), k = position.dim(1), count = d_rows.dim(0);
+  MOE_CHECK_SHAPE(weights, {tokens, k});
+  MOE_CHECK_SHAPE(d_weights, {tokens, k});
+  MOE_CHECK_SHAPE(rows, {count, d});
+  MOE_CHECK(source.size() >= count, "{} sources for {} rows", source.size(), count);
+  run(ctx, d_y.dtype, [&]<class T>(T) {
+    const T *grad = d_y.as<T>(), *in = rows.as<T>(), *w = weights.as<T>();
+    T *out = d_rows.as<T>(), *d_w = d_weights.as<T>();
+    const int32_t *at = position.as<int32_t>(), *slot = source.as<int32_t>();
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+      for (int64_t r = 0; r < count; ++r) {
+        const T weight = w[slot[r]];
+        const T* g = grad + slot[r] / k * d;
+#pragma omp simd
+        for (int64_t i = 0; i < d; ++i) out[r * d + i] = weight * g[i];
+      }
+#pragma omp for schedule(static)
+      for (int64_t s = 0; s < tokens * k; ++s) {
+        T dot = 0;
+        if (at[s] >= 0) {
+          const T *g = grad + s / k * d, *row = in + at[s] * d;
+#pragma omp simd reduction(+ : dot)
+          for (int64_t i = 0; i < d; ++i) dot += g[i] * row[i];
+        }
+        d_w[s] = dot;
+      }
+    }
+  });
+}
+
+void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
+  const int64_t count = y.dim(0), d = y.dim(1);
+  MOE_CHECK(x.dim(1) == d && index.size() >= count, "{} rows from {}", count, x.shape.to_string());
+  run(ctx, x.dtype, [&]<class T>(T) {
+    T* to = y.as<T>();
+    const T* in = x.as<T>();
+    const int32_t* from = index.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < count; ++r) std::copy_n(in + from[r] * d, d, to + r * d);
+  });
+}
+
+}  // namespace moe

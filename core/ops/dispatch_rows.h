@@ -1,0 +1,29 @@
+// Moving token rows to experts and back, by gathers only (no two writers of one element, so no atomics and a fixed
+// order of sums). An assignment is a slot (token, j) that names an expert, or -1 for none.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// Stable counting sort of assignments by expert.
+// indices (tokens, k) i32 -> position (tokens, k) i32: the sorted row of each slot, -1 for none;
+// source (tokens * k) i32: the slot (token * k + j) of each sorted row; offsets (experts + 1) i32
+void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices);
+
+// x (tokens, d) -> rows (num_rows, d): rows[i] = x[source[i] / k]
+void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k);
+// d_rows (num_rows, d), position (tokens, k) -> d_x (tokens, d), added to: the sum over the token's slots, in order
+void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position);
+
+// rows (num_rows, d), weights (tokens, k), position (tokens, k) -> y (tokens, d): the weighted sum over a token's slots;
+// zero for a token without any
+void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weights, ConstTensor position);
+// d_y (tokens, d) -> d_rows (num_rows, d) = weight * d_y of the row's token, overwritten;
+// d_weights (tokens, k) = <d_y, row>, overwritten (0 for an empty slot)
+void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor d_y, ConstTensor rows,
+                      ConstTensor weights, ConstTensor position, ConstTensor source);
+
+// y[i] = x[index[i]] for rows of d columns: index (num_rows) i32
+void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
+
+}  // namespace moe

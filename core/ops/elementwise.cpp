@@ -1,0 +1,104 @@
+#include "core/ops/elementwise.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+void fill_zero(Context& ctx, Tensor x) {
+  run(ctx, x.dtype == DType::i32 ? DType::f32 : x.dtype, [&]<class T>(T) {
+    T* p = static_cast<T*>(x.data);
+    const int64_t n = x.size();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) p[i] = 0;
+  });
+}
+
+void copy(Context& ctx, Tensor y, ConstTensor x) {
+  MOE_CHECK(y.bytes() == x.bytes() && y.dtype == x.dtype, "copy {} to {}", x.shape.to_string(), y.shape.to_string());
+  if (!ctx.planning && x.bytes() > 0) std::memcpy(y.data, x.data, x.bytes());
+}
+
+void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b) {
+  MOE_CHECK(y.size() == a.size() && y.size() == b.size(), "add {} and {}", a.shape.to_string(), b.shape.to_string());
+  run(ctx, y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T *left = a.as<T>(), *right = b.as<T>();
+    const int64_t n = y.size();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) out[i] = left[i] + right[i];
+  });
+}
+
+void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor) {
+  MOE_CHECK(y.size() == x.size(), "add {} to {}", x.shape.to_string(), y.shape.to_string());
+  run(ctx, y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T* in = x.as<T>();
+    const int64_t n = y.size();
+    const T f = static_cast<T>(factor);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) out[i] += f * in[i];
+  });
+}
+
+void scale(Context& ctx, Tensor x, double factor) {
+  run(ctx, x.dtype, [&]<class T>(T) {
+    T* p = x.as<T>();
+    const int64_t n = x.size();
+    const T f = static_cast<T>(factor);
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) p[i] *= f;
+  });
+}
+
+void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token) {
+  if (rate <= 0) return;
+  const int64_t tokens = x.dim(0), d = x.dim(1);
+  run(ctx, x.dtype, [&]<class T>(T) {
+    T* p = x.as<T>();
+    const T keep = static_cast<T>(1 / (1 - rate));
+    const auto threshold = static_cast<uint32_t>(rate * 4294967296.0);
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t begin = 0; begin < d; begin += 4) {  // one call draws four words
+        const auto words = key.words(static_cast<uint64_t>((first_token + t) * ((d + 3) / 4) + begin / 4));
+        for (int64_t i = begin; i < std::min(begin + 4, d); ++i) {
+          p[t * d + i] *= words[static_cast<size_t>(i - begin)] < threshold ? T(0) : keep;
+        }
+      }
+    }
+  });
+}
+
+double sum_of_squares(Context& ctx, ConstTensor x) {
+  double total = 0;
+  run(ctx, x.dtype, [&]<class T>(T) {
+    const T* p = x.as<T>();
+    const int64_t n = x.size();
+    constexpr int64_t kBlock = 16384;  // partial sums per block, added in order: no dependence on the threads
+    const int64_t blocks = (n + kBlock - 1) / kBlock;
+    thread_local std::vector<double> partial;
+    partial.resize(static_cast<size_t>(blocks));
+    double* sums = partial.data();
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < blocks; ++b) {
+      double sum = 0;
+      for (int64_t begin = b * kBlock; begin < std::min((b + 1) * kBlock, n); begin += 256) {
+        T squares = 0;
+        const int64_t end = std::min(begin + 256, std::min((b + 1) * kBlock, n));
+#pragma omp simd reduction(+ : squares)
+        for (int64_t i = begin; i < end; ++i) squares += p[i] * p[i];
+        sum += static_cast<double>(squares);
+      }
+      sums[b] = sum;
+    }
+    for (int64_t b = 0; b < blocks; ++b) total += sums[b];
+  });
+  return total;
+}
+
+}  // namespace moe

@@ -1,0 +1,21 @@
+// Small ops over whole tensors.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+void fill_zero(Context& ctx, Tensor x);
+void copy(Context& ctx, Tensor y, ConstTensor x);                       // y = x
+void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b);         // y = a + b; y may be a or b
+void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor);  // y += factor x
+void scale(Context& ctx, Tensor x, double factor);                      // x *= factor
+
+// Inverted dropout of x (tokens, d), in place: an element survives with probability 1 - rate and is divided by it. What
+// is dropped is a function of (key, first_token + row, column), so backward is the same call on the gradient and no
+// mask is kept.
+void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token);
+
+// Sum of squares of all elements, in f64, in a fixed order.
+double sum_of_squares(Context& ctx, ConstTensor x);
+
+}  // namespace moe

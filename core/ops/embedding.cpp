@@ -1,0 +1,42 @@
+#include "core/ops/embedding.h"
+
+#include <algorithm>
+
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor ids) {
+  const int64_t tokens = ids.dim(0), d = table.dim(1);
+  MOE_CHECK_SHAPE(y, {tokens, d});
+  MOE_CHECK_DTYPE(ids, DType::i32);
+  run(ctx, table.dtype, [&]<class T>(T) {
+    const int32_t* id = ids.as<int32_t>();
+    const T* from = table.as<T>();
+    T* to = y.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) std::copy_n(from + id[t] * d, d, to + t * d);
+  });
+}
+
+void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids) {
+  const int64_t tokens = ids.dim(0), d = d_table.dim(1);
+  MOE_CHECK_SHAPE(d_y, {tokens, d});
+  MOE_CHECK_DTYPE(ids, DType::i32);
+  run(ctx, d_table.dtype, [&]<class T>(T) {
+    const int32_t* id = ids.as<int32_t>();
+    const T* from = d_y.as<T>();
+    T* to = d_table.as<T>();
+    constexpr int64_t kColumns = 64;  // a thread owns columns, so that equal ids never race and the order is fixed
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < d; begin += kColumns) {
+      const int64_t end = std::min(begin + kColumns, d);
+      for (int64_t t = 0; t < tokens; ++t) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) to[id[t] * d + i] += from[t * d + i];
+      }
+    }
+  });
+}
+
+}  // namespace moe

@@ -1,0 +1,12 @@
+// Rows of a table, by token id.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// table (vocab, d), ids (tokens) i32 in [0, vocab) -> y (tokens, d)
+void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor ids);
+// d_y (tokens, d), ids (tokens) -> d_table (vocab, d), added to, in the order of the tokens
+void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids);
+
+}  // namespace moe

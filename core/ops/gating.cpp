@@ -1,0 +1,101 @@
+#include "core/ops/gating.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/ops/dispatch.h"
+#include "core/ops/vector_math.h"
+
+namespace moe {
+namespace cpu {
+
+// Softmax of one row; returns its log-sum-exp.
+template <class T>
+static T softmax_row(T* p, const T* z, int64_t n) {
+  T largest = z[0];
+  for (int64_t i = 1; i < n; ++i) largest = std::max(largest, z[i]);
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) {
+    p[i] = fast_exp(z[i] - largest);
+    sum += p[i];
+  }
+  const T inverse = T(1) / sum;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) p[i] *= inverse;
+  return largest + std::log(sum);
+}
+
+// Keeps the chosen sorted while scanning: k is small. A later equal score never displaces an earlier one.
+template <class T>
+static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
+  T best[64];
+  const bool on_stack = k <= 64;
+  auto score = [&](int64_t rank) { return on_stack ? best[rank] : z[chosen[rank]]; };
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const T value = std::isnan(z[i]) ? -std::numeric_limits<T>::infinity() : z[i];
+    if (count == k && !(value > score(k - 1))) continue;
+    int64_t at = count < k ? count++ : k - 1;
+    for (; at > 0 && value > score(at - 1); --at) {
+      chosen[at] = chosen[at - 1];
+      if (on_stack) best[at] = best[at - 1];
+    }
+    chosen[at] = static_cast<int32_t>(i);
+    if (on_stack) best[at] = value;
+  }
+}
+
+}  // namespace cpu
+
+void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor indices, Tensor weights,
+                    ConstTensor logits, GatingOptions options) {
+  const int64_t tokens = logits.dim(0), experts = logits.dim(1), k = indices.dim(1);
+  MOE_CHECK(k >= 1 && k <= experts, "top {} of {} experts", k, experts);
+  MOE_CHECK_SHAPE(probabilities, {tokens, experts});
+  MOE_CHECK_SHAPE(logsumexp, {tokens});
+  MOE_CHECK_SHAPE(indices, {tokens, k});
+  MOE_CHECK_SHAPE(weights, {tokens, k});
+  MOE_CHECK_DTYPE(indices, DType::i32);
+  run(ctx, logits.dtype, [&]<class T>(T) {
+    const T* z = logits.as<T>();
+    T *p = probabilities.as<T>(), *lse = logsumexp.as<T>(), *w = weights.as<T>();
+    int32_t* index = indices.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      lse[t] = cpu::softmax_row(p + t * experts, z + t * experts, experts);
+      int32_t* chosen = index + t * k;
+      cpu::top_k_row(chosen, z + t * experts, experts, k);
+      T sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += p[t * experts + chosen[i]];
+      const bool divide = options.softmax_over_chosen || options.renormalise;
+      for (int64_t i = 0; i < k; ++i) w[t * k + i] = p[t * experts + chosen[i]] / (divide ? sum : T(1));
+    }
+  });
+}
+
+void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
+                     ConstTensor indices, ConstTensor weights, GatingOptions options) {
+  const int64_t tokens = d_logits.dim(0), experts = d_logits.dim(1), k = indices.dim(1);
+  MOE_CHECK_SHAPE(probabilities, {tokens, experts});
+  MOE_CHECK_SHAPE(d_weights, {tokens, k});
+  run(ctx, d_logits.dtype, [&]<class T>(T) {
+    T* d_z = d_logits.as<T>();
+    const T *p = probabilities.as<T>(), *w = weights.as<T>(), *d_w = d_weights.as<T>();
+    const int32_t* index = indices.as<int32_t>();
+    const bool among_chosen = options.softmax_over_chosen || options.renormalise;
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      T dot = 0;
+      for (int64_t i = 0; i < k; ++i) dot += w[t * k + i] * d_w[t * k + i];
+      T* out = d_z + t * experts;
+      for (int64_t i = 0; i < k; ++i) out[index[t * k + i]] += w[t * k + i] * (d_w[t * k + i] - (among_chosen ? dot : T(0)));
+      if (among_chosen) continue;
+#pragma omp simd
+      for (int64_t i = 0; i < experts; ++i) out[i] -= p[t * experts + i] * dot;
+    }
+  });
+}
+
+}  // namespace moe

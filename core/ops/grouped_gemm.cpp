@@ -1,0 +1,78 @@
+#include "core/ops/grouped_gemm.h"
+
+#include <vector>
+
+#include "core/ops/dispatch.h"
+#include "core/ops/gemm/gemm.h"
+
+namespace moe {
+namespace {
+
+using cpu::GemmProblem;
+using cpu::Transpose;
+
+void check(ConstTensor wide, ConstTensor narrow, ConstTensor weight, ConstTensor offsets) {
+  MOE_CHECK_SHAPE(weight, {weight.dim(0), wide.dim(1), narrow.dim(1)});
+  MOE_CHECK_SHAPE(offsets, {weight.dim(0) + 1});
+  MOE_CHECK_DTYPE(offsets, DType::i32);
+  MOE_CHECK(wide.dim(0) == narrow.dim(0), "{} rows against {}", wide.dim(0), narrow.dim(0));
+}
+
+// Calls solve(problem of expert e, first row, number of rows) for every expert and runs the batch. The list is kept per
+// thread so that a step allocates nothing.
+template <class T, class Fill>
+void for_each_expert(ConstTensor offsets, Fill fill) {
+  thread_local std::vector<GemmProblem<T>> problems;
+  problems.clear();
+  const int32_t* first = offsets.as<int32_t>();
+  for (int64_t e = 0; e + 1 < offsets.dim(0); ++e) problems.push_back(fill(e, first[e], first[e + 1] - first[e]));
+  cpu::gemm_batch<T>(problems);
+}
+
+}  // namespace
+
+void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets) {
+  check(y, x, weight, offsets);
+  const int64_t out = y.dim(1), in = x.dim(1);
+  run(ctx, x.dtype, [&]<class T>(T) {
+    for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
+      return GemmProblem<T>{x.as<T>() + row * in, in, Transpose::no, weight.as<T>() + e * out * in, in, Transpose::yes,
+                            y.as<T>() + row * out, out, rows, out, in};
+    });
+  });
+}
+
+void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {
+  check(d_y, d_x, weight, offsets);
+  const int64_t out = d_y.dim(1), in = d_x.dim(1);
+  run(ctx, d_y.dtype, [&]<class T>(T) {
+    for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
+      return GemmProblem<T>{d_y.as<T>() + row * out, out, Transpose::no, weight.as<T>() + e * out * in, in, Transpose::no,
+                            d_x.as<T>() + row * in,  in,  rows,          in,                            out};
+    });
+  });
+}
+
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets) {
+  check(d_y, x, d_weight, offsets);
+  const int64_t out = d_y.dim(1), in = x.dim(1);
+  run(ctx, d_y.dtype, [&]<class T>(T) {
+    for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
+      return GemmProblem<T>{d_y.as<T>() + row * out,
+                            out,
+                            Transpose::yes,
+                            x.as<T>() + row * in,
+                            in,
+                            Transpose::no,
+                            d_weight.as<T>() + e * out * in,
+                            in,
+                            out,
+                            in,
+                            rows,
+                            T(1),
+                            true};
+    });
+  });
+}
+
+}  // namespace moe

@@ -1,0 +1,18 @@
+// One product per expert over rows that are sorted by expert: the expert feed-forward layers. Experts may have any
+// number of rows, none included.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// offsets (experts + 1) i32: expert e owns rows [offsets[e], offsets[e + 1]) of x, y and their gradients. Rows at and
+// beyond offsets[experts] are not touched.
+
+// x (rows, in), weight (experts, out, in) -> y (rows, out): y = x W_e^T
+void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets);
+// d_y (rows, out), weight (experts, out, in) -> d_x (rows, in), overwritten
+void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets);
+// d_y (rows, out), x (rows, in) -> d_weight (experts, out, in), added to
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets);
+
+}  // namespace moe

@@ -1,0 +1,12 @@
+// Initial values of parameters: functions of (seed, parameter, element), whatever the rank layout.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+void fill_constant(Context& ctx, Tensor x, double value);
+// element i is drawn from `key` at element first_element + i
+void fill_normal(Context& ctx, Tensor x, double standard_deviation, const RandomKey& key, int64_t first_element = 0);
+void fill_uniform(Context& ctx, Tensor x, double limit, const RandomKey& key, int64_t first_element = 0);  // [-limit, limit)
+
+}  // namespace moe

@@ -1,0 +1,14 @@
+// Dense products of matrices.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// x (rows, in), weight (out, in) -> y (rows, out): y = x W^T
+void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight);
+// d_y (rows, out), weight (out, in) -> d_x (rows, in), overwritten, or added to when `accumulate`
+void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, bool accumulate = false);
+// d_y (rows, out), x (rows, in) -> d_weight (out, in), added to
+void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x);
+
+}  // namespace moe

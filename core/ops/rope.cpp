@@ -1,0 +1,59 @@
+#include "core/ops/rope.h"
+
+#include <cmath>
+#include <vector>
+
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta,
+                   double direction) {
+  const int64_t tokens = qkv.dim(0), half = rotary_dims / 2;
+  MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
+  MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head, "{} rotary dimensions of {}", rotary_dims,
+            layout.d_head);
+  run(ctx, qkv.dtype, [&]<class T>(T) {
+    // cos and sin per (position, pair), kept per thread between calls
+    thread_local std::vector<T> table;
+    table.resize(static_cast<size_t>(2 * layout.time * half));
+    T *cosines = table.data(), *sines = cosines + layout.time * half;
+    T* rows = qkv.as<T>();
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+      for (int64_t position = 0; position < layout.time; ++position) {
+        for (int64_t j = 0; j < half; ++j) {
+          const double angle =
+              static_cast<double>(position) * std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(rotary_dims));
+          cosines[position * half + j] = static_cast<T>(std::cos(angle));
+          sines[position * half + j] = static_cast<T>(direction * std::sin(angle));
+        }
+      }
+#pragma omp for schedule(static)
+      for (int64_t t = 0; t < tokens; ++t) {
+        const T* c = cosines + t % layout.time * half;
+        const T* s = sines + t % layout.time * half;
+        for (int64_t head = 0; head < layout.heads + layout.kv_heads; ++head) {
+          T* x = rows + t * layout.width() + head * layout.d_head;
+#pragma omp simd
+          for (int64_t j = 0; j < half; ++j) {
+            const T a = x[j], b = x[j + half];
+            x[j] = a * c[j] - b * s[j];
+            x[j + half] = b * c[j] + a * s[j];
+          }
+        }
+      }
+    }
+  });
+}
+
+void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta) {
+  rotate(ctx, qkv, layout, rotary_dims, theta, 1);
+}
+
+void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta) {
+  rotate(ctx, d_qkv, layout, rotary_dims, theta, -1);
+}
+
+}  // namespace moe

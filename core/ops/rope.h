@@ -1,0 +1,14 @@
+// Rotary position embedding (Su et al., 2021), the rotate-half form: in each query and key head, pair (j, j + r/2) turns
+// by position * theta^(-2j/r), r = rotary_dims <= d_head and even; the other dimensions stay.
+#pragma once
+#include "core/ops/attention_layout.h"
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// qkv (tokens, layout.width()), in place. The position of a token is its index in its sequence.
+void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta);
+// d_qkv, in place: the inverse rotation
+void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta);
+
+}  // namespace moe

@@ -1,0 +1,69 @@
+#include "core/tensor/arena.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "core/base/units.h"
+
+namespace moe {
+
+static constexpr size_t kAlignment = 64;                  // one cache line, one AVX-512 register
+static constexpr size_t kHugePage = size_t{2} << 20;
+
+Arena::Arena(std::string name, Device device, size_t capacity)
+    : name_(std::move(name)), device_(device), capacity_((capacity + kHugePage - 1) / kHugePage * kHugePage) {
+  if (device_ != Device::cpu) raise<DeviceError>("arena '{}': this build has no CUDA", name_);
+  if (capacity_ == 0) return;
+  void* address = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (address == MAP_FAILED) {
+    raise<DeviceError>("cannot reserve {} for the arena '{}': {}", format_bytes(static_cast<double>(capacity_)), name_,
+                       std::strerror(errno));
+  }
+  madvise(address, capacity_, MADV_HUGEPAGE);  // a wish: fewer TLB misses in the matrix products
+  base_ = static_cast<char*>(address);
+}
+
+Arena Arena::planning(std::string name, Device device) {
+  Arena arena(std::move(name), Device::cpu, 0);
+  arena.device_ = device;
+  arena.planning_ = true;
+  arena.capacity_ = std::numeric_limits<size_t>::max();
+  arena.base_ = reinterpret_cast<char*>(kAlignment);  // not null, and a fault if anybody reads it
+  return arena;
+}
+
+Arena::Arena(Arena&& other) noexcept
+    : name_(std::move(other.name_)),
+      device_(other.device_),
+      planning_(other.planning_),
+      base_(std::exchange(other.base_, nullptr)),
+      capacity_(other.capacity_),
+      used_(other.used_),
+      peak_(other.peak_) {}
+
+Arena::~Arena() {
+  if (base_ && !planning_) munmap(base_, capacity_);
+}
+
+Tensor Arena::allocate(Shape shape, DType dtype) {
+  Tensor tensor{nullptr, shape, dtype, device_};
+  const size_t bytes = (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  if (bytes > capacity_ - used_) {
+    raise<DeviceError>("the arena '{}' is full: {} of {} in use, {} more wanted for a tensor {}; a smaller micro-batch "
+                       "(train.micro_batches) needs less",
+                       name_, format_bytes(static_cast<double>(used_)), format_bytes(static_cast<double>(capacity_)),
+                       format_bytes(static_cast<double>(bytes)), shape.to_string());
+  }
+  tensor.data = base_ + used_;
+  used_ += bytes;
+  peak_ = std::max(peak_, used_);
+  return tensor;
+}
+
+}  // namespace moe

@@ -1,0 +1,48 @@
+// An arena: one named range of memory that tensors are bump-allocated from. On the CPU the range is reserved address
+// space whose pages become resident when they are first touched, so that a worst case can be provided for without
+// being paid for. In planning mode an arena counts bytes and hands out addresses that nobody may touch: `--dry-run`
+// runs the real training step that way.
+#pragma once
+#include <cstddef>
+#include <string>
+
+#include "core/tensor/tensor.h"
+
+namespace moe {
+
+class Arena {
+ public:
+  // Reserves `capacity` bytes; throws DeviceError when the system refuses.
+  Arena(std::string name, Device device, size_t capacity);
+  // Counts only.
+  static Arena planning(std::string name, Device device);
+
+  Arena(Arena&& other) noexcept;
+  Arena& operator=(Arena&&) = delete;
+  ~Arena();
+
+  // A tensor at a 64-byte boundary, uninitialised. Throws DeviceError that names the arena when it is full.
+  Tensor allocate(Shape shape, DType dtype);
+
+  // LIFO use: rewind(mark()) frees what was allocated in between.
+  size_t mark() const { return used_; }
+  void rewind(size_t mark) { used_ = mark; }
+  void reset() { used_ = 0; }
+
+  const std::string& name() const { return name_; }
+  size_t used() const { return used_; }
+  size_t peak() const { return peak_; }
+  size_t capacity() const { return capacity_; }
+  bool is_planning() const { return planning_; }
+
+ private:
+  std::string name_;
+  Device device_;
+  bool planning_ = false;
+  char* base_ = nullptr;
+  size_t capacity_ = 0;
+  size_t used_ = 0;
+  size_t peak_ = 0;
+};
+
+}  // namespace moe

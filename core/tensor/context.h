@@ -1,0 +1,45 @@
+// Where and how ops run: the first argument of every op and module. No global state stands behind it.
+#pragma once
+#include <cstdint>
+
+#include "core/base/philox.h"
+#include "core/tensor/arena.h"
+
+namespace moe {
+
+struct Context {
+  Device device = Device::cpu;
+  DType dtype = DType::f32;  // of activations
+  Arena* activations = nullptr;  // lives until the end of a micro-batch's backward
+  Arena* scratch = nullptr;      // last in, first out, by ScratchScope
+
+  bool training = true;   // dropout, noise and other training-only behaviour
+  bool planning = false;  // allocate and check shapes, compute nothing
+
+  uint64_t seed = 0;
+  uint64_t step = 0;
+  int64_t first_token = 0;  // of this rank's micro-batch in the step's global batch: the element of random numbers
+                            // is a token's global index, so no layout changes what is drawn
+
+  Tensor allocate(Shape shape) { return activations->allocate(shape, dtype); }
+  Tensor allocate(Shape shape, DType type) { return activations->allocate(shape, type); }
+  RandomKey random(RandomPurpose purpose, uint32_t stream) const { return {seed, purpose, stream, step}; }
+};
+
+// Temporary tensors of one function, freed when it returns.
+class ScratchScope {
+ public:
+  explicit ScratchScope(Context& ctx) : ctx_(ctx), mark_(ctx.scratch->mark()) {}
+  ~ScratchScope() { ctx_.scratch->rewind(mark_); }
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+  Tensor allocate(Shape shape) { return ctx_.scratch->allocate(shape, ctx_.dtype); }
+  Tensor allocate(Shape shape, DType type) { return ctx_.scratch->allocate(shape, type); }
+
+ private:
+  Context& ctx_;
+  size_t mark_;
+};
+
+}  // namespace moe

@@ -1,0 +1,40 @@
+// Element types. f64 exists for gradient checks; bf16 is storage only, arithmetic on it is f32.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace moe {
+
+enum class DType : uint8_t { f32, f64, bf16, i32 };
+enum class Device : uint8_t { cpu, cuda };
+
+constexpr size_t size_of(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return 8;
+    case DType::bf16: return 2;
+    default: return 4;
+  }
+}
+
+constexpr const char* name_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return "f32";
+    case DType::f64: return "f64";
+    case DType::bf16: return "bf16";
+    case DType::i32: return "i32";
+  }
+  return "?";
+}
+
+constexpr const char* name_of(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> { static constexpr DType value = DType::f32; };
+template <>
+struct DTypeOf<double> { static constexpr DType value = DType::f64; };
+template <>
+struct DTypeOf<int32_t> { static constexpr DType value = DType::i32; };
+
+}  // namespace moe
