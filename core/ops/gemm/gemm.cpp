@@ -1,0 +1,119 @@
+// Cuts a batch of problems into pieces and deals them out to the threads.
+#include "core/ops/gemm/gemm.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/ops/gemm/micro_kernel.h"
+
+namespace moe::cpu {
+namespace {
+
+// Pieces a thread gets on average: enough to even out their sizes, few enough not to pack operands too often.
+constexpr int64_t kPiecesPerThread = 4;
+// A piece below this many multiply-adds (some 20 microseconds) is not worth cutting.
+constexpr int64_t kMinWork = int64_t{1} << 20;
+
+template <class T>
+struct Piece {
+  GemmProblem<T> problem;
+  int64_t work;
+  int64_t place;  // in the batch; makes the order of pieces of equal work definite
+};
+
+template <class T>
+void check(const GemmProblem<T>& problem) {
+  const auto& [a, lda, transpose_a, b, ldb, transpose_b, c, ldc, m, n, k, alpha, accumulate] = problem;
+  MOE_CHECK(m >= 0 && n >= 0 && k >= 0, "gemm: negative size m {}, n {}, k {}", m, n, k);
+  MOE_CHECK(lda >= (transpose_a == Transpose::yes ? m : k), "gemm: rows of A overlap: lda {}, m {}, k {}",
+            lda, m, k);
+  MOE_CHECK(ldb >= (transpose_b == Transpose::yes ? k : n), "gemm: rows of B overlap: ldb {}, k {}, n {}",
+            ldb, k, n);
+  MOE_CHECK(ldc >= n, "gemm: rows of C overlap: ldc {}, n {}", ldc, n);
+}
+
+// Multiply-adds, counted in whole tiles; a little for each row and column that has to be packed.
+template <class T>
+int64_t work_of(const GemmProblem<T>& problem) {
+  const int64_t m = (problem.m + kTileRows - 1) / kTileRows * kTileRows;
+  return (m + 16) * (problem.n + 16) * (problem.k + 16);
+}
+
+// Rows [row, row + m) and columns [column, column + n) of C.
+template <class T>
+GemmProblem<T> block_of(GemmProblem<T> problem, int64_t row, int64_t m, int64_t column, int64_t n) {
+  problem.a += row * (problem.transpose_a == Transpose::yes ? 1 : problem.lda);
+  problem.b += column * (problem.transpose_b == Transpose::yes ? problem.ldb : 1);
+  problem.c += row * problem.ldc + column;
+  problem.m = std::min(m, problem.m - row);
+  problem.n = std::min(n, problem.n - column);
+  return problem;
+}
+
+int64_t round_up(int64_t count, int64_t unit) {
+  return (count + unit - 1) / unit * unit;
+}
+
+// Appends the pieces of one problem: a grid of about work / piece_work blocks of C, of the shape that packs
+// least. k is never cut, so each element of C has one owner and one order of summation.
+template <class T>
+void cut(const GemmProblem<T>& problem, int64_t place, int64_t piece_work, std::vector<Piece<T>>& pieces) {
+  const auto [m, n] = std::array{problem.m, problem.n};
+  if (m == 0 || n == 0) return;
+  const int64_t num_pieces = std::max<int64_t>(1, work_of(problem) / piece_work);
+  int64_t best_rows = m, best_columns = n, least_packed = -1;
+  for (int64_t num_down = 1; num_down <= num_pieces; ++num_down) {
+    const int64_t num_across = (num_pieces + num_down - 1) / num_down;
+    const int64_t rows = round_up((m + num_down - 1) / num_down, kTileRows);
+    const int64_t columns = round_up((n + num_across - 1) / num_across, kTileColumns<T>);
+    // A is packed once for each column of blocks, B once for each row of blocks.
+    const int64_t packed = m * ((n + columns - 1) / columns) + n * ((m + rows - 1) / rows);
+    if (least_packed >= 0 && packed >= least_packed) continue;
+    least_packed = packed;
+    best_rows = rows;
+    best_columns = columns;
+  }
+  for (int64_t column = 0; column < n; column += best_columns) {
+    for (int64_t row = 0; row < m; row += best_rows) {
+      const GemmProblem<T> piece = block_of(problem, row, best_rows, column, best_columns);
+      pieces.push_back({piece, work_of(piece), place});
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void gemm_batch(std::span<const GemmProblem<T>> problems) {
+  for (const GemmProblem<T>& problem : problems) check(problem);
+  const int64_t num_threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+  if (num_threads == 1) {
+    for (const GemmProblem<T>& problem : problems) gemm_serial(problem);
+    return;
+  }
+
+  static thread_local std::vector<Piece<T>> pieces;  // keeps its capacity
+  pieces.clear();
+  int64_t work = 0;
+  for (const GemmProblem<T>& problem : problems) work += work_of(problem);
+  const int64_t piece_work = std::max(kMinWork, work / (num_threads * kPiecesPerThread));
+  for (size_t i = 0; i < problems.size(); ++i) cut(problems[i], static_cast<int64_t>(i), piece_work, pieces);
+  // The largest first: the last pieces to finish are then short.
+  std::sort(pieces.begin(), pieces.end(), [](const Piece<T>& left, const Piece<T>& right) {
+    return left.work != right.work ? left.work > right.work : left.place < right.place;
+  });
+
+  const Piece<T>* const shared = pieces.data();  // the vector's name means another vector on each thread
+  const auto num_pieces = static_cast<int64_t>(pieces.size());
+#pragma omp parallel for schedule(dynamic, 1) if (num_pieces > 1)
+  for (int64_t i = 0; i < num_pieces; ++i) gemm_serial(shared[i].problem);
+}
+
+template void gemm_batch(std::span<const GemmProblem<float>>);
+template void gemm_batch(std::span<const GemmProblem<double>>);
+
+}  // namespace moe::cpu

@@ -1,0 +1,91 @@
+// The innermost product: one tile of C in registers, from two packed panels (pack.h).
+#pragma once
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace moe::cpu {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr int kVectorBytes = 32;
+#else
+inline constexpr int kVectorBytes = 16;  // SSE2, NEON
+#endif
+
+// The widest tile whose accumulators, two vectors of B and one broadcast element of A fit the register file.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kTileRows = 14;  // 32 registers
+#else
+inline constexpr int kTileRows = 6;  // 16 registers
+#endif
+template <class T>
+inline constexpr int kTileColumns = 2 * kVectorBytes / static_cast<int>(sizeof(T));
+
+// Calls f(0), ..., f(n - 1) with compile-time indices. An array that is only indexed so stays in registers; a
+// loop that the compiler has to unroll first may leave it on the stack, at a third of the speed.
+template <int n, class F>
+[[gnu::always_inline]] inline void unroll(F&& f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<int, i>{}), ...);
+  }
+  (std::make_integer_sequence<int, n>{});
+}
+
+// a (k, kTileRows) packed, of which the first num_rows are used; b (k, kTileColumns) packed
+// -> c (num_rows, kTileColumns) = alpha a^T b [+ c]. Each element is one chain of fused multiply-adds over k,
+// whatever num_rows is.
+template <class T, int num_rows>
+void multiply_tile(const T* __restrict a, const T* __restrict b, int64_t k, T alpha, bool accumulate,
+                   T* __restrict c, int64_t ldc) {
+  typedef T Vector __attribute__((vector_size(kVectorBytes)));
+  constexpr int kLanes = kVectorBytes / sizeof(T);
+
+  // C is not needed before the end of the loop: fetch it meanwhile.
+  unroll<num_rows>([&](auto i) __attribute__((always_inline)) {
+    __builtin_prefetch(c + i * ldc, 1);
+    __builtin_prefetch(c + i * ldc + kTileColumns<T> - 1, 1);
+  });
+
+  Vector sum[num_rows][2] = {};
+#pragma GCC unroll 4
+  for (int64_t p = 0; p < k; ++p) {
+    Vector b0, b1;
+    std::memcpy(&b0, b, sizeof(Vector));
+    std::memcpy(&b1, b + kLanes, sizeof(Vector));
+    unroll<num_rows>([&](auto i) __attribute__((always_inline)) {
+      sum[i][0] += a[i] * b0;
+      sum[i][1] += a[i] * b1;
+    });
+    a += kTileRows;
+    b += kTileColumns<T>;
+  }
+
+  unroll<num_rows>([&](auto i) __attribute__((always_inline)) {
+    unroll<2>([&](auto j) __attribute__((always_inline)) {
+      T* destination = c + i * ldc + j * kLanes;
+      Vector result;
+      if (accumulate) {
+        std::memcpy(&result, destination, sizeof(Vector));
+        result += alpha * sum[i][j];
+      } else {
+        result = alpha * sum[i][j];
+      }
+      std::memcpy(destination, &result, sizeof(Vector));
+    });
+  });
+}
+
+template <class T>
+using TileFunction = void (*)(const T* a, const T* b, int64_t k, T alpha, bool accumulate, T* c, int64_t ldc);
+
+// The function for each number of rows: kTileFunctions<T>[num_rows - 1].
+template <class T>
+inline constexpr auto kTileFunctions = []<int... i>(std::integer_sequence<int, i...>) {
+  return std::array<TileFunction<T>, sizeof...(i)>{multiply_tile<T, i + 1>...};
+}
+(std::make_integer_sequence<int, kTileRows>{});
+
+}  // namespace moe::cpu
