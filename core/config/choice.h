@@ -1,32 +1,35 @@
 // A configured member of a family (Router, Strategy, BalanceLoss, Schedule, ...). The families themselves live above this
 // layer; they meet it through `family<F>()`, which each family defines beside its table.
 #pragma once
+#include <type_traits>
+
 #include "core/base/table.h"
 #include "core/config/fields.h"
 
 namespace moe {
 
-// One line of a family's table. F::Setup is what a member needs besides its own options.
-template <class F>
+// One line of a family's table. `make` is typed by member() and Choice::make(): configuration headers name families
+// whose classes are declared further up, so the line itself cannot.
 struct Member {
   std::string name;
   std::string help;
   std::unique_ptr<FieldSet> (*make_options)();
-  std::unique_ptr<F> (*make)(const FieldSet& options, const typename F::Setup& setup);
+  void* (*make)(const FieldSet& options, const void* setup);
 };
 
-// The line of class M, which is constructed from (const Options&, const F::Setup&).
+// The line of class M of family F, which is constructed from (const Options&, const F::Setup&).
 template <class F, class M, class Options>
-Member<F> member(const char* name, const char* help) {
+Member member(const char* name, const char* help) {
   return {name, help, []() -> std::unique_ptr<FieldSet> { return std::make_unique<Options>(); },
-          [](const FieldSet& options, const typename F::Setup& setup) -> std::unique_ptr<F> {
-            return std::make_unique<M>(static_cast<const Options&>(options), setup);
+          [](const FieldSet& options, const void* setup) -> void* {
+            return static_cast<F*>(new M(static_cast<const Options&>(options),
+                                         *static_cast<const typename F::Setup*>(setup)));
           }};
 }
 
 // The table of family F; specialised beside it.
 template <class F>
-const Table<Member<F>>& family();
+const Table<Member>& family();
 
 // What visitors see of a choice.
 class ChoiceBase {
@@ -66,7 +69,11 @@ class Choice : public ChoiceBase {
   std::string help_of(const std::string& kind) const override { return family<F>().at(kind).help; }
   std::string family_name() const override { return family<F>().family(); }
 
-  std::unique_ptr<F> make(const typename F::Setup& setup) const { return family<F>().at(kind_).make(*options_, setup); }
+  template <class Setup>
+  std::unique_ptr<F> make(const Setup& setup) const {
+    static_assert(std::is_same_v<Setup, typename F::Setup>);
+    return std::unique_ptr<F>(static_cast<F*>(family<F>().at(kind_).make(*options_, &setup)));
+  }
 
   // The options as the member's own struct, to set them from code.
   template <class Options>

@@ -36,11 +36,11 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
       T sum = 0;
       if (factor == 0) {
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < vocab; ++i) sum += fast_exp(row[i] - largest);
+        for (int64_t i = 0; i < vocab; ++i) sum += cpu::fast_exp(row[i] - largest);
       } else {
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = 0; i < vocab; ++i) {
-          row[i] = fast_exp(row[i] - largest);
+          row[i] = cpu::fast_exp(row[i] - largest);
           sum += row[i];
         }
         const T inverse = factor / sum;

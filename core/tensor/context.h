@@ -14,7 +14,9 @@ struct Context {
   Arena* scratch = nullptr;      // last in, first out, by ScratchScope
 
   bool training = true;   // dropout, noise and other training-only behaviour
+  bool observe = true;    // routing statistics are collected (not when a micro-batch is passed a second time)
   bool planning = false;  // allocate and check shapes, compute nothing
+  double planned_imbalance = 1;  // planning only: rows that a rank receives over the mean of all ranks
 
   uint64_t seed = 0;
   uint64_t step = 0;

@@ -1,0 +1,38 @@
+// What ranks say to each other. Members take tensors, never a pointer and a count; MPI moves host tensors, NCCL device
+// tensors, and threads inside one process serve the tests.
+#pragma once
+#include <memory>
+#include <span>
+
+#include "core/tensor/tensor.h"
+
+namespace moe {
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  // Element-wise over all ranks, in place; f32, f64, i32. The same bits on every rank.
+  virtual void all_reduce_sum(Tensor x) = 0;
+  virtual void all_reduce_max(Tensor x) = 0;
+  virtual void broadcast(Tensor x, int root) = 0;
+  // Rows of dimension 0: rank r receives send_rows[r] rows, in rank order on both sides. send and recv have equal row
+  // shapes; counts may be 0.
+  virtual void all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
+                          std::span<const int64_t> send_rows) = 0;
+  virtual void barrier() = 0;
+  // The ranks with equal colour, ordered by their rank here. Collective.
+  virtual std::unique_ptr<Communicator> split(int colour) = 0;
+};
+
+// Host numbers as tensors, for collectives.
+inline Tensor as_tensor(std::span<double> values) {
+  return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::f64, Device::cpu};
+}
+inline Tensor as_tensor(std::span<int32_t> values) {
+  return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::i32, Device::cpu};
+}
+
+}  // namespace moe

@@ -1,0 +1,105 @@
+#include "comm/mpi_communicator.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace moe {
+
+void check_mpi(int status, const char* call) {
+  if (status == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  MPI_Error_string(status, text, &length);
+  raise<DeviceError>("MPI: {} failed: {}", call, std::string(text, static_cast<size_t>(length)));
+}
+
+static MPI_Datatype type_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return MPI_FLOAT;
+    case DType::f64: return MPI_DOUBLE;
+    case DType::i32: return MPI_INT32_T;
+    default: raise<InternalError>("MPI moves no {} tensors", name_of(dtype));
+  }
+}
+
+// MPI counts are int: larger tensors go in pieces of this many elements.
+static constexpr int64_t kPiece = int64_t{1} << 28;
+
+MpiCommunicator::MpiCommunicator(MPI_Comm handle) : handle_(handle) {
+  MPI_CHECK(MPI_Comm_set_errhandler(handle_, MPI_ERRORS_RETURN));
+  MPI_CHECK(MPI_Comm_rank(handle_, &rank_));
+  MPI_CHECK(MPI_Comm_size(handle_, &size_));
+}
+
+MpiCommunicator::~MpiCommunicator() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (!finalized && handle_ != MPI_COMM_WORLD) MPI_Comm_free(&handle_);
+}
+
+template <class Call>
+static void in_pieces(Tensor x, Call call) {
+  MOE_CHECK(x.device == Device::cpu, "MPI moves host tensors");
+  const auto element = static_cast<int64_t>(size_of(x.dtype));
+  for (int64_t begin = 0; begin < x.size(); begin += kPiece) {
+    call(static_cast<char*>(x.data) + begin * element, static_cast<int>(std::min(kPiece, x.size() - begin)));
+  }
+}
+
+void MpiCommunicator::all_reduce_sum(Tensor x) {
+  in_pieces(x, [&](void* data, int count) {
+    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, type_of(x.dtype), MPI_SUM, handle_));
+  });
+}
+
+void MpiCommunicator::all_reduce_max(Tensor x) {
+  in_pieces(x, [&](void* data, int count) {
+    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, type_of(x.dtype), MPI_MAX, handle_));
+  });
+}
+
+void MpiCommunicator::broadcast(Tensor x, int root) {
+  in_pieces(x, [&](void* data, int count) { MPI_CHECK(MPI_Bcast(data, count, type_of(x.dtype), root, handle_)); });
+}
+
+void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
+                                 std::span<const int64_t> send_rows) {
+  // Point to point instead of MPI_Alltoallv: nothing is sent where no rows go, and no count exceeds int in total.
+  const int64_t width = recv.shape.rank() == 1 ? 1 : recv.size() / std::max<int64_t>(recv.dim(0), 1);
+  const int64_t send_width = send.shape.rank() == 1 ? 1 : send.size() / std::max<int64_t>(send.dim(0), 1);
+  const auto element = static_cast<int64_t>(size_of(recv.dtype));
+  const MPI_Datatype type = type_of(recv.dtype);
+  constexpr int kTag = 7;
+  requests_.clear();
+  auto* into = static_cast<char*>(recv.data);
+  const auto* from = static_cast<const char*>(send.data);
+  const char* own = nullptr;
+  char* own_into = nullptr;
+  for (int peer = 0; peer < size_; ++peer) {
+    const int64_t count = recv_rows[static_cast<size_t>(peer)] * width;
+    if (peer == rank_) own_into = into;
+    else if (count > 0) MPI_CHECK(MPI_Irecv(into, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
+    into += count * element;
+  }
+  for (int peer = 0; peer < size_; ++peer) {
+    const int64_t count = send_rows[static_cast<size_t>(peer)] * send_width;
+    if (peer == rank_) own = from;
+    else if (count > 0) MPI_CHECK(MPI_Isend(from, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
+    from += count * element;
+  }
+  const int64_t own_bytes = send_rows[static_cast<size_t>(rank_)] * send_width * element;
+  if (own_bytes > 0) std::memcpy(own_into, own, static_cast<size_t>(own_bytes));
+  if (!requests_.empty()) {
+    MPI_CHECK(MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE));
+  }
+}
+
+void MpiCommunicator::barrier() { MPI_CHECK(MPI_Barrier(handle_)); }
+
+std::unique_ptr<Communicator> MpiCommunicator::split(int colour) {
+  MPI_Comm part = MPI_COMM_NULL;
+  MPI_CHECK(MPI_Comm_split(handle_, colour, rank_, &part));
+  return std::make_unique<MpiCommunicator>(part);
+}
+
+}  // namespace moe

@@ -1,0 +1,67 @@
+#include "comm/mpi_session.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "comm/mpi_communicator.h"
+#include "comm/self_communicator.h"
+#include "core/base/log.h"
+
+namespace moe {
+
+static bool started_by_launcher() {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"}) {
+    if (std::getenv(variable)) return true;
+  }
+  return false;
+}
+
+MpiSession::MpiSession(int& argc, char**& argv) {
+  if (!started_by_launcher()) {
+    world_ = std::make_shared<SelfCommunicator>();
+    return;
+  }
+  int provided = 0;
+  MPI_CHECK(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));
+  active_ = true;
+  world_ = std::make_shared<MpiCommunicator>(MPI_COMM_WORLD);
+  MPI_Comm host = MPI_COMM_NULL;
+  MPI_CHECK(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, world_->rank(), MPI_INFO_NULL, &host));
+  MPI_CHECK(MPI_Comm_rank(host, &local_.rank));
+  MPI_CHECK(MPI_Comm_size(host, &local_.size));
+  MPI_Comm_free(&host);
+}
+
+MpiSession::~MpiSession() {
+  world_.reset();
+  if (active_) MPI_Finalize();
+}
+
+int run_program(int argc, char** argv, const std::function<int(MpiSession&)>& body) {
+  MpiSession session(argc, argv);
+  const int rank = session.world()->rank(), size = session.world()->size();
+  log::initialise(rank, size);
+  auto fail = [&](ExitCode code, const std::string& message) {
+    // Mistakes that every rank meets alike are rank 0's to tell; the others only speak up if it does not.
+    if (rank > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const std::string where = size > 1 ? fmt::format(" (rank {} of {})", rank, size) : "";
+    std::fprintf(stderr, "Error: %s%s\n", message.c_str(), where.c_str());
+    std::fflush(stderr);
+    if (size > 1) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+    return static_cast<int>(code);
+  };
+  try {
+    return body(session);
+  } catch (const Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(ExitCode::device, "out of memory");
+  } catch (const std::exception& error) {
+    return fail(ExitCode::internal, error.what());
+  }
+}
+
+}  // namespace moe

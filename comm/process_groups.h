@@ -1,0 +1,34 @@
+// world = data x expert: ranks [g * expert, (g + 1) * expert) share one copy of the experts among them (the expert
+// group g); ranks that hold the same experts form a data group. Every rank works on its own share of the batch.
+#pragma once
+#include <memory>
+
+#include "comm/communicator.h"
+
+namespace moe {
+
+// A contiguous share of `total` for part `index` of `parts`; sizes differ by at most one.
+struct Share {
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+inline Share share_of(int64_t total, int64_t parts, int64_t index) {
+  const int64_t begin = total * index / parts, end = total * (index + 1) / parts;
+  return {begin, end - begin};
+}
+
+struct ProcessGroups {
+  std::shared_ptr<Communicator> world;
+  std::shared_ptr<Communicator> expert;  // the ranks that together hold all experts once
+  std::shared_ptr<Communicator> data;    // the ranks that hold the same experts as this one
+
+  // `expert_parallel` ranks share the experts; 0 picks the largest divisor of the world that is at most num_experts.
+  // Throws UsageError when it does not divide the world or exceeds the experts. Collective over `world`.
+  static ProcessGroups make(std::shared_ptr<Communicator> world, int64_t expert_parallel, int64_t num_experts);
+  static ProcessGroups single();
+
+  // The experts that this rank holds.
+  Share local_experts(int64_t num_experts) const { return share_of(num_experts, expert->size(), expert->rank()); }
+};
+
+}  // namespace moe

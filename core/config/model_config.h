@@ -1,0 +1,58 @@
+// model: the shape of the transformer.
+#pragma once
+#include "core/config/choice.h"
+
+namespace moe {
+
+struct AttentionConfig : Fields<AttentionConfig> {
+  int64_t heads = 4;
+  int64_t kv_heads = 0;
+  int64_t d_head = 0;
+  std::string position = "rope";
+  double rope_theta = 10000;
+  bool qk_norm = false;
+
+  void fields(FieldVisitor& v) override {
+    v.field("heads", heads, "query heads", {1, 1024});
+    v.field("kv_heads", kv_heads, "key/value heads, shared by groups of query heads; 0 = heads", {0, 1024});
+    v.field("d_head", d_head, "width of a head; 0 = d_model / heads", {0, 1024});
+    v.field("position", position, "rope turns queries and keys (an odd d_head leaves its last dimension unturned), learned adds a table to the embedding",
+            {"rope", "learned", "none"});
+    v.field("rope_theta", rope_theta, "base of the rotary frequencies", {1, 1e9});
+    v.field("qk_norm", qk_norm, "RMS-normalise every query and key head");
+  }
+};
+
+struct ModelConfig : Fields<ModelConfig> {
+  int64_t layers = 4;
+  int64_t d_model = 128;
+  std::vector<std::string> arrangement = {"switch"};
+  AttentionConfig attention;
+  int64_t d_ff = 0;
+  std::string activation = "swiglu";
+  double dropout = 0;
+  double norm_eps = 1e-5;
+  bool tie_embeddings = false;
+  double init_std = 0.02;
+
+  void fields(FieldVisitor& v) override {
+    v.field("layers", layers, "transformer blocks", {1, 10000});
+    v.field("d_model", d_model, "width of the residual stream", {1, 1 << 20});
+    v.field("arrangement", arrangement, "switch: MoE in every block; glam: dense and MoE blocks alternate; dense: no MoE; or a list of dense and moe, one per block");
+    v.group("attention", attention, "Causal self-attention.");
+    v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)", {0, 1 << 22});
+    v.field("activation", activation, "of feed-forward layers, dense and expert", {"relu", "gelu", "swiglu"});
+    v.field("dropout", dropout, "share of embedding and branch outputs that is zeroed in training", {0, 0.99});
+    v.field("norm_eps", norm_eps, "added to the mean square under the root", {0, 1});
+    v.field("tie_embeddings", tie_embeddings, "the output head uses the embedding table");
+    v.field("init_std", init_std, "standard deviation of initial weights; output projections get it divided by sqrt(2 layers)", {0, 10});
+  }
+
+  // Which blocks are MoE, one flag per layer. Throws UsageError for an arrangement that fits no `layers` blocks.
+  std::vector<bool> moe_layers() const;
+  int64_t d_head() const { return attention.d_head > 0 ? attention.d_head : d_model / attention.heads; }
+  int64_t kv_heads() const { return attention.kv_heads > 0 ? attention.kv_heads : attention.heads; }
+  int64_t dense_d_ff() const;
+};
+
+}  // namespace moe

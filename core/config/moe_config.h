@@ -1,0 +1,38 @@
+// moe: experts, and how tokens find them.
+#pragma once
+#include "core/config/choice.h"
+
+namespace moe {
+
+class Router;
+class Strategy;
+class BalanceLoss;
+template <>
+const Table<Member>& family<Router>();
+template <>
+const Table<Member>& family<Strategy>();
+template <>
+const Table<Member>& family<BalanceLoss>();
+
+struct MoEConfig : Fields<MoEConfig> {
+  int64_t experts = 8;
+  int64_t d_ff = 0;
+  int64_t shared_experts = 0;
+  std::string expert_init = "normal";
+  Choice<Router> router{"topk"};
+  Choice<Strategy> strategy{"plain"};
+  ChoiceList<BalanceLoss> balance{"switch", "z"};
+
+  void fields(FieldVisitor& v) override {
+    v.field("experts", experts, "routed experts per MoE layer, over all ranks", {1, 1 << 16});
+    v.field("d_ff", d_ff, "inner width of an expert; 0 = the dense layers' d_ff", {0, 1 << 22});
+    v.field("shared_experts", shared_experts, "experts that every token passes through besides the routed ones", {0, 1024});
+    v.field("expert_init", expert_init, "normal: like other weights; small: uniform within 1/d_model, so that all responses start as near ties",
+            {"normal", "small"});
+    v.choice("router", router, "Which experts a token goes to.");
+    v.choice("strategy", strategy, "How a MoE layer uses its router and experts.");
+    v.choices("balance", balance, "Auxiliary losses on the routing, each with its coefficient.");
+  }
+};
+
+}  // namespace moe

@@ -1,0 +1,51 @@
+// BalanceLoss: an auxiliary loss on one layer's routing. Every member is a function of sums over tokens, so that it can
+// be computed from the whole step's batch, whatever ranks and micro-batches it was split into. Members are in balance/,
+// the table in balance_loss.cpp.
+#pragma once
+#include <span>
+
+#include "core/moe/router.h"
+
+namespace moe {
+
+// Fields that every member has.
+struct BalanceOptions {
+  double coefficient = 0.01;
+  std::string scope = "global";
+
+  void common_fields(FieldVisitor& v) {
+    v.field("coefficient", coefficient, "weight in the training objective, per layer", {0, 1e6});
+    v.field("scope", scope, "tokens that are balanced together: the step's whole batch, each sequence, or each rank's micro-batch",
+            {"global", "sequence", "rank"});
+  }
+};
+
+class BalanceLoss {
+ public:
+  struct Setup {
+    int64_t experts = 0;
+  };
+  enum class Scope { global, sequence, rank };
+
+  explicit BalanceLoss(const BalanceOptions& options);
+  virtual ~BalanceLoss() = default;
+
+  double coefficient() const { return coefficient_; }
+  Scope scope() const { return scope_; }
+
+  // How many sums over tokens the value is a function of.
+  virtual int64_t num_sums() const = 0;
+  // Adds this routing's tokens; targets (tokens) i32 tell padding.
+  virtual void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const = 0;
+  // The loss, without its coefficient; 0 for no tokens.
+  virtual double value(std::span<const double> sums) const = 0;
+  // d_logits += factor * dL/dlogits of this routing's tokens, which are among those of the sums
+  virtual void backward(Context& ctx, Tensor d_logits, const Routing& routing, ConstTensor targets,
+                        std::span<const double> sums, double factor) const = 0;
+
+ private:
+  double coefficient_;
+  Scope scope_;
+};
+
+}  // namespace moe

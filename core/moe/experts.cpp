@@ -1,0 +1,51 @@
+#include "core/moe/experts.h"
+
+#include "core/ops/grouped_gemm.h"
+
+namespace moe {
+
+static Parameter expert_stack(const std::string& name, int64_t first, Shape shape, double std, int64_t d_model, bool small) {
+  Parameter p;
+  p.name = name;
+  p.shape = shape;
+  p.group = ParameterGroup::expert;
+  p.initialisation = small ? Initialisation{Initialisation::Kind::uniform, 1.0 / static_cast<double>(d_model)}
+                           : Initialisation{Initialisation::Kind::normal, std};
+  p.first_expert = first;
+  return p;
+}
+
+Experts::Experts(ParameterStore& parameters, const std::string& name, int64_t first, int64_t count,
+                 const FeedForwardShape& shape, bool small_init)
+    : first_(first),
+      count_(count),
+      shape_(shape),
+      input_(parameters.add(expert_stack(name + ".experts.{}.input.weight", first,
+                                         {count, width_factor(shape.activation) * shape.d_ff, shape.d_model},
+                                         shape.input_std, shape.d_model, small_init))),
+      output_(parameters.add(expert_stack(name + ".experts.{}.output.weight", first, {count, shape.d_model, shape.d_ff},
+                                          shape.output_std, shape.d_model, small_init))) {}
+
+Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Saved& saved) {
+  const int64_t num_rows = rows.dim(0);
+  saved = {rows, offsets, ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
+           ctx.allocate(Shape{num_rows, shape_.d_ff})};
+  grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
+  activation_forward(ctx, saved.activated, saved.z, shape_.activation);
+  const Tensor out = ctx.allocate(rows.shape);
+  grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
+  return out;
+}
+
+void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved) {
+  ScratchScope scratch(ctx);
+  const Tensor d_activated = scratch.allocate(saved.activated.shape);
+  grouped_gemm_backward_weight(ctx, output_.gradient, d_out, saved.activated, saved.offsets);
+  grouped_gemm_backward_input(ctx, d_activated, d_out, output_.value, saved.offsets);
+  const Tensor d_z = scratch.allocate(saved.z.shape);
+  activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation);
+  grouped_gemm_backward_weight(ctx, input_.gradient, d_z, saved.rows, saved.offsets);
+  grouped_gemm_backward_input(ctx, d_rows, d_z, input_.value, saved.offsets);
+}
+
+}  // namespace moe

@@ -1,0 +1,33 @@
+#include "core/moe/load_stats.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "comm/communicator.h"
+#include "core/ops/routing_sums.h"
+
+namespace moe {
+
+LoadStats LoadStats::view(std::span<double> sums, int64_t experts) {
+  const auto n = static_cast<size_t>(experts);
+  return {sums.first(n), sums.subspan(n, n), sums.subspan(2 * n, n), sums.subspan(3 * n, 2)};
+}
+
+void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor targets) const {
+  assignment_sums(ctx, as_tensor(counts), as_tensor(importance), routing.indices, routing.weights, targets);
+  column_sums(ctx, as_tensor(probability), routing.probabilities, targets);
+  scalars[0] += entropy_sum(ctx, routing.probabilities, targets);
+  scalars[1] += count_tokens(ctx, targets);
+}
+
+double LoadStats::assignments() const { return std::accumulate(counts.begin(), counts.end(), 0.0); }
+
+double LoadStats::max_over_mean() const {
+  const double total = assignments();
+  if (total == 0) return 1;
+  return *std::max_element(counts.begin(), counts.end()) * static_cast<double>(counts.size()) / total;
+}
+
+int64_t LoadStats::dead() const { return std::count(counts.begin(), counts.end(), 0.0); }
+
+}  // namespace moe

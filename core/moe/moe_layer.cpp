@@ -1,0 +1,47 @@
+#include "core/moe/moe_layer.h"
+
+#include "core/ops/elementwise.h"
+
+namespace moe {
+
+MoELayer::MoELayer(const std::string& name, const Setup& s)
+    : layer_(s.layer),
+      experts_(s.config.experts),
+      router_(s.config.router.make(
+          Router::Setup{s.parameters, name, s.layer, s.expert_shape.d_model, experts_, s.router_std})),
+      strategy_(s.config.strategy.make(
+          Strategy::Setup{s.parameters, name, s.layer, s.expert_shape.d_model, experts_})),
+      dispatcher_(s.groups, experts_),
+      local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
+                     s.expert_shape, s.config.expert_init == "small"),
+      balance_(s.config.balance, {experts_}),
+      parts_{*router_, dispatcher_, local_experts_, balance_, load_} {
+  if (s.config.shared_experts > 0) {
+    FeedForwardShape shape = s.expert_shape;
+    shape.d_ff *= s.config.shared_experts;
+    shared_ = std::make_unique<DenseFeedForward>(s.parameters, name + ".shared", shape);
+  }
+}
+
+void MoELayer::bind_sums(std::span<double> sums) {
+  MOE_CHECK(sums.size() == num_sums(), "{} sums for {}", sums.size(), num_sums());
+  load_ = LoadStats::view(sums.first(LoadStats::num_sums(experts_)), experts_);
+  balance_.bind(sums.subspan(LoadStats::num_sums(experts_)));
+}
+
+Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  const Tensor y = strategy_->forward(ctx, parts_, batch, x);
+  if (shared_) add(ctx, y, y, shared_->forward(ctx, batch, x));
+  return y;
+}
+
+void MoELayer::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) {
+  strategy_->backward(ctx, parts_, batch, d_x, d_y);
+  if (!shared_) return;
+  ScratchScope scratch(ctx);
+  const Tensor d_shared = scratch.allocate(d_x.shape);
+  shared_->backward(ctx, batch, d_shared, d_y);
+  add(ctx, d_x, d_x, d_shared);
+}
+
+}  // namespace moe

@@ -1,0 +1,47 @@
+#include "core/moe/router.h"
+
+#include "core/ops/gating.h"
+
+namespace moe {
+
+Member topk_router();
+
+template <>
+const Table<Member>& family<Router>() {
+  static const Table<Member> table{"router",
+                                           {
+                                               topk_router(),
+                                           }};
+  return table;
+}
+
+SoftmaxRouter::SoftmaxRouter(const Setup& setup, const Softmax& softmax)
+    : experts_(setup.experts), k_(softmax.k), softmax_(softmax) {
+  if (k_ > experts_) raise<UsageError>("moe.router.k: {} experts cannot be chosen from {}", k_, experts_);
+  if (k_ == 1 && (softmax.over_chosen || softmax.renormalise) && experts_ > 1) {
+    raise<UsageError>(
+        "moe.router: with k = 1 a renormalised weight is always 1 and the router gets no gradient; set softmax: all and "
+        "renormalise: false");
+  }
+}
+
+void SoftmaxRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
+  const int64_t tokens = x.dim(0);
+  routing = {};
+  routing.x = x;
+  logits_forward(ctx, batch, routing);
+  routing.probabilities = ctx.allocate(Shape{tokens, experts_});
+  routing.logsumexp = ctx.allocate(Shape{tokens});
+  routing.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
+  routing.weights = ctx.allocate(Shape{tokens, k_});
+  gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits,
+                 {softmax_.over_chosen, softmax_.renormalise});
+}
+
+void SoftmaxRouter::backward(Context& ctx, Tensor d_x, Tensor d_logits, ConstTensor d_weights, const Routing& routing) {
+  gating_backward(ctx, d_logits, d_weights, routing.probabilities, routing.indices, routing.weights,
+                  {softmax_.over_chosen, softmax_.renormalise});
+  logits_backward(ctx, d_x, d_logits, routing);
+}
+
+}  // namespace moe

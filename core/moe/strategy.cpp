@@ -1,0 +1,16 @@
+#include "core/moe/strategy.h"
+
+namespace moe {
+
+Member plain_strategy();
+
+template <>
+const Table<Member>& family<Strategy>() {
+  static const Table<Member> table{"strategy",
+                                             {
+                                                 plain_strategy(),
+                                             }};
+  return table;
+}
+
+}  // namespace moe

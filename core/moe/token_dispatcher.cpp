@@ -1,0 +1,134 @@
+#include "core/moe/token_dispatcher.h"
+
+#include <cmath>
+#include <numeric>
+
+#include "core/ops/dispatch_rows.h"
+
+namespace moe {
+
+TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts) : group_(groups.expert), experts_(experts) {}
+
+// Every rank learns how many rows it gets from whom for which of its experts, and in which order they will lie.
+void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
+  const int64_t peers = group_->size();
+  const Share local = share_of(experts_, peers, group_->rank());
+  plan.local_offsets = ctx.allocate(Shape{local.count + 1}, DType::i32);
+  plan.send_rows.assign(static_cast<size_t>(peers), 0);
+  plan.receive_rows.assign(static_cast<size_t>(peers), 0);
+  if (ctx.planning) {
+    plan.num_received = static_cast<int64_t>(std::ceil(static_cast<double>(plan.num_sorted) * ctx.planned_imbalance));
+    plan.by_expert = ctx.allocate(Shape{plan.num_received}, DType::i32);
+    plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
+    return;
+  }
+  const int32_t* global = plan.global_offsets.as<int32_t>();
+  std::vector<int64_t>& send = plan.send_rows;
+  counts_.clear();
+  for (int64_t e = 0; e < experts_; ++e) counts_.push_back(global[e + 1] - global[e]);
+  received_counts_.resize(static_cast<size_t>(peers * local.count));
+  send_experts_.clear();
+  receive_experts_.clear();
+  for (int64_t peer = 0; peer < peers; ++peer) {
+    const Share theirs = share_of(experts_, peers, peer);
+    send[static_cast<size_t>(peer)] = global[theirs.begin + theirs.count] - global[theirs.begin];
+    send_experts_.push_back(theirs.count);
+    receive_experts_.push_back(local.count);
+  }
+  group_->all_to_all(as_tensor(received_counts_), receive_experts_, as_tensor(counts_), send_experts_);
+
+  int32_t* offsets = plan.local_offsets.as<int32_t>();
+  offsets[0] = 0;
+  for (int64_t e = 0; e < local.count; ++e) {
+    offsets[e + 1] = offsets[e];
+    for (int64_t peer = 0; peer < peers; ++peer) {
+      const int32_t count = received_counts_[static_cast<size_t>(peer * local.count + e)];
+      offsets[e + 1] += count;
+      plan.receive_rows[static_cast<size_t>(peer)] += count;
+    }
+  }
+  plan.num_received = offsets[local.count];
+  plan.by_expert = ctx.allocate(Shape{plan.num_received}, DType::i32);
+  plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
+  int32_t *by_expert = plan.by_expert.as<int32_t>(), *by_arrival = plan.by_arrival.as<int32_t>();
+  counts_.assign(offsets, offsets + local.count);  // the next free row of each expert
+  int32_t arrival = 0;
+  for (int64_t peer = 0; peer < peers; ++peer) {
+    for (int64_t e = 0; e < local.count; ++e) {
+      for (int32_t i = 0; i < received_counts_[static_cast<size_t>(peer * local.count + e)]; ++i, ++arrival) {
+        const int32_t row = counts_[static_cast<size_t>(e)]++;
+        by_expert[row] = arrival;
+        by_arrival[arrival] = row;
+      }
+    }
+  }
+}
+
+Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan) {
+  const int64_t tokens = x.dim(0), d = x.dim(1), k = indices.dim(1);
+  plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
+  plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
+  plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
+  sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
+  plan.num_sorted = ctx.planning ? tokens * k : plan.global_offsets.as<int32_t>()[experts_];
+  if (alone()) {
+    plan.num_received = plan.num_sorted;
+    plan.local_offsets = plan.global_offsets;
+    const Tensor rows = ctx.allocate(Shape{plan.num_sorted, d});
+    permute_forward(ctx, rows, x, plan.source, k);
+    return rows;
+  }
+  exchange_counts(ctx, plan);
+  const Tensor received = ctx.allocate(Shape{plan.num_received, d});
+  ScratchScope scratch(ctx);
+  const Tensor sorted = scratch.allocate(Shape{plan.num_sorted, d});
+  permute_forward(ctx, sorted, x, plan.source, k);
+  const Tensor arrived = scratch.allocate(Shape{plan.num_received, d});
+  if (!ctx.planning) group_->all_to_all(arrived, plan.receive_rows, sorted, plan.send_rows);
+  gather_rows(ctx, received, arrived, plan.by_expert);
+  return received;
+}
+
+void TokenDispatcher::dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan) {
+  if (alone()) return permute_backward(ctx, d_x, d_received, plan.position);
+  ScratchScope scratch(ctx);
+  const int64_t d = d_x.dim(1);
+  const Tensor d_arrived = scratch.allocate(Shape{plan.num_received, d});
+  gather_rows(ctx, d_arrived, d_received, plan.by_arrival);
+  const Tensor d_sorted = scratch.allocate(Shape{plan.num_sorted, d});
+  if (!ctx.planning) group_->all_to_all(d_sorted, plan.send_rows, d_arrived, plan.receive_rows);
+  permute_backward(ctx, d_x, d_sorted, plan.position);
+}
+
+Tensor TokenDispatcher::combine(Context& ctx, Tensor out, ConstTensor weights, const DispatchPlan& plan,
+                                Tensor& returned) {
+  const int64_t d = out.dim(1);
+  const Tensor y = ctx.allocate(Shape{plan.position.dim(0), d});
+  if (alone()) {
+    returned = out;
+    combine_forward(ctx, y, out, weights, plan.position);
+    return y;
+  }
+  returned = ctx.allocate(Shape{plan.num_sorted, d});
+  ScratchScope scratch(ctx);
+  const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, d});
+  gather_rows(ctx, by_arrival, out, plan.by_arrival);
+  if (!ctx.planning) group_->all_to_all(returned, plan.send_rows, by_arrival, plan.receive_rows);
+  combine_forward(ctx, y, returned, weights, plan.position);
+  return y;
+}
+
+void TokenDispatcher::combine_backward(Context& ctx, Tensor d_out, Tensor d_weights, ConstTensor d_y,
+                                       ConstTensor returned, ConstTensor weights, const DispatchPlan& plan) {
+  if (alone()) {
+    return moe::combine_backward(ctx, d_out, d_weights, d_y, returned, weights, plan.position, plan.source);
+  }
+  ScratchScope scratch(ctx);
+  const Tensor d_returned = scratch.allocate(Shape{plan.num_sorted, d_y.dim(1)});
+  moe::combine_backward(ctx, d_returned, d_weights, d_y, returned, weights, plan.position, plan.source);
+  const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, d_y.dim(1)});
+  if (!ctx.planning) group_->all_to_all(by_arrival, plan.receive_rows, d_returned, plan.send_rows);
+  gather_rows(ctx, d_out, by_arrival, plan.by_expert);
+}
+
+}  // namespace moe

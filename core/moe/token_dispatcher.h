@@ -1,0 +1,55 @@
+// Dispatch and combine: token rows to the ranks and experts that were chosen for them, and the results back. Dropless:
+// every assignment travels, none is padded, and a rank with no rows for another sends it nothing.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "comm/process_groups.h"
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// Where the rows of one micro-batch went. `sorted` rows are this rank's assignments by global expert; `received` rows
+// are those of all ranks for the local experts, by expert, then by rank, then by token.
+struct DispatchPlan {
+  Tensor position;        // (tokens, k) i32: sorted row of each slot, -1 for none
+  Tensor source;          // (tokens * k) i32: slot of each sorted row
+  Tensor global_offsets;  // (experts + 1) i32 over sorted rows
+  int64_t num_sorted = 0;
+
+  int64_t num_received = 0;
+  Tensor local_offsets;   // (local experts + 1) i32 over received rows
+  // With more than one expert-parallel rank: rows per peer, and the two orders of received rows.
+  std::vector<int64_t> send_rows, receive_rows;
+  Tensor by_expert;       // (received) i32: arrival index of each row by expert
+  Tensor by_arrival;      // (received) i32: the inverse
+};
+
+class TokenDispatcher {
+ public:
+  TokenDispatcher(const ProcessGroups& groups, int64_t experts);
+
+  // x (tokens, d), indices (tokens, k) i32 -> received rows (num_received, d), sorted by local expert
+  Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan);
+  // d_received -> adds to d_x
+  void dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan);
+
+  // Expert outputs out (num_received, d), weights (tokens, k) -> y (tokens, d): the weighted sum of each token's rows.
+  // `returned`: the rows back at their tokens' rank (num_sorted, d), kept for backward.
+  Tensor combine(Context& ctx, Tensor out, ConstTensor weights, const DispatchPlan& plan, Tensor& returned);
+  // d_y (tokens, d) -> d_out (num_received, d) and d_weights (tokens, k), both overwritten
+  void combine_backward(Context& ctx, Tensor d_out, Tensor d_weights, ConstTensor d_y, ConstTensor returned,
+                        ConstTensor weights, const DispatchPlan& plan);
+
+ private:
+  void exchange_counts(Context& ctx, DispatchPlan& plan);
+  bool alone() const { return group_->size() == 1; }
+
+  std::shared_ptr<Communicator> group_;
+  int64_t experts_;
+  // Reused between calls: a step allocates nothing.
+  std::vector<int32_t> counts_, received_counts_;  // rows per global expert; rows per (peer, local expert)
+  std::vector<int64_t> send_experts_, receive_experts_;
+};
+
+}  // namespace moe

@@ -1,0 +1,67 @@
+#include "core/nn/attention.h"
+
+#include <cmath>
+
+#include "core/ops/attention.h"
+#include "core/ops/qk_norm.h"
+#include "core/ops/rope.h"
+
+namespace moe {
+
+Attention::Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config)
+    : layout_{0, config.attention.heads, config.kv_heads(), config.d_head()},
+      rotary_dims_(config.attention.position == "rope" ? config.d_head() / 2 * 2 : 0),
+      rope_theta_(config.attention.rope_theta),
+      norm_eps_(config.norm_eps),
+      qkv_(parameters, name + ".qkv", config.d_model, layout_.width(), config.init_std),
+      output_(parameters, name + ".output", layout_.heads * layout_.d_head, config.d_model,
+              config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))) {
+  if (config.attention.qk_norm) {
+    const auto norm = [&](const char* which) {
+      return &parameters.add({name + which, Shape{layout_.d_head}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
+    };
+    q_norm_ = norm(".q_norm.weight");
+    k_norm_ = norm(".k_norm.weight");
+  }
+}
+
+Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  const int64_t tokens = batch.tokens();
+  saved_ = {};
+  saved_.x = x;
+  saved_.layout = layout_;
+  saved_.layout.time = batch.time;
+  saved_.qkv = ctx.allocate(Shape{tokens, layout_.width()});
+  if (q_norm_) {
+    saved_.qkv_before_norm = ctx.allocate(Shape{tokens, layout_.width()});
+    saved_.inverse_rms = ctx.allocate(Shape{tokens, layout_.heads + layout_.kv_heads});
+    qkv_.forward(ctx, saved_.qkv_before_norm, x);
+    qk_norm_forward(ctx, saved_.qkv, saved_.inverse_rms, saved_.qkv_before_norm, q_norm_->value, k_norm_->value,
+                    saved_.layout, norm_eps_);
+  } else {
+    qkv_.forward(ctx, saved_.qkv, x);
+  }
+  if (rotary_dims_ > 0) rope_forward(ctx, saved_.qkv, saved_.layout, rotary_dims_, rope_theta_);
+  saved_.out = ctx.allocate(Shape{tokens, layout_.heads * layout_.d_head});
+  saved_.logsumexp = ctx.allocate(Shape{tokens, layout_.heads});
+  attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout);
+  const Tensor y = ctx.allocate(x.shape);
+  output_.forward(ctx, y, saved_.out);
+  return y;
+}
+
+void Attention::backward(Context& ctx, Tensor d_x, ConstTensor d_y) {
+  ScratchScope scratch(ctx);
+  const Tensor d_out = scratch.allocate(saved_.out.shape);
+  output_.backward(ctx, d_out, d_y, saved_.out);
+  const Tensor d_qkv = scratch.allocate(saved_.qkv.shape);
+  attention_backward(ctx, d_qkv, d_out, saved_.qkv, saved_.out, saved_.logsumexp, saved_.layout);
+  if (rotary_dims_ > 0) rope_backward(ctx, d_qkv, saved_.layout, rotary_dims_, rope_theta_);
+  if (q_norm_) {
+    qk_norm_backward(ctx, d_qkv, q_norm_->gradient, k_norm_->gradient, saved_.qkv_before_norm, q_norm_->value,
+                     k_norm_->value, saved_.inverse_rms, saved_.layout);
+  }
+  qkv_.backward(ctx, d_x, d_qkv, saved_.x);
+}
+
+}  // namespace moe

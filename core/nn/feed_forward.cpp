@@ -1,0 +1,29 @@
+#include "core/nn/feed_forward.h"
+
+namespace moe {
+
+DenseFeedForward::DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape)
+    : shape_(shape),
+      input_(parameters, name + ".input", shape.d_model, width_factor(shape.activation) * shape.d_ff, shape.input_std),
+      output_(parameters, name + ".output", shape.d_ff, shape.d_model, shape.output_std) {}
+
+Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x) {
+  const int64_t tokens = x.dim(0);
+  saved_ = {x, ctx.allocate(Shape{tokens, width_factor(shape_.activation) * shape_.d_ff}), ctx.allocate(Shape{tokens, shape_.d_ff})};
+  input_.forward(ctx, saved_.z, x);
+  activation_forward(ctx, saved_.activated, saved_.z, shape_.activation);
+  const Tensor y = ctx.allocate(x.shape);
+  output_.forward(ctx, y, saved_.activated);
+  return y;
+}
+
+void DenseFeedForward::backward(Context& ctx, const TokenBatch&, Tensor d_x, ConstTensor d_y) {
+  ScratchScope scratch(ctx);
+  const Tensor d_activated = scratch.allocate(saved_.activated.shape);
+  output_.backward(ctx, d_activated, d_y, saved_.activated);
+  const Tensor d_z = scratch.allocate(saved_.z.shape);
+  activation_backward(ctx, d_z, d_activated, saved_.z, shape_.activation);
+  input_.backward(ctx, d_x, d_z, saved_.x);
+}
+
+}  // namespace moe

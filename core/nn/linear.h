@@ -1,0 +1,22 @@
+// y = x W^T. The caller keeps x for backward.
+#pragma once
+#include "core/nn/parameter.h"
+
+namespace moe {
+
+class Linear {
+ public:
+  Linear(ParameterStore& parameters, const std::string& name, int64_t in, int64_t out, double init_std);
+
+  // x (rows, in) -> y (rows, out)
+  void forward(Context& ctx, Tensor y, ConstTensor x) const;
+  // d_y (rows, out) -> d_x (rows, in), overwritten; the weight's gradient is added to
+  void backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x) const;
+
+  const Parameter& weight() const { return weight_; }
+
+ private:
+  Parameter& weight_;
+};
+
+}  // namespace moe

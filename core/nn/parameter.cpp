@@ -1,0 +1,83 @@
+#include "core/nn/parameter.h"
+
+#include "core/ops/elementwise.h"
+#include "core/ops/initialise.h"
+
+namespace moe {
+
+static constexpr int64_t kAlignElements = 16;  // parameters start at vector boundaries; the gaps stay zero
+
+std::string expert_name(const std::string& stack_name, int64_t expert) {
+  std::string name = stack_name;
+  name.replace(name.find("{}"), 2, fmt::format("{}", expert));
+  return name;
+}
+
+// FNV-1a: the stream of a parameter's initial values follows from its name alone.
+static uint32_t hash(const std::string& text) {
+  uint32_t h = 2166136261u;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 16777619u;
+  return h;
+}
+
+Parameter& ParameterStore::add(Parameter parameter) {
+  MOE_CHECK(!values_, "parameter {} comes after allocate()", parameter.name);
+  MOE_CHECK((parameter.group == ParameterGroup::expert) == (parameter.name.find("{}") != std::string::npos),
+            "{} names no place for the expert's index", parameter.name);
+  return parameters_.emplace_back(std::move(parameter));
+}
+
+void ParameterStore::allocate(Context& ctx, DType dtype) {
+  auto padded = [](int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; };
+  std::array<int64_t, 2> sizes{};
+  for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
+  const size_t bytes = static_cast<size_t>(sizes[0] + sizes[1]) * size_of(dtype) + 256;
+  auto make = [&](const char* name) {
+    return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device) : Arena(name, ctx.device, bytes));
+  };
+  values_ = make("parameters");
+  gradients_ = make("gradients");
+  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    ParameterBuffer& target = buffer(group);
+    const Shape size{sizes[static_cast<size_t>(group)]};
+    target.value = values_->allocate(size, dtype);
+    target.gradient = gradients_->allocate(size, dtype);
+    int64_t begin = 0;
+    for (const bool decay : {true, false}) {
+      for (Parameter& p : parameters_) {
+        if (p.group != group || p.decay != decay) continue;
+        p.value = target.value.slice(begin, p.shape.size()).reshape(p.shape);
+        p.gradient = target.gradient.slice(begin, p.shape.size()).reshape(p.shape);
+        begin += padded(p.shape.size());
+      }
+      if (decay) target.num_decayed = begin;
+    }
+    fill_zero(ctx, target.value);
+    fill_zero(ctx, target.gradient);
+  }
+}
+
+static void initialise_one(Context& ctx, Tensor x, const Initialisation& init, uint64_t seed, const std::string& name) {
+  const RandomKey key{seed, RandomPurpose::initialisation, hash(name) & 0xFFFFFFu, hash(name) >> 24};
+  switch (init.kind) {
+    case Initialisation::Kind::constant: return fill_constant(ctx, x, init.value);
+    case Initialisation::Kind::normal: return fill_normal(ctx, x, init.value, key);
+    case Initialisation::Kind::uniform: return fill_uniform(ctx, x, init.value, key);
+  }
+}
+
+void ParameterStore::initialise(Context& ctx, uint64_t seed) {
+  for (const Parameter& p : parameters_) {
+    if (p.group == ParameterGroup::shared) {
+      initialise_one(ctx, p.value, p.initialisation, seed, p.name);
+      continue;
+    }
+    for (int64_t e = 0; e < p.shape[0]; ++e) {
+      initialise_one(ctx, p.value.slice(e, 1), p.initialisation, seed, expert_name(p.name, p.first_expert + e));
+    }
+  }
+}
+
+size_t ParameterStore::parameter_bytes() const { return buffers_[0].value.bytes() + buffers_[1].value.bytes(); }
+
+}  // namespace moe

@@ -1,0 +1,96 @@
+// Parameters, and the two buffers that hold them: `shared` (replicated on every rank, reduced over the world) and
+// `expert` (each rank's own experts, reduced over the ranks that hold the same ones).
+#pragma once
+#include <array>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "core/tensor/context.h"
+
+namespace moe {
+
+enum class ParameterGroup { shared, expert };
+
+struct Initialisation {
+  enum class Kind { constant, normal, uniform } kind = Kind::normal;
+  double value = 0;  // the constant, the standard deviation, or the limit
+};
+
+struct Parameter {
+  // A name in the checkpoint. A stack of experts has "{}" in the place of the expert's global index, and dimension 0 of
+  // its shape counts the local experts, of which the first is global expert `first_expert`.
+  std::string name;
+  Shape shape;
+  ParameterGroup group = ParameterGroup::shared;
+  Initialisation initialisation;
+  bool decay = true;      // takes part in weight decay: matrices, not norms
+  int64_t first_expert = 0;
+
+  Tensor value{}, gradient{};  // views into the group's buffer
+};
+
+// One expert's part of an expert stack, or a shared parameter as it is: what a checkpoint stores by name.
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+struct ParameterBuffer {
+  Tensor value, gradient;   // (elements)
+  int64_t num_decayed = 0;  // elements [0, num_decayed) take weight decay
+};
+
+class ParameterStore {
+ public:
+  ParameterStore() = default;
+  ParameterStore(const ParameterStore&) = delete;
+
+  // Before allocate(). The reference stays valid.
+  Parameter& add(Parameter parameter);
+
+  // Lays all parameters out in the two buffers and sets gradients to zero. In planning mode only counts.
+  void allocate(Context& ctx, DType dtype);
+  void initialise(Context& ctx, uint64_t seed);
+
+  ParameterBuffer& buffer(ParameterGroup group) { return buffers_[static_cast<size_t>(group)]; }
+  const std::deque<Parameter>& parameters() const { return parameters_; }
+
+  // Every parameter under its checkpoint name; `part` picks the matching range of any tensor that is laid out like the
+  // group's buffer (the values, the gradients, an optimizer moment).
+  template <class Visit>
+  void for_each_named(ParameterGroup group, Tensor like_buffer, Visit visit) const;
+
+  size_t parameter_bytes() const;
+  size_t gradient_bytes() const { return parameter_bytes(); }
+
+ private:
+  std::deque<Parameter> parameters_;
+  std::array<ParameterBuffer, 2> buffers_;
+  std::unique_ptr<Arena> values_, gradients_;
+};
+
+// The name of global expert `expert` in a stack's name.
+std::string expert_name(const std::string& stack_name, int64_t expert);
+
+template <class Visit>
+void ParameterStore::for_each_named(ParameterGroup group, Tensor like_buffer, Visit visit) const {
+  const ParameterBuffer& buffer = buffers_[static_cast<size_t>(group)];
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.group != group) continue;
+    const int64_t begin = (static_cast<char*>(parameter.value.data) - static_cast<char*>(buffer.value.data)) /
+                          static_cast<int64_t>(size_of(parameter.value.dtype));
+    const Tensor whole = like_buffer.slice(begin, parameter.shape.size()).reshape(parameter.shape);
+    if (group == ParameterGroup::shared) {
+      visit(NamedTensor{parameter.name, whole});
+      continue;
+    }
+    for (int64_t e = 0; e < parameter.shape[0]; ++e) {
+      Tensor one = whole.slice(e, 1);
+      one.shape = parameter.shape.rank() == 3 ? Shape{parameter.shape[1], parameter.shape[2]} : Shape{parameter.shape[1]};
+      visit(NamedTensor{expert_name(parameter.name, parameter.first_expert + e), one});
+    }
+  }
+}
+
+}  // namespace moe

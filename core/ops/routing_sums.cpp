@@ -1,0 +1,118 @@
+#include "core/ops/routing_sums.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/ops/cross_entropy.h"
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+double count_tokens(Context& ctx, ConstTensor targets) {
+  if (ctx.planning) return 0;
+  const int32_t* target = targets.as<int32_t>();
+  return static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
+}
+
+void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) {
+  const int64_t tokens = x.dim(0), n = x.dim(1);
+  MOE_CHECK_SHAPE(sums, {n});
+  MOE_CHECK_SHAPE(targets, {tokens});
+  run(ctx, x.dtype, [&]<class T>(T) {
+    const T* in = x.as<T>();
+    const int32_t* target = targets.as<int32_t>();
+    double* out = sums.as<double>();
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < n; begin += 8) {  // a thread owns columns: the order of the tokens is kept
+      const int64_t end = std::min(begin + 8, n);
+      for (int64_t t = 0; t < tokens; ++t) {
+        if (target[t] == kIgnoreTarget) continue;
+        for (int64_t i = begin; i < end; ++i) out[i] += static_cast<double>(in[t * n + i]);
+      }
+    }
+  });
+}
+
+void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor indices, ConstTensor weights,
+                     ConstTensor targets) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1);
+  MOE_CHECK_SHAPE(targets, {tokens});
+  run(ctx, weights.dtype, [&]<class T>(T) {
+    const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
+    const T* weight = weights.as<T>();
+    double *count = counts.as<double>(), *sum = importance ? importance.as<double>() : nullptr;
+    for (int64_t s = 0; s < tokens * k; ++s) {
+      if (expert[s] < 0 || target[s / k] == kIgnoreTarget) continue;
+      count[expert[s]] += 1;
+      if (sum) sum[expert[s]] += static_cast<double>(weight[s]);
+    }
+  });
+}
+
+double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets) {
+  const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
+  double sum = 0;
+  run(ctx, probabilities.dtype, [&]<class T>(T) {
+    const T* p = probabilities.as<T>();
+    const int32_t* target = targets.as<int32_t>();
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      for (int64_t i = 0; i < n; ++i) {
+        const T q = p[t * n + i];
+        if (q > 0) sum -= static_cast<double>(q * std::log(q));
+      }
+    }
+  });
+  return sum;
+}
+
+double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets) {
+  double sum = 0;
+  run(ctx, logsumexp.dtype, [&]<class T>(T) {
+    const T* lse = logsumexp.as<T>();
+    const int32_t* target = targets.as<int32_t>();
+    for (int64_t t = 0; t < logsumexp.size(); ++t) {
+      if (target[t] != kIgnoreTarget) sum += static_cast<double>(lse[t]) * static_cast<double>(lse[t]);
+    }
+  });
+  return sum;
+}
+
+void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor gradient,
+                          ConstTensor targets) {
+  const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);
+  MOE_CHECK_SHAPE(probabilities, {tokens, n});
+  MOE_CHECK_SHAPE(gradient, {n});
+  run(ctx, d_logits.dtype, [&]<class T>(T) {
+    T* out = d_logits.as<T>();
+    const T* p = probabilities.as<T>();
+    const double* g = gradient.as<double>();
+    const int32_t* target = targets.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      double dot = 0;
+      for (int64_t i = 0; i < n; ++i) dot += g[i] * static_cast<double>(p[t * n + i]);
+      for (int64_t i = 0; i < n; ++i) out[t * n + i] += p[t * n + i] * static_cast<T>(g[i] - dot);
+    }
+  });
+}
+
+void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
+                                double factor, ConstTensor targets) {
+  const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);
+  MOE_CHECK_SHAPE(logsumexp, {tokens});
+  run(ctx, d_logits.dtype, [&]<class T>(T) {
+    T* out = d_logits.as<T>();
+    const T *p = probabilities.as<T>(), *lse = logsumexp.as<T>();
+    const int32_t* target = targets.as<int32_t>();
+    const T f = static_cast<T>(2 * factor);
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      for (int64_t i = 0; i < n; ++i) out[t * n + i] += f * lse[t] * p[t * n + i];
+    }
+  });
+}
+
+}  // namespace moe

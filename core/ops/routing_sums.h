@@ -1,0 +1,28 @@
+// Sums over tokens of what a router computed, in f64 so that no split of the batch shows, and the gradients of functions
+// of those sums. Tokens whose target is kIgnoreTarget are padding and never count.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// The tokens that are no padding.
+double count_tokens(Context& ctx, ConstTensor targets);
+// x (tokens, n), targets (tokens) i32 -> sums (n) f64, added to
+void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
+// indices (tokens, k) i32 -> counts (experts) f64: assignments per expert, added to; weights (tokens, k), optional ->
+// importance (experts) f64: sums of weights, added to
+void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor indices, ConstTensor weights,
+                     ConstTensor targets);
+// The sum of the entropies, in nats, of rows of probabilities (tokens, experts)
+double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets);
+// The sum of squares of logsumexp (tokens)
+double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets);
+
+// L = F(sum over tokens of softmax(z)), gradient (experts) f64 = dF/dsum -> d_logits (tokens, experts), added to
+void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor gradient,
+                          ConstTensor targets);
+// d_logits += factor * d(logsumexp^2)/dz
+void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
+                                double factor, ConstTensor targets);
+
+}  // namespace moe
