@@ -1,0 +1,26 @@
+// XXH64 with seed 0 (github.com/Cyan4973/xxHash), fed in any number of pieces. It recognises data; it is no protection
+// against people who mean harm.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace moe {
+
+class ContentHash {
+ public:
+  ContentHash();
+  void update(const void* data, int64_t bytes);
+  uint64_t value() const;
+
+ private:
+  static constexpr int64_t kStripeBytes = 32;
+  std::array<uint64_t, 4> lanes_;
+  std::array<unsigned char, kStripeBytes> tail_ = {};
+  int64_t tail_bytes_ = 0;
+  uint64_t total_bytes_ = 0;
+};
+
+std::string format_hash(uint64_t hash);  // 16 hexadecimal digits, as xxhsum prints them
+
+}  // namespace moe

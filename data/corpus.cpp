@@ -1,0 +1,169 @@
+#include "data/corpus.h"
+
+#include <glob.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "core/base/check.h"
+#include "core/base/log.h"
+#include "data/content_hash.h"
+#include "data/corpus_manifest.h"
+#include "data/tokenizers/external.h"
+
+namespace moe {
+
+namespace fs = std::filesystem;
+
+static std::vector<std::string> matching_files(const std::string& pattern) {
+  glob_t matches = {};
+  std::vector<std::string> paths;
+  if (::glob(pattern.c_str(), 0, nullptr, &matches) == 0) {
+    paths.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);  // sorted by glob
+  }
+  ::globfree(&matches);
+  return paths;
+}
+
+Corpus Corpus::open(const std::string& path, const CorpusOptions& options) {
+  if (fs::is_directory(path)) {
+    if (CorpusManifest::exists_in(path)) return open_prepared(path);
+    const std::vector<std::string> files = matching_files(path + "/*.bin");
+    if (files.empty()) {
+      raise<DataError>("{}: neither a prepared corpus (no corpus.json) nor a folder of .bin token files", path);
+    }
+    return open_shards(path, files, options);
+  }
+  if (fs::exists(path)) return open_shards(path, {path}, options);
+  const std::vector<std::string> files = matching_files(path);
+  if (files.empty()) raise<DataError>("{}: no such corpus; moe-data prepare makes one from text", path);
+  return open_shards(path, files, options);
+}
+
+Corpus Corpus::open_prepared(const std::string& folder) {
+  const CorpusManifest manifest = CorpusManifest::read(folder);
+  const std::string manifest_path = CorpusManifest::path_in(folder);
+  Corpus corpus;
+  corpus.name_ = manifest.name;
+  corpus.tokenizer_ = load_tokenizer(manifest.tokenizer, manifest_path);
+  corpus.entropy_rate_ = manifest.entropy_rate;
+  if (corpus.vocab_size() != manifest.vocab_size) {
+    raise<DataError>("{}: vocab_size is {}, but its {} tokenizer has {}", manifest_path, manifest.vocab_size,
+                     corpus.tokenizer().name(), corpus.vocab_size());
+  }
+  for (const CorpusManifest::Split& described : manifest.splits) {
+    const TokenFile& file = corpus.add_file(folder + "/" + described.file);
+    if (file.num_tokens() != described.num_tokens) {
+      raise<DataError>("{}: {} tokens; expected {} by corpus.json", file.path(), file.num_tokens(),
+                       described.num_tokens);
+    }
+    corpus.file_hashes_.push_back(described.payload_hash);
+    Split& split = corpus.splits_.emplace_back(described.name);
+    split.append(file, 0, file.num_tokens());
+    if (described.raw_bytes) split.set_raw_bytes(*described.raw_bytes);
+  }
+  return corpus;
+}
+
+Corpus Corpus::open_shards(const std::string& path, const std::vector<std::string>& files,
+                           const CorpusOptions& options) {
+  Corpus corpus;
+  corpus.name_ = fs::path(path).lexically_normal().stem().string();
+
+  std::vector<TokenFile> opened;
+  for (const std::string& file : files) opened.emplace_back(file);
+  const int64_t bytes_per_token = opened.front().bytes_per_token();
+  for (const TokenFile& file : opened) {
+    if (file.bytes_per_token() != bytes_per_token) {
+      raise<DataError>("{} has tokens of {} bytes, {} of {}: shards of one corpus must agree", file.path(),
+                       file.bytes_per_token(), opened.front().path(), bytes_per_token);
+    }
+  }
+  int64_t vocab_size = options.vocab_size;
+  if (vocab_size == 0) {
+    vocab_size = bytes_per_token == 2 ? 50257 : 128256;
+    log::info("{}: assuming a vocabulary of {} tokens ({}), as llm.c does for {}-bit files", path, vocab_size,
+              bytes_per_token == 2 ? "GPT-2" : "Llama 3", 8 * bytes_per_token);
+  }
+  corpus.tokenizer_ = std::make_unique<ExternalTokenizer>(vocab_size);
+
+  for (const std::string_view name : kSplitNames) corpus.splits_.emplace_back(std::string(name));
+  for (const std::string& file : files) {
+    const std::string stem = fs::path(file).stem().string();
+    const auto is = [&](const char* word) { return files.size() > 1 && stem.find(word) != std::string::npos; };
+    const size_t split = is("val") ? 1 : is("test") ? 2 : 0;
+    const TokenFile& added = corpus.add_file(file);
+    corpus.splits_[split].append(added, 0, added.num_tokens());
+  }
+  if (corpus.splits_[0].num_tokens() == 0) raise<DataError>("{}: no training tokens in {} files", path, files.size());
+  if (corpus.splits_[1].num_tokens() == 0) corpus.hold_out_tail(options.validation_share);
+  std::erase_if(corpus.splits_, [](const Split& split) { return split.num_tokens() == 0; });
+  return corpus;
+}
+
+const TokenFile& Corpus::add_file(const std::string& path) {
+  files_.push_back(std::make_unique<TokenFile>(path));
+  files_.back()->expect_vocabulary(vocab_size());
+  return *files_.back();
+}
+
+void Corpus::hold_out_tail(double share) {
+  MOE_CHECK(share >= 0 && share < 1, "a validation share of {}", share);
+  const Split all = std::move(splits_[0]);
+  const auto held_out = static_cast<int64_t>(std::floor(share * static_cast<double>(all.num_tokens())));
+  const int64_t kept = all.num_tokens() - held_out;
+  splits_[0] = all.slice("train", 0, kept);
+  splits_[1] = all.slice("validation", kept, held_out);
+  log::info("{}: no validation file, so the last {:.3g} % of the training tokens ({}) serve", name_, 100 * share,
+            held_out);
+}
+
+Corpus Corpus::synthetic(const SyntheticConfig& config) {
+  const SyntheticSource source(config);
+  Corpus corpus;
+  corpus.name_ = "synthetic";
+  corpus.tokenizer_ = std::make_unique<ExternalTokenizer>(config.states);
+  corpus.entropy_rate_ = source.entropy_rate();
+  const std::array<int64_t, 3> sizes = {config.train_tokens, config.validation_tokens, config.test_tokens};
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] < 0) raise<UsageError>("synthetic corpus: {} {} tokens", sizes[i], kSplitNames[i]);
+    if (sizes[i] == 0) continue;
+    corpus.memory_.push_back(source.generate(static_cast<uint32_t>(i), sizes[i]));
+    corpus.splits_.emplace_back(std::string(kSplitNames[i])).append(corpus.memory_.back());
+  }
+  log::info("synthetic corpus: {} states, order {}, entropy rate {:.6f} nats/token ({:.6f} bits)", config.states,
+            config.order, source.entropy_rate(), source.entropy_rate() / std::log(2.0));
+  return corpus;
+}
+
+bool Corpus::has_split(std::string_view name) const {
+  return std::any_of(splits_.begin(), splits_.end(), [&](const Split& split) { return split.name() == name; });
+}
+
+const Split& Corpus::split(std::string_view name) const {
+  std::vector<std::string> names;
+  for (const Split& split : splits_) {
+    if (split.name() == name) return split;
+    names.push_back(split.name());
+  }
+  raise<DataError>("corpus {} has no split '{}'; it has {}", name_, name, join(names, ", "));
+}
+
+void Corpus::verify() const {
+  constexpr int64_t kBlockTokens = 1 << 16;
+  std::vector<int32_t> tokens(static_cast<size_t>(kBlockTokens));
+  for (size_t i = 0; i < files_.size(); ++i) {
+    const TokenFile& file = *files_[i];
+    for (int64_t begin = 0; begin < file.num_tokens(); begin += kBlockTokens) {
+      file.read(begin, std::min(kBlockTokens, file.num_tokens() - begin), tokens.data());
+    }
+    if (i >= file_hashes_.size()) continue;
+    if (const std::string found = format_hash(file.payload_hash()); found != file_hashes_[i]) {
+      raise<DataError>("{}: its content changed since it was prepared (hash {}, expected {})", file.path(), found,
+                       file_hashes_[i]);
+    }
+  }
+}
+
+}  // namespace moe

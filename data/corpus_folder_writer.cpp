@@ -1,0 +1,111 @@
+#include "data/corpus_folder_writer.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "core/base/check.h"
+
+namespace moe {
+
+namespace fs = std::filesystem;
+
+static std::string file_name(std::string_view split) { return std::string(split) + ".bin"; }
+
+// The first file in `folder` that no preparation writes, or "".
+static std::string foreign_file(const std::string& folder) {
+  std::set<std::string> ours = {"corpus.json", "corpus.json.partial"};
+  for (const std::string_view split : kSplitNames) {
+    ours.insert(file_name(split));
+    ours.insert(file_name(split) + ".partial");
+  }
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (const std::string name = entry.path().filename().string(); !ours.contains(name)) return name;
+  }
+  return "";
+}
+
+CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json source, bool force)
+    : folder_(fs::path(folder).lexically_normal().string()), source_(std::move(source)) {
+  while (folder_.size() > 1 && folder_.back() == '/') folder_.pop_back();
+  temporary_ = folder_ + ".partial";
+  if (!fs::exists(folder_)) return;
+  if (!fs::is_directory(folder_)) raise<DataError>("{} exists and is not a folder", folder_);
+  if (fs::is_empty(folder_)) return;
+  if (!CorpusManifest::exists_in(folder_)) {
+    raise<DataError>("{} exists and is not a prepared corpus (no corpus.json); it is left as it is", folder_);
+  }
+  const CorpusManifest manifest = CorpusManifest::read(folder_);
+  const bool complete = std::all_of(manifest.splits.begin(), manifest.splits.end(), [&](const auto& split) {
+    return fs::exists(folder_ + "/" + split.file);
+  });
+  if (manifest.source == source_ && complete && !force) {
+    already_prepared_ = true;
+    return;
+  }
+  if (!force) {
+    raise<DataError>("{} holds a corpus of {}; --force replaces it", folder_,
+                     complete ? "other inputs or options" : "which files are missing");
+  }
+  if (const std::string foreign = foreign_file(folder_); !foreign.empty()) {
+    raise<DataError>("{} also holds {}, which is no part of a prepared corpus; it is left as it is", folder_, foreign);
+  }
+  replace_ = true;
+}
+
+CorpusFolderWriter::~CorpusFolderWriter() {
+  if (!tokenizer_) return;
+  for (auto& writer : writers_) writer.reset();
+  remove_temporary();
+}
+
+void CorpusFolderWriter::remove_temporary() {
+  std::error_code ignored;
+  if (fs::exists(temporary_) && foreign_file(temporary_).empty()) fs::remove_all(temporary_, ignored);
+}
+
+void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer) {
+  remove_temporary();  // of a preparation that was killed
+  std::error_code error;
+  fs::create_directories(temporary_, error);
+  if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
+  tokenizer_ = std::move(tokenizer);
+  for (size_t i = 0; i < writers_.size(); ++i) {
+    writers_[i] = std::make_unique<TokenWriter>(temporary_ + "/" + file_name(kSplitNames[i]), tokenizer_->vocab_size());
+  }
+}
+
+void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
+  writers_[static_cast<size_t>(split)]->write(tokens);
+}
+
+void CorpusFolderWriter::finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
+                                std::optional<double> entropy_rate) {
+  CorpusManifest manifest;
+  manifest.name = name;
+  manifest.tokenizer = tokenizer_->to_json();
+  manifest.vocab_size = tokenizer_->vocab_size();
+  manifest.source = source_;
+  manifest.entropy_rate = entropy_rate;
+  for (size_t i = 0; i < writers_.size(); ++i) {
+    const int64_t num_tokens = writers_[i]->num_tokens();
+    if (num_tokens > 0) {
+      writers_[i]->finish();
+      manifest.splits.push_back({std::string(kSplitNames[i]), file_name(kSplitNames[i]), num_tokens, raw_bytes[i],
+                                 format_hash(writers_[i]->payload_hash())});
+    }
+    writers_[i].reset();
+  }
+  manifest.write(temporary_);
+  if (replace_) {
+    const std::string old = folder_ + ".replaced";
+    rename_durably(folder_, old);
+    rename_durably(temporary_, folder_);
+    fs::remove_all(old);
+  } else {
+    rename_durably(temporary_, folder_);
+  }
+  tokenizer_.reset();
+}
+
+}  // namespace moe

@@ -1,0 +1,43 @@
+// The life of a prepared folder: decides whether there is anything to do, collects the files under a temporary name and
+// puts the complete folder into its place.
+#pragma once
+#include <array>
+#include <memory>
+#include <string>
+
+#include "data/corpus_manifest.h"
+#include "data/token_writer.h"
+#include "data/tokenizer.h"
+
+namespace moe {
+
+class CorpusFolderWriter {
+ public:
+  // `source`: inputs and options; equal sources give equal corpora. DataError when the place is taken by something that may
+  // not be replaced.
+  CorpusFolderWriter(const std::string& folder, nlohmann::json source, bool force);
+  CorpusFolderWriter(const CorpusFolderWriter&) = delete;
+  CorpusFolderWriter& operator=(const CorpusFolderWriter&) = delete;
+  ~CorpusFolderWriter();
+
+  bool already_prepared() const { return already_prepared_; }
+
+  void begin(std::unique_ptr<Tokenizer> tokenizer);
+  // `split` indexes kSplitNames.
+  void write(int split, std::span<const int32_t> tokens);
+  void finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
+              std::optional<double> entropy_rate);
+
+ private:
+  void remove_temporary();
+
+  std::string folder_;
+  std::string temporary_;
+  nlohmann::json source_;
+  bool already_prepared_ = false;
+  bool replace_ = false;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::array<std::unique_ptr<TokenWriter>, 3> writers_;
+};
+
+}  // namespace moe

@@ -1,0 +1,43 @@
+#include "data/corpus_info.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/base/units.h"
+#include "data/content_hash.h"
+
+namespace moe {
+
+static std::string printable(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n' || (byte >= 0x20 && byte != 0x7F)) {
+      text += c;  // UTF-8 passes as it is
+    } else {
+      text += fmt::format("\\x{:02x}", byte);
+    }
+  }
+  return text;
+}
+
+std::string describe_corpus(const Corpus& corpus, int64_t preview_tokens) {
+  std::string text = fmt::format("corpus      {}\ntokenizer   {}\nvocabulary  {}\n", corpus.name(),
+                                 corpus.tokenizer().name(), corpus.vocab_size());
+  if (const auto rate = corpus.entropy_rate()) {
+    text += fmt::format("entropy     {:.6f} nats/token, {:.6f} bits/token\n", *rate, *rate / std::log(2.0));
+  }
+  text += fmt::format("\n{:<12}{:>14}{:>14}  {}\n", "split", "tokens", "bytes", "content hash");
+  for (const Split& split : corpus.splits()) {
+    text += fmt::format("{:<12}{:>14}{:>14}  {}\n", split.name(), split.num_tokens(),
+                        split.raw_bytes() ? std::to_string(*split.raw_bytes()) : "unknown",
+                        format_hash(split.content_hash()));
+  }
+  const Split& first = corpus.splits().front();
+  std::vector<int32_t> tokens(static_cast<size_t>(std::min(preview_tokens, first.num_tokens())));
+  first.read(0, static_cast<int64_t>(tokens.size()), tokens.data());
+  return text + fmt::format("\n{} begins:\n{}\n", first.name(), printable(corpus.tokenizer().decode(tokens)));
+}
+
+}  // namespace moe

@@ -1,0 +1,68 @@
+#include "data/corpus_manifest.h"
+
+#include <filesystem>
+
+#include "core/base/check.h"
+#include "data/posix_file.h"
+
+namespace moe {
+
+constexpr const char* kFormat = "moe-corpus";
+constexpr int kVersion = 1;
+
+bool CorpusManifest::exists_in(const std::string& folder) { return std::filesystem::exists(path_in(folder)); }
+
+CorpusManifest CorpusManifest::read(const std::string& folder) {
+  const std::string path = path_in(folder);
+  const std::string text = read_text_file(path);
+  CorpusManifest manifest;
+  try {
+    const auto json = nlohmann::json::parse(text);
+    const auto format = json.at("format").get<std::string>();
+    const auto version = json.at("version").get<int>();
+    if (format != kFormat || version != kVersion) {
+      raise<DataError>("{}: format {} version {}; expected {} version {}", path, format, version, kFormat, kVersion);
+    }
+    manifest.name = json.at("name").get<std::string>();
+    manifest.tokenizer = json.at("tokenizer");
+    manifest.vocab_size = json.at("vocab_size").get<int64_t>();
+    manifest.source = json.at("source");
+    if (json.contains("entropy_rate")) manifest.entropy_rate = json["entropy_rate"].get<double>();
+    for (const auto& entry : json.at("splits")) {
+      Split split;
+      split.name = entry.at("name").get<std::string>();
+      split.file = entry.at("file").get<std::string>();
+      split.num_tokens = entry.at("tokens").get<int64_t>();
+      if (entry.contains("raw_bytes")) split.raw_bytes = entry["raw_bytes"].get<int64_t>();
+      split.payload_hash = entry.at("xxh64").get<std::string>();
+      manifest.splits.push_back(std::move(split));
+    }
+  } catch (const nlohmann::json::exception& error) {
+    raise<DataError>("{}: not a corpus description: {}", path, error.what());
+  }
+  return manifest;
+}
+
+void CorpusManifest::write(const std::string& folder) const {
+  nlohmann::ordered_json json;
+  json["format"] = kFormat;
+  json["version"] = kVersion;
+  json["name"] = name;
+  json["tokenizer"] = tokenizer;
+  json["vocab_size"] = vocab_size;
+  if (entropy_rate) json["entropy_rate"] = *entropy_rate;
+  json["splits"] = nlohmann::ordered_json::array();
+  for (const Split& split : splits) {
+    nlohmann::ordered_json entry;
+    entry["name"] = split.name;
+    entry["file"] = split.file;
+    entry["tokens"] = split.num_tokens;
+    if (split.raw_bytes) entry["raw_bytes"] = *split.raw_bytes;
+    entry["xxh64"] = split.payload_hash;
+    json["splits"].push_back(std::move(entry));
+  }
+  json["source"] = source;
+  write_text_file(path_in(folder), json.dump(2) + "\n");
+}
+
+}  // namespace moe

@@ -1,0 +1,38 @@
+// corpus.json: what a prepared corpus folder says about itself.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moe {
+
+constexpr std::array<std::string_view, 3> kSplitNames = {"train", "validation", "test"};
+
+struct CorpusManifest {
+  struct Split {
+    std::string name;
+    std::string file;  // inside the folder
+    int64_t num_tokens = 0;
+    std::optional<int64_t> raw_bytes;
+    std::string payload_hash;  // XXH64 of the token bytes, in hexadecimal
+  };
+
+  std::string name;
+  nlohmann::json tokenizer;
+  int64_t vocab_size = 0;
+  std::vector<Split> splits;
+  nlohmann::json source;  // inputs with their sizes and hashes, and the options of the preparation
+  std::optional<double> entropy_rate;
+
+  static std::string path_in(const std::string& folder) { return folder + "/corpus.json"; }
+  static bool exists_in(const std::string& folder);
+  // Throws DataError: absent, not JSON, a foreign or newer format, a field that is missing.
+  static CorpusManifest read(const std::string& folder);
+  void write(const std::string& folder) const;
+};
+
+}  // namespace moe

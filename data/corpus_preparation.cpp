@@ -1,0 +1,175 @@
+#include "data/corpus_preparation.h"
+
+#include <array>
+#include <filesystem>
+
+#include "core/base/check.h"
+#include "core/base/log.h"
+#include "core/base/units.h"
+#include "data/content_hash.h"
+#include "data/corpus_folder_writer.h"
+#include "data/entry_format.h"
+#include "data/split_rule.h"
+#include "data/text_input.h"
+#include "data/tokenizers/external.h"
+
+namespace moe {
+namespace {
+
+constexpr int64_t kDefaultHoldOut = 20;
+constexpr int64_t kStandardBytes = 100'000'000;  // text8 and enwik8
+const SplitSizes kStandardSplit = {90'000'000, 5'000'000, 5'000'000};
+
+struct Plan {
+  TextInput input;
+  const EntryFormat* entries = nullptr;
+  SplitRule rule;
+  SplitSizes sizes = {};  // where the rule has them
+};
+
+using PieceVisitor = std::function<void(int split, std::string_view text, int64_t offset)>;
+
+void visit_pieces(const Plan& plan, const PieceVisitor& visit) {
+  TextReader reader(plan.input);
+  if (plan.rule.kind == SplitRule::Kind::hold_out) {
+    int64_t num_entries = 0;
+    plan.entries->read(reader, [&](std::string_view entry, int64_t offset) {
+      visit(plan.rule.split_of_entry(num_entries++), entry, offset);
+    });
+    return;
+  }
+  for (int split = 0; split < 3; ++split) {
+    int64_t left = plan.sizes[static_cast<size_t>(split)];
+    while (left > 0) {
+      const int64_t offset = reader.offset();
+      const std::string_view piece = reader.next_piece(left);
+      if (piece.empty()) raise<DataError>("{} became shorter while it was read", plan.input.paths().back());
+      visit(split, piece, offset);
+      left -= static_cast<int64_t>(piece.size());
+    }
+  }
+}
+
+bool is_standard(const TextInput& input) {
+  if (input.paths().size() != 1) return false;
+  const std::string stem = std::filesystem::path(input.paths()[0]).stem().string();
+  if (stem != "text8" && stem != "enwik8") return false;
+  if (input.total_bytes() == kStandardBytes) return true;
+  log::warn("{} has {} bytes, the real {} has {}: figures will not be comparable", input.paths()[0],
+            input.total_bytes(), stem, kStandardBytes);
+  return false;
+}
+
+Plan make_plan(const PreparationOptions& options) {
+  if (!options.split.empty() && (options.hold_out != 0 || !options.entries.empty())) {
+    raise<UsageError>("a split by size ({}) and held-out entries exclude each other", options.split);
+  }
+  const EntryFormat* entries = nullptr;
+  SplitRule rule;
+  if (!options.entries.empty() || options.hold_out != 0) {
+    entries = &entry_formats().at(options.entries.empty() ? "paragraphs" : options.entries);
+    rule = SplitRule::every(options.hold_out == 0 ? kDefaultHoldOut : options.hold_out);
+  } else if (!options.split.empty()) {
+    rule = SplitRule::parse(options.split);
+  }
+  Plan plan{TextInput(options.inputs), entries, rule, {}};
+  const bool standard = is_standard(plan.input);
+  if (standard && options.split.empty() && !entries) {
+    plan.rule = SplitRule::parse("90M/5M/5M");
+    log::info("{}: the customary split, 90M / 5M / 5M", plan.input.paths()[0]);
+  }
+  if (rule.kind != SplitRule::Kind::hold_out) plan.sizes = plan.rule.sizes(plan.input.total_bytes());
+  if (standard && plan.sizes != kStandardSplit) {
+    log::warn("{}: not the customary split 90M / 5M / 5M: figures will not be comparable", plan.input.paths()[0]);
+  }
+  return plan;
+}
+
+nlohmann::json describe_source(const PreparationOptions& options, const Plan& plan) {
+  nlohmann::json inputs = nlohmann::json::array();
+  std::vector<char> block(size_t{1} << 20);
+  for (size_t i = 0; i < plan.input.paths().size(); ++i) {
+    ContentHash hash;
+    PosixFile file = PosixFile::open(plan.input.paths()[i]);
+    while (const int64_t count = file.read(block.data(), static_cast<int64_t>(block.size()))) {
+      hash.update(block.data(), count);
+    }
+    inputs.push_back({{"file", std::filesystem::path(plan.input.paths()[i]).filename().string()},
+                      {"bytes", plan.input.sizes()[i]},
+                      {"xxh64", format_hash(hash.value())}});
+  }
+  nlohmann::json source = {{"inputs", inputs}, {"tokenizer", options.tokenizer}, {"split", plan.rule.to_string()}};
+  if (plan.entries) source["entries"] = plan.entries->name;
+  return source;
+}
+
+std::unique_ptr<Tokenizer> train_tokenizer(const std::string& name, const Plan& plan) {
+  const TokenizerEntry& entry = tokenizers().at(name);
+  if (!entry.train) raise<UsageError>("the tokenizer '{}' cannot be made from text", name);
+  return entry.train([&](const TextVisitor& visit) {
+    visit_pieces(plan, [&](int split, std::string_view text, int64_t) {
+      if (split == 0) visit(text);
+    });
+  });
+}
+
+void check_folder_option(const std::string& output) {
+  if (output.empty()) raise<UsageError>("no output folder given");
+}
+
+}  // namespace
+
+bool prepare_corpus(const PreparationOptions& options) {
+  check_folder_option(options.output);
+  tokenizers().at(options.tokenizer);  // before any long work
+  const Plan plan = make_plan(options);
+  CorpusFolderWriter folder(options.output, describe_source(options, plan), options.force);
+  if (folder.already_prepared()) return false;
+
+  std::unique_ptr<Tokenizer> trained = train_tokenizer(options.tokenizer, plan);
+  const Tokenizer& tokenizer = *trained;
+  folder.begin(std::move(trained));
+  std::array<std::optional<int64_t>, 3> raw_bytes = {0, 0, 0};
+  std::vector<int32_t> tokens;
+  visit_pieces(plan, [&](int split, std::string_view text, int64_t offset) {
+    tokens.clear();
+    try {
+      tokenizer.encode(text, tokens, offset);
+    } catch (const DataError& error) {
+      raise<DataError>("{} ({}): {}", plan.input.paths().front(), kSplitNames[static_cast<size_t>(split)], error.what());
+    }
+    folder.write(split, tokens);
+    *raw_bytes[static_cast<size_t>(split)] += static_cast<int64_t>(text.size());
+  });
+  for (size_t i = 0; i < 3; ++i) {
+    if (plan.rule.kind == SplitRule::Kind::hold_out && *raw_bytes[i] == 0) {
+      raise<DataError>("{}: too few entries to hold out {}", plan.input.paths().front(), plan.rule.to_string());
+    }
+  }
+  const std::string folder_name = std::filesystem::path(options.output + "/").lexically_normal().parent_path().filename();
+  folder.finish(options.name.empty() ? folder_name : options.name, raw_bytes, std::nullopt);
+  return true;
+}
+
+bool prepare_synthetic(const SyntheticConfig& config, const std::string& output, bool force) {
+  check_folder_option(output);
+  CorpusFolderWriter folder(output, {{"synthetic", to_json(config)}}, force);
+  if (folder.already_prepared()) return false;
+  const Corpus corpus = Corpus::synthetic(config);
+  folder.begin(std::make_unique<ExternalTokenizer>(config.states));
+  constexpr int64_t kBlockTokens = 1 << 16;
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < kSplitNames.size(); ++i) {
+    if (!corpus.has_split(kSplitNames[i])) continue;
+    const Split& split = corpus.split(kSplitNames[i]);
+    for (int64_t begin = 0; begin < split.num_tokens(); begin += kBlockTokens) {
+      tokens.resize(static_cast<size_t>(std::min(kBlockTokens, split.num_tokens() - begin)));
+      split.read(begin, static_cast<int64_t>(tokens.size()), tokens.data());
+      folder.write(static_cast<int>(i), tokens);
+    }
+  }
+  folder.finish("synthetic", {}, corpus.entropy_rate());
+  return true;
+}
+
+}  // namespace moe

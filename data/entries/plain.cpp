@@ -1,0 +1,35 @@
+#include "data/entries/plain.h"
+
+#include "core/base/text.h"
+
+namespace moe {
+
+void read_line_entries(TextReader& reader, const EntryVisitor& visit) {
+  while (true) {
+    const int64_t offset = reader.offset();
+    const auto line = reader.next_line();
+    if (!line) return;
+    visit(*line, offset);
+  }
+}
+
+void read_paragraph_entries(TextReader& reader, const EntryVisitor& visit) {
+  std::string paragraph;
+  int64_t begin = 0;
+  bool ended = false;
+  while (true) {
+    const int64_t offset = reader.offset();
+    const auto line = reader.next_line();
+    const bool blank = line && trim(*line).empty();
+    if (!paragraph.empty() && (!line || (ended && !blank))) {
+      visit(paragraph, begin);
+      paragraph.clear();
+    }
+    if (!line) return;
+    if (paragraph.empty()) begin = offset;
+    paragraph += *line;
+    ended = blank;
+  }
+}
+
+}  // namespace moe

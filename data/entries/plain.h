@@ -1,0 +1,11 @@
+// Entries that are kept byte by byte.
+#pragma once
+#include "data/entry_format.h"
+
+namespace moe {
+
+void read_line_entries(TextReader& reader, const EntryVisitor& visit);
+// Groups of lines up to and including the blank lines that follow.
+void read_paragraph_entries(TextReader& reader, const EntryVisitor& visit);
+
+}  // namespace moe

@@ -1,0 +1,91 @@
+#include "data/split.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "data/content_hash.h"
+
+namespace moe {
+
+void Split::append(const TokenFile& file, int64_t begin, int64_t count) {
+  MOE_CHECK(begin >= 0 && count >= 0 && count <= file.num_tokens() - begin, "tokens [{}, +{}) of {} in {}", begin,
+            count, file.num_tokens(), file.path());
+  parts_.push_back({&file, nullptr, begin, num_tokens_, count});
+  num_tokens_ += count;
+}
+
+void Split::append(std::span<const int32_t> tokens) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  parts_.push_back({nullptr, tokens.data(), 0, num_tokens_, count});
+  num_tokens_ += count;
+}
+
+Split Split::slice(std::string name, int64_t begin, int64_t count) const {
+  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in split {}", begin,
+            count, num_tokens_, name_);
+  Split result(std::move(name));
+  for (const Part& part : parts_) {
+    const int64_t first = std::max(begin, part.begin);
+    const int64_t end = std::min(begin + count, part.begin + part.count);
+    if (first >= end) continue;
+    const int64_t skipped = first - part.begin;
+    if (part.file) {
+      result.append(*part.file, part.file_begin + skipped, end - first);
+    } else {
+      result.append(std::span(part.memory + skipped, static_cast<size_t>(end - first)));
+    }
+  }
+  return result;
+}
+
+void Split::read(int64_t begin, int64_t count, int32_t* out) const {
+  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in split {}", begin,
+            count, num_tokens_, name_);
+  auto part = std::upper_bound(parts_.begin(), parts_.end(), begin,
+                               [](int64_t position, const Part& candidate) { return position < candidate.begin; });
+  if (part != parts_.begin()) --part;
+  for (; count > 0; ++part) {
+    const int64_t skipped = begin - part->begin;
+    const int64_t here = std::min(count, part->count - skipped);
+    if (part->file) {
+      part->file->read(part->file_begin + skipped, here, out);
+    } else {
+      std::copy_n(part->memory + skipped, here, out);
+    }
+    begin += here;
+    count -= here;
+    out += here;
+  }
+}
+
+int32_t Split::at(int64_t index) const {
+  int32_t token = 0;
+  read(index, 1, &token);
+  return token;
+}
+
+uint64_t Split::content_hash() const {
+  constexpr int64_t kBlocks = 64;
+  constexpr int64_t kBlockTokens = 1024;
+  std::vector<int32_t> tokens(static_cast<size_t>(kBlockTokens));
+  ContentHash hash;
+  hash.update(&num_tokens_, sizeof(num_tokens_));
+  const auto add = [&](int64_t begin, int64_t count) {
+    read(begin, count, tokens.data());
+    hash.update(tokens.data(), count * static_cast<int64_t>(sizeof(int32_t)));
+  };
+  if (num_tokens_ <= kBlocks * kBlockTokens) {
+    for (int64_t begin = 0; begin < num_tokens_; begin += kBlockTokens) {
+      add(begin, std::min(kBlockTokens, num_tokens_ - begin));
+    }
+  } else {
+    const int64_t last = num_tokens_ - kBlockTokens;
+    for (int64_t block = 0; block < kBlocks; ++block) {
+      // In two terms, since block * last may not fit for very large corpora.
+      add(last / (kBlocks - 1) * block + last % (kBlocks - 1) * block / (kBlocks - 1), kBlockTokens);
+    }
+  }
+  return hash.value();
+}
+
+}  // namespace moe

@@ -1,0 +1,54 @@
+// One split of a corpus (train, validation, test): a sequence of tokens that may lie in several shards, or in memory.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/token_file.h"
+
+namespace moe {
+
+class Split {
+ public:
+  explicit Split(std::string name) : name_(std::move(name)) {}
+
+  // The tokens [begin, begin + count) of a file, or a piece of memory, follow what the split has so far. Both must outlive
+  // the split.
+  void append(const TokenFile& file, int64_t begin, int64_t count);
+  void append(std::span<const int32_t> tokens);
+  // The tokens [begin, begin + count) as a split of their own. Their raw bytes are unknown.
+  Split slice(std::string name, int64_t begin, int64_t count) const;
+  void set_raw_bytes(int64_t raw_bytes) { raw_bytes_ = raw_bytes; }
+
+  const std::string& name() const { return name_; }
+  int64_t num_tokens() const { return num_tokens_; }
+  // Bytes of text that the tokens stand for; unknown for data that another program tokenised.
+  std::optional<int64_t> raw_bytes() const { return raw_bytes_; }
+
+  // Seamless across shards. A token outside the vocabulary is a DataError.
+  void read(int64_t begin, int64_t count, int32_t* out) const;
+  int32_t at(int64_t index) const;
+
+  // XXH64 of the number of tokens and of 64 evenly spaced blocks of 1024 tokens, the first and the last included (of all
+  // tokens where there are fewer). The same however the tokens are sharded and stored; cheap on any size, so a change
+  // between the blocks goes unseen.
+  uint64_t content_hash() const;
+
+ private:
+  struct Part {
+    const TokenFile* file;  // null: `memory`
+    const int32_t* memory;
+    int64_t file_begin;
+    int64_t begin;  // place in the split
+    int64_t count;
+  };
+
+  std::string name_;
+  std::vector<Part> parts_;
+  int64_t num_tokens_ = 0;
+  std::optional<int64_t> raw_bytes_;
+};
+
+}  // namespace moe

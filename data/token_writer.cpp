@@ -1,0 +1,85 @@
+#include "data/token_writer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "core/base/check.h"
+
+namespace moe {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+TokenWriter::TokenWriter(const std::string& path, int64_t vocab_size)
+    : path_(path),
+      temporary_(path + ".partial"),
+      vocab_size_(vocab_size),
+      format_(vocab_size <= 65536 ? kTokenFormat16 : kTokenFormat32),
+      file_(PosixFile::create(temporary_)) {
+  buffer_.reserve(kBufferBytes);
+  // The count is not known yet; finish() writes the header again.
+  const TokenHeader header = {};
+  try {
+    file_.write(header.data(), kTokenHeaderBytes);
+  } catch (...) {
+    ::unlink(temporary_.c_str());
+    throw;
+  }
+}
+
+TokenWriter::~TokenWriter() {
+  if (!finished_) ::unlink(temporary_.c_str());
+}
+
+void TokenWriter::write(std::span<const int32_t> tokens) {
+  if (num_tokens_ + static_cast<int64_t>(tokens.size()) > std::numeric_limits<int32_t>::max()) {
+    raise<DataError>("{}: more than {} tokens do not fit into one token file", path_,
+                     std::numeric_limits<int32_t>::max());
+  }
+  while (!tokens.empty()) {
+    const size_t room = (kBufferBytes - buffer_.size()) / static_cast<size_t>(format_.bytes_per_token);
+    const auto part = tokens.first(std::min(room, tokens.size()));
+    format_.bytes_per_token == 2 ? append<uint16_t>(part) : append<uint32_t>(part);
+    tokens = tokens.subspan(part.size());
+    if (buffer_.size() == kBufferBytes) flush();
+  }
+}
+
+template <class Stored>
+void TokenWriter::append(std::span<const int32_t> tokens) {
+  const size_t before = buffer_.size();
+  buffer_.resize(before + tokens.size() * sizeof(Stored));
+  auto* out = reinterpret_cast<Stored*>(buffer_.data() + before);
+  uint32_t largest = 0;  // as unsigned, so that a negative token is a large one
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const auto token = static_cast<uint32_t>(tokens[i]);
+    largest = std::max(largest, token);
+    out[i] = static_cast<Stored>(token);
+  }
+  if (largest >= vocab_size_) {
+    raise<DataError>("{}: token {} does not fit into a vocabulary of {}", path_, static_cast<int32_t>(largest),
+                     vocab_size_);
+  }
+  num_tokens_ += static_cast<int64_t>(tokens.size());
+}
+
+void TokenWriter::flush() {
+  hash_.update(buffer_.data(), static_cast<int64_t>(buffer_.size()));
+  file_.write(buffer_.data(), static_cast<int64_t>(buffer_.size()));
+  buffer_.clear();
+}
+
+void TokenWriter::finish() {
+  flush();
+  TokenHeader header = {};
+  header[0] = format_.magic;
+  header[1] = format_.version;
+  header[2] = static_cast<int32_t>(num_tokens_);
+  file_.write_at(header.data(), kTokenHeaderBytes, 0);
+  file_.sync();
+  rename_durably(temporary_, path_);
+  finished_ = true;
+}
+
+}  // namespace moe

@@ -1,0 +1,21 @@
+// One id per byte value.
+#pragma once
+#include "data/tokenizer.h"
+
+namespace moe {
+
+class ByteTokenizer : public Tokenizer {
+ public:
+  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> train(const TrainingText& text);
+
+  std::string_view name() const override { return "byte"; }
+  int64_t vocab_size() const override { return 256; }
+  nlohmann::json to_json() const override { return {{"name", "byte"}}; }
+
+ protected:
+  void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  void append_bytes(int32_t id, std::string& bytes) const override { bytes += static_cast<char>(id); }
+};
+
+}  // namespace moe

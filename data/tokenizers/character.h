@@ -1,0 +1,29 @@
+// One id per distinct byte of the training text, in byte order: text8's 27 letters become 27 ids.
+#pragma once
+#include <array>
+
+#include "data/tokenizer.h"
+
+namespace moe {
+
+class CharacterTokenizer : public Tokenizer {
+ public:
+  // `alphabet`: the bytes in the order of their ids; a byte twice, or none at all, is a DataError.
+  explicit CharacterTokenizer(std::vector<unsigned char> alphabet);
+  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> train(const TrainingText& text);
+
+  std::string_view name() const override { return "char"; }
+  int64_t vocab_size() const override { return static_cast<int64_t>(alphabet_.size()); }
+  nlohmann::json to_json() const override { return {{"name", "char"}, {"alphabet", alphabet_}}; }
+
+ protected:
+  void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  void append_bytes(int32_t id, std::string& bytes) const override;
+
+ private:
+  std::vector<unsigned char> alphabet_;
+  std::array<int32_t, 256> ids_;  // -1: not in the alphabet
+};
+
+}  // namespace moe

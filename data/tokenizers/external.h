@@ -1,0 +1,24 @@
+// Tokens made by another program, of which only the vocabulary's size is known. Decodes to the ids themselves.
+#pragma once
+#include "data/tokenizer.h"
+
+namespace moe {
+
+class ExternalTokenizer : public Tokenizer {
+ public:
+  explicit ExternalTokenizer(int64_t vocab_size);
+  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+
+  std::string_view name() const override { return "external"; }
+  int64_t vocab_size() const override { return vocab_size_; }
+  nlohmann::json to_json() const override { return {{"name", "external"}, {"vocab_size", vocab_size_}}; }
+
+ protected:
+  [[noreturn]] void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  void append_bytes(int32_t id, std::string& bytes) const override;
+
+ private:
+  int64_t vocab_size_;
+};
+
+}  // namespace moe
