@@ -4,11 +4,11 @@
 #include <span>
 #include <vector>
 
+#include "core/base/token.h"
 #include "data/split.h"
 
 namespace moe {
 
-constexpr int32_t kIgnoreTarget = -1;  // a position that no loss counts
 constexpr int32_t kPaddingToken = 0;   // the input behind the end of a split
 
 struct Batch {

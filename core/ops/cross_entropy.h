@@ -1,10 +1,9 @@
 // Softmax cross-entropy with the gradient in place of the logits.
 #pragma once
+#include "core/base/token.h"
 #include "core/tensor/context.h"
 
 namespace moe {
-
-inline constexpr int32_t kIgnoreTarget = -1;  // a position that is not scored: no loss, no gradient
 
 // logits (tokens, vocab), targets (tokens) i32 -> losses (tokens): -ln p(target), 0 where ignored;
 // correct (tokens) i32, optional: whether the target has the largest logit (ties to the smaller id).

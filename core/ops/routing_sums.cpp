@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/ops/cross_entropy.h"
+#include "core/base/token.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
