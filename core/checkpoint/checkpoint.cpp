@@ -1,0 +1,183 @@
+#include "core/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "core/base/log.h"
+#include "core/checkpoint/files.h"
+#include "core/checkpoint/tensor_file.h"
+
+namespace moe {
+
+namespace fs = std::filesystem;
+
+static constexpr int kFormat = 1;
+static constexpr ParameterGroup kGroups[] = {ParameterGroup::shared, ParameterGroup::expert};
+
+static std::string folder_name(int64_t step) { return fmt::format("step_{:08}", step); }
+
+std::string CheckpointFolder::path(int64_t step) const { return folder_ + "/" + folder_name(step); }
+
+std::vector<int64_t> CheckpointFolder::steps() const {
+  std::vector<int64_t> result;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_, error)) {
+    const std::string name = entry.path().filename().string();
+    int64_t step = 0;
+    if (name.rfind("step_", 0) != 0) continue;
+    const auto [end, status] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
+    if (status == std::errc() && end == name.data() + name.size() && fs::exists(entry.path() / "COMPLETE")) {
+      result.push_back(step);
+    }
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+std::optional<int64_t> CheckpointFolder::last() const {
+  const auto all = steps();
+  return all.empty() ? std::nullopt : std::optional(all.back());
+}
+
+std::optional<int64_t> CheckpointFolder::best() const {
+  if (!fs::exists(folder_ + "/BEST")) return std::nullopt;
+  const int64_t step = std::atoll(read_text(folder_ + "/BEST").c_str());
+  const auto all = steps();
+  return std::find(all.begin(), all.end(), step) == all.end() ? std::nullopt : std::optional(step);
+}
+
+void CheckpointFolder::mark_best(int64_t step) const { replace_text(folder_ + "/BEST", fmt::format("{}\n", step)); }
+
+static nlohmann::json to_json(const RunState& state) {
+  nlohmann::json json = {{"format", kFormat},
+                         {"step", state.step},
+                         {"tokens", state.tokens},
+                         {"best_step", state.best_step},
+                         {"evaluations_since_best", state.evaluations_since_best},
+                         {"identity", state.identity}};
+  if (state.best_loss) json["best_loss"] = *state.best_loss;
+  return json;
+}
+
+void CheckpointFolder::save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
+                            const ProcessGroups& groups,
+                            const std::vector<std::pair<std::string, std::string>>& texts) const {
+  const std::string target = path(state.step), temporary = target + ".tmp";
+  const bool first = groups.world->rank() == 0;
+  if (first) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    make_folder(temporary);
+  }
+  groups.world->barrier();
+
+  const int parts = groups.expert->size(), part = groups.expert->rank();
+  try {
+    if (groups.data->rank() == 0) {
+      std::vector<NamedTensor> model, moments;
+      for (const ParameterGroup group : kGroups) {
+        if (group == ParameterGroup::shared && part != 0) continue;
+        const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
+        parameters.for_each_named(group, buffer.value, [&](const NamedTensor& t) { model.push_back(t); });
+        parameters.for_each_named(group, optimizer.first_moment(group), [&](const NamedTensor& t) { moments.push_back({"first_moment." + t.name, t.tensor}); });
+        parameters.for_each_named(group, optimizer.second_moment(group), [&](const NamedTensor& t) { moments.push_back({"second_moment." + t.name, t.tensor}); });
+      }
+      const std::string suffix = parts == 1 ? ".safetensors" : fmt::format("-{:05}-of-{:05}.safetensors", part + 1, parts);
+      write_tensor_file(temporary + "/model" + suffix, model);
+      write_tensor_file(temporary + "/optimizer" + suffix, moments);
+    }
+    if (first) {
+      for (const auto& [name, text] : texts) write_text_synced(temporary + "/" + name, text);
+      write_text_synced(temporary + "/state.json", to_json(state).dump(2) + "\n");
+    }
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  groups.world->barrier();
+
+  if (first) {
+    std::error_code error;
+    fs::remove_all(target, error);  // an earlier try that was cut off before COMPLETE, or this step saved once before
+    sync_folder(temporary);
+    fs::rename(temporary, target, error);
+    if (error) raise<CheckpointError>("cannot rename {} to {}: {}", temporary, target, error.message());
+    sync_folder(folder_);
+    write_text_synced(target + "/COMPLETE", "");
+    sync_folder(target);
+  }
+  groups.world->barrier();
+}
+
+void CheckpointFolder::prune(int64_t keep_last, bool keep_best) const {
+  std::vector<int64_t> all = steps();
+  const std::optional<int64_t> keep = keep_best ? best() : std::nullopt;
+  for (int64_t i = 0; i + keep_last < static_cast<int64_t>(all.size()); ++i) {
+    const int64_t step = all[static_cast<size_t>(i)];
+    if (keep && step == *keep) continue;
+    std::error_code error;
+    fs::remove(path(step) + "/COMPLETE", error);  // first, so that a cut-off removal leaves nothing that looks whole
+    fs::remove_all(path(step), error);
+    if (error) log::warn("cannot remove the old checkpoint {}: {}", path(step), error.message());
+  }
+}
+
+RunState load_run_state(const std::string& path) {
+  try {
+    const auto json = nlohmann::json::parse(read_text(path + "/state.json"));
+    if (json.at("format") != kFormat) {
+      raise<CheckpointError>("{} has format {}, this program reads {}", path, json.at("format").dump(), kFormat);
+    }
+    RunState state;
+    state.step = json.at("step");
+    state.tokens = json.at("tokens");
+    state.best_step = json.at("best_step");
+    state.evaluations_since_best = json.at("evaluations_since_best");
+    state.identity = json.at("identity");
+    if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
+    return state;
+  } catch (const nlohmann::json::exception& error) {
+    raise<CheckpointError>("{}/state.json is damaged: {}", path, error.what());
+  }
+}
+
+void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* optimizer) {
+  const TensorFolder model(path, "model");
+  for (const ParameterGroup group : kGroups) {
+    parameters.for_each_named(group, parameters.buffer(group).value, [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
+  }
+  if (!optimizer) return;
+  const TensorFolder moments(path, "optimizer");
+  for (const ParameterGroup group : kGroups) {
+    parameters.for_each_named(group, optimizer->first_moment(group), [&](const NamedTensor& t) { moments.read("first_moment." + t.name, t.tensor); });
+    parameters.for_each_named(group, optimizer->second_moment(group), [&](const NamedTensor& t) { moments.read("second_moment." + t.name, t.tensor); });
+  }
+}
+
+std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which) {
+  const std::string given = fs::path(run_or_checkpoint).lexically_normal().string();
+  if (fs::exists(given + "/state.json")) {
+    if (!fs::exists(given + "/COMPLETE")) raise<CheckpointError>("{} was never completed", given);
+    return given;
+  }
+  const CheckpointFolder folder(given + "/checkpoints");
+  const std::vector<int64_t> all = folder.steps();
+  if (all.empty()) raise<CheckpointError>("{} holds no complete checkpoint", run_or_checkpoint);
+  if (which == "last") return folder.path(all.back());
+  if (which == "best") return folder.path(folder.best().value_or(all.back()));
+  int64_t step = -1;
+  const auto [end, status] = std::from_chars(which.data(), which.data() + which.size(), step);
+  if (status != std::errc() || end != which.data() + which.size()) {
+    raise<UsageError>("'{}' is no checkpoint; say last, best or a step", which);
+  }
+  if (std::find(all.begin(), all.end(), step) == all.end()) {
+    std::vector<std::string> known;
+    for (const int64_t s : all) known.push_back(fmt::format("{}", s));
+    raise<CheckpointError>("{} has no checkpoint of step {}; it has {}", run_or_checkpoint, step, fmt::join(known, ", "));
+  }
+  return folder.path(step);
+}
+
+}  // namespace moe

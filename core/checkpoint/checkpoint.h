@@ -1,0 +1,56 @@
+// Checkpoints of a run: folders step_00000500 with the model, the optimizer and the run's state, one tensor per global
+// expert, so that any rank layout can read what any other wrote. A folder counts only once it holds the file COMPLETE.
+#pragma once
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/process_groups.h"
+#include "core/optim/adamw.h"
+
+namespace moe {
+
+// What a run is besides its tensors.
+struct RunState {
+  int64_t step = 0;    // updates made
+  double tokens = 0;   // trained on
+  std::optional<double> best_loss;  // of the evaluations, nats per token
+  int64_t best_step = 0;
+  int64_t evaluations_since_best = 0;
+  nlohmann::json identity;  // hashes of data, vocabulary: what must be the same on resume
+};
+
+class CheckpointFolder {
+ public:
+  // `folder`: the run's checkpoints/
+  explicit CheckpointFolder(std::string folder) : folder_(std::move(folder)) {}
+
+  // Complete checkpoints, by step.
+  std::vector<int64_t> steps() const;
+  std::optional<int64_t> last() const;
+  std::optional<int64_t> best() const;
+  std::string path(int64_t step) const;
+
+  // Writes one, collectively: every expert-parallel rank of the first data-parallel copy its experts, rank 0 the rest.
+  // `texts` are small files beside the tensors (configuration, tokenizer). Nothing changes for other checkpoints when it
+  // fails. Throws CheckpointError.
+  void save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer, const ProcessGroups& groups,
+            const std::vector<std::pair<std::string, std::string>>& texts) const;
+  void mark_best(int64_t step) const;
+  // Deletes all but the newest `keep_last` and, with `keep_best`, the best. Rank 0 only.
+  void prune(int64_t keep_last, bool keep_best) const;
+
+ private:
+  std::string folder_;
+};
+
+// Reads from one checkpoint's folder. `optimizer` may be null. Throws CheckpointError.
+RunState load_run_state(const std::string& path);
+void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* optimizer);
+
+// The checkpoint's folder that a user means by a run's or a checkpoint's path; `which`: last, best or a step. Throws
+// CheckpointError that says what is there.
+std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which);
+
+}  // namespace moe

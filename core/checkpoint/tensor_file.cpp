@@ -1,0 +1,149 @@
+#include "core/checkpoint/tensor_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/checkpoint/files.h"
+
+namespace moe {
+
+struct DTypeName {
+  const char* name;
+  DType dtype;
+};
+static constexpr DTypeName kDTypes[] = {{"F32", DType::f32}, {"F64", DType::f64}, {"BF16", DType::bf16}, {"I32", DType::i32}};
+
+static const char* name_in_file(DType dtype) {
+  for (const DTypeName& entry : kDTypes) {
+    if (entry.dtype == dtype) return entry.name;
+  }
+  return "?";
+}
+
+void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
+  nlohmann::ordered_json header;
+  header["__metadata__"] = {{"format", "pt"}};  // readers of Hugging Face models ask for it
+  size_t offset = 0;
+  for (const NamedTensor& t : tensors) {
+    std::vector<int64_t> shape;
+    for (int i = 0; i < t.tensor.shape.rank(); ++i) shape.push_back(t.tensor.dim(i));
+    header[t.name] = {{"dtype", name_in_file(t.tensor.dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + t.tensor.bytes()}}};
+    offset += t.tensor.bytes();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  write_synced(path, [&](const FileSink& sink) {
+    const uint64_t length = text.size();
+    sink(&length, sizeof length);
+    sink(text.data(), text.size());
+    for (const NamedTensor& t : tensors) sink(t.tensor.data, t.tensor.bytes());
+  });
+}
+
+TensorFile::TensorFile(const std::string& path) : path_(path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) raise<CheckpointError>("cannot open {}: {}", path, std::strerror(errno));
+  struct stat info {};
+  const bool known = ::fstat(file, &info) == 0;
+  bytes_ = known ? static_cast<size_t>(info.st_size) : 0;
+  data_ = bytes_ > 0 ? ::mmap(nullptr, bytes_, PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
+  ::close(file);
+  if (data_ == MAP_FAILED) raise<CheckpointError>("cannot map {}: {}", path, std::strerror(errno));
+
+  auto damaged = [&](const std::string& what) {
+    if (data_) ::munmap(data_, bytes_);
+    data_ = nullptr;
+    raise<CheckpointError>("{} is damaged: {}", path, what);
+  };
+  uint64_t length = 0;
+  if (bytes_ < sizeof length) damaged(fmt::format("{} bytes are too few for a header", bytes_));
+  std::memcpy(&length, data_, sizeof length);
+  if (length > bytes_ - sizeof length) damaged(fmt::format("the header claims {} bytes, the file has {}", length, bytes_));
+  const char* header = static_cast<const char*>(data_) + sizeof length;
+  const char* content = header + length;
+  const size_t content_bytes = bytes_ - sizeof length - length;
+  try {
+    for (const auto& [name, entry] : nlohmann::json::parse(header, header + length).items()) {
+      if (name == "__metadata__") continue;
+      ConstTensor tensor;
+      const auto dtype = entry.at("dtype").get<std::string>();
+      bool known_dtype = false;
+      for (const DTypeName& candidate : kDTypes) {
+        if (dtype == candidate.name) tensor.dtype = candidate.dtype, known_dtype = true;
+      }
+      const auto dims = entry.at("shape").get<std::vector<int64_t>>();
+      const auto offsets = entry.at("data_offsets").get<std::vector<size_t>>();
+      if (!known_dtype) throw std::runtime_error(name + " has the unknown dtype " + dtype);
+      if (dims.size() > 4 || offsets.size() != 2) throw std::runtime_error(name + " has an unusable shape");
+      for (const int64_t dim : dims) {
+        if (dim < 0) throw std::runtime_error(name + " has a negative dimension");
+      }
+      tensor.shape = dims.empty()       ? Shape{1}
+                     : dims.size() == 1 ? Shape{dims[0]}
+                     : dims.size() == 2 ? Shape{dims[0], dims[1]}
+                     : dims.size() == 3 ? Shape{dims[0], dims[1], dims[2]}
+                                        : Shape{dims[0], dims[1], dims[2], dims[3]};
+      if (offsets[1] > content_bytes || offsets[0] > offsets[1] || offsets[1] - offsets[0] != tensor.bytes()) {
+        throw std::runtime_error(fmt::format("{} lies at [{}, {}) of {} bytes", name, offsets[0], offsets[1], content_bytes));
+      }
+      tensor.data = content + offsets[0];
+      tensors_.emplace(name, tensor);
+    }
+  } catch (const std::exception& error) {
+    damaged(error.what());
+  }
+}
+
+TensorFile::TensorFile(TensorFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(other.bytes_),
+      tensors_(std::move(other.tensors_)) {}
+
+TensorFile::~TensorFile() {
+  if (data_) ::munmap(data_, bytes_);
+}
+
+TensorFolder::TensorFolder(const std::string& folder, const std::string& prefix) : folder_(folder) {
+  std::error_code error;
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(prefix, 0) == 0 && entry.path().extension() == ".safetensors") paths.push_back(entry.path().string());
+  }
+  if (error) raise<CheckpointError>("cannot read the folder {}: {}", folder, error.message());
+  if (paths.empty()) raise<CheckpointError>("{} holds no {}*.safetensors", folder, prefix);
+  std::sort(paths.begin(), paths.end());
+  for (const std::string& path : paths) {
+    files_.emplace_back(path);
+    for (const auto& [name, tensor] : files_.back().tensors()) {
+      if (!tensors_.emplace(name, tensor).second) raise<CheckpointError>("{}: {} occurs in two files", folder, name);
+    }
+  }
+}
+
+ConstTensor TensorFolder::at(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) raise<CheckpointError>("{} holds no tensor {}", folder_, name);
+  return found->second;
+}
+
+void TensorFolder::read(const std::string& name, Tensor into) const {
+  const ConstTensor from = at(name);
+  if (from.shape != into.shape || from.dtype != into.dtype) {
+    raise<CheckpointError>("{}: {} is {} {}, the model wants {} {}", folder_, name, name_of(from.dtype),
+                           from.shape.to_string(), name_of(into.dtype), into.shape.to_string());
+  }
+  std::memcpy(into.data, from.data, from.bytes());
+}
+
+}  // namespace moe

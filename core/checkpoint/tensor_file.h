@@ -1,0 +1,51 @@
+// Tensors by name in one file, in the safetensors format: 8 bytes little-endian length, a JSON header, raw data. Any
+// safetensors reader opens them.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/nn/parameter.h"
+
+namespace moe {
+
+// Writes `path`, synced to disk. Throws CheckpointError with the system's reason (a full disk, ...).
+void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors);
+
+// A file mapped into memory. Everything damaged is a CheckpointError that names the file.
+class TensorFile {
+ public:
+  explicit TensorFile(const std::string& path);
+  TensorFile(TensorFile&& other) noexcept;
+  TensorFile& operator=(TensorFile&&) = delete;
+  ~TensorFile();
+
+  const std::string& path() const { return path_; }
+  const std::map<std::string, ConstTensor>& tensors() const { return tensors_; }
+
+ private:
+  std::string path_;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+  std::map<std::string, ConstTensor> tensors_;
+};
+
+// The tensors of all files of a folder whose names begin with `prefix` and end with .safetensors: one per rank that held
+// experts when they were written.
+class TensorFolder {
+ public:
+  TensorFolder(const std::string& folder, const std::string& prefix);
+
+  bool contains(const std::string& name) const { return tensors_.count(name) > 0; }
+  // Throws CheckpointError for an absent name, another shape or another dtype.
+  void read(const std::string& name, Tensor into) const;
+  ConstTensor at(const std::string& name) const;
+  const std::map<std::string, ConstTensor>& tensors() const { return tensors_; }
+
+ private:
+  std::string folder_;
+  std::vector<TensorFile> files_;
+  std::map<std::string, ConstTensor> tensors_;
+};
+
+}  // namespace moe

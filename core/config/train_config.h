@@ -1,0 +1,162 @@
+// The whole configuration of a run.
+#pragma once
+#include "core/config/moe_config.h"
+#include "core/config/model_config.h"
+
+namespace moe {
+
+class Schedule;
+template <>
+const Table<Member>& family<Schedule>();
+
+struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
+  int64_t states = 32;
+  int64_t order = 1;
+  double concentration = 0.1;
+  int64_t seed = 1;
+  int64_t train_tokens = 1'000'000;
+  int64_t validation_tokens = 50'000;
+
+  void fields(FieldVisitor& v) override {
+    v.field("states", states, "vocabulary", {2, 4096});
+    v.field("order", order, "a token depends on this many before it", {1, 8});
+    v.field("concentration", concentration, "of the Dirichlet transition rows: small is predictable", {1e-6, 1e6});
+    v.field("seed", seed, "of the source");
+    v.field("train_tokens", train_tokens, "length of the training split", {2, 1'000'000'000});
+    v.field("validation_tokens", validation_tokens, "length of the validation and the test split", {2, 100'000'000});
+  }
+};
+
+struct DataConfig : Fields<DataConfig> {
+  std::string path = "synthetic";
+  int64_t sequence = 128;
+  int64_t vocab_size = 0;
+  SyntheticDataConfig synthetic;
+
+  void fields(FieldVisitor& v) override {
+    v.field("path", path, "a corpus made by moe-data, a .bin file of llm.c's format, a folder or pattern of such, or synthetic");
+    v.field("sequence", sequence, "tokens per training sequence: the context length", {1, 1 << 20});
+    v.field("vocab_size", vocab_size, "of .bin files, which do not say it; 0 = the tokenizer's", {0, 1 << 24});
+    v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
+  }
+};
+
+struct TrainingConfig : Fields<TrainingConfig> {
+  Duration steps = Duration::updates(1000);
+  int64_t batch = 16;
+  int64_t micro_batches = 1;
+  Choice<Schedule> learning_rate{"cosine"};
+  double clip_norm = 1.0;
+
+  void fields(FieldVisitor& v) override {
+    v.field("steps", steps, "length of the run, in updates, tokens or epochs");
+    v.field("batch", batch, "sequences per update, over all ranks and micro-batches", {1, 1 << 24});
+    v.field("micro_batches", micro_batches, "parts that a rank's share of the batch is computed in, to save memory", {1, 1 << 20});
+    v.choice("learning_rate", learning_rate, "The learning rate over the run.");
+    v.field("clip_norm", clip_norm, "largest global norm of the gradient; 0 = no clipping", {0, 1e30});
+  }
+};
+
+struct OptimizerConfig : Fields<OptimizerConfig> {
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+
+  void fields(FieldVisitor& v) override {
+    v.field("beta1", beta1, "decay of the first moment", {0, 0.999999});
+    v.field("beta2", beta2, "decay of the second moment", {0, 0.9999999});
+    v.field("eps", eps, "added to the root of the second moment", {0, 1});
+    v.field("weight_decay", weight_decay, "decoupled, times the learning rate; matrices only", {0, 100});
+  }
+};
+
+struct ParallelConfig : Fields<ParallelConfig> {
+  int64_t expert = 0;
+  int64_t threads = 0;
+
+  void fields(FieldVisitor& v) override {
+    v.field("expert", expert, "ranks that share one copy of the experts; the others are data parallel; 0 = as many as divide the ranks and have an expert each",
+            {0, 1 << 20});
+    v.field("threads", threads, "threads per rank; 0 = cores / ranks of the host", {0, 4096});
+  }
+};
+
+struct EvaluateConfig : Fields<EvaluateConfig> {
+  Duration every = Duration::percent(10);
+  int64_t tokens = 0;
+  int64_t stride = 0;
+
+  void fields(FieldVisitor& v) override {
+    v.field("every", every, "distance of evaluations on the validation split, besides those at step 0 and the end; 0 = only those");
+    v.field("tokens", tokens, "leading tokens of the split that are used; 0 = all", {0, 1LL << 50});
+    v.field("stride", stride, "tokens scored per window of data.sequence; 0 = all of them", {0, 1 << 20});
+  }
+};
+
+struct CheckpointConfig : Fields<CheckpointConfig> {
+  Duration every = Duration::percent(10);
+  int64_t keep_last = 2;
+  bool keep_best = true;
+
+  void fields(FieldVisitor& v) override {
+    v.field("every", every, "distance of checkpoints, besides the one at the end; 0 = only that one");
+    v.field("keep_last", keep_last, "how many to keep", {1, 1 << 20});
+    v.field("keep_best", keep_best, "keep the one with the best evaluation too");
+  }
+};
+
+struct LogConfig : Fields<LogConfig> {
+  Duration every = Duration::updates(10);
+
+  void fields(FieldVisitor& v) override { v.field("every", every, "distance of lines in metrics.jsonl and on the console"); }
+};
+
+struct SampleConfig : Fields<SampleConfig> {
+  Duration every = Duration::updates(0);
+  int64_t tokens = 200;
+  std::string prompt;
+  double temperature = 0.8;
+
+  void fields(FieldVisitor& v) override {
+    v.field("every", every, "distance of samples of generated text; 0 = none");
+    v.field("tokens", tokens, "length of a sample", {1, 1 << 20});
+    v.field("prompt", prompt, "what it goes on from; empty = the beginning of the validation split");
+    v.field("temperature", temperature, "logits are divided by it; 0 = the most likely token", {0, 100});
+  }
+};
+
+struct TrainConfig : Fields<TrainConfig> {
+  std::string name = "run";
+  std::string folder = "runs";
+  int64_t seed = 1;
+  std::string device = "auto";
+  ModelConfig model;
+  MoEConfig moe;
+  DataConfig data;
+  TrainingConfig train;
+  OptimizerConfig optimizer;
+  ParallelConfig parallel;
+  EvaluateConfig evaluate;
+  CheckpointConfig checkpoint;
+  LogConfig log;
+  SampleConfig sample;
+
+  void fields(FieldVisitor& v) override {
+    v.field("name", name, "of the run: its folder below `folder`");
+    v.field("folder", folder, "where runs are kept");
+    v.field("seed", seed, "of initial weights, data order, dropout and everything else that is drawn", {0, 1LL << 62});
+    v.field("device", device, "auto takes a GPU if there is one", {"auto", "cpu"});
+    v.group("model", model, "The transformer.");
+    v.group("moe", moe, "Experts, and how tokens find them.");
+    v.group("data", data, "What is learned from.");
+    v.group("train", train, "Length, batch and learning rate.");
+    v.group("optimizer", optimizer, "AdamW.");
+    v.group("parallel", parallel, "Ranks and threads.");
+    v.group("evaluate", evaluate, "Evaluation during training.");
+    v.group("checkpoint", checkpoint, "What is saved and kept.");
+    v.group("log", log, "Metrics.");
+    v.group("sample", sample, "Samples of generated text.");
+  }
+
+  std::string run_folder() const { return folder + "/" + name; }
+};
+
+}  // namespace moe

@@ -1,0 +1,63 @@
+// The decoder-only language model: embedding, transformer blocks, final norm, output head with its loss.
+#pragma once
+#include <deque>
+#include <vector>
+
+#include "core/moe/moe_layer.h"
+#include "core/nn/transformer_block.h"
+
+namespace moe {
+
+class LanguageModel {
+ public:
+  struct Setup {
+    const ModelConfig& model;
+    const MoEConfig& moe;
+    int64_t vocab = 0;
+    int64_t context = 0;  // positions of a learned position table
+    const ProcessGroups& groups;
+  };
+  LanguageModel(ParameterStore& parameters, const Setup& setup);
+
+  // Runs the blocks; the final hidden states stay in the activations arena.
+  void forward(Context& ctx, const TokenBatch& batch);
+
+  // Outcome of the head for the tokens of the last forward().
+  struct Outcome {
+    Tensor losses;   // (tokens): -ln p(target), 0 where ignored
+    Tensor correct;  // (tokens) i32: the target had the largest logit
+  };
+  Outcome losses(Context& ctx, const TokenBatch& batch);
+  // The same, then everything's gradients, of `gradient_scale` times the sum of the losses plus the balance losses, whose
+  // sums must be complete.
+  Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale);
+
+  // logits (rows, vocab) of the given rows of the last forward()
+  Tensor logits(Context& ctx, int64_t first_row, int64_t rows);
+
+  std::span<MoELayer* const> moe_layers() const { return moe_layers_; }
+  // All layers' sums over tokens in one range; the caller clears and reduces it.
+  std::span<double> sums() { return sums_; }
+  bool needs_sums_before_backward() const;
+  int64_t vocab() const { return vocab_; }
+
+ private:
+  Outcome run_head(Context& ctx, const TokenBatch& batch, Tensor d_normed, double gradient_scale);
+  void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
+
+  int64_t vocab_;
+  double dropout_;
+  Parameter& embedding_;           // (vocab, d_model)
+  Parameter* positions_ = nullptr;  // (context, d_model), with learned positions
+  std::deque<TransformerBlock> blocks_;
+  RMSNorm final_norm_;
+  Parameter& head_;  // (vocab, d_model); the embedding itself when tied
+  std::vector<MoELayer*> moe_layers_;
+  std::vector<double> sums_;
+  struct {
+    Tensor position_ids;
+    Tensor normed;  // (tokens, d_model), the head's input
+  } saved_;
+};
+
+}  // namespace moe

@@ -1,0 +1,30 @@
+// AdamW over the two parameter buffers.
+#pragma once
+#include "core/config/train_config.h"
+#include "core/nn/parameter.h"
+
+namespace moe {
+
+class AdamW {
+ public:
+  AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& config);
+
+  // Uses the gradients times `gradient_scale` and sets them to zero. `update` is counted from 1.
+  void step(Context& ctx, double learning_rate, double gradient_scale, int64_t update);
+
+  // Laid out like the group's buffer; checkpoints store them by the parameters' names.
+  Tensor first_moment(ParameterGroup group) const { return moments_[static_cast<size_t>(group)].first; }
+  Tensor second_moment(ParameterGroup group) const { return moments_[static_cast<size_t>(group)].second; }
+  size_t bytes() const;
+
+ private:
+  struct Moments {
+    Tensor first, second;
+  };
+  ParameterStore& parameters_;
+  OptimizerConfig config_;
+  std::unique_ptr<Arena> arena_;
+  std::array<Moments, 2> moments_;
+};
+
+}  // namespace moe

@@ -1,0 +1,15 @@
+// The norm of the whole gradient when every rank holds different experts.
+#pragma once
+#include "comm/process_groups.h"
+#include "core/nn/parameter.h"
+
+namespace moe {
+
+// The 2-norm over shared parameters (equal on all ranks) and all experts (each rank its own), after the gradients have
+// been reduced. Collective over the expert group; the same on every rank.
+double gradient_norm(Context& ctx, ParameterStore& parameters, const ProcessGroups& groups);
+
+// What gradients are multiplied by so that their norm is at most `clip_norm` (0: no limit).
+double clip_scale(double norm, double clip_norm);
+
+}  // namespace moe

@@ -1,0 +1,28 @@
+// value
+#include "core/schedule/schedule.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, ScheduleOptions {
+  double value = 1e-3;
+  void fields(FieldVisitor& v) override {
+    v.field("value", value, "the value");
+    common_fields(v);
+  }
+};
+
+class ConstantSchedule : public Schedule {
+ public:
+  ConstantSchedule(const Options& options, const Setup& setup) : Schedule(options, setup), value_(options.value) {}
+
+ private:
+  double shape(double) const override { return value_; }
+  double value_;
+};
+
+}  // namespace
+
+Member constant_schedule() { return member<Schedule, ConstantSchedule, Options>("constant", "one value throughout"); }
+
+}  // namespace moe

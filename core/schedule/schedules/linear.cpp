@@ -1,0 +1,32 @@
+// A straight line from `from` to `to`, reached at `over`.
+#include "core/schedule/schedule.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, ScheduleOptions {
+  double from = 1e-3, to = 0;
+  Duration over = Duration::percent(100);
+  void fields(FieldVisitor& v) override {
+    v.field("from", from, "value after the warm-up");
+    v.field("to", to, "value at the end");
+    v.field("over", over, "when the end is reached, counted from the start of the run");
+    common_fields(v);
+  }
+};
+
+class LinearSchedule : public Schedule {
+ public:
+  LinearSchedule(const Options& options, const Setup& setup)
+      : Schedule(options, setup), from_(options.from), to_(options.to), end_(to_updates(options.over, setup.run)) {}
+
+ private:
+  double shape(double update) const override { return from_ + (to_ - from_) * progress(update, end_); }
+  double from_, to_, end_;
+};
+
+}  // namespace
+
+Member linear_schedule() { return member<Schedule, LinearSchedule, Options>("linear", "a straight line between two values"); }
+
+}  // namespace moe

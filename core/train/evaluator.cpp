@@ -1,0 +1,69 @@
+#include "core/train/evaluator.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "core/base/token.h"
+
+namespace moe {
+
+static constexpr double kLn2 = 0.6931471805599453;
+
+double Evaluation::perplexity() const { return std::exp(nll()); }
+double Evaluation::bits_per_token() const { return nll() / kLn2; }
+double Evaluation::bits_per_byte() const {
+  return bytes_per_token ? bits_per_token() / *bytes_per_token : std::numeric_limits<double>::quiet_NaN();
+}
+double Evaluation::bits_per_character() const { return moe::bits_per_character(nll(), bytes_per_token); }
+
+double bits_per_character(double nll, std::optional<double> bytes_per_token) {
+  return nll / kLn2 / bytes_per_token.value_or(1.0);
+}
+
+std::optional<double> bytes_per_token(const Split& split) {
+  if (!split.raw_bytes() || split.num_tokens() == 0) return std::nullopt;
+  return static_cast<double>(*split.raw_bytes()) / static_cast<double>(split.num_tokens());
+}
+
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split, const EvaluationOptions& options) {
+  const int64_t used = options.tokens > 0 ? std::min(options.tokens, split.num_tokens()) : split.num_tokens();
+  const Split part = split.slice(split.name(), 0, used);
+  const EvaluationWindows windows(part, options.context, options.stride > 0 ? options.stride : options.context);
+  Context& ctx = state.ctx;
+  LanguageModel& model = *state.model;
+  ctx.training = false;
+  ctx.observe = true;
+  std::fill(model.sums().begin(), model.sums().end(), 0.0);
+
+  const int64_t ranks = groups.world->size(), rank = groups.world->rank(), per_round = ranks * options.sequences;
+  Batch batch;
+  std::array<double, 3> totals{};  // losses, tokens, correct
+  for (int64_t round = 0; round * per_round < windows.num_windows(); ++round) {
+    const int64_t first = round * per_round + rank * options.sequences;
+    // Ranks take part in every round, with no windows when there are none left: experts may live on another rank.
+    windows.load(first, std::clamp<int64_t>(windows.num_windows() - first, 0, options.sequences), batch);
+    ctx.activations->reset();
+    ctx.scratch->reset();
+    auto view = [&](const std::vector<int32_t>& ids) {
+      BasicTensor<const void> t{ids.data(), Shape{batch.sequences * batch.length}, DType::i32, Device::cpu};
+      return ConstTensor(t);
+    };
+    const TokenBatch tokens{batch.sequences, batch.length, view(batch.inputs), view(batch.targets),
+                            windows.num_targets(), windows.num_windows()};
+    model.forward(ctx, tokens);
+    const LanguageModel::Outcome outcome = model.losses(ctx, tokens);
+    for (int64_t t = 0; t < tokens.tokens(); ++t) {
+      totals[0] += ctx.dtype == DType::f64 ? outcome.losses.as<double>()[t] : outcome.losses.as<float>()[t];
+      totals[1] += batch.targets[static_cast<size_t>(t)] != kIgnoreTarget;
+      totals[2] += outcome.correct.as<int32_t>()[t];
+    }
+  }
+  groups.world->all_reduce_sum(as_tensor(totals));
+  groups.world->all_reduce_sum(as_tensor(model.sums()));
+  ctx.training = true;
+  return {totals[0], totals[1], totals[2], bytes_per_token(split)};
+}
+
+}  // namespace moe

@@ -1,0 +1,50 @@
+#include "core/train/generate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/token.h"
+
+namespace moe {
+
+static int32_t draw(const float* logits, int64_t vocab, double temperature, double uniform) {
+  const int64_t best = std::max_element(logits, logits + vocab) - logits;
+  if (temperature <= 0) return static_cast<int32_t>(best);
+  double total = 0;
+  for (int64_t i = 0; i < vocab; ++i) total += std::exp((static_cast<double>(logits[i]) - static_cast<double>(logits[best])) / temperature);
+  double left = uniform * total;
+  for (int64_t i = 0; i < vocab; ++i) {
+    left -= std::exp((static_cast<double>(logits[i]) - static_cast<double>(logits[best])) / temperature);
+    if (left <= 0) return static_cast<int32_t>(i);
+  }
+  return static_cast<int32_t>(best);
+}
+
+std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& prompt, const GenerateOptions& options) {
+  Context& ctx = state.ctx;
+  MOE_CHECK(!prompt.empty() && ctx.dtype == DType::f32, "a prompt of {} tokens", prompt.size());
+  const bool was_observing = ctx.observe;
+  ctx.training = false;
+  ctx.observe = false;
+  const RandomKey key{options.seed, RandomPurpose::generation, 0, 0};
+  std::vector<int32_t> text = prompt, targets;
+  for (int64_t i = 0; i < options.tokens; ++i) {
+    const int64_t time = std::min<int64_t>(options.context, static_cast<int64_t>(text.size()));
+    targets.assign(static_cast<size_t>(time), kIgnoreTarget);
+    ctx.activations->reset();
+    ctx.scratch->reset();
+    auto view = [&](const int32_t* ids) {
+      BasicTensor<const void> t{ids, Shape{time}, DType::i32, Device::cpu};
+      return ConstTensor(t);
+    };
+    const TokenBatch batch{1, time, view(text.data() + text.size() - static_cast<size_t>(time)), view(targets.data()), time, 1};
+    state.model->forward(ctx, batch);
+    const Tensor logits = state.model->logits(ctx, time - 1, 1);
+    text.push_back(draw(logits.as<float>(), state.model->vocab(), options.temperature, key.uniform(static_cast<uint64_t>(i))));
+  }
+  ctx.training = true;
+  ctx.observe = was_observing;
+  return {text.begin() + static_cast<int64_t>(prompt.size()), text.end()};
+}
+
+}  // namespace moe

@@ -1,0 +1,20 @@
+// Text from a model, one token after the other.
+#pragma once
+#include <vector>
+
+#include "core/train/training_state.h"
+
+namespace moe {
+
+struct GenerateOptions {
+  int64_t tokens = 200;
+  int64_t context = 0;
+  double temperature = 0.8;  // 0: the most likely token
+  uint64_t seed = 1;
+};
+
+// Continues `prompt` (at least one token). Collective over the expert group, every rank with the same prompt; the same
+// text on every rank.
+std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& prompt, const GenerateOptions& options);
+
+}  // namespace moe

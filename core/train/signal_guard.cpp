@@ -1,0 +1,33 @@
+#include "core/train/signal_guard.h"
+
+#include <csignal>
+#include <unistd.h>
+
+namespace moe {
+
+// A handler can reach nothing but a global.
+static volatile std::sig_atomic_t g_received = 0;
+
+static void on_signal(int signal) {
+  if (g_received != 0) _exit(128 + signal);
+  g_received = signal;
+}
+
+SignalGuard::SignalGuard() {
+  g_received = 0;
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+SignalGuard::~SignalGuard() {
+  std::signal(SIGTERM, SIG_DFL);
+  std::signal(SIGINT, SIG_DFL);
+}
+
+int SignalGuard::received() const { return g_received; }
+
+}  // namespace moe

@@ -1,0 +1,93 @@
+#include "core/train/train_step.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <csignal>
+
+#include "core/base/token.h"
+#include "core/ops/elementwise.h"
+#include "core/optim/gradient_norm.h"
+
+namespace moe {
+
+bool StepOutcome::finite() const { return std::isfinite(loss) && std::isfinite(norm) && std::isfinite(auxiliary); }
+
+// Micro-batch `index` of this rank, possibly without sequences. Starts with empty arenas.
+TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
+  const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
+  const int64_t begin = share.begin * batch.time, tokens = share.count * batch.time;
+  auto view = [&](std::span<const int32_t> ids) {
+    BasicTensor<const void> t{ids.data() + begin, Shape{tokens}, DType::i32, Device::cpu};
+    return ConstTensor(t);
+  };
+  state_.ctx.activations->reset();
+  state_.ctx.scratch->reset();
+  state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
+  return {share.count, batch.time, view(batch.inputs), view(batch.targets), batch.global_sequences * batch.time,
+          batch.global_sequences};
+}
+
+// Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of tokens
+// that would come later, so the step is first run forward once, for the sums alone.
+void TrainStep::collect_sums(const LocalBatch& batch) {
+  LanguageModel& model = *state_.model;
+  for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));
+  groups_.world->all_reduce_sum(as_tensor(model.sums()));
+}
+
+void TrainStep::reduce_gradients() {
+  groups_.world->all_reduce_sum(state_.parameters.buffer(ParameterGroup::shared).gradient);
+  groups_.data->all_reduce_sum(state_.parameters.buffer(ParameterGroup::expert).gradient);
+}
+
+StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal) {
+  Context& ctx = state_.ctx;
+  LanguageModel& model = *state_.model;
+  ctx.training = true;
+  ctx.step = static_cast<uint64_t>(update);
+  std::fill(model.sums().begin(), model.sums().end(), 0.0);
+
+  const int64_t micro_batches = config_.train.micro_batches;
+  const bool sums_first = micro_batches > 1 && model.needs_sums_before_backward();
+  ctx.observe = true;
+  if (sums_first) collect_sums(batch);
+  ctx.observe = !sums_first;
+
+  // [sum of losses, scored tokens, SIGINT, SIGTERM]
+  std::array<double, 4> totals{0, 0, signal == SIGINT ? 1.0 : 0.0, signal == SIGTERM ? 1.0 : 0.0};
+  const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * batch.time);
+  for (int64_t m = 0; m < micro_batches; ++m) {
+    const TokenBatch micro = micro_batch(batch, m);
+    model.forward(ctx, micro);
+    if (micro_batches == 1) groups_.world->all_reduce_sum(as_tensor(model.sums()));
+    const LanguageModel::Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
+    for (int64_t t = 0; t < micro.tokens(); ++t) {
+      totals[0] += ctx.dtype == DType::f64 ? outcome.losses.as<double>()[t] : outcome.losses.as<float>()[t];
+      totals[1] += micro.targets.as<int32_t>()[t] != kIgnoreTarget;
+    }
+  }
+  ctx.observe = true;
+  if (micro_batches > 1 && !sums_first) groups_.world->all_reduce_sum(as_tensor(model.sums()));
+
+  reduce_gradients();
+  groups_.world->all_reduce_sum(as_tensor(totals));
+  StepOutcome outcome;
+  outcome.tokens = totals[1];
+  outcome.loss = totals[0] / std::max(totals[1], 1.0);
+  for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->balance().weighted_value();
+  outcome.norm = gradient_norm(ctx, state_.parameters, groups_);
+  outcome.signal = totals[2] > 0 ? SIGINT : totals[3] > 0 ? SIGTERM : 0;
+  return outcome;
+}
+
+StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learning_rate, int signal) {
+  StepOutcome outcome = accumulate(batch, update, signal);
+  outcome.learning_rate = learning_rate;
+  if (!outcome.finite()) return outcome;
+  state_.optimizer->step(state_.ctx, learning_rate, clip_scale(outcome.norm, config_.train.clip_norm), update + 1);
+  for (MoELayer* layer : state_.model->moe_layers()) layer->router().after_step(layer->load().counts);
+  return outcome;
+}
+
+}  // namespace moe

@@ -1,0 +1,91 @@
+#include "core/train/training_state.h"
+
+namespace moe {
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+int64_t StateSetup::micro_sequences() const {
+  return divide_up(divide_up(config.train.batch, groups.world->size()), config.train.micro_batches);
+}
+
+static void check(const TrainConfig& config) {
+  const ModelConfig& model = config.model;
+  if (model.attention.d_head == 0 && model.d_model % model.attention.heads != 0) {
+    raise<UsageError>("model.attention.heads: {} heads do not divide d_model {}; set d_head", model.attention.heads, model.d_model);
+  }
+  if (model.attention.heads % model.kv_heads() != 0) {
+    raise<UsageError>("model.attention.kv_heads: {} do not divide {} heads", model.kv_heads(), model.attention.heads);
+  }
+  if (model.attention.position == "rope" && model.d_head() < 2) {
+    raise<UsageError>("model.attention: rope needs a head of at least 2 dimensions; set position: learned or none");
+  }
+}
+
+static LanguageModel::Setup model_setup(const StateSetup& s) {
+  check(s.config);
+  return {s.config.model, s.config.moe, s.vocab, s.config.data.sequence, s.groups};
+}
+
+static Context make_context(const StateSetup& setup, Arena& activations, Arena& scratch) {
+  Context ctx;
+  ctx.dtype = setup.dtype;
+  ctx.activations = &activations;
+  ctx.scratch = &scratch;
+  ctx.seed = static_cast<uint64_t>(setup.config.seed);
+  return ctx;
+}
+
+MemoryPlan plan_memory(const StateSetup& setup) {
+  MemoryPlan plan;
+  for (const double imbalance : {1.0, static_cast<double>(setup.groups.expert->size())}) {
+    Arena activations = Arena::planning("activations", Device::cpu), scratch = Arena::planning("scratch", Device::cpu);
+    Context ctx = make_context(setup, activations, scratch);
+    ctx.planning = true;
+    ctx.planned_imbalance = imbalance;
+    ctx.training = setup.trains;
+    ParameterStore parameters;
+    LanguageModel model(parameters, model_setup(setup));
+    parameters.allocate(ctx, setup.dtype);
+    plan.parameters = parameters.parameter_bytes();
+    plan.gradients = setup.trains ? parameters.gradient_bytes() : 0;
+    plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
+
+    TokenBatch batch;
+    batch.sequences = setup.micro_sequences();
+    batch.time = setup.config.data.sequence;
+    Tensor ids{nullptr, Shape{batch.tokens()}, DType::i32, Device::cpu};
+    batch.ids = batch.targets = ids;
+    batch.global_tokens = batch.tokens();
+    batch.global_sequences = batch.sequences;
+    model.forward(ctx, batch);
+    if (setup.trains) model.losses_and_backward(ctx, batch, 1);
+    else model.losses(ctx, batch);
+    (imbalance == 1 ? plan.activations : plan.worst_activations) = activations.peak();
+    (imbalance == 1 ? plan.scratch : plan.worst_scratch) = scratch.peak();
+  }
+  return plan;
+}
+
+TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
+    : activations_("activations", Device::cpu, plan.worst_activations), scratch_("scratch", Device::cpu, plan.worst_scratch) {
+  ctx = make_context(setup, activations_, scratch_);
+  model.emplace(parameters, model_setup(setup));
+  parameters.allocate(ctx, setup.dtype);
+  if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
+  if (setup.trains) optimizer.emplace(ctx, parameters, setup.config.optimizer);
+}
+
+size_t TrainingState::used_bytes() const {
+  return 2 * parameters.parameter_bytes() + (optimizer ? optimizer->bytes() : 0) + activations_.peak() + scratch_.peak();
+}
+
+int64_t experts_per_token(const TrainConfig& config) {
+  ParameterStore unused;
+  return config.moe.router.make(Router::Setup{unused, "probe", 0, config.model.d_model, config.moe.experts, 0.02})->k();
+}
+
+ModelSummary summarise(const TrainConfig& config, int64_t vocab) {
+  return summarise(config.model, config.moe, vocab, config.data.sequence, experts_per_token(config));
+}
+
+}  // namespace moe

@@ -1,0 +1,60 @@
+// Everything a step works on: parameters, model, optimizer and the arenas, of one rank.
+#pragma once
+#include <optional>
+
+#include "core/config/train_config.h"
+#include "core/model/language_model.h"
+#include "core/model/model_summary.h"
+#include "core/optim/adamw.h"
+
+namespace moe {
+
+// Bytes of one rank, by arena.
+struct MemoryPlan {
+  size_t parameters = 0, gradients = 0, optimizer = 0;
+  size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
+  size_t worst_activations = 0, worst_scratch = 0;  // when one rank's experts get every token of the expert group
+  size_t total() const { return parameters + gradients + optimizer + activations + scratch; }
+  size_t worst_total() const { return parameters + gradients + optimizer + worst_activations + worst_scratch; }
+};
+
+struct StateSetup {
+  const TrainConfig& config;
+  int64_t vocab = 0;
+  const ProcessGroups& groups;
+  bool trains = true;  // with gradients and optimizer
+  DType dtype = DType::f32;
+
+  // Sequences of the largest micro-batch that any rank computes.
+  int64_t micro_sequences() const;
+};
+
+// Runs one step of the real model in planning mode: exact, because it is the step itself. Throws UsageError for a
+// configuration that no model can be built from.
+MemoryPlan plan_memory(const StateSetup& setup);
+
+class TrainingState {
+ public:
+  // Reserves memory for the worst case of `plan`; pages are only taken when they are used. Initial values are drawn when
+  // `initialise`.
+  TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise);
+
+  Context ctx;
+  ParameterStore parameters;
+  std::optional<LanguageModel> model;
+  std::optional<AdamW> optimizer;
+
+  const Arena& activations() const { return activations_; }
+  const Arena& scratch() const { return scratch_; }
+  // Bytes that were really used so far.
+  size_t used_bytes() const;
+
+ private:
+  Arena activations_, scratch_;
+};
+
+// Experts per token of the configured router; throws UsageError as building it does.
+int64_t experts_per_token(const TrainConfig& config);
+ModelSummary summarise(const TrainConfig& config, int64_t vocab);
+
+}  // namespace moe
