@@ -113,7 +113,8 @@ const TokenFile& Corpus::add_file(const std::string& path) {
 }
 
 void Corpus::hold_out_tail(double share) {
-  MOE_CHECK(share >= 0 && share < 1, "a validation share of {}", share);
+  if (!(share >= 0 && share < 1))
+    raise<UsageError>("a validation share of {}; expected 0 up to below 1", share);
   const Split all = std::move(splits_[0]);
   const auto held_out = static_cast<int64_t>(std::floor(share * static_cast<double>(all.num_tokens())));
   const int64_t kept = all.num_tokens() - held_out;

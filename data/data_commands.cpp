@@ -14,10 +14,17 @@
 namespace moe {
 namespace {
 
-template <class Entry>
-std::string describe_members(const std::string& subject, const Table<Entry>& table) {
-  std::string text = subject;
-  for (const Entry& entry : table) text += fmt::format("\n{}: {}", entry.name, entry.help);
+std::string describe_tokenizers() {
+  std::string text = "one of";
+  for (const TokenizerEntry& entry : tokenizers()) {
+    if (entry.train) text += fmt::format("\n{}: {}", entry.name, entry.help);
+  }
+  return text;
+}
+
+std::string describe_entry_formats() {
+  std::string text = "cut the text into entries and hold some out; one of";
+  for (const EntryFormat& entry : entry_formats()) text += fmt::format("\n{}: {}", entry.name, entry.help);
   return text;
 }
 
@@ -47,13 +54,10 @@ void add_prepare(CLI::App& app) {
       ->required();
   command->add_option("-o,--output", options->output, "the folder to make")->required();
   command->add_option("--name", options->name, "name of the corpus; default: the name of the folder");
-  command->add_option("--tokenizer", options->tokenizer, describe_members("one of", tokenizers()))
-      ->capture_default_str();
+  command->add_option("--tokenizer", options->tokenizer, describe_tokenizers())->capture_default_str();
   command->add_option("--split", options->split,
                       "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
-  command->add_option(
-      "--entries", options->entries,
-      describe_members("cut the text into entries and hold some out; one of", entry_formats()));
+  command->add_option("--entries", options->entries, describe_entry_formats());
   command->add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the next to test; default 20; entries default to paragraphs");
