@@ -22,9 +22,9 @@ struct Batch {
   void resize(int64_t num_sequences, int64_t sequence_length);
 };
 
-// inputs[s][t] = token starts[s] + t, targets[s][t] = token starts[s] + t + 1. A window may reach over the end of the split.
-// sample_ids[s] = starts[s] / length: the number of the window in the sampler's grid, the same in every epoch although the
-// grid shifts.
+// inputs[s][t] = token starts[s] + t, targets[s][t] = token starts[s] + t + 1. A window may reach over the
+// end of the split. sample_ids[s] = starts[s] / length: the number of the window in the sampler's grid, the
+// same in every epoch although the grid shifts.
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch);
 
 }  // namespace moe

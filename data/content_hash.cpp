@@ -15,7 +15,9 @@ constexpr uint64_t kPrime3 = 0x165667B19E3779F9u;
 constexpr uint64_t kPrime4 = 0x85EBCA77C2B2AE63u;
 constexpr uint64_t kPrime5 = 0x27D4EB2F165667C5u;
 
-uint64_t mix(uint64_t lane, uint64_t word) { return std::rotl(lane + word * kPrime2, 31) * kPrime1; }
+uint64_t mix(uint64_t lane, uint64_t word) {
+  return std::rotl(lane + word * kPrime2, 31) * kPrime1;
+}
 
 template <class Word>
 Word load(const unsigned char* bytes) {
@@ -53,7 +55,8 @@ void ContentHash::update(const void* data, int64_t bytes) {
 uint64_t ContentHash::value() const {
   uint64_t hash = kPrime5;
   if (total_bytes_ >= static_cast<uint64_t>(kStripeBytes)) {
-    hash = std::rotl(lanes_[0], 1) + std::rotl(lanes_[1], 7) + std::rotl(lanes_[2], 12) + std::rotl(lanes_[3], 18);
+    hash = std::rotl(lanes_[0], 1) + std::rotl(lanes_[1], 7) + std::rotl(lanes_[2], 12) +
+           std::rotl(lanes_[3], 18);
     for (const uint64_t lane : lanes_) hash = (hash ^ mix(0, lane)) * kPrime1 + kPrime4;
   }
   hash += total_bytes_;
@@ -75,6 +78,8 @@ uint64_t ContentHash::value() const {
   return hash ^ (hash >> 32);
 }
 
-std::string format_hash(uint64_t hash) { return fmt::format("{:016x}", hash); }
+std::string format_hash(uint64_t hash) {
+  return fmt::format("{:016x}", hash);
+}
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// A corpus: its tokenizer and its splits. Opened from a folder that moe-data prepared, from llm.c's .bin shards, or made
-// on the spot by a synthetic source.
+// A corpus: its tokenizer and its splits. Opened from a folder that moe-data prepared, from llm.c's .bin
+// shards, or made on the spot by a synthetic source.
 #pragma once
 #include <memory>
 #include <optional>
@@ -24,8 +24,9 @@ struct CorpusOptions {
 
 class Corpus {
  public:
-  // `path`: a prepared folder, one .bin file, a folder of .bin shards, or a pattern like "data/fineweb_*.bin". Shards whose
-  // names contain "val" are validation, those with "test" are test, all others train. Everything wrong is a DataError.
+  // `path`: a prepared folder, one .bin file, a folder of .bin shards, or a pattern like
+  // "data/fineweb_*.bin". Shards whose names contain "val" are validation, those with "test" are test, all
+  // others train. Everything wrong is a DataError.
   static Corpus open(const std::string& path, const CorpusOptions& options = {});
   // Holds its tokens in memory and logs its entropy rate.
   static Corpus synthetic(const SyntheticConfig& config);

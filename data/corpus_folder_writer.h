@@ -1,5 +1,5 @@
-// The life of a prepared folder: decides whether there is anything to do, collects the files under a temporary name and
-// puts the complete folder into its place.
+// The life of a prepared folder: decides whether there is anything to do, collects the files under a
+// temporary name and puts the complete folder into its place.
 #pragma once
 #include <array>
 #include <memory>
@@ -13,8 +13,8 @@ namespace moe {
 
 class CorpusFolderWriter {
  public:
-  // `source`: inputs and options; equal sources give equal corpora. DataError when the place is taken by something that may
-  // not be replaced.
+  // `source`: inputs and options; equal sources give equal corpora. DataError when the place is taken by
+  // something that may not be replaced.
   CorpusFolderWriter(const std::string& folder, nlohmann::json source, bool force);
   CorpusFolderWriter(const CorpusFolderWriter&) = delete;
   CorpusFolderWriter& operator=(const CorpusFolderWriter&) = delete;

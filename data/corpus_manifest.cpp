@@ -10,7 +10,9 @@ namespace moe {
 constexpr const char* kFormat = "moe-corpus";
 constexpr int kVersion = 1;
 
-bool CorpusManifest::exists_in(const std::string& folder) { return std::filesystem::exists(path_in(folder)); }
+bool CorpusManifest::exists_in(const std::string& folder) {
+  return std::filesystem::exists(path_in(folder));
+}
 
 CorpusManifest CorpusManifest::read(const std::string& folder) {
   const std::string path = path_in(folder);
@@ -21,7 +23,8 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
     const auto format = json.at("format").get<std::string>();
     const auto version = json.at("version").get<int>();
     if (format != kFormat || version != kVersion) {
-      raise<DataError>("{}: format {} version {}; expected {} version {}", path, format, version, kFormat, kVersion);
+      raise<DataError>("{}: format {} version {}; expected {} version {}", path, format, version, kFormat,
+                       kVersion);
     }
     manifest.name = json.at("name").get<std::string>();
     manifest.tokenizer = json.at("tokenizer");

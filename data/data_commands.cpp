@@ -14,14 +14,23 @@
 namespace moe {
 namespace {
 
-template <class Entry>
-std::string describe_members(const std::string& subject, const Table<Entry>& table) {
-  std::string text = subject;
-  for (const Entry& entry : table) text += fmt::format("\n{}: {}", entry.name, entry.help);
+std::string describe_tokenizers() {
+  std::string text = "one of";
+  for (const TokenizerEntry& entry : tokenizers()) {
+    if (entry.train) text += fmt::format("\n{}: {}", entry.name, entry.help);
+  }
   return text;
 }
 
-void show(const Corpus& corpus) { fmt::print("{}", describe_corpus(corpus)); }
+std::string describe_entry_formats() {
+  std::string text = "cut the text into entries and hold some out; one of";
+  for (const EntryFormat& entry : entry_formats()) text += fmt::format("\n{}: {}", entry.name, entry.help);
+  return text;
+}
+
+void show(const Corpus& corpus) {
+  fmt::print("{}", describe_corpus(corpus));
+}
 
 void run_prepare(const PreparationOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
@@ -33,25 +42,25 @@ void run_prepare(const PreparationOptions& options) {
   const Corpus corpus = Corpus::open(options.output);
   int64_t bytes = 0;
   for (const Split& split : corpus.splits()) bytes += split.raw_bytes().value_or(0);
-  log::info("prepared {} of text in {} ({}/s)", format_bytes(static_cast<double>(bytes)), format_seconds(seconds),
-            format_bytes(static_cast<double>(bytes) / seconds));
+  log::info("prepared {} of text in {} ({}/s)", format_bytes(static_cast<double>(bytes)),
+            format_seconds(seconds), format_bytes(static_cast<double>(bytes) / seconds));
   show(corpus);
 }
 
 void add_prepare(CLI::App& app) {
   auto options = std::make_shared<PreparationOptions>();
   CLI::App* command = app.add_subcommand("prepare", "Make a corpus folder from text files");
-  command->add_option("-i,--input", options->inputs, "text files, taken as one text in this order")->required();
+  command->add_option("-i,--input", options->inputs, "text files, taken as one text in this order")
+      ->required();
   command->add_option("-o,--output", options->output, "the folder to make")->required();
   command->add_option("--name", options->name, "name of the corpus; default: the name of the folder");
-  command->add_option("--tokenizer", options->tokenizer, describe_members("one of", tokenizers()))
-      ->capture_default_str();
+  command->add_option("--tokenizer", options->tokenizer, describe_tokenizers())->capture_default_str();
   command->add_option("--split", options->split,
                       "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
-  command->add_option("--entries", options->entries,
-                      describe_members("cut the text into entries and hold some out; one of", entry_formats()));
-  command->add_option("--hold-out", options->hold_out,
-                      "every k-th entry goes to validation, the next to test; default 20; entries default to paragraphs");
+  command->add_option("--entries", options->entries, describe_entry_formats());
+  command->add_option(
+      "--hold-out", options->hold_out,
+      "every k-th entry goes to validation, the next to test; default 20; entries default to paragraphs");
   command->add_flag("--force", options->force, "replace a prepared corpus");
   command->callback([options] { run_prepare(*options); });
 }
@@ -65,7 +74,9 @@ struct InfoOptions {
 void add_info(CLI::App& app) {
   auto options = std::make_shared<InfoOptions>();
   CLI::App* command = app.add_subcommand("info", "Show what a corpus holds");
-  command->add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
+  command
+      ->add_option("path", options->path,
+                   "a prepared folder, a .bin file, a folder of them or a quoted pattern")
       ->required();
   command->add_option("--vocab-size", options->corpus.vocab_size, "of .bin files, which do not say it");
   command->add_flag("--verify", options->verify, "read everything and compare it with what was prepared");
@@ -86,7 +97,8 @@ struct SyntheticOptions {
 void add_synthetic(CLI::App& app) {
   auto options = std::make_shared<SyntheticOptions>();
   SyntheticConfig& config = options->config;
-  CLI::App* command = app.add_subcommand("synthetic", "Make a corpus from a random source of known entropy rate");
+  CLI::App* command =
+      app.add_subcommand("synthetic", "Make a corpus from a random source of known entropy rate");
   command->add_option("-o,--output", options->output, "the folder to make")->required();
   command->add_option("--states", config.states, "vocabulary")->capture_default_str();
   command->add_option("--order", config.order, "tokens that the next one depends on")->capture_default_str();
@@ -94,7 +106,8 @@ void add_synthetic(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--seed", config.seed, "seed")->capture_default_str();
   command->add_option("--train-tokens", config.train_tokens, "size of train")->capture_default_str();
-  command->add_option("--validation-tokens", config.validation_tokens, "size of validation")->capture_default_str();
+  command->add_option("--validation-tokens", config.validation_tokens, "size of validation")
+      ->capture_default_str();
   command->add_option("--test-tokens", config.test_tokens, "size of test")->capture_default_str();
   command->add_flag("--force", options->force, "replace a prepared corpus");
   command->callback([options] {

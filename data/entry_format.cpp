@@ -6,11 +6,13 @@
 namespace moe {
 
 const Table<EntryFormat>& entry_formats() {
-  static const Table<EntryFormat> table("entry format", {
-      {"lines", "every line is an entry", read_line_entries},
-      {"paragraphs", "entries end with a blank line", read_paragraph_entries},
-      {"gcide", "the dictd text of the package dict-gcide, cleaned to plain English", read_gcide_entries},
-  });
+  static const Table<EntryFormat> table(
+      "entry format",
+      {
+          {"lines", "every line is an entry", read_line_entries},
+          {"paragraphs", "entries end with a blank line", read_paragraph_entries},
+          {"gcide", "the dictd text of the package dict-gcide, cleaned to plain English", read_gcide_entries},
+      });
   return table;
 }
 

@@ -1,4 +1,5 @@
-// How a text is cut into entries (documents, lines, articles of a dictionary), of which every k-th can be held out.
+// How a text is cut into entries (documents, lines, articles of a dictionary), of which every k-th can be
+// held out.
 #pragma once
 #include <cstdint>
 #include <functional>

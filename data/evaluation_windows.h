@@ -1,4 +1,5 @@
-// Cuts a split into overlapping windows so that each of its tokens but the very first is predicted exactly once.
+// Cuts a split into overlapping windows so that each of its tokens but the very first is predicted exactly
+// once.
 #pragma once
 #include <cstdint>
 
@@ -6,9 +7,9 @@
 
 namespace moe {
 
-// Window i reads the tokens from i * stride on. All positions of window 0 are scored, of the others the last `stride`: so a
-// scored token has at least context - stride tokens before it. stride == context is cheapest, stride 1 the most favourable;
-// figures state both.
+// Window i reads the tokens from i * stride on. All positions of window 0 are scored, of the others the last
+// `stride`: so a scored token has at least context - stride tokens before it. stride == context is cheapest,
+// stride 1 the most favourable; figures state both.
 class EvaluationWindows {
  public:
   // 1 <= stride <= context, else UsageError; a split of fewer than two tokens is a DataError.
@@ -17,8 +18,9 @@ class EvaluationWindows {
   int64_t num_windows() const { return num_windows_; }
   int64_t num_targets() const { return split_.num_tokens() - 1; }
 
-  // Windows first, first + 1, ... Positions that are not scored have kIgnoreTarget. Windows behind the last one are ignored
-  // entirely, so that all ranks can take equal shares. sample_ids are the numbers of the windows.
+  // Windows first, first + 1, ... Positions that are not scored have kIgnoreTarget. Windows behind the last
+  // one are ignored entirely, so that all ranks can take equal shares. sample_ids are the numbers of the
+  // windows.
   void load(int64_t first, int64_t count, Batch& batch) const;
 
  private:

@@ -51,7 +51,8 @@ int64_t PosixFile::size() const {
 int64_t PosixFile::read(void* out, int64_t bytes) {
   int64_t done = 0;
   while (done < bytes) {
-    const ssize_t count = ::read(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done));
+    const ssize_t count =
+        ::read(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("read");
     if (count == 0) break;
@@ -96,10 +97,15 @@ std::string read_text_file(const std::string& path) {
 
 void write_text_file(const std::string& path, const std::string& text) {
   const std::string temporary = path + ".partial";
-  PosixFile file = PosixFile::create(temporary);
-  file.write(text.data(), static_cast<int64_t>(text.size()));
-  file.sync();
-  rename_durably(temporary, path);
+  try {
+    PosixFile file = PosixFile::create(temporary);
+    file.write(text.data(), static_cast<int64_t>(text.size()));
+    file.sync();
+    rename_durably(temporary, path);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
 }
 
 }  // namespace moe

@@ -1,4 +1,5 @@
-// Plain files with errors that name the path and what the system said. Unbuffered: callers hand over large blocks.
+// Plain files with errors that name the path and what the system said. Unbuffered: callers hand over large
+// blocks.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -32,7 +33,8 @@ class PosixFile {
   int descriptor_ = -1;
 };
 
-// A finished name for a finished file or folder: survives a crash right after (the parent folder is synced too).
+// A finished name for a finished file or folder: survives a crash right after (the parent folder is synced
+// too).
 void rename_durably(const std::string& from, const std::string& to);
 
 // The whole of a small file / a small file written under a temporary name, synced and renamed.

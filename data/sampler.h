@@ -1,5 +1,5 @@
-// Which training windows a step sees: a pure function of (seed, step), whatever the number of ranks or micro-batches.
-// A window is length + 1 tokens: the inputs, and the same shifted by one as targets.
+// Which training windows a step sees: a pure function of (seed, step), whatever the number of ranks or
+// micro-batches. A window is length + 1 tokens: the inputs, and the same shifted by one as targets.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -9,12 +9,13 @@ namespace moe {
 struct SamplerConfig {
   int64_t num_tokens = 0;  // of the split
   int64_t length = 0;
-  int64_t batch = 0;       // sequences per step, over all ranks
+  int64_t batch = 0;  // sequences per step, over all ranks
   uint64_t seed = 0;
 };
 
-// The corpus is cut into num_windows() windows side by side. An epoch sees each once, in an order of its own; and it shifts
-// the cuts by an offset below `length` of its own, so that the same tokens meet other contexts. Sample number n = step * batch
+// The corpus is cut into num_windows() windows side by side. An epoch sees each once, in an order of its own;
+// and it shifts the cuts by an offset below `length` of its own, so that the same tokens meet other contexts.
+// Sample number n = step * batch
 // + i decides the epoch and the place in it, so a batch may reach into the next epoch.
 class Sampler {
  public:
@@ -23,7 +24,8 @@ class Sampler {
 
   int64_t num_windows() const { return num_windows_; }
   int64_t batch() const { return config_.batch; }
-  double epoch(int64_t step) const;  // epochs begun and finished before `step`: 1.5 is halfway through the second
+  double epoch(
+      int64_t step) const;  // epochs begun and finished before `step`: 1.5 is halfway through the second
 
   // The first tokens of the windows of `step`; window_starts.size() == batch. Ranks take their share of it.
   void sample(int64_t step, std::span<int64_t> window_starts) const;

@@ -1,4 +1,5 @@
-// One split of a corpus (train, validation, test): a sequence of tokens that may lie in several shards, or in memory.
+// One split of a corpus (train, validation, test): a sequence of tokens that may lie in several shards, or in
+// memory.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -14,8 +15,8 @@ class Split {
  public:
   explicit Split(std::string name) : name_(std::move(name)) {}
 
-  // The tokens [begin, begin + count) of a file, or a piece of memory, follow what the split has so far. Both must outlive
-  // the split.
+  // The tokens [begin, begin + count) of a file, or a piece of memory, follow what the split has so far. Both
+  // must outlive the split.
   void append(const TokenFile& file, int64_t begin, int64_t count);
   void append(std::span<const int32_t> tokens);
   // The tokens [begin, begin + count) as a split of their own. Their raw bytes are unknown.
@@ -31,9 +32,9 @@ class Split {
   void read(int64_t begin, int64_t count, int32_t* out) const;
   int32_t at(int64_t index) const;
 
-  // XXH64 of the number of tokens and of 64 evenly spaced blocks of 1024 tokens, the first and the last included (of all
-  // tokens where there are fewer). The same however the tokens are sharded and stored; cheap on any size, so a change
-  // between the blocks goes unseen.
+  // XXH64 of the number of tokens and of 64 evenly spaced blocks of 1024 tokens, the first and the last
+  // included (of all tokens where there are fewer). The same however the tokens are sharded and stored; cheap
+  // on any size, so a change between the blocks goes unseen.
   uint64_t content_hash() const;
 
  private:

@@ -16,7 +16,8 @@ struct SplitRule {
   SplitSizes counts = {};
   int64_t hold_out = 0;  // of k entries one goes to validation, the next to test, the others train
 
-  // "90/5/5" (percent, when they add up to 100), "0.9/0.05/0.05", or bytes: "90M/5M/5M". A part may be 0. UsageError otherwise.
+  // "90/5/5" (percent, when they add up to 100), "0.9/0.05/0.05", or bytes: "90M/5M/5M". A part may be 0.
+  // UsageError otherwise.
   static SplitRule parse(std::string_view text);
   static SplitRule every(int64_t k);  // UsageError for k < 3
 

@@ -1,5 +1,6 @@
-// A random Markov source whose entropy rate is known exactly: no model can go below it on fresh text, and one that learns
-// everything arrives at it. The rows of the transition matrix are drawn from a symmetric Dirichlet distribution.
+// A random Markov source whose entropy rate is known exactly: in expectation no model goes below it, and one
+// that learns everything arrives at it. The rows of the transition matrix are drawn from a symmetric
+// Dirichlet distribution.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -34,8 +35,8 @@ class SyntheticSource {
   // Of `token` after `context`.
   double probability(int64_t context, int64_t token) const;
 
-  // A sequence drawn from the stationary source; a pure function of the config's seed and `stream` (one per split). A longer
-  // sequence begins with the shorter one.
+  // A sequence drawn from the stationary source; a pure function of the config's seed and `stream` (one per
+  // split). A longer sequence begins with the shorter one.
   std::vector<int32_t> generate(uint32_t stream, int64_t num_tokens) const;
 
  private:

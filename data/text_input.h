@@ -1,5 +1,5 @@
-// The text files that a corpus is made from, read front to back as if they were one. Memory use does not depend on their
-// size.
+// The text files that a corpus is made from, read front to back as if they were one. Memory use does not
+// depend on their size.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -34,11 +34,11 @@ class TextReader {
   // Where the next byte lies in the whole input.
   int64_t offset() const { return offset_; }
 
-  // At most `limit` bytes (and at most a megabyte), ending behind a line end or a blank where more text follows and there is
-  // one. Empty at the end of the input. Valid until the next call.
+  // At most `limit` bytes (and at most a megabyte), ending behind a line end or a blank where more text
+  // follows and there is one. Empty at the end of the input. Valid until the next call.
   std::string_view next_piece(int64_t limit);
-  // One line with its line end; nothing at the end of the input. Valid until the next call. A line beyond 64 MiB is a
-  // DataError.
+  // One line with its line end; nothing at the end of the input. Valid until the next call. A line beyond 64
+  // MiB is a DataError.
   std::optional<std::string_view> next_line();
 
  private:

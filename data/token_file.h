@@ -1,5 +1,6 @@
-// A memory-mapped file of token ids in llm.c's formats: a header of 256 int32 (magic, version, number of tokens, zeros),
-// then the tokens as uint16 (20240520, version 1) or uint32 (20240801, version 7), little-endian.
+// A memory-mapped file of token ids in llm.c's formats: a header of 256 int32 (magic, version, number of
+// tokens, zeros), then the tokens as uint16 (20240520, version 1) or uint32 (20240801, version 7),
+// little-endian.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -19,8 +20,8 @@ constexpr int64_t kTokenHeaderBytes = sizeof(TokenHeader);
 
 class TokenFile {
  public:
-  // Every damage (short header, unknown magic or version, a length that is not the header's) is a DataError that names
-  // the path, what was found and what was expected.
+  // Every damage (short header, unknown magic or version, a length that is not the header's) is a DataError
+  // that names the path, what was found and what was expected.
   explicit TokenFile(const std::string& path);
   TokenFile(TokenFile&& other) noexcept;
   TokenFile& operator=(TokenFile&& other) noexcept;

@@ -1,5 +1,5 @@
-// Text to token ids and back. The tokenizer of a prepared corpus is stored inside its corpus.json, so that a model
-// trained on the corpus can be fed and read without any other file.
+// Text to token ids and back. The tokenizer of a prepared corpus is stored inside its corpus.json, so that a
+// model trained on the corpus can be fed and read without any other file.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -23,8 +23,8 @@ class Tokenizer {
   // Everything that from_json needs, "name" included.
   virtual nlohmann::json to_json() const = 0;
 
-  // Appends the ids of `text`. Text that cannot be expressed is a DataError that names the byte and its offset, counted
-  // from `text_offset`: the place of `text` in its file.
+  // Appends the ids of `text`. Text that cannot be expressed is a DataError that names the byte and its
+  // offset, counted from `text_offset`: the place of `text` in its file.
   void encode(std::string_view text, std::vector<int32_t>& ids, int64_t text_offset = 0) const {
     encode_text(text, text_offset, ids);
   }
@@ -36,8 +36,9 @@ class Tokenizer {
   virtual void append_bytes(int32_t id, std::string& bytes) const = 0;
 };
 
-// Runs over the whole training text once per call, handing it over in consecutive pieces. Pieces end at a line end or a
-// blank where there is one, so that a tokenizer which merges neighbouring bytes sees whole words.
+// Runs over the whole training text once per call, handing it over in consecutive pieces. Pieces end at a
+// line end or a blank where there is one, so that a tokenizer which merges neighbouring bytes sees whole
+// words.
 using TextVisitor = std::function<void(std::string_view piece)>;
 using TrainingText = std::function<void(const TextVisitor&)>;
 
@@ -51,7 +52,8 @@ struct TokenizerEntry {
 
 const Table<TokenizerEntry>& tokenizers();
 
-// The tokenizer that to_json described. `origin` (a path) goes into the DataError about an unusable description.
+// The tokenizer that to_json described. `origin` (a path) goes into the DataError about an unusable
+// description.
 std::unique_ptr<Tokenizer> load_tokenizer(const nlohmann::json& description, const std::string& origin);
 
 }  // namespace moe

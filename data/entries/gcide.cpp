@@ -15,19 +15,27 @@ struct Spelling {
   std::string_view text;
 };
 constexpr std::array kSpellings = std::to_array<Spelling>({
-    {"ae", "ae"},   {"AE", "AE"},       {"oe", "oe"},     {"OE", "OE"},     {"aum", "a"},   {"imac", "i"},
-    {"asl", "a"},   {"add", "a"},       {"udd", "u"},     {"eth", "th"},    {"thorn", "th"}, {"th", "th"},
-    {"yogh", "gh"}, {"ng", "ng"},       {"dsdot", "s"},   {"tsdo", "t"},    {"zdot", "z"},  {"lsdot", "l"},
-    {"nsdot", "n"}, {"deg", " degrees"}, {"root", "root "}, {"sect", "sect. "}, {"oo", "oo"},  {"pounds", "L"},
-    {"frac12", "1/2"}, {"frac14", "1/4"}, {"frac34", "3/4"}, {"times", " x "}, {"bprime", "b'"}, {"nbsp", " "},
+    {"ae", "ae"},      {"AE", "AE"},       {"oe", "oe"},     {"OE", "OE"},     {"aum", "a"},
+    {"imac", "i"},     {"asl", "a"},       {"add", "a"},     {"udd", "u"},     {"eth", "th"},
+    {"thorn", "th"},   {"th", "th"},       {"yogh", "gh"},   {"ng", "ng"},     {"dsdot", "s"},
+    {"tsdo", "t"},     {"zdot", "z"},      {"lsdot", "l"},   {"nsdot", "n"},   {"deg", " degrees"},
+    {"root", "root "}, {"sect", "sect. "}, {"oo", "oo"},     {"pounds", "L"},  {"frac12", "1/2"},
+    {"frac14", "1/4"}, {"frac34", "3/4"},  {"times", " x "}, {"bprime", "b'"}, {"nbsp", " "},
 });
 
-bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; }
-bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
-bool is_upper(char c) { return std::isupper(static_cast<unsigned char>(c)) != 0; }
+bool is_letter(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) != 0;
+}
+bool is_digit(char c) {
+  return std::isdigit(static_cast<unsigned char>(c)) != 0;
+}
+bool is_upper(char c) {
+  return std::isupper(static_cast<unsigned char>(c)) != 0;
+}
 
 bool is_source_tag(std::string_view content) {
-  for (const std::string_view source : {"1913 Webster", "Webster 1913", "WordNet 1.", "PJC", "Century Dict", "RDH"}) {
+  for (const std::string_view source :
+       {"1913 Webster", "Webster 1913", "WordNet 1.", "PJC", "Century Dict", "RDH"}) {
     if (content.find(source) != std::string_view::npos) return true;
   }
   for (const std::string_view source : {"AS", "RP", "RHUD", "MI11", "MW10", "WE1", "GG", "wn1"}) {
@@ -36,7 +44,8 @@ bool is_source_tag(std::string_view content) {
   return false;
 }
 
-// What a bracket stands for: "" for a source tag, a plain spelling for a special letter, itself for anything else.
+// What a bracket stands for: "" for a source tag, a plain spelling for a special letter, itself for anything
+// else.
 std::string resolve_bracket(std::string_view content) {
   if (is_source_tag(content)) return "";
   for (const Spelling& spelling : kSpellings) {
@@ -54,10 +63,22 @@ std::string resolve_bracket(std::string_view content) {
       break;
     }
   }
-  // One accented letter, or a ligature such as [=ae]. "[R.]" and "[Obs.]" are labels: they end in their only mark.
-  const bool label = !content.empty() && content.back() == '.' && content.size() > 1 && is_letter(content.front());
+  // One accented letter, or a ligature such as [=ae]. "[R.]" and "[Obs.]" are labels: they end in their only
+  // mark.
+  const bool label =
+      !content.empty() && content.back() == '.' && content.size() > 1 && is_letter(content.front());
   if (marked && !label && (letters.size() == 1 || letters.size() == 2)) return letters;
   return fmt::format("[{}]", content);
+}
+
+std::string one_line(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const bool blank = c == ' ' || c == '\n';
+    if (!blank) result += c;
+    if (blank && !result.empty() && result.back() != ' ') result += ' ';
+  }
+  return result;
 }
 
 // Removes source tags and spells special letters. Tags may be wrapped, so it works on the whole entry.
@@ -69,12 +90,7 @@ std::string resolve_brackets(std::string_view text) {
       result += text[i];
       continue;
     }
-    const std::string_view content = text.substr(i + 1, close - i - 1);
-    if (content.find('\n') != std::string::npos && content.size() > 60) {
-      result += text[i];  // a long remark, handled as text so that brackets inside it are seen
-      continue;
-    }
-    const std::string resolved = resolve_bracket(content);
+    const std::string resolved = resolve_bracket(one_line(text.substr(i + 1, close - i - 1)));
     // The dictionary's own page breaks leave the next headword behind the last tag of an entry.
     if (resolved.empty() && text.size() - close <= 40) {
       const std::string_view rest = trim(text.substr(close + 1));
@@ -86,7 +102,8 @@ std::string resolve_brackets(std::string_view text) {
   return result;
 }
 
-// Drops "\Ap"ple\" behind each headword, and the pronunciation in parentheses behind that. "(Bot.)" is a field, not a sound.
+// Drops "\Ap"ple\" behind each headword, and the pronunciation in parentheses behind that. "(Bot.)" is a
+// field, not a sound.
 std::string drop_syllables(std::string_view text) {
   std::string result;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -103,7 +120,8 @@ std::string drop_syllables(std::string_view text) {
     while (!result.empty() && result.back() == ' ') result.pop_back();
     i = close;
     const size_t next = text.find_first_not_of(" \n", close + 1);
-    if (next != std::string_view::npos && next + 1 < text.size() && text[next] == '(' && !is_upper(text[next + 1])) {
+    if (next != std::string_view::npos && next + 1 < text.size() && text[next] == '(' &&
+        !is_upper(text[next + 1])) {
       const size_t end = text.find(')', next);
       if (end != std::string_view::npos && end - next < 100) i = end;
     }
@@ -136,14 +154,10 @@ bool begins_sense(std::string_view line) {
 
 void append_line(std::string& paragraph, std::string_view line) {
   const size_t size = paragraph.size();
-  const bool broken_word = size > 1 && paragraph[size - 1] == '-' && is_letter(paragraph[size - 2]) && is_letter(line[0]);
+  const bool broken_word =
+      size > 1 && paragraph[size - 1] == '-' && is_letter(paragraph[size - 2]) && is_letter(line[0]);
   if (size > 0 && !broken_word) paragraph += ' ';
-  bool blank = false;
-  for (const char c : line) {
-    if (c == ' ' && blank) continue;
-    blank = c == ' ';
-    paragraph += c;
-  }
+  paragraph += one_line(line);
 }
 
 std::string unwrap(std::string_view text) {
@@ -176,8 +190,8 @@ void read_gcide_entries(TextReader& reader, const EntryVisitor& visit) {
   while (true) {
     const int64_t offset = reader.offset();
     const auto line = reader.next_line();
-    const bool headword =
-        line && !line->empty() && (*line)[0] != ' ' && (*line)[0] != '\n' && line->find('\\') != std::string_view::npos;
+    const bool headword = line && !line->empty() && (*line)[0] != ' ' && (*line)[0] != '\n' &&
+                          line->find('\\') != std::string_view::npos;
     if ((!line || headword) && !entry.empty()) {
       visit(clean_gcide_entry(entry), begin);
       ++num_entries;
@@ -188,7 +202,8 @@ void read_gcide_entries(TextReader& reader, const EntryVisitor& visit) {
     if (headword || !entry.empty()) entry += *line;
   }
   if (num_entries == 0) {
-    raise<DataError>("no dictionary entry found; the input should be the unpacked gcide.dict of the package dict-gcide");
+    raise<DataError>(
+        "no dictionary entry found; the input should be the unpacked gcide.dict of the package dict-gcide");
   }
 }
 

@@ -2,9 +2,13 @@
 
 namespace moe {
 
-std::unique_ptr<Tokenizer> ByteTokenizer::from_json(const nlohmann::json&) { return std::make_unique<ByteTokenizer>(); }
+std::unique_ptr<Tokenizer> ByteTokenizer::from_json(const nlohmann::json&) {
+  return std::make_unique<ByteTokenizer>();
+}
 
-std::unique_ptr<Tokenizer> ByteTokenizer::train(const TrainingText&) { return std::make_unique<ByteTokenizer>(); }
+std::unique_ptr<Tokenizer> ByteTokenizer::train(const TrainingText&) {
+  return std::make_unique<ByteTokenizer>();
+}
 
 void ByteTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids) const {
   const size_t before = ids.size();

@@ -1,4 +1,5 @@
-// Tokens made by another program, of which only the vocabulary's size is known. Decodes to the ids themselves.
+// Tokens made by another program, of which only the vocabulary's size is known. Decodes to the ids
+// themselves.
 #pragma once
 #include "data/tokenizer.h"
 
@@ -14,7 +15,8 @@ class ExternalTokenizer : public Tokenizer {
   nlohmann::json to_json() const override { return {{"name", "external"}, {"vocab_size", vocab_size_}}; }
 
  protected:
-  [[noreturn]] void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  [[noreturn]] void encode_text(std::string_view text, int64_t text_offset,
+                                std::vector<int32_t>& ids) const override;
   void append_bytes(int32_t id, std::string& bytes) const override;
 
  private:

@@ -1,0 +1,180 @@
+#include "data/corpus_preparation.h"
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "data/corpus_info.h"
+#include "data/corpus_manifest.h"
+#include "data/posix_file.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string numbered_text(int lines) {
+  std::string text;
+  for (int i = 0; i < lines; ++i) text += "line " + std::to_string(i) + " of the text\n";
+  return text;
+}
+
+std::string decode(const Corpus& corpus, const char* split) {
+  std::vector<int32_t> tokens(static_cast<size_t>(corpus.split(split).num_tokens()));
+  corpus.split(split).read(0, corpus.split(split).num_tokens(), tokens.data());
+  return corpus.tokenizer().decode(tokens);
+}
+
+void flip_byte(const std::string& path, int64_t offset) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(offset);
+  const char byte = static_cast<char>(file.get() ^ 1);
+  file.seekp(offset);
+  file.put(byte);
+}
+
+}  // namespace
+
+TEST_CASE("the splits of a prepared corpus add up to the text") {
+  const TemporaryFolder folder;
+  const std::string text = numbered_text(2000);
+  write_text_file(folder / "a.txt", text.substr(0, 777));
+  write_text_file(folder / "b.txt", text.substr(777));
+  for (const char* tokenizer : {"byte", "char"}) {
+    const std::string output = folder / std::string(tokenizer);
+    CHECK(prepare_corpus({{folder / "a.txt", folder / "b.txt"}, output, "", tokenizer, "", "", 0, false}));
+    const Corpus corpus = Corpus::open(output);
+    CHECK(corpus.name() == tokenizer);
+    CHECK(decode(corpus, "train") + decode(corpus, "validation") + decode(corpus, "test") == text);
+    CHECK(corpus.split("validation").raw_bytes() == static_cast<int64_t>(text.size() / 20));
+    corpus.verify();
+    CHECK_THAT(describe_corpus(corpus), Catch::Contains("line 0 of the text") && Catch::Contains(tokenizer));
+    CHECK_FALSE(fs::exists(output + ".partial"));
+  }
+}
+
+TEST_CASE("held-out entries go to validation and test") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(10));
+  prepare_corpus({{folder / "a.txt"}, folder / "c", "ten", "byte", "", "lines", 5, false});
+  const Corpus corpus = Corpus::open(folder / "c");
+  CHECK(corpus.name() == "ten");
+  CHECK(decode(corpus, "validation") == "line 0 of the text\nline 5 of the text\n");
+  CHECK(decode(corpus, "test") == "line 1 of the text\nline 6 of the text\n");
+  CHECK_THROWS_WITH(
+      prepare_corpus({{folder / "a.txt"}, folder / "d", "", "byte", "", "paragraphs", 5, false}),
+      Catch::Contains("too few entries"));
+  CHECK_FALSE(fs::exists(folder / "d.partial"));
+}
+
+TEST_CASE("a prepared corpus is left alone, refused or replaced") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(100));
+  PreparationOptions options{{folder / "a.txt"}, folder / "c/", "", "byte", "", "", 0, false};
+  CHECK(prepare_corpus(options));
+  const auto written = fs::last_write_time(folder / "c/train.bin");
+  CHECK_FALSE(prepare_corpus(options));
+  CHECK(fs::last_write_time(folder / "c/train.bin") == written);
+
+  options.tokenizer = "char";
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("--force"));
+  options.force = true;
+  CHECK(prepare_corpus(options));
+  CHECK(Corpus::open(folder / "c").tokenizer().name() == "char");
+  CHECK_FALSE(fs::exists(folder / "c.replaced"));
+
+  options.force = false;
+  flip_byte(folder / "a.txt", 50);
+  CHECK_THROWS_AS(prepare_corpus(options), DataError);
+  flip_byte(folder / "a.txt", 50);
+  fs::remove(folder / "c/test.bin");
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("missing"));
+
+  options.force = true;
+  write_text_file(folder / "c/notes.md", "mine");
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("notes.md"));
+  CHECK(read_text_file(folder / "c/notes.md") == "mine");
+}
+
+TEST_CASE("a folder or file that is no prepared corpus is never touched") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(100));
+  fs::create_directories(folder / "home");
+  write_text_file(folder / "home/thesis.txt", "years of work");
+  for (const bool force : {false, true}) {
+    CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "home", "", "byte", "", "", 0, force}),
+                    DataError);
+    CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "a.txt", "", "byte", "", "", 0, force}),
+                    DataError);
+  }
+  CHECK(read_text_file(folder / "home/thesis.txt") == "years of work");
+}
+
+TEST_CASE("text that cannot be prepared is refused") {
+  const TemporaryFolder folder;
+  const std::string output = folder / "c";
+  write_text_file(folder / "tiny.txt", "abc");
+  write_text_file(folder / "late.txt", std::string(95, 'a') + "bbbbb");
+  CHECK_THROWS_AS(prepare_corpus({{folder / "tiny.txt"}, output, "", "byte", "", "", 0, false}), DataError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "absent.txt"}, output, "", "byte", "", "", 0, false}), DataError);
+  CHECK_THROWS_WITH(prepare_corpus({{folder / "late.txt"}, output, "", "char", "", "", 0, false}),
+                    Catch::Contains("0x62 'b' at offset 95") && Catch::Contains("late.txt"));
+  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "klingon", "", "", 0, false}),
+                  UsageError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "external", "", "", 0, false}),
+                  UsageError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "byte", "90/5/5", "lines", 0, false}),
+                  UsageError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, "", "", "byte", "", "", 0, false}), UsageError);
+  CHECK_FALSE(fs::exists(output));
+  CHECK_FALSE(fs::exists(output + ".partial"));
+}
+
+TEST_CASE("damage to a prepared corpus is found") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(100));
+  prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, false});
+  flip_byte(folder / "c/train.bin", kTokenHeaderBytes + 100);
+  CHECK_THROWS_WITH(Corpus::open(folder / "c").verify(), Catch::Contains("changed since it was prepared"));
+  fs::copy_file(folder / "c/test.bin", folder / "c/train.bin", fs::copy_options::overwrite_existing);
+  CHECK_THROWS_WITH(Corpus::open(folder / "c"), Catch::Contains("by corpus.json"));
+  fs::remove(folder / "c/train.bin");
+  CHECK_THROWS_AS(Corpus::open(folder / "c"), DataError);
+}
+
+TEST_CASE("a full disk leaves no half a corpus") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(5000));
+  rlimit before = {};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 50'000;
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, false}),
+                  DataError);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  CHECK_FALSE(fs::exists(folder / "c"));
+  CHECK_FALSE(fs::exists(folder / "c.partial"));
+}
+
+TEST_CASE("a synthetic corpus is the same from a folder and in memory") {
+  const TemporaryFolder folder;
+  const SyntheticConfig config{8, 2, 0.3, 5, 10'000, 500, 0};
+  CHECK(prepare_synthetic(config, folder / "s", false));
+  CHECK_FALSE(prepare_synthetic(config, folder / "s", false));
+  const Corpus stored = Corpus::open(folder / "s");
+  const Corpus made = Corpus::synthetic(config);
+  CHECK(stored.split("train").content_hash() == made.split("train").content_hash());
+  CHECK(stored.split("validation").content_hash() == made.split("validation").content_hash());
+  CHECK_FALSE(stored.has_split("test"));
+  CHECK(stored.entropy_rate() == made.entropy_rate());
+  CHECK(stored.vocab_size() == 8);
+}
+
+}  // namespace moe

@@ -1,0 +1,40 @@
+#include "data/split_rule.h"
+
+#include "core/base/error.h"
+#include "tests/support/catch.h"
+
+namespace moe {
+
+TEST_CASE("a split is understood as percent, shares or bytes") {
+  CHECK(SplitRule{}.sizes(100'000'000) == SplitSizes{90'000'000, 5'000'000, 5'000'000});
+  CHECK(SplitRule::parse("90M/5M/5M").sizes(100'000'000) == SplitSizes{90'000'000, 5'000'000, 5'000'000});
+  CHECK(SplitRule::parse("80/10/10").sizes(1003) == SplitSizes{803, 100, 100});
+  CHECK(SplitRule::parse("0.8/0.2/0").sizes(1000) == SplitSizes{800, 200, 0});
+  CHECK(SplitRule::parse("7/2/0").sizes(1000) == SplitSizes{7, 2, 0});
+  CHECK(SplitRule::parse("1k/500/0").sizes(2000) == SplitSizes{1000, 500, 0});
+}
+
+TEST_CASE("a split that is not understood is a usage error") {
+  for (const char* text : {"", "90", "90/10", "90/5/5/0", "a/b/c", "-1/50/51", "0.5/0.1/0.1", "90x/5/5"}) {
+    INFO(text);
+    CHECK_THROWS_AS(SplitRule::parse(text), UsageError);
+  }
+  CHECK_THROWS_AS(SplitRule::every(2), UsageError);
+}
+
+TEST_CASE("text too small for its split is a data error") {
+  CHECK_THROWS_AS(SplitRule{}.sizes(39), DataError);
+  CHECK(SplitRule{}.sizes(40) == SplitSizes{36, 2, 2});
+  CHECK_THROWS_WITH(SplitRule::parse("90M/5M/5M").sizes(99'999'999),
+                    Catch::Contains("needs 100000000 bytes"));
+  CHECK_THROWS_AS(SplitRule::parse("0/50/50").sizes(1000), DataError);
+}
+
+TEST_CASE("of k entries one is validation and the next is test") {
+  const SplitRule rule = SplitRule::every(5);
+  std::string splits;
+  for (int64_t entry = 0; entry < 11; ++entry) splits += "TVE"[rule.split_of_entry(entry)];
+  CHECK(splits == "VETTTVETTTV");
+}
+
+}  // namespace moe
