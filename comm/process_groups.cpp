@@ -4,21 +4,20 @@
 
 namespace moe {
 
-ProcessGroups ProcessGroups::make(std::shared_ptr<Communicator> world, int64_t expert_parallel, int64_t num_experts) {
-  const int size = world->size();
-  if (expert_parallel == 0) {
-    for (int64_t n = 1; n <= size; ++n) {
-      if (size % n == 0 && n <= std::max<int64_t>(num_experts, 1)) expert_parallel = n;
+int64_t expert_parallel_size(int64_t ranks, int64_t wanted, int64_t num_experts) {
+  if (wanted == 0) {
+    for (int64_t n = 1; n <= ranks; ++n) {
+      if (ranks % n == 0 && n <= std::max<int64_t>(num_experts, 1)) wanted = n;
     }
   }
-  if (size % expert_parallel != 0) {
-    raise<UsageError>("parallel.expert: {} does not divide the {} ranks", expert_parallel, size);
-  }
-  if (expert_parallel > 1 && expert_parallel > num_experts) {
-    raise<UsageError>("parallel.expert: {} ranks cannot share {} experts", expert_parallel, num_experts);
-  }
+  if (ranks % wanted != 0) raise<UsageError>("parallel.expert: {} does not divide the {} ranks", wanted, ranks);
+  if (wanted > 1 && wanted > num_experts) raise<UsageError>("parallel.expert: {} ranks cannot share {} experts", wanted, num_experts);
+  return wanted;
+}
+
+ProcessGroups ProcessGroups::make(std::shared_ptr<Communicator> world, int64_t expert_parallel, int64_t num_experts) {
   ProcessGroups groups;
-  const int width = static_cast<int>(expert_parallel);
+  const int width = static_cast<int>(expert_parallel_size(world->size(), expert_parallel, num_experts));
   groups.expert = world->split(world->rank() / width);
   groups.data = world->split(world->rank() % width);
   groups.world = std::move(world);

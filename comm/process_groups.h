@@ -17,13 +17,16 @@ inline Share share_of(int64_t total, int64_t parts, int64_t index) {
   return {begin, end - begin};
 }
 
+// Ranks that share the experts: `wanted`, or for 0 the largest divisor of `ranks` that is at most `num_experts`. Throws
+// UsageError when it does not divide the ranks or exceeds the experts.
+int64_t expert_parallel_size(int64_t ranks, int64_t wanted, int64_t num_experts);
+
 struct ProcessGroups {
   std::shared_ptr<Communicator> world;
   std::shared_ptr<Communicator> expert;  // the ranks that together hold all experts once
   std::shared_ptr<Communicator> data;    // the ranks that hold the same experts as this one
 
-  // `expert_parallel` ranks share the experts; 0 picks the largest divisor of the world that is at most num_experts.
-  // Throws UsageError when it does not divide the world or exceeds the experts. Collective over `world`.
+  // `expert_parallel` as for expert_parallel_size(). Collective over `world`.
   static ProcessGroups make(std::shared_ptr<Communicator> world, int64_t expert_parallel, int64_t num_experts);
   static ProcessGroups single();
 

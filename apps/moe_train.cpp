@@ -1,0 +1,67 @@
+// moe-train: trains a sparse mixture-of-experts language model.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "core/base/build_info.h"
+#include "core/base/log.h"
+#include "core/config/config_reader.h"
+#include "core/config/config_writer.h"
+#include "core/train/cpu_setup.h"
+#include "core/train/dry_run.h"
+#include "core/train/trainer.h"
+
+using namespace moe;
+
+static int train(int argc, char** argv, MpiSession& session) {
+  CLI::App app("Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares it among N ranks.");
+  std::vector<std::string> files, overrides;
+  std::string resume = "auto";
+  int64_t ranks = 0;
+  bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
+  app.set_version_flag("--version", version());
+  app.add_option("-c,--config", files, "YAML configuration; given again, the later file wins")->allow_extra_args(false);
+  app.add_option("--set", overrides, "key=value, for example moe.router.k=1; wins over files")->allow_extra_args(false);
+  app.add_option("--resume", resume, "auto: go on when the run folder has a checkpoint; never; must")
+      ->check(CLI::IsMember({"auto", "never", "must"}));
+  app.add_flag("--dry-run", dry_run, "print size, cost and memory, and what looks wrong; train nothing");
+  app.add_option("--ranks", ranks, "with --dry-run: pretend this many ranks");
+  app.add_flag("--dump-config", dump_config, "print the whole effective configuration, with its meaning, and exit");
+  app.add_flag("--dump-docs", dump_docs, "print the reference of all keys as Markdown and exit");
+  app.add_flag("--dump-schema", dump_schema, "print a JSON schema of the configuration for editors and exit");
+  app.add_flag("--quiet", quiet, "only warnings on the console");
+  app.add_flag("--build-info", show_build, "print how this program was built and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (session.world()->rank() > 0) return error.get_exit_code() == 0 ? 0 : static_cast<int>(ExitCode::usage);
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  const bool first = session.world()->rank() == 0;
+  auto print = [&](const std::string& text) {
+    if (first) std::cout << text << std::flush;
+    return 0;
+  };
+  if (show_build) return print(build_info());
+  TrainConfig config;
+  if (dump_docs) return print(write_markdown(config));
+  if (dump_schema) return print(write_json_schema(config));
+
+  ConfigNode root;
+  root.kind = ConfigNode::Kind::map;
+  for (const std::string& file : files) merge_config(root, read_config_file(file));
+  for (const std::string& assignment : overrides) apply_override(root, assignment);
+  read_config(root, config);
+  if (dump_config) return print(write_yaml(config, true));
+  if (files.empty() && overrides.empty()) throw UsageError("nothing to train: give -c FILE (see configs/), or --help");
+  if (quiet) log::quiet_console();
+  if (dry_run) return print(describe_dry_run(config, session.world(), ranks));
+
+  const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
+  if (first && !cpu.notice.empty()) log::info("{}", cpu.notice);
+  const ResumeMode mode = resume == "auto" ? ResumeMode::automatic : resume == "never" ? ResumeMode::never : ResumeMode::must;
+  return static_cast<int>(Trainer(config, session.world(), cpu.threads, mode).run());
+}
+
+int main(int argc, char** argv) {
+  return run_program(argc, argv, [&](MpiSession& session) { return train(argc, argv, session); });
+}

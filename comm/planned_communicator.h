@@ -1,0 +1,26 @@
+// Stands for one of many ranks while a run is only planned: knows sizes, never talks.
+#pragma once
+#include "comm/communicator.h"
+
+namespace moe {
+
+class PlannedCommunicator : public Communicator {
+ public:
+  // Rank 0 of `size`.
+  explicit PlannedCommunicator(int size) : size_(size) {}
+
+  int rank() const override { return 0; }
+  int size() const override { return size_; }
+  void all_reduce_sum(Tensor) override { refuse(); }
+  void all_reduce_max(Tensor) override { refuse(); }
+  void broadcast(Tensor, int) override { refuse(); }
+  void all_to_all(Tensor, std::span<const int64_t>, ConstTensor, std::span<const int64_t>) override { refuse(); }
+  void barrier() override { refuse(); }
+  std::unique_ptr<Communicator> split(int) override { throw InternalError("a planned group cannot be split"); }
+
+ private:
+  [[noreturn]] static void refuse() { throw InternalError("planning does not communicate"); }
+  int size_;
+};
+
+}  // namespace moe

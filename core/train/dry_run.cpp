@@ -1,0 +1,89 @@
+#include "core/train/dry_run.h"
+
+#include <cmath>
+
+#include "comm/planned_communicator.h"
+#include "core/schedule/schedule.h"
+#include "core/train/open_corpus.h"
+#include "core/train/trainer.h"
+
+namespace moe {
+
+std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t expert_parallel, int64_t k) {
+  std::vector<std::string> notes;
+  const std::vector<bool> layers = config.model.moe_layers();
+  const bool has_moe = std::find(layers.begin(), layers.end(), true) != layers.end();
+  if (config.train.batch < ranks) notes.push_back(fmt::format("train.batch {} gives {} of {} ranks nothing to do", config.train.batch, ranks - config.train.batch, ranks));
+  if (config.train.batch % (ranks * config.train.micro_batches) != 0) {
+    notes.push_back("train.batch is not a multiple of ranks x micro-batches: the shares are uneven");
+  }
+  if (config.train.clip_norm == 0) notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
+  if (!has_moe) {
+    notes.push_back("no block is MoE: this is a dense model");
+    return notes;
+  }
+  if (config.moe.experts % expert_parallel != 0) notes.push_back(fmt::format("{} experts on {} ranks: some hold one more than others", config.moe.experts, expert_parallel));
+  if (k == config.moe.experts) notes.push_back("every token goes to all experts: nothing is sparse");
+  double coefficients = 0;
+  bool global = false;
+  for (const Choice<BalanceLoss>& choice : config.moe.balance.items()) {
+    const auto loss = choice.make(BalanceLoss::Setup{config.moe.experts});
+    coefficients += loss->coefficient();
+    global |= loss->scope() == BalanceLoss::Scope::global && loss->coefficient() > 0;
+  }
+  if (coefficients == 0) notes.push_back("nothing balances the experts (moe.balance): routers collapse easily");
+  if (global && config.train.micro_batches > 1) {
+    notes.push_back("balance losses of scope global need the whole step's routing: with micro-batches every step costs one more forward pass (scope: rank does not)");
+  }
+  const double rows = static_cast<double>(config.train.batch * config.data.sequence * k) /
+                      static_cast<double>(config.train.micro_batches * config.moe.experts * std::max<int64_t>(ranks / expert_parallel, 1));
+  if (rows < 16) notes.push_back(fmt::format("an expert sees {:.1f} tokens per micro-batch on average: slow, and noisy to balance", rows));
+  return notes;
+}
+
+std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int64_t pretended_ranks) {
+  const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
+  ProcessGroups groups;
+  const int64_t width = expert_parallel_size(ranks, config.parallel.expert, config.moe.experts);
+  auto planned = [](int64_t size) { return std::make_shared<PlannedCommunicator>(static_cast<int>(size)); };
+  groups.world = planned(ranks);
+  groups.expert = planned(width);
+  groups.data = planned(ranks / width);
+
+  const Corpus corpus = open_corpus(config.data);
+  const Sampler sampler({corpus.split("train").num_tokens(), config.data.sequence, config.train.batch, 1});
+  const double per_epoch = static_cast<double>(sampler.num_windows()) / static_cast<double>(config.train.batch);
+  const int64_t updates = total_updates(config, per_epoch);
+  const double per_update = static_cast<double>(config.train.batch * config.data.sequence);
+  config.train.learning_rate.make(Schedule::Setup{{updates, per_update, per_epoch}});  // refuses what training would refuse
+  const StateSetup setup{config, corpus.vocab_size(), groups};
+  const MemoryPlan plan = plan_memory(setup);
+  const ModelSummary summary = summarise(config, corpus.vocab_size());
+
+  std::string text;
+  auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
+  auto count = [](double n) { return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n); };
+  auto bytes = [](size_t n) { return format_bytes(static_cast<double>(n)); };
+  row("parameters", count(static_cast<double>(summary.parameters)));
+  row("active parameters", count(static_cast<double>(summary.active_parameters)));
+  row("expert parameters", count(static_cast<double>(summary.expert_parameters)));
+  row("FLOPs per token", count(summary.flops_per_token));
+  row("tokens per step", count(per_update));
+  row("steps", fmt::format("{} ({:.2f} epochs, {} tokens)", updates, static_cast<double>(updates) / per_epoch, format_count(per_update * static_cast<double>(updates))));
+  row("FLOPs of the run", fmt::format("{:.3g}", summary.flops_per_token * per_update * static_cast<double>(updates)));
+  row("ranks", fmt::format("{} = {} data x {} expert parallel", ranks, ranks / width, width));
+  text += "\nbytes per rank             balanced      worst imbalance\n";
+  auto memory = [&](const char* name, size_t balanced, size_t worst) { text += fmt::format("  {:<24} {:<13} {}\n", name, bytes(balanced), bytes(worst)); };
+  memory("parameters", plan.parameters, plan.parameters);
+  memory("gradients", plan.gradients, plan.gradients);
+  memory("optimizer", plan.optimizer, plan.optimizer);
+  memory("activations", plan.activations, plan.worst_activations);
+  memory("scratch", plan.scratch, plan.worst_scratch);
+  memory("total", plan.total(), plan.worst_total());
+  const auto notes = lint(config, ranks, width, experts_per_token(config));
+  if (!notes.empty()) text += "\nworth a look\n";
+  for (const std::string& note : notes) text += "  - " + note + "\n";
+  return text;
+}
+
+}  // namespace moe

@@ -1,0 +1,119 @@
+#include "core/train/metrics.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+#include "core/base/units.h"
+#include "core/checkpoint/files.h"
+
+namespace moe {
+
+MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(path) {
+  std::string kept;
+  bool dropped = false;
+  std::ifstream old(path);
+  for (std::string line; std::getline(old, line);) {
+    const auto record = nlohmann::json::parse(line, nullptr, false);
+    const bool keep = record.is_object() && resumed_step > 0 && record.value("step", int64_t{0}) <= resumed_step;
+    if (keep) kept += line + "\n";
+    dropped |= !keep;
+  }
+  if (dropped) replace_text(path, kept);
+  file_ = std::fopen(path.c_str(), "a");
+  if (!file_) raise<CheckpointError>("cannot write {}: {}", path, std::strerror(errno));
+}
+
+MetricsFile::~MetricsFile() {
+  if (file_) std::fclose(file_);
+}
+
+void MetricsFile::write(const std::string& type, int64_t step, nlohmann::ordered_json record) {
+  nlohmann::ordered_json line = {{"schema", kSchema}, {"type", type}, {"step", step}};
+  line.update(record);
+  const std::string text = line.dump() + "\n";
+  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
+    raise<CheckpointError>("cannot write {}: {}", path_, std::strerror(errno));
+  }
+}
+
+// Figures of all MoE layers together.
+struct LoadSummary {
+  double max_over_mean = 1, entropy = 0;
+  int64_t dead = 0;
+};
+
+static LoadSummary summarise_load(const LanguageModel& model) {
+  LoadSummary s;
+  for (const MoELayer* layer : model.moe_layers()) {
+    s.max_over_mean = std::max(s.max_over_mean, layer->load().max_over_mean());
+    s.dead += layer->load().dead();
+    s.entropy += layer->load().mean_entropy() / static_cast<double>(model.moe_layers().size());
+  }
+  return s;
+}
+
+std::string console_line(const TrainRecord& r, const LanguageModel& model) {
+  std::string line = fmt::format("step {:>6}/{} | tok {} | loss {:.4f} bpc {:.4f} | ", r.step, r.total_steps,
+                                 format_count(r.tokens), r.loss, r.bits_per_character);
+  if (!model.moe_layers().empty()) line += fmt::format("aux {:.4f} | ", r.last.auxiliary);
+  line += fmt::format("norm {:.2f} | lr {:.1e} | ", r.last.norm, r.last.learning_rate);
+  if (!model.moe_layers().empty()) {
+    const LoadSummary load = summarise_load(model);
+    line += fmt::format("load max/mean {:.2f} dead {} drop 0.0% | ", load.max_over_mean, load.dead);
+  }
+  return line + fmt::format("{:.0f} ms | {} tok/s | eta {}", r.milliseconds, format_count(r.tokens_per_second),
+                            format_seconds(r.seconds_left));
+}
+
+nlohmann::json load_to_json(const LanguageModel& model) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const MoELayer* layer : model.moe_layers()) {
+    nlohmann::json shares = nlohmann::json::array();
+    const double total = std::max(layer->load().assignments(), 1.0);
+    for (const double count : layer->load().counts) shares.push_back(std::round(count / total * 1e6) / 1e6);
+    layers.push_back(std::move(shares));
+  }
+  return layers;
+}
+
+// Above this many numbers a record tells the load only in summary.
+static constexpr int64_t kMaxLoadNumbers = 4096;
+
+nlohmann::ordered_json to_json(const TrainRecord& r, const LanguageModel& model) {
+  nlohmann::ordered_json json = {{"tokens", r.tokens},
+                                 {"loss", r.loss},
+                                 {"bpc", r.bits_per_character},
+                                 {"aux", r.last.auxiliary},
+                                 {"norm", r.last.norm},
+                                 {"lr", r.last.learning_rate},
+                                 {"ms", r.milliseconds},
+                                 {"tokens_per_s", r.tokens_per_second}};
+  if (model.moe_layers().empty()) return json;
+  const LoadSummary load = summarise_load(model);
+  nlohmann::ordered_json balance;
+  const BalanceSet& first = model.moe_layers()[0]->balance();
+  for (size_t i = 0; i < first.size(); ++i) {
+    double mean = 0;
+    for (const MoELayer* layer : model.moe_layers()) mean += layer->balance().value(i) / static_cast<double>(model.moe_layers().size());
+    balance[first.name(i)] = mean;
+  }
+  json["balance"] = balance;
+  json["load_max_over_mean"] = load.max_over_mean;
+  json["dead"] = load.dead;
+  json["router_entropy"] = load.entropy;
+  const auto numbers = static_cast<int64_t>(model.moe_layers().size()) * model.moe_layers()[0]->num_experts();
+  if (numbers <= kMaxLoadNumbers) json["load"] = load_to_json(model);
+  return json;
+}
+
+nlohmann::ordered_json to_json(const Evaluation& e) {
+  nlohmann::ordered_json json = {{"loss", e.nll()},          {"bpc", e.bits_per_character()}, {"ppl", e.perplexity()},
+                                 {"accuracy", e.accuracy()}, {"tokens", e.tokens}};
+  if (e.bytes_per_token) json["bpb"] = e.bits_per_byte();
+  return json;
+}
+
+}  // namespace moe

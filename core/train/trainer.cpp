@@ -1,0 +1,248 @@
+#include "core/train/trainer.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+
+#include "core/base/build_info.h"
+#include "core/base/log.h"
+#include "core/checkpoint/files.h"
+#include "core/config/config_writer.h"
+#include "core/train/generate.h"
+#include "core/train/open_corpus.h"
+
+namespace moe {
+
+using Clock = std::chrono::steady_clock;
+static double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+int64_t total_updates(const TrainConfig& config, double updates_per_epoch) {
+  if (config.train.steps.unit == Duration::Unit::percent) {
+    raise<UsageError>("train.steps: {} of what? Give updates, tokens or epochs", config.train.steps.to_string());
+  }
+  const double tokens = static_cast<double>(config.train.batch * config.data.sequence);
+  return static_cast<int64_t>(std::llround(to_updates(config.train.steps, {0, tokens, updates_per_epoch})));
+}
+
+static std::string hash_text(uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, ResumeMode resume)
+    : config_(config),
+      groups_(ProcessGroups::make(std::move(world), config.parallel.expert, config.moe.experts)),
+      threads_(threads),
+      corpus_(open_corpus(config.data)),
+      folder_(config_),
+      bar_(groups_.world->rank() == 0) {
+  const Split& train = corpus_.split("train");
+  const uint64_t seed = static_cast<uint64_t>(config_.seed);
+  sampler_ = std::make_unique<Sampler>(SamplerConfig{train.num_tokens(), config_.data.sequence, config_.train.batch, seed});
+  const double per_epoch = static_cast<double>(sampler_->num_windows()) / static_cast<double>(config_.train.batch);
+  length_ = {total_updates(config_, per_epoch), static_cast<double>(config_.train.batch * config_.data.sequence), per_epoch};
+  learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
+
+  const StateSetup setup{config_, corpus_.vocab_size(), groups_};
+  plan_ = plan_memory(setup);
+  const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
+  state_ = std::make_unique<TrainingState>(setup, plan_, !step);
+  run_.identity = {{"data", hash_text(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
+  groups_.world->barrier();  // nobody writes to the folder before all have looked at it
+  if (is_first()) {
+    folder_.prepare(config_);
+    log::add_file(folder_.path() + "/train.log");
+  }
+  if (step) resume_from(*step);
+  if (is_first()) {
+    metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
+    describe();
+  }
+}
+
+void Trainer::resume_from(int64_t step) {
+  const std::string path = folder_.checkpoints().path(step);
+  const nlohmann::json identity = run_.identity;
+  run_ = load_run_state(path);
+  if (run_.identity != identity) {
+    raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(), identity.dump());
+  }
+  load_tensors(path, state_->parameters, &*state_->optimizer);
+  log::info("Resuming {} at step {}", folder_.path(), run_.step);
+}
+
+// For rank 0: the run in a few lines, and the manifest.
+void Trainer::describe() const {
+  const ModelSummary summary = summarise(config_, corpus_.vocab_size());
+  const Split& train = corpus_.split("train");
+  char host[256] = "?";
+  gethostname(host, sizeof host - 1);
+  log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
+            groups_.world->size(), groups_.world->size() == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s",
+            groups_.expert->size(), cpu_instruction_set());
+  log::info("data  {} | {} training tokens, vocabulary {} ({})", corpus_.name(), format_count(static_cast<double>(train.num_tokens())),
+            corpus_.vocab_size(), corpus_.tokenizer().name());
+  log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
+            format_count(static_cast<double>(summary.parameters)), format_count(static_cast<double>(summary.active_parameters)),
+            summary.flops_per_token / 1e6, format_bytes(static_cast<double>(plan_.total())));
+  log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates, format_count(length_.tokens_per_update),
+            static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
+  TrainConfig config = config_;
+  folder_.write_manifest({{"schema", 1},
+                          {"version", version()},
+                          {"build", build_info()},
+                          {"host", host},
+                          {"pid", getpid()},
+                          {"device", "cpu"},
+                          {"instruction_set", cpu_instruction_set()},
+                          {"ranks", groups_.world->size()},
+                          {"expert_parallel", groups_.expert->size()},
+                          {"threads_per_rank", threads_},
+                          {"seed", config_.seed},
+                          {"config_hash", hash_text(std::hash<std::string>{}(write_yaml(config, false)))},
+                          {"data", run_.identity},
+                          {"parameters", summary.parameters},
+                          {"active_parameters", summary.active_parameters},
+                          {"flops_per_token", summary.flops_per_token},
+                          {"bytes_per_rank", plan_.total()},
+                          {"resumed_at", run_.step}});
+}
+
+bool Trainer::is_due(const Duration& every, int64_t step) const {
+  const auto updates = static_cast<int64_t>(std::llround(to_updates(every, length_)));
+  return every.amount > 0 && step % std::max<int64_t>(updates, 1) == 0;
+}
+
+LocalBatch Trainer::next_batch(int64_t step) {
+  window_starts_.resize(static_cast<size_t>(config_.train.batch));
+  sampler_->sample(step, window_starts_);
+  const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
+  load(corpus_.split("train"), std::span(window_starts_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)),
+       config_.data.sequence, batch_);
+  return {mine.count, config_.data.sequence, batch_.inputs, batch_.targets, mine.begin, config_.train.batch};
+}
+
+ExitCode Trainer::run() {
+  TrainStep train_step(*state_, config_, groups_);
+  if (run_.step == 0) run_evaluation();
+  int signal = 0;
+  while (run_.step < length_.total_updates && signal == 0) {
+    const auto start = Clock::now();
+    const LocalBatch batch = next_batch(run_.step);
+    const StepOutcome outcome = train_step.run(batch, run_.step, learning_rate_->at(run_.step), signals_.received());
+    if (!outcome.finite()) {
+      raise<DivergedError>("step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. A lower learning rate, a longer warm-up or a smaller train.clip_norm may help",
+                           run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
+    }
+    ++run_.step;
+    run_.tokens += outcome.tokens;
+    loss_sum_ += outcome.loss;
+    seconds_ += seconds_since(start);
+    ++steps_;
+    signal = outcome.signal;
+    const bool last = run_.step == length_.total_updates;
+    if (is_due(config_.log.every, run_.step) || last || signal) log_step(outcome);
+    else if (is_first()) bar_.draw(run_.step, length_.total_updates, fmt::format("loss {:.4f}", outcome.loss));
+    if (signal) break;
+    if (is_due(config_.evaluate.every, run_.step) || last) run_evaluation();
+    if (is_due(config_.sample.every, run_.step)) show_sample();
+    if (is_due(config_.checkpoint.every, run_.step) || last) save_checkpoint();
+  }
+  bar_.clear();
+  if (signal) {
+    save_checkpoint();
+    log::info("Training interrupted at step {} (signal {}); run the same command to go on", run_.step, signal);
+    return signal == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
+  }
+  log::info("Training finished: {}", folder_.path());
+  return ExitCode::done;
+}
+
+void Trainer::log_step(const StepOutcome& outcome) {
+  TrainRecord record;
+  record.step = run_.step;
+  record.total_steps = length_.total_updates;
+  record.tokens = run_.tokens;
+  record.loss = loss_sum_ / static_cast<double>(steps_);
+  record.bits_per_character = bits_per_character(record.loss, bytes_per_token(corpus_.split("train")));
+  record.last = outcome;
+  record.milliseconds = seconds_ * 1e3 / static_cast<double>(steps_);
+  record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
+  record.seconds_left = static_cast<double>(length_.total_updates - run_.step) * seconds_ / static_cast<double>(steps_);
+  loss_sum_ = seconds_ = 0;
+  steps_ = 0;
+  if (!is_first()) return;
+  bar_.clear();
+  log::info("{}", console_line(record, *state_->model));
+  metrics_->write("train", run_.step, to_json(record, *state_->model));
+}
+
+void Trainer::run_evaluation() {
+  if (!corpus_.has_split("validation")) return;
+  const auto start = Clock::now();
+  const Split& split = corpus_.split("validation");
+  const StateSetup setup{config_, corpus_.vocab_size(), groups_};
+  const Evaluation result = evaluate(*state_, groups_, split,
+                                     {config_.data.sequence, config_.evaluate.stride, config_.evaluate.tokens, setup.micro_sequences()});
+  if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
+  const bool best = !run_.best_loss || result.nll() < *run_.best_loss;
+  std::string verdict = "new best";
+  if (best) {
+    run_.best_loss = result.nll();
+    run_.best_step = run_.step;
+    run_.evaluations_since_best = 0;
+  } else {
+    ++run_.evaluations_since_best;
+    verdict = fmt::format("stalled {} time{} (best: {:.4f} at step {})", run_.evaluations_since_best,
+                          run_.evaluations_since_best == 1 ? "" : "s", *run_.best_loss, run_.best_step);
+  }
+  if (is_first()) {
+    bar_.clear();
+    std::string figures = fmt::format("loss {:.4f} bpc {:.4f} ppl {:.2f}", result.nll(), result.bits_per_character(), result.perplexity());
+    if (corpus_.entropy_rate()) figures += fmt::format(" (entropy rate {:.4f})", *corpus_.entropy_rate());
+    log::info("[valid] step {} | {} | {}", run_.step, figures, verdict);
+    nlohmann::ordered_json record = to_json(result);
+    record["split"] = split.name();
+    record["best"] = best;
+    record["seconds"] = seconds_since(start);
+    if (!state_->model->moe_layers().empty()) record["load"] = load_to_json(*state_->model);
+    metrics_->write("eval", run_.step, record);
+  }
+  if (best && run_.step > 0 && config_.checkpoint.keep_best) {
+    save_checkpoint();
+    if (is_first()) folder_.checkpoints().mark_best(run_.step);
+    groups_.world->barrier();
+  }
+}
+
+void Trainer::show_sample() {
+  std::vector<int32_t> prompt;
+  if (config_.sample.prompt.empty()) {
+    const Split& split = corpus_.split(corpus_.has_split("validation") ? "validation" : "train");
+    prompt.resize(static_cast<size_t>(std::min<int64_t>(split.num_tokens(), std::min<int64_t>(64, config_.data.sequence))));
+    split.read(0, static_cast<int64_t>(prompt.size()), prompt.data());
+  } else {
+    corpus_.tokenizer().encode(config_.sample.prompt, prompt);
+  }
+  const std::vector<int32_t> text =
+      generate(*state_, prompt, {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
+                                 static_cast<uint64_t>(config_.seed + run_.step)});
+  if (!is_first()) return;
+  bar_.clear();
+  log::info("[sample] step {} | {} >>> {}", run_.step, corpus_.tokenizer().decode(prompt), corpus_.tokenizer().decode(text));
+  metrics_->write("sample", run_.step, {{"text", corpus_.tokenizer().decode(text)}});
+}
+
+void Trainer::save_checkpoint() {
+  const CheckpointFolder& checkpoints = folder_.checkpoints();
+  if (checkpoints.last() == run_.step) return;
+  groups_.world->barrier();  // every rank has looked before the first writes
+  const auto start = Clock::now();
+  checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_,
+                   {{"config.yaml", write_yaml(config_, false)},
+                    {"tokenizer.json", corpus_.tokenizer().to_json().dump(2) + "\n"}});
+  if (!is_first()) return;
+  checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
+  metrics_->write("checkpoint", run_.step, {{"seconds", seconds_since(start)}});
+}
+
+}  // namespace moe

@@ -1,0 +1,61 @@
+// The training loop.
+#pragma once
+#include <memory>
+
+#include "comm/mpi_session.h"
+#include "core/schedule/schedule.h"
+#include "core/train/metrics.h"
+#include "core/train/progress_bar.h"
+#include "core/train/run_folder.h"
+#include "core/train/signal_guard.h"
+#include "core/train/train_step.h"
+#include "data/batch_loader.h"
+#include "data/sampler.h"
+
+namespace moe {
+
+class Trainer {
+ public:
+  // Opens the corpus, builds or resumes the run. Collective. Throws the errors of the parts.
+  Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, ResumeMode resume);
+
+  // Trains to the end and returns the exit code: done, or that of the signal that ended it. Throws DivergedError.
+  ExitCode run();
+
+ private:
+  bool is_due(const Duration& every, int64_t step) const;
+  void resume_from(int64_t step);
+  void describe() const;
+  LocalBatch next_batch(int64_t step);
+  void log_step(const StepOutcome& outcome);
+  void run_evaluation();
+  void show_sample();
+  void save_checkpoint();
+  bool is_first() const { return groups_.world->rank() == 0; }
+
+  TrainConfig config_;
+  ProcessGroups groups_;
+  int threads_;
+  Corpus corpus_;
+  RunLength length_;
+  std::unique_ptr<Sampler> sampler_;
+  std::unique_ptr<Schedule> learning_rate_;
+  MemoryPlan plan_;
+  std::unique_ptr<TrainingState> state_;
+  RunFolder folder_;
+  RunState run_;
+  std::unique_ptr<MetricsFile> metrics_;  // rank 0
+  ProgressBar bar_;
+  SignalGuard signals_;
+
+  Batch batch_;
+  std::vector<int64_t> window_starts_;
+  // Since the last record.
+  double loss_sum_ = 0, seconds_ = 0;
+  int64_t steps_ = 0;
+};
+
+// The number of updates of a run. Throws UsageError for a length in percent.
+int64_t total_updates(const TrainConfig& config, double updates_per_epoch);
+
+}  // namespace moe
