@@ -107,9 +107,13 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
     return left.work != right.work ? left.work > right.work : left.place < right.place;
   });
 
+  if (pieces.size() == 1) {  // spares a small problem the wake-up of the threads
+    gemm_serial(pieces[0].problem);
+    return;
+  }
   const Piece<T>* const shared = pieces.data();  // the vector's name means another vector on each thread
   const auto num_pieces = static_cast<int64_t>(pieces.size());
-#pragma omp parallel for schedule(dynamic, 1) if (num_pieces > 1)
+#pragma omp parallel for schedule(dynamic, 1)
   for (int64_t i = 0; i < num_pieces; ++i) gemm_serial(shared[i].problem);
 }
 
