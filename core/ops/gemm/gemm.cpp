@@ -64,7 +64,7 @@ template <class T>
 void cut(const GemmProblem<T>& problem, int64_t place, int64_t piece_work, std::vector<Piece<T>>& pieces) {
   const auto [m, n] = std::array{problem.m, problem.n};
   if (m == 0 || n == 0) return;
-  const int64_t num_pieces = std::max<int64_t>(1, work_of(problem) / piece_work);
+  const int64_t num_pieces = std::max<int64_t>(1, (work_of(problem) + piece_work / 2) / piece_work);
   int64_t best_rows = m, best_columns = n, least_packed = -1;
   for (int64_t num_down = 1; num_down <= num_pieces; ++num_down) {
     const int64_t num_across = (num_pieces + num_down - 1) / num_down;
