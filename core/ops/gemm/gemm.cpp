@@ -64,7 +64,7 @@ template <class T>
 void cut(const GemmProblem<T>& problem, int64_t place, int64_t piece_work, std::vector<Piece<T>>& pieces) {
   const auto [m, n] = std::array{problem.m, problem.n};
   if (m == 0 || n == 0) return;
-  const int64_t num_pieces = std::max<int64_t>(1, work_of(problem) / piece_work);
+  const int64_t num_pieces = std::max<int64_t>(1, (work_of(problem) + piece_work / 2) / piece_work);
   int64_t best_rows = m, best_columns = n, least_packed = -1;
   for (int64_t num_down = 1; num_down <= num_pieces; ++num_down) {
     const int64_t num_across = (num_pieces + num_down - 1) / num_down;
@@ -107,9 +107,13 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
     return left.work != right.work ? left.work > right.work : left.place < right.place;
   });
 
+  if (pieces.size() == 1) {  // spares a small problem the wake-up of the threads
+    gemm_serial(pieces[0].problem);
+    return;
+  }
   const Piece<T>* const shared = pieces.data();  // the vector's name means another vector on each thread
   const auto num_pieces = static_cast<int64_t>(pieces.size());
-#pragma omp parallel for schedule(dynamic, 1) if (num_pieces > 1)
+#pragma omp parallel for schedule(dynamic, 1)
   for (int64_t i = 0; i < num_pieces; ++i) gemm_serial(shared[i].problem);
 }
 

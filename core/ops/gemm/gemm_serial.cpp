@@ -1,6 +1,6 @@
 // The blocked product on one thread (Goto and van de Geijn, "Anatomy of high-performance matrix
-// multiplication", 2008): a block of A stays in the L2 cache, a panel of B in the L1 cache, a tile of C in
-// registers.
+// multiplication", 2008): blocks of A and B stay in the L2 cache, a panel of A in the L1 cache, a tile of C
+// in registers.
 #include <algorithm>
 #include <array>
 #include <vector>
@@ -8,20 +8,24 @@
 #include "core/ops/gemm/gemm.h"
 #include "core/ops/gemm/micro_kernel.h"
 #include "core/ops/gemm/pack.h"
+#include "core/ops/gemm/prefetch.h"
 
 namespace moe::cpu {
 namespace {
 
-// Block sizes for 32 KiB of L1 and 512 KiB of L2 cache, in elements of f32; f64 halves the depth.
+// The longest run of k that is summed in registers; for f64, half of it. It is part of the definition of the
+// result, so it is the same for all instruction sets.
 template <class T>
-inline constexpr int64_t kMaxDepth = 256 * 4 / sizeof(T);  // a panel of B takes half the L1 cache
-inline constexpr int64_t kMaxRows =
-    144 / kTileRows * kTileRows;  // a block of A takes a third of the L2 cache
+inline constexpr int64_t kMaxDepth = 384 * 4 / sizeof(T);
+// A packed block of A: 144 KiB of an L2 cache of 512 KiB or more.
+inline constexpr int64_t kBlockABytes = 144 << 10;
+// Columns of B that are packed together, also 144 KiB with AVX2. Where B is stored (k, n) its rows are read
+// in runs of this length: short runs, a power of two apart, would defeat the prefetchers and evict each
+// other.
 template <class T>
-inline constexpr int64_t kMaxColumns = 2048 / kTileColumns<T>* kTileColumns<T>;  // packed B: 2 MiB of L3
-// Panels of B that are packed together: a row of four is 256 contiguous bytes, which prefetchers like better
-// than 64.
-inline constexpr int64_t kPanelsPerPack = 4;
+inline constexpr int64_t kPackColumns = 6 * kTileColumns<T>;
+// Columns of B that are kept packed for the next block of A: 3 MiB, in the L3 cache.
+inline constexpr int64_t kMaxColumns = 2048;
 
 // Cuts `total` into equal blocks of at most `limit`, multiples of `unit` but for the last.
 int64_t block_size(int64_t total, int64_t limit, int64_t unit) {
@@ -50,27 +54,57 @@ class PackBuffer {
   std::vector<Line> lines_;
 };
 
-// packed_a (rows, k) times one packed panel of B (k, columns <= kTileColumns) -> c.
+// Where products go.
 template <class T>
-void multiply_panel(const T* packed_a, const T* packed_b, int64_t rows, int64_t columns, int64_t k, T alpha,
-                    bool accumulate, T* c, int64_t ldc) {
+struct Output {
+  T* c;
+  int64_t ldc;
+  T alpha;
+  bool accumulate;
+};
+
+// One packed panel of A (k, rows <= kTileRows) times one of B (k, columns <= kTileColumns).
+template <class T>
+void multiply_panels(const T* a, int64_t rows, const T* b, int64_t columns, int64_t k, const Output<T>& out) {
+  const TileFunction<T> multiply = kTileFunctions<T>[rows - 1];
+  if (columns == kTileColumns<T>) {
+    multiply(a, b, k, out.alpha, out.accumulate, out.c, out.ldc);
+    return;
+  }
+  // A narrow tile goes through a full one, so that its elements see the very same operations.
+  alignas(64) T full[kTileRows * kTileColumns<T>] = {};
+  if (out.accumulate) {
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(out.c + i * out.ldc, columns, full + i * kTileColumns<T>);
+  }
+  multiply(a, b, k, out.alpha, out.accumulate, full, kTileColumns<T>);
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(full + i * kTileColumns<T>, columns, out.c + i * out.ldc);
+}
+
+// Panels of A (rows, k) times panels of B (k, columns). C is walked along its rows, which spares pages and,
+// where a tile is not aligned, cache lines.
+template <class T>
+void multiply_blocks(const T* a, int64_t rows, const T* b, int64_t columns, int64_t k, const Output<T>& out,
+                     Prefetcher& next) {
   constexpr int64_t kColumns = kTileColumns<T>;
   for (int64_t row = 0; row < rows; row += kTileRows) {
     const int64_t num_rows = std::min<int64_t>(kTileRows, rows - row);
-    const TileFunction<T> multiply = kTileFunctions<T>[num_rows - 1];
-    T* tile = c + row * ldc;
-    if (columns == kColumns) {
-      multiply(packed_a + row * k, packed_b, k, alpha, accumulate, tile, ldc);
-      continue;
+    for (int64_t column = 0; column < columns; column += kColumns) {
+      const int64_t num_columns = std::min(kColumns, columns - column);
+      next.step();
+      multiply_panels(a + row * k, num_rows, b + column * k, num_columns, k,
+                      {out.c + row * out.ldc + column, out.ldc, out.alpha, out.accumulate});
     }
-    // A narrow tile goes through a full one, so that its elements see the very same operations.
-    alignas(64) T full[kTileRows * kColumns] = {};
-    if (accumulate) {
-      for (int64_t i = 0; i < num_rows; ++i) std::copy_n(tile + i * ldc, columns, full + i * kColumns);
-    }
-    multiply(packed_a + row * k, packed_b, k, alpha, accumulate, full, kColumns);
-    for (int64_t i = 0; i < num_rows; ++i) std::copy_n(full + i * kColumns, columns, tile + i * ldc);
   }
+}
+
+// Fetches the block of B that pack_b will pack.
+template <class T>
+Prefetcher fetch_b(const GemmProblem<T>& problem, int64_t p, int64_t k, int64_t column, int64_t extent,
+                   int64_t num_steps) {
+  if (problem.transpose_b == Transpose::yes) {
+    return {problem.b + column * problem.ldb + p, problem.ldb, extent, k, num_steps};
+  }
+  return {problem.b + p * problem.ldb + column, problem.ldb, k, extent, num_steps};
 }
 
 }  // namespace
@@ -85,37 +119,41 @@ void gemm_serial(const GemmProblem<T>& problem) {
     return;
   }
 
-  constexpr int64_t kColumns = kTileColumns<T>;
-  constexpr int64_t kPackColumns = kPanelsPerPack * kColumns;
   const int64_t block_depth =
       block_size(k, kMaxDepth<T>, 4);  // of k alone: it decides the order of summation
-  const int64_t block_rows = block_size(m, kMaxRows, kTileRows);
-  const int64_t block_columns = block_size(n, kMaxColumns<T>, kPackColumns);
+  const int64_t max_rows = std::max<int64_t>(kBlockABytes / sizeof(T) / block_depth, kTileRows);
+  const int64_t block_rows = block_size(m, max_rows, kTileRows);
+  const int64_t block_columns = block_size(n, kMaxColumns, kPackColumns<T>);
   const bool keep_b = block_rows < m;  // several blocks of A meet the same panels of B
 
   static thread_local PackBuffer<T> buffer_a, buffer_b;
   T* const packed_a = buffer_a.reserve(block_rows * block_depth);
-  T* const packed_b = buffer_b.reserve((keep_b ? block_columns : kPackColumns) * block_depth);
+  T* const packed_b = buffer_b.reserve((keep_b ? block_columns : kPackColumns<T>)*block_depth);
 
   for (int64_t column0 = 0; column0 < n; column0 += block_columns) {
-    const int64_t columns = std::min(block_columns, n - column0);
+    const int64_t end = std::min(n, column0 + block_columns);
     for (int64_t p = 0; p < k; p += block_depth) {
       const int64_t depth = std::min(block_depth, k - p);
-      const bool accumulate = problem.accumulate || p > 0;
       for (int64_t row = 0; row < m; row += block_rows) {
         const int64_t rows = std::min(block_rows, m - row);
         pack_a<kTileRows>(problem, row, rows, p, depth, packed_a);
-        for (int64_t column = 0; column < columns; column += kColumns) {
-          // B is packed at its first use, so that the panel is still in a near cache when it is read.
-          const int64_t in_pack = column % kPackColumns;
-          T* const pack = packed_b + (keep_b ? column - in_pack : 0) * depth;
-          if (row == 0 && in_pack == 0) {
-            pack_b<kColumns>(problem, p, depth, column0 + column, std::min(kPackColumns, columns - column),
-                             pack);
+        for (int64_t column = column0; column < end; column += kPackColumns<T>) {
+          const int64_t columns = std::min(kPackColumns<T>, end - column);
+          T* const pack = packed_b + (keep_b ? (column - column0) * depth : 0);
+          Prefetcher next;
+          if (row == 0) {
+            // B is packed at its first use, to be read from a near cache; the next panels are fetched
+            // meanwhile.
+            pack_b<kTileColumns<T>>(problem, p, depth, column, columns, pack);
+            const int64_t next_columns = std::min(kPackColumns<T>, end - column - columns);
+            const int64_t num_tiles =
+                (columns + kTileColumns<T> - 1) / kTileColumns<T> * ((rows + kTileRows - 1) / kTileRows);
+            if (next_columns > 0)
+              next = fetch_b(problem, p, depth, column + columns, next_columns, num_tiles);
           }
-          T* const c = problem.c + row * problem.ldc + column0 + column;
-          multiply_panel(packed_a, pack + in_pack * depth, rows, std::min(kColumns, columns - column), depth,
-                         problem.alpha, accumulate, c, problem.ldc);
+          const Output<T> out{problem.c + row * problem.ldc + column, problem.ldc, problem.alpha,
+                              problem.accumulate || p > 0};
+          multiply_blocks(packed_a, rows, pack, columns, depth, out, next);
         }
       }
     }
