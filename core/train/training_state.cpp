@@ -37,11 +37,11 @@ static Context make_context(const StateSetup& setup, Arena& activations, Arena& 
 
 MemoryPlan plan_memory(const StateSetup& setup) {
   MemoryPlan plan;
-  for (const double imbalance : {1.0, static_cast<double>(setup.groups.expert->size())}) {
+  for (const bool worst : {false, true}) {
     Arena activations = Arena::planning("activations", Device::cpu), scratch = Arena::planning("scratch", Device::cpu);
     Context ctx = make_context(setup, activations, scratch);
     ctx.planning = true;
-    ctx.planned_imbalance = imbalance;
+    ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
     ctx.training = setup.trains;
     ParameterStore parameters;
     LanguageModel model(parameters, model_setup(setup));
@@ -60,8 +60,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     model.forward(ctx, batch);
     if (setup.trains) model.losses_and_backward(ctx, batch, 1);
     else model.losses(ctx, batch);
-    (imbalance == 1 ? plan.activations : plan.worst_activations) = activations.peak();
-    (imbalance == 1 ? plan.scratch : plan.worst_scratch) = scratch.peak();
+    (worst ? plan.worst_activations : plan.activations) = activations.peak();
+    (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
   }
   return plan;
 }

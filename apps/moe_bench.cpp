@@ -1,0 +1,43 @@
+// moe-bench: how fast a training step is, as one JSON line.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "core/base/build_info.h"
+#include "core/config/config_reader.h"
+#include "core/train/bench_step.h"
+#include "core/train/cpu_setup.h"
+
+using namespace moe;
+
+static int bench(int argc, char** argv, MpiSession& session) {
+  CLI::App app("Measures training steps on random tokens.");
+  app.set_version_flag("--version", version());
+  app.require_subcommand(1);
+  std::vector<std::string> files, overrides;
+  BenchOptions options;
+  CLI::App* step = app.add_subcommand("step", "whole training steps: forward, backward, optimizer");
+  step->add_option("-c,--config", files, "YAML configuration")->required()->allow_extra_args(false);
+  step->add_option("--set", overrides, "key=value")->allow_extra_args(false);
+  step->add_option("--steps", options.steps, "measured steps")->capture_default_str();
+  step->add_option("--warmup", options.warmup, "steps before them")->capture_default_str();
+  step->add_option("--vocab", options.vocab, "vocabulary")->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  ConfigNode root;
+  root.kind = ConfigNode::Kind::map;
+  for (const std::string& file : files) merge_config(root, read_config_file(file));
+  for (const std::string& assignment : overrides) apply_override(root, assignment);
+  TrainConfig config;
+  read_config(root, config);
+  const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
+  const std::string line = bench_step(config, session.world(), cpu.threads, options);
+  if (session.world()->rank() == 0) std::cout << line << "\n";
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  return run_program(argc, argv, [&](MpiSession& session) { return bench(argc, argv, session); });
+}

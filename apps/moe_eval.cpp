@@ -1,0 +1,86 @@
+// moe-eval: the loss of a trained model. One bare number on standard output, all else on standard error.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/build_info.h"
+#include "core/base/log.h"
+#include "core/train/cpu_setup.h"
+#include "core/train/evaluator.h"
+#include "core/train/load_run.h"
+#include "core/train/open_corpus.h"
+
+using namespace moe;
+
+struct Metric {
+  const char* name;
+  double (*value)(const Evaluation&);
+};
+static const Table<Metric>& metrics() {
+  static const Table<Metric> table{"metric",
+                                   {{"bpc", [](const Evaluation& e) { return e.bits_per_character(); }},
+                                    {"nll", [](const Evaluation& e) { return e.nll(); }},
+                                    {"ppl", [](const Evaluation& e) { return e.perplexity(); }},
+                                    {"bpb", [](const Evaluation& e) { return e.bits_per_byte(); }},
+                                    {"accuracy", [](const Evaluation& e) { return e.accuracy(); }}}};
+  return table;
+}
+
+static int evaluate_run(int argc, char** argv, MpiSession& session) {
+  CLI::App app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
+  std::string path, which = "last", metric = "bpc", split = "test", data;
+  EvaluationOptions options{0, 0, 0, 8};
+  int64_t expert_parallel = 0;
+  int threads = 0;
+  bool json = false;
+  app.set_version_flag("--version", version());
+  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
+  app.add_option("--metric", metric, "what to print: " + join(metrics().names(), ", "))->capture_default_str();
+  app.add_option("--split", split, "train, validation or test")->capture_default_str();
+  app.add_option("--data", data, "another corpus than the run's");
+  app.add_option("--context", options.context, "tokens per window; default: as in training");
+  app.add_option("--stride", options.stride, "tokens scored per window, the others are context; default: all");
+  app.add_option("--tokens", options.tokens, "leading tokens of the split; default: all");
+  app.add_option("--batch", options.sequences, "windows at a time; changes nothing but speed")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
+  app.add_option("--threads", threads, "per rank; default: cores / ranks");
+  app.add_flag("--json", json, "print everything as one JSON object");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  const Metric& chosen = metrics().at(metric);
+  const bool first = session.world()->rank() == 0;
+  setup_cpu(threads, session.local());
+  LoadedRun run = load_run(path, which, session.world(), expert_parallel, options.sequences);
+  if (!data.empty()) run.config.data.path = data;
+  const Corpus corpus = open_corpus(run.config.data);
+  if (corpus.vocab_size() != run.tokenizer->vocab_size() || corpus.tokenizer().to_json() != run.tokenizer->to_json()) {
+    raise<DataError>("{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)", corpus.name(),
+                     corpus.tokenizer().name(), corpus.vocab_size(), run.tokenizer->name(), run.tokenizer->vocab_size());
+  }
+  if (options.context == 0) options.context = run.config.data.sequence;
+  if (options.context > run.config.data.sequence) {
+    raise<UsageError>("--context {}: the model was trained on {} tokens", options.context, run.config.data.sequence);
+  }
+  if (options.stride == 0) options.stride = options.context;
+  const Evaluation e = evaluate(*run.state, run.groups, corpus.split(split), options);
+  if (!first) return 0;
+  log::info("{} | {} split of {} | {:.0f} tokens | context {} stride {}", run.checkpoint, split, corpus.name(), e.tokens, options.context, options.stride);
+  log::info("bpc {:.4f} | nll {:.4f} nats per token | ppl {:.3f} | bpb {:.4f} | accuracy {:.2f}%", e.bits_per_character(), e.nll(), e.perplexity(), e.bits_per_byte(), 100 * e.accuracy());
+  if (!json) {
+    std::cout << fmt::format("{:.6f}\n", chosen.value(e));
+    return 0;
+  }
+  nlohmann::ordered_json record = {{"checkpoint", run.checkpoint}, {"step", run.step}, {"data", corpus.name()}, {"split", split},
+                                   {"context", options.context}, {"stride", options.stride}, {"tokens", e.tokens}};
+  for (const Metric& m : metrics()) record[m.name] = m.value(e);
+  std::cout << record.dump() << "\n";
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  return run_program(argc, argv, [&](MpiSession& session) { return evaluate_run(argc, argv, session); });
+}

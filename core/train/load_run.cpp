@@ -1,0 +1,30 @@
+#include "core/train/load_run.h"
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/files.h"
+#include "core/train/run_folder.h"
+
+namespace moe {
+
+LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
+                   int64_t expert_parallel, int64_t sequences) {
+  LoadedRun run;
+  run.checkpoint = find_checkpoint(run_or_checkpoint, which);
+  run.step = load_run_state(run.checkpoint).step;
+  run.config = load_run_config(run.checkpoint);
+  try {
+    run.tokenizer = load_tokenizer(nlohmann::json::parse(read_text(run.checkpoint + "/tokenizer.json")), run.checkpoint);
+  } catch (const nlohmann::json::exception& error) {
+    raise<CheckpointError>("{}/tokenizer.json is damaged: {}", run.checkpoint, error.what());
+  }
+  run.groups = ProcessGroups::make(world, expert_parallel, run.config.moe.experts);
+  // As many windows as asked for, whatever the batch was in training.
+  run.config.train.batch = sequences * world->size();
+  run.config.train.micro_batches = 1;
+  const StateSetup setup{run.config, run.tokenizer->vocab_size(), run.groups, false};
+  run.state = std::make_unique<TrainingState>(setup, plan_memory(setup), false);
+  load_tensors(run.checkpoint, run.state->parameters, nullptr);
+  return run;
+}
+
+}  // namespace moe

@@ -1,0 +1,24 @@
+// A trained model from a run or checkpoint folder, for programs that only look at it.
+#pragma once
+#include <memory>
+
+#include "core/train/training_state.h"
+#include "data/tokenizer.h"
+
+namespace moe {
+
+struct LoadedRun {
+  std::string checkpoint;  // its folder
+  int64_t step = 0;
+  TrainConfig config;
+  ProcessGroups groups;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<TrainingState> state;  // without gradients and optimizer in use
+};
+
+// `which`: last, best or a step. `sequences`: windows that evaluate() will be asked for at a time. Collective. Throws
+// CheckpointError.
+LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
+                   int64_t expert_parallel, int64_t sequences);
+
+}  // namespace moe
