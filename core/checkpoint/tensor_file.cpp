@@ -72,7 +72,8 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
   const char* content = header + length;
   const size_t content_bytes = bytes_ - sizeof length - length;
   try {
-    for (const auto& [name, entry] : nlohmann::json::parse(header, header + length).items()) {
+    const auto parsed = nlohmann::json::parse(header, header + length);
+    for (const auto& [name, entry] : parsed.items()) {
       if (name == "__metadata__") continue;
       ConstTensor tensor;
       const auto dtype = entry.at("dtype").get<std::string>();
