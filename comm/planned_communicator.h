@@ -6,10 +6,10 @@ namespace moe {
 
 class PlannedCommunicator : public Communicator {
  public:
-  // Rank 0 of `size`.
+  // The last of `size` ranks: where shares are uneven, it holds a largest one.
   explicit PlannedCommunicator(int size) : size_(size) {}
 
-  int rank() const override { return 0; }
+  int rank() const override { return size_ - 1; }
   int size() const override { return size_; }
   void all_reduce_sum(Tensor) override { refuse(); }
   void all_reduce_max(Tensor) override { refuse(); }
