@@ -1,8 +1,7 @@
 // moe-bench: how fast a training step is, as one JSON line.
-#include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "core/base/build_info.h"
+#include "apps/command_line.h"
 #include "core/config/config_reader.h"
 #include "core/train/bench_step.h"
 #include "core/train/cpu_setup.h"
@@ -11,7 +10,6 @@ using namespace moe;
 
 static int bench(int argc, char** argv, MpiSession& session) {
   CLI::App app("Measures training steps on random tokens.");
-  app.set_version_flag("--version", version());
   app.require_subcommand(1);
   std::vector<std::string> files, overrides;
   BenchOptions options;
@@ -21,11 +19,7 @@ static int bench(int argc, char** argv, MpiSession& session) {
   step->add_option("--steps", options.steps, "measured steps")->capture_default_str();
   step->add_option("--warmup", options.warmup, "steps before them")->capture_default_str();
   step->add_option("--vocab", options.vocab, "vocabulary")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
-  }
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;
   for (const std::string& file : files) merge_config(root, read_config_file(file));

@@ -1,9 +1,8 @@
 // moe-eval: the loss of a trained model. One bare number on standard output, all else on standard error.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "core/base/build_info.h"
+#include "apps/command_line.h"
 #include "core/base/log.h"
 #include "core/train/cpu_setup.h"
 #include "core/train/evaluator.h"
@@ -33,7 +32,6 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false;
-  app.set_version_flag("--version", version());
   app.add_option("run", path, "a run's folder or a checkpoint's")->required();
   app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
   app.add_option("--metric", metric, "what to print: " + join(metrics().names(), ", "))->capture_default_str();
@@ -46,11 +44,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   app.add_flag("--json", json, "print everything as one JSON object");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
-  }
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const Metric& chosen = metrics().at(metric);
   const bool first = session.world()->rank() == 0;
   setup_cpu(threads, session.local());
@@ -67,6 +61,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   }
   if (options.stride == 0) options.stride = options.context;
   const Evaluation e = evaluate(*run.state, run.groups, corpus.split(split), options);
+  if (metric == "bpb" && !e.bytes_per_token) raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown", corpus.name());
   if (!first) return 0;
   log::info("{} | {} split of {} | {:.0f} tokens | context {} stride {}", run.checkpoint, split, corpus.name(), e.tokens, options.context, options.stride);
   log::info("bpc {:.4f} | nll {:.4f} nats per token | ppl {:.3f} | bpb {:.4f} | accuracy {:.2f}%", e.bits_per_character(), e.nll(), e.perplexity(), e.bits_per_byte(), 100 * e.accuracy());

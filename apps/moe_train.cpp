@@ -1,8 +1,7 @@
 // moe-train: trains a sparse mixture-of-experts language model.
-#include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "core/base/build_info.h"
+#include "apps/command_line.h"
 #include "core/base/log.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
@@ -18,7 +17,6 @@ static int train(int argc, char** argv, MpiSession& session) {
   std::string resume = "auto";
   int64_t ranks = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
-  app.set_version_flag("--version", version());
   app.add_option("-c,--config", files, "YAML configuration; given again, the later file wins")->allow_extra_args(false);
   app.add_option("--set", overrides, "key=value, for example moe.router.k=1; wins over files")->allow_extra_args(false);
   app.add_option("--resume", resume, "auto: go on when the run folder has a checkpoint; never; must")
@@ -30,12 +28,7 @@ static int train(int argc, char** argv, MpiSession& session) {
   app.add_flag("--dump-schema", dump_schema, "print a JSON schema of the configuration for editors and exit");
   app.add_flag("--quiet", quiet, "only warnings on the console");
   app.add_flag("--build-info", show_build, "print how this program was built and exit");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (session.world()->rank() > 0) return error.get_exit_code() == 0 ? 0 : static_cast<int>(ExitCode::usage);
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
-  }
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const bool first = session.world()->rank() == 0;
   auto print = [&](const std::string& text) {
     if (first) std::cout << text << std::flush;

@@ -156,6 +156,12 @@ const Split& Corpus::split(std::string_view name) const {
   raise<DataError>("corpus {} has no split '{}'; it has {}", name_, name, join(names, ", "));
 }
 
+int64_t Corpus::memory_bytes() const {
+  int64_t bytes = 0;
+  for (const std::vector<int32_t>& tokens : memory_) bytes += static_cast<int64_t>(tokens.size() * sizeof(int32_t));
+  return bytes;
+}
+
 void Corpus::verify() const {
   constexpr int64_t kBlockTokens = 1 << 16;
   std::vector<int32_t> tokens(static_cast<size_t>(kBlockTokens));

@@ -43,6 +43,9 @@ class Corpus {
   // Nats per token; only of synthetic text.
   std::optional<double> entropy_rate() const { return entropy_rate_; }
 
+  // Tokens that are held in memory; those of files are only mapped.
+  int64_t memory_bytes() const;
+
   // Reads everything: all tokens inside the vocabulary, all files as they were prepared.
   void verify() const;
 

@@ -96,6 +96,14 @@ void TokenFile::read(int64_t begin, int64_t count, int32_t* out) const {
   const uint32_t largest =
       bytes_per_token_ == 2 ? widen<uint16_t>(stored, count, out) : widen<uint32_t>(stored, count, out);
   if (largest >= vocab_size_) fail_vocabulary(begin, count);
+
+  // Pages that were read stay in the system's cache but leave this process's resident size, so that a run needs what
+  // --dry-run says however large its corpus is. A read maps at least the 64 KiB around it.
+  touched_bytes_ += std::max<int64_t>(count * bytes_per_token_, 1 << 16);
+  if (touched_bytes_ > (4 << 20)) {
+    ::madvise(const_cast<unsigned char*>(mapping_), static_cast<size_t>(mapping_bytes_), MADV_DONTNEED);
+    touched_bytes_ = 0;
+  }
 }
 
 void TokenFile::fail_vocabulary(int64_t begin, int64_t count) const {

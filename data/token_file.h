@@ -35,6 +35,7 @@ class TokenFile {
   void expect_vocabulary(int64_t vocab_size) { vocab_size_ = vocab_size; }
 
   int32_t at(int64_t index) const;
+  // Not for several threads at once: counts what it touches, to give pages back.
   void read(int64_t begin, int64_t count, int32_t* out) const;
 
   // XXH64 of all token bytes (not of the header): reads the whole file.
@@ -49,6 +50,7 @@ class TokenFile {
   int64_t num_tokens_ = 0;
   int64_t bytes_per_token_ = 0;
   int64_t vocab_size_ = int64_t{1} << 31;  // what an int32 can hold
+  mutable int64_t touched_bytes_ = 0;      // since pages were last given back
 };
 
 }  // namespace moe

@@ -1,5 +1,7 @@
 // What one rank's micro-batch looks like to every module: sequences one after the other, each `time` tokens.
 #pragma once
+#include <span>
+
 #include "core/tensor/tensor.h"
 
 namespace moe {
@@ -14,5 +16,10 @@ struct TokenBatch {
 
   int64_t tokens() const { return sequences * time; }
 };
+
+// Ids in host memory as a tensor.
+inline ConstTensor as_tensor(std::span<const int32_t> ids) {
+  return BasicTensor<const void>{ids.data(), Shape{static_cast<int64_t>(ids.size())}, DType::i32, Device::cpu};
+}
 
 }  // namespace moe

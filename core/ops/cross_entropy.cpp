@@ -53,4 +53,22 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
   });
 }
 
+LossSums loss_sums(Context& ctx, ConstTensor losses, ConstTensor correct, ConstTensor targets) {
+  const int64_t tokens = losses.size();
+  MOE_CHECK_SHAPE(correct, {tokens});
+  MOE_CHECK_SHAPE(targets, {tokens});
+  LossSums sums;
+  run(ctx, losses.dtype, [&]<class T>(T) {
+    const T* loss = losses.as<T>();
+    const int32_t *hit = correct.as<int32_t>(), *target = targets.as<int32_t>();
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      sums.loss += static_cast<double>(loss[t]);
+      sums.tokens += 1;
+      sums.correct += hit[t];
+    }
+  });
+  return sums;
+}
+
 }  // namespace moe

@@ -11,4 +11,12 @@ namespace moe {
 void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, ConstTensor targets,
                    double gradient_scale);
 
+struct LossSums {
+  double loss = 0;     // nats
+  double tokens = 0;   // scored
+  double correct = 0;
+};
+// losses (tokens), correct (tokens) i32, targets (tokens) i32 -> their sums over scored tokens, in f64, in order
+LossSums loss_sums(Context& ctx, ConstTensor losses, ConstTensor correct, ConstTensor targets);
+
 }  // namespace moe

@@ -41,6 +41,9 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
   return notes;
 }
 
+// Code, libraries and their buffers, as measured for a model of no size.
+static constexpr size_t kProgramBytes = size_t{32} << 20;
+
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int64_t pretended_ranks) {
   const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
   ProcessGroups groups;
@@ -79,7 +82,9 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory("optimizer", plan.optimizer, plan.optimizer);
   memory("activations", plan.activations, plan.worst_activations);
   memory("scratch", plan.scratch, plan.worst_scratch);
-  memory("total", plan.total(), plan.worst_total());
+  const size_t rest = kProgramBytes + static_cast<size_t>(corpus.memory_bytes());
+  memory("program and corpus", rest, rest);
+  memory("total", plan.total() + rest, plan.worst_total() + rest);
   const auto notes = lint(config, ranks, width, experts_per_token(config));
   if (!notes.empty()) text += "\nworth a look\n";
   for (const std::string& note : notes) text += "  - " + note + "\n";

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/base/token.h"
+#include "core/ops/cross_entropy.h"
 
 namespace moe {
 
@@ -46,19 +46,14 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Spl
     windows.load(first, std::clamp<int64_t>(windows.num_windows() - first, 0, options.sequences), batch);
     ctx.activations->reset();
     ctx.scratch->reset();
-    auto view = [&](const std::vector<int32_t>& ids) {
-      BasicTensor<const void> t{ids.data(), Shape{batch.sequences * batch.length}, DType::i32, Device::cpu};
-      return ConstTensor(t);
-    };
-    const TokenBatch tokens{batch.sequences, batch.length, view(batch.inputs), view(batch.targets),
+    const TokenBatch tokens{batch.sequences, batch.length, as_tensor(std::span(std::as_const(batch.inputs))), as_tensor(std::span(std::as_const(batch.targets))),
                             windows.num_targets(), windows.num_windows()};
     model.forward(ctx, tokens);
     const LanguageModel::Outcome outcome = model.losses(ctx, tokens);
-    for (int64_t t = 0; t < tokens.tokens(); ++t) {
-      totals[0] += ctx.dtype == DType::f64 ? outcome.losses.as<double>()[t] : outcome.losses.as<float>()[t];
-      totals[1] += batch.targets[static_cast<size_t>(t)] != kIgnoreTarget;
-      totals[2] += outcome.correct.as<int32_t>()[t];
-    }
+    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, tokens.targets);
+    totals[0] += sums.loss;
+    totals[1] += sums.tokens;
+    totals[2] += sums.correct;
   }
   groups.world->all_reduce_sum(as_tensor(totals));
   groups.world->all_reduce_sum(as_tensor(model.sums()));

@@ -33,11 +33,8 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     targets.assign(static_cast<size_t>(time), kIgnoreTarget);
     ctx.activations->reset();
     ctx.scratch->reset();
-    auto view = [&](const int32_t* ids) {
-      BasicTensor<const void> t{ids, Shape{time}, DType::i32, Device::cpu};
-      return ConstTensor(t);
-    };
-    const TokenBatch batch{1, time, view(text.data() + text.size() - static_cast<size_t>(time)), view(targets.data()), time, 1};
+    const std::span<const int32_t> seen = std::span(std::as_const(text)).last(static_cast<size_t>(time));
+    const TokenBatch batch{1, time, as_tensor(seen), as_tensor(std::span(std::as_const(targets))), time, 1};
     state.model->forward(ctx, batch);
     const Tensor logits = state.model->logits(ctx, time - 1, 1);
     text.push_back(draw(logits.as<float>(), state.model->vocab(), options.temperature, key.uniform(static_cast<uint64_t>(i))));

@@ -5,8 +5,7 @@
 #include <cmath>
 #include <csignal>
 
-#include "core/base/token.h"
-#include "core/ops/elementwise.h"
+#include "core/ops/cross_entropy.h"
 #include "core/optim/gradient_norm.h"
 
 namespace moe {
@@ -16,10 +15,8 @@ bool StepOutcome::finite() const { return std::isfinite(loss) && std::isfinite(n
 // Micro-batch `index` of this rank, possibly without sequences. Starts with empty arenas.
 TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
-  const int64_t begin = share.begin * batch.time, tokens = share.count * batch.time;
   auto view = [&](std::span<const int32_t> ids) {
-    BasicTensor<const void> t{ids.data() + begin, Shape{tokens}, DType::i32, Device::cpu};
-    return ConstTensor(t);
+    return as_tensor(ids.subspan(static_cast<size_t>(share.begin * batch.time), static_cast<size_t>(share.count * batch.time)));
   };
   state_.ctx.activations->reset();
   state_.ctx.scratch->reset();
@@ -62,10 +59,9 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
     model.forward(ctx, micro);
     if (micro_batches == 1) groups_.world->all_reduce_sum(as_tensor(model.sums()));
     const LanguageModel::Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
-    for (int64_t t = 0; t < micro.tokens(); ++t) {
-      totals[0] += ctx.dtype == DType::f64 ? outcome.losses.as<double>()[t] : outcome.losses.as<float>()[t];
-      totals[1] += micro.targets.as<int32_t>()[t] != kIgnoreTarget;
-    }
+    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, micro.targets);
+    totals[0] += sums.loss;
+    totals[1] += sums.tokens;
   }
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) groups_.world->all_reduce_sum(as_tensor(model.sums()));

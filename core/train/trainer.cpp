@@ -12,6 +12,7 @@
 #include "core/config/config_writer.h"
 #include "core/train/generate.h"
 #include "core/train/open_corpus.h"
+#include "data/content_hash.h"
 
 namespace moe {
 
@@ -28,6 +29,25 @@ int64_t total_updates(const TrainConfig& config, double updates_per_epoch) {
 
 static std::string hash_text(uint64_t hash) { return fmt::format("{:016x}", hash); }
 
+static uint64_t hash_of(const std::string& content) {
+  ContentHash hash;
+  hash.update(content.data(), static_cast<int64_t>(content.size()));
+  return hash.value();
+}
+
+// What samples of text go on from. A prompt that the tokenizer cannot express is a DataError, before training begins.
+static std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpus& corpus) {
+  std::vector<int32_t> prompt;
+  if (!config.sample.prompt.empty()) {
+    corpus.tokenizer().encode(config.sample.prompt, prompt);
+    return prompt;
+  }
+  const Split& split = corpus.split(corpus.has_split("validation") ? "validation" : "train");
+  prompt.resize(static_cast<size_t>(std::min<int64_t>({split.num_tokens(), 64, config.data.sequence})));
+  split.read(0, static_cast<int64_t>(prompt.size()), prompt.data());
+  return prompt;
+}
+
 Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, ResumeMode resume)
     : config_(config),
       groups_(ProcessGroups::make(std::move(world), config.parallel.expert, config.moe.experts)),
@@ -35,6 +55,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       corpus_(open_corpus(config.data)),
       folder_(config_),
       bar_(groups_.world->rank() == 0) {
+  prompt_ = sample_prompt(config_, corpus_);
   const Split& train = corpus_.split("train");
   const uint64_t seed = static_cast<uint64_t>(config_.seed);
   sampler_ = std::make_unique<Sampler>(SamplerConfig{train.num_tokens(), config_.data.sequence, config_.train.batch, seed});
@@ -98,7 +119,8 @@ void Trainer::describe() const {
                           {"expert_parallel", groups_.expert->size()},
                           {"threads_per_rank", threads_},
                           {"seed", config_.seed},
-                          {"config_hash", hash_text(std::hash<std::string>{}(write_yaml(config, false)))},
+                          {"config_hash", hash_text(hash_of(write_yaml(config, false)))},
+                          {"program_hash", hash_text(hash_of(read_text("/proc/self/exe")))},
                           {"data", run_.identity},
                           {"parameters", summary.parameters},
                           {"active_parameters", summary.active_parameters},
@@ -141,7 +163,7 @@ ExitCode Trainer::run() {
     signal = outcome.signal;
     const bool last = run_.step == length_.total_updates;
     if (is_due(config_.log.every, run_.step) || last || signal) log_step(outcome);
-    else if (is_first()) bar_.draw(run_.step, length_.total_updates, fmt::format("loss {:.4f}", outcome.loss));
+    else if (is_first()) bar_.draw(run_.step, length_.total_updates, progress_text(outcome));
     if (signal) break;
     if (is_due(config_.evaluate.every, run_.step) || last) run_evaluation();
     if (is_due(config_.sample.every, run_.step)) show_sample();
@@ -155,6 +177,13 @@ ExitCode Trainer::run() {
   }
   log::info("Training finished: {}", folder_.path());
   return ExitCode::done;
+}
+
+std::string Trainer::progress_text(const StepOutcome& outcome) const {
+  const double per_step = seconds_ / static_cast<double>(steps_);
+  return fmt::format("{}/{} loss {:.4f} {} tok/s eta {}", run_.step, length_.total_updates, outcome.loss,
+                     format_count(length_.tokens_per_update / per_step),
+                     format_seconds(static_cast<double>(length_.total_updates - run_.step) * per_step));
 }
 
 void Trainer::log_step(const StepOutcome& outcome) {
@@ -215,20 +244,12 @@ void Trainer::run_evaluation() {
 }
 
 void Trainer::show_sample() {
-  std::vector<int32_t> prompt;
-  if (config_.sample.prompt.empty()) {
-    const Split& split = corpus_.split(corpus_.has_split("validation") ? "validation" : "train");
-    prompt.resize(static_cast<size_t>(std::min<int64_t>(split.num_tokens(), std::min<int64_t>(64, config_.data.sequence))));
-    split.read(0, static_cast<int64_t>(prompt.size()), prompt.data());
-  } else {
-    corpus_.tokenizer().encode(config_.sample.prompt, prompt);
-  }
   const std::vector<int32_t> text =
-      generate(*state_, prompt, {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
+      generate(*state_, prompt_, {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
                                  static_cast<uint64_t>(config_.seed + run_.step)});
   if (!is_first()) return;
   bar_.clear();
-  log::info("[sample] step {} | {} >>> {}", run_.step, corpus_.tokenizer().decode(prompt), corpus_.tokenizer().decode(text));
+  log::info("[sample] step {} | {} >>> {}", run_.step, corpus_.tokenizer().decode(prompt_), corpus_.tokenizer().decode(text));
   metrics_->write("sample", run_.step, {{"text", corpus_.tokenizer().decode(text)}});
 }
 

@@ -27,6 +27,7 @@ class Trainer {
   void resume_from(int64_t step);
   void describe() const;
   LocalBatch next_batch(int64_t step);
+  std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   void run_evaluation();
   void show_sample();
@@ -48,6 +49,7 @@ class Trainer {
   ProgressBar bar_;
   SignalGuard signals_;
 
+  std::vector<int32_t> prompt_;  // of samples
   Batch batch_;
   std::vector<int64_t> window_starts_;
   // Since the last record.
