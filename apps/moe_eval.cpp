@@ -11,20 +11,6 @@
 
 using namespace moe;
 
-struct Metric {
-  const char* name;
-  double (*value)(const Evaluation&);
-};
-static const Table<Metric>& metrics() {
-  static const Table<Metric> table{"metric",
-                                   {{"bpc", [](const Evaluation& e) { return e.bits_per_character(); }},
-                                    {"nll", [](const Evaluation& e) { return e.nll(); }},
-                                    {"ppl", [](const Evaluation& e) { return e.perplexity(); }},
-                                    {"bpb", [](const Evaluation& e) { return e.bits_per_byte(); }},
-                                    {"accuracy", [](const Evaluation& e) { return e.accuracy(); }}}};
-  return table;
-}
-
 static int evaluate_run(int argc, char** argv, MpiSession& session) {
   CLI::App app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
   std::string path, which = "last", metric = "bpc", split = "test", data;

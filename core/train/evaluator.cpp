@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/ops/cross_entropy.h"
 
@@ -17,6 +18,16 @@ double Evaluation::bits_per_byte() const {
   return bytes_per_token ? bits_per_token() / *bytes_per_token : std::numeric_limits<double>::quiet_NaN();
 }
 double Evaluation::bits_per_character() const { return moe::bits_per_character(nll(), bytes_per_token); }
+
+const Table<Metric>& metrics() {
+  static const Table<Metric> table{"metric",
+                                   {{"bpc", [](const Evaluation& e) { return e.bits_per_character(); }},
+                                    {"nll", [](const Evaluation& e) { return e.nll(); }},
+                                    {"ppl", [](const Evaluation& e) { return e.perplexity(); }},
+                                    {"bpb", [](const Evaluation& e) { return e.bits_per_byte(); }},
+                                    {"accuracy", [](const Evaluation& e) { return e.accuracy(); }}}};
+  return table;
+}
 
 double bits_per_character(double nll, std::optional<double> bytes_per_token) {
   return nll / kLn2 / bytes_per_token.value_or(1.0);

@@ -30,6 +30,13 @@ struct Evaluation {
   double accuracy() const { return correct / tokens; }
 };
 
+// The figures by the names that users ask for them.
+struct Metric {
+  const char* name;
+  double (*value)(const Evaluation&);
+};
+const Table<Metric>& metrics();
+
 // Collective. Leaves the routing statistics of the evaluated tokens in the model's sums.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split, const EvaluationOptions& options);
 

@@ -27,8 +27,6 @@ int64_t total_updates(const TrainConfig& config, double updates_per_epoch) {
   return static_cast<int64_t>(std::llround(to_updates(config.train.steps, {0, tokens, updates_per_epoch})));
 }
 
-static std::string hash_text(uint64_t hash) { return fmt::format("{:016x}", hash); }
-
 static uint64_t hash_of(const std::string& content) {
   ContentHash hash;
   hash.update(content.data(), static_cast<int64_t>(content.size()));
@@ -67,7 +65,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   plan_ = plan_memory(setup);
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
-  run_.identity = {{"data", hash_text(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
+  run_.identity = {{"data", format_hash(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
   groups_.world->barrier();  // nobody writes to the folder before all have looked at it
   if (is_first()) {
     folder_.prepare(config_);
@@ -119,8 +117,8 @@ void Trainer::describe() const {
                           {"expert_parallel", groups_.expert->size()},
                           {"threads_per_rank", threads_},
                           {"seed", config_.seed},
-                          {"config_hash", hash_text(hash_of(write_yaml(config, false)))},
-                          {"program_hash", hash_text(hash_of(read_text("/proc/self/exe")))},
+                          {"config_hash", format_hash(hash_of(write_yaml(config, false)))},
+                          {"program_hash", format_hash(hash_of(read_text("/proc/self/exe")))},
                           {"data", run_.identity},
                           {"parameters", summary.parameters},
                           {"active_parameters", summary.active_parameters},
