@@ -149,6 +149,14 @@ TEST_CASE("lists are replaced whole, a word stands for a list of one") {
   CHECK(read("balance: [z, switch, z]").balance.items().size() == 3);
 }
 
+TEST_CASE("an index into a list that is not written out is refused") {
+  ConfigNode root = parse_config("{}", "run.yaml");
+  apply_override(root, "balance.0.coefficient=1");
+  SampleConfig config;
+  CHECK_THROWS_WITH(read_config(root, config),
+                    Catch::Contains("--set balance.0.coefficient=1") && Catch::Contains("expected a list"));
+}
+
 TEST_CASE("a choice is a kind, or a map with or without it") {
   SampleConfig plain = read("router: topk"), options = read("router: {k: 5}");
   CHECK(plain.router.kind() == "topk");

@@ -1,5 +1,7 @@
 #include "core/ops/grouped_gemm.h"
 
+#include <array>
+
 #include "core/ops/dispatch_rows.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"

@@ -1,5 +1,6 @@
 #include "core/ops/qk_norm.h"
 
+#include <array>
 #include <cmath>
 
 #include "tests/support/catch.h"
@@ -55,6 +56,23 @@ TEST_CASE("q/k norm gradients") {
   };
   check_gradients(loss, {{"x", x, d_x}, {"q_weight", q_weight, d_q}, {"k_weight", k_weight, d_k}},
                   {.samples = 60});
+}
+
+TEST_CASE("q/k norm gives the same bits for any number of threads") {
+  TestContext ctx;
+  const AttentionLayout layout{1, 4, 2, 33};
+  const Tensor x = ctx.normal({65, layout.width()}, 1), weight = ctx.normal({33}, 2),
+               d_y = ctx.normal(x.shape, 3);
+  const auto all = [&](int num_threads) {
+    const ThreadCount threads(num_threads);
+    const Tensor y = ctx.output(x.shape), inverse_rms = ctx.output({65, 6}), d_x = ctx.copy_of(d_y);
+    const Tensor d_q = ctx.zeros({33}), d_k = ctx.zeros({33});
+    qk_norm_forward(ctx, y, inverse_rms, x, weight, weight, layout, 1e-5);
+    qk_norm_backward(ctx, d_x, d_q, d_k, x, weight, weight, inverse_rms, layout);
+    return std::array{y, d_x, d_q, d_k};
+  };
+  const auto one = all(1), two = all(2);
+  for (size_t i = 0; i < one.size(); ++i) check_same_bits(fmt::format("result {}", i), two[i], one[i]);
 }
 
 TEST_CASE("q/k norm refuses shapes that do not fit") {
