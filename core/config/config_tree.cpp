@@ -3,6 +3,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -70,10 +71,11 @@ static ConfigNode read_file(const std::string& path, int depth) {
   if (include == node.entries.end()) return node;
   ConfigNode value = std::move(include->second);
   node.entries.erase(include);
-  std::vector<ConfigNode> files = value.kind == ConfigNode::Kind::scalar ? std::vector{value} : value.items;
+  const bool is_list = value.kind == ConfigNode::Kind::list;
   ConfigNode base;
   base.kind = ConfigNode::Kind::map;
-  for (const ConfigNode& name : files) {
+  for (const ConfigNode& name : is_list ? value.items : std::vector{value}) {
+    if (name.kind != ConfigNode::Kind::scalar) raise<UsageError>("{}: include takes a file or a list of files", name.origin);
     merge_config(base, read_file((std::filesystem::path(path).parent_path() / name.scalar).string(), depth + 1));
   }
   merge_config(base, node);
@@ -123,7 +125,8 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
   for (size_t i = 0; i < path.size(); ++i) {
     const bool is_index = !path[i].empty() && std::all_of(path[i].begin(), path[i].end(), ::isdigit);
     if (is_index && node->kind == ConfigNode::Kind::list) {
-      const size_t index = std::stoul(path[i]);
+      size_t index = node->items.size();
+      std::from_chars(path[i].data(), path[i].data() + path[i].size(), index);  // leaves it alone when it overflows
       if (index >= node->items.size()) raise<UsageError>("{}: the list has {} entries", origin, node->items.size());
       node = &node->items[index];
       continue;
@@ -133,6 +136,9 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
       node->entries = {{"kind", std::move(kind)}};
     }
     node->kind = ConfigNode::Kind::map;
+    if (const ConfigNode* kind = node->find("kind"); kind && i + 1 == path.size() && path[i] == "kind") {
+      if (kind->scalar != value.scalar) node->entries.clear();  // options belong to their kind
+    }
     if (!node->find(path[i])) {
       node->entries.emplace_back(path[i], ConfigNode{});
       node->entries.back().second.origin = origin;

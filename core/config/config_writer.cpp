@@ -14,12 +14,14 @@ namespace {
 std::string format_number(double value) { return fmt::format("{}", value); }
 
 std::string quote(const std::string& text) {
+  std::string lower = text;  // YAML knows its words in any case
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
   const bool plain = !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) &&
                      std::all_of(text.begin(), text.end(), [](unsigned char c) {
                        return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/';
                      }) &&
-                     text != "true" && text != "false" && text != "yes" && text != "no" && text != "on" &&
-                     text != "off" && text != "null";
+                     lower != "true" && lower != "false" && lower != "yes" && lower != "no" && lower != "on" &&
+                     lower != "off" && lower != "null";
   return plain ? text : nlohmann::json(text).dump();
 }
 

@@ -14,6 +14,7 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
   MOE_CHECK_SHAPE(losses, {tokens});
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_DTYPE(targets, DType::i32);
+  if (correct) MOE_CHECK_SHAPE(correct, {tokens});
   run(ctx, logits.dtype, [&]<class T>(T) {
     T *z = logits.as<T>(), *loss = losses.as<T>();
     const int32_t* target = targets.as<int32_t>();

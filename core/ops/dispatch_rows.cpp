@@ -61,6 +61,7 @@ void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor 
 
 void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weights, ConstTensor position) {
   const int64_t tokens = y.dim(0), d = y.dim(1), k = position.dim(1);
+  MOE_CHECK(rows.dim(1) == d, "{} rows to {}", rows.shape.to_string(), y.shape.to_string());
   MOE_CHECK_SHAPE(weights, {tokens, k});
   MOE_CHECK_SHAPE(position, {tokens, k});
   run(ctx, y.dtype, [&]<class T>(T) {

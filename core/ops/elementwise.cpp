@@ -56,8 +56,9 @@ void scale(Context& ctx, Tensor x, double factor) {
 }
 
 void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token) {
-  if (rate <= 0) return;
   const int64_t tokens = x.dim(0), d = x.dim(1);
+  MOE_CHECK_SHAPE(x, {tokens, d});
+  if (rate <= 0) return;
   run(ctx, x.dtype, [&]<class T>(T) {
     T* p = x.as<T>();
     const T keep = static_cast<T>(1 / (1 - rate));

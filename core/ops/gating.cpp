@@ -32,10 +32,11 @@ template <class T>
 static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
   T best[64];
   const bool on_stack = k <= 64;
-  auto score = [&](int64_t rank) { return on_stack ? best[rank] : z[chosen[rank]]; };
+  auto number = [&](int64_t i) { return std::isnan(z[i]) ? -std::numeric_limits<T>::infinity() : z[i]; };
+  auto score = [&](int64_t rank) { return on_stack ? best[rank] : number(chosen[rank]); };
   int64_t count = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const T value = std::isnan(z[i]) ? -std::numeric_limits<T>::infinity() : z[i];
+    const T value = number(i);
     if (count == k && !(value > score(k - 1))) continue;
     int64_t at = count < k ? count++ : k - 1;
     for (; at > 0 && value > score(at - 1); --at) {
@@ -80,6 +81,8 @@ void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, Const
   const int64_t tokens = d_logits.dim(0), experts = d_logits.dim(1), k = indices.dim(1);
   MOE_CHECK_SHAPE(probabilities, {tokens, experts});
   MOE_CHECK_SHAPE(d_weights, {tokens, k});
+  MOE_CHECK_SHAPE(indices, {tokens, k});
+  MOE_CHECK_SHAPE(weights, {tokens, k});
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* d_z = d_logits.as<T>();
     const T *p = probabilities.as<T>(), *w = weights.as<T>(), *d_w = d_weights.as<T>();

@@ -13,6 +13,8 @@ void qk_norm_forward(Context& ctx, Tensor y, Tensor inverse_rms, ConstTensor x, 
   MOE_CHECK_SHAPE(x, {tokens, width});
   MOE_CHECK_SHAPE(y, {tokens, width});
   MOE_CHECK_SHAPE(inverse_rms, {tokens, normed});
+  MOE_CHECK_SHAPE(q_weight, {d});
+  MOE_CHECK_SHAPE(k_weight, {d});
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *wq = q_weight.as<T>(), *wk = k_weight.as<T>();
     T *out = y.as<T>(), *scales = inverse_rms.as<T>();
@@ -40,6 +42,11 @@ void qk_norm_backward(Context& ctx, Tensor d_qkv, Tensor d_q_weight, Tensor d_k_
                       const AttentionLayout& layout) {
   const int64_t tokens = x.dim(0), width = layout.width(), d = layout.d_head, normed = layout.heads + layout.kv_heads;
   MOE_CHECK_SHAPE(d_qkv, {tokens, width});
+  MOE_CHECK_SHAPE(x, {tokens, width});
+  MOE_CHECK_SHAPE(inverse_rms, {tokens, normed});
+  for (const ConstTensor weight : {q_weight, k_weight, ConstTensor(d_q_weight), ConstTensor(d_k_weight)}) {
+    MOE_CHECK_SHAPE(weight, {d});
+  }
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *wq = q_weight.as<T>(), *wk = k_weight.as<T>(), *scales = inverse_rms.as<T>();
     T *grad = d_qkv.as<T>(), *d_wq = d_q_weight.as<T>(), *d_wk = d_k_weight.as<T>();

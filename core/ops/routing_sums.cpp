@@ -37,6 +37,11 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
                      ConstTensor targets) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (importance) {
+    MOE_CHECK_SHAPE(weights, {tokens, k});
+    MOE_CHECK(importance.shape == counts.shape, "importance {} of counts {}", importance.shape.to_string(),
+              counts.shape.to_string());
+  }
   run(ctx, weights.dtype, [&]<class T>(T) {
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     const T* weight = weights.as<T>();
@@ -51,6 +56,7 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
 
 double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets) {
   const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
+  MOE_CHECK_SHAPE(targets, {tokens});
   double sum = 0;
   run(ctx, probabilities.dtype, [&]<class T>(T) {
     const T* p = probabilities.as<T>();
@@ -67,6 +73,7 @@ double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets)
 }
 
 double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets) {
+  MOE_CHECK_SHAPE(targets, {logsumexp.size()});
   double sum = 0;
   run(ctx, logsumexp.dtype, [&]<class T>(T) {
     const T* lse = logsumexp.as<T>();
@@ -83,6 +90,7 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
   const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);
   MOE_CHECK_SHAPE(probabilities, {tokens, n});
   MOE_CHECK_SHAPE(gradient, {n});
+  MOE_CHECK_SHAPE(targets, {tokens});
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* out = d_logits.as<T>();
     const T* p = probabilities.as<T>();
@@ -101,7 +109,9 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
                                 double factor, ConstTensor targets) {
   const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);
+  MOE_CHECK_SHAPE(probabilities, {tokens, n});
   MOE_CHECK_SHAPE(logsumexp, {tokens});
+  MOE_CHECK_SHAPE(targets, {tokens});
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* out = d_logits.as<T>();
     const T *p = probabilities.as<T>(), *lse = logsumexp.as<T>();

@@ -1,0 +1,43 @@
+#include "core/base/text.h"
+
+#include "core/base/table.h"
+#include "tests/support/catch.h"
+
+namespace moe::test {
+
+TEST_CASE("text is split, joined and trimmed") {
+  CHECK(split("a.b..c", '.') == std::vector<std::string>{"a", "b", "", "c"});
+  CHECK(split("", '.') == std::vector<std::string>{""});
+  CHECK(join({"a", "b"}, ", ") == "a, b");
+  CHECK(join({}, ", ").empty());
+  CHECK(trim(" \ta b\n") == "a b");
+  CHECK(trim(" \n").empty());
+}
+
+TEST_CASE("the nearest name is a likely one or none") {
+  CHECK(nearest("stepps", {"steps", "stop"}) == "steps");
+  CHECK(nearest("lr", {"rate", "learning_rate"}).empty());
+  CHECK(nearest("coeficient", {"scope", "coefficient"}) == "coefficient");
+  CHECK(nearest("x", {}).empty());
+}
+
+TEST_CASE("a table finds its entries, or lists them") {
+  struct Entry {
+    const char* name;
+    int value;
+  };
+  const Table<Entry> table{"number", {{"one", 1}, {"two", 2}}};
+  CHECK(table.at("two").value == 2);
+  CHECK(table.find("three") == nullptr);
+  CHECK_THROWS_WITH(table.at("three"), "unknown number 'three'; known: one, two");
+  CHECK_THROWS_AS(table.at(""), UsageError);
+}
+
+TEST_CASE("a broken contract tells values, condition and place") {
+  const int rows = 3;
+  CHECK_THROWS_AS([&] { MOE_CHECK(rows == 4, "{} rows", rows); }(), InternalError);
+  CHECK_THROWS_WITH([&] { MOE_CHECK(rows == 4, "{} rows", rows); }(),
+                    Catch::Contains("3 rows [rows == 4, tests/base/text_test.cpp:"));
+}
+
+}  // namespace moe::test

@@ -1,0 +1,78 @@
+#include "comm/process_groups.h"
+
+#include <mutex>
+
+#include "tests/support/catch.h"
+#include "tests/support/thread_ranks.h"
+
+namespace moe::test {
+
+namespace {
+
+struct Place {
+  int expert_rank, expert_size, data_rank, data_size;
+  int64_t first_expert, num_experts;
+  bool operator==(const Place&) const = default;
+};
+
+std::vector<Place> places(int num_ranks, int64_t expert_parallel, int64_t experts) {
+  std::vector<Place> result(static_cast<size_t>(num_ranks));
+  run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
+    const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, experts);
+    const Share local = groups.local_experts(experts);
+    result[static_cast<size_t>(world->rank())] = {groups.expert->rank(), groups.expert->size(),
+                                                  groups.data->rank(),   groups.data->size(),
+                                                  local.begin,           local.count};
+  });
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("neighbours share the experts, ranks with the same experts form a data group") {
+  CHECK(places(4, 2, 5) ==
+        std::vector<Place>{{0, 2, 0, 2, 0, 2}, {1, 2, 0, 2, 2, 3}, {0, 2, 1, 2, 0, 2}, {1, 2, 1, 2, 2, 3}});
+}
+
+TEST_CASE("the number of expert-parallel ranks is chosen") {
+  const auto chosen = [](int num_ranks, int64_t experts) {
+    return places(num_ranks, 0, experts)[0].expert_size;
+  };
+  CHECK(chosen(1, 8) == 1);
+  CHECK(chosen(4, 8) == 4);
+  CHECK(chosen(4, 4) == 4);
+  CHECK(chosen(4, 3) == 2);  // 3 does not divide 4
+  CHECK(chosen(6, 5) == 3);
+  CHECK(chosen(3, 2) == 1);
+  CHECK(chosen(4, 1) == 1);
+  CHECK(chosen(4, 0) == 1);  // a model without experts
+}
+
+TEST_CASE("groups that cannot be are refused") {
+  CHECK_THROWS_WITH(places(4, 3, 8), Catch::Contains("3") && Catch::Contains("4 ranks"));
+  CHECK_THROWS_WITH(places(4, 4, 3), Catch::Contains("4 ranks") && Catch::Contains("3 experts"));
+  CHECK_THROWS_AS(places(2, 4, 8), UsageError);
+}
+
+TEST_CASE("shares are contiguous, complete and differ by at most one") {
+  for (const int64_t total : {0, 1, 5, 8, 33}) {
+    for (const int64_t parts : {1, 2, 3, 4, 7}) {
+      int64_t next = 0;
+      for (int64_t i = 0; i < parts; ++i) {
+        const Share share = share_of(total, parts, i);
+        CHECK(share.begin == next);
+        CHECK((share.count == total / parts || share.count == total / parts + 1));
+        next += share.count;
+      }
+      CHECK(next == total);
+    }
+  }
+}
+
+TEST_CASE("a single process holds all experts") {
+  const ProcessGroups groups = ProcessGroups::single();
+  CHECK(groups.world->size() == 1);
+  CHECK(groups.local_experts(7).count == 7);
+}
+
+}  // namespace moe::test

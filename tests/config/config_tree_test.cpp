@@ -1,0 +1,159 @@
+#include "core/config/config_tree.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/base/error.h"
+#include "tests/support/catch.h"
+
+namespace moe::test {
+
+namespace {
+
+using Kind = ConfigNode::Kind;
+
+// "key: value" lines, lists in brackets: enough to compare trees.
+std::string show(const ConfigNode& node) {
+  if (node.kind == Kind::null) return "~";
+  if (node.kind == Kind::scalar) return node.scalar;
+  std::string result;
+  if (node.kind == Kind::list) {
+    for (const ConfigNode& item : node.items) result += (result.empty() ? "" : ", ") + show(item);
+    return "[" + result + "]";
+  }
+  for (const auto& [key, value] : node.entries)
+    result += (result.empty() ? "" : ", ") + key + ": " + show(value);
+  return "{" + result + "}";
+}
+
+std::string merged(const std::string& base, const std::string& over) {
+  ConfigNode node = parse_config(base, "base");
+  merge_config(node, parse_config(over, "over"));
+  return show(node);
+}
+
+std::string overridden(const std::string& base, const std::string& assignment) {
+  ConfigNode node = parse_config(base, "base");
+  apply_override(node, assignment);
+  return show(node);
+}
+
+// A folder of configuration files that goes when the test ends.
+class Folder {
+ public:
+  Folder()
+      : path_(std::filesystem::temp_directory_path() / ("moe_config_test_" + std::to_string(::getpid()))) {
+    std::filesystem::create_directories(path_ / "sub");
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ / name) << text;
+    return (path_ / name).string();
+  }
+  std::string path(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+TEST_CASE("values remember their file and line") {
+  const ConfigNode node = parse_config("a: 1\nb:\n  c: [2,\n      3]\n", "x.yaml");
+  CHECK(show(node) == "{a: 1, b: {c: [2, 3]}}");
+  CHECK(node.find("a")->origin == "x.yaml:1");
+  CHECK(node.find("b")->origin == "x.yaml:2");
+  CHECK(node.find("b")->find("c")->origin == "x.yaml:3");
+  CHECK(node.find("b")->find("c")->items[1].origin == "x.yaml:4");
+}
+
+TEST_CASE("YAML that is none is refused with its line") {
+  CHECK_THROWS_AS(parse_config("a: [1,\n", "x.yaml"), UsageError);
+  CHECK_THROWS_WITH(parse_config("a: 1\nb: {c: 2\n", "x.yaml"),
+                    Catch::Contains("x.yaml:") && Catch::Contains("not valid YAML"));
+  CHECK_THROWS_WITH(parse_config("a: 1\n\tb: 2\n", "x.yaml"), Catch::Contains("x.yaml:2"));
+  CHECK_THROWS_WITH(parse_config("a: 1\nb: 2\na: 3\n", "x.yaml"),
+                    Catch::Contains("x.yaml:3") && Catch::Contains("'a'") && Catch::Contains("twice"));
+  CHECK_THROWS_AS(parse_config("a: {b: 1, b: 2}", "x.yaml"), UsageError);
+  CHECK_THROWS_AS(parse_config("[a, b]: 2", "x.yaml"), UsageError);
+}
+
+TEST_CASE("a later file wins key by key") {
+  CHECK(merged("{a: 1, b: {c: 2, d: 3}}", "{b: {d: 4}, e: 5}") == "{a: 1, b: {c: 2, d: 4}, e: 5}");
+  CHECK(merged("{a: [1, 2, 3]}", "{a: [4]}") == "{a: [4]}");
+  CHECK(merged("{a: 1}", "{a: [4]}") == "{a: [4]}");
+  CHECK(merged("{a: {b: 1}}", "{a: 2}") == "{a: 2}");
+}
+
+TEST_CASE("options belong to their kind") {
+  CHECK(merged("{r: {kind: x, k: 1, n: 2}}", "{r: {kind: x, k: 3}}") == "{r: {kind: x, k: 3, n: 2}}");
+  CHECK(merged("{r: {kind: x, k: 1}}", "{r: {k: 3}}") == "{r: {kind: x, k: 3}}");
+  CHECK(merged("{r: {kind: x, k: 1}}", "{r: {kind: y}}") == "{r: {kind: y}}");
+  CHECK(merged("{r: {kind: x, k: 1}}", "{r: y}") == "{r: y}");
+  CHECK(merged("{r: x}", "{r: {k: 1}}") == "{r: {kind: x, k: 1}}");
+  CHECK(merged("{r: x}", "{r: {kind: y, k: 1}}") == "{r: {kind: y, k: 1}}");
+  CHECK(merged("{r: {k: 1}}", "{r: {kind: y}}") == "{r: {k: 1, kind: y}}");
+}
+
+TEST_CASE("a single value is overridden from the command line") {
+  CHECK(overridden("{a: {b: 1, c: 2}}", "a.b=3") == "{a: {b: 3, c: 2}}");
+  CHECK(overridden("{}", "a.b.c=3") == "{a: {b: {c: 3}}}");
+  CHECK(overridden("{a: 1}", "b=[1, {kind: x}]") == "{a: 1, b: [1, {kind: x}]}");
+  CHECK(overridden("{a: 1}", "a=") == "{a: ~}");
+  CHECK(overridden("{r: x}", "r.k=2") == "{r: {kind: x, k: 2}}");
+  CHECK(overridden("{r: {kind: x, k: 1}}", "r.kind=x") == "{r: {kind: x, k: 1}}");
+  CHECK(overridden("{a: x=y}", "a=b=c") == "{a: b=c}");
+}
+
+TEST_CASE("an override reaches into lists by index") {
+  CHECK(overridden("{a: [1, 2, 3]}", "a.1=5") == "{a: [1, 5, 3]}");
+  CHECK(overridden("{a: [{kind: x, k: 1}, y]}", "a.0.k=5") == "{a: [{kind: x, k: 5}, y]}");
+  CHECK(overridden("{a: [{kind: x, k: 1}, y]}", "a.1.k=5") == "{a: [{kind: x, k: 1}, {kind: y, k: 5}]}");
+  CHECK_THROWS_WITH(overridden("{a: [1, 2]}", "a.2=5"), Catch::Contains("2 entries"));
+  CHECK_THROWS_AS(overridden("{a: [1, 2]}", "a.99999999999999999999999=5"), UsageError);
+}
+
+TEST_CASE("another kind from the command line drops the options of the old one") {
+  CHECK(overridden("{r: {kind: x, k: 1}}", "r.kind=y") == "{r: {kind: y}}");
+}
+
+TEST_CASE("an override that is none is refused") {
+  for (const char* text : {"a", "=1", "", "a=[1", "a={"}) {
+    INFO(text);
+    CHECK_THROWS_AS(overridden("{a: 1}", text), UsageError);
+  }
+}
+
+TEST_CASE("a file includes others, which it overrides") {
+  const Folder folder;
+  folder.write("base.yaml", "a: 1\nb: 2\n");
+  folder.write("sub/more.yaml", "include: ../base.yaml\nb: 3\nc: 3\n");
+  const std::string top = folder.write("top.yaml", "c: 4\ninclude: [base.yaml, sub/more.yaml]\n");
+  const ConfigNode node = read_config_file(top);
+  CHECK(show(node) == "{a: 1, b: 3, c: 4}");
+  CHECK(node.find("b")->origin == (std::filesystem::path(folder.path("sub/more.yaml"))).string() + ":2");
+}
+
+TEST_CASE("a file that cannot be read is named") {
+  const Folder folder;
+  const std::string itself = folder.write("itself.yaml", "include: itself.yaml\n");
+  CHECK_THROWS_WITH(read_config_file(itself), Catch::Contains("includes itself"));
+  CHECK_THROWS_WITH(read_config_file(folder.path("none.yaml")), Catch::Contains("none.yaml"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("far.yaml", "include: gone.yaml")),
+                    Catch::Contains("gone.yaml"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("list.yaml", "[1, 2]")), Catch::Contains("list.yaml"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("map.yaml", "include: {a: 1}")),
+                    Catch::Contains("map.yaml:1"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("deep.yaml", "a: 1\ninclude: [[x.yaml]]")),
+                    Catch::Contains("deep.yaml:2"));
+  CHECK_THROWS_AS(read_config_file(folder.path("sub")), UsageError);
+  CHECK_THROWS_WITH(read_config_file(folder.write("empty.yaml", "# nothing\n")),
+                    Catch::Contains("empty.yaml"));
+}
+
+}  // namespace moe::test

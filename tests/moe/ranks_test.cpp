@@ -1,0 +1,89 @@
+// One MoE layer on several ranks equals the same layer on one.
+#include <numeric>
+
+#include "tests/support/catch.h"
+#include "tests/support/layer_fixture.h"
+
+namespace moe::test {
+
+namespace {
+
+struct Layout {
+  std::vector<int64_t> sequences;  // per rank; six in all
+  int64_t expert_parallel;
+};
+
+const std::vector<Layout> kLayouts = {
+    {{6}, 1},          {{3, 3}, 1},       {{3, 3}, 2},       {{5, 1}, 2},       {{0, 6}, 2},
+    {{6, 0}, 1},       {{2, 2, 2}, 3},    {{1, 0, 5}, 3},    {{0, 0, 6}, 3},    {{2, 1, 2, 1}, 4},
+    {{0, 6, 0, 0}, 4}, {{2, 1, 2, 1}, 2}, {{0, 3, 3, 0}, 2}, {{1, 3, 0, 2}, 1},
+};
+
+void check_all_layouts(const std::string& name, const MoEConfig& config, const StepInput& input) {
+  const StepResult expected = run_step(config, input, {6}, 1);
+  for (const Layout& layout : kLayouts) {
+    if (layout.expert_parallel > config.experts) continue;
+    INFO(name << "; " << layout.sequences.size() << " ranks, the first with " << layout.sequences[0]
+              << " sequences, expert parallel " << layout.expert_parallel);
+    check_same_step(run_step(config, input, layout.sequences, layout.expert_parallel), expected);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every router with every strategy is the same on any number of ranks") {
+  const StepInput input = step_input(6, 5);
+  for (const Member& router : family<Router>()) {
+    for (const Member& strategy : family<Strategy>()) {
+      for (const int experts : {4, 5, 8}) {  // evenly and unevenly over 2, 3 and 4 ranks
+        MoEConfig config = moe_config(fmt::format("{{experts: {}, shared_experts: 1}}", experts));
+        config.router.select(router.name);
+        config.strategy.select(strategy.name);
+        check_all_layouts(fmt::format("{} and {}, {} experts", router.name, strategy.name, experts), config,
+                          input);
+      }
+    }
+  }
+}
+
+TEST_CASE("every balance loss is the same on any number of ranks") {
+  const StepInput input = step_input(6, 5);
+  for (const Member& loss : family<BalanceLoss>()) {
+    for (const char* scope : {"global", "sequence"}) {  // scope rank depends on the ranks by its definition
+      const std::string yaml =
+          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 2, scope: {}}}]}}", loss.name, scope);
+      check_all_layouts(yaml, moe_config(yaml), input);
+    }
+  }
+}
+
+TEST_CASE("a layer is the same on any number of ranks however uneven the load is") {
+  // Inputs along one direction all choose alike: most experts, and with them whole ranks, have no rows.
+  StepInput input = step_input(6, 5);
+  for (size_t i = 0; i < input.x.size(); ++i) {
+    const double scale = 1 + 0.01 * static_cast<double>(i / kModelWidth);
+    input.x[i] = scale * (i % kModelWidth == 0 ? 3.0 : 0.1 * static_cast<double>(i % kModelWidth));
+  }
+  for (const char* yaml : {"{experts: 5, router: {k: 1, softmax: all, renormalise: false}}",
+                           "{experts: 5, router: {k: 2}}", "{experts: 5, router: {k: 5}}"}) {
+    const MoEConfig config = moe_config(yaml);
+    LayerFixture f(config);
+    const TokenBatch batch = make_batch(f.ctx, 6, 5);
+    f.forward(batch, f.ctx.of({30, kModelWidth}, input.x));
+    CHECK(f.layer->load().dead() == 5 - f.layer->router().k());
+    check_all_layouts(yaml, config, input);
+  }
+}
+
+TEST_CASE("scope rank balances each rank's own tokens") {
+  // With equal shares the value is the mean of the ranks' own values, which sequence scope with one sequence
+  // per rank gives.
+  const StepInput input = step_input(2, 7);
+  const StepResult by_rank =
+      run_step(moe_config("{experts: 5, balance: [{kind: switch, scope: rank}]}"), input, {1, 1}, 2);
+  const StepResult by_sequence =
+      run_step(moe_config("{experts: 5, balance: [{kind: switch, scope: sequence}]}"), input, {2}, 1);
+  check_same_step(by_rank, by_sequence);
+}
+
+}  // namespace moe::test

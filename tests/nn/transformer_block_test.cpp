@@ -1,0 +1,86 @@
+#include "core/nn/transformer_block.h"
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/modules.h"
+
+namespace moe::test {
+
+namespace {
+
+struct Block {
+  explicit Block(double dropout) {
+    ModelConfig config;
+    config.d_model = 6;
+    config.attention.heads = 2;
+    config.dropout = dropout;
+    config.norm_eps = 1e-2;
+    block = std::make_unique<TransformerBlock>(store, "block", 3, config, [&](const std::string& name) {
+      return std::make_unique<DenseFeedForward>(
+          store, name + ".feed_forward",
+          FeedForwardShape{.d_model = 6, .d_ff = 5, .activation = Activation::gelu});
+    });
+    store.allocate(ctx, DType::f64);
+    randomise(store, 0.4);
+  }
+
+  TestContext ctx{DType::f64};
+  ParameterStore store;
+  std::unique_ptr<TransformerBlock> block;
+};
+
+}  // namespace
+
+TEST_CASE("TransformerBlock: gradients of input and parameters, with and without dropout") {
+  for (const double dropout : {0.0, 0.4}) {
+    INFO("dropout " << dropout);
+    Block b(dropout);
+    const TokenBatch batch = make_batch(b.ctx, 2, 4);
+    const Tensor x = b.ctx.normal({8, 6}, 1), d_y = b.ctx.normal({8, 6}, 2), d_x = b.ctx.copy_of(d_y);
+    const auto loss = [&] {
+      b.ctx.reset();
+      return dot(b.block->forward(b.ctx, batch, x), d_y);
+    };
+    loss();
+    b.block->backward(b.ctx, batch, d_x);
+    auto tensors = parameters_of(b.store);
+    tensors.push_back({"hidden", x, d_x});
+    check_gradients(loss, tensors, {.samples = 16, .step = 2e-5});
+  }
+}
+
+TEST_CASE("TransformerBlock drops in training only") {
+  Block with(0.4), without(0);
+  const TokenBatch batch = make_batch(with.ctx, 2, 4);
+  const Tensor x = with.ctx.normal({8, 6}, 1);
+  const Tensor plain = without.ctx.copy_of(without.block->forward(without.ctx, batch, x));
+  CHECK(values(with.block->forward(with.ctx, batch, x)) != values(plain));
+  with.ctx.training = false;
+  check_same_bits("evaluation", with.block->forward(with.ctx, batch, x), plain);
+}
+
+TEST_CASE("TransformerBlock drops the same whatever the split of the batch") {
+  Block b(0.4);
+  const TokenBatch batch = make_batch(b.ctx, 3, 4);
+  const Tensor x = b.ctx.normal({12, 6}, 1), whole = b.ctx.copy_of(b.block->forward(b.ctx, batch, x));
+  TokenBatch part = batch;
+  part.sequences = 2;
+  b.ctx.first_token = 4;
+  check_same_bits("the last two sequences", b.block->forward(b.ctx, part, x.slice(4, 8)), whole.slice(4, 8));
+}
+
+TEST_CASE("TransformerBlock without weights is the identity") {
+  Block b(0.5);
+  // With no weights, both branches vanish and the block is the identity, dropout or not.
+  for (const Parameter& p : b.store.parameters()) {
+    for (int64_t i = 0; i < p.value.size(); ++i) set(p.value, i, 0);
+  }
+  const TokenBatch batch = make_batch(b.ctx, 1, 4);
+  const Tensor x = b.ctx.normal({4, 6}, 1);
+  check_same_bits("identity", b.block->forward(b.ctx, batch, x), x);
+  const Tensor d_x = b.ctx.copy_of(x);
+  b.block->backward(b.ctx, batch, d_x);
+  check_same_bits("gradient of the identity", d_x, x);
+}
+
+}  // namespace moe::test

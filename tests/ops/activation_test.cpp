@@ -1,0 +1,102 @@
+#include "core/ops/activation.h"
+
+#include <cmath>
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+static constexpr Activation kActivations[] = {Activation::relu, Activation::gelu, Activation::swiglu};
+
+static double silu(double x) {
+  return x / (1 + std::exp(-x));
+}
+static double gelu(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+static std::vector<double> reference(ConstTensor z, int64_t d_ff, Activation activation) {
+  std::vector<double> y;
+  for (int64_t r = 0; r < z.dim(0); ++r) {
+    for (int64_t i = 0; i < d_ff; ++i) {
+      const double x = get(z, r * z.dim(1) + i);
+      y.push_back(activation == Activation::relu   ? std::max(x, 0.0)
+                  : activation == Activation::gelu ? gelu(x)
+                                                   : silu(x) * get(z, r * z.dim(1) + d_ff + i));
+    }
+  }
+  return y;
+}
+
+TEST_CASE("activations have their known values") {
+  TestContext ctx(DType::f64);
+  const Tensor z = ctx.of({1, 4}, {-1, 2, 3, 0.5}), y = ctx.output({1, 4}), gated = ctx.output({1, 2});
+  activation_forward(ctx, y, z, Activation::relu);
+  check_close("relu", y, {0, 2, 3, 0.5});
+  activation_forward(ctx, y, z, Activation::gelu);
+  check_close("gelu", y, {-0.15880800939172324, 1.9545976940877750, 2.9963626079182273, 0.34571400982514394});
+  activation_forward(ctx, gated, z, Activation::swiglu);  // gates -1, 2; ups 3, 0.5
+  check_close("swiglu", gated, {-0.8068242641109854, 0.8807970779778824});
+}
+
+TEMPLATE_TEST_CASE("activations equal the reference at odd sizes", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const Activation activation : kActivations) {
+    for (const int64_t rows : {0, 1, 5}) {
+      for (const int64_t d_ff : {1, 31, 32, 33, 257}) {
+        const Tensor z = ctx.normal({rows, width_factor(activation) * d_ff}, 1, 3),
+                     y = ctx.output({rows, d_ff});
+        activation_forward(ctx, y, z, activation);
+        check_close(fmt::format("activation {} of {}", int(activation), z.shape.to_string()), y,
+                    reference(z, d_ff, activation), {1e-6 * (ctx.dtype == DType::f32 ? 1 : 1e-7), 1e-6});
+      }
+    }
+  }
+}
+
+TEST_CASE("activations stay finite far out") {
+  TestContext ctx;
+  for (const Activation activation : kActivations) {
+    const Tensor z = ctx.of({1, 4}, {-1e4, 1e4, -200, 200}), d_z = ctx.output({1, 4});
+    const Tensor y = ctx.output({1, 4 / width_factor(activation)});
+    activation_forward(ctx, y, z, activation);
+    check_close("far out", y, reference(z, y.dim(1), activation), {1e-5, 1e-5});
+    activation_backward(ctx, d_z, ctx.constant(y.shape, 1), z, activation);
+    for (const double slope : values(d_z)) CHECK(std::isfinite(slope));
+  }
+}
+
+TEST_CASE("activation gradients") {
+  TestContext ctx(DType::f64);
+  for (const Activation activation : kActivations) {
+    const Tensor z = ctx.normal({3, width_factor(activation) * 7}, 2), d_y = ctx.normal({3, 7}, 3);
+    const Tensor y = ctx.output({3, 7}), d_z = ctx.output(z.shape);  // NaN: shows that backward overwrites
+    activation_backward(ctx, d_z, d_y, z, activation);
+    const auto loss = [&] {
+      activation_forward(ctx, y, z, activation);
+      return dot(y, d_y);
+    };
+    check_gradients(loss, {{fmt::format("z of activation {}", int(activation)), z, d_z}}, {.samples = 42});
+  }
+}
+
+TEST_CASE("activations refuse shapes and names that do not fit") {
+  TestContext ctx;
+  CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({2, 3}), Activation::swiglu),
+                  InternalError);
+  CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({1, 3}), Activation::relu),
+                  InternalError);
+  CHECK_THROWS_AS(
+      activation_backward(ctx, ctx.output({2, 3}), ctx.zeros({2, 3}), ctx.zeros({2, 6}), Activation::swiglu),
+      InternalError);
+  CHECK_THROWS_AS(
+      activation_forward(ctx, ctx.output({2, 3}, DType::f64), ctx.zeros({2, 3}), Activation::relu),
+      InternalError);
+  CHECK(activation_from_name("gelu") == Activation::gelu);
+  CHECK_THROWS_AS(activation_from_name("tanh"), UsageError);
+}
+
+}  // namespace moe::test

@@ -1,0 +1,56 @@
+#include "core/ops/adamw.h"
+
+#include <cmath>
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+TEST_CASE("the first step of AdamW moves by the learning rate") {
+  TestContext ctx(DType::f64);
+  const Tensor w = ctx.of({2}, {1, -2}), m = ctx.zeros({2}), v = ctx.zeros({2}), g = ctx.of({2}, {0.5, -3});
+  adamw(ctx, w, m, v, g, {.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 0, .weight_decay = 0.5});
+  // The bias corrections make m / sqrt(v) the gradient's sign; decay takes 0.1 * 0.5 of the weight.
+  check_close("weight", w, {1 - 0.05 - 0.1, -2 + 0.1 + 0.1});
+  check_close("first moment", m, {0.05, -0.3});
+  check_close("second moment", v, {0.0025, 0.09});
+  check_close("gradient", g, {0, 0});
+}
+
+TEMPLATE_TEST_CASE("AdamW equals the reference over several steps", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const int64_t n : {0, 1, 31, 32, 33, 257}) {
+    const Tensor w = ctx.normal({n}, 1), m = ctx.zeros({n}), v = ctx.zeros({n});
+    std::vector<double> weight = values(w), first = values(m), second = values(v);
+    for (int64_t update = 1; update <= 5; ++update) {
+      const AdamWStep step{
+          .learning_rate = 1e-2, .weight_decay = 0.1, .gradient_scale = 0.25, .update = update};
+      const Tensor g = ctx.normal({n}, 10 + static_cast<uint32_t>(update));
+      for (size_t i = 0; i < weight.size(); ++i) {
+        const double gradient = 0.25 * get(g, static_cast<int64_t>(i));
+        first[i] = 0.9 * first[i] + 0.1 * gradient;
+        second[i] = 0.95 * second[i] + 0.05 * gradient * gradient;
+        const double m_hat = first[i] / (1 - std::pow(0.9, update)),
+                     v_hat = second[i] / (1 - std::pow(0.95, update));
+        weight[i] -= 1e-2 * (m_hat / (std::sqrt(v_hat) + 1e-8) + 0.1 * weight[i]);
+      }
+      adamw(ctx, w, m, v, g, step);
+      check_close("gradient", g, std::vector<double>(weight.size()), {});
+    }
+    check_close("weight", w, weight, {1e-12, ctx.dtype == DType::f32 ? 1e-5 : 1e-13});
+    check_close("first moment", m, first);
+    check_close("second moment", v, second);
+  }
+}
+
+TEST_CASE("AdamW leaves a weight without gradient to weight decay alone") {
+  TestContext ctx;
+  const Tensor w = ctx.constant({3}, 2);
+  adamw(ctx, w, ctx.zeros({3}), ctx.zeros({3}), ctx.zeros({3}), {.learning_rate = 0.1, .weight_decay = 0.1});
+  check_close("weight", w, {1.98, 1.98, 1.98});
+  CHECK_THROWS_AS(adamw(ctx, w, ctx.zeros({3}), ctx.zeros({2}), ctx.zeros({3}), {}), InternalError);
+}
+
+}  // namespace moe::test

@@ -1,0 +1,159 @@
+#include "core/ops/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+namespace {
+
+struct Result {
+  Tensor out, logsumexp;
+};
+
+Result run_forward(TestContext& ctx, ConstTensor qkv, const AttentionLayout& layout) {
+  const Result result{ctx.output({qkv.dim(0), layout.heads * layout.d_head}),
+                      ctx.output({qkv.dim(0), layout.heads})};
+  attention_forward(ctx, result.out, result.logsumexp, qkv, layout);
+  return result;
+}
+
+struct Reference {
+  std::vector<double> out, logsumexp;
+};
+
+Reference reference(ConstTensor qkv, const AttentionLayout& layout) {
+  const int64_t tokens = qkv.dim(0), d = layout.d_head;
+  Reference result;
+  result.out.resize(static_cast<size_t>(tokens * layout.heads * d));
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int64_t first = t / layout.time * layout.time;
+    for (int64_t h = 0; h < layout.heads; ++h) {
+      const int64_t kv = h / (layout.heads / layout.kv_heads);
+      std::vector<double> scores;
+      for (int64_t s = first; s <= t; ++s) {
+        double score = 0;
+        for (int64_t i = 0; i < d; ++i) {
+          score += get(qkv, t * layout.width() + h * d + i) *
+                   get(qkv, s * layout.width() + layout.key_column() + kv * d + i);
+        }
+        scores.push_back(score / std::sqrt(static_cast<double>(d)));
+      }
+      const double largest = *std::max_element(scores.begin(), scores.end());
+      double sum = 0;
+      for (const double score : scores) sum += std::exp(score - largest);
+      result.logsumexp.push_back(largest + std::log(sum));
+      for (int64_t s = first; s <= t; ++s) {
+        const double p = std::exp(scores[static_cast<size_t>(s - first)] - largest) / sum;
+        for (int64_t i = 0; i < d; ++i) {
+          result.out[static_cast<size_t>((t * layout.heads + h) * d + i)] +=
+              p * get(qkv, s * layout.width() + layout.value_column() + kv * d + i);
+        }
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("attention of a hand-computed sequence") {
+  TestContext ctx(DType::f64);
+  // One head of width 1. Queries 0 and 1, keys 0 and ln 3, values 4 and 8: the second token weighs 1/4 and
+  // 3/4.
+  const Tensor qkv = ctx.of({2, 3}, {0, 0, 4, 1, std::log(3), 8});
+  const Result result = run_forward(ctx, qkv, {2, 1, 1, 1});
+  check_close("out", result.out, {4, 7});
+  check_close("logsumexp", result.logsumexp, {0, std::log(4)});
+}
+
+TEMPLATE_TEST_CASE("attention equals the reference", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  const AttentionLayout shapes[] = {{0, 1, 1, 1}, {0, 2, 2, 5}, {0, 4, 2, 8}, {0, 3, 1, 31}, {0, 2, 1, 33}};
+  for (AttentionLayout layout : shapes) {
+    for (const int64_t time : {1, 2, 63, 64, 65, 130}) {
+      layout.time = time;
+      const Tensor qkv = ctx.normal({2 * time, layout.width()}, 1);
+      const Result result = run_forward(ctx, qkv, layout);
+      const Reference expected = reference(qkv, layout);
+      const std::string what =
+          fmt::format("time {} heads {}/{} of {}", time, layout.heads, layout.kv_heads, layout.d_head);
+      check_close("out, " + what, result.out, expected.out);
+      check_close("logsumexp, " + what, result.logsumexp, expected.logsumexp);
+    }
+  }
+}
+
+TEST_CASE("attention gradients") {
+  TestContext ctx(DType::f64);
+  const AttentionLayout shapes[] = {{1, 1, 1, 3},  {5, 2, 2, 3},   {63, 2, 1, 2},
+                                    {65, 2, 1, 5}, {130, 1, 1, 3}, {6, 6, 2, 7}};
+  for (const AttentionLayout& layout : shapes) {
+    const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 2);
+    const Tensor d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 3),
+                 d_qkv = ctx.output(qkv.shape);
+    const Result result = run_forward(ctx, qkv, layout);
+    attention_backward(ctx, d_qkv, d_out, qkv, result.out, result.logsumexp, layout);
+    const auto loss = [&] {
+      attention_forward(ctx, result.out, result.logsumexp, qkv, layout);
+      return dot(result.out, d_out);
+    };
+    check_gradients(loss, {{fmt::format("qkv, time {}", layout.time), qkv, d_qkv}}, {.samples = 40});
+  }
+}
+
+TEST_CASE("attention is causal and keeps sequences apart") {
+  TestContext ctx;
+  const AttentionLayout layout{70, 2, 1, 4};
+  const Tensor qkv = ctx.normal({140, layout.width()}, 4), changed = ctx.copy_of(qkv);
+  for (int64_t i = 0; i < layout.width(); ++i) set(changed, 66 * layout.width() + i, 9);
+  const Tensor before = run_forward(ctx, qkv, layout).out, after = run_forward(ctx, changed, layout).out;
+  check_same_bits("tokens before the change", after.slice(0, 66), before.slice(0, 66));
+  check_same_bits("the other sequence", after.slice(70, 70), before.slice(70, 70));
+  CHECK(get(after, 66 * 8) != get(before, 66 * 8));
+}
+
+TEST_CASE("attention survives large scores") {
+  TestContext ctx;
+  const AttentionLayout layout{33, 1, 1, 4};
+  const Tensor qkv = ctx.normal({33, layout.width()}, 5, 60);
+  const Result result = run_forward(ctx, qkv, layout);
+  const Reference expected = reference(qkv, layout);
+  check_close("out", result.out, expected.out, {1e-3, 1e-3});
+  check_close("logsumexp", result.logsumexp, expected.logsumexp, {1e-5, 1e-3});
+}
+
+TEST_CASE("attention gives the same bits for any number of threads") {
+  TestContext ctx;
+  const AttentionLayout layout{130, 4, 2, 9};
+  const Tensor qkv = ctx.normal({260, layout.width()}, 6), d_out = ctx.normal({260, 36}, 7);
+  const auto both = [&](int num_threads) {
+    const ThreadCount threads(num_threads);
+    const Result result = run_forward(ctx, qkv, layout);
+    const Tensor d_qkv = ctx.output(qkv.shape);
+    attention_backward(ctx, d_qkv, d_out, qkv, result.out, result.logsumexp, layout);
+    return std::pair{result.out, d_qkv};
+  };
+  const auto one = both(1), two = both(2);
+  check_same_bits("out", two.first, one.first);
+  check_same_bits("d_qkv", two.second, one.second);
+}
+
+TEST_CASE("attention takes no tokens, and refuses what does not fit") {
+  TestContext ctx;
+  const AttentionLayout layout{4, 2, 1, 3};
+  CHECK(run_forward(ctx, ctx.zeros({0, layout.width()}), layout).out.size() == 0);
+  CHECK_THROWS_AS(run_forward(ctx, ctx.zeros({6, layout.width()}), layout), InternalError);
+  CHECK_THROWS_AS(run_forward(ctx, ctx.zeros({4, layout.width() + 1}), layout), InternalError);
+  CHECK_THROWS_AS(run_forward(ctx, ctx.zeros({4, 21}), AttentionLayout{4, 3, 2, 3}), InternalError);
+  CHECK_THROWS_AS(attention_backward(ctx, ctx.output({4, 11}), ctx.zeros({4, 6}), ctx.zeros({4, 12}),
+                                     ctx.zeros({4, 6}), ctx.zeros({4, 2}), layout),
+                  InternalError);
+}
+
+}  // namespace moe::test

@@ -1,0 +1,104 @@
+#include "core/ops/cross_entropy.h"
+
+#include <cmath>
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+TEST_CASE("cross-entropy of two hand-computed tokens") {
+  TestContext ctx(DType::f64);
+  const Tensor logits = ctx.of({2, 3}, {0, 0, std::log(2), 5, 5, 5});
+  const Tensor targets = ctx.of_i32({2}, {2, 1}), losses = ctx.output({2}),
+               correct = ctx.output({2}, DType::i32);
+  cross_entropy(ctx, losses, correct, logits, targets, 2);
+  check_close("losses", losses, {std::log(2), std::log(3)});
+  check_close("correct: ties go to the smaller id", correct, {1, 0});
+  const double third = 1.0 / 3;
+  check_close("gradient", logits, {0.5, 0.5, -1, 2 * third, 2 * third - 2, 2 * third});
+}
+
+TEMPLATE_TEST_CASE("cross-entropy equals the reference at odd sizes", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const int64_t tokens : {0, 1, 5}) {
+    for (const int64_t vocab : {1, 31, 32, 33, 257}) {
+      const Tensor logits = ctx.normal({tokens, vocab}, 1, 4), untouched = ctx.copy_of(logits);
+      const Tensor targets = ctx.random_i32({tokens}, static_cast<int32_t>(vocab), 2);
+      if (tokens > 1) targets.as<int32_t>()[1] = kIgnoreTarget;
+      const Tensor losses = ctx.output({tokens}), correct = ctx.output({tokens}, DType::i32);
+      std::vector<double> loss, hit, gradient;
+      for (int64_t t = 0; t < tokens; ++t) {
+        double sum = 0;
+        int64_t best = 0;
+        for (int64_t i = 0; i < vocab; ++i) {
+          sum += std::exp(get(logits, t * vocab + i));
+          if (get(logits, t * vocab + i) > get(logits, t * vocab + best)) best = i;
+        }
+        const int32_t target = targets.as<int32_t>()[t];
+        const bool counts = target != kIgnoreTarget;
+        loss.push_back(counts ? std::log(sum) - get(logits, t * vocab + target) : 0);
+        hit.push_back(counts && target == best);
+        for (int64_t i = 0; i < vocab; ++i) {
+          gradient.push_back(counts ? 0.1 * (std::exp(get(logits, t * vocab + i)) / sum - (i == target)) : 0);
+        }
+      }
+      const Tolerance tolerance = ctx.dtype == DType::f32 ? Tolerance{1e-6, 5e-6} : Tolerance{1e-12, 1e-13};
+      cross_entropy(ctx, losses, {}, logits, targets, 0);
+      check_close("losses without gradient", losses, loss, tolerance);
+      check_same_bits("logits without gradient", logits, untouched);
+      cross_entropy(ctx, losses, correct, logits, targets, 0.1);
+      check_close("losses", losses, loss, tolerance);
+      check_close("correct", correct, hit, {});
+      check_close("gradient", logits, gradient, {tolerance.relative, tolerance.absolute / 10});
+    }
+  }
+}
+
+TEST_CASE("cross-entropy gradient") {
+  TestContext ctx(DType::f64);
+  const Tensor logits = ctx.normal({4, 9}, 3), targets = ctx.of_i32({4}, {0, 8, kIgnoreTarget, 3});
+  const Tensor losses = ctx.output({4}), gradient = ctx.copy_of(logits);
+  cross_entropy(ctx, losses, {}, gradient, targets, 0.5);
+  const auto loss = [&] {
+    cross_entropy(ctx, losses, {}, logits, targets, 0);
+    double sum = 0;
+    for (const double value : values(losses)) sum += value;
+    return 0.5 * sum;
+  };
+  check_gradients(loss, {{"logits", logits, gradient}}, {.samples = 36});
+}
+
+TEST_CASE("cross-entropy survives large logits and shows NaN") {
+  TestContext ctx;
+  const Tensor logits = ctx.of({3, 2}, {1e30, -1e30, -1e4, 1e4, NAN, 0}), losses = ctx.output({3});
+  cross_entropy(ctx, losses, {}, logits, ctx.of_i32({3}, {0, 0, 1}), 1);
+  CHECK(get(losses, 0) == 0);
+  CHECK(get(losses, 1) == Approx(2e4));
+  CHECK(std::isnan(get(losses, 2)));
+  check_close("gradient", logits.slice(0, 2), {0, 0, -1, 1});
+}
+
+TEST_CASE("a batch of ignored targets has no loss and no gradient") {
+  TestContext ctx;
+  const Tensor logits = ctx.normal({3, 5}, 4), losses = ctx.output({3}),
+               correct = ctx.output({3}, DType::i32);
+  cross_entropy(ctx, losses, correct, logits, ctx.of_i32({3}, {-1, -1, -1}), 1);
+  check_close("losses", losses, {0, 0, 0}, {});
+  check_close("correct", correct, {0, 0, 0}, {});
+  check_close("gradient", logits, std::vector<double>(15), {});
+}
+
+TEST_CASE("cross-entropy refuses shapes that do not fit") {
+  TestContext ctx;
+  const Tensor logits = ctx.zeros({2, 3}), targets = ctx.of_i32({2}, {0, 1});
+  CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({3}), {}, logits, targets, 0), InternalError);
+  CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), {}, logits, ctx.of_i32({1}, {0}), 0), InternalError);
+  CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), {}, logits, ctx.zeros({2}), 0), InternalError);
+  CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), ctx.output({1}, DType::i32), logits, targets, 0),
+                  InternalError);
+}
+
+}  // namespace moe::test

@@ -1,0 +1,185 @@
+#include "core/ops/dispatch_rows.h"
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/imbalance.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+namespace {
+
+struct Sorted {
+  Tensor position, source, offsets;
+  int64_t num_rows;
+};
+
+Sorted sort(TestContext& ctx, Tensor indices, int64_t experts) {
+  Sorted s{ctx.output(indices.shape, DType::i32), ctx.output({indices.size()}, DType::i32),
+           ctx.output({experts + 1}, DType::i32), 0};
+  sort_assignments(ctx, s.position, s.source, s.offsets, indices);
+  s.num_rows = s.offsets.as<int32_t>()[experts];
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("assignments are sorted by expert and keep their order") {
+  TestContext ctx;
+  const Sorted s = sort(ctx, ctx.of_i32({3, 2}, {2, 0, 2, -1, 0, 2}), 4);
+  check_close("offsets", s.offsets, {0, 2, 2, 5, 5}, {});  // expert 1 and 3 have no rows
+  check_close("source", s.source.slice(0, 5), {1, 4, 0, 2, 5}, {});
+  check_close("position", s.position, {2, 0, 3, -1, 1, 4}, {});
+}
+
+TEST_CASE("sorted rows are a permutation of the assignments") {
+  TestContext ctx;
+  for (const int64_t experts : {1, 2, 7, 33}) {
+    for (const int64_t k : {int64_t{1}, std::min<int64_t>(3, experts), experts}) {
+      for (const int64_t tokens : {0, 1, 31, 33, 257}) {
+        for (const Imbalance& imbalance : imbalances(experts, k)) {
+          INFO(experts << " experts, k " << k << ", " << tokens << " tokens, " << imbalance.name);
+          const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, experts, imbalance));
+          const Sorted s = sort(ctx, indices, experts);
+          const int32_t *expert = indices.as<int32_t>(), *position = s.position.as<int32_t>();
+          const int32_t *source = s.source.as<int32_t>(), *offsets = s.offsets.as<int32_t>();
+          bool good = offsets[0] == 0;
+          int64_t assigned = 0;
+          for (int64_t i = 0; i < tokens * k; ++i) {
+            if (expert[i] < 0) {
+              good = good && position[i] == -1;
+              continue;
+            }
+            ++assigned;
+            good = good && source[position[i]] == i && position[i] >= offsets[expert[i]] &&
+                   position[i] < offsets[expert[i] + 1];
+          }
+          for (int64_t r = 1; r < s.num_rows; ++r) {
+            good = good && (expert[source[r]] > expert[source[r - 1]] || source[r] > source[r - 1]);
+          }
+          CHECK(good);
+          CHECK(s.num_rows == assigned);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the imbalance generator keeps its promise") {
+  for (const Imbalance& imbalance : imbalances(8, 1)) {
+    const auto indices = imbalanced_indices(800, 1, 8, imbalance);
+    INFO(imbalance.name);
+    if (imbalance.spread && !imbalance.empty_slots) {
+      CHECK(imbalance_ratio(indices, 8) == Approx(imbalance.ratio).epsilon(0.02));
+    }
+    if (!imbalance.spread) CHECK(std::count(indices.begin(), indices.end(), 2) == 0);
+    CHECK((std::count(indices.begin(), indices.end(), -1) > 0) == imbalance.empty_slots);
+  }
+  CHECK(imbalance_ratio(imbalanced_indices(90, 2, 8, imbalances(8, 2)[1]), 8) == Approx(4));
+}
+
+TEMPLATE_TEST_CASE("rows travel to experts and back", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  const int64_t experts = 5;
+  for (const int64_t k : {1, 2, 5}) {
+    for (const int64_t tokens : {0, 1, 31, 33}) {
+      for (const int64_t d : {1, 31, 33}) {
+        for (const Imbalance& imbalance : imbalances(experts, k)) {
+          const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, experts, imbalance));
+          const Sorted s = sort(ctx, indices, experts);
+          const Tensor x = ctx.normal({tokens, d}, 1), weights = ctx.normal({tokens, k}, 2);
+          const Tensor rows = ctx.output({s.num_rows, d}), y = ctx.output({tokens, d});
+          permute_forward(ctx, rows, x, s.source, k);
+          combine_forward(ctx, y, rows, weights, s.position);
+          std::vector<double> expected_rows, expected(static_cast<size_t>(tokens * d));
+          for (int64_t r = 0; r < s.num_rows; ++r) {
+            for (int64_t i = 0; i < d; ++i)
+              expected_rows.push_back(get(x, s.source.as<int32_t>()[r] / k * d + i));
+          }
+          for (int64_t slot = 0; slot < tokens * k; ++slot) {
+            if (indices.as<int32_t>()[slot] < 0) continue;
+            for (int64_t i = 0; i < d; ++i) {
+              expected[static_cast<size_t>(slot / k * d + i)] +=
+                  get(weights, slot) * get(x, slot / k * d + i);
+            }
+          }
+          check_close("rows, " + imbalance.name, rows, expected_rows, {});
+          check_close("y, " + imbalance.name, y, expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gradients of permute and combine") {
+  TestContext ctx(DType::f64);
+  const int64_t tokens = 7, k = 3, d = 5, experts = 6;
+  for (const Imbalance& imbalance : imbalances(experts, k)) {
+    const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, experts, imbalance));
+    const Sorted s = sort(ctx, indices, experts);
+    const Tensor x = ctx.normal({tokens, d}, 1), weights = ctx.normal({tokens, k}, 2),
+                 d_y = ctx.normal({tokens, d}, 3);
+    const Tensor rows = ctx.normal({s.num_rows, d}, 4), y = ctx.output({tokens, d});
+
+    const Tensor d_rows = ctx.output(rows.shape), d_weights = ctx.output(weights.shape);
+    combine_backward(ctx, d_rows, d_weights, d_y, rows, weights, s.position, s.source);
+    const auto combined = [&] {
+      combine_forward(ctx, y, rows, weights, s.position);
+      return dot(y, d_y);
+    };
+    check_gradients(combined, {{"rows", rows, d_rows}, {"weights", weights, d_weights}}, {.samples = 35});
+
+    const Tensor d_x = ctx.constant(x.shape, 2), direction = ctx.normal(rows.shape, 5);
+    permute_backward(ctx, d_x, direction, s.position);
+    for (int64_t i = 0; i < d_x.size(); ++i) set(d_x, i, get(d_x, i) - 2);  // it is added to
+    const Tensor permuted = ctx.output(rows.shape);
+    const auto moved = [&] {
+      permute_forward(ctx, permuted, x, s.source, k);
+      return dot(permuted, direction);
+    };
+    check_gradients(moved, {{"x", x, d_x}}, {.samples = 35});
+  }
+}
+
+TEST_CASE("a token without an expert gets zero, and no gradient for its weights") {
+  TestContext ctx;
+  const Sorted s = sort(ctx, ctx.of_i32({2, 2}, {-1, -1, 0, 1}), 2);
+  const Tensor rows = ctx.constant({2, 3}, 5), weights = ctx.constant({2, 2}, 0.5), y = ctx.output({2, 3});
+  combine_forward(ctx, y, rows, weights, s.position);
+  check_close("y", y, {0, 0, 0, 5, 5, 5}, {});
+  const Tensor d_rows = ctx.output({2, 3}), d_weights = ctx.output({2, 2});
+  combine_backward(ctx, d_rows, d_weights, ctx.constant({2, 3}, 1), rows, weights, s.position, s.source);
+  check_close("d_weights", d_weights, {0, 0, 15, 15}, {});
+}
+
+TEST_CASE("rows are gathered by index") {
+  TestContext ctx;
+  const Tensor x = ctx.of({3, 2}, {0, 1, 2, 3, 4, 5}), y = ctx.output({4, 2});
+  gather_rows(ctx, y, x, ctx.of_i32({4}, {2, 0, 0, 1}));
+  check_close("y", y, {4, 5, 0, 1, 0, 1, 2, 3}, {});
+  gather_rows(ctx, ctx.output({0, 2}), x, ctx.of_i32({0}, {}));
+}
+
+TEST_CASE("row moves refuse shapes that do not fit") {
+  TestContext ctx;
+  const Tensor indices = ctx.of_i32({2, 2}, {0, 1, 1, 0});
+  const Sorted s = sort(ctx, indices, 2);
+  const Tensor x = ctx.zeros({2, 3}), rows = ctx.zeros({4, 3}), weights = ctx.zeros({2, 2}),
+               y = ctx.output({2, 3});
+  CHECK_THROWS_AS(sort_assignments(ctx, ctx.output({2, 1}, DType::i32), s.source, s.offsets, indices),
+                  InternalError);
+  CHECK_THROWS_AS(permute_forward(ctx, rows, ctx.zeros({2, 4}), s.source, 2), InternalError);
+  CHECK_THROWS_AS(permute_backward(ctx, ctx.output({2, 4}), rows, s.position), InternalError);
+  CHECK_THROWS_AS(combine_forward(ctx, y, ctx.zeros({4, 2}), weights, s.position), InternalError);
+  CHECK_THROWS_AS(combine_forward(ctx, y, rows, ctx.zeros({2, 1}), s.position), InternalError);
+  CHECK_THROWS_AS(
+      combine_backward(ctx, ctx.output({3, 3}), ctx.output({2, 2}), x, rows, weights, s.position, s.source),
+      InternalError);
+  CHECK_THROWS_AS(
+      combine_backward(ctx, ctx.output({4, 3}), ctx.output({2, 1}), x, rows, weights, s.position, s.source),
+      InternalError);
+  CHECK_THROWS_AS(gather_rows(ctx, y, ctx.zeros({2, 4}), ctx.of_i32({2}, {0, 1})), InternalError);
+}
+
+}  // namespace moe::test

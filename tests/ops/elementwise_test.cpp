@@ -1,0 +1,122 @@
+#include "core/ops/elementwise.h"
+
+#include <cmath>
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+TEMPLATE_TEST_CASE("elementwise ops equal the reference", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const int64_t n : {0, 1, 31, 32, 33, 257}) {
+    const Tensor a = ctx.normal({n}, 1), b = ctx.normal({n}, 2), y = ctx.output({n});
+    std::vector<double> sum, scaled_sum, scaled;
+    double squares = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      sum.push_back(get(a, i) + get(b, i));
+      scaled_sum.push_back(get(a, i) - 2.5 * get(b, i));
+      scaled.push_back(-2.5 * get(a, i));
+      squares += get(a, i) * get(a, i);
+    }
+    CHECK(sum_of_squares(ctx, a) == Approx(squares).epsilon(1e-6));
+    add(ctx, y, a, b);
+    check_close("add", y, sum);
+    copy(ctx, y, a);
+    check_same_bits("copy", y, a);
+    add(ctx, y, y, b);
+    check_close("add in place", y, sum);
+    copy(ctx, y, a);
+    add_scaled(ctx, y, b, -2.5);
+    check_close("add_scaled", y, scaled_sum);
+    copy(ctx, y, a);
+    scale(ctx, y, -2.5);
+    check_close("scale", y, scaled);
+    fill_zero(ctx, y);
+    check_close("fill_zero", y, std::vector<double>(static_cast<size_t>(n)), {});
+  }
+}
+
+TEST_CASE("integers can be copied and cleared") {
+  TestContext ctx;
+  const Tensor x = ctx.of_i32({3}, {1, -2, 3}), y = ctx.output({3}, DType::i32);
+  copy(ctx, y, x);
+  check_same_bits("copy", y, x);
+  fill_zero(ctx, y);
+  check_close("fill_zero", y, {0, 0, 0}, {});
+}
+
+TEST_CASE("the sum of squares does not depend on the threads") {
+  TestContext ctx;
+  const Tensor x = ctx.normal({100'003}, 3);
+  const auto sum = [&](int num_threads) {
+    const ThreadCount threads(num_threads);
+    return sum_of_squares(ctx, x);
+  };
+  const double one = sum(1);
+  CHECK(one == sum(2));
+  CHECK(one == Approx(100'003).epsilon(0.02));
+}
+
+TEST_CASE("dropout drops the wanted share and keeps the mean") {
+  TestContext ctx;
+  const RandomKey key = ctx.random(RandomPurpose::residual_dropout, 1);
+  for (const double rate : {0.1, 0.5, 0.9}) {
+    const Tensor x = ctx.constant({1000, 33}, 1);
+    dropout(ctx, x, rate, key, 0);
+    double sum = 0, dropped = 0;
+    for (const double value : values(x)) {
+      sum += value;
+      dropped += value == 0;
+      if (value != 0) REQUIRE(value == Approx(1 / (1 - rate)));
+    }
+    CHECK(dropped / 33'000 == Approx(rate).margin(0.01));
+    CHECK(sum / 33'000 == Approx(1).margin(0.05));
+  }
+}
+
+TEST_CASE("dropout is the same however the batch is split") {
+  TestContext ctx;
+  const RandomKey key = ctx.random(RandomPurpose::residual_dropout, 1);
+  for (const int64_t d : {1, 3, 4, 5, 33}) {
+    const Tensor whole = ctx.constant({20, d}, 1), parts = ctx.constant({20, d}, 1);
+    dropout(ctx, whole, 0.5, key, 100);
+    dropout(ctx, parts.slice(0, 7), 0.5, key, 100);
+    dropout(ctx, parts.slice(7, 0), 0.5, key, 107);
+    dropout(ctx, parts.slice(7, 13), 0.5, key, 107);
+    check_same_bits(fmt::format("width {}", d), parts, whole);
+  }
+}
+
+TEST_CASE("dropout differs between tokens, columns, steps and streams; rate 0 changes nothing") {
+  TestContext ctx;
+  const auto dropped = [&](uint32_t stream, uint64_t step, int64_t first_token, double rate) {
+    const Tensor x = ctx.constant({16, 8}, 1);
+    ctx.step = step;
+    dropout(ctx, x, rate, ctx.random(RandomPurpose::residual_dropout, stream), first_token);
+    return values(x);
+  };
+  const auto base = dropped(1, 1, 0, 0.5);
+  CHECK(base == dropped(1, 1, 0, 0.5));
+  CHECK(base != dropped(2, 1, 0, 0.5));
+  CHECK(base != dropped(1, 2, 0, 0.5));
+  CHECK(base != dropped(1, 1, 1, 0.5));
+  CHECK(dropped(1, 1, 0, 0) == std::vector<double>(128, 1));
+  const Tensor x = ctx.normal({16, 8}, 4), y = ctx.copy_of(x);
+  dropout(ctx, x, 0, ctx.random(RandomPurpose::residual_dropout, 1), 0);
+  check_same_bits("rate 0", x, y);
+}
+
+TEST_CASE("elementwise ops refuse shapes that do not fit") {
+  TestContext ctx;
+  const Tensor two = ctx.zeros({2}), three = ctx.zeros({3});
+  CHECK_THROWS_AS(add(ctx, two, two, three), InternalError);
+  CHECK_THROWS_AS(copy(ctx, two, three), InternalError);
+  CHECK_THROWS_AS(copy(ctx, two, ctx.of_i32({2}, {1, 2})), InternalError);
+  CHECK_THROWS_AS(add_scaled(ctx, two, three, 1), InternalError);
+  CHECK_THROWS_AS(scale(ctx, ctx.of_i32({2}, {1, 2}), 2), InternalError);
+  CHECK_THROWS_AS(dropout(ctx, two, 0.5, {}, 0), InternalError);
+}
+
+}  // namespace moe::test

@@ -1,0 +1,63 @@
+#include "core/ops/embedding.h"
+
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+TEMPLATE_TEST_CASE("embedding picks rows and adds their gradients", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const int64_t d : {1, 31, 33, 257}) {
+    for (const int64_t tokens : {0, 1, 33}) {
+      const Tensor table = ctx.normal({7, d}, 1), ids = ctx.random_i32({tokens}, 7, 2),
+                   y = ctx.output({tokens, d});
+      embedding_forward(ctx, y, table, ids);
+      const Tensor d_y = ctx.normal({tokens, d}, 3), d_table = ctx.constant({7, d}, 0.5);
+      embedding_backward(ctx, d_table, d_y, ids);
+      std::vector<double> picked, gradient(static_cast<size_t>(7 * d), 0.5);
+      for (int64_t i = 0; i < tokens * d; ++i) {
+        const int64_t at = ids.as<int32_t>()[i / d] * d + i % d;
+        picked.push_back(get(table, at));
+        gradient[static_cast<size_t>(at)] += get(d_y, i);
+      }
+      check_close("y", y, picked, {});
+      check_close("d_table", d_table, gradient);
+    }
+  }
+}
+
+TEST_CASE("embedding gradient") {
+  TestContext ctx(DType::f64);
+  const Tensor table = ctx.normal({4, 3}, 1), ids = ctx.of_i32({5}, {1, 3, 1, 0, 1}), y = ctx.output({5, 3});
+  const Tensor d_y = ctx.normal({5, 3}, 2), d_table = ctx.zeros({4, 3});
+  embedding_backward(ctx, d_table, d_y, ids);
+  const auto loss = [&] {
+    embedding_forward(ctx, y, table, ids);
+    return dot(y, d_y);
+  };
+  check_gradients(loss, {{"table", table, d_table}});
+}
+
+TEST_CASE("embedding gradients are the same bits for any number of threads") {
+  TestContext ctx;
+  const Tensor ids = ctx.random_i32({257}, 3, 4), d_y = ctx.normal({257, 130}, 5);
+  const auto gradient = [&](int num_threads) {
+    const ThreadCount threads(num_threads);
+    const Tensor d_table = ctx.zeros({3, 130});
+    embedding_backward(ctx, d_table, d_y, ids);
+    return d_table;
+  };
+  check_same_bits("d_table", gradient(2), gradient(1));
+}
+
+TEST_CASE("embedding refuses shapes that do not fit") {
+  TestContext ctx;
+  const Tensor table = ctx.zeros({4, 3}), ids = ctx.of_i32({2}, {0, 1});
+  CHECK_THROWS_AS(embedding_forward(ctx, ctx.output({2, 4}), table, ids), InternalError);
+  CHECK_THROWS_AS(embedding_forward(ctx, ctx.output({2, 3}), table, ctx.zeros({2})), InternalError);
+  CHECK_THROWS_AS(embedding_backward(ctx, table, ctx.zeros({3, 3}), ids), InternalError);
+}
+
+}  // namespace moe::test

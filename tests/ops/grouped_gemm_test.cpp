@@ -1,0 +1,121 @@
+#include "core/ops/grouped_gemm.h"
+
+#include <array>
+
+#include "core/ops/dispatch_rows.h"
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/imbalance.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+// Where each expert's rows begin when `tokens` tokens go one way each.
+static Tensor offsets_of(TestContext& ctx, int64_t tokens, int64_t experts, const Imbalance& imbalance) {
+  std::vector<int32_t> offsets(static_cast<size_t>(experts + 1));
+  for (const int32_t e : imbalanced_indices(tokens, 1, experts, imbalance)) {
+    if (e >= 0) ++offsets[static_cast<size_t>(e + 1)];
+  }
+  for (size_t e = 0; e < static_cast<size_t>(experts); ++e) offsets[e + 1] += offsets[e];
+  return ctx.of_i32({experts + 1}, offsets);
+}
+
+TEST_CASE("grouped product of a hand-computed case") {
+  TestContext ctx(DType::f64);
+  const Tensor x = ctx.of({3, 2}, {1, 2, 3, 4, 5, 6}), y = ctx.output({3, 1});
+  const Tensor weight = ctx.of({3, 1, 2}, {1, 1, 7, 7, 1, -1}), offsets = ctx.of_i32({4}, {0, 2, 2, 3});
+  grouped_gemm_forward(ctx, y, x, weight, offsets);
+  check_close("y", y, {3, 7, -1});
+}
+
+TEMPLATE_TEST_CASE("grouped products equal the reference", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const int64_t experts : {1, 3, 5}) {
+    for (const int64_t rows : {0, 1, 33, 130}) {
+      for (const auto& [out, in] : {std::pair{1, 1}, std::pair{31, 33}, std::pair{65, 32}}) {
+        for (const Imbalance& imbalance : imbalances(experts, 1)) {
+          const Tensor offsets = offsets_of(ctx, rows, experts, imbalance);
+          const int32_t* first = offsets.as<int32_t>();
+          const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({experts, out, in}, 2),
+                       d_y = ctx.normal({rows, out}, 3);
+          const Tensor y = ctx.constant({rows, out}, -5), d_x = ctx.constant({rows, in}, -5),
+                       d_weight = ctx.constant(weight.shape, 3);
+          grouped_gemm_forward(ctx, y, x, weight, offsets);
+          grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
+          grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
+          // Rows behind the last offset are not touched; weight gradients are added to.
+          std::vector<double> want_y(static_cast<size_t>(rows * out), -5),
+              want_x(static_cast<size_t>(rows * in), -5), want_weight(static_cast<size_t>(weight.size()), 3);
+          for (int64_t e = 0; e < experts; ++e) {
+            for (int64_t r = first[e]; r < first[e + 1]; ++r) {
+              for (int64_t o = 0; o < out; ++o) want_y[static_cast<size_t>(r * out + o)] = 0;
+              for (int64_t i = 0; i < in; ++i) want_x[static_cast<size_t>(r * in + i)] = 0;
+              for (int64_t o = 0; o < out; ++o) {
+                for (int64_t i = 0; i < in; ++i) {
+                  const int64_t w = (e * out + o) * in + i;
+                  want_y[static_cast<size_t>(r * out + o)] += get(x, r * in + i) * get(weight, w);
+                  want_x[static_cast<size_t>(r * in + i)] += get(d_y, r * out + o) * get(weight, w);
+                  want_weight[static_cast<size_t>(w)] += get(d_y, r * out + o) * get(x, r * in + i);
+                }
+              }
+            }
+          }
+          const std::string what =
+              fmt::format("{} experts, {} rows, {}x{}, {}", experts, rows, out, in, imbalance.name);
+          const Tolerance tolerance =
+              ctx.dtype == DType::f32 ? Tolerance{1e-5, 1e-5} : Tolerance{1e-12, 1e-12};
+          check_close("y, " + what, y, want_y, tolerance);
+          check_close("d_x, " + what, d_x, want_x, tolerance);
+          check_close("d_weight, " + what, d_weight, want_weight, tolerance);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("grouped product gradients") {
+  TestContext ctx(DType::f64);
+  const Tensor x = ctx.normal({6, 3}, 1), weight = ctx.normal({3, 4, 3}, 2), d_y = ctx.normal({6, 4}, 3),
+               y = ctx.output({6, 4});
+  const Tensor offsets = ctx.of_i32({4}, {0, 1, 1, 6}), d_x = ctx.output(x.shape),
+               d_weight = ctx.zeros(weight.shape);
+  grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
+  grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
+  const auto loss = [&] {
+    grouped_gemm_forward(ctx, y, x, weight, offsets);
+    return dot(y, d_y);
+  };
+  check_gradients(loss, {{"x", x, d_x}, {"weight", weight, d_weight}}, {.samples = 36});
+}
+
+TEST_CASE("grouped products give the same bits for any number of threads") {
+  TestContext ctx;
+  const Tensor x = ctx.normal({130, 70}, 1), weight = ctx.normal({4, 90, 70}, 2),
+               d_y = ctx.normal({130, 90}, 3);
+  const Tensor offsets = ctx.of_i32({5}, {0, 100, 100, 101, 130});
+  const auto all = [&](int num_threads) {
+    const ThreadCount threads(num_threads);
+    const std::array<Tensor, 3> result{ctx.output({130, 90}), ctx.output({130, 70}), ctx.zeros(weight.shape)};
+    grouped_gemm_forward(ctx, result[0], x, weight, offsets);
+    grouped_gemm_backward_input(ctx, result[1], d_y, weight, offsets);
+    grouped_gemm_backward_weight(ctx, result[2], d_y, x, offsets);
+    return result;
+  };
+  const auto one = all(1), two = all(2);
+  for (size_t i = 0; i < 3; ++i) check_same_bits(fmt::format("result {}", i), two[i], one[i]);
+}
+
+TEST_CASE("grouped products refuse shapes that do not fit") {
+  TestContext ctx;
+  const Tensor x = ctx.zeros({4, 3}), weight = ctx.zeros({2, 5, 3}), offsets = ctx.of_i32({3}, {0, 2, 4}),
+               y = ctx.output({4, 5});
+  CHECK_THROWS_AS(grouped_gemm_forward(ctx, ctx.output({4, 6}), x, weight, offsets), InternalError);
+  CHECK_THROWS_AS(grouped_gemm_forward(ctx, ctx.output({3, 5}), x, weight, offsets), InternalError);
+  CHECK_THROWS_AS(grouped_gemm_forward(ctx, y, x, weight, ctx.of_i32({2}, {0, 4})), InternalError);
+  CHECK_THROWS_AS(grouped_gemm_forward(ctx, y, x, weight, ctx.zeros({3})), InternalError);
+  CHECK_THROWS_AS(grouped_gemm_backward_input(ctx, ctx.output({4, 2}), y, weight, offsets), InternalError);
+  CHECK_THROWS_AS(grouped_gemm_backward_weight(ctx, ctx.zeros({2, 5, 2}), y, x, offsets), InternalError);
+}
+
+}  // namespace moe::test

@@ -1,0 +1,116 @@
+#include "core/ops/routing_sums.h"
+
+#include <cmath>
+
+#include "core/base/token.h"
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+static void softmax(Tensor p, Tensor logsumexp, ConstTensor z) {
+  const int64_t n = z.dim(1);
+  for (int64_t t = 0; t < z.dim(0); ++t) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += std::exp(get(z, t * n + i));
+    for (int64_t i = 0; i < n; ++i) set(p, t * n + i, std::exp(get(z, t * n + i)) / sum);
+    set(logsumexp, t, std::log(sum));
+  }
+}
+
+TEST_CASE("sums over a hand-computed routing leave padding out") {
+  TestContext ctx;
+  const Tensor targets = ctx.of_i32({3}, {5, kIgnoreTarget, 0});
+  CHECK(count_tokens(ctx, targets) == 2);
+
+  const Tensor sums = ctx.constant({2}, 10, DType::f64);
+  column_sums(ctx, sums, ctx.of({3, 2}, {1, 2, 100, 100, 3, 4}), targets);
+  check_close("sums are added to", sums, {14, 16}, {});
+
+  const Tensor counts = ctx.constant({4}, 1, DType::f64), importance = ctx.constant({4}, 0, DType::f64);
+  const Tensor indices = ctx.of_i32({3, 2}, {0, 2, 3, 1, 2, -1}),
+               weights = ctx.of({3, 2}, {0.25, 0.75, 9, 9, 0.5, 9});
+  assignment_sums(ctx, counts, importance, indices, weights, targets);
+  check_close("counts are added to", counts, {2, 1, 3, 1}, {});
+  check_close("importance", importance, {0.25, 0, 1.25, 0}, {});
+  assignment_sums(ctx, counts, {}, indices, weights, targets);
+  check_close("counts without importance", counts, {3, 1, 5, 1}, {});
+
+  const Tensor p = ctx.of({3, 2}, {0.5, 0.5, 0.3, 0.7, 1, 0});
+  CHECK(entropy_sum(ctx, p, targets) == Approx(std::log(2)));
+  CHECK(squared_logsumexp_sum(ctx, ctx.of({3}, {2, 50, -3}), targets) == Approx(13));
+}
+
+TEMPLATE_TEST_CASE("routing sums equal the reference, whatever the split", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const int64_t n : {1, 7, 8, 9, 33}) {
+    for (const int64_t tokens : {0, 1, 257}) {
+      const Tensor x = ctx.normal({tokens, n}, 1), targets = ctx.random_i32({tokens}, 4, 2);
+      for (int64_t t = 0; t < tokens; t += 3) targets.as<int32_t>()[t] = kIgnoreTarget;
+      std::vector<double> expected(static_cast<size_t>(n));
+      for (int64_t i = 0; i < tokens * n; ++i) {
+        if (targets.as<int32_t>()[i / n] != kIgnoreTarget) expected[static_cast<size_t>(i % n)] += get(x, i);
+      }
+      const Tensor whole = ctx.constant({n}, 0, DType::f64), parts = ctx.constant({n}, 0, DType::f64);
+      column_sums(ctx, whole, x, targets);
+      check_close("sums", whole, expected, {1e-12, 1e-12});
+      const int64_t half = tokens / 2;
+      column_sums(ctx, parts, x.slice(0, half), targets.slice(0, half));
+      column_sums(ctx, parts, x.slice(half, tokens - half), targets.slice(half, tokens - half));
+      check_same_bits("sums of two parts", parts, whole);
+    }
+  }
+}
+
+TEST_CASE("gradients of functions of routing sums") {
+  TestContext ctx(DType::f64);
+  const int64_t tokens = 4, n = 5;
+  const Tensor z = ctx.normal({tokens, n}, 1), p = ctx.output(z.shape), logsumexp = ctx.output({tokens});
+  const Tensor targets = ctx.of_i32({tokens}, {1, kIgnoreTarget, 1, 1}), gradient = ctx.normal({n}, 2);
+  const Tensor sums = ctx.output({n});
+  softmax(p, logsumexp, z);
+
+  const Tensor d_z = ctx.constant(z.shape, 3);
+  softmax_sum_backward(ctx, d_z, p, gradient, targets);
+  for (int64_t i = 0; i < d_z.size(); ++i) set(d_z, i, get(d_z, i) - 3);  // it is added to
+  const auto linear = [&] {
+    softmax(p, logsumexp, z);
+    for (int64_t i = 0; i < n; ++i) set(sums, i, 0);
+    column_sums(ctx, sums, p, targets);
+    return dot(sums, gradient);
+  };
+  check_gradients(linear, {{"softmax sums", z, d_z}});
+
+  softmax(p, logsumexp, z);
+  const Tensor d_square = ctx.constant(z.shape, 3);
+  squared_logsumexp_backward(ctx, d_square, p, logsumexp, 0.7, targets);
+  for (int64_t i = 0; i < d_square.size(); ++i) set(d_square, i, get(d_square, i) - 3);
+  const auto squares = [&] {
+    softmax(p, logsumexp, z);
+    return 0.7 * squared_logsumexp_sum(ctx, logsumexp, targets);
+  };
+  check_gradients(squares, {{"squared logsumexp", z, d_square}});
+}
+
+TEST_CASE("routing sums refuse shapes that do not fit") {
+  TestContext ctx;
+  const Tensor x = ctx.zeros({2, 3}), targets = ctx.of_i32({2}, {0, 0}), one = ctx.of_i32({1}, {0});
+  const Tensor sums = ctx.constant({3}, 0, DType::f64), short_sums = ctx.constant({2}, 0, DType::f64);
+  const Tensor indices = ctx.of_i32({2, 1}, {0, 1}), weights = ctx.zeros({2, 1});
+  CHECK_THROWS_AS(column_sums(ctx, short_sums, x, targets), InternalError);
+  CHECK_THROWS_AS(column_sums(ctx, sums, x, one), InternalError);
+  CHECK_THROWS_AS(assignment_sums(ctx, sums, {}, indices, weights, one), InternalError);
+  CHECK_THROWS_AS(assignment_sums(ctx, sums, sums, indices, ctx.zeros({1, 1}), targets), InternalError);
+  CHECK_THROWS_AS(assignment_sums(ctx, sums, short_sums, indices, weights, targets), InternalError);
+  CHECK_THROWS_AS(entropy_sum(ctx, x, one), InternalError);
+  CHECK_THROWS_AS(squared_logsumexp_sum(ctx, ctx.zeros({2}), one), InternalError);
+  CHECK_THROWS_AS(softmax_sum_backward(ctx, x, x, short_sums, targets), InternalError);
+  CHECK_THROWS_AS(softmax_sum_backward(ctx, x, x, sums, one), InternalError);
+  CHECK_THROWS_AS(squared_logsumexp_backward(ctx, x, ctx.zeros({2, 2}), ctx.zeros({2}), 1, targets),
+                  InternalError);
+  CHECK_THROWS_AS(squared_logsumexp_backward(ctx, x, x, ctx.zeros({2}), 1, one), InternalError);
+}
+
+}  // namespace moe::test

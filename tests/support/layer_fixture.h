@@ -1,0 +1,60 @@
+// One MoE layer on one rank, with everything it needs, and whole steps on any number of ranks.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/config/moe_config.h"
+#include "core/moe/moe_layer.h"
+#include "tests/support/modules.h"
+
+namespace moe::test {
+
+// A configuration from YAML below `moe`. Throws UsageError for what the families do not understand.
+MoEConfig moe_config(const std::string& yaml);
+
+inline constexpr int64_t kModelWidth = 6;
+
+struct LayerFixture {
+  explicit LayerFixture(const MoEConfig& moe, const ProcessGroups& groups = ProcessGroups::single());
+
+  Tensor forward(const TokenBatch& batch, ConstTensor x) {
+    ctx.reset();
+    std::fill(sums.begin(), sums.end(), 0.0);
+    return layer->forward(ctx, batch, x);
+  }
+  std::vector<double> counts() const { return {layer->load().counts.begin(), layer->load().counts.end()}; }
+
+  // Inputs whose k-th and next logits stand so far apart that no difference quotient changes a choice.
+  Tensor inputs_with_margin(const TokenBatch& batch, double margin);
+
+  MoEConfig config;
+  TestContext ctx{DType::f64};
+  ParameterStore store;
+  std::unique_ptr<MoELayer> layer;
+  std::vector<double> sums;
+};
+
+// A step's batch and what came out of it.
+struct StepInput {
+  int64_t time;
+  std::vector<double> x, d_y;    // (tokens, kModelWidth)
+  std::vector<int32_t> targets;  // (tokens)
+  int64_t tokens() const { return static_cast<int64_t>(targets.size()); }
+};
+struct StepResult {
+  std::map<std::string, std::vector<double>>
+      values;  // by what they are: y, d_x, sums, gradients by parameter name
+};
+StepInput step_input(int64_t sequences, int64_t time);
+
+// Runs the step with the sequences dealt out to ranks (sequences_per_rank.size() of them), of which
+// `expert_parallel` share the experts; reduces what the trainer would reduce and puts the parts together.
+StepResult run_step(const MoEConfig& config, const StepInput& input,
+                    const std::vector<int64_t>& sequences_per_rank, int64_t expert_parallel);
+
+// Fails where `actual` differs from `expected` by more than rounding.
+void check_same_step(const StepResult& actual, const StepResult& expected);
+
+}  // namespace moe::test

@@ -1,0 +1,67 @@
+#include "core/tensor/arena.h"
+
+#include <cstdint>
+
+#include "core/tensor/context.h"
+#include "tests/support/catch.h"
+
+namespace moe::test {
+
+TEST_CASE("an arena hands out aligned tensors that do not overlap") {
+  Arena arena("test", Device::cpu, 1 << 20);
+  const Tensor a = arena.allocate({3}, DType::f32), b = arena.allocate({5, 7}, DType::f64),
+               c = arena.allocate({0}, DType::i32);
+  for (const Tensor& tensor : {a, b, c}) CHECK(reinterpret_cast<uintptr_t>(tensor.data) % 64 == 0);
+  CHECK(static_cast<char*>(b.data) >= static_cast<char*>(a.data) + a.bytes());
+  CHECK(static_cast<char*>(c.data) >= static_cast<char*>(b.data) + b.bytes());
+  CHECK(arena.used() == 64 + 320);
+}
+
+TEST_CASE("rewinding frees what came after the mark; the peak stays") {
+  Arena arena("test", Device::cpu, 1 << 20);
+  arena.allocate({16}, DType::f32);
+  const size_t mark = arena.mark();
+  void* first = arena.allocate({16}, DType::f32).data;
+  const size_t peak = arena.peak();
+  arena.rewind(mark);
+  CHECK(arena.used() == mark);
+  CHECK(arena.peak() == peak);
+  CHECK(arena.allocate({8}, DType::f32).data == first);
+  arena.reset();
+  CHECK(arena.used() == 0);
+}
+
+TEST_CASE("a scratch scope frees its tensors in the reverse order") {
+  Arena arena("test", Device::cpu, 1 << 20);
+  Context ctx;
+  ctx.scratch = &arena;
+  {
+    ScratchScope outer(ctx);
+    outer.allocate({16});
+    const size_t used = arena.used();
+    {
+      ScratchScope inner(ctx);
+      inner.allocate({100}, DType::f64);
+    }
+    CHECK(arena.used() == used);
+  }
+  CHECK(arena.used() == 0);
+}
+
+TEST_CASE("a full arena says so, with its name and the shape") {
+  Arena arena("activations", Device::cpu, 1);
+  arena.allocate({1 << 19}, DType::f32);  // the two MiB that the capacity is rounded up to
+  CHECK_THROWS_AS(arena.allocate({1}, DType::f32), DeviceError);
+  CHECK_THROWS_WITH(arena.allocate({7, 9}, DType::f32),
+                    Catch::Contains("activations") && Catch::Contains("(7, 9)"));
+  CHECK(arena.used() == arena.capacity());
+}
+
+TEST_CASE("a planning arena counts what no memory would hold") {
+  Arena arena = Arena::planning("plan", Device::cpu);
+  CHECK(arena.is_planning());
+  arena.allocate({int64_t{1} << 40}, DType::f64);
+  CHECK(arena.peak() == size_t{1} << 43);
+}
+
+}  // namespace moe::test
