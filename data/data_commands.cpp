@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "data/corpus.h"
+#include "data/corpus_export.h"
 #include "data/corpus_info.h"
 #include "data/corpus_preparation.h"
 #include "data/entry_format.h"
@@ -88,6 +89,26 @@ void add_info(CLI::App& app) {
   });
 }
 
+struct ExportOptions {
+  std::string path;
+  CorpusOptions corpus;
+  std::string split = "test";
+  int64_t tokens = 0;
+};
+
+void add_export(CLI::App& app) {
+  auto options = std::make_shared<ExportOptions>();
+  CLI::App* command = app.add_subcommand("export", "Write the text of a split to standard output");
+  command->add_option("path", options->path, "as for info")->required();
+  command->add_option("--vocab-size", options->corpus.vocab_size, "of .bin files, which do not say it");
+  command->add_option("--split", options->split, "train, validation or test")->capture_default_str();
+  command->add_option("--tokens", options->tokens, "leading tokens; default: all");
+  command->callback([options] {
+    const Corpus corpus = Corpus::open(options->path, options->corpus);
+    export_text(corpus.split(options->split), corpus.tokenizer(), options->tokens, stdout);
+  });
+}
+
 struct SyntheticOptions {
   SyntheticConfig config;
   std::string output;
@@ -125,6 +146,7 @@ void add_data_commands(CLI::App& app) {
   app.require_subcommand(1);
   add_prepare(app);
   add_info(app);
+  add_export(app);
   add_synthetic(app);
 }
 

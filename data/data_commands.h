@@ -4,7 +4,7 @@
 
 namespace moe {
 
-// Adds `prepare`, `info` and `synthetic` to the program. Each runs while the command line is parsed, and
+// Adds `prepare`, `info`, `export` and `synthetic` to the program. Each runs while the command line is parsed, and
 // throws the errors of error.h. Results go to stdout.
 void add_data_commands(CLI::App& app);
 

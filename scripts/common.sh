@@ -1,0 +1,38 @@
+# Sourced by the scripts beside it.
+# shellcheck shell=bash
+set -euo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repository"
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "Error: $*"; exit 1; }
+
+cores() { nproc 2>/dev/null || echo 1; }
+
+# Prints how long it has been since $1, a value of SECONDS.
+took() { printf '%d:%02d' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60)); }
+
+# Under sudo only the installation of packages needs root. Starts the script again as the user who called sudo, so that all
+# that it makes is theirs; stays root where that user may not write here.
+leave_sudo() {  # SCRIPT ARGUMENTS...
+  [ "$(id -u)" -eq 0 ] && [ -n "${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ] || return 0
+  runuser -u "$SUDO_USER" -- test -w "$repository" || return 0
+  local home
+  home=$(getent passwd "$SUDO_USER" | cut -d: -f6)
+  exec runuser -u "$SUDO_USER" -- env -u SUDO_USER HOME="${home:-/}" USER="$SUDO_USER" LOGNAME="$SUDO_USER" "$@"
+}
+
+# Open MPI: allow root (in a container there is often nobody else), copy through shared memory where a container forbids
+# the direct way, start without ssh, and be quiet about networks that are not there.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_btl_base_warn_component_unused=0
+command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=/bin/false
+
+run_ranks() {  # RANKS PROGRAM ARGUMENTS...
+  local ranks=$1
+  shift
+  local -a options=(-n "$ranks")
+  [ "$(cores)" -ge "$ranks" ] || options+=(--oversubscribe)
+  mpirun "${options[@]}" "$@"
+}
