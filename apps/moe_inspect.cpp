@@ -1,0 +1,57 @@
+// moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web page.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "core/base/build_info.h"
+#include "core/base/log.h"
+#include "core/inspect/html_report.h"
+#include "core/inspect/json_report.h"
+#include "core/inspect/text_report.h"
+#include "core/train/cpu_setup.h"
+
+using namespace moe;
+
+static int inspect_run(int argc, char** argv, MpiSession& session) {
+  CLI::App app("Shows what the experts of a run or checkpoint do with a split's tokens. A run also gets a report.html. "
+               "mpirun shares the work among ranks.");
+  std::string path, which = "last", html;
+  InspectionOptions options;
+  int64_t expert_parallel = 0;
+  int threads = 0;
+  bool json = false, no_html = false;
+  app.set_version_flag("--version", version());
+  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
+  app.add_option("--split", options.split, "train, validation or test")->capture_default_str();
+  app.add_option("--data", options.data, "another corpus than the run's");
+  app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")->capture_default_str()->check(CLI::NonNegativeNumber);
+  app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
+  app.add_option("--threads", threads, "per rank; default: cores / ranks");
+  app.add_flag("--json", json, "print everything as one JSON object instead of the table");
+  const auto* html_option = app.add_option("--html", html, "where the web page goes; default: report.html in the run's folder")->expected(0, 1);
+  app.add_flag("--no-html", no_html, "write no web page")->excludes("--html");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  const bool wants_html = html_option->count() > 0;
+  const std::string page = no_html ? "" : report_path(html, wants_html, path);
+  setup_cpu(threads, session.local());
+  LoadedRun run = load_run(path, which, session.world(), expert_parallel, kInspectionSequences);
+  const Inspection inspection = inspect(run, path, options);
+  if (session.world()->rank() != 0) return 0;
+  if (inspection.history.damaged_lines > 0) {
+    log::warn("{} damaged line(s) of {}/metrics.jsonl skipped", inspection.history.damaged_lines, inspection.run);
+  }
+  using Json = nlohmann::ordered_json;
+  std::cout << (json ? json_report(inspection).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
+                     : text_report(inspection, wants_colour()))
+            << std::flush;
+  if (!page.empty()) write_report(page, html_report(inspection), wants_html);
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  return run_program(argc, argv, [&](MpiSession& session) { return inspect_run(argc, argv, session); });
+}

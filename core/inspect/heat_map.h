@@ -1,0 +1,24 @@
+// Loads as colours, drawn as inline SVG: blue below the fair share, orange above, a cross for a dead expert.
+#pragma once
+#include <string>
+
+#include "core/inspect/layer_stats.h"
+#include "core/inspect/run_history.h"
+
+namespace moe {
+
+// Layers x experts, as they are now.
+std::string draw_load_map(const std::vector<LayerStats>& layers);
+
+// Experts x time of one layer, at the given steps.
+struct LoadOverTime {
+  std::string title;
+  std::vector<double> steps;
+  LoadShares loads;  // per step, each expert's share
+};
+std::string draw(const LoadOverTime& map);
+
+// What the colours mean.
+std::string load_legend();
+
+}  // namespace moe

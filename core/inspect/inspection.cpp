@@ -1,0 +1,81 @@
+#include "core/inspect/inspection.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/train/open_corpus.h"
+#include "core/train/run_folder.h"
+
+namespace moe {
+
+namespace fs = std::filesystem;
+
+int64_t Inspection::dead() const {
+  int64_t sum = 0;
+  for (const LayerStats& layer : layers) sum += layer.dead;
+  return sum;
+}
+
+int64_t Inspection::nearly_dead() const {
+  int64_t sum = 0;
+  for (const LayerStats& layer : layers) sum += layer.nearly_dead;
+  return sum;
+}
+
+double Inspection::max_over_mean() const {
+  double worst = 1;
+  for (const LayerStats& layer : layers) worst = std::max(worst, layer.max_over_mean);
+  return worst;
+}
+
+std::string run_folder_of(const std::string& run_or_checkpoint) {
+  fs::path path = fs::absolute(run_or_checkpoint).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  if (fs::is_directory(path / "checkpoints")) return fs::path(run_or_checkpoint).lexically_normal().string();
+  if (path.parent_path().filename() != "checkpoints") return "";
+  const fs::path run = path.parent_path().parent_path();
+  return fs::exists(run / "config.yaml") ? run.string() : "";
+}
+
+static Corpus fitting_corpus(const LoadedRun& run, const std::string& path) {
+  DataConfig config = run.config.data;
+  if (!path.empty()) config.path = path;
+  Corpus corpus = open_corpus(config);
+  if (corpus.vocab_size() != run.tokenizer->vocab_size() || corpus.tokenizer().to_json() != run.tokenizer->to_json()) {
+    raise<DataError>("{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)",
+                     corpus.name(), corpus.tokenizer().name(), corpus.vocab_size(), run.tokenizer->name(),
+                     run.tokenizer->vocab_size());
+  }
+  return corpus;
+}
+
+Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const InspectionOptions& options) {
+  const Corpus corpus = fitting_corpus(run, options.data);
+  Inspection result;
+  result.run = run_folder_of(run_or_checkpoint);
+  result.checkpoint = run.checkpoint;
+  result.step = run.step;
+  result.trained_tokens = load_run_state(run.checkpoint).tokens;
+  result.config = load_run_config(run.checkpoint);
+  result.vocab = run.tokenizer->vocab_size();
+  result.experts_per_token = experts_per_token(result.config);
+  result.summary = summarise(result.config, result.vocab);
+  result.data = corpus.name();
+  result.split = options.split;
+  const int64_t context = run.config.data.sequence;
+  result.evaluation = evaluate(*run.state, run.groups, corpus.split(options.split),
+                               {context, context, options.tokens, kInspectionSequences});
+  for (const MoELayer* layer : run.state->model->moe_layers()) {
+    LayerStats stats = layer_stats(layer->layer(), layer->load());
+    stats.norms = weight_norms(run.state->parameters, fmt::format("blocks.{}.moe", layer->layer()),
+                               layer->num_experts(), run.groups);
+    for (size_t i = 0; i < layer->balance().size(); ++i) {
+      stats.balance.emplace_back(layer->balance().name(i), layer->balance().value(i));
+    }
+    result.layers.push_back(std::move(stats));
+  }
+  if (!result.run.empty()) result.history = read_history(result.run + "/metrics.jsonl");
+  return result;
+}
+
+}  // namespace moe

@@ -1,0 +1,72 @@
+#include "core/inspect/json_report.h"
+
+#include "core/base/build_info.h"
+#include "core/train/metrics.h"
+
+namespace moe {
+
+using nlohmann::ordered_json;
+
+static ordered_json to_json(const LayerStats& s) {
+  ordered_json balance = ordered_json::object();
+  for (const auto& [name, value] : s.balance) balance[name] = value;
+  return {{"layer", s.layer},
+          {"experts", s.experts()},
+          {"assignments", s.assignments},
+          {"tokens", s.tokens},
+          {"max_over_mean", s.max_over_mean},
+          {"min_over_mean", s.min_over_mean},
+          {"cv", s.variation},
+          {"load_entropy", s.load_entropy},
+          {"router_entropy", s.router_entropy},
+          {"dead", s.dead},
+          {"nearly_dead", s.nearly_dead},
+          {"balance", balance},
+          {"load", s.load},
+          {"importance", s.importance},
+          {"probability", s.probability},
+          {"input_norm", s.norms.input},
+          {"output_norm", s.norms.output},
+          {"router_norm", s.norms.router}};
+}
+
+static ordered_json to_json(const RunHistory& history) {
+  ordered_json evaluations = ordered_json::array();
+  for (const EvaluationPoint& e : history.evaluations) {
+    evaluations.push_back({{"step", e.step}, {"loss", e.loss}, {"bpc", e.bits_per_character}});
+  }
+  ordered_json json = {{"found", history.found},
+                       {"damaged_lines", history.damaged_lines},
+                       {"train_records", history.train.size()},
+                       {"evaluations", evaluations},
+                       {"best", nullptr}};
+  if (const EvaluationPoint* best = history.best()) {
+    json["best"] = {{"step", best->step}, {"loss", best->loss}, {"bpc", best->bits_per_character}};
+  }
+  return json;
+}
+
+ordered_json json_report(const Inspection& i) {
+  ordered_json layers = ordered_json::array();
+  for (const LayerStats& s : i.layers) layers.push_back(to_json(s));
+  return {{"schema", kInspectionSchema},
+          {"version", version()},
+          {"run", i.run},
+          {"name", i.config.name},
+          {"checkpoint", i.checkpoint},
+          {"step", i.step},
+          {"trained_tokens", i.trained_tokens},
+          {"parameters", i.summary.parameters},
+          {"active_parameters", i.summary.active_parameters},
+          {"experts_per_token", i.experts_per_token},
+          {"data", i.data},
+          {"split", i.split},
+          {"evaluation", to_json(i.evaluation)},
+          {"max_over_mean", i.max_over_mean()},
+          {"dead", i.dead()},
+          {"nearly_dead", i.nearly_dead()},
+          {"layers", layers},
+          {"history", to_json(i.history)}};
+}
+
+}  // namespace moe

@@ -1,0 +1,13 @@
+// The inspection for other programs.
+#pragma once
+#include <nlohmann/json.hpp>
+
+#include "core/inspect/inspection.h"
+
+namespace moe {
+
+constexpr int kInspectionSchema = 1;
+
+nlohmann::ordered_json json_report(const Inspection& inspection);
+
+}  // namespace moe

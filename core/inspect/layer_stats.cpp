@@ -1,0 +1,79 @@
+#include "core/inspect/layer_stats.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace moe {
+
+static std::vector<double> shares(std::span<const double> sums) {
+  const double total = std::accumulate(sums.begin(), sums.end(), 0.0);
+  std::vector<double> result(sums.begin(), sums.end());
+  for (double& x : result) x = total > 0 ? x / total : 0;
+  return result;
+}
+
+LayerStats layer_stats(int layer, const LoadStats& sums) {
+  LayerStats s;
+  s.layer = layer;
+  s.load = shares(sums.counts);
+  s.importance = shares(sums.importance);
+  s.probability = shares(sums.probability);
+  s.assignments = sums.assignments();
+  s.tokens = sums.tokens();
+  s.dead = sums.dead();
+  const auto experts = static_cast<double>(s.load.size());
+  if (s.assignments == 0) return s;
+
+  double entropy = 0, squares = 0;
+  for (size_t e = 0; e < s.load.size(); ++e) {
+    const double share = s.load[e], relative = s.relative_load(e);
+    if (share > 0) entropy -= share * std::log(share);
+    squares += (relative - 1) * (relative - 1);
+    s.nearly_dead += share > 0 && relative < LayerStats::kNearlyDead;
+  }
+  s.variation = std::sqrt(squares / experts);
+  s.max_over_mean = *std::max_element(s.load.begin(), s.load.end()) * experts;
+  s.min_over_mean = *std::min_element(s.load.begin(), s.load.end()) * experts;
+  if (s.load.size() > 1) {
+    s.load_entropy = entropy / std::log(experts);
+    s.router_entropy = sums.mean_entropy() / std::log(experts);
+  }
+  return s;
+}
+
+static double element(ConstTensor t, int64_t i) {
+  return t.dtype == DType::f64 ? t.as<double>()[i] : static_cast<double>(t.as<float>()[i]);
+}
+
+// Norms of the entries of dimension 0, into `norms` from `first` on.
+static void row_norms(std::vector<double>& norms, int64_t first, ConstTensor t) {
+  const int64_t rows = t.dim(0), width = t.size() / std::max<int64_t>(rows, 1);
+  for (int64_t r = 0; r < rows; ++r) {
+    double squares = 0;
+    for (int64_t i = r * width; i < (r + 1) * width; ++i) squares += element(t, i) * element(t, i);
+    norms[static_cast<size_t>(first + r)] = std::sqrt(squares);
+  }
+}
+
+WeightNorms weight_norms(const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
+                         const ProcessGroups& groups) {
+  const auto n = static_cast<size_t>(experts);
+  WeightNorms norms;
+  for (const Parameter& p : parameters.parameters()) {
+    if (p.name == layer_name + ".router.weight" && p.shape[0] == experts) {
+      norms.router.resize(n);
+      row_norms(norms.router, 0, p.value);
+    }
+    for (const auto& [suffix, list] : {std::pair{".experts.{}.input.weight", &norms.input},
+                                       std::pair{".experts.{}.output.weight", &norms.output}}) {
+      if (p.name != layer_name + suffix) continue;
+      list->assign(n, 0.0);
+      row_norms(*list, p.first_expert, p.value);
+      groups.expert->all_reduce_sum(as_tensor(*list));
+    }
+  }
+  return norms;
+}
+
+}  // namespace moe

@@ -1,0 +1,51 @@
+// What one MoE layer's experts did with the tokens of an evaluation, and how large their weights are.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/process_groups.h"
+#include "core/moe/load_stats.h"
+
+namespace moe {
+
+// Frobenius norms, one per expert; a list is empty where the layer has no such weights.
+struct WeightNorms {
+  std::vector<double> input, output;  // the expert's two matrices
+  std::vector<double> router;         // the expert's row of the router
+};
+
+struct LayerStats {
+  int layer = 0;
+  // One entry per expert; each sums to 1 unless no token came by.
+  std::vector<double> load;         // share of the assignments
+  std::vector<double> importance;   // share of the gate weight
+  std::vector<double> probability;  // mean router probability
+  double assignments = 0, tokens = 0;
+
+  // Entropies are divided by ln(experts): 1 is uniform.
+  double router_entropy = 1;  // mean over tokens
+  double load_entropy = 1;    // of `load`
+  double max_over_mean = 1;
+  double min_over_mean = 1;
+  double variation = 0;       // standard deviation of the load over its mean
+  int64_t dead = 0;           // experts without an assignment
+  int64_t nearly_dead = 0;    // others with less than kNearlyDead of a fair share
+  WeightNorms norms;
+  std::vector<std::pair<std::string, double>> balance;  // losses, without their coefficients
+
+  static constexpr double kNearlyDead = 0.1;
+  int64_t experts() const { return static_cast<int64_t>(load.size()); }
+  // The load of an expert where 1 is what each has at perfect balance.
+  double relative_load(size_t expert) const { return load[expert] * static_cast<double>(load.size()); }
+};
+
+// From complete sums; norms and balance losses stay empty.
+LayerStats layer_stats(int layer, const LoadStats& sums);
+
+// The norms of the layer whose parameters' names begin with `layer_name`. Collective over groups.expert: other ranks
+// hold other experts.
+WeightNorms weight_norms(const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
+                         const ProcessGroups& groups);
+
+}  // namespace moe

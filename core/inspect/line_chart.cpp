@@ -1,0 +1,161 @@
+#include "core/inspect/line_chart.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/inspect/markup.h"
+
+namespace moe {
+namespace {
+
+constexpr double kWidth = 540, kHeight = 250, kLeft = 46, kRight = 528, kTop = 10, kBottom = 210;
+constexpr size_t kMaxPoints = 600;   // of a drawn curve
+constexpr size_t kMaxHovers = 120;   // points with a tooltip
+constexpr size_t kPaletteSize = 8;   // of page_style.h
+
+using Point = std::pair<double, double>;
+
+std::vector<Point> points_of(const Curve& curve) {
+  std::vector<Point> points;
+  for (size_t i = 0; i < std::min(curve.x.size(), curve.y.size()); ++i) {
+    if (std::isfinite(curve.x[i]) && std::isfinite(curve.y[i])) points.emplace_back(curve.x[i], curve.y[i]);
+  }
+  return points;
+}
+
+// Keeps the smallest and the largest of each stretch, so that spikes stay.
+std::vector<Point> thin_out(const std::vector<Point>& points) {
+  if (points.size() <= kMaxPoints) return points;
+  std::vector<Point> kept;
+  const size_t stretches = kMaxPoints / 2;
+  const auto by_y = [](const Point& a, const Point& b) { return a.second < b.second; };
+  for (size_t i = 0; i < stretches; ++i) {
+    const auto begin = points.begin() + static_cast<ptrdiff_t>(points.size() * i / stretches);
+    const auto end = points.begin() + static_cast<ptrdiff_t>(points.size() * (i + 1) / stretches);
+    const auto [low, high] = std::minmax_element(begin, end, by_y);
+    kept.push_back(std::min(*low, *high));
+    if (low != high) kept.push_back(std::max(*low, *high));
+  }
+  return kept;
+}
+
+struct Range {
+  double low = INFINITY, high = -INFINITY;
+  void add(double value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+};
+
+Axis y_axis(const LineChart& chart, const std::vector<std::vector<Point>>& curves, const Range& x) {
+  Range all, later;
+  for (const auto& points : curves) {
+    for (const auto& [px, py] : points) {
+      all.add(py);
+      if (px >= x.low + 0.1 * (x.high - x.low)) later.add(py);
+    }
+  }
+  double low = chart.from_zero ? std::min(0.0, all.low) : all.low, high = all.high;
+  if (chart.cut_beginning && high - low > 2.5 * (later.high - low) && later.high > low) high = later.high;
+  if (chart.log_y && low > 0 && high / low > 20) return log_axis(low / 1.15, high * 1.15);
+  const double margin = 0.07 * (high - low);
+  return linear_axis(chart.from_zero && low == 0 ? 0 : low - margin, std::max(high + margin, chart.from_zero ? 1e-9 : high), 5);
+}
+
+double x_of(const Axis& axis, double value) { return kLeft + axis.position(value) * (kRight - kLeft); }
+double y_of(const Axis& axis, double value) {
+  // Far outside is drawn a little outside: the clip path hides it, and coordinates stay small.
+  return std::clamp(kBottom - axis.position(value) * (kBottom - kTop), kTop - 400, kBottom + 400);
+}
+
+std::string draw_y_axis(const Axis& axis) {
+  std::string svg;
+  for (const double tick : axis.ticks) {
+    const double y = y_of(axis, tick);
+    svg += fmt::format("<line class=\"grid\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
+                       "<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
+                       kLeft, kRight, y, y, kLeft - 6, y + 4, tick_label(tick));
+  }
+  return svg;
+}
+
+std::string draw_curve(const Curve& curve, const std::vector<Point>& points, size_t colour, const Axis& x, const Axis& y) {
+  std::string path, dots;
+  for (const auto& [px, py] : thin_out(points)) {
+    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x_of(x, px), y_of(y, py));
+  }
+  const size_t every = (points.size() + kMaxHovers - 1) / kMaxHovers;
+  for (size_t i = 0; i < points.size(); i += every) {
+    const auto& [px, py] = points[i];
+    if (y_of(y, py) < kTop) continue;
+    const std::string at = fmt::format("cx=\"{:.1f}\" cy=\"{:.1f}\"", x_of(x, px), y_of(y, py));
+    if (curve.markers || points.size() == 1) dots += fmt::format("<circle class=\"dot c{}\" {} r=\"2.6\"/>", colour, at);
+    dots += fmt::format("<circle class=\"hover\" {} r=\"6\"><title>{}: {:.5g} at {}</title></circle>\n", at,
+                        escape_markup(curve.name), py, tick_label(px));
+  }
+  return fmt::format("<path class=\"curve c{}\" d=\"{}\"/>\n{}", colour, path, dots);
+}
+
+std::string draw_mark(const LineChart::Mark& mark, const Axis& x_axis, const Axis& y_axis) {
+  const double x = x_of(x_axis, mark.x), y = y_of(y_axis, mark.y);
+  if (y < kTop) return "";
+  // Towards the side with more room, above the curve, which comes from there only at the left.
+  const bool right_half = x > (kLeft + kRight) / 2;
+  return fmt::format("<circle class=\"mark\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"/>"
+                     "<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n",
+                     x, y, right_half ? std::min(x + 6, kRight) : x - 4, y - 30 < kTop ? y + 22 : y - 24, right_half ? "end" : "start",
+                     escape_markup(mark.label));
+}
+
+std::string legend(const LineChart& chart) {
+  if (chart.curves.size() < 2) return "";
+  std::string html = "<p class=\"legend\">";
+  for (size_t i = 0; i < chart.curves.size(); ++i) {
+    html += fmt::format("<span><i class=\"c{}\"></i>{}</span> ", i % kPaletteSize, escape_markup(chart.curves[i].name));
+  }
+  return html + "</p>\n";
+}
+
+}  // namespace
+
+std::string draw_x_axis(const Axis& axis, double left, double right, double bottom, const std::string& label) {
+  std::string svg = fmt::format("<line class=\"axis\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n", left, right, bottom, bottom);
+  for (const double tick : axis.ticks) {
+    const double x = left + axis.position(tick) * (right - left);
+    svg += fmt::format("<line class=\"axis\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
+                       "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                       x, x, bottom, bottom + 4, x, bottom + 17, tick_label(tick));
+  }
+  return svg + fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                           (left + right) / 2, bottom + 33, escape_markup(label));
+}
+
+std::string draw(const LineChart& chart) {
+  std::vector<std::vector<Point>> curves;
+  Range x_range;
+  for (const Curve& curve : chart.curves) {
+    curves.push_back(points_of(curve));
+    for (const auto& [x, y] : curves.back()) x_range.add(x);
+  }
+  if (x_range.low > x_range.high) return "";
+  const Axis x = linear_axis(x_range.low < 0.2 * x_range.high ? 0 : x_range.low, x_range.high, 6);
+  const Axis y = y_axis(chart, curves, x_range);
+
+  std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: {}</title>\n", kWidth, kHeight,
+                                escape_markup(chart.title), escape_markup(chart.note));
+  svg += draw_y_axis(y) + draw_x_axis(x, kLeft, kRight, kBottom, chart.x_label);
+  // A nested viewport clips what lies outside.
+  svg += fmt::format("<svg x=\"0\" y=\"{0:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" viewBox=\"0 {0:.0f} {1:.0f} {2:.0f}\">\n",
+                     kTop - 4, kWidth, kBottom - kTop + 8);
+  for (size_t i = 0; i < curves.size(); ++i) {
+    if (!curves[i].empty()) svg += draw_curve(chart.curves[i], curves[i], i % kPaletteSize, x, y);
+  }
+  if (chart.mark) svg += draw_mark(*chart.mark, x, y);
+  svg += "</svg>\n</svg>\n";
+  return figure(chart.title, chart.note, legend(chart) + svg);
+}
+
+}  // namespace moe

@@ -1,0 +1,97 @@
+#include "core/inspect/run_history.h"
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace moe {
+
+using nlohmann::json;
+
+static double number(const json& record, const char* key) {
+  const auto it = record.find(key);
+  return it != record.end() && it->is_number() ? it->get<double>() : kAbsent;
+}
+
+// Empty unless it is a list of lists of numbers.
+static LoadShares load_shares(const json& record) {
+  const auto it = record.find("load");
+  if (it == record.end() || !it->is_array()) return {};
+  LoadShares shares;
+  for (const json& layer : *it) {
+    if (!layer.is_array() || layer.empty()) return {};
+    std::vector<double>& list = shares.emplace_back();
+    for (const json& share : layer) {
+      if (!share.is_number()) return {};
+      list.push_back(share.get<double>());
+    }
+  }
+  return shares;
+}
+
+static TrainPoint train_point(int64_t step, const json& r) {
+  TrainPoint p;
+  p.step = step;
+  p.tokens = number(r, "tokens");
+  p.loss = number(r, "loss");
+  p.bits_per_character = number(r, "bpc");
+  p.auxiliary = number(r, "aux");
+  p.norm = number(r, "norm");
+  p.learning_rate = number(r, "lr");
+  p.milliseconds = number(r, "ms");
+  p.tokens_per_second = number(r, "tokens_per_s");
+  p.router_entropy = number(r, "router_entropy");
+  p.max_over_mean = number(r, "load_max_over_mean");
+  p.dead = number(r, "dead");
+  if (const auto it = r.find("balance"); it != r.end() && it->is_object()) {
+    for (const auto& [name, value] : it->items()) {
+      if (value.is_number()) p.balance[name] = value.get<double>();
+    }
+  }
+  p.load = load_shares(r);
+  return p;
+}
+
+// In the order of steps; of a step that was recorded twice, the later record.
+template <class Point>
+static std::vector<Point> in_order(std::map<int64_t, Point>&& by_step) {
+  std::vector<Point> points;
+  for (auto& [step, point] : by_step) points.push_back(std::move(point));
+  return points;
+}
+
+RunHistory read_history(const std::string& path) {
+  RunHistory history;
+  std::ifstream file(path);
+  history.found = file.is_open();
+  std::map<int64_t, TrainPoint> train;
+  std::map<int64_t, EvaluationPoint> evaluations;
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty()) continue;
+    const json record = json::parse(line, nullptr, false);
+    const bool intact = record.is_object() && record.contains("step") && record["step"].is_number_integer() &&
+                        record.contains("type") && record["type"].is_string();
+    if (!intact) {
+      ++history.damaged_lines;
+      continue;
+    }
+    const auto step = record["step"].get<int64_t>();
+    if (record["type"] == "train") train[step] = train_point(step, record);
+    if (record["type"] == "eval") {
+      evaluations[step] = {step, number(record, "loss"), number(record, "bpc"), load_shares(record)};
+    }
+  }
+  history.train = in_order(std::move(train));
+  history.evaluations = in_order(std::move(evaluations));
+  return history;
+}
+
+const EvaluationPoint* RunHistory::best() const {
+  const EvaluationPoint* best = nullptr;
+  for (const EvaluationPoint& e : evaluations) {
+    if (!std::isnan(e.loss) && (!best || e.loss < best->loss)) best = &e;
+  }
+  return best;
+}
+
+}  // namespace moe

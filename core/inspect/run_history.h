@@ -1,0 +1,44 @@
+// What metrics.jsonl remembers of a run. Lines that cannot be read (a torn write, a full disk) are counted and skipped.
+#pragma once
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace moe {
+
+constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();  // of a number that a record lacks
+
+// Per MoE layer, each expert's share of the assignments; empty when not recorded.
+using LoadShares = std::vector<std::vector<double>>;
+
+struct TrainPoint {
+  int64_t step = 0;
+  double tokens = kAbsent, loss = kAbsent, bits_per_character = kAbsent, auxiliary = kAbsent;
+  double norm = kAbsent, learning_rate = kAbsent, milliseconds = kAbsent, tokens_per_second = kAbsent;
+  double router_entropy = kAbsent;  // nats, mean over layers
+  double max_over_mean = kAbsent;   // of the worst layer
+  double dead = kAbsent;            // experts of all layers
+  std::map<std::string, double> balance;
+  LoadShares load;
+};
+
+struct EvaluationPoint {
+  int64_t step = 0;
+  double loss = kAbsent, bits_per_character = kAbsent;
+  LoadShares load;
+};
+
+struct RunHistory {
+  bool found = false;       // the file exists
+  int64_t damaged_lines = 0;
+  std::vector<TrainPoint> train;             // by step
+  std::vector<EvaluationPoint> evaluations;  // by step
+
+  // The evaluation with the smallest loss, or null.
+  const EvaluationPoint* best() const;
+};
+
+RunHistory read_history(const std::string& path);
+
+}  // namespace moe

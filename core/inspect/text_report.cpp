@@ -1,0 +1,159 @@
+#include "core/inspect/text_report.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+#include <string_view>
+
+#include "core/base/units.h"
+
+namespace moe {
+namespace {
+
+constexpr int kBarColumns = 64;  // of a row of bars
+constexpr size_t kIndent = 7;
+// A bar's full height stands for this many fair shares.
+constexpr double kFullBar = 2.0;
+
+enum class Colour { none, faint, red, yellow, magenta, bold };
+
+class Painter {
+ public:
+  explicit Painter(bool colour) : colour_(colour) {}
+  std::string operator()(Colour colour, std::string_view text) const {
+    static constexpr std::array<const char*, 6> kCodes = {"0", "2", "31", "33", "35", "1"};
+    if (!colour_ || colour == Colour::none) return std::string(text);
+    return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<size_t>(colour)], text);
+  }
+
+ private:
+  bool colour_;
+};
+
+Colour colour_of(double relative) {
+  if (relative == 0) return Colour::red;
+  if (relative < LayerStats::kNearlyDead) return Colour::yellow;
+  return relative > kFullBar ? Colour::magenta : Colour::none;
+}
+
+std::string_view bar(double relative) {
+  static constexpr std::array<std::string_view, 8> kBars = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  if (relative == 0) return "×";
+  const auto eighths = static_cast<int>(std::lround(relative / kFullBar * 8));
+  return kBars[static_cast<size_t>(std::clamp(eighths, 1, 8) - 1)];
+}
+
+// Three columns at most: 0, ~0, .04, 1.4, 12.
+std::string short_number(double x) {
+  if (x == 0) return "0";
+  if (x < 0.005) return "~0";
+  if (x < 0.095) return fmt::format("{:.2f}", x).substr(1);
+  return x < 9.95 ? fmt::format("{:.1f}", x) : fmt::format("{:.0f}", x);
+}
+
+std::string repeat(std::string_view text, size_t times) {
+  std::string result;
+  for (size_t i = 0; i < times; ++i) result += text;
+  return result;
+}
+
+double mean(const std::vector<double>& x) {
+  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+}
+
+std::string norm(const std::vector<double>& x) { return x.empty() ? "-" : fmt::format("{:.3g}", mean(x)); }
+
+std::string header_row() {
+  return fmt::format("{:>5} {:>8} {:>8} {:>6} {:>7} {:>7} {:>5} {:>5} {:>6} {:>6} {:>6}\n", "layer", "max/mean", "min/mean",
+                     "cv", "load H", "gate H", "dead", "weak", "|in|", "|out|", "|gate|");
+}
+
+std::string layer_row(const LayerStats& s, const Painter& paint) {
+  const auto count = [&](int64_t n, Colour colour) { return paint(n ? colour : Colour::none, fmt::format("{:>5}", n)); };
+  return fmt::format("{:>5} {} {:>8.2f} {:>6.2f} {:>7.3f} {:>7.3f} {} {} {:>6} {:>6} {:>6}\n", s.layer,
+                     paint(s.max_over_mean > kFullBar ? Colour::magenta : Colour::none, fmt::format("{:>8.2f}", s.max_over_mean)),
+                     s.min_over_mean, s.variation, s.load_entropy, s.router_entropy, count(s.dead, Colour::red),
+                     count(s.nearly_dead, Colour::yellow), norm(s.norms.input), norm(s.norms.output), norm(s.norms.router));
+}
+
+// Every expert a column or more; up to 16 with their figures below.
+std::string expert_rows(const LayerStats& s, const Painter& paint) {
+  const size_t experts = s.load.size(), width = std::min<size_t>(static_cast<size_t>(kBarColumns) / experts, 8);
+  const bool with_numbers = width >= 4;
+  const size_t filled = with_numbers ? width - 1 : width;
+  std::string bars(kIndent, ' '), numbers(kIndent, ' ');
+  for (size_t e = 0; e < experts; ++e) {
+    const double relative = s.relative_load(e);
+    const Colour colour = colour_of(relative);
+    const std::string gap(e > 0 ? width - filled : 0, ' ');
+    bars += gap + paint(colour, repeat(bar(relative), filled));
+    numbers += gap + paint(colour == Colour::none ? Colour::faint : colour, fmt::format("{:<{}}", short_number(relative), filled));
+  }
+  return bars + "\n" + (with_numbers ? numbers + "\n" : "");
+}
+
+// More experts than columns: sorted by load, several in a column, which shows their mean.
+std::string sorted_rows(const LayerStats& s, const Painter& paint) {
+  std::vector<double> relative;
+  for (size_t e = 0; e < s.load.size(); ++e) relative.push_back(s.relative_load(e));
+  std::sort(relative.begin(), relative.end(), std::greater<>());
+  std::string bars(kIndent, ' ');
+  for (int column = 0; column < kBarColumns; ++column) {
+    const Share part = share_of(s.experts(), kBarColumns, column);
+    const auto begin = relative.begin() + part.begin;
+    const double level = std::accumulate(begin, begin + part.count, 0.0) / static_cast<double>(part.count);
+    bars += paint(colour_of(level), bar(level));
+  }
+  const auto quantile = [&](double q) {
+    return relative[static_cast<size_t>(std::lround((1 - q) * static_cast<double>(relative.size() - 1)))];
+  };
+  return fmt::format("{}\n{:{}}sorted by load; min {:.2f}, 10% {:.2f}, median {:.2f}, 90% {:.2f}, max {:.2f}\n", bars, "",
+                     kIndent, quantile(0), quantile(0.1), quantile(0.5), quantile(0.9), quantile(1));
+}
+
+std::string heading(const Inspection& i, const Painter& paint) {
+  const Evaluation& e = i.evaluation;
+  std::string text = fmt::format("{} step {} | {} parameters, {} active per token\n", paint(Colour::bold, i.checkpoint), i.step,
+                                 format_count(static_cast<double>(i.summary.parameters)),
+                                 format_count(static_cast<double>(i.summary.active_parameters)));
+  text += fmt::format("{} of {} | {:.0f} tokens | bpc {:.4f} loss {:.4f} ppl {:.2f}\n", i.split, i.data, e.tokens,
+                      e.bits_per_character(), e.nll(), e.perplexity());
+  const EvaluationPoint* best = i.history.best();
+  if (best && !std::isnan(best->bits_per_character)) {
+    text += fmt::format("best evaluation of the run: bpc {:.4f} at step {}\n", best->bits_per_character, best->step);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string text_report(const Inspection& i, bool colour) {
+  const Painter paint(colour);
+  std::string text = heading(i, paint);
+  if (i.layers.empty()) return text + "no MoE layers\n";
+  const int64_t experts = i.layers[0].experts();
+  text += fmt::format("{} MoE layer{} of {} experts, {} per token; a fair share is {:.3g}%\n\n", i.layers.size(),
+                      i.layers.size() == 1 ? "" : "s", experts, i.experts_per_token, 100.0 / static_cast<double>(experts));
+  text += paint(Colour::faint, header_row());
+  for (const LayerStats& s : i.layers) {
+    text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint));
+  }
+  text += paint(Colour::faint, fmt::format(
+      "\nbars: load of each expert, ▄ = fair share, █ = {:.0f} times it or more, × = dead (no token)\n"
+      "weak: alive with < {:.0f}% of a fair share; H: entropy / ln experts, of the load and of\n"
+      "the router's probabilities; |..|: mean Frobenius norm of the experts' input and\n"
+      "output matrices and of the router's rows\n", kFullBar, 100 * LayerStats::kNearlyDead));
+  return text;
+}
+
+bool wants_colour() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && !(terminal && std::string_view(terminal) == "dumb");
+}
+
+}  // namespace moe

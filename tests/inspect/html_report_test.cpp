@@ -1,0 +1,143 @@
+#include "core/inspect/html_report.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/inspect/line_chart.h"
+#include "core/inspect/markup.h"
+#include "tests/inspect/sample_inspection.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace moe;
+
+// Empty when every element is closed in order, every attribute quoted and every & a reference; else what is wrong.
+static std::string markup_error(const std::string& html) {
+  std::vector<std::string> open;
+  for (size_t i = 0; i < html.size(); ++i) {
+    if (html[i] == '&') {
+      const size_t end = html.find(';', i);
+      if (end == std::string::npos || end - i > 6) return "a bare & before: " + html.substr(i, 30);
+    }
+    if (html[i] == '>') return "a bare > before: " + html.substr(i, 30);
+    if (html[i] != '<') continue;
+    const size_t begin = i;
+    bool quoted = false;
+    for (++i; i < html.size() && (quoted || html[i] != '>'); ++i) {
+      if (html[i] == '"') quoted = !quoted;
+      if (html[i] == '<') return "< inside of a tag: " + html.substr(begin, 60);
+    }
+    const std::string tag = html.substr(begin + 1, i - begin - 1);
+    const std::string name = tag.substr(tag[0] == '/', tag.find_first_of(" /", 1) - (tag[0] == '/'));
+    if (tag[0] == '!' || name == "meta" || tag.back() == '/') continue;
+    if (tag[0] != '/') {
+      open.push_back(name);
+      if (name == "style") i = html.find("</style>", i) - 1;
+    } else if (open.empty() || open.back() != name) {
+      return "</" + name + "> closes " + (open.empty() ? "nothing" : open.back());
+    } else {
+      open.pop_back();
+    }
+  }
+  return open.empty() ? "" : open.back() + " is never closed";
+}
+
+TEST_CASE("the markup checker finds mistakes") {
+  CHECK(markup_error("<!DOCTYPE html><a b=\"c>d\"><i/>&amp;</a>").empty());
+  CHECK_FALSE(markup_error("<a><b></a></b>").empty());
+  CHECK_FALSE(markup_error("<a>").empty());
+  CHECK_FALSE(markup_error("a & b").empty());
+}
+
+static void check_page(const Inspection& inspection) {
+  const std::string page = html_report(inspection);
+  CHECK(markup_error(page) == "");
+  CHECK(page.find("http://") == std::string::npos);
+  CHECK(page.find("https://") == std::string::npos);
+  CHECK(page.find("<script") == std::string::npos);
+  CHECK(page.find("url(") == std::string::npos);
+  CHECK(page.find("nan") == std::string::npos);
+  CHECK(page.find("inf\"") == std::string::npos);
+}
+
+TEST_CASE("the page is well-formed, self-contained and escapes text") {
+  const std::string page = html_report(sample_inspection());
+  check_page(sample_inspection());
+  CHECK_THAT(page, Contains("a &lt;b&gt; &amp; &quot;c&quot;"));
+  CHECK(page.find("<b> &") == std::string::npos);
+  CHECK(page.find("<corpus>") == std::string::npos);
+  for (const char* title : {"Learning curves", "Learning rate", "Gradient norm", "Throughput", "Imbalance", "Dead experts", "Router entropy",
+                            "Balance loss: switch", "Layer 1", "prefers-color-scheme"}) {
+    CHECK_THAT(page, Contains(title));
+  }
+}
+
+TEST_CASE("pages of unusual runs") {
+  SECTION("no MoE layers") { check_page(sample_inspection(0)); }
+  SECTION("one expert") { check_page(sample_inspection(1, 1)); }
+  SECTION("many experts and layers") { check_page(sample_inspection(40, 200)); }
+  SECTION("no metrics.jsonl") {
+    Inspection i = sample_inspection();
+    i.history = {};
+    check_page(i);
+    CHECK_THAT(html_report(i), Contains("No metrics.jsonl"));
+  }
+  SECTION("one evaluation only") {
+    Inspection i = sample_inspection();
+    i.history.train.clear();
+    i.history.evaluations.resize(1);
+    check_page(i);
+    CHECK_THAT(html_report(i), Contains("Learning curves"));
+  }
+  SECTION("damaged lines and records with nothing but a step") {
+    Inspection i = sample_inspection();
+    i.history.damaged_lines = 3;
+    for (TrainPoint& p : i.history.train) p = {p.step};
+    check_page(i);
+    CHECK_THAT(html_report(i), Contains("3 damaged line(s)"));
+  }
+  SECTION("a history of other layers than the model") {
+    Inspection i = sample_inspection();
+    for (TrainPoint& p : i.history.train) p.load.resize(1);
+    for (EvaluationPoint& e : i.history.evaluations) e.load = {{1.0}, {0.5, 0.5}};
+    check_page(i);
+  }
+  SECTION("no weights of known names") {
+    Inspection i = sample_inspection();
+    for (LayerStats& s : i.layers) s.norms = {};
+    check_page(i);
+  }
+}
+
+TEST_CASE("text for markup") {
+  CHECK(escape_markup("<a href=\"x\">&'") == "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
+  CHECK(escape_markup("é€😀") == "é€😀");
+  CHECK(escape_markup("a\x01\xC3") == "a\xEF\xBF\xBD\xEF\xBF\xBD");
+  CHECK(escape_markup("\xED\xA0\x80x") == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDx");
+}
+
+TEST_CASE("axes have round ticks") {
+  CHECK(linear_axis(0, 10, 5).ticks == std::vector<double>{0, 2, 4, 6, 8, 10});
+  CHECK(linear_axis(3, 3, 5).ticks.size() >= 2);
+  CHECK(log_axis(0.5, 200).ticks == std::vector<double>{1, 10, 100});
+  CHECK(log_axis(1, 10).ticks == std::vector<double>{1, 2, 5, 10});
+  for (const auto& [value, label] : {std::pair{0.0, "0"}, {0.25, "0.25"}, {3000.0, "3000"}, {20000.0, "20k"}, {1.5e6, "1.5M"}, {0.0003, "3e-4"}}) {
+    CHECK(tick_label(value) == label);
+  }
+}
+
+TEST_CASE("where the page goes") {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", checkpoint = run + "/checkpoints/step_00000001", lone = folder / "copy";
+  std::filesystem::create_directories(checkpoint);
+  std::filesystem::create_directories(lone);
+  std::ofstream(run + "/config.yaml") << "name: run\n";
+  CHECK(report_path("", false, run) == run + "/report.html");
+  CHECK(report_path("", true, checkpoint) == run + "/report.html");
+  CHECK(report_path("", true, checkpoint + "/") == run + "/report.html");
+  CHECK(report_path("", false, checkpoint).empty());
+  CHECK(report_path("x.html", true, lone) == "x.html");
+  CHECK_THROWS_AS(report_path("", true, lone), UsageError);
+  CHECK_THROWS_AS(write_report(folder / "absent/x.html", "page", true), CheckpointError);
+  CHECK_NOTHROW(write_report(folder / "absent/x.html", "page", false));
+}

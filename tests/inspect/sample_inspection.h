@@ -1,0 +1,68 @@
+// An inspection made by hand, for tests of the reports.
+#pragma once
+#include <cmath>
+
+#include "core/inspect/inspection.h"
+
+namespace moe {
+
+// Sums of a layer, kept where LoadStats can look at them.
+struct Sums {
+  std::vector<double> values;
+  int64_t experts;
+
+  Sums(const std::vector<double>& counts, const std::vector<double>& importance, const std::vector<double>& probability, double entropy,
+       double tokens)
+      : experts(static_cast<int64_t>(counts.size())) {
+    for (const auto& part : {counts, importance, probability, {entropy, tokens}}) values.insert(values.end(), part.begin(), part.end());
+  }
+  LoadStats view() { return LoadStats::view(values, experts); }
+};
+
+// `experts` of which the first is dead and the second nearly so, in `layers` layers, with a history of ten records.
+inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
+  Inspection i;
+  i.config.name = "a <b> & \"c\"";
+  i.checkpoint = "runs/a <b>/checkpoints/step_00000100";
+  i.run = "runs/a <b>";
+  i.step = 100;
+  i.trained_tokens = 2e5;
+  i.vocab = 256;
+  i.experts_per_token = 2;
+  i.summary.parameters = 1'000'000;
+  i.summary.active_parameters = 400'000;
+  i.data = "<corpus>";
+  i.split = "validation";
+  i.evaluation = {2000.0, 1000, 400, 1.0};
+  const auto n = static_cast<size_t>(experts);
+  for (int layer = 0; layer < layers; ++layer) {
+    std::vector<double> counts(n, 100.0);
+    counts[0] = 0;
+    if (n > 1) counts[1] = 1;
+    Sums sums(counts, counts, std::vector<double>(n, 10.0), 500 * std::log(static_cast<double>(n)), 1000);
+    LayerStats stats = layer_stats(layer, sums.view());
+    stats.norms = {std::vector<double>(n, 3.25), std::vector<double>(n, 2.5), std::vector<double>(n, 1.125)};
+    stats.balance = {{"switch", 1.5}};
+    i.layers.push_back(stats);
+  }
+  i.history.found = true;
+  for (int64_t step = 10; step <= 100; step += 10) {
+    TrainPoint p;
+    p.step = step;
+    const auto s = static_cast<double>(step);
+    p.tokens = 2000 * s;
+    p.bits_per_character = 2 + 100 / s;
+    p.loss = p.bits_per_character * std::log(2.0);
+    p.norm = 1;
+    p.learning_rate = 1e-3;
+    p.tokens_per_second = 5000;
+    p.router_entropy = 1;
+    p.balance["switch"] = 1.2;
+    for (const LayerStats& layer : i.layers) p.load.push_back(layer.load);
+    i.history.train.push_back(p);
+    i.history.evaluations.push_back({step, p.loss, p.bits_per_character, p.load});
+  }
+  return i;
+}
+
+}  // namespace moe
