@@ -27,7 +27,7 @@ Parameter& ParameterStore::add(Parameter parameter) {
   return parameters_.emplace_back(std::move(parameter));
 }
 
-void ParameterStore::allocate(Context& ctx, DType dtype) {
+void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   auto padded = [](int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; };
   std::array<int64_t, 2> sizes{};
   for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
@@ -41,19 +41,19 @@ void ParameterStore::allocate(Context& ctx, DType dtype) {
     ParameterBuffer& target = buffer(group);
     const Shape size{sizes[static_cast<size_t>(group)]};
     target.value = values_->allocate(size, dtype);
-    target.gradient = gradients_->allocate(size, dtype);
+    if (with_gradients) target.gradient = gradients_->allocate(size, dtype);
     int64_t begin = 0;
     for (const bool decay : {true, false}) {
       for (Parameter& p : parameters_) {
         if (p.group != group || p.decay != decay) continue;
         p.value = target.value.slice(begin, p.shape.size()).reshape(p.shape);
-        p.gradient = target.gradient.slice(begin, p.shape.size()).reshape(p.shape);
+        if (with_gradients) p.gradient = target.gradient.slice(begin, p.shape.size()).reshape(p.shape);
         begin += padded(p.shape.size());
       }
       if (decay) target.num_decayed = begin;
     }
     fill_zero(ctx, target.value);
-    fill_zero(ctx, target.gradient);
+    if (with_gradients) fill_zero(ctx, target.gradient);
   }
 }
 
@@ -76,6 +76,10 @@ void ParameterStore::initialise(Context& ctx, uint64_t seed) {
       initialise_one(ctx, p.value.slice(e, 1), p.initialisation, seed, expert_name(p.name, p.first_expert + e));
     }
   }
+}
+
+size_t ParameterStore::gradient_bytes() const {
+  return buffers_[0].gradient ? buffers_[0].gradient.bytes() + buffers_[1].gradient.bytes() : 0;
 }
 
 size_t ParameterStore::parameter_bytes() const { return buffers_[0].value.bytes() + buffers_[1].value.bytes(); }

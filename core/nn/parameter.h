@@ -49,8 +49,9 @@ class ParameterStore {
   // Before allocate(). The reference stays valid.
   Parameter& add(Parameter parameter);
 
-  // Lays all parameters out in the two buffers and sets gradients to zero. In planning mode only counts.
-  void allocate(Context& ctx, DType dtype);
+  // Lays all parameters out in the two buffers and sets gradients to zero. In planning mode only counts. Without gradients
+  // nothing can be trained.
+  void allocate(Context& ctx, DType dtype, bool with_gradients = true);
   void initialise(Context& ctx, uint64_t seed);
 
   ParameterBuffer& buffer(ParameterGroup group) { return buffers_[static_cast<size_t>(group)]; }
@@ -62,7 +63,7 @@ class ParameterStore {
   void for_each_named(ParameterGroup group, Tensor like_buffer, Visit visit) const;
 
   size_t parameter_bytes() const;
-  size_t gradient_bytes() const { return parameter_bytes(); }
+  size_t gradient_bytes() const;
 
  private:
   std::deque<Parameter> parameters_;

@@ -45,9 +45,9 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     ctx.training = setup.trains;
     ParameterStore parameters;
     LanguageModel model(parameters, model_setup(setup));
-    parameters.allocate(ctx, setup.dtype);
+    parameters.allocate(ctx, setup.dtype, setup.trains);
     plan.parameters = parameters.parameter_bytes();
-    plan.gradients = setup.trains ? parameters.gradient_bytes() : 0;
+    plan.gradients = parameters.gradient_bytes();
     plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
 
     TokenBatch batch;
@@ -70,13 +70,13 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
     : activations_("activations", Device::cpu, plan.worst_activations), scratch_("scratch", Device::cpu, plan.worst_scratch) {
   ctx = make_context(setup, activations_, scratch_);
   model.emplace(parameters, model_setup(setup));
-  parameters.allocate(ctx, setup.dtype);
+  parameters.allocate(ctx, setup.dtype, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
   if (setup.trains) optimizer.emplace(ctx, parameters, setup.config.optimizer);
 }
 
 size_t TrainingState::used_bytes() const {
-  return 2 * parameters.parameter_bytes() + (optimizer ? optimizer->bytes() : 0) + activations_.peak() + scratch_.peak();
+  return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) + activations_.peak() + scratch_.peak();
 }
 
 int64_t experts_per_token(const TrainConfig& config) {
