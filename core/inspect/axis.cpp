@@ -26,8 +26,12 @@ Axis linear_axis(double low, double high, int wanted) {
     high += margin;
   }
   Axis axis{low, high, false, {}};
-  const double step = round_up((high - low) / wanted);
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) axis.ticks.push_back(i * step);
+  // Fewer than three ticks (the round step was much larger than the wanted one) are too few to read values from.
+  for (double parts = wanted; axis.ticks.size() < 3; parts *= 2) {
+    const double step = round_up((high - low) / parts);
+    axis.ticks.clear();
+    for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) axis.ticks.push_back(i * step);
+  }
   return axis;
 }
 

@@ -18,8 +18,6 @@ int colour_of(double relative) {
   return std::clamp(static_cast<int>(std::lround(2 * std::log2(relative))) + kColours / 2, 0, kColours - 1);
 }
 
-std::string short_number(double x) { return x < 9.95 ? fmt::format("{:.1f}", x) : fmt::format("{:.0f}", x); }
-
 std::string percent(double share) { return fmt::format("{:.3g}%", 100 * share); }
 
 std::string tooltip(const LayerStats& s, size_t e) {
@@ -50,7 +48,7 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
   const Axis numbers = linear_axis(0, static_cast<double>(experts - 1), static_cast<int>(std::min(cell * static_cast<double>(experts) / 30, 1e3)) + 1);
   for (const double e : numbers.ticks) {
     if (e != std::floor(e) || e < 0 || e > static_cast<double>(experts - 1)) continue;
-    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.0f}\" text-anchor=\"middle\">{:.0f}</text>", kLeft + (e + 0.5) * cell, kTop - 6, e);
+    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.0f}\" text-anchor=\"middle\">{}</text>", kLeft + (e + 0.5) * cell, kTop - 6, static_cast<int64_t>(e));
   }
   svg += fmt::format("<text class=\"tick\" x=\"0\" y=\"{:.0f}\">expert</text>\n", kTop - 6);
   for (size_t row = 0; row < layers.size(); ++row) {
@@ -65,7 +63,7 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
       if (colour == kDead) svg += cross(x, y, cell - gap, height - 2);
       else if (with_numbers) {
         svg += fmt::format("<text class=\"t{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", colour, x + (cell - gap) / 2,
-                           y + height / 2 + 3, short_number(s.relative_load(e)));
+                           y + height / 2 + 3, short_load(s.relative_load(e)));
       }
       svg += "</g>\n";
     }
@@ -98,7 +96,7 @@ std::string draw(const LoadOverTime& map) {
     int run_colour = -1;
     const auto finish = [&](int64_t end) {
       if (run_colour < 0) return;
-      paths[static_cast<size_t>(run_colour)] += fmt::format("M{:.1f} {:.2f}H{:.1f}v{:.2f}H{:.1f}z", edge(run_begin), y, edge(end), row_height - 0.5, edge(run_begin));
+      paths[static_cast<size_t>(run_colour)] += fmt::format("M{:.1f} {:.2f}H{:.1f}v{:.2f}H{:.1f}z", edge(run_begin), y, edge(end), row_height - (row_height > 5 ? 0.5 : 0), edge(run_begin));
     };
     for (int64_t column = 0; column < columns; ++column) {
       const Share steps = share_of(records, columns, column);
@@ -127,17 +125,20 @@ std::string draw(const LoadOverTime& map) {
   const Axis numbers = linear_axis(0, std::max<double>(1, static_cast<double>(experts - 1)), static_cast<int>((bottom - kTop) / 24) + 1);
   for (const double e : numbers.ticks) {
     if (e != std::floor(e) || e > static_cast<double>(experts - 1)) continue;
-    svg += fmt::format("<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.0f}</text>", kLeft - 6,
-                       kTop + (e + 0.5) * (bottom - kTop) / static_cast<double>(experts) + 4, e);
+    svg += fmt::format("<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", kLeft - 6,
+                       kTop + (e + 0.5) * (bottom - kTop) / static_cast<double>(experts) + 4, static_cast<int64_t>(e));
   }
   return figure(map.title, "expert over step", svg + draw_x_axis(x, kLeft, kRight, bottom, "step") + hovers + "</svg>\n");
 }
 
-std::string load_legend() {
-  static constexpr std::array<const char*, kColours> kLabels = {"1/4 or less", "", "1/2", "", "fair share", "", "2 x", "", "4 x or more"};
-  std::string html = "<p class=\"legend ramp\">load ";
-  for (int c = 0; c < kColours; ++c) html += fmt::format("<span><i class=\"b{}\"></i>{}</span> ", c, kLabels[static_cast<size_t>(c)]);
-  return html + "<span><i class=\"b9\">&#215;</i>dead: no token</span></p>\n";
+static std::string legend(const std::string& dead) {
+  static constexpr std::array<const char*, kColours> kLabels = {"1/4", "", "1/2", "", "1", "", "2", "", "4"};
+  std::string html = "<p class=\"legend ramp\"><span>load over fair share</span>";
+  for (int c = 0; c < kColours; ++c) html += fmt::format("<i class=\"b{}\">{}</i>", c, kLabels[static_cast<size_t>(c)]);
+  return html + dead + "</p>\n";
 }
+
+std::string load_map_legend() { return legend("<i class=\"b9\">&#215;</i><span>dead: no token</span>"); }
+std::string load_over_time_legend() { return legend("<i class=\"b10\"></i><span>no token</span>"); }
 
 }  // namespace moe

@@ -24,7 +24,7 @@ Curve train_curve(const std::string& name, const RunHistory& history, Value valu
   return curve;
 }
 
-std::string learning_curves(const Inspection& i) {
+LineChart learning_curves(const Inspection& i) {
   // Evaluations know their step only; tokens follow from it.
   const auto tokens_at = [&](int64_t step) { return static_cast<double>(step * i.config.train.batch * i.config.data.sequence); };
   LineChart chart{"Learning curves", "bits per character", "tokens", {}};
@@ -44,7 +44,7 @@ std::string learning_curves(const Inspection& i) {
   if (best && !std::isnan(best->bits_per_character)) {
     chart.mark = {tokens_at(best->step), best->bits_per_character, fmt::format("best {:.4f} at step {}", best->bits_per_character, best->step)};
   }
-  return draw(chart);
+  return chart;
 }
 
 // The loads over time: of the logged training steps, or of the evaluations where those are too many numbers to log.
@@ -111,7 +111,7 @@ std::string learning_plots(const Inspection& i) {
   LineChart rate{"Learning rate", "", "step", {train_curve("learning rate", h, [](const TrainPoint& p) { return p.learning_rate; })}, true};
   LineChart norm{"Gradient norm", "before clipping, of the logged steps", "step", {train_curve("norm", h, [](const TrainPoint& p) { return p.norm; })}, true, true};
   LineChart speed{"Throughput", "tokens per second, all ranks", "step", {train_curve("tokens/s", h, [](const TrainPoint& p) { return p.tokens_per_second; })}, true};
-  return learning_curves(i) + draw(rate) + draw(norm) + draw(speed);
+  return draw({learning_curves(i), rate, norm, speed});
 }
 
 std::string balance_plots(const Inspection& i) {
@@ -130,13 +130,13 @@ std::string balance_plots(const Inspection& i) {
     imbalance.curves = {train_curve("worst layer", h, [](const TrainPoint& p) { return p.max_over_mean; })};
     dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
   }
-  std::string figures = draw(imbalance);
-  if (any_positive(dead_experts.curves)) figures += draw(dead_experts);
+  std::vector<LineChart> charts = {imbalance};
+  if (any_positive(dead_experts.curves)) charts.push_back(dead_experts);
 
   const double uniform = std::log(static_cast<double>(i.layers[0].experts()));
   if (uniform > 0) {
-    figures += draw(LineChart{"Router entropy", "mean per token and layer, over ln(experts): 1 is undecided, 0 is sure", "step",
-                              {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
+    charts.push_back({"Router entropy", "mean over ln(experts): 1 is undecided, 0 is sure", "step",
+                      {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
   }
   std::set<std::string> losses;
   for (const TrainPoint& p : h.train) {
@@ -149,9 +149,9 @@ std::string balance_plots(const Inspection& i) {
                       return it == p.balance.end() ? kAbsent : it->second;
                     })}};
     chart.cut_beginning = true;
-    figures += draw(chart);
+    charts.push_back(chart);
   }
-  return figures;
+  return draw(charts);
 }
 
 std::string load_plots(const Inspection& i) {

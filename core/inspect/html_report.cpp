@@ -139,11 +139,11 @@ std::string html_report(const Inspection& i) {
   if (const std::string text = remarks(i); !text.empty()) body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(text));
   body += section("Training", plots(learning_plots(i)));
   if (!i.layers.empty()) {
-    body += section("Experts now", figure("Load", "share of the assignments over the fair share", load_legend() + draw_load_map(i.layers), "wide") +
+    body += section("Experts now", figure("Load", "share of the assignments over the fair share", load_map_legend() + draw_load_map(i.layers), "whole") +
                                        layer_overview(i.layers));
     body += section("Balance over the run", plots(balance_plots(i)));
     const std::string maps = load_plots(i);
-    body += section("Load over the run", maps.empty() ? "" : load_legend() + plots(maps));
+    body += section("Load over the run", maps.empty() ? "" : load_over_time_legend() + plots(maps));
     std::string tables;
     for (const LayerStats& s : i.layers) tables += expert_table(s);
     body += section("Every expert", tables);

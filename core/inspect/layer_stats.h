@@ -40,6 +40,9 @@ struct LayerStats {
   double relative_load(size_t expert) const { return load[expert] * static_cast<double>(load.size()); }
 };
 
+// A relative load in at most three columns: 0, ~0, .04, 1.4, 12.
+std::string short_load(double relative);
+
 // From complete sums; norms and balance losses stay empty.
 LayerStats layer_stats(int layer, const LoadStats& sums);
 

@@ -30,8 +30,8 @@ struct LineChart {
   std::optional<Mark> mark{};
 };
 
-// A <figure>, or nothing when there is no point to draw.
-std::string draw(const LineChart& chart);
+// A <figure> for each chart that has a point to draw; of an odd number the first is as wide as two.
+std::string draw(const std::vector<LineChart>& charts);
 
 // The ticks and label of a horizontal axis below a plot that spans [left, right] and ends at `bottom`.
 std::string draw_x_axis(const Axis& axis, double left, double right, double bottom, const std::string& label);

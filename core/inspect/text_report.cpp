@@ -47,14 +47,6 @@ std::string_view bar(double relative) {
   return kBars[static_cast<size_t>(std::clamp(eighths, 1, 8) - 1)];
 }
 
-// Three columns at most: 0, ~0, .04, 1.4, 12.
-std::string short_number(double x) {
-  if (x == 0) return "0";
-  if (x < 0.005) return "~0";
-  if (x < 0.095) return fmt::format("{:.2f}", x).substr(1);
-  return x < 9.95 ? fmt::format("{:.1f}", x) : fmt::format("{:.0f}", x);
-}
-
 std::string repeat(std::string_view text, size_t times) {
   std::string result;
   for (size_t i = 0; i < times; ++i) result += text;
@@ -91,7 +83,7 @@ std::string expert_rows(const LayerStats& s, const Painter& paint) {
     const Colour colour = colour_of(relative);
     const std::string gap(e > 0 ? width - filled : 0, ' ');
     bars += gap + paint(colour, repeat(bar(relative), filled));
-    numbers += gap + paint(colour == Colour::none ? Colour::faint : colour, fmt::format("{:<{}}", short_number(relative), filled));
+    numbers += gap + paint(colour == Colour::none ? Colour::faint : colour, fmt::format("{:<{}}", short_load(relative), filled));
   }
   return bars + "\n" + (with_numbers ? numbers + "\n" : "");
 }
@@ -117,7 +109,7 @@ std::string sorted_rows(const LayerStats& s, const Painter& paint) {
 
 std::string heading(const Inspection& i, const Painter& paint) {
   const Evaluation& e = i.evaluation;
-  std::string text = fmt::format("{} step {} | {} parameters, {} active per token\n", paint(Colour::bold, i.checkpoint), i.step,
+  std::string text = fmt::format("{}\nstep {} | {} parameters, {} active per token\n", paint(Colour::bold, i.checkpoint), i.step,
                                  format_count(static_cast<double>(i.summary.parameters)),
                                  format_count(static_cast<double>(i.summary.active_parameters)));
   text += fmt::format("{} of {} | {:.0f} tokens | bpc {:.4f} loss {:.4f} ppl {:.2f}\n", i.split, i.data, e.tokens,
@@ -143,10 +135,10 @@ std::string text_report(const Inspection& i, bool colour) {
     text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint));
   }
   text += paint(Colour::faint, fmt::format(
-      "\nbars: load of each expert, ▄ = fair share, █ = {:.0f} times it or more, × = dead (no token)\n"
-      "weak: alive with < {:.0f}% of a fair share; H: entropy / ln experts, of the load and of\n"
-      "the router's probabilities; |..|: mean Frobenius norm of the experts' input and\n"
-      "output matrices and of the router's rows\n", kFullBar, 100 * LayerStats::kNearlyDead));
+      "\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"
+      "weak: less than {:.0f}% of a fair share, not dead\n"
+      "load H, gate H: entropy / ln experts of the load and of router probabilities\n"
+      "|in| |out| |gate|: mean Frobenius norm of experts' matrices and router's rows\n", kFullBar, 100 * LayerStats::kNearlyDead));
   return text;
 }
 

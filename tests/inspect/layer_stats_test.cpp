@@ -29,6 +29,12 @@ TEST_CASE("layer statistics of a case computed by hand") {
   CHECK(s.nearly_dead == 0);  // a tenth of the fair share is not below it
 }
 
+TEST_CASE("relative loads in three columns") {
+  for (const auto& [load, text] : {std::pair{0.0, "0"}, {0.001, "~0"}, {0.042, ".04"}, {0.0951, "0.1"}, {1.0, "1.0"}, {9.96, "10"}, {128.0, "128"}}) {
+    CHECK(short_load(load) == text);
+  }
+}
+
 TEST_CASE("perfect balance, nearly dead experts, one expert, no token") {
   Sums even({5, 5, 5, 5}, {1, 1, 1, 1}, {2, 2, 2, 2}, 8 * std::log(4.0), 8);
   const LayerStats balanced = layer_stats(0, even.view());

@@ -25,7 +25,7 @@ TEST_CASE("colour only when asked for; dead experts are marked") {
   const Inspection i = sample_inspection();
   CHECK(text_report(i, false).find('\x1b') == std::string::npos);
   CHECK(text_report(i, true).find("\x1b[31m") != std::string::npos);
-  CHECK_THAT(text_report(i, false), Contains("×"));
+  CHECK_THAT(text_report(i, false), Catch::Contains("×"));
 }
 
 TEST_CASE("JSON parses and agrees with the table") {
@@ -36,8 +36,8 @@ TEST_CASE("JSON parses and agrees with the table") {
   CHECK(json["step"] == 100);
   CHECK(json["dead"] == 2);
   CHECK(json["nearly_dead"] == 2);
-  CHECK_THAT(text, Contains(fmt::format("bpc {:.4f}", json["evaluation"]["bpc"].get<double>())));
-  CHECK_THAT(text, Contains(fmt::format("best evaluation of the run: bpc {:.4f} at step {}", json["history"]["best"]["bpc"].get<double>(),
+  CHECK_THAT(text, Catch::Contains(fmt::format("bpc {:.4f}", json["evaluation"]["bpc"].get<double>())));
+  CHECK_THAT(text, Catch::Contains(fmt::format("best evaluation of the run: bpc {:.4f} at step {}", json["history"]["best"]["bpc"].get<double>(),
                                         json["history"]["best"]["step"].get<int>())));
   REQUIRE(json["layers"].size() == 2);
   for (const auto& layer : json["layers"]) {
@@ -51,7 +51,7 @@ TEST_CASE("JSON parses and agrees with the table") {
                                         layer["cv"].get<double>(), layer["load_entropy"].get<double>(), layer["router_entropy"].get<double>(),
                                         layer["dead"].get<int>(), layer["nearly_dead"].get<int>(), layer["input_norm"][0].get<double>(),
                                         layer["output_norm"][0].get<double>(), layer["router_norm"][0].get<double>());
-    CHECK_THAT(text, Contains(row));
+    CHECK_THAT(text, Catch::Contains(row));
   }
 }
 
@@ -59,7 +59,7 @@ TEST_CASE("a model without MoE layers, and figures that are not numbers") {
   Inspection i = sample_inspection(0);
   i.evaluation.bytes_per_token.reset();
   i.history = {};
-  CHECK_THAT(text_report(i, false), Contains("no MoE layers"));
+  CHECK_THAT(text_report(i, false), Catch::Contains("no MoE layers"));
   const auto json = nlohmann::json::parse(json_report(i).dump());
   CHECK(json["layers"].empty());
   CHECK(json["history"]["best"].is_null());
