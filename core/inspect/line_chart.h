@@ -16,11 +16,11 @@ struct Curve {
 
 struct LineChart {
   std::string title;
-  std::string note;     // what the y axis shows, with its unit
+  std::string note;  // what the y axis shows, with its unit
   std::string x_label;
   std::vector<Curve> curves{};
   bool from_zero = false;
-  bool log_y = false;        // where the values allow it
+  bool log_y = false;  // where the values allow it
   // The y axis need not reach up to the values of the first tenth of the run, which would flatten all others.
   bool cut_beginning = false;
   struct Mark {

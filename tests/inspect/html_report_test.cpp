@@ -11,7 +11,8 @@
 
 using namespace moe;
 
-// Empty when every element is closed in order, every attribute quoted and every & a reference; else what is wrong.
+// Empty when every element is closed in order, every attribute quoted and every & a reference; else what is
+// wrong.
 static std::string markup_error(const std::string& html) {
   std::vector<std::string> open;
   for (size_t i = 0; i < html.size(); ++i) {
@@ -66,16 +67,23 @@ TEST_CASE("the page is well-formed, self-contained and escapes text") {
   CHECK_THAT(page, Catch::Contains("a &lt;b&gt; &amp; &quot;c&quot;"));
   CHECK(page.find("<b> &") == std::string::npos);
   CHECK(page.find("<corpus>") == std::string::npos);
-  for (const char* title : {"Learning curves", "Learning rate", "Gradient norm", "Throughput", "Imbalance", "Dead experts", "Router entropy",
-                            "Balance loss: switch", "Layer 1", "prefers-color-scheme"}) {
+  for (const char* title :
+       {"Learning curves", "Learning rate", "Gradient norm", "Throughput", "Imbalance", "Dead experts",
+        "Router entropy", "Balance loss: switch", "Layer 1", "prefers-color-scheme"}) {
     CHECK_THAT(page, Catch::Contains(title));
   }
 }
 
 TEST_CASE("pages of unusual runs") {
-  SECTION("no MoE layers") { check_page(sample_inspection(0)); }
-  SECTION("one expert") { check_page(sample_inspection(1, 1)); }
-  SECTION("many experts and layers") { check_page(sample_inspection(40, 200)); }
+  SECTION("no MoE layers") {
+    check_page(sample_inspection(0));
+  }
+  SECTION("one expert") {
+    check_page(sample_inspection(1, 1));
+  }
+  SECTION("many experts and layers") {
+    check_page(sample_inspection(40, 200));
+  }
   SECTION("no metrics.jsonl") {
     Inspection i = sample_inspection();
     i.history = {};
@@ -126,14 +134,20 @@ TEST_CASE("axes have round ticks") {
   CHECK(linear_axis(0.9462, 0.9999, 2).ticks.size() >= 3);
   CHECK(log_axis(0.5, 200).ticks == std::vector<double>{1, 10, 100});
   CHECK(log_axis(1, 10).ticks == std::vector<double>{1, 2, 5, 10});
-  for (const auto& [value, label] : {std::pair{0.0, "0"}, {0.25, "0.25"}, {3000.0, "3000"}, {20000.0, "20k"}, {1.5e6, "1.5M"}, {0.0003, "3e-4"}}) {
+  for (const auto& [value, label] : {std::pair{0.0, "0"},
+                                     {0.25, "0.25"},
+                                     {3000.0, "3000"},
+                                     {20000.0, "20k"},
+                                     {1.5e6, "1.5M"},
+                                     {0.0003, "3e-4"}}) {
     CHECK(tick_label(value) == label);
   }
 }
 
 TEST_CASE("where the page goes") {
   const TemporaryFolder folder;
-  const std::string run = folder / "run", checkpoint = run + "/checkpoints/step_00000001", lone = folder / "copy";
+  const std::string run = folder / "run", checkpoint = run + "/checkpoints/step_00000001",
+                    lone = folder / "copy";
   std::filesystem::create_directories(checkpoint);
   std::filesystem::create_directories(lone);
   std::ofstream(run + "/config.yaml") << "name: run\n";
