@@ -1,4 +1,5 @@
-// moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web page.
+// moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web
+// page.
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -12,8 +13,10 @@
 using namespace moe;
 
 static int inspect_run(int argc, char** argv, MpiSession& session) {
-  CLI::App app("Shows what the experts of a run or checkpoint do with a split's tokens. A run also gets a report.html. "
-               "mpirun shares the work among ranks.");
+  CLI::App app(
+      "Shows what the experts of a run or checkpoint do with a split's tokens. A run also gets a "
+      "report.html. "
+      "mpirun shares the work among ranks.");
   std::string path, which = "last", html;
   InspectionOptions options;
   int64_t expert_parallel = 0;
@@ -24,11 +27,16 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
   app.add_option("--split", options.split, "train, validation or test")->capture_default_str();
   app.add_option("--data", options.data, "another corpus than the run's");
-  app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
+  app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--expert-parallel", expert_parallel,
+                 "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   app.add_flag("--json", json, "print everything as one JSON object instead of the table");
-  const auto* html_option = app.add_option("--html", html, "where the web page goes; default: report.html in the run's folder")->expected(0, 1);
+  const auto* html_option =
+      app.add_option("--html", html, "where the web page goes; default: report.html in the run's folder")
+          ->expected(0, 1);
   app.add_flag("--no-html", no_html, "write no web page")->excludes("--html");
   try {
     app.parse(argc, argv);
@@ -42,7 +50,8 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   const Inspection inspection = inspect(run, path, options);
   if (session.world()->rank() != 0) return 0;
   if (inspection.history.damaged_lines > 0) {
-    log::warn("{} damaged line(s) of {}/metrics.jsonl skipped", inspection.history.damaged_lines, inspection.run);
+    log::warn("{} damaged line(s) of {}/metrics.jsonl skipped", inspection.history.damaged_lines,
+              inspection.run);
   }
   using Json = nlohmann::ordered_json;
   std::cout << (json ? json_report(inspection).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"

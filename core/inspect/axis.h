@@ -14,8 +14,8 @@ struct Axis {
   double position(double value) const;
 };
 
-// Covers [low, high], which may be a point; about `wanted` ticks at 1, 2 or 5 times a power of ten. The ends are not
-// rounded.
+// Covers [low, high], which may be a point; about `wanted` ticks at 1, 2 or 5 times a power of ten. The ends
+// are not rounded.
 Axis linear_axis(double low, double high, int wanted);
 // Positive ends; ticks at powers of ten, and at 2 and 5 times them when there is room.
 Axis log_axis(double low, double high);

@@ -18,19 +18,31 @@ int colour_of(double relative) {
   return std::clamp(static_cast<int>(std::lround(2 * std::log2(relative))) + kColours / 2, 0, kColours - 1);
 }
 
-std::string short_number(double x) { return x < 9.95 ? fmt::format("{:.1f}", x) : fmt::format("{:.0f}", x); }
-
-std::string percent(double share) { return fmt::format("{:.3g}%", 100 * share); }
+std::string percent(double share) {
+  return fmt::format("{:.3g}%", 100 * share);
+}
 
 std::string tooltip(const LayerStats& s, size_t e) {
-  return fmt::format("layer {}, expert {}: load {} ({:.2f} x fair share), gate weight {}, mean probability {}", s.layer, e,
-                     percent(s.load[e]), s.relative_load(e), percent(s.importance[e]), percent(s.probability[e]));
+  return fmt::format(
+      "layer {}, expert {}: load {} ({:.2f} x fair share), gate weight {}, mean probability {}", s.layer, e,
+      percent(s.load[e]), s.relative_load(e), percent(s.importance[e]), percent(s.probability[e]));
 }
 
 std::string cross(double x, double y, double width, double height) {
   const double r = std::min({width, height, 16.0}) * 0.3, cx = x + width / 2, cy = y + height / 2;
-  return fmt::format("<path class=\"cross\" d=\"M{0:.1f} {2:.1f}L{1:.1f} {3:.1f}M{0:.1f} {3:.1f}L{1:.1f} {2:.1f}\"/>", cx - r, cx + r,
-                     cy - r, cy + r);
+  return fmt::format(
+      "<path class=\"cross\" d=\"M{0:.1f} {2:.1f}L{1:.1f} {3:.1f}M{0:.1f} {3:.1f}L{1:.1f} {2:.1f}\"/>",
+      cx - r, cx + r, cy - r, cy + r);
+}
+
+// Every, every second, fifth, tenth, ... expert: about `wanted` of them.
+std::vector<int64_t> numbered_experts(int64_t experts, int wanted) {
+  std::vector<int64_t> numbered;
+  for (const double e :
+       linear_axis(0, static_cast<double>(std::max<int64_t>(experts - 1, 1)), wanted).ticks) {
+    if (e == std::floor(e) && e < static_cast<double>(experts)) numbered.push_back(static_cast<int64_t>(e));
+  }
+  return numbered;
 }
 
 }  // namespace
@@ -45,27 +57,32 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
   const bool with_numbers = cell >= 26 && height > 20;
   const double bottom = kTop + height * static_cast<double>(layers.size());
 
-  std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>Load of every expert now</title>\n", kWidth, bottom + 4);
-  // Every, every second, fifth, tenth, ... expert is numbered.
-  const Axis numbers = linear_axis(0, static_cast<double>(experts - 1), static_cast<int>(std::min(cell * static_cast<double>(experts) / 30, 1e3)) + 1);
-  for (const double e : numbers.ticks) {
-    if (e != std::floor(e) || e < 0 || e > static_cast<double>(experts - 1)) continue;
-    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.0f}\" text-anchor=\"middle\">{:.0f}</text>", kLeft + (e + 0.5) * cell, kTop - 6, e);
+  std::string svg =
+      fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>Load of every expert now</title>\n",
+                  kWidth, bottom + 4);
+  for (const int64_t e :
+       numbered_experts(experts, static_cast<int>(cell * static_cast<double>(experts) / 30) + 1)) {
+    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.0f}\" text-anchor=\"middle\">{}</text>",
+                       kLeft + (static_cast<double>(e) + 0.5) * cell, kTop - 6, e);
   }
   svg += fmt::format("<text class=\"tick\" x=\"0\" y=\"{:.0f}\">expert</text>\n", kTop - 6);
   for (size_t row = 0; row < layers.size(); ++row) {
     const LayerStats& s = layers[row];
     const double y = kTop + height * static_cast<double>(row);
-    svg += fmt::format("<text class=\"tick\" x=\"0\" y=\"{:.1f}\">layer {}</text>\n", y + height / 2 + 4, s.layer);
+    svg += fmt::format("<text class=\"tick\" x=\"0\" y=\"{:.1f}\">layer {}</text>\n", y + height / 2 + 4,
+                       s.layer);
     for (size_t e = 0; e < s.load.size(); ++e) {
       const double x = kLeft + cell * static_cast<double>(e);
       const int colour = colour_of(s.relative_load(e));
-      svg += fmt::format("<g><title>{}</title><rect class=\"h{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>",
-                         tooltip(s, e), colour, x, y, cell - gap, height - 2);
-      if (colour == kDead) svg += cross(x, y, cell - gap, height - 2);
+      svg += fmt::format(
+          "<g><title>{}</title><rect class=\"h{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" "
+          "height=\"{:.1f}\"/>",
+          tooltip(s, e), colour, x, y, cell - gap, height - 2);
+      if (colour == kDead)
+        svg += cross(x, y, cell - gap, height - 2);
       else if (with_numbers) {
-        svg += fmt::format("<text class=\"t{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", colour, x + (cell - gap) / 2,
-                           y + height / 2 + 3, short_number(s.relative_load(e)));
+        svg += fmt::format("<text class=\"t{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>",
+                           colour, x + (cell - gap) / 2, y + height / 2 + 3, short_load(s.relative_load(e)));
       }
       svg += "</g>\n";
     }
@@ -73,71 +90,115 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
   return svg + "</svg>\n";
 }
 
+namespace {
+
+constexpr int64_t kMaxColumns = 96, kMaxRows = 128;
+
+// A map's cells: neighbouring records share a column, neighbouring experts a row where there are too many of
+// them.
+class LoadGrid {
+ public:
+  explicit LoadGrid(const LoadOverTime& map)
+      : map_(map),
+        records_(static_cast<int64_t>(map.steps.size())),
+        experts_(static_cast<int64_t>(map.loads[0].size())) {}
+
+  int64_t columns() const { return std::min(records_, kMaxColumns); }
+  int64_t rows() const { return std::min(experts_, kMaxRows); }
+  int64_t experts() const { return experts_; }
+  Share experts_of(int64_t row) const { return share_of(experts_, rows(), row); }
+
+  // The step at which the map begins: a record stands for the steps since the one before it.
+  double begin() const { return records_ > 1 ? std::max(0.0, 2 * map_.steps[0] - map_.steps[1]) : 0; }
+  // The step at which a column begins; that of columns() is the end.
+  double edge(int64_t column) const {
+    const int64_t record = share_of(records_, columns(), column).begin;
+    return record == 0 ? begin() : map_.steps[static_cast<size_t>(record - 1)];
+  }
+  // Mean relative load.
+  double cell(int64_t row, int64_t column) const {
+    const Share records = share_of(records_, columns(), column), members = experts_of(row);
+    double sum = 0;
+    for (int64_t r = records.begin; r < records.begin + records.count; ++r) {
+      const std::vector<double>& load = map_.loads[static_cast<size_t>(r)];
+      const int64_t end = std::min(members.begin + members.count, static_cast<int64_t>(load.size()));
+      for (int64_t e = members.begin; e < end; ++e) sum += load[static_cast<size_t>(e)];
+    }
+    return sum * static_cast<double>(experts_) / static_cast<double>(records.count * members.count);
+  }
+
+ private:
+  const LoadOverTime& map_;
+  int64_t records_, experts_;
+};
+
+}  // namespace
+
 std::string draw(const LoadOverTime& map) {
   if (map.steps.empty() || map.loads.empty()) return "";
   constexpr double kWidth = 540, kLeft = 46, kRight = 528, kTop = 6;
-  constexpr int64_t kMaxColumns = 96, kMaxRows = 128;
-  const auto records = static_cast<int64_t>(map.steps.size()), experts = static_cast<int64_t>(map.loads[0].size());
-  const int64_t columns = std::min(records, kMaxColumns), rows = std::min(experts, kMaxRows);
-  const double row_height = std::clamp(200.0 / static_cast<double>(rows), 2.5, 16.0), bottom = kTop + row_height * static_cast<double>(rows);
-  // A record stands for the steps since the one before it.
-  const double before = records > 1 ? std::max(0.0, 2 * map.steps[0] - map.steps[1]) : 0;
-  const Axis x = linear_axis(before, map.steps.back(), 6);
-  const auto edge = [&](int64_t column) {
-    const int64_t record = column * records / columns;
-    return kLeft + x.position(record == 0 ? before : map.steps[static_cast<size_t>(record - 1)]) * (kRight - kLeft);
+  const LoadGrid grid(map);
+  const double row_height = std::clamp(200.0 / static_cast<double>(grid.rows()), 2.5, 16.0);
+  const double height = row_height * static_cast<double>(grid.rows()), bottom = kTop + height;
+  const double row_gap = row_height > 5 ? 0.5 : 0;
+  const Axis x_axis = linear_axis(grid.begin(), map.steps.back(), 6);
+  const auto x_of = [&](int64_t column) {
+    return kLeft + x_axis.position(grid.edge(column)) * (kRight - kLeft);
   };
 
-  std::array<std::string, kColours + 1> paths;  // all cells of a colour
+  // One path holds all cells of a colour; neighbours of equal colour in a row are one rectangle.
+  std::array<std::string, kColours + 1> paths;
   std::string hovers;
-  for (int64_t row = 0; row < rows; ++row) {
-    const Share members = share_of(experts, rows, row);
+  for (int64_t row = 0; row < grid.rows(); ++row) {
     const double y = kTop + row_height * static_cast<double>(row);
     double total = 0;
-    int64_t run_begin = 0;
-    int run_colour = -1;
-    const auto finish = [&](int64_t end) {
-      if (run_colour < 0) return;
-      paths[static_cast<size_t>(run_colour)] += fmt::format("M{:.1f} {:.2f}H{:.1f}v{:.2f}H{:.1f}z", edge(run_begin), y, edge(end), row_height - 0.5, edge(run_begin));
-    };
-    for (int64_t column = 0; column < columns; ++column) {
-      const Share steps = share_of(records, columns, column);
-      double sum = 0;
-      for (int64_t r = steps.begin; r < steps.begin + steps.count; ++r) {
-        const std::vector<double>& load = map.loads[static_cast<size_t>(r)];
-        for (int64_t e = members.begin; e < members.begin + members.count; ++e) sum += e < static_cast<int64_t>(load.size()) ? load[static_cast<size_t>(e)] : 0;
+    for (int64_t column = 0, next; column < grid.columns(); column = next) {
+      const int colour = colour_of(grid.cell(row, column));
+      for (next = column; next < grid.columns() && colour_of(grid.cell(row, next)) == colour; ++next) {
+        total += grid.cell(row, next);
       }
-      const double relative = sum / static_cast<double>(steps.count * members.count) * static_cast<double>(experts);
-      total += relative;
-      const int colour = colour_of(relative);
-      if (colour == run_colour) continue;
-      finish(column);
-      run_begin = column;
-      run_colour = colour;
+      paths[static_cast<size_t>(colour)] += fmt::format("M{0:.1f} {1:.2f}H{2:.1f}v{3:.2f}H{0:.1f}z",
+                                                        x_of(column), y, x_of(next), row_height - row_gap);
     }
-    finish(columns);
-    const std::string name = members.count == 1 ? fmt::format("expert {}", members.begin) : fmt::format("experts {} to {}", members.begin, members.begin + members.count - 1);
-    hovers += fmt::format("<rect class=\"hover\" x=\"{:.0f}\" y=\"{:.2f}\" width=\"{:.0f}\" height=\"{:.2f}\"><title>{}: {:.2f} x fair share on average</title></rect>\n",
-                          kLeft, y, kRight - kLeft, row_height, name, total / static_cast<double>(columns));
+    const Share members = grid.experts_of(row);
+    const std::string name = members.count == 1 ? fmt::format("expert {}", members.begin)
+                                                : fmt::format("experts {} to {}", members.begin,
+                                                              members.begin + members.count - 1);
+    hovers += fmt::format(
+        "<rect class=\"hover\" x=\"{:.0f}\" y=\"{:.2f}\" width=\"{:.0f}\" height=\"{:.2f}\">"
+        "<title>{}: {:.2f} x fair share on average</title></rect>\n",
+        kLeft, y, kRight - kLeft, row_height, name, total / static_cast<double>(grid.columns()));
   }
-  std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: load of every expert over the steps</title>\n", kWidth, bottom + 40, escape_markup(map.title));
+
+  std::string svg = fmt::format(
+      "<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\">"
+      "<title>{}: load of every expert over the steps</title>\n",
+      kWidth, bottom + 40, escape_markup(map.title));
   for (size_t colour = 0; colour < paths.size(); ++colour) {
     if (!paths[colour].empty()) svg += fmt::format("<path class=\"h{}\" d=\"{}\"/>\n", colour, paths[colour]);
   }
-  const Axis numbers = linear_axis(0, std::max<double>(1, static_cast<double>(experts - 1)), static_cast<int>((bottom - kTop) / 24) + 1);
-  for (const double e : numbers.ticks) {
-    if (e != std::floor(e) || e > static_cast<double>(experts - 1)) continue;
-    svg += fmt::format("<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.0f}</text>", kLeft - 6,
-                       kTop + (e + 0.5) * (bottom - kTop) / static_cast<double>(experts) + 4, e);
+  for (const int64_t e : numbered_experts(grid.experts(), static_cast<int>(height / 24) + 1)) {
+    svg += fmt::format(
+        "<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", kLeft - 6,
+        kTop + (static_cast<double>(e) + 0.5) * height / static_cast<double>(grid.experts()) + 4, e);
   }
-  return figure(map.title, "expert over step", svg + draw_x_axis(x, kLeft, kRight, bottom, "step") + hovers + "</svg>\n");
+  svg += draw_x_axis(x_axis, kLeft, kRight, bottom, "step") + hovers + "</svg>\n";
+  return figure(map.title, "expert over step", svg);
 }
 
-std::string load_legend() {
-  static constexpr std::array<const char*, kColours> kLabels = {"1/4 or less", "", "1/2", "", "fair share", "", "2 x", "", "4 x or more"};
-  std::string html = "<p class=\"legend ramp\">load ";
-  for (int c = 0; c < kColours; ++c) html += fmt::format("<span><i class=\"b{}\"></i>{}</span> ", c, kLabels[static_cast<size_t>(c)]);
-  return html + "<span><i class=\"b9\">&#215;</i>dead: no token</span></p>\n";
+static std::string legend(const std::string& dead) {
+  static constexpr std::array<const char*, kColours> kLabels = {"1/4", "", "1/2", "", "1", "", "2", "", "4"};
+  std::string html = "<p class=\"legend ramp\"><span>load over fair share</span>";
+  for (int c = 0; c < kColours; ++c)
+    html += fmt::format("<i class=\"b{}\">{}</i>", c, kLabels[static_cast<size_t>(c)]);
+  return html + dead + "</p>\n";
+}
+
+std::string load_map_legend() {
+  return legend("<i class=\"b9\">&#215;</i><span>dead: no token</span>");
+}
+std::string load_over_time_legend() {
+  return legend("<i class=\"b10\"></i><span>no token</span>");
 }
 
 }  // namespace moe

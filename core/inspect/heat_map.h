@@ -19,6 +19,7 @@ struct LoadOverTime {
 std::string draw(const LoadOverTime& map);
 
 // What the colours mean.
-std::string load_legend();
+std::string load_map_legend();
+std::string load_over_time_legend();
 
 }  // namespace moe

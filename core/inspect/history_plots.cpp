@@ -24,9 +24,11 @@ Curve train_curve(const std::string& name, const RunHistory& history, Value valu
   return curve;
 }
 
-std::string learning_curves(const Inspection& i) {
+LineChart learning_curves(const Inspection& i) {
   // Evaluations know their step only; tokens follow from it.
-  const auto tokens_at = [&](int64_t step) { return static_cast<double>(step * i.config.train.batch * i.config.data.sequence); };
+  const auto tokens_at = [&](int64_t step) {
+    return static_cast<double>(step * i.config.train.batch * i.config.data.sequence);
+  };
   LineChart chart{"Learning curves", "bits per character", "tokens", {}};
   chart.cut_beginning = true;
   Curve train{"training", {}, {}}, validation{"validation", {}, {}, true};
@@ -42,12 +44,14 @@ std::string learning_curves(const Inspection& i) {
   if (!validation.x.empty()) chart.curves.push_back(validation);
   const EvaluationPoint* best = i.history.best();
   if (best && !std::isnan(best->bits_per_character)) {
-    chart.mark = {tokens_at(best->step), best->bits_per_character, fmt::format("best {:.4f} at step {}", best->bits_per_character, best->step)};
+    chart.mark = {tokens_at(best->step), best->bits_per_character,
+                  fmt::format("best {:.4f} at step {}", best->bits_per_character, best->step)};
   }
-  return draw(chart);
+  return chart;
 }
 
-// The loads over time: of the logged training steps, or of the evaluations where those are too many numbers to log.
+// The loads over time: of the logged training steps, or of the evaluations where those are too many numbers
+// to log.
 struct LoadSeries {
   std::string source;
   std::vector<double> steps;
@@ -67,32 +71,38 @@ LoadSeries load_series(const std::string& source, const std::vector<Point>& poin
 
 LoadSeries load_series(const Inspection& i) {
   LoadSeries train = load_series("of single training batches", i.history.train, i.layers.size());
-  return train.steps.size() > 1 ? train : load_series("of evaluations", i.history.evaluations, i.layers.size());
+  return train.steps.size() > 1 ? train
+                                : load_series("of evaluations", i.history.evaluations, i.layers.size());
 }
 
 double max_over_mean(const std::vector<double>& load) {
   return *std::max_element(load.begin(), load.end()) * static_cast<double>(load.size());
 }
 
-double dead(const std::vector<double>& load) { return static_cast<double>(std::count(load.begin(), load.end(), 0.0)); }
+double dead(const std::vector<double>& load) {
+  return static_cast<double>(std::count(load.begin(), load.end(), 0.0));
+}
 
 template <class Value>
 std::vector<Curve> layer_curves(const Inspection& i, const LoadSeries& series, Value value) {
   std::vector<Curve> curves;
   if (i.layers.size() <= kMaxLayerCurves) {
     for (size_t layer = 0; layer < i.layers.size(); ++layer) {
-      Curve& curve = curves.emplace_back(Curve{fmt::format("layer {}", i.layers[layer].layer), series.steps, {}});
+      Curve& curve =
+          curves.emplace_back(Curve{fmt::format("layer {}", i.layers[layer].layer), series.steps, {}});
       for (const LoadShares& loads : series.loads) curve.y.push_back(value(loads[layer]));
     }
     return curves;
   }
-  for (const auto& [name, quantile] : {std::pair{"worst layer", 1.0}, std::pair{"median layer", 0.5}, std::pair{"best layer", 0.0}}) {
+  for (const auto& [name, quantile] :
+       {std::pair{"worst layer", 1.0}, std::pair{"median layer", 0.5}, std::pair{"best layer", 0.0}}) {
     Curve& curve = curves.emplace_back(Curve{name, series.steps, {}});
     for (const LoadShares& loads : series.loads) {
       std::vector<double> values;
       for (const std::vector<double>& load : loads) values.push_back(value(load));
       std::sort(values.begin(), values.end());
-      curve.y.push_back(values[static_cast<size_t>(std::lround(quantile * static_cast<double>(values.size() - 1)))]);
+      curve.y.push_back(
+          values[static_cast<size_t>(std::lround(quantile * static_cast<double>(values.size() - 1)))]);
     }
   }
   return curves;
@@ -108,10 +118,23 @@ bool any_positive(const std::vector<Curve>& curves) {
 
 std::string learning_plots(const Inspection& i) {
   const RunHistory& h = i.history;
-  LineChart rate{"Learning rate", "", "step", {train_curve("learning rate", h, [](const TrainPoint& p) { return p.learning_rate; })}, true};
-  LineChart norm{"Gradient norm", "before clipping, of the logged steps", "step", {train_curve("norm", h, [](const TrainPoint& p) { return p.norm; })}, true, true};
-  LineChart speed{"Throughput", "tokens per second, all ranks", "step", {train_curve("tokens/s", h, [](const TrainPoint& p) { return p.tokens_per_second; })}, true};
-  return learning_curves(i) + draw(rate) + draw(norm) + draw(speed);
+  LineChart rate{"Learning rate",
+                 "",
+                 "step",
+                 {train_curve("learning rate", h, [](const TrainPoint& p) { return p.learning_rate; })},
+                 true};
+  LineChart norm{"Gradient norm",
+                 "before clipping, of the logged steps",
+                 "step",
+                 {train_curve("norm", h, [](const TrainPoint& p) { return p.norm; })},
+                 true,
+                 true};
+  LineChart speed{"Throughput",
+                  "tokens per second, all ranks",
+                  "step",
+                  {train_curve("tokens/s", h, [](const TrainPoint& p) { return p.tokens_per_second; })},
+                  true};
+  return draw({learning_curves(i), rate, norm, speed});
 }
 
 std::string balance_plots(const Inspection& i) {
@@ -130,28 +153,33 @@ std::string balance_plots(const Inspection& i) {
     imbalance.curves = {train_curve("worst layer", h, [](const TrainPoint& p) { return p.max_over_mean; })};
     dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
   }
-  std::string figures = draw(imbalance);
-  if (any_positive(dead_experts.curves)) figures += draw(dead_experts);
+  std::vector<LineChart> charts = {imbalance};
+  if (any_positive(dead_experts.curves)) charts.push_back(dead_experts);
 
   const double uniform = std::log(static_cast<double>(i.layers[0].experts()));
   if (uniform > 0) {
-    figures += draw(LineChart{"Router entropy", "mean per token and layer, over ln(experts): 1 is undecided, 0 is sure", "step",
-                              {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
+    charts.push_back(
+        {"Router entropy",
+         "mean over ln(experts): 1 is undecided, 0 is sure",
+         "step",
+         {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
   }
   std::set<std::string> losses;
   for (const TrainPoint& p : h.train) {
     for (const auto& [name, value] : p.balance) losses.insert(name);
   }
   for (const std::string& name : losses) {
-    LineChart chart{fmt::format("Balance loss: {}", name), "mean over layers, without its coefficient", "step",
+    LineChart chart{fmt::format("Balance loss: {}", name),
+                    "mean over layers, without its coefficient",
+                    "step",
                     {train_curve(name, h, [&](const TrainPoint& p) {
                       const auto it = p.balance.find(name);
                       return it == p.balance.end() ? kAbsent : it->second;
                     })}};
     chart.cut_beginning = true;
-    figures += draw(chart);
+    charts.push_back(chart);
   }
-  return figures;
+  return draw(charts);
 }
 
 std::string load_plots(const Inspection& i) {

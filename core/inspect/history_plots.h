@@ -1,5 +1,5 @@
-// The plots that show a run's course, from metrics.jsonl. Each returns <figure> elements, or nothing where the run
-// recorded nothing.
+// The plots that show a run's course, from metrics.jsonl. Each returns <figure> elements, or nothing where
+// the run recorded nothing.
 #pragma once
 #include <string>
 
@@ -7,8 +7,10 @@
 
 namespace moe {
 
-std::string learning_plots(const Inspection& inspection);  // learning curves, learning rate, gradient norm, speed
-std::string balance_plots(const Inspection& inspection);   // max/mean, dead experts, balance losses, router entropy
-std::string load_plots(const Inspection& inspection);      // a map of experts over time for every layer
+std::string learning_plots(
+    const Inspection& inspection);  // learning curves, learning rate, gradient norm, speed
+std::string balance_plots(
+    const Inspection& inspection);  // max/mean, dead experts, balance losses, router entropy
+std::string load_plots(const Inspection& inspection);  // a map of experts over time for every layer
 
 }  // namespace moe

@@ -17,25 +17,32 @@
 namespace moe {
 namespace {
 
-std::string count(int64_t n) { return format_count(static_cast<double>(n)); }
+std::string count(int64_t n) {
+  return format_count(static_cast<double>(n));
+}
 
 std::string tile(const std::string& value, const std::string& label, bool bad = false) {
-  return fmt::format("<div class=\"tile\"><b{}>{}</b><span>{}</span></div>\n", bad ? " class=\"bad\"" : "", escape_markup(value),
-                     escape_markup(label));
+  return fmt::format("<div class=\"tile\"><b{}>{}</b><span>{}</span></div>\n", bad ? " class=\"bad\"" : "",
+                     escape_markup(value), escape_markup(label));
 }
 
 std::string tiles(const Inspection& i) {
   std::string html = "<div class=\"tiles\">\n";
-  html += tile(fmt::format("{:.4f}", i.evaluation.bits_per_character()), fmt::format("bits per character, {}, now", i.split));
+  html += tile(fmt::format("{:.4f}", i.evaluation.bits_per_character()),
+               fmt::format("bits per character, {}, now", i.split));
   const EvaluationPoint* best = i.history.best();
   if (best && !std::isnan(best->bits_per_character)) {
-    html += tile(fmt::format("{:.4f}", best->bits_per_character), fmt::format("best of the run, at step {}", best->step));
+    html += tile(fmt::format("{:.4f}", best->bits_per_character),
+                 fmt::format("best of the run, at step {}", best->step));
   }
-  html += tile(count(i.summary.parameters), fmt::format("parameters, {} active per token", count(i.summary.active_parameters)));
+  html += tile(count(i.summary.parameters),
+               fmt::format("parameters, {} active per token", count(i.summary.active_parameters)));
   html += tile(count(static_cast<int64_t>(i.trained_tokens)), fmt::format("tokens in {} steps", i.step));
   if (!i.layers.empty()) {
-    html += tile(fmt::format("{:.2f}", i.max_over_mean()), "largest load over the mean, worst layer", i.max_over_mean() > 2);
-    html += tile(fmt::format("{} + {}", i.dead(), i.nearly_dead()), "dead + nearly dead experts", i.dead() + i.nearly_dead() > 0);
+    html += tile(fmt::format("{:.2f}", i.max_over_mean()), "largest load over the mean, worst layer",
+                 i.max_over_mean() > 2);
+    html += tile(fmt::format("{} + {}", i.dead(), i.nearly_dead()), "dead + nearly dead experts",
+                 i.dead() + i.nearly_dead() > 0);
   }
   return html + "</div>\n";
 }
@@ -50,23 +57,28 @@ std::string names(const ChoiceList<BalanceLoss>& choices) {
 std::string essentials(const Inspection& i) {
   const TrainConfig& c = i.config;
   std::vector<std::pair<std::string, std::string>> rows = {
-      {"model", fmt::format("{} layers ({}), width {}, {} heads, {}", c.model.layers, join(c.model.arrangement, " "), c.model.d_model,
-                            c.model.attention.heads, c.model.activation)},
+      {"model",
+       fmt::format("{} layers ({}), width {}, {} heads, {}", c.model.layers, join(c.model.arrangement, " "),
+                   c.model.d_model, c.model.attention.heads, c.model.activation)},
       {"sequence", fmt::format("{} tokens, vocabulary {}", c.data.sequence, i.vocab)},
-      {"batch", fmt::format("{} sequences, {} tokens", c.train.batch, count(c.train.batch * c.data.sequence))},
+      {"batch",
+       fmt::format("{} sequences, {} tokens", c.train.batch, count(c.train.batch * c.data.sequence))},
       {"learning rate", c.train.learning_rate.kind()},
-      {"optimizer", fmt::format("AdamW, betas {} {}, weight decay {}, clip {}", c.optimizer.beta1, c.optimizer.beta2,
-                                c.optimizer.weight_decay, c.train.clip_norm)},
+      {"optimizer", fmt::format("AdamW, betas {} {}, weight decay {}, clip {}", c.optimizer.beta1,
+                                c.optimizer.beta2, c.optimizer.weight_decay, c.train.clip_norm)},
       {"seed", fmt::format("{}", c.seed)},
       {"trained on", c.data.path},
       {"evaluated on", fmt::format("{}, {}, {:.0f} tokens", i.data, i.split, i.evaluation.tokens)},
-      {"figures", fmt::format("loss {:.4f} nats, perplexity {:.2f}, accuracy {:.1f}%", i.evaluation.nll(), i.evaluation.perplexity(),
-                              100 * i.evaluation.accuracy())},
+      {"figures", fmt::format("loss {:.4f} nats, perplexity {:.2f}, accuracy {:.1f}%", i.evaluation.nll(),
+                              i.evaluation.perplexity(), 100 * i.evaluation.accuracy())},
       {"FLOPs", fmt::format("{} per token and training step", format_count(i.summary.flops_per_token))}};
   if (!i.layers.empty()) {
-    const std::string shared = c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";
-    rows.insert(rows.begin() + 1, {"experts", fmt::format("{} per layer, {} per token{}", c.moe.experts, i.experts_per_token, shared)});
-    rows.insert(rows.begin() + 2, {"routing", fmt::format("{} router, {} strategy", c.moe.router.kind(), c.moe.strategy.kind())});
+    const std::string shared =
+        c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";
+    rows.insert(rows.begin() + 1, {"experts", fmt::format("{} per layer, {} per token{}", c.moe.experts,
+                                                          i.experts_per_token, shared)});
+    rows.insert(rows.begin() + 2, {"routing", fmt::format("{} router, {} strategy", c.moe.router.kind(),
+                                                          c.moe.strategy.kind())});
     rows.insert(rows.begin() + 3, {"balance losses", names(c.moe.balance)});
   }
   std::string html = "<div class=\"card\"><dl>\n";
@@ -78,8 +90,9 @@ std::string essentials(const Inspection& i) {
 
 std::string whole_config(const Inspection& i) {
   TrainConfig config = i.config;
-  return fmt::format("<details><summary>Configuration</summary>\n<pre class=\"card scroll\">{}</pre></details>\n",
-                     escape_markup(write_yaml(config, false)));
+  return fmt::format(
+      "<details><summary>Configuration</summary>\n<pre class=\"card scroll\">{}</pre></details>\n",
+      escape_markup(write_yaml(config, false)));
 }
 
 std::string header_cells(const std::vector<std::string>& names) {
@@ -89,13 +102,16 @@ std::string header_cells(const std::vector<std::string>& names) {
 }
 
 std::string layer_overview(const std::vector<LayerStats>& layers) {
-  std::vector<std::string> columns = {"layer", "max / mean", "min / mean", "cv", "load entropy", "router entropy", "dead", "nearly dead"};
+  std::vector<std::string> columns = {"layer",        "max / mean",     "min / mean", "cv",
+                                      "load entropy", "router entropy", "dead",       "nearly dead"};
   for (const auto& [name, value] : layers[0].balance) columns.push_back("loss: " + name);
   std::string html = "<div class=\"card scroll\"><table>\n" + header_cells(columns) + "<tbody>\n";
   const auto alarming = [](int64_t n) { return fmt::format("<td{}>{}</td>", n ? " class=\"bad\"" : "", n); };
   for (const LayerStats& s : layers) {
-    html += fmt::format("<tr><td>{}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.3f}</td><td>{:.4f}</td><td>{:.4f}</td>{}{}", s.layer,
-                        s.max_over_mean, s.min_over_mean, s.variation, s.load_entropy, s.router_entropy, alarming(s.dead), alarming(s.nearly_dead));
+    html += fmt::format(
+        "<tr><td>{}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.3f}</td><td>{:.4f}</td><td>{:.4f}</td>{}{}",
+        s.layer, s.max_over_mean, s.min_over_mean, s.variation, s.load_entropy, s.router_entropy,
+        alarming(s.dead), alarming(s.nearly_dead));
     for (const auto& [name, value] : s.balance) html += fmt::format("<td>{:.4f}</td>", value);
     html += "</tr>\n";
   }
@@ -103,15 +119,24 @@ std::string layer_overview(const std::vector<LayerStats>& layers) {
 }
 
 std::string expert_table(const LayerStats& s) {
-  const auto cell = [](const std::vector<double>& x, size_t e) { return x.empty() ? std::string("<td>-</td>") : fmt::format("<td>{:.3f}</td>", x[e]); };
-  const double largest = std::max(1.0 / static_cast<double>(s.load.size()), *std::max_element(s.load.begin(), s.load.end()));
-  std::string html = fmt::format("<details><summary>Layer {}</summary>\n<div class=\"card scroll\"><table>\n", s.layer);
-  html += header_cells({"expert", "load", "x fair share", "gate weight", "mean probability", "input norm", "output norm", "router row norm"}) + "<tbody>\n";
+  const auto cell = [](const std::vector<double>& x, size_t e) {
+    return x.empty() ? std::string("<td>-</td>") : fmt::format("<td>{:.3f}</td>", x[e]);
+  };
+  const double largest =
+      std::max(1.0 / static_cast<double>(s.load.size()), *std::max_element(s.load.begin(), s.load.end()));
+  std::string html =
+      fmt::format("<details><summary>Layer {}</summary>\n<div class=\"card scroll\"><table>\n", s.layer);
+  html += header_cells({"expert", "load", "x fair share", "gate weight", "mean probability", "input norm",
+                        "output norm", "router row norm"}) +
+          "<tbody>\n";
   for (size_t e = 0; e < s.load.size(); ++e) {
     const bool bad = s.relative_load(e) < LayerStats::kNearlyDead;
-    html += fmt::format("<tr><td>{}</td><td class=\"share\" style=\"--part:{:.1f}%\">{:.2f}%</td><td{}>{:.2f}</td><td>{:.2f}%</td><td>{:.2f}%</td>{}{}{}</tr>\n",
-                        e, 100 * s.load[e] / largest, 100 * s.load[e], bad ? " class=\"bad\"" : "", s.relative_load(e), 100 * s.importance[e],
-                        100 * s.probability[e], cell(s.norms.input, e), cell(s.norms.output, e), cell(s.norms.router, e));
+    html += fmt::format(
+        "<tr><td>{}</td><td class=\"share\" "
+        "style=\"--part:{:.1f}%\">{:.2f}%</td><td{}>{:.2f}</td><td>{:.2f}%</td><td>{:.2f}%</td>{}{}{}</tr>\n",
+        e, 100 * s.load[e] / largest, 100 * s.load[e], bad ? " class=\"bad\"" : "", s.relative_load(e),
+        100 * s.importance[e], 100 * s.probability[e], cell(s.norms.input, e), cell(s.norms.output, e),
+        cell(s.norms.router, e));
   }
   return html + "</tbody></table></div></details>\n";
 }
@@ -120,13 +145,16 @@ std::string section(const std::string& title, const std::string& body) {
   return body.empty() ? "" : fmt::format("<section><h2>{}</h2>\n{}</section>\n", title, body);
 }
 
-std::string plots(const std::string& figures) { return figures.empty() ? "" : "<div class=\"plots\">\n" + figures + "</div>\n"; }
+std::string plots(const std::string& figures) {
+  return figures.empty() ? "" : "<div class=\"plots\">\n" + figures + "</div>\n";
+}
 
 // What the page lacks, and why.
 std::string remarks(const Inspection& i) {
   std::string text;
   if (!i.history.found) text += "No metrics.jsonl: the course of training is not shown. ";
-  if (i.history.damaged_lines > 0) text += fmt::format("{} damaged line(s) of metrics.jsonl were skipped. ", i.history.damaged_lines);
+  if (i.history.damaged_lines > 0)
+    text += fmt::format("{} damaged line(s) of metrics.jsonl were skipped. ", i.history.damaged_lines);
   if (i.layers.empty()) text += "The model has no MoE layers. ";
   return text;
 }
@@ -134,30 +162,38 @@ std::string remarks(const Inspection& i) {
 }  // namespace
 
 std::string html_report(const Inspection& i) {
-  std::string body = fmt::format("<h1>{}</h1>\n<p class=\"sub\">{} | step {}</p>\n", escape_markup(i.config.name), escape_markup(i.checkpoint), i.step);
+  std::string body = fmt::format("<h1>{}</h1>\n<p class=\"sub\">{} | step {}</p>\n",
+                                 escape_markup(i.config.name), escape_markup(i.checkpoint), i.step);
   body += tiles(i) + essentials(i) + whole_config(i);
-  if (const std::string text = remarks(i); !text.empty()) body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(text));
+  if (const std::string text = remarks(i); !text.empty())
+    body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(text));
   body += section("Training", plots(learning_plots(i)));
   if (!i.layers.empty()) {
-    body += section("Experts now", figure("Load", "share of the assignments over the fair share", load_legend() + draw_load_map(i.layers), "wide") +
+    body += section("Experts now", figure("Load", "share of the assignments over the fair share",
+                                          load_map_legend() + draw_load_map(i.layers), "whole") +
                                        layer_overview(i.layers));
     body += section("Balance over the run", plots(balance_plots(i)));
     const std::string maps = load_plots(i);
-    body += section("Load over the run", maps.empty() ? "" : load_legend() + plots(maps));
+    body += section("Load over the run", maps.empty() ? "" : load_over_time_legend() + plots(maps));
     std::string tables;
     for (const LayerStats& s : i.layers) tables += expert_table(s);
     body += section("Every expert", tables);
   }
-  return fmt::format("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n"
-                     "<style>{}</style>\n</head>\n<body>\n<main>\n{}<footer>moe-inspect {}</footer>\n</main>\n</body>\n</html>\n",
-                     escape_markup(i.config.name), kPageStyle, body, escape_markup(version()));
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n"
+      "<style>{}</style>\n</head>\n<body>\n<main>\n{}<footer>moe-inspect "
+      "{}</footer>\n</main>\n</body>\n</html>\n",
+      escape_markup(i.config.name), kPageStyle, body, escape_markup(version()));
 }
 
 std::string report_path(const std::string& file, bool wanted, const std::string& run_or_checkpoint) {
   namespace fs = std::filesystem;
   if (!file.empty()) return fs::is_directory(file) ? file + "/report.html" : file;
-  if (!wanted) return fs::is_directory(run_or_checkpoint + "/checkpoints") ? run_or_checkpoint + "/report.html" : "";
+  if (!wanted)
+    return fs::is_directory(run_or_checkpoint + "/checkpoints")
+               ? (fs::path(run_or_checkpoint) / "report.html").string()
+               : "";
   const std::string run = run_folder_of(run_or_checkpoint);
   if (run.empty()) raise<UsageError>("--html: {} belongs to no run; say --html FILE", run_or_checkpoint);
   return run + "/report.html";

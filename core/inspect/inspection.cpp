@@ -41,10 +41,12 @@ static Corpus fitting_corpus(const LoadedRun& run, const std::string& path) {
   DataConfig config = run.config.data;
   if (!path.empty()) config.path = path;
   Corpus corpus = open_corpus(config);
-  if (corpus.vocab_size() != run.tokenizer->vocab_size() || corpus.tokenizer().to_json() != run.tokenizer->to_json()) {
-    raise<DataError>("{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)",
-                     corpus.name(), corpus.tokenizer().name(), corpus.vocab_size(), run.tokenizer->name(),
-                     run.tokenizer->vocab_size());
+  if (corpus.vocab_size() != run.tokenizer->vocab_size() ||
+      corpus.tokenizer().to_json() != run.tokenizer->to_json()) {
+    raise<DataError>(
+        "{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)",
+        corpus.name(), corpus.tokenizer().name(), corpus.vocab_size(), run.tokenizer->name(),
+        run.tokenizer->vocab_size());
   }
   return corpus;
 }

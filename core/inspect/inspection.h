@@ -9,8 +9,8 @@ namespace moe {
 
 struct InspectionOptions {
   std::string split = "validation";
-  std::string data;              // another corpus than the run's; empty = the run's
-  int64_t tokens = 50'000;       // leading tokens of the split; 0 = all
+  std::string data;         // another corpus than the run's; empty = the run's
+  int64_t tokens = 50'000;  // leading tokens of the split; 0 = all
 };
 
 struct Inspection {
@@ -18,7 +18,7 @@ struct Inspection {
   std::string checkpoint;  // its folder
   int64_t step = 0;
   double trained_tokens = 0;
-  TrainConfig config;      // as it was trained
+  TrainConfig config;  // as it was trained
   int64_t vocab = 0, experts_per_token = 0;
   ModelSummary summary;
   std::string data, split;  // what was evaluated
@@ -34,10 +34,12 @@ struct Inspection {
 // Windows of one evaluation batch: what load_run() is to be asked for.
 constexpr int64_t kInspectionSequences = 8;
 
-// The run's folder that a run's or a checkpoint's path belongs to; empty for a checkpoint that was copied elsewhere.
+// The run's folder that a run's or a checkpoint's path belongs to; empty for a checkpoint that was copied
+// elsewhere.
 std::string run_folder_of(const std::string& run_or_checkpoint);
 
-// Evaluates the model and reads the history. Collective. Throws DataError for a corpus that does not fit the model.
+// Evaluates the model and reads the history. Collective. Throws DataError for a corpus that does not fit the
+// model.
 Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const InspectionOptions& options);
 
 }  // namespace moe

@@ -6,6 +6,13 @@
 
 namespace moe {
 
+std::string short_load(double relative) {
+  if (relative == 0) return "0";
+  if (relative < 0.005) return "~0";
+  if (relative < 0.095) return fmt::format("{:.2f}", relative).substr(1);
+  return relative < 9.95 ? fmt::format("{:.1f}", relative) : fmt::format("{:.0f}", relative);
+}
+
 static std::vector<double> shares(std::span<const double> sums) {
   const double total = std::accumulate(sums.begin(), sums.end(), 0.0);
   std::vector<double> result(sums.begin(), sums.end());

@@ -28,9 +28,9 @@ struct LayerStats {
   double load_entropy = 1;    // of `load`
   double max_over_mean = 1;
   double min_over_mean = 1;
-  double variation = 0;       // standard deviation of the load over its mean
-  int64_t dead = 0;           // experts without an assignment
-  int64_t nearly_dead = 0;    // others with less than kNearlyDead of a fair share
+  double variation = 0;     // standard deviation of the load over its mean
+  int64_t dead = 0;         // experts without an assignment
+  int64_t nearly_dead = 0;  // others with less than kNearlyDead of a fair share
   WeightNorms norms;
   std::vector<std::pair<std::string, double>> balance;  // losses, without their coefficients
 
@@ -40,11 +40,14 @@ struct LayerStats {
   double relative_load(size_t expert) const { return load[expert] * static_cast<double>(load.size()); }
 };
 
+// A relative load in at most three columns: 0, ~0, .04, 1.4, 12.
+std::string short_load(double relative);
+
 // From complete sums; norms and balance losses stay empty.
 LayerStats layer_stats(int layer, const LoadStats& sums);
 
-// The norms of the layer whose parameters' names begin with `layer_name`. Collective over groups.expert: other ranks
-// hold other experts.
+// The norms of the layer whose parameters' names begin with `layer_name`. Collective over groups.expert:
+// other ranks hold other experts.
 WeightNorms weight_norms(const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
                          const ProcessGroups& groups);
 

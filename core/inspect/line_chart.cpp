@@ -11,10 +11,11 @@
 namespace moe {
 namespace {
 
-constexpr double kWidth = 540, kHeight = 250, kLeft = 46, kRight = 528, kTop = 10, kBottom = 210;
-constexpr size_t kMaxPoints = 600;   // of a drawn curve
-constexpr size_t kMaxHovers = 120;   // points with a tooltip
-constexpr size_t kPaletteSize = 8;   // of page_style.h
+constexpr double kWidth = 540, kWideWidth = 1108, kHeight = 250, kLeft = 46, kRightMargin = 12, kTop = 10,
+                 kBottom = 210;
+constexpr size_t kMaxPoints = 600;  // of a drawn curve
+constexpr size_t kMaxHovers = 120;  // points with a tooltip
+constexpr size_t kPaletteSize = 8;  // of page_style.h
 
 using Point = std::pair<double, double>;
 
@@ -62,100 +63,139 @@ Axis y_axis(const LineChart& chart, const std::vector<std::vector<Point>>& curve
   if (chart.cut_beginning && high - low > 2.5 * (later.high - low) && later.high > low) high = later.high;
   if (chart.log_y && low > 0 && high / low > 20) return log_axis(low / 1.15, high * 1.15);
   const double margin = 0.07 * (high - low);
-  return linear_axis(chart.from_zero && low == 0 ? 0 : low - margin, std::max(high + margin, chart.from_zero ? 1e-9 : high), 5);
+  return linear_axis(chart.from_zero && low == 0 ? 0 : low - margin,
+                     std::max(high + margin, chart.from_zero ? 1e-9 : high), 5);
 }
 
-double x_of(const Axis& axis, double value) { return kLeft + axis.position(value) * (kRight - kLeft); }
+// The x axis and where it is drawn.
+struct Horizontal {
+  Axis axis;
+  double right;
+  double operator()(double value) const { return kLeft + axis.position(value) * (right - kLeft); }
+};
+
 double y_of(const Axis& axis, double value) {
   // Far outside is drawn a little outside: the clip path hides it, and coordinates stay small.
   return std::clamp(kBottom - axis.position(value) * (kBottom - kTop), kTop - 400, kBottom + 400);
 }
 
-std::string draw_y_axis(const Axis& axis) {
+std::string draw_y_axis(const Axis& axis, double right) {
   std::string svg;
   for (const double tick : axis.ticks) {
     const double y = y_of(axis, tick);
-    svg += fmt::format("<line class=\"grid\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
-                       "<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
-                       kLeft, kRight, y, y, kLeft - 6, y + 4, tick_label(tick));
+    svg += fmt::format(
+        "<line class=\"grid\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
+        "<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
+        kLeft, right, y, y, kLeft - 6, y + 4, tick_label(tick));
   }
   return svg;
 }
 
-std::string draw_curve(const Curve& curve, const std::vector<Point>& points, size_t colour, const Axis& x, const Axis& y) {
+std::string draw_curve(const Curve& curve, const std::vector<Point>& points, size_t colour,
+                       const Horizontal& x, const Axis& y) {
   std::string path, dots;
   for (const auto& [px, py] : thin_out(points)) {
-    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x_of(x, px), y_of(y, py));
+    path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x(px), y_of(y, py));
   }
   const size_t every = (points.size() + kMaxHovers - 1) / kMaxHovers;
   for (size_t i = 0; i < points.size(); i += every) {
     const auto& [px, py] = points[i];
     if (y_of(y, py) < kTop) continue;
-    const std::string at = fmt::format("cx=\"{:.1f}\" cy=\"{:.1f}\"", x_of(x, px), y_of(y, py));
-    if (curve.markers || points.size() == 1) dots += fmt::format("<circle class=\"dot c{}\" {} r=\"2.6\"/>", colour, at);
+    const std::string at = fmt::format("cx=\"{:.1f}\" cy=\"{:.1f}\"", x(px), y_of(y, py));
+    if (curve.markers || points.size() == 1)
+      dots += fmt::format("<circle class=\"dot c{}\" {} r=\"2.6\"/>", colour, at);
     dots += fmt::format("<circle class=\"hover\" {} r=\"6\"><title>{}: {:.5g} at {}</title></circle>\n", at,
                         escape_markup(curve.name), py, tick_label(px));
   }
   return fmt::format("<path class=\"curve c{}\" d=\"{}\"/>\n{}", colour, path, dots);
 }
 
-std::string draw_mark(const LineChart::Mark& mark, const Axis& x_axis, const Axis& y_axis) {
-  const double x = x_of(x_axis, mark.x), y = y_of(y_axis, mark.y);
+std::string draw_mark(const LineChart::Mark& mark, const Horizontal& x_of, const Axis& y_axis) {
+  const double x = x_of(mark.x), y = y_of(y_axis, mark.y);
   if (y < kTop) return "";
-  // Towards the side with more room, above the curve, which comes from there only at the left.
-  const bool right_half = x > (kLeft + kRight) / 2;
-  return fmt::format("<circle class=\"mark\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"/>"
-                     "<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n",
-                     x, y, right_half ? std::min(x + 6, kRight) : x - 4, y - 30 < kTop ? y + 22 : y - 24, right_half ? "end" : "start",
-                     escape_markup(mark.label));
+  // The label stands at the top, where a curve of losses is only at the very beginning.
+  const bool right_half = x > (kLeft + x_of.right) / 2;
+  return fmt::format(
+      "<circle class=\"mark\" cx=\"{0:.1f}\" cy=\"{1:.1f}\" r=\"5\"/>"
+      "<path class=\"guide\" d=\"M{0:.1f} {2:.1f}V{3:.1f}\"/>"
+      "<text class=\"label\" x=\"{4:.1f}\" y=\"{5:.1f}\" text-anchor=\"{6}\">{7}</text>\n",
+      x, y, kTop, std::max(y - 5, kTop), right_half ? x - 6 : x + 6, kTop + 10, right_half ? "end" : "start",
+      escape_markup(mark.label));
 }
 
 std::string legend(const LineChart& chart) {
   if (chart.curves.size() < 2) return "";
   std::string html = "<p class=\"legend\">";
   for (size_t i = 0; i < chart.curves.size(); ++i) {
-    html += fmt::format("<span><i class=\"c{}\"></i>{}</span> ", i % kPaletteSize, escape_markup(chart.curves[i].name));
+    html += fmt::format("<span><i class=\"c{}\"></i>{}</span> ", i % kPaletteSize,
+                        escape_markup(chart.curves[i].name));
   }
   return html + "</p>\n";
 }
 
-}  // namespace
-
-std::string draw_x_axis(const Axis& axis, double left, double right, double bottom, const std::string& label) {
-  std::string svg = fmt::format("<line class=\"axis\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n", left, right, bottom, bottom);
-  for (const double tick : axis.ticks) {
-    const double x = left + axis.position(tick) * (right - left);
-    svg += fmt::format("<line class=\"axis\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
-                       "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
-                       x, x, bottom, bottom + 4, x, bottom + 17, tick_label(tick));
-  }
-  return svg + fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
-                           (left + right) / 2, bottom + 33, escape_markup(label));
+bool has_points(const LineChart& chart) {
+  return std::any_of(chart.curves.begin(), chart.curves.end(),
+                     [](const Curve& curve) { return !points_of(curve).empty(); });
 }
 
-std::string draw(const LineChart& chart) {
+std::string draw_chart(const LineChart& chart, bool wide) {
   std::vector<std::vector<Point>> curves;
   Range x_range;
   for (const Curve& curve : chart.curves) {
     curves.push_back(points_of(curve));
     for (const auto& [x, y] : curves.back()) x_range.add(x);
   }
-  if (x_range.low > x_range.high) return "";
-  const Axis x = linear_axis(x_range.low < 0.2 * x_range.high ? 0 : x_range.low, x_range.high, 6);
+  const double width = wide ? kWideWidth : kWidth;
+  const Horizontal x{
+      linear_axis(x_range.low < 0.2 * x_range.high ? 0 : x_range.low, x_range.high, wide ? 12 : 6),
+      width - kRightMargin};
   const Axis y = y_axis(chart, curves, x_range);
 
-  std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: {}</title>\n", kWidth, kHeight,
-                                escape_markup(chart.title), escape_markup(chart.note));
-  svg += draw_y_axis(y) + draw_x_axis(x, kLeft, kRight, kBottom, chart.x_label);
+  std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: {}</title>\n",
+                                width, kHeight, escape_markup(chart.title), escape_markup(chart.note));
+  svg += draw_y_axis(y, x.right) + draw_x_axis(x.axis, kLeft, x.right, kBottom, chart.x_label);
   // A nested viewport clips what lies outside.
-  svg += fmt::format("<svg x=\"0\" y=\"{0:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" viewBox=\"0 {0:.0f} {1:.0f} {2:.0f}\">\n",
-                     kTop - 4, kWidth, kBottom - kTop + 8);
+  svg += fmt::format(
+      "<svg x=\"0\" y=\"{0:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" viewBox=\"0 {0:.0f} {1:.0f} "
+      "{2:.0f}\">\n",
+      kTop - 4, width, kBottom - kTop + 8);
+  bool cut = false;
   for (size_t i = 0; i < curves.size(); ++i) {
     if (!curves[i].empty()) svg += draw_curve(chart.curves[i], curves[i], i % kPaletteSize, x, y);
+    cut |= std::any_of(curves[i].begin(), curves[i].end(), [&](const Point& p) { return p.second > y.high; });
   }
   if (chart.mark) svg += draw_mark(*chart.mark, x, y);
   svg += "</svg>\n</svg>\n";
-  return figure(chart.title, chart.note, legend(chart) + svg);
+  return figure(chart.title, chart.note + (cut ? "; the beginning is cut off" : ""), legend(chart) + svg,
+                wide ? "wide" : "");
+}
+
+}  // namespace
+
+std::string draw_x_axis(const Axis& axis, double left, double right, double bottom,
+                        const std::string& label) {
+  std::string svg =
+      fmt::format("<line class=\"axis\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n", left,
+                  right, bottom, bottom);
+  for (const double tick : axis.ticks) {
+    const double x = left + axis.position(tick) * (right - left);
+    svg += fmt::format(
+        "<line class=\"axis\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
+        "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+        x, x, bottom, bottom + 4, x, bottom + 17, tick_label(tick));
+  }
+  return svg +
+         fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                     (left + right) / 2, bottom + 33, escape_markup(label));
+}
+
+std::string draw(const std::vector<LineChart>& charts) {
+  const auto drawn = std::count_if(charts.begin(), charts.end(), has_points);
+  std::string figures;
+  for (const LineChart& chart : charts) {
+    if (has_points(chart)) figures += draw_chart(chart, drawn % 2 == 1 && figures.empty());
+  }
+  return figures;
 }
 
 }  // namespace moe

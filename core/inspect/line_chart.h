@@ -16,11 +16,11 @@ struct Curve {
 
 struct LineChart {
   std::string title;
-  std::string note;     // what the y axis shows, with its unit
+  std::string note;  // what the y axis shows, with its unit
   std::string x_label;
   std::vector<Curve> curves{};
   bool from_zero = false;
-  bool log_y = false;        // where the values allow it
+  bool log_y = false;  // where the values allow it
   // The y axis need not reach up to the values of the first tenth of the run, which would flatten all others.
   bool cut_beginning = false;
   struct Mark {
@@ -30,8 +30,8 @@ struct LineChart {
   std::optional<Mark> mark{};
 };
 
-// A <figure>, or nothing when there is no point to draw.
-std::string draw(const LineChart& chart);
+// A <figure> for each chart that has a point to draw; of an odd number the first is as wide as two.
+std::string draw(const std::vector<LineChart>& charts);
 
 // The ticks and label of a horizontal axis below a plot that spans [left, right] and ends at `bottom`.
 std::string draw_x_axis(const Axis& axis, double left, double right, double bottom, const std::string& label);

@@ -9,6 +9,7 @@ namespace moe {
 std::string escape_markup(std::string_view text);
 
 // <figure> with a caption above `body`; both arguments but `body` are plain text.
-std::string figure(std::string_view title, std::string_view note, std::string_view body, std::string_view css_class = "");
+std::string figure(std::string_view title, std::string_view note, std::string_view body,
+                   std::string_view css_class = "");
 
 }  // namespace moe

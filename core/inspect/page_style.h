@@ -3,16 +3,16 @@
 
 namespace moe {
 
-// c0 ... c7: curves. h0 ... h9: loads from far below to far above the fair share, and dead; b0 ... b9 the same in the
-// legend, t0 ... t8 numbers on them.
+// c0 ... c7: curves. h0 ... h9: loads from far below to far above the fair share, and dead; b0 ... b9 the
+// same in the legend, t0 ... t8 numbers on them.
 inline constexpr const char* kPageStyle = R"css(
 :root { color-scheme: light dark; --page: #fbfbfa; --card: #ffffff; --text: #1c1d20; --faint: #646973; --line: #e2e3e6;
-  --axis: #9aa0aa; --mark: #1c1d20; --bad: #c22f3c; --bar: #d5e3f6;
+  --axis: #9aa0aa; --mark: #1c1d20; --bad: #c22f3c; --none: #e3a0a6; --bar: #d5e3f6;
   --c0: #2563c9; --c1: #d9660a; --c2: #11845b; --c3: #a23bb5; --c4: #c22f4e; --c5: #6b7a0f; --c6: #0f7f93; --c7: #7a5c3e;
   --h0: #1f5fa8; --h1: #4f8bc9; --h2: #8db7e0; --h3: #c8dcee; --h4: #ecece8; --h5: #f8dcb8; --h6: #f2b774; --h7: #dd8430;
   --h8: #ab5206; --h9: #ffffff; --on0: #ffffff; --on1: #1c1d20; }
 @media (prefers-color-scheme: dark) { :root { --page: #15171a; --card: #1c1f23; --text: #e7e8ea; --faint: #9ca3ae;
-  --line: #30343a; --axis: #656c77; --mark: #ffffff; --bad: #ff7b84; --bar: #24405f;
+  --line: #30343a; --axis: #656c77; --mark: #ffffff; --bad: #ff7b84; --none: #7d3540; --bar: #24405f;
   --c0: #6ea8ff; --c1: #ff9d4d; --c2: #4fd1a1; --c3: #d98cf0; --c4: #ff7a93; --c5: #c3d14b; --c6: #4cc9de; --c7: #c9a78a;
   --h0: #7cbcfa; --h1: #4a8fd6; --h2: #356ba6; --h3: #2b4a6b; --h4: #35383d; --h5: #5c4529; --h6: #8f6128; --h7: #cc8129;
   --h8: #ffb765; --h9: #15171a; --on0: #101114; --on1: #101114; } }
@@ -34,8 +34,10 @@ dl div { display: flex; gap: 10px; }
 dt { color: var(--faint); flex: 0 0 108px; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(460px, 100%), 1fr)); gap: 12px; }
-figure { margin: 0; padding: 10px 12px; min-width: 0; }
-figure.wide { margin-bottom: 12px; }
+figure { margin: 0; padding: 10px 12px; min-width: 0; display: flex; flex-direction: column; }
+figure > svg { margin-top: auto; }
+figure.whole { margin-bottom: 12px; }
+figure.wide { grid-column: 1 / -1; }
 figcaption { margin-bottom: 4px; }
 figcaption span { color: var(--faint); font-size: 12.5px; }
 svg { display: block; width: 100%; height: auto; }
@@ -51,16 +53,19 @@ svg .t0, svg .t8 { fill: var(--on0); } svg .t1, svg .t7 { fill: var(--on1); }
 .dot { fill: var(--c); }
 .hover { fill: transparent; }
 .mark { fill: none; stroke: var(--mark); stroke-width: 1.8; }
+.guide { stroke: var(--axis); stroke-dasharray: 3 3; }
 .cross { stroke: var(--bad); stroke-width: 2; fill: none; }
 rect.h9 { stroke: var(--bad); stroke-width: 0.8; }
-path.h9 { fill: var(--bad); }
-.legend { margin: 0 0 4px; color: var(--faint); font-size: 12.5px; }
+path.h9 { fill: var(--none); }
+.legend { margin: 0 0 6px; color: var(--faint); font-size: 12.5px; }
 .legend span { margin-right: 10px; white-space: nowrap; }
 .legend i { display: inline-block; background: var(--c); width: 18px; height: 3px; margin-right: 5px; vertical-align: middle; }
-.legend.ramp span { margin-right: 8px; }
-.legend.ramp i { width: 20px; height: 13px; margin: 0 4px 0 0; font: 12px/12px sans-serif; text-align: center; }
+.legend.ramp span { margin: 0 10px 0 0; }
+.legend.ramp i { width: 32px; height: 17px; margin: 0; font: 11px/17px sans-serif; text-align: center; color: var(--text); }
 .ramp .b0 { background: var(--h0); } .ramp .b1 { background: var(--h1); } .ramp .b2 { background: var(--h2); } .ramp .b3 { background: var(--h3); } .ramp .b4 { background: var(--h4); } .ramp .b5 { background: var(--h5); } .ramp .b6 { background: var(--h6); } .ramp .b7 { background: var(--h7); } .ramp .b8 { background: var(--h8); }
-.ramp .b9 { border: 1px solid var(--bad); color: var(--bad); }
+.legend.ramp .b0, .legend.ramp .b8 { color: var(--on0); } .legend.ramp .b1, .legend.ramp .b7 { color: var(--on1); }
+.legend.ramp .b9, .legend.ramp .b10 { margin: 0 6px 0 14px; width: 24px; background: var(--none); }
+.legend.ramp .b9 { border: 1px solid var(--bad); color: var(--bad); background: none; font-size: 15px; line-height: 14px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 .scroll { overflow-x: auto; }
 th, td { text-align: right; padding: 3px 9px; border-bottom: 1px solid var(--line); white-space: nowrap; }

@@ -1,4 +1,5 @@
-// What metrics.jsonl remembers of a run. Lines that cannot be read (a torn write, a full disk) are counted and skipped.
+// What metrics.jsonl remembers of a run. Lines that cannot be read (a torn write, a full disk) are counted
+// and skipped.
 #pragma once
 #include <limits>
 #include <map>
@@ -30,7 +31,7 @@ struct EvaluationPoint {
 };
 
 struct RunHistory {
-  bool found = false;       // the file exists
+  bool found = false;  // the file exists
   int64_t damaged_lines = 0;
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step

@@ -1,4 +1,5 @@
-// The inspection for a terminal: a table with one line per MoE layer, and each layer's experts as a row of bars.
+// The inspection for a terminal: a table with one line per MoE layer, and each layer's experts as a row of
+// bars.
 #pragma once
 #include <string>
 

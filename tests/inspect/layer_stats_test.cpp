@@ -9,7 +9,9 @@
 
 using namespace moe;
 
-static double sum(const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0); }
+static double sum(const std::vector<double>& x) {
+  return std::accumulate(x.begin(), x.end(), 0.0);
+}
 
 TEST_CASE("layer statistics of a case computed by hand") {
   // 40 tokens, one assignment each; the fair share is 10.
@@ -20,13 +22,26 @@ TEST_CASE("layer statistics of a case computed by hand") {
   CHECK(s.importance == std::vector<double>{0.25, 0.25, 0.5, 0});
   CHECK(s.probability[0] == Approx(0.4));
   CHECK(s.router_entropy == Approx(0.5));
-  CHECK(s.load_entropy == Approx(-(0.5 * std::log(0.5) + 0.475 * std::log(0.475) + 0.025 * std::log(0.025)) / std::log(4.0)));
+  CHECK(s.load_entropy ==
+        Approx(-(0.5 * std::log(0.5) + 0.475 * std::log(0.475) + 0.025 * std::log(0.025)) / std::log(4.0)));
   CHECK(s.max_over_mean == Approx(2.0));
   CHECK(s.min_over_mean == 0);
   // relative loads 2, 1.9, 0.1, 0: variance (1 + 0.81 + 0.81 + 1) / 4
   CHECK(s.variation == Approx(std::sqrt(3.62 / 4)));
   CHECK(s.dead == 1);
   CHECK(s.nearly_dead == 0);  // a tenth of the fair share is not below it
+}
+
+TEST_CASE("relative loads in three columns") {
+  for (const auto& [load, text] : {std::pair{0.0, "0"},
+                                   {0.001, "~0"},
+                                   {0.042, ".04"},
+                                   {0.0951, "0.1"},
+                                   {1.0, "1.0"},
+                                   {9.96, "10"},
+                                   {128.0, "128"}}) {
+    CHECK(short_load(load) == text);
+  }
 }
 
 TEST_CASE("perfect balance, nearly dead experts, one expert, no token") {

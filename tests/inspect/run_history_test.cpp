@@ -11,19 +11,29 @@ using namespace moe;
 TEST_CASE("damaged lines of metrics.jsonl are skipped and counted") {
   const TemporaryFolder folder;
   const std::string path = folder / "metrics.jsonl";
-  std::ofstream(path) << R"({"schema":1,"type":"eval","step":0,"loss":5.5,"bpc":8})" "\n"
-                         R"({"schema":1,"type":"train","step":20,"tokens":200,"loss":3.0,"bpc":4.3,"load":[[0.5,0.5]],"balance":{"z":2.5}})" "\n"
-                         R"({"schema":1,"type":"train","step":10,"tokens":100,"loss":null,"bpc":"x","load":[[0.5,"a"]]})" "\n"
-                         "\n"
-                         R"({"type":"train","step":)" "\n"
-                         "\xFF\xFE garbage \x01\n"
-                         "[1, 2]\n"
-                         R"({"type":7,"step":1})" "\n"
-                         R"({"type":"train","step":"ten"})" "\n"
-                         R"({"type":"eval","step":20,"loss":2.5,"bpc":3.6})" "\n"
-                         R"({"type":"eval","step":30,"loss":null})" "\n"
-                         R"({"type":"something new","step":30})" "\n"
-                         R"({"type":"eval","step":40,"loss":2.6,"bp)";
+  std::ofstream(path)
+      << R"({"schema":1,"type":"eval","step":0,"loss":5.5,"bpc":8})"
+         "\n"
+         R"({"schema":1,"type":"train","step":20,"tokens":200,"loss":3.0,"bpc":4.3,"load":[[0.5,0.5]],"balance":{"z":2.5}})"
+         "\n"
+         R"({"schema":1,"type":"train","step":10,"tokens":100,"loss":null,"bpc":"x","load":[[0.5,"a"]]})"
+         "\n"
+         "\n"
+         R"({"type":"train","step":)"
+         "\n"
+         "\xFF\xFE garbage \x01\n"
+         "[1, 2]\n"
+         R"({"type":7,"step":1})"
+         "\n"
+         R"({"type":"train","step":"ten"})"
+         "\n"
+         R"({"type":"eval","step":20,"loss":2.5,"bpc":3.6})"
+         "\n"
+         R"({"type":"eval","step":30,"loss":null})"
+         "\n"
+         R"({"type":"something new","step":30})"
+         "\n"
+         R"({"type":"eval","step":40,"loss":2.6,"bp)";
   const RunHistory h = read_history(path);
   CHECK(h.found);
   CHECK(h.damaged_lines == 6);

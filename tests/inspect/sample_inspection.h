@@ -11,15 +11,17 @@ struct Sums {
   std::vector<double> values;
   int64_t experts;
 
-  Sums(const std::vector<double>& counts, const std::vector<double>& importance, const std::vector<double>& probability, double entropy,
-       double tokens)
+  Sums(const std::vector<double>& counts, const std::vector<double>& importance,
+       const std::vector<double>& probability, double entropy, double tokens)
       : experts(static_cast<int64_t>(counts.size())) {
-    for (const auto& part : {counts, importance, probability, {entropy, tokens}}) values.insert(values.end(), part.begin(), part.end());
+    for (const auto& part : {counts, importance, probability, {entropy, tokens}})
+      values.insert(values.end(), part.begin(), part.end());
   }
   LoadStats view() { return LoadStats::view(values, experts); }
 };
 
-// `experts` of which the first is dead and the second nearly so, in `layers` layers, with a history of ten records.
+// `experts` of which the first is dead and the second nearly so, in `layers` layers, with a history of ten
+// records.
 inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
   Inspection i;
   i.config.name = "a <b> & \"c\"";
