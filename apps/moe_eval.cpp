@@ -36,11 +36,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   setup_cpu(threads, session.local());
   LoadedRun run = load_run(path, which, session.world(), expert_parallel, options.sequences);
   if (!data.empty()) run.config.data.path = data;
-  const Corpus corpus = open_corpus(run.config.data);
-  if (corpus.vocab_size() != run.tokenizer->vocab_size() || corpus.tokenizer().to_json() != run.tokenizer->to_json()) {
-    raise<DataError>("{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)", corpus.name(),
-                     corpus.tokenizer().name(), corpus.vocab_size(), run.tokenizer->name(), run.tokenizer->vocab_size());
-  }
+  const Corpus corpus = open_corpus(run.config.data, *run.tokenizer);
   if (options.context == 0) options.context = run.config.data.sequence;
   if (options.context > run.config.data.sequence) {
     raise<UsageError>("--context {}: the model was trained on {} tokens", options.context, run.config.data.sequence);

@@ -1,9 +1,8 @@
 // moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web
 // page.
-#include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "core/base/build_info.h"
+#include "apps/command_line.h"
 #include "core/base/log.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
@@ -22,7 +21,6 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false, no_html = false;
-  app.set_version_flag("--version", version());
   app.add_option("run", path, "a run's folder or a checkpoint's")->required();
   app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
   app.add_option("--split", options.split, "train, validation or test")->capture_default_str();
@@ -38,11 +36,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
       app.add_option("--html", html, "where the web page goes; default: report.html in the run's folder")
           ->expected(0, 1);
   app.add_flag("--no-html", no_html, "write no web page")->excludes("--html");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
-  }
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const bool wants_html = html_option->count() > 0;
   const std::string page = no_html ? "" : report_path(html, wants_html, path);
   setup_cpu(threads, session.local());

@@ -37,22 +37,10 @@ std::string run_folder_of(const std::string& run_or_checkpoint) {
   return fs::exists(run / "config.yaml") ? run.string() : "";
 }
 
-static Corpus fitting_corpus(const LoadedRun& run, const std::string& path) {
-  DataConfig config = run.config.data;
-  if (!path.empty()) config.path = path;
-  Corpus corpus = open_corpus(config);
-  if (corpus.vocab_size() != run.tokenizer->vocab_size() ||
-      corpus.tokenizer().to_json() != run.tokenizer->to_json()) {
-    raise<DataError>(
-        "{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)",
-        corpus.name(), corpus.tokenizer().name(), corpus.vocab_size(), run.tokenizer->name(),
-        run.tokenizer->vocab_size());
-  }
-  return corpus;
-}
-
 Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const InspectionOptions& options) {
-  const Corpus corpus = fitting_corpus(run, options.data);
+  DataConfig data = run.config.data;
+  if (!options.data.empty()) data.path = options.data;
+  const Corpus corpus = open_corpus(data, *run.tokenizer);
   Inspection result;
   result.run = run_folder_of(run_or_checkpoint);
   result.checkpoint = run.checkpoint;

@@ -14,4 +14,14 @@ Corpus open_corpus(const DataConfig& config) {
                             .test_tokens = s.validation_tokens});
 }
 
+Corpus open_corpus(const DataConfig& config, const Tokenizer& tokenizer) {
+  Corpus corpus = open_corpus(config);
+  if (corpus.vocab_size() != tokenizer.vocab_size() || corpus.tokenizer().to_json() != tokenizer.to_json()) {
+    raise<DataError>("{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)",
+                     corpus.name(), corpus.tokenizer().name(), corpus.vocab_size(), tokenizer.name(),
+                     tokenizer.vocab_size());
+  }
+  return corpus;
+}
+
 }  // namespace moe

@@ -7,4 +7,7 @@ namespace moe {
 
 Corpus open_corpus(const DataConfig& config);  // throws DataError
 
+// The same for a model that was trained with `tokenizer`; a corpus of other tokens is a DataError.
+Corpus open_corpus(const DataConfig& config, const Tokenizer& tokenizer);
+
 }  // namespace moe
