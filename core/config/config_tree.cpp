@@ -13,6 +13,8 @@
 
 namespace moe {
 
+ConfigNode::ConfigNode() = default;
+
 ConfigNode* ConfigNode::find(const std::string& key) {
   for (auto& [name, node] : entries) {
     if (name == key) return &node;

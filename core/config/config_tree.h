@@ -8,6 +8,7 @@
 namespace moe {
 
 struct ConfigNode {
+  ConfigNode();  // in the .cpp: inline, Clang 14 wants pair<string, ConfigNode> complete before it can be
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   std::string scalar;
