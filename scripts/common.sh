@@ -27,6 +27,7 @@ leave_sudo() {  # SCRIPT ARGUMENTS...
 # the direct way, start without ssh, and be quiet about networks that are not there.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_btl_base_warn_component_unused=0
+export HWLOC_HIDE_ERRORS=2
 command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=/bin/false
 
 run_ranks() {  # RANKS PROGRAM ARGUMENTS...
