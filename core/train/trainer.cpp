@@ -47,13 +47,12 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
   run_.identity = {{"data", hash_text(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
-  groups_.world->barrier();  // nobody writes to the folder before all have looked at it
+  if (step) resume_from(*step);
+  groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
   if (is_first()) {
     folder_.prepare(config_);
     log::add_file(folder_.path() + "/train.log");
-  }
-  if (step) resume_from(*step);
-  if (is_first()) {
+    if (step) log::info("Resuming {} at step {}", folder_.path(), run_.step);
     metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
     describe();
   }
@@ -67,7 +66,6 @@ void Trainer::resume_from(int64_t step) {
     raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(), identity.dump());
   }
   load_tensors(path, state_->parameters, &*state_->optimizer);
-  log::info("Resuming {} at step {}", folder_.path(), run_.step);
 }
 
 // For rank 0: the run in a few lines, and the manifest.
