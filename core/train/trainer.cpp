@@ -52,7 +52,13 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   if (is_first()) {
     folder_.prepare(config_);
     log::add_file(folder_.path() + "/train.log");
-    if (step) log::info("Resuming {} at step {}", folder_.path(), run_.step);
+    if (step) {
+      log::info("Resuming {} at step {}", folder_.path(), run_.step);
+      // A kill may have come between saving the best and marking it.
+      if (config_.checkpoint.keep_best && run_.best_step == run_.step && folder_.checkpoints().best() != run_.step) {
+        folder_.checkpoints().mark_best(run_.step);
+      }
+    }
     metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
     describe();
   }
