@@ -55,6 +55,8 @@ static nlohmann::json to_json(const RunState& state) {
                          {"tokens", state.tokens},
                          {"best_step", state.best_step},
                          {"evaluations_since_best", state.evaluations_since_best},
+                         {"unlogged_loss", state.unlogged_loss},
+                         {"unlogged_steps", state.unlogged_steps},
                          {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
   return json;
@@ -135,6 +137,8 @@ RunState load_run_state(const std::string& path) {
     state.tokens = json.at("tokens");
     state.best_step = json.at("best_step");
     state.evaluations_since_best = json.at("evaluations_since_best");
+    state.unlogged_loss = json.at("unlogged_loss");
+    state.unlogged_steps = json.at("unlogged_steps");
     state.identity = json.at("identity");
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
     return state;

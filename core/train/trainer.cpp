@@ -139,7 +139,8 @@ ExitCode Trainer::run() {
     }
     ++run_.step;
     run_.tokens += outcome.tokens;
-    loss_sum_ += outcome.loss;
+    run_.unlogged_loss += outcome.loss;
+    ++run_.unlogged_steps;
     seconds_ += seconds_since(start);
     ++steps_;
     signal = outcome.signal;
@@ -166,14 +167,14 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.step = run_.step;
   record.total_steps = length_.total_updates;
   record.tokens = run_.tokens;
-  record.loss = loss_sum_ / static_cast<double>(steps_);
+  record.loss = run_.unlogged_loss / static_cast<double>(run_.unlogged_steps);
   record.bits_per_character = bits_per_character(record.loss, bytes_per_token(corpus_.split("train")));
   record.last = outcome;
   record.milliseconds = seconds_ * 1e3 / static_cast<double>(steps_);
   record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
   record.seconds_left = static_cast<double>(length_.total_updates - run_.step) * seconds_ / static_cast<double>(steps_);
-  loss_sum_ = seconds_ = 0;
-  steps_ = 0;
+  run_.unlogged_loss = seconds_ = 0;
+  run_.unlogged_steps = steps_ = 0;
   if (!is_first()) return;
   bar_.clear();
   log::info("{}", console_line(record, *state_->model));

@@ -135,6 +135,8 @@ TEST_CASE("the run's state comes back") {
   run.best_loss = 1.0 / 3;
   run.best_step = 8;
   run.evaluations_since_best = 2;
+  run.unlogged_loss = 0.1;
+  run.unlogged_steps = 3;
   run.identity = {{"data", "abc"}};
   save(checkpoints, run);
   const RunState read = load_run_state(checkpoints.path(12));
@@ -143,6 +145,8 @@ TEST_CASE("the run's state comes back") {
   CHECK(read.best_loss == run.best_loss);
   CHECK(read.best_step == 8);
   CHECK(read.evaluations_since_best == 2);
+  CHECK(read.unlogged_loss == 0.1);
+  CHECK(read.unlogged_steps == 3);
   CHECK(read.identity == run.identity);
   CHECK(read_text(checkpoints.path(12) + "/config.yaml") == "name: x\n");
 }
