@@ -91,7 +91,9 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
     }
     if (first) {
       for (const auto& [name, text] : texts) write_text_synced(temporary + "/" + name, text);
-      write_text_synced(temporary + "/state.json", to_json(state).dump(2) + "\n");
+      nlohmann::json json = to_json(state);
+      for (const auto& [name, text] : texts) json["text_bytes"][name] = text.size();
+      write_text_synced(temporary + "/state.json", json.dump(2) + "\n");
     }
   } catch (...) {
     std::error_code ignored;
@@ -131,6 +133,12 @@ RunState load_run_state(const std::string& path) {
     const auto json = nlohmann::json::parse(read_text(path + "/state.json"));
     if (json.at("format") != kFormat) {
       raise<CheckpointError>("{} has format {}, this program reads {}", path, json.at("format").dump(), kFormat);
+    }
+    const nlohmann::json texts = json.value("text_bytes", nlohmann::json::object());
+    for (const auto& [name, bytes] : texts.items()) {
+      std::error_code error;
+      const auto found = fs::file_size(path + "/" + name, error);
+      if (error || found != bytes) raise<CheckpointError>("{}/{} is damaged: it has not the {} bytes that were written", path, name, bytes.dump());
     }
     RunState state;
     state.step = json.at("step");

@@ -170,6 +170,16 @@ TEST_CASE("damaged or foreign state is a checkpoint error") {
   CHECK_THROWS_AS(load_run_state(path), CheckpointError);
 }
 
+TEST_CASE("a text that was cut off is seen, although half a YAML file may be a whole one") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(1));
+  fs::resize_file(checkpoints.path(1) + "/config.yaml", 3);
+  CHECK_THROWS_WITH(load_run_state(checkpoints.path(1)), Catch::Contains("config.yaml is damaged"));
+  fs::remove(checkpoints.path(1) + "/config.yaml");
+  CHECK_THROWS_AS(load_run_state(checkpoints.path(1)), CheckpointError);
+}
+
 TEST_CASE("only complete checkpoints count") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
