@@ -49,6 +49,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (session.world()->rank() > 0) return error.get_exit_code() == 0 ? 0 : static_cast<int>(ExitCode::usage);
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
   const Metric& chosen = metrics().at(metric);
