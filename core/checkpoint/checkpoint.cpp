@@ -55,6 +55,8 @@ static nlohmann::json to_json(const RunState& state) {
                          {"tokens", state.tokens},
                          {"best_step", state.best_step},
                          {"evaluations_since_best", state.evaluations_since_best},
+                         {"unlogged_loss", state.unlogged_loss},
+                         {"unlogged_steps", state.unlogged_steps},
                          {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
   return json;
@@ -89,7 +91,9 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
     }
     if (first) {
       for (const auto& [name, text] : texts) write_text_synced(temporary + "/" + name, text);
-      write_text_synced(temporary + "/state.json", to_json(state).dump(2) + "\n");
+      nlohmann::json json = to_json(state);
+      for (const auto& [name, text] : texts) json["text_bytes"][name] = text.size();
+      write_text_synced(temporary + "/state.json", json.dump(2) + "\n");
     }
   } catch (...) {
     std::error_code ignored;
@@ -130,11 +134,19 @@ RunState load_run_state(const std::string& path) {
     if (json.at("format") != kFormat) {
       raise<CheckpointError>("{} has format {}, this program reads {}", path, json.at("format").dump(), kFormat);
     }
+    const nlohmann::json texts = json.value("text_bytes", nlohmann::json::object());
+    for (const auto& [name, bytes] : texts.items()) {
+      std::error_code error;
+      const auto found = fs::file_size(path + "/" + name, error);
+      if (error || found != bytes) raise<CheckpointError>("{}/{} is damaged: it has not the {} bytes that were written", path, name, bytes.dump());
+    }
     RunState state;
     state.step = json.at("step");
     state.tokens = json.at("tokens");
     state.best_step = json.at("best_step");
     state.evaluations_since_best = json.at("evaluations_since_best");
+    state.unlogged_loss = json.at("unlogged_loss");
+    state.unlogged_steps = json.at("unlogged_steps");
     state.identity = json.at("identity");
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
     return state;
@@ -157,7 +169,7 @@ void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* op
 }
 
 std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which) {
-  const std::string given = fs::path(run_or_checkpoint).lexically_normal().string();
+  const std::string given = (fs::path(run_or_checkpoint) / "").lexically_normal().parent_path().string();  // no slash at its end
   if (fs::exists(given + "/state.json")) {
     if (!fs::exists(given + "/COMPLETE")) raise<CheckpointError>("{} was never completed", given);
     return given;

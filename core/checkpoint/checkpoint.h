@@ -18,6 +18,8 @@ struct RunState {
   std::optional<double> best_loss;  // of the evaluations, nats per token
   int64_t best_step = 0;
   int64_t evaluations_since_best = 0;
+  double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl,
+  int64_t unlogged_steps = 0;  // of which there are so many
   nlohmann::json identity;  // hashes of data, vocabulary: what must be the same on resume
 };
 

@@ -71,6 +71,7 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
   const char* header = static_cast<const char*>(data_) + sizeof length;
   const char* content = header + length;
   const size_t content_bytes = bytes_ - sizeof length - length;
+  std::vector<std::pair<size_t, size_t>> ranges;
   try {
     const auto parsed = nlohmann::json::parse(header, header + length);
     for (const auto& [name, entry] : parsed.items()) {
@@ -85,8 +86,10 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
       const auto offsets = entry.at("data_offsets").get<std::vector<size_t>>();
       if (!known_dtype) throw std::runtime_error(name + " has the unknown dtype " + dtype);
       if (dims.size() > 4 || offsets.size() != 2) throw std::runtime_error(name + " has an unusable shape");
+      int64_t elements = 1;
       for (const int64_t dim : dims) {
         if (dim < 0) throw std::runtime_error(name + " has a negative dimension");
+        if (__builtin_mul_overflow(elements, dim, &elements) || elements > (int64_t{1} << 56)) throw std::runtime_error(name + " is absurdly large");
       }
       tensor.shape = dims.empty()       ? Shape{1}
                      : dims.size() == 1 ? Shape{dims[0]}
@@ -98,7 +101,16 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
       }
       tensor.data = content + offsets[0];
       tensors_.emplace(name, tensor);
+      ranges.emplace_back(offsets[0], offsets[1]);
     }
+    // The format allows neither overlaps nor holes nor a rest.
+    std::sort(ranges.begin(), ranges.end());
+    size_t covered = 0;
+    for (const auto& [begin, end] : ranges) {
+      if (begin != covered) throw std::runtime_error(fmt::format("the tensors overlap or leave a hole at {}", covered));
+      covered = end;
+    }
+    if (covered != content_bytes) throw std::runtime_error(fmt::format("the tensors end at {} of {} bytes", covered, content_bytes));
   } catch (const std::exception& error) {
     damaged(error.what());
   }

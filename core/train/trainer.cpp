@@ -66,13 +66,18 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
   run_.identity = {{"data", format_hash(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
-  groups_.world->barrier();  // nobody writes to the folder before all have looked at it
+  if (step) resume_from(*step);
+  groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
   if (is_first()) {
     folder_.prepare(config_);
     log::add_file(folder_.path() + "/train.log");
-  }
-  if (step) resume_from(*step);
-  if (is_first()) {
+    if (step) {
+      log::info("Resuming {} at step {}", folder_.path(), run_.step);
+      // A kill may have come between saving the best and marking it.
+      if (config_.checkpoint.keep_best && run_.best_step == run_.step && folder_.checkpoints().best() != run_.step) {
+        folder_.checkpoints().mark_best(run_.step);
+      }
+    }
     metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
     describe();
   }
@@ -86,7 +91,6 @@ void Trainer::resume_from(int64_t step) {
     raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(), identity.dump());
   }
   load_tensors(path, state_->parameters, &*state_->optimizer);
-  log::info("Resuming {} at step {}", folder_.path(), run_.step);
 }
 
 // For rank 0: the run in a few lines, and the manifest.
@@ -155,7 +159,8 @@ ExitCode Trainer::run() {
     }
     ++run_.step;
     run_.tokens += outcome.tokens;
-    loss_sum_ += outcome.loss;
+    run_.unlogged_loss += outcome.loss;
+    ++run_.unlogged_steps;
     seconds_ += seconds_since(start);
     ++steps_;
     signal = outcome.signal;
@@ -189,14 +194,14 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.step = run_.step;
   record.total_steps = length_.total_updates;
   record.tokens = run_.tokens;
-  record.loss = loss_sum_ / static_cast<double>(steps_);
+  record.loss = run_.unlogged_loss / static_cast<double>(run_.unlogged_steps);
   record.bits_per_character = bits_per_character(record.loss, bytes_per_token(corpus_.split("train")));
   record.last = outcome;
   record.milliseconds = seconds_ * 1e3 / static_cast<double>(steps_);
   record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
   record.seconds_left = static_cast<double>(length_.total_updates - run_.step) * seconds_ / static_cast<double>(steps_);
-  loss_sum_ = seconds_ = 0;
-  steps_ = 0;
+  run_.unlogged_loss = seconds_ = 0;
+  run_.unlogged_steps = steps_ = 0;
   if (!is_first()) return;
   bar_.clear();
   log::info("{}", console_line(record, *state_->model));

@@ -52,8 +52,8 @@ class Trainer {
   std::vector<int32_t> prompt_;  // of samples
   Batch batch_;
   std::vector<int64_t> window_starts_;
-  // Since the last record.
-  double loss_sum_ = 0, seconds_ = 0;
+  // Since the last record, in this process.
+  double seconds_ = 0;
   int64_t steps_ = 0;
 };
 

@@ -1,0 +1,56 @@
+#include "tests/apps/compare_runs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include "core/checkpoint/tensor_file.h"
+#include "tests/support/child_process.h"
+
+namespace moe {
+
+double largest_difference(const std::string& checkpoint, const std::string& other, bool moments) {
+  double worst = 0;
+  for (const char* prefix : {"model", "optimizer"}) {
+    if (!moments && prefix != std::string("model")) continue;
+    const TensorFolder one(checkpoint, prefix), two(other, prefix);
+    if (one.tensors().size() != two.tensors().size()) return std::numeric_limits<double>::infinity();
+    for (const auto& [name, tensor] : one.tensors()) {
+      const ConstTensor counterpart = two.at(name);
+      if (counterpart.shape != tensor.shape) return std::numeric_limits<double>::infinity();
+      const float *a = tensor.as<float>(), *b = counterpart.as<float>();
+      double largest = 0, difference = 0;
+      for (int64_t i = 0; i < tensor.size(); ++i) {
+        largest = std::max<double>(largest, std::abs(a[i]));
+        const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+        if (!(d <= difference)) difference = d;
+      }
+      if (difference != 0 && !(difference / largest <= worst)) worst = difference / largest;
+    }
+  }
+  return worst;
+}
+
+std::vector<nlohmann::json> comparable_metrics(const std::string& run) {
+  std::vector<nlohmann::json> records;
+  std::istringstream lines(read_file(run + "/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    auto record = nlohmann::json::parse(line);
+    if (record.at("type") == "checkpoint") continue;
+    for (const char* timing : {"ms", "tokens_per_s", "seconds"}) record.erase(timing);
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+std::string metrics_difference(const std::string& run, const std::string& other) {
+  const auto one = comparable_metrics(run), two = comparable_metrics(other);
+  for (size_t i = 0; i < std::max(one.size(), two.size()); ++i) {
+    const std::string a = i < one.size() ? one[i].dump() : "nothing", b = i < two.size() ? two[i].dump() : "nothing";
+    if (a != b) return "record " + std::to_string(i) + "\n" + a + "\n" + b;
+  }
+  return "";
+}
+
+}  // namespace moe

@@ -1,0 +1,18 @@
+// What two runs left behind, compared.
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace moe {
+
+// The largest difference of any element of any model tensor (with `moments`, of the optimizer's too) between two
+// checkpoints, over the largest element of its tensor; infinity when they hold different tensors.
+double largest_difference(const std::string& checkpoint, const std::string& other, bool moments = true);
+
+// The records of metrics.jsonl that do not depend on when and where: without timings and checkpoints.
+std::vector<nlohmann::json> comparable_metrics(const std::string& run);
+// The first record that differs between two runs, as text for people; empty when there is none.
+std::string metrics_difference(const std::string& run, const std::string& other);
+
+}  // namespace moe

@@ -1,0 +1,59 @@
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "core/checkpoint/checkpoint.h"
+#include "tests/apps/compare_runs.h"
+#include "tests/apps/programs.h"
+#include "tests/support/catch.h"
+
+using namespace moe;
+namespace fs = std::filesystem;
+
+// The earlier checkpoint still loads, and the run ends like one that never met the full disk.
+static void check_recovery(const std::string& folder, const Arguments& settings) {
+  TemporaryFolder straight;
+  const Finished continued = run_child(tiny_train(folder, settings) + Arguments{"--resume", "must"});
+  INFO(continued.err);
+  REQUIRE(continued.code == 0);
+  REQUIRE(run_child(tiny_train(straight.path(), settings)).code == 0);
+  CHECK(largest_difference(find_checkpoint(folder + "/run", "last"), find_checkpoint(straight / "run", "last")) == 0);
+  CHECK(metrics_difference(straight / "run", folder + "/run") == "");
+}
+
+TEST_CASE("a checkpoint that may not be written ends with 4, and the earlier one goes on") {
+  TemporaryFolder folder;
+  REQUIRE(run_child(tiny_train(folder.path(), {"train.steps=5"})).code == 0);
+  const std::string earlier = find_checkpoint(folder / "run", "last");
+  const Finished result = run_child(tiny_train(folder.path()), [&] {
+    std::signal(SIGXFSZ, SIG_IGN);  // as under `trap '' XFSZ; ulimit -f`: writes fail instead
+    const rlimit limit{fs::file_size(earlier + "/model.safetensors") - 1, RLIM_INFINITY};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  });
+  INFO(result.err);
+  CHECK(result.code == 4);
+  CHECK_THAT(result.err, Catch::Contains("File too large") && Catch::Contains("model.safetensors"));
+  CHECK(find_checkpoint(folder / "run", "last") == earlier);
+  check_recovery(folder.path(), {});
+}
+
+TEST_CASE("a full disk ends with 4, and the earlier checkpoint goes on once there is room") {
+  TemporaryFolder folder;
+  if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=700k") != 0) {
+    WARN("no file system may be mounted here: only the limit of a file's size is tested");
+    return;
+  }
+  const Arguments settings{"checkpoint.keep_last=100", "checkpoint.every=2"};
+  const Finished result = run_child(tiny_train(folder.path(), settings));
+  const auto last = CheckpointFolder(folder / "run/checkpoints").last();
+  const bool grown = mount("tmpfs", folder.path().c_str(), "tmpfs", MS_REMOUNT, "size=20m") == 0;
+  CHECK(result.code == 4);
+  CHECK_THAT(result.err, Catch::Contains("No space left on device"));
+  CHECK(last.value_or(0) >= 2);
+  CHECK(last.value_or(30) < 30);
+  CHECK(grown);
+  check_recovery(folder.path(), settings);
+  CHECK(umount(folder.path().c_str()) == 0);
+}

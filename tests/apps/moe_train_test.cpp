@@ -1,0 +1,321 @@
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/base/philox.h"
+#include "core/base/text.h"
+#include "core/checkpoint/checkpoint.h"
+#include "data/synthetic.h"
+#include "tests/apps/compare_runs.h"
+#include "tests/apps/programs.h"
+#include "tests/support/catch.h"
+
+using namespace moe;
+namespace fs = std::filesystem;
+
+static size_t occurrences(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+static std::string last_checkpoint(const std::string& folder) { return find_checkpoint(folder + "/run", "last"); }
+
+// Runs it and expects success.
+static Finished done(const Arguments& arguments) {
+  const Finished result = run_child(arguments);
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  return result;
+}
+
+TEST_CASE("moe-train learns the synthetic source to within 2 % of its entropy rate", "[slow]") {
+  TemporaryFolder folder;
+  const SyntheticConfig source{.states = 16, .order = 1, .concentration = 0.3, .seed = 1};
+  done(tiny_train(folder.path(), {"data.synthetic.train_tokens=1000000", "data.synthetic.validation_tokens=30000",
+                                  fmt::format("data.synthetic.concentration={}", source.concentration), "data.sequence=32", "model.d_model=32",
+                                  "model.dropout=0", "train.batch=16", "train.steps=600", "train.learning_rate={kind: cosine, from: 0.01, to: 0.0005, warmup: 20}",
+                                  "evaluate.every=0", "evaluate.tokens=0", "checkpoint.every=0", "log.every=100"}));
+  const auto records = comparable_metrics(folder / "run");
+  const nlohmann::json first = records.front(), last = records.back();
+  REQUIRE(last.at("type") == "eval");
+  const double entropy_rate = SyntheticSource(source).entropy_rate();
+  CHECK(first.at("type") == "eval");
+  CHECK(first.at("loss").get<double>() > 1.5 * entropy_rate);  // there was something to learn
+  CHECK(last.at("loss").get<double>() < 1.02 * entropy_rate);
+  CHECK(last.at("loss").get<double>() > 0.98 * entropy_rate);  // below it only a model that sees the future
+}
+
+TEST_CASE("a run leaves what the documentation says") {
+  TemporaryFolder folder;
+  const Finished result = done(tiny_train(folder.path()));
+  CHECK(result.out.empty());  // standard output belongs to results
+  for (const char* name : {"config.yaml", "manifest.json", "metrics.jsonl", "train.log", "checkpoints/BEST"}) {
+    INFO(name);
+    CHECK(fs::file_size(folder / "run/" + name) > 0);
+  }
+  const auto manifest = nlohmann::json::parse(read_file(folder / "run/manifest.json"));
+  CHECK(manifest.at("ranks") == 1);
+  CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 30);
+  for (const nlohmann::json& record : comparable_metrics(folder / "run")) CHECK(record.at("schema") == 1);
+  // The console and the log say the same.
+  CHECK_THAT(result.err, Catch::Contains("step     30/30 |"));
+  CHECK_THAT(read_file(folder / "run/train.log"), Catch::Contains("step     30/30 |"));
+  CHECK_THAT(result.err, Catch::Contains("new best"));
+}
+
+TEST_CASE("a resumed run is bitwise the run without a break") {
+  TemporaryFolder straight, broken;
+  done(tiny_train(straight.path()));
+  done(tiny_train(broken.path(), {"train.steps=15"}));
+  const Finished second = done(tiny_train(broken.path()) + Arguments{"--resume", "must"});
+  CHECK_THAT(second.err, Catch::Contains("at step 15"));
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+  CHECK(metrics_difference(straight / "run", broken / "run") == "");
+}
+
+TEST_CASE("a run goes on with other ranks, to within rounding") {
+  TemporaryFolder straight, broken;
+  const Arguments settings{"train.steps=12", "checkpoint.every=6"};
+  done(tiny_train(straight.path(), settings));
+  done(mpirun(2) + tiny_train(broken.path(), {"train.steps=6", "checkpoint.every=6"}));
+  done(mpirun(4) + tiny_train(broken.path(), {"train.steps=9", "checkpoint.every=6", "parallel.expert=2"}));
+  done(tiny_train(broken.path(), settings));
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path()), false) < 1e-3);
+  const auto one = comparable_metrics(straight / "run"), other = comparable_metrics(broken / "run");
+  REQUIRE(one.back().at("step") == 12);
+  REQUIRE(other.back().at("step") == 12);
+  CHECK(other.back().at("loss").get<double>() == Approx(one.back().at("loss").get<double>()).epsilon(1e-4));
+}
+
+// Interrupts a long run and lets it go on to a little later; an uninterrupted run of the same length must agree.
+static void check_interruption(int number, int code, const Arguments& launcher, size_t signalled_rank) {
+  TemporaryFolder straight, broken;
+  {
+    ChildProcess run(launcher + tiny_train(broken.path(), {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0"}));
+    REQUIRE(run.wait_for("step     20/"));
+    if (launcher.empty()) run.signal(number);
+    else kill(run.children().at(signalled_rank), number);
+    const Finished result = run.wait();
+    INFO(result.err);
+    CHECK(result.code == code);
+    CHECK_THAT(result.err, Catch::Contains("interrupted at step"));
+  }
+  const int64_t step = CheckpointFolder(broken / "run/checkpoints").last().value_or(0);
+  REQUIRE(step >= 20);
+  const Arguments rest{fmt::format("train.steps={}", step + 5), "checkpoint.every=0", "evaluate.every=0"};
+  done(launcher + tiny_train(broken.path(), rest));
+  done(launcher + tiny_train(straight.path(), rest));
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+  CHECK(metrics_difference(straight / "run", broken / "run") == "");
+}
+
+TEST_CASE("SIGTERM ends a run after its step and a checkpoint, with 143") { check_interruption(SIGTERM, 143, {}, 0); }
+TEST_CASE("SIGINT ends a run after its step and a checkpoint, with 130") { check_interruption(SIGINT, 130, {}, 0); }
+TEST_CASE("a signal to any one rank ends all of them in order") { check_interruption(SIGTERM, 143, mpirun(2), 1); }
+
+// Open MPI waits, sends SIGTERM, waits again and sends SIGKILL. Meanwhile it reads nothing, so that a rank with more to say
+// than a pipe holds would be stuck: few lines here.
+TEST_CASE("a signal to mpirun reaches the ranks, which save when it gives them the time", "[slow]") {
+  TemporaryFolder folder;
+  ChildProcess run(mpirun(2, {"--mca", "odls_base_sigkill_timeout", "5"}) +
+                   tiny_train(folder.path(), {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0", "log.every=1000"}));
+  REQUIRE(run.wait_for("new best"));
+  run.signal(SIGTERM);
+  run.wait();
+  CHECK(CheckpointFolder(folder / "run/checkpoints").last().value_or(0) > 0);
+}
+
+TEST_CASE("kill -9 at any moment costs no complete checkpoint, and the run ends as if never killed", "[slow]") {
+  TemporaryFolder straight, broken;
+  const Arguments settings{"train.steps=150", "checkpoint.every=1", "evaluate.every=10", "log.every=7"};
+  done(tiny_train(straight.path(), settings));
+  const CheckpointFolder checkpoints(broken / "run/checkpoints");
+  int64_t last = 0;
+  int kills = 0;
+  const RandomKey key{3, RandomPurpose::test, 0, 0};
+  for (; kills < 40 && last < 150; ++kills) {
+    ChildProcess run(tiny_train(broken.path(), settings));
+    REQUIRE(run.wait_for(last == 0 ? "run   150" : "Resuming"));
+    usleep(static_cast<useconds_t>(1e5 * key.uniform(static_cast<uint64_t>(kills))));
+    run.signal(SIGKILL);
+    run.wait();
+    const int64_t now = checkpoints.last().value_or(0);
+    INFO("kill " << kills);
+    REQUIRE(now >= last);
+    last = now;
+  }
+  INFO(kills << " kills, the last checkpoint is of step " << last);
+  done(tiny_train(broken.path(), settings));
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+  CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  CHECK(checkpoints.best() == CheckpointFolder(straight / "run/checkpoints").best());
+  for (const auto& entry : fs::directory_iterator(broken / "run/checkpoints")) {
+    INFO(entry.path());
+    CHECK(entry.path().extension() != ".tmp");  // no remains
+  }
+}
+
+TEST_CASE("a run marks the best checkpoint again when a kill came between the two") {
+  TemporaryFolder folder;
+  done(tiny_train(folder.path(), {"train.steps=10"}));
+  const CheckpointFolder checkpoints(folder / "run/checkpoints");
+  REQUIRE(checkpoints.best() == 10);
+  checkpoints.mark_best(5);
+  done(tiny_train(folder.path(), {"train.steps=10"}));
+  CHECK(checkpoints.best() == 10);
+}
+
+// A zombie has ended, too: who started it is gone, and not every container's first process buries the dead.
+static bool is_running(pid_t pid) {
+  const std::string status = read_file("/proc/" + std::to_string(pid) + "/status");
+  return !status.empty() && status.find("State:\tZ") == std::string::npos;
+}
+static bool ends_within_seconds(pid_t pid) {
+  for (int tenths = 0; tenths < 150 && is_running(pid); ++tenths) usleep(100000);
+  return !is_running(pid);
+}
+
+TEST_CASE("the death of one rank ends the others") {
+  TemporaryFolder folder;
+  ChildProcess run(mpirun(2) + tiny_train(folder.path(), {"train.steps=1M"}));
+  REQUIRE(run.wait_for("step     20/"));
+  const std::vector<pid_t> ranks = run.children();
+  REQUIRE(ranks.size() == 2);
+  kill(ranks[1], SIGKILL);
+  CHECK(run.wait(30).code != 0);
+  for (const pid_t rank : ranks) CHECK(ends_within_seconds(rank));
+}
+
+TEST_CASE("an error of one rank alone ends all of them with its exit code, and says which") {
+  TemporaryFolder folder;
+  const Finished result = run_child(mpirun(1) + tiny_train(folder.path()) + Arguments{":", "-n", "1"} +
+                                    tiny_train(folder.path(), {"data.path=" + (folder / "absent")}));
+  INFO(result.err);
+  CHECK(result.code == 3);
+  CHECK_THAT(result.err, Catch::Contains("(rank 1 of 2)"));
+}
+
+TEST_CASE("--resume must and never") {
+  TemporaryFolder folder;
+  const Finished none = run_child(tiny_train(folder.path()) + Arguments{"--resume", "must"});
+  CHECK(none.code == 4);
+  CHECK_THAT(none.err, Catch::Contains("no complete checkpoint"));
+  CHECK_FALSE(fs::exists(folder / "run"));
+  done(tiny_train(folder.path(), {"train.steps=5"}) + Arguments{"--resume", "never"});
+  const Finished some = run_child(tiny_train(folder.path()) + Arguments{"--resume", "never"});
+  CHECK(some.code == 4);
+  CHECK_THAT(some.err, Catch::Contains("up to step 5"));
+  CHECK(run_child(tiny_train(folder.path()) + Arguments{"--resume", "maybe"}).code == 2);
+}
+
+TEST_CASE("a folder of another configuration or other data is refused and left as it is") {
+  TemporaryFolder folder;
+  done(tiny_train(folder.path(), {"train.steps=5"}));
+  const auto refuses = [&](const Arguments& changes, const Arguments& words) {
+    const std::string config = read_file(folder / "run/config.yaml"), metrics = read_file(folder / "run/metrics.jsonl");
+    const Finished result = run_child(tiny_train(folder.path(), changes));
+    INFO(result.err);
+    CHECK(result.code == 4);
+    for (const std::string& word : words) CHECK_THAT(result.err, Catch::Contains(word));
+    CHECK(read_file(folder / "run/config.yaml") == config);
+    CHECK(read_file(folder / "run/metrics.jsonl") == metrics);
+  };
+  refuses({"model.d_model=32", "moe.router.k=1", "moe.router.softmax=all", "moe.router.renormalise=false"},
+          {"model.d_model: 16 -> 32", "moe.router.k: 2 -> 1"});
+  refuses({"train.learning_rate={kind: linear}"}, {"train.learning_rate.kind: constant -> linear"});
+
+  // The path of the data is free, what is in it is not. llm.c's format: 256 int32 of header, 16-bit tokens.
+  std::string tokens(256 * 4 + 2 * 4000, '\1');
+  const int32_t header[] = {20240520, 1, 4000};
+  std::copy_n(reinterpret_cast<const char*>(header), sizeof header, tokens.begin());
+  for (size_t i = 256 * 4 + 1; i < tokens.size(); i += 2) tokens[i] = 0;
+  FILE* file = fopen((folder / "train.bin").c_str(), "w");
+  REQUIRE(fwrite(tokens.data(), 1, tokens.size(), file) == tokens.size());
+  fclose(file);
+  refuses({"data.path=" + (folder / "train.bin")}, {"trained on other data"});
+}
+
+TEST_CASE("what may differ between a run and its continuation") {
+  TemporaryFolder folder;
+  done(tiny_train(folder.path(), {"train.steps=5"}));
+  done(tiny_train(folder.path(), {"train.steps=6", "train.micro_batches=2", "log.every=3", "evaluate.every=2", "checkpoint.keep_last=1"}));
+  CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 6);
+}
+
+TEST_CASE("unknown keys end with 2, all listed, and leave no folder") {
+  TemporaryFolder folder;
+  FILE* file = fopen((folder / "a.yaml").c_str(), "w");
+  fputs("modle: {layers: 2}\nmoe:\n  expertss: 4\ntrain: {batch: -3}\n", file);
+  fclose(file);
+  const Finished result = run_child(program("moe-train") + Arguments{"-c", folder / "a.yaml", "--set", "folder=" + (folder / "runs")});
+  CHECK(result.code == 2);
+  for (const char* part : {"modle", "model", "expertss", "experts", "a.yaml:1", "a.yaml:3", "train.batch"}) CHECK_THAT(result.err, Catch::Contains(part));
+  CHECK_FALSE(fs::exists(folder / "runs"));
+}
+
+TEST_CASE("mistakes of usage end with 2 and are told once, whatever the ranks") {
+  TemporaryFolder folder;
+  for (const Arguments& launcher : {Arguments{}, mpirun(3)}) {
+    for (const Arguments& arguments : {program("moe-train") + Arguments{"--no-such-option"}, program("moe-train"),
+                                       tiny_train(folder.path(), {"moe.experts=0"}), tiny_train(folder.path(), {"model.attention.heads=3"}),
+                                       tiny_train(folder.path(), {"moe.router.k=1"}), tiny_train(folder.path(), {"moe.router.k=5"}),
+                                       tiny_train(folder.path(), {"parallel.expert=7"}), tiny_train(folder.path(), {"train.steps=5%"})}) {
+      const Finished result = run_child(launcher + arguments);
+      INFO(join(launcher + arguments, " ") << "\n" << result.err);
+      CHECK(result.code == 2);
+      CHECK(occurrences(result.err, "Error: ") + occurrences(result.err, "The following argument was not expected") == 1);
+      CHECK(result.out.empty());
+      CHECK_FALSE(fs::exists(folder / "run"));
+    }
+  }
+}
+
+TEST_CASE("absent data ends with 3 and leaves no folder") {
+  TemporaryFolder folder;
+  const Finished result = run_child(tiny_train(folder.path(), {"data.path=" + (folder / "absent")}));
+  CHECK(result.code == 3);
+  CHECK_THAT(result.err, Catch::Contains("absent"));
+  CHECK_FALSE(fs::exists(folder / "run"));
+}
+
+TEST_CASE("a corrupt checkpoint ends with 4 and names the file") {
+  TemporaryFolder folder;
+  done(tiny_train(folder.path(), {"train.steps=5"}));
+  const std::string model = last_checkpoint(folder.path()) + "/model.safetensors";
+  fs::resize_file(model, fs::file_size(model) - 8);
+  const Finished result = run_child(tiny_train(folder.path()));
+  CHECK(result.code == 4);
+  CHECK_THAT(result.err, Catch::Contains(model));
+}
+
+TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
+  TemporaryFolder folder;
+  const Finished result = run_child(tiny_train(folder.path(), {"train.steps=10000", "train.learning_rate={kind: constant, value: 1e6}", "train.clip_norm=0"}));
+  INFO(result.err);
+  CHECK(result.code == 6);
+  CHECK_THAT(result.err, Catch::Contains("diverged"));
+}
+
+TEST_CASE("--dump-config prints a configuration that dumps to itself") {
+  TemporaryFolder folder;
+  const Finished first = done(tiny_train(folder.path(), {"moe.balance=[{kind: switch, coefficient: 0.5}]"}) + Arguments{"--dump-config"});
+  FILE* file = fopen((folder / "dumped.yaml").c_str(), "w");
+  fputs(first.out.c_str(), file);
+  fclose(file);
+  const Finished second = done(program("moe-train") + Arguments{"-c", folder / "dumped.yaml", "--dump-config"});
+  CHECK(first.out == second.out);
+  CHECK_THAT(first.out, Catch::Contains("coefficient: 0.5"));
+  CHECK_FALSE(fs::exists(folder / "run"));
+}
+
+TEST_CASE("--dry-run tells the size and trains nothing") {
+  TemporaryFolder folder;
+  const Finished result = done(tiny_train(folder.path()) + Arguments{"--dry-run", "--ranks", "4"});
+  for (const char* part : {"active parameters", "FLOPs per token", "tokens per step", "4 = 1 data x 4 expert parallel", "total"}) {
+    CHECK_THAT(result.out, Catch::Contains(part));
+  }
+  CHECK_FALSE(fs::exists(folder / "run"));
+}

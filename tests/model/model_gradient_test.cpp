@@ -1,0 +1,130 @@
+// The whole model's gradient against central differences in f64. The objective is what training minimises: the mean loss
+// plus the weighted balance losses. A balance loss counts its assignments as constants; they are piecewise constant, so
+// the difference quotient does the same as long as no routing decision flips inside it, which is checked.
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/token.h"
+#include "core/config/config_reader.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 11;
+
+struct Case {
+  const char* name;
+  const char* yaml;
+};
+
+// Every case is this one with changes.
+static const char* kBase = R"(
+model: {layers: 2, d_model: 8, d_ff: 12, init_std: 0.4, attention: {heads: 2}}
+moe: {experts: 4, d_ff: 6, balance: [{kind: switch, coefficient: 0.3}, {kind: z, coefficient: 0.05}]}
+data: {sequence: 5}
+train: {batch: 3}
+)";
+
+static const Case kCases[] = {
+    {"as it is", "{}"},
+    {"tied head", "model: {tie_embeddings: true}"},
+    {"learned positions", "model: {attention: {position: learned}}"},
+    {"no positions, relu", "model: {activation: relu, attention: {position: none}}"},
+    {"q/k norm, odd head size", "model: {attention: {qk_norm: true, d_head: 3}}"},
+    {"grouped key/value heads, gelu", "model: {activation: gelu, attention: {heads: 4, kv_heads: 2}}"},
+    {"glam arrangement", "model: {arrangement: glam}"},
+    {"dense", "model: {arrangement: dense}"},
+    {"shared experts", "moe: {shared_experts: 2}"},
+    {"dropout", "model: {dropout: 0.3}"},
+    {"top 1 of a softmax over all", "moe: {router: {k: 1, softmax: all, renormalise: false}}"},
+    {"top 3, renormalised softmax over all", "moe: {router: {k: 3, softmax: all, renormalise: true}}"},
+    {"every expert", "moe: {router: {k: 4}}"},
+    {"balanced per sequence",
+     "moe: {balance: [{kind: switch, coefficient: 0.3, scope: sequence}, {kind: z, coefficient: 0.05, scope: sequence}]}"},
+    {"micro-batches, dropout, tied, shared experts",
+     "{model: {dropout: 0.2, tie_embeddings: true}, moe: {shared_experts: 1}, train: {micro_batches: 2}}"},
+    {"micro-batches balanced one by one", "{moe: {balance: [{kind: switch, coefficient: 0.3, scope: rank}]}, train: {micro_batches: 2}}"},
+};
+
+static TrainConfig case_config(const Case& c) {
+  ConfigNode root = parse_config(kBase, "base");
+  merge_config(root, parse_config(c.yaml, c.name));
+  TrainConfig config;
+  read_config(root, config);
+  return config;
+}
+
+struct Objective {
+  double value;
+  std::vector<double> counts;  // assignments of every layer and expert
+};
+
+static Objective objective(TinyRun& run, const RandomBatch& batch) {
+  const StepOutcome outcome = run.accumulate(batch, 3);
+  Objective result{outcome.loss * outcome.tokens / static_cast<double>(batch.targets.size()) + outcome.auxiliary, {}};
+  for (const MoELayer* layer : run.state.model->moe_layers()) {
+    result.counts.insert(result.counts.end(), layer->load().counts.begin(), layer->load().counts.end());
+  }
+  return result;
+}
+
+// Elements spread over the tensor, and the one with the largest gradient.
+static std::vector<int64_t> sample(const std::vector<double>& gradient) {
+  const auto n = static_cast<int64_t>(gradient.size());
+  std::vector<int64_t> result;
+  for (int64_t i = 0; i < std::min<int64_t>(n, 7); ++i) result.push_back(i * n / std::min<int64_t>(n, 7) + (n > 14 ? i % 2 : 0));
+  const auto largest = std::max_element(gradient.begin(), gradient.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
+  result.push_back(largest - gradient.begin());
+  return result;
+}
+
+static void check_gradients(const Case& c, bool ignore_some) {
+  INFO(c.name << (ignore_some ? ", with ignored targets" : ""));
+  const TrainConfig config = case_config(c);
+  TinyRun run(config, kVocab, ProcessGroups::single(), DType::f64);
+  RandomBatch batch(config, kVocab, 17);
+  if (ignore_some) batch.targets[2] = batch.targets[6] = batch.targets[14] = kIgnoreTarget;
+
+  const Objective base = objective(run, batch);
+  const auto gradients = named_gradients(run);
+  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    run.state.parameters.for_each_named(group, run.state.parameters.buffer(group).value, [&](const NamedTensor& t) {
+      const std::vector<double>& gradient = gradients.at(t.name);
+      double* values = t.tensor.as<double>();
+      for (const int64_t i : sample(gradient)) {
+        const double value = values[i];
+        INFO(t.name << "[" << i << "]");
+        const auto at = [&](double offset) {
+          values[i] = value + offset;
+          const Objective result = objective(run, batch);
+          values[i] = value;
+          REQUIRE(result.counts == base.counts);
+          return result.value;
+        };
+        constexpr double h = 2e-5;
+        const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);  // error of order h^4
+        CHECK(gradient[static_cast<size_t>(i)] == Approx(numeric).epsilon(1e-6).margin(1e-8));
+      }
+    });
+  }
+}
+
+TEST_CASE("the whole model's gradient equals central differences") {
+  for (const Case& c : kCases) check_gradients(c, false);
+}
+
+TEST_CASE("the gradient is right when some targets are ignored") {
+  check_gradients(kCases[0], true);
+  check_gradients(kCases[13], true);
+}
+
+TEST_CASE("a router with one expert per token gets a gradient") {
+  TinyRun run(case_config(kCases[10]), kVocab, ProcessGroups::single(), DType::f64);
+  run.accumulate(RandomBatch(run.config, kVocab, 17), 0);
+  for (const auto& [name, gradient] : named_gradients(run)) {
+    if (name.find("router") == std::string::npos) continue;
+    INFO(name);
+    CHECK(std::any_of(gradient.begin(), gradient.end(), [](double g) { return std::abs(g) > 1e-4; }));
+  }
+}

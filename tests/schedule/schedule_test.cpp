@@ -1,0 +1,108 @@
+#include "core/schedule/schedule.h"
+
+#include <cmath>
+
+#include "core/config/config_reader.h"
+#include "core/config/train_config.h"
+#include "tests/support/catch.h"
+
+using namespace moe;
+
+static constexpr int64_t kUpdates = 100;
+static const RunLength kRun{kUpdates, 64, 20};
+
+// Through the configuration, as a user writes it: {kind: ..., options}.
+static std::unique_ptr<Schedule> schedule(const std::string& yaml) {
+  TrainConfig config;
+  read_config(parse_config("train: {learning_rate: " + yaml + "}", "test"), config);
+  return config.train.learning_rate.make(Schedule::Setup{kRun});
+}
+
+TEST_CASE("every schedule: finite, and the warm-up rises in equal steps from above 0 to the value after it") {
+  for (const Member& member : family<Schedule>()) {
+    for (const int warmup : {0, 1, 7}) {
+      INFO(member.name << ", warmup " << warmup);
+      const auto s = schedule("{kind: " + member.name + ", warmup: " + std::to_string(warmup) + "}");
+      CHECK(s->warmup() == warmup);
+      for (int64_t u = 0; u <= 2 * kUpdates; ++u) CHECK(std::isfinite(s->at(u)));
+      CHECK(s->at(0) > 0);
+      for (int64_t u = 0; u <= warmup; ++u) CHECK(s->at(u) == Approx(s->at(warmup) * (u + 1) / (warmup + 1)).epsilon(1e-12));
+    }
+  }
+}
+
+TEST_CASE("every schedule is a pure function of the update") {
+  for (const Member& member : family<Schedule>()) {
+    INFO(member.name);
+    const auto one = schedule("{kind: " + member.name + ", warmup: 5}"), two = schedule("{kind: " + member.name + ", warmup: 5}");
+    for (int64_t u = kUpdates; u >= 0; --u) one->at(u);
+    for (int64_t u = 0; u <= kUpdates; ++u) CHECK(one->at(u) == two->at(u));
+  }
+}
+
+TEST_CASE("constant") {
+  const auto s = schedule("{kind: constant, value: 0.25, warmup: 4}");
+  CHECK(s->at(0) == Approx(0.05));
+  CHECK(s->at(3) == Approx(0.2));
+  CHECK(s->at(4) == 0.25);
+  CHECK(s->at(99) == 0.25);
+}
+
+TEST_CASE("linear: the middle and both ends, counted from the end of the warm-up") {
+  const auto s = schedule("{kind: linear, from: 1, to: 0.2, over: 60, warmup: 20}");
+  CHECK(s->at(20) == 1);
+  CHECK(s->at(40) == Approx(0.6));
+  CHECK(s->at(59) == Approx(0.22));
+  CHECK(s->at(60) == Approx(0.2));
+  CHECK(s->at(99) == Approx(0.2));
+}
+
+TEST_CASE("linear may rise: a paced quantity is not always a learning rate") {
+  const auto s = schedule("{kind: linear, from: 2, to: 8, over: 50%}");
+  CHECK(s->at(0) == 2);
+  CHECK(s->at(25) == Approx(5));
+  CHECK(s->at(50) == 8);
+}
+
+TEST_CASE("cosine: quarter points of half a cosine") {
+  const auto s = schedule("{kind: cosine, from: 1, to: 0.1}");
+  CHECK(s->at(0) == 1);
+  CHECK(s->at(25) == Approx(0.1 + 0.9 * (0.5 + std::sqrt(0.5) / 2)));
+  CHECK(s->at(50) == Approx(0.55));
+  CHECK(s->at(100) == Approx(0.1));
+  CHECK(s->at(150) == Approx(0.1));
+}
+
+TEST_CASE("wsd: stable, then each shape of the way down") {
+  for (const auto& [shape, at_quarter] : {std::pair{"sqrt", 0.5}, {"linear", 0.75}, {"cosine", 0.5 + std::sqrt(0.5) / 2}}) {
+    INFO(shape);
+    const auto s = schedule(std::string("{kind: wsd, value: 2, to: 0, decay: 20%, decay_shape: ") + shape + "}");
+    CHECK(s->at(0) == 2);
+    CHECK(s->at(80) == 2);
+    CHECK(s->at(85) == Approx(2 * at_quarter));
+    CHECK(s->at(100) == Approx(0).margin(1e-12));
+  }
+  CHECK(schedule("{kind: wsd, value: 2, decay: 0}")->at(99) == 2);
+}
+
+TEST_CASE("step: multiplied at equal distances") {
+  const auto s = schedule("{kind: step, from: 8, factor: 0.5, every: 10}");
+  CHECK(s->at(0) == 8);
+  CHECK(s->at(9) == 8);
+  CHECK(s->at(10) == 4);
+  CHECK(s->at(35) == 1);
+}
+
+TEST_CASE("power: flat, then the inverse square root") {
+  const auto s = schedule("{kind: power, from: 1, exponent: -0.5, after: 4}");
+  CHECK(s->at(0) == 1);
+  CHECK(s->at(4) == 1);
+  CHECK(s->at(16) == Approx(0.5));
+  CHECK(s->at(100) == Approx(0.2));
+}
+
+TEST_CASE("lengths may be tokens or epochs") {
+  CHECK(schedule("{kind: constant, warmup: 640t}")->warmup() == 10);
+  CHECK(schedule("{kind: constant, warmup: 2e}")->warmup() == 40);
+  CHECK(schedule("{kind: constant, warmup: 3%}")->warmup() == Approx(3));
+}

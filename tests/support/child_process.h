@@ -1,0 +1,47 @@
+// Programs started as a user starts them, in a process group of their own that ends with the test.
+#pragma once
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/support/temporary_folder.h"
+
+namespace moe {
+
+struct Finished {
+  int code = 0;  // exit code, or minus the signal that ended it
+  std::string out, err;
+};
+
+class ChildProcess {
+ public:
+  // `in_child` runs between fork and exec: resource limits and the like.
+  explicit ChildProcess(const std::vector<std::string>& arguments, const std::function<void()>& in_child = {});
+  ChildProcess(const ChildProcess&) = delete;
+  ~ChildProcess();
+
+  pid_t pid() const { return pid_; }
+  std::vector<pid_t> children() const;  // of mpirun: the ranks
+  void signal(int number) const;
+
+  // Blocks until standard error holds `text`; false when the program ended or a minute passed without it.
+  bool wait_for(const std::string& text);
+  // Throws after `seconds`.
+  Finished wait(double seconds = 100);
+
+ private:
+  bool has_ended();
+
+  TemporaryFolder folder_;
+  pid_t pid_ = -1;
+  bool ended_ = false;
+  int status_ = 0;
+};
+
+Finished run_child(const std::vector<std::string>& arguments, const std::function<void()>& in_child = {});
+
+std::string read_file(const std::string& path);
+
+}  // namespace moe

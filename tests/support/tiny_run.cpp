@@ -1,0 +1,59 @@
+#include "tests/support/tiny_run.h"
+
+#include "core/config/config_reader.h"
+#include "core/ops/elementwise.h"
+
+namespace moe {
+
+TrainConfig config_from(const std::string& yaml) {
+  TrainConfig config;
+  read_config(parse_config(yaml, "test"), config);
+  return config;
+}
+
+RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step)
+    : sequences(config.train.batch), time(config.data.sequence) {
+  const RandomKey key{seed, RandomPurpose::test, 0, step};
+  for (int64_t i = 0; i < 2 * sequences * time; ++i) {
+    const auto token = static_cast<int32_t>(key.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab));
+    (i % 2 ? inputs : targets).push_back(token);
+  }
+}
+
+LocalBatch RandomBatch::share(const Communicator& world) const {
+  const Share mine = share_of(sequences, world.size(), world.rank());
+  const auto begin = static_cast<size_t>(mine.begin * time), count = static_cast<size_t>(mine.count * time);
+  return {mine.count, time, std::span(inputs).subspan(begin, count), std::span(targets).subspan(begin, count),
+          mine.begin, sequences};
+}
+
+TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, DType dtype)
+    : config(c),
+      groups(std::move(g)),
+      state({config, vocab, groups, true, dtype}, plan_memory({config, vocab, groups, true, dtype}), true),
+      step(state, config, groups) {}
+
+void TinyRun::clear_gradients() {
+  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    fill_zero(state.ctx, state.parameters.buffer(group).gradient);
+  }
+}
+
+static std::map<std::string, std::vector<double>> named(TinyRun& run, bool gradients) {
+  std::map<std::string, std::vector<double>> result;
+  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    const ParameterBuffer& buffer = run.state.parameters.buffer(group);
+    run.state.parameters.for_each_named(group, gradients ? buffer.gradient : buffer.value, [&](const NamedTensor& t) {
+      std::vector<double>& copy = result[t.name];
+      for (int64_t i = 0; i < t.tensor.size(); ++i) {
+        copy.push_back(t.tensor.dtype == DType::f64 ? t.tensor.as<double>()[i] : t.tensor.as<float>()[i]);
+      }
+    });
+  }
+  return result;
+}
+
+std::map<std::string, std::vector<double>> named_values(TinyRun& run) { return named(run, false); }
+std::map<std::string, std::vector<double>> named_gradients(TinyRun& run) { return named(run, true); }
+
+}  // namespace moe

@@ -1,0 +1,45 @@
+// A small model with all that a training step needs, from a few lines of YAML, and batches of random tokens for it.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/train/train_step.h"
+
+namespace moe {
+
+// The configuration of `yaml` over the defaults, read as strictly as a user's file.
+TrainConfig config_from(const std::string& yaml);
+
+// A step's whole batch, of which every rank takes its share.
+struct RandomBatch {
+  RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step = 0);
+  LocalBatch share(const Communicator& world) const;
+
+  int64_t sequences, time;
+  std::vector<int32_t> inputs, targets;
+};
+
+struct TinyRun {
+  TinyRun(const TrainConfig& config, int64_t vocab, ProcessGroups groups, DType dtype = DType::f32);
+  TinyRun(const TinyRun&) = delete;
+
+  StepOutcome accumulate(const RandomBatch& batch, int64_t update = 0) {
+    return step.accumulate(batch.share(*groups.world), update, 0);
+  }
+  StepOutcome run(const RandomBatch& batch, int64_t update, double learning_rate) {
+    return step.run(batch.share(*groups.world), update, learning_rate, 0);
+  }
+  void clear_gradients();
+
+  TrainConfig config;
+  ProcessGroups groups;
+  TrainingState state;
+  TrainStep step;
+};
+
+// Copies by checkpoint name, as f64.
+std::map<std::string, std::vector<double>> named_values(TinyRun& run);
+std::map<std::string, std::vector<double>> named_gradients(TinyRun& run);
+
+}  // namespace moe
