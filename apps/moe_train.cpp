@@ -13,8 +13,8 @@ using namespace moe;
 
 static int train(int argc, char** argv, MpiSession& session) {
   CLI::App app("Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares it among N ranks.");
-  app.footer("SIGTERM and SIGINT end a run after its step and a checkpoint. mpirun kills its ranks one second after it is told to end:\n"
-             "mpirun --mca odls_base_sigkill_timeout 30 gives them 30 seconds to save; or signal a rank instead of mpirun.");
+  app.footer("SIGTERM, SIGINT and SIGUSR1 end a run after its step and a checkpoint. Send mpirun SIGUSR1, which it passes on: it kills\n"
+             "its ranks a second after any of the other two.");
   std::vector<std::string> files, overrides;
   std::string resume = "auto";
   int64_t ranks = 0;

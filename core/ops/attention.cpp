@@ -19,6 +19,7 @@ static constexpr int64_t kQueries = 64;  // queries per tile; their scores again
 template <class T>
 static T* workspace(int64_t count) {
   thread_local std::vector<T> memory;
+  prepare_gemm_thread<T>();
   if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
   return memory.data();
 }
@@ -28,6 +29,8 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
   const int64_t time = layout.time, d = layout.d_head, width = layout.width(), heads = layout.heads;
   const int64_t tiles = (time + kQueries - 1) / kQueries;
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
+#pragma omp parallel
+  workspace<T>(2 * kQueries * time);  // what backward needs, on every thread, whichever gets the work
 #pragma omp parallel for collapse(3) schedule(dynamic, 1)
   for (int64_t b = 0; b < batch; ++b) {
     for (int64_t h = 0; h < heads; ++h) {

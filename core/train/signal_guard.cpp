@@ -10,8 +10,10 @@ static volatile std::sig_atomic_t g_received = 0;
 
 static void on_signal(int signal) {
   if (g_received != 0) _exit(128 + signal);
-  g_received = signal;
+  g_received = signal == SIGUSR1 ? SIGTERM : signal;
 }
+
+static constexpr int kSignals[] = {SIGTERM, SIGINT, SIGUSR1};
 
 SignalGuard::SignalGuard() {
   g_received = 0;
@@ -19,13 +21,11 @@ SignalGuard::SignalGuard() {
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
+  for (const int signal : kSignals) sigaction(signal, &action, nullptr);
 }
 
 SignalGuard::~SignalGuard() {
-  std::signal(SIGTERM, SIG_DFL);
-  std::signal(SIGINT, SIG_DFL);
+  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
 }
 
 int SignalGuard::received() const { return g_received; }

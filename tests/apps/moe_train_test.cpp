@@ -198,7 +198,7 @@ TEST_CASE("an error of one rank alone ends all of them with its exit code, and s
   CHECK_THAT(result.err, Catch::Contains("(rank 1 of 2)"));
 }
 
-TEST_CASE("--resume must and never") {
+TEST_CASE("moe-train --resume must and never") {
   TemporaryFolder folder;
   const Finished none = run_child(tiny_train(folder.path()) + Arguments{"--resume", "must"});
   CHECK(none.code == 4);
@@ -299,7 +299,7 @@ TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
   CHECK_THAT(result.err, Catch::Contains("diverged"));
 }
 
-TEST_CASE("--dump-config prints a configuration that dumps to itself") {
+TEST_CASE("moe-train --dump-config prints a configuration that dumps to itself") {
   TemporaryFolder folder;
   const Finished first = done(tiny_train(folder.path(), {"moe.balance=[{kind: switch, coefficient: 0.5}]"}) + Arguments{"--dump-config"});
   FILE* file = fopen((folder / "dumped.yaml").c_str(), "w");
@@ -311,7 +311,7 @@ TEST_CASE("--dump-config prints a configuration that dumps to itself") {
   CHECK_FALSE(fs::exists(folder / "run"));
 }
 
-TEST_CASE("--dry-run tells the size and trains nothing") {
+TEST_CASE("moe-train --dry-run tells the size and trains nothing") {
   TemporaryFolder folder;
   const Finished result = done(tiny_train(folder.path()) + Arguments{"--dry-run", "--ranks", "4"});
   for (const char* part : {"active parameters", "FLOPs per token", "tokens per step", "4 = 1 data x 4 expert parallel", "total"}) {

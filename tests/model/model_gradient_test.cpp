@@ -1,6 +1,8 @@
 // The whole model's gradient against central differences in f64. The objective is what training minimises: the mean loss
 // plus the weighted balance losses. A balance loss counts its assignments as constants; they are piecewise constant, so
 // the difference quotient does the same as long as no routing decision flips inside it, which is checked.
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -81,6 +83,7 @@ static std::vector<int64_t> sample(const std::vector<double>& gradient) {
 
 static void check_gradients(const Case& c, bool ignore_some) {
   INFO(c.name << (ignore_some ? ", with ignored targets" : ""));
+  omp_set_num_threads(1);  // thousands of tiny steps
   const TrainConfig config = case_config(c);
   TinyRun run(config, kVocab, ProcessGroups::single(), DType::f64);
   RandomBatch batch(config, kVocab, 17);

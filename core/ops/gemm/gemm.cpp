@@ -96,8 +96,9 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
     return;
   }
 
-  static thread_local std::vector<Piece<T>> pieces;  // keeps its capacity
+  static thread_local std::vector<Piece<T>> pieces;  // keeps its capacity: the most that cut() makes of so many problems
   pieces.clear();
+  pieces.reserve(3 * problems.size() + static_cast<size_t>(2 * num_threads * kPiecesPerThread));
   int64_t work = 0;
   for (const GemmProblem<T>& problem : problems) work += work_of(problem);
   const int64_t piece_work = std::max(kMinWork, work / (num_threads * kPiecesPerThread));
@@ -113,8 +114,12 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
   }
   const Piece<T>* const shared = pieces.data();  // the vector's name means another vector on each thread
   const auto num_pieces = static_cast<int64_t>(pieces.size());
-#pragma omp parallel for schedule(dynamic, 1)
-  for (int64_t i = 0; i < num_pieces; ++i) gemm_serial(shared[i].problem);
+#pragma omp parallel
+  {
+    prepare_gemm_thread<T>();
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t i = 0; i < num_pieces; ++i) gemm_serial(shared[i].problem);
+  }
 }
 
 template void gemm_batch(std::span<const GemmProblem<float>>);

@@ -38,4 +38,9 @@ void gemm_batch(std::span<const GemmProblem<T>> problems);
 template <class T>
 void gemm_serial(const GemmProblem<T>& problem);
 
+// Makes the calling thread's memory for gemm_serial, so that no later call has to: whichever thread gets the work of a
+// training step, only the first step allocates.
+template <class T>
+void prepare_gemm_thread();
+
 }  // namespace moe::cpu

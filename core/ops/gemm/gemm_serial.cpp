@@ -3,8 +3,9 @@
 // in registers.
 #include <algorithm>
 #include <array>
-#include <vector>
+#include <memory>
 
+#include "core/base/check.h"
 #include "core/ops/gemm/gemm.h"
 #include "core/ops/gemm/micro_kernel.h"
 #include "core/ops/gemm/pack.h"
@@ -34,24 +35,29 @@ int64_t block_size(int64_t total, int64_t limit, int64_t unit) {
   return (size + unit - 1) / unit * unit;
 }
 
-// Memory for packed panels: aligned to cache lines, grown when needed, kept by the thread.
+// Memory for packed panels, aligned to cache lines and kept by the thread. It is made once, for the largest blocks that
+// there are, because later problems may be larger than the first; pages that no block reaches stay untouched.
 template <class T>
-class PackBuffer {
+class PackBuffers {
  public:
-  T* reserve(int64_t num_elements) {
-    const size_t num_lines = (num_elements + kPackSlack) * sizeof(T) / sizeof(Line) + 1;
-    if (lines_.size() < num_lines) {
-      lines_ = {};  // frees first: nothing has to be copied
-      lines_.resize(num_lines);
-    }
-    return lines_.data()->elements;
+  static PackBuffers& of_this_thread() {
+    static thread_local PackBuffers buffers;
+    return buffers;
   }
+  T* a() { return a_[0].elements; }
+  T* b() { return b_[0].elements; }
+
+  static constexpr int64_t kMaxA = kBlockABytes / sizeof(T) + kTileRows * kMaxDepth<T>;
+  static constexpr int64_t kMaxB = (kMaxColumns + kPackColumns<T>)*kMaxDepth<T>;
 
  private:
   struct alignas(64) Line {
     T elements[64 / sizeof(T)];
   };
-  std::vector<Line> lines_;
+  static std::unique_ptr<Line[]> make(int64_t num_elements) {
+    return std::make_unique_for_overwrite<Line[]>((num_elements + kPackSlack) * sizeof(T) / sizeof(Line) + 1);
+  }
+  std::unique_ptr<Line[]> a_ = make(kMaxA), b_ = make(kMaxB);
 };
 
 // Where products go.
@@ -126,9 +132,11 @@ void gemm_serial(const GemmProblem<T>& problem) {
   const int64_t block_columns = block_size(n, kMaxColumns, kPackColumns<T>);
   const bool keep_b = block_rows < m;  // several blocks of A meet the same panels of B
 
-  static thread_local PackBuffer<T> buffer_a, buffer_b;
-  T* const packed_a = buffer_a.reserve(block_rows * block_depth);
-  T* const packed_b = buffer_b.reserve((keep_b ? block_columns : kPackColumns<T>)*block_depth);
+  MOE_CHECK(block_rows * block_depth <= PackBuffers<T>::kMaxA && block_columns * block_depth <= PackBuffers<T>::kMaxB,
+            "gemm: blocks of {} rows, {} columns, depth {}", block_rows, block_columns, block_depth);
+  PackBuffers<T>& buffers = PackBuffers<T>::of_this_thread();
+  T* const packed_a = buffers.a();
+  T* const packed_b = buffers.b();
 
   for (int64_t column0 = 0; column0 < n; column0 += block_columns) {
     const int64_t end = std::min(n, column0 + block_columns);
@@ -160,6 +168,13 @@ void gemm_serial(const GemmProblem<T>& problem) {
   }
 }
 
+template <class T>
+void prepare_gemm_thread() {
+  PackBuffers<T>::of_this_thread();
+}
+
+template void prepare_gemm_thread<float>();
+template void prepare_gemm_thread<double>();
 template void gemm_serial(const GemmProblem<float>&);
 template void gemm_serial(const GemmProblem<double>&);
 
