@@ -157,7 +157,7 @@ void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* op
 }
 
 std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which) {
-  const std::string given = fs::path(run_or_checkpoint).lexically_normal().string();
+  std::string given = fs::path(run_or_checkpoint).lexically_normal().string();
   if (fs::exists(given + "/state.json")) {
     if (!fs::exists(given + "/COMPLETE")) raise<CheckpointError>("{} was never completed", given);
     return given;
