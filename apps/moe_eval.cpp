@@ -26,7 +26,9 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--context", options.context, "tokens per window; default: as in training");
   app.add_option("--stride", options.stride, "tokens scored per window, the others are context; default: all");
   app.add_option("--tokens", options.tokens, "leading tokens of the split; default: all");
-  app.add_option("--batch", options.sequences, "windows at a time; changes nothing but speed")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch", options.sequences, "windows at a time; changes nothing but speed")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   app.add_flag("--json", json, "print everything as one JSON object");
@@ -43,16 +45,20 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   }
   if (options.stride == 0) options.stride = options.context;
   const Evaluation e = evaluate(*run.state, run.groups, corpus.split(split), options);
-  if (metric == "bpb" && !e.bytes_per_token) raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown", corpus.name());
+  if (metric == "bpb" && !e.bytes_per_token)
+    raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown", corpus.name());
   if (!first) return 0;
-  log::info("{} | {} split of {} | {:.0f} tokens | context {} stride {}", run.checkpoint, split, corpus.name(), e.tokens, options.context, options.stride);
-  log::info("bpc {:.4f} | nll {:.4f} nats per token | ppl {:.3f} | bpb {:.4f} | accuracy {:.2f}%", e.bits_per_character(), e.nll(), e.perplexity(), e.bits_per_byte(), 100 * e.accuracy());
+  log::info("{} | {} split of {} | {:.0f} tokens | context {} stride {}", run.checkpoint, split, corpus.name(),
+            e.tokens, options.context, options.stride);
+  log::info("bpc {:.4f} | nll {:.4f} nats per token | ppl {:.3f} | bpb {:.4f} | accuracy {:.2f}%",
+            e.bits_per_character(), e.nll(), e.perplexity(), e.bits_per_byte(), 100 * e.accuracy());
   if (!json) {
     std::cout << fmt::format("{:.6f}\n", chosen.value(e));
     return 0;
   }
-  nlohmann::ordered_json record = {{"checkpoint", run.checkpoint}, {"step", run.step}, {"data", corpus.name()}, {"split", split},
-                                   {"context", options.context}, {"stride", options.stride}, {"tokens", e.tokens}};
+  nlohmann::ordered_json record = {
+      {"checkpoint", run.checkpoint}, {"step", run.step},         {"data", corpus.name()}, {"split", split},
+      {"context", options.context},   {"stride", options.stride}, {"tokens", e.tokens}};
   for (const Metric& m : metrics()) record[m.name] = m.value(e);
   std::cout << record.dump() << "\n";
   return 0;

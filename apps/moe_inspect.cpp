@@ -28,8 +28,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--expert-parallel", expert_parallel,
-                 "ranks that share the experts; default: as many as can");
+  app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   app.add_flag("--json", json, "print everything as one JSON object instead of the table");
   const auto* html_option =
@@ -44,8 +43,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   const Inspection inspection = inspect(run, path, options);
   if (session.world()->rank() != 0) return 0;
   if (inspection.history.damaged_lines > 0) {
-    log::warn("{} damaged line(s) of {}/metrics.jsonl skipped", inspection.history.damaged_lines,
-              inspection.run);
+    log::warn("{} damaged line(s) of {}/metrics.jsonl skipped", inspection.history.damaged_lines, inspection.run);
   }
   using Json = nlohmann::ordered_json;
   std::cout << (json ? json_report(inspection).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"

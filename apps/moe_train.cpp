@@ -12,9 +12,12 @@
 using namespace moe;
 
 static int train(int argc, char** argv, MpiSession& session) {
-  CLI::App app("Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares it among N ranks.");
-  app.footer("SIGTERM, SIGINT and SIGUSR1 end a run after its step and a checkpoint. Send mpirun SIGUSR1, which it passes on: it kills\n"
-             "its ranks a second after any of the other two.");
+  CLI::App app(
+      "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares it among N ranks.");
+  app.footer(
+      "SIGTERM, SIGINT and SIGUSR1 end a run after its step and a checkpoint. Send mpirun SIGUSR1, which it passes on: "
+      "it kills\n"
+      "its ranks a second after any of the other two.");
   std::vector<std::string> files, overrides;
   std::string resume = "auto";
   int64_t ranks = 0;
@@ -53,7 +56,9 @@ static int train(int argc, char** argv, MpiSession& session) {
 
   const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
   if (first && !cpu.notice.empty()) log::info("{}", cpu.notice);
-  const ResumeMode mode = resume == "auto" ? ResumeMode::automatic : resume == "never" ? ResumeMode::never : ResumeMode::must;
+  const ResumeMode mode = resume == "auto"    ? ResumeMode::automatic
+                          : resume == "never" ? ResumeMode::never
+                                              : ResumeMode::must;
   return static_cast<int>(Trainer(config, session.world(), cpu.threads, mode).run());
 }
 

@@ -15,10 +15,14 @@ void check_mpi(int status, const char* call) {
 
 static MPI_Datatype type_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return MPI_FLOAT;
-    case DType::f64: return MPI_DOUBLE;
-    case DType::i32: return MPI_INT32_T;
-    default: raise<InternalError>("MPI moves no {} tensors", name_of(dtype));
+    case DType::f32:
+      return MPI_FLOAT;
+    case DType::f64:
+      return MPI_DOUBLE;
+    case DType::i32:
+      return MPI_INT32_T;
+    default:
+      raise<InternalError>("MPI moves no {} tensors", name_of(dtype));
   }
 }
 
@@ -77,14 +81,18 @@ void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows
   char* own_into = nullptr;
   for (int peer = 0; peer < size_; ++peer) {
     const int64_t count = recv_rows[static_cast<size_t>(peer)] * width;
-    if (peer == rank_) own_into = into;
-    else if (count > 0) MPI_CHECK(MPI_Irecv(into, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
+    if (peer == rank_)
+      own_into = into;
+    else if (count > 0)
+      MPI_CHECK(MPI_Irecv(into, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
     into += count * element;
   }
   for (int peer = 0; peer < size_; ++peer) {
     const int64_t count = send_rows[static_cast<size_t>(peer)] * send_width;
-    if (peer == rank_) own = from;
-    else if (count > 0) MPI_CHECK(MPI_Isend(from, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
+    if (peer == rank_)
+      own = from;
+    else if (count > 0)
+      MPI_CHECK(MPI_Isend(from, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
     from += count * element;
   }
   const int64_t own_bytes = send_rows[static_cast<size_t>(rank_)] * send_width * element;
@@ -94,7 +102,9 @@ void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows
   }
 }
 
-void MpiCommunicator::barrier() { MPI_CHECK(MPI_Barrier(handle_)); }
+void MpiCommunicator::barrier() {
+  MPI_CHECK(MPI_Barrier(handle_));
+}
 
 std::unique_ptr<Communicator> MpiCommunicator::split(int colour) {
   MPI_Comm part = MPI_COMM_NULL;

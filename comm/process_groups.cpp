@@ -11,7 +11,8 @@ int64_t expert_parallel_size(int64_t ranks, int64_t wanted, int64_t num_experts)
     }
   }
   if (ranks % wanted != 0) raise<UsageError>("parallel.expert: {} does not divide the {} ranks", wanted, ranks);
-  if (wanted > 1 && wanted > num_experts) raise<UsageError>("parallel.expert: {} ranks cannot share {} experts", wanted, num_experts);
+  if (wanted > 1 && wanted > num_experts)
+    raise<UsageError>("parallel.expert: {} ranks cannot share {} experts", wanted, num_experts);
   return wanted;
 }
 

@@ -9,7 +9,7 @@
 
 namespace moe {
 
-constexpr int32_t kPaddingToken = 0;   // the input behind the end of a split
+constexpr int32_t kPaddingToken = 0;  // the input behind the end of a split
 
 struct Batch {
   int64_t sequences = 0;

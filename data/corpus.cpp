@@ -31,8 +31,7 @@ Corpus Corpus::open(const std::string& path, const CorpusOptions& options) {
     if (CorpusManifest::exists_in(path)) return open_prepared(path);
     const std::vector<std::string> files = matching_files(path + "/*.bin");
     if (files.empty()) {
-      raise<DataError>("{}: neither a prepared corpus (no corpus.json) nor a folder of .bin token files",
-                       path);
+      raise<DataError>("{}: neither a prepared corpus (no corpus.json) nor a folder of .bin token files", path);
     }
     return open_shards(path, files, options);
   }
@@ -92,15 +91,12 @@ Corpus Corpus::open_shards(const std::string& path, const std::vector<std::strin
   for (const std::string_view name : kSplitNames) corpus.splits_.emplace_back(std::string(name));
   for (const std::string& file : files) {
     const std::string stem = fs::path(file).stem().string();
-    const auto is = [&](const char* word) {
-      return files.size() > 1 && stem.find(word) != std::string::npos;
-    };
+    const auto is = [&](const char* word) { return files.size() > 1 && stem.find(word) != std::string::npos; };
     const size_t split = is("val") ? 1 : is("test") ? 2 : 0;
     const TokenFile& added = corpus.add_file(file);
     corpus.splits_[split].append(added, 0, added.num_tokens());
   }
-  if (corpus.splits_[0].num_tokens() == 0)
-    raise<DataError>("{}: no training tokens in {} files", path, files.size());
+  if (corpus.splits_[0].num_tokens() == 0) raise<DataError>("{}: no training tokens in {} files", path, files.size());
   if (corpus.splits_[1].num_tokens() == 0) corpus.hold_out_tail(options.validation_share);
   std::erase_if(corpus.splits_, [](const Split& split) { return split.num_tokens() == 0; });
   return corpus;
@@ -113,15 +109,14 @@ const TokenFile& Corpus::add_file(const std::string& path) {
 }
 
 void Corpus::hold_out_tail(double share) {
-  if (!(share >= 0 && share < 1))
-    raise<UsageError>("a validation share of {}; expected 0 up to below 1", share);
+  if (!(share >= 0 && share < 1)) raise<UsageError>("a validation share of {}; expected 0 up to below 1", share);
   const Split all = std::move(splits_[0]);
   const auto held_out = static_cast<int64_t>(std::floor(share * static_cast<double>(all.num_tokens())));
   const int64_t kept = all.num_tokens() - held_out;
   splits_[0] = all.slice("train", 0, kept);
   splits_[1] = all.slice("validation", kept, held_out);
-  log::info("{}: no validation file, so the last {:.3g} % of the training tokens ({}) serve", name_,
-            100 * share, held_out);
+  log::info("{}: no validation file, so the last {:.3g} % of the training tokens ({}) serve", name_, 100 * share,
+            held_out);
 }
 
 Corpus Corpus::synthetic(const SyntheticConfig& config) {
@@ -137,14 +132,13 @@ Corpus Corpus::synthetic(const SyntheticConfig& config) {
     corpus.memory_.push_back(source.generate(static_cast<uint32_t>(i), sizes[i]));
     corpus.splits_.emplace_back(std::string(kSplitNames[i])).append(corpus.memory_.back());
   }
-  log::info("synthetic corpus: {} states, order {}, entropy rate {:.6f} nats/token ({:.6f} bits)",
-            config.states, config.order, source.entropy_rate(), source.entropy_rate() / std::log(2.0));
+  log::info("synthetic corpus: {} states, order {}, entropy rate {:.6f} nats/token ({:.6f} bits)", config.states,
+            config.order, source.entropy_rate(), source.entropy_rate() / std::log(2.0));
   return corpus;
 }
 
 bool Corpus::has_split(std::string_view name) const {
-  return std::any_of(splits_.begin(), splits_.end(),
-                     [&](const Split& split) { return split.name() == name; });
+  return std::any_of(splits_.begin(), splits_.end(), [&](const Split& split) { return split.name() == name; });
 }
 
 const Split& Corpus::split(std::string_view name) const {
@@ -172,8 +166,8 @@ void Corpus::verify() const {
     }
     if (i >= file_hashes_.size()) continue;
     if (const std::string found = format_hash(file.payload_hash()); found != file_hashes_[i]) {
-      raise<DataError>("{}: its content changed since it was prepared (hash {}, expected {})", file.path(),
-                       found, file_hashes_[i]);
+      raise<DataError>("{}: its content changed since it was prepared (hash {}, expected {})", file.path(), found,
+                       file_hashes_[i]);
     }
   }
 }

@@ -6,8 +6,8 @@
 
 namespace moe {
 
-// Writes the bytes that the leading `num_tokens` tokens of the split stand for, all of them for 0; returns their number.
-// DataError when they cannot be written.
+// Writes the bytes that the leading `num_tokens` tokens of the split stand for, all of them for 0; returns their
+// number. DataError when they cannot be written.
 int64_t export_text(const Split& split, const Tokenizer& tokenizer, int64_t num_tokens, std::FILE* out);
 
 }  // namespace moe

@@ -38,9 +38,8 @@ CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json
     raise<DataError>("{} exists and is not a prepared corpus (no corpus.json); it is left as it is", folder_);
   }
   const CorpusManifest manifest = CorpusManifest::read(folder_);
-  const bool complete = std::all_of(manifest.splits.begin(), manifest.splits.end(), [&](const auto& split) {
-    return fs::exists(folder_ + "/" + split.file);
-  });
+  const bool complete = std::all_of(manifest.splits.begin(), manifest.splits.end(),
+                                    [&](const auto& split) { return fs::exists(folder_ + "/" + split.file); });
   if (manifest.source == source_ && complete && !force) {
     already_prepared_ = true;
     return;
@@ -50,8 +49,7 @@ CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json
                      complete ? "other inputs or options" : "which files are missing");
   }
   if (const std::string foreign = foreign_file(folder_); !foreign.empty()) {
-    raise<DataError>("{} also holds {}, which is no part of a prepared corpus; it is left as it is", folder_,
-                     foreign);
+    raise<DataError>("{} also holds {}, which is no part of a prepared corpus; it is left as it is", folder_, foreign);
   }
   replace_ = true;
 }
@@ -74,8 +72,7 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer) {
   if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
   tokenizer_ = std::move(tokenizer);
   for (size_t i = 0; i < writers_.size(); ++i) {
-    writers_[i] =
-        std::make_unique<TokenWriter>(temporary_ + "/" + file_name(kSplitNames[i]), tokenizer_->vocab_size());
+    writers_[i] = std::make_unique<TokenWriter>(temporary_ + "/" + file_name(kSplitNames[i]), tokenizer_->vocab_size());
   }
 }
 
@@ -83,8 +80,7 @@ void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
   writers_[static_cast<size_t>(split)]->write(tokens);
 }
 
-void CorpusFolderWriter::finish(const std::string& name,
-                                const std::array<std::optional<int64_t>, 3>& raw_bytes,
+void CorpusFolderWriter::finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
                                 std::optional<double> entropy_rate) {
   CorpusManifest manifest;
   manifest.name = name;
@@ -96,8 +92,8 @@ void CorpusFolderWriter::finish(const std::string& name,
     const int64_t num_tokens = writers_[i]->num_tokens();
     if (num_tokens > 0) {
       writers_[i]->finish();
-      manifest.splits.push_back({std::string(kSplitNames[i]), file_name(kSplitNames[i]), num_tokens,
-                                 raw_bytes[i], format_hash(writers_[i]->payload_hash())});
+      manifest.splits.push_back({std::string(kSplitNames[i]), file_name(kSplitNames[i]), num_tokens, raw_bytes[i],
+                                 format_hash(writers_[i]->payload_hash())});
     }
     writers_[i].reset();
   }

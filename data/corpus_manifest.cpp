@@ -23,8 +23,7 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
     const auto format = json.at("format").get<std::string>();
     const auto version = json.at("version").get<int>();
     if (format != kFormat || version != kVersion) {
-      raise<DataError>("{}: format {} version {}; expected {} version {}", path, format, version, kFormat,
-                       kVersion);
+      raise<DataError>("{}: format {} version {}; expected {} version {}", path, format, version, kFormat, kVersion);
     }
     manifest.name = json.at("name").get<std::string>();
     manifest.tokenizer = json.at("tokenizer");

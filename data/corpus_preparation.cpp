@@ -80,8 +80,7 @@ Plan make_plan(const PreparationOptions& options) {
   }
   if (rule.kind != SplitRule::Kind::hold_out) plan.sizes = plan.rule.sizes(plan.input.total_bytes());
   if (standard && plan.sizes != kStandardSplit) {
-    log::warn("{}: not the customary split 90M / 5M / 5M: figures will not be comparable",
-              plan.input.paths()[0]);
+    log::warn("{}: not the customary split 90M / 5M / 5M: figures will not be comparable", plan.input.paths()[0]);
   }
   return plan;
 }
@@ -99,8 +98,7 @@ nlohmann::json describe_source(const PreparationOptions& options, const Plan& pl
                       {"bytes", plan.input.sizes()[i]},
                       {"xxh64", format_hash(hash.value())}});
   }
-  nlohmann::json source = {
-      {"inputs", inputs}, {"tokenizer", options.tokenizer}, {"split", plan.rule.to_string()}};
+  nlohmann::json source = {{"inputs", inputs}, {"tokenizer", options.tokenizer}, {"split", plan.rule.to_string()}};
   if (plan.entries) source["entries"] = plan.entries->name;
   return source;
 }
@@ -146,8 +144,7 @@ bool prepare_corpus(const PreparationOptions& options) {
   });
   for (size_t i = 0; i < 3; ++i) {
     if (plan.rule.kind == SplitRule::Kind::hold_out && *raw_bytes[i] == 0) {
-      raise<DataError>("{}: too few entries to hold out {}", plan.input.paths().front(),
-                       plan.rule.to_string());
+      raise<DataError>("{}: too few entries to hold out {}", plan.input.paths().front(), plan.rule.to_string());
     }
   }
   const std::string folder_name =

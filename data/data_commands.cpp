@@ -43,16 +43,15 @@ void run_prepare(const PreparationOptions& options) {
   const Corpus corpus = Corpus::open(options.output);
   int64_t bytes = 0;
   for (const Split& split : corpus.splits()) bytes += split.raw_bytes().value_or(0);
-  log::info("prepared {} of text in {} ({}/s)", format_bytes(static_cast<double>(bytes)),
-            format_seconds(seconds), format_bytes(static_cast<double>(bytes) / seconds));
+  log::info("prepared {} of text in {} ({}/s)", format_bytes(static_cast<double>(bytes)), format_seconds(seconds),
+            format_bytes(static_cast<double>(bytes) / seconds));
   show(corpus);
 }
 
 void add_prepare(CLI::App& app) {
   auto options = std::make_shared<PreparationOptions>();
   CLI::App* command = app.add_subcommand("prepare", "Make a corpus folder from text files");
-  command->add_option("-i,--input", options->inputs, "text files, taken as one text in this order")
-      ->required();
+  command->add_option("-i,--input", options->inputs, "text files, taken as one text in this order")->required();
   command->add_option("-o,--output", options->output, "the folder to make")->required();
   command->add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command->add_option("--tokenizer", options->tokenizer, describe_tokenizers())->capture_default_str();
@@ -75,9 +74,7 @@ struct InfoOptions {
 void add_info(CLI::App& app) {
   auto options = std::make_shared<InfoOptions>();
   CLI::App* command = app.add_subcommand("info", "Show what a corpus holds");
-  command
-      ->add_option("path", options->path,
-                   "a prepared folder, a .bin file, a folder of them or a quoted pattern")
+  command->add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
       ->required();
   command->add_option("--vocab-size", options->corpus.vocab_size, "of .bin files, which do not say it");
   command->add_flag("--verify", options->verify, "read everything and compare it with what was prepared");
@@ -118,8 +115,7 @@ struct SyntheticOptions {
 void add_synthetic(CLI::App& app) {
   auto options = std::make_shared<SyntheticOptions>();
   SyntheticConfig& config = options->config;
-  CLI::App* command =
-      app.add_subcommand("synthetic", "Make a corpus from a random source of known entropy rate");
+  CLI::App* command = app.add_subcommand("synthetic", "Make a corpus from a random source of known entropy rate");
   command->add_option("-o,--output", options->output, "the folder to make")->required();
   command->add_option("--states", config.states, "vocabulary")->capture_default_str();
   command->add_option("--order", config.order, "tokens that the next one depends on")->capture_default_str();
@@ -127,8 +123,7 @@ void add_synthetic(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--seed", config.seed, "seed")->capture_default_str();
   command->add_option("--train-tokens", config.train_tokens, "size of train")->capture_default_str();
-  command->add_option("--validation-tokens", config.validation_tokens, "size of validation")
-      ->capture_default_str();
+  command->add_option("--validation-tokens", config.validation_tokens, "size of validation")->capture_default_str();
   command->add_option("--test-tokens", config.test_tokens, "size of test")->capture_default_str();
   command->add_flag("--force", options->force, "replace a prepared corpus");
   command->callback([options] {

@@ -9,8 +9,8 @@ namespace moe {
 EvaluationWindows::EvaluationWindows(const Split& split, int64_t context, int64_t stride)
     : split_(split), context_(context), stride_(stride) {
   if (context < 1 || stride < 1 || stride > context) {
-    raise<UsageError>("evaluation with a stride of {} and a context of {}; expected 1 <= stride <= context",
-                      stride, context);
+    raise<UsageError>("evaluation with a stride of {} and a context of {}; expected 1 <= stride <= context", stride,
+                      context);
   }
   if (split.num_tokens() < 2) {
     raise<DataError>("split {} has {} tokens; nothing can be predicted", split.name(), split.num_tokens());

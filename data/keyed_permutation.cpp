@@ -10,8 +10,7 @@ namespace moe {
 // gain from more.
 constexpr uint64_t kRounds = 6;
 
-KeyedPermutation::KeyedPermutation(int64_t size, const RandomKey& key)
-    : size_(static_cast<uint64_t>(size)), key_(key) {
+KeyedPermutation::KeyedPermutation(int64_t size, const RandomKey& key) : size_(static_cast<uint64_t>(size)), key_(key) {
   MOE_CHECK(size > 0, "a permutation of {} elements", size);
   half_bits_ = (std::bit_width(size_ - 1) + 1) / 2;
 }

@@ -51,8 +51,7 @@ int64_t PosixFile::size() const {
 int64_t PosixFile::read(void* out, int64_t bytes) {
   int64_t done = 0;
   while (done < bytes) {
-    const ssize_t count =
-        ::read(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done));
+    const ssize_t count = ::read(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("read");
     if (count == 0) break;

@@ -11,8 +11,7 @@ constexpr uint32_t kOrderStream = 0;
 constexpr uint32_t kOffsetStream = 1;
 
 Sampler::Sampler(const SamplerConfig& config) : config_(config) {
-  MOE_CHECK(config.length > 0 && config.batch > 0, "windows of {} tokens, batches of {}", config.length,
-            config.batch);
+  MOE_CHECK(config.length > 0 && config.batch > 0, "windows of {} tokens, batches of {}", config.length, config.batch);
   if (config.num_tokens < config.length + 1) {
     raise<DataError>("the training split has {} tokens; a window of length {} needs {}", config.num_tokens,
                      config.length, config.length + 1);
@@ -33,14 +32,14 @@ int64_t Sampler::window_start(int64_t epoch, int64_t window) const {
 }
 
 void Sampler::sample(int64_t step, std::span<int64_t> window_starts) const {
-  MOE_CHECK(step >= 0 && static_cast<int64_t>(window_starts.size()) == config_.batch,
-            "step {}, {} windows of {}", step, window_starts.size(), config_.batch);
+  MOE_CHECK(step >= 0 && static_cast<int64_t>(window_starts.size()) == config_.batch, "step {}, {} windows of {}", step,
+            window_starts.size(), config_.batch);
   const int64_t first = step * config_.batch;
   for (int64_t i = 0; i < config_.batch; ++i) {
     const int64_t epoch = (first + i) / num_windows_;
     const int64_t place = (first + i) % num_windows_;
-    const KeyedPermutation order(
-        num_windows_, {config_.seed, RandomPurpose::sampling, kOrderStream, static_cast<uint64_t>(epoch)});
+    const KeyedPermutation order(num_windows_,
+                                 {config_.seed, RandomPurpose::sampling, kOrderStream, static_cast<uint64_t>(epoch)});
     window_starts[static_cast<size_t>(i)] = window_start(epoch, order(place));
   }
 }

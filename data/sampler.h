@@ -24,8 +24,7 @@ class Sampler {
 
   int64_t num_windows() const { return num_windows_; }
   int64_t batch() const { return config_.batch; }
-  double epoch(
-      int64_t step) const;  // epochs begun and finished before `step`: 1.5 is halfway through the second
+  double epoch(int64_t step) const;  // epochs begun and finished before `step`: 1.5 is halfway through the second
 
   // The first tokens of the windows of `step`; window_starts.size() == batch. Ranks take their share of it.
   void sample(int64_t step, std::span<int64_t> window_starts) const;

@@ -8,8 +8,8 @@
 namespace moe {
 
 void Split::append(const TokenFile& file, int64_t begin, int64_t count) {
-  MOE_CHECK(begin >= 0 && count >= 0 && count <= file.num_tokens() - begin, "tokens [{}, +{}) of {} in {}",
-            begin, count, file.num_tokens(), file.path());
+  MOE_CHECK(begin >= 0 && count >= 0 && count <= file.num_tokens() - begin, "tokens [{}, +{}) of {} in {}", begin,
+            count, file.num_tokens(), file.path());
   parts_.push_back({&file, nullptr, begin, num_tokens_, count});
   num_tokens_ += count;
 }
@@ -21,8 +21,8 @@ void Split::append(std::span<const int32_t> tokens) {
 }
 
 Split Split::slice(std::string name, int64_t begin, int64_t count) const {
-  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in split {}",
-            begin, count, num_tokens_, name_);
+  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in split {}", begin,
+            count, num_tokens_, name_);
   Split result(std::move(name));
   for (const Part& part : parts_) {
     const int64_t first = std::max(begin, part.begin);
@@ -39,11 +39,10 @@ Split Split::slice(std::string name, int64_t begin, int64_t count) const {
 }
 
 void Split::read(int64_t begin, int64_t count, int32_t* out) const {
-  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in split {}",
-            begin, count, num_tokens_, name_);
-  auto part =
-      std::upper_bound(parts_.begin(), parts_.end(), begin,
-                       [](int64_t position, const Part& candidate) { return position < candidate.begin; });
+  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in split {}", begin,
+            count, num_tokens_, name_);
+  auto part = std::upper_bound(parts_.begin(), parts_.end(), begin,
+                               [](int64_t position, const Part& candidate) { return position < candidate.begin; });
   if (part != parts_.begin()) --part;
   for (; count > 0; ++part) {
     const int64_t skipped = begin - part->begin;

@@ -12,13 +12,8 @@ namespace moe {
 static double parse_amount(std::string_view text, bool& has_suffix, std::string_view whole) {
   double amount = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
-  const std::string_view suffix =
-      trim(std::string_view(end, static_cast<size_t>(text.data() + text.size() - end)));
-  const double scale = suffix.empty()  ? 1
-                       : suffix == "k" ? 1e3
-                       : suffix == "M" ? 1e6
-                       : suffix == "G" ? 1e9
-                                       : 0;
+  const std::string_view suffix = trim(std::string_view(end, static_cast<size_t>(text.data() + text.size() - end)));
+  const double scale = suffix.empty() ? 1 : suffix == "k" ? 1e3 : suffix == "M" ? 1e6 : suffix == "G" ? 1e9 : 0;
   if (error != std::errc() || scale == 0 || !(amount >= 0) || amount * scale > 9e18) {
     raise<UsageError>(
         "split '{}' is not understood; write percent (90/5/5), shares (0.9/0.05/0.05) or bytes "
@@ -75,8 +70,7 @@ SplitSizes SplitRule::sizes(int64_t total_bytes) const {
     result[0] = total_bytes - result[1] - result[2];
   }
   if (const int64_t needed = result[0] + result[1] + result[2]; needed > total_bytes) {
-    raise<DataError>("the split {} needs {} bytes of text, the input has {}", to_string(), needed,
-                     total_bytes);
+    raise<DataError>("the split {} needs {} bytes of text, the input has {}", to_string(), needed, total_bytes);
   }
   if (result[0] < 2)
     raise<DataError>("the split {} of {} bytes leaves {} to train on", to_string(), total_bytes, result[0]);

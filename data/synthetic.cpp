@@ -11,9 +11,8 @@ namespace moe {
 namespace {
 
 constexpr int64_t kMaxEntries = int64_t{1} << 24;
-constexpr uint32_t kRowStream = 0;  // generate(stream) uses stream + 1
-constexpr double kUniformShare =
-    1e-3;  // keeps the chain ergodic, so that the stationary distribution is unique
+constexpr uint32_t kRowStream = 0;      // generate(stream) uses stream + 1
+constexpr double kUniformShare = 1e-3;  // keeps the chain ergodic, so that the stationary distribution is unique
 constexpr double kStationaryTolerance = 1e-13;  // of the L1 distance between two power iterations
 constexpr int kMaxIterations = 200'000;
 
@@ -64,9 +63,8 @@ SyntheticSource::SyntheticSource(const SyntheticConfig& config) : config_(config
   for (int64_t i = 0; i < config.order; ++i) {
     num_contexts_ *= config.states;
     if (num_contexts_ * config.states > kMaxEntries) {
-      raise<UsageError>(
-          "synthetic corpus: {} states of order {} need more than {} probabilities; lower one of them",
-          config.states, config.order, kMaxEntries);
+      raise<UsageError>("synthetic corpus: {} states of order {} need more than {} probabilities; lower one of them",
+                        config.states, config.order, kMaxEntries);
     }
   }
   draw_rows();
@@ -114,8 +112,7 @@ void SyntheticSource::find_stationary() {
       }
     }
     distance = 0;
-    for (size_t context = 0; context < contexts; ++context)
-      distance += std::abs(next[context] - stationary_[context]);
+    for (size_t context = 0; context < contexts; ++context) distance += std::abs(next[context] - stationary_[context]);
     stationary_.swap(next);
   }
   MOE_CHECK(distance <= 1e-9, "the stationary distribution did not converge: {}", distance);

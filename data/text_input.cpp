@@ -61,12 +61,10 @@ std::string_view TextReader::next_piece(int64_t limit) {
 std::optional<std::string_view> TextReader::next_line() {
   size_t searched = begin_;
   while (true) {
-    if (const size_t end = buffer_.find('\n', searched); end != std::string::npos)
-      return take(end + 1 - begin_);
+    if (const size_t end = buffer_.find('\n', searched); end != std::string::npos) return take(end + 1 - begin_);
     const size_t length = buffer_.size() - begin_;
     if (length > kMaxLineBytes) {
-      raise<DataError>("{}: a line longer than {} bytes; is it text?", input_.paths()[next_file_ - 1],
-                       kMaxLineBytes);
+      raise<DataError>("{}: a line longer than {} bytes; is it text?", input_.paths()[next_file_ - 1], kMaxLineBytes);
     }
     if (!refill()) {
       if (buffer_.size() == begin_) return std::nullopt;

@@ -40,26 +40,24 @@ TokenFile::TokenFile(const std::string& path) : path_(path) {
   for (const TokenFormat& format : {kTokenFormat16, kTokenFormat32}) {
     if (header[0] != format.magic) continue;
     if (header[1] != format.version) {
-      raise<DataError>("{}: token file of magic {} has version {}; expected version {}", path, header[0],
-                       header[1], format.version);
+      raise<DataError>("{}: token file of magic {} has version {}; expected version {}", path, header[0], header[1],
+                       format.version);
     }
     bytes_per_token_ = format.bytes_per_token;
   }
   if (bytes_per_token_ == 0) {
-    raise<DataError>("{}: not a token file: magic {}; expected {} (uint16 tokens) or {} (uint32 tokens)",
-                     path, header[0], kTokenFormat16.magic, kTokenFormat32.magic);
+    raise<DataError>("{}: not a token file: magic {}; expected {} (uint16 tokens) or {} (uint32 tokens)", path,
+                     header[0], kTokenFormat16.magic, kTokenFormat32.magic);
   }
   num_tokens_ = header[2];
   if (num_tokens_ < 0) raise<DataError>("{}: the header says {} tokens", path, num_tokens_);
   if (const int64_t expected = kTokenHeaderBytes + num_tokens_ * bytes_per_token_; file_bytes != expected) {
-    raise<DataError>(
-        "{}: {} by {} bytes: the header says {} tokens of {} bytes ({} bytes in all), the file has {}", path,
-        file_bytes < expected ? "truncated" : "too long", std::abs(file_bytes - expected), num_tokens_,
-        bytes_per_token_, expected, file_bytes);
+    raise<DataError>("{}: {} by {} bytes: the header says {} tokens of {} bytes ({} bytes in all), the file has {}",
+                     path, file_bytes < expected ? "truncated" : "too long", std::abs(file_bytes - expected),
+                     num_tokens_, bytes_per_token_, expected, file_bytes);
   }
 
-  void* mapping =
-      ::mmap(nullptr, static_cast<size_t>(file_bytes), PROT_READ, MAP_SHARED, file.descriptor(), 0);
+  void* mapping = ::mmap(nullptr, static_cast<size_t>(file_bytes), PROT_READ, MAP_SHARED, file.descriptor(), 0);
   if (mapping == MAP_FAILED) raise<DataError>("cannot map {}: {}", path, std::strerror(errno));
   mapping_ = static_cast<const unsigned char*>(mapping);
   mapping_bytes_ = file_bytes;
@@ -90,8 +88,8 @@ int32_t TokenFile::at(int64_t index) const {
 }
 
 void TokenFile::read(int64_t begin, int64_t count, int32_t* out) const {
-  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in {}", begin,
-            count, num_tokens_, path_);
+  MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in {}", begin, count,
+            num_tokens_, path_);
   const unsigned char* stored = mapping_ + kTokenHeaderBytes + begin * bytes_per_token_;
   const uint32_t largest =
       bytes_per_token_ == 2 ? widen<uint16_t>(stored, count, out) : widen<uint32_t>(stored, count, out);
@@ -109,11 +107,10 @@ void TokenFile::read(int64_t begin, int64_t count, int32_t* out) const {
 void TokenFile::fail_vocabulary(int64_t begin, int64_t count) const {
   for (int64_t i = begin; i < begin + count; ++i) {
     uint32_t token = 0;
-    std::memcpy(&token, mapping_ + kTokenHeaderBytes + i * bytes_per_token_,
-                static_cast<size_t>(bytes_per_token_));
+    std::memcpy(&token, mapping_ + kTokenHeaderBytes + i * bytes_per_token_, static_cast<size_t>(bytes_per_token_));
     if (token >= vocab_size_) {
-      raise<DataError>("{}: token {} at position {}; expected tokens below {} (the vocabulary)", path_, token,
-                       i, vocab_size_);
+      raise<DataError>("{}: token {} at position {}; expected tokens below {} (the vocabulary)", path_, token, i,
+                       vocab_size_);
     }
   }
   MOE_CHECK(false, "no token >= {} in {}", vocab_size_, path_);

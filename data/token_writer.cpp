@@ -58,8 +58,8 @@ void TokenWriter::append(std::span<const int32_t> tokens) {
     out[i] = static_cast<Stored>(token);
   }
   if (largest >= vocab_size_) {
-    raise<DataError>("{}: token {} does not fit into a vocabulary of {}", path_,
-                     static_cast<int32_t>(largest), vocab_size_);
+    raise<DataError>("{}: token {} does not fit into a vocabulary of {}", path_, static_cast<int32_t>(largest),
+                     vocab_size_);
   }
   num_tokens_ += static_cast<int64_t>(tokens.size());
 }

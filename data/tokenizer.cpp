@@ -9,10 +9,10 @@ namespace moe {
 const Table<TokenizerEntry>& tokenizers() {
   static const Table<TokenizerEntry> table(
       "tokenizer", {
-                       {"byte", "one id per byte value, 256 in all; takes any input",
-                        ByteTokenizer::from_json, ByteTokenizer::train},
-                       {"char", "one id per distinct byte of the training text",
-                        CharacterTokenizer::from_json, CharacterTokenizer::train},
+                       {"byte", "one id per byte value, 256 in all; takes any input", ByteTokenizer::from_json,
+                        ByteTokenizer::train},
+                       {"char", "one id per distinct byte of the training text", CharacterTokenizer::from_json,
+                        CharacterTokenizer::train},
                        {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr},
                    });
   return table;
@@ -21,8 +21,7 @@ const Table<TokenizerEntry>& tokenizers() {
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string bytes;
   for (const int32_t id : ids) {
-    if (id < 0 || id >= vocab_size())
-      raise<DataError>("token {} is outside the vocabulary of {}", id, vocab_size());
+    if (id < 0 || id >= vocab_size()) raise<DataError>("token {} is outside the vocabulary of {}", id, vocab_size());
     append_bytes(id, bytes);
   }
   return bytes;

@@ -4,7 +4,9 @@
 
 namespace moe {
 
-std::string version() { return fmt::format("{} ({})", MOE_VERSION, MOE_GIT_COMMIT); }
+std::string version() {
+  return fmt::format("{} ({})", MOE_VERSION, MOE_GIT_COMMIT);
+}
 
 std::string cpu_instruction_set() {
 #if defined(__AVX512F__)

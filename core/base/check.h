@@ -5,9 +5,9 @@
 
 #include "core/base/error.h"
 
-#define MOE_CHECK(condition, ...)                                                                     \
-  do {                                                                                                \
-    if (!(condition)) ::moe::fail_check(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));  \
+#define MOE_CHECK(condition, ...)                                                                    \
+  do {                                                                                               \
+    if (!(condition)) ::moe::fail_check(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)
 
 namespace moe {

@@ -1,4 +1,5 @@
-// The errors that a user can cause or meet. Each class carries the exit code of the process (docs/errors.md lists them).
+// The errors that a user can cause or meet. Each class carries the exit code of the process (docs/errors.md lists
+// them).
 #pragma once
 #include <stdexcept>
 #include <string>

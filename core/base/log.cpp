@@ -26,6 +26,8 @@ void add_file(const std::string& path) {
   }
 }
 
-void quiet_console() { spdlog::default_logger()->sinks().front()->set_level(spdlog::level::warn); }
+void quiet_console() {
+  spdlog::default_logger()->sinks().front()->set_level(spdlog::level::warn);
+}
 
 }  // namespace moe::log

@@ -1,4 +1,5 @@
-// A family's table: one line per member, in the order shown to the user. No self-registration: static libraries drop it.
+// A family's table: one line per member, in the order shown to the user. No self-registration: static libraries drop
+// it.
 #pragma once
 #include <string>
 #include <string_view>

@@ -24,8 +24,8 @@ Duration Duration::parse(std::string_view text) {
   if (is_number && rest == "t") return result.unit = Unit::tokens, result;
   if (is_number && rest == "e") return result.unit = Unit::epochs, result;
   if (is_number && rest == "%" && result.amount <= 100) return result.unit = Unit::percent, result;
-  raise<UsageError>("'{}' is no length of training; write updates (2000, 2k), tokens (5Mt), epochs (3e) or a share (10%)",
-                    whole);
+  raise<UsageError>(
+      "'{}' is no length of training; write updates (2000, 2k), tokens (5Mt), epochs (3e) or a share (10%)", whole);
 }
 
 std::string Duration::to_string() const {
@@ -35,9 +35,12 @@ std::string Duration::to_string() const {
 
 double to_updates(const Duration& duration, const RunLength& run) {
   switch (duration.unit) {
-    case Duration::Unit::updates: return duration.amount;
-    case Duration::Unit::tokens: return duration.amount / run.tokens_per_update;
-    case Duration::Unit::percent: return duration.amount / 100 * static_cast<double>(run.total_updates);
+    case Duration::Unit::updates:
+      return duration.amount;
+    case Duration::Unit::tokens:
+      return duration.amount / run.tokens_per_update;
+    case Duration::Unit::percent:
+      return duration.amount / 100 * static_cast<double>(run.total_updates);
     case Duration::Unit::epochs:
       if (run.updates_per_epoch <= 0) raise<UsageError>("'{}' needs a corpus of known length", duration.to_string());
       return duration.amount * run.updates_per_epoch;

@@ -31,8 +31,8 @@ struct RunLength {
 // The number of updates that a duration stands for, not rounded. Throws UsageError for epochs of unknown length.
 double to_updates(const Duration& duration, const RunLength& run);
 
-std::string format_count(double count);       // 1.23k, 52.4M, 3.1G
-std::string format_bytes(double bytes);       // 1.5 GiB
-std::string format_seconds(double seconds);   // 12s, 3m20s, 2h14m, 3d04h
+std::string format_count(double count);      // 1.23k, 52.4M, 3.1G
+std::string format_bytes(double bytes);      // 1.5 GiB
+std::string format_seconds(double seconds);  // 12s, 3m20s, 2h14m, 3d04h
 
 }  // namespace moe

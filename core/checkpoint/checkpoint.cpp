@@ -15,9 +15,13 @@ namespace fs = std::filesystem;
 static constexpr int kFormat = 1;
 static constexpr ParameterGroup kGroups[] = {ParameterGroup::shared, ParameterGroup::expert};
 
-static std::string folder_name(int64_t step) { return fmt::format("step_{:08}", step); }
+static std::string folder_name(int64_t step) {
+  return fmt::format("step_{:08}", step);
+}
 
-std::string CheckpointFolder::path(int64_t step) const { return folder_ + "/" + folder_name(step); }
+std::string CheckpointFolder::path(int64_t step) const {
+  return folder_ + "/" + folder_name(step);
+}
 
 std::vector<int64_t> CheckpointFolder::steps() const {
   std::vector<int64_t> result;
@@ -47,7 +51,9 @@ std::optional<int64_t> CheckpointFolder::best() const {
   return std::find(all.begin(), all.end(), step) == all.end() ? std::nullopt : std::optional(step);
 }
 
-void CheckpointFolder::mark_best(int64_t step) const { replace_text(folder_ + "/BEST", fmt::format("{}\n", step)); }
+void CheckpointFolder::mark_best(int64_t step) const {
+  replace_text(folder_ + "/BEST", fmt::format("{}\n", step));
+}
 
 static nlohmann::json to_json(const RunState& state) {
   nlohmann::json json = {{"format", kFormat},
@@ -82,10 +88,15 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
         if (group == ParameterGroup::shared && part != 0) continue;
         const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
         parameters.for_each_named(group, buffer.value, [&](const NamedTensor& t) { model.push_back(t); });
-        parameters.for_each_named(group, optimizer.first_moment(group), [&](const NamedTensor& t) { moments.push_back({"first_moment." + t.name, t.tensor}); });
-        parameters.for_each_named(group, optimizer.second_moment(group), [&](const NamedTensor& t) { moments.push_back({"second_moment." + t.name, t.tensor}); });
+        parameters.for_each_named(group, optimizer.first_moment(group), [&](const NamedTensor& t) {
+          moments.push_back({"first_moment." + t.name, t.tensor});
+        });
+        parameters.for_each_named(group, optimizer.second_moment(group), [&](const NamedTensor& t) {
+          moments.push_back({"second_moment." + t.name, t.tensor});
+        });
       }
-      const std::string suffix = parts == 1 ? ".safetensors" : fmt::format("-{:05}-of-{:05}.safetensors", part + 1, parts);
+      const std::string suffix =
+          parts == 1 ? ".safetensors" : fmt::format("-{:05}-of-{:05}.safetensors", part + 1, parts);
       write_tensor_file(temporary + "/model" + suffix, model);
       write_tensor_file(temporary + "/optimizer" + suffix, moments);
     }
@@ -138,7 +149,8 @@ RunState load_run_state(const std::string& path) {
     for (const auto& [name, bytes] : texts.items()) {
       std::error_code error;
       const auto found = fs::file_size(path + "/" + name, error);
-      if (error || found != bytes) raise<CheckpointError>("{}/{} is damaged: it has not the {} bytes that were written", path, name, bytes.dump());
+      if (error || found != bytes)
+        raise<CheckpointError>("{}/{} is damaged: it has not the {} bytes that were written", path, name, bytes.dump());
     }
     RunState state;
     state.step = json.at("step");
@@ -158,18 +170,22 @@ RunState load_run_state(const std::string& path) {
 void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* optimizer) {
   const TensorFolder model(path, "model");
   for (const ParameterGroup group : kGroups) {
-    parameters.for_each_named(group, parameters.buffer(group).value, [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
+    parameters.for_each_named(group, parameters.buffer(group).value,
+                              [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
   }
   if (!optimizer) return;
   const TensorFolder moments(path, "optimizer");
   for (const ParameterGroup group : kGroups) {
-    parameters.for_each_named(group, optimizer->first_moment(group), [&](const NamedTensor& t) { moments.read("first_moment." + t.name, t.tensor); });
-    parameters.for_each_named(group, optimizer->second_moment(group), [&](const NamedTensor& t) { moments.read("second_moment." + t.name, t.tensor); });
+    parameters.for_each_named(group, optimizer->first_moment(group),
+                              [&](const NamedTensor& t) { moments.read("first_moment." + t.name, t.tensor); });
+    parameters.for_each_named(group, optimizer->second_moment(group),
+                              [&](const NamedTensor& t) { moments.read("second_moment." + t.name, t.tensor); });
   }
 }
 
 std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which) {
-  const std::string given = (fs::path(run_or_checkpoint) / "").lexically_normal().parent_path().string();  // no slash at its end
+  const std::string given =
+      (fs::path(run_or_checkpoint) / "").lexically_normal().parent_path().string();  // no slash at its end
   if (fs::exists(given + "/state.json")) {
     if (!fs::exists(given + "/COMPLETE")) raise<CheckpointError>("{} was never completed", given);
     return given;
@@ -187,7 +203,8 @@ std::string find_checkpoint(const std::string& run_or_checkpoint, const std::str
   if (std::find(all.begin(), all.end(), step) == all.end()) {
     std::vector<std::string> known;
     for (const int64_t s : all) known.push_back(fmt::format("{}", s));
-    raise<CheckpointError>("{} has no checkpoint of step {}; it has {}", run_or_checkpoint, step, fmt::join(known, ", "));
+    raise<CheckpointError>("{} has no checkpoint of step {}; it has {}", run_or_checkpoint, step,
+                           fmt::join(known, ", "));
   }
   return folder.path(step);
 }

@@ -13,14 +13,14 @@ namespace moe {
 
 // What a run is besides its tensors.
 struct RunState {
-  int64_t step = 0;    // updates made
-  double tokens = 0;   // trained on
+  int64_t step = 0;                 // updates made
+  double tokens = 0;                // trained on
   std::optional<double> best_loss;  // of the evaluations, nats per token
   int64_t best_step = 0;
   int64_t evaluations_since_best = 0;
   double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl,
   int64_t unlogged_steps = 0;  // of which there are so many
-  nlohmann::json identity;  // hashes of data, vocabulary: what must be the same on resume
+  nlohmann::json identity;     // hashes of data, vocabulary: what must be the same on resume
 };
 
 class CheckpointFolder {
@@ -35,10 +35,10 @@ class CheckpointFolder {
   std::string path(int64_t step) const;
 
   // Writes one, collectively: every expert-parallel rank of the first data-parallel copy its experts, rank 0 the rest.
-  // `texts` are small files beside the tensors (configuration, tokenizer). Nothing changes for other checkpoints when it
-  // fails. Throws CheckpointError.
-  void save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer, const ProcessGroups& groups,
-            const std::vector<std::pair<std::string, std::string>>& texts) const;
+  // `texts` are small files beside the tensors (configuration, tokenizer). Nothing changes for other checkpoints when
+  // it fails. Throws CheckpointError.
+  void save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
+            const ProcessGroups& groups, const std::vector<std::pair<std::string, std::string>>& texts) const;
   void mark_best(int64_t step) const;
   // Deletes all but the newest `keep_last` and, with `keep_best`, the best. Rank 0 only.
   void prune(int64_t keep_last, bool keep_best) const;

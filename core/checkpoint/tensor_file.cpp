@@ -20,7 +20,8 @@ struct DTypeName {
   const char* name;
   DType dtype;
 };
-static constexpr DTypeName kDTypes[] = {{"F32", DType::f32}, {"F64", DType::f64}, {"BF16", DType::bf16}, {"I32", DType::i32}};
+static constexpr DTypeName kDTypes[] = {
+    {"F32", DType::f32}, {"F64", DType::f64}, {"BF16", DType::bf16}, {"I32", DType::i32}};
 
 static const char* name_in_file(DType dtype) {
   for (const DTypeName& entry : kDTypes) {
@@ -36,7 +37,9 @@ void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& 
   for (const NamedTensor& t : tensors) {
     std::vector<int64_t> shape;
     for (int i = 0; i < t.tensor.shape.rank(); ++i) shape.push_back(t.tensor.dim(i));
-    header[t.name] = {{"dtype", name_in_file(t.tensor.dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + t.tensor.bytes()}}};
+    header[t.name] = {{"dtype", name_in_file(t.tensor.dtype)},
+                      {"shape", shape},
+                      {"data_offsets", {offset, offset + t.tensor.bytes()}}};
     offset += t.tensor.bytes();
   }
   std::string text = header.dump();
@@ -67,7 +70,8 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
   uint64_t length = 0;
   if (bytes_ < sizeof length) damaged(fmt::format("{} bytes are too few for a header", bytes_));
   std::memcpy(&length, data_, sizeof length);
-  if (length > bytes_ - sizeof length) damaged(fmt::format("the header claims {} bytes, the file has {}", length, bytes_));
+  if (length > bytes_ - sizeof length)
+    damaged(fmt::format("the header claims {} bytes, the file has {}", length, bytes_));
   const char* header = static_cast<const char*>(data_) + sizeof length;
   const char* content = header + length;
   const size_t content_bytes = bytes_ - sizeof length - length;
@@ -89,7 +93,8 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
       int64_t elements = 1;
       for (const int64_t dim : dims) {
         if (dim < 0) throw std::runtime_error(name + " has a negative dimension");
-        if (__builtin_mul_overflow(elements, dim, &elements) || elements > (int64_t{1} << 56)) throw std::runtime_error(name + " is absurdly large");
+        if (__builtin_mul_overflow(elements, dim, &elements) || elements > (int64_t{1} << 56))
+          throw std::runtime_error(name + " is absurdly large");
       }
       tensor.shape = dims.empty()       ? Shape{1}
                      : dims.size() == 1 ? Shape{dims[0]}
@@ -97,7 +102,8 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
                      : dims.size() == 3 ? Shape{dims[0], dims[1], dims[2]}
                                         : Shape{dims[0], dims[1], dims[2], dims[3]};
       if (offsets[1] > content_bytes || offsets[0] > offsets[1] || offsets[1] - offsets[0] != tensor.bytes()) {
-        throw std::runtime_error(fmt::format("{} lies at [{}, {}) of {} bytes", name, offsets[0], offsets[1], content_bytes));
+        throw std::runtime_error(
+            fmt::format("{} lies at [{}, {}) of {} bytes", name, offsets[0], offsets[1], content_bytes));
       }
       tensor.data = content + offsets[0];
       tensors_.emplace(name, tensor);
@@ -110,7 +116,8 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
       if (begin != covered) throw std::runtime_error(fmt::format("the tensors overlap or leave a hole at {}", covered));
       covered = end;
     }
-    if (covered != content_bytes) throw std::runtime_error(fmt::format("the tensors end at {} of {} bytes", covered, content_bytes));
+    if (covered != content_bytes)
+      throw std::runtime_error(fmt::format("the tensors end at {} of {} bytes", covered, content_bytes));
   } catch (const std::exception& error) {
     damaged(error.what());
   }
@@ -131,7 +138,8 @@ TensorFolder::TensorFolder(const std::string& folder, const std::string& prefix)
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    if (name.rfind(prefix, 0) == 0 && entry.path().extension() == ".safetensors") paths.push_back(entry.path().string());
+    if (name.rfind(prefix, 0) == 0 && entry.path().extension() == ".safetensors")
+      paths.push_back(entry.path().string());
   }
   if (error) raise<CheckpointError>("cannot read the folder {}: {}", folder, error.message());
   if (paths.empty()) raise<CheckpointError>("{} holds no {}*.safetensors", folder, prefix);

@@ -30,8 +30,8 @@ class TensorFile {
   std::map<std::string, ConstTensor> tensors_;
 };
 
-// The tensors of all files of a folder whose names begin with `prefix` and end with .safetensors: one per rank that held
-// experts when they were written.
+// The tensors of all files of a folder whose names begin with `prefix` and end with .safetensors: one per rank that
+// held experts when they were written.
 class TensorFolder {
  public:
   TensorFolder(const std::string& folder, const std::string& prefix);

@@ -1,5 +1,5 @@
-// A configured member of a family (Router, Strategy, BalanceLoss, Schedule, ...). The families themselves live above this
-// layer; they meet it through `family<F>()`, which each family defines beside its table.
+// A configured member of a family (Router, Strategy, BalanceLoss, Schedule, ...). The families themselves live above
+// this layer; they meet it through `family<F>()`, which each family defines beside its table.
 #pragma once
 #include <type_traits>
 
@@ -22,8 +22,8 @@ template <class F, class M, class Options>
 Member member(const char* name, const char* help) {
   return {name, help, []() -> std::unique_ptr<FieldSet> { return std::make_unique<Options>(); },
           [](const FieldSet& options, const void* setup) -> void* {
-            return static_cast<F*>(new M(static_cast<const Options&>(options),
-                                         *static_cast<const typename F::Setup*>(setup)));
+            return static_cast<F*>(
+                new M(static_cast<const Options&>(options), *static_cast<const typename F::Setup*>(setup)));
           }};
 }
 

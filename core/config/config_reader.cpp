@@ -19,9 +19,12 @@ class Reader : public FieldVisitor {
 
   void field(const char* name, bool& value, const char*) override {
     if (const ConfigNode* node = scalar(name)) {
-      if (node->scalar == "true" || node->scalar == "yes" || node->scalar == "on") value = true;
-      else if (node->scalar == "false" || node->scalar == "no" || node->scalar == "off") value = false;
-      else complain(*node, name, "expected true or false");
+      if (node->scalar == "true" || node->scalar == "yes" || node->scalar == "on")
+        value = true;
+      else if (node->scalar == "false" || node->scalar == "no" || node->scalar == "off")
+        value = false;
+      else
+        complain(*node, name, "expected true or false");
     }
   }
 
@@ -60,17 +63,19 @@ class Reader : public FieldVisitor {
   }
 
   void field(const char* name, std::vector<std::string>& value, const char*) override {
-    list(name, [&](const ConfigNode& item) {
-      value.push_back(item.scalar);
-    }, [&] { value.clear(); });
+    list(
+        name, [&](const ConfigNode& item) { value.push_back(item.scalar); }, [&] { value.clear(); });
   }
 
   void field(const char* name, std::vector<int64_t>& value, const char*) override {
-    list(name, [&](const ConfigNode& item) {
-      int64_t n = 0;
-      number(item, name, n, Range<int64_t>{});
-      value.push_back(n);
-    }, [&] { value.clear(); });
+    list(
+        name,
+        [&](const ConfigNode& item) {
+          int64_t n = 0;
+          number(item, name, n, Range<int64_t>{});
+          value.push_back(n);
+        },
+        [&] { value.clear(); });
   }
 
   void group(const char* name, FieldSet& group, const char*) override {
@@ -101,9 +106,9 @@ class Reader : public FieldVisitor {
     for (const auto& [key, value] : node.entries) {
       if (std::find(reader.known_.begin(), reader.known_.end(), key) != reader.known_.end()) continue;
       const std::string near = nearest(key, reader.known_);
-      problems_.push_back(fmt::format("{}: unknown key '{}{}'{}", value.origin, path, key,
-                                      near.empty() ? "; known here: " + join(reader.known_, ", ")
-                                                   : fmt::format("; did you mean '{}'?", near)));
+      problems_.push_back(fmt::format(
+          "{}: unknown key '{}{}'{}", value.origin, path, key,
+          near.empty() ? "; known here: " + join(reader.known_, ", ") : fmt::format("; did you mean '{}'?", near)));
     }
   }
 
@@ -129,8 +134,10 @@ class Reader : public FieldVisitor {
     if (node->kind == Kind::scalar) return add(*node);
     if (node->kind != Kind::list && node->kind != Kind::null) return complain(*node, name, "expected a list");
     for (const ConfigNode& item : node->items) {
-      if (item.kind == Kind::scalar) add(item);
-      else complain(item, name, "expected single values in the list");
+      if (item.kind == Kind::scalar)
+        add(item);
+      else
+        complain(item, name, "expected single values in the list");
     }
   }
 
@@ -165,8 +172,9 @@ class Reader : public FieldVisitor {
     if (!good) return complain(node, name, std::is_integral_v<T> ? "expected a whole number" : "expected a number");
     if (parsed < range.min || parsed > range.max) {
       const bool open = range.max == std::numeric_limits<T>::max();
-      return complain(node, name, open ? fmt::format("must be at least {}", range.min)
-                                       : fmt::format("must be between {} and {}", range.min, range.max));
+      return complain(node, name,
+                      open ? fmt::format("must be at least {}", range.min)
+                           : fmt::format("must be between {} and {}", range.min, range.max));
     }
     value = parsed;
   }
@@ -179,7 +187,8 @@ class Reader : public FieldVisitor {
         choice.select(kind->scalar);
       } catch (const UsageError& error) {
         const std::string near = nearest(kind->scalar, choice.kinds());
-        return complain(*kind, name, std::string(error.what()) + (near.empty() ? "" : "; did you mean '" + near + "'?"));
+        return complain(*kind, name,
+                        std::string(error.what()) + (near.empty() ? "" : "; did you mean '" + near + "'?"));
       }
     }
     if (node.kind == Kind::map) read_fields(node, path_ + name + ".", choice.options(), "kind");

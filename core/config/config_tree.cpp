@@ -22,7 +22,9 @@ ConfigNode* ConfigNode::find(const std::string& key) {
   return nullptr;
 }
 
-const ConfigNode* ConfigNode::find(const std::string& key) const { return const_cast<ConfigNode*>(this)->find(key); }
+const ConfigNode* ConfigNode::find(const std::string& key) const {
+  return const_cast<ConfigNode*>(this)->find(key);
+}
 
 static ConfigNode convert(const YAML::Node& yaml, const std::string& source) {
   ConfigNode node;
@@ -47,7 +49,8 @@ static ConfigNode convert(const YAML::Node& yaml, const std::string& source) {
         node.entries.emplace_back(key, std::move(value));
       }
       break;
-    default: break;
+    default:
+      break;
   }
   return node;
 }
@@ -77,14 +80,17 @@ static ConfigNode read_file(const std::string& path, int depth) {
   ConfigNode base;
   base.kind = ConfigNode::Kind::map;
   for (const ConfigNode& name : is_list ? value.items : std::vector{value}) {
-    if (name.kind != ConfigNode::Kind::scalar) raise<UsageError>("{}: include takes a file or a list of files", name.origin);
+    if (name.kind != ConfigNode::Kind::scalar)
+      raise<UsageError>("{}: include takes a file or a list of files", name.origin);
     merge_config(base, read_file((std::filesystem::path(path).parent_path() / name.scalar).string(), depth + 1));
   }
   merge_config(base, node);
   return base;
 }
 
-ConfigNode read_config_file(const std::string& path) { return read_file(path, 0); }
+ConfigNode read_config_file(const std::string& path) {
+  return read_file(path, 0);
+}
 
 void merge_config(ConfigNode& base, const ConfigNode& over) {
   using Kind = ConfigNode::Kind;

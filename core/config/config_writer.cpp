@@ -11,17 +11,19 @@
 namespace moe {
 namespace {
 
-std::string format_number(double value) { return fmt::format("{}", value); }
+std::string format_number(double value) {
+  return fmt::format("{}", value);
+}
 
 std::string quote(const std::string& text) {
   std::string lower = text;  // YAML knows its words in any case
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  const bool plain = !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) &&
-                     std::all_of(text.begin(), text.end(), [](unsigned char c) {
-                       return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/';
-                     }) &&
-                     lower != "true" && lower != "false" && lower != "yes" && lower != "no" && lower != "on" &&
-                     lower != "off" && lower != "null";
+  const bool plain =
+      !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) &&
+      std::all_of(text.begin(), text.end(),
+                  [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/'; }) &&
+      lower != "true" && lower != "false" && lower != "yes" && lower != "no" && lower != "on" && lower != "off" &&
+      lower != "null";
   return plain ? text : nlohmann::json(text).dump();
 }
 
@@ -187,10 +189,12 @@ class SchemaWriter : public FieldVisitor {
     properties_[name] = {{"enum", allowed}, {"default", value}, {"description", help}};
   }
   void field(const char* name, std::vector<std::string>& value, const char* help) override {
-    properties_[name] = {{"type", {"array", "string"}}, {"items", {{"type", "string"}}}, {"default", value}, {"description", help}};
+    properties_[name] = {
+        {"type", {"array", "string"}}, {"items", {{"type", "string"}}}, {"default", value}, {"description", help}};
   }
   void field(const char* name, std::vector<int64_t>& value, const char* help) override {
-    properties_[name] = {{"type", "array"}, {"items", {{"type", "integer"}}}, {"default", value}, {"description", help}};
+    properties_[name] = {
+        {"type", "array"}, {"items", {{"type", "integer"}}}, {"default", value}, {"description", help}};
   }
   void group(const char* name, FieldSet& group, const char* help) override {
     properties_[name] = object(group);

@@ -16,7 +16,9 @@ struct AttentionConfig : Fields<AttentionConfig> {
     v.field("heads", heads, "query heads", {1, 1024});
     v.field("kv_heads", kv_heads, "key/value heads, shared by groups of query heads; 0 = heads", {0, 1024});
     v.field("d_head", d_head, "width of a head; 0 = d_model / heads", {0, 1024});
-    v.field("position", position, "rope turns queries and keys (an odd d_head leaves its last dimension unturned), learned adds a table to the embedding",
+    v.field("position", position,
+            "rope turns queries and keys (an odd d_head leaves its last dimension unturned), learned adds a table to "
+            "the embedding",
             {"rope", "learned", "none"});
     v.field("rope_theta", rope_theta, "base of the rotary frequencies", {1, 1e9});
     v.field("qk_norm", qk_norm, "RMS-normalise every query and key head");
@@ -38,14 +40,18 @@ struct ModelConfig : Fields<ModelConfig> {
   void fields(FieldVisitor& v) override {
     v.field("layers", layers, "transformer blocks", {1, 10000});
     v.field("d_model", d_model, "width of the residual stream", {1, 1 << 20});
-    v.field("arrangement", arrangement, "switch: MoE in every block; glam: dense and MoE blocks alternate; dense: no MoE; or a list of dense and moe, one per block");
+    v.field("arrangement", arrangement,
+            "switch: MoE in every block; glam: dense and MoE blocks alternate; dense: no MoE; or a list of dense and "
+            "moe, one per block");
     v.group("attention", attention, "Causal self-attention.");
-    v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)", {0, 1 << 22});
+    v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
+            {0, 1 << 22});
     v.field("activation", activation, "of feed-forward layers, dense and expert", {"relu", "gelu", "swiglu"});
     v.field("dropout", dropout, "share of embedding and branch outputs that is zeroed in training", {0, 0.99});
     v.field("norm_eps", norm_eps, "added to the mean square under the root", {0, 1});
     v.field("tie_embeddings", tie_embeddings, "the output head uses the embedding table");
-    v.field("init_std", init_std, "standard deviation of initial weights; output projections get it divided by sqrt(2 layers)", {0, 10});
+    v.field("init_std", init_std,
+            "standard deviation of initial weights; output projections get it divided by sqrt(2 layers)", {0, 10});
   }
 
   // Which blocks are MoE, one flag per layer. Throws UsageError for an arrangement that fits no `layers` blocks.

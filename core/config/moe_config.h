@@ -26,8 +26,10 @@ struct MoEConfig : Fields<MoEConfig> {
   void fields(FieldVisitor& v) override {
     v.field("experts", experts, "routed experts per MoE layer, over all ranks", {1, 1 << 16});
     v.field("d_ff", d_ff, "inner width of an expert; 0 = the dense layers' d_ff", {0, 1 << 22});
-    v.field("shared_experts", shared_experts, "experts that every token passes through besides the routed ones", {0, 1024});
-    v.field("expert_init", expert_init, "normal: like other weights; small: uniform within 1/d_model, so that all responses start as near ties",
+    v.field("shared_experts", shared_experts, "experts that every token passes through besides the routed ones",
+            {0, 1024});
+    v.field("expert_init", expert_init,
+            "normal: like other weights; small: uniform within 1/d_model, so that all responses start as near ties",
             {"normal", "small"});
     v.choice("router", router, "Which experts a token goes to.");
     v.choice("strategy", strategy, "How a MoE layer uses its router and experts.");

@@ -1,7 +1,7 @@
 // The whole configuration of a run.
 #pragma once
-#include "core/config/moe_config.h"
 #include "core/config/model_config.h"
+#include "core/config/moe_config.h"
 
 namespace moe {
 
@@ -34,7 +34,8 @@ struct DataConfig : Fields<DataConfig> {
   SyntheticDataConfig synthetic;
 
   void fields(FieldVisitor& v) override {
-    v.field("path", path, "a corpus made by moe-data, a .bin file of llm.c's format, a folder or pattern of such, or synthetic");
+    v.field("path", path,
+            "a corpus made by moe-data, a .bin file of llm.c's format, a folder or pattern of such, or synthetic");
     v.field("sequence", sequence, "tokens per training sequence: the context length", {1, 1 << 20});
     v.field("vocab_size", vocab_size, "of .bin files, which do not say it; 0 = the tokenizer's", {0, 1 << 24});
     v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
@@ -51,7 +52,8 @@ struct TrainingConfig : Fields<TrainingConfig> {
   void fields(FieldVisitor& v) override {
     v.field("steps", steps, "length of the run, in updates, tokens or epochs");
     v.field("batch", batch, "sequences per update, over all ranks and micro-batches", {1, 1 << 24});
-    v.field("micro_batches", micro_batches, "parts that a rank's share of the batch is computed in, to save memory", {1, 1 << 20});
+    v.field("micro_batches", micro_batches, "parts that a rank's share of the batch is computed in, to save memory",
+            {1, 1 << 20});
     v.choice("learning_rate", learning_rate, "The learning rate over the run.");
     v.field("clip_norm", clip_norm, "largest global norm of the gradient; 0 = no clipping", {0, 1e30});
   }
@@ -73,7 +75,9 @@ struct ParallelConfig : Fields<ParallelConfig> {
   int64_t threads = 0;
 
   void fields(FieldVisitor& v) override {
-    v.field("expert", expert, "ranks that share one copy of the experts; the others are data parallel; 0 = as many as divide the ranks and have an expert each",
+    v.field("expert", expert,
+            "ranks that share one copy of the experts; the others are data parallel; 0 = as many as divide the ranks "
+            "and have an expert each",
             {0, 1 << 20});
     v.field("threads", threads, "threads per rank; 0 = cores / ranks of the host", {0, 4096});
   }
@@ -85,7 +89,8 @@ struct EvaluateConfig : Fields<EvaluateConfig> {
   int64_t stride = 0;
 
   void fields(FieldVisitor& v) override {
-    v.field("every", every, "distance of evaluations on the validation split, besides those at step 0 and the end; 0 = only those");
+    v.field("every", every,
+            "distance of evaluations on the validation split, besides those at step 0 and the end; 0 = only those");
     v.field("tokens", tokens, "leading tokens of the split that are used; 0 = all", {0, 1LL << 50});
     v.field("stride", stride, "tokens scored per window of data.sequence; 0 = all of them", {0, 1 << 20});
   }
@@ -106,7 +111,9 @@ struct CheckpointConfig : Fields<CheckpointConfig> {
 struct LogConfig : Fields<LogConfig> {
   Duration every = Duration::updates(10);
 
-  void fields(FieldVisitor& v) override { v.field("every", every, "distance of lines in metrics.jsonl and on the console"); }
+  void fields(FieldVisitor& v) override {
+    v.field("every", every, "distance of lines in metrics.jsonl and on the console");
+  }
 };
 
 struct SampleConfig : Fields<SampleConfig> {

@@ -31,8 +31,7 @@ Axis linear_axis(double low, double high, int wanted) {
   for (double parts = wanted; axis.ticks.size() < 3; parts *= 2) {
     const double step = round_up((high - low) / parts);
     axis.ticks.clear();
-    for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i)
-      axis.ticks.push_back(i * step);
+    for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) axis.ticks.push_back(i * step);
   }
   return axis;
 }
@@ -47,8 +46,7 @@ Axis log_axis(double low, double high) {
   for (double power = std::pow(10.0, std::floor(std::log10(low))); power <= high; power *= 10) {
     for (const double factor : {1.0, 2.0, 5.0}) {
       const double tick = factor * power;
-      if ((factor == 1 || dense) && tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9))
-        axis.ticks.push_back(tick);
+      if ((factor == 1 || dense) && tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) axis.ticks.push_back(tick);
     }
   }
   return axis;

@@ -23,23 +23,20 @@ std::string percent(double share) {
 }
 
 std::string tooltip(const LayerStats& s, size_t e) {
-  return fmt::format(
-      "layer {}, expert {}: load {} ({:.2f} x fair share), gate weight {}, mean probability {}", s.layer, e,
-      percent(s.load[e]), s.relative_load(e), percent(s.importance[e]), percent(s.probability[e]));
+  return fmt::format("layer {}, expert {}: load {} ({:.2f} x fair share), gate weight {}, mean probability {}", s.layer,
+                     e, percent(s.load[e]), s.relative_load(e), percent(s.importance[e]), percent(s.probability[e]));
 }
 
 std::string cross(double x, double y, double width, double height) {
   const double r = std::min({width, height, 16.0}) * 0.3, cx = x + width / 2, cy = y + height / 2;
-  return fmt::format(
-      "<path class=\"cross\" d=\"M{0:.1f} {2:.1f}L{1:.1f} {3:.1f}M{0:.1f} {3:.1f}L{1:.1f} {2:.1f}\"/>",
-      cx - r, cx + r, cy - r, cy + r);
+  return fmt::format("<path class=\"cross\" d=\"M{0:.1f} {2:.1f}L{1:.1f} {3:.1f}M{0:.1f} {3:.1f}L{1:.1f} {2:.1f}\"/>",
+                     cx - r, cx + r, cy - r, cy + r);
 }
 
 // Every, every second, fifth, tenth, ... expert: about `wanted` of them.
 std::vector<int64_t> numbered_experts(int64_t experts, int wanted) {
   std::vector<int64_t> numbered;
-  for (const double e :
-       linear_axis(0, static_cast<double>(std::max<int64_t>(experts - 1, 1)), wanted).ticks) {
+  for (const double e : linear_axis(0, static_cast<double>(std::max<int64_t>(experts - 1, 1)), wanted).ticks) {
     if (e == std::floor(e) && e < static_cast<double>(experts)) numbered.push_back(static_cast<int64_t>(e));
   }
   return numbered;
@@ -57,11 +54,9 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
   const bool with_numbers = cell >= 26 && height > 20;
   const double bottom = kTop + height * static_cast<double>(layers.size());
 
-  std::string svg =
-      fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>Load of every expert now</title>\n",
-                  kWidth, bottom + 4);
-  for (const int64_t e :
-       numbered_experts(experts, static_cast<int>(cell * static_cast<double>(experts) / 30) + 1)) {
+  std::string svg = fmt::format(
+      "<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>Load of every expert now</title>\n", kWidth, bottom + 4);
+  for (const int64_t e : numbered_experts(experts, static_cast<int>(cell * static_cast<double>(experts) / 30) + 1)) {
     svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.0f}\" text-anchor=\"middle\">{}</text>",
                        kLeft + (static_cast<double>(e) + 0.5) * cell, kTop - 6, e);
   }
@@ -69,8 +64,7 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
   for (size_t row = 0; row < layers.size(); ++row) {
     const LayerStats& s = layers[row];
     const double y = kTop + height * static_cast<double>(row);
-    svg += fmt::format("<text class=\"tick\" x=\"0\" y=\"{:.1f}\">layer {}</text>\n", y + height / 2 + 4,
-                       s.layer);
+    svg += fmt::format("<text class=\"tick\" x=\"0\" y=\"{:.1f}\">layer {}</text>\n", y + height / 2 + 4, s.layer);
     for (size_t e = 0; e < s.load.size(); ++e) {
       const double x = kLeft + cell * static_cast<double>(e);
       const int colour = colour_of(s.relative_load(e));
@@ -81,8 +75,8 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
       if (colour == kDead)
         svg += cross(x, y, cell - gap, height - 2);
       else if (with_numbers) {
-        svg += fmt::format("<text class=\"t{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>",
-                           colour, x + (cell - gap) / 2, y + height / 2 + 3, short_load(s.relative_load(e)));
+        svg += fmt::format("<text class=\"t{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", colour,
+                           x + (cell - gap) / 2, y + height / 2 + 3, short_load(s.relative_load(e)));
       }
       svg += "</g>\n";
     }
@@ -142,9 +136,7 @@ std::string draw(const LoadOverTime& map) {
   const double height = row_height * static_cast<double>(grid.rows()), bottom = kTop + height;
   const double row_gap = row_height > 5 ? 0.5 : 0;
   const Axis x_axis = linear_axis(grid.begin(), map.steps.back(), 6);
-  const auto x_of = [&](int64_t column) {
-    return kLeft + x_axis.position(grid.edge(column)) * (kRight - kLeft);
-  };
+  const auto x_of = [&](int64_t column) { return kLeft + x_axis.position(grid.edge(column)) * (kRight - kLeft); };
 
   // One path holds all cells of a colour; neighbours of equal colour in a row are one rectangle.
   std::array<std::string, kColours + 1> paths;
@@ -157,13 +149,13 @@ std::string draw(const LoadOverTime& map) {
       for (next = column; next < grid.columns() && colour_of(grid.cell(row, next)) == colour; ++next) {
         total += grid.cell(row, next);
       }
-      paths[static_cast<size_t>(colour)] += fmt::format("M{0:.1f} {1:.2f}H{2:.1f}v{3:.2f}H{0:.1f}z",
-                                                        x_of(column), y, x_of(next), row_height - row_gap);
+      paths[static_cast<size_t>(colour)] +=
+          fmt::format("M{0:.1f} {1:.2f}H{2:.1f}v{3:.2f}H{0:.1f}z", x_of(column), y, x_of(next), row_height - row_gap);
     }
     const Share members = grid.experts_of(row);
-    const std::string name = members.count == 1 ? fmt::format("expert {}", members.begin)
-                                                : fmt::format("experts {} to {}", members.begin,
-                                                              members.begin + members.count - 1);
+    const std::string name = members.count == 1
+                                 ? fmt::format("expert {}", members.begin)
+                                 : fmt::format("experts {} to {}", members.begin, members.begin + members.count - 1);
     hovers += fmt::format(
         "<rect class=\"hover\" x=\"{:.0f}\" y=\"{:.2f}\" width=\"{:.0f}\" height=\"{:.2f}\">"
         "<title>{}: {:.2f} x fair share on average</title></rect>\n",
@@ -178,9 +170,8 @@ std::string draw(const LoadOverTime& map) {
     if (!paths[colour].empty()) svg += fmt::format("<path class=\"h{}\" d=\"{}\"/>\n", colour, paths[colour]);
   }
   for (const int64_t e : numbered_experts(grid.experts(), static_cast<int>(height / 24) + 1)) {
-    svg += fmt::format(
-        "<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", kLeft - 6,
-        kTop + (static_cast<double>(e) + 0.5) * height / static_cast<double>(grid.experts()) + 4, e);
+    svg += fmt::format("<text class=\"tick\" x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", kLeft - 6,
+                       kTop + (static_cast<double>(e) + 0.5) * height / static_cast<double>(grid.experts()) + 4, e);
   }
   svg += draw_x_axis(x_axis, kLeft, kRight, bottom, "step") + hovers + "</svg>\n";
   return figure(map.title, "expert over step", svg);
@@ -189,8 +180,7 @@ std::string draw(const LoadOverTime& map) {
 static std::string legend(const std::string& dead) {
   static constexpr std::array<const char*, kColours> kLabels = {"1/4", "", "1/2", "", "1", "", "2", "", "4"};
   std::string html = "<p class=\"legend ramp\"><span>load over fair share</span>";
-  for (int c = 0; c < kColours; ++c)
-    html += fmt::format("<i class=\"b{}\">{}</i>", c, kLabels[static_cast<size_t>(c)]);
+  for (int c = 0; c < kColours; ++c) html += fmt::format("<i class=\"b{}\">{}</i>", c, kLabels[static_cast<size_t>(c)]);
   return html + dead + "</p>\n";
 }
 

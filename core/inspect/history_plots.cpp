@@ -71,8 +71,7 @@ LoadSeries load_series(const std::string& source, const std::vector<Point>& poin
 
 LoadSeries load_series(const Inspection& i) {
   LoadSeries train = load_series("of single training batches", i.history.train, i.layers.size());
-  return train.steps.size() > 1 ? train
-                                : load_series("of evaluations", i.history.evaluations, i.layers.size());
+  return train.steps.size() > 1 ? train : load_series("of evaluations", i.history.evaluations, i.layers.size());
 }
 
 double max_over_mean(const std::vector<double>& load) {
@@ -88,8 +87,7 @@ std::vector<Curve> layer_curves(const Inspection& i, const LoadSeries& series, V
   std::vector<Curve> curves;
   if (i.layers.size() <= kMaxLayerCurves) {
     for (size_t layer = 0; layer < i.layers.size(); ++layer) {
-      Curve& curve =
-          curves.emplace_back(Curve{fmt::format("layer {}", i.layers[layer].layer), series.steps, {}});
+      Curve& curve = curves.emplace_back(Curve{fmt::format("layer {}", i.layers[layer].layer), series.steps, {}});
       for (const LoadShares& loads : series.loads) curve.y.push_back(value(loads[layer]));
     }
     return curves;
@@ -101,8 +99,7 @@ std::vector<Curve> layer_curves(const Inspection& i, const LoadSeries& series, V
       std::vector<double> values;
       for (const std::vector<double>& load : loads) values.push_back(value(load));
       std::sort(values.begin(), values.end());
-      curve.y.push_back(
-          values[static_cast<size_t>(std::lround(quantile * static_cast<double>(values.size() - 1)))]);
+      curve.y.push_back(values[static_cast<size_t>(std::lround(quantile * static_cast<double>(values.size() - 1)))]);
     }
   }
   return curves;
@@ -158,11 +155,10 @@ std::string balance_plots(const Inspection& i) {
 
   const double uniform = std::log(static_cast<double>(i.layers[0].experts()));
   if (uniform > 0) {
-    charts.push_back(
-        {"Router entropy",
-         "mean over ln(experts): 1 is undecided, 0 is sure",
-         "step",
-         {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
+    charts.push_back({"Router entropy",
+                      "mean over ln(experts): 1 is undecided, 0 is sure",
+                      "step",
+                      {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
   }
   std::set<std::string> losses;
   for (const TrainPoint& p : h.train) {

@@ -7,10 +7,8 @@
 
 namespace moe {
 
-std::string learning_plots(
-    const Inspection& inspection);  // learning curves, learning rate, gradient norm, speed
-std::string balance_plots(
-    const Inspection& inspection);  // max/mean, dead experts, balance losses, router entropy
-std::string load_plots(const Inspection& inspection);  // a map of experts over time for every layer
+std::string learning_plots(const Inspection& inspection);  // learning curves, learning rate, gradient norm, speed
+std::string balance_plots(const Inspection& inspection);   // max/mean, dead experts, balance losses, router entropy
+std::string load_plots(const Inspection& inspection);      // a map of experts over time for every layer
 
 }  // namespace moe

@@ -32,8 +32,8 @@ std::string tiles(const Inspection& i) {
                fmt::format("bits per character, {}, now", i.split));
   const EvaluationPoint* best = i.history.best();
   if (best && !std::isnan(best->bits_per_character)) {
-    html += tile(fmt::format("{:.4f}", best->bits_per_character),
-                 fmt::format("best of the run, at step {}", best->step));
+    html +=
+        tile(fmt::format("{:.4f}", best->bits_per_character), fmt::format("best of the run, at step {}", best->step));
   }
   html += tile(count(i.summary.parameters),
                fmt::format("parameters, {} active per token", count(i.summary.active_parameters)));
@@ -57,15 +57,13 @@ std::string names(const ChoiceList<BalanceLoss>& choices) {
 std::string essentials(const Inspection& i) {
   const TrainConfig& c = i.config;
   std::vector<std::pair<std::string, std::string>> rows = {
-      {"model",
-       fmt::format("{} layers ({}), width {}, {} heads, {}", c.model.layers, join(c.model.arrangement, " "),
-                   c.model.d_model, c.model.attention.heads, c.model.activation)},
+      {"model", fmt::format("{} layers ({}), width {}, {} heads, {}", c.model.layers, join(c.model.arrangement, " "),
+                            c.model.d_model, c.model.attention.heads, c.model.activation)},
       {"sequence", fmt::format("{} tokens, vocabulary {}", c.data.sequence, i.vocab)},
-      {"batch",
-       fmt::format("{} sequences, {} tokens", c.train.batch, count(c.train.batch * c.data.sequence))},
+      {"batch", fmt::format("{} sequences, {} tokens", c.train.batch, count(c.train.batch * c.data.sequence))},
       {"learning rate", c.train.learning_rate.kind()},
-      {"optimizer", fmt::format("AdamW, betas {} {}, weight decay {}, clip {}", c.optimizer.beta1,
-                                c.optimizer.beta2, c.optimizer.weight_decay, c.train.clip_norm)},
+      {"optimizer", fmt::format("AdamW, betas {} {}, weight decay {}, clip {}", c.optimizer.beta1, c.optimizer.beta2,
+                                c.optimizer.weight_decay, c.train.clip_norm)},
       {"seed", fmt::format("{}", c.seed)},
       {"trained on", c.data.path},
       {"evaluated on", fmt::format("{}, {}, {:.0f} tokens", i.data, i.split, i.evaluation.tokens)},
@@ -73,12 +71,11 @@ std::string essentials(const Inspection& i) {
                               i.evaluation.perplexity(), 100 * i.evaluation.accuracy())},
       {"FLOPs", fmt::format("{} per token and training step", format_count(i.summary.flops_per_token))}};
   if (!i.layers.empty()) {
-    const std::string shared =
-        c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";
-    rows.insert(rows.begin() + 1, {"experts", fmt::format("{} per layer, {} per token{}", c.moe.experts,
-                                                          i.experts_per_token, shared)});
-    rows.insert(rows.begin() + 2, {"routing", fmt::format("{} router, {} strategy", c.moe.router.kind(),
-                                                          c.moe.strategy.kind())});
+    const std::string shared = c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";
+    rows.insert(rows.begin() + 1,
+                {"experts", fmt::format("{} per layer, {} per token{}", c.moe.experts, i.experts_per_token, shared)});
+    rows.insert(rows.begin() + 2,
+                {"routing", fmt::format("{} router, {} strategy", c.moe.router.kind(), c.moe.strategy.kind())});
     rows.insert(rows.begin() + 3, {"balance losses", names(c.moe.balance)});
   }
   std::string html = "<div class=\"card\"><dl>\n";
@@ -90,9 +87,8 @@ std::string essentials(const Inspection& i) {
 
 std::string whole_config(const Inspection& i) {
   TrainConfig config = i.config;
-  return fmt::format(
-      "<details><summary>Configuration</summary>\n<pre class=\"card scroll\">{}</pre></details>\n",
-      escape_markup(write_yaml(config, false)));
+  return fmt::format("<details><summary>Configuration</summary>\n<pre class=\"card scroll\">{}</pre></details>\n",
+                     escape_markup(write_yaml(config, false)));
 }
 
 std::string header_cells(const std::vector<std::string>& names) {
@@ -108,10 +104,10 @@ std::string layer_overview(const std::vector<LayerStats>& layers) {
   std::string html = "<div class=\"card scroll\"><table>\n" + header_cells(columns) + "<tbody>\n";
   const auto alarming = [](int64_t n) { return fmt::format("<td{}>{}</td>", n ? " class=\"bad\"" : "", n); };
   for (const LayerStats& s : layers) {
-    html += fmt::format(
-        "<tr><td>{}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.3f}</td><td>{:.4f}</td><td>{:.4f}</td>{}{}",
-        s.layer, s.max_over_mean, s.min_over_mean, s.variation, s.load_entropy, s.router_entropy,
-        alarming(s.dead), alarming(s.nearly_dead));
+    html +=
+        fmt::format("<tr><td>{}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.3f}</td><td>{:.4f}</td><td>{:.4f}</td>{}{}",
+                    s.layer, s.max_over_mean, s.min_over_mean, s.variation, s.load_entropy, s.router_entropy,
+                    alarming(s.dead), alarming(s.nearly_dead));
     for (const auto& [name, value] : s.balance) html += fmt::format("<td>{:.4f}</td>", value);
     html += "</tr>\n";
   }
@@ -124,8 +120,7 @@ std::string expert_table(const LayerStats& s) {
   };
   const double largest =
       std::max(1.0 / static_cast<double>(s.load.size()), *std::max_element(s.load.begin(), s.load.end()));
-  std::string html =
-      fmt::format("<details><summary>Layer {}</summary>\n<div class=\"card scroll\"><table>\n", s.layer);
+  std::string html = fmt::format("<details><summary>Layer {}</summary>\n<div class=\"card scroll\"><table>\n", s.layer);
   html += header_cells({"expert", "load", "x fair share", "gate weight", "mean probability", "input norm",
                         "output norm", "router row norm"}) +
           "<tbody>\n";
@@ -162,8 +157,8 @@ std::string remarks(const Inspection& i) {
 }  // namespace
 
 std::string html_report(const Inspection& i) {
-  std::string body = fmt::format("<h1>{}</h1>\n<p class=\"sub\">{} | step {}</p>\n",
-                                 escape_markup(i.config.name), escape_markup(i.checkpoint), i.step);
+  std::string body = fmt::format("<h1>{}</h1>\n<p class=\"sub\">{} | step {}</p>\n", escape_markup(i.config.name),
+                                 escape_markup(i.checkpoint), i.step);
   body += tiles(i) + essentials(i) + whole_config(i);
   if (const std::string text = remarks(i); !text.empty())
     body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(text));
@@ -191,9 +186,8 @@ std::string report_path(const std::string& file, bool wanted, const std::string&
   namespace fs = std::filesystem;
   if (!file.empty()) return fs::is_directory(file) ? file + "/report.html" : file;
   if (!wanted)
-    return fs::is_directory(run_or_checkpoint + "/checkpoints")
-               ? (fs::path(run_or_checkpoint) / "report.html").string()
-               : "";
+    return fs::is_directory(run_or_checkpoint + "/checkpoints") ? (fs::path(run_or_checkpoint) / "report.html").string()
+                                                                : "";
   const std::string run = run_folder_of(run_or_checkpoint);
   if (run.empty()) raise<UsageError>("--html: {} belongs to no run; say --html FILE", run_or_checkpoint);
   return run + "/report.html";

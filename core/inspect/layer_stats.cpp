@@ -72,8 +72,8 @@ WeightNorms weight_norms(const ParameterStore& parameters, const std::string& la
       norms.router.resize(n);
       row_norms(norms.router, 0, p.value);
     }
-    for (const auto& [suffix, list] : {std::pair{".experts.{}.input.weight", &norms.input},
-                                       std::pair{".experts.{}.output.weight", &norms.output}}) {
+    for (const auto& [suffix, list] :
+         {std::pair{".experts.{}.input.weight", &norms.input}, std::pair{".experts.{}.output.weight", &norms.output}}) {
       if (p.name != layer_name + suffix) continue;
       list->assign(n, 0.0);
       row_norms(*list, p.first_expert, p.value);

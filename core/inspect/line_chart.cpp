@@ -91,8 +91,8 @@ std::string draw_y_axis(const Axis& axis, double right) {
   return svg;
 }
 
-std::string draw_curve(const Curve& curve, const std::vector<Point>& points, size_t colour,
-                       const Horizontal& x, const Axis& y) {
+std::string draw_curve(const Curve& curve, const std::vector<Point>& points, size_t colour, const Horizontal& x,
+                       const Axis& y) {
   std::string path, dots;
   for (const auto& [px, py] : thin_out(points)) {
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x(px), y_of(y, py));
@@ -127,8 +127,7 @@ std::string legend(const LineChart& chart) {
   if (chart.curves.size() < 2) return "";
   std::string html = "<p class=\"legend\">";
   for (size_t i = 0; i < chart.curves.size(); ++i) {
-    html += fmt::format("<span><i class=\"c{}\"></i>{}</span> ", i % kPaletteSize,
-                        escape_markup(chart.curves[i].name));
+    html += fmt::format("<span><i class=\"c{}\"></i>{}</span> ", i % kPaletteSize, escape_markup(chart.curves[i].name));
   }
   return html + "</p>\n";
 }
@@ -146,13 +145,12 @@ std::string draw_chart(const LineChart& chart, bool wide) {
     for (const auto& [x, y] : curves.back()) x_range.add(x);
   }
   const double width = wide ? kWideWidth : kWidth;
-  const Horizontal x{
-      linear_axis(x_range.low < 0.2 * x_range.high ? 0 : x_range.low, x_range.high, wide ? 12 : 6),
-      width - kRightMargin};
+  const Horizontal x{linear_axis(x_range.low < 0.2 * x_range.high ? 0 : x_range.low, x_range.high, wide ? 12 : 6),
+                     width - kRightMargin};
   const Axis y = y_axis(chart, curves, x_range);
 
-  std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: {}</title>\n",
-                                width, kHeight, escape_markup(chart.title), escape_markup(chart.note));
+  std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: {}</title>\n", width,
+                                kHeight, escape_markup(chart.title), escape_markup(chart.note));
   svg += draw_y_axis(y, x.right) + draw_x_axis(x.axis, kLeft, x.right, kBottom, chart.x_label);
   // A nested viewport clips what lies outside.
   svg += fmt::format(
@@ -172,11 +170,9 @@ std::string draw_chart(const LineChart& chart, bool wide) {
 
 }  // namespace
 
-std::string draw_x_axis(const Axis& axis, double left, double right, double bottom,
-                        const std::string& label) {
-  std::string svg =
-      fmt::format("<line class=\"axis\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n", left,
-                  right, bottom, bottom);
+std::string draw_x_axis(const Axis& axis, double left, double right, double bottom, const std::string& label) {
+  std::string svg = fmt::format("<line class=\"axis\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n",
+                                left, right, bottom, bottom);
   for (const double tick : axis.ticks) {
     const double x = left + axis.position(tick) * (right - left);
     svg += fmt::format(
@@ -184,9 +180,8 @@ std::string draw_x_axis(const Axis& axis, double left, double right, double bott
         "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
         x, x, bottom, bottom + 4, x, bottom + 17, tick_label(tick));
   }
-  return svg +
-         fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
-                     (left + right) / 2, bottom + 33, escape_markup(label));
+  return svg + fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                           (left + right) / 2, bottom + 33, escape_markup(label));
 }
 
 std::string draw(const std::vector<LineChart>& charts) {

@@ -49,8 +49,7 @@ std::string escape_markup(std::string_view text) {
   return result;
 }
 
-std::string figure(std::string_view title, std::string_view note, std::string_view body,
-                   std::string_view css_class) {
+std::string figure(std::string_view title, std::string_view note, std::string_view body, std::string_view css_class) {
   return fmt::format("<figure class=\"{}\"><figcaption><b>{}</b> <span>{}</span></figcaption>\n{}</figure>\n",
                      css_class, escape_markup(title), escape_markup(note), body);
 }

@@ -62,27 +62,24 @@ std::string norm(const std::vector<double>& x) {
 }
 
 std::string header_row() {
-  return fmt::format("{:>5} {:>8} {:>8} {:>6} {:>7} {:>7} {:>5} {:>5} {:>6} {:>6} {:>6}\n", "layer",
-                     "max/mean", "min/mean", "cv", "load H", "gate H", "dead", "weak", "|in|", "|out|",
-                     "|gate|");
+  return fmt::format("{:>5} {:>8} {:>8} {:>6} {:>7} {:>7} {:>5} {:>5} {:>6} {:>6} {:>6}\n", "layer", "max/mean",
+                     "min/mean", "cv", "load H", "gate H", "dead", "weak", "|in|", "|out|", "|gate|");
 }
 
 std::string layer_row(const LayerStats& s, const Painter& paint) {
   const auto count = [&](int64_t n, Colour colour) {
     return paint(n ? colour : Colour::none, fmt::format("{:>5}", n));
   };
-  return fmt::format("{:>5} {} {:>8.2f} {:>6.2f} {:>7.3f} {:>7.3f} {} {} {:>6} {:>6} {:>6}\n", s.layer,
-                     paint(s.max_over_mean > kFullBar ? Colour::magenta : Colour::none,
-                           fmt::format("{:>8.2f}", s.max_over_mean)),
-                     s.min_over_mean, s.variation, s.load_entropy, s.router_entropy,
-                     count(s.dead, Colour::red), count(s.nearly_dead, Colour::yellow), norm(s.norms.input),
-                     norm(s.norms.output), norm(s.norms.router));
+  return fmt::format(
+      "{:>5} {} {:>8.2f} {:>6.2f} {:>7.3f} {:>7.3f} {} {} {:>6} {:>6} {:>6}\n", s.layer,
+      paint(s.max_over_mean > kFullBar ? Colour::magenta : Colour::none, fmt::format("{:>8.2f}", s.max_over_mean)),
+      s.min_over_mean, s.variation, s.load_entropy, s.router_entropy, count(s.dead, Colour::red),
+      count(s.nearly_dead, Colour::yellow), norm(s.norms.input), norm(s.norms.output), norm(s.norms.router));
 }
 
 // Every expert a column or more; up to 16 with their figures below.
 std::string expert_rows(const LayerStats& s, const Painter& paint) {
-  const size_t experts = s.load.size(),
-               width = std::min<size_t>(static_cast<size_t>(kBarColumns) / experts, 8);
+  const size_t experts = s.load.size(), width = std::min<size_t>(static_cast<size_t>(kBarColumns) / experts, 8);
   const bool with_numbers = width >= 4;
   const size_t filled = with_numbers ? width - 1 : width;
   std::string bars(kIndent, ' '), numbers(kIndent, ' ');
@@ -112,23 +109,21 @@ std::string sorted_rows(const LayerStats& s, const Painter& paint) {
   const auto quantile = [&](double q) {
     return relative[static_cast<size_t>(std::lround((1 - q) * static_cast<double>(relative.size() - 1)))];
   };
-  return fmt::format(
-      "{}\n{:{}}sorted by load; min {:.2f}, 10% {:.2f}, median {:.2f}, 90% {:.2f}, max {:.2f}\n", bars, "",
-      kIndent, quantile(0), quantile(0.1), quantile(0.5), quantile(0.9), quantile(1));
+  return fmt::format("{}\n{:{}}sorted by load; min {:.2f}, 10% {:.2f}, median {:.2f}, 90% {:.2f}, max {:.2f}\n", bars,
+                     "", kIndent, quantile(0), quantile(0.1), quantile(0.5), quantile(0.9), quantile(1));
 }
 
 std::string heading(const Inspection& i, const Painter& paint) {
   const Evaluation& e = i.evaluation;
   std::string text =
-      fmt::format("{}\nstep {} | {} parameters, {} active per token\n", paint(Colour::bold, i.checkpoint),
-                  i.step, format_count(static_cast<double>(i.summary.parameters)),
+      fmt::format("{}\nstep {} | {} parameters, {} active per token\n", paint(Colour::bold, i.checkpoint), i.step,
+                  format_count(static_cast<double>(i.summary.parameters)),
                   format_count(static_cast<double>(i.summary.active_parameters)));
-  text += fmt::format("{} of {} | {:.0f} tokens | bpc {:.4f} loss {:.4f} ppl {:.2f}\n", i.split, i.data,
-                      e.tokens, e.bits_per_character(), e.nll(), e.perplexity());
+  text += fmt::format("{} of {} | {:.0f} tokens | bpc {:.4f} loss {:.4f} ppl {:.2f}\n", i.split, i.data, e.tokens,
+                      e.bits_per_character(), e.nll(), e.perplexity());
   const EvaluationPoint* best = i.history.best();
   if (best && !std::isnan(best->bits_per_character)) {
-    text += fmt::format("best evaluation of the run: bpc {:.4f} at step {}\n", best->bits_per_character,
-                        best->step);
+    text += fmt::format("best evaluation of the run: bpc {:.4f} at step {}\n", best->bits_per_character, best->step);
   }
   return text;
 }
@@ -140,28 +135,26 @@ std::string text_report(const Inspection& i, bool colour) {
   std::string text = heading(i, paint);
   if (i.layers.empty()) return text + "no MoE layers\n";
   const int64_t experts = i.layers[0].experts();
-  text += fmt::format("{} MoE layer{} of {} experts, {} per token; a fair share is {:.3g}%\n\n",
-                      i.layers.size(), i.layers.size() == 1 ? "" : "s", experts, i.experts_per_token,
-                      100.0 / static_cast<double>(experts));
+  text +=
+      fmt::format("{} MoE layer{} of {} experts, {} per token; a fair share is {:.3g}%\n\n", i.layers.size(),
+                  i.layers.size() == 1 ? "" : "s", experts, i.experts_per_token, 100.0 / static_cast<double>(experts));
   text += paint(Colour::faint, header_row());
   for (const LayerStats& s : i.layers) {
     text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint));
   }
-  text += paint(
-      Colour::faint,
-      fmt::format("\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"
-                  "weak: less than {:.0f}% of a fair share, not dead\n"
-                  "load H, gate H: entropy / ln experts of the load and of router probabilities\n"
-                  "|in| |out| |gate|: mean Frobenius norm of experts' matrices and router's rows\n",
-                  kFullBar, 100 * LayerStats::kNearlyDead));
+  text += paint(Colour::faint,
+                fmt::format("\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"
+                            "weak: less than {:.0f}% of a fair share, not dead\n"
+                            "load H, gate H: entropy / ln experts of the load and of router probabilities\n"
+                            "|in| |out| |gate|: mean Frobenius norm of experts' matrices and router's rows\n",
+                            kFullBar, 100 * LayerStats::kNearlyDead));
   return text;
 }
 
 bool wants_colour() {
   const char* no_colour = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
-  return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) &&
-         !(terminal && std::string_view(terminal) == "dumb");
+  return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && !(terminal && std::string_view(terminal) == "dumb");
 }
 
 }  // namespace moe

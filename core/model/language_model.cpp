@@ -44,9 +44,9 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const Setup& setup)
                                                   feed_forward_shape(config, config.dense_d_ff()));
       }
       const int64_t d_ff = setup.moe.d_ff > 0 ? setup.moe.d_ff : config.dense_d_ff();
-      auto moe_layer = std::make_unique<MoELayer>(
-          name + ".moe", MoELayer::Setup{parameters, setup.groups, setup.moe, layer, feed_forward_shape(config, d_ff),
-                                         config.init_std});
+      auto moe_layer =
+          std::make_unique<MoELayer>(name + ".moe", MoELayer::Setup{parameters, setup.groups, setup.moe, layer,
+                                                                    feed_forward_shape(config, d_ff), config.init_std});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };
@@ -63,10 +63,13 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const Setup& setup)
 }
 
 bool LanguageModel::needs_sums_before_backward() const {
-  return std::any_of(moe_layers_.begin(), moe_layers_.end(), [](const MoELayer* layer) { return layer->balance().needs_whole_step(); });
+  return std::any_of(moe_layers_.begin(), moe_layers_.end(),
+                     [](const MoELayer* layer) { return layer->balance().needs_whole_step(); });
 }
 
-static RandomKey embedding_dropout_key(const Context& ctx) { return ctx.random(RandomPurpose::embedding_dropout, 0); }
+static RandomKey embedding_dropout_key(const Context& ctx) {
+  return ctx.random(RandomPurpose::embedding_dropout, 0);
+}
 
 void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
   const int64_t tokens = batch.tokens(), d_model = embedding_.shape[1];
@@ -119,7 +122,8 @@ LanguageModel::Outcome LanguageModel::losses(Context& ctx, const TokenBatch& bat
   return run_head(ctx, batch, {}, 0);
 }
 
-LanguageModel::Outcome LanguageModel::losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) {
+LanguageModel::Outcome LanguageModel::losses_and_backward(Context& ctx, const TokenBatch& batch,
+                                                          double gradient_scale) {
   const Tensor d_hidden = ctx.allocate(saved_.normed.shape);
   ScratchScope scratch(ctx);
   const Tensor d_normed = scratch.allocate(saved_.normed.shape);

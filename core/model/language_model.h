@@ -28,8 +28,8 @@ class LanguageModel {
     Tensor correct;  // (tokens) i32: the target had the largest logit
   };
   Outcome losses(Context& ctx, const TokenBatch& batch);
-  // The same, then everything's gradients, of `gradient_scale` times the sum of the losses plus the balance losses, whose
-  // sums must be complete.
+  // The same, then everything's gradients, of `gradient_scale` times the sum of the losses plus the balance losses,
+  // whose sums must be complete.
   Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale);
 
   // logits (rows, vocab) of the given rows of the last forward()
@@ -47,7 +47,7 @@ class LanguageModel {
 
   int64_t vocab_;
   double dropout_;
-  Parameter& embedding_;           // (vocab, d_model)
+  Parameter& embedding_;            // (vocab, d_model)
   Parameter* positions_ = nullptr;  // (context, d_model), with learned positions
   std::deque<TransformerBlock> blocks_;
   RMSNorm final_norm_;

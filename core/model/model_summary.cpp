@@ -29,8 +29,8 @@ ModelSummary summarise(const ModelConfig& model, const MoEConfig& moe, int64_t v
   if (!model.tie_embeddings) vectors += vocab * d;
   s.active_parameters = active_matrices + vectors;
   s.parameters += s.active_parameters;
-  s.flops_per_token = 6.0 * static_cast<double>(active_matrices) +
-                      6.0 * static_cast<double>(model.layers * heads * d_head * context);
+  s.flops_per_token =
+      6.0 * static_cast<double>(active_matrices) + 6.0 * static_cast<double>(model.layers * heads * d_head * context);
   return s;
 }
 

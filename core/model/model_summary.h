@@ -1,7 +1,7 @@
 // What a model costs: parameters and useful floating-point operations, from the configuration alone.
 #pragma once
-#include "core/config/moe_config.h"
 #include "core/config/model_config.h"
+#include "core/config/moe_config.h"
 
 namespace moe {
 

@@ -8,10 +8,10 @@ Member z_balance();
 template <>
 const Table<Member>& family<BalanceLoss>() {
   static const Table<Member> table{"balance loss",
-                                                {
-                                                    switch_balance(),
-                                                    z_balance(),
-                                                }};
+                                   {
+                                       switch_balance(),
+                                       z_balance(),
+                                   }};
   return table;
 }
 

@@ -15,7 +15,8 @@ struct BalanceOptions {
 
   void common_fields(FieldVisitor& v) {
     v.field("coefficient", coefficient, "weight in the training objective, per layer", {0, 1e6});
-    v.field("scope", scope, "tokens that are balanced together: the step's whole batch, each sequence, or each rank's micro-batch",
+    v.field("scope", scope,
+            "tokens that are balanced together: the step's whole batch, each sequence, or each rank's micro-batch",
             {"global", "sequence", "rank"});
   }
 };

@@ -38,7 +38,8 @@ void BalanceSet::for_each_group(BalanceLoss::Scope scope, const TokenBatch& batc
             1.0 / static_cast<double>(batch.global_sequences));
     }
   } else if (batch.tokens() > 0) {
-    visit(routing, batch.targets, int64_t{0}, static_cast<double>(batch.tokens()) / static_cast<double>(batch.global_tokens));
+    visit(routing, batch.targets, int64_t{0},
+          static_cast<double>(batch.tokens()) / static_cast<double>(batch.global_tokens));
   }
 }
 
@@ -69,12 +70,14 @@ void BalanceSet::backward(Context& ctx, const TokenBatch& batch, Tensor d_logits
       loss.backward(ctx, d_logits, routing, batch.targets, sums_of(i), loss.coefficient());
       continue;
     }
-    for_each_group(loss.scope(), batch, routing, [&](const Routing& part, ConstTensor targets, int64_t begin, double weight) {
-      const std::span<double> group(group_sums_.data(), static_cast<size_t>(loss.num_sums()));
-      std::fill(group.begin(), group.end(), 0.0);
-      loss.add_sums(ctx, group, part, targets);
-      loss.backward(ctx, d_logits.slice(begin, part.logits.dim(0)), part, targets, group, weight * loss.coefficient());
-    });
+    for_each_group(loss.scope(), batch, routing,
+                   [&](const Routing& part, ConstTensor targets, int64_t begin, double weight) {
+                     const std::span<double> group(group_sums_.data(), static_cast<size_t>(loss.num_sums()));
+                     std::fill(group.begin(), group.end(), 0.0);
+                     loss.add_sums(ctx, group, part, targets);
+                     loss.backward(ctx, d_logits.slice(begin, part.logits.dim(0)), part, targets, group,
+                                   weight * loss.coefficient());
+                   });
   }
 }
 

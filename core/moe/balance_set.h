@@ -22,12 +22,13 @@ class BalanceSet {
 
   size_t size() const { return losses_.size(); }
   const std::string& name(size_t i) const { return names_[i]; }
-  double value(size_t i) const;      // of complete sums, without the coefficient
-  double weighted_value() const;     // sum of coefficient * value
-  bool needs_whole_step() const;     // whether some loss needs the step's sums before backward
+  double value(size_t i) const;   // of complete sums, without the coefficient
+  double weighted_value() const;  // sum of coefficient * value
+  bool needs_whole_step() const;  // whether some loss needs the step's sums before backward
 
  private:
-  // Calls visit(routing of the group, its targets, weight of the group in the mean) for each group of tokens of a scope.
+  // Calls visit(routing of the group, its targets, weight of the group in the mean) for each group of tokens of a
+  // scope.
   template <class Visit>
   void for_each_group(BalanceLoss::Scope scope, const TokenBatch& batch, const Routing& routing, Visit visit) const;
   std::span<double> sums_of(size_t i) const;

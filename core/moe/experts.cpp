@@ -4,7 +4,8 @@
 
 namespace moe {
 
-static Parameter expert_stack(const std::string& name, int64_t first, Shape shape, double std, int64_t d_model, bool small) {
+static Parameter expert_stack(const std::string& name, int64_t first, Shape shape, double std, int64_t d_model,
+                              bool small) {
   Parameter p;
   p.name = name;
   p.shape = shape;

@@ -20,7 +20,9 @@ void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor target
   scalars[1] += count_tokens(ctx, targets);
 }
 
-double LoadStats::assignments() const { return std::accumulate(counts.begin(), counts.end(), 0.0); }
+double LoadStats::assignments() const {
+  return std::accumulate(counts.begin(), counts.end(), 0.0);
+}
 
 double LoadStats::max_over_mean() const {
   const double total = assignments();
@@ -28,6 +30,8 @@ double LoadStats::max_over_mean() const {
   return *std::max_element(counts.begin(), counts.end()) * static_cast<double>(counts.size()) / total;
 }
 
-int64_t LoadStats::dead() const { return std::count(counts.begin(), counts.end(), 0.0); }
+int64_t LoadStats::dead() const {
+  return std::count(counts.begin(), counts.end(), 0.0);
+}
 
 }  // namespace moe

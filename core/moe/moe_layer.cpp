@@ -9,8 +9,7 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       experts_(s.config.experts),
       router_(s.config.router.make(
           Router::Setup{s.parameters, name, s.layer, s.expert_shape.d_model, experts_, s.router_std})),
-      strategy_(s.config.strategy.make(
-          Strategy::Setup{s.parameters, name, s.layer, s.expert_shape.d_model, experts_})),
+      strategy_(s.config.strategy.make(Strategy::Setup{s.parameters, name, s.layer, s.expert_shape.d_model, experts_})),
       dispatcher_(s.groups, experts_),
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
                      s.expert_shape, s.config.expert_init == "small"),

@@ -9,9 +9,9 @@ Member topk_router();
 template <>
 const Table<Member>& family<Router>() {
   static const Table<Member> table{"router",
-                                           {
-                                               topk_router(),
-                                           }};
+                                   {
+                                       topk_router(),
+                                   }};
   return table;
 }
 
@@ -20,7 +20,8 @@ SoftmaxRouter::SoftmaxRouter(const Setup& setup, const Softmax& softmax)
   if (k_ > experts_) raise<UsageError>("moe.router.k: {} experts cannot be chosen from {}", k_, experts_);
   if (k_ == 1 && (softmax.over_chosen || softmax.renormalise) && experts_ > 1) {
     raise<UsageError>(
-        "moe.router: with k = 1 a renormalised weight is always 1 and the router gets no gradient; set softmax: all and "
+        "moe.router: with k = 1 a renormalised weight is always 1 and the router gets no gradient; set softmax: all "
+        "and "
         "renormalise: false");
   }
 }

@@ -13,12 +13,12 @@ namespace moe {
 
 // What a router decided for a micro-batch; the strategy owns it and hands it back for backward.
 struct Routing {
-  ConstTensor x;         // (tokens, d_model), the router's input
-  Tensor logits;         // (tokens, experts), f32 at least
-  Tensor probabilities;  // (tokens, experts): softmax of the logits over all experts
-  Tensor logsumexp;      // (tokens), of the logits
-  Tensor indices;        // (tokens, k) i32: the chosen experts, -1 for an empty slot
-  Tensor weights;        // (tokens, k): of the chosen experts' outputs
+  ConstTensor x;                // (tokens, d_model), the router's input
+  Tensor logits;                // (tokens, experts), f32 at least
+  Tensor probabilities;         // (tokens, experts): softmax of the logits over all experts
+  Tensor logsumexp;             // (tokens), of the logits
+  Tensor indices;               // (tokens, k) i32: the chosen experts, -1 for an empty slot
+  Tensor weights;               // (tokens, k): of the chosen experts' outputs
   std::array<Tensor, 4> extra;  // whatever else a member wants to find again
 };
 

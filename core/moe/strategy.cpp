@@ -7,9 +7,9 @@ Member plain_strategy();
 template <>
 const Table<Member>& family<Strategy>() {
   static const Table<Member> table{"strategy",
-                                             {
-                                                 plain_strategy(),
-                                             }};
+                                   {
+                                       plain_strategy(),
+                                   }};
   return table;
 }
 

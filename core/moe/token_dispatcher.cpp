@@ -7,7 +7,8 @@
 
 namespace moe {
 
-TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts) : group_(groups.expert), experts_(experts) {}
+TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts)
+    : group_(groups.expert), experts_(experts) {}
 
 // Every rank learns how many rows it gets from whom for which of its experts, and in which order they will lie.
 void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {

@@ -18,11 +18,11 @@ struct DispatchPlan {
   int64_t num_sorted = 0;
 
   int64_t num_received = 0;
-  Tensor local_offsets;   // (local experts + 1) i32 over received rows
+  Tensor local_offsets;  // (local experts + 1) i32 over received rows
   // With more than one expert-parallel rank: rows per peer, and the two orders of received rows.
   std::vector<int64_t> send_rows, receive_rows;
-  Tensor by_expert;       // (received) i32: arrival index of each row by expert
-  Tensor by_arrival;      // (received) i32: the inverse
+  Tensor by_expert;   // (received) i32: arrival index of each row by expert
+  Tensor by_arrival;  // (received) i32: the inverse
 };
 
 class TokenDispatcher {

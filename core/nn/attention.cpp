@@ -18,7 +18,8 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
               config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))) {
   if (config.attention.qk_norm) {
     const auto norm = [&](const char* which) {
-      return &parameters.add({name + which, Shape{layout_.d_head}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
+      return &parameters.add(
+          {name + which, Shape{layout_.d_head}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
     };
     q_norm_ = norm(".q_norm.weight");
     k_norm_ = norm(".k_norm.weight");

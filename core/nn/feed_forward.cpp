@@ -9,7 +9,8 @@ DenseFeedForward::DenseFeedForward(ParameterStore& parameters, const std::string
 
 Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x) {
   const int64_t tokens = x.dim(0);
-  saved_ = {x, ctx.allocate(Shape{tokens, width_factor(shape_.activation) * shape_.d_ff}), ctx.allocate(Shape{tokens, shape_.d_ff})};
+  saved_ = {x, ctx.allocate(Shape{tokens, width_factor(shape_.activation) * shape_.d_ff}),
+            ctx.allocate(Shape{tokens, shape_.d_ff})};
   input_.forward(ctx, saved_.z, x);
   activation_forward(ctx, saved_.activated, saved_.z, shape_.activation);
   const Tensor y = ctx.allocate(x.shape);

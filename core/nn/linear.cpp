@@ -5,9 +5,12 @@
 namespace moe {
 
 Linear::Linear(ParameterStore& parameters, const std::string& name, int64_t in, int64_t out, double init_std)
-    : weight_(parameters.add({name + ".weight", Shape{out, in}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}})) {}
+    : weight_(parameters.add(
+          {name + ".weight", Shape{out, in}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}})) {}
 
-void Linear::forward(Context& ctx, Tensor y, ConstTensor x) const { linear_forward(ctx, y, x, weight_.value); }
+void Linear::forward(Context& ctx, Tensor y, ConstTensor x) const {
+  linear_forward(ctx, y, x, weight_.value);
+}
 
 void Linear::backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x) const {
   linear_backward_weight(ctx, weight_.gradient, d_y, x);

@@ -60,9 +60,12 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
 static void initialise_one(Context& ctx, Tensor x, const Initialisation& init, uint64_t seed, const std::string& name) {
   const RandomKey key{seed, RandomPurpose::initialisation, hash(name) & 0xFFFFFFu, hash(name) >> 24};
   switch (init.kind) {
-    case Initialisation::Kind::constant: return fill_constant(ctx, x, init.value);
-    case Initialisation::Kind::normal: return fill_normal(ctx, x, init.value, key);
-    case Initialisation::Kind::uniform: return fill_uniform(ctx, x, init.value, key);
+    case Initialisation::Kind::constant:
+      return fill_constant(ctx, x, init.value);
+    case Initialisation::Kind::normal:
+      return fill_normal(ctx, x, init.value, key);
+    case Initialisation::Kind::uniform:
+      return fill_uniform(ctx, x, init.value, key);
   }
 }
 
@@ -82,6 +85,8 @@ size_t ParameterStore::gradient_bytes() const {
   return buffers_[0].gradient ? buffers_[0].gradient.bytes() + buffers_[1].gradient.bytes() : 0;
 }
 
-size_t ParameterStore::parameter_bytes() const { return buffers_[0].value.bytes() + buffers_[1].value.bytes(); }
+size_t ParameterStore::parameter_bytes() const {
+  return buffers_[0].value.bytes() + buffers_[1].value.bytes();
+}
 
 }  // namespace moe

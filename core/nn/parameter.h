@@ -24,7 +24,7 @@ struct Parameter {
   Shape shape;
   ParameterGroup group = ParameterGroup::shared;
   Initialisation initialisation;
-  bool decay = true;      // takes part in weight decay: matrices, not norms
+  bool decay = true;  // takes part in weight decay: matrices, not norms
   int64_t first_expert = 0;
 
   Tensor value{}, gradient{};  // views into the group's buffer
@@ -49,8 +49,8 @@ class ParameterStore {
   // Before allocate(). The reference stays valid.
   Parameter& add(Parameter parameter);
 
-  // Lays all parameters out in the two buffers and sets gradients to zero. In planning mode only counts. Without gradients
-  // nothing can be trained.
+  // Lays all parameters out in the two buffers and sets gradients to zero. In planning mode only counts. Without
+  // gradients nothing can be trained.
   void allocate(Context& ctx, DType dtype, bool with_gradients = true);
   void initialise(Context& ctx, uint64_t seed);
 
@@ -88,7 +88,8 @@ void ParameterStore::for_each_named(ParameterGroup group, Tensor like_buffer, Vi
     }
     for (int64_t e = 0; e < parameter.shape[0]; ++e) {
       Tensor one = whole.slice(e, 1);
-      one.shape = parameter.shape.rank() == 3 ? Shape{parameter.shape[1], parameter.shape[2]} : Shape{parameter.shape[1]};
+      one.shape =
+          parameter.shape.rank() == 3 ? Shape{parameter.shape[1], parameter.shape[2]} : Shape{parameter.shape[1]};
       visit(NamedTensor{expert_name(parameter.name, parameter.first_expert + e), one});
     }
   }

@@ -5,7 +5,8 @@
 namespace moe {
 
 RMSNorm::RMSNorm(ParameterStore& parameters, const std::string& name, int64_t d, double eps)
-    : weight_(parameters.add({name + ".weight", Shape{d}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false})),
+    : weight_(parameters.add(
+          {name + ".weight", Shape{d}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false})),
       eps_(eps) {}
 
 Tensor RMSNorm::forward(Context& ctx, ConstTensor x) {

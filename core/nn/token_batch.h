@@ -9,8 +9,8 @@ namespace moe {
 struct TokenBatch {
   int64_t sequences = 0;
   int64_t time = 0;
-  ConstTensor ids;      // (tokens) i32
-  ConstTensor targets;  // (tokens) i32; kIgnoreTarget marks padding, which no statistic counts
+  ConstTensor ids;               // (tokens) i32
+  ConstTensor targets;           // (tokens) i32; kIgnoreTarget marks padding, which no statistic counts
   int64_t global_tokens = 0;     // tokens of the whole step on all ranks and micro-batches: what sums are divided by
   int64_t global_sequences = 0;  // likewise
 

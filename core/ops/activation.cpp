@@ -65,7 +65,8 @@ Activation activation_from_name(const std::string& name) {
     const char* name;
     Activation activation;
   };
-  static const Table<Entry> table{"activation", {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"swiglu", Activation::swiglu}}};
+  static const Table<Entry> table{
+      "activation", {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"swiglu", Activation::swiglu}}};
   return table.at(name).activation;
 }
 

@@ -10,7 +10,9 @@ enum class Activation { relu, gelu, swiglu };  // gelu in its tanh form, swiglu 
 
 Activation activation_from_name(const std::string& name);  // throws UsageError
 // Columns of the first product per column of the result: 2 for gated activations (gate first, then up), else 1.
-inline int64_t width_factor(Activation a) { return a == Activation::swiglu ? 2 : 1; }
+inline int64_t width_factor(Activation a) {
+  return a == Activation::swiglu ? 2 : 1;
+}
 
 // z (rows, width_factor * d_ff) -> y (rows, d_ff)
 void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation);

@@ -6,7 +6,8 @@
 
 namespace moe {
 
-void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient, const AdamWStep& step) {
+void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient,
+           const AdamWStep& step) {
   const int64_t n = weight.size();
   MOE_CHECK(first_moment.size() == n && second_moment.size() == n && gradient.size() == n, "moments of {} elements", n);
   run(ctx, weight.dtype, [&]<class T>(T) {

@@ -8,12 +8,13 @@ struct AdamWStep {
   double learning_rate = 0;
   double beta1 = 0.9, beta2 = 0.95;
   double eps = 1e-8;
-  double weight_decay = 0;     // decoupled: w -= learning_rate * weight_decay * w
-  double gradient_scale = 1;   // of clipping
-  int64_t update = 1;          // counted from 1, for the bias corrections
+  double weight_decay = 0;    // decoupled: w -= learning_rate * weight_decay * w
+  double gradient_scale = 1;  // of clipping
+  int64_t update = 1;         // counted from 1, for the bias corrections
 };
 
 // weight, first_moment, second_moment (n), updated in place; gradient (n) is set to zero, ready to be added to
-void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient, const AdamWStep& step);
+void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient,
+           const AdamWStep& step);
 
 }  // namespace moe

@@ -61,7 +61,8 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
           std::fill(row + visible, row + keys, T(0));
           logsumexp[(b * time + first + i) * heads + h] = largest + std::log(sum);
         }
-        gemm_serial<T>({scores, keys, no, v, width, no, out + (b * time + first) * heads * d + h * d, heads * d, queries, d, keys});
+        gemm_serial<T>({scores, keys, no, v, width, no, out + (b * time + first) * heads * d + h * d, heads * d,
+                        queries, d, keys});
       }
     }
   }
@@ -111,7 +112,8 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
             std::fill(p + visible, p + keys, T(0));
             std::fill(ds + visible, ds + keys, T(0));
           }
-          gemm_serial<T>({d_scores, keys, no, k, width, no, d_sequence + first * width + h * d, width, queries, d, keys, factor});
+          gemm_serial<T>(
+              {d_scores, keys, no, k, width, no, d_sequence + first * width + h * d, width, queries, d, keys, factor});
           gemm_serial<T>({d_scores, keys, yes, q, width, no, d_k, width, keys, d, queries, factor, true});
           gemm_serial<T>({probabilities, keys, yes, d_o, heads * d, no, d_v, width, keys, d, queries, T(1), true});
         }
@@ -135,9 +137,7 @@ static int64_t check(ConstTensor qkv, ConstTensor out, ConstTensor logsumexp, co
 
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
   const int64_t batch = check(qkv, out, logsumexp, layout);
-  run(ctx, qkv.dtype, [&]<class T>(T) {
-    cpu::forward<T>(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout);
-  });
+  run(ctx, qkv.dtype, [&]<class T>(T) { cpu::forward<T>(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout); });
 }
 
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,

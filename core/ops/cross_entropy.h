@@ -12,8 +12,8 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
                    double gradient_scale);
 
 struct LossSums {
-  double loss = 0;     // nats
-  double tokens = 0;   // scored
+  double loss = 0;    // nats
+  double tokens = 0;  // scored
   double correct = 0;
 };
 // losses (tokens), correct (tokens) i32, targets (tokens) i32 -> their sums over scored tokens, in f64, in order

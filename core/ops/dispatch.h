@@ -4,10 +4,10 @@
 
 namespace moe {
 
-#define MOE_CHECK_SHAPE(tensor, ...)                                                                    \
-  MOE_CHECK((tensor).shape == (::moe::Shape __VA_ARGS__), "{} is {}, expected {}", #tensor,             \
+#define MOE_CHECK_SHAPE(tensor, ...)                                                        \
+  MOE_CHECK((tensor).shape == (::moe::Shape __VA_ARGS__), "{} is {}, expected {}", #tensor, \
             (tensor).shape.to_string(), (::moe::Shape __VA_ARGS__).to_string())
-#define MOE_CHECK_DTYPE(tensor, expected)                                                               \
+#define MOE_CHECK_DTYPE(tensor, expected)                                                                   \
   MOE_CHECK((tensor).dtype == (expected), "{} is {}, expected {}", #tensor, ::moe::name_of((tensor).dtype), \
             ::moe::name_of(expected))
 
@@ -17,9 +17,14 @@ void run(const Context& ctx, DType dtype, OnCpu&& on_cpu) {
   if (ctx.planning) return;
   if (ctx.device != Device::cpu) throw DeviceError("this build has no CUDA");
   switch (dtype) {
-    case DType::f32: on_cpu(float{}); return;
-    case DType::f64: on_cpu(double{}); return;
-    default: raise<InternalError>("no CPU implementation for {}", name_of(dtype));
+    case DType::f32:
+      on_cpu(float{});
+      return;
+    case DType::f64:
+      on_cpu(double{});
+      return;
+    default:
+      raise<InternalError>("no CPU implementation for {}", name_of(dtype));
   }
 }
 

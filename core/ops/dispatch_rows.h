@@ -15,8 +15,8 @@ void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor sourc
 // d_rows (num_rows, d), position (tokens, k) -> d_x (tokens, d), added to: the sum over the token's slots, in order
 void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position);
 
-// rows (num_rows, d), weights (tokens, k), position (tokens, k) -> y (tokens, d): the weighted sum over a token's slots;
-// zero for a token without any
+// rows (num_rows, d), weights (tokens, k), position (tokens, k) -> y (tokens, d): the weighted sum over a token's
+// slots; zero for a token without any
 void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weights, ConstTensor position);
 // d_y (tokens, d) -> d_rows (num_rows, d) = weight * d_y of the row's token, overwritten;
 // d_weights (tokens, k) = <d_y, row>, overwritten (0 for an empty slot)

@@ -93,7 +93,8 @@ void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, Const
       T dot = 0;
       for (int64_t i = 0; i < k; ++i) dot += w[t * k + i] * d_w[t * k + i];
       T* out = d_z + t * experts;
-      for (int64_t i = 0; i < k; ++i) out[index[t * k + i]] += w[t * k + i] * (d_w[t * k + i] - (among_chosen ? dot : T(0)));
+      for (int64_t i = 0; i < k; ++i)
+        out[index[t * k + i]] += w[t * k + i] * (d_w[t * k + i] - (among_chosen ? dot : T(0)));
       if (among_chosen) continue;
 #pragma omp simd
       for (int64_t i = 0; i < experts; ++i) out[i] -= p[t * experts + i] * dot;

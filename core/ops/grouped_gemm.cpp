@@ -36,8 +36,17 @@ void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor wei
   const int64_t out = y.dim(1), in = x.dim(1);
   run(ctx, x.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
-      return GemmProblem<T>{x.as<T>() + row * in, in, Transpose::no, weight.as<T>() + e * out * in, in, Transpose::yes,
-                            y.as<T>() + row * out, out, rows, out, in};
+      return GemmProblem<T>{x.as<T>() + row * in,
+                            in,
+                            Transpose::no,
+                            weight.as<T>() + e * out * in,
+                            in,
+                            Transpose::yes,
+                            y.as<T>() + row * out,
+                            out,
+                            rows,
+                            out,
+                            in};
     });
   });
 }
@@ -47,8 +56,17 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
   const int64_t out = d_y.dim(1), in = d_x.dim(1);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
-      return GemmProblem<T>{d_y.as<T>() + row * out, out, Transpose::no, weight.as<T>() + e * out * in, in, Transpose::no,
-                            d_x.as<T>() + row * in,  in,  rows,          in,                            out};
+      return GemmProblem<T>{d_y.as<T>() + row * out,
+                            out,
+                            Transpose::no,
+                            weight.as<T>() + e * out * in,
+                            in,
+                            Transpose::no,
+                            d_x.as<T>() + row * in,
+                            in,
+                            rows,
+                            in,
+                            out};
     });
   });
 }

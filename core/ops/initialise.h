@@ -7,6 +7,7 @@ namespace moe {
 void fill_constant(Context& ctx, Tensor x, double value);
 // element i is drawn from `key` at element first_element + i
 void fill_normal(Context& ctx, Tensor x, double standard_deviation, const RandomKey& key, int64_t first_element = 0);
-void fill_uniform(Context& ctx, Tensor x, double limit, const RandomKey& key, int64_t first_element = 0);  // [-limit, limit)
+void fill_uniform(Context& ctx, Tensor x, double limit, const RandomKey& key,
+                  int64_t first_element = 0);  // [-limit, limit)
 
 }  // namespace moe

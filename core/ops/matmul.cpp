@@ -13,8 +13,8 @@ void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
   MOE_CHECK_SHAPE(weight, {out, in});
   MOE_CHECK_SHAPE(y, {rows, out});
   run(ctx, x.dtype, [&]<class T>(T) {
-    const GemmProblem<T> problem{x.as<T>(), in, Transpose::no, weight.as<T>(), in, Transpose::yes,
-                                 y.as<T>(), out, rows, out, in};
+    const GemmProblem<T> problem{x.as<T>(), in, Transpose::no, weight.as<T>(), in, Transpose::yes, y.as<T>(), out, rows,
+                                 out,       in};
     cpu::gemm_batch<T>({&problem, 1});
   });
 }
@@ -24,8 +24,9 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
   MOE_CHECK_SHAPE(weight, {out, in});
   MOE_CHECK_SHAPE(d_x, {rows, in});
   run(ctx, d_y.dtype, [&]<class T>(T) {
-    const GemmProblem<T> problem{d_y.as<T>(), out, Transpose::no, weight.as<T>(), in,  Transpose::no, d_x.as<T>(),
-                                 in,          rows, in,           out,            T(1), accumulate};
+    const GemmProblem<T> problem{
+        d_y.as<T>(), out, Transpose::no, weight.as<T>(), in,        Transpose::no, d_x.as<T>(), in,
+        rows,        in,  out,           T(1),           accumulate};
     cpu::gemm_batch<T>({&problem, 1});
   });
 }
@@ -35,8 +36,8 @@ void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, Cons
   MOE_CHECK_SHAPE(x, {rows, in});
   MOE_CHECK_SHAPE(d_weight, {out, in});
   run(ctx, d_y.dtype, [&]<class T>(T) {
-    const GemmProblem<T> problem{d_y.as<T>(), out, Transpose::yes, x.as<T>(), in,   Transpose::no, d_weight.as<T>(),
-                                 in,          out, in,             rows,      T(1), true};
+    const GemmProblem<T> problem{d_y.as<T>(), out, Transpose::yes, x.as<T>(), in,  Transpose::no, d_weight.as<T>(), in,
+                                 out,         in,  rows,           T(1),      true};
     cpu::gemm_batch<T>({&problem, 1});
   });
 }

@@ -10,6 +10,7 @@ void qk_norm_forward(Context& ctx, Tensor y, Tensor inverse_rms, ConstTensor x, 
                      ConstTensor k_weight, const AttentionLayout& layout, double eps);
 // d_qkv: the gradient of y on entry, of x on return; d_q_weight and d_k_weight are added to
 void qk_norm_backward(Context& ctx, Tensor d_qkv, Tensor d_q_weight, Tensor d_k_weight, ConstTensor x,
-                      ConstTensor q_weight, ConstTensor k_weight, ConstTensor inverse_rms, const AttentionLayout& layout);
+                      ConstTensor q_weight, ConstTensor k_weight, ConstTensor inverse_rms,
+                      const AttentionLayout& layout);
 
 }  // namespace moe

@@ -87,7 +87,8 @@ void rms_norm_backward(Context& ctx, Tensor d_x, Tensor d_weight, ConstTensor d_
   MOE_CHECK_SHAPE(inverse_rms, {rows});
   run(ctx, x.dtype, [&]<class T>(T) {
     cpu::backward_weight<T>(d_weight.as<T>(), d_y.as<T>(), x.as<T>(), inverse_rms.as<T>(), rows, d);
-    cpu::backward_input<T>(d_x.as<T>(), d_y.as<T>(), x.as<T>(), weight.as<T>(), inverse_rms.as<T>(), rows, d, accumulate);
+    cpu::backward_input<T>(d_x.as<T>(), d_y.as<T>(), x.as<T>(), weight.as<T>(), inverse_rms.as<T>(), rows, d,
+                           accumulate);
   });
 }
 

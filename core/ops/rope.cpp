@@ -24,8 +24,8 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int6
 #pragma omp for schedule(static)
       for (int64_t position = 0; position < layout.time; ++position) {
         for (int64_t j = 0; j < half; ++j) {
-          const double angle =
-              static_cast<double>(position) * std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(rotary_dims));
+          const double angle = static_cast<double>(position) *
+                               std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(rotary_dims));
           cosines[position * half + j] = static_cast<T>(std::cos(angle));
           sines[position * half + j] = static_cast<T>(direction * std::sin(angle));
         }

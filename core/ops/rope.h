@@ -1,5 +1,5 @@
-// Rotary position embedding (Su et al., 2021), the rotate-half form: in each query and key head, pair (j, j + r/2) turns
-// by position * theta^(-2j/r), r = rotary_dims <= d_head and even; the other dimensions stay.
+// Rotary position embedding (Su et al., 2021), the rotate-half form: in each query and key head, pair (j, j + r/2)
+// turns by position * theta^(-2j/r), r = rotary_dims <= d_head and even; the other dimensions stay.
 #pragma once
 #include "core/ops/attention_layout.h"
 #include "core/tensor/context.h"

@@ -1,5 +1,5 @@
-// Sums over tokens of what a router computed, in f64 so that no split of the batch shows, and the gradients of functions
-// of those sums. Tokens whose target is kIgnoreTarget are padding and never count.
+// Sums over tokens of what a router computed, in f64 so that no split of the batch shows, and the gradients of
+// functions of those sums. Tokens whose target is kIgnoreTarget are padding and never count.
 #pragma once
 #include "core/tensor/context.h"
 

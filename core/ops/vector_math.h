@@ -26,7 +26,9 @@ inline float fast_exp(float x) {
   const int32_t exponent = std::bit_cast<int32_t>(shifted) << 23;
   return std::bit_cast<float>(std::bit_cast<int32_t>(p) + exponent);
 }
-inline double fast_exp(double x) { return std::exp(x); }
+inline double fast_exp(double x) {
+  return std::exp(x);
+}
 
 template <class T>
 inline T sigmoid(T x) {

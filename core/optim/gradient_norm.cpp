@@ -12,6 +12,8 @@ double gradient_norm(Context& ctx, ParameterStore& parameters, const ProcessGrou
   return std::sqrt(experts + sum_of_squares(ctx, parameters.buffer(ParameterGroup::shared).gradient));
 }
 
-double clip_scale(double norm, double clip_norm) { return clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1; }
+double clip_scale(double norm, double clip_norm) {
+  return clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1;
+}
 
 }  // namespace moe

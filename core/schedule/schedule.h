@@ -1,5 +1,5 @@
-// Schedule: the value of a paced quantity (the learning rate, a temperature, a coefficient, k) as the run goes on. Members
-// are in schedules/, the table in schedule.cpp.
+// Schedule: the value of a paced quantity (the learning rate, a temperature, a coefficient, k) as the run goes on.
+// Members are in schedules/, the table in schedule.cpp.
 #pragma once
 #include <memory>
 

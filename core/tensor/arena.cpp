@@ -13,7 +13,7 @@
 
 namespace moe {
 
-static constexpr size_t kAlignment = 64;                  // one cache line, one AVX-512 register
+static constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register
 static constexpr size_t kHugePage = size_t{2} << 20;
 
 Arena::Arena(std::string name, Device device, size_t capacity)
@@ -55,10 +55,11 @@ Tensor Arena::allocate(Shape shape, DType dtype) {
   Tensor tensor{nullptr, shape, dtype, device_};
   const size_t bytes = (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   if (bytes > capacity_ - used_) {
-    raise<DeviceError>("the arena '{}' is full: {} of {} in use, {} more wanted for a tensor {}; a smaller micro-batch "
-                       "(train.micro_batches) needs less",
-                       name_, format_bytes(static_cast<double>(used_)), format_bytes(static_cast<double>(capacity_)),
-                       format_bytes(static_cast<double>(bytes)), shape.to_string());
+    raise<DeviceError>(
+        "the arena '{}' is full: {} of {} in use, {} more wanted for a tensor {}; a smaller micro-batch "
+        "(train.micro_batches) needs less",
+        name_, format_bytes(static_cast<double>(used_)), format_bytes(static_cast<double>(capacity_)),
+        format_bytes(static_cast<double>(bytes)), shape.to_string());
   }
   tensor.data = base_ + used_;
   used_ += bytes;

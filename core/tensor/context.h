@@ -9,13 +9,13 @@ namespace moe {
 
 struct Context {
   Device device = Device::cpu;
-  DType dtype = DType::f32;  // of activations
+  DType dtype = DType::f32;      // of activations
   Arena* activations = nullptr;  // lives until the end of a micro-batch's backward
   Arena* scratch = nullptr;      // last in, first out, by ScratchScope
 
-  bool training = true;   // dropout, noise and other training-only behaviour
-  bool observe = true;    // routing statistics are collected (not when a micro-batch is passed a second time)
-  bool planning = false;  // allocate and check shapes, compute nothing
+  bool training = true;          // dropout, noise and other training-only behaviour
+  bool observe = true;           // routing statistics are collected (not when a micro-batch is passed a second time)
+  bool planning = false;         // allocate and check shapes, compute nothing
   double planned_imbalance = 1;  // planning only: rows that a rank receives over the mean of all ranks
 
   uint64_t seed = 0;

@@ -52,8 +52,8 @@ struct BasicTensor {
 
   // `count` entries of the first dimension, from `begin`.
   BasicTensor slice(int64_t begin, int64_t count) const {
-    MOE_CHECK(shape.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(0),
-              "slice [{}, {}) of {}", begin, begin + count, shape.to_string());
+    MOE_CHECK(shape.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(0), "slice [{}, {}) of {}", begin,
+              begin + count, shape.to_string());
     const int64_t stride = dim(0) == 0 ? 0 : size() / dim(0);
     BasicTensor result = *this;
     result.shape = shape.rank() == 1   ? Shape{count}

@@ -15,7 +15,9 @@
 namespace moe {
 
 using Clock = std::chrono::steady_clock;
-static double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+static double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // The library's SGEMM of 1536^3 on every thread at once, each its own: what the cores can do together. In GFLOP/s.
 static double sgemm_rate(int threads) {
@@ -41,7 +43,8 @@ static size_t peak_resident_bytes() {
   return static_cast<size_t>(usage.ru_maxrss) * 1024;
 }
 
-std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads, const BenchOptions& options) {
+std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
+                       const BenchOptions& options) {
   const ProcessGroups groups = ProcessGroups::make(world, config.parallel.expert, config.moe.experts);
   const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : options.vocab;
   const StateSetup setup{config, vocab, groups};
@@ -56,9 +59,12 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
     const RandomKey key{1, RandomPurpose::sampling, 0, static_cast<uint64_t>(i)};
     for (size_t t = 0; t < tokens.size(); ++t) {
-      tokens[t] = static_cast<int32_t>(key.bits(static_cast<uint64_t>(mine.begin * time) + t) % static_cast<uint64_t>(vocab));
+      tokens[t] =
+          static_cast<int32_t>(key.bits(static_cast<uint64_t>(mine.begin * time) + t) % static_cast<uint64_t>(vocab));
     }
-    const LocalBatch batch{mine.count, time, std::span(tokens).first(tokens.size() - 1), std::span(tokens).subspan(1), mine.begin, config.train.batch};
+    const LocalBatch batch{
+        mine.count,        time, std::span(tokens).first(tokens.size() - 1), std::span(tokens).subspan(1), mine.begin,
+        config.train.batch};
     world->barrier();
     const auto start = Clock::now();
     step.run(batch, i, 1e-4, 0);

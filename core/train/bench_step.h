@@ -15,6 +15,7 @@ struct BenchOptions {
 
 // One JSON object: ms (median), tokens_per_s, gflops (useful ones), sgemm_gflops (the BLAS library's own SGEMM with all
 // threads), sgemm_share, peak_bytes (resident, this rank), planned_bytes, and the shape.
-std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads, const BenchOptions& options);
+std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
+                       const BenchOptions& options);
 
 }  // namespace moe

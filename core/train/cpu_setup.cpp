@@ -38,12 +38,15 @@ static std::vector<int> obtainable_cores() {
   std::vector<int> result = cores_of(before);
   CPU_ZERO(&all);
   for (int core = 0; core < CPU_SETSIZE; ++core) CPU_SET(core, &all);
-  if (sched_setaffinity(0, sizeof all, &all) == 0 && sched_getaffinity(0, sizeof all, &all) == 0) result = cores_of(all);
+  if (sched_setaffinity(0, sizeof all, &all) == 0 && sched_getaffinity(0, sizeof all, &all) == 0)
+    result = cores_of(all);
   sched_setaffinity(0, sizeof before, &before);
   return result;
 }
 
-static bool bound_by_mpirun() { return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr; }
+static bool bound_by_mpirun() {
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr;
+}
 
 static void flush_denormals() {
 #if defined(__SSE2__)
@@ -55,9 +58,10 @@ static void flush_denormals() {
 CpuSetup setup_cpu(int wanted, const LocalRanks& local) {
   CpuSetup setup;
   const char* omp_threads = std::getenv("OMP_NUM_THREADS");
-  // A mask that the user made (taskset, a container, a batch system) is respected; one that mpirun made by its default of
-  // one core for up to two ranks is not, because it would leave cores idle.
-  const std::vector<int> cores = bound_by_mpirun() ? obtainable_cores() : std::vector<int>(static_cast<size_t>(allowed_cores()));
+  // A mask that the user made (taskset, a container, a batch system) is respected; one that mpirun made by its default
+  // of one core for up to two ranks is not, because it would leave cores idle.
+  const std::vector<int> cores =
+      bound_by_mpirun() ? obtainable_cores() : std::vector<int>(static_cast<size_t>(allowed_cores()));
   const int share = std::max(1, static_cast<int>(cores.size()) / std::max(1, local.size));
   setup.threads = wanted > 0 ? wanted : omp_threads && std::atoi(omp_threads) > 0 ? std::atoi(omp_threads) : share;
 
@@ -68,9 +72,11 @@ CpuSetup setup_cpu(int wanted, const LocalRanks& local) {
       CPU_SET(cores[static_cast<size_t>((local.rank * share + i) % static_cast<int>(cores.size()))], &mine);
     }
     if (sched_setaffinity(0, sizeof mine, &mine) == 0) {
-      setup.notice = fmt::format("mpirun bound this rank to fewer cores than its {} threads; it now uses {} cores", setup.threads, allowed_cores());
+      setup.notice = fmt::format("mpirun bound this rank to fewer cores than its {} threads; it now uses {} cores",
+                                 setup.threads, allowed_cores());
     } else {
-      setup.notice = fmt::format("mpirun bound this rank to {} cores for {} threads; pass --bind-to none", allowed_cores(), setup.threads);
+      setup.notice = fmt::format("mpirun bound this rank to {} cores for {} threads; pass --bind-to none",
+                                 allowed_cores(), setup.threads);
     }
   }
   omp_set_dynamic(0);

@@ -13,7 +13,9 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
   std::vector<std::string> notes;
   const std::vector<bool> layers = config.model.moe_layers();
   const bool has_moe = std::find(layers.begin(), layers.end(), true) != layers.end();
-  if (config.train.batch < ranks) notes.push_back(fmt::format("train.batch {} gives {} of {} ranks nothing to do", config.train.batch, ranks - config.train.batch, ranks));
+  if (config.train.batch < ranks)
+    notes.push_back(fmt::format("train.batch {} gives {} of {} ranks nothing to do", config.train.batch,
+                                ranks - config.train.batch, ranks));
   if (config.train.batch % (ranks * config.train.micro_batches) != 0) {
     notes.push_back("train.batch is not a multiple of ranks x micro-batches: the shares are uneven");
   }
@@ -22,7 +24,9 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
     notes.push_back("no block is MoE: this is a dense model");
     return notes;
   }
-  if (config.moe.experts % expert_parallel != 0) notes.push_back(fmt::format("{} experts on {} ranks: some hold one more than others", config.moe.experts, expert_parallel));
+  if (config.moe.experts % expert_parallel != 0)
+    notes.push_back(
+        fmt::format("{} experts on {} ranks: some hold one more than others", config.moe.experts, expert_parallel));
   if (k == config.moe.experts) notes.push_back("every token goes to all experts: nothing is sparse");
   double coefficients = 0;
   bool global = false;
@@ -33,18 +37,24 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
   }
   if (coefficients == 0) notes.push_back("nothing balances the experts (moe.balance): routers collapse easily");
   if (global && config.train.micro_batches > 1) {
-    notes.push_back("balance losses of scope global need the whole step's routing: with micro-batches every step costs one more forward pass (scope: rank does not)");
+    notes.push_back(
+        "balance losses of scope global need the whole step's routing: with micro-batches every step costs one more "
+        "forward pass (scope: rank does not)");
   }
   const double rows = static_cast<double>(config.train.batch * config.data.sequence * k) /
-                      static_cast<double>(config.train.micro_batches * config.moe.experts * std::max<int64_t>(ranks / expert_parallel, 1));
-  if (rows < 16) notes.push_back(fmt::format("an expert sees {:.1f} tokens per micro-batch on average: slow, and noisy to balance", rows));
+                      static_cast<double>(config.train.micro_batches * config.moe.experts *
+                                          std::max<int64_t>(ranks / expert_parallel, 1));
+  if (rows < 16)
+    notes.push_back(
+        fmt::format("an expert sees {:.1f} tokens per micro-batch on average: slow, and noisy to balance", rows));
   return notes;
 }
 
 // Code, libraries and their buffers, as measured for a model of no size.
 static constexpr size_t kProgramBytes = size_t{32} << 20;
 
-std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int64_t pretended_ranks) {
+std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
+                             int64_t pretended_ranks) {
   const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
   ProcessGroups groups;
   const int64_t width = expert_parallel_size(ranks, config.parallel.expert, config.moe.experts);
@@ -58,25 +68,31 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const double per_epoch = static_cast<double>(sampler.num_windows()) / static_cast<double>(config.train.batch);
   const int64_t updates = total_updates(config, per_epoch);
   const double per_update = static_cast<double>(config.train.batch * config.data.sequence);
-  config.train.learning_rate.make(Schedule::Setup{{updates, per_update, per_epoch}});  // refuses what training would refuse
+  config.train.learning_rate.make(
+      Schedule::Setup{{updates, per_update, per_epoch}});  // refuses what training would refuse
   const StateSetup setup{config, corpus.vocab_size(), groups};
   const MemoryPlan plan = plan_memory(setup);
   const ModelSummary summary = summarise(config, corpus.vocab_size());
 
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
-  auto count = [](double n) { return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n); };
+  auto count = [](double n) {
+    return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n);
+  };
   auto bytes = [](size_t n) { return format_bytes(static_cast<double>(n)); };
   row("parameters", count(static_cast<double>(summary.parameters)));
   row("active parameters", count(static_cast<double>(summary.active_parameters)));
   row("expert parameters", count(static_cast<double>(summary.expert_parameters)));
   row("FLOPs per token", count(summary.flops_per_token));
   row("tokens per step", count(per_update));
-  row("steps", fmt::format("{} ({:.2f} epochs, {} tokens)", updates, static_cast<double>(updates) / per_epoch, format_count(per_update * static_cast<double>(updates))));
+  row("steps", fmt::format("{} ({:.2f} epochs, {} tokens)", updates, static_cast<double>(updates) / per_epoch,
+                           format_count(per_update * static_cast<double>(updates))));
   row("FLOPs of the run", fmt::format("{:.3g}", summary.flops_per_token * per_update * static_cast<double>(updates)));
   row("ranks", fmt::format("{} = {} data x {} expert parallel", ranks, ranks / width, width));
   text += "\nbytes per rank             balanced      worst imbalance\n";
-  auto memory = [&](const char* name, size_t balanced, size_t worst) { text += fmt::format("  {:<24} {:<13} {}\n", name, bytes(balanced), bytes(worst)); };
+  auto memory = [&](const char* name, size_t balanced, size_t worst) {
+    text += fmt::format("  {:<24} {:<13} {}\n", name, bytes(balanced), bytes(worst));
+  };
   memory("parameters", plan.parameters, plan.parameters);
   memory("gradients", plan.gradients, plan.gradients);
   memory("optimizer", plan.optimizer, plan.optimizer);

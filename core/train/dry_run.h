@@ -10,7 +10,8 @@
 namespace moe {
 
 // A table for people. `pretended_ranks` > 0 plans for that many instead of the world's.
-std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int64_t pretended_ranks);
+std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
+                             int64_t pretended_ranks);
 
 // Combinations that run but are probably not meant, a sentence each.
 std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t expert_parallel, int64_t k);

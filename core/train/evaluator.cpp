@@ -12,12 +12,18 @@ namespace moe {
 
 static constexpr double kLn2 = 0.6931471805599453;
 
-double Evaluation::perplexity() const { return std::exp(nll()); }
-double Evaluation::bits_per_token() const { return nll() / kLn2; }
+double Evaluation::perplexity() const {
+  return std::exp(nll());
+}
+double Evaluation::bits_per_token() const {
+  return nll() / kLn2;
+}
 double Evaluation::bits_per_byte() const {
   return bytes_per_token ? bits_per_token() / *bytes_per_token : std::numeric_limits<double>::quiet_NaN();
 }
-double Evaluation::bits_per_character() const { return moe::bits_per_character(nll(), bytes_per_token); }
+double Evaluation::bits_per_character() const {
+  return moe::bits_per_character(nll(), bytes_per_token);
+}
 
 const Table<Metric>& metrics() {
   static const Table<Metric> table{"metric",
@@ -38,7 +44,8 @@ std::optional<double> bytes_per_token(const Split& split) {
   return static_cast<double>(*split.raw_bytes()) / static_cast<double>(split.num_tokens());
 }
 
-Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split, const EvaluationOptions& options) {
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
+                    const EvaluationOptions& options) {
   const int64_t used = options.tokens > 0 ? std::min(options.tokens, split.num_tokens()) : split.num_tokens();
   const Split part = split.slice(split.name(), 0, used);
   const EvaluationWindows windows(part, options.context, options.stride > 0 ? options.stride : options.context);
@@ -57,8 +64,12 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Spl
     windows.load(first, std::clamp<int64_t>(windows.num_windows() - first, 0, options.sequences), batch);
     ctx.activations->reset();
     ctx.scratch->reset();
-    const TokenBatch tokens{batch.sequences, batch.length, as_tensor(std::span(std::as_const(batch.inputs))), as_tensor(std::span(std::as_const(batch.targets))),
-                            windows.num_targets(), windows.num_windows()};
+    const TokenBatch tokens{batch.sequences,
+                            batch.length,
+                            as_tensor(std::span(std::as_const(batch.inputs))),
+                            as_tensor(std::span(std::as_const(batch.targets))),
+                            windows.num_targets(),
+                            windows.num_windows()};
     model.forward(ctx, tokens);
     const LanguageModel::Outcome outcome = model.losses(ctx, tokens);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, tokens.targets);

@@ -17,12 +17,12 @@ struct EvaluationOptions {
 };
 
 struct Evaluation {
-  double loss_sum = 0;  // -ln p over all predicted tokens, nats
-  double tokens = 0;    // predicted
-  double correct = 0;   // predicted tokens that had the largest logit
+  double loss_sum = 0;                    // -ln p over all predicted tokens, nats
+  double tokens = 0;                      // predicted
+  double correct = 0;                     // predicted tokens that had the largest logit
   std::optional<double> bytes_per_token;  // of the split's raw text
 
-  double nll() const { return loss_sum / tokens; }                // nats per token
+  double nll() const { return loss_sum / tokens; }  // nats per token
   double perplexity() const;
   double bits_per_token() const;
   double bits_per_byte() const;       // of the raw text; NaN when its length is unknown
@@ -38,7 +38,8 @@ struct Metric {
 const Table<Metric>& metrics();
 
 // Collective. Leaves the routing statistics of the evaluated tokens in the model's sums.
-Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split, const EvaluationOptions& options);
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
+                    const EvaluationOptions& options);
 
 // Bits per character of a mean loss, with the same convention.
 double bits_per_character(double nll, std::optional<double> bytes_per_token);

@@ -12,7 +12,8 @@ static int32_t draw(const float* logits, int64_t vocab, double temperature, doub
   const int64_t best = std::max_element(logits, logits + vocab) - logits;
   if (temperature <= 0) return static_cast<int32_t>(best);
   double total = 0;
-  for (int64_t i = 0; i < vocab; ++i) total += std::exp((static_cast<double>(logits[i]) - static_cast<double>(logits[best])) / temperature);
+  for (int64_t i = 0; i < vocab; ++i)
+    total += std::exp((static_cast<double>(logits[i]) - static_cast<double>(logits[best])) / temperature);
   double left = uniform * total;
   for (int64_t i = 0; i < vocab; ++i) {
     left -= std::exp((static_cast<double>(logits[i]) - static_cast<double>(logits[best])) / temperature);
@@ -21,7 +22,8 @@ static int32_t draw(const float* logits, int64_t vocab, double temperature, doub
   return static_cast<int32_t>(best);
 }
 
-std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& prompt, const GenerateOptions& options) {
+std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& prompt,
+                              const GenerateOptions& options) {
   Context& ctx = state.ctx;
   MOE_CHECK(!prompt.empty() && ctx.dtype == DType::f32, "a prompt of {} tokens", prompt.size());
   const bool was_observing = ctx.observe;
@@ -38,7 +40,8 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     const TokenBatch batch{1, time, as_tensor(seen), as_tensor(std::span(std::as_const(targets))), time, 1};
     state.model->forward(ctx, batch);
     const Tensor logits = state.model->logits(ctx, time - 1, 1);
-    text.push_back(draw(logits.as<float>(), state.model->vocab(), options.temperature, key.uniform(static_cast<uint64_t>(i))));
+    text.push_back(
+        draw(logits.as<float>(), state.model->vocab(), options.temperature, key.uniform(static_cast<uint64_t>(i))));
   }
   ctx.training = true;
   ctx.observe = was_observing;

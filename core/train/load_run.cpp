@@ -13,7 +13,8 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.step = load_run_state(run.checkpoint).step;
   run.config = load_run_config(run.checkpoint);
   try {
-    run.tokenizer = load_tokenizer(nlohmann::json::parse(read_text(run.checkpoint + "/tokenizer.json")), run.checkpoint);
+    run.tokenizer =
+        load_tokenizer(nlohmann::json::parse(read_text(run.checkpoint + "/tokenizer.json")), run.checkpoint);
   } catch (const nlohmann::json::exception& error) {
     raise<CheckpointError>("{}/tokenizer.json is damaged: {}", run.checkpoint, error.what());
   }

@@ -83,21 +83,18 @@ nlohmann::json load_to_json(const LanguageModel& model) {
 static constexpr int64_t kMaxLoadNumbers = 4096;
 
 nlohmann::ordered_json to_json(const TrainRecord& r, const LanguageModel& model) {
-  nlohmann::ordered_json json = {{"tokens", r.tokens},
-                                 {"loss", r.loss},
-                                 {"bpc", r.bits_per_character},
-                                 {"aux", r.last.auxiliary},
-                                 {"norm", r.last.norm},
-                                 {"lr", r.last.learning_rate},
-                                 {"ms", r.milliseconds},
-                                 {"tokens_per_s", r.tokens_per_second}};
+  nlohmann::ordered_json json = {{"tokens", r.tokens},          {"loss", r.loss},
+                                 {"bpc", r.bits_per_character}, {"aux", r.last.auxiliary},
+                                 {"norm", r.last.norm},         {"lr", r.last.learning_rate},
+                                 {"ms", r.milliseconds},        {"tokens_per_s", r.tokens_per_second}};
   if (model.moe_layers().empty()) return json;
   const LoadSummary load = summarise_load(model);
   nlohmann::ordered_json balance;
   const BalanceSet& first = model.moe_layers()[0]->balance();
   for (size_t i = 0; i < first.size(); ++i) {
     double mean = 0;
-    for (const MoELayer* layer : model.moe_layers()) mean += layer->balance().value(i) / static_cast<double>(model.moe_layers().size());
+    for (const MoELayer* layer : model.moe_layers())
+      mean += layer->balance().value(i) / static_cast<double>(model.moe_layers().size());
     balance[first.name(i)] = mean;
   }
   json["balance"] = balance;
@@ -110,8 +107,11 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const LanguageModel& model)
 }
 
 nlohmann::ordered_json to_json(const Evaluation& e) {
-  nlohmann::ordered_json json = {{"loss", e.nll()},          {"bpc", e.bits_per_character()}, {"ppl", e.perplexity()},
-                                 {"accuracy", e.accuracy()}, {"tokens", e.tokens}};
+  nlohmann::ordered_json json = {{"loss", e.nll()},
+                                 {"bpc", e.bits_per_character()},
+                                 {"ppl", e.perplexity()},
+                                 {"accuracy", e.accuracy()},
+                                 {"tokens", e.tokens}};
   if (e.bytes_per_token) json["bpb"] = e.bits_per_byte();
   return json;
 }

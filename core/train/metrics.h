@@ -15,7 +15,7 @@ struct TrainRecord {
   double tokens = 0;  // trained on since the beginning of the run
   double loss = 0;    // mean over the steps since the last record, nats per token
   double bits_per_character = 0;
-  StepOutcome last;  // the latest step
+  StepOutcome last;         // the latest step
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
   double seconds_left = 0;

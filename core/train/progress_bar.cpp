@@ -10,7 +10,9 @@
 namespace moe {
 
 ProgressBar::ProgressBar(bool shown) : active_(shown && isatty(STDERR_FILENO)) {}
-ProgressBar::~ProgressBar() { clear(); }
+ProgressBar::~ProgressBar() {
+  clear();
+}
 
 void ProgressBar::clear() {
   if (visible_) std::fputs("\r\033[K", stderr);
@@ -26,7 +28,8 @@ void ProgressBar::draw(int64_t step, int64_t total, const std::string& text) {
   std::string line;
   for (int i = 0; i < kCells; ++i) line += i < full ? "\u2588" : "\u2591";
   std::string tail = fmt::format(" {:3d}% {}", 100 * step / std::max<int64_t>(total, 1), text);
-  if (static_cast<int>(tail.size()) + kCells >= columns) tail.resize(static_cast<size_t>(std::max(0, columns - kCells - 1)));
+  if (static_cast<int>(tail.size()) + kCells >= columns)
+    tail.resize(static_cast<size_t>(std::max(0, columns - kCells - 1)));
   std::fputs(("\r\033[K" + line + tail).c_str(), stderr);
   std::fflush(stderr);
   visible_ = true;

@@ -38,7 +38,8 @@ std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode
     return std::nullopt;
   }
   if (mode == ResumeMode::never) {
-    raise<CheckpointError>("--resume never: {} holds checkpoints up to step {}; choose another name or delete it", path_, *last);
+    raise<CheckpointError>("--resume never: {} holds checkpoints up to step {}; choose another name or delete it",
+                           path_, *last);
   }
   const auto now = flatten(parse_config(write_yaml(config, false), "now"));
   const auto then = flatten(parse_config(read_text(checkpoints_.path(*last) + "/config.yaml"), "then"));
@@ -53,8 +54,8 @@ std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode
     if (!is_free(key) && !now.count(key)) differences.push_back(fmt::format("{}: {} -> (absent)", key, value));
   }
   if (!differences.empty()) {
-    raise<CheckpointError>("{} holds a run of another configuration; choose another name, or make these agree:\n  {}", path_,
-                           join(differences, "\n  "));
+    raise<CheckpointError>("{} holds a run of another configuration; choose another name, or make these agree:\n  {}",
+                           path_, join(differences, "\n  "));
   }
   return last;
 }

@@ -1,7 +1,7 @@
 #include "core/train/signal_guard.h"
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 namespace moe {
 
@@ -28,6 +28,8 @@ SignalGuard::~SignalGuard() {
   for (const int signal : kSignals) std::signal(signal, SIG_DFL);
 }
 
-int SignalGuard::received() const { return g_received; }
+int SignalGuard::received() const {
+  return g_received;
+}
 
 }  // namespace moe

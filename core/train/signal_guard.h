@@ -1,5 +1,6 @@
-// SIGTERM and SIGINT ask for an orderly end: the step is finished on all ranks, a checkpoint is saved. A second signal ends
-// the process at once. SIGUSR1 counts as SIGTERM: Open MPI's mpirun passes it on without killing its ranks afterwards.
+// SIGTERM and SIGINT ask for an orderly end: the step is finished on all ranks, a checkpoint is saved. A second signal
+// ends the process at once. SIGUSR1 counts as SIGTERM: Open MPI's mpirun passes it on without killing its ranks
+// afterwards.
 #pragma once
 
 namespace moe {

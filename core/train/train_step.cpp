@@ -10,23 +10,27 @@
 
 namespace moe {
 
-bool StepOutcome::finite() const { return std::isfinite(loss) && std::isfinite(norm) && std::isfinite(auxiliary); }
+bool StepOutcome::finite() const {
+  return std::isfinite(loss) && std::isfinite(norm) && std::isfinite(auxiliary);
+}
 
 // Micro-batch `index` of this rank, possibly without sequences. Starts with empty arenas.
 TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
   auto view = [&](std::span<const int32_t> ids) {
-    return as_tensor(ids.subspan(static_cast<size_t>(share.begin * batch.time), static_cast<size_t>(share.count * batch.time)));
+    return as_tensor(
+        ids.subspan(static_cast<size_t>(share.begin * batch.time), static_cast<size_t>(share.count * batch.time)));
   };
   state_.ctx.activations->reset();
   state_.ctx.scratch->reset();
   state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
-  return {share.count, batch.time, view(batch.inputs), view(batch.targets), batch.global_sequences * batch.time,
-          batch.global_sequences};
+  return {
+      share.count,           batch.time, view(batch.inputs), view(batch.targets), batch.global_sequences * batch.time,
+      batch.global_sequences};
 }
 
-// Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of tokens
-// that would come later, so the step is first run forward once, for the sums alone.
+// Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of
+// tokens that would come later, so the step is first run forward once, for the sums alone.
 void TrainStep::collect_sums(const LocalBatch& batch) {
   LanguageModel& model = *state_.model;
   for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));

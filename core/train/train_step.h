@@ -14,12 +14,12 @@ struct LocalBatch {
 };
 
 struct StepOutcome {
-  double loss = 0;          // mean -ln p over the step's tokens on all ranks, nats; never with auxiliary losses
-  double tokens = 0;        // scored
-  double auxiliary = 0;     // sum over layers of coefficient * balance loss
-  double norm = 0;          // of the gradient, before clipping
+  double loss = 0;       // mean -ln p over the step's tokens on all ranks, nats; never with auxiliary losses
+  double tokens = 0;     // scored
+  double auxiliary = 0;  // sum over layers of coefficient * balance loss
+  double norm = 0;       // of the gradient, before clipping
   double learning_rate = 0;
-  int signal = 0;           // that some rank received
+  int signal = 0;  // that some rank received
   bool finite() const;
 };
 

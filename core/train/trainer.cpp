@@ -17,7 +17,9 @@
 namespace moe {
 
 using Clock = std::chrono::steady_clock;
-static double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+static double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 int64_t total_updates(const TrainConfig& config, double updates_per_epoch) {
   if (config.train.steps.unit == Duration::Unit::percent) {
@@ -56,9 +58,11 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   prompt_ = sample_prompt(config_, corpus_);
   const Split& train = corpus_.split("train");
   const uint64_t seed = static_cast<uint64_t>(config_.seed);
-  sampler_ = std::make_unique<Sampler>(SamplerConfig{train.num_tokens(), config_.data.sequence, config_.train.batch, seed});
+  sampler_ =
+      std::make_unique<Sampler>(SamplerConfig{train.num_tokens(), config_.data.sequence, config_.train.batch, seed});
   const double per_epoch = static_cast<double>(sampler_->num_windows()) / static_cast<double>(config_.train.batch);
-  length_ = {total_updates(config_, per_epoch), static_cast<double>(config_.train.batch * config_.data.sequence), per_epoch};
+  length_ = {total_updates(config_, per_epoch), static_cast<double>(config_.train.batch * config_.data.sequence),
+             per_epoch};
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
 
   const StateSetup setup{config_, corpus_.vocab_size(), groups_};
@@ -88,7 +92,8 @@ void Trainer::resume_from(int64_t step) {
   const nlohmann::json identity = run_.identity;
   run_ = load_run_state(path);
   if (run_.identity != identity) {
-    raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(), identity.dump());
+    raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(),
+                           identity.dump());
   }
   load_tensors(path, state_->parameters, &*state_->optimizer);
 }
@@ -102,12 +107,14 @@ void Trainer::describe() const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s",
             groups_.expert->size(), cpu_instruction_set());
-  log::info("data  {} | {} training tokens, vocabulary {} ({})", corpus_.name(), format_count(static_cast<double>(train.num_tokens())),
-            corpus_.vocab_size(), corpus_.tokenizer().name());
+  log::info("data  {} | {} training tokens, vocabulary {} ({})", corpus_.name(),
+            format_count(static_cast<double>(train.num_tokens())), corpus_.vocab_size(), corpus_.tokenizer().name());
   log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
-            format_count(static_cast<double>(summary.parameters)), format_count(static_cast<double>(summary.active_parameters)),
-            summary.flops_per_token / 1e6, format_bytes(static_cast<double>(plan_.total())));
-  log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates, format_count(length_.tokens_per_update),
+            format_count(static_cast<double>(summary.parameters)),
+            format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
+            format_bytes(static_cast<double>(plan_.total())));
+  log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
+            format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
   TrainConfig config = config_;
   folder_.write_manifest({{"schema", 1},
@@ -140,7 +147,8 @@ LocalBatch Trainer::next_batch(int64_t step) {
   window_starts_.resize(static_cast<size_t>(config_.train.batch));
   sampler_->sample(step, window_starts_);
   const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
-  load(corpus_.split("train"), std::span(window_starts_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)),
+  load(corpus_.split("train"),
+       std::span(window_starts_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)),
        config_.data.sequence, batch_);
   return {mine.count, config_.data.sequence, batch_.inputs, batch_.targets, mine.begin, config_.train.batch};
 }
@@ -154,8 +162,10 @@ ExitCode Trainer::run() {
     const LocalBatch batch = next_batch(run_.step);
     const StepOutcome outcome = train_step.run(batch, run_.step, learning_rate_->at(run_.step), signals_.received());
     if (!outcome.finite()) {
-      raise<DivergedError>("step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. A lower learning rate, a longer warm-up or a smaller train.clip_norm may help",
-                           run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
+      raise<DivergedError>(
+          "step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. A lower learning "
+          "rate, a longer warm-up or a smaller train.clip_norm may help",
+          run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
     }
     ++run_.step;
     run_.tokens += outcome.tokens;
@@ -165,8 +175,10 @@ ExitCode Trainer::run() {
     ++steps_;
     signal = outcome.signal;
     const bool last = run_.step == length_.total_updates;
-    if (is_due(config_.log.every, run_.step) || last || signal) log_step(outcome);
-    else if (is_first()) bar_.draw(run_.step, length_.total_updates, progress_text(outcome));
+    if (is_due(config_.log.every, run_.step) || last || signal)
+      log_step(outcome);
+    else if (is_first())
+      bar_.draw(run_.step, length_.total_updates, progress_text(outcome));
     if (signal) break;
     if (is_due(config_.evaluate.every, run_.step) || last) run_evaluation();
     if (is_due(config_.sample.every, run_.step)) show_sample();
@@ -213,8 +225,9 @@ void Trainer::run_evaluation() {
   const auto start = Clock::now();
   const Split& split = corpus_.split("validation");
   const StateSetup setup{config_, corpus_.vocab_size(), groups_};
-  const Evaluation result = evaluate(*state_, groups_, split,
-                                     {config_.data.sequence, config_.evaluate.stride, config_.evaluate.tokens, setup.micro_sequences()});
+  const Evaluation result =
+      evaluate(*state_, groups_, split,
+               {config_.data.sequence, config_.evaluate.stride, config_.evaluate.tokens, setup.micro_sequences()});
   if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
   const bool best = !run_.best_loss || result.nll() < *run_.best_loss;
   std::string verdict = "new best";
@@ -229,7 +242,8 @@ void Trainer::run_evaluation() {
   }
   if (is_first()) {
     bar_.clear();
-    std::string figures = fmt::format("loss {:.4f} bpc {:.4f} ppl {:.2f}", result.nll(), result.bits_per_character(), result.perplexity());
+    std::string figures = fmt::format("loss {:.4f} bpc {:.4f} ppl {:.2f}", result.nll(), result.bits_per_character(),
+                                      result.perplexity());
     if (corpus_.entropy_rate()) figures += fmt::format(" (entropy rate {:.4f})", *corpus_.entropy_rate());
     log::info("[valid] step {} | {} | {}", run_.step, figures, verdict);
     nlohmann::ordered_json record = to_json(result);
@@ -247,12 +261,13 @@ void Trainer::run_evaluation() {
 }
 
 void Trainer::show_sample() {
-  const std::vector<int32_t> text =
-      generate(*state_, prompt_, {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
-                                 static_cast<uint64_t>(config_.seed + run_.step)});
+  const std::vector<int32_t> text = generate(*state_, prompt_,
+                                             {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
+                                              static_cast<uint64_t>(config_.seed + run_.step)});
   if (!is_first()) return;
   bar_.clear();
-  log::info("[sample] step {} | {} >>> {}", run_.step, corpus_.tokenizer().decode(prompt_), corpus_.tokenizer().decode(text));
+  log::info("[sample] step {} | {} >>> {}", run_.step, corpus_.tokenizer().decode(prompt_),
+            corpus_.tokenizer().decode(text));
   metrics_->write("sample", run_.step, {{"text", corpus_.tokenizer().decode(text)}});
 }
 
@@ -261,9 +276,9 @@ void Trainer::save_checkpoint() {
   if (checkpoints.last() == run_.step) return;
   groups_.world->barrier();  // every rank has looked before the first writes
   const auto start = Clock::now();
-  checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_,
-                   {{"config.yaml", write_yaml(config_, false)},
-                    {"tokenizer.json", corpus_.tokenizer().to_json().dump(2) + "\n"}});
+  checkpoints.save(
+      run_, state_->parameters, *state_->optimizer, groups_,
+      {{"config.yaml", write_yaml(config_, false)}, {"tokenizer.json", corpus_.tokenizer().to_json().dump(2) + "\n"}});
   if (!is_first()) return;
   checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
   metrics_->write("checkpoint", run_.step, {{"seconds", seconds_since(start)}});

@@ -2,7 +2,9 @@
 
 namespace moe {
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 int64_t StateSetup::micro_sequences() const {
   return divide_up(divide_up(config.train.batch, groups.world->size()), config.train.micro_batches);
@@ -11,7 +13,8 @@ int64_t StateSetup::micro_sequences() const {
 static void check(const TrainConfig& config) {
   const ModelConfig& model = config.model;
   if (model.attention.d_head == 0 && model.d_model % model.attention.heads != 0) {
-    raise<UsageError>("model.attention.heads: {} heads do not divide d_model {}; set d_head", model.attention.heads, model.d_model);
+    raise<UsageError>("model.attention.heads: {} heads do not divide d_model {}; set d_head", model.attention.heads,
+                      model.d_model);
   }
   if (model.attention.heads % model.kv_heads() != 0) {
     raise<UsageError>("model.attention.kv_heads: {} do not divide {} heads", model.kv_heads(), model.attention.heads);
@@ -58,8 +61,10 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     batch.global_tokens = batch.tokens();
     batch.global_sequences = batch.sequences;
     model.forward(ctx, batch);
-    if (setup.trains) model.losses_and_backward(ctx, batch, 1);
-    else model.losses(ctx, batch);
+    if (setup.trains)
+      model.losses_and_backward(ctx, batch, 1);
+    else
+      model.losses(ctx, batch);
     (worst ? plan.worst_activations : plan.activations) = activations.peak();
     (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
   }
@@ -67,7 +72,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
 }
 
 TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
-    : activations_("activations", Device::cpu, plan.worst_activations), scratch_("scratch", Device::cpu, plan.worst_scratch) {
+    : activations_("activations", Device::cpu, plan.worst_activations),
+      scratch_("scratch", Device::cpu, plan.worst_scratch) {
   ctx = make_context(setup, activations_, scratch_);
   model.emplace(parameters, model_setup(setup));
   parameters.allocate(ctx, setup.dtype, setup.trains);
@@ -76,7 +82,8 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
 }
 
 size_t TrainingState::used_bytes() const {
-  return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) + activations_.peak() + scratch_.peak();
+  return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) +
+         activations_.peak() + scratch_.peak();
 }
 
 int64_t experts_per_token(const TrainConfig& config) {

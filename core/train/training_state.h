@@ -35,8 +35,8 @@ MemoryPlan plan_memory(const StateSetup& setup);
 
 class TrainingState {
  public:
-  // Reserves memory for the worst case of `plan`; pages are only taken when they are used. Initial values are drawn when
-  // `initialise`.
+  // Reserves memory for the worst case of `plan`; pages are only taken when they are used. Initial values are drawn
+  // when `initialise`.
   TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise);
 
   Context ctx;

@@ -15,12 +15,11 @@ struct Spelling {
   std::string_view text;
 };
 constexpr std::array kSpellings = std::to_array<Spelling>({
-    {"ae", "ae"},      {"AE", "AE"},       {"oe", "oe"},     {"OE", "OE"},     {"aum", "a"},
-    {"imac", "i"},     {"asl", "a"},       {"add", "a"},     {"udd", "u"},     {"eth", "th"},
-    {"thorn", "th"},   {"th", "th"},       {"yogh", "gh"},   {"ng", "ng"},     {"dsdot", "s"},
-    {"tsdo", "t"},     {"zdot", "z"},      {"lsdot", "l"},   {"nsdot", "n"},   {"deg", " degrees"},
-    {"root", "root "}, {"sect", "sect. "}, {"oo", "oo"},     {"pounds", "L"},  {"frac12", "1/2"},
-    {"frac14", "1/4"}, {"frac34", "3/4"},  {"times", " x "}, {"bprime", "b'"}, {"nbsp", " "},
+    {"ae", "ae"},      {"AE", "AE"},        {"oe", "oe"},      {"OE", "OE"},       {"aum", "a"},     {"imac", "i"},
+    {"asl", "a"},      {"add", "a"},        {"udd", "u"},      {"eth", "th"},      {"thorn", "th"},  {"th", "th"},
+    {"yogh", "gh"},    {"ng", "ng"},        {"dsdot", "s"},    {"tsdo", "t"},      {"zdot", "z"},    {"lsdot", "l"},
+    {"nsdot", "n"},    {"deg", " degrees"}, {"root", "root "}, {"sect", "sect. "}, {"oo", "oo"},     {"pounds", "L"},
+    {"frac12", "1/2"}, {"frac14", "1/4"},   {"frac34", "3/4"}, {"times", " x "},   {"bprime", "b'"}, {"nbsp", " "},
 });
 
 bool is_letter(char c) {
@@ -34,8 +33,7 @@ bool is_upper(char c) {
 }
 
 bool is_source_tag(std::string_view content) {
-  for (const std::string_view source :
-       {"1913 Webster", "Webster 1913", "WordNet 1.", "PJC", "Century Dict", "RDH"}) {
+  for (const std::string_view source : {"1913 Webster", "Webster 1913", "WordNet 1.", "PJC", "Century Dict", "RDH"}) {
     if (content.find(source) != std::string_view::npos) return true;
   }
   for (const std::string_view source : {"AS", "RP", "RHUD", "MI11", "MW10", "WE1", "GG", "wn1"}) {
@@ -65,8 +63,7 @@ std::string resolve_bracket(std::string_view content) {
   }
   // One accented letter, or a ligature such as [=ae]. "[R.]" and "[Obs.]" are labels: they end in their only
   // mark.
-  const bool label =
-      !content.empty() && content.back() == '.' && content.size() > 1 && is_letter(content.front());
+  const bool label = !content.empty() && content.back() == '.' && content.size() > 1 && is_letter(content.front());
   if (marked && !label && (letters.size() == 1 || letters.size() == 2)) return letters;
   return fmt::format("[{}]", content);
 }
@@ -120,8 +117,7 @@ std::string drop_syllables(std::string_view text) {
     while (!result.empty() && result.back() == ' ') result.pop_back();
     i = close;
     const size_t next = text.find_first_not_of(" \n", close + 1);
-    if (next != std::string_view::npos && next + 1 < text.size() && text[next] == '(' &&
-        !is_upper(text[next + 1])) {
+    if (next != std::string_view::npos && next + 1 < text.size() && text[next] == '(' && !is_upper(text[next + 1])) {
       const size_t end = text.find(')', next);
       if (end != std::string_view::npos && end - next < 100) i = end;
     }
@@ -190,8 +186,8 @@ void read_gcide_entries(TextReader& reader, const EntryVisitor& visit) {
   while (true) {
     const int64_t offset = reader.offset();
     const auto line = reader.next_line();
-    const bool headword = line && !line->empty() && (*line)[0] != ' ' && (*line)[0] != '\n' &&
-                          line->find('\\') != std::string_view::npos;
+    const bool headword =
+        line && !line->empty() && (*line)[0] != ' ' && (*line)[0] != '\n' && line->find('\\') != std::string_view::npos;
     if ((!line || headword) && !entry.empty()) {
       visit(clean_gcide_entry(entry), begin);
       ++num_entries;

@@ -29,8 +29,7 @@ std::unique_ptr<Tokenizer> CharacterTokenizer::train(const TrainingText& text) {
   return std::make_unique<CharacterTokenizer>(std::move(alphabet));
 }
 
-void CharacterTokenizer::encode_text(std::string_view text, int64_t text_offset,
-                                     std::vector<int32_t>& ids) const {
+void CharacterTokenizer::encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const {
   const size_t before = ids.size();
   ids.resize(before + text.size());
   int32_t smallest = 0;
@@ -47,8 +46,8 @@ void CharacterTokenizer::encode_text(std::string_view text, int64_t text_offset,
   const bool printable = byte > 0x20 && byte < 0x7F;
   ids.resize(before);
   raise<DataError>(
-      "byte 0x{:02x}{} at offset {} is not among the {} bytes of the training text; use the byte tokenizer",
-      byte, printable ? fmt::format(" '{}'", text[offset]) : "", text_offset + static_cast<int64_t>(offset),
+      "byte 0x{:02x}{} at offset {} is not among the {} bytes of the training text; use the byte tokenizer", byte,
+      printable ? fmt::format(" '{}'", text[offset]) : "", text_offset + static_cast<int64_t>(offset),
       alphabet_.size());
 }
 

@@ -6,7 +6,8 @@
 using namespace moe;
 
 TEST_CASE("the peak resident size is within 1.3 times what is planned", "[slow]") {
-  const Finished result = run_child(program("moe-bench") + Arguments{"step", "-c", MOE_CONFIGS "/bench/cpu_small.yaml", "--steps", "1", "--warmup", "1"});
+  const Finished result = run_child(program("moe-bench") + Arguments{"step", "-c", MOE_CONFIGS "/bench/cpu_small.yaml",
+                                                                     "--steps", "1", "--warmup", "1"});
   INFO(result.err);
   REQUIRE(result.code == 0);
   const auto json = nlohmann::json::parse(result.out);

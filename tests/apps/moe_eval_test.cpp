@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 // A short run, trained when it is first asked for.
 struct TrainedRun {
   TrainedRun() {
-    const Finished result = run_child(tiny_train(folder.path(), {"data.synthetic.validation_tokens=1999", "evaluate.tokens=0"}));
+    const Finished result =
+        run_child(tiny_train(folder.path(), {"data.synthetic.validation_tokens=1999", "evaluate.tokens=0"}));
     INFO(result.err);
     REQUIRE(result.code == 0);
   }
@@ -22,7 +23,9 @@ struct TrainedRun {
   TemporaryFolder folder;
 };
 
-static Arguments eval(const std::string& run, const Arguments& more = {}) { return program("moe-eval") + Arguments{run} + more; }
+static Arguments eval(const std::string& run, const Arguments& more = {}) {
+  return program("moe-eval") + Arguments{run} + more;
+}
 
 TEST_CASE("moe-eval prints one bare number, the same for any batch size and number of ranks") {
   const TrainedRun run;
@@ -33,7 +36,8 @@ TEST_CASE("moe-eval prints one bare number, the same for any batch size and numb
   const double number = std::stod(first.out, &used);
   CHECK(first.out.substr(used) == "\n");
   CHECK(number > 0);
-  for (const auto& [ranks, batch] : {std::pair{0, "1"}, {0, "3"}, {0, "8"}, {1, "8"}, {2, "1"}, {2, "3"}, {2, "8"}, {4, "3"}}) {
+  for (const auto& [ranks, batch] :
+       {std::pair{0, "1"}, {0, "3"}, {0, "8"}, {1, "8"}, {2, "1"}, {2, "3"}, {2, "8"}, {4, "3"}}) {
     INFO("batch " << batch << ", " << ranks << " ranks");
     const Finished again = run_child((ranks > 0 ? mpirun(ranks) : Arguments{}) + eval(run.path(), {"--batch", batch}));
     CHECK(again.code == 0);

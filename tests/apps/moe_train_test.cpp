@@ -21,7 +21,9 @@ static size_t occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
-static std::string last_checkpoint(const std::string& folder) { return find_checkpoint(folder + "/run", "last"); }
+static std::string last_checkpoint(const std::string& folder) {
+  return find_checkpoint(folder + "/run", "last");
+}
 
 // Runs it and expects success.
 static Finished done(const Arguments& arguments) {
@@ -34,10 +36,12 @@ static Finished done(const Arguments& arguments) {
 TEST_CASE("moe-train learns the synthetic source to within 2 % of its entropy rate", "[slow]") {
   TemporaryFolder folder;
   const SyntheticConfig source{.states = 16, .order = 1, .concentration = 0.3, .seed = 1};
-  done(tiny_train(folder.path(), {"data.synthetic.train_tokens=1000000", "data.synthetic.validation_tokens=30000",
-                                  fmt::format("data.synthetic.concentration={}", source.concentration), "data.sequence=32", "model.d_model=32",
-                                  "model.dropout=0", "train.batch=16", "train.steps=600", "train.learning_rate={kind: cosine, from: 0.01, to: 0.0005, warmup: 20}",
-                                  "evaluate.every=0", "evaluate.tokens=0", "checkpoint.every=0", "log.every=100"}));
+  done(tiny_train(folder.path(),
+                  {"data.synthetic.train_tokens=1000000", "data.synthetic.validation_tokens=30000",
+                   fmt::format("data.synthetic.concentration={}", source.concentration), "data.sequence=32",
+                   "model.d_model=32", "model.dropout=0", "train.batch=16", "train.steps=600",
+                   "train.learning_rate={kind: cosine, from: 0.01, to: 0.0005, warmup: 20}", "evaluate.every=0",
+                   "evaluate.tokens=0", "checkpoint.every=0", "log.every=100"}));
   const auto records = comparable_metrics(folder / "run");
   const nlohmann::json first = records.front(), last = records.back();
   REQUIRE(last.at("type") == "eval");
@@ -94,10 +98,13 @@ TEST_CASE("a run goes on with other ranks, to within rounding") {
 static void check_interruption(int number, int code, const Arguments& launcher, size_t signalled_rank) {
   TemporaryFolder straight, broken;
   {
-    ChildProcess run(launcher + tiny_train(broken.path(), {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0"}));
+    ChildProcess run(launcher +
+                     tiny_train(broken.path(), {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0"}));
     REQUIRE(run.wait_for("step     20/"));
-    if (launcher.empty()) run.signal(number);
-    else kill(run.children().at(signalled_rank), number);
+    if (launcher.empty())
+      run.signal(number);
+    else
+      kill(run.children().at(signalled_rank), number);
     const Finished result = run.wait();
     INFO(result.err);
     CHECK(result.code == code);
@@ -112,16 +119,23 @@ static void check_interruption(int number, int code, const Arguments& launcher, 
   CHECK(metrics_difference(straight / "run", broken / "run") == "");
 }
 
-TEST_CASE("SIGTERM ends a run after its step and a checkpoint, with 143") { check_interruption(SIGTERM, 143, {}, 0); }
-TEST_CASE("SIGINT ends a run after its step and a checkpoint, with 130") { check_interruption(SIGINT, 130, {}, 0); }
-TEST_CASE("a signal to any one rank ends all of them in order") { check_interruption(SIGTERM, 143, mpirun(2), 1); }
+TEST_CASE("SIGTERM ends a run after its step and a checkpoint, with 143") {
+  check_interruption(SIGTERM, 143, {}, 0);
+}
+TEST_CASE("SIGINT ends a run after its step and a checkpoint, with 130") {
+  check_interruption(SIGINT, 130, {}, 0);
+}
+TEST_CASE("a signal to any one rank ends all of them in order") {
+  check_interruption(SIGTERM, 143, mpirun(2), 1);
+}
 
-// Open MPI waits, sends SIGTERM, waits again and sends SIGKILL. Meanwhile it reads nothing, so that a rank with more to say
-// than a pipe holds would be stuck: few lines here.
+// Open MPI waits, sends SIGTERM, waits again and sends SIGKILL. Meanwhile it reads nothing, so that a rank with more to
+// say than a pipe holds would be stuck: few lines here.
 TEST_CASE("a signal to mpirun reaches the ranks, which save when it gives them the time", "[slow]") {
   TemporaryFolder folder;
-  ChildProcess run(mpirun(2, {"--mca", "odls_base_sigkill_timeout", "5"}) +
-                   tiny_train(folder.path(), {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0", "log.every=1000"}));
+  ChildProcess run(
+      mpirun(2, {"--mca", "odls_base_sigkill_timeout", "5"}) +
+      tiny_train(folder.path(), {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0", "log.every=1000"}));
   REQUIRE(run.wait_for("new best"));
   run.signal(SIGTERM);
   run.wait();
@@ -241,7 +255,8 @@ TEST_CASE("a folder of another configuration or other data is refused and left a
 TEST_CASE("what may differ between a run and its continuation") {
   TemporaryFolder folder;
   done(tiny_train(folder.path(), {"train.steps=5"}));
-  done(tiny_train(folder.path(), {"train.steps=6", "train.micro_batches=2", "log.every=3", "evaluate.every=2", "checkpoint.keep_last=1"}));
+  done(tiny_train(folder.path(), {"train.steps=6", "train.micro_batches=2", "log.every=3", "evaluate.every=2",
+                                  "checkpoint.keep_last=1"}));
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 6);
 }
 
@@ -250,23 +265,27 @@ TEST_CASE("unknown keys end with 2, all listed, and leave no folder") {
   FILE* file = fopen((folder / "a.yaml").c_str(), "w");
   fputs("modle: {layers: 2}\nmoe:\n  expertss: 4\ntrain: {batch: -3}\n", file);
   fclose(file);
-  const Finished result = run_child(program("moe-train") + Arguments{"-c", folder / "a.yaml", "--set", "folder=" + (folder / "runs")});
+  const Finished result =
+      run_child(program("moe-train") + Arguments{"-c", folder / "a.yaml", "--set", "folder=" + (folder / "runs")});
   CHECK(result.code == 2);
-  for (const char* part : {"modle", "model", "expertss", "experts", "a.yaml:1", "a.yaml:3", "train.batch"}) CHECK_THAT(result.err, Catch::Contains(part));
+  for (const char* part : {"modle", "model", "expertss", "experts", "a.yaml:1", "a.yaml:3", "train.batch"})
+    CHECK_THAT(result.err, Catch::Contains(part));
   CHECK_FALSE(fs::exists(folder / "runs"));
 }
 
 TEST_CASE("mistakes of usage end with 2 and are told once, whatever the ranks") {
   TemporaryFolder folder;
   for (const Arguments& launcher : {Arguments{}, mpirun(3)}) {
-    for (const Arguments& arguments : {program("moe-train") + Arguments{"--no-such-option"}, program("moe-train"),
-                                       tiny_train(folder.path(), {"moe.experts=0"}), tiny_train(folder.path(), {"model.attention.heads=3"}),
-                                       tiny_train(folder.path(), {"moe.router.k=1"}), tiny_train(folder.path(), {"moe.router.k=5"}),
-                                       tiny_train(folder.path(), {"parallel.expert=7"}), tiny_train(folder.path(), {"train.steps=5%"})}) {
+    for (const Arguments& arguments :
+         {program("moe-train") + Arguments{"--no-such-option"}, program("moe-train"),
+          tiny_train(folder.path(), {"moe.experts=0"}), tiny_train(folder.path(), {"model.attention.heads=3"}),
+          tiny_train(folder.path(), {"moe.router.k=1"}), tiny_train(folder.path(), {"moe.router.k=5"}),
+          tiny_train(folder.path(), {"parallel.expert=7"}), tiny_train(folder.path(), {"train.steps=5%"})}) {
       const Finished result = run_child(launcher + arguments);
       INFO(join(launcher + arguments, " ") << "\n" << result.err);
       CHECK(result.code == 2);
-      CHECK(occurrences(result.err, "Error: ") + occurrences(result.err, "The following argument was not expected") == 1);
+      CHECK(occurrences(result.err, "Error: ") + occurrences(result.err, "The following argument was not expected") ==
+            1);
       CHECK(result.out.empty());
       CHECK_FALSE(fs::exists(folder / "run"));
     }
@@ -293,7 +312,8 @@ TEST_CASE("a corrupt checkpoint ends with 4 and names the file") {
 
 TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
   TemporaryFolder folder;
-  const Finished result = run_child(tiny_train(folder.path(), {"train.steps=10000", "train.learning_rate={kind: constant, value: 1e6}", "train.clip_norm=0"}));
+  const Finished result = run_child(tiny_train(
+      folder.path(), {"train.steps=10000", "train.learning_rate={kind: constant, value: 1e6}", "train.clip_norm=0"}));
   INFO(result.err);
   CHECK(result.code == 6);
   CHECK_THAT(result.err, Catch::Contains("diverged"));
@@ -301,7 +321,8 @@ TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
 
 TEST_CASE("moe-train --dump-config prints a configuration that dumps to itself") {
   TemporaryFolder folder;
-  const Finished first = done(tiny_train(folder.path(), {"moe.balance=[{kind: switch, coefficient: 0.5}]"}) + Arguments{"--dump-config"});
+  const Finished first =
+      done(tiny_train(folder.path(), {"moe.balance=[{kind: switch, coefficient: 0.5}]"}) + Arguments{"--dump-config"});
   FILE* file = fopen((folder / "dumped.yaml").c_str(), "w");
   fputs(first.out.c_str(), file);
   fclose(file);
@@ -314,7 +335,8 @@ TEST_CASE("moe-train --dump-config prints a configuration that dumps to itself")
 TEST_CASE("moe-train --dry-run tells the size and trains nothing") {
   TemporaryFolder folder;
   const Finished result = done(tiny_train(folder.path()) + Arguments{"--dry-run", "--ranks", "4"});
-  for (const char* part : {"active parameters", "FLOPs per token", "tokens per step", "4 = 1 data x 4 expert parallel", "total"}) {
+  for (const char* part :
+       {"active parameters", "FLOPs per token", "tokens per step", "4 = 1 data x 4 expert parallel", "total"}) {
     CHECK_THAT(result.out, Catch::Contains(part));
   }
   CHECK_FALSE(fs::exists(folder / "run"));

@@ -41,8 +41,10 @@ struct RankState {
     const Share mine = groups.local_experts(kExperts);
     parameters.add({"embedding.weight", Shape{7, 3}, ParameterGroup::shared, {}});
     parameters.add({"norm.weight", Shape{3}, ParameterGroup::shared, {}, false});
-    parameters.add({"blocks.0.experts.{}.input.weight", Shape{mine.count, 4, 3}, ParameterGroup::expert, {}, true, mine.begin});
-    parameters.add({"blocks.0.experts.{}.output.weight", Shape{mine.count, 3, 4}, ParameterGroup::expert, {}, true, mine.begin});
+    parameters.add(
+        {"blocks.0.experts.{}.input.weight", Shape{mine.count, 4, 3}, ParameterGroup::expert, {}, true, mine.begin});
+    parameters.add(
+        {"blocks.0.experts.{}.output.weight", Shape{mine.count, 3, 4}, ParameterGroup::expert, {}, true, mine.begin});
     parameters.add({"blocks.0.experts.{}.bias", Shape{mine.count, 3}, ParameterGroup::expert, {}, false, mine.begin});
     parameters.allocate(ctx, DType::f32);
     optimizer.emplace(ctx, parameters, OptimizerConfig{});
@@ -52,9 +54,12 @@ struct RankState {
   template <class Visit>
   void for_each(Visit visit) {
     for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
-      parameters.for_each_named(group, parameters.buffer(group).value, [&](const NamedTensor& t) { visit("value", t); });
-      parameters.for_each_named(group, optimizer->first_moment(group), [&](const NamedTensor& t) { visit("first", t); });
-      parameters.for_each_named(group, optimizer->second_moment(group), [&](const NamedTensor& t) { visit("second", t); });
+      parameters.for_each_named(group, parameters.buffer(group).value,
+                                [&](const NamedTensor& t) { visit("value", t); });
+      parameters.for_each_named(group, optimizer->first_moment(group),
+                                [&](const NamedTensor& t) { visit("first", t); });
+      parameters.for_each_named(group, optimizer->second_moment(group),
+                                [&](const NamedTensor& t) { visit("second", t); });
     }
   }
 
@@ -107,7 +112,8 @@ TEST_CASE("every tensor and moment is found again under any expert-parallel layo
     save(checkpoints, run_at(3), ranks, expert_parallel);
     for (const int parts : {1, 2, 4}) {
       for (int rank = 0; rank < parts; ++rank) {
-        INFO("saved by " << ranks << " ranks at EP " << expert_parallel << ", loaded by rank " << rank << " of " << parts);
+        INFO("saved by " << ranks << " ranks at EP " << expert_parallel << ", loaded by rank " << rank << " of "
+                         << parts);
         RankState state(groups_of(rank, parts, parts, nullptr));
         CHECK(state.num_wrong() > 0);
         load_tensors(checkpoints.path(3), state.parameters, &*state.optimizer);
@@ -123,7 +129,8 @@ TEST_CASE("a checkpoint stores each expert under its global number, once") {
   save(checkpoints, run_at(3), 4, 2);
   const TensorFolder model(checkpoints.path(3), "model");
   CHECK(model.tensors().size() == 2 + 3 * kExperts);
-  for (int64_t e = 0; e < kExperts; ++e) CHECK(model.at(fmt::format("blocks.0.experts.{}.input.weight", e)).shape == Shape{4, 3});
+  for (int64_t e = 0; e < kExperts; ++e)
+    CHECK(model.at(fmt::format("blocks.0.experts.{}.input.weight", e)).shape == Shape{4, 3});
   CHECK(TensorFolder(checkpoints.path(3), "optimizer").tensors().size() == 2 * (2 + 3 * kExperts));
 }
 
@@ -211,7 +218,8 @@ TEST_CASE("a failing save leaves the others alone, and no remains") {
   save(checkpoints, run_at(5));
   const ProcessGroups groups = ProcessGroups::single();
   RankState state(groups);
-  CHECK_THROWS_AS(checkpoints.save(run_at(6), state.parameters, *state.optimizer, groups, {{"absent/config.yaml", ""}}), CheckpointError);
+  CHECK_THROWS_AS(checkpoints.save(run_at(6), state.parameters, *state.optimizer, groups, {{"absent/config.yaml", ""}}),
+                  CheckpointError);
   CHECK(checkpoints.steps() == std::vector<int64_t>{5});
   CHECK_FALSE(fs::exists(checkpoints.path(6)));
   CHECK_FALSE(fs::exists(checkpoints.path(6) + ".tmp"));

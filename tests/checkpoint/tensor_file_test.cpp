@@ -12,7 +12,8 @@
 using namespace moe;
 
 static void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 // A file with this header, as JSON text, and `content_bytes` of content.
@@ -55,7 +56,8 @@ TEST_CASE("the file is what the safetensors format says") {
   write_tensor_file(folder / "x.safetensors", numbers.tensors());
   const std::string bytes = read_text(folder / "x.safetensors");
   uint64_t length = 0;
-  for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(bytes.at(static_cast<size_t>(i)));  // little endian
+  for (int i = 7; i >= 0; --i)
+    length = length << 8 | static_cast<unsigned char>(bytes.at(static_cast<size_t>(i)));  // little endian
   REQUIRE(length < bytes.size());
   CHECK(length % 8 == 0);  // content is aligned
   CHECK(bytes[8] == '{');
@@ -96,11 +98,11 @@ TEST_CASE("a header that lies is damaged") {
   write_file(path, entry("F32", "[2]", "[0,8]"), 8);
   CHECK(TensorFile(path).tensors().size() == 1);
 
-  is_damaged(entry("F32", "[2]", "[0,8]"), 7);         // beyond the end
-  is_damaged(entry("F32", "[3]", "[0,8]"), 8);         // another shape than bytes
-  is_damaged(entry("F64", "[2]", "[0,8]"), 8);         // another dtype than bytes
-  is_damaged(entry("Q7", "[2]", "[0,8]"), 8);          // no such dtype
-  is_damaged(entry("F32", "[2]", "[8,0]"), 8);         // backward
+  is_damaged(entry("F32", "[2]", "[0,8]"), 7);  // beyond the end
+  is_damaged(entry("F32", "[3]", "[0,8]"), 8);  // another shape than bytes
+  is_damaged(entry("F64", "[2]", "[0,8]"), 8);  // another dtype than bytes
+  is_damaged(entry("Q7", "[2]", "[0,8]"), 8);   // no such dtype
+  is_damaged(entry("F32", "[2]", "[8,0]"), 8);  // backward
   is_damaged(entry("F32", "[-2]", "[0,8]"), 8);
   is_damaged(entry("F32", "[2]", "[-8,0]"), 8);
   is_damaged(entry("F32", "[2]", "[0]"), 8);
@@ -117,7 +119,9 @@ TEST_CASE("a header that lies is damaged") {
   is_damaged(entry("F32", "[2]", "[8,16]"), 16);  // a hole
   is_damaged(entry("F32", "[2]", "[0,8]"), 9);    // a rest
   // Two tensors in the same bytes.
-  is_damaged(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12);
+  is_damaged(
+      R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
+      12);
 }
 
 TEST_CASE("a header of an absurd length is damaged") {
@@ -131,8 +135,10 @@ TEST_CASE("a header of an absurd length is damaged") {
 TEST_CASE("a folder's files are read as one, and what the model does not want is refused") {
   TemporaryFolder folder;
   std::vector<float> a{1, 2}, b{3, 4, 5};
-  write_tensor_file(folder / "model-00001-of-00002.safetensors", {{"a", {a.data(), Shape{2}, DType::f32, Device::cpu}}});
-  write_tensor_file(folder / "model-00002-of-00002.safetensors", {{"b", {b.data(), Shape{3}, DType::f32, Device::cpu}}});
+  write_tensor_file(folder / "model-00001-of-00002.safetensors",
+                    {{"a", {a.data(), Shape{2}, DType::f32, Device::cpu}}});
+  write_tensor_file(folder / "model-00002-of-00002.safetensors",
+                    {{"b", {b.data(), Shape{3}, DType::f32, Device::cpu}}});
   const TensorFolder model(folder.path(), "model");
   std::vector<float> into(3);
   model.read("b", {into.data(), Shape{3}, DType::f32, Device::cpu});
@@ -141,17 +147,20 @@ TEST_CASE("a folder's files are read as one, and what the model does not want is
   CHECK_FALSE(model.contains("c"));
   CHECK_THROWS_AS(model.at("c"), CheckpointError);
   CHECK_THROWS_AS(model.read("b", {into.data(), Shape{2}, DType::f32, Device::cpu}), CheckpointError);
-  CHECK_THROWS_WITH(model.read("b", {into.data(), Shape{1, 3}, DType::f32, Device::cpu}), Catch::Contains("b is f32 (3)"));
+  CHECK_THROWS_WITH(model.read("b", {into.data(), Shape{1, 3}, DType::f32, Device::cpu}),
+                    Catch::Contains("b is f32 (3)"));
   CHECK_THROWS_AS(model.read("b", {into.data(), Shape{3}, DType::i32, Device::cpu}), CheckpointError);
   CHECK_THROWS_AS(TensorFolder(folder.path(), "optimizer"), CheckpointError);
   CHECK_THROWS_AS(TensorFolder(folder / "absent", "model"), CheckpointError);
 
-  write_tensor_file(folder / "model-00003-of-00003.safetensors", {{"a", {a.data(), Shape{2}, DType::f32, Device::cpu}}});
+  write_tensor_file(folder / "model-00003-of-00003.safetensors",
+                    {{"a", {a.data(), Shape{2}, DType::f32, Device::cpu}}});
   CHECK_THROWS_WITH(TensorFolder(folder.path(), "model"), Catch::Contains("two files"));
 }
 
 TEST_CASE("a file that cannot be written is an error with the system's reason") {
   TemporaryFolder folder;
   Numbers numbers;
-  CHECK_THROWS_WITH(write_tensor_file(folder / "absent/x", numbers.tensors()), Catch::Contains("No such file or directory"));
+  CHECK_THROWS_WITH(write_tensor_file(folder / "absent/x", numbers.tensors()),
+                    Catch::Contains("No such file or directory"));
 }

@@ -72,16 +72,13 @@ TEST_CASE("thread ranks notice collectives that do not fit together") {
       collective(*world, Tensor{memory.data(), {1 + world->rank()}, DType::f32, Device::cpu});
     };
   };
-  CHECK_THROWS_AS(run_ranks(2, body_of([](Communicator& c, Tensor x) { c.all_reduce_sum(x); })),
-                  InternalError);
+  CHECK_THROWS_AS(run_ranks(2, body_of([](Communicator& c, Tensor x) { c.all_reduce_sum(x); })), InternalError);
   CHECK_THROWS_AS(run_ranks(2, body_of([](Communicator& c, Tensor x) { c.broadcast(x, 0); })), InternalError);
-  CHECK_THROWS_AS(
-      run_ranks(2, body_of([](Communicator& c, Tensor x) { c.broadcast(x.slice(0, 1), c.rank()); })),
-      InternalError);
-  CHECK_THROWS_AS(run_ranks(2, body_of([](Communicator& c, Tensor x) {
-                              c.rank() == 0 ? c.barrier() : c.all_reduce_sum(x);
-                            })),
+  CHECK_THROWS_AS(run_ranks(2, body_of([](Communicator& c, Tensor x) { c.broadcast(x.slice(0, 1), c.rank()); })),
                   InternalError);
+  CHECK_THROWS_AS(
+      run_ranks(2, body_of([](Communicator& c, Tensor x) { c.rank() == 0 ? c.barrier() : c.all_reduce_sum(x); })),
+      InternalError);
 }
 
 TEST_CASE("thread ranks use one OpenMP thread each") {

@@ -20,9 +20,8 @@ std::vector<Place> places(int num_ranks, int64_t expert_parallel, int64_t expert
   run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
     const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, experts);
     const Share local = groups.local_experts(experts);
-    result[static_cast<size_t>(world->rank())] = {groups.expert->rank(), groups.expert->size(),
-                                                  groups.data->rank(),   groups.data->size(),
-                                                  local.begin,           local.count};
+    result[static_cast<size_t>(world->rank())] = {groups.expert->rank(), groups.expert->size(), groups.data->rank(),
+                                                  groups.data->size(),   local.begin,           local.count};
   });
   return result;
 }
@@ -35,9 +34,7 @@ TEST_CASE("neighbours share the experts, ranks with the same experts form a data
 }
 
 TEST_CASE("the number of expert-parallel ranks is chosen") {
-  const auto chosen = [](int num_ranks, int64_t experts) {
-    return places(num_ranks, 0, experts)[0].expert_size;
-  };
+  const auto chosen = [](int num_ranks, int64_t experts) { return places(num_ranks, 0, experts)[0].expert_size; };
   CHECK(chosen(1, 8) == 1);
   CHECK(chosen(4, 8) == 4);
   CHECK(chosen(4, 4) == 4);

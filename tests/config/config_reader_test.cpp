@@ -90,8 +90,8 @@ TEST_CASE("whole numbers may be written with exponents and prefixes") {
   CHECK(read("steps: 1M").steps == 1'000'000);
   CHECK(read("steps: 1.2e3").steps == 1'200);
   CHECK(read("numbers: [-1e3, 2G]").numbers == std::vector<int64_t>{-1'000, 2'000'000'000});
-  for (const char* text : {"1.5", "1e-1", "0.0001k", "k", "5kk", "5 k", "1e30", "nan", "inf", "ten", "0x10",
-                           "''", "99999999999999999999"}) {
+  for (const char* text : {"1.5", "1e-1", "0.0001k", "k", "5kk", "5 k", "1e30", "nan", "inf", "ten", "0x10", "''",
+                           "99999999999999999999"}) {
     INFO(text);
     CHECK_THAT(problems(std::string("steps: ") + text), Catch::Contains("expected a whole number"));
   }
@@ -105,13 +105,12 @@ TEST_CASE("numbers that are none are refused") {
 }
 
 TEST_CASE("all unknown keys are listed with file, line and the nearest name") {
-  const std::string message = problems(
-      "stepps: 5\ngroup:\n  rat: 1\nrouter:\n  kind: topk\n  q: 1\nbalance:\n- kind: z\n  coeficient: 1\n");
+  const std::string message =
+      problems("stepps: 5\ngroup:\n  rat: 1\nrouter:\n  kind: topk\n  q: 1\nbalance:\n- kind: z\n  coeficient: 1\n");
   CHECK_THAT(message, Catch::Contains("run.yaml:1: unknown key 'stepps'; did you mean 'steps'?"));
   CHECK_THAT(message, Catch::Contains("run.yaml:3: unknown key 'group.rat'; did you mean 'rate'?"));
   CHECK_THAT(message, Catch::Contains("run.yaml:6: unknown key 'router.q'"));
-  CHECK_THAT(message,
-             Catch::Contains("run.yaml:9: unknown key 'balance.coeficient'; did you mean 'coefficient'?"));
+  CHECK_THAT(message, Catch::Contains("run.yaml:9: unknown key 'balance.coeficient'; did you mean 'coefficient'?"));
   CHECK_THAT(problems("somethingelse: 5"), Catch::Contains("known here") && Catch::Contains("flag, steps"));
 }
 
@@ -164,19 +163,17 @@ TEST_CASE("a choice is a kind, or a map with or without it") {
   CHECK(options.router.kind() == "topk");
   CHECK(number_of(options.router, "k") == 5);
   const std::string unknown = problems("router:\n  kind: topp\n");
-  CHECK_THAT(unknown, Catch::Contains("run.yaml:2") && Catch::Contains("'topp'") &&
-                          Catch::Contains("known: topk") && Catch::Contains("did you mean 'topk'?"));
+  CHECK_THAT(unknown, Catch::Contains("run.yaml:2") && Catch::Contains("'topp'") && Catch::Contains("known: topk") &&
+                          Catch::Contains("did you mean 'topk'?"));
   CHECK_THAT(problems("router: nothing"), Catch::Contains("run.yaml:1") && Catch::Contains("known: topk"));
   CHECK_THAT(problems("router: [topk]"), Catch::Contains("expected a kind"));
   CHECK_THAT(problems("router: {kind: [topk]}"), Catch::Contains("expected a kind"));
-  CHECK_THAT(problems("balance: [{coefficient: 1}, nothing]"),
-             Catch::Contains("unknown balance loss 'nothing'"));
+  CHECK_THAT(problems("balance: [{coefficient: 1}, nothing]"), Catch::Contains("unknown balance loss 'nothing'"));
   CHECK_THAT(problems("router: {k: many}"), Catch::Contains("router.k 'many'"));
 }
 
 TEST_CASE("every kind of every family is read with its defaults") {
-  for (const Member& member : family<Router>())
-    CHECK(read("router: " + member.name).router.kind() == member.name);
+  for (const Member& member : family<Router>()) CHECK(read("router: " + member.name).router.kind() == member.name);
   for (const Member& member : family<BalanceLoss>()) {
     CHECK(read("balance: [" + member.name + "]").balance.at(0).kind() == member.name);
   }

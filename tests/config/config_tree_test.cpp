@@ -23,8 +23,7 @@ std::string show(const ConfigNode& node) {
     for (const ConfigNode& item : node.items) result += (result.empty() ? "" : ", ") + show(item);
     return "[" + result + "]";
   }
-  for (const auto& [key, value] : node.entries)
-    result += (result.empty() ? "" : ", ") + key + ": " + show(value);
+  for (const auto& [key, value] : node.entries) result += (result.empty() ? "" : ", ") + key + ": " + show(value);
   return "{" + result + "}";
 }
 
@@ -43,8 +42,7 @@ std::string overridden(const std::string& base, const std::string& assignment) {
 // A folder of configuration files that goes when the test ends.
 class Folder {
  public:
-  Folder()
-      : path_(std::filesystem::temp_directory_path() / ("moe_config_test_" + std::to_string(::getpid()))) {
+  Folder() : path_(std::filesystem::temp_directory_path() / ("moe_config_test_" + std::to_string(::getpid()))) {
     std::filesystem::create_directories(path_ / "sub");
   }
   ~Folder() {
@@ -144,16 +142,13 @@ TEST_CASE("a file that cannot be read is named") {
   const std::string itself = folder.write("itself.yaml", "include: itself.yaml\n");
   CHECK_THROWS_WITH(read_config_file(itself), Catch::Contains("includes itself"));
   CHECK_THROWS_WITH(read_config_file(folder.path("none.yaml")), Catch::Contains("none.yaml"));
-  CHECK_THROWS_WITH(read_config_file(folder.write("far.yaml", "include: gone.yaml")),
-                    Catch::Contains("gone.yaml"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("far.yaml", "include: gone.yaml")), Catch::Contains("gone.yaml"));
   CHECK_THROWS_WITH(read_config_file(folder.write("list.yaml", "[1, 2]")), Catch::Contains("list.yaml"));
-  CHECK_THROWS_WITH(read_config_file(folder.write("map.yaml", "include: {a: 1}")),
-                    Catch::Contains("map.yaml:1"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("map.yaml", "include: {a: 1}")), Catch::Contains("map.yaml:1"));
   CHECK_THROWS_WITH(read_config_file(folder.write("deep.yaml", "a: 1\ninclude: [[x.yaml]]")),
                     Catch::Contains("deep.yaml:2"));
   CHECK_THROWS_AS(read_config_file(folder.path("sub")), UsageError);
-  CHECK_THROWS_WITH(read_config_file(folder.write("empty.yaml", "# nothing\n")),
-                    Catch::Contains("empty.yaml"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("empty.yaml", "# nothing\n")), Catch::Contains("empty.yaml"));
 }
 
 }  // namespace moe::test

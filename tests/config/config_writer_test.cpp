@@ -75,11 +75,10 @@ TEST_CASE("a written configuration reads back as it was") {
       "{flag: true, steps: 1e6, scale: 1e-7, length: 3e, words: [], numbers: [-5], group: {rate: 0.1},"
       " router: {k: 7, softmax: all}, balance: [z, {kind: switch, coefficient: 0.3, scope: rank}, z]}");
   check_round_trip(sample);
-  experts =
-      configured<MoEConfig>("{experts: 3, balance: [], router: {k: 1, softmax: all, renormalise: false}}");
+  experts = configured<MoEConfig>("{experts: 3, balance: [], router: {k: 1, softmax: all, renormalise: false}}");
   check_round_trip(experts);
-  model = configured<ModelConfig>(
-      "{arrangement: [dense, moe], layers: 2, attention: {qk_norm: true}, norm_eps: 1e-12}");
+  model =
+      configured<ModelConfig>("{arrangement: [dense, moe], layers: 2, attention: {qk_norm: true}, norm_eps: 1e-12}");
   check_round_trip(model);
 }
 
@@ -97,10 +96,10 @@ TEST_CASE("every kind of every family survives the round trip") {
 }
 
 TEST_CASE("any text survives the round trip") {
-  for (const char* text : {"",    " ",   "a b",          "yes",         "No",    "null", "Null", "NULL", "~",
-                           "1e5", "0x1", "# no comment", "a: b",        "a #b",  "[x]",  "{x",   "'",    "\"",
-                           "\\",  "-",   "- a",          "line\nbreak", "tab\t", "é",    "true", "TRUE", "&x",
-                           "*x",  "!x",  "%x",           "a/b-c_d.e",   "/path", "@",    "a,b",  "<<"}) {
+  for (const char* text :
+       {"",     " ",    "a b", "yes", "No", "null", "Null",      "NULL",  "~",   "1e5",         "0x1",   "# no comment",
+        "a: b", "a #b", "[x]", "{x",  "'",  "\"",   "\\",        "-",     "- a", "line\nbreak", "tab\t", "é",
+        "true", "TRUE", "&x",  "*x",  "!x", "%x",   "a/b-c_d.e", "/path", "@",   "a,b",         "<<"}) {
     SampleConfig config;
     config.text = text;
     config.words = {text, "b"};

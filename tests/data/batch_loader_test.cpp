@@ -55,8 +55,7 @@ TEST_CASE("evaluation predicts every token but the first exactly once") {
         const EvaluationWindows windows(counting.split, context, stride);
         std::vector<int> predicted(static_cast<size_t>(num_tokens), 0);
         Batch batch;
-        for (int64_t first = 0; first < windows.num_windows();
-             first += 3) {  // the last batch reaches over the end
+        for (int64_t first = 0; first < windows.num_windows(); first += 3) {  // the last batch reaches over the end
           windows.load(first, 3, batch);
           for (size_t place = 0; place < batch.targets.size(); ++place) {
             const int32_t target = batch.targets[place];

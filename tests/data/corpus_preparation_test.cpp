@@ -65,9 +65,8 @@ TEST_CASE("held-out entries go to validation and test") {
   CHECK(corpus.name() == "ten");
   CHECK(decode(corpus, "validation") == "line 0 of the text\nline 5 of the text\n");
   CHECK(decode(corpus, "test") == "line 1 of the text\nline 6 of the text\n");
-  CHECK_THROWS_WITH(
-      prepare_corpus({{folder / "a.txt"}, folder / "d", "", "byte", "", "paragraphs", 5, false}),
-      Catch::Contains("too few entries"));
+  CHECK_THROWS_WITH(prepare_corpus({{folder / "a.txt"}, folder / "d", "", "byte", "", "paragraphs", 5, false}),
+                    Catch::Contains("too few entries"));
   CHECK_FALSE(fs::exists(folder / "d.partial"));
 }
 
@@ -106,10 +105,8 @@ TEST_CASE("a folder or file that is no prepared corpus is never touched") {
   fs::create_directories(folder / "home");
   write_text_file(folder / "home/thesis.txt", "years of work");
   for (const bool force : {false, true}) {
-    CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "home", "", "byte", "", "", 0, force}),
-                    DataError);
-    CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "a.txt", "", "byte", "", "", 0, force}),
-                    DataError);
+    CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "home", "", "byte", "", "", 0, force}), DataError);
+    CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "a.txt", "", "byte", "", "", 0, force}), DataError);
   }
   CHECK(read_text_file(folder / "home/thesis.txt") == "years of work");
 }
@@ -123,12 +120,9 @@ TEST_CASE("text that cannot be prepared is refused") {
   CHECK_THROWS_AS(prepare_corpus({{folder / "absent.txt"}, output, "", "byte", "", "", 0, false}), DataError);
   CHECK_THROWS_WITH(prepare_corpus({{folder / "late.txt"}, output, "", "char", "", "", 0, false}),
                     Catch::Contains("0x62 'b' at offset 95") && Catch::Contains("late.txt"));
-  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "klingon", "", "", 0, false}),
-                  UsageError);
-  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "external", "", "", 0, false}),
-                  UsageError);
-  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "byte", "90/5/5", "lines", 0, false}),
-                  UsageError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "klingon", "", "", 0, false}), UsageError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "external", "", "", 0, false}), UsageError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "byte", "90/5/5", "lines", 0, false}), UsageError);
   CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, "", "", "byte", "", "", 0, false}), UsageError);
   CHECK_FALSE(fs::exists(output));
   CHECK_FALSE(fs::exists(output + ".partial"));
@@ -155,8 +149,7 @@ TEST_CASE("a full disk leaves no half a corpus") {
   rlimit small = before;
   small.rlim_cur = 50'000;
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, false}),
-                  DataError);
+  CHECK_THROWS_AS(prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, false}), DataError);
   ::setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   CHECK_FALSE(fs::exists(folder / "c"));

@@ -25,8 +25,7 @@ TEST_CASE("a split that is not understood is a usage error") {
 TEST_CASE("text too small for its split is a data error") {
   CHECK_THROWS_AS(SplitRule{}.sizes(39), DataError);
   CHECK(SplitRule{}.sizes(40) == SplitSizes{36, 2, 2});
-  CHECK_THROWS_WITH(SplitRule::parse("90M/5M/5M").sizes(99'999'999),
-                    Catch::Contains("needs 100000000 bytes"));
+  CHECK_THROWS_WITH(SplitRule::parse("90M/5M/5M").sizes(99'999'999), Catch::Contains("needs 100000000 bytes"));
   CHECK_THROWS_AS(SplitRule::parse("0/50/50").sizes(1000), DataError);
 }
 

@@ -51,8 +51,7 @@ TEST_CASE("two states have the entropy rate of the textbook") {
   const double up = source.probability(0, 1);
   const double down = source.probability(1, 0);
   const auto entropy = [](double p) { return -p * std::log(p) - (1 - p) * std::log(1 - p); };
-  CHECK(source.entropy_rate() ==
-        Approx((down * entropy(up) + up * entropy(down)) / (up + down)).epsilon(1e-9));
+  CHECK(source.entropy_rate() == Approx((down * entropy(up) + up * entropy(down)) / (up + down)).epsilon(1e-9));
 }
 
 TEST_CASE("concentration leads from predictable to uniform") {

@@ -28,8 +28,7 @@ std::vector<Entry> entries_of(const char* format, const TextInput& input) {
 TEST_CASE("pieces add up to the text, end at words and stop at the limit") {
   const TemporaryFolder folder;
   std::string text;
-  while (text.size() < 3'500'000)
-    text += "word" + std::to_string(text.size()) + (text.size() % 5 == 0 ? "\n" : " ");
+  while (text.size() < 3'500'000) text += "word" + std::to_string(text.size()) + (text.size() % 5 == 0 ? "\n" : " ");
   write_text_file(folder / "a", text.substr(0, 1'234'567));
   write_text_file(folder / "empty", "");
   write_text_file(folder / "b", text.substr(1'234'567));
@@ -61,8 +60,7 @@ TEST_CASE("text without blanks is still handed out") {
   const TextInput input({folder / "a"});
   TextReader reader(input);
   size_t total = 0;
-  for (std::string_view piece = reader.next_piece(1 << 30); !piece.empty();
-       piece = reader.next_piece(1 << 30)) {
+  for (std::string_view piece = reader.next_piece(1 << 30); !piece.empty(); piece = reader.next_piece(1 << 30)) {
     total += piece.size();
   }
   CHECK(total == 2'500'000);

@@ -25,8 +25,7 @@ std::string file_bytes(int32_t magic, int32_t version, int32_t count, size_t pay
   header[0] = magic;
   header[1] = version;
   header[2] = count;
-  return std::string(reinterpret_cast<const char*>(header.data()), sizeof(header)) +
-         std::string(payload_bytes, '\0');
+  return std::string(reinterpret_cast<const char*>(header.data()), sizeof(header)) + std::string(payload_bytes, '\0');
 }
 
 }  // namespace

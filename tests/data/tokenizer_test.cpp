@@ -29,8 +29,7 @@ TEST_CASE("every tokenizer made from text gives the text back, also after a trip
     for (const int32_t id : ids) CHECK((id >= 0 && id < trained->vocab_size()));
     CHECK(loaded->decode(ids) == text);
     CHECK_THROWS_AS(loaded->decode(std::vector<int32_t>{-1}), DataError);
-    CHECK_THROWS_AS(loaded->decode(std::vector<int32_t>{static_cast<int32_t>(loaded->vocab_size())}),
-                    DataError);
+    CHECK_THROWS_AS(loaded->decode(std::vector<int32_t>{static_cast<int32_t>(loaded->vocab_size())}), DataError);
   }
 }
 
@@ -57,9 +56,8 @@ TEST_CASE("an external tokenizer shows ids and takes no text") {
 }
 
 TEST_CASE("unusable tokenizer descriptions are data errors that name their origin") {
-  for (const char* text :
-       {R"({})", R"({"name":"klingon"})", R"({"name":"char"})", R"({"name":"char","alphabet":[]})",
-        R"({"name":"char","alphabet":[5,5]})", R"({"name":"external","vocab_size":0})", "[]"}) {
+  for (const char* text : {R"({})", R"({"name":"klingon"})", R"({"name":"char"})", R"({"name":"char","alphabet":[]})",
+                           R"({"name":"char","alphabet":[5,5]})", R"({"name":"external","vocab_size":0})", "[]"}) {
     INFO(text);
     CHECK_THROWS_AS(load_tokenizer(nlohmann::json::parse(text), "somewhere"), DataError);
     CHECK_THROWS_WITH(load_tokenizer(nlohmann::json::parse(text), "somewhere"), Catch::Contains("somewhere"));

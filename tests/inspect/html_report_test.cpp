@@ -134,20 +134,15 @@ TEST_CASE("axes have round ticks") {
   CHECK(linear_axis(0.9462, 0.9999, 2).ticks.size() >= 3);
   CHECK(log_axis(0.5, 200).ticks == std::vector<double>{1, 10, 100});
   CHECK(log_axis(1, 10).ticks == std::vector<double>{1, 2, 5, 10});
-  for (const auto& [value, label] : {std::pair{0.0, "0"},
-                                     {0.25, "0.25"},
-                                     {3000.0, "3000"},
-                                     {20000.0, "20k"},
-                                     {1.5e6, "1.5M"},
-                                     {0.0003, "3e-4"}}) {
+  for (const auto& [value, label] :
+       {std::pair{0.0, "0"}, {0.25, "0.25"}, {3000.0, "3000"}, {20000.0, "20k"}, {1.5e6, "1.5M"}, {0.0003, "3e-4"}}) {
     CHECK(tick_label(value) == label);
   }
 }
 
 TEST_CASE("where the page goes") {
   const TemporaryFolder folder;
-  const std::string run = folder / "run", checkpoint = run + "/checkpoints/step_00000001",
-                    lone = folder / "copy";
+  const std::string run = folder / "run", checkpoint = run + "/checkpoints/step_00000001", lone = folder / "copy";
   std::filesystem::create_directories(checkpoint);
   std::filesystem::create_directories(lone);
   std::ofstream(run + "/config.yaml") << "name: run\n";

@@ -11,8 +11,8 @@ struct Sums {
   std::vector<double> values;
   int64_t experts;
 
-  Sums(const std::vector<double>& counts, const std::vector<double>& importance,
-       const std::vector<double>& probability, double entropy, double tokens)
+  Sums(const std::vector<double>& counts, const std::vector<double>& importance, const std::vector<double>& probability,
+       double entropy, double tokens)
       : experts(static_cast<int64_t>(counts.size())) {
     for (const auto& part : {counts, importance, probability, {entropy, tokens}})
       values.insert(values.end(), part.begin(), part.end());

@@ -9,8 +9,8 @@ using namespace moe;
 
 // Characters of a line of UTF-8.
 static size_t columns(const std::string& line) {
-  return static_cast<size_t>(std::count_if(
-      line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 TEST_CASE("the table fits 80 columns with any number of experts and layers") {

@@ -9,9 +9,11 @@ using namespace moe;
 
 static TokenBatch whole(const RandomBatch& batch) {
   const auto view = [](const std::vector<int32_t>& ids) {
-    return ConstTensor(BasicTensor<const void>{ids.data(), Shape{static_cast<int64_t>(ids.size())}, DType::i32, Device::cpu});
+    return ConstTensor(
+        BasicTensor<const void>{ids.data(), Shape{static_cast<int64_t>(ids.size())}, DType::i32, Device::cpu});
   };
-  return {batch.sequences, batch.time, view(batch.inputs), view(batch.targets), batch.sequences * batch.time, batch.sequences};
+  return {batch.sequences, batch.time, view(batch.inputs), view(batch.targets), batch.sequences * batch.time,
+          batch.sequences};
 }
 
 static std::vector<double> logits(TinyRun& run, const RandomBatch& batch) {
@@ -27,9 +29,11 @@ TEST_CASE("a later token changes no earlier logit, nor one of another sequence")
   for (const char* position : {"rope", "learned", "none"}) {
     for (const char* arrangement : {"switch", "glam"}) {
       INFO(position << " " << arrangement);
-      const TrainConfig config = config_from(fmt::format(
-          "{{model: {{layers: 2, d_model: 16, init_std: 0.3, arrangement: {}, attention: {{heads: 4, kv_heads: 2, position: {}}}}}, "
-          "moe: {{experts: 4, d_ff: 8, shared_experts: 1}}, data: {{sequence: 9}}, train: {{batch: 2}}}}", arrangement, position));
+      const TrainConfig config = config_from(
+          fmt::format("{{model: {{layers: 2, d_model: 16, init_std: 0.3, arrangement: {}, attention: {{heads: 4, "
+                      "kv_heads: 2, position: {}}}}}, "
+                      "moe: {{experts: 4, d_ff: 8, shared_experts: 1}}, data: {{sequence: 9}}, train: {{batch: 2}}}}",
+                      arrangement, position));
       TinyRun run(config, vocab, ProcessGroups::single(), DType::f64);
       run.state.ctx.training = false;
       RandomBatch batch(config, vocab, 3);
@@ -57,12 +61,15 @@ TEST_CASE("a later token changes no earlier logit, nor one of another sequence")
 TEST_CASE("the head gives the same in chunks of rows as at once") {
   // In f64, 20000 words allow 64 rows a chunk: three chunks for 150 tokens, one for each micro-batch of 50.
   constexpr int64_t vocab = 20000;
-  const std::string yaml = "{model: {layers: 1, d_model: 8, arrangement: dense, attention: {heads: 2}}, data: {sequence: 50}, train: {batch: 3, micro_batches: %}}";
+  const std::string yaml =
+      "{model: {layers: 1, d_model: 8, arrangement: dense, attention: {heads: 2}}, data: {sequence: 50}, train: "
+      "{batch: 3, micro_batches: %}}";
   const auto with = [&](const char* micro_batches) {
     std::string text = yaml;
     return config_from(text.replace(text.find('%'), 1, micro_batches));
   };
-  TinyRun chunked(with("1"), vocab, ProcessGroups::single(), DType::f64), whole_run(with("3"), vocab, ProcessGroups::single(), DType::f64);
+  TinyRun chunked(with("1"), vocab, ProcessGroups::single(), DType::f64),
+      whole_run(with("3"), vocab, ProcessGroups::single(), DType::f64);
   const RandomBatch batch(chunked.config, vocab, 4);
   const StepOutcome a = chunked.accumulate(batch), b = whole_run.accumulate(batch);
   CHECK(a.loss == Approx(b.loss).epsilon(1e-13));
@@ -78,7 +85,9 @@ TEST_CASE("the head gives the same in chunks of rows as at once") {
 
 TEST_CASE("the loss is the mean of -ln softmax of the logits") {
   constexpr int64_t vocab = 7;
-  const TrainConfig config = config_from("{model: {layers: 1, d_model: 16, init_std: 0.5, attention: {heads: 2}}, data: {sequence: 20}, train: {batch: 2}}");
+  const TrainConfig config = config_from(
+      "{model: {layers: 1, d_model: 16, init_std: 0.5, attention: {heads: 2}}, data: {sequence: 20}, train: {batch: "
+      "2}}");
   TinyRun run(config, vocab, ProcessGroups::single(), DType::f64);
   const RandomBatch batch(config, vocab, 8);
   const std::vector<double> z = logits(run, batch);
@@ -94,8 +103,10 @@ TEST_CASE("the loss is the mean of -ln softmax of the logits") {
 TEST_CASE("the reported loss holds no auxiliary loss") {
   constexpr int64_t vocab = 7;
   const auto loss = [&](const char* coefficient) {
-    const TrainConfig config = config_from(std::string("{model: {layers: 1, d_model: 16, attention: {heads: 2}}, moe: {balance: [{kind: switch, coefficient: ") +
-                                           coefficient + "}]}, data: {sequence: 20}, train: {batch: 2}}");
+    const TrainConfig config = config_from(
+        std::string(
+            "{model: {layers: 1, d_model: 16, attention: {heads: 2}}, moe: {balance: [{kind: switch, coefficient: ") +
+        coefficient + "}]}, data: {sequence: 20}, train: {batch: 2}}");
     TinyRun run(config, vocab, ProcessGroups::single());
     return run.accumulate(RandomBatch(config, vocab, 8));
   };

@@ -1,6 +1,6 @@
-// The whole model's gradient against central differences in f64. The objective is what training minimises: the mean loss
-// plus the weighted balance losses. A balance loss counts its assignments as constants; they are piecewise constant, so
-// the difference quotient does the same as long as no routing decision flips inside it, which is checked.
+// The whole model's gradient against central differences in f64. The objective is what training minimises: the mean
+// loss plus the weighted balance losses. A balance loss counts its assignments as constants; they are piecewise
+// constant, so the difference quotient does the same as long as no routing decision flips inside it, which is checked.
 #include <omp.h>
 
 #include <algorithm>
@@ -43,10 +43,12 @@ static const Case kCases[] = {
     {"top 3, renormalised softmax over all", "moe: {router: {k: 3, softmax: all, renormalise: true}}"},
     {"every expert", "moe: {router: {k: 4}}"},
     {"balanced per sequence",
-     "moe: {balance: [{kind: switch, coefficient: 0.3, scope: sequence}, {kind: z, coefficient: 0.05, scope: sequence}]}"},
+     "moe: {balance: [{kind: switch, coefficient: 0.3, scope: sequence}, {kind: z, coefficient: 0.05, scope: "
+     "sequence}]}"},
     {"micro-batches, dropout, tied, shared experts",
      "{model: {dropout: 0.2, tie_embeddings: true}, moe: {shared_experts: 1}, train: {micro_batches: 2}}"},
-    {"micro-batches balanced one by one", "{moe: {balance: [{kind: switch, coefficient: 0.3, scope: rank}]}, train: {micro_batches: 2}}"},
+    {"micro-batches balanced one by one",
+     "{moe: {balance: [{kind: switch, coefficient: 0.3, scope: rank}]}, train: {micro_batches: 2}}"},
 };
 
 static TrainConfig case_config(const Case& c) {
@@ -75,8 +77,10 @@ static Objective objective(TinyRun& run, const RandomBatch& batch) {
 static std::vector<int64_t> sample(const std::vector<double>& gradient) {
   const auto n = static_cast<int64_t>(gradient.size());
   std::vector<int64_t> result;
-  for (int64_t i = 0; i < std::min<int64_t>(n, 7); ++i) result.push_back(i * n / std::min<int64_t>(n, 7) + (n > 14 ? i % 2 : 0));
-  const auto largest = std::max_element(gradient.begin(), gradient.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
+  for (int64_t i = 0; i < std::min<int64_t>(n, 7); ++i)
+    result.push_back(i * n / std::min<int64_t>(n, 7) + (n > 14 ? i % 2 : 0));
+  const auto largest =
+      std::max_element(gradient.begin(), gradient.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
   result.push_back(largest - gradient.begin());
   return result;
 }

@@ -7,9 +7,11 @@ using namespace moe;
 
 TEST_CASE("the summary counts what the parameter store holds") {
   for (const char* yaml :
-       {"{}", "model: {tie_embeddings: true, activation: relu}", "model: {attention: {position: learned, qk_norm: true}}",
-        "model: {attention: {heads: 8, kv_heads: 2, d_head: 5}, activation: gelu}", "model: {arrangement: glam, layers: 5, d_ff: 40}",
-        "model: {arrangement: dense}", "{model: {arrangement: [dense, moe, moe, dense]}, moe: {shared_experts: 2, d_ff: 24}}",
+       {"{}", "model: {tie_embeddings: true, activation: relu}",
+        "model: {attention: {position: learned, qk_norm: true}}",
+        "model: {attention: {heads: 8, kv_heads: 2, d_head: 5}, activation: gelu}",
+        "model: {arrangement: glam, layers: 5, d_ff: 40}", "model: {arrangement: dense}",
+        "{model: {arrangement: [dense, moe, moe, dense]}, moe: {shared_experts: 2, d_ff: 24}}",
         "moe: {experts: 5, router: {k: 1, softmax: all, renormalise: false}}", "moe: {experts: 3, router: {k: 3}}"}) {
     INFO(yaml);
     constexpr int64_t vocab = 37;
@@ -29,7 +31,9 @@ TEST_CASE("the summary counts what the parameter store holds") {
 }
 
 TEST_CASE("useful operations of one dense layer, counted by hand") {
-  const TrainConfig config = config_from("{model: {layers: 1, d_model: 4, d_ff: 10, arrangement: dense, activation: relu, attention: {heads: 2}}, data: {sequence: 6}}");
+  const TrainConfig config = config_from(
+      "{model: {layers: 1, d_model: 4, d_ff: 10, arrangement: dense, activation: relu, attention: {heads: 2}}, data: "
+      "{sequence: 6}}");
   // Matrices: qkv 4x12, output 4x4, feed-forward 2 x 4x10, head 9x4; attention: 2 heads x 2 dimensions x 6 tokens.
   CHECK(summarise(config, 9).flops_per_token == 6 * (48 + 16 + 80 + 36) + 6 * 4 * 6);
 }

@@ -47,8 +47,7 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
   const int64_t experts = 4;
   // Equal probabilities, and each expert chosen equally often.
   Routing routing = route(ctx, ctx.zeros({8, experts}), 2);
-  for (int64_t slot = 0; slot < 16; ++slot)
-    routing.indices.as<int32_t>()[slot] = static_cast<int32_t>(slot % experts);
+  for (int64_t slot = 0; slot < 16; ++slot) routing.indices.as<int32_t>()[slot] = static_cast<int32_t>(slot % experts);
   const Tensor targets = ctx.constant({8}, 1, DType::i32);
   // A new loss comes with its value here.
   const std::map<std::string, double> known = {{"switch", 1}, {"z", std::pow(std::log(4), 2)}};
@@ -60,8 +59,7 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
     const Tensor d_logits = ctx.zeros({8, experts});
     c.loss->backward(ctx, d_logits, routing, targets, c.sums, 1);
     for (const double g : values(d_logits)) CHECK(std::isfinite(g));
-    if (member.name == "switch")
-      check_close("no gradient at balance", d_logits, std::vector<double>(32), {0, 1e-15});
+    if (member.name == "switch") check_close("no gradient at balance", d_logits, std::vector<double>(32), {0, 1e-15});
   }
 }
 
@@ -132,8 +130,7 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
     part.sequences = sequences;
     part.targets = whole.targets.slice(begin * 4, sequences * 4);
     Routing piece = routing;
-    for (Tensor* tensor :
-         {&piece.logits, &piece.probabilities, &piece.logsumexp, &piece.indices, &piece.weights}) {
+    for (Tensor* tensor : {&piece.logits, &piece.probabilities, &piece.logsumexp, &piece.indices, &piece.weights}) {
       *tensor = tensor->slice(begin * 4, sequences * 4);
     }
     piece.x = routing.x.slice(begin * 4, sequences * 4);

@@ -73,8 +73,7 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   bool same_choices = true;
   const auto loss = [&] {
     const double output = dot(f.forward(batch, x), d_y);
-    same_choices =
-        same_choices && f.counts() == counts;  // shares of assignments are constants of the balance losses
+    same_choices = same_choices && f.counts() == counts;  // shares of assignments are constants of the balance losses
     return output + f.layer->balance().weighted_value();
   };
   auto tensors = parameters_of(f.store);
@@ -114,9 +113,8 @@ TEST_CASE("every MoE layer computes the same bits again, for any number of threa
       const Tensor x = f.ctx.normal({33, kModelWidth}, 1), d_x = f.ctx.output(x.shape);
       std::vector<double> all = values(f.forward(batch, x));
       f.layer->backward(f.ctx, batch, d_x, f.ctx.normal(x.shape, 2));
-      for (const ConstTensor& part :
-           {ConstTensor(d_x), ConstTensor(f.store.buffer(ParameterGroup::shared).gradient),
-            ConstTensor(f.store.buffer(ParameterGroup::expert).gradient)}) {
+      for (const ConstTensor& part : {ConstTensor(d_x), ConstTensor(f.store.buffer(ParameterGroup::shared).gradient),
+                                      ConstTensor(f.store.buffer(ParameterGroup::expert).gradient)}) {
         const auto more = values(part);
         all.insert(all.end(), more.begin(), more.end());
       }
@@ -134,8 +132,7 @@ TEST_CASE("parameter gradients are added to, the input's is overwritten") {
     INFO(named.name);
     LayerFixture f(named.config);
     const TokenBatch batch = make_batch(f.ctx, 2, 5);
-    const Tensor x = f.ctx.normal({10, kModelWidth}, 1), d_y = f.ctx.normal(x.shape, 2),
-                 d_x = f.ctx.output(x.shape);
+    const Tensor x = f.ctx.normal({10, kModelWidth}, 1), d_y = f.ctx.normal(x.shape, 2), d_x = f.ctx.output(x.shape);
     const auto run = [&] {
       f.forward(batch, x);
       f.layer->backward(f.ctx, batch, d_x, d_y);
@@ -232,8 +229,7 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
         const auto one = feed_forward(in, name);
         for (size_t i = 0; i < out.size(); ++i) out[i] += weight * one[i];
       };
-      for (size_t j = 0; j < k; ++j)
-        add(std::exp(logits[order[j]]) / sum, fmt::format("layer.experts.{}", order[j]));
+      for (size_t j = 0; j < k; ++j) add(std::exp(logits[order[j]]) / sum, fmt::format("layer.experts.{}", order[j]));
       if (config.shared_experts > 0) add(1, "layer.shared");
       expected.insert(expected.end(), out.begin(), out.end());
     }
@@ -248,9 +244,9 @@ TEST_CASE("k = 1 with renormalised weights is refused; what is accepted trains i
       for (const char* renormalise : {"true", "false"}) {
         MoEConfig config;
         try {
-          config = moe_config(fmt::format(
-              "{{experts: 5, balance: [], router: {{kind: {}, k: 1, softmax: {}, renormalise: {}}}}}",
-              router.name, softmax, renormalise));
+          config = moe_config(
+              fmt::format("{{experts: 5, balance: [], router: {{kind: {}, k: 1, softmax: {}, renormalise: {}}}}}",
+                          router.name, softmax, renormalise));
         } catch (const UsageError&) {
           continue;  // a router without these options
         }

@@ -39,8 +39,7 @@ TEST_CASE("every router with every strategy is the same on any number of ranks")
         MoEConfig config = moe_config(fmt::format("{{experts: {}, shared_experts: 1}}", experts));
         config.router.select(router.name);
         config.strategy.select(strategy.name);
-        check_all_layouts(fmt::format("{} and {}, {} experts", router.name, strategy.name, experts), config,
-                          input);
+        check_all_layouts(fmt::format("{} and {}, {} experts", router.name, strategy.name, experts), config, input);
       }
     }
   }

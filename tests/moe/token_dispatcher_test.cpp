@@ -76,16 +76,14 @@ TEST_CASE("rows reach their experts and come back, on any number of ranks") {
         for (int64_t slot = 0; slot < kTokens * k; ++slot) {
           if (indices[static_cast<size_t>(slot)] < 0) continue;
           for (int64_t i = 0; i < kWidth; ++i) {
-            y[static_cast<size_t>(slot / k * kWidth + i)] +=
-                2 * get(weights, slot) * get(x, slot / k * kWidth + i);
+            y[static_cast<size_t>(slot / k * kWidth + i)] += 2 * get(weights, slot) * get(x, slot / k * kWidth + i);
           }
         }
         std::vector<double> actual = one.y;
         check_close("y of one rank, " + imbalance.name,
                     Tensor{actual.data(), {kTokens, kWidth}, DType::f64, Device::cpu}, y);
         for (const auto& split : splits) {
-          INFO(experts << " experts, k " << k << ", " << imbalance.name << ", " << split.size() - 1
-                       << " ranks");
+          INFO(experts << " experts, k " << k << ", " << imbalance.name << ", " << split.size() - 1 << " ranks");
           // Nothing is summed in another order: every number is the same to the last bit.
           const Result many = run_dispatch(split, experts, k, indices);
           CHECK(many.rows == one.rows);

@@ -23,10 +23,8 @@ static ModelConfig small_model(const std::string& position, bool qk_norm, int64_
 TEST_CASE("Attention: gradients of input and parameters") {
   for (const char* position : {"rope", "none"}) {
     for (const bool qk_norm : {false, true}) {
-      for (const auto& [heads, kv_heads, d_head] :
-           {std::tuple{2, 0, 4}, std::tuple{4, 2, 3}, std::tuple{3, 1, 1}}) {
-        INFO(position << ", q/k norm " << qk_norm << ", heads " << heads << "/" << kv_heads << " of "
-                      << d_head);
+      for (const auto& [heads, kv_heads, d_head] : {std::tuple{2, 0, 4}, std::tuple{4, 2, 3}, std::tuple{3, 1, 1}}) {
+        INFO(position << ", q/k norm " << qk_norm << ", heads " << heads << "/" << kv_heads << " of " << d_head);
         TestContext ctx(DType::f64);
         ParameterStore store;
         Attention attention(store, "attention", small_model(position, qk_norm, heads, kv_heads, d_head));
@@ -59,8 +57,7 @@ TEST_CASE("Attention tells positions apart with rope only") {
     const Tensor x = ctx.normal({3, 6}, 1), swapped = ctx.copy_of(x);
     for (int64_t i = 0; i < 6; ++i) set(swapped, i, get(x, 6 + i)), set(swapped, 6 + i, get(x, i));
     const TokenBatch batch = make_batch(ctx, 1, 3);
-    const double y = get(attention.forward(ctx, batch, x), 12),
-                 other = get(attention.forward(ctx, batch, swapped), 12);
+    const double y = get(attention.forward(ctx, batch, x), 12), other = get(attention.forward(ctx, batch, swapped), 12);
     CHECK((y == Approx(other)) == (std::string(position) == "none"));
   }
 }

@@ -17,12 +17,8 @@ void fill(ParameterStore& store, int64_t first, int64_t count) {
   store.add({"a.weight", {3, 5}, ParameterGroup::shared, {kNormal, 0.1}});
   store.add({"norm.weight", {5}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
   store.add({"experts.{}.input", {count, 4, 3}, ParameterGroup::expert, {kNormal, 0.1}, true, first});
-  store.add({"experts.{}.bias",
-             {count, 2},
-             ParameterGroup::expert,
-             {Initialisation::Kind::uniform, 0.3},
-             false,
-             first});
+  store.add(
+      {"experts.{}.bias", {count, 2}, ParameterGroup::expert, {Initialisation::Kind::uniform, 0.3}, false, first});
   store.add({"b.weight", {2, 7}, ParameterGroup::shared, {kNormal, 0.2}});
 }
 
@@ -59,8 +55,7 @@ TEST_CASE("parameters lie in their group's buffer, decayed ones first, and do no
     CHECK(*std::max_element(owners.begin(), owners.end()) == 1);
   }
   check_close("gradients", store.buffer(ParameterGroup::shared).gradient,
-              std::vector<double>(static_cast<size_t>(store.buffer(ParameterGroup::shared).gradient.size())),
-              {});
+              std::vector<double>(static_cast<size_t>(store.buffer(ParameterGroup::shared).gradient.size())), {});
   CHECK(store.parameter_bytes() == store.gradient_bytes());
 }
 
@@ -78,8 +73,8 @@ TEST_CASE("parameters are named, experts by their global index") {
       ParameterGroup::expert, store.buffer(ParameterGroup::expert).value,
       [&](const NamedTensor& named) { expert.push_back(named.name + " " + named.tensor.shape.to_string()); });
   CHECK(shared == std::vector<std::string>{"a.weight (3, 5)", "norm.weight (5)", "b.weight (2, 7)"});
-  CHECK(expert == std::vector<std::string>{"experts.3.input (4, 3)", "experts.4.input (4, 3)",
-                                           "experts.3.bias (2)", "experts.4.bias (2)"});
+  CHECK(expert == std::vector<std::string>{"experts.3.input (4, 3)", "experts.4.input (4, 3)", "experts.3.bias (2)",
+                                           "experts.4.bias (2)"});
   CHECK(expert_name("x.{}.y", 12) == "x.12.y");
 }
 

@@ -17,8 +17,7 @@ struct Block {
     config.norm_eps = 1e-2;
     block = std::make_unique<TransformerBlock>(store, "block", 3, config, [&](const std::string& name) {
       return std::make_unique<DenseFeedForward>(
-          store, name + ".feed_forward",
-          FeedForwardShape{.d_model = 6, .d_ff = 5, .activation = Activation::gelu});
+          store, name + ".feed_forward", FeedForwardShape{.d_model = 6, .d_ff = 5, .activation = Activation::gelu});
     });
     store.allocate(ctx, DType::f64);
     randomise(store, 0.4);

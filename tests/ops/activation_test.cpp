@@ -47,8 +47,7 @@ TEMPLATE_TEST_CASE("activations equal the reference at odd sizes", "[ops]", floa
   for (const Activation activation : kActivations) {
     for (const int64_t rows : {0, 1, 5}) {
       for (const int64_t d_ff : {1, 31, 32, 33, 257}) {
-        const Tensor z = ctx.normal({rows, width_factor(activation) * d_ff}, 1, 3),
-                     y = ctx.output({rows, d_ff});
+        const Tensor z = ctx.normal({rows, width_factor(activation) * d_ff}, 1, 3), y = ctx.output({rows, d_ff});
         activation_forward(ctx, y, z, activation);
         check_close(fmt::format("activation {} of {}", int(activation), z.shape.to_string()), y,
                     reference(z, d_ff, activation), {1e-6 * (ctx.dtype == DType::f32 ? 1 : 1e-7), 1e-6});
@@ -85,16 +84,13 @@ TEST_CASE("activation gradients") {
 
 TEST_CASE("activations refuse shapes and names that do not fit") {
   TestContext ctx;
-  CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({2, 3}), Activation::swiglu),
-                  InternalError);
-  CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({1, 3}), Activation::relu),
-                  InternalError);
+  CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({2, 3}), Activation::swiglu), InternalError);
+  CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({1, 3}), Activation::relu), InternalError);
   CHECK_THROWS_AS(
       activation_backward(ctx, ctx.output({2, 3}), ctx.zeros({2, 3}), ctx.zeros({2, 6}), Activation::swiglu),
       InternalError);
-  CHECK_THROWS_AS(
-      activation_forward(ctx, ctx.output({2, 3}, DType::f64), ctx.zeros({2, 3}), Activation::relu),
-      InternalError);
+  CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}, DType::f64), ctx.zeros({2, 3}), Activation::relu),
+                  InternalError);
   CHECK(activation_from_name("gelu") == Activation::gelu);
   CHECK_THROWS_AS(activation_from_name("tanh"), UsageError);
 }

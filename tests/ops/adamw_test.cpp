@@ -25,15 +25,13 @@ TEMPLATE_TEST_CASE("AdamW equals the reference over several steps", "[ops]", flo
     const Tensor w = ctx.normal({n}, 1), m = ctx.zeros({n}), v = ctx.zeros({n});
     std::vector<double> weight = values(w), first = values(m), second = values(v);
     for (int64_t update = 1; update <= 5; ++update) {
-      const AdamWStep step{
-          .learning_rate = 1e-2, .weight_decay = 0.1, .gradient_scale = 0.25, .update = update};
+      const AdamWStep step{.learning_rate = 1e-2, .weight_decay = 0.1, .gradient_scale = 0.25, .update = update};
       const Tensor g = ctx.normal({n}, 10 + static_cast<uint32_t>(update));
       for (size_t i = 0; i < weight.size(); ++i) {
         const double gradient = 0.25 * get(g, static_cast<int64_t>(i));
         first[i] = 0.9 * first[i] + 0.1 * gradient;
         second[i] = 0.95 * second[i] + 0.05 * gradient * gradient;
-        const double m_hat = first[i] / (1 - std::pow(0.9, update)),
-                     v_hat = second[i] / (1 - std::pow(0.95, update));
+        const double m_hat = first[i] / (1 - std::pow(0.9, update)), v_hat = second[i] / (1 - std::pow(0.95, update));
         weight[i] -= 1e-2 * (m_hat / (std::sqrt(v_hat) + 1e-8) + 0.1 * weight[i]);
       }
       adamw(ctx, w, m, v, g, step);

@@ -17,8 +17,7 @@ struct Result {
 };
 
 Result run_forward(TestContext& ctx, ConstTensor qkv, const AttentionLayout& layout) {
-  const Result result{ctx.output({qkv.dim(0), layout.heads * layout.d_head}),
-                      ctx.output({qkv.dim(0), layout.heads})};
+  const Result result{ctx.output({qkv.dim(0), layout.heads * layout.d_head}), ctx.output({qkv.dim(0), layout.heads})};
   attention_forward(ctx, result.out, result.logsumexp, qkv, layout);
   return result;
 }
@@ -95,8 +94,7 @@ TEST_CASE("attention gradients") {
                                     {65, 2, 1, 5}, {130, 1, 1, 3}, {6, 6, 2, 7}};
   for (const AttentionLayout& layout : shapes) {
     const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 2);
-    const Tensor d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 3),
-                 d_qkv = ctx.output(qkv.shape);
+    const Tensor d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 3), d_qkv = ctx.output(qkv.shape);
     const Result result = run_forward(ctx, qkv, layout);
     attention_backward(ctx, d_qkv, d_out, qkv, result.out, result.logsumexp, layout);
     const auto loss = [&] {
@@ -151,8 +149,8 @@ TEST_CASE("attention takes no tokens, and refuses what does not fit") {
   CHECK_THROWS_AS(run_forward(ctx, ctx.zeros({6, layout.width()}), layout), InternalError);
   CHECK_THROWS_AS(run_forward(ctx, ctx.zeros({4, layout.width() + 1}), layout), InternalError);
   CHECK_THROWS_AS(run_forward(ctx, ctx.zeros({4, 21}), AttentionLayout{4, 3, 2, 3}), InternalError);
-  CHECK_THROWS_AS(attention_backward(ctx, ctx.output({4, 11}), ctx.zeros({4, 6}), ctx.zeros({4, 12}),
-                                     ctx.zeros({4, 6}), ctx.zeros({4, 2}), layout),
+  CHECK_THROWS_AS(attention_backward(ctx, ctx.output({4, 11}), ctx.zeros({4, 6}), ctx.zeros({4, 12}), ctx.zeros({4, 6}),
+                                     ctx.zeros({4, 2}), layout),
                   InternalError);
 }
 

@@ -12,8 +12,7 @@ namespace moe::test {
 TEST_CASE("cross-entropy of two hand-computed tokens") {
   TestContext ctx(DType::f64);
   const Tensor logits = ctx.of({2, 3}, {0, 0, std::log(2), 5, 5, 5});
-  const Tensor targets = ctx.of_i32({2}, {2, 1}), losses = ctx.output({2}),
-               correct = ctx.output({2}, DType::i32);
+  const Tensor targets = ctx.of_i32({2}, {2, 1}), losses = ctx.output({2}), correct = ctx.output({2}, DType::i32);
   cross_entropy(ctx, losses, correct, logits, targets, 2);
   check_close("losses", losses, {std::log(2), std::log(3)});
   check_close("correct: ties go to the smaller id", correct, {1, 0});
@@ -83,8 +82,7 @@ TEST_CASE("cross-entropy survives large logits and shows NaN") {
 
 TEST_CASE("a batch of ignored targets has no loss and no gradient") {
   TestContext ctx;
-  const Tensor logits = ctx.normal({3, 5}, 4), losses = ctx.output({3}),
-               correct = ctx.output({3}, DType::i32);
+  const Tensor logits = ctx.normal({3, 5}, 4), losses = ctx.output({3}), correct = ctx.output({3}, DType::i32);
   cross_entropy(ctx, losses, correct, logits, ctx.of_i32({3}, {-1, -1, -1}), 1);
   check_close("losses", losses, {0, 0, 0}, {});
   check_close("correct", correct, {0, 0, 0}, {});
@@ -97,8 +95,7 @@ TEST_CASE("cross-entropy refuses shapes that do not fit") {
   CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({3}), {}, logits, targets, 0), InternalError);
   CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), {}, logits, ctx.of_i32({1}, {0}), 0), InternalError);
   CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), {}, logits, ctx.zeros({2}), 0), InternalError);
-  CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), ctx.output({1}, DType::i32), logits, targets, 0),
-                  InternalError);
+  CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), ctx.output({1}, DType::i32), logits, targets, 0), InternalError);
 }
 
 }  // namespace moe::test

@@ -94,14 +94,12 @@ TEMPLATE_TEST_CASE("rows travel to experts and back", "[ops]", float, double) {
           combine_forward(ctx, y, rows, weights, s.position);
           std::vector<double> expected_rows, expected(static_cast<size_t>(tokens * d));
           for (int64_t r = 0; r < s.num_rows; ++r) {
-            for (int64_t i = 0; i < d; ++i)
-              expected_rows.push_back(get(x, s.source.as<int32_t>()[r] / k * d + i));
+            for (int64_t i = 0; i < d; ++i) expected_rows.push_back(get(x, s.source.as<int32_t>()[r] / k * d + i));
           }
           for (int64_t slot = 0; slot < tokens * k; ++slot) {
             if (indices.as<int32_t>()[slot] < 0) continue;
             for (int64_t i = 0; i < d; ++i) {
-              expected[static_cast<size_t>(slot / k * d + i)] +=
-                  get(weights, slot) * get(x, slot / k * d + i);
+              expected[static_cast<size_t>(slot / k * d + i)] += get(weights, slot) * get(x, slot / k * d + i);
             }
           }
           check_close("rows, " + imbalance.name, rows, expected_rows, {});
@@ -118,8 +116,7 @@ TEST_CASE("gradients of permute and combine") {
   for (const Imbalance& imbalance : imbalances(experts, k)) {
     const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, experts, imbalance));
     const Sorted s = sort(ctx, indices, experts);
-    const Tensor x = ctx.normal({tokens, d}, 1), weights = ctx.normal({tokens, k}, 2),
-                 d_y = ctx.normal({tokens, d}, 3);
+    const Tensor x = ctx.normal({tokens, d}, 1), weights = ctx.normal({tokens, k}, 2), d_y = ctx.normal({tokens, d}, 3);
     const Tensor rows = ctx.normal({s.num_rows, d}, 4), y = ctx.output({tokens, d});
 
     const Tensor d_rows = ctx.output(rows.shape), d_weights = ctx.output(weights.shape);
@@ -165,20 +162,16 @@ TEST_CASE("row moves refuse shapes that do not fit") {
   TestContext ctx;
   const Tensor indices = ctx.of_i32({2, 2}, {0, 1, 1, 0});
   const Sorted s = sort(ctx, indices, 2);
-  const Tensor x = ctx.zeros({2, 3}), rows = ctx.zeros({4, 3}), weights = ctx.zeros({2, 2}),
-               y = ctx.output({2, 3});
-  CHECK_THROWS_AS(sort_assignments(ctx, ctx.output({2, 1}, DType::i32), s.source, s.offsets, indices),
-                  InternalError);
+  const Tensor x = ctx.zeros({2, 3}), rows = ctx.zeros({4, 3}), weights = ctx.zeros({2, 2}), y = ctx.output({2, 3});
+  CHECK_THROWS_AS(sort_assignments(ctx, ctx.output({2, 1}, DType::i32), s.source, s.offsets, indices), InternalError);
   CHECK_THROWS_AS(permute_forward(ctx, rows, ctx.zeros({2, 4}), s.source, 2), InternalError);
   CHECK_THROWS_AS(permute_backward(ctx, ctx.output({2, 4}), rows, s.position), InternalError);
   CHECK_THROWS_AS(combine_forward(ctx, y, ctx.zeros({4, 2}), weights, s.position), InternalError);
   CHECK_THROWS_AS(combine_forward(ctx, y, rows, ctx.zeros({2, 1}), s.position), InternalError);
-  CHECK_THROWS_AS(
-      combine_backward(ctx, ctx.output({3, 3}), ctx.output({2, 2}), x, rows, weights, s.position, s.source),
-      InternalError);
-  CHECK_THROWS_AS(
-      combine_backward(ctx, ctx.output({4, 3}), ctx.output({2, 1}), x, rows, weights, s.position, s.source),
-      InternalError);
+  CHECK_THROWS_AS(combine_backward(ctx, ctx.output({3, 3}), ctx.output({2, 2}), x, rows, weights, s.position, s.source),
+                  InternalError);
+  CHECK_THROWS_AS(combine_backward(ctx, ctx.output({4, 3}), ctx.output({2, 1}), x, rows, weights, s.position, s.source),
+                  InternalError);
   CHECK_THROWS_AS(gather_rows(ctx, y, ctx.zeros({2, 4}), ctx.of_i32({2}, {0, 1})), InternalError);
 }
 

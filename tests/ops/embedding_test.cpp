@@ -11,8 +11,7 @@ TEMPLATE_TEST_CASE("embedding picks rows and adds their gradients", "[ops]", flo
   TestContext ctx(DTypeOf<TestType>::value);
   for (const int64_t d : {1, 31, 33, 257}) {
     for (const int64_t tokens : {0, 1, 33}) {
-      const Tensor table = ctx.normal({7, d}, 1), ids = ctx.random_i32({tokens}, 7, 2),
-                   y = ctx.output({tokens, d});
+      const Tensor table = ctx.normal({7, d}, 1), ids = ctx.random_i32({tokens}, 7, 2), y = ctx.output({tokens, d});
       embedding_forward(ctx, y, table, ids);
       const Tensor d_y = ctx.normal({tokens, d}, 3), d_table = ctx.constant({7, d}, 0.5);
       embedding_backward(ctx, d_table, d_y, ids);

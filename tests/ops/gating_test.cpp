@@ -38,8 +38,7 @@ TEST_CASE("gating of a hand-computed token") {
   check_close("logsumexp", all.logsumexp, {std::log(10)});
   check_close("indices", all.indices, {1, 3}, {});
   check_close("weights over all", all.weights, {0.4, 0.3});
-  check_close("weights over the chosen", run_gating(ctx, logits, 2, {true, true}).weights,
-              {4.0 / 7, 3.0 / 7});
+  check_close("weights over the chosen", run_gating(ctx, logits, 2, {true, true}).weights, {4.0 / 7, 3.0 / 7});
   check_close("renormalised weights", run_gating(ctx, logits, 2, {false, true}).weights, {4.0 / 7, 3.0 / 7});
 }
 
@@ -70,8 +69,8 @@ TEMPLATE_TEST_CASE("gating equals the reference", "[ops]", float, double) {
                                 (options.softmax_over_chosen || options.renormalise ? chosen : 1));
             }
           }
-          INFO(experts << " experts, k " << k << ", over chosen " << options.softmax_over_chosen
-                       << ", renormalise " << options.renormalise);
+          INFO(experts << " experts, k " << k << ", over chosen " << options.softmax_over_chosen << ", renormalise "
+                       << options.renormalise);
           check_close("probabilities", gates.probabilities, probabilities);
           check_close("logsumexp", gates.logsumexp, logsumexp, {1e-5, 1e-6});
           check_close("indices", gates.indices, indices, {});
@@ -129,8 +128,7 @@ TEST_CASE("gating gradients") {
       gating_backward(ctx, d_logits, d_weights, gates.probabilities, gates.indices, gates.weights, options);
       for (int64_t i = 0; i < d_logits.size(); ++i) set(d_logits, i, get(d_logits, i) - 1);  // it is added to
       const auto loss = [&] {
-        gating_forward(ctx, gates.probabilities, gates.logsumexp, gates.indices, gates.weights, logits,
-                       options);
+        gating_forward(ctx, gates.probabilities, gates.logsumexp, gates.indices, gates.weights, logits, options);
         return dot(gates.weights, d_weights);
       };
       const bool constant = (k == 1 && (options.softmax_over_chosen || options.renormalise)) || experts == 1;
@@ -148,15 +146,13 @@ TEST_CASE("gating refuses shapes that do not fit") {
   const Gates g = run_gating(ctx, logits, 2, {});
   CHECK_THROWS_AS(gating_forward(ctx, ctx.output({2, 2}), g.logsumexp, g.indices, g.weights, logits, {}),
                   InternalError);
-  CHECK_THROWS_AS(
-      gating_forward(ctx, g.probabilities, g.logsumexp, ctx.output({2, 2}), g.weights, logits, {}),
-      InternalError);
-  CHECK_THROWS_AS(
-      gating_backward(ctx, ctx.zeros({2, 3}), ctx.zeros({2, 1}), g.probabilities, g.indices, g.weights, {}),
-      InternalError);
-  CHECK_THROWS_AS(gating_backward(ctx, ctx.zeros({2, 3}), ctx.zeros({2, 2}), g.probabilities, g.indices,
-                                  ctx.zeros({1, 2}), {}),
+  CHECK_THROWS_AS(gating_forward(ctx, g.probabilities, g.logsumexp, ctx.output({2, 2}), g.weights, logits, {}),
                   InternalError);
+  CHECK_THROWS_AS(gating_backward(ctx, ctx.zeros({2, 3}), ctx.zeros({2, 1}), g.probabilities, g.indices, g.weights, {}),
+                  InternalError);
+  CHECK_THROWS_AS(
+      gating_backward(ctx, ctx.zeros({2, 3}), ctx.zeros({2, 2}), g.probabilities, g.indices, ctx.zeros({1, 2}), {}),
+      InternalError);
 }
 
 }  // namespace moe::test

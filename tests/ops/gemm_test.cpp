@@ -23,10 +23,7 @@ struct Matrix {
   std::vector<T> values;
 
   Matrix(int64_t num_rows, int64_t num_columns, uint32_t stream)
-      : rows(num_rows),
-        columns(num_columns),
-        ld(num_columns + kPadding),
-        values(rows * ld + 1, T(kSentinel)) {
+      : rows(num_rows), columns(num_columns), ld(num_columns + kPadding), values(rows * ld + 1, T(kSentinel)) {
     const moe::RandomKey key{.seed = 1, .purpose = moe::RandomPurpose::test, .stream = stream};
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < columns; ++j) values[i * ld + j] = T(key.uniform(i * columns + j) - 0.5f);
@@ -55,19 +52,8 @@ struct Case {
         c(m, n, 3 * stream + 2) {}
 
   GemmProblem<T> problem() {
-    return {a.values.data(),
-            a.ld,
-            transpose_a,
-            b.values.data(),
-            b.ld,
-            transpose_b,
-            c.values.data(),
-            c.ld,
-            m,
-            n,
-            k,
-            alpha,
-            accumulate};
+    return {a.values.data(), a.ld,      transpose_a, b.values.data(), b.ld, transpose_b, c.values.data(), c.ld, m, n, k,
+            alpha,           accumulate};
   }
   double expected(int64_t i, int64_t j) const {  // before the product is run
     double sum = 0;
@@ -182,8 +168,7 @@ TEMPLATE_TEST_CASE("gemm_batch equals the naive product", "[gemm]", float, doubl
   }
 }
 
-TEMPLATE_TEST_CASE("gemm_batch gives the bits of gemm_serial for any number of threads", "[gemm]", float,
-                   double) {
+TEMPLATE_TEST_CASE("gemm_batch gives the bits of gemm_serial for any number of threads", "[gemm]", float, double) {
   for (const Transpose ta : kTransposes) {
     for (const Transpose tb : kTransposes) {
       std::vector<Case<TestType>> expected;
@@ -244,8 +229,8 @@ TEMPLATE_TEST_CASE("a column of C has the same bits wherever it stands", "[gemm]
     problem.n = num_columns;
     gemm_serial(problem);
     for (int64_t i = 0; i < whole.m; ++i) {
-      same_bits(part.c.values.data() + i * part.c.ld + column,
-                whole.c.values.data() + i * whole.c.ld + column, num_columns);
+      same_bits(part.c.values.data() + i * part.c.ld + column, whole.c.values.data() + i * whole.c.ld + column,
+                num_columns);
     }
   }
 }
@@ -259,8 +244,7 @@ TEST_CASE("gemm_batch works inside a parallel region", "[gemm]") {
     const GemmProblem<float> problem = actual[i].problem();
     gemm_batch<float>({&problem, 1});
   }
-  for (const auto& test : actual)
-    same_bits(test.c.values.data(), expected.c.values.data(), expected.c.values.size());
+  for (const auto& test : actual) same_bits(test.c.values.data(), expected.c.values.data(), expected.c.values.size());
 }
 
 TEST_CASE("gemm_batch refuses overlapping rows", "[gemm]") {

@@ -45,8 +45,8 @@ TEMPLATE_TEST_CASE("grouped products equal the reference", "[ops]", float, doubl
           grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
           grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
           // Rows behind the last offset are not touched; weight gradients are added to.
-          std::vector<double> want_y(static_cast<size_t>(rows * out), -5),
-              want_x(static_cast<size_t>(rows * in), -5), want_weight(static_cast<size_t>(weight.size()), 3);
+          std::vector<double> want_y(static_cast<size_t>(rows * out), -5), want_x(static_cast<size_t>(rows * in), -5),
+              want_weight(static_cast<size_t>(weight.size()), 3);
           for (int64_t e = 0; e < experts; ++e) {
             for (int64_t r = first[e]; r < first[e + 1]; ++r) {
               for (int64_t o = 0; o < out; ++o) want_y[static_cast<size_t>(r * out + o)] = 0;
@@ -63,8 +63,7 @@ TEMPLATE_TEST_CASE("grouped products equal the reference", "[ops]", float, doubl
           }
           const std::string what =
               fmt::format("{} experts, {} rows, {}x{}, {}", experts, rows, out, in, imbalance.name);
-          const Tolerance tolerance =
-              ctx.dtype == DType::f32 ? Tolerance{1e-5, 1e-5} : Tolerance{1e-12, 1e-12};
+          const Tolerance tolerance = ctx.dtype == DType::f32 ? Tolerance{1e-5, 1e-5} : Tolerance{1e-12, 1e-12};
           check_close("y, " + what, y, want_y, tolerance);
           check_close("d_x, " + what, d_x, want_x, tolerance);
           check_close("d_weight, " + what, d_weight, want_weight, tolerance);
@@ -78,8 +77,7 @@ TEST_CASE("grouped product gradients") {
   TestContext ctx(DType::f64);
   const Tensor x = ctx.normal({6, 3}, 1), weight = ctx.normal({3, 4, 3}, 2), d_y = ctx.normal({6, 4}, 3),
                y = ctx.output({6, 4});
-  const Tensor offsets = ctx.of_i32({4}, {0, 1, 1, 6}), d_x = ctx.output(x.shape),
-               d_weight = ctx.zeros(weight.shape);
+  const Tensor offsets = ctx.of_i32({4}, {0, 1, 1, 6}), d_x = ctx.output(x.shape), d_weight = ctx.zeros(weight.shape);
   grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
   grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
   const auto loss = [&] {
@@ -91,8 +89,7 @@ TEST_CASE("grouped product gradients") {
 
 TEST_CASE("grouped products give the same bits for any number of threads") {
   TestContext ctx;
-  const Tensor x = ctx.normal({130, 70}, 1), weight = ctx.normal({4, 90, 70}, 2),
-               d_y = ctx.normal({130, 90}, 3);
+  const Tensor x = ctx.normal({130, 70}, 1), weight = ctx.normal({4, 90, 70}, 2), d_y = ctx.normal({130, 90}, 3);
   const Tensor offsets = ctx.of_i32({5}, {0, 100, 100, 101, 130});
   const auto all = [&](int num_threads) {
     const ThreadCount threads(num_threads);

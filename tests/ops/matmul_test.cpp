@@ -19,8 +19,7 @@ TEMPLATE_TEST_CASE("linear products equal the reference", "[ops]", float, double
   for (const int64_t rows : {0, 1, 33}) {
     for (const int64_t out : {1, 31, 257}) {
       for (const int64_t in : {1, 32, 33}) {
-        const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({out, in}, 2),
-                     d_y = ctx.normal({rows, out}, 3);
+        const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({out, in}, 2), d_y = ctx.normal({rows, out}, 3);
         std::vector<double> want_y(static_cast<size_t>(rows * out)), want_x(static_cast<size_t>(rows * in)),
             want_weight(static_cast<size_t>(out * in));
         for (int64_t r = 0; r < rows; ++r) {
@@ -33,8 +32,7 @@ TEMPLATE_TEST_CASE("linear products equal the reference", "[ops]", float, double
           }
         }
         const Tolerance tolerance = ctx.dtype == DType::f32 ? Tolerance{1e-5, 1e-5} : Tolerance{1e-12, 1e-12};
-        const Tensor y = ctx.output({rows, out}), d_x = ctx.output({rows, in}),
-                     d_weight = ctx.zeros({out, in});
+        const Tensor y = ctx.output({rows, out}), d_x = ctx.output({rows, in}), d_weight = ctx.zeros({out, in});
         linear_forward(ctx, y, x, weight);
         check_close("y", y, want_y, tolerance);
         linear_backward_input(ctx, d_x, d_y, weight);

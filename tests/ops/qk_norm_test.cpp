@@ -42,27 +42,23 @@ TEMPLATE_TEST_CASE("every query and key head is normalised on its own", "[ops]",
 TEST_CASE("q/k norm gradients") {
   TestContext ctx(DType::f64);
   const AttentionLayout layout{1, 4, 2, 5};
-  const Tensor x = ctx.normal({3, layout.width()}, 1), q_weight = ctx.normal({5}, 2),
-               k_weight = ctx.normal({5}, 3);
+  const Tensor x = ctx.normal({3, layout.width()}, 1), q_weight = ctx.normal({5}, 2), k_weight = ctx.normal({5}, 3);
   const Tensor y = ctx.output(x.shape), inverse_rms = ctx.output({3, 6}), d_y = ctx.normal(x.shape, 4);
   qk_norm_forward(ctx, y, inverse_rms, x, q_weight, k_weight, layout, 1e-2);
   const Tensor d_x = ctx.copy_of(d_y), d_q = ctx.constant({5}, 1), d_k = ctx.constant({5}, 1);
   qk_norm_backward(ctx, d_x, d_q, d_k, x, q_weight, k_weight, inverse_rms, layout);
-  for (int64_t i = 0; i < 5; ++i)
-    set(d_q, i, get(d_q, i) - 1), set(d_k, i, get(d_k, i) - 1);  // both are added to
+  for (int64_t i = 0; i < 5; ++i) set(d_q, i, get(d_q, i) - 1), set(d_k, i, get(d_k, i) - 1);  // both are added to
   const auto loss = [&] {
     qk_norm_forward(ctx, y, inverse_rms, x, q_weight, k_weight, layout, 1e-2);
     return dot(y, d_y);
   };
-  check_gradients(loss, {{"x", x, d_x}, {"q_weight", q_weight, d_q}, {"k_weight", k_weight, d_k}},
-                  {.samples = 60});
+  check_gradients(loss, {{"x", x, d_x}, {"q_weight", q_weight, d_q}, {"k_weight", k_weight, d_k}}, {.samples = 60});
 }
 
 TEST_CASE("q/k norm gives the same bits for any number of threads") {
   TestContext ctx;
   const AttentionLayout layout{1, 4, 2, 33};
-  const Tensor x = ctx.normal({65, layout.width()}, 1), weight = ctx.normal({33}, 2),
-               d_y = ctx.normal(x.shape, 3);
+  const Tensor x = ctx.normal({65, layout.width()}, 1), weight = ctx.normal({33}, 2), d_y = ctx.normal(x.shape, 3);
   const auto all = [&](int num_threads) {
     const ThreadCount threads(num_threads);
     const Tensor y = ctx.output(x.shape), inverse_rms = ctx.output({65, 6}), d_x = ctx.copy_of(d_y);

@@ -106,8 +106,7 @@ TEST_CASE("RMS norm refuses shapes that do not fit") {
   CHECK_THROWS_AS(rms_norm_forward(ctx, ctx.output({2, 4}), rms, x, weight, 0), InternalError);
   CHECK_THROWS_AS(rms_norm_forward(ctx, y, ctx.output({3}), x, weight, 0), InternalError);
   CHECK_THROWS_AS(rms_norm_forward(ctx, y, rms, x, ctx.zeros({2}), 0), InternalError);
-  CHECK_THROWS_AS(rms_norm_backward(ctx, ctx.output({1, 3}), weight, x, x, weight, rms, false),
-                  InternalError);
+  CHECK_THROWS_AS(rms_norm_backward(ctx, ctx.output({1, 3}), weight, x, x, weight, rms, false), InternalError);
   CHECK_THROWS_AS(rms_norm_backward(ctx, y, ctx.zeros({4}), x, x, weight, rms, false), InternalError);
 }
 

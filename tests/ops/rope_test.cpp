@@ -61,8 +61,7 @@ TEST_CASE("with rope the score of a query and a key depends on their distance on
 TEST_CASE("rope gradient") {
   TestContext ctx(DType::f64);
   const AttentionLayout layout{3, 2, 1, 5};
-  const Tensor x = ctx.normal({6, layout.width()}, 1), direction = ctx.normal(x.shape, 2),
-               d_x = ctx.copy_of(direction);
+  const Tensor x = ctx.normal({6, layout.width()}, 1), direction = ctx.normal(x.shape, 2), d_x = ctx.copy_of(direction);
   rope_backward(ctx, d_x, layout, 4, 100);
   const auto loss = [&] {
     const Tensor turned = ctx.copy_of(x);

@@ -30,8 +30,7 @@ TEST_CASE("sums over a hand-computed routing leave padding out") {
   check_close("sums are added to", sums, {14, 16}, {});
 
   const Tensor counts = ctx.constant({4}, 1, DType::f64), importance = ctx.constant({4}, 0, DType::f64);
-  const Tensor indices = ctx.of_i32({3, 2}, {0, 2, 3, 1, 2, -1}),
-               weights = ctx.of({3, 2}, {0.25, 0.75, 9, 9, 0.5, 9});
+  const Tensor indices = ctx.of_i32({3, 2}, {0, 2, 3, 1, 2, -1}), weights = ctx.of({3, 2}, {0.25, 0.75, 9, 9, 0.5, 9});
   assignment_sums(ctx, counts, importance, indices, weights, targets);
   check_close("counts are added to", counts, {2, 1, 3, 1}, {});
   check_close("importance", importance, {0.25, 0, 1.25, 0}, {});
@@ -108,8 +107,7 @@ TEST_CASE("routing sums refuse shapes that do not fit") {
   CHECK_THROWS_AS(squared_logsumexp_sum(ctx, ctx.zeros({2}), one), InternalError);
   CHECK_THROWS_AS(softmax_sum_backward(ctx, x, x, short_sums, targets), InternalError);
   CHECK_THROWS_AS(softmax_sum_backward(ctx, x, x, sums, one), InternalError);
-  CHECK_THROWS_AS(squared_logsumexp_backward(ctx, x, ctx.zeros({2, 2}), ctx.zeros({2}), 1, targets),
-                  InternalError);
+  CHECK_THROWS_AS(squared_logsumexp_backward(ctx, x, ctx.zeros({2, 2}), ctx.zeros({2}), 1, targets), InternalError);
   CHECK_THROWS_AS(squared_logsumexp_backward(ctx, x, x, ctx.zeros({2}), 1, one), InternalError);
 }
 

@@ -13,8 +13,7 @@ TEST_CASE("fast_exp is exact to two units in the last place") {
     const float x = static_cast<float>(i) * 1e-4f;
     const double exact = std::exp(static_cast<double>(x));
     const auto nearest = static_cast<float>(exact);
-    const double unit =
-        static_cast<double>(std::nextafter(nearest, std::numeric_limits<float>::max())) - nearest;
+    const double unit = static_cast<double>(std::nextafter(nearest, std::numeric_limits<float>::max())) - nearest;
     const double error = std::abs(static_cast<double>(fast_exp(x)) - exact) / unit;
     if (error > worst) worst = error, at = x;
   }
@@ -35,10 +34,8 @@ TEST_CASE("fast_exp at its borders") {
 
 TEST_CASE("sigmoid and tanh follow") {
   for (float x = -20; x <= 20; x += 0.125f) {
-    CHECK(static_cast<double>(sigmoid(x)) ==
-          Approx(1 / (1 + std::exp(-static_cast<double>(x)))).epsilon(1e-6));
-    CHECK(static_cast<double>(fast_tanh(x)) ==
-          Approx(std::tanh(static_cast<double>(x))).epsilon(1e-6).margin(1e-6));
+    CHECK(static_cast<double>(sigmoid(x)) == Approx(1 / (1 + std::exp(-static_cast<double>(x)))).epsilon(1e-6));
+    CHECK(static_cast<double>(fast_tanh(x)) == Approx(std::tanh(static_cast<double>(x))).epsilon(1e-6).margin(1e-6));
   }
 }
 

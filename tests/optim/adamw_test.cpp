@@ -19,10 +19,14 @@ struct Fixture {
     parameters.initialise(ctx, 5);
   }
 
-  double get(Tensor t, int64_t i) const { return dtype == DType::f64 ? t.as<double>()[i] : static_cast<double>(t.as<float>()[i]); }
+  double get(Tensor t, int64_t i) const {
+    return dtype == DType::f64 ? t.as<double>()[i] : static_cast<double>(t.as<float>()[i]);
+  }
   void set(Tensor t, int64_t i, double x) const {
-    if (dtype == DType::f64) t.as<double>()[i] = x;
-    else t.as<float>()[i] = static_cast<float>(x);
+    if (dtype == DType::f64)
+      t.as<double>()[i] = x;
+    else
+      t.as<float>()[i] = static_cast<float>(x);
   }
 
   DType dtype;
@@ -31,7 +35,8 @@ struct Fixture {
 };
 
 static double gradient_of(uint64_t parameter, int64_t i, int64_t update) {
-  return RandomKey{9, RandomPurpose::test, static_cast<uint32_t>(parameter), static_cast<uint64_t>(update)}.normal(static_cast<uint64_t>(i));
+  return RandomKey{9, RandomPurpose::test, static_cast<uint32_t>(parameter), static_cast<uint64_t>(update)}.normal(
+      static_cast<uint64_t>(i));
 }
 
 TEST_CASE("AdamW equals the textbook, decays only what is decayed, and clears the gradients") {
@@ -66,9 +71,11 @@ TEST_CASE("AdamW equals the textbook, decays only what is decayed, and clears th
           const double g = scale * gradient_of(index, i, update);
           e.m = config.beta1 * e.m + (1 - config.beta1) * g;
           e.v = config.beta2 * e.v + (1 - config.beta2) * g * g;
-          const double m_hat = e.m / (1 - std::pow(config.beta1, update)), v_hat = e.v / (1 - std::pow(config.beta2, update));
+          const double m_hat = e.m / (1 - std::pow(config.beta1, update)),
+                       v_hat = e.v / (1 - std::pow(config.beta2, update));
           e.w -= rate * m_hat / (std::sqrt(v_hat) + config.eps) + (p.decay ? rate * config.weight_decay * e.w : 0);
-          CHECK(f.get(p.value, i) == Approx(e.w).epsilon(dtype == DType::f64 ? 1e-12 : 1e-5).margin(dtype == DType::f64 ? 1e-14 : 1e-6));
+          CHECK(f.get(p.value, i) ==
+                Approx(e.w).epsilon(dtype == DType::f64 ? 1e-12 : 1e-5).margin(dtype == DType::f64 ? 1e-14 : 1e-6));
           CHECK(f.get(p.gradient, i) == 0);
         }
         ++index;

@@ -26,7 +26,8 @@ TEST_CASE("every schedule: finite, and the warm-up rises in equal steps from abo
       CHECK(s->warmup() == warmup);
       for (int64_t u = 0; u <= 2 * kUpdates; ++u) CHECK(std::isfinite(s->at(u)));
       CHECK(s->at(0) > 0);
-      for (int64_t u = 0; u <= warmup; ++u) CHECK(s->at(u) == Approx(s->at(warmup) * (u + 1) / (warmup + 1)).epsilon(1e-12));
+      for (int64_t u = 0; u <= warmup; ++u)
+        CHECK(s->at(u) == Approx(s->at(warmup) * (u + 1) / (warmup + 1)).epsilon(1e-12));
     }
   }
 }
@@ -34,7 +35,8 @@ TEST_CASE("every schedule: finite, and the warm-up rises in equal steps from abo
 TEST_CASE("every schedule is a pure function of the update") {
   for (const Member& member : family<Schedule>()) {
     INFO(member.name);
-    const auto one = schedule("{kind: " + member.name + ", warmup: 5}"), two = schedule("{kind: " + member.name + ", warmup: 5}");
+    const auto one = schedule("{kind: " + member.name + ", warmup: 5}"),
+               two = schedule("{kind: " + member.name + ", warmup: 5}");
     for (int64_t u = kUpdates; u >= 0; --u) one->at(u);
     for (int64_t u = 0; u <= kUpdates; ++u) CHECK(one->at(u) == two->at(u));
   }
@@ -74,7 +76,8 @@ TEST_CASE("cosine: quarter points of half a cosine") {
 }
 
 TEST_CASE("wsd: stable, then each shape of the way down") {
-  for (const auto& [shape, at_quarter] : {std::pair{"sqrt", 0.5}, {"linear", 0.75}, {"cosine", 0.5 + std::sqrt(0.5) / 2}}) {
+  for (const auto& [shape, at_quarter] :
+       {std::pair{"sqrt", 0.5}, {"linear", 0.75}, {"cosine", 0.5 + std::sqrt(0.5) / 2}}) {
     INFO(shape);
     const auto s = schedule(std::string("{kind: wsd, value: 2, to: 0, decay: 20%, decay_shape: ") + shape + "}");
     CHECK(s->at(0) == 2);

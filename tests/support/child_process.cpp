@@ -59,12 +59,15 @@ std::vector<pid_t> ChildProcess::children() const {
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    if (read_file(entry.path().string() + "/status").find(parent) != std::string::npos) result.push_back(std::stoi(name));
+    if (read_file(entry.path().string() + "/status").find(parent) != std::string::npos)
+      result.push_back(std::stoi(name));
   }
   return result;
 }
 
-void ChildProcess::signal(int number) const { kill(pid_, number); }
+void ChildProcess::signal(int number) const {
+  kill(pid_, number);
+}
 
 bool ChildProcess::wait_for(const std::string& text) {
   const auto end = Clock::now() + std::chrono::minutes(1);
@@ -78,10 +81,12 @@ bool ChildProcess::wait_for(const std::string& text) {
 Finished ChildProcess::wait(double seconds) {
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
   while (!has_ended()) {
-    if (Clock::now() > end) throw std::runtime_error("the program does not end; its last words: " + read_file(folder_ / "err"));
+    if (Clock::now() > end)
+      throw std::runtime_error("the program does not end; its last words: " + read_file(folder_ / "err"));
     std::this_thread::sleep_for(kPoll);
   }
-  return {WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_), read_file(folder_ / "out"), read_file(folder_ / "err")};
+  return {WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_), read_file(folder_ / "out"),
+          read_file(folder_ / "err")};
 }
 
 Finished run_child(const std::vector<std::string>& arguments, const std::function<void()>& in_child) {

@@ -57,8 +57,7 @@ void check_all_to_all(Communicator& ranks, Rows rows, bool one_dimension) {
   std::vector<int64_t> send_rows, recv_rows;
   std::vector<T> send, expected;
   const auto append = [width](std::vector<T>& to, int64_t from_rank, int64_t to_rank, int64_t count) {
-    for (int64_t i = 0; i < count * width; ++i)
-      to.push_back(static_cast<T>(10'000 * from_rank + 1'000 * to_rank + i));
+    for (int64_t i = 0; i < count * width; ++i) to.push_back(static_cast<T>(10'000 * from_rank + 1'000 * to_rank + i));
   };
   for (int peer = 0; peer < ranks.size(); ++peer) {
     send_rows.push_back(rows(ranks.rank(), peer));

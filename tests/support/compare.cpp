@@ -38,8 +38,8 @@ static std::string difference(ConstTensor actual, const std::vector<double>& exp
     for (int64_t i = begin; i < begin + width; ++i) {
       const double is = get(actual, i), wanted = expected[static_cast<size_t>(i)];
       if (is != wanted && !(std::abs(is - wanted) <= allowed)) {
-        return fmt::format("element {} is {}, not {}; they differ by {:.3g}, allowed is {:.3g}",
-                           place(actual.shape, i), is, wanted, is - wanted, allowed);
+        return fmt::format("element {} is {}, not {}; they differ by {:.3g}, allowed is {:.3g}", place(actual.shape, i),
+                           is, wanted, is - wanted, allowed);
       }
     }
   }
@@ -78,8 +78,8 @@ bool check_same_bits(const std::string& what, ConstTensor actual, ConstTensor ex
     const auto at = static_cast<size_t>(i) * element;
     if (std::memcmp(static_cast<const char*>(actual.data) + at, static_cast<const char*>(expected.data) + at,
                     element)) {
-      return report(what, fmt::format("element {} is {}, not {}", place(actual.shape, i), get(actual, i),
-                                      get(expected, i)));
+      return report(what,
+                    fmt::format("element {} is {}, not {}", place(actual.shape, i), get(actual, i), get(expected, i)));
     }
   }
   return report(what, "");

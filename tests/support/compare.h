@@ -16,8 +16,7 @@ struct Tolerance {
 Tolerance tolerance_of(DType dtype);  // what rounding explains: 1e-5 for f32, 1e-12 for f64
 
 // Each checks once with Catch and returns whether it was good.
-bool check_close(const std::string& what, ConstTensor actual, const std::vector<double>& expected,
-                 Tolerance tolerance);
+bool check_close(const std::string& what, ConstTensor actual, const std::vector<double>& expected, Tolerance tolerance);
 bool check_close(const std::string& what, ConstTensor actual, ConstTensor expected, Tolerance tolerance);
 bool check_close(const std::string& what, ConstTensor actual, const std::vector<double>& expected);
 bool check_close(const std::string& what, ConstTensor actual, ConstTensor expected);

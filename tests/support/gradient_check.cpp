@@ -33,8 +33,7 @@ void check_gradients(const std::function<double()>& loss, const std::vector<Diff
     const int64_t samples = std::min(n, options.samples);
     for (int64_t s = 0; s < samples; ++s) {
       const int64_t i =
-          samples == n ? s
-                       : static_cast<int64_t>(key.bits(static_cast<uint64_t>(s)) % static_cast<uint64_t>(n));
+          samples == n ? s : static_cast<int64_t>(key.bits(static_cast<uint64_t>(s)) % static_cast<uint64_t>(n));
       const double analytic = get(tensor.gradient, i);
       const double numeric = quotient(loss, tensor.value.as<double>()[i], options.step);
       const double allowed = options.tolerance * std::max({std::abs(numeric), scale, 1e-3});

@@ -13,8 +13,7 @@ struct Differentiable {
   std::string name;
   Tensor value;
   ConstTensor gradient;
-  bool may_vanish =
-      false;  // otherwise a gradient that is zero everywhere fails: nothing would have been tested
+  bool may_vanish = false;  // otherwise a gradient that is zero everywhere fails: nothing would have been tested
 };
 
 struct GradientOptions {

@@ -27,8 +27,7 @@ inline std::vector<Imbalance> imbalances(int64_t experts, int64_t k) {
 }
 
 // (tokens, k) distinct experts per token, -1 for an empty slot.
-inline std::vector<int32_t> imbalanced_indices(int64_t tokens, int64_t k, int64_t experts,
-                                               const Imbalance& wanted) {
+inline std::vector<int32_t> imbalanced_indices(int64_t tokens, int64_t k, int64_t experts, const Imbalance& wanted) {
   std::vector<int32_t> others;
   for (int32_t e = 1; e < experts; e += wanted.spread ? 1 : 2) others.push_back(e);
   const double share = std::min(1.0, wanted.ratio * static_cast<double>(k) / static_cast<double>(experts));
@@ -36,8 +35,8 @@ inline std::vector<int32_t> imbalanced_indices(int64_t tokens, int64_t k, int64_
   size_t next = 0;
   for (int64_t t = 0; t < tokens; ++t) {
     const auto t0 = static_cast<double>(t);
-    const bool takes_first = static_cast<int64_t>(others.size()) < k ||
-                             std::floor((t0 + 1) * share + 1e-9) > std::floor(t0 * share + 1e-9);
+    const bool takes_first =
+        static_cast<int64_t>(others.size()) < k || std::floor((t0 + 1) * share + 1e-9) > std::floor(t0 * share + 1e-9);
     for (int64_t j = 0; j < k; ++j) {
       indices.push_back(j == 0 && takes_first ? 0 : others[next++ % others.size()]);
     }
@@ -53,8 +52,7 @@ inline double imbalance_ratio(const std::vector<int32_t>& indices, int64_t exper
   for (const int32_t e : indices) {
     if (e >= 0) counts[static_cast<size_t>(e)] += 1, total += 1;
   }
-  return total == 0 ? 1
-                    : *std::max_element(counts.begin(), counts.end()) * static_cast<double>(experts) / total;
+  return total == 0 ? 1 : *std::max_element(counts.begin(), counts.end()) * static_cast<double>(experts) / total;
 }
 
 }  // namespace moe::test

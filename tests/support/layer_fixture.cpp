@@ -18,11 +18,8 @@ MoEConfig moe_config(const std::string& yaml) {
 }
 
 LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : config(moe) {
-  const FeedForwardShape expert{.d_model = kModelWidth,
-                                .d_ff = 5,
-                                .activation = Activation::swiglu,
-                                .input_std = 0.5,
-                                .output_std = 0.5};
+  const FeedForwardShape expert{
+      .d_model = kModelWidth, .d_ff = 5, .activation = Activation::swiglu, .input_std = 0.5, .output_std = 0.5};
   layer = std::make_unique<MoELayer>("layer", MoELayer::Setup{store, groups, config, 1, expert, 0.7});
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
@@ -70,8 +67,8 @@ StepInput step_input(int64_t sequences, int64_t time) {
   return input;
 }
 
-StepResult run_step(const MoEConfig& config, const StepInput& input,
-                    const std::vector<int64_t>& sequences_per_rank, int64_t expert_parallel) {
+StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
+                    int64_t expert_parallel) {
   const auto num_ranks = static_cast<int>(sequences_per_rank.size());
   std::vector<std::vector<double>> y(sequences_per_rank.size()), d_x(sequences_per_rank.size());
   StepResult result;

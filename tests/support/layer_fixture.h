@@ -44,15 +44,14 @@ struct StepInput {
   int64_t tokens() const { return static_cast<int64_t>(targets.size()); }
 };
 struct StepResult {
-  std::map<std::string, std::vector<double>>
-      values;  // by what they are: y, d_x, sums, gradients by parameter name
+  std::map<std::string, std::vector<double>> values;  // by what they are: y, d_x, sums, gradients by parameter name
 };
 StepInput step_input(int64_t sequences, int64_t time);
 
 // Runs the step with the sequences dealt out to ranks (sequences_per_rank.size() of them), of which
 // `expert_parallel` share the experts; reduces what the trainer would reduce and puts the parts together.
-StepResult run_step(const MoEConfig& config, const StepInput& input,
-                    const std::vector<int64_t>& sequences_per_rank, int64_t expert_parallel);
+StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
+                    int64_t expert_parallel);
 
 // Fails where `actual` differs from `expected` by more than rounding.
 void check_same_step(const StepResult& actual, const StepResult& expected);

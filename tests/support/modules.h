@@ -31,8 +31,7 @@ inline void randomise(const ParameterStore& store, double scale) {
 // A whole step's batch on one rank, without padding.
 inline TokenBatch make_batch(TestContext& ctx, int64_t sequences, int64_t time) {
   const int64_t tokens = sequences * time;
-  return {sequences, time,     ctx.random_i32({tokens}, 5, 900), ctx.random_i32({tokens}, 5, 901),
-          tokens,    sequences};
+  return {sequences, time, ctx.random_i32({tokens}, 5, 900), ctx.random_i32({tokens}, 5, 901), tokens, sequences};
 }
 
 }  // namespace moe::test

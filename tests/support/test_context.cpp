@@ -79,8 +79,7 @@ Tensor TestContext::random_i32(Shape shape, int32_t bound, uint32_t stream) {
   const Tensor x = allocate_guarded(shape, DType::i32);
   const RandomKey key{.seed = 4, .purpose = RandomPurpose::test, .stream = stream};
   for (int64_t i = 0; i < x.size(); ++i) {
-    x.as<int32_t>()[i] =
-        static_cast<int32_t>(key.words(static_cast<uint64_t>(i))[0] % static_cast<uint32_t>(bound));
+    x.as<int32_t>()[i] = static_cast<int32_t>(key.words(static_cast<uint64_t>(i))[0] % static_cast<uint32_t>(bound));
   }
   return x;
 }

@@ -48,8 +48,7 @@ struct Group {
   int arrived = 0;
   uint64_t meetings = 0;
 
-  Group(World& shared, int num_ranks)
-      : world(shared), size(num_ranks), contributions(static_cast<size_t>(num_ranks)) {}
+  Group(World& shared, int num_ranks) : world(shared), size(num_ranks), contributions(static_cast<size_t>(num_ranks)) {}
 
   // Returns when all ranks of the group are here. A meeting that all of them are sure to reach takes place
   // even when a rank has failed.
@@ -99,8 +98,8 @@ class ThreadCommunicator : public Communicator {
   void all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                   std::span<const int64_t> send_rows) override {
     const auto ranks = static_cast<size_t>(size());
-    MOE_CHECK(recv_rows.size() == ranks && send_rows.size() == ranks, "counts of {} and {} ranks",
-              send_rows.size(), recv_rows.size());
+    MOE_CHECK(recv_rows.size() == ranks && send_rows.size() == ranks, "counts of {} and {} ranks", send_rows.size(),
+              recv_rows.size());
     MOE_CHECK(std::accumulate(send_rows.begin(), send_rows.end(), int64_t{0}) <= send.dim(0) &&
                   std::accumulate(recv_rows.begin(), recv_rows.end(), int64_t{0}) <= recv.dim(0),
               "more rows than {} sent and {} received", send.shape.to_string(), recv.shape.to_string());
@@ -110,17 +109,15 @@ class ThreadCommunicator : public Communicator {
       for (int peer = 0; peer < size(); ++peer) {
         const Contribution& theirs = of(peer);
         const int64_t rows = theirs.rows[static_cast<size_t>(rank_)];
-        MOE_CHECK(rows == recv_rows[static_cast<size_t>(peer)],
-                  "rank {} sends {} rows to rank {}, which wants {}", peer, rows, rank_,
-                  recv_rows[static_cast<size_t>(peer)]);
+        MOE_CHECK(rows == recv_rows[static_cast<size_t>(peer)], "rank {} sends {} rows to rank {}, which wants {}",
+                  peer, rows, rank_, recv_rows[static_cast<size_t>(peer)]);
         if (rows == 0) continue;
-        MOE_CHECK(theirs.tensor.dtype == recv.dtype && row_bytes(theirs.tensor) == row_bytes(recv),
-                  "rows of {} to {}", theirs.tensor.shape.to_string(), recv.shape.to_string());
+        MOE_CHECK(theirs.tensor.dtype == recv.dtype && row_bytes(theirs.tensor) == row_bytes(recv), "rows of {} to {}",
+                  theirs.tensor.shape.to_string(), recv.shape.to_string());
         const int64_t first = std::accumulate(theirs.rows.begin(), theirs.rows.begin() + rank_, int64_t{0});
         const size_t bytes = static_cast<size_t>(rows) * row_bytes(recv);
-        std::memcpy(
-            into, static_cast<const char*>(theirs.tensor.data) + static_cast<size_t>(first) * row_bytes(recv),
-            bytes);
+        std::memcpy(into, static_cast<const char*>(theirs.tensor.data) + static_cast<size_t>(first) * row_bytes(recv),
+                    bytes);
         into += bytes;
       }
     });
@@ -149,9 +146,7 @@ class ThreadCommunicator : public Communicator {
 
  private:
   const Contribution& of(int rank) const { return *group_->contributions[static_cast<size_t>(rank)]; }
-  static size_t row_bytes(ConstTensor x) {
-    return x.dim(0) == 0 ? 0 : x.bytes() / static_cast<size_t>(x.dim(0));
-  }
+  static size_t row_bytes(ConstTensor x) { return x.dim(0) == 0 ? 0 : x.bytes() / static_cast<size_t>(x.dim(0)); }
 
   // Shows `mine` to the others while `read` runs on every rank. Nobody leaves, not even by an exception,
   // while another may still read.
@@ -162,8 +157,8 @@ class ThreadCommunicator : public Communicator {
     std::exception_ptr error;
     try {
       for (int peer = 0; peer < size(); ++peer) {
-        MOE_CHECK(std::string(of(peer).call) == mine.call, "rank {} is in {}, rank {} in {}", rank_,
-                  mine.call, peer, of(peer).call);
+        MOE_CHECK(std::string(of(peer).call) == mine.call, "rank {} is in {}, rank {} in {}", rank_, mine.call, peer,
+                  of(peer).call);
       }
       read();
     } catch (...) {
@@ -177,8 +172,7 @@ class ThreadCommunicator : public Communicator {
     for (int peer = 0; peer < size(); ++peer) {
       const Contribution& theirs = of(peer);
       MOE_CHECK(theirs.tensor.shape == x.shape && theirs.tensor.dtype == x.dtype && theirs.number == number,
-                "rank {} brings {}, rank {} {}", rank_, x.shape.to_string(), peer,
-                theirs.tensor.shape.to_string());
+                "rank {} brings {}, rank {} {}", rank_, x.shape.to_string(), peer, theirs.tensor.shape.to_string());
     }
   }
 

@@ -23,7 +23,7 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
 LocalBatch RandomBatch::share(const Communicator& world) const {
   const Share mine = share_of(sequences, world.size(), world.rank());
   const auto begin = static_cast<size_t>(mine.begin * time), count = static_cast<size_t>(mine.count * time);
-  return {mine.count, time, std::span(inputs).subspan(begin, count), std::span(targets).subspan(begin, count),
+  return {mine.count, time,     std::span(inputs).subspan(begin, count), std::span(targets).subspan(begin, count),
           mine.begin, sequences};
 }
 
@@ -53,7 +53,11 @@ static std::map<std::string, std::vector<double>> named(TinyRun& run, bool gradi
   return result;
 }
 
-std::map<std::string, std::vector<double>> named_values(TinyRun& run) { return named(run, false); }
-std::map<std::string, std::vector<double>> named_gradients(TinyRun& run) { return named(run, true); }
+std::map<std::string, std::vector<double>> named_values(TinyRun& run) {
+  return named(run, false);
+}
+std::map<std::string, std::vector<double>> named_gradients(TinyRun& run) {
+  return named(run, true);
+}
 
 }  // namespace moe

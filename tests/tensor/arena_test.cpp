@@ -52,8 +52,7 @@ TEST_CASE("a full arena says so, with its name and the shape") {
   Arena arena("activations", Device::cpu, 1);
   arena.allocate({1 << 19}, DType::f32);  // the two MiB that the capacity is rounded up to
   CHECK_THROWS_AS(arena.allocate({1}, DType::f32), DeviceError);
-  CHECK_THROWS_WITH(arena.allocate({7, 9}, DType::f32),
-                    Catch::Contains("activations") && Catch::Contains("(7, 9)"));
+  CHECK_THROWS_WITH(arena.allocate({7, 9}, DType::f32), Catch::Contains("activations") && Catch::Contains("(7, 9)"));
   CHECK(arena.used() == arena.capacity());
 }
 

@@ -30,7 +30,8 @@ struct Case {
 };
 static const Case kCases[] = {
     {"plain", "{}"},
-    {"dropout, tied head, learned positions", "model: {dropout: 0.2, tie_embeddings: true, attention: {position: learned}}"},
+    {"dropout, tied head, learned positions",
+     "model: {dropout: 0.2, tie_embeddings: true, attention: {position: learned}}"},
     {"2 micro-batches, dropout", "{model: {dropout: 0.2}, train: {micro_batches: 2}}"},
     {"3 micro-batches", "train: {micro_batches: 3}"},
     {"batch of 7", "train: {batch: 7}"},
@@ -42,8 +43,11 @@ static const Case kCases[] = {
     {"7 experts, glam, shared experts", "{model: {arrangement: glam}, moe: {experts: 7, shared_experts: 1}}"},
     {"more experts than assignments", "{moe: {experts: 61}, train: {batch: 2}}"},
     {"all tokens to two experts", "{}", true},
-    {"all tokens to one expert, micro-batches", "{moe: {router: {k: 1, softmax: all, renormalise: false}}, train: {micro_batches: 2}}", true},
-    {"balance per sequence", "{moe: {balance: [{kind: switch, coefficient: 0.1, scope: sequence}, {kind: z, coefficient: 0.01, scope: sequence}]}, train: {batch: 7, micro_batches: 2}}"},
+    {"all tokens to one expert, micro-batches",
+     "{moe: {router: {k: 1, softmax: all, renormalise: false}}, train: {micro_batches: 2}}", true},
+    {"balance per sequence",
+     "{moe: {balance: [{kind: switch, coefficient: 0.1, scope: sequence}, {kind: z, coefficient: 0.01, scope: "
+     "sequence}]}, train: {batch: 7, micro_batches: 2}}"},
     {"dense", "model: {arrangement: dense}"},
 };
 
@@ -76,7 +80,8 @@ static void prepare(TinyRun& run, const Case& c) {
 }
 
 // The tensors of this rank against those of the reference, which holds all experts.
-static void compare_tensors(const Communicator& world, const std::string& where, const std::map<std::string, std::vector<double>>& mine,
+static void compare_tensors(const Communicator& world, const std::string& where,
+                            const std::map<std::string, std::vector<double>>& mine,
                             const std::map<std::string, std::vector<double>>& reference, double tolerance) {
   for (const auto& [name, values] : mine) {
     const std::vector<double>& expected = reference.at(name);
@@ -110,8 +115,10 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
   const auto gradients = named_gradients(run);
   compare_tensors(*world, where + ", gradient", gradients, named_gradients(reference), kTolerance);
   for (size_t layer = 0; layer < run.state.model->moe_layers().size(); ++layer) {
-    const auto counts = run.state.model->moe_layers()[layer]->load().counts, others = reference.state.model->moe_layers()[layer]->load().counts;
-    if (!std::equal(counts.begin(), counts.end(), others.begin())) report(*world, fmt::format("{}: the load of layer {} differs", where, layer));
+    const auto counts = run.state.model->moe_layers()[layer]->load().counts,
+               others = reference.state.model->moe_layers()[layer]->load().counts;
+    if (!std::equal(counts.begin(), counts.end(), others.begin()))
+      report(*world, fmt::format("{}: the load of layer {} differs", where, layer));
   }
 
   // The same once more, in a fresh state: the same bits.
@@ -132,7 +139,9 @@ static void check_allocations(const std::shared_ptr<Communicator>& world, const 
   const int64_t allocations = allocations_during([&] {
     for (int64_t i = 1; i < 5; ++i) run.run(batches[static_cast<size_t>(i)], i, 3e-3);
   });
-  if (allocations > 0) report(*world, fmt::format("{}, {} ranks share the experts: {} allocations after the first step", c.name, expert_parallel, allocations));
+  if (allocations > 0)
+    report(*world, fmt::format("{}, {} ranks share the experts: {} allocations after the first step", c.name,
+                               expert_parallel, allocations));
 }
 
 static void check_curve(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
@@ -147,7 +156,8 @@ static void check_curve(const std::shared_ptr<Communicator>& world, const Case& 
     compare(*world, where + ", loss", outcome.loss, expected.loss, kCurveTolerance);
     if (again.run(batch, i, 3e-3).loss != outcome.loss) report(*world, where + ": two equal runs differ");
   }
-  if (named_values(again) != named_values(run)) report(*world, fmt::format("{}: two equal runs end differently", c.name));
+  if (named_values(again) != named_values(run))
+    report(*world, fmt::format("{}: two equal runs end differently", c.name));
 }
 
 int main(int argc, char** argv) {
@@ -161,7 +171,9 @@ int main(int argc, char** argv) {
     }
     double failures = g_failures;
     world->all_reduce_sum(as_tensor(std::span(&failures, 1)));
-    if (world->rank() == 0) std::printf("%d cases on %d ranks, %.0f differences\n", static_cast<int>(std::size(kCases)), world->size(), failures);
+    if (world->rank() == 0)
+      std::printf("%d cases on %d ranks, %.0f differences\n", static_cast<int>(std::size(kCases)), world->size(),
+                  failures);
     return failures > 0 ? 1 : 0;
   });
 }

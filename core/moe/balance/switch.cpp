@@ -37,7 +37,8 @@ class SwitchBalance : public BalanceLoss {
                 std::span<const double> sums, double factor) const override {
     const double assignments = total(sums), tokens = sums[2 * n()];
     if (assignments == 0) return;
-    for (size_t i = 0; i < n(); ++i) gradient_[i] = factor * static_cast<double>(experts_) * sums[i] / (assignments * tokens);
+    for (size_t i = 0; i < n(); ++i)
+      gradient_[i] = factor * static_cast<double>(experts_) * sums[i] / (assignments * tokens);
     softmax_sum_backward(ctx, d_logits, routing.probabilities, as_tensor(gradient_), targets);
   }
 
@@ -56,7 +57,8 @@ class SwitchBalance : public BalanceLoss {
 }  // namespace
 
 Member switch_balance() {
-  return member<BalanceLoss, SwitchBalance, Options>("switch", "N sum f_i P_i: share of assignments times mean probability; 1 at perfect balance");
+  return member<BalanceLoss, SwitchBalance, Options>(
+      "switch", "N sum f_i P_i: share of assignments times mean probability; 1 at perfect balance");
 }
 
 }  // namespace moe

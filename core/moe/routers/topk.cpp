@@ -13,7 +13,8 @@ struct Options : Fields<Options> {
   void fields(FieldVisitor& v) override {
     v.field("k", k, "experts per token", {1, 1024});
     v.field("softmax", softmax, "weights are a softmax over the chosen experts or over all", {"chosen", "all"});
-    v.field("renormalise", renormalise, "divide the chosen experts' weights by their sum (with softmax: chosen it is 1 anyway)");
+    v.field("renormalise", renormalise,
+            "divide the chosen experts' weights by their sum (with softmax: chosen it is 1 anyway)");
   }
 };
 

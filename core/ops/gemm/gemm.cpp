@@ -29,10 +29,8 @@ template <class T>
 void check(const GemmProblem<T>& problem) {
   const auto& [a, lda, transpose_a, b, ldb, transpose_b, c, ldc, m, n, k, alpha, accumulate] = problem;
   MOE_CHECK(m >= 0 && n >= 0 && k >= 0, "gemm: negative size m {}, n {}, k {}", m, n, k);
-  MOE_CHECK(lda >= (transpose_a == Transpose::yes ? m : k), "gemm: rows of A overlap: lda {}, m {}, k {}",
-            lda, m, k);
-  MOE_CHECK(ldb >= (transpose_b == Transpose::yes ? k : n), "gemm: rows of B overlap: ldb {}, k {}, n {}",
-            ldb, k, n);
+  MOE_CHECK(lda >= (transpose_a == Transpose::yes ? m : k), "gemm: rows of A overlap: lda {}, m {}, k {}", lda, m, k);
+  MOE_CHECK(ldb >= (transpose_b == Transpose::yes ? k : n), "gemm: rows of B overlap: ldb {}, k {}, n {}", ldb, k, n);
   MOE_CHECK(ldc >= n, "gemm: rows of C overlap: ldc {}, n {}", ldc, n);
 }
 
@@ -96,7 +94,8 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
     return;
   }
 
-  static thread_local std::vector<Piece<T>> pieces;  // keeps its capacity: the most that cut() makes of so many problems
+  static thread_local std::vector<Piece<T>>
+      pieces;  // keeps its capacity: the most that cut() makes of so many problems
   pieces.clear();
   pieces.reserve(3 * problems.size() + static_cast<size_t>(2 * num_threads * kPiecesPerThread));
   int64_t work = 0;

@@ -125,8 +125,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
     return;
   }
 
-  const int64_t block_depth =
-      block_size(k, kMaxDepth<T>, 4);  // of k alone: it decides the order of summation
+  const int64_t block_depth = block_size(k, kMaxDepth<T>, 4);  // of k alone: it decides the order of summation
   const int64_t max_rows = std::max<int64_t>(kBlockABytes / sizeof(T) / block_depth, kTileRows);
   const int64_t block_rows = block_size(m, max_rows, kTileRows);
   const int64_t block_columns = block_size(n, kMaxColumns, kPackColumns<T>);
@@ -156,8 +155,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
             const int64_t next_columns = std::min(kPackColumns<T>, end - column - columns);
             const int64_t num_tiles =
                 (columns + kTileColumns<T> - 1) / kTileColumns<T> * ((rows + kTileRows - 1) / kTileRows);
-            if (next_columns > 0)
-              next = fetch_b(problem, p, depth, column + columns, next_columns, num_tiles);
+            if (next_columns > 0) next = fetch_b(problem, p, depth, column + columns, next_columns, num_tiles);
           }
           const Output<T> out{problem.c + row * problem.ldc + column, problem.ldc, problem.alpha,
                               problem.accumulate || p > 0};

@@ -38,8 +38,8 @@ template <int n, class F>
 // -> c (num_rows, kTileColumns) = alpha a^T b [+ c]. Each element is one chain of fused multiply-adds over k,
 // whatever num_rows is.
 template <class T, int num_rows>
-void multiply_tile(const T* __restrict a, const T* __restrict b, int64_t k, T alpha, bool accumulate,
-                   T* __restrict c, int64_t ldc) {
+void multiply_tile(const T* __restrict a, const T* __restrict b, int64_t k, T alpha, bool accumulate, T* __restrict c,
+                   int64_t ldc) {
   typedef T Vector __attribute__((vector_size(kVectorBytes)));
   constexpr int kLanes = kVectorBytes / sizeof(T);
 

@@ -14,8 +14,8 @@ namespace moe::cpu {
 inline constexpr int64_t kPackSlack = 4;
 
 template <class T>
-[[gnu::always_inline]] inline void transpose_4x4(const T* const rows[4], int64_t column,
-                                                 T* __restrict destination, int64_t stride) {
+[[gnu::always_inline]] inline void transpose_4x4(const T* const rows[4], int64_t column, T* __restrict destination,
+                                                 int64_t stride) {
   typedef T Vector __attribute__((vector_size(4 * sizeof(T))));
   Vector r0, r1, r2, r3;
   std::memcpy(&r0, rows[0] + column, sizeof(Vector));
@@ -76,8 +76,7 @@ void pack_across(const T* source, int64_t ld, int64_t extent, int64_t k, T* __re
     }
     if (first == extent) continue;
     for (int64_t p = p0; p < p1; ++p) {
-      for (int64_t i = 0; i < width; ++i)
-        panel[p * width + i] = source[p * ld + std::min(first + i, extent - 1)];
+      for (int64_t i = 0; i < width; ++i) panel[p * width + i] = source[p * ld + std::min(first + i, extent - 1)];
     }
   }
 }

@@ -23,6 +23,8 @@ class ConstantSchedule : public Schedule {
 
 }  // namespace
 
-Member constant_schedule() { return member<Schedule, ConstantSchedule, Options>("constant", "one value throughout"); }
+Member constant_schedule() {
+  return member<Schedule, ConstantSchedule, Options>("constant", "one value throughout");
+}
 
 }  // namespace moe

@@ -31,6 +31,8 @@ class CosineSchedule : public Schedule {
 
 }  // namespace
 
-Member cosine_schedule() { return member<Schedule, CosineSchedule, Options>("cosine", "half a cosine between two values"); }
+Member cosine_schedule() {
+  return member<Schedule, CosineSchedule, Options>("cosine", "half a cosine between two values");
+}
 
 }  // namespace moe

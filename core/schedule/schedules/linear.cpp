@@ -27,6 +27,8 @@ class LinearSchedule : public Schedule {
 
 }  // namespace
 
-Member linear_schedule() { return member<Schedule, LinearSchedule, Options>("linear", "a straight line between two values"); }
+Member linear_schedule() {
+  return member<Schedule, LinearSchedule, Options>("linear", "a straight line between two values");
+}
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// `from` until `after`, then from * (update / after)^exponent: exponent -0.5 is the inverse square root of Vaswani et al.
-// (2017).
+// `from` until `after`, then from * (update / after)^exponent: exponent -0.5 is the inverse square root of Vaswani et
+// al. (2017).
 #include <algorithm>
 #include <cmath>
 
@@ -22,7 +22,10 @@ struct Options : Fields<Options>, ScheduleOptions {
 class PowerSchedule : public Schedule {
  public:
   PowerSchedule(const Options& options, const Setup& setup)
-      : Schedule(options, setup), from_(options.from), exponent_(options.exponent), after_(std::max(1.0, to_updates(options.after, setup.run))) {}
+      : Schedule(options, setup),
+        from_(options.from),
+        exponent_(options.exponent),
+        after_(std::max(1.0, to_updates(options.after, setup.run))) {}
 
  private:
   double shape(double update) const override { return from_ * std::pow(std::max(1.0, update / after_), exponent_); }
@@ -31,6 +34,8 @@ class PowerSchedule : public Schedule {
 
 }  // namespace
 
-Member power_schedule() { return member<Schedule, PowerSchedule, Options>("power", "a power of the update, such as the inverse square root"); }
+Member power_schedule() {
+  return member<Schedule, PowerSchedule, Options>("power", "a power of the update, such as the inverse square root");
+}
 
 }  // namespace moe

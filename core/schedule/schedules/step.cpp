@@ -21,7 +21,10 @@ struct Options : Fields<Options>, ScheduleOptions {
 class StepSchedule : public Schedule {
  public:
   StepSchedule(const Options& options, const Setup& setup)
-      : Schedule(options, setup), from_(options.from), factor_(options.factor), every_(std::max(1.0, to_updates(options.every, setup.run))) {}
+      : Schedule(options, setup),
+        from_(options.from),
+        factor_(options.factor),
+        every_(std::max(1.0, to_updates(options.every, setup.run))) {}
 
  private:
   double shape(double update) const override { return from_ * std::pow(factor_, std::floor(update / every_)); }
@@ -30,6 +33,8 @@ class StepSchedule : public Schedule {
 
 }  // namespace
 
-Member step_schedule() { return member<Schedule, StepSchedule, Options>("step", "multiplied by a factor at equal distances"); }
+Member step_schedule() {
+  return member<Schedule, StepSchedule, Options>("step", "multiplied by a factor at equal distances");
+}
 
 }  // namespace moe

@@ -15,7 +15,8 @@ struct Options : Fields<Options>, ScheduleOptions {
     v.field("value", value, "value of the stable part");
     v.field("to", to, "value at the end of the run");
     v.field("decay", decay, "length of the decay at the end of the run");
-    v.field("decay_shape", decay_shape, "way down: 1 - sqrt(progress), a line, or a half cosine", {"sqrt", "linear", "cosine"});
+    v.field("decay_shape", decay_shape, "way down: 1 - sqrt(progress), a line, or a half cosine",
+            {"sqrt", "linear", "cosine"});
     common_fields(v);
   }
 };
@@ -44,6 +45,8 @@ class WsdSchedule : public Schedule {
 
 }  // namespace
 
-Member wsd_schedule() { return member<Schedule, WsdSchedule, Options>("wsd", "stable, then a decay at the end of the run"); }
+Member wsd_schedule() {
+  return member<Schedule, WsdSchedule, Options>("wsd", "stable, then a decay at the end of the run");
+}
 
 }  // namespace moe
