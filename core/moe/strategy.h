@@ -2,7 +2,7 @@
 #pragma once
 #include "core/moe/balance_set.h"
 #include "core/moe/experts.h"
-#include "core/moe/load_stats.h"
+#include "core/moe/router.h"
 #include "core/moe/token_dispatcher.h"
 
 namespace moe {
@@ -18,19 +18,20 @@ struct LayerParts {
 
 class Strategy {
  public:
-  struct Setup {
-    ParameterStore& parameters;
-    std::string name;  // of the layer
-    int layer = 0;
-    int64_t d_model = 0;
-    int64_t experts = 0;
-  };
+  using Setup = LayerSetup;
 
   virtual ~Strategy() = default;
+  // Experts per token at evaluation, given the router's; and how many such passes a training step makes on average.
+  virtual int64_t experts_per_token(int64_t router_k) const { return router_k; }
+  virtual double training_passes() const { return 1; }
+  // Of the strategy itself, besides the router's.
+  virtual Causality causality() const { return Causality::causal; }
   // x (tokens, d_model), which must live until backward -> (tokens, d_model)
   virtual Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) = 0;
   // d_y (tokens, d_model) -> d_x (tokens, d_model), overwritten
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
+  // After the optimizer's step, when the sums are those of the whole step; the same on every rank.
+  virtual void after_step(Context& ctx) { (void)ctx; }
 };
 
 }  // namespace moe

@@ -74,7 +74,7 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   const auto loss = [&] {
     const double output = dot(f.forward(batch, x), d_y);
     same_choices = same_choices && f.counts() == counts;  // shares of assignments are constants of the balance losses
-    return output + f.layer->balance().weighted_value();
+    return output + f.layer->auxiliary_loss();
   };
   auto tensors = parameters_of(f.store);
   for (Differentiable& parameter : tensors) {
@@ -159,7 +159,7 @@ TEST_CASE("every MoE layer takes a batch without tokens") {
       batch.global_tokens = 8, batch.global_sequences = 2;  // of other ranks
       CHECK(f.forward(batch, f.ctx.zeros({0, kModelWidth})).size() == 0);
       f.layer->backward(f.ctx, batch, f.ctx.output({0, kModelWidth}), f.ctx.zeros({0, kModelWidth}));
-      CHECK(f.layer->balance().weighted_value() == 0);
+      CHECK(f.layer->auxiliary_loss() == 0);
       for (const Parameter& p : f.store.parameters()) {
         CHECK(values(p.gradient) == std::vector<double>(static_cast<size_t>(p.shape.size())));
       }
@@ -194,7 +194,7 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
     const Tensor x = f.ctx.normal({33, kModelWidth}, 1), y = f.forward(batch, x);
     const int64_t d = kModelWidth, d_ff = 5;
     std::map<std::string, ConstTensor> by_name;
-    for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    for (const ParameterGroup group : kTrainedGroups) {
       f.store.for_each_named(group, f.store.buffer(group).value,
                              [&](const NamedTensor& named) { by_name[named.name] = named.tensor; });
     }
