@@ -2,6 +2,7 @@
 // experts that every token shares.
 #pragma once
 #include <algorithm>
+#include <cmath>
 
 #include "core/config/model_config.h"
 #include "core/moe/strategy.h"
@@ -43,10 +44,16 @@ class MoELayer : public FeedForward {
   const MeasureSet& measures() const { return measures_; }
   Router& router() { return *router_; }
   const Strategy& strategy() const { return *strategy_; }
-  int64_t experts_per_token() const { return strategy_->experts_per_token(router_->k()); }
+  // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
+  int64_t experts_per_token() const { return strategy_->experts_per_token(router_experts()); }
+  double training_passes() const {
+    return strategy_->training_passes() * router_->mean_k() / static_cast<double>(router_experts());
+  }
   Causality causality() const { return std::max(router_->causality(), strategy_->causality()); }
+  Causality training_causality() const { return std::max(router_->training_causality(), strategy_->causality()); }
 
  private:
+  int64_t router_experts() const { return static_cast<int64_t>(std::ceil(router_->final_k())); }
   LayerSetup parts_setup(const std::string& name, const Setup& setup);
 
   int layer_;
