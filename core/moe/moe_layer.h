@@ -1,8 +1,6 @@
 // A mixture-of-experts feed-forward layer: router, experts and balance losses, put to use by a strategy, plus the
 // experts that every token shares.
 #pragma once
-#include <algorithm>
-
 #include "core/config/model_config.h"
 #include "core/moe/strategy.h"
 
@@ -41,20 +39,19 @@ class MoELayer : public FeedForward {
   const LoadStats& load() const { return load_; }
   const BalanceSet& balance() const { return balance_; }
   const MeasureSet& measures() const { return measures_; }
-  Router& router() { return *router_; }
+  Router& router() { return strategy_->router(); }
   const Strategy& strategy() const { return *strategy_; }
-  int64_t experts_per_token() const { return strategy_->experts_per_token(router_->k()); }
-  Causality causality() const { return std::max(router_->causality(), strategy_->causality()); }
+  int64_t experts_per_token() const { return strategy_->experts_per_token(); }
+  Causality causality() const { return strategy_->causality(); }
 
  private:
-  LayerSetup parts_setup(const std::string& name, const Setup& setup);
+  LayerSetup strategy_setup(const std::string& name, const Setup& setup);
 
   int layer_;
   int64_t experts_;
   LayerSums sums_;
   LayerSums::Range load_range_;
   MeasureSet measures_;
-  std::unique_ptr<Router> router_;
   std::unique_ptr<Strategy> strategy_;
   TokenDispatcher dispatcher_;
   Experts local_experts_;

@@ -6,12 +6,12 @@
 namespace moe {
 namespace {
 
-class PlainStrategy : public Strategy {
+class PlainStrategy : public RoutedStrategy {
  public:
-  PlainStrategy(const NoFields&, const Setup&) {}
+  PlainStrategy(const NoFields&, const Setup& setup) : RoutedStrategy(setup) {}
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
-    parts.router.forward(ctx, batch, x, routing_);
+    router().forward(ctx, batch, x, routing_);
     if (ctx.observe) {
       parts.load.observe(ctx, routing_, batch.targets);
       parts.balance.observe(ctx, batch, routing_);
@@ -27,7 +27,7 @@ class PlainStrategy : public Strategy {
     const Tensor d_logits = scratch.allocate(routing_.logits.shape);
     fill_zero(ctx, d_logits);
     parts.balance.backward(ctx, batch, d_logits, routing_);
-    parts.router.backward(ctx, batch, d_x, d_logits, d_routing, routing_);
+    router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
   }
 
  private:
