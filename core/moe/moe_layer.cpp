@@ -4,7 +4,7 @@
 
 namespace moe {
 
-LayerSetup MoELayer::parts_setup(const std::string& name, const Setup& s) {
+LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
   return {s.parameters,
           sums_,
           measures_,
@@ -25,13 +25,12 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       experts_(s.config.experts),
       load_range_(sums_.reserve(LoadStats::num_sums(experts_))),
       measures_(sums_),
-      router_(s.config.router.make(parts_setup(name, s))),
-      strategy_(s.config.strategy.make(parts_setup(name, s))),
+      strategy_(s.config.strategy.make(strategy_setup(name, s))),
       dispatcher_(s.groups, experts_),
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
                      s.expert_shape, s.config.expert_init == "small"),
-      balance_(sums_, s.config.balance, {experts_}),
-      parts_{*router_, dispatcher_, local_experts_, balance_, load_} {
+      balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind()}),
+      parts_{dispatcher_, local_experts_, balance_, load_} {
   if (s.config.shared_experts > 0) {
     FeedForwardShape shape = s.expert_shape;
     shape.d_ff *= s.config.shared_experts;
@@ -45,8 +44,7 @@ void MoELayer::bind_sums(std::span<double> sums) {
 }
 
 void MoELayer::after_step(Context& ctx) {
-  router_->after_step(ctx, load_);
-  strategy_->after_step(ctx);
+  strategy_->after_step(ctx, load_);
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {

@@ -1,7 +1,6 @@
 // A mixture-of-experts feed-forward layer: router, experts and balance losses, put to use by a strategy, plus the
 // experts that every token shares.
 #pragma once
-#include <algorithm>
 #include <cmath>
 
 #include "core/config/model_config.h"
@@ -42,26 +41,25 @@ class MoELayer : public FeedForward {
   const LoadStats& load() const { return load_; }
   const BalanceSet& balance() const { return balance_; }
   const MeasureSet& measures() const { return measures_; }
-  Router& router() { return *router_; }
+  Router& router() { return strategy_->router(); }
   const Strategy& strategy() const { return *strategy_; }
   // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
-  int64_t experts_per_token() const { return strategy_->experts_per_token(router_experts()); }
+  int64_t experts_per_token() const { return strategy_->experts_per_token(); }
   double training_passes() const {
-    return strategy_->training_passes() * router_->mean_k() / static_cast<double>(router_experts());
+    const Router& router = strategy_->router();
+    return strategy_->training_passes() * router.mean_k() / std::ceil(router.final_k());
   }
-  Causality causality() const { return std::max(router_->causality(), strategy_->causality()); }
-  Causality training_causality() const { return std::max(router_->training_causality(), strategy_->causality()); }
+  Causality causality() const { return strategy_->causality(); }
+  Causality training_causality() const { return strategy_->training_causality(); }
 
  private:
-  int64_t router_experts() const { return static_cast<int64_t>(std::ceil(router_->final_k())); }
-  LayerSetup parts_setup(const std::string& name, const Setup& setup);
+  LayerSetup strategy_setup(const std::string& name, const Setup& setup);
 
   int layer_;
   int64_t experts_;
   LayerSums sums_;
   LayerSums::Range load_range_;
   MeasureSet measures_;
-  std::unique_ptr<Router> router_;
   std::unique_ptr<Strategy> strategy_;
   TokenDispatcher dispatcher_;
   Experts local_experts_;

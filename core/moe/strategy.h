@@ -1,5 +1,7 @@
 // Strategy: how one MoE layer uses its router and its experts. Members are in strategies/, the table in strategy.cpp.
 #pragma once
+#include <cmath>
+
 #include "core/moe/balance_set.h"
 #include "core/moe/experts.h"
 #include "core/moe/router.h"
@@ -7,9 +9,8 @@
 
 namespace moe {
 
-// What a strategy works with; the layer owns it.
+// What a strategy works with besides its router; the layer owns it.
 struct LayerParts {
-  Router& router;
   TokenDispatcher& dispatcher;
   Experts& experts;
   BalanceSet& balance;
@@ -21,17 +22,29 @@ class Strategy {
   using Setup = LayerSetup;
 
   virtual ~Strategy() = default;
-  // Experts per token at evaluation, given the router's; and how many such passes a training step makes on average.
-  virtual int64_t experts_per_token(int64_t router_k) const { return router_k; }
+  // The one whose choices are the layer's.
+  virtual Router& router() = 0;
+  // Experts per token at evaluation, and how many such passes a training step makes on average.
+  virtual int64_t experts_per_token() { return static_cast<int64_t>(std::ceil(router().final_k())); }
   virtual double training_passes() const { return 1; }
-  // Of the strategy itself, besides the router's.
-  virtual Causality causality() const { return Causality::causal; }
+  virtual Causality causality() { return router().causality(); }
+  virtual Causality training_causality() { return router().training_causality(); }
   // x (tokens, d_model), which must live until backward -> (tokens, d_model)
   virtual Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) = 0;
   // d_y (tokens, d_model) -> d_x (tokens, d_model), overwritten
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
   // After the optimizer's step, when the sums are those of the whole step; the same on every rank.
-  virtual void after_step(Context& ctx) { (void)ctx; }
+  virtual void after_step(Context& ctx, const LoadStats& load) { router().after_step(ctx, load); }
+};
+
+// A strategy with the configured router over all experts.
+class RoutedStrategy : public Strategy {
+ public:
+  explicit RoutedStrategy(const Setup& setup) : router_(setup.config.router.make(setup)) {}
+  Router& router() override { return *router_; }
+
+ private:
+  std::unique_ptr<Router> router_;
 };
 
 }  // namespace moe

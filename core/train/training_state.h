@@ -22,7 +22,7 @@ struct StateSetup {
   const TrainConfig& config;
   int64_t vocab = 0;
   const ProcessGroups& groups;
-  RunLength run;       // of the whole run
+  RunLength run{};     // of the whole run
   bool trains = true;  // with gradients and optimizer
   DType dtype = DType::f32;
 

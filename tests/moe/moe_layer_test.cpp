@@ -5,6 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/layer_fixture.h"
+#include "tests/support/strategy_variants.h"
 
 namespace moe::test {
 
@@ -49,7 +50,8 @@ std::vector<NamedConfig> losses() {
   for (const Member& loss : family<BalanceLoss>()) {
     for (const char* scope : {"global", "sequence", "rank"}) {
       const std::string yaml =
-          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 3, scope: {}}}]}}", loss.name, scope);
+          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 3, scope: {}}}], router: {}}}", loss.name,
+                      scope, router_for(loss.name));
       result.push_back({yaml, moe_config(yaml)});
     }
   }
@@ -78,8 +80,10 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   };
   auto tensors = parameters_of(f.store);
   for (Differentiable& parameter : tensors) {
-    // Experts without tokens, and the router of a lone expert.
-    parameter.may_vanish = named.config.experts == 1 || batch.tokens() == 1;
+    // Experts without tokens, the router of a lone expert, and a router that neither chooses nor learns.
+    const bool idle_router =
+        parameter.name.find(".router.") != std::string::npos && named.name.find("router_loss: 0") != std::string::npos;
+    parameter.may_vanish = named.config.experts == 1 || batch.tokens() == 1 || idle_router;
   }
   tensors.push_back({"x", x, d_x});
   check_gradients(loss, tensors, {.samples = 20, .step = 5e-5});
@@ -97,6 +101,15 @@ TEST_CASE("every router with every strategy: gradients of input and parameters")
 
 TEST_CASE("variants of the MoE layer: gradients of input and parameters") {
   for (const NamedConfig& named : variants()) check_layer_gradients(named, 3, 4);
+}
+
+TEST_CASE("variants of the strategies: gradients of input and parameters") {
+  for (const std::string& strategy : strategy_variants()) {
+    for (const char* balance : {"[]", "[{kind: switch, coefficient: 3}, {kind: z, scope: sequence, coefficient: 2}]"}) {
+      const std::string yaml = fmt::format("{{experts: 5, balance: {}, strategy: {}}}", balance, strategy);
+      check_layer_gradients({yaml, moe_config(yaml)}, 3, 4);
+    }
+  }
 }
 
 TEST_CASE("every balance loss in every scope: gradients of input and parameters") {

@@ -3,6 +3,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/layer_fixture.h"
+#include "tests/support/strategy_variants.h"
 
 namespace moe::test {
 
@@ -45,12 +46,24 @@ TEST_CASE("every router with every strategy is the same on any number of ranks")
   }
 }
 
+TEST_CASE("variants of the strategies are the same on any number of ranks") {
+  const StepInput input = step_input(6, 5);
+  std::vector<std::string> variants = strategy_variants();
+  variants.push_back("{kind: compete, probability: 1}");
+  variants.push_back("{kind: compete, probability: 1, version: 2}");
+  for (const std::string& strategy : variants) {
+    const std::string yaml = fmt::format("{{experts: 5, strategy: {}}}", strategy);
+    check_all_layouts(yaml, moe_config(yaml), input);
+  }
+}
+
 TEST_CASE("every balance loss is the same on any number of ranks") {
   const StepInput input = step_input(6, 5);
   for (const Member& loss : family<BalanceLoss>()) {
     for (const char* scope : {"global", "sequence"}) {  // scope rank depends on the ranks by its definition
       const std::string yaml =
-          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 2, scope: {}}}]}}", loss.name, scope);
+          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 2, scope: {}}}], router: {}}}", loss.name,
+                      scope, router_for(loss.name));
       check_all_layouts(yaml, moe_config(yaml), input);
     }
   }
