@@ -4,6 +4,7 @@ namespace moe {
 
 Member plain_strategy();
 Member compete_strategy();
+Member stochastic_strategy();
 
 template <>
 const Table<Member>& family<Strategy>() {
@@ -11,6 +12,7 @@ const Table<Member>& family<Strategy>() {
                                    {
                                        plain_strategy(),
                                        compete_strategy(),
+                                       stochastic_strategy(),
                                    }};
   return table;
 }

@@ -118,6 +118,15 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
   });
 }
 
+double sum_of_elements(Context& ctx, ConstTensor x) {
+  double total = 0;
+  run(ctx, x.dtype, [&]<class T>(T) {
+    const T* p = x.as<T>();
+    for (int64_t i = 0; i < x.size(); ++i) total += static_cast<double>(p[i]);
+  });
+  return total;
+}
+
 double sum_of_squares(Context& ctx, ConstTensor x) {
   double total = 0;
   run(ctx, x.dtype, [&]<class T>(T) {

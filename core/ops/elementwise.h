@@ -20,6 +20,8 @@ void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b);
 // mask is kept.
 void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token);
 
+// Sum of all elements, in f64, in order.
+double sum_of_elements(Context& ctx, ConstTensor x);
 // Sum of squares of all elements, in f64, in a fixed order.
 double sum_of_squares(Context& ctx, ConstTensor x);
 

@@ -5,8 +5,8 @@
 
 namespace moe {
 
-// outer (tokens, groups), inner (tokens, experts) -> logits (tokens, experts) = outer of the group + inner - logsumexp of
-// inner over the group, so that softmax(logits) = softmax(outer) * softmax(inner within the group)
+// outer (tokens, groups), inner (tokens, experts) -> logits (tokens, experts) = outer of the group + inner - logsumexp
+// of inner over the group, so that softmax(logits) = softmax(outer) * softmax(inner within the group)
 void group_logits_forward(Context& ctx, Tensor logits, ConstTensor outer, ConstTensor inner);
 // d_logits (tokens, experts) -> d_outer, d_inner, overwritten
 void group_logits_backward(Context& ctx, Tensor d_outer, Tensor d_inner, ConstTensor d_logits, ConstTensor inner);

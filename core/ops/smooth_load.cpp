@@ -62,7 +62,10 @@ void smooth_load_sums(Context& ctx, Tensor sums, ConstTensor clean, ConstTensor 
       for (int64_t e = 0; e < experts; ++e) {
         const int64_t rival = threshold.of(h, e);
         const double sigma = std::max(static_cast<double>(s[e]), cpu::kLeastDeviation);
-        sum[e] += rival < 0 ? 1 : 0.5 * std::erfc((static_cast<double>(h[rival]) - static_cast<double>(c[e])) / sigma * M_SQRT1_2);
+        sum[e] +=
+            rival < 0
+                ? 1
+                : 0.5 * std::erfc((static_cast<double>(h[rival]) - static_cast<double>(c[e])) / sigma * M_SQRT1_2);
       }
     }
   });

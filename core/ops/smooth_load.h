@@ -1,5 +1,5 @@
-// The smooth load of noisy top-k gating: the probability that an expert is among a token's k when its own noise is drawn
-// again (Shazeer et al., 2017, equations 8 to 10).
+// The smooth load of noisy top-k gating: the probability that an expert is among a token's k when its own noise is
+// drawn again (Shazeer et al., 2017, equations 8 to 10).
 #pragma once
 #include "core/tensor/context.h"
 

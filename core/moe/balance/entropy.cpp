@@ -1,5 +1,5 @@
-// The entropy of the experts' mean probabilities P, which is largest when all are used alike: `entropy` = -H(P), -ln N at
-// perfect balance; `kl` = ln N - H(P), the divergence of P from uniform, 0 at perfect balance. Same gradient.
+// The entropy of the experts' mean probabilities P, which is largest when all are used alike: `entropy` = -H(P), -ln N
+// at perfect balance; `kl` = ln N - H(P), the divergence of P from uniform, 0 at perfect balance. Same gradient.
 #include <algorithm>
 #include <cmath>
 
@@ -60,13 +60,13 @@ class EntropyBalance : public BalanceLoss {
 }  // namespace
 
 Member entropy_balance() {
-  return member<BalanceLoss, EntropyBalance, Options<false>>(
-      "entropy", "-H of the mean probabilities; -ln N at perfect balance");
+  return member<BalanceLoss, EntropyBalance, Options<false>>("entropy",
+                                                             "-H of the mean probabilities; -ln N at perfect balance");
 }
 
 Member kl_balance() {
-  return member<BalanceLoss, EntropyBalance, Options<true>>(
-      "kl", "ln N - H of the mean probabilities; 0 at perfect balance");
+  return member<BalanceLoss, EntropyBalance, Options<true>>("kl",
+                                                            "ln N - H of the mean probabilities; 0 at perfect balance");
 }
 
 }  // namespace moe

@@ -1,6 +1,6 @@
-// Two levels: a router over groups of neighbouring experts, and one within each group. A token goes to the k best experts
-// of each of its best groups; p = p(group) p(expert | group), which is the softmax of z = a_group + b - logsumexp of b
-// over the group (Jordan and Jacobs, 1994; Shazeer et al., 2017, appendix B).
+// Two levels: a router over groups of neighbouring experts, and one within each group. A token goes to the k best
+// experts of each of its best groups; p = p(group) p(expert | group), which is the softmax of z = a_group + b -
+// logsumexp of b over the group (Jordan and Jacobs, 1994; Shazeer et al., 2017, appendix B).
 #include "core/moe/logit_router.h"
 #include "core/ops/gating.h"
 #include "core/ops/group_gating.h"

@@ -32,8 +32,7 @@ class HyperRouter : public SoftmaxRouter {
 
  private:
   static Parameter& add(const Setup& setup, const char* name, Shape shape, ParameterGroup group, double std) {
-    return setup.parameters.add(
-        {setup.name + ".router." + name, shape, group, {Initialisation::Kind::normal, std}});
+    return setup.parameters.add({setup.name + ".router." + name, shape, group, {Initialisation::Kind::normal, std}});
   }
 
   // The matrix and what its backward needs. Cheap beside the tokens' logits, so backward makes it again.

@@ -1,6 +1,6 @@
-// The choice depends on where the text comes from: z = W x + U c, the same as a router that sees [x; c], with a vector c
-// learned per domain (prompt-based conditioning, in the spirit of Lester et al., 2021). A sequence's domain is the part
-// of the corpus (the file) that it begins in.
+// The choice depends on where the text comes from: z = W x + U c, the same as a router that sees [x; c], with a vector
+// c learned per domain (prompt-based conditioning, in the spirit of Lester et al., 2021). A sequence's domain is the
+// part of the corpus (the file) that it begins in.
 #include "core/moe/logit_router.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
@@ -67,7 +67,8 @@ class PromptRouter : public SoftmaxRouter {
     SoftmaxRouter::logits_backward(ctx, batch, d_x, d_logits, routing);
     ScratchScope scratch(ctx);
     const Prompts p = look_up(ctx, scratch, batch);
-    const Tensor d_rows = scratch.allocate(Shape{batch.sequences, experts_}), d_vectors = scratch.allocate(p.vectors.shape);
+    const Tensor d_rows = scratch.allocate(Shape{batch.sequences, experts_}),
+                 d_vectors = scratch.allocate(p.vectors.shape);
     sum_sequence_rows(ctx, d_rows, d_logits);
     linear_backward_weight(ctx, prompt_weight_.gradient, d_rows, p.vectors);
     linear_backward_input(ctx, d_vectors, d_rows, prompt_weight_.value);

@@ -1,9 +1,9 @@
-// In training the k largest of scores that Sinkhorn's iteration has balanced over a group of tokens, at evaluation those
-// of the logits; weights by softmax of the logits in both (Clark et al., 2022; a relaxation of the optimal assignment of
-// BASE layers, Lewis et al., 2021, hence also of what `base` stands for).
+// In training the k largest of scores that Sinkhorn's iteration has balanced over a group of tokens, at evaluation
+// those of the logits; weights by softmax of the logits in both (Clark et al., 2022; a relaxation of the optimal
+// assignment of BASE layers, Lewis et al., 2021, hence also of what `base` stands for).
+#include "core/ops/sinkhorn.h"
 #include "core/moe/logit_router.h"
 #include "core/moe/token_grouping.h"
-#include "core/ops/sinkhorn.h"
 
 namespace moe {
 namespace {
