@@ -98,8 +98,9 @@ TEST_CASE("a paced k and temperature follow their schedules, and the slots that 
   }
   CHECK(get(d.routing.logits, 0) == Approx(hot[0] * 2).epsilon(0.02));
   CHECK_THROWS_WITH(LayerFixture(router_config("{k: {kind: linear, from: 2, to: 1}}")), Catch::Contains("k = 1"));
-  CHECK_THROWS_WITH(LayerFixture(router_config("{temperature: {kind: linear, from: 2, to: 1}, learn_temperature: true}")),
-                    Catch::Contains("schedule"));
+  CHECK_THROWS_WITH(
+      LayerFixture(router_config("{temperature: {kind: linear, from: 2, to: 1}, learn_temperature: true}")),
+      Catch::Contains("schedule"));
 }
 
 TEST_CASE("dropped experts are not chosen, at least k stay, and evaluation drops none") {
