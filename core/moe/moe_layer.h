@@ -1,6 +1,8 @@
 // A mixture-of-experts feed-forward layer: router, experts and balance losses, put to use by a strategy, plus the
 // experts that every token shares.
 #pragma once
+#include <cmath>
+
 #include "core/config/model_config.h"
 #include "core/moe/strategy.h"
 
@@ -41,8 +43,13 @@ class MoELayer : public FeedForward {
   const MeasureSet& measures() const { return measures_; }
   Router& router() { return strategy_->router(); }
   const Strategy& strategy() const { return *strategy_; }
-  int64_t experts_per_token() const { return strategy_->experts_per_token(); }
+  // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
+  int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(strategy_->final_k())); }
+  double training_passes() const {
+    return strategy_->training_passes() * strategy_->router().mean_k() / strategy_->router().final_k();
+  }
   Causality causality() const { return strategy_->causality(); }
+  Causality training_causality() const { return strategy_->training_causality(); }
 
  private:
   LayerSetup strategy_setup(const std::string& name, const Setup& setup);

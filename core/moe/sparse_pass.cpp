@@ -8,7 +8,7 @@ namespace moe {
 Tensor SparsePass::forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
                            const Routing& routing) {
   x_ = x;
-  const Tensor rows = dispatcher.dispatch(ctx, x, routing.indices, plan_);
+  const Tensor rows = dispatcher.dispatch(ctx, x, routing.indices, plan_, routing.most_assignments);
   const Tensor out = experts.forward(ctx, rows, plan_.local_offsets, experts_);
   returned_ = dispatcher.collect(ctx, out, plan_);
   const Tensor y = ctx.allocate(x.shape);
@@ -25,8 +25,7 @@ void SparsePass::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& ex
   {
     ScratchScope inner(ctx);
     const Tensor d_returned = inner.allocate(returned_.shape);
-    combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, routing.weights, plan_.position,
-                     plan_.source);
+    combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, routing.weights, plan_.position, plan_.source);
     if (more) more(d_returned);
     experts.backward(ctx, d_rows, dispatcher.collect_backward(ctx, inner, d_returned, plan_), experts_);
   }

@@ -1,5 +1,6 @@
 #include "core/moe/token_dispatcher.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -65,13 +66,14 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   }
 }
 
-Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan) {
+Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most) {
   const int64_t tokens = x.dim(0), d = x.dim(1), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
-  plan.num_sorted = ctx.planning ? tokens * k : plan.global_offsets.as<int32_t>()[experts_];
+  const int64_t planned = most > 0 ? std::min(most, tokens * k) : tokens * k;
+  plan.num_sorted = ctx.planning ? planned : plan.global_offsets.as<int32_t>()[experts_];
   if (alone()) {
     plan.num_received = plan.num_sorted;
     plan.local_offsets = plan.global_offsets;

@@ -55,6 +55,17 @@ void scale(Context& ctx, Tensor x, double factor) {
   });
 }
 
+void complement(Context& ctx, Tensor y, ConstTensor x) {
+  MOE_CHECK(y.size() == x.size(), "complement {} of {}", y.shape.to_string(), x.shape.to_string());
+  run(ctx, y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T* in = x.as<T>();
+    const int64_t n = y.size();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) out[i] = T(1) - in[i];
+  });
+}
+
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors) {
   const int64_t rows = y.dim(0), d = y.dim(1);
   MOE_CHECK_SHAPE(x, {rows, d});

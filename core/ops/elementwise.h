@@ -9,6 +9,7 @@ void copy(Context& ctx, Tensor y, ConstTensor x);                       // y = x
 void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b);         // y = a + b; y may be a or b
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor);  // y += factor x
 void scale(Context& ctx, Tensor x, double factor);                      // x *= factor
+void complement(Context& ctx, Tensor y, ConstTensor x);                 // y = 1 - x
 // y (rows, d) += factors (rows) * x (rows, d), row by row
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors);
 // a (rows, d), b (rows, d) -> dots (rows): inner products of their rows

@@ -14,6 +14,18 @@ double count_tokens(Context& ctx, ConstTensor targets) {
   return static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
 }
 
+void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
+  MOE_CHECK(ids.size() == targets.size(), "{} ids, {} targets", ids.size(), targets.size());
+  MOE_CHECK_DTYPE(ids, DType::i32);
+  run(ctx, DType::f32, [&]<class T>(T) {
+    int32_t* id = ids.as<int32_t>();
+    const int32_t* target = targets.as<int32_t>();
+    for (int64_t t = 0; t < ids.size(); ++t) {
+      if (target[t] == kIgnoreTarget) id[t] = kIgnoreTarget;
+    }
+  });
+}
+
 void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) {
   const int64_t tokens = x.dim(0), n = x.dim(1);
   MOE_CHECK_SHAPE(sums, {n});

@@ -7,6 +7,8 @@ namespace moe {
 
 // The tokens that are no padding.
 double count_tokens(Context& ctx, ConstTensor targets);
+// ids (tokens) i32 in place: kIgnoreTarget where the target is
+void mask_padding(Context& ctx, Tensor ids, ConstTensor targets);
 // x (tokens, n), targets (tokens) i32 -> sums (n) f64, added to
 void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
 // indices (tokens, k) i32 -> counts (experts) f64: assignments per expert, added to; weights (tokens, k), optional ->

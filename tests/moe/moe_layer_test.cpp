@@ -77,8 +77,8 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   if (batch.tokens() > 2) targets.as<int32_t>()[1] = kIgnoreTarget;
   batch.targets = targets;
   take_a_step(f);
-  const Tensor x = f.inputs_with_margin(batch, 0.05);
-  const Tensor d_y = f.ctx.normal(x.shape, 2), d_x = f.ctx.output(x.shape);
+  const Tensor d_y = f.ctx.normal({batch.tokens(), kModelWidth}, 2), d_x = f.ctx.output(d_y.shape);
+  const Tensor x = f.smooth_inputs(batch, d_y);
   const Tensor y = f.forward(batch, x);
   for (const double value : values(y)) REQUIRE(std::isfinite(value));
   f.layer->backward(f.ctx, batch, d_x, d_y);
@@ -166,12 +166,12 @@ TEST_CASE("parameter gradients are added to, the input's is overwritten") {
     run();
     const auto first = values(d_x);
     std::vector<std::vector<double>> gradients;
-    for (const Parameter& p : f.store.parameters()) gradients.push_back(values(p.gradient));
+    for (const Differentiable& p : parameters_of(f.store)) gradients.push_back(values(p.gradient));
     run();
     CHECK(values(d_x) == first);
     for (size_t i = 0; i < gradients.size(); ++i) {
       for (double& g : gradients[i]) g *= 2;
-      check_close(f.store.parameters()[i].name, f.store.parameters()[i].gradient, gradients[i]);
+      check_close(parameters_of(f.store)[i].name, parameters_of(f.store)[i].gradient, gradients[i]);
     }
   }
 }
@@ -186,8 +186,8 @@ TEST_CASE("every MoE layer takes a batch without tokens") {
       CHECK(f.forward(batch, f.ctx.zeros({0, kModelWidth})).size() == 0);
       f.layer->backward(f.ctx, batch, f.ctx.output({0, kModelWidth}), f.ctx.zeros({0, kModelWidth}));
       CHECK(f.layer->auxiliary_loss() == 0);
-      for (const Parameter& p : f.store.parameters()) {
-        CHECK(values(p.gradient) == std::vector<double>(static_cast<size_t>(p.shape.size())));
+      for (const auto& p : parameters_of(f.store)) {
+        CHECK(values(p.gradient) == std::vector<double>(static_cast<size_t>(p.value.size())));
       }
     }
   }
@@ -284,7 +284,7 @@ TEST_CASE("k = 1 with renormalised weights is refused; what is accepted trains i
           const Tensor x = f.ctx.normal({10, kModelWidth}, 1);
           f.forward(batch, x);
           f.layer->backward(f.ctx, batch, f.ctx.output(x.shape), f.ctx.normal(x.shape, 2));
-          for (const Parameter& p : f.store.parameters()) {
+          for (const Differentiable& p : parameters_of(f.store)) {
             if (p.name.find(".router.") != std::string::npos) CHECK(dot(p.gradient, p.gradient) > 1e-6);
           }
         } catch (const UsageError& error) {

@@ -1,6 +1,8 @@
 // CompeteSMoE: on some updates the experts compete for each token by the size of their response, and the router learns
 // to foresee the outcome; at other updates, and always at evaluation, the router chooses. Version 1: Pham et al., 2024
 // (arXiv 2402.02526). Version 2: Nguyen et al., 2025 (arXiv 2505.13380).
+#include <cmath>
+
 #include "core/moe/competition.h"
 #include "core/moe/competition_steps.h"
 #include "core/moe/sparse_pass.h"
@@ -14,6 +16,7 @@ namespace {
 
 struct Options : Fields<Options> {
   int64_t version = 1;
+  int64_t k = 0;
   std::string score = "norm";
   std::string weights = "softmax";
   std::string forward = "competition";
@@ -48,6 +51,7 @@ struct Options : Fields<Options> {
     const int64_t before = version;
     v.field("version", version, "of the method, 1 or 2: sets the defaults of the keys below", {1, 2});
     if (version != before) take_defaults_of(version);
+    v.field("k", k, "winners per token; 0 = as many experts as the router chooses in the end", {0, 1024});
     v.field("score", score, "an expert's response to a token: the norm of its output, or its mean softplus",
             {"norm", "softplus"});
     v.field("weights", weights, "of the winners' outputs: softmax of their scores, or their share of the scores",
@@ -78,7 +82,7 @@ class CompeteStrategy : public RoutedStrategy {
       : RoutedStrategy(setup),
         options_(options),
         experts_(setup.experts),
-        k_(std::min(router().k(), setup.experts)),
+        k_(options.k > 0 ? options.k : static_cast<int64_t>(std::ceil(router().final_k()))),
         by_share_(options.weights == "share"),
         steps_({Paced("moe.strategy.probability", options.probability, setup.run, {0, 1}), options.draw_every,
                 options.max_layers, to_updates(options.warmup, setup.run), setup.moe_layer, setup.moe_layers}),
@@ -89,7 +93,7 @@ class CompeteStrategy : public RoutedStrategy {
         agreement_figure_(setup.measures.add_figure("agreement")),
         router_loss_(setup.measures.add_loss("router_loss", options.router_loss)),
         diversity_(setup.measures.add_loss("diversity", options.diversity)) {
-    balanced_ = false;
+    if (k_ > experts_) raise<UsageError>("moe.strategy.k: {} of {} experts cannot win", k_, experts_);
     for (const Choice<BalanceLoss>& loss : setup.config.balance.items()) {
       balanced_ |= loss.make(BalanceLoss::Setup{experts_})->coefficient() > 0;
     }

@@ -1,5 +1,7 @@
 // S2MoE (arXiv 2503.23007): training passes each token and a noisy copy of it through the same router and experts and
 // mixes the two results by a learned gate; an InfoNCE loss ties the two views together. Evaluation knows no noise.
+#include <algorithm>
+
 #include "core/moe/info_nce.h"
 #include "core/moe/sparse_pass.h"
 #include "core/moe/strategy.h"
@@ -59,8 +61,12 @@ class StochasticStrategy : public RoutedStrategy {
     moment_range_ = setup.sums.reserve(static_cast<size_t>(2 * setup.d_model + 1));
   }
 
-  // In training the noise of `sequence` tells a token of later ones, but no output of evaluation does.
   double training_passes() const override { return 2; }
+  // The noise that is measured over the sequence tells a token of later ones.
+  Causality training_causality() override {
+    return std::max(router().training_causality(),
+                    options_.statistics == "sequence" ? Causality::sequence : Causality::causal);
+  }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
     if (!ctx.training) {
