@@ -1,5 +1,5 @@
-// InfoNCE between two views of a batch's tokens. The other tokens of the same sequence are the negatives, in blocks of at
-// most `block` tokens, so that no split of the batch changes the loss.
+// InfoNCE between two views of a batch's tokens. The other tokens of the same sequence are the negatives, in blocks of
+// at most `block` tokens, so that no split of the batch changes the loss.
 #pragma once
 #include "core/nn/token_batch.h"
 #include "core/tensor/context.h"

@@ -22,7 +22,7 @@ struct LayerSetup {
   int64_t experts = 0;  // that the router chooses from
   int64_t vocab = 0;    // token ids are below
   double init_std = 0.02;
-  RunLength run{};      // what schedules are measured against
+  RunLength run{};  // what schedules are measured against
 };
 
 // Whether a token's output can depend on tokens that come after it. A language model that does looks at its own

@@ -1,5 +1,5 @@
-// Routers that score every expert by a logit share all but how the logits are made and what is chosen by them: jitter of
-// the input, temperature, expert dropout, and the way back from the gradients of logits.
+// Routers that score every expert by a logit share all but how the logits are made and what is chosen by them: jitter
+// of the input, temperature, expert dropout, and the way back from the gradients of logits.
 #pragma once
 #include "core/moe/router.h"
 #include "core/schedule/paced.h"
@@ -70,8 +70,8 @@ class LogitRouter : public Router {
   // routing.logits -> everything else of the routing, allocated here
   virtual void choose(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
   // d_routing -> adds to d_logits
-  virtual void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits,
-                               const RoutingGradient& d_routing, const Routing& routing) = 0;
+  virtual void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
+                               const Routing& routing) = 0;
 
   // Memory for probabilities and logsumexp, and for `slots` indices and weights.
   void allocate_choice(Context& ctx, Routing& routing, int64_t slots) const;

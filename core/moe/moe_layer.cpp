@@ -29,7 +29,7 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       dispatcher_(s.groups, experts_),
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
                      s.expert_shape, s.config.expert_init == "small"),
-      balance_(sums_, s.config.balance, {experts_}),
+      balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind()}),
       parts_{dispatcher_, local_experts_, balance_, load_} {
   if (s.config.shared_experts > 0) {
     FeedForwardShape shape = s.expert_shape;

@@ -46,7 +46,8 @@ class MoELayer : public FeedForward {
   // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
   int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(strategy_->final_k())); }
   double training_passes() const {
-    return strategy_->training_passes() * strategy_->router().mean_k() / strategy_->router().final_k();
+    const Router& router = strategy_->router();
+    return strategy_->training_passes() * router.mean_k() / std::ceil(router.final_k());
   }
   Causality causality() const { return strategy_->causality(); }
   Causality training_causality() const { return strategy_->training_causality(); }

@@ -12,6 +12,13 @@ Member perturbed_cosine_router();
 Member stable_router();
 Member random_frozen_router();
 Member sigmoid_bias_router();
+Member gshard_router();
+Member hyper_router();
+Member sinkhorn_router();
+Member hash_router();
+Member relu_router();
+Member hierarchical_router();
+Member prompt_router();
 
 template <>
 const Table<Member>& family<Router>() {
@@ -27,6 +34,13 @@ const Table<Member>& family<Router>() {
                                        stable_router(),
                                        random_frozen_router(),
                                        sigmoid_bias_router(),
+                                       gshard_router(),
+                                       hyper_router(),
+                                       sinkhorn_router(),
+                                       hash_router(),
+                                       relu_router(),
+                                       hierarchical_router(),
+                                       prompt_router(),
                                    }};
   return table;
 }

@@ -28,6 +28,12 @@ struct Routing {
   int64_t most_assignments = 0;  // when it is known that fewer than all slots are taken: how many at most; else 0
 };
 
+// The chosen experts' outputs, for losses that are functions of them.
+struct ExpertOutputs {
+  ConstTensor rows;      // (rows, d_model), by expert
+  ConstTensor position;  // (tokens, k) i32: each slot's row, -1 for none
+};
+
 struct RoutingGradient {
   Tensor weights;  // (tokens, k)
   Tensor skip;     // (tokens), where the routing has one

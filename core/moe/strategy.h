@@ -1,5 +1,7 @@
 // Strategy: how one MoE layer uses its router and its experts. Members are in strategies/, the table in strategy.cpp.
 #pragma once
+#include <cmath>
+
 #include "core/moe/balance_set.h"
 #include "core/moe/experts.h"
 #include "core/moe/router.h"

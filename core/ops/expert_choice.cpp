@@ -28,7 +28,8 @@ void expert_choice(Context& ctx, Tensor indices, Tensor weights, ConstTensor pro
       const auto at = [&](int64_t place) { return (g * groups.first + place * groups.step) * experts + e; };
       const auto better = [&](int64_t a, int64_t b) {
         const T left = p[at(a)], right = p[at(b)];
-        if (std::isnan(left) || std::isnan(right)) return std::isnan(left) == std::isnan(right) ? a < b : !std::isnan(left);
+        if (std::isnan(left) || std::isnan(right))
+          return std::isnan(left) == std::isnan(right) ? a < b : !std::isnan(left);
         return left != right ? left > right : a < b;
       };
       order.resize(static_cast<size_t>(groups.size));

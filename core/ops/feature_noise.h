@@ -15,15 +15,15 @@ enum class NoiseStatistics {
 void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, int64_t time,
                         NoiseStatistics statistics);
 
-// x (tokens, d), mean and deviation (tokens, d) or (1, d) for all tokens -> x_hat and gain = n1 (tokens, d). The noise of
-// row t is a function of (key, first_token + t).
+// x (tokens, d), mean and deviation (tokens, d) or (1, d) for all tokens -> x_hat and gain = n1 (tokens, d). The noise
+// of row t is a function of (key, first_token + t).
 void feature_noise_forward(Context& ctx, Tensor x_hat, Tensor gain, ConstTensor x, ConstTensor mean,
                            ConstTensor deviation, const RandomKey& key, int64_t first_token);
 // d_x_hat (tokens, d) -> d_x (tokens, d), added to
 void feature_noise_backward(Context& ctx, Tensor d_x, ConstTensor d_x_hat, ConstTensor gain);
 
-// Running statistics. x (tokens, d) -> sums (2 d + 1) f64, added to: of the features, of their squares, of tokens that are
-// no padding.
+// Running statistics. x (tokens, d) -> sums (2 d + 1) f64, added to: of the features, of their squares, of tokens that
+// are no padding.
 void moment_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
 // The step's sums over all ranks -> state (2 d + 1), a moving average of means, of mean squares and of 1
 void update_moments(Context& ctx, Tensor state, ConstTensor sums, double decay);

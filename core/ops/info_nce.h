@@ -10,9 +10,9 @@ void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x)
 // d_y (rows, d) -> d_x (rows, d), overwritten; zero for a row of zeros
 void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor y, ConstTensor norms);
 
-// a (n, n): products of n anchors with n candidates -> the sum over anchors m of -ln softmax(a[m] / temperature)[m]. Tokens
-// that are padding by targets (n) i32 are neither anchors nor candidates. With `factor` != 0, a is overwritten by factor
-// times the gradient.
+// a (n, n): products of n anchors with n candidates -> the sum over anchors m of -ln softmax(a[m] / temperature)[m].
+// Tokens that are padding by targets (n) i32 are neither anchors nor candidates. With `factor` != 0, a is overwritten
+// by factor times the gradient.
 double diagonal_cross_entropy(Context& ctx, Tensor a, double temperature, double factor, ConstTensor targets);
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// What happens to a router at random while it is trained. Everything drawn is a function of a key and of tokens' indices
-// in the step's global batch, so no rank layout draws anything else, and backward draws it again.
+// What happens to a router at random while it is trained. Everything drawn is a function of a key and of tokens'
+// indices in the step's global batch, so no rank layout draws anything else, and backward draws it again.
 #pragma once
 #include "core/tensor/context.h"
 
@@ -9,8 +9,8 @@ namespace moe {
 // gradient (Fedus et al., 2022).
 void jitter(Context& ctx, Tensor x, double amplitude, const RandomKey& key, int64_t first_token);
 
-// logits (tokens, experts): every expert is dropped (its logit set to -inf) with probability `rate`, but of each draw at
-// least `keep` stay. Tokens [i * tokens_per_draw, (i + 1) * tokens_per_draw) of the global batch share a draw.
+// logits (tokens, experts): every expert is dropped (its logit set to -inf) with probability `rate`, but of each draw
+// at least `keep` stay. Tokens [i * tokens_per_draw, (i + 1) * tokens_per_draw) of the global batch share a draw.
 void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const RandomKey& key, int64_t first_token,
                   int64_t tokens_per_draw);
 

@@ -39,8 +39,7 @@ void temperature_backward(Context& ctx, Tensor d_z, Tensor d_temperature, ConstT
 
 double temperature_value(Context& ctx, ConstTensor temperature, double floor) {
   double value = floor;
-  run(ctx, temperature.dtype,
-      [&]<class T>(T) { value = std::max(static_cast<double>(*temperature.as<T>()), floor); });
+  run(ctx, temperature.dtype, [&]<class T>(T) { value = std::max(static_cast<double>(*temperature.as<T>()), floor); });
   return value;
 }
 

@@ -50,7 +50,8 @@ std::vector<NamedConfig> losses() {
   for (const Member& loss : family<BalanceLoss>()) {
     for (const char* scope : {"global", "sequence", "rank"}) {
       const std::string yaml =
-          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 3, scope: {}}}]}}", loss.name, scope);
+          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 3, scope: {}}}], router: {}}}", loss.name,
+                      scope, router_for(loss.name));
       result.push_back({yaml, moe_config(yaml)});
     }
   }
@@ -93,8 +94,8 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   auto tensors = parameters_of(f.store);
   for (Differentiable& parameter : tensors) {
     // Experts without tokens, the router of a lone expert, and a router that neither chooses nor learns.
-    const bool idle_router = parameter.name.find(".router.") != std::string::npos &&
-                             named.name.find("router_loss: 0") != std::string::npos;
+    const bool idle_router =
+        parameter.name.find(".router.") != std::string::npos && named.name.find("router_loss: 0") != std::string::npos;
     parameter.may_vanish = named.config.experts == 1 || batch.tokens() == 1 || idle_router;
   }
   if (named.name.find("running") != std::string::npos || !stops_gradient_of_input(named.config))

@@ -62,7 +62,8 @@ TEST_CASE("every balance loss is the same on any number of ranks") {
   for (const Member& loss : family<BalanceLoss>()) {
     for (const char* scope : {"global", "sequence"}) {  // scope rank depends on the ranks by its definition
       const std::string yaml =
-          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 2, scope: {}}}]}}", loss.name, scope);
+          fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 2, scope: {}}}], router: {}}}", loss.name,
+                      scope, router_for(loss.name));
       check_all_layouts(yaml, moe_config(yaml), input);
     }
   }

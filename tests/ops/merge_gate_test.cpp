@@ -40,7 +40,8 @@ TEST_CASE("merge gradients") {
   const Tensor a = ctx.normal({5, 4}, 1), b = ctx.normal({5, 4}, 2), logits = ctx.normal({5, 1}, 3),
                bias = ctx.of({1}, {0.3});
   const Tensor y = ctx.output(a.shape), gates = ctx.output({5}), d_y = ctx.normal(a.shape, 4);
-  const Tensor d_a = ctx.output(a.shape), d_b = ctx.output(a.shape), d_logits = ctx.output({5, 1}), d_bias = ctx.zeros({1});
+  const Tensor d_a = ctx.output(a.shape), d_b = ctx.output(a.shape), d_logits = ctx.output({5, 1}),
+               d_bias = ctx.zeros({1});
   const auto loss = [&] {
     merge_gate_forward(ctx, y, gates, a, b, logits, bias);
     return dot(y, d_y);

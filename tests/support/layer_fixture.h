@@ -14,6 +14,11 @@ namespace moe::test {
 // A configuration from YAML below `moe`. Throws UsageError for what the families do not understand.
 MoEConfig moe_config(const std::string& yaml);
 
+// A router that the balance loss can work with.
+inline const char* router_for(const std::string& balance_loss) {
+  return balance_loss == "load" ? "noisy_topk" : "topk";
+}
+
 inline constexpr int64_t kModelWidth = 6;
 
 struct LayerFixture {

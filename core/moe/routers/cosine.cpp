@@ -40,7 +40,8 @@ struct PerturbedOptions : Fields<PerturbedOptions>, CosineOptions {
   void fields(FieldVisitor& v) override { cosine_fields(v); }
 };
 
-// Of the experts' embeddings; X-MoE's gain. Only their direction matters to the cosine, their norm to how fast it turns.
+// Of the experts' embeddings; X-MoE's gain. Only their direction matters to the cosine, their norm to how fast it
+// turns.
 constexpr double kEmbeddingNorm = 0.32;
 
 class CosineRouter : public SoftmaxRouter {

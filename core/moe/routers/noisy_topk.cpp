@@ -14,10 +14,11 @@ struct Options : Fields<Options>, SoftmaxOptions {
 class NoisyTopKRouter : public SoftmaxRouter {
  public:
   NoisyTopKRouter(const Options& options, const Setup& setup)
-      : SoftmaxRouter(setup, options), noise_weight_(setup.parameters.add({setup.name + ".router.noise.weight",
-                                                                           Shape{setup.experts, setup.d_model},
-                                                                           ParameterGroup::shared,
-                                                                           {Initialisation::Kind::constant, 0}})) {
+      : SoftmaxRouter(setup, options),
+        noise_weight_(setup.parameters.add({setup.name + ".router.noise.weight",
+                                            Shape{setup.experts, setup.d_model},
+                                            ParameterGroup::shared,
+                                            {Initialisation::Kind::constant, 0}})) {
     add_weight(setup);
   }
 
@@ -26,7 +27,8 @@ class NoisyTopKRouter : public SoftmaxRouter {
     SoftmaxRouter::logits_forward(ctx, batch, routing);
     const Shape shape = routing.logits.shape;
     RouterNoise& noise = routing.noise;
-    for (Tensor* tensor : {&noise.clean, &noise.noisy, &noise.deviation, &noise.d_noisy, &noise.d_deviation, &raw(routing)}) {
+    for (Tensor* tensor :
+         {&noise.clean, &noise.noisy, &noise.deviation, &noise.d_noisy, &noise.d_deviation, &raw(routing)}) {
       *tensor = ctx.allocate(shape);
     }
     linear_forward(ctx, raw(routing), routing.x, noise_weight_.value);

@@ -1,5 +1,5 @@
-// A random router that is never trained, while k grows from half of the experts to all of them: k(t) = round(share(t) N)
-// (Chen et al., 2023, SMoE-Dropout). Needs no balance loss.
+// A random router that is never trained, while k grows from half of the experts to all of them: k(t) = round(share(t)
+// N) (Chen et al., 2023, SMoE-Dropout). Needs no balance loss.
 #include "core/moe/logit_router.h"
 
 namespace moe {
@@ -17,9 +17,9 @@ struct Options : Fields<Options>, SoftmaxOptions {
 class RandomFrozenRouter : public SoftmaxRouter {
  public:
   RandomFrozenRouter(const Options& options, const Setup& setup)
-      : SoftmaxRouter(setup, options,
-                      PacedK("moe.router.share", options.share, setup.run, setup.experts,
-                             static_cast<double>(setup.experts))) {
+      : SoftmaxRouter(
+            setup, options,
+            PacedK("moe.router.share", options.share, setup.run, setup.experts, static_cast<double>(setup.experts))) {
     add_weight(setup, ParameterGroup::untrained);
   }
 };

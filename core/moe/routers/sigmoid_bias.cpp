@@ -1,5 +1,5 @@
-// Scores s = sigmoid(W x); the k largest of s + b are chosen, weighted by s. No loss balances the experts: after each step
-// b_i += rate sign(mean load - load_i), from the counts of the whole step (Wang et al., 2024; DeepSeek-V3, 2024).
+// Scores s = sigmoid(W x); the k largest of s + b are chosen, weighted by s. No loss balances the experts: after each
+// step b_i += rate sign(mean load - load_i), from the counts of the whole step (Wang et al., 2024; DeepSeek-V3, 2024).
 #include "core/moe/logit_router.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"

@@ -101,7 +101,8 @@ class StableRouter : public LogitRouter {
     const Tensor logits = routing.extra[kDistilledGradient];
     distilled_logits(ctx, logits, routing.extra[kEmbedded], batch, embedding_, centroids_);
     ScratchScope scratch(ctx);
-    const Tensor wanted = scratch.allocate(Shape{tokens}, DType::i32), correct = scratch.allocate(wanted.shape, DType::i32);
+    const Tensor wanted = scratch.allocate(Shape{tokens}, DType::i32),
+                 correct = scratch.allocate(wanted.shape, DType::i32);
     const Tensor losses = scratch.allocate(Shape{tokens});
     copy(ctx, wanted, routing.indices.reshape(wanted.shape));
     mask_padding(ctx, wanted, batch.targets);

@@ -160,22 +160,22 @@ class CompeteStrategy : public RoutedStrategy {
     outcome_.logsumexp = ctx.allocate(Shape{tokens});
     outcome_.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
     outcome_.weights = ctx.allocate(Shape{tokens, k_});
-    gating_forward(ctx, outcome_.probabilities, outcome_.logsumexp, outcome_.indices, outcome_.weights,
-                   outcome_.logits, {});
+    gating_forward(ctx, outcome_.probabilities, outcome_.logsumexp, outcome_.indices, outcome_.weights, outcome_.logits,
+                   {});
     if (by_share_) share_weights_forward(ctx, outcome_.weights, outcome_.logits, outcome_.indices);
     const auto count = static_cast<double>(batch.tokens());
-    measures().observe(ctx, agreement_figure_,
-                       agreement_sum(ctx, routing_.indices, outcome_.indices, batch.targets), count);
+    measures().observe(ctx, agreement_figure_, agreement_sum(ctx, routing_.indices, outcome_.indices, batch.targets),
+                       count);
     if (!competing_) return;
     target_ = outcome_.probabilities;
     if (options_.target == "chosen") {
       target_ = ctx.allocate(Shape{tokens, experts_});
       spread_chosen(ctx, target_, outcome_.weights, outcome_.indices);
     }
-    measures().observe(ctx, router_loss_,
-                       imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss,
-                                     batch.targets),
-                       count);
+    measures().observe(
+        ctx, router_loss_,
+        imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss, batch.targets),
+        count);
   }
 
   void backward_of_competition(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
@@ -193,7 +193,8 @@ class CompeteStrategy : public RoutedStrategy {
       fill_zero(ctx, d_routing.weights);
       if (d_routing.skip) fill_zero(ctx, d_routing.skip);
       const Tensor d_pass = scratch.allocate(outcome_.weights.shape);
-      // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the way.
+      // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the
+      // way.
       pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
         add(ctx, d_weights, d_weights, d_pass);
         weights_backward(ctx, d_scores, d_weights);
@@ -221,9 +222,8 @@ class CompeteStrategy : public RoutedStrategy {
       d_target = scratch.allocate(target_.shape);
       fill_zero(ctx, d_target);
     }
-    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices,
-                       options_.chosen_loss, options_.router_loss / static_cast<double>(batch.global_tokens),
-                       batch.targets);
+    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss,
+                       options_.router_loss / static_cast<double>(batch.global_tokens), batch.targets);
     if (options_.detach) return;
     if (options_.target == "all") {
       softmax_backward(ctx, d_scores, d_target, outcome_.probabilities);
@@ -261,9 +261,9 @@ class CompeteStrategy : public RoutedStrategy {
   MeasureSet* measures_;
   size_t competing_figure_, agreement_figure_, router_loss_, diversity_;
   bool competing_ = false;
-  Routing routing_;   // the router's
-  Routing outcome_;   // the competition's: its "logits" are the scores
-  Tensor target_;     // (tokens, experts): what the router's probabilities are to be
+  Routing routing_;  // the router's
+  Routing outcome_;  // the competition's: its "logits" are the scores
+  Tensor target_;    // (tokens, experts): what the router's probabilities are to be
   SparsePass pass_;
 };
 

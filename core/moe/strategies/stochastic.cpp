@@ -22,10 +22,11 @@ struct Options : Fields<Options> {
   int64_t negatives = 512;
 
   void fields(FieldVisitor& v) override {
-    v.field("statistics", statistics,
-            "what the noise is measured by: the tokens of the whole sequence (sees later ones), those so far, or moving "
-            "averages of earlier updates",
-            {"sequence", "causal", "running"});
+    v.field(
+        "statistics", statistics,
+        "what the noise is measured by: the tokens of the whole sequence (sees later ones), those so far, or moving "
+        "averages of earlier updates",
+        {"sequence", "causal", "running"});
     v.field("decay", decay, "of the moving averages (statistics: running)", {0, 0.999999});
     v.field("uncertainty", uncertainty, "coefficient of the InfoNCE loss", {0, 1e6});
     v.field("on", on, "where it compares the two views: the layer's inputs or its outputs", {"inputs", "outputs"});
@@ -205,8 +206,8 @@ class StochasticStrategy : public RoutedStrategy {
 }  // namespace
 
 Member stochastic_strategy() {
-  return member<Strategy, StochasticStrategy, Options>(
-      "stochastic", "learns from each token and a noisy copy of it (S2MoE)");
+  return member<Strategy, StochasticStrategy, Options>("stochastic",
+                                                       "learns from each token and a noisy copy of it (S2MoE)");
 }
 
 }  // namespace moe
