@@ -31,8 +31,8 @@ class MoELayer : public FeedForward {
   size_t num_sums() const { return sums_.size(); }
   void bind_sums(std::span<double> sums);
   // Once the sums are those of the whole step: what the layer adds to the training objective.
-  double auxiliary_loss() const { return balance_.weighted_value() + measures_.weighted_value(); }
-  bool needs_sums_before_backward() const { return balance_.needs_whole_step(); }
+  double auxiliary_loss() const;
+  bool needs_sums_before_backward() const;
   // After the optimizer's step; the same on every rank.
   void after_step(Context& ctx);
 

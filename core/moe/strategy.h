@@ -34,6 +34,8 @@ class Strategy {
   virtual Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) = 0;
   // d_y (tokens, d_model) -> d_x (tokens, d_model), overwritten
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
+  // Balance losses besides the layer's, or none.
+  virtual const BalanceSet* own_balance() const { return nullptr; }
   // After the optimizer's step, when the sums are those of the whole step; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { router().after_step(ctx, load); }
 };

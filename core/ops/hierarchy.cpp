@@ -33,12 +33,14 @@ void targets_in_group(Context& ctx, Tensor inside, ConstTensor targets, ConstTen
 }
 
 void compose_group(Context& ctx, Tensor log_probabilities, Tensor indices, Tensor weights, Tensor skip, int64_t group,
-                   const GroupChoice& groups, const GroupChoice& inner) {
+                   int64_t first, const GroupChoice& groups, const GroupChoice& inner) {
   const int64_t tokens = inner.logits.dim(0), n = inner.logits.dim(1), k = inner.indices.dim(1);
   const int64_t num_groups = groups.logits.dim(1), chosen = groups.indices.dim(1);
-  MOE_CHECK_SHAPE(log_probabilities, {tokens, num_groups * n});
-  MOE_CHECK_SHAPE(indices, {tokens, chosen * k});
-  MOE_CHECK_SHAPE(weights, {tokens, chosen * k});
+  const int64_t experts = log_probabilities.dim(1), m = indices.dim(1) / chosen;
+  MOE_CHECK(first >= 0 && first + n <= experts && k <= m, "group of {} experts from {}, {} slots of {}", n, first, k,
+            m);
+  MOE_CHECK_SHAPE(indices, {tokens, chosen * m});
+  MOE_CHECK_SHAPE(weights, {tokens, chosen * m});
   run(ctx, log_probabilities.dtype, [&]<class T>(T) {
     const T *z = inner.logits.as<T>(), *lse = inner.logsumexp.as<T>(), *w = inner.weights.as<T>();
     const T *group_z = groups.logits.as<T>(), *group_lse = groups.logsumexp.as<T>(), *group_w = groups.weights.as<T>();
@@ -50,19 +52,20 @@ void compose_group(Context& ctx, Tensor log_probabilities, Tensor indices, Tenso
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
       const T offset = group_z[t * num_groups + group] - group_lse[t] - lse[t];
-      for (int64_t e = 0; e < n; ++e) log_p[t * num_groups * n + group * n + e] = z[t * n + e] + offset;
+      for (int64_t e = 0; e < n; ++e) log_p[t * experts + first + e] = z[t * n + e] + offset;
       for (int64_t j = 0; group == 0 && j < chosen; ++j) {  // a slot without a group has no experts
         if (choice[t * chosen + j] >= 0) continue;
-        std::fill_n(out_index + (t * chosen + j) * k, k, -1);
-        std::fill_n(out_w + (t * chosen + j) * k, k, T(0));
+        std::fill_n(out_index + (t * chosen + j) * m, m, -1);
+        std::fill_n(out_w + (t * chosen + j) * m, m, T(0));
       }
       const int64_t slot = cpu::slot_of(choice + t * chosen, chosen, group);
       if (slot < 0) continue;
       if (inner_skip) out_skip[t] += group_w[t * chosen + slot] * inner_skip[t];
-      for (int64_t j = 0; j < k; ++j) {
-        const int64_t to = (t * chosen + slot) * k + j;
-        out_index[to] = index[t * k + j] < 0 ? -1 : static_cast<int32_t>(group * n) + index[t * k + j];
-        out_w[to] = group_w[t * chosen + slot] * w[t * k + j];
+      for (int64_t j = 0; j < m; ++j) {
+        const int64_t to = (t * chosen + slot) * m + j;
+        const bool empty = j >= k || index[t * k + j] < 0;
+        out_index[to] = empty ? -1 : static_cast<int32_t>(first) + index[t * k + j];
+        out_w[to] = empty ? T(0) : group_w[t * chosen + slot] * w[t * k + j];
       }
     }
   });
@@ -70,9 +73,11 @@ void compose_group(Context& ctx, Tensor log_probabilities, Tensor indices, Tenso
 
 void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_weights, Tensor d_inner_skip,
                             Tensor d_group_log_probabilities, Tensor d_group_weights, ConstTensor d_log_probabilities,
-                            ConstTensor d_weights, ConstTensor d_skip, int64_t group, const GroupChoice& groups, const GroupChoice& inner) {
+                            ConstTensor d_weights, ConstTensor d_skip, int64_t group, int64_t first,
+                            const GroupChoice& groups, const GroupChoice& inner) {
   const int64_t tokens = inner.logits.dim(0), n = inner.logits.dim(1), k = inner.indices.dim(1);
   const int64_t num_groups = groups.logits.dim(1), chosen = groups.indices.dim(1);
+  const int64_t experts = d_log_probabilities.dim(1), m = d_weights.dim(1) / chosen;
   MOE_CHECK_SHAPE(d_inner_logits, {tokens, n});
   MOE_CHECK_SHAPE(d_inner_weights, {tokens, k});
   MOE_CHECK_SHAPE(d_group_log_probabilities, {tokens, num_groups});
@@ -89,7 +94,7 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
     T *d_group_log_p = d_group_log_probabilities.as<T>(), *d_group_w = d_group_weights.as<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
-      const T* d = d_log_p + t * num_groups * n + group * n;
+      const T* d = d_log_p + t * experts + first;
       T sum = 0;
       for (int64_t e = 0; e < n; ++e) sum += d[e];
       for (int64_t e = 0; e < n; ++e) d_z[t * n + e] += d[e] - std::exp(z[t * n + e] - lse[t]) * sum;
@@ -97,7 +102,7 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
       const int64_t slot = cpu::slot_of(choice + t * chosen, chosen, group);
       T dot = 0;
       for (int64_t j = 0; j < k; ++j) {
-        const T from = slot < 0 ? T(0) : d_w[(t * chosen + slot) * k + j];
+        const T from = slot < 0 ? T(0) : d_w[(t * chosen + slot) * m + j];
         d_inner_w[t * k + j] = slot < 0 ? T(0) : group_w[t * chosen + slot] * from;
         dot += w[t * k + j] * from;
       }

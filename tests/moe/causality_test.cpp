@@ -20,7 +20,8 @@ Causality found_causality(const MoEConfig& config, bool training) {
   batch.ids = ids;
   const std::vector<double> old_ids = values(ids);
   const auto outputs = [&](const std::vector<bool>& changed) {
-    for (int64_t i = 0; i < x.size(); ++i) set(x, i, get(changed[static_cast<size_t>(i / kModelWidth)] ? other : before, i));
+    for (int64_t i = 0; i < x.size(); ++i)
+      set(x, i, get(changed[static_cast<size_t>(i / kModelWidth)] ? other : before, i));
     for (int64_t t = 0; t < tokens; ++t) {
       const auto i = static_cast<size_t>(t);
       set(ids, t, changed[i] ? old_ids[i] + 5 : old_ids[i]);
@@ -75,9 +76,9 @@ TEST_CASE("the probe finds what it is to find") {
         1e-12);
   };
   CHECK(found([](size_t t) { return t; }) == Causality::causal);
-  CHECK(found([](size_t t) { return t / 5 * 5; }) == Causality::causal);            // the sequence's first
-  CHECK(found([](size_t t) { return t / 5 * 5 + 4; }) == Causality::sequence);      // its last
-  CHECK(found([](size_t t) { return (t + 5) % 10; }) == Causality::batch);          // the other sequence's
+  CHECK(found([](size_t t) { return t / 5 * 5; }) == Causality::causal);                 // the sequence's first
+  CHECK(found([](size_t t) { return t / 5 * 5 + 4; }) == Causality::sequence);           // its last
+  CHECK(found([](size_t t) { return (t + 5) % 10; }) == Causality::batch);               // the other sequence's
   CHECK(found([](size_t t) { return t % 5 == 0 ? t + 1 : t; }) == Causality::sequence);  // only of the first token
 }
 

@@ -36,10 +36,10 @@ TEST_CASE("every router with every strategy is the same on any number of ranks")
   const StepInput input = step_input(6, 5);
   for (const Member& router : family<Router>()) {
     for (const Member& strategy : family<Strategy>()) {
-      for (const int experts : {4, 5, 8}) {  // evenly and unevenly over 2, 3 and 4 ranks
-        MoEConfig config = moe_config(fmt::format("{{experts: {}, shared_experts: 1}}", experts));
-        config.router.select(router.name);
-        config.strategy.select(strategy.name);
+      for (const int experts : {5, 4, 8}) {  // unevenly and evenly over 2, 3 and 4 ranks
+        if (experts != 5 && strategy.name != "plain") continue;
+        const MoEConfig config =
+            combination(fmt::format("{{experts: {}, shared_experts: 1}}", experts), router.name, strategy.name);
         check_all_layouts(fmt::format("{} and {}, {} experts", router.name, strategy.name, experts), config, input);
       }
     }

@@ -1,6 +1,6 @@
-// `plain`, with an objective that makes experts differ: each output of an expert is drawn to the mean output of its expert
-// and pushed from those of the others (InfoNCE between outputs and prototypes, as in prototypical contrastive learning,
-// Li et al., 2021). The prototypes are moving averages over updates and constants of the gradient.
+// `plain`, with an objective that makes experts differ: each output of an expert is drawn to the mean output of its
+// expert and pushed from those of the others (InfoNCE between outputs and prototypes, as in prototypical contrastive
+// learning, Li et al., 2021). The prototypes are moving averages over updates and constants of the gradient.
 #include "core/moe/sparse_pass.h"
 #include "core/moe/strategy.h"
 #include "core/ops/cross_entropy.h"
@@ -43,11 +43,12 @@ class ContrastiveStrategy : public RoutedStrategy {
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
     router().forward(ctx, batch, x, routing_);
+    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
     if (ctx.observe) {
       parts.load.observe(ctx, routing_, batch.targets);
       parts.balance.observe(ctx, batch, routing_);
+      parts.balance.observe_outputs(ctx, batch, routing_, pass_.outputs());
     }
-    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
     if (ctx.training && options_.contrast > 0) contrast(ctx, batch);
     return y;
   }
@@ -57,11 +58,12 @@ class ContrastiveStrategy : public RoutedStrategy {
     const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
     fill_zero(ctx, d_x);
     pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
+      parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
       if (options_.contrast > 0) add(ctx, d_returned, d_returned, d_contrast_);
     });
     const Tensor d_logits = scratch.allocate(routing_.logits.shape);
     fill_zero(ctx, d_logits);
-    parts.balance.backward(ctx, batch, d_logits, routing_);
+    parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
     router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
   }
 
