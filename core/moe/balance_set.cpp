@@ -60,15 +60,24 @@ void BalanceSet::for_each_group(BalanceLoss::Scope scope, const TokenBatch& batc
 
 void BalanceSet::add_sums(Context& ctx, const BalanceLoss& loss, std::span<double> sums, const Group& group) const {
   if (!loss.sees_outputs()) return loss.add_sums(ctx, sums, group.routing, group.targets);
-  if (!group.outputs.rows)
-    raise<UsageError>("moe.balance: a loss on the experts' outputs does not go with this moe.strategy");
   loss.add_output_sums(ctx, sums, group.routing, group.outputs, group.targets);
 }
 
-void BalanceSet::observe(Context& ctx, const TokenBatch& batch, const Routing& routing, const ExpertOutputs& outputs) {
+void BalanceSet::observe(Context& ctx, const TokenBatch& batch, const Routing& routing) {
+  observe_either(ctx, false, batch, routing, {});
+}
+
+void BalanceSet::observe_outputs(Context& ctx, const TokenBatch& batch, const Routing& routing,
+                                 const ExpertOutputs& outputs) {
+  observe_either(ctx, true, batch, routing, outputs);
+}
+
+void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
+                                const ExpertOutputs& outputs) {
   if (ctx.planning) return;
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
+    if (loss.sees_outputs() != on_outputs) continue;
     const std::span<double> sums = sums_of(i);
     for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) {
       if (loss.scope() == BalanceLoss::Scope::global) return add_sums(ctx, loss, sums, group);
@@ -125,6 +134,10 @@ double BalanceSet::weighted_value() const {
   double sum = 0;
   for (size_t i = 0; i < losses_.size(); ++i) sum += scale_ * losses_[i]->coefficient() * value(i);
   return sum;
+}
+
+bool BalanceSet::sees_outputs() const {
+  return std::any_of(losses_.begin(), losses_.end(), [](const auto& loss) { return loss->sees_outputs(); });
 }
 
 bool BalanceSet::needs_whole_step() const {

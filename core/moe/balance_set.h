@@ -16,9 +16,10 @@ class BalanceSet {
   // Multiplies all coefficients from now on; a strategy may weigh its steps differently. The same throughout a step.
   void set_scale(double scale) { scale_ = scale; }
 
-  // Adds a micro-batch. Losses of scope `global` add to their sums; of the others the weighted value is added. Losses
-  // on the experts' outputs need them; UsageError when the strategy has none to give.
-  void observe(Context& ctx, const TokenBatch& batch, const Routing& routing, const ExpertOutputs& outputs = {});
+  // Adds a micro-batch. Losses of scope `global` add to their sums; of the others the weighted value is added.
+  void observe(Context& ctx, const TokenBatch& batch, const Routing& routing);
+  // Likewise to the losses on the experts' outputs, which may have been chosen by another routing.
+  void observe_outputs(Context& ctx, const TokenBatch& batch, const Routing& routing, const ExpertOutputs& outputs);
   // Adds the gradient of every loss times its coefficient to d_logits (tokens, experts) and d_weights (tokens, k). The
   // sums of global losses must be complete. UsageError when a loss needs d_weights and gets none.
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const Routing& routing, Tensor d_weights = {});
@@ -31,6 +32,7 @@ class BalanceSet {
   const std::string& name(size_t i) const { return names_[i]; }
   double value(size_t i) const;   // of complete sums, without the coefficient
   double weighted_value() const;  // sum of scale * coefficient * value
+  bool sees_outputs() const;      // whether some loss is on the experts' outputs
   bool needs_whole_step() const;  // whether some loss needs the step's sums before backward
 
  private:
@@ -46,6 +48,8 @@ class BalanceSet {
   void for_each_group(BalanceLoss::Scope scope, const TokenBatch& batch, const Routing& routing,
                       const ExpertOutputs& outputs, Visit visit) const;
   void add_sums(Context& ctx, const BalanceLoss& loss, std::span<double> sums, const Group& group) const;
+  void observe_either(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
+                      const ExpertOutputs& outputs);
   // visit(group, its sums, factor) for every group of every loss of either sort that has a gradient.
   template <class Visit>
   void for_each_gradient(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,

@@ -142,12 +142,12 @@ void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised) {
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options)
     : SoftmaxRouter(setup, options, PacedK("moe.router.k", options.k, setup.run, setup.experts)) {}
 
-SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k)
+SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k, bool frozen)
     : LogitRouter(setup, options, k.largest()),
       k_(k),
       over_chosen_(options.softmax == "chosen"),
       renormalise_(options.renormalise) {
-  require_gradient(k_.smallest(), experts_, over_chosen_ || renormalise_);
+  if (!frozen) require_gradient(k_.smallest(), experts_, over_chosen_ || renormalise_);
 }
 
 Tensor SoftmaxRouter::scores(Context&, ScratchScope&, const TokenBatch&, const Routing&) {

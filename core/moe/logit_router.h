@@ -126,7 +126,8 @@ class SoftmaxRouter : public LogitRouter {
  protected:
   // Throws UsageError for a k that does not fit, and for k = 1 with renormalised weights.
   SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options);
-  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k);  // another k than the options'
+  // Another k than the options'. A frozen router may weigh a single expert by 1: it needs no gradient.
+  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k, bool frozen = false);
 
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override;
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,

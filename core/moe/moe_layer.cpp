@@ -43,6 +43,16 @@ void MoELayer::bind_sums(std::span<double> sums) {
   load_ = LoadStats::view(sums_.of(load_range_), experts_);
 }
 
+double MoELayer::auxiliary_loss() const {
+  const BalanceSet* own = strategy_->own_balance();
+  return balance_.weighted_value() + measures_.weighted_value() + (own ? own->weighted_value() : 0);
+}
+
+bool MoELayer::needs_sums_before_backward() const {
+  const BalanceSet* own = strategy_->own_balance();
+  return balance_.needs_whole_step() || (own && own->needs_whole_step());
+}
+
 void MoELayer::after_step(Context& ctx) {
   strategy_->after_step(ctx, load_);
 }

@@ -31,8 +31,8 @@ class MoELayer : public FeedForward {
   size_t num_sums() const { return sums_.size(); }
   void bind_sums(std::span<double> sums);
   // Once the sums are those of the whole step: what the layer adds to the training objective.
-  double auxiliary_loss() const { return balance_.weighted_value() + measures_.weighted_value(); }
-  bool needs_sums_before_backward() const { return balance_.needs_whole_step(); }
+  double auxiliary_loss() const;
+  bool needs_sums_before_backward() const;
   // After the optimizer's step; the same on every rank.
   void after_step(Context& ctx);
 
@@ -44,7 +44,7 @@ class MoELayer : public FeedForward {
   Router& router() { return strategy_->router(); }
   const Strategy& strategy() const { return *strategy_; }
   // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
-  int64_t experts_per_token() const { return strategy_->experts_per_token(); }
+  int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(strategy_->final_k())); }
   double training_passes() const {
     const Router& router = strategy_->router();
     return strategy_->training_passes() * router.mean_k() / std::ceil(router.final_k());

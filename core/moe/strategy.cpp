@@ -5,6 +5,8 @@ namespace moe {
 Member plain_strategy();
 Member compete_strategy();
 Member stochastic_strategy();
+Member hierarchical_strategy();
+Member contrastive_strategy();
 
 template <>
 const Table<Member>& family<Strategy>() {
@@ -13,6 +15,8 @@ const Table<Member>& family<Strategy>() {
                                        plain_strategy(),
                                        compete_strategy(),
                                        stochastic_strategy(),
+                                       hierarchical_strategy(),
+                                       contrastive_strategy(),
                                    }};
   return table;
 }

@@ -189,7 +189,8 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
   const ExpertOutputs outputs = make_outputs(ctx, routing);
   std::vector<double> sums(layer_sums.size());
   layer_sums.bind(sums);
-  set.observe(ctx, whole, routing, outputs);
+  set.observe(ctx, whole, routing);
+  set.observe_outputs(ctx, whole, routing, outputs);
   double weighted = 0;
   for (size_t i = 0; i < set.size(); ++i) {
     INFO(set.name(i));
@@ -216,7 +217,8 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
     for (Tensor* tensor : {&piece.noise.clean, &piece.noise.noisy, &piece.noise.deviation}) {
       *tensor = tensor->slice(begin * 4, sequences * 4);
     }
-    set.observe(ctx, part, piece, {outputs.rows, outputs.position.slice(begin * 4, sequences * 4)});
+    set.observe(ctx, part, piece);
+    set.observe_outputs(ctx, part, piece, {outputs.rows, outputs.position.slice(begin * 4, sequences * 4)});
   }
   for (size_t i = 0; i < sums.size(); ++i) CHECK(sums[i] == Approx(once[i]).epsilon(1e-13));
 }

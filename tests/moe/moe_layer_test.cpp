@@ -21,10 +21,8 @@ std::vector<NamedConfig> combinations() {
   std::vector<NamedConfig> result;
   for (const Member& router : family<Router>()) {
     for (const Member& strategy : family<Strategy>()) {
-      MoEConfig config = moe_config("{experts: 5, balance: []}");
-      config.router.select(router.name);
-      config.strategy.select(strategy.name);
-      result.push_back({router.name + " and " + strategy.name, config});
+      result.push_back({router.name + " and " + strategy.name,
+                        combination("{experts: 5, balance: []}", router.name, strategy.name)});
     }
   }
   return result;

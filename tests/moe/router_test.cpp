@@ -406,16 +406,9 @@ TEST_CASE("prompt routes by domain; further domains share the last vector") {
   CHECK(logits_of({0, 9, 2}) == mixed);
 }
 
-TEST_CASE("load asks for noisy_topk, and a strategy without outputs or weights is told so") {
+TEST_CASE("load asks for noisy_topk") {
   CHECK_THROWS_WITH(LayerFixture(moe_config("{experts: 5, balance: [load]}")),
                     Catch::Contains("noisy_topk") && Catch::Contains("topk"));
-  MoEConfig config = moe_config("{experts: 5, balance: [similarity]}");
-  LayerSums sums;
-  BalanceSet set(sums, config.balance, {5, kModelWidth});
-  std::vector<double> memory(sums.size());
-  sums.bind(memory);
-  Decision d(config);
-  CHECK_THROWS_WITH(set.observe(d.f.ctx, d.batch, d.run()), Catch::Contains("strategy"));
 }
 
 }  // namespace moe::test

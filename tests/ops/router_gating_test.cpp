@@ -62,7 +62,8 @@ TEST_CASE("sigmoid weights: values and gradients") {
 
 TEST_CASE("ReLU gating: values, gradients, padding and the steered coefficient") {
   TestContext ctx(DType::f64);
-  const Tensor z = ctx.of({2, 3}, {0.5, -1, 2, 0, 3, NAN}), indices = ctx.output({2, 3}, DType::i32), w = ctx.output({2, 3});
+  const Tensor z = ctx.of({2, 3}, {0.5, -1, 2, 0, 3, NAN}), indices = ctx.output({2, 3}, DType::i32),
+               w = ctx.output({2, 3});
   relu_gating_forward(ctx, indices, w, z);
   check_close("indices", indices, {0, -1, 2, -1, 1, -1}, {});
   check_close("weights", w, {0.5, 0, 2, 0, 3, 0}, {});
@@ -80,13 +81,15 @@ TEST_CASE("logits of two levels: their softmax is the product, gradients") {
   TestContext ctx(DType::f64);
   for (const auto& [experts, groups] : {std::pair{5, 2}, std::pair{6, 3}, std::pair{4, 4}, std::pair{3, 1}}) {
     const Tensor outer = ctx.normal({3, groups}, 1), inner = ctx.normal({3, experts}, 2), z = ctx.output({3, experts});
-    const Tensor weights = ctx.normal({3, experts}, 3), d_outer = ctx.output(outer.shape), d_inner = ctx.output(z.shape);
+    const Tensor weights = ctx.normal({3, experts}, 3), d_outer = ctx.output(outer.shape),
+                 d_inner = ctx.output(z.shape);
     const auto loss = [&] {
       group_logits_forward(ctx, z, outer, inner);
       return dot(z, weights);
     };
     loss();
-    const Tensor p = ctx.output(z.shape), lse = ctx.output({3}), q = ctx.output(outer.shape), lse_outer = ctx.output({3});
+    const Tensor p = ctx.output(z.shape), lse = ctx.output({3}), q = ctx.output(outer.shape),
+                 lse_outer = ctx.output({3});
     softmax_forward(ctx, p, lse, z);
     softmax_forward(ctx, q, lse_outer, outer);
     check_close("logsumexp", lse, lse_outer);
@@ -101,7 +104,8 @@ TEST_CASE("logits of two levels: their softmax is the product, gradients") {
   const Tensor indices = ctx.output({1, 4}, DType::i32);
   select_within_groups(ctx, indices, ctx.of_i32({1, 2}, {1, 0}), ctx.of({1, 6}, {1, NAN, 3, 5, 5, 2}), 2, 2);
   check_close("choices within groups", indices, {3, 4, 2, 0}, {});
-  CHECK_THROWS_AS(select_within_groups(ctx, indices, ctx.of_i32({1, 2}, {1, 0}), ctx.zeros({1, 3}), 2, 2), InternalError);
+  CHECK_THROWS_AS(select_within_groups(ctx, indices, ctx.of_i32({1, 2}, {1, 0}), ctx.zeros({1, 3}), 2, 2),
+                  InternalError);
 }
 
 TEST_CASE("experts choose tokens, ties to the earlier one, NaN last") {
@@ -184,7 +188,8 @@ TEST_CASE("the smooth load is the share of choices under new noise; gradients") 
     smooth_load_sums(ctx, sums, clean.slice(0, 1), noisy.slice(0, 1), sigma.slice(0, 1), indices.slice(0, 1),
                      targets.slice(0, 1));
     const double expected =
-        k == 4 ? 1 : 0.5 * std::erfc(-(get(clean, 0) - others[static_cast<size_t>(k - 1)]) / get(sigma, 0) / std::sqrt(2));
+        k == 4 ? 1
+               : 0.5 * std::erfc(-(get(clean, 0) - others[static_cast<size_t>(k - 1)]) / get(sigma, 0) / std::sqrt(2));
     CHECK(get(sums, 0) == Approx(expected));
     const Tensor d_noisy = ctx.zeros({tokens, n}), d_sigma = ctx.zeros({tokens, n});
     smooth_load_backward(ctx, d_noisy, d_sigma, clean, noisy, sigma, indices, gradient, targets);
@@ -193,8 +198,9 @@ TEST_CASE("the smooth load is the share of choices under new noise; gradients") 
   const Tensor zero = ctx.zeros({1, 2}), sums = wide.constant({2}, 0);
   smooth_load_sums(ctx, sums, zero, zero, zero, ctx.of_i32({1, 1}, {0}), targets.slice(0, 1));
   check_close("without deviation", sums, {0.5, 0.5});
-  CHECK_THROWS_AS(smooth_load_sums(ctx, sums, zero, ctx.zeros({1, 3}), zero, ctx.of_i32({1, 1}, {0}), targets.slice(0, 1)),
-                  InternalError);
+  CHECK_THROWS_AS(
+      smooth_load_sums(ctx, sums, zero, ctx.zeros({1, 3}), zero, ctx.of_i32({1, 1}, {0}), targets.slice(0, 1)),
+      InternalError);
 }
 
 TEST_CASE("sums of experts' outputs, whatever the width, and back") {

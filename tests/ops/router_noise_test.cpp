@@ -16,14 +16,13 @@ static const RandomKey kKey{.seed = 1, .purpose = RandomPurpose::test, .stream =
 TEMPLATE_TEST_CASE("router noise is a function of the global token, whatever the split", "[ops]", float, double) {
   TestContext ctx(DTypeOf<TestType>::value);
   using Op = std::function<void(Tensor x, int64_t first)>;
-  const Op ops[] = {
-      [&](Tensor x, int64_t first) { jitter(ctx, x, 0.2, kKey, first); },
-      [&](Tensor x, int64_t first) { drop_experts(ctx, x, 0.6, 1, kKey, first, 1); },
-      [&](Tensor x, int64_t first) { drop_experts(ctx, x, 0.6, 1, kKey, first, 4); },
-      [&](Tensor x, int64_t first) {
-        const Tensor deviation = ctx.output(x.shape);
-        noisy_logits_forward(ctx, x, deviation, ctx.copy_of(x), ctx.constant(x.shape, 0.5), &kKey, first);
-      }};
+  const Op ops[] = {[&](Tensor x, int64_t first) { jitter(ctx, x, 0.2, kKey, first); },
+                    [&](Tensor x, int64_t first) { drop_experts(ctx, x, 0.6, 1, kKey, first, 1); },
+                    [&](Tensor x, int64_t first) { drop_experts(ctx, x, 0.6, 1, kKey, first, 4); },
+                    [&](Tensor x, int64_t first) {
+                      const Tensor deviation = ctx.output(x.shape);
+                      noisy_logits_forward(ctx, x, deviation, ctx.copy_of(x), ctx.constant(x.shape, 0.5), &kKey, first);
+                    }};
   for (const Op& op : ops) {
     for (const int64_t n : {1, 31, 32, 33}) {
       const Tensor whole = ctx.normal({21, n}, 1), parts = ctx.copy_of(whole), before = ctx.copy_of(whole);

@@ -1,10 +1,10 @@
 // The small ops that routers are put together from: temperature, normalised rows, rows per sequence, parts of gating.
 #include <cmath>
 
+#include "core/base/token.h"
 #include "core/ops/gating.h"
 #include "core/ops/normalise_rows.h"
 #include "core/ops/routing_sums.h"
-#include "core/base/token.h"
 #include "core/ops/sequence_rows.h"
 #include "core/ops/temperature.h"
 #include "tests/support/catch.h"
@@ -26,7 +26,8 @@ TEST_CASE("division by a temperature: values, floor, gradients, infinite logits"
   CHECK(temperature_value(ctx, ctx.of({1}, {-3}), 0.25) == 0.25);
 
   for (const int64_t n : {1, 31, 33, 257}) {
-    const Tensor x = ctx.normal({2, n}, 1), t = ctx.of({1}, {0.7}), y = ctx.output({2, n}), weights = ctx.normal({2, n}, 2);
+    const Tensor x = ctx.normal({2, n}, 1), t = ctx.of({1}, {0.7}), y = ctx.output({2, n}),
+                 weights = ctx.normal({2, n}, 2);
     const Tensor d_x = ctx.copy_of(weights), d_t = ctx.zeros({1});
     const auto loss = [&] {
       const auto before = values(x);
@@ -46,7 +47,8 @@ TEST_CASE("normalised rows: values and gradients") {
   TestContext ctx(DType::f64);
   for (const int64_t d : {1, 31, 33}) {
     for (const double offset : {1e-6, 0.3}) {
-      const Tensor x = ctx.normal({3, d}, 1), y = ctx.output(x.shape), norms = ctx.output({3}), w = ctx.normal(x.shape, 2);
+      const Tensor x = ctx.normal({3, d}, 1), y = ctx.output(x.shape), norms = ctx.output({3}),
+                   w = ctx.normal(x.shape, 2);
       const Tensor d_x = ctx.constant(x.shape, 2);
       const auto loss = [&] {
         normalise_rows_forward(ctx, y, norms, x, offset);

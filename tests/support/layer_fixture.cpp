@@ -17,6 +17,14 @@ MoEConfig moe_config(const std::string& yaml) {
   return config;
 }
 
+MoEConfig combination(const std::string& yaml, const std::string& router, const std::string& strategy) {
+  MoEConfig config = moe_config(yaml);
+  config.router.select(router);
+  config.strategy.select(strategy);
+  if (router == "hierarchical" && strategy == "hierarchical") config.experts *= 2;
+  return config;
+}
+
 // Of the imagined run; schedules of paced quantities are measured against it.
 static constexpr RunLength kRun{100, 1000, 50};
 

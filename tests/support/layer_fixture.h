@@ -19,6 +19,9 @@ inline const char* router_for(const std::string& balance_loss) {
   return balance_loss == "load" ? "noisy_topk" : "topk";
 }
 
+// A router with a strategy, with the members' default options; twice the experts where both halve them.
+MoEConfig combination(const std::string& yaml, const std::string& router, const std::string& strategy);
+
 inline constexpr int64_t kModelWidth = 6;
 
 struct LayerFixture {

@@ -19,6 +19,9 @@ inline const std::vector<std::string>& strategy_variants() {
       "{kind: stochastic, statistics: running, uncertainty: 3}",
       "{kind: stochastic, statistics: running, uncertainty: 3, on: inputs, temperature: 0.5, negatives: 3}",
       "{kind: stochastic, statistics: running, uncertainty: 0}",
+      "{kind: hierarchical, group_router: {k: 2}}",
+      "{kind: hierarchical, groups: 1, group_router: {k: 1, softmax: all, renormalise: false}}",
+      "{kind: contrastive, contrast: 3}",
   };
   return variants;
 }

@@ -19,7 +19,8 @@ class RandomFrozenRouter : public SoftmaxRouter {
   RandomFrozenRouter(const Options& options, const Setup& setup)
       : SoftmaxRouter(
             setup, options,
-            PacedK("moe.router.share", options.share, setup.run, setup.experts, static_cast<double>(setup.experts))) {
+            PacedK("moe.router.share", options.share, setup.run, setup.experts, static_cast<double>(setup.experts)),
+            true) {
     add_weight(setup, ParameterGroup::untrained);
   }
 };

@@ -15,7 +15,8 @@ class PlainStrategy : public RoutedStrategy {
     const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
     if (ctx.observe) {
       parts.load.observe(ctx, routing_, batch.targets);
-      parts.balance.observe(ctx, batch, routing_, pass_.outputs());
+      parts.balance.observe(ctx, batch, routing_);
+      parts.balance.observe_outputs(ctx, batch, routing_, pass_.outputs());
     }
     return y;
   }

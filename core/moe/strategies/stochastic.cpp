@@ -1,5 +1,7 @@
 // S2MoE (arXiv 2503.23007): training passes each token and a noisy copy of it through the same router and experts and
 // mixes the two results by a learned gate; an InfoNCE loss ties the two views together. Evaluation knows no noise.
+#include <algorithm>
+
 #include "core/moe/info_nce.h"
 #include "core/moe/sparse_pass.h"
 #include "core/moe/strategy.h"
@@ -60,23 +62,24 @@ class StochasticStrategy : public RoutedStrategy {
     moment_range_ = setup.sums.reserve(static_cast<size_t>(2 * setup.d_model + 1));
   }
 
-  // In training the noise of `sequence` tells a token of later ones, but no output of evaluation does.
   double training_passes() const override { return 2; }
+  // The noise that is measured over the sequence tells a token of later ones.
+  Causality training_causality() override {
+    return std::max(router().training_causality(),
+                    options_.statistics == "sequence" ? Causality::sequence : Causality::causal);
+  }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
     if (!ctx.training) {
-      route(ctx, parts, batch, x, clean_);
-      return clean_.pass.forward(ctx, parts.dispatcher, parts.experts, x, clean_.routing);
+      return view_forward(ctx, parts, batch, x, clean_);
     }
     const TokenBatch both = both_views(batch);
-    route(ctx, parts, both, x, clean_);
-    const Tensor f = clean_.pass.forward(ctx, parts.dispatcher, parts.experts, x, clean_.routing);
+    const Tensor f = view_forward(ctx, parts, both, x, clean_);
 
     add_noise(ctx, batch, x);
     const int64_t first_token = ctx.first_token;
     ctx.first_token += batch.global_tokens;  // the copies are tokens of their own to whatever draws random numbers
-    route(ctx, parts, both, x_hat_, noisy_);
-    const Tensor f_hat = noisy_.pass.forward(ctx, parts.dispatcher, parts.experts, x_hat_, noisy_.routing);
+    const Tensor f_hat = view_forward(ctx, parts, both, x_hat_, noisy_);
     ctx.first_token = first_token;
 
     if (options_.uncertainty > 0) compare_views(ctx, batch, x, f, f_hat);
@@ -131,21 +134,27 @@ class StochasticStrategy : public RoutedStrategy {
     return batch;
   }
 
-  void route(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, View& view) {
+  Tensor view_forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, View& view) {
     router().forward(ctx, batch, x, view.routing);
-    if (!ctx.observe) return;
-    parts.load.observe(ctx, view.routing, batch.targets);
-    parts.balance.observe(ctx, batch, view.routing);
+    const Tensor y = view.pass.forward(ctx, parts.dispatcher, parts.experts, x, view.routing);
+    if (ctx.observe) {
+      parts.load.observe(ctx, view.routing, batch.targets);
+      parts.balance.observe(ctx, batch, view.routing);
+      parts.balance.observe_outputs(ctx, batch, view.routing, view.pass.outputs());
+    }
+    return y;
   }
 
   void view_backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y,
                      View& view) {
     ScratchScope scratch(ctx);
     const RoutingGradient d_routing = allocate_gradient(scratch, view.routing);
-    view.pass.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, view.routing);
+    view.pass.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, view.routing, [&](Tensor d_rows) {
+      parts.balance.backward_outputs(ctx, batch, d_rows, view.routing, view.pass.outputs());
+    });
     const Tensor d_logits = scratch.allocate(view.routing.logits.shape);
     fill_zero(ctx, d_logits);
-    parts.balance.backward(ctx, batch, d_logits, view.routing);
+    parts.balance.backward(ctx, batch, d_logits, view.routing, d_routing.weights);
     router().backward(ctx, batch, d_x, d_logits, d_routing, view.routing);
   }
 
