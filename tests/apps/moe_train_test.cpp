@@ -253,7 +253,7 @@ TEST_CASE("a folder of another configuration or other data is refused and left a
     CHECK(read_file(folder / "run/metrics.jsonl") == metrics);
   };
   refuses({"model.d_model=32", "moe.router.k=1", "moe.router.softmax=all", "moe.router.renormalise=false"},
-          {"model.d_model: 16 -> 32", "moe.router.k: 2 -> 1"});
+          {"model.d_model: 16 -> 32", "moe.router.k.value: 2 -> 1"});
   refuses({"train.learning_rate={kind: linear}"}, {"train.learning_rate.kind: constant -> linear"});
 
   // The path of the data is free, what is in it is not. llm.c's format: 256 int32 of header, 16-bit tokens.
