@@ -54,6 +54,7 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.data = corpus.name();
   result.split = options.split;
   const int64_t context = run.config.data.sequence;
+  run.state->ctx.diagnose = true;
   result.evaluation = evaluate(*run.state, run.groups, corpus.split(options.split),
                                {context, context, options.tokens, kInspectionSequences});
   for (const MoELayer* layer : run.state->model->moe_layers()) {

@@ -46,6 +46,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     ctx.planning = true;
     ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
     ctx.training = setup.trains;
+    ctx.diagnose = !setup.trains;  // moe-inspect asks for it; others use less
     ParameterStore parameters;
     LanguageModel model(parameters, model_setup(setup));
     parameters.allocate(ctx, setup.dtype, setup.trains);
