@@ -28,6 +28,9 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--against", options.against,
+                 "an earlier checkpoint, as for --checkpoint, or another run's folder: adds each layer's churn, the "
+                 "share of choices that it did not make");
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   app.add_flag("--json", json, "print everything as one JSON object instead of the table");

@@ -177,4 +177,11 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
   });
 }
 
+void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices) {
+  run(ctx, DType::f32, [&]<class T>(T) {
+    const int32_t* index = indices.as<int32_t>();
+    list.insert(list.end(), index, index + indices.size());
+  });
+}
+
 }  // namespace moe
