@@ -40,7 +40,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: 0; padding: 10px 12px; min-width: 0; display: flex; flex-direction: column; }
 figure > svg { margin-top: auto; }
 .card + .plots { margin-top: 12px; }
-.plots + .sub { margin-top: 10px; }
+section + .sub { margin-top: 10px; }
 figure.whole { margin-bottom: 12px; }
 figure.wide { grid-column: 1 / -1; }
 figcaption { margin-bottom: 4px; }
