@@ -72,7 +72,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   config.train.learning_rate.make(Schedule::Setup{length});  // refuses what training would refuse
   const StateSetup setup{config, corpus.vocab_size(), groups, length};
   const MemoryPlan plan = plan_memory(setup);
-  const ModelSummary summary = summarise(config, corpus.vocab_size());
+  const ModelSummary summary = summarise(config, corpus.vocab_size(), length);
 
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
@@ -101,7 +101,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const size_t rest = kProgramBytes + static_cast<size_t>(corpus.memory_bytes());
   memory("program and corpus", rest, rest);
   memory("total", plan.total() + rest, plan.worst_total() + rest);
-  const auto notes = lint(config, ranks, width, experts_per_token(config));
+  const auto notes = lint(config, ranks, width, experts_per_token(config, length));
   if (!notes.empty()) text += "\nworth a look\n";
   for (const std::string& note : notes) text += "  - " + note + "\n";
   return text;
