@@ -97,13 +97,20 @@ TEST_CASE("scripts/compare is interrupted, goes on, and adds seeds and configura
 }
 
 TEST_CASE("a signal to scripts/compare ends the training with a checkpoint; another length is no fair continuation") {
+  struct Case {
+    const char* ranks;
+    int signal;
+    bool to_group;  // as Ctrl-C in a terminal
+  };
+  const Case example = GENERATE(Case{"1", SIGTERM, false}, Case{"1", SIGINT, true}, Case{"2", SIGINT, true});
   const Workplace place;
-  ChildProcess child(place.compare("1", {"one.yaml", "other.yaml"}, {"--set", "train.steps=1M"}), with_programs());
+  ChildProcess child(place.compare("1", {"one.yaml", "other.yaml"}, {"-n", example.ranks, "--set", "train.steps=1M"}),
+                     with_programs());
   REQUIRE(child.wait_for("step     20/"));
-  child.signal(SIGTERM);
+  kill(example.to_group ? -child.pid() : child.pid(), example.signal);
   const Finished broken = child.wait();
   INFO(broken.err);
-  CHECK(broken.code == 143);
+  CHECK(broken.code == 128 + example.signal);
   const int64_t step = CheckpointFolder(place.run("one-seed1/checkpoints")).last().value_or(0);
   REQUIRE(step >= 20);
 
