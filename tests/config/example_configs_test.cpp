@@ -1,4 +1,4 @@
-// Every example under configs/routers builds a layer of its router, and every router has one.
+// Every example configuration can be built, and every router and strategy has one.
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -10,20 +10,52 @@
 #include "tests/support/catch.h"
 
 using namespace moe;
+namespace fs = std::filesystem;
+
+// Reads a file and builds its model, without memory.
+static TrainConfig build(const fs::path& path) {
+  TrainConfig config;
+  std::ifstream file(path);
+  read_config(parse_config({std::istreambuf_iterator<char>(file), {}}, path.string()), config);
+  CHECK(summarise(config, 256).parameters > 0);
+  return config;
+}
 
 TEST_CASE("every router has an example configuration that builds") {
   std::set<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator(MOE_SOURCES "/configs/routers")) {
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/routers")) {
     INFO(entry.path().string());
-    TrainConfig config;
-    std::ifstream file(entry.path());
-    read_config(parse_config({std::istreambuf_iterator<char>(file), {}}, entry.path().string()), config);
+    const TrainConfig config = build(entry.path());
     CHECK(config.moe.router.kind() == entry.path().stem().string());
     found.insert(config.moe.router.kind());
-    CHECK(summarise(config, 256).parameters > 0);
   }
   for (const Member& router : family<Router>()) {
     INFO(router.name);
     CHECK(found.count(router.name) == 1);
   }
+}
+
+TEST_CASE("every strategy has an example configuration that builds") {
+  std::set<std::string> found;
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/strategies")) {
+    INFO(entry.path().string());
+    const TrainConfig config = build(entry.path());
+    CHECK(entry.path().stem().string().rfind(config.moe.strategy.kind(), 0) == 0);  // compete has several
+    found.insert(config.moe.strategy.kind());
+  }
+  for (const Member& strategy : family<Strategy>()) {
+    INFO(strategy.name);
+    CHECK(found.count(strategy.name) == 1);
+  }
+}
+
+TEST_CASE("all other configurations build too") {
+  int count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(MOE_SOURCES "/configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    INFO(entry.path().string());
+    build(entry.path());
+    ++count;
+  }
+  CHECK(count > 25);
 }
