@@ -11,11 +11,18 @@ namespace moe {
   MOE_CHECK((tensor).dtype == (expected), "{} is {}, expected {}", #tensor, ::moe::name_of((tensor).dtype), \
             ::moe::name_of(expected))
 
+// An op checks its arguments and then says
+//   if (on_cuda(ctx)) return cuda::the_op(arguments);
+// The twin is called while planning too: it launches nothing then, but takes the scratch memory that it will need.
+inline bool on_cuda(const Context& ctx) {
+  return ctx.device == Device::cuda;
+}
+
 // Calls on_cpu(T{}) with the C++ type of `dtype`, unless the step is only being planned.
 template <class OnCpu>
 void run(const Context& ctx, DType dtype, OnCpu&& on_cpu) {
   if (ctx.planning) return;
-  if (ctx.device != Device::cpu) throw DeviceError("this build has no CUDA");
+  MOE_CHECK(ctx.device == Device::cpu, "an op without a CUDA twin");
   switch (dtype) {
     case DType::f32:
       on_cpu(float{});

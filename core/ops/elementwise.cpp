@@ -9,6 +9,7 @@
 namespace moe {
 
 void fill_zero(Context& ctx, Tensor x) {
+  if (on_cuda(ctx)) return cuda::fill_zero(ctx, x);
   run(ctx, x.dtype == DType::i32 ? DType::f32 : x.dtype, [&]<class T>(T) {
     T* p = static_cast<T*>(x.data);
     const int64_t n = x.size();
@@ -19,11 +20,13 @@ void fill_zero(Context& ctx, Tensor x) {
 
 void copy(Context& ctx, Tensor y, ConstTensor x) {
   MOE_CHECK(y.bytes() == x.bytes() && y.dtype == x.dtype, "copy {} to {}", x.shape.to_string(), y.shape.to_string());
+  if (on_cuda(ctx)) return cuda::copy(ctx, y, x);
   if (!ctx.planning && x.bytes() > 0) std::memcpy(y.data, x.data, x.bytes());
 }
 
 void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b) {
   MOE_CHECK(y.size() == a.size() && y.size() == b.size(), "add {} and {}", a.shape.to_string(), b.shape.to_string());
+  if (on_cuda(ctx)) return cuda::add(ctx, y, a, b);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T *left = a.as<T>(), *right = b.as<T>();
@@ -35,6 +38,7 @@ void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b) {
 
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor) {
   MOE_CHECK(y.size() == x.size(), "add {} to {}", x.shape.to_string(), y.shape.to_string());
+  if (on_cuda(ctx)) return cuda::add_scaled(ctx, y, x, factor);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = x.as<T>();
@@ -46,6 +50,7 @@ void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor) {
 }
 
 void scale(Context& ctx, Tensor x, double factor) {
+  if (on_cuda(ctx)) return cuda::scale(ctx, x, factor);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* p = x.as<T>();
     const int64_t n = x.size();
@@ -59,6 +64,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
   const int64_t tokens = x.dim(0), d = x.dim(1);
   MOE_CHECK_SHAPE(x, {tokens, d});
   if (rate <= 0) return;
+  if (on_cuda(ctx)) return cuda::dropout(ctx, x, rate, key, first_token);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* p = x.as<T>();
     const T keep = static_cast<T>(1 / (1 - rate));
@@ -76,6 +82,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
 }
 
 double sum_of_squares(Context& ctx, ConstTensor x) {
+  if (on_cuda(ctx)) return cuda::sum_of_squares(ctx, x);
   double total = 0;
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* p = x.as<T>();

@@ -18,4 +18,14 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
 // Sum of squares of all elements, in f64, in a fixed order.
 double sum_of_squares(Context& ctx, ConstTensor x);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::fill_zero) fill_zero;
+decltype(moe::copy) copy;
+decltype(moe::add) add;
+decltype(moe::add_scaled) add_scaled;
+decltype(moe::scale) scale;
+decltype(moe::dropout) dropout;
+decltype(moe::sum_of_squares) sum_of_squares;
+}  // namespace cuda
+
 }  // namespace moe

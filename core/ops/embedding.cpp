@@ -10,6 +10,7 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
   const int64_t tokens = ids.dim(0), d = table.dim(1);
   MOE_CHECK_SHAPE(y, {tokens, d});
   MOE_CHECK_DTYPE(ids, DType::i32);
+  if (on_cuda(ctx)) return cuda::embedding_forward(ctx, y, table, ids);
   run(ctx, table.dtype, [&]<class T>(T) {
     const int32_t* id = ids.as<int32_t>();
     const T* from = table.as<T>();
@@ -23,6 +24,7 @@ void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTens
   const int64_t tokens = ids.dim(0), d = d_table.dim(1);
   MOE_CHECK_SHAPE(d_y, {tokens, d});
   MOE_CHECK_DTYPE(ids, DType::i32);
+  if (on_cuda(ctx)) return cuda::embedding_backward(ctx, d_table, d_y, ids);
   run(ctx, d_table.dtype, [&]<class T>(T) {
     const int32_t* id = ids.as<int32_t>();
     const T* from = d_y.as<T>();

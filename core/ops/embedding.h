@@ -9,4 +9,9 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
 // d_y (tokens, d), ids (tokens) -> d_table (vocab, d), added to, in the order of the tokens
 void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::embedding_forward) embedding_forward;
+decltype(moe::embedding_backward) embedding_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -17,4 +17,9 @@ void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
                      ConstTensor indices, ConstTensor weights, GatingOptions options);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::gating_forward) gating_forward;
+decltype(moe::gating_backward) gating_backward;
+}  // namespace cuda
+
 }  // namespace moe

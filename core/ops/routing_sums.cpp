@@ -9,6 +9,7 @@
 namespace moe {
 
 double count_tokens(Context& ctx, ConstTensor targets) {
+  if (on_cuda(ctx)) return cuda::count_tokens(ctx, targets);
   if (ctx.planning) return 0;
   const int32_t* target = targets.as<int32_t>();
   return static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
@@ -18,6 +19,7 @@ void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) 
   const int64_t tokens = x.dim(0), n = x.dim(1);
   MOE_CHECK_SHAPE(sums, {n});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::column_sums(ctx, sums, x, targets);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* in = x.as<T>();
     const int32_t* target = targets.as<int32_t>();
@@ -42,6 +44,7 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
     MOE_CHECK(importance.shape == counts.shape, "importance {} of counts {}", importance.shape.to_string(),
               counts.shape.to_string());
   }
+  if (on_cuda(ctx)) return cuda::assignment_sums(ctx, counts, importance, indices, weights, targets);
   run(ctx, weights.dtype, [&]<class T>(T) {
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     const T* weight = weights.as<T>();
@@ -57,6 +60,7 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
 double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets) {
   const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::entropy_sum(ctx, probabilities, targets);
   double sum = 0;
   run(ctx, probabilities.dtype, [&]<class T>(T) {
     const T* p = probabilities.as<T>();
@@ -74,6 +78,7 @@ double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets)
 
 double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets) {
   MOE_CHECK_SHAPE(targets, {logsumexp.size()});
+  if (on_cuda(ctx)) return cuda::squared_logsumexp_sum(ctx, logsumexp, targets);
   double sum = 0;
   run(ctx, logsumexp.dtype, [&]<class T>(T) {
     const T* lse = logsumexp.as<T>();
@@ -91,6 +96,7 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
   MOE_CHECK_SHAPE(probabilities, {tokens, n});
   MOE_CHECK_SHAPE(gradient, {n});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::softmax_sum_backward(ctx, d_logits, probabilities, gradient, targets);
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* out = d_logits.as<T>();
     const T* p = probabilities.as<T>();
@@ -112,6 +118,7 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
   MOE_CHECK_SHAPE(probabilities, {tokens, n});
   MOE_CHECK_SHAPE(logsumexp, {tokens});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::squared_logsumexp_backward(ctx, d_logits, probabilities, logsumexp, factor, targets);
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* out = d_logits.as<T>();
     const T *p = probabilities.as<T>(), *lse = logsumexp.as<T>();

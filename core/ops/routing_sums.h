@@ -25,4 +25,14 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
                                 double factor, ConstTensor targets);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::count_tokens) count_tokens;
+decltype(moe::column_sums) column_sums;
+decltype(moe::assignment_sums) assignment_sums;
+decltype(moe::entropy_sum) entropy_sum;
+decltype(moe::squared_logsumexp_sum) squared_logsumexp_sum;
+decltype(moe::softmax_sum_backward) softmax_sum_backward;
+decltype(moe::squared_logsumexp_backward) squared_logsumexp_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/units.h"
+#include "core/tensor/device.h"
 
 namespace moe {
 
@@ -18,8 +19,18 @@ static constexpr size_t kHugePage = size_t{2} << 20;
 
 Arena::Arena(std::string name, Device device, size_t capacity)
     : name_(std::move(name)), device_(device), capacity_((capacity + kHugePage - 1) / kHugePage * kHugePage) {
-  if (device_ != Device::cpu) raise<DeviceError>("arena '{}': this build has no CUDA", name_);
   if (capacity_ == 0) return;
+  if (device_ == Device::cuda) {
+    base_ = static_cast<char*>(cuda::allocate(capacity_));
+    if (base_) return;
+    const cuda::MemoryInfo memory = cuda::memory_info();
+    raise<DeviceError>(
+        "out of GPU memory: the arena '{}' needs {}, and {} of the device's {} are free; a smaller micro-batch "
+        "(train.micro_batches) makes activations and scratch smaller, more ranks (parallel.expert) make parameters, "
+        "gradients and optimizer smaller; --dry-run shows all of them",
+        name_, format_bytes(static_cast<double>(capacity_)), format_bytes(static_cast<double>(memory.free_bytes)),
+        format_bytes(static_cast<double>(memory.total_bytes)));
+  }
   void* address = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) {
     raise<DeviceError>("cannot reserve {} for the arena '{}': {}", format_bytes(static_cast<double>(capacity_)), name_,
@@ -48,7 +59,11 @@ Arena::Arena(Arena&& other) noexcept
       peak_(other.peak_) {}
 
 Arena::~Arena() {
-  if (base_ && !planning_) munmap(base_, capacity_);
+  if (!base_ || planning_) return;
+  if (device_ == Device::cuda)
+    cuda::release(base_);
+  else
+    munmap(base_, capacity_);
 }
 
 Tensor Arena::allocate(Shape shape, DType dtype) {
