@@ -13,7 +13,6 @@ namespace moe {
 namespace fs = std::filesystem;
 
 static constexpr int kFormat = 1;
-static constexpr ParameterGroup kGroups[] = {ParameterGroup::shared, ParameterGroup::expert};
 
 static std::string folder_name(int64_t step) {
   return fmt::format("step_{:08}", step);
@@ -59,6 +58,9 @@ static nlohmann::json to_json(const RunState& state) {
   nlohmann::json json = {{"format", kFormat},
                          {"step", state.step},
                          {"tokens", state.tokens},
+                         {"total_updates", state.length.total_updates},
+                         {"tokens_per_update", state.length.tokens_per_update},
+                         {"updates_per_epoch", state.length.updates_per_epoch},
                          {"best_step", state.best_step},
                          {"evaluations_since_best", state.evaluations_since_best},
                          {"unlogged_loss", state.unlogged_loss},
@@ -84,10 +86,11 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
   try {
     if (groups.data->rank() == 0) {
       std::vector<NamedTensor> model, moments;
-      for (const ParameterGroup group : kGroups) {
-        if (group == ParameterGroup::shared && part != 0) continue;
+      for (const ParameterGroup group : kParameterGroups) {
+        if (group != ParameterGroup::expert && part != 0) continue;
         const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
         parameters.for_each_named(group, buffer.value, [&](const NamedTensor& t) { model.push_back(t); });
+        if (group == ParameterGroup::untrained) continue;
         parameters.for_each_named(group, optimizer.first_moment(group), [&](const NamedTensor& t) {
           moments.push_back({"first_moment." + t.name, t.tensor});
         });
@@ -155,6 +158,8 @@ RunState load_run_state(const std::string& path) {
     RunState state;
     state.step = json.at("step");
     state.tokens = json.at("tokens");
+    state.length = {json.value("total_updates", state.step), json.value("tokens_per_update", 0.0),
+                    json.value("updates_per_epoch", 0.0)};
     state.best_step = json.at("best_step");
     state.evaluations_since_best = json.at("evaluations_since_best");
     state.unlogged_loss = json.at("unlogged_loss");
@@ -169,13 +174,13 @@ RunState load_run_state(const std::string& path) {
 
 void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* optimizer) {
   const TensorFolder model(path, "model");
-  for (const ParameterGroup group : kGroups) {
+  for (const ParameterGroup group : kParameterGroups) {
     parameters.for_each_named(group, parameters.buffer(group).value,
                               [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
   }
   if (!optimizer) return;
   const TensorFolder moments(path, "optimizer");
-  for (const ParameterGroup group : kGroups) {
+  for (const ParameterGroup group : kTrainedGroups) {
     parameters.for_each_named(group, optimizer->first_moment(group),
                               [&](const NamedTensor& t) { moments.read("first_moment." + t.name, t.tensor); });
     parameters.for_each_named(group, optimizer->second_moment(group),

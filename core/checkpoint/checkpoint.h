@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/process_groups.h"
+#include "core/base/units.h"
 #include "core/optim/adamw.h"
 
 namespace moe {
@@ -14,6 +15,7 @@ namespace moe {
 // What a run is besides its tensors.
 struct RunState {
   int64_t step = 0;                 // updates made
+  RunLength length;                 // that the run is meant to have
   double tokens = 0;                // trained on
   std::optional<double> best_loss;  // of the evaluations, nats per token
   int64_t best_step = 0;

@@ -31,6 +31,14 @@ Member member(const char* name, const char* help) {
 template <class F>
 const Table<Member>& family();
 
+// What a bare number means in the place of a choice: the option `field` of member `kind`. None for most families.
+struct NumberShorthand {
+  const char* kind = nullptr;
+  const char* field = nullptr;
+};
+template <class F>
+inline constexpr NumberShorthand kNumberShorthand{};
+
 // What visitors see of a choice.
 class ChoiceBase {
  public:
@@ -44,6 +52,7 @@ class ChoiceBase {
   virtual std::vector<std::string> kinds() const = 0;
   virtual std::string help_of(const std::string& kind) const = 0;
   virtual std::string family_name() const = 0;
+  virtual NumberShorthand number_shorthand() const = 0;
 
  protected:
   std::string kind_;
@@ -68,6 +77,7 @@ class Choice : public ChoiceBase {
   std::vector<std::string> kinds() const override { return family<F>().names(); }
   std::string help_of(const std::string& kind) const override { return family<F>().at(kind).help; }
   std::string family_name() const override { return family<F>().family(); }
+  NumberShorthand number_shorthand() const override { return kNumberShorthand<F>; }
 
   template <class Setup>
   std::unique_ptr<F> make(const Setup& setup) const {

@@ -179,7 +179,22 @@ class Reader : public FieldVisitor {
     value = parsed;
   }
 
+  static bool is_number(const ConfigNode& node) {
+    if (node.kind != Kind::scalar || node.scalar.empty()) return false;
+    double value = 0;
+    const char* end = node.scalar.data() + node.scalar.size();
+    return std::from_chars(node.scalar.data(), end, value).ptr == end;
+  }
+
   void read_choice(const ConfigNode& node, const char* name, ChoiceBase& choice) {
+    const NumberShorthand shorthand = choice.number_shorthand();
+    if (shorthand.kind && is_number(node)) {
+      ConfigNode number = node;
+      number.kind = Kind::map;
+      number.entries = {{shorthand.field, node}};
+      choice.select(shorthand.kind);
+      return read_fields(number, path_ + name + ".", choice.options(), nullptr);
+    }
     const ConfigNode* kind = node.kind == Kind::map ? node.find("kind") : &node;
     if (kind) {
       if (kind->kind != Kind::scalar) return complain(*kind, name, "expected a kind: " + join(choice.kinds(), ", "));

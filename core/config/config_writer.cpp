@@ -114,10 +114,27 @@ class YamlWriter : public TextVisitor {
   int depth_;
 };
 
+// "name: value" of leaf fields.
+class MarkdownWords : public TextVisitor {
+ public:
+  explicit MarkdownWords(std::vector<std::string>& words) : words_(words) {}
+  void leaf(const char* name, const std::string& value, const char*, const std::string&) override {
+    words_.push_back(fmt::format("{}: {}", name, value));
+  }
+  void group(const char*, FieldSet&, const char*) override {}
+  void choice(const char*, ChoiceBase&, const char*) override {}
+  void choices(const char*, ChoiceListBase&, const char*) override {}
+
+ private:
+  std::vector<std::string>& words_;
+};
+
 class MarkdownWriter : public TextVisitor {
  public:
-  MarkdownWriter(std::string& rows, std::string& sections, std::string path)
-      : rows_(rows), sections_(sections), path_(std::move(path)) {}
+  // `families`: sections of the families that many keys choose from, by family, described once.
+  MarkdownWriter(std::string& rows, std::string& sections, std::string path,
+                 std::map<std::string, std::string>& families)
+      : rows_(rows), sections_(sections), path_(std::move(path)), families_(families) {}
 
   void leaf(const char* name, const std::string& value, const char* help, const std::string& type) override {
     rows_ += fmt::format("| `{}` | {} | `{}` | {} |\n", path_ + name, type, value, help);
@@ -126,6 +143,7 @@ class MarkdownWriter : public TextVisitor {
     section(path_ + name, help, [&](MarkdownWriter& inner) { group.fields(inner); });
   }
   void choice(const char* name, ChoiceBase& choice, const char* help) override {
+    if (choice.number_shorthand().kind) return paced(name, choice, help);
     rows_ += fmt::format("| `{0}` | a {1}, see below | `{2}` | {3} |\n", path_ + name, choice.family_name(),
                          choice.kind(), help);
     members(path_ + name, choice);
@@ -143,13 +161,28 @@ class MarkdownWriter : public TextVisitor {
   template <class F>
   void section(const std::string& title, const std::string& help, F fill) {
     std::string rows, below;
-    MarkdownWriter inner(rows, below, path_of(title));
+    MarkdownWriter inner(rows, below, path_of(title), families_);
     fill(inner);
     sections_ += fmt::format("\n## `{}`\n\n{}\n", title, help);
     if (!rows.empty()) sections_ += "\n| key | type | default | meaning |\n|---|---|---|---|\n" + rows;
     sections_ += below;
   }
-  static std::string path_of(const std::string& title) { return title.substr(0, title.find(" (")) + "."; }
+  void paced(const char* name, ChoiceBase& choice, const char* help) {
+    const std::string family = choice.family_name();
+    std::vector<std::string> words;
+    MarkdownWords options(words);
+    choice.options().fields(options);
+    rows_ += fmt::format("| `{0}` | number or {1} | `{{kind: {2}, {3}}}` | {4} |\n", path_ + name, family,
+                         choice.kind(), join(words, ", "), help);
+    if (families_.count(family)) return;
+    std::string rows, sections;
+    families_[family];
+    MarkdownWriter(rows, sections, "", families_).members("a " + family, choice);
+    families_[family] = sections;
+  }
+  static std::string path_of(const std::string& title) {
+    return title.rfind("a ", 0) == 0 ? "" : title.substr(0, title.find(" (")) + ".";
+  }
 
   void members(const std::string& path, ChoiceBase& choice) {
     const std::string selected = choice.kind();
@@ -164,6 +197,7 @@ class MarkdownWriter : public TextVisitor {
   std::string& rows_;
   std::string& sections_;
   std::string path_;
+  std::map<std::string, std::string>& families_;
 };
 
 class SchemaWriter : public FieldVisitor {
@@ -224,6 +258,7 @@ class SchemaWriter : public FieldVisitor {
   }
   static nlohmann::ordered_json members(ChoiceBase& choice) {
     nlohmann::ordered_json any = {{{"enum", choice.kinds()}}};
+    if (choice.number_shorthand().kind) any.push_back({{"type", "number"}});
     const std::string selected = choice.kind();
     for (const std::string& kind : choice.kinds()) {
       if (kind != selected) choice.select(kind);
@@ -249,8 +284,10 @@ std::string write_yaml(FieldSet& config, bool with_help) {
 
 std::string write_markdown(FieldSet& config) {
   std::string rows, sections;
-  MarkdownWriter writer(rows, sections, "");
+  std::map<std::string, std::string> families;
+  MarkdownWriter writer(rows, sections, "", families);
   config.fields(writer);
+  for (const auto& [family, below] : families) sections += below;
   return "| key | type | default | meaning |\n|---|---|---|---|\n" + rows + sections;
 }
 

@@ -6,6 +6,7 @@
 
 #include "comm/process_groups.h"
 #include "core/moe/load_stats.h"
+#include "core/nn/parameter.h"
 
 namespace moe {
 

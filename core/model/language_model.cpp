@@ -18,6 +18,12 @@ static Parameter matrix(const std::string& name, int64_t rows, int64_t columns, 
   return {name, Shape{rows, columns}, ParameterGroup::shared, {Initialisation::Kind::normal, std}};
 }
 
+static Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, double std) {
+  Parameter table = matrix(name, rows, columns, std);
+  table.lookup = true;
+  return table;
+}
+
 static FeedForwardShape feed_forward_shape(const ModelConfig& config, int64_t d_ff) {
   return {config.d_model, d_ff, activation_from_name(config.activation), config.init_std,
           config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))};
@@ -25,17 +31,20 @@ static FeedForwardShape feed_forward_shape(const ModelConfig& config, int64_t d_
 
 LanguageModel::LanguageModel(ParameterStore& parameters, const Setup& setup)
     : vocab_(setup.vocab),
+      attention_width_(setup.model.attention.heads * setup.model.d_head()),
       dropout_(setup.model.dropout),
-      embedding_(parameters.add(matrix("embedding.weight", setup.vocab, setup.model.d_model, setup.model.init_std))),
+      embedding_(
+          parameters.add(lookup_table("embedding.weight", setup.vocab, setup.model.d_model, setup.model.init_std))),
       final_norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
       head_(setup.model.tie_embeddings
                 ? embedding_
                 : parameters.add(matrix("head.weight", setup.vocab, setup.model.d_model, setup.model.init_std))) {
   const ModelConfig& config = setup.model;
   if (config.attention.position == "learned") {
-    positions_ = &parameters.add(matrix("positions.weight", setup.context, config.d_model, config.init_std));
+    positions_ = &parameters.add(lookup_table("positions.weight", setup.context, config.d_model, config.init_std));
   }
   const std::vector<bool> is_moe = config.moe_layers();
+  const int num_moe = static_cast<int>(std::count(is_moe.begin(), is_moe.end(), true));
   for (int64_t i = 0; i < config.layers; ++i) {
     const int layer = static_cast<int>(i);
     auto make_feed_forward = [&](const std::string& name) -> std::unique_ptr<FeedForward> {
@@ -44,9 +53,10 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const Setup& setup)
                                                   feed_forward_shape(config, config.dense_d_ff()));
       }
       const int64_t d_ff = setup.moe.d_ff > 0 ? setup.moe.d_ff : config.dense_d_ff();
-      auto moe_layer =
-          std::make_unique<MoELayer>(name + ".moe", MoELayer::Setup{parameters, setup.groups, setup.moe, layer,
-                                                                    feed_forward_shape(config, d_ff), config.init_std});
+      auto moe_layer = std::make_unique<MoELayer>(
+          name + ".moe",
+          MoELayer::Setup{parameters, setup.groups, setup.moe, layer, static_cast<int>(moe_layers_.size()), num_moe,
+                          setup.vocab, feed_forward_shape(config, d_ff), config.init_std, setup.run});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };
@@ -64,7 +74,7 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const Setup& setup)
 
 bool LanguageModel::needs_sums_before_backward() const {
   return std::any_of(moe_layers_.begin(), moe_layers_.end(),
-                     [](const MoELayer* layer) { return layer->balance().needs_whole_step(); });
+                     [](const MoELayer* layer) { return layer->needs_sums_before_backward(); });
 }
 
 static RandomKey embedding_dropout_key(const Context& ctx) {

@@ -16,6 +16,7 @@ class LanguageModel {
     int64_t vocab = 0;
     int64_t context = 0;  // positions of a learned position table
     const ProcessGroups& groups;
+    RunLength run;  // what schedules of paced quantities are measured against
   };
   LanguageModel(ParameterStore& parameters, const Setup& setup);
 
@@ -40,12 +41,16 @@ class LanguageModel {
   std::span<double> sums() { return sums_; }
   bool needs_sums_before_backward() const;
   int64_t vocab() const { return vocab_; }
+  int64_t d_model() const { return embedding_.shape[1]; }
+  int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
+  int64_t attention_width() const { return attention_width_; }  // heads * d_head
+  bool is_tied() const { return &embedding_ == &head_; }
 
  private:
   Outcome run_head(Context& ctx, const TokenBatch& batch, Tensor d_normed, double gradient_scale);
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
 
-  int64_t vocab_;
+  int64_t vocab_, attention_width_;
   double dropout_;
   Parameter& embedding_;            // (vocab, d_model)
   Parameter* positions_ = nullptr;  // (context, d_model), with learned positions

@@ -4,7 +4,9 @@
 #pragma once
 #include <span>
 
-#include "core/moe/router.h"
+#include "core/config/moe_config.h"
+#include "core/moe/routing.h"
+#include "core/tensor/context.h"
 
 namespace moe {
 

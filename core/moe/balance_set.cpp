@@ -4,18 +4,20 @@
 
 namespace moe {
 
-BalanceSet::BalanceSet(const ChoiceList<BalanceLoss>& choices, const BalanceLoss::Setup& setup) {
+BalanceSet::BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, const BalanceLoss::Setup& setup)
+    : sums_(sums) {
+  size_t largest = 0;
   for (const Choice<BalanceLoss>& choice : choices.items()) {
     losses_.push_back(choice.make(setup));
     names_.push_back(choice.kind());
-    begin_.push_back(num_sums_);
-    num_sums_ += static_cast<size_t>(losses_.back()->num_sums());
+    ranges_.push_back(sums.reserve(static_cast<size_t>(losses_.back()->num_sums())));
+    largest = std::max(largest, ranges_.back().count);
   }
-  group_sums_.resize(num_sums_);
+  group_sums_.resize(largest);
 }
 
 std::span<double> BalanceSet::sums_of(size_t i) const {
-  return sums_.subspan(begin_[i], static_cast<size_t>(losses_[i]->num_sums()));
+  return sums_.of(ranges_[i]);
 }
 
 static Routing slice(const Routing& routing, int64_t begin, int64_t count) {
@@ -67,7 +69,7 @@ void BalanceSet::backward(Context& ctx, const TokenBatch& batch, Tensor d_logits
     const BalanceLoss& loss = *losses_[i];
     if (loss.coefficient() == 0) continue;
     if (loss.scope() == BalanceLoss::Scope::global) {
-      loss.backward(ctx, d_logits, routing, batch.targets, sums_of(i), loss.coefficient());
+      loss.backward(ctx, d_logits, routing, batch.targets, sums_of(i), scale_ * loss.coefficient());
       continue;
     }
     for_each_group(loss.scope(), batch, routing,
@@ -76,7 +78,7 @@ void BalanceSet::backward(Context& ctx, const TokenBatch& batch, Tensor d_logits
                      std::fill(group.begin(), group.end(), 0.0);
                      loss.add_sums(ctx, group, part, targets);
                      loss.backward(ctx, d_logits.slice(begin, part.logits.dim(0)), part, targets, group,
-                                   weight * loss.coefficient());
+                                   weight * scale_ * loss.coefficient());
                    });
   }
 }
@@ -87,7 +89,7 @@ double BalanceSet::value(size_t i) const {
 
 double BalanceSet::weighted_value() const {
   double sum = 0;
-  for (size_t i = 0; i < losses_.size(); ++i) sum += losses_[i]->coefficient() * value(i);
+  for (size_t i = 0; i < losses_.size(); ++i) sum += scale_ * losses_[i]->coefficient() * value(i);
   return sum;
 }
 

@@ -4,16 +4,17 @@
 #include <vector>
 
 #include "core/moe/balance_loss.h"
+#include "core/moe/layer_sums.h"
+#include "core/nn/token_batch.h"
 
 namespace moe {
 
 class BalanceSet {
  public:
-  BalanceSet(const ChoiceList<BalanceLoss>& choices, const BalanceLoss::Setup& setup);
+  BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, const BalanceLoss::Setup& setup);
 
-  // One range of sums for all losses, added over ranks by the trainer.
-  size_t num_sums() const { return num_sums_; }
-  void bind(std::span<double> sums) { sums_ = sums; }
+  // Multiplies all coefficients from now on; a strategy may weigh its steps differently. The same throughout a step.
+  void set_scale(double scale) { scale_ = scale; }
 
   // Adds a micro-batch. Losses of scope `global` add to their sums; of the others the weighted value is added.
   void observe(Context& ctx, const TokenBatch& batch, const Routing& routing);
@@ -23,7 +24,7 @@ class BalanceSet {
   size_t size() const { return losses_.size(); }
   const std::string& name(size_t i) const { return names_[i]; }
   double value(size_t i) const;   // of complete sums, without the coefficient
-  double weighted_value() const;  // sum of coefficient * value
+  double weighted_value() const;  // sum of scale * coefficient * value
   bool needs_whole_step() const;  // whether some loss needs the step's sums before backward
 
  private:
@@ -35,9 +36,9 @@ class BalanceSet {
 
   std::vector<std::unique_ptr<BalanceLoss>> losses_;
   std::vector<std::string> names_;
-  std::vector<size_t> begin_;
-  size_t num_sums_ = 0;
-  std::span<double> sums_;
+  LayerSums& sums_;
+  std::vector<LayerSums::Range> ranges_;
+  double scale_ = 1;
   std::vector<double> group_sums_;  // reused
 };
 

@@ -3,7 +3,8 @@
 #pragma once
 #include <span>
 
-#include "core/moe/router.h"
+#include "core/moe/routing.h"
+#include "core/tensor/context.h"
 
 namespace moe {
 

@@ -4,17 +4,33 @@
 
 namespace moe {
 
+LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
+  return {s.parameters,
+          sums_,
+          measures_,
+          s.config,
+          name,
+          s.layer,
+          s.moe_layer,
+          s.moe_layers,
+          s.expert_shape.d_model,
+          s.config.experts,
+          s.vocab,
+          s.router_std,
+          s.run};
+}
+
 MoELayer::MoELayer(const std::string& name, const Setup& s)
     : layer_(s.layer),
       experts_(s.config.experts),
-      router_(s.config.router.make(
-          Router::Setup{s.parameters, name, s.layer, s.expert_shape.d_model, experts_, s.router_std})),
-      strategy_(s.config.strategy.make(Strategy::Setup{s.parameters, name, s.layer, s.expert_shape.d_model, experts_})),
+      load_range_(sums_.reserve(LoadStats::num_sums(experts_))),
+      measures_(sums_),
+      strategy_(s.config.strategy.make(strategy_setup(name, s))),
       dispatcher_(s.groups, experts_),
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
                      s.expert_shape, s.config.expert_init == "small"),
-      balance_(s.config.balance, {experts_}),
-      parts_{*router_, dispatcher_, local_experts_, balance_, load_} {
+      balance_(sums_, s.config.balance, {experts_}),
+      parts_{dispatcher_, local_experts_, balance_, load_} {
   if (s.config.shared_experts > 0) {
     FeedForwardShape shape = s.expert_shape;
     shape.d_ff *= s.config.shared_experts;
@@ -23,9 +39,12 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
 }
 
 void MoELayer::bind_sums(std::span<double> sums) {
-  MOE_CHECK(sums.size() == num_sums(), "{} sums for {}", sums.size(), num_sums());
-  load_ = LoadStats::view(sums.first(LoadStats::num_sums(experts_)), experts_);
-  balance_.bind(sums.subspan(LoadStats::num_sums(experts_)));
+  sums_.bind(sums);
+  load_ = LoadStats::view(sums_.of(load_range_), experts_);
+}
+
+void MoELayer::after_step(Context& ctx) {
+  strategy_->after_step(ctx, load_);
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {

@@ -12,9 +12,13 @@ class MoELayer : public FeedForward {
     ParameterStore& parameters;
     const ProcessGroups& groups;
     const MoEConfig& config;
-    int layer = 0;
+    int layer = 0;       // the block
+    int moe_layer = 0;   // its index among the model's MoE layers,
+    int moe_layers = 1;  // of which there are so many
+    int64_t vocab = 0;
     FeedForwardShape expert_shape;
     double router_std = 0.02;
+    RunLength run;
   };
   MoELayer(const std::string& name, const Setup& setup);
 
@@ -22,19 +26,32 @@ class MoELayer : public FeedForward {
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override;
 
   // Everything that is summed over tokens, in one range, so that one reduction serves all layers.
-  size_t num_sums() const { return LoadStats::num_sums(experts_) + balance_.num_sums(); }
+  size_t num_sums() const { return sums_.size(); }
   void bind_sums(std::span<double> sums);
+  // Once the sums are those of the whole step: what the layer adds to the training objective.
+  double auxiliary_loss() const { return balance_.weighted_value() + measures_.weighted_value(); }
+  bool needs_sums_before_backward() const { return balance_.needs_whole_step(); }
+  // After the optimizer's step; the same on every rank.
+  void after_step(Context& ctx);
 
   int layer() const { return layer_; }
   int64_t num_experts() const { return experts_; }
   const LoadStats& load() const { return load_; }
   const BalanceSet& balance() const { return balance_; }
-  Router& router() { return *router_; }
+  const MeasureSet& measures() const { return measures_; }
+  Router& router() { return strategy_->router(); }
+  const Strategy& strategy() const { return *strategy_; }
+  int64_t experts_per_token() const { return strategy_->experts_per_token(); }
+  Causality causality() const { return strategy_->causality(); }
 
  private:
+  LayerSetup strategy_setup(const std::string& name, const Setup& setup);
+
   int layer_;
   int64_t experts_;
-  std::unique_ptr<Router> router_;
+  LayerSums sums_;
+  LayerSums::Range load_range_;
+  MeasureSet measures_;
   std::unique_ptr<Strategy> strategy_;
   TokenDispatcher dispatcher_;
   Experts local_experts_;

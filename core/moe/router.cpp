@@ -15,6 +15,11 @@ const Table<Member>& family<Router>() {
   return table;
 }
 
+const char* name_of(Causality causality) {
+  static constexpr const char* names[] = {"causal", "sequence", "batch"};
+  return names[static_cast<size_t>(causality)];
+}
+
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const Softmax& softmax)
     : experts_(setup.experts), k_(softmax.k), softmax_(softmax) {
   if (k_ > experts_) raise<UsageError>("moe.router.k: {} experts cannot be chosen from {}", k_, experts_);
@@ -39,8 +44,9 @@ void SoftmaxRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x
                  {softmax_.over_chosen, softmax_.renormalise});
 }
 
-void SoftmaxRouter::backward(Context& ctx, Tensor d_x, Tensor d_logits, ConstTensor d_weights, const Routing& routing) {
-  gating_backward(ctx, d_logits, d_weights, routing.probabilities, routing.indices, routing.weights,
+void SoftmaxRouter::backward(Context& ctx, const TokenBatch&, Tensor d_x, Tensor d_logits,
+                             const RoutingGradient& d_routing, const Routing& routing) {
+  gating_backward(ctx, d_logits, d_routing.weights, routing.probabilities, routing.indices, routing.weights,
                   {softmax_.over_chosen, softmax_.renormalise});
   logits_backward(ctx, d_x, d_logits, routing);
 }

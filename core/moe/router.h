@@ -2,47 +2,31 @@
 #pragma once
 #include <array>
 #include <memory>
-#include <span>
 #include <string>
 
-#include "core/config/moe_config.h"
-#include "core/nn/parameter.h"
+#include "core/moe/layer_setup.h"
+#include "core/moe/load_stats.h"
+#include "core/moe/routing.h"
 #include "core/nn/token_batch.h"
 
 namespace moe {
 
-// What a router decided for a micro-batch; the strategy owns it and hands it back for backward.
-struct Routing {
-  ConstTensor x;                // (tokens, d_model), the router's input
-  Tensor logits;                // (tokens, experts), f32 at least
-  Tensor probabilities;         // (tokens, experts): softmax of the logits over all experts
-  Tensor logsumexp;             // (tokens), of the logits
-  Tensor indices;               // (tokens, k) i32: the chosen experts, -1 for an empty slot
-  Tensor weights;               // (tokens, k): of the chosen experts' outputs
-  std::array<Tensor, 4> extra;  // whatever else a member wants to find again
-};
-
 class Router {
  public:
-  struct Setup {
-    ParameterStore& parameters;
-    std::string name;  // of the layer, the prefix of parameter names
-    int layer = 0;
-    int64_t d_model = 0;
-    int64_t experts = 0;
-    double init_std = 0.02;
-  };
+  using Setup = LayerSetup;
 
   virtual ~Router() = default;
   // Slots per token: the width of Routing::indices.
   virtual int64_t k() const = 0;
+  virtual Causality causality() const { return Causality::causal; }
   // x (tokens, d_model), which must live until backward
   virtual void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) = 0;
-  // d_weights (tokens, k); d_logits (tokens, experts) holds the balance losses' gradient on entry. Adds to d_x and to
-  // the router's parameters' gradients.
-  virtual void backward(Context& ctx, Tensor d_x, Tensor d_logits, ConstTensor d_weights, const Routing& routing) = 0;
-  // After the optimizer's step; `counts` are the step's assignments per expert over all ranks.
-  virtual void after_step(std::span<const double> counts) { (void)counts; }
+  // `d_routing`: gradients of the routing's weights and, where it has one, of its skip. d_logits (tokens, experts)
+  // holds the balance losses' gradient on entry. Adds to d_x and to the router's parameters' gradients.
+  virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
+                        const RoutingGradient& d_routing, const Routing& routing) = 0;
+  // After the optimizer's step, with the step's load over all ranks; the same on every rank.
+  virtual void after_step(Context& ctx, const LoadStats& load) { (void)ctx, (void)load; }
 };
 
 // Routers that choose by softmax of logits share everything but how the logits are made.
@@ -50,7 +34,8 @@ class SoftmaxRouter : public Router {
  public:
   int64_t k() const override { return k_; }
   void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) override;
-  void backward(Context& ctx, Tensor d_x, Tensor d_logits, ConstTensor d_weights, const Routing& routing) override;
+  void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
+                const Routing& routing) override;
 
  protected:
   struct Softmax {

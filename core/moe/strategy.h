@@ -2,14 +2,13 @@
 #pragma once
 #include "core/moe/balance_set.h"
 #include "core/moe/experts.h"
-#include "core/moe/load_stats.h"
+#include "core/moe/router.h"
 #include "core/moe/token_dispatcher.h"
 
 namespace moe {
 
-// What a strategy works with; the layer owns it.
+// What a strategy works with besides its router; the layer owns it.
 struct LayerParts {
-  Router& router;
   TokenDispatcher& dispatcher;
   Experts& experts;
   BalanceSet& balance;
@@ -18,19 +17,31 @@ struct LayerParts {
 
 class Strategy {
  public:
-  struct Setup {
-    ParameterStore& parameters;
-    std::string name;  // of the layer
-    int layer = 0;
-    int64_t d_model = 0;
-    int64_t experts = 0;
-  };
+  using Setup = LayerSetup;
 
   virtual ~Strategy() = default;
+  // The one whose choices are the layer's.
+  virtual Router& router() = 0;
+  // Experts per token at evaluation, and how many such passes a training step makes on average.
+  virtual int64_t experts_per_token() { return router().k(); }
+  virtual double training_passes() const { return 1; }
+  virtual Causality causality() { return router().causality(); }
   // x (tokens, d_model), which must live until backward -> (tokens, d_model)
   virtual Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) = 0;
   // d_y (tokens, d_model) -> d_x (tokens, d_model), overwritten
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
+  // After the optimizer's step, when the sums are those of the whole step; the same on every rank.
+  virtual void after_step(Context& ctx, const LoadStats& load) { router().after_step(ctx, load); }
+};
+
+// A strategy with the configured router over all experts.
+class RoutedStrategy : public Strategy {
+ public:
+  explicit RoutedStrategy(const Setup& setup) : router_(setup.config.router.make(setup)) {}
+  Router& router() override { return *router_; }
+
+ private:
+  std::unique_ptr<Router> router_;
 };
 
 }  // namespace moe

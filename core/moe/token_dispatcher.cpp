@@ -101,35 +101,25 @@ void TokenDispatcher::dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_
   permute_backward(ctx, d_x, d_sorted, plan.position);
 }
 
-Tensor TokenDispatcher::combine(Context& ctx, Tensor out, ConstTensor weights, const DispatchPlan& plan,
-                                Tensor& returned) {
-  const int64_t d = out.dim(1);
-  const Tensor y = ctx.allocate(Shape{plan.position.dim(0), d});
-  if (alone()) {
-    returned = out;
-    combine_forward(ctx, y, out, weights, plan.position);
-    return y;
-  }
-  returned = ctx.allocate(Shape{plan.num_sorted, d});
+Tensor TokenDispatcher::collect(Context& ctx, Tensor out, const DispatchPlan& plan) {
+  if (alone()) return out;
+  const Tensor returned = ctx.allocate(Shape{plan.num_sorted, out.dim(1)});
   ScratchScope scratch(ctx);
-  const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, d});
+  const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, out.dim(1)});
   gather_rows(ctx, by_arrival, out, plan.by_arrival);
   if (!ctx.planning) group_->all_to_all(returned, plan.send_rows, by_arrival, plan.receive_rows);
-  combine_forward(ctx, y, returned, weights, plan.position);
-  return y;
+  return returned;
 }
 
-void TokenDispatcher::combine_backward(Context& ctx, Tensor d_out, Tensor d_weights, ConstTensor d_y,
-                                       ConstTensor returned, ConstTensor weights, const DispatchPlan& plan) {
-  if (alone()) {
-    return moe::combine_backward(ctx, d_out, d_weights, d_y, returned, weights, plan.position, plan.source);
-  }
-  ScratchScope scratch(ctx);
-  const Tensor d_returned = scratch.allocate(Shape{plan.num_sorted, d_y.dim(1)});
-  moe::combine_backward(ctx, d_returned, d_weights, d_y, returned, weights, plan.position, plan.source);
-  const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, d_y.dim(1)});
+Tensor TokenDispatcher::collect_backward(Context& ctx, ScratchScope& scratch, Tensor d_returned,
+                                         const DispatchPlan& plan) {
+  if (alone()) return d_returned;
+  const Tensor d_out = scratch.allocate(Shape{plan.num_received, d_returned.dim(1)});
+  ScratchScope inner(ctx);
+  const Tensor by_arrival = inner.allocate(d_out.shape);
   if (!ctx.planning) group_->all_to_all(by_arrival, plan.receive_rows, d_returned, plan.send_rows);
   gather_rows(ctx, d_out, by_arrival, plan.by_expert);
+  return d_out;
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// Dispatch and combine: token rows to the ranks and experts that were chosen for them, and the results back. Dropless:
+// Dispatch: token rows to the ranks and experts that were chosen for them, and the results back. Dropless:
 // every assignment travels, none is padded, and a rank with no rows for another sends it nothing.
 #pragma once
 #include <memory>
@@ -34,12 +34,11 @@ class TokenDispatcher {
   // d_received -> adds to d_x
   void dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan);
 
-  // Expert outputs out (num_received, d), weights (tokens, k) -> y (tokens, d): the weighted sum of each token's rows.
-  // `returned`: the rows back at their tokens' rank (num_sorted, d), kept for backward.
-  Tensor combine(Context& ctx, Tensor out, ConstTensor weights, const DispatchPlan& plan, Tensor& returned);
-  // d_y (tokens, d) -> d_out (num_received, d) and d_weights (tokens, k), both overwritten
-  void combine_backward(Context& ctx, Tensor d_out, Tensor d_weights, ConstTensor d_y, ConstTensor returned,
-                        ConstTensor weights, const DispatchPlan& plan);
+  // Results of the experts, out (num_received, width) of any width -> the same rows back at their tokens' rank, sorted
+  // by global expert (num_sorted, width).
+  Tensor collect(Context& ctx, Tensor out, const DispatchPlan& plan);
+  // d_returned (num_sorted, width) -> d_out (num_received, width), in `scratch` or the same memory
+  Tensor collect_backward(Context& ctx, ScratchScope& scratch, Tensor d_returned, const DispatchPlan& plan);
 
  private:
   void exchange_counts(Context& ctx, DispatchPlan& plan);

@@ -1,5 +1,7 @@
 #include "core/nn/parameter.h"
 
+#include <numeric>
+
 #include "core/ops/elementwise.h"
 #include "core/ops/initialise.h"
 
@@ -29,31 +31,33 @@ Parameter& ParameterStore::add(Parameter parameter) {
 
 void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   auto padded = [](int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; };
-  std::array<int64_t, 2> sizes{};
+  std::array<int64_t, kParameterGroups.size()> sizes{};
   for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
-  const size_t bytes = static_cast<size_t>(sizes[0] + sizes[1]) * size_of(dtype) + 256;
+  const size_t bytes =
+      static_cast<size_t>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0})) * size_of(dtype) + 512;
   auto make = [&](const char* name) {
     return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device) : Arena(name, ctx.device, bytes));
   };
   values_ = make("parameters");
   gradients_ = make("gradients");
-  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+  for (const ParameterGroup group : kParameterGroups) {
     ParameterBuffer& target = buffer(group);
+    const bool has_gradients = with_gradients && group != ParameterGroup::untrained;
     const Shape size{sizes[static_cast<size_t>(group)]};
     target.value = values_->allocate(size, dtype);
-    if (with_gradients) target.gradient = gradients_->allocate(size, dtype);
+    if (has_gradients) target.gradient = gradients_->allocate(size, dtype);
     int64_t begin = 0;
     for (const bool decay : {true, false}) {
       for (Parameter& p : parameters_) {
         if (p.group != group || p.decay != decay) continue;
         p.value = target.value.slice(begin, p.shape.size()).reshape(p.shape);
-        if (with_gradients) p.gradient = target.gradient.slice(begin, p.shape.size()).reshape(p.shape);
+        if (has_gradients) p.gradient = target.gradient.slice(begin, p.shape.size()).reshape(p.shape);
         begin += padded(p.shape.size());
       }
       if (decay) target.num_decayed = begin;
     }
     fill_zero(ctx, target.value);
-    if (with_gradients) fill_zero(ctx, target.gradient);
+    if (has_gradients) fill_zero(ctx, target.gradient);
   }
 }
 
@@ -71,7 +75,7 @@ static void initialise_one(Context& ctx, Tensor x, const Initialisation& init, u
 
 void ParameterStore::initialise(Context& ctx, uint64_t seed) {
   for (const Parameter& p : parameters_) {
-    if (p.group == ParameterGroup::shared) {
+    if (p.group != ParameterGroup::expert) {
       initialise_one(ctx, p.value, p.initialisation, seed, p.name);
       continue;
     }
@@ -86,7 +90,9 @@ size_t ParameterStore::gradient_bytes() const {
 }
 
 size_t ParameterStore::parameter_bytes() const {
-  return buffers_[0].value.bytes() + buffers_[1].value.bytes();
+  size_t bytes = 0;
+  for (const ParameterBuffer& buffer : buffers_) bytes += buffer.value.bytes();
+  return bytes;
 }
 
 }  // namespace moe

@@ -1,5 +1,6 @@
-// Parameters, and the two buffers that hold them: `shared` (replicated on every rank, reduced over the world) and
-// `expert` (each rank's own experts, reduced over the ranks that hold the same ones).
+// Parameters, and the buffers that hold them: `shared` (replicated on every rank, reduced over the world), `expert`
+// (each rank's own experts, reduced over the ranks that hold the same ones) and `untrained` (replicated; initialised
+// and saved like the others, but without gradient: frozen weights, and state that a rule updates alike on every rank).
 #pragma once
 #include <array>
 #include <deque>
@@ -10,7 +11,9 @@
 
 namespace moe {
 
-enum class ParameterGroup { shared, expert };
+enum class ParameterGroup { shared, expert, untrained };
+inline constexpr std::array kTrainedGroups{ParameterGroup::shared, ParameterGroup::expert};
+inline constexpr std::array kParameterGroups{ParameterGroup::shared, ParameterGroup::expert, ParameterGroup::untrained};
 
 struct Initialisation {
   enum class Kind { constant, normal, uniform } kind = Kind::normal;
@@ -26,8 +29,9 @@ struct Parameter {
   Initialisation initialisation;
   bool decay = true;  // takes part in weight decay: matrices, not norms
   int64_t first_expert = 0;
+  bool lookup = false;  // rows are looked up, not multiplied: costs no operations
 
-  Tensor value{}, gradient{};  // views into the group's buffer
+  Tensor value{}, gradient{};  // views into the group's buffer; an untrained parameter has no gradient
 };
 
 // One expert's part of an expert stack, or a shared parameter as it is: what a checkpoint stores by name.
@@ -49,7 +53,7 @@ class ParameterStore {
   // Before allocate(). The reference stays valid.
   Parameter& add(Parameter parameter);
 
-  // Lays all parameters out in the two buffers and sets gradients to zero. In planning mode only counts. Without
+  // Lays all parameters out in the buffers and sets gradients to zero. In planning mode only counts. Without
   // gradients nothing can be trained.
   void allocate(Context& ctx, DType dtype, bool with_gradients = true);
   void initialise(Context& ctx, uint64_t seed);
@@ -67,7 +71,7 @@ class ParameterStore {
 
  private:
   std::deque<Parameter> parameters_;
-  std::array<ParameterBuffer, 2> buffers_;
+  std::array<ParameterBuffer, kParameterGroups.size()> buffers_;
   std::unique_ptr<Arena> values_, gradients_;
 };
 
@@ -82,7 +86,7 @@ void ParameterStore::for_each_named(ParameterGroup group, Tensor like_buffer, Vi
     const int64_t begin = (static_cast<char*>(parameter.value.data) - static_cast<char*>(buffer.value.data)) /
                           static_cast<int64_t>(size_of(parameter.value.dtype));
     const Tensor whole = like_buffer.slice(begin, parameter.shape.size()).reshape(parameter.shape);
-    if (group == ParameterGroup::shared) {
+    if (group != ParameterGroup::expert) {
       visit(NamedTensor{parameter.name, whole});
       continue;
     }

@@ -60,6 +60,38 @@ void scale(Context& ctx, Tensor x, double factor) {
   });
 }
 
+void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors) {
+  const int64_t rows = y.dim(0), d = y.dim(1);
+  MOE_CHECK_SHAPE(x, {rows, d});
+  MOE_CHECK_SHAPE(factors, {rows});
+  run(ctx, y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T *in = x.as<T>(), *factor = factors.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+#pragma omp simd
+      for (int64_t i = r * d; i < (r + 1) * d; ++i) out[i] += factor[r] * in[i];
+    }
+  });
+}
+
+void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b) {
+  const int64_t rows = a.dim(0), d = a.dim(1);
+  MOE_CHECK_SHAPE(b, {rows, d});
+  MOE_CHECK_SHAPE(dots, {rows});
+  run(ctx, a.dtype, [&]<class T>(T) {
+    T* out = dots.as<T>();
+    const T *left = a.as<T>(), *right = b.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      T sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = r * d; i < (r + 1) * d; ++i) sum += left[i] * right[i];
+      out[r] = sum;
+    }
+  });
+}
+
 void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token) {
   const int64_t tokens = x.dim(0), d = x.dim(1);
   MOE_CHECK_SHAPE(x, {tokens, d});

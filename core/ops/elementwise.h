@@ -9,6 +9,10 @@ void copy(Context& ctx, Tensor y, ConstTensor x);                       // y = x
 void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b);         // y = a + b; y may be a or b
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor);  // y += factor x
 void scale(Context& ctx, Tensor x, double factor);                      // x *= factor
+// y (rows, d) += factors (rows) * x (rows, d), row by row
+void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors);
+// a (rows, d), b (rows, d) -> dots (rows): inner products of their rows
+void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b);
 
 // Inverted dropout of x (tokens, d), in place: an element survives with probability 1 - rate and is divided by it. What
 // is dropped is a function of (key, first_token + row, column), so backward is the same call on the gradient and no

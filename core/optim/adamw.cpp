@@ -10,7 +10,7 @@ AdamW::AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& co
   arena_ =
       std::make_unique<Arena>(ctx.planning ? Arena::planning("optimizer", ctx.device)
                                            : Arena("optimizer", ctx.device, 2 * parameters.parameter_bytes() + 512));
-  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+  for (const ParameterGroup group : kTrainedGroups) {
     const Tensor like = parameters.buffer(group).value;
     Moments& moments = moments_[static_cast<size_t>(group)];
     moments = {arena_->allocate(like.shape, like.dtype), arena_->allocate(like.shape, like.dtype)};
@@ -21,7 +21,7 @@ AdamW::AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& co
 
 void AdamW::step(Context& ctx, double learning_rate, double gradient_scale, int64_t update) {
   AdamWStep step{learning_rate, config_.beta1, config_.beta2, config_.eps, 0, gradient_scale, update};
-  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+  for (const ParameterGroup group : kTrainedGroups) {
     const ParameterBuffer& buffer = parameters_.buffer(group);
     const Moments& moments = moments_[static_cast<size_t>(group)];
     auto range = [&](int64_t begin, int64_t count, double weight_decay) {

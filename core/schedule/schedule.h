@@ -10,6 +10,8 @@ namespace moe {
 class Schedule;
 template <>
 const Table<Member>& family<Schedule>();
+template <>
+inline constexpr NumberShorthand kNumberShorthand<Schedule>{"constant", "value"};
 
 // The field that every member has.
 struct ScheduleOptions {

@@ -20,6 +20,7 @@ struct Context {
 
   bool training = true;          // dropout, noise and other training-only behaviour
   bool observe = true;           // routing statistics are collected (not when a micro-batch is passed a second time)
+  bool diagnose = false;         // evaluation only: strategies also compute what they merely report
   bool planning = false;         // allocate and check shapes, compute nothing
   double planned_imbalance = 1;  // planning only: rows that a rank receives over the mean of all ranks
 
@@ -33,6 +34,19 @@ struct Context {
   // Of at least f32: statistics, routing, losses.
   Tensor allocate_wide(Shape shape) { return activations->allocate(shape, wide(dtype)); }
   RandomKey random(RandomPurpose purpose, uint32_t stream) const { return {seed, purpose, stream, step}; }
+};
+
+// Temporary activations: what was allocated from the activations arena since is freed. For what backward computes anew.
+class ActivationScope {
+ public:
+  explicit ActivationScope(Context& ctx) : arena_(*ctx.activations), mark_(arena_.mark()) {}
+  ~ActivationScope() { arena_.rewind(mark_); }
+  ActivationScope(const ActivationScope&) = delete;
+  ActivationScope& operator=(const ActivationScope&) = delete;
+
+ private:
+  Arena& arena_;
+  size_t mark_;
 };
 
 // Temporary tensors of one function, freed when it returns.

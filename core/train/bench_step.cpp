@@ -47,7 +47,7 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                        const BenchOptions& options) {
   const ProcessGroups groups = ProcessGroups::make(world, config.parallel.expert, config.moe.experts);
   const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : options.vocab;
-  const StateSetup setup{config, vocab, groups};
+  const StateSetup setup{config, vocab, groups, {options.warmup + options.steps, 1, 1}};
   const MemoryPlan plan = plan_memory(setup);
   TrainingState state(setup, plan, true);
   TrainStep step(state, config, groups);

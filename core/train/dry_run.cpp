@@ -68,9 +68,9 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const double per_epoch = static_cast<double>(sampler.num_windows()) / static_cast<double>(config.train.batch);
   const int64_t updates = total_updates(config, per_epoch);
   const double per_update = static_cast<double>(config.train.batch * config.data.sequence);
-  config.train.learning_rate.make(
-      Schedule::Setup{{updates, per_update, per_epoch}});  // refuses what training would refuse
-  const StateSetup setup{config, corpus.vocab_size(), groups};
+  const RunLength length{updates, per_update, per_epoch};
+  config.train.learning_rate.make(Schedule::Setup{length});  // refuses what training would refuse
+  const StateSetup setup{config, corpus.vocab_size(), groups, length};
   const MemoryPlan plan = plan_memory(setup);
   const ModelSummary summary = summarise(config, corpus.vocab_size());
 

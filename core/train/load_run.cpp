@@ -10,7 +10,8 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
                    int64_t expert_parallel, int64_t sequences) {
   LoadedRun run;
   run.checkpoint = find_checkpoint(run_or_checkpoint, which);
-  run.step = load_run_state(run.checkpoint).step;
+  const RunState state = load_run_state(run.checkpoint);
+  run.step = state.step;
   run.config = load_run_config(run.checkpoint);
   try {
     run.tokenizer =
@@ -22,9 +23,10 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   // As many windows as asked for, whatever the batch was in training.
   run.config.train.batch = sequences * world->size();
   run.config.train.micro_batches = 1;
-  const StateSetup setup{run.config, run.tokenizer->vocab_size(), run.groups, false};
+  const StateSetup setup{run.config, run.tokenizer->vocab_size(), run.groups, state.length, false};
   run.state = std::make_unique<TrainingState>(setup, plan_memory(setup), false);
   load_tensors(run.checkpoint, run.state->parameters, nullptr);
+  run.state->ctx.step = static_cast<uint64_t>(run.step);  // where paced quantities stand
   return run;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <map>
 
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"
@@ -79,6 +80,24 @@ nlohmann::json load_to_json(const LanguageModel& model) {
   return layers;
 }
 
+// Each measure's mean over the layers that have counted something.
+static nlohmann::ordered_json measures_to_json(const LanguageModel& model) {
+  std::map<std::string, std::pair<double, int>> means;
+  for (const MoELayer* layer : model.moe_layers()) {
+    for (size_t i = 0; i < layer->measures().size(); ++i) {
+      auto& [sum, count] = means[layer->measures().name(i)];
+      const std::optional<double> value = layer->measures().value(i);
+      sum += value.value_or(0);
+      count += value.has_value();
+    }
+  }
+  nlohmann::ordered_json json;
+  for (const auto& [name, mean] : means) {
+    if (mean.second > 0) json[name] = mean.first / mean.second;
+  }
+  return json;
+}
+
 // Above this many numbers a record tells the load only in summary.
 static constexpr int64_t kMaxLoadNumbers = 4096;
 
@@ -98,6 +117,7 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const LanguageModel& model)
     balance[first.name(i)] = mean;
   }
   json["balance"] = balance;
+  if (const auto measures = measures_to_json(model); !measures.empty()) json["measures"] = measures;
   json["load_max_over_mean"] = load.max_over_mean;
   json["dead"] = load.dead;
   json["router_entropy"] = load.entropy;

@@ -75,7 +75,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   StepOutcome outcome;
   outcome.tokens = totals[1];
   outcome.loss = totals[0] / std::max(totals[1], 1.0);
-  for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->balance().weighted_value();
+  for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
   outcome.norm = gradient_norm(ctx, state_.parameters, groups_);
   outcome.signal = totals[2] > 0 ? SIGINT : totals[3] > 0 ? SIGTERM : 0;
   return outcome;
@@ -86,7 +86,7 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   outcome.learning_rate = learning_rate;
   if (!outcome.finite()) return outcome;
   state_.optimizer->step(state_.ctx, learning_rate, clip_scale(outcome.norm, config_.train.clip_norm), update + 1);
-  for (MoELayer* layer : state_.model->moe_layers()) layer->router().after_step(layer->load().counts);
+  for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx);
   return outcome;
 }
 

@@ -65,10 +65,11 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
              per_epoch};
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
 
-  const StateSetup setup{config_, corpus_.vocab_size(), groups_};
+  const StateSetup setup{config_, corpus_.vocab_size(), groups_, length_};
   plan_ = plan_memory(setup);
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
+  run_.length = length_;
   run_.identity = {{"data", format_hash(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
   if (step) resume_from(*step);
   groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
@@ -91,6 +92,7 @@ void Trainer::resume_from(int64_t step) {
   const std::string path = folder_.checkpoints().path(step);
   const nlohmann::json identity = run_.identity;
   run_ = load_run_state(path);
+  run_.length = length_;
   if (run_.identity != identity) {
     raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(),
                            identity.dump());
@@ -224,7 +226,7 @@ void Trainer::run_evaluation() {
   if (!corpus_.has_split("validation")) return;
   const auto start = Clock::now();
   const Split& split = corpus_.split("validation");
-  const StateSetup setup{config_, corpus_.vocab_size(), groups_};
+  const StateSetup setup{config_, corpus_.vocab_size(), groups_, length_};
   const Evaluation result =
       evaluate(*state_, groups_, split,
                {config_.data.sequence, config_.evaluate.stride, config_.evaluate.tokens, setup.micro_sequences()});

@@ -26,7 +26,7 @@ static void check(const TrainConfig& config) {
 
 static LanguageModel::Setup model_setup(const StateSetup& s) {
   check(s.config);
-  return {s.config.model, s.config.moe, s.vocab, s.config.data.sequence, s.groups};
+  return {s.config.model, s.config.moe, s.vocab, s.config.data.sequence, s.groups, s.run};
 }
 
 static Context make_context(const StateSetup& setup, Arena& activations, Arena& scratch) {
@@ -86,13 +86,25 @@ size_t TrainingState::used_bytes() const {
          activations_.peak() + scratch_.peak();
 }
 
+// Calls use(parameters, model) with the model of one rank, whose tensors have no memory.
+template <class Use>
+static auto with_model(const TrainConfig& config, int64_t vocab, Use use) {
+  const ProcessGroups groups = ProcessGroups::single();
+  ParameterStore parameters;
+  const LanguageModel model(parameters, model_setup({config, vocab, groups, {1, 1, 1}}));
+  return use(parameters, model);
+}
+
 int64_t experts_per_token(const TrainConfig& config) {
-  ParameterStore unused;
-  return config.moe.router.make(Router::Setup{unused, "probe", 0, config.model.d_model, config.moe.experts, 0.02})->k();
+  return with_model(config, 1, [](const ParameterStore&, const LanguageModel& model) {
+    return model.moe_layers().empty() ? 0 : model.moe_layers()[0]->experts_per_token();
+  });
 }
 
 ModelSummary summarise(const TrainConfig& config, int64_t vocab) {
-  return summarise(config.model, config.moe, vocab, config.data.sequence, experts_per_token(config));
+  return with_model(config, vocab, [&](const ParameterStore& parameters, const LanguageModel& model) {
+    return summarise(parameters, model, config.data.sequence);
+  });
 }
 
 }  // namespace moe

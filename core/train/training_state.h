@@ -22,6 +22,7 @@ struct StateSetup {
   const TrainConfig& config;
   int64_t vocab = 0;
   const ProcessGroups& groups;
+  RunLength run{};     // of the whole run
   bool trains = true;  // with gradients and optimizer
   DType dtype = DType::f32;
 
@@ -53,8 +54,9 @@ class TrainingState {
   Arena activations_, scratch_;
 };
 
-// Experts per token of the configured router; throws UsageError as building it does.
+// Experts per token at evaluation; throws UsageError as building the model does. 0 for a dense model.
 int64_t experts_per_token(const TrainConfig& config);
+// Of the model that the configuration describes, which is built for it without its memory.
 ModelSummary summarise(const TrainConfig& config, int64_t vocab);
 
 }  // namespace moe

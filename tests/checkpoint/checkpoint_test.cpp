@@ -53,7 +53,7 @@ struct RankState {
   // visit(what, the named tensor) for every value and moment.
   template <class Visit>
   void for_each(Visit visit) {
-    for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    for (const ParameterGroup group : kTrainedGroups) {
       parameters.for_each_named(group, parameters.buffer(group).value,
                                 [&](const NamedTensor& t) { visit("value", t); });
       parameters.for_each_named(group, optimizer->first_moment(group),

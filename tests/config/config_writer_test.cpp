@@ -33,7 +33,8 @@ struct Names : FieldVisitor {
     const std::string selected = choice.kind();
     for (const std::string& kind : choice.kinds()) {
       choice.select(kind);
-      Names inner(prefix + name + ".", found);
+      // A family that many keys choose from is described once, apart from them.
+      Names inner(choice.number_shorthand().kind ? "" : prefix + name + ".", found);
       choice.options().fields(inner);
     }
     choice.select(selected);

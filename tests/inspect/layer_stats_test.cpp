@@ -77,7 +77,7 @@ TEST_CASE("a real model: shares sum to 1, norms are those of its parameters") {
   config.train.batch = 4;
   const Corpus corpus = Corpus::synthetic({});
   const ProcessGroups groups = ProcessGroups::single();
-  const StateSetup setup{config, corpus.vocab_size(), groups, false};
+  const StateSetup setup{config, corpus.vocab_size(), groups, {1, 1, 1}, false};
   TrainingState state(setup, plan_memory(setup), true);
   evaluate(state, groups, corpus.split("validation"), {16, 16, 300, 4});
   REQUIRE(state.model->moe_layers().size() == 2);

@@ -95,7 +95,7 @@ static void check_gradients(const Case& c, bool ignore_some) {
 
   const Objective base = objective(run, batch);
   const auto gradients = named_gradients(run);
-  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+  for (const ParameterGroup group : kTrainedGroups) {
     run.state.parameters.for_each_named(group, run.state.parameters.buffer(group).value, [&](const NamedTensor& t) {
       const std::vector<double>& gradient = gradients.at(t.name);
       double* values = t.tensor.as<double>();

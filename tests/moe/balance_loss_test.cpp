@@ -109,9 +109,10 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
   MoEConfig config;
   config.balance = ChoiceList<BalanceLoss>{};
   for (const Member& member : family<BalanceLoss>()) config.balance.append().select(member.name);
-  BalanceSet set(config.balance, {5});
-  std::vector<double> sums(set.num_sums());
-  set.bind(sums);
+  LayerSums layer_sums;
+  BalanceSet set(layer_sums, config.balance, {5});
+  std::vector<double> sums(layer_sums.size());
+  layer_sums.bind(sums);
   set.observe(ctx, whole, routing);
   double weighted = 0;
   for (size_t i = 0; i < set.size(); ++i) {
@@ -121,6 +122,8 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
     weighted += c.loss->coefficient() * c.loss->value(c.sums);
   }
   CHECK(set.weighted_value() == Approx(weighted));
+  set.set_scale(0.5);
+  CHECK(set.weighted_value() == Approx(weighted / 2));
   CHECK(set.needs_whole_step());
 
   const auto once = sums;
@@ -142,8 +145,9 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
 TEST_CASE("a set without coefficients or global losses needs no whole step") {
   MoEConfig config;
   config.balance = ChoiceList<BalanceLoss>{};
-  CHECK_FALSE(BalanceSet(config.balance, {4}).needs_whole_step());
-  CHECK(BalanceSet(config.balance, {4}).num_sums() == 0);
+  LayerSums sums;
+  CHECK_FALSE(BalanceSet(sums, config.balance, {4}).needs_whole_step());
+  CHECK(sums.size() == 0);
 }
 
 }  // namespace moe::test

@@ -5,6 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/layer_fixture.h"
+#include "tests/support/strategy_variants.h"
 
 namespace moe::test {
 
@@ -74,12 +75,14 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   const auto loss = [&] {
     const double output = dot(f.forward(batch, x), d_y);
     same_choices = same_choices && f.counts() == counts;  // shares of assignments are constants of the balance losses
-    return output + f.layer->balance().weighted_value();
+    return output + f.layer->auxiliary_loss();
   };
   auto tensors = parameters_of(f.store);
   for (Differentiable& parameter : tensors) {
-    // Experts without tokens, and the router of a lone expert.
-    parameter.may_vanish = named.config.experts == 1 || batch.tokens() == 1;
+    // Experts without tokens, the router of a lone expert, and a router that neither chooses nor learns.
+    const bool idle_router = parameter.name.find(".router.") != std::string::npos &&
+                             named.name.find("router_loss: 0") != std::string::npos;
+    parameter.may_vanish = named.config.experts == 1 || batch.tokens() == 1 || idle_router;
   }
   tensors.push_back({"x", x, d_x});
   check_gradients(loss, tensors, {.samples = 20, .step = 5e-5});
@@ -97,6 +100,15 @@ TEST_CASE("every router with every strategy: gradients of input and parameters")
 
 TEST_CASE("variants of the MoE layer: gradients of input and parameters") {
   for (const NamedConfig& named : variants()) check_layer_gradients(named, 3, 4);
+}
+
+TEST_CASE("variants of the strategies: gradients of input and parameters") {
+  for (const std::string& strategy : strategy_variants()) {
+    for (const char* balance : {"[]", "[{kind: switch, coefficient: 3}, {kind: z, scope: sequence, coefficient: 2}]"}) {
+      const std::string yaml = fmt::format("{{experts: 5, balance: {}, strategy: {}}}", balance, strategy);
+      check_layer_gradients({yaml, moe_config(yaml)}, 3, 4);
+    }
+  }
 }
 
 TEST_CASE("every balance loss in every scope: gradients of input and parameters") {
@@ -159,7 +171,7 @@ TEST_CASE("every MoE layer takes a batch without tokens") {
       batch.global_tokens = 8, batch.global_sequences = 2;  // of other ranks
       CHECK(f.forward(batch, f.ctx.zeros({0, kModelWidth})).size() == 0);
       f.layer->backward(f.ctx, batch, f.ctx.output({0, kModelWidth}), f.ctx.zeros({0, kModelWidth}));
-      CHECK(f.layer->balance().weighted_value() == 0);
+      CHECK(f.layer->auxiliary_loss() == 0);
       for (const Parameter& p : f.store.parameters()) {
         CHECK(values(p.gradient) == std::vector<double>(static_cast<size_t>(p.shape.size())));
       }
@@ -194,7 +206,7 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
     const Tensor x = f.ctx.normal({33, kModelWidth}, 1), y = f.forward(batch, x);
     const int64_t d = kModelWidth, d_ff = 5;
     std::map<std::string, ConstTensor> by_name;
-    for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    for (const ParameterGroup group : kTrainedGroups) {
       f.store.for_each_named(group, f.store.buffer(group).value,
                              [&](const NamedTensor& named) { by_name[named.name] = named.tensor; });
     }

@@ -3,6 +3,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/layer_fixture.h"
+#include "tests/support/strategy_variants.h"
 
 namespace moe::test {
 
@@ -42,6 +43,17 @@ TEST_CASE("every router with every strategy is the same on any number of ranks")
         check_all_layouts(fmt::format("{} and {}, {} experts", router.name, strategy.name, experts), config, input);
       }
     }
+  }
+}
+
+TEST_CASE("variants of the strategies are the same on any number of ranks") {
+  const StepInput input = step_input(6, 5);
+  std::vector<std::string> variants = strategy_variants();
+  variants.push_back("{kind: compete, probability: 1}");
+  variants.push_back("{kind: compete, probability: 1, version: 2}");
+  for (const std::string& strategy : variants) {
+    const std::string yaml = fmt::format("{{experts: 5, strategy: {}}}", strategy);
+    check_all_layouts(yaml, moe_config(yaml), input);
   }
 }
 

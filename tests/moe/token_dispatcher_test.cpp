@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "core/ops/dispatch_rows.h"
+#include "core/ops/elementwise.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/imbalance.h"
@@ -43,10 +45,13 @@ Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t 
     MOE_CHECK(plan.local_offsets.as<int32_t>()[local.count] == rows.dim(0), "{} rows", rows.dim(0));
     const Tensor out = ctx.output(rows.shape), d_out = ctx.output(rows.shape);
     for (int64_t i = 0; i < rows.size(); ++i) set(out, i, 2 * get(rows, i));
-    Tensor returned;
-    const Tensor y = dispatcher.combine(ctx, out, weights, plan, returned);
-    const Tensor d_weights = ctx.output(weights.shape), d_x = ctx.zeros(x.shape);
-    dispatcher.combine_backward(ctx, d_out, d_weights, d_y, returned, weights, plan);
+    const Tensor returned = dispatcher.collect(ctx, out, plan), y = ctx.output(x.shape);
+    combine_forward(ctx, y, returned, weights, plan.position);
+    const Tensor d_weights = ctx.output(weights.shape), d_x = ctx.zeros(x.shape),
+                 d_returned = ctx.output(returned.shape);
+    combine_backward(ctx, d_returned, d_weights, d_y, returned, weights, plan.position, plan.source);
+    ScratchScope scratch(ctx);
+    copy(ctx, d_out, dispatcher.collect_backward(ctx, scratch, d_returned, plan));
     dispatcher.dispatch_backward(ctx, d_x, d_out, plan);
     parts[rank] = {values(rows), values(y), values(d_x), values(d_out), values(d_weights)};
   });

@@ -36,7 +36,7 @@ TEST_CASE("parameters lie in their group's buffer, decayed ones first, and do no
   ParameterStore store;
   fill(store, 0, 5);
   store.allocate(ctx, DType::f32);
-  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+  for (const ParameterGroup group : kTrainedGroups) {
     const ParameterBuffer& buffer = store.buffer(group);
     CHECK(buffer.value.shape == buffer.gradient.shape);
     std::vector<int> owners(static_cast<size_t>(buffer.value.size()));

@@ -38,6 +38,30 @@ TEST_CASE("elementwise ops equal the reference") {
   }
 }
 
+TEMPLATE_TEST_CASE("row-wise ops equal the reference", "[ops]", float, double) {
+  TestContext ctx(DTypeOf<TestType>::value);
+  for (const int64_t rows : {0, 1, 33}) {
+    for (const int64_t d : {1, 31, 32, 257}) {
+      const Tensor a = ctx.normal({rows, d}, 1), b = ctx.normal({rows, d}, 2), factors = ctx.normal({rows}, 3);
+      const Tensor y = ctx.output({rows, d}), dots = ctx.output({rows});
+      std::vector<double> sums, products;
+      for (int64_t r = 0; r < rows; ++r) {
+        double dot = 0;
+        for (int64_t i = r * d; i < (r + 1) * d; ++i) {
+          sums.push_back(get(a, i) + get(factors, r) * get(b, i));
+          dot += get(a, i) * get(b, i);
+        }
+        products.push_back(dot);
+      }
+      copy(ctx, y, a);
+      add_scaled_rows(ctx, y, b, factors);
+      check_close("add_scaled_rows", y, sums);
+      row_dots(ctx, dots, a, b);
+      check_close("row_dots", dots, products);
+    }
+  }
+}
+
 TEST_CASE("integers can be copied and cleared") {
   TestContext ctx;
   const Tensor x = ctx.of_i32({3}, {1, -2, 3}), y = ctx.output({3}, DType::i32);

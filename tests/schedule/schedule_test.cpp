@@ -1,8 +1,9 @@
-#include "core/schedule/schedule.h"
+#include "core/schedule/paced.h"
 
 #include <cmath>
 
 #include "core/config/config_reader.h"
+#include "core/config/config_writer.h"
 #include "core/config/train_config.h"
 #include "tests/support/catch.h"
 
@@ -12,10 +13,13 @@ static constexpr int64_t kUpdates = 100;
 static const RunLength kRun{kUpdates, 64, 20};
 
 // Through the configuration, as a user writes it: {kind: ..., options}.
-static std::unique_ptr<Schedule> schedule(const std::string& yaml) {
+static Choice<Schedule> schedule_choice(const std::string& yaml) {
   TrainConfig config;
   read_config(parse_config("train: {learning_rate: " + yaml + "}", "test"), config);
-  return config.train.learning_rate.make(Schedule::Setup{kRun});
+  return config.train.learning_rate;
+}
+static std::unique_ptr<Schedule> schedule(const std::string& yaml) {
+  return schedule_choice(yaml).make(Schedule::Setup{kRun});
 }
 
 TEST_CASE("every schedule: finite, and the warm-up rises in equal steps from above 0 to the value after it") {
@@ -30,6 +34,28 @@ TEST_CASE("every schedule: finite, and the warm-up rises in equal steps from abo
         CHECK(s->at(u) == Approx(s->at(warmup) * (u + 1) / (warmup + 1)).epsilon(1e-12));
     }
   }
+}
+
+TEST_CASE("a bare number is a constant schedule, written back as one that reads the same") {
+  CHECK(schedule("0.25")->at(7) == 0.25);
+  CHECK(schedule("3e-4")->at(0) == 3e-4);
+  TrainConfig config;
+  read_config(parse_config("train: {learning_rate: 0.125}", "test"), config);
+  TrainConfig again;
+  read_config(parse_config(write_yaml(config, false), "test"), again);
+  CHECK(again.train.learning_rate.make(Schedule::Setup{kRun})->at(3) == 0.125);
+  CHECK_THROWS_WITH(schedule("fast"), Catch::Contains("constant") && Catch::Contains("fast"));
+}
+
+TEST_CASE("a paced quantity stays in its range, and a schedule that leaves it is refused by name") {
+  const Paced k("moe.router.k", schedule_choice("{kind: linear, from: 8, to: 2}"), kRun, {1, 8});
+  CHECK(k.at(0) == 8);
+  CHECK(k.at(kUpdates) == 2);
+  CHECK(k.largest() == 8);
+  CHECK(k.smallest() == Approx(2).epsilon(0.05));
+  CHECK(Paced("p", constantly(0.5), kRun, {0, 1}).at(12345) == 0.5);
+  CHECK_THROWS_WITH(Paced("moe.x.p", schedule_choice("{kind: linear, from: 0.5, to: 1.5}"), kRun, {0, 1}),
+                    Catch::Contains("moe.x.p") && Catch::Contains("range"));
 }
 
 TEST_CASE("every schedule is a pure function of the update") {

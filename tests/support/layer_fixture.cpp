@@ -17,10 +17,13 @@ MoEConfig moe_config(const std::string& yaml) {
   return config;
 }
 
+// Of the imagined run; schedules of paced quantities are measured against it.
+static constexpr RunLength kRun{100, 1000, 50};
+
 LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : config(moe) {
   const FeedForwardShape expert{
       .d_model = kModelWidth, .d_ff = 5, .activation = Activation::swiglu, .input_std = 0.5, .output_std = 0.5};
-  layer = std::make_unique<MoELayer>("layer", MoELayer::Setup{store, groups, config, 1, expert, 0.7});
+  layer = std::make_unique<MoELayer>("layer", MoELayer::Setup{store, groups, config, 1, 0, 1, 1000, expert, 0.7, kRun});
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
   sums.resize(layer->num_sums());
@@ -100,7 +103,7 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
     y[rank] = values(out);
     d_x[rank] = values(d_in);
     const std::scoped_lock lock(mutex);
-    for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+    for (const ParameterGroup group : kTrainedGroups) {
       f.store.for_each_named(group, f.store.buffer(group).gradient, [&](const NamedTensor& named) {
         result.values["gradient of " + named.name] = values(named.tensor);
       });
@@ -110,6 +113,11 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
     for (size_t i = 0; i < f.layer->balance().size(); ++i) {
       result.values[fmt::format("balance {}", i)] = {f.layer->balance().value(i)};
     }
+    for (size_t i = 0; i < f.layer->measures().size(); ++i) {
+      const auto value = f.layer->measures().value(i);
+      if (value) result.values[f.layer->measures().name(i)] = {*value};
+    }
+    result.values["auxiliary loss"] = {f.layer->auxiliary_loss()};
   });
   for (size_t r = 0; r < y.size(); ++r) {
     result.values["y"].insert(result.values["y"].end(), y[r].begin(), y[r].end());

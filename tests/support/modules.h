@@ -13,7 +13,10 @@ namespace moe::test {
 
 inline std::vector<Differentiable> parameters_of(const ParameterStore& store) {
   std::vector<Differentiable> result;
-  for (const Parameter& p : store.parameters()) result.push_back({p.name, p.value, p.gradient});
+  for (const Parameter& p : store.parameters()) {
+    if (p.group == ParameterGroup::untrained) continue;
+    result.push_back({p.name, p.value, p.gradient});
+  }
   return result;
 }
 

@@ -27,21 +27,28 @@ LocalBatch RandomBatch::share(const Communicator& world) const {
           mine.begin, sequences};
 }
 
+static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, DType dtype) {
+  const auto updates = static_cast<int64_t>(config.train.steps.amount);
+  return {config, vocab, groups, {updates, static_cast<double>(config.train.batch * config.data.sequence), 1},
+          true,   dtype};
+}
+
 TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, DType dtype)
     : config(c),
       groups(std::move(g)),
-      state({config, vocab, groups, true, dtype}, plan_memory({config, vocab, groups, true, dtype}), true),
+      state(setup(config, vocab, groups, dtype), plan_memory(setup(config, vocab, groups, dtype)), true),
       step(state, config, groups) {}
 
 void TinyRun::clear_gradients() {
-  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+  for (const ParameterGroup group : kTrainedGroups) {
     fill_zero(state.ctx, state.parameters.buffer(group).gradient);
   }
 }
 
 static std::map<std::string, std::vector<double>> named(TinyRun& run, bool gradients) {
   std::map<std::string, std::vector<double>> result;
-  for (const ParameterGroup group : {ParameterGroup::shared, ParameterGroup::expert}) {
+  for (const ParameterGroup group : kParameterGroups) {
+    if (gradients && group == ParameterGroup::untrained) continue;
     const ParameterBuffer& buffer = run.state.parameters.buffer(group);
     run.state.parameters.for_each_named(group, gradients ? buffer.gradient : buffer.value, [&](const NamedTensor& t) {
       std::vector<double>& copy = result[t.name];

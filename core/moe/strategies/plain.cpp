@@ -1,51 +1,38 @@
 // The sparse mixture of experts as usual: route, dispatch, experts, combine (Shazeer et al., 2017).
+#include "core/moe/sparse_pass.h"
 #include "core/moe/strategy.h"
 #include "core/ops/elementwise.h"
 
 namespace moe {
 namespace {
 
-class PlainStrategy : public Strategy {
+class PlainStrategy : public RoutedStrategy {
  public:
-  PlainStrategy(const NoFields&, const Setup&) {}
+  PlainStrategy(const NoFields&, const Setup& setup) : RoutedStrategy(setup) {}
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
-    parts.router.forward(ctx, batch, x, saved_.routing);
+    router().forward(ctx, batch, x, routing_);
     if (ctx.observe) {
-      parts.load.observe(ctx, saved_.routing, batch.targets);
-      parts.balance.observe(ctx, batch, saved_.routing);
+      parts.load.observe(ctx, routing_, batch.targets);
+      parts.balance.observe(ctx, batch, routing_);
     }
-    const Tensor rows = parts.dispatcher.dispatch(ctx, x, saved_.routing.indices, saved_.plan);
-    const Tensor out = parts.experts.forward(ctx, rows, saved_.plan.local_offsets, saved_.experts);
-    return parts.dispatcher.combine(ctx, out, saved_.routing.weights, saved_.plan, saved_.returned);
+    return pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
   }
 
   void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
     ScratchScope scratch(ctx);
-    const Routing& routing = saved_.routing;
-    const Tensor d_weights = scratch.allocate(routing.weights.shape);
-    const Tensor d_rows = scratch.allocate(saved_.experts.rows.shape);
-    {
-      ScratchScope inner(ctx);
-      const Tensor d_out = inner.allocate(d_rows.shape);
-      parts.dispatcher.combine_backward(ctx, d_out, d_weights, d_y, saved_.returned, routing.weights, saved_.plan);
-      parts.experts.backward(ctx, d_rows, d_out, saved_.experts);
-    }
+    const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
     fill_zero(ctx, d_x);
-    parts.dispatcher.dispatch_backward(ctx, d_x, d_rows, saved_.plan);
-    const Tensor d_logits = scratch.allocate(routing.logits.shape);
+    pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_);
+    const Tensor d_logits = scratch.allocate(routing_.logits.shape);
     fill_zero(ctx, d_logits);
-    parts.balance.backward(ctx, batch, d_logits, routing);
-    parts.router.backward(ctx, d_x, d_logits, d_weights, routing);
+    parts.balance.backward(ctx, batch, d_logits, routing_);
+    router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
   }
 
  private:
-  struct {
-    Routing routing;
-    DispatchPlan plan;
-    Experts::Saved experts;
-    Tensor returned;  // expert outputs at their tokens' rank
-  } saved_;
+  Routing routing_;
+  SparsePass pass_;
 };
 
 }  // namespace

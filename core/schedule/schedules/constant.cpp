@@ -1,5 +1,5 @@
 // value
-#include "core/schedule/schedule.h"
+#include "core/schedule/paced.h"
 
 namespace moe {
 namespace {
@@ -22,6 +22,12 @@ class ConstantSchedule : public Schedule {
 };
 
 }  // namespace
+
+Choice<Schedule> constantly(double value) {
+  Choice<Schedule> choice("constant");
+  choice.as<Options>().value = value;
+  return choice;
+}
 
 Member constant_schedule() {
   return member<Schedule, ConstantSchedule, Options>("constant", "one value throughout");

@@ -1,0 +1,52 @@
+#include "core/moe/competition.h"
+
+#include "core/ops/dispatch_rows.h"
+#include "core/ops/elementwise.h"
+
+namespace moe {
+
+void Competition::respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
+                          Part& part) const {
+  const Tensor everybody = ctx.allocate(Shape{x.dim(0), experts_}, DType::i32);
+  choose_all(ctx, everybody);
+  const Tensor rows = dispatcher.dispatch(ctx, x, everybody, part.plan);
+  part.out = experts.forward(ctx, rows, part.plan.local_offsets, part.experts);
+  part.row_scores = ctx.allocate(Shape{part.out.dim(0), 1});
+  response_forward(ctx, part.row_scores, part.out, response_);
+}
+
+void Competition::forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
+                          Tensor scores) const {
+  for (int64_t i = 0; i < num_parts(); ++i) {
+    const ActivationScope activations(ctx);
+    const Share share = share_of(x.dim(0), num_parts(), i);
+    Part part;
+    respond(ctx, dispatcher, experts, x.slice(share.begin, share.count), part);
+    const Tensor returned = dispatcher.collect(ctx, part.row_scores, part.plan);
+    const int64_t slots = share.count * experts_;
+    gather_rows(ctx, scores.slice(share.begin, share.count).reshape({slots, 1}), returned,
+                part.plan.position.reshape({slots}));
+  }
+}
+
+void Competition::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x, ConstTensor x,
+                           ConstTensor d_scores) const {
+  for (int64_t i = 0; i < num_parts(); ++i) {
+    const ActivationScope activations(ctx);
+    ScratchScope scratch(ctx);
+    const Share share = share_of(x.dim(0), num_parts(), i);
+    Part part;
+    respond(ctx, dispatcher, experts, x.slice(share.begin, share.count), part);
+    const int64_t slots = share.count * experts_;
+    const Tensor d_returned = scratch.allocate(Shape{slots, 1});
+    gather_rows(ctx, d_returned, d_scores.slice(share.begin, share.count).reshape({slots, 1}), part.plan.source);
+    const Tensor d_row_scores = dispatcher.collect_backward(ctx, scratch, d_returned, part.plan);
+    const Tensor d_out = scratch.allocate(part.out.shape), d_rows = scratch.allocate(part.out.shape);
+    fill_zero(ctx, d_out);
+    response_backward(ctx, d_out, d_row_scores, part.row_scores, part.out, response_);
+    experts.backward(ctx, d_rows, d_out, part.experts);
+    dispatcher.dispatch_backward(ctx, d_x.slice(share.begin, share.count), d_rows, part.plan);
+  }
+}
+
+}  // namespace moe

@@ -1,0 +1,30 @@
+#include "core/moe/measures.h"
+
+namespace moe {
+
+size_t MeasureSet::add(const std::string& name, double coefficient) {
+  measures_.push_back({name, coefficient, sums_.reserve(2)});
+  return measures_.size() - 1;
+}
+
+void MeasureSet::observe(const Context& ctx, size_t measure, double sum, double count) const {
+  if (!ctx.observe || ctx.planning) return;
+  const std::span<double> sums = sums_.of(measures_[measure].range);
+  sums[0] += sum;
+  sums[1] += count;
+}
+
+std::optional<double> MeasureSet::value(size_t i) const {
+  const std::span<const double> sums = sums_.of(measures_[i].range);
+  return sums[1] == 0 ? std::nullopt : std::optional(sums[0] / sums[1]);
+}
+
+double MeasureSet::weighted_value() const {
+  double sum = 0;
+  for (size_t i = 0; i < measures_.size(); ++i) {
+    if (measures_[i].coefficient != 0) sum += measures_[i].coefficient * value(i).value_or(0);
+  }
+  return sum;
+}
+
+}  // namespace moe

@@ -1,0 +1,44 @@
+// What routers and strategies have to tell beyond the load: figures that are only reported, and auxiliary losses of
+// their own. Each is a mean, kept as a sum and a count so that ranks and micro-batches add up.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/moe/layer_sums.h"
+#include "core/tensor/context.h"
+
+namespace moe {
+
+class MeasureSet {
+ public:
+  explicit MeasureSet(LayerSums& sums) : sums_(sums) {}
+
+  // Declares one and returns its index. A loss enters the training objective with its coefficient; its owner adds the
+  // gradient of coefficient * value itself, with the whole step's count as the divisor.
+  size_t add_figure(const std::string& name) { return add(name, 0); }
+  size_t add_loss(const std::string& name, double coefficient) { return add(name, coefficient); }
+
+  // Adds to a measure, unless this pass is not observed.
+  void observe(const Context& ctx, size_t measure, double sum, double count) const;
+
+  size_t size() const { return measures_.size(); }
+  const std::string& name(size_t i) const { return measures_[i].name; }
+  // The mean of complete sums; nothing when nothing was counted.
+  std::optional<double> value(size_t i) const;
+  // Of complete sums: coefficient * value, summed.
+  double weighted_value() const;
+
+ private:
+  struct Measure {
+    std::string name;
+    double coefficient;
+    LayerSums::Range range;  // sum, count
+  };
+  size_t add(const std::string& name, double coefficient);
+
+  LayerSums& sums_;
+  std::vector<Measure> measures_;
+};
+
+}  // namespace moe

@@ -1,0 +1,273 @@
+// CompeteSMoE: on some updates the experts compete for each token by the size of their response, and the router learns
+// to foresee the outcome; at other updates, and always at evaluation, the router chooses. Version 1: Pham et al., 2024
+// (arXiv 2402.02526). Version 2: Nguyen et al., 2025 (arXiv 2505.13380).
+#include "core/moe/competition.h"
+#include "core/moe/competition_steps.h"
+#include "core/moe/sparse_pass.h"
+#include "core/moe/strategy.h"
+#include "core/ops/dispatch_rows.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/gating.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options> {
+  int64_t version = 1;
+  std::string score = "norm";
+  std::string weights = "softmax";
+  std::string forward = "competition";
+  std::string target = "chosen";
+  bool detach = true;
+  double router_loss = 0.05;
+  double chosen_loss = 0;
+  double diversity = 0;
+  std::string balance_on = "router";
+  double balance_scale = 1;
+  Choice<Schedule> probability = constantly(0.07);
+  int64_t draw_every = 1;
+  int64_t max_layers = 0;
+  Duration warmup = Duration::updates(0);
+
+  // The version's own values; keys given beside it win.
+  void take_defaults_of(int64_t which) {
+    const bool second = which == 2;
+    version = which;
+    score = second ? "softplus" : "norm";
+    weights = second ? "share" : "softmax";
+    target = second ? "all" : "chosen";
+    router_loss = second ? 0.001 : 0.05;
+    chosen_loss = second ? 0.2 : 0;
+    diversity = second ? 0.005 : 0;
+    balance_on = second ? "competition" : "router";
+    balance_scale = second ? 0.5 : 1;
+    max_layers = second ? 3 : 0;
+  }
+
+  void fields(FieldVisitor& v) override {
+    const int64_t before = version;
+    v.field("version", version, "of the method, 1 or 2: sets the defaults of the keys below", {1, 2});
+    if (version != before) take_defaults_of(version);
+    v.field("score", score, "an expert's response to a token: the norm of its output, or its mean softplus",
+            {"norm", "softplus"});
+    v.field("weights", weights, "of the winners' outputs: softmax of their scores, or their share of the scores",
+            {"softmax", "share"});
+    v.field("forward", forward, "who chooses the experts of a competing update", {"competition", "router"});
+    v.field("target", target,
+            "what the router imitates: the winners' weights and 0 elsewhere, or the softmax of all scores",
+            {"chosen", "all"});
+    v.field("detach", detach, "no gradient flows from the router's loss into the experts");
+    v.field("router_loss", router_loss, "coefficient of the router's mean squared distance to the target", {0, 1e6});
+    v.field("chosen_loss", chosen_loss, "weight in that distance of the mean over the winners alone", {0, 1e6});
+    v.field("diversity", diversity, "coefficient of the mean cosine between the winners' outputs", {0, 1e6});
+    v.field("balance_on", balance_on, "whose choices the balance losses of a competing update see",
+            {"router", "competition"});
+    v.field("balance_scale", balance_scale, "factor on the balance losses' coefficients in a competing update",
+            {0, 1e6});
+    v.choice("probability", probability, "that a layer competes in an update");
+    v.field("draw_every", draw_every, "updates that one draw holds for", {1, 1'000'000});
+    v.field("max_layers", max_layers, "layers that may compete in one update, others move to another; 0 = all",
+            {0, 1 << 20});
+    v.field("warmup", warmup, "the router alone chooses during the first updates");
+  }
+};
+
+class CompeteStrategy : public RoutedStrategy {
+ public:
+  CompeteStrategy(const Options& options, const Setup& setup)
+      : RoutedStrategy(setup),
+        options_(options),
+        experts_(setup.experts),
+        k_(std::min(router().k(), setup.experts)),
+        by_share_(options.weights == "share"),
+        steps_({Paced("moe.strategy.probability", options.probability, setup.run, {0, 1}), options.draw_every,
+                options.max_layers, to_updates(options.warmup, setup.run), setup.moe_layer, setup.moe_layers}),
+        response_(options.score == "norm" ? Response::norm : Response::softplus),
+        competition_(experts_, k_, response_),
+        measures_(&setup.measures),
+        competing_figure_(setup.measures.add_figure("competing")),
+        agreement_figure_(setup.measures.add_figure("agreement")),
+        router_loss_(setup.measures.add_loss("router_loss", options.router_loss)),
+        diversity_(setup.measures.add_loss("diversity", options.diversity)) {
+    balanced_ = false;
+    for (const Choice<BalanceLoss>& loss : setup.config.balance.items()) {
+      balanced_ |= loss.make(BalanceLoss::Setup{experts_})->coefficient() > 0;
+    }
+  }
+
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
+    competing_ = ctx.training && (ctx.planning || steps_.competes(ctx.seed, ctx.step));
+    router().forward(ctx, batch, x, routing_);
+    const auto tokens = static_cast<double>(batch.tokens());
+    measures().observe(ctx, competing_figure_, competing_ ? tokens : 0, tokens);
+    if (competing_ || ctx.diagnose) compete(ctx, parts, batch, x);
+    const Routing& used = chosen_by_competition() ? outcome_ : routing_;
+    const Routing& balanced = balance_on_competition() ? outcome_ : routing_;
+    parts.balance.set_scale(competing_ ? options_.balance_scale : 1);
+    if (ctx.observe) {
+      parts.load.observe(ctx, used, batch.targets);
+      parts.balance.observe(ctx, batch, balanced);
+    }
+    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, used);
+    if (chosen_by_competition() && options_.diversity > 0) {
+      const double sum = likeness_sum(ctx, pass_.returned(), pass_.plan().position, batch.targets);
+      measures().observe(ctx, diversity_, sum, tokens);
+    }
+    return y;
+  }
+
+  void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
+    ScratchScope scratch(ctx);
+    const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
+    const Tensor d_logits = scratch.allocate(routing_.logits.shape);
+    fill_zero(ctx, d_x);
+    fill_zero(ctx, d_logits);
+    if (competing_) {
+      backward_of_competition(ctx, parts, batch, d_x, d_logits, d_routing, d_y);
+    } else {
+      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_);
+      parts.balance.backward(ctx, batch, d_logits, routing_);
+    }
+    router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
+  }
+
+ private:
+  const MeasureSet& measures() const { return *measures_; }
+  bool chosen_by_competition() const { return competing_ && options_.forward == "competition"; }
+  bool balance_on_competition() const { return competing_ && options_.balance_on == "competition"; }
+  // Whether some gradient reaches scores of experts that were not chosen: then all experts are passed through backward.
+  bool gradient_of_all_scores() const {
+    return (balance_on_competition() && balanced_) || (!options_.detach && options_.router_loss > 0) ||
+           !chosen_by_competition();
+  }
+  bool any_gradient_of_scores() const {
+    return chosen_by_competition() || (balance_on_competition() && balanced_) ||
+           (!options_.detach && options_.router_loss > 0);
+  }
+
+  // The scores, who won by them and with what weight, and what the router is to imitate.
+  void compete(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) {
+    const int64_t tokens = x.dim(0);
+    outcome_ = {};
+    outcome_.x = x;
+    outcome_.logits = ctx.allocate(Shape{tokens, experts_});
+    competition_.forward(ctx, parts.dispatcher, parts.experts, x, outcome_.logits);
+    outcome_.probabilities = ctx.allocate(Shape{tokens, experts_});
+    outcome_.logsumexp = ctx.allocate(Shape{tokens});
+    outcome_.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
+    outcome_.weights = ctx.allocate(Shape{tokens, k_});
+    gating_forward(ctx, outcome_.probabilities, outcome_.logsumexp, outcome_.indices, outcome_.weights,
+                   outcome_.logits, {});
+    if (by_share_) share_weights_forward(ctx, outcome_.weights, outcome_.logits, outcome_.indices);
+    const auto count = static_cast<double>(batch.tokens());
+    measures().observe(ctx, agreement_figure_,
+                       agreement_sum(ctx, routing_.indices, outcome_.indices, batch.targets), count);
+    if (!competing_) return;
+    target_ = outcome_.probabilities;
+    if (options_.target == "chosen") {
+      target_ = ctx.allocate(Shape{tokens, experts_});
+      spread_chosen(ctx, target_, outcome_.weights, outcome_.indices);
+    }
+    measures().observe(ctx, router_loss_,
+                       imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss,
+                                     batch.targets),
+                       count);
+  }
+
+  void backward_of_competition(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
+                               const RoutingGradient& d_routing, ConstTensor d_y) {
+    ScratchScope scratch(ctx);
+    const Tensor d_scores = scratch.allocate(outcome_.logits.shape);
+    const Tensor d_weights = scratch.allocate(outcome_.weights.shape);
+    fill_zero(ctx, d_scores);
+    fill_zero(ctx, d_weights);
+
+    parts.balance.backward(ctx, batch, balance_on_competition() ? d_scores : d_logits,
+                           balance_on_competition() ? outcome_ : routing_);
+    imitate_backward(ctx, batch, d_logits, d_scores, d_weights);
+    if (chosen_by_competition()) {
+      fill_zero(ctx, d_routing.weights);
+      if (d_routing.skip) fill_zero(ctx, d_routing.skip);
+      const Tensor d_pass = scratch.allocate(outcome_.weights.shape);
+      // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the way.
+      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
+        add(ctx, d_weights, d_weights, d_pass);
+        weights_backward(ctx, d_scores, d_weights);
+        if (!gradient_of_all_scores()) responses_of_chosen_backward(ctx, d_returned, d_scores);
+        if (options_.diversity > 0) {
+          likeness_backward(ctx, d_returned, pass_.returned(), pass_.plan().position,
+                            options_.diversity / static_cast<double>(batch.global_tokens), batch.targets);
+        }
+      });
+    } else {
+      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_);
+      weights_backward(ctx, d_scores, d_weights);
+    }
+    if (gradient_of_all_scores() && any_gradient_of_scores()) {
+      competition_.backward(ctx, parts.dispatcher, parts.experts, d_x, outcome_.x, d_scores);
+    }
+  }
+
+  // The router's loss, and its gradient on the target unless that is detached.
+  void imitate_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, Tensor d_scores, Tensor d_weights) {
+    if (options_.router_loss == 0) return;
+    ScratchScope scratch(ctx);
+    Tensor d_target;
+    if (!options_.detach) {
+      d_target = scratch.allocate(target_.shape);
+      fill_zero(ctx, d_target);
+    }
+    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices,
+                       options_.chosen_loss, options_.router_loss / static_cast<double>(batch.global_tokens),
+                       batch.targets);
+    if (options_.detach) return;
+    if (options_.target == "all") {
+      softmax_backward(ctx, d_scores, d_target, outcome_.probabilities);
+    } else {
+      gather_chosen(ctx, d_weights, d_target, outcome_.indices);
+    }
+  }
+
+  void weights_backward(Context& ctx, Tensor d_scores, ConstTensor d_weights) const {
+    if (by_share_) {
+      share_weights_backward(ctx, d_scores, d_weights, outcome_.logits, outcome_.weights, outcome_.indices);
+    } else {
+      gating_backward(ctx, d_scores, d_weights, outcome_.probabilities, outcome_.indices, outcome_.weights, {});
+    }
+  }
+
+  // Scores of the chosen alone have a gradient: their outputs are at hand from the pass.
+  void responses_of_chosen_backward(Context& ctx, Tensor d_returned, ConstTensor d_scores) const {
+    ScratchScope scratch(ctx);
+    const int64_t rows = d_returned.dim(0), slots = outcome_.indices.size();
+    const Tensor d_chosen = scratch.allocate(outcome_.indices.shape), d_rows = scratch.allocate(Shape{rows, 1}),
+                 row_scores = scratch.allocate(Shape{rows, 1});
+    gather_chosen(ctx, d_chosen, d_scores, outcome_.indices);
+    gather_rows(ctx, d_rows, d_chosen.reshape({slots, 1}), pass_.plan().source.slice(0, rows));
+    response_forward(ctx, row_scores, pass_.returned(), response_);
+    response_backward(ctx, d_returned, d_rows, row_scores, pass_.returned(), response_);
+  }
+
+  Options options_;
+  int64_t experts_, k_;
+  bool by_share_, balanced_ = false;
+  CompetitionSteps steps_;
+  Response response_;
+  Competition competition_;
+  MeasureSet* measures_;
+  size_t competing_figure_, agreement_figure_, router_loss_, diversity_;
+  bool competing_ = false;
+  Routing routing_;   // the router's
+  Routing outcome_;   // the competition's: its "logits" are the scores
+  Tensor target_;     // (tokens, experts): what the router's probabilities are to be
+  SparsePass pass_;
+};
+
+}  // namespace
+
+Member compete_strategy() {
+  return member<Strategy, CompeteStrategy, Options>(
+      "compete", "on some updates experts compete by their response, and the router learns to foresee who wins");
+}
+
+}  // namespace moe

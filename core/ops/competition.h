@@ -1,0 +1,55 @@
+// Experts that compete for tokens by the size of their response to them (CompeteSMoE: Pham et al., 2024).
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+enum class Response {
+  norm,      // the Euclidean norm
+  softplus,  // the mean of softplus over the features
+};
+
+// indices (tokens, experts) i32: every token goes to every expert, slot e to expert e
+void choose_all(Context& ctx, Tensor indices);
+
+// rows (num_rows, d), outputs of experts -> scores (num_rows, 1)
+void response_forward(Context& ctx, Tensor scores, ConstTensor rows, Response response);
+// d_scores (num_rows, 1) -> d_rows (num_rows, d), added to. A row of zeros has no gradient by its norm.
+void response_backward(Context& ctx, Tensor d_rows, ConstTensor d_scores, ConstTensor scores, ConstTensor rows,
+                       Response response);
+
+// Each chosen expert's share of the chosen scores, which are not negative: scores (tokens, experts), indices (tokens, k)
+// i32 -> weights (tokens, k): s_i / sum_S s, or 1/k where all are 0
+void share_weights_forward(Context& ctx, Tensor weights, ConstTensor scores, ConstTensor indices);
+// d_weights (tokens, k) -> d_scores (tokens, experts), added to
+void share_weights_backward(Context& ctx, Tensor d_scores, ConstTensor d_weights, ConstTensor scores,
+                            ConstTensor weights, ConstTensor indices);
+
+// values (tokens, k) at their experts, zeros elsewhere: -> all (tokens, experts), overwritten
+void spread_chosen(Context& ctx, Tensor all, ConstTensor values, ConstTensor indices);
+// all (tokens, experts) -> values (tokens, k) of the chosen experts, 0 for an empty slot
+void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor indices);
+
+// How well probabilities p (tokens, experts) imitate targets q (tokens, experts): the sum over tokens that are no padding
+// of mean_experts (p - q)^2 + chosen_weight * mean_S (p - q)^2, with S the chosen experts (tokens, k). p is the softmax
+// of logits.
+double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
+                     ConstTensor targets);
+// factor * gradient -> d_logits of p, and d_q where given, (tokens, experts) both, added to
+void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
+                        double chosen_weight, double factor, ConstTensor targets);
+
+// d_p (tokens, experts), p = softmax(z) -> d_z (tokens, experts), added to
+void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p);
+
+// How alike the outputs of a token's experts are: the sum over tokens that are no padding of the mean over the k x k
+// matrix of their cosines, its diagonal set to 0. rows (num_rows, d), position (tokens, k) i32 with every slot filled.
+double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstTensor targets);
+// factor * gradient -> d_rows (num_rows, d), added to
+void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
+                       ConstTensor targets);
+
+// The sum over tokens that are no padding of the share of a's choices (tokens, k) that b (tokens, m) chose too
+double agreement_sum(Context& ctx, ConstTensor a, ConstTensor b, ConstTensor targets);
+
+}  // namespace moe

@@ -1,0 +1,29 @@
+#include "core/schedule/paced.h"
+
+#include <algorithm>
+
+namespace moe {
+
+// Every member is monotone or piecewise so between a few points: this many show its extremes closely enough.
+static constexpr int64_t kProbes = 256;
+
+Paced::Paced(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, Range<double> range)
+    : schedule_(choice.make(Schedule::Setup{run})), range_(range) {
+  const int64_t last = std::max<int64_t>(run.total_updates - 1, 0);
+  smallest_ = largest_ = schedule_->at(0);
+  for (int64_t i = 1; i <= kProbes; ++i) {
+    const double value = schedule_->at(last * i / kProbes);
+    smallest_ = std::min(smallest_, value);
+    largest_ = std::max(largest_, value);
+  }
+  if (smallest_ < range.min || largest_ > range.max) {
+    raise<UsageError>("{}: its schedule goes from {} to {}, which leaves the range {} to {}", name, smallest_, largest_,
+                      range.min, range.max);
+  }
+}
+
+double Paced::at(uint64_t update) const {
+  return std::clamp(schedule_->at(static_cast<int64_t>(update)), range_.min, range_.max);
+}
+
+}  // namespace moe

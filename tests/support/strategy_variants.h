@@ -1,0 +1,22 @@
+// Options of strategies that change what is computed, for the tests that every strategy has to pass.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace moe::test {
+
+// Below `moe.strategy`, in YAML. No gradient is stopped in them: difference quotients know nothing of that.
+inline const std::vector<std::string>& strategy_variants() {
+  static const std::vector<std::string> variants = {
+      "{kind: compete, probability: 1, router_loss: 0}",
+      "{kind: compete, probability: 1, router_loss: 3, detach: false}",
+      "{kind: compete, probability: 1, router_loss: 3, detach: false, target: all}",
+      "{kind: compete, probability: 1, router_loss: 3, detach: false, forward: router, chosen_loss: 1}",
+      "{kind: compete, probability: 1, router_loss: 0, score: softplus, balance_on: competition}",
+      "{kind: compete, probability: 1, version: 2, router_loss: 3, diversity: 2, detach: false}",
+      "{kind: compete, probability: 1, version: 2, router_loss: 0, diversity: 2, balance_on: router}",
+  };
+  return variants;
+}
+
+}  // namespace moe::test
