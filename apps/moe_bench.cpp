@@ -27,7 +27,8 @@ static int bench(int argc, char** argv, MpiSession& session) {
   TrainConfig config;
   read_config(root, config);
   const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
-  const std::string line = bench_step(config, session.world(), cpu.threads, options);
+  const DeviceChoice device = choose_device(config.device, config.precision, session.local());
+  const std::string line = bench_step(config, session.world(), cpu.threads, device, options);
   if (session.world()->rank() == 0) std::cout << line << "\n";
   return 0;
 }

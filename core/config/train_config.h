@@ -135,6 +135,7 @@ struct TrainConfig : Fields<TrainConfig> {
   std::string folder = "runs";
   int64_t seed = 1;
   std::string device = "auto";
+  std::string precision = "auto";
   ModelConfig model;
   MoEConfig moe;
   DataConfig data;
@@ -150,7 +151,11 @@ struct TrainConfig : Fields<TrainConfig> {
     v.field("name", name, "of the run: its folder below `folder`");
     v.field("folder", folder, "where runs are kept");
     v.field("seed", seed, "of initial weights, data order, dropout and everything else that is drawn", {0, 1LL << 62});
-    v.field("device", device, "auto takes a GPU if there is one", {"auto", "cpu"});
+    v.field("device", device, "auto takes a GPU if there is one", {"auto", "cpu", "cuda"});
+    v.field(
+        "precision", precision,
+        "how weights and activations are stored: auto is bf16 (with f32 master weights) on a GPU and f32 on the CPU",
+        {"auto", "f32", "bf16"});
     v.group("model", model, "The transformer.");
     v.group("moe", moe, "Experts, and how tokens find them.");
     v.group("data", data, "What is learned from.");

@@ -36,10 +36,10 @@ void SoftmaxRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x
   routing = {};
   routing.x = x;
   logits_forward(ctx, batch, routing);
-  routing.probabilities = ctx.allocate(Shape{tokens, experts_});
-  routing.logsumexp = ctx.allocate(Shape{tokens});
+  routing.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
+  routing.logsumexp = ctx.allocate_wide(Shape{tokens});
   routing.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
-  routing.weights = ctx.allocate(Shape{tokens, k_});
+  routing.weights = ctx.allocate_wide(Shape{tokens, k_});
   gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits,
                  {softmax_.over_chosen, softmax_.renormalise});
 }

@@ -25,8 +25,7 @@ void SparsePass::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& ex
   {
     ScratchScope inner(ctx);
     const Tensor d_returned = inner.allocate(returned_.shape);
-    combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, routing.weights, plan_.position,
-                     plan_.source);
+    combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, routing.weights, plan_.position, plan_.source);
     if (more) more(d_returned);
     experts.backward(ctx, d_rows, dispatcher.collect_backward(ctx, inner, d_returned, plan_), experts_);
   }
@@ -38,7 +37,8 @@ void SparsePass::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& ex
 }
 
 RoutingGradient allocate_gradient(ScratchScope& scratch, const Routing& routing) {
-  return {scratch.allocate(routing.weights.shape), routing.skip ? scratch.allocate(routing.skip.shape) : Tensor{}};
+  return {scratch.allocate_wide(routing.weights.shape),
+          routing.skip ? scratch.allocate_wide(routing.skip.shape) : Tensor{}};
 }
 
 }  // namespace moe

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/ops/dispatch_rows.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -23,7 +24,7 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
     plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
     return;
   }
-  const int32_t* global = plan.global_offsets.as<int32_t>();
+  const int32_t* global = on_host(ctx, plan.global_offsets, buffer_).as<int32_t>();
   std::vector<int64_t>& send = plan.send_rows;
   counts_.clear();
   for (int64_t e = 0; e < experts_; ++e) counts_.push_back(global[e + 1] - global[e]);
@@ -38,7 +39,8 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   }
   group_->all_to_all(as_tensor(received_counts_), receive_experts_, as_tensor(counts_), send_experts_);
 
-  int32_t* offsets = plan.local_offsets.as<int32_t>();
+  offsets_.resize(static_cast<size_t>(local.count + 1));
+  int32_t* offsets = offsets_.data();
   offsets[0] = 0;
   for (int64_t e = 0; e < local.count; ++e) {
     offsets[e + 1] = offsets[e];
@@ -51,7 +53,9 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   plan.num_received = offsets[local.count];
   plan.by_expert = ctx.allocate(Shape{plan.num_received}, DType::i32);
   plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
-  int32_t *by_expert = plan.by_expert.as<int32_t>(), *by_arrival = plan.by_arrival.as<int32_t>();
+  by_expert_.resize(static_cast<size_t>(plan.num_received));
+  by_arrival_.resize(static_cast<size_t>(plan.num_received));
+  int32_t *by_expert = by_expert_.data(), *by_arrival = by_arrival_.data();
   counts_.assign(offsets, offsets + local.count);  // the next free row of each expert
   int32_t arrival = 0;
   for (int64_t peer = 0; peer < peers; ++peer) {
@@ -63,6 +67,9 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
       }
     }
   }
+  copy_from_host(ctx, plan.local_offsets, as_tensor(offsets_));
+  copy_from_host(ctx, plan.by_expert, as_tensor(by_expert_));
+  copy_from_host(ctx, plan.by_arrival, as_tensor(by_arrival_));
 }
 
 Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan) {
@@ -71,7 +78,10 @@ Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indice
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
-  plan.num_sorted = ctx.planning ? tokens * k : plan.global_offsets.as<int32_t>()[experts_];
+  // On one GPU the number of assignments stays there, so that nobody waits for it: there are as many rows as slots, of
+  // which the last may stand for nothing.
+  const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda);
+  plan.num_sorted = unknown ? tokens * k : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[experts_];
   if (alone()) {
     plan.num_received = plan.num_sorted;
     plan.local_offsets = plan.global_offsets;

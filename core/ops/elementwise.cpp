@@ -60,10 +60,27 @@ void scale(Context& ctx, Tensor x, double factor) {
   });
 }
 
+void convert(Context& ctx, Tensor y, ConstTensor x) {
+  MOE_CHECK(y.size() == x.size(), "convert {} to {}", x.shape.to_string(), y.shape.to_string());
+  if (y.dtype == x.dtype) return copy(ctx, y, x);
+  if (on_cuda(ctx)) return cuda::convert(ctx, y, x);
+  run(ctx, x.dtype == DType::bf16 ? DType::f32 : x.dtype, [&]<class T>(T) {
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const float value =
+          x.dtype == DType::bf16 ? to_float(x.as<BFloat16>()[i]) : static_cast<float>(static_cast<const T*>(x.data)[i]);
+      if (y.dtype == DType::bf16)
+        y.as<BFloat16>()[i] = to_bfloat16(value);
+      else
+        y.as<float>()[i] = value;
+    }
+  });
+}
+
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors) {
   const int64_t rows = y.dim(0), d = y.dim(1);
   MOE_CHECK_SHAPE(x, {rows, d});
   MOE_CHECK_SHAPE(factors, {rows});
+  if (on_cuda(ctx)) return cuda::add_scaled_rows(ctx, y, x, factors);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T *in = x.as<T>(), *factor = factors.as<T>();
@@ -79,6 +96,7 @@ void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b) {
   const int64_t rows = a.dim(0), d = a.dim(1);
   MOE_CHECK_SHAPE(b, {rows, d});
   MOE_CHECK_SHAPE(dots, {rows});
+  if (on_cuda(ctx)) return cuda::row_dots(ctx, dots, a, b);
   run(ctx, a.dtype, [&]<class T>(T) {
     T* out = dots.as<T>();
     const T *left = a.as<T>(), *right = b.as<T>();

@@ -9,6 +9,7 @@ void copy(Context& ctx, Tensor y, ConstTensor x);                       // y = x
 void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b);         // y = a + b; y may be a or b
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor);  // y += factor x
 void scale(Context& ctx, Tensor x, double factor);                      // x *= factor
+void convert(Context& ctx, Tensor y, ConstTensor x);                    // y = x, rounded to y's dtype
 // y (rows, d) += factors (rows) * x (rows, d), row by row
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors);
 // a (rows, d), b (rows, d) -> dots (rows): inner products of their rows
@@ -28,6 +29,9 @@ decltype(moe::copy) copy;
 decltype(moe::add) add;
 decltype(moe::add_scaled) add_scaled;
 decltype(moe::scale) scale;
+decltype(moe::add_scaled_rows) add_scaled_rows;
+decltype(moe::row_dots) row_dots;
+decltype(moe::convert) convert;
 decltype(moe::dropout) dropout;
 decltype(moe::sum_of_squares) sum_of_squares;
 }  // namespace cuda

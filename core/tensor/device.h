@@ -9,6 +9,8 @@
 
 namespace moe::cuda {
 
+// Whether this build has the kernels.
+bool built();
 // Devices that this process can use: 0 without CUDA in the build, without a driver or without a device.
 int device_count();
 // Why there is none: for messages.
@@ -35,5 +37,8 @@ void release(void* memory) noexcept;
 enum class Direction { to_device, to_host, on_device };
 // In the queue's order. `to_host` returns when the bytes are there; `to_device` when the source may be changed.
 void copy_bytes(Queue& queue, void* to, const void* from, size_t bytes, Direction direction);
+
+// The same without a queue: waits for everything on the device. For checkpoints and tests.
+void copy_now(void* to, const void* from, size_t bytes, Direction direction);
 
 }  // namespace moe::cuda

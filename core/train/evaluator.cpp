@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/ops/cross_entropy.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -66,8 +67,8 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Spl
     ctx.scratch->reset();
     const TokenBatch tokens{batch.sequences,
                             batch.length,
-                            as_tensor(std::span(std::as_const(batch.inputs))),
-                            as_tensor(std::span(std::as_const(batch.targets))),
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.inputs)))),
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
                             windows.num_targets(),
                             windows.num_windows()};
     model.forward(ctx, tokens);

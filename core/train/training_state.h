@@ -25,6 +25,8 @@ struct StateSetup {
   RunLength run{};     // of the whole run
   bool trains = true;  // with gradients and optimizer
   DType dtype = DType::f32;
+  Device device = Device::cpu;
+  int device_index = 0;
 
   // Sequences of the largest micro-batch that any rank computes.
   int64_t micro_sequences() const;
@@ -36,8 +38,8 @@ MemoryPlan plan_memory(const StateSetup& setup);
 
 class TrainingState {
  public:
-  // Reserves memory for the worst case of `plan`; pages are only taken when they are used. Initial values are drawn
-  // when `initialise`.
+  // Reserves memory for the worst case of `plan`; on the CPU pages are only taken when they are used. Throws
+  // DeviceError when the device is absent or too small. Initial values are drawn when `initialise`.
   TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise);
 
   Context ctx;
@@ -51,6 +53,7 @@ class TrainingState {
   size_t used_bytes() const;
 
  private:
+  std::shared_ptr<cuda::Queue> queue_;  // on CUDA
   Arena activations_, scratch_;
 };
 

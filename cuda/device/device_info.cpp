@@ -6,6 +6,10 @@
 
 namespace moe::cuda {
 
+bool built() {
+  return true;
+}
+
 // Without a driver the call fails and leaves -1 behind: any error means no device.
 int device_count() {
   int count = 0;

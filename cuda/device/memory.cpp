@@ -31,8 +31,14 @@ void release(void* memory) noexcept {
   if (memory) cudaFree(memory);
 }
 
+static constexpr cudaMemcpyKind kKinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice};
+
+void copy_now(void* to, const void* from, size_t bytes, Direction direction) {
+  CUDA_CHECK(cudaDeviceSynchronize());
+  CUDA_CHECK(cudaMemcpy(to, from, bytes, kKinds[static_cast<int>(direction)]));
+}
+
 void copy_bytes(Queue& queue, void* to, const void* from, size_t bytes, Direction direction) {
-  static constexpr cudaMemcpyKind kKinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice};
   // From pageable memory the call returns once the source has been staged.
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kKinds[static_cast<int>(direction)], queue.stream()));
   if (direction == Direction::to_host) synchronise(queue);

@@ -33,6 +33,33 @@ __global__ void scale_kernel(T* x, float factor, int64_t n) {
   if (i < n) store(x + i, factor * load(x + i));
 }
 
+template <class To, class From>
+__global__ void convert_kernel(To* y, const From* x, int64_t n) {
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i < n) store(y + i, load(x + i));
+}
+
+// One warp per row: y += factor * x
+template <class T>
+__global__ void add_scaled_rows_kernel(T* y, const T* x, const float* factors, int64_t rows, int64_t d) {
+  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (row >= rows) return;
+  for (int64_t i = row * d + lane_index(); i < (row + 1) * d; i += kWarp) {
+    store(y + i, load(y + i) + factors[row] * load(x + i));
+  }
+}
+
+// One warp per row.
+template <class T>
+__global__ void row_dots_kernel(float* dots, const T* a, const T* b, int64_t rows, int64_t d) {
+  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (row >= rows) return;
+  float sum = 0;
+  for (int64_t i = row * d + lane_index(); i < (row + 1) * d; i += kWarp) sum += load(a + i) * load(b + i);
+  sum = warp_sum(sum);
+  if (lane_index() == 0) dots[row] = sum;
+}
+
 // One thread per four columns of a row, which share a draw.
 template <class T>
 __global__ void dropout_kernel(T* x, RandomKey key, int64_t first_token, int64_t tokens, int64_t d, uint32_t threshold,
@@ -96,6 +123,31 @@ void scale(Context& ctx, Tensor x, double factor) {
   for_type(x.dtype, [&]<class T>(T) {
     launch(ctx, scale_kernel<T>, blocks_for(x.size(), kThreads), kThreads, 0, x.as<T>(), static_cast<float>(factor),
            x.size());
+  });
+}
+
+void convert(Context& ctx, Tensor y, ConstTensor x) {
+  for_type(y.dtype, [&]<class To>(To) {
+    for_type(x.dtype, [&]<class From>(From) {
+      launch(ctx, convert_kernel<To, From>, blocks_for(x.size(), kThreads), kThreads, 0, y.as<To>(), x.as<From>(),
+             x.size());
+    });
+  });
+}
+
+void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors) {
+  const int64_t rows = y.dim(0), d = y.dim(1);
+  for_type(y.dtype, [&]<class T>(T) {
+    launch(ctx, add_scaled_rows_kernel<T>, blocks_for(rows, kThreads / kWarp), kThreads, 0, y.as<T>(), x.as<T>(),
+           factors.as<float>(), rows, d);
+  });
+}
+
+void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b) {
+  const int64_t rows = a.dim(0), d = a.dim(1);
+  for_type(a.dtype, [&]<class T>(T) {
+    launch(ctx, row_dots_kernel<T>, blocks_for(rows, kThreads / kWarp), kThreads, 0, dots.as<float>(), a.as<T>(),
+           b.as<T>(), rows, d);
   });
 }
 

@@ -15,6 +15,11 @@ __global__ void embedding_forward_kernel(T* y, const T* table, const int32_t* id
   store_vector(y + at, load_vector<N>(table + ids[token] * d + at % d));
 }
 
+static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t time) {
+  const int64_t t = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (t < tokens) ids[t] = static_cast<int32_t>(t % time);
+}
+
 // `order` are the tokens sorted by id, equal ids in their order. One warp per place in it: the warp at the first token
 // of an id adds up all of that id's rows, in order; the others have nothing to do. Each table row so has one writer.
 template <class T>
@@ -45,6 +50,10 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
     launch(ctx, kernel, blocks_for(tokens * d, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, in,
            ids.as<int32_t>(), tokens, d);
   });
+}
+
+void position_ids(Context& ctx, Tensor ids, int64_t time) {
+  launch(ctx, position_ids_kernel, blocks_for(ids.size(), kThreads), kThreads, 0, ids.as<int32_t>(), ids.size(), time);
 }
 
 void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -245,6 +246,8 @@ static void run_block() {
 }
 
 void run(Index3 grid, Index3 size, size_t shared_bytes, const std::function<void()>& body) {
+  static std::mutex one_at_a_time;  // ranks may be threads
+  const std::lock_guard lock(one_at_a_time);
   const size_t threads = size_t{size.x} * size.y * size.z;
   grid_size = grid;
   block_size = size;

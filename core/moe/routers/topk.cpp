@@ -29,7 +29,7 @@ class TopKRouter : public SoftmaxRouter {
 
  private:
   void logits_forward(Context& ctx, const TokenBatch&, Routing& routing) override {
-    routing.logits = ctx.allocate(Shape{routing.x.dim(0), experts_});
+    routing.logits = ctx.allocate_wide(Shape{routing.x.dim(0), experts_});
     linear_forward(ctx, routing.logits, routing.x, weight_.value);
   }
   void logits_backward(Context& ctx, Tensor d_x, ConstTensor d_logits, const Routing& routing) override {

@@ -24,7 +24,7 @@ class PlainStrategy : public RoutedStrategy {
     const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
     fill_zero(ctx, d_x);
     pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_);
-    const Tensor d_logits = scratch.allocate(routing_.logits.shape);
+    const Tensor d_logits = scratch.allocate_wide(routing_.logits.shape);
     fill_zero(ctx, d_logits);
     parts.balance.backward(ctx, batch, d_logits, routing_);
     router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
