@@ -73,12 +73,18 @@ struct OptimizerConfig : Fields<OptimizerConfig> {
 struct ParallelConfig : Fields<ParallelConfig> {
   int64_t expert = 0;
   int64_t threads = 0;
+  std::string communication = "auto";
 
   void fields(FieldVisitor& v) override {
     v.field("expert", expert,
             "ranks that share one copy of the experts; the others are data parallel; 0 = as many as divide the ranks "
             "and have an expert each",
             {0, 1 << 20});
+    v.field(
+        "communication", communication,
+        "how ranks on GPUs talk: nccl (one GPU for each rank), mpi (through host memory; ranks may share a GPU), auto "
+        "takes nccl where it can",
+        {"auto", "nccl", "mpi"});
     v.field("threads", threads, "threads per rank; 0 = cores / ranks of the host", {0, 4096});
   }
 };

@@ -1,7 +1,7 @@
 #include "core/train/device_choice.h"
 
+#include "comm/nccl.h"
 #include "comm/staged_communicator.h"
-#include "core/tensor/device.h"
 
 namespace moe {
 
@@ -15,6 +15,7 @@ DeviceChoice choose_device(const std::string& device, const std::string& precisi
     choice.device = Device::cuda;
     choice.index = local.rank % count;
     choice.description = cuda::describe_device(choice.index);
+    choice.queue = cuda::make_queue(choice.index);
     if (local.size > count) {
       choice.notice = fmt::format("{} ranks share {} GPU{} on this host", local.size, count, count == 1 ? "" : "s");
     }
@@ -29,8 +30,13 @@ DeviceChoice choose_device(const std::string& device, const std::string& precisi
   return choice;
 }
 
-std::shared_ptr<Communicator> communicator_for(const DeviceChoice& device, std::shared_ptr<Communicator> world) {
+std::shared_ptr<Communicator> communicator_for(const DeviceChoice& device, const std::string& communication,
+                                               std::shared_ptr<Communicator> world) {
   if (device.device == Device::cpu || world->size() == 1) return world;
+  if (communication == "nccl" ||
+      (communication == "auto" && cuda::nccl_built() && !cuda::ranks_share_a_gpu(*world, device.index))) {
+    return cuda::make_nccl_communicator(std::move(world), device.queue, device.index);
+  }
   return std::make_shared<StagedCommunicator>(std::move(world));
 }
 

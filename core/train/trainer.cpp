@@ -51,8 +51,8 @@ static std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpu
 Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads,
                  const DeviceChoice& device, ResumeMode resume)
     : config_(config),
-      groups_(
-          ProcessGroups::make(communicator_for(device, std::move(world)), config.parallel.expert, config.moe.experts)),
+      groups_(ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
+                                  config.parallel.expert, config.moe.experts)),
       threads_(threads),
       device_(device),
       corpus_(open_corpus(config.data)),
@@ -68,8 +68,8 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
              per_epoch};
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
 
-  const StateSetup setup{config_, corpus_.vocab_size(), groups_,        length_,
-                         true,    device_.dtype,        device_.device, device_.index};
+  const StateSetup setup{config_,       corpus_.vocab_size(), groups_,       length_,      true,
+                         device_.dtype, device_.device,       device_.index, device_.queue};
   plan_ = plan_memory(setup);
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
@@ -233,8 +233,8 @@ void Trainer::run_evaluation() {
   if (!corpus_.has_split("validation")) return;
   const auto start = Clock::now();
   const Split& split = corpus_.split("validation");
-  const StateSetup setup{config_, corpus_.vocab_size(), groups_,        length_,
-                         true,    device_.dtype,        device_.device, device_.index};
+  const StateSetup setup{config_,       corpus_.vocab_size(), groups_,       length_,      true,
+                         device_.dtype, device_.device,       device_.index, device_.queue};
   const Evaluation result =
       evaluate(*state_, groups_, split,
                {config_.data.sequence, config_.evaluate.stride, config_.evaluate.tokens, setup.micro_sequences()});

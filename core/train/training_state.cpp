@@ -78,7 +78,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
 }
 
 TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
-    : queue_(setup.device == Device::cuda ? cuda::make_queue(setup.device_index) : nullptr),
+    : queue_(setup.device == Device::cpu || setup.queue ? setup.queue : cuda::make_queue(setup.device_index)),
       activations_("activations", setup.device, plan.worst_activations),
       scratch_("scratch", setup.device, plan.worst_scratch) {
   ctx = make_context(setup, activations_, scratch_);

@@ -27,6 +27,7 @@ struct StateSetup {
   DType dtype = DType::f32;
   Device device = Device::cpu;
   int device_index = 0;
+  std::shared_ptr<cuda::Queue> queue{};  // of the device; absent: made by TrainingState
 
   // Sequences of the largest micro-batch that any rank computes.
   int64_t micro_sequences() const;

@@ -48,7 +48,7 @@ template <Operand kLayoutA, Operand kLayoutB, int kDepth, int kStrideA, int kStr
 __device__ inline void warp_multiply(float (&c)[kM][kN][4], const BFloat16* a, const BFloat16* b) {
 #pragma unroll
   for (int k = 0; k < kDepth; k += 16) {
-    uint32_t left[kM][4], right[kN / 2][4];
+    uint32_t left[kM][4];
 #pragma unroll
     for (int i = 0; i < kM; ++i) {
       load_a<kLayoutA, kStrideA>(left[i],
@@ -56,14 +56,14 @@ __device__ inline void warp_multiply(float (&c)[kM][kN][4], const BFloat16* a, c
     }
 #pragma unroll
     for (int j = 0; j < kN / 2; ++j) {
-      load_b<kLayoutB, kStrideB>(right[j],
+      uint32_t right[4];
+      load_b<kLayoutB, kStrideB>(right,
                                  b + (kLayoutB == Operand::rows ? 16 * j * kStrideB + k : k * kStrideB + 16 * j));
-    }
 #pragma unroll
-    for (int i = 0; i < kM; ++i) {
-#pragma unroll
-      for (int j = 0; j < kN; ++j)
-        mma_m16n8k16_bf16(c[i][j], left[i], right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
+      for (int i = 0; i < kM; ++i) {
+        mma_m16n8k16_bf16(c[i][2 * j], left[i], right[0], right[1]);
+        mma_m16n8k16_bf16(c[i][2 * j + 1], left[i], right[2], right[3]);
+      }
     }
   }
 }

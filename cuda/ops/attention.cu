@@ -18,6 +18,7 @@ static constexpr float kLog2e = 1.4426950408889634f;
 
 struct Problem {
   AttentionLayout layout;
+  int width;     // of a row of qkv
   float scale;   // 1 / sqrt(d_head)
   bool vectors;  // rows of heads may be loaded in 16-byte pieces
 
@@ -32,7 +33,7 @@ struct Shape2 {
 };
 
 template <int kD, class T>
-static __device__ void load_rows(T* tile, const T* source, int64_t ld, int rows, const Problem& p) {
+static __device__ void load_rows(T* tile, const T* source, int ld, int rows, const Problem& p) {
   load_tile<kRows, kD, tile_stride<T>(kD), kThreads>(tile, source, ld, rows, static_cast<int>(p.layout.d_head),
                                                      p.vectors);
 }
@@ -65,7 +66,7 @@ struct ForwardShared {
 // One block per tile of queries of one head, the tiles with most keys first. Softmax runs along the keys with a running
 // maximum; each row belongs to four lanes of one warp, so sums have a fixed order.
 template <class T, int kD>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     attention_forward_kernel(T* out, float* logsumexp, const T* qkv, Problem p) {
   using S = Shape2<T, kD>;
   auto& shared = shared_memory<ForwardShared<T, kD>>();
@@ -78,12 +79,12 @@ __global__ void __launch_bounds__(kThreads)
   const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
   const auto load = [&](int j) {
     const int64_t begin = int64_t{j} * kRows;
-    load_rows<kD>(shared.k[j % S::kStages], keys + begin * l.width(), l.width(), time - j * kRows, p);
-    load_rows<kD>(shared.v[j % S::kStages], values + begin * l.width(), l.width(), time - j * kRows, p);
+    load_rows<kD>(shared.k[j % S::kStages], keys + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.v[j % S::kStages], values + begin * l.width(), p.width, time - j * kRows, p);
     cp_async_commit_group();
   };
 
-  load_rows<kD>(shared.q, sequence + first * l.width() + head * l.d_head, l.width(), time - first, p);
+  load_rows<kD>(shared.q, sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
   if (S::kStages == 2) load(0);
   const float scale = p.scale * kLog2e;  // scores in powers of two
   float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
@@ -140,7 +141,7 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   store_rows<kD>(out + (row * l.heads + head) * l.d_head, shared.q + warp_row * S::kStride, sums, inverse,
-                 l.heads * l.d_head, time - first - warp_row, p);
+                 static_cast<int>(l.heads * l.d_head), time - first - warp_row, p);
 }
 
 // dots (tokens, heads) = <out, d_out> of a head: what softmax's gradient subtracts. One warp per head of a token.
@@ -169,7 +170,7 @@ struct BackwardShared {
 // queries from its own on. Everything is transposed, (keys, queries), so that probabilities and their gradients are
 // left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed order.
 template <class T, int kD>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                    Problem p) {
   using S = Shape2<T, kD>;
@@ -184,9 +185,9 @@ __global__ void __launch_bounds__(kThreads)
   const auto load = [&](int step) {
     const int64_t head = kv_head * group + step / tiles, begin = int64_t{tile + step % tiles} * kRows;
     const int stage = step % S::kStages, rows = time - static_cast<int>(begin);
-    load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, l.width(), rows, p);
-    load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head, l.heads * l.d_head, rows,
-                  p);
+    load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
+    load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head,
+                  static_cast<int>(l.heads * l.d_head), rows, p);
     cp_async_commit_group();
     if (threadIdx.x < kRows) {
       const int i = static_cast<int>(threadIdx.x);
@@ -197,8 +198,8 @@ __global__ void __launch_bounds__(kThreads)
     }
   };
 
-  load_rows<kD>(shared.a[0], sequence + first * l.width() + key_column, l.width(), time - first, p);
-  load_rows<kD>(shared.a[1], sequence + first * l.width() + value_column, l.width(), time - first, p);
+  load_rows<kD>(shared.a[0], sequence + first * l.width() + key_column, p.width, time - first, p);
+  load_rows<kD>(shared.a[1], sequence + first * l.width() + value_column, p.width, time - first, p);
   if (S::kStages == 2) load(0);
   const float scale = p.scale * kLog2e;
   float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
@@ -233,15 +234,15 @@ __global__ void __launch_bounds__(kThreads)
 
   T* target = d_qkv + (token + first + warp_row) * l.width();
   const float one[2] = {1, 1}, scales[2] = {p.scale, p.scale};
-  store_rows<kD>(target + key_column, shared.a[0] + warp_row * S::kStride, d_keys, scales, l.width(),
+  store_rows<kD>(target + key_column, shared.a[0] + warp_row * S::kStride, d_keys, scales, p.width,
                  time - first - warp_row, p);
-  store_rows<kD>(target + value_column, shared.a[1] + warp_row * S::kStride, d_values, one, l.width(),
+  store_rows<kD>(target + value_column, shared.a[1] + warp_row * S::kStride, d_values, one, p.width,
                  time - first - warp_row, p);
 }
 
 // One block per tile of queries of one head, over the tiles of keys that it sees.
 template <class T, int kD>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                       Problem p) {
   using S = Shape2<T, kD>;
@@ -255,14 +256,14 @@ __global__ void __launch_bounds__(kThreads)
   const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
   const auto load = [&](int j) {
     const int64_t begin = int64_t{j} * kRows;
-    load_rows<kD>(shared.b[j % S::kStages][0], keys + begin * l.width(), l.width(), time - j * kRows, p);
-    load_rows<kD>(shared.b[j % S::kStages][1], values + begin * l.width(), l.width(), time - j * kRows, p);
+    load_rows<kD>(shared.b[j % S::kStages][0], keys + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.b[j % S::kStages][1], values + begin * l.width(), p.width, time - j * kRows, p);
     cp_async_commit_group();
   };
 
-  load_rows<kD>(shared.a[0], sequence + first * l.width() + head * l.d_head, l.width(), time - first, p);
-  load_rows<kD>(shared.a[1], d_out + ((token + first) * l.heads + head) * l.d_head, l.heads * l.d_head, time - first,
-                p);
+  load_rows<kD>(shared.a[0], sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
+  load_rows<kD>(shared.a[1], d_out + ((token + first) * l.heads + head) * l.d_head,
+                static_cast<int>(l.heads * l.d_head), time - first, p);
   if (S::kStages == 2) load(0);
   float lse[2], dot[2];
 #pragma unroll
@@ -300,7 +301,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   const float scales[2] = {p.scale, p.scale};
   store_rows<kD>(d_qkv + (token + first + warp_row) * l.width() + head * l.d_head, shared.a[0] + warp_row * S::kStride,
-                 d_queries, scales, l.width(), time - first - warp_row, p);
+                 d_queries, scales, p.width, time - first - warp_row, p);
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
@@ -319,7 +320,8 @@ static void for_head(DType dtype, int64_t d_head, Body body) {
 
 template <class T, class... Pointers>
 static Problem make_problem(const AttentionLayout& layout, const Pointers*... pointers) {
-  return {layout, static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
+  return {layout, static_cast<int>(layout.width()),
+          static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
           in_vectors<T>(layout.d_head, pointers...)};
 }
 

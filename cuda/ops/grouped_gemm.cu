@@ -41,6 +41,7 @@ enum class Kind { forward, input, weight };
 template <class T, Kind kKind>
 struct Layout {
   static constexpr int kM = 128, kN = 128, kK = sizeof(T) == 2 ? 32 : 16, kStages = sizeof(T) == 2 ? 4 : 3;
+  static constexpr int kResident = sizeof(T) == 2 ? 2 : 1;      // blocks of a multiprocessor
   static constexpr int kThreads = 256, kWarpsN = 4;             // 2 x 4 warps
   static constexpr int kWarpM = kM / 2, kWarpN = kN / kWarpsN;  // of C, per warp
   static constexpr Operand kA = kKind == Kind::weight ? Operand::columns : Operand::rows;
@@ -64,60 +65,61 @@ template <class T, class Result>
 struct Product {
   Result* c;
   const T *a, *b;
-  int64_t m, n, k;  // of weight: m = out, n = in; of the others n and k of one row tile's product
-  const int32_t* offsets;
-  const RowTile* tiles;  // not of weight
-  const int32_t* num_tiles;
-  int experts;
-  bool vectors;
+  int m, n, k;  // of weight: m = out, n = in; of the others n and k of one row tile's product
+  const int32_t* offsets = nullptr;
+  const RowTile* tiles = nullptr;  // not of weight
+  const int32_t* num_tiles = nullptr;
+  int experts = 0;
+  bool vectors = false;
 };
 
 // Blocks walk over the tiles of C, 128 x 128 each, neighbours in n first: they share A. Eight warps own 64 x 32 of it.
 // Shared memory holds kStages slices of A and B along k, filled by cp.async ahead of the products, and afterwards C on
 // its way out, so that whole lines are written. Each element of C has one owner, which adds along k in order.
 template <class T, Kind kKind>
-__global__ void __launch_bounds__(256, 2) grouped_gemm_kernel(Product<T, typename Layout<T, kKind>::Result> p) {
+__global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::kResident)
+    grouped_gemm_kernel(Product<T, typename Layout<T, kKind>::Result> p) {
   using L = Layout<T, kKind>;
   auto& shared = shared_memory<typename L::Shared>();
   const int warp_m = warp_index() / L::kWarpsN * L::kWarpM, warp_n = warp_index() % L::kWarpsN * L::kWarpN;
-  const int64_t tiles_n = (p.n + L::kN - 1) / L::kN;
-  const int64_t tiles_m = kKind == Kind::weight ? p.experts * ((p.m + L::kM - 1) / L::kM) : *p.num_tiles;
+  const int tiles_n = (p.n + L::kN - 1) / L::kN, per_expert = (p.m + L::kM - 1) / L::kM;  // per_expert: of weight
+  const int tiles = (kKind == Kind::weight ? p.experts * per_expert : *p.num_tiles) * tiles_n;
 
-  for (int64_t tile = blockIdx.x; tile < tiles_m * tiles_n; tile += gridDim.x) {
-    const int64_t tile_m = tile / tiles_n, column = tile % tiles_n * L::kN;
+  for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
+    const int tile_m = tile / tiles_n, column = tile % tiles_n * L::kN;
     const T *a, *b;
     typename L::Result* c;
-    int rows, columns = static_cast<int>(min(int64_t{L::kN}, p.n - column)), depth;
+    int rows, depth;
+    const int columns = min(L::kN, p.n - column);
     if constexpr (kKind == Kind::weight) {
-      const int64_t per_expert = (p.m + L::kM - 1) / L::kM, expert = tile_m / per_expert;
-      const int64_t row = tile_m % per_expert * L::kM, first = p.offsets[expert];
-      rows = static_cast<int>(min(int64_t{L::kM}, p.m - row));
-      depth = static_cast<int>(p.offsets[expert + 1] - first);
+      const int expert = tile_m / per_expert, row = tile_m % per_expert * L::kM, first = p.offsets[expert];
+      rows = min(L::kM, p.m - row);
+      depth = p.offsets[expert + 1] - first;
       if (depth == 0) continue;  // nothing to add
-      a = p.a + first * p.m + row;
-      b = p.b + first * p.n + column;
-      c = p.c + (expert * p.m + row) * p.n + column;
+      a = p.a + int64_t{first} * p.m + row;
+      b = p.b + int64_t{first} * p.n + column;
+      c = p.c + (int64_t{expert} * p.m + row) * p.n + column;
     } else {
       const RowTile own = p.tiles[tile_m];
       rows = own.end - own.begin;
-      depth = static_cast<int>(p.k);
-      a = p.a + own.begin * p.k;
-      b = p.b + own.expert * p.n * p.k + (kKind == Kind::forward ? column * p.k : column);
-      c = p.c + own.begin * p.n + column;
+      depth = p.k;
+      a = p.a + int64_t{own.begin} * p.k;
+      b = p.b + int64_t{own.expert} * p.n * p.k + (kKind == Kind::forward ? int64_t{column} * p.k : column);
+      c = p.c + int64_t{own.begin} * p.n + column;
     }
     const auto load = [&](int stage, int k) {
       const int left = depth - k;
       if constexpr (L::kA == Operand::rows) {
         load_tile<L::kM, L::kK, L::kStrideA, L::kThreads>(shared.stage.a[stage], a + k, p.k, rows, left, p.vectors);
       } else {
-        load_tile<L::kK, L::kM, L::kStrideA, L::kThreads>(shared.stage.a[stage], a + k * p.m, p.m, left, rows,
+        load_tile<L::kK, L::kM, L::kStrideA, L::kThreads>(shared.stage.a[stage], a + int64_t{k} * p.m, p.m, left, rows,
                                                           p.vectors);
       }
       if constexpr (L::kB == Operand::rows) {
         load_tile<L::kN, L::kK, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + k, p.k, columns, left, p.vectors);
       } else {
-        load_tile<L::kK, L::kN, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + k * p.n, p.n, left, columns,
-                                                          p.vectors);
+        load_tile<L::kK, L::kN, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + int64_t{k} * p.n, p.n, left,
+                                                          columns, p.vectors);
       }
     };
 
@@ -161,8 +163,9 @@ __global__ void __launch_bounds__(256, 2) grouped_gemm_kernel(Product<T, typenam
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 // As many blocks as are resident at once, or fewer when there are fewer tiles.
-static dim3 persistent_grid(const Context& ctx, int64_t tiles) {
-  const int64_t resident = ctx.queue ? 2 * ctx.queue->info().multiprocessors : 1;
+static dim3 persistent_grid(const Context& ctx, int64_t tiles, int resident_each) {
+  MOE_CHECK(tiles <= 2147483647 - 65536, "{} tiles", tiles);
+  const int64_t resident = ctx.queue ? resident_each * ctx.queue->info().multiprocessors : 1;
   return dim3(static_cast<unsigned>(std::min(resident, tiles)));
 }
 
@@ -176,12 +179,14 @@ static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, 
   int32_t* count = scratch.allocate(Shape{1}, DType::i32).as<int32_t>();
   launch(ctx, grouped_gemm_tiles_kernel, dim3(1), 256, 32 * sizeof(int), tiles, count, offsets.as<int32_t>(),
          static_cast<int>(experts), L::kM);
-  Product<T, T> product{
-      c.as<T>(), a.as<T>(), weight.as<T>(), 0, n, k, offsets.as<int32_t>(), tiles, count, static_cast<int>(experts),
-      false};
+  Product<T, T> product{c.as<T>(), a.as<T>(), weight.as<T>(), 0, static_cast<int>(n), static_cast<int>(k)};
+  product.offsets = offsets.as<int32_t>();
+  product.tiles = tiles;
+  product.num_tiles = count;
+  product.experts = static_cast<int>(experts);
   product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(k);
-  launch(ctx, grouped_gemm_kernel<T, kKind>, persistent_grid(ctx, most_tiles * ((n + L::kN - 1) / L::kN)), L::kThreads,
-         sizeof(typename L::Shared), product);
+  launch(ctx, grouped_gemm_kernel<T, kKind>, persistent_grid(ctx, most_tiles * ((n + L::kN - 1) / L::kN), L::kResident),
+         L::kThreads, sizeof(typename L::Shared), product);
 }
 
 void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets) {
@@ -196,12 +201,13 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
   const int64_t experts = d_weight.dim(0), m = d_y.dim(1), n = x.dim(1);
   for_type(d_y.dtype, [&]<class T>(T) {
     using L = Layout<T, Kind::weight>;
-    Product<T, float> product{
-        d_weight.as<float>(),      d_y.as<T>(), x.as<T>(), m, n, 0, offsets.as<int32_t>(), nullptr, nullptr,
-        static_cast<int>(experts), false};
+    Product<T, float> product{d_weight.as<float>(), d_y.as<T>(),         x.as<T>(),
+                              static_cast<int>(m),  static_cast<int>(n), 0};
+    product.offsets = offsets.as<int32_t>();
+    product.experts = static_cast<int>(experts);
     product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(m);
     const int64_t tiles = experts * ((m + L::kM - 1) / L::kM) * ((n + L::kN - 1) / L::kN);
-    launch(ctx, grouped_gemm_kernel<T, Kind::weight>, persistent_grid(ctx, tiles), L::kThreads,
+    launch(ctx, grouped_gemm_kernel<T, Kind::weight>, persistent_grid(ctx, tiles, L::kResident), L::kThreads,
            sizeof(typename L::Shared), product);
   });
 }

@@ -117,6 +117,15 @@ void add(Context& ctx, Tensor, ConstTensor, ConstTensor) {
 void add_scaled(Context& ctx, Tensor, ConstTensor, double) {
   absent(ctx);
 }
+void convert(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void add_scaled_rows(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void row_dots(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
 void scale(Context& ctx, Tensor, double) {
   absent(ctx);
 }
