@@ -7,6 +7,7 @@
 #include "core/train/cpu_setup.h"
 #include "core/train/evaluator.h"
 #include "core/train/load_run.h"
+#include "core/train/measure_causality.h"
 #include "core/train/open_corpus.h"
 
 using namespace moe;
@@ -17,7 +18,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   EvaluationOptions options{0, 0, 0, 8};
   int64_t expert_parallel = 0;
   int threads = 0;
-  bool json = false;
+  bool json = false, probe = false;
   app.add_option("run", path, "a run's folder or a checkpoint's")->required();
   app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
   app.add_option("--metric", metric, "what to print: " + join(metrics().names(), ", "))->capture_default_str();
@@ -32,6 +33,8 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   app.add_flag("--json", json, "print everything as one JSON object");
+  app.add_flag("--probe-causality", probe,
+               "also find out by trial whether a token's loss depends on later tokens or on other windows");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const Metric& chosen = metrics().at(metric);
   const bool first = session.world()->rank() == 0;
@@ -45,6 +48,9 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   }
   if (options.stride == 0) options.stride = options.context;
   const Evaluation e = evaluate(*run.state, run.groups, corpus.split(split), options);
+  const Causality causality = run.state->model->causality();
+  std::optional<Causality> measured;
+  if (probe) measured = measure_causality(*run.state, corpus.split(split), options.context, options.sequences);
   if (metric == "bpb" && !e.bytes_per_token)
     raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown", corpus.name());
   if (!first) return 0;
@@ -52,13 +58,21 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
             e.tokens, options.context, options.stride);
   log::info("bpc {:.4f} | nll {:.4f} nats per token | ppl {:.3f} | bpb {:.4f} | accuracy {:.2f}%",
             e.bits_per_character(), e.nll(), e.perplexity(), e.bits_per_byte(), 100 * e.accuracy());
+  if (const Causality worst = std::max(causality, measured.value_or(causality)); worst != Causality::causal) {
+    log::warn("not causal: a token's experts depend on {}. These figures do not measure prediction",
+              worst == Causality::sequence ? "later tokens of its sequence"
+                                           : "the tokens that it is evaluated together with");
+  }
+  if (measured) log::info("causality found by trial: {}", name_of(*measured));
   if (!json) {
     std::cout << fmt::format("{:.6f}\n", chosen.value(e));
     return 0;
   }
-  nlohmann::ordered_json record = {
-      {"checkpoint", run.checkpoint}, {"step", run.step},         {"data", corpus.name()}, {"split", split},
-      {"context", options.context},   {"stride", options.stride}, {"tokens", e.tokens}};
+  nlohmann::ordered_json record = {{"checkpoint", run.checkpoint}, {"step", run.step},
+                                   {"data", corpus.name()},        {"split", split},
+                                   {"context", options.context},   {"stride", options.stride},
+                                   {"tokens", e.tokens},           {"causality", name_of(causality)}};
+  if (measured) record["measured_causality"] = name_of(*measured);
   for (const Metric& m : metrics()) record[m.name] = m.value(e);
   std::cout << record.dump() << "\n";
   return 0;

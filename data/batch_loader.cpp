@@ -12,6 +12,7 @@ void Batch::resize(int64_t num_sequences, int64_t sequence_length) {
   inputs.resize(static_cast<size_t>(num_sequences * sequence_length));
   targets.resize(inputs.size());
   sample_ids.resize(static_cast<size_t>(num_sequences));
+  domains.resize(sample_ids.size());
 }
 
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch) {
@@ -29,6 +30,7 @@ void load(const Split& split, std::span<const int64_t> starts, int64_t length, B
     std::fill(inputs + num_inputs, inputs + length, kPaddingToken);
     std::fill(targets + num_targets, targets + length, kIgnoreTarget);
     batch.sample_ids[s] = start / length;
+    batch.domains[s] = split.part_of(start);
   }
 }
 

@@ -18,6 +18,8 @@ struct Batch {
   std::vector<int32_t> targets;     // (sequences, length); kIgnoreTarget where there is none
   std::vector<int64_t> sample_ids;  // (sequences): what remembers a sample between epochs, see load()
 
+  std::vector<int32_t> domains;  // (sequences): the part of the split that the window begins in
+
   // Keeps its memory: only a larger batch than ever before allocates.
   void resize(int64_t num_sequences, int64_t sequence_length);
 };

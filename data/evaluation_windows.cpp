@@ -36,6 +36,7 @@ void EvaluationWindows::load(int64_t first, int64_t count, Batch& batch) const {
     std::fill(targets, targets + unscored, kIgnoreTarget);
     std::fill(targets + available, targets + context_, kIgnoreTarget);
     batch.sample_ids[static_cast<size_t>(i)] = window;
+    batch.domains[static_cast<size_t>(i)] = split_.part_of(start);
   }
 }
 

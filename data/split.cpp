@@ -64,6 +64,13 @@ int32_t Split::at(int64_t index) const {
   return token;
 }
 
+int32_t Split::part_of(int64_t index) const {
+  const auto next = std::upper_bound(parts_.begin(), parts_.end(), index, [](int64_t position, const Part& candidate) {
+    return position < candidate.begin;
+  });
+  return static_cast<int32_t>(std::max<std::ptrdiff_t>(next - parts_.begin() - 1, 0));
+}
+
 uint64_t Split::content_hash() const {
   constexpr int64_t kBlocks = 64;
   constexpr int64_t kBlockTokens = 1024;

@@ -31,6 +31,9 @@ class Split {
   // Seamless across shards. A token outside the vocabulary is a DataError.
   void read(int64_t begin, int64_t count, int32_t* out) const;
   int32_t at(int64_t index) const;
+  // Which of the split's files (or pieces of memory), counted from 0, token `index` lies in; the last one behind the
+  // end.
+  int32_t part_of(int64_t index) const;
 
   // XXH64 of the number of tokens and of 64 evenly spaced blocks of 1024 tokens, the first and the last
   // included (of all tokens where there are fewer). The same however the tokens are sharded and stored; cheap

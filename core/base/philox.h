@@ -22,6 +22,7 @@ enum class RandomPurpose : uint32_t {
   generation = 9,
   synthetic_data = 10,
   test = 11,
+  strategy_noise = 12,
 };
 
 // One stream of random numbers. `stream` separates users of one purpose (a layer, a parameter).
@@ -67,6 +68,8 @@ struct RandomKey {
 
   // Standard normal by Box and Muller (host only: the last bits depend on the mathematics library).
   float normal(uint64_t element) const;
+  // Two independent ones, of which the first is normal(element).
+  std::array<float, 2> normal_pair(uint64_t element) const;
 };
 
 }  // namespace moe

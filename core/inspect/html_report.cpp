@@ -101,6 +101,15 @@ std::string layer_overview(const std::vector<LayerStats>& layers) {
   std::vector<std::string> columns = {"layer",        "max / mean",     "min / mean", "cv",
                                       "load entropy", "router entropy", "dead",       "nearly dead"};
   for (const auto& [name, value] : layers[0].balance) columns.push_back("loss: " + name);
+  // Layers may have different measures: a competing layer tells more than one that never competed.
+  std::vector<std::string> measures;
+  for (const LayerStats& s : layers) {
+    for (const auto& measure : s.measures) {
+      if (std::find(measures.begin(), measures.end(), measure.first) == measures.end())
+        measures.push_back(measure.first);
+    }
+  }
+  columns.insert(columns.end(), measures.begin(), measures.end());
   std::string html = "<div class=\"card scroll\"><table>\n" + header_cells(columns) + "<tbody>\n";
   const auto alarming = [](int64_t n) { return fmt::format("<td{}>{}</td>", n ? " class=\"bad\"" : "", n); };
   for (const LayerStats& s : layers) {
@@ -109,6 +118,11 @@ std::string layer_overview(const std::vector<LayerStats>& layers) {
                     s.layer, s.max_over_mean, s.min_over_mean, s.variation, s.load_entropy, s.router_entropy,
                     alarming(s.dead), alarming(s.nearly_dead));
     for (const auto& [name, value] : s.balance) html += fmt::format("<td>{:.4f}</td>", value);
+    for (const std::string& wanted : measures) {
+      const auto found = std::find_if(s.measures.begin(), s.measures.end(),
+                                      [&](const auto& measure) { return measure.first == wanted; });
+      html += found == s.measures.end() ? "<td>-</td>" : fmt::format("<td>{:.4g}</td>", found->second);
+    }
     html += "</tr>\n";
   }
   return html + "</tbody></table></div>\n";

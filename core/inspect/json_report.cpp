@@ -10,6 +10,8 @@ using nlohmann::ordered_json;
 static ordered_json to_json(const LayerStats& s) {
   ordered_json balance = ordered_json::object();
   for (const auto& [name, value] : s.balance) balance[name] = value;
+  ordered_json measures = ordered_json::object();
+  for (const auto& [name, value] : s.measures) measures[name] = value;
   return {{"layer", s.layer},
           {"experts", s.experts()},
           {"assignments", s.assignments},
@@ -22,6 +24,7 @@ static ordered_json to_json(const LayerStats& s) {
           {"dead", s.dead},
           {"nearly_dead", s.nearly_dead},
           {"balance", balance},
+          {"measures", measures},
           {"load", s.load},
           {"importance", s.importance},
           {"probability", s.probability},

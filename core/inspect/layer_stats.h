@@ -33,7 +33,8 @@ struct LayerStats {
   int64_t dead = 0;         // experts without an assignment
   int64_t nearly_dead = 0;  // others with less than kNearlyDead of a fair share
   WeightNorms norms;
-  std::vector<std::pair<std::string, double>> balance;  // losses, without their coefficients
+  std::vector<std::pair<std::string, double>> balance;   // losses, without their coefficients
+  std::vector<std::pair<std::string, double>> measures;  // what router and strategy tell of themselves, by name
 
   static constexpr double kNearlyDead = 0.1;
   int64_t experts() const { return static_cast<int64_t>(load.size()); }

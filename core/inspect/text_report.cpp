@@ -113,6 +113,20 @@ std::string sorted_rows(const LayerStats& s, const Painter& paint) {
                      "", kIndent, quantile(0), quantile(0.1), quantile(0.5), quantile(0.9), quantile(1));
 }
 
+// "name value" of every measure, in lines of at most 80 columns.
+std::string measure_rows(const LayerStats& s) {
+  std::string rows, line;
+  for (const auto& [name, value] : s.measures) {
+    const std::string item = fmt::format("{} {:.4g}", name, value);
+    if (!line.empty() && kIndent + line.size() + 2 + item.size() > 80) {
+      rows += std::string(kIndent, ' ') + line + "\n";
+      line.clear();
+    }
+    line += (line.empty() ? "" : ", ") + item;
+  }
+  return line.empty() ? rows : rows + std::string(kIndent, ' ') + line + "\n";
+}
+
 std::string heading(const Inspection& i, const Painter& paint) {
   const Evaluation& e = i.evaluation;
   std::string text =
@@ -140,7 +154,8 @@ std::string text_report(const Inspection& i, bool colour) {
                   i.layers.size() == 1 ? "" : "s", experts, i.experts_per_token, 100.0 / static_cast<double>(experts));
   text += paint(Colour::faint, header_row());
   for (const LayerStats& s : i.layers) {
-    text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint));
+    text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint)) +
+            measure_rows(s);
   }
   text += paint(Colour::faint,
                 fmt::format("\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"

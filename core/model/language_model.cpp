@@ -79,6 +79,12 @@ bool LanguageModel::needs_sums_before_backward() const {
                      [](const MoELayer* layer) { return layer->needs_sums_before_backward(); });
 }
 
+Causality LanguageModel::causality() const {
+  Causality furthest = Causality::causal;
+  for (const MoELayer* layer : moe_layers_) furthest = std::max(furthest, layer->causality());
+  return furthest;
+}
+
 static RandomKey embedding_dropout_key(const Context& ctx) {
   return ctx.random(RandomPurpose::embedding_dropout, 0);
 }

@@ -40,6 +40,7 @@ class LanguageModel {
   // All layers' sums over tokens in one range; the caller clears and reduces it.
   std::span<double> sums() { return sums_; }
   bool needs_sums_before_backward() const;
+  Causality causality() const;  // of the layer that looks furthest
   int64_t vocab() const { return vocab_; }
   int64_t d_model() const { return embedding_.shape[1]; }
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }

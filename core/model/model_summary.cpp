@@ -18,7 +18,7 @@ ModelSummary summarise(const ParameterStore& parameters, const LanguageModel& mo
     const double active = static_cast<double>(s.expert_parameters / static_cast<int64_t>(model.moe_layers().size()) /
                                               layer->num_experts() * layer->experts_per_token());
     experts += active;
-    passes += active * layer->strategy().training_passes();
+    passes += active * layer->training_passes();
   }
   s.active_parameters = s.parameters - s.expert_parameters + static_cast<int64_t>(experts);
   s.flops_per_token = 6.0 * (static_cast<double>(matrices) + passes) +

@@ -3,6 +3,13 @@
 namespace moe {
 
 Member switch_balance();
+Member sequence_balance();
+Member gshard_balance();
+Member importance_balance();
+Member load_balance();
+Member entropy_balance();
+Member kl_balance();
+Member similarity_balance();
 Member z_balance();
 
 template <>
@@ -10,6 +17,13 @@ const Table<Member>& family<BalanceLoss>() {
   static const Table<Member> table{"balance loss",
                                    {
                                        switch_balance(),
+                                       sequence_balance(),
+                                       gshard_balance(),
+                                       importance_balance(),
+                                       load_balance(),
+                                       entropy_balance(),
+                                       kl_balance(),
+                                       similarity_balance(),
                                        z_balance(),
                                    }};
   return table;
@@ -20,5 +34,15 @@ BalanceLoss::BalanceLoss(const BalanceOptions& options)
       scope_(options.scope == "global"     ? Scope::global
              : options.scope == "sequence" ? Scope::sequence
                                            : Scope::rank) {}
+
+void BalanceLoss::add_output_sums(Context&, std::span<double>, const Routing&, const ExpertOutputs&,
+                                  ConstTensor) const {
+  raise<InternalError>("this loss does not see outputs");
+}
+
+void BalanceLoss::output_backward(Context&, Tensor, const Routing&, const ExpertOutputs&, ConstTensor,
+                                  std::span<const double>, double) const {
+  raise<InternalError>("this loss does not see outputs");
+}
 
 }  // namespace moe

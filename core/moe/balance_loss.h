@@ -27,6 +27,13 @@ class BalanceLoss {
  public:
   struct Setup {
     int64_t experts = 0;
+    int64_t d_model = 0;
+    std::string router{};  // its kind; empty when unknown
+  };
+  // Where the gradients of a routing go; each is added to.
+  struct Gradients {
+    Tensor logits;     // (tokens, experts)
+    Tensor weights{};  // (tokens, k); a loss that needs it refuses to do without
   };
   enum class Scope { global, sequence, rank };
 
@@ -42,9 +49,17 @@ class BalanceLoss {
   virtual void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const = 0;
   // The loss, without its coefficient; 0 for no tokens.
   virtual double value(std::span<const double> sums) const = 0;
-  // d_logits += factor * dL/dlogits of this routing's tokens, which are among those of the sums
-  virtual void backward(Context& ctx, Tensor d_logits, const Routing& routing, ConstTensor targets,
+  // Adds factor times the gradient of this routing's tokens, which are among those of the sums.
+  virtual void backward(Context& ctx, const Gradients& gradients, const Routing& routing, ConstTensor targets,
                         std::span<const double> sums, double factor) const = 0;
+
+  // A loss on the experts' outputs: these take the place of add_sums() and backward(). d_rows: gradient of
+  // outputs.rows, added to.
+  virtual bool sees_outputs() const { return false; }
+  virtual void add_output_sums(Context& ctx, std::span<double> sums, const Routing& routing,
+                               const ExpertOutputs& outputs, ConstTensor targets) const;
+  virtual void output_backward(Context& ctx, Tensor d_rows, const Routing& routing, const ExpertOutputs& outputs,
+                               ConstTensor targets, std::span<const double> sums, double factor) const;
 
  private:
   double coefficient_;

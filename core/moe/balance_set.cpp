@@ -20,67 +20,114 @@ std::span<double> BalanceSet::sums_of(size_t i) const {
   return sums_.of(ranges_[i]);
 }
 
+static Tensor slice_of(const Tensor& tensor, int64_t begin, int64_t count) {
+  return tensor ? tensor.slice(begin, count) : tensor;
+}
+
 static Routing slice(const Routing& routing, int64_t begin, int64_t count) {
   Routing part;
   part.x = routing.x.slice(begin, count);
-  part.logits = routing.logits.slice(begin, count);
-  part.probabilities = routing.probabilities.slice(begin, count);
-  part.logsumexp = routing.logsumexp.slice(begin, count);
-  part.indices = routing.indices.slice(begin, count);
-  part.weights = routing.weights.slice(begin, count);
+  for (Tensor Routing::*member : {&Routing::logits, &Routing::probabilities, &Routing::logsumexp, &Routing::indices,
+                                  &Routing::weights, &Routing::skip}) {
+    part.*member = slice_of(routing.*member, begin, count);
+  }
+  for (Tensor RouterNoise::*member : {&RouterNoise::clean, &RouterNoise::noisy, &RouterNoise::deviation,
+                                      &RouterNoise::d_noisy, &RouterNoise::d_deviation}) {
+    part.noise.*member = slice_of(routing.noise.*member, begin, count);
+  }
   return part;
 }
 
 template <class Visit>
 void BalanceSet::for_each_group(BalanceLoss::Scope scope, const TokenBatch& batch, const Routing& routing,
-                                Visit visit) const {
-  if (scope == BalanceLoss::Scope::sequence) {
+                                const ExpertOutputs& outputs, Visit visit) const {
+  if (scope == BalanceLoss::Scope::global) {
+    visit(Group{0, 1, routing, batch.targets, outputs});
+  } else if (scope == BalanceLoss::Scope::sequence) {
     for (int64_t s = 0; s < batch.sequences; ++s) {
-      visit(slice(routing, s * batch.time, batch.time), batch.targets.slice(s * batch.time, batch.time), s * batch.time,
-            1.0 / static_cast<double>(batch.global_sequences));
+      const int64_t begin = s * batch.time, count = batch.time;
+      visit(Group{begin,
+                  1.0 / static_cast<double>(batch.global_sequences),
+                  slice(routing, begin, count),
+                  batch.targets.slice(begin, count),
+                  {outputs.rows, outputs.rows ? ConstTensor(outputs.position.slice(begin, count)) : ConstTensor()}});
     }
   } else if (batch.tokens() > 0) {
-    visit(routing, batch.targets, int64_t{0},
-          static_cast<double>(batch.tokens()) / static_cast<double>(batch.global_tokens));
+    visit(Group{0, static_cast<double>(batch.tokens()) / static_cast<double>(batch.global_tokens), routing,
+                batch.targets, outputs});
   }
 }
 
+void BalanceSet::add_sums(Context& ctx, const BalanceLoss& loss, std::span<double> sums, const Group& group) const {
+  if (!loss.sees_outputs()) return loss.add_sums(ctx, sums, group.routing, group.targets);
+  loss.add_output_sums(ctx, sums, group.routing, group.outputs, group.targets);
+}
+
 void BalanceSet::observe(Context& ctx, const TokenBatch& batch, const Routing& routing) {
-  if (ctx.planning) return;
+  observe_either(ctx, false, batch, routing, {});
+}
+
+void BalanceSet::observe_outputs(Context& ctx, const TokenBatch& batch, const Routing& routing,
+                                 const ExpertOutputs& outputs) {
+  observe_either(ctx, true, batch, routing, outputs);
+}
+
+void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
+                                const ExpertOutputs& outputs) {
+  if (ctx.planning && ctx.device == Device::cpu) return;
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
+    if (loss.sees_outputs() != on_outputs) continue;
     const std::span<double> sums = sums_of(i);
-    if (loss.scope() == BalanceLoss::Scope::global) {
-      loss.add_sums(ctx, sums, routing, batch.targets);
-      continue;
-    }
-    for_each_group(loss.scope(), batch, routing, [&](const Routing& part, ConstTensor targets, int64_t, double weight) {
-      const std::span<double> group(group_sums_.data(), sums.size());
-      std::fill(group.begin(), group.end(), 0.0);
-      loss.add_sums(ctx, group, part, targets);
-      sums[0] += weight * loss.value(group);
+    for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) {
+      if (loss.scope() == BalanceLoss::Scope::global) return add_sums(ctx, loss, sums, group);
+      const std::span<double> own(group_sums_.data(), sums.size());
+      std::fill(own.begin(), own.end(), 0.0);
+      add_sums(ctx, loss, own, group);
+      sums[0] += group.weight * loss.value(own);
     });
   }
 }
 
-void BalanceSet::backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const Routing& routing) {
-  if (ctx.planning) return;
+template <class Visit>
+void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
+                                   const ExpertOutputs& outputs, Visit visit) {
+  if (ctx.planning && ctx.device == Device::cpu) return;  // on a GPU ops tell what they need
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
-    if (loss.coefficient() == 0) continue;
-    if (loss.scope() == BalanceLoss::Scope::global) {
-      loss.backward(ctx, d_logits, routing, batch.targets, sums_of(i), scale_ * loss.coefficient());
-      continue;
-    }
-    for_each_group(loss.scope(), batch, routing,
-                   [&](const Routing& part, ConstTensor targets, int64_t begin, double weight) {
-                     const std::span<double> group(group_sums_.data(), static_cast<size_t>(loss.num_sums()));
-                     std::fill(group.begin(), group.end(), 0.0);
-                     loss.add_sums(ctx, group, part, targets);
-                     loss.backward(ctx, d_logits.slice(begin, part.logits.dim(0)), part, targets, group,
-                                   weight * scale_ * loss.coefficient());
-                   });
+    if (loss.coefficient() == 0 || loss.sees_outputs() != on_outputs) continue;
+    for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) {
+      std::span<double> sums = sums_of(i);
+      if (loss.scope() != BalanceLoss::Scope::global) {
+        sums = std::span(group_sums_.data(), sums.size());
+        std::fill(sums.begin(), sums.end(), 0.0);
+        add_sums(ctx, loss, sums, group);
+      }
+      if (ctx.planning) {  // sums that no loss calls empty
+        sums = std::span(group_sums_.data(), sums.size());
+        std::fill(sums.begin(), sums.end(), 1.0);
+      }
+      visit(loss, group, sums, group.weight * scale_ * loss.coefficient());
+    });
   }
+}
+
+void BalanceSet::backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const Routing& routing,
+                          Tensor d_weights) {
+  for_each_gradient(ctx, false, batch, routing, {},
+                    [&](const BalanceLoss& loss, const Group& group, std::span<const double> sums, double factor) {
+                      const int64_t count = group.targets.dim(0);
+                      loss.backward(ctx, {d_logits.slice(group.begin, count), slice_of(d_weights, group.begin, count)},
+                                    group.routing, group.targets, sums, factor);
+                    });
+}
+
+void BalanceSet::backward_outputs(Context& ctx, const TokenBatch& batch, Tensor d_rows, const Routing& routing,
+                                  const ExpertOutputs& outputs) {
+  for_each_gradient(ctx, true, batch, routing, outputs,
+                    [&](const BalanceLoss& loss, const Group& group, std::span<const double> sums, double factor) {
+                      loss.output_backward(ctx, d_rows, group.routing, group.outputs, group.targets, sums, factor);
+                    });
 }
 
 double BalanceSet::value(size_t i) const {
@@ -91,6 +138,10 @@ double BalanceSet::weighted_value() const {
   double sum = 0;
   for (size_t i = 0; i < losses_.size(); ++i) sum += scale_ * losses_[i]->coefficient() * value(i);
   return sum;
+}
+
+bool BalanceSet::sees_outputs() const {
+  return std::any_of(losses_.begin(), losses_.end(), [](const auto& loss) { return loss->sees_outputs(); });
 }
 
 bool BalanceSet::needs_whole_step() const {

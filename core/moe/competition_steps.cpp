@@ -21,7 +21,8 @@ void CompetitionSteps::draw_window(uint64_t seed, uint64_t window) {
     for (uint64_t i = 0; i < kWindow; ++i) {
       const uint64_t update = window * kWindow + i, draw = update / static_cast<uint64_t>(setup_.draw_every);
       const RandomKey key{seed, RandomPurpose::strategy, static_cast<uint32_t>(layer), draw};
-      if (static_cast<double>(update) < setup_.first_update || key.uniform(0) >= setup_.probability.at(update)) continue;
+      if (static_cast<double>(update) < setup_.first_update || key.uniform(0) >= setup_.probability.at(update))
+        continue;
       competes[layer][i] = true;
       ++count[i];
     }

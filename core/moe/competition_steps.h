@@ -10,10 +10,10 @@ namespace moe {
 class CompetitionSteps {
  public:
   struct Setup {
-    Paced probability;       // of a layer's competing in an update
-    int64_t draw_every = 1;  // one draw holds for so many updates
-    int64_t max_layers = 0;  // that compete in one update; 0 = all may
-    double first_update = 0;  // none competes before
+    Paced probability;          // of a layer's competing in an update
+    int64_t draw_every = 1;     // one draw holds for so many updates
+    int64_t max_layers = 0;     // that compete in one update; 0 = all may
+    double first_update = 0;    // none competes before
     int layer = 0, layers = 1;  // this one among the MoE layers
   };
   explicit CompetitionSteps(Setup setup) : setup_(std::move(setup)) {}

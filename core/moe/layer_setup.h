@@ -14,15 +14,15 @@ struct LayerSetup {
   LayerSums& sums;
   MeasureSet& measures;
   const MoEConfig& config;
-  std::string name;      // of the layer, the prefix of parameter names
-  int layer = 0;         // the block
-  int moe_layer = 0;     // its index among the model's MoE layers,
-  int moe_layers = 1;    // of which there are so many
+  std::string name;    // of the layer, the prefix of parameter names
+  int layer = 0;       // the block
+  int moe_layer = 0;   // its index among the model's MoE layers,
+  int moe_layers = 1;  // of which there are so many
   int64_t d_model = 0;
-  int64_t experts = 0;   // that the router chooses from
-  int64_t vocab = 0;     // token ids are below
+  int64_t experts = 0;  // that the router chooses from
+  int64_t vocab = 0;    // token ids are below
   double init_std = 0.02;
-  RunLength run{};         // what schedules are measured against
+  RunLength run{};  // what schedules are measured against
 };
 
 // Whether a token's output can depend on tokens that come after it. A language model that does looks at its own

@@ -1,5 +1,5 @@
-// Everything of one MoE layer that is summed over tokens. Its parts (load, balance losses, measures) reserve ranges when
-// they are made; the trainer adds all layers' sums over ranks and micro-batches in one reduction.
+// Everything of one MoE layer that is summed over tokens. Its parts (load, balance losses, measures) reserve ranges
+// when they are made; the trainer adds all layers' sums over ranks and micro-batches in one reduction.
 #pragma once
 #include <span>
 

@@ -29,7 +29,7 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       dispatcher_(s.groups, experts_),
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
                      s.expert_shape, s.config.expert_init == "small"),
-      balance_(sums_, s.config.balance, {experts_}),
+      balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind()}),
       parts_{dispatcher_, local_experts_, balance_, load_} {
   if (s.config.shared_experts > 0) {
     FeedForwardShape shape = s.expert_shape;
@@ -41,6 +41,16 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
 void MoELayer::bind_sums(std::span<double> sums) {
   sums_.bind(sums);
   load_ = LoadStats::view(sums_.of(load_range_), experts_);
+}
+
+double MoELayer::auxiliary_loss() const {
+  const BalanceSet* own = strategy_->own_balance();
+  return balance_.weighted_value() + measures_.weighted_value() + (own ? own->weighted_value() : 0);
+}
+
+bool MoELayer::needs_sums_before_backward() const {
+  const BalanceSet* own = strategy_->own_balance();
+  return balance_.needs_whole_step() || (own && own->needs_whole_step());
 }
 
 void MoELayer::after_step(Context& ctx) {

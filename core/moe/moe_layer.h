@@ -1,6 +1,8 @@
 // A mixture-of-experts feed-forward layer: router, experts and balance losses, put to use by a strategy, plus the
 // experts that every token shares.
 #pragma once
+#include <cmath>
+
 #include "core/config/model_config.h"
 #include "core/moe/strategy.h"
 
@@ -29,8 +31,8 @@ class MoELayer : public FeedForward {
   size_t num_sums() const { return sums_.size(); }
   void bind_sums(std::span<double> sums);
   // Once the sums are those of the whole step: what the layer adds to the training objective.
-  double auxiliary_loss() const { return balance_.weighted_value() + measures_.weighted_value(); }
-  bool needs_sums_before_backward() const { return balance_.needs_whole_step(); }
+  double auxiliary_loss() const;
+  bool needs_sums_before_backward() const;
   // After the optimizer's step; the same on every rank.
   void after_step(Context& ctx);
 
@@ -41,8 +43,14 @@ class MoELayer : public FeedForward {
   const MeasureSet& measures() const { return measures_; }
   Router& router() { return strategy_->router(); }
   const Strategy& strategy() const { return *strategy_; }
-  int64_t experts_per_token() const { return strategy_->experts_per_token(); }
+  // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
+  int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(strategy_->final_k())); }
+  double training_passes() const {
+    const Router& router = strategy_->router();
+    return strategy_->training_passes() * router.mean_k() / std::ceil(router.final_k());
+  }
   Causality causality() const { return strategy_->causality(); }
+  Causality training_causality() const { return strategy_->training_causality(); }
 
  private:
   LayerSetup strategy_setup(const std::string& name, const Setup& setup);

@@ -16,9 +16,14 @@ class Router {
   using Setup = LayerSetup;
 
   virtual ~Router() = default;
-  // Slots per token: the width of Routing::indices.
+  // Slots per token: the width of Routing::indices. A slot may stay empty (-1).
   virtual int64_t k() const = 0;
+  // Experts that a token really goes to, on average: when training has ended, and over all its updates.
+  virtual double final_k() const { return static_cast<double>(k()); }
+  virtual double mean_k() const { return final_k(); }
+  // Of the trained model. While it is trained a router may couple more tokens.
   virtual Causality causality() const { return Causality::causal; }
+  virtual Causality training_causality() const { return causality(); }
   // x (tokens, d_model), which must live until backward
   virtual void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) = 0;
   // `d_routing`: gradients of the routing's weights and, where it has one, of its skip. d_logits (tokens, experts)
@@ -27,35 +32,6 @@ class Router {
                         const RoutingGradient& d_routing, const Routing& routing) = 0;
   // After the optimizer's step, with the step's load over all ranks; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { (void)ctx, (void)load; }
-};
-
-// Routers that choose by softmax of logits share everything but how the logits are made.
-class SoftmaxRouter : public Router {
- public:
-  int64_t k() const override { return k_; }
-  void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) override;
-  void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
-                const Routing& routing) override;
-
- protected:
-  struct Softmax {
-    int64_t k = 2;
-    bool over_chosen = true;
-    bool renormalise = true;
-  };
-  // Throws UsageError for a k that does not fit, and for k = 1 with renormalised weights.
-  SoftmaxRouter(const Setup& setup, const Softmax& softmax);
-
-  // routing.x -> routing.logits (allocated here)
-  virtual void logits_forward(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
-  // d_logits -> adds to d_x and to parameters
-  virtual void logits_backward(Context& ctx, Tensor d_x, ConstTensor d_logits, const Routing& routing) = 0;
-
-  int64_t experts_;
-
- private:
-  int64_t k_;
-  Softmax softmax_;
 };
 
 }  // namespace moe

@@ -8,7 +8,7 @@ namespace moe {
 Tensor SparsePass::forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
                            const Routing& routing) {
   x_ = x;
-  const Tensor rows = dispatcher.dispatch(ctx, x, routing.indices, plan_);
+  const Tensor rows = dispatcher.dispatch(ctx, x, routing.indices, plan_, routing.most_assignments);
   const Tensor out = experts.forward(ctx, rows, plan_.local_offsets, experts_);
   returned_ = dispatcher.collect(ctx, out, plan_);
   const Tensor y = ctx.allocate(x.shape);

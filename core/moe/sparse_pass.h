@@ -25,6 +25,7 @@ class SparsePass {
   // row.
   const Tensor& returned() const { return returned_; }
   const DispatchPlan& plan() const { return plan_; }
+  ExpertOutputs outputs() const { return {returned_, plan_.position}; }
 
  private:
   ConstTensor x_;

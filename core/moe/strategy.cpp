@@ -4,6 +4,9 @@ namespace moe {
 
 Member plain_strategy();
 Member compete_strategy();
+Member stochastic_strategy();
+Member hierarchical_strategy();
+Member contrastive_strategy();
 
 template <>
 const Table<Member>& family<Strategy>() {
@@ -11,6 +14,9 @@ const Table<Member>& family<Strategy>() {
                                    {
                                        plain_strategy(),
                                        compete_strategy(),
+                                       stochastic_strategy(),
+                                       hierarchical_strategy(),
+                                       contrastive_strategy(),
                                    }};
   return table;
 }

@@ -1,5 +1,7 @@
 // Strategy: how one MoE layer uses its router and its experts. Members are in strategies/, the table in strategy.cpp.
 #pragma once
+#include <cmath>
+
 #include "core/moe/balance_set.h"
 #include "core/moe/experts.h"
 #include "core/moe/router.h"
@@ -22,14 +24,18 @@ class Strategy {
   virtual ~Strategy() = default;
   // The one whose choices are the layer's.
   virtual Router& router() = 0;
-  // Experts per token at evaluation, and how many such passes a training step makes on average.
-  virtual int64_t experts_per_token() { return router().k(); }
+  // Experts per token at evaluation of the trained model, on average; and how many such passes a training step makes.
+  virtual double final_k() { return router().final_k(); }
   virtual double training_passes() const { return 1; }
+  // Of the trained model, and while it is trained.
   virtual Causality causality() { return router().causality(); }
+  virtual Causality training_causality() { return router().training_causality(); }
   // x (tokens, d_model), which must live until backward -> (tokens, d_model)
   virtual Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) = 0;
   // d_y (tokens, d_model) -> d_x (tokens, d_model), overwritten
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
+  // Balance losses besides the layer's, or none.
+  virtual const BalanceSet* own_balance() const { return nullptr; }
   // After the optimizer's step, when the sums are those of the whole step; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { router().after_step(ctx, load); }
 };

@@ -1,5 +1,6 @@
 #include "core/moe/token_dispatcher.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -72,16 +73,17 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   copy_from_host(ctx, plan.by_arrival, as_tensor(by_arrival_));
 }
 
-Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan) {
+Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most) {
   const int64_t tokens = x.dim(0), d = x.dim(1), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
-  // On one GPU the number of assignments stays there, so that nobody waits for it: there are as many rows as slots, of
-  // which the last may stand for nothing.
+  const int64_t planned = most > 0 ? std::min(most, tokens * k) : tokens * k;
+  // On one GPU the number of assignments stays there, so that nobody waits for it: there are as many rows as there may be
+  // at most, of which the last may stand for nothing.
   const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda);
-  plan.num_sorted = unknown ? tokens * k : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[experts_];
+  plan.num_sorted = unknown ? planned : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[experts_];
   if (alone()) {
     plan.num_received = plan.num_sorted;
     plan.local_offsets = plan.global_offsets;

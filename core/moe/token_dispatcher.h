@@ -29,8 +29,9 @@ class TokenDispatcher {
  public:
   TokenDispatcher(const ProcessGroups& groups, int64_t experts);
 
-  // x (tokens, d), indices (tokens, k) i32 -> received rows (num_received, d), sorted by local expert
-  Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan);
+  // x (tokens, d), indices (tokens, k) i32 -> received rows (num_received, d), sorted by local expert. `most`: how many
+  // slots are taken at most, where that is known to be less than all (0 = unknown); memory is planned for so many.
+  Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most = 0);
   // d_received -> adds to d_x
   void dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan);
 

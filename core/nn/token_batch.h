@@ -13,6 +13,7 @@ struct TokenBatch {
   ConstTensor targets;           // (tokens) i32; kIgnoreTarget marks padding, which no statistic counts
   int64_t global_tokens = 0;     // tokens of the whole step on all ranks and micro-batches: what sums are divided by
   int64_t global_sequences = 0;  // likewise
+  ConstTensor domains{};         // (sequences) i32, or none: where each sequence's text comes from
 
   int64_t tokens() const { return sequences * time; }
 };

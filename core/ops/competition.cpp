@@ -178,7 +178,8 @@ double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor ind
     sum = cpu::sum_over_tokens(targets, [&](int64_t t) {
       double all = 0, chosen = 0;
       const auto square = [&](int64_t e) {
-        const double difference = static_cast<double>(is[t * experts + e]) - static_cast<double>(wanted[t * experts + e]);
+        const double difference =
+            static_cast<double>(is[t * experts + e]) - static_cast<double>(wanted[t * experts + e]);
         return difference * difference;
       };
       for (int64_t e = 0; e < experts; ++e) all += square(e);

@@ -18,8 +18,8 @@ void response_forward(Context& ctx, Tensor scores, ConstTensor rows, Response re
 void response_backward(Context& ctx, Tensor d_rows, ConstTensor d_scores, ConstTensor scores, ConstTensor rows,
                        Response response);
 
-// Each chosen expert's share of the chosen scores, which are not negative: scores (tokens, experts), indices (tokens, k)
-// i32 -> weights (tokens, k): s_i / sum_S s, or 1/k where all are 0
+// Each chosen expert's share of the chosen scores, which are not negative: scores (tokens, experts), indices (tokens,
+// k) i32 -> weights (tokens, k): s_i / sum_S s, or 1/k where all are 0
 void share_weights_forward(Context& ctx, Tensor weights, ConstTensor scores, ConstTensor indices);
 // d_weights (tokens, k) -> d_scores (tokens, experts), added to
 void share_weights_backward(Context& ctx, Tensor d_scores, ConstTensor d_weights, ConstTensor scores,
@@ -30,9 +30,9 @@ void spread_chosen(Context& ctx, Tensor all, ConstTensor values, ConstTensor ind
 // all (tokens, experts) -> values (tokens, k) of the chosen experts, 0 for an empty slot
 void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor indices);
 
-// How well probabilities p (tokens, experts) imitate targets q (tokens, experts): the sum over tokens that are no padding
-// of mean_experts (p - q)^2 + chosen_weight * mean_S (p - q)^2, with S the chosen experts (tokens, k). p is the softmax
-// of logits.
+// How well probabilities p (tokens, experts) imitate targets q (tokens, experts): the sum over tokens that are no
+// padding of mean_experts (p - q)^2 + chosen_weight * mean_S (p - q)^2, with S the chosen experts (tokens, k). p is the
+// softmax of logits.
 double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
                      ConstTensor targets);
 // factor * gradient -> d_logits of p, and d_q where given, (tokens, experts) both, added to

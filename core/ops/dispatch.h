@@ -18,11 +18,15 @@ inline bool on_cuda(const Context& ctx) {
   return ctx.device == Device::cuda;
 }
 
+// For the CPU's version of an op that has no twin yet: whether it is to run, on the host, over a device's managed memory,
+// once the device's work is done. Slow, but right. Throws DeviceError when the host cannot reach the tensors.
+bool runs_on_host(const Context& ctx);
+
 // Calls on_cpu(T{}) with the C++ type of `dtype`, unless the step is only being planned.
 template <class OnCpu>
 void run(const Context& ctx, DType dtype, OnCpu&& on_cpu) {
+  if (on_cuda(ctx) && !runs_on_host(ctx)) return;
   if (ctx.planning) return;
-  if (on_cuda(ctx)) throw DeviceError("an op of this model has no CUDA version yet; use device: cpu");
   switch (dtype) {
     case DType::f32:
       on_cpu(float{});
@@ -31,7 +35,8 @@ void run(const Context& ctx, DType dtype, OnCpu&& on_cpu) {
       on_cpu(double{});
       return;
     default:
-      raise<InternalError>("no CPU implementation for {}", name_of(dtype));
+      if (!on_cuda(ctx)) raise<InternalError>("no CPU implementation for {}", name_of(dtype));
+      throw DeviceError("an op of this model has no CUDA version yet and runs on the CPU; that needs precision: f32");
   }
 }
 

@@ -76,6 +76,17 @@ void convert(Context& ctx, Tensor y, ConstTensor x) {
   });
 }
 
+void complement(Context& ctx, Tensor y, ConstTensor x) {
+  MOE_CHECK(y.size() == x.size(), "complement {} of {}", y.shape.to_string(), x.shape.to_string());
+  run(ctx, y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T* in = x.as<T>();
+    const int64_t n = y.size();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) out[i] = T(1) - in[i];
+  });
+}
+
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors) {
   const int64_t rows = y.dim(0), d = y.dim(1);
   MOE_CHECK_SHAPE(x, {rows, d});
@@ -129,6 +140,15 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
       }
     }
   });
+}
+
+double sum_of_elements(Context& ctx, ConstTensor x) {
+  double total = 0;
+  run(ctx, x.dtype, [&]<class T>(T) {
+    const T* p = x.as<T>();
+    for (int64_t i = 0; i < x.size(); ++i) total += static_cast<double>(p[i]);
+  });
+  return total;
 }
 
 double sum_of_squares(Context& ctx, ConstTensor x) {

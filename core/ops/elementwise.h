@@ -10,6 +10,7 @@ void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b);         // y = a
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor);  // y += factor x
 void scale(Context& ctx, Tensor x, double factor);                      // x *= factor
 void convert(Context& ctx, Tensor y, ConstTensor x);                    // y = x, rounded to y's dtype
+void complement(Context& ctx, Tensor y, ConstTensor x);                 // y = 1 - x
 // y (rows, d) += factors (rows) * x (rows, d), row by row
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors);
 // a (rows, d), b (rows, d) -> dots (rows): inner products of their rows
@@ -20,6 +21,8 @@ void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b);
 // mask is kept.
 void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token);
 
+// Sum of all elements, in f64, in order.
+double sum_of_elements(Context& ctx, ConstTensor x);
 // Sum of squares of all elements, in f64, in a fixed order.
 double sum_of_squares(Context& ctx, ConstTensor x);
 

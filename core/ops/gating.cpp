@@ -48,6 +48,14 @@ static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
   }
 }
 
+// Weights of one token's slots from its probabilities.
+template <class T>
+static void weights_row(T* w, const T* p, const int32_t* chosen, int64_t slots, bool divide) {
+  T sum = 0;
+  for (int64_t i = 0; i < slots; ++i) sum += chosen[i] < 0 ? T(0) : p[chosen[i]];
+  for (int64_t i = 0; i < slots; ++i) w[i] = chosen[i] < 0 ? T(0) : p[chosen[i]] / (divide ? sum : T(1));
+}
+
 }  // namespace cpu
 
 void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor indices, Tensor weights,
@@ -69,10 +77,53 @@ void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor
       lse[t] = cpu::softmax_row(p + t * experts, z + t * experts, experts);
       int32_t* chosen = index + t * k;
       cpu::top_k_row(chosen, z + t * experts, experts, k);
-      T sum = 0;
-      for (int64_t i = 0; i < k; ++i) sum += p[t * experts + chosen[i]];
-      const bool divide = options.softmax_over_chosen || options.renormalise;
-      for (int64_t i = 0; i < k; ++i) w[t * k + i] = p[t * experts + chosen[i]] / (divide ? sum : T(1));
+      cpu::weights_row(w + t * k, p + t * experts, chosen, k, options.softmax_over_chosen || options.renormalise);
+    }
+  });
+}
+
+void softmax_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, ConstTensor logits) {
+  const int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  MOE_CHECK_SHAPE(probabilities, {tokens, experts});
+  MOE_CHECK_SHAPE(logsumexp, {tokens});
+  run(ctx, logits.dtype, [&]<class T>(T) {
+    const T* z = logits.as<T>();
+    T *p = probabilities.as<T>(), *lse = logsumexp.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) lse[t] = cpu::softmax_row(p + t * experts, z + t * experts, experts);
+  });
+}
+
+void select_top_k(Context& ctx, Tensor indices, ConstTensor scores, int64_t active) {
+  const int64_t tokens = scores.dim(0), experts = scores.dim(1), slots = indices.dim(1);
+  MOE_CHECK(active >= 1 && active <= slots && active <= experts, "top {} of {} experts in {} slots", active, experts,
+            slots);
+  MOE_CHECK_SHAPE(indices, {tokens, slots});
+  MOE_CHECK_DTYPE(indices, DType::i32);
+  run(ctx, scores.dtype, [&]<class T>(T) {
+    const T* s = scores.as<T>();
+    int32_t* index = indices.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      cpu::top_k_row(index + t * slots, s + t * experts, experts, active);
+      std::fill(index + t * slots + active, index + (t + 1) * slots, -1);
+    }
+  });
+}
+
+void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, ConstTensor indices,
+                    GatingOptions options) {
+  const int64_t tokens = indices.dim(0), slots = indices.dim(1), experts = probabilities.dim(1);
+  MOE_CHECK_SHAPE(weights, {tokens, slots});
+  MOE_CHECK_SHAPE(probabilities, {tokens, experts});
+  run(ctx, weights.dtype, [&]<class T>(T) {
+    const T* p = probabilities.as<T>();
+    T* w = weights.as<T>();
+    const int32_t* index = indices.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      cpu::weights_row(w + t * slots, p + t * experts, index + t * slots, slots,
+                       options.softmax_over_chosen || options.renormalise);
     }
   });
 }
@@ -95,8 +146,10 @@ void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, Const
       T dot = 0;
       for (int64_t i = 0; i < k; ++i) dot += w[t * k + i] * d_w[t * k + i];
       T* out = d_z + t * experts;
-      for (int64_t i = 0; i < k; ++i)
+      for (int64_t i = 0; i < k; ++i) {
+        if (index[t * k + i] < 0) continue;
         out[index[t * k + i]] += w[t * k + i] * (d_w[t * k + i] - (among_chosen ? dot : T(0)));
+      }
       if (among_chosen) continue;
 #pragma omp simd
       for (int64_t i = 0; i < experts; ++i) out[i] -= p[t * experts + i] * dot;

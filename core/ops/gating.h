@@ -13,7 +13,16 @@ struct GatingOptions {
 // indices (tokens, k) i32: the k largest logits, descending, ties to the smaller index, NaN last; weights (tokens, k)
 void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor indices, Tensor weights,
                     ConstTensor logits, GatingOptions options);
-// d_weights (tokens, k) -> d_logits (tokens, experts), added to
+// The same in its three parts, for routers that choose otherwise:
+void softmax_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, ConstTensor logits);
+// scores (tokens, experts) -> indices (tokens, slots) i32: the `active` <= slots largest, descending, ties to the
+// smaller index, NaN last; -1 in the slots that are left
+void select_top_k(Context& ctx, Tensor indices, ConstTensor scores, int64_t active);
+// indices (tokens, slots) i32 -> weights (tokens, slots); 0 in empty slots
+void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, ConstTensor indices,
+                    GatingOptions options);
+
+// d_weights (tokens, slots) -> d_logits (tokens, experts), added to; empty slots (-1) count for nothing
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
                      ConstTensor indices, ConstTensor weights, GatingOptions options);
 

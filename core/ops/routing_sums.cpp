@@ -15,6 +15,18 @@ double count_tokens(Context& ctx, ConstTensor targets) {
   return static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
 }
 
+void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
+  MOE_CHECK(ids.size() == targets.size(), "{} ids, {} targets", ids.size(), targets.size());
+  MOE_CHECK_DTYPE(ids, DType::i32);
+  run(ctx, DType::f32, [&]<class T>(T) {
+    int32_t* id = ids.as<int32_t>();
+    const int32_t* target = targets.as<int32_t>();
+    for (int64_t t = 0; t < ids.size(); ++t) {
+      if (target[t] == kIgnoreTarget) id[t] = kIgnoreTarget;
+    }
+  });
+}
+
 void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) {
   const int64_t tokens = x.dim(0), n = x.dim(1);
   MOE_CHECK_SHAPE(sums, {n});
@@ -55,6 +67,46 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
       if (sum) sum[expert[s]] += static_cast<double>(weight[s]);
     }
   });
+}
+
+void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets) {
+  const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
+  MOE_CHECK_SHAPE(counts, {n});
+  MOE_CHECK_SHAPE(targets, {tokens});
+  run(ctx, probabilities.dtype, [&]<class T>(T) {
+    const T* p = probabilities.as<T>();
+    const int32_t* target = targets.as<int32_t>();
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      counts.as<double>()[std::max_element(p + t * n, p + (t + 1) * n) - (p + t * n)] += 1;
+    }
+  });
+}
+
+void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, ConstTensor gradient,
+                         ConstTensor targets) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1);
+  MOE_CHECK_SHAPE(d_weights, {tokens, k});
+  MOE_CHECK_SHAPE(targets, {tokens});
+  run(ctx, d_weights.dtype, [&]<class T>(T) {
+    T* out = d_weights.as<T>();
+    const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
+    const double* g = gradient.as<double>();
+    for (int64_t s = 0; s < tokens * k; ++s) {
+      if (expert[s] >= 0 && target[s / k] != kIgnoreTarget) out[s] += static_cast<T>(g[expert[s]]);
+    }
+  });
+}
+
+double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1);
+  MOE_CHECK_SHAPE(targets, {tokens});
+  double count = 0;
+  run(ctx, DType::f32, [&]<class T>(T) {
+    const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
+    for (int64_t s = 0; s < tokens * k; ++s) count += expert[s] >= 0 && target[s / k] != kIgnoreTarget;
+  });
+  return count;
 }
 
 double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets) {

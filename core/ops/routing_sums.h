@@ -7,12 +7,19 @@ namespace moe {
 
 // The tokens that are no padding.
 double count_tokens(Context& ctx, ConstTensor targets);
+// ids (tokens) i32 in place: kIgnoreTarget where the target is
+void mask_padding(Context& ctx, Tensor ids, ConstTensor targets);
 // x (tokens, n), targets (tokens) i32 -> sums (n) f64, added to
 void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
 // indices (tokens, k) i32 -> counts (experts) f64: assignments per expert, added to; weights (tokens, k), optional ->
 // importance (experts) f64: sums of weights, added to
 void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor indices, ConstTensor weights,
                      ConstTensor targets);
+// The tokens for which each expert has the largest probability, ties to the smaller index -> counts (experts) f64,
+// added to
+void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets);
+// indices (tokens, k) i32 -> the slots that hold an expert
+double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets);
 // The sum of the entropies, in nats, of rows of probabilities (tokens, experts)
 double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets);
 // The sum of squares of logsumexp (tokens)
@@ -21,6 +28,10 @@ double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor ta
 // L = F(sum over tokens of softmax(z)), gradient (experts) f64 = dF/dsum -> d_logits (tokens, experts), added to
 void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor gradient,
                           ConstTensor targets);
+// L = F(sum over tokens of the weights of each expert), gradient (experts) f64 = dF/dsum, indices (tokens, k) i32 ->
+// d_weights (tokens, k), added to
+void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, ConstTensor gradient,
+                         ConstTensor targets);
 // d_logits += factor * d(logsumexp^2)/dz
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
                                 double factor, ConstTensor targets);

@@ -22,5 +22,7 @@ class Paced {
 
 // The default of a paced field: one value throughout.
 Choice<Schedule> constantly(double value);
+// A straight line over the whole run.
+Choice<Schedule> linearly(double from, double to);
 
 }  // namespace moe

@@ -17,13 +17,17 @@ namespace moe {
 static constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register
 static constexpr size_t kHugePage = size_t{2} << 20;
 
-Arena::Arena(std::string name, Device device, size_t capacity)
+Arena::Arena(std::string name, Device device, size_t capacity, bool managed)
     : name_(std::move(name)), device_(device), capacity_((capacity + kHugePage - 1) / kHugePage * kHugePage) {
   if (capacity_ == 0) return;
   if (device_ == Device::cuda) {
-    base_ = static_cast<char*>(cuda::allocate(capacity_));
-    if (base_) return;
     const cuda::MemoryInfo memory = cuda::memory_info();
+    // More managed memory than there is would be paged in and out.
+    if (!managed)
+      base_ = static_cast<char*>(cuda::allocate(capacity_));
+    else if (capacity_ <= memory.free_bytes)
+      base_ = static_cast<char*>(cuda::allocate_managed(capacity_));
+    if (base_) return;
     raise<DeviceError>(
         "out of GPU memory: the arena '{}' needs {}, and {} of the device's {} are free; a smaller micro-batch "
         "(train.micro_batches) makes activations and scratch smaller, more ranks (parallel.expert) make parameters, "

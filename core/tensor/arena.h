@@ -13,7 +13,8 @@ namespace moe {
 class Arena {
  public:
   // Reserves `capacity` bytes; throws DeviceError that names the arena when the system or the GPU refuses.
-  Arena(std::string name, Device device, size_t capacity);
+  // `managed`: on a GPU, memory that the host reaches too.
+  Arena(std::string name, Device device, size_t capacity, bool managed = false);
   // Counts only.
   static Arena planning(std::string name, Device device);
 

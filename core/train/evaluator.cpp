@@ -70,7 +70,8 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Spl
                             to_device(ctx, as_tensor(std::span(std::as_const(batch.inputs)))),
                             to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
                             windows.num_targets(),
-                            windows.num_windows()};
+                            windows.num_windows(),
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
     model.forward(ctx, tokens);
     const LanguageModel::Outcome outcome = model.losses(ctx, tokens);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, tokens.targets);

@@ -25,9 +25,16 @@ TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
                                                        static_cast<size_t>(share.count * batch.time))));
   };
   state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
-  return {
-      share.count,           batch.time, view(batch.inputs), view(batch.targets), batch.global_sequences * batch.time,
-      batch.global_sequences};
+  return {share.count,
+          batch.time,
+          view(batch.inputs),
+          view(batch.targets),
+          batch.global_sequences * batch.time,
+          batch.global_sequences,
+          batch.domains.empty()
+              ? ConstTensor()
+              : to_device(state_.ctx, as_tensor(batch.domains.subspan(static_cast<size_t>(share.begin),
+                                                                      static_cast<size_t>(share.count))))};
 }
 
 // Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of

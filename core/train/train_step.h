@@ -11,6 +11,7 @@ struct LocalBatch {
   std::span<const int32_t> inputs, targets;  // (sequences, time)
   int64_t first_sequence = 0;                // in the step's global batch
   int64_t global_sequences = 0;
+  std::span<const int32_t> domains{};  // (sequences), or none: where each one's text comes from
 };
 
 struct StepOutcome {

@@ -159,7 +159,8 @@ LocalBatch Trainer::next_batch(int64_t step) {
   load(corpus_.split("train"),
        std::span(window_starts_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)),
        config_.data.sequence, batch_);
-  return {mine.count, config_.data.sequence, batch_.inputs, batch_.targets, mine.begin, config_.train.batch};
+  return {mine.count, config_.data.sequence, batch_.inputs, batch_.targets,
+          mine.begin, config_.train.batch,   batch_.domains};
 }
 
 ExitCode Trainer::run() {

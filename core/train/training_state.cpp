@@ -49,6 +49,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
           scratch = Arena::planning("scratch", setup.device);
     Context ctx = make_context(setup, activations, scratch);
     ctx.planning = true;
+    ctx.needs_host = &plan.needs_host;
     ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
     ctx.training = setup.trains;
     ParameterStore parameters;
@@ -64,6 +65,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     Tensor ids{nullptr, Shape{batch.tokens()}, DType::i32, Device::cpu};
     batch.ids = to_device(ctx, ids);
     batch.targets = to_device(ctx, ids);
+    to_device(ctx,
+              Tensor{nullptr, Shape{batch.sequences}, DType::i32, Device::cpu});  // the domains, where there are some
     batch.global_tokens = batch.tokens();
     batch.global_sequences = batch.sequences;
     model.forward(ctx, batch);
@@ -79,10 +82,11 @@ MemoryPlan plan_memory(const StateSetup& setup) {
 
 TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
     : queue_(setup.device == Device::cpu || setup.queue ? setup.queue : cuda::make_queue(setup.device_index)),
-      activations_("activations", setup.device, plan.worst_activations),
-      scratch_("scratch", setup.device, plan.worst_scratch) {
+      activations_("activations", setup.device, plan.worst_activations, plan.needs_host),
+      scratch_("scratch", setup.device, plan.worst_scratch, plan.needs_host) {
   ctx = make_context(setup, activations_, scratch_);
   ctx.queue = queue_.get();
+  ctx.managed = plan.needs_host;
   model.emplace(parameters, model_setup(setup));
   parameters.allocate(ctx, setup.dtype, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));

@@ -24,7 +24,47 @@ Routing route(TestContext& ctx, Tensor logits, int64_t k) {
   r.indices = ctx.output({tokens, k}, DType::i32);
   r.weights = ctx.output({tokens, k});
   gating_forward(ctx, r.probabilities, r.logsumexp, r.indices, r.weights, r.logits, {});
+  r.noise = {logits, logits, ctx.constant(logits.shape, 1), ctx.zeros(logits.shape), ctx.zeros(logits.shape)};
   return r;
+}
+
+constexpr int64_t kWidth = 3;  // of the experts' outputs
+
+// An output for every slot: different for each expert, or the same for all.
+ExpertOutputs make_outputs(TestContext& ctx, const Routing& routing, bool alike = false) {
+  const int64_t slots = routing.indices.size();
+  const Tensor rows = ctx.normal({slots, kWidth}, 4, 0.1), position = ctx.output(routing.indices.shape, DType::i32);
+  for (int64_t s = 0; s < slots; ++s) {
+    const int32_t expert = routing.indices.as<int32_t>()[s];
+    position.as<int32_t>()[s] = expert < 0 ? -1 : static_cast<int32_t>(slots - 1 - s);
+    if (expert < 0) continue;
+    const double sign = alike ? 1 : expert % 2 ? -1 : 1;
+    for (int64_t i = 0; i < kWidth; ++i) {
+      const bool own = alike || i == expert / 2;
+      set(rows, (slots - 1 - s) * kWidth + i, own ? sign : 0);
+    }
+  }
+  return {rows, position};
+}
+
+// What backward adds for all that a loss may have a gradient of.
+struct LossGradients {
+  Tensor logits, weights, rows;
+};
+LossGradients gradients_of(TestContext& ctx, const BalanceLoss& loss, const Routing& routing, ConstTensor targets,
+                           std::span<const double> sums, double factor, double before = 0) {
+  const ExpertOutputs outputs = make_outputs(ctx, routing);
+  const LossGradients d{ctx.constant(routing.logits.shape, before), ctx.constant(routing.weights.shape, before),
+                        ctx.constant(outputs.rows.shape, before)};
+  for (const Tensor& buffer : {routing.noise.d_noisy, routing.noise.d_deviation}) {
+    for (int64_t i = 0; i < buffer.size(); ++i) set(buffer, i, before);
+  }
+  if (loss.sees_outputs()) {
+    loss.output_backward(ctx, d.rows, routing, outputs, targets, sums, factor);
+  } else {
+    loss.backward(ctx, {d.logits, d.weights}, routing, targets, sums, factor);
+  }
+  return d;
 }
 
 struct Case {
@@ -34,9 +74,13 @@ struct Case {
 
 Case make_case(TestContext& ctx, const std::string& kind, const Routing& routing, ConstTensor targets) {
   Case c;
-  c.loss = Choice<BalanceLoss>(kind).make(BalanceLoss::Setup{routing.logits.dim(1)});
+  c.loss = Choice<BalanceLoss>(kind).make(BalanceLoss::Setup{routing.logits.dim(1), kWidth});
   c.sums.resize(static_cast<size_t>(c.loss->num_sums()));
-  c.loss->add_sums(ctx, c.sums, routing, targets);
+  if (c.loss->sees_outputs()) {
+    c.loss->add_output_sums(ctx, c.sums, routing, make_outputs(ctx, routing), targets);
+  } else {
+    c.loss->add_sums(ctx, c.sums, routing, targets);
+  }
   return c;
 }
 
@@ -50,16 +94,29 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
   for (int64_t slot = 0; slot < 16; ++slot) routing.indices.as<int32_t>()[slot] = static_cast<int32_t>(slot % experts);
   const Tensor targets = ctx.constant({8}, 1, DType::i32);
   // A new loss comes with its value here.
-  const std::map<std::string, double> known = {{"switch", 1}, {"z", std::pow(std::log(4), 2)}};
+  const std::map<std::string, double> known = {{"switch", 1},
+                                               {"sequence", 1},
+                                               {"gshard", 1},
+                                               {"importance", 0},
+                                               {"load", 0},
+                                               {"kl", 0},
+                                               {"entropy", -std::log(4)},
+                                               {"similarity", 0},
+                                               {"z", std::pow(std::log(4), 2)}};
   for (const Member& member : family<BalanceLoss>()) {
     INFO(member.name);
     const Case c = make_case(ctx, member.name, routing, targets);
     CHECK(std::isfinite(c.loss->value(c.sums)));
-    if (known.count(member.name)) CHECK(c.loss->value(c.sums) == Approx(known.at(member.name)));
-    const Tensor d_logits = ctx.zeros({8, experts});
-    c.loss->backward(ctx, d_logits, routing, targets, c.sums, 1);
-    for (const double g : values(d_logits)) CHECK(std::isfinite(g));
-    if (member.name == "switch") check_close("no gradient at balance", d_logits, std::vector<double>(32), {0, 1e-15});
+    REQUIRE(known.count(member.name) == 1);
+    CHECK(c.loss->value(c.sums) == Approx(known.at(member.name)).margin(1e-14));
+    const LossGradients d = gradients_of(ctx, *c.loss, routing, targets, c.sums, 1);
+    for (const ConstTensor& part : {ConstTensor(d.logits), ConstTensor(d.weights), ConstTensor(d.rows),
+                                    ConstTensor(routing.noise.d_noisy), ConstTensor(routing.noise.d_deviation)}) {
+      for (const double g : values(part)) CHECK(std::isfinite(g));
+    }
+    if (member.name == "z" || member.name == "gshard") continue;  // gshard: its counts are all of expert 0
+    check_close("no gradient of logits", d.logits, std::vector<double>(32), {0, 1e-15});
+    check_close("no gradient of weights", d.weights, std::vector<double>(16), {0, 1e-15});
   }
 }
 
@@ -75,10 +132,16 @@ TEST_CASE("every balance loss stays finite at total collapse") {
       INFO(member.name << " at " << certainty);
       const Case c = make_case(ctx, member.name, routing, targets);
       CHECK(std::isfinite(c.loss->value(c.sums)));
-      if (member.name == "switch" && certainty > 20) CHECK(c.loss->value(c.sums) == Approx(4));
-      const Tensor d_logits = ctx.zeros(logits.shape);
-      c.loss->backward(ctx, d_logits, routing, targets, c.sums, 1);
-      for (const double g : values(d_logits)) CHECK(std::isfinite(g));
+      const std::map<std::string, double> known = {{"switch", 4},     {"sequence", 4},  {"gshard", 4},
+                                                   {"importance", 3}, {"load", 3},      {"kl", std::log(4)},
+                                                   {"entropy", 0},    {"similarity", 0}};
+      if (member.name != "z" && certainty > 20)
+        CHECK(c.loss->value(c.sums) == Approx(known.at(member.name)).margin(1e-6));
+      const LossGradients d = gradients_of(ctx, *c.loss, routing, targets, c.sums, 1);
+      for (const ConstTensor& part : {ConstTensor(d.logits), ConstTensor(d.weights), ConstTensor(d.rows),
+                                      ConstTensor(routing.noise.d_noisy), ConstTensor(routing.noise.d_deviation)}) {
+        for (const double g : values(part)) CHECK(std::isfinite(g));
+      }
     }
   }
 }
@@ -92,13 +155,25 @@ TEST_CASE("every balance loss is 0 of no tokens, and adds its gradient with its 
     CHECK(make_case(ctx, member.name, none, targets.slice(0, 0))
               .loss->value(make_case(ctx, member.name, none, targets.slice(0, 0)).sums) == 0);
     const Case c = make_case(ctx, member.name, some, targets);
-    const Tensor once = ctx.zeros({6, 3}), added = ctx.constant({6, 3}, 1);
-    c.loss->backward(ctx, once, some, targets, c.sums, 1);
-    c.loss->backward(ctx, added, some, targets, c.sums, -2);
-    std::vector<double> expected = values(once);
-    for (double& g : expected) g = 1 - 2 * g;
-    check_close("gradient", added, expected);
-    for (int64_t e = 0; e < 3; ++e) CHECK(get(once, 2 * 3 + e) == 0);  // padding
+    const auto all = [&](double factor, double before) {
+      const LossGradients d = gradients_of(ctx, *c.loss, some, targets, c.sums, factor, before);
+      std::vector<double> joined;
+      for (const ConstTensor& part : {ConstTensor(d.logits), ConstTensor(d.weights), ConstTensor(some.noise.d_noisy),
+                                      ConstTensor(some.noise.d_deviation), ConstTensor(d.rows)}) {
+        const auto more = values(part);
+        joined.insert(joined.end(), more.begin(), more.end());
+      }
+      return joined;
+    };
+    const std::vector<double> once = all(1, 0), added = all(-2, 1);
+    REQUIRE(once.size() == added.size());
+    for (size_t i = 0; i < once.size(); ++i) CHECK(added[i] == Approx(1 - 2 * once[i]).margin(1e-13));
+    // The third token is padding: rows 2 of logits and noise, slots 4 and 5 of weights.
+    for (const size_t begin : {size_t{6}, size_t{18 + 12 + 6}, size_t{18 + 12 + 18 + 6}}) {
+      for (size_t e = 0; e < 3; ++e) CHECK(once[begin + e] == 0);
+    }
+    CHECK(once[18 + 4] == 0);
+    CHECK(once[18 + 5] == 0);
   }
 }
 
@@ -110,16 +185,18 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
   config.balance = ChoiceList<BalanceLoss>{};
   for (const Member& member : family<BalanceLoss>()) config.balance.append().select(member.name);
   LayerSums layer_sums;
-  BalanceSet set(layer_sums, config.balance, {5});
+  BalanceSet set(layer_sums, config.balance, {5, kWidth});
+  const ExpertOutputs outputs = make_outputs(ctx, routing);
   std::vector<double> sums(layer_sums.size());
   layer_sums.bind(sums);
   set.observe(ctx, whole, routing);
+  set.observe_outputs(ctx, whole, routing, outputs);
   double weighted = 0;
   for (size_t i = 0; i < set.size(); ++i) {
     INFO(set.name(i));
     const Case c = make_case(ctx, set.name(i), routing, whole.targets);
-    CHECK(set.value(i) == Approx(c.loss->value(c.sums)));
-    weighted += c.loss->coefficient() * c.loss->value(c.sums);
+    if (set.name(i) != "sequence") CHECK(set.value(i) == Approx(c.loss->value(c.sums)));
+    weighted += c.loss->coefficient() * set.value(i);
   }
   CHECK(set.weighted_value() == Approx(weighted));
   set.set_scale(0.5);
@@ -137,7 +214,11 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
       *tensor = tensor->slice(begin * 4, sequences * 4);
     }
     piece.x = routing.x.slice(begin * 4, sequences * 4);
+    for (Tensor* tensor : {&piece.noise.clean, &piece.noise.noisy, &piece.noise.deviation}) {
+      *tensor = tensor->slice(begin * 4, sequences * 4);
+    }
     set.observe(ctx, part, piece);
+    set.observe_outputs(ctx, part, piece, {outputs.rows, outputs.position.slice(begin * 4, sequences * 4)});
   }
   for (size_t i = 0; i < sums.size(); ++i) CHECK(sums[i] == Approx(once[i]).epsilon(1e-13));
 }

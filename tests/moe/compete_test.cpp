@@ -53,8 +53,8 @@ std::optional<double> measure(const LayerFixture& f, const std::string& name) {
 TEST_CASE("a competing update combines the experts with the largest responses") {
   for (const int version : {1, 2}) {
     INFO("version " << version);
-    LayerFixture f(moe_config(fmt::format(
-        "{{experts: 5, balance: [], strategy: {{kind: compete, version: {}, probability: 1}}}}", version)));
+    LayerFixture f(moe_config(
+        fmt::format("{{experts: 5, balance: [], strategy: {{kind: compete, version: {}, probability: 1}}}}", version)));
     const TokenBatch batch = make_batch(f.ctx, 2, 4);
     const Tensor x = f.ctx.normal({8, kModelWidth}, 1), y = f.forward(batch, x);
     const auto outputs = responses(f, x);
@@ -84,7 +84,8 @@ TEST_CASE("a competing update combines the experts with the largest responses") 
 }
 
 TEST_CASE("outside of competing updates, and at evaluation, compete is plain") {
-  LayerFixture plain(moe_config("{experts: 5}")), never(moe_config("{experts: 5, strategy: {kind: compete, probability: 0}}")),
+  LayerFixture plain(moe_config("{experts: 5}")),
+      never(moe_config("{experts: 5, strategy: {kind: compete, probability: 0}}")),
       always(moe_config("{experts: 5, strategy: {kind: compete, probability: 1}}"));
   const TokenBatch batch = make_batch(plain.ctx, 2, 4);
   const Tensor x = plain.ctx.normal({8, kModelWidth}, 1), y = plain.forward(batch, x);
@@ -134,8 +135,8 @@ TEST_CASE("a detached target has the router's gradient of an attached one, and t
 }
 
 TEST_CASE("the router learns to foresee the competition") {
-  LayerFixture f(moe_config(
-      "{experts: 6, balance: [], strategy: {kind: compete, probability: 1, target: all, router_loss: 1}}"));
+  LayerFixture f(
+      moe_config("{experts: 6, balance: [], strategy: {kind: compete, probability: 1, target: all, router_loss: 1}}"));
   const TokenBatch batch = make_batch(f.ctx, 16, 4);
   const Tensor x = f.ctx.normal({64, kModelWidth}, 1), no_gradient = f.ctx.zeros(x.shape), d_x = f.ctx.output(x.shape);
   f.forward(batch, x);

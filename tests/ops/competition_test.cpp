@@ -125,7 +125,8 @@ TEST_CASE("values go to the chosen experts and come back from them") {
 TEST_CASE("imitation: hand-computed, without padding, and its gradients") {
   TestContext ctx(DType::f64);
   CHECK(imitation_sum(ctx, ctx.of({2, 2}, {0.5, 0.5, 0.1, 0.9}), ctx.of({2, 2}, {1, 0, 0, 0}),
-                      ctx.of_i32({2, 1}, {0, 0}), 0.2, ctx.of_i32({2}, {1, kIgnoreTarget})) == Approx(0.25 + 0.2 * 0.25));
+                      ctx.of_i32({2, 1}, {0, 0}), 0.2,
+                      ctx.of_i32({2}, {1, kIgnoreTarget})) == Approx(0.25 + 0.2 * 0.25));
 
   const Tensor logits = ctx.normal({7, 5}, 1), q = some_probabilities(ctx, ctx.normal({7, 5}, 2));
   const Tensor indices = some_choices(ctx, 7, 5, 2), targets = ctx.of_i32({7}, {1, 2, kIgnoreTarget, 4, 5, 6, 7});
@@ -152,21 +153,24 @@ TEST_CASE("likeness of outputs: hand-computed, without padding, and its gradient
   CHECK(likeness_sum(ctx, ctx.zeros({2, 2}), ctx.of_i32({1, 2}, {0, 1}), ctx.of_i32({1}, {1})) == 0);
 
   const Tensor rows = ctx.normal({9, 6}, 1), d_rows = ctx.zeros({9, 6});
-  const Tensor position = ctx.of_i32({3, 3}, {0, 4, 8, 3, 1, 7, 6, 2, 5}), targets = ctx.of_i32({3}, {1, kIgnoreTarget, 2});
+  const Tensor position = ctx.of_i32({3, 3}, {0, 4, 8, 3, 1, 7, 6, 2, 5}),
+               targets = ctx.of_i32({3}, {1, kIgnoreTarget, 2});
   likeness_backward(ctx, d_rows, rows, position, -2, targets);
   check_gradients([&] { return -2 * likeness_sum(ctx, rows, position, targets); }, {{"rows", rows, d_rows}});
 }
 
 TEST_CASE("agreement counts common choices of tokens that are no padding") {
   TestContext ctx;
-  const Tensor a = ctx.of_i32({4, 2}, {0, 1, 0, 1, 2, -1, -1, -1}), b = ctx.of_i32({4, 3}, {1, 0, 5, 3, 4, 0, 2, 1, 0, 1, 2, 3});
+  const Tensor a = ctx.of_i32({4, 2}, {0, 1, 0, 1, 2, -1, -1, -1}),
+               b = ctx.of_i32({4, 3}, {1, 0, 5, 3, 4, 0, 2, 1, 0, 1, 2, 3});
   CHECK(agreement_sum(ctx, a, b, ctx.of_i32({4}, {1, 1, 1, 1})) == Approx(1 + 0.5 + 1 + 0));
   CHECK(agreement_sum(ctx, a, b, ctx.of_i32({4}, {kIgnoreTarget, 1, 1, 1})) == Approx(0.5 + 1));
 }
 
 TEST_CASE("sums of competition do not depend on the threads") {
   TestContext ctx;
-  const Tensor p = some_probabilities(ctx, ctx.normal({301, 9}, 1)), q = some_probabilities(ctx, ctx.normal({301, 9}, 2));
+  const Tensor p = some_probabilities(ctx, ctx.normal({301, 9}, 1)),
+               q = some_probabilities(ctx, ctx.normal({301, 9}, 2));
   const Tensor indices = some_choices(ctx, 301, 9, 3), targets = ctx.constant({301}, 1, DType::i32);
   const auto sums = [&](int num_threads) {
     const ThreadCount threads(num_threads);

@@ -20,6 +20,9 @@ TEST_CASE("elementwise ops equal the reference") {
       scaled.push_back(-2.5 * get(a, i));
       squares += get(a, i) * get(a, i);
     }
+    double plain_sum = 0;
+    for (int64_t i = 0; i < n; ++i) plain_sum += get(a, i);
+    CHECK(sum_of_elements(ctx, a) == Approx(plain_sum));
     CHECK(sum_of_squares(ctx, a) == Approx(squares).epsilon(1e-6));
     add(ctx, y, a, b);
     check_close("add", y, sum);

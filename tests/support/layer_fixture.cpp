@@ -17,56 +17,84 @@ MoEConfig moe_config(const std::string& yaml) {
   return config;
 }
 
+MoEConfig combination(const std::string& yaml, const std::string& router, const std::string& strategy) {
+  MoEConfig config = moe_config(yaml);
+  config.router.select(router);
+  config.strategy.select(strategy);
+  if (router == "hierarchical" && strategy == "hierarchical") config.experts *= 2;
+  return config;
+}
+
 // Of the imagined run; schedules of paced quantities are measured against it.
 static constexpr RunLength kRun{100, 1000, 50};
+
+static constexpr int64_t kVocab = 20;  // token ids of the tests are below
 
 LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : config(moe) {
   const FeedForwardShape expert{
       .d_model = kModelWidth, .d_ff = 5, .activation = Activation::swiglu, .input_std = 0.5, .output_std = 0.5};
-  layer = std::make_unique<MoELayer>("layer", MoELayer::Setup{store, groups, config, 1, 0, 1, 1000, expert, 0.7, kRun});
+  layer =
+      std::make_unique<MoELayer>("layer", MoELayer::Setup{store, groups, config, 1, 0, 1, kVocab, expert, 0.7, kRun});
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
   sums.resize(layer->num_sums());
   layer->bind_sums(sums);
 }
 
-// The smallest logit of a chosen expert minus the largest of the others.
-static double margin_of(const Routing& routing, int64_t token) {
-  const int64_t experts = routing.logits.dim(1), k = routing.indices.dim(1);
-  const int32_t* chosen = routing.indices.as<int32_t>() + token * k;
-  double smallest = INFINITY, largest = -INFINITY;
-  for (int64_t e = 0; e < experts; ++e) {
-    const double logit = get(routing.logits, token * experts + e);
-    const bool is_chosen = std::find(chosen, chosen + k, e) != chosen + k;
-    (is_chosen ? smallest : largest) = is_chosen ? std::min(smallest, logit) : std::max(largest, logit);
+// The objective with everything shifted along a direction; leaves all values as they were.
+static double shifted_objective(LayerFixture& f, const TokenBatch& batch, Tensor x, ConstTensor d_y, uint64_t direction,
+                                double step) {
+  const RandomKey key{.seed = 12, .purpose = RandomPurpose::test, .step = direction};
+  std::vector<Tensor> tensors{x};
+  for (const ParameterGroup group : kTrainedGroups) tensors.push_back(f.store.buffer(group).value);
+  std::vector<std::vector<double>> before;
+  uint64_t element = 0;
+  for (const Tensor& tensor : tensors) {
+    before.push_back(values(tensor));
+    for (int64_t i = 0; i < tensor.size(); ++i) set(tensor, i, get(tensor, i) + step * key.normal(element++));
   }
-  return smallest - largest;
+  const double objective = dot(f.forward(batch, x), d_y) + f.layer->auxiliary_loss();
+  for (size_t n = 0; n < tensors.size(); ++n) {
+    for (size_t i = 0; i < before[n].size(); ++i) set(tensors[n], static_cast<int64_t>(i), before[n][i]);
+  }
+  return objective;
 }
 
-Tensor LayerFixture::inputs_with_margin(const TokenBatch& batch, double margin) {
-  const int64_t wanted = batch.tokens(), width = kModelWidth;
-  const TokenBatch candidates = make_batch(ctx, 50, std::max<int64_t>(batch.time, 1));
-  const Tensor all = ctx.normal({candidates.tokens(), width}, 77), x = ctx.output({wanted, width});
-  Routing routing;
-  layer->router().forward(ctx, candidates, all, routing);
-  int64_t found = 0;
-  for (int64_t t = 0; t < candidates.tokens() && found < wanted; ++t) {
-    if (margin_of(routing, t) < margin) continue;
-    for (int64_t i = 0; i < width; ++i) set(x, found * width + i, get(all, t * width + i));
-    ++found;
+// Whether the objective is smooth along a few random directions. Their steps go further in each element than a
+// difference quotient does; a changed choice shows as a jump and a bend as one in the slope, where a smooth function's
+// fourth difference is of the order of step^4.
+static bool is_smooth(LayerFixture& f, const TokenBatch& batch, Tensor x, ConstTensor d_y, double step) {
+  for (uint64_t direction = 0; direction < 12; ++direction) {
+    const auto at = [&](double offset) { return shifted_objective(f, batch, x, d_y, direction, offset * step); };
+    const double fourth = at(-2) - 4 * at(-1) + 6 * at(0) - 4 * at(1) + at(2);
+    if (!(std::abs(fourth) < 1e-7)) return false;
   }
-  REQUIRE(found == wanted);
+  return true;
+}
+
+Tensor LayerFixture::smooth_inputs(const TokenBatch& batch, ConstTensor d_y) {
+  constexpr double kStep = 3e-4;
+  const Tensor x = ctx.output({batch.tokens(), kModelWidth});
+  for (uint32_t stream = 77; stream < 177; ++stream) {
+    const std::vector<double> candidate = values(ctx.normal(x.shape, stream));
+    for (int64_t i = 0; i < x.size(); ++i) set(x, i, candidate[static_cast<size_t>(i)]);
+    if (is_smooth(*this, batch, x, d_y, kStep)) return x;
+  }
+  FAIL("no inputs whose choices are clear were found");
   return x;
 }
 
 StepInput step_input(int64_t sequences, int64_t time) {
   const RandomKey key{.seed = 8, .purpose = RandomPurpose::test};
-  StepInput input{time, {}, {}, {}};
+  StepInput input{time, {}, {}, {}, {}};
   for (int64_t i = 0; i < sequences * time * kModelWidth; ++i) {
     input.x.push_back(static_cast<double>(key.normal(static_cast<uint64_t>(2 * i))));
     input.d_y.push_back(static_cast<double>(key.normal(static_cast<uint64_t>(2 * i + 1))));
   }
-  for (int64_t t = 0; t < sequences * time; ++t) input.targets.push_back(t % 7 == 5 ? kIgnoreTarget : 1);
+  for (int64_t t = 0; t < sequences * time; ++t) {
+    input.ids.push_back(static_cast<int32_t>(key.bits(static_cast<uint64_t>(1'000'000 + t)) % kVocab));
+    input.targets.push_back(t % 7 == 5 ? kIgnoreTarget : 1);
+  }
   return input;
 }
 
@@ -89,7 +117,8 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
     };
     const Tensor targets =
         f.ctx.of_i32({tokens}, {input.targets.begin() + begin, input.targets.begin() + begin + tokens});
-    const TokenBatch batch{sequences_per_rank[rank],   input.time, targets, targets, input.tokens(),
+    const Tensor ids = f.ctx.of_i32({tokens}, {input.ids.begin() + begin, input.ids.begin() + begin + tokens});
+    const TokenBatch batch{sequences_per_rank[rank],   input.time, ids, targets, input.tokens(),
                            input.tokens() / input.time};
     f.ctx.first_token = begin;
 

@@ -14,6 +14,14 @@ namespace moe::test {
 // A configuration from YAML below `moe`. Throws UsageError for what the families do not understand.
 MoEConfig moe_config(const std::string& yaml);
 
+// A router that the balance loss can work with.
+inline const char* router_for(const std::string& balance_loss) {
+  return balance_loss == "load" ? "noisy_topk" : "topk";
+}
+
+// A router with a strategy, with the members' default options; twice the experts where both halve them.
+MoEConfig combination(const std::string& yaml, const std::string& router, const std::string& strategy);
+
 inline constexpr int64_t kModelWidth = 6;
 
 struct LayerFixture {
@@ -26,8 +34,9 @@ struct LayerFixture {
   }
   std::vector<double> counts() const { return {layer->load().counts.begin(), layer->load().counts.end()}; }
 
-  // Inputs whose k-th and next logits stand so far apart that no difference quotient changes a choice.
-  Tensor inputs_with_margin(const TokenBatch& batch, double margin);
+  // Inputs at which <y, d_y> plus the auxiliary losses is so smooth that no difference quotient meets another choice or
+  // a bend, whatever the router and the strategy choose by: found by trying.
+  Tensor smooth_inputs(const TokenBatch& batch, ConstTensor d_y);
 
   MoEConfig config;
   TestContext ctx{DType::f64};
@@ -40,6 +49,7 @@ struct LayerFixture {
 struct StepInput {
   int64_t time;
   std::vector<double> x, d_y;    // (tokens, kModelWidth)
+  std::vector<int32_t> ids;      // (tokens)
   std::vector<int32_t> targets;  // (tokens)
   int64_t tokens() const { return static_cast<int64_t>(targets.size()); }
 };

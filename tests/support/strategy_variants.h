@@ -15,6 +15,13 @@ inline const std::vector<std::string>& strategy_variants() {
       "{kind: compete, probability: 1, router_loss: 0, score: softplus, balance_on: competition}",
       "{kind: compete, probability: 1, version: 2, router_loss: 3, diversity: 2, detach: false}",
       "{kind: compete, probability: 1, version: 2, router_loss: 0, diversity: 2, balance_on: router}",
+      "{kind: stochastic, statistics: running}",
+      "{kind: stochastic, statistics: running, uncertainty: 3}",
+      "{kind: stochastic, statistics: running, uncertainty: 3, on: inputs, temperature: 0.5, negatives: 3}",
+      "{kind: stochastic, statistics: running, uncertainty: 0}",
+      "{kind: hierarchical, group_router: {k: 2}}",
+      "{kind: hierarchical, groups: 1, group_router: {k: 1, softmax: all, renormalise: false}}",
+      "{kind: contrastive, contrast: 3}",
   };
   return variants;
 }

@@ -1,5 +1,6 @@
 // N sum_i f_i P_i with f_i the share of assignments of expert i (no gradient) and P_i its mean probability (Fedus et
-// al., 2022, equation 4). 1 at perfect balance, N when one expert takes all.
+// al., 2022, equation 4). 1 at perfect balance, N when one expert takes all. `sequence` is the same loss with another
+// default scope, under the name that it has elsewhere (DeepSeek-V2, 2024).
 #include "comm/communicator.h"
 #include "core/moe/balance_loss.h"
 #include "core/ops/routing_sums.h"
@@ -11,10 +12,18 @@ struct Options : Fields<Options>, BalanceOptions {
   void fields(FieldVisitor& v) override { common_fields(v); }
 };
 
+struct SequenceOptions : Fields<SequenceOptions>, BalanceOptions {
+  SequenceOptions() {
+    coefficient = 1e-4;
+    scope = "sequence";
+  }
+  void fields(FieldVisitor& v) override { common_fields(v); }
+};
+
 // Sums: assignments per expert, probability per expert, tokens.
 class SwitchBalance : public BalanceLoss {
  public:
-  SwitchBalance(const Options& options, const Setup& setup)
+  SwitchBalance(const BalanceOptions& options, const Setup& setup)
       : BalanceLoss(options), experts_(setup.experts), gradient_(static_cast<size_t>(setup.experts)) {}
 
   int64_t num_sums() const override { return 2 * experts_ + 1; }
@@ -33,13 +42,13 @@ class SwitchBalance : public BalanceLoss {
     return static_cast<double>(experts_) * dot / (assignments * tokens);
   }
 
-  void backward(Context& ctx, Tensor d_logits, const Routing& routing, ConstTensor targets,
+  void backward(Context& ctx, const Gradients& d, const Routing& routing, ConstTensor targets,
                 std::span<const double> sums, double factor) const override {
     const double assignments = total(sums), tokens = sums[2 * n()];
     if (assignments == 0) return;
     for (size_t i = 0; i < n(); ++i)
       gradient_[i] = factor * static_cast<double>(experts_) * sums[i] / (assignments * tokens);
-    softmax_sum_backward(ctx, d_logits, routing.probabilities, as_tensor(gradient_), targets);
+    softmax_sum_backward(ctx, d.logits, routing.probabilities, as_tensor(gradient_), targets);
   }
 
  private:
@@ -59,6 +68,11 @@ class SwitchBalance : public BalanceLoss {
 Member switch_balance() {
   return member<BalanceLoss, SwitchBalance, Options>(
       "switch", "N sum f_i P_i: share of assignments times mean probability; 1 at perfect balance");
+}
+
+Member sequence_balance() {
+  return member<BalanceLoss, SwitchBalance, SequenceOptions>(
+      "sequence", "switch within each sequence, averaged; 1 at perfect balance");
 }
 
 }  // namespace moe

@@ -21,10 +21,10 @@ class ZBalance : public BalanceLoss {
     sums[1] += count_tokens(ctx, targets);
   }
   double value(std::span<const double> sums) const override { return sums[1] == 0 ? 0 : sums[0] / sums[1]; }
-  void backward(Context& ctx, Tensor d_logits, const Routing& routing, ConstTensor targets,
+  void backward(Context& ctx, const Gradients& d, const Routing& routing, ConstTensor targets,
                 std::span<const double> sums, double factor) const override {
     if (sums[1] == 0) return;
-    squared_logsumexp_backward(ctx, d_logits, routing.probabilities, routing.logsumexp, factor / sums[1], targets);
+    squared_logsumexp_backward(ctx, d.logits, routing.probabilities, routing.logsumexp, factor / sums[1], targets);
   }
 };
 

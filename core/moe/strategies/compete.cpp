@@ -1,6 +1,8 @@
 // CompeteSMoE: on some updates the experts compete for each token by the size of their response, and the router learns
 // to foresee the outcome; at other updates, and always at evaluation, the router chooses. Version 1: Pham et al., 2024
 // (arXiv 2402.02526). Version 2: Nguyen et al., 2025 (arXiv 2505.13380).
+#include <cmath>
+
 #include "core/moe/competition.h"
 #include "core/moe/competition_steps.h"
 #include "core/moe/sparse_pass.h"
@@ -14,6 +16,7 @@ namespace {
 
 struct Options : Fields<Options> {
   int64_t version = 1;
+  int64_t k = 0;
   std::string score = "norm";
   std::string weights = "softmax";
   std::string forward = "competition";
@@ -48,6 +51,7 @@ struct Options : Fields<Options> {
     const int64_t before = version;
     v.field("version", version, "of the method, 1 or 2: sets the defaults of the keys below", {1, 2});
     if (version != before) take_defaults_of(version);
+    v.field("k", k, "winners per token; 0 = as many experts as the router chooses in the end", {0, 1024});
     v.field("score", score, "an expert's response to a token: the norm of its output, or its mean softplus",
             {"norm", "softplus"});
     v.field("weights", weights, "of the winners' outputs: softmax of their scores, or their share of the scores",
@@ -78,7 +82,7 @@ class CompeteStrategy : public RoutedStrategy {
       : RoutedStrategy(setup),
         options_(options),
         experts_(setup.experts),
-        k_(std::min(router().k(), setup.experts)),
+        k_(options.k > 0 ? options.k : static_cast<int64_t>(std::ceil(router().final_k()))),
         by_share_(options.weights == "share"),
         steps_({Paced("moe.strategy.probability", options.probability, setup.run, {0, 1}), options.draw_every,
                 options.max_layers, to_updates(options.warmup, setup.run), setup.moe_layer, setup.moe_layers}),
@@ -89,9 +93,10 @@ class CompeteStrategy : public RoutedStrategy {
         agreement_figure_(setup.measures.add_figure("agreement")),
         router_loss_(setup.measures.add_loss("router_loss", options.router_loss)),
         diversity_(setup.measures.add_loss("diversity", options.diversity)) {
-    balanced_ = false;
+    if (k_ > experts_) raise<UsageError>("moe.strategy.k: {} of {} experts cannot win", k_, experts_);
     for (const Choice<BalanceLoss>& loss : setup.config.balance.items()) {
-      balanced_ |= loss.make(BalanceLoss::Setup{experts_})->coefficient() > 0;
+      balanced_ |=
+          loss.make(BalanceLoss::Setup{experts_, setup.d_model, setup.config.router.kind()})->coefficient() > 0;
     }
   }
 
@@ -104,11 +109,12 @@ class CompeteStrategy : public RoutedStrategy {
     const Routing& used = chosen_by_competition() ? outcome_ : routing_;
     const Routing& balanced = balance_on_competition() ? outcome_ : routing_;
     parts.balance.set_scale(competing_ ? options_.balance_scale : 1);
+    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, used);
     if (ctx.observe) {
       parts.load.observe(ctx, used, batch.targets);
       parts.balance.observe(ctx, batch, balanced);
+      parts.balance.observe_outputs(ctx, batch, used, pass_.outputs());
     }
-    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, used);
     if (chosen_by_competition() && options_.diversity > 0) {
       const double sum = likeness_sum(ctx, pass_.returned(), pass_.plan().position, batch.targets);
       measures().observe(ctx, diversity_, sum, tokens);
@@ -125,8 +131,10 @@ class CompeteStrategy : public RoutedStrategy {
     if (competing_) {
       backward_of_competition(ctx, parts, batch, d_x, d_logits, d_routing, d_y);
     } else {
-      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_);
-      parts.balance.backward(ctx, batch, d_logits, routing_);
+      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
+        parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
+      });
+      parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
     }
     router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
   }
@@ -156,22 +164,22 @@ class CompeteStrategy : public RoutedStrategy {
     outcome_.logsumexp = ctx.allocate(Shape{tokens});
     outcome_.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
     outcome_.weights = ctx.allocate(Shape{tokens, k_});
-    gating_forward(ctx, outcome_.probabilities, outcome_.logsumexp, outcome_.indices, outcome_.weights,
-                   outcome_.logits, {});
+    gating_forward(ctx, outcome_.probabilities, outcome_.logsumexp, outcome_.indices, outcome_.weights, outcome_.logits,
+                   {});
     if (by_share_) share_weights_forward(ctx, outcome_.weights, outcome_.logits, outcome_.indices);
     const auto count = static_cast<double>(batch.tokens());
-    measures().observe(ctx, agreement_figure_,
-                       agreement_sum(ctx, routing_.indices, outcome_.indices, batch.targets), count);
+    measures().observe(ctx, agreement_figure_, agreement_sum(ctx, routing_.indices, outcome_.indices, batch.targets),
+                       count);
     if (!competing_) return;
     target_ = outcome_.probabilities;
     if (options_.target == "chosen") {
       target_ = ctx.allocate(Shape{tokens, experts_});
       spread_chosen(ctx, target_, outcome_.weights, outcome_.indices);
     }
-    measures().observe(ctx, router_loss_,
-                       imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss,
-                                     batch.targets),
-                       count);
+    measures().observe(
+        ctx, router_loss_,
+        imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss, batch.targets),
+        count);
   }
 
   void backward_of_competition(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
@@ -182,15 +190,16 @@ class CompeteStrategy : public RoutedStrategy {
     fill_zero(ctx, d_scores);
     fill_zero(ctx, d_weights);
 
-    parts.balance.backward(ctx, batch, balance_on_competition() ? d_scores : d_logits,
-                           balance_on_competition() ? outcome_ : routing_);
+    if (balance_on_competition()) parts.balance.backward(ctx, batch, d_scores, outcome_, d_weights);
     imitate_backward(ctx, batch, d_logits, d_scores, d_weights);
     if (chosen_by_competition()) {
       fill_zero(ctx, d_routing.weights);
       if (d_routing.skip) fill_zero(ctx, d_routing.skip);
       const Tensor d_pass = scratch.allocate(outcome_.weights.shape);
-      // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the way.
+      // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the
+      // way.
       pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
+        parts.balance.backward_outputs(ctx, batch, d_returned, outcome_, pass_.outputs());
         add(ctx, d_weights, d_weights, d_pass);
         weights_backward(ctx, d_scores, d_weights);
         if (!gradient_of_all_scores()) responses_of_chosen_backward(ctx, d_returned, d_scores);
@@ -200,9 +209,12 @@ class CompeteStrategy : public RoutedStrategy {
         }
       });
     } else {
-      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_);
+      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
+        parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
+      });
       weights_backward(ctx, d_scores, d_weights);
     }
+    if (!balance_on_competition()) parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
     if (gradient_of_all_scores() && any_gradient_of_scores()) {
       competition_.backward(ctx, parts.dispatcher, parts.experts, d_x, outcome_.x, d_scores);
     }
@@ -217,9 +229,8 @@ class CompeteStrategy : public RoutedStrategy {
       d_target = scratch.allocate(target_.shape);
       fill_zero(ctx, d_target);
     }
-    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices,
-                       options_.chosen_loss, options_.router_loss / static_cast<double>(batch.global_tokens),
-                       batch.targets);
+    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss,
+                       options_.router_loss / static_cast<double>(batch.global_tokens), batch.targets);
     if (options_.detach) return;
     if (options_.target == "all") {
       softmax_backward(ctx, d_scores, d_target, outcome_.probabilities);
@@ -257,9 +268,9 @@ class CompeteStrategy : public RoutedStrategy {
   MeasureSet* measures_;
   size_t competing_figure_, agreement_figure_, router_loss_, diversity_;
   bool competing_ = false;
-  Routing routing_;   // the router's
-  Routing outcome_;   // the competition's: its "logits" are the scores
-  Tensor target_;     // (tokens, experts): what the router's probabilities are to be
+  Routing routing_;  // the router's
+  Routing outcome_;  // the competition's: its "logits" are the scores
+  Tensor target_;    // (tokens, experts): what the router's probabilities are to be
   SparsePass pass_;
 };
 

@@ -1,5 +1,5 @@
 // A straight line from `from` to `to`, reached at `over`.
-#include "core/schedule/schedule.h"
+#include "core/schedule/paced.h"
 
 namespace moe {
 namespace {
@@ -26,6 +26,13 @@ class LinearSchedule : public Schedule {
 };
 
 }  // namespace
+
+Choice<Schedule> linearly(double from, double to) {
+  Choice<Schedule> choice("linear");
+  choice.as<Options>().from = from;
+  choice.as<Options>().to = to;
+  return choice;
+}
 
 Member linear_schedule() {
   return member<Schedule, LinearSchedule, Options>("linear", "a straight line between two values");

@@ -1,0 +1,72 @@
+// The entropy of the experts' mean probabilities P, which is largest when all are used alike: `entropy` = -H(P), -ln N
+// at perfect balance; `kl` = ln N - H(P), the divergence of P from uniform, 0 at perfect balance. Same gradient.
+#include <algorithm>
+#include <cmath>
+
+#include "comm/communicator.h"
+#include "core/moe/balance_loss.h"
+#include "core/ops/routing_sums.h"
+
+namespace moe {
+namespace {
+
+template <bool is_kl>
+struct Options : Fields<Options<is_kl>>, BalanceOptions {
+  void fields(FieldVisitor& v) override { common_fields(v); }
+};
+
+// Sums: probability per expert, tokens.
+class EntropyBalance : public BalanceLoss {
+ public:
+  EntropyBalance(const Options<false>& options, const Setup& setup) : EntropyBalance(options, setup, 0) {}
+  EntropyBalance(const Options<true>& options, const Setup& setup)
+      : EntropyBalance(options, setup, std::log(static_cast<double>(setup.experts))) {}
+
+  int64_t num_sums() const override { return static_cast<int64_t>(n_ + 1); }
+  void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const override {
+    column_sums(ctx, as_tensor(sums.first(n_)), routing.probabilities, targets);
+    sums[n_] += count_tokens(ctx, targets);
+  }
+  double value(std::span<const double> sums) const override {
+    if (sums[n_] == 0) return 0;
+    double value = offset_;
+    for (size_t i = 0; i < n_; ++i) {
+      const double p = sums[i] / sums[n_];
+      if (p > 0) value += p * std::log(p);
+    }
+    return value;
+  }
+  void backward(Context& ctx, const Gradients& d, const Routing& routing, ConstTensor targets,
+                std::span<const double> sums, double factor) const override {
+    if (sums[n_] == 0) return;
+    for (size_t i = 0; i < n_; ++i) {
+      const double p = std::max(sums[i] / sums[n_], kLeast);
+      gradient_[i] = factor * (std::log(p) + 1) / sums[n_];
+    }
+    softmax_sum_backward(ctx, d.logits, routing.probabilities, as_tensor(gradient_), targets);
+  }
+
+ private:
+  static constexpr double kLeast = 1e-300;  // whose logarithm is finite; what it is multiplied by is 0 where it counts
+
+  EntropyBalance(const BalanceOptions& options, const Setup& setup, double offset)
+      : BalanceLoss(options), n_(static_cast<size_t>(setup.experts)), offset_(offset), gradient_(n_) {}
+
+  size_t n_;
+  double offset_;
+  mutable std::vector<double> gradient_;  // reused
+};
+
+}  // namespace
+
+Member entropy_balance() {
+  return member<BalanceLoss, EntropyBalance, Options<false>>("entropy",
+                                                             "-H of the mean probabilities; -ln N at perfect balance");
+}
+
+Member kl_balance() {
+  return member<BalanceLoss, EntropyBalance, Options<true>>("kl",
+                                                            "ln N - H of the mean probabilities; 0 at perfect balance");
+}
+
+}  // namespace moe

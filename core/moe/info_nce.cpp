@@ -1,0 +1,39 @@
+#include "core/moe/info_nce.h"
+
+#include <algorithm>
+
+#include "core/ops/elementwise.h"
+#include "core/ops/info_nce.h"
+#include "core/ops/matmul.h"
+
+namespace moe {
+
+double info_nce(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_x_hat, ConstTensor x, ConstTensor x_hat,
+                const InfoNceOptions& options, double factor) {
+  ScratchScope scratch(ctx);
+  const int64_t tokens = x.dim(0), block = std::min(options.block, batch.time);
+  const Tensor unit = scratch.allocate(x.shape), unit_hat = scratch.allocate(x.shape);
+  const Tensor norms = scratch.allocate(Shape{tokens}), norms_hat = scratch.allocate(Shape{tokens});
+  normalise_rows_forward(ctx, unit, norms, x);
+  normalise_rows_forward(ctx, unit_hat, norms_hat, x_hat);
+  const Tensor products = scratch.allocate(Shape{block * block});
+  const Tensor d_unit = scratch.allocate(x.shape), d_unit_hat = scratch.allocate(x.shape);
+  fill_zero(ctx, d_unit_hat);
+  double sum = 0;
+  for (int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
+    for (int64_t begin = 0; begin < batch.time; begin += block) {
+      const int64_t first = sequence * batch.time + begin, n = std::min(block, batch.time - begin);
+      const Tensor a = products.slice(0, n * n).reshape({n, n});
+      const Tensor anchors = unit.slice(first, n), candidates = unit_hat.slice(first, n);
+      linear_forward(ctx, a, anchors, candidates);
+      sum += diagonal_cross_entropy(ctx, a, options.temperature, factor, batch.targets.slice(first, n));
+      linear_backward_input(ctx, d_unit.slice(first, n), a, candidates);
+      linear_backward_weight(ctx, d_unit_hat.slice(first, n), a, anchors);
+    }
+  }
+  normalise_rows_backward(ctx, d_x, d_unit, unit, norms);
+  normalise_rows_backward(ctx, d_x_hat, d_unit_hat, unit_hat, norms_hat);
+  return sum;
+}
+
+}  // namespace moe

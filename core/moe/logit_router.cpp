@@ -1,0 +1,177 @@
+#include "core/moe/logit_router.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/ops/elementwise.h"
+#include "core/ops/gating.h"
+#include "core/ops/matmul.h"
+#include "core/ops/router_noise.h"
+#include "core/ops/routing_sums.h"
+#include "core/ops/temperature.h"
+
+namespace moe {
+
+static constexpr double kTemperatureFloor = 1e-4;
+
+PacedK::PacedK(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, int64_t experts,
+               double unit)
+    : paced_(name, choice, run, {1 / unit, static_cast<double>(experts) / unit}),
+      unit_(unit),
+      experts_(experts),
+      largest_(rounded(paced_.largest())),
+      smallest_(rounded(paced_.smallest())),
+      last_(at(static_cast<uint64_t>(std::max<int64_t>(run.total_updates, 1) - 1))) {
+  const int64_t updates = std::max<int64_t>(run.total_updates, 1), samples = std::min<int64_t>(updates, 4096);
+  double sum = 0;
+  for (int64_t i = 0; i < samples; ++i) sum += static_cast<double>(at(static_cast<uint64_t>(updates * i / samples)));
+  mean_ = sum / static_cast<double>(samples);
+}
+
+int64_t PacedK::rounded(double value) const {
+  return std::clamp<int64_t>(std::lround(unit_ * value), 1, experts_);
+}
+
+int64_t PacedK::at(uint64_t update) const {
+  return rounded(paced_.at(update));
+}
+
+LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep)
+    : experts_(setup.experts),
+      layer_(setup.layer),
+      jitter_(options.jitter),
+      expert_dropout_(options.expert_dropout),
+      drop_per_sequence_(options.expert_dropout_per == "sequence"),
+      keep_(std::min(keep, setup.experts)),
+      temperature_("moe.router.temperature", options.temperature, setup.run, {kTemperatureFloor, 1e6}),
+      measures_(setup.measures) {
+  if (options.learn_temperature) {
+    if (temperature_.smallest() != temperature_.largest()) {
+      raise<UsageError>("moe.router.temperature follows a schedule and is to be learned; it can only be one of both");
+    }
+    Parameter temperature{setup.name + ".router.temperature",
+                          Shape{1},
+                          ParameterGroup::shared,
+                          {Initialisation::Kind::constant, temperature_.largest()}};
+    temperature.decay = false;
+    learned_temperature_ = &setup.parameters.add(temperature);
+    temperature_figure_ = measures_.add_figure("router_temperature");
+  }
+}
+
+void LogitRouter::add_weight(const Setup& setup, ParameterGroup group) {
+  weight_ = &setup.parameters.add({setup.name + ".router.weight",
+                                   Shape{setup.experts, setup.d_model},
+                                   group,
+                                   {Initialisation::Kind::normal, setup.init_std}});
+}
+
+void LogitRouter::logits_forward(Context& ctx, const TokenBatch&, Routing& routing) {
+  MOE_CHECK(weight_, "a router without logits of its own calls add_weight()");
+  routing.logits = ctx.allocate_wide(Shape{routing.x.dim(0), experts_});
+  linear_forward(ctx, routing.logits, routing.x, weight_->value);
+}
+
+void LogitRouter::logits_backward(Context& ctx, const TokenBatch&, Tensor d_x, ConstTensor d_logits,
+                                  const Routing& routing) {
+  if (weight_->gradient) linear_backward_weight(ctx, weight_->gradient, d_logits, routing.x);
+  linear_backward_input(ctx, d_x, d_logits, weight_->value, true);
+}
+
+void LogitRouter::allocate_choice(Context& ctx, Routing& routing, int64_t slots) const {
+  const int64_t tokens = routing.x.dim(0);
+  routing.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
+  routing.logsumexp = ctx.allocate_wide(Shape{tokens});
+  routing.indices = ctx.allocate(Shape{tokens, slots}, DType::i32);
+  routing.weights = ctx.allocate_wide(Shape{tokens, slots});
+}
+
+void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
+  routing = {};
+  routing.x = x;
+  if (jitters(ctx)) {
+    const Tensor jittered = ctx.allocate(x.shape);
+    copy(ctx, jittered, x);
+    jitter(ctx, jittered, jitter_, jitter_key(ctx), ctx.first_token);
+    routing.x = jittered;
+  }
+  logits_forward(ctx, batch, routing);
+  if (learned_temperature_) {
+    temperature_forward(ctx, routing.logits, learned_temperature_->value, kTemperatureFloor);
+    if (ctx.observe) {
+      const double tokens = count_tokens(ctx, batch.targets);
+      measures_.observe(ctx, temperature_figure_,
+                        tokens * temperature_value(ctx, learned_temperature_->value, kTemperatureFloor), tokens);
+    }
+  } else if (fixed_temperature(ctx) != 1) {
+    scale(ctx, routing.logits, 1 / fixed_temperature(ctx));
+  }
+  if (ctx.training && expert_dropout_ > 0) {
+    drop_experts(ctx, routing.logits, expert_dropout_, keep_,
+                 ctx.random(RandomPurpose::expert_dropout, static_cast<uint32_t>(layer_)), ctx.first_token,
+                 drop_per_sequence_ ? std::max<int64_t>(batch.time, 1) : 1);
+  }
+  choose(ctx, batch, routing);
+}
+
+void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
+                           const RoutingGradient& d_routing, const Routing& routing) {
+  choose_backward(ctx, batch, d_logits, d_routing, routing);
+  if (learned_temperature_) {
+    temperature_backward(ctx, d_logits, learned_temperature_->gradient, routing.logits, learned_temperature_->value,
+                         kTemperatureFloor);
+  } else if (fixed_temperature(ctx) != 1) {
+    scale(ctx, d_logits, 1 / fixed_temperature(ctx));
+  }
+  if (!jitters(ctx)) return logits_backward(ctx, batch, d_x, d_logits, routing);
+  ScratchScope scratch(ctx);
+  const Tensor d_jittered = scratch.allocate(d_x.shape);
+  fill_zero(ctx, d_jittered);
+  logits_backward(ctx, batch, d_jittered, d_logits, routing);
+  jitter(ctx, d_jittered, jitter_, jitter_key(ctx), ctx.first_token);
+  add(ctx, d_x, d_x, d_jittered);
+}
+
+void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised) {
+  if (smallest_k > 1 || experts == 1 || !renormalised) return;
+  raise<UsageError>(
+      "moe.router: with k = 1 a renormalised weight is always 1 and the router gets no gradient; set softmax: all and "
+      "renormalise: false");
+}
+
+SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options)
+    : SoftmaxRouter(setup, options, PacedK("moe.router.k", options.k, setup.run, setup.experts)) {}
+
+SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k, bool frozen)
+    : LogitRouter(setup, options, k.largest()),
+      k_(k),
+      over_chosen_(options.softmax == "chosen"),
+      renormalise_(options.renormalise) {
+  if (!frozen) require_gradient(k_.smallest(), experts_, over_chosen_ || renormalise_);
+}
+
+Tensor SoftmaxRouter::scores(Context&, ScratchScope&, const TokenBatch&, const Routing&) {
+  return {};
+}
+
+void SoftmaxRouter::choose(Context& ctx, const TokenBatch& batch, Routing& routing) {
+  allocate_choice(ctx, routing, k());
+  ScratchScope scratch(ctx);
+  const Tensor by = scores(ctx, scratch, batch, routing);
+  const int64_t active = k_.at(ctx.step);
+  if (!by && active == k()) {
+    return gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights,
+                          routing.logits, {over_chosen_, renormalise_});
+  }
+  softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
+  select_top_k(ctx, routing.indices, by ? by : routing.logits, active);
+  chosen_weights(ctx, routing.weights, routing.probabilities, routing.indices, {over_chosen_, renormalise_});
+}
+
+void SoftmaxRouter::choose_backward(Context& ctx, const TokenBatch&, Tensor d_logits, const RoutingGradient& d_routing,
+                                    const Routing& routing) {
+  gating_backward(ctx, d_logits, d_routing.weights, routing.probabilities, routing.indices, routing.weights,
+                  {over_chosen_, renormalise_});
+}
+
+}  // namespace moe

@@ -1,0 +1,146 @@
+// Routers that score every expert by a logit share all but how the logits are made and what is chosen by them: jitter
+// of the input, temperature, expert dropout, and the way back from the gradients of logits.
+#pragma once
+#include "core/moe/router.h"
+#include "core/schedule/paced.h"
+
+namespace moe {
+
+// Fields that such routers have.
+struct LogitOptions {
+  Choice<Schedule> temperature = constantly(1);
+  bool learn_temperature = false;
+  double jitter = 0;
+  double expert_dropout = 0;
+  std::string expert_dropout_per = "token";
+
+  void logit_fields(FieldVisitor& v) {
+    v.choice("temperature", temperature, "Logits are divided by it; a number or a schedule.");
+    v.field("learn_temperature", learn_temperature, "train the temperature, from its value above");
+    v.field("jitter", jitter, "in training the router's input is multiplied by U[1 - jitter, 1 + jitter]", {0, 0.99});
+    v.field("expert_dropout", expert_dropout,
+            "in training a token's experts are left out with this probability (never so many that fewer than k stay)",
+            {0, 0.99});
+    v.field("expert_dropout_per", expert_dropout_per, "whether a sequence's tokens miss the same experts",
+            {"token", "sequence"});
+  }
+};
+
+// A whole number of experts that follows a schedule.
+class PacedK {
+ public:
+  // round(unit * the schedule's value); `name` is the schedule's key. Throws UsageError when it leaves [1, experts].
+  PacedK(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, int64_t experts,
+         double unit = 1);
+
+  int64_t at(uint64_t update) const;
+  int64_t largest() const { return largest_; }
+  int64_t smallest() const { return smallest_; }
+  int64_t last() const { return last_; }
+  double mean() const { return mean_; }
+
+ private:
+  int64_t rounded(double value) const;
+
+  Paced paced_;
+  double unit_;
+  int64_t experts_;
+  int64_t largest_, smallest_, last_;
+  double mean_;
+};
+
+class LogitRouter : public Router {
+ public:
+  void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) final;
+  void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
+                const Routing& routing) final;
+
+ protected:
+  // `keep`: experts that dropout leaves to a token at least.
+  LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep);
+
+  // The matrix that most routers multiply by, "<layer>.router.weight".
+  void add_weight(const Setup& setup, ParameterGroup group = ParameterGroup::shared);
+
+  // routing.x -> routing.logits (tokens, experts), allocated here. By default x W^T with the matrix of add_weight().
+  virtual void logits_forward(Context& ctx, const TokenBatch& batch, Routing& routing);
+  // d_logits -> adds to d_x and to parameters
+  virtual void logits_backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_logits,
+                               const Routing& routing);
+  // routing.logits -> everything else of the routing, allocated here
+  virtual void choose(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
+  // d_routing -> adds to d_logits
+  virtual void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
+                               const Routing& routing) = 0;
+
+  // Memory for probabilities and logsumexp, and for `slots` indices and weights.
+  void allocate_choice(Context& ctx, Routing& routing, int64_t slots) const;
+  // A stream of random numbers of this layer's router; each use has its number, from 0 to 6.
+  RandomKey noise_key(const Context& ctx, uint32_t use) const {
+    return ctx.random(RandomPurpose::router_noise, static_cast<uint32_t>(layer_) * 8 + use);
+  }
+
+  const int64_t experts_;
+
+ private:
+  bool jitters(const Context& ctx) const { return ctx.training && jitter_ > 0; }
+  RandomKey jitter_key(const Context& ctx) const { return noise_key(ctx, 7); }
+  double fixed_temperature(const Context& ctx) const { return temperature_.at(ctx.step); }
+
+  const int layer_;
+  const double jitter_, expert_dropout_;
+  const bool drop_per_sequence_;
+  const int64_t keep_;
+  const Paced temperature_;
+  Parameter* learned_temperature_ = nullptr;  // (1)
+  Parameter* weight_ = nullptr;               // (experts, d_model)
+  MeasureSet& measures_;
+  size_t temperature_figure_ = 0;
+};
+
+// What a softmax router weighs its chosen experts by.
+struct SoftmaxOptions : LogitOptions {
+  Choice<Schedule> k = constantly(2);
+  std::string softmax = "chosen";
+  bool renormalise = true;
+
+  void softmax_fields(FieldVisitor& v) {
+    v.choice("k", k, "Experts per token; a number or a schedule.");
+    weight_fields(v);
+  }
+  void weight_fields(FieldVisitor& v) {
+    v.field("softmax", softmax, "weights are a softmax over the chosen experts or over all", {"chosen", "all"});
+    v.field("renormalise", renormalise,
+            "divide the chosen experts' weights by their sum (with softmax: chosen it is 1 anyway)");
+    logit_fields(v);
+  }
+};
+
+// The k largest logits, weighted by softmax.
+class SoftmaxRouter : public LogitRouter {
+ public:
+  int64_t k() const override { return k_.largest(); }
+  double final_k() const override { return static_cast<double>(k_.last()); }
+  double mean_k() const override { return k_.mean(); }
+
+ protected:
+  // Throws UsageError for a k that does not fit, and for k = 1 with renormalised weights.
+  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options);
+  // Another k than the options'. A frozen router may weigh a single expert by 1: it needs no gradient.
+  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k, bool frozen = false);
+
+  void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override;
+  void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
+                       const Routing& routing) override;
+  // What the experts are chosen by, (tokens, experts) in `scratch`; none = the logits.
+  virtual Tensor scores(Context& ctx, ScratchScope& scratch, const TokenBatch& batch, const Routing& routing);
+
+ private:
+  const PacedK k_;
+  const bool over_chosen_, renormalise_;
+};
+
+// Throws UsageError where a single chosen expert's weight would always be 1, which no gradient passes.
+void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised);
+
+}  // namespace moe

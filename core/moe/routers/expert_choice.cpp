@@ -1,0 +1,71 @@
+// Experts choose tokens: in each group of T tokens every expert takes the C = ceil(c T / N) tokens that are most likely
+// its own, weighted by p (Zhou et al., 2022). Perfectly balanced, but whether a token is taken depends on the others of
+// its group, later ones included.
+#include <algorithm>
+#include <cmath>
+
+#include "core/moe/logit_router.h"
+#include "core/moe/token_grouping.h"
+#include "core/ops/expert_choice.h"
+#include "core/ops/gating.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, LogitOptions, GroupOptions {
+  double capacity = 2;
+  void fields(FieldVisitor& v) override {
+    v.field("capacity", capacity, "experts per token on average", {1e-3, 1024});
+    group_fields(v);
+    logit_fields(v);
+  }
+};
+
+// Weights are probabilities over all experts, not renormalised.
+constexpr GatingOptions kWeights{false, false};
+
+class ExpertChoiceRouter : public LogitRouter {
+ public:
+  ExpertChoiceRouter(const Options& options, const Setup& setup)
+      : LogitRouter(setup, options, 1), capacity_(options.capacity), group_(options.group) {
+    if (capacity_ > static_cast<double>(experts_))
+      raise<UsageError>("moe.router.capacity: {} experts per token of {}", capacity_, experts_);
+    add_weight(setup);
+  }
+
+  int64_t k() const override { return experts_; }
+  double final_k() const override { return capacity_; }
+  Causality causality() const override { return causality_of(group_); }
+
+ private:
+  int64_t room(const TokenGroups& groups) const {
+    const double fair = capacity_ * static_cast<double>(groups.size) / static_cast<double>(experts_);
+    return std::clamp<int64_t>(std::llround(std::ceil(fair - 1e-9)), 1, std::max<int64_t>(groups.size, 1));
+  }
+
+  void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
+    allocate_choice(ctx, routing, experts_);
+    softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
+    const TokenGroups groups = token_groups(group_, batch);
+    expert_choice(ctx, routing.indices, routing.weights, routing.probabilities, groups, room(groups));
+    routing.most_assignments = groups.count * experts_ * room(groups);
+  }
+
+  void choose_backward(Context& ctx, const TokenBatch&, Tensor d_logits, const RoutingGradient& d_routing,
+                       const Routing& routing) override {
+    gating_backward(ctx, d_logits, d_routing.weights, routing.probabilities, routing.indices, routing.weights,
+                    kWeights);
+  }
+
+  const double capacity_;
+  const std::string group_;
+};
+
+}  // namespace
+
+Member expert_choice_router() {
+  return member<Router, ExpertChoiceRouter, Options>("expert_choice",
+                                                     "every expert takes the tokens that suit it best; not causal");
+}
+
+}  // namespace moe

@@ -1,0 +1,50 @@
+// The two most probable experts, weights by softmax over both; in training the second is kept with probability
+// min(1, 2 g2), where g2 is its weight (Lepikhin et al., 2021).
+#include "core/moe/logit_router.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/gating.h"
+#include "core/ops/router_noise.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, SoftmaxOptions {
+  void fields(FieldVisitor& v) override { logit_fields(v); }
+};
+
+class GShardRouter : public SoftmaxRouter {
+ public:
+  GShardRouter(const Options& options, const Setup& setup) : SoftmaxRouter(setup, options) { add_weight(setup); }
+
+ private:
+  enum { kIndices, kWeights };  // of Routing::extra: both choices, whatever was dropped
+
+  void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
+    SoftmaxRouter::choose(ctx, batch, routing);
+    if (!ctx.training) return;
+    routing.extra[kIndices] = ctx.allocate(routing.indices.shape, DType::i32);
+    routing.extra[kWeights] = ctx.allocate(routing.weights.shape);
+    copy(ctx, routing.extra[kIndices], routing.indices);
+    copy(ctx, routing.extra[kWeights], routing.weights);
+    drop_second(ctx, routing.indices, routing.weights, noise_key(ctx, 0), ctx.first_token);
+  }
+
+  // The first expert's weight depends on the second's logit even where that expert was dropped.
+  void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
+                       const Routing& routing) override {
+    Routing both = routing;
+    if (routing.extra[kIndices]) {
+      both.indices = routing.extra[kIndices];
+      both.weights = routing.extra[kWeights];
+    }
+    SoftmaxRouter::choose_backward(ctx, batch, d_logits, d_routing, both);
+  }
+};
+
+}  // namespace
+
+Member gshard_router() {
+  return member<Router, GShardRouter, Options>("gshard", "the two best experts, the second at random by its weight");
+}
+
+}  // namespace moe

@@ -1,0 +1,83 @@
+// The router's matrix is made by a frozen hypernetwork from an embedding that is trained: W = B relu(A e_i) for each
+// expert's e_i (Do et al., 2023, HyperRouter).
+#include <cmath>
+
+#include "core/moe/logit_router.h"
+#include "core/ops/activation.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/matmul.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, SoftmaxOptions {
+  int64_t embedding = 64, hidden = 64;
+  void fields(FieldVisitor& v) override {
+    softmax_fields(v);
+    v.field("embedding", embedding, "width of the trained embedding of an expert", {1, 65536});
+    v.field("hidden", hidden, "width of the hypernetwork", {1, 65536});
+  }
+};
+
+class HyperRouter : public SoftmaxRouter {
+ public:
+  // Standard deviations that make the matrix look like a normal router's at the start.
+  HyperRouter(const Options& o, const Setup& setup)
+      : SoftmaxRouter(setup, o),
+        embedding_(add(setup, "embedding", {setup.experts, o.embedding}, ParameterGroup::shared, 1)),
+        input_(add(setup, "hyper.input.weight", {o.hidden, o.embedding}, ParameterGroup::untrained,
+                   1 / std::sqrt(static_cast<double>(o.embedding)))),
+        output_(add(setup, "hyper.output.weight", {setup.d_model, o.hidden}, ParameterGroup::untrained,
+                    setup.init_std * std::sqrt(2.0 / static_cast<double>(o.hidden)))) {}
+
+ private:
+  static Parameter& add(const Setup& setup, const char* name, Shape shape, ParameterGroup group, double std) {
+    return setup.parameters.add({setup.name + ".router." + name, shape, group, {Initialisation::Kind::normal, std}});
+  }
+
+  // The matrix and what its backward needs. Cheap beside the tokens' logits, so backward makes it again.
+  struct Made {
+    Tensor z, hidden, weight;
+  };
+  Made make(Context& ctx, ScratchScope& scratch) const {
+    const Shape inner{experts_, input_.shape[0]};
+    const Made made{scratch.allocate(inner), scratch.allocate(inner),
+                    scratch.allocate(Shape{experts_, output_.shape[0]})};
+    linear_forward(ctx, made.z, embedding_.value, input_.value);
+    activation_forward(ctx, made.hidden, made.z, Activation::relu);
+    linear_forward(ctx, made.weight, made.hidden, output_.value);
+    return made;
+  }
+
+  void logits_forward(Context& ctx, const TokenBatch&, Routing& routing) override {
+    routing.logits = ctx.allocate(Shape{routing.x.dim(0), experts_});
+    ScratchScope scratch(ctx);
+    linear_forward(ctx, routing.logits, routing.x, make(ctx, scratch).weight);
+  }
+
+  void logits_backward(Context& ctx, const TokenBatch&, Tensor d_x, ConstTensor d_logits,
+                       const Routing& routing) override {
+    ScratchScope scratch(ctx);
+    const Made made = make(ctx, scratch);
+    linear_backward_input(ctx, d_x, d_logits, made.weight, true);
+    const Tensor d_weight = scratch.allocate(made.weight.shape), d_hidden = scratch.allocate(made.hidden.shape),
+                 d_z = scratch.allocate(made.z.shape);
+    fill_zero(ctx, d_weight);
+    linear_backward_weight(ctx, d_weight, d_logits, routing.x);
+    linear_backward_input(ctx, d_hidden, d_weight, output_.value);
+    activation_backward(ctx, d_z, d_hidden, made.z, Activation::relu);
+    linear_backward_input(ctx, embedding_.gradient, d_z, input_.value, true);
+  }
+
+  Parameter& embedding_;  // (experts, embedding)
+  Parameter& input_;      // (hidden, embedding)
+  Parameter& output_;     // (d_model, hidden)
+};
+
+}  // namespace
+
+Member hyper_router() {
+  return member<Router, HyperRouter, Options>("hyper", "topk by a matrix that a frozen hypernetwork makes");
+}
+
+}  // namespace moe

@@ -1,0 +1,35 @@
+// A random router that is never trained, while k grows from half of the experts to all of them: k(t) = round(share(t)
+// N) (Chen et al., 2023, SMoE-Dropout). Needs no balance loss.
+#include "core/moe/logit_router.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, SoftmaxOptions {
+  Choice<Schedule> share = linearly(0.5, 1);
+
+  void fields(FieldVisitor& v) override {
+    v.choice("share", share, "The part of the experts that a token goes to; a number or a schedule.");
+    weight_fields(v);
+  }
+};
+
+class RandomFrozenRouter : public SoftmaxRouter {
+ public:
+  RandomFrozenRouter(const Options& options, const Setup& setup)
+      : SoftmaxRouter(
+            setup, options,
+            PacedK("moe.router.share", options.share, setup.run, setup.experts, static_cast<double>(setup.experts)),
+            true) {
+    add_weight(setup, ParameterGroup::untrained);
+  }
+};
+
+}  // namespace
+
+Member random_frozen_router() {
+  return member<Router, RandomFrozenRouter, Options>("random_frozen",
+                                                     "topk by frozen random weights, with a k that grows");
+}
+
+}  // namespace moe

@@ -1,0 +1,85 @@
+// Every expert whose logit is positive, weighted by it: w = relu(W x). How many these are is steered by an L1 loss,
+// whose coefficient is multiplied or divided by a factor after each step with more or fewer experts per token than
+// wanted (Wang et al., 2025, ReMoE, here per layer).
+#include "core/moe/logit_router.h"
+#include "core/ops/gating.h"
+#include "core/ops/relu_gating.h"
+#include "core/ops/routing_sums.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, LogitOptions {
+  Choice<Schedule> k = constantly(2);
+  double l1 = 1e-8, factor = 1.2;
+  void fields(FieldVisitor& v) override {
+    v.choice("k", k, "Experts per token that are wanted on average; a number or a schedule.");
+    v.field("l1", l1, "the L1 loss's coefficient at the start", {1e-12, 1e3});
+    v.field("factor", factor, "what the coefficient is multiplied or divided by after a step", {1, 10});
+    logit_fields(v);
+  }
+};
+
+// Where the coefficient stays: a router that does not obey must not overflow it.
+constexpr double kLeast = 1e-12, kMost = 1e3;
+
+class ReluRouter : public LogitRouter {
+ public:
+  ReluRouter(const Options& options, const Setup& setup)
+      : LogitRouter(setup, options, 1),
+        wanted_("moe.router.k", options.k, setup.run, {1e-3, static_cast<double>(setup.experts)}),
+        last_(wanted_.at(static_cast<uint64_t>(std::max<int64_t>(setup.run.total_updates, 1) - 1))),
+        factor_(options.factor),
+        coefficient_(setup.parameters.add({setup.name + ".router.l1",
+                                           Shape{1},
+                                           ParameterGroup::untrained,
+                                           {Initialisation::Kind::constant, options.l1}})),
+        measures_(setup.measures),
+        loss_(measures_.add_loss("router_l1", 1)),
+        experts_figure_(measures_.add_figure("experts_per_token")) {
+    add_weight(setup);
+  }
+
+  int64_t k() const override { return experts_; }
+  double final_k() const override { return last_; }
+
+  void after_step(Context& ctx, const LoadStats& load) override {
+    if (load.tokens() == 0) return;
+    const double mean = load.assignments() / load.tokens(), wanted = wanted_.at(ctx.step);
+    if (mean == wanted) return;
+    scale_within(ctx, coefficient_.value, mean > wanted ? factor_ : 1 / factor_, kLeast, kMost);
+  }
+
+ private:
+  void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
+    allocate_choice(ctx, routing, experts_);
+    softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
+    relu_gating_forward(ctx, routing.indices, routing.weights, routing.logits);
+    if (!ctx.observe) return;
+    // Padding counts in the loss's mean as 0: the divisor is known before any sum over ranks and micro-batches.
+    measures_.observe(ctx, loss_, scaled_weight_sum(ctx, routing.weights, batch.targets, coefficient_.value),
+                      static_cast<double>(batch.tokens()));
+    measures_.observe(ctx, experts_figure_, count_assignments(ctx, routing.indices, batch.targets),
+                      count_tokens(ctx, batch.targets));
+  }
+
+  void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
+                       const Routing& routing) override {
+    relu_gating_backward(ctx, d_logits, d_routing.weights, routing.indices, batch.targets, coefficient_.value,
+                         1 / static_cast<double>(batch.global_tokens));
+  }
+
+  const Paced wanted_;
+  const double last_, factor_;
+  Parameter& coefficient_;  // (1)
+  MeasureSet& measures_;
+  size_t loss_, experts_figure_;
+};
+
+}  // namespace
+
+Member relu_router() {
+  return member<Router, ReluRouter, Options>("relu", "every expert with a positive logit; their number is steered");
+}
+
+}  // namespace moe

@@ -1,0 +1,104 @@
+// Scores s = sigmoid(W x); the k largest of s + b are chosen, weighted by s. No loss balances the experts: after each
+// step b_i += rate sign(mean load - load_i), from the counts of the whole step (Wang et al., 2024; DeepSeek-V3, 2024).
+#include "core/moe/logit_router.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/gating.h"
+#include "core/ops/routing_sums.h"
+#include "core/ops/sigmoid_gating.h"
+
+#include <cmath>
+
+#include "comm/communicator.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, LogitOptions {
+  Choice<Schedule> k = constantly(2);
+  bool renormalise = true;
+  double scale = 1;
+  Choice<Schedule> rate = constantly(0.001);
+  int64_t groups = 1, group_limit = 1;
+
+  void fields(FieldVisitor& v) override {
+    v.choice("k", k, "Experts per token; a number or a schedule.");
+    v.field("renormalise", renormalise, "divide the chosen experts' scores by their sum");
+    v.field("scale", scale, "weights are multiplied by it", {1e-3, 1e3});
+    v.choice("rate", rate, "What the bias changes by in a step; a number or a schedule.");
+    v.field("groups", groups, "equal groups of neighbouring experts; must divide their number", {1, 1 << 16});
+    v.field("group_limit", group_limit,
+            "a token may only choose from so many groups, the best by the sum of their two best scores", {1, 1 << 16});
+    logit_fields(v);
+  }
+};
+
+class SigmoidBiasRouter : public LogitRouter {
+ public:
+  SigmoidBiasRouter(const Options& options, const Setup& setup)
+      : LogitRouter(setup, options, PacedK("moe.router.k", options.k, setup.run, setup.experts).largest()),
+        k_("moe.router.k", options.k, setup.run, setup.experts),
+        rate_("moe.router.rate", options.rate, setup.run, {0, 1e3}),
+        limit_{options.groups, std::min(options.group_limit, options.groups)},
+        weights_{options.renormalise, options.scale},
+        bias_(setup.parameters.add({setup.name + ".router.bias",
+                                    Shape{setup.experts},
+                                    ParameterGroup::untrained,
+                                    {Initialisation::Kind::constant, 0}})),
+        measures_(setup.measures),
+        bias_figure_(measures_.add_figure("router_bias_rms")) {
+    add_weight(setup);
+    require_gradient(k_.smallest(), experts_, options.renormalise);
+    if (experts_ % options.groups != 0)
+      raise<UsageError>("moe.router.groups: {} experts make no {} equal groups", experts_, options.groups);
+    if (const int64_t open = experts_ / options.groups * limit_.limit; k_.largest() > open)
+      raise<UsageError>("moe.router.k: {} experts cannot be chosen from the {} of {} group(s)", k_.largest(), open,
+                        limit_.limit);
+  }
+
+  int64_t k() const override { return k_.largest(); }
+  double final_k() const override { return static_cast<double>(k_.last()); }
+  double mean_k() const override { return k_.mean(); }
+
+  void after_step(Context& ctx, const LoadStats& load) override {
+    step_bias(ctx, bias_.value, as_tensor(load.counts), rate_.at(ctx.step));
+  }
+
+ private:
+  void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
+    allocate_choice(ctx, routing, k());
+    softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
+    {
+      ScratchScope scratch(ctx);
+      const Tensor scores = scratch.allocate(routing.logits.shape);
+      biased_sigmoid_scores(ctx, scores, routing.logits, bias_.value, limit_);
+      select_top_k(ctx, routing.indices, scores, k_.at(ctx.step));
+    }
+    sigmoid_weights_forward(ctx, routing.weights, routing.logits, routing.indices, weights_);
+    if (!ctx.observe) return;
+    const double tokens = count_tokens(ctx, batch.targets);
+    const double rms = std::sqrt(sum_of_squares(ctx, bias_.value) / static_cast<double>(experts_));
+    measures_.observe(ctx, bias_figure_, tokens * rms, tokens);
+  }
+
+  void choose_backward(Context& ctx, const TokenBatch&, Tensor d_logits, const RoutingGradient& d_routing,
+                       const Routing& routing) override {
+    sigmoid_weights_backward(ctx, d_logits, d_routing.weights, routing.logits, routing.indices, weights_);
+  }
+
+  const PacedK k_;
+  const Paced rate_;
+  const GroupLimit limit_;
+  const SigmoidWeights weights_;
+  Parameter& bias_;  // (experts)
+  MeasureSet& measures_;
+  size_t bias_figure_;
+};
+
+}  // namespace
+
+Member sigmoid_bias_router() {
+  return member<Router, SigmoidBiasRouter, Options>("sigmoid_bias",
+                                                    "sigmoid scores, balanced by a bias that a rule updates");
+}
+
+}  // namespace moe

@@ -1,0 +1,47 @@
+// In training the k largest of scores that Sinkhorn's iteration has balanced over a group of tokens, at evaluation
+// those of the logits; weights by softmax of the logits in both (Clark et al., 2022; a relaxation of the optimal
+// assignment of BASE layers, Lewis et al., 2021, hence also of what `base` stands for).
+#include "core/ops/sinkhorn.h"
+#include "core/moe/logit_router.h"
+#include "core/moe/token_grouping.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, SoftmaxOptions, GroupOptions {
+  int64_t iterations = 8;
+  void fields(FieldVisitor& v) override {
+    softmax_fields(v);
+    group_fields(v);
+    v.field("iterations", iterations, "rounds of making rows and columns sum to their shares", {1, 1000});
+  }
+};
+
+class SinkhornRouter : public SoftmaxRouter {
+ public:
+  SinkhornRouter(const Options& options, const Setup& setup)
+      : SoftmaxRouter(setup, options), group_(options.group), iterations_(options.iterations) {
+    add_weight(setup);
+  }
+  Causality training_causality() const override { return causality_of(group_); }
+
+ private:
+  Tensor scores(Context& ctx, ScratchScope& scratch, const TokenBatch& batch, const Routing& routing) override {
+    if (!ctx.training) return {};
+    const Tensor result = scratch.allocate(routing.logits.shape);
+    sinkhorn_scores(ctx, result, routing.logits, token_groups(group_, batch), iterations_);
+    return result;
+  }
+
+  const std::string group_;
+  const int64_t iterations_;
+};
+
+}  // namespace
+
+Member sinkhorn_router() {
+  return member<Router, SinkhornRouter, Options>("sinkhorn",
+                                                 "in training a balanced assignment, at evaluation the largest logits");
+}
+
+}  // namespace moe

@@ -1,0 +1,146 @@
+// StableMoE (Dai et al., 2022). Stage 1 learns a router z = W x and distils it into one that sees only the token's id:
+// 50-dimensional embeddings times centroids, trained by cross-entropy to the learned router's choice. In stage 2 the
+// distilled router is frozen and chooses. One expert per token, output a E(x) + (1 - a) x with a = sigmoid(z_i).
+#include <cmath>
+
+#include "core/moe/logit_router.h"
+#include "core/ops/cross_entropy.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+#include "core/ops/gating.h"
+#include "core/ops/matmul.h"
+#include "core/ops/routing_sums.h"
+#include "core/ops/sigmoid_gating.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, LogitOptions {
+  Duration stage1 = Duration::percent(10);
+  double distillation = 0.3;
+  int64_t dimension = 50;
+  void fields(FieldVisitor& v) override {
+    v.field("stage1", stage1, "when the distilled router takes over");
+    v.field("distillation", distillation, "coefficient of its loss, per layer", {0, 1e6});
+    v.field("dimension", dimension, "of its token embeddings", {1, 4096});
+    logit_fields(v);
+  }
+};
+
+constexpr SigmoidWeights kWeights{false, 1};
+
+class StableRouter : public LogitRouter {
+ public:
+  StableRouter(const Options& options, const Setup& setup)
+      : LogitRouter(setup, options, 1),
+        stage1_(std::llround(to_updates(options.stage1, setup.run))),
+        distillation_(options.distillation),
+        dimension_(options.dimension),
+        embedding_(table(setup, ".router.distilled.embedding", setup.vocab, ParameterGroup::shared)),
+        centroids_(table(setup, ".router.distilled.centroids", setup.experts, ParameterGroup::shared)),
+        frozen_embedding_(table(setup, ".router.frozen.embedding", setup.vocab, ParameterGroup::untrained)),
+        frozen_centroids_(table(setup, ".router.frozen.centroids", setup.experts, ParameterGroup::untrained)),
+        measures_(setup.measures),
+        loss_(measures_.add_loss("distillation", distillation_)),
+        agreement_(measures_.add_figure("distilled_agreement")) {
+    if (stage1_ < 1) raise<UsageError>("moe.router.stage1: {} updates teach the distilled router nothing", stage1_);
+    add_weight(setup);
+  }
+
+  int64_t k() const override { return 1; }
+
+  // The last update of stage 1 leaves a copy that no optimizer moves any more.
+  void after_step(Context& ctx, const LoadStats&) override {
+    if (ctx.step + 1 != static_cast<uint64_t>(stage1_)) return;
+    copy(ctx, frozen_embedding_.value, embedding_.value);
+    copy(ctx, frozen_centroids_.value, centroids_.value);
+  }
+
+ private:
+  // Of Routing::extra: embeddings of the tokens (tokens, dimension); the distillation loss's gradient at the distilled
+  // logits (tokens, experts). Only in stage 1.
+  enum { kEmbedded, kDistilledGradient };
+
+  Parameter& table(const Setup& setup, const char* name, int64_t rows, ParameterGroup group) {
+    Parameter p{setup.name + name, Shape{rows, dimension_}, group, {Initialisation::Kind::normal, setup.init_std}};
+    p.lookup = rows == setup.vocab;
+    p.decay = false;
+    return setup.parameters.add(p);
+  }
+  bool is_stage1(const Context& ctx) const { return ctx.step < static_cast<uint64_t>(stage1_); }
+
+  void distilled_logits(Context& ctx, Tensor logits, Tensor embedded, const TokenBatch& batch,
+                        const Parameter& embedding, const Parameter& centroids) const {
+    embedding_forward(ctx, embedded, embedding.value, batch.ids);
+    linear_forward(ctx, logits, embedded, centroids.value);
+  }
+
+  void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
+    const int64_t tokens = routing.x.dim(0);
+    allocate_choice(ctx, routing, 1);
+    routing.skip = ctx.allocate(Shape{tokens});
+    softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
+    if (is_stage1(ctx)) {
+      select_top_k(ctx, routing.indices, routing.logits, 1);
+      distil(ctx, batch, routing);
+    } else {
+      ScratchScope scratch(ctx);
+      const Tensor logits = scratch.allocate(routing.logits.shape);
+      distilled_logits(ctx, logits, scratch.allocate(Shape{tokens, dimension_}), batch, frozen_embedding_,
+                       frozen_centroids_);
+      select_top_k(ctx, routing.indices, logits, 1);
+    }
+    sigmoid_weights_forward(ctx, routing.weights, routing.logits, routing.indices, kWeights);
+    complement(ctx, routing.skip, routing.weights);
+  }
+
+  void distil(Context& ctx, const TokenBatch& batch, Routing& routing) const {
+    const int64_t tokens = routing.x.dim(0);
+    routing.extra[kEmbedded] = ctx.allocate(Shape{tokens, dimension_});
+    routing.extra[kDistilledGradient] = ctx.allocate(routing.logits.shape);
+    const Tensor logits = routing.extra[kDistilledGradient];
+    distilled_logits(ctx, logits, routing.extra[kEmbedded], batch, embedding_, centroids_);
+    ScratchScope scratch(ctx);
+    const Tensor wanted = scratch.allocate(Shape{tokens}, DType::i32),
+                 correct = scratch.allocate(wanted.shape, DType::i32);
+    const Tensor losses = scratch.allocate(Shape{tokens});
+    copy(ctx, wanted, routing.indices.reshape(wanted.shape));
+    mask_padding(ctx, wanted, batch.targets);
+    // Padding counts in the mean as a loss of 0: the divisor is known before any sum over ranks and micro-batches.
+    cross_entropy(ctx, losses, correct, logits, wanted, distillation_ / static_cast<double>(batch.global_tokens));
+    if (!ctx.observe) return;
+    const LossSums sums = loss_sums(ctx, losses, correct, wanted);
+    measures_.observe(ctx, loss_, sums.loss, static_cast<double>(tokens));
+    measures_.observe(ctx, agreement_, sums.correct, sums.tokens);
+  }
+
+  void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
+                       const Routing& routing) override {
+    add_scaled(ctx, d_routing.weights, d_routing.skip, -1);
+    sigmoid_weights_backward(ctx, d_logits, d_routing.weights, routing.logits, routing.indices, kWeights);
+    if (!is_stage1(ctx) || distillation_ == 0) return;
+    const Tensor d_distilled = routing.extra[kDistilledGradient];
+    ScratchScope scratch(ctx);
+    const Tensor d_embedded = scratch.allocate(routing.extra[kEmbedded].shape);
+    linear_backward_weight(ctx, centroids_.gradient, d_distilled, routing.extra[kEmbedded]);
+    linear_backward_input(ctx, d_embedded, d_distilled, centroids_.value);
+    embedding_backward(ctx, embedding_.gradient, d_embedded, batch.ids);
+  }
+
+  const int64_t stage1_;
+  const double distillation_;
+  const int64_t dimension_;
+  Parameter &embedding_, &centroids_;                // (vocab, dimension), (experts, dimension)
+  Parameter &frozen_embedding_, &frozen_centroids_;  // their last state in stage 1
+  MeasureSet& measures_;
+  size_t loss_, agreement_;
+};
+
+}  // namespace
+
+Member stable_router() {
+  return member<Router, StableRouter, Options>(
+      "stable", "a learned router, distilled into one of token ids that is then frozen; one expert per token");
+}
+
+}  // namespace moe

@@ -1,0 +1,125 @@
+// `plain`, with an objective that makes experts differ: each output of an expert is drawn to the mean output of its
+// expert and pushed from those of the others (InfoNCE between outputs and prototypes, as in prototypical contrastive
+// learning, Li et al., 2021). The prototypes are moving averages over updates and constants of the gradient.
+#include "core/moe/sparse_pass.h"
+#include "core/moe/strategy.h"
+#include "core/ops/cross_entropy.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/info_nce.h"
+#include "core/ops/matmul.h"
+#include "core/ops/prototypes.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options> {
+  double contrast = 0.01;
+  double temperature = 0.2;
+  double decay = 0.9;
+  void fields(FieldVisitor& v) override {
+    v.field("contrast", contrast, "coefficient of the contrastive loss", {0, 1e6});
+    v.field("temperature", temperature, "that cosines are divided by", {1e-3, 1e3});
+    v.field("decay", decay, "of the experts' mean outputs, per update", {0, 0.999999});
+  }
+};
+
+class ContrastiveStrategy : public RoutedStrategy {
+ public:
+  ContrastiveStrategy(const Options& options, const Setup& setup)
+      : RoutedStrategy(setup),
+        options_(options),
+        experts_(setup.experts),
+        d_(setup.d_model),
+        prototypes_(setup.parameters.add({setup.name + ".prototypes",
+                                          Shape{setup.experts, setup.d_model},
+                                          ParameterGroup::untrained,
+                                          {Initialisation::Kind::constant, 0}})),
+        measures_(&setup.measures),
+        contrast_(setup.measures.add_loss("contrast", options.contrast)),
+        sums_(&setup.sums),
+        range_(setup.sums.reserve(static_cast<size_t>(experts_ * (d_ + 1)))) {
+    prototypes_.lookup = true;  // no part of the model's function
+  }
+
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
+    router().forward(ctx, batch, x, routing_);
+    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
+    if (ctx.observe) {
+      parts.load.observe(ctx, routing_, batch.targets);
+      parts.balance.observe(ctx, batch, routing_);
+      parts.balance.observe_outputs(ctx, batch, routing_, pass_.outputs());
+    }
+    if (ctx.training && options_.contrast > 0) contrast(ctx, batch);
+    return y;
+  }
+
+  void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
+    ScratchScope scratch(ctx);
+    const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
+    fill_zero(ctx, d_x);
+    pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
+      parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
+      if (options_.contrast > 0) add(ctx, d_returned, d_returned, d_contrast_);
+    });
+    const Tensor d_logits = scratch.allocate(routing_.logits.shape);
+    fill_zero(ctx, d_logits);
+    parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
+    router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
+  }
+
+  void after_step(Context& ctx, const LoadStats& load) override {
+    RoutedStrategy::after_step(ctx, load);
+    if (options_.contrast > 0) update_prototypes(ctx, prototypes_.value, step_sums(), options_.decay);
+  }
+
+ private:
+  Tensor step_sums() const { return as_tensor(sums_->of(range_)).reshape({experts_, d_ + 1}); }
+
+  // The loss of this micro-batch's outputs, and at once its gradient by them, d_contrast_.
+  void contrast(Context& ctx, const TokenBatch& batch) {
+    const Tensor& rows = pass_.returned();
+    const int64_t n = rows.dim(0), slots = routing_.indices.size();
+    d_contrast_ = ctx.allocate(rows.shape);
+    ScratchScope scratch(ctx);
+    const Tensor labels = scratch.allocate(Shape{n}, DType::i32);
+    expert_labels(ctx, labels, routing_.indices, pass_.plan().source, batch.targets);
+    if (ctx.observe && !ctx.planning) labelled_sums(ctx, step_sums(), rows, labels);
+
+    const Tensor unit = scratch.allocate(rows.shape), norms = scratch.allocate(Shape{n});
+    const Tensor centres = scratch.allocate(prototypes_.shape), centre_norms = scratch.allocate(Shape{experts_});
+    normalise_rows_forward(ctx, unit, norms, rows);
+    normalise_rows_forward(ctx, centres, centre_norms, prototypes_.value);
+    const Tensor cosines = scratch.allocate(Shape{n, experts_}), losses = scratch.allocate(Shape{n}),
+                 correct = scratch.allocate(Shape{n}, DType::i32);
+    linear_forward(ctx, cosines, unit, centres);
+    scale(ctx, cosines, 1 / options_.temperature);
+    const double per_token = static_cast<double>(slots) / std::max<double>(1, static_cast<double>(batch.tokens()));
+    cross_entropy(ctx, losses, correct, cosines, labels,
+                  options_.contrast / (static_cast<double>(batch.global_tokens) * std::max(per_token, 1.0)));
+    scale(ctx, cosines, 1 / options_.temperature);  // now their gradient
+    measures_->observe(ctx, contrast_, loss_sums(ctx, losses, correct, labels).loss, static_cast<double>(slots));
+    const Tensor d_unit = scratch.allocate(rows.shape);
+    linear_backward_input(ctx, d_unit, cosines, centres);
+    normalise_rows_backward(ctx, d_contrast_, d_unit, unit, norms);
+  }
+
+  Options options_;
+  int64_t experts_, d_;
+  Parameter& prototypes_;  // (experts, d_model)
+  MeasureSet* measures_;
+  size_t contrast_;
+  LayerSums* sums_;
+  LayerSums::Range range_;
+  Routing routing_;
+  SparsePass pass_;
+  Tensor d_contrast_;
+};
+
+}  // namespace
+
+Member contrastive_strategy() {
+  return member<Strategy, ContrastiveStrategy, Options>(
+      "contrastive", "plain, with a loss that draws an expert's outputs together and pushes different experts' apart");
+}
+
+}  // namespace moe

@@ -1,0 +1,186 @@
+// Two levels of routing: a first router sends each token to some of the groups of experts, and each group has a router
+// of its own (of the kind moe.router) that chooses among its experts; the weights multiply (Jordan and Jacobs, 1994,
+// made sparse). Both levels have balance losses: `group_balance` on the choice of groups, moe.balance on the choice of
+// experts.
+#include <algorithm>
+
+#include "core/moe/sparse_pass.h"
+#include "core/moe/strategy.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/gating.h"
+#include "core/ops/hierarchy.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options> {
+  int64_t groups = 2;
+  Choice<Router> router{"topk"};
+  ChoiceList<BalanceLoss> balance{"switch", "z"};
+
+  void fields(FieldVisitor& v) override {
+    v.field("groups", groups, "of experts, as alike in size as can be", {1, 1 << 16});
+    // A router's own options hold no router: this does not go on.
+    v.choice("group_router", router, "Which groups a token goes to; its experts are the groups.");
+    v.choices("group_balance", balance, "Auxiliary losses on the choice of groups.");
+  }
+};
+
+GroupChoice choice_of(const Routing& r) {
+  return {r.logits, r.logsumexp, r.indices, r.weights, r.skip};
+}
+
+class HierarchicalStrategy : public Strategy {
+ public:
+  HierarchicalStrategy(const Options& options, const Setup& setup)
+      : experts_(setup.experts),
+        group_router_(options.router.make(level_setup(setup, ".groups", 0, options.groups))),
+        load_range_(setup.sums.reserve(LoadStats::num_sums(options.groups))),
+        group_balance_(setup.sums, options.balance, {options.groups, setup.d_model, options.router.kind()}),
+        sums_(&setup.sums),
+        groups_(static_cast<size_t>(options.groups)) {
+    if (options.groups > experts_) {
+      raise<UsageError>("moe.strategy.groups: {} groups of {} experts", options.groups, experts_);
+    }
+    if (group_balance_.sees_outputs()) {
+      raise<UsageError>("moe.strategy.group_balance: groups have no outputs of their own to compare");
+    }
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const int64_t index = static_cast<int64_t>(g);
+      groups_[g].experts = share_of(experts_, options.groups, index);
+      groups_[g].router =
+          setup.config.router.make(level_setup(setup, fmt::format(".group{}", g), index + 1, groups_[g].experts.count));
+      slots_ = std::max(slots_, groups_[g].router->k());
+    }
+  }
+
+  Router& router() override { return *group_router_; }
+  double final_k() override { return group_router_->final_k() * groups_[0].router->final_k(); }
+  Causality causality() override { return std::max(group_router_->causality(), groups_[0].router->causality()); }
+  Causality training_causality() override {
+    return std::max(group_router_->training_causality(), groups_[0].router->training_causality());
+  }
+
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
+    group_router_->forward(ctx, batch, x, first_);
+    const int64_t tokens = x.dim(0);
+    routing_ = {};
+    routing_.x = x;
+    routing_.logits = ctx.allocate(Shape{tokens, experts_});
+    routing_.probabilities = ctx.allocate(Shape{tokens, experts_});
+    routing_.logsumexp = ctx.allocate(Shape{tokens});
+    routing_.indices = ctx.allocate(Shape{tokens, first_.indices.dim(1) * slots_}, DType::i32);
+    routing_.weights = ctx.allocate(routing_.indices.shape);
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      Group& group = groups_[g];
+      const int64_t index = static_cast<int64_t>(g);
+      group.targets = ctx.allocate(Shape{tokens}, DType::i32);
+      targets_in_group(ctx, group.targets, batch.targets, first_.indices, index);
+      group.router->forward(ctx, inside(batch, group), x, group.routing);
+      if (group.routing.skip && !routing_.skip) {
+        routing_.skip = ctx.allocate(Shape{tokens});
+        fill_zero(ctx, routing_.skip);
+      }
+      compose_group(ctx, routing_.logits, routing_.indices, routing_.weights, routing_.skip, index, group.experts.begin,
+                    choice_of(first_), choice_of(group.routing));
+    }
+    softmax_forward(ctx, routing_.probabilities, routing_.logsumexp, routing_.logits);
+    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
+    if (ctx.observe) {
+      group_load().observe(ctx, first_, batch.targets);
+      group_balance_.observe(ctx, batch, first_);
+      parts.load.observe(ctx, routing_, batch.targets);
+      parts.balance.observe(ctx, batch, routing_);
+      parts.balance.observe_outputs(ctx, batch, routing_, pass_.outputs());
+    }
+    return y;
+  }
+
+  void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
+    ScratchScope scratch(ctx);
+    const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
+    fill_zero(ctx, d_x);
+    pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_rows) {
+      parts.balance.backward_outputs(ctx, batch, d_rows, routing_, pass_.outputs());
+    });
+    const Tensor d_log_p = scratch.allocate(routing_.logits.shape);
+    fill_zero(ctx, d_log_p);
+    parts.balance.backward(ctx, batch, d_log_p, routing_, d_routing.weights);
+
+    const RoutingGradient d_first = allocate_gradient(scratch, first_);
+    const Tensor d_group_log_p = scratch.allocate(first_.logits.shape),
+                 d_logits = scratch.allocate(first_.logits.shape);
+    for (const Tensor& tensor : {d_first.weights, d_group_log_p, d_logits}) fill_zero(ctx, tensor);
+    if (d_first.skip) fill_zero(ctx, d_first.skip);
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      Group& group = groups_[g];
+      ScratchScope inner(ctx);
+      const RoutingGradient d_inner = allocate_gradient(inner, group.routing);
+      const Tensor d_inner_logits = inner.allocate(group.routing.logits.shape);
+      fill_zero(ctx, d_inner_logits);
+      compose_group_backward(ctx, d_inner_logits, d_inner.weights, d_inner.skip, d_group_log_p, d_first.weights,
+                             d_log_p, d_routing.weights, d_routing.skip, static_cast<int64_t>(g), group.experts.begin,
+                             choice_of(first_), choice_of(group.routing));
+      group.router->backward(ctx, inside(batch, group), d_x, d_inner_logits, d_inner, group.routing);
+    }
+    log_softmax_backward(ctx, d_logits, d_group_log_p, first_.logits, first_.logsumexp);
+    group_balance_.backward(ctx, batch, d_logits, first_, d_first.weights);
+    group_router_->backward(ctx, batch, d_x, d_logits, d_first, first_);
+  }
+
+  void after_step(Context& ctx, const LoadStats& load) override {
+    group_router_->after_step(ctx, group_load());
+    for (const Group& group : groups_) {
+      const auto first = static_cast<size_t>(group.experts.begin), n = static_cast<size_t>(group.experts.count);
+      group.router->after_step(ctx, {load.counts.subspan(first, n), load.importance.subspan(first, n),
+                                     load.probability.subspan(first, n), load.scalars});
+    }
+  }
+
+  const BalanceSet* own_balance() const override { return &group_balance_; }
+
+ private:
+  struct Group {
+    Share experts;
+    std::unique_ptr<Router> router;
+    Routing routing;
+    Tensor targets;  // (tokens) i32: kIgnoreTarget for tokens that do not come here
+  };
+
+  // For a router of one level, with parameters and random numbers of its own.
+  static LayerSetup level_setup(const LayerSetup& whole, const std::string& suffix, int64_t level, int64_t experts) {
+    constexpr int kLayers = 1024;  // a layer's index is far below: streams of levels do not meet those of layers
+    LayerSetup setup = whole;
+    setup.name += suffix;
+    setup.layer += static_cast<int>(level) * kLayers;
+    setup.experts = experts;
+    return setup;
+  }
+
+  static TokenBatch inside(const TokenBatch& batch, const Group& group) {
+    TokenBatch inner = batch;
+    inner.targets = group.targets;
+    return inner;
+  }
+
+  LoadStats group_load() const { return LoadStats::view(sums_->of(load_range_), static_cast<int64_t>(groups_.size())); }
+
+  int64_t experts_, slots_ = 0;  // per token and group
+  std::unique_ptr<Router> group_router_;
+  LayerSums::Range load_range_;
+  BalanceSet group_balance_;
+  LayerSums* sums_;
+  std::vector<Group> groups_;
+  Routing first_;    // over groups
+  Routing routing_;  // over all experts; its logits are log-probabilities
+  SparsePass pass_;
+};
+
+}  // namespace
+
+Member hierarchical_strategy() {
+  return member<Strategy, HierarchicalStrategy, Options>(
+      "hierarchical", "a router over groups of experts, then a router of its own inside each group");
+}
+
+}  // namespace moe

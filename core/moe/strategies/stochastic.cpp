@@ -1,0 +1,216 @@
+// S2MoE (arXiv 2503.23007): training passes each token and a noisy copy of it through the same router and experts and
+// mixes the two results by a learned gate; an InfoNCE loss ties the two views together. Evaluation knows no noise.
+#include <algorithm>
+
+#include "core/moe/info_nce.h"
+#include "core/moe/sparse_pass.h"
+#include "core/moe/strategy.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/feature_noise.h"
+#include "core/ops/matmul.h"
+#include "core/ops/merge_gate.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options> {
+  std::string statistics = "causal";
+  double decay = 0.99;
+  double uncertainty = 0.01;
+  std::string on = "outputs";
+  double temperature = 1;
+  int64_t negatives = 512;
+
+  void fields(FieldVisitor& v) override {
+    v.field(
+        "statistics", statistics,
+        "what the noise is measured by: the tokens of the whole sequence (sees later ones), those so far, or moving "
+        "averages of earlier updates",
+        {"sequence", "causal", "running"});
+    v.field("decay", decay, "of the moving averages (statistics: running)", {0, 0.999999});
+    v.field("uncertainty", uncertainty, "coefficient of the InfoNCE loss", {0, 1e6});
+    v.field("on", on, "where it compares the two views: the layer's inputs or its outputs", {"inputs", "outputs"});
+    v.field("temperature", temperature, "of the InfoNCE loss", {1e-4, 1e4});
+    v.field("negatives", negatives, "at most so many tokens of a sequence are told apart at a time", {2, 65536});
+  }
+};
+
+class StochasticStrategy : public RoutedStrategy {
+ public:
+  StochasticStrategy(const Options& options, const Setup& setup)
+      : RoutedStrategy(setup),
+        options_(options),
+        layer_(static_cast<uint32_t>(setup.layer)),
+        gate_(setup.parameters.add({setup.name + ".merge_gate.weight",
+                                    Shape{1, setup.d_model},
+                                    ParameterGroup::shared,
+                                    {Initialisation::Kind::constant, 0}})),
+        gate_bias_(setup.parameters.add({setup.name + ".merge_gate.bias",
+                                         Shape{1},
+                                         ParameterGroup::shared,
+                                         {Initialisation::Kind::constant, 0},
+                                         false})),
+        measures_(&setup.measures),
+        uncertainty_(setup.measures.add_loss("uncertainty", options.uncertainty)),
+        gate_figure_(setup.measures.add_figure("merge_gate")),
+        sums_(&setup.sums) {
+    if (options.statistics != "running") return;
+    moments_ = &setup.parameters.add({setup.name + ".noise.moments",
+                                      Shape{2 * setup.d_model + 1},
+                                      ParameterGroup::untrained,
+                                      {Initialisation::Kind::constant, 0}});
+    moment_range_ = setup.sums.reserve(static_cast<size_t>(2 * setup.d_model + 1));
+  }
+
+  double training_passes() const override { return 2; }
+  // The noise that is measured over the sequence tells a token of later ones.
+  Causality training_causality() override {
+    return std::max(router().training_causality(),
+                    options_.statistics == "sequence" ? Causality::sequence : Causality::causal);
+  }
+
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
+    if (!ctx.training) {
+      return view_forward(ctx, parts, batch, x, clean_);
+    }
+    const TokenBatch both = both_views(batch);
+    const Tensor f = view_forward(ctx, parts, both, x, clean_);
+
+    add_noise(ctx, batch, x);
+    const int64_t first_token = ctx.first_token;
+    ctx.first_token += batch.global_tokens;  // the copies are tokens of their own to whatever draws random numbers
+    const Tensor f_hat = view_forward(ctx, parts, both, x_hat_, noisy_);
+    ctx.first_token = first_token;
+
+    if (options_.uncertainty > 0) compare_views(ctx, batch, x, f, f_hat);
+    x_ = x, f_ = f, f_hat_ = f_hat;
+    const Tensor y = ctx.allocate(x.shape);
+    gates_ = ctx.allocate(Shape{x.dim(0)});
+    ScratchScope scratch(ctx);
+    const Tensor logits = scratch.allocate(Shape{x.dim(0), 1});
+    linear_forward(ctx, logits, x, gate_.value);
+    merge_gate_forward(ctx, y, gates_, f, f_hat, logits, gate_bias_.value);
+    observe_gates(ctx, batch);
+    return y;
+  }
+
+  void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
+    const TokenBatch both = both_views(batch);
+    ScratchScope scratch(ctx);
+    const Tensor d_f = scratch.allocate(d_y.shape), d_f_hat = scratch.allocate(d_y.shape),
+                 d_x_hat = scratch.allocate(d_y.shape), d_gate = scratch.allocate(Shape{d_y.dim(0), 1});
+    merge_gate_backward(ctx, d_f, d_f_hat, d_gate, gate_bias_.gradient, d_y, f_, f_hat_, gates_);
+    linear_backward_weight(ctx, gate_.gradient, d_gate, x_);
+    linear_backward_input(ctx, d_x, d_gate, gate_.value);
+    fill_zero(ctx, d_x_hat);
+    if (options_.uncertainty > 0) {
+      const bool on_outputs = options_.on == "outputs";
+      add(ctx, on_outputs ? d_f : d_x, on_outputs ? d_f : d_x, d_view_);
+      add(ctx, on_outputs ? d_f_hat : d_x_hat, on_outputs ? d_f_hat : d_x_hat, d_view_hat_);
+    }
+    const int64_t first_token = ctx.first_token;
+    ctx.first_token += batch.global_tokens;
+    view_backward(ctx, parts, both, d_x_hat, d_f_hat, noisy_);
+    ctx.first_token = first_token;
+    view_backward(ctx, parts, both, d_x, d_f, clean_);
+    feature_noise_backward(ctx, d_x, d_x_hat, gain_);
+  }
+
+  void after_step(Context& ctx, const LoadStats& load) override {
+    RoutedStrategy::after_step(ctx, load);
+    if (moments_) update_moments(ctx, moments_->value, as_tensor(sums_->of(moment_range_)), options_.decay);
+  }
+
+ private:
+  struct View {
+    Routing routing;
+    SparsePass pass;
+  };
+
+  // Losses that are means over tokens are means over both views.
+  static TokenBatch both_views(TokenBatch batch) {
+    batch.global_tokens *= 2;
+    batch.global_sequences *= 2;
+    return batch;
+  }
+
+  Tensor view_forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, View& view) {
+    router().forward(ctx, batch, x, view.routing);
+    const Tensor y = view.pass.forward(ctx, parts.dispatcher, parts.experts, x, view.routing);
+    if (ctx.observe) {
+      parts.load.observe(ctx, view.routing, batch.targets);
+      parts.balance.observe(ctx, batch, view.routing);
+      parts.balance.observe_outputs(ctx, batch, view.routing, view.pass.outputs());
+    }
+    return y;
+  }
+
+  void view_backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y,
+                     View& view) {
+    ScratchScope scratch(ctx);
+    const RoutingGradient d_routing = allocate_gradient(scratch, view.routing);
+    view.pass.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, view.routing, [&](Tensor d_rows) {
+      parts.balance.backward_outputs(ctx, batch, d_rows, view.routing, view.pass.outputs());
+    });
+    const Tensor d_logits = scratch.allocate(view.routing.logits.shape);
+    fill_zero(ctx, d_logits);
+    parts.balance.backward(ctx, batch, d_logits, view.routing, d_routing.weights);
+    router().backward(ctx, batch, d_x, d_logits, d_routing, view.routing);
+  }
+
+  // x -> x_hat_ and gain_
+  void add_noise(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+    x_hat_ = ctx.allocate(x.shape);
+    gain_ = ctx.allocate(x.shape);
+    ScratchScope scratch(ctx);
+    const Shape shape = moments_ ? Shape{1, x.dim(1)} : x.shape;
+    const Tensor mean = scratch.allocate(shape), deviation = scratch.allocate(shape);
+    if (moments_) {
+      moments_to_statistics(ctx, mean, deviation, moments_->value);
+      if (ctx.observe && !ctx.planning) moment_sums(ctx, as_tensor(sums_->of(moment_range_)), x, batch.targets);
+    } else {
+      feature_statistics(ctx, mean, deviation, x, batch.time,
+                         options_.statistics == "causal" ? NoiseStatistics::causal : NoiseStatistics::sequence);
+    }
+    feature_noise_forward(ctx, x_hat_, gain_, x, mean, deviation, ctx.random(RandomPurpose::strategy_noise, layer_),
+                          ctx.first_token);
+  }
+
+  void compare_views(Context& ctx, const TokenBatch& batch, ConstTensor x, ConstTensor f, ConstTensor f_hat) {
+    const bool on_outputs = options_.on == "outputs";
+    d_view_ = ctx.allocate(x.shape);
+    d_view_hat_ = ctx.allocate(x.shape);
+    const double sum = info_nce(ctx, batch, d_view_, d_view_hat_, on_outputs ? f : x, on_outputs ? f_hat : x_hat_,
+                                {options_.negatives, options_.temperature},
+                                options_.uncertainty / static_cast<double>(batch.global_tokens));
+    measures_->observe(ctx, uncertainty_, sum, static_cast<double>(batch.tokens()));
+  }
+
+  void observe_gates(Context& ctx, const TokenBatch& batch) {
+    const auto tokens = static_cast<double>(batch.tokens());
+    measures_->observe(ctx, gate_figure_, sum_of_elements(ctx, gates_), tokens);
+  }
+
+  Options options_;
+  uint32_t layer_;
+  Parameter& gate_;       // (1, d_model)
+  Parameter& gate_bias_;  // (1)
+  MeasureSet* measures_;
+  size_t uncertainty_, gate_figure_;
+  LayerSums* sums_;
+  Parameter* moments_ = nullptr;  // (2 d_model + 1), with running statistics
+  LayerSums::Range moment_range_;
+
+  View clean_, noisy_;
+  ConstTensor x_;
+  Tensor x_hat_, gain_, f_, f_hat_, gates_, d_view_, d_view_hat_;
+};
+
+}  // namespace
+
+Member stochastic_strategy() {
+  return member<Strategy, StochasticStrategy, Options>("stochastic",
+                                                       "learns from each token and a noisy copy of it (S2MoE)");
+}
+
+}  // namespace moe

@@ -1,0 +1,29 @@
+// Which tokens are routed together by the routers that balance within a group.
+#pragma once
+#include "core/moe/layer_setup.h"
+#include "core/nn/token_batch.h"
+#include "core/ops/token_groups.h"
+
+namespace moe {
+
+struct GroupOptions {
+  std::string group = "sequence";
+  void group_fields(FieldVisitor& v) {
+    v.field("group", group,
+            "tokens that share the experts' room: a sequence's, those at the same position of a rank's micro-batch, or "
+            "all of it; the last two depend on how the batch is split",
+            {"sequence", "position", "batch"});
+  }
+};
+
+inline TokenGroups token_groups(const std::string& group, const TokenBatch& batch) {
+  if (group == "sequence") return {batch.sequences, batch.time, batch.time, 1};
+  if (group == "position") return {batch.time, batch.sequences, 1, batch.time};
+  return {1, batch.tokens(), 0, 1};
+}
+
+inline Causality causality_of(const std::string& group) {
+  return group == "sequence" ? Causality::sequence : Causality::batch;
+}
+
+}  // namespace moe

@@ -1,0 +1,139 @@
+#include "core/ops/feature_noise.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/token.h"
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, int64_t time,
+                        NoiseStatistics statistics) {
+  const int64_t tokens = x.dim(0), d = x.dim(1), sequences = time > 0 ? tokens / time : 0;
+  MOE_CHECK(sequences * time == tokens, "{} tokens in sequences of {}", tokens, time);
+  MOE_CHECK_SHAPE(mean, {tokens, d});
+  MOE_CHECK_SHAPE(deviation, {tokens, d});
+  run(ctx, x.dtype, [&]<class T>(T) {
+    const T* in = x.as<T>();
+    T *m = mean.as<T>(), *s = deviation.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t sequence = 0; sequence < sequences; ++sequence) {
+      // Welford's update: s holds the sum of squared differences until the second loop.
+      const int64_t first = sequence * time * d;
+      for (int64_t t = 0; t < time; ++t) {
+        const T weight = T(1) / static_cast<T>(t + 1);
+        const int64_t row = first + t * d, before = t > 0 ? row - d : row;
+#pragma omp simd
+        for (int64_t i = 0; i < d; ++i) {
+          const T old_mean = t > 0 ? m[before + i] : T(0), old_sum = t > 0 ? s[before + i] : T(0);
+          const T difference = in[row + i] - old_mean;
+          const T new_mean = old_mean + difference * weight;
+          m[row + i] = new_mean;
+          s[row + i] = old_sum + difference * (in[row + i] - new_mean);
+        }
+      }
+      const int64_t last = first + (time - 1) * d;
+      for (int64_t t = 0; t < time; ++t) {
+        const bool whole = statistics == NoiseStatistics::sequence;
+        const int64_t row = first + t * d, from = whole ? last : row;
+        const T weight = T(1) / static_cast<T>(whole ? time : t + 1);
+#pragma omp simd
+        for (int64_t i = 0; i < d; ++i) {
+          // The last row is read by the others: it is turned into a deviation when its turn comes, at the end.
+          m[row + i] = m[from + i];
+          s[row + i] = std::sqrt(std::max(s[from + i] * weight, T(0)));
+        }
+      }
+    }
+  });
+}
+
+void feature_noise_forward(Context& ctx, Tensor x_hat, Tensor gain, ConstTensor x, ConstTensor mean,
+                           ConstTensor deviation, const RandomKey& key, int64_t first_token) {
+  const int64_t tokens = x.dim(0), d = x.dim(1);
+  MOE_CHECK_SHAPE(x_hat, {tokens, d});
+  MOE_CHECK_SHAPE(gain, {tokens, d});
+  MOE_CHECK(mean.shape == deviation.shape && mean.dim(1) == d && (mean.dim(0) == tokens || mean.dim(0) == 1),
+            "statistics {} of {}", mean.shape.to_string(), x.shape.to_string());
+  const int64_t stride = mean.dim(0) == tokens ? d : 0;
+  run(ctx, x.dtype, [&]<class T>(T) {
+    const T *in = x.as<T>(), *m = mean.as<T>(), *s = deviation.as<T>();
+    T *out = x_hat.as<T>(), *n1 = gain.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t i = 0; i < d; ++i) {
+        const auto element = static_cast<uint64_t>((first_token + t) * d + i);
+        const auto [first, second] = key.normal_pair(element);
+        const T size = s[t * stride + i];
+        n1[t * d + i] = T(1) + size * static_cast<T>(first);
+        out[t * d + i] = n1[t * d + i] * in[t * d + i] + m[t * stride + i] + size * static_cast<T>(second);
+      }
+    }
+  });
+}
+
+void feature_noise_backward(Context& ctx, Tensor d_x, ConstTensor d_x_hat, ConstTensor gain) {
+  MOE_CHECK(d_x.shape == gain.shape && d_x_hat.shape == gain.shape, "gain {}", gain.shape.to_string());
+  run(ctx, d_x.dtype, [&]<class T>(T) {
+    const T *d = d_x_hat.as<T>(), *n1 = gain.as<T>();
+    T* out = d_x.as<T>();
+    const int64_t n = gain.size();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) out[i] += n1[i] * d[i];
+  });
+}
+
+void moment_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) {
+  const int64_t tokens = x.dim(0), d = x.dim(1);
+  MOE_CHECK_SHAPE(sums, {2 * d + 1});
+  MOE_CHECK_SHAPE(targets, {tokens});
+  run(ctx, x.dtype, [&]<class T>(T) {
+    const T* in = x.as<T>();
+    const int32_t* target = targets.as<int32_t>();
+    double* out = sums.as<double>();
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < d; begin += 8) {  // a thread owns features: the order of the tokens is kept
+      for (int64_t t = 0; t < tokens; ++t) {
+        if (target[t] == kIgnoreTarget) continue;
+        for (int64_t i = begin; i < std::min(begin + 8, d); ++i) {
+          const auto value = static_cast<double>(in[t * d + i]);
+          out[i] += value;
+          out[d + i] += value * value;
+        }
+      }
+    }
+    for (int64_t t = 0; t < tokens; ++t) out[2 * d] += target[t] != kIgnoreTarget;
+  });
+}
+
+void update_moments(Context& ctx, Tensor state, ConstTensor sums, double decay) {
+  const int64_t n = state.dim(0);
+  MOE_CHECK_SHAPE(sums, {n});
+  run(ctx, state.dtype, [&]<class T>(T) {
+    const double* in = sums.as<double>();
+    T* out = state.as<T>();
+    if (in[n - 1] == 0) return;
+    for (int64_t i = 0; i < n; ++i) {
+      out[i] = static_cast<T>(decay * static_cast<double>(out[i]) + (1 - decay) * in[i] / in[n - 1]);
+    }
+  });
+}
+
+void moments_to_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor state) {
+  const int64_t d = mean.dim(1);
+  MOE_CHECK_SHAPE(mean, {1, d});
+  MOE_CHECK_SHAPE(deviation, {1, d});
+  MOE_CHECK_SHAPE(state, {2 * d + 1});
+  run(ctx, state.dtype, [&]<class T>(T) {
+    const T* in = state.as<T>();
+    T *m = mean.as<T>(), *s = deviation.as<T>();
+    const T weight = in[2 * d] > 0 ? T(1) / in[2 * d] : T(0);
+    for (int64_t i = 0; i < d; ++i) {
+      m[i] = in[i] * weight;
+      s[i] = std::sqrt(std::max(in[d + i] * weight - m[i] * m[i], T(0)));
+    }
+  });
+}
+
+}  // namespace moe

@@ -1,0 +1,19 @@
+// Two levels of choice: first groups of neighbouring experts, then experts within them. Group g of n has the experts
+// [g * experts / n, (g + 1) * experts / n).
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// outer (tokens, groups), inner (tokens, experts) -> logits (tokens, experts) = outer of the group + inner - logsumexp
+// of inner over the group, so that softmax(logits) = softmax(outer) * softmax(inner within the group)
+void group_logits_forward(Context& ctx, Tensor logits, ConstTensor outer, ConstTensor inner);
+// d_logits (tokens, experts) -> d_outer, d_inner, overwritten
+void group_logits_backward(Context& ctx, Tensor d_outer, Tensor d_inner, ConstTensor d_logits, ConstTensor inner);
+
+// chosen_groups (tokens, g) i32, scores (tokens, experts) -> indices (tokens, g * k) i32: of each chosen group the k
+// experts with the largest scores, ties to the smaller index, NaN last
+void select_within_groups(Context& ctx, Tensor indices, ConstTensor chosen_groups, ConstTensor scores, int64_t groups,
+                          int64_t k);
+
+}  // namespace moe

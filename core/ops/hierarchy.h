@@ -1,0 +1,40 @@
+// Two levels of choice put together: which groups of experts a token goes to, and which experts inside each. Each group
+// holds n experts from `first` on; groups may differ in n.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// What was chosen inside one group, by a router that saw every token.
+struct GroupChoice {
+  ConstTensor logits;     // (tokens, n)
+  ConstTensor logsumexp;  // (tokens)
+  ConstTensor indices;    // (tokens, k) i32 in [0, n), -1 for none
+  ConstTensor weights;    // (tokens, k)
+  ConstTensor skip;       // (tokens), or none: the weight of the token itself
+};
+
+// targets (tokens) i32 -> inside (tokens) i32: the same where the token chose group `group` (choices (tokens, g) i32),
+// else kIgnoreTarget, so that nothing counts tokens that a group never gets
+void targets_in_group(Context& ctx, Tensor inside, ConstTensor targets, ConstTensor choices, int64_t group);
+
+// Writes group `group`'s part of the layer's choice: log_probabilities (tokens, experts), columns of the group =
+// ln p(group) + ln p(expert | group); indices and weights (tokens, g * m), m >= k, the slots of the choice of the
+// group. groups_logits (tokens, groups) and groups_logsumexp (tokens), groups_indices and groups_weights (tokens, g):
+// the first level's. A call for every group fills everything. skip (tokens), where the inner choice has one: added to.
+void compose_group(Context& ctx, Tensor log_probabilities, Tensor indices, Tensor weights, Tensor skip, int64_t group,
+                   int64_t first, const GroupChoice& groups, const GroupChoice& inner);
+
+// Back from d_log_probabilities (tokens, experts) and d_weights (tokens, g * m): adds to d_inner_logits (tokens, n)
+// and, in column `group`, to d_group_log_probabilities (tokens, groups), whose own softmax comes after all groups;
+// overwrites d_inner_weights (tokens, k); adds to d_group_weights (tokens, g). d_skip (tokens) -> d_inner_skip
+// (tokens), overwritten, where there is one.
+void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_weights, Tensor d_inner_skip,
+                            Tensor d_group_log_probabilities, Tensor d_group_weights, ConstTensor d_log_probabilities,
+                            ConstTensor d_weights, ConstTensor d_skip, int64_t group, int64_t first,
+                            const GroupChoice& groups, const GroupChoice& inner);
+
+// d_log_p (tokens, n) of ln softmax(z) -> d_z (tokens, n), added to
+void log_softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_log_p, ConstTensor z, ConstTensor logsumexp);
+
+}  // namespace moe

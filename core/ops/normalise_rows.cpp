@@ -1,0 +1,48 @@
+#include "core/ops/normalise_rows.h"
+
+#include <cmath>
+
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x, double offset) {
+  const int64_t rows = x.dim(0), d = x.dim(1);
+  MOE_CHECK_SHAPE(y, {rows, d});
+  MOE_CHECK_SHAPE(norms, {rows});
+  MOE_CHECK(offset > 0, "offset {}", offset);
+  run(ctx, x.dtype, [&]<class T>(T) {
+    T *out = y.as<T>(), *norm = norms.as<T>();
+    const T* in = x.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      T squares = 0;
+      for (int64_t i = r * d; i < (r + 1) * d; ++i) squares += in[i] * in[i];
+      norm[r] = std::sqrt(squares);
+      const T inverse = T(1) / (norm[r] + static_cast<T>(offset));
+      for (int64_t i = r * d; i < (r + 1) * d; ++i) out[i] = in[i] * inverse;
+    }
+  });
+}
+
+void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x, ConstTensor norms,
+                             double offset) {
+  const int64_t rows = x.dim(0), d = x.dim(1);
+  MOE_CHECK_SHAPE(d_x, {rows, d});
+  MOE_CHECK_SHAPE(d_y, {rows, d});
+  MOE_CHECK_SHAPE(norms, {rows});
+  run(ctx, x.dtype, [&]<class T>(T) {
+    T* out = d_x.as<T>();
+    const T *in = x.as<T>(), *g = d_y.as<T>(), *norm = norms.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      T dot = 0;
+      for (int64_t i = r * d; i < (r + 1) * d; ++i) dot += in[i] * g[i];
+      const T inverse = T(1) / (norm[r] + static_cast<T>(offset));
+      const T back = norm[r] > 0 ? dot * inverse * inverse / norm[r] : T(0);
+      for (int64_t i = r * d; i < (r + 1) * d; ++i) out[i] += g[i] * inverse - in[i] * back;
+    }
+  });
+}
+
+}  // namespace moe

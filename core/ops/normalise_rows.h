@@ -1,0 +1,13 @@
+// Rows over their Euclidean norms.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// x (rows, d) -> norms (rows) = |x|, y (rows, d) = x / (|x| + offset); offset > 0, so a row of zeros stays one
+void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x, double offset);
+// d_y (rows, d) -> d_x (rows, d), added to
+void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x, ConstTensor norms,
+                             double offset);
+
+}  // namespace moe

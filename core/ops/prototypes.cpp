@@ -1,0 +1,65 @@
+#include "core/ops/prototypes.h"
+
+#include <algorithm>
+
+#include "core/base/token.h"
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+void expert_labels(Context& ctx, Tensor labels, ConstTensor indices, ConstTensor source, ConstTensor targets) {
+  const int64_t rows = labels.dim(0), k = indices.dim(1);
+  MOE_CHECK(source.size() >= rows, "{} sources of {} rows", source.size(), rows);
+  run(ctx, DType::f32, [&]<class T>(T) {
+    const int32_t *expert = indices.as<int32_t>(), *slot = source.as<int32_t>(), *target = targets.as<int32_t>();
+    int32_t* label = labels.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      label[r] = target[slot[r] / k] == kIgnoreTarget ? kIgnoreTarget : expert[slot[r]];
+    }
+  });
+}
+
+void labelled_sums(Context& ctx, Tensor sums, ConstTensor rows, ConstTensor labels) {
+  const int64_t n = rows.dim(0), d = rows.dim(1), experts = sums.dim(0);
+  MOE_CHECK_SHAPE(sums, {experts, d + 1});
+  MOE_CHECK_SHAPE(labels, {n});
+  run(ctx, rows.dtype, [&]<class T>(T) {
+    const T* in = rows.as<T>();
+    const int32_t* label = labels.as<int32_t>();
+    double* out = sums.as<double>();
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < d; begin += 8) {  // a thread owns columns: the order of the rows is kept
+      for (int64_t r = 0; r < n; ++r) {
+        if (label[r] == kIgnoreTarget) continue;
+        for (int64_t i = begin; i < std::min(begin + 8, d); ++i) {
+          out[label[r] * (d + 1) + i] += static_cast<double>(in[r * d + i]);
+        }
+      }
+    }
+    for (int64_t r = 0; r < n; ++r) {
+      if (label[r] != kIgnoreTarget) out[label[r] * (d + 1) + d] += 1;
+    }
+  });
+}
+
+void update_prototypes(Context& ctx, Tensor prototypes, ConstTensor sums, double decay) {
+  const int64_t experts = prototypes.dim(0), d = prototypes.dim(1);
+  MOE_CHECK_SHAPE(sums, {experts, d + 1});
+  run(ctx, prototypes.dtype, [&]<class T>(T) {
+    const double* in = sums.as<double>();
+    T* out = prototypes.as<T>();
+    for (int64_t e = 0; e < experts; ++e) {
+      const double *sum = in + e * (d + 1), count = sum[d];
+      if (count == 0) continue;
+      T* row = out + e * d;
+      const bool fresh = std::all_of(row, row + d, [](T value) { return value == T(0); });
+      const double keep = fresh ? 0 : decay;
+      for (int64_t i = 0; i < d; ++i) {
+        row[i] = static_cast<T>(keep * static_cast<double>(row[i]) + (1 - keep) * sum[i] / count);
+      }
+    }
+  });
+}
+
+}  // namespace moe

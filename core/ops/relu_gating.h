@@ -1,0 +1,18 @@
+// Gating by ReLU: an expert is chosen where its logit is positive, and weighted by it (Wang et al., 2025, ReMoE).
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// logits (tokens, experts) -> indices (tokens, experts) i32: slot e holds expert e or -1; weights: max(logit, 0)
+void relu_gating_forward(Context& ctx, Tensor indices, Tensor weights, ConstTensor logits);
+// d_weights (tokens, experts) -> d_logits (tokens, experts), added to: where an expert was chosen d_weights, plus
+// factor * coefficient (1) unless the token is padding
+void relu_gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor indices,
+                          ConstTensor targets, ConstTensor coefficient, double factor);
+// coefficient (1) * the sum of all weights but those of padding
+double scaled_weight_sum(Context& ctx, ConstTensor weights, ConstTensor targets, ConstTensor coefficient);
+// x (elements) = x * factor, kept within [least, most]
+void scale_within(Context& ctx, Tensor x, double factor, double least, double most);
+
+}  // namespace moe

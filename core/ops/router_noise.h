@@ -1,0 +1,30 @@
+// What happens to a router at random while it is trained. Everything drawn is a function of a key and of tokens'
+// indices in the step's global batch, so no rank layout draws anything else, and backward draws it again.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// x (tokens, d) *= U[1 - amplitude, 1 + amplitude], element by element; in place, so backward is the same call on the
+// gradient (Fedus et al., 2022).
+void jitter(Context& ctx, Tensor x, double amplitude, const RandomKey& key, int64_t first_token);
+
+// logits (tokens, experts): every expert is dropped (its logit set to -inf) with probability `rate`, but of each draw
+// at least `keep` stay. Tokens [i * tokens_per_draw, (i + 1) * tokens_per_draw) of the global batch share a draw.
+void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const RandomKey& key, int64_t first_token,
+                  int64_t tokens_per_draw);
+
+// clean, raw (tokens, experts) -> deviation = softplus(raw), noisy = clean + deviation * N(0, 1); without noise when
+// `key` is none (Shazeer et al., 2017).
+void noisy_logits_forward(Context& ctx, Tensor noisy, Tensor deviation, ConstTensor clean, ConstTensor raw,
+                          const RandomKey* key, int64_t first_token);
+// d_noisy, d_deviation (what reaches the deviation by another way than `noisy`) -> d_raw, overwritten. The gradient of
+// `clean` is d_noisy.
+void noisy_logits_backward(Context& ctx, Tensor d_raw, ConstTensor d_noisy, ConstTensor d_deviation, ConstTensor raw,
+                           const RandomKey* key, int64_t first_token);
+
+// indices, weights (tokens, 2): the second choice stays with probability min(1, 2 * its weight); else its slot becomes
+// empty and the first keeps its weight (Lepikhin et al., 2021).
+void drop_second(Context& ctx, Tensor indices, Tensor weights, const RandomKey& key, int64_t first_token);
+
+}  // namespace moe

@@ -1,0 +1,14 @@
+// One row per sequence, for all of its tokens.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// y (sequences * time, n) += rows (sequences, n), the row of each token's sequence
+void add_sequence_rows(Context& ctx, Tensor y, ConstTensor rows);
+// y (sequences * time, n) -> sums (sequences, n) over each sequence's tokens, overwritten
+void sum_sequence_rows(Context& ctx, Tensor sums, ConstTensor y);
+// ids (n) i32, or none for zeros -> clamped (n) i32 = min(id, bound - 1)
+void clamp_ids(Context& ctx, Tensor clamped, ConstTensor ids, int64_t bound);
+
+}  // namespace moe

@@ -1,0 +1,31 @@
+// Gating by independent sigmoids instead of a softmax (DeepSeek-AI, 2024: DeepSeek-V3).
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// Experts in equal groups, of which only the best `limit` may be chosen from: best by the sum of a group's two largest
+// scores, ties to the smaller index. No limit with limit == groups.
+struct GroupLimit {
+  int64_t groups = 1, limit = 1;
+};
+
+// logits (tokens, experts), bias (experts) -> scores (tokens, experts) = sigmoid(logits) + bias; -inf in groups beyond
+// the limit and for logits of -inf (dropped experts)
+void biased_sigmoid_scores(Context& ctx, Tensor scores, ConstTensor logits, ConstTensor bias, GroupLimit limit);
+
+struct SigmoidWeights {
+  bool renormalise = true;  // divide by the sum over the chosen
+  double scale = 1;         // and multiply by this
+};
+// weights (tokens, slots) of sigmoid(logits) at indices (tokens, slots) i32; 0 in empty slots
+void sigmoid_weights_forward(Context& ctx, Tensor weights, ConstTensor logits, ConstTensor indices,
+                             SigmoidWeights options);
+// d_weights (tokens, slots) -> d_logits (tokens, experts), added to
+void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor logits,
+                              ConstTensor indices, SigmoidWeights options);
+
+// bias (experts) += rate * sign(mean of counts - count), counts (experts) f64 in host memory
+void step_bias(Context& ctx, Tensor bias, ConstTensor counts, double rate);
+
+}  // namespace moe

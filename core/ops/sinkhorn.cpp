@@ -1,0 +1,59 @@
+#include "core/ops/sinkhorn.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/ops/dispatch.h"
+
+namespace moe {
+namespace cpu {
+
+// ln sum exp of value(i) over i < n; -inf of nothing but -inf.
+template <class T, class Value>
+static T log_sum_exp(int64_t n, Value value) {
+  T largest = -std::numeric_limits<T>::infinity();
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, value(i));
+  if (!std::isfinite(largest)) return largest;
+  T sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += std::exp(value(i) - largest);
+  return largest + std::log(sum);
+}
+
+}  // namespace cpu
+
+void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const TokenGroups& groups, int64_t iterations) {
+  const int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  MOE_CHECK_SHAPE(scores, {tokens, experts});
+  MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} for {} tokens", groups.count, groups.size, tokens);
+  run(ctx, logits.dtype, [&]<class T>(T) {
+    const T* z = logits.as<T>();
+    T* out = scores.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t group = 0; group < groups.count; ++group) {
+      thread_local std::vector<T> f, g;
+      f.assign(static_cast<size_t>(groups.size), T(0));
+      g.assign(static_cast<size_t>(experts), T(0));
+      const auto row = [&](int64_t j) { return (group * groups.first + j * groups.step) * experts; };
+      const T wanted = std::log(static_cast<T>(std::max<int64_t>(groups.size, 1)) / static_cast<T>(experts));
+      for (int64_t round = 0; round < iterations && groups.size > 1; ++round) {
+        for (int64_t j = 0; j < groups.size; ++j) {
+          const T* mine = z + row(j);
+          f[static_cast<size_t>(j)] =
+              -cpu::log_sum_exp<T>(experts, [&](int64_t e) { return mine[e] + g[static_cast<size_t>(e)]; });
+        }
+        for (int64_t e = 0; e < experts; ++e) {
+          const T mass =
+              cpu::log_sum_exp<T>(groups.size, [&](int64_t j) { return z[row(j) + e] + f[static_cast<size_t>(j)]; });
+          g[static_cast<size_t>(e)] = std::isfinite(mass) ? wanted - mass : T(0);
+        }
+      }
+      for (int64_t j = 0; j < groups.size; ++j) {
+        for (int64_t e = 0; e < experts; ++e) out[row(j) + e] = z[row(j) + e] + g[static_cast<size_t>(e)];
+      }
+    }
+  });
+}
+
+}  // namespace moe

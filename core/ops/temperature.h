@@ -1,0 +1,17 @@
+// Division of logits by a learned temperature.
+#pragma once
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// z (tokens, n) /= max(temperature (1), floor), in place
+void temperature_forward(Context& ctx, Tensor z, ConstTensor temperature, double floor);
+// d_z (tokens, n): gradient of the divided logits on entry, of the logits on return; d_temperature (1), added to. z:
+// the divided logits; infinite ones (dropped experts) do not count. At the floor the gradient goes on to the
+// temperature, which could never leave it otherwise.
+void temperature_backward(Context& ctx, Tensor d_z, Tensor d_temperature, ConstTensor z, ConstTensor temperature,
+                          double floor);
+// max(temperature (1), floor), to be reported
+double temperature_value(Context& ctx, ConstTensor temperature, double floor);
+
+}  // namespace moe

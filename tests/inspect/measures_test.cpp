@@ -1,0 +1,22 @@
+// What routers and strategies tell of themselves reaches every report by its name.
+#include "core/inspect/html_report.h"
+#include "core/inspect/json_report.h"
+#include "core/inspect/text_report.h"
+#include "tests/inspect/sample_inspection.h"
+#include "tests/support/catch.h"
+
+using namespace moe;
+
+TEST_CASE("every measure is in the table, in JSON and on the page") {
+  const Inspection i = sample_inspection(2, 8);
+  const std::string text = text_report(i, false), page = html_report(i);
+  const auto json = nlohmann::json::parse(json_report(i).dump());
+  for (const auto& [name, value] : i.layers[1].measures) {
+    INFO(name);
+    CHECK_THAT(text, Catch::Contains(fmt::format("{} {:.4g}", name, value)));
+    CHECK_THAT(page, Catch::Contains(">" + name + "<") && Catch::Contains(fmt::format("<td>{:.4g}</td>", value)));
+    CHECK(json["layers"][1]["measures"][name] == value);
+  }
+  CHECK_FALSE(json["layers"][0]["measures"].contains("only of some layers"));
+  CHECK_THAT(page, Catch::Contains("<td>-</td></tr>"));
+}

@@ -1,0 +1,414 @@
+// What is special to single routers, beyond what every router is tested for in moe_layer_test.cpp.
+#include "core/moe/router.h"
+
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "core/ops/elementwise.h"
+#include "core/ops/matmul.h"
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/layer_fixture.h"
+
+namespace moe::test {
+
+namespace {
+
+MoEConfig router_config(const std::string& router, int experts = 5) {
+  return moe_config(fmt::format("{{experts: {}, balance: [], router: {}}}", experts, router));
+}
+
+// A router's decision on its own.
+struct Decision {
+  explicit Decision(const MoEConfig& config, int64_t sequences = 3, int64_t time = 11)
+      : f(config), batch(make_batch(f.ctx, sequences, time)), x(f.ctx.normal({batch.tokens(), kModelWidth}, 1)) {}
+
+  const Routing& run() {
+    f.ctx.reset();
+    f.layer->router().forward(f.ctx, batch, x, routing);
+    return routing;
+  }
+  std::set<int32_t> chosen(int64_t token) const {
+    const int64_t k = routing.indices.dim(1);
+    const int32_t* index = routing.indices.as<int32_t>() + token * k;
+    std::set<int32_t> result(index, index + k);
+    result.erase(-1);
+    return result;
+  }
+  Tensor parameter(const std::string& name) {
+    for (const Parameter& p : f.store.parameters()) {
+      if (p.name == "layer.router." + name) return p.value;
+    }
+    FAIL("no parameter " << name);
+    return {};
+  }
+
+  LayerFixture f;
+  TokenBatch batch;
+  Tensor x;
+  Routing routing;
+};
+
+}  // namespace
+
+TEST_CASE("every router fills valid slots at k = 1 and k = N, with one expert and at total collapse") {
+  for (const Member& router : family<Router>()) {
+    for (const char* options : {"", ", k: 1", ", k: 5", ", k: 1, softmax: all, renormalise: false",
+                                ", k: 1, renormalise: false", ", capacity: 5", ", capacity: 0.01"}) {
+      std::optional<Decision> d;
+      try {
+        d.emplace(router_config(fmt::format("{{kind: {}{}}}", router.name, options)));
+      } catch (const UsageError&) {
+        continue;
+      }
+      INFO(router.name << options);
+      for (const double size : {1.0, 1e4}) {
+        for (int64_t i = 0; i < d->x.size(); ++i) set(d->x, i, size * (i % kModelWidth == 0 ? 1 : 0.1));
+        const Routing& r = d->run();
+        REQUIRE(r.indices.dim(1) == d->f.layer->router().k());
+        for (int64_t t = 0; t < d->batch.tokens(); ++t) {
+          int64_t filled = 0;
+          for (int64_t j = t * r.indices.dim(1); j < (t + 1) * r.indices.dim(1); ++j) {
+            const int32_t expert = r.indices.as<int32_t>()[j];
+            CHECK((expert >= -1 && expert < 5));
+            CHECK(std::isfinite(get(r.weights, j)));
+            if (expert < 0) CHECK(get(r.weights, j) == 0);
+            filled += expert >= 0;
+          }
+          CHECK(static_cast<int64_t>(d->chosen(t).size()) == filled);  // no expert twice
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a paced k and temperature follow their schedules, and the slots that are left stay empty") {
+  Decision d(router_config("{k: {kind: linear, from: 4, to: 2}, temperature: {kind: linear, from: 2, to: 1}}"));
+  CHECK(d.f.layer->router().k() == 4);
+  CHECK(d.f.layer->router().final_k() == 2);
+  CHECK(d.f.layer->router().mean_k() == Approx(3).margin(0.05));
+  CHECK(d.f.layer->experts_per_token() == 2);
+  CHECK(d.f.layer->training_passes() == Approx(1.5).margin(0.03));
+  const std::vector<double> hot = values(d.run().logits);
+  for (const auto& [step, k] : {std::pair{0, 4u}, {50, 3u}, {99, 2u}}) {
+    d.f.ctx.step = static_cast<uint64_t>(step);
+    d.run();
+    for (int64_t t = 0; t < d.batch.tokens(); ++t) CHECK(d.chosen(t).size() == k);
+  }
+  CHECK(get(d.routing.logits, 0) == Approx(hot[0] * 2).epsilon(0.02));
+  CHECK_THROWS_WITH(LayerFixture(router_config("{k: {kind: linear, from: 2, to: 1}}")), Catch::Contains("k = 1"));
+  CHECK_THROWS_WITH(
+      LayerFixture(router_config("{temperature: {kind: linear, from: 2, to: 1}, learn_temperature: true}")),
+      Catch::Contains("schedule"));
+}
+
+TEST_CASE("dropped experts are not chosen, at least k stay, and evaluation drops none") {
+  for (const char* per : {"token", "sequence"}) {
+    INFO(per);
+    Decision d(router_config(fmt::format("{{k: 2, expert_dropout: 0.7, expert_dropout_per: {}}}", per)));
+    const Routing& r = d.run();
+    int64_t dropped = 0;
+    std::set<std::vector<bool>> masks;
+    for (int64_t t = 0; t < 33; ++t) {
+      std::vector<bool> mask;
+      double sum = 0;
+      for (int64_t e = 0; e < 5; ++e) {
+        mask.push_back(std::isinf(get(r.logits, t * 5 + e)));
+        dropped += mask.back();
+        if (mask.back()) CHECK(d.chosen(t).count(static_cast<int32_t>(e)) == 0);
+        sum += get(r.probabilities, t * 5 + e);
+      }
+      CHECK(std::count(mask.begin(), mask.end(), false) >= 2);
+      CHECK(sum == Approx(1));  // rescaled
+      masks.insert(mask);
+    }
+    CHECK(dropped > 33);
+    CHECK((std::string(per) == "token" ? masks.size() > 3 : masks.size() <= 3));
+    d.f.ctx.training = false;
+    d.run();
+    for (const double z : values(d.routing.logits)) CHECK(std::isfinite(z));
+  }
+}
+
+TEST_CASE("noise, jitter and dropout are for training only, new at every step, the same again at one") {
+  for (const char* router : {"{kind: noisy_topk}", "{kind: topk, jitter: 0.3}", "{kind: topk, expert_dropout: 0.5}"}) {
+    INFO(router);
+    Decision d(router_config(router));
+    const auto first = values(d.run().logits);
+    CHECK(values(d.run().logits) == first);
+    d.f.ctx.step = 1;
+    CHECK(values(d.run().logits) != first);
+    d.f.ctx.training = false;
+    const auto plain = values(d.run().logits);
+    d.f.ctx.step = 2;
+    CHECK(values(d.run().logits) == plain);
+    std::vector<double> product(33 * 5);
+    const Tensor expected{product.data(), {33, 5}, DType::f64, Device::cpu};
+    linear_forward(d.f.ctx, expected, d.x, d.parameter("weight"));
+    check_close("logits at evaluation", d.routing.logits, expected);
+  }
+}
+
+TEST_CASE("gshard keeps the second expert about as often as twice its weight says") {
+  Decision d(router_config("gshard"), 40, 50);
+  const Routing& r = d.run();
+  double expected = 0, kept = 0, certain = 0;
+  for (int64_t t = 0; t < 2000; ++t) {
+    const double second = get(r.extra[1], 2 * t + 1);
+    expected += std::min(1.0, 2 * second);
+    kept += r.indices.as<int32_t>()[2 * t + 1] >= 0;
+    certain += second >= 0.5;
+    CHECK(get(r.weights, 2 * t) == get(r.extra[1], 2 * t));
+    CHECK(get(r.weights, 2 * t + 1) == (r.indices.as<int32_t>()[2 * t + 1] < 0 ? 0 : second));
+  }
+  CHECK(certain < 10);
+  CHECK(kept == Approx(expected).margin(90));  // four standard deviations
+  d.f.ctx.training = false;
+  d.run();
+  for (int64_t t = 0; t < 2000; ++t) CHECK(d.chosen(t).size() == 2);
+}
+
+TEST_CASE("expert choice gives every expert of every group its share") {
+  for (const auto& [group, groups, size] :
+       {std::tuple{"sequence", 3, 11}, std::tuple{"position", 11, 3}, std::tuple{"batch", 1, 33}}) {
+    INFO(group);
+    Decision d(router_config(fmt::format("{{kind: expert_choice, capacity: 2, group: {}}}", group)));
+    const Routing& r = d.run();
+    const int64_t room = (2 * size + 4) / 5;
+    CHECK(r.most_assignments == groups * 5 * room);
+    for (int64_t g = 0; g < groups; ++g) {
+      for (int64_t e = 0; e < 5; ++e) {
+        double least_taken = INFINITY, most_left = -INFINITY;
+        int64_t taken = 0;
+        for (int64_t t = 0; t < 33; ++t) {
+          const bool mine = std::string(group) == "batch" || (std::string(group) == "sequence" ? t / 11 : t % 11) == g;
+          if (!mine) continue;
+          const double p = get(r.probabilities, t * 5 + e);
+          const bool is_taken = d.chosen(t).count(static_cast<int32_t>(e)) > 0;
+          taken += is_taken;
+          (is_taken ? least_taken : most_left) = is_taken ? std::min(least_taken, p) : std::max(most_left, p);
+        }
+        CHECK(taken == room);
+        CHECK(least_taken >= most_left);
+      }
+    }
+  }
+}
+
+TEST_CASE("sigmoid_bias moves its bias against the load, which changes choices but no weight") {
+  Decision d(router_config("{kind: sigmoid_bias, rate: 0.25}"));
+  const auto weights = values(d.run().weights);
+  std::vector<double> sums(LoadStats::num_sums(5));
+  const LoadStats load = LoadStats::view(sums, 5);
+  sums[0] = 9, sums[1] = 1, sums[2] = 5, sums[3] = 5, sums[4] = 5;
+  d.f.layer->router().after_step(d.f.ctx, load);
+  d.f.layer->router().after_step(d.f.ctx, load);
+  check_close("bias", d.parameter("bias"), {-0.5, 0.5, 0, 0, 0});
+  const double before = d.f.layer->measures().size();
+  CHECK(before == 1);
+  set(d.parameter("bias"), 4, 100);
+  d.run();
+  for (int64_t t = 0; t < 33; ++t) {
+    CHECK(d.chosen(t).count(4) == 1);
+    double scores = 0;
+    for (const int32_t e : d.chosen(t)) scores += 1 / (1 + std::exp(-get(d.routing.logits, t * 5 + e)));
+    for (int64_t j = 2 * t; j < 2 * t + 2; ++j) {
+      const int32_t e = d.routing.indices.as<int32_t>()[j];
+      CHECK(get(d.routing.weights, j) == Approx(1 / (1 + std::exp(-get(d.routing.logits, t * 5 + e))) / scores));
+    }
+  }
+}
+
+TEST_CASE("sigmoid_bias with groups chooses within the best ones") {
+  Decision d(router_config("{kind: sigmoid_bias, groups: 3, group_limit: 2, k: 3}", 9));
+  const Routing& r = d.run();
+  for (int64_t t = 0; t < 33; ++t) {
+    std::vector<std::pair<double, int64_t>> groups;
+    for (int64_t g = 0; g < 3; ++g) {
+      std::vector<double> s;
+      for (int64_t e = 3 * g; e < 3 * g + 3; ++e) s.push_back(1 / (1 + std::exp(-get(r.logits, t * 9 + e))));
+      std::sort(s.begin(), s.end());
+      groups.emplace_back(-(s[2] + s[1]), g);
+    }
+    std::sort(groups.begin(), groups.end());
+    for (const int32_t e : d.chosen(t)) CHECK(e / 3 != groups[2].second);
+  }
+  CHECK_THROWS_WITH(LayerFixture(router_config("{kind: sigmoid_bias, groups: 2}")), Catch::Contains("groups"));
+  CHECK_THROWS_WITH(LayerFixture(router_config("{kind: sigmoid_bias, groups: 3, k: 4}", 9)), Catch::Contains("k"));
+}
+
+TEST_CASE("cosine logits are cosines over the temperature, whatever the sizes") {
+  Decision d(router_config("cosine"));
+  const auto before = values(d.run().logits);
+  for (const double z : before) CHECK(std::abs(z) <= 1 / 0.3 + 1e-9);
+  for (int64_t i = 0; i < d.x.size(); ++i) set(d.x, i, 100 * get(d.x, i));
+  check_close("logits of larger tokens", d.run().logits, before, {1e-4, 1e-4});
+  const Tensor temperature = d.parameter("temperature");
+  CHECK(get(temperature, 0) == Approx(0.3));
+  set(temperature, 0, -5);  // stays at its floor
+  for (const double z : values(d.run().logits)) CHECK(std::abs(z) <= 1e4 + 1);
+}
+
+TEST_CASE("stable learns by the learned router, then routes by token id alone") {
+  Decision d(router_config("stable"));
+  const uint64_t stage1 = 10;  // 10% of the fixture's 100 updates
+  d.f.ctx.step = stage1 - 1;
+  const Routing& r = d.run();
+  for (int64_t t = 0; t < 33; ++t) {
+    const int32_t e = r.indices.as<int32_t>()[t];
+    for (int64_t other = 0; other < 5; ++other) CHECK(get(r.logits, t * 5 + e) >= get(r.logits, t * 5 + other));
+    CHECK(get(r.weights, t) == Approx(1 / (1 + std::exp(-get(r.logits, t * 5 + e)))));
+    CHECK(get(r.skip, t) == Approx(1 - get(r.weights, t)));
+  }
+  const Tensor trained = d.parameter("distilled.embedding"), frozen = d.parameter("frozen.embedding");
+  CHECK(values(trained) != values(frozen));
+  std::vector<double> sums(LoadStats::num_sums(5));
+  d.f.ctx.step = stage1 - 2;
+  d.f.layer->router().after_step(d.f.ctx, LoadStats::view(sums, 5));
+  CHECK(values(trained) != values(frozen));
+  d.f.ctx.step = stage1 - 1;
+  d.f.layer->router().after_step(d.f.ctx, LoadStats::view(sums, 5));
+  check_same_bits("frozen copy", frozen, trained);
+
+  d.f.ctx.step = stage1;
+  d.run();
+  std::map<int32_t, int32_t> expert_of;
+  for (int64_t t = 0; t < 33; ++t) {
+    const int32_t id = d.batch.ids.as<int32_t>()[t], e = d.routing.indices.as<int32_t>()[t];
+    CHECK(expert_of.emplace(id, e).first->second == e);
+  }
+  const auto chosen = values(d.routing.indices);
+  for (int64_t i = 0; i < trained.size(); ++i) set(trained, i, -get(trained, i));  // the frozen one does not follow
+  CHECK(values(d.run().indices) == chosen);
+  CHECK_THROWS_WITH(LayerFixture(router_config("{kind: stable, stage1: 0}")), Catch::Contains("stage1"));
+}
+
+TEST_CASE("the second stage of stable has the right gradients") {
+  LayerFixture f(router_config("stable"));
+  f.ctx.step = 50;
+  const TokenBatch batch = make_batch(f.ctx, 3, 4);
+  const Tensor d_y = f.ctx.normal({12, kModelWidth}, 2), d_x = f.ctx.output(d_y.shape);
+  const Tensor x = f.smooth_inputs(batch, d_y);
+  f.forward(batch, x);
+  f.layer->backward(f.ctx, batch, d_x, d_y);
+  auto tensors = parameters_of(f.store);
+  for (Differentiable& p : tensors) p.may_vanish = p.name.find("distilled") != std::string::npos;
+  tensors.push_back({"x", x, d_x});
+  check_gradients([&] { return dot(f.forward(batch, x), d_y) + f.layer->auxiliary_loss(); }, tensors, {.samples = 20});
+  for (const Differentiable& p : tensors) {
+    if (p.may_vanish) CHECK(dot(p.gradient, p.gradient) == 0);
+  }
+}
+
+TEST_CASE("random_frozen is never trained and goes from half of the experts to all") {
+  Decision d(router_config("random_frozen", 8));
+  for (const Differentiable& p : parameters_of(d.f.store)) CHECK(p.name.find(".router.") == std::string::npos);
+  d.run();
+  CHECK(d.chosen(0).size() == 4);
+  d.f.ctx.step = 99;
+  d.run();
+  CHECK(d.chosen(0).size() == 8);
+}
+
+TEST_CASE("sinkhorn spreads tokens in training that would all prefer one expert") {
+  Decision d(router_config("{kind: sinkhorn, k: 1, softmax: all, renormalise: false, iterations: 50}"), 2, 40);
+  const Tensor weight = d.parameter("weight");
+  for (int64_t i = 0; i < kModelWidth; ++i) set(weight, 3 * kModelWidth + i, 0);
+  for (int64_t i = 0; i < d.x.size(); i += kModelWidth) set(d.x, i, 3);
+  set(weight, 3 * kModelWidth, 5);  // expert 3 is far ahead of all others
+  const auto most_loaded = [&] {
+    d.run();
+    std::vector<int> counts(5);
+    for (int64_t t = 0; t < 80; ++t) ++counts[static_cast<size_t>(d.routing.indices.as<int32_t>()[t])];
+    return *std::max_element(counts.begin(), counts.end());
+  };
+  CHECK(most_loaded() <= 32);  // 16 would be perfect
+  d.f.ctx.training = false;
+  CHECK(most_loaded() > 70);
+}
+
+TEST_CASE("hash depends on the token id and the layer's seed alone, and spreads ids evenly") {
+  Decision d(router_config("{kind: hash, k: 2}"), 40, 50);
+  const Tensor ids = d.f.ctx.output({2000}, DType::i32);
+  std::iota(ids.as<int32_t>(), ids.as<int32_t>() + 2000, 0);
+  d.batch.ids = ids;
+  const auto chosen = values(d.run().indices);
+  std::vector<int> counts(5);
+  for (const double e : chosen) ++counts[static_cast<size_t>(e)];
+  for (const int count : counts) CHECK(count == Approx(800).margin(90));
+  d.f.ctx.seed = 77, d.f.ctx.step = 5;
+  CHECK(values(d.run().indices) == chosen);
+  Decision other(router_config("{kind: hash, k: 2, seed: 1}"), 40, 50);
+  other.batch.ids = ids;
+  CHECK(values(other.run().indices) != chosen);
+}
+
+TEST_CASE("relu steers its L1 loss towards the wanted number of experts") {
+  Decision d(router_config("{kind: relu, k: 2, l1: 0.5, factor: 2}"));
+  const Routing& r = d.run();
+  for (int64_t i = 0; i < r.logits.size(); ++i) CHECK(get(r.weights, i) == std::max(0.0, get(r.logits, i)));
+  std::vector<double> sums(LoadStats::num_sums(5));
+  const LoadStats load = LoadStats::view(sums, 5);
+  const auto after = [&](double assignments, double tokens) {
+    sums[0] = assignments;
+    sums[sums.size() - 1] = tokens;
+    d.f.layer->router().after_step(d.f.ctx, load);
+    return get(d.parameter("l1"), 0);
+  };
+  CHECK(after(30, 10) == 1);
+  CHECK(after(20, 10) == 1);
+  CHECK(after(10, 10) == 0.5);
+  CHECK(after(0, 0) == 0.5);
+  for (int i = 0; i < 50; ++i) after(50, 10);
+  CHECK(get(d.parameter("l1"), 0) == 1e3);  // and no further
+}
+
+TEST_CASE("hierarchical weighs by the product of both levels") {
+  Decision d(router_config("{kind: hierarchical, groups: 2, chosen_groups: 1, experts_per_group: 2}"));
+  const Routing& r = d.run();
+  for (int64_t t = 0; t < 33; ++t) {
+    const double a0 = get(r.extra[0], 2 * t), a1 = get(r.extra[0], 2 * t + 1);
+    const int64_t group = a1 > a0, begin = group == 0 ? 0 : 2, end = group == 0 ? 2 : 5;
+    const double outer = 1 / (1 + std::exp(-std::abs(a1 - a0)));
+    double sum = 0;
+    for (int64_t e = begin; e < end; ++e) sum += std::exp(get(r.extra[1], 5 * t + e));
+    for (int64_t j = 2 * t; j < 2 * t + 2; ++j) {
+      const int32_t e = r.indices.as<int32_t>()[j];
+      CHECK((e >= begin && e < end));
+      CHECK(get(r.weights, j) == Approx(outer * std::exp(get(r.extra[1], 5 * t + e)) / sum));
+    }
+  }
+  CHECK_THROWS_AS(LayerFixture(router_config("{kind: hierarchical, groups: 3}")), UsageError);
+  CHECK_THROWS_AS(LayerFixture(router_config("{kind: hierarchical, softmax: chosen}")), UsageError);
+}
+
+TEST_CASE("hyper trains its embedding and never the hypernetwork") {
+  Decision d(router_config("hyper"));
+  std::set<std::string> trained;
+  for (const Differentiable& p : parameters_of(d.f.store)) trained.insert(p.name);
+  CHECK(trained.count("layer.router.embedding") == 1);
+  CHECK(trained.count("layer.router.hyper.input.weight") == 0);
+  CHECK(trained.count("layer.router.hyper.output.weight") == 0);
+}
+
+TEST_CASE("prompt routes by domain; further domains share the last vector") {
+  Decision d(router_config("{kind: prompt, domains: 3}"));
+  const auto none = values(d.run().logits);
+  const auto logits_of = [&](const std::vector<int32_t>& domains) {
+    d.batch.domains = d.f.ctx.of_i32({3}, domains);
+    return values(d.run().logits);
+  };
+  CHECK(logits_of({0, 0, 0}) == none);
+  const auto mixed = logits_of({0, 2, 9});
+  CHECK(std::equal(none.begin(), none.begin() + 55, mixed.begin()));
+  CHECK_FALSE(std::equal(none.begin() + 55, none.end(), mixed.begin() + 55));
+  CHECK(logits_of({0, 9, 2}) == mixed);
+}
+
+TEST_CASE("load asks for noisy_topk") {
+  CHECK_THROWS_WITH(LayerFixture(moe_config("{experts: 5, balance: [load]}")),
+                    Catch::Contains("noisy_topk") && Catch::Contains("topk"));
+}
+
+}  // namespace moe::test
