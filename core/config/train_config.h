@@ -2,12 +2,9 @@
 #pragma once
 #include "core/config/model_config.h"
 #include "core/config/moe_config.h"
+#include "core/config/schedule_family.h"
 
 namespace moe {
-
-class Schedule;
-template <>
-const Table<Member>& family<Schedule>();
 
 struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
   int64_t states = 32;

@@ -78,6 +78,7 @@ void convert(Context& ctx, Tensor y, ConstTensor x) {
 
 void complement(Context& ctx, Tensor y, ConstTensor x) {
   MOE_CHECK(y.size() == x.size(), "complement {} of {}", y.shape.to_string(), x.shape.to_string());
+  if (on_cuda(ctx)) return cuda::complement(ctx, y, x);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = x.as<T>();
@@ -143,6 +144,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
 }
 
 double sum_of_elements(Context& ctx, ConstTensor x) {
+  if (on_cuda(ctx)) return cuda::sum_of_elements(ctx, x);
   double total = 0;
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* p = x.as<T>();

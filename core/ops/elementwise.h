@@ -35,6 +35,8 @@ decltype(moe::scale) scale;
 decltype(moe::add_scaled_rows) add_scaled_rows;
 decltype(moe::row_dots) row_dots;
 decltype(moe::convert) convert;
+decltype(moe::complement) complement;
+decltype(moe::sum_of_elements) sum_of_elements;
 decltype(moe::dropout) dropout;
 decltype(moe::sum_of_squares) sum_of_squares;
 }  // namespace cuda

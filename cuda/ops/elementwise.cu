@@ -39,6 +39,12 @@ __global__ void convert_kernel(To* y, const From* x, int64_t n) {
   if (i < n) store(y + i, load(x + i));
 }
 
+template <class T>
+__global__ void complement_kernel(T* y, const T* x, int64_t n) {
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i < n) store(y + i, 1.0f - load(x + i));
+}
+
 // One warp per row: y += factor * x
 template <class T>
 __global__ void add_scaled_rows_kernel(T* y, const T* x, const float* factors, int64_t rows, int64_t d) {
@@ -77,13 +83,13 @@ __global__ void dropout_kernel(T* x, RandomKey key, int64_t first_token, int64_t
 }
 
 // Blocks take turns of blockDim elements; a thread adds its elements in f64, the block adds its threads in order.
-template <class T>
-__global__ void sum_of_squares_kernel(double* partial, const T* x, int64_t n) {
+template <class T, bool kSquares>
+__global__ void sum_kernel(double* partial, const T* x, int64_t n) {
   double* slots = &shared_memory<double>();
   double sum = 0;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += int64_t{gridDim.x} * blockDim.x) {
     const double value = static_cast<double>(load(x + i));
-    sum += value * value;
+    sum += kSquares ? value * value : value;
   }
   sum = block_sum(sum, slots);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
@@ -135,6 +141,12 @@ void convert(Context& ctx, Tensor y, ConstTensor x) {
   });
 }
 
+void complement(Context& ctx, Tensor y, ConstTensor x) {
+  for_type(y.dtype, [&]<class T>(T) {
+    launch(ctx, complement_kernel<T>, blocks_for(y.size(), kThreads), kThreads, 0, y.as<T>(), x.as<T>(), y.size());
+  });
+}
+
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors) {
   const int64_t rows = y.dim(0), d = y.dim(1);
   for_type(y.dtype, [&]<class T>(T) {
@@ -159,18 +171,27 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
   });
 }
 
-double sum_of_squares(Context& ctx, ConstTensor x) {
+template <bool kSquares>
+static double sum(Context& ctx, ConstTensor x) {
   ScratchScope scratch(ctx);
   const Tensor partial = scratch.allocate(Shape{4 * kPartials}, DType::f64);
   if (x.size() == 0) return 0;
   for_type(x.dtype, [&]<class T>(T) {
-    launch(ctx, sum_of_squares_kernel<T>, dim3(4 * kPartials), kThreads, 32 * sizeof(double), partial.as<double>(),
+    launch(ctx, sum_kernel<T, kSquares>, dim3(4 * kPartials), kThreads, 32 * sizeof(double), partial.as<double>(),
            x.as<T>(), x.size());
   });
-  std::vector<char> bytes;
   if (ctx.planning) return 0;
+  std::vector<char> bytes;
   const double* sums = on_host(ctx, partial, bytes).as<double>();
   return std::accumulate(sums, sums + partial.size(), 0.0);
+}
+
+double sum_of_squares(Context& ctx, ConstTensor x) {
+  return sum<true>(ctx, x);
+}
+
+double sum_of_elements(Context& ctx, ConstTensor x) {
+  return sum<false>(ctx, x);
 }
 
 }  // namespace moe::cuda
