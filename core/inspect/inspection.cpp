@@ -45,14 +45,16 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.run = run_folder_of(run_or_checkpoint);
   result.checkpoint = run.checkpoint;
   result.step = run.step;
-  result.trained_tokens = load_run_state(run.checkpoint).tokens;
+  const RunState state = load_run_state(run.checkpoint);
+  result.trained_tokens = state.tokens;
   result.config = load_run_config(run.checkpoint);
   result.vocab = run.tokenizer->vocab_size();
-  result.experts_per_token = experts_per_token(result.config);
-  result.summary = summarise(result.config, result.vocab);
+  result.experts_per_token = experts_per_token(result.config, state.length);
+  result.summary = summarise(result.config, result.vocab, state.length);
   result.data = corpus.name();
   result.split = options.split;
   const int64_t context = run.config.data.sequence;
+  run.state->ctx.diagnose = true;
   result.evaluation = evaluate(*run.state, run.groups, corpus.split(options.split),
                                {context, context, options.tokens, kInspectionSequences});
   for (const MoELayer* layer : run.state->model->moe_layers()) {

@@ -1,7 +1,7 @@
 // One pass of tokens through the experts that a routing chose for them: dispatch, experts, collect, combine. The
 // strategies differ in where the routing comes from and in what they do with the result.
 #pragma once
-#include <functional>
+#include <type_traits>
 
 #include "core/moe/experts.h"
 #include "core/moe/router.h"
@@ -9,13 +9,30 @@
 
 namespace moe {
 
+// A function that is called before the one that it is handed to returns: a reference to it, because a copy (as
+// std::function makes) would be allocated in every step.
+class OutputGradient {
+ public:
+  OutputGradient() = default;
+  template <class Function>
+  requires(!std::is_same_v<std::remove_cvref_t<Function>, OutputGradient>) OutputGradient(const Function& function)
+      : function_(&function), call_([](const void* f, Tensor d) { (*static_cast<const Function*>(f))(d); }) {}
+
+  explicit operator bool() const { return call_ != nullptr; }
+  void operator()(Tensor d_returned) const { call_(function_, d_returned); }
+
+ private:
+  const void* function_ = nullptr;
+  void (*call_)(const void*, Tensor) = nullptr;
+};
+
 class SparsePass {
  public:
   // x (tokens, d_model) -> (tokens, d_model). Everything given must live until backward.
   Tensor forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, const Routing& routing);
 
   // More gradient on the chosen experts' outputs than combine's: adds to d_returned (rows, d_model).
-  using OutputGradient = std::function<void(Tensor d_returned)>;
+  using OutputGradient = moe::OutputGradient;
   // d_y (tokens, d_model) -> adds to d_x (tokens, d_model); d_routing, overwritten
   void backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x,
                 const RoutingGradient& d_routing, ConstTensor d_y, const Routing& routing,

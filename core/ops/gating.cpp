@@ -51,9 +51,16 @@ static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
 // Weights of one token's slots from its probabilities.
 template <class T>
 static void weights_row(T* w, const T* p, const int32_t* chosen, int64_t slots, bool divide) {
-  T sum = 0;
-  for (int64_t i = 0; i < slots; ++i) sum += chosen[i] < 0 ? T(0) : p[chosen[i]];
-  for (int64_t i = 0; i < slots; ++i) w[i] = chosen[i] < 0 ? T(0) : p[chosen[i]] / (divide ? sum : T(1));
+  T sum = 0, filled = 0;
+  for (int64_t i = 0; i < slots; ++i) {
+    if (chosen[i] < 0) continue;
+    sum += p[chosen[i]];
+    filled += 1;
+  }
+  const bool vanished = divide && sum == 0;  // chosen by something else than their probabilities, which are all 0
+  for (int64_t i = 0; i < slots; ++i) {
+    w[i] = chosen[i] < 0 ? T(0) : vanished ? T(1) / filled : p[chosen[i]] / (divide ? sum : T(1));
+  }
 }
 
 }  // namespace cpu

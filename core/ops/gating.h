@@ -18,7 +18,8 @@ void softmax_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Const
 // scores (tokens, experts) -> indices (tokens, slots) i32: the `active` <= slots largest, descending, ties to the
 // smaller index, NaN last; -1 in the slots that are left
 void select_top_k(Context& ctx, Tensor indices, ConstTensor scores, int64_t active);
-// indices (tokens, slots) i32 -> weights (tokens, slots); 0 in empty slots
+// indices (tokens, slots) i32 -> weights (tokens, slots); 0 in empty slots. Equal weights where the weights are to be
+// divided by a sum of 0.
 void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, ConstTensor indices,
                     GatingOptions options);
 

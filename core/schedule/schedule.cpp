@@ -10,6 +10,7 @@ Member cosine_schedule();
 Member wsd_schedule();
 Member step_schedule();
 Member power_schedule();
+Member inverse_root_schedule();
 
 template <>
 const Table<Member>& family<Schedule>() {
@@ -21,6 +22,7 @@ const Table<Member>& family<Schedule>() {
                                        wsd_schedule(),
                                        step_schedule(),
                                        power_schedule(),
+                                       inverse_root_schedule(),
                                    }};
   return table;
 }

@@ -77,7 +77,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
   const StateSetup setup{config, corpus.vocab_size(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
   const MemoryPlan plan = plan_memory(setup);
-  const ModelSummary summary = summarise(config, corpus.vocab_size());
+  const ModelSummary summary = summarise(config, corpus.vocab_size(), length);
 
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
@@ -109,7 +109,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const size_t rest = on_gpu ? kDeviceProgramBytes : kProgramBytes + static_cast<size_t>(corpus.memory_bytes());
   memory(on_gpu ? "driver and libraries" : "program and corpus", rest, rest);
   memory("total", plan.total() + rest, plan.worst_total() + rest);
-  auto notes = lint(config, ranks, width, experts_per_token(config));
+  auto notes = lint(config, ranks, width, experts_per_token(config, length));
   if (on_gpu && !cuda::built()) notes.push_back("this build has no CUDA: the scratch memory of kernels is not counted");
   if (on_gpu && cuda::device_count() > 0 && plan.worst_total() + rest > cuda::memory_info().total_bytes) {
     notes.push_back(

@@ -106,7 +106,7 @@ void Trainer::resume_from(int64_t step) {
 
 // For rank 0: the run in a few lines, and the manifest.
 void Trainer::describe() const {
-  const ModelSummary summary = summarise(config_, corpus_.vocab_size());
+  const ModelSummary summary = summarise(config_, corpus_.vocab_size(), length_);
   const Split& train = corpus_.split("train");
   char host[256] = "?";
   gethostname(host, sizeof host - 1);

@@ -52,6 +52,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     ctx.needs_host = &plan.needs_host;
     ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
     ctx.training = setup.trains;
+    ctx.diagnose = !setup.trains;  // moe-inspect asks for it; others use less
     ParameterStore parameters;
     LanguageModel model(parameters, model_setup(setup));
     parameters.allocate(ctx, setup.dtype, setup.trains);
@@ -65,8 +66,6 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     Tensor ids{nullptr, Shape{batch.tokens()}, DType::i32, Device::cpu};
     batch.ids = to_device(ctx, ids);
     batch.targets = to_device(ctx, ids);
-    to_device(ctx,
-              Tensor{nullptr, Shape{batch.sequences}, DType::i32, Device::cpu});  // the domains, where there are some
     batch.global_tokens = batch.tokens();
     batch.global_sequences = batch.sequences;
     model.forward(ctx, batch);
@@ -100,21 +99,21 @@ size_t TrainingState::used_bytes() const {
 
 // Calls use(parameters, model) with the model of one rank, whose tensors have no memory.
 template <class Use>
-static auto with_model(const TrainConfig& config, int64_t vocab, Use use) {
+static auto with_model(const TrainConfig& config, int64_t vocab, const RunLength& run, Use use) {
   const ProcessGroups groups = ProcessGroups::single();
   ParameterStore parameters;
-  const LanguageModel model(parameters, model_setup({config, vocab, groups, {1, 1, 1}}));
+  const LanguageModel model(parameters, model_setup({config, vocab, groups, run}));
   return use(parameters, model);
 }
 
-int64_t experts_per_token(const TrainConfig& config) {
-  return with_model(config, 1, [](const ParameterStore&, const LanguageModel& model) {
+int64_t experts_per_token(const TrainConfig& config, const RunLength& run) {
+  return with_model(config, 1, run, [](const ParameterStore&, const LanguageModel& model) {
     return model.moe_layers().empty() ? 0 : model.moe_layers()[0]->experts_per_token();
   });
 }
 
-ModelSummary summarise(const TrainConfig& config, int64_t vocab) {
-  return with_model(config, vocab, [&](const ParameterStore& parameters, const LanguageModel& model) {
+ModelSummary summarise(const TrainConfig& config, int64_t vocab, const RunLength& run) {
+  return with_model(config, vocab, run, [&](const ParameterStore& parameters, const LanguageModel& model) {
     return summarise(parameters, model, config.data.sequence);
   });
 }

@@ -59,9 +59,11 @@ class TrainingState {
   Arena activations_, scratch_;
 };
 
-// Experts per token at evaluation; throws UsageError as building the model does. 0 for a dense model.
-int64_t experts_per_token(const TrainConfig& config);
+// Some run, for models in which nothing is paced.
+inline constexpr RunLength kSomeRun{1000, 1000, 100};
+// Experts per token when the run has ended; throws UsageError as building the model does. 0 for a dense model.
+int64_t experts_per_token(const TrainConfig& config, const RunLength& run = kSomeRun);
 // Of the model that the configuration describes, which is built for it without its memory.
-ModelSummary summarise(const TrainConfig& config, int64_t vocab);
+ModelSummary summarise(const TrainConfig& config, int64_t vocab, const RunLength& run = kSomeRun);
 
 }  // namespace moe

@@ -121,3 +121,25 @@ TEST_CASE("moe-eval of a damaged checkpoint ends with 4") {
   CHECK(run_child(eval(checkpoint)).code == 4);
   CHECK(run_child(eval(run.path(), {"--json"})).code == 0);  // the one before it
 }
+
+TEST_CASE("moe-eval says whether a model is causal, and finds out by trial") {
+  for (const auto& [router, causality] :
+       {std::pair{"topk", "causal"}, {"expert_choice", "sequence"}, {"{kind: expert_choice, group: batch}", "batch"}}) {
+    INFO(router);
+    const TemporaryFolder folder;
+    const Finished trained =
+        run_child(tiny_train(folder.path(), {"train.steps=5", fmt::format("moe.router={}", router)}));
+    INFO(trained.err);
+    REQUIRE(trained.code == 0);
+    const Finished result =
+        run_child(eval(folder / "run", {"--split", "validation", "--tokens", "500", "--json", "--probe-causality"}));
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    const auto json = nlohmann::json::parse(result.out);
+    CHECK(json.at("causality") == causality);
+    CHECK(json.at("measured_causality") == causality);
+    CHECK((result.err.find("not causal") == std::string::npos) == (std::string(causality) == "causal"));
+    const Finished plain = run_child(eval(folder / "run", {"--split", "validation", "--tokens", "500", "--json"}));
+    CHECK_FALSE(nlohmann::json::parse(plain.out).contains("measured_causality"));
+  }
+}

@@ -80,6 +80,21 @@ TEST_CASE("a resumed run is bitwise the run without a break") {
   CHECK(metrics_difference(straight / "run", broken / "run") == "");
 }
 
+TEST_CASE("a resumed run of a router with state is bitwise the run without a break") {
+  // Biases that a rule moves; an L1 coefficient that is steered; a copy that is frozen before the break.
+  for (const char* router :
+       {"{kind: sigmoid_bias, rate: 0.1}", "{kind: relu, l1: 0.01}", "{kind: stable, stage1: 10}"}) {
+    INFO(router);
+    TemporaryFolder straight, broken;
+    const Arguments settings{fmt::format("moe.router={}", router), "train.steps=20"};
+    done(tiny_train(straight.path(), settings));
+    done(tiny_train(broken.path(), settings + Arguments{"train.steps=15"}));
+    done(tiny_train(broken.path(), settings) + Arguments{"--resume", "must"});
+    CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+    CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  }
+}
+
 TEST_CASE("a run goes on with other ranks, to within rounding") {
   TemporaryFolder straight, broken;
   const Arguments settings{"train.steps=12", "checkpoint.every=6"};
@@ -238,7 +253,7 @@ TEST_CASE("a folder of another configuration or other data is refused and left a
     CHECK(read_file(folder / "run/metrics.jsonl") == metrics);
   };
   refuses({"model.d_model=32", "moe.router.k=1", "moe.router.softmax=all", "moe.router.renormalise=false"},
-          {"model.d_model: 16 -> 32", "moe.router.k: 2 -> 1"});
+          {"model.d_model: 16 -> 32", "moe.router.k.value: 2 -> 1"});
   refuses({"train.learning_rate={kind: linear}"}, {"train.learning_rate.kind: constant -> linear"});
 
   // The path of the data is free, what is in it is not. llm.c's format: 256 int32 of header, 16-bit tokens.

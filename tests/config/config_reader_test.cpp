@@ -42,7 +42,13 @@ struct NumberOf : FieldVisitor {
   void field(const char*, std::vector<std::string>&, const char*) override {}
   void field(const char*, std::vector<int64_t>&, const char*) override {}
   void group(const char*, FieldSet&, const char*) override {}
-  void choice(const char*, ChoiceBase&, const char*) override {}
+  // A quantity that may follow a schedule, given as a number.
+  void choice(const char* name, ChoiceBase& choice, const char*) override {
+    if (wanted != name || choice.kind() != "constant") return;
+    NumberOf inner("value");
+    choice.options().fields(inner);
+    found = inner.found;
+  }
   void choices(const char*, ChoiceListBase&, const char*) override {}
 };
 

@@ -1,5 +1,6 @@
 #include "core/model/model_summary.h"
 
+#include "core/train/training_state.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -12,7 +13,9 @@ TEST_CASE("the summary counts what the parameter store holds") {
         "model: {attention: {heads: 8, kv_heads: 2, d_head: 5}, activation: gelu}",
         "model: {arrangement: glam, layers: 5, d_ff: 40}", "model: {arrangement: dense}",
         "{model: {arrangement: [dense, moe, moe, dense]}, moe: {shared_experts: 2, d_ff: 24}}",
-        "moe: {experts: 5, router: {k: 1, softmax: all, renormalise: false}}", "moe: {experts: 3, router: {k: 3}}"}) {
+        "moe: {experts: 5, router: {k: 1, softmax: all, renormalise: false}}", "moe: {experts: 3, router: {k: 3}}",
+        "moe: {router: expert_choice}", "moe: {router: {kind: random_frozen, share: 0.25}}", "moe: {router: stable}",
+        "moe: {router: hyper}", "moe: {router: sigmoid_bias}", "moe: {router: relu}"}) {
     INFO(yaml);
     constexpr int64_t vocab = 37;
     const TrainConfig config = config_from(yaml);
@@ -36,4 +39,31 @@ TEST_CASE("useful operations of one dense layer, counted by hand") {
       "{sequence: 6}}");
   // Matrices: qkv 4x12, output 4x4, feed-forward 2 x 4x10, head 9x4; attention: 2 heads x 2 dimensions x 6 tokens.
   CHECK(summarise(config, 9).flops_per_token == 6 * (48 + 16 + 80 + 36) + 6 * 4 * 6);
+}
+
+TEST_CASE("experts per token are those that a token gets, whatever the slots") {
+  const auto flops = [](const char* router) {
+    return summarise(config_from(fmt::format("moe: {{experts: 8, router: {}}}", router)), 37).flops_per_token;
+  };
+  const auto experts = [](const char* router) {
+    return experts_per_token(config_from(fmt::format("moe: {{experts: 8, router: {}}}", router)));
+  };
+  CHECK(experts("{kind: expert_choice, capacity: 2}") == 2);
+  CHECK(experts("{kind: relu, k: 3}") == 3);
+  CHECK(experts("random_frozen") == 8);  // at the end
+  CHECK(flops("{kind: expert_choice, capacity: 2}") == flops("{k: 2}"));
+  CHECK(flops("{kind: relu, k: 3}") == flops("{k: 3}"));
+  const double two = flops("{k: 2}"), four = flops("{k: 4}");
+  CHECK(flops("{k: {kind: linear, from: 4, to: 2}}") == Approx((two + four) / 2).epsilon(0.01));
+}
+
+TEST_CASE("memory is planned for the slots that expert choice can fill, not for all there are") {
+  const auto bytes = [](const char* router) {
+    const TrainConfig config = config_from(fmt::format("moe: {{experts: 64, d_ff: 256, router: {}}}", router));
+    const ProcessGroups groups = ProcessGroups::single();
+    return plan_memory({config, 37, groups, {100, 1000, 1}}).activations;
+  };
+  const size_t two = bytes("{k: 2}"), choice = bytes("{kind: expert_choice, capacity: 2}");
+  CHECK(choice < two * 3 / 2);
+  CHECK(bytes("{k: 16}") > two * 2);
 }

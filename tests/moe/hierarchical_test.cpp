@@ -19,8 +19,9 @@ double total(std::span<const double> numbers) {
 
 TEST_CASE("a hierarchy of one group is plain") {
   LayerFixture plain(moe_config("{experts: 5, balance: []}")),
-      one(moe_config("{experts: 5, balance: [], strategy: {kind: hierarchical, groups: 1, group_router: {k: 1, softmax: "
-                     "all, renormalise: false}}}"));
+      one(moe_config(
+          "{experts: 5, balance: [], strategy: {kind: hierarchical, groups: 1, group_router: {k: 1, softmax: "
+          "all, renormalise: false}}}"));
   for (const Parameter& p : one.store.parameters()) {
     if (p.name != "layer.group0.router.weight") continue;
     for (const Parameter& q : plain.store.parameters()) {
@@ -34,8 +35,9 @@ TEST_CASE("a hierarchy of one group is plain") {
 }
 
 TEST_CASE("each token goes to k experts of each of its groups, and probabilities are products") {
-  LayerFixture f(moe_config("{experts: 9, balance: [], router: {k: 2}, strategy: {kind: hierarchical, groups: 3, "
-                            "group_router: {k: 2}, group_balance: []}}"));
+  LayerFixture f(
+      moe_config("{experts: 9, balance: [], router: {k: 2}, strategy: {kind: hierarchical, groups: 3, "
+                 "group_router: {k: 2}, group_balance: []}}"));
   const TokenBatch batch = make_batch(f.ctx, 2, 4);
   f.forward(batch, f.ctx.normal({8, kModelWidth}, 1));
   CHECK(f.layer->experts_per_token() == 4);
@@ -46,9 +48,10 @@ TEST_CASE("each token goes to k experts of each of its groups, and probabilities
 
 TEST_CASE("both levels are balanced, each by its own losses") {
   const auto auxiliary = [](const std::string& balance, const std::string& group_balance) {
-    LayerFixture f(moe_config(fmt::format("{{experts: 6, balance: {}, strategy: {{kind: hierarchical, group_router: {{k: "
-                                          "2}}, group_balance: {}}}}}",
-                                          balance, group_balance)));
+    LayerFixture f(
+        moe_config(fmt::format("{{experts: 6, balance: {}, strategy: {{kind: hierarchical, group_router: {{k: "
+                               "2}}, group_balance: {}}}}}",
+                               balance, group_balance)));
     const TokenBatch batch = make_batch(f.ctx, 2, 4);
     f.forward(batch, f.ctx.normal({8, kModelWidth}, 1));
     CHECK(f.layer->needs_sums_before_backward() == (balance != "[]" || group_balance != "[]"));

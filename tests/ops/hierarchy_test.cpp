@@ -33,8 +33,11 @@ struct Gates {
 TEST_CASE("two levels of hand-computed choice") {
   TestContext ctx(DType::f64);
   const auto ln = [](double x) { return std::log(x); };
-  const GroupChoice groups{ctx.of({1, 2}, {ln(1), ln(3)}), ctx.of({1}, {ln(4)}), ctx.of_i32({1, 2}, {1, -1}),
-                           ctx.of({1, 2}, {0.75, 0.25}), {}};
+  const GroupChoice groups{ctx.of({1, 2}, {ln(1), ln(3)}),
+                           ctx.of({1}, {ln(4)}),
+                           ctx.of_i32({1, 2}, {1, -1}),
+                           ctx.of({1, 2}, {0.75, 0.25}),
+                           {}};
   const GroupChoice first{ctx.of({1, 1}, {5}), ctx.of({1}, {5}), ctx.of_i32({1, 1}, {0}), ctx.of({1, 1}, {1}), {}};
   const GroupChoice second{ctx.of({1, 3}, {ln(1), ln(2), ln(7)}), ctx.of({1}, {ln(10)}), ctx.of_i32({1, 2}, {2, -1}),
                            ctx.of({1, 2}, {0.5, 9}), ctx.of({1}, {0.4})};

@@ -122,6 +122,15 @@ TEST_CASE("step: multiplied at equal distances") {
   CHECK(s->at(35) == 1);
 }
 
+TEST_CASE("inverse root: CompeteSMoE's probability by steps") {
+  const auto s = schedule("{kind: inverse_root, every: 10}");
+  CHECK(s->at(0) == Approx(2.0 / 3));
+  CHECK(s->at(9) == Approx(2.0 / 3));
+  CHECK(s->at(10) == Approx(2 / (2 + std::sqrt(2))));
+  CHECK(s->at(99) == Approx(2 / (2 + std::sqrt(10))));
+  CHECK(schedule("{kind: inverse_root, from: 0.5, offset: 4, every: 10}")->at(30) == Approx(0.5 * 4 / 6));
+}
+
 TEST_CASE("power: flat, then the inverse square root") {
   const auto s = schedule("{kind: power, from: 1, exponent: -0.5, after: 4}");
   CHECK(s->at(0) == 1);

@@ -105,6 +105,7 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
   StepResult result;
   std::mutex mutex;
   run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
+    const ThreadCount one(1);  // a team of threads for every rank of every step would cost more than the step
     const auto rank = static_cast<size_t>(world->rank());
     const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, config.experts);
     LayerFixture f(config, groups);
