@@ -20,7 +20,7 @@ std::string why_no_device() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaSuccess) return count > 0 ? "" : "this machine has no CUDA device";
-  return fmt::format("CUDA finds no device: {}", cudaGetErrorString(status));
+  return fmt::format("this machine has no CUDA device or driver (CUDA: {})", cudaGetErrorString(status));
 }
 
 DeviceInfo device_info(int index) {
