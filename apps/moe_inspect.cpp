@@ -1,9 +1,15 @@
 // moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web
-// page.
+// page; and `moe-inspect compare`, which holds whole runs against each other.
+#include <filesystem>
 #include <iostream>
+#include <string_view>
 
 #include "apps/command_line.h"
 #include "core/base/log.h"
+#include "core/checkpoint/files.h"
+#include "core/inspect/comparison_html.h"
+#include "core/inspect/comparison_json.h"
+#include "core/inspect/comparison_text.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"
@@ -16,6 +22,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
       "Shows what the experts of a run or checkpoint do with a split's tokens. A run also gets a "
       "report.html. "
       "mpirun shares the work among ranks.");
+  app.footer("moe-inspect compare DIR compares the runs in a folder: see moe-inspect compare --help.");
   std::string path, which = "last", html;
   InspectionOptions options;
   int64_t expert_parallel = 0;
@@ -28,6 +35,9 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--against", options.against,
+                 "an earlier checkpoint, as for --checkpoint, or another run's folder: adds each layer's churn, the "
+                 "share of choices that it did not make");
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   app.add_flag("--json", json, "print everything as one JSON object instead of the table");
@@ -53,6 +63,46 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
+// Everything is printed before unfair runs are an error: the rest is worth reading.
+static int compare(int argc, char** argv, MpiSession& session) {
+  CLI::App app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
+  std::string folder, at = "last", json, html;
+  ComparisonOptions options;
+  bool measures = false;
+  app.add_option("folder", folder, "its runs are named CONFIG-seedN")->required();
+  app.add_option("--baseline", options.baseline, "a configuration; default: the first");
+  app.add_option("--at", at, "which evaluation counts; the best of many favours runs that scatter")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"last", "best"}));
+  app.add_flag("--measures", measures, "show what routers and strategies tell of themselves, too");
+  app.add_option("--json", json, "a file that everything is written to as one JSON object");
+  app.add_option("--html", html, "a file that a web page is written to");
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (session.world()->rank() != 0) return 0;
+  options.at = at == "last" ? ComparedAt::last : ComparedAt::best;
+  const Comparison comparison = compare_folder(folder, options);
+  std::cout << comparison_text(comparison, measures) << std::flush;
+  using Json = nlohmann::ordered_json;
+  if (!json.empty()) {
+    replace_text(json, comparison_json(comparison).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    log::info("Wrote {}", json);
+  }
+  if (!html.empty()) write_report(html, comparison_html(comparison, measures), true);
+  const auto unfair = comparison.with(ComparedRun::Standing::unfair);
+  if (!unfair.empty()) {
+    std::vector<std::string> names;
+    for (const ComparedRun* run : unfair) names.push_back(run->name);
+    raise<CheckpointError>("{} run{} would be compared unfairly and {} left out: {}", unfair.size(),
+                           unfair.size() == 1 ? "" : "s", unfair.size() == 1 ? "was" : "were", join(names, ", "));
+  }
+  return 0;
+}
+
 int main(int argc, char** argv) {
-  return run_program(argc, argv, [&](MpiSession& session) { return inspect_run(argc, argv, session); });
+  // Alone, the word may be the name of a run.
+  const bool compares =
+      argc > 1 && std::string_view(argv[1]) == "compare" && (argc > 2 || !std::filesystem::is_directory("compare"));
+  return run_program(argc, argv, [&](MpiSession& session) {
+    return compares ? compare(argc - 1, argv + 1, session) : inspect_run(argc, argv, session);
+  });
 }

@@ -30,10 +30,14 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_btl_base_warn_comp
 export HWLOC_HIDE_ERRORS=2
 command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=/bin/false
 
+rank_launcher() {  # RANKS; sets `launcher`
+  launcher=(mpirun -n "$1")
+  [ "$(cores)" -ge "$1" ] || launcher+=(--oversubscribe)
+}
+
 run_ranks() {  # RANKS PROGRAM ARGUMENTS...
-  local ranks=$1
+  local -a launcher
+  rank_launcher "$1"
   shift
-  local -a options=(-n "$ranks")
-  [ "$(cores)" -ge "$ranks" ] || options+=(--oversubscribe)
-  mpirun "${options[@]}" "$@"
+  "${launcher[@]}" "$@"
 }

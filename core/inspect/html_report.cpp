@@ -4,7 +4,6 @@
 #include <cmath>
 #include <filesystem>
 
-#include "core/base/build_info.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"
@@ -12,7 +11,7 @@
 #include "core/inspect/heat_map.h"
 #include "core/inspect/history_plots.h"
 #include "core/inspect/markup.h"
-#include "core/inspect/page_style.h"
+#include "core/inspect/page.h"
 
 namespace moe {
 namespace {
@@ -91,12 +90,6 @@ std::string whole_config(const Inspection& i) {
                      escape_markup(write_yaml(config, false)));
 }
 
-std::string header_cells(const std::vector<std::string>& names) {
-  std::string html = "<thead><tr>";
-  for (const std::string& name : names) html += fmt::format("<th scope=\"col\">{}</th>", escape_markup(name));
-  return html + "</tr></thead>\n";
-}
-
 std::string layer_overview(const std::vector<LayerStats>& layers) {
   std::vector<std::string> columns = {"layer",        "max / mean",     "min / mean", "cv",
                                       "load entropy", "router entropy", "dead",       "nearly dead"};
@@ -150,14 +143,6 @@ std::string expert_table(const LayerStats& s) {
   return html + "</tbody></table></div></details>\n";
 }
 
-std::string section(const std::string& title, const std::string& body) {
-  return body.empty() ? "" : fmt::format("<section><h2>{}</h2>\n{}</section>\n", title, body);
-}
-
-std::string plots(const std::string& figures) {
-  return figures.empty() ? "" : "<div class=\"plots\">\n" + figures + "</div>\n";
-}
-
 // What the page lacks, and why.
 std::string remarks(const Inspection& i) {
   std::string text;
@@ -188,12 +173,7 @@ std::string html_report(const Inspection& i) {
     for (const LayerStats& s : i.layers) tables += expert_table(s);
     body += section("Every expert", tables);
   }
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n"
-      "<style>{}</style>\n</head>\n<body>\n<main>\n{}<footer>moe-inspect "
-      "{}</footer>\n</main>\n</body>\n</html>\n",
-      escape_markup(i.config.name), kPageStyle, body, escape_markup(version()));
+  return whole_page(i.config.name, body);
 }
 
 std::string report_path(const std::string& file, bool wanted, const std::string& run_or_checkpoint) {

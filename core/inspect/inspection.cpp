@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "core/inspect/churn.h"
 #include "core/train/open_corpus.h"
 #include "core/train/run_folder.h"
 
@@ -55,8 +56,9 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.split = options.split;
   const int64_t context = run.config.data.sequence;
   run.state->ctx.diagnose = true;
-  result.evaluation = evaluate(*run.state, run.groups, corpus.split(options.split),
-                               {context, context, options.tokens, kInspectionSequences});
+  const EvaluationOptions evaluation{context, context, options.tokens, kInspectionSequences};
+  Choices choices;
+  result.evaluation = evaluate_with_choices(run, corpus.split(options.split), evaluation, choices);
   for (const MoELayer* layer : run.state->model->moe_layers()) {
     LayerStats stats = layer_stats(layer->layer(), layer->load());
     stats.norms = weight_norms(run.state->parameters, fmt::format("blocks.{}.moe", layer->layer()),
@@ -69,6 +71,15 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
       if (value) stats.measures.emplace_back(layer->measures().name(i), *value);
     }
     result.layers.push_back(std::move(stats));
+  }
+  if (!options.against.empty()) {
+    const bool is_folder = fs::is_directory(options.against);
+    LoadedRun before = load_run(is_folder ? options.against : run_or_checkpoint, is_folder ? "last" : options.against,
+                                run.groups.world, run.groups.expert->size(), kInspectionSequences);
+    Choices earlier;
+    evaluate_with_choices(before, corpus.split(options.split), evaluation, earlier);
+    const std::vector<double> changed = churn(choices, earlier, run, before);
+    for (size_t i = 0; i < changed.size(); ++i) result.layers[i].measures.emplace_back("churn", changed[i]);
   }
   if (!result.run.empty()) result.history = read_history(result.run + "/metrics.jsonl");
   return result;

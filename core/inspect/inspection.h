@@ -11,6 +11,7 @@ struct InspectionOptions {
   std::string split = "validation";
   std::string data;         // another corpus than the run's; empty = the run's
   int64_t tokens = 50'000;  // leading tokens of the split; 0 = all
+  std::string against;      // a checkpoint of the run (best or a step) or another's folder: tells each layer's churn
 };
 
 struct Inspection {

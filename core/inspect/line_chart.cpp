@@ -27,6 +27,22 @@ std::vector<Point> points_of(const Curve& curve) {
   return points;
 }
 
+bool has_band(const Curve& curve) {
+  return curve.low.size() == curve.x.size() && curve.high.size() == curve.x.size() && !curve.x.empty();
+}
+
+// Both edges of the band: what the axis has to show besides the curve.
+std::vector<Point> band_of(const Curve& curve) {
+  std::vector<Point> points;
+  if (!has_band(curve)) return points;
+  for (size_t i = 0; i < curve.x.size(); ++i) {
+    if (!std::isfinite(curve.x[i]) || !std::isfinite(curve.low[i]) || !std::isfinite(curve.high[i])) continue;
+    points.emplace_back(curve.x[i], curve.low[i]);
+    points.emplace_back(curve.x[i], curve.high[i]);
+  }
+  return points;
+}
+
 // Keeps the smallest and the largest of each stretch, so that spikes stay.
 std::vector<Point> thin_out(const std::vector<Point>& points) {
   if (points.size() <= kMaxPoints) return points;
@@ -53,12 +69,14 @@ struct Range {
 
 Axis y_axis(const LineChart& chart, const std::vector<std::vector<Point>>& curves, const Range& x) {
   Range all, later;
-  for (const auto& points : curves) {
+  const auto add = [&](const std::vector<Point>& points) {
     for (const auto& [px, py] : points) {
       all.add(py);
       if (px >= x.low + 0.1 * (x.high - x.low)) later.add(py);
     }
-  }
+  };
+  for (const auto& points : curves) add(points);
+  for (const Curve& curve : chart.curves) add(band_of(curve));
   double low = chart.from_zero ? std::min(0.0, all.low) : all.low, high = all.high;
   if (chart.cut_beginning && high - low > 2.5 * (later.high - low) && later.high > low) high = later.high;
   if (chart.log_y && low > 0 && high / low > 20) return log_axis(low / 1.15, high * 1.15);
@@ -110,6 +128,17 @@ std::string draw_curve(const Curve& curve, const std::vector<Point>& points, siz
   return fmt::format("<path class=\"curve c{}\" d=\"{}\"/>\n{}", colour, path, dots);
 }
 
+std::string draw_band(const Curve& curve, size_t colour, const Horizontal& x, const Axis& y) {
+  const std::vector<Point> edges = band_of(curve);
+  if (edges.size() < 4) return "";
+  std::string there, back;
+  for (size_t i = 0; i < edges.size(); i += 2) {
+    there += fmt::format("{}{:.1f} {:.1f}", i == 0 ? "M" : "L", x(edges[i].first), y_of(y, edges[i].second));
+    back = fmt::format("L{:.1f} {:.1f}", x(edges[i + 1].first), y_of(y, edges[i + 1].second)) + back;
+  }
+  return fmt::format("<path class=\"band c{}\" d=\"{}{}Z\"/>\n", colour, there, back);
+}
+
 std::string draw_mark(const LineChart::Mark& mark, const Horizontal& x_of, const Axis& y_axis) {
   const double x = x_of(mark.x), y = y_of(y_axis, mark.y);
   if (y < kTop) return "";
@@ -158,6 +187,7 @@ std::string draw_chart(const LineChart& chart, bool wide) {
       "{2:.0f}\">\n",
       kTop - 4, width, kBottom - kTop + 8);
   bool cut = false;
+  for (size_t i = 0; i < curves.size(); ++i) svg += draw_band(chart.curves[i], i % kPaletteSize, x, y);
   for (size_t i = 0; i < curves.size(); ++i) {
     if (!curves[i].empty()) svg += draw_curve(chart.curves[i], curves[i], i % kPaletteSize, x, y);
     cut |= std::any_of(curves[i].begin(), curves[i].end(), [&](const Point& p) { return p.second > y.high; });

@@ -12,6 +12,8 @@ struct Curve {
   std::string name;
   std::vector<double> x, y;  // points with a NaN are left out
   bool markers = false;      // a dot at every point
+  // Where given, one for each point: a band from `low` to `high` behind the curve.
+  std::vector<double> low{}, high{};
 };
 
 struct LineChart {

@@ -1,4 +1,4 @@
-// The style sheet of report.html, for light and dark.
+// The style sheet of all web pages, for light and dark.
 #pragma once
 
 namespace moe {
@@ -7,12 +7,12 @@ namespace moe {
 // same in the legend, t0 ... t8 numbers on them.
 inline constexpr const char* kPageStyle = R"css(
 :root { color-scheme: light dark; --page: #fbfbfa; --card: #ffffff; --text: #1c1d20; --faint: #646973; --line: #e2e3e6;
-  --axis: #9aa0aa; --mark: #1c1d20; --bad: #c22f3c; --none: #e3a0a6; --bar: #d5e3f6;
+  --axis: #9aa0aa; --mark: #1c1d20; --bad: #c22f3c; --good: #11845b; --none: #e3a0a6; --bar: #d5e3f6;
   --c0: #2563c9; --c1: #d9660a; --c2: #11845b; --c3: #a23bb5; --c4: #c22f4e; --c5: #6b7a0f; --c6: #0f7f93; --c7: #7a5c3e;
   --h0: #1f5fa8; --h1: #4f8bc9; --h2: #8db7e0; --h3: #c8dcee; --h4: #ecece8; --h5: #f8dcb8; --h6: #f2b774; --h7: #dd8430;
   --h8: #ab5206; --h9: #ffffff; --on0: #ffffff; --on1: #1c1d20; }
 @media (prefers-color-scheme: dark) { :root { --page: #15171a; --card: #1c1f23; --text: #e7e8ea; --faint: #9ca3ae;
-  --line: #30343a; --axis: #656c77; --mark: #ffffff; --bad: #ff7b84; --none: #7d3540; --bar: #24405f;
+  --line: #30343a; --axis: #656c77; --mark: #ffffff; --bad: #ff7b84; --good: #4fd1a1; --none: #7d3540; --bar: #24405f;
   --c0: #6ea8ff; --c1: #ff9d4d; --c2: #4fd1a1; --c3: #d98cf0; --c4: #ff7a93; --c5: #c3d14b; --c6: #4cc9de; --c7: #c9a78a;
   --h0: #7cbcfa; --h1: #4a8fd6; --h2: #356ba6; --h3: #2b4a6b; --h4: #35383d; --h5: #5c4529; --h6: #8f6128; --h7: #cc8129;
   --h8: #ffb765; --h9: #15171a; --on0: #101114; --on1: #101114; } }
@@ -28,6 +28,9 @@ h2 { font-size: 17px; margin: 30px 0 10px; }
 .tile b { display: block; font-size: 21px; font-weight: 600; }
 .tile span { color: var(--faint); font-size: 12.5px; display: block; }
 .bad { color: var(--bad); }
+.good { color: var(--good); }
+.alarm { border-left: 4px solid var(--bad); }
+.card p { margin: 0 0 4px; overflow-wrap: anywhere; }
 .card { padding: 12px 14px; margin-top: 10px; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 3px 24px; margin: 0; }
 dl div { display: flex; gap: 10px; }
@@ -36,6 +39,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(460px, 100%), 1fr)); gap: 12px; }
 figure { margin: 0; padding: 10px 12px; min-width: 0; display: flex; flex-direction: column; }
 figure > svg { margin-top: auto; }
+.card + .plots { margin-top: 12px; }
+section + .sub { margin-top: 10px; }
 figure.whole { margin-bottom: 12px; }
 figure.wide { grid-column: 1 / -1; }
 figcaption { margin-bottom: 4px; }
@@ -50,6 +55,10 @@ svg .label { font-size: 12px; font-weight: 600; paint-order: stroke; stroke: var
 .h0 { fill: var(--h0); } .h1 { fill: var(--h1); } .h2 { fill: var(--h2); } .h3 { fill: var(--h3); } .h4 { fill: var(--h4); } .h5 { fill: var(--h5); } .h6 { fill: var(--h6); } .h7 { fill: var(--h7); } .h8 { fill: var(--h8); } .h9 { fill: var(--h9); }
 svg .t0, svg .t8 { fill: var(--on0); } svg .t1, svg .t7 { fill: var(--on1); }
 .curve { fill: none; stroke: var(--c); stroke-width: 1.7; stroke-linejoin: round; }
+.band { fill: var(--c); opacity: 0.14; }
+.whisker { fill: none; stroke: var(--c); stroke-width: 2; }
+.pair { fill: none; stroke: var(--c); opacity: 0.75; }
+.zero { stroke: var(--mark); stroke-width: 1.2; }
 .dot { fill: var(--c); }
 .hover { fill: transparent; }
 .mark { fill: none; stroke: var(--mark); stroke-width: 1.8; }
@@ -66,6 +75,8 @@ path.h9 { fill: var(--none); }
 .legend.ramp .b0, .legend.ramp .b8 { color: var(--on0); } .legend.ramp .b1, .legend.ramp .b7 { color: var(--on1); }
 .legend.ramp .b9, .legend.ramp .b10 { margin: 0 6px 0 14px; width: 24px; background: var(--none); }
 .legend.ramp .b9 { border: 1px solid var(--bad); color: var(--bad); background: none; font-size: 15px; line-height: 14px; }
+th.name, td.name { text-align: left; }
+td.name i { display: inline-block; background: var(--c); width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 .scroll { overflow-x: auto; }
 th, td { text-align: right; padding: 3px 9px; border-bottom: 1px solid var(--line); white-space: nowrap; }

@@ -29,6 +29,24 @@ static LoadShares load_shares(const json& record) {
   return shares;
 }
 
+static std::map<std::string, double> named_numbers(const json& record, const char* key) {
+  std::map<std::string, double> numbers;
+  const auto it = record.find(key);
+  if (it == record.end() || !it->is_object()) return numbers;
+  for (const auto& [name, value] : it->items()) {
+    if (value.is_number()) numbers[name] = value.get<double>();
+  }
+  return numbers;
+}
+
+static EvaluationPoint evaluation_point(int64_t step, const json& r) {
+  EvaluationPoint e{step, number(r, "loss"), number(r, "bpc"), load_shares(r)};
+  e.tokens = number(r, "tokens");
+  e.stride = number(r, "stride");
+  if (const auto it = r.find("data"); it != r.end() && it->is_string()) e.data = it->get<std::string>();
+  return e;
+}
+
 static TrainPoint train_point(int64_t step, const json& r) {
   TrainPoint p;
   p.step = step;
@@ -43,11 +61,8 @@ static TrainPoint train_point(int64_t step, const json& r) {
   p.router_entropy = number(r, "router_entropy");
   p.max_over_mean = number(r, "load_max_over_mean");
   p.dead = number(r, "dead");
-  if (const auto it = r.find("balance"); it != r.end() && it->is_object()) {
-    for (const auto& [name, value] : it->items()) {
-      if (value.is_number()) p.balance[name] = value.get<double>();
-    }
-  }
+  p.balance = named_numbers(r, "balance");
+  p.measures = named_numbers(r, "measures");
   p.load = load_shares(r);
   return p;
 }
@@ -77,9 +92,7 @@ RunHistory read_history(const std::string& path) {
     }
     const auto step = record["step"].get<int64_t>();
     if (record["type"] == "train") train[step] = train_point(step, record);
-    if (record["type"] == "eval") {
-      evaluations[step] = {step, number(record, "loss"), number(record, "bpc"), load_shares(record)};
-    }
+    if (record["type"] == "eval") evaluations[step] = evaluation_point(step, record);
   }
   history.train = in_order(std::move(train));
   history.evaluations = in_order(std::move(evaluations));

@@ -20,14 +20,16 @@ struct TrainPoint {
   double router_entropy = kAbsent;  // nats, mean over layers
   double max_over_mean = kAbsent;   // of the worst layer
   double dead = kAbsent;            // experts of all layers
-  std::map<std::string, double> balance;
+  std::map<std::string, double> balance, measures;
   LoadShares load;
 };
 
 struct EvaluationPoint {
   int64_t step = 0;
   double loss = kAbsent, bits_per_character = kAbsent;
-  LoadShares load;
+  LoadShares load{};
+  double tokens = kAbsent, stride = kAbsent;  // predicted; between two windows
+  std::string data{};                         // the hash of the split
 };
 
 struct RunHistory {

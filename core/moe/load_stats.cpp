@@ -10,7 +10,7 @@ namespace moe {
 
 LoadStats LoadStats::view(std::span<double> sums, int64_t experts) {
   const auto n = static_cast<size_t>(experts);
-  return {sums.first(n), sums.subspan(n, n), sums.subspan(2 * n, n), sums.subspan(3 * n, 2)};
+  return {sums.first(n), sums.subspan(n, n), sums.subspan(2 * n, n), sums.subspan(3 * n, 2), nullptr};
 }
 
 void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor targets) const {
@@ -18,6 +18,7 @@ void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor target
   column_sums(ctx, as_tensor(probability), routing.probabilities, targets);
   scalars[0] += entropy_sum(ctx, routing.probabilities, targets);
   scalars[1] += count_tokens(ctx, targets);
+  if (choices && !ctx.planning) append_indices(ctx, *choices, routing.indices);
 }
 
 double LoadStats::assignments() const {

@@ -2,6 +2,7 @@
 // rank, then, after the trainer has reduced them, of the whole step.
 #pragma once
 #include <span>
+#include <vector>
 
 #include "core/moe/routing.h"
 #include "core/tensor/context.h"
@@ -9,10 +10,11 @@
 namespace moe {
 
 struct LoadStats {
-  std::span<double> counts;       // (experts) assignments
-  std::span<double> importance;   // (experts) sums of gate weights
-  std::span<double> probability;  // (experts) sums of router probabilities
-  std::span<double> scalars;      // entropy of the router (nats), tokens
+  std::span<double> counts;                 // (experts) assignments
+  std::span<double> importance;             // (experts) sums of gate weights
+  std::span<double> probability;            // (experts) sums of router probabilities
+  std::span<double> scalars;                // entropy of the router (nats), tokens
+  std::vector<int32_t>* choices = nullptr;  // where observe() appends every token's indices, if anywhere
 
   static size_t num_sums(int64_t experts) { return 3 * static_cast<size_t>(experts) + 2; }
   static LoadStats view(std::span<double> sums, int64_t experts);

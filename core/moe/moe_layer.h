@@ -39,6 +39,9 @@ class MoELayer : public FeedForward {
   int layer() const { return layer_; }
   int64_t num_experts() const { return experts_; }
   const LoadStats& load() const { return load_; }
+  // From now on every observed token's choices are appended to `list`, slots() each; nullptr ends it.
+  void record_choices(std::vector<int32_t>* list) { load_.choices = list; }
+  int64_t slots() const { return strategy_->slots(); }
   const BalanceSet& balance() const { return balance_; }
   const MeasureSet& measures() const { return measures_; }
   Router& router() { return strategy_->router(); }

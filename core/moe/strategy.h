@@ -24,6 +24,8 @@ class Strategy {
   virtual ~Strategy() = default;
   // The one whose choices are the layer's.
   virtual Router& router() = 0;
+  // Width of the layer's indices.
+  virtual int64_t slots() { return router().k(); }
   // Experts per token at evaluation of the trained model, on average; and how many such passes a training step makes.
   virtual double final_k() { return router().final_k(); }
   virtual double training_passes() const { return 1; }

@@ -5,6 +5,7 @@
 
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -182,6 +183,13 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
       for (int64_t i = 0; i < n; ++i) out[t * n + i] += f * lse[t] * p[t * n + i];
     }
   });
+}
+
+void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices) {
+  if (ctx.planning) return;
+  std::vector<char> buffer;
+  const int32_t* index = on_host(ctx, indices, buffer).as<int32_t>();
+  list.insert(list.end(), index, index + indices.size());
 }
 
 }  // namespace moe

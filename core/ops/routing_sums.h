@@ -1,6 +1,8 @@
 // Sums over tokens of what a router computed, in f64 so that no split of the batch shows, and the gradients of
 // functions of those sums. Tokens whose target is kIgnoreTarget are padding and never count.
 #pragma once
+#include <vector>
+
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -35,6 +37,9 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
 // d_logits += factor * d(logsumexp^2)/dz
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
                                 double factor, ConstTensor targets);
+
+// Appends all elements of indices (tokens, k) i32, for who looks at single choices.
+void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices);
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::count_tokens) count_tokens;

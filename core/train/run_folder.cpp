@@ -31,6 +31,22 @@ static std::map<std::string, std::string> flatten(const ConfigNode& node, const 
   return result;
 }
 
+std::vector<ConfigDifference> config_differences(const ConfigNode& one, const ConfigNode& other) {
+  static const std::string kNothing = "(absent)";
+  const auto before = flatten(one), after = flatten(other);
+  std::vector<ConfigDifference> differences;
+  for (const auto& [key, value] : after) {
+    const auto it = before.find(key);
+    if (!is_free(key) && (it == before.end() || it->second != value)) {
+      differences.push_back({key, it == before.end() ? kNothing : it->second, value});
+    }
+  }
+  for (const auto& [key, value] : before) {
+    if (!is_free(key) && !after.count(key)) differences.push_back({key, value, kNothing});
+  }
+  return differences;
+}
+
 std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode mode) const {
   const std::optional<int64_t> last = checkpoints_.last();
   if (!last) {
@@ -41,21 +57,13 @@ std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode
     raise<CheckpointError>("--resume never: {} holds checkpoints up to step {}; choose another name or delete it",
                            path_, *last);
   }
-  const auto now = flatten(parse_config(write_yaml(config, false), "now"));
-  const auto then = flatten(parse_config(read_text(checkpoints_.path(*last) + "/config.yaml"), "then"));
-  std::vector<std::string> differences;
-  for (const auto& [key, value] : now) {
-    const auto other = then.find(key);
-    if (!is_free(key) && (other == then.end() || other->second != value)) {
-      differences.push_back(fmt::format("{}: {} -> {}", key, other == then.end() ? "(absent)" : other->second, value));
-    }
-  }
-  for (const auto& [key, value] : then) {
-    if (!is_free(key) && !now.count(key)) differences.push_back(fmt::format("{}: {} -> (absent)", key, value));
-  }
-  if (!differences.empty()) {
+  const ConfigNode now = parse_config(write_yaml(config, false), "now");
+  const ConfigNode then = parse_config(read_text(checkpoints_.path(*last) + "/config.yaml"), "then");
+  std::vector<std::string> lines;
+  for (const ConfigDifference& d : config_differences(then, now)) lines.push_back(d.to_string());
+  if (!lines.empty()) {
     raise<CheckpointError>("{} holds a run of another configuration; choose another name, or make these agree:\n  {}",
-                           path_, join(differences, "\n  "));
+                           path_, join(lines, "\n  "));
   }
   return last;
 }
@@ -65,8 +73,24 @@ void RunFolder::prepare(TrainConfig& config) const {
   replace_text(path_ + "/config.yaml", write_yaml(config, false));
 }
 
-void RunFolder::write_manifest(const nlohmann::json& manifest) const {
-  replace_text(path_ + "/manifest.json", manifest.dump(2) + "\n");
+bool RunFolder::has_manifest() const {
+  return fs::exists(path_ + "/manifest.json");
+}
+
+void RunFolder::write_manifest(nlohmann::json manifest, const nlohmann::json& session) const {
+  const std::string file = path_ + "/manifest.json";
+  auto sessions = nlohmann::json::array();
+  if (const int64_t from = session.at("from"); from > 0 && fs::exists(file)) {
+    const auto before = nlohmann::json::parse(read_text(file), nullptr, false);
+    if (before.is_object() && before.contains("sessions")) {
+      for (const auto& s : before["sessions"]) {
+        if (s.is_object() && s.value("from", from) < from) sessions.push_back(s);
+      }
+    }
+  }
+  sessions.push_back(session);
+  manifest["sessions"] = std::move(sessions);
+  replace_text(file, manifest.dump(2) + "\n");
 }
 
 TrainConfig load_run_config(const std::string& folder) {

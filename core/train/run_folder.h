@@ -5,11 +5,20 @@
 #include <string>
 
 #include "core/checkpoint/checkpoint.h"
+#include "core/config/config_tree.h"
 #include "core/config/train_config.h"
 
 namespace moe {
 
 enum class ResumeMode { automatic, never, must };
+
+// A key that makes two configurations compute different things.
+struct ConfigDifference {
+  std::string key, before, after;
+  std::string to_string() const { return key + ": " + before + " -> " + after; }
+};
+// By key, without those that may differ between a run and its continuation (names, evaluation, layout, length, ...).
+std::vector<ConfigDifference> config_differences(const ConfigNode& one, const ConfigNode& other);
 
 class RunFolder {
  public:
@@ -24,7 +33,9 @@ class RunFolder {
 
   // Rank 0: creates the folder and writes config.yaml.
   void prepare(TrainConfig& config) const;
-  void write_manifest(const nlohmann::json& manifest) const;
+  // `session` is what is special to this process, with the step it goes on `from`; those of earlier processes stay.
+  bool has_manifest() const;
+  void write_manifest(nlohmann::json manifest, const nlohmann::json& session) const;
 
  private:
   std::string path_;

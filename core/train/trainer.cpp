@@ -123,7 +123,10 @@ void Trainer::describe() const {
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
+  // A finished run was not made here and now, whoever looks at it again.
+  if (run_.step > 0 && run_.step >= length_.total_updates && folder_.has_manifest()) return;
   TrainConfig config = config_;
+  const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
   folder_.write_manifest({{"schema", 1},
                           {"version", version()},
                           {"build", build_info()},
@@ -138,13 +141,23 @@ void Trainer::describe() const {
                           {"threads_per_rank", threads_},
                           {"seed", config_.seed},
                           {"config_hash", format_hash(hash_of(write_yaml(config, false)))},
-                          {"program_hash", format_hash(hash_of(read_text("/proc/self/exe")))},
+                          {"program_hash", program_hash},
                           {"data", run_.identity},
+                          {"sequence", config_.data.sequence},
+                          {"tokens_per_update", length_.tokens_per_update},
+                          {"updates", length_.total_updates},
                           {"parameters", summary.parameters},
                           {"active_parameters", summary.active_parameters},
                           {"flops_per_token", summary.flops_per_token},
                           {"bytes_per_rank", plan_.total()},
-                          {"resumed_at", run_.step}});
+                          {"resumed_at", run_.step}},
+                         {{"from", run_.step},
+                          {"updates", length_.total_updates},
+                          {"host", host},
+                          {"ranks", groups_.world->size()},
+                          {"threads_per_rank", threads_},
+                          {"instruction_set", cpu_instruction_set()},
+                          {"program_hash", program_hash}});
 }
 
 bool Trainer::is_due(const Duration& every, int64_t step) const {
@@ -259,6 +272,8 @@ void Trainer::run_evaluation() {
     log::info("[valid] step {} | {} | {}", run_.step, figures, verdict);
     nlohmann::ordered_json record = to_json(result);
     record["split"] = split.name();
+    record["data"] = format_hash(split.content_hash());
+    record["stride"] = config_.evaluate.stride > 0 ? config_.evaluate.stride : config_.data.sequence;
     record["best"] = best;
     record["seconds"] = seconds_since(start);
     if (!state_->model->moe_layers().empty()) record["load"] = load_to_json(*state_->model);

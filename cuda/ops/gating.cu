@@ -57,7 +57,10 @@ __global__ void gating_forward_kernel(float* probabilities, float* logsumexp, in
     if (lane == 0) chosen[j] = best.index;
   }
   __syncwarp();
-  for (int j = lane; j < k; j += kWarp) weights[token * k + j] = p[chosen[j]] / (divide ? chosen_sum : 1.0f);
+  const bool vanished = divide && chosen_sum == 0;
+  for (int j = lane; j < k; j += kWarp) {
+    weights[token * k + j] = vanished ? 1.0f / static_cast<float>(k) : p[chosen[j]] / (divide ? chosen_sum : 1.0f);
+  }
 }
 
 // One warp per token. Chosen experts are distinct, so every logit has one writer.

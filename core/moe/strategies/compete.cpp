@@ -104,7 +104,7 @@ class CompeteStrategy : public RoutedStrategy {
     competing_ = ctx.training && (ctx.planning || steps_.competes(ctx.seed, ctx.step));
     router().forward(ctx, batch, x, routing_);
     const auto tokens = static_cast<double>(batch.tokens());
-    measures().observe(ctx, competing_figure_, competing_ ? tokens : 0, tokens);
+    if (ctx.training) measures().observe(ctx, competing_figure_, competing_ ? tokens : 0, tokens);
     if (competing_ || ctx.diagnose) compete(ctx, parts, batch, x);
     const Routing& used = chosen_by_competition() ? outcome_ : routing_;
     const Routing& balanced = balance_on_competition() ? outcome_ : routing_;

@@ -55,6 +55,7 @@ class HierarchicalStrategy : public Strategy {
   }
 
   Router& router() override { return *group_router_; }
+  int64_t slots() override { return group_router_->k() * slots_; }
   double final_k() override { return group_router_->final_k() * groups_[0].router->final_k(); }
   Causality causality() override { return std::max(group_router_->causality(), groups_[0].router->causality()); }
   Causality training_causality() override {

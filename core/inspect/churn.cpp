@@ -1,0 +1,53 @@
+#include "core/inspect/churn.h"
+
+#include <algorithm>
+
+namespace moe {
+
+Evaluation evaluate_with_choices(LoadedRun& run, const Split& split, const EvaluationOptions& options,
+                                 Choices& choices) {
+  const auto layers = run.state->model->moe_layers();
+  choices.assign(layers.size(), {});
+  for (size_t i = 0; i < layers.size(); ++i) layers[i]->record_choices(&choices[i]);
+  const Evaluation result = evaluate(*run.state, run.groups, split, options);
+  for (MoELayer* layer : layers) layer->record_choices(nullptr);
+  return result;
+}
+
+std::vector<double> churn(const Choices& now, const Choices& before, LoadedRun& now_run, LoadedRun& before_run) {
+  const auto layers = now_run.state->model->moe_layers(), other = before_run.state->model->moe_layers();
+  const auto differ = [&] {
+    raise<CheckpointError>("the choices of {} and {} cannot be compared: their MoE layers differ", now_run.checkpoint,
+                           before_run.checkpoint);
+  };
+  if (layers.size() != other.size()) differ();
+  std::vector<double> sums(2 * layers.size());  // changed shares, tokens
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    const auto k = static_cast<size_t>(layers[layer]->slots()), m = static_cast<size_t>(other[layer]->slots());
+    if (layers[layer]->num_experts() != other[layer]->num_experts() ||
+        now[layer].size() / k != before[layer].size() / m) {
+      differ();
+    }
+    for (size_t t = 0; t < now[layer].size() / k; ++t) {
+      const auto first = before[layer].begin() + static_cast<std::ptrdiff_t>(t * m);
+      const auto last = first + static_cast<std::ptrdiff_t>(m);
+      double chosen = 0, fresh = 0;
+      for (size_t j = t * k; j < (t + 1) * k; ++j) {
+        if (now[layer][j] < 0) continue;
+        ++chosen;
+        fresh += std::find(first, last, now[layer][j]) == last;
+      }
+      if (chosen == 0) continue;
+      sums[2 * layer] += fresh / chosen;
+      sums[2 * layer + 1] += 1;
+    }
+  }
+  now_run.groups.world->all_reduce_sum(as_tensor(std::span(sums)));
+  std::vector<double> result;
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    result.push_back(sums[2 * layer] / std::max(1.0, sums[2 * layer + 1]));
+  }
+  return result;
+}
+
+}  // namespace moe

@@ -1,0 +1,169 @@
+#include "core/inspect/compared_run.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "core/base/check.h"
+#include "core/base/text.h"
+#include "core/checkpoint/files.h"
+#include "core/inspect/paired_difference.h"
+
+namespace moe {
+namespace {
+
+using nlohmann::json;
+using Standing = ComparedRun::Standing;
+
+// Thrown while a run is read, and caught before its reader returns.
+struct LeftOut {
+  Standing standing;
+  std::string reason;
+};
+
+double number(const json& object, const char* key) {
+  const auto it = object.find(key);
+  return it != object.end() && it->is_number() ? it->get<double>() : kAbsent;
+}
+
+// As a term of fairness: what both runs lack is equal.
+std::string text(double value) {
+  return std::isnan(value) ? "unknown" : fmt::format("{:.0f}", value);
+}
+std::string text(const json& object, const char* key) {
+  const auto it = object.find(key);
+  if (it == object.end()) return "unknown";
+  return it->is_string() ? it->get<std::string>() : it->dump();
+}
+
+void add_once(std::vector<std::string>& list, const std::string& item) {
+  if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
+}
+
+// The processes that made the run.
+void read_sessions(const json& manifest, ComparedRun& run) {
+  std::vector<std::string> machines, programs, lengths;
+  const auto sessions = manifest.find("sessions");
+  if (sessions != manifest.end() && sessions->is_array()) {
+    for (const json& s : *sessions) {
+      if (!s.is_object()) continue;
+      add_once(machines, fmt::format("{}, {} x {} threads, {}", text(s, "host"), text(s, "ranks"),
+                                     text(s, "threads_per_rank"), text(s, "instruction_set")));
+      add_once(programs, text(s, "program_hash"));
+      add_once(lengths, text(number(s, "updates")));
+    }
+  }
+  run.machine = join(machines, " + ");
+  run.program = join(programs, " + ");
+  if (lengths.size() > 1) {
+    throw LeftOut{Standing::unfair, "its length was changed on the way (" + join(lengths, ", then ") +
+                                        " updates): its schedules are not those of a run of one length"};
+  }
+}
+
+const EvaluationPoint& evaluation_of(const RunHistory& history, int64_t updates, ComparedAt at) {
+  if (history.evaluations.empty()) throw LeftOut{Standing::unreadable, "it was never evaluated"};
+  const int64_t reached = history.train.empty() ? 0 : history.train.back().step;
+  if (reached < updates)
+    throw LeftOut{Standing::unfinished, fmt::format("logged up to step {} of {}", reached, updates)};
+  if (history.evaluations.back().step < updates) throw LeftOut{Standing::unfinished, "its last evaluation is missing"};
+  const EvaluationPoint* best = history.best();
+  const EvaluationPoint& e = at == ComparedAt::best && best ? *best : history.evaluations.back();
+  if (std::isnan(e.bits_per_character))
+    throw LeftOut{Standing::unreadable, fmt::format("its evaluation at step {} has no bits per character", e.step)};
+  return e;
+}
+
+void read_experts(const EvaluationPoint& evaluation, int64_t updates, ComparedRun& run) {
+  double experts = 0;
+  for (const std::vector<double>& load : evaluation.load) {
+    experts = static_cast<double>(load.size());
+    const double largest = *std::max_element(load.begin(), load.end()) * experts;
+    run.max_over_mean = std::isnan(run.max_over_mean) ? largest : std::max(run.max_over_mean, largest);
+    run.dead = (std::isnan(run.dead) ? 0 : run.dead) + static_cast<double>(std::count(load.begin(), load.end(), 0.0));
+  }
+  std::vector<double> entropies;
+  std::map<std::string, std::vector<double>> measures;
+  for (const TrainPoint& p : run.history.train) {
+    if (p.step > evaluation.step || p.step <= evaluation.step - std::max<int64_t>(updates / 10, 1)) continue;
+    entropies.push_back(p.router_entropy);
+    for (const auto& [name, value] : p.measures) measures[name].push_back(value);
+  }
+  if (experts > 1) run.router_entropy = mean(entropies) / std::log(experts);
+  for (const auto& [name, values] : measures) run.measures[name] = mean(values);
+}
+
+// From a name of the form CONFIG-seedN, as long as nothing better is known.
+void read_name(ComparedRun& run) {
+  static constexpr std::string_view kMark = "-seed";
+  const size_t at = run.name.rfind(kMark);
+  if (at == std::string::npos || at == 0) return;
+  const std::string digits = run.name.substr(at + kMark.size());
+  if (digits.empty() || digits.size() > 18 || digits.find_first_not_of("0123456789") != std::string::npos) return;
+  run.config = run.name.substr(0, at);
+  run.seed = std::stoll(digits);
+}
+
+void read(const std::string& path, ComparedAt at, ComparedRun& run) {
+  const json manifest = json::parse(read_text(path + "/manifest.json"), nullptr, false);
+  if (!manifest.is_object()) throw LeftOut{Standing::unreadable, "manifest.json is damaged"};
+  const double seed = number(manifest, "seed"), updates = number(manifest, "updates");
+  if (std::isnan(seed) || std::isnan(updates))
+    throw LeftOut{Standing::unreadable, "manifest.json lacks seed or updates: an older moe-train wrote it"};
+  if (static_cast<int64_t>(seed) != run.seed) run.config = run.name;  // its name is not of the form
+  run.seed = static_cast<int64_t>(seed);
+  run.configuration = parse_config(read_text(path + "/config.yaml"), path + "/config.yaml");
+  run.history = read_history(path + "/metrics.jsonl");
+  run.tokens_per_update = number(manifest, "tokens_per_update");
+  run.parameters = number(manifest, "parameters");
+  run.active_parameters = number(manifest, "active_parameters");
+  run.flops_per_token = number(manifest, "flops_per_token");
+  read_sessions(manifest, run);
+
+  const auto length = static_cast<int64_t>(updates);
+  const EvaluationPoint& evaluation = evaluation_of(run.history, length, at);
+  const json data = manifest.value("data", json::object());
+  run.terms = {{"training data", text(data, "data")},
+               {"vocabulary", text(data, "vocab")},
+               {"tokens per update", text(run.tokens_per_update)},
+               {"sequence length", text(manifest, "sequence")},
+               {"updates", text(updates)},
+               {"validation data", evaluation.data.empty() ? "unknown" : evaluation.data},
+               {"evaluated tokens", text(evaluation.tokens)},
+               {"evaluation stride", text(evaluation.stride)}};
+  // Who looks more often finds a better best.
+  if (at == ComparedAt::best)
+    run.terms.emplace_back("number of evaluations", std::to_string(run.history.evaluations.size()));
+  run.step = evaluation.step;
+  run.bits_per_character = evaluation.bits_per_character;
+  std::vector<double> times;
+  for (const TrainPoint& p : run.history.train) times.push_back(p.milliseconds);
+  run.milliseconds = median(times);
+  read_experts(evaluation, length, run);
+}
+
+}  // namespace
+
+ComparedRun read_compared_run(const std::string& folder, const std::string& name, ComparedAt at) {
+  ComparedRun run{name, name};
+  read_name(run);
+  const std::string path = folder + "/" + name;
+  try {
+    if (!std::filesystem::exists(path + "/manifest.json"))
+      throw LeftOut{Standing::unfinished, "it has not begun: no manifest.json"};
+    read(path, at, run);
+  } catch (const LeftOut& left_out) {
+    run.standing = left_out.standing;
+    run.reason = left_out.reason;
+  } catch (const Error& error) {
+    run.standing = Standing::unreadable;
+    run.reason = error.what();
+  }
+  return run;
+}
+
+}  // namespace moe

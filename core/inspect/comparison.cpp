@@ -1,0 +1,250 @@
+#include "core/inspect/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "core/base/text.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+using Standing = ComparedRun::Standing;
+
+void leave_out(ComparedRun& run, Standing standing, std::string reason) {
+  run.standing = standing;
+  run.reason = std::move(reason);
+}
+
+std::vector<ConfigDifference> differences(const ComparedRun& one, const ComparedRun& other) {
+  std::vector<ConfigDifference> result = config_differences(one.configuration, other.configuration);
+  std::erase_if(result, [](const ConfigDifference& d) { return d.key == "seed"; });
+  return result;
+}
+
+// Without the options that came or went with a choice's kind.
+std::vector<ConfigDifference> essential(std::vector<ConfigDifference> all) {
+  std::vector<std::string> choices;
+  for (const ConfigDifference& d : all) {
+    if (d.key.ends_with(".kind")) choices.push_back(d.key.substr(0, d.key.size() - 4));
+  }
+  std::erase_if(all, [&](const ConfigDifference& d) {
+    return std::any_of(choices.begin(), choices.end(), [&](const std::string& choice) {
+      return d.key.starts_with(choice) && d.key != choice + "kind";
+    });
+  });
+  return all;
+}
+
+// All runs by configuration, those by seed.
+std::vector<std::pair<std::string, std::vector<ComparedRun*>>> grouped(std::vector<ComparedRun>& runs,
+                                                                       const std::vector<std::string>& order) {
+  std::map<std::string, std::vector<ComparedRun*>> by_name;
+  for (ComparedRun& run : runs) by_name[run.config].push_back(&run);
+  std::vector<std::pair<std::string, std::vector<ComparedRun*>>> groups;
+  const auto take = [&](const std::string& name) {
+    const auto it = by_name.find(name);
+    if (it == by_name.end()) return;
+    groups.emplace_back(name, it->second);
+    by_name.erase(it);
+  };
+  for (const std::string& name : order) take(name);
+  while (!by_name.empty()) take(by_name.begin()->first);
+  for (auto& [name, members] : groups) {
+    std::stable_sort(members.begin(), members.end(),
+                     [](const ComparedRun* a, const ComparedRun* b) { return a->seed < b->seed; });
+  }
+  return groups;
+}
+
+// Holds a run against the baseline's and against the first of its own configuration.
+void judge(ComparedRun& run, const ComparedRun& reference, const ComparedRun* sibling) {
+  std::vector<std::string> reasons;
+  for (size_t i = 0; i < run.terms.size(); ++i) {
+    const auto& [name, value] = run.terms[i];
+    const std::string& expected = reference.terms[i].second;
+    if (value != expected) reasons.push_back(fmt::format("{} {} instead of {}", name, value, expected));
+  }
+  if (!reasons.empty()) {
+    return leave_out(run, Standing::unfair, fmt::format("{} ({})", join(reasons, ", "), reference.name));
+  }
+  if (!sibling) return;
+  if (run.seed == sibling->seed) {
+    return leave_out(run, Standing::unreadable, fmt::format("a second run with the seed of {}", sibling->name));
+  }
+  for (const ConfigDifference& d : essential(differences(*sibling, run))) reasons.push_back(d.to_string());
+  if (!reasons.empty()) {
+    leave_out(run, Standing::unfair,
+              fmt::format("another configuration than {}: {}", sibling->name, join(reasons, ", ")));
+  }
+}
+
+std::string seed_list(const std::vector<int64_t>& seeds) {
+  std::vector<std::string> words;
+  for (const int64_t seed : seeds) words.push_back(std::to_string(seed));
+  return join(words, " ");
+}
+
+void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector<std::string>& notes) {
+  std::map<int64_t, const ComparedRun*> of_baseline;
+  for (const ComparedRun* run : baseline.runs) of_baseline[run->seed] = run;
+  std::vector<double> differences_of_bits, log_ratios;
+  std::vector<int64_t> alone;
+  for (const ComparedRun* run : config.runs) {
+    const auto it = of_baseline.find(run->seed);
+    if (it == of_baseline.end()) {
+      alone.push_back(run->seed);
+      continue;
+    }
+    config.paired_seeds.push_back(run->seed);
+    differences_of_bits.push_back(run->bits_per_character - it->second->bits_per_character);
+    log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
+    of_baseline.erase(it);
+  }
+  config.difference = paired_difference(std::move(differences_of_bits));
+  config.time_ratio = std::exp(mean(log_ratios));
+  for (const auto& [seed, run] : of_baseline) alone.push_back(seed);
+  if (!alone.empty()) {
+    std::sort(alone.begin(), alone.end());
+    notes.push_back(fmt::format("{} and {} do not share the seed{} {}: {} pair{} compared", config.name, baseline.name,
+                                alone.size() == 1 ? "" : "s", seed_list(alone), config.paired_seeds.size(),
+                                config.paired_seeds.size() == 1 ? "" : "s"));
+  }
+}
+
+// A note when the fair runs differ in where or with what they were made.
+void note_mixture(Comparison& c, std::string ComparedRun::*origin, const std::string& warning) {
+  std::map<std::string, int> origins;
+  for (const ComparedRun* run : c.with(Standing::fair)) ++origins[run->*origin];
+  if (origins.size() < 2) return;
+  std::vector<std::string> parts;
+  for (const auto& [name, count] : origins) {
+    parts.push_back(fmt::format("{} ({} run{})", name.empty() ? "unknown" : name, count, count == 1 ? "" : "s"));
+  }
+  c.notes.push_back(warning + ": " + join(parts, "; "));
+}
+
+}  // namespace
+
+double ComparedConfig::mean_of(double ComparedRun::*figure) const {
+  std::vector<double> values;
+  for (const ComparedRun* run : runs) values.push_back(run->*figure);
+  return mean(values);
+}
+
+double ComparedConfig::deviation_of(double ComparedRun::*figure) const {
+  std::vector<double> values;
+  for (const ComparedRun* run : runs) values.push_back(run->*figure);
+  return standard_deviation(values);
+}
+
+double ComparedConfig::mean_measure(const std::string& measure) const {
+  std::vector<double> values;
+  for (const ComparedRun* run : runs) {
+    if (const auto it = run->measures.find(measure); it != run->measures.end()) values.push_back(it->second);
+  }
+  return mean(values);
+}
+
+std::vector<const ComparedRun*> Comparison::with(Standing standing) const {
+  std::vector<const ComparedRun*> result;
+  for (const ComparedRun& run : runs) {
+    if (run.standing == standing) result.push_back(&run);
+  }
+  return result;
+}
+
+std::vector<std::string> Comparison::measures() const {
+  std::set<std::string> names;
+  for (const ComparedRun* run : with(Standing::fair)) {
+    for (const auto& [name, value] : run->measures) names.insert(name);
+  }
+  return {names.begin(), names.end()};
+}
+
+Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::string>& order,
+                        const ComparisonOptions& options) {
+  Comparison c;
+  c.at = options.at;
+  c.runs = std::move(runs);
+  auto groups = grouped(c.runs, order);
+  const auto first_fair = [](const std::vector<ComparedRun*>& members) -> const ComparedRun* {
+    const auto it = std::find_if(members.begin(), members.end(),
+                                 [](const ComparedRun* run) { return run->standing == Standing::fair; });
+    return it == members.end() ? nullptr : *it;
+  };
+  std::vector<std::string> names;
+  for (const auto& [name, members] : groups) names.push_back(name);
+  // Asked for, or the first that can serve.
+  const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) {
+    return options.baseline.empty() ? first_fair(g.second) != nullptr : g.first == options.baseline;
+  });
+  if (group == groups.end() && !options.baseline.empty())
+    raise<UsageError>("no runs of a baseline '{}'; there are {}", options.baseline, join(names, ", "));
+  const ComparedRun* reference = group == groups.end() ? nullptr : first_fair(group->second);
+  if (!reference) {
+    std::vector<std::string> reasons;
+    for (const ComparedRun& run : c.runs) {
+      if (options.baseline.empty() || run.config == options.baseline)
+        reasons.push_back(fmt::format("{}: {}", run.name, run.reason));
+    }
+    raise<CheckpointError>("no run {}can be compared:\n  {}",
+                           options.baseline.empty() ? "" : fmt::format("of the baseline {} ", options.baseline),
+                           join(reasons, "\n  "));
+  }
+  const std::string wanted = group->first;
+  if (options.baseline.empty() && group != groups.begin())
+    c.notes.push_back(fmt::format("no run of {} can be compared: {} is the baseline", names.front(), wanted));
+
+  for (auto& [name, members] : groups) {
+    const ComparedRun* sibling = nullptr;
+    ComparedConfig config;
+    config.name = name;
+    for (ComparedRun* run : members) {
+      if (run->standing != Standing::fair) continue;
+      judge(*run, *reference, sibling);
+      if (run->standing != Standing::fair) continue;
+      if (!sibling) sibling = run;
+      config.runs.push_back(run);
+    }
+    if (config.runs.empty()) continue;
+    config.changes = essential(differences(*reference, *config.runs.front()));
+    if (name == wanted) c.baseline = c.configs.size();
+    c.configs.push_back(std::move(config));
+  }
+  for (size_t i = 0; i < c.configs.size(); ++i) {
+    if (i != c.baseline) pair_up(c.configs[i], c.configs[c.baseline], c.notes);
+  }
+  note_mixture(c, &ComparedRun::machine, "times cannot be compared, the runs were made in different places");
+  note_mixture(c, &ComparedRun::program, "the runs were made by different builds of moe-train");
+  for (const ComparedRun& run : c.runs) {
+    if (run.history.damaged_lines > 0)
+      c.notes.push_back(
+          fmt::format("{}: {} damaged line(s) of metrics.jsonl skipped", run.name, run.history.damaged_lines));
+  }
+  return c;
+}
+
+Comparison compare_folder(const std::string& folder, const ComparisonOptions& options) {
+  std::error_code error;
+  std::vector<ComparedRun> runs;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.is_directory() && fs::exists(entry.path() / "config.yaml"))
+      runs.push_back(read_compared_run(folder, entry.path().filename().string(), options.at));
+  }
+  if (error) raise<CheckpointError>("cannot read the folder {}: {}", folder, error.message());
+  if (runs.empty()) raise<CheckpointError>("{} holds no runs: nothing in it has a config.yaml", folder);
+  std::sort(runs.begin(), runs.end(), [](const ComparedRun& a, const ComparedRun& b) { return a.name < b.name; });
+  std::vector<std::string> order;
+  std::ifstream file(folder + "/configs.txt");
+  for (std::string line; std::getline(file, line);) order.push_back(line);
+  Comparison comparison = compare_runs(std::move(runs), order, options);
+  comparison.folder = folder;
+  return comparison;
+}
+
+}  // namespace moe

@@ -1,0 +1,83 @@
+#include "core/inspect/comparison_html.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include "core/inspect/comparison_plots.h"
+#include "core/inspect/comparison_tables.h"
+#include "core/inspect/markup.h"
+#include "core/inspect/page.h"
+
+namespace moe {
+namespace {
+
+std::string cell_class(const std::string& text) {
+  if (text == "yes, lower") return " class=\"good\"";
+  if (text == "yes, higher") return " class=\"bad\"";
+  return "";
+}
+
+std::string table_markup(const ReportTable& table) {
+  std::string html = "<thead><tr>";
+  for (size_t i = 0; i < table.columns.size(); ++i) {
+    html +=
+        fmt::format("<th scope=\"col\"{}>{}</th>", i == 0 ? " class=\"name\"" : "", escape_markup(table.columns[i]));
+  }
+  html += "</tr></thead>\n<tbody>\n";
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    const auto& row = table.rows[r];
+    html += fmt::format("<tr><td class=\"name\"><i class=\"c{}\"></i>{}</td>", r % kComparisonColours,
+                        escape_markup(row[0]));
+    for (size_t i = 1; i < row.size(); ++i)
+      html += fmt::format("<td{}>{}</td>", cell_class(row[i]), escape_markup(row[i]));
+    html += "</tr>\n";
+  }
+  return "<div class=\"card scroll\"><table>\n" + html + "</tbody></table></div>\n";
+}
+
+std::string remark_cards(const Comparison& c) {
+  std::string alarming, other;
+  for (const Remark& remark : remarks(c)) {
+    (remark.alarming ? alarming : other) +=
+        fmt::format("<p><b{}>{}</b> {}</p>\n", remark.alarming ? " class=\"bad\"" : "", escape_markup(remark.label),
+                    escape_markup(remark.text));
+  }
+  std::string html;
+  if (!alarming.empty()) html += "<div class=\"card alarm\">\n" + alarming + "</div>\n";
+  if (!other.empty()) html += "<div class=\"card\">\n" + other + "</div>\n";
+  return html;
+}
+
+std::string change_list(const Comparison& c) {
+  std::string rows;
+  for (const ComparedConfig& config : c.configs) {
+    for (const ConfigDifference& d : config.changes) {
+      const bool first = &d == &config.changes.front();
+      rows += fmt::format("<tr><td class=\"name\">{}</td><td class=\"name\">{}</td><td>{}</td><td>{}</td></tr>\n",
+                          first ? escape_markup(config.name) : "", escape_markup(d.key), escape_markup(d.before),
+                          escape_markup(d.after));
+    }
+  }
+  if (rows.empty()) return "";
+  return "<div class=\"card scroll\"><table>\n<thead><tr><th class=\"name\">config</th><th class=\"name\">key</th>"
+         "<th>baseline</th><th>here</th></tr></thead>\n<tbody>\n" +
+         rows + "</tbody></table></div>\n";
+}
+
+}  // namespace
+
+std::string comparison_html(const Comparison& c, bool with_measures) {
+  const std::string title = "Comparison with " + c.baseline_config().name;
+  std::string body = fmt::format("<h1>{}</h1>\n<p class=\"sub\">{} | {}</p>\n", escape_markup(title),
+                                 escape_markup(c.folder), escape_markup(comparison_headline(c)));
+  body += remark_cards(c);
+  const ReportTable quality = quality_table(c);
+  body += section(quality.title, table_markup(quality) + plots(difference_plot(c)));
+  body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(reading_help(c)));
+  body += section("Learning", plots(comparison_curves(c)));
+  body += section("Cost and experts", plots(table_markup(cost_table(c)) + table_markup(experts_table(c))));
+  if (with_measures && !c.measures().empty()) body += section("Measures", table_markup(measures_table(c)));
+  body += section("What differs from the baseline", change_list(c));
+  return whole_page(title, body);
+}
+
+}  // namespace moe

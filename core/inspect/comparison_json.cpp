@@ -1,0 +1,91 @@
+#include "core/inspect/comparison_json.h"
+
+#include "core/base/build_info.h"
+
+namespace moe {
+namespace {
+
+using nlohmann::ordered_json;
+using Standing = ComparedRun::Standing;
+
+struct StandingName {
+  const char* name;
+  Standing standing;
+};
+constexpr StandingName kStandings[] = {{"fair", Standing::fair},
+                                       {"unfinished", Standing::unfinished},
+                                       {"unreadable", Standing::unreadable},
+                                       {"unfair", Standing::unfair}};
+
+// Figures of a run that become means of a configuration.
+struct Figure {
+  const char* name;
+  double ComparedRun::*value;
+};
+constexpr Figure kFigures[] = {{"bpc", &ComparedRun::bits_per_character},
+                               {"ms_per_step", &ComparedRun::milliseconds},
+                               {"flops_per_token", &ComparedRun::flops_per_token},
+                               {"parameters", &ComparedRun::parameters},
+                               {"active_parameters", &ComparedRun::active_parameters},
+                               {"load_max_over_mean", &ComparedRun::max_over_mean},
+                               {"dead", &ComparedRun::dead},
+                               {"router_entropy", &ComparedRun::router_entropy}};
+
+ordered_json run_json(const ComparedRun& run) {
+  ordered_json json = {{"name", run.name}, {"config", run.config}, {"seed", run.seed}};
+  for (const StandingName& s : kStandings) {
+    if (s.standing == run.standing) json["standing"] = s.name;
+  }
+  if (run.standing != Standing::fair) json["reason"] = run.reason;
+  json["step"] = run.step;
+  for (const Figure& f : kFigures) json[f.name] = run.*f.value;
+  json["measures"] = run.measures;
+  json["machine"] = run.machine;
+  json["program"] = run.program;
+  return json;
+}
+
+ordered_json config_json(const Comparison& c, const ComparedConfig& config) {
+  ordered_json json = {{"name", config.name}, {"seeds", ordered_json::array()}};
+  for (const ComparedRun* run : config.runs) json["seeds"].push_back(run->seed);
+  for (const Figure& f : kFigures) json[f.name] = config.mean_of(f.value);
+  json["bpc_sd"] = config.deviation_of(&ComparedRun::bits_per_character);
+  ordered_json measures = ordered_json::object();
+  for (const std::string& name : c.measures()) measures[name] = config.mean_measure(name);
+  json["measures"] = measures;
+  ordered_json changes = ordered_json::array();
+  for (const ConfigDifference& d : config.changes)
+    changes.push_back({{"key", d.key}, {"baseline", d.before}, {"value", d.after}});
+  json["changes"] = changes;
+  if (&config == &c.baseline_config()) return json;
+  const PairedDifference& d = config.difference;
+  json["paired_seeds"] = config.paired_seeds;
+  json["differences"] = d.differences;
+  json["difference"] = d.mean;
+  json["interval"] = d.has_interval() ? ordered_json{d.low(), d.high()} : ordered_json(nullptr);
+  json["excludes_zero"] = d.has_interval() ? ordered_json(d.excludes_zero()) : ordered_json(nullptr);
+  json["time_ratio"] = config.time_ratio;
+  return json;
+}
+
+}  // namespace
+
+ordered_json comparison_json(const Comparison& c) {
+  ordered_json terms = ordered_json::object();
+  for (const auto& [name, value] : c.reference().terms) terms[name] = value;
+  ordered_json configs = ordered_json::array(), runs = ordered_json::array();
+  for (const ComparedConfig& config : c.configs) configs.push_back(config_json(c, config));
+  for (const ComparedRun& run : c.runs) runs.push_back(run_json(run));
+  return {{"schema", kComparisonSchema},
+          {"version", version()},
+          {"folder", c.folder},
+          {"at", c.at == ComparedAt::last ? "last" : "best"},
+          {"baseline", c.baseline_config().name},
+          {"confidence", kConfidence},
+          {"terms", terms},
+          {"configs", configs},
+          {"runs", runs},
+          {"notes", c.notes}};
+}
+
+}  // namespace moe

@@ -1,0 +1,112 @@
+#include "core/inspect/comparison_plots.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "core/inspect/dot_plot.h"
+#include "core/inspect/line_chart.h"
+
+namespace moe {
+namespace {
+
+using Series = std::map<int64_t, double>;  // by step
+
+template <class Point>
+Series bits_of(const std::vector<Point>& points) {
+  Series series;
+  for (const Point& p : points) {
+    if (!std::isnan(p.bits_per_character)) series[p.step] = p.bits_per_character;
+  }
+  return series;
+}
+Series validation_of(const ComparedRun& run) {
+  return bits_of(run.history.evaluations);
+}
+Series training_of(const ComparedRun& run) {
+  return bits_of(run.history.train);
+}
+
+// Their mean and band, where all have a point.
+Curve averaged(const std::string& name, const std::vector<Series>& all, double tokens_per_update, bool markers) {
+  Curve curve{name, {}, {}, markers};
+  if (all.empty()) return curve;
+  for (const auto& [step, first] : all.front()) {
+    std::vector<double> values;
+    for (const Series& series : all) {
+      if (const auto it = series.find(step); it != series.end()) values.push_back(it->second);
+    }
+    if (values.size() < all.size()) continue;
+    curve.x.push_back(static_cast<double>(step) * tokens_per_update);
+    curve.y.push_back(mean(values));
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    curve.low.push_back(*low);
+    curve.high.push_back(*high);
+  }
+  return curve;
+}
+
+LineChart mean_curves(const Comparison& c, const std::string& title, Series (*series_of)(const ComparedRun&),
+                      bool markers) {
+  LineChart chart{title, "bits per character; mean over the seeds, and their band", "tokens"};
+  chart.cut_beginning = true;
+  for (const ComparedConfig& config : c.configs) {
+    std::vector<Series> all;
+    for (const ComparedRun* run : config.runs) all.push_back(series_of(*run));
+    chart.curves.push_back(averaged(config.name, all, c.reference().tokens_per_update, markers));
+  }
+  return chart;
+}
+
+// Curves lie on each other where what matters is small; their paired differences do not.
+LineChart difference_curves(const Comparison& c) {
+  LineChart chart{"Difference to the baseline", "bits per character on validation, paired by seed; below 0 is better",
+                  "tokens"};
+  chart.cut_beginning = true;
+  std::map<int64_t, Series> baseline;
+  for (const ComparedRun* run : c.baseline_config().runs) baseline[run->seed] = validation_of(*run);
+  for (const ComparedConfig& config : c.configs) {
+    std::vector<Series> all;
+    for (const ComparedRun* run : config.runs) {
+      const auto partner = baseline.find(run->seed);
+      if (partner == baseline.end()) continue;
+      Series& differences = all.emplace_back();
+      for (const auto& [step, bits] : validation_of(*run)) {
+        if (const auto it = partner->second.find(step); it != partner->second.end())
+          differences[step] = bits - it->second;
+      }
+    }
+    chart.curves.push_back(averaged(config.name, all, c.reference().tokens_per_update, true));
+  }
+  return chart;
+}
+
+}  // namespace
+
+std::string difference_plot(const Comparison& c) {
+  DotPlot plot{"Paired differences",
+               fmt::format("bits per character minus those of {}; rings: seeds, dot: mean, line: 95 % interval",
+                           c.baseline_config().name),
+               "better than the baseline | worse",
+               {}};
+  for (size_t i = 0; i < c.configs.size(); ++i) {
+    const PairedDifference& d = c.configs[i].difference;
+    if (i == c.baseline || d.differences.empty()) continue;
+    plot.rows.push_back({c.configs[i].name, i, d.differences, d.mean, d.half_width,
+                         d.has_interval() ? fmt::format("{:+.4f} [{:+.4f}, {:+.4f}]", d.mean, d.low(), d.high())
+                                          : fmt::format("{:+.4f}, needs 2 seeds", d.mean)});
+  }
+  return draw(plot);
+}
+
+std::string comparison_curves(const Comparison& c) {
+  std::vector<LineChart> charts;
+  if (c.configs.size() > 1) charts.push_back(difference_curves(c));
+  charts.push_back(mean_curves(c, "Validation", validation_of, true));
+  charts.push_back(mean_curves(c, "Training", training_of, false));
+  return draw(charts);
+}
+
+}  // namespace moe

@@ -1,0 +1,150 @@
+#include "core/inspect/comparison_tables.h"
+
+#include <cmath>
+
+#include "core/base/text.h"
+#include "core/base/units.h"
+
+namespace moe {
+namespace {
+
+using Standing = ComparedRun::Standing;
+
+std::string figure_text(double value, int decimals) {
+  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, decimals);
+}
+
+std::string signed_text(double value, int decimals = 4) {
+  return std::isnan(value) ? "-" : fmt::format("{:+.{}f}", value, decimals);
+}
+
+std::string count_text(double value) {
+  return std::isnan(value) ? "-" : format_count(value);
+}
+
+std::string seeds_text(const Comparison& c, const ComparedConfig& config) {
+  const size_t all = config.runs.size(), paired = config.paired_seeds.size();
+  const bool partly = &config != &c.baseline_config() && paired != all;
+  return partly ? fmt::format("{} ({} paired)", all, paired) : std::to_string(all);
+}
+
+std::string interval_text(const PairedDifference& d) {
+  if (d.differences.empty()) return "no shared seed";
+  if (!d.has_interval()) return "needs 2 seeds";
+  return fmt::format("[{}, {}]", signed_text(d.low()), signed_text(d.high()));
+}
+
+std::string verdict(const PairedDifference& d) {
+  if (!d.has_interval()) return "-";
+  if (!d.excludes_zero()) return "no";
+  return d.mean < 0 ? "yes, lower" : "yes, higher";
+}
+
+template <class Row>
+ReportTable table(const Comparison& c, std::string title, std::vector<std::string> columns, Row row) {
+  ReportTable result{std::move(title), std::move(columns), {}};
+  for (const ComparedConfig& config : c.configs) result.rows.push_back(row(config));
+  return result;
+}
+
+}  // namespace
+
+ReportTable quality_table(const Comparison& c) {
+  return table(c, "Validation", {"config", "seeds", "bpc", "sd", "difference", "95 % interval", "excludes 0"},
+               [&](const ComparedConfig& config) {
+                 const bool base = &config == &c.baseline_config();
+                 const PairedDifference& d = config.difference;
+                 return std::vector<std::string>{config.name,
+                                                 seeds_text(c, config),
+                                                 figure_text(config.mean_of(&ComparedRun::bits_per_character), 4),
+                                                 figure_text(config.deviation_of(&ComparedRun::bits_per_character), 4),
+                                                 base ? "baseline" : signed_text(d.mean),
+                                                 base ? "" : interval_text(d),
+                                                 base ? "" : verdict(d)};
+               });
+}
+
+ReportTable cost_table(const Comparison& c) {
+  return table(c, "Cost", {"config", "ms/step", "time", "MFLOP/token", "parameters", "active"},
+               [&](const ComparedConfig& config) {
+                 const bool base = &config == &c.baseline_config();
+                 const double ratio = base ? 1 : config.time_ratio;
+                 return std::vector<std::string>{config.name,
+                                                 figure_text(config.mean_of(&ComparedRun::milliseconds), 1),
+                                                 std::isnan(ratio) ? "-" : fmt::format("{:.2f}x", ratio),
+                                                 figure_text(config.mean_of(&ComparedRun::flops_per_token) / 1e6, 2),
+                                                 count_text(config.mean_of(&ComparedRun::parameters)),
+                                                 count_text(config.mean_of(&ComparedRun::active_parameters))};
+               });
+}
+
+ReportTable experts_table(const Comparison& c) {
+  return table(c, "Experts", {"config", "max/mean", "dead", "entropy"}, [](const ComparedConfig& config) {
+    return std::vector<std::string>{config.name, figure_text(config.mean_of(&ComparedRun::max_over_mean), 2),
+                                    figure_text(config.mean_of(&ComparedRun::dead), 1),
+                                    figure_text(config.mean_of(&ComparedRun::router_entropy), 3)};
+  });
+}
+
+ReportTable measures_table(const Comparison& c) {
+  const std::vector<std::string> names = c.measures();
+  std::vector<std::string> columns{"config"};
+  columns.insert(columns.end(), names.begin(), names.end());
+  return table(c, "Measures", columns, [&](const ComparedConfig& config) {
+    std::vector<std::string> row{config.name};
+    for (const std::string& name : names) {
+      const double value = config.mean_measure(name);
+      row.push_back(std::isnan(value) ? "-" : fmt::format("{:.4g}", value));
+    }
+    return row;
+  });
+}
+
+std::string comparison_headline(const Comparison& c) {
+  const ComparedRun& r = c.reference();
+  const auto term = [&](size_t i) { return i < r.terms.size() ? r.terms[i].second : "?"; };
+  return fmt::format("{} configuration{}, {} run{} | {} updates of {} tokens | {} evaluation, {} tokens | baseline {}",
+                     c.configs.size(), c.configs.size() == 1 ? "" : "s", c.with(Standing::fair).size(),
+                     c.with(Standing::fair).size() == 1 ? "" : "s", term(4), term(2),
+                     c.at == ComparedAt::last ? "last" : "best", term(6), c.baseline_config().name);
+}
+
+std::string changes_line(const ComparedConfig& config) {
+  std::vector<std::string> parts;
+  for (const ConfigDifference& d : config.changes) parts.push_back(d.to_string());
+  return join(parts, ", ");
+}
+
+std::vector<Remark> remarks(const Comparison& c) {
+  struct Kind {
+    Standing standing;
+    const char* label;
+    bool alarming;
+  };
+  static constexpr Kind kKinds[] = {{Standing::unfair, "UNFAIR, left out", true},
+                                    {Standing::unfinished, "unfinished, left out", true},
+                                    {Standing::unreadable, "left out", true}};
+  std::vector<Remark> result;
+  for (const Kind& kind : kKinds) {
+    for (const ComparedRun* run : c.with(kind.standing))
+      result.push_back({kind.label, run->name + ": " + run->reason, kind.alarming});
+  }
+  for (const std::string& note : c.notes) result.push_back({"note", note});
+  return result;
+}
+
+std::string reading_help(const Comparison& c) {
+  std::string text =
+      "difference: mean over the shared seeds of bpc minus the baseline's, with Student's t interval over the seeds; "
+      "below 0 is better. It tells about other seeds of this very setting, not about other sizes, lengths or data. "
+      "time: of a step, over the baseline's. max/mean: load of the worst layer's busiest expert over a fair share; "
+      "dead: "
+      "experts of all layers without a token; entropy: of the router, 1 is undecided.";
+  if (c.configs.size() > 2) {
+    text += fmt::format(" With {} comparisons, one interval in twenty excludes 0 where there is no difference.",
+                        c.configs.size() - 1);
+  }
+  return text;
+}
+
+}  // namespace moe

@@ -1,0 +1,34 @@
+// Statistics of a handful of runs. Two configurations are compared seed by seed: what a seed does to both alike (its
+// initial values, its order of the data) then cancels, and far fewer runs show a difference than unpaired ones would.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace moe {
+
+// Of the values that are not NaN; NaN of none.
+double mean(std::span<const double> values);
+double median(std::span<const double> values);
+// Of a sample, divided by n - 1; NaN below two values.
+double standard_deviation(std::span<const double> values);
+
+// The t for which a Student variable lies in [-t, t] with this probability, in (0, 1).
+double student_t(double probability, int64_t degrees_of_freedom);
+
+struct PairedDifference {
+  std::vector<double> differences;  // one a seed
+  double mean = 0;                  // NaN without a pair
+  double half_width = 0;            // of the confidence interval; NaN below two pairs
+
+  double low() const { return mean - half_width; }
+  double high() const { return mean + half_width; }
+  bool has_interval() const { return differences.size() >= 2; }
+  bool excludes_zero() const { return has_interval() && (low() > 0 || high() < 0); }
+};
+
+constexpr double kConfidence = 0.95;
+
+PairedDifference paired_difference(std::vector<double> differences);
+
+}  // namespace moe

@@ -1,0 +1,177 @@
+// scripts/compare and moe-inspect compare, as a user starts them.
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/checkpoint/checkpoint.h"
+#include "tests/apps/programs.h"
+#include "tests/support/catch.h"
+
+using namespace moe;
+namespace fs = std::filesystem;
+
+static void write(const std::string& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
+
+// A folder with a base and two configurations that do the same.
+struct Workplace : TemporaryFolder {
+  Workplace() {
+    write(
+        *this / "base.yaml",
+        "parallel: {threads: 1}\nmodel: {layers: 1, d_model: 16, attention: {heads: 2}}\nmoe: {experts: 4, d_ff: 16}\n"
+        "data: {sequence: 16, synthetic: {states: 16, train_tokens: 20000, validation_tokens: 2000}}\n"
+        "train: {batch: 4, steps: 20}\nlog: {every: 5}\nevaluate: {every: 10, tokens: 500}\n");
+    write(*this / "one.yaml", "moe: {router: {kind: topk, k: 2}}\n");
+    write(*this / "same.yaml", "moe: {router: {kind: topk, k: 2}}\n");
+    write(*this / "other.yaml", "moe: {router: {kind: topk, k: 3}}\n");
+  }
+  std::string runs() const { return *this / "runs"; }
+  std::string run(const std::string& name) const { return runs() + "/" + name; }
+  Arguments compare(const std::string& seeds, const Arguments& configs, const Arguments& options = {}) const {
+    Arguments arguments =
+        Arguments{MOE_SCRIPTS "/compare", "-o", runs(), "-s", seeds, "-b", *this / "base.yaml"} + options;
+    for (const std::string& config : configs) arguments.push_back(*this / config);
+    return arguments;
+  }
+  nlohmann::json result() const { return nlohmann::json::parse(read_file(runs() + "/compare.json")); }
+};
+
+// Programs are those of this build, with what `folder` holds in their place.
+static std::function<void()> with_programs(const std::string& folder = MOE_PROGRAMS) {
+  return [folder] { setenv("MOE_PROGRAMS", folder.c_str(), 1); };
+}
+
+// A moe-train that, when it is started for the `count`th time, has its starter told to end first.
+static std::string interrupting_programs(const Workplace& place, int count) {
+  const std::string folder = place / "bin";
+  fs::create_directories(folder);
+  fs::create_symlink(MOE_PROGRAMS "/moe-inspect", folder + "/moe-inspect");
+  write(folder + "/moe-train",
+        "#!/bin/sh\ncase \"$*\" in *--dump-config*) ;; *)\n  echo >>\"$0.calls\"\n  [ $(wc -l <\"$0.calls\") -ne " +
+            std::to_string(count) +
+            " ] || { kill -TERM $PPID; exit 143; }\nesac\nexec " MOE_PROGRAMS "/moe-train \"$@\"\n");
+  fs::permissions(folder + "/moe-train", fs::perms::owner_all);
+  return folder;
+}
+
+TEST_CASE("scripts/compare is interrupted, goes on, and adds seeds and configurations") {
+  const Workplace place;
+  const Arguments first = place.compare("1 2", {"one.yaml", "same.yaml"});
+  const Finished broken = run_child(first, with_programs(interrupting_programs(place, 3)));
+  INFO(broken.err);
+  CHECK(broken.code == 143);
+  CHECK_THAT(broken.err, Catch::Contains("interrupted in same-seed2"));  // seed 2 begins with the other one
+  CHECK(fs::exists(place.run("same-seed1/manifest.json")));
+  CHECK_FALSE(fs::exists(place.run("same-seed2")));
+  CHECK_FALSE(fs::exists(place.runs() + "/compare.json"));
+
+  const std::string manifest = read_file(place.run("one-seed1/manifest.json"));
+  const std::string metrics = read_file(place.run("one-seed1/metrics.jsonl"));
+  const Finished whole = run_child(first, with_programs());
+  INFO(whole.err);
+  REQUIRE(whole.code == 0);
+  CHECK(read_file(place.run("one-seed1/manifest.json")) == manifest);  // finished before: left as it was
+  CHECK(read_file(place.run("one-seed1/metrics.jsonl")) == metrics);
+  // Paired seeds are really paired: what computes the same does so bit by bit.
+  nlohmann::json result = place.result();
+  CHECK(result["baseline"] == "one");
+  CHECK(result["configs"][1]["differences"] == nlohmann::json{0.0, 0.0});
+  CHECK(result["configs"][0]["bpc_sd"] > 0.0);  // while seeds differ
+  CHECK_THAT(whole.out, Catch::Contains("[+0.0000, +0.0000]"));
+  CHECK_THAT(read_file(place.runs() + "/compare.html"), Catch::Contains("</html>"));
+
+  const Finished more = run_child(place.compare("3", {"other.yaml", "one.yaml"}), with_programs());
+  INFO(more.err);
+  REQUIRE(more.code == 0);
+  result = place.result();
+  CHECK(result["runs"].size() == 6);
+  CHECK(result["baseline"] == "one");  // the first that the folder saw
+  CHECK(result["configs"][2]["name"] == "other");
+  CHECK(result["configs"][2]["paired_seeds"] == nlohmann::json{3});
+  CHECK_THAT(more.out, Catch::Contains("other and one do not share the seeds 1 2"));
+  CHECK_THAT(more.out, Catch::Contains("other: moe.router.k.value: 2 -> 3"));
+}
+
+TEST_CASE("a signal to scripts/compare ends the training with a checkpoint; another length is no fair continuation") {
+  struct Case {
+    const char* ranks;
+    int signal;
+    bool to_group;  // as Ctrl-C in a terminal
+  };
+  const Case example = GENERATE(Case{"1", SIGTERM, false}, Case{"1", SIGINT, true}, Case{"2", SIGINT, true});
+  const Workplace place;
+  ChildProcess child(place.compare("1", {"one.yaml", "other.yaml"}, {"-n", example.ranks, "--set", "train.steps=1M"}),
+                     with_programs());
+  REQUIRE(child.wait_for("step     20/"));
+  kill(example.to_group ? -child.pid() : child.pid(), example.signal);
+  const Finished broken = child.wait();
+  INFO(broken.err);
+  CHECK(broken.code == 128 + example.signal);
+  const int64_t step = CheckpointFolder(place.run("one-seed1/checkpoints")).last().value_or(0);
+  REQUIRE(step >= 20);
+
+  const std::string steps = "train.steps=" + std::to_string(step + 5);
+  const Finished whole = run_child(place.compare("1", {"one.yaml", "other.yaml"}, {"--set", steps}), with_programs());
+  INFO(whole.err << whole.out);
+  CHECK(whole.code == 4);
+  CHECK_THAT(whole.out, Catch::Contains("UNFAIR, left out: one-seed1: its length was changed on the way"));
+  CHECK_THAT(whole.err, Catch::Contains("1 run would be compared unfairly and was left out: one-seed1"));
+}
+
+TEST_CASE("scripts/compare goes on after a run that fails") {
+  const Workplace place;
+  write(place / "broken.yaml", "data: {path: " + (place / "absent") + "}\n");
+  const Finished result = run_child(place.compare("1 2", {"one.yaml", "broken.yaml", "other.yaml"}), with_programs());
+  INFO(result.err);
+  CHECK(result.code == 1);
+  CHECK_THAT(result.err, Catch::Contains("2 of 6 runs failed"));
+  CHECK_THAT(result.err,
+             Catch::Contains("broken-seed1 (exit code 3)") && Catch::Contains("broken-seed2 (exit code 3)"));
+  CHECK_THAT(result.out, Catch::Contains("2 configurations, 4 runs"));
+}
+
+TEST_CASE("scripts/compare finds mistakes before it trains") {
+  const Workplace place;
+  write(place / "bad.yaml", "moe: {expertss: 3}\n");
+  fs::create_directories(place / "elsewhere");
+  write(place / "elsewhere/one.yaml", "");
+  for (const auto& [arguments, words] : std::vector<std::pair<Arguments, std::string>>{
+           {place.compare("1", {"one.yaml", "bad.yaml"}), "expertss"},
+           {place.compare("1", {"one.yaml", "elsewhere/one.yaml"}), "the same name"},
+           {place.compare("1", {}), "nothing to compare"},
+           {place.compare("x", {"one.yaml"}), "x is no seed"},
+           {place.compare("1", {"one.yaml"}, {"-n", "0"}), "ranks"},
+           {place.compare("1", {"one.yaml"}, {"--what"}), "unknown option"}}) {
+    const Finished result = run_child(arguments, with_programs());
+    INFO(result.err);
+    CHECK(result.code == 2);
+    CHECK_THAT(result.err, Catch::Contains(words));
+    CHECK_FALSE(fs::exists(place.runs()));
+  }
+}
+
+TEST_CASE("moe-inspect compare refuses what is unfair, and still inspects runs") {
+  const Workplace place;
+  REQUIRE(run_child(place.compare("1 2", {"one.yaml", "other.yaml"}), with_programs()).code == 0);
+  REQUIRE(run_child(place.compare("1 2", {"same.yaml"}, {"--set", "evaluate.tokens=300"}), with_programs()).code == 4);
+  const Finished unfair = run_child(program("moe-inspect") + Arguments{"compare", place.runs()});
+  CHECK(unfair.code == 4);
+  CHECK_THAT(unfair.out, Catch::Contains("2 configurations, 4 runs"));
+  CHECK_THAT(unfair.out, Catch::Contains("same-seed1: evaluated tokens 299 instead of 499 (one-seed1)"));
+  CHECK_THAT(unfair.err,
+             Catch::Contains("2 runs would be compared unfairly and were left out: same-seed1, same-seed2"));
+
+  const auto code = [&](const Arguments& rest) { return run_child(program("moe-inspect") + rest).code; };
+  CHECK(code({"compare", place.runs(), "--baseline", "absent"}) == 2);
+  CHECK(code({"compare", place.runs(), "--at", "first"}) == 2);
+  CHECK(code({"compare"}) == 2);
+  CHECK(code({"compare", place / "absent"}) == 4);
+  CHECK(code({"compare", place.path()}) == 4);
+  CHECK(code({"compare", place.runs(), "--html", place / "absent/page.html"}) == 4);
+  CHECK(code({place.run("one-seed1")}) == 0);
+  CHECK(fs::exists(place.run("one-seed1/report.html")));
+}

@@ -1,0 +1,224 @@
+#include "core/inspect/comparison.h"
+
+#include "core/inspect/comparison_json.h"
+#include "core/inspect/comparison_text.h"
+#include "tests/inspect/sample_comparison.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace moe;
+using Standing = ComparedRun::Standing;
+
+static const ComparedRun& run_called(const Comparison& c, const std::string& name) {
+  for (const ComparedRun& run : c.runs) {
+    if (run.name == name) return run;
+  }
+  throw std::runtime_error("no run " + name);
+}
+
+TEST_CASE("the table of two configurations with three seeds") {
+  const Comparison c = compare_runs(sample_runs(), {}, {});
+  const std::string text = comparison_text(c, true);
+  INFO(text);
+  REQUIRE(c.configs.size() == 2);
+  const ComparedConfig& b = c.configs[1];
+  CHECK(b.paired_seeds == std::vector<int64_t>{1, 2, 3});
+  CHECK(b.difference.mean == Approx(-0.02));
+  CHECK(b.difference.half_width == Approx(0.0248414).epsilon(1e-5));
+  CHECK(b.time_ratio == Approx(1.2));
+  CHECK_THAT(text, Catch::Contains("2 configurations, 6 runs | 20 updates of 64 tokens | last evaluation, 499 tokens | "
+                                   "baseline a"));
+  CHECK_THAT(text, Catch::Contains("a           3  2.0500  0.0500    baseline\n"));
+  CHECK_THAT(text, Catch::Contains("b           3  2.0300  0.0458     -0.0200  [-0.0448, +0.0048]          no\n"));
+  CHECK_THAT(text, Catch::Contains("b          12.0  1.20x         3.50        2.0M    500k\n"));
+  CHECK_THAT(text, Catch::Contains("b           1.50   1.0    0.750\n"));
+  CHECK_THAT(text, Catch::Contains("b           0.203\n"));
+  CHECK_THAT(text, Catch::Contains("b: moe.router.kind: a -> b\n"));
+  CHECK(text.find("note:") == std::string::npos);
+  CHECK(comparison_text(c, false).find("agreement") == std::string::npos);
+}
+
+TEST_CASE("an interval that excludes 0 says on which side") {
+  const std::vector<ComparedRun> lower = {sample_run("a", 1, 2), sample_run("a", 2, 2.5), sample_run("b", 1, 1.9),
+                                          sample_run("b", 2, 2.401)};
+  CHECK_THAT(comparison_text(compare_runs(lower, {}, {}), false), Catch::Contains("yes, lower"));
+  ComparisonOptions options;
+  options.baseline = "b";
+  CHECK_THAT(comparison_text(compare_runs(lower, {}, options), false), Catch::Contains("yes, higher"));
+}
+
+TEST_CASE("one seed has no interval") {
+  const Comparison c = compare_runs({sample_run("a", 1, 2), sample_run("b", 1, 1.5)}, {}, {});
+  CHECK_THAT(comparison_text(c, false),
+             Catch::Contains("b           1  1.5000   -     -0.5000  needs 2 seeds           -\n"));
+  const auto json = nlohmann::json::parse(comparison_json(c).dump());
+  CHECK(json["configs"][1]["interval"].is_null());
+  CHECK(json["configs"][1]["difference"] == -0.5);
+}
+
+TEST_CASE("seeds that only one side has are told and not compared") {
+  std::vector<ComparedRun> runs = sample_runs();
+  runs.erase(runs.begin() + 4);  // b-seed2
+  runs.push_back(sample_run("b", 7, 9));
+  const Comparison c = compare_runs(runs, {}, {});
+  const std::string text = comparison_text(c, false);
+  CHECK(c.configs[1].paired_seeds == std::vector<int64_t>{1, 3});
+  CHECK(c.configs[1].difference.mean == Approx(-0.02));  // of 0.01 and 0.03
+  CHECK_THAT(text, Catch::Contains("b and a do not share the seeds 2 7: 2 pairs compared"));
+  CHECK_THAT(text, Catch::Contains("b       3 (2 paired)"));
+
+  const Comparison none = compare_runs({sample_run("a", 1, 2), sample_run("b", 2, 2)}, {}, {});
+  CHECK_THAT(comparison_text(none, false), Catch::Contains("no shared seed"));
+}
+
+TEST_CASE("a run under other terms is left out, with the reason") {
+  for (size_t term = 0; term < sample_run("a", 1, 2).terms.size(); ++term) {
+    std::vector<ComparedRun> runs = sample_runs();
+    runs[4].terms[term].second = "other";
+    const Comparison c = compare_runs(runs, {}, {});
+    const ComparedRun& left_out = run_called(c, "b-seed2");
+    INFO(left_out.reason);
+    CHECK(left_out.standing == Standing::unfair);
+    CHECK(left_out.reason ==
+          runs[4].terms[term].first + " other instead of " + runs[0].terms[term].second + " (a-seed1)");
+    CHECK(c.configs[1].paired_seeds == std::vector<int64_t>{1, 3});
+    CHECK_THAT(comparison_text(c, false), Catch::Contains("UNFAIR, left out: b-seed2: "));
+  }
+}
+
+TEST_CASE("runs of one name with two configurations are unfair") {
+  std::vector<ComparedRun> runs = sample_runs();
+  runs[5].configuration = parse_config("seed: 3\nmoe: {router: {kind: b}, d_ff: 7}\nname: free", "test");
+  const Comparison c = compare_runs(runs, {}, {});
+  CHECK(run_called(c, "b-seed3").standing == Standing::unfair);
+  CHECK_THAT(run_called(c, "b-seed3").reason,
+             Catch::Contains("another configuration than b-seed1: moe.d_ff: (absent) -> 7"));
+}
+
+TEST_CASE("unfinished runs are listed and the rest is compared") {
+  std::vector<ComparedRun> runs = sample_runs();
+  runs[3].standing = Standing::unfinished;
+  runs[3].reason = "logged up to step 5 of 20";
+  const Comparison c = compare_runs(runs, {}, {});
+  CHECK(c.configs[1].paired_seeds == std::vector<int64_t>{2, 3});
+  CHECK_THAT(comparison_text(c, false), Catch::Contains("unfinished, left out: b-seed1: logged up to step 5 of 20"));
+}
+
+TEST_CASE("who is the baseline") {
+  CHECK(compare_runs(sample_runs(), {"b", "a"}, {}).baseline_config().name == "b");
+  CHECK(compare_runs(sample_runs(), {"gone", "b"}, {}).baseline_config().name == "b");
+  ComparisonOptions options;
+  options.baseline = "b";
+  CHECK(compare_runs(sample_runs(), {"a"}, options).baseline_config().name == "b");
+  options.baseline = "c";
+  CHECK_THROWS_AS(compare_runs(sample_runs(), {}, options), UsageError);
+
+  // Without a finished run of the first, the next serves; one that was asked for is not replaced.
+  std::vector<ComparedRun> runs = sample_runs();
+  for (size_t i = 0; i < 3; ++i) runs[i].standing = Standing::unfinished;
+  const Comparison c = compare_runs(runs, {}, {});
+  CHECK(c.baseline_config().name == "b");
+  CHECK_THAT(comparison_text(c, false), Catch::Contains("no run of a can be compared: b is the baseline"));
+  options.baseline = "a";
+  CHECK_THROWS_AS(compare_runs(runs, {}, options), CheckpointError);
+  for (ComparedRun& run : runs) run.standing = Standing::unfinished;
+  CHECK_THROWS_AS(compare_runs(runs, {}, {}), CheckpointError);
+}
+
+TEST_CASE("other machines and other builds are told") {
+  std::vector<ComparedRun> runs = sample_runs();
+  runs[2].machine = "other, 2 x 1 threads, avx2";
+  runs[3].program = "q";
+  const std::string text = comparison_text(compare_runs(runs, {}, {}), false);
+  CHECK_THAT(text, Catch::Contains("times cannot be compared, the runs were made in different places: host, 1 x 1 "
+                                   "threads, avx2 (5 runs); other, 2 x 1 threads, avx2 (1 run)"));
+  CHECK_THAT(text, Catch::Contains("different builds of moe-train: p (5 runs); q (1 run)"));
+}
+
+TEST_CASE("JSON parses and agrees") {
+  const auto json = nlohmann::json::parse(comparison_json(compare_runs(sample_runs(), {}, {})).dump());
+  CHECK(json["baseline"] == "a");
+  CHECK(json["runs"].size() == 6);
+  CHECK(json["runs"][0]["standing"] == "fair");
+  CHECK(json["configs"][1]["difference"].get<double>() == Approx(-0.02));
+  CHECK(json["configs"][1]["interval"][0].get<double>() == Approx(-0.0448414).epsilon(1e-5));
+  CHECK(json["configs"][1]["excludes_zero"] == false);
+  CHECK(json["configs"][1]["measures"]["agreement"].get<double>() == Approx(0.203));
+  CHECK(json["terms"]["evaluated tokens"] == "499");
+}
+
+TEST_CASE("what is read from a run's folder") {
+  TemporaryFolder folder;
+  SampleFolder().write(folder.path(), "a-seed1");
+  const ComparedRun last = read_compared_run(folder.path(), "a-seed1", ComparedAt::last);
+  INFO(last.reason);
+  REQUIRE(last.standing == Standing::fair);
+  CHECK(last.config == "a");
+  CHECK(last.seed == 1);
+  CHECK(last.step == 20);
+  CHECK(last.bits_per_character == 2.5);
+  CHECK(last.milliseconds == 20);  // the median of 30, 10, 20
+  CHECK(last.max_over_mean == 2);  // half of the load on one of four, in the worse layer
+  CHECK(last.dead == 2);
+  CHECK(last.router_entropy == Approx(0.5));  // of the last tenth: ln 2 over ln 4
+  CHECK(last.measures.at("agreement") == 0.25);
+  CHECK(last.machine == "h, 1 x 2 threads, avx2");
+
+  const ComparedRun best = read_compared_run(folder.path(), "a-seed1", ComparedAt::best);
+  CHECK(best.step == 10);
+  CHECK(best.bits_per_character == 1.5);
+  CHECK(best.max_over_mean == 1);
+  CHECK(best.router_entropy == Approx(1));
+  CHECK(best.measures.at("agreement") == 0.5);
+  CHECK(best.terms.back() == std::pair<std::string, std::string>{"number of evaluations", "3"});
+
+  // Another name than scripts/compare gives: a configuration of its own.
+  SampleFolder().write(folder.path(), "lone");
+  SampleFolder().write(folder.path(), "a-seed2");  // the seed is 1
+  CHECK(read_compared_run(folder.path(), "lone", ComparedAt::last).config == "lone");
+  CHECK(read_compared_run(folder.path(), "a-seed2", ComparedAt::last).config == "a-seed2");
+}
+
+TEST_CASE("folders of runs that cannot be compared") {
+  TemporaryFolder folder;
+  const auto reason = [&](const SampleFolder& sample, Standing standing) {
+    std::filesystem::remove_all(folder / "a-seed1");
+    sample.write(folder.path(), "a-seed1");
+    const ComparedRun run = read_compared_run(folder.path(), "a-seed1", ComparedAt::last);
+    CHECK(run.standing == standing);
+    CHECK(run.config == "a");
+    return run.reason;
+  };
+  SampleFolder s;
+  s.manifest = "";
+  CHECK_THAT(reason(s, Standing::unfinished), Catch::Contains("no manifest.json"));
+  s.manifest = "{";
+  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("damaged"));
+  s.manifest = R"({"seed": 1})";
+  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("older moe-train"));
+  s = {};
+  s.manifest = replaced(s.manifest, R"("updates": 20)", R"("updates": 30)");
+  CHECK(reason(s, Standing::unfinished) == "logged up to step 20 of 30");
+  s = {};
+  s.metrics = s.metrics.substr(0, s.metrics.rfind("{\"type\":\"eval\""));
+  CHECK_THAT(reason(s, Standing::unfinished), Catch::Contains("last evaluation is missing"));
+  s.metrics = "";
+  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("never evaluated"));
+  s = {};
+  s.config = "a: [";
+  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("not valid YAML"));
+  s = {};
+  s.manifest = replaced(s.manifest, R"("sessions": [)", R"("sessions": [{"from": 0, "updates": 10}, )");
+  CHECK_THAT(reason(s, Standing::unfair), Catch::Contains("length was changed on the way (10, then 20 updates)"));
+}
+
+TEST_CASE("a folder without runs, and none") {
+  TemporaryFolder folder;
+  CHECK_THROWS_AS(compare_folder(folder.path(), {}), CheckpointError);
+  CHECK_THROWS_AS(compare_folder(folder / "absent", {}), CheckpointError);
+  SampleFolder().write(folder.path(), "z-seed1");
+  SampleFolder().write(folder.path(), "a-seed1");
+  CHECK(compare_folder(folder.path(), {}).baseline_config().name == "a");
+  std::ofstream(folder / "configs.txt") << "z\na\n";
+  CHECK(compare_folder(folder.path(), {}).baseline_config().name == "z");
+}
