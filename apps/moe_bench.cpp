@@ -1,15 +1,16 @@
-// moe-bench: how fast a training step is, as one JSON line.
+// moe-bench: how fast a training step is, or single ops are, as JSON lines.
 #include <iostream>
 
 #include "apps/command_line.h"
 #include "core/config/config_reader.h"
+#include "core/train/bench_ops.h"
 #include "core/train/bench_step.h"
 #include "core/train/cpu_setup.h"
 
 using namespace moe;
 
 static int bench(int argc, char** argv, MpiSession& session) {
-  CLI::App app("Measures training steps on random tokens.");
+  CLI::App app("Measures training steps, and the ops that they are made of, on random data.");
   app.require_subcommand(1);
   std::vector<std::string> files, overrides;
   BenchOptions options;
@@ -19,7 +20,21 @@ static int bench(int argc, char** argv, MpiSession& session) {
   step->add_option("--steps", options.steps, "measured steps")->capture_default_str();
   step->add_option("--warmup", options.warmup, "steps before them")->capture_default_str();
   step->add_option("--vocab", options.vocab, "vocabulary")->capture_default_str();
+  std::string device_name = "auto", precision = "auto";
+  OpBenchOptions ops;
+  CLI::App* op = app.add_subcommand("ops", "single ops, at the shapes of training steps");
+  op->add_option("--device", device_name, "auto, cpu or cuda")->capture_default_str();
+  op->add_option("--precision", precision, "auto, f32 or bf16")->capture_default_str();
+  op->add_option("--only", ops.only, "ops whose name contains this");
+  op->add_option("--shrink", ops.shrink, "divides the sizes")->capture_default_str();
+  op->add_option("--seconds", ops.seconds, "of one measurement")->capture_default_str();
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (op->parsed()) {
+    setup_cpu(0, session.local());
+    bench_ops(choose_device(device_name, precision, session.local()), ops,
+              [](const std::string& line) { std::cout << line << std::endl; });
+    return 0;
+  }
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;
   for (const std::string& file : files) merge_config(root, read_config_file(file));
@@ -27,7 +42,8 @@ static int bench(int argc, char** argv, MpiSession& session) {
   TrainConfig config;
   read_config(root, config);
   const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
-  const std::string line = bench_step(config, session.world(), cpu.threads, options);
+  const DeviceChoice device = choose_device(config.device, config.precision, session.local());
+  const std::string line = bench_step(config, session.world(), cpu.threads, device, options);
   if (session.world()->rank() == 0) std::cout << line << "\n";
   return 0;
 }

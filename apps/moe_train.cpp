@@ -56,10 +56,12 @@ static int train(int argc, char** argv, MpiSession& session) {
 
   const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
   if (first && !cpu.notice.empty()) log::info("{}", cpu.notice);
+  const DeviceChoice device = choose_device(config.device, config.precision, session.local());
+  if (first && !device.notice.empty()) log::info("{}", device.notice);
   const ResumeMode mode = resume == "auto"    ? ResumeMode::automatic
                           : resume == "never" ? ResumeMode::never
                                               : ResumeMode::must;
-  return static_cast<int>(Trainer(config, session.world(), cpu.threads, mode).run());
+  return static_cast<int>(Trainer(config, session.world(), cpu.threads, device, mode).run());
 }
 
 int main(int argc, char** argv) {

@@ -89,7 +89,9 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
       for (const ParameterGroup group : kParameterGroups) {
         if (group != ParameterGroup::expert && part != 0) continue;
         const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
-        parameters.for_each_named(group, buffer.value, [&](const NamedTensor& t) { model.push_back(t); });
+        const Tensor exact = group == ParameterGroup::untrained ? Tensor{} : optimizer.master(group);
+        parameters.for_each_named(group, exact ? exact : buffer.value,
+                                  [&](const NamedTensor& t) { model.push_back(t); });
         if (group == ParameterGroup::untrained) continue;
         parameters.for_each_named(group, optimizer.first_moment(group), [&](const NamedTensor& t) {
           moments.push_back({"first_moment." + t.name, t.tensor});
@@ -181,6 +183,9 @@ void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* op
   if (!optimizer) return;
   const TensorFolder moments(path, "optimizer");
   for (const ParameterGroup group : kTrainedGroups) {
+    if (const Tensor exact = optimizer->master(group)) {
+      parameters.for_each_named(group, exact, [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
+    }
     parameters.for_each_named(group, optimizer->first_moment(group),
                               [&](const NamedTensor& t) { moments.read("first_moment." + t.name, t.tensor); });
     parameters.for_each_named(group, optimizer->second_moment(group),

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "core/checkpoint/files.h"
+#include "core/tensor/device.h"
 
 namespace moe {
 
@@ -30,6 +31,21 @@ static const char* name_in_file(DType dtype) {
   return "?";
 }
 
+// A tensor's elements on the host as the file has them: its own memory, or a copy in one of the buffers.
+static const void* file_content(ConstTensor x, std::vector<char>& copy, std::vector<float>& widened) {
+  const void* content = x.data;
+  if (x.device == Device::cuda) {
+    copy.resize(x.bytes());
+    if (!copy.empty()) cuda::copy_now(copy.data(), x.data, x.bytes(), cuda::Direction::to_host);
+    content = copy.data();
+  }
+  if (x.dtype != DType::bf16) return content;
+  widened.resize(static_cast<size_t>(x.size()));
+  const auto* from = static_cast<const BFloat16*>(content);
+  std::transform(from, from + x.size(), widened.begin(), to_float);
+  return widened.data();
+}
+
 void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
   nlohmann::ordered_json header;
   header["__metadata__"] = {{"format", "pt"}};  // readers of Hugging Face models ask for it
@@ -37,10 +53,10 @@ void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& 
   for (const NamedTensor& t : tensors) {
     std::vector<int64_t> shape;
     for (int i = 0; i < t.tensor.shape.rank(); ++i) shape.push_back(t.tensor.dim(i));
-    header[t.name] = {{"dtype", name_in_file(t.tensor.dtype)},
-                      {"shape", shape},
-                      {"data_offsets", {offset, offset + t.tensor.bytes()}}};
-    offset += t.tensor.bytes();
+    const size_t bytes = static_cast<size_t>(t.tensor.size()) * size_of(wide(t.tensor.dtype));
+    header[t.name] = {
+        {"dtype", name_in_file(wide(t.tensor.dtype))}, {"shape", shape}, {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
@@ -48,7 +64,11 @@ void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& 
     const uint64_t length = text.size();
     sink(&length, sizeof length);
     sink(text.data(), text.size());
-    for (const NamedTensor& t : tensors) sink(t.tensor.data, t.tensor.bytes());
+    std::vector<char> copy;
+    std::vector<float> widened;
+    for (const NamedTensor& t : tensors) {
+      sink(file_content(t.tensor, copy, widened), static_cast<size_t>(t.tensor.size()) * size_of(wide(t.tensor.dtype)));
+    }
   });
 }
 
@@ -160,11 +180,22 @@ ConstTensor TensorFolder::at(const std::string& name) const {
 
 void TensorFolder::read(const std::string& name, Tensor into) const {
   const ConstTensor from = at(name);
-  if (from.shape != into.shape || from.dtype != into.dtype) {
+  if (from.shape != into.shape || from.dtype != wide(into.dtype)) {
     raise<CheckpointError>("{}: {} is {} {}, the model wants {} {}", folder_, name, name_of(from.dtype),
-                           from.shape.to_string(), name_of(into.dtype), into.shape.to_string());
+                           from.shape.to_string(), name_of(wide(into.dtype)), into.shape.to_string());
   }
-  std::memcpy(into.data, from.data, from.bytes());
+  if (into.bytes() == 0) return;
+  const void* content = from.data;
+  std::vector<BFloat16> rounded;
+  if (into.dtype == DType::bf16) {
+    rounded.resize(static_cast<size_t>(into.size()));
+    std::transform(from.as<float>(), from.as<float>() + from.size(), rounded.begin(), to_bfloat16);
+    content = rounded.data();
+  }
+  if (into.device == Device::cuda)
+    cuda::copy_now(into.data, content, into.bytes(), cuda::Direction::to_device);
+  else
+    std::memcpy(into.data, content, into.bytes());
 }
 
 }  // namespace moe

@@ -9,7 +9,8 @@
 
 namespace moe {
 
-// Writes `path`, synced to disk. Throws CheckpointError with the system's reason (a full disk, ...).
+// Writes `path`, synced to disk; tensors may be on the device. bf16 is written as the f32 that it is, so that a
+// checkpoint does not depend on the backend. Throws CheckpointError with the system's reason (a full disk, ...).
 void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors);
 
 // A file mapped into memory. Everything damaged is a CheckpointError that names the file.
@@ -37,7 +38,8 @@ class TensorFolder {
   TensorFolder(const std::string& folder, const std::string& prefix);
 
   bool contains(const std::string& name) const { return tensors_.count(name) > 0; }
-  // Throws CheckpointError for an absent name, another shape or another dtype.
+  // `into` may be on the device; bf16 takes the rounded values of f32. Throws CheckpointError for an absent name,
+  // another shape or another dtype.
   void read(const std::string& name, Tensor into) const;
   ConstTensor at(const std::string& name) const;
   const std::map<std::string, ConstTensor>& tensors() const { return tensors_; }

@@ -2,12 +2,9 @@
 #pragma once
 #include "core/config/model_config.h"
 #include "core/config/moe_config.h"
+#include "core/config/schedule_family.h"
 
 namespace moe {
-
-class Schedule;
-template <>
-const Table<Member>& family<Schedule>();
 
 struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
   int64_t states = 32;
@@ -73,12 +70,18 @@ struct OptimizerConfig : Fields<OptimizerConfig> {
 struct ParallelConfig : Fields<ParallelConfig> {
   int64_t expert = 0;
   int64_t threads = 0;
+  std::string communication = "auto";
 
   void fields(FieldVisitor& v) override {
     v.field("expert", expert,
             "ranks that share one copy of the experts; the others are data parallel; 0 = as many as divide the ranks "
             "and have an expert each",
             {0, 1 << 20});
+    v.field(
+        "communication", communication,
+        "how ranks on GPUs talk: nccl (one GPU for each rank), mpi (through host memory; ranks may share a GPU), auto "
+        "takes nccl where it can",
+        {"auto", "nccl", "mpi"});
     v.field("threads", threads, "threads per rank; 0 = cores / ranks of the host", {0, 4096});
   }
 };
@@ -135,6 +138,7 @@ struct TrainConfig : Fields<TrainConfig> {
   std::string folder = "runs";
   int64_t seed = 1;
   std::string device = "auto";
+  std::string precision = "auto";
   ModelConfig model;
   MoEConfig moe;
   DataConfig data;
@@ -150,7 +154,11 @@ struct TrainConfig : Fields<TrainConfig> {
     v.field("name", name, "of the run: its folder below `folder`");
     v.field("folder", folder, "where runs are kept");
     v.field("seed", seed, "of initial weights, data order, dropout and everything else that is drawn", {0, 1LL << 62});
-    v.field("device", device, "auto takes a GPU if there is one", {"auto", "cpu"});
+    v.field("device", device, "auto takes a GPU if there is one", {"auto", "cpu", "cuda"});
+    v.field(
+        "precision", precision,
+        "how weights and activations are stored: auto is bf16 (with f32 master weights) on a GPU and f32 on the CPU",
+        {"auto", "f32", "bf16"});
     v.group("model", model, "The transformer.");
     v.group("moe", moe, "Experts, and how tokens find them.");
     v.group("data", data, "What is learned from.");

@@ -13,6 +13,8 @@ namespace moe {
 // Logits are made, scored and turned into gradients in chunks of about this many bytes, so that they stay in the cache
 // and never need memory for the whole batch.
 static constexpr int64_t kLogitBytes = int64_t{8} << 20;
+// On a GPU the products want many rows, and logits leave the cache anyway.
+static constexpr int64_t kLogitBytesOnDevice = int64_t{512} << 20;
 
 static Parameter matrix(const std::string& name, int64_t rows, int64_t columns, double std) {
   return {name, Shape{rows, columns}, ParameterGroup::shared, {Initialisation::Kind::normal, std}};
@@ -94,9 +96,7 @@ void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
   if (positions_) {
     MOE_CHECK(batch.time <= positions_->shape[0], "{} positions, {} are learned", batch.time, positions_->shape[0]);
     saved_.position_ids = ctx.allocate(Shape{tokens}, DType::i32);
-    if (!ctx.planning) {
-      for (int64_t t = 0; t < tokens; ++t) saved_.position_ids.as<int32_t>()[t] = static_cast<int32_t>(t % batch.time);
-    }
+    position_ids(ctx, saved_.position_ids, batch.time);
     ScratchScope scratch(ctx);
     const Tensor positions = scratch.allocate(hidden.shape);
     embedding_forward(ctx, positions, positions_->value, saved_.position_ids);
@@ -116,8 +116,9 @@ Tensor LanguageModel::logits(Context& ctx, int64_t first_row, int64_t rows) {
 LanguageModel::Outcome LanguageModel::run_head(Context& ctx, const TokenBatch& batch, Tensor d_normed,
                                                double gradient_scale) {
   const int64_t tokens = batch.tokens();
-  const Outcome outcome{ctx.allocate(Shape{tokens}), ctx.allocate(Shape{tokens}, DType::i32)};
-  const int64_t fitting = kLogitBytes / (vocab_ * static_cast<int64_t>(size_of(ctx.dtype)));
+  const Outcome outcome{ctx.allocate_wide(Shape{tokens}), ctx.allocate(Shape{tokens}, DType::i32)};
+  const int64_t bytes = ctx.device == Device::cpu ? kLogitBytes : kLogitBytesOnDevice;
+  const int64_t fitting = bytes / (vocab_ * static_cast<int64_t>(size_of(ctx.dtype)));
   const int64_t chunk = std::clamp<int64_t>(fitting, 64, std::max<int64_t>(tokens, 64));
   ScratchScope scratch(ctx);
   const Tensor logits = scratch.allocate(Shape{std::min(chunk, tokens), vocab_});

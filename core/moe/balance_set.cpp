@@ -74,7 +74,7 @@ void BalanceSet::observe_outputs(Context& ctx, const TokenBatch& batch, const Ro
 
 void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                                 const ExpertOutputs& outputs) {
-  if (ctx.planning) return;
+  if (ctx.planning && ctx.device == Device::cpu) return;
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
     if (loss.sees_outputs() != on_outputs) continue;
@@ -92,7 +92,7 @@ void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch&
 template <class Visit>
 void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                                    const ExpertOutputs& outputs, Visit visit) {
-  if (ctx.planning) return;
+  if (ctx.planning && ctx.device == Device::cpu) return;  // on a GPU ops tell what they need
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
     if (loss.coefficient() == 0 || loss.sees_outputs() != on_outputs) continue;
@@ -102,6 +102,10 @@ void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBat
         sums = std::span(group_sums_.data(), sums.size());
         std::fill(sums.begin(), sums.end(), 0.0);
         add_sums(ctx, loss, sums, group);
+      }
+      if (ctx.planning) {  // sums that no loss calls empty
+        sums = std::span(group_sums_.data(), sums.size());
+        std::fill(sums.begin(), sums.end(), 1.0);
       }
       visit(loss, group, sums, group.weight * scale_ * loss.coefficient());
     });

@@ -68,7 +68,7 @@ void LogitRouter::add_weight(const Setup& setup, ParameterGroup group) {
 
 void LogitRouter::logits_forward(Context& ctx, const TokenBatch&, Routing& routing) {
   MOE_CHECK(weight_, "a router without logits of its own calls add_weight()");
-  routing.logits = ctx.allocate(Shape{routing.x.dim(0), experts_});
+  routing.logits = ctx.allocate_wide(Shape{routing.x.dim(0), experts_});
   linear_forward(ctx, routing.logits, routing.x, weight_->value);
 }
 
@@ -80,10 +80,10 @@ void LogitRouter::logits_backward(Context& ctx, const TokenBatch&, Tensor d_x, C
 
 void LogitRouter::allocate_choice(Context& ctx, Routing& routing, int64_t slots) const {
   const int64_t tokens = routing.x.dim(0);
-  routing.probabilities = ctx.allocate(Shape{tokens, experts_});
-  routing.logsumexp = ctx.allocate(Shape{tokens});
+  routing.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
+  routing.logsumexp = ctx.allocate_wide(Shape{tokens});
   routing.indices = ctx.allocate(Shape{tokens, slots}, DType::i32);
-  routing.weights = ctx.allocate(Shape{tokens, slots});
+  routing.weights = ctx.allocate_wide(Shape{tokens, slots});
 }
 
 void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {

@@ -37,7 +37,8 @@ void SparsePass::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& ex
 }
 
 RoutingGradient allocate_gradient(ScratchScope& scratch, const Routing& routing) {
-  return {scratch.allocate(routing.weights.shape), routing.skip ? scratch.allocate(routing.skip.shape) : Tensor{}};
+  return {scratch.allocate_wide(routing.weights.shape),
+          routing.skip ? scratch.allocate_wide(routing.skip.shape) : Tensor{}};
 }
 
 }  // namespace moe

@@ -5,11 +5,19 @@
 #include <numeric>
 
 #include "core/ops/dispatch_rows.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
 TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts)
     : group_(groups.expert), experts_(experts) {}
+
+// Where the host writes the elements of x: x itself, or memory that is copied to the device afterwards.
+static int32_t* written_here(Tensor x, std::vector<int32_t>& memory) {
+  if (x.device == Device::cpu) return x.as<int32_t>();
+  memory.resize(static_cast<size_t>(x.size()));
+  return memory.data();
+}
 
 // Every rank learns how many rows it gets from whom for which of its experts, and in which order they will lie.
 void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
@@ -24,7 +32,7 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
     plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
     return;
   }
-  const int32_t* global = plan.global_offsets.as<int32_t>();
+  const int32_t* global = on_host(ctx, plan.global_offsets, buffer_).as<int32_t>();
   std::vector<int64_t>& send = plan.send_rows;
   counts_.clear();
   for (int64_t e = 0; e < experts_; ++e) counts_.push_back(global[e + 1] - global[e]);
@@ -39,7 +47,7 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   }
   group_->all_to_all(as_tensor(received_counts_), receive_experts_, as_tensor(counts_), send_experts_);
 
-  int32_t* offsets = plan.local_offsets.as<int32_t>();
+  int32_t* offsets = written_here(plan.local_offsets, offsets_);
   offsets[0] = 0;
   for (int64_t e = 0; e < local.count; ++e) {
     offsets[e + 1] = offsets[e];
@@ -52,7 +60,8 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   plan.num_received = offsets[local.count];
   plan.by_expert = ctx.allocate(Shape{plan.num_received}, DType::i32);
   plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
-  int32_t *by_expert = plan.by_expert.as<int32_t>(), *by_arrival = plan.by_arrival.as<int32_t>();
+  int32_t *by_expert = written_here(plan.by_expert, by_expert_),
+          *by_arrival = written_here(plan.by_arrival, by_arrival_);
   counts_.assign(offsets, offsets + local.count);  // the next free row of each expert
   int32_t arrival = 0;
   for (int64_t peer = 0; peer < peers; ++peer) {
@@ -64,6 +73,10 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
       }
     }
   }
+  if (ctx.device == Device::cpu) return;
+  copy_from_host(ctx, plan.local_offsets, as_tensor(offsets_));
+  copy_from_host(ctx, plan.by_expert, as_tensor(by_expert_));
+  copy_from_host(ctx, plan.by_arrival, as_tensor(by_arrival_));
 }
 
 Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most) {
@@ -73,7 +86,10 @@ Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indice
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
   const int64_t planned = most > 0 ? std::min(most, tokens * k) : tokens * k;
-  plan.num_sorted = ctx.planning ? planned : plan.global_offsets.as<int32_t>()[experts_];
+  // On one GPU the number of assignments stays there, so that nobody waits for it: there are as many rows as there may
+  // be at most, of which the last may stand for nothing.
+  const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda);
+  plan.num_sorted = unknown ? planned : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[experts_];
   if (alone()) {
     plan.num_received = plan.num_sorted;
     plan.local_offsets = plan.global_offsets;

@@ -50,6 +50,8 @@ class TokenDispatcher {
   // Reused between calls: a step allocates nothing.
   std::vector<int32_t> counts_, received_counts_;  // rows per global expert; rows per (peer, local expert)
   std::vector<int64_t> send_experts_, receive_experts_;
+  std::vector<int32_t> offsets_, by_expert_, by_arrival_;  // of a plan, on their way to its tensors
+  std::vector<char> buffer_;
 };
 
 }  // namespace moe

@@ -35,7 +35,7 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   saved_.qkv = ctx.allocate(Shape{tokens, layout_.width()});
   if (q_norm_) {
     saved_.qkv_before_norm = ctx.allocate(Shape{tokens, layout_.width()});
-    saved_.inverse_rms = ctx.allocate(Shape{tokens, layout_.heads + layout_.kv_heads});
+    saved_.inverse_rms = ctx.allocate_wide(Shape{tokens, layout_.heads + layout_.kv_heads});
     qkv_.forward(ctx, saved_.qkv_before_norm, x);
     qk_norm_forward(ctx, saved_.qkv, saved_.inverse_rms, saved_.qkv_before_norm, q_norm_->value, k_norm_->value,
                     saved_.layout, norm_eps_);
@@ -44,7 +44,7 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   }
   if (rotary_dims_ > 0) rope_forward(ctx, saved_.qkv, saved_.layout, rotary_dims_, rope_theta_);
   saved_.out = ctx.allocate(Shape{tokens, layout_.heads * layout_.d_head});
-  saved_.logsumexp = ctx.allocate(Shape{tokens, layout_.heads});
+  saved_.logsumexp = ctx.allocate_wide(Shape{tokens, layout_.heads});
   attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout);
   const Tensor y = ctx.allocate(x.shape);
   output_.forward(ctx, y, saved_.out);

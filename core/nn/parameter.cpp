@@ -33,19 +33,18 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   auto padded = [](int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; };
   std::array<int64_t, kParameterGroups.size()> sizes{};
   for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
-  const size_t bytes =
-      static_cast<size_t>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0})) * size_of(dtype) + 512;
-  auto make = [&](const char* name) {
-    return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device) : Arena(name, ctx.device, bytes));
+  const auto elements = static_cast<size_t>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
+  auto make = [&](const char* name, size_t bytes) {
+    return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device) : Arena(name, ctx.device, bytes, ctx.managed));
   };
-  values_ = make("parameters");
-  gradients_ = make("gradients");
+  values_ = make("parameters", elements * size_of(dtype) + 512);
+  gradients_ = make("gradients", with_gradients ? elements * size_of(wide(dtype)) + 512 : 0);
   for (const ParameterGroup group : kParameterGroups) {
     ParameterBuffer& target = buffer(group);
     const bool has_gradients = with_gradients && group != ParameterGroup::untrained;
     const Shape size{sizes[static_cast<size_t>(group)]};
     target.value = values_->allocate(size, dtype);
-    if (has_gradients) target.gradient = gradients_->allocate(size, dtype);
+    if (has_gradients) target.gradient = gradients_->allocate(size, wide(dtype));
     int64_t begin = 0;
     for (const bool decay : {true, false}) {
       for (Parameter& p : parameters_) {

@@ -11,7 +11,7 @@ RMSNorm::RMSNorm(ParameterStore& parameters, const std::string& name, int64_t d,
 
 Tensor RMSNorm::forward(Context& ctx, ConstTensor x) {
   const Tensor y = ctx.allocate(x.shape);
-  saved_ = {x, ctx.allocate(Shape{x.dim(0)})};
+  saved_ = {x, ctx.allocate_wide(Shape{x.dim(0)})};
   rms_norm_forward(ctx, y, saved_.inverse_rms, x, weight_.value, eps_);
   return y;
 }

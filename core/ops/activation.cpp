@@ -73,6 +73,7 @@ Activation activation_from_name(const std::string& name) {
 void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation) {
   const int64_t rows = y.dim(0), d_ff = y.dim(1), width = d_ff * width_factor(activation);
   MOE_CHECK_SHAPE(z, {rows, width});
+  if (on_cuda(ctx)) return cuda::activation_forward(ctx, y, z, activation);
   run(ctx, z.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = z.as<T>();
@@ -88,6 +89,7 @@ void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor 
   const int64_t rows = d_y.dim(0), d_ff = d_y.dim(1), width = d_ff * width_factor(activation);
   MOE_CHECK_SHAPE(z, {rows, width});
   MOE_CHECK_SHAPE(d_z, {rows, width});
+  if (on_cuda(ctx)) return cuda::activation_backward(ctx, d_z, d_y, z, activation);
   run(ctx, z.dtype, [&]<class T>(T) {
     T* out = d_z.as<T>();
     const T *grad = d_y.as<T>(), *in = z.as<T>();

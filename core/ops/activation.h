@@ -19,4 +19,9 @@ void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activa
 // d_y (rows, d_ff), z -> d_z (rows, width_factor * d_ff), overwritten
 void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::activation_forward) activation_forward;
+decltype(moe::activation_backward) activation_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -7,9 +7,12 @@
 namespace moe {
 
 void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient,
-           const AdamWStep& step) {
+           const AdamWStep& step, Tensor master) {
   const int64_t n = weight.size();
   MOE_CHECK(first_moment.size() == n && second_moment.size() == n && gradient.size() == n, "moments of {} elements", n);
+  MOE_CHECK(master ? master.size() == n && weight.dtype == DType::bf16 : weight.dtype != DType::bf16,
+            "{} weights {} a master", name_of(weight.dtype), master ? "with" : "without");
+  if (on_cuda(ctx)) return cuda::adamw(ctx, weight, first_moment, second_moment, gradient, step, master);
   run(ctx, weight.dtype, [&]<class T>(T) {
     T *w = weight.as<T>(), *m = first_moment.as<T>(), *v = second_moment.as<T>(), *g = gradient.as<T>();
     const double updates = static_cast<double>(step.update);

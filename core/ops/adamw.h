@@ -13,8 +13,14 @@ struct AdamWStep {
   int64_t update = 1;         // counted from 1, for the bias corrections
 };
 
-// weight, first_moment, second_moment (n), updated in place; gradient (n) is set to zero, ready to be added to
+// weight, first_moment, second_moment (n), updated in place; gradient (n) is set to zero, ready to be added to. bf16
+// weights come with a `master` (n) f32, which is what is updated; they are its rounded values. Everything else is f32
+// then.
 void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient,
-           const AdamWStep& step);
+           const AdamWStep& step, Tensor master = {});
+
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::adamw) adamw;
+}  // namespace cuda
 
 }  // namespace moe

@@ -137,6 +137,7 @@ static int64_t check(ConstTensor qkv, ConstTensor out, ConstTensor logsumexp, co
 
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
   const int64_t batch = check(qkv, out, logsumexp, layout);
+  if (on_cuda(ctx)) return cuda::attention_forward(ctx, out, logsumexp, qkv, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) { cpu::forward<T>(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout); });
 }
 
@@ -145,6 +146,7 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
   const int64_t batch = check(qkv, out, logsumexp, layout);
   MOE_CHECK(d_qkv.shape == qkv.shape && d_out.shape == out.shape, "gradients {} and {}", d_qkv.shape.to_string(),
             d_out.shape.to_string());
+  if (on_cuda(ctx)) return cuda::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
     cpu::backward<T>(d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), out.as<T>(), logsumexp.as<T>(), batch, layout);
   });

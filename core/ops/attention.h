@@ -13,4 +13,9 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,
                         ConstTensor logsumexp, const AttentionLayout& layout);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::attention_forward) attention_forward;
+decltype(moe::attention_backward) attention_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/base/host_device.h"
+
 namespace moe {
 
 // A row is [query heads | key heads | value heads], each d_head wide. Query head h uses key/value head
@@ -12,9 +14,9 @@ struct AttentionLayout {
   int64_t kv_heads = 0;
   int64_t d_head = 0;
 
-  int64_t width() const { return (heads + 2 * kv_heads) * d_head; }
-  int64_t key_column() const { return heads * d_head; }
-  int64_t value_column() const { return (heads + kv_heads) * d_head; }
+  MOE_HOST_DEVICE int64_t width() const { return (heads + 2 * kv_heads) * d_head; }
+  MOE_HOST_DEVICE int64_t key_column() const { return heads * d_head; }
+  MOE_HOST_DEVICE int64_t value_column() const { return (heads + kv_heads) * d_head; }
 };
 
 }  // namespace moe

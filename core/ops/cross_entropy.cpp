@@ -15,6 +15,7 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_DTYPE(targets, DType::i32);
   if (correct) MOE_CHECK_SHAPE(correct, {tokens});
+  if (on_cuda(ctx)) return cuda::cross_entropy(ctx, losses, correct, logits, targets, gradient_scale);
   run(ctx, logits.dtype, [&]<class T>(T) {
     T *z = logits.as<T>(), *loss = losses.as<T>();
     const int32_t* target = targets.as<int32_t>();
@@ -58,6 +59,7 @@ LossSums loss_sums(Context& ctx, ConstTensor losses, ConstTensor correct, ConstT
   const int64_t tokens = losses.size();
   MOE_CHECK_SHAPE(correct, {tokens});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::loss_sums(ctx, losses, correct, targets);
   LossSums sums;
   run(ctx, losses.dtype, [&]<class T>(T) {
     const T* loss = losses.as<T>();

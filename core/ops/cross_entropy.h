@@ -19,4 +19,9 @@ struct LossSums {
 // losses (tokens), correct (tokens) i32, targets (tokens) i32 -> their sums over scored tokens, in f64, in order
 LossSums loss_sums(Context& ctx, ConstTensor losses, ConstTensor correct, ConstTensor targets);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::cross_entropy) cross_entropy;
+decltype(moe::loss_sums) loss_sums;
+}  // namespace cuda
+
 }  // namespace moe

@@ -11,6 +11,7 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
   const int64_t slots = indices.size(), experts = offsets.dim(0) - 1;
   MOE_CHECK(position.shape == indices.shape && source.size() >= slots, "positions {} and sources {} of {}",
             position.shape.to_string(), source.shape.to_string(), indices.shape.to_string());
+  if (on_cuda(ctx)) return cuda::sort_assignments(ctx, position, source, offsets, indices);
   if (ctx.planning) return;
   const int32_t* expert = indices.as<int32_t>();
   int32_t *to = position.as<int32_t>(), *from = source.as<int32_t>(), *first = offsets.as<int32_t>();
@@ -30,6 +31,7 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
 void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
   const int64_t count = rows.dim(0), d = rows.dim(1);
   MOE_CHECK(x.dim(1) == d && source.size() >= count, "{} rows from {}", count, x.shape.to_string());
+  if (on_cuda(ctx)) return cuda::permute_forward(ctx, rows, x, source, k);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* to = rows.as<T>();
     const T* in = x.as<T>();
@@ -43,6 +45,7 @@ void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor 
   const int64_t tokens = d_x.dim(0), d = d_x.dim(1), k = position.dim(1);
   MOE_CHECK(position.dim(0) == tokens && d_rows.dim(1) == d, "{} rows to {}", d_rows.shape.to_string(),
             d_x.shape.to_string());
+  if (on_cuda(ctx)) return cuda::permute_backward(ctx, d_x, d_rows, position);
   run(ctx, d_x.dtype, [&]<class T>(T) {
     T* out = d_x.as<T>();
     const T* in = d_rows.as<T>();
@@ -64,6 +67,7 @@ void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weigh
   MOE_CHECK(rows.dim(1) == d, "{} rows to {}", rows.shape.to_string(), y.shape.to_string());
   MOE_CHECK_SHAPE(weights, {tokens, k});
   MOE_CHECK_SHAPE(position, {tokens, k});
+  if (on_cuda(ctx)) return cuda::combine_forward(ctx, y, rows, weights, position);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T *in = rows.as<T>(), *w = weights.as<T>();
@@ -89,6 +93,7 @@ void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor
   MOE_CHECK_SHAPE(d_weights, {tokens, k});
   MOE_CHECK_SHAPE(rows, {count, d});
   MOE_CHECK(source.size() >= count, "{} sources for {} rows", source.size(), count);
+  if (on_cuda(ctx)) return cuda::combine_backward(ctx, d_rows, d_weights, d_y, rows, weights, position, source);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     const T *grad = d_y.as<T>(), *in = rows.as<T>(), *w = weights.as<T>();
     T *out = d_rows.as<T>(), *d_w = d_weights.as<T>();
@@ -119,6 +124,7 @@ void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
   const int64_t count = y.dim(0), d = y.dim(1);
   MOE_CHECK(x.dim(1) == d && index.size() >= count, "{} rows from {}", count, x.shape.to_string());
+  if (on_cuda(ctx)) return cuda::gather_rows(ctx, y, x, index);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* to = y.as<T>();
     const T* in = x.as<T>();

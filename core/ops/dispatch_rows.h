@@ -26,4 +26,13 @@ void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor
 // y[i] = x[index[i]] for rows of d columns: index (num_rows) i32
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::sort_assignments) sort_assignments;
+decltype(moe::permute_forward) permute_forward;
+decltype(moe::permute_backward) permute_backward;
+decltype(moe::combine_forward) combine_forward;
+decltype(moe::combine_backward) combine_backward;
+decltype(moe::gather_rows) gather_rows;
+}  // namespace cuda
+
 }  // namespace moe

@@ -9,6 +9,7 @@
 namespace moe {
 
 void fill_zero(Context& ctx, Tensor x) {
+  if (on_cuda(ctx)) return cuda::fill_zero(ctx, x);
   run(ctx, x.dtype == DType::i32 ? DType::f32 : x.dtype, [&]<class T>(T) {
     T* p = static_cast<T*>(x.data);
     const int64_t n = x.size();
@@ -19,11 +20,13 @@ void fill_zero(Context& ctx, Tensor x) {
 
 void copy(Context& ctx, Tensor y, ConstTensor x) {
   MOE_CHECK(y.bytes() == x.bytes() && y.dtype == x.dtype, "copy {} to {}", x.shape.to_string(), y.shape.to_string());
+  if (on_cuda(ctx)) return cuda::copy(ctx, y, x);
   if (!ctx.planning && x.bytes() > 0) std::memcpy(y.data, x.data, x.bytes());
 }
 
 void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b) {
   MOE_CHECK(y.size() == a.size() && y.size() == b.size(), "add {} and {}", a.shape.to_string(), b.shape.to_string());
+  if (on_cuda(ctx)) return cuda::add(ctx, y, a, b);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T *left = a.as<T>(), *right = b.as<T>();
@@ -35,6 +38,7 @@ void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b) {
 
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor) {
   MOE_CHECK(y.size() == x.size(), "add {} to {}", x.shape.to_string(), y.shape.to_string());
+  if (on_cuda(ctx)) return cuda::add_scaled(ctx, y, x, factor);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = x.as<T>();
@@ -46,6 +50,7 @@ void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor) {
 }
 
 void scale(Context& ctx, Tensor x, double factor) {
+  if (on_cuda(ctx)) return cuda::scale(ctx, x, factor);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* p = x.as<T>();
     const int64_t n = x.size();
@@ -55,8 +60,25 @@ void scale(Context& ctx, Tensor x, double factor) {
   });
 }
 
+void convert(Context& ctx, Tensor y, ConstTensor x) {
+  MOE_CHECK(y.size() == x.size(), "convert {} to {}", x.shape.to_string(), y.shape.to_string());
+  if (y.dtype == x.dtype) return copy(ctx, y, x);
+  if (on_cuda(ctx)) return cuda::convert(ctx, y, x);
+  run(ctx, x.dtype == DType::bf16 ? DType::f32 : x.dtype, [&]<class T>(T) {
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const float value =
+          x.dtype == DType::bf16 ? to_float(x.as<BFloat16>()[i]) : static_cast<float>(static_cast<const T*>(x.data)[i]);
+      if (y.dtype == DType::bf16)
+        y.as<BFloat16>()[i] = to_bfloat16(value);
+      else
+        y.as<float>()[i] = value;
+    }
+  });
+}
+
 void complement(Context& ctx, Tensor y, ConstTensor x) {
   MOE_CHECK(y.size() == x.size(), "complement {} of {}", y.shape.to_string(), x.shape.to_string());
+  if (on_cuda(ctx)) return cuda::complement(ctx, y, x);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = x.as<T>();
@@ -70,6 +92,7 @@ void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors)
   const int64_t rows = y.dim(0), d = y.dim(1);
   MOE_CHECK_SHAPE(x, {rows, d});
   MOE_CHECK_SHAPE(factors, {rows});
+  if (on_cuda(ctx)) return cuda::add_scaled_rows(ctx, y, x, factors);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T *in = x.as<T>(), *factor = factors.as<T>();
@@ -85,6 +108,7 @@ void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b) {
   const int64_t rows = a.dim(0), d = a.dim(1);
   MOE_CHECK_SHAPE(b, {rows, d});
   MOE_CHECK_SHAPE(dots, {rows});
+  if (on_cuda(ctx)) return cuda::row_dots(ctx, dots, a, b);
   run(ctx, a.dtype, [&]<class T>(T) {
     T* out = dots.as<T>();
     const T *left = a.as<T>(), *right = b.as<T>();
@@ -102,6 +126,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
   const int64_t tokens = x.dim(0), d = x.dim(1);
   MOE_CHECK_SHAPE(x, {tokens, d});
   if (rate <= 0) return;
+  if (on_cuda(ctx)) return cuda::dropout(ctx, x, rate, key, first_token);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* p = x.as<T>();
     const T keep = static_cast<T>(1 / (1 - rate));
@@ -119,6 +144,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
 }
 
 double sum_of_elements(Context& ctx, ConstTensor x) {
+  if (on_cuda(ctx)) return cuda::sum_of_elements(ctx, x);
   double total = 0;
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* p = x.as<T>();
@@ -128,6 +154,7 @@ double sum_of_elements(Context& ctx, ConstTensor x) {
 }
 
 double sum_of_squares(Context& ctx, ConstTensor x) {
+  if (on_cuda(ctx)) return cuda::sum_of_squares(ctx, x);
   double total = 0;
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* p = x.as<T>();

@@ -9,6 +9,7 @@ void copy(Context& ctx, Tensor y, ConstTensor x);                       // y = x
 void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b);         // y = a + b; y may be a or b
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor);  // y += factor x
 void scale(Context& ctx, Tensor x, double factor);                      // x *= factor
+void convert(Context& ctx, Tensor y, ConstTensor x);                    // y = x, rounded to y's dtype
 void complement(Context& ctx, Tensor y, ConstTensor x);                 // y = 1 - x
 // y (rows, d) += factors (rows) * x (rows, d), row by row
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors);
@@ -24,5 +25,20 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
 double sum_of_elements(Context& ctx, ConstTensor x);
 // Sum of squares of all elements, in f64, in a fixed order.
 double sum_of_squares(Context& ctx, ConstTensor x);
+
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::fill_zero) fill_zero;
+decltype(moe::copy) copy;
+decltype(moe::add) add;
+decltype(moe::add_scaled) add_scaled;
+decltype(moe::scale) scale;
+decltype(moe::add_scaled_rows) add_scaled_rows;
+decltype(moe::row_dots) row_dots;
+decltype(moe::convert) convert;
+decltype(moe::complement) complement;
+decltype(moe::sum_of_elements) sum_of_elements;
+decltype(moe::dropout) dropout;
+decltype(moe::sum_of_squares) sum_of_squares;
+}  // namespace cuda
 
 }  // namespace moe

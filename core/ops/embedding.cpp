@@ -10,6 +10,7 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
   const int64_t tokens = ids.dim(0), d = table.dim(1);
   MOE_CHECK_SHAPE(y, {tokens, d});
   MOE_CHECK_DTYPE(ids, DType::i32);
+  if (on_cuda(ctx)) return cuda::embedding_forward(ctx, y, table, ids);
   run(ctx, table.dtype, [&]<class T>(T) {
     const int32_t* id = ids.as<int32_t>();
     const T* from = table.as<T>();
@@ -19,10 +20,18 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
   });
 }
 
+void position_ids(Context& ctx, Tensor ids, int64_t time) {
+  MOE_CHECK_DTYPE(ids, DType::i32);
+  if (on_cuda(ctx)) return cuda::position_ids(ctx, ids, time);
+  if (ctx.planning) return;
+  for (int64_t t = 0; t < ids.size(); ++t) ids.as<int32_t>()[t] = static_cast<int32_t>(t % time);
+}
+
 void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids) {
   const int64_t tokens = ids.dim(0), d = d_table.dim(1);
   MOE_CHECK_SHAPE(d_y, {tokens, d});
   MOE_CHECK_DTYPE(ids, DType::i32);
+  if (on_cuda(ctx)) return cuda::embedding_backward(ctx, d_table, d_y, ids);
   run(ctx, d_table.dtype, [&]<class T>(T) {
     const int32_t* id = ids.as<int32_t>();
     const T* from = d_y.as<T>();

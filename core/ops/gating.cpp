@@ -74,6 +74,7 @@ void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor
   MOE_CHECK_SHAPE(indices, {tokens, k});
   MOE_CHECK_SHAPE(weights, {tokens, k});
   MOE_CHECK_DTYPE(indices, DType::i32);
+  if (on_cuda(ctx)) return cuda::gating_forward(ctx, probabilities, logsumexp, indices, weights, logits, options);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T* z = logits.as<T>();
     T *p = probabilities.as<T>(), *lse = logsumexp.as<T>(), *w = weights.as<T>();
@@ -141,6 +142,7 @@ void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, Const
   MOE_CHECK_SHAPE(d_weights, {tokens, k});
   MOE_CHECK_SHAPE(indices, {tokens, k});
   MOE_CHECK_SHAPE(weights, {tokens, k});
+  if (on_cuda(ctx)) return cuda::gating_backward(ctx, d_logits, d_weights, probabilities, indices, weights, options);
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* d_z = d_logits.as<T>();
     const T *p = probabilities.as<T>(), *w = weights.as<T>(), *d_w = d_weights.as<T>();

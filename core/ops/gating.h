@@ -27,4 +27,9 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
                      ConstTensor indices, ConstTensor weights, GatingOptions options);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::gating_forward) gating_forward;
+decltype(moe::gating_backward) gating_backward;
+}  // namespace cuda
+
 }  // namespace moe

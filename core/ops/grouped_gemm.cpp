@@ -34,6 +34,7 @@ void for_each_expert(ConstTensor offsets, Fill fill) {
 void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets) {
   check(y, x, weight, offsets);
   const int64_t out = y.dim(1), in = x.dim(1);
+  if (on_cuda(ctx)) return cuda::grouped_gemm_forward(ctx, y, x, weight, offsets);
   run(ctx, x.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{x.as<T>() + row * in,
@@ -54,6 +55,7 @@ void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor wei
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {
   check(d_y, d_x, weight, offsets);
   const int64_t out = d_y.dim(1), in = d_x.dim(1);
+  if (on_cuda(ctx)) return cuda::grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{d_y.as<T>() + row * out,
@@ -74,6 +76,7 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
 void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets) {
   check(d_y, x, d_weight, offsets);
   const int64_t out = d_y.dim(1), in = x.dim(1);
+  if (on_cuda(ctx)) return cuda::grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{d_y.as<T>() + row * out,

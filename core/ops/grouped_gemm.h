@@ -15,4 +15,10 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
 // d_y (rows, out), x (rows, in) -> d_weight (experts, out, in), added to
 void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::grouped_gemm_forward) grouped_gemm_forward;
+decltype(moe::grouped_gemm_backward_input) grouped_gemm_backward_input;
+decltype(moe::grouped_gemm_backward_weight) grouped_gemm_backward_weight;
+}  // namespace cuda
+
 }  // namespace moe

@@ -15,14 +15,17 @@ static void fill(Context& ctx, Tensor x, Draw draw) {
 }
 
 void fill_constant(Context& ctx, Tensor x, double value) {
+  if (on_cuda(ctx)) return cuda::fill_constant(ctx, x, value);
   fill(ctx, x, [=](int64_t) { return value; });
 }
 
 void fill_normal(Context& ctx, Tensor x, double standard_deviation, const RandomKey& key, int64_t first_element) {
+  if (on_cuda(ctx)) return cuda::fill_normal(ctx, x, standard_deviation, key, first_element);
   fill(ctx, x, [=](int64_t i) { return standard_deviation * key.normal(static_cast<uint64_t>(first_element + i)); });
 }
 
 void fill_uniform(Context& ctx, Tensor x, double limit, const RandomKey& key, int64_t first_element) {
+  if (on_cuda(ctx)) return cuda::fill_uniform(ctx, x, limit, key, first_element);
   fill(ctx, x, [=](int64_t i) { return limit * (2.0 * key.uniform(static_cast<uint64_t>(first_element + i)) - 1); });
 }
 

@@ -10,4 +10,10 @@ void fill_normal(Context& ctx, Tensor x, double standard_deviation, const Random
 void fill_uniform(Context& ctx, Tensor x, double limit, const RandomKey& key,
                   int64_t first_element = 0);  // [-limit, limit)
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::fill_constant) fill_constant;
+decltype(moe::fill_normal) fill_normal;
+decltype(moe::fill_uniform) fill_uniform;
+}  // namespace cuda
+
 }  // namespace moe

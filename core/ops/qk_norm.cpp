@@ -15,6 +15,7 @@ void qk_norm_forward(Context& ctx, Tensor y, Tensor inverse_rms, ConstTensor x, 
   MOE_CHECK_SHAPE(inverse_rms, {tokens, normed});
   MOE_CHECK_SHAPE(q_weight, {d});
   MOE_CHECK_SHAPE(k_weight, {d});
+  if (on_cuda(ctx)) return cuda::qk_norm_forward(ctx, y, inverse_rms, x, q_weight, k_weight, layout, eps);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *wq = q_weight.as<T>(), *wk = k_weight.as<T>();
     T *out = y.as<T>(), *scales = inverse_rms.as<T>();
@@ -47,6 +48,8 @@ void qk_norm_backward(Context& ctx, Tensor d_qkv, Tensor d_q_weight, Tensor d_k_
   for (const ConstTensor weight : {q_weight, k_weight, ConstTensor(d_q_weight), ConstTensor(d_k_weight)}) {
     MOE_CHECK_SHAPE(weight, {d});
   }
+  if (on_cuda(ctx))
+    return cuda::qk_norm_backward(ctx, d_qkv, d_q_weight, d_k_weight, x, q_weight, k_weight, inverse_rms, layout);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *wq = q_weight.as<T>(), *wk = k_weight.as<T>(), *scales = inverse_rms.as<T>();
     T *grad = d_qkv.as<T>(), *d_wq = d_q_weight.as<T>(), *d_wk = d_k_weight.as<T>();

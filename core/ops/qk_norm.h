@@ -13,4 +13,9 @@ void qk_norm_backward(Context& ctx, Tensor d_qkv, Tensor d_q_weight, Tensor d_k_
                       ConstTensor q_weight, ConstTensor k_weight, ConstTensor inverse_rms,
                       const AttentionLayout& layout);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::qk_norm_forward) qk_norm_forward;
+decltype(moe::qk_norm_backward) qk_norm_backward;
+}  // namespace cuda
+
 }  // namespace moe

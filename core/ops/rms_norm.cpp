@@ -72,6 +72,7 @@ void rms_norm_forward(Context& ctx, Tensor y, Tensor inverse_rms, ConstTensor x,
   MOE_CHECK_SHAPE(y, {rows, d});
   MOE_CHECK_SHAPE(weight, {d});
   MOE_CHECK_SHAPE(inverse_rms, {rows});
+  if (on_cuda(ctx)) return cuda::rms_norm_forward(ctx, y, inverse_rms, x, weight, eps);
   run(ctx, x.dtype, [&]<class T>(T) {
     cpu::forward<T>(y.as<T>(), inverse_rms.as<T>(), x.as<T>(), weight.as<T>(), rows, d, static_cast<T>(eps));
   });
@@ -85,6 +86,7 @@ void rms_norm_backward(Context& ctx, Tensor d_x, Tensor d_weight, ConstTensor d_
   MOE_CHECK_SHAPE(weight, {d});
   MOE_CHECK_SHAPE(d_weight, {d});
   MOE_CHECK_SHAPE(inverse_rms, {rows});
+  if (on_cuda(ctx)) return cuda::rms_norm_backward(ctx, d_x, d_weight, d_y, x, weight, inverse_rms, accumulate);
   run(ctx, x.dtype, [&]<class T>(T) {
     cpu::backward_weight<T>(d_weight.as<T>(), d_y.as<T>(), x.as<T>(), inverse_rms.as<T>(), rows, d);
     cpu::backward_input<T>(d_x.as<T>(), d_y.as<T>(), x.as<T>(), weight.as<T>(), inverse_rms.as<T>(), rows, d,

@@ -10,4 +10,9 @@ void rms_norm_forward(Context& ctx, Tensor y, Tensor inverse_rms, ConstTensor x,
 void rms_norm_backward(Context& ctx, Tensor d_x, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor weight,
                        ConstTensor inverse_rms, bool accumulate);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::rms_norm_forward) rms_norm_forward;
+decltype(moe::rms_norm_backward) rms_norm_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -13,6 +13,9 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int6
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
   MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head, "{} rotary dimensions of {}", rotary_dims,
             layout.d_head);
+  if (on_cuda(ctx)) {
+    return (direction > 0 ? cuda::rope_forward : cuda::rope_backward)(ctx, qkv, layout, rotary_dims, theta);
+  }
   run(ctx, qkv.dtype, [&]<class T>(T) {
     // cos and sin per (position, pair), kept per thread between calls
     thread_local std::vector<T> table;

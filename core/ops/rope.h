@@ -11,4 +11,9 @@ void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64
 // d_qkv, in place: the inverse rotation
 void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::rope_forward) rope_forward;
+decltype(moe::rope_backward) rope_backward;
+}  // namespace cuda
+
 }  // namespace moe

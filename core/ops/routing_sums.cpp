@@ -5,10 +5,12 @@
 
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
 double count_tokens(Context& ctx, ConstTensor targets) {
+  if (on_cuda(ctx)) return cuda::count_tokens(ctx, targets);
   if (ctx.planning) return 0;
   const int32_t* target = targets.as<int32_t>();
   return static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
@@ -30,6 +32,7 @@ void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) 
   const int64_t tokens = x.dim(0), n = x.dim(1);
   MOE_CHECK_SHAPE(sums, {n});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::column_sums(ctx, sums, x, targets);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* in = x.as<T>();
     const int32_t* target = targets.as<int32_t>();
@@ -54,6 +57,7 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
     MOE_CHECK(importance.shape == counts.shape, "importance {} of counts {}", importance.shape.to_string(),
               counts.shape.to_string());
   }
+  if (on_cuda(ctx)) return cuda::assignment_sums(ctx, counts, importance, indices, weights, targets);
   run(ctx, weights.dtype, [&]<class T>(T) {
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     const T* weight = weights.as<T>();
@@ -109,6 +113,7 @@ double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets)
 double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets) {
   const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::entropy_sum(ctx, probabilities, targets);
   double sum = 0;
   run(ctx, probabilities.dtype, [&]<class T>(T) {
     const T* p = probabilities.as<T>();
@@ -126,6 +131,7 @@ double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets)
 
 double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets) {
   MOE_CHECK_SHAPE(targets, {logsumexp.size()});
+  if (on_cuda(ctx)) return cuda::squared_logsumexp_sum(ctx, logsumexp, targets);
   double sum = 0;
   run(ctx, logsumexp.dtype, [&]<class T>(T) {
     const T* lse = logsumexp.as<T>();
@@ -143,6 +149,7 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
   MOE_CHECK_SHAPE(probabilities, {tokens, n});
   MOE_CHECK_SHAPE(gradient, {n});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::softmax_sum_backward(ctx, d_logits, probabilities, gradient, targets);
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* out = d_logits.as<T>();
     const T* p = probabilities.as<T>();
@@ -164,6 +171,7 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
   MOE_CHECK_SHAPE(probabilities, {tokens, n});
   MOE_CHECK_SHAPE(logsumexp, {tokens});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::squared_logsumexp_backward(ctx, d_logits, probabilities, logsumexp, factor, targets);
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* out = d_logits.as<T>();
     const T *p = probabilities.as<T>(), *lse = logsumexp.as<T>();
@@ -178,10 +186,10 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
 }
 
 void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices) {
-  run(ctx, DType::f32, [&]<class T>(T) {
-    const int32_t* index = indices.as<int32_t>();
-    list.insert(list.end(), index, index + indices.size());
-  });
+  if (ctx.planning) return;
+  std::vector<char> buffer;
+  const int32_t* index = on_host(ctx, indices, buffer).as<int32_t>();
+  list.insert(list.end(), index, index + indices.size());
 }
 
 }  // namespace moe

@@ -41,4 +41,14 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
 // Appends all elements of indices (tokens, k) i32, for who looks at single choices.
 void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::count_tokens) count_tokens;
+decltype(moe::column_sums) column_sums;
+decltype(moe::assignment_sums) assignment_sums;
+decltype(moe::entropy_sum) entropy_sum;
+decltype(moe::squared_logsumexp_sum) squared_logsumexp_sum;
+decltype(moe::softmax_sum_backward) softmax_sum_backward;
+decltype(moe::squared_logsumexp_backward) squared_logsumexp_backward;
+}  // namespace cuda
+
 }  // namespace moe

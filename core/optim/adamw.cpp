@@ -7,15 +7,20 @@ namespace moe {
 
 AdamW::AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& config)
     : parameters_(parameters), config_(config) {
-  arena_ =
-      std::make_unique<Arena>(ctx.planning ? Arena::planning("optimizer", ctx.device)
-                                           : Arena("optimizer", ctx.device, 2 * parameters.parameter_bytes() + 512));
+  const DType stored = parameters.buffer(ParameterGroup::shared).value.dtype;
+  const bool rounds = wide(stored) != stored;
+  const size_t elements = parameters.parameter_bytes() / size_of(stored);
+  arena_ = std::make_unique<Arena>(
+      ctx.planning ? Arena::planning("optimizer", ctx.device)
+                   : Arena("optimizer", ctx.device, (rounds ? 3 : 2) * elements * size_of(wide(stored)) + 512, ctx.managed));
   for (const ParameterGroup group : kTrainedGroups) {
     const Tensor like = parameters.buffer(group).value;
     Moments& moments = moments_[static_cast<size_t>(group)];
-    moments = {arena_->allocate(like.shape, like.dtype), arena_->allocate(like.shape, like.dtype)};
+    moments = {arena_->allocate(like.shape, wide(stored)), arena_->allocate(like.shape, wide(stored)),
+               rounds ? arena_->allocate(like.shape, wide(stored)) : Tensor{}};
     fill_zero(ctx, moments.first);
     fill_zero(ctx, moments.second);
+    if (rounds) convert(ctx, moments.master, like);
   }
 }
 
@@ -27,7 +32,8 @@ void AdamW::step(Context& ctx, double learning_rate, double gradient_scale, int6
     auto range = [&](int64_t begin, int64_t count, double weight_decay) {
       step.weight_decay = weight_decay;
       adamw(ctx, buffer.value.slice(begin, count), moments.first.slice(begin, count),
-            moments.second.slice(begin, count), buffer.gradient.slice(begin, count), step);
+            moments.second.slice(begin, count), buffer.gradient.slice(begin, count), step,
+            moments.master ? moments.master.slice(begin, count) : Tensor{});
     };
     range(0, buffer.num_decayed, config_.weight_decay);
     range(buffer.num_decayed, buffer.value.size() - buffer.num_decayed, 0);

@@ -7,6 +7,7 @@ namespace moe {
 
 class AdamW {
  public:
+  // Starts from the parameters' present values.
   AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& config);
 
   // Uses the gradients times `gradient_scale` and sets them to zero. `update` is counted from 1.
@@ -15,11 +16,13 @@ class AdamW {
   // Laid out like the group's buffer; checkpoints store them by the parameters' names.
   Tensor first_moment(ParameterGroup group) const { return moments_[static_cast<size_t>(group)].first; }
   Tensor second_moment(ParameterGroup group) const { return moments_[static_cast<size_t>(group)].second; }
+  // The f32 values that bf16 parameters are rounded from, laid out likewise; absent when parameters are f32 or f64.
+  Tensor master(ParameterGroup group) const { return moments_[static_cast<size_t>(group)].master; }
   size_t bytes() const;
 
  private:
   struct Moments {
-    Tensor first, second;
+    Tensor first, second, master;
   };
   ParameterStore& parameters_;
   OptimizerConfig config_;

@@ -3,15 +3,9 @@
 #pragma once
 #include <memory>
 
-#include "core/config/choice.h"
+#include "core/config/schedule_family.h"
 
 namespace moe {
-
-class Schedule;
-template <>
-const Table<Member>& family<Schedule>();
-template <>
-inline constexpr NumberShorthand kNumberShorthand<Schedule>{"constant", "value"};
 
 // The field that every member has.
 struct ScheduleOptions {

@@ -10,16 +10,31 @@
 #include <utility>
 
 #include "core/base/units.h"
+#include "core/tensor/device.h"
 
 namespace moe {
 
 static constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register
 static constexpr size_t kHugePage = size_t{2} << 20;
 
-Arena::Arena(std::string name, Device device, size_t capacity)
+Arena::Arena(std::string name, Device device, size_t capacity, bool managed)
     : name_(std::move(name)), device_(device), capacity_((capacity + kHugePage - 1) / kHugePage * kHugePage) {
-  if (device_ != Device::cpu) raise<DeviceError>("arena '{}': this build has no CUDA", name_);
   if (capacity_ == 0) return;
+  if (device_ == Device::cuda) {
+    const cuda::MemoryInfo memory = cuda::memory_info();
+    // More managed memory than there is would be paged in and out.
+    if (!managed)
+      base_ = static_cast<char*>(cuda::allocate(capacity_));
+    else if (capacity_ <= memory.free_bytes)
+      base_ = static_cast<char*>(cuda::allocate_managed(capacity_));
+    if (base_) return;
+    raise<DeviceError>(
+        "out of GPU memory: the arena '{}' needs {}, and {} of the device's {} are free; a smaller micro-batch "
+        "(train.micro_batches) makes activations and scratch smaller, more ranks (parallel.expert) make parameters, "
+        "gradients and optimizer smaller; --dry-run shows all of them",
+        name_, format_bytes(static_cast<double>(capacity_)), format_bytes(static_cast<double>(memory.free_bytes)),
+        format_bytes(static_cast<double>(memory.total_bytes)));
+  }
   void* address = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) {
     raise<DeviceError>("cannot reserve {} for the arena '{}': {}", format_bytes(static_cast<double>(capacity_)), name_,
@@ -48,7 +63,11 @@ Arena::Arena(Arena&& other) noexcept
       peak_(other.peak_) {}
 
 Arena::~Arena() {
-  if (base_ && !planning_) munmap(base_, capacity_);
+  if (!base_ || planning_) return;
+  if (device_ == Device::cuda)
+    cuda::release(base_);
+  else
+    munmap(base_, capacity_);
 }
 
 Tensor Arena::allocate(Shape shape, DType dtype) {

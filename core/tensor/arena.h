@@ -1,7 +1,7 @@
 // An arena: one named range of memory that tensors are bump-allocated from. On the CPU the range is reserved address
 // space whose pages become resident when they are first touched, so that a worst case can be provided for without
-// being paid for. In planning mode an arena counts bytes and hands out addresses that nobody may touch: `--dry-run`
-// runs the real training step that way.
+// being paid for. On a GPU it is allocated in full, before the first step. In planning mode an arena counts bytes and
+// hands out addresses that nobody may touch: `--dry-run` runs the real training step that way.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -12,8 +12,9 @@ namespace moe {
 
 class Arena {
  public:
-  // Reserves `capacity` bytes; throws DeviceError when the system refuses.
-  Arena(std::string name, Device device, size_t capacity);
+  // Reserves `capacity` bytes; throws DeviceError that names the arena when the system or the GPU refuses.
+  // `managed`: on a GPU, memory that the host reaches too.
+  Arena(std::string name, Device device, size_t capacity, bool managed = false);
   // Counts only.
   static Arena planning(std::string name, Device device);
 

@@ -7,9 +7,16 @@
 
 namespace moe {
 
+namespace cuda {
+class Queue;
+}
+
 struct Context {
   Device device = Device::cpu;
+  cuda::Queue* queue = nullptr;  // with device == cuda: where kernels are launched; may be absent while planning
   DType dtype = DType::f32;      // of activations
+  bool managed = false;       // with device == cuda: the host reaches all tensors, so that ops without a twin can run there
+  bool* needs_host = nullptr;  // while planning: set by ops without a twin
   Arena* activations = nullptr;  // lives until the end of a micro-batch's backward
   Arena* scratch = nullptr;      // last in, first out, by ScratchScope
 
@@ -26,6 +33,8 @@ struct Context {
 
   Tensor allocate(Shape shape) { return activations->allocate(shape, dtype); }
   Tensor allocate(Shape shape, DType type) { return activations->allocate(shape, type); }
+  // Of at least f32: statistics, routing, losses.
+  Tensor allocate_wide(Shape shape) { return activations->allocate(shape, wide(dtype)); }
   RandomKey random(RandomPurpose purpose, uint32_t stream) const { return {seed, purpose, stream, step}; }
 };
 
@@ -52,6 +61,7 @@ class ScratchScope {
 
   Tensor allocate(Shape shape) { return ctx_.scratch->allocate(shape, ctx_.dtype); }
   Tensor allocate(Shape shape, DType type) { return ctx_.scratch->allocate(shape, type); }
+  Tensor allocate_wide(Shape shape) { return ctx_.scratch->allocate(shape, wide(ctx_.dtype)); }
 
  private:
   Context& ctx_;

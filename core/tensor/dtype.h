@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/tensor/bfloat16.h"
+
 namespace moe {
 
 enum class DType : uint8_t { f32, f64, bf16, i32 };
@@ -17,6 +19,12 @@ constexpr size_t size_of(DType dtype) {
     default:
       return 4;
   }
+}
+
+// What goes with tensors of `dtype` and is never less than f32: statistics of norms and of softmax, everything about
+// routing, losses, and gradients of parameters.
+constexpr DType wide(DType dtype) {
+  return dtype == DType::bf16 ? DType::f32 : dtype;
 }
 
 constexpr const char* name_of(DType dtype) {
@@ -46,6 +54,10 @@ struct DTypeOf<float> {
 template <>
 struct DTypeOf<double> {
   static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<BFloat16> {
+  static constexpr DType value = DType::bf16;
 };
 template <>
 struct DTypeOf<int32_t> {

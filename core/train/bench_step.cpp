@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/build_info.h"
+#include "core/tensor/device.h"
 #include "core/train/train_step.h"
 
 namespace moe {
@@ -44,10 +45,13 @@ static size_t peak_resident_bytes() {
 }
 
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
-                       const BenchOptions& options) {
-  const ProcessGroups groups = ProcessGroups::make(world, config.parallel.expert, config.moe.experts);
+                       const DeviceChoice& device, const BenchOptions& options) {
+  const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
+                                                   config.parallel.expert, config.moe.experts);
   const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : options.vocab;
-  const StateSetup setup{config, vocab, groups, {options.warmup + options.steps, 1, 1}};
+  const StateSetup setup{config,      vocab,        groups,        {options.warmup + options.steps, 1, 1},
+                         true,        device.dtype, device.device, device.index,
+                         device.queue};
   const MemoryPlan plan = plan_memory(setup);
   TrainingState state(setup, plan, true);
   TrainStep step(state, config, groups);
@@ -68,11 +72,12 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
     world->barrier();
     const auto start = Clock::now();
     step.run(batch, i, 1e-4, 0);
+    if (state.ctx.queue) cuda::synchronise(*state.ctx.queue);
     world->barrier();
     if (i >= options.warmup) times.push_back(seconds_since(start));
   }
   const size_t peak = peak_resident_bytes();
-  double sgemm = sgemm_rate(threads);
+  double sgemm = device.device == Device::cpu ? sgemm_rate(threads) : 0;
   world->all_reduce_sum(as_tensor(std::span(&sgemm, 1)));
 
   std::sort(times.begin(), times.end());
@@ -83,6 +88,8 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                                 {"name", config.name},
                                 {"ranks", world->size()},
                                 {"threads", threads},
+                                {"device", device.description},
+                                {"precision", name_of(device.dtype)},
                                 {"instruction_set", cpu_instruction_set()},
                                 {"ms", median * 1e3},
                                 {"ms_min", times.front() * 1e3},
@@ -90,7 +97,7 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                                 {"tokens_per_s", count / median},
                                 {"gflops", gflops},
                                 {"sgemm_gflops", sgemm},
-                                {"sgemm_share", gflops / sgemm},
+                                {"sgemm_share", sgemm > 0 ? gflops / sgemm : 0},
                                 {"peak_bytes", peak},
                                 {"planned_bytes", plan.total()}}
       .dump();

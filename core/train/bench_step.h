@@ -4,7 +4,7 @@
 #include <string>
 
 #include "comm/communicator.h"
-#include "core/config/train_config.h"
+#include "core/train/device_choice.h"
 
 namespace moe {
 
@@ -14,8 +14,8 @@ struct BenchOptions {
 };
 
 // One JSON object: ms (median), tokens_per_s, gflops (useful ones), sgemm_gflops (the BLAS library's own SGEMM with all
-// threads), sgemm_share, peak_bytes (resident, this rank), planned_bytes, and the shape.
+// threads; 0 on a GPU), sgemm_share, peak_bytes (resident, this rank), planned_bytes, and the shape.
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
-                       const BenchOptions& options);
+                       const DeviceChoice& device, const BenchOptions& options);
 
 }  // namespace moe

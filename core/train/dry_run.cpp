@@ -4,6 +4,7 @@
 
 #include "comm/planned_communicator.h"
 #include "core/schedule/schedule.h"
+#include "core/tensor/device.h"
 #include "core/train/open_corpus.h"
 #include "core/train/trainer.h"
 
@@ -52,6 +53,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
 
 // Code, libraries and their buffers, as measured for a model of no size.
 static constexpr size_t kProgramBytes = size_t{32} << 20;
+// On a GPU: the driver's context, code and the libraries' workspaces. An estimate.
+static constexpr size_t kDeviceProgramBytes = size_t{640} << 20;
 
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
                              int64_t pretended_ranks) {
@@ -70,7 +73,9 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const double per_update = static_cast<double>(config.train.batch * config.data.sequence);
   const RunLength length{updates, per_update, per_epoch};
   config.train.learning_rate.make(Schedule::Setup{length});  // refuses what training would refuse
-  const StateSetup setup{config, corpus.vocab_size(), groups, length};
+  const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
+  const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
+  const StateSetup setup{config, corpus.vocab_size(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
   const MemoryPlan plan = plan_memory(setup);
   const ModelSummary summary = summarise(config, corpus.vocab_size(), length);
 
@@ -80,6 +85,9 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
     return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n);
   };
   auto bytes = [](size_t n) { return format_bytes(static_cast<double>(n)); };
+  row("device",
+      fmt::format("{}, {}{}", name_of(setup.device), name_of(dtype),
+                  on_gpu && cuda::device_count() == 0 ? " (planned only: " + cuda::why_no_device() + ")" : ""));
   row("parameters", count(static_cast<double>(summary.parameters)));
   row("active parameters", count(static_cast<double>(summary.active_parameters)));
   row("expert parameters", count(static_cast<double>(summary.expert_parameters)));
@@ -98,10 +106,17 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory("optimizer", plan.optimizer, plan.optimizer);
   memory("activations", plan.activations, plan.worst_activations);
   memory("scratch", plan.scratch, plan.worst_scratch);
-  const size_t rest = kProgramBytes + static_cast<size_t>(corpus.memory_bytes());
-  memory("program and corpus", rest, rest);
+  const size_t rest = on_gpu ? kDeviceProgramBytes : kProgramBytes + static_cast<size_t>(corpus.memory_bytes());
+  memory(on_gpu ? "driver and libraries" : "program and corpus", rest, rest);
   memory("total", plan.total() + rest, plan.worst_total() + rest);
-  const auto notes = lint(config, ranks, width, experts_per_token(config, length));
+  auto notes = lint(config, ranks, width, experts_per_token(config, length));
+  if (on_gpu && !cuda::built()) notes.push_back("this build has no CUDA: the scratch memory of kernels is not counted");
+  if (on_gpu && cuda::device_count() > 0 && plan.worst_total() + rest > cuda::memory_info().total_bytes) {
+    notes.push_back(
+        fmt::format("the GPU has {}: training will not start; a smaller micro-batch (train.micro_batches) or "
+                    "more ranks (parallel.expert) need less",
+                    bytes(cuda::memory_info().total_bytes)));
+  }
   if (!notes.empty()) text += "\nworth a look\n";
   for (const std::string& note : notes) text += "  - " + note + "\n";
   return text;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/ops/cross_entropy.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -66,11 +67,11 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Spl
     ctx.scratch->reset();
     const TokenBatch tokens{batch.sequences,
                             batch.length,
-                            as_tensor(std::span(std::as_const(batch.inputs))),
-                            as_tensor(std::span(std::as_const(batch.targets))),
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.inputs)))),
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
                             windows.num_targets(),
                             windows.num_windows(),
-                            as_tensor(std::span(std::as_const(batch.domains)))};
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
     model.forward(ctx, tokens);
     const LanguageModel::Outcome outcome = model.losses(ctx, tokens);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, tokens.targets);

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "core/base/token.h"
+#include "core/ops/elementwise.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -25,23 +27,27 @@ static int32_t draw(const float* logits, int64_t vocab, double temperature, doub
 std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& prompt,
                               const GenerateOptions& options) {
   Context& ctx = state.ctx;
-  MOE_CHECK(!prompt.empty() && ctx.dtype == DType::f32, "a prompt of {} tokens", prompt.size());
+  MOE_CHECK(!prompt.empty() && wide(ctx.dtype) == DType::f32, "a prompt of {} tokens", prompt.size());
   const bool was_observing = ctx.observe;
   ctx.training = false;
   ctx.observe = false;
   const RandomKey key{options.seed, RandomPurpose::generation, 0, 0};
   std::vector<int32_t> text = prompt, targets;
+  std::vector<char> buffer;
   for (int64_t i = 0; i < options.tokens; ++i) {
     const int64_t time = std::min<int64_t>(options.context, static_cast<int64_t>(text.size()));
     targets.assign(static_cast<size_t>(time), kIgnoreTarget);
     ctx.activations->reset();
     ctx.scratch->reset();
     const std::span<const int32_t> seen = std::span(std::as_const(text)).last(static_cast<size_t>(time));
-    const TokenBatch batch{1, time, as_tensor(seen), as_tensor(std::span(std::as_const(targets))), time, 1};
+    const TokenBatch batch{
+        1,    time, to_device(ctx, as_tensor(seen)), to_device(ctx, as_tensor(std::span(std::as_const(targets)))),
+        time, 1};
     state.model->forward(ctx, batch);
-    const Tensor logits = state.model->logits(ctx, time - 1, 1);
-    text.push_back(
-        draw(logits.as<float>(), state.model->vocab(), options.temperature, key.uniform(static_cast<uint64_t>(i))));
+    const Tensor logits = state.model->logits(ctx, time - 1, 1), exact = ctx.allocate_wide(logits.shape);
+    convert(ctx, exact, logits);
+    text.push_back(draw(on_host(ctx, exact, buffer).as<float>(), state.model->vocab(), options.temperature,
+                        key.uniform(static_cast<uint64_t>(i))));
   }
   ctx.training = true;
   ctx.observe = was_observing;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/moe/causality_probe.h"
+#include "core/tensor/copy.h"
 #include "data/evaluation_windows.h"
 
 namespace moe {
@@ -30,14 +31,15 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
     ctx.scratch->reset();
     const TokenBatch tokens{count,
                             context,
-                            as_tensor(std::span(std::as_const(ids))),
-                            as_tensor(std::span(std::as_const(batch.targets))),
+                            to_device(ctx, as_tensor(std::span(std::as_const(ids)))),
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
                             count * context,
                             count,
-                            as_tensor(std::span(std::as_const(batch.domains)))};
+                            to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
     state.model->forward(ctx, tokens);
     const LanguageModel::Outcome outcome = state.model->losses(ctx, tokens);
-    const float* loss = outcome.losses.as<float>();
+    std::vector<char> buffer;
+    const float* loss = on_host(ctx, outcome.losses, buffer).as<float>();
     return std::vector<double>(loss, loss + ids.size());
   };
   const Causality found = probe_causality(count, context, losses, kRounding);

@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 
 // Keys that do not change what is computed: they may differ between a run and its continuation.
 static bool is_free(const std::string& key) {
-  for (const char* prefix : {"name", "folder", "device", "parallel.", "evaluate.", "checkpoint.", "log.", "sample.",
-                             "train.steps", "train.micro_batches", "data.path"}) {
+  for (const char* prefix : {"name", "folder", "device", "precision", "parallel.", "evaluate.", "checkpoint.", "log.",
+                             "sample.", "train.steps", "train.micro_batches", "data.path"}) {
     if (key.rfind(prefix, 0) == 0) return true;
   }
   return false;

@@ -7,6 +7,7 @@
 
 #include "core/ops/cross_entropy.h"
 #include "core/optim/gradient_norm.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -17,12 +18,12 @@ bool StepOutcome::finite() const {
 // Micro-batch `index` of this rank, possibly without sequences. Starts with empty arenas.
 TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
-  auto view = [&](std::span<const int32_t> ids) {
-    return as_tensor(
-        ids.subspan(static_cast<size_t>(share.begin * batch.time), static_cast<size_t>(share.count * batch.time)));
-  };
   state_.ctx.activations->reset();
   state_.ctx.scratch->reset();
+  auto view = [&](std::span<const int32_t> ids) {
+    return to_device(state_.ctx, as_tensor(ids.subspan(static_cast<size_t>(share.begin * batch.time),
+                                                       static_cast<size_t>(share.count * batch.time))));
+  };
   state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
   return {share.count,
           batch.time,
@@ -32,7 +33,8 @@ TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
           batch.global_sequences,
           batch.domains.empty()
               ? ConstTensor()
-              : as_tensor(batch.domains.subspan(static_cast<size_t>(share.begin), static_cast<size_t>(share.count)))};
+              : to_device(state_.ctx, as_tensor(batch.domains.subspan(static_cast<size_t>(share.begin),
+                                                                      static_cast<size_t>(share.count))))};
 }
 
 // Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of

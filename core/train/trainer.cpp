@@ -48,10 +48,13 @@ static std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpu
   return prompt;
 }
 
-Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, ResumeMode resume)
+Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads,
+                 const DeviceChoice& device, ResumeMode resume)
     : config_(config),
-      groups_(ProcessGroups::make(std::move(world), config.parallel.expert, config.moe.experts)),
+      groups_(ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
+                                  config.parallel.expert, config.moe.experts)),
       threads_(threads),
+      device_(device),
       corpus_(open_corpus(config.data)),
       folder_(config_),
       bar_(groups_.world->rank() == 0) {
@@ -65,7 +68,8 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
              per_epoch};
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
 
-  const StateSetup setup{config_, corpus_.vocab_size(), groups_, length_};
+  const StateSetup setup{config_,       corpus_.vocab_size(), groups_,       length_,      true,
+                         device_.dtype, device_.device,       device_.index, device_.queue};
   plan_ = plan_memory(setup);
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
@@ -109,6 +113,7 @@ void Trainer::describe() const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s",
             groups_.expert->size(), cpu_instruction_set());
+  if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.dtype));
   log::info("data  {} | {} training tokens, vocabulary {} ({})", corpus_.name(),
             format_count(static_cast<double>(train.num_tokens())), corpus_.vocab_size(), corpus_.tokenizer().name());
   log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
@@ -127,7 +132,9 @@ void Trainer::describe() const {
                           {"build", build_info()},
                           {"host", host},
                           {"pid", getpid()},
-                          {"device", "cpu"},
+                          {"device", name_of(device_.device)},
+                          {"device_name", device_.description},
+                          {"precision", name_of(device_.dtype)},
                           {"instruction_set", cpu_instruction_set()},
                           {"ranks", groups_.world->size()},
                           {"expert_parallel", groups_.expert->size()},
@@ -240,7 +247,8 @@ void Trainer::run_evaluation() {
   if (!corpus_.has_split("validation")) return;
   const auto start = Clock::now();
   const Split& split = corpus_.split("validation");
-  const StateSetup setup{config_, corpus_.vocab_size(), groups_, length_};
+  const StateSetup setup{config_,       corpus_.vocab_size(), groups_,       length_,      true,
+                         device_.dtype, device_.device,       device_.index, device_.queue};
   const Evaluation result =
       evaluate(*state_, groups_, split,
                {config_.data.sequence, config_.evaluate.stride, config_.evaluate.tokens, setup.micro_sequences()});

@@ -4,6 +4,7 @@
 
 #include "comm/mpi_session.h"
 #include "core/schedule/schedule.h"
+#include "core/train/device_choice.h"
 #include "core/train/metrics.h"
 #include "core/train/progress_bar.h"
 #include "core/train/run_folder.h"
@@ -17,7 +18,8 @@ namespace moe {
 class Trainer {
  public:
   // Opens the corpus, builds or resumes the run. Collective. Throws the errors of the parts.
-  Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, ResumeMode resume);
+  Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, const DeviceChoice& device,
+          ResumeMode resume);
 
   // Trains to the end and returns the exit code: done, or that of the signal that ended it. Throws DivergedError.
   ExitCode run();
@@ -37,6 +39,7 @@ class Trainer {
   TrainConfig config_;
   ProcessGroups groups_;
   int threads_;
+  DeviceChoice device_;
   Corpus corpus_;
   RunLength length_;
   std::unique_ptr<Sampler> sampler_;

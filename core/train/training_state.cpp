@@ -1,5 +1,8 @@
 #include "core/train/training_state.h"
 
+#include "core/tensor/copy.h"
+#include "core/tensor/device.h"
+
 namespace moe {
 
 static int64_t divide_up(int64_t a, int64_t b) {
@@ -31,6 +34,7 @@ static LanguageModel::Setup model_setup(const StateSetup& s) {
 
 static Context make_context(const StateSetup& setup, Arena& activations, Arena& scratch) {
   Context ctx;
+  ctx.device = setup.device;
   ctx.dtype = setup.dtype;
   ctx.activations = &activations;
   ctx.scratch = &scratch;
@@ -41,9 +45,11 @@ static Context make_context(const StateSetup& setup, Arena& activations, Arena& 
 MemoryPlan plan_memory(const StateSetup& setup) {
   MemoryPlan plan;
   for (const bool worst : {false, true}) {
-    Arena activations = Arena::planning("activations", Device::cpu), scratch = Arena::planning("scratch", Device::cpu);
+    Arena activations = Arena::planning("activations", setup.device),
+          scratch = Arena::planning("scratch", setup.device);
     Context ctx = make_context(setup, activations, scratch);
     ctx.planning = true;
+    ctx.needs_host = &plan.needs_host;
     ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
     ctx.training = setup.trains;
     ctx.diagnose = !setup.trains;  // moe-inspect asks for it; others use less
@@ -58,7 +64,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     batch.sequences = setup.micro_sequences();
     batch.time = setup.config.data.sequence;
     Tensor ids{nullptr, Shape{batch.tokens()}, DType::i32, Device::cpu};
-    batch.ids = batch.targets = ids;
+    batch.ids = to_device(ctx, ids);
+    batch.targets = to_device(ctx, ids);
     batch.global_tokens = batch.tokens();
     batch.global_sequences = batch.sequences;
     model.forward(ctx, batch);
@@ -73,9 +80,12 @@ MemoryPlan plan_memory(const StateSetup& setup) {
 }
 
 TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
-    : activations_("activations", Device::cpu, plan.worst_activations),
-      scratch_("scratch", Device::cpu, plan.worst_scratch) {
+    : queue_(setup.device == Device::cpu || setup.queue ? setup.queue : cuda::make_queue(setup.device_index)),
+      activations_("activations", setup.device, plan.worst_activations, plan.needs_host),
+      scratch_("scratch", setup.device, plan.worst_scratch, plan.needs_host) {
   ctx = make_context(setup, activations_, scratch_);
+  ctx.queue = queue_.get();
+  ctx.managed = plan.needs_host;
   model.emplace(parameters, model_setup(setup));
   parameters.allocate(ctx, setup.dtype, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));

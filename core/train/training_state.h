@@ -13,6 +13,7 @@ namespace moe {
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
+  bool needs_host = false;  // on a GPU: some ops run on the CPU, over managed memory
   size_t worst_activations = 0, worst_scratch = 0;  // when one rank's experts get every token of the expert group
   size_t total() const { return parameters + gradients + optimizer + activations + scratch; }
   size_t worst_total() const { return parameters + gradients + optimizer + worst_activations + worst_scratch; }
@@ -25,6 +26,9 @@ struct StateSetup {
   RunLength run{};     // of the whole run
   bool trains = true;  // with gradients and optimizer
   DType dtype = DType::f32;
+  Device device = Device::cpu;
+  int device_index = 0;
+  std::shared_ptr<cuda::Queue> queue{};  // of the device; absent: made by TrainingState
 
   // Sequences of the largest micro-batch that any rank computes.
   int64_t micro_sequences() const;
@@ -36,8 +40,8 @@ MemoryPlan plan_memory(const StateSetup& setup);
 
 class TrainingState {
  public:
-  // Reserves memory for the worst case of `plan`; pages are only taken when they are used. Initial values are drawn
-  // when `initialise`.
+  // Reserves memory for the worst case of `plan`; on the CPU pages are only taken when they are used. Throws
+  // DeviceError when the device is absent or too small. Initial values are drawn when `initialise`.
   TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise);
 
   Context ctx;
@@ -51,6 +55,7 @@ class TrainingState {
   size_t used_bytes() const;
 
  private:
+  std::shared_ptr<cuda::Queue> queue_;  // on CUDA
   Arena activations_, scratch_;
 };
 

@@ -8,8 +8,8 @@
 
 namespace moe::test {
 
-TEMPLATE_TEST_CASE("elementwise ops equal the reference", "[ops]", float, double) {
-  TestContext ctx(DTypeOf<TestType>::value);
+TEST_CASE("elementwise ops equal the reference") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t n : {0, 1, 31, 32, 33, 257}) {
     const Tensor a = ctx.normal({n}, 1), b = ctx.normal({n}, 2), y = ctx.output({n});
     std::vector<double> sum, scaled_sum, scaled;
@@ -74,7 +74,7 @@ TEST_CASE("integers can be copied and cleared") {
   check_close("fill_zero", y, {0, 0, 0}, {});
 }
 
-TEST_CASE("the sum of squares does not depend on the threads") {
+TEST_CASE("the sum of squares does not depend on the threads", "[cpu]") {
   TestContext ctx;
   const Tensor x = ctx.normal({100'003}, 3);
   const auto sum = [&](int num_threads) {

@@ -9,8 +9,8 @@
 
 namespace moe::test {
 
-TEMPLATE_TEST_CASE("rope turns pairs of query and key dimensions by the position", "[ops]", float, double) {
-  TestContext ctx(DTypeOf<TestType>::value);
+TEST_CASE("rope turns pairs of query and key dimensions by the position") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const double theta = 100;
   for (const AttentionLayout& layout :
        {AttentionLayout{1, 1, 1, 2}, AttentionLayout{5, 4, 2, 8}, AttentionLayout{70, 2, 1, 5}}) {
@@ -58,7 +58,7 @@ TEST_CASE("with rope the score of a query and a key depends on their distance on
   CHECK(score(3, 1) != Approx(score(3, 2)));
 }
 
-TEST_CASE("rope gradient") {
+TEST_CASE("rope gradient", "[cpu]") {
   TestContext ctx(DType::f64);
   const AttentionLayout layout{3, 2, 1, 5};
   const Tensor x = ctx.normal({6, layout.width()}, 1), direction = ctx.normal(x.shape, 2), d_x = ctx.copy_of(direction);

@@ -42,8 +42,8 @@ TEST_CASE("sums over a hand-computed routing leave padding out") {
   CHECK(squared_logsumexp_sum(ctx, ctx.of({3}, {2, 50, -3}), targets) == Approx(13));
 }
 
-TEMPLATE_TEST_CASE("routing sums equal the reference, whatever the split", "[ops]", float, double) {
-  TestContext ctx(DTypeOf<TestType>::value);
+TEST_CASE("routing sums equal the reference, whatever the split") {
+  TestContext ctx(wide(GENERATE(from_range(tested_dtypes()))));
   for (const int64_t n : {1, 7, 8, 9, 33}) {
     for (const int64_t tokens : {0, 1, 257}) {
       const Tensor x = ctx.normal({tokens, n}, 1), targets = ctx.random_i32({tokens}, 4, 2);
@@ -58,12 +58,15 @@ TEMPLATE_TEST_CASE("routing sums equal the reference, whatever the split", "[ops
       const int64_t half = tokens / 2;
       column_sums(ctx, parts, x.slice(0, half), targets.slice(0, half));
       column_sums(ctx, parts, x.slice(half, tokens - half), targets.slice(half, tokens - half));
-      check_same_bits("sums of two parts", parts, whole);
+      if (on_cpu())
+        check_same_bits("sums of two parts", parts, whole);
+      else  // partial sums are of whole calls
+        check_close("sums of two parts", parts, whole, {1e-13, 1e-13});
     }
   }
 }
 
-TEST_CASE("gradients of functions of routing sums") {
+TEST_CASE("gradients of functions of routing sums", "[cpu]") {
   TestContext ctx(DType::f64);
   const int64_t tokens = 4, n = 5;
   const Tensor z = ctx.normal({tokens, n}, 1), p = ctx.output(z.shape), logsumexp = ctx.output({tokens});

@@ -9,7 +9,14 @@
 namespace moe::test {
 
 Tolerance tolerance_of(DType dtype) {
-  return dtype == DType::f64 ? Tolerance{1e-12, 1e-14} : Tolerance{1e-5, 1e-7};
+  switch (dtype) {
+    case DType::f64:
+      return {1e-12, 1e-14};
+    case DType::bf16:
+      return {2e-2, 1e-6};
+    default:
+      return {1e-5, 1e-7};
+  }
 }
 
 // (row, column, ...) of element i

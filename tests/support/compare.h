@@ -13,7 +13,7 @@ struct Tolerance {
   double relative = 0;
   double absolute = 0;
 };
-Tolerance tolerance_of(DType dtype);  // what rounding explains: 1e-5 for f32, 1e-12 for f64
+Tolerance tolerance_of(DType dtype);  // what rounding explains: 2e-2 for bf16, 1e-5 for f32, 1e-12 for f64
 
 // Each checks once with Catch and returns whether it was good.
 bool check_close(const std::string& what, ConstTensor actual, const std::vector<double>& expected, Tolerance tolerance);

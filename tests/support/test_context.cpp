@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 
+#include "core/tensor/device.h"
 #include "tests/support/catch.h"
 
 namespace moe::test {
@@ -12,33 +14,66 @@ namespace moe::test {
 static constexpr size_t kGuardBytes = 64;
 static constexpr std::byte kGuard{0xA5};
 static constexpr size_t kArenaBytes = size_t{1} << 30;  // address space; only touched pages cost memory
+static constexpr size_t kDeviceArenaBytes = size_t{64} << 20;
 
-TestContext::TestContext(DType type)
-    : activation_memory_("test activations", Device::cpu, kArenaBytes),
-      scratch_memory_("test scratch", Device::cpu, kArenaBytes) {
-  dtype = type;
+static Device device_of_tests = Device::cpu;
+void use_device(Device device) {
+  device_of_tests = device;
+}
+Device test_device() {
+  return device_of_tests;
+}
+std::vector<DType> tested_dtypes() {
+  return on_cpu() ? std::vector{DType::f32, DType::f64} : std::vector{DType::f32, DType::bf16};
+}
+
+static std::shared_ptr<cuda::Queue> test_queue(Device device) {
+  if (device == Device::cpu) return nullptr;
+  static const std::shared_ptr<cuda::Queue> queue = cuda::make_queue(0);
+  return queue;
+}
+
+static size_t arena_bytes(Device device) {
+  return device == Device::cpu ? kArenaBytes : kDeviceArenaBytes;
+}
+
+TestContext::TestContext(DType type, Device where)
+    : queue_(test_queue(where)),
+      activation_memory_("test activations", where, arena_bytes(where)),
+      scratch_memory_("test scratch", where, arena_bytes(where)) {
+  device = where;
+  queue = queue_.get();
+  dtype = where == Device::cpu || type != DType::f64 ? type : DType::f32;
   activations = &activation_memory_;
   scratch = &scratch_memory_;
 }
 
 TestContext::~TestContext() {
+  if (queue) cuda::synchronise(*queue);
   const auto is_guard = [](std::byte b) { return b == kGuard; };
   for (const Block& block : blocks_) {
-    const auto begin = block.bytes.begin(), end = block.bytes.end();
+    const std::byte *begin = block.memory, *end = block.memory + block.size;
     const bool before = std::all_of(begin, begin + kGuardBytes, is_guard);
     const bool behind = std::all_of(end - kGuardBytes, end, is_guard);
     if (!before || !behind) {
       FAIL_CHECK("something wrote " << (before ? "behind" : "before") << " a tensor "
                                     << block.tensor.shape.to_string());
     }
+    if (queue)
+      cuda::release(block.memory);
+    else
+      ::operator delete (block.memory, std::align_val_t{kGuardBytes});
   }
 }
 
 Tensor TestContext::allocate_guarded(Shape shape, DType type) {
   Block& block = blocks_.emplace_back();
-  block.tensor = {nullptr, shape, type, Device::cpu};
-  block.bytes.assign(block.tensor.bytes() + 2 * kGuardBytes, kGuard);
-  block.tensor.data = block.bytes.data() + kGuardBytes;
+  block.tensor = {nullptr, shape, type, device};
+  block.size = block.tensor.bytes() + 2 * kGuardBytes;
+  block.memory = static_cast<std::byte*>(queue ? cuda::allocate_managed(block.size)
+                                               : ::operator new (block.size, std::align_val_t{kGuardBytes}));
+  std::fill_n(block.memory, block.size, kGuard);
+  block.tensor.data = block.memory + kGuardBytes;
   return block.tensor;
 }
 
@@ -52,8 +87,8 @@ Tensor TestContext::constant(Shape shape, double value, DType type) {
   return x;
 }
 
-Tensor TestContext::normal(Shape shape, uint32_t stream, double scale) {
-  const Tensor x = allocate_guarded(shape, dtype);
+Tensor TestContext::normal(Shape shape, uint32_t stream, double scale, DType type) {
+  const Tensor x = allocate_guarded(shape, type);
   const RandomKey key{.seed = 3, .purpose = RandomPurpose::test, .stream = stream};
   for (int64_t i = 0; i < x.size(); ++i) set(x, i, scale * key.normal(static_cast<uint64_t>(i)));
   return x;
@@ -105,9 +140,10 @@ double get(ConstTensor x, int64_t i) {
       return x.as<double>()[i];
     case DType::i32:
       return x.as<int32_t>()[i];
-    default:
-      raise<InternalError>("no elements of {}", name_of(x.dtype));
+    case DType::bf16:
+      return static_cast<double>(to_float(x.as<BFloat16>()[i]));
   }
+  return 0;
 }
 
 void set(Tensor x, int64_t i, double value) {
@@ -121,8 +157,9 @@ void set(Tensor x, int64_t i, double value) {
     case DType::i32:
       x.as<int32_t>()[i] = static_cast<int32_t>(value);
       return;
-    default:
-      raise<InternalError>("no elements of {}", name_of(x.dtype));
+    case DType::bf16:
+      x.as<BFloat16>()[i] = to_bfloat16(static_cast<float>(value));
+      return;
   }
 }
 

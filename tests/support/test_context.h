@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,22 +10,41 @@
 
 namespace moe::test {
 
+// Where tests run; main sets it.
+void use_device(Device device);
+Device test_device();
+inline bool on_cpu() {
+  return test_device() == Device::cpu;
+}
+// The types that a device computes in: f32 and f64 on the CPU, f32 and bf16 on CUDA. For
+//   TestContext ctx(GENERATE(from_range(tested_dtypes())));
+std::vector<DType> tested_dtypes();
+
 // Tensors made here have guard bytes on both sides, checked when the context dies; an op that writes past one
-// fails the test. They live as long as the context.
+// fails the test. They live as long as the context. On CUDA they are in memory that the host can reach as well, and
+// f64, which a device does not compute in, becomes f32.
 class TestContext : public Context {
  public:
-  explicit TestContext(DType type = DType::f32);
+  explicit TestContext(DType type = DType::f32) : TestContext(type, test_device()) {}
+  TestContext(DType type, Device where);
   ~TestContext();
   TestContext(const TestContext&) = delete;
 
   // What an op has to overwrite: NaN, or a wild number for i32.
   Tensor output(Shape shape) { return output(shape, dtype); }
+  Tensor wide_output(Shape shape) { return output(shape, wide(dtype)); }
   Tensor output(Shape shape, DType type);
   Tensor constant(Shape shape, double value) { return constant(shape, value, dtype); }
   Tensor constant(Shape shape, double value, DType type);
+  Tensor wide_constant(Shape shape, double value) { return constant(shape, value, wide(dtype)); }
   Tensor zeros(Shape shape) { return constant(shape, 0); }
+  Tensor wide_zeros(Shape shape) { return wide_constant(shape, 0); }
   // Philox numbers; another stream, other numbers.
-  Tensor normal(Shape shape, uint32_t stream, double scale = 1);
+  Tensor normal(Shape shape, uint32_t stream, double scale = 1) { return normal(shape, stream, scale, dtype); }
+  Tensor wide_normal(Shape shape, uint32_t stream, double scale = 1) {
+    return normal(shape, stream, scale, wide(dtype));
+  }
+  Tensor normal(Shape shape, uint32_t stream, double scale, DType type);
   Tensor of(Shape shape, const std::vector<double>& values);
   Tensor of_i32(Shape shape, const std::vector<int32_t>& values);
   // Whole numbers in [0, bound).
@@ -36,11 +56,13 @@ class TestContext : public Context {
 
  private:
   struct Block {
-    std::vector<std::byte> bytes;
+    std::byte* memory;
+    size_t size;
     Tensor tensor;
   };
   Tensor allocate_guarded(Shape shape, DType type);
 
+  std::shared_ptr<cuda::Queue> queue_;
   Arena activation_memory_, scratch_memory_;
   std::deque<Block> blocks_;
 };

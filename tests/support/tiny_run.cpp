@@ -2,6 +2,7 @@
 
 #include "core/config/config_reader.h"
 #include "core/ops/elementwise.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -27,16 +28,18 @@ LocalBatch RandomBatch::share(const Communicator& world) const {
           mine.begin, sequences};
 }
 
-static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, DType dtype) {
+static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, DType dtype,
+                        Device device) {
   const auto updates = static_cast<int64_t>(config.train.steps.amount);
   return {config, vocab, groups, {updates, static_cast<double>(config.train.batch * config.data.sequence), 1},
-          true,   dtype};
+          true,   dtype, device};
 }
 
-TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, DType dtype)
+TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, DType dtype, Device device)
     : config(c),
       groups(std::move(g)),
-      state(setup(config, vocab, groups, dtype), plan_memory(setup(config, vocab, groups, dtype)), true),
+      state(setup(config, vocab, groups, dtype, device), plan_memory(setup(config, vocab, groups, dtype, device)),
+            true),
       step(state, config, groups) {}
 
 void TinyRun::clear_gradients() {
@@ -52,8 +55,12 @@ static std::map<std::string, std::vector<double>> named(TinyRun& run, bool gradi
     const ParameterBuffer& buffer = run.state.parameters.buffer(group);
     run.state.parameters.for_each_named(group, gradients ? buffer.gradient : buffer.value, [&](const NamedTensor& t) {
       std::vector<double>& copy = result[t.name];
-      for (int64_t i = 0; i < t.tensor.size(); ++i) {
-        copy.push_back(t.tensor.dtype == DType::f64 ? t.tensor.as<double>()[i] : t.tensor.as<float>()[i]);
+      std::vector<char> bytes;
+      const ConstTensor host = on_host(run.state.ctx, t.tensor, bytes);
+      for (int64_t i = 0; i < host.size(); ++i) {
+        copy.push_back(host.dtype == DType::f64    ? host.as<double>()[i]
+                       : host.dtype == DType::bf16 ? static_cast<double>(to_float(host.as<BFloat16>()[i]))
+                                                   : static_cast<double>(host.as<float>()[i]));
       }
     });
   }

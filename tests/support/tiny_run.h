@@ -21,7 +21,8 @@ struct RandomBatch {
 };
 
 struct TinyRun {
-  TinyRun(const TrainConfig& config, int64_t vocab, ProcessGroups groups, DType dtype = DType::f32);
+  TinyRun(const TrainConfig& config, int64_t vocab, ProcessGroups groups, DType dtype = DType::f32,
+          Device device = Device::cpu);
   TinyRun(const TinyRun&) = delete;
 
   StepOutcome accumulate(const RandomBatch& batch, int64_t update = 0) {

@@ -28,7 +28,7 @@ class PlainStrategy : public RoutedStrategy {
     pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_rows) {
       parts.balance.backward_outputs(ctx, batch, d_rows, routing_, pass_.outputs());
     });
-    const Tensor d_logits = scratch.allocate(routing_.logits.shape);
+    const Tensor d_logits = scratch.allocate_wide(routing_.logits.shape);
     fill_zero(ctx, d_logits);
     parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
     router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);

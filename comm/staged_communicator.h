@@ -1,0 +1,33 @@
+// Lets a communicator of host tensors move device tensors, through host memory. Slower than NCCL, but it works where
+// NCCL does not: several ranks on one GPU.
+#pragma once
+#include <vector>
+
+#include "comm/communicator.h"
+
+namespace moe {
+
+class StagedCommunicator : public Communicator {
+ public:
+  explicit StagedCommunicator(std::shared_ptr<Communicator> host) : host_(std::move(host)) {}
+
+  int rank() const override { return host_->rank(); }
+  int size() const override { return host_->size(); }
+  void all_reduce_sum(Tensor x) override;
+  void all_reduce_max(Tensor x) override;
+  void broadcast(Tensor x, int root) override;
+  void all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
+                  std::span<const int64_t> send_rows) override;
+  void barrier() override { host_->barrier(); }
+  std::unique_ptr<Communicator> split(int colour) override;
+
+ private:
+  // Calls move(host tensor) and brings the result back.
+  template <class Move>
+  void in_place(Tensor x, Move move);
+
+  std::shared_ptr<Communicator> host_;
+  std::vector<char> buffer_, sent_;  // kept between calls: a step allocates nothing
+};
+
+}  // namespace moe

@@ -1,0 +1,8 @@
+// Marks a function that CUDA kernels call too.
+#pragma once
+
+#if defined(__CUDACC__)
+#define MOE_HOST_DEVICE __host__ __device__
+#else
+#define MOE_HOST_DEVICE
+#endif

@@ -1,0 +1,48 @@
+#include "core/tensor/copy.h"
+
+#include <cstring>
+
+#include "core/tensor/device.h"
+
+namespace moe {
+
+static void copy(Context& ctx, Tensor to, ConstTensor from) {
+  MOE_CHECK(to.bytes() == from.bytes() && to.dtype == from.dtype, "copy {} {} to {} {}", name_of(from.dtype),
+            from.shape.to_string(), name_of(to.dtype), to.shape.to_string());
+  if (ctx.planning || from.bytes() == 0) return;
+  if (to.device == Device::cpu && from.device == Device::cpu) {
+    std::memcpy(to.data, from.data, from.bytes());
+    return;
+  }
+  cuda::copy_bytes(*ctx.queue, to.data, from.data, from.bytes(),
+                   to.device == Device::cpu     ? cuda::Direction::to_host
+                   : from.device == Device::cpu ? cuda::Direction::to_device
+                                                : cuda::Direction::on_device);
+}
+
+ConstTensor to_device(Context& ctx, ConstTensor x) {
+  if (x.device == ctx.device) return x;
+  const Tensor y = ctx.allocate(x.shape, x.dtype);
+  copy(ctx, y, x);
+  return y;
+}
+
+void copy_to_host(Context& ctx, Tensor host, ConstTensor x) {
+  MOE_CHECK(host.device == Device::cpu, "copy_to_host to a {} tensor", name_of(host.device));
+  copy(ctx, host, x);
+}
+
+void copy_from_host(Context& ctx, Tensor x, ConstTensor host) {
+  MOE_CHECK(host.device == Device::cpu, "copy_from_host from a {} tensor", name_of(host.device));
+  copy(ctx, x, host);
+}
+
+ConstTensor on_host(Context& ctx, ConstTensor x, std::vector<char>& buffer) {
+  if (x.device == Device::cpu) return x;
+  buffer.resize(x.bytes());
+  const Tensor host{buffer.data(), x.shape, x.dtype, Device::cpu};
+  copy(ctx, host, x);
+  return host;
+}
+
+}  // namespace moe

@@ -1,0 +1,20 @@
+// Tensors between host and device. With a CPU context "the device" is the host.
+#pragma once
+#include <vector>
+
+#include "core/tensor/context.h"
+
+namespace moe {
+
+// x where ctx's ops can use it: itself, or a copy in the activations arena. Nothing is copied while planning.
+ConstTensor to_device(Context& ctx, ConstTensor x);
+
+// host <- x; both contiguous, of equal size and dtype, x on either side. Waits for the work before it.
+void copy_to_host(Context& ctx, Tensor host, ConstTensor x);
+// x <- host
+void copy_from_host(Context& ctx, Tensor x, ConstTensor host);
+
+// A tensor's bytes on the host: the tensor's own memory, or a copy in `buffer`.
+ConstTensor on_host(Context& ctx, ConstTensor x, std::vector<char>& buffer);
+
+}  // namespace moe

@@ -1,0 +1,18 @@
+// Every call of the CUDA runtime is checked: CUDA_CHECK(cudaMalloc(...)) throws DeviceError with the call, its place
+// and CUDA's own words.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "core/base/check.h"
+
+#define CUDA_CHECK(call) ::moe::cuda::check_cuda((call), #call, __FILE__, __LINE__)
+
+namespace moe::cuda {
+
+inline void check_cuda(cudaError_t status, const char* call, const char* file, int line) {
+  if (status == cudaSuccess) return;
+  raise<DeviceError>("CUDA: {} failed: {} ({}) [{}:{}]", call, cudaGetErrorString(status), cudaGetErrorName(status),
+                     file, line);
+}
+
+}  // namespace moe::cuda

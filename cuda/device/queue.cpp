@@ -1,0 +1,33 @@
+#include "cuda/device/queue.h"
+
+#include <cstdlib>
+
+namespace moe::cuda {
+
+static DeviceInfo select(int device) {
+  const int count = device_count();
+  if (count == 0) throw DeviceError(why_no_device());
+  if (device >= count) raise<DeviceError>("device {} of {}", device, count);
+  CUDA_CHECK(cudaSetDevice(device));
+  return device_info(device);
+}
+
+Queue::Queue(int device)
+    : info_(select(device)),
+      hopper_(info_.capability == 90 && !std::getenv("MOE_FORCE_SM80")),
+      blas_(make_blas(stream_.get())) {
+  if (info_.capability < 80) {
+    raise<DeviceError>("{} has compute capability {}.{}; the kernels need 8.0 or newer", info_.name,
+                       info_.capability / 10, info_.capability % 10);
+  }
+}
+
+std::shared_ptr<Queue> make_queue(int index) {
+  return std::make_shared<Queue>(index);
+}
+
+void synchronise(Queue& queue) {
+  CUDA_CHECK(cudaStreamSynchronize(queue.stream()));
+}
+
+}  // namespace moe::cuda

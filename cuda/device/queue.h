@@ -1,0 +1,30 @@
+// One stream of one device with the libraries' handles on it: what a Context's ops launch on.
+#pragma once
+#include <memory>
+
+#include "core/tensor/device.h"
+#include "cuda/device/cublas.h"
+#include "cuda/device/device_info.h"
+#include "cuda/device/stream.h"
+
+namespace moe::cuda {
+
+class Queue {
+ public:
+  // Makes `device` the calling thread's.
+  explicit Queue(int device);
+
+  cudaStream_t stream() const { return stream_.get(); }
+  const DeviceInfo& info() const { return info_; }
+  Blas& blas() { return *blas_; }
+  // Whether kernels for sm_90a (wgmma, TMA) may be chosen: on such a device, unless MOE_FORCE_SM80 is set.
+  bool hopper() const { return hopper_; }
+
+ private:
+  DeviceInfo info_;
+  bool hopper_;
+  Stream stream_;
+  std::shared_ptr<Blas> blas_;
+};
+
+}  // namespace moe::cuda

@@ -1,0 +1,49 @@
+// The nonlinearities and their derivatives, for activation.cu and for the epilogue of the grouped product.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "core/ops/activation.h"
+
+namespace moe::cuda {
+
+// 1 / (1 + e^-x); e^-x may overflow to infinity, which gives 0.
+__device__ inline float sigmoid(float x) {
+  return 1.0f / (1.0f + expf(-x));
+}
+
+inline constexpr float kGeluInner = 0.7978845608028654f;  // sqrt(2 / pi)
+inline constexpr float kGeluCubic = 0.044715f;
+
+__device__ inline float gelu_tanh(float x) {
+  return 2.0f * sigmoid(2.0f * kGeluInner * (x + kGeluCubic * x * x * x)) - 1.0f;
+}
+
+// `up` matters to gated activations only.
+template <Activation kActivation>
+__device__ inline float activate(float x, float up) {
+  if constexpr (kActivation == Activation::relu) return x > 0 ? x : 0;
+  if constexpr (kActivation == Activation::gelu) return 0.5f * x * (1.0f + gelu_tanh(x));
+  if constexpr (kActivation == Activation::swiglu) return x * sigmoid(x) * up;
+  return 0;
+}
+
+// Derivatives by x and by `up`.
+struct Slopes {
+  float gate, up;
+};
+template <Activation kActivation>
+__device__ inline Slopes slopes_of(float x, float up) {
+  if constexpr (kActivation == Activation::relu) return {x > 0 ? 1.0f : 0.0f, 0};
+  if constexpr (kActivation == Activation::gelu) {
+    const float t = gelu_tanh(x), slope = kGeluInner * (1.0f + 3 * kGeluCubic * x * x);
+    // Far out 1 - t^2 is 0 and the slope is large: their product is 0 as long as x is finite.
+    return {0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * slope, 0};
+  }
+  if constexpr (kActivation == Activation::swiglu) {
+    const float s = sigmoid(x);
+    return {up * s * (1.0f + x * (1.0f - s)), x * s};
+  }
+  return {0, 0};
+}
+
+}  // namespace moe::cuda

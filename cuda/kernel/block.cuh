@@ -1,0 +1,37 @@
+// What the threads of a block do together. Every thread takes part; blocks are whole warps, 32 at most. `slots` is
+// shared memory for 32 values, free again when the function returns.
+#pragma once
+#include "cuda/kernel/warp.cuh"
+
+namespace moe::cuda {
+
+// The same sum on every thread, warp by warp in order.
+template <class T>
+__device__ inline T block_sum(T value, T* slots) {
+  value = warp_sum(value);
+  if (lane_index() == 0) slots[warp_index()] = value;
+  __syncthreads();
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  T sum = 0;
+  for (int w = 0; w < warps; ++w) sum += slots[w];
+  __syncthreads();
+  return sum;
+}
+
+// Sum over the threads before this one; `total` gets the sum over all.
+__device__ inline int block_exclusive_sum(int value, int* slots, int& total) {
+  const int before = warp_exclusive_sum(value);
+  if (lane_index() == kWarp - 1) slots[warp_index()] = before + value;
+  __syncthreads();
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  int base = 0;
+  total = 0;
+  for (int w = 0; w < warps; ++w) {
+    if (w == warp_index()) base = total;
+    total += slots[w];
+  }
+  __syncthreads();
+  return base + before;
+}
+
+}  // namespace moe::cuda

@@ -1,0 +1,89 @@
+#include "core/ops/activation.h"
+
+#include "cuda/device/launch.cuh"
+#include "cuda/kernel/activation.cuh"
+#include "cuda/kernel/vector.cuh"
+
+namespace moe::cuda {
+
+static constexpr int kThreads = 256;
+
+// One thread per N columns of the result.
+template <class T, int N, Activation kActivation>
+__global__ void activation_forward_kernel(T* y, const T* z, int64_t rows, int64_t d_ff) {
+  const int64_t at = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N, row = at / d_ff, column = at % d_ff;
+  if (row >= rows) return;
+  constexpr bool kGated = kActivation == Activation::swiglu;
+  z += row * d_ff * (kGated ? 2 : 1) + column;
+  Floats<N> value = load_vector<N>(z), up{};
+  if constexpr (kGated) up = load_vector<N>(z + d_ff);
+#pragma unroll
+  for (int j = 0; j < N; ++j) value.v[j] = activate<kActivation>(value.v[j], up.v[j]);
+  store_vector(y + at, value);
+}
+
+template <class T, int N, Activation kActivation>
+__global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, int64_t rows, int64_t d_ff) {
+  const int64_t at = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N, row = at / d_ff, column = at % d_ff;
+  if (row >= rows) return;
+  constexpr bool kGated = kActivation == Activation::swiglu;
+  const int64_t offset = row * d_ff * (kGated ? 2 : 1) + column;
+  const Floats<N> value = load_vector<N>(z + offset), grad = load_vector<N>(d_y + at);
+  Floats<N> up{}, d_value, d_up;
+  if constexpr (kGated) up = load_vector<N>(z + offset + d_ff);
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const Slopes slopes = slopes_of<kActivation>(value.v[j], up.v[j]);
+    d_value.v[j] = grad.v[j] * slopes.gate;
+    d_up.v[j] = grad.v[j] * slopes.up;
+  }
+  store_vector(d_z + offset, d_value);
+  if constexpr (kGated) store_vector(d_z + offset + d_ff, d_up);
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+// Calls body(std::integral_constant<Activation, A>{}).
+template <class Body>
+static void for_activation(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::relu:
+      return body(std::integral_constant<Activation, Activation::relu>{});
+    case Activation::gelu:
+      return body(std::integral_constant<Activation, Activation::gelu>{});
+    case Activation::swiglu:
+      return body(std::integral_constant<Activation, Activation::swiglu>{});
+  }
+}
+
+void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation) {
+  const int64_t rows = y.dim(0), d_ff = y.dim(1);
+  for_type(z.dtype, [&]<class T>(T) {
+    for_activation(activation, [&]<Activation kActivation>(std::integral_constant<Activation, kActivation>) {
+      T* out = y.as<T>();
+      const T* in = z.as<T>();
+      const bool vectors = in_vectors<T>(d_ff, out, in);
+      const auto kernel = vectors ? activation_forward_kernel<T, kPerVector<T>, kActivation>
+                                  : activation_forward_kernel<T, 1, kActivation>;
+      launch(ctx, kernel, blocks_for(rows * d_ff, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, in, rows,
+             d_ff);
+    });
+  });
+}
+
+void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation) {
+  const int64_t rows = d_y.dim(0), d_ff = d_y.dim(1);
+  for_type(z.dtype, [&]<class T>(T) {
+    for_activation(activation, [&]<Activation kActivation>(std::integral_constant<Activation, kActivation>) {
+      T* out = d_z.as<T>();
+      const T *grad = d_y.as<T>(), *in = z.as<T>();
+      const bool vectors = in_vectors<T>(d_ff, out, grad, in);
+      const auto kernel = vectors ? activation_backward_kernel<T, kPerVector<T>, kActivation>
+                                  : activation_backward_kernel<T, 1, kActivation>;
+      launch(ctx, kernel, blocks_for(rows * d_ff, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, grad, in,
+             rows, d_ff);
+    });
+  });
+}
+
+}  // namespace moe::cuda

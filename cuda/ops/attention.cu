@@ -1,0 +1,362 @@
+#include "core/ops/attention.h"
+
+#include <cmath>
+
+#include "cuda/device/launch.cuh"
+#include "cuda/kernel/mma_tile.cuh"
+#include "cuda/kernel/tile.cuh"
+
+namespace moe::cuda {
+
+// Tiles of 64 queries by 64 keys; four warps own 16 rows each. A head is padded with zeros to kD columns. bf16 loads
+// the next tile while it works on this one; f32 has no room for that.
+static constexpr int kRows = 64;
+static constexpr int kThreads = 128;
+static constexpr int kWarps = kThreads / kWarp;
+static constexpr int kBlocks = kRows / 8;  // 8-column blocks of a tile of scores
+static constexpr float kLog2e = 1.4426950408889634f;
+
+struct Problem {
+  AttentionLayout layout;
+  int width;     // of a row of qkv
+  float scale;   // 1 / sqrt(d_head)
+  bool vectors;  // rows of heads may be loaded in 16-byte pieces
+
+  __device__ int64_t key_head(int64_t head) const { return head / (layout.heads / layout.kv_heads); }
+};
+
+template <class T, int kD>
+struct Shape2 {
+  static constexpr int kStride = tile_stride<T>(kD);
+  static constexpr int kStages = sizeof(T) == 2 ? 2 : 1;
+  using Tile = T[kRows * kStride];
+};
+
+template <int kD, class T>
+static __device__ void load_rows(T* tile, const T* source, int ld, int rows, const Problem& p) {
+  load_tile<kRows, kD, tile_stride<T>(kD), kThreads>(tile, source, ld, rows, static_cast<int>(p.layout.d_head),
+                                                     p.vectors);
+}
+
+// A warp's 16 rows of an accumulator times `factor`, through its own 16 rows of a tile to global memory: whole lines.
+template <int kD, class T>
+static __device__ void store_rows(T* target, T* own_rows, const float (&c)[kD / 8][4], const float (&factor)[2],
+                                  int64_t ld, int rows, const Problem& p) {
+  constexpr int kStride = tile_stride<T>(kD);
+  const int lane = lane_index();
+  __syncwarp();
+#pragma unroll
+  for (int j = 0; j < kD / 8; ++j) {
+    T* at = own_rows + accumulator_row(lane, 0) * kStride + 8 * j + accumulator_column(lane, 0);
+    store_pair(at, c[j][0] * factor[0], c[j][1] * factor[0]);
+    store_pair(at + 8 * kStride, c[j][2] * factor[1], c[j][3] * factor[1]);
+  }
+  __syncwarp();
+  store_tile<16, kD, kStride, kWarp, false>(target, own_rows, ld, rows, static_cast<int>(p.layout.d_head), p.vectors,
+                                            lane);
+}
+
+template <class T, int kD>
+struct ForwardShared {
+  typename Shape2<T, kD>::Tile q;
+  typename Shape2<T, kD>::Tile k[Shape2<T, kD>::kStages], v[Shape2<T, kD>::kStages];
+  float staging[kWarps][staging_floats<T>(kRows) + 1];
+};
+
+// One block per tile of queries of one head, the tiles with most keys first. Softmax runs along the keys with a running
+// maximum; each row belongs to four lanes of one warp, so sums have a fixed order.
+template <class T, int kD>
+__global__ void __launch_bounds__(kThreads, 2)
+    attention_forward_kernel(T* out, float* logsumexp, const T* qkv, Problem p) {
+  using S = Shape2<T, kD>;
+  auto& shared = shared_memory<ForwardShared<T, kD>>();
+  const AttentionLayout& l = p.layout;
+  const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads;
+  const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
+  const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  const T* sequence = qkv + batch * l.time * l.width();
+  const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
+  const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
+  const auto load = [&](int j) {
+    const int64_t begin = int64_t{j} * kRows;
+    load_rows<kD>(shared.k[j % S::kStages], keys + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.v[j % S::kStages], values + begin * l.width(), p.width, time - j * kRows, p);
+    cp_async_commit_group();
+  };
+
+  load_rows<kD>(shared.q, sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
+  if (S::kStages == 2) load(0);
+  const float scale = p.scale * kLog2e;  // scores in powers of two
+  float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
+  for (int j = 0; j <= tile; ++j) {
+    if (S::kStages == 1) load(j);
+    cp_async_wait_group<0>();
+    __syncthreads();
+    if (S::kStages == 2 && j < tile) load(j + 1);
+
+    float scores[1][kBlocks][4] = {};
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.q + warp_row * S::kStride,
+                                                                            shared.k[j % S::kStages]);
+    float next[2] = {largest[0], largest[1]};
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        float& score = scores[0][b][e];
+        const bool visible = j < tile || 8 * b + accumulator_column(lane, e) <= warp_row + accumulator_row(lane, e);
+        score = visible ? score * scale : -INFINITY;
+        next[e / 2] = fmaxf(next[e / 2], score);
+      }
+    }
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      next[h] = warp_max<4>(next[h]);
+      const float shrink = ex2_approx(largest[h] - next[h]);
+      largest[h] = next[h];
+      total[h] *= shrink;
+#pragma unroll
+      for (int b = 0; b < kD / 8; ++b) sums[b][2 * h] *= shrink, sums[b][2 * h + 1] *= shrink;
+    }
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        scores[0][b][e] = ex2_approx(scores[0][b][e] - largest[e / 2]);
+        total[e / 2] += scores[0][b][e];
+      }
+    }
+    warp_multiply_accumulator<S::kStride>(sums, scores[0], shared.v[j % S::kStages], shared.staging[warp_index()]);
+    __syncthreads();  // before the tile is overwritten
+  }
+
+  const int64_t row = batch * l.time + first + warp_row;
+  float inverse[2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    total[h] = warp_sum<4>(total[h]);
+    inverse[h] = 1.0f / total[h];
+    const int own = accumulator_row(lane, 2 * h);
+    if (lane % 4 == 0 && first + warp_row + own < time) {
+      logsumexp[(row + own) * l.heads + head] = largest[h] / kLog2e + logf(total[h]);
+    }
+  }
+  store_rows<kD>(out + (row * l.heads + head) * l.d_head, shared.q + warp_row * S::kStride, sums, inverse,
+                 static_cast<int>(l.heads * l.d_head), time - first - warp_row, p);
+}
+
+// dots (tokens, heads) = <out, d_out> of a head: what softmax's gradient subtracts. One warp per head of a token.
+template <class T>
+__global__ void attention_backward_dots_kernel(float* dots, const T* out, const T* d_out, int64_t heads,
+                                               int64_t d_head) {
+  const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (i >= heads) return;
+  float dot = 0;
+  for (int64_t c = lane_index(); c < d_head; c += kWarp)
+    dot += load(out + i * d_head + c) * load(d_out + i * d_head + c);
+  dot = warp_sum(dot);
+  if (lane_index() == 0) dots[i] = dot;
+}
+
+// Two tiles that stay (a) and two that come one after the other (b, with their queries' log-sum-exp and dots).
+template <class T, int kD>
+struct BackwardShared {
+  typename Shape2<T, kD>::Tile a[2];
+  typename Shape2<T, kD>::Tile b[Shape2<T, kD>::kStages][2];
+  float logsumexp[2][kRows], dots[2][kRows];
+  float staging[kWarps][staging_floats<T>(kRows) + 1];
+};
+
+// One block per tile of keys of one key/value head; it walks over the query heads that share it and their tiles of
+// queries from its own on. Everything is transposed, (keys, queries), so that probabilities and their gradients are
+// left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed order.
+template <class T, int kD>
+__global__ void __launch_bounds__(kThreads, 2)
+    attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
+                                   Problem p) {
+  using S = Shape2<T, kD>;
+  auto& shared = shared_memory<BackwardShared<T, kD>>();
+  const AttentionLayout& l = p.layout;
+  const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads, token = batch * l.time;
+  const int tile = static_cast<int>(blockIdx.y), tiles = static_cast<int>(gridDim.y) - tile, first = tile * kRows;
+  const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  const int group = static_cast<int>(l.heads / l.kv_heads);
+  const T* sequence = qkv + token * l.width();
+  const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
+  const auto load = [&](int step) {
+    const int64_t head = kv_head * group + step / tiles, begin = int64_t{tile + step % tiles} * kRows;
+    const int stage = step % S::kStages, rows = time - static_cast<int>(begin);
+    load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
+    load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head,
+                  static_cast<int>(l.heads * l.d_head), rows, p);
+    cp_async_commit_group();
+    if (threadIdx.x < kRows) {
+      const int i = static_cast<int>(threadIdx.x);
+      const int64_t at = (token + begin + i) * l.heads + head;
+      // Behind the end probabilities are 2^-infinity.
+      shared.logsumexp[stage][i] = i < rows ? logsumexp[at] * kLog2e : INFINITY;
+      shared.dots[stage][i] = i < rows ? dots[at] : 0.0f;
+    }
+  };
+
+  load_rows<kD>(shared.a[0], sequence + first * l.width() + key_column, p.width, time - first, p);
+  load_rows<kD>(shared.a[1], sequence + first * l.width() + value_column, p.width, time - first, p);
+  if (S::kStages == 2) load(0);
+  const float scale = p.scale * kLog2e;
+  float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
+  for (int step = 0; step < group * tiles; ++step) {
+    if (S::kStages == 1) load(step);
+    cp_async_wait_group<0>();
+    __syncthreads();
+    if (S::kStages == 2 && step + 1 < group * tiles) load(step + 1);
+    const int stage = step % S::kStages;
+    const bool diagonal = step % tiles == 0;
+    const T *q = shared.b[stage][0], *d_o = shared.b[stage][1];
+
+    float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
+                                                                            q);
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(slopes, shared.a[1] + warp_row * S::kStride,
+                                                                            d_o);
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int query = 8 * b + accumulator_column(lane, e), key = warp_row + accumulator_row(lane, e);
+        float& probability = scores[0][b][e];
+        probability = diagonal && key > query ? 0.0f : ex2_approx(probability * scale - shared.logsumexp[stage][query]);
+        slopes[0][b][e] = probability * (slopes[0][b][e] - shared.dots[stage][query]);
+      }
+    }
+    warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_o, shared.staging[warp_index()]);
+    warp_multiply_accumulator<S::kStride>(d_keys, slopes[0], q, shared.staging[warp_index()]);
+    __syncthreads();
+  }
+
+  T* target = d_qkv + (token + first + warp_row) * l.width();
+  const float one[2] = {1, 1}, scales[2] = {p.scale, p.scale};
+  store_rows<kD>(target + key_column, shared.a[0] + warp_row * S::kStride, d_keys, scales, p.width,
+                 time - first - warp_row, p);
+  store_rows<kD>(target + value_column, shared.a[1] + warp_row * S::kStride, d_values, one, p.width,
+                 time - first - warp_row, p);
+}
+
+// One block per tile of queries of one head, over the tiles of keys that it sees.
+template <class T, int kD>
+__global__ void __launch_bounds__(kThreads, 2)
+    attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
+                                      Problem p) {
+  using S = Shape2<T, kD>;
+  auto& shared = shared_memory<BackwardShared<T, kD>>();
+  const AttentionLayout& l = p.layout;
+  const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, token = batch * l.time;
+  const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
+  const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  const T* sequence = qkv + token * l.width();
+  const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
+  const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
+  const auto load = [&](int j) {
+    const int64_t begin = int64_t{j} * kRows;
+    load_rows<kD>(shared.b[j % S::kStages][0], keys + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.b[j % S::kStages][1], values + begin * l.width(), p.width, time - j * kRows, p);
+    cp_async_commit_group();
+  };
+
+  load_rows<kD>(shared.a[0], sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
+  load_rows<kD>(shared.a[1], d_out + ((token + first) * l.heads + head) * l.d_head,
+                static_cast<int>(l.heads * l.d_head), time - first, p);
+  if (S::kStages == 2) load(0);
+  float lse[2], dot[2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int own = warp_row + accumulator_row(lane, 2 * h);
+    const int64_t at = (token + first + own) * l.heads + head;
+    lse[h] = first + own < time ? logsumexp[at] * kLog2e : INFINITY;
+    dot[h] = first + own < time ? dots[at] : 0.0f;
+  }
+  const float scale = p.scale * kLog2e;
+  float d_queries[kD / 8][4] = {};
+  for (int j = 0; j <= tile; ++j) {
+    if (S::kStages == 1) load(j);
+    cp_async_wait_group<0>();
+    __syncthreads();
+    if (S::kStages == 2 && j < tile) load(j + 1);
+    const T *k = shared.b[j % S::kStages][0], *v = shared.b[j % S::kStages][1];
+
+    float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
+                                                                            k);
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(slopes, shared.a[1] + warp_row * S::kStride,
+                                                                            v);
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const bool visible = j < tile || 8 * b + accumulator_column(lane, e) <= warp_row + accumulator_row(lane, e);
+        const float probability = visible ? ex2_approx(scores[0][b][e] * scale - lse[e / 2]) : 0.0f;
+        slopes[0][b][e] = probability * (slopes[0][b][e] - dot[e / 2]);
+      }
+    }
+    warp_multiply_accumulator<S::kStride>(d_queries, slopes[0], k, shared.staging[warp_index()]);
+    __syncthreads();
+  }
+  const float scales[2] = {p.scale, p.scale};
+  store_rows<kD>(d_qkv + (token + first + warp_row) * l.width() + head * l.d_head, shared.a[0] + warp_row * S::kStride,
+                 d_queries, scales, p.width, time - first - warp_row, p);
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+// Calls body(T{}, integral_constant<kD>) with the width that heads are padded to.
+template <class Body>
+static void for_head(DType dtype, int64_t d_head, Body body) {
+  if (d_head > 128) raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions", d_head);
+  for_type(dtype, [&]<class T>(T type) {
+    if (d_head <= 64)
+      body(type, std::integral_constant<int, 64>{});
+    else
+      body(type, std::integral_constant<int, 128>{});
+  });
+}
+
+template <class T, class... Pointers>
+static Problem make_problem(const AttentionLayout& layout, const Pointers*... pointers) {
+  return {layout, static_cast<int>(layout.width()),
+          static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
+          in_vectors<T>(layout.d_head, pointers...)};
+}
+
+// Blocks for every head of every sequence, and for every tile of one.
+static dim3 grid_of(int64_t heads, const AttentionLayout& layout) {
+  dim3 grid = blocks_for(heads, 1);
+  grid.y = static_cast<unsigned>((layout.time + kRows - 1) / kRows);
+  return grid;
+}
+
+void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
+  const int64_t batch = qkv.dim(0) / layout.time;
+  for_head(qkv.dtype, layout.d_head, [&]<class T, int kD>(T, std::integral_constant<int, kD>) {
+    launch(ctx, attention_forward_kernel<T, kD>, grid_of(batch * layout.heads, layout), kThreads,
+           sizeof(ForwardShared<T, kD>), out.as<T>(), logsumexp.as<float>(), qkv.as<T>(),
+           make_problem<T>(layout, out.as<T>(), qkv.as<T>()));
+  });
+}
+
+void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,
+                        ConstTensor logsumexp, const AttentionLayout& layout) {
+  const int64_t tokens = qkv.dim(0), batch = tokens / layout.time, heads = tokens * layout.heads;
+  ScratchScope scratch(ctx);
+  float* dots = scratch.allocate(Shape{tokens, layout.heads}, DType::f32).as<float>();
+  for_head(qkv.dtype, layout.d_head, [&]<class T, int kD>(T, std::integral_constant<int, kD>) {
+    const Problem problem = make_problem<T>(layout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
+    launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(), d_out.as<T>(),
+           heads, layout.d_head);
+    launch(ctx, attention_backward_keys_kernel<T, kD>, grid_of(batch * layout.kv_heads, layout), kThreads,
+           sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots,
+           problem);
+    launch(ctx, attention_backward_queries_kernel<T, kD>, grid_of(batch * layout.heads, layout), kThreads,
+           sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots,
+           problem);
+  });
+}
+
+}  // namespace moe::cuda

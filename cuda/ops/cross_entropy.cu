@@ -1,0 +1,143 @@
+#include "core/ops/cross_entropy.h"
+
+#include <cfloat>
+
+#include "cuda/kernel/block.cuh"
+#include "cuda/kernel/host_sum.cuh"
+#include "cuda/kernel/vector.cuh"
+
+namespace moe::cuda {
+
+struct RowShared {
+  float largest[32], sum[32];
+  int argmax[32];
+};
+
+// The largest logit with its place, and the sum of e^(logit - largest), of some of a row's logits.
+struct Online {
+  Indexed largest{-FLT_MAX, 0x7FFFFFFF};
+  float sum = 0;
+
+  __device__ void add(float logit, int place) {
+    if (logit > largest.value) {
+      sum *= expf(largest.value - logit);
+      largest = {logit, place};
+    } else if (logit == largest.value && place < largest.index) {
+      largest.index = place;
+    }
+    sum += expf(logit - largest.value);  // NaN stays in the sum
+  }
+  __device__ void add(const Online& other) {
+    const Indexed both = larger(largest, other.largest);
+    sum = sum * expf(largest.value - both.value) + other.sum * expf(other.largest.value - both.value);
+    largest = both;
+  }
+};
+
+// One block per row, which is read twice and written once. Threads take strided vectors; their parts are joined in the
+// order of lanes and warps.
+template <class T, int N>
+__global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits, const int32_t* targets, int64_t vocab,
+                                     float gradient_scale) {
+  RowShared& shared = shared_memory<RowShared>();
+  const int64_t token = blockIdx.x;
+  T* row = logits + token * vocab;
+  const int32_t target = targets[token];
+  const int64_t step = int64_t{blockDim.x} * N;
+  if (target == kIgnoreTarget) {  // the whole block
+    if (threadIdx.x == 0) {
+      losses[token] = 0;
+      if (correct) correct[token] = 0;
+    }
+    if (gradient_scale == 0) return;
+    for (int64_t i = threadIdx.x * N; i < vocab; i += step) store_vector(row + i, Floats<N>{});
+    return;
+  }
+  Online all;
+  for (int64_t i = threadIdx.x * N; i < vocab; i += step) {
+    const Floats<N> z = load_vector<N>(row + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) all.add(z.v[j], static_cast<int>(i) + j);
+  }
+#pragma unroll
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) {
+    Online other;
+    other.largest = {__shfl_xor_sync(kAllLanes, all.largest.value, offset),
+                     __shfl_xor_sync(kAllLanes, all.largest.index, offset)};
+    other.sum = __shfl_xor_sync(kAllLanes, all.sum, offset);
+    all.add(other);
+  }
+  if (lane_index() == 0) {
+    shared.largest[warp_index()] = all.largest.value;
+    shared.argmax[warp_index()] = all.largest.index;
+    shared.sum[warp_index()] = all.sum;
+  }
+  const float wanted = load(row + target);
+  __syncthreads();  // also: everybody has read before anybody writes
+  Online whole;
+  for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) {
+    Online part;
+    part.largest = {shared.largest[w], shared.argmax[w]};
+    part.sum = shared.sum[w];
+    whole.add(part);
+  }
+  if (threadIdx.x == 0) {
+    losses[token] = logf(whole.sum) + whole.largest.value - wanted;
+    if (correct) correct[token] = whole.largest.index == target;
+  }
+  if (gradient_scale == 0) return;
+  const float factor = gradient_scale / whole.sum;
+  for (int64_t i = threadIdx.x * N; i < vocab; i += step) {
+    Floats<N> z = load_vector<N>(row + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      z.v[j] = expf(z.v[j] - whole.largest.value) * factor;
+      if (i + j == target) z.v[j] -= gradient_scale;
+    }
+    store_vector(row + i, z);
+  }
+}
+
+// partial (blocks, 3): sums of losses, scored tokens, correct ones, of strided tokens
+static __global__ void loss_sums_kernel(double* partial, const float* losses, const int32_t* correct,
+                                        const int32_t* targets, int64_t tokens) {
+  double* slots = &shared_memory<double>();
+  double loss = 0, scored = 0, hits = 0;
+  for (int64_t t = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; t < tokens; t += int64_t{gridDim.x} * blockDim.x) {
+    if (targets[t] == kIgnoreTarget) continue;
+    loss += static_cast<double>(losses[t]);
+    scored += 1;
+    hits += correct[t];
+  }
+  loss = block_sum(loss, slots);
+  scored = block_sum(scored, slots);
+  hits = block_sum(hits, slots);
+  if (threadIdx.x > 0) return;
+  partial[3 * blockIdx.x] = loss;
+  partial[3 * blockIdx.x + 1] = scored;
+  partial[3 * blockIdx.x + 2] = hits;
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, ConstTensor targets,
+                   double gradient_scale) {
+  const int64_t tokens = logits.dim(0), vocab = logits.dim(1);
+  for_type(logits.dtype, [&]<class T>(T) {
+    T* z = logits.as<T>();
+    const auto kernel = in_vectors<T>(vocab, z) ? cross_entropy_kernel<T, kPerVector<T>> : cross_entropy_kernel<T, 1>;
+    launch(ctx, kernel, blocks_for(tokens, 1), vocab > 8192 ? 512 : 128, sizeof(RowShared), losses.as<float>(),
+           correct ? correct.as<int32_t>() : nullptr, z, targets.as<int32_t>(), vocab,
+           static_cast<float>(gradient_scale));
+  });
+}
+
+LossSums loss_sums(Context& ctx, ConstTensor losses, ConstTensor correct, ConstTensor targets) {
+  const HostSums<3> sums(ctx);
+  launch(ctx, loss_sums_kernel, dim3(kPartials), 128, 32 * sizeof(double), sums.partial(), losses.as<float>(),
+         correct.as<int32_t>(), targets.as<int32_t>(), losses.size());
+  const auto [loss, scored, hits] = sums.get();
+  return {loss, scored, hits};
+}
+
+}  // namespace moe::cuda

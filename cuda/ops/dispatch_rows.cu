@@ -1,0 +1,141 @@
+#include "core/ops/dispatch_rows.h"
+
+#include "cuda/kernel/sort.cuh"
+#include "cuda/kernel/vector.cuh"
+
+namespace moe::cuda {
+
+static constexpr int kThreads = 256;
+
+// All kernels here have one writer per element. One warp per row, N columns per lane at a time; rows that stand for no
+// assignment (source -1) become zero.
+
+// rows[r] = x[source[r] / k]
+template <class T, int N>
+__global__ void permute_forward_kernel(T* rows, const T* x, const int32_t* source, int64_t count, int64_t d,
+                                       int64_t k) {
+  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (row >= count) return;
+  const int32_t from = source[row];
+  for (int64_t i = lane_index() * N; i < d; i += kWarp * N) {
+    store_vector(rows + row * d + i, from < 0 ? Floats<N>{} : load_vector<N>(x + from / k * d + i));
+  }
+}
+
+// y[t] = [y[t] +] the sum over j of weight[t][j] * rows[position[t][j]], in the order of j
+template <class T, int N, bool kWeighted>
+__global__ void gather_sum_kernel(T* y, const T* rows, const float* weights, const int32_t* position, int64_t tokens,
+                                  int64_t d, int64_t k) {
+  const int64_t t = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (t >= tokens) return;
+  for (int64_t i = lane_index() * N; i < d; i += kWarp * N) {
+    Floats<N> sum{};
+    if constexpr (!kWeighted) sum = load_vector<N>(y + t * d + i);
+    for (int64_t j = 0; j < k; ++j) {
+      const int32_t at = position[t * k + j];
+      if (at < 0) continue;
+      const float weight = kWeighted ? weights[t * k + j] : 1.0f;
+      const Floats<N> row = load_vector<N>(rows + at * d + i);
+#pragma unroll
+      for (int e = 0; e < N; ++e) sum.v[e] += weight * row.v[e];
+    }
+    store_vector(y + t * d + i, sum);
+  }
+}
+
+// d_rows[r] = weights[source[r]] * d_y[source[r] / k] and d_weights[source[r]] = <d_y, rows[r]>: a slot's row is
+// unique.
+template <class T, int N>
+__global__ void combine_backward_kernel(T* d_rows, float* d_weights, const T* d_y, const T* rows, const float* weights,
+                                        const int32_t* source, int64_t count, int64_t d, int64_t k) {
+  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (row >= count) return;
+  const int32_t slot = source[row];
+  const float weight = slot < 0 ? 0.0f : weights[slot];
+  float dot = 0;
+  for (int64_t i = lane_index() * N; i < d; i += kWarp * N) {
+    Floats<N> grad{};
+    if (slot >= 0) {
+      grad = load_vector<N>(d_y + slot / k * d + i);
+      const Floats<N> value = load_vector<N>(rows + row * d + i);
+#pragma unroll
+      for (int e = 0; e < N; ++e) {
+        dot += grad.v[e] * value.v[e];
+        grad.v[e] *= weight;
+      }
+    }
+    store_vector(d_rows + row * d + i, grad);
+  }
+  dot = warp_sum(dot);
+  if (slot >= 0 && lane_index() == 0) d_weights[slot] = dot;
+}
+
+static __global__ void clear_empty_slots_kernel(float* d_weights, const int32_t* position, int64_t slots) {
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i < slots && position[i] < 0) d_weights[i] = 0;
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+// Unlike the CPU's, sources behind the last assignment are -1, so that what follows need not know how many there are.
+void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices) {
+  counting_sort(ctx, position.as<int32_t>(), source.as<int32_t>(), offsets.as<int32_t>(),
+                SortKeys{indices.as<int32_t>(), nullptr, 0, -1}, indices.size(), offsets.dim(0) - 1);
+}
+
+static void gather(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
+  const int64_t count = rows.dim(0), d = rows.dim(1);
+  for_type(x.dtype, [&]<class T>(T) {
+    T* out = rows.as<T>();
+    const T* in = x.as<T>();
+    const auto kernel =
+        in_vectors<T>(d, out, in) ? permute_forward_kernel<T, kPerVector<T>> : permute_forward_kernel<T, 1>;
+    launch(ctx, kernel, blocks_for(count, kThreads / kWarp), kThreads, 0, out, in, source.as<int32_t>(), count, d, k);
+  });
+}
+
+void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
+  gather(ctx, rows, x, source, k);
+}
+
+void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
+  gather(ctx, y, x, index, 1);
+}
+
+template <bool kWeighted>
+static void gather_sum(Context& ctx, Tensor y, ConstTensor rows, const float* weights, ConstTensor position) {
+  const int64_t tokens = y.dim(0), d = y.dim(1), k = position.dim(1);
+  for_type(y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T* in = rows.as<T>();
+    const auto kernel =
+        in_vectors<T>(d, out, in) ? gather_sum_kernel<T, kPerVector<T>, kWeighted> : gather_sum_kernel<T, 1, kWeighted>;
+    launch(ctx, kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, out, in, weights, position.as<int32_t>(),
+           tokens, d, k);
+  });
+}
+
+void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position) {
+  gather_sum<false>(ctx, d_x, d_rows, nullptr, position);
+}
+
+void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weights, ConstTensor position) {
+  gather_sum<true>(ctx, y, rows, weights.as<float>(), position);
+}
+
+void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor d_y, ConstTensor rows,
+                      ConstTensor weights, ConstTensor position, ConstTensor source) {
+  const int64_t d = d_y.dim(1), k = position.dim(1), count = d_rows.dim(0), slots = position.size();
+  launch(ctx, clear_empty_slots_kernel, blocks_for(slots, kThreads), kThreads, 0, d_weights.as<float>(),
+         position.as<int32_t>(), slots);
+  for_type(d_y.dtype, [&]<class T>(T) {
+    T* out = d_rows.as<T>();
+    const T *grad = d_y.as<T>(), *in = rows.as<T>();
+    const auto kernel =
+        in_vectors<T>(d, out, grad, in) ? combine_backward_kernel<T, kPerVector<T>> : combine_backward_kernel<T, 1>;
+    launch(ctx, kernel, blocks_for(count, kThreads / kWarp), kThreads, 0, out, d_weights.as<float>(), grad, in,
+           weights.as<float>(), source.as<int32_t>(), count, d, k);
+  });
+}
+
+}  // namespace moe::cuda

@@ -1,0 +1,215 @@
+#include "core/ops/grouped_gemm.h"
+
+#include <algorithm>
+
+#include "cuda/device/launch.cuh"
+#include "cuda/kernel/block.cuh"
+#include "cuda/kernel/mma_tile.cuh"
+#include "cuda/kernel/tile.cuh"
+
+namespace moe::cuda {
+
+// ---- the list of tiles ---------------------------------------------------------------------------------------------
+
+// Rows [begin, end) of the sorted rows, all of one expert.
+struct RowTile {
+  int32_t expert, begin, end, unused;
+};
+
+// One block. Cuts each expert's rows into tiles of at most `tile_rows`: tiles (at least rows / tile_rows + experts),
+// their number in *count. In the order of experts and rows. Nothing about the routing goes to the host.
+static __global__ void grouped_gemm_tiles_kernel(RowTile* tiles, int32_t* count, const int32_t* offsets, int experts,
+                                                 int tile_rows) {
+  int* slots = &shared_memory<int>();
+  int base = 0;
+  for (int first = 0; first < experts; first += static_cast<int>(blockDim.x)) {
+    const int expert = first + static_cast<int>(threadIdx.x);
+    const int begin = expert < experts ? offsets[expert] : 0, end = expert < experts ? offsets[expert + 1] : 0;
+    int total = 0;
+    int place = base + block_exclusive_sum((end - begin + tile_rows - 1) / tile_rows, slots, total);
+    for (int row = begin; row < end; row += tile_rows) tiles[place++] = {expert, row, min(row + tile_rows, end), 0};
+    base += total;
+  }
+  if (threadIdx.x == 0) *count = base;
+}
+
+// ---- the product ---------------------------------------------------------------------------------------------------
+
+// forward: y = x W^T. input: d_x = d_y W. weight: d_W += d_y^T x, over the expert's rows.
+enum class Kind { forward, input, weight };
+
+template <class T, Kind kKind>
+struct Layout {
+  static constexpr int kM = 128, kN = 128, kK = sizeof(T) == 2 ? 32 : 16, kStages = sizeof(T) == 2 ? 4 : 3;
+  static constexpr int kResident = sizeof(T) == 2 ? 2 : 1;      // blocks of a multiprocessor
+  static constexpr int kThreads = 256, kWarpsN = 4;             // 2 x 4 warps
+  static constexpr int kWarpM = kM / 2, kWarpN = kN / kWarpsN;  // of C, per warp
+  static constexpr Operand kA = kKind == Kind::weight ? Operand::columns : Operand::rows;
+  static constexpr Operand kB = kKind == Kind::forward ? Operand::rows : Operand::columns;
+  static constexpr int kStrideA = tile_stride<T>(kA == Operand::rows ? kK : kM);
+  static constexpr int kStrideB = tile_stride<T>(kB == Operand::rows ? kK : kN);
+  static constexpr int kTileA = (kA == Operand::rows ? kM : kK) * kStrideA;
+  static constexpr int kTileB = (kB == Operand::rows ? kN : kK) * kStrideB;
+  using Result = std::conditional_t<kKind == Kind::weight, float, T>;
+  static constexpr int kStrideC = tile_stride<Result>(kN);
+  union Shared {
+    struct {
+      T a[kStages][kTileA];
+      T b[kStages][kTileB];
+    } stage;
+    Result c[kM * kStrideC];
+  };
+};
+
+template <class T, class Result>
+struct Product {
+  Result* c;
+  const T *a, *b;
+  int m, n, k;  // of weight: m = out, n = in; of the others n and k of one row tile's product
+  const int32_t* offsets = nullptr;
+  const RowTile* tiles = nullptr;  // not of weight
+  const int32_t* num_tiles = nullptr;
+  int experts = 0;
+  bool vectors = false;
+};
+
+// Blocks walk over the tiles of C, 128 x 128 each, neighbours in n first: they share A. Eight warps own 64 x 32 of it.
+// Shared memory holds kStages slices of A and B along k, filled by cp.async ahead of the products, and afterwards C on
+// its way out, so that whole lines are written. Each element of C has one owner, which adds along k in order.
+template <class T, Kind kKind>
+__global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::kResident)
+    grouped_gemm_kernel(Product<T, typename Layout<T, kKind>::Result> p) {
+  using L = Layout<T, kKind>;
+  auto& shared = shared_memory<typename L::Shared>();
+  const int warp_m = warp_index() / L::kWarpsN * L::kWarpM, warp_n = warp_index() % L::kWarpsN * L::kWarpN;
+  const int tiles_n = (p.n + L::kN - 1) / L::kN, per_expert = (p.m + L::kM - 1) / L::kM;  // per_expert: of weight
+  const int tiles = (kKind == Kind::weight ? p.experts * per_expert : *p.num_tiles) * tiles_n;
+
+  for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
+    const int tile_m = tile / tiles_n, column = tile % tiles_n * L::kN;
+    const T *a, *b;
+    typename L::Result* c;
+    int rows, depth;
+    const int columns = min(L::kN, p.n - column);
+    if constexpr (kKind == Kind::weight) {
+      const int expert = tile_m / per_expert, row = tile_m % per_expert * L::kM, first = p.offsets[expert];
+      rows = min(L::kM, p.m - row);
+      depth = p.offsets[expert + 1] - first;
+      if (depth == 0) continue;  // nothing to add
+      a = p.a + int64_t{first} * p.m + row;
+      b = p.b + int64_t{first} * p.n + column;
+      c = p.c + (int64_t{expert} * p.m + row) * p.n + column;
+    } else {
+      const RowTile own = p.tiles[tile_m];
+      rows = own.end - own.begin;
+      depth = p.k;
+      a = p.a + int64_t{own.begin} * p.k;
+      b = p.b + int64_t{own.expert} * p.n * p.k + (kKind == Kind::forward ? int64_t{column} * p.k : column);
+      c = p.c + int64_t{own.begin} * p.n + column;
+    }
+    const auto load = [&](int stage, int k) {
+      const int left = depth - k;
+      if constexpr (L::kA == Operand::rows) {
+        load_tile<L::kM, L::kK, L::kStrideA, L::kThreads>(shared.stage.a[stage], a + k, p.k, rows, left, p.vectors);
+      } else {
+        load_tile<L::kK, L::kM, L::kStrideA, L::kThreads>(shared.stage.a[stage], a + int64_t{k} * p.m, p.m, left, rows,
+                                                          p.vectors);
+      }
+      if constexpr (L::kB == Operand::rows) {
+        load_tile<L::kN, L::kK, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + k, p.k, columns, left, p.vectors);
+      } else {
+        load_tile<L::kK, L::kN, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + int64_t{k} * p.n, p.n, left,
+                                                          columns, p.vectors);
+      }
+    };
+
+    float sums[L::kWarpM / 16][L::kWarpN / 8][4] = {};
+    const int slices = (depth + L::kK - 1) / L::kK;
+#pragma unroll
+    for (int s = 0; s < L::kStages - 1; ++s) {
+      if (s < slices) load(s, s * L::kK);
+      cp_async_commit_group();
+    }
+    for (int s = 0; s < slices; ++s) {
+      cp_async_wait_group<L::kStages - 2>();
+      __syncthreads();  // slice s is there for everybody, and slice s - 1 has been used
+      const int next = s + L::kStages - 1;
+      if (next < slices) load(next % L::kStages, next * L::kK);
+      cp_async_commit_group();
+      const T* tile_a = shared.stage.a[s % L::kStages] + (L::kA == Operand::rows ? warp_m * L::kStrideA : warp_m);
+      const T* tile_b = shared.stage.b[s % L::kStages] + (L::kB == Operand::rows ? warp_n * L::kStrideB : warp_n);
+      warp_multiply<L::kA, L::kB, L::kK, L::kStrideA, L::kStrideB>(sums, tile_a, tile_b);
+    }
+    cp_async_wait_group<0>();
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < L::kWarpM / 16; ++i) {
+#pragma unroll
+      for (int j = 0; j < L::kWarpN / 8; ++j) {
+        const int lane = lane_index(), at = warp_n + 8 * j + accumulator_column(lane, 0);
+        store_pair(shared.c + (warp_m + 16 * i + accumulator_row(lane, 0)) * L::kStrideC + at, sums[i][j][0],
+                   sums[i][j][1]);
+        store_pair(shared.c + (warp_m + 16 * i + accumulator_row(lane, 2)) * L::kStrideC + at, sums[i][j][2],
+                   sums[i][j][3]);
+      }
+    }
+    __syncthreads();
+    store_tile<L::kM, L::kN, L::kStrideC, L::kThreads, kKind == Kind::weight>(c, shared.c, p.n, rows, columns,
+                                                                              p.vectors, static_cast<int>(threadIdx.x));
+    __syncthreads();  // before the next tile's slices come
+  }
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+// As many blocks as are resident at once, or fewer when there are fewer tiles.
+static dim3 persistent_grid(const Context& ctx, int64_t tiles, int resident_each) {
+  MOE_CHECK(tiles <= 2147483647 - 65536, "{} tiles", tiles);
+  const int64_t resident = ctx.queue ? resident_each * ctx.queue->info().multiprocessors : 1;
+  return dim3(static_cast<unsigned>(std::min(resident, tiles)));
+}
+
+template <class T, Kind kKind>
+static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, ConstTensor offsets) {
+  using L = Layout<T, kKind>;
+  const int64_t rows = a.dim(0), experts = weight.dim(0), n = c.dim(1), k = a.dim(1);
+  const int64_t most_tiles = rows / L::kM + experts;
+  ScratchScope scratch(ctx);
+  auto* tiles = static_cast<RowTile*>(scratch.allocate(Shape{most_tiles, 4}, DType::i32).data);
+  int32_t* count = scratch.allocate(Shape{1}, DType::i32).as<int32_t>();
+  launch(ctx, grouped_gemm_tiles_kernel, dim3(1), 256, 32 * sizeof(int), tiles, count, offsets.as<int32_t>(),
+         static_cast<int>(experts), L::kM);
+  Product<T, T> product{c.as<T>(), a.as<T>(), weight.as<T>(), 0, static_cast<int>(n), static_cast<int>(k)};
+  product.offsets = offsets.as<int32_t>();
+  product.tiles = tiles;
+  product.num_tiles = count;
+  product.experts = static_cast<int>(experts);
+  product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(k);
+  launch(ctx, grouped_gemm_kernel<T, kKind>, persistent_grid(ctx, most_tiles * ((n + L::kN - 1) / L::kN), L::kResident),
+         L::kThreads, sizeof(typename L::Shared), product);
+}
+
+void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets) {
+  for_type(x.dtype, [&]<class T>(T) { run_rows<T, Kind::forward>(ctx, y, x, weight, offsets); });
+}
+
+void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {
+  for_type(d_y.dtype, [&]<class T>(T) { run_rows<T, Kind::input>(ctx, d_x, d_y, weight, offsets); });
+}
+
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets) {
+  const int64_t experts = d_weight.dim(0), m = d_y.dim(1), n = x.dim(1);
+  for_type(d_y.dtype, [&]<class T>(T) {
+    using L = Layout<T, Kind::weight>;
+    Product<T, float> product{d_weight.as<float>(), d_y.as<T>(),         x.as<T>(),
+                              static_cast<int>(m),  static_cast<int>(n), 0};
+    product.offsets = offsets.as<int32_t>();
+    product.experts = static_cast<int>(experts);
+    product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(m);
+    const int64_t tiles = experts * ((m + L::kM - 1) / L::kM) * ((n + L::kN - 1) / L::kN);
+    launch(ctx, grouped_gemm_kernel<T, Kind::weight>, persistent_grid(ctx, tiles, L::kResident), L::kThreads,
+           sizeof(typename L::Shared), product);
+  });
+}
+
+}  // namespace moe::cuda

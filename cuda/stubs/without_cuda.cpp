@@ -1,0 +1,228 @@
+// The CUDA half of the program in a build without CUDA: there is no device, and nobody gets one. What planning asks of
+// the twins (their scratch memory) is left out.
+#include "core/ops/activation.h"
+#include "core/ops/adamw.h"
+#include "core/ops/attention.h"
+#include "core/ops/cross_entropy.h"
+#include "core/ops/dispatch_rows.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+#include "core/ops/gating.h"
+#include "core/ops/grouped_gemm.h"
+#include "core/ops/initialise.h"
+#include "core/ops/matmul.h"
+#include "core/ops/qk_norm.h"
+#include "core/ops/rms_norm.h"
+#include "core/ops/rope.h"
+#include "core/ops/routing_sums.h"
+#include "core/tensor/device.h"
+
+namespace moe::cuda {
+
+static const char* const kWhy = "this program was built without CUDA";
+
+[[noreturn]] static void refuse() {
+  throw DeviceError(kWhy);
+}
+static void absent(const Context& ctx) {
+  if (!ctx.planning) refuse();
+}
+
+// ---- core/tensor/device.h ------------------------------------------------------------------------------------------
+bool built() {
+  return false;
+}
+int device_count() {
+  return 0;
+}
+std::string why_no_device() {
+  return kWhy;
+}
+std::string describe_device(int) {
+  refuse();
+}
+std::shared_ptr<Queue> make_queue(int) {
+  refuse();
+}
+void synchronise(Queue&) {
+  refuse();
+}
+MemoryInfo memory_info() {
+  refuse();
+}
+void* allocate(size_t) {
+  refuse();
+}
+void* allocate_managed(size_t) {
+  refuse();
+}
+void release(void*) noexcept {}
+void copy_now(void*, const void*, size_t, Direction) {
+  refuse();
+}
+void copy_bytes(Queue&, void*, const void*, size_t, Direction) {
+  refuse();
+}
+
+// ---- core/ops ------------------------------------------------------------------------------------------------------
+void activation_forward(Context& ctx, Tensor, ConstTensor, Activation) {
+  absent(ctx);
+}
+void activation_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, Activation) {
+  absent(ctx);
+}
+void adamw(Context& ctx, Tensor, Tensor, Tensor, Tensor, const AdamWStep&, Tensor) {
+  absent(ctx);
+}
+void attention_forward(Context& ctx, Tensor, Tensor, ConstTensor, const AttentionLayout&) {
+  absent(ctx);
+}
+void attention_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
+                        const AttentionLayout&) {
+  absent(ctx);
+}
+void cross_entropy(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, double) {
+  absent(ctx);
+}
+LossSums loss_sums(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
+  return absent(ctx), LossSums{};
+}
+void sort_assignments(Context& ctx, Tensor, Tensor, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void permute_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void permute_backward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void combine_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void combine_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void gather_rows(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void fill_zero(Context& ctx, Tensor) {
+  absent(ctx);
+}
+void copy(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void add(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void add_scaled(Context& ctx, Tensor, ConstTensor, double) {
+  absent(ctx);
+}
+void complement(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+double sum_of_elements(Context& ctx, ConstTensor) {
+  return absent(ctx), 0;
+}
+void convert(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void add_scaled_rows(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void row_dots(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void scale(Context& ctx, Tensor, double) {
+  absent(ctx);
+}
+void dropout(Context& ctx, Tensor, double, const RandomKey&, int64_t) {
+  absent(ctx);
+}
+double sum_of_squares(Context& ctx, ConstTensor) {
+  return absent(ctx), 0;
+}
+void embedding_forward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void position_ids(Context& ctx, Tensor, int64_t) {
+  absent(ctx);
+}
+void embedding_backward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void gating_forward(Context& ctx, Tensor, Tensor, Tensor, Tensor, ConstTensor, GatingOptions) {
+  absent(ctx);
+}
+void gating_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, GatingOptions) {
+  absent(ctx);
+}
+void grouped_gemm_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void grouped_gemm_backward_input(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void grouped_gemm_backward_weight(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void fill_constant(Context& ctx, Tensor, double) {
+  absent(ctx);
+}
+void fill_normal(Context& ctx, Tensor, double, const RandomKey&, int64_t) {
+  absent(ctx);
+}
+void fill_uniform(Context& ctx, Tensor, double, const RandomKey&, int64_t) {
+  absent(ctx);
+}
+void linear_forward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void linear_backward_input(Context& ctx, Tensor, ConstTensor, ConstTensor, bool) {
+  absent(ctx);
+}
+void linear_backward_weight(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void qk_norm_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, const AttentionLayout&,
+                     double) {
+  absent(ctx);
+}
+void qk_norm_backward(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
+                      const AttentionLayout&) {
+  absent(ctx);
+}
+void rms_norm_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, double) {
+  absent(ctx);
+}
+void rms_norm_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, bool) {
+  absent(ctx);
+}
+void rope_forward(Context& ctx, Tensor, const AttentionLayout&, int64_t, double) {
+  absent(ctx);
+}
+void rope_backward(Context& ctx, Tensor, const AttentionLayout&, int64_t, double) {
+  absent(ctx);
+}
+double count_tokens(Context& ctx, ConstTensor) {
+  return absent(ctx), 0;
+}
+void column_sums(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void assignment_sums(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+double entropy_sum(Context& ctx, ConstTensor, ConstTensor) {
+  return absent(ctx), 0;
+}
+double squared_logsumexp_sum(Context& ctx, ConstTensor, ConstTensor) {
+  return absent(ctx), 0;
+}
+void softmax_sum_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void squared_logsumexp_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, double, ConstTensor) {
+  absent(ctx);
+}
+
+}  // namespace moe::cuda

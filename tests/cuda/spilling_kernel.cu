@@ -1,0 +1,9 @@
+// Needs more registers than it may have. Proves that the build notices: see moe_heavy_kernels in CMakeLists.txt.
+__global__ void __launch_bounds__(1024, 2) spilling_kernel(float* x) {
+  float v[64];
+#pragma unroll
+  for (int i = 0; i < 64; ++i) v[i] = x[i * 1024 + threadIdx.x];
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < 64; ++i) x[i * 1024 + 1023 - threadIdx.x] = v[i] * v[(i * 7 + 3) % 64];
+}

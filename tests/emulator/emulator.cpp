@@ -1,0 +1,314 @@
+#include "tests/emulator/emulator.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace emulator {
+
+Thread* current = nullptr;
+Index3 block_index, block_size, grid_size;
+
+void fail(const std::string& what) {
+  throw std::runtime_error("CUDA emulator: " + what);
+}
+
+// ---- fibers --------------------------------------------------------------------------------------------------------
+
+#if defined(__SANITIZE_ADDRESS__)
+static constexpr size_t kStackBytes = 256 << 10;
+#else
+static constexpr size_t kStackBytes = 64 << 10;
+#endif
+
+#if defined(__x86_64__)
+// Saves what a function must preserve, changes stacks, restores.
+extern "C" void emulator_switch(void** save_stack_pointer, void* stack_pointer);
+asm(R"(
+.text
+.globl emulator_switch
+.type emulator_switch, @function
+emulator_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size emulator_switch, .-emulator_switch
+)");
+
+static void* new_fiber(char* stack, void (*entry)()) {
+  auto* top = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + kStackBytes) & ~uintptr_t{15});
+  *--top = nullptr;  // the alignment that a function expects at its entry
+  *--top = reinterpret_cast<void*>(entry);
+  for (int i = 0; i < 6; ++i) *--top = nullptr;
+  return top;
+}
+#else
+static void emulator_switch(void** save, void* to) {
+  static std::vector<std::unique_ptr<ucontext_t>> saved;
+  auto* from = new ucontext_t;
+  saved.emplace_back(from);
+  *save = from;
+  swapcontext(from, static_cast<ucontext_t*>(to));
+}
+
+static void* new_fiber(char* stack, void (*entry)()) {
+  auto* fiber = new ucontext_t;
+  getcontext(fiber);
+  fiber->uc_stack.ss_sp = stack;
+  fiber->uc_stack.ss_size = kStackBytes;
+  fiber->uc_link = nullptr;
+  makecontext(fiber, entry, 0);
+  return fiber;
+}
+#endif
+
+// AddressSanitizer has to be told of every change of stacks.
+#if defined(__SANITIZE_ADDRESS__)
+static const void* host_stack = nullptr;
+static size_t host_stack_bytes = 0;
+static void leave(void** fake_stack, const void* to, size_t bytes) {
+  __sanitizer_start_switch_fiber(fake_stack, to, bytes);
+}
+static void arrive(void* fake_stack, bool from_host) {
+  __sanitizer_finish_switch_fiber(fake_stack, from_host ? &host_stack : nullptr,
+                                  from_host ? &host_stack_bytes : nullptr);
+}
+#else
+static const void* host_stack = nullptr;
+static size_t host_stack_bytes = 0;
+static void leave(void**, const void*, size_t) {}
+static void arrive(void*, bool) {}
+#endif
+
+// ---- one block -----------------------------------------------------------------------------------------------------
+
+struct Block {
+  std::vector<Thread> threads;
+  std::vector<Warp> warps;
+  std::vector<std::unique_ptr<char[]>> stacks;  // kept for the next block
+  const std::function<void()>* body = nullptr;
+  void* scheduler = nullptr;  // its stack pointer
+  std::exception_ptr error;
+  std::unique_ptr<char, decltype(&std::free)> shared{nullptr, &std::free};
+  size_t shared_bytes = 0;
+};
+static Block block;
+
+static void yield() {
+  Thread* thread = current;
+  void* fake_stack = nullptr;
+  leave(thread->state == Thread::State::returned ? nullptr : &fake_stack, host_stack, host_stack_bytes);
+  emulator_switch(&thread->stack_pointer, block.scheduler);
+  arrive(fake_stack, true);
+}
+
+static void resume(size_t i) {
+  Thread& thread = block.threads[i];
+  void* fake_stack = nullptr;
+  current = &thread;
+  leave(&fake_stack, block.stacks[i].get(), kStackBytes);
+  emulator_switch(&block.scheduler, thread.stack_pointer);
+  arrive(fake_stack, false);
+}
+
+static void run_thread() {
+  arrive(nullptr, true);
+  try {
+    (*block.body)();
+  } catch (...) {
+    block.error = std::current_exception();
+  }
+  current->state = Thread::State::returned;
+  current->warp->living &= ~(1u << current->lane);
+  yield();
+  std::abort();  // nobody resumes a thread that returned
+}
+
+static std::string name_of(const Thread& thread) {
+  return "thread (" + std::to_string(thread.index.x) + ", " + std::to_string(thread.index.y) + ") of block (" +
+         std::to_string(block_index.x) + ", " + std::to_string(block_index.y) + ", " + std::to_string(block_index.z) +
+         ")";
+}
+
+static void prepare_threads() {
+  const size_t n = block.threads.size();
+  while (block.stacks.size() < n) block.stacks.push_back(std::make_unique_for_overwrite<char[]>(kStackBytes));
+  for (size_t w = 0; w < block.warps.size(); ++w) {
+    const size_t lanes = std::min<size_t>(32, n - 32 * w);
+    block.warps[w].living = lanes == 32 ? 0xFFFFFFFFu : (1u << lanes) - 1;
+    block.warps[w].arrived = 0;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    Thread& thread = block.threads[i];
+    thread.index = {static_cast<unsigned>(i % block_size.x), static_cast<unsigned>(i / block_size.x), 0};
+    thread.lane = static_cast<int>(i % 32);
+    thread.warp = &block.warps[i / 32];
+    thread.state = Thread::State::ready;
+    thread.open_copies.clear();
+    thread.pending_groups.clear();
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(block.stacks[i].get(), kStackBytes);
+#endif
+    thread.stack_pointer = new_fiber(block.stacks[i].get(), &run_thread);
+  }
+}
+
+// Runs the threads of one warp that can go on; with `to_the_end` until none of them can. Returns whether any ran.
+static bool run_warp(std::vector<size_t>& lanes, bool to_the_end) {
+  bool ran = false;
+  for (bool again = true; again;) {
+    again = false;
+    for (const size_t i : lanes) {
+      Thread& thread = block.threads[i];
+      if (thread.state == Thread::State::in_warp_operation && thread.warp->generation != thread.awaited) {
+        thread.state = Thread::State::ready;
+      }
+      if (thread.state != Thread::State::ready) continue;
+      resume(i);
+      if (block.error) std::rethrow_exception(block.error);
+      ran = true;
+      again = to_the_end;
+    }
+  }
+  return ran;
+}
+
+// Everybody waits. Lets those at the barrier go on, or says who is missing; false when all have returned.
+static bool pass_barrier() {
+  size_t returned = 0;
+  const Thread* waiting = nullptr;
+  for (const Thread& thread : block.threads) {
+    if (thread.state == Thread::State::in_warp_operation) {
+      fail(name_of(thread) + " waits in " + thread.where + " for lanes that do not come");
+    }
+    if (thread.state == Thread::State::at_barrier) waiting = &thread;
+    returned += thread.state == Thread::State::returned;
+  }
+  if (!waiting) return false;
+  if (returned > 0)
+    fail(name_of(*waiting) + " waits at " + waiting->where + ", which other threads left the kernel without");
+  for (Thread& thread : block.threads) thread.state = Thread::State::ready;
+  return true;
+}
+
+static uint64_t schedule() {
+  static const char* text = std::getenv("MOE_EMULATOR_SCHEDULE");
+  static const uint64_t seed = text ? std::strtoull(text, nullptr, 10) : 0;
+  return seed;
+}
+
+static void run_block() {
+  prepare_threads();
+  std::vector<std::vector<size_t>> warps(block.warps.size());
+  for (size_t i = 0; i < block.threads.size(); ++i) warps[i / 32].push_back(i);
+  const uint64_t seed = schedule();
+  std::mt19937_64 random(seed);
+  if (seed == 1) {
+    std::reverse(warps.begin(), warps.end());
+    for (auto& lanes : warps) std::reverse(lanes.begin(), lanes.end());
+  }
+  do {
+    for (bool ran = true; ran;) {
+      ran = false;
+      if (seed > 1) std::shuffle(warps.begin(), warps.end(), random);
+      for (auto& lanes : warps) {
+        if (seed > 1) std::shuffle(lanes.begin(), lanes.end(), random);
+        ran |= run_warp(lanes, seed <= 1);
+      }
+    }
+  } while (pass_barrier());
+}
+
+void run(Index3 grid, Index3 size, size_t shared_bytes, const std::function<void()>& body) {
+  static std::mutex one_at_a_time;  // ranks may be threads
+  const std::lock_guard lock(one_at_a_time);
+  const size_t threads = size_t{size.x} * size.y * size.z;
+  grid_size = grid;
+  block_size = size;
+  block.threads.resize(threads);
+  block.warps.resize((threads + 31) / 32);
+  block.body = &body;
+  block.shared_bytes = shared_bytes;
+  block.error = nullptr;
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        block_index = {x, y, z};
+        // Of exactly this size, so that AddressSanitizer sees an access behind it; NaN in every type.
+        block.shared.reset(shared_bytes ? static_cast<char*>(std::aligned_alloc(128, shared_bytes)) : nullptr);
+        if (shared_bytes) std::memset(block.shared.get(), 0xFF, shared_bytes);
+        run_block();
+      }
+    }
+  }
+  current = nullptr;
+}
+
+void* shared_memory(size_t bytes) {
+  if (bytes > block.shared_bytes) {
+    fail("a kernel uses " + std::to_string(bytes) + " bytes of shared memory, launched with " +
+         std::to_string(block.shared_bytes));
+  }
+  return block.shared.get();
+}
+
+// ---- waiting for each other ----------------------------------------------------------------------------------------
+
+void barrier(const char* name) {
+  current->state = Thread::State::at_barrier;
+  current->where = name;
+  yield();
+}
+
+const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const char* name, int& set) {
+  Thread* thread = current;
+  Warp& warp = *thread->warp;
+  if (!(mask >> thread->lane & 1u)) fail(std::string(name) + ": " + name_of(*thread) + " is not in its own mask");
+  if (mask & ~warp.living) fail(std::string(name) + " by " + name_of(*thread) + " names a lane that has returned");
+  if (warp.arrived && (warp.mask != mask || std::strcmp(warp.operation, name) != 0)) {
+    fail(name_of(*thread) + " comes to " + name + " while its warp is in " + warp.operation);
+  }
+  warp.mask = mask;
+  warp.operation = name;
+  set = static_cast<int>(warp.generation % 2);
+  for (int i = 0; i < words; ++i) warp.exchange.value[set][i][thread->lane] = values[i];
+  warp.arrived |= 1u << thread->lane;
+  if (warp.arrived == mask) {
+    warp.arrived = 0;
+    ++warp.generation;
+    return warp.exchange;
+  }
+  thread->state = Thread::State::in_warp_operation;
+  thread->awaited = warp.generation;
+  thread->where = name;
+  yield();
+  return warp.exchange;
+}
+
+}  // namespace emulator

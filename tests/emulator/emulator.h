@@ -1,0 +1,90 @@
+// Runs CUDA kernels on the CPU, one block at a time: every CUDA thread is a fiber, a block is a scheduler of fibers.
+// What a GPU hides ends in an error here: a warp operation that a lane of its mask never reaches, a barrier that some
+// thread never reaches, a read of shared memory that nobody wrote (it starts as NaN). docs/testing.md has the whole
+// list.
+//
+// MOE_EMULATOR_SCHEDULE in the environment seeds the order in which threads run: 0 in order, 1 backwards, else random.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace emulator {
+
+struct Index3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+
+// The last value that each lane offered. Two sets in turn: a lane may offer its next value while others still read
+// this.
+struct Exchange {
+  uint64_t value[2][8][32];
+};
+
+struct Warp {
+  uint32_t living = 0;             // lanes that have not returned
+  uint32_t arrived = 0, mask = 0;  // of the operation that gathers now
+  uint32_t generation = 0;         // operations so far
+  const char* operation = "";
+  Exchange exchange;
+};
+
+struct Thread {
+  Index3 index;
+  int lane = 0;
+  Warp* warp = nullptr;
+  enum class State { ready, at_barrier, in_warp_operation, returned } state = State::ready;
+  uint32_t awaited = 0;  // generation of the warp operation that it waits for
+  const char* where = "";
+  void* stack_pointer = nullptr;
+  struct Copy {
+    void* to;
+    const void* from;  // null: zeros
+  };
+  std::vector<Copy> open_copies;                  // cp.async since the last commit
+  std::vector<std::vector<Copy>> pending_groups;  // committed, not waited for
+};
+
+extern Thread* current;
+extern Index3 block_index;
+extern Index3 block_size, grid_size;
+
+// Runs `body` as every thread of every block.
+void run(Index3 grid, Index3 block, size_t shared_bytes, const std::function<void()>& body);
+
+// What kernels' built-in functions call.
+void* shared_memory(size_t bytes);  // the block's; fails when the launch gave less
+void barrier(const char* name);
+// Offers `words` values of this lane and waits for all lanes of the mask; what the others offered stays readable until
+// this lane's next operation.
+const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const char* name, int& set);
+[[noreturn]] void fail(const std::string& what);
+
+template <class T>
+uint64_t to_word(T value) {
+  static_assert(sizeof(T) <= 8);
+  uint64_t word = 0;
+  std::memcpy(&word, &value, sizeof value);
+  return word;
+}
+template <class T>
+T from_word(uint64_t word) {
+  T value;
+  std::memcpy(&value, &word, sizeof value);
+  return value;
+}
+
+// `value` of lane `source`.
+template <class T>
+T shuffle(uint32_t mask, T value, int source, const char* name) {
+  const uint64_t word = to_word(value);
+  int set = 0;
+  const Exchange& all = gather(mask, &word, 1, name, set);
+  if (!(mask >> source & 1u)) fail(std::string(name) + " reads a lane outside of its mask");
+  return from_word<T>(all.value[set][0][source]);
+}
+
+}  // namespace emulator

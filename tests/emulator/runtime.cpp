@@ -1,0 +1,122 @@
+// The CUDA runtime and cuBLAS of the emulated build: one device whose memory is host memory, and which does everything
+// at once. Few multiprocessors, so that persistent kernels walk over several tiles.
+#include <cuda_runtime.h>
+
+#include <cstdlib>
+
+#include "core/base/check.h"
+#include "cuda/device/cublas.h"
+
+static constexpr size_t kDeviceBytes = size_t{4} << 30;
+
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation ? "out of memory" : "an error of the emulated runtime";
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaErrorInvalidDevice";
+}
+cudaError_t cudaGetLastError() {
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {"emulated device", 3, 8, 0, size_t{163} << 10, kDeviceBytes};
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  *free_bytes = *total_bytes = kDeviceBytes;
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  if (bytes > kDeviceBytes) return cudaErrorMemoryAllocation;
+  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaMallocManaged(void** memory, size_t bytes, unsigned) {
+  return cudaMalloc(memory, bytes);
+}
+cudaError_t cudaFree(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
+  *milliseconds = 0;
+  return cudaSuccess;
+}
+
+namespace moe::cuda {
+
+class Blas {};
+
+std::shared_ptr<Blas> make_blas(cudaStream_t) {
+  return std::make_shared<Blas>();
+}
+
+static float get(const void* matrix, DType type, int64_t i) {
+  return type == DType::bf16 ? to_float(static_cast<const BFloat16*>(matrix)[i]) : static_cast<const float*>(matrix)[i];
+}
+
+void multiply(Blas&, const BlasProduct& p) {
+  for (int64_t i = 0; i < p.m; ++i) {
+    for (int64_t j = 0; j < p.n; ++j) {
+      float sum = p.accumulate ? get(p.c, p.type_c, i * p.ldc + j) : 0;
+      for (int64_t k = 0; k < p.k; ++k) {
+        sum += get(p.a, p.type, p.transpose_a ? k * p.lda + i : i * p.lda + k) *
+               get(p.b, p.type, p.transpose_b ? j * p.ldb + k : k * p.ldb + j);
+      }
+      if (p.type_c == DType::bf16)
+        static_cast<BFloat16*>(p.c)[i * p.ldc + j] = to_bfloat16(sum);
+      else
+        static_cast<float*>(p.c)[i * p.ldc + j] = sum;
+    }
+  }
+}
+
+}  // namespace moe::cuda

@@ -1,0 +1,227 @@
+// Backward ops, and forward ones at sizes of real models, against the same op on the CPU in f64: the gradient checks,
+// which need f64, prove that one. On the CPU this compares f32 with f64.
+#include "core/ops/activation.h"
+#include "core/ops/attention.h"
+#include "core/ops/dispatch_rows.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+#include "core/ops/gating.h"
+#include "core/ops/grouped_gemm.h"
+#include "core/ops/qk_norm.h"
+#include "core/ops/rms_norm.h"
+#include "core/ops/rope.h"
+#include "core/ops/routing_sums.h"
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/imbalance.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+namespace {
+
+// The CPU's f64 context, and tensors of the device's as they are there.
+struct Exact : TestContext {
+  Exact() : TestContext(DType::f64, Device::cpu) {}
+  Tensor operator()(ConstTensor x) {
+    const Tensor y = output(x.shape, x.dtype == DType::i32 ? DType::i32 : DType::f64);
+    for (int64_t i = 0; i < x.size(); ++i) set(y, i, get(x, i));
+    return y;
+  }
+};
+
+// bf16 results have a rounding error of the size of what was added up, not of the result.
+Tolerance tolerance(const TestContext& ctx) {
+  return ctx.dtype == DType::bf16 ? Tolerance{2e-2, 1e-2} : Tolerance{2e-5, 1e-5};
+}
+
+std::vector<DType> device_dtypes() {
+  return on_cpu() ? std::vector{DType::f32} : std::vector{DType::f32, DType::bf16};
+}
+
+}  // namespace
+
+TEST_CASE("attention backward equals the CPU's in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (AttentionLayout layout :
+       {AttentionLayout{1, 1, 1, 1}, {63, 2, 1, 16}, {64, 1, 1, 64}, {65, 4, 2, 31}, {130, 3, 1, 72}}) {
+    const int64_t tokens = 2 * layout.time;
+    const Tensor qkv = ctx.normal({tokens, layout.width()}, 1),
+                 d_out = ctx.normal({tokens, layout.heads * layout.d_head}, 2);
+    const Tensor out = ctx.output(d_out.shape), lse = ctx.wide_output({tokens, layout.heads}),
+                 d_qkv = ctx.output(qkv.shape);
+    const Tensor qkv64 = exact(qkv), d_out64 = exact(d_out), out64 = exact.output(out.shape),
+                 lse64 = exact.output(lse.shape), d_qkv64 = exact.output(qkv.shape);
+    attention_forward(ctx, out, lse, qkv, layout);
+    attention_backward(ctx, d_qkv, d_out, qkv, out, lse, layout);
+    attention_forward(exact, out64, lse64, qkv64, layout);
+    attention_backward(exact, d_qkv64, d_out64, qkv64, out64, lse64, layout);
+    const std::string what =
+        fmt::format(", time {} heads {}/{} of {}", layout.time, layout.heads, layout.kv_heads, layout.d_head);
+    check_close("out" + what, out, out64, tolerance(ctx));
+    check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
+    check_close("d_qkv" + what, d_qkv, d_qkv64,
+                ctx.dtype == DType::bf16 ? Tolerance{2e-2, 4e-2} : Tolerance{2e-5, 1e-5});
+  }
+}
+
+TEST_CASE("activation backward equals the CPU's in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (const Activation activation : {Activation::relu, Activation::gelu, Activation::swiglu}) {
+    for (const int64_t d_ff : {1, 31, 32, 33, 257, 264}) {
+      const Tensor z = ctx.normal({5, width_factor(activation) * d_ff}, 1, 2), d_y = ctx.normal({5, d_ff}, 2);
+      const Tensor d_z = ctx.output(z.shape), d_z64 = exact.output(z.shape);
+      activation_backward(ctx, d_z, d_y, z, activation);
+      activation_backward(exact, d_z64, exact(d_y), exact(z), activation);
+      check_close(fmt::format("activation {} of {}", int(activation), d_ff), d_z, d_z64, tolerance(ctx));
+    }
+  }
+}
+
+TEST_CASE("norms backward equal the CPU's in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (const int64_t d : {8, 33, 264, 1024}) {
+    const Tensor x = ctx.normal({70, d}, 1), weight = ctx.normal({d}, 2), d_y = ctx.normal({70, d}, 3);
+    const Tensor y = ctx.output(x.shape), rms = ctx.wide_output({70}), d_x = ctx.normal(x.shape, 4),
+                 d_w = ctx.wide_normal({d}, 5);
+    const Tensor y64 = exact.output(x.shape), rms64 = exact.output({70}), d_x64 = exact(d_x), d_w64 = exact(d_w);
+    rms_norm_forward(ctx, y, rms, x, weight, 1e-5);
+    rms_norm_backward(ctx, d_x, d_w, d_y, x, weight, rms, true);
+    rms_norm_forward(exact, y64, rms64, exact(x), exact(weight), 1e-5);
+    rms_norm_backward(exact, d_x64, d_w64, exact(d_y), exact(x), exact(weight), rms64, true);
+    check_close("y", y, y64);
+    check_close("d_x", d_x, d_x64, tolerance(ctx));
+    check_close("d_weight", d_w, d_w64, {1e-5, 1e-5});
+  }
+  for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 1}, {1, 4, 2, 33}, {1, 3, 3, 64}}) {
+    const int64_t d = layout.d_head, normed = layout.heads + layout.kv_heads;
+    const Tensor x = ctx.normal({9, layout.width()}, 1), wq = ctx.normal({d}, 2), wk = ctx.normal({d}, 3);
+    const Tensor y = ctx.output(x.shape), rms = ctx.wide_output({9, normed}), d_x = ctx.normal(x.shape, 4);
+    const Tensor d_q = ctx.wide_normal({d}, 5), d_k = ctx.wide_normal({d}, 6);
+    const Tensor y64 = exact.output(x.shape), rms64 = exact.output(rms.shape), d_x64 = exact(d_x), d_q64 = exact(d_q),
+                 d_k64 = exact(d_k);
+    qk_norm_forward(ctx, y, rms, x, wq, wk, layout, 1e-2);
+    qk_norm_backward(ctx, d_x, d_q, d_k, x, wq, wk, rms, layout);
+    qk_norm_forward(exact, y64, rms64, exact(x), exact(wq), exact(wk), layout, 1e-2);
+    qk_norm_backward(exact, d_x64, d_q64, d_k64, exact(x), exact(wq), exact(wk), rms64, layout);
+    check_close("q/k y", y, y64);
+    check_close("q/k d_x", d_x, d_x64, tolerance(ctx));
+    check_close("d_q_weight", d_q, d_q64, {1e-5, 1e-5});
+    check_close("d_k_weight", d_k, d_k64, {1e-5, 1e-5});
+  }
+}
+
+TEST_CASE("rope backward equals the CPU's in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 2}, {33, 4, 2, 17}}) {
+    const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 1), qkv64 = exact(qkv);
+    rope_backward(ctx, qkv, layout, layout.d_head / 2 * 2, 10000);
+    rope_backward(exact, qkv64, layout, layout.d_head / 2 * 2, 10000);
+    check_close("d_qkv", qkv, qkv64);
+  }
+}
+
+TEST_CASE("row moves backward equal the CPU's in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  const int64_t experts = 6, k = 3;
+  for (const int64_t tokens : {1, 33, 400}) {
+    for (const int64_t d : {7, 40}) {
+      for (const Imbalance& imbalance : imbalances(experts, k)) {
+        const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, experts, imbalance));
+        const Tensor position = ctx.output(indices.shape, DType::i32), source = ctx.output({tokens * k}, DType::i32),
+                     offsets = ctx.output({experts + 1}, DType::i32);
+        sort_assignments(ctx, position, source, offsets, indices);
+        // As in a step on one GPU: as many rows as there are slots, of which the last may stand for nothing.
+        const int64_t count = on_cpu() ? static_cast<int64_t>(get(offsets, experts)) : tokens * k;
+        const Tensor rows = ctx.normal({count, d}, 1), weights = ctx.wide_normal({tokens, k}, 2),
+                     d_y = ctx.normal({tokens, d}, 3);
+        const Tensor d_rows = ctx.output(rows.shape), d_weights = ctx.wide_output(weights.shape),
+                     d_x = ctx.normal(d_y.shape, 4);
+        const auto assigned = static_cast<int64_t>(get(offsets, experts));
+        const Tensor position64 = exact(position), source64 = exact(source), rows64 = exact(rows.slice(0, assigned)),
+                     weights64 = exact(weights), d_y64 = exact(d_y), d_x64 = exact(d_x);
+        const Tensor d_rows64 = exact.output(rows64.shape), d_weights64 = exact.output(weights.shape);
+        combine_backward(ctx, d_rows, d_weights, d_y, rows, weights, position, source);
+        permute_backward(ctx, d_x, rows, position);
+        combine_backward(exact, d_rows64, d_weights64, d_y64, rows64, weights64, position64, source64);
+        permute_backward(exact, d_x64, rows64, position64);
+        INFO(tokens << " tokens of " << d << ", " << imbalance.name);
+        check_close("d_rows", d_rows.slice(0, assigned), d_rows64);
+        check_close("d_weights", d_weights, d_weights64, {1e-5, 1e-5});
+        check_close("d_x", d_x, d_x64, tolerance(ctx));
+      }
+    }
+  }
+}
+
+TEST_CASE("gating backward equals the CPU's in f64") {
+  TestContext ctx;
+  Exact exact;
+  for (const auto& [experts, k] : {std::pair{1, 1}, std::pair{7, 2}, std::pair{33, 33}, std::pair{300, 8}}) {
+    for (const GatingOptions options :
+         {GatingOptions{true, true}, GatingOptions{false, true}, GatingOptions{false, false}}) {
+      const Tensor logits = ctx.normal({9, experts}, 1), d_w = ctx.normal({9, k}, 2), d_z = ctx.normal(logits.shape, 3);
+      const Tensor p = ctx.output(logits.shape), lse = ctx.output({9}), indices = ctx.output({9, k}, DType::i32),
+                   w = ctx.output({9, k});
+      const Tensor d_z64 = exact(d_z);
+      gating_forward(ctx, p, lse, indices, w, logits, options);
+      gating_backward(ctx, d_z, d_w, p, indices, w, options);
+      gating_backward(exact, d_z64, exact(d_w), exact(p), exact(indices), exact(w), options);
+      check_close("d_logits", d_z, d_z64, {1e-5, 1e-6});
+    }
+  }
+}
+
+TEST_CASE("gradients of routing sums equal the CPU's in f64") {
+  TestContext ctx;
+  Exact exact;
+  for (const int64_t n : {1, 33, 64}) {
+    const Tensor p = ctx.normal({40, n}, 1), lse = ctx.normal({40}, 2), targets = ctx.random_i32({40}, 3, 3);
+    for (int64_t t = 0; t < 40; t += 7) set(targets, t, -1);
+    const Tensor gradient = ctx.normal({n}, 4, 1, DType::f64), d_z = ctx.normal(p.shape, 5), d_z64 = exact(d_z);
+    softmax_sum_backward(ctx, d_z, p, gradient, targets);
+    squared_logsumexp_backward(ctx, d_z, p, lse, 0.3, targets);
+    softmax_sum_backward(exact, d_z64, exact(p), exact(gradient), exact(targets));
+    squared_logsumexp_backward(exact, d_z64, exact(p), exact(lse), 0.3, exact(targets));
+    check_close("d_logits", d_z, d_z64, {1e-5, 1e-5});
+  }
+}
+
+TEST_CASE("embedding backward sums many equal ids like the CPU in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (const int64_t vocab : {3, 300, 70'000}) {  // one, two and three passes of the sort
+    const Tensor ids = ctx.random_i32({2100}, static_cast<int32_t>(vocab), 1), d_y = ctx.normal({2100, 9}, 2);
+    const Tensor d_table = ctx.wide_zeros({vocab, 9}), d_table64 = exact.zeros({vocab, 9});
+    embedding_backward(ctx, d_table, d_y, ids);
+    embedding_backward(exact, d_table64, exact(d_y), exact(ids));
+    check_close("d_table", d_table, d_table64, {1e-5, 1e-4});
+  }
+}
+
+TEST_CASE("two runs of an op give the same bits") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  const AttentionLayout layout{70, 4, 2, 16};
+  const Tensor x = ctx.normal({140, layout.width()}, 1), d_out = ctx.normal({140, 64}, 2);
+  const Tensor weight = ctx.normal({3, 24, layout.width()}, 3), d_y = ctx.normal({140, 24}, 4);
+  const Tensor offsets = ctx.of_i32({4}, {0, 100, 100, 140});
+  std::vector<Tensor> first;
+  for (int run = 0; run < 2; ++run) {
+    const std::vector<Tensor> results{ctx.output({140, 64}), ctx.wide_output({140, 4}), ctx.output(x.shape),
+                                      ctx.wide_zeros(weight.shape), ctx.output(x.shape)};
+    attention_forward(ctx, results[0], results[1], x, layout);
+    attention_backward(ctx, results[2], d_out, x, results[0], results[1], layout);
+    grouped_gemm_backward_weight(ctx, results[3], d_y, x, offsets);
+    grouped_gemm_backward_input(ctx, results[4], d_y, weight, offsets);
+    for (size_t i = 0; i < results.size() && run == 1; ++i)
+      check_same_bits(fmt::format("result {}", i), results[i], first[i]);
+    first = results;
+  }
+}
+
+}  // namespace moe::test

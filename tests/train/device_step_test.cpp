@@ -1,0 +1,181 @@
+// Whole training steps on the device that the tests run on, against the CPU's.
+#include <cmath>
+
+#include "comm/staged_communicator.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/moe/strategy.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test_context.h"
+#include "tests/support/thread_ranks.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 29;
+
+static const char* kModels[] = {
+    R"(
+model: {layers: 2, d_model: 32, attention: {heads: 4, kv_heads: 2, qk_norm: true}, dropout: 0.1, init_std: 0.05}
+moe: {experts: 4, d_ff: 24, shared_experts: 1}
+data: {sequence: 16}
+train: {batch: 4, micro_batches: 2}
+)",
+    R"(
+model: {layers: 2, d_model: 24, arrangement: glam, activation: gelu, attention: {heads: 3, position: learned}, init_std: 0.05}
+moe: {experts: 5, d_ff: 33, router: {kind: topk, k: 1, softmax: all, renormalise: false}, balance: [{kind: switch, scope: sequence}, z]}
+data: {sequence: 19}
+train: {batch: 3}
+)"};
+
+// The largest difference, over the norm of what is expected.
+static double distance(const std::vector<double>& actual, const std::vector<double>& expected) {
+  double squares = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    squares += std::pow(actual[i] - expected[i], 2);
+    norm += expected[i] * expected[i];
+  }
+  return std::sqrt(squares / std::max(norm, 1e-12));
+}
+
+TEST_CASE("gradients of a training step on the device equal the CPU's") {
+  for (const char* yaml : kModels) {
+    INFO(yaml);
+    TinyRun cpu(config_from(yaml), kVocab, ProcessGroups::single());
+    TinyRun device(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());
+    CHECK(named_values(cpu) == named_values(device));  // initial values do not depend on the backend
+    const RandomBatch batch(cpu.config, kVocab, 11);
+    const StepOutcome expected = cpu.accumulate(batch), outcome = device.accumulate(batch);
+    CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
+    CHECK(outcome.norm == Approx(expected.norm).epsilon(1e-4));
+    CHECK(outcome.auxiliary == Approx(expected.auxiliary).epsilon(1e-5));
+    CHECK(outcome.tokens == expected.tokens);
+    const auto gradients = named_gradients(device);
+    for (const auto& [name, gradient] : named_gradients(cpu)) {
+      INFO(name);
+      CHECK(distance(gradients.at(name), gradient) < 1e-4);
+    }
+  }
+}
+
+// Those whose ops have no twin yet run them on the CPU, over managed memory.
+TEST_CASE("every router and strategy gives the same gradients on the device") {
+  std::vector<std::string> variants;
+  for (const Member& router : family<Router>()) variants.push_back(fmt::format("router: {{kind: {}}}", router.name));
+  for (const Member& strategy : family<Strategy>()) variants.push_back(fmt::format("strategy: {{kind: {}}}", strategy.name));
+  for (const Member& loss : family<BalanceLoss>()) variants.push_back(fmt::format("balance: [{}]", loss.name));
+  int compared = 0;
+  for (const std::string& variant : variants) {
+    INFO(variant);
+    const std::string yaml = fmt::format(
+        "{{model: {{layers: 1, d_model: 16, init_std: 0.1, attention: {{heads: 2}}}}, moe: {{experts: 4, d_ff: 16, {}}}, "
+        "data: {{sequence: 16}}, train: {{batch: 2}}}}",
+        variant);
+    std::unique_ptr<TinyRun> cpu;
+    try {
+      cpu = std::make_unique<TinyRun>(config_from(yaml), kVocab, ProcessGroups::single());
+    } catch (const UsageError&) {
+      continue;  // needs options of its own
+    }
+    ++compared;
+    TinyRun device(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());
+    const RandomBatch batch(cpu->config, kVocab, 11);
+    CHECK(device.accumulate(batch).loss == Approx(cpu->accumulate(batch).loss).epsilon(1e-5));
+    const auto gradients = named_gradients(device);
+    for (const auto& [name, gradient] : named_gradients(*cpu)) {
+      INFO(name);
+      CHECK(distance(gradients.at(name), gradient) < 1e-4);
+    }
+  }
+  CHECK(compared > 10);
+}
+
+TEST_CASE("losses of training on the device follow the CPU's") {
+  for (const char* yaml : kModels) {
+    INFO(yaml);
+    TinyRun cpu(config_from(yaml), kVocab, ProcessGroups::single());
+    TinyRun device(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());
+    for (int64_t i = 0; i < 6; ++i) {
+      const RandomBatch batch(cpu.config, kVocab, 11, static_cast<uint64_t>(i % 2));
+      const double expected = cpu.run(batch, i, 3e-3).loss;
+      CHECK(device.run(batch, i, 3e-3).loss == Approx(expected).epsilon(1e-3));
+    }
+  }
+}
+
+TEST_CASE("bf16 training begins at the loss of f32 and learns") {
+  if (test::on_cpu()) return;  // the CPU computes in f32
+  for (const char* yaml : kModels) {
+    INFO(yaml);
+    TinyRun cpu(config_from(yaml), kVocab, ProcessGroups::single());
+    TinyRun device(config_from(yaml), kVocab, ProcessGroups::single(), DType::bf16, test::test_device());
+    const RandomBatch batch(cpu.config, kVocab, 11);
+    for (int64_t i = 0; i < 8; ++i) {
+      const double expected = cpu.run(batch, i, 3e-3).loss;
+      CHECK(device.run(batch, i, 3e-3).loss == Approx(expected).epsilon(i == 0 ? 1e-3 : 2e-2));
+    }
+  }
+}
+
+TEST_CASE("expert-parallel ranks on the device give what one gives") {
+  const TrainConfig config = config_from(kModels[0]);
+  TinyRun cpu(config, kVocab, ProcessGroups::single());
+  const RandomBatch batch(config, kVocab, 11);
+  const StepOutcome expected = cpu.accumulate(batch);
+  for (const int expert_parallel : {1, 2}) {
+    StepOutcome outcome;
+    test::run_ranks(2, [&](std::shared_ptr<Communicator> world) {
+      const auto staged = std::make_shared<StagedCommunicator>(world);
+      TinyRun rank(config, kVocab, ProcessGroups::make(staged, expert_parallel, 4), DType::f32, test::test_device());
+      const StepOutcome own = rank.accumulate(batch);
+      if (world->rank() == 0) outcome = own;
+    });
+    CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
+    CHECK(outcome.norm == Approx(expected.norm).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("checkpoints move between devices") {
+  const TemporaryFolder folder;
+  TinyRun cpu(config_from(kModels[0]), kVocab, ProcessGroups::single());
+  const RandomBatch batch(cpu.config, kVocab, 11);
+  const CheckpointFolder checkpoints(folder.path());
+  for (const DType dtype : {DType::f32, test::on_cpu() ? DType::f32 : DType::bf16}) {
+    TinyRun device(cpu.config, kVocab, ProcessGroups::single(), dtype, test::test_device());
+    RunState state;
+    for (state.step = 0; state.step < 2; ++state.step) device.run(batch, state.step, 3e-3);
+    checkpoints.save(state, device.state.parameters, *device.state.optimizer, device.groups, {});
+    load_tensors(checkpoints.path(2), cpu.state.parameters, &*cpu.state.optimizer);
+    TinyRun again(cpu.config, kVocab, ProcessGroups::single(), dtype, test::test_device());
+    load_tensors(checkpoints.path(2), again.state.parameters, &*again.state.optimizer);
+    CHECK(named_values(again) == named_values(device));
+    const double next = device.run(batch, 2, 3e-3).loss;
+    CHECK(again.run(batch, 2, 3e-3).loss == next);
+    CHECK(cpu.run(batch, 2, 3e-3).loss == Approx(next).epsilon(dtype == DType::f32 ? 1e-4 : 1e-2));
+  }
+}
+
+TEST_CASE("two equal runs on the device give the same bits") {
+  for (const DType dtype : {DType::f32, test::on_cpu() ? DType::f32 : DType::bf16}) {
+    TinyRun one(config_from(kModels[0]), kVocab, ProcessGroups::single(), dtype, test::test_device());
+    TinyRun two(config_from(kModels[0]), kVocab, ProcessGroups::single(), dtype, test::test_device());
+    for (int64_t i = 0; i < 2; ++i) {
+      const RandomBatch batch(one.config, kVocab, 11, static_cast<uint64_t>(i));
+      CHECK(one.run(batch, i, 3e-3).loss == two.run(batch, i, 3e-3).loss);
+    }
+    CHECK(named_values(one) == named_values(two));
+  }
+}
+
+TEST_CASE("the memory plan of a device is what a step then uses") {
+  for (const char* yaml : kModels) {
+    INFO(yaml);
+    TinyRun run(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());
+    const MemoryPlan plan =
+        plan_memory({run.config, kVocab, run.groups, {1, 1, 1}, true, DType::f32, test::test_device()});
+    run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
+    CHECK(run.state.activations().peak() == plan.activations);
+    CHECK(run.state.scratch().peak() == plan.scratch);
+    CHECK(run.state.used_bytes() == plan.total());
+  }
+}
