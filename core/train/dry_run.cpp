@@ -1,6 +1,9 @@
 #include "core/train/dry_run.h"
 
+#include <unistd.h>
+
 #include <cmath>
+#include <fstream>
 
 #include "comm/planned_communicator.h"
 #include "core/schedule/schedule.h"
@@ -51,8 +54,13 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
   return notes;
 }
 
-// Code, libraries and their buffers, as measured for a model of no size.
-static constexpr size_t kProgramBytes = size_t{32} << 20;
+// Code, libraries and their buffers: what this process has resident before it has any model. A build with CUDA loads
+// cuBLAS, which alone is more than a small model.
+static size_t program_bytes() {
+  size_t pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
 // On a GPU: the driver's context, code and the libraries' workspaces. An estimate.
 static constexpr size_t kDeviceProgramBytes = size_t{640} << 20;
 
@@ -106,7 +114,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory("optimizer", plan.optimizer, plan.optimizer);
   memory("activations", plan.activations, plan.worst_activations);
   memory("scratch", plan.scratch, plan.worst_scratch);
-  const size_t rest = on_gpu ? kDeviceProgramBytes : kProgramBytes + static_cast<size_t>(corpus.memory_bytes());
+  const size_t rest = on_gpu ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(corpus.memory_bytes());
   memory(on_gpu ? "driver and libraries" : "program and corpus", rest, rest);
   memory("total", plan.total() + rest, plan.worst_total() + rest);
   auto notes = lint(config, ranks, width, experts_per_token(config, length));
