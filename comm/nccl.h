@@ -1,4 +1,4 @@
-// NCCL for device tensors. The implementation is in cuda/comm, or in cuda/stubs where the build has no NCCL.
+// NCCL for device tensors. The implementation is in cuda/comm, or in cuda/absent where the build has no NCCL.
 #pragma once
 #include <memory>
 

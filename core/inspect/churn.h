@@ -1,11 +1,11 @@
-// How many of a router's choices change from one checkpoint to another: the part of training that is spent on finding out
-// who does what.
+// How many of a router's choices change from one checkpoint to another: the part of training that is spent on finding
+// out who does what.
 #pragma once
 #include <vector>
 
-#include "data/corpus.h"
 #include "core/train/evaluator.h"
 #include "core/train/load_run.h"
+#include "data/corpus.h"
 
 namespace moe {
 

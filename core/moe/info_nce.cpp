@@ -5,6 +5,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/info_nce.h"
 #include "core/ops/matmul.h"
+#include "core/ops/normalise_rows.h"
 
 namespace moe {
 
@@ -14,8 +15,8 @@ double info_nce(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_x_ha
   const int64_t tokens = x.dim(0), block = std::min(options.block, batch.time);
   const Tensor unit = scratch.allocate(x.shape), unit_hat = scratch.allocate(x.shape);
   const Tensor norms = scratch.allocate(Shape{tokens}), norms_hat = scratch.allocate(Shape{tokens});
-  normalise_rows_forward(ctx, unit, norms, x);
-  normalise_rows_forward(ctx, unit_hat, norms_hat, x_hat);
+  normalise_rows_forward(ctx, unit, norms, x, 0);
+  normalise_rows_forward(ctx, unit_hat, norms_hat, x_hat, 0);
   const Tensor products = scratch.allocate(Shape{block * block});
   const Tensor d_unit = scratch.allocate(x.shape), d_unit_hat = scratch.allocate(x.shape);
   fill_zero(ctx, d_unit_hat);
@@ -31,8 +32,10 @@ double info_nce(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_x_ha
       linear_backward_weight(ctx, d_unit_hat.slice(first, n), a, anchors);
     }
   }
-  normalise_rows_backward(ctx, d_x, d_unit, unit, norms);
-  normalise_rows_backward(ctx, d_x_hat, d_unit_hat, unit_hat, norms_hat);
+  fill_zero(ctx, d_x);
+  fill_zero(ctx, d_x_hat);
+  normalise_rows_backward(ctx, d_x, d_unit, x, norms, 0);
+  normalise_rows_backward(ctx, d_x_hat, d_unit_hat, x_hat, norms_hat, 0);
   return sum;
 }
 

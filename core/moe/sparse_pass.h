@@ -31,9 +31,8 @@ class SparsePass {
   // x (tokens, d_model) -> (tokens, d_model). Everything given must live until backward.
   Tensor forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, const Routing& routing);
 
-  // More gradient on the chosen experts' outputs than combine's: adds to d_returned (rows, d_model).
-  using OutputGradient = moe::OutputGradient;
-  // d_y (tokens, d_model) -> adds to d_x (tokens, d_model); d_routing, overwritten
+  // d_y (tokens, d_model) -> adds to d_x (tokens, d_model); d_routing, overwritten. `more`: adds to d_returned (rows,
+  // d_model) what reaches the chosen experts' outputs by other ways than combine.
   void backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x,
                 const RoutingGradient& d_routing, ConstTensor d_y, const Routing& routing,
                 const OutputGradient& more = {});

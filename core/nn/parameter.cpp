@@ -35,7 +35,8 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
   const auto elements = static_cast<size_t>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
   auto make = [&](const char* name, size_t bytes) {
-    return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device) : Arena(name, ctx.device, bytes, ctx.managed));
+    return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device)
+                                                : Arena(name, ctx.device, bytes, ctx.managed));
   };
   values_ = make("parameters", elements * size_of(dtype) + 512);
   gradients_ = make("gradients", with_gradients ? elements * size_of(wide(dtype)) + 512 : 0);

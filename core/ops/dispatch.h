@@ -18,8 +18,8 @@ inline bool on_cuda(const Context& ctx) {
   return ctx.device == Device::cuda;
 }
 
-// For the CPU's version of an op that has no twin yet: whether it is to run, on the host, over a device's managed memory,
-// once the device's work is done. Slow, but right. Throws DeviceError when the host cannot reach the tensors.
+// For the CPU's version of an op that has no twin yet: whether it is to run, on the host, over a device's managed
+// memory, once the device's work is done. Slow, but right. Throws DeviceError when the host cannot reach the tensors.
 bool runs_on_host(const Context& ctx);
 
 // Calls on_cpu(T{}) with the C++ type of `dtype`, unless the step is only being planned.

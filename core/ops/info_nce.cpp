@@ -10,45 +10,6 @@
 
 namespace moe {
 
-void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x) {
-  const int64_t rows = x.dim(0), d = x.dim(1);
-  MOE_CHECK_SHAPE(y, {rows, d});
-  MOE_CHECK_SHAPE(norms, {rows});
-  run(ctx, x.dtype, [&]<class T>(T) {
-    const T* in = x.as<T>();
-    T *out = y.as<T>(), *norm = norms.as<T>();
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
-      T squares = 0;
-#pragma omp simd reduction(+ : squares)
-      for (int64_t i = r * d; i < (r + 1) * d; ++i) squares += in[i] * in[i];
-      norm[r] = std::sqrt(squares);
-      const T scale = norm[r] > 0 ? T(1) / norm[r] : T(0);
-#pragma omp simd
-      for (int64_t i = r * d; i < (r + 1) * d; ++i) out[i] = in[i] * scale;
-    }
-  });
-}
-
-void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor y, ConstTensor norms) {
-  const int64_t rows = y.dim(0), d = y.dim(1);
-  MOE_CHECK_SHAPE(d_x, {rows, d});
-  MOE_CHECK_SHAPE(d_y, {rows, d});
-  run(ctx, y.dtype, [&]<class T>(T) {
-    const T *unit = y.as<T>(), *gradient = d_y.as<T>(), *norm = norms.as<T>();
-    T* out = d_x.as<T>();
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
-      const T scale = norm[r] > 0 ? T(1) / norm[r] : T(0);
-      T along = 0;
-#pragma omp simd reduction(+ : along)
-      for (int64_t i = r * d; i < (r + 1) * d; ++i) along += unit[i] * gradient[i];
-#pragma omp simd
-      for (int64_t i = r * d; i < (r + 1) * d; ++i) out[i] = scale * (gradient[i] - along * unit[i]);
-    }
-  });
-}
-
 double diagonal_cross_entropy(Context& ctx, Tensor a, double temperature, double factor, ConstTensor targets) {
   const int64_t n = a.dim(0);
   MOE_CHECK_SHAPE(a, {n, n});

@@ -6,20 +6,28 @@
 
 namespace moe {
 
+// Over the norm, or 0 where that is 0.
+template <class T>
+static T inverse_of(T norm, double offset) {
+  const T divisor = norm + static_cast<T>(offset);
+  return divisor > 0 ? T(1) / divisor : T(0);
+}
+
 void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x, double offset) {
   const int64_t rows = x.dim(0), d = x.dim(1);
   MOE_CHECK_SHAPE(y, {rows, d});
   MOE_CHECK_SHAPE(norms, {rows});
-  MOE_CHECK(offset > 0, "offset {}", offset);
+  MOE_CHECK(offset >= 0, "offset {}", offset);
   run(ctx, x.dtype, [&]<class T>(T) {
     T *out = y.as<T>(), *norm = norms.as<T>();
     const T* in = x.as<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       T squares = 0;
+#pragma omp simd reduction(+ : squares)
       for (int64_t i = r * d; i < (r + 1) * d; ++i) squares += in[i] * in[i];
       norm[r] = std::sqrt(squares);
-      const T inverse = T(1) / (norm[r] + static_cast<T>(offset));
+      const T inverse = inverse_of(norm[r], offset);
       for (int64_t i = r * d; i < (r + 1) * d; ++i) out[i] = in[i] * inverse;
     }
   });
@@ -37,8 +45,9 @@ void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTen
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       T dot = 0;
+#pragma omp simd reduction(+ : dot)
       for (int64_t i = r * d; i < (r + 1) * d; ++i) dot += in[i] * g[i];
-      const T inverse = T(1) / (norm[r] + static_cast<T>(offset));
+      const T inverse = inverse_of(norm[r], offset);
       const T back = norm[r] > 0 ? dot * inverse * inverse / norm[r] : T(0);
       for (int64_t i = r * d; i < (r + 1) * d; ++i) out[i] += g[i] * inverse - in[i] * back;
     }

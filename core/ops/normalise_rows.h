@@ -4,9 +4,9 @@
 
 namespace moe {
 
-// x (rows, d) -> norms (rows) = |x|, y (rows, d) = x / (|x| + offset); offset > 0, so a row of zeros stays one
+// x (rows, d) -> norms (rows) = |x|, y (rows, d) = x / (|x| + offset); offset >= 0. A row of zeros stays one
 void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x, double offset);
-// d_y (rows, d) -> d_x (rows, d), added to
+// d_y (rows, d) -> d_x (rows, d), added to; nothing for a row of zeros and offset 0, where there is no gradient
 void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x, ConstTensor norms,
                              double offset);
 

@@ -20,37 +20,15 @@ void expert_labels(Context& ctx, Tensor labels, ConstTensor indices, ConstTensor
   });
 }
 
-void labelled_sums(Context& ctx, Tensor sums, ConstTensor rows, ConstTensor labels) {
-  const int64_t n = rows.dim(0), d = rows.dim(1), experts = sums.dim(0);
-  MOE_CHECK_SHAPE(sums, {experts, d + 1});
-  MOE_CHECK_SHAPE(labels, {n});
-  run(ctx, rows.dtype, [&]<class T>(T) {
-    const T* in = rows.as<T>();
-    const int32_t* label = labels.as<int32_t>();
-    double* out = sums.as<double>();
-#pragma omp parallel for schedule(static)
-    for (int64_t begin = 0; begin < d; begin += 8) {  // a thread owns columns: the order of the rows is kept
-      for (int64_t r = 0; r < n; ++r) {
-        if (label[r] == kIgnoreTarget) continue;
-        for (int64_t i = begin; i < std::min(begin + 8, d); ++i) {
-          out[label[r] * (d + 1) + i] += static_cast<double>(in[r * d + i]);
-        }
-      }
-    }
-    for (int64_t r = 0; r < n; ++r) {
-      if (label[r] != kIgnoreTarget) out[label[r] * (d + 1) + d] += 1;
-    }
-  });
-}
-
-void update_prototypes(Context& ctx, Tensor prototypes, ConstTensor sums, double decay) {
+void update_prototypes(Context& ctx, Tensor prototypes, ConstTensor sums, ConstTensor counts, double decay) {
   const int64_t experts = prototypes.dim(0), d = prototypes.dim(1);
-  MOE_CHECK_SHAPE(sums, {experts, d + 1});
+  MOE_CHECK_SHAPE(sums, {experts, d});
+  MOE_CHECK_SHAPE(counts, {experts});
   run(ctx, prototypes.dtype, [&]<class T>(T) {
-    const double* in = sums.as<double>();
+    const double *in = sums.as<double>(), *number = counts.as<double>();
     T* out = prototypes.as<T>();
     for (int64_t e = 0; e < experts; ++e) {
-      const double *sum = in + e * (d + 1), count = sum[d];
+      const double *sum = in + e * d, count = number[e];
       if (count == 0) continue;
       T* row = out + e * d;
       const bool fresh = std::all_of(row, row + d, [](T value) { return value == T(0); });

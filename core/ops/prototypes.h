@@ -8,12 +8,8 @@ namespace moe {
 // indices (tokens, k) i32, source (at least rows) i32: the slot of each row, targets (tokens) i32
 void expert_labels(Context& ctx, Tensor labels, ConstTensor indices, ConstTensor source, ConstTensor targets);
 
-// rows (num_rows, d), labels (num_rows) i32 -> sums (experts, d + 1) f64, added to: of each expert's rows, and their
-// number
-void labelled_sums(Context& ctx, Tensor sums, ConstTensor rows, ConstTensor labels);
-
-// sums (experts, d + 1) f64 of all ranks -> prototypes (experts, d): decay * old + (1 - decay) * mean, for experts that
-// had rows; the mean itself for a prototype of zeros
-void update_prototypes(Context& ctx, Tensor prototypes, ConstTensor sums, double decay);
+// sums (experts, d) f64 of each expert's rows and counts (experts) f64 of them, of all ranks -> prototypes (experts,
+// d): decay * old + (1 - decay) * mean, for experts that had rows; the mean itself for a prototype of zeros
+void update_prototypes(Context& ctx, Tensor prototypes, ConstTensor sums, ConstTensor counts, double decay);
 
 }  // namespace moe

@@ -11,8 +11,9 @@ AdamW::AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& co
   const bool rounds = wide(stored) != stored;
   const size_t elements = parameters.parameter_bytes() / size_of(stored);
   arena_ = std::make_unique<Arena>(
-      ctx.planning ? Arena::planning("optimizer", ctx.device)
-                   : Arena("optimizer", ctx.device, (rounds ? 3 : 2) * elements * size_of(wide(stored)) + 512, ctx.managed));
+      ctx.planning
+          ? Arena::planning("optimizer", ctx.device)
+          : Arena("optimizer", ctx.device, (rounds ? 3 : 2) * elements * size_of(wide(stored)) + 512, ctx.managed));
   for (const ParameterGroup group : kTrainedGroups) {
     const Tensor like = parameters.buffer(group).value;
     Moments& moments = moments_[static_cast<size_t>(group)];

@@ -15,8 +15,8 @@ struct Context {
   Device device = Device::cpu;
   cuda::Queue* queue = nullptr;  // with device == cuda: where kernels are launched; may be absent while planning
   DType dtype = DType::f32;      // of activations
-  bool managed = false;       // with device == cuda: the host reaches all tensors, so that ops without a twin can run there
-  bool* needs_host = nullptr;  // while planning: set by ops without a twin
+  bool managed = false;  // with device == cuda: the host reaches all tensors, so that ops without a twin can run there
+  bool* needs_host = nullptr;    // while planning: set by ops without a twin
   Arena* activations = nullptr;  // lives until the end of a micro-batch's backward
   Arena* scratch = nullptr;      // last in, first out, by ScratchScope
 

@@ -1,5 +1,5 @@
 // What the CPU's code needs from a GPU: memory, copies and a queue of work. The implementation is in cuda/device, or in
-// cuda/stubs where the build has no CUDA; no CUDA header is reached from here.
+// cuda/absent where the build has no CUDA; no CUDA header is reached from here.
 #pragma once
 #include <cstddef>
 #include <memory>

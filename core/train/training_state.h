@@ -13,7 +13,7 @@ namespace moe {
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
-  bool needs_host = false;  // on a GPU: some ops run on the CPU, over managed memory
+  bool needs_host = false;                          // on a GPU: some ops run on the CPU, over managed memory
   size_t worst_activations = 0, worst_scratch = 0;  // when one rank's experts get every token of the expert group
   size_t total() const { return parameters + gradients + optimizer + activations + scratch; }
   size_t worst_total() const { return parameters + gradients + optimizer + worst_activations + worst_scratch; }

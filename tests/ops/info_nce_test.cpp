@@ -10,44 +10,6 @@
 
 namespace moe::test {
 
-TEMPLATE_TEST_CASE("rows of unit length equal the reference at odd sizes", "[ops]", float, double) {
-  TestContext ctx(DTypeOf<TestType>::value);
-  for (const int64_t rows : {0, 1, 33}) {
-    for (const int64_t d : {1, 31, 32, 33, 257}) {
-      const Tensor x = ctx.normal({rows, d}, 1, 3), y = ctx.output({rows, d}), norms = ctx.output({rows});
-      normalise_rows_forward(ctx, y, norms, x);
-      std::vector<double> want, want_norms;
-      for (int64_t r = 0; r < rows; ++r) {
-        double squares = 0;
-        for (int64_t i = r * d; i < (r + 1) * d; ++i) squares += get(x, i) * get(x, i);
-        want_norms.push_back(std::sqrt(squares));
-        for (int64_t i = r * d; i < (r + 1) * d; ++i) want.push_back(get(x, i) / std::sqrt(squares));
-      }
-      check_close("y", y, want);
-      check_close("norms", norms, want_norms);
-    }
-  }
-}
-
-TEST_CASE("rows of unit length: gradients, and a row of zeros") {
-  TestContext ctx(DType::f64);
-  const Tensor x = ctx.normal({5, 7}, 1), d_y = ctx.normal({5, 7}, 2);
-  const Tensor y = ctx.output(x.shape), norms = ctx.output({5}), d_x = ctx.output(x.shape);
-  const auto loss = [&] {
-    normalise_rows_forward(ctx, y, norms, x);
-    return dot(y, d_y);
-  };
-  loss();
-  normalise_rows_backward(ctx, d_x, d_y, y, norms);
-  check_gradients(loss, {{"x", x, d_x}});
-
-  const Tensor zero = ctx.zeros({1, 3}), unit = ctx.output({1, 3}), norm = ctx.output({1}), d_zero = ctx.output({1, 3});
-  normalise_rows_forward(ctx, unit, norm, zero);
-  normalise_rows_backward(ctx, d_zero, ctx.constant({1, 3}, 1), unit, norm);
-  check_close("unit", unit, {0, 0, 0}, {});
-  check_close("d_zero", d_zero, {0, 0, 0}, {});
-}
-
 TEST_CASE("diagonal cross-entropy: hand-computed, padding, gradients") {
   TestContext ctx(DType::f64);
   const Tensor targets = ctx.of_i32({3}, {1, kIgnoreTarget, 1});

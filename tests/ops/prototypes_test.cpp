@@ -19,26 +19,11 @@ TEST_CASE("rows are labelled by the expert of their slot, padding by none") {
 
 TEST_CASE("prototypes are moving averages of the experts' mean rows") {
   TestContext ctx(DType::f64);
-  std::vector<double> sums(9);
-  const Tensor table = as_tensor(std::span(sums)).reshape({3, 3});
-  labelled_sums(ctx, table, ctx.of({4, 2}, {1, 2, 3, 4, 9, 9, 5, 6}), ctx.of_i32({4}, {0, 0, kIgnoreTarget, 2}));
-  CHECK(sums == std::vector<double>{4, 6, 2, 0, 0, 0, 5, 6, 1});
+  std::vector<double> sums{4, 6, 0, 0, 5, 6}, counts{2, 0, 1};
   const Tensor prototypes = ctx.of({3, 2}, {0, 0, 7, 8, 1, 2});
-  update_prototypes(ctx, prototypes, table, 0.75);
+  update_prototypes(ctx, prototypes, as_tensor(std::span(sums)).reshape({3, 2}), as_tensor(std::span(counts)), 0.75);
   // The first was empty and takes the mean; the second saw nothing; the third moves by a quarter.
   check_close("prototypes", prototypes, {2, 3, 7, 8, 2, 3});
-}
-
-TEST_CASE("sums of labelled rows do not depend on the threads") {
-  TestContext ctx;
-  const Tensor rows = ctx.normal({999, 33}, 1), labels = ctx.random_i32({999}, 5, 2);
-  const auto sums = [&](int num_threads) {
-    const ThreadCount threads(num_threads);
-    std::vector<double> result(5 * 34);
-    labelled_sums(ctx, as_tensor(std::span(result)).reshape({5, 34}), rows, labels);
-    return result;
-  };
-  CHECK(sums(1) == sums(2));
 }
 
 }  // namespace moe::test

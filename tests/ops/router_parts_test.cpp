@@ -45,8 +45,8 @@ TEST_CASE("division by a temperature: values, floor, gradients, infinite logits"
 
 TEST_CASE("normalised rows: values and gradients") {
   TestContext ctx(DType::f64);
-  for (const int64_t d : {1, 31, 33}) {
-    for (const double offset : {1e-6, 0.3}) {
+  for (const int64_t d : {1, 31, 32, 33, 257}) {
+    for (const double offset : {0.0, 1e-6, 0.3}) {
       const Tensor x = ctx.normal({3, d}, 1), y = ctx.output(x.shape), norms = ctx.output({3}),
                    w = ctx.normal(x.shape, 2);
       const Tensor d_x = ctx.constant(x.shape, 2);
@@ -69,7 +69,12 @@ TEST_CASE("normalised rows: values and gradients") {
   normalise_rows_backward(ctx, d_x, ctx.constant({1, 4}, 1), zero, norm, 0.5);
   check_close("of a row of zeros", y, {0, 0, 0, 0}, {});
   check_close("and its gradient", d_x, {2, 2, 2, 2});
-  CHECK_THROWS_AS(normalise_rows_forward(ctx, y, norm, zero, 0), InternalError);
+  const Tensor none = ctx.zeros({1, 4});
+  normalise_rows_forward(ctx, y, norm, zero, 0);
+  normalise_rows_backward(ctx, none, ctx.constant({1, 4}, 1), zero, norm, 0);
+  check_close("without an offset", y, {0, 0, 0, 0}, {});
+  check_close("and its gradient", none, {0, 0, 0, 0}, {});
+  CHECK_THROWS_AS(normalise_rows_forward(ctx, y, norm, zero, -1), InternalError);
   CHECK_THROWS_AS(normalise_rows_forward(ctx, ctx.output({2, 2}), norm, zero, 1), InternalError);
 }
 

@@ -62,13 +62,15 @@ TEST_CASE("gradients of a training step on the device equal the CPU's") {
 TEST_CASE("every router and strategy gives the same gradients on the device") {
   std::vector<std::string> variants;
   for (const Member& router : family<Router>()) variants.push_back(fmt::format("router: {{kind: {}}}", router.name));
-  for (const Member& strategy : family<Strategy>()) variants.push_back(fmt::format("strategy: {{kind: {}}}", strategy.name));
+  for (const Member& strategy : family<Strategy>())
+    variants.push_back(fmt::format("strategy: {{kind: {}}}", strategy.name));
   for (const Member& loss : family<BalanceLoss>()) variants.push_back(fmt::format("balance: [{}]", loss.name));
   int compared = 0;
   for (const std::string& variant : variants) {
     INFO(variant);
     const std::string yaml = fmt::format(
-        "{{model: {{layers: 1, d_model: 16, init_std: 0.1, attention: {{heads: 2}}}}, moe: {{experts: 4, d_ff: 16, {}}}, "
+        "{{model: {{layers: 1, d_model: 16, init_std: 0.1, attention: {{heads: 2}}}}, moe: {{experts: 4, d_ff: 16, "
+        "{}}}, "
         "data: {{sequence: 16}}, train: {{batch: 2}}}}",
         variant);
     std::unique_ptr<TinyRun> cpu;

@@ -1,12 +1,12 @@
 // `plain`, with an objective that makes experts differ: each output of an expert is drawn to the mean output of its
 // expert and pushed from those of the others (InfoNCE between outputs and prototypes, as in prototypical contrastive
 // learning, Li et al., 2021). The prototypes are moving averages over updates and constants of the gradient.
-#include "core/moe/sparse_pass.h"
-#include "core/moe/strategy.h"
+#include "core/moe/routed_pass.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/elementwise.h"
-#include "core/ops/info_nce.h"
+#include "core/ops/expert_output_sums.h"
 #include "core/ops/matmul.h"
+#include "core/ops/normalise_rows.h"
 #include "core/ops/prototypes.h"
 
 namespace moe {
@@ -37,58 +37,52 @@ class ContrastiveStrategy : public RoutedStrategy {
         measures_(&setup.measures),
         contrast_(setup.measures.add_loss("contrast", options.contrast)),
         sums_(&setup.sums),
-        range_(setup.sums.reserve(static_cast<size_t>(experts_ * (d_ + 1)))) {
+        range_(setup.sums.reserve(static_cast<size_t>(experts_ * d_))) {
     prototypes_.lookup = true;  // no part of the model's function
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
-    router().forward(ctx, batch, x, routing_);
-    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
-    if (ctx.observe) {
-      parts.load.observe(ctx, routing_, batch.targets);
-      parts.balance.observe(ctx, batch, routing_);
-      parts.balance.observe_outputs(ctx, batch, routing_, pass_.outputs());
-    }
+    const Tensor y = routed_.forward(ctx, parts, router(), batch, x);
     if (ctx.training && options_.contrast > 0) contrast(ctx, batch);
     return y;
   }
 
   void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
-    ScratchScope scratch(ctx);
-    const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
     fill_zero(ctx, d_x);
-    pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
-      parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
+    routed_.backward(ctx, parts, router(), batch, d_x, d_y, [&](Tensor d_returned) {
       if (options_.contrast > 0) add(ctx, d_returned, d_returned, d_contrast_);
     });
-    const Tensor d_logits = scratch.allocate(routing_.logits.shape);
-    fill_zero(ctx, d_logits);
-    parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
-    router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
   }
 
   void after_step(Context& ctx, const LoadStats& load) override {
     RoutedStrategy::after_step(ctx, load);
-    if (options_.contrast > 0) update_prototypes(ctx, prototypes_.value, step_sums(), options_.decay);
+    if (options_.contrast > 0) {
+      update_prototypes(ctx, prototypes_.value, output_sums(), as_tensor(load.counts), options_.decay);
+    }
   }
 
  private:
-  Tensor step_sums() const { return as_tensor(sums_->of(range_)).reshape({experts_, d_ + 1}); }
+  // Of the step, by expert; the load counts their rows.
+  Tensor output_sums() const { return as_tensor(sums_->of(range_)).reshape({experts_, d_}); }
 
   // The loss of this micro-batch's outputs, and at once its gradient by them, d_contrast_.
   void contrast(Context& ctx, const TokenBatch& batch) {
-    const Tensor& rows = pass_.returned();
-    const int64_t n = rows.dim(0), slots = routing_.indices.size();
+    const SparsePass& pass = routed_.pass();
+    const Routing& routing = routed_.routing();
+    const Tensor& rows = pass.returned();
+    const int64_t n = rows.dim(0), slots = routing.indices.size();
     d_contrast_ = ctx.allocate(rows.shape);
     ScratchScope scratch(ctx);
     const Tensor labels = scratch.allocate(Shape{n}, DType::i32);
-    expert_labels(ctx, labels, routing_.indices, pass_.plan().source, batch.targets);
-    if (ctx.observe && !ctx.planning) labelled_sums(ctx, step_sums(), rows, labels);
+    expert_labels(ctx, labels, routing.indices, pass.plan().source, batch.targets);
+    if (ctx.observe && !ctx.planning) {
+      expert_output_sums(ctx, output_sums(), rows, pass.plan().position, routing.indices, batch.targets);
+    }
 
     const Tensor unit = scratch.allocate(rows.shape), norms = scratch.allocate(Shape{n});
     const Tensor centres = scratch.allocate(prototypes_.shape), centre_norms = scratch.allocate(Shape{experts_});
-    normalise_rows_forward(ctx, unit, norms, rows);
-    normalise_rows_forward(ctx, centres, centre_norms, prototypes_.value);
+    normalise_rows_forward(ctx, unit, norms, rows, 0);
+    normalise_rows_forward(ctx, centres, centre_norms, prototypes_.value, 0);
     const Tensor cosines = scratch.allocate(Shape{n, experts_}), losses = scratch.allocate(Shape{n}),
                  correct = scratch.allocate(Shape{n}, DType::i32);
     linear_forward(ctx, cosines, unit, centres);
@@ -100,7 +94,8 @@ class ContrastiveStrategy : public RoutedStrategy {
     measures_->observe(ctx, contrast_, loss_sums(ctx, losses, correct, labels).loss, static_cast<double>(slots));
     const Tensor d_unit = scratch.allocate(rows.shape);
     linear_backward_input(ctx, d_unit, cosines, centres);
-    normalise_rows_backward(ctx, d_contrast_, d_unit, unit, norms);
+    fill_zero(ctx, d_contrast_);
+    normalise_rows_backward(ctx, d_contrast_, d_unit, rows, norms, 0);
   }
 
   Options options_;
@@ -110,8 +105,7 @@ class ContrastiveStrategy : public RoutedStrategy {
   size_t contrast_;
   LayerSums* sums_;
   LayerSums::Range range_;
-  Routing routing_;
-  SparsePass pass_;
+  RoutedPass routed_;
   Tensor d_contrast_;
 };
 

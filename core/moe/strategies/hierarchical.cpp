@@ -4,8 +4,7 @@
 // experts.
 #include <algorithm>
 
-#include "core/moe/sparse_pass.h"
-#include "core/moe/strategy.h"
+#include "core/moe/routed_pass.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
 #include "core/ops/hierarchy.h"
@@ -67,11 +66,11 @@ class HierarchicalStrategy : public Strategy {
     const int64_t tokens = x.dim(0);
     routing_ = {};
     routing_.x = x;
-    routing_.logits = ctx.allocate(Shape{tokens, experts_});
-    routing_.probabilities = ctx.allocate(Shape{tokens, experts_});
-    routing_.logsumexp = ctx.allocate(Shape{tokens});
+    routing_.logits = ctx.allocate_wide(Shape{tokens, experts_});
+    routing_.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
+    routing_.logsumexp = ctx.allocate_wide(Shape{tokens});
     routing_.indices = ctx.allocate(Shape{tokens, first_.indices.dim(1) * slots_}, DType::i32);
-    routing_.weights = ctx.allocate(routing_.indices.shape);
+    routing_.weights = ctx.allocate_wide(routing_.indices.shape);
     for (size_t g = 0; g < groups_.size(); ++g) {
       Group& group = groups_[g];
       const int64_t index = static_cast<int64_t>(g);
@@ -79,45 +78,37 @@ class HierarchicalStrategy : public Strategy {
       targets_in_group(ctx, group.targets, batch.targets, first_.indices, index);
       group.router->forward(ctx, inside(batch, group), x, group.routing);
       if (group.routing.skip && !routing_.skip) {
-        routing_.skip = ctx.allocate(Shape{tokens});
+        routing_.skip = ctx.allocate_wide(Shape{tokens});
         fill_zero(ctx, routing_.skip);
       }
       compose_group(ctx, routing_.logits, routing_.indices, routing_.weights, routing_.skip, index, group.experts.begin,
                     choice_of(first_), choice_of(group.routing));
     }
     softmax_forward(ctx, routing_.probabilities, routing_.logsumexp, routing_.logits);
-    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing_);
     if (ctx.observe) {
       group_load().observe(ctx, first_, batch.targets);
       group_balance_.observe(ctx, batch, first_);
-      parts.load.observe(ctx, routing_, batch.targets);
-      parts.balance.observe(ctx, batch, routing_);
-      parts.balance.observe_outputs(ctx, batch, routing_, pass_.outputs());
     }
-    return y;
+    return pass_.forward(ctx, parts, batch, x, routing_);
   }
 
   void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
     ScratchScope scratch(ctx);
     const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
+    const Tensor d_log_p = scratch.allocate_wide(routing_.logits.shape);
     fill_zero(ctx, d_x);
-    pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_rows) {
-      parts.balance.backward_outputs(ctx, batch, d_rows, routing_, pass_.outputs());
-    });
-    const Tensor d_log_p = scratch.allocate(routing_.logits.shape);
-    fill_zero(ctx, d_log_p);
-    parts.balance.backward(ctx, batch, d_log_p, routing_, d_routing.weights);
+    pass_.backward(ctx, parts, batch, d_x, d_routing, d_log_p, d_y, routing_);
 
     const RoutingGradient d_first = allocate_gradient(scratch, first_);
-    const Tensor d_group_log_p = scratch.allocate(first_.logits.shape),
-                 d_logits = scratch.allocate(first_.logits.shape);
+    const Tensor d_group_log_p = scratch.allocate_wide(first_.logits.shape),
+                 d_logits = scratch.allocate_wide(first_.logits.shape);
     for (const Tensor& tensor : {d_first.weights, d_group_log_p, d_logits}) fill_zero(ctx, tensor);
     if (d_first.skip) fill_zero(ctx, d_first.skip);
     for (size_t g = 0; g < groups_.size(); ++g) {
       Group& group = groups_[g];
       ScratchScope inner(ctx);
       const RoutingGradient d_inner = allocate_gradient(inner, group.routing);
-      const Tensor d_inner_logits = inner.allocate(group.routing.logits.shape);
+      const Tensor d_inner_logits = inner.allocate_wide(group.routing.logits.shape);
       fill_zero(ctx, d_inner_logits);
       compose_group_backward(ctx, d_inner_logits, d_inner.weights, d_inner.skip, d_group_log_p, d_first.weights,
                              d_log_p, d_routing.weights, d_routing.skip, static_cast<int64_t>(g), group.experts.begin,
@@ -174,7 +165,7 @@ class HierarchicalStrategy : public Strategy {
   std::vector<Group> groups_;
   Routing first_;    // over groups
   Routing routing_;  // over all experts; its logits are log-probabilities
-  SparsePass pass_;
+  BalancedPass pass_;
 };
 
 }  // namespace

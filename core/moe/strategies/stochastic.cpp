@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "core/moe/info_nce.h"
-#include "core/moe/sparse_pass.h"
-#include "core/moe/strategy.h"
+#include "core/moe/routed_pass.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/feature_noise.h"
 #include "core/ops/matmul.h"
@@ -70,16 +69,14 @@ class StochasticStrategy : public RoutedStrategy {
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
-    if (!ctx.training) {
-      return view_forward(ctx, parts, batch, x, clean_);
-    }
+    if (!ctx.training) return clean_.forward(ctx, parts, router(), batch, x);
     const TokenBatch both = both_views(batch);
-    const Tensor f = view_forward(ctx, parts, both, x, clean_);
+    const Tensor f = clean_.forward(ctx, parts, router(), both, x);
 
     add_noise(ctx, batch, x);
     const int64_t first_token = ctx.first_token;
     ctx.first_token += batch.global_tokens;  // the copies are tokens of their own to whatever draws random numbers
-    const Tensor f_hat = view_forward(ctx, parts, both, x_hat_, noisy_);
+    const Tensor f_hat = noisy_.forward(ctx, parts, router(), both, x_hat_);
     ctx.first_token = first_token;
 
     if (options_.uncertainty > 0) compare_views(ctx, batch, x, f, f_hat);
@@ -110,9 +107,9 @@ class StochasticStrategy : public RoutedStrategy {
     }
     const int64_t first_token = ctx.first_token;
     ctx.first_token += batch.global_tokens;
-    view_backward(ctx, parts, both, d_x_hat, d_f_hat, noisy_);
+    noisy_.backward(ctx, parts, router(), both, d_x_hat, d_f_hat);
     ctx.first_token = first_token;
-    view_backward(ctx, parts, both, d_x, d_f, clean_);
+    clean_.backward(ctx, parts, router(), both, d_x, d_f);
     feature_noise_backward(ctx, d_x, d_x_hat, gain_);
   }
 
@@ -122,40 +119,11 @@ class StochasticStrategy : public RoutedStrategy {
   }
 
  private:
-  struct View {
-    Routing routing;
-    SparsePass pass;
-  };
-
   // Losses that are means over tokens are means over both views.
   static TokenBatch both_views(TokenBatch batch) {
     batch.global_tokens *= 2;
     batch.global_sequences *= 2;
     return batch;
-  }
-
-  Tensor view_forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, View& view) {
-    router().forward(ctx, batch, x, view.routing);
-    const Tensor y = view.pass.forward(ctx, parts.dispatcher, parts.experts, x, view.routing);
-    if (ctx.observe) {
-      parts.load.observe(ctx, view.routing, batch.targets);
-      parts.balance.observe(ctx, batch, view.routing);
-      parts.balance.observe_outputs(ctx, batch, view.routing, view.pass.outputs());
-    }
-    return y;
-  }
-
-  void view_backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y,
-                     View& view) {
-    ScratchScope scratch(ctx);
-    const RoutingGradient d_routing = allocate_gradient(scratch, view.routing);
-    view.pass.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, view.routing, [&](Tensor d_rows) {
-      parts.balance.backward_outputs(ctx, batch, d_rows, view.routing, view.pass.outputs());
-    });
-    const Tensor d_logits = scratch.allocate(view.routing.logits.shape);
-    fill_zero(ctx, d_logits);
-    parts.balance.backward(ctx, batch, d_logits, view.routing, d_routing.weights);
-    router().backward(ctx, batch, d_x, d_logits, d_routing, view.routing);
   }
 
   // x -> x_hat_ and gain_
@@ -201,7 +169,7 @@ class StochasticStrategy : public RoutedStrategy {
   Parameter* moments_ = nullptr;  // (2 d_model + 1), with running statistics
   LayerSums::Range moment_range_;
 
-  View clean_, noisy_;
+  RoutedPass clean_, noisy_;
   ConstTensor x_;
   Tensor x_hat_, gain_, f_, f_hat_, gates_, d_view_, d_view_hat_;
 };
