@@ -1,5 +1,5 @@
-// The usual way through a layer, as strategies put it together: a pass through the experts that a routing chose, seen by
-// the load statistics and the balance losses.
+// The usual way through a layer, as strategies put it together: a pass through the experts that a routing chose, seen
+// by the load statistics and the balance losses.
 #pragma once
 #include "core/moe/sparse_pass.h"
 #include "core/moe/strategy.h"

@@ -1,68 +1,294 @@
 #include "core/ops/attention.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <initializer_list>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/ops/dispatch.h"
-#include "core/ops/gemm/gemm.h"
+#include "core/ops/gemm/pack.h"
+#include "core/ops/gemm/panels.h"
 #include "core/ops/vector_math.h"
 
 namespace moe {
 namespace cpu {
 
-using enum Transpose;
+// A tile of queries meets all keys that it sees. Keys and values are packed once for a head; products are cut into the
+// panels of the micro-kernel, so that hardly more than the causal half is computed.
+static constexpr int64_t kQueries = 96;
+static constexpr int64_t kKeys =
+    240;  // as many at a time are summed in registers; whole panels with any tile but 14 rows
 
-static constexpr int64_t kQueries = 64;  // queries per tile; their scores against all visible keys fit the L2 cache
+static constexpr int64_t round_up(int64_t count, int64_t unit) {
+  return (count + unit - 1) / unit * unit;
+}
 
+// A thread's memory, dealt out in pieces on cache lines.
 template <class T>
-static T* workspace(int64_t count) {
-  thread_local std::vector<T> memory;
-  prepare_gemm_thread<T>();
-  if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
-  return memory.data();
+class Workspace {
+ public:
+  // Makes room for `count` elements in so many pieces that all later calls find enough.
+  explicit Workspace(int64_t count) {
+    thread_local std::vector<T> memory;
+    if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
+    next_ = reinterpret_cast<T*>(round_up(reinterpret_cast<intptr_t>(memory.data()), kLineBytes));
+  }
+  T* take(int64_t count) {
+    T* const piece = next_;
+    next_ += room(count);
+    return piece;
+  }
+  static int64_t room(int64_t count) { return round_up(count + kPackSlack, kLineBytes / sizeof(T)); }
+  static constexpr int64_t kLineBytes = 64;
+
+ private:
+  T* next_;
+};
+
+// The sizes of the pieces, which decide what a thread needs.
+template <class T>
+struct Sizes {
+  explicit Sizes(const AttentionLayout& layout)
+      : d(layout.d_head),
+        columns(round_up(d, kTileColumns<T>)),
+        // Not a power of two: rows of scores would share lines of the L1 cache.
+        scores_ld(round_up(layout.time, kTileColumns<T>) + kTileColumns<T>),
+        keys_across(round_up(layout.time, kTileColumns<T>) * d),
+        keys_down(round_up(layout.time, kTileRows) * d),
+        values(columns * layout.time) {}
+
+  int64_t forward() const { return total({keys_across, values, kQueryRows * d, kQueryRows * scores_ld}); }
+  int64_t backward() const {
+    return total({keys_down, keys_down, values, kQueryColumns * d, kQueryColumns * d, columns * kQueries,
+                  columns * kQueries, kTileRows * kQueryColumns, kKeyRows * kQueryColumns, kQueryRows * kKeyRows,
+                  kQueryColumns, kQueryColumns});
+  }
+
+  static constexpr int64_t kQueryRows = round_up(kQueries, kTileRows);
+  static constexpr int64_t kQueryColumns = round_up(kQueries, kTileColumns<T>);
+  static constexpr int64_t kKeyRows = round_up(kKeys, kTileRows);
+  int64_t d, columns;
+  int64_t scores_ld;
+  int64_t keys_across, keys_down, values;
+
+ private:
+  static int64_t total(std::initializer_list<int64_t> counts) {
+    int64_t sum = Workspace<T>::kLineBytes / sizeof(T);
+    for (const int64_t count : counts) sum += Workspace<T>::room(count);
+    return sum;
+  }
+};
+
+// One panel of A times packed B (k, columns), whose panels are panel_k long; k from `begin` on, kKeys at a time.
+template <class T>
+static void multiply_strip(const BlockA<T>& a, int64_t rows, const T* b, int64_t panel_k, int64_t columns,
+                           int64_t begin, int64_t end, Output<T> out) {
+  for (int64_t p = begin; p < end; p += kKeys) {
+    const int64_t depth = std::min(kKeys, end - p);
+    for (int64_t column = 0; column < columns; column += kTileColumns<T>) {
+      multiply_panels(a.from(p), rows, b + column * panel_k + p * kTileColumns<T>,
+                      std::min<int64_t>(kTileColumns<T>, columns - column), depth, out.at(0, column));
+    }
+    out.accumulate = true;
+  }
+}
+
+// scores (visible) -> their exponentials over the largest, and zeros up to `end`; returns the sum and the largest.
+template <class T>
+static std::pair<T, T> exponentials(T* scores, int64_t visible, int64_t end) {
+  typedef T Vector __attribute__((vector_size(kVectorBytes)));
+  constexpr int64_t kLanes = kVectorBytes / sizeof(T);
+  // Whole vectors, without a tail of single exponentials: what lies behind `visible` adds nothing to a sum above 1.
+  const int64_t whole = round_up(visible, kLanes);
+  std::fill(scores + visible, scores + whole, -std::numeric_limits<T>::infinity());
+  Vector maxima;  // by hand: compilers keep a maximum of floats in order, one by one
+  std::memcpy(&maxima, scores, sizeof(Vector));
+  for (int64_t j = kLanes; j < whole; j += kLanes) {
+    Vector next;
+    std::memcpy(&next, scores + j, sizeof(Vector));
+    maxima = next > maxima ? next : maxima;
+  }
+  T largest = maxima[0];
+  for (int64_t lane = 1; lane < kLanes; ++lane) largest = std::max<T>(largest, maxima[lane]);
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < whole; ++j) {
+    scores[j] = fast_exp(scores[j] - largest);
+    sum += scores[j];
+  }
+  for (int64_t j = visible; j < end; ++j) scores[j] = 0;
+  return {sum, largest};
+}
+
+// The queries [begin, end) of a head; pointers are to the sequence's first token.
+template <class T>
+static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const T* v, int64_t begin, int64_t end,
+                            const AttentionLayout& layout) {
+  constexpr int64_t kColumns = kTileColumns<T>;
+  const Sizes<T> sizes(layout);
+  const int64_t d = layout.d_head, width = layout.width(), ld = sizes.scores_ld, out_ld = layout.heads * d;
+  const T factor = T(1) / std::sqrt(static_cast<T>(d));
+  Workspace<T> workspace(sizes.forward());
+  T* const keys = workspace.take(sizes.keys_across);  // (d, keys)
+  T* const values = workspace.take(sizes.values);     // (keys, d)
+  T* const queries = workspace.take(Sizes<T>::kQueryRows * d);
+  T* const scores = workspace.take(Sizes<T>::kQueryRows * ld);
+  pack_along<kTileColumns<T>>(k, width, end, d, keys);
+  pack_across<kTileColumns<T>>(v, width, d, end, values);
+
+  for (int64_t first = begin; first < end; first += kQueries) {
+    const int64_t num_queries = std::min(kQueries, end - first);
+    pack_along<kTileRows>(q + first * width, width, num_queries, d, queries);
+    for (int64_t column = 0; column < first + num_queries; column += kColumns) {
+      for (int64_t row = std::max<int64_t>(0, column - first) / kTileRows * kTileRows; row < num_queries;
+           row += kTileRows) {
+        multiply_panels<T>({queries + row * d, 0, Rows::packed}, std::min<int64_t>(kTileRows, num_queries - row),
+                           keys + column * d, kColumns, d, {scores + row * ld + column, ld, factor});
+      }
+    }
+    for (int64_t row = 0; row < num_queries; row += kTileRows) {
+      const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row), visible = first + row + num_rows;
+      T inverse[kTileRows];
+      for (int64_t i = 0; i < num_rows; ++i) {
+        const auto [sum, largest] = exponentials(scores + (row + i) * ld, first + row + i + 1, visible);
+        logsumexp[(first + row + i) * layout.heads] = largest + std::log(sum);
+        inverse[i] = T(1) / sum;
+      }
+      T* const rows_out = out + (first + row) * out_ld;
+      multiply_strip<T>({scores + row * ld, ld, Rows::in_place}, num_rows, values, end, d, 0, visible,
+                        {rows_out, out_ld});
+      for (int64_t i = 0; i < num_rows; ++i) {
+#pragma omp simd
+        for (int64_t j = 0; j < d; ++j) rows_out[i * out_ld + j] *= inverse[i];
+      }
+    }
+  }
 }
 
 template <class T>
 static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout) {
-  const int64_t time = layout.time, d = layout.d_head, width = layout.width(), heads = layout.heads;
+  const int64_t time = layout.time, d = layout.d_head, heads = layout.heads;
+  // Few heads for many threads are cut into parts, each of which packs the keys again.
   const int64_t tiles = (time + kQueries - 1) / kQueries;
-  const T factor = T(1) / std::sqrt(static_cast<T>(d));
+  const int64_t parts = std::min(tiles, (4 * omp_get_max_threads() - 1) / std::max<int64_t>(1, batch * heads) + 1);
+  const int64_t part = (tiles + parts - 1) / parts * kQueries;
+  // What backward needs too, on every thread, whichever gets the work.
+  const Sizes<T> sizes(layout);
+  const int64_t count = std::max(sizes.forward(), sizes.backward());
 #pragma omp parallel
-  workspace<T>(2 * kQueries * time);  // what backward needs, on every thread, whichever gets the work
+  Workspace<T>{count};
 #pragma omp parallel for collapse(3) schedule(dynamic, 1)
-  for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t h = 0; h < heads; ++h) {
-      for (int64_t reversed = 0; reversed < tiles; ++reversed) {  // the longest tile first, for balance
-        const int64_t first = (tiles - 1 - reversed) * kQueries, queries = std::min(kQueries, time - first);
-        const int64_t keys = first + queries;
-        const T* sequence = qkv + b * time * width;
-        const T* q = sequence + first * width + h * d;
-        const T* k = sequence + layout.key_column() + h / (heads / layout.kv_heads) * d;
-        const T* v = sequence + layout.value_column() + h / (heads / layout.kv_heads) * d;
-        T* scores = workspace<T>(kQueries * time);
-        gemm_serial<T>({q, width, no, k, width, yes, scores, keys, queries, keys, d, factor});
-        for (int64_t i = 0; i < queries; ++i) {
-          T* row = scores + i * keys;
-          const int64_t visible = first + i + 1;
-          T largest = row[0];
-#pragma omp simd reduction(max : largest)
-          for (int64_t j = 0; j < visible; ++j) largest = std::max(largest, row[j]);
-          T sum = 0;
-#pragma omp simd reduction(+ : sum)
-          for (int64_t j = 0; j < visible; ++j) {
-            row[j] = fast_exp(row[j] - largest);
-            sum += row[j];
-          }
-          const T inverse = T(1) / sum;
+  for (int64_t reversed = 0; reversed < parts; ++reversed) {  // the longest first, for balance
+    for (int64_t b = 0; b < batch; ++b) {
+      for (int64_t h = 0; h < heads; ++h) {
+        const int64_t begin = (parts - 1 - reversed) * part, end = std::min(time, begin + part);
+        if (begin >= end) continue;
+        const T* const sequence = qkv + b * time * layout.width();
+        const int64_t kv = h / (heads / layout.kv_heads);
+        forward_of_head(out + (b * time * heads + h) * d, logsumexp + b * time * heads + h, sequence + h * d,
+                        sequence + layout.key_column() + kv * d, sequence + layout.value_column() + kv * d, begin, end,
+                        layout);
+      }
+    }
+  }
+}
+
+// What the backward pass of one key/value head works with.
+template <class T>
+struct Backward {
+  const AttentionLayout& layout;
+  const Sizes<T>& sizes;
+  const T *keys, *values;      // panels of rows: A (time, d)
+  const T* keys_across;        // panels of columns: B (time, d)
+  T *d_k, *d_v;                // rows layout.width() apart
+  T *queries, *d_outs;         // B (d, queries)
+  T *query_rows, *d_out_rows;  // B (queries, d)
+  T* probabilities;            // (kTileRows, kQueryColumns): of one panel of keys
+  T* d_scores;                 // (kKeyRows, kQueryColumns): of a block of keys
+  T* packed;                   // d_scores, as A (queries, keys)
+  T *shift, *dot;              // of each query: logsumexp, and d_out . out
+
+  // One query head. Scores are held with keys as rows: then nothing has to be transposed for d_k and d_v.
+  void add_head(T* d_q, const T* q, const T* out, const T* d_out, const T* logsumexp) const;
+
+ private:
+  void key_panel(int64_t key, int64_t num_keys, int64_t block, int64_t first, int64_t num_queries) const;
+};
+
+// Probabilities and d_scores of the keys [key, key + num_keys) and the tile of queries from `first` on, and what they
+// add to d_k and d_v. d_scores begins at the key `block`.
+template <class T>
+void Backward<T>::key_panel(int64_t key, int64_t num_keys, int64_t block, int64_t first, int64_t num_queries) const {
+  constexpr int64_t kColumns = kTileColumns<T>, kLd = Sizes<T>::kQueryColumns;
+  const int64_t d = layout.d_head, width = layout.width();
+  const T factor = T(1) / std::sqrt(static_cast<T>(d));
+  const int64_t begin = std::max<int64_t>(0, key - first) / kColumns * kColumns;  // queries before see none of the keys
+  T* const ds = d_scores + (key - block) * kLd;
+  for (int64_t column = begin; column < num_queries; column += kColumns) {
+    multiply_panels<T>({keys + key * d, 0, Rows::packed}, num_keys, queries + column * d, kColumns, d,
+                       {probabilities + column, kLd, factor});
+    multiply_panels<T>({values + key * d, 0, Rows::packed}, num_keys, d_outs + column * d, kColumns, d,
+                       {ds + column, kLd});
+  }
+  const int64_t end = round_up(num_queries, kColumns);
+  for (int64_t i = 0; i < num_keys; ++i) {
+    T *p_row = probabilities + i * kLd, *ds_row = ds + i * kLd;
 #pragma omp simd
-          for (int64_t j = 0; j < visible; ++j) row[j] *= inverse;
-          std::fill(row + visible, row + keys, T(0));
-          logsumexp[(b * time + first + i) * heads + h] = largest + std::log(sum);
-        }
-        gemm_serial<T>({scores, keys, no, v, width, no, out + (b * time + first) * heads * d + h * d, heads * d,
-                        queries, d, keys});
+    for (int64_t j = begin; j < end; ++j) {
+      p_row[j] = fast_exp(p_row[j] - shift[j]);
+      ds_row[j] = p_row[j] * (ds_row[j] - dot[j]);
+    }
+    // Queries before the key do not see it.
+    const int64_t from = std::max(begin, key + i - first);
+    std::fill(p_row + begin, p_row + from, T(0));
+    std::fill(ds_row, ds_row + from, T(0));
+  }
+  multiply_strip<T>({probabilities, kLd, Rows::in_place}, num_keys, d_out_rows, num_queries, d, begin, num_queries,
+                    {d_v + key * width, width, T(1), true});
+  multiply_strip<T>({ds, kLd, Rows::in_place}, num_keys, query_rows, num_queries, d, begin, num_queries,
+                    {d_k + key * width, width, factor, true});
+}
+
+template <class T>
+void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, const T* logsumexp) const {
+  constexpr int64_t kLd = Sizes<T>::kQueryColumns;
+  const int64_t d = layout.d_head, width = layout.width(), time = layout.time, out_ld = layout.heads * d;
+  const T factor = T(1) / std::sqrt(static_cast<T>(d));
+  for (int64_t first = 0; first < time; first += kQueries) {
+    const int64_t num_queries = std::min(kQueries, time - first), end = first + num_queries;
+    const T* const d_o = d_out + first * out_ld;
+    pack_along<kTileColumns<T>>(q + first * width, width, num_queries, d, queries);
+    pack_along<kTileColumns<T>>(d_o, out_ld, num_queries, d, d_outs);
+    pack_across<kTileColumns<T>>(q + first * width, width, d, num_queries, query_rows);
+    pack_across<kTileColumns<T>>(d_o, out_ld, d, num_queries, d_out_rows);
+    std::fill_n(shift, kLd, T(0));
+    std::fill_n(dot, kLd, T(0));
+    for (int64_t i = 0; i < num_queries; ++i) {
+      shift[i] = logsumexp[(first + i) * layout.heads];
+      const T* o = out + (first + i) * out_ld;
+      T sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t j = 0; j < d; ++j) sum += o[j] * d_o[i * out_ld + j];
+      dot[i] = sum;
+    }
+    for (int64_t block = 0; block < end; block += Sizes<T>::kKeyRows) {
+      const int64_t num_keys = std::min(Sizes<T>::kKeyRows, end - block);
+      for (int64_t key = block; key < block + num_keys; key += kTileRows) {
+        key_panel(key, std::min<int64_t>(kTileRows, block + num_keys - key), block, first, num_queries);
+      }
+      pack_across<kTileRows>(d_scores, kLd, num_queries, num_keys, packed);
+      for (int64_t row = 0; row < num_queries; row += kTileRows) {
+        const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
+        const int64_t visible = std::min(num_keys, first + row + num_rows - block);
+        const Output<T> rows_out{d_q + (first + row) * width, width, factor, block > 0};
+        if (visible <= 0) continue;
+        multiply_strip<T>({packed + row * num_keys, 0, Rows::packed}, num_rows, keys_across + block * kTileColumns<T>,
+                          time, d, 0, visible, rows_out);
       }
     }
   }
@@ -74,49 +300,47 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
                      const AttentionLayout& layout) {
   const int64_t time = layout.time, d = layout.d_head, width = layout.width(), heads = layout.heads;
   const int64_t group = heads / layout.kv_heads;
-  const T factor = T(1) / std::sqrt(static_cast<T>(d));
+  const Sizes<T> sizes(layout);
 #pragma omp parallel for collapse(2) schedule(dynamic, 1)
   for (int64_t b = 0; b < batch; ++b) {
     for (int64_t kv = 0; kv < layout.kv_heads; ++kv) {
-      const T* sequence = qkv + b * time * width;
-      T* d_sequence = d_qkv + b * time * width;
-      const T* k = sequence + layout.key_column() + kv * d;
-      const T* v = sequence + layout.value_column() + kv * d;
-      T* d_k = d_sequence + layout.key_column() + kv * d;
-      T* d_v = d_sequence + layout.value_column() + kv * d;
-      T* probabilities = workspace<T>(2 * kQueries * time);
-      T* d_scores = probabilities + kQueries * time;
+      const T* const sequence = qkv + b * time * width;
+      T* const d_sequence = d_qkv + b * time * width;
+      const T* const k = sequence + layout.key_column() + kv * d;
+      const T* const v = sequence + layout.value_column() + kv * d;
+      T* const d_k = d_sequence + layout.key_column() + kv * d;
+      T* const d_v = d_sequence + layout.value_column() + kv * d;
       for (int64_t t = 0; t < time; ++t) {
         std::fill_n(d_k + t * width, d, T(0));
         std::fill_n(d_v + t * width, d, T(0));
       }
+      Workspace<T> workspace(sizes.backward());
+      T* const keys = workspace.take(sizes.keys_down);
+      T* const values = workspace.take(sizes.keys_down);
+      T* const keys_across = workspace.take(sizes.values);
+      pack_along<kTileRows>(k, width, time, d, keys);
+      pack_along<kTileRows>(v, width, time, d, values);
+      pack_across<kTileColumns<T>>(k, width, d, time, keys_across);
+      using S = Sizes<T>;
+      const Backward<T> work{layout,
+                             sizes,
+                             keys,
+                             values,
+                             keys_across,
+                             d_k,
+                             d_v,
+                             workspace.take(S::kQueryColumns * d),
+                             workspace.take(S::kQueryColumns * d),
+                             workspace.take(sizes.columns * kQueries),
+                             workspace.take(sizes.columns * kQueries),
+                             workspace.take(kTileRows * S::kQueryColumns),
+                             workspace.take(S::kKeyRows * S::kQueryColumns),
+                             workspace.take(S::kQueryRows * S::kKeyRows),
+                             workspace.take(S::kQueryColumns),
+                             workspace.take(S::kQueryColumns)};
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
-        for (int64_t first = 0; first < time; first += kQueries) {
-          const int64_t queries = std::min(kQueries, time - first), keys = first + queries, token = b * time + first;
-          const T* q = sequence + first * width + h * d;
-          const T* o = out + token * heads * d + h * d;
-          const T* d_o = d_out + token * heads * d + h * d;
-          gemm_serial<T>({q, width, no, k, width, yes, probabilities, keys, queries, keys, d, factor});
-          gemm_serial<T>({d_o, heads * d, no, v, width, yes, d_scores, keys, queries, keys, d});
-          for (int64_t i = 0; i < queries; ++i) {
-            T *p = probabilities + i * keys, *ds = d_scores + i * keys;
-            const int64_t visible = first + i + 1;
-            const T shift = logsumexp[(token + i) * heads + h];
-            T dot = 0;
-            for (int64_t j = 0; j < d; ++j) dot += o[i * heads * d + j] * d_o[i * heads * d + j];
-#pragma omp simd
-            for (int64_t j = 0; j < visible; ++j) {
-              p[j] = fast_exp(p[j] - shift);
-              ds[j] = p[j] * (ds[j] - dot);
-            }
-            std::fill(p + visible, p + keys, T(0));
-            std::fill(ds + visible, ds + keys, T(0));
-          }
-          gemm_serial<T>(
-              {d_scores, keys, no, k, width, no, d_sequence + first * width + h * d, width, queries, d, keys, factor});
-          gemm_serial<T>({d_scores, keys, yes, q, width, no, d_k, width, keys, d, queries, factor, true});
-          gemm_serial<T>({probabilities, keys, yes, d_o, heads * d, no, d_v, width, keys, d, queries, T(1), true});
-        }
+        const int64_t row = (b * time * heads + h) * d;
+        work.add_head(d_sequence + h * d, sequence + h * d, out + row, d_out + row, logsumexp + b * time * heads + h);
       }
     }
   }

@@ -77,7 +77,7 @@ TEST_CASE("attention equals the reference") {
   const AttentionLayout shapes[] = {{0, 1, 1, 1},  {0, 2, 2, 5},  {0, 4, 2, 8},
                                     {0, 3, 1, 31}, {0, 2, 1, 33}, {0, 1, 1, 72}};
   for (AttentionLayout layout : shapes) {
-    for (const int64_t time : {1, 2, 63, 64, 65, 130}) {
+    for (const int64_t time : {1, 2, 63, 64, 65, 96, 97, 130, 241}) {
       layout.time = time;
       const Tensor qkv = ctx.normal({2 * time, layout.width()}, 1);
       const Result result = run_forward(ctx, qkv, layout);
@@ -93,8 +93,8 @@ TEST_CASE("attention equals the reference") {
 
 TEST_CASE("attention gradients", "[cpu]") {
   TestContext ctx(DType::f64);
-  const AttentionLayout shapes[] = {{1, 1, 1, 3},  {5, 2, 2, 3},   {63, 2, 1, 2},
-                                    {65, 2, 1, 5}, {130, 1, 1, 3}, {6, 6, 2, 7}};
+  const AttentionLayout shapes[] = {{1, 1, 1, 3},   {5, 2, 2, 3},   {63, 2, 1, 2},  {65, 2, 1, 5},
+                                    {97, 2, 2, 17}, {130, 1, 1, 3}, {250, 2, 1, 3}, {6, 6, 2, 7}};
   for (const AttentionLayout& layout : shapes) {
     const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 2);
     const Tensor d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 3), d_qkv = ctx.output(qkv.shape);
@@ -106,6 +106,22 @@ TEST_CASE("attention gradients", "[cpu]") {
     };
     check_gradients(loss, {{fmt::format("qkv, time {}", layout.time), qkv, d_qkv}}, {.samples = 40});
   }
+}
+
+TEST_CASE("attention backward in f32 equals f64's", "[cpu]") {
+  TestContext narrow(DType::f32), wide(DType::f64);
+  const AttentionLayout layout{257, 4, 2, 32};
+  const auto gradient = [&](TestContext& ctx) {
+    const Tensor qkv = ctx.normal({257, layout.width()}, 1), d_out = ctx.normal({257, 128}, 2),
+                 d_qkv = ctx.output(qkv.shape);
+    const Result result = run_forward(ctx, qkv, layout);
+    attention_backward(ctx, d_qkv, d_out, qkv, result.out, result.logsumexp, layout);
+    return d_qkv;
+  };
+  const Tensor want = gradient(wide);
+  std::vector<double> values;
+  for (int64_t i = 0; i < want.size(); ++i) values.push_back(get(want, i));
+  check_close("d_qkv", gradient(narrow), values, {1e-4, 1e-5});
 }
 
 TEST_CASE("attention is causal and keeps sequences apart") {

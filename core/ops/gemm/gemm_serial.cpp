@@ -1,14 +1,14 @@
 // The blocked product on one thread (Goto and van de Geijn, "Anatomy of high-performance matrix
 // multiplication", 2008): blocks of A and B stay in the L2 cache, a panel of A in the L1 cache, a tile of C
-// in registers.
+// in registers. An A that is stored along k may be read where it is.
 #include <algorithm>
 #include <array>
 #include <memory>
 
 #include "core/base/check.h"
 #include "core/ops/gemm/gemm.h"
-#include "core/ops/gemm/micro_kernel.h"
 #include "core/ops/gemm/pack.h"
+#include "core/ops/gemm/panels.h"
 #include "core/ops/gemm/prefetch.h"
 
 namespace moe::cpu {
@@ -60,47 +60,30 @@ class PackBuffers {
   std::unique_ptr<Line[]> a_ = make(kMaxA), b_ = make(kMaxB);
 };
 
-// Where products go.
-template <class T>
-struct Output {
-  T* c;
-  int64_t ldc;
-  T alpha;
-  bool accumulate;
-};
-
-// One packed panel of A (k, rows <= kTileRows) times one of B (k, columns <= kTileColumns).
-template <class T>
-void multiply_panels(const T* a, int64_t rows, const T* b, int64_t columns, int64_t k, const Output<T>& out) {
-  const TileFunction<T> multiply = kTileFunctions<T>[rows - 1];
-  if (columns == kTileColumns<T>) {
-    multiply(a, b, k, out.alpha, out.accumulate, out.c, out.ldc);
-    return;
-  }
-  // A narrow tile goes through a full one, so that its elements see the very same operations.
-  alignas(64) T full[kTileRows * kTileColumns<T>] = {};
-  if (out.accumulate) {
-    for (int64_t i = 0; i < rows; ++i) std::copy_n(out.c + i * out.ldc, columns, full + i * kTileColumns<T>);
-  }
-  multiply(a, b, k, out.alpha, out.accumulate, full, kTileColumns<T>);
-  for (int64_t i = 0; i < rows; ++i) std::copy_n(full + i * kTileColumns<T>, columns, out.c + i * out.ldc);
-}
-
 // Panels of A (rows, k) times panels of B (k, columns). C is walked along its rows, which spares pages and,
 // where a tile is not aligned, cache lines.
 template <class T>
-void multiply_blocks(const T* a, int64_t rows, const T* b, int64_t columns, int64_t k, const Output<T>& out,
+void multiply_blocks(const BlockA<T>& a, int64_t rows, const T* b, int64_t columns, int64_t k, const Output<T>& out,
                      Prefetcher& next) {
   constexpr int64_t kColumns = kTileColumns<T>;
   for (int64_t row = 0; row < rows; row += kTileRows) {
     const int64_t num_rows = std::min<int64_t>(kTileRows, rows - row);
+    const BlockA<T> panel = a.from_row(row, k);
     for (int64_t column = 0; column < columns; column += kColumns) {
       const int64_t num_columns = std::min(kColumns, columns - column);
       next.step();
-      multiply_panels(a + row * k, num_rows, b + column * k, num_columns, k,
-                      {out.c + row * out.ldc + column, out.ldc, out.alpha, out.accumulate});
+      multiply_panels(panel, num_rows, b + column * k, num_columns, k, out.at(row, column));
     }
   }
+}
+
+// Whether A is better read where it is than packed. Many columns of B pay for packing. Rows a multiple of 4 KiB apart
+// would fall into the same lines of the L1 cache: reading six of them at once costs a tenth of the speed.
+template <class T>
+bool readable_in_place(const GemmProblem<T>& problem) {
+  constexpr int64_t kMaxColumnsInPlace = 768, kAliasBytes = 4096;
+  return problem.transpose_a == Transpose::no && problem.n <= kMaxColumnsInPlace &&
+         problem.lda * static_cast<int64_t>(sizeof(T)) % kAliasBytes != 0;
 }
 
 // Fetches the block of B that pack_b will pack.
@@ -129,6 +112,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
   const int64_t max_rows = std::max<int64_t>(kBlockABytes / sizeof(T) / block_depth, kTileRows);
   const int64_t block_rows = block_size(m, max_rows, kTileRows);
   const int64_t block_columns = block_size(n, kMaxColumns, kPackColumns<T>);
+  const bool in_place = readable_in_place(problem);
   const bool keep_b = block_rows < m;  // several blocks of A meet the same panels of B
 
   MOE_CHECK(block_rows * block_depth <= PackBuffers<T>::kMaxA && block_columns * block_depth <= PackBuffers<T>::kMaxB,
@@ -143,7 +127,9 @@ void gemm_serial(const GemmProblem<T>& problem) {
       const int64_t depth = std::min(block_depth, k - p);
       for (int64_t row = 0; row < m; row += block_rows) {
         const int64_t rows = std::min(block_rows, m - row);
-        pack_a<kTileRows>(problem, row, rows, p, depth, packed_a);
+        const BlockA<T> block_a = in_place ? BlockA<T>{problem.a + row * problem.lda + p, problem.lda, Rows::in_place}
+                                           : BlockA<T>{packed_a, 0, Rows::packed};
+        if (!in_place) pack_a<kTileRows>(problem, row, rows, p, depth, packed_a);
         for (int64_t column = column0; column < end; column += kPackColumns<T>) {
           const int64_t columns = std::min(kPackColumns<T>, end - column);
           T* const pack = packed_b + (keep_b ? (column - column0) * depth : 0);
@@ -159,7 +145,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
           }
           const Output<T> out{problem.c + row * problem.ldc + column, problem.ldc, problem.alpha,
                               problem.accumulate || p > 0};
-          multiply_blocks(packed_a, rows, pack, columns, depth, out, next);
+          multiply_blocks(block_a, rows, pack, columns, depth, out, next);
         }
       }
     }

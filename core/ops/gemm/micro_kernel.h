@@ -1,4 +1,5 @@
-// The innermost product: one tile of C in registers, from two packed panels (pack.h).
+// The innermost product: one tile of C in registers, from a packed panel of B (pack.h) and rows of A, packed or where
+// they are.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -34,12 +35,17 @@ template <int n, class F>
   (std::make_integer_sequence<int, n>{});
 }
 
-// a (k, kTileRows) packed, of which the first num_rows are used; b (k, kTileColumns) packed
-// -> c (num_rows, kTileColumns) = alpha a^T b [+ c]. Each element is one chain of fused multiply-adds over k,
-// whatever num_rows is.
-template <class T, int num_rows>
-void multiply_tile(const T* __restrict a, const T* __restrict b, int64_t k, T alpha, bool accumulate, T* __restrict c,
-                   int64_t ldc) {
+// Where the tile's rows of A are.
+enum class Rows { packed, in_place };
+
+// A: a (k, kTileRows) packed, of which the first num_rows are used, or a (num_rows, k) with rows lda apart; b (k,
+// kTileColumns) packed -> c (num_rows, kTileColumns) = alpha A b [+ c]. Each element is one chain of fused
+// multiply-adds over k, whatever num_rows is and wherever A is.
+template <class T, Rows rows, int num_rows>
+void multiply_tile(const T* __restrict a, int64_t lda, const T* __restrict b, int64_t k, T alpha, bool accumulate,
+                   T* __restrict c, int64_t ldc) {
+  const int64_t next_row = rows == Rows::packed ? 1 : lda;
+  constexpr int64_t kNextK = rows == Rows::packed ? kTileRows : 1;
   typedef T Vector __attribute__((vector_size(kVectorBytes)));
   constexpr int kLanes = kVectorBytes / sizeof(T);
 
@@ -56,10 +62,10 @@ void multiply_tile(const T* __restrict a, const T* __restrict b, int64_t k, T al
     std::memcpy(&b0, b, sizeof(Vector));
     std::memcpy(&b1, b + kLanes, sizeof(Vector));
     unroll<num_rows>([&](auto i) __attribute__((always_inline)) {
-      sum[i][0] += a[i] * b0;
-      sum[i][1] += a[i] * b1;
+      sum[i][0] += a[i * next_row] * b0;
+      sum[i][1] += a[i * next_row] * b1;
     });
-    a += kTileRows;
+    a += kNextK;
     b += kTileColumns<T>;
   }
 
@@ -79,12 +85,13 @@ void multiply_tile(const T* __restrict a, const T* __restrict b, int64_t k, T al
 }
 
 template <class T>
-using TileFunction = void (*)(const T* a, const T* b, int64_t k, T alpha, bool accumulate, T* c, int64_t ldc);
+using TileFunction = void (*)(const T* a, int64_t lda, const T* b, int64_t k, T alpha, bool accumulate, T* c,
+                              int64_t ldc);
 
-// The function for each number of rows: kTileFunctions<T>[num_rows - 1].
-template <class T>
+// The function for each number of rows: kTileFunctions<T, rows>[num_rows - 1].
+template <class T, Rows rows>
 inline constexpr auto kTileFunctions = []<int... i>(std::integer_sequence<int, i...>) {
-  return std::array<TileFunction<T>, sizeof...(i)>{multiply_tile<T, i + 1>...};
+  return std::array<TileFunction<T>, sizeof...(i)>{multiply_tile<T, rows, i + 1>...};
 }
 (std::make_integer_sequence<int, kTileRows>{});
 
