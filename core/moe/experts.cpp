@@ -1,5 +1,7 @@
 #include "core/moe/experts.h"
 
+#include <utility>
+
 #include "core/ops/grouped_gemm.h"
 
 namespace moe {
@@ -41,11 +43,13 @@ Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Sav
 void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved) {
   ScratchScope scratch(ctx);
   const Tensor d_activated = scratch.allocate(saved.activated.shape);
-  grouped_gemm_backward_weight(ctx, output_.gradient, d_out, saved.activated, saved.offsets);
+  grouped_gemm_backward_weight(ctx, output_.gradient, d_out, saved.activated, saved.offsets,
+                               !std::exchange(output_.gradient_is_old, false));
   grouped_gemm_backward_input(ctx, d_activated, d_out, output_.value, saved.offsets);
   const Tensor d_z = scratch.allocate(saved.z.shape);
   activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation);
-  grouped_gemm_backward_weight(ctx, input_.gradient, d_z, saved.rows, saved.offsets);
+  grouped_gemm_backward_weight(ctx, input_.gradient, d_z, saved.rows, saved.offsets,
+                               !std::exchange(input_.gradient_is_old, false));
   grouped_gemm_backward_input(ctx, d_rows, d_z, input_.value, saved.offsets);
 }
 

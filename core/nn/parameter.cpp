@@ -1,6 +1,7 @@
 #include "core/nn/parameter.h"
 
 #include <numeric>
+#include <utility>
 
 #include "core/ops/elementwise.h"
 #include "core/ops/initialise.h"
@@ -82,6 +83,16 @@ void ParameterStore::initialise(Context& ctx, uint64_t seed) {
     for (int64_t e = 0; e < p.shape[0]; ++e) {
       initialise_one(ctx, p.value.slice(e, 1), p.initialisation, seed, expert_name(p.name, p.first_expert + e));
     }
+  }
+}
+
+void ParameterStore::mark_gradients_old(ParameterGroup group) {
+  for (Parameter& p : parameters_) p.gradient_is_old |= p.group == group;
+}
+
+void ParameterStore::clear_old_gradients(Context& ctx) {
+  for (Parameter& p : parameters_) {
+    if (std::exchange(p.gradient_is_old, false)) fill_zero(ctx, p.gradient);
   }
 }
 

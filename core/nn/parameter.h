@@ -32,6 +32,9 @@ struct Parameter {
   bool lookup = false;  // rows are looked up, not multiplied: costs no operations
 
   Tensor value{}, gradient{};  // views into the group's buffer; an untrained parameter has no gradient
+  // What the gradient holds is of an earlier step: the next to add to it overwrites it instead. The experts' gradients
+  // are large and have one writer; clearing them would cost two passes over them in each step.
+  bool gradient_is_old = false;
 };
 
 // One expert's part of an expert stack, or a shared parameter as it is: what a checkpoint stores by name.
@@ -57,6 +60,11 @@ class ParameterStore {
   // only counts. Without gradients nothing can be trained.
   void allocate(Context& ctx, DType dtype, bool with_gradients = true);
   void initialise(Context& ctx, uint64_t seed);
+
+  // After a step whose optimizer left the group's gradients alone.
+  void mark_gradients_old(ParameterGroup group);
+  // Clears those that are still old: nothing was added to them in this step.
+  void clear_old_gradients(Context& ctx);
 
   ParameterBuffer& buffer(ParameterGroup group) { return buffers_[static_cast<size_t>(group)]; }
   const std::deque<Parameter>& parameters() const { return parameters_; }

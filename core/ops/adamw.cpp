@@ -1,6 +1,7 @@
 #include "core/ops/adamw.h"
 
 #include <cmath>
+#include <type_traits>
 
 #include "core/ops/dispatch.h"
 
@@ -21,14 +22,17 @@ void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_momen
     const T correction2 = static_cast<T>(1 / (1 - std::pow(step.beta2, updates)));
     const T eps = static_cast<T>(step.eps), keep = static_cast<T>(1 - step.learning_rate * step.weight_decay);
     const T clip = static_cast<T>(step.gradient_scale);
+    const auto update = [&](auto clear) {
 #pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < n; ++i) {
-      const T grad = g[i] * clip;
-      m[i] = beta1 * m[i] + (T(1) - beta1) * grad;
-      v[i] = beta2 * v[i] + (T(1) - beta2) * grad * grad;
-      w[i] = keep * w[i] - rate * m[i] / (std::sqrt(v[i] * correction2) + eps);
-      g[i] = 0;
-    }
+      for (int64_t i = 0; i < n; ++i) {
+        const T grad = g[i] * clip;
+        m[i] = beta1 * m[i] + (T(1) - beta1) * grad;
+        v[i] = beta2 * v[i] + (T(1) - beta2) * grad * grad;
+        w[i] = keep * w[i] - rate * m[i] / (std::sqrt(v[i] * correction2) + eps);
+        if (clear()) g[i] = 0;
+      }
+    };
+    step.clear_gradient ? update(std::true_type()) : update(std::false_type());
   });
 }
 

@@ -73,10 +73,11 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
   });
 }
 
-void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets) {
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
+                                  bool accumulate) {
   check(d_y, x, d_weight, offsets);
   const int64_t out = d_y.dim(1), in = x.dim(1);
-  if (on_cuda(ctx)) return cuda::grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
+  if (on_cuda(ctx)) return cuda::grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets, accumulate);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{d_y.as<T>() + row * out,
@@ -91,7 +92,7 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
                             in,
                             rows,
                             T(1),
-                            true};
+                            accumulate};
     });
   });
 }

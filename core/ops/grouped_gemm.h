@@ -12,8 +12,9 @@ namespace moe {
 void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets);
 // d_y (rows, out), weight (experts, out, in) -> d_x (rows, in), overwritten
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets);
-// d_y (rows, out), x (rows, in) -> d_weight (experts, out, in), added to
-void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets);
+// d_y (rows, out), x (rows, in) -> d_weight (experts, out, in), added to or overwritten, for experts without rows too
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
+                                  bool accumulate = true);
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::grouped_gemm_forward) grouped_gemm_forward;

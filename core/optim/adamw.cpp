@@ -30,6 +30,7 @@ void AdamW::step(Context& ctx, double learning_rate, double gradient_scale, int6
   for (const ParameterGroup group : kTrainedGroups) {
     const ParameterBuffer& buffer = parameters_.buffer(group);
     const Moments& moments = moments_[static_cast<size_t>(group)];
+    step.clear_gradient = group != ParameterGroup::expert;
     auto range = [&](int64_t begin, int64_t count, double weight_decay) {
       step.weight_decay = weight_decay;
       adamw(ctx, buffer.value.slice(begin, count), moments.first.slice(begin, count),
@@ -38,6 +39,7 @@ void AdamW::step(Context& ctx, double learning_rate, double gradient_scale, int6
     };
     range(0, buffer.num_decayed, config_.weight_decay);
     range(buffer.num_decayed, buffer.value.size() - buffer.num_decayed, 0);
+    if (!step.clear_gradient) parameters_.mark_gradients_old(group);
   }
 }
 

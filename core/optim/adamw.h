@@ -10,7 +10,7 @@ class AdamW {
   // Starts from the parameters' present values.
   AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& config);
 
-  // Uses the gradients times `gradient_scale` and sets them to zero. `update` is counted from 1.
+  // Uses the gradients times `gradient_scale`, and sets them to zero or marks them as old. `update` is counted from 1.
   void step(Context& ctx, double learning_rate, double gradient_scale, int64_t update);
 
   // Laid out like the group's buffer; checkpoints store them by the parameters' names.

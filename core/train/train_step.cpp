@@ -46,6 +46,7 @@ void TrainStep::collect_sums(const LocalBatch& batch) {
 }
 
 void TrainStep::reduce_gradients() {
+  state_.parameters.clear_old_gradients(state_.ctx);
   groups_.world->all_reduce_sum(state_.parameters.buffer(ParameterGroup::shared).gradient);
   groups_.data->all_reduce_sum(state_.parameters.buffer(ParameterGroup::expert).gradient);
 }

@@ -162,7 +162,7 @@ void grouped_gemm_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstT
 void grouped_gemm_backward_input(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
-void grouped_gemm_backward_weight(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+void grouped_gemm_backward_weight(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, bool) {
   absent(ctx);
 }
 void fill_constant(Context& ctx, Tensor, double) {

@@ -11,6 +11,7 @@ static constexpr int kThreads = 256;
 
 struct AdamWFactors {
   float beta1, beta2, rate, correction2, eps, keep, clip;
+  bool clear_gradient;
 };
 
 // N parameters per thread, everything in one pass. With a master the weight is only written.
@@ -31,7 +32,7 @@ __global__ void adamw_kernel(T* weight, float* master, float* first, float* seco
   }
   store_vector(first + i, m);
   store_vector(second + i, v);
-  store_vector(gradient + i, g);
+  if (f.clear_gradient) store_vector(gradient + i, g);
   store_vector(weight + i, w);
   if (master) store_vector(master + i, w);
 }
@@ -48,7 +49,8 @@ void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_momen
                              static_cast<float>(1 / (1 - std::pow(step.beta2, updates))),
                              static_cast<float>(step.eps),
                              static_cast<float>(1 - step.learning_rate * step.weight_decay),
-                             static_cast<float>(step.gradient_scale)};
+                             static_cast<float>(step.gradient_scale),
+                             step.clear_gradient};
   float *m = first_moment.as<float>(), *v = second_moment.as<float>(), *g = gradient.as<float>();
   float* exact = master ? master.as<float>() : nullptr;
   for_type(weight.dtype, [&]<class T>(T) {

@@ -70,6 +70,7 @@ struct Product {
   const RowTile* tiles = nullptr;  // not of weight
   const int32_t* num_tiles = nullptr;
   int experts = 0;
+  bool accumulate = false;  // of weight
   bool vectors = false;
 };
 
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
       const int expert = tile_m / per_expert, row = tile_m % per_expert * L::kM, first = p.offsets[expert];
       rows = min(L::kM, p.m - row);
       depth = p.offsets[expert + 1] - first;
-      if (depth == 0) continue;  // nothing to add
+      if (depth == 0 && p.accumulate) continue;  // nothing to add
       a = p.a + int64_t{first} * p.m + row;
       b = p.b + int64_t{first} * p.n + column;
       c = p.c + (int64_t{expert} * p.m + row) * p.n + column;
@@ -154,8 +155,12 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
       }
     }
     __syncthreads();
-    store_tile<L::kM, L::kN, L::kStrideC, L::kThreads, kKind == Kind::weight>(c, shared.c, p.n, rows, columns,
-                                                                              p.vectors, static_cast<int>(threadIdx.x));
+    const auto thread = static_cast<int>(threadIdx.x);
+    if (kKind == Kind::weight && p.accumulate) {
+      store_tile<L::kM, L::kN, L::kStrideC, L::kThreads, true>(c, shared.c, p.n, rows, columns, p.vectors, thread);
+    } else {
+      store_tile<L::kM, L::kN, L::kStrideC, L::kThreads, false>(c, shared.c, p.n, rows, columns, p.vectors, thread);
+    }
     __syncthreads();  // before the next tile's slices come
   }
 }
@@ -197,7 +202,8 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
   for_type(d_y.dtype, [&]<class T>(T) { run_rows<T, Kind::input>(ctx, d_x, d_y, weight, offsets); });
 }
 
-void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets) {
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
+                                  bool accumulate) {
   const int64_t experts = d_weight.dim(0), m = d_y.dim(1), n = x.dim(1);
   for_type(d_y.dtype, [&]<class T>(T) {
     using L = Layout<T, Kind::weight>;
@@ -205,6 +211,7 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
                               static_cast<int>(m),  static_cast<int>(n), 0};
     product.offsets = offsets.as<int32_t>();
     product.experts = static_cast<int>(experts);
+    product.accumulate = accumulate;
     product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(m);
     const int64_t tiles = experts * ((m + L::kM - 1) / L::kM) * ((n + L::kN - 1) / L::kN);
     launch(ctx, grouped_gemm_kernel<T, Kind::weight>, persistent_grid(ctx, tiles, L::kResident), L::kThreads,

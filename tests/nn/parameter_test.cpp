@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "core/ops/initialise.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_context.h"
@@ -88,6 +89,20 @@ TEST_CASE("for_each_named finds the same range in any buffer of the layout") {
   store.for_each_named(ParameterGroup::shared, store.buffer(ParameterGroup::shared).gradient,
                        [&](const NamedTensor& named) { firsts[named.name] = get(named.tensor, 0); });
   CHECK(firsts == std::map<std::string, double>{{"a.weight", 42}, {"norm.weight", 42}, {"b.weight", 42}});
+}
+
+TEST_CASE("old gradients that nothing was added to are cleared") {
+  TestContext ctx;
+  ParameterStore store;
+  fill(store, 0, 2);
+  store.allocate(ctx, DType::f32);
+  for (const Parameter& p : store.parameters()) fill_constant(ctx, p.gradient, 42);
+  store.mark_gradients_old(ParameterGroup::expert);
+  store.clear_old_gradients(ctx);
+  for (const Parameter& p : store.parameters()) {
+    CHECK_FALSE(p.gradient_is_old);
+    CHECK(get(p.gradient, 1) == (p.group == ParameterGroup::expert ? 0 : 42));
+  }
 }
 
 TEST_CASE("initial values do not depend on which rank holds an expert") {

@@ -68,6 +68,9 @@ TEST_CASE("grouped products equal the reference") {
           check_close("y, " + what, y, want_y, rounded);
           check_close("d_x, " + what, d_x, want_x, rounded);
           check_close("d_weight, " + what, d_weight, want_weight, tolerance);
+          for (double& value : want_weight) value -= 3;
+          grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets, false);
+          check_close("d_weight overwritten, " + what, d_weight, want_weight, tolerance);
         }
       }
     }
