@@ -45,6 +45,7 @@ static T softplus(T x) {
 void choose_all(Context& ctx, Tensor indices) {
   const int64_t tokens = indices.dim(0), experts = indices.dim(1);
   MOE_CHECK_DTYPE(indices, DType::i32);
+  if (on_cuda(ctx)) return cuda::choose_all(ctx, indices);
   run(ctx, DType::f32, [&]<class T>(T) {
     int32_t* index = indices.as<int32_t>();
 #pragma omp parallel for schedule(static)
@@ -57,6 +58,7 @@ void choose_all(Context& ctx, Tensor indices) {
 void response_forward(Context& ctx, Tensor scores, ConstTensor rows, Response response) {
   const int64_t n = rows.dim(0), d = rows.dim(1);
   MOE_CHECK_SHAPE(scores, {n, 1});
+  if (on_cuda(ctx)) return cuda::response_forward(ctx, scores, rows, response);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     T* out = scores.as<T>();
@@ -80,6 +82,7 @@ void response_backward(Context& ctx, Tensor d_rows, ConstTensor d_scores, ConstT
   MOE_CHECK_SHAPE(d_rows, {n, d});
   MOE_CHECK_SHAPE(d_scores, {n, 1});
   MOE_CHECK_SHAPE(scores, {n, 1});
+  if (on_cuda(ctx)) return cuda::response_backward(ctx, d_rows, d_scores, scores, rows, response);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T *in = rows.as<T>(), *d_s = d_scores.as<T>(), *s = scores.as<T>();
     T* out = d_rows.as<T>();
@@ -102,6 +105,7 @@ void share_weights_forward(Context& ctx, Tensor weights, ConstTensor scores, Con
   const int64_t tokens = scores.dim(0), experts = scores.dim(1), k = indices.dim(1);
   MOE_CHECK_SHAPE(weights, {tokens, k});
   MOE_CHECK_SHAPE(indices, {tokens, k});
+  if (on_cuda(ctx)) return cuda::share_weights_forward(ctx, weights, scores, indices);
   run(ctx, scores.dtype, [&]<class T>(T) {
     const T* s = scores.as<T>();
     const int32_t* index = indices.as<int32_t>();
@@ -121,6 +125,7 @@ void share_weights_backward(Context& ctx, Tensor d_scores, ConstTensor d_weights
   MOE_CHECK_SHAPE(d_scores, {tokens, experts});
   MOE_CHECK_SHAPE(d_weights, {tokens, k});
   MOE_CHECK_SHAPE(weights, {tokens, k});
+  if (on_cuda(ctx)) return cuda::share_weights_backward(ctx, d_scores, d_weights, scores, weights, indices);
   run(ctx, scores.dtype, [&]<class T>(T) {
     const T *s = scores.as<T>(), *w = weights.as<T>(), *d_w = d_weights.as<T>();
     const int32_t* index = indices.as<int32_t>();
@@ -141,6 +146,7 @@ void share_weights_backward(Context& ctx, Tensor d_scores, ConstTensor d_weights
 void spread_chosen(Context& ctx, Tensor all, ConstTensor values, ConstTensor indices) {
   const int64_t tokens = all.dim(0), experts = all.dim(1), k = indices.dim(1);
   MOE_CHECK_SHAPE(values, {tokens, k});
+  if (on_cuda(ctx)) return cuda::spread_chosen(ctx, all, values, indices);
   run(ctx, all.dtype, [&]<class T>(T) {
     const T* in = values.as<T>();
     const int32_t* index = indices.as<int32_t>();
@@ -158,6 +164,7 @@ void spread_chosen(Context& ctx, Tensor all, ConstTensor values, ConstTensor ind
 void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor indices) {
   const int64_t tokens = all.dim(0), experts = all.dim(1), k = indices.dim(1);
   MOE_CHECK_SHAPE(values, {tokens, k});
+  if (on_cuda(ctx)) return cuda::gather_chosen(ctx, values, all, indices);
   run(ctx, all.dtype, [&]<class T>(T) {
     const T* in = all.as<T>();
     const int32_t* index = indices.as<int32_t>();
@@ -171,6 +178,7 @@ double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor ind
                      ConstTensor targets) {
   const int64_t experts = p.dim(1), k = indices.dim(1);
   MOE_CHECK(p.shape == q.shape, "{} imitates {}", p.shape.to_string(), q.shape.to_string());
+  if (on_cuda(ctx)) return cuda::imitation_sum(ctx, p, q, indices, chosen_weight, targets);
   double sum = 0;
   run(ctx, p.dtype, [&]<class T>(T) {
     const T *is = p.as<T>(), *wanted = q.as<T>();
@@ -194,6 +202,7 @@ void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p
                         double chosen_weight, double factor, ConstTensor targets) {
   const int64_t tokens = p.dim(0), experts = p.dim(1), k = indices.dim(1);
   MOE_CHECK_SHAPE(d_logits, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::imitation_backward(ctx, d_logits, d_q, p, q, indices, chosen_weight, factor, targets);
   run(ctx, p.dtype, [&]<class T>(T) {
     const T *is = p.as<T>(), *wanted = q.as<T>();
     const int32_t *index = indices.as<int32_t>(), *target = targets.as<int32_t>();
@@ -226,6 +235,7 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) 
   const int64_t tokens = p.dim(0), experts = p.dim(1);
   MOE_CHECK_SHAPE(d_z, {tokens, experts});
   MOE_CHECK_SHAPE(d_p, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::softmax_backward(ctx, d_z, d_p, p);
   run(ctx, p.dtype, [&]<class T>(T) {
     const T *in = p.as<T>(), *d = d_p.as<T>();
     T* out = d_z.as<T>();
@@ -239,6 +249,7 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) 
 
 double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstTensor targets) {
   const int64_t d = rows.dim(1), k = position.dim(1);
+  if (on_cuda(ctx)) return cuda::likeness_sum(ctx, rows, position, targets);
   double sum = 0;
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
@@ -262,6 +273,7 @@ void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTenso
                        ConstTensor targets) {
   const int64_t d = rows.dim(1), tokens = position.dim(0), k = position.dim(1);
   MOE_CHECK(d_rows.shape == rows.shape, "gradient {} of {}", d_rows.shape.to_string(), rows.shape.to_string());
+  if (on_cuda(ctx)) return cuda::likeness_backward(ctx, d_rows, rows, position, factor, targets);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     const int32_t *at = position.as<int32_t>(), *target = targets.as<int32_t>();
@@ -291,6 +303,7 @@ void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTenso
 
 double agreement_sum(Context& ctx, ConstTensor a, ConstTensor b, ConstTensor targets) {
   const int64_t k = a.dim(1), m = b.dim(1);
+  if (on_cuda(ctx)) return cuda::agreement_sum(ctx, a, b, targets);
   double sum = 0;
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t *first = a.as<int32_t>(), *second = b.as<int32_t>();

@@ -52,4 +52,20 @@ void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTenso
 // The sum over tokens that are no padding of the share of a's choices (tokens, k) that b (tokens, m) chose too
 double agreement_sum(Context& ctx, ConstTensor a, ConstTensor b, ConstTensor targets);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::choose_all) choose_all;
+decltype(moe::response_forward) response_forward;
+decltype(moe::response_backward) response_backward;
+decltype(moe::share_weights_forward) share_weights_forward;
+decltype(moe::share_weights_backward) share_weights_backward;
+decltype(moe::spread_chosen) spread_chosen;
+decltype(moe::gather_chosen) gather_chosen;
+decltype(moe::imitation_sum) imitation_sum;
+decltype(moe::imitation_backward) imitation_backward;
+decltype(moe::softmax_backward) softmax_backward;
+decltype(moe::likeness_sum) likeness_sum;
+decltype(moe::likeness_backward) likeness_backward;
+decltype(moe::agreement_sum) agreement_sum;
+}  // namespace cuda
+
 }  // namespace moe

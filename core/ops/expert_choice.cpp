@@ -17,6 +17,7 @@ void expert_choice(Context& ctx, Tensor indices, Tensor weights, ConstTensor pro
   MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} for {} tokens", groups.count, groups.size, tokens);
   MOE_CHECK(tokens == 0 || (capacity >= 1 && capacity <= groups.size), "an expert takes {} of {} tokens", capacity,
             groups.size);
+  if (on_cuda(ctx)) return cuda::expert_choice(ctx, indices, weights, probabilities, groups, capacity);
   run(ctx, probabilities.dtype, [&]<class T>(T) {
     const T* p = probabilities.as<T>();
     T* w = weights.as<T>();

@@ -11,4 +11,8 @@ namespace moe {
 void expert_choice(Context& ctx, Tensor indices, Tensor weights, ConstTensor probabilities, const TokenGroups& groups,
                    int64_t capacity);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::expert_choice) expert_choice;
+}  // namespace cuda
+
 }  // namespace moe

@@ -18,6 +18,7 @@ void expert_output_sums(Context& ctx, Tensor sums, ConstTensor rows, ConstTensor
                         ConstTensor targets) {
   check(sums, rows, position, indices, targets);
   const int64_t slots = indices.size(), k = indices.dim(1), d = rows.dim(1);
+  if (on_cuda(ctx)) return cuda::expert_output_sums(ctx, sums, rows, position, indices, targets);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const int32_t *row = position.as<int32_t>(), *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     const T* in = rows.as<T>();
@@ -37,6 +38,7 @@ void expert_output_sums_backward(Context& ctx, Tensor d_rows, ConstTensor gradie
                                  ConstTensor indices, ConstTensor targets) {
   check(gradient, d_rows, position, indices, targets);
   const int64_t slots = indices.size(), k = indices.dim(1), d = d_rows.dim(1);
+  if (on_cuda(ctx)) return cuda::expert_output_sums_backward(ctx, d_rows, gradient, position, indices, targets);
   run(ctx, d_rows.dtype, [&]<class T>(T) {
     const int32_t *row = position.as<int32_t>(), *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     const double* g = gradient.as<double>();

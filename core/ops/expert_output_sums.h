@@ -12,4 +12,9 @@ void expert_output_sums(Context& ctx, Tensor sums, ConstTensor rows, ConstTensor
 void expert_output_sums_backward(Context& ctx, Tensor d_rows, ConstTensor gradient, ConstTensor position,
                                  ConstTensor indices, ConstTensor targets);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::expert_output_sums) expert_output_sums;
+decltype(moe::expert_output_sums_backward) expert_output_sums_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -14,6 +14,7 @@ void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor
   MOE_CHECK(sequences * time == tokens, "{} tokens in sequences of {}", tokens, time);
   MOE_CHECK_SHAPE(mean, {tokens, d});
   MOE_CHECK_SHAPE(deviation, {tokens, d});
+  if (on_cuda(ctx)) return cuda::feature_statistics(ctx, mean, deviation, x, time, statistics);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* in = x.as<T>();
     T *m = mean.as<T>(), *s = deviation.as<T>();
@@ -57,6 +58,7 @@ void feature_noise_forward(Context& ctx, Tensor x_hat, Tensor gain, ConstTensor 
   MOE_CHECK(mean.shape == deviation.shape && mean.dim(1) == d && (mean.dim(0) == tokens || mean.dim(0) == 1),
             "statistics {} of {}", mean.shape.to_string(), x.shape.to_string());
   const int64_t stride = mean.dim(0) == tokens ? d : 0;
+  if (on_cuda(ctx)) return cuda::feature_noise_forward(ctx, x_hat, gain, x, mean, deviation, key, first_token);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *m = mean.as<T>(), *s = deviation.as<T>();
     T *out = x_hat.as<T>(), *n1 = gain.as<T>();
@@ -75,6 +77,7 @@ void feature_noise_forward(Context& ctx, Tensor x_hat, Tensor gain, ConstTensor 
 
 void feature_noise_backward(Context& ctx, Tensor d_x, ConstTensor d_x_hat, ConstTensor gain) {
   MOE_CHECK(d_x.shape == gain.shape && d_x_hat.shape == gain.shape, "gain {}", gain.shape.to_string());
+  if (on_cuda(ctx)) return cuda::feature_noise_backward(ctx, d_x, d_x_hat, gain);
   run(ctx, d_x.dtype, [&]<class T>(T) {
     const T *d = d_x_hat.as<T>(), *n1 = gain.as<T>();
     T* out = d_x.as<T>();
@@ -88,6 +91,7 @@ void moment_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) 
   const int64_t tokens = x.dim(0), d = x.dim(1);
   MOE_CHECK_SHAPE(sums, {2 * d + 1});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::moment_sums(ctx, sums, x, targets);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* in = x.as<T>();
     const int32_t* target = targets.as<int32_t>();
@@ -110,6 +114,7 @@ void moment_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) 
 void update_moments(Context& ctx, Tensor state, ConstTensor sums, double decay) {
   const int64_t n = state.dim(0);
   MOE_CHECK_SHAPE(sums, {n});
+  if (on_cuda(ctx)) return cuda::update_moments(ctx, state, sums, decay);
   run(ctx, state.dtype, [&]<class T>(T) {
     const double* in = sums.as<double>();
     T* out = state.as<T>();
@@ -125,6 +130,7 @@ void moments_to_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTen
   MOE_CHECK_SHAPE(mean, {1, d});
   MOE_CHECK_SHAPE(deviation, {1, d});
   MOE_CHECK_SHAPE(state, {2 * d + 1});
+  if (on_cuda(ctx)) return cuda::moments_to_statistics(ctx, mean, deviation, state);
   run(ctx, state.dtype, [&]<class T>(T) {
     const T* in = state.as<T>();
     T *m = mean.as<T>(), *s = deviation.as<T>();

@@ -30,4 +30,13 @@ void update_moments(Context& ctx, Tensor state, ConstTensor sums, double decay);
 // state -> mean and deviation (1, d), zeros before the first update
 void moments_to_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor state);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::feature_statistics) feature_statistics;
+decltype(moe::feature_noise_forward) feature_noise_forward;
+decltype(moe::feature_noise_backward) feature_noise_backward;
+decltype(moe::moment_sums) moment_sums;
+decltype(moe::update_moments) update_moments;
+decltype(moe::moments_to_statistics) moments_to_statistics;
+}  // namespace cuda
+
 }  // namespace moe

@@ -93,6 +93,7 @@ void softmax_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Const
   const int64_t tokens = logits.dim(0), experts = logits.dim(1);
   MOE_CHECK_SHAPE(probabilities, {tokens, experts});
   MOE_CHECK_SHAPE(logsumexp, {tokens});
+  if (on_cuda(ctx)) return cuda::softmax_forward(ctx, probabilities, logsumexp, logits);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T* z = logits.as<T>();
     T *p = probabilities.as<T>(), *lse = logsumexp.as<T>();
@@ -107,6 +108,7 @@ void select_top_k(Context& ctx, Tensor indices, ConstTensor scores, int64_t acti
             slots);
   MOE_CHECK_SHAPE(indices, {tokens, slots});
   MOE_CHECK_DTYPE(indices, DType::i32);
+  if (on_cuda(ctx)) return cuda::select_top_k(ctx, indices, scores, active);
   run(ctx, scores.dtype, [&]<class T>(T) {
     const T* s = scores.as<T>();
     int32_t* index = indices.as<int32_t>();
@@ -123,6 +125,7 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
   const int64_t tokens = indices.dim(0), slots = indices.dim(1), experts = probabilities.dim(1);
   MOE_CHECK_SHAPE(weights, {tokens, slots});
   MOE_CHECK_SHAPE(probabilities, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::chosen_weights(ctx, weights, probabilities, indices, options);
   run(ctx, weights.dtype, [&]<class T>(T) {
     const T* p = probabilities.as<T>();
     T* w = weights.as<T>();

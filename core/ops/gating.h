@@ -30,6 +30,9 @@ void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, Const
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::gating_forward) gating_forward;
 decltype(moe::gating_backward) gating_backward;
+decltype(moe::softmax_forward) softmax_forward;
+decltype(moe::select_top_k) select_top_k;
+decltype(moe::chosen_weights) chosen_weights;
 }  // namespace cuda
 
 }  // namespace moe

@@ -31,6 +31,7 @@ void group_logits_forward(Context& ctx, Tensor logits, ConstTensor outer, ConstT
   MOE_CHECK(groups >= 1 && groups <= experts, "{} groups of {} experts", groups, experts);
   MOE_CHECK_SHAPE(logits, {tokens, experts});
   MOE_CHECK_SHAPE(outer, {tokens, groups});
+  if (on_cuda(ctx)) return cuda::group_logits_forward(ctx, logits, outer, inner);
   run(ctx, inner.dtype, [&]<class T>(T) {
     T* z = logits.as<T>();
     const T *a = outer.as<T>(), *b = inner.as<T>();
@@ -50,6 +51,7 @@ void group_logits_backward(Context& ctx, Tensor d_outer, Tensor d_inner, ConstTe
   MOE_CHECK_SHAPE(d_outer, {tokens, groups});
   MOE_CHECK_SHAPE(d_inner, {tokens, experts});
   MOE_CHECK_SHAPE(d_logits, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::group_logits_backward(ctx, d_outer, d_inner, d_logits, inner);
   run(ctx, inner.dtype, [&]<class T>(T) {
     T *d_a = d_outer.as<T>(), *d_b = d_inner.as<T>();
     const T *d_z = d_logits.as<T>(), *b = inner.as<T>();
@@ -76,6 +78,7 @@ void select_within_groups(Context& ctx, Tensor indices, ConstTensor chosen_group
   MOE_CHECK_SHAPE(indices, {tokens, chosen * k});
   MOE_CHECK_SHAPE(chosen_groups, {tokens, chosen});
   MOE_CHECK(k >= 1 && k <= experts / groups, "{} experts of groups of {}", k, experts / groups);
+  if (on_cuda(ctx)) return cuda::select_within_groups(ctx, indices, chosen_groups, scores, groups, k);
   run(ctx, scores.dtype, [&]<class T>(T) {
     const T* s = scores.as<T>();
     const int32_t* group = chosen_groups.as<int32_t>();

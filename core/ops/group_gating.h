@@ -16,4 +16,10 @@ void group_logits_backward(Context& ctx, Tensor d_outer, Tensor d_inner, ConstTe
 void select_within_groups(Context& ctx, Tensor indices, ConstTensor chosen_groups, ConstTensor scores, int64_t groups,
                           int64_t k);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::group_logits_forward) group_logits_forward;
+decltype(moe::group_logits_backward) group_logits_backward;
+decltype(moe::select_within_groups) select_within_groups;
+}  // namespace cuda
+
 }  // namespace moe

@@ -10,6 +10,7 @@ void hash_choice(Context& ctx, Tensor indices, ConstTensor ids, int64_t experts,
   const int64_t tokens = ids.size(), k = indices.dim(1);
   MOE_CHECK_SHAPE(indices, {tokens, k});
   MOE_CHECK(k >= 1 && k <= experts, "{} of {} experts", k, experts);
+  if (on_cuda(ctx)) return cuda::hash_choice(ctx, indices, ids, experts, key);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t* id = ids.as<int32_t>();
 #pragma omp parallel for schedule(static)

@@ -8,4 +8,8 @@ namespace moe {
 // expert, is largest; so an id's experts are distinct and every expert gets about as many ids
 void hash_choice(Context& ctx, Tensor indices, ConstTensor ids, int64_t experts, const RandomKey& key);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::hash_choice) hash_choice;
+}  // namespace cuda
+
 }  // namespace moe

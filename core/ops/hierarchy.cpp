@@ -22,6 +22,7 @@ static int64_t slot_of(const int32_t* choices, int64_t count, int64_t group) {
 void targets_in_group(Context& ctx, Tensor inside, ConstTensor targets, ConstTensor choices, int64_t group) {
   const int64_t tokens = targets.dim(0), count = choices.dim(1);
   MOE_CHECK_SHAPE(inside, {tokens});
+  if (on_cuda(ctx)) return cuda::targets_in_group(ctx, inside, targets, choices, group);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t *target = targets.as<int32_t>(), *choice = choices.as<int32_t>();
     int32_t* out = inside.as<int32_t>();
@@ -41,6 +42,8 @@ void compose_group(Context& ctx, Tensor log_probabilities, Tensor indices, Tenso
             m);
   MOE_CHECK_SHAPE(indices, {tokens, chosen * m});
   MOE_CHECK_SHAPE(weights, {tokens, chosen * m});
+  if (on_cuda(ctx))
+    return cuda::compose_group(ctx, log_probabilities, indices, weights, skip, group, first, groups, inner);
   run(ctx, log_probabilities.dtype, [&]<class T>(T) {
     const T *z = inner.logits.as<T>(), *lse = inner.logsumexp.as<T>(), *w = inner.weights.as<T>();
     const T *group_z = groups.logits.as<T>(), *group_lse = groups.logsumexp.as<T>(), *group_w = groups.weights.as<T>();
@@ -82,6 +85,10 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
   MOE_CHECK_SHAPE(d_inner_weights, {tokens, k});
   MOE_CHECK_SHAPE(d_group_log_probabilities, {tokens, num_groups});
   MOE_CHECK_SHAPE(d_group_weights, {tokens, chosen});
+  if (on_cuda(ctx))
+    return cuda::compose_group_backward(ctx, d_inner_logits, d_inner_weights, d_inner_skip, d_group_log_probabilities,
+                                        d_group_weights, d_log_probabilities, d_weights, d_skip, group, first, groups,
+                                        inner);
   run(ctx, d_inner_logits.dtype, [&]<class T>(T) {
     const T *z = inner.logits.as<T>(), *lse = inner.logsumexp.as<T>(), *w = inner.weights.as<T>();
     const T* group_w = groups.weights.as<T>();
@@ -119,6 +126,7 @@ void log_softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_log_p, ConstTe
   const int64_t tokens = z.dim(0), n = z.dim(1);
   MOE_CHECK_SHAPE(d_z, {tokens, n});
   MOE_CHECK_SHAPE(d_log_p, {tokens, n});
+  if (on_cuda(ctx)) return cuda::log_softmax_backward(ctx, d_z, d_log_p, z, logsumexp);
   run(ctx, d_z.dtype, [&]<class T>(T) {
     const T *logit = z.as<T>(), *lse = logsumexp.as<T>(), *d = d_log_p.as<T>();
     T* out = d_z.as<T>();

@@ -37,4 +37,11 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
 // d_log_p (tokens, n) of ln softmax(z) -> d_z (tokens, n), added to
 void log_softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_log_p, ConstTensor z, ConstTensor logsumexp);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::targets_in_group) targets_in_group;
+decltype(moe::compose_group) compose_group;
+decltype(moe::compose_group_backward) compose_group_backward;
+decltype(moe::log_softmax_backward) log_softmax_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
@@ -10,18 +9,17 @@
 
 namespace moe {
 
-double diagonal_cross_entropy(Context& ctx, Tensor a, double temperature, double factor, ConstTensor targets) {
+void diagonal_cross_entropy(Context& ctx, Tensor losses, Tensor a, double temperature, double factor,
+                            ConstTensor targets) {
   const int64_t n = a.dim(0);
   MOE_CHECK_SHAPE(a, {n, n});
+  MOE_CHECK_SHAPE(losses, {n});
   MOE_CHECK_SHAPE(targets, {n});
-  double total = 0;
+  if (on_cuda(ctx)) return cuda::diagonal_cross_entropy(ctx, losses, a, temperature, factor, targets);
   run(ctx, a.dtype, [&]<class T>(T) {
-    T* products = a.as<T>();
+    T *products = a.as<T>(), *loss = losses.as<T>();
     const int32_t* target = targets.as<int32_t>();
     const T inverse = static_cast<T>(1 / temperature), scale = static_cast<T>(factor / temperature);
-    thread_local std::vector<double> row_losses;
-    row_losses.assign(static_cast<size_t>(n), 0.0);
-    double* const losses = row_losses.data();
 #pragma omp parallel for schedule(static)
     for (int64_t m = 0; m < n; ++m) {
       T* row = products + m * n;
@@ -32,6 +30,7 @@ double diagonal_cross_entropy(Context& ctx, Tensor a, double temperature, double
         largest = std::max(largest, row[i]);
       }
       if (!is_anchor) {
+        loss[m] = 0;
         if (factor != 0) std::fill(row, row + n, T(0));
         continue;
       }
@@ -42,16 +41,14 @@ double diagonal_cross_entropy(Context& ctx, Tensor a, double temperature, double
         row[i] = cpu::fast_exp(row[i] - largest);
         sum += row[i];
       }
-      losses[m] = static_cast<double>(largest + std::log(sum) - own);
+      loss[m] = largest + std::log(sum) - own;
       if (factor == 0) continue;
       const T weight = scale / sum;
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) row[i] *= weight;
       row[m] -= scale;
     }
-    for (int64_t m = 0; m < n; ++m) total += losses[m];
   });
-  return total;
 }
 
 }  // namespace moe

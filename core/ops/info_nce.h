@@ -5,9 +5,14 @@
 
 namespace moe {
 
-// a (n, n): products of n anchors with n candidates -> the sum over anchors m of -ln softmax(a[m] / temperature)[m].
-// Tokens that are padding by targets (n) i32 are neither anchors nor candidates. With `factor` != 0, a is overwritten
-// by factor times the gradient.
-double diagonal_cross_entropy(Context& ctx, Tensor a, double temperature, double factor, ConstTensor targets);
+// a (n, n): products of n anchors with n candidates -> losses (n) = -ln softmax(a[m] / temperature)[m] of each anchor
+// m. Tokens that are padding by targets (n) i32 are neither anchors nor candidates; their loss is 0. With `factor` !=
+// 0, a is overwritten by factor times the gradient of the sum of the losses.
+void diagonal_cross_entropy(Context& ctx, Tensor losses, Tensor a, double temperature, double factor,
+                            ConstTensor targets);
+
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::diagonal_cross_entropy) diagonal_cross_entropy;
+}  // namespace cuda
 
 }  // namespace moe

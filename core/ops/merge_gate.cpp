@@ -14,6 +14,7 @@ void merge_gate_forward(Context& ctx, Tensor y, Tensor gates, ConstTensor a, Con
   MOE_CHECK_SHAPE(gates, {tokens});
   MOE_CHECK_SHAPE(logits, {tokens, 1});
   MOE_CHECK_SHAPE(bias, {1});
+  if (on_cuda(ctx)) return cuda::merge_gate_forward(ctx, y, gates, a, b, logits, bias);
   run(ctx, y.dtype, [&]<class T>(T) {
     const T *first = a.as<T>(), *second = b.as<T>(), *z = logits.as<T>();
     const T offset = *bias.as<T>();
@@ -35,6 +36,7 @@ void merge_gate_backward(Context& ctx, Tensor d_a, Tensor d_b, Tensor d_logits, 
   MOE_CHECK_SHAPE(d_b, {tokens, d});
   MOE_CHECK_SHAPE(d_logits, {tokens, 1});
   MOE_CHECK_SHAPE(d_bias, {1});
+  if (on_cuda(ctx)) return cuda::merge_gate_backward(ctx, d_a, d_b, d_logits, d_bias, d_y, a, b, gates);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     const T *first = a.as<T>(), *second = b.as<T>(), *gate = gates.as<T>(), *gradient = d_y.as<T>();
     T *d_first = d_a.as<T>(), *d_second = d_b.as<T>(), *d_z = d_logits.as<T>();

@@ -18,6 +18,7 @@ void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x,
   MOE_CHECK_SHAPE(y, {rows, d});
   MOE_CHECK_SHAPE(norms, {rows});
   MOE_CHECK(offset >= 0, "offset {}", offset);
+  if (on_cuda(ctx)) return cuda::normalise_rows_forward(ctx, y, norms, x, offset);
   run(ctx, x.dtype, [&]<class T>(T) {
     T *out = y.as<T>(), *norm = norms.as<T>();
     const T* in = x.as<T>();
@@ -39,6 +40,7 @@ void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTen
   MOE_CHECK_SHAPE(d_x, {rows, d});
   MOE_CHECK_SHAPE(d_y, {rows, d});
   MOE_CHECK_SHAPE(norms, {rows});
+  if (on_cuda(ctx)) return cuda::normalise_rows_backward(ctx, d_x, d_y, x, norms, offset);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* out = d_x.as<T>();
     const T *in = x.as<T>(), *g = d_y.as<T>(), *norm = norms.as<T>();

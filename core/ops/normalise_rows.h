@@ -10,4 +10,9 @@ void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x,
 void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x, ConstTensor norms,
                              double offset);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::normalise_rows_forward) normalise_rows_forward;
+decltype(moe::normalise_rows_backward) normalise_rows_backward;
+}  // namespace cuda
+
 }  // namespace moe

@@ -10,6 +10,7 @@ namespace moe {
 void expert_labels(Context& ctx, Tensor labels, ConstTensor indices, ConstTensor source, ConstTensor targets) {
   const int64_t rows = labels.dim(0), k = indices.dim(1);
   MOE_CHECK(source.size() >= rows, "{} sources of {} rows", source.size(), rows);
+  if (on_cuda(ctx)) return cuda::expert_labels(ctx, labels, indices, source, targets);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t *expert = indices.as<int32_t>(), *slot = source.as<int32_t>(), *target = targets.as<int32_t>();
     int32_t* label = labels.as<int32_t>();
@@ -24,6 +25,7 @@ void update_prototypes(Context& ctx, Tensor prototypes, ConstTensor sums, ConstT
   const int64_t experts = prototypes.dim(0), d = prototypes.dim(1);
   MOE_CHECK_SHAPE(sums, {experts, d});
   MOE_CHECK_SHAPE(counts, {experts});
+  if (on_cuda(ctx)) return cuda::update_prototypes(ctx, prototypes, sums, counts, decay);
   run(ctx, prototypes.dtype, [&]<class T>(T) {
     const double *in = sums.as<double>(), *number = counts.as<double>();
     T* out = prototypes.as<T>();

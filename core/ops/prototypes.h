@@ -12,4 +12,9 @@ void expert_labels(Context& ctx, Tensor labels, ConstTensor indices, ConstTensor
 // d): decay * old + (1 - decay) * mean, for experts that had rows; the mean itself for a prototype of zeros
 void update_prototypes(Context& ctx, Tensor prototypes, ConstTensor sums, ConstTensor counts, double decay);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::expert_labels) expert_labels;
+decltype(moe::update_prototypes) update_prototypes;
+}  // namespace cuda
+
 }  // namespace moe

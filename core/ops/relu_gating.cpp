@@ -11,6 +11,7 @@ void relu_gating_forward(Context& ctx, Tensor indices, Tensor weights, ConstTens
   const int64_t tokens = logits.dim(0), experts = logits.dim(1);
   MOE_CHECK_SHAPE(indices, {tokens, experts});
   MOE_CHECK_SHAPE(weights, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::relu_gating_forward(ctx, indices, weights, logits);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T* z = logits.as<T>();
     T* w = weights.as<T>();
@@ -31,6 +32,7 @@ void relu_gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, 
   MOE_CHECK_SHAPE(indices, {tokens, experts});
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_SHAPE(coefficient, {1});
+  if (on_cuda(ctx)) return cuda::relu_gating_backward(ctx, d_logits, d_weights, indices, targets, coefficient, factor);
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* d_z = d_logits.as<T>();
     const T* d_w = d_weights.as<T>();
@@ -47,6 +49,7 @@ double scaled_weight_sum(Context& ctx, ConstTensor weights, ConstTensor targets,
   const int64_t tokens = weights.dim(0), slots = weights.dim(1);
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_SHAPE(coefficient, {1});
+  if (on_cuda(ctx)) return cuda::scaled_weight_sum(ctx, weights, targets, coefficient);
   double sum = 0;
   run(ctx, weights.dtype, [&]<class T>(T) {
     const T* w = weights.as<T>();
@@ -60,6 +63,7 @@ double scaled_weight_sum(Context& ctx, ConstTensor weights, ConstTensor targets,
 }
 
 void scale_within(Context& ctx, Tensor x, double factor, double least, double most) {
+  if (on_cuda(ctx)) return cuda::scale_within(ctx, x, factor, least, most);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* p = x.as<T>();
     for (int64_t i = 0; i < x.size(); ++i) {

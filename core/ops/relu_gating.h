@@ -15,4 +15,11 @@ double scaled_weight_sum(Context& ctx, ConstTensor weights, ConstTensor targets,
 // x (elements) = x * factor, kept within [least, most]
 void scale_within(Context& ctx, Tensor x, double factor, double least, double most);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::relu_gating_forward) relu_gating_forward;
+decltype(moe::relu_gating_backward) relu_gating_backward;
+decltype(moe::scaled_weight_sum) scaled_weight_sum;
+decltype(moe::scale_within) scale_within;
+}  // namespace cuda
+
 }  // namespace moe

@@ -15,6 +15,7 @@ static uint64_t element(int64_t first_token, int64_t t, int64_t n, int64_t i) {
 
 void jitter(Context& ctx, Tensor x, double amplitude, const RandomKey& key, int64_t first_token) {
   const int64_t tokens = x.dim(0), d = x.dim(1);
+  if (on_cuda(ctx)) return cuda::jitter(ctx, x, amplitude, key, first_token);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* p = x.as<T>();
     const T a = static_cast<T>(amplitude);
@@ -35,6 +36,7 @@ void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const 
   MOE_CHECK(tokens_per_draw >= 1, "a draw for {} tokens", tokens_per_draw);
   if (rate <= 0) return;
   const auto threshold = static_cast<uint32_t>(rate * 4294967296.0);
+  if (on_cuda(ctx)) return cuda::drop_experts(ctx, logits, rate, keep, key, first_token, tokens_per_draw);
   run(ctx, logits.dtype, [&]<class T>(T) {
     T* z = logits.as<T>();
 #pragma omp parallel for schedule(static)
@@ -67,6 +69,7 @@ void noisy_logits_forward(Context& ctx, Tensor noisy, Tensor deviation, ConstTen
   MOE_CHECK_SHAPE(noisy, {tokens, experts});
   MOE_CHECK_SHAPE(deviation, {tokens, experts});
   MOE_CHECK_SHAPE(raw, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::noisy_logits_forward(ctx, noisy, deviation, clean, raw, key, first_token);
   run(ctx, clean.dtype, [&]<class T>(T) {
     T *h = noisy.as<T>(), *sigma = deviation.as<T>();
     const T *z = clean.as<T>(), *r = raw.as<T>();
@@ -87,6 +90,7 @@ void noisy_logits_backward(Context& ctx, Tensor d_raw, ConstTensor d_noisy, Cons
   MOE_CHECK_SHAPE(d_raw, {tokens, experts});
   MOE_CHECK_SHAPE(d_noisy, {tokens, experts});
   MOE_CHECK_SHAPE(d_deviation, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::noisy_logits_backward(ctx, d_raw, d_noisy, d_deviation, raw, key, first_token);
   run(ctx, raw.dtype, [&]<class T>(T) {
     T* out = d_raw.as<T>();
     const T *d_h = d_noisy.as<T>(), *d_sigma = d_deviation.as<T>(), *r = raw.as<T>();
@@ -105,6 +109,7 @@ void drop_second(Context& ctx, Tensor indices, Tensor weights, const RandomKey& 
   const int64_t tokens = indices.dim(0);
   MOE_CHECK_SHAPE(indices, {tokens, 2});
   MOE_CHECK_SHAPE(weights, {tokens, 2});
+  if (on_cuda(ctx)) return cuda::drop_second(ctx, indices, weights, key, first_token);
   run(ctx, weights.dtype, [&]<class T>(T) {
     int32_t* index = indices.as<int32_t>();
     T* w = weights.as<T>();

@@ -27,4 +27,12 @@ void noisy_logits_backward(Context& ctx, Tensor d_raw, ConstTensor d_noisy, Cons
 // empty and the first keeps its weight (Lepikhin et al., 2021).
 void drop_second(Context& ctx, Tensor indices, Tensor weights, const RandomKey& key, int64_t first_token);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::jitter) jitter;
+decltype(moe::drop_experts) drop_experts;
+decltype(moe::noisy_logits_forward) noisy_logits_forward;
+decltype(moe::noisy_logits_backward) noisy_logits_backward;
+decltype(moe::drop_second) drop_second;
+}  // namespace cuda
+
 }  // namespace moe

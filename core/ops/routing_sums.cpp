@@ -19,6 +19,7 @@ double count_tokens(Context& ctx, ConstTensor targets) {
 void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
   MOE_CHECK(ids.size() == targets.size(), "{} ids, {} targets", ids.size(), targets.size());
   MOE_CHECK_DTYPE(ids, DType::i32);
+  if (on_cuda(ctx)) return cuda::mask_padding(ctx, ids, targets);
   run(ctx, DType::f32, [&]<class T>(T) {
     int32_t* id = ids.as<int32_t>();
     const int32_t* target = targets.as<int32_t>();
@@ -74,6 +75,7 @@ void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTe
   const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
   MOE_CHECK_SHAPE(counts, {n});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::top1_counts(ctx, counts, probabilities, targets);
   run(ctx, probabilities.dtype, [&]<class T>(T) {
     const T* p = probabilities.as<T>();
     const int32_t* target = targets.as<int32_t>();
@@ -89,6 +91,7 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   MOE_CHECK_SHAPE(d_weights, {tokens, k});
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::weight_sum_backward(ctx, d_weights, indices, gradient, targets);
   run(ctx, d_weights.dtype, [&]<class T>(T) {
     T* out = d_weights.as<T>();
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
@@ -102,6 +105,7 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
 double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::count_assignments(ctx, indices, targets);
   double count = 0;
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();

@@ -49,6 +49,10 @@ decltype(moe::entropy_sum) entropy_sum;
 decltype(moe::squared_logsumexp_sum) squared_logsumexp_sum;
 decltype(moe::softmax_sum_backward) softmax_sum_backward;
 decltype(moe::squared_logsumexp_backward) squared_logsumexp_backward;
+decltype(moe::mask_padding) mask_padding;
+decltype(moe::top1_counts) top1_counts;
+decltype(moe::count_assignments) count_assignments;
+decltype(moe::weight_sum_backward) weight_sum_backward;
 }  // namespace cuda
 
 }  // namespace moe

@@ -15,6 +15,7 @@ static int64_t time_of(ConstTensor rows, ConstTensor y) {
 
 void add_sequence_rows(Context& ctx, Tensor y, ConstTensor rows) {
   const int64_t time = time_of(rows, y), n = y.dim(1), tokens = y.dim(0);
+  if (on_cuda(ctx)) return cuda::add_sequence_rows(ctx, y, rows);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = rows.as<T>();
@@ -27,6 +28,7 @@ void add_sequence_rows(Context& ctx, Tensor y, ConstTensor rows) {
 
 void sum_sequence_rows(Context& ctx, Tensor sums, ConstTensor y) {
   const int64_t time = time_of(sums, y), n = y.dim(1), sequences = sums.dim(0);
+  if (on_cuda(ctx)) return cuda::sum_sequence_rows(ctx, sums, y);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = sums.as<T>();
     const T* in = y.as<T>();
@@ -43,6 +45,7 @@ void sum_sequence_rows(Context& ctx, Tensor sums, ConstTensor y) {
 void clamp_ids(Context& ctx, Tensor clamped, ConstTensor ids, int64_t bound) {
   MOE_CHECK_DTYPE(clamped, DType::i32);
   MOE_CHECK(bound >= 1 && (!ids || ids.size() == clamped.size()), "{} ids below {}", clamped.size(), bound);
+  if (on_cuda(ctx)) return cuda::clamp_ids(ctx, clamped, ids, bound);
   run(ctx, DType::f32, [&]<class T>(T) {
     int32_t* out = clamped.as<int32_t>();
     for (int64_t i = 0; i < clamped.size(); ++i) {

@@ -11,4 +11,10 @@ void sum_sequence_rows(Context& ctx, Tensor sums, ConstTensor y);
 // ids (n) i32, or none for zeros -> clamped (n) i32 = min(id, bound - 1)
 void clamp_ids(Context& ctx, Tensor clamped, ConstTensor ids, int64_t bound);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::add_sequence_rows) add_sequence_rows;
+decltype(moe::sum_sequence_rows) sum_sequence_rows;
+decltype(moe::clamp_ids) clamp_ids;
+}  // namespace cuda
+
 }  // namespace moe

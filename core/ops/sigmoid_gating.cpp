@@ -49,6 +49,7 @@ void biased_sigmoid_scores(Context& ctx, Tensor scores, ConstTensor logits, Cons
   MOE_CHECK_SHAPE(bias, {experts});
   MOE_CHECK(limit.groups >= 1 && experts % limit.groups == 0 && limit.limit >= 1 && limit.limit <= limit.groups,
             "{} of {} groups of {} experts", limit.limit, limit.groups, experts);
+  if (on_cuda(ctx)) return cuda::biased_sigmoid_scores(ctx, scores, logits, bias, limit);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T *z = logits.as<T>(), *b = bias.as<T>();
     T* s = scores.as<T>();
@@ -76,6 +77,7 @@ void sigmoid_weights_forward(Context& ctx, Tensor weights, ConstTensor logits, C
   const int64_t tokens = indices.dim(0), slots = indices.dim(1), experts = logits.dim(1);
   MOE_CHECK_SHAPE(weights, {tokens, slots});
   MOE_CHECK_SHAPE(logits, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::sigmoid_weights_forward(ctx, weights, logits, indices, options);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T* z = logits.as<T>();
     T* w = weights.as<T>();
@@ -100,6 +102,7 @@ void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weigh
   MOE_CHECK_SHAPE(d_weights, {tokens, slots});
   MOE_CHECK_SHAPE(logits, {tokens, experts});
   MOE_CHECK_SHAPE(d_logits, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::sigmoid_weights_backward(ctx, d_logits, d_weights, logits, indices, options);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T *z = logits.as<T>(), *d_w = d_weights.as<T>();
     T* d_z = d_logits.as<T>();
@@ -128,6 +131,7 @@ void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weigh
 void step_bias(Context& ctx, Tensor bias, ConstTensor counts, double rate) {
   const int64_t experts = bias.dim(0);
   MOE_CHECK_SHAPE(counts, {experts});
+  if (on_cuda(ctx)) return cuda::step_bias(ctx, bias, counts, rate);
   run(ctx, bias.dtype, [&]<class T>(T) {
     const double* count = counts.as<double>();
     double mean = 0;

@@ -28,4 +28,11 @@ void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weigh
 // bias (experts) += rate * sign(mean of counts - count), counts (experts) f64 in host memory
 void step_bias(Context& ctx, Tensor bias, ConstTensor counts, double rate);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::biased_sigmoid_scores) biased_sigmoid_scores;
+decltype(moe::sigmoid_weights_forward) sigmoid_weights_forward;
+decltype(moe::sigmoid_weights_backward) sigmoid_weights_backward;
+decltype(moe::step_bias) step_bias;
+}  // namespace cuda
+
 }  // namespace moe

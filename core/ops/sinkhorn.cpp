@@ -27,6 +27,7 @@ void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const Toke
   const int64_t tokens = logits.dim(0), experts = logits.dim(1);
   MOE_CHECK_SHAPE(scores, {tokens, experts});
   MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} for {} tokens", groups.count, groups.size, tokens);
+  if (on_cuda(ctx)) return cuda::sinkhorn_scores(ctx, scores, logits, groups, iterations);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T* z = logits.as<T>();
     T* out = scores.as<T>();

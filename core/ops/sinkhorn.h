@@ -11,4 +11,8 @@ namespace moe {
 // g = 0, and so do all in a group of one token, whose balanced scores would be equal but for rounding.
 void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const TokenGroups& groups, int64_t iterations);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::sinkhorn_scores) sinkhorn_scores;
+}  // namespace cuda
+
 }  // namespace moe

@@ -52,6 +52,7 @@ void smooth_load_sums(Context& ctx, Tensor sums, ConstTensor clean, ConstTensor 
                       ConstTensor indices, ConstTensor targets) {
   check(sums, clean, noisy, deviation, indices, targets);
   const int64_t tokens = clean.dim(0), experts = clean.dim(1), slots = indices.dim(1);
+  if (on_cuda(ctx)) return cuda::smooth_load_sums(ctx, sums, clean, noisy, deviation, indices, targets);
   run(ctx, clean.dtype, [&]<class T>(T) {
     const int32_t* target = targets.as<int32_t>();
     double* sum = sums.as<double>();
@@ -77,6 +78,8 @@ void smooth_load_backward(Context& ctx, Tensor d_noisy, Tensor d_deviation, Cons
   const int64_t tokens = clean.dim(0), experts = clean.dim(1), slots = indices.dim(1);
   MOE_CHECK_SHAPE(d_noisy, {tokens, experts});
   MOE_CHECK_SHAPE(d_deviation, {tokens, experts});
+  if (on_cuda(ctx))
+    return cuda::smooth_load_backward(ctx, d_noisy, d_deviation, clean, noisy, deviation, indices, gradient, targets);
   run(ctx, clean.dtype, [&]<class T>(T) {
     const int32_t* target = targets.as<int32_t>();
     const double* g = gradient.as<double>();

@@ -15,4 +15,9 @@ void smooth_load_sums(Context& ctx, Tensor sums, ConstTensor clean, ConstTensor 
 void smooth_load_backward(Context& ctx, Tensor d_noisy, Tensor d_deviation, ConstTensor clean, ConstTensor noisy,
                           ConstTensor deviation, ConstTensor indices, ConstTensor gradient, ConstTensor targets);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::smooth_load_sums) smooth_load_sums;
+decltype(moe::smooth_load_backward) smooth_load_backward;
+}  // namespace cuda
+
 }  // namespace moe

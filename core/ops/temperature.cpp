@@ -9,6 +9,7 @@ namespace moe {
 
 void temperature_forward(Context& ctx, Tensor z, ConstTensor temperature, double floor) {
   MOE_CHECK_SHAPE(temperature, {1});
+  if (on_cuda(ctx)) return cuda::temperature_forward(ctx, z, temperature, floor);
   run(ctx, z.dtype, [&]<class T>(T) {
     T* p = z.as<T>();
     const int64_t n = z.size();
@@ -23,6 +24,7 @@ void temperature_backward(Context& ctx, Tensor d_z, Tensor d_temperature, ConstT
   MOE_CHECK_SHAPE(temperature, {1});
   MOE_CHECK_SHAPE(d_temperature, {1});
   MOE_CHECK(d_z.shape == z.shape, "gradient {} of logits {}", d_z.shape.to_string(), z.shape.to_string());
+  if (on_cuda(ctx)) return cuda::temperature_backward(ctx, d_z, d_temperature, z, temperature, floor);
   run(ctx, z.dtype, [&]<class T>(T) {
     T* d = d_z.as<T>();
     const T* p = z.as<T>();
@@ -38,6 +40,7 @@ void temperature_backward(Context& ctx, Tensor d_z, Tensor d_temperature, ConstT
 }
 
 double temperature_value(Context& ctx, ConstTensor temperature, double floor) {
+  if (on_cuda(ctx)) return cuda::temperature_value(ctx, temperature, floor);
   double value = floor;
   run(ctx, temperature.dtype, [&]<class T>(T) { value = std::max(static_cast<double>(*temperature.as<T>()), floor); });
   return value;

@@ -14,4 +14,10 @@ void temperature_backward(Context& ctx, Tensor d_z, Tensor d_temperature, ConstT
 // max(temperature (1), floor), to be reported
 double temperature_value(Context& ctx, ConstTensor temperature, double floor);
 
+namespace cuda {  // the twins; their arguments have been checked
+decltype(moe::temperature_forward) temperature_forward;
+decltype(moe::temperature_backward) temperature_backward;
+decltype(moe::temperature_value) temperature_value;
+}  // namespace cuda
+
 }  // namespace moe

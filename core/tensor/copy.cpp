@@ -45,4 +45,11 @@ ConstTensor on_host(Context& ctx, ConstTensor x, std::vector<char>& buffer) {
   return host;
 }
 
+ConstTensor on_device(Context& ctx, ScratchScope& scratch, ConstTensor x) {
+  if (x.device == ctx.device) return x;
+  const Tensor y = scratch.allocate(x.shape, x.dtype);
+  copy(ctx, y, x);
+  return y;
+}
+
 }  // namespace moe

@@ -17,4 +17,7 @@ void copy_from_host(Context& ctx, Tensor x, ConstTensor host);
 // A tensor's bytes on the host: the tensor's own memory, or a copy in `buffer`.
 ConstTensor on_host(Context& ctx, ConstTensor x, std::vector<char>& buffer);
 
+// A tensor where ctx's ops can use it: itself, or a copy in `scratch`.
+ConstTensor on_device(Context& ctx, ScratchScope& scratch, ConstTensor x);
+
 }  // namespace moe

@@ -3,18 +3,36 @@
 #include "core/ops/activation.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
+#include "core/ops/competition.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
+#include "core/ops/expert_choice.h"
+#include "core/ops/expert_output_sums.h"
+#include "core/ops/feature_noise.h"
 #include "core/ops/gating.h"
+#include "core/ops/group_gating.h"
 #include "core/ops/grouped_gemm.h"
+#include "core/ops/hash_choice.h"
+#include "core/ops/hierarchy.h"
+#include "core/ops/info_nce.h"
 #include "core/ops/initialise.h"
 #include "core/ops/matmul.h"
+#include "core/ops/merge_gate.h"
+#include "core/ops/normalise_rows.h"
+#include "core/ops/prototypes.h"
 #include "core/ops/qk_norm.h"
+#include "core/ops/relu_gating.h"
 #include "core/ops/rms_norm.h"
 #include "core/ops/rope.h"
+#include "core/ops/router_noise.h"
 #include "core/ops/routing_sums.h"
+#include "core/ops/sequence_rows.h"
+#include "core/ops/sigmoid_gating.h"
+#include "core/ops/sinkhorn.h"
+#include "core/ops/smooth_load.h"
+#include "core/ops/temperature.h"
 #include "core/tensor/device.h"
 
 namespace moe::cuda {
@@ -222,6 +240,210 @@ void softmax_sum_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstT
   absent(ctx);
 }
 void squared_logsumexp_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, double, ConstTensor) {
+  absent(ctx);
+}
+void choose_all(Context& ctx, Tensor) {
+  absent(ctx);
+}
+void response_forward(Context& ctx, Tensor, ConstTensor, Response) {
+  absent(ctx);
+}
+void response_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, Response) {
+  absent(ctx);
+}
+void share_weights_forward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void share_weights_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void spread_chosen(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void gather_chosen(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+double imitation_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor, double, ConstTensor) {
+  return absent(ctx), 0;
+}
+void imitation_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, double, double,
+                        ConstTensor) {
+  absent(ctx);
+}
+void softmax_backward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+double likeness_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
+  return absent(ctx), 0;
+}
+void likeness_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, double, ConstTensor) {
+  absent(ctx);
+}
+double agreement_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
+  return absent(ctx), 0;
+}
+void feature_statistics(Context& ctx, Tensor, Tensor, ConstTensor, int64_t, NoiseStatistics) {
+  absent(ctx);
+}
+void feature_noise_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, const RandomKey&,
+                           int64_t) {
+  absent(ctx);
+}
+void feature_noise_backward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void moment_sums(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void update_moments(Context& ctx, Tensor, ConstTensor, double) {
+  absent(ctx);
+}
+void moments_to_statistics(Context& ctx, Tensor, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void diagonal_cross_entropy(Context& ctx, Tensor, Tensor, double, double, ConstTensor) {
+  absent(ctx);
+}
+void merge_gate_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void merge_gate_backward(Context& ctx, Tensor, Tensor, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor,
+                         ConstTensor) {
+  absent(ctx);
+}
+void expert_labels(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void update_prototypes(Context& ctx, Tensor, ConstTensor, ConstTensor, double) {
+  absent(ctx);
+}
+void targets_in_group(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void compose_group(Context& ctx, Tensor, Tensor, Tensor, Tensor, int64_t, int64_t, const GroupChoice&,
+                   const GroupChoice&) {
+  absent(ctx);
+}
+void compose_group_backward(Context& ctx, Tensor, Tensor, Tensor, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor,
+                            int64_t, int64_t, const GroupChoice&, const GroupChoice&) {
+  absent(ctx);
+}
+void log_softmax_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void jitter(Context& ctx, Tensor, double, const RandomKey&, int64_t) {
+  absent(ctx);
+}
+void drop_experts(Context& ctx, Tensor, double, int64_t, const RandomKey&, int64_t, int64_t) {
+  absent(ctx);
+}
+void noisy_logits_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, const RandomKey*, int64_t) {
+  absent(ctx);
+}
+void noisy_logits_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, const RandomKey*, int64_t) {
+  absent(ctx);
+}
+void drop_second(Context& ctx, Tensor, Tensor, const RandomKey&, int64_t) {
+  absent(ctx);
+}
+void temperature_forward(Context& ctx, Tensor, ConstTensor, double) {
+  absent(ctx);
+}
+void temperature_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, double) {
+  absent(ctx);
+}
+double temperature_value(Context& ctx, ConstTensor, double) {
+  return absent(ctx), 0;
+}
+void normalise_rows_forward(Context& ctx, Tensor, Tensor, ConstTensor, double) {
+  absent(ctx);
+}
+void normalise_rows_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, double) {
+  absent(ctx);
+}
+void biased_sigmoid_scores(Context& ctx, Tensor, ConstTensor, ConstTensor, GroupLimit) {
+  absent(ctx);
+}
+void sigmoid_weights_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, SigmoidWeights) {
+  absent(ctx);
+}
+void sigmoid_weights_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, SigmoidWeights) {
+  absent(ctx);
+}
+void step_bias(Context& ctx, Tensor, ConstTensor, double) {
+  absent(ctx);
+}
+void expert_choice(Context& ctx, Tensor, Tensor, ConstTensor, const TokenGroups&, int64_t) {
+  absent(ctx);
+}
+void sinkhorn_scores(Context& ctx, Tensor, ConstTensor, const TokenGroups&, int64_t) {
+  absent(ctx);
+}
+void hash_choice(Context& ctx, Tensor, ConstTensor, int64_t, const RandomKey&) {
+  absent(ctx);
+}
+void relu_gating_forward(Context& ctx, Tensor, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void relu_gating_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, double) {
+  absent(ctx);
+}
+double scaled_weight_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
+  return absent(ctx), 0;
+}
+void scale_within(Context& ctx, Tensor, double, double, double) {
+  absent(ctx);
+}
+void group_logits_forward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void group_logits_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void select_within_groups(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t, int64_t) {
+  absent(ctx);
+}
+void add_sequence_rows(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void sum_sequence_rows(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void clamp_ids(Context& ctx, Tensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void smooth_load_sums(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void smooth_load_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
+                          ConstTensor) {
+  absent(ctx);
+}
+void expert_output_sums(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void expert_output_sums_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void softmax_forward(Context& ctx, Tensor, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void select_top_k(Context& ctx, Tensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void chosen_weights(Context& ctx, Tensor, ConstTensor, ConstTensor, GatingOptions) {
+  absent(ctx);
+}
+void mask_padding(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void top1_counts(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+double count_assignments(Context& ctx, ConstTensor, ConstTensor) {
+  return absent(ctx), 0;
+}
+void weight_sum_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
 

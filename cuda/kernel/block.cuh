@@ -18,6 +18,18 @@ __device__ inline T block_sum(T value, T* slots) {
   return sum;
 }
 
+// The same maximum on every thread.
+__device__ inline float block_max(float value, float* slots) {
+  value = warp_max(value);
+  if (lane_index() == 0) slots[warp_index()] = value;
+  __syncthreads();
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  float largest = slots[0];
+  for (int w = 1; w < warps; ++w) largest = fmaxf(largest, slots[w]);
+  __syncthreads();
+  return largest;
+}
+
 // Sum over the threads before this one; `total` gets the sum over all.
 __device__ inline int block_exclusive_sum(int value, int* slots, int& total) {
   const int before = warp_exclusive_sum(value);

@@ -1,19 +1,25 @@
 // Partial sums of a kernel's blocks, added up on the host: the way that a number leaves the device.
 #pragma once
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <vector>
 
+#include "core/base/token.h"
+#include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
+#include "cuda/kernel/block.cuh"
+#include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/reduce.cuh"
 
 namespace moe::cuda {
 
-// Memory for kPartials blocks of kValues f64 each, and their sums over the blocks, in order. Waits for the device.
+// Memory for kValues f64 of each of `blocks` blocks, and their sums over the blocks, in order. Waits for the device.
 template <int kValues>
 class HostSums {
  public:
-  explicit HostSums(Context& ctx)
-      : ctx_(ctx), scratch_(ctx), partial_(scratch_.allocate(Shape{kPartials, kValues}, DType::f64)) {}
+  explicit HostSums(Context& ctx, int64_t blocks = kPartials)
+      : ctx_(ctx), scratch_(ctx), partial_(scratch_.allocate(Shape{blocks, kValues}, DType::f64)) {}
   double* partial() const { return partial_.as<double>(); }
   std::array<double, kValues> get() const {
     std::array<double, kValues> sums{};
@@ -29,5 +35,58 @@ class HostSums {
   ScratchScope scratch_;
   Tensor partial_;
 };
+
+// term(token) is called by a whole warp; each lane returns its share, f64. One warp per token, strided over the grid; a
+// lane adds up its shares, a block its warps in order.
+template <class Term>
+__global__ void token_sum_kernel(double* partial, const int32_t* targets, int64_t tokens, Term term) {
+  double* slots = &shared_memory<double>();
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  double sum = 0;
+  for (int64_t t = int64_t{blockIdx.x} * warps + warp_index(); t < tokens; t += int64_t{gridDim.x} * warps) {
+    if (targets[t] != kIgnoreTarget) sum += term(t);
+  }
+  sum = block_sum(sum, slots);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+// The sum of term(token) over the tokens that are no padding. Waits for the device.
+template <class Term>
+double sum_over_tokens(Context& ctx, ConstTensor targets, Term term) {
+  constexpr int kThreads = 256;
+  const int64_t tokens = targets.size(), blocks = std::min<int64_t>(kPartials, (tokens + 7) / 8);
+  const HostSums<1> sums(ctx, blocks);
+  launch(ctx, token_sum_kernel<Term>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double),
+         sums.partial(), targets.as<int32_t>(), tokens, term);
+  return sums.get()[0];
+}
+
+// partial (partials, stride): its first columns are those of the first of `sums`, f64 on either side, and so on; each
+// is added to. Waits for the device once when sums are the host's.
+inline void add_to_sums(Context& ctx, std::initializer_list<Tensor> sums, const double* partial, int64_t stride,
+                        int partials) {
+  ScratchScope scratch(ctx);
+  int64_t columns = 0;
+  for (const Tensor& tensor : sums) columns += tensor.size();
+  Tensor total;  // of all, for the host
+  std::vector<char> bytes;
+  const double* host = nullptr;
+  int64_t begin = 0;
+  for (const Tensor& tensor : sums) {
+    const int64_t n = tensor.size();
+    if (tensor.device == Device::cuda) {
+      add_partials(ctx, tensor.as<double>(), partial + begin, n, stride, partials);
+    } else {
+      if (!total) {
+        total = scratch.allocate(Shape{columns}, DType::f64);
+        moe::fill_zero(ctx, total);
+        add_partials(ctx, total.as<double>(), partial, columns, stride, partials);
+        if (!ctx.planning) host = on_host(ctx, total, bytes).as<double>();
+      }
+      for (int64_t i = 0; i < n && host; ++i) tensor.as<double>()[i] += host[begin + i];
+    }
+    begin += n;
+  }
+}
 
 }  // namespace moe::cuda

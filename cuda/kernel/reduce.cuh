@@ -2,7 +2,8 @@
 // block. The number of blocks does not depend on the device, so neither do the bits.
 #pragma once
 #include "cuda/device/launch.cuh"
-#include "cuda/kernel/warp.cuh"
+#include "cuda/kernel/block.cuh"
+#include "cuda/kernel/ptx.cuh"
 
 namespace moe::cuda {
 
@@ -22,6 +23,21 @@ __global__ void add_partials_kernel(T* target, const T* partial, int64_t n, int6
 template <class T>
 void add_partials(const Context& ctx, T* target, const T* partial, int64_t n, int64_t stride, int partials) {
   launch(ctx, add_partials_kernel<T>, blocks_for(n, 128), 128, 0, target, partial, n, stride, partials);
+}
+
+// target[0] += the sum of x (n), in f64: one block, whose threads take strided elements
+template <class T>
+__global__ void add_sum_kernel(T* target, const T* x, int64_t n) {
+  double* slots = &shared_memory<double>();
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += static_cast<double>(x[i]);
+  sum = block_sum(sum, slots);
+  if (threadIdx.x == 0) target[0] += static_cast<T>(sum);
+}
+
+template <class T>
+void add_sum(const Context& ctx, T* target, const T* x, int64_t n) {
+  launch(ctx, add_sum_kernel<T>, dim3(1), 1024, 32 * sizeof(double), target, x, n);
 }
 
 }  // namespace moe::cuda

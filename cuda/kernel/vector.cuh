@@ -1,6 +1,7 @@
 // Storage types to f32 and back, and several neighbouring elements in one access of up to 16 bytes.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 
 #include "core/tensor/tensor.h"
 #include "cuda/kernel/ptx.cuh"
@@ -100,6 +101,14 @@ inline constexpr int kPerVector = 16 / static_cast<int>(sizeof(T));
 template <class T, class... Pointers>
 bool in_vectors(int64_t width, const Pointers*... pointers) {
   return width % kPerVector<T> == 0 && ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+}
+
+// Calls body(N), a constant: how many neighbours of a row of `width` a lane takes at once, whatever mixture of types
+// they are: 8, of which every type fills 16 bytes or a multiple, where widths and pointers allow it, else 1.
+template <class Body, class... Pointers>
+void for_width(int64_t width, Body body, const Pointers*... pointers) {
+  if (in_vectors<BFloat16>(width, pointers...)) return body(std::integral_constant<int, 8>{});
+  body(std::integral_constant<int, 1>{});
 }
 
 // Calls body(T{}) for the storage type of a device tensor, f32 or bf16.

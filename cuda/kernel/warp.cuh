@@ -16,6 +16,14 @@ __device__ inline int warp_index() {
   return static_cast<int>(threadIdx.x) / kWarp;
 }
 
+// The place of this thread, and of its warp, in a grid of one dimension.
+__device__ inline int64_t thread_in_grid() {
+  return int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+}
+__device__ inline int64_t warp_in_grid() {
+  return thread_in_grid() / kWarp;
+}
+
 // The same sum on every lane, added in a fixed order. Lanes 0 .. kLanes - 1, kLanes .. and so on are separate groups.
 template <int kLanes = kWarp, class T>
 __device__ inline T warp_sum(T value) {

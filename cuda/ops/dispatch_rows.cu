@@ -22,6 +22,16 @@ __global__ void permute_forward_kernel(T* rows, const T* x, const int32_t* sourc
   }
 }
 
+// The same for rows that are shorter than a warp: one thread per element.
+template <class T>
+__global__ void permute_short_rows_kernel(T* rows, const T* x, const int32_t* source, int64_t count, int64_t d,
+                                          int64_t k) {
+  const int64_t i = thread_in_grid(), row = i / d;
+  if (row >= count) return;
+  const int32_t from = source[row];
+  store(rows + i, from < 0 ? 0.0f : load(x + from / k * d + i % d));
+}
+
 // y[t] = [y[t] +] the sum over j of weight[t][j] * rows[position[t][j]], in the order of j
 template <class T, int N, bool kWeighted>
 __global__ void gather_sum_kernel(T* y, const T* rows, const float* weights, const int32_t* position, int64_t tokens,
@@ -88,6 +98,10 @@ static void gather(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source,
   for_type(x.dtype, [&]<class T>(T) {
     T* out = rows.as<T>();
     const T* in = x.as<T>();
+    if (d < kWarp) {
+      return launch(ctx, permute_short_rows_kernel<T>, blocks_for(count * d, kThreads), kThreads, 0, out, in,
+                    source.as<int32_t>(), count, d, k);
+    }
     const auto kernel =
         in_vectors<T>(d, out, in) ? permute_forward_kernel<T, kPerVector<T>> : permute_forward_kernel<T, 1>;
     launch(ctx, kernel, blocks_for(count, kThreads / kWarp), kThreads, 0, out, in, source.as<int32_t>(), count, d, k);

@@ -1,5 +1,7 @@
 #include "core/ops/gating.h"
 
+#include <type_traits>
+
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/warp.cuh"
 
@@ -7,44 +9,51 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 128;
 
-// One warp per token; lane l holds experts l, l + 32, ... Everything about routing is f32. The choice is an exact
-// arg-max, ties to the smaller index, and sums are in the order of the lanes: the same bits every time.
-template <int kPerLane>
-__global__ void gating_forward_kernel(float* probabilities, float* logsumexp, int32_t* indices, float* weights,
-                                      const float* logits, int64_t tokens, int experts, int k, bool divide) {
-  const int64_t token = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
-  if (token >= tokens) return;  // whole warps leave; no barrier follows
-  const int lane = lane_index();
-  const float* z = logits + token * experts;
-  float* p = probabilities + token * experts;
-  int32_t* chosen = indices + token * k;
+// In all kernels here one warp has a token; lane l holds experts l, l + 32, ... Everything about routing is f32. The
+// choice is an exact arg-max, ties to the smaller index, and sums are in the order of the lanes: the same bits every
+// time.
 
-  float own[kPerLane], largest = -INFINITY;
+// The lane's part of a row; -inf behind its end.
+template <int kPerLane>
+static __device__ void load_row(float (&own)[kPerLane], const float* row, int experts) {
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
-    const int e = lane + i * kWarp;
-    own[i] = e < experts ? z[e] : -INFINITY;
-    largest = fmaxf(largest, own[i]);
+    const int e = lane_index() + i * kWarp;
+    own[i] = e < experts ? row[e] : -INFINITY;
   }
+}
+
+// Softmax of the row that the lanes hold; returns its log-sum-exp.
+template <int kPerLane>
+static __device__ float softmax_row(float* p, const float (&own)[kPerLane], int experts) {
+  float largest = -INFINITY;
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) largest = fmaxf(largest, own[i]);
   largest = warp_max(largest);
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
-    if (lane + i * kWarp < experts) sum += expf(own[i] - largest);
+    if (lane_index() + i * kWarp < experts) sum += expf(own[i] - largest);
   }
   sum = warp_sum(sum);
-  if (lane == 0) logsumexp[token] = largest + logf(sum);
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
-    const int e = lane + i * kWarp;
+    const int e = lane_index() + i * kWarp;
     if (e < experts) p[e] = expf(own[i] - largest) / sum;
-    if (isnan(own[i])) own[i] = -INFINITY;  // chosen last
   }
-  __syncwarp();  // p is read by all lanes below
+  return largest + logf(sum);
+}
 
+// The `count` largest of the row that the lanes hold, NaN last; -1 in the slots behind them.
+template <int kPerLane>
+static __device__ void select_row(int32_t* chosen, float (&own)[kPerLane], int experts, int slots, int count) {
+  const int lane = lane_index();
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    if (isnan(own[i])) own[i] = -INFINITY;
+  }
   uint32_t taken = 0;  // of the lane's own experts: a bit each, because -inf may be a score
-  float chosen_sum = 0;
-  for (int j = 0; j < k; ++j) {
+  for (int j = 0; j < count; ++j) {
     Indexed best{-INFINITY, 0x7FFFFFFF};
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
@@ -53,21 +62,76 @@ __global__ void gating_forward_kernel(float* probabilities, float* logsumexp, in
     }
     best = warp_argmax(best);
     if (best.index % kWarp == lane) taken |= 1u << (best.index / kWarp);
-    chosen_sum += p[best.index];
     if (lane == 0) chosen[j] = best.index;
   }
-  __syncwarp();
-  const bool vanished = divide && chosen_sum == 0;
-  for (int j = lane; j < k; j += kWarp) {
-    weights[token * k + j] = vanished ? 1.0f / static_cast<float>(k) : p[chosen[j]] / (divide ? chosen_sum : 1.0f);
+  for (int j = count + lane; j < slots; j += kWarp) chosen[j] = -1;
+}
+
+// Weights of one token's slots from its probabilities.
+static __device__ void weigh_row(float* w, const float* p, const int32_t* chosen, int slots, bool divide) {
+  float sum = 0, filled = 0;
+  for (int j = lane_index(); j < slots; j += kWarp) {
+    if (chosen[j] < 0) continue;
+    sum += p[chosen[j]];
+    filled += 1;
   }
+  sum = warp_sum(sum);
+  filled = warp_sum(filled);
+  const bool vanished = divide && sum == 0;  // chosen by something else than their probabilities, which are all 0
+  for (int j = lane_index(); j < slots; j += kWarp) {
+    w[j] = chosen[j] < 0 ? 0.0f : vanished ? 1.0f / filled : p[chosen[j]] / (divide ? sum : 1.0f);
+  }
+}
+
+template <int kPerLane>
+__global__ void gating_forward_kernel(float* probabilities, float* logsumexp, int32_t* indices, float* weights,
+                                      const float* logits, int64_t tokens, int experts, int k, bool divide) {
+  const int64_t token = warp_in_grid();
+  if (token >= tokens) return;  // whole warps leave; no barrier follows
+  float* p = probabilities + token * experts;
+  int32_t* chosen = indices + token * k;
+  float own[kPerLane];
+  load_row(own, logits + token * experts, experts);
+  const float lse = softmax_row(p, own, experts);
+  if (lane_index() == 0) logsumexp[token] = lse;
+  select_row(chosen, own, experts, k, k);
+  __syncwarp();  // p and the choice are read by all lanes
+  weigh_row(weights + token * k, p, chosen, k, divide);
+}
+
+template <int kPerLane>
+__global__ void softmax_forward_kernel(float* probabilities, float* logsumexp, const float* logits, int64_t tokens,
+                                       int experts) {
+  const int64_t token = warp_in_grid();
+  if (token >= tokens) return;
+  float own[kPerLane];
+  load_row(own, logits + token * experts, experts);
+  const float lse = softmax_row(probabilities + token * experts, own, experts);
+  if (lane_index() == 0) logsumexp[token] = lse;
+}
+
+template <int kPerLane>
+__global__ void select_top_k_kernel(int32_t* indices, const float* scores, int64_t tokens, int experts, int slots,
+                                    int active) {
+  const int64_t token = warp_in_grid();
+  if (token >= tokens) return;
+  float own[kPerLane];
+  load_row(own, scores + token * experts, experts);
+  select_row(indices + token * slots, own, experts, slots, active);
+}
+
+static __global__ void chosen_weights_kernel(float* weights, const float* probabilities, const int32_t* indices,
+                                             int64_t tokens, int experts, int slots, bool divide) {
+  const int64_t token = warp_in_grid();
+  if (token >= tokens) return;
+  weigh_row(weights + token * slots, probabilities + token * experts, indices + token * slots, slots, divide);
 }
 
 // One warp per token. Chosen experts are distinct, so every logit has one writer.
 static __global__ void gating_backward_kernel(float* d_logits, const float* d_weights, const float* probabilities,
                                               const int32_t* indices, const float* weights, int64_t tokens, int experts,
                                               int k, bool among_chosen) {
-  const int64_t token = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t token = warp_in_grid();
   if (token >= tokens) return;
   const int lane = lane_index();
   float dot = 0;
@@ -85,24 +149,59 @@ static __global__ void gating_backward_kernel(float* d_logits, const float* d_we
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
+// Calls body(N), a constant: how many experts a lane holds.
+template <class Body>
+static void for_experts(int64_t experts, Body body) {
+  if (experts > 1024) raise<DeviceError>("{} experts: on CUDA a router chooses from at most 1024", experts);
+  if (experts <= 64) return body(std::integral_constant<int, 2>{});
+  if (experts <= 256) return body(std::integral_constant<int, 8>{});
+  body(std::integral_constant<int, 32>{});
+}
+
+static dim3 blocks_of(int64_t tokens) {
+  return blocks_for(tokens, kThreads / kWarp);
+}
+
 void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor indices, Tensor weights,
                     ConstTensor logits, GatingOptions options) {
   const int64_t tokens = logits.dim(0), experts = logits.dim(1);
-  if (experts > 1024) raise<DeviceError>("{} experts: on CUDA a router chooses from at most 1024", experts);
-  const auto kernel = experts <= 64    ? gating_forward_kernel<2>
-                      : experts <= 256 ? gating_forward_kernel<8>
-                                       : gating_forward_kernel<32>;
-  launch(ctx, kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, probabilities.as<float>(),
-         logsumexp.as<float>(), indices.as<int32_t>(), weights.as<float>(), logits.as<float>(), tokens,
-         static_cast<int>(experts), static_cast<int>(indices.dim(1)),
+  for_experts(experts, [&]<int N>(std::integral_constant<int, N>) {
+    launch(ctx, gating_forward_kernel<N>, blocks_of(tokens), kThreads, 0, probabilities.as<float>(),
+           logsumexp.as<float>(), indices.as<int32_t>(), weights.as<float>(), logits.as<float>(), tokens,
+           static_cast<int>(experts), static_cast<int>(indices.dim(1)),
+           options.softmax_over_chosen || options.renormalise);
+  });
+}
+
+void softmax_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, ConstTensor logits) {
+  const int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  for_experts(experts, [&]<int N>(std::integral_constant<int, N>) {
+    launch(ctx, softmax_forward_kernel<N>, blocks_of(tokens), kThreads, 0, probabilities.as<float>(),
+           logsumexp.as<float>(), logits.as<float>(), tokens, static_cast<int>(experts));
+  });
+}
+
+void select_top_k(Context& ctx, Tensor indices, ConstTensor scores, int64_t active) {
+  const int64_t tokens = scores.dim(0), experts = scores.dim(1);
+  for_experts(experts, [&]<int N>(std::integral_constant<int, N>) {
+    launch(ctx, select_top_k_kernel<N>, blocks_of(tokens), kThreads, 0, indices.as<int32_t>(), scores.as<float>(),
+           tokens, static_cast<int>(experts), static_cast<int>(indices.dim(1)), static_cast<int>(active));
+  });
+}
+
+void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, ConstTensor indices,
+                    GatingOptions options) {
+  const int64_t tokens = indices.dim(0);
+  launch(ctx, chosen_weights_kernel, blocks_of(tokens), kThreads, 0, weights.as<float>(), probabilities.as<float>(),
+         indices.as<int32_t>(), tokens, static_cast<int>(probabilities.dim(1)), static_cast<int>(indices.dim(1)),
          options.softmax_over_chosen || options.renormalise);
 }
 
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
                      ConstTensor indices, ConstTensor weights, GatingOptions options) {
   const int64_t tokens = d_logits.dim(0);
-  launch(ctx, gating_backward_kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, d_logits.as<float>(),
-         d_weights.as<float>(), probabilities.as<float>(), indices.as<int32_t>(), weights.as<float>(), tokens,
+  launch(ctx, gating_backward_kernel, blocks_of(tokens), kThreads, 0, d_logits.as<float>(), d_weights.as<float>(),
+         probabilities.as<float>(), indices.as<int32_t>(), weights.as<float>(), tokens,
          static_cast<int>(d_logits.dim(1)), static_cast<int>(indices.dim(1)),
          options.softmax_over_chosen || options.renormalise);
 }

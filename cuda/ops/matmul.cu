@@ -13,13 +13,13 @@ static __global__ void round_kernel(BFloat16* y, const float* x, int64_t n) {
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-static void check(ConstTensor a, ConstTensor b, ConstTensor c) {
-  MOE_CHECK(a.dtype == b.dtype && (a.dtype == DType::f32 || a.dtype == DType::bf16) &&
-                (c.dtype == a.dtype || c.dtype == DType::f32),
-            "a product of {} and {} into {}", name_of(a.dtype), name_of(b.dtype), name_of(c.dtype));
+// The operands' type: bf16 where an operand or the result is. A wide one beside it is rounded for the product:
+// gradients of router logits, weights that no optimizer moves.
+static DType product_type(ConstTensor a, ConstTensor b, ConstTensor c) {
+  const bool rounds = a.dtype == DType::bf16 || b.dtype == DType::bf16 || c.dtype == DType::bf16;
+  return rounds ? DType::bf16 : DType::f32;
 }
 
-// Gradients of f32 results of bf16 operands (router logits) are rounded for their products.
 static ConstTensor as_type(Context& ctx, ScratchScope& scratch, ConstTensor x, DType dtype) {
   if (x.dtype == dtype) return x;
   MOE_CHECK(x.dtype == DType::f32 && dtype == DType::bf16, "{} as {}", name_of(x.dtype), name_of(dtype));
@@ -30,30 +30,35 @@ static ConstTensor as_type(Context& ctx, ScratchScope& scratch, ConstTensor x, D
 
 void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
   const int64_t rows = x.dim(0), in = x.dim(1), out = weight.dim(0);
-  check(x, weight, y);
+  const DType type = product_type(x, weight, y);
+  ScratchScope scratch(ctx);
+  x = as_type(ctx, scratch, x, type);
+  weight = as_type(ctx, scratch, weight, type);
   if (ctx.planning) return;
   multiply(ctx.queue->blas(),
-           {x.data, in, false, weight.data, in, true, y.data, out, rows, out, in, x.dtype, y.dtype, false});
+           {x.data, in, false, weight.data, in, true, y.data, out, rows, out, in, type, y.dtype, false});
 }
 
 void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, bool accumulate) {
   const int64_t rows = d_y.dim(0), out = d_y.dim(1), in = weight.dim(1);
+  const DType type = product_type(d_y, weight, d_x);
   ScratchScope scratch(ctx);
-  d_y = as_type(ctx, scratch, d_y, weight.dtype);
-  check(d_y, weight, d_x);
+  d_y = as_type(ctx, scratch, d_y, type);
+  weight = as_type(ctx, scratch, weight, type);
   if (ctx.planning) return;
-  multiply(ctx.queue->blas(), {d_y.data, out, false, weight.data, in, false, d_x.data, in, rows, in, out, d_y.dtype,
-                               d_x.dtype, accumulate});
+  multiply(ctx.queue->blas(),
+           {d_y.data, out, false, weight.data, in, false, d_x.data, in, rows, in, out, type, d_x.dtype, accumulate});
 }
 
 void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x) {
   const int64_t rows = d_y.dim(0), out = d_y.dim(1), in = x.dim(1);
+  const DType type = product_type(d_y, x, d_weight);
   ScratchScope scratch(ctx);
-  d_y = as_type(ctx, scratch, d_y, x.dtype);
-  check(d_y, x, d_weight);
+  d_y = as_type(ctx, scratch, d_y, type);
+  x = as_type(ctx, scratch, x, type);
   if (ctx.planning) return;
   multiply(ctx.queue->blas(),
-           {d_y.data, out, true, x.data, in, false, d_weight.data, in, out, in, rows, x.dtype, d_weight.dtype, true});
+           {d_y.data, out, true, x.data, in, false, d_weight.data, in, out, in, rows, type, d_weight.dtype, true});
 }
 
 }  // namespace moe::cuda

@@ -63,6 +63,48 @@ static __global__ void assignment_sums_kernel(double* partial, const int32_t* in
   add_up_warps(partial, sums, n);
 }
 
+static __global__ void mask_padding_kernel(int32_t* ids, const int32_t* targets, int64_t n) {
+  const int64_t i = thread_in_grid();
+  if (i < n && targets[i] == kIgnoreTarget) ids[i] = kIgnoreTarget;
+}
+
+// One warp per token, strided over the grid. Row of a warp: counts (n), of which lane i % 32 owns i. Of all NaN there
+// is no largest: as on the CPU it is the first.
+static __global__ void top1_counts_kernel(double* partial, const float* p, const int32_t* targets, int64_t tokens,
+                                          int n) {
+  double* sums = &shared_memory<double>();
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  double* own = sums + warp_index() * n;
+  for (int i = lane_index(); i < n; i += kWarp) own[i] = 0;
+  for (int64_t t = int64_t{blockIdx.x} * warps + warp_index(); t < tokens; t += int64_t{gridDim.x} * warps) {
+    if (targets[t] == kIgnoreTarget) continue;
+    Indexed best{-INFINITY, n};
+    for (int i = lane_index(); i < n; i += kWarp) best = larger(best, {p[t * n + i], i});
+    best = warp_argmax(best);
+    const int first = best.index == n ? 0 : best.index;
+    if (first % kWarp == lane_index()) own[first] += 1;
+  }
+  add_up_warps(partial, sums, n);
+}
+
+static __global__ void weight_sum_backward_kernel(float* d_weights, const int32_t* indices, const double* gradient,
+                                                  const int32_t* targets, int64_t slots, int64_t k) {
+  const int64_t s = thread_in_grid();
+  if (s >= slots || indices[s] < 0 || targets[s / k] == kIgnoreTarget) return;
+  d_weights[s] += static_cast<float>(gradient[indices[s]]);
+}
+
+struct AssignmentTerm {
+  const int32_t* indices;
+  int64_t k;
+
+  __device__ double operator()(int64_t t) const {
+    double count = 0;
+    for (int64_t s = t * k + lane_index(); s < (t + 1) * k; s += kWarp) count += indices[s] >= 0;
+    return count;
+  }
+};
+
 enum class Scalar { tokens, entropy, squared };
 
 // The sum over strided elements of x (tokens, n) of one of three functions, per block.
@@ -104,19 +146,6 @@ static __global__ void squared_logsumexp_backward_kernel(float* d_logits, const 
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// sums += partial (kPartials, n), where `sums` may be in host memory.
-static void add_to(Context& ctx, Tensor sums, const double* partial, int64_t n, int64_t stride) {
-  if (sums.device == Device::cuda) return add_partials(ctx, sums.as<double>(), partial, n, stride, kPartials);
-  ScratchScope scratch(ctx);
-  const Tensor total = scratch.allocate(Shape{n}, DType::f64);
-  moe::fill_zero(ctx, total);
-  add_partials(ctx, total.as<double>(), partial, n, stride, kPartials);
-  if (ctx.planning) return;
-  std::vector<char> bytes;
-  const double* host = on_host(ctx, total, bytes).as<double>();
-  for (int64_t i = 0; i < n; ++i) sums.as<double>()[i] += host[i];
-}
-
 static int warps_for(int64_t n) {
   return static_cast<int>(std::clamp<int64_t>((int64_t{96} << 10) / (8 * n), 1, kWarps));
 }
@@ -128,7 +157,7 @@ void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) 
   const int warps = warps_for(n);
   launch(ctx, column_sums_kernel, dim3(kPartials), warps * kWarp, static_cast<size_t>(warps * n) * sizeof(double),
          partial, x.as<float>(), targets.as<int32_t>(), tokens, static_cast<int>(n));
-  add_to(ctx, sums, partial, n, n);
+  add_to_sums(ctx, {sums}, partial, n, kPartials);
 }
 
 void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor indices, ConstTensor weights,
@@ -140,8 +169,38 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
   launch(ctx, assignment_sums_kernel, dim3(kPartials), warps * kWarp,
          static_cast<size_t>(warps * 2 * experts) * sizeof(double), partial, indices.as<int32_t>(), weights.as<float>(),
          targets.as<int32_t>(), indices.size(), indices.dim(1), static_cast<int>(experts));
-  add_to(ctx, counts, partial, experts, 2 * experts);
-  if (importance) add_to(ctx, importance, partial + experts, experts, 2 * experts);
+  if (importance)
+    add_to_sums(ctx, {counts, importance}, partial, 2 * experts, kPartials);
+  else
+    add_to_sums(ctx, {counts}, partial, 2 * experts, kPartials);
+}
+
+void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
+  launch(ctx, mask_padding_kernel, blocks_for(ids.size(), kThreads), kThreads, 0, ids.as<int32_t>(),
+         targets.as<int32_t>(), ids.size());
+}
+
+void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets) {
+  const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
+  ScratchScope scratch(ctx);
+  double* partial = scratch.allocate(Shape{kPartials, n}, DType::f64).as<double>();
+  const int warps = warps_for(n);
+  launch(ctx, top1_counts_kernel, dim3(kPartials), warps * kWarp, static_cast<size_t>(warps * n) * sizeof(double),
+         partial, probabilities.as<float>(), targets.as<int32_t>(), tokens, static_cast<int>(n));
+  add_to_sums(ctx, {counts}, partial, n, kPartials);
+}
+
+double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets) {
+  return sum_over_tokens(ctx, targets, AssignmentTerm{indices.as<int32_t>(), indices.dim(1)});
+}
+
+void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, ConstTensor gradient,
+                         ConstTensor targets) {
+  const int64_t slots = indices.size();
+  ScratchScope scratch(ctx);
+  const ConstTensor here = on_device(ctx, scratch, gradient);
+  launch(ctx, weight_sum_backward_kernel, blocks_for(slots, kThreads), kThreads, 0, d_weights.as<float>(),
+         indices.as<int32_t>(), here.as<double>(), targets.as<int32_t>(), slots, indices.dim(1));
 }
 
 template <Scalar kScalar>
@@ -168,14 +227,9 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
                           ConstTensor targets) {
   const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);
   ScratchScope scratch(ctx);
-  ConstTensor on_device = gradient;
-  if (gradient.device == Device::cpu) {
-    const Tensor there = scratch.allocate(gradient.shape, DType::f64);
-    copy_from_host(ctx, there, gradient);
-    on_device = there;
-  }
+  const ConstTensor here = on_device(ctx, scratch, gradient);
   launch(ctx, softmax_sum_backward_kernel, blocks_for(tokens, kWarps), kThreads, 0, d_logits.as<float>(),
-         probabilities.as<float>(), on_device.as<double>(), targets.as<int32_t>(), tokens, static_cast<int>(n));
+         probabilities.as<float>(), here.as<double>(), targets.as<int32_t>(), tokens, static_cast<int>(n));
 }
 
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,

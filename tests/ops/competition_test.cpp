@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("responses equal the reference at odd sizes", "[ops]", float,
   }
 }
 
-TEST_CASE("response gradients add up, and a row of zeros has none by its norm") {
+TEST_CASE("response gradients add up, and a row of zeros has none by its norm", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const Response response : kResponses) {
     const Tensor rows = ctx.normal({4, 7}, 1), d_scores = ctx.normal({4, 1}, 2), scores = ctx.output({4, 1});
@@ -90,7 +90,7 @@ TEST_CASE("response gradients add up, and a row of zeros has none by its norm") 
   check_close("d_zeros", d_zeros, {0, 0, 0}, {});
 }
 
-TEST_CASE("shares of the chosen scores and their gradients") {
+TEST_CASE("shares of the chosen scores and their gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor hand = ctx.output({2, 2});
   share_weights_forward(ctx, hand, ctx.of({2, 3}, {1, 5, 3, 0, 7, 0}), ctx.of_i32({2, 2}, {2, 0, 0, 2}));
@@ -122,7 +122,7 @@ TEST_CASE("values go to the chosen experts and come back from them") {
   check_close("everybody", everybody, {0, 1, 2, 0, 1, 2}, {});
 }
 
-TEST_CASE("imitation: hand-computed, without padding, and its gradients") {
+TEST_CASE("imitation: hand-computed, without padding, and its gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   CHECK(imitation_sum(ctx, ctx.of({2, 2}, {0.5, 0.5, 0.1, 0.9}), ctx.of({2, 2}, {1, 0, 0, 0}),
                       ctx.of_i32({2, 1}, {0, 0}), 0.2,
@@ -137,14 +137,14 @@ TEST_CASE("imitation: hand-computed, without padding, and its gradients") {
   for (int64_t e = 0; e < 5; ++e) CHECK(get(d_logits, 2 * 5 + e) == 0);
 }
 
-TEST_CASE("the softmax's gradient") {
+TEST_CASE("the softmax's gradient", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor logits = ctx.normal({6, 4}, 1), d_p = ctx.normal({6, 4}, 2), d_z = ctx.zeros({6, 4});
   softmax_backward(ctx, d_z, d_p, some_probabilities(ctx, logits));
   check_gradients([&] { return dot(some_probabilities(ctx, logits), d_p); }, {{"logits", logits, d_z}});
 }
 
-TEST_CASE("likeness of outputs: hand-computed, without padding, and its gradients") {
+TEST_CASE("likeness of outputs: hand-computed, without padding, and its gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   // Cosines of the pairs: 1, 0, 0; the mean over 3 x 3 counts each twice.
   const Tensor three = ctx.of({3, 2}, {1, 0, 2, 0, 0, 5});
@@ -167,7 +167,7 @@ TEST_CASE("agreement counts common choices of tokens that are no padding") {
   CHECK(agreement_sum(ctx, a, b, ctx.of_i32({4}, {kIgnoreTarget, 1, 1, 1})) == Approx(0.5 + 1));
 }
 
-TEST_CASE("sums of competition do not depend on the threads") {
+TEST_CASE("sums of competition do not depend on the threads", "[cpu]") {
   TestContext ctx;
   const Tensor p = some_probabilities(ctx, ctx.normal({301, 9}, 1)),
                q = some_probabilities(ctx, ctx.normal({301, 9}, 2));

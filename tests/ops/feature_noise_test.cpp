@@ -77,7 +77,7 @@ TEST_CASE("the noise has the mean and deviation that were asked for, and does no
   check_same_bits("a part", part, x_hat.slice(100, 5));
 }
 
-TEST_CASE("noise gradients, with the noise as a constant") {
+TEST_CASE("noise gradients, with the noise as a constant", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor x = ctx.normal({6, 5}, 1), mean = ctx.normal({6, 5}, 2), deviation = ctx.constant({6, 5}, 0.7);
   const Tensor x_hat = ctx.output(x.shape), gain = ctx.output(x.shape), d_x_hat = ctx.normal(x.shape, 3);
@@ -91,7 +91,7 @@ TEST_CASE("noise gradients, with the noise as a constant") {
   check_gradients(loss, {{"x", x, d_x}});
 }
 
-TEST_CASE("running statistics follow what they have seen, without padding") {
+TEST_CASE("running statistics follow what they have seen, without padding", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor state = ctx.zeros({5}), mean = ctx.output({1, 2}), deviation = ctx.output({1, 2});
   moments_to_statistics(ctx, mean, deviation, state);

@@ -57,7 +57,7 @@ TEST_CASE("two levels of hand-computed choice") {
   check_close("outside", inside, {kIgnoreTarget}, {});
 }
 
-TEST_CASE("gradients of two levels of choice, groups of different size") {
+TEST_CASE("gradients of two levels of choice, groups of different size", "[cpu]") {
   TestContext ctx(DType::f64);
   const int64_t tokens = 6;
   const Gates groups(ctx, tokens, 3, 2, 1);

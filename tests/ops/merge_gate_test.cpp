@@ -35,7 +35,7 @@ TEMPLATE_TEST_CASE("merging equals the reference at odd sizes", "[ops]", float, 
   }
 }
 
-TEST_CASE("merge gradients") {
+TEST_CASE("merge gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor a = ctx.normal({5, 4}, 1), b = ctx.normal({5, 4}, 2), logits = ctx.normal({5, 1}, 3),
                bias = ctx.of({1}, {0.3});

@@ -20,7 +20,7 @@
 
 namespace moe::test {
 
-TEST_CASE("sigmoid scores with a bias, and the limit to the best groups") {
+TEST_CASE("sigmoid scores with a bias, and the limit to the best groups", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor z = ctx.of({1, 4}, {0, std::log(3), -std::log(3), -INFINITY}), bias = ctx.of({4}, {0, 1, 0, 9});
   const Tensor scores = ctx.output({1, 4});
@@ -35,7 +35,7 @@ TEST_CASE("sigmoid scores with a bias, and the limit to the best groups") {
   CHECK(values(bias) == std::vector<double>{-0.5, 1.5, 0, 9});
 }
 
-TEST_CASE("sigmoid weights: values and gradients") {
+TEST_CASE("sigmoid weights: values and gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor indices = ctx.of_i32({2, 3}, {4, 0, -1, 1, 2, 3});
   for (const SigmoidWeights& options : {SigmoidWeights{true, 1}, SigmoidWeights{true, 2.5}, SigmoidWeights{false, 1}}) {
@@ -60,7 +60,7 @@ TEST_CASE("sigmoid weights: values and gradients") {
     for (const double value : values(t)) CHECK(std::isfinite(value));
 }
 
-TEST_CASE("ReLU gating: values, gradients, padding and the steered coefficient") {
+TEST_CASE("ReLU gating: values, gradients, padding and the steered coefficient", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor z = ctx.of({2, 3}, {0.5, -1, 2, 0, 3, NAN}), indices = ctx.output({2, 3}, DType::i32),
                w = ctx.output({2, 3});
@@ -77,7 +77,7 @@ TEST_CASE("ReLU gating: values, gradients, padding and the steered coefficient")
   CHECK(get(l1, 0) == 0.05);
 }
 
-TEST_CASE("logits of two levels: their softmax is the product, gradients") {
+TEST_CASE("logits of two levels: their softmax is the product, gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const auto& [experts, groups] : {std::pair{5, 2}, std::pair{6, 3}, std::pair{4, 4}, std::pair{3, 1}}) {
     const Tensor outer = ctx.normal({3, groups}, 1), inner = ctx.normal({3, experts}, 2), z = ctx.output({3, experts});
@@ -163,7 +163,7 @@ TEST_CASE("a hash's experts are distinct, valid and the same again") {
   }
 }
 
-TEST_CASE("the smooth load is the share of choices under new noise; gradients") {
+TEST_CASE("the smooth load is the share of choices under new noise; gradients", "[cpu]") {
   TestContext ctx(DType::f64), wide(DType::f64);
   const int64_t tokens = 3, n = 4;
   const Tensor targets = ctx.of_i32({3}, {1, kIgnoreTarget, 1}), gradient = wide.normal({n}, 5);
@@ -203,7 +203,7 @@ TEST_CASE("the smooth load is the share of choices under new noise; gradients") 
       InternalError);
 }
 
-TEST_CASE("sums of experts' outputs, whatever the width, and back") {
+TEST_CASE("sums of experts' outputs, whatever the width, and back", "[cpu]") {
   TestContext ctx, wide(DType::f64);
   for (const int64_t d : {1, 8, 33}) {
     const Tensor rows = ctx.normal({4, d}, 1), position = ctx.of_i32({3, 2}, {3, 0, 1, -1, 2, -1}),

@@ -69,7 +69,7 @@ TEST_CASE("experts are dropped at their rate, and enough of them stay") {
   CHECK(values(shared.slice(4, 1)) != values(shared.slice(5, 1)));
 }
 
-TEST_CASE("noisy logits: distribution and gradients") {
+TEST_CASE("noisy logits: distribution and gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor clean = ctx.normal({4, 5}, 1), raw = ctx.normal({4, 5}, 2), noisy = ctx.output({4, 5}),
                deviation = ctx.output({4, 5});

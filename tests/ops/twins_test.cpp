@@ -2,44 +2,24 @@
 // which need f64, prove that one. On the CPU this compares f32 with f64.
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
+#include "core/ops/dispatch.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/gating.h"
 #include "core/ops/grouped_gemm.h"
+#include "core/ops/matmul.h"
 #include "core/ops/qk_norm.h"
 #include "core/ops/rms_norm.h"
 #include "core/ops/rope.h"
 #include "core/ops/routing_sums.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/exact.h"
 #include "tests/support/imbalance.h"
 #include "tests/support/test_context.h"
 
 namespace moe::test {
-
-namespace {
-
-// The CPU's f64 context, and tensors of the device's as they are there.
-struct Exact : TestContext {
-  Exact() : TestContext(DType::f64, Device::cpu) {}
-  Tensor operator()(ConstTensor x) {
-    const Tensor y = output(x.shape, x.dtype == DType::i32 ? DType::i32 : DType::f64);
-    for (int64_t i = 0; i < x.size(); ++i) set(y, i, get(x, i));
-    return y;
-  }
-};
-
-// bf16 results have a rounding error of the size of what was added up, not of the result.
-Tolerance tolerance(const TestContext& ctx) {
-  return ctx.dtype == DType::bf16 ? Tolerance{2e-2, 1e-2} : Tolerance{2e-5, 1e-5};
-}
-
-std::vector<DType> device_dtypes() {
-  return on_cpu() ? std::vector{DType::f32} : std::vector{DType::f32, DType::bf16};
-}
-
-}  // namespace
 
 TEST_CASE("attention backward equals the CPU's in f64") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
@@ -202,6 +182,41 @@ TEST_CASE("embedding backward sums many equal ids like the CPU in f64") {
     embedding_backward(exact, d_table64, exact(d_y), exact(ids));
     check_close("d_table", d_table, d_table64, {1e-5, 1e-4});
   }
+}
+
+TEST_CASE("a product of two types is one of the narrower type") {
+  TestContext ctx(DType::bf16);
+  if (on_cpu()) return;
+  Exact exact;
+  const Tensor x = ctx.normal({33, 40}, 1), weight = ctx.wide_normal({7, 40}, 2), d_y = ctx.wide_normal({33, 7}, 3);
+  const Tensor y = ctx.wide_output({33, 7}), d_x = ctx.output(x.shape), d_weight = ctx.wide_zeros(weight.shape);
+  const Tensor y64 = exact.output(y.shape), d_x64 = exact.output(x.shape), d_weight64 = exact.zeros(weight.shape);
+  linear_forward(ctx, y, x, weight);
+  linear_backward_input(ctx, d_x, d_y, weight);
+  linear_backward_weight(ctx, d_weight, d_y, x);
+  linear_forward(exact, y64, exact(x), exact(weight));
+  linear_backward_input(exact, d_x64, exact(d_y), exact(weight));
+  linear_backward_weight(exact, d_weight64, exact(d_y), exact(x));
+  check_close("y", y, y64, tolerance_of(DType::bf16));
+  check_close("d_x", d_x, d_x64, tolerance_of(DType::bf16));
+  check_close("d_weight", d_weight, d_weight64, tolerance_of(DType::bf16));
+}
+
+TEST_CASE("what has no twin runs on the host over managed memory, in f32, and planning tells of it") {
+  TestContext ctx;
+  if (on_cpu()) return;
+  bool needs_host = false, ran = false;
+  const auto op = [&](DType dtype) { run(ctx, dtype, [&]<class T>(T) { ran = true; }); };
+  CHECK_THROWS_AS(op(DType::f32), DeviceError);
+  ctx.managed = true;
+  op(DType::f32);
+  CHECK(ran);
+  CHECK_THROWS_AS(op(DType::bf16), DeviceError);
+  ctx.planning = true;
+  ctx.needs_host = &needs_host;
+  ran = false;
+  op(DType::bf16);
+  CHECK((needs_host && !ran));
 }
 
 TEST_CASE("two runs of an op give the same bits") {

@@ -94,6 +94,9 @@ inline int __ffs(int x) {
 inline float __uint_as_float(unsigned x) {
   return emulator::from_word<float>(x);
 }
+inline unsigned __float_as_uint(float x) {
+  return static_cast<unsigned>(emulator::to_word(x));
+}
 inline float rsqrtf(float x) {
   return 1.0f / std::sqrt(x);
 }
@@ -103,6 +106,7 @@ inline float __expf(float x) {
 inline float __fdividef(float x, float y) {
   return x / y;
 }
+using std::isfinite;
 using std::isnan;
 using std::max;
 using std::min;
