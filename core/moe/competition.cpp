@@ -11,7 +11,7 @@ void Competition::respond(Context& ctx, TokenDispatcher& dispatcher, Experts& ex
   choose_all(ctx, everybody);
   const Tensor rows = dispatcher.dispatch(ctx, x, everybody, part.plan);
   part.out = experts.forward(ctx, rows, part.plan.local_offsets, part.experts);
-  part.row_scores = ctx.allocate(Shape{part.out.dim(0), 1});
+  part.row_scores = ctx.allocate_wide(Shape{part.out.dim(0), 1});
   response_forward(ctx, part.row_scores, part.out, response_);
 }
 
@@ -38,7 +38,7 @@ void Competition::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& e
     Part part;
     respond(ctx, dispatcher, experts, x.slice(share.begin, share.count), part);
     const int64_t slots = share.count * experts_;
-    const Tensor d_returned = scratch.allocate(Shape{slots, 1});
+    const Tensor d_returned = scratch.allocate_wide(Shape{slots, 1});
     gather_rows(ctx, d_returned, d_scores.slice(share.begin, share.count).reshape({slots, 1}), part.plan.source);
     const Tensor d_row_scores = dispatcher.collect_backward(ctx, scratch, d_returned, part.plan);
     const Tensor d_out = scratch.allocate(part.out.shape), d_rows = scratch.allocate(part.out.shape);

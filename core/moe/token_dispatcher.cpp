@@ -121,9 +121,9 @@ void TokenDispatcher::dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_
 
 Tensor TokenDispatcher::collect(Context& ctx, Tensor out, const DispatchPlan& plan) {
   if (alone()) return out;
-  const Tensor returned = ctx.allocate(Shape{plan.num_sorted, out.dim(1)});
+  const Tensor returned = ctx.allocate(Shape{plan.num_sorted, out.dim(1)}, out.dtype);
   ScratchScope scratch(ctx);
-  const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, out.dim(1)});
+  const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, out.dim(1)}, out.dtype);
   gather_rows(ctx, by_arrival, out, plan.by_arrival);
   if (!ctx.planning) group_->all_to_all(returned, plan.send_rows, by_arrival, plan.receive_rows);
   return returned;
@@ -132,9 +132,9 @@ Tensor TokenDispatcher::collect(Context& ctx, Tensor out, const DispatchPlan& pl
 Tensor TokenDispatcher::collect_backward(Context& ctx, ScratchScope& scratch, Tensor d_returned,
                                          const DispatchPlan& plan) {
   if (alone()) return d_returned;
-  const Tensor d_out = scratch.allocate(Shape{plan.num_received, d_returned.dim(1)});
+  const Tensor d_out = scratch.allocate(Shape{plan.num_received, d_returned.dim(1)}, d_returned.dtype);
   ScratchScope inner(ctx);
-  const Tensor by_arrival = inner.allocate(d_out.shape);
+  const Tensor by_arrival = inner.allocate(d_out.shape, d_out.dtype);
   if (!ctx.planning) group_->all_to_all(by_arrival, plan.receive_rows, d_returned, plan.send_rows);
   gather_rows(ctx, d_out, by_arrival, plan.by_expert);
   return d_out;

@@ -1,6 +1,5 @@
 #include "core/nn/parameter.h"
 
-#include <numeric>
 #include <utility>
 
 #include "core/ops/elementwise.h"
@@ -34,18 +33,25 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   auto padded = [](int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; };
   std::array<int64_t, kParameterGroups.size()> sizes{};
   for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
-  const auto elements = static_cast<size_t>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
+  // Nothing keeps exact values of untrained ones, and rules change them by steps that bf16 would round away.
+  auto dtype_of = [&](ParameterGroup group) { return group == ParameterGroup::untrained ? wide(dtype) : dtype; };
+  size_t value_bytes = 512, gradient_bytes = 512;
+  for (const ParameterGroup group : kParameterGroups) {
+    const auto elements = static_cast<size_t>(sizes[static_cast<size_t>(group)]);
+    value_bytes += elements * size_of(dtype_of(group));
+    if (group != ParameterGroup::untrained) gradient_bytes += elements * size_of(wide(dtype));
+  }
   auto make = [&](const char* name, size_t bytes) {
     return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device)
                                                 : Arena(name, ctx.device, bytes, ctx.managed));
   };
-  values_ = make("parameters", elements * size_of(dtype) + 512);
-  gradients_ = make("gradients", with_gradients ? elements * size_of(wide(dtype)) + 512 : 0);
+  values_ = make("parameters", value_bytes);
+  gradients_ = make("gradients", with_gradients ? gradient_bytes : 0);
   for (const ParameterGroup group : kParameterGroups) {
     ParameterBuffer& target = buffer(group);
     const bool has_gradients = with_gradients && group != ParameterGroup::untrained;
     const Shape size{sizes[static_cast<size_t>(group)]};
-    target.value = values_->allocate(size, dtype);
+    target.value = values_->allocate(size, dtype_of(group));
     if (has_gradients) target.gradient = gradients_->allocate(size, wide(dtype));
     int64_t begin = 0;
     for (const bool decay : {true, false}) {

@@ -56,8 +56,8 @@ class ParameterStore {
   // Before allocate(). The reference stays valid.
   Parameter& add(Parameter parameter);
 
-  // Lays all parameters out in the buffers, as `dtype`, and sets gradients, of at least f32, to zero. In planning mode
-  // only counts. Without gradients nothing can be trained.
+  // Lays all parameters out in the buffers, as `dtype` (untrained ones: of at least f32), and sets gradients, of at
+  // least f32, to zero. In planning mode only counts. Without gradients nothing can be trained.
   void allocate(Context& ctx, DType dtype, bool with_gradients = true);
   void initialise(Context& ctx, uint64_t seed);
 

@@ -9,7 +9,10 @@ AdamW::AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& co
     : parameters_(parameters), config_(config) {
   const DType stored = parameters.buffer(ParameterGroup::shared).value.dtype;
   const bool rounds = wide(stored) != stored;
-  const size_t elements = parameters.parameter_bytes() / size_of(stored);
+  size_t elements = 0;
+  for (const ParameterGroup group : kTrainedGroups) {
+    elements += static_cast<size_t>(parameters.buffer(group).value.size());
+  }
   arena_ = std::make_unique<Arena>(
       ctx.planning
           ? Arena::planning("optimizer", ctx.device)

@@ -69,10 +69,12 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     batch.global_tokens = batch.tokens();
     batch.global_sequences = batch.sequences;
     model.forward(ctx, batch);
-    if (setup.trains)
+    if (setup.trains) {
       model.losses_and_backward(ctx, batch, 1);
-    else
+      for (MoELayer* layer : model.moe_layers()) layer->after_step(ctx);
+    } else {
       model.losses(ctx, batch);
+    }
     (worst ? plan.worst_activations : plan.activations) = activations.peak();
     (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
   }

@@ -1,5 +1,8 @@
 #include "tests/support/tiny_run.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/config/config_reader.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
@@ -72,6 +75,15 @@ std::map<std::string, std::vector<double>> named_values(TinyRun& run) {
 }
 std::map<std::string, std::vector<double>> named_gradients(TinyRun& run) {
   return named(run, true);
+}
+
+double distance(const std::vector<double>& actual, const std::vector<double>& expected) {
+  double squares = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    squares += std::pow(actual[i] - expected[i], 2);
+    norm += expected[i] * expected[i];
+  }
+  return std::sqrt(squares / std::max(norm, 1e-12));
 }
 
 }  // namespace moe

@@ -43,4 +43,7 @@ struct TinyRun {
 std::map<std::string, std::vector<double>> named_values(TinyRun& run);
 std::map<std::string, std::vector<double>> named_gradients(TinyRun& run);
 
+// The norm of the difference, over the norm of what is expected.
+double distance(const std::vector<double>& actual, const std::vector<double>& expected);
+
 }  // namespace moe

@@ -72,7 +72,7 @@ class CosineRouter : public SoftmaxRouter {
     Tensor unit, norms;
   };
   Directions expert_directions(Context& ctx, ScratchScope& scratch) const {
-    const Directions result{scratch.allocate(embedding_.shape), scratch.allocate(Shape{experts_})};
+    const Directions result{scratch.allocate(embedding_.shape), scratch.allocate_wide(Shape{experts_})};
     normalise_rows_forward(ctx, result.unit, result.norms, embedding_.value, perturbation_);
     return result;
   }
@@ -88,9 +88,9 @@ class CosineRouter : public SoftmaxRouter {
       linear_forward(ctx, routing.extra[kProjected], routing.x, projection_->value);
     }
     routing.extra[kUnit] = ctx.allocate(shape);
-    routing.extra[kNorms] = ctx.allocate(Shape{tokens});
+    routing.extra[kNorms] = ctx.allocate_wide(Shape{tokens});
     normalise_rows_forward(ctx, routing.extra[kUnit], routing.extra[kNorms], projected(routing), perturbation_);
-    routing.logits = ctx.allocate(Shape{tokens, experts_});
+    routing.logits = ctx.allocate_wide(Shape{tokens, experts_});
     ScratchScope scratch(ctx);
     linear_forward(ctx, routing.logits, routing.extra[kUnit], expert_directions(ctx, scratch).unit);
   }
@@ -99,7 +99,7 @@ class CosineRouter : public SoftmaxRouter {
                        const Routing& routing) override {
     ScratchScope scratch(ctx);
     const Directions experts = expert_directions(ctx, scratch);
-    const Tensor d_unit_experts = scratch.allocate(embedding_.shape);
+    const Tensor d_unit_experts = scratch.allocate_wide(embedding_.shape);
     fill_zero(ctx, d_unit_experts);
     linear_backward_weight(ctx, d_unit_experts, d_logits, routing.extra[kUnit]);
     normalise_rows_backward(ctx, embedding_.gradient, d_unit_experts, embedding_.value, experts.norms, perturbation_);

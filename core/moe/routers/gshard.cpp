@@ -23,7 +23,7 @@ class GShardRouter : public SoftmaxRouter {
     SoftmaxRouter::choose(ctx, batch, routing);
     if (!ctx.training) return;
     routing.extra[kIndices] = ctx.allocate(routing.indices.shape, DType::i32);
-    routing.extra[kWeights] = ctx.allocate(routing.weights.shape);
+    routing.extra[kWeights] = ctx.allocate_wide(routing.weights.shape);
     copy(ctx, routing.extra[kIndices], routing.indices);
     copy(ctx, routing.extra[kWeights], routing.weights);
     drop_second(ctx, routing.indices, routing.weights, noise_key(ctx, 0), ctx.first_token);

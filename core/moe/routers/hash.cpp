@@ -31,11 +31,11 @@ class HashRouter : public Router {
     const int64_t tokens = x.dim(0);
     routing = {};
     routing.x = x;
-    routing.logits = ctx.allocate(Shape{tokens, experts_});
-    routing.probabilities = ctx.allocate(Shape{tokens, experts_});
-    routing.logsumexp = ctx.allocate(Shape{tokens});
+    routing.logits = ctx.allocate_wide(Shape{tokens, experts_});
+    routing.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
+    routing.logsumexp = ctx.allocate_wide(Shape{tokens});
     routing.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
-    routing.weights = ctx.allocate(Shape{tokens, k_});
+    routing.weights = ctx.allocate_wide(Shape{tokens, k_});
     fill_zero(ctx, routing.logits);
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     hash_choice(ctx, routing.indices, batch.ids, experts_, key_);

@@ -59,16 +59,16 @@ class HierarchicalRouter : public LogitRouter {
   void logits_forward(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     LogitRouter::logits_forward(ctx, batch, routing);
     routing.extra[kInner] = routing.logits;
-    routing.extra[kOuter] = ctx.allocate(Shape{routing.x.dim(0), groups_});
+    routing.extra[kOuter] = ctx.allocate_wide(Shape{routing.x.dim(0), groups_});
     linear_forward(ctx, routing.extra[kOuter], routing.x, group_weight_.value);
-    routing.logits = ctx.allocate(routing.logits.shape);
+    routing.logits = ctx.allocate_wide(routing.logits.shape);
     group_logits_forward(ctx, routing.logits, routing.extra[kOuter], routing.extra[kInner]);
   }
   void logits_backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_logits,
                        const Routing& routing) override {
     ScratchScope scratch(ctx);
-    const Tensor d_outer = scratch.allocate(routing.extra[kOuter].shape),
-                 d_inner = scratch.allocate(routing.extra[kInner].shape);
+    const Tensor d_outer = scratch.allocate_wide(routing.extra[kOuter].shape),
+                 d_inner = scratch.allocate_wide(routing.extra[kInner].shape);
     group_logits_backward(ctx, d_outer, d_inner, d_logits, routing.extra[kInner]);
     LogitRouter::logits_backward(ctx, batch, d_x, d_inner, routing);
     linear_backward_weight(ctx, group_weight_.gradient, d_outer, routing.x);

@@ -41,8 +41,8 @@ class HyperRouter : public SoftmaxRouter {
   };
   Made make(Context& ctx, ScratchScope& scratch) const {
     const Shape inner{experts_, input_.shape[0]};
-    const Made made{scratch.allocate(inner), scratch.allocate(inner),
-                    scratch.allocate(Shape{experts_, output_.shape[0]})};
+    const Made made{scratch.allocate_wide(inner), scratch.allocate_wide(inner),
+                    scratch.allocate_wide(Shape{experts_, output_.shape[0]})};
     linear_forward(ctx, made.z, embedding_.value, input_.value);
     activation_forward(ctx, made.hidden, made.z, Activation::relu);
     linear_forward(ctx, made.weight, made.hidden, output_.value);
@@ -50,7 +50,7 @@ class HyperRouter : public SoftmaxRouter {
   }
 
   void logits_forward(Context& ctx, const TokenBatch&, Routing& routing) override {
-    routing.logits = ctx.allocate(Shape{routing.x.dim(0), experts_});
+    routing.logits = ctx.allocate_wide(Shape{routing.x.dim(0), experts_});
     ScratchScope scratch(ctx);
     linear_forward(ctx, routing.logits, routing.x, make(ctx, scratch).weight);
   }
@@ -60,8 +60,8 @@ class HyperRouter : public SoftmaxRouter {
     ScratchScope scratch(ctx);
     const Made made = make(ctx, scratch);
     linear_backward_input(ctx, d_x, d_logits, made.weight, true);
-    const Tensor d_weight = scratch.allocate(made.weight.shape), d_hidden = scratch.allocate(made.hidden.shape),
-                 d_z = scratch.allocate(made.z.shape);
+    const Tensor d_weight = scratch.allocate_wide(made.weight.shape),
+                 d_hidden = scratch.allocate_wide(made.hidden.shape), d_z = scratch.allocate_wide(made.z.shape);
     fill_zero(ctx, d_weight);
     linear_backward_weight(ctx, d_weight, d_logits, routing.x);
     linear_backward_input(ctx, d_hidden, d_weight, output_.value);

@@ -29,7 +29,7 @@ class NoisyTopKRouter : public SoftmaxRouter {
     RouterNoise& noise = routing.noise;
     for (Tensor* tensor :
          {&noise.clean, &noise.noisy, &noise.deviation, &noise.d_noisy, &noise.d_deviation, &raw(routing)}) {
-      *tensor = ctx.allocate(shape);
+      *tensor = ctx.allocate_wide(shape);
     }
     linear_forward(ctx, raw(routing), routing.x, noise_weight_.value);
     copy(ctx, noise.clean, routing.logits);
@@ -43,7 +43,7 @@ class NoisyTopKRouter : public SoftmaxRouter {
   void logits_backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_logits,
                        const Routing& routing) override {
     ScratchScope scratch(ctx);
-    const Tensor d_noisy = scratch.allocate(d_logits.shape), d_raw = scratch.allocate(d_logits.shape);
+    const Tensor d_noisy = scratch.allocate_wide(d_logits.shape), d_raw = scratch.allocate_wide(d_logits.shape);
     add(ctx, d_noisy, d_logits, routing.noise.d_noisy);
     SoftmaxRouter::logits_backward(ctx, batch, d_x, d_noisy, routing);
     const RandomKey key = noise_key(ctx, 0);

@@ -58,7 +58,7 @@ class PromptRouter : public SoftmaxRouter {
   void logits_forward(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     SoftmaxRouter::logits_forward(ctx, batch, routing);
     ScratchScope scratch(ctx);
-    const Tensor rows = scratch.allocate(Shape{batch.sequences, experts_});
+    const Tensor rows = scratch.allocate_wide(Shape{batch.sequences, experts_});
     linear_forward(ctx, rows, look_up(ctx, scratch, batch).vectors, prompt_weight_.value);
     add_sequence_rows(ctx, routing.logits, rows);
   }
@@ -67,7 +67,7 @@ class PromptRouter : public SoftmaxRouter {
     SoftmaxRouter::logits_backward(ctx, batch, d_x, d_logits, routing);
     ScratchScope scratch(ctx);
     const Prompts p = look_up(ctx, scratch, batch);
-    const Tensor d_rows = scratch.allocate(Shape{batch.sequences, experts_}),
+    const Tensor d_rows = scratch.allocate_wide(Shape{batch.sequences, experts_}),
                  d_vectors = scratch.allocate(p.vectors.shape);
     sum_sequence_rows(ctx, d_rows, d_logits);
     linear_backward_weight(ctx, prompt_weight_.gradient, d_rows, p.vectors);

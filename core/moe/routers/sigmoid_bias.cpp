@@ -69,7 +69,7 @@ class SigmoidBiasRouter : public LogitRouter {
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     {
       ScratchScope scratch(ctx);
-      const Tensor scores = scratch.allocate(routing.logits.shape);
+      const Tensor scores = scratch.allocate_wide(routing.logits.shape);
       biased_sigmoid_scores(ctx, scores, routing.logits, bias_.value, limit_);
       select_top_k(ctx, routing.indices, scores, k_.at(ctx.step));
     }

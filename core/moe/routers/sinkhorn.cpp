@@ -28,7 +28,7 @@ class SinkhornRouter : public SoftmaxRouter {
  private:
   Tensor scores(Context& ctx, ScratchScope& scratch, const TokenBatch& batch, const Routing& routing) override {
     if (!ctx.training) return {};
-    const Tensor result = scratch.allocate(routing.logits.shape);
+    const Tensor result = scratch.allocate_wide(routing.logits.shape);
     sinkhorn_scores(ctx, result, routing.logits, token_groups(group_, batch), iterations_);
     return result;
   }

@@ -52,8 +52,8 @@ class StableRouter : public LogitRouter {
   // The last update of stage 1 leaves a copy that no optimizer moves any more.
   void after_step(Context& ctx, const LoadStats&) override {
     if (ctx.step + 1 != static_cast<uint64_t>(stage1_)) return;
-    copy(ctx, frozen_embedding_.value, embedding_.value);
-    copy(ctx, frozen_centroids_.value, centroids_.value);
+    convert(ctx, frozen_embedding_.value, embedding_.value);
+    convert(ctx, frozen_centroids_.value, centroids_.value);
   }
 
  private:
@@ -78,16 +78,16 @@ class StableRouter : public LogitRouter {
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     const int64_t tokens = routing.x.dim(0);
     allocate_choice(ctx, routing, 1);
-    routing.skip = ctx.allocate(Shape{tokens});
+    routing.skip = ctx.allocate_wide(Shape{tokens});
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     if (is_stage1(ctx)) {
       select_top_k(ctx, routing.indices, routing.logits, 1);
       distil(ctx, batch, routing);
     } else {
       ScratchScope scratch(ctx);
-      const Tensor logits = scratch.allocate(routing.logits.shape);
-      distilled_logits(ctx, logits, scratch.allocate(Shape{tokens, dimension_}), batch, frozen_embedding_,
-                       frozen_centroids_);
+      const Tensor logits = scratch.allocate_wide(routing.logits.shape);
+      distilled_logits(ctx, logits, scratch.allocate(Shape{tokens, dimension_}, frozen_embedding_.value.dtype), batch,
+                       frozen_embedding_, frozen_centroids_);
       select_top_k(ctx, routing.indices, logits, 1);
     }
     sigmoid_weights_forward(ctx, routing.weights, routing.logits, routing.indices, kWeights);
@@ -97,13 +97,13 @@ class StableRouter : public LogitRouter {
   void distil(Context& ctx, const TokenBatch& batch, Routing& routing) const {
     const int64_t tokens = routing.x.dim(0);
     routing.extra[kEmbedded] = ctx.allocate(Shape{tokens, dimension_});
-    routing.extra[kDistilledGradient] = ctx.allocate(routing.logits.shape);
+    routing.extra[kDistilledGradient] = ctx.allocate_wide(routing.logits.shape);
     const Tensor logits = routing.extra[kDistilledGradient];
     distilled_logits(ctx, logits, routing.extra[kEmbedded], batch, embedding_, centroids_);
     ScratchScope scratch(ctx);
     const Tensor wanted = scratch.allocate(Shape{tokens}, DType::i32),
                  correct = scratch.allocate(wanted.shape, DType::i32);
-    const Tensor losses = scratch.allocate(Shape{tokens});
+    const Tensor losses = scratch.allocate_wide(Shape{tokens});
     copy(ctx, wanted, routing.indices.reshape(wanted.shape));
     mask_padding(ctx, wanted, batch.targets);
     // Padding counts in the mean as a loss of 0: the divisor is known before any sum over ranks and micro-batches.

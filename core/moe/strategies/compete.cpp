@@ -125,7 +125,7 @@ class CompeteStrategy : public RoutedStrategy {
   void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
     ScratchScope scratch(ctx);
     const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
-    const Tensor d_logits = scratch.allocate(routing_.logits.shape);
+    const Tensor d_logits = scratch.allocate_wide(routing_.logits.shape);
     fill_zero(ctx, d_x);
     fill_zero(ctx, d_logits);
     if (competing_) {
@@ -158,12 +158,12 @@ class CompeteStrategy : public RoutedStrategy {
     const int64_t tokens = x.dim(0);
     outcome_ = {};
     outcome_.x = x;
-    outcome_.logits = ctx.allocate(Shape{tokens, experts_});
+    outcome_.logits = ctx.allocate_wide(Shape{tokens, experts_});
     competition_.forward(ctx, parts.dispatcher, parts.experts, x, outcome_.logits);
-    outcome_.probabilities = ctx.allocate(Shape{tokens, experts_});
-    outcome_.logsumexp = ctx.allocate(Shape{tokens});
+    outcome_.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
+    outcome_.logsumexp = ctx.allocate_wide(Shape{tokens});
     outcome_.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
-    outcome_.weights = ctx.allocate(Shape{tokens, k_});
+    outcome_.weights = ctx.allocate_wide(Shape{tokens, k_});
     gating_forward(ctx, outcome_.probabilities, outcome_.logsumexp, outcome_.indices, outcome_.weights, outcome_.logits,
                    {});
     if (by_share_) share_weights_forward(ctx, outcome_.weights, outcome_.logits, outcome_.indices);
@@ -173,7 +173,7 @@ class CompeteStrategy : public RoutedStrategy {
     if (!competing_) return;
     target_ = outcome_.probabilities;
     if (options_.target == "chosen") {
-      target_ = ctx.allocate(Shape{tokens, experts_});
+      target_ = ctx.allocate_wide(Shape{tokens, experts_});
       spread_chosen(ctx, target_, outcome_.weights, outcome_.indices);
     }
     measures().observe(
@@ -185,8 +185,8 @@ class CompeteStrategy : public RoutedStrategy {
   void backward_of_competition(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
                                const RoutingGradient& d_routing, ConstTensor d_y) {
     ScratchScope scratch(ctx);
-    const Tensor d_scores = scratch.allocate(outcome_.logits.shape);
-    const Tensor d_weights = scratch.allocate(outcome_.weights.shape);
+    const Tensor d_scores = scratch.allocate_wide(outcome_.logits.shape);
+    const Tensor d_weights = scratch.allocate_wide(outcome_.weights.shape);
     fill_zero(ctx, d_scores);
     fill_zero(ctx, d_weights);
 
@@ -195,7 +195,7 @@ class CompeteStrategy : public RoutedStrategy {
     if (chosen_by_competition()) {
       fill_zero(ctx, d_routing.weights);
       if (d_routing.skip) fill_zero(ctx, d_routing.skip);
-      const Tensor d_pass = scratch.allocate(outcome_.weights.shape);
+      const Tensor d_pass = scratch.allocate_wide(outcome_.weights.shape);
       // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the
       // way.
       pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
@@ -226,7 +226,7 @@ class CompeteStrategy : public RoutedStrategy {
     ScratchScope scratch(ctx);
     Tensor d_target;
     if (!options_.detach) {
-      d_target = scratch.allocate(target_.shape);
+      d_target = scratch.allocate_wide(target_.shape);
       fill_zero(ctx, d_target);
     }
     imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss,
@@ -251,8 +251,8 @@ class CompeteStrategy : public RoutedStrategy {
   void responses_of_chosen_backward(Context& ctx, Tensor d_returned, ConstTensor d_scores) const {
     ScratchScope scratch(ctx);
     const int64_t rows = d_returned.dim(0), slots = outcome_.indices.size();
-    const Tensor d_chosen = scratch.allocate(outcome_.indices.shape), d_rows = scratch.allocate(Shape{rows, 1}),
-                 row_scores = scratch.allocate(Shape{rows, 1});
+    const Tensor d_chosen = scratch.allocate_wide(outcome_.indices.shape),
+                 d_rows = scratch.allocate_wide(Shape{rows, 1}), row_scores = scratch.allocate_wide(Shape{rows, 1});
     gather_chosen(ctx, d_chosen, d_scores, outcome_.indices);
     gather_rows(ctx, d_rows, d_chosen.reshape({slots, 1}), pass_.plan().source.slice(0, rows));
     response_forward(ctx, row_scores, pass_.returned(), response_);

@@ -75,15 +75,15 @@ class ContrastiveStrategy : public RoutedStrategy {
     ScratchScope scratch(ctx);
     const Tensor labels = scratch.allocate(Shape{n}, DType::i32);
     expert_labels(ctx, labels, routing.indices, pass.plan().source, batch.targets);
-    if (ctx.observe && !ctx.planning) {
+    if (ctx.observe) {
       expert_output_sums(ctx, output_sums(), rows, pass.plan().position, routing.indices, batch.targets);
     }
 
-    const Tensor unit = scratch.allocate(rows.shape), norms = scratch.allocate(Shape{n});
-    const Tensor centres = scratch.allocate(prototypes_.shape), centre_norms = scratch.allocate(Shape{experts_});
+    const Tensor unit = scratch.allocate(rows.shape), norms = scratch.allocate_wide(Shape{n});
+    const Tensor centres = scratch.allocate(prototypes_.shape), centre_norms = scratch.allocate_wide(Shape{experts_});
     normalise_rows_forward(ctx, unit, norms, rows, 0);
     normalise_rows_forward(ctx, centres, centre_norms, prototypes_.value, 0);
-    const Tensor cosines = scratch.allocate(Shape{n, experts_}), losses = scratch.allocate(Shape{n}),
+    const Tensor cosines = scratch.allocate_wide(Shape{n, experts_}), losses = scratch.allocate_wide(Shape{n}),
                  correct = scratch.allocate(Shape{n}, DType::i32);
     linear_forward(ctx, cosines, unit, centres);
     scale(ctx, cosines, 1 / options_.temperature);

@@ -82,9 +82,9 @@ class StochasticStrategy : public RoutedStrategy {
     if (options_.uncertainty > 0) compare_views(ctx, batch, x, f, f_hat);
     x_ = x, f_ = f, f_hat_ = f_hat;
     const Tensor y = ctx.allocate(x.shape);
-    gates_ = ctx.allocate(Shape{x.dim(0)});
+    gates_ = ctx.allocate_wide(Shape{x.dim(0)});
     ScratchScope scratch(ctx);
-    const Tensor logits = scratch.allocate(Shape{x.dim(0), 1});
+    const Tensor logits = scratch.allocate_wide(Shape{x.dim(0), 1});
     linear_forward(ctx, logits, x, gate_.value);
     merge_gate_forward(ctx, y, gates_, f, f_hat, logits, gate_bias_.value);
     observe_gates(ctx, batch);
@@ -95,7 +95,7 @@ class StochasticStrategy : public RoutedStrategy {
     const TokenBatch both = both_views(batch);
     ScratchScope scratch(ctx);
     const Tensor d_f = scratch.allocate(d_y.shape), d_f_hat = scratch.allocate(d_y.shape),
-                 d_x_hat = scratch.allocate(d_y.shape), d_gate = scratch.allocate(Shape{d_y.dim(0), 1});
+                 d_x_hat = scratch.allocate(d_y.shape), d_gate = scratch.allocate_wide(Shape{d_y.dim(0), 1});
     merge_gate_backward(ctx, d_f, d_f_hat, d_gate, gate_bias_.gradient, d_y, f_, f_hat_, gates_);
     linear_backward_weight(ctx, gate_.gradient, d_gate, x_);
     linear_backward_input(ctx, d_x, d_gate, gate_.value);
@@ -132,10 +132,10 @@ class StochasticStrategy : public RoutedStrategy {
     gain_ = ctx.allocate(x.shape);
     ScratchScope scratch(ctx);
     const Shape shape = moments_ ? Shape{1, x.dim(1)} : x.shape;
-    const Tensor mean = scratch.allocate(shape), deviation = scratch.allocate(shape);
+    const Tensor mean = scratch.allocate_wide(shape), deviation = scratch.allocate_wide(shape);
     if (moments_) {
       moments_to_statistics(ctx, mean, deviation, moments_->value);
-      if (ctx.observe && !ctx.planning) moment_sums(ctx, as_tensor(sums_->of(moment_range_)), x, batch.targets);
+      if (ctx.observe) moment_sums(ctx, as_tensor(sums_->of(moment_range_)), x, batch.targets);
     } else {
       feature_statistics(ctx, mean, deviation, x, batch.time,
                          options_.statistics == "causal" ? NoiseStatistics::causal : NoiseStatistics::sequence);

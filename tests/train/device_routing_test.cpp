@@ -1,0 +1,149 @@
+// Every router, strategy and balance loss in training steps on the device that the tests run on, against the CPU's.
+#include <cmath>
+
+#include "core/moe/strategy.h"
+#include "tests/support/catch.h"
+#include "tests/support/strategy_variants.h"
+#include "tests/support/test_context.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 29;
+
+// A tiny model with `moe` below its moe.
+static TrainConfig config_of(const std::string& moe) {
+  return config_from(fmt::format(
+      "{{model: {{layers: 1, d_model: 16, init_std: 0.1, attention: {{heads: 2}}}}, moe: {{experts: 4, d_ff: 16, {}}}, "
+      "data: {{sequence: 16}}, train: {{batch: 2}}}}",
+      moe));
+}
+
+static std::unique_ptr<TinyRun> run_of(const TrainConfig& config, DType dtype, Device device) {
+  return std::make_unique<TinyRun>(config, kVocab, ProcessGroups::single(), dtype, device);
+}
+
+// The members of a family under their key, in YAML.
+template <class Family>
+static std::vector<std::string> members(const std::string& format) {
+  std::vector<std::string> result;
+  for (const Member& member : family<Family>()) result.push_back(fmt::format(fmt::runtime(format), member.name));
+  return result;
+}
+
+// What is computed otherwise than by default.
+static const char* kVariants[] = {
+    "router: {kind: topk, k: 3, softmax: all, jitter: 0.2, expert_dropout: 0.3, learn_temperature: true}",
+    "router: {kind: topk, k: {kind: linear, from: 4, to: 2, over: 100%}, temperature: 2}",
+    "router: {kind: noisy_topk, expert_dropout: 0.3, expert_dropout_per: sequence}, balance: [load]",
+    "router: {kind: sigmoid_bias, groups: 2, renormalise: false}",
+    "router: {kind: hierarchical, groups: 2, chosen_groups: 2, experts_per_group: 1}",
+    "router: {kind: expert_choice, group: position}",
+    "router: {kind: sinkhorn, group: batch}",
+    "router: {kind: hash, k: 2}",
+    "router: {kind: cosine, dimension: 5, learn_temperature: false, temperature: 0.5}",
+    "router: {kind: stable, stage1: 1}",
+    "router: {kind: stable}, strategy: {kind: hierarchical}",
+    "router: {kind: switch}, strategy: {kind: compete, probability: 1}",
+    "strategy: {kind: compete, probability: 1}",
+    "strategy: {kind: compete, probability: 1, version: 2}",
+    "strategy: {kind: stochastic, statistics: causal}",
+    "strategy: {kind: stochastic, statistics: sequence}",
+};
+
+static std::vector<std::string> variants() {
+  std::vector<std::string> all = members<Router>("router: {{kind: {}}}");
+  for (const std::string& text : members<Strategy>("strategy: {{kind: {}}}")) all.push_back(text);
+  for (const std::string& text : members<BalanceLoss>("balance: [{}]")) all.push_back(text);
+  for (const std::string& text : test::strategy_variants()) all.push_back("strategy: " + text);
+  all.insert(all.end(), std::begin(kVariants), std::end(kVariants));
+  return all;
+}
+
+TEST_CASE("every router and strategy gives the same gradients on the device") {
+  int compared = 0;
+  for (const std::string& variant : variants()) {
+    INFO(variant);
+    const TrainConfig config = config_of(variant);
+    std::unique_ptr<TinyRun> cpu;
+    try {
+      cpu = run_of(config, DType::f32, Device::cpu);
+    } catch (const UsageError&) {
+      continue;  // needs options of its own
+    }
+    ++compared;
+    const auto device = run_of(config, DType::f32, test::test_device());
+    const RandomBatch batch(config, kVocab, 11);
+    const StepOutcome expected = cpu->accumulate(batch), outcome = device->accumulate(batch);
+    CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
+    CHECK(outcome.auxiliary == Approx(expected.auxiliary).epsilon(1e-4).margin(1e-9));
+    const auto gradients = named_gradients(*device);
+    for (const auto& [name, gradient] : named_gradients(*cpu)) {
+      INFO(name);
+      CHECK(distance(gradients.at(name), gradient) < 1e-4);
+    }
+    // Whole steps: the rules that update what is not trained, and what they do to the next step.
+    for (TinyRun* run : {&*cpu, &*device}) run->clear_gradients();
+    for (int64_t i = 0; i < 2; ++i) {
+      const double loss = cpu->run(batch, i, 1e-3).loss;
+      CHECK(device->run(batch, i, 1e-3).loss == Approx(loss).epsilon(1e-4));
+    }
+    const auto values = named_values(*device);
+    for (const auto& [name, value] : named_values(*cpu)) {
+      INFO(name);
+      CHECK(distance(values.at(name), value) < 1e-2);
+    }
+  }
+  CHECK(compared > 30);
+}
+
+// Rounding may choose other experts here and there, so gradients are not compared one by one.
+TEST_CASE("every router and strategy trains in bf16 from the loss of f32") {
+  if (test::on_cpu()) return;  // the CPU computes in f32
+  for (const std::string& variant : variants()) {
+    INFO(variant);
+    const TrainConfig config = config_of(variant);
+    std::unique_ptr<TinyRun> cpu;
+    try {
+      cpu = run_of(config, DType::f32, Device::cpu);
+    } catch (const UsageError&) {
+      continue;
+    }
+    const auto device = run_of(config, DType::bf16, test::test_device());
+    const RandomBatch batch(config, kVocab, 11);
+    for (int64_t i = 0; i < 3; ++i) {
+      const StepOutcome expected = cpu->run(batch, i, 3e-3), outcome = device->run(batch, i, 3e-3);
+      CHECK(outcome.loss == Approx(expected.loss).epsilon(i == 0 ? 2e-3 : 2e-2));
+      CHECK(outcome.norm == Approx(expected.norm).epsilon(0.1));
+    }
+    for (const Parameter& parameter : device->state.parameters.parameters()) {
+      if (parameter.group == ParameterGroup::untrained) CHECK(parameter.value.dtype == DType::f32);
+    }
+  }
+}
+
+// Planning is the step itself without its arithmetic, so all combinations can be asked what they need.
+TEST_CASE("no router, strategy or balance loss needs the host on a GPU") {
+  int planned = 0;
+  for (const std::string& router : members<Router>("router: {{kind: {}}}")) {
+    for (const std::string& strategy : members<Strategy>("strategy: {{kind: {}}}")) {
+      for (const std::string& balance : members<BalanceLoss>("balance: [{}]")) {
+        const std::string text = fmt::format("{}, {}, {}", router, strategy, balance);
+        INFO(text);
+        const TrainConfig config = config_of(text);
+        for (const bool trains : {true, false}) {
+          const ProcessGroups groups = ProcessGroups::single();
+          try {
+            const StateSetup setup{config, kVocab, groups, {1, 32, 1}, trains, DType::bf16, Device::cuda};
+            const bool needs_host = plan_memory(setup).needs_host;
+            CHECK_FALSE(needs_host);
+            ++planned;
+          } catch (const UsageError&) {
+            break;  // does not go together
+          }
+        }
+      }
+    }
+  }
+  CHECK(planned > 500);
+}
