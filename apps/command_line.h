@@ -22,4 +22,14 @@ inline std::optional<int> parse_command_line(CLI::App& app, int argc, char** arg
   return std::nullopt;
 }
 
+// For programs that look at a trained model. f32 by default, so that figures do not depend on where they were made.
+inline void add_device_options(CLI::App& app, std::string& device, std::string& precision) {
+  app.add_option("--device", device, "auto (a GPU where there is one), cpu or cuda")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--precision", precision, "f32, bf16 (faster on a GPU) or auto")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "f32", "bf16"}));
+}
+
 }  // namespace moe

@@ -14,7 +14,7 @@ using namespace moe;
 
 static int evaluate_run(int argc, char** argv, MpiSession& session) {
   CLI::App app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
-  std::string path, which = "last", metric = "bpc", split = "test", data;
+  std::string path, which = "last", metric = "bpc", split = "test", data, device = "auto", precision = "f32";
   EvaluationOptions options{0, 0, 0, 8};
   int64_t expert_parallel = 0;
   int threads = 0;
@@ -32,6 +32,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
       ->check(CLI::PositiveNumber);
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
+  add_device_options(app, device, precision);
   app.add_flag("--json", json, "print everything as one JSON object");
   app.add_flag("--probe-causality", probe,
                "also find out by trial whether a token's loss depends on later tokens or on other windows");
@@ -39,7 +40,8 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   const Metric& chosen = metrics().at(metric);
   const bool first = session.world()->rank() == 0;
   setup_cpu(threads, session.local());
-  LoadedRun run = load_run(path, which, session.world(), expert_parallel, options.sequences);
+  const DeviceChoice on = choose_device(device, precision, session.local());
+  LoadedRun run = load_run(path, which, session.world(), expert_parallel, options.sequences, on);
   if (!data.empty()) run.config.data.path = data;
   const Corpus corpus = open_corpus(run.config.data, *run.tokenizer);
   if (options.context == 0) options.context = run.config.data.sequence;

@@ -23,7 +23,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
       "report.html. "
       "mpirun shares the work among ranks.");
   app.footer("moe-inspect compare DIR compares the runs in a folder: see moe-inspect compare --help.");
-  std::string path, which = "last", html;
+  std::string path, which = "last", html, device = "auto", precision = "f32";
   InspectionOptions options;
   int64_t expert_parallel = 0;
   int threads = 0;
@@ -40,6 +40,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
                  "share of choices that it did not make");
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
+  add_device_options(app, device, precision);
   app.add_flag("--json", json, "print everything as one JSON object instead of the table");
   const auto* html_option =
       app.add_option("--html", html, "where the web page goes; default: report.html in the run's folder")
@@ -49,7 +50,8 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   const bool wants_html = html_option->count() > 0;
   const std::string page = no_html ? "" : report_path(html, wants_html, path);
   setup_cpu(threads, session.local());
-  LoadedRun run = load_run(path, which, session.world(), expert_parallel, kInspectionSequences);
+  const DeviceChoice on = choose_device(device, precision, session.local());
+  LoadedRun run = load_run(path, which, session.world(), expert_parallel, kInspectionSequences, on);
   const Inspection inspection = inspect(run, path, options);
   if (session.world()->rank() != 0) return 0;
   if (inspection.history.damaged_lines > 0) {

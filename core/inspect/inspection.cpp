@@ -61,7 +61,7 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.evaluation = evaluate_with_choices(run, corpus.split(options.split), evaluation, choices);
   for (const MoELayer* layer : run.state->model->moe_layers()) {
     LayerStats stats = layer_stats(layer->layer(), layer->load());
-    stats.norms = weight_norms(run.state->parameters, fmt::format("blocks.{}.moe", layer->layer()),
+    stats.norms = weight_norms(run.state->ctx, run.state->parameters, fmt::format("blocks.{}.moe", layer->layer()),
                                layer->num_experts(), run.groups);
     for (size_t i = 0; i < layer->balance().size(); ++i) {
       stats.balance.emplace_back(layer->balance().name(i), layer->balance().value(i));
@@ -75,7 +75,7 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   if (!options.against.empty()) {
     const bool is_folder = fs::is_directory(options.against);
     LoadedRun before = load_run(is_folder ? options.against : run_or_checkpoint, is_folder ? "last" : options.against,
-                                run.groups.world, run.groups.expert->size(), kInspectionSequences);
+                                run.world, run.groups.expert->size(), kInspectionSequences, run.device);
     Choices earlier;
     evaluate_with_choices(before, corpus.split(options.split), evaluation, earlier);
     const std::vector<double> changed = churn(choices, earlier, run, before);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/tensor/copy.h"
+
 namespace moe {
 
 std::string short_load(double relative) {
@@ -50,33 +52,36 @@ LayerStats layer_stats(int layer, const LoadStats& sums) {
 }
 
 static double element(ConstTensor t, int64_t i) {
+  if (t.dtype == DType::bf16) return static_cast<double>(to_float(t.as<BFloat16>()[i]));
   return t.dtype == DType::f64 ? t.as<double>()[i] : static_cast<double>(t.as<float>()[i]);
 }
 
 // Norms of the entries of dimension 0, into `norms` from `first` on.
-static void row_norms(std::vector<double>& norms, int64_t first, ConstTensor t) {
+static void row_norms(Context& ctx, std::vector<double>& norms, int64_t first, ConstTensor t) {
+  std::vector<char> buffer;
   const int64_t rows = t.dim(0), width = t.size() / std::max<int64_t>(rows, 1);
   for (int64_t r = 0; r < rows; ++r) {
+    const ConstTensor row = on_host(ctx, t.slice(r, 1), buffer);
     double squares = 0;
-    for (int64_t i = r * width; i < (r + 1) * width; ++i) squares += element(t, i) * element(t, i);
+    for (int64_t i = 0; i < width; ++i) squares += element(row, i) * element(row, i);
     norms[static_cast<size_t>(first + r)] = std::sqrt(squares);
   }
 }
 
-WeightNorms weight_norms(const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
+WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
                          const ProcessGroups& groups) {
   const auto n = static_cast<size_t>(experts);
   WeightNorms norms;
   for (const Parameter& p : parameters.parameters()) {
     if (p.name == layer_name + ".router.weight" && p.shape[0] == experts) {
       norms.router.resize(n);
-      row_norms(norms.router, 0, p.value);
+      row_norms(ctx, norms.router, 0, p.value);
     }
     for (const auto& [suffix, list] :
          {std::pair{".experts.{}.input.weight", &norms.input}, std::pair{".experts.{}.output.weight", &norms.output}}) {
       if (p.name != layer_name + suffix) continue;
       list->assign(n, 0.0);
-      row_norms(*list, p.first_expert, p.value);
+      row_norms(ctx, *list, p.first_expert, p.value);
       groups.expert->all_reduce_sum(as_tensor(*list));
     }
   }

@@ -50,7 +50,7 @@ LayerStats layer_stats(int layer, const LoadStats& sums);
 
 // The norms of the layer whose parameters' names begin with `layer_name`. Collective over groups.expert:
 // other ranks hold other experts.
-WeightNorms weight_norms(const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
+WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
                          const ProcessGroups& groups);
 
 }  // namespace moe

@@ -7,7 +7,7 @@
 namespace moe {
 
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
-                   int64_t expert_parallel, int64_t sequences) {
+                   int64_t expert_parallel, int64_t sequences, const DeviceChoice& device) {
   LoadedRun run;
   run.checkpoint = find_checkpoint(run_or_checkpoint, which);
   const RunState state = load_run_state(run.checkpoint);
@@ -19,11 +19,18 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   } catch (const nlohmann::json::exception& error) {
     raise<CheckpointError>("{}/tokenizer.json is damaged: {}", run.checkpoint, error.what());
   }
-  run.groups = ProcessGroups::make(world, expert_parallel, run.config.moe.experts);
+  run.device = device;
+  run.world = world;
+  run.groups = ProcessGroups::make(communicator_for(device, run.config.parallel.communication, world), expert_parallel,
+                                   run.config.moe.experts);
   // As many windows as asked for, whatever the batch was in training.
   run.config.train.batch = sequences * world->size();
   run.config.train.micro_batches = 1;
-  const StateSetup setup{run.config, run.tokenizer->vocab_size(), run.groups, state.length, false};
+  const StateSetup setup{run.config,    run.tokenizer->vocab_size(),
+                         run.groups,    state.length,
+                         false,         device.dtype,
+                         device.device, device.index,
+                         device.queue};
   run.state = std::make_unique<TrainingState>(setup, plan_memory(setup), false);
   load_tensors(run.checkpoint, run.state->parameters, nullptr);
   run.state->ctx.step = static_cast<uint64_t>(run.step);  // where paced quantities stand

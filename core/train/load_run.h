@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 
+#include "core/train/device_choice.h"
 #include "core/train/training_state.h"
 #include "data/tokenizer.h"
 
@@ -11,14 +12,16 @@ struct LoadedRun {
   std::string checkpoint;  // its folder
   int64_t step = 0;
   TrainConfig config;
+  DeviceChoice device;
+  std::shared_ptr<Communicator> world;  // as it was given: groups talk through what suits the device
   ProcessGroups groups;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<TrainingState> state;  // without gradients and optimizer in use
 };
 
 // `which`: last, best or a step. `sequences`: windows that evaluate() will be asked for at a time. Collective. Throws
-// CheckpointError.
+// CheckpointError, DeviceError.
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
-                   int64_t expert_parallel, int64_t sequences);
+                   int64_t expert_parallel, int64_t sequences, const DeviceChoice& device = {});
 
 }  // namespace moe
