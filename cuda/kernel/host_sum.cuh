@@ -54,7 +54,8 @@ __global__ void token_sum_kernel(double* partial, const int32_t* targets, int64_
 template <class Term>
 double sum_over_tokens(Context& ctx, ConstTensor targets, Term term) {
   constexpr int kThreads = 256;
-  const int64_t tokens = targets.size(), blocks = std::min<int64_t>(kPartials, (tokens + 7) / 8);
+  const int64_t tokens = targets.size();
+  const int blocks = partials_for(tokens, kThreads / kWarp);
   const HostSums<1> sums(ctx, blocks);
   launch(ctx, token_sum_kernel<Term>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double),
          sums.partial(), targets.as<int32_t>(), tokens, term);

@@ -1,6 +1,8 @@
 // Sums over many rows in two steps of fixed order: blocks write partial sums, a second kernel adds them up block by
 // block. The number of blocks does not depend on the device, so neither do the bits.
 #pragma once
+#include <algorithm>
+
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/block.cuh"
 #include "cuda/kernel/ptx.cuh"
@@ -8,6 +10,11 @@
 namespace moe::cuda {
 
 inline constexpr int kPartials = 256;
+
+// Enough blocks for `items`, `per_block` in each at a time, but not more partial sums than kPartials (times `factor`).
+inline int partials_for(int64_t items, int64_t per_block, int factor = 1) {
+  return static_cast<int>(std::min<int64_t>(int64_t{factor} * kPartials, (items + per_block - 1) / per_block));
+}
 
 // target[i] += sum over p of partial[p * stride + i], i < n; one thread per i
 template <class T>

@@ -174,11 +174,12 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
 template <bool kSquares>
 static double sum(Context& ctx, ConstTensor x) {
   ScratchScope scratch(ctx);
-  const Tensor partial = scratch.allocate(Shape{4 * kPartials}, DType::f64);
+  const int blocks = partials_for(x.size(), kThreads, 4);
+  const Tensor partial = scratch.allocate(Shape{blocks}, DType::f64);
   if (x.size() == 0) return 0;
   for_type(x.dtype, [&]<class T>(T) {
-    launch(ctx, sum_kernel<T, kSquares>, dim3(4 * kPartials), kThreads, 32 * sizeof(double), partial.as<double>(),
-           x.as<T>(), x.size());
+    launch(ctx, sum_kernel<T, kSquares>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double),
+           partial.as<double>(), x.as<T>(), x.size());
   });
   if (ctx.planning) return 0;
   std::vector<char> bytes;

@@ -153,26 +153,27 @@ static int warps_for(int64_t n) {
 void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) {
   const int64_t tokens = x.dim(0), n = x.dim(1);
   ScratchScope scratch(ctx);
-  double* partial = scratch.allocate(Shape{kPartials, n}, DType::f64).as<double>();
-  const int warps = warps_for(n);
-  launch(ctx, column_sums_kernel, dim3(kPartials), warps * kWarp, static_cast<size_t>(warps * n) * sizeof(double),
-         partial, x.as<float>(), targets.as<int32_t>(), tokens, static_cast<int>(n));
-  add_to_sums(ctx, {sums}, partial, n, kPartials);
+  const int warps = warps_for(n), blocks = partials_for(tokens, warps);
+  double* partial = scratch.allocate(Shape{blocks, n}, DType::f64).as<double>();
+  launch(ctx, column_sums_kernel, dim3(static_cast<unsigned>(blocks)), warps * kWarp,
+         static_cast<size_t>(warps * n) * sizeof(double), partial, x.as<float>(), targets.as<int32_t>(), tokens,
+         static_cast<int>(n));
+  add_to_sums(ctx, {sums}, partial, n, blocks);
 }
 
 void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor indices, ConstTensor weights,
                      ConstTensor targets) {
   const int64_t experts = counts.size();
   ScratchScope scratch(ctx);
-  double* partial = scratch.allocate(Shape{kPartials, 2 * experts}, DType::f64).as<double>();
-  const int warps = warps_for(2 * experts);
-  launch(ctx, assignment_sums_kernel, dim3(kPartials), warps * kWarp,
+  const int warps = warps_for(2 * experts), blocks = partials_for(indices.size(), int64_t{warps} * kWarp);
+  double* partial = scratch.allocate(Shape{blocks, 2 * experts}, DType::f64).as<double>();
+  launch(ctx, assignment_sums_kernel, dim3(static_cast<unsigned>(blocks)), warps * kWarp,
          static_cast<size_t>(warps * 2 * experts) * sizeof(double), partial, indices.as<int32_t>(), weights.as<float>(),
          targets.as<int32_t>(), indices.size(), indices.dim(1), static_cast<int>(experts));
   if (importance)
-    add_to_sums(ctx, {counts, importance}, partial, 2 * experts, kPartials);
+    add_to_sums(ctx, {counts, importance}, partial, 2 * experts, blocks);
   else
-    add_to_sums(ctx, {counts}, partial, 2 * experts, kPartials);
+    add_to_sums(ctx, {counts}, partial, 2 * experts, blocks);
 }
 
 void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
@@ -183,11 +184,12 @@ void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
 void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets) {
   const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
   ScratchScope scratch(ctx);
-  double* partial = scratch.allocate(Shape{kPartials, n}, DType::f64).as<double>();
-  const int warps = warps_for(n);
-  launch(ctx, top1_counts_kernel, dim3(kPartials), warps * kWarp, static_cast<size_t>(warps * n) * sizeof(double),
-         partial, probabilities.as<float>(), targets.as<int32_t>(), tokens, static_cast<int>(n));
-  add_to_sums(ctx, {counts}, partial, n, kPartials);
+  const int warps = warps_for(n), blocks = partials_for(tokens, warps);
+  double* partial = scratch.allocate(Shape{blocks, n}, DType::f64).as<double>();
+  launch(ctx, top1_counts_kernel, dim3(static_cast<unsigned>(blocks)), warps * kWarp,
+         static_cast<size_t>(warps * n) * sizeof(double), partial, probabilities.as<float>(), targets.as<int32_t>(),
+         tokens, static_cast<int>(n));
+  add_to_sums(ctx, {counts}, partial, n, blocks);
 }
 
 double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets) {
@@ -205,9 +207,10 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
 
 template <Scalar kScalar>
 static double scalar_sum(Context& ctx, const float* x, ConstTensor targets, int64_t n) {
-  const HostSums<1> sums(ctx);
-  launch(ctx, scalar_sum_kernel<kScalar>, dim3(kPartials), kThreads, 32 * sizeof(double), sums.partial(), x,
-         targets.as<int32_t>(), targets.size() * n, n);
+  const int blocks = partials_for(targets.size() * n, kThreads);
+  const HostSums<1> sums(ctx, blocks);
+  launch(ctx, scalar_sum_kernel<kScalar>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double),
+         sums.partial(), x, targets.as<int32_t>(), targets.size() * n, n);
   return sums.get()[0];
 }
 

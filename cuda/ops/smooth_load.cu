@@ -116,7 +116,7 @@ void smooth_load_sums(Context& ctx, Tensor sums, ConstTensor clean, ConstTensor 
                       ConstTensor indices, ConstTensor targets) {
   const int64_t tokens = clean.dim(0), experts = clean.dim(1);
   const int64_t warps = std::clamp<int64_t>((int64_t{96} << 10) / (12 * experts), 1, kWarps);
-  const auto blocks = static_cast<int>(std::min<int64_t>(kPartials, (tokens + warps - 1) / warps));
+  const int blocks = partials_for(tokens, warps);
   ScratchScope scratch(ctx);
   double* partial = scratch.allocate(Shape{blocks, experts}, DType::f64).as<double>();
   launch(ctx, smooth_load_sums_kernel, dim3(static_cast<unsigned>(blocks)), static_cast<int>(warps) * kWarp,

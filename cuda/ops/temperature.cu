@@ -56,7 +56,8 @@ void temperature_forward(Context& ctx, Tensor z, ConstTensor temperature, double
 void temperature_backward(Context& ctx, Tensor d_z, Tensor d_temperature, ConstTensor z, ConstTensor temperature,
                           double floor) {
   ScratchScope scratch(ctx);
-  const int64_t n = z.size(), blocks = std::min<int64_t>(kPartials, (n + kThreads - 1) / kThreads);
+  const int64_t n = z.size();
+  const int blocks = partials_for(n, kThreads);
   double* partial = scratch.allocate(Shape{blocks}, DType::f64).as<double>();
   for_type(temperature.dtype, [&]<class T>(T) {
     launch(ctx, temperature_backward_kernel<T>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double),
