@@ -94,8 +94,9 @@ void sample_signals(Context& ctx, Tensor signals, const TokenSignals& in, ConstT
         T squares = 0;
         for (int64_t i = 0; i < d; ++i) squares += hidden[t * d + i] * hidden[t * d + i];
         sums[2] += static_cast<double>(entropy[t]);
-        sums[4] += static_cast<double>(residual[t] * std::sqrt(squares));
+        sums[4] += static_cast<double>(residual[t] * residual[t] * squares);
       }
+      sums[4] = std::sqrt(sums[4] * scored);  // divided by `scored` below
       for (size_t i = 0; i < sums.size(); ++i) {
         out[static_cast<size_t>(s) * sums.size() + i] = static_cast<T>(scored > 0 ? sums[i] / scored : 0);
       }

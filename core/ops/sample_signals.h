@@ -23,10 +23,12 @@ struct TokenSignals {
   ConstTensor hidden{};               // (tokens, d): what the logits were made from; with residual
   RoutingSignals routing{};
 };
-// -> signals (sequences, 6) wide: means over each sequence's scored tokens of loss, 1 - e^-loss, entropy, mean variance
-// and |residual| |hidden| (a token's gradient at the output head has this norm, so that their mean bounds the sample's
-// there; Katharopoulos and Fleuret, "Not all samples are created equal", 2018, argue for the rest of a network), and
-// router entropy, in the order of SampleSignal; 0 for what is absent
+// -> signals (sequences, 6) wide: means over each sequence's scored tokens of loss, 1 - e^-loss, entropy and mean
+// variance, the root mean square of residual |hidden|, and the mean router entropy, in the order of SampleSignal; 0 for
+// what is absent. A token's gradient at the output head has the norm residual |hidden|: the root mean square bounds
+// that of the sample's mean gradient there, and is in proportion to it where the tokens' gradients have nothing to do
+// with each other. Katharopoulos and Fleuret, "Not all samples are created equal", 2018, argue for the rest of a
+// network.
 void sample_signals(Context& ctx, Tensor signals, const TokenSignals& tokens, ConstTensor targets, int64_t time);
 
 namespace cuda {  // the twins; their arguments have been checked

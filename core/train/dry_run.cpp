@@ -32,6 +32,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
     notes.push_back(
         fmt::format("{} experts on {} ranks: some hold one more than others", config.moe.experts, expert_parallel));
   if (k == config.moe.experts) notes.push_back("every token goes to all experts: nothing is sparse");
+  if (k == 1 && measured_signals(config.curriculum)[index_of(SampleSignal::expert_variance)])
+    notes.push_back("curriculum.signals.expert_variance is always 0 with one expert per token");
   double coefficients = 0;
   bool global = false;
   for (const Choice<BalanceLoss>& choice : config.moe.balance.items()) {

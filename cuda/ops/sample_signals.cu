@@ -9,6 +9,7 @@ namespace moe::cuda {
 static constexpr int kThreads = 128;
 static constexpr int kWarps = kThreads / kWarp;
 static constexpr int kSignals = 6;
+static constexpr int kGradient = 4;
 
 // One warp per token; lanes take strided experts.
 static __global__ void router_entropy_kernel(float* sums, const float* probabilities, int64_t tokens, int experts) {
@@ -80,7 +81,7 @@ __global__ void sample_signals_kernel(float* signals, TokenArrays in, const T* h
     sums[1] += 1 - static_cast<double>(expf(-in.losses[t]));
     if (in.residual) {
       sums[2] += static_cast<double>(in.entropy[t]);
-      sums[4] += static_cast<double>(in.residual[t] * sqrtf(squares));
+      sums[4] += static_cast<double>(in.residual[t] * in.residual[t] * squares);
     }
     if (in.expert_variance) sums[3] += static_cast<double>(in.per_pass * in.expert_variance[t]);
     if (in.router_entropy) sums[5] += static_cast<double>(in.per_pass * in.router_entropy[t]);
@@ -88,7 +89,8 @@ __global__ void sample_signals_kernel(float* signals, TokenArrays in, const T* h
   __syncwarp();
   scored = block_sum(scored, slots);
   for (int i = 0; i < kSignals; ++i) {
-    const double sum = block_sum(sums[i], slots);
+    double sum = block_sum(sums[i], slots);
+    if (i == kGradient) sum = sqrt(sum * scored);  // a root mean square; divided by `scored` below
     if (threadIdx.x == 0)
       signals[int64_t{blockIdx.x} * kSignals + i] = static_cast<float>(scored > 0 ? sum / scored : 0);
   }

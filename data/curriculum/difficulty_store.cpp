@@ -135,7 +135,8 @@ int64_t DifficultyStore::bytes_for(const Setup& setup) {
 // ----------
 
 void DifficultyStore::write(const Sink& sink, const nlohmann::json& about) const {
-  nlohmann::json header = {{"samples", setup_.samples}, {"order_seed", order_seed_}, {"about", about}};
+  nlohmann::json header = {
+      {"samples", setup_.samples}, {"order_seed", order_seed_}, {"explored", explored_}, {"about", about}};
   for (size_t i = 0; i < signals_.size(); ++i) {
     if (!signals_[i]) continue;
     header["signals"].push_back(kSampleSignals[i].name);
@@ -176,6 +177,7 @@ class StoreFile {
       header = nlohmann::json::parse(text);
       samples = header.at("samples");
       order_seed = header.at("order_seed");
+      explored = header.at("explored");
       about = header.at("about");
       for (const auto& name : header.value("signals", nlohmann::json::array())) signals.push_back(name);
       for (const auto& values : header.value("recent", nlohmann::json::array())) {
@@ -184,7 +186,8 @@ class StoreFile {
     } catch (const nlohmann::json::exception& error) {
       damaged(error.what());
     }
-    if (samples <= 0 || recent.size() != signals.size()) damaged("the header contradicts itself");
+    if (samples <= 0 || explored < 0 || explored > samples || recent.size() != signals.size())
+      damaged("the header contradicts itself");
   }
 
   void get(void* data, size_t bytes) {
@@ -218,7 +221,7 @@ class StoreFile {
   }
 
   nlohmann::json header, about;
-  int64_t samples = 0;
+  int64_t samples = 0, explored = 0;
   uint64_t order_seed = 0;
   std::vector<std::string> signals;
   std::vector<std::vector<double>> recent;
@@ -270,33 +273,19 @@ nlohmann::json DifficultyStore::read(const std::string& path, bool anew) {
   if (same) {
     order_seed_ = file.order_seed;
     order_ = exploration_order(setup_.samples, order_seed_);
+    explored_ = file.explored;
   } else {
-    ScoreHistogram known;
-    for (const uint16_t code : score_) {
-      if (code != kNoScore) known.add(code);
-    }
+    const ScoreHistogram known(score_);
     for (uint16_t& code : score_) {
       if (code == kNoScore) code = encode_score(known.quantile(0.5));
     }
+    explored_ = setup_.samples;
   }
-  rebuild();
-  return file.about;
-}
-
-void DifficultyStore::rebuild() {
-  scores_ = ScoreHistogram();
-  for (const uint16_t code : score_) {
-    if (code != kNoScore) scores_.add(code);
-  }
+  scores_ = ScoreHistogram(score_);
   for (Average& average : averages_) {
-    if (!average.histogram) continue;
-    *average.histogram = ScoreHistogram();
-    for (const uint16_t code : average.codes) {
-      if (code != kNoScore) average.histogram->add(code);
-    }
+    if (average.histogram) average.histogram = ScoreHistogram(average.codes);
   }
-  explored_ = 0;
-  while (explored_ < setup_.samples && is_seen(order_(explored_))) ++explored_;
+  return file.about;
 }
 
 }  // namespace moe

@@ -86,7 +86,6 @@ class DifficultyStore {
   double score_of(const Observation& visit) const;
   void put_average(SampleSignal signal, int64_t sample, double value, bool first);
   double value_of(SampleSignal signal, const Observation& visit) const;
-  void rebuild();
 
   Setup setup_;
   SampleSignalSet signals_;

@@ -6,6 +6,16 @@ namespace moe {
 
 static constexpr double kUnit = 0x1p-16;
 
+ScoreHistogram::ScoreHistogram(std::span<const uint16_t> codes) : ScoreHistogram() {
+  std::vector<int32_t> counts(kScoreCodes);
+  for (const uint16_t code : codes) ++counts[code];
+  counts[kNoScore] = 0;
+  for (int code = 0; code < kScoreCodes; ++code) {
+    const auto count = counts[static_cast<size_t>(code)];
+    if (count > 0) change(static_cast<uint16_t>(code), count);
+  }
+}
+
 void ScoreHistogram::change(uint16_t code, int32_t by) {
   for (int i = code + 1; i <= kScoreCodes; i += i & -i) tree_[static_cast<size_t>(i)] += by;
   total_ += by;

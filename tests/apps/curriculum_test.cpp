@@ -1,4 +1,5 @@
 // Curricula as users run them: several ranks, interrupted runs, stores that move between runs, reports.
+#include <spdlog/fmt/fmt.h>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>

@@ -81,10 +81,11 @@ TEST_CASE("the signals of samples are means over their scored tokens") {
           for (int64_t i = 0; i < d; ++i) squares += std::pow(get(hidden, t * d + i), 2);
           sums[2] += get(entropy, t);
           sums[3] += get(variance, t) / 4;
-          sums[4] += get(residual, t) * std::sqrt(squares);
+          sums[4] += std::pow(get(residual, t), 2) * squares;
           sums[5] += get(routers, t) / 4;
         }
         for (int i = 0; i < 6; ++i) sums[i] = scored > 0 ? sums[i] / scored : 0;
+        sums[4] = std::sqrt(sums[4]);
       }
       TokenSignals in{losses};
       if (all) in = {losses, entropy, residual, hidden, {routers, variance, 4}};

@@ -62,6 +62,12 @@ TEST_CASE("a histogram has the ranks and the mean of a sorted list through any c
     }
     CHECK(histogram.mean() == Approx(sum / static_cast<double>(sorted.size())).epsilon(1e-6));
     CHECK(histogram.quantile(1) == decode_score(sorted.back()));
+    std::vector<uint16_t> with_gaps = list;
+    with_gaps.push_back(kNoScore);
+    const ScoreHistogram whole(with_gaps);
+    CHECK(whole.total() == histogram.total());
+    CHECK(whole.mean() == histogram.mean());
+    for (const uint16_t code : sorted) REQUIRE(whole.below(code) == histogram.below(code));
   }
 }
 
