@@ -3,6 +3,7 @@
 
 #include "apps/command_line.h"
 #include "core/config/config_reader.h"
+#include "core/train/bench_curriculum.h"
 #include "core/train/bench_ops.h"
 #include "core/train/bench_step.h"
 #include "core/train/cpu_setup.h"
@@ -28,11 +29,22 @@ static int bench(int argc, char** argv, MpiSession& session) {
   op->add_option("--only", ops.only, "ops whose name contains this");
   op->add_option("--shrink", ops.shrink, "divides the sizes")->capture_default_str();
   op->add_option("--seconds", ops.seconds, "of one measurement")->capture_default_str();
+  CurriculumBenchOptions curriculum;
+  CLI::App* draws = app.add_subcommand("curriculum", "drawing samples by difficulty, and remembering it");
+  draws->add_option("--samples", curriculum.samples, "that there are")->capture_default_str();
+  draws->add_option("--batch", curriculum.batch, "samples per step")->capture_default_str();
+  draws->add_option("--steps", curriculum.steps, "measured steps")->capture_default_str();
+  draws->add_option("--seen", curriculum.seen, "share of the samples that are seen before")->capture_default_str();
+  draws->add_option("--only", curriculum.only, "cases whose name contains this");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (op->parsed()) {
     setup_cpu(0, session.local());
     bench_ops(choose_device(device_name, precision, session.local()), ops,
               [](const std::string& line) { std::cout << line << std::endl; });
+    return 0;
+  }
+  if (draws->parsed()) {
+    bench_curriculum(curriculum, [](const std::string& line) { std::cout << line << std::endl; });
     return 0;
   }
   ConfigNode root;

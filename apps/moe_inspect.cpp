@@ -1,5 +1,5 @@
 // moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web
-// page; and `moe-inspect compare`, which holds whole runs against each other.
+// page; `moe-inspect compare`, which holds whole runs against each other; `moe-inspect curriculum`.
 #include <filesystem>
 #include <iostream>
 #include <string_view>
@@ -10,10 +10,12 @@
 #include "core/inspect/comparison_html.h"
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_text.h"
+#include "core/inspect/curriculum_report.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"
 #include "core/train/cpu_setup.h"
+#include "core/train/run_folder.h"
 
 using namespace moe;
 
@@ -22,7 +24,10 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
       "Shows what the experts of a run or checkpoint do with a split's tokens. A run also gets a "
       "report.html. "
       "mpirun shares the work among ranks.");
-  app.footer("moe-inspect compare DIR compares the runs in a folder: see moe-inspect compare --help.");
+  app.footer(
+      "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN shows what a curriculum did: "
+      "see "
+      "their --help.");
   std::string path, which = "last", html, device = "auto", precision = "f32";
   InspectionOptions options;
   int64_t expert_parallel = 0;
@@ -65,6 +70,36 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
+static int show_curriculum(int argc, char** argv, MpiSession& session) {
+  CLI::App app("Shows what a run's curriculum did and how difficult it found its samples.", "moe-inspect curriculum");
+  std::string path, which = "last";
+  int64_t count = 5;
+  bool json = false;
+  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
+  app.add_option("--samples", count, "how many of the easiest and of the hardest")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--json", json, "print everything as one JSON object");
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (session.world()->rank() != 0) return 0;
+  const std::string checkpoint = find_checkpoint(path, which), run = run_folder_of(path);
+  const auto stats = curriculum_stats(checkpoint, load_run_config(checkpoint), count);
+  const RunHistory history = run.empty() ? RunHistory() : read_history(run + "/metrics.jsonl");
+  const std::string text = curriculum_text(stats, history);
+  if (text.empty()) {
+    raise<CheckpointError>(
+        "{} kept no difficulties: it was trained without curriculum.signals, by a sampler that needs "
+        "none",
+        checkpoint);
+  }
+  using Json = nlohmann::ordered_json;
+  std::cout << (json ? curriculum_json(stats, history).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
+                     : text)
+            << std::flush;
+  return 0;
+}
+
 // Everything is printed before unfair runs are an error: the rest is worth reading.
 static int compare(int argc, char** argv, MpiSession& session) {
   CLI::App app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
@@ -100,11 +135,17 @@ static int compare(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
+struct Command {
+  std::string_view name;
+  int (*run)(int argc, char** argv, MpiSession& session);
+};
+static constexpr Command kCommands[] = {{"compare", compare}, {"curriculum", show_curriculum}};
+
 int main(int argc, char** argv) {
-  // Alone, the word may be the name of a run.
-  const bool compares =
-      argc > 1 && std::string_view(argv[1]) == "compare" && (argc > 2 || !std::filesystem::is_directory("compare"));
-  return run_program(argc, argv, [&](MpiSession& session) {
-    return compares ? compare(argc - 1, argv + 1, session) : inspect_run(argc, argv, session);
-  });
+  for (const Command& command : kCommands) {
+    // Alone, the word may be the name of a run.
+    if (argc < 2 || argv[1] != command.name || (argc == 2 && std::filesystem::is_directory(command.name))) continue;
+    return run_program(argc, argv, [&](MpiSession& session) { return command.run(argc - 1, argv + 1, session); });
+  }
+  return run_program(argc, argv, [&](MpiSession& session) { return inspect_run(argc, argv, session); });
 }

@@ -10,6 +10,12 @@ namespace moe {
 constexpr uint32_t kOrderStream = 0;
 constexpr uint32_t kOffsetStream = 1;
 
+int64_t shuffled_sample(uint64_t seed, int64_t num_samples, int64_t draw) {
+  const KeyedPermutation order(
+      num_samples, {seed, RandomPurpose::sampling, kOrderStream, static_cast<uint64_t>(draw / num_samples)});
+  return order(draw % num_samples);
+}
+
 Sampler::Sampler(const SamplerConfig& config) : config_(config) {
   MOE_CHECK(config.length > 0 && config.batch > 0, "windows of {} tokens, batches of {}", config.length, config.batch);
   if (config.num_tokens < config.length + 1) {
@@ -36,11 +42,8 @@ void Sampler::sample(int64_t step, std::span<int64_t> window_starts) const {
             window_starts.size(), config_.batch);
   const int64_t first = step * config_.batch;
   for (int64_t i = 0; i < config_.batch; ++i) {
-    const int64_t epoch = (first + i) / num_windows_;
-    const int64_t place = (first + i) % num_windows_;
-    const KeyedPermutation order(num_windows_,
-                                 {config_.seed, RandomPurpose::sampling, kOrderStream, static_cast<uint64_t>(epoch)});
-    window_starts[static_cast<size_t>(i)] = window_start(epoch, order(place));
+    const int64_t window = shuffled_sample(config_.seed, num_windows_, first + i);
+    window_starts[static_cast<size_t>(i)] = window_start(epoch_of(first + i), window);
   }
 }
 

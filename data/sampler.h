@@ -13,6 +13,10 @@ struct SamplerConfig {
   uint64_t seed = 0;
 };
 
+// Which of `num_samples` samples is drawn as number `draw` (counted from 0) of endless epochs: each sees every sample
+// once, in an order of its own.
+int64_t shuffled_sample(uint64_t seed, int64_t num_samples, int64_t draw);
+
 // The corpus is cut into num_windows() windows side by side. An epoch sees each once, in an order of its own;
 // and it shifts the cuts by an offset below `length` of its own, so that the same tokens meet other contexts.
 // Sample number n = step * batch
@@ -28,6 +32,8 @@ class Sampler {
 
   // The first tokens of the windows of `step`; window_starts.size() == batch. Ranks take their share of it.
   void sample(int64_t step, std::span<int64_t> window_starts) const;
+  // The epoch that draw number `draw` falls in.
+  int64_t epoch_of(int64_t draw) const { return draw / num_windows_; }
   // The first token of window `window` of [0, num_windows()) in the grid of `epoch`.
   int64_t window_start(int64_t epoch, int64_t window) const;
 

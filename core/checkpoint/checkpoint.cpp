@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "core/base/log.h"
-#include "core/checkpoint/files.h"
 #include "core/checkpoint/tensor_file.h"
 
 namespace moe {
@@ -71,8 +70,7 @@ static nlohmann::json to_json(const RunState& state) {
 }
 
 void CheckpointFolder::save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
-                            const ProcessGroups& groups,
-                            const std::vector<std::pair<std::string, std::string>>& texts) const {
+                            const ProcessGroups& groups, const std::vector<CheckpointFile>& files) const {
   const std::string target = path(state.step), temporary = target + ".tmp";
   const bool first = groups.world->rank() == 0;
   if (first) {
@@ -106,9 +104,11 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
       write_tensor_file(temporary + "/optimizer" + suffix, moments);
     }
     if (first) {
-      for (const auto& [name, text] : texts) write_text_synced(temporary + "/" + name, text);
       nlohmann::json json = to_json(state);
-      for (const auto& [name, text] : texts) json["text_bytes"][name] = text.size();
+      for (const CheckpointFile& file : files) {
+        write_synced(temporary + "/" + file.name, file.write);
+        json["file_bytes"][file.name] = fs::file_size(temporary + "/" + file.name);
+      }
       write_text_synced(temporary + "/state.json", json.dump(2) + "\n");
     }
   } catch (...) {
@@ -150,8 +150,8 @@ RunState load_run_state(const std::string& path) {
     if (json.at("format") != kFormat) {
       raise<CheckpointError>("{} has format {}, this program reads {}", path, json.at("format").dump(), kFormat);
     }
-    const nlohmann::json texts = json.value("text_bytes", nlohmann::json::object());
-    for (const auto& [name, bytes] : texts.items()) {
+    const nlohmann::json files = json.value("file_bytes", nlohmann::json::object());
+    for (const auto& [name, bytes] : files.items()) {
       std::error_code error;
       const auto found = fs::file_size(path + "/" + name, error);
       if (error || found != bytes)

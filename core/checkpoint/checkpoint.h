@@ -8,6 +8,7 @@
 
 #include "comm/process_groups.h"
 #include "core/base/units.h"
+#include "core/checkpoint/files.h"
 #include "core/optim/adamw.h"
 
 namespace moe {
@@ -25,6 +26,16 @@ struct RunState {
   nlohmann::json identity;     // hashes of data, vocabulary: what must be the same on resume
 };
 
+// A file beside the tensors.
+struct CheckpointFile {
+  CheckpointFile(std::string n, std::string text)
+      : name(std::move(n)), write([t = std::move(text)](const FileSink& sink) { sink(t.data(), t.size()); }) {}
+  CheckpointFile(std::string n, std::function<void(const FileSink&)> w) : name(std::move(n)), write(std::move(w)) {}
+
+  std::string name;
+  std::function<void(const FileSink&)> write;
+};
+
 class CheckpointFolder {
  public:
   // `folder`: the run's checkpoints/
@@ -37,10 +48,10 @@ class CheckpointFolder {
   std::string path(int64_t step) const;
 
   // Writes one, collectively: every expert-parallel rank of the first data-parallel copy its experts, rank 0 the rest.
-  // `texts` are small files beside the tensors (configuration, tokenizer). Nothing changes for other checkpoints when
+  // Rank 0 also writes `files` (configuration, tokenizer, difficulties). Nothing changes for other checkpoints when
   // it fails. Throws CheckpointError.
   void save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
-            const ProcessGroups& groups, const std::vector<std::pair<std::string, std::string>>& texts) const;
+            const ProcessGroups& groups, const std::vector<CheckpointFile>& files) const;
   void mark_best(int64_t step) const;
   // Deletes all but the newest `keep_last` and, with `keep_best`, the best. Rank 0 only.
   void prune(int64_t keep_last, bool keep_best) const;

@@ -1,5 +1,6 @@
 // The whole configuration of a run.
 #pragma once
+#include "core/config/curriculum_config.h"
 #include "core/config/model_config.h"
 #include "core/config/moe_config.h"
 #include "core/config/schedule_family.h"
@@ -142,6 +143,7 @@ struct TrainConfig : Fields<TrainConfig> {
   ModelConfig model;
   MoEConfig moe;
   DataConfig data;
+  CurriculumConfig curriculum;
   TrainingConfig train;
   OptimizerConfig optimizer;
   ParallelConfig parallel;
@@ -162,6 +164,7 @@ struct TrainConfig : Fields<TrainConfig> {
     v.group("model", model, "The transformer.");
     v.group("moe", moe, "Experts, and how tokens find them.");
     v.group("data", data, "What is learned from.");
+    v.group("curriculum", curriculum, "Which samples a step is made of.");
     v.group("train", train, "Length, batch and learning rate.");
     v.group("optimizer", optimizer, "AdamW.");
     v.group("parallel", parallel, "Ranks and threads.");

@@ -11,6 +11,8 @@ namespace moe {
 
 namespace fs = std::filesystem;
 
+static constexpr int64_t kRatedSamples = 10;  // of the easiest and of the hardest
+
 int64_t Inspection::dead() const {
   int64_t sum = 0;
   for (const LayerStats& layer : layers) sum += layer.dead;
@@ -81,6 +83,7 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
     const std::vector<double> changed = churn(choices, earlier, run, before);
     for (size_t i = 0; i < changed.size(); ++i) result.layers[i].measures.emplace_back("churn", changed[i]);
   }
+  result.curriculum = curriculum_stats(run.checkpoint, result.config, kRatedSamples);
   if (!result.run.empty()) result.history = read_history(result.run + "/metrics.jsonl");
   return result;
 }

@@ -1,5 +1,6 @@
 // Everything that moe-inspect knows about a run; the reports only draw it.
 #pragma once
+#include "core/inspect/curriculum_stats.h"
 #include "core/inspect/layer_stats.h"
 #include "core/inspect/run_history.h"
 #include "core/train/evaluator.h"
@@ -26,6 +27,7 @@ struct Inspection {
   Evaluation evaluation;
   std::vector<LayerStats> layers;  // the MoE layers
   RunHistory history;
+  std::optional<CurriculumStats> curriculum{};
 
   int64_t dead() const;
   int64_t nearly_dead() const;

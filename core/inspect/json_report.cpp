@@ -1,6 +1,7 @@
 #include "core/inspect/json_report.h"
 
 #include "core/base/build_info.h"
+#include "core/inspect/curriculum_report.h"
 #include "core/train/metrics.h"
 
 namespace moe {
@@ -69,6 +70,7 @@ ordered_json json_report(const Inspection& i) {
           {"dead", i.dead()},
           {"nearly_dead", i.nearly_dead()},
           {"layers", layers},
+          {"curriculum", curriculum_json(i.curriculum, i.history)},
           {"history", to_json(i.history)}};
 }
 

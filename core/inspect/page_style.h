@@ -77,6 +77,7 @@ path.h9 { fill: var(--none); }
 .legend.ramp .b9 { border: 1px solid var(--bad); color: var(--bad); background: none; font-size: 15px; line-height: 14px; }
 th.name, td.name { text-align: left; }
 td.name i { display: inline-block; background: var(--c); width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; }
+td.text { text-align: left; white-space: normal; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 .scroll { overflow-x: auto; }
 th, td { text-align: right; padding: 3px 9px; border-bottom: 1px solid var(--line); white-space: nowrap; }

@@ -1,5 +1,6 @@
 #include "core/inspect/run_history.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -47,6 +48,20 @@ static EvaluationPoint evaluation_point(int64_t step, const json& r) {
   return e;
 }
 
+static std::optional<CurriculumPoint> curriculum_point(const json& record) {
+  const auto it = record.find("curriculum");
+  if (it == record.end() || !it->is_object()) return std::nullopt;
+  CurriculumPoint point{number(*it, "open"), number(*it, "seen"), named_numbers(*it, "drawn"),
+                        named_numbers(*it, "wanted")};
+  const json difficulty = it->value("difficulty", json::object());
+  for (const auto& [name, quantiles] : difficulty.items()) {
+    const bool intact = quantiles.is_array() && quantiles.size() == 3 &&
+                        std::all_of(quantiles.begin(), quantiles.end(), [](const json& q) { return q.is_number(); });
+    if (intact) point.difficulty[name] = quantiles.get<std::array<double, 3>>();
+  }
+  return point;
+}
+
 static TrainPoint train_point(int64_t step, const json& r) {
   TrainPoint p;
   p.step = step;
@@ -63,6 +78,7 @@ static TrainPoint train_point(int64_t step, const json& r) {
   p.dead = number(r, "dead");
   p.balance = named_numbers(r, "balance");
   p.measures = named_numbers(r, "measures");
+  p.curriculum = curriculum_point(r);
   p.load = load_shares(r);
   return p;
 }

@@ -1,8 +1,10 @@
 // What metrics.jsonl remembers of a run. Lines that cannot be read (a torn write, a full disk) are counted
 // and skipped.
 #pragma once
+#include <array>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,13 @@ constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();  // of a nu
 // Per MoE layer, each expert's share of the assignments; empty when not recorded.
 using LoadShares = std::vector<std::vector<double>>;
 
+// What a curriculum told: data/curriculum/curriculum.h.
+struct CurriculumPoint {
+  double open = kAbsent, seen = kAbsent;  // shares of the difficulties and of the samples
+  std::map<std::string, double> drawn{}, wanted{};
+  std::map<std::string, std::array<double, 3>> difficulty{};  // by signal: its 10 %, 50 % and 90 % quantile
+};
+
 struct TrainPoint {
   int64_t step = 0;
   double tokens = kAbsent, loss = kAbsent, bits_per_character = kAbsent, auxiliary = kAbsent;
@@ -21,6 +30,7 @@ struct TrainPoint {
   double max_over_mean = kAbsent;   // of the worst layer
   double dead = kAbsent;            // experts of all layers
   std::map<std::string, double> balance, measures;
+  std::optional<CurriculumPoint> curriculum;
   LoadShares load;
 };
 

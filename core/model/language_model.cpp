@@ -40,7 +40,8 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const Setup& setup)
       final_norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
       head_(setup.model.tie_embeddings
                 ? embedding_
-                : parameters.add(matrix("head.weight", setup.vocab, setup.model.d_model, setup.model.init_std))) {
+                : parameters.add(matrix("head.weight", setup.vocab, setup.model.d_model, setup.model.init_std))),
+      signals_(setup.signals) {
   const ModelConfig& config = setup.model;
   if (config.attention.position == "learned") {
     positions_ = &parameters.add(lookup_table("positions.weight", setup.context, config.d_model, config.init_std));
@@ -66,6 +67,9 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const Setup& setup)
   }
   size_t num_sums = 0;
   for (const MoELayer* layer : moe_layers_) num_sums += layer->num_sums();
+  if (moe_layers_.empty() && (measures(SampleSignal::router_entropy) || measures(SampleSignal::expert_variance))) {
+    throw UsageError("curriculum.signals: router_entropy and expert_variance need a MoE layer; this model has none");
+  }
   sums_.resize(num_sums);
   size_t begin = 0;
   for (MoELayer* layer : moe_layers_) {
@@ -103,7 +107,20 @@ void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
     add(ctx, hidden, hidden, positions);
   }
   if (ctx.training) dropout(ctx, hidden, dropout_, embedding_dropout_key(ctx), ctx.first_token);
+  routing_signals_ = {};
+  if (ctx.training) {
+    const auto sums = [&](SampleSignal signal) {
+      if (!measures(signal)) return Tensor{};
+      const Tensor x = ctx.allocate_wide(Shape{tokens});
+      fill_zero(ctx, x);
+      return x;
+    };
+    routing_signals_.router_entropy = sums(SampleSignal::router_entropy);
+    routing_signals_.expert_variance = sums(SampleSignal::expert_variance);
+    if (routing_signals_.router_entropy || routing_signals_.expert_variance) ctx.signals = &routing_signals_;
+  }
   for (TransformerBlock& block : blocks_) hidden = block.forward(ctx, batch, hidden);
+  ctx.signals = nullptr;
   saved_.normed = final_norm_.forward(ctx, hidden);
 }
 
@@ -116,7 +133,15 @@ Tensor LanguageModel::logits(Context& ctx, int64_t first_row, int64_t rows) {
 LanguageModel::Outcome LanguageModel::run_head(Context& ctx, const TokenBatch& batch, Tensor d_normed,
                                                double gradient_scale) {
   const int64_t tokens = batch.tokens();
-  const Outcome outcome{ctx.allocate_wide(Shape{tokens}), ctx.allocate(Shape{tokens}, DType::i32)};
+  Outcome outcome{ctx.allocate_wide(Shape{tokens}), ctx.allocate(Shape{tokens}, DType::i32)};
+  const bool measured = d_normed && signals_.any();
+  TokenSignals signals{outcome.losses};
+  CrossEntropyExtras extras;
+  if (measured && (measures(SampleSignal::entropy) || measures(SampleSignal::gradient))) {
+    extras.entropy = ctx.allocate_wide(Shape{tokens});
+    extras.residual = ctx.allocate_wide(Shape{tokens});
+    signals.entropy = extras.entropy, signals.residual = extras.residual, signals.hidden = saved_.normed;
+  }
   const int64_t bytes = ctx.device == Device::cpu ? kLogitBytes : kLogitBytesOnDevice;
   const int64_t fitting = bytes / (vocab_ * static_cast<int64_t>(size_of(ctx.dtype)));
   const int64_t chunk = std::clamp<int64_t>(fitting, 64, std::max<int64_t>(tokens, 64));
@@ -126,11 +151,19 @@ LanguageModel::Outcome LanguageModel::run_head(Context& ctx, const TokenBatch& b
     const int64_t rows = std::min(chunk, tokens - begin);
     const Tensor part = logits.slice(0, rows), x = saved_.normed.slice(begin, rows);
     linear_forward(ctx, part, x, head_.value);
+    const CrossEntropyExtras chunk_extras{batch.weights && d_normed ? batch.weights.slice(begin, rows) : ConstTensor{},
+                                          extras.entropy ? extras.entropy.slice(begin, rows) : Tensor{},
+                                          extras.residual ? extras.residual.slice(begin, rows) : Tensor{}};
     cross_entropy(ctx, outcome.losses.slice(begin, rows), outcome.correct.slice(begin, rows), part,
-                  batch.targets.slice(begin, rows), gradient_scale);
+                  batch.targets.slice(begin, rows), gradient_scale, chunk_extras);
     if (!d_normed) continue;
     linear_backward_weight(ctx, head_.gradient, part, x);
     linear_backward_input(ctx, d_normed.slice(begin, rows), part, head_.value);
+  }
+  if (measured) {
+    signals.routing = routing_signals_;
+    outcome.signals = ctx.allocate_wide(Shape{batch.sequences, kNumMeasuredSignals});
+    sample_signals(ctx, outcome.signals, signals, batch.targets, batch.time);
   }
   return outcome;
 }

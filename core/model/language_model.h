@@ -3,8 +3,10 @@
 #include <deque>
 #include <vector>
 
+#include "core/config/sample_signal.h"
 #include "core/moe/moe_layer.h"
 #include "core/nn/transformer_block.h"
+#include "core/ops/sample_signals.h"
 
 namespace moe {
 
@@ -16,7 +18,8 @@ class LanguageModel {
     int64_t vocab = 0;
     int64_t context = 0;  // positions of a learned position table
     const ProcessGroups& groups;
-    RunLength run;  // what schedules of paced quantities are measured against
+    RunLength run;              // what schedules of paced quantities are measured against
+    SampleSignalSet signals{};  // that losses_and_backward() measures
   };
   LanguageModel(ParameterStore& parameters, const Setup& setup);
 
@@ -25,12 +28,13 @@ class LanguageModel {
 
   // Outcome of the head for the tokens of the last forward().
   struct Outcome {
-    Tensor losses;   // (tokens): -ln p(target), 0 where ignored
-    Tensor correct;  // (tokens) i32: the target had the largest logit
+    Tensor losses;     // (tokens): -ln p(target), 0 where ignored
+    Tensor correct;    // (tokens) i32: the target had the largest logit
+    Tensor signals{};  // (sequences, kNumMeasuredSignals), wide: 0 where not asked for; absent when nothing was
   };
   Outcome losses(Context& ctx, const TokenBatch& batch);
-  // The same, then everything's gradients, of `gradient_scale` times the sum of the losses plus the balance losses,
-  // whose sums must be complete.
+  // The same, then everything's gradients, of `gradient_scale` times the sum of the losses (weighted by batch.weights)
+  // plus the balance losses, whose sums must be complete.
   Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale);
 
   // logits (rows, vocab) of the given rows of the last forward()
@@ -60,6 +64,10 @@ class LanguageModel {
   Parameter& head_;  // (vocab, d_model); the embedding itself when tied
   std::vector<MoELayer*> moe_layers_;
   std::vector<double> sums_;
+  bool measures(SampleSignal signal) const { return signals_[index_of(signal)]; }
+
+  SampleSignalSet signals_;
+  RoutingSignals routing_signals_;
   struct {
     Tensor position_ids;
     Tensor normed;  // (tokens, d_model), the head's input

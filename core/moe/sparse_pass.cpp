@@ -2,6 +2,7 @@
 
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/sample_signals.h"
 
 namespace moe {
 
@@ -14,7 +15,17 @@ Tensor SparsePass::forward(Context& ctx, TokenDispatcher& dispatcher, Experts& e
   const Tensor y = ctx.allocate(x.shape);
   combine_forward(ctx, y, returned_, routing.weights, plan_.position);
   if (routing.skip) add_scaled_rows(ctx, y, x, routing.skip);
+  if (ctx.signals) tell(ctx, routing);
   return y;
+}
+
+void SparsePass::tell(Context& ctx, const Routing& routing) const {
+  RoutingSignals& signals = *ctx.signals;
+  if (signals.router_entropy && routing.probabilities) {
+    add_router_entropy(ctx, signals.router_entropy, routing.probabilities);
+  }
+  if (signals.expert_variance) add_expert_variance(ctx, signals.expert_variance, returned_, plan_.position);
+  ++signals.passes;
 }
 
 void SparsePass::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x,

@@ -44,6 +44,9 @@ class SparsePass {
   ExpertOutputs outputs() const { return {returned_, plan_.position}; }
 
  private:
+  // Adds to ctx.signals.
+  void tell(Context& ctx, const Routing& routing) const;
+
   ConstTensor x_;
   DispatchPlan plan_;
   Experts::Saved experts_;

@@ -15,6 +15,8 @@ struct TokenBatch {
   int64_t global_sequences = 0;  // likewise
   ConstTensor domains{};         // (sequences) i32, or none: where each sequence's text comes from
 
+  ConstTensor weights{};  // (tokens) wide, or none: of each token's loss in the objective
+
   int64_t tokens() const { return sequences * time; }
 };
 

@@ -5,11 +5,19 @@
 
 namespace moe {
 
+// What else may go in and come out, all (tokens) and of the losses' dtype.
+struct CrossEntropyExtras {
+  ConstTensor weights{};  // multiply each token's gradient; its loss stays as it is
+  Tensor entropy{};       // of the softmax, nats; 0 where ignored
+  Tensor residual{};  // the Euclidean norm of softmax - onehot; 0 where ignored. Together with `entropy` or not at all
+};
+
 // logits (tokens, vocab), targets (tokens) i32 -> losses (tokens): -ln p(target), 0 where ignored;
 // correct (tokens) i32, optional: whether the target has the largest logit (ties to the smaller id).
-// With `gradient_scale` != 0 the logits are overwritten by gradient_scale * (softmax - onehot).
+// With `gradient_scale` != 0 the logits are overwritten by gradient_scale * (softmax - onehot). The extras cost no
+// further pass over the logits.
 void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, ConstTensor targets,
-                   double gradient_scale);
+                   double gradient_scale, const CrossEntropyExtras& extras = {});
 
 struct LossSums {
   double loss = 0;    // nats

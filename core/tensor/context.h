@@ -10,6 +10,7 @@ namespace moe {
 namespace cuda {
 class Queue;
 }
+struct RoutingSignals;
 
 struct Context {
   Device device = Device::cpu;
@@ -20,11 +21,12 @@ struct Context {
   Arena* activations = nullptr;  // lives until the end of a micro-batch's backward
   Arena* scratch = nullptr;      // last in, first out, by ScratchScope
 
-  bool training = true;          // dropout, noise and other training-only behaviour
-  bool observe = true;           // routing statistics are collected (not when a micro-batch is passed a second time)
-  bool diagnose = false;         // evaluation only: strategies also compute what they merely report
-  bool planning = false;         // allocate and check shapes, compute nothing
-  double planned_imbalance = 1;  // planning only: rows that a rank receives over the mean of all ranks
+  bool training = true;  // dropout, noise and other training-only behaviour
+  bool observe = true;   // routing statistics are collected (not when a micro-batch is passed a second time)
+  RoutingSignals* signals = nullptr;  // where MoE layers add what they tell of each token (core/ops/sample_signals.h)
+  bool diagnose = false;              // evaluation only: strategies also compute what they merely report
+  bool planning = false;              // allocate and check shapes, compute nothing
+  double planned_imbalance = 1;       // planning only: rows that a rank receives over the mean of all ranks
 
   uint64_t seed = 0;
   uint64_t step = 0;

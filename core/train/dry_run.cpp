@@ -32,6 +32,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
     notes.push_back(
         fmt::format("{} experts on {} ranks: some hold one more than others", config.moe.experts, expert_parallel));
   if (k == config.moe.experts) notes.push_back("every token goes to all experts: nothing is sparse");
+  if (k == 1 && measured_signals(config.curriculum)[index_of(SampleSignal::expert_variance)])
+    notes.push_back("curriculum.signals.expert_variance is always 0 with one expert per token");
   double coefficients = 0;
   bool global = false;
   for (const Choice<BalanceLoss>& choice : config.moe.balance.items()) {
@@ -86,6 +88,9 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const StateSetup setup{config, corpus.vocab_size(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
   const MemoryPlan plan = plan_memory(setup);
   const ModelSummary summary = summarise(config, corpus.vocab_size(), length);
+  const auto store = static_cast<size_t>(store_bytes(config.curriculum, sampler.num_windows()));
+  config.curriculum.sampler.make(
+      CurriculumSampler::Setup{sampler.num_windows(), config.train.batch, 1, length});  // likewise
 
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
@@ -114,9 +119,11 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory("optimizer", plan.optimizer, plan.optimizer);
   memory("activations", plan.activations, plan.worst_activations);
   memory("scratch", plan.scratch, plan.worst_scratch);
+  if (store > 0) memory("difficulties (host)", store, store);
   const size_t rest = on_gpu ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(corpus.memory_bytes());
   memory(on_gpu ? "driver and libraries" : "program and corpus", rest, rest);
-  memory("total", plan.total() + rest, plan.worst_total() + rest);
+  memory("total", plan.total() + store + rest, plan.worst_total() + store + rest);
+
   auto notes = lint(config, ranks, width, experts_per_token(config, length));
   if (on_gpu && !cuda::built()) notes.push_back("this build has no CUDA: the scratch memory of kernels is not counted");
   if (on_gpu && cuda::device_count() > 0 && plan.worst_total() + rest > cuda::memory_info().total_bytes) {

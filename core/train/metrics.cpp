@@ -106,6 +106,7 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const LanguageModel& model)
                                  {"bpc", r.bits_per_character}, {"aux", r.last.auxiliary},
                                  {"norm", r.last.norm},         {"lr", r.last.learning_rate},
                                  {"ms", r.milliseconds},        {"tokens_per_s", r.tokens_per_second}};
+  if (!r.curriculum.empty()) json["curriculum"] = r.curriculum;
   if (model.moe_layers().empty()) return json;
   const LoadSummary load = summarise_load(model);
   nlohmann::ordered_json balance;

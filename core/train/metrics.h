@@ -19,6 +19,7 @@ struct TrainRecord {
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
   double seconds_left = 0;
+  nlohmann::ordered_json curriculum{};  // Curriculum::record()
 };
 
 // metrics.jsonl: appended, one record a line, each with the schema's version. Only rank 0 has one.

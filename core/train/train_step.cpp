@@ -8,6 +8,7 @@
 #include "core/ops/cross_entropy.h"
 #include "core/optim/gradient_norm.h"
 #include "core/tensor/copy.h"
+#include "data/curriculum/curriculum.h"
 
 namespace moe {
 
@@ -25,16 +26,46 @@ TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
                                                        static_cast<size_t>(share.count * batch.time))));
   };
   state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
-  return {share.count,
-          batch.time,
-          view(batch.inputs),
-          view(batch.targets),
-          batch.global_sequences * batch.time,
-          batch.global_sequences,
-          batch.domains.empty()
-              ? ConstTensor()
-              : to_device(state_.ctx, as_tensor(batch.domains.subspan(static_cast<size_t>(share.begin),
-                                                                      static_cast<size_t>(share.count))))};
+  TokenBatch micro{share.count,
+                   batch.time,
+                   view(batch.inputs),
+                   view(batch.targets),
+                   batch.global_sequences * batch.time,
+                   batch.global_sequences,
+                   batch.domains.empty()
+                       ? ConstTensor()
+                       : to_device(state_.ctx, as_tensor(batch.domains.subspan(static_cast<size_t>(share.begin),
+                                                                               static_cast<size_t>(share.count))))};
+  if (!batch.weights.empty()) {
+    micro.weights = token_weights(
+        batch.weights.subspan(static_cast<size_t>(share.begin), static_cast<size_t>(share.count)), batch.time);
+  }
+  return micro;
+}
+
+// A weight for each token, where the step's ops can use them.
+ConstTensor TrainStep::token_weights(std::span<const double> weights, int64_t time) {
+  const Shape shape{static_cast<int64_t>(weights.size()) * time};
+  const DType dtype = wide(state_.ctx.dtype);
+  token_weights_.resize(static_cast<size_t>(shape.size()) * size_of(dtype));
+  const auto fill = [&]<class T>(T* to) {
+    for (const double weight : weights) to = std::fill_n(to, time, static_cast<T>(weight));
+  };
+  if (dtype == DType::f64) {
+    fill(reinterpret_cast<double*>(token_weights_.data()));
+  } else {
+    fill(reinterpret_cast<float*>(token_weights_.data()));
+  }
+  return to_device(state_.ctx, BasicTensor<const void>{token_weights_.data(), shape, dtype, Device::cpu});
+}
+
+// A micro-batch's signals to their place in the step's. The host has waited for the micro-batch's losses already.
+void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
+  const ConstTensor host = on_host(state_.ctx, signals, host_signals_);
+  const size_t begin = static_cast<size_t>(state_.ctx.first_token / micro.time) * kNumMeasuredSignals;
+  for (size_t i = 0; i < static_cast<size_t>(host.size()); ++i) {
+    signals_[begin + i] = host.dtype == DType::f64 ? host.as<double>()[i] : static_cast<double>(host.as<float>()[i]);
+  }
 }
 
 // Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of
@@ -66,6 +97,10 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
 
   // [sum of losses, scored tokens, SIGINT, SIGTERM]
   std::array<double, 4> totals{0, 0, signal == SIGINT ? 1.0 : 0.0, signal == SIGTERM ? 1.0 : 0.0};
+  signals_.clear();
+  if (measured_signals(config_.curriculum).any()) {
+    signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
+  }
   const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * batch.time);
   for (int64_t m = 0; m < micro_batches; ++m) {
     const TokenBatch micro = micro_batch(batch, m);
@@ -75,12 +110,15 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, micro.targets);
     totals[0] += sums.loss;
     totals[1] += sums.tokens;
+    if (outcome.signals) collect_signals(micro, outcome.signals);
   }
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) groups_.world->all_reduce_sum(as_tensor(model.sums()));
 
   reduce_gradients();
   groups_.world->all_reduce_sum(as_tensor(totals));
+  // Every sample is zero on all ranks but its own: a gather, to the bit.
+  if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
   outcome.tokens = totals[1];
   outcome.loss = totals[0] / std::max(totals[1], 1.0);

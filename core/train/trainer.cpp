@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <filesystem>
 
 #include "core/base/build_info.h"
 #include "core/base/log.h"
@@ -48,6 +49,19 @@ static std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpu
   return prompt;
 }
 
+// The file that curriculum.from means: itself, or that of a run's last checkpoint. Throws CheckpointError.
+static std::string find_store(const std::string& from) {
+  if (std::filesystem::is_regular_file(from)) return from;
+  const std::string checkpoint = find_checkpoint(from, "last"), file = checkpoint + "/" + Curriculum::kFile;
+  if (!std::filesystem::exists(file)) {
+    raise<CheckpointError>(
+        "curriculum.from: {} kept no difficulties; a run does with curriculum.signals or a sampler "
+        "that needs them",
+        checkpoint);
+  }
+  return file;
+}
+
 Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads,
                  const DeviceChoice& device, ResumeMode resume)
     : config_(config),
@@ -61,9 +75,9 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   prompt_ = sample_prompt(config_, corpus_);
   const Split& train = corpus_.split("train");
   const uint64_t seed = static_cast<uint64_t>(config_.seed);
-  sampler_ =
+  windows_ =
       std::make_unique<Sampler>(SamplerConfig{train.num_tokens(), config_.data.sequence, config_.train.batch, seed});
-  const double per_epoch = static_cast<double>(sampler_->num_windows()) / static_cast<double>(config_.train.batch);
+  const double per_epoch = static_cast<double>(windows_->num_windows()) / static_cast<double>(config_.train.batch);
   length_ = {total_updates(config_, per_epoch), static_cast<double>(config_.train.batch * config_.data.sequence),
              per_epoch};
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
@@ -75,6 +89,11 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
   run_.length = length_;
   run_.identity = {{"data", format_hash(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
+  const nlohmann::json samples{
+      {"data", run_.identity["data"]}, {"sequence", config_.data.sequence}, {"samples", windows_->num_windows()}};
+  curriculum_ = std::make_unique<Curriculum>(
+      Curriculum::Setup{config_.curriculum, windows_->num_windows(), config_.train.batch, seed, length_, samples},
+      step || config_.curriculum.from.empty() ? "" : find_store(config_.curriculum.from));
   if (step) resume_from(*step);
   groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
   if (is_first()) {
@@ -102,6 +121,7 @@ void Trainer::resume_from(int64_t step) {
                            identity.dump());
   }
   load_tensors(path, state_->parameters, &*state_->optimizer);
+  if (curriculum_->has_store()) curriculum_->read(path + "/" + Curriculum::kFile);
 }
 
 // For rank 0: the run in a few lines, and the manifest.
@@ -123,6 +143,12 @@ void Trainer::describe() const {
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
+  if (curriculum_->has_store()) {
+    const auto bytes = static_cast<double>(curriculum_->store().bytes());
+    const double share = bytes / (bytes + static_cast<double>(plan_.total()));
+    log::info("store {} for the difficulty of {} samples, {:.2f} % of the run's memory", format_bytes(bytes),
+              format_count(static_cast<double>(windows_->num_windows())), share * 100);
+  }
   // A finished run was not made here and now, whoever looks at it again.
   if (run_.step > 0 && run_.step >= length_.total_updates && folder_.has_manifest()) return;
   TrainConfig config = config_;
@@ -167,13 +193,22 @@ bool Trainer::is_due(const Duration& every, int64_t step) const {
 
 LocalBatch Trainer::next_batch(int64_t step) {
   window_starts_.resize(static_cast<size_t>(config_.train.batch));
-  sampler_->sample(step, window_starts_);
+  const std::span<const Drawn> drawn = curriculum_->draw(step);
+  const bool weighted = draws_weights(config_.curriculum);
+  weights_.resize(weighted ? drawn.size() : 0);
+  for (size_t i = 0; i < drawn.size(); ++i) {
+    const int64_t epoch = windows_->epoch_of(step * config_.train.batch + static_cast<int64_t>(i));
+    window_starts_[i] = windows_->window_start(epoch, drawn[i].sample);
+    if (weighted) weights_[i] = drawn[i].weight;
+  }
   const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
   load(corpus_.split("train"),
        std::span(window_starts_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)),
        config_.data.sequence, batch_);
-  return {mine.count, config_.data.sequence, batch_.inputs, batch_.targets,
-          mine.begin, config_.train.batch,   batch_.domains};
+  const auto own_weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
+                                                                     weighted ? static_cast<size_t>(mine.count) : 0);
+  return {mine.count, config_.data.sequence, batch_.inputs,  batch_.targets,
+          mine.begin, config_.train.batch,   batch_.domains, own_weights};
 }
 
 ExitCode Trainer::run() {
@@ -190,6 +225,7 @@ ExitCode Trainer::run() {
           "rate, a longer warm-up or a smaller train.clip_norm may help",
           run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
     }
+    curriculum_->observe(run_.step, train_step.sample_signals());
     ++run_.step;
     run_.tokens += outcome.tokens;
     run_.unlogged_loss += outcome.loss;
@@ -235,6 +271,8 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.milliseconds = seconds_ * 1e3 / static_cast<double>(steps_);
   record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
   record.seconds_left = static_cast<double>(length_.total_updates - run_.step) * seconds_ / static_cast<double>(steps_);
+  record.curriculum = curriculum_->record();
+  curriculum_->clear();
   run_.unlogged_loss = seconds_ = 0;
   run_.unlogged_steps = steps_ = 0;
   if (!is_first()) return;
@@ -302,9 +340,12 @@ void Trainer::save_checkpoint() {
   if (checkpoints.last() == run_.step) return;
   groups_.world->barrier();  // every rank has looked before the first writes
   const auto start = Clock::now();
-  checkpoints.save(
-      run_, state_->parameters, *state_->optimizer, groups_,
-      {{"config.yaml", write_yaml(config_, false)}, {"tokenizer.json", corpus_.tokenizer().to_json().dump(2) + "\n"}});
+  std::vector<CheckpointFile> files{{"config.yaml", write_yaml(config_, false)},
+                                    {"tokenizer.json", corpus_.tokenizer().to_json().dump(2) + "\n"}};
+  if (curriculum_->has_store()) {
+    files.emplace_back(Curriculum::kFile, [&](const FileSink& sink) { curriculum_->write(sink); });
+  }
+  checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files);
   if (!is_first()) return;
   checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
   metrics_->write("checkpoint", run_.step, {{"seconds", seconds_since(start)}});

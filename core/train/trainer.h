@@ -11,6 +11,7 @@
 #include "core/train/signal_guard.h"
 #include "core/train/train_step.h"
 #include "data/batch_loader.h"
+#include "data/curriculum/curriculum.h"
 #include "data/sampler.h"
 
 namespace moe {
@@ -42,7 +43,8 @@ class Trainer {
   DeviceChoice device_;
   Corpus corpus_;
   RunLength length_;
-  std::unique_ptr<Sampler> sampler_;
+  std::unique_ptr<Sampler> windows_;
+  std::unique_ptr<Curriculum> curriculum_;
   std::unique_ptr<Schedule> learning_rate_;
   MemoryPlan plan_;
   std::unique_ptr<TrainingState> state_;
@@ -55,6 +57,7 @@ class Trainer {
   std::vector<int32_t> prompt_;  // of samples
   Batch batch_;
   std::vector<int64_t> window_starts_;
+  std::vector<double> weights_;
   // Since the last record, in this process.
   double seconds_ = 0;
   int64_t steps_ = 0;

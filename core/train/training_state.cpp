@@ -2,6 +2,7 @@
 
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
+#include "data/curriculum/curriculum.h"
 
 namespace moe {
 
@@ -29,7 +30,13 @@ static void check(const TrainConfig& config) {
 
 static LanguageModel::Setup model_setup(const StateSetup& s) {
   check(s.config);
-  return {s.config.model, s.config.moe, s.vocab, s.config.data.sequence, s.groups, s.run};
+  return {s.config.model,
+          s.config.moe,
+          s.vocab,
+          s.config.data.sequence,
+          s.groups,
+          s.run,
+          s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{}};
 }
 
 static Context make_context(const StateSetup& setup, Arena& activations, Arena& scratch) {
@@ -66,6 +73,9 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     Tensor ids{nullptr, Shape{batch.tokens()}, DType::i32, Device::cpu};
     batch.ids = to_device(ctx, ids);
     batch.targets = to_device(ctx, ids);
+    if (setup.trains && draws_weights(setup.config.curriculum)) {
+      batch.weights = to_device(ctx, Tensor{nullptr, ids.shape, wide(setup.dtype), Device::cpu});
+    }
     batch.global_tokens = batch.tokens();
     batch.global_sequences = batch.sequences;
     model.forward(ctx, batch);

@@ -28,6 +28,7 @@
 #include "core/ops/rope.h"
 #include "core/ops/router_noise.h"
 #include "core/ops/routing_sums.h"
+#include "core/ops/sample_signals.h"
 #include "core/ops/sequence_rows.h"
 #include "core/ops/sigmoid_gating.h"
 #include "core/ops/sinkhorn.h"
@@ -99,11 +100,20 @@ void attention_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTen
                         const AttentionLayout&) {
   absent(ctx);
 }
-void cross_entropy(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, double) {
+void cross_entropy(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, double, const CrossEntropyExtras&) {
   absent(ctx);
 }
 LossSums loss_sums(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
   return absent(ctx), LossSums{};
+}
+void add_router_entropy(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void add_expert_variance(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void sample_signals(Context& ctx, Tensor, const TokenSignals&, ConstTensor, int64_t) {
+  absent(ctx);
 }
 void sort_assignments(Context& ctx, Tensor, Tensor, Tensor, ConstTensor) {
   absent(ctx);

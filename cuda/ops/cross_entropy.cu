@@ -9,36 +9,65 @@
 namespace moe::cuda {
 
 struct RowShared {
-  float largest[32], sum[32];
+  float largest[32], sum[32], squares[32], moment[32];
   int argmax[32];
 };
 
-// The largest logit with its place, and the sum of e^(logit - largest), of some of a row's logits.
+// The largest logit with its place, and the sum of e = e^(logit - largest), of some of a row's logits; with kStatistics
+// also the sums of e^2 and of e (logit - largest).
+template <bool kStatistics>
 struct Online {
   Indexed largest{-FLT_MAX, 0x7FFFFFFF};
-  float sum = 0;
+  float sum = 0, squares = 0, moment = 0;
 
+  // Makes the sums those of a largest logit that is `below` less than the new one.
+  __device__ void lower(float below) {
+    const float factor = expf(below);
+    if constexpr (kStatistics) {
+      moment = factor * (moment + sum * fmaxf(below, kLowest));
+      squares *= factor * factor;
+    }
+    sum *= factor;
+  }
   __device__ void add(float logit, int place) {
     if (logit > largest.value) {
-      sum *= expf(largest.value - logit);
+      lower(largest.value - logit);
       largest = {logit, place};
     } else if (logit == largest.value && place < largest.index) {
       largest.index = place;
     }
-    sum += expf(logit - largest.value);  // NaN stays in the sum
+    const float e = expf(logit - largest.value);
+    sum += e;  // NaN stays in the sum
+    if constexpr (kStatistics) {
+      squares += e * e;
+      moment += e * fmaxf(logit - largest.value, kLowest);
+    }
   }
-  __device__ void add(const Online& other) {
+  __device__ void add(Online other) {
     const Indexed both = larger(largest, other.largest);
-    sum = sum * expf(largest.value - both.value) + other.sum * expf(other.largest.value - both.value);
+    lower(largest.value - both.value);
+    other.lower(other.largest.value - both.value);
+    sum += other.sum;
+    squares += other.squares;
+    moment += other.moment;
     largest = both;
   }
+
+ private:
+  static constexpr float kLowest = -1000;  // where e is 0: 0 times infinity would be no number
+};
+
+// What may be absent of a row's inputs and outputs.
+struct RowExtras {
+  const float* weights;
+  float *entropy, *residual;
 };
 
 // One block per row, which is read twice and written once. Threads take strided vectors; their parts are joined in the
 // order of lanes and warps.
-template <class T, int N>
+template <class T, int N, bool kStatistics>
 __global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits, const int32_t* targets, int64_t vocab,
-                                     float gradient_scale) {
+                                     float gradient_scale, RowExtras extras) {
   RowShared& shared = shared_memory<RowShared>();
   const int64_t token = blockIdx.x;
   T* row = logits + token * vocab;
@@ -48,12 +77,13 @@ __global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits,
     if (threadIdx.x == 0) {
       losses[token] = 0;
       if (correct) correct[token] = 0;
+      if constexpr (kStatistics) extras.entropy[token] = extras.residual[token] = 0;
     }
     if (gradient_scale == 0) return;
     for (int64_t i = threadIdx.x * N; i < vocab; i += step) store_vector(row + i, Floats<N>{});
     return;
   }
-  Online all;
+  Online<kStatistics> all;
   for (int64_t i = threadIdx.x * N; i < vocab; i += step) {
     const Floats<N> z = load_vector<N>(row + i);
 #pragma unroll
@@ -61,31 +91,46 @@ __global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits,
   }
 #pragma unroll
   for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-    Online other;
+    Online<kStatistics> other;
     other.largest = {__shfl_xor_sync(kAllLanes, all.largest.value, offset),
                      __shfl_xor_sync(kAllLanes, all.largest.index, offset)};
     other.sum = __shfl_xor_sync(kAllLanes, all.sum, offset);
+    if constexpr (kStatistics) {
+      other.squares = __shfl_xor_sync(kAllLanes, all.squares, offset);
+      other.moment = __shfl_xor_sync(kAllLanes, all.moment, offset);
+    }
     all.add(other);
   }
   if (lane_index() == 0) {
     shared.largest[warp_index()] = all.largest.value;
     shared.argmax[warp_index()] = all.largest.index;
     shared.sum[warp_index()] = all.sum;
+    if constexpr (kStatistics) {
+      shared.squares[warp_index()] = all.squares;
+      shared.moment[warp_index()] = all.moment;
+    }
   }
   const float wanted = load(row + target);
   __syncthreads();  // also: everybody has read before anybody writes
-  Online whole;
+  Online<kStatistics> whole;
   for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) {
-    Online part;
+    Online<kStatistics> part;
     part.largest = {shared.largest[w], shared.argmax[w]};
     part.sum = shared.sum[w];
+    if constexpr (kStatistics) part.squares = shared.squares[w], part.moment = shared.moment[w];
     whole.add(part);
   }
   if (threadIdx.x == 0) {
-    losses[token] = logf(whole.sum) + whole.largest.value - wanted;
+    const float loss = logf(whole.sum) + whole.largest.value - wanted;
+    losses[token] = loss;
     if (correct) correct[token] = whole.largest.index == target;
+    if constexpr (kStatistics) {
+      extras.entropy[token] = logf(whole.sum) - whole.moment / whole.sum;
+      extras.residual[token] = sqrtf(fmaxf(whole.squares / (whole.sum * whole.sum) - 2 * expf(-loss) + 1, 0.0f));
+    }
   }
   if (gradient_scale == 0) return;
+  if (extras.weights) gradient_scale *= extras.weights[token];
   const float factor = gradient_scale / whole.sum;
   for (int64_t i = threadIdx.x * N; i < vocab; i += step) {
     Floats<N> z = load_vector<N>(row + i);
@@ -121,14 +166,21 @@ static __global__ void loss_sums_kernel(double* partial, const float* losses, co
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, ConstTensor targets,
-                   double gradient_scale) {
+                   double gradient_scale, const CrossEntropyExtras& extras) {
   const int64_t tokens = logits.dim(0), vocab = logits.dim(1);
   for_type(logits.dtype, [&]<class T>(T) {
     T* z = logits.as<T>();
-    const auto kernel = in_vectors<T>(vocab, z) ? cross_entropy_kernel<T, kPerVector<T>> : cross_entropy_kernel<T, 1>;
+    const auto choose = [&]<bool kStatistics>(std::bool_constant<kStatistics>) {
+      return in_vectors<T>(vocab, z) ? cross_entropy_kernel<T, kPerVector<T>, kStatistics>
+                                     : cross_entropy_kernel<T, 1, kStatistics>;
+    };
+    const auto kernel = extras.entropy ? choose(std::true_type()) : choose(std::false_type());
     launch(ctx, kernel, blocks_for(tokens, 1), vocab > 8192 ? 512 : 128, sizeof(RowShared), losses.as<float>(),
            correct ? correct.as<int32_t>() : nullptr, z, targets.as<int32_t>(), vocab,
-           static_cast<float>(gradient_scale));
+           static_cast<float>(gradient_scale),
+           RowExtras{extras.weights ? extras.weights.as<float>() : nullptr,
+                     extras.entropy ? extras.entropy.as<float>() : nullptr,
+                     extras.residual ? extras.residual.as<float>() : nullptr});
   });
 }
 

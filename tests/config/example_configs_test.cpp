@@ -7,6 +7,7 @@
 #include "core/config/config_reader.h"
 #include "core/config/train_config.h"
 #include "core/train/training_state.h"
+#include "data/curriculum/pacer.h"
 #include "tests/support/catch.h"
 
 using namespace moe;
@@ -46,6 +47,25 @@ TEST_CASE("every strategy has an example configuration that builds") {
   for (const Member& strategy : family<Strategy>()) {
     INFO(strategy.name);
     CHECK(found.count(strategy.name) == 1);
+  }
+}
+
+TEST_CASE("every curriculum sampler and pacer has an example configuration that builds") {
+  std::set<std::string> samplers, texts;
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/curricula")) {
+    INFO(entry.path().string());
+    samplers.insert(build(entry.path()).curriculum.sampler.kind());
+    std::ifstream file(entry.path());
+    texts.insert({std::istreambuf_iterator<char>(file), {}});
+  }
+  for (const Member& sampler : family<CurriculumSampler>()) {
+    INFO(sampler.name);
+    CHECK(samplers.count(sampler.name) == 1);
+  }
+  for (const Member& pacer : family<Pacer>()) {
+    INFO(pacer.name);
+    const auto uses = [&](const std::string& text) { return text.find("pacing: {kind: " + pacer.name) != text.npos; };
+    CHECK((pacer.name == "none" || std::any_of(texts.begin(), texts.end(), uses)));
   }
 }
 

@@ -66,7 +66,15 @@ struct Objective {
 
 static Objective objective(TinyRun& run, const RandomBatch& batch) {
   const StepOutcome outcome = run.accumulate(batch, 3);
-  Objective result{outcome.loss * outcome.tokens / static_cast<double>(batch.targets.size()) + outcome.auxiliary, {}};
+  double loss = outcome.loss * outcome.tokens / static_cast<double>(batch.targets.size());
+  if (!batch.weights.empty()) {
+    loss = 0;
+    const auto signals = run.step.sample_signals();
+    for (size_t i = 0; i < batch.weights.size(); ++i) {
+      loss += batch.weights[i] * signals[i * kNumMeasuredSignals] / static_cast<double>(batch.weights.size());
+    }
+  }
+  Objective result{loss + outcome.auxiliary, {}};
   for (const MoELayer* layer : run.state.model->moe_layers()) {
     result.counts.insert(result.counts.end(), layer->load().counts.begin(), layer->load().counts.end());
   }
@@ -85,12 +93,14 @@ static std::vector<int64_t> sample(const std::vector<double>& gradient) {
   return result;
 }
 
-static void check_gradients(const Case& c, bool ignore_some) {
-  INFO(c.name << (ignore_some ? ", with ignored targets" : ""));
+static void check_gradients(const Case& c, bool ignore_some, bool weighted = false) {
+  INFO(c.name << (ignore_some ? ", with ignored targets" : "") << (weighted ? ", weighted" : ""));
   omp_set_num_threads(1);  // thousands of tiny steps
-  const TrainConfig config = case_config(c);
+  TrainConfig config = case_config(c);
+  if (weighted) config.curriculum.signals.weight[index_of(SampleSignal::loss)] = 1;  // the objective is made of them
   TinyRun run(config, kVocab, ProcessGroups::single(), DType::f64);
   RandomBatch batch(config, kVocab, 17);
+  if (weighted) batch.weights = {1.7, 0.2, 0.6};
   if (ignore_some) batch.targets[2] = batch.targets[6] = batch.targets[14] = kIgnoreTarget;
 
   const Objective base = objective(run, batch);
@@ -124,6 +134,10 @@ TEST_CASE("the whole model's gradient equals central differences") {
 TEST_CASE("the gradient is right when some targets are ignored") {
   check_gradients(kCases[0], true);
   check_gradients(kCases[13], true);
+}
+
+TEST_CASE("the gradient of weighted samples is that of their weighted losses") {
+  for (const size_t c : {0, 9, 14}) check_gradients(kCases[c], false, true);
 }
 
 TEST_CASE("a router with one expert per token gets a gradient") {

@@ -57,6 +57,57 @@ TEST_CASE("cross-entropy equals the reference at odd sizes") {
   }
 }
 
+TEST_CASE("cross-entropy's statistics equal the reference, and change nothing else") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  for (const int64_t tokens : {0, 1, 5}) {
+    for (const int64_t vocab : {1, 31, 32, 33, 257}) {
+      const Tensor logits = ctx.normal({tokens, vocab}, 1, 4);
+      const Tensor targets = ctx.random_i32({tokens}, static_cast<int32_t>(vocab), 2);
+      if (tokens > 1) targets.as<int32_t>()[1] = kIgnoreTarget;
+      const Tensor losses = ctx.wide_output({tokens}), plain_losses = ctx.wide_output({tokens});
+      std::vector<double> entropy, residual;
+      for (int64_t t = 0; t < tokens; ++t) {
+        const int32_t target = targets.as<int32_t>()[t];
+        double sum = 0, h = 0, squares = 0;
+        for (int64_t i = 0; i < vocab; ++i) sum += std::exp(get(logits, t * vocab + i));
+        for (int64_t i = 0; i < vocab; ++i) {
+          const double p = std::exp(get(logits, t * vocab + i)) / sum;
+          h -= p * std::log(p);
+          squares += std::pow(p - (i == target), 2);
+        }
+        entropy.push_back(target == kIgnoreTarget ? 0 : h);
+        residual.push_back(target == kIgnoreTarget ? 0 : std::sqrt(squares));
+      }
+      const Tolerance tolerance = ctx.dtype == DType::f64 ? Tolerance{1e-11, 1e-12} : Tolerance{1e-5, 2e-4};
+      for (const double scale : {0.0, 0.1}) {
+        const Tensor z = ctx.copy_of(logits), other = ctx.copy_of(logits);
+        const Tensor h = ctx.wide_output({tokens}), r = ctx.wide_output({tokens});
+        cross_entropy(ctx, losses, {}, z, targets, scale, {.entropy = h, .residual = r});
+        check_close("entropy", h, entropy, tolerance);
+        check_close("residual", r, residual, tolerance);
+        cross_entropy(ctx, plain_losses, {}, other, targets, scale);
+        check_close("losses", losses, plain_losses, {1e-6, 1e-6});
+        check_close("gradient", z, other, {1e-6, 1e-6});
+      }
+    }
+  }
+}
+
+TEST_CASE("weights multiply a token's gradient and nothing else") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  const Tensor logits = ctx.normal({4, 33}, 3), targets = ctx.of_i32({4}, {0, 32, kIgnoreTarget, 3});
+  const Tensor weights = ctx.wide_constant({4}, 0), losses = ctx.wide_output({4}), plain_losses = ctx.wide_output({4});
+  const std::vector<double> factors{2, 0.5, 3, 0};
+  for (int64_t t = 0; t < 4; ++t) set(weights, t, factors[static_cast<size_t>(t)]);
+  const Tensor weighted = ctx.copy_of(logits), plain = ctx.copy_of(logits);
+  cross_entropy(ctx, losses, {}, weighted, targets, 0.5, {.weights = weights});
+  cross_entropy(ctx, plain_losses, {}, plain, targets, 0.5);
+  check_same_bits("losses", losses, plain_losses);
+  std::vector<double> expected = values(plain);
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] *= factors[i / 33];
+  check_close("gradient", weighted, expected);
+}
+
 TEST_CASE("cross-entropy gradient", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor logits = ctx.normal({4, 9}, 3), targets = ctx.of_i32({4}, {0, 8, kIgnoreTarget, 3});
@@ -69,6 +120,14 @@ TEST_CASE("cross-entropy gradient", "[cpu]") {
     return 0.5 * sum;
   };
   check_gradients(loss, {{"logits", logits, gradient}}, {.samples = 36});
+
+  const Tensor weights = ctx.of({4}, {2, 0.3, 1, 0.7}), weighted = ctx.copy_of(logits);
+  cross_entropy(ctx, losses, {}, weighted, targets, 0.5, {.weights = weights});
+  const auto weighted_loss = [&] {
+    cross_entropy(ctx, losses, {}, logits, targets, 0);
+    return 0.5 * dot(losses, weights);
+  };
+  check_gradients(weighted_loss, {{"logits", logits, weighted}}, {.samples = 36});
 }
 
 TEST_CASE("cross-entropy survives large logits and shows NaN") {
@@ -96,6 +155,10 @@ TEST_CASE("cross-entropy refuses shapes that do not fit") {
   CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({3}), {}, logits, targets, 0), InternalError);
   CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), {}, logits, ctx.of_i32({1}, {0}), 0), InternalError);
   CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), {}, logits, ctx.zeros({2}), 0), InternalError);
+  const Tensor two = ctx.wide_output({2}), three = ctx.wide_output({3});
+  CHECK_THROWS_AS(cross_entropy(ctx, two, {}, logits, targets, 0, {.entropy = two}), InternalError);
+  CHECK_THROWS_AS(cross_entropy(ctx, two, {}, logits, targets, 0, {.entropy = two, .residual = three}), InternalError);
+  CHECK_THROWS_AS(cross_entropy(ctx, two, {}, logits, targets, 0, {.weights = three}), InternalError);
   CHECK_THROWS_AS(cross_entropy(ctx, ctx.output({2}), ctx.output({1}, DType::i32), logits, targets, 0), InternalError);
 }
 

@@ -27,8 +27,13 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
 LocalBatch RandomBatch::share(const Communicator& world) const {
   const Share mine = share_of(sequences, world.size(), world.rank());
   const auto begin = static_cast<size_t>(mine.begin * time), count = static_cast<size_t>(mine.count * time);
-  return {mine.count, time,     std::span(inputs).subspan(begin, count), std::span(targets).subspan(begin, count),
-          mine.begin, sequences};
+  LocalBatch local{
+      mine.count, time,     std::span(inputs).subspan(begin, count), std::span(targets).subspan(begin, count),
+      mine.begin, sequences};
+  if (!weights.empty()) {
+    local.weights = std::span(weights).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count));
+  }
+  return local;
 }
 
 static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, DType dtype,

@@ -18,6 +18,7 @@ struct RandomBatch {
 
   int64_t sequences, time;
   std::vector<int32_t> inputs, targets;
+  std::vector<double> weights;  // (sequences), or none
 };
 
 struct TinyRun {

@@ -27,6 +27,33 @@ data: {sequence: 19}
 train: {batch: 3}
 )"};
 
+TEST_CASE("samples' signals and weights on the device are the CPU's") {
+  for (const char* yaml : kModels) {
+    INFO(yaml);
+    TrainConfig config = config_from(yaml);
+    config.curriculum.sampler.select("importance");
+    for (double& weight : config.curriculum.signals.weight) weight = 1;
+    TinyRun cpu(config, kVocab, ProcessGroups::single());
+    TinyRun device(config, kVocab, ProcessGroups::single(), DType::f32, test::test_device());
+    RandomBatch batch(config, kVocab, 11);
+    batch.weights = {0.25, 2, 1, 0.5};
+    batch.weights.resize(static_cast<size_t>(config.train.batch));
+    cpu.accumulate(batch);
+    device.accumulate(batch);
+    const auto expected = cpu.step.sample_signals(), found = device.step.sample_signals();
+    REQUIRE(found.size() == expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      INFO(kSampleSignals[i % kNumMeasuredSignals].name << " of sample " << i / kNumMeasuredSignals);
+      CHECK(found[i] == Approx(expected[i]).epsilon(2e-4).margin(1e-7));
+    }
+    const auto gradients = named_gradients(device);
+    for (const auto& [name, gradient] : named_gradients(cpu)) {
+      INFO(name);
+      CHECK(distance(gradients.at(name), gradient) < 1e-4);
+    }
+  }
+}
+
 TEST_CASE("gradients of a training step on the device equal the CPU's") {
   for (const char* yaml : kModels) {
     INFO(yaml);

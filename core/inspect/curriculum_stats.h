@@ -1,0 +1,40 @@
+// What a checkpoint's difficulty store says: how far the samples are known, and which are the easiest and the hardest.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/config/train_config.h"
+
+namespace moe {
+
+struct RatedSample {
+  int64_t sample = 0;
+  double rank = 0;        // share of the seen samples that are easier
+  double score = 0;       // in standard deviations of an evenly drawn sample's signals, weighted
+  int64_t last_seen = 0;  // the update, counted from 1; 0 = not in this run
+  std::vector<std::pair<std::string, double>> averages{};  // by signal, in its own unit
+  std::string description{};                               // the text; empty when it could not be read
+};
+
+struct CurriculumStats {
+  std::string sampler;
+  int64_t samples = 0, seen = 0;
+  double bytes = 0;                                        // of the store in memory
+  std::vector<std::pair<double, double>> score_quantiles;  // (q, score) of the seen samples
+  std::vector<RatedSample> easiest, hardest;               // most extreme first
+};
+
+// What stands for a sample in a report: its text, or whatever it is.
+using DescribeSample = std::function<std::string(int64_t sample)>;
+
+// Of a checkpoint's folder; nothing when its run kept no store. `count`: how many of the easiest and of the hardest.
+// Throws CheckpointError for a damaged store.
+std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, const TrainConfig& config, int64_t count,
+                                                const DescribeSample& describe);
+// The same, described by the text of the run's training windows; without texts where the corpus is not to be had.
+std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, const TrainConfig& config,
+                                                int64_t count);
+
+}  // namespace moe

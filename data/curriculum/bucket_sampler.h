@@ -1,0 +1,85 @@
+// The curriculum proper: each batch is a mix of easy, medium and hard samples of the part that is open, of samples that
+// nobody has seen yet, and of samples whose turn it is to be seen again.
+#pragma once
+#include "data/curriculum/curriculum_sampler.h"
+#include "data/curriculum/mix.h"
+#include "data/curriculum/pacer.h"
+
+namespace moe {
+
+struct TargetConfig : Fields<TargetConfig> {
+  Choice<Schedule> difficulty = constantly(0.5);
+  double width = 0;
+  void fields(FieldVisitor& v) override {
+    v.choice("difficulty", difficulty, "The best difficulty, as a share of the seen samples that are easier.");
+    v.field("width", width,
+            "samples that far from it are drawn exp(-1/2) times as often, those far away a twentieth; 0 = all alike",
+            {0, 10});
+  }
+};
+
+struct BucketOptions : Fields<BucketOptions>, SamplerOptions {
+  MixConfig mix;
+  Choice<Pacer> pacing{"none"};
+  TargetConfig target;
+  double easy_below = 1.0 / 3, hard_above = 2.0 / 3;
+  double explore = 1;
+  double revisit = 0.05;
+  int64_t warmup = 0;
+  void fields(FieldVisitor& v) override {
+    v.group("mix", mix, "Shares of a batch (they are divided by their sum).");
+    v.choice("pacing", pacing, "Which share of the difficulties is open.");
+    v.group("target", target, "Samples of one difficulty are drawn more often than others.");
+    v.field("easy_below", easy_below, "the share of the open samples that are easy", {0, 1});
+    v.field("hard_above", hard_above, "1 - the share of the open samples that are hard", {0, 1});
+    v.field("explore", explore, "share of the medium places that unseen samples take while there are any", {0, 1});
+    v.field("revisit", revisit,
+            "share of a batch that goes through all seen samples in turn, so that none is forgotten; 0 = no such bound",
+            {0, 1});
+    v.field("warmup", warmup, "samples that are seen before scores count; 0 = 8 batches", {0, 1LL << 40});
+  }
+  DifficultyUse use() const override { return {.score = true}; }
+};
+
+class BucketSampler : public CurriculumSampler {
+ public:
+  // `hardest_first`: the open part grows from the hard end.
+  BucketSampler(const BucketOptions& options, const Setup& setup, bool hardest_first);
+
+  void draw(int64_t step, std::span<Drawn> batch) const override;
+  void observe(int64_t step, std::span<const Drawn> batch, std::span<const double> losses) override;
+  double open(int64_t step) const override { return pacer_->open(step); }
+  std::optional<DrawCounts> wanted(int64_t step) const override;
+  nlohmann::json state() const override;
+  void restore(const nlohmann::json& state) override;
+
+ private:
+  struct Places {
+    int64_t revisit = 0, explore = 0;
+    std::array<int64_t, 3> buckets{};  // easy, medium, hard
+  };
+  Places places_of(int64_t step) const;
+  bool warms_up() const { return setup_.store->explored() < std::min(warmup_, setup_.samples); }
+  // Ranks from `begin` to `end`, of seen samples.
+  struct Bucket {
+    double begin, end;
+  };
+  std::array<Bucket, 3> buckets(int64_t step) const;
+  int64_t draw_from(const Bucket& bucket, int64_t step, uint64_t place) const;
+  bool accepts(double rank, double target, double u) const;
+  bool take(int64_t sample) const;
+  int64_t advance(int64_t& sweep, int64_t& end) const;
+
+  BucketOptions options_;
+  Setup setup_;
+  bool hardest_first_;
+  int64_t warmup_;
+  Mix mix_;
+  std::unique_ptr<Pacer> pacer_;
+  Paced target_;
+  // The sweep through the seen samples, in the order of exploration: its next place, and where it will begin anew.
+  int64_t sweep_ = 0, sweep_end_ = 0;
+  mutable std::vector<int64_t> taken_;  // a hash set of the batch's samples; -1 is empty
+};
+
+}  // namespace moe

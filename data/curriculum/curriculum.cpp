@@ -1,0 +1,176 @@
+#include "data/curriculum/curriculum.h"
+
+#include "core/base/check.h"
+
+namespace moe {
+
+static DifficultyUse use_of(const CurriculumConfig& config) {
+  const auto* options = dynamic_cast<const SamplerOptions*>(&config.sampler.options());
+  MOE_CHECK(options != nullptr, "the options of sampler {} say nothing of their use", config.sampler.kind());
+  return options->use();
+}
+
+// The configured weights; the loss alone where a score is needed and none was chosen.
+static std::array<double, kNumSampleSignals> weights_of(const CurriculumConfig& config) {
+  auto weights = config.signals.weight;
+  const bool none = std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0; });
+  if (none && use_of(config).score) weights[index_of(SampleSignal::loss)] = 1;
+  return weights;
+}
+
+static bool is_updated(const CurriculumConfig& config) {
+  const auto weights = weights_of(config);
+  return !use_of(config).frozen && std::any_of(weights.begin(), weights.end(), [](double w) { return w != 0; });
+}
+
+bool draws_weights(const CurriculumConfig& config) {
+  return use_of(config).weights;
+}
+
+SampleSignalSet measured_signals(const CurriculumConfig& config) {
+  if (!is_updated(config)) return {};
+  const auto weights = weights_of(config);
+  SampleSignalSet signals = use_of(config).averages;
+  for (size_t i = 0; i < weights.size(); ++i) signals[i] = signals[i] || weights[i] != 0;
+  signals.reset(index_of(SampleSignal::progress));
+  return signals.set(index_of(SampleSignal::loss));  // of which every sampler may be told
+}
+
+static DifficultyStore::Setup store_setup(const CurriculumConfig& config, int64_t samples, uint64_t seed) {
+  return {samples, weights_of(config), use_of(config).averages, config.decay, config.window, seed};
+}
+
+int64_t store_bytes(const CurriculumConfig& config, int64_t samples) {
+  if (!use_of(config).frozen && !is_updated(config)) return 0;
+  return DifficultyStore::bytes_for(store_setup(config, samples, 0));
+}
+
+Curriculum::Curriculum(const Setup& setup, const std::string& given)
+    : data_(setup.data), frozen_(use_of(setup.config).frozen), drawn_(static_cast<size_t>(setup.batch)) {
+  const CurriculumConfig& config = setup.config;
+  if (frozen_ || is_updated(config)) {
+    if (setup.samples > int64_t{1} << 31)
+      raise<UsageError>("{} samples: a curriculum is for at most 2^31", setup.samples);
+    store_.emplace(store_setup(config, setup.samples, setup.seed));
+  }
+  if (!given.empty()) {
+    if (!store_) {
+      raise<UsageError>(
+          "curriculum.from: this run keeps no store; choose a sampler that does, or a weight in "
+          "curriculum.signals");
+    }
+    const nlohmann::json about = read_store_header(given).at("about");
+    if (about.value("data", nlohmann::json()) != data_ && !config.from_other_data) {
+      raise<CheckpointError>(
+          "{} describes other data ({}) than this run's ({}); curriculum.from_other_data takes it "
+          "nevertheless",
+          given, about.value("data", nlohmann::json()).dump(), data_.dump());
+    }
+    store_->read(given, true);
+  }
+  sampler_ = config.sampler.make(
+      CurriculumSampler::Setup{setup.samples, setup.batch, setup.seed, setup.run, store_ ? &*store_ : nullptr});
+}
+
+std::span<const Drawn> Curriculum::draw(int64_t step) {
+  sampler_->draw(step, drawn_);
+  return drawn_;
+}
+
+void Curriculum::observe(int64_t step, std::span<const double> values) {
+  open_ = sampler_->open(step);
+  const auto wanted = sampler_->wanted(step);
+  has_wanted_ = wanted.has_value();
+  steps_ += 1;
+  for (const Drawn& drawn : drawn_) counts_[static_cast<size_t>(drawn.as)] += 1;
+  for (size_t i = 0; wanted && i < wanted->size(); ++i) wanted_[i] += (*wanted)[i];
+  if (!store_ || frozen_) return;
+  MOE_CHECK(values.size() == drawn_.size() * kNumMeasuredSignals, "{} values of {} samples", values.size(),
+            drawn_.size());
+  visits_.resize(drawn_.size());
+  losses_.resize(drawn_.size());
+  double weighted = 0;
+  for (size_t i = 0; i < drawn_.size(); ++i) {
+    visits_[i] = {drawn_[i].sample, {}, drawn_[i].even};
+    // No finer than the store keeps them: what the order of a reduction changes in the last bits stays outside of it,
+    // so that other layouts see the same.
+    for (size_t s = 0; s < visits_[i].values.size(); ++s) {
+      visits_[i].values[s] = decode_score(encode_score(values[i * kNumMeasuredSignals + s]));
+    }
+    losses_[i] = visits_[i].values[index_of(SampleSignal::loss)];
+    weighted += drawn_[i].weight * losses_[i];
+  }
+  weighted_loss_ += weighted / static_cast<double>(drawn_.size());
+  sampler_->observe(step, drawn_, losses_);
+  store_->observe(step, visits_);
+}
+
+void Curriculum::meet(int64_t count, const std::function<SignalValues(int64_t)>& signals) {
+  for (int64_t place = 0; place < count; ++place) {
+    const int64_t sample = store_->sample_at(place);
+    const Observation visit{sample, signals(sample), true};
+    store_->observe(0, std::span(&visit, 1));
+  }
+}
+
+nlohmann::ordered_json Curriculum::record() const {
+  nlohmann::ordered_json json;
+  if (steps_ == 0 || (!store_ && !has_wanted_)) return json;
+  double drawn = 0;
+  for (const double count : counts_) drawn += count;
+  json["open"] = open_;
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    if (counts_[i] > 0) json["drawn"][kDrawnAs[i]] = counts_[i] / drawn;
+  }
+  for (size_t i = 0; has_wanted_ && i < wanted_.size(); ++i) {
+    if (wanted_[i] > 0) json["wanted"][kDrawnAs[i]] = wanted_[i] / drawn;
+  }
+  if (!store_) return json;
+  json["seen"] = static_cast<double>(store_->seen()) / static_cast<double>(store_->num_samples());
+  if (frozen_) return json;
+  json["weighted_loss"] = weighted_loss_ / steps_;
+  for (size_t i = 0; i < kSampleSignals.size(); ++i) {
+    const RunningQuantiles& recent = store_->recent(static_cast<SampleSignal>(i));
+    if (!store_->signals()[i] || recent.empty()) continue;
+    json["difficulty"][kSampleSignals[i].name] = {recent.quantile(0.1), recent.quantile(0.5), recent.quantile(0.9)};
+  }
+  return json;
+}
+
+void Curriculum::clear() {
+  counts_ = wanted_ = {};
+  weighted_loss_ = steps_ = 0;
+}
+
+void Curriculum::write(const DifficultyStore::Sink& sink) const {
+  store_->write(sink, {{"data", data_},
+                       {"sampler", sampler_->state()},
+                       {"unlogged",
+                        {{"counts", counts_},
+                         {"wanted", wanted_},
+                         {"open", open_},
+                         {"weighted_loss", weighted_loss_},
+                         {"steps", steps_}}}});
+}
+
+void Curriculum::read(const std::string& path) {
+  const nlohmann::json about = store_->read(path, false);
+  try {
+    if (about.at("data") != data_) {
+      raise<CheckpointError>("{} describes other data ({}) than this run's ({})", path, about.at("data").dump(),
+                             data_.dump());
+    }
+    sampler_->restore(about.at("sampler"));
+    const nlohmann::json& unlogged = about.at("unlogged");
+    counts_ = unlogged.at("counts");
+    wanted_ = unlogged.at("wanted");
+    has_wanted_ = std::any_of(wanted_.begin(), wanted_.end(), [](double w) { return w > 0; });
+    open_ = unlogged.at("open");
+    weighted_loss_ = unlogged.at("weighted_loss");
+    steps_ = unlogged.at("steps");
+  } catch (const nlohmann::json::exception& error) {
+    raise<CheckpointError>("the difficulty store {} is damaged: {}", path, error.what());
+  }
+}
+
+}  // namespace moe

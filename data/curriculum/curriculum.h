@@ -1,0 +1,65 @@
+// The curriculum of a run: the sampler that draws each step's samples, the store of what the model found them to be,
+// and what there is to tell of both.
+#pragma once
+#include "data/curriculum/curriculum_sampler.h"
+
+namespace moe {
+
+// What a training step has to measure of its samples, for a configuration.
+SampleSignalSet measured_signals(const CurriculumConfig& config);
+
+// Whether a step's samples have weights.
+bool draws_weights(const CurriculumConfig& config);
+
+// Of the store of a run, on each rank; 0 where there is none.
+int64_t store_bytes(const CurriculumConfig& config, int64_t samples);
+
+class Curriculum {
+ public:
+  struct Setup {
+    const CurriculumConfig& config;
+    int64_t samples = 0;
+    int64_t batch = 0;  // over all ranks
+    uint64_t seed = 0;
+    RunLength run{};
+    nlohmann::json data{};  // what the samples are: a store of others is refused
+  };
+  // Reads `given`, where it is not empty: the store of another run (curriculum.from, as a file). Throws CheckpointError
+  // for a damaged file or one of other data, UsageError for options that make no sense.
+  Curriculum(const Setup& setup, const std::string& given);
+
+  bool has_store() const { return store_.has_value(); }
+  const DifficultyStore& store() const { return *store_; }
+
+  // The samples of an update, counted from 0; valid until the next call. Every rank draws the same.
+  std::span<const Drawn> draw(int64_t step);
+  // What the step measured of them: values (batch, kNumMeasuredSignals). The same on every rank.
+  void observe(int64_t step, std::span<const double> values);
+
+  // As if the first `count` samples in the order of exploration had been seen before the run.
+  void meet(int64_t count, const std::function<SignalValues(int64_t sample)>& signals);
+
+  // Since the last call of clear(): for a record of metrics.jsonl. Empty for uniform sampling without a store.
+  nlohmann::ordered_json record() const;
+  void clear();
+
+  // Of a checkpoint. read() throws CheckpointError.
+  static constexpr const char* kFile = "difficulty.bin";
+  void write(const DifficultyStore::Sink& sink) const;
+  void read(const std::string& path);
+
+ private:
+  nlohmann::json data_;
+  std::optional<DifficultyStore> store_;
+  bool frozen_ = false;
+  std::unique_ptr<CurriculumSampler> sampler_;
+  std::vector<Drawn> drawn_;
+  std::vector<Observation> visits_;
+  std::vector<double> losses_;
+  // Since the last record.
+  DrawCounts counts_{}, wanted_{};
+  bool has_wanted_ = false;
+  double open_ = 1, weighted_loss_ = 0, steps_ = 0;
+};
+
+}  // namespace moe

@@ -1,0 +1,24 @@
+#include "data/curriculum/curriculum_sampler.h"
+
+namespace moe {
+
+Member uniform_sampler();
+Member buckets_sampler();
+Member anti_sampler();
+Member order_sampler();
+Member importance_sampler();
+
+template <>
+const Table<Member>& family<CurriculumSampler>() {
+  static const Table<Member> table{"curriculum sampler",
+                                   {
+                                       uniform_sampler(),
+                                       buckets_sampler(),
+                                       anti_sampler(),
+                                       order_sampler(),
+                                       importance_sampler(),
+                                   }};
+  return table;
+}
+
+}  // namespace moe

@@ -1,0 +1,76 @@
+// Importance sampling in proportion to the loss: sample i with p_i = (1 - u) l_i / sum l + u / N, where l_i is the
+// moving average of its loss (the mean of the others for a sample that nobody has seen), with replacement. Its loss
+// weighs 1 / (N p_i), which makes the gradient that of the mean over all samples, in expectation.
+#include "core/base/philox.h"
+#include "data/curriculum/curriculum_sampler.h"
+
+namespace moe {
+namespace {
+
+constexpr uint32_t kImportanceStream = 3;
+constexpr uint64_t kTries = 256;
+
+struct Options : Fields<Options>, SamplerOptions {
+  bool unbiased = true;
+  double uniform = 0.1;
+  void fields(FieldVisitor& v) override {
+    v.field("unbiased", unbiased,
+            "each loss weighs the inverse of its sample's probability; false: they weigh the same");
+    v.field("uniform", uniform, "u: the share that is drawn evenly, which keeps the weights below 1 / u", {0.001, 1});
+  }
+  DifficultyUse use() const override {
+    return {.score = true, .weights = unbiased, .averages = SampleSignalSet().set(index_of(SampleSignal::loss))};
+  }
+};
+
+class ImportanceSampler : public CurriculumSampler {
+ public:
+  ImportanceSampler(const Options& options, const Setup& setup) : options_(options), setup_(setup) {}
+
+  void draw(int64_t step, std::span<Drawn> batch) const override {
+    const DifficultyStore& store = *setup_.store;
+    const double known = store.mean_average(SampleSignal::loss);
+    const double mean = known > 0 ? known : 1;
+    const double largest = std::max(store.largest_average(SampleSignal::loss), mean);
+    const int64_t explored = store.explored(), unseen = setup_.samples - explored;
+    int64_t next = explored;
+    // The mean over all samples is that over the seen ones, whichever the others are.
+    const double share_of_unseen = static_cast<double>(unseen) / static_cast<double>(setup_.samples);
+    const RandomKey key{setup_.seed, RandomPurpose::sampling, kImportanceStream, static_cast<uint64_t>(step)};
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const uint64_t first = i * kTries;
+      const bool even = to_unit(key.words(first)[0]) < options_.uniform;
+      // Which of the unseen is all the same: they come in the order of exploration.
+      const bool explores = to_unit(key.words(first)[1]) < share_of_unseen && next < setup_.samples;
+      int64_t sample = explores ? store.sample_at(next++) : 0;
+      for (uint64_t t = 0; !explores && t < kTries; ++t) {
+        const auto words = key.words(first + t);
+        const uint64_t place =
+            (uint64_t{words[2]} << 32 | words[3]) % static_cast<uint64_t>(std::max<int64_t>(explored, 1));
+        sample = store.sample_at(static_cast<int64_t>(place));
+        if (even || to_unit(key.words(first + t + kAcceptance)[0]) * largest < loss_of(sample, mean)) break;
+      }
+      const double p = (1 - options_.uniform) * loss_of(sample, mean) / mean + options_.uniform;  // times N
+      batch[i] = {sample, options_.unbiased ? 1 / p : 1, explores ? DrawnAs::explore : DrawnAs::any, explores || even};
+    }
+  }
+
+ private:
+  static constexpr uint64_t kAcceptance = uint64_t{1} << 40;  // elements that no place is drawn by
+  static double to_unit(uint32_t word) { return static_cast<double>(word) * 0x1p-32; }
+  double loss_of(int64_t sample, double mean) const {
+    return setup_.store->average(SampleSignal::loss, sample).value_or(mean);
+  }
+
+  Options options_;
+  Setup setup_;
+};
+
+}  // namespace
+
+Member importance_sampler() {
+  return member<CurriculumSampler, ImportanceSampler, Options>(
+      "importance", "in proportion to the loss, with the weights that undo it");
+}
+
+}  // namespace moe

@@ -1,0 +1,82 @@
+// A baseline: every epoch in the same order, by a score that is given and never changes.
+#include <fstream>
+#include <numeric>
+
+#include "core/base/check.h"
+#include "data/curriculum/curriculum_sampler.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, SamplerOptions {
+  std::string scores;
+  bool descending = false;
+  void fields(FieldVisitor& v) override {
+    v.field("scores", scores, "a text file with one number per sample, a line each; empty: those of `curriculum.from`");
+    v.field("descending", descending, "the largest score first");
+  }
+  DifficultyUse use() const override { return {.frozen = scores.empty()}; }
+};
+
+std::vector<double> read_scores(const std::string& path, int64_t samples) {
+  std::ifstream file(path);
+  if (!file) raise<DataError>("cannot read the scores {}", path);
+  std::vector<double> scores;
+  for (double score; file >> score;) scores.push_back(score);
+  if (!file.eof()) raise<DataError>("{} line {}: no number", path, scores.size() + 1);
+  if (static_cast<int64_t>(scores.size()) != samples) {
+    raise<DataError>("{} has {} scores; there are {} samples", path, scores.size(), samples);
+  }
+  return scores;
+}
+
+std::vector<double> stored_scores(const DifficultyStore* store) {
+  if (!store || store->seen() == 0) {
+    raise<UsageError>("curriculum.sampler order: give scores, or a run to take them from (curriculum.from)");
+  }
+  std::vector<double> scores(static_cast<size_t>(store->num_samples()));
+  for (size_t i = 0; i < scores.size(); ++i) {  // what nobody has seen stands in the middle
+    const auto sample = static_cast<int64_t>(i);
+    scores[i] = store->is_seen(sample) ? store->rank(sample) : 0.5;
+  }
+  return scores;
+}
+
+class OrderSampler : public CurriculumSampler {
+ public:
+  OrderSampler(const Options& options, const Setup& setup) : setup_(setup), descending_(options.descending) {
+    // A store comes filled in later, by restore().
+    if (!options.scores.empty()) sort(read_scores(options.scores, setup.samples));
+  }
+
+  void draw(int64_t step, std::span<Drawn> batch) const override {
+    if (order_.empty()) sort(stored_scores(setup_.store));
+    const int64_t first = step * setup_.batch;
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const int64_t place = (first + static_cast<int64_t>(i)) % setup_.samples;
+      batch[i] = {order_[static_cast<size_t>(place)]};
+    }
+  }
+
+ private:
+  // Equal scores by number.
+  void sort(const std::vector<double>& scores) const {
+    order_.resize(scores.size());
+    std::iota(order_.begin(), order_.end(), uint32_t{0});
+    std::stable_sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) {
+      return descending_ ? scores[a] > scores[b] : scores[a] < scores[b];
+    });
+  }
+
+  Setup setup_;
+  bool descending_;
+  mutable std::vector<uint32_t> order_;
+};
+
+}  // namespace
+
+Member order_sampler() {
+  return member<CurriculumSampler, OrderSampler, Options>("order", "every epoch in the order of a given score");
+}
+
+}  // namespace moe
