@@ -68,8 +68,6 @@ struct RandomKey {
 
   // Standard normal by Box and Muller (host only: the last bits depend on the mathematics library).
   float normal(uint64_t element) const;
-  // Two independent ones, of which the first is normal(element).
-  std::array<float, 2> normal_pair(uint64_t element) const;
 };
 
 }  // namespace moe

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/fast_normal.h"
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
 
@@ -62,14 +63,27 @@ void feature_noise_forward(Context& ctx, Tensor x_hat, Tensor gain, ConstTensor 
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *m = mean.as<T>(), *s = deviation.as<T>();
     T *out = x_hat.as<T>(), *n1 = gain.as<T>();
+    constexpr int64_t kBlock = 64;  // the words of so many elements stay near
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
-      for (int64_t i = 0; i < d; ++i) {
-        const auto element = static_cast<uint64_t>((first_token + t) * d + i);
-        const auto [first, second] = key.normal_pair(element);
-        const T size = s[t * stride + i];
-        n1[t * d + i] = T(1) + size * static_cast<T>(first);
-        out[t * d + i] = n1[t * d + i] * in[t * d + i] + m[t * stride + i] + size * static_cast<T>(second);
+      for (int64_t begin = 0; begin < d; begin += kBlock) {
+        const int64_t count = std::min(kBlock, d - begin), at = t * d + begin;
+        const T *mean_of = m + t * stride + begin, *size_of = s + t * stride + begin;
+        const auto element = static_cast<uint64_t>((first_token + t) * d + begin);
+        uint32_t words[2][kBlock];
+#pragma omp simd
+        for (int64_t i = 0; i < count; ++i) {
+          const auto w = key.words(element + static_cast<uint64_t>(i));
+          words[0][i] = w[0];
+          words[1][i] = w[1];
+        }
+#pragma omp simd
+        for (int64_t i = 0; i < count; ++i) {
+          const NormalPair noise = fast_normal_pair(words[0][i], words[1][i]);
+          const T factor = T(1) + size_of[i] * static_cast<T>(noise.first);
+          n1[at + i] = factor;
+          out[at + i] = factor * in[at + i] + mean_of[i] + size_of[i] * static_cast<T>(noise.second);
+        }
       }
     }
   });

@@ -5,16 +5,12 @@
 
 namespace moe::cuda {
 
-// RandomKey::normal_pair, by the same formula in f64: equal to the host's but for the last bit of an f32 where the
+// RandomKey::normal, by the same formula in f64: equal to the host's but for the last bit of an f32 where the
 // mathematics libraries differ.
-__device__ inline float2 normal_pair(const RandomKey& key, uint64_t element) {
+__device__ inline float normal(const RandomKey& key, uint64_t element) {
   const auto w = key.words(element);
   const double radius = sqrt(-2.0 * log((static_cast<double>(w[0]) + 0.5) * 0x1p-32));
-  const double angle = 6.283185307179586 * (static_cast<double>(w[1]) * 0x1p-32);
-  return make_float2(static_cast<float>(radius * cos(angle)), static_cast<float>(radius * sin(angle)));
-}
-__device__ inline float normal(const RandomKey& key, uint64_t element) {
-  return normal_pair(key, element).x;
+  return static_cast<float>(radius * cos(6.283185307179586 * (static_cast<double>(w[1]) * 0x1p-32)));
 }
 
 }  // namespace moe::cuda

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "core/base/fast_normal.h"
 #include "core/base/token.h"
 #include "cuda/kernel/host_sum.cuh"
-#include "cuda/kernel/random.cuh"
 #include "cuda/kernel/vector.cuh"
 
 namespace moe::cuda {
@@ -44,10 +44,11 @@ __global__ void feature_noise_forward_kernel(T* x_hat, T* gain, const T* x, cons
                                              RandomKey key, int64_t first, int64_t size, int64_t period) {
   const int64_t i = thread_in_grid();
   if (i >= size) return;
-  const float2 noise = normal_pair(key, static_cast<uint64_t>(first + i));
-  const float sigma = deviation[i % period], n1 = 1.0f + sigma * noise.x;
+  const auto words = key.words(static_cast<uint64_t>(first + i));
+  const NormalPair noise = fast_normal_pair(words[0], words[1]);
+  const float sigma = deviation[i % period], n1 = 1.0f + sigma * noise.first;
   store(gain + i, n1);
-  store(x_hat + i, n1 * load(x + i) + mean[i % period] + sigma * noise.y);
+  store(x_hat + i, n1 * load(x + i) + mean[i % period] + sigma * noise.second);
 }
 
 template <class T, int N>

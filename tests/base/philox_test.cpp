@@ -21,22 +21,6 @@ TEST_CASE("streams, steps, purposes, seeds and elements all change the numbers")
   CHECK(words != RandomKey{7, RandomPurpose::test, 1, 2}.words(1));
 }
 
-TEST_CASE("the two normal numbers of a pair are normal and independent") {
-  const RandomKey key{5, RandomPurpose::test};
-  const int n = 40000;
-  double sum = 0, squares = 0, products = 0;
-  for (uint64_t i = 0; i < n; ++i) {
-    const auto [first, second] = key.normal_pair(i);
-    CHECK(first == key.normal(i));
-    sum += second;
-    squares += second * second;
-    products += first * second;
-  }
-  CHECK(std::abs(sum / n) < 0.02);
-  CHECK(squares / n == Approx(1).epsilon(0.03));
-  CHECK(std::abs(products / n) < 0.02);
-}
-
 TEST_CASE("normal numbers have mean 0 and variance 1") {
   const RandomKey key{1, RandomPurpose::test, 0, 0};
   double sum = 0, squares = 0;
