@@ -21,9 +21,9 @@ struct RatedSample {
 struct CurriculumStats {
   std::string sampler;
   int64_t samples = 0, seen = 0;
-  double bytes = 0;                                        // of the store in memory
-  std::vector<std::pair<double, double>> score_quantiles;  // (q, score) of the seen samples
-  std::vector<RatedSample> easiest, hardest;               // most extreme first
+  double bytes = 0;                                          // of the store in memory
+  std::vector<std::pair<double, double>> score_quantiles{};  // (q, score) of the seen samples
+  std::vector<RatedSample> easiest{}, hardest{};             // most extreme first
 };
 
 // What stands for a sample in a report: its text, or whatever it is.

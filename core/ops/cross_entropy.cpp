@@ -18,19 +18,27 @@ struct RowSums {
   T moment = 0;   // of e^(z - largest) (z - largest)
 };
 
-// With `kOverwrite` the logits become the exponentials.
+// With `kOverwrite` the logits become the exponentials. The statistics have a loop of their own, so that without them
+// it is as short as it can be.
 template <bool kStatistics, bool kOverwrite, class T>
-RowSums<T> pass_over(T* row, int64_t vocab, T largest) {
+inline RowSums<T> pass_over(T* row, int64_t vocab, T largest) {
   T sum = 0, squares = 0, moment = 0;
+  if constexpr (!kStatistics) {
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < vocab; ++i) {
+      const T e = cpu::fast_exp(row[i] - largest);
+      if constexpr (kOverwrite) row[i] = e;
+      sum += e;
+    }
+  } else {
 #pragma omp simd reduction(+ : sum, squares, moment)
-  for (int64_t i = 0; i < vocab; ++i) {
-    const T below = row[i] - largest, e = cpu::fast_exp(below);
-    sum += e;
-    if constexpr (kStatistics) {
+    for (int64_t i = 0; i < vocab; ++i) {
+      const T below = row[i] - largest, e = cpu::fast_exp(below);
+      if constexpr (kOverwrite) row[i] = e;
+      sum += e;
       squares += e * e;
       moment += e * std::max(below, T(-1000));  // e is 0 there, and 0 times infinity would be no number
     }
-    if constexpr (kOverwrite) row[i] = e;
   }
   return {sum, squares, moment};
 }
