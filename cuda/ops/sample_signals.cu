@@ -1,6 +1,7 @@
 #include "core/ops/sample_signals.h"
 
 #include "core/base/token.h"
+#include "cuda/device/launch.cuh"
 #include "cuda/kernel/block.cuh"
 #include "cuda/kernel/vector.cuh"
 
