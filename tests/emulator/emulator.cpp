@@ -245,6 +245,13 @@ static void run_block() {
   } while (pass_barrier());
 }
 
+// aligned_alloc takes only multiples of the alignment: the end would not be where the memory ends.
+static void* allocate_exactly(size_t bytes) {
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 128, bytes) != 0) fail("no memory for " + std::to_string(bytes) + " shared bytes");
+  return memory;
+}
+
 void run(Index3 grid, Index3 size, size_t shared_bytes, const std::function<void()>& body) {
   static std::mutex one_at_a_time;  // ranks may be threads
   const std::lock_guard lock(one_at_a_time);
@@ -261,7 +268,7 @@ void run(Index3 grid, Index3 size, size_t shared_bytes, const std::function<void
       for (unsigned x = 0; x < grid.x; ++x) {
         block_index = {x, y, z};
         // Of exactly this size, so that AddressSanitizer sees an access behind it; NaN in every type.
-        block.shared.reset(shared_bytes ? static_cast<char*>(std::aligned_alloc(128, shared_bytes)) : nullptr);
+        block.shared.reset(shared_bytes ? static_cast<char*>(allocate_exactly(shared_bytes)) : nullptr);
         if (shared_bytes) std::memset(block.shared.get(), 0xFF, shared_bytes);
         run_block();
       }

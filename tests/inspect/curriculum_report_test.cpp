@@ -36,7 +36,7 @@ RunHistory sample_history() {
 
 TEST_CASE("a curriculum's report tells the open part, the mix, the quantiles and the extreme samples") {
   const std::string text = curriculum_text(sample_stats(), sample_history());
-  for (const char* part : {"sampler buckets", "400 of 1.00k samples", "open 100 %", "easy           40.0 %    50.0 %",
+  for (const char* part : {"sampler buckets", "400 of 1.0k samples", "open 100 %", "easy           40.0 %    50.0 %",
                            "loss                     1         2         4", "50 %: +0.00", "sample 12",
                            "plain and <easy>", "loss 1.25 seen at 7", "score +3.00"}) {
     INFO(text);
