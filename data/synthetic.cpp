@@ -29,7 +29,7 @@ double log_gamma_variate(double shape, RandomKey key, uint64_t element) {
   const double c = 1 / std::sqrt(9 * d);
   for (key.step = 1;; ++key.step) {
     const auto words = key.words(element);
-    const auto uniform = [&](size_t word) { return (static_cast<double>(words[word]) + 0.5) * 0x1p-32; };
+    const auto uniform = [&](size_t word) { return open_unit_of(words[word]); };
     const double x = std::sqrt(-2 * std::log(uniform(0))) * std::cos(2 * M_PI * uniform(1));
     const double v = std::pow(1 + c * x, 3);
     if (v <= 0 || std::log(uniform(2)) > 0.5 * x * x + d - d * v + d * std::log(v)) continue;

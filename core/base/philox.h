@@ -3,6 +3,7 @@
 // bits, and no generator state has to be saved.
 #pragma once
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "core/base/host_device.h"
@@ -24,6 +25,14 @@ enum class RandomPurpose : uint32_t {
   test = 11,
   strategy_noise = 12,
 };
+
+// A random word as a number in [0, 1), and as one in (0, 1).
+MOE_HOST_DEVICE constexpr double unit_of(uint32_t word) {
+  return static_cast<double>(word) * 0x1p-32;
+}
+MOE_HOST_DEVICE constexpr double open_unit_of(uint32_t word) {
+  return (static_cast<double>(word) + 0.5) * 0x1p-32;
+}
 
 // One stream of random numbers. `stream` separates users of one purpose (a layer, a parameter).
 struct RandomKey {
@@ -66,8 +75,13 @@ struct RandomKey {
     return (uint64_t{w[1]} << 32) | w[0];
   }
 
-  // Standard normal by Box and Muller (host only: the last bits depend on the mathematics library).
-  float normal(uint64_t element) const;
+  // Standard normal by Box and Muller, in f64: only the last bit of the f32 depends on the mathematics library. Many at
+  // a time: core/base/fast_normal.h.
+  MOE_HOST_DEVICE float normal(uint64_t element) const {
+    const auto w = words(element);
+    const double radius = std::sqrt(-2.0 * std::log(open_unit_of(w[0])));
+    return static_cast<float>(radius * std::cos(6.283185307179586 * unit_of(w[1])));
+  }
 };
 
 }  // namespace moe

@@ -1,6 +1,7 @@
 // Every expert's response to every token (CompeteSMoE). Nothing of it is kept but the scores: tokens pass through all
 // experts in parts, as many rows at a time as an ordinary pass has, and backward computes a part anew.
 #pragma once
+#include "core/base/integer.h"
 #include "core/moe/experts.h"
 #include "core/moe/token_dispatcher.h"
 #include "core/ops/competition.h"
@@ -28,7 +29,7 @@ class Competition {
   };
   void respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, Part& part) const;
   // Every rank has as many parts, because each is a collective exchange.
-  int64_t num_parts() const { return (experts_ + k_ - 1) / k_; }
+  int64_t num_parts() const { return divide_up(experts_, k_); }
 
   int64_t experts_, k_;
   Response response_;

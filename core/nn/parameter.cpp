@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/integer.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/initialise.h"
 
@@ -30,7 +31,7 @@ Parameter& ParameterStore::add(Parameter parameter) {
 }
 
 void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
-  auto padded = [](int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; };
+  auto padded = [](int64_t n) { return round_up(n, kAlignElements); };
   std::array<int64_t, kParameterGroups.size()> sizes{};
   for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
   // Nothing keeps exact values of untrained ones, and rules change them by steps that bf16 would round away.

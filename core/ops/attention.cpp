@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/ops/dispatch.h"
 #include "core/ops/gemm/pack.h"
 #include "core/ops/gemm/panels.h"
@@ -21,12 +22,8 @@ namespace cpu {
 // A tile of queries meets all keys that it sees. Keys and values are packed once for a head; products are cut into the
 // panels of the micro-kernel, so that hardly more than the causal half is computed.
 static constexpr int64_t kQueries = 96;
-static constexpr int64_t kKeys =
-    240;  // as many at a time are summed in registers; whole panels with any tile but 14 rows
-
-static constexpr int64_t round_up(int64_t count, int64_t unit) {
-  return (count + unit - 1) / unit * unit;
-}
+// As many keys at a time are summed in registers; whole panels with any tile but 14 rows.
+static constexpr int64_t kKeys = 240;
 
 // A thread's memory, dealt out in pieces on cache lines.
 template <class T>
@@ -174,9 +171,9 @@ template <class T>
 static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout) {
   const int64_t time = layout.time, d = layout.d_head, heads = layout.heads;
   // Few heads for many threads are cut into parts, each of which packs the keys again.
-  const int64_t tiles = (time + kQueries - 1) / kQueries;
+  const int64_t tiles = divide_up(time, kQueries);
   const int64_t parts = std::min(tiles, (4 * omp_get_max_threads() - 1) / std::max<int64_t>(1, batch * heads) + 1);
-  const int64_t part = (tiles + parts - 1) / parts * kQueries;
+  const int64_t part = divide_up(tiles, parts) * kQueries;
   // What backward needs too, on every thread, whichever gets the work.
   const Sizes<T> sizes(layout);
   const int64_t count = std::max(sizes.forward(), sizes.backward());

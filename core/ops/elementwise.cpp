@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
@@ -160,7 +161,7 @@ double sum_of_squares(Context& ctx, ConstTensor x) {
     const T* p = x.as<T>();
     const int64_t n = x.size();
     constexpr int64_t kBlock = 16384;  // partial sums per block, added in order: no dependence on the threads
-    const int64_t blocks = (n + kBlock - 1) / kBlock;
+    const int64_t blocks = divide_up(n, kBlock);
     thread_local std::vector<double> partial;
     partial.resize(static_cast<size_t>(blocks));
     double* sums = partial.data();

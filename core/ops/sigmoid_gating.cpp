@@ -14,21 +14,6 @@ static T exact_sigmoid(T x) {
   return T(1) / (T(1) + std::exp(-x));
 }
 
-// The sum of a group's two largest scores, or its only one.
-template <class T>
-static T group_score(const T* s, int64_t n) {
-  T first = -std::numeric_limits<T>::infinity(), second = first;
-  for (int64_t i = 0; i < n; ++i) {
-    if (s[i] > first) {
-      second = first;
-      first = s[i];
-    } else if (s[i] > second) {
-      second = s[i];
-    }
-  }
-  return n == 1 ? first : first + second;
-}
-
 // Whether fewer than `limit` groups are better than group g.
 template <class T>
 static bool within_limit(const T* s, int64_t size, int64_t g, GroupLimit limit) {

@@ -1,5 +1,8 @@
 // Gating by independent sigmoids instead of a softmax (DeepSeek-AI, 2024: DeepSeek-V3).
 #pragma once
+#include <cmath>
+
+#include "core/base/host_device.h"
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -13,6 +16,21 @@ struct GroupLimit {
 // logits (tokens, experts), bias (experts) -> scores (tokens, experts) = sigmoid(logits) + bias; -inf in groups beyond
 // the limit and for logits of -inf (dropped experts)
 void biased_sigmoid_scores(Context& ctx, Tensor scores, ConstTensor logits, ConstTensor bias, GroupLimit limit);
+
+// The score of a group: the sum of the two largest of s (n), or its only one.
+template <class T>
+MOE_HOST_DEVICE T group_score(const T* s, int64_t n) {
+  T first = -INFINITY, second = -INFINITY;
+  for (int64_t i = 0; i < n; ++i) {
+    if (s[i] > first) {
+      second = first;
+      first = s[i];
+    } else if (s[i] > second) {
+      second = s[i];
+    }
+  }
+  return n == 1 ? first : first + second;
+}
 
 struct SigmoidWeights {
   bool renormalise = true;  // divide by the sum over the chosen

@@ -9,6 +9,7 @@
 #include "core/base/philox.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_reader.h"
+#include "core/inspect/paired_difference.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
@@ -19,11 +20,6 @@ static double seconds(const std::function<void()>& work) {
   const auto start = Clock::now();
   work();
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-static double median(std::vector<double>& values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
 }
 
 struct CurriculumCase {

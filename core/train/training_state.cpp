@@ -1,14 +1,11 @@
 #include "core/train/training_state.h"
 
+#include "core/base/integer.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
-
-static int64_t divide_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 int64_t StateSetup::micro_sequences() const {
   return divide_up(divide_up(config.train.batch, groups.world->size()), config.train.micro_batches);

@@ -19,7 +19,7 @@ inline int partials_for(int64_t items, int64_t per_block, int factor = 1) {
 // target[i] += sum over p of partial[p * stride + i], i < n; one thread per i
 template <class T>
 __global__ void add_partials_kernel(T* target, const T* partial, int64_t n, int64_t stride, int partials) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i >= n) return;
   T sum = 0;
   for (int p = 0; p < partials; ++p) sum += partial[p * stride + i];

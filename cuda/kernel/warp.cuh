@@ -23,6 +23,12 @@ __device__ inline int64_t thread_in_grid() {
 __device__ inline int64_t warp_in_grid() {
   return thread_in_grid() / kWarp;
 }
+__device__ inline int64_t threads_in_grid() {
+  return int64_t{gridDim.x} * blockDim.x;
+}
+__device__ inline int64_t warps_in_grid() {
+  return threads_in_grid() / kWarp;
+}
 
 // The same sum on every lane, added in a fixed order. Lanes 0 .. kLanes - 1, kLanes .. and so on are separate groups.
 template <int kLanes = kWarp, class T>

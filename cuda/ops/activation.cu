@@ -3,6 +3,7 @@
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/activation.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
@@ -11,7 +12,7 @@ static constexpr int kThreads = 256;
 // One thread per N columns of the result.
 template <class T, int N, Activation kActivation>
 __global__ void activation_forward_kernel(T* y, const T* z, int64_t rows, int64_t d_ff) {
-  const int64_t at = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N, row = at / d_ff, column = at % d_ff;
+  const int64_t at = thread_in_grid() * N, row = at / d_ff, column = at % d_ff;
   if (row >= rows) return;
   constexpr bool kGated = kActivation == Activation::swiglu;
   z += row * d_ff * (kGated ? 2 : 1) + column;
@@ -24,7 +25,7 @@ __global__ void activation_forward_kernel(T* y, const T* z, int64_t rows, int64_
 
 template <class T, int N, Activation kActivation>
 __global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, int64_t rows, int64_t d_ff) {
-  const int64_t at = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N, row = at / d_ff, column = at % d_ff;
+  const int64_t at = thread_in_grid() * N, row = at / d_ff, column = at % d_ff;
   if (row >= rows) return;
   constexpr bool kGated = kActivation == Activation::swiglu;
   const int64_t offset = row * d_ff * (kGated ? 2 : 1) + column;

@@ -4,6 +4,7 @@
 
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
@@ -18,7 +19,7 @@ struct AdamWFactors {
 template <class T, int N>
 __global__ void adamw_kernel(T* weight, float* master, float* first, float* second, float* gradient, AdamWFactors f,
                              int64_t n) {
-  const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
+  const int64_t i = thread_in_grid() * N;
   if (i >= n) return;
   Floats<N> w = master ? load_vector<N>(master + i) : load_vector<N>(weight + i);
   Floats<N> m = load_vector<N>(first + i), v = load_vector<N>(second + i), g = load_vector<N>(gradient + i);

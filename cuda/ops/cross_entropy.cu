@@ -148,7 +148,7 @@ static __global__ void loss_sums_kernel(double* partial, const float* losses, co
                                         const int32_t* targets, int64_t tokens) {
   double* slots = &shared_memory<double>();
   double loss = 0, scored = 0, hits = 0;
-  for (int64_t t = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; t < tokens; t += int64_t{gridDim.x} * blockDim.x) {
+  for (int64_t t = thread_in_grid(); t < tokens; t += threads_in_grid()) {
     if (targets[t] == kIgnoreTarget) continue;
     loss += static_cast<double>(losses[t]);
     scored += 1;

@@ -14,7 +14,7 @@ static constexpr int kThreads = 256;
 template <class T, int N>
 __global__ void permute_forward_kernel(T* rows, const T* x, const int32_t* source, int64_t count, int64_t d,
                                        int64_t k) {
-  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t row = warp_in_grid();
   if (row >= count) return;
   const int32_t from = source[row];
   for (int64_t i = lane_index() * N; i < d; i += kWarp * N) {
@@ -36,7 +36,7 @@ __global__ void permute_short_rows_kernel(T* rows, const T* x, const int32_t* so
 template <class T, int N, bool kWeighted>
 __global__ void gather_sum_kernel(T* y, const T* rows, const float* weights, const int32_t* position, int64_t tokens,
                                   int64_t d, int64_t k) {
-  const int64_t t = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t t = warp_in_grid();
   if (t >= tokens) return;
   for (int64_t i = lane_index() * N; i < d; i += kWarp * N) {
     Floats<N> sum{};
@@ -58,7 +58,7 @@ __global__ void gather_sum_kernel(T* y, const T* rows, const float* weights, con
 template <class T, int N>
 __global__ void combine_backward_kernel(T* d_rows, float* d_weights, const T* d_y, const T* rows, const float* weights,
                                         const int32_t* source, int64_t count, int64_t d, int64_t k) {
-  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t row = warp_in_grid();
   if (row >= count) return;
   const int32_t slot = source[row];
   const float weight = slot < 0 ? 0.0f : weights[slot];
@@ -81,7 +81,7 @@ __global__ void combine_backward_kernel(T* d_rows, float* d_weights, const T* d_
 }
 
 static __global__ void clear_empty_slots_kernel(float* d_weights, const int32_t* position, int64_t slots) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i < slots && position[i] < 0) d_weights[i] = 0;
 }
 

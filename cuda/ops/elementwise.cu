@@ -18,7 +18,7 @@ static constexpr int kThreads = 256;
 // y = a * factor_a + b * factor_b, N neighbours per thread
 template <class T, int N>
 __global__ void add_kernel(T* y, const T* a, const T* b, float factor_a, float factor_b, int64_t n) {
-  const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
+  const int64_t i = thread_in_grid() * N;
   if (i >= n) return;
   Floats<N> result = load_vector<N>(a + i);
   const Floats<N> other = load_vector<N>(b + i);
@@ -29,26 +29,26 @@ __global__ void add_kernel(T* y, const T* a, const T* b, float factor_a, float f
 
 template <class T>
 __global__ void scale_kernel(T* x, float factor, int64_t n) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i < n) store(x + i, factor * load(x + i));
 }
 
 template <class To, class From>
 __global__ void convert_kernel(To* y, const From* x, int64_t n) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i < n) store(y + i, load(x + i));
 }
 
 template <class T>
 __global__ void complement_kernel(T* y, const T* x, int64_t n) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i < n) store(y + i, 1.0f - load(x + i));
 }
 
 // One warp per row: y += factor * x
 template <class T>
 __global__ void add_scaled_rows_kernel(T* y, const T* x, const float* factors, int64_t rows, int64_t d) {
-  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t row = warp_in_grid();
   if (row >= rows) return;
   for (int64_t i = row * d + lane_index(); i < (row + 1) * d; i += kWarp) {
     store(y + i, load(y + i) + factors[row] * load(x + i));
@@ -58,7 +58,7 @@ __global__ void add_scaled_rows_kernel(T* y, const T* x, const float* factors, i
 // One warp per row.
 template <class T>
 __global__ void row_dots_kernel(float* dots, const T* a, const T* b, int64_t rows, int64_t d) {
-  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t row = warp_in_grid();
   if (row >= rows) return;
   float sum = 0;
   for (int64_t i = row * d + lane_index(); i < (row + 1) * d; i += kWarp) sum += load(a + i) * load(b + i);
@@ -70,7 +70,7 @@ __global__ void row_dots_kernel(float* dots, const T* a, const T* b, int64_t row
 template <class T>
 __global__ void dropout_kernel(T* x, RandomKey key, int64_t first_token, int64_t tokens, int64_t d, uint32_t threshold,
                                float keep) {
-  const int64_t quads = (d + 3) / 4, i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, t = i / quads;
+  const int64_t quads = (d + 3) / 4, i = thread_in_grid(), t = i / quads;
   if (t >= tokens) return;
   const int64_t begin = i % quads * 4;
   const auto words = key.words(static_cast<uint64_t>((first_token + t) * quads + begin / 4));
@@ -87,7 +87,7 @@ template <class T, bool kSquares>
 __global__ void sum_kernel(double* partial, const T* x, int64_t n) {
   double* slots = &shared_memory<double>();
   double sum = 0;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += int64_t{gridDim.x} * blockDim.x) {
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
     const double value = static_cast<double>(load(x + i));
     sum += kSquares ? value * value : value;
   }

@@ -10,13 +10,13 @@ static constexpr int kThreads = 256;
 // One thread per N columns of a token.
 template <class T, int N>
 __global__ void embedding_forward_kernel(T* y, const T* table, const int32_t* ids, int64_t tokens, int64_t d) {
-  const int64_t at = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N, token = at / d;
+  const int64_t at = thread_in_grid() * N, token = at / d;
   if (token >= tokens) return;
   store_vector(y + at, load_vector<N>(table + ids[token] * d + at % d));
 }
 
 static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t time) {
-  const int64_t t = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t t = thread_in_grid();
   if (t < tokens) ids[t] = static_cast<int32_t>(t % time);
 }
 
@@ -25,7 +25,7 @@ static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t
 template <class T>
 __global__ void embedding_backward_kernel(float* d_table, const T* d_y, const int32_t* ids, const int32_t* order,
                                           int64_t tokens, int64_t d) {
-  const int64_t place = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t place = warp_in_grid();
   if (place >= tokens) return;
   const int32_t id = ids[order[place]];
   if (place > 0 && ids[order[place - 1]] == id) return;

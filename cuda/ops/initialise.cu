@@ -6,12 +6,13 @@
 #include "core/tensor/copy.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
 template <class T>
 __global__ void fill_constant_kernel(T* x, float value, int64_t n) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i < n) store(x + i, value);
 }
 

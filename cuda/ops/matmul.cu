@@ -2,12 +2,13 @@
 
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
 // f32 to bf16
 static __global__ void round_kernel(BFloat16* y, const float* x, int64_t n) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i < n) store(y + i, x[i]);
 }
 

@@ -4,6 +4,7 @@
 
 #include "cuda/kernel/reduce.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
@@ -15,7 +16,7 @@ template <class T>
 __global__ void qk_norm_forward_kernel(T* y, float* inverse_rms, const T* x, const T* q_weight, const T* k_weight,
                                        AttentionLayout layout, int64_t tokens, float eps) {
   const int64_t all = layout.heads + 2 * layout.kv_heads, normed = layout.heads + layout.kv_heads, d = layout.d_head;
-  const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp, t = i / all, head = i % all;
+  const int64_t i = warp_in_grid(), t = i / all, head = i % all;
   if (t >= tokens) return;
   const int lane = lane_index();
   const T* in = x + t * layout.width() + head * d;
@@ -37,13 +38,10 @@ __global__ void qk_norm_forward_kernel(T* y, float* inverse_rms, const T* x, con
 template <class T>
 __global__ void qk_norm_backward_kernel(T* d_qkv, float* partial, const T* x, const T* q_weight, const T* k_weight,
                                         const float* inverse_rms, AttentionLayout layout, int64_t tokens) {
-  float* sums = &shared_memory<float>();
   const int64_t normed = layout.heads + layout.kv_heads, d = layout.d_head;
   const int lane = lane_index();
-  float* own = sums + warp_index() * 2 * d;
-  for (int64_t c = lane; c < 2 * d; c += kWarp) own[c] = 0;
-  __syncwarp();
-  for (int64_t i = int64_t{blockIdx.x} * kWarps + warp_index(); i < tokens * normed; i += int64_t{gridDim.x} * kWarps) {
+  float* own = own_sums<float>(2 * d);
+  for (int64_t i = warp_in_grid(); i < tokens * normed; i += warps_in_grid()) {
     const int64_t t = i / normed, head = i % normed;
     const T* in = x + t * layout.width() + head * d;
     T* grad = d_qkv + t * layout.width() + head * d;
@@ -60,18 +58,13 @@ __global__ void qk_norm_backward_kernel(T* d_qkv, float* partial, const T* x, co
       store(grad + c, load(weight + c) * g * factor - value * shared);
     }
   }
-  __syncthreads();
-  for (int64_t c = threadIdx.x; c < 2 * d; c += blockDim.x) {
-    float sum = 0;
-    for (int w = 0; w < kWarps; ++w) sum += sums[w * 2 * d + c];
-    partial[blockIdx.x * 2 * d + c] = sum;
-  }
+  add_up_warps(partial, 2 * d);
 }
 
 // partial (blocks, 2, d) to the two gradients
 static __global__ void qk_norm_weights_kernel(float* d_q_weight, float* d_k_weight, const float* partial, int64_t d,
                                               int blocks) {
-  const int64_t c = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t c = thread_in_grid();
   if (c >= 2 * d) return;
   float sum = 0;
   for (int b = 0; b < blocks; ++b) sum += partial[b * 2 * d + c];

@@ -4,6 +4,7 @@
 
 #include "cuda/kernel/reduce.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
@@ -15,7 +16,7 @@ static constexpr size_t kMostShared = size_t{96} << 10;
 template <class T, int N>
 __global__ void rms_norm_forward_kernel(T* y, float* inverse_rms, const T* x, const T* weight, int64_t rows, int64_t d,
                                         float eps) {
-  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t row = warp_in_grid();
   if (row >= rows) return;  // whole warps leave; no barrier follows
   const int lane = lane_index();
   x += row * d;
@@ -43,12 +44,9 @@ __global__ void rms_norm_forward_kernel(T* y, float* inverse_rms, const T* x, co
 template <class T, int N>
 __global__ void rms_norm_backward_kernel(T* d_x, float* partial, const T* d_y, const T* x, const T* weight,
                                          const float* inverse_rms, int64_t rows, int64_t d, bool accumulate) {
-  float* sums = &shared_memory<float>();
-  const int lane = lane_index(), warps = static_cast<int>(blockDim.x) / kWarp;
-  float* own = sums + warp_index() * d;
-  for (int64_t i = lane; i < d; i += kWarp) own[i] = 0;
-  __syncwarp();
-  for (int64_t row = int64_t{blockIdx.x} * warps + warp_index(); row < rows; row += int64_t{gridDim.x} * warps) {
+  const int lane = lane_index();
+  float* own = own_sums<float>(d);
+  for (int64_t row = warp_in_grid(); row < rows; row += warps_in_grid()) {
     const T *in = x + row * d, *grad = d_y + row * d;
     T* out = d_x + row * d;
     const float factor = inverse_rms[row];
@@ -72,12 +70,7 @@ __global__ void rms_norm_backward_kernel(T* d_x, float* partial, const T* d_y, c
       store_vector(out + i, result);
     }
   }
-  __syncthreads();
-  for (int64_t i = threadIdx.x; i < d; i += blockDim.x) {
-    float sum = 0;
-    for (int w = 0; w < warps; ++w) sum += sums[w * d + i];
-    partial[blockIdx.x * d + i] = sum;
-  }
+  add_up_warps(partial, d);
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------

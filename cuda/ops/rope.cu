@@ -2,6 +2,7 @@
 
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
@@ -9,7 +10,7 @@ static constexpr int kThreads = 256;
 
 // table (time, half): cosine and sine of each position and pair, in f64 as on the CPU
 static __global__ void rope_table_kernel(float2* table, int64_t time, int64_t half, double theta, double direction) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i >= time * half) return;
   const double angle =
       static_cast<double>(i / half) * pow(theta, -2.0 * static_cast<double>(i % half) / static_cast<double>(2 * half));
@@ -20,7 +21,7 @@ static __global__ void rope_table_kernel(float2* table, int64_t time, int64_t ha
 template <class T>
 __global__ void rope_kernel(T* qkv, const float2* table, AttentionLayout layout, int64_t tokens, int64_t half) {
   const int64_t heads = layout.heads + layout.kv_heads;
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   const int64_t j = i % half, head = i / half % heads, t = i / half / heads;
   if (t >= tokens) return;
   T* x = qkv + t * layout.width() + head * layout.d_head + j;

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cuda/device/launch.cuh"
-#include "cuda/kernel/random.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
@@ -48,7 +48,7 @@ static __global__ void noisy_logits_forward_kernel(float* noisy, float* deviatio
   if (i >= size) return;
   const float sigma = fmaxf(raw[i], 0.0f) + log1pf(expf(-fabsf(raw[i])));
   deviation[i] = sigma;
-  noisy[i] = clean[i] + (draws ? sigma * normal(key, static_cast<uint64_t>(first + i)) : 0.0f);
+  noisy[i] = clean[i] + (draws ? sigma * key.normal(static_cast<uint64_t>(first + i)) : 0.0f);
 }
 
 static __global__ void noisy_logits_backward_kernel(float* d_raw, const float* d_noisy, const float* d_deviation,
@@ -56,7 +56,7 @@ static __global__ void noisy_logits_backward_kernel(float* d_raw, const float* d
                                                     int64_t size) {
   const int64_t i = thread_in_grid();
   if (i >= size) return;
-  const float d = d_deviation[i] + (draws ? d_noisy[i] * normal(key, static_cast<uint64_t>(first + i)) : 0.0f);
+  const float d = d_deviation[i] + (draws ? d_noisy[i] * key.normal(static_cast<uint64_t>(first + i)) : 0.0f);
   d_raw[i] = d / (1.0f + expf(-raw[i]));
 }
 

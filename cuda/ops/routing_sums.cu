@@ -7,47 +7,31 @@
 #include "cuda/kernel/block.cuh"
 #include "cuda/kernel/host_sum.cuh"
 #include "cuda/kernel/ptx.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
 static constexpr int kThreads = 256;
 static constexpr int kWarps = kThreads / kWarp;
 
-// What warps have summed in shared memory, (warps, n) f64, as one row of partial (blocks, n); warps in order.
-static __device__ void add_up_warps(double* partial, const double* sums, int n) {
-  __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) {
-    double sum = 0;
-    for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) sum += sums[w * n + i];
-    partial[int64_t{blockIdx.x} * n + i] = sum;
-  }
-}
-
 // One warp per token, strided over the grid; each lane owns columns of its warp's sums.
 static __global__ void column_sums_kernel(double* partial, const float* x, const int32_t* targets, int64_t tokens,
                                           int n) {
-  double* sums = &shared_memory<double>();
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
-  double* own = sums + warp_index() * n;
-  for (int i = lane_index(); i < n; i += kWarp) own[i] = 0;
-  for (int64_t t = int64_t{blockIdx.x} * warps + warp_index(); t < tokens; t += int64_t{gridDim.x} * warps) {
+  double* own = own_sums<double>(n);
+  for (int64_t t = warp_in_grid(); t < tokens; t += warps_in_grid()) {
     if (targets[t] == kIgnoreTarget) continue;
     for (int i = lane_index(); i < n; i += kWarp) own[i] += static_cast<double>(x[t * n + i]);
   }
-  add_up_warps(partial, sums, n);
+  add_up_warps(partial, n);
 }
 
 // A warp takes 32 slots at a time and hands them round one after the other; lane e % 32 adds to expert e. Row of a
 // warp: counts (experts), then importance (experts).
 static __global__ void assignment_sums_kernel(double* partial, const int32_t* indices, const float* weights,
                                               const int32_t* targets, int64_t slots, int64_t k, int experts) {
-  double* sums = &shared_memory<double>();
-  const int lane = lane_index(), n = 2 * experts, warps = static_cast<int>(blockDim.x) / kWarp;
-  double* own = sums + warp_index() * n;
-  for (int i = lane; i < n; i += kWarp) own[i] = 0;
-  __syncwarp();  // lane e % 32 writes more than it cleared
-  for (int64_t first = (int64_t{blockIdx.x} * warps + warp_index()) * kWarp; first < slots;
-       first += int64_t{gridDim.x} * warps * kWarp) {
+  const int lane = lane_index(), n = 2 * experts;
+  double* own = own_sums<double>(n);
+  for (int64_t first = warp_in_grid() * kWarp; first < slots; first += warps_in_grid() * kWarp) {
     const int64_t s = first + lane;
     const bool counts = s < slots && targets[s / k] != kIgnoreTarget;
     const int expert = counts ? indices[s] : -1;
@@ -60,7 +44,7 @@ static __global__ void assignment_sums_kernel(double* partial, const int32_t* in
       own[experts + e] += static_cast<double>(w);
     }
   }
-  add_up_warps(partial, sums, n);
+  add_up_warps(partial, n);
 }
 
 static __global__ void mask_padding_kernel(int32_t* ids, const int32_t* targets, int64_t n) {
@@ -72,11 +56,8 @@ static __global__ void mask_padding_kernel(int32_t* ids, const int32_t* targets,
 // is no largest: as on the CPU it is the first.
 static __global__ void top1_counts_kernel(double* partial, const float* p, const int32_t* targets, int64_t tokens,
                                           int n) {
-  double* sums = &shared_memory<double>();
-  const int warps = static_cast<int>(blockDim.x) / kWarp;
-  double* own = sums + warp_index() * n;
-  for (int i = lane_index(); i < n; i += kWarp) own[i] = 0;
-  for (int64_t t = int64_t{blockIdx.x} * warps + warp_index(); t < tokens; t += int64_t{gridDim.x} * warps) {
+  double* own = own_sums<double>(n);
+  for (int64_t t = warp_in_grid(); t < tokens; t += warps_in_grid()) {
     if (targets[t] == kIgnoreTarget) continue;
     Indexed best{-INFINITY, n};
     for (int i = lane_index(); i < n; i += kWarp) best = larger(best, {p[t * n + i], i});
@@ -84,7 +65,7 @@ static __global__ void top1_counts_kernel(double* partial, const float* p, const
     const int first = best.index == n ? 0 : best.index;
     if (first % kWarp == lane_index()) own[first] += 1;
   }
-  add_up_warps(partial, sums, n);
+  add_up_warps(partial, n);
 }
 
 static __global__ void weight_sum_backward_kernel(float* d_weights, const int32_t* indices, const double* gradient,
@@ -112,7 +93,7 @@ template <Scalar kScalar>
 __global__ void scalar_sum_kernel(double* partial, const float* x, const int32_t* targets, int64_t size, int64_t n) {
   double* slots = &shared_memory<double>();
   double sum = 0;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += int64_t{gridDim.x} * blockDim.x) {
+  for (int64_t i = thread_in_grid(); i < size; i += threads_in_grid()) {
     if (targets[i / n] == kIgnoreTarget) continue;
     if constexpr (kScalar == Scalar::tokens) sum += 1;
     if constexpr (kScalar == Scalar::entropy) {
@@ -127,7 +108,7 @@ __global__ void scalar_sum_kernel(double* partial, const float* x, const int32_t
 // One warp per token: out += p (g - <g, p>)
 static __global__ void softmax_sum_backward_kernel(float* d_logits, const float* probabilities, const double* gradient,
                                                    const int32_t* targets, int64_t tokens, int n) {
-  const int64_t t = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t t = warp_in_grid();
   if (t >= tokens || targets[t] == kIgnoreTarget) return;
   const float* p = probabilities + t * n;
   double dot = 0;
@@ -139,7 +120,7 @@ static __global__ void softmax_sum_backward_kernel(float* d_logits, const float*
 static __global__ void squared_logsumexp_backward_kernel(float* d_logits, const float* probabilities,
                                                          const float* logsumexp, const int32_t* targets, float factor,
                                                          int64_t size, int64_t n) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t i = thread_in_grid();
   if (i >= size || targets[i / n] == kIgnoreTarget) return;
   d_logits[i] += factor * logsumexp[i / n] * probabilities[i];
 }

@@ -14,7 +14,7 @@ static constexpr int kGradient = 4;
 
 // One warp per token; lanes take strided experts.
 static __global__ void router_entropy_kernel(float* sums, const float* probabilities, int64_t tokens, int experts) {
-  const int64_t t = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t t = warp_in_grid();
   if (t >= tokens) return;  // the whole warp
   float sum = 0;
   for (int e = lane_index(); e < experts; e += kWarp) {
@@ -29,7 +29,7 @@ static __global__ void router_entropy_kernel(float* sums, const float* probabili
 template <class T>
 __global__ void expert_variance_kernel(float* sums, const T* rows, const int32_t* position, int64_t tokens, int k,
                                        int64_t d) {
-  const int64_t t = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t t = warp_in_grid();
   if (t >= tokens) return;  // the whole warp
   const int32_t* place = position + t * k;
   int filled = 0;

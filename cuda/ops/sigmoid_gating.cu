@@ -15,20 +15,6 @@ static __device__ float sigmoid(float x) {
   return 1.0f / (1.0f + expf(-x));
 }
 
-// The sum of a group's two largest scores, or its only one.
-static __device__ float group_score(const float* s, int64_t n) {
-  float first = -INFINITY, second = -INFINITY;
-  for (int64_t i = 0; i < n; ++i) {
-    if (s[i] > first) {
-      second = first;
-      first = s[i];
-    } else if (s[i] > second) {
-      second = s[i];
-    }
-  }
-  return n == 1 ? first : first + second;
-}
-
 // One warp per token: a lane per expert, then per group. Shared memory of a warp: the groups' scores.
 static __global__ void biased_sigmoid_scores_kernel(float* scores, const float* logits, const float* bias,
                                                     int64_t tokens, int64_t experts, GroupLimit limit) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/kernel/host_sum.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
@@ -55,10 +56,9 @@ static __global__ void smooth_load_sums_kernel(double* partial, const float* cle
                                                const float* deviation, const int32_t* indices, const int32_t* targets,
                                                int64_t tokens, int experts, int64_t slots) {
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  double *sums = &shared_memory<double>(), *own = sums + warp_index() * experts;
-  float* rows = reinterpret_cast<float*>(sums + warps * experts);
-  for (int e = lane_index(); e < experts; e += kWarp) own[e] = 0;
-  for (int64_t t = int64_t{blockIdx.x} * warps + warp_index(); t < tokens; t += int64_t{gridDim.x} * warps) {
+  double* own = own_sums<double>(experts);
+  float* rows = reinterpret_cast<float*>(&shared_memory<double>() + warps * experts);
+  for (int64_t t = warp_in_grid(); t < tokens; t += warps_in_grid()) {
     if (targets[t] == kIgnoreTarget) continue;
     const float* row = keep_row(rows, noisy, t, experts);
     const Threshold threshold(row, indices + t * slots, experts, slots);
@@ -70,12 +70,7 @@ static __global__ void smooth_load_sums_kernel(double* partial, const float* cle
       own[e] += rival < 0 ? 1.0 : 0.5 * erfc(distance / sigma * 0.70710678118654752440);
     }
   }
-  __syncthreads();
-  for (int e = static_cast<int>(threadIdx.x); e < experts; e += static_cast<int>(blockDim.x)) {
-    double sum = 0;
-    for (int w = 0; w < warps; ++w) sum += sums[w * experts + e];
-    partial[int64_t{blockIdx.x} * experts + e] = sum;
-  }
+  add_up_warps(partial, experts);
 }
 
 // One warp per token. What goes to the two rivals is added up over the lanes, in their order. Shared memory: rows

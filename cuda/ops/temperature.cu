@@ -24,7 +24,7 @@ __global__ void temperature_backward_kernel(float* d_z, double* partial, const f
   double* slots = &shared_memory<double>();
   const float tau = fmaxf(load(temperature), floor);
   double sum = 0;
-  for (int64_t i = thread_in_grid(); i < n; i += int64_t{gridDim.x} * blockDim.x) {
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
     if (isfinite(z[i])) sum += static_cast<double>(d_z[i]) * static_cast<double>(z[i]);
     d_z[i] /= tau;
   }

@@ -9,10 +9,6 @@ static constexpr uint64_t kTries = 256;  // for one place, before the nearest of
 static constexpr double kRarest = 0.05;  // how often samples far from the target are drawn, against those at it
 static constexpr uint64_t kPlaces = uint64_t{1} << 40;  // the element of what is drawn once for a step
 
-static double to_unit(uint32_t word) {
-  return static_cast<double>(word) * 0x1p-32;
-}
-
 BucketSampler::BucketSampler(const BucketOptions& options, const Setup& setup, bool hardest_first)
     : options_(options),
       setup_(setup),
@@ -39,8 +35,8 @@ BucketSampler::Places BucketSampler::places_of(int64_t step) const {
   const RandomKey key{setup_.seed, RandomPurpose::sampling, kBucketStream, static_cast<uint64_t>(step)};
   const auto words = key.words(kPlaces);
   places.revisit = places_of_step(step, setup_.batch, options_.revisit);
-  places.buckets = divide_places(setup_.batch - places.revisit, mix_.at(step), to_unit(words[0]));
-  const auto explored = std::floor(options_.explore * static_cast<double>(places.buckets[1]) + to_unit(words[1]));
+  places.buckets = divide_places(setup_.batch - places.revisit, mix_.at(step), unit_of(words[0]));
+  const auto explored = std::floor(options_.explore * static_cast<double>(places.buckets[1]) + unit_of(words[1]));
   places.explore = std::min({static_cast<int64_t>(explored), places.buckets[1], unseen});
   places.buckets[1] -= places.explore;
   return places;
@@ -103,7 +99,7 @@ int64_t BucketSampler::draw_from(const Bucket& bucket, int64_t step, uint64_t pl
     const double rank = store.rank(sample);
     const double distance = std::max({bucket.begin - rank, rank - bucket.end, 0.0});
     const bool inside = rank >= bucket.begin && rank < bucket.end;
-    if (inside && accepts(rank, target, to_unit(words[2])) && take(sample)) return sample;
+    if (inside && accepts(rank, target, unit_of(words[2])) && take(sample)) return sample;
     if (distance < smallest) nearest = sample, smallest = distance;
   }
   take(nearest);

@@ -131,8 +131,7 @@ int64_t DifficultyStore::bytes_for(const Setup& setup) {
          (1 + histograms) * kScoreCodes * static_cast<int64_t>(sizeof(int32_t));
 }
 
-// ---- the file: magic, length of the header, header (JSON), scores, averages, last visits, XXH64 of all that
-// ----------
+// The file: magic, length of the header, header (JSON), scores, averages, last visits, XXH64 of all that.
 
 void DifficultyStore::write(const Sink& sink, const nlohmann::json& about) const {
   nlohmann::json header = {

@@ -33,8 +33,8 @@ class DifficultyStore {
     SampleSignalSet kept{};  // signals of weight 0 whose averages are wanted nevertheless
     double decay = 0.5;
     int64_t window = 256;
-    uint64_t seed =
-        0;  // of the order in which unseen samples are explored: that of the first epoch of uniform sampling
+    // Of the order in which unseen samples are explored: that of the first epoch of uniform sampling.
+    uint64_t seed = 0;
   };
   explicit DifficultyStore(const Setup& setup);
 
@@ -84,7 +84,6 @@ class DifficultyStore {
     std::optional<ScoreHistogram> histogram;
   };
   double score_of(const Observation& visit) const;
-  void put_average(SampleSignal signal, int64_t sample, double value, bool first);
   double value_of(SampleSignal signal, const Observation& visit) const;
 
   Setup setup_;

@@ -13,7 +13,7 @@ class Pacer;
 template <>
 const Table<Member>& family<Pacer>();
 
-// The fields of those that move along a curve.
+// The fields of those that are open to all at some time.
 struct PaceOptions {
   double start = 0.2;
   Duration over = Duration::percent(50);
@@ -43,5 +43,19 @@ class Pacer {
 inline double pace_progress(int64_t update, double over) {
   return over > 0 ? std::min(static_cast<double>(update) / over, 1.0) : 1.0;
 }
+
+// Moves along a curve of its progress alone.
+class CurvePacer : public Pacer {
+ public:
+  CurvePacer(const PaceOptions& options, const Setup& setup)
+      : start_(options.start), over_(to_updates(options.over, setup.run)) {}
+  double open(int64_t update) const final { return curve(start_, pace_progress(update, over_)); }
+
+ private:
+  // The open share when t in [0, 1] of the way is done; start at 0, 1 at 1.
+  virtual double curve(double start, double t) const = 0;
+
+  double start_, over_;
+};
 
 }  // namespace moe

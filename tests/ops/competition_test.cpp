@@ -7,6 +7,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/routing_tensors.h"
 #include "tests/support/test_context.h"
 
 namespace moe::test {
@@ -14,15 +15,6 @@ namespace moe::test {
 namespace {
 
 constexpr Response kResponses[] = {Response::norm, Response::softplus};
-
-// Each token's k experts, all different.
-Tensor some_choices(TestContext& ctx, int64_t tokens, int64_t experts, int64_t k) {
-  std::vector<int32_t> indices;
-  for (int64_t t = 0; t < tokens; ++t) {
-    for (int64_t j = 0; j < k; ++j) indices.push_back(static_cast<int32_t>((3 * t + j) % experts));
-  }
-  return ctx.of_i32({tokens, k}, indices);
-}
 
 // Probabilities (tokens, experts) of random logits.
 Tensor some_probabilities(TestContext& ctx, ConstTensor logits) {

@@ -18,28 +18,13 @@
 #include "core/ops/temperature.h"
 #include "tests/support/catch.h"
 #include "tests/support/exact.h"
+#include "tests/support/routing_tensors.h"
 
 namespace moe::test {
 
 namespace {
 
 constexpr RandomKey kKey{.seed = 1, .purpose = RandomPurpose::test, .stream = 3};
-
-// Every seventh token is padding.
-Tensor some_targets(TestContext& ctx, int64_t tokens) {
-  const Tensor targets = ctx.random_i32({tokens}, 5, 77);
-  for (int64_t t = 3; t < tokens; t += 7) set(targets, t, kIgnoreTarget);
-  return targets;
-}
-
-// Each token's k experts, all different; some slots empty.
-Tensor some_choices(TestContext& ctx, int64_t tokens, int64_t experts, int64_t k) {
-  const Tensor indices = ctx.output({tokens, k}, DType::i32);
-  for (int64_t i = 0; i < tokens * k; ++i) {
-    set(indices, i, i % 11 == 10 ? -1 : static_cast<double>((3 * (i / k) + i % k) % experts));
-  }
-  return indices;
-}
 
 }  // namespace
 
@@ -178,7 +163,7 @@ TEST_CASE("sigmoid gating equals the CPU's in f64") {
       check_close("scores", scores, scores64);
     }
     const int64_t k = std::min(experts, 3);
-    const Tensor indices = some_choices(ctx, 9, experts, k), d_w = ctx.normal({9, k}, 3);
+    const Tensor indices = some_choices(ctx, 9, experts, k, 11), d_w = ctx.normal({9, k}, 3);
     for (const SigmoidWeights& options : {SigmoidWeights{true, 2.5}, SigmoidWeights{false, 1}}) {
       const Tensor w = ctx.output({9, k}), w64 = exact.output({9, k}), d_z = ctx.normal(z.shape, 4), d_z64 = exact(d_z);
       sigmoid_weights_forward(ctx, w, z, indices, options);
@@ -287,7 +272,7 @@ TEST_CASE("choices of groups equal the CPU's in f64") {
     check_close("d_outer", d_outer, d_outer64);
     check_close("d_inner", d_inner, d_inner64);
     const int64_t k = std::min(experts / groups, 3), chosen = (groups + 1) / 2;
-    const Tensor of_groups = some_choices(ctx, 9, groups, chosen);
+    const Tensor of_groups = some_choices(ctx, 9, groups, chosen, 11);
     for (int64_t i = 0; i < of_groups.size(); ++i) set(of_groups, i, std::max(get(of_groups, i), 0.0));
     const Tensor indices = ctx.output({9, chosen * k}, DType::i32), indices64 = exact.output(indices.shape, DType::i32);
     set(inner, 1, NAN);
@@ -356,7 +341,7 @@ TEST_CASE("sums of routings and their gradients equal the CPU's") {
     top1_counts(exact, as_tensor(counts64), exact(p), exact(targets));
     CHECK(counts == counts64);
     for (int64_t e = 0; e < experts; ++e) gradient.push_back(std::cos(static_cast<double>(e)));
-    const Tensor indices = some_choices(ctx, 90, experts, 3), d_w = ctx.normal({90, 3}, 2), d_w64 = exact(d_w);
+    const Tensor indices = some_choices(ctx, 90, experts, 3, 11), d_w = ctx.normal({90, 3}, 2), d_w64 = exact(d_w);
     weight_sum_backward(ctx, d_w, indices, as_tensor(gradient), targets);
     weight_sum_backward(exact, d_w64, exact(indices), as_tensor(gradient), exact(targets));
     check_close("d_weights", d_w, d_w64);

@@ -14,26 +14,13 @@
 #include "core/ops/prototypes.h"
 #include "tests/support/catch.h"
 #include "tests/support/exact.h"
+#include "tests/support/routing_tensors.h"
 
 namespace moe::test {
 
 namespace {
 
 constexpr RandomKey kKey{.seed = 1, .purpose = RandomPurpose::test, .stream = 4};
-
-// Every fifth token is padding.
-Tensor some_targets(TestContext& ctx, int64_t tokens) {
-  const Tensor targets = ctx.random_i32({tokens}, 5, 77);
-  for (int64_t t = 2; t < tokens; t += 5) set(targets, t, kIgnoreTarget);
-  return targets;
-}
-
-// Each token's k experts, all different.
-Tensor some_choices(TestContext& ctx, int64_t tokens, int64_t experts, int64_t k) {
-  const Tensor indices = ctx.output({tokens, k}, DType::i32);
-  for (int64_t i = 0; i < tokens * k; ++i) set(indices, i, static_cast<double>((3 * (i / k) + i % k) % experts));
-  return indices;
-}
 
 }  // namespace
 

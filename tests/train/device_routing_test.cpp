@@ -23,6 +23,13 @@ static std::unique_ptr<TinyRun> run_of(const TrainConfig& config, DType dtype, D
   return std::make_unique<TinyRun>(config, kVocab, ProcessGroups::single(), dtype, device);
 }
 
+// On the CPU in f32; null for a member that cannot do without options of its own.
+static std::unique_ptr<TinyRun> cpu_run_of(const TrainConfig& config) try {
+  return run_of(config, DType::f32, Device::cpu);
+} catch (const UsageError&) {
+  return nullptr;
+}
+
 // The members of a family under their key, in YAML.
 template <class Family>
 static std::vector<std::string> members(const std::string& format) {
@@ -65,12 +72,8 @@ TEST_CASE("every router and strategy gives the same gradients on the device") {
   for (const std::string& variant : variants()) {
     INFO(variant);
     const TrainConfig config = config_of(variant);
-    std::unique_ptr<TinyRun> cpu;
-    try {
-      cpu = run_of(config, DType::f32, Device::cpu);
-    } catch (const UsageError&) {
-      continue;  // needs options of its own
-    }
+    const auto cpu = cpu_run_of(config);
+    if (!cpu) continue;
     ++compared;
     const auto device = run_of(config, DType::f32, test::test_device());
     const RandomBatch batch(config, kVocab, 11);
@@ -103,12 +106,8 @@ TEST_CASE("every router and strategy trains in bf16 from the loss of f32") {
   for (const std::string& variant : variants()) {
     INFO(variant);
     const TrainConfig config = config_of(variant);
-    std::unique_ptr<TinyRun> cpu;
-    try {
-      cpu = run_of(config, DType::f32, Device::cpu);
-    } catch (const UsageError&) {
-      continue;
-    }
+    const auto cpu = cpu_run_of(config);
+    if (!cpu) continue;
     const auto device = run_of(config, DType::bf16, test::test_device());
     const RandomBatch batch(config, kVocab, 11);
     for (int64_t i = 0; i < 3; ++i) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/ops/gemm/micro_kernel.h"
 
 namespace moe::cpu {
@@ -37,7 +38,7 @@ void check(const GemmProblem<T>& problem) {
 // Multiply-adds, counted in whole tiles; a little for each row and column that has to be packed.
 template <class T>
 int64_t work_of(const GemmProblem<T>& problem) {
-  const int64_t m = (problem.m + kTileRows - 1) / kTileRows * kTileRows;
+  const int64_t m = round_up(problem.m, kTileRows);
   return (m + 16) * (problem.n + 16) * (problem.k + 16);
 }
 
@@ -52,10 +53,6 @@ GemmProblem<T> block_of(GemmProblem<T> problem, int64_t row, int64_t m, int64_t 
   return problem;
 }
 
-int64_t round_up(int64_t count, int64_t unit) {
-  return (count + unit - 1) / unit * unit;
-}
-
 // Appends the pieces of one problem: a grid of about work / piece_work blocks of C, of the shape that packs
 // least. k is never cut, so each element of C has one owner and one order of summation.
 template <class T>
@@ -65,11 +62,11 @@ void cut(const GemmProblem<T>& problem, int64_t place, int64_t piece_work, std::
   const int64_t num_pieces = std::max<int64_t>(1, (work_of(problem) + piece_work / 2) / piece_work);
   int64_t best_rows = m, best_columns = n, least_packed = -1;
   for (int64_t num_down = 1; num_down <= num_pieces; ++num_down) {
-    const int64_t num_across = (num_pieces + num_down - 1) / num_down;
-    const int64_t rows = round_up((m + num_down - 1) / num_down, kTileRows);
-    const int64_t columns = round_up((n + num_across - 1) / num_across, kTileColumns<T>);
+    const int64_t num_across = divide_up(num_pieces, num_down);
+    const int64_t rows = round_up(divide_up(m, num_down), kTileRows);
+    const int64_t columns = round_up(divide_up(n, num_across), kTileColumns<T>);
     // A is packed once for each column of blocks, B once for each row of blocks.
-    const int64_t packed = m * ((n + columns - 1) / columns) + n * ((m + rows - 1) / rows);
+    const int64_t packed = m * divide_up(n, columns) + n * divide_up(m, rows);
     if (least_packed >= 0 && packed >= least_packed) continue;
     least_packed = packed;
     best_rows = rows;

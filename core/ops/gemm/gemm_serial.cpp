@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/ops/gemm/gemm.h"
 #include "core/ops/gemm/pack.h"
 #include "core/ops/gemm/panels.h"
@@ -30,9 +31,7 @@ inline constexpr int64_t kMaxColumns = 2048;
 
 // Cuts `total` into equal blocks of at most `limit`, multiples of `unit` but for the last.
 int64_t block_size(int64_t total, int64_t limit, int64_t unit) {
-  const int64_t num_blocks = (total + limit - 1) / limit;
-  const int64_t size = (total + num_blocks - 1) / num_blocks;
-  return (size + unit - 1) / unit * unit;
+  return round_up(divide_up(total, divide_up(total, limit)), unit);
 }
 
 // Memory for packed panels, aligned to cache lines and kept by the thread. It is made once, for the largest blocks that
@@ -139,8 +138,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
             // meanwhile.
             pack_b<kTileColumns<T>>(problem, p, depth, column, columns, pack);
             const int64_t next_columns = std::min(kPackColumns<T>, end - column - columns);
-            const int64_t num_tiles =
-                (columns + kTileColumns<T> - 1) / kTileColumns<T> * ((rows + kTileRows - 1) / kTileRows);
+            const int64_t num_tiles = divide_up(columns, kTileColumns<T>) * divide_up(rows, kTileRows);
             if (next_columns > 0) next = fetch_b(problem, p, depth, column + columns, next_columns, num_tiles);
           }
           const Output<T> out{problem.c + row * problem.ldc + column, problem.ldc, problem.alpha,

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/base/integer.h"
+
 namespace moe::cpu {
 
 class Prefetcher {
@@ -15,8 +17,8 @@ class Prefetcher {
         stride_bytes_(ld * sizeof(T)),
         row_bytes_(columns * sizeof(T)),
         rows_left_(rows) {
-    const int64_t num_lines = rows * ((row_bytes_ + kLineBytes - 1) / kLineBytes);
-    lines_per_step_ = (num_lines + num_steps - 1) / num_steps;
+    const int64_t num_lines = rows * divide_up(row_bytes_, kLineBytes);
+    lines_per_step_ = divide_up(num_lines, num_steps);
   }
 
   void step() {

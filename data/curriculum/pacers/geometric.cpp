@@ -10,19 +10,12 @@ struct Options : Fields<Options>, PaceOptions {
   void fields(FieldVisitor& v) override { common_fields(v); }
 };
 
-class GeometricPacer : public Pacer {
+class GeometricPacer : public CurvePacer {
  public:
-  GeometricPacer(const Options& options, const Setup& setup)
-      : options_(options), over_(to_updates(options.over, setup.run)) {}
-
-  double open(int64_t update) const override {
-    const double t = pace_progress(update, over_);
-    return std::pow(options_.start, 1 - t);
-  }
+  using CurvePacer::CurvePacer;
 
  private:
-  Options options_;
-  double over_;
+  double curve(double start, double t) const override { return std::pow(start, 1 - t); }
 };
 
 }  // namespace

@@ -8,19 +8,12 @@ struct Options : Fields<Options>, PaceOptions {
   void fields(FieldVisitor& v) override { common_fields(v); }
 };
 
-class LinearPacer : public Pacer {
+class LinearPacer : public CurvePacer {
  public:
-  LinearPacer(const Options& options, const Setup& setup)
-      : options_(options), over_(to_updates(options.over, setup.run)) {}
-
-  double open(int64_t update) const override {
-    const double t = pace_progress(update, over_);
-    return options_.start + (1 - options_.start) * t;
-  }
+  using CurvePacer::CurvePacer;
 
  private:
-  Options options_;
-  double over_;
+  double curve(double start, double t) const override { return start + (1 - start) * t; }
 };
 
 }  // namespace

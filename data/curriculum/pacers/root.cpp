@@ -14,20 +14,17 @@ struct Options : Fields<Options>, PaceOptions {
   }
 };
 
-class RootPacer : public Pacer {
+class RootPacer : public CurvePacer {
  public:
-  RootPacer(const Options& options, const Setup& setup)
-      : options_(options), over_(to_updates(options.over, setup.run)) {}
-
-  double open(int64_t update) const override {
-    const double t = pace_progress(update, over_);
-    const double first = std::pow(options_.start, options_.power);
-    return std::pow(first + (1 - first) * t, 1 / options_.power);
-  }
+  RootPacer(const Options& options, const Setup& setup) : CurvePacer(options, setup), power_(options.power) {}
 
  private:
-  Options options_;
-  double over_;
+  double curve(double start, double t) const override {
+    const double first = std::pow(start, power_);
+    return std::pow(first + (1 - first) * t, 1 / power_);
+  }
+
+  double power_;
 };
 
 }  // namespace

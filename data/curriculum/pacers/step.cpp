@@ -14,20 +14,15 @@ struct Options : Fields<Options>, PaceOptions {
   }
 };
 
-class StepPacer : public Pacer {
+class StepPacer : public CurvePacer {
  public:
   StepPacer(const Options& options, const Setup& setup)
-      : options_(options), over_(to_updates(options.over, setup.run)) {}
-
-  double open(int64_t update) const override {
-    const double t = pace_progress(update, over_);
-    const auto parts = static_cast<double>(options_.parts);
-    return options_.start + (1 - options_.start) * std::floor(t * parts) / parts;
-  }
+      : CurvePacer(options, setup), parts_(static_cast<double>(options.parts)) {}
 
  private:
-  Options options_;
-  double over_;
+  double curve(double start, double t) const override { return start + (1 - start) * std::floor(t * parts_) / parts_; }
+
+  double parts_;
 };
 
 }  // namespace

@@ -39,16 +39,16 @@ class ImportanceSampler : public CurriculumSampler {
     const RandomKey key{setup_.seed, RandomPurpose::sampling, kImportanceStream, static_cast<uint64_t>(step)};
     for (size_t i = 0; i < batch.size(); ++i) {
       const uint64_t first = i * kTries;
-      const bool even = to_unit(key.words(first)[0]) < options_.uniform;
+      const bool even = unit_of(key.words(first)[0]) < options_.uniform;
       // Which of the unseen is all the same: they come in the order of exploration.
-      const bool explores = to_unit(key.words(first)[1]) < share_of_unseen && next < setup_.samples;
+      const bool explores = unit_of(key.words(first)[1]) < share_of_unseen && next < setup_.samples;
       int64_t sample = explores ? store.sample_at(next++) : 0;
       for (uint64_t t = 0; !explores && t < kTries; ++t) {
         const auto words = key.words(first + t);
         const uint64_t place =
             (uint64_t{words[2]} << 32 | words[3]) % static_cast<uint64_t>(std::max<int64_t>(explored, 1));
         sample = store.sample_at(static_cast<int64_t>(place));
-        if (even || to_unit(key.words(first + t + kAcceptance)[0]) * largest < loss_of(sample, mean)) break;
+        if (even || unit_of(key.words(first + t + kAcceptance)[0]) * largest < loss_of(sample, mean)) break;
       }
       const double p = (1 - options_.uniform) * loss_of(sample, mean) / mean + options_.uniform;  // times N
       batch[i] = {sample, options_.unbiased ? 1 / p : 1, explores ? DrawnAs::explore : DrawnAs::any, explores || even};
@@ -57,7 +57,6 @@ class ImportanceSampler : public CurriculumSampler {
 
  private:
   static constexpr uint64_t kAcceptance = uint64_t{1} << 40;  // elements that no place is drawn by
-  static double to_unit(uint32_t word) { return static_cast<double>(word) * 0x1p-32; }
   double loss_of(int64_t sample, double mean) const {
     return setup_.store->average(SampleSignal::loss, sample).value_or(mean);
   }

@@ -1,0 +1,19 @@
+// Arithmetic of counts and sizes.
+#pragma once
+#include <cstdint>
+
+#include "core/base/host_device.h"
+
+namespace moe {
+
+// Of non-negative counts and a positive unit.
+MOE_HOST_DEVICE constexpr int64_t divide_up(int64_t count, int64_t unit) {
+  return (count + unit - 1) / unit;
+}
+
+// The smallest multiple of the unit that is no smaller than the count.
+MOE_HOST_DEVICE constexpr int64_t round_up(int64_t count, int64_t unit) {
+  return divide_up(count, unit) * unit;
+}
+
+}  // namespace moe
