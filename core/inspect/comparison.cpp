@@ -89,6 +89,22 @@ std::string seed_list(const std::vector<int64_t>& seeds) {
   return join(words, " ");
 }
 
+// The update after which a run's evaluations are as good as this, between two of them on a straight line; NaN when none
+// is.
+double updates_to_reach(const ComparedRun& run, double bits_per_character) {
+  const EvaluationPoint* before = nullptr;
+  for (const EvaluationPoint& e : run.history.evaluations) {
+    if (e.bits_per_character <= bits_per_character) {
+      if (!before) return static_cast<double>(e.step);
+      const double share =
+          (before->bits_per_character - bits_per_character) / (before->bits_per_character - e.bits_per_character);
+      return static_cast<double>(before->step) + share * static_cast<double>(e.step - before->step);
+    }
+    if (!std::isnan(e.bits_per_character)) before = &e;
+  }
+  return kAbsent;
+}
+
 void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector<std::string>& notes) {
   std::map<int64_t, const ComparedRun*> of_baseline;
   for (const ComparedRun* run : baseline.runs) of_baseline[run->seed] = run;
@@ -103,6 +119,8 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     config.paired_seeds.push_back(run->seed);
     differences_of_bits.push_back(run->bits_per_character - it->second->bits_per_character);
     log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
+    config.tokens_to_match.push_back(updates_to_reach(*run, it->second->bits_per_character) /
+                                     static_cast<double>(it->second->step));
     of_baseline.erase(it);
   }
   config.difference = paired_difference(std::move(differences_of_bits));

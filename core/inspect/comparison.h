@@ -22,6 +22,9 @@ struct ComparedConfig {
   std::vector<int64_t> paired_seeds;     // that the baseline has too
   PairedDifference difference;           // bits per character, minus the baseline's
   double time_ratio = kAbsent;           // of a step, over the baseline's: geometric mean over the paired seeds
+  // For each paired seed: the tokens after which the validation text was predicted as well as by the baseline's
+  // evaluation that counts, over the tokens that the baseline took; NaN where it never was.
+  std::vector<double> tokens_to_match;
   // From the baseline; options of a choice that is another one are left out.
   std::vector<ConfigDifference> changes;
 

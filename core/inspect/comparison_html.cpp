@@ -73,7 +73,9 @@ std::string comparison_html(const Comparison& c, bool with_measures) {
   const ReportTable quality = quality_table(c);
   body += section(quality.title, table_markup(quality) + plots(difference_plot(c)));
   body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(reading_help(c)));
+  const ReportTable match = match_table(c);
   body += section("Learning", plots(comparison_curves(c)));
+  if (c.configs.size() > 1) body += section(match.title, table_markup(match));
   body += section("Cost and experts", plots(table_markup(cost_table(c)) + table_markup(experts_table(c))));
   if (with_measures && !c.measures().empty()) body += section("Measures", table_markup(measures_table(c)));
   body += section("What differs from the baseline", change_list(c));

@@ -65,6 +65,7 @@ ordered_json config_json(const Comparison& c, const ComparedConfig& config) {
   json["interval"] = d.has_interval() ? ordered_json{d.low(), d.high()} : ordered_json(nullptr);
   json["excludes_zero"] = d.has_interval() ? ordered_json(d.excludes_zero()) : ordered_json(nullptr);
   json["time_ratio"] = config.time_ratio;
+  json["tokens_to_match"] = config.tokens_to_match;
   return json;
 }
 

@@ -1,5 +1,6 @@
 #include "core/inspect/comparison_tables.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/text.h"
@@ -62,6 +63,29 @@ ReportTable quality_table(const Comparison& c) {
                                                  base ? "" : interval_text(d),
                                                  base ? "" : verdict(d)};
                });
+}
+
+ReportTable match_table(const Comparison& c) {
+  return table(
+      c, "Tokens to the baseline's bpc", {"config", "matched", "tokens", "95 % interval", "excludes 1"},
+      [&](const ComparedConfig& config) {
+        if (&config == &c.baseline_config()) return std::vector<std::string>{config.name, "", "baseline", "", ""};
+        const std::vector<double>& ratios = config.tokens_to_match;
+        const auto matched = std::count_if(ratios.begin(), ratios.end(), [](double x) { return x == x; });
+        std::vector<std::string> row{config.name, fmt::format("{} of {}", matched, ratios.size())};
+        // The mean over those that matched would flatter a configuration that seldom does.
+        if (ratios.empty() || matched != std::ssize(ratios)) {
+          row.insert(row.end(), {"-", "", ""});
+          return row;
+        }
+        std::vector<double> savings;
+        for (const double ratio : ratios) savings.push_back(ratio - 1);
+        const PairedDifference d = paired_difference(std::move(savings));
+        row.push_back(fmt::format("{:.2f}x", 1 + d.mean));
+        row.push_back(d.has_interval() ? fmt::format("[{:.2f}, {:.2f}]", 1 + d.low(), 1 + d.high()) : "needs 2 seeds");
+        row.push_back(!d.has_interval() ? "-" : d.excludes_zero() ? "yes" : "no");
+        return row;
+      });
 }
 
 ReportTable cost_table(const Comparison& c) {
@@ -137,6 +161,9 @@ std::string reading_help(const Comparison& c) {
   std::string text =
       "difference: mean over the shared seeds of bpc minus the baseline's, with Student's t interval over the seeds; "
       "below 0 is better. It tells about other seeds of this very setting, not about other sizes, lengths or data. "
+      "tokens: until a configuration, its evaluations joined by straight lines, predicts as well as the baseline does "
+      "at "
+      "the end, over the baseline's. "
       "time: of a step, over the baseline's. max/mean: load of the worst layer's busiest expert over a fair share; "
       "dead: "
       "experts of all layers without a token; entropy: of the router, 1 is undecided.";

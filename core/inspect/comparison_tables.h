@@ -14,6 +14,7 @@ struct ReportTable {
 };
 
 ReportTable quality_table(const Comparison& comparison);   // bits per character and its difference
+ReportTable match_table(const Comparison& comparison);     // tokens to the baseline's bits per character
 ReportTable cost_table(const Comparison& comparison);      // time, operations, parameters
 ReportTable experts_table(const Comparison& comparison);   // who does the work
 ReportTable measures_table(const Comparison& comparison);  // what routers and strategies tell of themselves

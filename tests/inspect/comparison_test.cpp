@@ -1,5 +1,7 @@
 #include "core/inspect/comparison.h"
 
+#include <cmath>
+
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_text.h"
 #include "tests/inspect/sample_comparison.h"
@@ -36,6 +38,29 @@ TEST_CASE("the table of two configurations with three seeds") {
   CHECK_THAT(text, Catch::Contains("b: moe.router.kind: a -> b\n"));
   CHECK(text.find("note:") == std::string::npos);
   CHECK(comparison_text(c, false).find("agreement") == std::string::npos);
+}
+
+TEST_CASE("tokens until a configuration is as good as the baseline at its end") {
+  std::vector<ComparedRun> runs = sample_runs();
+  const Comparison c = compare_runs(runs, {}, {});
+  const std::vector<double>& ratios = c.configs[1].tokens_to_match;
+  REQUIRE(ratios.size() == 3);  // between updates 10 and 20 its bpc falls by 1
+  CHECK(ratios[0] == Approx(0.995));
+  CHECK(ratios[1] == Approx(0.990));
+  CHECK(ratios[2] == Approx(0.985));
+  CHECK_THAT(comparison_text(c, false), Catch::Contains("b        3 of 3     0.99x   [0.98, 1.00]          no\n"));
+
+  runs[3].history.evaluations.back().bits_per_character = 2.001;  // b-seed1 stays behind
+  const Comparison behind = compare_runs(runs, {}, {});
+  CHECK(std::isnan(behind.configs[1].tokens_to_match[0]));
+  CHECK_THAT(comparison_text(behind, false), Catch::Contains("b        2 of 3         -"));
+  const auto json = nlohmann::json::parse(comparison_json(behind).dump());
+  CHECK(json["configs"][1]["tokens_to_match"][0].is_null());
+  CHECK(json["configs"][1]["tokens_to_match"][1] == Approx(0.990));
+
+  ComparisonOptions options;
+  options.baseline = "b";  // a never gets there
+  CHECK_THAT(comparison_text(compare_runs(sample_runs(), {}, options), false), Catch::Contains("a        0 of 3"));
 }
 
 TEST_CASE("an interval that excludes 0 says on which side") {
