@@ -10,7 +10,7 @@ namespace moe::cuda {
 // The block's dynamic shared memory as one T.
 template <class T>
 __device__ inline T& shared_memory() {
-  extern __shared__ __align__(128) unsigned char moe_shared_memory[];
+  extern __shared__ __align__(1024) unsigned char moe_shared_memory[];
   return *reinterpret_cast<T*>(moe_shared_memory);
 }
 

@@ -108,6 +108,11 @@ static void arrive(void*, bool) {}
 
 // ---- one block -----------------------------------------------------------------------------------------------------
 
+struct NamedBarrier {
+  int arrived = 0, threads = 0;
+  uint32_t generation = 0;
+};
+
 struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
@@ -117,8 +122,18 @@ struct Block {
   std::exception_ptr error;
   std::unique_ptr<char, decltype(&std::free)> shared{nullptr, &std::free};
   size_t shared_bytes = 0;
+  NamedBarrier named[16];
+  std::vector<std::vector<uint64_t>> warpgroup_steps;  // of each warpgroup: hashes of its instructions
+  std::vector<std::function<void()>> background;
 };
 static Block block;
+
+static uint64_t schedule() {
+  static const char* text = std::getenv("MOE_EMULATOR_SCHEDULE");
+  static const uint64_t seed = text ? std::strtoull(text, nullptr, 10) : 0;
+  return seed;
+}
+static std::mt19937_64 background_order(schedule());
 
 static void yield() {
   Thread* thread = current;
@@ -137,10 +152,20 @@ static void resume(size_t i) {
   arrive(fake_stack, false);
 }
 
+static std::string name_of(const Thread& thread) {
+  return "thread (" + std::to_string(thread.index.x) + ", " + std::to_string(thread.index.y) + ") of block (" +
+         std::to_string(block_index.x) + ", " + std::to_string(block_index.y) + ", " + std::to_string(block_index.z) +
+         ")";
+}
+
 static void run_thread() {
   arrive(nullptr, true);
   try {
     (*block.body)();
+    if (!current->products.open.empty() || !current->products.committed.empty())
+      fail(name_of(*current) + " returns without having waited for its wgmma");
+    if (!current->stores.open.empty() || !current->stores.committed.empty())
+      fail(name_of(*current) + " returns without having waited for its bulk stores");
   } catch (...) {
     block.error = std::current_exception();
   }
@@ -148,12 +173,6 @@ static void run_thread() {
   current->warp->living &= ~(1u << current->lane);
   yield();
   std::abort();  // nobody resumes a thread that returned
-}
-
-static std::string name_of(const Thread& thread) {
-  return "thread (" + std::to_string(thread.index.x) + ", " + std::to_string(thread.index.y) + ") of block (" +
-         std::to_string(block_index.x) + ", " + std::to_string(block_index.y) + ", " + std::to_string(block_index.z) +
-         ")";
 }
 
 static void prepare_threads() {
@@ -164,6 +183,9 @@ static void prepare_threads() {
     block.warps[w].living = lanes == 32 ? 0xFFFFFFFFu : (1u << lanes) - 1;
     block.warps[w].arrived = 0;
   }
+  block.warpgroup_steps.assign((block.warps.size() + 3) / 4, {});
+  block.background.clear();
+  for (NamedBarrier& named : block.named) named = {};
   for (size_t i = 0; i < n; ++i) {
     Thread& thread = block.threads[i];
     thread.index = {static_cast<unsigned>(i % block_size.x), static_cast<unsigned>(i / block_size.x), 0};
@@ -172,6 +194,9 @@ static void prepare_threads() {
     thread.state = Thread::State::ready;
     thread.open_copies.clear();
     thread.pending_groups.clear();
+    thread.products = thread.stores = {};
+    thread.warpgroup_steps = 0;
+    thread.wgmma_fenced = false;
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(block.stacks[i].get(), kStackBytes);
 #endif
@@ -189,6 +214,7 @@ static bool run_warp(std::vector<size_t>& lanes, bool to_the_end) {
       if (thread.state == Thread::State::in_warp_operation && thread.warp->generation != thread.awaited) {
         thread.state = Thread::State::ready;
       }
+      if (thread.state == Thread::State::waiting && thread.may_go_on()) thread.state = Thread::State::ready;
       if (thread.state != Thread::State::ready) continue;
       resume(i);
       if (block.error) std::rethrow_exception(block.error);
@@ -207,6 +233,9 @@ static bool pass_barrier() {
     if (thread.state == Thread::State::in_warp_operation) {
       fail(name_of(thread) + " waits in " + thread.where + " for lanes that do not come");
     }
+    if (thread.state == Thread::State::waiting) {
+      fail(name_of(thread) + " waits for ever at " + thread.where + ": " + thread.missing());
+    }
     if (thread.state == Thread::State::at_barrier) waiting = &thread;
     returned += thread.state == Thread::State::returned;
   }
@@ -217,10 +246,22 @@ static bool pass_barrier() {
   return true;
 }
 
-static uint64_t schedule() {
-  static const char* text = std::getenv("MOE_EMULATOR_SCHEDULE");
-  static const uint64_t seed = text ? std::strtoull(text, nullptr, 10) : 0;
-  return seed;
+// Does one piece of work in the background; false when there is none.
+static bool run_background(uint64_t seed) {
+  if (block.background.empty()) return false;
+  const size_t i = seed > 1 ? background_order() % block.background.size() : 0;
+  const std::function<void()> work = std::move(block.background[i]);
+  block.background.erase(block.background.begin() + static_cast<std::ptrdiff_t>(i));
+  work();
+  return true;
+}
+
+static void check_end() {
+  for (const auto& steps : block.warpgroup_steps) {
+    for (const uint64_t count : steps) {
+      if (count >> 62) fail("the warps of a warpgroup did not all come to an instruction of the whole warpgroup");
+    }
+  }
 }
 
 static void run_block() {
@@ -241,14 +282,16 @@ static void run_block() {
         if (seed > 1) std::shuffle(lanes.begin(), lanes.end(), random);
         ran |= run_warp(lanes, seed <= 1);
       }
+      if (!ran || (seed > 1 && background_order() % 4 == 0)) ran |= run_background(seed);
     }
   } while (pass_barrier());
+  check_end();
 }
 
 // aligned_alloc takes only multiples of the alignment: the end would not be where the memory ends.
 static void* allocate_exactly(size_t bytes) {
   void* memory = nullptr;
-  if (posix_memalign(&memory, 128, bytes) != 0) fail("no memory for " + std::to_string(bytes) + " shared bytes");
+  if (posix_memalign(&memory, 1024, bytes) != 0) fail("no memory for " + std::to_string(bytes) + " shared bytes");
   return memory;
 }
 
@@ -285,6 +328,54 @@ void* shared_memory(size_t bytes) {
   return block.shared.get();
 }
 
+size_t shared_offset(const void* pointer, size_t bytes) {
+  const auto offset = reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(block.shared.get());
+  if (offset > block.shared_bytes || bytes > block.shared_bytes - offset)
+    fail("an address that is not in shared memory");
+  return offset;
+}
+
+char* at_shared_offset(size_t offset, size_t bytes) {
+  if (offset > block.shared_bytes || bytes > block.shared_bytes - offset) {
+    fail(std::to_string(bytes) + " bytes at " + std::to_string(offset) + " of shared memory, which has " +
+         std::to_string(block.shared_bytes));
+  }
+  return block.shared.get() + offset;
+}
+
+// ---- work in the background ----------------------------------------------------------------------------------------
+
+void later(std::function<void()> work) {
+  if (schedule() == 1) return work();
+  block.background.push_back(std::move(work));
+}
+
+void Groups::add(std::function<void()> work) {
+  if (schedule() == 1) {
+    work();
+    work = [] {};
+  }
+  open.push_back(std::move(work));
+}
+
+void Groups::commit() {
+  committed.push_back(std::move(open));
+  open.clear();
+  if (schedule() > 1 && background_order() % 2 == 0) {
+    for (auto& group : committed) {
+      for (auto& work : group) work();
+      group.clear();
+    }
+  }
+}
+
+void Groups::wait(size_t pending) {
+  while (committed.size() > pending) {
+    for (auto& work : committed.front()) work();
+    committed.erase(committed.begin());
+  }
+}
+
 // ---- waiting for each other ----------------------------------------------------------------------------------------
 
 void barrier(const char* name) {
@@ -316,6 +407,59 @@ const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const c
   thread->where = name;
   yield();
   return warp.exchange;
+}
+
+void wait_until(const char* where, std::function<bool()> may_go_on, std::function<std::string()> missing) {
+  if (may_go_on()) return;
+  current->state = Thread::State::waiting;
+  current->where = where;
+  current->may_go_on = std::move(may_go_on);
+  current->missing = std::move(missing);
+  yield();
+}
+
+void named_barrier(int id, int threads) {
+  if (id < 0 || id > 15 || threads % 32 != 0) fail("bar.sync " + std::to_string(id) + " of " + std::to_string(threads));
+  NamedBarrier& barrier = block.named[id];
+  if (barrier.arrived > 0 && barrier.threads != threads)
+    fail(name_of(*current) + " comes to bar.sync " + std::to_string(id) + " with another number of threads");
+  barrier.threads = threads;
+  if (++barrier.arrived == threads) {
+    barrier.arrived = 0;
+    ++barrier.generation;
+    return;
+  }
+  wait_until(
+      "bar.sync", [&barrier, before = barrier.generation] { return barrier.generation != before; },
+      [&barrier, id] {
+        return "barrier " + std::to_string(id) + " has " + std::to_string(barrier.arrived) + " of " +
+               std::to_string(barrier.threads) + " threads";
+      });
+}
+
+void warpgroup_step(const uint64_t* signature, int words, const char* name) {
+  int set = 0;
+  const Exchange& all = gather(0xFFFFFFFFu, signature, words, name, set);
+  uint64_t hash = 1469598103934665603u;
+  for (int i = 0; i < words; ++i) {
+    for (int lane = 0; lane < 32; ++lane) {
+      if (all.value[set][i][lane] != signature[i]) fail(std::string(name) + " with different arguments in one warp");
+    }
+    hash = (hash ^ signature[i]) * 1099511628211u;
+  }
+  for (const char* c = name; *c; ++c) hash = (hash ^ static_cast<unsigned char>(*c)) * 1099511628211u;
+  hash &= (uint64_t{1} << 60) - 1;
+  const size_t step = current->warpgroup_steps++;
+  if (current->lane != 0) return;
+  auto& steps = block.warpgroup_steps[static_cast<size_t>(current->warp - block.warps.data()) / 4];
+  // The upper bits count the warps that are still to come.
+  if (step == steps.size()) {
+    steps.push_back(hash | uint64_t{3} << 62);
+    return;
+  }
+  if ((steps[step] & ((uint64_t{1} << 60) - 1)) != hash)
+    fail(name_of(*current) + " comes to " + name + ", other warps of its warpgroup to another instruction");
+  steps[step] -= uint64_t{1} << 62;
 }
 
 }  // namespace emulator

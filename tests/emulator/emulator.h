@@ -3,7 +3,8 @@
 // thread never reaches, a read of shared memory that nobody wrote (it starts as NaN). docs/testing.md has the whole
 // list.
 //
-// MOE_EMULATOR_SCHEDULE in the environment seeds the order in which threads run: 0 in order, 1 backwards, else random.
+// MOE_EMULATOR_SCHEDULE in the environment seeds the order in which threads run, and when work in the background is
+// done: 0 in order, as late as can be; 1 backwards, at once; else random.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -32,12 +33,23 @@ struct Warp {
   Exchange exchange;
 };
 
+// Work of one thread that goes on in the background and is waited for by groups.
+struct Groups {
+  std::vector<std::function<void()>> open;
+  std::vector<std::vector<std::function<void()>>> committed;
+  void add(std::function<void()> work);
+  void commit();
+  void wait(size_t pending);  // until at most so many groups are not done
+};
+
 struct Thread {
   Index3 index;
   int lane = 0;
   Warp* warp = nullptr;
-  enum class State { ready, at_barrier, in_warp_operation, returned } state = State::ready;
-  uint32_t awaited = 0;  // generation of the warp operation that it waits for
+  enum class State { ready, at_barrier, in_warp_operation, waiting, returned } state = State::ready;
+  uint32_t awaited = 0;                  // generation of the warp operation that it waits for
+  std::function<bool()> may_go_on;       // of a thread that is waiting
+  std::function<std::string()> missing;  // what it waits for, in words
   const char* where = "";
   void* stack_pointer = nullptr;
   struct Copy {
@@ -46,6 +58,10 @@ struct Thread {
   };
   std::vector<Copy> open_copies;                  // cp.async since the last commit
   std::vector<std::vector<Copy>> pending_groups;  // committed, not waited for
+  Groups products;                                // wgmma
+  bool wgmma_fenced = false;
+  Groups stores;                 // bulk stores by TMA
+  uint32_t warpgroup_steps = 0;  // instructions of its warpgroup so far
 };
 
 extern Thread* current;
@@ -61,6 +77,17 @@ void barrier(const char* name);
 // Offers `words` values of this lane and waits for all lanes of the mask; what the others offered stays readable until
 // this lane's next operation.
 const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const char* name, int& set);
+// Lets other threads run until may_go_on(); `missing` completes "waits at WHERE" when that never comes.
+void wait_until(const char* where, std::function<bool()> may_go_on, std::function<std::string()> missing);
+// What the hardware does some time from now, whatever this thread does: the schedule decides when. In no fixed order.
+void later(std::function<void()> work);
+// bar.sync: waits at one of the block's 16 barriers until `threads` threads have come.
+void named_barrier(int id, int threads);
+// Called by every thread of a warpgroup with the same numbers: it is one instruction of all four warps.
+void warpgroup_step(const uint64_t* signature, int words, const char* name);
+// Where a pointer into the block's shared memory lies in it, and back. Both fail outside.
+size_t shared_offset(const void* pointer, size_t bytes);
+char* at_shared_offset(size_t offset, size_t bytes);
 [[noreturn]] void fail(const std::string& what);
 
 template <class T>

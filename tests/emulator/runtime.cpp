@@ -1,5 +1,6 @@
 // The CUDA runtime and cuBLAS of the emulated build: one device whose memory is host memory, and which does everything
-// at once. Few multiprocessors, so that persistent kernels walk over several tiles.
+// at once. Few multiprocessors, so that persistent kernels walk over several tiles. MOE_EMULATOR_CAPABILITY=90 in the
+// environment makes it a Hopper, otherwise it has compute capability 8.0.
 #include <cuda_runtime.h>
 
 #include <cstdlib>
@@ -26,7 +27,9 @@ cudaError_t cudaSetDevice(int device) {
   return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated device", 3, 8, 0, size_t{163} << 10, kDeviceBytes};
+  const char* capability = std::getenv("MOE_EMULATOR_CAPABILITY");
+  const bool hopper = capability && std::strcmp(capability, "90") == 0;
+  *properties = {"emulated device", 3, hopper ? 9 : 8, 0, size_t{hopper ? 227u : 163u} << 10, kDeviceBytes};
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {

@@ -15,6 +15,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define threadIdx (::emulator::current->index)
 #define blockIdx (::emulator::block_index)
 #define blockDim (::emulator::block_size)

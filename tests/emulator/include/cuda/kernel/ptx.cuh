@@ -12,6 +12,11 @@ T& shared_memory() {
   return *static_cast<T*>(emulator::shared_memory(sizeof(T)));
 }
 
+// As in a descriptor: from the beginning of the block's shared memory.
+inline uint32_t shared_address(const void* pointer) {
+  return static_cast<uint32_t>(emulator::shared_offset(pointer, 0));
+}
+
 inline float bf16_half(uint64_t pair, int half) {
   return __uint_as_float(static_cast<uint32_t>(pair >> (16 * half) & 0xFFFFu) << 16);
 }
