@@ -1,37 +1,14 @@
 #include "core/ops/grouped_gemm.h"
 
-#include <algorithm>
-
 #include "cuda/device/launch.cuh"
-#include "cuda/kernel/block.cuh"
 #include "cuda/kernel/mma_tile.cuh"
 #include "cuda/kernel/tile.cuh"
+#include "cuda/ops/grouped_gemm_sm90.h"
+#include "cuda/ops/row_tiles.h"
 
 namespace moe::cuda {
 
-// ---- the list of tiles ---------------------------------------------------------------------------------------------
-
-// Rows [begin, end) of the sorted rows, all of one expert.
-struct RowTile {
-  int32_t expert, begin, end, unused;
-};
-
-// One block. Cuts each expert's rows into tiles of at most `tile_rows`: tiles (at least rows / tile_rows + experts),
-// their number in *count. In the order of experts and rows. Nothing about the routing goes to the host.
-static __global__ void grouped_gemm_tiles_kernel(RowTile* tiles, int32_t* count, const int32_t* offsets, int experts,
-                                                 int tile_rows) {
-  int* slots = &shared_memory<int>();
-  int base = 0;
-  for (int first = 0; first < experts; first += static_cast<int>(blockDim.x)) {
-    const int expert = first + static_cast<int>(threadIdx.x);
-    const int begin = expert < experts ? offsets[expert] : 0, end = expert < experts ? offsets[expert + 1] : 0;
-    int total = 0;
-    int place = base + block_exclusive_sum((end - begin + tile_rows - 1) / tile_rows, slots, total);
-    for (int row = begin; row < end; row += tile_rows) tiles[place++] = {expert, row, min(row + tile_rows, end), 0};
-    base += total;
-  }
-  if (threadIdx.x == 0) *count = base;
-}
+// The kernels for every device and type; grouped_gemm_sm90.cu has Hopper's.
 
 // ---- the product ---------------------------------------------------------------------------------------------------
 
@@ -167,44 +144,44 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// As many blocks as are resident at once, or fewer when there are fewer tiles.
-static dim3 persistent_grid(const Context& ctx, int64_t tiles, int resident_each) {
-  MOE_CHECK(tiles <= 2147483647 - 65536, "{} tiles", tiles);
-  const int64_t resident = ctx.queue ? resident_each * ctx.queue->info().multiprocessors : 1;
-  return dim3(static_cast<unsigned>(std::min(resident, tiles)));
+template <class T, Kind kKind>
+static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, const RowTiles& tiles) {
+  using L = Layout<T, kKind>;
+  const int64_t n = c.dim(1), k = a.dim(1);
+  Product<T, T> product{c.as<T>(), a.as<T>(), weight.as<T>(), 0, static_cast<int>(n), static_cast<int>(k)};
+  product.tiles = tiles.tiles();
+  product.num_tiles = tiles.count();
+  product.experts = static_cast<int>(weight.dim(0));
+  product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(k);
+  launch(ctx, grouped_gemm_kernel<T, kKind>,
+         persistent_grid(ctx, tiles.most() * ((n + L::kN - 1) / L::kN), L::kResident), L::kThreads,
+         sizeof(typename L::Shared), product);
 }
 
-template <class T, Kind kKind>
-static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, ConstTensor offsets) {
-  using L = Layout<T, kKind>;
-  const int64_t rows = a.dim(0), experts = weight.dim(0), n = c.dim(1), k = a.dim(1);
-  const int64_t most_tiles = rows / L::kM + experts;
-  ScratchScope scratch(ctx);
-  auto* tiles = static_cast<RowTile*>(scratch.allocate(Shape{most_tiles, 4}, DType::i32).data);
-  int32_t* count = scratch.allocate(Shape{1}, DType::i32).as<int32_t>();
-  launch(ctx, grouped_gemm_tiles_kernel, dim3(1), 256, 32 * sizeof(int), tiles, count, offsets.as<int32_t>(),
-         static_cast<int>(experts), L::kM);
-  Product<T, T> product{c.as<T>(), a.as<T>(), weight.as<T>(), 0, static_cast<int>(n), static_cast<int>(k)};
-  product.offsets = offsets.as<int32_t>();
-  product.tiles = tiles;
-  product.num_tiles = count;
-  product.experts = static_cast<int>(experts);
-  product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(k);
-  launch(ctx, grouped_gemm_kernel<T, kKind>, persistent_grid(ctx, most_tiles * ((n + L::kN - 1) / L::kN), L::kResident),
-         L::kThreads, sizeof(typename L::Shared), product);
-}
+// Rows in a tile of any variant.
+static constexpr int kTileRows = Layout<float, Kind::forward>::kM;
+static_assert(kTileRows == Layout<BFloat16, Kind::forward>::kM && kTileRows == sm90::kTileRows);
 
 void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets) {
-  for_type(x.dtype, [&]<class T>(T) { run_rows<T, Kind::forward>(ctx, y, x, weight, offsets); });
+  const RowTiles tiles(ctx, offsets, x.dim(0), weight.dim(0), kTileRows);
+  if (sm90::takes_grouped_gemm(ctx, x.dtype, {y.dim(1), x.dim(1)}, {y.data, x.data, weight.data}))
+    return sm90::grouped_gemm_forward(ctx, y, x, weight, tiles);
+  for_type(x.dtype, [&]<class T>(T) { run_rows<T, Kind::forward>(ctx, y, x, weight, tiles); });
 }
 
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {
-  for_type(d_y.dtype, [&]<class T>(T) { run_rows<T, Kind::input>(ctx, d_x, d_y, weight, offsets); });
+  const RowTiles tiles(ctx, offsets, d_y.dim(0), weight.dim(0), kTileRows);
+  if (sm90::takes_grouped_gemm(ctx, d_y.dtype, {d_x.dim(1), d_y.dim(1)}, {d_x.data, d_y.data, weight.data}))
+    return sm90::grouped_gemm_input(ctx, d_x, d_y, weight, tiles);
+  for_type(d_y.dtype, [&]<class T>(T) { run_rows<T, Kind::input>(ctx, d_x, d_y, weight, tiles); });
 }
 
 void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
                                   bool accumulate) {
   const int64_t experts = d_weight.dim(0), m = d_y.dim(1), n = x.dim(1);
+  // Maps of no rows do not exist: the portable kernel clears the gradients then.
+  if (d_y.dim(0) > 0 && sm90::takes_grouped_gemm(ctx, d_y.dtype, {m, n}, {d_weight.data, d_y.data, x.data}))
+    return sm90::grouped_gemm_weight(ctx, d_weight, d_y, x, offsets, accumulate);
   for_type(d_y.dtype, [&]<class T>(T) {
     using L = Layout<T, Kind::weight>;
     Product<T, float> product{d_weight.as<float>(), d_y.as<T>(),         x.as<T>(),

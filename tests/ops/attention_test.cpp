@@ -72,7 +72,7 @@ TEST_CASE("attention of a hand-computed sequence") {
   check_close("logsumexp", result.logsumexp, {0, std::log(4)});
 }
 
-TEST_CASE("attention equals the reference") {
+TEST_CASE("attention equals the reference", "[hopper]") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const AttentionLayout shapes[] = {{0, 1, 1, 1},  {0, 2, 2, 5},  {0, 4, 2, 8},
                                     {0, 3, 1, 31}, {0, 2, 1, 33}, {0, 1, 1, 72}};
@@ -124,7 +124,7 @@ TEST_CASE("attention backward in f32 equals f64's", "[cpu]") {
   check_close("d_qkv", gradient(narrow), values, {1e-4, 1e-5});
 }
 
-TEST_CASE("attention is causal and keeps sequences apart") {
+TEST_CASE("attention is causal and keeps sequences apart", "[hopper]") {
   TestContext ctx;
   const AttentionLayout layout{70, 2, 1, 4};
   const Tensor qkv = ctx.normal({140, layout.width()}, 4), changed = ctx.copy_of(qkv);
@@ -135,7 +135,7 @@ TEST_CASE("attention is causal and keeps sequences apart") {
   CHECK(get(after, 66 * 8) != get(before, 66 * 8));
 }
 
-TEST_CASE("attention survives large scores") {
+TEST_CASE("attention survives large scores", "[hopper]") {
   TestContext ctx;
   const AttentionLayout layout{33, 1, 1, 4};
   const Tensor qkv = ctx.normal({33, layout.width()}, 5, 60);

@@ -1,6 +1,7 @@
 #include "core/ops/grouped_gemm.h"
 
 #include <array>
+#include <cmath>
 
 #include "core/ops/dispatch_rows.h"
 #include "tests/support/catch.h"
@@ -29,51 +30,72 @@ TEST_CASE("grouped product of a hand-computed case") {
   check_close("y", y, {3, 7, -1});
 }
 
-TEST_CASE("grouped products equal the reference") {
+// All three products of `rows` rows against double sums.
+static void check_products(TestContext& ctx, int64_t experts, int64_t rows, int64_t out, int64_t in,
+                           const Imbalance& imbalance) {
+  const Tensor offsets = offsets_of(ctx, rows, experts, imbalance);
+  const int32_t* first = offsets.as<int32_t>();
+  const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({experts, out, in}, 2),
+               d_y = ctx.normal({rows, out}, 3);
+  // Rows behind the last offset may hold anything.
+  for (int64_t r = first[experts]; r < rows; ++r) {
+    for (int64_t i = 0; i < in; ++i) set(x, r * in + i, NAN);
+    for (int64_t o = 0; o < out; ++o) set(d_y, r * out + o, NAN);
+  }
+  const Tensor y = ctx.constant({rows, out}, -5), d_x = ctx.constant({rows, in}, -5),
+               d_weight = ctx.wide_constant(weight.shape, 3);
+  grouped_gemm_forward(ctx, y, x, weight, offsets);
+  grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
+  grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
+  // They are not touched; weight gradients are added to.
+  const std::vector<double> xs = values(x), ws = values(weight), d_ys = values(d_y);
+  std::vector<double> want_y(static_cast<size_t>(rows * out), -5), want_x(static_cast<size_t>(rows * in), -5),
+      want_weight(static_cast<size_t>(weight.size()), 3);
+  for (int64_t e = 0; e < experts; ++e) {
+    for (int64_t r = first[e]; r < first[e + 1]; ++r) {
+      for (int64_t o = 0; o < out; ++o) want_y[static_cast<size_t>(r * out + o)] = 0;
+      for (int64_t i = 0; i < in; ++i) want_x[static_cast<size_t>(r * in + i)] = 0;
+      for (int64_t o = 0; o < out; ++o) {
+        const double slope = d_ys[static_cast<size_t>(r * out + o)];
+        for (int64_t i = 0; i < in; ++i) {
+          const auto w = static_cast<size_t>((e * out + o) * in + i);
+          want_y[static_cast<size_t>(r * out + o)] += xs[static_cast<size_t>(r * in + i)] * ws[w];
+          want_x[static_cast<size_t>(r * in + i)] += slope * ws[w];
+          want_weight[w] += slope * xs[static_cast<size_t>(r * in + i)];
+        }
+      }
+    }
+  }
+  const std::string what = fmt::format("{} experts, {} rows, {}x{}, {}", experts, rows, out, in, imbalance.name);
+  const Tolerance tolerance = ctx.dtype == DType::f64 ? Tolerance{1e-12, 1e-12} : Tolerance{1e-5, 1e-5};
+  const Tolerance rounded = ctx.dtype == DType::bf16 ? tolerance_of(ctx.dtype) : tolerance;
+  check_close("y, " + what, y, want_y, rounded);
+  check_close("d_x, " + what, d_x, want_x, rounded);
+  check_close("d_weight, " + what, d_weight, want_weight, tolerance);
+  for (double& value : want_weight) value -= 3;
+  grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets, false);
+  check_close("d_weight overwritten, " + what, d_weight, want_weight, tolerance);
+}
+
+TEST_CASE("grouped products equal the reference", "[hopper]") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t experts : {1, 3, 5}) {
     for (const int64_t rows : {0, 1, 33, 130}) {
       for (const auto& [out, in] : {std::pair{1, 1}, std::pair{31, 33}, std::pair{65, 32}, std::pair{136, 40}}) {
-        for (const Imbalance& imbalance : imbalances(experts, 1)) {
-          const Tensor offsets = offsets_of(ctx, rows, experts, imbalance);
-          const int32_t* first = offsets.as<int32_t>();
-          const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({experts, out, in}, 2),
-                       d_y = ctx.normal({rows, out}, 3);
-          const Tensor y = ctx.constant({rows, out}, -5), d_x = ctx.constant({rows, in}, -5),
-                       d_weight = ctx.wide_constant(weight.shape, 3);
-          grouped_gemm_forward(ctx, y, x, weight, offsets);
-          grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
-          grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
-          // Rows behind the last offset are not touched; weight gradients are added to.
-          std::vector<double> want_y(static_cast<size_t>(rows * out), -5), want_x(static_cast<size_t>(rows * in), -5),
-              want_weight(static_cast<size_t>(weight.size()), 3);
-          for (int64_t e = 0; e < experts; ++e) {
-            for (int64_t r = first[e]; r < first[e + 1]; ++r) {
-              for (int64_t o = 0; o < out; ++o) want_y[static_cast<size_t>(r * out + o)] = 0;
-              for (int64_t i = 0; i < in; ++i) want_x[static_cast<size_t>(r * in + i)] = 0;
-              for (int64_t o = 0; o < out; ++o) {
-                for (int64_t i = 0; i < in; ++i) {
-                  const int64_t w = (e * out + o) * in + i;
-                  want_y[static_cast<size_t>(r * out + o)] += get(x, r * in + i) * get(weight, w);
-                  want_x[static_cast<size_t>(r * in + i)] += get(d_y, r * out + o) * get(weight, w);
-                  want_weight[static_cast<size_t>(w)] += get(d_y, r * out + o) * get(x, r * in + i);
-                }
-              }
-            }
-          }
-          const std::string what =
-              fmt::format("{} experts, {} rows, {}x{}, {}", experts, rows, out, in, imbalance.name);
-          const Tolerance tolerance = ctx.dtype == DType::f64 ? Tolerance{1e-12, 1e-12} : Tolerance{1e-5, 1e-5};
-          const Tolerance rounded = ctx.dtype == DType::bf16 ? tolerance_of(ctx.dtype) : tolerance;
-          check_close("y, " + what, y, want_y, rounded);
-          check_close("d_x, " + what, d_x, want_x, rounded);
-          check_close("d_weight, " + what, d_weight, want_weight, tolerance);
-          for (double& value : want_weight) value -= 3;
-          grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets, false);
-          check_close("d_weight overwritten, " + what, d_weight, want_weight, tolerance);
-        }
+        for (const Imbalance& imbalance : imbalances(experts, 1))
+          check_products(ctx, experts, rows, out, in, imbalance);
       }
     }
+  }
+}
+
+// Widths of several tiles of Hopper's kernels, in their wide and narrow form, and several rounds of their rings.
+TEST_CASE("grouped products of many tiles equal the reference", "[hopper]") {
+  TestContext ctx(DType::bf16);
+  for (const Imbalance& imbalance : imbalances(4, 1)) {
+    check_products(ctx, 4, 300, 264, 328, imbalance);
+    check_products(ctx, 4, 150, 392, 24, imbalance);
+    check_products(ctx, 2, 140, 8, 520, imbalance);
   }
 }
 

@@ -21,7 +21,7 @@
 
 namespace moe::test {
 
-TEST_CASE("attention backward equals the CPU's in f64") {
+TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   Exact exact;
   for (AttentionLayout layout :
@@ -219,7 +219,7 @@ TEST_CASE("what has no twin runs on the host over managed memory, in f32, and pl
   CHECK((needs_host && !ran));
 }
 
-TEST_CASE("two runs of an op give the same bits") {
+TEST_CASE("two runs of an op give the same bits", "[hopper]") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   const AttentionLayout layout{70, 4, 2, 16};
   const Tensor x = ctx.normal({140, layout.width()}, 1), d_out = ctx.normal({140, 64}, 2);
