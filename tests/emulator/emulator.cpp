@@ -124,7 +124,11 @@ struct Block {
   size_t shared_bytes = 0;
   NamedBarrier named[16];
   std::vector<std::vector<uint64_t>> warpgroup_steps;  // of each warpgroup: hashes of its instructions
-  std::vector<std::function<void()>> background;
+  struct Background {
+    std::function<void()> work;
+    bool late;
+  };
+  std::vector<Background> background;
 };
 static Block block;
 
@@ -246,11 +250,16 @@ static bool pass_barrier() {
   return true;
 }
 
-// Does one piece of work in the background; false when there is none.
-static bool run_background(uint64_t seed) {
-  if (block.background.empty()) return false;
-  const size_t i = seed > 1 ? background_order() % block.background.size() : 0;
-  const std::function<void()> work = std::move(block.background[i]);
+// Does one piece of work in the background; false when there is none. With a seed half of them wait until nobody can go
+// on, so that a later copy may come long before an earlier one.
+static bool run_background(bool stuck, uint64_t seed) {
+  std::vector<size_t> candidates;
+  for (size_t i = 0; i < block.background.size(); ++i) {
+    if (stuck || !block.background[i].late) candidates.push_back(i);
+  }
+  if (candidates.empty()) return false;
+  const size_t i = candidates[seed > 1 ? background_order() % candidates.size() : 0];
+  const std::function<void()> work = std::move(block.background[i].work);
   block.background.erase(block.background.begin() + static_cast<std::ptrdiff_t>(i));
   work();
   return true;
@@ -282,7 +291,7 @@ static void run_block() {
         if (seed > 1) std::shuffle(lanes.begin(), lanes.end(), random);
         ran |= run_warp(lanes, seed <= 1);
       }
-      if (!ran || (seed > 1 && background_order() % 4 == 0)) ran |= run_background(seed);
+      if (!ran || (seed > 1 && background_order() % 4 == 0)) ran |= run_background(!ran, seed);
     }
   } while (pass_barrier());
   check_end();
@@ -347,7 +356,7 @@ char* at_shared_offset(size_t offset, size_t bytes) {
 
 void later(std::function<void()> work) {
   if (schedule() == 1) return work();
-  block.background.push_back(std::move(work));
+  block.background.push_back({std::move(work), schedule() == 0 || background_order() % 2 == 0});
 }
 
 void Groups::add(std::function<void()> work) {
