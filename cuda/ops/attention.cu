@@ -5,8 +5,11 @@
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/mma_tile.cuh"
 #include "cuda/kernel/tile.cuh"
+#include "cuda/ops/attention_sm90.h"
 
 namespace moe::cuda {
+
+// The kernels for every device and type; attention_{forward,backward}_sm90.cu have Hopper's.
 
 // Tiles of 64 queries by 64 keys; four warps own 16 rows each. A head is padded with zeros to kD columns. bf16 loads
 // the next tile while it works on this one; f32 has no room for that.
@@ -333,6 +336,8 @@ static dim3 grid_of(int64_t heads, const AttentionLayout& layout) {
 }
 
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
+  if (sm90::takes_attention(ctx, qkv.dtype, layout, {out.data, qkv.data}))
+    return sm90::attention_forward(ctx, out, logsumexp, qkv, layout);
   const int64_t batch = qkv.dim(0) / layout.time;
   for_head(qkv.dtype, layout.d_head, [&]<class T, int kD>(T, std::integral_constant<int, kD>) {
     launch(ctx, attention_forward_kernel<T, kD>, grid_of(batch * layout.heads, layout), kThreads,
@@ -345,7 +350,12 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
                         ConstTensor logsumexp, const AttentionLayout& layout) {
   const int64_t tokens = qkv.dim(0), batch = tokens / layout.time, heads = tokens * layout.heads;
   ScratchScope scratch(ctx);
-  float* dots = scratch.allocate(Shape{tokens, layout.heads}, DType::f32).as<float>();
+  // As much as either variant needs: which one runs is not known while planning.
+  const int64_t kept =
+      layout.time < sm90::kShortest ? heads : 2 * batch * layout.heads * sm90::padded_time(layout.time);
+  float* dots = scratch.allocate(Shape{kept}, DType::f32).as<float>();
+  if (sm90::takes_attention(ctx, qkv.dtype, layout, {d_qkv.data, d_out.data, qkv.data, out.data}))
+    return sm90::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, dots, layout);
   for_head(qkv.dtype, layout.d_head, [&]<class T, int kD>(T, std::integral_constant<int, kD>) {
     const Problem problem = make_problem<T>(layout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
     launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(), d_out.as<T>(),

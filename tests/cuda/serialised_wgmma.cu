@@ -1,4 +1,5 @@
-// What scripts/check_kernels must find: an accumulator is read between the products of a group, so ptxas waits after each.
+// What scripts/check_kernels must find: an accumulator is read between the products of a group, so ptxas waits after
+// each.
 #include "cuda/kernel/wgmma_tile.cuh"
 
 using namespace moe::cuda;

@@ -74,8 +74,8 @@ TEST_CASE("attention of a hand-computed sequence") {
 
 TEST_CASE("attention equals the reference", "[hopper]") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
-  const AttentionLayout shapes[] = {{0, 1, 1, 1},  {0, 2, 2, 5},  {0, 4, 2, 8},
-                                    {0, 3, 1, 31}, {0, 2, 1, 33}, {0, 1, 1, 72}};
+  const AttentionLayout shapes[] = {{0, 1, 1, 1},  {0, 2, 2, 5},  {0, 4, 2, 8},  {0, 3, 1, 31},
+                                    {0, 2, 1, 33}, {0, 1, 1, 72}, {0, 4, 2, 64}, {0, 1, 1, 128}};
   for (AttentionLayout layout : shapes) {
     for (const int64_t time : {1, 2, 63, 64, 65, 96, 97, 130, 241}) {
       layout.time = time;

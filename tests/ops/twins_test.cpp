@@ -24,8 +24,13 @@ namespace moe::test {
 TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   Exact exact;
-  for (AttentionLayout layout :
-       {AttentionLayout{1, 1, 1, 1}, {63, 2, 1, 16}, {64, 1, 1, 64}, {65, 4, 2, 31}, {130, 3, 1, 72}}) {
+  for (AttentionLayout layout : {AttentionLayout{1, 1, 1, 1},
+                                 {63, 2, 1, 16},
+                                 {64, 1, 1, 64},
+                                 {65, 4, 2, 31},
+                                 {130, 3, 1, 72},
+                                 {257, 2, 1, 64},
+                                 {200, 2, 2, 128}}) {
     const int64_t tokens = 2 * layout.time;
     const Tensor qkv = ctx.normal({tokens, layout.width()}, 1),
                  d_out = ctx.normal({tokens, layout.heads * layout.d_head}, 2);

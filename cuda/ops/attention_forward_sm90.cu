@@ -1,0 +1,232 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/device/launch.cuh"
+#include "cuda/ops/attention_sm90.cuh"
+#include "cuda/ops/row_tiles.h"
+
+namespace moe::cuda::sm90 {
+
+static constexpr int kKeys = 128;  // of a tile
+static constexpr int kStages = 2;
+
+struct Forward {
+  TensorMap queries, keys, out;
+  float* logsumexp;
+  int time, heads, kv_heads, sequences;
+  float scale;  // of scores, in powers of two
+};
+
+template <int kD>
+struct ForwardShared {
+  alignas(1024) BFloat16 q[2][kGroupRows * kD];
+  BFloat16 k[kStages][kKeys * kD], v[kStages][kKeys * kD];
+  BFloat16 out[2][kGroupRows * kD];
+  uint64_t q_full, q_empty;
+  Ring<kStages> keys, values;
+};
+
+// A tile of queries of one head, and the last tile of keys that it sees.
+struct ForwardTile {
+  int first, head, sequence, last;
+};
+
+// Tiles with most keys first; the heads of a sequence one after the other.
+template <bool kCausal>
+static __device__ ForwardTile forward_tile(const Forward& p, int index) {
+  const int pairs = p.heads * p.sequences, tiles = (p.time + kAttentionRows - 1) / kAttentionRows;
+  const int tile = tiles - 1 - index / pairs, pair = index % pairs;
+  static_assert(kAttentionRows == kKeys);
+  return {tile * kAttentionRows, pair % p.heads, pair / p.heads, kCausal ? tile : tiles - 1};
+}
+
+// A step of softmax along the keys. Scores become powers of two less the running maximum, which belongs to the four
+// lanes that share a row; shrink is by how much what was summed before is too large.
+static __device__ void softmax_step(float (&s)[kKeys / 8][4], float (&largest)[2], float (&total)[2],
+                                    float (&shrink)[2], float scale) {
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    float next = largest[h];
+#pragma unroll
+    for (int b = 0; b < kKeys / 8; ++b) next = fmaxf(next, fmaxf(s[b][2 * h], s[b][2 * h + 1]));
+    next = warp_max<4>(next);
+    shrink[h] = ex2_approx((largest[h] - next) * scale);
+    largest[h] = next;
+    const float offset = next * scale;
+    float sum = 0;
+#pragma unroll
+    for (int b = 0; b < kKeys / 8; ++b) {
+#pragma unroll
+      for (int e = 2 * h; e < 2 * h + 2; ++e) {
+        s[b][e] = ex2_approx(s[b][e] * scale - offset);
+        sum += s[b][e];
+      }
+    }
+    total[h] = total[h] * shrink[h] + sum;
+  }
+}
+
+// One block per multiprocessor, walking over tiles of 128 queries of a head, and for each from its last tile of keys to
+// the first: only the last has keys that are not seen. While a tile's probabilities are multiplied by the values, its
+// neighbour's scores are computed, and turned into probabilities. Probabilities stay in registers. Each row belongs to
+// four lanes of one warp, so sums have a fixed order.
+template <int kD, bool kCausal>
+__global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(const __grid_constant__ Forward p) {
+  auto& shared = shared_memory<ForwardShared<kD>>();
+  const int tiles = (p.time + kAttentionRows - 1) / kAttentionRows * p.heads * p.sequences;
+  const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1, lane = lane_index();
+  if (threadIdx.x == 0) {
+    mbarrier_init(shared.q_full, 1);
+    mbarrier_init(shared.q_empty, kMultiplyWarps);
+    shared.keys.initialise(kMultiplyWarps);
+    shared.values.initialise(kMultiplyWarps);
+    fence_mbarrier_init();
+  }
+  __syncthreads();
+  RingPlace<kStages> key_place, value_place;
+  uint32_t round = 0;
+
+  if (group < 0) {
+    setmaxnreg_dec<kCopyRegisters>();
+    if (threadIdx.x == 0) {
+      for (int i = static_cast<int>(blockIdx.x); i < tiles; i += static_cast<int>(gridDim.x), round ^= 1) {
+        const ForwardTile tile = forward_tile<kCausal>(p, i);
+        const int kv_head = tile.head / (p.heads / p.kv_heads);
+        mbarrier_wait_parity(shared.q_empty, round ^ 1);
+        mbarrier_arrive_expect_tx(shared.q_full, 2 * kAttentionRows * kD);
+        for (int g = 0; g < 2; ++g)
+          load_head<kGroupRows, kD>(shared.q[g], p.queries, shared.q_full, tile.head, tile.first + g * kGroupRows,
+                                    tile.sequence);
+        for (int j = tile.last; j >= 0; --j, key_place.advance(), value_place.advance()) {
+          uint64_t& keys = shared.keys.fill(key_place, 2 * kKeys * kD);
+          load_head<kKeys, kD>(shared.k[key_place.stage], p.keys, keys, p.heads + kv_head, j * kKeys, tile.sequence);
+          uint64_t& values = shared.values.fill(value_place, 2 * kKeys * kD);
+          load_head<kKeys, kD>(shared.v[value_place.stage], p.keys, values, p.heads + p.kv_heads + kv_head, j * kKeys,
+                               tile.sequence);
+        }
+      }
+    }
+  } else {
+    setmaxnreg_inc<kMultiplyRegisters>();
+    const BFloat16* q = shared.q[group];
+    for (int i = static_cast<int>(blockIdx.x); i < tiles; i += static_cast<int>(gridDim.x), round ^= 1) {
+      const ForwardTile tile = forward_tile<kCausal>(p, i);
+      const int row = group * kGroupRows + warp_index() % 4 * 16;  // of the tile
+      float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0}, shrink[2];
+      float scores[kKeys / 8][4];
+      uint32_t probabilities[kKeys / 16][4];
+
+      mbarrier_wait_parity(shared.q_full, round);
+      shared.keys.wait(key_place);
+      wgmma_fence();
+      warpgroup_multiply<Operand::rows, Operand::rows, kD, kGroupRows, kKeys>(scores, q, shared.k[key_place.stage],
+                                                                              false);
+      wgmma_commit_group();
+      wgmma_wait_group<0>();
+      keep_registers(scores);
+      if (lane == 0) shared.keys.release(key_place);
+      key_place.advance();
+      const int keys = p.time - tile.last * kKeys;  // that there are
+#pragma unroll
+      for (int b = 0; b < kKeys / 8; ++b) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int key = 8 * b + accumulator_column(lane, e);
+          if (kCausal ? key > row + accumulator_row(lane, e) : key >= keys) scores[b][e] = -INFINITY;
+        }
+      }
+      softmax_step(scores, largest, total, shrink, p.scale);
+      to_operand(probabilities, scores);
+
+      for (int j = tile.last; j > 0; --j) {
+        shared.keys.wait(key_place);
+        keep_registers(probabilities);
+        keep_registers(sums);
+        wgmma_fence();
+        warpgroup_multiply<Operand::rows, Operand::rows, kD, kGroupRows, kKeys>(scores, q, shared.k[key_place.stage],
+                                                                                false);
+        wgmma_commit_group();
+        shared.values.wait(value_place);
+        wgmma_fence();
+        warpgroup_multiply<Operand::columns, kKeys>(sums, probabilities, shared.v[value_place.stage], true);
+        wgmma_commit_group();
+        wgmma_wait_group<1>();
+        keep_registers(scores);
+        if (lane == 0) shared.keys.release(key_place);
+        key_place.advance();
+        softmax_step(scores, largest, total, shrink, p.scale);
+        wgmma_wait_group<0>();
+        keep_registers(sums);
+        keep_registers(probabilities);
+        if (lane == 0) shared.values.release(value_place);
+        value_place.advance();
+#pragma unroll
+        for (int b = 0; b < kD / 8; ++b) {
+#pragma unroll
+          for (int e = 0; e < 4; ++e) sums[b][e] *= shrink[e / 2];
+        }
+        to_operand(probabilities, scores);
+      }
+      if (lane == 0) mbarrier_arrive(shared.q_empty);
+      shared.values.wait(value_place);
+      keep_registers(probabilities);
+      keep_registers(sums);
+      wgmma_fence();
+      warpgroup_multiply<Operand::columns, kKeys>(sums, probabilities, shared.v[value_place.stage], true);
+      wgmma_commit_group();
+      wgmma_wait_group<0>();
+      keep_registers(sums);
+      if (lane == 0) shared.values.release(value_place);
+      value_place.advance();
+
+      float inverse[2];
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        total[h] = warp_sum<4>(total[h]);
+        inverse[h] = 1.0f / total[h];
+        const int own = tile.first + row + accumulator_row(lane, 2 * h);
+        if (lane % 4 == 0 && own < p.time) {
+          p.logsumexp[(int64_t{tile.sequence} * p.time + own) * p.heads + tile.head] =
+              largest[h] * p.scale / kLog2e + logf(total[h]);
+        }
+      }
+      if (lane == 0) bulk_wait_group_read<0>();  // of the tile before
+      __syncwarp();
+      store_head<kD>(p.out, shared.out[group], sums, inverse, tile.head, tile.first + row, tile.sequence);
+    }
+    if (lane == 0) bulk_wait_group_read<0>();
+  }
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+bool takes_attention(const Context& ctx, DType dtype, const AttentionLayout& layout,
+                     std::initializer_list<const void*> pointers) {
+  return ctx.queue && ctx.queue->hopper() && dtype == DType::bf16 && layout.time >= kShortest &&
+         layout.d_head % 8 == 0 && layout.d_head <= 128 && std::all_of(pointers.begin(), pointers.end(), [](const void* p) {
+           return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+         });
+}
+
+void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
+  const int64_t tokens = qkv.dim(0);
+  if (ctx.planning || tokens == 0) return;
+  for_head(layout.d_head, [&]<int kD>(std::integral_constant<int, kD>) {
+    Forward p{};
+    const int64_t all_heads = layout.heads + 2 * layout.kv_heads, sequences = tokens / layout.time;
+    p.queries = map_of_heads(qkv.data, all_heads, tokens, layout, kGroupRows);
+    p.keys = map_of_heads(qkv.data, all_heads, tokens, layout, kKeys);
+    p.out = map_of_heads(out.data, layout.heads, tokens, layout, kStoredRows);
+    p.logsumexp = logsumexp.as<float>();
+    p.time = static_cast<int>(layout.time);
+    p.heads = static_cast<int>(layout.heads);
+    p.kv_heads = static_cast<int>(layout.kv_heads);
+    p.sequences = static_cast<int>(sequences);
+    p.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))) * kLog2e;
+    const int64_t tiles = padded_time(layout.time) / kAttentionRows * layout.heads * sequences;
+    launch(ctx, attention_forward_sm90_kernel<kD, true>, persistent_grid(ctx, tiles, 1), kThreads,
+           sizeof(ForwardShared<kD>), p);
+  });
+}
+
+}  // namespace moe::cuda::sm90
