@@ -33,8 +33,7 @@ Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Sav
   const int64_t num_rows = rows.dim(0);
   saved = {rows, offsets, ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
            ctx.allocate(Shape{num_rows, shape_.d_ff})};
-  grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
-  activation_forward(ctx, saved.activated, saved.z, shape_.activation);
+  grouped_gemm_activate_forward(ctx, saved.activated, saved.z, rows, input_.value, offsets, shape_.activation);
   const Tensor out = ctx.allocate(rows.shape);
   grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
   return out;

@@ -1,6 +1,7 @@
 // One product per expert over rows that are sorted by expert: the expert feed-forward layers. Experts may have any
 // number of rows, none included.
 #pragma once
+#include "core/ops/activation.h"
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -10,6 +11,10 @@ namespace moe {
 
 // x (rows, in), weight (experts, out, in) -> y (rows, out): y = x W_e^T
 void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets);
+// z = x W_e^T and y = activation(z) in one: x (rows, in), weight (experts, width_factor * d_ff, in) -> z (rows,
+// width_factor * d_ff), which backward needs, and y (rows, d_ff), of z as it is stored
+void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor x, ConstTensor weight,
+                                   ConstTensor offsets, Activation activation);
 // d_y (rows, out), weight (experts, out, in) -> d_x (rows, in), overwritten
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets);
 // d_y (rows, out), x (rows, in) -> d_weight (experts, out, in), added to or overwritten, for experts without rows too
@@ -18,6 +23,7 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::grouped_gemm_forward) grouped_gemm_forward;
+decltype(moe::grouped_gemm_activate_forward) grouped_gemm_activate_forward;
 decltype(moe::grouped_gemm_backward_input) grouped_gemm_backward_input;
 decltype(moe::grouped_gemm_backward_weight) grouped_gemm_backward_weight;
 }  // namespace cuda

@@ -187,6 +187,9 @@ void gating_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor
 void grouped_gemm_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
+void grouped_gemm_activate_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, Activation) {
+  absent(ctx);
+}
 void grouped_gemm_backward_input(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }

@@ -34,8 +34,8 @@ struct BackwardShared {
   Ring<kStages> ring;
 };
 
-// rows (2, sequences, heads, padded): log-sum-exp in powers of two, and <out, d_out>, what softmax's gradient subtracts.
-// One warp per head of a token.
+// rows (2, sequences, heads, padded): log-sum-exp in powers of two, and <out, d_out>, what softmax's gradient
+// subtracts. One warp per head of a token.
 static __global__ void attention_backward_rows_sm90_kernel(float* rows, const BFloat16* out, const BFloat16* d_out,
                                                            const float* logsumexp, int64_t sequences, int64_t time,
                                                            int64_t padded, int64_t heads, int64_t d_head) {
@@ -80,9 +80,9 @@ static __device__ BackwardTile backward_tile(const Backward& p) {
   return tile;
 }
 
-// Three warpgroups: one thread of the first copies pairs of tiles into a ring, the two others own 64 rows each. For keys
-// everything is transposed, (keys, queries), so that probabilities and their slopes are left operands that never leave
-// the registers; for queries slopes are so without.
+// Three warpgroups: one thread of the first copies pairs of tiles into a ring, the two others own 64 rows each. For
+// keys everything is transposed, (keys, queries), so that probabilities and their slopes are left operands that never
+// leave the registers; for queries slopes are so without.
 template <Side kSide, int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(const __grid_constant__ Backward p) {
   using S = BackwardShared<kSide, kD>;
@@ -108,8 +108,8 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
         const int row = tile.first + g * kGroupRows;
         load_head<kGroupRows, kD>(shared.own[0][g], p.qkv, shared.own_full, kKeys ? key : tile.head, row,
                                   tile.sequence);
-        load_head<kGroupRows, kD>(shared.own[1][g], kKeys ? p.qkv : p.d_out, shared.own_full,
-                                  kKeys ? value : tile.head, row, tile.sequence);
+        load_head<kGroupRows, kD>(shared.own[1][g], kKeys ? p.qkv : p.d_out, shared.own_full, kKeys ? value : tile.head,
+                                  row, tile.sequence);
       }
       for (int step = 0; step < tile.steps; ++step, place.advance()) {
         const int row = (tile.begin + step % tile.tiles) * kRows;
@@ -160,7 +160,8 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
       wgmma_wait_group<1>();
       keep_registers(scores);
       // Whether some of these keys come behind some of these queries.
-      const bool diagonal = kCausal && (kKeys ? group_first + kGroupRows > other_first : other_first + kRows > group_first);
+      const bool diagonal =
+          kCausal && (kKeys ? group_first + kGroupRows > other_first : other_first + kRows > group_first);
 #pragma unroll
       for (int b = 0; b < kRows / 8; ++b) {
 #pragma unroll

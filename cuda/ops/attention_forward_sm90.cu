@@ -203,9 +203,9 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
 bool takes_attention(const Context& ctx, DType dtype, const AttentionLayout& layout,
                      std::initializer_list<const void*> pointers) {
   return ctx.queue && ctx.queue->hopper() && dtype == DType::bf16 && layout.time >= kShortest &&
-         layout.d_head % 8 == 0 && layout.d_head <= 128 && std::all_of(pointers.begin(), pointers.end(), [](const void* p) {
-           return reinterpret_cast<uintptr_t>(p) % 16 == 0;
-         });
+         layout.d_head % 8 == 0 && layout.d_head <= 128 &&
+         std::all_of(pointers.begin(), pointers.end(),
+                     [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
 }
 
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {

@@ -1,5 +1,5 @@
-// Attention by Hopper's own instructions, beside the portable kernels (attention.cu), which they equal but for the order
-// of sums.
+// Attention by Hopper's own instructions, beside the portable kernels (attention.cu), which they equal but for the
+// order of sums.
 #pragma once
 #include "core/ops/attention_layout.h"
 #include "core/tensor/context.h"

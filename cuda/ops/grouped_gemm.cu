@@ -1,6 +1,7 @@
 #include "core/ops/grouped_gemm.h"
 
 #include "cuda/device/launch.cuh"
+#include "cuda/kernel/fused_activation.cuh"
 #include "cuda/kernel/mma_tile.cuh"
 #include "cuda/kernel/tile.cuh"
 #include "cuda/ops/grouped_gemm_sm90.h"
@@ -15,9 +16,11 @@ namespace moe::cuda {
 // forward: y = x W^T. input: d_x = d_y W. weight: d_W += d_y^T x, over the expert's rows.
 enum class Kind { forward, input, weight };
 
-template <class T, Kind kKind>
+template <class T, Kind kKind, Fused kFused = Fused::none>
 struct Layout {
+  static constexpr bool kGated = kFused == Fused::swiglu;
   static constexpr int kM = 128, kN = 128, kK = sizeof(T) == 2 ? 32 : 16, kStages = sizeof(T) == 2 ? 4 : 3;
+  static constexpr int kOut = kGated ? kN / 2 : kN;             // neighbouring columns: with a gate, of either half
   static constexpr int kResident = sizeof(T) == 2 ? 2 : 1;      // blocks of a multiprocessor
   static constexpr int kThreads = 256, kWarpsN = 4;             // 2 x 4 warps
   static constexpr int kWarpM = kM / 2, kWarpN = kN / kWarpsN;  // of C, per warp
@@ -49,26 +52,51 @@ struct Product {
   int experts = 0;
   bool accumulate = false;  // of weight
   bool vectors = false;
+  T* activated = nullptr;  // with an activation
 };
+
+// activated = activation(z) for a tile of z in shared memory, whose other half, with a gate, lies kOut columns further.
+template <class L, Activation kActivation, class T>
+static __device__ void store_activated(T* target, const T* tile, int ld, int rows, int columns, bool vectors) {
+  const auto store_some = [&]<int kPer>(std::integral_constant<int, kPer>) {
+    constexpr int kPieces = L::kOut / kPer;
+    for (int i = static_cast<int>(threadIdx.x); i < L::kM * kPieces; i += L::kThreads) {
+      const int row = i / kPieces, column = i % kPieces * kPer;
+      if (row >= rows || column >= columns) continue;
+      const T* from = tile + row * L::kStrideC + column;
+      Floats<kPer> value = load_vector<kPer>(from), up{};
+      if constexpr (L::kGated) up = load_vector<kPer>(from + L::kOut);
+#pragma unroll
+      for (int j = 0; j < kPer; ++j) value.v[j] = activate<kActivation>(value.v[j], up.v[j]);
+      store_vector(target + row * ld + column, value);
+    }
+  };
+  if (vectors)
+    store_some(std::integral_constant<int, kPerVector<T>>{});
+  else
+    store_some(std::integral_constant<int, 1>{});
+}
 
 // Blocks walk over the tiles of C, 128 x 128 each, neighbours in n first: they share A. Eight warps own 64 x 32 of it.
 // Shared memory holds kStages slices of A and B along k, filled by cp.async ahead of the products, and afterwards C on
-// its way out, so that whole lines are written. Each element of C has one owner, which adds along k in order.
-template <class T, Kind kKind>
+// its way out, so that whole lines are written. Each element of C has one owner, which adds along k in order. With a
+// gate a tile has 64 columns of either half of C, so that the activation finds what it needs in it.
+template <class T, Kind kKind, Fused kFused = Fused::none>
 __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::kResident)
     grouped_gemm_kernel(Product<T, typename Layout<T, kKind>::Result> p) {
-  using L = Layout<T, kKind>;
+  using L = Layout<T, kKind, kFused>;
   auto& shared = shared_memory<typename L::Shared>();
   const int warp_m = warp_index() / L::kWarpsN * L::kWarpM, warp_n = warp_index() % L::kWarpsN * L::kWarpN;
-  const int tiles_n = (p.n + L::kN - 1) / L::kN, per_expert = (p.m + L::kM - 1) / L::kM;  // per_expert: of weight
+  const int width = L::kGated ? p.n / 2 : p.n;
+  const int tiles_n = (width + L::kOut - 1) / L::kOut, per_expert = (p.m + L::kM - 1) / L::kM;  // per_expert: of weight
   const int tiles = (kKind == Kind::weight ? p.experts * per_expert : *p.num_tiles) * tiles_n;
 
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
-    const int tile_m = tile / tiles_n, column = tile % tiles_n * L::kN;
+    const int tile_m = tile / tiles_n, column = tile % tiles_n * L::kOut;
     const T *a, *b;
     typename L::Result* c;
     int rows, depth;
-    const int columns = min(L::kN, p.n - column);
+    const int columns = min(L::kOut, width - column);
     if constexpr (kKind == Kind::weight) {
       const int expert = tile_m / per_expert, row = tile_m % per_expert * L::kM, first = p.offsets[expert];
       rows = min(L::kM, p.m - row);
@@ -94,7 +122,12 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
                                                           p.vectors);
       }
       if constexpr (L::kB == Operand::rows) {
-        load_tile<L::kN, L::kK, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + k, p.k, columns, left, p.vectors);
+        load_tile<L::kOut, L::kK, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + k, p.k, columns, left,
+                                                            p.vectors);
+        if constexpr (L::kGated)
+          load_tile<L::kOut, L::kK, L::kStrideB, L::kThreads>(shared.stage.b[stage] + L::kOut * L::kStrideB,
+                                                              b + int64_t{width} * p.k + k, p.k, columns, left,
+                                                              p.vectors);
       } else {
         load_tile<L::kK, L::kN, L::kStrideB, L::kThreads>(shared.stage.b[stage], b + int64_t{k} * p.n, p.n, left,
                                                           columns, p.vectors);
@@ -136,25 +169,33 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
     if (kKind == Kind::weight && p.accumulate) {
       store_tile<L::kM, L::kN, L::kStrideC, L::kThreads, true>(c, shared.c, p.n, rows, columns, p.vectors, thread);
     } else {
-      store_tile<L::kM, L::kN, L::kStrideC, L::kThreads, false>(c, shared.c, p.n, rows, columns, p.vectors, thread);
+      store_tile<L::kM, L::kOut, L::kStrideC, L::kThreads, false>(c, shared.c, p.n, rows, columns, p.vectors, thread);
+      if constexpr (L::kGated)
+        store_tile<L::kM, L::kOut, L::kStrideC, L::kThreads, false>(c + width, shared.c + L::kOut, p.n, rows, columns,
+                                                                    p.vectors, thread);
     }
+    if constexpr (kFused != Fused::none)
+      store_activated<L, kActivationOf<kFused>>(p.activated + int64_t{p.tiles[tile_m].begin} * width + column, shared.c,
+                                                width, rows, columns, p.vectors);
     __syncthreads();  // before the next tile's slices come
   }
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-template <class T, Kind kKind>
-static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, const RowTiles& tiles) {
-  using L = Layout<T, kKind>;
-  const int64_t n = c.dim(1), k = a.dim(1);
+template <class T, Kind kKind, Fused kFused = Fused::none>
+static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, const RowTiles& tiles,
+                     Tensor activated = {}) {
+  using L = Layout<T, kKind, kFused>;
+  const int64_t n = c.dim(1), k = a.dim(1), width = n / (L::kGated ? 2 : 1);
   Product<T, T> product{c.as<T>(), a.as<T>(), weight.as<T>(), 0, static_cast<int>(n), static_cast<int>(k)};
   product.tiles = tiles.tiles();
   product.num_tiles = tiles.count();
   product.experts = static_cast<int>(weight.dim(0));
-  product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(k);
-  launch(ctx, grouped_gemm_kernel<T, kKind>,
-         persistent_grid(ctx, tiles.most() * ((n + L::kN - 1) / L::kN), L::kResident), L::kThreads,
+  product.activated = activated ? activated.as<T>() : nullptr;
+  product.vectors = in_vectors<T>(width, product.a, product.b, product.c, product.activated) && in_vectors<T>(k);
+  launch(ctx, grouped_gemm_kernel<T, kKind, kFused>,
+         persistent_grid(ctx, tiles.most() * ((width + L::kOut - 1) / L::kOut), L::kResident), L::kThreads,
          sizeof(typename L::Shared), product);
 }
 
@@ -167,6 +208,18 @@ void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor wei
   if (sm90::takes_grouped_gemm(ctx, x.dtype, {y.dim(1), x.dim(1)}, {y.data, x.data, weight.data}))
     return sm90::grouped_gemm_forward(ctx, y, x, weight, tiles);
   for_type(x.dtype, [&]<class T>(T) { run_rows<T, Kind::forward>(ctx, y, x, weight, tiles); });
+}
+
+void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor x, ConstTensor weight,
+                                   ConstTensor offsets, Activation activation) {
+  const RowTiles tiles(ctx, offsets, x.dim(0), weight.dim(0), kTileRows);
+  if (sm90::takes_grouped_gemm(ctx, x.dtype, {y.dim(1), x.dim(1)}, {y.data, z.data, x.data, weight.data}))
+    return sm90::grouped_gemm_activate(ctx, y, z, x, weight, tiles, activation);
+  for_type(x.dtype, [&]<class T>(T) {
+    for_fused(activation, [&]<Fused kFused>(std::integral_constant<Fused, kFused>) {
+      run_rows<T, Kind::forward, kFused>(ctx, z, x, weight, tiles, y);
+    });
+  });
 }
 
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {

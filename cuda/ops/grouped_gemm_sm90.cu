@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cuda/device/launch.cuh"
-#include "cuda/kernel/activation.cuh"
+#include "cuda/kernel/fused_activation.cuh"
 #include "cuda/kernel/tile.cuh"
 #include "cuda/kernel/wgmma_tile.cuh"
 
@@ -11,9 +11,6 @@ namespace moe::cuda::sm90 {
 
 // forward: y = x W^T. input: d_x = d_y W. weight: d_W (+)= d_y^T x, over the expert's rows.
 enum class Kind { forward, input, weight };
-
-// What else forward does with its result.
-enum class Fused { none, relu, gelu, swiglu };
 
 // Three warpgroups: one copies, two multiply 64 rows each. Registers go from the first to the others.
 static constexpr int kThreads = 3 * kWarpgroup;
@@ -138,14 +135,6 @@ static __device__ void store_columns(Result* target, Result* staging, int ld, in
   store_tile<16, L::kStaged, L::kStride, kWarp, kAdd>(target, staging, ld, rows, columns, true, lane);
 }
 
-template <Fused kFused>
-static __device__ float activated_value(float z, float up) {
-  constexpr Activation kActivation = kFused == Fused::swiglu ? Activation::swiglu
-                                     : kFused == Fused::gelu ? Activation::gelu
-                                                             : Activation::relu;
-  return activate<kActivation>(z, up);
-}
-
 // As it will be read from where it is stored.
 static __device__ float rounded(float x) {
   return __uint_as_float(cvt_rn_bf16x2(x, 0) << 16);
@@ -176,7 +165,7 @@ static __device__ void store_result(const Product<typename L::Result>& p, const 
                                 const float z = rounded(sums[part * kBlocks + j][e]);
                                 float up = 0;
                                 if constexpr (L::kGated) up = rounded(sums[L::kOut / 8 + part * kBlocks + j][e]);
-                                return activated_value<L::fused>(z, up);
+                                return activate<kActivationOf<L::fused>>(z, up);
                               });
     }
   }
@@ -312,14 +301,9 @@ void grouped_gemm_input(Context& ctx, Tensor c, ConstTensor a, ConstTensor weigh
 
 void grouped_gemm_activate(Context& ctx, Tensor activated, Tensor z, ConstTensor a, ConstTensor weight,
                            const RowTiles& tiles, Activation activation) {
-  switch (activation) {
-    case Activation::relu:
-      return run_rows<Kind::forward, Fused::relu>(ctx, z, activated, a, weight, tiles);
-    case Activation::gelu:
-      return run_rows<Kind::forward, Fused::gelu>(ctx, z, activated, a, weight, tiles);
-    case Activation::swiglu:
-      return run_rows<Kind::forward, Fused::swiglu>(ctx, z, activated, a, weight, tiles);
-  }
+  for_fused(activation, [&]<Fused kFused>(std::integral_constant<Fused, kFused>) {
+    run_rows<Kind::forward, kFused>(ctx, z, activated, a, weight, tiles);
+  });
 }
 
 void grouped_gemm_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,

@@ -91,11 +91,32 @@ TEST_CASE("grouped products equal the reference", "[hopper]") {
 
 // Widths of several tiles of Hopper's kernels, in their wide and narrow form, and several rounds of their rings.
 TEST_CASE("grouped products of many tiles equal the reference", "[hopper]") {
-  TestContext ctx(DType::bf16);
+  TestContext ctx(on_cpu() ? DType::f32 : DType::bf16);
   for (const Imbalance& imbalance : imbalances(4, 1)) {
     check_products(ctx, 4, 300, 264, 328, imbalance);
     check_products(ctx, 4, 150, 392, 24, imbalance);
     check_products(ctx, 2, 140, 8, 520, imbalance);
+  }
+}
+
+TEST_CASE("grouped product with its activation equals the two ops one after the other", "[hopper]") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  for (const Activation activation : {Activation::relu, Activation::gelu, Activation::swiglu}) {
+    for (const auto& [d_ff, in] : {std::pair{1, 1}, std::pair{33, 31}, std::pair{72, 40}, std::pair{264, 72}}) {
+      const int64_t width = width_factor(activation) * d_ff, rows = 170;
+      const Tensor offsets = ctx.of_i32({4}, {0, 140, 140, 165});  // 5 rows are nobody's
+      const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({3, width, in}, 2);
+      const Tensor z = ctx.constant({rows, width}, -5), y = ctx.constant({rows, d_ff}, -5);
+      const Tensor want_z = ctx.constant({rows, width}, -5), want_y = ctx.constant({rows, d_ff}, -5);
+      grouped_gemm_activate_forward(ctx, y, z, x, weight, offsets, activation);
+      grouped_gemm_forward(ctx, want_z, x, weight, offsets);
+      activation_forward(ctx, want_y.slice(0, 165), want_z.slice(0, 165), activation);
+      const std::string what = fmt::format(" of activation {}, {}x{}", int(activation), d_ff, in);
+      check_close("z" + what, z, values(want_z));
+      check_close("y" + what, y, values(want_y));
+      CHECK(get(z, 165 * width) == -5);
+      CHECK(get(y, rows * d_ff - 1) == -5);
+    }
   }
 }
 
@@ -137,6 +158,7 @@ TEST_CASE("grouped products refuse shapes that do not fit") {
   CHECK_THROWS_AS(grouped_gemm_forward(ctx, ctx.output({3, 5}), x, weight, offsets), InternalError);
   CHECK_THROWS_AS(grouped_gemm_forward(ctx, y, x, weight, ctx.of_i32({2}, {0, 4})), InternalError);
   CHECK_THROWS_AS(grouped_gemm_forward(ctx, y, x, weight, ctx.zeros({3})), InternalError);
+  CHECK_THROWS_AS(grouped_gemm_activate_forward(ctx, y, y, x, weight, offsets, Activation::swiglu), InternalError);
   CHECK_THROWS_AS(grouped_gemm_backward_input(ctx, ctx.output({4, 2}), y, weight, offsets), InternalError);
   CHECK_THROWS_AS(grouped_gemm_backward_weight(ctx, ctx.zeros({2, 5, 2}), y, x, offsets), InternalError);
 }
