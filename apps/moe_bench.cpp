@@ -27,6 +27,7 @@ static int bench(int argc, char** argv, MpiSession& session) {
   op->add_option("--device", device_name, "auto, cpu or cuda")->capture_default_str();
   op->add_option("--precision", precision, "auto, f32 or bf16")->capture_default_str();
   op->add_option("--only", ops.only, "ops whose name contains this");
+  op->add_option("--who", ops.who, "the rows' label")->capture_default_str();
   op->add_option("--shrink", ops.shrink, "divides the sizes")->capture_default_str();
   op->add_option("--seconds", ops.seconds, "of one measurement")->capture_default_str();
   CurriculumBenchOptions curriculum;

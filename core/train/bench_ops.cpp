@@ -77,7 +77,7 @@ class Bench {
     nlohmann::ordered_json line{{"bench", "op"},
                                 {"op", op},
                                 {"shape", shape},
-                                {"who", "moe-train"},
+                                {"who", options_.who},
                                 {"dtype", name_of(ctx.dtype)},
                                 {"device", description_},
                                 {"us", seconds[2] * 1e6},
@@ -140,6 +140,19 @@ void grouped(Bench& b, int64_t experts, int64_t d, int64_t f, int64_t wanted_row
                    : grouped_gemm_backward_input(b.ctx, x, y, weight, first);
     });
   }
+}
+
+// The first product of a gated expert with its activation: f columns of either half.
+void activated(Bench& b, int64_t experts, int64_t d, int64_t f, int64_t wanted_rows) {
+  const int64_t rows = b.shrunk(wanted_rows);
+  if (!b.wants("grouped_swiglu")) return;
+  std::vector<int32_t> offsets;
+  for (int64_t e = 0; e <= experts; ++e) offsets.push_back(static_cast<int32_t>(rows * e / experts));
+  const Tensor x = b.random({rows, d}), weight = b.random({experts, 2 * f, d}), first = b.numbers(offsets),
+               z = b.ctx.allocate({rows, 2 * f}), y = b.ctx.allocate({rows, f});
+  b.measure("grouped_swiglu", fmt::format("E{} d{} f{} rows{}", experts, d, f, rows),
+            4.0 * static_cast<double>(rows * d * f), 0,
+            [&] { grouped_gemm_activate_forward(b.ctx, y, z, x, weight, first, Activation::swiglu); });
 }
 
 void attention(Bench& b, int64_t heads, int64_t d_head, int64_t time) {
@@ -224,6 +237,8 @@ void bench_ops(const DeviceChoice& device, const OpBenchOptions& options,
   grouped(bench, 64, 768, 768, 524'288);
   grouped(bench, 8, 768, 3072, 131'072);
   grouped(bench, 16, 512, 2048, 131'072);
+  activated(bench, 64, 768, 384, 524'288);
+  activated(bench, 8, 768, 2048, 131'072);
   for (const int64_t time : {1024, 2048, 4096}) attention(bench, 12, 64, time);
   attention(bench, 16, 128, 2048);
   moves(bench, 65'536, 768, 2, 64);

@@ -8,9 +8,10 @@
 namespace moe {
 
 struct OpBenchOptions {
-  std::string only;      // ops whose name contains this; empty: all
-  double shrink = 1;     // divides tokens, vocabulary and parameters, for a small machine
-  double seconds = 0.2;  // of one measurement; the median of five counts
+  std::string only;               // ops whose name contains this; empty: all
+  std::string who = "moe-train";  // the rows' label
+  double shrink = 1;              // divides tokens, vocabulary and parameters, for a small machine
+  double seconds = 0.2;           // of one measurement; the median of five counts
 };
 
 // Calls print(line) with one JSON object per row: op, shape, us (median), us_min, us_max, and tflops (useful

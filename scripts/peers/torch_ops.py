@@ -3,7 +3,7 @@
 
     torch_ops.py [--only PART]
 
-Peers: F.grouped_mm (bf16 in and out, its dW too), SDPA by FlashAttention-2 and by cuDNN, index_select and a compiled
+Peers: F.grouped_mm (bf16 in and out, its dW too; with a compiled SwiGLU behind it), SDPA by FlashAttention-2 and by cuDNN, index_select and a compiled
 gather-sum, rms_norm and cross-entropy as torch.compile makes them, fused AdamW.
 """
 import argparse
@@ -72,6 +72,16 @@ for experts, d, f, rows in ((64, 768, 3072, 65536), (64, 768, 3072, 131072), (64
     measure("grouped_input", shape, lambda: grouped(dy, w, offs=ends), flops)
     measure("grouped_weight", shape, lambda: grouped(dy.t(), x, offs=ends), flops)
     del x, dy, w
+
+compiled_swiglu = torch.compile(lambda z: F.silu(z[:, :z.shape[1] // 2]) * z[:, z.shape[1] // 2:])
+for experts, d, f, rows in ((64, 768, 384, 524288), (8, 768, 2048, 131072)):
+    if not wants("grouped_swiglu"):
+        break
+    x, w = random(rows, d), random(experts, 2 * f, d)
+    ends = (torch.arange(1, experts + 1, device="cuda") * rows // experts).to(torch.int32)
+    measure("grouped_swiglu", f"E{experts} d{d} f{f} rows{rows}",
+            lambda: compiled_swiglu(grouped(x, w.transpose(1, 2), offs=ends)), 4 * rows * d * f)
+    del x, w
 
 for heads, d_head, length in ((12, 64, 1024), (12, 64, 2048), (12, 64, 4096), (16, 128, 2048)):
     if not wants("attention_forward", "attention_backward"):
