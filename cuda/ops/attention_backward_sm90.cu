@@ -91,6 +91,8 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
   const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1, lane = lane_index();
   const BackwardTile tile = backward_tile<kSide, kCausal>(p);
   if (threadIdx.x == 0) {
+    prefetch_tensormap(p.qkv);
+    prefetch_tensormap(p.d_out);
     mbarrier_init(shared.own_full, 1);
     shared.ring.initialise(kMultiplyWarps);
     fence_mbarrier_init();

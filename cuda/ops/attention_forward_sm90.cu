@@ -76,6 +76,8 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
   const int tiles = (p.time + kAttentionRows - 1) / kAttentionRows * p.heads * p.sequences;
   const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1, lane = lane_index();
   if (threadIdx.x == 0) {
+    prefetch_tensormap(p.queries);
+    prefetch_tensormap(p.keys);
     mbarrier_init(shared.q_full, 1);
     mbarrier_init(shared.q_empty, kMultiplyWarps);
     shared.keys.initialise(kMultiplyWarps);

@@ -65,7 +65,8 @@ static __device__ int num_tiles(const Product<typename L::Result>& p, int tiles_
 
 // Neighbours in n first: they share A.
 template <class L>
-static __device__ Tile tile_at(const Product<typename L::Result>& p, int index, int tiles_n) {
+static __device__ Tile tile_at(const Product<typename L::Result>& p, int index, int tiles, int tiles_n) {
+  if (index >= tiles) return {};
   const int tile_m = index / tiles_n, column = index % tiles_n * L::kOut;
   if constexpr (L::kind == Kind::weight) {
     const int per_expert = (p.m + L::kM - 1) / L::kM, expert = tile_m / per_expert, row = tile_m % per_expert * L::kM;
@@ -180,8 +181,11 @@ __global__ void __launch_bounds__(kThreads, 1)
     grouped_gemm_sm90_kernel(const __grid_constant__ Product<typename L::Result> p) {
   auto& shared = shared_memory<typename L::Shared>();
   const int tiles_n = ((L::kGated ? p.n / 2 : p.n) + L::kOut - 1) / L::kOut, tiles = num_tiles<L>(p, tiles_n);
+  const int first = static_cast<int>(blockIdx.x), step = static_cast<int>(gridDim.x);
   const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1, lane = lane_index();
   if (threadIdx.x == 0) {
+    prefetch_tensormap(p.a);
+    prefetch_tensormap(p.b);
     shared.ring.initialise(kMultiplyWarps);
     fence_mbarrier_init();
   }
@@ -191,8 +195,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (group < 0) {
     setmaxnreg_dec<kCopyRegisters>();
     if (threadIdx.x == 0) {
-      for (int i = static_cast<int>(blockIdx.x); i < tiles; i += static_cast<int>(gridDim.x)) {
-        const Tile tile = tile_at<L>(p, i, tiles_n);
+      Tile next = tile_at<L>(p, first, tiles, tiles_n);
+      for (int i = first; i < tiles; i += step) {
+        const Tile tile = next;
+        next = tile_at<L>(p, i + step, tiles, tiles_n);
         for (int k = 0; k < tile.depth; k += L::kK, place.advance()) {
           uint64_t& full = shared.ring.fill(place, L::kStageBytes);
           copy_slice<L>(p, shared.a[place.stage], shared.b[place.stage], full, tile, k);
@@ -203,8 +209,10 @@ __global__ void __launch_bounds__(kThreads, 1)
     setmaxnreg_inc<kMultiplyRegisters>();
     const int warp = warp_index() % 4, row = 64 * group + 16 * warp;
     typename L::Result* staging = shared.staging[4 * group + warp];
-    for (int i = static_cast<int>(blockIdx.x); i < tiles; i += static_cast<int>(gridDim.x)) {
-      const Tile tile = tile_at<L>(p, i, tiles_n);
+    Tile next = tile_at<L>(p, first, tiles, tiles_n);
+    for (int i = first; i < tiles; i += step) {
+      const Tile tile = next;
+      next = tile_at<L>(p, i + step, tiles, tiles_n);  // comes from memory while this one is multiplied
       float sums[L::kN / 8][4] = {};
       RingPlace<L::kStages> before;
       for (int k = 0; k < tile.depth; k += L::kK) {
