@@ -221,7 +221,7 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
   const int64_t all = sequences * layout.heads * padded;
   launch(ctx, attention_backward_rows_sm90_kernel, blocks_for(all, 8), 8 * kWarp, 0, rows, out.as<BFloat16>(),
          d_out.as<BFloat16>(), logsumexp.as<float>(), sequences, layout.time, padded, layout.heads, layout.d_head);
-  for_head(layout.d_head, [&]<int kD>(std::integral_constant<int, kD>) {
+  for_head(layout, [&]<int kD, bool kCausal>(std::integral_constant<int, kD>, std::bool_constant<kCausal>) {
     Backward p{};
     const int64_t all_heads = layout.heads + 2 * layout.kv_heads;
     p.qkv = map_of_heads(qkv.data, all_heads, tokens, layout, kRows);
@@ -239,9 +239,9 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
       grid.y = static_cast<unsigned>(padded / kAttentionRows);
       return grid;
     };
-    launch(ctx, attention_backward_sm90_kernel<Side::keys, kD, true>, grid_of(layout.kv_heads), kThreads,
+    launch(ctx, attention_backward_sm90_kernel<Side::keys, kD, kCausal>, grid_of(layout.kv_heads), kThreads,
            sizeof(BackwardShared<Side::keys, kD>), p);
-    launch(ctx, attention_backward_sm90_kernel<Side::queries, kD, true>, grid_of(layout.heads), kThreads,
+    launch(ctx, attention_backward_sm90_kernel<Side::queries, kD, kCausal>, grid_of(layout.heads), kThreads,
            sizeof(BackwardShared<Side::queries, kD>), p);
   });
 }

@@ -213,7 +213,7 @@ bool takes_attention(const Context& ctx, DType dtype, const AttentionLayout& lay
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
   const int64_t tokens = qkv.dim(0);
   if (ctx.planning || tokens == 0) return;
-  for_head(layout.d_head, [&]<int kD>(std::integral_constant<int, kD>) {
+  for_head(layout, [&]<int kD, bool kCausal>(std::integral_constant<int, kD>, std::bool_constant<kCausal>) {
     Forward p{};
     const int64_t all_heads = layout.heads + 2 * layout.kv_heads, sequences = tokens / layout.time;
     p.queries = map_of_heads(qkv.data, all_heads, tokens, layout, kGroupRows);
@@ -226,7 +226,7 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
     p.sequences = static_cast<int>(sequences);
     p.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))) * kLog2e;
     const int64_t tiles = padded_time(layout.time) / kAttentionRows * layout.heads * sequences;
-    launch(ctx, attention_forward_sm90_kernel<kD, true>, persistent_grid(ctx, tiles, 1), kThreads,
+    launch(ctx, attention_forward_sm90_kernel<kD, kCausal>, persistent_grid(ctx, tiles, 1), kThreads,
            sizeof(ForwardShared<kD>), p);
   });
 }
