@@ -20,7 +20,7 @@ namespace moe {
 namespace cpu {
 
 // A tile of queries meets all keys that it sees. Keys and values are packed once for a head; products are cut into the
-// panels of the micro-kernel, so that hardly more than the causal half is computed.
+// panels of the micro-kernel, so that causal attention computes hardly more than half of them.
 static constexpr int64_t kQueries = 96;
 // As many keys at a time are summed in registers; whole panels with any tile but 14 rows.
 static constexpr int64_t kKeys = 240;
@@ -135,29 +135,31 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
   T* const values = workspace.take(sizes.values);     // (keys, d)
   T* const queries = workspace.take(Sizes<T>::kQueryRows * d);
   T* const scores = workspace.take(Sizes<T>::kQueryRows * ld);
-  pack_along<kTileColumns<T>>(k, width, end, d, keys);
-  pack_across<kTileColumns<T>>(v, width, d, end, values);
+  const int64_t num_keys = layout.visible(end - 1);
+  pack_along<kTileColumns<T>>(k, width, num_keys, d, keys);
+  pack_across<kTileColumns<T>>(v, width, d, num_keys, values);
 
   for (int64_t first = begin; first < end; first += kQueries) {
     const int64_t num_queries = std::min(kQueries, end - first);
     pack_along<kTileRows>(q + first * width, width, num_queries, d, queries);
-    for (int64_t column = 0; column < first + num_queries; column += kColumns) {
-      for (int64_t row = std::max<int64_t>(0, column - first) / kTileRows * kTileRows; row < num_queries;
-           row += kTileRows) {
+    for (int64_t column = 0; column < layout.visible(first + num_queries - 1); column += kColumns) {
+      const int64_t unseeing = layout.causal ? std::max<int64_t>(0, column - first) : 0;  // queries before the keys
+      for (int64_t row = unseeing / kTileRows * kTileRows; row < num_queries; row += kTileRows) {
         multiply_panels<T>({queries + row * d, 0, Rows::packed}, std::min<int64_t>(kTileRows, num_queries - row),
                            keys + column * d, kColumns, d, {scores + row * ld + column, ld, factor});
       }
     }
     for (int64_t row = 0; row < num_queries; row += kTileRows) {
-      const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row), visible = first + row + num_rows;
+      const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
+      const int64_t visible = layout.visible(first + row + num_rows - 1);  // of the last row, which sees most
       T inverse[kTileRows];
       for (int64_t i = 0; i < num_rows; ++i) {
-        const auto [sum, largest] = exponentials(scores + (row + i) * ld, first + row + i + 1, visible);
+        const auto [sum, largest] = exponentials(scores + (row + i) * ld, layout.visible(first + row + i), visible);
         logsumexp[(first + row + i) * layout.heads] = largest + std::log(sum);
         inverse[i] = T(1) / sum;
       }
       T* const rows_out = out + (first + row) * out_ld;
-      multiply_strip<T>({scores + row * ld, ld, Rows::in_place}, num_rows, values, end, d, 0, visible,
+      multiply_strip<T>({scores + row * ld, ld, Rows::in_place}, num_rows, values, num_keys, d, 0, visible,
                         {rows_out, out_ld});
       for (int64_t i = 0; i < num_rows; ++i) {
 #pragma omp simd
@@ -224,7 +226,8 @@ void Backward<T>::key_panel(int64_t key, int64_t num_keys, int64_t block, int64_
   constexpr int64_t kColumns = kTileColumns<T>, kLd = Sizes<T>::kQueryColumns;
   const int64_t d = layout.d_head, width = layout.width();
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
-  const int64_t begin = std::max<int64_t>(0, key - first) / kColumns * kColumns;  // queries before see none of the keys
+  // Queries before see none of the keys.
+  const int64_t begin = layout.causal ? std::max<int64_t>(0, key - first) / kColumns * kColumns : 0;
   T* const ds = d_scores + (key - block) * kLd;
   for (int64_t column = begin; column < num_queries; column += kColumns) {
     multiply_panels<T>({keys + key * d, 0, Rows::packed}, num_keys, queries + column * d, kColumns, d,
@@ -241,7 +244,7 @@ void Backward<T>::key_panel(int64_t key, int64_t num_keys, int64_t block, int64_
       ds_row[j] = p_row[j] * (ds_row[j] - dot[j]);
     }
     // Queries before the key do not see it.
-    const int64_t from = std::max(begin, key + i - first);
+    const int64_t from = layout.causal ? std::max(begin, key + i - first) : begin;
     std::fill(p_row + begin, p_row + from, T(0));
     std::fill(ds_row, ds_row + from, T(0));
   }
@@ -257,7 +260,7 @@ void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, con
   const int64_t d = layout.d_head, width = layout.width(), time = layout.time, out_ld = layout.heads * d;
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
   for (int64_t first = 0; first < time; first += kQueries) {
-    const int64_t num_queries = std::min(kQueries, time - first), end = first + num_queries;
+    const int64_t num_queries = std::min(kQueries, time - first), end = layout.visible(first + num_queries - 1);
     const T* const d_o = d_out + first * out_ld;
     pack_along<kTileColumns<T>>(q + first * width, width, num_queries, d, queries);
     pack_along<kTileColumns<T>>(d_o, out_ld, num_queries, d, d_outs);
@@ -281,7 +284,7 @@ void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, con
       pack_across<kTileRows>(d_scores, kLd, num_queries, num_keys, packed);
       for (int64_t row = 0; row < num_queries; row += kTileRows) {
         const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
-        const int64_t visible = std::min(num_keys, first + row + num_rows - block);
+        const int64_t visible = std::min(num_keys, layout.visible(first + row + num_rows - 1) - block);
         const Output<T> rows_out{d_q + (first + row) * width, width, factor, block > 0};
         if (visible <= 0) continue;
         multiply_strip<T>({packed + row * num_keys, 0, Rows::packed}, num_rows, keys_across + block * kTileColumns<T>,

@@ -1,5 +1,6 @@
-// Causal softmax attention, softmax(Q K^T / sqrt(d_head)) V, without storing the attention matrix: forward keeps one
-// number per query and head (the log-sum-exp), backward recomputes the probabilities from it (Dao et al., 2022).
+// Softmax attention, causal or not, softmax(Q K^T / sqrt(d_head)) V, without storing the attention matrix: forward
+// keeps one number per query and head (the log-sum-exp), backward recomputes the probabilities from it (Dao et al.,
+// 2022).
 #pragma once
 #include "core/ops/attention_layout.h"
 #include "core/tensor/context.h"
@@ -7,7 +8,7 @@
 namespace moe {
 
 // qkv (tokens, layout.width()) -> out (tokens, heads * d_head), logsumexp (tokens, heads) of the scaled scores.
-// tokens is a multiple of layout.time; token i of a sequence sees tokens 0..i.
+// tokens is a multiple of layout.time; token i of a sequence sees tokens [0, layout.visible(i)).
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout);
 // d_out like out -> d_qkv like qkv, overwritten
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,

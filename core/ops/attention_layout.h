@@ -13,7 +13,10 @@ struct AttentionLayout {
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t d_head = 0;
+  bool causal = true;  // a token sees itself and those before it; otherwise its whole sequence
 
+  // A query sees the keys [0, visible) of its sequence.
+  MOE_HOST_DEVICE int64_t visible(int64_t query) const { return causal ? query + 1 : time; }
   MOE_HOST_DEVICE int64_t width() const { return (heads + 2 * kv_heads) * d_head; }
   MOE_HOST_DEVICE int64_t key_column() const { return heads * d_head; }
   MOE_HOST_DEVICE int64_t value_column() const { return (heads + kv_heads) * d_head; }

@@ -88,9 +88,10 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
       loss[t] = std::log(sums.sum) + largest - wanted;
       if (overwrite) {
         const T factor = static_cast<T>(gradient_scale) * (weight ? weight[t] : T(1)), inverse = factor / sums.sum;
+        const T spread = factor * static_cast<T>(extras.smoothing) / static_cast<T>(vocab);
 #pragma omp simd
-        for (int64_t i = 0; i < vocab; ++i) row[i] *= inverse;
-        row[target[t]] -= factor;
+        for (int64_t i = 0; i < vocab; ++i) row[i] = row[i] * inverse - spread;
+        row[target[t]] -= factor * static_cast<T>(1 - extras.smoothing);
       }
       if (!entropy) continue;
       entropy[t] = std::log(sums.sum) - sums.moment / sums.sum;

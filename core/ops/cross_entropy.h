@@ -10,12 +10,15 @@ struct CrossEntropyExtras {
   ConstTensor weights{};  // multiply each token's gradient; its loss stays as it is
   Tensor entropy{};       // of the softmax, nats; 0 where ignored
   Tensor residual{};  // the Euclidean norm of softmax - onehot; 0 where ignored. Together with `entropy` or not at all
+  // Label smoothing: what training pushes to has 1 - smoothing + smoothing / vocab at the target, smoothing / vocab
+  // elsewhere. The gradient is that of the cross-entropy with it; losses and statistics stay those of the target.
+  double smoothing = 0;
 };
 
 // logits (tokens, vocab), targets (tokens) i32 -> losses (tokens): -ln p(target), 0 where ignored;
 // correct (tokens) i32, optional: whether the target has the largest logit (ties to the smaller id).
-// With `gradient_scale` != 0 the logits are overwritten by gradient_scale * (softmax - onehot). The extras cost no
-// further pass over the logits.
+// With `gradient_scale` != 0 the logits are overwritten by gradient_scale * (softmax - onehot), onehot smoothed. The
+// extras cost no further pass over the logits.
 void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, ConstTensor targets,
                    double gradient_scale, const CrossEntropyExtras& extras = {});
 

@@ -3,6 +3,7 @@
 #include "core/ops/activation.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
+#include "core/ops/class_token.h"
 #include "core/ops/competition.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/dispatch_rows.h"
@@ -21,6 +22,7 @@
 #include "core/ops/matmul.h"
 #include "core/ops/merge_gate.h"
 #include "core/ops/normalise_rows.h"
+#include "core/ops/pooling.h"
 #include "core/ops/prototypes.h"
 #include "core/ops/qk_norm.h"
 #include "core/ops/relu_gating.h"
@@ -414,6 +416,18 @@ void group_logits_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTenso
   absent(ctx);
 }
 void select_within_groups(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t, int64_t) {
+  absent(ctx);
+}
+void class_token_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void class_token_backward(Context& ctx, Tensor, Tensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void pool_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, Pooling) {
+  absent(ctx);
+}
+void pool_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, Pooling) {
   absent(ctx);
 }
 void add_sequence_rows(Context& ctx, Tensor, ConstTensor) {

@@ -68,7 +68,7 @@ struct ForwardShared {
 
 // One block per tile of queries of one head, the tiles with most keys first. Softmax runs along the keys with a running
 // maximum; each row belongs to four lanes of one warp, so sums have a fixed order.
-template <class T, int kD>
+template <class T, int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_forward_kernel(T* out, float* logsumexp, const T* qkv, Problem p) {
   using S = Shape2<T, kD>;
@@ -76,6 +76,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const AttentionLayout& l = p.layout;
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
+  const int last = kCausal ? tile : static_cast<int>(gridDim.y) - 1;  // tile of keys: the only one not seen whole
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const T* sequence = qkv + batch * l.time * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
@@ -91,11 +92,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   if (S::kStages == 2) load(0);
   const float scale = p.scale * kLog2e;  // scores in powers of two
   float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
-  for (int j = 0; j <= tile; ++j) {
+  for (int j = 0; j <= last; ++j) {
     if (S::kStages == 1) load(j);
     cp_async_wait_group<0>();
     __syncthreads();
-    if (S::kStages == 2 && j < tile) load(j + 1);
+    if (S::kStages == 2 && j < last) load(j + 1);
 
     float scores[1][kBlocks][4] = {};
     warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.q + warp_row * S::kStride,
@@ -106,7 +107,9 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         float& score = scores[0][b][e];
-        const bool visible = j < tile || 8 * b + accumulator_column(lane, e) <= warp_row + accumulator_row(lane, e);
+        const int column = 8 * b + accumulator_column(lane, e);
+        const bool visible =
+            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : time - j * kRows);
         score = visible ? score * scale : -INFINITY;
         next[e / 2] = fmaxf(next[e / 2], score);
       }
@@ -170,9 +173,10 @@ struct BackwardShared {
 };
 
 // One block per tile of keys of one key/value head; it walks over the query heads that share it and their tiles of
-// queries from its own on. Everything is transposed, (keys, queries), so that probabilities and their gradients are
-// left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed order.
-template <class T, int kD>
+// queries (with kCausal from its own on). Everything is transposed, (keys, queries), so that probabilities and their
+// gradients are left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed
+// order.
+template <class T, int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                    Problem p) {
@@ -180,13 +184,14 @@ __global__ void __launch_bounds__(kThreads, 2)
   auto& shared = shared_memory<BackwardShared<T, kD>>();
   const AttentionLayout& l = p.layout;
   const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads, token = batch * l.time;
-  const int tile = static_cast<int>(blockIdx.y), tiles = static_cast<int>(gridDim.y) - tile, first = tile * kRows;
+  const int tile = static_cast<int>(blockIdx.y), first = tile * kRows;
+  const int first_tile = kCausal ? tile : 0, tiles = static_cast<int>(gridDim.y) - first_tile;  // of queries
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const int group = static_cast<int>(l.heads / l.kv_heads);
   const T* sequence = qkv + token * l.width();
   const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
   const auto load = [&](int step) {
-    const int64_t head = kv_head * group + step / tiles, begin = int64_t{tile + step % tiles} * kRows;
+    const int64_t head = kv_head * group + step / tiles, begin = int64_t{first_tile + step % tiles} * kRows;
     const int stage = step % S::kStages, rows = time - static_cast<int>(begin);
     load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
     load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head,
@@ -212,7 +217,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     __syncthreads();
     if (S::kStages == 2 && step + 1 < group * tiles) load(step + 1);
     const int stage = step % S::kStages;
-    const bool diagonal = step % tiles == 0;
+    const bool diagonal = kCausal && step % tiles == 0;
     const T *q = shared.b[stage][0], *d_o = shared.b[stage][1];
 
     float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
@@ -244,7 +249,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 }
 
 // One block per tile of queries of one head, over the tiles of keys that it sees.
-template <class T, int kD>
+template <class T, int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                       Problem p) {
@@ -253,6 +258,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const AttentionLayout& l = p.layout;
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, token = batch * l.time;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
+  const int last = kCausal ? tile : static_cast<int>(gridDim.y) - 1;  // tile of keys: the only one not seen whole
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const T* sequence = qkv + token * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
@@ -278,11 +284,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
   const float scale = p.scale * kLog2e;
   float d_queries[kD / 8][4] = {};
-  for (int j = 0; j <= tile; ++j) {
+  for (int j = 0; j <= last; ++j) {
     if (S::kStages == 1) load(j);
     cp_async_wait_group<0>();
     __syncthreads();
-    if (S::kStages == 2 && j < tile) load(j + 1);
+    if (S::kStages == 2 && j < last) load(j + 1);
     const T *k = shared.b[j % S::kStages][0], *v = shared.b[j % S::kStages][1];
 
     float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
@@ -294,7 +300,9 @@ __global__ void __launch_bounds__(kThreads, 2)
     for (int b = 0; b < kBlocks; ++b) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const bool visible = j < tile || 8 * b + accumulator_column(lane, e) <= warp_row + accumulator_row(lane, e);
+        const int column = 8 * b + accumulator_column(lane, e);
+        const bool visible =
+            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : time - j * kRows);
         const float probability = visible ? ex2_approx(scores[0][b][e] * scale - lse[e / 2]) : 0.0f;
         slopes[0][b][e] = probability * (slopes[0][b][e] - dot[e / 2]);
       }
@@ -309,15 +317,23 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Calls body(T{}, integral_constant<kD>) with the width that heads are padded to.
+// Calls body(T{}, integral_constant<kD>, bool_constant<kCausal>) with the width that heads are padded to. The wide
+// kernels without the causal mask would spill registers.
 template <class Body>
-static void for_head(DType dtype, int64_t d_head, Body body) {
-  if (d_head > 128) raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions", d_head);
+static void for_head(DType dtype, const AttentionLayout& layout, Body body) {
+  const int64_t widest = layout.causal ? 128 : 64;
+  if (layout.d_head > widest) {
+    raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions, 64 where it is not causal",
+                       layout.d_head);
+  }
   for_type(dtype, [&]<class T>(T type) {
-    if (d_head <= 64)
-      body(type, std::integral_constant<int, 64>{});
+    constexpr std::integral_constant<int, 64> kNarrow;
+    if (!layout.causal)
+      body(type, kNarrow, std::false_type{});
+    else if (layout.d_head <= 64)
+      body(type, kNarrow, std::true_type{});
     else
-      body(type, std::integral_constant<int, 128>{});
+      body(type, std::integral_constant<int, 128>{}, std::true_type{});
   });
 }
 
@@ -339,11 +355,12 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
   if (sm90::takes_attention(ctx, qkv.dtype, layout, {out.data, qkv.data}))
     return sm90::attention_forward(ctx, out, logsumexp, qkv, layout);
   const int64_t batch = qkv.dim(0) / layout.time;
-  for_head(qkv.dtype, layout.d_head, [&]<class T, int kD>(T, std::integral_constant<int, kD>) {
-    launch(ctx, attention_forward_kernel<T, kD>, grid_of(batch * layout.heads, layout), kThreads,
-           sizeof(ForwardShared<T, kD>), out.as<T>(), logsumexp.as<float>(), qkv.as<T>(),
-           make_problem<T>(layout, out.as<T>(), qkv.as<T>()));
-  });
+  for_head(qkv.dtype, layout,
+           [&]<class T, int kD, bool kCausal>(T, std::integral_constant<int, kD>, std::bool_constant<kCausal>) {
+             launch(ctx, attention_forward_kernel<T, kD, kCausal>, grid_of(batch * layout.heads, layout), kThreads,
+                    sizeof(ForwardShared<T, kD>), out.as<T>(), logsumexp.as<float>(), qkv.as<T>(),
+                    make_problem<T>(layout, out.as<T>(), qkv.as<T>()));
+           });
 }
 
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,
@@ -356,17 +373,18 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
   float* dots = scratch.allocate(Shape{kept}, DType::f32).as<float>();
   if (sm90::takes_attention(ctx, qkv.dtype, layout, {d_qkv.data, d_out.data, qkv.data, out.data}))
     return sm90::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, dots, layout);
-  for_head(qkv.dtype, layout.d_head, [&]<class T, int kD>(T, std::integral_constant<int, kD>) {
-    const Problem problem = make_problem<T>(layout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
-    launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(), d_out.as<T>(),
-           heads, layout.d_head);
-    launch(ctx, attention_backward_keys_kernel<T, kD>, grid_of(batch * layout.kv_heads, layout), kThreads,
-           sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots,
-           problem);
-    launch(ctx, attention_backward_queries_kernel<T, kD>, grid_of(batch * layout.heads, layout), kThreads,
-           sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots,
-           problem);
-  });
+  for_head(qkv.dtype, layout,
+           [&]<class T, int kD, bool kCausal>(T, std::integral_constant<int, kD>, std::bool_constant<kCausal>) {
+             const Problem problem = make_problem<T>(layout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
+             launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(),
+                    d_out.as<T>(), heads, layout.d_head);
+             launch(ctx, attention_backward_keys_kernel<T, kD, kCausal>, grid_of(batch * layout.kv_heads, layout),
+                    kThreads, sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(),
+                    logsumexp.as<float>(), dots, problem);
+             launch(ctx, attention_backward_queries_kernel<T, kD, kCausal>, grid_of(batch * layout.heads, layout),
+                    kThreads, sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(),
+                    logsumexp.as<float>(), dots, problem);
+           });
 }
 
 }  // namespace moe::cuda

@@ -61,6 +61,7 @@ struct Online {
 struct RowExtras {
   const float* weights;
   float *entropy, *residual;
+  float smoothing;
 };
 
 // One block per row, which is read twice and written once. Threads take strided vectors; their parts are joined in the
@@ -132,12 +133,14 @@ __global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits,
   if (gradient_scale == 0) return;
   if (extras.weights) gradient_scale *= extras.weights[token];
   const float factor = gradient_scale / whole.sum;
+  const float spread = gradient_scale * extras.smoothing / static_cast<float>(vocab);
+  const float taken = gradient_scale * (1 - extras.smoothing);
   for (int64_t i = threadIdx.x * N; i < vocab; i += step) {
     Floats<N> z = load_vector<N>(row + i);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      z.v[j] = expf(z.v[j] - whole.largest.value) * factor;
-      if (i + j == target) z.v[j] -= gradient_scale;
+      z.v[j] = expf(z.v[j] - whole.largest.value) * factor - spread;
+      if (i + j == target) z.v[j] -= taken;
     }
     store_vector(row + i, z);
   }
@@ -180,7 +183,7 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
            static_cast<float>(gradient_scale),
            RowExtras{extras.weights ? extras.weights.as<float>() : nullptr,
                      extras.entropy ? extras.entropy.as<float>() : nullptr,
-                     extras.residual ? extras.residual.as<float>() : nullptr});
+                     extras.residual ? extras.residual.as<float>() : nullptr, static_cast<float>(extras.smoothing)});
   });
 }
 

@@ -36,7 +36,7 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout) {
     for (int64_t h = 0; h < layout.heads; ++h) {
       const int64_t kv = h / (layout.heads / layout.kv_heads);
       std::vector<double> scores;
-      for (int64_t s = first; s <= t; ++s) {
+      for (int64_t s = first; s < first + layout.visible(t - first); ++s) {
         double score = 0;
         for (int64_t i = 0; i < d; ++i) {
           score += get(qkv, t * layout.width() + h * d + i) *
@@ -48,7 +48,7 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout) {
       double sum = 0;
       for (const double score : scores) sum += std::exp(score - largest);
       result.logsumexp.push_back(largest + std::log(sum));
-      for (int64_t s = first; s <= t; ++s) {
+      for (int64_t s = first; s < first + layout.visible(t - first); ++s) {
         const double p = std::exp(scores[static_cast<size_t>(s - first)] - largest) / sum;
         for (int64_t i = 0; i < d; ++i) {
           result.out[static_cast<size_t>((t * layout.heads + h) * d + i)] +=
@@ -77,13 +77,31 @@ TEST_CASE("attention equals the reference", "[hopper]") {
   const AttentionLayout shapes[] = {{0, 1, 1, 1},  {0, 2, 2, 5},  {0, 4, 2, 8},  {0, 3, 1, 31},
                                     {0, 2, 1, 33}, {0, 1, 1, 72}, {0, 4, 2, 64}, {0, 1, 1, 128}};
   for (AttentionLayout layout : shapes) {
-    for (const int64_t time : {1, 2, 63, 64, 65, 96, 97, 130, 241}) {
+    for (const auto& [time, causal] : {std::pair{1, true},
+                                       {2, true},
+                                       {63, true},
+                                       {64, true},
+                                       {65, true},
+                                       {96, true},
+                                       {97, true},
+                                       {130, true},
+                                       {241, true},
+                                       {1, false},
+                                       {2, false},
+                                       {17, false},
+                                       {64, false},
+                                       {65, false},
+                                       {97, false},
+                                       {130, false},
+                                       {250, false}}) {
       layout.time = time;
+      layout.causal = causal;
+      if (!on_cpu() && !causal && layout.d_head > 64) continue;  // a device refuses these
       const Tensor qkv = ctx.normal({2 * time, layout.width()}, 1);
       const Result result = run_forward(ctx, qkv, layout);
       const Reference expected = reference(qkv, layout);
-      const std::string what =
-          fmt::format("time {} heads {}/{} of {}", time, layout.heads, layout.kv_heads, layout.d_head);
+      const std::string what = fmt::format("time {} heads {}/{} of {}{}", time, layout.heads, layout.kv_heads,
+                                           layout.d_head, causal ? "" : ", not causal");
       const Tolerance tolerance = ctx.dtype == DType::bf16 ? Tolerance{2e-2, 1e-2} : tolerance_of(ctx.dtype);
       check_close("out, " + what, result.out, expected.out, tolerance);
       check_close("logsumexp, " + what, result.logsumexp, expected.logsumexp);
@@ -93,8 +111,10 @@ TEST_CASE("attention equals the reference", "[hopper]") {
 
 TEST_CASE("attention gradients", "[cpu]") {
   TestContext ctx(DType::f64);
-  const AttentionLayout shapes[] = {{1, 1, 1, 3},   {5, 2, 2, 3},   {63, 2, 1, 2},  {65, 2, 1, 5},
-                                    {97, 2, 2, 17}, {130, 1, 1, 3}, {250, 2, 1, 3}, {6, 6, 2, 7}};
+  const AttentionLayout shapes[] = {
+      {1, 1, 1, 3},         {5, 2, 2, 3},          {63, 2, 1, 2},        {65, 2, 1, 5},       {97, 2, 2, 17},
+      {130, 1, 1, 3},       {250, 2, 1, 3},        {6, 6, 2, 7},         {1, 1, 1, 3, false}, {5, 2, 2, 3, false},
+      {65, 2, 1, 5, false}, {97, 2, 2, 17, false}, {250, 2, 1, 3, false}};
   for (const AttentionLayout& layout : shapes) {
     const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 2);
     const Tensor d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 3), d_qkv = ctx.output(qkv.shape);
@@ -110,7 +130,7 @@ TEST_CASE("attention gradients", "[cpu]") {
 
 TEST_CASE("attention backward in f32 equals f64's", "[cpu]") {
   TestContext narrow(DType::f32), wide(DType::f64);
-  const AttentionLayout layout{257, 4, 2, 32};
+  const AttentionLayout layout{257, 4, 2, 32, GENERATE(true, false)};
   const auto gradient = [&](TestContext& ctx) {
     const Tensor qkv = ctx.normal({257, layout.width()}, 1), d_out = ctx.normal({257, 128}, 2),
                  d_qkv = ctx.output(qkv.shape);
@@ -135,6 +155,16 @@ TEST_CASE("attention is causal and keeps sequences apart", "[hopper]") {
   CHECK(get(after, 66 * 8) != get(before, 66 * 8));
 }
 
+TEST_CASE("attention that is not causal sees the whole sequence and no other", "[hopper]") {
+  TestContext ctx;
+  const AttentionLayout layout{70, 2, 1, 4, false};
+  const Tensor qkv = ctx.normal({140, layout.width()}, 4), changed = ctx.copy_of(qkv);
+  for (int64_t i = 0; i < layout.width(); ++i) set(changed, 66 * layout.width() + i, 9);
+  const Tensor before = run_forward(ctx, qkv, layout).out, after = run_forward(ctx, changed, layout).out;
+  for (int64_t token = 0; token < 70; ++token) CHECK(get(after, token * 8) != get(before, token * 8));
+  check_same_bits("the other sequence", after.slice(70, 70), before.slice(70, 70));
+}
+
 TEST_CASE("attention survives large scores", "[hopper]") {
   TestContext ctx;
   const AttentionLayout layout{33, 1, 1, 4};
@@ -147,7 +177,7 @@ TEST_CASE("attention survives large scores", "[hopper]") {
 
 TEST_CASE("attention gives the same bits for any number of threads", "[cpu]") {
   TestContext ctx;
-  const AttentionLayout layout{130, 4, 2, 9};
+  const AttentionLayout layout{130, 4, 2, 9, GENERATE(true, false)};
   const Tensor qkv = ctx.normal({260, layout.width()}, 6), d_out = ctx.normal({260, 36}, 7);
   const auto both = [&](int num_threads) {
     const ThreadCount threads(num_threads);

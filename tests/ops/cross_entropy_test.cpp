@@ -108,6 +108,56 @@ TEST_CASE("weights multiply a token's gradient and nothing else") {
   check_close("gradient", weighted, expected);
 }
 
+// (1 - smoothing) * -ln p(target) + smoothing * mean over all classes of -ln p
+static double smoothed_loss(ConstTensor logits, int64_t row, int64_t target, double smoothing) {
+  const int64_t vocab = logits.dim(1);
+  double sum = 0, all = 0;
+  for (int64_t i = 0; i < vocab; ++i) sum += std::exp(get(logits, row * vocab + i));
+  for (int64_t i = 0; i < vocab; ++i) all += std::log(sum) - get(logits, row * vocab + i);
+  return (1 - smoothing) * (std::log(sum) - get(logits, row * vocab + target)) +
+         smoothing * all / static_cast<double>(vocab);
+}
+
+TEST_CASE("label smoothing: the gradient is that of the smoothed loss, the losses told are plain", "[cpu]") {
+  TestContext ctx(DType::f64);
+  const std::vector<int32_t> wanted{0, 8, kIgnoreTarget, 3};
+  const Tensor logits = ctx.normal({4, 9}, 3), targets = ctx.of_i32({4}, wanted), losses = ctx.output({4}),
+               plain = ctx.output({4}), gradient = ctx.copy_of(logits), other = ctx.copy_of(logits),
+               weights = ctx.of({4}, {2, 0.3, 1, 0.7});
+  cross_entropy(ctx, losses, {}, gradient, targets, 0.5, {.weights = weights, .smoothing = 0.2});
+  cross_entropy(ctx, plain, {}, other, targets, 0.5);
+  check_same_bits("losses", losses, plain);
+  const auto loss = [&] {
+    double sum = 0;
+    for (int64_t t = 0; t < 4; ++t) {
+      if (wanted[static_cast<size_t>(t)] != kIgnoreTarget)
+        sum += get(weights, t) * smoothed_loss(logits, t, wanted[static_cast<size_t>(t)], 0.2);
+    }
+    return 0.5 * sum;
+  };
+  check_gradients(loss, {{"logits", logits, gradient}}, {.samples = 36});
+}
+
+TEST_CASE("label smoothing moves the gradient by the same on every device") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  for (const int64_t vocab : {2, 10, 33, 264}) {
+    const Tensor logits = ctx.normal({5, vocab}, 3), targets = ctx.random_i32({5}, static_cast<int32_t>(vocab), 4);
+    set(targets, 3, kIgnoreTarget);
+    const Tensor losses = ctx.wide_output({5}), plain = ctx.copy_of(logits), smoothed = ctx.copy_of(logits);
+    cross_entropy(ctx, losses, {}, plain, targets, 0.5);
+    cross_entropy(ctx, losses, {}, smoothed, targets, 0.5, {.smoothing = 0.2});
+    std::vector<double> expected = values(plain);
+    for (int64_t t = 0; t < 5; ++t) {
+      if (t == 3) continue;
+      for (int64_t i = 0; i < vocab; ++i) {
+        expected[static_cast<size_t>(t * vocab + i)] +=
+            0.5 * 0.2 * ((get(targets, t) == static_cast<double>(i)) - 1 / static_cast<double>(vocab));
+      }
+    }
+    check_close("gradient", smoothed, expected);
+  }
+}
+
 TEST_CASE("cross-entropy gradient", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor logits = ctx.normal({4, 9}, 3), targets = ctx.of_i32({4}, {0, 8, kIgnoreTarget, 3});

@@ -2,6 +2,7 @@
 // which need f64, prove that one. On the CPU this compares f32 with f64.
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
+#include "core/ops/class_token.h"
 #include "core/ops/dispatch.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
@@ -9,6 +10,7 @@
 #include "core/ops/gating.h"
 #include "core/ops/grouped_gemm.h"
 #include "core/ops/matmul.h"
+#include "core/ops/pooling.h"
 #include "core/ops/qk_norm.h"
 #include "core/ops/rms_norm.h"
 #include "core/ops/rope.h"
@@ -30,7 +32,12 @@ TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
                                  {65, 4, 2, 31},
                                  {130, 3, 1, 72},
                                  {257, 2, 1, 64},
-                                 {200, 2, 2, 128}}) {
+                                 {200, 2, 2, 128},
+                                 {1, 1, 1, 1, false},
+                                 {17, 2, 1, 16, false},
+                                 {64, 1, 1, 64, false},
+                                 {65, 4, 2, 31, false},
+                                 {130, 3, 1, 60, false}}) {
     const int64_t tokens = 2 * layout.time;
     const Tensor qkv = ctx.normal({tokens, layout.width()}, 1),
                  d_out = ctx.normal({tokens, layout.heads * layout.d_head}, 2);
@@ -42,8 +49,8 @@ TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
     attention_backward(ctx, d_qkv, d_out, qkv, out, lse, layout);
     attention_forward(exact, out64, lse64, qkv64, layout);
     attention_backward(exact, d_qkv64, d_out64, qkv64, out64, lse64, layout);
-    const std::string what =
-        fmt::format(", time {} heads {}/{} of {}", layout.time, layout.heads, layout.kv_heads, layout.d_head);
+    const std::string what = fmt::format(", time {} heads {}/{} of {}{}", layout.time, layout.heads, layout.kv_heads,
+                                         layout.d_head, layout.causal ? "" : ", not causal");
     check_close("out" + what, out, out64, tolerance(ctx));
     check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
     check_close("d_qkv" + what, d_qkv, d_qkv64,
@@ -140,6 +147,31 @@ TEST_CASE("row moves backward equal the CPU's in f64") {
         check_close("d_weights", d_weights, d_weights64, {1e-5, 1e-5});
         check_close("d_x", d_x, d_x64, tolerance(ctx));
       }
+    }
+  }
+}
+
+TEST_CASE("pooling and class tokens backward equal the CPU's in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (const int64_t d : {1, 31, 33, 264}) {
+    for (const int64_t time : {2, 33, 70}) {
+      const int64_t sequences = 5, tokens = sequences * time;
+      const Tensor targets = ctx.random_i32({tokens}, 3, 1), d_pooled = ctx.normal({sequences, d}, 2);
+      for (int64_t t = 0; t < tokens; t += 3) set(targets, t, -1);
+      for (const Pooling pooling : {Pooling::mean, Pooling::class_token}) {
+        const Tensor d_x = ctx.output({tokens, d}), d_x64 = exact.output({tokens, d});
+        pool_backward(ctx, d_x, d_pooled, targets, pooling);
+        pool_backward(exact, d_x64, exact(d_pooled), exact(targets), pooling);
+        check_close("pool d_x", d_x, d_x64, tolerance(ctx));
+      }
+      const Tensor d_y = ctx.normal({tokens, d}, 3), d_x = ctx.output({tokens - sequences, d}),
+                   d_row = ctx.wide_normal({d}, 4);
+      const Tensor d_x64 = exact.output(d_x.shape), d_row64 = exact(d_row);
+      class_token_backward(ctx, d_x, d_row, d_y, time);
+      class_token_backward(exact, d_x64, d_row64, exact(d_y), time);
+      check_close("class token d_x", d_x, d_x64);
+      check_close("class token d_row", d_row, d_row64, {1e-5, 1e-5});
     }
   }
 }

@@ -1,0 +1,49 @@
+#include "core/ops/class_token.h"
+
+#include <algorithm>
+
+#include "core/ops/dispatch.h"
+
+namespace moe {
+
+// Returns the number of sequences.
+static int64_t check(ConstTensor y, ConstTensor x, ConstTensor row, int64_t time) {
+  MOE_CHECK(time > 1 && y.dim(0) % time == 0, "{} tokens in sequences of {}", y.dim(0), time);
+  const int64_t sequences = y.dim(0) / time, d = y.dim(1);
+  MOE_CHECK_SHAPE(x, {sequences * (time - 1), d});
+  MOE_CHECK_SHAPE(row, {d});
+  return sequences;
+}
+
+void class_token_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor row, int64_t time) {
+  const int64_t sequences = check(y, x, row, time), d = y.dim(1);
+  if (on_cuda(ctx)) return cuda::class_token_forward(ctx, y, x, row, time);
+  run(ctx, y.dtype, [&]<class T>(T) {
+    const T *from = x.as<T>(), *first = row.as<T>();
+    T* to = y.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t s = 0; s < sequences; ++s) {
+      std::copy_n(first, d, to + s * time * d);
+      std::copy_n(from + s * (time - 1) * d, (time - 1) * d, to + (s * time + 1) * d);
+    }
+  });
+}
+
+void class_token_backward(Context& ctx, Tensor d_x, Tensor d_row, ConstTensor d_y, int64_t time) {
+  const int64_t sequences = check(d_y, d_x, d_row, time), d = d_y.dim(1);
+  if (on_cuda(ctx)) return cuda::class_token_backward(ctx, d_x, d_row, d_y, time);
+  run(ctx, d_y.dtype, [&]<class T>(T) {
+    const T* from = d_y.as<T>();
+    T *to = d_x.as<T>(), *first = d_row.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t s = 0; s < sequences; ++s) {
+      std::copy_n(from + (s * time + 1) * d, (time - 1) * d, to + s * (time - 1) * d);
+    }
+    for (int64_t s = 0; s < sequences; ++s) {
+#pragma omp simd
+      for (int64_t i = 0; i < d; ++i) first[i] += from[s * time * d + i];
+    }
+  });
+}
+
+}  // namespace moe

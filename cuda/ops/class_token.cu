@@ -1,0 +1,62 @@
+#include "core/ops/class_token.h"
+
+#include "cuda/device/launch.cuh"
+#include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp.cuh"
+
+namespace moe::cuda {
+
+static constexpr int kThreads = 256;
+
+// One thread per element of y.
+template <class T>
+__global__ void class_token_forward_kernel(T* y, const T* x, const T* row, int64_t size, int64_t d, int64_t time) {
+  const int64_t i = thread_in_grid(), token = i / d, sequence = token / time, place = token % time;
+  if (i >= size) return;
+  y[i] = place == 0 ? row[i % d] : x[(sequence * (time - 1) + place - 1) * d + i % d];
+}
+
+// One thread per element of d_x.
+template <class T>
+__global__ void class_token_backward_kernel(T* d_x, const T* d_y, int64_t size, int64_t d, int64_t time) {
+  const int64_t i = thread_in_grid(), token = i / d, sequence = token / (time - 1), place = token % (time - 1);
+  if (i < size) d_x[i] = d_y[(sequence * time + place + 1) * d + i % d];
+}
+
+// One block per 32 columns, a lane per column. Warps take strided sequences and are added up in order. Shared memory:
+// (warps, 32) f32.
+template <class T>
+__global__ void class_token_backward_row_kernel(float* d_row, const T* d_y, int64_t sequences, int64_t d,
+                                                int64_t time) {
+  constexpr int kWarps = kThreads / kWarp;
+  float* shared = &shared_memory<float>();
+  const int64_t column = int64_t{blockIdx.x} * kWarp + lane_index();
+  float sum = 0;
+  for (int64_t s = warp_index(); column < d && s < sequences; s += kWarps) sum += load(d_y + s * time * d + column);
+  shared[threadIdx.x] = sum;
+  __syncthreads();
+  if (warp_index() > 0 || column >= d) return;
+  for (int w = 1; w < kWarps; ++w) sum += shared[w * kWarp + lane_index()];
+  d_row[column] += sum;
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+void class_token_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor row, int64_t time) {
+  for_type(y.dtype, [&]<class T>(T) {
+    launch(ctx, class_token_forward_kernel<T>, blocks_for(y.size(), kThreads), kThreads, 0, y.as<T>(), x.as<T>(),
+           row.as<T>(), y.size(), y.dim(1), time);
+  });
+}
+
+void class_token_backward(Context& ctx, Tensor d_x, Tensor d_row, ConstTensor d_y, int64_t time) {
+  const int64_t d = d_y.dim(1);
+  for_type(d_y.dtype, [&]<class T>(T) {
+    launch(ctx, class_token_backward_kernel<T>, blocks_for(d_x.size(), kThreads), kThreads, 0, d_x.as<T>(), d_y.as<T>(),
+           d_x.size(), d, time);
+    launch(ctx, class_token_backward_row_kernel<T>, blocks_for(d, kWarp), kThreads, kThreads * sizeof(float),
+           d_row.as<float>(), d_y.as<T>(), d_y.dim(0) / time, d, time);
+  });
+}
+
+}  // namespace moe::cuda

@@ -1,0 +1,87 @@
+#include "core/ops/pooling.h"
+
+#include "core/base/token.h"
+#include "cuda/device/launch.cuh"
+#include "cuda/kernel/block.cuh"
+#include "cuda/kernel/vector.cuh"
+
+namespace moe::cuda {
+
+static constexpr int kThreads = 128, kWarps = kThreads / kWarp;
+
+// What each token of a sequence that is no padding has of its mean; the same on every thread of the block.
+static __device__ float mean_share(const int32_t* targets, int64_t time, int* slots) {
+  int counted = 0;
+  for (int64_t t = threadIdx.x; t < time; t += kThreads) counted += targets[t] != kIgnoreTarget;
+  counted = block_sum(counted, slots);
+  return counted > 0 ? 1.0f / static_cast<float>(counted) : 0.0f;
+}
+
+static __device__ float share_of(const int32_t* targets, int64_t place, float each, Pooling pooling) {
+  if (pooling == Pooling::class_token) return place == 0 ? 1.0f : 0.0f;
+  return targets[place] == kIgnoreTarget ? 0.0f : each;
+}
+
+struct PoolingShared {
+  int slots[32];
+  float sums[kThreads];
+};
+
+// One block per sequence and 32 columns, a lane per column. Warps take strided tokens and are added up in order.
+template <class T>
+__global__ void pool_forward_kernel(T* pooled, const T* x, const int32_t* targets, int64_t d, int64_t time,
+                                    Pooling pooling) {
+  auto& shared = shared_memory<PoolingShared>();
+  const int64_t tiles = (d + kWarp - 1) / kWarp, sequence = blockIdx.x / tiles;
+  const int64_t column = blockIdx.x % tiles * kWarp + lane_index();
+  targets += sequence * time;
+  const float each = mean_share(targets, time, shared.slots);
+  float sum = 0;
+  for (int64_t t = warp_index(); column < d && t < time; t += kWarps) {
+    const float share = share_of(targets, t, each, pooling);
+    if (share != 0) sum += share * load(x + (sequence * time + t) * d + column);
+  }
+  shared.sums[threadIdx.x] = sum;
+  __syncthreads();
+  if (warp_index() > 0 || column >= d) return;
+  for (int w = 1; w < kWarps; ++w) sum += shared.sums[w * kWarp + lane_index()];
+  store(pooled + sequence * d + column, sum);
+}
+
+// One block per sequence, whose threads take strided elements.
+template <class T>
+__global__ void pool_backward_kernel(T* d_x, const T* d_pooled, const int32_t* targets, int64_t d, int64_t time,
+                                     Pooling pooling) {
+  int* slots = &shared_memory<int>();
+  const int64_t sequence = blockIdx.x;
+  targets += sequence * time;
+  const float each = mean_share(targets, time, slots);
+  for (int64_t i = threadIdx.x; i < time * d; i += kThreads) {
+    store(d_x + sequence * time * d + i,
+          share_of(targets, i / d, each, pooling) * load(d_pooled + sequence * d + i % d));
+  }
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+static int64_t time_of(int64_t tokens, int64_t sequences) {
+  return sequences > 0 ? tokens / sequences : 0;
+}
+
+void pool_forward(Context& ctx, Tensor pooled, ConstTensor x, ConstTensor targets, Pooling pooling) {
+  const int64_t sequences = pooled.dim(0), d = pooled.dim(1), tiles = (d + kWarp - 1) / kWarp;
+  for_type(x.dtype, [&]<class T>(T) {
+    launch(ctx, pool_forward_kernel<T>, blocks_for(sequences * tiles, 1), kThreads, sizeof(PoolingShared),
+           pooled.as<T>(), x.as<T>(), targets.as<int32_t>(), d, time_of(x.dim(0), sequences), pooling);
+  });
+}
+
+void pool_backward(Context& ctx, Tensor d_x, ConstTensor d_pooled, ConstTensor targets, Pooling pooling) {
+  const int64_t sequences = d_pooled.dim(0), d = d_pooled.dim(1);
+  for_type(d_x.dtype, [&]<class T>(T) {
+    launch(ctx, pool_backward_kernel<T>, blocks_for(sequences, 1), kThreads, 32 * sizeof(int), d_x.as<T>(),
+           d_pooled.as<T>(), targets.as<int32_t>(), d, time_of(d_x.dim(0), sequences), pooling);
+  });
+}
+
+}  // namespace moe::cuda
