@@ -15,6 +15,14 @@ void Batch::resize(int64_t num_sequences, int64_t sequence_length) {
   domains.resize(sample_ids.size());
 }
 
+void Batch::resize_labelled(int64_t num_sequences, int64_t sequence_length, int64_t num_features) {
+  resize(num_sequences, sequence_length);
+  inputs.clear();
+  labels.resize(static_cast<size_t>(num_sequences));
+  features.resize(static_cast<size_t>(num_sequences * num_features));
+  domains.clear();
+}
+
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch) {
   MOE_CHECK(length > 0, "windows of length {}", length);
   batch.resize(static_cast<int64_t>(starts.size()), length);

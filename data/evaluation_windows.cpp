@@ -6,14 +6,17 @@
 
 namespace moe {
 
-EvaluationWindows::EvaluationWindows(const Split& split, int64_t context, int64_t stride)
-    : split_(split), context_(context), stride_(stride) {
+EvaluationWindows::EvaluationWindows(const Split& split, int64_t context, int64_t stride, int64_t tokens)
+    : split_(split.slice(split.name(), 0, tokens > 0 ? std::min(tokens, split.num_tokens()) : split.num_tokens())),
+      context_(context),
+      stride_(stride),
+      bytes_per_token_(split.bytes_per_token()) {
   if (context < 1 || stride < 1 || stride > context) {
     raise<UsageError>("evaluation with a stride of {} and a context of {}; expected 1 <= stride <= context", stride,
                       context);
   }
-  if (split.num_tokens() < 2) {
-    raise<DataError>("split {} has {} tokens; nothing can be predicted", split.name(), split.num_tokens());
+  if (split_.num_tokens() < 2) {
+    raise<DataError>("split {} has {} tokens; nothing can be predicted", split_.name(), split_.num_tokens());
   }
   num_windows_ = 1 + (std::max<int64_t>(0, num_targets() - context) + stride - 1) / stride;
 }

@@ -58,6 +58,11 @@ void Split::read(int64_t begin, int64_t count, int32_t* out) const {
   }
 }
 
+std::optional<double> Split::bytes_per_token() const {
+  if (!raw_bytes_ || num_tokens_ == 0) return std::nullopt;
+  return static_cast<double>(*raw_bytes_) / static_cast<double>(num_tokens_);
+}
+
 int32_t Split::at(int64_t index) const {
   int32_t token = 0;
   read(index, 1, &token);

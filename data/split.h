@@ -27,6 +27,7 @@ class Split {
   int64_t num_tokens() const { return num_tokens_; }
   // Bytes of text that the tokens stand for; unknown for data that another program tokenised.
   std::optional<int64_t> raw_bytes() const { return raw_bytes_; }
+  std::optional<double> bytes_per_token() const;  // likewise; nothing of no tokens
 
   // Seamless across shards. A token outside the vocabulary is a DataError.
   void read(int64_t begin, int64_t count, int32_t* out) const;

@@ -11,6 +11,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
   std::string position = "rope";
   double rope_theta = 10000;
   bool qk_norm = false;
+  bool causal = true;
 
   void fields(FieldVisitor& v) override {
     v.field("heads", heads, "query heads", {1, 1024});
@@ -22,6 +23,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
             {"rope", "learned", "none"});
     v.field("rope_theta", rope_theta, "base of the rotary frequencies", {1, 1e9});
     v.field("qk_norm", qk_norm, "RMS-normalise every query and key head");
+    v.field("causal", causal, "a token sees none after it; false, all of its sample, is for classifiers");
   }
 };
 
@@ -35,6 +37,8 @@ struct ModelConfig : Fields<ModelConfig> {
   double dropout = 0;
   double norm_eps = 1e-5;
   bool tie_embeddings = false;
+  int64_t patch = 4;
+  std::string pooling = "mean";
   double init_std = 0.02;
 
   void fields(FieldVisitor& v) override {
@@ -43,13 +47,19 @@ struct ModelConfig : Fields<ModelConfig> {
     v.field("arrangement", arrangement,
             "switch: MoE in every block; glam: dense and MoE blocks alternate; dense: no MoE; or a list of dense and "
             "moe, one per block");
-    v.group("attention", attention, "Causal self-attention.");
+    v.group("attention", attention, "Self-attention.");
     v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
             {0, 1 << 22});
     v.field("activation", activation, "of feed-forward layers, dense and expert", {"relu", "gelu", "swiglu"});
     v.field("dropout", dropout, "share of embedding and branch outputs that is zeroed in training", {0, 0.99});
     v.field("norm_eps", norm_eps, "added to the mean square under the root", {0, 1});
     v.field("tie_embeddings", tie_embeddings, "the output head uses the embedding table");
+    v.field("patch", patch, "side of the square patches, in pixels, that images are cut into: each is a token",
+            {1, 1024});
+    v.field(
+        "pooling", pooling,
+        "what a classifier makes of a sample's tokens: their mean, or a class token, which is put first and learned",
+        {"mean", "class_token"});
     v.field("init_std", init_std,
             "standard deviation of initial weights; output projections get it divided by sqrt(2 layers)", {0, 10});
   }

@@ -25,18 +25,48 @@ struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
   }
 };
 
+struct LabelledDataConfig : Fields<LabelledDataConfig> {
+  std::string format = "auto";
+  int64_t validation = 5000;
+  int64_t split_seed = 1;
+
+  void fields(FieldVisitor& v) override {
+    v.field("format", format, "of the folder's files; auto looks which there are", {"auto", "idx", "cifar10"});
+    v.field("validation", validation, "samples of the training files that are held out for validation, drawn at random",
+            {0, 1LL << 40});
+    v.field("split_seed", split_seed, "of that draw; the run's seed does not matter", {0, 1LL << 62});
+  }
+};
+
+struct AugmentConfig : Fields<AugmentConfig> {
+  int64_t shift = 0;
+  bool flip = false;
+
+  void fields(FieldVisitor& v) override {
+    v.field("shift", shift, "pixels that a training image is moved by at most, in each direction, anew in every epoch",
+            {0, 1024});
+    v.field("flip", flip, "mirror half of the training images, others in every epoch");
+  }
+};
+
 struct DataConfig : Fields<DataConfig> {
   std::string path = "synthetic";
   int64_t sequence = 128;
   int64_t vocab_size = 0;
   SyntheticDataConfig synthetic;
+  LabelledDataConfig labelled;
+  AugmentConfig augment;
 
   void fields(FieldVisitor& v) override {
     v.field("path", path,
-            "a corpus made by moe-data, a .bin file of llm.c's format, a folder or pattern of such, or synthetic");
-    v.field("sequence", sequence, "tokens per training sequence: the context length", {1, 1 << 20});
+            "a corpus made by moe-data, a .bin file of llm.c's format, a folder or pattern of such, or synthetic; for "
+            "task: classify a folder of labelled samples");
+    v.field("sequence", sequence, "tokens per training sequence: the context length; images decide their own",
+            {1, 1 << 20});
     v.field("vocab_size", vocab_size, "of .bin files, which do not say it; 0 = the tokenizer's", {0, 1 << 24});
     v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
+    v.group("labelled", labelled, "Labelled samples, for `task: classify`.");
+    v.group("augment", augment, "What is done to training images before they are shown.");
   }
 };
 
@@ -46,14 +76,18 @@ struct TrainingConfig : Fields<TrainingConfig> {
   int64_t micro_batches = 1;
   Choice<Schedule> learning_rate{"cosine"};
   double clip_norm = 1.0;
+  double label_smoothing = 0;
 
   void fields(FieldVisitor& v) override {
     v.field("steps", steps, "length of the run, in updates, tokens or epochs");
-    v.field("batch", batch, "sequences per update, over all ranks and micro-batches", {1, 1 << 24});
+    v.field("batch", batch, "sequences or labelled samples per update, over all ranks and micro-batches", {1, 1 << 24});
     v.field("micro_batches", micro_batches, "parts that a rank's share of the batch is computed in, to save memory",
             {1, 1 << 20});
     v.choice("learning_rate", learning_rate, "The learning rate over the run.");
     v.field("clip_norm", clip_norm, "largest global norm of the gradient; 0 = no clipping", {0, 1e30});
+    v.field("label_smoothing", label_smoothing,
+            "share of a label that is spread over all classes, of classifiers; the loss that is told has none",
+            {0, 0.99});
   }
 };
 
@@ -95,7 +129,8 @@ struct EvaluateConfig : Fields<EvaluateConfig> {
   void fields(FieldVisitor& v) override {
     v.field("every", every,
             "distance of evaluations on the validation split, besides those at step 0 and the end; 0 = only those");
-    v.field("tokens", tokens, "leading tokens of the split that are used; 0 = all", {0, 1LL << 50});
+    v.field("tokens", tokens, "leading tokens, or labelled samples, of the split that are used; 0 = all",
+            {0, 1LL << 50});
     v.field("stride", stride, "tokens scored per window of data.sequence; 0 = all of them", {0, 1 << 20});
   }
 };
@@ -137,6 +172,7 @@ struct SampleConfig : Fields<SampleConfig> {
 struct TrainConfig : Fields<TrainConfig> {
   std::string name = "run";
   std::string folder = "runs";
+  std::string task = "language_model";
   int64_t seed = 1;
   std::string device = "auto";
   std::string precision = "auto";
@@ -155,6 +191,8 @@ struct TrainConfig : Fields<TrainConfig> {
   void fields(FieldVisitor& v) override {
     v.field("name", name, "of the run: its folder below `folder`");
     v.field("folder", folder, "where runs are kept");
+    v.field("task", task, "language_model predicts the next token of a text, classify the label of a sample",
+            {"language_model", "classify"});
     v.field("seed", seed, "of initial weights, data order, dropout and everything else that is drawn", {0, 1LL << 62});
     v.field("device", device, "auto takes a GPU if there is one", {"auto", "cpu", "cuda"});
     v.field(

@@ -1,0 +1,26 @@
+// What a model is evaluated on: so many sequences, each computed alone.
+#pragma once
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "data/batch_loader.h"
+
+namespace moe {
+
+class EvaluationSet {
+ public:
+  virtual ~EvaluationSet() = default;
+  virtual int64_t num_sequences() const = 0;
+  // What sums over tokens are divided by.
+  virtual int64_t num_tokens() const = 0;
+  // Sequences first, first + 1, ... Those behind the last one are ignored entirely, so that all ranks can take equal
+  // shares.
+  virtual void load(int64_t first, int64_t count, Batch& batch) const = 0;
+  // What else has to be said beside a figure, such as the context that was seen.
+  virtual std::vector<std::pair<const char*, int64_t>> terms() const { return {}; }
+  // Of the raw text; nothing for other data.
+  virtual std::optional<double> bytes_per_token() const { return std::nullopt; }
+};
+
+}  // namespace moe

@@ -1,0 +1,28 @@
+// Labelled images -> the arrays of a batch.
+#pragma once
+#include "data/batch_loader.h"
+#include "data/images/patches.h"
+
+namespace moe {
+
+class ImageLoader {
+ public:
+  // `leading`: tokens of a sample before its patches (a class token).
+  ImageLoader(PatchGrid grid, Normalisation normalisation, int64_t leading)
+      : grid_(grid), normalisation_(std::move(normalisation)), leading_(leading) {}
+
+  const PatchGrid& grid() const { return grid_; }
+  const Normalisation& normalisation() const { return normalisation_; }
+  int64_t tokens_per_sample() const { return leading_ + grid_.patches(); }
+
+  // visits[i] of the split, augmented. Samples beyond the split's end are ignored entirely: no label, all padding.
+  void load(const ImageSplit& split, std::span<const SampleVisit> visits, const AugmentConfig& augment, uint64_t seed,
+            Batch& batch) const;
+
+ private:
+  PatchGrid grid_;
+  Normalisation normalisation_;
+  int64_t leading_;
+};
+
+}  // namespace moe

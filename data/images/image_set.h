@@ -1,0 +1,34 @@
+// Labelled images of one size, as they lie in memory.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moe {
+
+struct ImageShape {
+  int64_t channels = 0, height = 0, width = 0;
+  int64_t pixels() const { return channels * height * width; }
+  bool operator==(const ImageShape&) const = default;
+};
+
+struct ImageSet {
+  ImageShape shape;
+  std::vector<uint8_t> pixels;  // (images, channels, height, width)
+  std::vector<uint8_t> labels;  // (images)
+
+  int64_t size() const { return static_cast<int64_t>(labels.size()); }
+  std::span<const uint8_t> image(int64_t i) const {
+    return std::span(pixels).subspan(static_cast<size_t>(i * shape.pixels()), static_cast<size_t>(shape.pixels()));
+  }
+  int32_t label(int64_t i) const { return labels[static_cast<size_t>(i)]; }
+};
+
+// What a folder of a known format holds.
+struct ImageFiles {
+  ImageSet train, test;  // the latter may be empty
+  int64_t classes = 0;   // labels are below
+};
+
+}  // namespace moe

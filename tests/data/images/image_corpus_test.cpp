@@ -1,0 +1,98 @@
+#include "data/images/image_corpus.h"
+
+#include <algorithm>
+#include <set>
+
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_images.h"
+
+using namespace moe;
+using namespace moe::test;
+
+static DataConfig config_for(const std::string& folder, int64_t validation) {
+  DataConfig config;
+  config.path = folder;
+  config.labelled.validation = validation;
+  return config;
+}
+
+static std::multiset<std::vector<uint8_t>> images(const ImageSplit& split) {
+  std::multiset<std::vector<uint8_t>> result;
+  for (int64_t i = 0; i < split.size(); ++i) {
+    std::vector<uint8_t> one(split.image(i).begin(), split.image(i).end());
+    one.push_back(static_cast<uint8_t>(split.label(i)));
+    result.insert(one);
+  }
+  return result;
+}
+
+TEST_CASE("validation is drawn from the training images by a seed of its own; the splits are the files' images") {
+  TemporaryFolder folder;
+  const ImageSet train = bright_quarters(40, 4, 1), test = bright_quarters(12, 4, 2);
+  write_idx_folder(folder.path(), train, test);
+  const ImageCorpus corpus = ImageCorpus::open(config_for(folder.path(), 10));
+  CHECK(corpus.classes() == 4);
+  CHECK(corpus.shape() == ImageShape{1, 4, 4});
+  REQUIRE(corpus.split("train").size() == 30);
+  REQUIRE(corpus.split("validation").size() == 10);
+  REQUIRE(corpus.split("test").size() == 12);
+  CHECK_THROWS_AS(corpus.split("dev"), DataError);
+  auto both = images(corpus.split("train"));
+  both.merge(images(corpus.split("validation")));
+  CHECK(both == images(ImageCorpus::open(config_for(folder.path(), 0)).split("train")));
+  // Not simply the end.
+  CHECK(corpus.split("validation").image(0).data() != corpus.split("train").image(0).data());
+  const ImageSplit& held_out = corpus.split("validation");
+  bool spread = false;
+  for (int64_t i = 1; i < held_out.size(); ++i) {
+    spread |= held_out.image(i).data() - held_out.image(i - 1).data() > 16;
+  }
+  CHECK(spread);
+
+  const uint64_t hash = corpus.split("validation").content_hash();
+  CHECK(ImageCorpus::open(config_for(folder.path(), 10)).split("validation").content_hash() == hash);
+  DataConfig other = config_for(folder.path(), 10);
+  other.labelled.split_seed = 2;
+  CHECK(ImageCorpus::open(other).split("validation").content_hash() != hash);
+  CHECK_THROWS_AS(ImageCorpus::open(config_for(folder.path(), 40)), UsageError);
+  CHECK_FALSE(ImageCorpus::open(config_for(folder.path(), 0)).has_split("validation"));
+}
+
+TEST_CASE("the content hash tells every pixel and label") {
+  TemporaryFolder folder;
+  const ImageSet train = bright_quarters(8, 4, 1);
+  const auto hash = [&](const ImageSet& set) {
+    write_idx_folder(folder.path(), set, train);
+    return ImageCorpus::open(config_for(folder.path(), 0)).split("train").content_hash();
+  };
+  const uint64_t expected = hash(train);
+  CHECK(hash(train) == expected);
+  ImageSet changed = train;
+  changed.pixels[37] ^= 1;
+  CHECK(hash(changed) != expected);
+  changed = train;
+  std::swap(changed.labels[2], changed.labels[3]);
+  CHECK(hash(changed) != expected);
+  changed = train;
+  changed.shape = {1, 2, 8};
+  write_idx_folder(folder.path(), changed, changed);
+  CHECK(ImageCorpus::open(config_for(folder.path(), 0)).split("train").content_hash() != expected);
+}
+
+TEST_CASE("folders that hold no labelled samples, or contradict themselves, are data errors") {
+  TemporaryFolder folder;
+  CHECK_THROWS_WITH(ImageCorpus::open(config_for(folder / "nowhere", 0)), Catch::Contains("no such folder"));
+  CHECK_THROWS_WITH(ImageCorpus::open(config_for(folder.path(), 0)), Catch::Contains("idx, cifar10"));
+  const ImageSet train = bright_quarters(8, 4, 1);
+  ImageSet test = train;
+  test.labels[5] = 9;
+  write_idx_folder(folder.path(), train, test);
+  CHECK_THROWS_WITH(ImageCorpus::open(config_for(folder.path(), 0)),
+                    Catch::Contains("image 5 of the test files has the label 9") && Catch::Contains("0 to 3"));
+  write_idx_folder(folder.path(), train, bright_quarters(4, 6, 1));
+  CHECK_THROWS_AS(ImageCorpus::open(config_for(folder.path(), 0)), DataError);
+  DataConfig wrong = config_for(folder.path(), 0);
+  wrong.labelled.format = "cifar10";
+  CHECK_THROWS_WITH(ImageCorpus::open(wrong), Catch::Contains("data_batch_1.bin"));
+}
