@@ -1,4 +1,5 @@
-// moe-eval: the loss of a trained model. One bare number on standard output, all else on standard error.
+// moe-eval: the loss or accuracy of a trained model. One bare number on standard output, all else on standard error.
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -7,27 +8,26 @@
 #include "core/train/cpu_setup.h"
 #include "core/train/evaluator.h"
 #include "core/train/load_run.h"
-#include "core/train/measure_causality.h"
-#include "core/train/open_corpus.h"
 
 using namespace moe;
 
 static int evaluate_run(int argc, char** argv, MpiSession& session) {
   CLI::App app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
-  std::string path, which = "last", metric = "bpc", split = "test", data, device = "auto", precision = "f32";
+  std::string path, which = "last", metric, split = "test", data, device = "auto", precision = "f32";
   EvaluationOptions options{0, 0, 0, 8};
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false, probe = false;
   app.add_option("run", path, "a run's folder or a checkpoint's")->required();
   app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
-  app.add_option("--metric", metric, "what to print: " + join(metrics().names(), ", "))->capture_default_str();
+  app.add_option("--metric", metric,
+                 "what to print: " + join(metrics().names(), ", ") + "; default: bpc, of a classifier accuracy");
   app.add_option("--split", split, "train, validation or test")->capture_default_str();
-  app.add_option("--data", data, "another corpus than the run's");
+  app.add_option("--data", data, "other data than the run's");
   app.add_option("--context", options.context, "tokens per window; default: as in training");
   app.add_option("--stride", options.stride, "tokens scored per window, the others are context; default: all");
-  app.add_option("--tokens", options.tokens, "leading tokens of the split; default: all");
-  app.add_option("--batch", options.sequences, "windows at a time; changes nothing but speed")
+  app.add_option("--tokens", options.tokens, "leading tokens, or labelled samples, of the split; default: all");
+  app.add_option("--batch", options.sequences, "windows or samples at a time; changes nothing but speed")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
@@ -37,30 +37,33 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   app.add_flag("--probe-causality", probe,
                "also find out by trial whether a token's loss depends on later tokens or on other windows");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
-  const Metric& chosen = metrics().at(metric);
   const bool first = session.world()->rank() == 0;
   setup_cpu(threads, session.local());
   const DeviceChoice on = choose_device(device, precision, session.local());
   LoadedRun run = load_run(path, which, session.world(), expert_parallel, options.sequences, on);
-  if (!data.empty()) run.config.data.path = data;
-  const Corpus corpus = open_corpus(run.config.data, *run.tokenizer);
-  if (options.context == 0) options.context = run.config.data.sequence;
-  if (options.context > run.config.data.sequence) {
-    raise<UsageError>("--context {}: the model was trained on {} tokens", options.context, run.config.data.sequence);
-  }
-  if (options.stride == 0) options.stride = options.context;
-  const Evaluation e = evaluate(*run.state, run.groups, corpus.split(split), options);
+  const std::unique_ptr<Task> task = run.open_task(data);
+  const std::span<const char* const> offered = task->metrics();
+  if (metric.empty()) metric = offered.front();
+  const Metric& chosen = metrics().at(metric);
+  if (std::find(offered.begin(), offered.end(), metric) == offered.end())
+    raise<UsageError>("--metric {}: of this model there are {}", metric, fmt::join(offered, ", "));
+  const auto set = task->evaluation_set(split, options);
+  Evaluation e = evaluate(*run.state, run.groups, *set, options.sequences);
+  e.metrics = offered;
   const Causality causality = run.state->model->causality();
   std::optional<Causality> measured;
-  if (probe) measured = measure_causality(*run.state, corpus.split(split), options.context, options.sequences);
-  if (metric == "bpb" && !e.bytes_per_token)
-    raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown", corpus.name());
+  if (probe) measured = task->measure_causality(*run.state, split, options);
+  if (metric == "bpb" && !e.bytes_per_token) {
+    raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown",
+                     task->data_name());
+  }
   if (!first) return 0;
-  log::info("{} | {} split of {} | {:.0f} tokens | context {} stride {}", run.checkpoint, split, corpus.name(),
-            e.tokens, options.context, options.stride);
-  log::info("bpc {:.4f} | nll {:.4f} nats per token | ppl {:.3f} | bpb {:.4f} | accuracy {:.2f}%",
-            e.bits_per_character(), e.nll(), e.perplexity(), e.bits_per_byte(), 100 * e.accuracy());
-  if (const Causality worst = std::max(causality, measured.value_or(causality)); worst != Causality::causal) {
+  std::string terms;
+  for (const auto& [name, value] : set->terms()) terms += fmt::format(" | {} {}", name, value);
+  log::info("{} | {} split of {} | {:.0f} predictions{}", run.checkpoint, split, task->data_name(), e.tokens, terms);
+  log::info("{}", join(to_words(e), " | "));
+  if (const Causality worst = std::max(causality, measured.value_or(causality));
+      worst > run.state->model->allowed_causality()) {
     log::warn("not causal: a token's experts depend on {}. These figures do not measure prediction",
               worst == Causality::sequence ? "later tokens of its sequence"
                                            : "the tokens that it is evaluated together with");
@@ -70,12 +73,13 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
     std::cout << fmt::format("{:.6f}\n", chosen.value(e));
     return 0;
   }
-  nlohmann::ordered_json record = {{"checkpoint", run.checkpoint}, {"step", run.step},
-                                   {"data", corpus.name()},        {"split", split},
-                                   {"context", options.context},   {"stride", options.stride},
-                                   {"tokens", e.tokens},           {"causality", name_of(causality)}};
+  nlohmann::ordered_json record = {
+      {"checkpoint", run.checkpoint}, {"step", run.step}, {"data", task->data_name()}, {"split", split}};
+  for (const auto& [name, value] : set->terms()) record[name] = value;
+  record["tokens"] = e.tokens;
+  record["causality"] = name_of(causality);
   if (measured) record["measured_causality"] = name_of(*measured);
-  for (const Metric& m : metrics()) record[m.name] = m.value(e);
+  for (const char* name : offered) record[name] = metrics().at(name).value(e);
   std::cout << record.dump() << "\n";
   return 0;
 }

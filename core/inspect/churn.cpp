@@ -4,12 +4,12 @@
 
 namespace moe {
 
-Evaluation evaluate_with_choices(LoadedRun& run, const Split& split, const EvaluationOptions& options,
-                                 Choices& choices) {
+Evaluation evaluate_with_choices(LoadedRun& run, const Task& task, const std::string& split,
+                                 const EvaluationOptions& options, Choices& choices) {
   const auto layers = run.state->model->moe_layers();
   choices.assign(layers.size(), {});
   for (size_t i = 0; i < layers.size(); ++i) layers[i]->record_choices(&choices[i]);
-  const Evaluation result = evaluate(*run.state, run.groups, split, options);
+  const Evaluation result = evaluate(*run.state, run.groups, task, split, options);
   for (MoELayer* layer : layers) layer->record_choices(nullptr);
   return result;
 }

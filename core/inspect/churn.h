@@ -5,7 +5,6 @@
 
 #include "core/train/evaluator.h"
 #include "core/train/load_run.h"
-#include "data/corpus.h"
 
 namespace moe {
 
@@ -13,8 +12,8 @@ namespace moe {
 using Choices = std::vector<std::vector<int32_t>>;
 
 // evaluate(), keeping the choices.
-Evaluation evaluate_with_choices(LoadedRun& run, const Split& split, const EvaluationOptions& options,
-                                 Choices& choices);
+Evaluation evaluate_with_choices(LoadedRun& run, const Task& task, const std::string& split,
+                                 const EvaluationOptions& options, Choices& choices);
 
 // Per layer: the mean over tokens of the share of `now`'s experts that `before` had not chosen. Collective. Throws
 // CheckpointError for checkpoints of different shape.

@@ -73,8 +73,9 @@ const EvaluationPoint& evaluation_of(const RunHistory& history, int64_t updates,
   if (history.evaluations.back().step < updates) throw LeftOut{Standing::unfinished, "its last evaluation is missing"};
   const EvaluationPoint* best = history.best();
   const EvaluationPoint& e = at == ComparedAt::best && best ? *best : history.evaluations.back();
-  if (std::isnan(e.bits_per_character))
-    throw LeftOut{Standing::unreadable, fmt::format("its evaluation at step {} has no bits per character", e.step)};
+  if (std::isnan(e.quality))
+    throw LeftOut{Standing::unreadable,
+                  fmt::format("its evaluation at step {} has no {}", e.step, history.judged_by->name)};
   return e;
 }
 
@@ -134,12 +135,13 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
                {"updates", text(updates)},
                {"validation data", evaluation.data.empty() ? "unknown" : evaluation.data},
                {"evaluated tokens", text(evaluation.tokens)},
-               {"evaluation stride", text(evaluation.stride)}};
+               {"evaluation stride", text(evaluation.stride)},
+               {"figure", run.history.judged_by->name}};
   // Who looks more often finds a better best.
   if (at == ComparedAt::best)
     run.terms.emplace_back("number of evaluations", std::to_string(run.history.evaluations.size()));
   run.step = evaluation.step;
-  run.bits_per_character = evaluation.bits_per_character;
+  run.quality = evaluation.quality;
   std::vector<double> times;
   for (const TrainPoint& p : run.history.train) times.push_back(p.milliseconds);
   run.milliseconds = median(times);

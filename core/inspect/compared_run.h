@@ -30,7 +30,7 @@ struct ComparedRun {
   double tokens_per_update = kAbsent;
 
   int64_t step = 0;  // of the evaluation that counts
-  double bits_per_character = kAbsent;
+  double quality = kAbsent;
   double milliseconds = kAbsent;  // a step, median over the logged ones
   double parameters = kAbsent, active_parameters = kAbsent, flops_per_token = kAbsent;
   // Over the evaluation's tokens: the worst layer's largest load over the mean, experts of all layers without a token.

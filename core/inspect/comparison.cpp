@@ -91,16 +91,15 @@ std::string seed_list(const std::vector<int64_t>& seeds) {
 
 // The update after which a run's evaluations are as good as this, between two of them on a straight line; NaN when none
 // is.
-double updates_to_reach(const ComparedRun& run, double bits_per_character) {
+double updates_to_reach(const ComparedRun& run, double quality) {
   const EvaluationPoint* before = nullptr;
   for (const EvaluationPoint& e : run.history.evaluations) {
-    if (e.bits_per_character <= bits_per_character) {
+    if (e.quality <= quality) {
       if (!before) return static_cast<double>(e.step);
-      const double share =
-          (before->bits_per_character - bits_per_character) / (before->bits_per_character - e.bits_per_character);
+      const double share = (before->quality - quality) / (before->quality - e.quality);
       return static_cast<double>(before->step) + share * static_cast<double>(e.step - before->step);
     }
-    if (!std::isnan(e.bits_per_character)) before = &e;
+    if (!std::isnan(e.quality)) before = &e;
   }
   return kAbsent;
 }
@@ -108,7 +107,7 @@ double updates_to_reach(const ComparedRun& run, double bits_per_character) {
 void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector<std::string>& notes) {
   std::map<int64_t, const ComparedRun*> of_baseline;
   for (const ComparedRun* run : baseline.runs) of_baseline[run->seed] = run;
-  std::vector<double> differences_of_bits, log_ratios;
+  std::vector<double> differences_of_quality, log_ratios;
   std::vector<int64_t> alone;
   for (const ComparedRun* run : config.runs) {
     const auto it = of_baseline.find(run->seed);
@@ -117,13 +116,13 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
       continue;
     }
     config.paired_seeds.push_back(run->seed);
-    differences_of_bits.push_back(run->bits_per_character - it->second->bits_per_character);
+    differences_of_quality.push_back(run->quality - it->second->quality);
     log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
-    config.tokens_to_match.push_back(updates_to_reach(*run, it->second->bits_per_character) /
+    config.tokens_to_match.push_back(updates_to_reach(*run, it->second->quality) /
                                      static_cast<double>(it->second->step));
     of_baseline.erase(it);
   }
-  config.difference = paired_difference(std::move(differences_of_bits));
+  config.difference = paired_difference(std::move(differences_of_quality));
   config.time_ratio = std::exp(mean(log_ratios));
   for (const auto& [seed, run] : of_baseline) alone.push_back(seed);
   if (!alone.empty()) {

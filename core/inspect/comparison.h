@@ -20,7 +20,7 @@ struct ComparedConfig {
   std::string name;
   std::vector<const ComparedRun*> runs;  // by seed
   std::vector<int64_t> paired_seeds;     // that the baseline has too
-  PairedDifference difference;           // bits per character, minus the baseline's
+  PairedDifference difference;           // of what the runs are judged by, minus the baseline's
   double time_ratio = kAbsent;           // of a step, over the baseline's: geometric mean over the paired seeds
   // For each paired seed: the tokens after which the validation text was predicted as well as by the baseline's
   // evaluation that counts, over the tokens that the baseline took; NaN where it never was.
@@ -48,6 +48,7 @@ struct Comparison {
 
   const ComparedConfig& baseline_config() const { return configs[baseline]; }
   const ComparedRun& reference() const { return *baseline_config().runs.front(); }
+  const Quality& judged_by() const { return *reference().history.judged_by; }
   std::vector<const ComparedRun*> with(ComparedRun::Standing standing) const;
   std::vector<std::string> measures() const;  // names, of all runs
 };

@@ -22,8 +22,7 @@ struct Figure {
   const char* name;
   double ComparedRun::*value;
 };
-constexpr Figure kFigures[] = {{"bpc", &ComparedRun::bits_per_character},
-                               {"ms_per_step", &ComparedRun::milliseconds},
+constexpr Figure kFigures[] = {{"ms_per_step", &ComparedRun::milliseconds},
                                {"flops_per_token", &ComparedRun::flops_per_token},
                                {"parameters", &ComparedRun::parameters},
                                {"active_parameters", &ComparedRun::active_parameters},
@@ -31,13 +30,14 @@ constexpr Figure kFigures[] = {{"bpc", &ComparedRun::bits_per_character},
                                {"dead", &ComparedRun::dead},
                                {"router_entropy", &ComparedRun::router_entropy}};
 
-ordered_json run_json(const ComparedRun& run) {
+ordered_json run_json(const Comparison& c, const ComparedRun& run) {
   ordered_json json = {{"name", run.name}, {"config", run.config}, {"seed", run.seed}};
   for (const StandingName& s : kStandings) {
     if (s.standing == run.standing) json["standing"] = s.name;
   }
   if (run.standing != Standing::fair) json["reason"] = run.reason;
   json["step"] = run.step;
+  json[c.judged_by().key] = run.quality;
   for (const Figure& f : kFigures) json[f.name] = run.*f.value;
   json["measures"] = run.measures;
   json["machine"] = run.machine;
@@ -48,8 +48,10 @@ ordered_json run_json(const ComparedRun& run) {
 ordered_json config_json(const Comparison& c, const ComparedConfig& config) {
   ordered_json json = {{"name", config.name}, {"seeds", ordered_json::array()}};
   for (const ComparedRun* run : config.runs) json["seeds"].push_back(run->seed);
+  const std::string quality = c.judged_by().key;
+  json[quality] = config.mean_of(&ComparedRun::quality);
   for (const Figure& f : kFigures) json[f.name] = config.mean_of(f.value);
-  json["bpc_sd"] = config.deviation_of(&ComparedRun::bits_per_character);
+  json[quality + "_sd"] = config.deviation_of(&ComparedRun::quality);
   ordered_json measures = ordered_json::object();
   for (const std::string& name : c.measures()) measures[name] = config.mean_measure(name);
   json["measures"] = measures;
@@ -76,7 +78,7 @@ ordered_json comparison_json(const Comparison& c) {
   for (const auto& [name, value] : c.reference().terms) terms[name] = value;
   ordered_json configs = ordered_json::array(), runs = ordered_json::array();
   for (const ComparedConfig& config : c.configs) configs.push_back(config_json(c, config));
-  for (const ComparedRun& run : c.runs) runs.push_back(run_json(run));
+  for (const ComparedRun& run : c.runs) runs.push_back(run_json(c, run));
   return {{"schema", kComparisonSchema},
           {"version", version()},
           {"folder", c.folder},

@@ -15,18 +15,18 @@ namespace {
 using Series = std::map<int64_t, double>;  // by step
 
 template <class Point>
-Series bits_of(const std::vector<Point>& points) {
+Series quality_of(const std::vector<Point>& points) {
   Series series;
   for (const Point& p : points) {
-    if (!std::isnan(p.bits_per_character)) series[p.step] = p.bits_per_character;
+    if (!std::isnan(p.quality)) series[p.step] = p.quality;
   }
   return series;
 }
 Series validation_of(const ComparedRun& run) {
-  return bits_of(run.history.evaluations);
+  return quality_of(run.history.evaluations);
 }
 Series training_of(const ComparedRun& run) {
-  return bits_of(run.history.train);
+  return quality_of(run.history.train);
 }
 
 // Their mean and band, where all have a point.
@@ -50,7 +50,7 @@ Curve averaged(const std::string& name, const std::vector<Series>& all, double t
 
 LineChart mean_curves(const Comparison& c, const std::string& title, Series (*series_of)(const ComparedRun&),
                       bool markers) {
-  LineChart chart{title, "bits per character; mean over the seeds, and their band", "tokens"};
+  LineChart chart{title, fmt::format("{}; mean over the seeds, and their band", c.judged_by().name), "tokens"};
   chart.cut_beginning = true;
   for (const ComparedConfig& config : c.configs) {
     std::vector<Series> all;
@@ -62,8 +62,8 @@ LineChart mean_curves(const Comparison& c, const std::string& title, Series (*se
 
 // Curves lie on each other where what matters is small; their paired differences do not.
 LineChart difference_curves(const Comparison& c) {
-  LineChart chart{"Difference to the baseline", "bits per character on validation, paired by seed; below 0 is better",
-                  "tokens"};
+  LineChart chart{"Difference to the baseline",
+                  fmt::format("{} on validation, paired by seed; below 0 is better", c.judged_by().name), "tokens"};
   chart.cut_beginning = true;
   std::map<int64_t, Series> baseline;
   for (const ComparedRun* run : c.baseline_config().runs) baseline[run->seed] = validation_of(*run);
@@ -73,9 +73,9 @@ LineChart difference_curves(const Comparison& c) {
       const auto partner = baseline.find(run->seed);
       if (partner == baseline.end()) continue;
       Series& differences = all.emplace_back();
-      for (const auto& [step, bits] : validation_of(*run)) {
+      for (const auto& [step, value] : validation_of(*run)) {
         if (const auto it = partner->second.find(step); it != partner->second.end())
-          differences[step] = bits - it->second;
+          differences[step] = value - it->second;
       }
     }
     chart.curves.push_back(averaged(config.name, all, c.reference().tokens_per_update, true));
@@ -87,7 +87,7 @@ LineChart difference_curves(const Comparison& c) {
 
 std::string difference_plot(const Comparison& c) {
   DotPlot plot{"Paired differences",
-               fmt::format("bits per character minus those of {}; rings: seeds, dot: mean, line: 95 % interval",
+               fmt::format("{} minus those of {}; rings: seeds, dot: mean, line: 95 % interval", c.judged_by().name,
                            c.baseline_config().name),
                "better than the baseline | worse",
                {}};

@@ -51,14 +51,15 @@ ReportTable table(const Comparison& c, std::string title, std::vector<std::strin
 }  // namespace
 
 ReportTable quality_table(const Comparison& c) {
-  return table(c, "Validation", {"config", "seeds", "bpc", "sd", "difference", "95 % interval", "excludes 0"},
+  return table(c, "Validation",
+               {"config", "seeds", c.judged_by().key, "sd", "difference", "95 % interval", "excludes 0"},
                [&](const ComparedConfig& config) {
                  const bool base = &config == &c.baseline_config();
                  const PairedDifference& d = config.difference;
                  return std::vector<std::string>{config.name,
                                                  seeds_text(c, config),
-                                                 figure_text(config.mean_of(&ComparedRun::bits_per_character), 4),
-                                                 figure_text(config.deviation_of(&ComparedRun::bits_per_character), 4),
+                                                 figure_text(config.mean_of(&ComparedRun::quality), 4),
+                                                 figure_text(config.deviation_of(&ComparedRun::quality), 4),
                                                  base ? "baseline" : signed_text(d.mean),
                                                  base ? "" : interval_text(d),
                                                  base ? "" : verdict(d)};
@@ -67,8 +68,8 @@ ReportTable quality_table(const Comparison& c) {
 
 ReportTable match_table(const Comparison& c) {
   return table(
-      c, "Tokens to the baseline's bpc", {"config", "matched", "tokens", "95 % interval", "excludes 1"},
-      [&](const ComparedConfig& config) {
+      c, fmt::format("Tokens to the baseline's {}", c.judged_by().key),
+      {"config", "matched", "tokens", "95 % interval", "excludes 1"}, [&](const ComparedConfig& config) {
         if (&config == &c.baseline_config()) return std::vector<std::string>{config.name, "", "baseline", "", ""};
         const std::vector<double>& ratios = config.tokens_to_match;
         const auto matched = std::count_if(ratios.begin(), ratios.end(), [](double x) { return x == x; });
@@ -159,7 +160,10 @@ std::vector<Remark> remarks(const Comparison& c) {
 
 std::string reading_help(const Comparison& c) {
   std::string text =
-      "difference: mean over the shared seeds of bpc minus the baseline's, with Student's t interval over the seeds; "
+      fmt::format(
+          "difference: mean over the shared seeds of {} minus the baseline's, with Student's t interval over "
+          "the seeds; ",
+          c.judged_by().name) +
       "below 0 is better. It tells about other seeds of this very setting, not about other sizes, lengths or data. "
       "tokens: until a configuration, its evaluations joined by straight lines, predicts as well as the baseline does "
       "at "

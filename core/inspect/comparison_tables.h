@@ -13,8 +13,8 @@ struct ReportTable {
   std::vector<std::vector<std::string>> rows;  // one a configuration
 };
 
-ReportTable quality_table(const Comparison& comparison);   // bits per character and its difference
-ReportTable match_table(const Comparison& comparison);     // tokens to the baseline's bits per character
+ReportTable quality_table(const Comparison& comparison);   // what the runs are judged by, and its difference
+ReportTable match_table(const Comparison& comparison);     // tokens until as good as the baseline
 ReportTable cost_table(const Comparison& comparison);      // time, operations, parameters
 ReportTable experts_table(const Comparison& comparison);   // who does the work
 ReportTable measures_table(const Comparison& comparison);  // what routers and strategies tell of themselves

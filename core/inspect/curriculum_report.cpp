@@ -3,10 +3,12 @@
 #include <cmath>
 #include <set>
 
+#include "core/base/text.h"
 #include "core/base/units.h"
 #include "core/inspect/line_chart.h"
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
+#include "core/inspect/picture.h"
 
 namespace moe {
 namespace {
@@ -43,7 +45,9 @@ std::string text_of(const char* title, const std::vector<RatedSample>& samples) 
     for (const auto& [name, value] : s.averages) text += fmt::format(" {} {:.4g}", name, value);
     if (s.last_seen > 0) text += fmt::format(" seen at {}", s.last_seen);
     text += "\n";
-    if (!s.description.empty()) text += fmt::format("    {}\n", one_line(s.description, 76));
+    if (!s.view.text.empty()) text += fmt::format("    {}\n", one_line(s.view.text, 76));
+    if (s.view.pixels.empty()) continue;
+    for (const std::string& line : split(picture_text(s.view), '\n')) text += line.empty() ? "" : "    " + line + "\n";
   }
   return text;
 }
@@ -82,7 +86,7 @@ nlohmann::ordered_json to_json(const std::vector<RatedSample>& samples) {
   for (const RatedSample& s : samples) {
     list.push_back({{"sample", s.sample}, {"rank", s.rank}, {"score", s.score}, {"last_seen", s.last_seen}});
     for (const auto& [name, value] : s.averages) list.back()[name] = value;
-    list.back()["description"] = s.description;
+    list.back()["description"] = s.view.text;
   }
   return list;
 }
@@ -92,8 +96,9 @@ std::string rows_of(const std::vector<RatedSample>& samples) {
   for (const RatedSample& s : samples) {
     html += fmt::format("<tr><td>{}</td><td>{:.3f}</td><td>{:+.2f}</td>", s.sample, s.rank, s.score);
     for (const auto& entry : s.averages) html += fmt::format("<td>{:.4g}</td>", entry.second);
-    html += fmt::format("<td>{}</td><td class=\"text\">{}</td></tr>\n", s.last_seen,
-                        escape_markup(one_line(s.description, 400)));
+    html += fmt::format("<td>{}</td><td class=\"text\">{}{}</td></tr>\n", s.last_seen,
+                        s.view.pixels.empty() ? "" : picture_markup(s.view) + " ",
+                        escape_markup(one_line(s.view.text, 400)));
   }
   return html;
 }

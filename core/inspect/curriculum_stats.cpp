@@ -4,25 +4,23 @@
 #include <filesystem>
 
 #include "core/base/log.h"
-#include "core/train/open_corpus.h"
 #include "data/curriculum/curriculum.h"
-#include "data/sampler.h"
 
 namespace moe {
 
-static RatedSample rated(const DifficultyStore& store, int64_t sample, const DescribeSample& describe) {
+static RatedSample rated(const DifficultyStore& store, int64_t sample, const ViewSample& view) {
   RatedSample result{sample, store.rank(sample), store.score(sample), store.last_seen(sample)};
   for (size_t i = 0; i < kSampleSignals.size(); ++i) {
     if (const auto average = store.average(static_cast<SampleSignal>(i), sample)) {
       result.averages.emplace_back(kSampleSignals[i].name, *average);
     }
   }
-  result.description = describe(sample);
+  result.view = view(sample);
   return result;
 }
 
 std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, const TrainConfig& config, int64_t count,
-                                                const DescribeSample& describe) {
+                                                const ViewSample& view) {
   const std::string file = checkpoint + "/" + Curriculum::kFile;
   if (!std::filesystem::exists(file)) return std::nullopt;
   const nlohmann::json header = read_store_header(file);
@@ -55,7 +53,7 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
   const auto n = std::min<int64_t>(count, static_cast<int64_t>(seen.size()));
   const auto pick = [&](auto before, std::vector<RatedSample>& into) {
     std::partial_sort(seen.begin(), seen.begin() + n, seen.end(), before);
-    for (int64_t i = 0; i < n; ++i) into.push_back(rated(store, seen[static_cast<size_t>(i)], describe));
+    for (int64_t i = 0; i < n; ++i) into.push_back(rated(store, seen[static_cast<size_t>(i)], view));
   };
   const auto key = [&](int64_t s) { return std::pair(store.score(s), s); };
   pick([&](int64_t a, int64_t b) { return key(a) < key(b); }, stats.easiest);
@@ -67,18 +65,11 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
                                                 int64_t count) {
   if (!std::filesystem::exists(checkpoint + "/" + Curriculum::kFile)) return std::nullopt;
   try {
-    const Corpus corpus = open_corpus(config.data);
-    const Split& train = corpus.split("train");
-    const Sampler windows(
-        {train.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.seed)});
-    return curriculum_stats(checkpoint, config, count, [&](int64_t sample) {
-      std::vector<int32_t> tokens(static_cast<size_t>(config.data.sequence));
-      train.read(windows.window_start(0, sample), config.data.sequence, tokens.data());
-      return corpus.tokenizer().decode(tokens);
-    });
+    const std::unique_ptr<Task> task = open_task(config);
+    return curriculum_stats(checkpoint, config, count, [&](int64_t sample) { return task->view(sample); });
   } catch (const DataError& error) {
-    log::warn("The samples' texts are not shown: {}", error.what());
-    return curriculum_stats(checkpoint, config, count, [](int64_t) { return std::string(); });
+    log::warn("The samples themselves are not shown: {}", error.what());
+    return curriculum_stats(checkpoint, config, count, [](int64_t) { return SampleView(); });
   }
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config/train_config.h"
+#include "core/train/task.h"
 
 namespace moe {
 
@@ -15,7 +15,7 @@ struct RatedSample {
   double score = 0;       // in standard deviations of an evenly drawn sample's signals, weighted
   int64_t last_seen = 0;  // the update, counted from 1; 0 = not in this run
   std::vector<std::pair<std::string, double>> averages{};  // by signal, in its own unit
-  std::string description{};                               // the text; empty when it could not be read
+  SampleView view{};                                       // empty when it could not be read
 };
 
 struct CurriculumStats {
@@ -26,14 +26,14 @@ struct CurriculumStats {
   std::vector<RatedSample> easiest{}, hardest{};             // most extreme first
 };
 
-// What stands for a sample in a report: its text, or whatever it is.
-using DescribeSample = std::function<std::string(int64_t sample)>;
+// What stands for a sample in a report: its text, or a picture.
+using ViewSample = std::function<SampleView(int64_t sample)>;
 
 // Of a checkpoint's folder; nothing when its run kept no store. `count`: how many of the easiest and of the hardest.
 // Throws CheckpointError for a damaged store.
 std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, const TrainConfig& config, int64_t count,
-                                                const DescribeSample& describe);
-// The same, described by the text of the run's training windows; without texts where the corpus is not to be had.
+                                                const ViewSample& view);
+// The same with the run's training samples; without them where the data are not to be had.
 std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, const TrainConfig& config,
                                                 int64_t count);
 

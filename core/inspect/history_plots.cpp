@@ -26,26 +26,24 @@ Curve train_curve(const std::string& name, const RunHistory& history, Value valu
 
 LineChart learning_curves(const Inspection& i) {
   // Evaluations know their step only; tokens follow from it.
-  const auto tokens_at = [&](int64_t step) {
-    return static_cast<double>(step * i.config.train.batch * i.config.data.sequence);
-  };
-  LineChart chart{"Learning curves", "bits per character", "tokens", {}};
+  const auto tokens_at = [&](int64_t step) { return static_cast<double>(step * i.config.train.batch * i.sample.time); };
+  LineChart chart{"Learning curves", i.history.judged_by->name, "tokens", {}};
   chart.cut_beginning = true;
   Curve train{"training", {}, {}}, validation{"validation", {}, {}, true};
   for (const TrainPoint& p : i.history.train) {
     train.x.push_back(std::isnan(p.tokens) ? tokens_at(p.step) : p.tokens);
-    train.y.push_back(p.bits_per_character);
+    train.y.push_back(p.quality);
   }
   for (const EvaluationPoint& e : i.history.evaluations) {
     validation.x.push_back(tokens_at(e.step));
-    validation.y.push_back(e.bits_per_character);
+    validation.y.push_back(e.quality);
   }
   if (!train.x.empty()) chart.curves.push_back(train);
   if (!validation.x.empty()) chart.curves.push_back(validation);
   const EvaluationPoint* best = i.history.best();
-  if (best && !std::isnan(best->bits_per_character)) {
-    chart.mark = {tokens_at(best->step), best->bits_per_character,
-                  fmt::format("best {:.4f} at step {}", best->bits_per_character, best->step)};
+  if (best && !std::isnan(best->quality)) {
+    chart.mark = {tokens_at(best->step), best->quality,
+                  fmt::format("best {:.4f} at step {}", best->quality, best->step)};
   }
   return chart;
 }

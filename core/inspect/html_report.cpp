@@ -28,12 +28,13 @@ std::string tile(const std::string& value, const std::string& label, bool bad = 
 
 std::string tiles(const Inspection& i) {
   std::string html = "<div class=\"tiles\">\n";
-  html += tile(fmt::format("{:.4f}", i.evaluation.bits_per_character()),
-               fmt::format("bits per character, {}, now", i.split));
+  const Metric& metric = metrics().at(i.evaluation.metrics.front());
+  html += tile(fmt::format(fmt::runtime(metric.format), metric.factor * metric.value(i.evaluation)),
+               fmt::format("{}, {}, now", metric.name, i.split));
   const EvaluationPoint* best = i.history.best();
-  if (best && !std::isnan(best->bits_per_character)) {
-    html +=
-        tile(fmt::format("{:.4f}", best->bits_per_character), fmt::format("best of the run, at step {}", best->step));
+  if (best && !std::isnan(best->quality)) {
+    html += tile(fmt::format("{:.4f}", best->quality),
+                 fmt::format("{}, best of the run, at step {}", i.history.judged_by->name, best->step));
   }
   html += tile(count(i.summary.parameters),
                fmt::format("parameters, {} active per token", count(i.summary.active_parameters)));
@@ -59,16 +60,16 @@ std::string essentials(const Inspection& i) {
   std::vector<std::pair<std::string, std::string>> rows = {
       {"model", fmt::format("{} layers ({}), width {}, {} heads, {}", c.model.layers, join(c.model.arrangement, " "),
                             c.model.d_model, c.model.attention.heads, c.model.activation)},
-      {"sequence", fmt::format("{} tokens, vocabulary {}", c.data.sequence, i.vocab)},
-      {"batch", fmt::format("{} sequences, {} tokens", c.train.batch, count(c.train.batch * c.data.sequence))},
+      {"sample", i.sample.vocab > 0 ? fmt::format("{} tokens, vocabulary {}", i.sample.time, i.sample.vocab)
+                                    : fmt::format("{} tokens, {} classes", i.sample.time, i.sample.classes)},
+      {"batch", fmt::format("{} samples, {} tokens", c.train.batch, count(c.train.batch * i.sample.time))},
       {"learning rate", c.train.learning_rate.kind()},
       {"optimizer", fmt::format("AdamW, betas {} {}, weight decay {}, clip {}", c.optimizer.beta1, c.optimizer.beta2,
                                 c.optimizer.weight_decay, c.train.clip_norm)},
       {"seed", fmt::format("{}", c.seed)},
       {"trained on", c.data.path},
-      {"evaluated on", fmt::format("{}, {}, {:.0f} tokens", i.data, i.split, i.evaluation.tokens)},
-      {"figures", fmt::format("loss {:.4f} nats, perplexity {:.2f}, accuracy {:.1f}%", i.evaluation.nll(),
-                              i.evaluation.perplexity(), 100 * i.evaluation.accuracy())},
+      {"evaluated on", fmt::format("{}, {}, {:.0f} predictions", i.data, i.split, i.evaluation.tokens)},
+      {"figures", join(to_words(i.evaluation), ", ")},
       {"FLOPs", fmt::format("{} per token and training step", format_count(i.summary.flops_per_token))}};
   if (!i.layers.empty()) {
     const std::string shared = c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";

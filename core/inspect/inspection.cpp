@@ -4,7 +4,6 @@
 #include <filesystem>
 
 #include "core/inspect/churn.h"
-#include "core/train/open_corpus.h"
 #include "core/train/run_folder.h"
 
 namespace moe {
@@ -41,9 +40,7 @@ std::string run_folder_of(const std::string& run_or_checkpoint) {
 }
 
 Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const InspectionOptions& options) {
-  DataConfig data = run.config.data;
-  if (!options.data.empty()) data.path = options.data;
-  const Corpus corpus = open_corpus(data, *run.tokenizer);
+  const std::unique_ptr<Task> task = run.open_task(options.data);
   Inspection result;
   result.run = run_folder_of(run_or_checkpoint);
   result.checkpoint = run.checkpoint;
@@ -51,16 +48,15 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   const RunState state = load_run_state(run.checkpoint);
   result.trained_tokens = state.tokens;
   result.config = load_run_config(run.checkpoint);
-  result.vocab = run.tokenizer->vocab_size();
+  result.sample = task->shape();
   result.experts_per_token = experts_per_token(result.config, state.length);
-  result.summary = summarise(result.config, result.vocab, state.length);
-  result.data = corpus.name();
+  result.summary = summarise(result.config, result.sample, state.length);
+  result.data = task->data_name();
   result.split = options.split;
-  const int64_t context = run.config.data.sequence;
   run.state->ctx.diagnose = true;
-  const EvaluationOptions evaluation{context, context, options.tokens, kInspectionSequences};
+  const EvaluationOptions evaluation{0, 0, options.tokens, kInspectionSequences};
   Choices choices;
-  result.evaluation = evaluate_with_choices(run, corpus.split(options.split), evaluation, choices);
+  result.evaluation = evaluate_with_choices(run, *task, options.split, evaluation, choices);
   for (const MoELayer* layer : run.state->model->moe_layers()) {
     LayerStats stats = layer_stats(layer->layer(), layer->load());
     stats.norms = weight_norms(run.state->ctx, run.state->parameters, fmt::format("blocks.{}.moe", layer->layer()),
@@ -79,7 +75,7 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
     LoadedRun before = load_run(is_folder ? options.against : run_or_checkpoint, is_folder ? "last" : options.against,
                                 run.world, run.groups.expert->size(), kInspectionSequences, run.device);
     Choices earlier;
-    evaluate_with_choices(before, corpus.split(options.split), evaluation, earlier);
+    evaluate_with_choices(before, *task, options.split, evaluation, earlier);
     const std::vector<double> changed = churn(choices, earlier, run, before);
     for (size_t i = 0; i < changed.size(); ++i) result.layers[i].measures.emplace_back("churn", changed[i]);
   }

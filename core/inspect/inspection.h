@@ -21,7 +21,8 @@ struct Inspection {
   int64_t step = 0;
   double trained_tokens = 0;
   TrainConfig config;  // as it was trained
-  int64_t vocab = 0, experts_per_token = 0;
+  SampleShape sample;
+  int64_t experts_per_token = 0;
   ModelSummary summary;
   std::string data, split;  // what was evaluated
   Evaluation evaluation;

@@ -37,7 +37,7 @@ static ordered_json to_json(const LayerStats& s) {
 static ordered_json to_json(const RunHistory& history) {
   ordered_json evaluations = ordered_json::array();
   for (const EvaluationPoint& e : history.evaluations) {
-    evaluations.push_back({{"step", e.step}, {"loss", e.loss}, {"bpc", e.bits_per_character}});
+    evaluations.push_back({{"step", e.step}, {"loss", e.loss}, {history.judged_by->key, e.quality}});
   }
   ordered_json json = {{"found", history.found},
                        {"damaged_lines", history.damaged_lines},
@@ -45,7 +45,7 @@ static ordered_json to_json(const RunHistory& history) {
                        {"evaluations", evaluations},
                        {"best", nullptr}};
   if (const EvaluationPoint* best = history.best()) {
-    json["best"] = {{"step", best->step}, {"loss", best->loss}, {"bpc", best->bits_per_character}};
+    json["best"] = {{"step", best->step}, {"loss", best->loss}, {history.judged_by->key, best->quality}};
   }
   return json;
 }

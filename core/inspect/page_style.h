@@ -78,6 +78,7 @@ path.h9 { fill: var(--none); }
 th.name, td.name { text-align: left; }
 td.name i { display: inline-block; background: var(--c); width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; }
 td.text { text-align: left; white-space: normal; }
+img.sample { width: 56px; image-rendering: pixelated; vertical-align: middle; margin: 2px 8px 2px 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 .scroll { overflow-x: auto; }
 th, td { text-align: right; padding: 3px 9px; border-bottom: 1px solid var(--line); white-space: nowrap; }

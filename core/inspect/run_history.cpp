@@ -14,6 +14,11 @@ static double number(const json& record, const char* key) {
   return it != record.end() && it->is_number() ? it->get<double>() : kAbsent;
 }
 
+static double quality(const json& record) {
+  const char* bits = kBitsPerCharacter.key;
+  return record.contains(bits) ? number(record, bits) : 100 * (1 - number(record, "accuracy"));
+}
+
 // Empty unless it is a list of lists of numbers.
 static LoadShares load_shares(const json& record) {
   const auto it = record.find("load");
@@ -41,7 +46,7 @@ static std::map<std::string, double> named_numbers(const json& record, const cha
 }
 
 static EvaluationPoint evaluation_point(int64_t step, const json& r) {
-  EvaluationPoint e{step, number(r, "loss"), number(r, "bpc"), load_shares(r)};
+  EvaluationPoint e{step, number(r, "loss"), quality(r), load_shares(r)};
   e.tokens = number(r, "tokens");
   e.stride = number(r, "stride");
   if (const auto it = r.find("data"); it != r.end() && it->is_string()) e.data = it->get<std::string>();
@@ -67,7 +72,7 @@ static TrainPoint train_point(int64_t step, const json& r) {
   p.step = step;
   p.tokens = number(r, "tokens");
   p.loss = number(r, "loss");
-  p.bits_per_character = number(r, "bpc");
+  p.quality = quality(r);
   p.auxiliary = number(r, "aux");
   p.norm = number(r, "norm");
   p.learning_rate = number(r, "lr");
@@ -108,7 +113,9 @@ RunHistory read_history(const std::string& path) {
     }
     const auto step = record["step"].get<int64_t>();
     if (record["type"] == "train") train[step] = train_point(step, record);
-    if (record["type"] == "eval") evaluations[step] = evaluation_point(step, record);
+    if (record["type"] != "eval") continue;
+    evaluations[step] = evaluation_point(step, record);
+    history.judged_by = record.contains(kBitsPerCharacter.key) ? &kBitsPerCharacter : &kErrorRate;
   }
   history.train = in_order(std::move(train));
   history.evaluations = in_order(std::move(evaluations));

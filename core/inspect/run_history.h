@@ -22,9 +22,18 @@ struct CurriculumPoint {
   std::map<std::string, std::array<double, 3>> difficulty{};  // by signal: its 10 %, 50 % and 90 % quantile
 };
 
+// The figure that runs of one task are judged by; the smaller the better.
+struct Quality {
+  const char* key;   // in reports as JSON
+  const char* name;  // for people
+};
+// What a record of metrics.jsonl offers: bits per character of a language model, else the errors of a classifier in
+// per cent.
+inline constexpr Quality kBitsPerCharacter{"bpc", "bits per character"}, kErrorRate{"error", "error in %"};
+
 struct TrainPoint {
   int64_t step = 0;
-  double tokens = kAbsent, loss = kAbsent, bits_per_character = kAbsent, auxiliary = kAbsent;
+  double tokens = kAbsent, loss = kAbsent, quality = kAbsent, auxiliary = kAbsent;
   double norm = kAbsent, learning_rate = kAbsent, milliseconds = kAbsent, tokens_per_second = kAbsent;
   double router_entropy = kAbsent;  // nats, mean over layers
   double max_over_mean = kAbsent;   // of the worst layer
@@ -36,7 +45,7 @@ struct TrainPoint {
 
 struct EvaluationPoint {
   int64_t step = 0;
-  double loss = kAbsent, bits_per_character = kAbsent;
+  double loss = kAbsent, quality = kAbsent;
   LoadShares load{};
   double tokens = kAbsent, stride = kAbsent;  // predicted; between two windows
   std::string data{};                         // the hash of the split
@@ -47,6 +56,7 @@ struct RunHistory {
   int64_t damaged_lines = 0;
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step
+  const Quality* judged_by = &kBitsPerCharacter;
 
   // The evaluation with the smallest loss, or null.
   const EvaluationPoint* best() const;

@@ -133,11 +133,11 @@ std::string heading(const Inspection& i, const Painter& paint) {
       fmt::format("{}\nstep {} | {} parameters, {} active per token\n", paint(Colour::bold, i.checkpoint), i.step,
                   format_count(static_cast<double>(i.summary.parameters)),
                   format_count(static_cast<double>(i.summary.active_parameters)));
-  text += fmt::format("{} of {} | {:.0f} tokens | bpc {:.4f} loss {:.4f} ppl {:.2f}\n", i.split, i.data, e.tokens,
-                      e.bits_per_character(), e.nll(), e.perplexity());
+  text += fmt::format("{} of {} | {:.0f} predictions\n{}\n", i.split, i.data, e.tokens, join(to_words(e), " | "));
   const EvaluationPoint* best = i.history.best();
-  if (best && !std::isnan(best->bits_per_character)) {
-    text += fmt::format("best evaluation of the run: bpc {:.4f} at step {}\n", best->bits_per_character, best->step);
+  if (best && !std::isnan(best->quality)) {
+    text += fmt::format("best evaluation of the run: {} {:.4f} at step {}\n", i.history.judged_by->key, best->quality,
+                        best->step);
   }
   return text;
 }

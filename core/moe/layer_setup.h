@@ -20,7 +20,7 @@ struct LayerSetup {
   int moe_layers = 1;  // of which there are so many
   int64_t d_model = 0;
   int64_t experts = 0;  // that the router chooses from
-  int64_t vocab = 0;    // token ids are below
+  int64_t vocab = 0;    // token ids are below; 0: tokens have none
   double init_std = 0.02;
   RunLength run{};  // what schedules are measured against
 };

@@ -9,7 +9,7 @@
 namespace moe {
 
 Attention::Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config)
-    : layout_{0, config.attention.heads, config.kv_heads(), config.d_head()},
+    : layout_{0, config.attention.heads, config.kv_heads(), config.d_head(), config.attention.causal},
       rotary_dims_(config.attention.position == "rope" ? config.d_head() / 2 * 2 : 0),
       rope_theta_(config.attention.rope_theta),
       norm_eps_(config.norm_eps),

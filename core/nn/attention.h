@@ -1,4 +1,4 @@
-// Causal self-attention: fused query/key/value projection, optional per-head norm, rotary positions, attention, output
+// Self-attention: fused query/key/value projection, optional per-head norm, rotary positions, attention, output
 // projection.
 #pragma once
 #include <optional>

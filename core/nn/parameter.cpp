@@ -10,6 +10,12 @@ namespace moe {
 
 static constexpr int64_t kAlignElements = 16;  // parameters start at vector boundaries; the gaps stay zero
 
+Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, double init_std) {
+  Parameter table{name, Shape{rows, columns}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}};
+  table.lookup = true;
+  return table;
+}
+
 std::string expert_name(const std::string& stack_name, int64_t expert) {
   std::string name = stack_name;
   name.replace(name.find("{}"), 2, fmt::format("{}", expert));

@@ -37,6 +37,9 @@ struct Parameter {
   bool gradient_is_old = false;
 };
 
+// A table (rows, columns) whose rows are looked up.
+Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, double init_std);
+
 // One expert's part of an expert stack, or a shared parameter as it is: what a checkpoint stores by name.
 struct NamedTensor {
   std::string name;

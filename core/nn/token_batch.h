@@ -9,15 +9,31 @@ namespace moe {
 struct TokenBatch {
   int64_t sequences = 0;
   int64_t time = 0;
-  ConstTensor ids;               // (tokens) i32
-  ConstTensor targets;           // (tokens) i32; kIgnoreTarget marks padding, which no statistic counts
+  ConstTensor ids;               // (tokens) i32; absent where tokens have features instead
+  ConstTensor targets;           // (tokens) i32: of a language model the tokens that follow, of labelled samples 0;
+                                 // kIgnoreTarget marks padding, which no statistic counts
   int64_t global_tokens = 0;     // tokens of the whole step on all ranks and micro-batches: what sums are divided by
   int64_t global_sequences = 0;  // likewise
   ConstTensor domains{};         // (sequences) i32, or none: where each sequence's text comes from
 
-  ConstTensor weights{};  // (tokens) wide, or none: of each token's loss in the objective
+  ConstTensor weights{};   // (predictions) wide, or none: of each one's loss in the objective
+  ConstTensor labels{};    // (sequences) i32, of labelled samples; kIgnoreTarget for none
+  ConstTensor features{};  // (patches, numbers of a patch) wide, of images
 
   int64_t tokens() const { return sequences * time; }
+};
+
+// What a model has to know of its samples before it sees one.
+struct SampleShape {
+  SampleShape() = default;
+  // Text of so many kinds of tokens; as long as data.sequence says.
+  SampleShape(int64_t vocabulary) : vocab(vocabulary) {}
+
+  int64_t time = 0;      // tokens of a sample, at most; 0 = data.sequence
+  int64_t vocab = 0;     // token ids are below; 0: tokens have no ids
+  int64_t patches = 0;   // of an image
+  int64_t features = 0;  // numbers of a patch; 0: no images
+  int64_t classes = 0;   // labels are below; 0: samples have none
 };
 
 // Ids in host memory as a tensor.

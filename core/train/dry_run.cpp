@@ -8,12 +8,13 @@
 #include "comm/planned_communicator.h"
 #include "core/schedule/schedule.h"
 #include "core/tensor/device.h"
-#include "core/train/open_corpus.h"
-#include "core/train/trainer.h"
+#include "core/train/task.h"
+#include "data/curriculum/curriculum.h"
 
 namespace moe {
 
-std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t expert_parallel, int64_t k) {
+std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t ranks, int64_t expert_parallel,
+                              int64_t k) {
   std::vector<std::string> notes;
   const std::vector<bool> layers = config.model.moe_layers();
   const bool has_moe = std::find(layers.begin(), layers.end(), true) != layers.end();
@@ -23,6 +24,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
   if (config.train.batch % (ranks * config.train.micro_batches) != 0) {
     notes.push_back("train.batch is not a multiple of ranks x micro-batches: the shares are uneven");
   }
+  if (config.task == "classify" && config.model.attention.causal)
+    notes.push_back("model.attention.causal is true: a patch or token sees nothing of its sample that comes after it");
   if (config.train.clip_norm == 0) notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
   if (!has_moe) {
     notes.push_back("no block is MoE: this is a dense model");
@@ -47,7 +50,7 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t 
         "balance losses of scope global need the whole step's routing: with micro-batches every step costs one more "
         "forward pass (scope: rank does not)");
   }
-  const double rows = static_cast<double>(config.train.batch * config.data.sequence * k) /
+  const double rows = static_cast<double>(config.train.batch * time * k) /
                       static_cast<double>(config.train.micro_batches * config.moe.experts *
                                           std::max<int64_t>(ranks / expert_parallel, 1));
   if (rows < 16)
@@ -76,21 +79,18 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   groups.expert = planned(width);
   groups.data = planned(ranks / width);
 
-  const Corpus corpus = open_corpus(config.data);
-  const Sampler sampler({corpus.split("train").num_tokens(), config.data.sequence, config.train.batch, 1});
-  const double per_epoch = static_cast<double>(sampler.num_windows()) / static_cast<double>(config.train.batch);
-  const int64_t updates = total_updates(config, per_epoch);
-  const double per_update = static_cast<double>(config.train.batch * config.data.sequence);
-  const RunLength length{updates, per_update, per_epoch};
+  const std::unique_ptr<Task> task = open_task(config);
+  const RunLength length = run_length(config, *task);
+  const auto& [updates, per_update, per_epoch] = length;
   config.train.learning_rate.make(Schedule::Setup{length});  // refuses what training would refuse
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
-  const StateSetup setup{config, corpus.vocab_size(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
+  const StateSetup setup{config, task->shape(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
   const MemoryPlan plan = plan_memory(setup);
-  const ModelSummary summary = summarise(config, corpus.vocab_size(), length);
-  const auto store = static_cast<size_t>(store_bytes(config.curriculum, sampler.num_windows()));
+  const ModelSummary summary = summarise(config, task->shape(), length);
+  const auto store = static_cast<size_t>(store_bytes(config.curriculum, task->num_samples()));
   config.curriculum.sampler.make(
-      CurriculumSampler::Setup{sampler.num_windows(), config.train.batch, 1, length});  // likewise
+      CurriculumSampler::Setup{task->num_samples(), config.train.batch, 1, length});  // likewise
 
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
@@ -120,11 +120,11 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory("activations", plan.activations, plan.worst_activations);
   memory("scratch", plan.scratch, plan.worst_scratch);
   if (store > 0) memory("difficulties (host)", store, store);
-  const size_t rest = on_gpu ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(corpus.memory_bytes());
-  memory(on_gpu ? "driver and libraries" : "program and corpus", rest, rest);
+  const size_t rest = on_gpu ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(task->memory_bytes());
+  memory(on_gpu ? "driver and libraries" : "program and data", rest, rest);
   memory("total", plan.total() + store + rest, plan.worst_total() + store + rest);
 
-  auto notes = lint(config, ranks, width, experts_per_token(config, length));
+  auto notes = lint(config, task->shape().time, ranks, width, experts_per_token(config, length));
   if (on_gpu && !cuda::built()) notes.push_back("this build has no CUDA: the scratch memory of kernels is not counted");
   if (on_gpu && cuda::device_count() > 0 && plan.worst_total() + rest > cuda::memory_info().total_bytes) {
     notes.push_back(

@@ -14,6 +14,8 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
                              int64_t pretended_ranks);
 
 // Combinations that run but are probably not meant, a sentence each.
-std::vector<std::string> lint(const TrainConfig& config, int64_t ranks, int64_t expert_parallel, int64_t k);
+// `time`: tokens of a sample.
+std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t ranks, int64_t expert_parallel,
+                              int64_t k);
 
 }  // namespace moe

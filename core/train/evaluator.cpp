@@ -4,10 +4,10 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <utility>
 
 #include "core/ops/cross_entropy.h"
-#include "core/tensor/copy.h"
+#include "core/train/local_batch.h"
+#include "data/evaluation_windows.h"
 
 namespace moe {
 
@@ -28,53 +28,52 @@ double Evaluation::bits_per_character() const {
 
 const Table<Metric>& metrics() {
   static const Table<Metric> table{"metric",
-                                   {{"bpc", [](const Evaluation& e) { return e.bits_per_character(); }},
-                                    {"nll", [](const Evaluation& e) { return e.nll(); }},
-                                    {"ppl", [](const Evaluation& e) { return e.perplexity(); }},
-                                    {"bpb", [](const Evaluation& e) { return e.bits_per_byte(); }},
-                                    {"accuracy", [](const Evaluation& e) { return e.accuracy(); }}}};
+                                   {{"bpc", [](const Evaluation& e) { return e.bits_per_character(); }, "{:.4f}"},
+                                    {"nll", [](const Evaluation& e) { return e.nll(); }, "{:.4f} nats"},
+                                    {"ppl", [](const Evaluation& e) { return e.perplexity(); }, "{:.3f}"},
+                                    {"bpb", [](const Evaluation& e) { return e.bits_per_byte(); }, "{:.4f}"},
+                                    {"accuracy", [](const Evaluation& e) { return e.accuracy(); }, "{:.2f}%", 100}}};
   return table;
+}
+
+std::vector<std::string> to_words(const Evaluation& e) {
+  std::vector<std::string> words;
+  for (const char* name : e.metrics) {
+    const Metric& metric = metrics().at(name);
+    const double value = metric.value(e) * metric.factor;
+    if (!std::isnan(value))
+      words.push_back(fmt::format(fmt::runtime(fmt::format("{{}} {}", metric.format)), name, value));
+  }
+  return words;
 }
 
 double bits_per_character(double nll, std::optional<double> bytes_per_token) {
   return nll / kLn2 / bytes_per_token.value_or(1.0);
 }
 
-std::optional<double> bytes_per_token(const Split& split) {
-  if (!split.raw_bytes() || split.num_tokens() == 0) return std::nullopt;
-  return static_cast<double>(*split.raw_bytes()) / static_cast<double>(split.num_tokens());
-}
-
-Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
-                    const EvaluationOptions& options) {
-  const int64_t used = options.tokens > 0 ? std::min(options.tokens, split.num_tokens()) : split.num_tokens();
-  const Split part = split.slice(split.name(), 0, used);
-  const EvaluationWindows windows(part, options.context, options.stride > 0 ? options.stride : options.context);
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences) {
   Context& ctx = state.ctx;
-  LanguageModel& model = *state.model;
+  Model& model = *state.model;
   ctx.training = false;
   ctx.observe = true;
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
 
-  const int64_t ranks = groups.world->size(), rank = groups.world->rank(), per_round = ranks * options.sequences;
+  const int64_t ranks = groups.world->size(), rank = groups.world->rank(), per_round = ranks * sequences;
   Batch batch;
-  std::array<double, 3> totals{};  // losses, tokens, correct
-  for (int64_t round = 0; round * per_round < windows.num_windows(); ++round) {
-    const int64_t first = round * per_round + rank * options.sequences;
-    // Ranks take part in every round, with no windows when there are none left: experts may live on another rank.
-    windows.load(first, std::clamp<int64_t>(windows.num_windows() - first, 0, options.sequences), batch);
+  BatchBuffers buffers;
+  std::array<double, 3> totals{};  // losses, predictions, correct
+  for (int64_t round = 0; round * per_round < set.num_sequences(); ++round) {
+    const int64_t first = round * per_round + rank * sequences;
+    // Ranks take part in every round, with nothing when there is nothing left: experts may live on another rank.
+    set.load(first, std::clamp<int64_t>(set.num_sequences() - first, 0, sequences), batch);
     ctx.activations->reset();
     ctx.scratch->reset();
-    const TokenBatch tokens{batch.sequences,
-                            batch.length,
-                            to_device(ctx, as_tensor(std::span(std::as_const(batch.inputs)))),
-                            to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
-                            windows.num_targets(),
-                            windows.num_windows(),
-                            to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
+    TokenBatch tokens = to_device(ctx, LocalBatch::of(batch, first, set.num_sequences()), {0, batch.sequences},
+                                  model.predictions_per_sample(batch.length), buffers);
+    tokens.global_tokens = set.num_tokens();
     model.forward(ctx, tokens);
-    const LanguageModel::Outcome outcome = model.losses(ctx, tokens);
-    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, tokens.targets);
+    const Outcome outcome = model.losses(ctx, tokens);
+    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
     totals[0] += sums.loss;
     totals[1] += sums.tokens;
     totals[2] += sums.correct;
@@ -82,7 +81,13 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Spl
   groups.world->all_reduce_sum(as_tensor(totals));
   groups.world->all_reduce_sum(as_tensor(model.sums()));
   ctx.training = true;
-  return {totals[0], totals[1], totals[2], bytes_per_token(split)};
+  return {totals[0], totals[1], totals[2], set.bytes_per_token()};
+}
+
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
+                    const EvaluationOptions& options) {
+  const int64_t stride = options.stride > 0 ? options.stride : options.context;
+  return evaluate(state, groups, EvaluationWindows(split, options.context, stride, options.tokens), options.sequences);
 }
 
 }  // namespace moe

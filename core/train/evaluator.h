@@ -1,28 +1,33 @@
-// The loss of a model on a split. The figures do not depend on ranks or batch size: every window is computed alone, and
-// each token but the very first is predicted once.
+// The loss of a model on a split. The figures do not depend on ranks or batch size: every sequence is computed alone.
 #pragma once
+#include <array>
 #include <optional>
+#include <span>
 
 #include "core/train/training_state.h"
 #include "data/corpus.h"
-#include "data/evaluation_windows.h"
+#include "data/evaluation_set.h"
 
 namespace moe {
 
 struct EvaluationOptions {
-  int64_t context = 0;
+  int64_t context = 0;    // of text
   int64_t stride = 0;     // 0 = context
-  int64_t tokens = 0;     // leading tokens of the split; 0 = all
-  int64_t sequences = 1;  // windows at a time on each rank
+  int64_t tokens = 0;     // leading tokens of the split, or labelled samples; 0 = all
+  int64_t sequences = 1;  // at a time on each rank
 };
 
-struct Evaluation {
-  double loss_sum = 0;                    // -ln p over all predicted tokens, nats
-  double tokens = 0;                      // predicted
-  double correct = 0;                     // predicted tokens that had the largest logit
-  std::optional<double> bytes_per_token;  // of the split's raw text
+// The figures by which a language model is judged, the first before all.
+inline constexpr std::array kTextMetrics = {"bpc", "nll", "ppl", "bpb", "accuracy"};
 
-  double nll() const { return loss_sum / tokens; }  // nats per token
+struct Evaluation {
+  double loss_sum = 0;                                  // -ln p over all predictions, nats
+  double tokens = 0;                                    // predictions: tokens of a text, or labelled samples
+  double correct = 0;                                   // those that had the largest logit
+  std::optional<double> bytes_per_token;                // of the split's raw text
+  std::span<const char* const> metrics = kTextMetrics;  // that tell something of it
+
+  double nll() const { return loss_sum / tokens; }  // nats per prediction
   double perplexity() const;
   double bits_per_token() const;
   double bits_per_byte() const;       // of the raw text; NaN when its length is unknown
@@ -34,15 +39,21 @@ struct Evaluation {
 struct Metric {
   const char* name;
   double (*value)(const Evaluation&);
+  const char* format;  // of the value for people, times `factor`
+  double factor = 1;
 };
 const Table<Metric>& metrics();
+// The metrics that tell something, for people: "bpc 1.2345", "accuracy 98.02%".
+std::vector<std::string> to_words(const Evaluation& evaluation);
 
-// Collective. Leaves the routing statistics of the evaluated tokens in the model's sums.
+// Collective. Computes `sequences` of the set at a time on each rank. Leaves the routing statistics of the evaluated
+// tokens in the model's sums.
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences);
+// Of a text, in windows: each token but the very first is predicted once.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
                     const EvaluationOptions& options);
 
 // Bits per character of a mean loss, with the same convention.
 double bits_per_character(double nll, std::optional<double> bytes_per_token);
-std::optional<double> bytes_per_token(const Split& split);
 
 }  // namespace moe

@@ -46,7 +46,7 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     state.model->forward(ctx, batch);
     const Tensor logits = state.model->logits(ctx, time - 1, 1), exact = ctx.allocate_wide(logits.shape);
     convert(ctx, exact, logits);
-    text.push_back(draw(on_host(ctx, exact, buffer).as<float>(), state.model->vocab(), options.temperature,
+    text.push_back(draw(on_host(ctx, exact, buffer).as<float>(), state.model->head().classes(), options.temperature,
                         key.uniform(static_cast<uint64_t>(i))));
   }
   ctx.training = true;

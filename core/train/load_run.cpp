@@ -6,6 +6,12 @@
 
 namespace moe {
 
+std::unique_ptr<Task> LoadedRun::open_task(const std::string& path) const {
+  TrainConfig with_path = config;
+  if (!path.empty()) with_path.data.path = path;
+  return tasks().at(config.task).open(with_path, &samples, samples_file);
+}
+
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
                    int64_t expert_parallel, int64_t sequences, const DeviceChoice& device) {
   LoadedRun run;
@@ -13,11 +19,12 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   const RunState state = load_run_state(run.checkpoint);
   run.step = state.step;
   run.config = load_run_config(run.checkpoint);
+  const TaskKind& task = tasks().at(run.config.task);
+  run.samples_file = run.checkpoint + "/" + task.file;
   try {
-    run.tokenizer =
-        load_tokenizer(nlohmann::json::parse(read_text(run.checkpoint + "/tokenizer.json")), run.checkpoint);
+    run.samples = nlohmann::json::parse(read_text(run.samples_file));
   } catch (const nlohmann::json::exception& error) {
-    raise<CheckpointError>("{}/tokenizer.json is damaged: {}", run.checkpoint, error.what());
+    raise<CheckpointError>("{} is damaged: {}", run.samples_file, error.what());
   }
   run.device = device;
   run.world = world;
@@ -26,7 +33,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   // As many windows as asked for, whatever the batch was in training.
   run.config.train.batch = sequences * world->size();
   run.config.train.micro_batches = 1;
-  const StateSetup setup{run.config,    run.tokenizer->vocab_size(),
+  const StateSetup setup{run.config,    task.shape(run.config, run.samples, run.samples_file),
                          run.groups,    state.length,
                          false,         device.dtype,
                          device.device, device.index,

@@ -3,8 +3,7 @@
 #include <memory>
 
 #include "core/train/device_choice.h"
-#include "core/train/training_state.h"
-#include "data/tokenizer.h"
+#include "core/train/task.h"
 
 namespace moe {
 
@@ -15,11 +14,16 @@ struct LoadedRun {
   DeviceChoice device;
   std::shared_ptr<Communicator> world;  // as it was given: groups talk through what suits the device
   ProcessGroups groups;
-  std::unique_ptr<Tokenizer> tokenizer;
+  nlohmann::json samples;                // Task::description() of what it was trained on,
+  std::string samples_file;              // and where that was
   std::unique_ptr<TrainingState> state;  // without gradients and optimizer in use
+
+  // The samples of the run, or those at `path` unless it is empty; of another kind than it was trained on they are a
+  // DataError.
+  std::unique_ptr<Task> open_task(const std::string& path) const;
 };
 
-// `which`: last, best or a step. `sequences`: windows that evaluate() will be asked for at a time. Collective. Throws
+// `which`: last, best or a step. `sequences`: that evaluate() will be asked for at a time. Collective. Throws
 // CheckpointError, DeviceError.
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
                    int64_t expert_parallel, int64_t sequences, const DeviceChoice& device = {});

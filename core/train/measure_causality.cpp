@@ -21,7 +21,7 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
   const Context before = ctx;
   ctx.training = false;
   ctx.observe = false;
-  const auto vocab = static_cast<int32_t>(state.model->vocab());
+  const auto vocab = static_cast<int32_t>(state.model->head().classes());
   std::vector<int32_t> ids(batch.inputs.size());
   const auto losses = [&](const std::vector<bool>& changed) {
     for (size_t t = 0; t < ids.size(); ++t) {
@@ -37,7 +37,7 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
                             count,
                             to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
     state.model->forward(ctx, tokens);
-    const LanguageModel::Outcome outcome = state.model->losses(ctx, tokens);
+    const Outcome outcome = state.model->losses(ctx, tokens);
     std::vector<char> buffer;
     const float* loss = on_host(ctx, outcome.losses, buffer).as<float>();
     return std::vector<double>(loss, loss + ids.size());

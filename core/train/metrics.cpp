@@ -46,7 +46,7 @@ struct LoadSummary {
   int64_t dead = 0;
 };
 
-static LoadSummary summarise_load(const LanguageModel& model) {
+static LoadSummary summarise_load(const Model& model) {
   LoadSummary s;
   for (const MoELayer* layer : model.moe_layers()) {
     s.max_over_mean = std::max(s.max_over_mean, layer->load().max_over_mean());
@@ -56,9 +56,11 @@ static LoadSummary summarise_load(const LanguageModel& model) {
   return s;
 }
 
-std::string console_line(const TrainRecord& r, const LanguageModel& model) {
-  std::string line = fmt::format("step {:>6}/{} | tok {} | loss {:.4f} bpc {:.4f} | ", r.step, r.total_steps,
-                                 format_count(r.tokens), r.loss, r.bits_per_character);
+std::string console_line(const TrainRecord& r, const Model& model) {
+  std::string line =
+      fmt::format("step {:>6}/{} | tok {} | loss {:.4f}", r.step, r.total_steps, format_count(r.tokens), r.loss);
+  for (const auto& [name, value] : r.figures) line += fmt::format(" {} {:.4f}", name, value);
+  line += " | ";
   if (!model.moe_layers().empty()) line += fmt::format("aux {:.4f} | ", r.last.auxiliary);
   line += fmt::format("norm {:.2f} | lr {:.1e} | ", r.last.norm, r.last.learning_rate);
   if (!model.moe_layers().empty()) {
@@ -69,7 +71,7 @@ std::string console_line(const TrainRecord& r, const LanguageModel& model) {
                             format_seconds(r.seconds_left));
 }
 
-nlohmann::json load_to_json(const LanguageModel& model) {
+nlohmann::json load_to_json(const Model& model) {
   nlohmann::json layers = nlohmann::json::array();
   for (const MoELayer* layer : model.moe_layers()) {
     nlohmann::json shares = nlohmann::json::array();
@@ -81,7 +83,7 @@ nlohmann::json load_to_json(const LanguageModel& model) {
 }
 
 // Each measure's mean over the layers that have counted something.
-static nlohmann::ordered_json measures_to_json(const LanguageModel& model) {
+static nlohmann::ordered_json measures_to_json(const Model& model) {
   std::map<std::string, std::pair<double, int>> means;
   for (const MoELayer* layer : model.moe_layers()) {
     for (size_t i = 0; i < layer->measures().size(); ++i) {
@@ -101,11 +103,14 @@ static nlohmann::ordered_json measures_to_json(const LanguageModel& model) {
 // Above this many numbers a record tells the load only in summary.
 static constexpr int64_t kMaxLoadNumbers = 4096;
 
-nlohmann::ordered_json to_json(const TrainRecord& r, const LanguageModel& model) {
-  nlohmann::ordered_json json = {{"tokens", r.tokens},          {"loss", r.loss},
-                                 {"bpc", r.bits_per_character}, {"aux", r.last.auxiliary},
-                                 {"norm", r.last.norm},         {"lr", r.last.learning_rate},
-                                 {"ms", r.milliseconds},        {"tokens_per_s", r.tokens_per_second}};
+nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
+  nlohmann::ordered_json json = {{"tokens", r.tokens}, {"loss", r.loss}};
+  for (const auto& [name, value] : r.figures) json[name] = value;
+  json.update({{"aux", r.last.auxiliary},
+               {"norm", r.last.norm},
+               {"lr", r.last.learning_rate},
+               {"ms", r.milliseconds},
+               {"tokens_per_s", r.tokens_per_second}});
   if (!r.curriculum.empty()) json["curriculum"] = r.curriculum;
   if (model.moe_layers().empty()) return json;
   const LoadSummary load = summarise_load(model);
@@ -128,12 +133,12 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const LanguageModel& model)
 }
 
 nlohmann::ordered_json to_json(const Evaluation& e) {
-  nlohmann::ordered_json json = {{"loss", e.nll()},
-                                 {"bpc", e.bits_per_character()},
-                                 {"ppl", e.perplexity()},
-                                 {"accuracy", e.accuracy()},
-                                 {"tokens", e.tokens}};
-  if (e.bytes_per_token) json["bpb"] = e.bits_per_byte();
+  nlohmann::ordered_json json = {{"loss", e.nll()}};
+  for (const char* name : e.metrics) {
+    const double value = metrics().at(name).value(e);
+    if (std::string_view(name) != "nll" && !std::isnan(value)) json[name] = value;
+  }
+  json["tokens"] = e.tokens;
   return json;
 }
 

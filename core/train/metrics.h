@@ -3,18 +3,23 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/train/evaluator.h"
 #include "core/train/train_step.h"
 
 namespace moe {
 
+// Numbers with the names that records and people know them by.
+using NamedFigures = std::vector<std::pair<const char*, double>>;
+
 // The steps since the last record, and what they showed.
 struct TrainRecord {
   int64_t step = 0, total_steps = 0;
-  double tokens = 0;  // trained on since the beginning of the run
-  double loss = 0;    // mean over the steps since the last record, nats per token
-  double bits_per_character = 0;
+  double tokens = 0;        // trained on since the beginning of the run
+  double loss = 0;          // mean over the steps since the last record, nats per prediction
+  NamedFigures figures;     // what else the task has to tell of it
   StepOutcome last;         // the latest step
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
@@ -39,10 +44,10 @@ class MetricsFile {
   std::FILE* file_ = nullptr;
 };
 
-std::string console_line(const TrainRecord& record, const LanguageModel& model);
-nlohmann::ordered_json to_json(const TrainRecord& record, const LanguageModel& model);
+std::string console_line(const TrainRecord& record, const Model& model);
+nlohmann::ordered_json to_json(const TrainRecord& record, const Model& model);
 nlohmann::ordered_json to_json(const Evaluation& evaluation);
 // Per layer: each expert's share of the assignments.
-nlohmann::json load_to_json(const LanguageModel& model);
+nlohmann::json load_to_json(const Model& model);
 
 }  // namespace moe

@@ -21,42 +21,8 @@ TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
   state_.ctx.activations->reset();
   state_.ctx.scratch->reset();
-  auto view = [&](std::span<const int32_t> ids) {
-    return to_device(state_.ctx, as_tensor(ids.subspan(static_cast<size_t>(share.begin * batch.time),
-                                                       static_cast<size_t>(share.count * batch.time))));
-  };
   state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
-  TokenBatch micro{share.count,
-                   batch.time,
-                   view(batch.inputs),
-                   view(batch.targets),
-                   batch.global_sequences * batch.time,
-                   batch.global_sequences,
-                   batch.domains.empty()
-                       ? ConstTensor()
-                       : to_device(state_.ctx, as_tensor(batch.domains.subspan(static_cast<size_t>(share.begin),
-                                                                               static_cast<size_t>(share.count))))};
-  if (!batch.weights.empty()) {
-    micro.weights = token_weights(
-        batch.weights.subspan(static_cast<size_t>(share.begin), static_cast<size_t>(share.count)), batch.time);
-  }
-  return micro;
-}
-
-// A weight for each token, where the step's ops can use them.
-ConstTensor TrainStep::token_weights(std::span<const double> weights, int64_t time) {
-  const Shape shape{static_cast<int64_t>(weights.size()) * time};
-  const DType dtype = wide(state_.ctx.dtype);
-  token_weights_.resize(static_cast<size_t>(shape.size()) * size_of(dtype));
-  const auto fill = [&]<class T>(T* to) {
-    for (const double weight : weights) to = std::fill_n(to, time, static_cast<T>(weight));
-  };
-  if (dtype == DType::f64) {
-    fill(reinterpret_cast<double*>(token_weights_.data()));
-  } else {
-    fill(reinterpret_cast<float*>(token_weights_.data()));
-  }
-  return to_device(state_.ctx, BasicTensor<const void>{token_weights_.data(), shape, dtype, Device::cpu});
+  return to_device(state_.ctx, batch, share, state_.model->predictions_per_sample(batch.time), buffers_);
 }
 
 // A micro-batch's signals to their place in the step's. The host has waited for the micro-batch's losses already.
@@ -71,7 +37,7 @@ void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
 // Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of
 // tokens that would come later, so the step is first run forward once, for the sums alone.
 void TrainStep::collect_sums(const LocalBatch& batch) {
-  LanguageModel& model = *state_.model;
+  Model& model = *state_.model;
   for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));
   groups_.world->all_reduce_sum(as_tensor(model.sums()));
 }
@@ -84,7 +50,7 @@ void TrainStep::reduce_gradients() {
 
 StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal) {
   Context& ctx = state_.ctx;
-  LanguageModel& model = *state_.model;
+  Model& model = *state_.model;
   ctx.training = true;
   ctx.step = static_cast<uint64_t>(update);
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
@@ -95,21 +61,23 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   if (sums_first) collect_sums(batch);
   ctx.observe = !sums_first;
 
-  // [sum of losses, scored tokens, SIGINT, SIGTERM]
-  std::array<double, 4> totals{0, 0, signal == SIGINT ? 1.0 : 0.0, signal == SIGTERM ? 1.0 : 0.0};
+  // [sum of losses, scored predictions, SIGINT, SIGTERM, correct ones]
+  std::array<double, 5> totals{0, 0, signal == SIGINT ? 1.0 : 0.0, signal == SIGTERM ? 1.0 : 0.0, 0};
+  const int64_t predictions = model.predictions_per_sample(batch.time);
   signals_.clear();
   if (measured_signals(config_.curriculum).any()) {
     signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
   }
-  const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * batch.time);
+  const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * predictions);
   for (int64_t m = 0; m < micro_batches; ++m) {
     const TokenBatch micro = micro_batch(batch, m);
     model.forward(ctx, micro);
     if (micro_batches == 1) groups_.world->all_reduce_sum(as_tensor(model.sums()));
-    const LanguageModel::Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
-    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, micro.targets);
+    const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
+    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
     totals[0] += sums.loss;
     totals[1] += sums.tokens;
+    totals[4] += sums.correct;
     if (outcome.signals) collect_signals(micro, outcome.signals);
   }
   ctx.observe = true;
@@ -120,7 +88,8 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   // Every sample is zero on all ranks but its own: a gather, to the bit.
   if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
-  outcome.tokens = totals[1];
+  outcome.tokens = totals[1] * static_cast<double>(batch.time) / static_cast<double>(predictions);
+  outcome.accuracy = totals[4] / std::max(totals[1], 1.0);
   outcome.loss = totals[0] / std::max(totals[1], 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
   outcome.norm = gradient_norm(ctx, state_.parameters, groups_);

@@ -1,23 +1,16 @@
 // One update: forward, loss and backward of every micro-batch, reduction, clipping, AdamW. docs/architecture.md walks
 // through it.
 #pragma once
+#include "core/train/local_batch.h"
 #include "core/train/training_state.h"
 
 namespace moe {
 
-// This rank's share of the step's batch; targets may hold kIgnoreTarget.
-struct LocalBatch {
-  int64_t sequences = 0, time = 0;
-  std::span<const int32_t> inputs, targets;  // (sequences, time)
-  int64_t first_sequence = 0;                // in the step's global batch
-  int64_t global_sequences = 0;
-  std::span<const int32_t> domains{};  // (sequences), or none: where each one's text comes from
-  std::span<const double> weights{};   // (sequences), or none: of each one's loss in the objective
-};
-
 struct StepOutcome {
-  double loss = 0;    // mean -ln p over the step's tokens on all ranks, nats; never weighted or with auxiliary losses
-  double tokens = 0;  // scored
+  double loss =
+      0;  // mean -ln p over the step's predictions on all ranks, nats; never weighted or with auxiliary losses
+  double accuracy = 0;   // share of the predictions that had the largest logit
+  double tokens = 0;     // trained on: with all their predictions scored, those of the step's samples
   double auxiliary = 0;  // sum over layers of coefficient * balance loss
   double norm = 0;       // of the gradient, before clipping
   double learning_rate = 0;
@@ -43,7 +36,6 @@ class TrainStep {
 
  private:
   TokenBatch micro_batch(const LocalBatch& batch, int64_t index);
-  ConstTensor token_weights(std::span<const double> weights, int64_t time);
   void collect_signals(const TokenBatch& micro, ConstTensor signals);
   void collect_sums(const LocalBatch& batch);
   void reduce_gradients();
@@ -52,7 +44,8 @@ class TrainStep {
   const TrainConfig& config_;
   const ProcessGroups& groups_;
   std::vector<double> signals_;
-  std::vector<char> host_signals_, token_weights_;  // of a micro-batch
+  std::vector<char> host_signals_;  // of a micro-batch
+  BatchBuffers buffers_;
 };
 
 }  // namespace moe

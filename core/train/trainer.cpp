@@ -11,8 +11,6 @@
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
-#include "core/train/generate.h"
-#include "core/train/open_corpus.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -22,31 +20,10 @@ static double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-int64_t total_updates(const TrainConfig& config, double updates_per_epoch) {
-  if (config.train.steps.unit == Duration::Unit::percent) {
-    raise<UsageError>("train.steps: {} of what? Give updates, tokens or epochs", config.train.steps.to_string());
-  }
-  const double tokens = static_cast<double>(config.train.batch * config.data.sequence);
-  return static_cast<int64_t>(std::llround(to_updates(config.train.steps, {0, tokens, updates_per_epoch})));
-}
-
 static uint64_t hash_of(const std::string& content) {
   ContentHash hash;
   hash.update(content.data(), static_cast<int64_t>(content.size()));
   return hash.value();
-}
-
-// What samples of text go on from. A prompt that the tokenizer cannot express is a DataError, before training begins.
-static std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpus& corpus) {
-  std::vector<int32_t> prompt;
-  if (!config.sample.prompt.empty()) {
-    corpus.tokenizer().encode(config.sample.prompt, prompt);
-    return prompt;
-  }
-  const Split& split = corpus.split(corpus.has_split("validation") ? "validation" : "train");
-  prompt.resize(static_cast<size_t>(std::min<int64_t>({split.num_tokens(), 64, config.data.sequence})));
-  split.read(0, static_cast<int64_t>(prompt.size()), prompt.data());
-  return prompt;
 }
 
 // The file that curriculum.from means: itself, or that of a run's last checkpoint. Throws CheckpointError.
@@ -69,31 +46,22 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
                                   config.parallel.expert, config.moe.experts)),
       threads_(threads),
       device_(device),
-      corpus_(open_corpus(config.data)),
+      task_(open_task(config)),
       folder_(config_),
       bar_(groups_.world->rank() == 0) {
-  prompt_ = sample_prompt(config_, corpus_);
-  const Split& train = corpus_.split("train");
-  const uint64_t seed = static_cast<uint64_t>(config_.seed);
-  windows_ =
-      std::make_unique<Sampler>(SamplerConfig{train.num_tokens(), config_.data.sequence, config_.train.batch, seed});
-  const double per_epoch = static_cast<double>(windows_->num_windows()) / static_cast<double>(config_.train.batch);
-  length_ = {total_updates(config_, per_epoch), static_cast<double>(config_.train.batch * config_.data.sequence),
-             per_epoch};
+  length_ = run_length(config_, *task_);
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
 
-  const StateSetup setup{config_,       corpus_.vocab_size(), groups_,       length_,      true,
-                         device_.dtype, device_.device,       device_.index, device_.queue};
+  const StateSetup setup = state_setup();
   plan_ = plan_memory(setup);
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
   run_.length = length_;
-  run_.identity = {{"data", format_hash(train.content_hash())}, {"vocab", corpus_.vocab_size()}};
-  const nlohmann::json samples{
-      {"data", run_.identity["data"]}, {"sequence", config_.data.sequence}, {"samples", windows_->num_windows()}};
-  curriculum_ = std::make_unique<Curriculum>(
-      Curriculum::Setup{config_.curriculum, windows_->num_windows(), config_.train.batch, seed, length_, samples},
-      step || config_.curriculum.from.empty() ? "" : find_store(config_.curriculum.from));
+  run_.identity = task_->identity();
+  curriculum_ =
+      std::make_unique<Curriculum>(Curriculum::Setup{config_.curriculum, task_->num_samples(), config_.train.batch,
+                                                     static_cast<uint64_t>(config_.seed), length_, task_->samples()},
+                                   step || config_.curriculum.from.empty() ? "" : find_store(config_.curriculum.from));
   if (step) resume_from(*step);
   groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
   if (is_first()) {
@@ -111,6 +79,10 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   }
 }
 
+StateSetup Trainer::state_setup() const {
+  return {config_, task_->shape(), groups_, length_, true, device_.dtype, device_.device, device_.index, device_.queue};
+}
+
 void Trainer::resume_from(int64_t step) {
   const std::string path = folder_.checkpoints().path(step);
   const nlohmann::json identity = run_.identity;
@@ -126,16 +98,14 @@ void Trainer::resume_from(int64_t step) {
 
 // For rank 0: the run in a few lines, and the manifest.
 void Trainer::describe() const {
-  const ModelSummary summary = summarise(config_, corpus_.vocab_size(), length_);
-  const Split& train = corpus_.split("train");
+  const ModelSummary summary = summarise(config_, task_->shape(), length_);
   char host[256] = "?";
   gethostname(host, sizeof host - 1);
   log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s",
             groups_.expert->size(), cpu_instruction_set());
   if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.dtype));
-  log::info("data  {} | {} training tokens, vocabulary {} ({})", corpus_.name(),
-            format_count(static_cast<double>(train.num_tokens())), corpus_.vocab_size(), corpus_.tokenizer().name());
+  log::info("data  {}", task_->summary());
   log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
             format_count(static_cast<double>(summary.parameters)),
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
@@ -147,7 +117,7 @@ void Trainer::describe() const {
     const auto bytes = static_cast<double>(curriculum_->store().bytes());
     const double share = bytes / (bytes + static_cast<double>(plan_.total()));
     log::info("store {} for the difficulty of {} samples, {:.2f} % of the run's memory", format_bytes(bytes),
-              format_count(static_cast<double>(windows_->num_windows())), share * 100);
+              format_count(static_cast<double>(task_->num_samples())), share * 100);
   }
   // A finished run was not made here and now, whoever looks at it again.
   if (run_.step > 0 && run_.step >= length_.total_updates && folder_.has_manifest()) return;
@@ -169,7 +139,8 @@ void Trainer::describe() const {
                           {"config_hash", format_hash(hash_of(write_yaml(config, false)))},
                           {"program_hash", program_hash},
                           {"data", run_.identity},
-                          {"sequence", config_.data.sequence},
+                          {"task", config_.task},
+                          {"sequence", task_->shape().time},
                           {"tokens_per_update", length_.tokens_per_update},
                           {"updates", length_.total_updates},
                           {"parameters", summary.parameters},
@@ -192,23 +163,21 @@ bool Trainer::is_due(const Duration& every, int64_t step) const {
 }
 
 LocalBatch Trainer::next_batch(int64_t step) {
-  window_starts_.resize(static_cast<size_t>(config_.train.batch));
+  visits_.resize(static_cast<size_t>(config_.train.batch));
   const std::span<const Drawn> drawn = curriculum_->draw(step);
   const bool weighted = draws_weights(config_.curriculum);
   weights_.resize(weighted ? drawn.size() : 0);
   for (size_t i = 0; i < drawn.size(); ++i) {
-    const int64_t epoch = windows_->epoch_of(step * config_.train.batch + static_cast<int64_t>(i));
-    window_starts_[i] = windows_->window_start(epoch, drawn[i].sample);
+    const int64_t draw = step * config_.train.batch + static_cast<int64_t>(i);
+    visits_[i] = {drawn[i].sample, draw / task_->num_samples()};
     if (weighted) weights_[i] = drawn[i].weight;
   }
   const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
-  load(corpus_.split("train"),
-       std::span(window_starts_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)),
-       config_.data.sequence, batch_);
-  const auto own_weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
-                                                                     weighted ? static_cast<size_t>(mine.count) : 0);
-  return {mine.count, config_.data.sequence, batch_.inputs,  batch_.targets,
-          mine.begin, config_.train.batch,   batch_.domains, own_weights};
+  task_->load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), batch_);
+  LocalBatch batch = LocalBatch::of(batch_, mine.begin, config_.train.batch);
+  batch.weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
+                                                            weighted ? static_cast<size_t>(mine.count) : 0);
+  return batch;
 }
 
 ExitCode Trainer::run() {
@@ -266,7 +235,7 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.total_steps = length_.total_updates;
   record.tokens = run_.tokens;
   record.loss = run_.unlogged_loss / static_cast<double>(run_.unlogged_steps);
-  record.bits_per_character = bits_per_character(record.loss, bytes_per_token(corpus_.split("train")));
+  record.figures = task_->training_figures(record.loss, outcome);
   record.last = outcome;
   record.milliseconds = seconds_ * 1e3 / static_cast<double>(steps_);
   record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
@@ -282,14 +251,12 @@ void Trainer::log_step(const StepOutcome& outcome) {
 }
 
 void Trainer::run_evaluation() {
-  if (!corpus_.has_split("validation")) return;
+  static const std::string kSplit = "validation";
+  if (!task_->has_split(kSplit)) return;
   const auto start = Clock::now();
-  const Split& split = corpus_.split("validation");
-  const StateSetup setup{config_,       corpus_.vocab_size(), groups_,       length_,      true,
-                         device_.dtype, device_.device,       device_.index, device_.queue};
   const Evaluation result =
-      evaluate(*state_, groups_, split,
-               {config_.data.sequence, config_.evaluate.stride, config_.evaluate.tokens, setup.micro_sequences()});
+      evaluate(*state_, groups_, *task_, kSplit,
+               {0, config_.evaluate.stride, config_.evaluate.tokens, state_setup().micro_sequences()});
   if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
   const bool best = !run_.best_loss || result.nll() < *run_.best_loss;
   std::string verdict = "new best";
@@ -304,14 +271,13 @@ void Trainer::run_evaluation() {
   }
   if (is_first()) {
     bar_.clear();
-    std::string figures = fmt::format("loss {:.4f} bpc {:.4f} ppl {:.2f}", result.nll(), result.bits_per_character(),
-                                      result.perplexity());
-    if (corpus_.entropy_rate()) figures += fmt::format(" (entropy rate {:.4f})", *corpus_.entropy_rate());
+    std::string figures = join(to_words(result), " ");
+    if (task_->entropy_rate()) figures += fmt::format(" (entropy rate {:.4f})", *task_->entropy_rate());
     log::info("[valid] step {} | {} | {}", run_.step, figures, verdict);
     nlohmann::ordered_json record = to_json(result);
-    record["split"] = split.name();
-    record["data"] = format_hash(split.content_hash());
-    record["stride"] = config_.evaluate.stride > 0 ? config_.evaluate.stride : config_.data.sequence;
+    record["split"] = kSplit;
+    record["data"] = format_hash(task_->content_hash(kSplit));
+    record["stride"] = config_.evaluate.stride > 0 ? config_.evaluate.stride : task_->shape().time;
     record["best"] = best;
     record["seconds"] = seconds_since(start);
     if (!state_->model->moe_layers().empty()) record["load"] = load_to_json(*state_->model);
@@ -325,14 +291,11 @@ void Trainer::run_evaluation() {
 }
 
 void Trainer::show_sample() {
-  const std::vector<int32_t> text = generate(*state_, prompt_,
-                                             {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
-                                              static_cast<uint64_t>(config_.seed + run_.step)});
-  if (!is_first()) return;
+  const std::optional<GeneratedText> sample = task_->generate(*state_, run_.step);
+  if (!sample || !is_first()) return;
   bar_.clear();
-  log::info("[sample] step {} | {} >>> {}", run_.step, corpus_.tokenizer().decode(prompt_),
-            corpus_.tokenizer().decode(text));
-  metrics_->write("sample", run_.step, {{"text", corpus_.tokenizer().decode(text)}});
+  log::info("[sample] step {} | {} >>> {}", run_.step, sample->prompt, sample->text);
+  metrics_->write("sample", run_.step, {{"text", sample->text}});
 }
 
 void Trainer::save_checkpoint() {
@@ -341,7 +304,7 @@ void Trainer::save_checkpoint() {
   groups_.world->barrier();  // every rank has looked before the first writes
   const auto start = Clock::now();
   std::vector<CheckpointFile> files{{"config.yaml", write_yaml(config_, false)},
-                                    {"tokenizer.json", corpus_.tokenizer().to_json().dump(2) + "\n"}};
+                                    {tasks().at(config_.task).file, task_->description().dump(2) + "\n"}};
   if (curriculum_->has_store()) {
     files.emplace_back(Curriculum::kFile, [&](const FileSink& sink) { curriculum_->write(sink); });
   }

@@ -9,16 +9,15 @@
 #include "core/train/progress_bar.h"
 #include "core/train/run_folder.h"
 #include "core/train/signal_guard.h"
+#include "core/train/task.h"
 #include "core/train/train_step.h"
-#include "data/batch_loader.h"
 #include "data/curriculum/curriculum.h"
-#include "data/sampler.h"
 
 namespace moe {
 
 class Trainer {
  public:
-  // Opens the corpus, builds or resumes the run. Collective. Throws the errors of the parts.
+  // Opens the data, builds or resumes the run. Collective. Throws the errors of the parts.
   Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, const DeviceChoice& device,
           ResumeMode resume);
 
@@ -27,6 +26,7 @@ class Trainer {
 
  private:
   bool is_due(const Duration& every, int64_t step) const;
+  StateSetup state_setup() const;
   void resume_from(int64_t step);
   void describe() const;
   LocalBatch next_batch(int64_t step);
@@ -41,9 +41,8 @@ class Trainer {
   ProcessGroups groups_;
   int threads_;
   DeviceChoice device_;
-  Corpus corpus_;
+  std::unique_ptr<Task> task_;
   RunLength length_;
-  std::unique_ptr<Sampler> windows_;
   std::unique_ptr<Curriculum> curriculum_;
   std::unique_ptr<Schedule> learning_rate_;
   MemoryPlan plan_;
@@ -54,16 +53,12 @@ class Trainer {
   ProgressBar bar_;
   SignalGuard signals_;
 
-  std::vector<int32_t> prompt_;  // of samples
   Batch batch_;
-  std::vector<int64_t> window_starts_;
+  std::vector<SampleVisit> visits_;
   std::vector<double> weights_;
   // Since the last record, in this process.
   double seconds_ = 0;
   int64_t steps_ = 0;
 };
-
-// The number of updates of a run. Throws UsageError for a length in percent.
-int64_t total_updates(const TrainConfig& config, double updates_per_epoch);
 
 }  // namespace moe

@@ -25,15 +25,39 @@ static void check(const TrainConfig& config) {
   }
 }
 
-static LanguageModel::Setup model_setup(const StateSetup& s) {
+static std::unique_ptr<Model> make_model(ParameterStore& parameters, const StateSetup& s) {
   check(s.config);
-  return {s.config.model,
-          s.config.moe,
-          s.vocab,
-          s.config.data.sequence,
-          s.groups,
-          s.run,
-          s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{}};
+  ModelSetup setup{s.config.model,
+                   s.config.moe,
+                   s.sample,
+                   s.groups,
+                   s.run,
+                   s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
+                   s.config.train.label_smoothing};
+  setup.sample.time = s.time();
+  return models().at(s.config.task).make(parameters, setup);
+}
+
+// A micro-batch without memory.
+static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model) {
+  const auto host = [&](Shape shape, DType dtype) {
+    return to_device(ctx, Tensor{nullptr, shape, dtype, Device::cpu});
+  };
+  TokenBatch batch;
+  batch.sequences = batch.global_sequences = s.micro_sequences();
+  batch.time = s.time();
+  batch.global_tokens = batch.tokens();
+  const Shape tokens{batch.tokens()}, sequences{batch.sequences};
+  if (s.sample.features == 0) batch.ids = host(tokens, DType::i32);
+  batch.targets = host(tokens, DType::i32);
+  if (s.trains && draws_weights(s.config.curriculum)) {
+    batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
+  }
+  if (s.sample.classes > 0) batch.labels = host(sequences, DType::i32);
+  if (s.sample.features > 0) {
+    batch.features = host(Shape{batch.sequences * s.sample.patches, s.sample.features}, wide(ctx.dtype));
+  }
+  return batch;
 }
 
 static Context make_context(const StateSetup& setup, Arena& activations, Arena& scratch) {
@@ -58,29 +82,19 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     ctx.training = setup.trains;
     ctx.diagnose = !setup.trains;  // moe-inspect asks for it; others use less
     ParameterStore parameters;
-    LanguageModel model(parameters, model_setup(setup));
+    const std::unique_ptr<Model> model = make_model(parameters, setup);
     parameters.allocate(ctx, setup.dtype, setup.trains);
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
     plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
 
-    TokenBatch batch;
-    batch.sequences = setup.micro_sequences();
-    batch.time = setup.config.data.sequence;
-    Tensor ids{nullptr, Shape{batch.tokens()}, DType::i32, Device::cpu};
-    batch.ids = to_device(ctx, ids);
-    batch.targets = to_device(ctx, ids);
-    if (setup.trains && draws_weights(setup.config.curriculum)) {
-      batch.weights = to_device(ctx, Tensor{nullptr, ids.shape, wide(setup.dtype), Device::cpu});
-    }
-    batch.global_tokens = batch.tokens();
-    batch.global_sequences = batch.sequences;
-    model.forward(ctx, batch);
+    const TokenBatch batch = planned_batch(ctx, setup, *model);
+    model->forward(ctx, batch);
     if (setup.trains) {
-      model.losses_and_backward(ctx, batch, 1);
-      for (MoELayer* layer : model.moe_layers()) layer->after_step(ctx);
+      model->losses_and_backward(ctx, batch, 1);
+      for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
     } else {
-      model.losses(ctx, batch);
+      model->losses(ctx, batch);
     }
     (worst ? plan.worst_activations : plan.activations) = activations.peak();
     (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
@@ -95,7 +109,7 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
   ctx = make_context(setup, activations_, scratch_);
   ctx.queue = queue_.get();
   ctx.managed = plan.needs_host;
-  model.emplace(parameters, model_setup(setup));
+  model = make_model(parameters, setup);
   parameters.allocate(ctx, setup.dtype, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
   if (setup.trains) optimizer.emplace(ctx, parameters, setup.config.optimizer);
@@ -108,22 +122,25 @@ size_t TrainingState::used_bytes() const {
 
 // Calls use(parameters, model) with the model of one rank, whose tensors have no memory.
 template <class Use>
-static auto with_model(const TrainConfig& config, int64_t vocab, const RunLength& run, Use use) {
+static auto with_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run, Use use) {
   const ProcessGroups groups = ProcessGroups::single();
+  const StateSetup setup{config, sample, groups, run};
   ParameterStore parameters;
-  const LanguageModel model(parameters, model_setup({config, vocab, groups, run}));
-  return use(parameters, model);
+  const std::unique_ptr<Model> model = make_model(parameters, setup);
+  return use(parameters, *model, setup.time());
 }
 
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run) {
-  return with_model(config, 1, run, [](const ParameterStore&, const LanguageModel& model) {
+  SampleShape some(1);
+  some.classes = 2;
+  return with_model(config, some, run, [](const ParameterStore&, const Model& model, int64_t) {
     return model.moe_layers().empty() ? 0 : model.moe_layers()[0]->experts_per_token();
   });
 }
 
-ModelSummary summarise(const TrainConfig& config, int64_t vocab, const RunLength& run) {
-  return with_model(config, vocab, run, [&](const ParameterStore& parameters, const LanguageModel& model) {
-    return summarise(parameters, model, config.data.sequence);
+ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
+  return with_model(config, sample, run, [](const ParameterStore& parameters, const Model& model, int64_t time) {
+    return summarise(parameters, model, time);
   });
 }
 

@@ -3,7 +3,6 @@
 #include <optional>
 
 #include "core/config/train_config.h"
-#include "core/model/language_model.h"
 #include "core/model/model_summary.h"
 #include "core/optim/adamw.h"
 
@@ -21,7 +20,7 @@ struct MemoryPlan {
 
 struct StateSetup {
   const TrainConfig& config;
-  int64_t vocab = 0;
+  SampleShape sample;
   const ProcessGroups& groups;
   RunLength run{};     // of the whole run
   bool trains = true;  // with gradients and optimizer
@@ -30,6 +29,8 @@ struct StateSetup {
   int device_index = 0;
   std::shared_ptr<cuda::Queue> queue{};  // of the device; absent: made by TrainingState
 
+  // Tokens of a sample.
+  int64_t time() const { return sample.time > 0 ? sample.time : config.data.sequence; }
   // Sequences of the largest micro-batch that any rank computes.
   int64_t micro_sequences() const;
 };
@@ -46,7 +47,7 @@ class TrainingState {
 
   Context ctx;
   ParameterStore parameters;
-  std::optional<LanguageModel> model;
+  std::unique_ptr<Model> model;
   std::optional<AdamW> optimizer;
 
   const Arena& activations() const { return activations_; }
@@ -64,6 +65,6 @@ inline constexpr RunLength kSomeRun{1000, 1000, 100};
 // Experts per token when the run has ended; throws UsageError as building the model does. 0 for a dense model.
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run = kSomeRun);
 // Of the model that the configuration describes, which is built for it without its memory.
-ModelSummary summarise(const TrainConfig& config, int64_t vocab, const RunLength& run = kSomeRun);
+ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
 
 }  // namespace moe

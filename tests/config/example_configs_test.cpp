@@ -18,7 +18,9 @@ static TrainConfig build(const fs::path& path) {
   TrainConfig config;
   std::ifstream file(path);
   read_config(parse_config({std::istreambuf_iterator<char>(file), {}}, path.string()), config);
-  CHECK(summarise(config, 256).parameters > 0);
+  SampleShape sample(256);
+  sample.classes = 10;
+  CHECK(summarise(config, sample).parameters > 0);
   return config;
 }
 

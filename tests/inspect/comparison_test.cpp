@@ -181,7 +181,7 @@ TEST_CASE("what is read from a run's folder") {
   CHECK(last.config == "a");
   CHECK(last.seed == 1);
   CHECK(last.step == 20);
-  CHECK(last.bits_per_character == 2.5);
+  CHECK(last.quality == 2.5);
   CHECK(last.milliseconds == 20);  // the median of 30, 10, 20
   CHECK(last.max_over_mean == 2);  // half of the load on one of four, in the worse layer
   CHECK(last.dead == 2);
@@ -191,7 +191,7 @@ TEST_CASE("what is read from a run's folder") {
 
   const ComparedRun best = read_compared_run(folder.path(), "a-seed1", ComparedAt::best);
   CHECK(best.step == 10);
-  CHECK(best.bits_per_character == 1.5);
+  CHECK(best.quality == 1.5);
   CHECK(best.max_over_mean == 1);
   CHECK(best.router_entropy == Approx(1));
   CHECK(best.measures.at("agreement") == 0.5);

@@ -40,7 +40,7 @@ TEST_CASE("damaged lines of metrics.jsonl are skipped and counted") {
   REQUIRE(h.train.size() == 2);
   CHECK(h.train[0].step == 10);
   CHECK(std::isnan(h.train[0].loss));
-  CHECK(std::isnan(h.train[0].bits_per_character));
+  CHECK(std::isnan(h.train[0].quality));
   CHECK(h.train[0].load.empty());
   CHECK(h.train[1].load == LoadShares{{0.5, 0.5}});
   CHECK(h.train[1].balance.at("z") == 2.5);
@@ -54,4 +54,17 @@ TEST_CASE("no metrics.jsonl is an empty history") {
   CHECK_FALSE(h.found);
   CHECK(h.best() == nullptr);
   CHECK(h.train.empty());
+}
+
+TEST_CASE("a classifier's records are judged by the share of its errors") {
+  TemporaryFolder folder;
+  std::ofstream(folder / "metrics.jsonl") << R"({"type":"train","step":1,"loss":2.0,"accuracy":0.25})"
+                                          << "\n"
+                                          << R"({"type":"eval","step":2,"loss":0.5,"accuracy":0.98,"tokens":50})"
+                                          << "\n";
+  const RunHistory h = read_history(folder / "metrics.jsonl");
+  CHECK(h.judged_by == &kErrorRate);
+  CHECK(h.train.at(0).quality == Approx(75));
+  CHECK(h.evaluations.at(0).quality == Approx(2));
+  CHECK(read_history(folder / "absent").judged_by == &kBitsPerCharacter);
 }

@@ -23,7 +23,7 @@ inline ComparedRun sample_run(const std::string& config, int64_t seed, double bi
   run.program = "p";
   run.tokens_per_update = 64;
   run.step = 20;
-  run.bits_per_character = bits;
+  run.quality = bits;
   run.milliseconds = milliseconds;
   run.parameters = 2e6;
   run.active_parameters = 5e5;
@@ -37,7 +37,7 @@ inline ComparedRun sample_run(const std::string& config, int64_t seed, double bi
     run.history.evaluations.push_back({step, here, here});
     TrainPoint p;
     p.step = step;
-    p.bits_per_character = here;
+    p.quality = here;
     if (step > 0) run.history.train.push_back(p);
   }
   return run;

@@ -29,7 +29,8 @@ inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
   i.run = "runs/a <b>";
   i.step = 100;
   i.trained_tokens = 2e5;
-  i.vocab = 256;
+  i.sample = 256;
+  i.sample.time = i.config.data.sequence;
   i.experts_per_token = 2;
   i.summary.parameters = 1'000'000;
   i.summary.active_parameters = 400'000;
@@ -55,8 +56,8 @@ inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
     p.step = step;
     const auto s = static_cast<double>(step);
     p.tokens = 2000 * s;
-    p.bits_per_character = 2 + 100 / s;
-    p.loss = p.bits_per_character * std::log(2.0);
+    p.quality = 2 + 100 / s;
+    p.loss = p.quality * std::log(2.0);
     p.norm = 1;
     p.learning_rate = 1e-3;
     p.tokens_per_second = 5000;
@@ -64,7 +65,7 @@ inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
     p.balance["switch"] = 1.2;
     for (const LayerStats& layer : i.layers) p.load.push_back(layer.load);
     i.history.train.push_back(p);
-    i.history.evaluations.push_back({step, p.loss, p.bits_per_character, p.load});
+    i.history.evaluations.push_back({step, p.loss, p.quality, p.load});
   }
   return i;
 }

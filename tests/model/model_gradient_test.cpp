@@ -49,6 +49,13 @@ static const Case kCases[] = {
      "{model: {dropout: 0.2, tie_embeddings: true}, moe: {shared_experts: 1}, train: {micro_batches: 2}}"},
     {"micro-batches balanced one by one",
      "{moe: {balance: [{kind: switch, coefficient: 0.3, scope: rank}]}, train: {micro_batches: 2}}"},
+    {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
+    {"classifier with a class token, q/k norm, shared experts",
+     "{task: classify, model: {pooling: class_token, attention: {causal: false, qk_norm: true}}, moe: {shared_experts: "
+     "1}}"},
+    {"causal classifier, micro-batches, dropout", "{task: classify, model: {dropout: 0.2}, train: {micro_batches: 2}}"},
+    {"classifier, expert choice",
+     "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}}"},
 };
 
 static TrainConfig case_config(const Case& c) {
@@ -101,7 +108,10 @@ static void check_gradients(const Case& c, bool ignore_some, bool weighted = fal
   TinyRun run(config, kVocab, ProcessGroups::single(), DType::f64);
   RandomBatch batch(config, kVocab, 17);
   if (weighted) batch.weights = {1.7, 0.2, 0.6};
-  if (ignore_some) batch.targets[2] = batch.targets[6] = batch.targets[14] = kIgnoreTarget;
+  if (ignore_some) {
+    batch.targets[2] = batch.targets[6] = batch.targets[14] = kIgnoreTarget;
+    if (!batch.labels.empty()) batch.labels[1] = kIgnoreTarget;
+  }
 
   const Objective base = objective(run, batch);
   const auto gradients = named_gradients(run);
@@ -134,10 +144,11 @@ TEST_CASE("the whole model's gradient equals central differences") {
 TEST_CASE("the gradient is right when some targets are ignored") {
   check_gradients(kCases[0], true);
   check_gradients(kCases[13], true);
+  for (const size_t classifier : {16, 17}) check_gradients(kCases[classifier], true);
 }
 
 TEST_CASE("the gradient of weighted samples is that of their weighted losses") {
-  for (const size_t c : {0, 9, 14}) check_gradients(kCases[c], false, true);
+  for (const size_t c : {0, 9, 14, 16, 18}) check_gradients(kCases[c], false, true);
 }
 
 TEST_CASE("a router with one expert per token gets a gradient") {

@@ -41,6 +41,15 @@ TEST_CASE("useful operations of one dense layer, counted by hand") {
   CHECK(summarise(config, 9).flops_per_token == 6 * (48 + 16 + 80 + 36) + 6 * 4 * 6);
 }
 
+TEST_CASE("useful operations of a classifier, counted by hand") {
+  const TrainConfig config = config_from(
+      "{task: classify, model: {layers: 1, d_model: 4, d_ff: 10, pooling: class_token, arrangement: dense, activation: "
+      "relu, attention: {heads: 2, causal: false}}, data: {sequence: 5}}");
+  // Matrices: qkv 4x12, output 4x4, feed-forward 2 x 4x10, patches 6x4; one head 9x4 for 6 tokens; attention to all 6.
+  CHECK(summarise(config, tiny_shape(config, 9)).flops_per_token ==
+        Approx(6 * (48 + 16 + 80 + 24) + 6 * 36 / 6.0 + 12 * 4 * 6));
+}
+
 TEST_CASE("experts per token are those that a token gets, whatever the slots") {
   const auto flops = [](const char* router) {
     return summarise(config_from(fmt::format("moe: {{experts: 8, router: {}}}", router)), 37).flops_per_token;

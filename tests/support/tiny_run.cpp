@@ -15,31 +15,56 @@ TrainConfig config_from(const std::string& yaml) {
   return config;
 }
 
+SampleShape tiny_shape(const TrainConfig& config, int64_t vocab) {
+  SampleShape shape(config.task == "classify" ? 0 : vocab);
+  shape.time = config.data.sequence;
+  if (config.task != "classify") return shape;
+  shape.patches = config.data.sequence;
+  shape.time += config.model.pooling == "class_token" ? 1 : 0;
+  shape.features = 6;
+  shape.classes = vocab;
+  return shape;
+}
+
 RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step)
-    : sequences(config.train.batch), time(config.data.sequence) {
+    : sequences(config.train.batch) {
+  const SampleShape shape = tiny_shape(config, vocab);
+  time = shape.time, patch_features = shape.features;
   const RandomKey key{seed, RandomPurpose::test, 0, step};
-  for (int64_t i = 0; i < 2 * sequences * time; ++i) {
-    const auto token = static_cast<int32_t>(key.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab));
-    (i % 2 ? inputs : targets).push_back(token);
+  const auto draw = [&](int64_t i) {
+    return static_cast<int32_t>(key.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab));
+  };
+  if (shape.vocab > 0) {
+    for (int64_t i = 0; i < 2 * sequences * time; ++i) (i % 2 ? inputs : targets).push_back(draw(i));
+    return;
+  }
+  targets.assign(static_cast<size_t>(sequences * time), 0);
+  for (int64_t i = 0; i < sequences; ++i) labels.push_back(draw(i));
+  const RandomKey pixels{seed, RandomPurpose::test, 1, step};
+  for (int64_t i = 0; i < sequences * shape.patches * shape.features; ++i) {
+    features.push_back(pixels.normal(static_cast<uint64_t>(i)));
   }
 }
 
 LocalBatch RandomBatch::share(const Communicator& world) const {
   const Share mine = share_of(sequences, world.size(), world.rank());
-  const auto begin = static_cast<size_t>(mine.begin * time), count = static_cast<size_t>(mine.count * time);
-  LocalBatch local{
-      mine.count, time,     std::span(inputs).subspan(begin, count), std::span(targets).subspan(begin, count),
-      mine.begin, sequences};
-  if (!weights.empty()) {
-    local.weights = std::span(weights).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count));
-  }
+  const auto part = [&]<class T>(const std::vector<T>& all) {
+    const int64_t each = std::ssize(all) / sequences;
+    return std::span(all).subspan(static_cast<size_t>(mine.begin * each), static_cast<size_t>(mine.count * each));
+  };
+  LocalBatch local{mine.count, time, part(inputs), part(targets), mine.begin, sequences};
+  local.weights = part(weights);
+  local.labels = part(labels);
+  local.features = part(features);
+  local.patch_features = patch_features;
   return local;
 }
 
 static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, DType dtype,
                         Device device) {
   const auto updates = static_cast<int64_t>(config.train.steps.amount);
-  return {config, vocab, groups, {updates, static_cast<double>(config.train.batch * config.data.sequence), 1},
+  const SampleShape shape = tiny_shape(config, vocab);
+  return {config, shape, groups, {updates, static_cast<double>(config.train.batch * shape.time), 1},
           true,   dtype, device};
 }
 

@@ -1,4 +1,4 @@
-// A small model with all that a training step needs, from a few lines of YAML, and batches of random tokens for it.
+// A small model with all that a training step needs, from a few lines of YAML, and batches of random samples for it.
 #pragma once
 #include <map>
 #include <string>
@@ -11,13 +11,18 @@ namespace moe {
 // The configuration of `yaml` over the defaults, read as strictly as a user's file.
 TrainConfig config_from(const std::string& yaml);
 
+// What the tests' samples are: texts of `vocab` kinds of tokens, or, with `task: classify`, images of data.sequence
+// patches in `vocab` classes.
+SampleShape tiny_shape(const TrainConfig& config, int64_t vocab);
+
 // A step's whole batch, of which every rank takes its share.
 struct RandomBatch {
   RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step = 0);
   LocalBatch share(const Communicator& world) const;
 
-  int64_t sequences, time;
-  std::vector<int32_t> inputs, targets;
+  int64_t sequences, time, patch_features;
+  std::vector<int32_t> inputs, targets, labels;
+  std::vector<float> features;
   std::vector<double> weights;  // (sequences), or none
 };
 

@@ -25,6 +25,20 @@ model: {layers: 2, d_model: 24, arrangement: glam, activation: gelu, attention: 
 moe: {experts: 5, d_ff: 33, router: {kind: topk, k: 1, softmax: all, renormalise: false}, balance: [{kind: switch, scope: sequence}, z]}
 data: {sequence: 19}
 train: {batch: 3}
+)",
+    R"(
+task: classify
+model: {layers: 2, d_model: 32, pooling: class_token, dropout: 0.1, init_std: 0.05, attention: {heads: 4, causal: false, position: learned}}
+moe: {experts: 4, d_ff: 24}
+data: {sequence: 16}
+train: {batch: 4, micro_batches: 2, label_smoothing: 0.1}
+)",
+    R"(
+task: classify
+model: {layers: 2, d_model: 24, pooling: mean, activation: gelu, init_std: 0.05, attention: {heads: 3, causal: false}}
+moe: {experts: 5, d_ff: 33, balance: [{kind: switch, scope: sequence}, z]}
+data: {sequence: 19}
+train: {batch: 3}
 )"};
 
 TEST_CASE("samples' signals and weights on the device are the CPU's") {
@@ -155,8 +169,8 @@ TEST_CASE("the memory plan of a device is what a step then uses") {
   for (const char* yaml : kModels) {
     INFO(yaml);
     TinyRun run(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());
-    const MemoryPlan plan =
-        plan_memory({run.config, kVocab, run.groups, {1, 1, 1}, true, DType::f32, test::test_device()});
+    const MemoryPlan plan = plan_memory(
+        {run.config, tiny_shape(run.config, kVocab), run.groups, {1, 1, 1}, true, DType::f32, test::test_device()});
     run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
     CHECK(run.state.activations().peak() == plan.activations);
     CHECK(run.state.scratch().peak() == plan.scratch);

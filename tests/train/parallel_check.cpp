@@ -49,6 +49,13 @@ static const Case kCases[] = {
      "{moe: {balance: [{kind: switch, coefficient: 0.1, scope: sequence}, {kind: z, coefficient: 0.01, scope: "
      "sequence}]}, train: {batch: 7, micro_batches: 2}}"},
     {"dense", "model: {arrangement: dense}"},
+    {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
+    {"classifier with a class token, dropout, 3 micro-batches",
+     "{task: classify, model: {dropout: 0.2, pooling: class_token, attention: {causal: false}}, train: {batch: 7, "
+     "micro_batches: 3, label_smoothing: 0.1}}"},
+    {"classifier, batch of 3, expert choice",
+     "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}, "
+     "train: {batch: 3}}"},
 };
 
 static int g_failures = 0;
@@ -166,7 +173,7 @@ int main(int argc, char** argv) {
     for (const int64_t expert_parallel : {1, 2, 4}) {
       if (expert_parallel > world->size()) continue;
       for (const Case& c : kCases) check_step(world, c, expert_parallel);
-      for (const size_t c : {0, 2, 5}) check_curve(world, kCases[c], expert_parallel);
+      for (const size_t c : {0, 2, 5, 17}) check_curve(world, kCases[c], expert_parallel);
       for (const Case& c : kCases) check_allocations(world, c, expert_parallel);
     }
     double failures = g_failures;

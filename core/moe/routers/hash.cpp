@@ -23,6 +23,7 @@ class HashRouter : public Router {
       : experts_(setup.experts),
         k_(options.k),
         key_{static_cast<uint64_t>(options.seed), RandomPurpose::router_noise, static_cast<uint32_t>(setup.layer), 0} {
+    if (setup.vocab == 0) throw UsageError("moe.router: hash goes by token ids, and these samples' tokens have none");
     if (k_ > experts_) raise<UsageError>("moe.router.k: {} experts cannot be chosen from {}", k_, experts_);
   }
   int64_t k() const override { return k_; }

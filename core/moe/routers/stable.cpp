@@ -43,6 +43,8 @@ class StableRouter : public LogitRouter {
         measures_(setup.measures),
         loss_(measures_.add_loss("distillation", distillation_)),
         agreement_(measures_.add_figure("distilled_agreement")) {
+    if (setup.vocab == 0)
+      throw UsageError("moe.router: stable distils into embeddings of token ids, and these samples' tokens have none");
     if (stage1_ < 1) raise<UsageError>("moe.router.stage1: {} updates teach the distilled router nothing", stage1_);
     add_weight(setup);
   }

@@ -1,0 +1,101 @@
+#include "core/model/backbone.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/ops/elementwise.h"
+
+namespace moe {
+
+static FeedForwardShape feed_forward_shape(const ModelConfig& config, int64_t d_ff) {
+  return {config.d_model, d_ff, activation_from_name(config.activation), config.init_std,
+          config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))};
+}
+
+Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
+    : attention_width_(setup.model.attention.heads * setup.model.d_head()),
+      is_causal_(setup.model.attention.causal),
+      dropout_(setup.model.dropout),
+      signals_(setup.signals),
+      embedding_(std::move(embedding)) {
+  const ModelConfig& config = setup.model;
+  if (config.attention.position == "learned") {
+    positions_.emplace(parameters, setup.sample.time, config.d_model, config.init_std);
+  }
+  const std::vector<bool> is_moe = config.moe_layers();
+  const int num_moe = static_cast<int>(std::count(is_moe.begin(), is_moe.end(), true));
+  for (int64_t i = 0; i < config.layers; ++i) {
+    const int layer = static_cast<int>(i);
+    auto make_feed_forward = [&](const std::string& name) -> std::unique_ptr<FeedForward> {
+      if (!is_moe[static_cast<size_t>(i)]) {
+        return std::make_unique<DenseFeedForward>(parameters, name + ".feed_forward",
+                                                  feed_forward_shape(config, config.dense_d_ff()));
+      }
+      const int64_t d_ff = setup.moe.d_ff > 0 ? setup.moe.d_ff : config.dense_d_ff();
+      auto moe_layer = std::make_unique<MoELayer>(
+          name + ".moe",
+          MoELayer::Setup{parameters, setup.groups, setup.moe, layer, static_cast<int>(moe_layers_.size()), num_moe,
+                          setup.sample.vocab, feed_forward_shape(config, d_ff), config.init_std, setup.run});
+      moe_layers_.push_back(moe_layer.get());
+      return moe_layer;
+    };
+    blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, make_feed_forward);
+  }
+  if (moe_layers_.empty() &&
+      (signals_[index_of(SampleSignal::router_entropy)] || signals_[index_of(SampleSignal::expert_variance)])) {
+    throw UsageError("curriculum.signals: router_entropy and expert_variance need a MoE layer; this model has none");
+  }
+  size_t num_sums = 0;
+  for (const MoELayer* layer : moe_layers_) num_sums += layer->num_sums();
+  sums_.resize(num_sums);
+  size_t begin = 0;
+  for (MoELayer* layer : moe_layers_) {
+    layer->bind_sums(std::span(sums_).subspan(begin, layer->num_sums()));
+    begin += layer->num_sums();
+  }
+}
+
+bool Backbone::needs_sums_before_backward() const {
+  return std::any_of(moe_layers_.begin(), moe_layers_.end(),
+                     [](const MoELayer* layer) { return layer->needs_sums_before_backward(); });
+}
+
+Causality Backbone::causality() const {
+  Causality furthest = is_causal_ ? Causality::causal : Causality::sequence;
+  for (const MoELayer* layer : moe_layers_) furthest = std::max(furthest, layer->causality());
+  return furthest;
+}
+
+static RandomKey embedding_dropout_key(const Context& ctx) {
+  return ctx.random(RandomPurpose::embedding_dropout, 0);
+}
+
+Tensor Backbone::forward(Context& ctx, const TokenBatch& batch) {
+  Tensor hidden = embedding_->forward(ctx, batch);
+  if (positions_) positions_->forward(ctx, hidden, batch.time);
+  if (ctx.training) dropout(ctx, hidden, dropout_, embedding_dropout_key(ctx), ctx.first_token);
+  routing_signals_ = {};
+  if (ctx.training) {
+    const auto sums = [&](SampleSignal signal) {
+      if (!signals_[index_of(signal)]) return Tensor{};
+      const Tensor x = ctx.allocate_wide(Shape{batch.tokens()});
+      fill_zero(ctx, x);
+      return x;
+    };
+    routing_signals_.router_entropy = sums(SampleSignal::router_entropy);
+    routing_signals_.expert_variance = sums(SampleSignal::expert_variance);
+    if (routing_signals_.router_entropy || routing_signals_.expert_variance) ctx.signals = &routing_signals_;
+  }
+  for (TransformerBlock& block : blocks_) hidden = block.forward(ctx, batch, hidden);
+  ctx.signals = nullptr;
+  return hidden;
+}
+
+void Backbone::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
+  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(ctx, batch, d_hidden);
+  if (ctx.training) dropout(ctx, d_hidden, dropout_, embedding_dropout_key(ctx), ctx.first_token);
+  if (positions_) positions_->backward(ctx, d_hidden);
+  embedding_->backward(ctx, batch, d_hidden);
+}
+
+}  // namespace moe

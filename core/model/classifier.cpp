@@ -1,0 +1,95 @@
+#include "core/model/classifier.h"
+
+#include "core/nn/patch_embedding.h"
+#include "core/nn/token_embedding.h"
+#include "core/ops/elementwise.h"
+
+namespace moe {
+
+// A line for each `model.pooling`.
+struct PoolingEntry {
+  const char* name;
+  Pooling pooling;
+};
+static const Table<PoolingEntry>& poolings() {
+  static const Table<PoolingEntry> table{"model.pooling",
+                                         {{"mean", Pooling::mean}, {"class_token", Pooling::class_token}}};
+  return table;
+}
+
+static const ModelSetup& checked(const ModelSetup& setup) {
+  const ModelConfig& model = setup.model;
+  if (model.tie_embeddings) throw UsageError("model.tie_embeddings: a classifier's head has classes, not tokens");
+  if (model.attention.causal && poolings().at(model.pooling).pooling == Pooling::class_token) {
+    throw UsageError(
+        "model.pooling: with causal attention the class token, which comes first, sees nothing; set "
+        "model.attention.causal: false");
+  }
+  if (setup.sample.classes < 2) raise<UsageError>("{} classes: there is nothing to tell apart", setup.sample.classes);
+  return setup;
+}
+
+static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters, const ModelSetup& s) {
+  const int64_t d_model = s.model.d_model;
+  if (s.sample.features == 0)
+    return std::make_unique<TokenEmbedding>(parameters, s.sample.vocab, d_model, s.model.init_std);
+  const bool class_token = poolings().at(s.model.pooling).pooling == Pooling::class_token;
+  return std::make_unique<PatchEmbedding>(parameters, s.sample.features, d_model, class_token, s.model.init_std);
+}
+
+Classifier::Classifier(ParameterStore& parameters, const ModelSetup& setup)
+    : Model(parameters, checked(setup), make_embedding(parameters, setup)),
+      pooling_(poolings().at(setup.model.pooling).pooling),
+      norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
+      head_(parameters.add({"head.weight",
+                            Shape{setup.sample.classes, setup.model.d_model},
+                            ParameterGroup::shared,
+                            {Initialisation::Kind::normal, setup.model.init_std}}),
+            setup.signals, setup.label_smoothing) {}
+
+void Classifier::forward(Context& ctx, const TokenBatch& batch) {
+  saved_.hidden = backbone_.forward(ctx, batch);
+  const Tensor pooled = ctx.allocate(Shape{batch.sequences, saved_.hidden.dim(1)});
+  pool_forward(ctx, pooled, saved_.hidden, batch.targets, pooling_);
+  saved_.normed = norm_.forward(ctx, pooled);
+}
+
+Tensor Classifier::logits(Context& ctx, int64_t first_row, int64_t rows) {
+  return head_.logits(ctx, saved_.normed.slice(first_row, rows));
+}
+
+Predictions Classifier::predictions(const TokenBatch& batch) const {
+  return {saved_.normed, batch.labels, 1, batch.weights};
+}
+
+// What the blocks told of each token -> its mean over each sample's tokens.
+RoutingSignals Classifier::pooled_signals(Context& ctx, const TokenBatch& batch) const {
+  RoutingSignals pooled = backbone_.routing_signals();
+  for (Tensor* signal : {&pooled.router_entropy, &pooled.expert_variance}) {
+    if (!*signal) continue;
+    const Tensor mean = ctx.allocate_wide(Shape{batch.sequences, 1});
+    pool_forward(ctx, mean, signal->reshape(Shape{batch.tokens(), 1}), batch.targets, Pooling::mean);
+    *signal = mean.reshape(Shape{batch.sequences});
+  }
+  return pooled;
+}
+
+Outcome Classifier::losses(Context& ctx, const TokenBatch& batch) {
+  return head_.run(ctx, predictions(batch), {}, 0);
+}
+
+Outcome Classifier::losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) {
+  const Tensor d_hidden = ctx.allocate(saved_.hidden.shape);
+  ScratchScope scratch(ctx);
+  const Tensor d_normed = scratch.allocate(saved_.normed.shape), d_pooled = scratch.allocate(saved_.normed.shape);
+  Predictions wanted = predictions(batch);
+  wanted.routing = pooled_signals(ctx, batch);
+  const Outcome outcome = head_.run(ctx, wanted, d_normed, gradient_scale);
+  fill_zero(ctx, d_pooled);
+  norm_.backward(ctx, d_pooled, d_normed);
+  pool_backward(ctx, d_hidden, d_pooled, batch.targets, pooling_);
+  backbone_.backward(ctx, batch, d_hidden);
+  return outcome;
+}
+
+}  // namespace moe

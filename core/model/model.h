@@ -1,0 +1,53 @@
+// A model as the training step, evaluation and reports see it: a backbone, and a head that predicts. Members are
+// language_model and classifier; model.cpp has their table.
+#pragma once
+#include "core/base/table.h"
+#include "core/model/backbone.h"
+#include "core/model/output_head.h"
+
+namespace moe {
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  Model(const Model&) = delete;
+
+  // Runs the blocks; the final hidden states stay in the activations arena.
+  virtual void forward(Context& ctx, const TokenBatch& batch) = 0;
+  // Of the batch of the last forward().
+  virtual Outcome losses(Context& ctx, const TokenBatch& batch) = 0;
+  // The same, then everything's gradients, of `gradient_scale` times the sum of the losses (weighted by batch.weights)
+  // plus the balance losses, whose sums must be complete.
+  virtual Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) = 0;
+  // logits (rows, classes) of the given predictions of the last forward()
+  virtual Tensor logits(Context& ctx, int64_t first_row, int64_t rows) = 0;
+
+  // Predictions for a sample of `time` tokens.
+  virtual int64_t predictions_per_sample(int64_t time) const = 0;
+  // How far a token may look without making the loss worthless.
+  virtual Causality allowed_causality() const = 0;
+  virtual const OutputHead& head() const = 0;
+
+  std::span<MoELayer* const> moe_layers() const { return backbone_.moe_layers(); }
+  // All layers' sums over tokens in one range; the caller clears and reduces it.
+  std::span<double> sums() { return backbone_.sums(); }
+  bool needs_sums_before_backward() const { return backbone_.needs_sums_before_backward(); }
+  Causality causality() const { return backbone_.causality(); }
+  const Backbone& backbone() const { return backbone_; }
+
+ protected:
+  Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
+      : backbone_(parameters, setup, std::move(embedding)) {}
+
+  Backbone backbone_;
+};
+
+// A line of the table of models, one for each `task`.
+struct ModelKind {
+  const char* name;
+  // Throws UsageError for options that the model does not have.
+  std::unique_ptr<Model> (*make)(ParameterStore& parameters, const ModelSetup& setup);
+};
+const Table<ModelKind>& models();
+
+}  // namespace moe

@@ -1,0 +1,63 @@
+#include "core/model/output_head.h"
+
+#include <algorithm>
+
+#include "core/ops/cross_entropy.h"
+#include "core/ops/matmul.h"
+
+namespace moe {
+
+// Logits are made, scored and turned into gradients in chunks of about this many bytes, so that they stay in the cache
+// and never need memory for the whole batch.
+static constexpr int64_t kLogitBytes = int64_t{8} << 20;
+// On a GPU the products want many rows, and logits leave the cache anyway.
+static constexpr int64_t kLogitBytesOnDevice = int64_t{512} << 20;
+
+OutputHead::OutputHead(Parameter& weight, SampleSignalSet signals, double smoothing)
+    : weight_(weight), signals_(signals), smoothing_(smoothing) {}
+
+Tensor OutputHead::logits(Context& ctx, ConstTensor x) const {
+  const Tensor result = ctx.allocate(Shape{x.dim(0), classes()});
+  linear_forward(ctx, result, x, weight_.value);
+  return result;
+}
+
+Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double gradient_scale) {
+  const int64_t rows = p.x.dim(0);
+  Outcome outcome{ctx.allocate_wide(Shape{rows}), ctx.allocate(Shape{rows}, DType::i32), {}, p.targets};
+  const bool measured = d_x && signals_.any();
+  TokenSignals signals{outcome.losses};
+  CrossEntropyExtras extras;
+  if (measured && (measures(SampleSignal::entropy) || measures(SampleSignal::gradient))) {
+    extras.entropy = ctx.allocate_wide(Shape{rows});
+    extras.residual = ctx.allocate_wide(Shape{rows});
+    signals.entropy = extras.entropy, signals.residual = extras.residual, signals.hidden = p.x;
+  }
+  const int64_t bytes = ctx.device == Device::cpu ? kLogitBytes : kLogitBytesOnDevice;
+  const int64_t fitting = bytes / (classes() * static_cast<int64_t>(size_of(ctx.dtype)));
+  const int64_t chunk = std::clamp<int64_t>(fitting, 64, std::max<int64_t>(rows, 64));
+  ScratchScope scratch(ctx);
+  const Tensor logits = scratch.allocate(Shape{std::min(chunk, rows), classes()});
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t count = std::min(chunk, rows - begin);
+    const Tensor part = logits.slice(0, count);
+    const ConstTensor x = p.x.slice(begin, count);
+    linear_forward(ctx, part, x, weight_.value);
+    const CrossEntropyExtras chunk_extras{p.weights && d_x ? p.weights.slice(begin, count) : ConstTensor{},
+                                          extras.entropy ? extras.entropy.slice(begin, count) : Tensor{},
+                                          extras.residual ? extras.residual.slice(begin, count) : Tensor{}, smoothing_};
+    cross_entropy(ctx, outcome.losses.slice(begin, count), outcome.correct.slice(begin, count), part,
+                  p.targets.slice(begin, count), gradient_scale, chunk_extras);
+    if (!d_x) continue;
+    linear_backward_weight(ctx, weight_.gradient, part, x);
+    linear_backward_input(ctx, d_x.slice(begin, count), part, weight_.value);
+  }
+  if (measured) {
+    signals.routing = p.routing;
+    outcome.signals = ctx.allocate_wide(Shape{rows / p.per_sample, kNumMeasuredSignals});
+    sample_signals(ctx, outcome.signals, signals, p.targets, p.per_sample);
+  }
+  return outcome;
+}
+
+}  // namespace moe

@@ -1,0 +1,22 @@
+// Learned positions: a row of a table for each place in a sequence, added to the hidden states.
+#pragma once
+#include "core/nn/parameter.h"
+
+namespace moe {
+
+class PositionTable {
+ public:
+  // For sequences of up to `time` tokens.
+  PositionTable(ParameterStore& parameters, int64_t time, int64_t d_model, double init_std);
+  // hidden (sequences * time, d_model) += each place's row
+  void forward(Context& ctx, Tensor hidden, int64_t time);
+  void backward(Context& ctx, ConstTensor d_hidden);
+
+ private:
+  Parameter& table_;  // (time, d_model)
+  struct {
+    Tensor ids;
+  } saved_;
+};
+
+}  // namespace moe

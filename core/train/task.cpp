@@ -1,0 +1,41 @@
+#include "core/train/task.h"
+
+#include <cmath>
+
+#include "core/train/tasks/image_task.h"
+#include "core/train/tasks/text_task.h"
+
+namespace moe {
+
+const Table<TaskKind>& tasks() {
+  static const Table<TaskKind> table{"task",
+                                     {{"language_model", "tokenizer.json", text_shape, open_text_task},
+                                      {"classify", "samples.json", image_shape, open_image_task}}};
+  return table;
+}
+
+std::unique_ptr<Task> open_task(const TrainConfig& config) {
+  return tasks().at(config.task).open(config, nullptr, "");
+}
+
+Causality Task::measure_causality(TrainingState&, const std::string&, const EvaluationOptions&) const {
+  throw UsageError("causality is measured of models that predict the next token; this one does something else");
+}
+
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Task& task, const std::string& split,
+                    const EvaluationOptions& options) {
+  Evaluation result = evaluate(state, groups, *task.evaluation_set(split, options), options.sequences);
+  result.metrics = task.metrics();
+  return result;
+}
+
+RunLength run_length(const TrainConfig& config, const Task& task) {
+  if (config.train.steps.unit == Duration::Unit::percent) {
+    raise<UsageError>("train.steps: {} of what? Give updates, tokens or epochs", config.train.steps.to_string());
+  }
+  const double tokens = static_cast<double>(config.train.batch * task.shape().time);
+  const double per_epoch = static_cast<double>(task.num_samples()) / static_cast<double>(config.train.batch);
+  return {std::llround(to_updates(config.train.steps, {0, tokens, per_epoch})), tokens, per_epoch};
+}
+
+}  // namespace moe
