@@ -57,17 +57,15 @@ __device__ inline void store_head(const TensorMap& map, BFloat16* tile, const fl
 inline constexpr int kStoredRows = 16;  // of a box of store_head
 
 // Calls body(integral_constant<kD>, bool_constant<kCausal>): the width that heads are padded to, and whether queries
-// see the keys up to their own or all of their sequence, where layouts tell (`causal`).
-template <class Layout, class Body>
-void for_head(const Layout& layout, Body body) {
+// see the keys up to their own or all of their sequence.
+template <class Body>
+void for_head(const AttentionLayout& layout, Body body) {
   const auto for_width = [&](auto causal) {
     if (layout.d_head <= 64) return body(std::integral_constant<int, 64>{}, causal);
     body(std::integral_constant<int, 128>{}, causal);
   };
-  if constexpr (requires { layout.causal; }) {
-    if (!layout.causal) return for_width(std::false_type{});
-  }
-  for_width(std::true_type{});
+  if (layout.causal) return for_width(std::true_type{});
+  for_width(std::false_type{});
 }
 
 }  // namespace moe::cuda::sm90
