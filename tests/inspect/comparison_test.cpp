@@ -50,7 +50,7 @@ TEST_CASE("tokens until a configuration is as good as the baseline at its end") 
   CHECK(ratios[2] == Approx(0.985));
   CHECK_THAT(comparison_text(c, false), Catch::Contains("b        3 of 3     0.99x   [0.98, 1.00]          no\n"));
 
-  runs[3].history.evaluations.back().bits_per_character = 2.001;  // b-seed1 stays behind
+  runs[3].history.evaluations.back().quality = 2.001;  // b-seed1 stays behind
   const Comparison behind = compare_runs(runs, {}, {});
   CHECK(std::isnan(behind.configs[1].tokens_to_match[0]));
   CHECK_THAT(comparison_text(behind, false), Catch::Contains("b        2 of 3         -"));
