@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "core/base/check.h"
+#include "core/base/statistics.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
-#include "core/inspect/paired_difference.h"
 
 namespace moe {
 namespace {

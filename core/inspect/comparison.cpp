@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "core/base/statistics.h"
 #include "core/base/text.h"
 
 namespace moe {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "core/base/statistics.h"
 #include "core/inspect/dot_plot.h"
 #include "core/inspect/line_chart.h"
 

@@ -6,40 +6,9 @@
 #include <numbers>
 
 #include "core/base/check.h"
+#include "core/base/statistics.h"
 
 namespace moe {
-
-static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
-static std::vector<double> present(std::span<const double> values) {
-  std::vector<double> result;
-  std::copy_if(values.begin(), values.end(), std::back_inserter(result), [](double x) { return !std::isnan(x); });
-  return result;
-}
-
-double mean(std::span<const double> values) {
-  const std::vector<double> x = present(values);
-  double sum = 0;
-  for (const double value : x) sum += value;
-  return x.empty() ? kNone : sum / static_cast<double>(x.size());
-}
-
-double median(std::span<const double> values) {
-  std::vector<double> x = present(values);
-  if (x.empty()) return kNone;
-  std::sort(x.begin(), x.end());
-  const size_t middle = x.size() / 2;
-  return x.size() % 2 == 1 ? x[middle] : (x[middle - 1] + x[middle]) / 2;
-}
-
-double standard_deviation(std::span<const double> values) {
-  const std::vector<double> x = present(values);
-  if (x.size() < 2) return kNone;
-  const double centre = mean(x);
-  double squares = 0;
-  for (const double value : x) squares += (value - centre) * (value - centre);
-  return std::sqrt(squares / static_cast<double>(x.size() - 1));
-}
 
 // The probability of [-t, t] with t = sqrt(degrees) * tan(angle): for whole degrees of freedom a finite sum (Abramowitz
 // and Stegun, 26.7.3 and 26.7.4).
@@ -66,7 +35,7 @@ double student_t(double probability, int64_t degrees_of_freedom) {
 }
 
 PairedDifference paired_difference(std::vector<double> differences) {
-  PairedDifference result{std::move(differences), 0, kNone};
+  PairedDifference result{std::move(differences), 0, std::numeric_limits<double>::quiet_NaN()};
   const auto pairs = static_cast<int64_t>(result.differences.size());
   result.mean = mean(result.differences);
   if (pairs >= 2) {

@@ -1,17 +1,10 @@
-// Statistics of a handful of runs. Two configurations are compared seed by seed: what a seed does to both alike (its
-// initial values, its order of the data) then cancels, and far fewer runs show a difference than unpaired ones would.
+// Two configurations compared seed by seed: what a seed does to both alike (its initial values, its order of the data)
+// then cancels, and far fewer runs show a difference than unpaired ones would.
 #pragma once
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace moe {
-
-// Of the values that are not NaN; NaN of none.
-double mean(std::span<const double> values);
-double median(std::span<const double> values);
-// Of a sample, divided by n - 1; NaN below two values.
-double standard_deviation(std::span<const double> values);
 
 // The t for which a Student variable lies in [-t, t] with this probability, in (0, 1).
 double student_t(double probability, int64_t degrees_of_freedom);

@@ -7,9 +7,9 @@
 #include <filesystem>
 
 #include "core/base/philox.h"
+#include "core/base/statistics.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_reader.h"
-#include "core/inspect/paired_difference.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {

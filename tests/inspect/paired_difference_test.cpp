@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/statistics.h"
 #include "tests/support/catch.h"
 
 using namespace moe;
