@@ -3,6 +3,7 @@
 #include "core/ops/activation.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
+#include "core/ops/capacity.h"
 #include "core/ops/class_token.h"
 #include "core/ops/competition.h"
 #include "core/ops/cross_entropy.h"
@@ -390,6 +391,19 @@ void step_bias(Context& ctx, Tensor, ConstTensor, double) {
 }
 void expert_choice(Context& ctx, Tensor, Tensor, ConstTensor, const TokenGroups&, int64_t) {
   absent(ctx);
+}
+void limit_assignments(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, const TokenGroups&,
+                       int64_t, DropRule) {
+  absent(ctx);
+}
+void hand_over_weights_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void hand_over_weights_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+LossByDrops loss_by_drops(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
+  return absent(ctx), LossByDrops{};
 }
 void sinkhorn_scores(Context& ctx, Tensor, ConstTensor, const TokenGroups&, int64_t) {
   absent(ctx);

@@ -1,6 +1,7 @@
 #include "core/ops/expert_choice.h"
 
 #include "cuda/device/launch.cuh"
+#include "cuda/kernel/float_key.cuh"
 #include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/warp.cuh"
 
@@ -14,13 +15,6 @@ struct ChoiceShared {
   uint32_t prefix[kWarp];  // of the key of the last token that an expert takes
   int wanted[kWarp];       // how many of the tokens that share the prefix it takes
 };
-
-// Unsigned numbers in the order of the floats; NaN below all, both zeros alike.
-static __device__ uint32_t key_of(float x) {
-  if (isnan(x)) return 0;
-  const uint32_t bits = __float_as_uint(x + 0.0f);
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
 
 // One block per group and 32 neighbouring experts, a lane per expert, so that a warp reads a token's 32 probabilities
 // together. The key of the last token to be taken is found from its highest digit down, by counts (integer sums know no
