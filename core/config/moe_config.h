@@ -7,12 +7,18 @@ namespace moe {
 class Router;
 class Strategy;
 class BalanceLoss;
+class Capacity;
 template <>
 const Table<Member>& family<Router>();
 template <>
 const Table<Member>& family<Strategy>();
 template <>
 const Table<Member>& family<BalanceLoss>();
+template <>
+const Table<Member>& family<Capacity>();
+// `capacity: 1.25` is a fixed factor.
+template <>
+inline constexpr NumberShorthand kNumberShorthand<Capacity>{"fixed", "factor"};
 
 struct MoEConfig : Fields<MoEConfig> {
   int64_t experts = 8;
@@ -22,6 +28,7 @@ struct MoEConfig : Fields<MoEConfig> {
   Choice<Router> router{"topk"};
   Choice<Strategy> strategy{"plain"};
   ChoiceList<BalanceLoss> balance{"switch", "z"};
+  Choice<Capacity> capacity{"dropless"};
 
   void fields(FieldVisitor& v) override {
     v.field("experts", experts, "routed experts per MoE layer, over all ranks", {1, 1 << 16});
@@ -34,6 +41,7 @@ struct MoEConfig : Fields<MoEConfig> {
     v.choice("router", router, "Which experts a token goes to.");
     v.choice("strategy", strategy, "How a MoE layer uses its router and experts.");
     v.choices("balance", balance, "Auxiliary losses on the routing, each with its coefficient.");
+    v.choice("capacity", capacity, "How many tokens an expert takes at most; a number is a fixed factor.");
   }
 };
 

@@ -24,6 +24,13 @@ Curve train_curve(const std::string& name, const RunHistory& history, Value valu
   return curve;
 }
 
+Curve measure_curve(const RunHistory& history, const std::string& name) {
+  return train_curve(name, history, [&](const TrainPoint& p) {
+    const auto it = p.measures.find(name);
+    return it == p.measures.end() ? kAbsent : it->second;
+  });
+}
+
 LineChart learning_curves(const Inspection& i) {
   // Evaluations know their step only; tokens follow from it.
   const auto tokens_at = [&](int64_t step) { return static_cast<double>(step * i.config.train.batch * i.sample.time); };
@@ -150,6 +157,24 @@ std::string balance_plots(const Inspection& i) {
   }
   std::vector<LineChart> charts = {imbalance};
   if (any_positive(dead_experts.curves)) charts.push_back(dead_experts);
+
+  LineChart drops{"Dropped",
+                  "share of the assignments, mean over layers",
+                  "step",
+                  {train_curve("dropped", h, [](const TrainPoint& p) { return p.dropped; })},
+                  true};
+  if (any_positive(drops.curves)) {
+    charts.push_back(drops);
+    LineChart capacity{
+        "Capacity", "factor on the fair share, mean over layers", "step", {measure_curve(h, "capacity")}};
+    LineChart losses{"Loss by drops",
+                     "nats, mean over layers: of tokens that lost an expert and of the others",
+                     "step",
+                     {measure_curve(h, "loss_dropped"), measure_curve(h, "loss_kept")}};
+    losses.cut_beginning = true;
+    charts.push_back(capacity);
+    charts.push_back(losses);
+  }
 
   const double uniform = std::log(static_cast<double>(i.layers[0].experts()));
   if (uniform > 0) {

@@ -77,7 +77,8 @@ std::string essentials(const Inspection& i) {
                 {"experts", fmt::format("{} per layer, {} per token{}", c.moe.experts, i.experts_per_token, shared)});
     rows.insert(rows.begin() + 2,
                 {"routing", fmt::format("{} router, {} strategy", c.moe.router.kind(), c.moe.strategy.kind())});
-    rows.insert(rows.begin() + 3, {"balance losses", names(c.moe.balance)});
+    rows.insert(rows.begin() + 3, {"capacity", c.moe.capacity.kind()});
+    rows.insert(rows.begin() + 4, {"balance losses", names(c.moe.balance)});
   }
   std::string html = "<div class=\"card\"><dl>\n";
   for (const auto& [name, value] : rows) {
@@ -95,6 +96,8 @@ std::string whole_config(const Inspection& i) {
 std::string layer_overview(const std::vector<LayerStats>& layers) {
   std::vector<std::string> columns = {"layer",        "max / mean",     "min / mean", "cv",
                                       "load entropy", "router entropy", "dead",       "nearly dead"};
+  const bool drops = std::any_of(layers.begin(), layers.end(), [](const LayerStats& s) { return s.dropped_share > 0; });
+  if (drops) columns.emplace_back("dropped share");
   for (const auto& [name, value] : layers[0].balance) columns.push_back("loss: " + name);
   // Layers may have different measures: a competing layer tells more than one that never competed.
   std::vector<std::string> measures;
@@ -112,6 +115,7 @@ std::string layer_overview(const std::vector<LayerStats>& layers) {
         fmt::format("<tr><td>{}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.3f}</td><td>{:.4f}</td><td>{:.4f}</td>{}{}",
                     s.layer, s.max_over_mean, s.min_over_mean, s.variation, s.load_entropy, s.router_entropy,
                     alarming(s.dead), alarming(s.nearly_dead));
+    if (drops) html += fmt::format("<td>{:.2f}%</td>", 100 * s.dropped_share);
     for (const auto& [name, value] : s.balance) html += fmt::format("<td>{:.4f}</td>", value);
     for (const std::string& wanted : measures) {
       const auto found = std::find_if(s.measures.begin(), s.measures.end(),
@@ -130,17 +134,18 @@ std::string expert_table(const LayerStats& s) {
   const double largest =
       std::max(1.0 / static_cast<double>(s.load.size()), *std::max_element(s.load.begin(), s.load.end()));
   std::string html = fmt::format("<details><summary>Layer {}</summary>\n<div class=\"card scroll\"><table>\n", s.layer);
-  html += header_cells({"expert", "load", "x fair share", "gate weight", "mean probability", "input norm",
-                        "output norm", "router row norm"}) +
+  html += header_cells({"expert", "load", "x fair share", "dropped of it", "gate weight", "mean probability",
+                        "input norm", "output norm", "router row norm"}) +
           "<tbody>\n";
   for (size_t e = 0; e < s.load.size(); ++e) {
     const bool bad = s.relative_load(e) < LayerStats::kNearlyDead;
     html += fmt::format(
         "<tr><td>{}</td><td class=\"share\" "
-        "style=\"--part:{:.1f}%\">{:.2f}%</td><td{}>{:.2f}</td><td>{:.2f}%</td><td>{:.2f}%</td>{}{}{}</tr>\n",
+        "style=\"--part:{:.1f}%\">{:.2f}%</td><td{}>{:.2f}</td><td>{:.2f}%</td><td>{:.2f}%</td><td>{:.2f}%</td>{}{}{}</"
+        "tr>\n",
         e, 100 * s.load[e] / largest, 100 * s.load[e], bad ? " class=\"bad\"" : "", s.relative_load(e),
-        100 * s.importance[e], 100 * s.probability[e], cell(s.norms.input, e), cell(s.norms.output, e),
-        cell(s.norms.router, e));
+        100 * s.dropped_of(e), 100 * s.importance[e], 100 * s.probability[e], cell(s.norms.input, e),
+        cell(s.norms.output, e), cell(s.norms.router, e));
   }
   return html + "</tbody></table></div></details>\n";
 }

@@ -64,10 +64,9 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
     for (size_t i = 0; i < layer->balance().size(); ++i) {
       stats.balance.emplace_back(layer->balance().name(i), layer->balance().value(i));
     }
-    for (size_t i = 0; i < layer->measures().size(); ++i) {
-      const auto value = layer->measures().value(i);
-      if (value) stats.measures.emplace_back(layer->measures().name(i), *value);
-    }
+    layer->for_each_measure([&](const std::string& name, std::optional<double> value) {
+      if (value) stats.measures.emplace_back(name, *value);
+    });
     result.layers.push_back(std::move(stats));
   }
   if (!options.against.empty()) {

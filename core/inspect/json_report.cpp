@@ -24,11 +24,13 @@ static ordered_json to_json(const LayerStats& s) {
           {"router_entropy", s.router_entropy},
           {"dead", s.dead},
           {"nearly_dead", s.nearly_dead},
+          {"dropped_share", s.dropped_share},
           {"balance", balance},
           {"measures", measures},
           {"load", s.load},
           {"importance", s.importance},
           {"probability", s.probability},
+          {"dropped", s.dropped},
           {"input_norm", s.norms.input},
           {"output_norm", s.norms.output},
           {"router_norm", s.norms.router}};

@@ -29,6 +29,8 @@ LayerStats layer_stats(int layer, const LoadStats& sums) {
   s.importance = shares(sums.importance);
   s.probability = shares(sums.probability);
   s.assignments = sums.assignments();
+  s.dropped_share = sums.dropped_share();
+  for (const double rows : sums.dropped) s.dropped.push_back(s.assignments > 0 ? rows / s.assignments : 0);
   s.tokens = sums.tokens();
   s.dead = sums.dead();
   const auto experts = static_cast<double>(s.load.size());

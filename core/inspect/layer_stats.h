@@ -22,6 +22,7 @@ struct LayerStats {
   std::vector<double> load;         // share of the assignments
   std::vector<double> importance;   // share of the gate weight
   std::vector<double> probability;  // mean router probability
+  std::vector<double> dropped;  // share of all assignments that the expert's capacity dropped; sums to dropped_share
   double assignments = 0, tokens = 0;
 
   // Entropies are divided by ln(experts): 1 is uniform.
@@ -29,6 +30,7 @@ struct LayerStats {
   double load_entropy = 1;    // of `load`
   double max_over_mean = 1;
   double min_over_mean = 1;
+  double dropped_share = 0;
   double variation = 0;     // standard deviation of the load over its mean
   int64_t dead = 0;         // experts without an assignment
   int64_t nearly_dead = 0;  // others with less than kNearlyDead of a fair share
@@ -40,6 +42,8 @@ struct LayerStats {
   int64_t experts() const { return static_cast<int64_t>(load.size()); }
   // The load of an expert where 1 is what each has at perfect balance.
   double relative_load(size_t expert) const { return load[expert] * static_cast<double>(load.size()); }
+  // Of the expert's assignments, the share that was dropped.
+  double dropped_of(size_t expert) const { return load[expert] > 0 ? dropped[expert] / load[expert] : 0; }
 };
 
 // A relative load in at most three columns: 0, ~0, .04, 1.4, 12.

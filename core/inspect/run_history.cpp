@@ -81,6 +81,7 @@ static TrainPoint train_point(int64_t step, const json& r) {
   p.router_entropy = number(r, "router_entropy");
   p.max_over_mean = number(r, "load_max_over_mean");
   p.dead = number(r, "dead");
+  p.dropped = number(r, "drop");
   p.balance = named_numbers(r, "balance");
   p.measures = named_numbers(r, "measures");
   p.curriculum = curriculum_point(r);

@@ -38,6 +38,7 @@ struct TrainPoint {
   double router_entropy = kAbsent;  // nats, mean over layers
   double max_over_mean = kAbsent;   // of the worst layer
   double dead = kAbsent;            // experts of all layers
+  double dropped = kAbsent;         // share of the assignments, mean over layers
   std::map<std::string, double> balance, measures;
   std::optional<CurriculumPoint> curriculum;
   LoadShares load;

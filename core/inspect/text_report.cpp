@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kBarColumns = 64;  // of a row of bars
 constexpr size_t kIndent = 7;
+constexpr size_t kMostDrops = 16;  // experts that are listed
 // A bar's full height stands for this many fair shares.
 constexpr double kFullBar = 2.0;
 
@@ -113,11 +114,10 @@ std::string sorted_rows(const LayerStats& s, const Painter& paint) {
                      "", kIndent, quantile(0), quantile(0.1), quantile(0.5), quantile(0.9), quantile(1));
 }
 
-// "name value" of every measure, in lines of at most 80 columns.
-std::string measure_rows(const LayerStats& s) {
+// The items with commas between them, in lines of at most 80 columns.
+std::string wrapped(const std::vector<std::string>& items) {
   std::string rows, line;
-  for (const auto& [name, value] : s.measures) {
-    const std::string item = fmt::format("{} {:.4g}", name, value);
+  for (const std::string& item : items) {
     if (!line.empty() && kIndent + line.size() + 2 + item.size() > 80) {
       rows += std::string(kIndent, ' ') + line + "\n";
       line.clear();
@@ -125,6 +125,32 @@ std::string measure_rows(const LayerStats& s) {
     line += (line.empty() ? "" : ", ") + item;
   }
   return line.empty() ? rows : rows + std::string(kIndent, ' ') + line + "\n";
+}
+
+// "name value" of every measure.
+std::string measure_rows(const LayerStats& s) {
+  std::vector<std::string> items;
+  for (const auto& [name, value] : s.measures) items.push_back(fmt::format("{} {:.4g}", name, value));
+  return wrapped(items);
+}
+
+// Which experts dropped how much of what came to them, the worst first.
+std::string drop_rows(const LayerStats& s) {
+  if (s.dropped_share == 0) return "";
+  std::vector<size_t> order;
+  for (size_t e = 0; e < s.dropped.size(); ++e) {
+    if (s.dropped[e] > 0) order.push_back(e);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return s.dropped_of(a) > s.dropped_of(b); });
+  std::vector<std::string> items{fmt::format("dropped {:.2f}%; by expert", 100 * s.dropped_share)};
+  for (const size_t e : order) {
+    if (items.size() > kMostDrops) {
+      items.emplace_back("...");
+      break;
+    }
+    items.push_back(fmt::format("{}: {:.1f}%", e, 100 * s.dropped_of(e)));
+  }
+  return wrapped(items);
 }
 
 std::string heading(const Inspection& i, const Painter& paint) {
@@ -155,7 +181,7 @@ std::string text_report(const Inspection& i, bool colour) {
   text += paint(Colour::faint, header_row());
   for (const LayerStats& s : i.layers) {
     text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint)) +
-            measure_rows(s);
+            drop_rows(s) + measure_rows(s);
   }
   text += paint(Colour::faint,
                 fmt::format("\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"

@@ -45,14 +45,24 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
       (signals_[index_of(SampleSignal::router_entropy)] || signals_[index_of(SampleSignal::expert_variance)])) {
     throw UsageError("curriculum.signals: router_entropy and expert_variance need a MoE layer; this model has none");
   }
-  size_t num_sums = 0;
-  for (const MoELayer* layer : moe_layers_) num_sums += layer->num_sums();
+  size_t num_sums = 0, num_loss_sums = 0;
+  for (MoELayer* layer : moe_layers_) {
+    num_sums += layer->num_sums();
+    num_loss_sums += layer->num_loss_sums();
+  }
   sums_.resize(num_sums);
-  size_t begin = 0;
+  loss_sums_.resize(num_loss_sums);
+  size_t begin = 0, loss_begin = 0;
   for (MoELayer* layer : moe_layers_) {
     layer->bind_sums(std::span(sums_).subspan(begin, layer->num_sums()));
     begin += layer->num_sums();
+    layer->bind_loss_sums(std::span(loss_sums_).subspan(loss_begin, layer->num_loss_sums()));
+    loss_begin += layer->num_loss_sums();
   }
+}
+
+void Backbone::observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const {
+  for (const MoELayer* layer : moe_layers_) layer->observe_losses(ctx, losses, targets);
 }
 
 bool Backbone::needs_sums_before_backward() const {

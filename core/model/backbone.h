@@ -38,6 +38,8 @@ class Backbone {
   InputEmbedding& embedding() { return *embedding_; }
   std::span<MoELayer* const> moe_layers() const { return moe_layers_; }
   std::span<double> sums() { return sums_; }
+  std::span<double> loss_sums() { return loss_sums_; }
+  void observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const;
   bool needs_sums_before_backward() const;
   // Of the layer that looks furthest; `sequence` at least when attention is not causal.
   Causality causality() const;
@@ -56,7 +58,7 @@ class Backbone {
   std::optional<PositionTable> positions_;
   std::deque<TransformerBlock> blocks_;
   std::vector<MoELayer*> moe_layers_;
-  std::vector<double> sums_;
+  std::vector<double> sums_, loss_sums_;
   RoutingSignals routing_signals_;
 };
 

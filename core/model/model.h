@@ -31,6 +31,12 @@ class Model {
   std::span<MoELayer* const> moe_layers() const { return backbone_.moe_layers(); }
   // All layers' sums over tokens in one range; the caller clears and reduces it.
   std::span<double> sums() { return backbone_.sums(); }
+  // What the layers sum once the losses are known: likewise, but only complete after them.
+  std::span<double> loss_sums() { return backbone_.loss_sums(); }
+  // Adds the losses of the last forward().
+  void observe_losses(Context& ctx, const Outcome& outcome) const {
+    backbone_.observe_losses(ctx, outcome.losses, outcome.targets);
+  }
   bool needs_sums_before_backward() const { return backbone_.needs_sums_before_backward(); }
   Causality causality() const { return backbone_.causality(); }
   const Backbone& backbone() const { return backbone_; }

@@ -2,18 +2,26 @@
 
 namespace moe {
 
-ModelSummary summarise(const ParameterStore& parameters, const Model& model, int64_t time) {
-  ModelSummary s;
+double dense_flops_per_token(const ParameterStore& parameters, const Model& model, int64_t time) {
   int64_t matrices = 0;
   const Parameter& head = model.head().weight();
   for (const Parameter& p : parameters.parameters()) {
-    s.parameters += p.shape.size();
-    if (p.group == ParameterGroup::expert)
-      s.expert_parameters += p.shape.size();
-    else if (p.shape.rank() == 2 && !p.lookup && &p != &head)
+    if (p.group != ParameterGroup::expert && p.shape.rank() == 2 && !p.lookup && &p != &head)
       matrices += p.shape.size();
   }
   const double head_share = static_cast<double>(model.predictions_per_sample(time)) / static_cast<double>(time);
+  const Backbone& backbone = model.backbone();
+  const double attention = static_cast<double>(backbone.layers() * backbone.attention_width() * time);
+  return 6.0 * static_cast<double>(matrices) + 6.0 * head_share * static_cast<double>(head.shape.size()) +
+         (backbone.is_causal() ? 6.0 : 12.0) * attention;
+}
+
+ModelSummary summarise(const ParameterStore& parameters, const Model& model, int64_t time) {
+  ModelSummary s;
+  for (const Parameter& p : parameters.parameters()) {
+    s.parameters += p.shape.size();
+    if (p.group == ParameterGroup::expert) s.expert_parameters += p.shape.size();
+  }
   double experts = 0, passes = 0;  // active expert parameters, and how often a training step multiplies by them
   for (const MoELayer* layer : model.moe_layers()) {
     const double active = static_cast<double>(s.expert_parameters / static_cast<int64_t>(model.moe_layers().size()) /
@@ -22,11 +30,7 @@ ModelSummary summarise(const ParameterStore& parameters, const Model& model, int
     passes += active * layer->training_passes();
   }
   s.active_parameters = s.parameters - s.expert_parameters + static_cast<int64_t>(experts);
-  const Backbone& backbone = model.backbone();
-  const double attention = static_cast<double>(backbone.layers() * backbone.attention_width() * time);
-  s.flops_per_token = 6.0 * (static_cast<double>(matrices) + passes) +
-                      6.0 * head_share * static_cast<double>(head.shape.size()) +
-                      (backbone.is_causal() ? 6.0 : 12.0) * attention;
+  s.flops_per_token = dense_flops_per_token(parameters, model, time) + 6.0 * passes;
   return s;
 }
 

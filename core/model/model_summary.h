@@ -14,6 +14,9 @@ struct ModelSummary {
   double flops_per_token = 0;
 };
 
+// Of these operations the part of everything but the routed experts; the same on every rank.
+double dense_flops_per_token(const ParameterStore& parameters, const Model& model, int64_t time);
+
 // Of a model that holds all experts on one rank, for samples of `time` tokens.
 ModelSummary summarise(const ParameterStore& parameters, const Model& model, int64_t time);
 

@@ -10,7 +10,8 @@ namespace moe {
 
 LoadStats LoadStats::view(std::span<double> sums, int64_t experts) {
   const auto n = static_cast<size_t>(experts);
-  return {sums.first(n), sums.subspan(n, n), sums.subspan(2 * n, n), sums.subspan(3 * n, 2), nullptr};
+  return {sums.first(n),          sums.subspan(n, n),     sums.subspan(2 * n, n),
+          sums.subspan(3 * n, n), sums.subspan(4 * n, 2), nullptr};
 }
 
 void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor targets) const {
@@ -23,6 +24,11 @@ void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor target
 
 double LoadStats::assignments() const {
   return std::accumulate(counts.begin(), counts.end(), 0.0);
+}
+
+double LoadStats::dropped_share() const {
+  const double total = assignments();
+  return total > 0 ? std::accumulate(dropped.begin(), dropped.end(), 0.0) / total : 0;
 }
 
 double LoadStats::max_over_mean() const {

@@ -121,6 +121,7 @@ class SoftmaxRouter : public LogitRouter {
  public:
   int64_t k() const override { return k_.largest(); }
   double final_k() const override { return static_cast<double>(k_.last()); }
+  double k_at(uint64_t update) const override { return static_cast<double>(k_.at(update)); }
   double mean_k() const override { return k_.mean(); }
 
  protected:

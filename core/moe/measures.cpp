@@ -2,13 +2,16 @@
 
 namespace moe {
 
-size_t MeasureSet::add(const std::string& name, double coefficient) {
+size_t MeasureSet::declare(const std::string& name, double coefficient) {
   measures_.push_back({name, coefficient, sums_.reserve(2)});
   return measures_.size() - 1;
 }
 
 void MeasureSet::observe(const Context& ctx, size_t measure, double sum, double count) const {
-  if (!ctx.observe || ctx.planning) return;
+  if (ctx.observe && !ctx.planning) add(measure, sum, count);
+}
+
+void MeasureSet::add(size_t measure, double sum, double count) const {
   const std::span<double> sums = sums_.of(measures_[measure].range);
   sums[0] += sum;
   sums[1] += count;

@@ -16,11 +16,13 @@ class MeasureSet {
 
   // Declares one and returns its index. A loss enters the training objective with its coefficient; its owner adds the
   // gradient of coefficient * value itself, with the whole step's count as the divisor.
-  size_t add_figure(const std::string& name) { return add(name, 0); }
-  size_t add_loss(const std::string& name, double coefficient) { return add(name, coefficient); }
+  size_t add_figure(const std::string& name) { return declare(name, 0); }
+  size_t add_loss(const std::string& name, double coefficient) { return declare(name, coefficient); }
 
   // Adds to a measure, unless this pass is not observed.
   void observe(const Context& ctx, size_t measure, double sum, double count) const;
+  // The same in any pass.
+  void add(size_t measure, double sum, double count) const;
 
   size_t size() const { return measures_.size(); }
   const std::string& name(size_t i) const { return measures_[i].name; }
@@ -35,7 +37,7 @@ class MeasureSet {
     double coefficient;
     LayerSums::Range range;  // sum, count
   };
-  size_t add(const std::string& name, double coefficient);
+  size_t declare(const std::string& name, double coefficient);
 
   LayerSums& sums_;
   std::vector<Measure> measures_;

@@ -23,6 +23,8 @@ LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
 MoELayer::MoELayer(const std::string& name, const Setup& s)
     : layer_(s.layer),
       experts_(s.config.experts),
+      flops_per_assignment_(6.0 * static_cast<double>((width_factor(s.expert_shape.activation) + 1) *
+                                                      s.expert_shape.d_ff * s.expert_shape.d_model)),
       load_range_(sums_.reserve(LoadStats::num_sums(experts_))),
       measures_(sums_),
       strategy_(s.config.strategy.make(strategy_setup(name, s))),
@@ -30,7 +32,13 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
                      s.expert_shape, s.config.expert_init == "small"),
       balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind()}),
-      parts_{dispatcher_, local_experts_, balance_, load_} {
+      capacity_(strategy_setup(name, s), load_),
+      parts_{dispatcher_, local_experts_, balance_, load_, capacity_} {
+  if (strategy_->bounds_load() && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
+    raise<UsageError>(
+        "moe.capacity: {} does not go with router {}, whose experts take a stated number of tokens anyway",
+        s.config.capacity.kind(), s.config.router.kind());
+  }
   if (s.config.shared_experts > 0) {
     FeedForwardShape shape = s.expert_shape;
     shape.d_ff *= s.config.shared_experts;
@@ -53,11 +61,13 @@ bool MoELayer::needs_sums_before_backward() const {
   return balance_.needs_whole_step() || (own && own->needs_whole_step());
 }
 
-void MoELayer::after_step(Context& ctx) {
+void MoELayer::after_step(Context& ctx, const UpdateFacts& facts) {
   strategy_->after_step(ctx, load_);
+  if (!ctx.planning) capacity_.after_step(facts);
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  capacity_.begin(ctx, batch, strategy_->k_at(ctx.step));
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
   if (shared_) add(ctx, y, y, shared_->forward(ctx, batch, x));
   return y;

@@ -1,6 +1,7 @@
 // A mixture-of-experts feed-forward layer: router, experts and balance losses, put to use by a strategy, plus the
 // experts that every token shares.
 #pragma once
+#include <algorithm>
 #include <cmath>
 
 #include "core/config/model_config.h"
@@ -33,8 +34,15 @@ class MoELayer : public FeedForward {
   // Once the sums are those of the whole step: what the layer adds to the training objective.
   double auxiliary_loss() const;
   bool needs_sums_before_backward() const;
+  // Once the losses (tokens) of the last forward() are known: adds what they say of the layer to its loss sums, which
+  // are reduced like the others.
+  void observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const {
+    capacity_.observe_losses(ctx, losses, targets);
+  }
+  size_t num_loss_sums() { return capacity_.loss_sums().size(); }
+  void bind_loss_sums(std::span<double> sums) { capacity_.loss_sums().bind(sums); }
   // After the optimizer's step; the same on every rank.
-  void after_step(Context& ctx);
+  void after_step(Context& ctx, const UpdateFacts& facts = {});
 
   int layer() const { return layer_; }
   int64_t num_experts() const { return experts_; }
@@ -44,6 +52,16 @@ class MoELayer : public FeedForward {
   int64_t slots() const { return strategy_->slots(); }
   const BalanceSet& balance() const { return balance_; }
   const MeasureSet& measures() const { return measures_; }
+  // visit(name, mean or nothing) for every figure and own loss of the layer.
+  template <class Visit>
+  void for_each_measure(Visit visit) const {
+    for (const MeasureSet* set : {&measures_, &capacity_.measures()}) {
+      for (size_t i = 0; i < set->size(); ++i) visit(set->name(i), set->value(i));
+    }
+  }
+  const CapacityLimit& capacity() const { return capacity_; }
+  // All that the capacity remembers of earlier updates.
+  std::span<double> capacity_state() { return capacity_.state(); }
   Router& router() { return strategy_->router(); }
   const Strategy& strategy() const { return *strategy_; }
   // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
@@ -52,14 +70,19 @@ class MoELayer : public FeedForward {
     const Router& router = strategy_->router();
     return strategy_->training_passes() * router.mean_k() / std::ceil(router.final_k());
   }
-  Causality causality() const { return strategy_->causality(); }
-  Causality training_causality() const { return strategy_->training_causality(); }
+  // Of the routed experts: forward and backward of one token through one of them.
+  double flops_per_assignment() const { return flops_per_assignment_; }
+  Causality causality() const { return std::max(strategy_->causality(), capacity_.causality(false, slots())); }
+  Causality training_causality() const {
+    return std::max(strategy_->training_causality(), capacity_.causality(true, slots()));
+  }
 
  private:
   LayerSetup strategy_setup(const std::string& name, const Setup& setup);
 
   int layer_;
   int64_t experts_;
+  double flops_per_assignment_;
   LayerSums sums_;
   LayerSums::Range load_range_;
   MeasureSet measures_;
@@ -68,6 +91,7 @@ class MoELayer : public FeedForward {
   Experts local_experts_;
   BalanceSet balance_;
   LoadStats load_;
+  CapacityLimit capacity_;
   LayerParts parts_;
   std::unique_ptr<DenseFeedForward> shared_;  // one layer as wide as all shared experts together
 };

@@ -6,7 +6,7 @@ namespace moe {
 
 Tensor BalancedPass::forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x,
                              const Routing& routing) {
-  const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, routing);
+  const Tensor y = pass_.forward(ctx, parts, batch, x, routing);
   if (ctx.observe) {
     parts.load.observe(ctx, routing, batch.targets);
     parts.balance.observe(ctx, batch, routing);
@@ -18,7 +18,7 @@ Tensor BalancedPass::forward(Context& ctx, LayerParts& parts, const TokenBatch& 
 void BalancedPass::backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x,
                             const RoutingGradient& d_routing, Tensor d_logits, ConstTensor d_y, const Routing& routing,
                             const OutputGradient& more) {
-  pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing, [&](Tensor d_returned) {
+  pass_.backward(ctx, parts, d_x, d_routing, d_y, routing, [&](Tensor d_returned) {
     parts.balance.backward_outputs(ctx, batch, d_returned, routing, pass_.outputs());
     if (more) more(d_returned);
   });

@@ -21,6 +21,13 @@ class Router {
   // Experts that a token really goes to, on average: when training has ended, and over all its updates.
   virtual double final_k() const { return static_cast<double>(k()); }
   virtual double mean_k() const { return final_k(); }
+  // At an update, counted from 0.
+  virtual double k_at(uint64_t update) const {
+    (void)update;
+    return final_k();
+  }
+  // Whether an expert takes a stated number of tokens, however many would like to go there.
+  virtual bool bounds_load() const { return false; }
   // Of the trained model. While it is trained a router may couple more tokens.
   virtual Causality causality() const { return Causality::causal; }
   virtual Causality training_causality() const { return causality(); }

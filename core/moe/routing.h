@@ -16,16 +16,16 @@ struct RouterNoise {
 };
 
 struct Routing {
-  ConstTensor x;                 // (tokens, d_model), the router's input
-  Tensor logits;                 // (tokens, experts), f32 at least
-  Tensor probabilities;          // (tokens, experts): softmax of the logits over all experts
-  Tensor logsumexp;              // (tokens), of the logits
-  Tensor indices;                // (tokens, k) i32: the chosen experts, -1 for an empty slot
-  Tensor weights;                // (tokens, k): of the chosen experts' outputs
-  Tensor skip;                   // (tokens), or none: the weight of the token itself in its output
-  RouterNoise noise;             // or none
-  std::array<Tensor, 4> extra;   // whatever else a member wants to find again
-  int64_t most_assignments = 0;  // when it is known that fewer than all slots are taken: how many at most; else 0
+  ConstTensor x;                // (tokens, d_model), the router's input
+  Tensor logits;                // (tokens, experts), f32 at least
+  Tensor probabilities;         // (tokens, experts): softmax of the logits over all experts
+  Tensor logsumexp;             // (tokens), of the logits
+  Tensor indices;               // (tokens, k) i32: the chosen experts, -1 for an empty slot
+  Tensor weights;               // (tokens, k): of the chosen experts' outputs
+  Tensor skip;                  // (tokens), or none: the weight of the token itself in its output
+  RouterNoise noise;            // or none
+  std::array<Tensor, 4> extra;  // whatever else a member wants to find again
+  int64_t most_per_expert = 0;  // when it is known how many tokens an expert gets at most; else 0
 };
 
 // The chosen experts' outputs, for losses that are functions of them.

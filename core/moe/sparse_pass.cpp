@@ -6,14 +6,15 @@
 
 namespace moe {
 
-Tensor SparsePass::forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
+Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x,
                            const Routing& routing) {
   x_ = x;
-  const Tensor rows = dispatcher.dispatch(ctx, x, routing.indices, plan_, routing.most_assignments);
-  const Tensor out = experts.forward(ctx, rows, plan_.local_offsets, experts_);
-  returned_ = dispatcher.collect(ctx, out, plan_);
+  kept_ = parts.capacity.keep(ctx, batch, routing);
+  const Tensor rows = parts.dispatcher.dispatch(ctx, x, kept_.indices, plan_, kept_.most_per_expert);
+  const Tensor out = parts.experts.forward(ctx, rows, plan_.local_offsets, experts_);
+  returned_ = parts.dispatcher.collect(ctx, out, plan_);
   const Tensor y = ctx.allocate(x.shape);
-  combine_forward(ctx, y, returned_, routing.weights, plan_.position);
+  combine_forward(ctx, y, returned_, kept_.weights, plan_.position);
   if (routing.skip) add_scaled_rows(ctx, y, x, routing.skip);
   if (ctx.signals) tell(ctx, routing);
   return y;
@@ -28,19 +29,19 @@ void SparsePass::tell(Context& ctx, const Routing& routing) const {
   ++signals.passes;
 }
 
-void SparsePass::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x,
-                          const RoutingGradient& d_routing, ConstTensor d_y, const Routing& routing,
-                          const OutputGradient& more) {
+void SparsePass::backward(Context& ctx, LayerParts& parts, Tensor d_x, const RoutingGradient& d_routing,
+                          ConstTensor d_y, const Routing& routing, const OutputGradient& more) {
   ScratchScope scratch(ctx);
   const Tensor d_rows = scratch.allocate(experts_.rows.shape);
   {
     ScratchScope inner(ctx);
     const Tensor d_returned = inner.allocate(returned_.shape);
-    combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, routing.weights, plan_.position, plan_.source);
+    combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, kept_.weights, plan_.position, plan_.source);
+    parts.capacity.backward(ctx, d_routing.weights, kept_, routing);
     if (more) more(d_returned);
-    experts.backward(ctx, d_rows, dispatcher.collect_backward(ctx, inner, d_returned, plan_), experts_);
+    parts.experts.backward(ctx, d_rows, parts.dispatcher.collect_backward(ctx, inner, d_returned, plan_), experts_);
   }
-  dispatcher.dispatch_backward(ctx, d_x, d_rows, plan_);
+  parts.dispatcher.dispatch_backward(ctx, d_x, d_rows, plan_);
   if (routing.skip) {
     row_dots(ctx, d_routing.skip, d_y, x_);
     add_scaled_rows(ctx, d_x, d_y, routing.skip);

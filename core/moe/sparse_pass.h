@@ -1,11 +1,11 @@
-// One pass of tokens through the experts that a routing chose for them: dispatch, experts, collect, combine. The
+// One pass of tokens through the experts that a routing chose for them: what the capacity leaves of it is dispatched,
+// then experts, collect, combine. The
 // strategies differ in where the routing comes from and in what they do with the result.
 #pragma once
 #include <type_traits>
 
-#include "core/moe/experts.h"
+#include "core/moe/layer_parts.h"
 #include "core/moe/router.h"
-#include "core/moe/token_dispatcher.h"
 
 namespace moe {
 
@@ -29,13 +29,12 @@ class OutputGradient {
 class SparsePass {
  public:
   // x (tokens, d_model) -> (tokens, d_model). Everything given must live until backward.
-  Tensor forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, const Routing& routing);
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, const Routing& routing);
 
   // d_y (tokens, d_model) -> adds to d_x (tokens, d_model); d_routing, overwritten. `more`: adds to d_returned (rows,
   // d_model) what reaches the chosen experts' outputs by other ways than combine.
-  void backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x,
-                const RoutingGradient& d_routing, ConstTensor d_y, const Routing& routing,
-                const OutputGradient& more = {});
+  void backward(Context& ctx, LayerParts& parts, Tensor d_x, const RoutingGradient& d_routing, ConstTensor d_y,
+                const Routing& routing, const OutputGradient& more = {});
 
   // The experts' outputs at the tokens' rank (rows, d_model), sorted by global expert; plan().position has each slot's
   // row.
@@ -48,6 +47,7 @@ class SparsePass {
   void tell(Context& ctx, const Routing& routing) const;
 
   ConstTensor x_;
+  CapacityLimit::Kept kept_;
   DispatchPlan plan_;
   Experts::Saved experts_;
   Tensor returned_;

@@ -2,20 +2,10 @@
 #pragma once
 #include <cmath>
 
-#include "core/moe/balance_set.h"
-#include "core/moe/experts.h"
+#include "core/moe/layer_parts.h"
 #include "core/moe/router.h"
-#include "core/moe/token_dispatcher.h"
 
 namespace moe {
-
-// What a strategy works with besides its router; the layer owns it.
-struct LayerParts {
-  TokenDispatcher& dispatcher;
-  Experts& experts;
-  BalanceSet& balance;
-  LoadStats& load;
-};
 
 class Strategy {
  public:
@@ -28,6 +18,10 @@ class Strategy {
   virtual int64_t slots() { return router().k(); }
   // Experts per token at evaluation of the trained model, on average; and how many such passes a training step makes.
   virtual double final_k() { return router().final_k(); }
+  // At an update, counted from 0: what a capacity is measured by.
+  virtual double k_at(uint64_t update) { return router().k_at(update); }
+  // Whether the choice itself bounds what an expert gets; then no capacity can.
+  virtual bool bounds_load() { return router().bounds_load(); }
   virtual double training_passes() const { return 1; }
   // Of the trained model, and while it is trained.
   virtual Causality causality() { return router().causality(); }

@@ -20,7 +20,7 @@ static int32_t* written_here(Tensor x, std::vector<int32_t>& memory) {
 }
 
 // Every rank learns how many rows it gets from whom for which of its experts, and in which order they will lie.
-void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
+void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t most_per_expert) {
   const int64_t peers = group_->size();
   const Share local = share_of(experts_, peers, group_->rank());
   plan.local_offsets = ctx.allocate(Shape{local.count + 1}, DType::i32);
@@ -28,6 +28,7 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   plan.receive_rows.assign(static_cast<size_t>(peers), 0);
   if (ctx.planning) {
     plan.num_received = static_cast<int64_t>(std::ceil(static_cast<double>(plan.num_sorted) * ctx.planned_imbalance));
+    if (most_per_expert > 0) plan.num_received = std::min(plan.num_received, peers * local.count * most_per_expert);
     plan.by_expert = ctx.allocate(Shape{plan.num_received}, DType::i32);
     plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
     return;
@@ -79,13 +80,14 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan) {
   copy_from_host(ctx, plan.by_arrival, as_tensor(by_arrival_));
 }
 
-Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most) {
+Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan,
+                                 int64_t most_per_expert) {
   const int64_t tokens = x.dim(0), d = x.dim(1), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
-  const int64_t planned = most > 0 ? std::min(most, tokens * k) : tokens * k;
+  const int64_t planned = most_per_expert > 0 ? std::min(experts_ * most_per_expert, tokens * k) : tokens * k;
   // On one GPU the number of assignments stays there, so that nobody waits for it: there are as many rows as there may
   // be at most, of which the last may stand for nothing.
   const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda);
@@ -97,7 +99,7 @@ Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indice
     permute_forward(ctx, rows, x, plan.source, k);
     return rows;
   }
-  exchange_counts(ctx, plan);
+  exchange_counts(ctx, plan, most_per_expert);
   const Tensor received = ctx.allocate(Shape{plan.num_received, d});
   ScratchScope scratch(ctx);
   const Tensor sorted = scratch.allocate(Shape{plan.num_sorted, d});

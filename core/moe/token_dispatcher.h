@@ -29,9 +29,10 @@ class TokenDispatcher {
  public:
   TokenDispatcher(const ProcessGroups& groups, int64_t experts);
 
-  // x (tokens, d), indices (tokens, k) i32 -> received rows (num_received, d), sorted by local expert. `most`: how many
-  // slots are taken at most, where that is known to be less than all (0 = unknown); memory is planned for so many.
-  Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most = 0);
+  // x (tokens, d), indices (tokens, k) i32 -> received rows (num_received, d), sorted by local expert.
+  // `most_per_expert`: how many of this rank's assignments an expert has at most, on no rank more (0 = unknown); memory
+  // is planned for so many.
+  Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert = 0);
   // d_received -> adds to d_x
   void dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan);
 
@@ -42,7 +43,7 @@ class TokenDispatcher {
   Tensor collect_backward(Context& ctx, ScratchScope& scratch, Tensor d_returned, const DispatchPlan& plan);
 
  private:
-  void exchange_counts(Context& ctx, DispatchPlan& plan);
+  void exchange_counts(Context& ctx, DispatchPlan& plan, int64_t most_per_expert);
   bool alone() const { return group_->size() == 1; }
 
   std::shared_ptr<Communicator> group_;

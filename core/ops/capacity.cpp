@@ -142,18 +142,20 @@ void hand_over_weights_backward(Context& ctx, Tensor d_weights, ConstTensor weig
 }
 
 LossByDrops loss_by_drops(Context& ctx, ConstTensor losses, ConstTensor lost, ConstTensor targets) {
-  MOE_CHECK(losses.size() == lost.size() && losses.size() == targets.size(), "{} losses, {} counts, {} targets",
-            losses.size(), lost.size(), targets.size());
+  const int64_t n = losses.size(), per = n > 0 ? lost.size() / n : 1;
+  MOE_CHECK(n == targets.size() && n * per == lost.size(), "{} losses, {} counts, {} targets", n, lost.size(),
+            targets.size());
   MOE_CHECK_DTYPE(lost, DType::i32);
   if (on_cuda(ctx)) return cuda::loss_by_drops(ctx, losses, lost, targets);
   LossByDrops sums;
   run(ctx, losses.dtype, [&]<class T>(T) {
     const T* loss = losses.as<T>();
     const int32_t *rows = lost.as<int32_t>(), *target = targets.as<int32_t>();
-    for (int64_t t = 0; t < losses.size(); ++t) {
-      if (target[t] == kIgnoreTarget) continue;
-      (rows[t] > 0 ? sums.lost_loss : sums.kept_loss) += static_cast<double>(loss[t]);
-      (rows[t] > 0 ? sums.lost_tokens : sums.kept_tokens) += 1;
+    for (int64_t i = 0; i < n; ++i) {
+      if (target[i] == kIgnoreTarget) continue;
+      const bool dropped = std::any_of(rows + i * per, rows + (i + 1) * per, [](int32_t count) { return count > 0; });
+      (dropped ? sums.lost_loss : sums.kept_loss) += static_cast<double>(loss[i]);
+      (dropped ? sums.lost_tokens : sums.kept_tokens) += 1;
     }
   });
   return sums;

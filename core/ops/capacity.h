@@ -12,11 +12,11 @@ enum class DropRule {
   score,     // larger weights; NaN last
 };
 
-// In every group each expert keeps `capacity` of its assignments. Tokens whose target is kIgnoreTarget are padding: they
-// only get places that nobody else wants, and count nowhere.
-// indices (tokens, k) i32, weights (tokens, k) -> kept (tokens, k) i32: indices, -1 where there was no place;
-// demand (groups, experts) i32: assignments before any was dropped; lost (tokens) i32: assignments that each token lost,
-// added to. Assignments of more than one slot of a token to one expert are counted as they are.
+// In every group each expert keeps `capacity` of its assignments. Tokens whose target is kIgnoreTarget are padding:
+// they only get places that nobody else wants, and count nowhere. indices (tokens, k) i32, weights (tokens, k) -> kept
+// (tokens, k) i32: indices, -1 where there was no place; demand (groups, experts) i32: assignments before any was
+// dropped; lost (tokens) i32: assignments that each token lost, added to. Assignments of more than one slot of a token
+// to one expert are counted as they are.
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
                        ConstTensor targets, const TokenGroups& groups, int64_t capacity, DropRule rule);
 
@@ -28,10 +28,11 @@ void hand_over_weights_backward(Context& ctx, Tensor d_weights, ConstTensor weig
                                 ConstTensor kept);
 
 struct LossByDrops {
-  double lost_loss = 0, lost_tokens = 0;  // of tokens that lost an assignment; nats
+  double lost_loss = 0, lost_tokens = 0;  // of predictions that lost an assignment; nats
   double kept_loss = 0, kept_tokens = 0;  // of the others
 };
-// losses (tokens), lost (tokens) i32, targets (tokens) i32 -> sums over scored tokens, in f64
+// losses (predictions), targets (predictions) i32, lost (tokens) i32, of which equally many neighbours belong to each
+// prediction -> sums over scored predictions, in f64. One that lost nothing is one of whose tokens none did.
 LossByDrops loss_by_drops(Context& ctx, ConstTensor losses, ConstTensor lost, ConstTensor targets);
 
 namespace cuda {  // the twins; their arguments have been checked

@@ -258,6 +258,7 @@ double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstT
       double cosines = 0;
       for (int64_t i = t * k; i < (t + 1) * k; ++i) {
         for (int64_t j = t * k; j < i; ++j) {
+          if (at[i] < 0 || at[j] < 0) continue;
           const T *a = in + at[i] * d, *b = in + at[j] * d;
           const double squares = static_cast<double>(cpu::dot(a, a, d)) * static_cast<double>(cpu::dot(b, b, d));
           if (squares > 0) cosines += static_cast<double>(cpu::dot(a, b, d)) / std::sqrt(squares);
@@ -284,6 +285,7 @@ void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTenso
       if (target[t] == kIgnoreTarget) continue;
       for (int64_t i = t * k; i < (t + 1) * k; ++i) {
         for (int64_t j = t * k; j < i; ++j) {
+          if (at[i] < 0 || at[j] < 0) continue;
           const T *a = in + at[i] * d, *b = in + at[j] * d;
           const T norm_a = std::sqrt(cpu::dot(a, a, d)), norm_b = std::sqrt(cpu::dot(b, b, d));
           if (!(norm_a > 0) || !(norm_b > 0)) continue;

@@ -43,7 +43,8 @@ void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p
 void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p);
 
 // How alike the outputs of a token's experts are: the sum over tokens that are no padding of the mean over the k x k
-// matrix of their cosines, its diagonal set to 0. rows (num_rows, d), position (tokens, k) i32 with every slot filled.
+// matrix of their cosines, its diagonal set to 0. rows (num_rows, d), position (tokens, k) i32: -1 where a
+// slot has no row, which is like no other.
 double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstTensor targets);
 // factor * gradient -> d_rows (num_rows, d), added to
 void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,

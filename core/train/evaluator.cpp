@@ -57,6 +57,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   ctx.training = false;
   ctx.observe = true;
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
+  std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
 
   const int64_t ranks = groups.world->size(), rank = groups.world->rank(), per_round = ranks * sequences;
   Batch batch;
@@ -77,9 +78,11 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     totals[0] += sums.loss;
     totals[1] += sums.tokens;
     totals[2] += sums.correct;
+    model.observe_losses(ctx, outcome);
   }
   groups.world->all_reduce_sum(as_tensor(totals));
   groups.world->all_reduce_sum(as_tensor(model.sums()));
+  if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
   ctx.training = true;
   return {totals[0], totals[1], totals[2], set.bytes_per_token()};
 }

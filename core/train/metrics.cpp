@@ -43,6 +43,7 @@ void MetricsFile::write(const std::string& type, int64_t step, nlohmann::ordered
 // Figures of all MoE layers together.
 struct LoadSummary {
   double max_over_mean = 1, entropy = 0;
+  double dropped = 0;  // share of the assignments
   int64_t dead = 0;
 };
 
@@ -51,6 +52,7 @@ static LoadSummary summarise_load(const Model& model) {
   for (const MoELayer* layer : model.moe_layers()) {
     s.max_over_mean = std::max(s.max_over_mean, layer->load().max_over_mean());
     s.dead += layer->load().dead();
+    s.dropped += layer->load().dropped_share() / static_cast<double>(model.moe_layers().size());
     s.entropy += layer->load().mean_entropy() / static_cast<double>(model.moe_layers().size());
   }
   return s;
@@ -65,33 +67,40 @@ std::string console_line(const TrainRecord& r, const Model& model) {
   line += fmt::format("norm {:.2f} | lr {:.1e} | ", r.last.norm, r.last.learning_rate);
   if (!model.moe_layers().empty()) {
     const LoadSummary load = summarise_load(model);
-    line += fmt::format("load max/mean {:.2f} dead {} drop 0.0% | ", load.max_over_mean, load.dead);
+    line +=
+        fmt::format("load max/mean {:.2f} dead {} drop {:.1f}% | ", load.max_over_mean, load.dead, 100 * load.dropped);
   }
   return line + fmt::format("{:.0f} ms | {} tok/s | eta {}", r.milliseconds, format_count(r.tokens_per_second),
                             format_seconds(r.seconds_left));
 }
 
-nlohmann::json load_to_json(const Model& model) {
+// Per layer: each number over the layer's assignments.
+static nlohmann::json shares_to_json(const Model& model, std::span<double> LoadStats::*counts) {
   nlohmann::json layers = nlohmann::json::array();
   for (const MoELayer* layer : model.moe_layers()) {
     nlohmann::json shares = nlohmann::json::array();
     const double total = std::max(layer->load().assignments(), 1.0);
-    for (const double count : layer->load().counts) shares.push_back(std::round(count / total * 1e6) / 1e6);
+    for (const double count : layer->load().*counts) shares.push_back(std::round(count / total * 1e6) / 1e6);
     layers.push_back(std::move(shares));
   }
   return layers;
+}
+
+void add_loads(nlohmann::ordered_json& record, const Model& model) {
+  if (model.moe_layers().empty()) return;
+  record["load"] = shares_to_json(model, &LoadStats::counts);
+  if (summarise_load(model).dropped > 0) record["dropped"] = shares_to_json(model, &LoadStats::dropped);
 }
 
 // Each measure's mean over the layers that have counted something.
 static nlohmann::ordered_json measures_to_json(const Model& model) {
   std::map<std::string, std::pair<double, int>> means;
   for (const MoELayer* layer : model.moe_layers()) {
-    for (size_t i = 0; i < layer->measures().size(); ++i) {
-      auto& [sum, count] = means[layer->measures().name(i)];
-      const std::optional<double> value = layer->measures().value(i);
+    layer->for_each_measure([&](const std::string& name, std::optional<double> value) {
+      auto& [sum, count] = means[name];
       sum += value.value_or(0);
       count += value.has_value();
-    }
+    });
   }
   nlohmann::ordered_json json;
   for (const auto& [name, mean] : means) {
@@ -126,9 +135,10 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
   if (const auto measures = measures_to_json(model); !measures.empty()) json["measures"] = measures;
   json["load_max_over_mean"] = load.max_over_mean;
   json["dead"] = load.dead;
+  json["drop"] = load.dropped;
   json["router_entropy"] = load.entropy;
   const auto numbers = static_cast<int64_t>(model.moe_layers().size()) * model.moe_layers()[0]->num_experts();
-  if (numbers <= kMaxLoadNumbers) json["load"] = load_to_json(model);
+  if (numbers <= kMaxLoadNumbers) add_loads(json, model);
   return json;
 }
 

@@ -47,7 +47,8 @@ class MetricsFile {
 std::string console_line(const TrainRecord& record, const Model& model);
 nlohmann::ordered_json to_json(const TrainRecord& record, const Model& model);
 nlohmann::ordered_json to_json(const Evaluation& evaluation);
-// Per layer: each expert's share of the assignments.
-nlohmann::json load_to_json(const Model& model);
+// Adds to a record, per layer: each expert's share of the assignments and, where some were dropped, of the layer's
+// assignments those that it dropped.
+void add_loads(nlohmann::ordered_json& record, const Model& model);
 
 }  // namespace moe

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 
+#include "core/model/model_summary.h"
 #include "core/ops/cross_entropy.h"
 #include "core/optim/gradient_norm.h"
 #include "core/tensor/copy.h"
@@ -49,11 +51,13 @@ void TrainStep::reduce_gradients() {
 }
 
 StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal) {
+  const auto start = std::chrono::steady_clock::now();
   Context& ctx = state_.ctx;
   Model& model = *state_.model;
   ctx.training = true;
   ctx.step = static_cast<uint64_t>(update);
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
+  std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
 
   const int64_t micro_batches = config_.train.micro_batches;
   const bool sums_first = micro_batches > 1 && model.needs_sums_before_backward();
@@ -61,8 +65,8 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   if (sums_first) collect_sums(batch);
   ctx.observe = !sums_first;
 
-  // [sum of losses, scored predictions, SIGINT, SIGTERM, correct ones]
-  std::array<double, 5> totals{0, 0, signal == SIGINT ? 1.0 : 0.0, signal == SIGTERM ? 1.0 : 0.0, 0};
+  // [sum of losses, scored predictions, SIGINT, SIGTERM, correct ones, seconds]
+  std::array<double, 6> totals{0, 0, signal == SIGINT ? 1.0 : 0.0, signal == SIGTERM ? 1.0 : 0.0, 0, 0};
   const int64_t predictions = model.predictions_per_sample(batch.time);
   signals_.clear();
   if (measured_signals(config_.curriculum).any()) {
@@ -78,13 +82,16 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
     totals[0] += sums.loss;
     totals[1] += sums.tokens;
     totals[4] += sums.correct;
+    model.observe_losses(ctx, outcome);
     if (outcome.signals) collect_signals(micro, outcome.signals);
   }
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) groups_.world->all_reduce_sum(as_tensor(model.sums()));
 
   reduce_gradients();
+  totals[5] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   groups_.world->all_reduce_sum(as_tensor(totals));
+  if (!model.loss_sums().empty()) groups_.world->all_reduce_sum(as_tensor(model.loss_sums()));
   // Every sample is zero on all ranks but its own: a gather, to the bit.
   if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
@@ -93,8 +100,20 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   outcome.loss = totals[0] / std::max(totals[1], 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
   outcome.norm = gradient_norm(ctx, state_.parameters, groups_);
+  outcome.seconds = totals[5] / static_cast<double>(groups_.world->size());
   outcome.signal = totals[2] > 0 ? SIGINT : totals[3] > 0 ? SIGTERM : 0;
   return outcome;
+}
+
+// Of an update whose sums are complete.
+double TrainStep::flops(int64_t tokens, int64_t time) const {
+  const Model& model = *state_.model;
+  double sum = static_cast<double>(tokens) * dense_flops_per_token(state_.parameters, model, time);
+  for (const MoELayer* layer : model.moe_layers()) {
+    const LoadStats& load = layer->load();
+    sum += layer->flops_per_assignment() * load.assignments() * (1 - load.dropped_share());
+  }
+  return sum;
 }
 
 StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learning_rate, int signal) {
@@ -102,7 +121,8 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   outcome.learning_rate = learning_rate;
   if (!outcome.finite()) return outcome;
   state_.optimizer->step(state_.ctx, learning_rate, clip_scale(outcome.norm, config_.train.clip_norm), update + 1);
-  for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx);
+  const UpdateFacts facts{outcome.loss, flops(batch.global_sequences * batch.time, batch.time), outcome.seconds};
+  for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx, facts);
   return outcome;
 }
 

@@ -14,7 +14,8 @@ struct StepOutcome {
   double auxiliary = 0;  // sum over layers of coefficient * balance loss
   double norm = 0;       // of the gradient, before clipping
   double learning_rate = 0;
-  int signal = 0;  // that some rank received
+  double seconds = 0;  // of forward and backward, mean over the ranks
+  int signal = 0;      // that some rank received
   bool finite() const;
 };
 
@@ -39,6 +40,7 @@ class TrainStep {
   void collect_signals(const TokenBatch& micro, ConstTensor signals);
   void collect_sums(const LocalBatch& batch);
   void reduce_gradients();
+  double flops(int64_t tokens, int64_t time) const;
 
   TrainingState& state_;
   const TrainConfig& config_;

@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
+#include "core/train/capacity_state.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -93,6 +94,7 @@ void Trainer::resume_from(int64_t step) {
                            identity.dump());
   }
   load_tensors(path, state_->parameters, &*state_->optimizer);
+  restore_capacity_state(*state_->model, run_.capacity, path);
   if (curriculum_->has_store()) curriculum_->read(path + "/" + Curriculum::kFile);
 }
 
@@ -280,7 +282,7 @@ void Trainer::run_evaluation() {
     record["stride"] = config_.evaluate.stride > 0 ? config_.evaluate.stride : task_->shape().time;
     record["best"] = best;
     record["seconds"] = seconds_since(start);
-    if (!state_->model->moe_layers().empty()) record["load"] = load_to_json(*state_->model);
+    add_loads(record, *state_->model);
     metrics_->write("eval", run_.step, record);
   }
   if (best && run_.step > 0 && config_.checkpoint.keep_best) {
@@ -308,6 +310,7 @@ void Trainer::save_checkpoint() {
   if (curriculum_->has_store()) {
     files.emplace_back(Curriculum::kFile, [&](const FileSink& sink) { curriculum_->write(sink); });
   }
+  run_.capacity = capacity_state(*state_->model);
   checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files);
   if (!is_first()) return;
   checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);

@@ -93,9 +93,13 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     if (setup.trains) {
       model->losses_and_backward(ctx, batch, 1);
       for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
-    } else {
-      model->losses(ctx, batch);
+      // An evaluation may need what training does not: a capacity may leave experts more rows there.
+      activations.reset();
+      scratch.reset();
+      ctx.training = false;
+      model->forward(ctx, batch);
     }
+    model->observe_losses(ctx, model->losses(ctx, batch));
     (worst ? plan.worst_activations : plan.activations) = activations.peak();
     (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
   }

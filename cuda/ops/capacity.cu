@@ -32,9 +32,7 @@ struct Assignments {
     const int64_t place = by_score ? i / k : i % groups.size, j = by_score ? i % k : i / groups.size;
     return (group * groups.first + place * groups.step) * k + j;
   }
-  __device__ bool has(int64_t s) const {
-    return indices[s] == expert && (targets[s / k] == kIgnoreTarget) == padding;
-  }
+  __device__ bool has(int64_t s) const { return indices[s] == expert && (targets[s / k] == kIgnoreTarget) == padding; }
   __device__ uint32_t key(int64_t s) const { return by_score ? key_of(weights[s]) : 0; }
 };
 
@@ -155,14 +153,15 @@ static __global__ void hand_over_weights_backward_kernel(float* d_weights, const
   }
 }
 
-// partial (blocks, 4): loss and tokens of those that lost something, then of the others; strided tokens.
+// partial (blocks, 4): loss and tokens of those that lost something, then of the others; strided predictions.
 static __global__ void loss_by_drops_kernel(double* partial, const float* losses, const int32_t* lost,
-                                            const int32_t* targets, int64_t tokens) {
+                                            const int32_t* targets, int64_t n, int64_t per) {
   double* slots = &shared_memory<double>();
   double sums[4] = {};
-  for (int64_t t = thread_in_grid(); t < tokens; t += int64_t{gridDim.x} * blockDim.x) {
+  for (int64_t t = thread_in_grid(); t < n; t += int64_t{gridDim.x} * blockDim.x) {
     if (targets[t] == kIgnoreTarget) continue;
-    const bool dropped = lost[t] > 0;
+    bool dropped = false;
+    for (int64_t i = t * per; i < (t + 1) * per; ++i) dropped = dropped || lost[i] > 0;
     sums[0] += dropped ? static_cast<double>(losses[t]) : 0.0;
     sums[1] += dropped ? 1.0 : 0.0;
     sums[2] += dropped ? 0.0 : static_cast<double>(losses[t]);
@@ -179,8 +178,15 @@ static __global__ void loss_by_drops_kernel(double* partial, const float* losses
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
                        ConstTensor targets, const TokenGroups& groups, int64_t capacity, DropRule rule) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1), experts = demand.dim(1);
-  const Assignments in{indices.as<int32_t>(), targets.as<int32_t>(),   weights.as<float>(), groups, 0, 0, k,
-                       rule == DropRule::score, false};
+  const Assignments in{indices.as<int32_t>(),
+                       targets.as<int32_t>(),
+                       weights.as<float>(),
+                       groups,
+                       0,
+                       0,
+                       k,
+                       rule == DropRule::score,
+                       false};
   launch(ctx, limit_assignments_kernel, blocks_for(groups.count * experts, 1), kThreads, sizeof(LimitShared),
          kept.as<int32_t>(), demand.as<int32_t>(), in, static_cast<int>(experts), static_cast<int>(capacity));
   launch(ctx, count_lost_kernel, blocks_for(tokens, kThreads), kThreads, 0, kept.as<int32_t>(), lost.as<int32_t>(),
@@ -201,9 +207,10 @@ void hand_over_weights_backward(Context& ctx, Tensor d_weights, ConstTensor weig
 }
 
 LossByDrops loss_by_drops(Context& ctx, ConstTensor losses, ConstTensor lost, ConstTensor targets) {
+  const int64_t n = losses.size(), per = n > 0 ? lost.size() / n : 1;
   const HostSums<4> sums(ctx);
   launch(ctx, loss_by_drops_kernel, dim3(kPartials), 128, 32 * sizeof(double), sums.partial(), losses.as<float>(),
-         lost.as<int32_t>(), targets.as<int32_t>(), losses.size());
+         lost.as<int32_t>(), targets.as<int32_t>(), n, per);
   const auto [lost_loss, lost_tokens, kept_loss, kept_tokens] = sums.get();
   return {lost_loss, lost_tokens, kept_loss, kept_tokens};
 }

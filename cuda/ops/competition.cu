@@ -183,6 +183,7 @@ struct LikenessTerm {
     double cosines = 0;
     for (int64_t i = t * k; i < (t + 1) * k; ++i) {
       for (int64_t j = t * k; j < i; ++j) {
+        if (position[i] < 0 || position[j] < 0) continue;  // the whole warp
         const Products sums = products_of<T, N>(rows + position[i] * d, rows + position[j] * d, d);
         const double squares = static_cast<double>(sums.aa) * static_cast<double>(sums.bb);
         if (squares > 0) cosines += static_cast<double>(sums.ab) / sqrt(squares);
@@ -202,12 +203,13 @@ __global__ void likeness_backward_kernel(T* d_rows, const T* rows, const int32_t
   float *inverse = &shared_memory<float>() + 2 * k * warp_index(), *own = inverse + k;
   const int32_t* at = position + t * k;
   for (int64_t i = 0; i < k; ++i) {
-    const float squares = products_of<T, 1>(rows + at[i] * d, rows + at[i] * d, d).aa;
+    const float squares = at[i] < 0 ? 0.0f : products_of<T, 1>(rows + at[i] * d, rows + at[i] * d, d).aa;
     if (lane_index() == 0) inverse[i] = squares > 0 ? 1.0f / sqrtf(squares) : 0.0f, own[i] = 0;
   }
   __syncwarp();
   for (int64_t i = 0; i < k; ++i) {
     for (int64_t j = 0; j < i; ++j) {
+      if (at[i] < 0 || at[j] < 0) continue;  // the whole warp
       const float dot = products_of<T, 1>(rows + at[i] * d, rows + at[j] * d, d).ab;
       const float cosine = scale * dot * inverse[i] * inverse[j];
       if (lane_index() == 0) own[i] += cosine * inverse[i] * inverse[i], own[j] += cosine * inverse[j] * inverse[j];
@@ -216,9 +218,10 @@ __global__ void likeness_backward_kernel(T* d_rows, const T* rows, const int32_t
   __syncwarp();
   for (int64_t c = lane_index(); c < d; c += kWarp) {
     for (int64_t i = 0; i < k; ++i) {
+      if (at[i] < 0) continue;
       float sum = -own[i] * load(rows + at[i] * d + c);
       for (int64_t j = 0; j < k; ++j) {
-        if (j != i) sum += scale * inverse[i] * inverse[j] * load(rows + at[j] * d + c);
+        if (j != i && at[j] >= 0) sum += scale * inverse[i] * inverse[j] * load(rows + at[j] * d + c);
       }
       store(d_rows + at[i] * d + c, load(d_rows + at[i] * d + c) + sum);
     }

@@ -95,6 +95,20 @@ TEST_CASE("a resumed run of a router with state is bitwise the run without a bre
   }
 }
 
+TEST_CASE("a resumed run whose capacity follows the run is bitwise the run without a break") {
+  for (const char* capacity : {"{kind: needed, dropped: 0.05}", "{kind: complexity, by: loss, smallest: 0.5}",
+                               "{kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}"}) {
+    INFO(capacity);
+    TemporaryFolder straight, broken;
+    const Arguments settings{fmt::format("moe.capacity={}", capacity), "train.steps=20"};
+    done(tiny_train(straight.path(), settings));
+    done(tiny_train(broken.path(), settings + Arguments{"train.steps=15"}));
+    done(tiny_train(broken.path(), settings) + Arguments{"--resume", "must"});
+    CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+    CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  }
+}
+
 TEST_CASE("a run goes on with other ranks, to within rounding") {
   TemporaryFolder straight, broken;
   const Arguments settings{"train.steps=12", "checkpoint.every=6"};

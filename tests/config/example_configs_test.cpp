@@ -52,6 +52,20 @@ TEST_CASE("every strategy has an example configuration that builds") {
   }
 }
 
+TEST_CASE("every capacity has an example configuration that builds") {
+  std::set<std::string> found;
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/capacity")) {
+    INFO(entry.path().string());
+    const TrainConfig config = build(entry.path());
+    CHECK(config.moe.capacity.kind() == entry.path().stem().string());
+    found.insert(config.moe.capacity.kind());
+  }
+  for (const Member& capacity : family<Capacity>()) {
+    INFO(capacity.name);
+    CHECK(found.count(capacity.name) == 1);
+  }
+}
+
 TEST_CASE("every curriculum sampler and pacer has an example configuration that builds") {
   std::set<std::string> samplers, texts;
   for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/curricula")) {

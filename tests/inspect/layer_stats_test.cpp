@@ -15,12 +15,16 @@ static double sum(const std::vector<double>& x) {
 
 TEST_CASE("layer statistics of a case computed by hand") {
   // 40 tokens, one assignment each; the fair share is 10.
-  Sums sums({20, 19, 1, 0}, {10, 10, 20, 0}, {16, 16, 4, 4}, 20 * std::log(4.0), 40);
+  Sums sums({20, 19, 1, 0}, {10, 10, 20, 0}, {16, 16, 4, 4}, 20 * std::log(4.0), 40, {5, 1, 0, 0});
   const LayerStats s = layer_stats(3, sums.view());
   CHECK(s.layer == 3);
   CHECK(s.load == std::vector<double>{0.5, 0.475, 0.025, 0});
   CHECK(s.importance == std::vector<double>{0.25, 0.25, 0.5, 0});
   CHECK(s.probability[0] == Approx(0.4));
+  CHECK(s.dropped == std::vector<double>{0.125, 0.025, 0, 0});
+  CHECK(s.dropped_share == 0.15);
+  CHECK(s.dropped_of(0) == 0.25);
+  CHECK(s.dropped_of(3) == 0);
   CHECK(s.router_entropy == Approx(0.5));
   CHECK(s.load_entropy ==
         Approx(-(0.5 * std::log(0.5) + 0.475 * std::log(0.475) + 0.025 * std::log(0.025)) / std::log(4.0)));

@@ -12,9 +12,10 @@ struct Sums {
   int64_t experts;
 
   Sums(const std::vector<double>& counts, const std::vector<double>& importance, const std::vector<double>& probability,
-       double entropy, double tokens)
+       double entropy, double tokens, const std::vector<double>& dropped = {})
       : experts(static_cast<int64_t>(counts.size())) {
-    for (const auto& part : {counts, importance, probability, {entropy, tokens}})
+    const std::vector<double> none(counts.size(), 0.0);
+    for (const auto& part : {counts, importance, probability, dropped.empty() ? none : dropped, {entropy, tokens}})
       values.insert(values.end(), part.begin(), part.end());
   }
   LoadStats view() { return LoadStats::view(values, experts); }
@@ -42,7 +43,9 @@ inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
     std::vector<double> counts(n, 100.0);
     counts[0] = 0;
     if (n > 1) counts[1] = 1;
-    Sums sums(counts, counts, std::vector<double>(n, 10.0), 500 * std::log(static_cast<double>(n)), 1000);
+    std::vector<double> dropped(n, 0.0);
+    if (layer > 0) dropped[n - 1] = counts[n - 1] / 4;
+    Sums sums(counts, counts, std::vector<double>(n, 10.0), 500 * std::log(static_cast<double>(n)), 1000, dropped);
     LayerStats stats = layer_stats(layer, sums.view());
     stats.norms = {std::vector<double>(n, 3.25), std::vector<double>(n, 2.5), std::vector<double>(n, 1.125)};
     stats.balance = {{"switch", 1.5}};
@@ -62,6 +65,8 @@ inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
     p.learning_rate = 1e-3;
     p.tokens_per_second = 5000;
     p.router_entropy = 1;
+    p.dropped = 0.125;
+    p.measures = {{"capacity", 1.25}, {"loss_dropped", 2}, {"loss_kept", 1.5}};
     p.balance["switch"] = 1.2;
     for (const LayerStats& layer : i.layers) p.load.push_back(layer.load);
     i.history.train.push_back(p);

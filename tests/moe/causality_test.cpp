@@ -60,6 +60,25 @@ TEST_CASE("every strategy is as causal at evaluation as it says") {
   }
 }
 
+TEST_CASE("every capacity is as causal as it says, at evaluation and in training") {
+  for (const char* router : {"{k: 1, softmax: all, renormalise: false}", "{k: 2}"}) {
+    for (const char* drop : {"position", "score"}) {
+      for (const char* group : {"sequence", "position", "batch"}) {
+        for (const double evaluation : {0.0, 0.5}) {
+          const MoEConfig config = moe_config(fmt::format(
+              "{{experts: 3, balance: [], router: {}, capacity: {{kind: fixed, factor: 0.5, drop: {}, group: "
+              "{}, evaluation: {}}}}}",
+              router, drop, group, evaluation));
+          INFO(router << ", by " << drop << ", group " << group << ", at evaluation " << evaluation);
+          const LayerFixture f(config);
+          CHECK(std::string(name_of(found_causality(config, false))) == name_of(f.layer->causality()));
+          CHECK(std::string(name_of(found_causality(config, true))) == name_of(f.layer->training_causality()));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the probe finds what it is to find") {
   // A token's output is its own number plus a part of another's.
   const auto found = [](auto other_token) {

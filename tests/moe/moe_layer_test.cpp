@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/layer_fixture.h"
@@ -52,6 +53,34 @@ std::vector<NamedConfig> losses() {
                       scope, router_for(loss.name));
       result.push_back({yaml, moe_config(yaml)});
     }
+  }
+  return result;
+}
+
+// Capacities that drop a good part: each with every way to drop, and one with every router and every strategy.
+std::vector<NamedConfig> bounded() {
+  std::vector<NamedConfig> result;
+  for (const Member& capacity : family<Capacity>()) {
+    std::string options = capacity_variants().at(capacity.name);
+    result.push_back({options, moe_config(fmt::format("{{experts: 5, balance: [], capacity: {}}}", options))});
+    if (capacity.name == "dropless") continue;
+    options.pop_back();
+    for (const char* more : {"drop: score", "renormalise: true", "drop: score, renormalise: true, group: batch"}) {
+      const std::string yaml = fmt::format("{{experts: 5, balance: [], capacity: {}, {}}}}}", options, more);
+      result.push_back({yaml, moe_config(yaml)});
+    }
+  }
+  const std::string yaml =
+      "{experts: 5, balance: [{kind: importance, coefficient: 3}, {kind: similarity, coefficient: 3}], "
+      "capacity: {kind: fixed, factor: 0.6, drop: score, renormalise: true}}";
+  for (const Member& router : family<Router>()) {
+    if (router.name != "expert_choice") {
+      result.push_back({router.name + " and a capacity", combination(yaml, router.name, "plain")});
+    }
+  }
+  for (const std::string& strategy : strategy_variants()) {
+    const std::string text = fmt::format("{{experts: 5, balance: [], capacity: 0.6, strategy: {}}}", strategy);
+    result.push_back({text, moe_config(text)});
   }
   return result;
 }
@@ -122,6 +151,10 @@ TEST_CASE("variants of the strategies: gradients of input and parameters") {
       check_layer_gradients({yaml, moe_config(yaml)}, 3, 4);
     }
   }
+}
+
+TEST_CASE("every capacity, with every router and strategy: gradients of input and parameters") {
+  for (const NamedConfig& named : bounded()) check_layer_gradients(named, 3, 4);
 }
 
 TEST_CASE("every balance loss in every scope: gradients of input and parameters") {

@@ -1,6 +1,7 @@
 // One MoE layer on several ranks equals the same layer on one.
 #include <numeric>
 
+#include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
 #include "tests/support/layer_fixture.h"
 #include "tests/support/strategy_variants.h"
@@ -64,6 +65,20 @@ TEST_CASE("variants of the strategies are the same on any number of ranks") {
   for (const std::string& strategy : variants) {
     const std::string yaml = fmt::format("{{experts: 5, strategy: {}}}", strategy);
     check_all_layouts(yaml, moe_config(yaml), input);
+  }
+}
+
+TEST_CASE("every capacity is the same on any number of ranks") {
+  const StepInput input = step_input(6, 5);
+  for (const Member& capacity : family<Capacity>()) {
+    const std::string yaml = fmt::format("{{experts: 5, capacity: {}}}", capacity_variants().at(capacity.name));
+    check_all_layouts(yaml, moe_config(yaml), input);
+  }
+  for (const char* more : {"", ", strategy: {kind: compete, probability: 1}", ", strategy: stochastic",
+                           ", strategy: hierarchical", ", strategy: {kind: contrastive, contrast: 1}"}) {
+    const std::string yaml =
+        fmt::format("{{experts: 5, capacity: {{kind: fixed, factor: 0.6, drop: score, renormalise: true}}{}}}", more);
+    check_layouts(yaml, moe_config(yaml), input, kFewLayouts);
   }
 }
 

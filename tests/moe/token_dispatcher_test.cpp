@@ -112,6 +112,12 @@ TEST_CASE("a planned dispatch counts the rows of the planned imbalance") {
     const Tensor rows =
         dispatcher.dispatch(ctx, ctx.zeros({10, 3}), ctx.of_i32({10, 2}, std::vector<int32_t>(20)), plan);
     if (rows.dim(0) != 30) throw std::runtime_error("planned " + rows.shape.to_string());
+    // No expert has more than 3 of a rank's rows: 12 of them there, and 12 of two ranks for two experts.
+    const Tensor bounded =
+        dispatcher.dispatch(ctx, ctx.zeros({10, 3}), ctx.of_i32({10, 2}, std::vector<int32_t>(20)), plan, 3);
+    if (plan.num_sorted != 12 || bounded.dim(0) != 12) {
+      throw std::runtime_error("planned with a bound " + bounded.shape.to_string());
+    }
   });
   SUCCEED("no rank failed");
 }

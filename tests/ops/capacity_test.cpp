@@ -154,8 +154,8 @@ TEST_CASE("a capacity: arguments that do not fit are refused") {
   CHECK_THROWS_AS(limit({1, 4, 0, 1}, -1), InternalError);
   // A rank without tokens.
   limit_assignments(ctx, ctx.output({0, 1}, DType::i32), ctx.output({0, 2}, DType::i32), ctx.output({0}, DType::i32),
-                    ctx.output({0, 1}, DType::i32), ctx.wide_zeros({0, 1}), ctx.output({0}, DType::i32), {0, 4, 4, 1}, 1,
-                    DropRule::position);
+                    ctx.output({0, 1}, DType::i32), ctx.wide_zeros({0, 1}), ctx.output({0}, DType::i32), {0, 4, 4, 1},
+                    1, DropRule::position);
 }
 
 TEST_CASE("kept slots take over the weight of dropped ones") {
@@ -232,6 +232,11 @@ TEST_CASE("losses of tokens that lost something, and of the others") {
   }
   CHECK_THROWS_AS(loss_by_drops(ctx, ctx.wide_zeros({3}), ctx.output({2}, DType::i32), ctx.output({3}, DType::i32)),
                   InternalError);
+  // One prediction for two tokens.
+  const LossByDrops sums =
+      loss_by_drops(ctx, ctx.wide_constant({2}, 0.5), ctx.of_i32({4}, {0, 2, 0, 0}), ctx.of_i32({2}, {1, 1}));
+  CHECK(sums.lost_tokens == 1);
+  CHECK(sums.kept_tokens == 1);
 }
 
 }  // namespace moe::test

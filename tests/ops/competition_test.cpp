@@ -144,9 +144,13 @@ TEST_CASE("likeness of outputs: hand-computed, without padding, and its gradient
   CHECK(likeness_sum(ctx, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {kIgnoreTarget})) == 0);
   CHECK(likeness_sum(ctx, ctx.zeros({2, 2}), ctx.of_i32({1, 2}, {0, 1}), ctx.of_i32({1}, {1})) == 0);
 
+  CHECK(likeness_sum(ctx, three, ctx.of_i32({1, 3}, {0, -1, 2}), ctx.of_i32({1}, {1})) == 0);
+  CHECK(likeness_sum(ctx, three, ctx.of_i32({1, 3}, {1, -1, 0}), ctx.of_i32({1}, {1})) == Approx(2.0 / 9));
+
   const Tensor rows = ctx.normal({9, 6}, 1), d_rows = ctx.zeros({9, 6});
-  const Tensor position = ctx.of_i32({3, 3}, {0, 4, 8, 3, 1, 7, 6, 2, 5}),
-               targets = ctx.of_i32({3}, {1, kIgnoreTarget, 2});
+  const Tensor position = ctx.of_i32({4, 3}, {0, 4, 8, 3, 1, 7, 6, 2, 5, -1, -1, -1}),
+               targets = ctx.of_i32({4}, {1, kIgnoreTarget, 2, 3});
+  set(position, 7, -1);
   likeness_backward(ctx, d_rows, rows, position, -2, targets);
   check_gradients([&] { return -2 * likeness_sum(ctx, rows, position, targets); }, {{"rows", rows, d_rows}});
 }

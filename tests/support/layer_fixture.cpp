@@ -39,6 +39,8 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : 
   store.initialise(ctx, 9);
   sums.resize(layer->num_sums());
   layer->bind_sums(sums);
+  loss_sums.resize(layer->num_loss_sums());
+  layer->bind_loss_sums(loss_sums);
 }
 
 // The objective with everything shifted along a direction; leaves all values as they were.

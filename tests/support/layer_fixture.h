@@ -30,6 +30,7 @@ struct LayerFixture {
   Tensor forward(const TokenBatch& batch, ConstTensor x) {
     ctx.reset();
     std::fill(sums.begin(), sums.end(), 0.0);
+    std::fill(loss_sums.begin(), loss_sums.end(), 0.0);
     return layer->forward(ctx, batch, x);
   }
   std::vector<double> counts() const { return {layer->load().counts.begin(), layer->load().counts.end()}; }
@@ -42,7 +43,7 @@ struct LayerFixture {
   TestContext ctx{DType::f64};
   ParameterStore store;
   std::unique_ptr<MoELayer> layer;
-  std::vector<double> sums;
+  std::vector<double> sums, loss_sums;
 };
 
 // A step's batch and what came out of it.

@@ -54,6 +54,13 @@ static const char* kVariants[] = {
     "router: {kind: switch}, strategy: {kind: compete, probability: 1}",
     "strategy: {kind: compete, probability: 1}",
     "strategy: {kind: compete, probability: 1, version: 2}",
+    "capacity: {kind: fixed, factor: 0.6}",
+    "capacity: {kind: fixed, factor: 0.6, drop: score, renormalise: true, group: batch}",
+    "capacity: {kind: needed, limit: 0.8, dropped: 0.3, drop: score}",
+    "capacity: {kind: complexity, smallest: 0.4, largest: 0.8, group: position}",
+    "capacity: {kind: bandit, smallest: 0.4, largest: 0.8, hold: 1}",
+    "router: {kind: relu}, capacity: {kind: fixed, factor: 0.6, drop: score}",
+    "strategy: {kind: compete, probability: 1}, capacity: 0.6",
     "strategy: {kind: stochastic, statistics: causal}",
     "strategy: {kind: stochastic, statistics: sequence}",
 };
@@ -143,6 +150,12 @@ TEST_CASE("no router, strategy or balance loss needs the host on a GPU") {
         }
       }
     }
+  }
+  for (const std::string& capacity : members<Capacity>("capacity: {{kind: {}}}")) {
+    INFO(capacity);
+    const TrainConfig config = config_of(capacity);
+    const ProcessGroups groups = ProcessGroups::single();
+    CHECK_FALSE(plan_memory({config, kVocab, groups, {1, 32, 1}, true, DType::bf16, Device::cuda}).needs_host);
   }
   CHECK(planned > 500);
 }

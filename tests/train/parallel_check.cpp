@@ -48,6 +48,12 @@ static const Case kCases[] = {
     {"balance per sequence",
      "{moe: {balance: [{kind: switch, coefficient: 0.1, scope: sequence}, {kind: z, coefficient: 0.01, scope: "
      "sequence}]}, train: {batch: 7, micro_batches: 2}}"},
+    {"a capacity, batch of 7", "{moe: {capacity: {kind: fixed, factor: 0.7}}, train: {batch: 7}}"},
+    {"a capacity by score, 2 micro-batches, all tokens to two experts",
+     "{moe: {capacity: {kind: fixed, factor: 0.7, drop: score, renormalise: true}}, train: {micro_batches: 2}}", true},
+    {"a capacity as needed", "moe: {capacity: {kind: needed, dropped: 0.1}}"},
+    {"a capacity by complexity", "moe: {capacity: {kind: complexity, smallest: 0.5, largest: 1}}"},
+    {"a bandit's capacity", "moe: {capacity: {kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}}"},
     {"dense", "model: {arrangement: dense}"},
     {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
     {"classifier with a class token, dropout, 3 micro-batches",
@@ -124,7 +130,10 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
   for (size_t layer = 0; layer < run.state.model->moe_layers().size(); ++layer) {
     const auto counts = run.state.model->moe_layers()[layer]->load().counts,
                others = reference.state.model->moe_layers()[layer]->load().counts;
-    if (!std::equal(counts.begin(), counts.end(), others.begin()))
+    const auto dropped = run.state.model->moe_layers()[layer]->load().dropped,
+               others_dropped = reference.state.model->moe_layers()[layer]->load().dropped;
+    if (!std::equal(counts.begin(), counts.end(), others.begin()) ||
+        !std::equal(dropped.begin(), dropped.end(), others_dropped.begin()))
       report(*world, fmt::format("{}: the load of layer {} differs", where, layer));
   }
 

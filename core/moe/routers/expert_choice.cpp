@@ -36,6 +36,7 @@ class ExpertChoiceRouter : public LogitRouter {
   int64_t k() const override { return experts_; }
   double final_k() const override { return capacity_; }
   Causality causality() const override { return causality_of(group_); }
+  bool bounds_load() const override { return true; }
 
  private:
   int64_t room(const TokenGroups& groups) const {
@@ -48,7 +49,7 @@ class ExpertChoiceRouter : public LogitRouter {
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     const TokenGroups groups = token_groups(group_, batch);
     expert_choice(ctx, routing.indices, routing.weights, routing.probabilities, groups, room(groups));
-    routing.most_assignments = groups.count * experts_ * room(groups);
+    routing.most_per_expert = groups.count * room(groups);
   }
 
   void choose_backward(Context& ctx, const TokenBatch&, Tensor d_logits, const RoutingGradient& d_routing,

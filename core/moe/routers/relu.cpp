@@ -42,6 +42,7 @@ class ReluRouter : public LogitRouter {
 
   int64_t k() const override { return experts_; }
   double final_k() const override { return last_; }
+  double k_at(uint64_t update) const override { return wanted_.at(update); }
 
   void after_step(Context& ctx, const LoadStats& load) override {
     if (load.tokens() == 0) return;

@@ -57,6 +57,7 @@ class SigmoidBiasRouter : public LogitRouter {
 
   int64_t k() const override { return k_.largest(); }
   double final_k() const override { return static_cast<double>(k_.last()); }
+  double k_at(uint64_t update) const override { return static_cast<double>(k_.at(update)); }
   double mean_k() const override { return k_.mean(); }
 
   void after_step(Context& ctx, const LoadStats& load) override {

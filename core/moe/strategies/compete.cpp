@@ -101,6 +101,7 @@ class CompeteStrategy : public RoutedStrategy {
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
+    drops_ = parts.capacity.limits();
     competing_ = ctx.training && (ctx.planning || steps_.competes(ctx.seed, ctx.step));
     router().forward(ctx, batch, x, routing_);
     const auto tokens = static_cast<double>(batch.tokens());
@@ -109,7 +110,7 @@ class CompeteStrategy : public RoutedStrategy {
     const Routing& used = chosen_by_competition() ? outcome_ : routing_;
     const Routing& balanced = balance_on_competition() ? outcome_ : routing_;
     parts.balance.set_scale(competing_ ? options_.balance_scale : 1);
-    const Tensor y = pass_.forward(ctx, parts.dispatcher, parts.experts, x, used);
+    const Tensor y = pass_.forward(ctx, parts, batch, x, used);
     if (ctx.observe) {
       parts.load.observe(ctx, used, batch.targets);
       parts.balance.observe(ctx, batch, balanced);
@@ -131,7 +132,7 @@ class CompeteStrategy : public RoutedStrategy {
     if (competing_) {
       backward_of_competition(ctx, parts, batch, d_x, d_logits, d_routing, d_y);
     } else {
-      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
+      pass_.backward(ctx, parts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
         parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
       });
       parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
@@ -143,10 +144,11 @@ class CompeteStrategy : public RoutedStrategy {
   const MeasureSet& measures() const { return *measures_; }
   bool chosen_by_competition() const { return competing_ && options_.forward == "competition"; }
   bool balance_on_competition() const { return competing_ && options_.balance_on == "competition"; }
-  // Whether some gradient reaches scores of experts that were not chosen: then all experts are passed through backward.
+  // Whether some gradient reaches scores of experts that were not chosen, or whose output a capacity left out: then all
+  // experts are passed through backward.
   bool gradient_of_all_scores() const {
     return (balance_on_competition() && balanced_) || (!options_.detach && options_.router_loss > 0) ||
-           !chosen_by_competition();
+           !chosen_by_competition() || drops_;
   }
   bool any_gradient_of_scores() const {
     return chosen_by_competition() || (balance_on_competition() && balanced_) ||
@@ -198,7 +200,7 @@ class CompeteStrategy : public RoutedStrategy {
       const Tensor d_pass = scratch.allocate_wide(outcome_.weights.shape);
       // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the
       // way.
-      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
+      pass_.backward(ctx, parts, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
         parts.balance.backward_outputs(ctx, batch, d_returned, outcome_, pass_.outputs());
         add(ctx, d_weights, d_weights, d_pass);
         weights_backward(ctx, d_scores, d_weights);
@@ -209,7 +211,7 @@ class CompeteStrategy : public RoutedStrategy {
         }
       });
     } else {
-      pass_.backward(ctx, parts.dispatcher, parts.experts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
+      pass_.backward(ctx, parts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
         parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
       });
       weights_backward(ctx, d_scores, d_weights);
@@ -267,7 +269,7 @@ class CompeteStrategy : public RoutedStrategy {
   Competition competition_;
   MeasureSet* measures_;
   size_t competing_figure_, agreement_figure_, router_loss_, diversity_;
-  bool competing_ = false;
+  bool competing_ = false, drops_ = false;
   Routing routing_;  // the router's
   Routing outcome_;  // the competition's: its "logits" are the scores
   Tensor target_;    // (tokens, experts): what the router's probabilities are to be

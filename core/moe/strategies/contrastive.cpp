@@ -37,7 +37,8 @@ class ContrastiveStrategy : public RoutedStrategy {
         measures_(&setup.measures),
         contrast_(setup.measures.add_loss("contrast", options.contrast)),
         sums_(&setup.sums),
-        range_(setup.sums.reserve(static_cast<size_t>(experts_ * d_))) {
+        range_(setup.sums.reserve(static_cast<size_t>(experts_ * d_))),
+        computed_(static_cast<size_t>(experts_)) {
     prototypes_.lookup = true;  // no part of the model's function
   }
 
@@ -57,12 +58,13 @@ class ContrastiveStrategy : public RoutedStrategy {
   void after_step(Context& ctx, const LoadStats& load) override {
     RoutedStrategy::after_step(ctx, load);
     if (options_.contrast > 0) {
-      update_prototypes(ctx, prototypes_.value, output_sums(), as_tensor(load.counts), options_.decay);
+      for (size_t e = 0; e < computed_.size(); ++e) computed_[e] = load.counts[e] - load.dropped[e];
+      update_prototypes(ctx, prototypes_.value, output_sums(), as_tensor(std::span(computed_)), options_.decay);
     }
   }
 
  private:
-  // Of the step, by expert; the load counts their rows.
+  // Of the step, by expert; the load counts their rows, which were computed unless they were dropped.
   Tensor output_sums() const { return as_tensor(sums_->of(range_)).reshape({experts_, d_}); }
 
   // The loss of this micro-batch's outputs, and at once its gradient by them, d_contrast_.
@@ -105,6 +107,7 @@ class ContrastiveStrategy : public RoutedStrategy {
   size_t contrast_;
   LayerSums* sums_;
   LayerSums::Range range_;
+  std::vector<double> computed_;  // reused
   RoutedPass routed_;
   Tensor d_contrast_;
 };

@@ -56,6 +56,8 @@ class HierarchicalStrategy : public Strategy {
   Router& router() override { return *group_router_; }
   int64_t slots() override { return group_router_->k() * slots_; }
   double final_k() override { return group_router_->final_k() * groups_[0].router->final_k(); }
+  double k_at(uint64_t update) override { return group_router_->k_at(update) * groups_[0].router->k_at(update); }
+  bool bounds_load() override { return group_router_->bounds_load() || groups_[0].router->bounds_load(); }
   Causality causality() override { return std::max(group_router_->causality(), groups_[0].router->causality()); }
   Causality training_causality() override {
     return std::max(group_router_->training_causality(), groups_[0].router->training_causality());
@@ -125,7 +127,7 @@ class HierarchicalStrategy : public Strategy {
     for (const Group& group : groups_) {
       const auto first = static_cast<size_t>(group.experts.begin), n = static_cast<size_t>(group.experts.count);
       group.router->after_step(ctx, {load.counts.subspan(first, n), load.importance.subspan(first, n),
-                                     load.probability.subspan(first, n), load.scalars});
+                                     load.probability.subspan(first, n), load.dropped.subspan(first, n), load.scalars});
     }
   }
 

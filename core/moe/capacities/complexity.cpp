@@ -1,0 +1,68 @@
+// Between two factors by how difficult the latest updates were: by the entropy of the layer's router over ln(experts),
+// 1 where it is undecided, or by the loss over ln(vocabulary), 1 where the model knows nothing. Ours.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/moe/capacity.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, CapacityOptions {
+  std::string by = "entropy";
+  double smallest = 1, largest = 2, decay = 0.9;
+  void fields(FieldVisitor& v) override {
+    v.field("by", by, "what tells difficulty, between 0 and 1: the router's entropy or the model's loss",
+            {"entropy", "loss"});
+    v.field("smallest", smallest, "factor at difficulty 0", {1e-3, 1024});
+    v.field("largest", largest, "factor at difficulty 1, and the first", {1e-3, 1024});
+    v.field("decay", decay, "of the difficulty's moving average, per update", {0, 0.9999});
+    capacity_fields(v);
+  }
+};
+
+class ComplexityCapacity : public Capacity {
+ public:
+  ComplexityCapacity(const Options& options, const Setup& setup)
+      : Capacity(options),
+        by_loss_(options.by == "loss"),
+        smallest_(options.smallest),
+        largest_(options.largest),
+        decay_(options.decay),
+        ignorance_(std::log(static_cast<double>(std::max<int64_t>(setup.vocab, 2)))) {
+    if (smallest_ > largest_) {
+      raise<UsageError>("moe.capacity.smallest: {} is more than largest, {}", smallest_, largest_);
+    }
+  }
+
+  double factor(uint64_t) const override {
+    const double difficulty = state_[kWeight] > 0 ? state_[kSum] / state_[kWeight] : 1;
+    return smallest_ + (largest_ - smallest_) * difficulty;
+  }
+  double largest() const override { return largest_; }
+
+  void after_step(const CapacityFeedback& feedback) override {
+    const double difficulty =
+        std::clamp(by_loss_ ? feedback.update.loss / ignorance_ : feedback.router_entropy, 0.0, 1.0);
+    state_[kSum] = decay_ * state_[kSum] + (1 - decay_) * difficulty;
+    state_[kWeight] = decay_ * state_[kWeight] + (1 - decay_);
+  }
+
+  std::span<double> state() override { return state_; }
+
+ private:
+  enum { kSum, kWeight };
+
+  const bool by_loss_;
+  const double smallest_, largest_, decay_, ignorance_;
+  std::array<double, 2> state_{};  // of the moving average
+};
+
+}  // namespace
+
+Member complexity_capacity() {
+  return member<Capacity, ComplexityCapacity, Options>("complexity", "more where router or model are uncertain");
+}
+
+}  // namespace moe

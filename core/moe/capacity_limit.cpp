@@ -1,0 +1,116 @@
+#include "core/moe/capacity_limit.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/ops/elementwise.h"
+#include "core/tensor/copy.h"
+
+namespace moe {
+
+CapacityLimit::CapacityLimit(const LayerSetup& setup, LoadStats& load)
+    : experts_(setup.experts),
+      capacity_(setup.config.capacity.make(setup)),
+      rule_(capacity_->options().drop == "score" ? DropRule::score : DropRule::position),
+      load_(load),
+      sums_(&setup.sums),
+      candidate_range_(setup.sums.reserve(capacity_->candidates().size())),
+      measures_(&setup.measures),
+      loss_measures_(loss_sums_) {
+  if (!trains_bounded() && !evaluates_bounded()) return;
+  capacity_figure_ = measures_->add_figure("capacity");
+  dropped_figure_ = measures_->add_figure("dropped");
+  lost_tokens_figure_ = loss_measures_.add_figure("tokens_dropped");
+  lost_loss_figure_ = loss_measures_.add_figure("loss_dropped");
+  kept_loss_figure_ = loss_measures_.add_figure("loss_kept");
+}
+
+int64_t CapacityLimit::room(double factor, double k, int64_t group_size) const {
+  const double fair = k * static_cast<double>(group_size) / static_cast<double>(experts_);
+  // No expert gets a token twice. What only rounding lifts above a whole number is that number.
+  return std::clamp<int64_t>(std::llround(std::ceil(factor * fair - 1e-9)), 1, std::max<int64_t>(group_size, 1));
+}
+
+void CapacityLimit::begin(Context& ctx, const TokenBatch& batch, double k) {
+  factor_ = !ctx.training  ? capacity_->options().evaluation
+            : ctx.planning ? capacity_->largest()
+                           : capacity_->factor(ctx.step);
+  k_ = k;
+  lost_ = {};
+  if (!limits()) return;
+  lost_ = ctx.allocate(Shape{batch.tokens()}, DType::i32);
+  fill_zero(ctx, lost_);
+}
+
+CapacityLimit::Kept CapacityLimit::keep(Context& ctx, const TokenBatch& batch, const Routing& routing) {
+  if (!limits()) return {routing.indices, routing.weights, routing.most_per_expert};
+  const TokenGroups groups = token_groups(capacity_->options().group, batch);
+  // Later updates may have a larger k than the one that is planned.
+  const double k = ctx.planning ? static_cast<double>(routing.indices.dim(1)) : k_;
+  const int64_t places = room(factor_, k, groups.size);
+  const Tensor indices = ctx.allocate(routing.indices.shape, DType::i32);
+  Kept kept{indices, routing.weights, groups.count * places};
+  {
+    ScratchScope scratch(ctx);
+    const Tensor demand = scratch.allocate(Shape{groups.count, experts_}, DType::i32);
+    limit_assignments(ctx, indices, demand, lost_, routing.indices, routing.weights, batch.targets, groups, places,
+                      rule_);
+    if (ctx.observe && !ctx.planning) count_drops(ctx, demand, groups.size);
+  }
+  if (capacity_->options().renormalise) {
+    const Tensor weights = ctx.allocate_wide(routing.weights.shape);
+    hand_over_weights_forward(ctx, weights, routing.weights, routing.indices, indices);
+    kept.weights = weights;
+  }
+  return kept;
+}
+
+void CapacityLimit::backward(Context& ctx, Tensor d_weights, const Kept& kept, const Routing& routing) const {
+  if (!limits() || !capacity_->options().renormalise) return;
+  hand_over_weights_backward(ctx, d_weights, routing.weights, routing.indices, kept.indices);
+}
+
+void CapacityLimit::count_drops(Context& ctx, ConstTensor demand, int64_t group_size) {
+  const ConstTensor host = on_host(ctx, demand, buffer_);
+  const std::span<const int32_t> wanted(host.as<int32_t>(), static_cast<size_t>(host.size()));
+  const auto experts = static_cast<size_t>(experts_);
+  const int64_t places = room(factor_, k_, group_size);
+  double assignments = 0, dropped = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const auto beyond = static_cast<double>(std::max<int64_t>(wanted[i] - places, 0));
+    assignments += wanted[i];
+    dropped += beyond;
+    load_.dropped[i % experts] += beyond;
+  }
+  measures_->observe(ctx, capacity_figure_, factor_ * assignments, assignments);
+  measures_->observe(ctx, dropped_figure_, dropped, assignments);
+  if (!ctx.training) return;
+  const std::span<const double> candidates = capacity_->candidates();
+  const std::span<double> sums = sums_->of(candidate_range_);
+  for (size_t c = 0; c < candidates.size(); ++c) {
+    const int64_t would_be = room(candidates[c], k_, group_size);
+    for (const int32_t rows : wanted) sums[c] += static_cast<double>(std::max<int64_t>(rows - would_be, 0));
+  }
+}
+
+void CapacityLimit::observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const {
+  if (!limits()) return;
+  const LossByDrops sums = loss_by_drops(ctx, losses, lost_, targets);
+  if (ctx.planning) return;
+  loss_measures_.add(lost_tokens_figure_, sums.lost_tokens, sums.lost_tokens + sums.kept_tokens);
+  loss_measures_.add(lost_loss_figure_, sums.lost_loss, sums.lost_tokens);
+  loss_measures_.add(kept_loss_figure_, sums.kept_loss, sums.kept_tokens);
+}
+
+void CapacityLimit::after_step(const UpdateFacts& update) {
+  const double uniform = std::log(static_cast<double>(std::max<int64_t>(experts_, 2)));
+  capacity_->after_step({update, load_.mean_entropy() / uniform, load_.assignments(), sums_->of(candidate_range_)});
+}
+
+Causality CapacityLimit::causality(bool training, int64_t slots) const {
+  if (!(training ? trains_bounded() : evaluates_bounded())) return Causality::causal;
+  const bool earlier_only = rule_ == DropRule::position && slots == 1 && capacity_->options().group == "sequence";
+  return earlier_only ? Causality::causal : causality_of(capacity_->options().group);
+}
+
+}  // namespace moe

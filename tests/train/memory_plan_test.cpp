@@ -1,0 +1,71 @@
+// What a capacity does to the memory that a run plans for.
+#include "comm/planned_communicator.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 29;
+
+static TrainConfig config_with(const std::string& capacity) {
+  return config_from(fmt::format(
+      "{{model: {{layers: 2, d_model: 16, attention: {{heads: 2}}}}, moe: {{experts: 8, d_ff: 64, capacity: "
+      "{}}}, data: {{sequence: 16}}, train: {{batch: 8}}}}",
+      capacity));
+}
+
+static MemoryPlan plan(const std::string& capacity, int ranks) {
+  const TrainConfig config = config_with(capacity);
+  const auto planned = [](int size) { return std::make_shared<PlannedCommunicator>(size); };
+  const ProcessGroups groups{planned(ranks), planned(ranks), planned(1)};
+  return plan_memory({config, kVocab, groups, {100, 128, 1}});
+}
+
+TEST_CASE("a capacity bounds the worst imbalance, if evaluation has one too") {
+  const MemoryPlan dropless = plan("dropless", 4), trained = plan("{kind: fixed, factor: 1}", 4),
+                   both = plan("{kind: fixed, factor: 1, evaluation: 1}", 4);
+  CHECK(both.worst_activations < dropless.worst_activations);
+  CHECK(both.worst_scratch < dropless.worst_scratch);
+  CHECK(trained.worst_scratch < dropless.worst_scratch);
+  CHECK(trained.worst_activations > both.worst_activations);
+  // One rank has no imbalance; a factor below 1 saves rows all the same.
+  CHECK(plan("{kind: fixed, factor: 0.5, evaluation: 0.5}", 1).activations < plan("dropless", 1).activations);
+  // The largest factor of the run counts.
+  CHECK(
+      plan("{kind: fixed, factor: {kind: linear, from: 0.5, to: 1, over: 100%}, evaluation: 1}", 4).worst_activations ==
+      both.worst_activations);
+}
+
+TEST_CASE("evaluation without drops has the memory that it needs after training with many") {
+  TinyRun run(config_with("{kind: fixed, factor: 0.1}"), kVocab, ProcessGroups::single());
+  const RandomBatch batch(run.config, kVocab, 11);
+  run.run(batch, 0, 1e-3);
+  CHECK(run.state.model->moe_layers()[0]->load().dropped_share() > 0.5);
+  Context& ctx = run.state.ctx;
+  ctx.activations->reset();
+  ctx.scratch->reset();
+  ctx.training = false;
+  run.state.model->forward(ctx, {batch.sequences, batch.time, as_tensor(std::span(batch.inputs)),
+                                 as_tensor(std::span(batch.targets)), 128, 8});
+  SUCCEED("no arena was too small");
+}
+
+TEST_CASE("a step with a capacity knows the losses of tokens that lost an expert") {
+  for (const char* micro_batches : {"1", "2"}) {  // with two the step is passed twice for its sums
+    TrainConfig config = config_with("{kind: fixed, factor: 0.5}");
+    config.train.micro_batches = std::stoll(micro_batches);
+    TinyRun run(config, kVocab, ProcessGroups::single());
+    const StepOutcome outcome = run.run(RandomBatch(config, kVocab, 11), 0, 1e-3);
+    CHECK(outcome.seconds > 0);
+    for (const MoELayer* layer : run.state.model->moe_layers()) {
+      std::map<std::string, double> measures;
+      layer->for_each_measure(
+          [&](const std::string& name, std::optional<double> value) { measures[name] = value.value(); });
+      const double lost = measures.at("tokens_dropped");
+      CHECK(lost > 0.1);
+      CHECK(lost < 1);
+      CHECK(lost * measures.at("loss_dropped") + (1 - lost) * measures.at("loss_kept") == Approx(outcome.loss));
+      CHECK(measures.at("dropped") == layer->load().dropped_share());
+    }
+  }
+}
