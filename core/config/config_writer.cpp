@@ -169,11 +169,10 @@ class MarkdownWriter : public TextVisitor {
   }
   void paced(const char* name, ChoiceBase& choice, const char* help) {
     const std::string family = choice.family_name();
-    std::vector<std::string> words;
+    std::vector<std::string> words{"kind: " + choice.kind()};
     MarkdownWords options(words);
     choice.options().fields(options);
-    rows_ += fmt::format("| `{0}` | number or {1} | `{{kind: {2}, {3}}}` | {4} |\n", path_ + name, family,
-                         choice.kind(), join(words, ", "), help);
+    rows_ += fmt::format("| `{0}` | number or {1} | `{{{2}}}` | {3} |\n", path_ + name, family, join(words, ", "), help);
     if (families_.count(family)) return;
     std::string rows, sections;
     families_[family];
