@@ -172,7 +172,8 @@ class MarkdownWriter : public TextVisitor {
     std::vector<std::string> words{"kind: " + choice.kind()};
     MarkdownWords options(words);
     choice.options().fields(options);
-    rows_ += fmt::format("| `{0}` | number or {1} | `{{{2}}}` | {3} |\n", path_ + name, family, join(words, ", "), help);
+    rows_ +=
+        fmt::format("| `{0}` | number or {1} | `{{{2}}}` | {3} |\n", path_ + name, family, join(words, ", "), help);
     if (families_.count(family)) return;
     std::string rows, sections;
     families_[family];
