@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string>
 
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -17,11 +18,11 @@ static DataConfig config_for(const std::string& folder, int64_t validation) {
   return config;
 }
 
-static std::multiset<std::vector<uint8_t>> images(const ImageSplit& split) {
-  std::multiset<std::vector<uint8_t>> result;
+static std::multiset<std::string> images(const ImageSplit& split) {
+  std::multiset<std::string> result;
   for (int64_t i = 0; i < split.size(); ++i) {
-    std::vector<uint8_t> one(split.image(i).begin(), split.image(i).end());
-    one.push_back(static_cast<uint8_t>(split.label(i)));
+    std::string one(split.image(i).begin(), split.image(i).end());
+    one.push_back(static_cast<char>(split.label(i)));
     result.insert(one);
   }
   return result;
