@@ -37,6 +37,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   app.add_flag("--probe-causality", probe,
                "also find out by trial whether a token's loss depends on later tokens or on other windows");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (!metric.empty()) metrics().at(metric);  // before the run is loaded, which may take long
   const bool first = session.world()->rank() == 0;
   setup_cpu(threads, session.local());
   const DeviceChoice on = choose_device(device, precision, session.local());

@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "data/content_hash.h"
 #include "data/corpus_manifest.h"
+#include "data/find_split.h"
 #include "data/tokenizers/external.h"
 
 namespace moe {
@@ -138,16 +139,11 @@ Corpus Corpus::synthetic(const SyntheticConfig& config) {
 }
 
 bool Corpus::has_split(std::string_view name) const {
-  return std::any_of(splits_.begin(), splits_.end(), [&](const Split& split) { return split.name() == name; });
+  return find_split(splits_, name) != nullptr;
 }
 
 const Split& Corpus::split(std::string_view name) const {
-  std::vector<std::string> names;
-  for (const Split& split : splits_) {
-    if (split.name() == name) return split;
-    names.push_back(split.name());
-  }
-  raise<DataError>("corpus {} has no split '{}'; it has {}", name_, name, join(names, ", "));
+  return split_named(name_, splits_, name);
 }
 
 int64_t Corpus::memory_bytes() const {

@@ -72,7 +72,8 @@ ReportTable match_table(const Comparison& c) {
       {"config", "matched", "tokens", "95 % interval", "excludes 1"}, [&](const ComparedConfig& config) {
         if (&config == &c.baseline_config()) return std::vector<std::string>{config.name, "", "baseline", "", ""};
         const std::vector<double>& ratios = config.tokens_to_match;
-        const auto matched = std::count_if(ratios.begin(), ratios.end(), [](double x) { return x == x; });
+        const auto matched =
+            std::count_if(ratios.begin(), ratios.end(), [](double ratio) { return !std::isnan(ratio); });
         std::vector<std::string> row{config.name, fmt::format("{} of {}", matched, ratios.size())};
         // The mean over those that matched would flatter a configuration that seldom does.
         if (ratios.empty() || matched != std::ssize(ratios)) {
@@ -166,11 +167,9 @@ std::string reading_help(const Comparison& c) {
           c.judged_by().name) +
       "below 0 is better. It tells about other seeds of this very setting, not about other sizes, lengths or data. "
       "tokens: until a configuration, its evaluations joined by straight lines, predicts as well as the baseline does "
-      "at "
-      "the end, over the baseline's. "
-      "time: of a step, over the baseline's. max/mean: load of the worst layer's busiest expert over a fair share; "
-      "dead: "
-      "experts of all layers without a token; entropy: of the router, 1 is undecided.";
+      "at the end, over the baseline's. time: of a step, over the baseline's. max/mean: load of the worst layer's "
+      "busiest expert over a fair share; dead: experts of all layers without a token; entropy: of the router, 1 is "
+      "undecided.";
   if (c.configs.size() > 2) {
     text += fmt::format(" With {} comparisons, one interval in twenty excludes 0 where there is no difference.",
                         c.configs.size() - 1);

@@ -38,28 +38,18 @@ static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters
 }
 
 Classifier::Classifier(ParameterStore& parameters, const ModelSetup& setup)
-    : Model(parameters, checked(setup), make_embedding(parameters, setup)),
-      pooling_(poolings().at(setup.model.pooling).pooling),
-      norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
-      head_(parameters.add({"head.weight",
-                            Shape{setup.sample.classes, setup.model.d_model},
-                            ParameterGroup::shared,
-                            {Initialisation::Kind::normal, setup.model.init_std}}),
-            setup.signals, setup.label_smoothing) {}
+    : Model(parameters, checked(setup), make_embedding(parameters, setup), setup.sample.classes),
+      pooling_(poolings().at(setup.model.pooling).pooling) {}
 
 void Classifier::forward(Context& ctx, const TokenBatch& batch) {
-  saved_.hidden = backbone_.forward(ctx, batch);
-  const Tensor pooled = ctx.allocate(Shape{batch.sequences, saved_.hidden.dim(1)});
-  pool_forward(ctx, pooled, saved_.hidden, batch.targets, pooling_);
-  saved_.normed = norm_.forward(ctx, pooled);
-}
-
-Tensor Classifier::logits(Context& ctx, int64_t first_row, int64_t rows) {
-  return head_.logits(ctx, saved_.normed.slice(first_row, rows));
+  hidden_ = backbone_.forward(ctx, batch);
+  const Tensor pooled = ctx.allocate(Shape{batch.sequences, hidden_.dim(1)});
+  pool_forward(ctx, pooled, hidden_, batch.targets, pooling_);
+  normed_ = final_norm_.forward(ctx, pooled);
 }
 
 Predictions Classifier::predictions(const TokenBatch& batch) const {
-  return {saved_.normed, batch.labels, 1, batch.weights};
+  return {normed_, batch.labels, 1, batch.weights};
 }
 
 // What the blocks told of each token -> its mean over each sample's tokens.
@@ -74,19 +64,15 @@ RoutingSignals Classifier::pooled_signals(Context& ctx, const TokenBatch& batch)
   return pooled;
 }
 
-Outcome Classifier::losses(Context& ctx, const TokenBatch& batch) {
-  return head_.run(ctx, predictions(batch), {}, 0);
-}
-
 Outcome Classifier::losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) {
-  const Tensor d_hidden = ctx.allocate(saved_.hidden.shape);
+  const Tensor d_hidden = ctx.allocate(hidden_.shape);
   ScratchScope scratch(ctx);
-  const Tensor d_normed = scratch.allocate(saved_.normed.shape), d_pooled = scratch.allocate(saved_.normed.shape);
+  const Tensor d_normed = scratch.allocate(normed_.shape), d_pooled = scratch.allocate(normed_.shape);
   Predictions wanted = predictions(batch);
   wanted.routing = pooled_signals(ctx, batch);
   const Outcome outcome = head_.run(ctx, wanted, d_normed, gradient_scale);
   fill_zero(ctx, d_pooled);
-  norm_.backward(ctx, d_pooled, d_normed);
+  final_norm_.backward(ctx, d_pooled, d_normed);
   pool_backward(ctx, d_hidden, d_pooled, batch.targets, pooling_);
   backbone_.backward(ctx, batch, d_hidden);
   return outcome;

@@ -11,25 +11,17 @@ class Classifier : public Model {
   Classifier(ParameterStore& parameters, const ModelSetup& setup);
 
   void forward(Context& ctx, const TokenBatch& batch) override;
-  Outcome losses(Context& ctx, const TokenBatch& batch) override;
   Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) override;
-  Tensor logits(Context& ctx, int64_t first_row, int64_t rows) override;
 
   int64_t predictions_per_sample(int64_t) const override { return 1; }
   Causality allowed_causality() const override { return Causality::sequence; }
-  const OutputHead& head() const override { return head_; }
 
  private:
-  Predictions predictions(const TokenBatch& batch) const;
+  Predictions predictions(const TokenBatch& batch) const override;
   RoutingSignals pooled_signals(Context& ctx, const TokenBatch& batch) const;
 
   Pooling pooling_;
-  RMSNorm norm_;
-  OutputHead head_;
-  struct {
-    Tensor hidden;  // (tokens, d_model), of the last block
-    Tensor normed;  // (sequences, d_model), the head's input
-  } saved_;
+  Tensor hidden_;  // (tokens, d_model), of the last block
 };
 
 }  // namespace moe

@@ -14,41 +14,23 @@ static const ModelSetup& checked(const ModelSetup& setup) {
   return setup;
 }
 
-static Parameter& head_weight(ParameterStore& parameters, const ModelSetup& setup, Backbone& backbone) {
-  if (setup.model.tie_embeddings) return *backbone.embedding().table();
-  return parameters.add({"head.weight",
-                         Shape{setup.sample.vocab, setup.model.d_model},
-                         ParameterGroup::shared,
-                         {Initialisation::Kind::normal, setup.model.init_std}});
-}
-
 LanguageModel::LanguageModel(ParameterStore& parameters, const ModelSetup& setup)
-    : Model(
-          parameters, checked(setup),
-          std::make_unique<TokenEmbedding>(parameters, setup.sample.vocab, setup.model.d_model, setup.model.init_std)),
-      final_norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
-      head_(head_weight(parameters, setup, backbone_), setup.signals) {}
+    : Model(parameters, checked(setup),
+            std::make_unique<TokenEmbedding>(parameters, setup.sample.vocab, setup.model.d_model, setup.model.init_std),
+            setup.sample.vocab) {}
 
 void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
-  saved_.normed = final_norm_.forward(ctx, backbone_.forward(ctx, batch));
-}
-
-Tensor LanguageModel::logits(Context& ctx, int64_t first_row, int64_t rows) {
-  return head_.logits(ctx, saved_.normed.slice(first_row, rows));
+  normed_ = final_norm_.forward(ctx, backbone_.forward(ctx, batch));
 }
 
 Predictions LanguageModel::predictions(const TokenBatch& batch) const {
-  return {saved_.normed, batch.targets, batch.time, batch.weights, backbone_.routing_signals()};
-}
-
-Outcome LanguageModel::losses(Context& ctx, const TokenBatch& batch) {
-  return head_.run(ctx, predictions(batch), {}, 0);
+  return {normed_, batch.targets, batch.time, batch.weights, backbone_.routing_signals()};
 }
 
 Outcome LanguageModel::losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) {
-  const Tensor d_hidden = ctx.allocate(saved_.normed.shape);
+  const Tensor d_hidden = ctx.allocate(normed_.shape);
   ScratchScope scratch(ctx);
-  const Tensor d_normed = scratch.allocate(saved_.normed.shape);
+  const Tensor d_normed = scratch.allocate(normed_.shape);
   const Outcome outcome = head_.run(ctx, predictions(batch), d_normed, gradient_scale);
   fill_zero(ctx, d_hidden);
   final_norm_.backward(ctx, d_hidden, d_normed);

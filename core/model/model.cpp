@@ -5,6 +5,29 @@
 
 namespace moe {
 
+static Parameter& head_weight(ParameterStore& parameters, const ModelConfig& model, Backbone& backbone,
+                              int64_t classes) {
+  if (model.tie_embeddings) return *backbone.embedding().table();
+  return parameters.add({"head.weight",
+                         Shape{classes, model.d_model},
+                         ParameterGroup::shared,
+                         {Initialisation::Kind::normal, model.init_std}});
+}
+
+Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding,
+             int64_t classes)
+    : backbone_(parameters, setup, std::move(embedding)),
+      final_norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
+      head_(head_weight(parameters, setup.model, backbone_, classes), setup.signals, setup.label_smoothing) {}
+
+Outcome Model::losses(Context& ctx, const TokenBatch& batch) {
+  return head_.run(ctx, predictions(batch), {}, 0);
+}
+
+Tensor Model::logits(Context& ctx, int64_t first_row, int64_t rows) {
+  return head_.logits(ctx, normed_.slice(first_row, rows));
+}
+
 template <class M>
 static std::unique_ptr<Model> make(ParameterStore& parameters, const ModelSetup& setup) {
   return std::make_unique<M>(parameters, setup);

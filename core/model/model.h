@@ -1,5 +1,5 @@
-// A model as the training step, evaluation and reports see it: a backbone, and a head that predicts. Members are
-// language_model and classifier; model.cpp has their table.
+// A model as the training step, evaluation and reports see it: a backbone, a final norm and a head that predicts.
+// Members are language_model and classifier, which say what is predicted; model.cpp has their table.
 #pragma once
 #include "core/base/table.h"
 #include "core/model/backbone.h"
@@ -15,18 +15,18 @@ class Model {
   // Runs the blocks; the final hidden states stay in the activations arena.
   virtual void forward(Context& ctx, const TokenBatch& batch) = 0;
   // Of the batch of the last forward().
-  virtual Outcome losses(Context& ctx, const TokenBatch& batch) = 0;
+  Outcome losses(Context& ctx, const TokenBatch& batch);
   // The same, then everything's gradients, of `gradient_scale` times the sum of the losses (weighted by batch.weights)
   // plus the balance losses, whose sums must be complete.
   virtual Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) = 0;
   // logits (rows, classes) of the given predictions of the last forward()
-  virtual Tensor logits(Context& ctx, int64_t first_row, int64_t rows) = 0;
+  Tensor logits(Context& ctx, int64_t first_row, int64_t rows);
 
   // Predictions for a sample of `time` tokens.
   virtual int64_t predictions_per_sample(int64_t time) const = 0;
   // How far a token may look without making the loss worthless.
   virtual Causality allowed_causality() const = 0;
-  virtual const OutputHead& head() const = 0;
+  const OutputHead& head() const { return head_; }
 
   std::span<MoELayer* const> moe_layers() const { return backbone_.moe_layers(); }
   // All layers' sums over tokens in one range; the caller clears and reduces it.
@@ -42,10 +42,17 @@ class Model {
   const Backbone& backbone() const { return backbone_; }
 
  protected:
-  Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
-      : backbone_(parameters, setup, std::move(embedding)) {}
+  // The head's weight is the embedding's when tied, otherwise (classes, d_model).
+  Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding,
+        int64_t classes);
+
+  // Of the last forward().
+  virtual Predictions predictions(const TokenBatch& batch) const = 0;
 
   Backbone backbone_;
+  RMSNorm final_norm_;
+  OutputHead head_;
+  Tensor normed_;  // (predictions, d_model), the head's input: forward() leaves it here
 };
 
 // A line of the table of models, one for each `task`.

@@ -89,7 +89,9 @@ static nlohmann::json shares_to_json(const Model& model, std::span<double> LoadS
 void add_loads(nlohmann::ordered_json& record, const Model& model) {
   if (model.moe_layers().empty()) return;
   record["load"] = shares_to_json(model, &LoadStats::counts);
-  if (summarise_load(model).dropped > 0) record["dropped"] = shares_to_json(model, &LoadStats::dropped);
+  const auto drops = [](const MoELayer* layer) { return layer->load().dropped_share() > 0; };
+  if (std::any_of(model.moe_layers().begin(), model.moe_layers().end(), drops))
+    record["dropped"] = shares_to_json(model, &LoadStats::dropped);
 }
 
 // Each measure's mean over the layers that have counted something.

@@ -7,8 +7,8 @@
 namespace moe {
 
 struct StepOutcome {
-  double loss =
-      0;  // mean -ln p over the step's predictions on all ranks, nats; never weighted or with auxiliary losses
+  // Mean -ln p over the step's predictions on all ranks, nats; never weighted or with auxiliary losses.
+  double loss = 0;
   double accuracy = 0;   // share of the predictions that had the largest logit
   double tokens = 0;     // trained on: with all their predictions scored, those of the step's samples
   double auxiliary = 0;  // sum over layers of coefficient * balance loss

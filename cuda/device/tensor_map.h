@@ -1,6 +1,7 @@
 // What the copy engine (TMA) knows of a tensor of bf16 in global memory: made on the host, given to kernels by value,
 // in a parameter that is __grid_constant__.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 
@@ -21,5 +22,11 @@ struct TensorMapDimension {
 // `base` is at a 16-byte boundary, no extent is 0, and there are at most 5 dimensions; throws DeviceError otherwise. On
 // the host alone and in about a microsecond, so maps are made anew for every launch.
 TensorMap make_tensor_map(const void* base, std::initializer_list<TensorMapDimension> dimensions);
+
+// Whether make_tensor_map takes all of these as a base.
+inline bool at_copy_boundary(std::initializer_list<const void*> bases) {
+  return std::all_of(bases.begin(), bases.end(),
+                     [](const void* base) { return reinterpret_cast<uintptr_t>(base) % 16 == 0; });
+}
 
 }  // namespace moe::cuda

@@ -2,6 +2,8 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
 #include "core/ops/activation.h"
 
 namespace moe::cuda {
@@ -44,6 +46,19 @@ __device__ inline Slopes slopes_of(float x, float up) {
     return {up * s * (1.0f + x * (1.0f - s)), x * s};
   }
   return {0, 0};
+}
+
+// Calls body(std::integral_constant<Activation, A>{}).
+template <class Body>
+void for_activation(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::relu:
+      return body(std::integral_constant<Activation, Activation::relu>{});
+    case Activation::gelu:
+      return body(std::integral_constant<Activation, Activation::gelu>{});
+    case Activation::swiglu:
+      return body(std::integral_constant<Activation, Activation::swiglu>{});
+  }
 }
 
 }  // namespace moe::cuda

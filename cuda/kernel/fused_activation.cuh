@@ -4,25 +4,25 @@
 
 namespace moe::cuda {
 
-enum class Fused { none, relu, gelu, swiglu };
+// Those of Activation, and none.
+enum class Fused {
+  none = -1,
+  relu = static_cast<int>(Activation::relu),
+  gelu = static_cast<int>(Activation::gelu),
+  swiglu = static_cast<int>(Activation::swiglu),
+};
 
-// As Activation; of none, anything.
+// Of none, anything.
 template <Fused kFused>
-inline constexpr Activation kActivationOf = kFused == Fused::swiglu ? Activation::swiglu
-                                            : kFused == Fused::gelu ? Activation::gelu
-                                                                    : Activation::relu;
+inline constexpr Activation kActivationOf = static_cast<Activation>(kFused == Fused::none ? 0
+                                                                                          : static_cast<int>(kFused));
 
-// Calls body(integral_constant<Fused>).
+// Calls body(std::integral_constant<Fused, F>{}).
 template <class Body>
 void for_fused(Activation activation, Body body) {
-  switch (activation) {
-    case Activation::relu:
-      return body(std::integral_constant<Fused, Fused::relu>{});
-    case Activation::gelu:
-      return body(std::integral_constant<Fused, Fused::gelu>{});
-    case Activation::swiglu:
-      return body(std::integral_constant<Fused, Fused::swiglu>{});
-  }
+  for_activation(activation, [&]<Activation kActivation>(std::integral_constant<Activation, kActivation>) {
+    body(std::integral_constant<Fused, static_cast<Fused>(kActivation)>{});
+  });
 }
 
 }  // namespace moe::cuda

@@ -1,5 +1,5 @@
-// Sums over many rows that the warps of a block keep apart, each n of them in shared memory at its beginning, and add
-// up at the end. Shared memory: (warps, n) T, then the kernel's own.
+// Sums over many rows that the warps of a block keep apart and add up at the end, in the order of the warps: either n
+// sums of each warp, in shared memory at its beginning, (warps, n) T, before the kernel's own; or one of each thread.
 #pragma once
 #include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/warp.cuh"
@@ -26,6 +26,23 @@ __device__ void add_up_warps(T* partial, int64_t n) {
     for (int w = 0; w < warps; ++w) sum += sums[w * n + i];
     partial[blockIdx.x * n + i] = sum;
   }
+}
+
+// A block owns 32 columns, a lane each, and its warps take strided rows: how many blocks a matrix of so many columns
+// needs.
+__host__ __device__ inline int64_t column_tiles(int64_t columns) {
+  return (columns + kWarp - 1) / kWarp;
+}
+
+// Every thread of the block: the sum over the warps of their lanes' values, on the lanes of warp 0. `shared` holds a T
+// for each thread.
+template <class T>
+__device__ T sum_of_warps(T value, T* shared) {
+  shared[threadIdx.x] = value;
+  __syncthreads();
+  if (warp_index() > 0) return value;
+  for (int i = kWarp + lane_index(); i < static_cast<int>(blockDim.x); i += kWarp) value += shared[i];
+  return value;
 }
 
 }  // namespace moe::cuda

@@ -44,19 +44,6 @@ __global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, int
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Calls body(std::integral_constant<Activation, A>{}).
-template <class Body>
-static void for_activation(Activation activation, Body body) {
-  switch (activation) {
-    case Activation::relu:
-      return body(std::integral_constant<Activation, Activation::relu>{});
-    case Activation::gelu:
-      return body(std::integral_constant<Activation, Activation::gelu>{});
-    case Activation::swiglu:
-      return body(std::integral_constant<Activation, Activation::swiglu>{});
-  }
-}
-
 void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation) {
   const int64_t rows = y.dim(0), d_ff = y.dim(1);
   for_type(z.dtype, [&]<class T>(T) {

@@ -1,7 +1,7 @@
-#include <algorithm>
 #include <cmath>
 
 #include "cuda/device/launch.cuh"
+#include "cuda/device/tensor_map.h"
 #include "cuda/ops/attention_sm90.cuh"
 #include "cuda/ops/row_tiles.h"
 
@@ -205,9 +205,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
 bool takes_attention(const Context& ctx, DType dtype, const AttentionLayout& layout,
                      std::initializer_list<const void*> pointers) {
   return ctx.queue && ctx.queue->hopper() && dtype == DType::bf16 && layout.time >= kShortest &&
-         layout.d_head % 8 == 0 && layout.d_head <= 128 &&
-         std::all_of(pointers.begin(), pointers.end(),
-                     [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
+         layout.d_head % 8 == 0 && layout.d_head <= 128 && at_copy_boundary(pointers);
 }
 
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {

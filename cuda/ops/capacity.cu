@@ -158,7 +158,7 @@ static __global__ void loss_by_drops_kernel(double* partial, const float* losses
                                             const int32_t* targets, int64_t n, int64_t per) {
   double* slots = &shared_memory<double>();
   double sums[4] = {};
-  for (int64_t t = thread_in_grid(); t < n; t += int64_t{gridDim.x} * blockDim.x) {
+  for (int64_t t = thread_in_grid(); t < n; t += threads_in_grid()) {
     if (targets[t] == kIgnoreTarget) continue;
     bool dropped = false;
     for (int64_t i = t * per; i < (t + 1) * per; ++i) dropped = dropped || lost[i] > 0;

@@ -2,7 +2,7 @@
 
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/vector.cuh"
-#include "cuda/kernel/warp.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
@@ -29,15 +29,11 @@ template <class T>
 __global__ void class_token_backward_row_kernel(float* d_row, const T* d_y, int64_t sequences, int64_t d,
                                                 int64_t time) {
   constexpr int kWarps = kThreads / kWarp;
-  float* shared = &shared_memory<float>();
   const int64_t column = int64_t{blockIdx.x} * kWarp + lane_index();
   float sum = 0;
   for (int64_t s = warp_index(); column < d && s < sequences; s += kWarps) sum += load(d_y + s * time * d + column);
-  shared[threadIdx.x] = sum;
-  __syncthreads();
-  if (warp_index() > 0 || column >= d) return;
-  for (int w = 1; w < kWarps; ++w) sum += shared[w * kWarp + lane_index()];
-  d_row[column] += sum;
+  sum = sum_of_warps(sum, &shared_memory<float>());
+  if (warp_index() == 0 && column < d) d_row[column] += sum;
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
@@ -54,7 +50,7 @@ void class_token_backward(Context& ctx, Tensor d_x, Tensor d_row, ConstTensor d_
   for_type(d_y.dtype, [&]<class T>(T) {
     launch(ctx, class_token_backward_kernel<T>, blocks_for(d_x.size(), kThreads), kThreads, 0, d_x.as<T>(), d_y.as<T>(),
            d_x.size(), d, time);
-    launch(ctx, class_token_backward_row_kernel<T>, blocks_for(d, kWarp), kThreads, kThreads * sizeof(float),
+    launch(ctx, class_token_backward_row_kernel<T>, blocks_for(column_tiles(d), 1), kThreads, kThreads * sizeof(float),
            d_row.as<float>(), d_y.as<T>(), d_y.dim(0) / time, d, time);
   });
 }

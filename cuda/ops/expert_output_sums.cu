@@ -4,6 +4,7 @@
 #include "cuda/kernel/host_sum.cuh"
 #include "cuda/kernel/sort.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
@@ -14,19 +15,15 @@ static constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 template <class T>
 __global__ void expert_output_sums_kernel(double* sums, const T* rows, const int32_t* slots, const int32_t* offsets,
                                           const int32_t* position, const int32_t* targets, int64_t d, int64_t k) {
-  double* shared = &shared_memory<double>();
-  const int64_t tiles = (d + kWarp - 1) / kWarp, expert = blockIdx.x / tiles;
+  const int64_t tiles = column_tiles(d), expert = blockIdx.x / tiles;
   const int64_t column = blockIdx.x % tiles * kWarp + lane_index();
   double sum = 0;
   for (int32_t i = offsets[expert] + warp_index(); column < d && i < offsets[expert + 1]; i += kWarps) {
     const int32_t slot = slots[i], row = position[slot];
     if (row >= 0 && targets[slot / k] != kIgnoreTarget) sum += static_cast<double>(load(rows + row * d + column));
   }
-  shared[threadIdx.x] = sum;
-  __syncthreads();
-  if (warp_index() > 0 || column >= d) return;
-  for (int w = 1; w < kWarps; ++w) sum += shared[w * kWarp + lane_index()];
-  sums[expert * d + column] = sum;
+  sum = sum_of_warps(sum, &shared_memory<double>());
+  if (warp_index() == 0 && column < d) sums[expert * d + column] = sum;
 }
 
 // One warp per slot, which owns its row.
@@ -52,7 +49,7 @@ void expert_output_sums(Context& ctx, Tensor sums, ConstTensor rows, ConstTensor
   int32_t* offsets = scratch.allocate(Shape{experts + 1}, DType::i32).as<int32_t>();
   counting_sort(ctx, nullptr, sorted, offsets, SortKeys{indices.as<int32_t>(), nullptr, 0, -1}, slots, experts);
   for_type(rows.dtype, [&]<class T>(T) {
-    launch(ctx, expert_output_sums_kernel<T>, blocks_for(experts * ((d + kWarp - 1) / kWarp), 1), kThreads,
+    launch(ctx, expert_output_sums_kernel<T>, blocks_for(experts * column_tiles(d), 1), kThreads,
            kThreads * sizeof(double), partial, rows.as<T>(), sorted, offsets, position.as<int32_t>(),
            targets.as<int32_t>(), d, indices.dim(1));
   });

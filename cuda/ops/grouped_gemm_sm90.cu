@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/device/launch.cuh"
+#include "cuda/device/tensor_map.h"
 #include "cuda/kernel/fused_activation.cuh"
 #include "cuda/kernel/tile.cuh"
 #include "cuda/kernel/wgmma_tile.cuh"
@@ -249,8 +250,7 @@ bool takes_grouped_gemm(const Context& ctx, DType dtype, std::initializer_list<i
                         std::initializer_list<const void*> pointers) {
   if (!ctx.queue || !ctx.queue->hopper() || dtype != DType::bf16) return false;
   return std::all_of(widths.begin(), widths.end(), [](int64_t width) { return width > 0 && width % 8 == 0; }) &&
-         std::all_of(pointers.begin(), pointers.end(),
-                     [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
+         at_copy_boundary(pointers);
 }
 
 // Calls body with the width of tiles for `columns` columns: 256, which feed the tensor cores best, unless tiles of 128

@@ -4,6 +4,7 @@
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/block.cuh"
 #include "cuda/kernel/vector.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
@@ -32,7 +33,7 @@ template <class T>
 __global__ void pool_forward_kernel(T* pooled, const T* x, const int32_t* targets, int64_t d, int64_t time,
                                     Pooling pooling) {
   auto& shared = shared_memory<PoolingShared>();
-  const int64_t tiles = (d + kWarp - 1) / kWarp, sequence = blockIdx.x / tiles;
+  const int64_t tiles = column_tiles(d), sequence = blockIdx.x / tiles;
   const int64_t column = blockIdx.x % tiles * kWarp + lane_index();
   targets += sequence * time;
   const float each = mean_share(targets, time, shared.slots);
@@ -41,11 +42,8 @@ __global__ void pool_forward_kernel(T* pooled, const T* x, const int32_t* target
     const float share = share_of(targets, t, each, pooling);
     if (share != 0) sum += share * load(x + (sequence * time + t) * d + column);
   }
-  shared.sums[threadIdx.x] = sum;
-  __syncthreads();
-  if (warp_index() > 0 || column >= d) return;
-  for (int w = 1; w < kWarps; ++w) sum += shared.sums[w * kWarp + lane_index()];
-  store(pooled + sequence * d + column, sum);
+  sum = sum_of_warps(sum, shared.sums);
+  if (warp_index() == 0 && column < d) store(pooled + sequence * d + column, sum);
 }
 
 // One block per sequence, whose threads take strided elements.
@@ -69,10 +67,10 @@ static int64_t time_of(int64_t tokens, int64_t sequences) {
 }
 
 void pool_forward(Context& ctx, Tensor pooled, ConstTensor x, ConstTensor targets, Pooling pooling) {
-  const int64_t sequences = pooled.dim(0), d = pooled.dim(1), tiles = (d + kWarp - 1) / kWarp;
+  const int64_t sequences = pooled.dim(0), d = pooled.dim(1), blocks = sequences * column_tiles(d);
   for_type(x.dtype, [&]<class T>(T) {
-    launch(ctx, pool_forward_kernel<T>, blocks_for(sequences * tiles, 1), kThreads, sizeof(PoolingShared),
-           pooled.as<T>(), x.as<T>(), targets.as<int32_t>(), d, time_of(x.dim(0), sequences), pooling);
+    launch(ctx, pool_forward_kernel<T>, blocks_for(blocks, 1), kThreads, sizeof(PoolingShared), pooled.as<T>(),
+           x.as<T>(), targets.as<int32_t>(), d, time_of(x.dim(0), sequences), pooling);
   });
 }
 

@@ -1,8 +1,7 @@
 #include "core/ops/sequence_rows.h"
 
 #include "cuda/device/launch.cuh"
-#include "cuda/kernel/ptx.cuh"
-#include "cuda/kernel/warp.cuh"
+#include "cuda/kernel/warp_sums.cuh"
 
 namespace moe::cuda {
 
@@ -16,16 +15,12 @@ static __global__ void add_sequence_rows_kernel(float* y, const float* rows, int
 // One block per sequence and 32 columns, a lane per column. Warps take strided tokens and are added up in order. Shared
 // memory: (warps, 32) f32.
 static __global__ void sum_sequence_rows_kernel(float* sums, const float* y, int64_t n, int64_t time) {
-  float* shared = &shared_memory<float>();
-  const int64_t tiles = (n + kWarp - 1) / kWarp, sequence = blockIdx.x / tiles;
+  const int64_t tiles = column_tiles(n), sequence = blockIdx.x / tiles;
   const int64_t column = blockIdx.x % tiles * kWarp + lane_index();
   float sum = 0;
   for (int64_t t = warp_index(); column < n && t < time; t += kWarps) sum += y[(sequence * time + t) * n + column];
-  shared[threadIdx.x] = sum;
-  __syncthreads();
-  if (warp_index() > 0 || column >= n) return;
-  for (int w = 1; w < kWarps; ++w) sum += shared[w * kWarp + lane_index()];
-  sums[sequence * n + column] = sum;
+  sum = sum_of_warps(sum, &shared_memory<float>());
+  if (warp_index() == 0 && column < n) sums[sequence * n + column] = sum;
 }
 
 static __global__ void clamp_ids_kernel(int32_t* clamped, const int32_t* ids, int64_t n, int32_t largest) {
@@ -42,9 +37,9 @@ void add_sequence_rows(Context& ctx, Tensor y, ConstTensor rows) {
 }
 
 void sum_sequence_rows(Context& ctx, Tensor sums, ConstTensor y) {
-  const int64_t sequences = sums.dim(0), n = sums.dim(1), tiles = (n + kWarp - 1) / kWarp;
-  launch(ctx, sum_sequence_rows_kernel, blocks_for(sequences * tiles, 1), kThreads, kThreads * sizeof(float),
-         sums.as<float>(), y.as<float>(), n, sequences > 0 ? y.dim(0) / sequences : 1);
+  const int64_t sequences = sums.dim(0), n = sums.dim(1), blocks = sequences * column_tiles(n);
+  launch(ctx, sum_sequence_rows_kernel, blocks_for(blocks, 1), kThreads, kThreads * sizeof(float), sums.as<float>(),
+         y.as<float>(), n, sequences > 0 ? y.dim(0) / sequences : 1);
 }
 
 void clamp_ids(Context& ctx, Tensor clamped, ConstTensor ids, int64_t bound) {

@@ -4,16 +4,13 @@
 
 #include "core/tensor/copy.h"
 #include "cuda/device/launch.cuh"
+#include "cuda/kernel/activation.cuh"
 #include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
 static constexpr int kThreads = 256;
-
-static __device__ float sigmoid(float x) {
-  return 1.0f / (1.0f + expf(-x));
-}
 
 // One warp per token: a lane per expert, then per group. Shared memory of a warp: the groups' scores.
 static __global__ void biased_sigmoid_scores_kernel(float* scores, const float* logits, const float* bias,

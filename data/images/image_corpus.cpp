@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "data/content_hash.h"
+#include "data/find_split.h"
 #include "data/images/cifar10.h"
 #include "data/images/idx.h"
 #include "data/keyed_permutation.h"
@@ -89,16 +90,11 @@ ImageCorpus::ImageCorpus(std::string name, ImageFiles files, const LabelledDataC
 }
 
 bool ImageCorpus::has_split(std::string_view name) const {
-  return std::any_of(splits_.begin(), splits_.end(), [&](const ImageSplit& split) { return split.name() == name; });
+  return find_split(splits_, name) != nullptr;
 }
 
 const ImageSplit& ImageCorpus::split(std::string_view name) const {
-  std::vector<std::string> names;
-  for (const ImageSplit& split : splits_) {
-    if (split.name() == name) return split;
-    names.push_back(split.name());
-  }
-  raise<DataError>("{} has no {} split; it has {}", name_, name, join(names, ", "));
+  return split_named(name_, splits_, name);
 }
 
 }  // namespace moe

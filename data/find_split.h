@@ -1,0 +1,30 @@
+// Looking up a corpus's split by its name.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/text.h"
+
+namespace moe {
+
+// The split of that name, or null.
+template <class Split>
+const Split* find_split(const std::vector<Split>& splits, std::string_view name) {
+  for (const Split& split : splits) {
+    if (split.name() == name) return &split;
+  }
+  return nullptr;
+}
+
+// Throws DataError, which lists the splits that `corpus` has, when it has no such one.
+template <class Split>
+const Split& split_named(const std::string& corpus, const std::vector<Split>& splits, std::string_view name) {
+  if (const Split* found = find_split(splits, name)) return *found;
+  std::vector<std::string> names;
+  for (const Split& split : splits) names.push_back(split.name());
+  raise<DataError>("{} has no {} split; it has {}", corpus, name, join(names, ", "));
+}
+
+}  // namespace moe
