@@ -4,6 +4,7 @@
 #include <cctype>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/base/text.h"
 #include "core/config/choice.h"
@@ -129,12 +130,15 @@ class MarkdownWords : public TextVisitor {
   std::vector<std::string>& words_;
 };
 
+// Families whose members are being described, by the key that chooses: a member may have members of its own family.
+using OpenFamilies = std::map<std::string, std::string>;
+
 class MarkdownWriter : public TextVisitor {
  public:
   // `families`: sections of the families that many keys choose from, by family, described once.
   MarkdownWriter(std::string& rows, std::string& sections, std::string path,
-                 std::map<std::string, std::string>& families)
-      : rows_(rows), sections_(sections), path_(std::move(path)), families_(families) {}
+                 std::map<std::string, std::string>& families, OpenFamilies open = {})
+      : rows_(rows), sections_(sections), path_(std::move(path)), families_(families), open_(std::move(open)) {}
 
   void leaf(const char* name, const std::string& value, const char* help, const std::string& type) override {
     rows_ += fmt::format("| `{}` | {} | `{}` | {} |\n", path_ + name, type, value, help);
@@ -144,6 +148,11 @@ class MarkdownWriter : public TextVisitor {
   }
   void choice(const char* name, ChoiceBase& choice, const char* help) override {
     if (choice.number_shorthand().kind) return paced(name, choice, help);
+    if (const auto outer = open_.find(choice.family_name()); outer != open_.end()) {
+      rows_ += fmt::format("| `{0}` | a {1}, like `{2}` | `{3}` | {4} |\n", path_ + name, choice.family_name(),
+                           outer->second, choice.kind(), help);
+      return;
+    }
     rows_ += fmt::format("| `{0}` | a {1}, see below | `{2}` | {3} |\n", path_ + name, choice.family_name(),
                          choice.kind(), help);
     members(path_ + name, choice);
@@ -161,7 +170,7 @@ class MarkdownWriter : public TextVisitor {
   template <class F>
   void section(const std::string& title, const std::string& help, F fill) {
     std::string rows, below;
-    MarkdownWriter inner(rows, below, path_of(title), families_);
+    MarkdownWriter inner(rows, below, path_of(title), families_, open_);
     fill(inner);
     sections_ += fmt::format("\n## `{}`\n\n{}\n", title, help);
     if (!rows.empty()) sections_ += "\n| key | type | default | meaning |\n|---|---|---|---|\n" + rows;
@@ -185,12 +194,14 @@ class MarkdownWriter : public TextVisitor {
   }
 
   void members(const std::string& path, ChoiceBase& choice) {
-    const std::string selected = choice.kind();
+    const std::string selected = choice.kind(), family = choice.family_name();
+    open_.emplace(family, path);
     for (const std::string& kind : choice.kinds()) {
       if (kind != selected) choice.select(kind);
       section(fmt::format("{} (kind: {})", path, kind), choice.help_of(kind),
               [&](MarkdownWriter& inner) { choice.options().fields(inner); });
     }
+    open_.erase(family);
     choice.select(selected);
   }
 
@@ -198,11 +209,13 @@ class MarkdownWriter : public TextVisitor {
   std::string& sections_;
   std::string path_;
   std::map<std::string, std::string>& families_;
+  OpenFamilies open_;
 };
 
 class SchemaWriter : public FieldVisitor {
  public:
-  explicit SchemaWriter(nlohmann::ordered_json& properties) : properties_(properties) {}
+  explicit SchemaWriter(nlohmann::ordered_json& properties, std::set<std::string> open = {})
+      : properties_(properties), open_(std::move(open)) {}
 
   void field(const char* name, bool& value, const char* help) override {
     properties_[name] = {{"type", "boolean"}, {"default", value}, {"description", help}};
@@ -231,7 +244,7 @@ class SchemaWriter : public FieldVisitor {
         {"type", "array"}, {"items", {{"type", "integer"}}}, {"default", value}, {"description", help}};
   }
   void group(const char* name, FieldSet& group, const char* help) override {
-    properties_[name] = object(group);
+    properties_[name] = object(group, open_);
     properties_[name]["description"] = help;
   }
   void choice(const char* name, ChoiceBase& choice, const char* help) override {
@@ -242,9 +255,10 @@ class SchemaWriter : public FieldVisitor {
     properties_[name] = {{"type", "array"}, {"items", members(*choices.example())}, {"description", help}};
   }
 
-  static nlohmann::ordered_json object(FieldSet& set) {
+  // `open`: families whose members are being described.
+  static nlohmann::ordered_json object(FieldSet& set, const std::set<std::string>& open = {}) {
     nlohmann::ordered_json properties = nlohmann::ordered_json::object();
-    SchemaWriter writer(properties);
+    SchemaWriter writer(properties, open);
     set.fields(writer);
     return {{"type", "object"}, {"additionalProperties", false}, {"properties", properties}};
   }
@@ -256,13 +270,18 @@ class SchemaWriter : public FieldVisitor {
     if (range.max != std::numeric_limits<T>::max()) schema["maximum"] = range.max;
     properties_[name] = schema;
   }
-  static nlohmann::ordered_json members(ChoiceBase& choice) {
+  nlohmann::ordered_json members(ChoiceBase& choice) const {
     nlohmann::ordered_json any = {{{"enum", choice.kinds()}}};
+    std::set<std::string> open = open_;
+    if (!open.insert(choice.family_name()).second) {  // within a member of its own family: not described again
+      any.push_back({{"type", "object"}});
+      return {{"anyOf", any}};
+    }
     if (choice.number_shorthand().kind) any.push_back({{"type", "number"}});
     const std::string selected = choice.kind();
     for (const std::string& kind : choice.kinds()) {
       if (kind != selected) choice.select(kind);
-      nlohmann::ordered_json options = object(choice.options());
+      nlohmann::ordered_json options = object(choice.options(), open);
       options["properties"]["kind"] = {{"const", kind}, {"description", choice.help_of(kind)}};
       any.push_back(options);
     }
@@ -271,6 +290,7 @@ class SchemaWriter : public FieldVisitor {
   }
 
   nlohmann::ordered_json& properties_;
+  std::set<std::string> open_;
 };
 
 }  // namespace

@@ -29,8 +29,8 @@ const Table<Member>& family<BalanceLoss>() {
   return table;
 }
 
-BalanceLoss::BalanceLoss(const BalanceOptions& options)
-    : coefficient_(options.coefficient),
+BalanceLoss::BalanceLoss(const BalanceOptions& options, const Setup& setup)
+    : coefficient_("moe.balance.coefficient", options.coefficient, setup.run, {0, 1e6}),
       scope_(options.scope == "global"     ? Scope::global
              : options.scope == "sequence" ? Scope::sequence
                                            : Scope::rank) {}

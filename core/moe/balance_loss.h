@@ -6,17 +6,18 @@
 
 #include "core/config/moe_config.h"
 #include "core/moe/routing.h"
+#include "core/schedule/paced.h"
 #include "core/tensor/context.h"
 
 namespace moe {
 
 // Fields that every member has.
 struct BalanceOptions {
-  double coefficient = 0.01;
+  Choice<Schedule> coefficient = constantly(0.01);
   std::string scope = "global";
 
   void common_fields(FieldVisitor& v) {
-    v.field("coefficient", coefficient, "weight in the training objective, per layer", {0, 1e6});
+    v.choice("coefficient", coefficient, "Weight in the training objective, per layer; a number or a schedule.");
     v.field("scope", scope,
             "tokens that are balanced together: the step's whole batch, each sequence, or each rank's micro-batch",
             {"global", "sequence", "rank"});
@@ -29,6 +30,7 @@ class BalanceLoss {
     int64_t experts = 0;
     int64_t d_model = 0;
     std::string router{};  // its kind; empty when unknown
+    RunLength run{};
   };
   // Where the gradients of a routing go; each is added to.
   struct Gradients {
@@ -37,10 +39,10 @@ class BalanceLoss {
   };
   enum class Scope { global, sequence, rank };
 
-  explicit BalanceLoss(const BalanceOptions& options);
+  BalanceLoss(const BalanceOptions& options, const Setup& setup);
   virtual ~BalanceLoss() = default;
 
-  double coefficient() const { return coefficient_; }
+  const Paced& coefficient() const { return coefficient_; }
   Scope scope() const { return scope_; }
 
   // How many sums over tokens the value is a function of.
@@ -62,7 +64,7 @@ class BalanceLoss {
                                ConstTensor targets, std::span<const double> sums, double factor) const;
 
  private:
-  double coefficient_;
+  Paced coefficient_;
   Scope scope_;
 };
 

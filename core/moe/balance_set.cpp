@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/moe/now.h"
+
 namespace moe {
 
 BalanceSet::BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, const BalanceLoss::Setup& setup)
@@ -10,10 +12,15 @@ BalanceSet::BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, 
   for (const Choice<BalanceLoss>& choice : choices.items()) {
     losses_.push_back(choice.make(setup));
     names_.push_back(choice.kind());
+    coefficients_.push_back(losses_.back()->coefficient().at(0));
     ranges_.push_back(sums.reserve(static_cast<size_t>(losses_.back()->num_sums())));
     largest = std::max(largest, ranges_.back().count);
   }
   group_sums_.resize(largest);
+}
+
+void BalanceSet::begin(const Context& ctx) {
+  for (size_t i = 0; i < losses_.size(); ++i) coefficients_[i] = now(losses_[i]->coefficient(), ctx);
 }
 
 std::span<double> BalanceSet::sums_of(size_t i) const {
@@ -95,7 +102,7 @@ void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBat
   if (ctx.planning && ctx.device == Device::cpu) return;  // on a GPU ops tell what they need
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
-    if (loss.coefficient() == 0 || loss.sees_outputs() != on_outputs) continue;
+    if (coefficients_[i] == 0 || loss.sees_outputs() != on_outputs) continue;
     for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) {
       std::span<double> sums = sums_of(i);
       if (loss.scope() != BalanceLoss::Scope::global) {
@@ -107,7 +114,7 @@ void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBat
         sums = std::span(group_sums_.data(), sums.size());
         std::fill(sums.begin(), sums.end(), 1.0);
       }
-      visit(loss, group, sums, group.weight * scale_ * loss.coefficient());
+      visit(loss, group, sums, group.weight * scale_ * coefficients_[i]);
     });
   }
 }
@@ -136,7 +143,7 @@ double BalanceSet::value(size_t i) const {
 
 double BalanceSet::weighted_value() const {
   double sum = 0;
-  for (size_t i = 0; i < losses_.size(); ++i) sum += scale_ * losses_[i]->coefficient() * value(i);
+  for (size_t i = 0; i < losses_.size(); ++i) sum += scale_ * coefficients_[i] * value(i);
   return sum;
 }
 
@@ -146,7 +153,7 @@ bool BalanceSet::sees_outputs() const {
 
 bool BalanceSet::needs_whole_step() const {
   return std::any_of(losses_.begin(), losses_.end(), [](const auto& loss) {
-    return loss->scope() == BalanceLoss::Scope::global && loss->coefficient() != 0;
+    return loss->scope() == BalanceLoss::Scope::global && loss->coefficient().largest() != 0;
   });
 }
 

@@ -13,6 +13,8 @@ class BalanceSet {
  public:
   BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, const BalanceLoss::Setup& setup);
 
+  // Takes up the coefficients of the step that ctx is in. Before anything else of the step.
+  void begin(const Context& ctx);
   // Multiplies all coefficients from now on; a strategy may weigh its steps differently. The same throughout a step.
   void set_scale(double scale) { scale_ = scale; }
 
@@ -58,6 +60,7 @@ class BalanceSet {
 
   std::vector<std::unique_ptr<BalanceLoss>> losses_;
   std::vector<std::string> names_;
+  std::vector<double> coefficients_;  // of this step
   LayerSums& sums_;
   std::vector<LayerSums::Range> ranges_;
   double scale_ = 1;

@@ -1,5 +1,6 @@
 // What the router and the strategy of a layer are made with.
 #pragma once
+#include <memory>
 #include <string>
 
 #include "core/base/units.h"
@@ -22,7 +23,8 @@ struct LayerSetup {
   int64_t experts = 0;  // that the router chooses from
   int64_t vocab = 0;    // token ids are below; 0: tokens have none
   double init_std = 0.02;
-  RunLength run{};  // what schedules are measured against
+  RunLength run{};                   // what schedules are measured against
+  std::shared_ptr<Router> router{};  // of the layer, where strategies follow each other; absent: to be made
 };
 
 // Whether a token's output can depend on tokens that come after it. A language model that does looks at its own

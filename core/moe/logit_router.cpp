@@ -39,8 +39,8 @@ int64_t PacedK::at(uint64_t update) const {
 LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep)
     : experts_(setup.experts),
       layer_(setup.layer),
-      jitter_(options.jitter),
-      expert_dropout_(options.expert_dropout),
+      jitter_("moe.router.jitter", options.jitter, setup.run, {0, 0.99}),
+      expert_dropout_("moe.router.expert_dropout", options.expert_dropout, setup.run, {0, 0.99}),
       drop_per_sequence_(options.expert_dropout_per == "sequence"),
       keep_(std::min(keep, setup.experts)),
       temperature_("moe.router.temperature", options.temperature, setup.run, {kTemperatureFloor, 1e6}),
@@ -89,10 +89,10 @@ void LogitRouter::allocate_choice(Context& ctx, Routing& routing, int64_t slots)
 void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
   routing = {};
   routing.x = x;
-  if (jitters(ctx)) {
+  if (amplitude(ctx) > 0) {
     const Tensor jittered = ctx.allocate(x.shape);
     copy(ctx, jittered, x);
-    jitter(ctx, jittered, jitter_, jitter_key(ctx), ctx.first_token);
+    jitter(ctx, jittered, amplitude(ctx), jitter_key(ctx), ctx.first_token);
     routing.x = jittered;
   }
   logits_forward(ctx, batch, routing);
@@ -106,8 +106,8 @@ void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, 
   } else if (fixed_temperature(ctx) != 1) {
     scale(ctx, routing.logits, 1 / fixed_temperature(ctx));
   }
-  if (ctx.training && expert_dropout_ > 0) {
-    drop_experts(ctx, routing.logits, expert_dropout_, keep_,
+  if (const double rate = ctx.training ? now(expert_dropout_, ctx) : 0; rate > 0) {
+    drop_experts(ctx, routing.logits, rate, keep_,
                  ctx.random(RandomPurpose::expert_dropout, static_cast<uint32_t>(layer_)), ctx.first_token,
                  drop_per_sequence_ ? std::max<int64_t>(batch.time, 1) : 1);
   }
@@ -123,12 +123,12 @@ void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Te
   } else if (fixed_temperature(ctx) != 1) {
     scale(ctx, d_logits, 1 / fixed_temperature(ctx));
   }
-  if (!jitters(ctx)) return logits_backward(ctx, batch, d_x, d_logits, routing);
+  if (amplitude(ctx) == 0) return logits_backward(ctx, batch, d_x, d_logits, routing);
   ScratchScope scratch(ctx);
   const Tensor d_jittered = scratch.allocate(d_x.shape);
   fill_zero(ctx, d_jittered);
   logits_backward(ctx, batch, d_jittered, d_logits, routing);
-  jitter(ctx, d_jittered, jitter_, jitter_key(ctx), ctx.first_token);
+  jitter(ctx, d_jittered, amplitude(ctx), jitter_key(ctx), ctx.first_token);
   add(ctx, d_x, d_x, d_jittered);
 }
 

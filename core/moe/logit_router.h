@@ -1,8 +1,8 @@
 // Routers that score every expert by a logit share all but how the logits are made and what is chosen by them: jitter
 // of the input, temperature, expert dropout, and the way back from the gradients of logits.
 #pragma once
+#include "core/moe/now.h"
 #include "core/moe/router.h"
-#include "core/schedule/paced.h"
 
 namespace moe {
 
@@ -10,17 +10,18 @@ namespace moe {
 struct LogitOptions {
   Choice<Schedule> temperature = constantly(1);
   bool learn_temperature = false;
-  double jitter = 0;
-  double expert_dropout = 0;
+  Choice<Schedule> jitter = constantly(0);
+  Choice<Schedule> expert_dropout = constantly(0);
   std::string expert_dropout_per = "token";
 
   void logit_fields(FieldVisitor& v) {
     v.choice("temperature", temperature, "Logits are divided by it; a number or a schedule.");
     v.field("learn_temperature", learn_temperature, "train the temperature, from its value above");
-    v.field("jitter", jitter, "in training the router's input is multiplied by U[1 - jitter, 1 + jitter]", {0, 0.99});
-    v.field("expert_dropout", expert_dropout,
-            "in training a token's experts are left out with this probability (never so many that fewer than k stay)",
-            {0, 0.99});
+    v.choice("jitter", jitter,
+             "In training the router's input is multiplied by U[1 - jitter, 1 + jitter]; a number or a schedule.");
+    v.choice("expert_dropout", expert_dropout,
+             "In training a token's experts are left out with this probability (never so many that fewer than k stay); "
+             "a number or a schedule.");
     v.field("expert_dropout_per", expert_dropout_per, "whether a sequence's tokens miss the same experts",
             {"token", "sequence"});
   }
@@ -80,15 +81,17 @@ class LogitRouter : public Router {
     return ctx.random(RandomPurpose::router_noise, static_cast<uint32_t>(layer_) * 8 + use);
   }
 
+  bool drops_experts() const { return expert_dropout_.largest() > 0; }
+
   const int64_t experts_;
 
  private:
-  bool jitters(const Context& ctx) const { return ctx.training && jitter_ > 0; }
+  double amplitude(const Context& ctx) const { return ctx.training ? now(jitter_, ctx) : 0; }  // of the jitter
   RandomKey jitter_key(const Context& ctx) const { return noise_key(ctx, 7); }
   double fixed_temperature(const Context& ctx) const { return temperature_.at(ctx.step); }
 
   const int layer_;
-  const double jitter_, expert_dropout_;
+  const Paced jitter_, expert_dropout_;
   const bool drop_per_sequence_;
   const int64_t keep_;
   const Paced temperature_;

@@ -1,10 +1,19 @@
 #include "core/moe/measures.h"
 
+#include "core/moe/now.h"
+
 namespace moe {
 
-size_t MeasureSet::declare(const std::string& name, double coefficient) {
-  measures_.push_back({name, coefficient, sums_.reserve(2)});
+size_t MeasureSet::declare(const std::string& name, std::optional<Paced> coefficient) {
+  const double first = coefficient ? coefficient->at(0) : 0;
+  measures_.push_back({name, std::move(coefficient), first, sums_.reserve(2)});
   return measures_.size() - 1;
+}
+
+void MeasureSet::begin(const Context& ctx) {
+  for (Measure& measure : measures_) {
+    if (measure.paced) measure.coefficient = now(*measure.paced, ctx);
+  }
 }
 
 void MeasureSet::observe(const Context& ctx, size_t measure, double sum, double count) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/moe/layer_sums.h"
+#include "core/schedule/paced.h"
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -15,9 +16,12 @@ class MeasureSet {
   explicit MeasureSet(LayerSums& sums) : sums_(sums) {}
 
   // Declares one and returns its index. A loss enters the training objective with its coefficient; its owner adds the
-  // gradient of coefficient * value itself, with the whole step's count as the divisor.
-  size_t add_figure(const std::string& name) { return declare(name, 0); }
-  size_t add_loss(const std::string& name, double coefficient) { return declare(name, coefficient); }
+  // gradient of coefficient() * value itself, with the whole step's count as the divisor.
+  size_t add_figure(const std::string& name) { return declare(name, {}); }
+  size_t add_loss(const std::string& name, const Paced& coefficient) { return declare(name, coefficient); }
+  // Takes up the coefficients of the step that ctx is in. Before anything else of the step.
+  void begin(const Context& ctx);
+  double coefficient(size_t i) const { return measures_[i].coefficient; }  // of this step
 
   // Adds to a measure, unless this pass is not observed.
   void observe(const Context& ctx, size_t measure, double sum, double count) const;
@@ -34,10 +38,11 @@ class MeasureSet {
  private:
   struct Measure {
     std::string name;
+    std::optional<Paced> paced;  // a loss's
     double coefficient;
     LayerSums::Range range;  // sum, count
   };
-  size_t declare(const std::string& name, double coefficient);
+  size_t declare(const std::string& name, std::optional<Paced> coefficient);
 
   LayerSums& sums_;
   std::vector<Measure> measures_;

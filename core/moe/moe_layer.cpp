@@ -17,7 +17,8 @@ LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
           s.config.experts,
           s.vocab,
           s.router_std,
-          s.run};
+          s.run,
+          {}};
 }
 
 MoELayer::MoELayer(const std::string& name, const Setup& s)
@@ -31,7 +32,7 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       dispatcher_(s.groups, experts_),
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
                      s.expert_shape, s.config.expert_init == "small"),
-      balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind()}),
+      balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind(), s.run}),
       capacity_(strategy_setup(name, s), load_),
       parts_{dispatcher_, local_experts_, balance_, load_, capacity_} {
   if (strategy_->bounds_load() && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
@@ -67,6 +68,8 @@ void MoELayer::after_step(Context& ctx, const UpdateFacts& facts) {
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  balance_.begin(ctx);
+  measures_.begin(ctx);
   capacity_.begin(ctx, batch, strategy_->k_at(ctx.step));
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
   if (shared_) add(ctx, y, y, shared_->forward(ctx, batch, x));

@@ -7,6 +7,7 @@ Member compete_strategy();
 Member stochastic_strategy();
 Member hierarchical_strategy();
 Member contrastive_strategy();
+Member change_strategy();
 
 template <>
 const Table<Member>& family<Strategy>() {
@@ -17,6 +18,7 @@ const Table<Member>& family<Strategy>() {
                                        stochastic_strategy(),
                                        hierarchical_strategy(),
                                        contrastive_strategy(),
+                                       change_strategy(),
                                    }};
   return table;
 }

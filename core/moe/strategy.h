@@ -36,14 +36,18 @@ class Strategy {
   virtual void after_step(Context& ctx, const LoadStats& load) { router().after_step(ctx, load); }
 };
 
-// A strategy with the configured router over all experts.
+// A strategy with the configured router over all experts, which it may share with another.
 class RoutedStrategy : public Strategy {
  public:
-  explicit RoutedStrategy(const Setup& setup) : router_(setup.config.router.make(setup)) {}
+  explicit RoutedStrategy(const Setup& setup)
+      : router_(setup.router ? setup.router : std::shared_ptr<Router>(setup.config.router.make(setup))) {}
   Router& router() override { return *router_; }
 
+ protected:
+  std::shared_ptr<Router> shared_router() const { return router_; }
+
  private:
-  std::unique_ptr<Router> router_;
+  std::shared_ptr<Router> router_;
 };
 
 }  // namespace moe

@@ -64,19 +64,19 @@ static T softplus(T x) {
 }
 
 void noisy_logits_forward(Context& ctx, Tensor noisy, Tensor deviation, ConstTensor clean, ConstTensor raw,
-                          const RandomKey* key, int64_t first_token) {
+                          double strength, const RandomKey* key, int64_t first_token) {
   const int64_t tokens = clean.dim(0), experts = clean.dim(1);
   MOE_CHECK_SHAPE(noisy, {tokens, experts});
   MOE_CHECK_SHAPE(deviation, {tokens, experts});
   MOE_CHECK_SHAPE(raw, {tokens, experts});
-  if (on_cuda(ctx)) return cuda::noisy_logits_forward(ctx, noisy, deviation, clean, raw, key, first_token);
+  if (on_cuda(ctx)) return cuda::noisy_logits_forward(ctx, noisy, deviation, clean, raw, strength, key, first_token);
   run(ctx, clean.dtype, [&]<class T>(T) {
     T *h = noisy.as<T>(), *sigma = deviation.as<T>();
     const T *z = clean.as<T>(), *r = raw.as<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
       for (int64_t i = t * experts; i < (t + 1) * experts; ++i) {
-        sigma[i] = softplus(r[i]);
+        sigma[i] = static_cast<T>(strength) * softplus(r[i]);
         h[i] = z[i];
         if (key) h[i] += sigma[i] * static_cast<T>(key->normal(element(first_token, 0, experts, i)));
       }
@@ -85,12 +85,13 @@ void noisy_logits_forward(Context& ctx, Tensor noisy, Tensor deviation, ConstTen
 }
 
 void noisy_logits_backward(Context& ctx, Tensor d_raw, ConstTensor d_noisy, ConstTensor d_deviation, ConstTensor raw,
-                           const RandomKey* key, int64_t first_token) {
+                           double strength, const RandomKey* key, int64_t first_token) {
   const int64_t tokens = raw.dim(0), experts = raw.dim(1);
   MOE_CHECK_SHAPE(d_raw, {tokens, experts});
   MOE_CHECK_SHAPE(d_noisy, {tokens, experts});
   MOE_CHECK_SHAPE(d_deviation, {tokens, experts});
-  if (on_cuda(ctx)) return cuda::noisy_logits_backward(ctx, d_raw, d_noisy, d_deviation, raw, key, first_token);
+  if (on_cuda(ctx))
+    return cuda::noisy_logits_backward(ctx, d_raw, d_noisy, d_deviation, raw, strength, key, first_token);
   run(ctx, raw.dtype, [&]<class T>(T) {
     T* out = d_raw.as<T>();
     const T *d_h = d_noisy.as<T>(), *d_sigma = d_deviation.as<T>(), *r = raw.as<T>();
@@ -99,7 +100,7 @@ void noisy_logits_backward(Context& ctx, Tensor d_raw, ConstTensor d_noisy, Cons
       for (int64_t i = t * experts; i < (t + 1) * experts; ++i) {
         T d = d_sigma[i];
         if (key) d += d_h[i] * static_cast<T>(key->normal(element(first_token, 0, experts, i)));
-        out[i] = d / (T(1) + std::exp(-r[i]));
+        out[i] = static_cast<T>(strength) * d / (T(1) + std::exp(-r[i]));
       }
     }
   });

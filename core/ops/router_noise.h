@@ -14,14 +14,14 @@ void jitter(Context& ctx, Tensor x, double amplitude, const RandomKey& key, int6
 void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const RandomKey& key, int64_t first_token,
                   int64_t tokens_per_draw);
 
-// clean, raw (tokens, experts) -> deviation = softplus(raw), noisy = clean + deviation * N(0, 1); without noise when
-// `key` is none (Shazeer et al., 2017).
+// clean, raw (tokens, experts) -> deviation = strength * softplus(raw), noisy = clean + deviation * N(0, 1); without
+// noise when `key` is none (Shazeer et al., 2017, with a strength of 1).
 void noisy_logits_forward(Context& ctx, Tensor noisy, Tensor deviation, ConstTensor clean, ConstTensor raw,
-                          const RandomKey* key, int64_t first_token);
+                          double strength, const RandomKey* key, int64_t first_token);
 // d_noisy, d_deviation (what reaches the deviation by another way than `noisy`) -> d_raw, overwritten. The gradient of
 // `clean` is d_noisy.
 void noisy_logits_backward(Context& ctx, Tensor d_raw, ConstTensor d_noisy, ConstTensor d_deviation, ConstTensor raw,
-                           const RandomKey* key, int64_t first_token);
+                           double strength, const RandomKey* key, int64_t first_token);
 
 // indices, weights (tokens, 2): the second choice stays with probability min(1, 2 * its weight); else its slot becomes
 // empty and the first keeps its weight (Lepikhin et al., 2021).

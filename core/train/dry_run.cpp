@@ -41,8 +41,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   bool global = false;
   for (const Choice<BalanceLoss>& choice : config.moe.balance.items()) {
     const auto loss = choice.make(BalanceLoss::Setup{config.moe.experts});
-    coefficients += loss->coefficient();
-    global |= loss->scope() == BalanceLoss::Scope::global && loss->coefficient() > 0;
+    coefficients += loss->coefficient().largest();
+    global |= loss->scope() == BalanceLoss::Scope::global && loss->coefficient().largest() > 0;
   }
   if (coefficients == 0) notes.push_back("nothing balances the experts (moe.balance): routers collapse easily");
   if (global && config.train.micro_batches > 1) {

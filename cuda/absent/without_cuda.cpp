@@ -353,10 +353,11 @@ void jitter(Context& ctx, Tensor, double, const RandomKey&, int64_t) {
 void drop_experts(Context& ctx, Tensor, double, int64_t, const RandomKey&, int64_t, int64_t) {
   absent(ctx);
 }
-void noisy_logits_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, const RandomKey*, int64_t) {
+void noisy_logits_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, double, const RandomKey*, int64_t) {
   absent(ctx);
 }
-void noisy_logits_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, const RandomKey*, int64_t) {
+void noisy_logits_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, double, const RandomKey*,
+                           int64_t) {
   absent(ctx);
 }
 void drop_second(Context& ctx, Tensor, Tensor, const RandomKey&, int64_t) {

@@ -43,21 +43,22 @@ static __global__ void drop_experts_kernel(float* logits, uint32_t threshold, in
 }
 
 static __global__ void noisy_logits_forward_kernel(float* noisy, float* deviation, const float* clean, const float* raw,
-                                                   RandomKey key, bool draws, int64_t first, int64_t size) {
+                                                   float strength, RandomKey key, bool draws, int64_t first,
+                                                   int64_t size) {
   const int64_t i = thread_in_grid();
   if (i >= size) return;
-  const float sigma = fmaxf(raw[i], 0.0f) + log1pf(expf(-fabsf(raw[i])));
+  const float sigma = strength * (fmaxf(raw[i], 0.0f) + log1pf(expf(-fabsf(raw[i]))));
   deviation[i] = sigma;
   noisy[i] = clean[i] + (draws ? sigma * key.normal(static_cast<uint64_t>(first + i)) : 0.0f);
 }
 
 static __global__ void noisy_logits_backward_kernel(float* d_raw, const float* d_noisy, const float* d_deviation,
-                                                    const float* raw, RandomKey key, bool draws, int64_t first,
-                                                    int64_t size) {
+                                                    const float* raw, float strength, RandomKey key, bool draws,
+                                                    int64_t first, int64_t size) {
   const int64_t i = thread_in_grid();
   if (i >= size) return;
   const float d = d_deviation[i] + (draws ? d_noisy[i] * key.normal(static_cast<uint64_t>(first + i)) : 0.0f);
-  d_raw[i] = d / (1.0f + expf(-raw[i]));
+  d_raw[i] = strength * d / (1.0f + expf(-raw[i]));
 }
 
 static __global__ void drop_second_kernel(int32_t* indices, float* weights, RandomKey key, int64_t first_token,
@@ -87,17 +88,17 @@ void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const 
 }
 
 void noisy_logits_forward(Context& ctx, Tensor noisy, Tensor deviation, ConstTensor clean, ConstTensor raw,
-                          const RandomKey* key, int64_t first_token) {
+                          double strength, const RandomKey* key, int64_t first_token) {
   launch(ctx, noisy_logits_forward_kernel, blocks_for(clean.size(), kThreads), kThreads, 0, noisy.as<float>(),
-         deviation.as<float>(), clean.as<float>(), raw.as<float>(), key ? *key : RandomKey{}, key != nullptr,
-         first_token * clean.dim(1), clean.size());
+         deviation.as<float>(), clean.as<float>(), raw.as<float>(), static_cast<float>(strength),
+         key ? *key : RandomKey{}, key != nullptr, first_token * clean.dim(1), clean.size());
 }
 
 void noisy_logits_backward(Context& ctx, Tensor d_raw, ConstTensor d_noisy, ConstTensor d_deviation, ConstTensor raw,
-                           const RandomKey* key, int64_t first_token) {
+                           double strength, const RandomKey* key, int64_t first_token) {
   launch(ctx, noisy_logits_backward_kernel, blocks_for(raw.size(), kThreads), kThreads, 0, d_raw.as<float>(),
-         d_noisy.as<float>(), d_deviation.as<float>(), raw.as<float>(), key ? *key : RandomKey{}, key != nullptr,
-         first_token * raw.dim(1), raw.size());
+         d_noisy.as<float>(), d_deviation.as<float>(), raw.as<float>(), static_cast<float>(strength),
+         key ? *key : RandomKey{}, key != nullptr, first_token * raw.dim(1), raw.size());
 }
 
 void drop_second(Context& ctx, Tensor indices, Tensor weights, const RandomKey& key, int64_t first_token) {

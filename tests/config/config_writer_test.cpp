@@ -1,5 +1,6 @@
 #include "core/config/config_writer.h"
 
+#include <set>
 #include <nlohmann/json.hpp>
 
 #include "core/config/config_reader.h"
@@ -14,6 +15,7 @@ namespace {
 struct Names : FieldVisitor {
   std::string prefix;
   std::vector<std::string>& found;
+  std::set<std::string> open{};  // families whose members are being visited
   Names(std::string path, std::vector<std::string>& names) : prefix(std::move(path)), found(names) {}
   void take(const char* name) { found.push_back(prefix + name); }
   void field(const char* name, bool&, const char*) override { take(name); }
@@ -26,18 +28,22 @@ struct Names : FieldVisitor {
   void field(const char* name, std::vector<int64_t>&, const char*) override { take(name); }
   void group(const char* name, FieldSet& group, const char*) override {
     Names inner(prefix + name + ".", found);
+    inner.open = open;
     group.fields(inner);
   }
   void choice(const char* name, ChoiceBase& choice, const char*) override {
     take(name);
     const std::string selected = choice.kind();
+    if (!open.insert(choice.family_name()).second) return;  // a member's own family
     for (const std::string& kind : choice.kinds()) {
       choice.select(kind);
       // A family that many keys choose from is described once, apart from them.
       Names inner(choice.number_shorthand().kind ? "" : prefix + name + ".", found);
+      inner.open = open;
       choice.options().fields(inner);
     }
     choice.select(selected);
+    open.erase(choice.family_name());
   }
   void choices(const char* name, ChoiceListBase& choices, const char* help) override {
     choice(name, *choices.example(), help);

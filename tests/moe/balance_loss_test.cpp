@@ -196,7 +196,7 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
     INFO(set.name(i));
     const Case c = make_case(ctx, set.name(i), routing, whole.targets);
     if (set.name(i) != "sequence") CHECK(set.value(i) == Approx(c.loss->value(c.sums)));
-    weighted += c.loss->coefficient() * set.value(i);
+    weighted += c.loss->coefficient().at(0) * set.value(i);
   }
   CHECK(set.weighted_value() == Approx(weighted));
   set.set_scale(0.5);

@@ -21,7 +21,8 @@ TEMPLATE_TEST_CASE("router noise is a function of the global token, whatever the
                     [&](Tensor x, int64_t first) { drop_experts(ctx, x, 0.6, 1, kKey, first, 4); },
                     [&](Tensor x, int64_t first) {
                       const Tensor deviation = ctx.output(x.shape);
-                      noisy_logits_forward(ctx, x, deviation, ctx.copy_of(x), ctx.constant(x.shape, 0.5), &kKey, first);
+                      noisy_logits_forward(ctx, x, deviation, ctx.copy_of(x), ctx.constant(x.shape, 0.5), 1, &kKey,
+                                           first);
                     }};
   for (const Op& op : ops) {
     for (const int64_t n : {1, 31, 32, 33}) {
@@ -75,20 +76,20 @@ TEST_CASE("noisy logits: distribution and gradients", "[cpu]") {
                deviation = ctx.output({4, 5});
   const Tensor d_noisy = ctx.normal({4, 5}, 3), d_deviation = ctx.normal({4, 5}, 4), d_raw = ctx.output({4, 5});
   for (const RandomKey* key : {&kKey, static_cast<const RandomKey*>(nullptr)}) {
-    noisy_logits_backward(ctx, d_raw, d_noisy, d_deviation, raw, key, 7);
+    noisy_logits_backward(ctx, d_raw, d_noisy, d_deviation, raw, 0.7, key, 7);
     const auto loss = [&] {
-      noisy_logits_forward(ctx, noisy, deviation, clean, raw, key, 7);
+      noisy_logits_forward(ctx, noisy, deviation, clean, raw, 0.7, key, 7);
       return dot(noisy, d_noisy) + dot(deviation, d_deviation);
     };
     check_gradients(loss, {{"raw", raw, d_raw}, {"clean", clean, d_noisy}});
   }
-  noisy_logits_forward(ctx, noisy, deviation, clean, raw, nullptr, 7);
+  noisy_logits_forward(ctx, noisy, deviation, clean, raw, 1, nullptr, 7);
   check_same_bits("no noise without a key", noisy, clean);
   const Tensor many = ctx.output({400, 33}), sigma = ctx.output({400, 33});
-  noisy_logits_forward(ctx, many, sigma, ctx.zeros({400, 33}), ctx.constant({400, 33}, 1), &kKey, 0);
+  noisy_logits_forward(ctx, many, sigma, ctx.zeros({400, 33}), ctx.constant({400, 33}, 1), 1, &kKey, 0);
   CHECK(get(sigma, 0) == Approx(std::log1p(std::exp(1))));
   CHECK(std::sqrt(dot(many, many) / 13200) == Approx(get(sigma, 0)).epsilon(0.03));
-  noisy_logits_forward(ctx, many, sigma, many, ctx.constant({400, 33}, -1e4), &kKey, 0);
+  noisy_logits_forward(ctx, many, sigma, many, ctx.constant({400, 33}, -1e4), 1, &kKey, 0);
   CHECK(get(sigma, 5) == 0);
 }
 
@@ -105,8 +106,8 @@ TEST_CASE("router noise refuses shapes that do not fit") {
   const Tensor x = ctx.zeros({2, 3}), other = ctx.zeros({2, 4});
   CHECK_THROWS_AS(drop_experts(ctx, x, 0.5, 4, kKey, 0, 1), InternalError);
   CHECK_THROWS_AS(drop_experts(ctx, x, 0.5, 1, kKey, 0, 0), InternalError);
-  CHECK_THROWS_AS(noisy_logits_forward(ctx, x, x, x, other, nullptr, 0), InternalError);
-  CHECK_THROWS_AS(noisy_logits_backward(ctx, x, x, other, x, nullptr, 0), InternalError);
+  CHECK_THROWS_AS(noisy_logits_forward(ctx, x, x, x, other, 1, nullptr, 0), InternalError);
+  CHECK_THROWS_AS(noisy_logits_backward(ctx, x, x, other, x, 1, nullptr, 0), InternalError);
   CHECK_THROWS_AS(drop_second(ctx, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.zeros({1, 3}), kKey, 0), InternalError);
 }
 

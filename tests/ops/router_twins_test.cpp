@@ -128,10 +128,10 @@ TEST_CASE("router noise equals the CPU's") {
                    d_raw = ctx.wide_output(clean.shape);
       const Tensor noisy64 = exact.output(clean.shape), deviation64 = exact.output(clean.shape),
                    d_raw64 = exact.output(clean.shape);
-      noisy_logits_forward(ctx, noisy, deviation, clean, raw, key, 50);
-      noisy_logits_backward(ctx, d_raw, d_noisy, d_deviation, raw, key, 50);
-      noisy_logits_forward(exact, noisy64, deviation64, exact(clean), exact(raw), key, 50);
-      noisy_logits_backward(exact, d_raw64, exact(d_noisy), exact(d_deviation), exact(raw), key, 50);
+      noisy_logits_forward(ctx, noisy, deviation, clean, raw, 0.7, key, 50);
+      noisy_logits_backward(ctx, d_raw, d_noisy, d_deviation, raw, 0.7, key, 50);
+      noisy_logits_forward(exact, noisy64, deviation64, exact(clean), exact(raw), 0.7, key, 50);
+      noisy_logits_backward(exact, d_raw64, exact(d_noisy), exact(d_deviation), exact(raw), 0.7, key, 50);
       check_close("noisy", noisy, noisy64, {1e-5, 1e-6});
       check_close("deviation", deviation, deviation64, {1e-5, 1e-6});
       check_close("d_raw", d_raw, d_raw64, {1e-5, 1e-6});

@@ -22,6 +22,10 @@ inline const std::vector<std::string>& strategy_variants() {
       "{kind: hierarchical, group_router: {k: 2}}",
       "{kind: hierarchical, groups: 1, group_router: {k: 1, softmax: all, renormalise: false}}",
       "{kind: contrastive, contrast: 3}",
+      "{kind: change, at: 0, first: plain, then: {kind: stochastic, statistics: running, noise: 0.5}}",
+      "{kind: change, at: 100%, first: {kind: contrastive, contrast: 3}, then: contrastive}",
+      "{kind: change, at: 100%, then: contrastive, first: {kind: change, at: 0, then: {kind: compete, probability: 1, "
+      "version: 2, router_loss: 3, diversity: 2, detach: false}}}",
   };
   return variants;
 }

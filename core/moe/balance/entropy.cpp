@@ -50,7 +50,7 @@ class EntropyBalance : public BalanceLoss {
   static constexpr double kLeast = 1e-300;  // whose logarithm is finite; what it is multiplied by is 0 where it counts
 
   EntropyBalance(const BalanceOptions& options, const Setup& setup, double offset)
-      : BalanceLoss(options), n_(static_cast<size_t>(setup.experts)), offset_(offset), gradient_(n_) {}
+      : BalanceLoss(options, setup), n_(static_cast<size_t>(setup.experts)), offset_(offset), gradient_(n_) {}
 
   size_t n_;
   double offset_;

@@ -15,7 +15,7 @@ struct Options : Fields<Options>, BalanceOptions {
 class GShardBalance : public BalanceLoss {
  public:
   GShardBalance(const Options& options, const Setup& setup)
-      : BalanceLoss(options), n_(static_cast<size_t>(setup.experts)), gradient_(n_) {}
+      : BalanceLoss(options, setup), n_(static_cast<size_t>(setup.experts)), gradient_(n_) {}
 
   int64_t num_sums() const override { return static_cast<int64_t>(2 * n_ + 1); }
 

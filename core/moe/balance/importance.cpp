@@ -16,7 +16,7 @@ struct Options : Fields<Options>, BalanceOptions {
 class ImportanceBalance : public BalanceLoss {
  public:
   ImportanceBalance(const Options& options, const Setup& setup)
-      : BalanceLoss(options), n_(static_cast<size_t>(setup.experts)), gradient_(n_) {}
+      : BalanceLoss(options, setup), n_(static_cast<size_t>(setup.experts)), gradient_(n_) {}
 
   int64_t num_sums() const override { return static_cast<int64_t>(2 * n_); }
   void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const override {

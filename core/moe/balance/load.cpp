@@ -16,7 +16,7 @@ struct Options : Fields<Options>, BalanceOptions {
 class LoadBalance : public BalanceLoss {
  public:
   LoadBalance(const Options& options, const Setup& setup)
-      : BalanceLoss(options), gradient_(static_cast<size_t>(setup.experts)) {
+      : BalanceLoss(options, setup), gradient_(static_cast<size_t>(setup.experts)) {
     if (!setup.router.empty() && setup.router != "noisy_topk") refuse(setup.router);
   }
 

@@ -23,7 +23,7 @@ struct Options : Fields<Options>, BalanceOptions {
 class SimilarityBalance : public BalanceLoss {
  public:
   SimilarityBalance(const Options& options, const Setup& setup)
-      : BalanceLoss(options),
+      : BalanceLoss(options, setup),
         threshold_(options.threshold),
         n_(static_cast<size_t>(setup.experts)),
         d_(static_cast<size_t>(setup.d_model)),

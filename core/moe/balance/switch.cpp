@@ -14,7 +14,7 @@ struct Options : Fields<Options>, BalanceOptions {
 
 struct SequenceOptions : Fields<SequenceOptions>, BalanceOptions {
   SequenceOptions() {
-    coefficient = 1e-4;
+    coefficient = constantly(1e-4);
     scope = "sequence";
   }
   void fields(FieldVisitor& v) override { common_fields(v); }
@@ -24,7 +24,7 @@ struct SequenceOptions : Fields<SequenceOptions>, BalanceOptions {
 class SwitchBalance : public BalanceLoss {
  public:
   SwitchBalance(const BalanceOptions& options, const Setup& setup)
-      : BalanceLoss(options), experts_(setup.experts), gradient_(static_cast<size_t>(setup.experts)) {}
+      : BalanceLoss(options, setup), experts_(setup.experts), gradient_(static_cast<size_t>(setup.experts)) {}
 
   int64_t num_sums() const override { return 2 * experts_ + 1; }
 

@@ -6,14 +6,14 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, BalanceOptions {
-  Options() { coefficient = 0.001; }
+  Options() { coefficient = constantly(0.001); }
   void fields(FieldVisitor& v) override { common_fields(v); }
 };
 
 // Sums: squares, tokens.
 class ZBalance : public BalanceLoss {
  public:
-  ZBalance(const Options& options, const Setup&) : BalanceLoss(options) {}
+  ZBalance(const Options& options, const Setup& setup) : BalanceLoss(options, setup) {}
 
   int64_t num_sums() const override { return 2; }
   void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const override {

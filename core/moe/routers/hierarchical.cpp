@@ -39,7 +39,7 @@ class HierarchicalRouter : public LogitRouter {
       raise<UsageError>("moe.router: {} experts of each of {} of {} groups cannot be chosen from {}", each_, chosen_,
                         groups_, experts_);
     }
-    if (o.expert_dropout > 0)
+    if (drops_experts())
       raise<UsageError>("moe.router.expert_dropout: hierarchical cannot leave out experts of groups already chosen");
     const bool renormalised = weights_.softmax_over_chosen || weights_.renormalise;
     require_gradient(k(), experts_, renormalised);

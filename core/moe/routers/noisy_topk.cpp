@@ -1,4 +1,5 @@
-// topk of z = W x + softplus(W_n x) e, with e ~ N(0, 1) drawn in training only (Shazeer et al., 2017, equation 4).
+// topk of z = W x + strength * softplus(W_n x) e, with e ~ N(0, 1) drawn in training only (Shazeer et al., 2017,
+// equation 4).
 #include "core/moe/logit_router.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
@@ -8,7 +9,11 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, SoftmaxOptions {
-  void fields(FieldVisitor& v) override { softmax_fields(v); }
+  Choice<Schedule> noise = constantly(1);
+  void fields(FieldVisitor& v) override {
+    softmax_fields(v);
+    v.choice("noise", noise, "Factor on the learned deviation; a number or a schedule.");
+  }
 };
 
 class NoisyTopKRouter : public SoftmaxRouter {
@@ -18,7 +23,8 @@ class NoisyTopKRouter : public SoftmaxRouter {
         noise_weight_(setup.parameters.add({setup.name + ".router.noise.weight",
                                             Shape{setup.experts, setup.d_model},
                                             ParameterGroup::shared,
-                                            {Initialisation::Kind::constant, 0}})) {
+                                            {Initialisation::Kind::constant, 0}})),
+        strength_("moe.router.noise", options.noise, setup.run, {1e-3, 1e3}) {
     add_weight(setup);
   }
 
@@ -34,8 +40,8 @@ class NoisyTopKRouter : public SoftmaxRouter {
     linear_forward(ctx, raw(routing), routing.x, noise_weight_.value);
     copy(ctx, noise.clean, routing.logits);
     const RandomKey key = noise_key(ctx, 0);
-    noisy_logits_forward(ctx, noise.noisy, noise.deviation, noise.clean, raw(routing), ctx.training ? &key : nullptr,
-                         ctx.first_token);
+    noisy_logits_forward(ctx, noise.noisy, noise.deviation, noise.clean, raw(routing), now(strength_, ctx),
+                         ctx.training ? &key : nullptr, ctx.first_token);
     copy(ctx, routing.logits, noise.noisy);
     fill_zero(ctx, noise.d_noisy);
     fill_zero(ctx, noise.d_deviation);
@@ -47,7 +53,7 @@ class NoisyTopKRouter : public SoftmaxRouter {
     add(ctx, d_noisy, d_logits, routing.noise.d_noisy);
     SoftmaxRouter::logits_backward(ctx, batch, d_x, d_noisy, routing);
     const RandomKey key = noise_key(ctx, 0);
-    noisy_logits_backward(ctx, d_raw, d_noisy, routing.noise.d_deviation, routing.extra[0],
+    noisy_logits_backward(ctx, d_raw, d_noisy, routing.noise.d_deviation, routing.extra[0], now(strength_, ctx),
                           ctx.training ? &key : nullptr, ctx.first_token);
     linear_backward_weight(ctx, noise_weight_.gradient, d_raw, routing.x);
     linear_backward_input(ctx, d_x, d_raw, noise_weight_.value, true);
@@ -57,6 +63,7 @@ class NoisyTopKRouter : public SoftmaxRouter {
   static Tensor& raw(Routing& routing) { return routing.extra[0]; }
 
   Parameter& noise_weight_;
+  const Paced strength_;
 };
 
 }  // namespace

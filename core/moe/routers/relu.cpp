@@ -35,7 +35,7 @@ class ReluRouter : public LogitRouter {
                                            ParameterGroup::untrained,
                                            {Initialisation::Kind::constant, options.l1}})),
         measures_(setup.measures),
-        loss_(measures_.add_loss("router_l1", 1)),
+        loss_(measures_.add_loss("router_l1", Paced("router_l1", constantly(1), setup.run, {1, 1}))),
         experts_figure_(measures_.add_figure("experts_per_token")) {
     add_weight(setup);
   }

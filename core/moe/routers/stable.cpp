@@ -17,11 +17,11 @@ namespace {
 
 struct Options : Fields<Options>, LogitOptions {
   Duration stage1 = Duration::percent(10);
-  double distillation = 0.3;
+  Choice<Schedule> distillation = constantly(0.3);
   int64_t dimension = 50;
   void fields(FieldVisitor& v) override {
     v.field("stage1", stage1, "when the distilled router takes over");
-    v.field("distillation", distillation, "coefficient of its loss, per layer", {0, 1e6});
+    v.choice("distillation", distillation, "Coefficient of its loss, per layer; a number or a schedule.");
     v.field("dimension", dimension, "of its token embeddings", {1, 4096});
     logit_fields(v);
   }
@@ -34,14 +34,14 @@ class StableRouter : public LogitRouter {
   StableRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1),
         stage1_(std::llround(to_updates(options.stage1, setup.run))),
-        distillation_(options.distillation),
         dimension_(options.dimension),
         embedding_(table(setup, ".router.distilled.embedding", setup.vocab, ParameterGroup::shared)),
         centroids_(table(setup, ".router.distilled.centroids", setup.experts, ParameterGroup::shared)),
         frozen_embedding_(table(setup, ".router.frozen.embedding", setup.vocab, ParameterGroup::untrained)),
         frozen_centroids_(table(setup, ".router.frozen.centroids", setup.experts, ParameterGroup::untrained)),
         measures_(setup.measures),
-        loss_(measures_.add_loss("distillation", distillation_)),
+        loss_(measures_.add_loss("distillation",
+                                 Paced("moe.router.distillation", options.distillation, setup.run, {0, 1e6}))),
         agreement_(measures_.add_figure("distilled_agreement")) {
     if (setup.vocab == 0)
       throw UsageError("moe.router: stable distils into embeddings of token ids, and these samples' tokens have none");
@@ -109,7 +109,8 @@ class StableRouter : public LogitRouter {
     copy(ctx, wanted, routing.indices.reshape(wanted.shape));
     mask_padding(ctx, wanted, batch.targets);
     // Padding counts in the mean as a loss of 0: the divisor is known before any sum over ranks and micro-batches.
-    cross_entropy(ctx, losses, correct, logits, wanted, distillation_ / static_cast<double>(batch.global_tokens));
+    cross_entropy(ctx, losses, correct, logits, wanted,
+                  measures_.coefficient(loss_) / static_cast<double>(batch.global_tokens));
     if (!ctx.observe) return;
     const LossSums sums = loss_sums(ctx, losses, correct, wanted);
     measures_.observe(ctx, loss_, sums.loss, static_cast<double>(tokens));
@@ -120,7 +121,7 @@ class StableRouter : public LogitRouter {
                        const Routing& routing) override {
     add_scaled(ctx, d_routing.weights, d_routing.skip, -1);
     sigmoid_weights_backward(ctx, d_logits, d_routing.weights, routing.logits, routing.indices, kWeights);
-    if (!is_stage1(ctx) || distillation_ == 0) return;
+    if (!is_stage1(ctx) || measures_.coefficient(loss_) == 0) return;
     const Tensor d_distilled = routing.extra[kDistilledGradient];
     ScratchScope scratch(ctx);
     const Tensor d_embedded = scratch.allocate(routing.extra[kEmbedded].shape);
@@ -130,7 +131,6 @@ class StableRouter : public LogitRouter {
   }
 
   const int64_t stage1_;
-  const double distillation_;
   const int64_t dimension_;
   Parameter &embedding_, &centroids_;                // (vocab, dimension), (experts, dimension)
   Parameter &frozen_embedding_, &frozen_centroids_;  // their last state in stage 1

@@ -9,7 +9,7 @@ struct Options : Fields<Options>, SoftmaxOptions {
     k = constantly(1);
     softmax = "all";
     renormalise = false;
-    jitter = 0.01;
+    jitter = constantly(0.01);
   }
   void fields(FieldVisitor& v) override { logit_fields(v); }
 };

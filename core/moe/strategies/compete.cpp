@@ -5,6 +5,7 @@
 
 #include "core/moe/competition.h"
 #include "core/moe/competition_steps.h"
+#include "core/moe/now.h"
 #include "core/moe/sparse_pass.h"
 #include "core/moe/strategy.h"
 #include "core/ops/dispatch_rows.h"
@@ -22,11 +23,11 @@ struct Options : Fields<Options> {
   std::string forward = "competition";
   std::string target = "chosen";
   bool detach = true;
-  double router_loss = 0.05;
-  double chosen_loss = 0;
-  double diversity = 0;
+  Choice<Schedule> router_loss = constantly(0.05);
+  Choice<Schedule> chosen_loss = constantly(0);
+  Choice<Schedule> diversity = constantly(0);
   std::string balance_on = "router";
-  double balance_scale = 1;
+  Choice<Schedule> balance_scale = constantly(1);
   Choice<Schedule> probability = constantly(0.07);
   int64_t draw_every = 1;
   int64_t max_layers = 0;
@@ -39,11 +40,11 @@ struct Options : Fields<Options> {
     score = second ? "softplus" : "norm";
     weights = second ? "share" : "softmax";
     target = second ? "all" : "chosen";
-    router_loss = second ? 0.001 : 0.05;
-    chosen_loss = second ? 0.2 : 0;
-    diversity = second ? 0.005 : 0;
+    router_loss = constantly(second ? 0.001 : 0.05);
+    chosen_loss = constantly(second ? 0.2 : 0);
+    diversity = constantly(second ? 0.005 : 0);
     balance_on = second ? "competition" : "router";
-    balance_scale = second ? 0.5 : 1;
+    balance_scale = constantly(second ? 0.5 : 1);
     max_layers = second ? 3 : 0;
   }
 
@@ -61,14 +62,17 @@ struct Options : Fields<Options> {
             "what the router imitates: the winners' weights and 0 elsewhere, or the softmax of all scores",
             {"chosen", "all"});
     v.field("detach", detach, "no gradient flows from the router's loss into the experts");
-    v.field("router_loss", router_loss, "coefficient of the router's mean squared distance to the target", {0, 1e6});
-    v.field("chosen_loss", chosen_loss, "weight in that distance of the mean over the winners alone", {0, 1e6});
-    v.field("diversity", diversity, "coefficient of the mean cosine between the winners' outputs", {0, 1e6});
+    v.choice("router_loss", router_loss,
+             "Coefficient of the router's mean squared distance to the target; a number or a schedule.");
+    v.choice("chosen_loss", chosen_loss,
+             "Weight in that distance of the mean over the winners alone; a number or a schedule.");
+    v.choice("diversity", diversity,
+             "Coefficient of the mean cosine between the winners' outputs; a number or a schedule.");
     v.field("balance_on", balance_on, "whose choices the balance losses of a competing update see",
             {"router", "competition"});
-    v.field("balance_scale", balance_scale, "factor on the balance losses' coefficients in a competing update",
-            {0, 1e6});
-    v.choice("probability", probability, "that a layer competes in an update");
+    v.choice("balance_scale", balance_scale,
+             "Factor on the balance losses' coefficients in a competing update; a number or a schedule.");
+    v.choice("probability", probability, "That a layer competes in an update; a number or a schedule.");
     v.field("draw_every", draw_every, "updates that one draw holds for", {1, 1'000'000});
     v.field("max_layers", max_layers, "layers that may compete in one update, others move to another; 0 = all",
             {0, 1 << 20});
@@ -91,12 +95,15 @@ class CompeteStrategy : public RoutedStrategy {
         measures_(&setup.measures),
         competing_figure_(setup.measures.add_figure("competing")),
         agreement_figure_(setup.measures.add_figure("agreement")),
-        router_loss_(setup.measures.add_loss("router_loss", options.router_loss)),
-        diversity_(setup.measures.add_loss("diversity", options.diversity)) {
+        router_loss_(setup.measures.add_loss("router_loss", paced("router_loss", options.router_loss, setup))),
+        diversity_(setup.measures.add_loss("diversity", paced("diversity", options.diversity, setup))),
+        chosen_loss_(paced("chosen_loss", options.chosen_loss, setup)),
+        balance_scale_(paced("balance_scale", options.balance_scale, setup)) {
     if (k_ > experts_) raise<UsageError>("moe.strategy.k: {} of {} experts cannot win", k_, experts_);
     for (const Choice<BalanceLoss>& loss : setup.config.balance.items()) {
-      balanced_ |=
-          loss.make(BalanceLoss::Setup{experts_, setup.d_model, setup.config.router.kind()})->coefficient() > 0;
+      balanced_ |= loss.make(BalanceLoss::Setup{experts_, setup.d_model, setup.config.router.kind(), setup.run})
+                       ->coefficient()
+                       .largest() > 0;
     }
   }
 
@@ -109,14 +116,14 @@ class CompeteStrategy : public RoutedStrategy {
     if (competing_ || ctx.diagnose) compete(ctx, parts, batch, x);
     const Routing& used = chosen_by_competition() ? outcome_ : routing_;
     const Routing& balanced = balance_on_competition() ? outcome_ : routing_;
-    parts.balance.set_scale(competing_ ? options_.balance_scale : 1);
+    parts.balance.set_scale(competing_ ? now(balance_scale_, ctx) : 1);
     const Tensor y = pass_.forward(ctx, parts, batch, x, used);
     if (ctx.observe) {
       parts.load.observe(ctx, used, batch.targets);
       parts.balance.observe(ctx, batch, balanced);
       parts.balance.observe_outputs(ctx, batch, used, pass_.outputs());
     }
-    if (chosen_by_competition() && options_.diversity > 0) {
+    if (chosen_by_competition() && diversity() > 0) {
       const double sum = likeness_sum(ctx, pass_.returned(), pass_.plan().position, batch.targets);
       measures().observe(ctx, diversity_, sum, tokens);
     }
@@ -141,18 +148,23 @@ class CompeteStrategy : public RoutedStrategy {
   }
 
  private:
+  static Paced paced(const char* key, const Choice<Schedule>& choice, const Setup& setup) {
+    return {std::string("moe.strategy.") + key, choice, setup.run, {0, 1e6}};
+  }
   const MeasureSet& measures() const { return *measures_; }
+  double router_loss() const { return measures().coefficient(router_loss_); }
+  double diversity() const { return measures().coefficient(diversity_); }
   bool chosen_by_competition() const { return competing_ && options_.forward == "competition"; }
   bool balance_on_competition() const { return competing_ && options_.balance_on == "competition"; }
   // Whether some gradient reaches scores of experts that were not chosen, or whose output a capacity left out: then all
   // experts are passed through backward.
   bool gradient_of_all_scores() const {
-    return (balance_on_competition() && balanced_) || (!options_.detach && options_.router_loss > 0) ||
+    return (balance_on_competition() && balanced_) || (!options_.detach && router_loss() > 0) ||
            !chosen_by_competition() || drops_;
   }
   bool any_gradient_of_scores() const {
     return chosen_by_competition() || (balance_on_competition() && balanced_) ||
-           (!options_.detach && options_.router_loss > 0);
+           (!options_.detach && router_loss() > 0);
   }
 
   // The scores, who won by them and with what weight, and what the router is to imitate.
@@ -180,7 +192,7 @@ class CompeteStrategy : public RoutedStrategy {
     }
     measures().observe(
         ctx, router_loss_,
-        imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss, batch.targets),
+        imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, now(chosen_loss_, ctx), batch.targets),
         count);
   }
 
@@ -205,9 +217,9 @@ class CompeteStrategy : public RoutedStrategy {
         add(ctx, d_weights, d_weights, d_pass);
         weights_backward(ctx, d_scores, d_weights);
         if (!gradient_of_all_scores()) responses_of_chosen_backward(ctx, d_returned, d_scores);
-        if (options_.diversity > 0) {
+        if (diversity() > 0) {
           likeness_backward(ctx, d_returned, pass_.returned(), pass_.plan().position,
-                            options_.diversity / static_cast<double>(batch.global_tokens), batch.targets);
+                            diversity() / static_cast<double>(batch.global_tokens), batch.targets);
         }
       });
     } else {
@@ -224,15 +236,15 @@ class CompeteStrategy : public RoutedStrategy {
 
   // The router's loss, and its gradient on the target unless that is detached.
   void imitate_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, Tensor d_scores, Tensor d_weights) {
-    if (options_.router_loss == 0) return;
+    if (router_loss() == 0) return;
     ScratchScope scratch(ctx);
     Tensor d_target;
     if (!options_.detach) {
       d_target = scratch.allocate_wide(target_.shape);
       fill_zero(ctx, d_target);
     }
-    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices, options_.chosen_loss,
-                       options_.router_loss / static_cast<double>(batch.global_tokens), batch.targets);
+    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices,
+                       now(chosen_loss_, ctx), router_loss() / static_cast<double>(batch.global_tokens), batch.targets);
     if (options_.detach) return;
     if (options_.target == "all") {
       softmax_backward(ctx, d_scores, d_target, outcome_.probabilities);
@@ -269,6 +281,7 @@ class CompeteStrategy : public RoutedStrategy {
   Competition competition_;
   MeasureSet* measures_;
   size_t competing_figure_, agreement_figure_, router_loss_, diversity_;
+  Paced chosen_loss_, balance_scale_;
   bool competing_ = false, drops_ = false;
   Routing routing_;  // the router's
   Routing outcome_;  // the competition's: its "logits" are the scores

@@ -1,6 +1,7 @@
 // `plain`, with an objective that makes experts differ: each output of an expert is drawn to the mean output of its
 // expert and pushed from those of the others (InfoNCE between outputs and prototypes, as in prototypical contrastive
 // learning, Li et al., 2021). The prototypes are moving averages over updates and constants of the gradient.
+#include "core/moe/now.h"
 #include "core/moe/routed_pass.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/elementwise.h"
@@ -13,12 +14,12 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options> {
-  double contrast = 0.01;
-  double temperature = 0.2;
+  Choice<Schedule> contrast = constantly(0.01);
+  Choice<Schedule> temperature = constantly(0.2);
   double decay = 0.9;
   void fields(FieldVisitor& v) override {
-    v.field("contrast", contrast, "coefficient of the contrastive loss", {0, 1e6});
-    v.field("temperature", temperature, "that cosines are divided by", {1e-3, 1e3});
+    v.choice("contrast", contrast, "Coefficient of the contrastive loss; a number or a schedule.");
+    v.choice("temperature", temperature, "That cosines are divided by; a number or a schedule.");
     v.field("decay", decay, "of the experts' mean outputs, per update", {0, 0.999999});
   }
 };
@@ -35,7 +36,9 @@ class ContrastiveStrategy : public RoutedStrategy {
                                           ParameterGroup::untrained,
                                           {Initialisation::Kind::constant, 0}})),
         measures_(&setup.measures),
-        contrast_(setup.measures.add_loss("contrast", options.contrast)),
+        contrast_(
+            setup.measures.add_loss("contrast", Paced("moe.strategy.contrast", options.contrast, setup.run, {0, 1e6}))),
+        temperature_("moe.strategy.temperature", options.temperature, setup.run, {1e-3, 1e3}),
         sums_(&setup.sums),
         range_(setup.sums.reserve(static_cast<size_t>(experts_ * d_))),
         computed_(static_cast<size_t>(experts_)) {
@@ -44,26 +47,27 @@ class ContrastiveStrategy : public RoutedStrategy {
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
     const Tensor y = routed_.forward(ctx, parts, router(), batch, x);
-    if (ctx.training && options_.contrast > 0) contrast(ctx, batch);
+    if (ctx.training && coefficient() > 0) contrast(ctx, batch);
     return y;
   }
 
   void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
     fill_zero(ctx, d_x);
     routed_.backward(ctx, parts, router(), batch, d_x, d_y, [&](Tensor d_returned) {
-      if (options_.contrast > 0) add(ctx, d_returned, d_returned, d_contrast_);
+      if (coefficient() > 0) add(ctx, d_returned, d_returned, d_contrast_);
     });
   }
 
   void after_step(Context& ctx, const LoadStats& load) override {
     RoutedStrategy::after_step(ctx, load);
-    if (options_.contrast > 0) {
+    if (coefficient() > 0) {
       for (size_t e = 0; e < computed_.size(); ++e) computed_[e] = load.counts[e] - load.dropped[e];
       update_prototypes(ctx, prototypes_.value, output_sums(), as_tensor(std::span(computed_)), options_.decay);
     }
   }
 
  private:
+  double coefficient() const { return measures_->coefficient(contrast_); }
   // Of the step, by expert; the load counts their rows, which were computed unless they were dropped.
   Tensor output_sums() const { return as_tensor(sums_->of(range_)).reshape({experts_, d_}); }
 
@@ -88,11 +92,11 @@ class ContrastiveStrategy : public RoutedStrategy {
     const Tensor cosines = scratch.allocate_wide(Shape{n, experts_}), losses = scratch.allocate_wide(Shape{n}),
                  correct = scratch.allocate(Shape{n}, DType::i32);
     linear_forward(ctx, cosines, unit, centres);
-    scale(ctx, cosines, 1 / options_.temperature);
+    scale(ctx, cosines, 1 / now(temperature_, ctx));
     const double per_token = static_cast<double>(slots) / std::max<double>(1, static_cast<double>(batch.tokens()));
     cross_entropy(ctx, losses, correct, cosines, labels,
-                  options_.contrast / (static_cast<double>(batch.global_tokens) * std::max(per_token, 1.0)));
-    scale(ctx, cosines, 1 / options_.temperature);  // now their gradient
+                  coefficient() / (static_cast<double>(batch.global_tokens) * std::max(per_token, 1.0)));
+    scale(ctx, cosines, 1 / now(temperature_, ctx));  // now their gradient
     measures_->observe(ctx, contrast_, loss_sums(ctx, losses, correct, labels).loss, static_cast<double>(slots));
     const Tensor d_unit = scratch.allocate(rows.shape);
     linear_backward_input(ctx, d_unit, cosines, centres);
@@ -105,6 +109,7 @@ class ContrastiveStrategy : public RoutedStrategy {
   Parameter& prototypes_;  // (experts, d_model)
   MeasureSet* measures_;
   size_t contrast_;
+  Paced temperature_;
   LayerSums* sums_;
   LayerSums::Range range_;
   std::vector<double> computed_;  // reused

@@ -64,6 +64,7 @@ class HierarchicalStrategy : public Strategy {
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
+    group_balance_.begin(ctx);
     group_router_->forward(ctx, batch, x, first_);
     const int64_t tokens = x.dim(0);
     routing_ = {};

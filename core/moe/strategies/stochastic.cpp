@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/moe/info_nce.h"
+#include "core/moe/now.h"
 #include "core/moe/routed_pass.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/feature_noise.h"
@@ -15,9 +16,10 @@ namespace {
 struct Options : Fields<Options> {
   std::string statistics = "causal";
   double decay = 0.99;
-  double uncertainty = 0.01;
+  Choice<Schedule> noise = constantly(1);
+  Choice<Schedule> uncertainty = constantly(0.01);
   std::string on = "outputs";
-  double temperature = 1;
+  Choice<Schedule> temperature = constantly(1);
   int64_t negatives = 512;
 
   void fields(FieldVisitor& v) override {
@@ -27,9 +29,11 @@ struct Options : Fields<Options> {
         "averages of earlier updates",
         {"sequence", "causal", "running"});
     v.field("decay", decay, "of the moving averages (statistics: running)", {0, 0.999999});
-    v.field("uncertainty", uncertainty, "coefficient of the InfoNCE loss", {0, 1e6});
+    v.choice("noise", noise,
+             "Factor on the noise's mean and deviation: with 0 the copy is the token; a number or a schedule.");
+    v.choice("uncertainty", uncertainty, "Coefficient of the InfoNCE loss; a number or a schedule.");
     v.field("on", on, "where it compares the two views: the layer's inputs or its outputs", {"inputs", "outputs"});
-    v.field("temperature", temperature, "of the InfoNCE loss", {1e-4, 1e4});
+    v.choice("temperature", temperature, "Of the InfoNCE loss; a number or a schedule.");
     v.field("negatives", negatives, "at most so many tokens of a sequence are told apart at a time", {2, 65536});
   }
 };
@@ -50,8 +54,11 @@ class StochasticStrategy : public RoutedStrategy {
                                          {Initialisation::Kind::constant, 0},
                                          false})),
         measures_(&setup.measures),
-        uncertainty_(setup.measures.add_loss("uncertainty", options.uncertainty)),
+        uncertainty_(setup.measures.add_loss(
+            "uncertainty", Paced("moe.strategy.uncertainty", options.uncertainty, setup.run, {0, 1e6}))),
         gate_figure_(setup.measures.add_figure("merge_gate")),
+        noise_("moe.strategy.noise", options.noise, setup.run, {0, 1e3}),
+        temperature_("moe.strategy.temperature", options.temperature, setup.run, {1e-4, 1e4}),
         sums_(&setup.sums) {
     if (options.statistics != "running") return;
     moments_ = &setup.parameters.add({setup.name + ".noise.moments",
@@ -79,7 +86,7 @@ class StochasticStrategy : public RoutedStrategy {
     const Tensor f_hat = noisy_.forward(ctx, parts, router(), both, x_hat_);
     ctx.first_token = first_token;
 
-    if (options_.uncertainty > 0) compare_views(ctx, batch, x, f, f_hat);
+    if (uncertainty() > 0) compare_views(ctx, batch, x, f, f_hat);
     x_ = x, f_ = f, f_hat_ = f_hat;
     const Tensor y = ctx.allocate(x.shape);
     gates_ = ctx.allocate_wide(Shape{x.dim(0)});
@@ -100,7 +107,7 @@ class StochasticStrategy : public RoutedStrategy {
     linear_backward_weight(ctx, gate_.gradient, d_gate, x_);
     linear_backward_input(ctx, d_x, d_gate, gate_.value);
     fill_zero(ctx, d_x_hat);
-    if (options_.uncertainty > 0) {
+    if (uncertainty() > 0) {
       const bool on_outputs = options_.on == "outputs";
       add(ctx, on_outputs ? d_f : d_x, on_outputs ? d_f : d_x, d_view_);
       add(ctx, on_outputs ? d_f_hat : d_x_hat, on_outputs ? d_f_hat : d_x_hat, d_view_hat_);
@@ -119,6 +126,7 @@ class StochasticStrategy : public RoutedStrategy {
   }
 
  private:
+  double uncertainty() const { return measures_->coefficient(uncertainty_); }
   // Losses that are means over tokens are means over both views.
   static TokenBatch both_views(TokenBatch batch) {
     batch.global_tokens *= 2;
@@ -140,6 +148,10 @@ class StochasticStrategy : public RoutedStrategy {
       feature_statistics(ctx, mean, deviation, x, batch.time,
                          options_.statistics == "causal" ? NoiseStatistics::causal : NoiseStatistics::sequence);
     }
+    if (const double strength = now(noise_, ctx); strength != 1) {
+      scale(ctx, mean, strength);
+      scale(ctx, deviation, strength);
+    }
     feature_noise_forward(ctx, x_hat_, gain_, x, mean, deviation, ctx.random(RandomPurpose::strategy_noise, layer_),
                           ctx.first_token);
   }
@@ -149,8 +161,8 @@ class StochasticStrategy : public RoutedStrategy {
     d_view_ = ctx.allocate(x.shape);
     d_view_hat_ = ctx.allocate(x.shape);
     const double sum = info_nce(ctx, batch, d_view_, d_view_hat_, on_outputs ? f : x, on_outputs ? f_hat : x_hat_,
-                                {options_.negatives, options_.temperature},
-                                options_.uncertainty / static_cast<double>(batch.global_tokens));
+                                {options_.negatives, now(temperature_, ctx)},
+                                uncertainty() / static_cast<double>(batch.global_tokens));
     measures_->observe(ctx, uncertainty_, sum, static_cast<double>(batch.tokens()));
   }
 
@@ -165,6 +177,7 @@ class StochasticStrategy : public RoutedStrategy {
   Parameter& gate_bias_;  // (1)
   MeasureSet* measures_;
   size_t uncertainty_, gate_figure_;
+  Paced noise_, temperature_;
   LayerSums* sums_;
   Parameter* moments_ = nullptr;  // (2 d_model + 1), with running statistics
   LayerSums::Range moment_range_;

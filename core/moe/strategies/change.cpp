@@ -1,0 +1,92 @@
+// One strategy up to some point of the run, another from then on. Both share the layer's router and experts; what else
+// they learn is their own. Either may be a change itself.
+#include <cmath>
+
+#include "core/moe/strategy.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options> {
+  Choice<Strategy> first{"plain"};
+  Choice<Strategy> then{"plain"};
+  Duration at = Duration::percent(50);
+
+  void fields(FieldVisitor& v) override {
+    v.choice("first", first, "The strategy that a run begins with.");
+    v.choice("then", then, "The strategy that it goes on with.");
+    v.field("at", at, "when the second takes over");
+  }
+};
+
+class ChangeStrategy : public RoutedStrategy {
+ public:
+  ChangeStrategy(const Options& options, const Setup& setup)
+      : RoutedStrategy(setup),
+        at_(std::llround(to_updates(options.at, setup.run))),
+        share_(setup.run.total_updates > 0
+                   ? std::min(1.0, static_cast<double>(at_) / static_cast<double>(setup.run.total_updates))
+                   : 0),
+        first_(part(options.first, setup, ".first")),
+        then_(part(options.then, setup, ".then")) {}
+
+  int64_t slots() override { return std::max(first_->slots(), then_->slots()); }
+  double final_k() override { return (share_ < 1 ? *then_ : *first_).final_k(); }
+  double training_passes() const override {
+    return share_ * first_->training_passes() + (1 - share_) * then_->training_passes();
+  }
+  Causality training_causality() override {
+    return std::max(first_->training_causality(), then_->training_causality());
+  }
+
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
+    parts.balance.set_scale(1);  // what the other may have left
+    if (!ctx.planning) return current(ctx).forward(ctx, parts, batch, x);
+    // Room for either: both are passed through, and what the hungrier one keeps is kept.
+    const auto kept_by = [&](Strategy& strategy) {
+      ActivationScope scope(ctx);
+      const size_t before = ctx.activations->used();
+      strategy.forward(ctx, parts, batch, x);
+      return ctx.activations->used() - before;
+    };
+    const size_t first = kept_by(*first_), then = kept_by(*then_);
+    return (first > then ? *first_ : *then_).forward(ctx, parts, batch, x);
+  }
+
+  void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override {
+    if (!ctx.planning) return current(ctx).backward(ctx, parts, batch, d_x, d_y);
+    for (Strategy* strategy : {first_.get(), then_.get()}) {
+      ActivationScope scope(ctx);
+      strategy->backward(ctx, parts, batch, d_x, d_y);
+    }
+  }
+
+  void after_step(Context& ctx, const LoadStats& load) override { current(ctx).after_step(ctx, load); }
+
+ private:
+  // What a part learns besides the router gets names of its own, so that two of a kind can follow each other.
+  std::unique_ptr<Strategy> part(const Choice<Strategy>& choice, const Setup& setup, const char* suffix) const {
+    Setup own = setup;
+    own.router = shared_router();
+    own.name += suffix;
+    std::unique_ptr<Strategy> strategy = choice.make(own);
+    if (&strategy->router() == own.router.get()) return strategy;
+    raise<UsageError>("moe.strategy: {} has routers of its own and cannot follow or be followed by another strategy",
+                      choice.kind());
+  }
+  Strategy& current(const Context& ctx) const {
+    return ctx.step < static_cast<uint64_t>(at_) ? *first_ : *then_;
+  }
+
+  int64_t at_;
+  double share_;  // of the run that the first has
+  std::unique_ptr<Strategy> first_, then_;
+};
+
+}  // namespace
+
+Member change_strategy() {
+  return member<Strategy, ChangeStrategy, Options>("change", "one strategy up to some point of the run, then another");
+}
+
+}  // namespace moe
