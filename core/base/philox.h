@@ -24,6 +24,9 @@ enum class RandomPurpose : uint32_t {
   synthetic_data = 10,
   test = 11,
   strategy_noise = 12,
+  layer_dropout = 13,
+  hidden_dropout = 14,
+  output_dropout = 15,
 };
 
 // A random word as a number in [0, 1), and as one in (0, 1).

@@ -64,6 +64,7 @@ static nlohmann::json to_json(const RunState& state) {
                          {"evaluations_since_best", state.evaluations_since_best},
                          {"unlogged_loss", state.unlogged_loss},
                          {"unlogged_steps", state.unlogged_steps},
+                         {"alarm", state.alarm},
                          {"capacity", state.capacity},
                          {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
@@ -167,6 +168,7 @@ RunState load_run_state(const std::string& path) {
     state.evaluations_since_best = json.at("evaluations_since_best");
     state.unlogged_loss = json.at("unlogged_loss");
     state.unlogged_steps = json.at("unlogged_steps");
+    state.alarm = json.value("alarm", nlohmann::json());
     state.capacity = json.value("capacity", nlohmann::json());
     state.identity = json.at("identity");
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();

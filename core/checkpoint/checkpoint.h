@@ -23,6 +23,7 @@ struct RunState {
   int64_t evaluations_since_best = 0;
   double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl,
   int64_t unlogged_steps = 0;  // of which there are so many
+  nlohmann::json alarm;        // the collapse alarm's state, and what each layer's balance losses were raised by
   nlohmann::json capacity;     // what each MoE layer's capacity remembers; null when they have nothing to
   nlohmann::json identity;     // hashes of data, vocabulary: what must be the same on resume
 };

@@ -1,6 +1,7 @@
 // model: the shape of the transformer.
 #pragma once
 #include "core/config/choice.h"
+#include "core/config/schedule_family.h"
 
 namespace moe {
 
@@ -34,7 +35,7 @@ struct ModelConfig : Fields<ModelConfig> {
   AttentionConfig attention;
   int64_t d_ff = 0;
   std::string activation = "swiglu";
-  double dropout = 0;
+  Choice<Schedule> dropout = constantly(0), hidden_dropout = constantly(0), layer_dropout = constantly(0);
   double norm_eps = 1e-5;
   bool tie_embeddings = false;
   int64_t patch = 4;
@@ -51,7 +52,13 @@ struct ModelConfig : Fields<ModelConfig> {
     v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
             {0, 1 << 22});
     v.field("activation", activation, "of feed-forward layers, dense and expert", {"relu", "gelu", "swiglu"});
-    v.field("dropout", dropout, "share of embedding and branch outputs that is zeroed in training", {0, 0.99});
+    v.choice("dropout", dropout,
+             "Share of embedding and branch outputs that is zeroed in training; a number or a schedule.");
+    v.choice("hidden_dropout", hidden_dropout,
+             "Likewise inside dense feed-forward layers and shared experts, behind the activation.");
+    v.choice("layer_dropout", layer_dropout,
+             "Stochastic depth: how often the last block's branches are left out for a sample in training, earlier "
+             "blocks' in proportion to their depth; a number or a schedule.");
     v.field("norm_eps", norm_eps, "added to the mean square under the root", {0, 1});
     v.field("tie_embeddings", tie_embeddings, "the output head uses the embedding table");
     v.field("patch", patch, "side of the square patches, in pixels, that images are cut into: each is a token",

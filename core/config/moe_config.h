@@ -1,6 +1,6 @@
 // moe: experts, and how tokens find them.
 #pragma once
-#include "core/config/choice.h"
+#include "core/config/schedule_family.h"
 
 namespace moe {
 
@@ -20,15 +20,37 @@ const Table<Member>& family<Capacity>();
 template <>
 inline constexpr NumberShorthand kNumberShorthand<Capacity>{"fixed", "factor"};
 
+struct AlarmConfig : Fields<AlarmConfig> {
+  double share = 0, entropy = 0;
+  int64_t updates = 100;
+  std::string action = "log";
+  double factor = 2;
+
+  void fields(FieldVisitor& v) override {
+    v.field("share", share, "an expert's share of its layer's assignments that is too much; 0 = never", {0, 1});
+    v.field("entropy", entropy, "mean entropy of a layer's router, over ln(experts), that is too little; 0 = never",
+            {0, 1});
+    v.field("updates", updates, "in a row that a layer is beyond a limit before the alarm goes off", {1, 1LL << 40});
+    v.field(
+        "action", action,
+        "log: a warning and a record; raise: besides, the coefficients of the layer's balance losses are multiplied "
+        "by `factor`; stop: save a checkpoint and end with exit code 7",
+        {"log", "raise", "stop"});
+    v.field("factor", factor, "of raise, each time", {1, 1000});
+  }
+};
+
 struct MoEConfig : Fields<MoEConfig> {
   int64_t experts = 8;
   int64_t d_ff = 0;
   int64_t shared_experts = 0;
   std::string expert_init = "normal";
+  Choice<Schedule> dropout = constantly(0);
   Choice<Router> router{"topk"};
   Choice<Strategy> strategy{"plain"};
   ChoiceList<BalanceLoss> balance{"switch", "z"};
   Choice<Capacity> capacity{"dropless"};
+  AlarmConfig alarm;
 
   void fields(FieldVisitor& v) override {
     v.field("experts", experts, "routed experts per MoE layer, over all ranks", {1, 1 << 16});
@@ -38,10 +60,14 @@ struct MoEConfig : Fields<MoEConfig> {
     v.field("expert_init", expert_init,
             "normal: like other weights; small: uniform within 1/d_model, so that all responses start as near ties",
             {"normal", "small"});
+    v.choice("dropout", dropout,
+             "Share of the experts' outputs that is zeroed in training before they are combined; a number or a "
+             "schedule.");
     v.choice("router", router, "Which experts a token goes to.");
     v.choice("strategy", strategy, "How a MoE layer uses its router and experts.");
     v.choices("balance", balance, "Auxiliary losses on the routing, each with its coefficient.");
     v.choice("capacity", capacity, "How many tokens an expert takes at most; a number is a fixed factor.");
+    v.group("alarm", alarm, "What to do when few experts get all tokens.");
   }
 };
 

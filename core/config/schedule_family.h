@@ -11,4 +11,8 @@ const Table<Member>& family<Schedule>();
 template <>
 inline constexpr NumberShorthand kNumberShorthand<Schedule>{"constant", "value"};
 
+// Defaults of paced fields: one value throughout, and a straight line over the whole run.
+Choice<Schedule> constantly(double value);
+Choice<Schedule> linearly(double from, double to);
+
 }  // namespace moe

@@ -75,8 +75,8 @@ struct TrainingConfig : Fields<TrainingConfig> {
   int64_t batch = 16;
   int64_t micro_batches = 1;
   Choice<Schedule> learning_rate{"cosine"};
-  double clip_norm = 1.0;
-  double label_smoothing = 0;
+  Choice<Schedule> clip_norm = constantly(1);
+  Choice<Schedule> label_smoothing = constantly(0);
 
   void fields(FieldVisitor& v) override {
     v.field("steps", steps, "length of the run, in updates, tokens or epochs");
@@ -84,21 +84,48 @@ struct TrainingConfig : Fields<TrainingConfig> {
     v.field("micro_batches", micro_batches, "parts that a rank's share of the batch is computed in, to save memory",
             {1, 1 << 20});
     v.choice("learning_rate", learning_rate, "The learning rate over the run.");
-    v.field("clip_norm", clip_norm, "largest global norm of the gradient; 0 = no clipping", {0, 1e30});
-    v.field("label_smoothing", label_smoothing,
-            "share of a label that is spread over all classes, of classifiers; the loss that is told has none",
-            {0, 0.99});
+    v.choice("clip_norm", clip_norm, "Largest global norm of the gradient, 0 = no clipping; a number or a schedule.");
+    v.choice("label_smoothing", label_smoothing,
+             "Share of a target that is spread over all classes or tokens; the loss that is told has none; a number or "
+             "a schedule.");
+  }
+};
+
+// Factors on the learning rate and the weight decay of one class of parameters.
+struct ParameterClassConfig : Fields<ParameterClassConfig> {
+  double learning_rate = 1, weight_decay = 1;
+  void fields(FieldVisitor& v) override {
+    v.field("learning_rate", learning_rate, "factor on the learning rate; 0 freezes them", {0, 1e6});
+    v.field("weight_decay", weight_decay, "factor on the weight decay", {0, 1e6});
+  }
+};
+
+// Every parameter is of the first class that it fits.
+struct ParameterClassesConfig : Fields<ParameterClassesConfig> {
+  ParameterClassConfig vectors, embeddings, head, routers, experts, attention, dense;
+  ParameterClassesConfig() { vectors.weight_decay = 0; }
+  void fields(FieldVisitor& v) override {
+    v.group("vectors", vectors, "Norms, biases, learned temperatures and tables that are no matrices of the model.");
+    v.group("embeddings", embeddings, "Of tokens, patches and positions; with tied embeddings the head too.");
+    v.group("head", head, "The output head.");
+    v.group("routers", routers, "Routers, and what strategies learn besides them.");
+    v.group("experts", experts, "Routed experts.");
+    v.group("attention", attention, "Projections of attention.");
+    v.group("dense", dense, "Dense feed-forward layers and shared experts.");
   }
 };
 
 struct OptimizerConfig : Fields<OptimizerConfig> {
-  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  Choice<Schedule> weight_decay = constantly(0.1);
+  ParameterClassesConfig classes;
 
   void fields(FieldVisitor& v) override {
     v.field("beta1", beta1, "decay of the first moment", {0, 0.999999});
     v.field("beta2", beta2, "decay of the second moment", {0, 0.9999999});
     v.field("eps", eps, "added to the root of the second moment", {0, 1});
-    v.field("weight_decay", weight_decay, "decoupled, times the learning rate; matrices only", {0, 100});
+    v.choice("weight_decay", weight_decay, "Decoupled, times the learning rate; a number or a schedule.");
+    v.group("classes", classes, "Kinds of parameters, each with its share of learning rate and weight decay.");
   }
 };
 
@@ -125,6 +152,7 @@ struct EvaluateConfig : Fields<EvaluateConfig> {
   Duration every = Duration::percent(10);
   int64_t tokens = 0;
   int64_t stride = 0;
+  int64_t patience = 0;
 
   void fields(FieldVisitor& v) override {
     v.field("every", every,
@@ -132,6 +160,8 @@ struct EvaluateConfig : Fields<EvaluateConfig> {
     v.field("tokens", tokens, "leading tokens, or labelled samples, of the split that are used; 0 = all",
             {0, 1LL << 50});
     v.field("stride", stride, "tokens scored per window of data.sequence; 0 = all of them", {0, 1 << 20});
+    v.field("patience", patience,
+            "early stopping: the run ends after so many evaluations without a new best; 0 = never", {0, 1 << 30});
   }
 };
 

@@ -125,7 +125,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   run.flops_per_token = number(manifest, "flops_per_token");
   read_sessions(manifest, run);
 
-  const auto length = static_cast<int64_t>(updates);
+  const int64_t length = run.history.stopped.value_or(static_cast<int64_t>(updates));
   const EvaluationPoint& evaluation = evaluation_of(run.history, length, at);
   const json data = manifest.value("data", json::object());
   run.terms = {{"training data", text(data, "data")},

@@ -24,10 +24,13 @@ Curve train_curve(const std::string& name, const RunHistory& history, Value valu
   return curve;
 }
 
-Curve measure_curve(const RunHistory& history, const std::string& name) {
+using NamedNumbers = std::map<std::string, double>;
+
+// Of one of the records' maps.
+Curve named_curve(const RunHistory& history, NamedNumbers TrainPoint::*numbers, const std::string& name) {
   return train_curve(name, history, [&](const TrainPoint& p) {
-    const auto it = p.measures.find(name);
-    return it == p.measures.end() ? kAbsent : it->second;
+    const auto it = (p.*numbers).find(name);
+    return it == (p.*numbers).end() ? kAbsent : it->second;
   });
 }
 
@@ -116,6 +119,14 @@ bool any_positive(const std::vector<Curve>& curves) {
   });
 }
 
+std::set<std::string> names_in(const RunHistory& history, NamedNumbers TrainPoint::*numbers) {
+  std::set<std::string> names;
+  for (const TrainPoint& p : history.train) {
+    for (const auto& [name, value] : p.*numbers) names.insert(name);
+  }
+  return names;
+}
+
 }  // namespace
 
 std::string learning_plots(const Inspection& i) {
@@ -136,7 +147,11 @@ std::string learning_plots(const Inspection& i) {
                   "step",
                   {train_curve("tokens/s", h, [](const TrainPoint& p) { return p.tokens_per_second; })},
                   true};
-  return draw({learning_curves(i), rate, norm, speed});
+  std::vector<LineChart> charts{learning_curves(i), rate, norm, speed};
+  for (const std::string& key : names_in(h, &TrainPoint::paced)) {
+    charts.push_back({"Paced: " + key, "", "step", {named_curve(h, &TrainPoint::paced, key)}});
+  }
+  return draw(charts);
 }
 
 std::string balance_plots(const Inspection& i) {
@@ -165,12 +180,15 @@ std::string balance_plots(const Inspection& i) {
                   true};
   if (any_positive(drops.curves)) {
     charts.push_back(drops);
-    LineChart capacity{
-        "Capacity", "factor on the fair share, mean over layers", "step", {measure_curve(h, "capacity")}};
-    LineChart losses{"Loss by drops",
-                     "nats, mean over layers: of tokens that lost an expert and of the others",
-                     "step",
-                     {measure_curve(h, "loss_dropped"), measure_curve(h, "loss_kept")}};
+    LineChart capacity{"Capacity",
+                       "factor on the fair share, mean over layers",
+                       "step",
+                       {named_curve(h, &TrainPoint::measures, "capacity")}};
+    LineChart losses{
+        "Loss by drops",
+        "nats, mean over layers: of tokens that lost an expert and of the others",
+        "step",
+        {named_curve(h, &TrainPoint::measures, "loss_dropped"), named_curve(h, &TrainPoint::measures, "loss_kept")}};
     losses.cut_beginning = true;
     charts.push_back(capacity);
     charts.push_back(losses);
@@ -183,18 +201,11 @@ std::string balance_plots(const Inspection& i) {
                       "step",
                       {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
   }
-  std::set<std::string> losses;
-  for (const TrainPoint& p : h.train) {
-    for (const auto& [name, value] : p.balance) losses.insert(name);
-  }
-  for (const std::string& name : losses) {
+  for (const std::string& name : names_in(h, &TrainPoint::balance)) {
     LineChart chart{fmt::format("Balance loss: {}", name),
                     "mean over layers, without its coefficient",
                     "step",
-                    {train_curve(name, h, [&](const TrainPoint& p) {
-                      const auto it = p.balance.find(name);
-                      return it == p.balance.end() ? kAbsent : it->second;
-                    })}};
+                    {named_curve(h, &TrainPoint::balance, name)}};
     chart.cut_beginning = true;
     charts.push_back(chart);
   }

@@ -1,4 +1,5 @@
 #include "core/inspect/html_report.h"
+#include "core/schedule/schedule.h"
 
 #include <algorithm>
 #include <cmath>
@@ -55,6 +56,12 @@ std::string names(const ChoiceList<BalanceLoss>& choices) {
   return result.empty() ? "none" : join(result, ", ");
 }
 
+// The value of a constant, else what kind of schedule it follows.
+std::string in_words(const Choice<Schedule>& paced) {
+  if (paced.kind() != "constant") return paced.kind();
+  return fmt::format("{}", paced.make(Schedule::Setup{})->at(0));
+}
+
 std::string essentials(const Inspection& i) {
   const TrainConfig& c = i.config;
   std::vector<std::pair<std::string, std::string>> rows = {
@@ -65,7 +72,7 @@ std::string essentials(const Inspection& i) {
       {"batch", fmt::format("{} samples, {} tokens", c.train.batch, count(c.train.batch * i.sample.time))},
       {"learning rate", c.train.learning_rate.kind()},
       {"optimizer", fmt::format("AdamW, betas {} {}, weight decay {}, clip {}", c.optimizer.beta1, c.optimizer.beta2,
-                                c.optimizer.weight_decay, c.train.clip_norm)},
+                                in_words(c.optimizer.weight_decay), in_words(c.train.clip_norm))},
       {"seed", fmt::format("{}", c.seed)},
       {"trained on", c.data.path},
       {"evaluated on", fmt::format("{}, {}, {:.0f} predictions", i.data, i.split, i.evaluation.tokens)},

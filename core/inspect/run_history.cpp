@@ -84,6 +84,7 @@ static TrainPoint train_point(int64_t step, const json& r) {
   p.dropped = number(r, "drop");
   p.balance = named_numbers(r, "balance");
   p.measures = named_numbers(r, "measures");
+  p.paced = named_numbers(r, "paced");
   p.curriculum = curriculum_point(r);
   p.load = load_shares(r);
   return p;
@@ -113,6 +114,7 @@ RunHistory read_history(const std::string& path) {
       continue;
     }
     const auto step = record["step"].get<int64_t>();
+    if (record["type"] == "stopped") history.stopped = step;
     if (record["type"] == "train") train[step] = train_point(step, record);
     if (record["type"] != "eval") continue;
     evaluations[step] = evaluation_point(step, record);

@@ -40,6 +40,7 @@ struct TrainPoint {
   double dead = kAbsent;            // experts of all layers
   double dropped = kAbsent;         // share of the assignments, mean over layers
   std::map<std::string, double> balance, measures;
+  std::map<std::string, double> paced;  // quantities that follow a schedule, by their keys
   std::optional<CurriculumPoint> curriculum;
   LoadShares load;
 };
@@ -55,6 +56,7 @@ struct EvaluationPoint {
 struct RunHistory {
   bool found = false;  // the file exists
   int64_t damaged_lines = 0;
+  std::optional<int64_t> stopped;            // the step at which the run ended early, if it did
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step
   const Quality* judged_by = &kBitsPerCharacter;

@@ -3,19 +3,25 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 
 namespace moe {
 
-static FeedForwardShape feed_forward_shape(const ModelConfig& config, int64_t d_ff) {
-  return {config.d_model, d_ff, activation_from_name(config.activation), config.init_std,
-          config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))};
+static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff) {
+  const ModelConfig& config = setup.model;
+  return {config.d_model,
+          d_ff,
+          activation_from_name(config.activation),
+          config.init_std,
+          config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers)),
+          Paced("model.hidden_dropout", config.hidden_dropout, setup.run, {0, 0.99})};
 }
 
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
     : attention_width_(setup.model.attention.heads * setup.model.d_head()),
       is_causal_(setup.model.attention.causal),
-      dropout_(setup.model.dropout),
+      dropout_("model.dropout", setup.model.dropout, setup.run, {0, 0.99}),
       signals_(setup.signals),
       embedding_(std::move(embedding)) {
   const ModelConfig& config = setup.model;
@@ -29,17 +35,17 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
     auto make_feed_forward = [&](const std::string& name) -> std::unique_ptr<FeedForward> {
       if (!is_moe[static_cast<size_t>(i)]) {
         return std::make_unique<DenseFeedForward>(parameters, name + ".feed_forward",
-                                                  feed_forward_shape(config, config.dense_d_ff()));
+                                                  feed_forward_shape(setup, config.dense_d_ff()), layer);
       }
       const int64_t d_ff = setup.moe.d_ff > 0 ? setup.moe.d_ff : config.dense_d_ff();
       auto moe_layer = std::make_unique<MoELayer>(
           name + ".moe",
           MoELayer::Setup{parameters, setup.groups, setup.moe, layer, static_cast<int>(moe_layers_.size()), num_moe,
-                          setup.sample.vocab, feed_forward_shape(config, d_ff), config.init_std, setup.run});
+                          setup.sample.vocab, feed_forward_shape(setup, d_ff), config.init_std, setup.run});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };
-    blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, make_feed_forward);
+    blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward);
   }
   if (moe_layers_.empty() &&
       (signals_[index_of(SampleSignal::router_entropy)] || signals_[index_of(SampleSignal::expert_variance)])) {
@@ -83,7 +89,7 @@ static RandomKey embedding_dropout_key(const Context& ctx) {
 Tensor Backbone::forward(Context& ctx, const TokenBatch& batch) {
   Tensor hidden = embedding_->forward(ctx, batch);
   if (positions_) positions_->forward(ctx, hidden, batch.time);
-  if (ctx.training) dropout(ctx, hidden, dropout_, embedding_dropout_key(ctx), ctx.first_token);
+  if (ctx.training) dropout(ctx, hidden, now(dropout_, ctx), embedding_dropout_key(ctx), ctx.first_token);
   routing_signals_ = {};
   if (ctx.training) {
     const auto sums = [&](SampleSignal signal) {
@@ -103,7 +109,7 @@ Tensor Backbone::forward(Context& ctx, const TokenBatch& batch) {
 
 void Backbone::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(ctx, batch, d_hidden);
-  if (ctx.training) dropout(ctx, d_hidden, dropout_, embedding_dropout_key(ctx), ctx.first_token);
+  if (ctx.training) dropout(ctx, d_hidden, now(dropout_, ctx), embedding_dropout_key(ctx), ctx.first_token);
   if (positions_) positions_->backward(ctx, d_hidden);
   embedding_->backward(ctx, batch, d_hidden);
 }

@@ -21,9 +21,9 @@ struct ModelSetup {
   const MoEConfig& moe;
   SampleShape sample;  // with its time
   const ProcessGroups& groups;
-  RunLength run;                 // what schedules of paced quantities are measured against
-  SampleSignalSet signals{};     // that losses_and_backward() measures
-  double label_smoothing = 0.0;  // of a classifier
+  RunLength run;              // what schedules of paced quantities are measured against
+  SampleSignalSet signals{};  // that losses_and_backward() measures
+  Choice<Schedule> label_smoothing = constantly(0);
 };
 
 class Backbone {
@@ -52,7 +52,7 @@ class Backbone {
  private:
   int64_t attention_width_;
   bool is_causal_;
-  double dropout_;
+  Paced dropout_;
   SampleSignalSet signals_;
   std::unique_ptr<InputEmbedding> embedding_;
   std::optional<PositionTable> positions_;

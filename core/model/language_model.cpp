@@ -10,7 +10,6 @@ static const ModelSetup& checked(const ModelSetup& setup) {
     throw UsageError("model.attention.causal: a language model that sees later tokens reads what it should predict");
   }
   if (setup.model.pooling != "mean") throw UsageError("model.pooling: is for task: classify");
-  if (setup.label_smoothing > 0) throw UsageError("train.label_smoothing: is for task: classify");
   return setup;
 }
 

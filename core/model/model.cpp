@@ -18,7 +18,8 @@ Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_pt
              int64_t classes)
     : backbone_(parameters, setup, std::move(embedding)),
       final_norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
-      head_(head_weight(parameters, setup.model, backbone_, classes), setup.signals, setup.label_smoothing) {}
+      head_(head_weight(parameters, setup.model, backbone_, classes), setup.signals,
+            Paced("train.label_smoothing", setup.label_smoothing, setup.run, {0, 0.99})) {}
 
 Outcome Model::losses(Context& ctx, const TokenBatch& batch) {
   return head_.run(ctx, predictions(batch), {}, 0);

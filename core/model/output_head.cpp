@@ -13,8 +13,8 @@ static constexpr int64_t kLogitBytes = int64_t{8} << 20;
 // On a GPU the products want many rows, and logits leave the cache anyway.
 static constexpr int64_t kLogitBytesOnDevice = int64_t{512} << 20;
 
-OutputHead::OutputHead(Parameter& weight, SampleSignalSet signals, double smoothing)
-    : weight_(weight), signals_(signals), smoothing_(smoothing) {}
+OutputHead::OutputHead(Parameter& weight, SampleSignalSet signals, Paced smoothing)
+    : weight_(weight), signals_(signals), smoothing_(std::move(smoothing)) {}
 
 Tensor OutputHead::logits(Context& ctx, ConstTensor x) const {
   const Tensor result = ctx.allocate(Shape{x.dim(0), classes()});
@@ -45,7 +45,8 @@ Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double g
     linear_forward(ctx, part, x, weight_.value);
     const CrossEntropyExtras chunk_extras{p.weights && d_x ? p.weights.slice(begin, count) : ConstTensor{},
                                           extras.entropy ? extras.entropy.slice(begin, count) : Tensor{},
-                                          extras.residual ? extras.residual.slice(begin, count) : Tensor{}, smoothing_};
+                                          extras.residual ? extras.residual.slice(begin, count) : Tensor{},
+                                          now(smoothing_, ctx)};
     cross_entropy(ctx, outcome.losses.slice(begin, count), outcome.correct.slice(begin, count), part,
                   p.targets.slice(begin, count), gradient_scale, chunk_extras);
     if (!d_x) continue;

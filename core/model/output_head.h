@@ -2,6 +2,7 @@
 // be they the tokens of a text or one for each image.
 #pragma once
 #include "core/config/sample_signal.h"
+#include "core/nn/now.h"
 #include "core/nn/parameter.h"
 #include "core/ops/sample_signals.h"
 
@@ -26,8 +27,8 @@ struct Outcome {
 
 class OutputHead {
  public:
-  // `weight` (classes, d_model) belongs to somebody else; label smoothing as in core/ops/cross_entropy.h.
-  OutputHead(Parameter& weight, SampleSignalSet signals, double smoothing = 0);
+  // `weight` (classes, d_model) belongs to somebody else; label smoothing as in core/ops/cross_entropy.h, in training.
+  OutputHead(Parameter& weight, SampleSignalSet signals, Paced smoothing);
 
   // With d_x (predictions, d_model), which is overwritten: also the gradients of `gradient_scale` times the weighted
   // sum of the losses, and the samples' signals.
@@ -43,7 +44,7 @@ class OutputHead {
 
   Parameter& weight_;
   SampleSignalSet signals_;
-  double smoothing_;
+  Paced smoothing_;
 };
 
 }  // namespace moe

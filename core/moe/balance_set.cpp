@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/moe/now.h"
+#include "core/nn/now.h"
 
 namespace moe {
 
@@ -20,7 +20,7 @@ BalanceSet::BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, 
 }
 
 void BalanceSet::begin(const Context& ctx) {
-  for (size_t i = 0; i < losses_.size(); ++i) coefficients_[i] = now(losses_[i]->coefficient(), ctx);
+  for (size_t i = 0; i < losses_.size(); ++i) coefficients_[i] = raised_ * now(losses_[i]->coefficient(), ctx);
 }
 
 std::span<double> BalanceSet::sums_of(size_t i) const {

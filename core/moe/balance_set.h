@@ -17,6 +17,9 @@ class BalanceSet {
   void begin(const Context& ctx);
   // Multiplies all coefficients from now on; a strategy may weigh its steps differently. The same throughout a step.
   void set_scale(double scale) { scale_ = scale; }
+  // Multiplies all coefficients for the rest of the run, whatever their schedules.
+  void raise_by(double factor) { raised_ *= factor; }
+  double raised() const { return raised_; }
 
   // Adds a micro-batch. Losses of scope `global` add to their sums; of the others the weighted value is added.
   void observe(Context& ctx, const TokenBatch& batch, const Routing& routing);
@@ -63,7 +66,7 @@ class BalanceSet {
   std::vector<double> coefficients_;  // of this step
   LayerSums& sums_;
   std::vector<LayerSums::Range> ranges_;
-  double scale_ = 1;
+  double scale_ = 1, raised_ = 1;
   std::vector<double> group_sums_;  // reused
 };
 

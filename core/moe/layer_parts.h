@@ -5,8 +5,16 @@
 #include "core/moe/experts.h"
 #include "core/moe/load_stats.h"
 #include "core/moe/token_dispatcher.h"
+#include "core/nn/now.h"
 
 namespace moe {
+
+// Dropout of the experts' outputs, in training.
+struct OutputDropout {
+  Paced rate;
+  int layer;  // the block, which random numbers follow from
+  double now(const Context& ctx) const { return ctx.training ? moe::now(rate, ctx) : 0; }
+};
 
 struct LayerParts {
   TokenDispatcher& dispatcher;
@@ -14,6 +22,7 @@ struct LayerParts {
   BalanceSet& balance;
   LoadStats& load;
   CapacityLimit& capacity;
+  const OutputDropout& dropout;
 };
 
 }  // namespace moe

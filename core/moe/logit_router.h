@@ -1,8 +1,8 @@
 // Routers that score every expert by a logit share all but how the logits are made and what is chosen by them: jitter
 // of the input, temperature, expert dropout, and the way back from the gradients of logits.
 #pragma once
-#include "core/moe/now.h"
 #include "core/moe/router.h"
+#include "core/nn/now.h"
 
 namespace moe {
 

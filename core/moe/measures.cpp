@@ -1,6 +1,6 @@
 #include "core/moe/measures.h"
 
-#include "core/moe/now.h"
+#include "core/nn/now.h"
 
 namespace moe {
 

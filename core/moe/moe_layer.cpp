@@ -34,7 +34,8 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
                      s.expert_shape, s.config.expert_init == "small"),
       balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind(), s.run}),
       capacity_(strategy_setup(name, s), load_),
-      parts_{dispatcher_, local_experts_, balance_, load_, capacity_} {
+      dropout_{Paced("moe.dropout", s.config.dropout, s.run, {0, 0.99}), s.layer},
+      parts_{dispatcher_, local_experts_, balance_, load_, capacity_, dropout_} {
   if (strategy_->bounds_load() && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
     raise<UsageError>(
         "moe.capacity: {} does not go with router {}, whose experts take a stated number of tokens anyway",
@@ -43,7 +44,7 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
   if (s.config.shared_experts > 0) {
     FeedForwardShape shape = s.expert_shape;
     shape.d_ff *= s.config.shared_experts;
-    shared_ = std::make_unique<DenseFeedForward>(s.parameters, name + ".shared", shape);
+    shared_ = std::make_unique<DenseFeedForward>(s.parameters, name + ".shared", shape, s.layer);
   }
 }
 

@@ -51,6 +51,7 @@ class MoELayer : public FeedForward {
   void record_choices(std::vector<int32_t>* list) { load_.choices = list; }
   int64_t slots() const { return strategy_->slots(); }
   const BalanceSet& balance() const { return balance_; }
+  BalanceSet& balance() { return balance_; }
   const MeasureSet& measures() const { return measures_; }
   // visit(name, mean or nothing) for every figure and own loss of the layer.
   template <class Visit>
@@ -92,6 +93,7 @@ class MoELayer : public FeedForward {
   BalanceSet balance_;
   LoadStats load_;
   CapacityLimit capacity_;
+  OutputDropout dropout_;
   LayerParts parts_;
   std::unique_ptr<DenseFeedForward> shared_;  // one layer as wide as all shared experts together
 };

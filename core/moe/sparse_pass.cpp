@@ -1,10 +1,18 @@
 #include "core/moe/sparse_pass.h"
 
 #include "core/ops/dispatch_rows.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/sample_signals.h"
 
 namespace moe {
+
+void SparsePass::drop(Context& ctx, const LayerParts& parts, Tensor rows) const {
+  const int64_t first_slot = ctx.first_token * kept_.indices.dim(1);
+  dropout(ctx, rows, parts.dropout.now(ctx),
+          ctx.random(RandomPurpose::output_dropout, static_cast<uint32_t>(parts.dropout.layer)), first_slot,
+          plan_.source.slice(0, rows.dim(0)));
+}
 
 Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x,
                            const Routing& routing) {
@@ -13,6 +21,7 @@ Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& ba
   const Tensor rows = parts.dispatcher.dispatch(ctx, x, kept_.indices, plan_, kept_.most_per_expert);
   const Tensor out = parts.experts.forward(ctx, rows, plan_.local_offsets, experts_);
   returned_ = parts.dispatcher.collect(ctx, out, plan_);
+  drop(ctx, parts, returned_);
   const Tensor y = ctx.allocate(x.shape);
   combine_forward(ctx, y, returned_, kept_.weights, plan_.position);
   if (routing.skip) add_scaled_rows(ctx, y, x, routing.skip);
@@ -39,6 +48,7 @@ void SparsePass::backward(Context& ctx, LayerParts& parts, Tensor d_x, const Rou
     combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, kept_.weights, plan_.position, plan_.source);
     parts.capacity.backward(ctx, d_routing.weights, kept_, routing);
     if (more) more(d_returned);
+    drop(ctx, parts, d_returned);
     parts.experts.backward(ctx, d_rows, parts.dispatcher.collect_backward(ctx, inner, d_returned, plan_), experts_);
   }
   parts.dispatcher.dispatch_backward(ctx, d_x, d_rows, plan_);

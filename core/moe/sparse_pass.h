@@ -43,6 +43,8 @@ class SparsePass {
   ExpertOutputs outputs() const { return {returned_, plan_.position}; }
 
  private:
+  // What training does to the experts' outputs, or to their gradient.
+  void drop(Context& ctx, const LayerParts& parts, Tensor rows) const;
   // Adds to ctx.signals.
   void tell(Context& ctx, const Routing& routing) const;
 

@@ -1,11 +1,21 @@
 #include "core/nn/feed_forward.h"
 
+#include "core/ops/dropout.h"
+
 namespace moe {
 
-DenseFeedForward::DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape)
+DenseFeedForward::DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape,
+                                   int layer)
     : shape_(shape),
+      layer_(layer),
       input_(parameters, name + ".input", shape.d_model, width_factor(shape.activation) * shape.d_ff, shape.input_std),
       output_(parameters, name + ".output", shape.d_ff, shape.d_model, shape.output_std) {}
+
+void DenseFeedForward::drop(Context& ctx, Tensor activated) const {
+  if (!ctx.training || !shape_.hidden_dropout) return;
+  dropout(ctx, activated, now(*shape_.hidden_dropout, ctx),
+          ctx.random(RandomPurpose::hidden_dropout, static_cast<uint32_t>(layer_)), ctx.first_token);
+}
 
 Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x) {
   const int64_t tokens = x.dim(0);
@@ -13,6 +23,7 @@ Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x)
             ctx.allocate(Shape{tokens, shape_.d_ff})};
   input_.forward(ctx, saved_.z, x);
   activation_forward(ctx, saved_.activated, saved_.z, shape_.activation);
+  drop(ctx, saved_.activated);
   const Tensor y = ctx.allocate(x.shape);
   output_.forward(ctx, y, saved_.activated);
   return y;
@@ -22,6 +33,7 @@ void DenseFeedForward::backward(Context& ctx, const TokenBatch&, Tensor d_x, Con
   ScratchScope scratch(ctx);
   const Tensor d_activated = scratch.allocate(saved_.activated.shape);
   output_.backward(ctx, d_activated, d_y, saved_.activated);
+  drop(ctx, d_activated);
   const Tensor d_z = scratch.allocate(saved_.z.shape);
   activation_backward(ctx, d_z, d_activated, saved_.z, shape_.activation);
   input_.backward(ctx, d_x, d_z, saved_.x);

@@ -1,8 +1,10 @@
 // The second half of a transformer block: one dense layer, or a mixture of experts (moe/moe_layer.h).
 #pragma once
+#include <optional>
 #include <string>
 
 #include "core/nn/linear.h"
+#include "core/nn/now.h"
 #include "core/nn/token_batch.h"
 #include "core/ops/activation.h"
 
@@ -21,16 +23,21 @@ struct FeedForwardShape {
   int64_t d_model = 0, d_ff = 0;
   Activation activation = Activation::swiglu;
   double input_std = 0.02, output_std = 0.02;  // of the initial weights
+  std::optional<Paced> hidden_dropout{};       // of a dense layer's activations; none: 0
 };
 
 class DenseFeedForward : public FeedForward {
  public:
-  DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape);
+  // `layer`: the block, which random numbers follow from.
+  DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape, int layer);
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor x) override;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override;
 
  private:
+  void drop(Context& ctx, Tensor activated) const;
+
   FeedForwardShape shape_;
+  int layer_;
   Linear input_, output_;
   struct {
     ConstTensor x;

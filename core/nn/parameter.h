@@ -86,6 +86,11 @@ class ParameterStore {
   std::unique_ptr<Arena> values_, gradients_;
 };
 
+// Where in a buffer a view into it begins, in elements.
+inline int64_t element_offset(const Tensor& view, const Tensor& buffer) {
+  return (static_cast<char*>(view.data) - static_cast<char*>(buffer.data)) / static_cast<int64_t>(size_of(view.dtype));
+}
+
 // The name of global expert `expert` in a stack's name.
 std::string expert_name(const std::string& stack_name, int64_t expert);
 
@@ -94,8 +99,7 @@ void ParameterStore::for_each_named(ParameterGroup group, Tensor like_buffer, Vi
   const ParameterBuffer& buffer = buffers_[static_cast<size_t>(group)];
   for (const Parameter& parameter : parameters_) {
     if (parameter.group != group) continue;
-    const int64_t begin = (static_cast<char*>(parameter.value.data) - static_cast<char*>(buffer.value.data)) /
-                          static_cast<int64_t>(size_of(parameter.value.dtype));
+    const int64_t begin = element_offset(parameter.value, buffer.value);
     const Tensor whole = like_buffer.slice(begin, parameter.shape.size()).reshape(parameter.shape);
     if (group != ParameterGroup::expert) {
       visit(NamedTensor{parameter.name, whole});

@@ -1,35 +1,45 @@
 #include "core/nn/transformer_block.h"
 
+#include <algorithm>
+
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 
 namespace moe {
 
-static RandomKey dropout_key(const Context& ctx, int layer, uint32_t branch) {
-  return ctx.random(RandomPurpose::residual_dropout, static_cast<uint32_t>(layer) * 2 + branch);
+void TransformerBlock::drop(Context& ctx, const TokenBatch& batch, Tensor branch, uint32_t branch_index) const {
+  const uint32_t stream = static_cast<uint32_t>(layer_) * 2 + branch_index;
+  dropout(ctx, branch, now(dropout_, ctx), ctx.random(RandomPurpose::residual_dropout, stream), ctx.first_token);
+  drop_groups(ctx, branch, depth_ * now(layer_dropout_, ctx), ctx.random(RandomPurpose::layer_dropout, stream),
+              ctx.first_token, std::max<int64_t>(batch.time, 1));
 }
 
-Tensor TransformerBlock::add_branch(Context& ctx, ConstTensor hidden, Tensor branch, uint32_t branch_index) {
-  if (ctx.training) dropout(ctx, branch, dropout_, dropout_key(ctx, layer_, branch_index), ctx.first_token);
+bool TransformerBlock::drops(const Context& ctx) const {
+  return ctx.training && (now(dropout_, ctx) > 0 || now(layer_dropout_, ctx) > 0);
+}
+
+Tensor TransformerBlock::add_branch(Context& ctx, const TokenBatch& batch, ConstTensor hidden, Tensor branch,
+                                    uint32_t branch_index) {
+  if (drops(ctx)) drop(ctx, batch, branch, branch_index);
   add(ctx, branch, hidden, branch);  // nobody reads the branch's output again
   return branch;
 }
 
 Tensor TransformerBlock::forward(Context& ctx, const TokenBatch& batch, ConstTensor hidden) {
   const Tensor attended = attention_.forward(ctx, batch, attention_norm_.forward(ctx, hidden));
-  const Tensor middle = add_branch(ctx, hidden, attended, 0);
+  const Tensor middle = add_branch(ctx, batch, hidden, attended, 0);
   const Tensor fed = feed_forward_->forward(ctx, batch, feed_forward_norm_.forward(ctx, middle));
-  return add_branch(ctx, middle, fed, 1);
+  return add_branch(ctx, batch, middle, fed, 1);
 }
 
 void TransformerBlock::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
   ScratchScope scratch(ctx);
   const Tensor d_normed = scratch.allocate(d_hidden.shape);
-  const bool drops = ctx.training && dropout_ > 0;
-  const Tensor d_branch = drops ? scratch.allocate(d_hidden.shape) : d_hidden;
+  const Tensor d_branch = drops(ctx) ? scratch.allocate(d_hidden.shape) : d_hidden;
   auto into_branch = [&](uint32_t branch) {
-    if (!drops) return;
+    if (!drops(ctx)) return;
     copy(ctx, d_branch, d_hidden);
-    dropout(ctx, d_branch, dropout_, dropout_key(ctx, layer_, branch), ctx.first_token);
+    drop(ctx, batch, d_branch, branch);
   };
   into_branch(1);
   feed_forward_->backward(ctx, batch, d_normed, d_branch);

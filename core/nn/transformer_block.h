@@ -4,6 +4,7 @@
 
 #include "core/nn/attention.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/now.h"
 #include "core/nn/rms_norm.h"
 
 namespace moe {
@@ -13,9 +14,11 @@ class TransformerBlock {
   // `make_feed_forward` adds the second half's parameters under the given name.
   template <class Make>
   TransformerBlock(ParameterStore& parameters, const std::string& name, int layer, const ModelConfig& config,
-                   Make make_feed_forward)
+                   const RunLength& run, Make make_feed_forward)
       : layer_(layer),
-        dropout_(config.dropout),
+        depth_(static_cast<double>(layer + 1) / static_cast<double>(config.layers)),
+        dropout_("model.dropout", config.dropout, run, {0, 0.99}),
+        layer_dropout_("model.layer_dropout", config.layer_dropout, run, {0, 0.99}),
         attention_norm_(parameters, name + ".attention_norm", config.d_model, config.norm_eps),
         attention_(parameters, name + ".attention", config),
         feed_forward_norm_(parameters, name + ".feed_forward_norm", config.d_model, config.norm_eps),
@@ -29,11 +32,15 @@ class TransformerBlock {
   FeedForward& feed_forward() { return *feed_forward_; }
 
  private:
+  // What training does to a branch's output, or to its gradient.
+  void drop(Context& ctx, const TokenBatch& batch, Tensor branch, uint32_t branch_index) const;
+  bool drops(const Context& ctx) const;
   // The branch's output with dropout, added to the residual stream.
-  Tensor add_branch(Context& ctx, ConstTensor hidden, Tensor branch, uint32_t branch_index);
+  Tensor add_branch(Context& ctx, const TokenBatch& batch, ConstTensor hidden, Tensor branch, uint32_t branch_index);
 
   int layer_;
-  double dropout_;
+  double depth_;  // this block is the last: 1
+  Paced dropout_, layer_dropout_;
   RMSNorm attention_norm_;
   Attention attention_;
   RMSNorm feed_forward_norm_;

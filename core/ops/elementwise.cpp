@@ -123,27 +123,6 @@ void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b) {
   });
 }
 
-void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token) {
-  const int64_t tokens = x.dim(0), d = x.dim(1);
-  MOE_CHECK_SHAPE(x, {tokens, d});
-  if (rate <= 0) return;
-  if (on_cuda(ctx)) return cuda::dropout(ctx, x, rate, key, first_token);
-  run(ctx, x.dtype, [&]<class T>(T) {
-    T* p = x.as<T>();
-    const T keep = static_cast<T>(1 / (1 - rate));
-    const auto threshold = static_cast<uint32_t>(rate * 4294967296.0);
-#pragma omp parallel for schedule(static)
-    for (int64_t t = 0; t < tokens; ++t) {
-      for (int64_t begin = 0; begin < d; begin += 4) {  // one call draws four words
-        const auto words = key.words(static_cast<uint64_t>((first_token + t) * ((d + 3) / 4) + begin / 4));
-        for (int64_t i = begin; i < std::min(begin + 4, d); ++i) {
-          p[t * d + i] *= words[static_cast<size_t>(i - begin)] < threshold ? T(0) : keep;
-        }
-      }
-    }
-  });
-}
-
 double sum_of_elements(Context& ctx, ConstTensor x) {
   if (on_cuda(ctx)) return cuda::sum_of_elements(ctx, x);
   double total = 0;

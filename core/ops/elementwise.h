@@ -16,11 +16,6 @@ void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors)
 // a (rows, d), b (rows, d) -> dots (rows): inner products of their rows
 void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b);
 
-// Inverted dropout of x (tokens, d), in place: an element survives with probability 1 - rate and is divided by it. What
-// is dropped is a function of (key, first_token + row, column), so backward is the same call on the gradient and no
-// mask is kept.
-void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token);
-
 // Sum of all elements, in f64, in order.
 double sum_of_elements(Context& ctx, ConstTensor x);
 // Sum of squares of all elements, in f64, in a fixed order.
@@ -37,7 +32,6 @@ decltype(moe::row_dots) row_dots;
 decltype(moe::convert) convert;
 decltype(moe::complement) complement;
 decltype(moe::sum_of_elements) sum_of_elements;
-decltype(moe::dropout) dropout;
 decltype(moe::sum_of_squares) sum_of_squares;
 }  // namespace cuda
 

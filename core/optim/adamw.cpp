@@ -25,23 +25,23 @@ AdamW::AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& co
     fill_zero(ctx, moments.first);
     fill_zero(ctx, moments.second);
     if (rounds) convert(ctx, moments.master, like);
+    ranges_[static_cast<size_t>(group)] = parameter_ranges(parameters, group, config.classes);
   }
 }
 
-void AdamW::step(Context& ctx, double learning_rate, double gradient_scale, int64_t update) {
+void AdamW::step(Context& ctx, double learning_rate, double weight_decay, double gradient_scale, int64_t update) {
   AdamWStep step{learning_rate, config_.beta1, config_.beta2, config_.eps, 0, gradient_scale, update};
   for (const ParameterGroup group : kTrainedGroups) {
     const ParameterBuffer& buffer = parameters_.buffer(group);
     const Moments& moments = moments_[static_cast<size_t>(group)];
     step.clear_gradient = group != ParameterGroup::expert;
-    auto range = [&](int64_t begin, int64_t count, double weight_decay) {
-      step.weight_decay = weight_decay;
+    for (const auto& [begin, count, rate, decay] : ranges_[static_cast<size_t>(group)]) {
+      step.learning_rate = rate * learning_rate;
+      step.weight_decay = decay * weight_decay;
       adamw(ctx, buffer.value.slice(begin, count), moments.first.slice(begin, count),
             moments.second.slice(begin, count), buffer.gradient.slice(begin, count), step,
             moments.master ? moments.master.slice(begin, count) : Tensor{});
-    };
-    range(0, buffer.num_decayed, config_.weight_decay);
-    range(buffer.num_decayed, buffer.value.size() - buffer.num_decayed, 0);
+    }
     if (!step.clear_gradient) parameters_.mark_gradients_old(group);
   }
 }

@@ -1,7 +1,6 @@
-// AdamW over the two parameter buffers.
+// AdamW over the two parameter buffers (Loshchilov and Hutter, 2019).
 #pragma once
-#include "core/config/train_config.h"
-#include "core/nn/parameter.h"
+#include "core/optim/parameter_classes.h"
 
 namespace moe {
 
@@ -10,8 +9,9 @@ class AdamW {
   // Starts from the parameters' present values.
   AdamW(Context& ctx, ParameterStore& parameters, const OptimizerConfig& config);
 
-  // Uses the gradients times `gradient_scale`, and sets them to zero or marks them as old. `update` is counted from 1.
-  void step(Context& ctx, double learning_rate, double gradient_scale, int64_t update);
+  // Uses the gradients times `gradient_scale`, and sets them to zero or marks them as old. Every parameter has its
+  // class's share of learning rate and weight decay. `update` is counted from 1.
+  void step(Context& ctx, double learning_rate, double weight_decay, double gradient_scale, int64_t update);
 
   // Laid out like the group's buffer; checkpoints store them by the parameters' names.
   Tensor first_moment(ParameterGroup group) const { return moments_[static_cast<size_t>(group)].first; }
@@ -28,6 +28,7 @@ class AdamW {
   OptimizerConfig config_;
   std::unique_ptr<Arena> arena_;
   std::array<Moments, 2> moments_;
+  std::array<std::vector<ParameterRange>, 2> ranges_;
 };
 
 }  // namespace moe

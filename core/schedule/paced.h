@@ -20,9 +20,4 @@ class Paced {
   double largest_, smallest_;
 };
 
-// The default of a paced field: one value throughout.
-Choice<Schedule> constantly(double value);
-// A straight line over the whole run.
-Choice<Schedule> linearly(double from, double to);
-
 }  // namespace moe

@@ -26,7 +26,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   }
   if (config.task == "classify" && config.model.attention.causal)
     notes.push_back("model.attention.causal is true: a patch or token sees nothing of its sample that comes after it");
-  if (config.train.clip_norm == 0) notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
+  if (Paced("train.clip_norm", config.train.clip_norm, kSomeRun, {}).largest() == 0)
+    notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
   if (!has_moe) {
     notes.push_back("no block is MoE: this is a dense model");
     return notes;

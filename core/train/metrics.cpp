@@ -123,6 +123,7 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
                {"ms", r.milliseconds},
                {"tokens_per_s", r.tokens_per_second}});
   if (!r.curriculum.empty()) json["curriculum"] = r.curriculum;
+  for (const auto& [key, value] : r.paced) json["paced"][key] = value;
   if (model.moe_layers().empty()) return json;
   const LoadSummary load = summarise_load(model);
   nlohmann::ordered_json balance;

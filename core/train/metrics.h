@@ -24,7 +24,8 @@ struct TrainRecord {
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
   double seconds_left = 0;
-  nlohmann::ordered_json curriculum{};  // Curriculum::record()
+  nlohmann::ordered_json curriculum{};                  // Curriculum::record()
+  std::vector<std::pair<std::string, double>> paced{};  // PacedQuantities::at() of the latest step
 };
 
 // metrics.jsonl: appended, one record a line, each with the schema's version. Only rank 0 has one.

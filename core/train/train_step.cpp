@@ -120,7 +120,9 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   StepOutcome outcome = accumulate(batch, update, signal);
   outcome.learning_rate = learning_rate;
   if (!outcome.finite()) return outcome;
-  state_.optimizer->step(state_.ctx, learning_rate, clip_scale(outcome.norm, config_.train.clip_norm), update + 1);
+  const auto now = static_cast<uint64_t>(update);
+  state_.optimizer->step(state_.ctx, learning_rate, weight_decay_.at(now), clip_scale(outcome.norm, clip_norm_.at(now)),
+                         update + 1);
   const UpdateFacts facts{outcome.loss, flops(batch.global_sequences * batch.time, batch.time), outcome.seconds};
   for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx, facts);
   return outcome;

@@ -51,12 +51,14 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       folder_(config_),
       bar_(groups_.world->rank() == 0) {
   length_ = run_length(config_, *task_);
+  paced_ = std::make_unique<PacedQuantities>(config_, length_);
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
 
   const StateSetup setup = state_setup();
   plan_ = plan_memory(setup);
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   state_ = std::make_unique<TrainingState>(setup, plan_, !step);
+  alarm_ = std::make_unique<CollapseAlarm>(config_.moe.alarm, state_->model->moe_layers().size());
   run_.length = length_;
   run_.identity = task_->identity();
   curriculum_ =
@@ -95,6 +97,7 @@ void Trainer::resume_from(int64_t step) {
   }
   load_tensors(path, state_->parameters, &*state_->optimizer);
   restore_capacity_state(*state_->model, run_.capacity, path);
+  alarm_->restore(*state_->model, run_.alarm, path);
   if (curriculum_->has_store()) curriculum_->read(path + "/" + Curriculum::kFile);
 }
 
@@ -183,10 +186,10 @@ LocalBatch Trainer::next_batch(int64_t step) {
 }
 
 ExitCode Trainer::run() {
-  TrainStep train_step(*state_, config_, groups_);
+  TrainStep train_step(*state_, config_, groups_, length_);
   if (run_.step == 0) run_evaluation();
   int signal = 0;
-  while (run_.step < length_.total_updates && signal == 0) {
+  while (run_.step < length_.total_updates && signal == 0 && !out_of_patience()) {
     const auto start = Clock::now();
     const LocalBatch batch = next_batch(run_.step);
     const StepOutcome outcome = train_step.run(batch, run_.step, learning_rate_->at(run_.step), signals_.received());
@@ -209,6 +212,7 @@ ExitCode Trainer::run() {
       log_step(outcome);
     else if (is_first())
       bar_.draw(run_.step, length_.total_updates, progress_text(outcome));
+    heed_alarm();
     if (signal) break;
     if (is_due(config_.evaluate.every, run_.step) || last) run_evaluation();
     if (is_due(config_.sample.every, run_.step)) show_sample();
@@ -219,6 +223,13 @@ ExitCode Trainer::run() {
     save_checkpoint();
     log::info("Training interrupted at step {} (signal {}); run the same command to go on", run_.step, signal);
     return signal == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
+  }
+  if (run_.step < length_.total_updates) {
+    save_checkpoint();
+    if (is_first()) metrics_->write("stopped", run_.step, {{"reason", "patience"}});
+    log::info("No better evaluation in the last {} (best: {:.4f} at step {}): stopped early at step {} of {}",
+              run_.evaluations_since_best, run_.best_loss.value_or(0), run_.best_step, run_.step,
+              length_.total_updates);
   }
   log::info("Training finished: {}", folder_.path());
   return ExitCode::done;
@@ -243,6 +254,7 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
   record.seconds_left = static_cast<double>(length_.total_updates - run_.step) * seconds_ / static_cast<double>(steps_);
   record.curriculum = curriculum_->record();
+  record.paced = paced_->at(run_.step - 1);
   curriculum_->clear();
   run_.unlogged_loss = seconds_ = 0;
   run_.unlogged_steps = steps_ = 0;
@@ -292,6 +304,37 @@ void Trainer::run_evaluation() {
   }
 }
 
+bool Trainer::out_of_patience() const {
+  return config_.evaluate.patience > 0 && run_.evaluations_since_best >= config_.evaluate.patience;
+}
+
+// Collective: all ranks see the same sums.
+void Trainer::heed_alarm() {
+  const std::string& action = config_.moe.alarm.action;
+  const std::vector<CollapseAlarm::Event> events = alarm_->observe(*state_->model);
+  for (const CollapseAlarm::Event& event : events) {
+    BalanceSet& balance = state_->model->moe_layers()[event.moe_layer]->balance();
+    if (action == "raise") balance.raise_by(config_.moe.alarm.factor);
+    if (!is_first()) continue;
+    bar_.clear();
+    log::warn("step {}: {}, beyond {} for {} updates{}", run_.step, event.in_words(), event.limit,
+              config_.moe.alarm.updates,
+              action == "raise" ? fmt::format("; its balance losses now count {:.3g} times", balance.raised()) : "");
+    metrics_->write("alarm", run_.step,
+                    {{"layer", event.layer},
+                     {"quantity", event.quantity},
+                     {"value", event.value},
+                     {"limit", event.limit},
+                     {"expert", event.expert},
+                     {"action", action},
+                     {"raised", balance.raised()}});
+  }
+  if (events.empty() || action != "stop") return;
+  save_checkpoint();
+  raise<CollapseError>("step {}: {}, beyond {} for {} updates; a checkpoint is saved. moe.alarm says when to stop",
+                       run_.step, events[0].in_words(), events[0].limit, config_.moe.alarm.updates);
+}
+
 void Trainer::show_sample() {
   const std::optional<GeneratedText> sample = task_->generate(*state_, run_.step);
   if (!sample || !is_first()) return;
@@ -311,6 +354,7 @@ void Trainer::save_checkpoint() {
     files.emplace_back(Curriculum::kFile, [&](const FileSink& sink) { curriculum_->write(sink); });
   }
   run_.capacity = capacity_state(*state_->model);
+  run_.alarm = alarm_->state(*state_->model);
   checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files);
   if (!is_first()) return;
   checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);

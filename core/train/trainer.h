@@ -4,8 +4,10 @@
 
 #include "comm/mpi_session.h"
 #include "core/schedule/schedule.h"
+#include "core/train/collapse_alarm.h"
 #include "core/train/device_choice.h"
 #include "core/train/metrics.h"
+#include "core/train/paced_quantities.h"
 #include "core/train/progress_bar.h"
 #include "core/train/run_folder.h"
 #include "core/train/signal_guard.h"
@@ -34,6 +36,8 @@ class Trainer {
   void log_step(const StepOutcome& outcome);
   void run_evaluation();
   void show_sample();
+  void heed_alarm();
+  bool out_of_patience() const;
   void save_checkpoint();
   bool is_first() const { return groups_.world->rank() == 0; }
 
@@ -45,8 +49,10 @@ class Trainer {
   RunLength length_;
   std::unique_ptr<Curriculum> curriculum_;
   std::unique_ptr<Schedule> learning_rate_;
+  std::unique_ptr<PacedQuantities> paced_;
   MemoryPlan plan_;
   std::unique_ptr<TrainingState> state_;
+  std::unique_ptr<CollapseAlarm> alarm_;
   RunFolder folder_;
   RunState run_;
   std::unique_ptr<MetricsFile> metrics_;  // rank 0

@@ -166,7 +166,10 @@ void row_dots(Context& ctx, Tensor, ConstTensor, ConstTensor) {
 void scale(Context& ctx, Tensor, double) {
   absent(ctx);
 }
-void dropout(Context& ctx, Tensor, double, const RandomKey&, int64_t) {
+void dropout(Context& ctx, Tensor, double, const RandomKey&, int64_t, ConstTensor) {
+  absent(ctx);
+}
+void drop_groups(Context& ctx, Tensor, double, const RandomKey&, int64_t, int64_t) {
   absent(ctx);
 }
 double sum_of_squares(Context& ctx, ConstTensor) {

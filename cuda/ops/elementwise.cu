@@ -66,22 +66,6 @@ __global__ void row_dots_kernel(float* dots, const T* a, const T* b, int64_t row
   if (lane_index() == 0) dots[row] = sum;
 }
 
-// One thread per four columns of a row, which share a draw.
-template <class T>
-__global__ void dropout_kernel(T* x, RandomKey key, int64_t first_token, int64_t tokens, int64_t d, uint32_t threshold,
-                               float keep) {
-  const int64_t quads = (d + 3) / 4, i = thread_in_grid(), t = i / quads;
-  if (t >= tokens) return;
-  const int64_t begin = i % quads * 4;
-  const auto words = key.words(static_cast<uint64_t>((first_token + t) * quads + begin / 4));
-#pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    if (begin + j >= d) continue;
-    T* element = x + t * d + begin + j;
-    store(element, words[static_cast<size_t>(j)] < threshold ? 0.0f : load(element) * keep);
-  }
-}
-
 // Blocks take turns of blockDim elements; a thread adds its elements in f64, the block adds its threads in order.
 template <class T, bool kSquares>
 __global__ void sum_kernel(double* partial, const T* x, int64_t n) {
@@ -160,14 +144,6 @@ void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b) {
   for_type(a.dtype, [&]<class T>(T) {
     launch(ctx, row_dots_kernel<T>, blocks_for(rows, kThreads / kWarp), kThreads, 0, dots.as<float>(), a.as<T>(),
            b.as<T>(), rows, d);
-  });
-}
-
-void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_token) {
-  const int64_t tokens = x.dim(0), d = x.dim(1);
-  for_type(x.dtype, [&]<class T>(T) {
-    launch(ctx, dropout_kernel<T>, blocks_for(tokens * ((d + 3) / 4), kThreads), kThreads, 0, x.as<T>(), key,
-           first_token, tokens, d, static_cast<uint32_t>(rate * 4294967296.0), static_cast<float>(1 / (1 - rate)));
   });
 }
 

@@ -348,6 +348,44 @@ TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
   CHECK_THAT(result.err, Catch::Contains("diverged"));
 }
 
+TEST_CASE("a collapse ends with 7 when it is to stop, with a checkpoint and a record") {
+  TemporaryFolder folder;
+  const Arguments stop = tiny_train(
+      folder.path(), {"train.steps=50", "moe.alarm={share: 0.01, updates: 7, action: stop}", "checkpoint.every=0"});
+  const Finished result = run_child(stop);
+  CHECK(result.code == 7);
+  CHECK_THAT(result.err, Catch::Contains("step 7: expert"));
+  CHECK_THAT(last_checkpoint(folder.path()), Catch::Contains("7"));
+  CHECK_THAT(read_file(folder / "run/metrics.jsonl"), Catch::Contains(R"("type":"alarm")"));
+}
+
+TEST_CASE("a run without a better evaluation stops early, and does not go on when it is resumed") {
+  TemporaryFolder folder;
+  const Arguments command = tiny_train(
+      folder.path(),
+      {"train.steps=50", "train.learning_rate={kind: constant, value: 0}", "evaluate.every=2", "evaluate.patience=3"});
+  const Finished first = done(command);
+  CHECK_THAT(first.err, Catch::Contains("stopped early at step 6 of 50"));
+  const Finished second = done(command);
+  CHECK_THAT(second.err, Catch::Contains("stopped early at step 6 of 50"));
+}
+
+TEST_CASE("a resumed run whose strategy and coefficients change is bitwise the run without a break") {
+  TemporaryFolder straight, broken;
+  const Arguments settings{
+      "train.steps=20", "log.every=1",
+      "moe.strategy={kind: change, at: 12, first: {kind: compete, probability: 1}, then: stochastic}",
+      "moe.balance=[{kind: switch, coefficient: {kind: linear, from: 0.1, to: 0, over: 18}}]",
+      "moe.alarm={share: 0.01, updates: 4, action: raise}"};
+  done(tiny_train(straight.path(), settings));
+  done(tiny_train(broken.path(), settings + Arguments{"train.steps=15"}));
+  done(tiny_train(broken.path(), settings) + Arguments{"--resume", "must"});
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+  CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  CHECK_THAT(read_file(straight / "run/metrics.jsonl"),
+             Catch::Contains(R"("paced":{"moe.balance.0.coefficient":0.1})"));
+}
+
 TEST_CASE("moe-train --dump-config prints a configuration that dumps to itself") {
   TemporaryFolder folder;
   const Finished first =

@@ -1,7 +1,7 @@
 #include "core/config/config_writer.h"
 
-#include <set>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"

@@ -39,6 +39,16 @@ static const Case kCases[] = {
     {"dense", "model: {arrangement: dense}"},
     {"shared experts", "moe: {shared_experts: 2}"},
     {"dropout", "model: {dropout: 0.3}"},
+    {"dropout in every place, shared experts, glam",
+     "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3}, moe: {dropout: 0.3, "
+     "shared_experts: 1}}"},
+    {"dropout of outputs that balance losses and a competition see",
+     "moe: {dropout: 0.3, balance: [{kind: similarity, coefficient: 0.5}], strategy: {kind: compete, probability: 1, "
+     "version: 2, detach: false, router_loss: 3, diversity: 2}}"},
+    {"coefficients on their way",
+     "moe: {balance: [{kind: switch, coefficient: {kind: linear, from: 0, to: 40}}, {kind: z, coefficient: {kind: "
+     "linear, from: 3, to: 0}}]}"},
+    {"one strategy after another", "moe: {strategy: {kind: change, at: 2, first: compete, then: contrastive}}"},
     {"top 1 of a softmax over all", "moe: {router: {k: 1, softmax: all, renormalise: false}}"},
     {"top 3, renormalised softmax over all", "moe: {router: {k: 3, softmax: all, renormalise: true}}"},
     {"every expert", "moe: {router: {k: 4}}"},

@@ -1,5 +1,7 @@
 #include "core/nn/transformer_block.h"
 
+#include <array>
+
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/modules.h"
@@ -9,15 +11,21 @@ namespace moe::test {
 namespace {
 
 struct Block {
-  explicit Block(double dropout) {
+  explicit Block(double dropout, double hidden_dropout = 0, double layer_dropout = 0) {
     ModelConfig config;
     config.d_model = 6;
     config.attention.heads = 2;
-    config.dropout = dropout;
+    config.dropout = constantly(dropout);
+    config.layer_dropout = constantly(layer_dropout);
     config.norm_eps = 1e-2;
-    block = std::make_unique<TransformerBlock>(store, "block", 3, config, [&](const std::string& name) {
+    block = std::make_unique<TransformerBlock>(store, "block", 3, config, RunLength{}, [&](const std::string& name) {
       return std::make_unique<DenseFeedForward>(
-          store, name + ".feed_forward", FeedForwardShape{.d_model = 6, .d_ff = 5, .activation = Activation::gelu});
+          store, name + ".feed_forward",
+          FeedForwardShape{.d_model = 6,
+                           .d_ff = 5,
+                           .activation = Activation::gelu,
+                           .hidden_dropout = Paced("hidden_dropout", constantly(hidden_dropout), {}, {0, 1})},
+          3);
     });
     store.allocate(ctx, DType::f64);
     randomise(store, 0.4);
@@ -30,10 +38,11 @@ struct Block {
 
 }  // namespace
 
-TEST_CASE("TransformerBlock: gradients of input and parameters, with and without dropout") {
-  for (const double dropout : {0.0, 0.4}) {
-    INFO("dropout " << dropout);
-    Block b(dropout);
+TEST_CASE("TransformerBlock: gradients of input and parameters, with and without dropout in each place") {
+  for (const auto& [branch, hidden, layer] :
+       {std::array{0.0, 0.0, 0.0}, {0.4, 0.0, 0.0}, {0.0, 0.4, 0.0}, {0.0, 0.0, 0.4}, {0.2, 0.2, 0.2}}) {
+    INFO("dropout " << branch << " of branches, " << hidden << " of hidden units, " << layer << " of layers");
+    Block b(branch, hidden, layer);
     const TokenBatch batch = make_batch(b.ctx, 2, 4);
     const Tensor x = b.ctx.normal({8, 6}, 1), d_y = b.ctx.normal({8, 6}, 2), d_x = b.ctx.copy_of(d_y);
     const auto loss = [&] {

@@ -86,55 +86,6 @@ TEST_CASE("the sum of squares does not depend on the threads", "[cpu]") {
   CHECK(one == Approx(100'003).epsilon(0.02));
 }
 
-TEST_CASE("dropout drops the wanted share and keeps the mean") {
-  TestContext ctx;
-  const RandomKey key = ctx.random(RandomPurpose::residual_dropout, 1);
-  for (const double rate : {0.1, 0.5, 0.9}) {
-    const Tensor x = ctx.constant({1000, 33}, 1);
-    dropout(ctx, x, rate, key, 0);
-    double sum = 0, dropped = 0;
-    for (const double value : values(x)) {
-      sum += value;
-      dropped += value == 0;
-      if (value != 0) REQUIRE(value == Approx(1 / (1 - rate)));
-    }
-    CHECK(dropped / 33'000 == Approx(rate).margin(0.01));
-    CHECK(sum / 33'000 == Approx(1).margin(0.05));
-  }
-}
-
-TEST_CASE("dropout is the same however the batch is split") {
-  TestContext ctx;
-  const RandomKey key = ctx.random(RandomPurpose::residual_dropout, 1);
-  for (const int64_t d : {1, 3, 4, 5, 33}) {
-    const Tensor whole = ctx.constant({20, d}, 1), parts = ctx.constant({20, d}, 1);
-    dropout(ctx, whole, 0.5, key, 100);
-    dropout(ctx, parts.slice(0, 7), 0.5, key, 100);
-    dropout(ctx, parts.slice(7, 0), 0.5, key, 107);
-    dropout(ctx, parts.slice(7, 13), 0.5, key, 107);
-    check_same_bits(fmt::format("width {}", d), parts, whole);
-  }
-}
-
-TEST_CASE("dropout differs between tokens, columns, steps and streams; rate 0 changes nothing") {
-  TestContext ctx;
-  const auto dropped = [&](uint32_t stream, uint64_t step, int64_t first_token, double rate) {
-    const Tensor x = ctx.constant({16, 8}, 1);
-    ctx.step = step;
-    dropout(ctx, x, rate, ctx.random(RandomPurpose::residual_dropout, stream), first_token);
-    return values(x);
-  };
-  const auto base = dropped(1, 1, 0, 0.5);
-  CHECK(base == dropped(1, 1, 0, 0.5));
-  CHECK(base != dropped(2, 1, 0, 0.5));
-  CHECK(base != dropped(1, 2, 0, 0.5));
-  CHECK(base != dropped(1, 1, 1, 0.5));
-  CHECK(dropped(1, 1, 0, 0) == std::vector<double>(128, 1));
-  const Tensor x = ctx.normal({16, 8}, 4), y = ctx.copy_of(x);
-  dropout(ctx, x, 0, ctx.random(RandomPurpose::residual_dropout, 1), 0);
-  check_same_bits("rate 0", x, y);
-}
-
 TEST_CASE("elementwise ops refuse shapes that do not fit") {
   TestContext ctx;
   const Tensor two = ctx.zeros({2}), three = ctx.zeros({3});
@@ -143,7 +94,6 @@ TEST_CASE("elementwise ops refuse shapes that do not fit") {
   CHECK_THROWS_AS(copy(ctx, two, ctx.of_i32({2}, {1, 2})), InternalError);
   CHECK_THROWS_AS(add_scaled(ctx, two, three, 1), InternalError);
   CHECK_THROWS_AS(scale(ctx, ctx.of_i32({2}, {1, 2}), 2), InternalError);
-  CHECK_THROWS_AS(dropout(ctx, two, 0.5, {}, 0), InternalError);
 }
 
 }  // namespace moe::test

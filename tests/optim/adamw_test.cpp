@@ -44,7 +44,8 @@ TEST_CASE("AdamW equals the textbook, decays only what is decayed, and clears th
     INFO(name_of(dtype));
     Fixture f(dtype);
     OptimizerConfig config;
-    config.beta1 = 0.8, config.beta2 = 0.9, config.eps = 1e-6, config.weight_decay = 0.3;
+    config.beta1 = 0.8, config.beta2 = 0.9, config.eps = 1e-6;
+    const double weight_decay = 0.3;
     AdamW optimizer(f.ctx, f.parameters, config);
 
     struct Element {
@@ -62,7 +63,7 @@ TEST_CASE("AdamW equals the textbook, decays only what is decayed, and clears th
         for (int64_t i = 0; i < p.value.size(); ++i) f.set(p.gradient, i, gradient_of(index, i, update));
         ++index;
       }
-      optimizer.step(f.ctx, rate, scale, update);
+      optimizer.step(f.ctx, rate, weight_decay, scale, update);
       index = 0;
       for (const Parameter& p : f.parameters.parameters()) {
         INFO(p.name << " after update " << update);
@@ -74,7 +75,7 @@ TEST_CASE("AdamW equals the textbook, decays only what is decayed, and clears th
           e.v = config.beta2 * e.v + (1 - config.beta2) * g * g;
           const double m_hat = e.m / (1 - std::pow(config.beta1, update)),
                        v_hat = e.v / (1 - std::pow(config.beta2, update));
-          e.w -= rate * m_hat / (std::sqrt(v_hat) + config.eps) + (p.decay ? rate * config.weight_decay * e.w : 0);
+          e.w -= rate * m_hat / (std::sqrt(v_hat) + config.eps) + (p.decay ? rate * weight_decay * e.w : 0);
           CHECK(f.get(p.value, i) ==
                 Approx(e.w).epsilon(dtype == DType::f64 ? 1e-12 : 1e-5).margin(dtype == DType::f64 ? 1e-14 : 1e-6));
           CHECK(f.get(p.gradient, i) == (expert ? gradient_of(index, i, update) : 0));
@@ -89,11 +90,10 @@ TEST_CASE("AdamW equals the textbook, decays only what is decayed, and clears th
 TEST_CASE("without a gradient only weight decay moves a weight") {
   Fixture f(DType::f64);
   OptimizerConfig config;
-  config.weight_decay = 0.5;
   AdamW optimizer(f.ctx, f.parameters, config);
   std::vector<double> before;
   for (const Parameter& p : f.parameters.parameters()) before.push_back(f.get(p.value, 1));
-  optimizer.step(f.ctx, 0.1, 1, 1);
+  optimizer.step(f.ctx, 0.1, 0.5, 1, 1);
   size_t index = 0;
   for (const Parameter& p : f.parameters.parameters()) {
     INFO(p.name);

@@ -33,6 +33,14 @@ static const Case kCases[] = {
     {"plain", "{}", false, true},
     {"dropout, tied head, learned positions",
      "model: {dropout: 0.2, tie_embeddings: true, attention: {position: learned}}"},
+    {"dropout in every place, glam, batch of 7, 3 micro-batches",
+     "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3}, moe: {dropout: 0.3, "
+     "shared_experts: 1}, train: {batch: 7, micro_batches: 3}}",
+     false, true},
+    {"one strategy after another",
+     "moe: {strategy: {kind: change, at: 10, first: {kind: compete, probability: 1}, "
+     "then: {kind: stochastic}}}",
+     false, true},
     {"2 micro-batches, dropout", "{model: {dropout: 0.2}, train: {micro_batches: 2}}", false, true},
     {"3 micro-batches", "train: {micro_batches: 3}"},
     {"batch of 7", "train: {batch: 7}"},

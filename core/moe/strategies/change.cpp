@@ -74,9 +74,7 @@ class ChangeStrategy : public RoutedStrategy {
     raise<UsageError>("moe.strategy: {} has routers of its own and cannot follow or be followed by another strategy",
                       choice.kind());
   }
-  Strategy& current(const Context& ctx) const {
-    return ctx.step < static_cast<uint64_t>(at_) ? *first_ : *then_;
-  }
+  Strategy& current(const Context& ctx) const { return ctx.step < static_cast<uint64_t>(at_) ? *first_ : *then_; }
 
   int64_t at_;
   double share_;  // of the run that the first has

@@ -5,9 +5,9 @@
 
 #include "core/moe/competition.h"
 #include "core/moe/competition_steps.h"
-#include "core/moe/now.h"
 #include "core/moe/sparse_pass.h"
 #include "core/moe/strategy.h"
+#include "core/nn/now.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
@@ -108,7 +108,7 @@ class CompeteStrategy : public RoutedStrategy {
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
-    drops_ = parts.capacity.limits();
+    drops_ = parts.capacity.limits() || parts.dropout.now(ctx) > 0;
     competing_ = ctx.training && (ctx.planning || steps_.competes(ctx.seed, ctx.step));
     router().forward(ctx, batch, x, routing_);
     const auto tokens = static_cast<double>(batch.tokens());
@@ -156,8 +156,8 @@ class CompeteStrategy : public RoutedStrategy {
   double diversity() const { return measures().coefficient(diversity_); }
   bool chosen_by_competition() const { return competing_ && options_.forward == "competition"; }
   bool balance_on_competition() const { return competing_ && options_.balance_on == "competition"; }
-  // Whether some gradient reaches scores of experts that were not chosen, or whose output a capacity left out: then all
-  // experts are passed through backward.
+  // Whether some gradient reaches scores of experts that were not chosen, or whose output a capacity or dropout left
+  // out: then all experts are passed through backward.
   bool gradient_of_all_scores() const {
     return (balance_on_competition() && balanced_) || (!options_.detach && router_loss() > 0) ||
            !chosen_by_competition() || drops_;

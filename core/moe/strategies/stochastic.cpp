@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "core/moe/info_nce.h"
-#include "core/moe/now.h"
 #include "core/moe/routed_pass.h"
+#include "core/nn/now.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/feature_noise.h"
 #include "core/ops/matmul.h"

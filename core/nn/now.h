@@ -1,4 +1,4 @@
-// The value that a paced quantity of a layer has in the step that is being made.
+// The value that a paced quantity of the model has in the step that is being made.
 #pragma once
 #include "core/schedule/paced.h"
 #include "core/tensor/context.h"

@@ -1,0 +1,65 @@
+#include "core/train/collapse_alarm.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace moe {
+
+CollapseAlarm::CollapseAlarm(const AlarmConfig& config, size_t moe_layers)
+    : config_(config), updates_(2 * moe_layers) {}
+
+std::string CollapseAlarm::Event::in_words() const {
+  if (std::string_view(quantity) == "share")
+    return fmt::format("expert {} of layer {} has {:.1f} % of the assignments", expert, layer, 100 * value);
+  return fmt::format("the router entropy of layer {} is {:.4f} of ln(experts)", layer, value);
+}
+
+std::vector<CollapseAlarm::Event> CollapseAlarm::observe(const Model& model) {
+  std::vector<Event> events;
+  if (!is_on()) return events;
+  for (size_t i = 0; i < model.moe_layers().size(); ++i) {
+    const MoELayer& layer = *model.moe_layers()[i];
+    const LoadStats& load = layer.load();
+    if (load.assignments() == 0 || layer.num_experts() < 2) continue;
+    const auto busiest = std::max_element(load.counts.begin(), load.counts.end());
+    const int64_t expert = busiest - load.counts.begin();
+    const double share = *busiest / load.assignments();
+    const double entropy = load.mean_entropy() / std::log(static_cast<double>(layer.num_experts()));
+    const auto look = [&](size_t limit, bool beyond, Event event) {
+      int64_t& updates = updates_[2 * i + limit];
+      updates = beyond ? updates + 1 : 0;
+      if (updates < config_.updates) return;
+      updates = 0;
+      events.push_back(event);
+    };
+    look(0, config_.share > 0 && share > config_.share, {i, layer.layer(), "share", share, config_.share, expert});
+    look(1, config_.entropy > 0 && entropy < config_.entropy,
+         {i, layer.layer(), "entropy", entropy, config_.entropy, expert});
+  }
+  return events;
+}
+
+nlohmann::json CollapseAlarm::state(const Model& model) const {
+  if (!is_on()) return {};
+  std::vector<double> raised;
+  for (MoELayer* layer : model.moe_layers()) raised.push_back(layer->balance().raised());
+  return {{"updates", updates_}, {"raised", raised}};
+}
+
+void CollapseAlarm::restore(Model& model, const nlohmann::json& state, const std::string& path) {
+  if (!is_on() || state.is_null()) return;  // it may have been switched on since
+  const auto numbers = [&](const char* name, size_t count) {
+    const auto list = state.find(name);
+    const bool fits = list != state.end() && list->is_array() && list->size() == count &&
+                      std::all_of(list->begin(), list->end(), [](const auto& x) { return x.is_number(); });
+    if (!fits) raise<CheckpointError>("{} does not hold the state of moe.alarm", path);
+    return list->get<std::vector<double>>();
+  };
+  if (!state.is_object()) raise<CheckpointError>("{} does not hold the state of moe.alarm", path);
+  const std::vector<double> updates = numbers("updates", updates_.size());
+  const std::vector<double> raised = numbers("raised", model.moe_layers().size());
+  for (size_t i = 0; i < updates.size(); ++i) updates_[i] = static_cast<int64_t>(updates[i]);
+  for (size_t i = 0; i < raised.size(); ++i) model.moe_layers()[i]->balance().raise_by(raised[i]);
+}
+
+}  // namespace moe
