@@ -105,20 +105,23 @@ static int compare(int argc, char** argv, MpiSession& session) {
   CLI::App app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
   std::string folder, at = "last", json, html;
   ComparisonOptions options;
-  bool measures = false;
+  bool measures = false, rank = false;
   app.add_option("folder", folder, "its runs are named CONFIG-seedN")->required();
   app.add_option("--baseline", options.baseline, "a configuration; default: the first");
   app.add_option("--at", at, "which evaluation counts; the best of many favours runs that scatter")
       ->capture_default_str()
       ->check(CLI::IsMember({"last", "best"}));
   app.add_flag("--measures", measures, "show what routers and strategies tell of themselves, too");
+  app.add_flag("--rank", rank,
+               "print no tables but a line for each configuration, the best first: name, mean quality, FLOPs per token "
+               "and parameters, with tabs in between");
   app.add_option("--json", json, "a file that everything is written to as one JSON object");
   app.add_option("--html", html, "a file that a web page is written to");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (session.world()->rank() != 0) return 0;
   options.at = at == "last" ? ComparedAt::last : ComparedAt::best;
   const Comparison comparison = compare_folder(folder, options);
-  std::cout << comparison_text(comparison, measures) << std::flush;
+  std::cout << (rank ? ranking(comparison) : comparison_text(comparison, measures)) << std::flush;
   using Json = nlohmann::ordered_json;
   if (!json.empty()) {
     replace_text(json, comparison_json(comparison).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
+#include <set>
 
 #include "core/base/statistics.h"
 #include "core/inspect/dot_plot.h"
@@ -84,6 +86,23 @@ LineChart difference_curves(const Comparison& c) {
   return chart;
 }
 
+// What quality costs: a point for each configuration, where they do not all cost the same.
+std::optional<LineChart> quality_by_flops(const Comparison& c) {
+  LineChart chart{"Quality against cost", fmt::format("{}; mean over the seeds, and their band", c.judged_by().name),
+                  "MFLOP per token in a training step, of active parameters"};
+  std::set<double> costs;
+  for (const ComparedConfig& config : c.configs) {
+    const double cost = config.mean_of(&ComparedRun::flops_per_token) / 1e6;
+    if (std::isnan(cost)) continue;
+    std::vector<double> values;
+    for (const ComparedRun* run : config.runs) values.push_back(run->quality);
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    chart.curves.push_back({config.name, {cost}, {mean(values)}, true, {*low}, {*high}});
+    costs.insert(cost);
+  }
+  return costs.size() > 1 ? std::optional(chart) : std::nullopt;
+}
+
 }  // namespace
 
 std::string difference_plot(const Comparison& c) {
@@ -107,6 +126,7 @@ std::string comparison_curves(const Comparison& c) {
   if (c.configs.size() > 1) charts.push_back(difference_curves(c));
   charts.push_back(mean_curves(c, "Validation", validation_of, true));
   charts.push_back(mean_curves(c, "Training", training_of, false));
+  if (const auto chart = quality_by_flops(c)) charts.push_back(*chart);
   return draw(charts);
 }
 

@@ -57,4 +57,18 @@ std::string comparison_text(const Comparison& c, bool with_measures) {
   return text + (all.empty() ? "" : "\n") + wrapped(reading_help(c));
 }
 
+std::string ranking(const Comparison& c) {
+  std::vector<const ComparedConfig*> configs;
+  for (const ComparedConfig& config : c.configs) configs.push_back(&config);
+  const auto quality = [](const ComparedConfig* config) { return config->mean_of(&ComparedRun::quality); };
+  std::stable_sort(configs.begin(), configs.end(),
+                   [&](const ComparedConfig* a, const ComparedConfig* b) { return quality(a) < quality(b); });
+  std::string text;
+  for (const ComparedConfig* config : configs) {
+    text += fmt::format("{}\t{:.6f}\t{:.0f}\t{:.0f}\n", config->name, quality(config),
+                        config->mean_of(&ComparedRun::flops_per_token), config->mean_of(&ComparedRun::parameters));
+  }
+  return text;
+}
+
 }  // namespace moe

@@ -7,5 +7,8 @@
 namespace moe {
 
 std::string comparison_text(const Comparison& comparison, bool with_measures);
+// For scripts: a line for each configuration, the best mean first: name, mean quality, FLOPs per token and parameters,
+// with tabs in between.
+std::string ranking(const Comparison& comparison);
 
 }  // namespace moe

@@ -60,7 +60,7 @@ TEST_CASE("an update within the limits begins the count anew") {
 }
 
 TEST_CASE("the alarm hears of entropy, and is silent within limits or when it is off") {
-  CHECK(Watched("{share: 0.5, updates: 1}").observe().empty());     // not beyond
+  CHECK(Watched("{share: 0.5, updates: 1}").observe().empty());    // not beyond
   CHECK(Watched("{entropy: 0.9, updates: 1}").observe().empty());  // an undecided router has all of it
   CHECK(Watched("{updates: 1}").observe().empty());
   Watched w("{entropy: 0.9, updates: 1}");
@@ -80,7 +80,8 @@ TEST_CASE("the alarm's state goes through a checkpoint, with what was raised, an
   CHECK(after.observe().size() == 2);
   CHECK(after.run.state.model->moe_layers()[0]->balance().raised() == 1);
   CHECK(after.run.state.model->moe_layers()[1]->balance().raised() == 4);
-  for (const char* wrong : {"3", "{}", R"({"updates": [0], "raised": [1, 1]})", R"({"updates": [0, 0, 0, "a"], "raised": [1, 1]})"}) {
+  for (const char* wrong :
+       {"3", "{}", R"({"updates": [0], "raised": [1, 1]})", R"({"updates": [0, 0, 0, "a"], "raised": [1, 1]})"}) {
     CHECK_THROWS_AS(after.alarm.restore(*after.run.state.model, nlohmann::json::parse(wrong), "here"), CheckpointError);
   }
 }

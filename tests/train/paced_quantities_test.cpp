@@ -59,7 +59,9 @@ TEST_CASE("a schedule that leaves its quantity's range is refused before the run
 }
 
 TEST_CASE("label smoothing changes a language model's gradient, not the loss that is told") {
-  const char* kModel = "{model: {layers: 1, d_model: 16, attention: {heads: 2}}, moe: {experts: 4, d_ff: 8}, data: {sequence: 8}, train: {batch: 2, label_smoothing: %s}}";
+  const char* kModel =
+      "{model: {layers: 1, d_model: 16, attention: {heads: 2}}, moe: {experts: 4, d_ff: 8}, data: {sequence: 8}, "
+      "train: {batch: 2, label_smoothing: %s}}";
   const auto run = [&](const char* smoothing) {
     std::string yaml = kModel;
     yaml.replace(yaml.find("%s"), 2, smoothing);
@@ -72,9 +74,11 @@ TEST_CASE("label smoothing changes a language model's gradient, not the loss tha
 }
 
 TEST_CASE("every place of dropout draws in training alone") {
-  for (const char* place : {"model: {dropout: 0.5, ", "model: {hidden_dropout: 0.5, ", "model: {layer_dropout: 0.5, ", "moe: {dropout: 0.5}, model: {"}) {
+  for (const char* place : {"model: {dropout: 0.5, ", "model: {hidden_dropout: 0.5, ", "model: {layer_dropout: 0.5, ",
+                            "moe: {dropout: 0.5}, model: {"}) {
     INFO(place);
-    const std::string rest = "layers: 2, arrangement: glam, d_model: 16, attention: {heads: 2}}, data: {sequence: 8}, train: {batch: 2}}";
+    const std::string rest =
+        "layers: 2, arrangement: glam, d_model: 16, attention: {heads: 2}}, data: {sequence: 8}, train: {batch: 2}}";
     TinyRun plain(config_from("{model: {" + rest), kVocab, ProcessGroups::single());
     TinyRun dropping(config_from("{" + std::string(place) + rest), kVocab, ProcessGroups::single());
     const RandomBatch batch(plain.config, kVocab, 5);
