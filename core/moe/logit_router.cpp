@@ -111,6 +111,7 @@ void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, 
                  ctx.random(RandomPurpose::expert_dropout, static_cast<uint32_t>(layer_)), ctx.first_token,
                  drop_per_sequence_ ? std::max<int64_t>(batch.time, 1) : 1);
   }
+  if (closed_) mask_experts(ctx, routing.logits, closed_);
   choose(ctx, batch, routing);
 }
 

@@ -55,6 +55,7 @@ class LogitRouter : public Router {
   void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) final;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
                 const Routing& routing) final;
+  void close_experts(ConstTensor closed) final { closed_ = closed; }
 
  protected:
   // `keep`: experts that dropout leaves to a token at least.
@@ -99,6 +100,7 @@ class LogitRouter : public Router {
   Parameter* weight_ = nullptr;               // (experts, d_model)
   MeasureSet& measures_;
   size_t temperature_figure_ = 0;
+  ConstTensor closed_;  // (experts) i32, or none
 };
 
 // What a softmax router weighs its chosen experts by.

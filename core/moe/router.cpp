@@ -1,5 +1,7 @@
 #include "core/moe/router.h"
 
+#include "core/base/error.h"
+
 namespace moe {
 
 Member topk_router();
@@ -19,6 +21,8 @@ Member hash_router();
 Member relu_router();
 Member hierarchical_router();
 Member prompt_router();
+Member random_router();
+Member uniform_router();
 
 template <>
 const Table<Member>& family<Router>() {
@@ -41,8 +45,14 @@ const Table<Member>& family<Router>() {
                                        relu_router(),
                                        hierarchical_router(),
                                        prompt_router(),
+                                       random_router(),
+                                       uniform_router(),
                                    }};
   return table;
+}
+
+void Router::close_experts(ConstTensor) {
+  throw UsageError("moe.router: experts can only be closed for a router that chooses by logits");
 }
 
 const char* name_of(Causality causality) {

@@ -138,6 +138,22 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
   });
 }
 
+void mask_experts(Context& ctx, Tensor logits, ConstTensor closed) {
+  const int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  MOE_CHECK_SHAPE(closed, {experts});
+  if (on_cuda(ctx)) return cuda::mask_experts(ctx, logits, closed);
+  run(ctx, logits.dtype, [&]<class T>(T) {
+    T* z = logits.as<T>();
+    const int32_t* mask = closed.as<int32_t>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t e = 0; e < experts; ++e) {
+        if (mask[e] != 0) z[t * experts + e] = -std::numeric_limits<T>::infinity();
+      }
+    }
+  });
+}
+
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
                      ConstTensor indices, ConstTensor weights, GatingOptions options) {
   const int64_t tokens = d_logits.dim(0), experts = d_logits.dim(1), k = indices.dim(1);

@@ -27,12 +27,16 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
                      ConstTensor indices, ConstTensor weights, GatingOptions options);
 
+// logits (tokens, experts) = -inf where closed (experts) i32 is not 0
+void mask_experts(Context& ctx, Tensor logits, ConstTensor closed);
+
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::gating_forward) gating_forward;
 decltype(moe::gating_backward) gating_backward;
 decltype(moe::softmax_forward) softmax_forward;
 decltype(moe::select_top_k) select_top_k;
 decltype(moe::chosen_weights) chosen_weights;
+decltype(moe::mask_experts) mask_experts;
 }  // namespace cuda
 
 }  // namespace moe

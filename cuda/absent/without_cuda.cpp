@@ -479,6 +479,9 @@ void select_top_k(Context& ctx, Tensor, ConstTensor, int64_t) {
 void chosen_weights(Context& ctx, Tensor, ConstTensor, ConstTensor, GatingOptions) {
   absent(ctx);
 }
+void mask_experts(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
 void mask_padding(Context& ctx, Tensor, ConstTensor) {
   absent(ctx);
 }

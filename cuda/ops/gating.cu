@@ -147,6 +147,11 @@ static __global__ void gating_backward_kernel(float* d_logits, const float* d_we
   for (int e = lane; e < experts; e += kWarp) out[e] -= probabilities[token * experts + e] * dot;
 }
 
+static __global__ void mask_experts_kernel(float* logits, const int32_t* closed, int64_t size, int64_t experts) {
+  const int64_t i = thread_in_grid();
+  if (i < size && closed[i % experts] != 0) logits[i] = -INFINITY;
+}
+
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 // Calls body(N), a constant: how many experts a lane holds.
@@ -195,6 +200,11 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
   launch(ctx, chosen_weights_kernel, blocks_of(tokens), kThreads, 0, weights.as<float>(), probabilities.as<float>(),
          indices.as<int32_t>(), tokens, static_cast<int>(probabilities.dim(1)), static_cast<int>(indices.dim(1)),
          options.softmax_over_chosen || options.renormalise);
+}
+
+void mask_experts(Context& ctx, Tensor logits, ConstTensor closed) {
+  launch(ctx, mask_experts_kernel, blocks_for(logits.size(), kThreads), kThreads, 0, logits.as<float>(),
+         closed.as<int32_t>(), logits.size(), logits.dim(1));
 }
 
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,

@@ -131,6 +131,57 @@ TEST_CASE("dropped experts are not chosen, at least k stay, and evaluation drops
   }
 }
 
+TEST_CASE("closed experts get no token until they are opened, or the router refuses") {
+  int can = 0;
+  for (const Member& router : family<Router>()) {
+    INFO(router.name);
+    Decision d(router_config(fmt::format("{{kind: {}}}", router.name)), 40, 50);
+    d.f.ctx.training = false;
+    const auto before = values(d.run().weights);
+    const Tensor closed = d.f.ctx.of_i32({5}, {0, 1, 0, 0, 1});
+    try {
+      d.f.layer->router().close_experts(closed);
+    } catch (const UsageError& error) {
+      CHECK_THAT(error.what(), Catch::Contains("only be closed for a router that chooses by logits"));
+      continue;
+    }
+    ++can;
+    const Routing& r = d.run();
+    for (int64_t i = 0; i < r.indices.size(); ++i) {
+      if (get(r.indices, i) == 1 || get(r.indices, i) == 4) CHECK(get(r.weights, i) == 0);
+      CHECK_FALSE(std::isnan(get(r.weights, i)));
+    }
+    d.f.layer->router().close_experts({});
+    CHECK(values(d.run().weights) == before);
+  }
+  CHECK(can > 12);
+}
+
+TEST_CASE("random chooses other experts for every token and step, each equally often") {
+  Decision d(router_config("{kind: random, k: 2}"), 40, 50);
+  const auto chosen = values(d.run().indices);
+  std::vector<int> counts(5);
+  for (const double e : chosen) ++counts[static_cast<size_t>(e)];
+  for (const int count : counts) CHECK(count == Approx(800).margin(90));
+  for (const double w : values(d.routing.weights)) CHECK(w == Approx(0.5));
+  d.f.ctx.step = 5;
+  const auto later = values(d.run().indices);
+  CHECK(later != chosen);
+  CHECK(values(d.run().indices) == later);
+  // The same tokens as part of a larger batch.
+  d.f.ctx.first_token = 100;
+  const auto shifted = values(d.run().indices);
+  CHECK(std::equal(later.begin() + 200, later.end(), shifted.begin()));
+}
+
+TEST_CASE("uniform goes to all experts alike") {
+  Decision d(router_config("{kind: uniform}"));
+  const Routing& r = d.run();
+  CHECK(r.indices.dim(1) == 5);
+  for (int64_t t = 0; t < d.batch.tokens(); ++t) CHECK(d.chosen(t).size() == 5);
+  for (const double w : values(r.weights)) CHECK(w == Approx(0.2));
+}
+
 TEST_CASE("noise, jitter and dropout are for training only, new at every step, the same again at one") {
   for (const char* router : {"{kind: noisy_topk}", "{kind: topk, jitter: 0.3}", "{kind: topk, expert_dropout: 0.5}"}) {
     INFO(router);

@@ -1,0 +1,39 @@
+// k experts drawn anew for every token of every step, all of the same weight (Zuo et al., 2022, THOR, here without its
+// consistency loss): what a router has to be better than.
+#include "core/moe/unlearned_router.h"
+#include "core/ops/gating.h"
+#include "core/ops/router_noise.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options> {
+  int64_t k = 2;
+  void fields(FieldVisitor& v) override { v.field("k", k, "experts per token", {1, 1024}); }
+};
+
+// Each expert is dropped, but k of a token stay: those with the largest random numbers.
+constexpr double kAll = 1 - 0x1p-32;
+
+class RandomRouter : public UnlearnedRouter {
+ public:
+  RandomRouter(const Options& options, const Setup& setup)
+      : UnlearnedRouter(setup, options.k), stream_(static_cast<uint32_t>(setup.layer) * 8) {}
+
+ private:
+  void choose(Context& ctx, const TokenBatch&, Routing& routing) override {
+    drop_experts(ctx, routing.logits, kAll, k(), ctx.random(RandomPurpose::router_noise, stream_), ctx.first_token, 1);
+    gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits,
+                   {});
+  }
+
+  const uint32_t stream_;
+};
+
+}  // namespace
+
+Member random_router() {
+  return member<Router, RandomRouter, Options>("random", "other experts for every token and step; nothing is learned");
+}
+
+}  // namespace moe

@@ -1,0 +1,25 @@
+// Every token goes to all experts, each with the weight 1 / N: the mean of the experts, and the dense end of the scale.
+#include "core/moe/unlearned_router.h"
+#include "core/ops/gating.h"
+
+namespace moe {
+namespace {
+
+class UniformRouter : public UnlearnedRouter {
+ public:
+  UniformRouter(const NoFields&, const Setup& setup) : UnlearnedRouter(setup, setup.experts) {}
+
+ private:
+  void choose(Context& ctx, const TokenBatch&, Routing& routing) override {
+    gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits,
+                   {});
+  }
+};
+
+}  // namespace
+
+Member uniform_router() {
+  return member<Router, UniformRouter, NoFields>("uniform", "all experts, with equal weights; nothing is learned");
+}
+
+}  // namespace moe
