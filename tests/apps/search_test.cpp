@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/base/text.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 
@@ -24,8 +25,14 @@ struct SearchPlace : TemporaryFolder {
 
 TEST_CASE("scripts/search halves its candidates round by round, and goes on where it was") {
   SearchPlace place;
-  const Arguments grid{"-t", "6", "--keep", "2", "moe.router.k=1|2|9", "moe.router.softmax=all",
-                       "moe.router.renormalise=false", "train.learning_rate.from=1e-3|1e-9"};
+  const Arguments grid{"-t",
+                       "6",
+                       "--keep",
+                       "2",
+                       "moe.router.k=1|2|9",
+                       "moe.router.softmax=all",
+                       "moe.router.renormalise=false",
+                       "train.learning_rate.from=1e-3|1e-9"};
   const Finished first = place.search(grid);
   INFO(first.err);
   REQUIRE(first.code == 0);

@@ -23,8 +23,7 @@ class RandomRouter : public UnlearnedRouter {
  private:
   void choose(Context& ctx, const TokenBatch&, Routing& routing) override {
     drop_experts(ctx, routing.logits, kAll, k(), ctx.random(RandomPurpose::router_noise, stream_), ctx.first_token, 1);
-    gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits,
-                   {});
+    gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits, {});
   }
 
   const uint32_t stream_;

@@ -11,8 +11,7 @@ class UniformRouter : public UnlearnedRouter {
 
  private:
   void choose(Context& ctx, const TokenBatch&, Routing& routing) override {
-    gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits,
-                   {});
+    gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights, routing.logits, {});
   }
 };
 
