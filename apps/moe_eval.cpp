@@ -5,11 +5,43 @@
 
 #include "apps/command_line.h"
 #include "core/base/log.h"
+#include "core/checkpoint/files.h"
+#include "core/inspect/variation_report.h"
 #include "core/train/cpu_setup.h"
 #include "core/train/evaluator.h"
 #include "core/train/load_run.h"
 
 using namespace moe;
+
+// What is to be evaluated besides the model as it was trained.
+struct Varied {
+  std::vector<int64_t> k, experts;
+  std::vector<std::string> routers, requests;
+  bool knock_out = false;
+  std::string html;
+
+  void add_options(CLI::App& app) {
+    app.add_option("--k", k, "also with so many experts per token: a list like 1,2,4")->delimiter(',');
+    app.add_option("--experts", experts, "also with the busiest so many experts of each layer alone: a list")
+        ->delimiter(',');
+    app.add_option("--router", routers, "also with a router that has learned nothing: random, uniform, hash; a list")
+        ->delimiter(',');
+    app.add_option("--vary", requests, "also with other settings: KEY=V1|V2|..., of the configuration's keys");
+    app.add_flag("--knock-out", knock_out, "also without each expert of each layer in turn");
+    app.add_option("--html", html, "of several evaluations: a file that a web page is written to");
+  }
+  bool any() const { return !k.empty() || !experts.empty() || !routers.empty() || !requests.empty() || knock_out; }
+  // Settings, one variation each.
+  std::vector<std::string> settings(const TrainConfig& config) const {
+    std::vector<std::string> list;
+    for (const int64_t n : k) list.push_back(fmt::format("moe.router.k={}", n));
+    for (const std::string& router : routers) list.push_back(router_setting(router, config));
+    for (const std::string& request : requests) {
+      for (std::string& setting : settings_of(request)) list.push_back(std::move(setting));
+    }
+    return list;
+  }
+};
 
 static int evaluate_run(int argc, char** argv, MpiSession& session) {
   CLI::App app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
@@ -36,12 +68,19 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   app.add_flag("--json", json, "print everything as one JSON object");
   app.add_flag("--probe-causality", probe,
                "also find out by trial whether a token's loss depends on later tokens or on other windows");
+  Varied varied;
+  varied.add_options(app);
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (!varied.html.empty() && !varied.any())
+    throw UsageError("--html: one number is no picture; add --k, --experts, --router, --vary or --knock-out");
   if (!metric.empty()) metrics().at(metric);  // before the run is loaded, which may take long
   const bool first = session.world()->rank() == 0;
   setup_cpu(threads, session.local());
   const DeviceChoice on = choose_device(device, precision, session.local());
-  LoadedRun run = load_run(path, which, session.world(), expert_parallel, options.sequences, on);
+  const auto load = [&](const std::vector<std::string>& settings) {
+    return load_run(path, which, session.world(), expert_parallel, options.sequences, on, settings);
+  };
+  LoadedRun run = load({});
   const std::unique_ptr<Task> task = run.open_task(data);
   const std::span<const char* const> offered = task->metrics();
   if (metric.empty()) metric = offered.front();
@@ -49,6 +88,30 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   if (std::find(offered.begin(), offered.end(), metric) == offered.end())
     raise<UsageError>("--metric {}: of this model there are {}", metric, fmt::join(offered, ", "));
   const auto set = task->evaluation_set(split, options);
+  if (varied.any()) {
+    const Variations variations(*task, *set, options.sequences);
+    std::vector<VariedEvaluation> all{variations.evaluate("as trained", run)};
+    for (const int64_t count : varied.experts) {
+      if (all.size() > 1) variations.evaluate("as trained", run);  // for its loads
+      all.push_back(variations.with_busiest(run, count));
+    }
+    if (varied.knock_out) {
+      for (VariedEvaluation& e : variations.without_each_expert(run)) all.push_back(std::move(e));
+    }
+    const std::string checkpoint = run.checkpoint;
+    for (const std::string& setting : varied.settings(run.config)) {
+      run.state.reset();  // one model at a time
+      run = load({setting});
+      all.push_back(variations.evaluate(setting, run));
+    }
+    if (!first) return 0;
+    const std::string note = fmt::format("{} | {} split of {} | {:.0f} predictions", checkpoint, split,
+                                         task->data_name(), all.front().evaluation.tokens);
+    log::info("{}", note);
+    std::cout << (json ? variation_json(all).dump() + "\n" : variation_text(all)) << std::flush;
+    if (!varied.html.empty()) replace_text(varied.html, variation_html(all, "What routing contributes", note));
+    return 0;
+  }
   Evaluation e = evaluate(*run.state, run.groups, *set, options.sequences);
   e.metrics = offered;
   const Causality causality = run.state->model->causality();

@@ -39,9 +39,9 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
       }
       const int64_t d_ff = setup.moe.d_ff > 0 ? setup.moe.d_ff : config.dense_d_ff();
       auto moe_layer = std::make_unique<MoELayer>(
-          name + ".moe",
-          MoELayer::Setup{parameters, setup.groups, setup.moe, layer, static_cast<int>(moe_layers_.size()), num_moe,
-                          setup.sample.vocab, feed_forward_shape(setup, d_ff), config.init_std, setup.run});
+          name + ".moe", MoELayer::Setup{parameters, setup.groups, setup.moe, layer,
+                                         static_cast<int>(moe_layers_.size()), num_moe, setup.sample.vocab,
+                                         feed_forward_shape(setup, d_ff), config.init_std, setup.run, setup.trains});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };

@@ -24,6 +24,7 @@ struct ModelSetup {
   RunLength run;              // what schedules of paced quantities are measured against
   SampleSignalSet signals{};  // that losses_and_backward() measures
   Choice<Schedule> label_smoothing = constantly(0);
+  bool trains = true;
 };
 
 class Backbone {

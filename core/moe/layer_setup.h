@@ -24,6 +24,7 @@ struct LayerSetup {
   int64_t vocab = 0;    // token ids are below; 0: tokens have none
   double init_std = 0.02;
   RunLength run{};                   // what schedules are measured against
+  bool trains = true;                // else a single expert may well be weighted by a constant
   std::shared_ptr<Router> router{};  // of the layer, where strategies follow each other; absent: to be made
 };
 

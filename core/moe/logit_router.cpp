@@ -148,7 +148,7 @@ SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, 
       k_(k),
       over_chosen_(options.softmax == "chosen"),
       renormalise_(options.renormalise) {
-  if (!frozen) require_gradient(k_.smallest(), experts_, over_chosen_ || renormalise_);
+  if (!frozen && setup.trains) require_gradient(k_.smallest(), experts_, over_chosen_ || renormalise_);
 }
 
 Tensor SoftmaxRouter::scores(Context&, ScratchScope&, const TokenBatch&, const Routing&) {

@@ -18,6 +18,7 @@ LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
           s.vocab,
           s.router_std,
           s.run,
+          s.trains,
           {}};
 }
 

@@ -22,6 +22,7 @@ class MoELayer : public FeedForward {
     FeedForwardShape expert_shape;
     double router_std = 0.02;
     RunLength run;
+    bool trains = true;
   };
   MoELayer(const std::string& name, const Setup& setup);
 

@@ -69,6 +69,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     set.load(first, std::clamp<int64_t>(set.num_sequences() - first, 0, sequences), batch);
     ctx.activations->reset();
     ctx.scratch->reset();
+    ctx.first_token = first * batch.length;  // what is drawn depends on no layout
     TokenBatch tokens = to_device(ctx, LocalBatch::of(batch, first, set.num_sequences()), {0, batch.sequences},
                                   model.predictions_per_sample(batch.length), buffers);
     tokens.global_tokens = set.num_tokens();

@@ -13,12 +13,13 @@ std::unique_ptr<Task> LoadedRun::open_task(const std::string& path) const {
 }
 
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
-                   int64_t expert_parallel, int64_t sequences, const DeviceChoice& device) {
+                   int64_t expert_parallel, int64_t sequences, const DeviceChoice& device,
+                   const std::vector<std::string>& settings) {
   LoadedRun run;
   run.checkpoint = find_checkpoint(run_or_checkpoint, which);
   const RunState state = load_run_state(run.checkpoint);
   run.step = state.step;
-  run.config = load_run_config(run.checkpoint);
+  run.config = load_run_config(run.checkpoint, settings);
   const TaskKind& task = tasks().at(run.config.task);
   run.samples_file = run.checkpoint + "/" + task.file;
   try {

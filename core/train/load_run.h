@@ -23,9 +23,11 @@ struct LoadedRun {
   std::unique_ptr<Task> open_task(const std::string& path) const;
 };
 
-// `which`: last, best or a step. `sequences`: that evaluate() will be asked for at a time. Collective. Throws
-// CheckpointError, DeviceError.
+// `which`: last, best or a step. `sequences`: that evaluate() will be asked for at a time. `settings`: "key=value" over
+// the run's configuration; a model that then wants tensors of other shapes is a CheckpointError, an unknown key a
+// UsageError. Collective. Throws CheckpointError, DeviceError.
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
-                   int64_t expert_parallel, int64_t sequences, const DeviceChoice& device = {});
+                   int64_t expert_parallel, int64_t sequences, const DeviceChoice& device = {},
+                   const std::vector<std::string>& settings = {});
 
 }  // namespace moe

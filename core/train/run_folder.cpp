@@ -93,16 +93,22 @@ void RunFolder::write_manifest(nlohmann::json manifest, const nlohmann::json& se
   replace_text(file, manifest.dump(2) + "\n");
 }
 
-TrainConfig load_run_config(const std::string& folder) {
+TrainConfig load_run_config(const std::string& folder, const std::vector<std::string>& settings) {
   const std::string file = folder + "/config.yaml";
   if (!fs::exists(file)) raise<CheckpointError>("{} holds no config.yaml: it is no run or checkpoint", folder);
   TrainConfig config;
+  ConfigNode root;
   try {
-    read_config(parse_config(read_text(file), file), config);
+    root = parse_config(read_text(file), file);
+    read_config(root, config);
   } catch (const UsageError& error) {
     throw CheckpointError(error.what());
   }
-  return config;
+  if (settings.empty()) return config;
+  for (const std::string& setting : settings) apply_override(root, setting);
+  TrainConfig changed;
+  read_config(root, changed);
+  return changed;
 }
 
 }  // namespace moe

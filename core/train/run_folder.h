@@ -42,7 +42,8 @@ class RunFolder {
   CheckpointFolder checkpoints_;
 };
 
-// The configuration that a run or checkpoint was made with. Throws CheckpointError.
-TrainConfig load_run_config(const std::string& folder);
+// The configuration that a run or checkpoint was made with, with `settings` ("key=value") over it. Throws
+// CheckpointError; UsageError for a wrong setting.
+TrainConfig load_run_config(const std::string& folder, const std::vector<std::string>& settings = {});
 
 }  // namespace moe

@@ -33,7 +33,8 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
                    s.groups,
                    s.run,
                    s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
-                   s.config.train.label_smoothing};
+                   s.config.train.label_smoothing,
+                   s.trains};
   setup.sample.time = s.time();
   return models().at(s.config.task).make(parameters, setup);
 }

@@ -143,3 +143,81 @@ TEST_CASE("moe-eval says whether a model is causal, and finds out by trial") {
     CHECK_FALSE(nlohmann::json::parse(plain.out).contains("measured_causality"));
   }
 }
+
+static nlohmann::json varied(const std::string& run, const Arguments& more) {
+  const Finished result = run_child(eval(run, more + Arguments{"--json"}));
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  return nlohmann::json::parse(result.out);
+}
+
+TEST_CASE("moe-eval across numbers of experts tells figures, experts and operations of each") {
+  const TrainedRun run;  // k = 2 of 4
+  const auto list = varied(run.path(), {"--k", "1,2,4", "--vary", "moe.capacity=0.25|dropless"});
+  REQUIRE(list.size() == 6);
+  CHECK(list[0].at("evaluated") == "as trained");
+  CHECK(list[1].at("evaluated") == "moe.router.k=1");
+  for (const char* key : {"bpc", "experts_per_token", "flops_per_token"}) {
+    CHECK(list[2].at(key) == list[0].at(key));
+    CHECK(list[5].at(key) == list[0].at(key));
+    CHECK(list[4].at(key) != list[0].at(key));
+  }
+  for (const auto& [i, experts] : {std::pair{1, 1}, {2, 2}, {3, 4}}) CHECK(list[i].at("experts_per_token") == experts);
+  const double one = list[1].at("flops_per_token"), two = list[2].at("flops_per_token"),
+               four = list[3].at("flops_per_token");
+  CHECK(four - two == Approx(2 * (two - one)));
+  CHECK(list[4].at("experts_per_token").get<double>() < 1.2);
+  CHECK(list[0].at("bpc").get<double>() == Approx(std::stod(run_child(eval(run.path())).out)).margin(1e-6));
+}
+
+TEST_CASE("moe-eval with experts left out: all of them are the model, one less is another") {
+  const TrainedRun run;
+  const auto list = varied(run.path(), {"--experts", "4,3,2", "--knock-out"});
+  REQUIRE(list.size() == 1 + 3 + 2 * 4);
+  CHECK(list[1].at("bpc") == list[0].at("bpc"));
+  CHECK(list[2].at("bpc") != list[0].at("bpc"));
+  CHECK(list[3].at("experts_per_token") == 2);
+  CHECK(list[4].at("evaluated") == "without expert 0 of layer 0");
+  CHECK(list[11].at("evaluated") == "without expert 3 of layer 1");
+  for (size_t i = 4; i < list.size(); ++i) CHECK(list[i].at("experts_per_token") == 2);
+  const TemporaryFolder folder;
+  const std::string page = folder / "page.html";
+  const Finished text = run_child(eval(run.path(), {"--k", "1,2", "--html", page}));
+  INFO(text.err);
+  CHECK(text.code == 0);
+  CHECK_THAT(text.out, Catch::Contains("moe.router.k=1") && Catch::Contains("MFLOP/token"));
+  CHECK_THAT(read_file(page), Catch::Contains("</svg>") && Catch::Contains("moe.router.k=2"));
+}
+
+TEST_CASE("moe-eval with routers that learned nothing is the same for any batch size and number of ranks") {
+  const TrainedRun run;
+  const auto once = varied(run.path(), {"--router", "random,uniform,hash"});
+  REQUIRE(once.size() == 4);
+  CHECK(once[1].at("experts_per_token") == 2);
+  CHECK(once[2].at("experts_per_token") == 4);
+  CHECK(once[1].at("bpc") != once[0].at("bpc"));
+  for (const auto& [ranks, batch] : {std::pair{1, "3"}, {2, "8"}, {2, "1"}}) {
+    const Finished again =
+        run_child(mpirun(ranks) + eval(run.path(), {"--router", "random,uniform,hash", "--batch", batch, "--json"}));
+    INFO(again.err);
+    REQUIRE(again.code == 0);
+    const auto list = nlohmann::json::parse(again.out);
+    for (size_t i = 0; i < 4; ++i) CHECK(list[i].at("bpc") == once[i].at("bpc"));
+  }
+}
+
+TEST_CASE("moe-eval refuses variations that make no sense") {
+  const TrainedRun run;
+  for (const auto& [code, wrong] : {std::pair<int, Arguments>{2, {"--k", "5"}},
+                                    {2, {"--k", "x"}},
+                                    {2, {"--experts", "9"}},
+                                    {2, {"--router", "topk"}},
+                                    {2, {"--vary", "moe.router.k"}},
+                                    {2, {"--vary", "moe.nothing=1|2"}},
+                                    {2, {"--html", "x.html"}},
+                                    {4, {"--vary", "moe.experts=8"}}}) {
+    const Finished result = run_child(eval(run.path(), wrong));
+    INFO(wrong[0] << " " << wrong[1] << ": " << result.err);
+    CHECK(result.code == code);
+  }
+}

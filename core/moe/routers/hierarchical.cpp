@@ -42,8 +42,8 @@ class HierarchicalRouter : public LogitRouter {
     if (drops_experts())
       raise<UsageError>("moe.router.expert_dropout: hierarchical cannot leave out experts of groups already chosen");
     const bool renormalised = weights_.softmax_over_chosen || weights_.renormalise;
-    require_gradient(k(), experts_, renormalised);
-    if (renormalised && chosen_ == 1 && groups_ > 1) {
+    if (setup.trains) require_gradient(k(), experts_, renormalised);
+    if (setup.trains && renormalised && chosen_ == 1 && groups_ > 1) {
       raise<UsageError>(
           "moe.router: with one chosen group the weights renormalised do not depend on the router of the groups, which "
           "gets no gradient; set softmax: all and renormalise: false");

@@ -47,7 +47,7 @@ class SigmoidBiasRouter : public LogitRouter {
         measures_(setup.measures),
         bias_figure_(measures_.add_figure("router_bias_rms")) {
     add_weight(setup);
-    require_gradient(k_.smallest(), experts_, options.renormalise);
+    if (setup.trains) require_gradient(k_.smallest(), experts_, options.renormalise);
     if (experts_ % options.groups != 0)
       raise<UsageError>("moe.router.groups: {} experts make no {} equal groups", experts_, options.groups);
     if (const int64_t open = experts_ / options.groups * limit_.limit; k_.largest() > open)

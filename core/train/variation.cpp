@@ -1,0 +1,102 @@
+#include "core/train/variation.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+#include "core/base/text.h"
+#include "core/model/model_summary.h"
+#include "core/tensor/copy.h"
+
+namespace moe {
+
+std::vector<std::string> settings_of(const std::string& request) {
+  const size_t equals = request.find('=');
+  if (equals == 0 || equals == std::string::npos || equals + 1 == request.size())
+    raise<UsageError>("--vary {}: give KEY=V1|V2|...", request);
+  std::vector<std::string> settings;
+  for (const std::string& value : split(request.substr(equals + 1), '|'))
+    settings.push_back(request.substr(0, equals + 1) + value);
+  return settings;
+}
+
+std::string router_setting(const std::string& kind, const TrainConfig& config) {
+  if (kind == "uniform") return "moe.router={kind: uniform}";
+  if (kind == "random" || kind == "hash")
+    return fmt::format("moe.router={{kind: {}, k: {}}}", kind, experts_per_token(config));
+  raise<UsageError>("--router {}: only random, uniform and hash have nothing to learn", kind);
+}
+
+// Closed experts of some layers, open again at the end.
+class ClosedExperts {
+ public:
+  ClosedExperts(LoadedRun& run, int64_t most) : run_(run), masks_("closed experts", run.device.device, bytes(run, most)) {}
+  ~ClosedExperts() {
+    for (MoELayer* layer : run_.state->model->moe_layers()) layer->router().close_experts({});
+  }
+  ClosedExperts(const ClosedExperts&) = delete;
+
+  // closed[e] != 0 closes expert e.
+  void close(MoELayer& layer, std::vector<int32_t>& closed) {
+    const Tensor host = as_tensor(std::span(closed)), mask = masks_.allocate(host.shape, DType::i32);
+    copy_from_host(run_.state->ctx, mask, host);
+    layer.router().close_experts(mask);
+  }
+
+ private:
+  static size_t bytes(const LoadedRun& run, int64_t most) {
+    return run.state->model->moe_layers().size() * (sizeof(int32_t) * static_cast<size_t>(most) + 64) + 64;
+  }
+  LoadedRun& run_;
+  Arena masks_;
+};
+
+VariedEvaluation Variations::evaluate(const std::string& name, LoadedRun& run) const {
+  const auto start = std::chrono::steady_clock::now();
+  VariedEvaluation result{name, moe::evaluate(*run.state, run.groups, set_, sequences_)};
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.evaluation.metrics = task_.metrics();
+  const Model& model = *run.state->model;
+  // A forward pass is a third of a training step's operations.
+  result.flops_per_token = dense_flops_per_token(run.state->parameters, model, task_.shape().time) / 3;
+  for (const MoELayer* layer : model.moe_layers()) {
+    const LoadStats& load = layer->load();
+    const double experts = load.assignments() * (1 - load.dropped_share()) / std::max(load.tokens(), 1.0);
+    result.experts_per_token += experts / static_cast<double>(model.moe_layers().size());
+    result.flops_per_token += layer->flops_per_assignment() / 3 * experts;
+  }
+  return result;
+}
+
+std::vector<VariedEvaluation> Variations::without_each_expert(LoadedRun& run) const {
+  std::vector<VariedEvaluation> results;
+  for (MoELayer* layer : run.state->model->moe_layers()) {
+    for (int64_t expert = 0; expert < layer->num_experts(); ++expert) {
+      ClosedExperts closed(run, layer->num_experts());
+      std::vector<int32_t> mask(static_cast<size_t>(layer->num_experts()));
+      mask[static_cast<size_t>(expert)] = 1;
+      closed.close(*layer, mask);
+      results.push_back(evaluate(fmt::format("without expert {} of layer {}", expert, layer->layer()), run));
+    }
+  }
+  return results;
+}
+
+VariedEvaluation Variations::with_busiest(LoadedRun& run, int64_t count) const {
+  ClosedExperts closed(run, run.config.moe.experts);
+  for (MoELayer* layer : run.state->model->moe_layers()) {
+    const std::span<const double> counts = layer->load().counts;
+    if (count < 1 || count > layer->num_experts())
+      raise<UsageError>("--experts {}: there are {}", count, layer->num_experts());
+    std::vector<int32_t> order(counts.size()), mask(counts.size(), 1);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+      return counts[static_cast<size_t>(a)] > counts[static_cast<size_t>(b)];
+    });
+    for (int64_t i = 0; i < count; ++i) mask[static_cast<size_t>(order[static_cast<size_t>(i)])] = 0;
+    closed.close(*layer, mask);
+  }
+  return evaluate(fmt::format("the {} busiest experts", count), run);
+}
+
+}  // namespace moe
