@@ -32,10 +32,9 @@ std::vector<Row> rows(std::span<const VariedEvaluation> evaluations) {
   result.push_back(head);
   for (const VariedEvaluation& e : evaluations) {
     const double value = metric.value(e.evaluation), difference = value - metric.value(first.evaluation);
-    result.push_back({e.name, fmt::format("{:.4f}", value),
-                      &e == &first ? "" : fmt::format("{:+.4f}", difference), fmt::format("{:.2f}", e.experts_per_token),
-                      fmt::format("{:.3f}", e.flops_per_token / 1e6), fmt::format("{:.2f}x", e.seconds / first.seconds),
-                      fmt::format("{:.0f}", speed(e))});
+    result.push_back({e.name, fmt::format("{:.4f}", value), &e == &first ? "" : fmt::format("{:+.4f}", difference),
+                      fmt::format("{:.2f}", e.experts_per_token), fmt::format("{:.3f}", e.flops_per_token / 1e6),
+                      fmt::format("{:.2f}x", e.seconds / first.seconds), fmt::format("{:.0f}", speed(e))});
   }
   return result;
 }
@@ -95,8 +94,8 @@ std::string variation_html(std::span<const VariedEvaluation> evaluations, const 
   // Many knocked out experts are a table, not a picture.
   constexpr size_t kMostPoints = 12;
   const std::string figures = evaluations.size() <= kMostPoints ? plots(draw({by_flops, by_experts})) : "";
-  return whole_page(title, "<h1>" + escape_markup(title) + "</h1>\n<p>" + escape_markup(note) + "</p>\n" + section("Figures", table) +
-                               section("Pictures", figures));
+  return whole_page(title, "<h1>" + escape_markup(title) + "</h1>\n<p>" + escape_markup(note) + "</p>\n" +
+                               section("Figures", table) + section("Pictures", figures));
 }
 
 }  // namespace moe

@@ -65,6 +65,7 @@ class MoELayer : public FeedForward {
   // All that the capacity remembers of earlier updates.
   std::span<double> capacity_state() { return capacity_.state(); }
   Router& router() { return strategy_->router(); }
+  void close_experts(ConstTensor closed) { strategy_->close_experts(closed); }
   const Strategy& strategy() const { return *strategy_; }
   // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
   int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(strategy_->final_k())); }

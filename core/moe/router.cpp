@@ -51,8 +51,8 @@ const Table<Member>& family<Router>() {
   return table;
 }
 
-void Router::close_experts(ConstTensor) {
-  throw UsageError("moe.router: experts can only be closed for a router that chooses by logits");
+void Router::close_experts(ConstTensor closed) {
+  if (closed) throw UsageError("moe.router: experts can only be closed for a router that chooses by logits");
 }
 
 const char* name_of(Causality causality) {

@@ -32,6 +32,8 @@ class Strategy {
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
   // Balance losses besides the layer's, or none.
   virtual const BalanceSet* own_balance() const { return nullptr; }
+  // As Router::close_experts().
+  virtual void close_experts(ConstTensor closed) { router().close_experts(closed); }
   // After the optimizer's step, when the sums are those of the whole step; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { router().after_step(ctx, load); }
 };

@@ -30,9 +30,10 @@ std::string router_setting(const std::string& kind, const TrainConfig& config) {
 // Closed experts of some layers, open again at the end.
 class ClosedExperts {
  public:
-  ClosedExperts(LoadedRun& run, int64_t most) : run_(run), masks_("closed experts", run.device.device, bytes(run, most)) {}
+  ClosedExperts(LoadedRun& run, int64_t most)
+      : run_(run), masks_("closed experts", run.device.device, bytes(run, most)) {}
   ~ClosedExperts() {
-    for (MoELayer* layer : run_.state->model->moe_layers()) layer->router().close_experts({});
+    for (MoELayer* layer : run_.state->model->moe_layers()) layer->close_experts({});
   }
   ClosedExperts(const ClosedExperts&) = delete;
 
@@ -40,7 +41,7 @@ class ClosedExperts {
   void close(MoELayer& layer, std::vector<int32_t>& closed) {
     const Tensor host = as_tensor(std::span(closed)), mask = masks_.allocate(host.shape, DType::i32);
     copy_from_host(run_.state->ctx, mask, host);
-    layer.router().close_experts(mask);
+    layer.close_experts(mask);
   }
 
  private:

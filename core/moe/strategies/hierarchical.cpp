@@ -132,6 +132,10 @@ class HierarchicalStrategy : public Strategy {
     }
   }
 
+  void close_experts(ConstTensor closed) override {
+    if (closed) throw UsageError("moe.strategy: hierarchical cannot close experts: a group might have none left");
+  }
+
   const BalanceSet* own_balance() const override { return &group_balance_; }
 
  private:
