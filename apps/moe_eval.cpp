@@ -58,6 +58,9 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--data", data, "other data than the run's");
   app.add_option("--context", options.context, "tokens per window; default: as in training");
   app.add_option("--stride", options.stride, "tokens scored per window, the others are context; default: all");
+  app.add_option("--streams", options.streams,
+                 "of a model with a memory: parts that the text is cut into and read side by side; default: the run's "
+                 "evaluate.streams");
   app.add_option("--tokens", options.tokens, "leading tokens, or labelled samples, of the split; default: all");
   app.add_option("--batch", options.sequences, "windows or samples at a time; changes nothing but speed")
       ->capture_default_str()

@@ -1,4 +1,4 @@
-// What a model is evaluated on: so many sequences, each computed alone.
+// What a model is evaluated on: so many sequences, each computed alone or after those before it in its stream.
 #pragma once
 #include <optional>
 #include <utility>
@@ -12,6 +12,9 @@ class EvaluationSet {
  public:
   virtual ~EvaluationSet() = default;
   virtual int64_t num_sequences() const = 0;
+  // 0 where each sequence is computed alone; otherwise the model remembers, and sequences number i, i + streams, i + 2
+  // streams, ... follow one another.
+  virtual int64_t streams() const { return 0; }
   // What sums over tokens are divided by.
   virtual int64_t num_tokens() const = 0;
   // Sequences first, first + 1, ... Those behind the last one are ignored entirely, so that all ranks can take equal

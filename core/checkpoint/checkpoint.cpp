@@ -72,7 +72,8 @@ static nlohmann::json to_json(const RunState& state) {
 }
 
 void CheckpointFolder::save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
-                            const ProcessGroups& groups, const std::vector<CheckpointFile>& files) const {
+                            const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
+                            const RankTensors& of_rank) const {
   const std::string target = path(state.step), temporary = target + ".tmp";
   const bool first = groups.world->rank() == 0;
   if (first) {
@@ -83,7 +84,14 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
   groups.world->barrier();
 
   const int parts = groups.expert->size(), part = groups.expert->rank();
+  const auto file_of = [&](const std::string& name, int index, int count) {
+    const std::string suffix = count == 1 ? "" : fmt::format("-{:05}-of-{:05}", index + 1, count);
+    return temporary + "/" + name + suffix + ".safetensors";
+  };
   try {
+    if (!of_rank.tensors.empty()) {
+      write_tensor_file(file_of(of_rank.name, groups.world->rank(), groups.world->size()), of_rank.tensors);
+    }
     if (groups.data->rank() == 0) {
       std::vector<NamedTensor> model, moments;
       for (const ParameterGroup group : kParameterGroups) {
@@ -100,10 +108,8 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
           moments.push_back({"second_moment." + t.name, t.tensor});
         });
       }
-      const std::string suffix =
-          parts == 1 ? ".safetensors" : fmt::format("-{:05}-of-{:05}.safetensors", part + 1, parts);
-      write_tensor_file(temporary + "/model" + suffix, model);
-      write_tensor_file(temporary + "/optimizer" + suffix, moments);
+      write_tensor_file(file_of("model", part, parts), model);
+      write_tensor_file(file_of("optimizer", part, parts), moments);
     }
     if (first) {
       nlohmann::json json = to_json(state);

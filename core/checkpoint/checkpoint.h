@@ -38,6 +38,12 @@ struct CheckpointFile {
   std::function<void(const FileSink&)> write;
 };
 
+// Tensors that every rank has of its own: a file NAME-RANK-of-RANKS.safetensors for each, where there are any.
+struct RankTensors {
+  std::string name;
+  std::vector<NamedTensor> tensors;
+};
+
 class CheckpointFolder {
  public:
   // `folder`: the run's checkpoints/
@@ -50,10 +56,11 @@ class CheckpointFolder {
   std::string path(int64_t step) const;
 
   // Writes one, collectively: every expert-parallel rank of the first data-parallel copy its experts, rank 0 the rest.
-  // Rank 0 also writes `files` (configuration, tokenizer, difficulties). Nothing changes for other checkpoints when
-  // it fails. Throws CheckpointError.
+  // Rank 0 also writes `files` (configuration, tokenizer, difficulties), every rank its own tensors. Nothing changes
+  // for other checkpoints when it fails. Throws CheckpointError.
   void save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
-            const ProcessGroups& groups, const std::vector<CheckpointFile>& files) const;
+            const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
+            const RankTensors& of_rank = {}) const;
   void mark_best(int64_t step) const;
   // Deletes all but the newest `keep_last` and, with `keep_best`, the best. Rank 0 only.
   void prune(int64_t keep_last, bool keep_best) const;

@@ -13,6 +13,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
   double rope_theta = 10000;
   bool qk_norm = false;
   bool causal = true;
+  int64_t memory = 0;
 
   void fields(FieldVisitor& v) override {
     v.field("heads", heads, "query heads", {1, 1024});
@@ -20,11 +21,16 @@ struct AttentionConfig : Fields<AttentionConfig> {
     v.field("d_head", d_head, "width of a head; 0 = d_model / heads", {0, 1024});
     v.field("position", position,
             "rope turns queries and keys (an odd d_head leaves its last dimension unturned), learned adds a table to "
-            "the embedding",
-            {"rope", "learned", "none"});
+            "the embedding, relative adds a learned vector for each distance up to `memory` to the keys, and a token "
+            "does not see itself",
+            {"rope", "learned", "relative", "none"});
     v.field("rope_theta", rope_theta, "base of the rotary frequencies", {1, 1e9});
     v.field("qk_norm", qk_norm, "RMS-normalise every query and key head");
     v.field("causal", causal, "a token sees none after it; false, all of its sample, is for classifiers");
+    v.field("memory", memory,
+            "tokens before it that a token sees at most, those of previous segments too, whose keys and values are "
+            "kept without gradient; needs curriculum.sampler: contiguous. 0 = those of its own sequence, all of them",
+            {0, 1 << 20});
   }
 };
 

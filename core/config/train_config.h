@@ -153,6 +153,7 @@ struct EvaluateConfig : Fields<EvaluateConfig> {
   int64_t tokens = 0;
   int64_t stride = 0;
   int64_t patience = 0;
+  int64_t streams = 8;
 
   void fields(FieldVisitor& v) override {
     v.field("every", every,
@@ -162,6 +163,10 @@ struct EvaluateConfig : Fields<EvaluateConfig> {
     v.field("stride", stride, "tokens scored per window of data.sequence; 0 = all of them", {0, 1 << 20});
     v.field("patience", patience,
             "early stopping: the run ends after so many evaluations without a new best; 0 = never", {0, 1 << 30});
+    v.field("streams", streams,
+            "with model.attention.memory: parts that a text is cut into and that are read side by side, each without a "
+            "memory at its beginning; figures depend on it",
+            {1, 1 << 20});
   }
 };
 

@@ -21,12 +21,18 @@ static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
     : attention_width_(setup.model.attention.heads * setup.model.d_head()),
       is_causal_(setup.model.attention.causal),
+      memory_(MemoryShape::of(setup.model)),
       dropout_("model.dropout", setup.model.dropout, setup.run, {0, 0.99}),
       signals_(setup.signals),
       embedding_(std::move(embedding)) {
   const ModelConfig& config = setup.model;
   if (config.attention.position == "learned") {
     positions_.emplace(parameters, setup.sample.time, config.d_model, config.init_std);
+  }
+  if (config.attention.position == "relative") {
+    // Of standard deviation 1, as in the published backbone; one table for all layers, likewise.
+    relative_positions_ =
+        &parameters.add(lookup_table("relative_positions.weight", memory_.positions, config.d_head(), 1));
   }
   const std::vector<bool> is_moe = config.moe_layers();
   const int num_moe = static_cast<int>(std::count(is_moe.begin(), is_moe.end(), true));
@@ -45,7 +51,8 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };
-    blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward);
+    blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward,
+                         relative_positions_);
   }
   if (moe_layers_.empty() &&
       (signals_[index_of(SampleSignal::router_entropy)] || signals_[index_of(SampleSignal::expert_variance)])) {
@@ -105,6 +112,15 @@ Tensor Backbone::forward(Context& ctx, const TokenBatch& batch) {
   for (TransformerBlock& block : blocks_) hidden = block.forward(ctx, batch, hidden);
   ctx.signals = nullptr;
   return hidden;
+}
+
+void Backbone::remember(Context& ctx, const TokenBatch& batch) {
+  for (TransformerBlock& block : blocks_) block.remember(ctx, batch);
+}
+
+double Backbone::mean_visible(int64_t time) const {
+  if (memory_) return static_cast<double>(memory_.positions);
+  return static_cast<double>(time) * (is_causal_ ? 0.5 : 1);
 }
 
 void Backbone::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {

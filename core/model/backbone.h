@@ -36,6 +36,9 @@ class Backbone {
   // d_hidden: the gradient of the result on entry; undefined on return
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
 
+  // Puts the tokens of the last forward() into the batch's memory, when all that reads it has been done.
+  void remember(Context& ctx, const TokenBatch& batch);
+
   InputEmbedding& embedding() { return *embedding_; }
   std::span<MoELayer* const> moe_layers() const { return moe_layers_; }
   std::span<double> sums() { return sums_; }
@@ -48,15 +51,21 @@ class Backbone {
   const RoutingSignals& routing_signals() const { return routing_signals_; }
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
   int64_t attention_width() const { return attention_width_; }  // heads * d_head
-  bool is_causal() const { return is_causal_; }                 // its attention
+  const MemoryShape& memory_shape() const { return memory_; }
+  // Positions that a query meets on average in sequences of `time` tokens, with a full memory.
+  double mean_visible(int64_t time) const;
+  // Products of a query with every position that it meets, forward: keys, values, and positions where they are learned.
+  int attention_products() const { return relative_positions_ ? 3 : 2; }
 
  private:
   int64_t attention_width_;
   bool is_causal_;
+  MemoryShape memory_;
   Paced dropout_;
   SampleSignalSet signals_;
   std::unique_ptr<InputEmbedding> embedding_;
   std::optional<PositionTable> positions_;
+  Parameter* relative_positions_ = nullptr;  // (memory, d_head), shared by the layers
   std::deque<TransformerBlock> blocks_;
   std::vector<MoELayer*> moe_layers_;
   std::vector<double> sums_, loss_sums_;

@@ -37,6 +37,9 @@ class Model {
   void observe_losses(Context& ctx, const Outcome& outcome) const {
     backbone_.observe_losses(ctx, outcome.losses, outcome.targets);
   }
+  // Puts the tokens of the last forward() into the batch's memory, after backward if there is one.
+  void remember(Context& ctx, const TokenBatch& batch) { backbone_.remember(ctx, batch); }
+  const MemoryShape& memory_shape() const { return backbone_.memory_shape(); }
   bool needs_sums_before_backward() const { return backbone_.needs_sums_before_backward(); }
   Causality causality() const { return backbone_.causality(); }
   const Backbone& backbone() const { return backbone_; }

@@ -11,9 +11,10 @@ double dense_flops_per_token(const ParameterStore& parameters, const Model& mode
   }
   const double head_share = static_cast<double>(model.predictions_per_sample(time)) / static_cast<double>(time);
   const Backbone& backbone = model.backbone();
-  const double attention = static_cast<double>(backbone.layers() * backbone.attention_width() * time);
-  return 6.0 * static_cast<double>(matrices) + 6.0 * head_share * static_cast<double>(head.shape.size()) +
-         (backbone.is_causal() ? 6.0 : 12.0) * attention;
+  // A product forward is two backward, and every element of it two operations.
+  const double attention = 6.0 * backbone.attention_products() * backbone.mean_visible(time) *
+                           static_cast<double>(backbone.layers() * backbone.attention_width());
+  return 6.0 * static_cast<double>(matrices) + 6.0 * head_share * static_cast<double>(head.shape.size()) + attention;
 }
 
 ModelSummary summarise(const ParameterStore& parameters, const Model& model, int64_t time) {

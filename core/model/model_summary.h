@@ -9,8 +9,9 @@ struct ModelSummary {
   int64_t active_parameters = 0;  // that one token meets at evaluation: k of the experts
   int64_t expert_parameters = 0;  // of the routed experts
   // Useful operations of a training step, forward and backward, per token: 6 per active matrix element (the head for
-  // each prediction, look-ups not at all) and attention, 12 * layers * width * time or the causal half of it. The
-  // experts count as often as the strategy passes through them.
+  // each prediction, look-ups not at all) and attention, 12 * layers * width * time or the causal half of it, or with a
+  // memory as many times its positions (half as much more with learned relative ones). The experts count as often as
+  // the strategy passes through them.
   double flops_per_token = 0;
 };
 

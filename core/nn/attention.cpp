@@ -1,21 +1,29 @@
 #include "core/nn/attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/ops/attention.h"
+#include "core/ops/context_memory.h"
 #include "core/ops/qk_norm.h"
 #include "core/ops/rope.h"
 
 namespace moe {
 
-Attention::Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config)
+Attention::Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config, int64_t layer,
+                     Parameter* relative_positions)
     : layout_{0, config.attention.heads, config.kv_heads(), config.d_head(), config.attention.causal},
       rotary_dims_(config.attention.position == "rope" ? config.d_head() / 2 * 2 : 0),
       rope_theta_(config.attention.rope_theta),
       norm_eps_(config.norm_eps),
       qkv_(parameters, name + ".qkv", config.d_model, layout_.width(), config.init_std),
       output_(parameters, name + ".output", layout_.heads * layout_.d_head, config.d_model,
-              config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))) {
+              config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))),
+      layer_(layer),
+      window_{config.attention.memory, 0, config.attention.position != "relative"},
+      relative_positions_(relative_positions) {
+  MOE_CHECK((config.attention.position == "relative") == (relative_positions != nullptr), "{} without its table",
+            config.attention.position);
   if (config.attention.qk_norm) {
     const auto norm = [&](const char* which) {
       return &parameters.add(
@@ -42,13 +50,54 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   } else {
     qkv_.forward(ctx, saved_.qkv, x);
   }
-  if (rotary_dims_ > 0) rope_forward(ctx, saved_.qkv, saved_.layout, rotary_dims_, rope_theta_);
   saved_.out = ctx.allocate(Shape{tokens, layout_.heads * layout_.d_head});
   saved_.logsumexp = ctx.allocate_wide(Shape{tokens, layout_.heads});
-  attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout);
+  attend(ctx, batch);
   const Tensor y = ctx.allocate(x.shape);
   output_.forward(ctx, y, saved_.out);
   return y;
+}
+
+// Turns queries and keys, and attends.
+void Attention::attend(Context& ctx, const TokenBatch& batch) {
+  const int64_t kept = std::min(batch.time, window_.size);
+  if (batch.memory && kept > 0) {  // keys are kept as they are before they are turned: their place will be another
+    saved_.recent = ctx.allocate(Shape{batch.sequences, kept, layout_.memory_width()});
+    take_recent(ctx, saved_.recent, saved_.qkv, saved_.layout);
+  }
+  if (rotary_dims_ > 0) rope_forward(ctx, saved_.qkv, saved_.layout, rotary_dims_, rope_theta_);
+  if (window_.size == 0) return attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout);
+  saved_.window = window_;
+  if (batch.memory && batch.memory->filled() > 0) {
+    saved_.window.filled = batch.memory->filled();
+    saved_.memory = batch.memory->layer(layer_, batch.first_row, batch.sequences);
+  }
+  ScratchScope scratch(ctx);
+  window_attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, turned_memory(ctx, scratch),
+                           relative_positions_ ? relative_positions_->value : Tensor{}, saved_.layout, saved_.window);
+}
+
+// The memory as attention reads it. Backward makes it anew, which costs less than to keep it.
+Tensor Attention::turned_memory(Context& ctx, ScratchScope& scratch) const {
+  if (!saved_.memory || rotary_dims_ == 0) return saved_.memory;
+  const Tensor turned = scratch.allocate(saved_.memory.shape);
+  turn_memory(ctx, turned, saved_.memory, saved_.layout, saved_.window.filled, rotary_dims_, rope_theta_);
+  return turned;
+}
+
+void Attention::attend_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out) {
+  if (window_.size == 0)
+    return attention_backward(ctx, d_qkv, d_out, saved_.qkv, saved_.out, saved_.logsumexp, saved_.layout);
+  ScratchScope scratch(ctx);
+  const Parameter* positions = relative_positions_;
+  window_attention_backward(ctx, d_qkv, positions ? positions->gradient : Tensor{}, d_out, saved_.qkv,
+                            turned_memory(ctx, scratch), positions ? positions->value : Tensor{}, saved_.out,
+                            saved_.logsumexp, saved_.layout, saved_.window);
+}
+
+void Attention::remember(Context& ctx, const TokenBatch& batch) {
+  if (!saved_.recent) return;
+  append_recent(ctx, batch.memory->layer(layer_, batch.first_row, batch.sequences), saved_.recent);
 }
 
 void Attention::backward(Context& ctx, Tensor d_x, ConstTensor d_y) {
@@ -56,7 +105,7 @@ void Attention::backward(Context& ctx, Tensor d_x, ConstTensor d_y) {
   const Tensor d_out = scratch.allocate(saved_.out.shape);
   output_.backward(ctx, d_out, d_y, saved_.out);
   const Tensor d_qkv = scratch.allocate(saved_.qkv.shape);
-  attention_backward(ctx, d_qkv, d_out, saved_.qkv, saved_.out, saved_.logsumexp, saved_.layout);
+  attend_backward(ctx, d_qkv, d_out);
   if (rotary_dims_ > 0) rope_backward(ctx, d_qkv, saved_.layout, rotary_dims_, rope_theta_);
   if (q_norm_) {
     qk_norm_backward(ctx, d_qkv, q_norm_->gradient, k_norm_->gradient, saved_.qkv_before_norm, q_norm_->value,

@@ -6,6 +6,8 @@
 
 namespace moe {
 
+class ContextMemory;
+
 struct TokenBatch {
   int64_t sequences = 0;
   int64_t time = 0;
@@ -19,6 +21,10 @@ struct TokenBatch {
   ConstTensor weights{};   // (predictions) wide, or none: of each one's loss in the objective
   ConstTensor labels{};    // (sequences) i32, of labelled samples; kIgnoreTarget for none
   ConstTensor features{};  // (patches, numbers of a patch) wide, of images
+
+  // What came before the sequences: rows [first_row, first_row + sequences) of it; none where nothing is remembered.
+  const ContextMemory* memory = nullptr;
+  int64_t first_row = 0;
 
   int64_t tokens() const { return sequences * time; }
 };

@@ -14,13 +14,13 @@ class TransformerBlock {
   // `make_feed_forward` adds the second half's parameters under the given name.
   template <class Make>
   TransformerBlock(ParameterStore& parameters, const std::string& name, int layer, const ModelConfig& config,
-                   const RunLength& run, Make make_feed_forward)
+                   const RunLength& run, Make make_feed_forward, Parameter* relative_positions = nullptr)
       : layer_(layer),
         depth_(static_cast<double>(layer + 1) / static_cast<double>(config.layers)),
         dropout_("model.dropout", config.dropout, run, {0, 0.99}),
         layer_dropout_("model.layer_dropout", config.layer_dropout, run, {0, 0.99}),
         attention_norm_(parameters, name + ".attention_norm", config.d_model, config.norm_eps),
-        attention_(parameters, name + ".attention", config),
+        attention_(parameters, name + ".attention", config, layer, relative_positions),
         feed_forward_norm_(parameters, name + ".feed_forward_norm", config.d_model, config.norm_eps),
         feed_forward_(make_feed_forward(name)) {}
 
@@ -28,6 +28,9 @@ class TransformerBlock {
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor hidden);
   // d_hidden: the gradient of the result on entry, of the input on return
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
+
+  // See Attention.
+  void remember(Context& ctx, const TokenBatch& batch) { attention_.remember(ctx, batch); }
 
   FeedForward& feed_forward() { return *feed_forward_; }
 

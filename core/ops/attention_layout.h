@@ -20,6 +20,8 @@ struct AttentionLayout {
   MOE_HOST_DEVICE int64_t width() const { return (heads + 2 * kv_heads) * d_head; }
   MOE_HOST_DEVICE int64_t key_column() const { return heads * d_head; }
   MOE_HOST_DEVICE int64_t value_column() const { return (heads + kv_heads) * d_head; }
+  // Of a position of a memory: [key heads | value heads].
+  MOE_HOST_DEVICE int64_t memory_width() const { return 2 * kv_heads * d_head; }
 };
 
 }  // namespace moe

@@ -118,6 +118,10 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory("parameters", plan.parameters, plan.parameters);
   memory("gradients", plan.gradients, plan.gradients);
   memory("optimizer", plan.optimizer, plan.optimizer);
+  if (plan.memory > 0) {
+    memory("memory of rows", plan.memory, plan.memory);
+    memory("memory at evaluation", plan.evaluation_memory, plan.evaluation_memory);
+  }
   memory("activations", plan.activations, plan.worst_activations);
   memory("scratch", plan.scratch, plan.worst_scratch);
   if (store > 0) memory("difficulties (host)", store, store);

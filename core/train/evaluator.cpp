@@ -51,6 +51,42 @@ double bits_per_character(double nll, std::optional<double> bytes_per_token) {
   return nll / kLn2 / bytes_per_token.value_or(1.0);
 }
 
+namespace {
+
+// Sequences that a rank computes at a time. Ranks take part in every round, with nothing when there is nothing left:
+// experts may live on another rank.
+struct Round {
+  int64_t first = 0, count = 0;
+  int64_t first_row = 0;     // of the memory
+  bool ends_segment = true;  // of all streams
+};
+
+// Of sequences that are computed alone.
+std::vector<Round> rounds_of_windows(const EvaluationSet& set, int64_t ranks, int64_t rank, int64_t sequences) {
+  std::vector<Round> rounds;
+  for (int64_t begin = 0; begin < set.num_sequences(); begin += ranks * sequences) {
+    const int64_t first = begin + rank * sequences;
+    rounds.push_back({first, std::clamp<int64_t>(set.num_sequences() - first, 0, sequences)});
+  }
+  return rounds;
+}
+
+// A rank has its share of the streams from the first segment to the last.
+std::vector<Round> rounds_of_streams(const EvaluationSet& set, int64_t ranks, int64_t rank, int64_t sequences) {
+  std::vector<Round> rounds;
+  const Share mine = share_of(set.streams(), ranks, rank);
+  const int64_t most = (set.streams() + ranks - 1) / ranks;
+  for (int64_t segment = 0; segment < set.num_sequences(); segment += set.streams()) {
+    for (int64_t row = 0; row < most; row += sequences) {
+      rounds.push_back({segment + mine.begin + row, std::clamp<int64_t>(mine.count - row, 0, sequences), row,
+                        row + sequences >= most});
+    }
+  }
+  return rounds;
+}
+
+}  // namespace
+
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences) {
   Context& ctx = state.ctx;
   Model& model = *state.model;
@@ -59,20 +95,21 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
 
-  const int64_t ranks = groups.world->size(), rank = groups.world->rank(), per_round = ranks * sequences;
+  const int64_t ranks = groups.world->size(), rank = groups.world->rank();
+  ContextMemory memory;
+  if (set.streams() > 0) memory = {ctx, model.memory_shape(), share_of(set.streams(), ranks, rank).count};
   Batch batch;
   BatchBuffers buffers;
   std::array<double, 3> totals{};  // losses, predictions, correct
-  for (int64_t round = 0; round * per_round < set.num_sequences(); ++round) {
-    const int64_t first = round * per_round + rank * sequences;
-    // Ranks take part in every round, with nothing when there is nothing left: experts may live on another rank.
-    set.load(first, std::clamp<int64_t>(set.num_sequences() - first, 0, sequences), batch);
+  for (const Round& round : (memory ? rounds_of_streams : rounds_of_windows)(set, ranks, rank, sequences)) {
+    set.load(round.first, round.count, batch);
     ctx.activations->reset();
     ctx.scratch->reset();
-    ctx.first_token = first * batch.length;  // what is drawn depends on no layout
-    TokenBatch tokens = to_device(ctx, LocalBatch::of(batch, first, set.num_sequences()), {0, batch.sequences},
+    ctx.first_token = round.first * batch.length;  // what is drawn depends on no layout
+    TokenBatch tokens = to_device(ctx, LocalBatch::of(batch, round.first, set.num_sequences()), {0, batch.sequences},
                                   model.predictions_per_sample(batch.length), buffers);
     tokens.global_tokens = set.num_tokens();
+    if (memory) tokens.memory = &memory, tokens.first_row = round.first_row;
     model.forward(ctx, tokens);
     const Outcome outcome = model.losses(ctx, tokens);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
@@ -80,6 +117,8 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     totals[1] += sums.tokens;
     totals[2] += sums.correct;
     model.observe_losses(ctx, outcome);
+    model.remember(ctx, tokens);
+    if (round.ends_segment) memory.advance(batch.length);
   }
   groups.world->all_reduce_sum(as_tensor(totals));
   groups.world->all_reduce_sum(as_tensor(model.sums()));

@@ -1,4 +1,5 @@
-// The loss of a model on a split. The figures do not depend on ranks or batch size: every sequence is computed alone.
+// The loss of a model on a split. The figures do not depend on ranks or batch size: every sequence is computed alone,
+// or after those before it in its stream.
 #pragma once
 #include <array>
 #include <optional>
@@ -15,6 +16,7 @@ struct EvaluationOptions {
   int64_t stride = 0;     // 0 = context
   int64_t tokens = 0;     // leading tokens of the split, or labelled samples; 0 = all
   int64_t sequences = 1;  // at a time on each rank
+  int64_t streams = 0;    // of a model that remembers: parts that a text is cut into; 0 = evaluate.streams
 };
 
 // The figures by which a language model is judged, the first before all.
@@ -46,8 +48,8 @@ const Table<Metric>& metrics();
 // The metrics that tell something, for people: "bpc 1.2345", "accuracy 98.02%".
 std::vector<std::string> to_words(const Evaluation& evaluation);
 
-// Collective. Computes `sequences` of the set at a time on each rank. Leaves the routing statistics of the evaluated
-// tokens in the model's sums.
+// Collective. Computes `sequences` of the set at a time on each rank; a set of streams segment by segment, with a
+// memory of its own that is empty at first. Leaves the routing statistics of the evaluated tokens in the model's sums.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences);
 // Of a text, in windows: each token but the very first is predicted once.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,

@@ -34,16 +34,29 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
   const RandomKey key{options.seed, RandomPurpose::generation, 0, 0};
   std::vector<int32_t> text = prompt, targets;
   std::vector<char> buffer;
-  for (int64_t i = 0; i < options.tokens; ++i) {
-    const int64_t time = std::min<int64_t>(options.context, static_cast<int64_t>(text.size()));
+  ContextMemory memory(ctx, state.model->memory_shape(), 1);
+  int64_t remembered = 0;  // leading tokens that have gone into the memory
+  const auto read = [&](int64_t first, int64_t time) {
     targets.assign(static_cast<size_t>(time), kIgnoreTarget);
     ctx.activations->reset();
     ctx.scratch->reset();
-    const std::span<const int32_t> seen = std::span(std::as_const(text)).last(static_cast<size_t>(time));
-    const TokenBatch batch{
+    const auto seen = std::span(std::as_const(text)).subspan(static_cast<size_t>(first), static_cast<size_t>(time));
+    TokenBatch batch{
         1,    time, to_device(ctx, as_tensor(seen)), to_device(ctx, as_tensor(std::span(std::as_const(targets)))),
         time, 1};
+    if (memory) batch.memory = &memory;
     state.model->forward(ctx, batch);
+    return batch;
+  };
+  for (int64_t i = 0; i < options.tokens; ++i) {
+    while (memory && static_cast<int64_t>(text.size()) - remembered > options.context) {
+      state.model->remember(ctx, read(remembered, options.context));
+      memory.advance(options.context);
+      remembered += options.context;
+    }
+    const auto size = static_cast<int64_t>(text.size());
+    const int64_t time = std::min<int64_t>(options.context, size - remembered);
+    read(size - time, time);
     const Tensor logits = state.model->logits(ctx, time - 1, 1), exact = ctx.allocate_wide(logits.shape);
     convert(ctx, exact, logits);
     text.push_back(draw(on_host(ctx, exact, buffer).as<float>(), state.model->head().classes(), options.temperature,

@@ -13,8 +13,9 @@ struct GenerateOptions {
   uint64_t seed = 1;
 };
 
-// Continues `prompt` (at least one token). Collective over the expert group, every rank with the same prompt; the same
-// text on every rank.
+// With a memory the text is read in segments of `context` tokens, of which each remembers those before it; without, the
+// last `context` tokens are read anew for every token. Continues `prompt` (at least one token). Collective over the
+// expert group, every rank with the same prompt; the same text on every rank.
 std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& prompt, const GenerateOptions& options);
 
 }  // namespace moe

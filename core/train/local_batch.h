@@ -21,6 +21,7 @@ struct LocalBatch {
   std::span<const int32_t> labels{};   // (sequences)
   std::span<const float> features{};   // (sequences, patches, patch_features)
   int64_t patch_features = 0;
+  bool begins = false;  // the sequences do not follow those of the step before: what was remembered is forgotten
 
   static LocalBatch of(const Batch& batch, int64_t first_sequence, int64_t global_sequences);
 };

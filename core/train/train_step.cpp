@@ -24,7 +24,9 @@ TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   state_.ctx.activations->reset();
   state_.ctx.scratch->reset();
   state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
-  return to_device(state_.ctx, batch, share, state_.model->predictions_per_sample(batch.time), buffers_);
+  TokenBatch micro = to_device(state_.ctx, batch, share, state_.model->predictions_per_sample(batch.time), buffers_);
+  if (state_.memory) micro.memory = &state_.memory, micro.first_row = share.begin;
+  return micro;
 }
 
 // A micro-batch's signals to their place in the step's. The host has waited for the micro-batch's losses already.
@@ -59,6 +61,8 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
 
+  if (batch.begins) state_.memory.clear();
+
   const int64_t micro_batches = config_.train.micro_batches;
   const bool sums_first = micro_batches > 1 && model.needs_sums_before_backward();
   ctx.observe = true;
@@ -84,7 +88,9 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
     totals[4] += sums.correct;
     model.observe_losses(ctx, outcome);
     if (outcome.signals) collect_signals(micro, outcome.signals);
+    model.remember(ctx, micro);
   }
+  state_.memory.advance(batch.time);
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) groups_.world->all_reduce_sum(as_tensor(model.sums()));
 

@@ -12,6 +12,7 @@
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
 #include "core/train/capacity_state.h"
+#include "core/train/memory_state.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -99,6 +100,9 @@ void Trainer::resume_from(int64_t step) {
   restore_capacity_state(*state_->model, run_.capacity, path);
   alarm_->restore(*state_->model, run_.alarm, path);
   if (curriculum_->has_store()) curriculum_->read(path + "/" + Curriculum::kFile);
+  if (const auto place = curriculum_->stream(run_.step)) {
+    restore_memory(state_->memory, state_setup().rows().begin, place->step * task_->shape().time, path);
+  }
 }
 
 // For rank 0: the run in a few lines, and the manifest.
@@ -170,16 +174,18 @@ bool Trainer::is_due(const Duration& every, int64_t step) const {
 LocalBatch Trainer::next_batch(int64_t step) {
   visits_.resize(static_cast<size_t>(config_.train.batch));
   const std::span<const Drawn> drawn = curriculum_->draw(step);
+  const std::optional<StreamPlace> place = curriculum_->stream(step);
   const bool weighted = draws_weights(config_.curriculum);
   weights_.resize(weighted ? drawn.size() : 0);
   for (size_t i = 0; i < drawn.size(); ++i) {
     const int64_t draw = step * config_.train.batch + static_cast<int64_t>(i);
-    visits_[i] = {drawn[i].sample, draw / task_->num_samples()};
+    visits_[i] = {drawn[i].sample, place ? place->pass : draw / task_->num_samples()};
     if (weighted) weights_[i] = drawn[i].weight;
   }
   const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
   task_->load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), batch_);
   LocalBatch batch = LocalBatch::of(batch_, mine.begin, config_.train.batch);
+  batch.begins = place && place->step == 0;
   batch.weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
                                                             weighted ? static_cast<size_t>(mine.count) : 0);
   return batch;
@@ -292,6 +298,10 @@ void Trainer::run_evaluation() {
     record["split"] = kSplit;
     record["data"] = format_hash(task_->content_hash(kSplit));
     record["stride"] = config_.evaluate.stride > 0 ? config_.evaluate.stride : task_->shape().time;
+    if (state_->memory) {
+      record["memory"] = config_.model.attention.memory;
+      record["streams"] = config_.evaluate.streams;
+    }
     record["best"] = best;
     record["seconds"] = seconds_since(start);
     add_loads(record, *state_->model);
@@ -355,7 +365,8 @@ void Trainer::save_checkpoint() {
   }
   run_.capacity = capacity_state(*state_->model);
   run_.alarm = alarm_->state(*state_->model);
-  checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files);
+  checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files,
+                   {kMemoryFile, memory_tensors(state_->memory, state_setup().rows().begin)});
   if (!is_first()) return;
   checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
   metrics_->write("checkpoint", run_.step, {{"seconds", seconds_since(start)}});

@@ -11,6 +11,31 @@ int64_t StateSetup::micro_sequences() const {
   return divide_up(divide_up(config.train.batch, groups.world->size()), config.train.micro_batches);
 }
 
+Share StateSetup::rows() const {
+  return share_of(config.train.batch, groups.world->size(), groups.world->rank());
+}
+
+static void check_memory(const TrainConfig& config, bool trains) {
+  const AttentionConfig& attention = config.model.attention;
+  if (attention.position == "relative" && attention.memory == 0) {
+    throw UsageError(
+        "model.attention.position: relative learns a vector for each distance up to model.attention.memory");
+  }
+  if (attention.memory == 0) return;
+  if (config.task != "language_model") throw UsageError("model.attention.memory: samples with labels follow nothing");
+  if (attention.position == "learned") {
+    throw UsageError(
+        "model.attention.memory: learned positions know places in a sequence, not before it; set position: "
+        "rope or relative");
+  }
+  if (trains && config.curriculum.sampler.kind() != "contiguous") {
+    raise<UsageError>(
+        "model.attention.memory: what a row remembers must come before what it reads, which {} does not "
+        "care for; set curriculum.sampler: contiguous",
+        config.curriculum.sampler.kind());
+  }
+}
+
 static void check(const TrainConfig& config) {
   const ModelConfig& model = config.model;
   if (model.attention.d_head == 0 && model.d_model % model.attention.heads != 0) {
@@ -27,6 +52,7 @@ static void check(const TrainConfig& config) {
 
 static std::unique_ptr<Model> make_model(ParameterStore& parameters, const StateSetup& s) {
   check(s.config);
+  check_memory(s.config, s.trains);
   ModelSetup setup{s.config.model,
                    s.config.moe,
                    s.sample,
@@ -40,7 +66,7 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
 }
 
 // A micro-batch without memory.
-static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model) {
+static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {
   const auto host = [&](Shape shape, DType dtype) {
     return to_device(ctx, Tensor{nullptr, shape, dtype, Device::cpu});
   };
@@ -58,6 +84,7 @@ static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& 
   if (s.sample.features > 0) {
     batch.features = host(Shape{batch.sequences * s.sample.patches, s.sample.features}, wide(ctx.dtype));
   }
+  if (memory) batch.memory = &memory;
   return batch;
 }
 
@@ -89,7 +116,13 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     plan.gradients = parameters.gradient_bytes();
     plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
 
-    const TokenBatch batch = planned_batch(ctx, setup, *model);
+    const auto memory_of = [&](int64_t rows) { return ContextMemory(ctx, MemoryShape::of(setup.config.model), rows); };
+    const int64_t ranks = setup.groups.world->size();
+    plan.memory = setup.trains ? memory_of(divide_up(setup.config.train.batch, ranks)).bytes() : 0;
+    plan.evaluation_memory = memory_of(divide_up(setup.config.evaluate.streams, ranks)).bytes();
+    ContextMemory memory = memory_of(setup.micro_sequences());
+    memory.advance(setup.config.model.attention.memory);
+    const TokenBatch batch = planned_batch(ctx, setup, *model, memory);
     model->forward(ctx, batch);
     if (setup.trains) {
       model->losses_and_backward(ctx, batch, 1);
@@ -117,12 +150,15 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
   model = make_model(parameters, setup);
   parameters.allocate(ctx, setup.dtype, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
-  if (setup.trains) optimizer.emplace(ctx, parameters, setup.config.optimizer);
+  if (setup.trains) {
+    optimizer.emplace(ctx, parameters, setup.config.optimizer);
+    memory = ContextMemory(ctx, MemoryShape::of(setup.config.model), setup.rows().count);
+  }
 }
 
 size_t TrainingState::used_bytes() const {
   return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) +
-         activations_.peak() + scratch_.peak();
+         memory.bytes() + activations_.peak() + scratch_.peak();
 }
 
 // Calls use(parameters, model) with the model of one rank, whose tensors have no memory.

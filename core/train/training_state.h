@@ -11,11 +11,14 @@ namespace moe {
 // Bytes of one rank, by arena.
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
+  size_t memory = 0, evaluation_memory = 0;         // of earlier segments, in training and at evaluation
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
   bool needs_host = false;                          // on a GPU: some ops run on the CPU, over managed memory
   size_t worst_activations = 0, worst_scratch = 0;  // when one rank's experts get every token of the expert group
-  size_t total() const { return parameters + gradients + optimizer + activations + scratch; }
-  size_t worst_total() const { return parameters + gradients + optimizer + worst_activations + worst_scratch; }
+  size_t total() const { return lasting() + activations + scratch; }
+  size_t worst_total() const { return lasting() + worst_activations + worst_scratch; }
+  // What is there between steps.
+  size_t lasting() const { return parameters + gradients + optimizer + memory + evaluation_memory; }
 };
 
 struct StateSetup {
@@ -33,6 +36,8 @@ struct StateSetup {
   int64_t time() const { return sample.time > 0 ? sample.time : config.data.sequence; }
   // Sequences of the largest micro-batch that any rank computes.
   int64_t micro_sequences() const;
+  // Rows of a step's batch that are this rank's.
+  Share rows() const;
 };
 
 // Runs one step of the real model in planning mode: exact, because it is the step itself. Throws UsageError for a
@@ -49,6 +54,7 @@ class TrainingState {
   ParameterStore parameters;
   std::unique_ptr<Model> model;
   std::optional<AdamW> optimizer;
+  ContextMemory memory;  // of this rank's rows of the training batch; none where nothing is remembered
 
   const Arena& activations() const { return activations_; }
   const Arena& scratch() const { return scratch_; }

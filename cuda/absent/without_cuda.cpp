@@ -6,6 +6,7 @@
 #include "core/ops/capacity.h"
 #include "core/ops/class_token.h"
 #include "core/ops/competition.h"
+#include "core/ops/context_memory.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
@@ -37,6 +38,7 @@
 #include "core/ops/sinkhorn.h"
 #include "core/ops/smooth_load.h"
 #include "core/ops/temperature.h"
+#include "core/ops/window_attention.h"
 #include "core/tensor/device.h"
 
 namespace moe::cuda {
@@ -101,6 +103,23 @@ void attention_forward(Context& ctx, Tensor, Tensor, ConstTensor, const Attentio
 }
 void attention_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
                         const AttentionLayout&) {
+  absent(ctx);
+}
+void take_recent(Context& ctx, Tensor, ConstTensor, const AttentionLayout&) {
+  absent(ctx);
+}
+void append_recent(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void turn_memory(Context& ctx, Tensor, ConstTensor, const AttentionLayout&, int64_t, int64_t, double) {
+  absent(ctx);
+}
+void window_attention_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor,
+                              const AttentionLayout&, const AttentionWindow&) {
+  absent(ctx);
+}
+void window_attention_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
+                               ConstTensor, ConstTensor, const AttentionLayout&, const AttentionWindow&) {
   absent(ctx);
 }
 void cross_entropy(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, double, const CrossEntropyExtras&) {

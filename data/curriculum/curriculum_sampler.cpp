@@ -7,6 +7,7 @@ Member buckets_sampler();
 Member anti_sampler();
 Member order_sampler();
 Member importance_sampler();
+Member contiguous_sampler();
 
 template <>
 const Table<Member>& family<CurriculumSampler>() {
@@ -17,6 +18,7 @@ const Table<Member>& family<CurriculumSampler>() {
                                        anti_sampler(),
                                        order_sampler(),
                                        importance_sampler(),
+                                       contiguous_sampler(),
                                    }};
   return table;
 }

@@ -32,6 +32,12 @@ struct SamplerOptions {
   virtual DifficultyUse use() const { return {}; }
 };
 
+// Where a step stands when every row of the batch reads on where it stopped.
+struct StreamPlace {
+  int64_t pass = 0;  // over the samples
+  int64_t step = 0;  // of this pass; at 0 the rows begin anew
+};
+
 class CurriculumSampler {
  public:
   struct Setup {
@@ -51,6 +57,8 @@ class CurriculumSampler {
   virtual double open(int64_t /*step*/) const { return 1; }
   // Mean numbers of samples, by what they are to be drawn as; nothing where samples are drawn as `any`.
   virtual std::optional<DrawCounts> wanted(int64_t /*step*/) const { return std::nullopt; }
+  // Where samples of neighbouring steps follow one another, row by row; nothing where they do not.
+  virtual std::optional<StreamPlace> stream(int64_t /*step*/) const { return std::nullopt; }
   // What draw() needs besides the store.
   virtual nlohmann::json state() const { return nullptr; }
   virtual void restore(const nlohmann::json& /*state*/) {}

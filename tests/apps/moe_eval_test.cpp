@@ -78,6 +78,31 @@ TEST_CASE("moe-eval: metrics, checkpoints and context") {
   CHECK(value({"--metric", "nll", "--context", "1"}) > 0);
 }
 
+TEST_CASE("moe-eval of a model with a memory: the same for any batch size and ranks, context and streams stated") {
+  const TemporaryFolder folder;
+  const Finished trained = run_child(
+      tiny_train(folder.path(), {"train.steps=10", "model.attention.memory=24", "curriculum.sampler=contiguous"}));
+  INFO(trained.err);
+  REQUIRE(trained.code == 0);
+  const auto figure = [&](int ranks, const Arguments& arguments) {
+    const Finished result = run_child((ranks > 0 ? mpirun(ranks) : Arguments{}) + eval(folder / "run", arguments));
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return result.out;
+  };
+  const std::string first = figure(0, {});
+  for (const auto& [ranks, batch] : {std::pair{0, "1"}, {0, "3"}, {2, "3"}, {3, "8"}})
+    CHECK(figure(ranks, {"--batch", batch}) == first);
+  const auto json = nlohmann::json::parse(figure(0, {"--json", "--streams", "2", "--context", "5"}));
+  CHECK(json.at("memory") == 24);
+  CHECK(json.at("streams") == 2);
+  CHECK(json.at("context") == 5);
+  // One stream is the text in one piece, however it is cut.
+  CHECK(std::stod(figure(0, {"--streams", "1", "--context", "5"})) ==
+        Approx(std::stod(figure(2, {"--streams", "1", "--context", "16"}))).epsilon(1e-5));
+  CHECK(run_child(eval(folder / "run", {"--stride", "4"})).code == 2);
+}
+
 TEST_CASE("moe-eval: what it refuses, told once") {
   const TrainedRun run;
   const auto refuses = [&](const Arguments& arguments, int code, const std::string& word) {
@@ -94,6 +119,7 @@ TEST_CASE("moe-eval: what it refuses, told once") {
   refuses(program("moe-eval"), 2, "run is required");
   refuses(eval(run.path(), {"--metric", "beauty"}), 2, "unknown metric");
   refuses(eval(run.path(), {"--context", "1000"}), 2, "trained on 16 tokens");
+  refuses(eval(run.path(), {"--streams", "4"}), 2, "model.attention.memory");
   refuses(eval(run.path(), {"--checkpoint", "7"}), 4, "25, 30");
   refuses(eval(run.folder / "absent"), 4, "absent");
   refuses(eval(run.path(), {"--data", run.folder / "absent"}), 3, "absent");

@@ -109,6 +109,31 @@ TEST_CASE("a resumed run whose capacity follows the run is bitwise the run witho
   }
 }
 
+static const Arguments kWithMemory = {"model.attention.memory=24", "model.attention.position=relative",
+                                      "curriculum.sampler=contiguous", "data.synthetic.train_tokens=1000",
+                                      "evaluate.streams=3"};  // 15 steps a pass, so that resuming meets a wrap too
+
+TEST_CASE("a resumed run with a memory is bitwise the run without a break") {
+  for (const char* at : {"train.steps=4", "train.steps=15", "train.steps=17"}) {
+    INFO(at);
+    const TemporaryFolder straight, broken;
+    done(tiny_train(straight.path(), kWithMemory));
+    done(tiny_train(broken.path(), kWithMemory + Arguments{at}));
+    done(tiny_train(broken.path(), kWithMemory) + Arguments{"--resume", "must"});
+    CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+  }
+}
+
+TEST_CASE("a run with a memory goes on with other ranks, to within rounding") {
+  const TemporaryFolder straight, broken;
+  done(tiny_train(straight.path(), kWithMemory));
+  done(mpirun(2) + tiny_train(broken.path(), kWithMemory + Arguments{"train.steps=6", "checkpoint.every=6"}));
+  done(mpirun(3) + tiny_train(broken.path(),
+                              kWithMemory + Arguments{"train.steps=9", "checkpoint.every=6", "train.micro_batches=2"}));
+  done(tiny_train(broken.path(), kWithMemory));
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path()), false) < 1e-3);
+}
+
 TEST_CASE("a run goes on with other ranks, to within rounding") {
   TemporaryFolder straight, broken;
   const Arguments settings{"train.steps=12", "checkpoint.every=6"};

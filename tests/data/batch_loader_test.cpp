@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "data/evaluation_streams.h"
 #include "data/evaluation_windows.h"
 #include "tests/support/catch.h"
 
@@ -72,6 +73,41 @@ TEST_CASE("evaluation predicts every token but the first exactly once") {
       }
     }
   }
+}
+
+TEST_CASE("evaluation in streams predicts every token but the first exactly once, segment after segment") {
+  for (const int64_t num_tokens : {2, 3, 8, 17, 33, 100}) {
+    const CountingSplit counting(num_tokens);
+    for (const int64_t context : {1, 5, 8, 200}) {
+      for (const int64_t streams : {1, 3, 8, 150}) {
+        INFO(num_tokens << " tokens, context " << context << ", streams " << streams);
+        const EvaluationStreams set(counting.split, context, streams, 16);
+        REQUIRE(set.num_sequences() == set.segments() * set.streams());
+        std::vector<int> predicted(static_cast<size_t>(num_tokens), 0);
+        std::vector<int32_t> next(static_cast<size_t>(set.streams()), -1);  // input of each stream
+        Batch batch;
+        for (int64_t first = 0; first < set.num_sequences() + 3; first += 4) {  // and a few behind the end
+          set.load(first, 4, batch);
+          for (size_t place = 0; place < batch.targets.size(); ++place) {
+            const int32_t target = batch.targets[place];
+            if (target == kIgnoreTarget) continue;
+            ++predicted[static_cast<size_t>(target)];
+            REQUIRE(batch.inputs[place] == target - 1);
+            int32_t& expected =
+                next[static_cast<size_t>((first + static_cast<int64_t>(place) / context) % set.streams())];
+            if (expected >= 0) REQUIRE(batch.inputs[place] == expected);
+            expected = target;
+          }
+        }
+        CHECK(predicted[0] == 0);
+        for (size_t token = 1; token < predicted.size(); ++token) REQUIRE(predicted[token] == 1);
+      }
+    }
+  }
+  const CountingSplit one(1), ten(10);
+  CHECK_THROWS_AS(EvaluationStreams(one.split, 4, 4, 4), DataError);
+  CHECK_THROWS_AS(EvaluationStreams(ten.split, 0, 4, 4), UsageError);
+  CHECK_THROWS_AS(EvaluationStreams(ten.split, 4, 0, 4), UsageError);
 }
 
 TEST_CASE("evaluation that cannot score anything is refused") {

@@ -27,6 +27,20 @@ data: {sequence: 19}
 train: {batch: 3}
 )",
     R"(
+model: {layers: 2, d_model: 24, attention: {heads: 3, position: relative, memory: 21}, init_std: 0.05}
+moe: {experts: 4, d_ff: 24}
+curriculum: {sampler: contiguous}
+data: {sequence: 16}
+train: {batch: 3}
+)",
+    R"(
+model: {layers: 2, d_model: 24, attention: {heads: 4, kv_heads: 2, qk_norm: true, memory: 9}, init_std: 0.05}
+moe: {experts: 4, d_ff: 24}
+curriculum: {sampler: contiguous}
+data: {sequence: 16}
+train: {batch: 4, micro_batches: 2}
+)",
+    R"(
 task: classify
 model: {layers: 2, d_model: 32, pooling: class_token, dropout: 0.1, init_std: 0.05, attention: {heads: 4, causal: false, position: learned}}
 moe: {experts: 4, d_ff: 24}

@@ -66,6 +66,13 @@ static const Case kCases[] = {
     {"a bandit's capacity", "moe: {capacity: {kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}}", false,
      true},
     {"dense", "model: {arrangement: dense}"},
+    {"a memory", "{model: {attention: {memory: 10}}, curriculum: {sampler: contiguous}}", false, true},
+    {"a memory with relative positions, dropout, batch of 7, 3 micro-batches",
+     "{model: {dropout: 0.2, attention: {memory: 5, position: relative}}, curriculum: {sampler: contiguous}, train: "
+     "{batch: 7, micro_batches: 3}}",
+     false, true},
+    {"a memory, batch of 3", "{model: {attention: {memory: 9}}, curriculum: {sampler: contiguous}, train: {batch: 3}}",
+     false, true},
     {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
     {"classifier with a class token, dropout, 3 micro-batches",
      "{task: classify, model: {dropout: 0.2, pooling: class_token, attention: {causal: false}}, train: {batch: 7, "

@@ -124,7 +124,8 @@ class ImageTask : public Task {
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
   std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                 const EvaluationOptions& options) const override {
-    if (options.context > 0 || options.stride > 0) throw UsageError("labelled samples have neither context nor stride");
+    if (options.context > 0 || options.stride > 0 || options.streams > 0)
+      throw UsageError("labelled samples have neither context nor stride nor streams");
     return std::make_unique<ImageEvaluation>(corpus_.split(split), loader_, options.tokens);
   }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }

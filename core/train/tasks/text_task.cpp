@@ -7,6 +7,7 @@
 #include "core/train/measure_causality.h"
 #include "core/train/open_corpus.h"
 #include "data/content_hash.h"
+#include "data/evaluation_streams.h"
 #include "data/evaluation_windows.h"
 #include "data/sampler.h"
 
@@ -92,6 +93,17 @@ class TextTask : public Task {
     if (context > config_.data.sequence) {
       raise<UsageError>("a context of {}: the model was trained on {} tokens", context, config_.data.sequence);
     }
+    const int64_t memory = config_.model.attention.memory;
+    if (memory > 0) {
+      if (options.stride > 0 && options.stride != context) {
+        raise<UsageError>("a stride of {}: a model with a memory reads segments side by side, the context of {} each",
+                          options.stride, context);
+      }
+      return std::make_unique<EvaluationStreams>(corpus_.split(split), context,
+                                                 options.streams > 0 ? options.streams : config_.evaluate.streams,
+                                                 memory, options.tokens);
+    }
+    if (options.streams > 0) throw UsageError("streams are for models that remember (model.attention.memory)");
     return std::make_unique<EvaluationWindows>(corpus_.split(split), context,
                                                options.stride > 0 ? options.stride : context, options.tokens);
   }

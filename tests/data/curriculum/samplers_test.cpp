@@ -47,7 +47,7 @@ const Case kCases[] = {
 }  // namespace
 
 TEST_CASE("every sampler has a case here") {
-  std::set<std::string> found{"order"};  // which needs scores
+  std::set<std::string> found{"order", "contiguous"};  // which needs scores, and which draws nothing at random
   for (const Case& c : kCases) found.insert(curriculum_config(c.yaml).sampler.kind());
   for (const Member& member : family<CurriculumSampler>()) CHECK(found.count(member.name) == 1);
 }
@@ -296,6 +296,23 @@ TEST_CASE("the order of a given score is kept, epoch for epoch") {
   CHECK_THROWS_AS(SimulatedRun("sampler: {kind: order, scores: /absent}", 2, 2), DataError);
   SimulatedRun none("sampler: order", 4, 2);
   CHECK_THROWS_AS(none.curriculum.draw(0), UsageError);
+}
+
+TEST_CASE("contiguous rows read on where they stopped, pass for pass") {
+  SimulatedRun run("sampler: contiguous", 23, 5);  // 4 steps a pass; 3 samples are left over
+  for (int64_t step = 0; step < 12; ++step) {
+    const auto place = run.curriculum.stream(step);
+    REQUIRE(place.has_value());
+    CHECK(place->pass == step / 4);
+    CHECK(place->step == step % 4);
+    const auto drawn = run.curriculum.draw(step);
+    for (size_t row = 0; row < drawn.size(); ++row) {
+      CHECK(drawn[row].sample == static_cast<int64_t>(row) * 4 + step % 4);
+      CHECK(drawn[row].weight == 1);
+    }
+  }
+  CHECK_FALSE(SimulatedRun("sampler: uniform", 23, 5).curriculum.stream(3).has_value());
+  CHECK_THROWS_AS(SimulatedRun("sampler: contiguous", 4, 5), UsageError);
 }
 
 TEST_CASE("options that contradict each other are refused") {

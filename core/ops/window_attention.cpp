@@ -1,0 +1,300 @@
+#include "core/ops/window_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/ops/dispatch.h"
+#include "core/ops/gemm/gemm.h"
+
+namespace moe {
+namespace cpu {
+
+// A tile of queries meets all keys that any of them sees: products of matrices, and a mask for the rest.
+static constexpr int64_t kQueries = 64;
+
+// The memory of a thread, which all later calls for the same model find large enough.
+template <class T>
+static T* workspace(int64_t count) {
+  thread_local std::vector<T> memory;
+  if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
+  return memory.data();
+}
+
+// Keys or values of one head: at places from 0 on in the sequence, at places below it in the memory.
+template <class T>
+struct Rows {
+  const T *sequence, *memory;  // of place 0, and of the one behind the memory's last
+  int64_t ld, memory_ld;
+  // The rows of [begin, end) on one side.
+  struct Part {
+    int64_t begin, count;
+    const T* rows;
+    int64_t ld;
+  };
+  Part before(int64_t begin, int64_t end) const {
+    const int64_t count = std::max<int64_t>(0, std::min<int64_t>(end, 0) - begin);
+    return {begin, count, count > 0 ? memory + begin * memory_ld : nullptr, memory_ld};
+  }
+  Part inside(int64_t begin, int64_t end) const {
+    const int64_t first = std::max<int64_t>(begin, 0);
+    return {first, std::max<int64_t>(0, end - first), sequence + first * ld, ld};
+  }
+};
+
+// One query head of one sequence.
+template <class T>
+struct Head {
+  const AttentionLayout& layout;
+  const AttentionWindow& window;
+  const T* q;
+  Rows<T> keys, values;
+  const T* positions;
+
+  int64_t keys_at_most() const { return window.size + kQueries; }
+  // Of each part of a workspace.
+  int64_t tile() const { return kQueries * keys_at_most(); }
+
+  // (queries [first, end)) x (places [begin, end)) = factor * rows of a . rows of b
+  void products(T* c, const T* a, int64_t lda, const Rows<T>& b, int64_t first, int64_t end, int64_t begin) const {
+    for (const auto& part : {b.before(begin, end), b.inside(begin, end)}) {
+      if (part.count == 0) continue;
+      gemm_serial<T>({a, lda, Transpose::no, part.rows, part.ld, Transpose::yes, c + part.begin - begin, keys_at_most(),
+                      end - first, part.count, layout.d_head});
+    }
+  }
+
+  // Scaled scores of the tile; `by_distance` is used for those of the positions.
+  void scores(T* s, T* by_distance, int64_t first, int64_t end, int64_t begin) const {
+    const int64_t d = layout.d_head, width = layout.width(), ld = keys_at_most();
+    const T factor = T(1) / std::sqrt(static_cast<T>(d));
+    products(s, q + first * width, width, keys, first, end, begin);
+    const int64_t distances = std::min(window.size, end - 1 - begin);
+    if (positions && distances > 0) {
+      gemm_serial<T>({q + first * width, width, Transpose::no, positions, d, Transpose::yes, by_distance, ld,
+                      end - first, distances, d});
+    }
+    for (int64_t i = first; i < end; ++i) {
+      T* const row = s + (i - first) * ld - begin;
+      const T* const distance = by_distance + (i - first) * ld - 1;
+      const int64_t seen = window.first_seen(i);
+      if (positions) {
+        for (int64_t j = seen; j < i; ++j) row[j] += distance[i - j];
+      }
+      for (int64_t j = seen; j < window.end_seen(i); ++j) row[j] *= factor;
+    }
+  }
+
+  int64_t forward_workspace() const { return 2 * tile(); }
+  void forward(T* out, T* logsumexp, int64_t first, int64_t end) const {
+    const int64_t d = layout.d_head, ld = keys_at_most(), out_ld = layout.heads * d, begin = window.first_seen(first);
+    T* const s = workspace<T>(forward_workspace());
+    scores(s, s + tile(), first, end, begin);
+    for (int64_t i = first; i < end; ++i) {
+      T* const row = s + (i - first) * ld;
+      const int64_t from = window.first_seen(i) - begin, to = window.end_seen(i) - begin;
+      logsumexp[i * layout.heads] = 0;
+      std::fill(row, row + std::max(from, int64_t{0}), T(0));
+      std::fill(row + std::max(to, from), row + (end - begin), T(0));
+      if (to <= from) continue;
+      const T largest = *std::max_element(row + from, row + to);
+      T sum = 0;
+      for (int64_t j = from; j < to; ++j) sum += row[j] = std::exp(row[j] - largest);
+      logsumexp[i * layout.heads] = largest + std::log(sum);
+      const T inverse = T(1) / sum;
+      for (int64_t j = from; j < to; ++j) row[j] *= inverse;
+    }
+    bool written = false;
+    for (const auto& part : {values.before(begin, end), values.inside(begin, end)}) {
+      if (part.count == 0) continue;
+      gemm_serial<T>({s + part.begin - begin, ld, Transpose::no, part.rows, part.ld, Transpose::no,
+                      out + first * out_ld, out_ld, end - first, d, part.count, T(1), written});
+      written = true;
+    }
+  }
+
+  int64_t backward_workspace() const { return 3 * tile(); }
+  // d_q is overwritten; d_k and d_v (of the sequence) and d_positions are added to.
+  void backward(T* d_q, T* d_k, T* d_v, T* d_positions, const T* d_out, const T* out, const T* logsumexp, int64_t first,
+                int64_t end) const {
+    const int64_t d = layout.d_head, width = layout.width(), ld = keys_at_most(), out_ld = layout.heads * d;
+    const int64_t begin = window.first_seen(first);
+    const T factor = T(1) / std::sqrt(static_cast<T>(d));
+    T *const p = workspace<T>(backward_workspace()), *const ds = p + tile(), *const by_distance = ds + tile();
+    scores(p, by_distance, first, end, begin);
+    products(ds, d_out + first * out_ld, out_ld, values, first, end, begin);
+    const int64_t distances = std::min(window.size, end - 1 - begin);
+    for (int64_t i = first; i < end; ++i) {
+      T *const p_row = p + (i - first) * ld - begin, *const ds_row = ds + (i - first) * ld - begin;
+      const T *const o = out + i * out_ld, *const d_o = d_out + i * out_ld;
+      const int64_t from = window.first_seen(i), to = std::max(window.end_seen(i), from);
+      T dot = 0;
+      for (int64_t c = 0; c < d; ++c) dot += o[c] * d_o[c];
+      for (int64_t j = from; j < to; ++j) {
+        p_row[j] = std::exp(p_row[j] - logsumexp[i * layout.heads]);
+        ds_row[j] = p_row[j] * (ds_row[j] - dot);
+      }
+      for (T* const row : {p_row, ds_row}) {
+        std::fill(row + begin, row + from, T(0));
+        std::fill(row + to, row + end, T(0));
+      }
+      if (!positions) continue;
+      T* const distance = by_distance + (i - first) * ld;
+      std::fill(distance, distance + distances, T(0));
+      for (int64_t j = from; j < i; ++j) distance[i - j - 1] = ds_row[j];
+    }
+    bool written = false;
+    for (const auto& part : {keys.before(begin, end), keys.inside(begin, end)}) {
+      if (part.count == 0) continue;
+      gemm_serial<T>({ds + part.begin - begin, ld, Transpose::no, part.rows, part.ld, Transpose::no,
+                      d_q + first * width, width, end - first, d, part.count, factor, written});
+      written = true;
+    }
+    const auto inside = keys.inside(begin, end);
+    gemm_serial<T>({ds + inside.begin - begin, ld, Transpose::yes, q + first * width, width, Transpose::no,
+                    d_k + inside.begin * width, width, inside.count, d, end - first, factor, true});
+    gemm_serial<T>({p + inside.begin - begin, ld, Transpose::yes, d_out + first * out_ld, out_ld, Transpose::no,
+                    d_v + inside.begin * width, width, inside.count, d, end - first, T(1), true});
+    if (!positions || distances <= 0) return;
+    gemm_serial<T>({by_distance, ld, Transpose::no, positions, d, Transpose::no, d_q + first * width, width,
+                    end - first, d, distances, factor, true});
+    gemm_serial<T>({by_distance, ld, Transpose::yes, q + first * width, width, Transpose::no, d_positions, d, distances,
+                    d, end - first, factor, true});
+  }
+};
+
+// The tensors of a call, and the heads in them.
+template <class T>
+struct Tensors {
+  const T *qkv, *memory, *positions;
+  const AttentionLayout& layout;
+  const AttentionWindow& window;
+
+  Head<T> head(int64_t sequence, int64_t h) const {
+    const int64_t kv = h / (layout.heads / layout.kv_heads), d = layout.d_head, kept = layout.memory_width();
+    const T* const rows = qkv + sequence * layout.time * layout.width();
+    const T* const before = memory ? memory + (sequence + 1) * window.size * kept : nullptr;
+    const auto at = [&](int64_t column, int64_t memory_column) {
+      return Rows<T>{rows + column + kv * d, before ? before + memory_column + kv * d : nullptr, layout.width(), kept};
+    };
+    return {layout,   window, rows + h * d, at(layout.key_column(), 0), at(layout.value_column(), layout.kv_heads * d),
+            positions};
+  }
+};
+
+template <class T>
+static void forward(T* out, T* logsumexp, const Tensors<T>& x, int64_t batch) {
+  const AttentionLayout& layout = x.layout;
+  const int64_t tiles = (layout.time + kQueries - 1) / kQueries;
+#pragma omp parallel
+  {
+    // What backward needs too, on every thread, whichever gets the work.
+    workspace<T>(x.head(0, 0).backward_workspace());
+    prepare_gemm_thread<T>();
+#pragma omp for collapse(3) schedule(dynamic, 1)
+    for (int64_t b = 0; b < batch; ++b) {
+      for (int64_t h = 0; h < layout.heads; ++h) {
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+          const int64_t row = b * layout.time * layout.heads + h, first = tile * kQueries;
+          x.head(b, h).forward(out + row * layout.d_head, logsumexp + row, first,
+                               std::min(layout.time, first + kQueries));
+        }
+      }
+    }
+  }
+}
+
+// One task owns a key/value head of a sequence with all its query heads, so d_k and d_v have one writer. A part is some
+// tasks one after the other, with a sum of its own over the positions' gradients.
+template <class T>
+static void backward(T* d_qkv, T* d_positions, T* partial, int64_t parts, const T* d_out, const T* out,
+                     const T* logsumexp, const Tensors<T>& x, int64_t batch) {
+  const AttentionLayout& layout = x.layout;
+  const int64_t d = layout.d_head, width = layout.width(), heads = layout.heads, group = heads / layout.kv_heads;
+  const int64_t tasks = batch * layout.kv_heads, positions = x.window.size * d;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t part = 0; part < parts; ++part) {
+    T* const own = partial ? partial + part * positions : nullptr;
+    if (own) std::fill_n(own, positions, T(0));
+    for (int64_t task = part * tasks / parts; task < (part + 1) * tasks / parts; ++task) {
+      const int64_t b = task / layout.kv_heads, kv = task % layout.kv_heads;
+      T* const d_rows = d_qkv + b * layout.time * width;
+      T *const d_k = d_rows + layout.key_column() + kv * d, *const d_v = d_rows + layout.value_column() + kv * d;
+      for (int64_t t = 0; t < layout.time; ++t) {
+        std::fill_n(d_k + t * width, d, T(0));
+        std::fill_n(d_v + t * width, d, T(0));
+      }
+      for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
+        const int64_t row = b * layout.time * heads + h;
+        for (int64_t first = 0; first < layout.time; first += kQueries) {
+          x.head(b, h).backward(d_rows + h * d, d_k, d_v, own, d_out + row * d, out + row * d, logsumexp + row, first,
+                                std::min(layout.time, first + kQueries));
+        }
+      }
+    }
+  }
+  if (!partial) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < positions; ++i) {
+    for (int64_t part = 0; part < parts; ++part) d_positions[i] += partial[part * positions + i];
+  }
+}
+
+}  // namespace cpu
+
+// Sums that backward keeps of the positions' gradients: as many, whatever the threads, so that the bits are the same.
+static constexpr int64_t kParts = 32;
+
+static int64_t check(ConstTensor qkv, ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
+                     const AttentionLayout& layout, const AttentionWindow& window) {
+  const int64_t tokens = qkv.dim(0);
+  MOE_CHECK(layout.time > 0 && tokens % layout.time == 0, "{} tokens in sequences of {}", tokens, layout.time);
+  MOE_CHECK(layout.kv_heads > 0 && layout.heads % layout.kv_heads == 0, "{} heads share {}", layout.heads,
+            layout.kv_heads);
+  MOE_CHECK(layout.causal && window.size > 0 && window.filled >= 0 && window.filled <= window.size,
+            "a window of {} positions, {} of them in the memory", window.size, window.filled);
+  MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
+  MOE_CHECK_SHAPE(out, {tokens, layout.heads * layout.d_head});
+  MOE_CHECK_SHAPE(logsumexp, {tokens, layout.heads});
+  if (memory || window.filled > 0) MOE_CHECK_SHAPE(memory, {tokens / layout.time, window.size, layout.memory_width()});
+  if (positions) MOE_CHECK_SHAPE(positions, {window.size, layout.d_head});
+  return tokens / layout.time;
+}
+
+template <class T>
+static const T* data_of(ConstTensor x) {
+  return x ? x.as<T>() : nullptr;
+}
+
+void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, ConstTensor memory,
+                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window) {
+  const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window);
+  if (on_cuda(ctx)) return cuda::window_attention_forward(ctx, out, logsumexp, qkv, memory, positions, layout, window);
+  run(ctx, qkv.dtype, [&]<class T>(T) {
+    cpu::forward<T>(out.as<T>(), logsumexp.as<T>(),
+                    {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window}, batch);
+  });
+}
+
+void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, ConstTensor d_out, ConstTensor qkv,
+                               ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
+                               const AttentionLayout& layout, const AttentionWindow& window) {
+  const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window);
+  MOE_CHECK(d_qkv.shape == qkv.shape && d_out.shape == out.shape && d_positions.shape == positions.shape,
+            "gradients {}, {} and {}", d_qkv.shape.to_string(), d_out.shape.to_string(), d_positions.shape.to_string());
+  if (on_cuda(ctx)) {
+    return cuda::window_attention_backward(ctx, d_qkv, d_positions, d_out, qkv, memory, positions, out, logsumexp,
+                                           layout, window);
+  }
+  const int64_t tasks = batch * layout.kv_heads, parts = positions ? std::min(tasks, kParts) : tasks;
+  ScratchScope scratch(ctx);
+  const Tensor partial =
+      positions ? scratch.allocate_wide(Shape{std::max<int64_t>(parts, 1), window.size, layout.d_head}) : Tensor{};
+  run(ctx, qkv.dtype, [&]<class T>(T) {
+    cpu::backward<T>(d_qkv.as<T>(), positions ? d_positions.as<T>() : nullptr, positions ? partial.as<T>() : nullptr,
+                     parts, d_out.as<T>(), out.as<T>(), logsumexp.as<T>(),
+                     {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window}, batch);
+  });
+}
+
+}  // namespace moe

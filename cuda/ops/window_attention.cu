@@ -1,0 +1,444 @@
+#include "core/ops/window_attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/kernel/reduce.cuh"
+#include "cuda/kernel/vector.cuh"
+
+namespace moe::cuda {
+
+// Ordinary arithmetic in f32 over tiles of 32 queries and 32 keys, whatever the storage; four warps own 8 rows of a
+// tile each, a lane one of its columns. Rows lie an odd number of floats apart in shared memory, so that lanes that
+// read neighbouring rows touch all banks. A tile of pairs has 63 different distances.
+static constexpr int kRows = 32;
+static constexpr int kThreads = 128;
+static constexpr int kOwn = kRows / (kThreads / kWarp);  // rows of a warp
+static constexpr int kSpan = 2 * kRows - 1;
+static constexpr float kLog2e = 1.4426950408889634f;
+
+struct WindowProblem {
+  AttentionLayout layout;
+  AttentionWindow window;
+  float scale;  // 1 / sqrt(d_head)
+  int ld;       // of a tile's rows in shared memory
+
+  __device__ int64_t key_head(int64_t head) const { return head / (layout.heads / layout.kv_heads); }
+  __device__ bool sees(int64_t query, int64_t key) const {
+    return query < layout.time && key >= window.first_seen(query) && key < window.end_seen(query);
+  }
+};
+
+// Rows of one head by their place: from 0 on in the sequence, below in the memory.
+template <class T>
+struct Places {
+  const T *sequence, *memory;
+  int64_t ld, memory_ld, begin, end;  // places that are there
+  __device__ const T* at(int64_t place) const {
+    if (place < begin || place >= end) return nullptr;
+    return place < 0 ? memory + place * memory_ld : sequence + place * ld;
+  }
+};
+
+template <class T>
+struct HeadRows {
+  Places<T> queries, keys, values;
+};
+template <class T>
+static __device__ HeadRows<T> head_rows(const T* qkv, const T* memory, int64_t batch, int64_t head,
+                                        const WindowProblem& p) {
+  const AttentionLayout& l = p.layout;
+  const int64_t kv = p.key_head(head) * l.d_head, width = l.width(), kept = l.memory_width();
+  const T* sequence = qkv + batch * l.time * width;
+  const auto before = [&](int64_t column) {  // behind the memory's last position
+    return memory ? memory + (batch + 1) * p.window.size * kept + column : nullptr;
+  };
+  return {
+      {sequence + head * l.d_head, nullptr, width, 0, 0, l.time},
+      {sequence + l.key_column() + kv, before(kv), width, kept, -p.window.filled, l.time},
+      {sequence + l.value_column() + kv, before(l.kv_heads * l.d_head + kv), width, kept, -p.window.filled, l.time}};
+}
+
+// The learned rows of the distances; those below 1 and above the window's size are not there.
+template <class T>
+static __device__ Places<T> distances(const T* positions, const WindowProblem& p) {
+  return {positions - p.layout.d_head, nullptr, p.layout.d_head, 0, 1, p.window.size + 1};
+}
+
+// All threads of the block: kCount rows from place `first` on; zeros where there is none.
+template <int kCount, class T>
+static __device__ void load_places(float* tile, const Places<T>& places, int64_t first, const WindowProblem& p) {
+  const int d = static_cast<int>(p.layout.d_head);
+  for (int i = static_cast<int>(threadIdx.x); i < kCount * d; i += kThreads) {
+    const int row = i / d, column = i % d;
+    const T* from = places.at(first + row);
+    tile[row * p.ld + column] = from ? load(from + column) : 0.0f;
+  }
+}
+
+// products[r] = <row `own` + r of a, row `lane` of b (+ row `own` + r - lane + 31 of by_distance)>
+static __device__ void multiply_rows(float (&products)[kOwn], const float* a, const float* b, const float* by_distance,
+                                     const WindowProblem& p) {
+  const int lane = lane_index(), own = warp_index() * kOwn;
+#pragma unroll
+  for (int r = 0; r < kOwn; ++r) products[r] = 0;
+  const int distance = (own - lane + kRows - 1) * p.ld;
+#pragma unroll 1
+  for (int c = 0; c < p.layout.d_head; ++c) {
+    const float theirs = b[lane * p.ld + c];
+#pragma unroll
+    for (int r = 0; r < kOwn; ++r) {
+      products[r] += a[(own + r) * p.ld + c] * (by_distance ? theirs + by_distance[distance + r * p.ld + c] : theirs);
+    }
+  }
+}
+
+// sums[r] += weights[r] of each lane times row `lane` of b (+ row `own` + r - lane + 31 of by_distance); a lane has
+// every 32nd column.
+template <int kC>
+static __device__ void add_weighted_rows(float (&sums)[kOwn][kC], const float (&weights)[kOwn], const float* b,
+                                         const float* by_distance, const WindowProblem& p) {
+  const int lane = lane_index(), own = warp_index() * kOwn;
+#pragma unroll 1
+  for (int other = 0; other < kRows; ++other) {
+    float factor[kOwn];
+#pragma unroll
+    for (int r = 0; r < kOwn; ++r) factor[r] = __shfl_sync(kAllLanes, weights[r], other);
+#pragma unroll
+    for (int c = 0; c < kC; ++c) {
+      const int column = c * kWarp + lane;
+      if (column >= p.layout.d_head) continue;
+      const float theirs = b[other * p.ld + column];
+#pragma unroll
+      for (int r = 0; r < kOwn; ++r) {
+        const float more = by_distance ? by_distance[(own + r - other + kRows - 1) * p.ld + column] : 0.0f;
+        sums[r][c] += factor[r] * (theirs + more);
+      }
+    }
+  }
+}
+
+// This warp's rows to places [first, end) of `target`, `ld` apart.
+template <int kC, class T>
+static __device__ void store_sums(T* target, int64_t ld, int64_t first, int64_t end, const float (&sums)[kOwn][kC],
+                                  const float (&factors)[kOwn], const WindowProblem& p) {
+#pragma unroll
+  for (int r = 0; r < kOwn; ++r) {
+    const int64_t row = first + warp_index() * kOwn + r;
+#pragma unroll
+    for (int c = 0; c < kC; ++c) {
+      const int column = c * kWarp + lane_index();
+      if (row < end && column < p.layout.d_head) store(target + row * ld + column, sums[r][c] * factors[r]);
+    }
+  }
+}
+
+// One block per tile of queries of one head, over the tiles of keys that any of them sees. A warp's softmax runs along
+// the keys with a running maximum; sums are in the order of the tiles and lanes.
+template <class T, int kC>
+__global__ void __launch_bounds__(kThreads, 1)
+    window_attention_forward_kernel(T* out, float* logsumexp, const T* qkv, const T* memory, const T* positions,
+                                    WindowProblem p) {
+  float* q = &shared_memory<float>();
+  float *k = q + kRows * p.ld, *v = k + kRows * p.ld, *by_distance = positions ? v + kRows * p.ld : nullptr;
+  const AttentionLayout& l = p.layout;
+  const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, first = int64_t{blockIdx.y} * kRows;
+  const int64_t end = first + kRows < l.time ? first + kRows : l.time;
+  const HeadRows<T> rows = head_rows(qkv, memory, batch, head, p);
+  const int lane = lane_index();
+  const int64_t own = first + warp_index() * kOwn;
+  load_places<kRows>(q, rows.queries, first, p);
+  float sums[kOwn][kC] = {}, largest[kOwn], total[kOwn] = {};
+#pragma unroll
+  for (int r = 0; r < kOwn; ++r) largest[r] = -INFINITY;
+  for (int64_t j = p.window.first_seen(first); j < p.window.end_seen(end - 1); j += kRows) {
+    load_places<kRows>(k, rows.keys, j, p);
+    load_places<kRows>(v, rows.values, j, p);
+    if (positions) load_places<kSpan>(by_distance, distances(positions, p), first - j - (kRows - 1), p);
+    __syncthreads();
+    float scores[kOwn];
+    multiply_rows(scores, q, k, by_distance, p);
+#pragma unroll
+    for (int r = 0; r < kOwn; ++r) {
+      scores[r] = p.sees(own + r, j + lane) ? scores[r] * (p.scale * kLog2e) : -INFINITY;
+      const float next = fmaxf(largest[r], warp_max(scores[r]));
+      const float base = next == -INFINITY ? 0.0f : next;  // nothing seen yet: all weights are 2^-infinity
+      const float shrink = ex2_approx(largest[r] - base);
+      largest[r] = next;
+      scores[r] = ex2_approx(scores[r] - base);
+      total[r] = total[r] * shrink + warp_sum(scores[r]);
+#pragma unroll
+      for (int c = 0; c < kC; ++c) sums[r][c] *= shrink;
+    }
+    add_weighted_rows<kC>(sums, scores, v, nullptr, p);
+    __syncthreads();  // before the tiles are overwritten
+  }
+  float inverse[kOwn];
+#pragma unroll
+  for (int r = 0; r < kOwn; ++r) {
+    inverse[r] = total[r] > 0 ? 1.0f / total[r] : 0.0f;
+    if (lane == 0 && own + r < end) {
+      logsumexp[(batch * l.time + own + r) * l.heads + head] =
+          total[r] > 0 ? largest[r] / kLog2e + logf(total[r]) : 0.0f;
+    }
+  }
+  store_sums<kC>(out + (batch * l.time * l.heads + head) * l.d_head, l.heads * l.d_head, first, end, sums, inverse, p);
+}
+
+// dots (tokens, heads) = <out, d_out> of a head: what softmax's gradient subtracts. One warp per head of a token.
+template <class T>
+__global__ void window_attention_backward_dots_kernel(float* dots, const T* out, const T* d_out, int64_t heads,
+                                                      int64_t d_head) {
+  const int64_t i = warp_in_grid();
+  if (i >= heads) return;  // whole warps leave
+  float dot = 0;
+  for (int64_t c = lane_index(); c < d_head; c += kWarp)
+    dot += load(out + i * d_head + c) * load(d_out + i * d_head + c);
+  dot = warp_sum(dot);
+  if (lane_index() == 0) dots[i] = dot;
+}
+
+// What backward knows of every query and head.
+struct Kept {
+  const float *logsumexp, *dots;  // (tokens, heads)
+};
+
+// The rows of d_out of one head.
+template <class T>
+static __device__ Places<T> gradient_rows(const T* d_out, int64_t batch, int64_t head, const WindowProblem& p) {
+  const AttentionLayout& l = p.layout;
+  return {d_out + (batch * l.time * l.heads + head) * l.d_head, nullptr, l.heads * l.d_head, 0, 0, l.time};
+}
+
+// A score and d_out . v -> the probability and the gradient of the (unscaled) score, 0 where the key is not seen.
+static __device__ void slope(float& score, float& gradient, int64_t query, int64_t key, int64_t row, const Kept& kept,
+                             const WindowProblem& p) {
+  const bool seen = p.sees(query, key);
+  const int64_t at = row + query * p.layout.heads;
+  score = seen ? ex2_approx((score * p.scale - kept.logsumexp[at]) * kLog2e) : 0.0f;
+  gradient = seen ? score * (gradient - kept.dots[at]) : 0.0f;
+}
+
+// One block per tile of queries of one head, like forward.
+template <class T, int kC>
+__global__ void __launch_bounds__(kThreads, 1)
+    window_attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const T* memory,
+                                             const T* positions, Kept kept, WindowProblem p) {
+  float* q = &shared_memory<float>();
+  float *d_o = q + kRows * p.ld, *k = d_o + kRows * p.ld, *v = k + kRows * p.ld;
+  float* by_distance = positions ? v + kRows * p.ld : nullptr;
+  const AttentionLayout& l = p.layout;
+  const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, first = int64_t{blockIdx.y} * kRows;
+  const int64_t end = first + kRows < l.time ? first + kRows : l.time;
+  const HeadRows<T> rows = head_rows(qkv, memory, batch, head, p);
+  const int64_t own = first + warp_index() * kOwn;
+  load_places<kRows>(q, rows.queries, first, p);
+  load_places<kRows>(d_o, gradient_rows(d_out, batch, head, p), first, p);
+  float sums[kOwn][kC] = {};
+  for (int64_t j = p.window.first_seen(first); j < p.window.end_seen(end - 1); j += kRows) {
+    load_places<kRows>(k, rows.keys, j, p);
+    load_places<kRows>(v, rows.values, j, p);
+    if (positions) load_places<kSpan>(by_distance, distances(positions, p), first - j - (kRows - 1), p);
+    __syncthreads();
+    float scores[kOwn], gradients[kOwn];
+    multiply_rows(scores, q, k, by_distance, p);
+    multiply_rows(gradients, d_o, v, nullptr, p);
+#pragma unroll
+    for (int r = 0; r < kOwn; ++r)
+      slope(scores[r], gradients[r], own + r, j + lane_index(), batch * l.time * l.heads + head, kept, p);
+    add_weighted_rows<kC>(sums, gradients, k, by_distance, p);
+    __syncthreads();
+  }
+  float scales[kOwn];
+#pragma unroll
+  for (int r = 0; r < kOwn; ++r) scales[r] = p.scale;
+  store_sums<kC>(d_qkv + batch * l.time * l.width() + head * l.d_head, l.width(), first, end, sums, scales, p);
+}
+
+// One block per tile of the sequence's own keys of one key/value head; it walks over the query heads that share it and
+// their queries that see the tile. Keys and values have one owner: no atomics, a fixed order. Distances run the other
+// way than in multiply_rows, so the positions' part of the scores comes in a product of its own.
+template <class T, int kC>
+__global__ void __launch_bounds__(kThreads, 1)
+    window_attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const T* memory, const T* positions,
+                                          Kept kept, WindowProblem p) {
+  float* k = &shared_memory<float>();
+  float *v = k + kRows * p.ld, *q = v + kRows * p.ld, *d_o = q + kRows * p.ld;
+  float* by_distance = positions ? d_o + kRows * p.ld : nullptr;
+  const AttentionLayout& l = p.layout;
+  const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads;
+  const int64_t first = int64_t{blockIdx.y} * kRows, end = first + kRows < l.time ? first + kRows : l.time;
+  const int64_t group = l.heads / l.kv_heads, last_query = end + p.window.size < l.time ? end + p.window.size : l.time;
+  const int lane = lane_index(), own_row = warp_index() * kOwn;
+  const HeadRows<T> own_rows = head_rows(qkv, memory, batch, kv_head * group, p);
+  load_places<kRows>(k, own_rows.keys, first, p);
+  load_places<kRows>(v, own_rows.values, first, p);
+  float d_keys[kOwn][kC] = {}, d_values[kOwn][kC] = {};
+  for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+    const HeadRows<T> rows = head_rows(qkv, memory, batch, head, p);
+    for (int64_t i = first; i < last_query; i += kRows) {
+      load_places<kRows>(q, rows.queries, i, p);
+      load_places<kRows>(d_o, gradient_rows(d_out, batch, head, p), i, p);
+      if (positions) load_places<kSpan>(by_distance, distances(positions, p), i - first - (kRows - 1), p);
+      __syncthreads();
+      float scores[kOwn], gradients[kOwn];
+      multiply_rows(scores, k, q, nullptr, p);
+      multiply_rows(gradients, v, d_o, nullptr, p);
+      if (positions) {
+#pragma unroll 1
+        for (int c = 0; c < l.d_head; ++c) {
+          const float mine = q[lane * p.ld + c];
+#pragma unroll
+          for (int r = 0; r < kOwn; ++r) scores[r] += mine * by_distance[(lane - own_row - r + kRows - 1) * p.ld + c];
+        }
+      }
+#pragma unroll
+      for (int r = 0; r < kOwn; ++r)
+        slope(scores[r], gradients[r], i + lane, first + own_row + r, batch * l.time * l.heads + head, kept, p);
+      add_weighted_rows<kC>(d_values, scores, d_o, nullptr, p);
+      add_weighted_rows<kC>(d_keys, gradients, q, nullptr, p);
+      __syncthreads();
+    }
+  }
+  float ones[kOwn], scales[kOwn];
+#pragma unroll
+  for (int r = 0; r < kOwn; ++r) ones[r] = 1, scales[r] = p.scale;
+  T* target = d_qkv + batch * l.time * l.width() + kv_head * l.d_head;
+  store_sums<kC>(target + l.key_column(), l.width(), first, end, d_keys, scales, p);
+  store_sums<kC>(target + l.value_column(), l.width(), first, end, d_values, ones, p);
+}
+
+// One block per tile of distances and part of the heads of all sequences, over the tiles of queries; a lane is a query,
+// whose key at each of the warp's distances is one of 63 that the tile meets. partial (gridDim.x, size, d_head): sums
+// of the parts, in the order of their heads and queries.
+template <class T, int kC>
+__global__ void __launch_bounds__(kThreads, 1)
+    window_attention_backward_positions_kernel(float* partial, const T* d_out, const T* qkv, const T* memory,
+                                               const T* positions, Kept kept, int64_t heads, WindowProblem p) {
+  float* q = &shared_memory<float>();
+  float *d_o = q + kRows * p.ld, *own_positions = d_o + kRows * p.ld, *others = own_positions + kRows * p.ld;
+  const AttentionLayout& l = p.layout;
+  const int64_t first = int64_t{blockIdx.y} * kRows + 1;  // distance
+  const int64_t end = first + kRows < p.window.size + 1 ? first + kRows : p.window.size + 1;
+  const int64_t part = blockIdx.x, parts = gridDim.x;
+  const int lane = lane_index(), own_row = warp_index() * kOwn;
+  load_places<kRows>(own_positions, distances(positions, p), first, p);
+  float sums[kOwn][kC] = {};
+  // Row of `others` with the key at the warp's distance r from the lane's query: the first place is i - first - 31.
+  const auto key_row = [&](int r) { return (lane - own_row - r + kRows - 1) * p.ld; };
+  for (int64_t all = part * heads / parts; all < (part + 1) * heads / parts; ++all) {
+    const int64_t head = all % l.heads, batch = all / l.heads;
+    const HeadRows<T> rows = head_rows(qkv, memory, batch, head, p);
+    for (int64_t i = 0; i < l.time; i += kRows) {
+      if (i + kRows - 1 - first < -p.window.filled) continue;  // all threads: no query of the tile sees so far
+      load_places<kRows>(q, rows.queries, i, p);
+      load_places<kRows>(d_o, gradient_rows(d_out, batch, head, p), i, p);
+      load_places<kSpan>(others, rows.keys, i - first - (kRows - 1), p);
+      __syncthreads();
+      float scores[kOwn] = {}, gradients[kOwn] = {};
+#pragma unroll 1
+      for (int c = 0; c < l.d_head; ++c) {
+        const float mine = q[lane * p.ld + c];
+#pragma unroll
+        for (int r = 0; r < kOwn; ++r)
+          scores[r] += mine * (others[key_row(r) + c] + own_positions[(own_row + r) * p.ld + c]);
+      }
+      __syncthreads();
+      load_places<kSpan>(others, rows.values, i - first - (kRows - 1), p);
+      __syncthreads();
+#pragma unroll 1
+      for (int c = 0; c < l.d_head; ++c) {
+        const float mine = d_o[lane * p.ld + c];
+#pragma unroll
+        for (int r = 0; r < kOwn; ++r) gradients[r] += mine * others[key_row(r) + c];
+      }
+#pragma unroll
+      for (int r = 0; r < kOwn; ++r) {
+        slope(scores[r], gradients[r], i + lane, i + lane - first - own_row - r, batch * l.time * l.heads + head, kept,
+              p);
+      }
+      add_weighted_rows<kC>(sums, gradients, q, nullptr, p);
+      __syncthreads();
+    }
+  }
+  float scales[kOwn];
+#pragma unroll
+  for (int r = 0; r < kOwn; ++r) scales[r] = p.scale;
+  store_sums<kC>(partial + part * p.window.size * l.d_head, l.d_head, first - 1, end - 1, sums, scales, p);
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+// Calls body(T{}, integral_constant<kC>): the columns of a head that a lane has, at most.
+template <class Body>
+static void for_head(DType dtype, const AttentionLayout& layout, Body body) {
+  if (layout.d_head > 128)
+    raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions", layout.d_head);
+  for_type(dtype, [&]<class T>(T type) {
+    if (layout.d_head <= 32)
+      body(type, std::integral_constant<int, 1>{});
+    else if (layout.d_head <= 64)
+      body(type, std::integral_constant<int, 2>{});
+    else
+      body(type, std::integral_constant<int, 4>{});
+  });
+}
+
+static WindowProblem make_problem(const AttentionLayout& layout, const AttentionWindow& window) {
+  return {layout, window, static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
+          static_cast<int>(layout.d_head) | 1};
+}
+
+static size_t shared_bytes(int rows, bool with_distances, const WindowProblem& p) {
+  return static_cast<size_t>(rows + (with_distances ? kSpan : 0)) * static_cast<size_t>(p.ld) * sizeof(float);
+}
+
+static dim3 grid_of(int64_t heads, int64_t rows) {
+  dim3 grid = blocks_for(heads, 1);
+  grid.y = static_cast<unsigned>((rows + kRows - 1) / kRows);
+  return grid;
+}
+
+template <class T>
+static const T* data_of(ConstTensor x) {
+  return x ? x.as<T>() : nullptr;
+}
+
+void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, ConstTensor memory,
+                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window) {
+  const int64_t batch = qkv.dim(0) / layout.time;
+  const WindowProblem p = make_problem(layout, window);
+  for_head(qkv.dtype, layout, [&]<class T, int kC>(T, std::integral_constant<int, kC>) {
+    launch(ctx, window_attention_forward_kernel<T, kC>, grid_of(batch * layout.heads, layout.time), kThreads,
+           shared_bytes(3 * kRows, bool(positions), p), out.as<T>(), logsumexp.as<float>(), qkv.as<T>(),
+           data_of<T>(memory), data_of<T>(positions), p);
+  });
+}
+
+void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, ConstTensor d_out, ConstTensor qkv,
+                               ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
+                               const AttentionLayout& layout, const AttentionWindow& window) {
+  const int64_t tokens = qkv.dim(0), batch = tokens / layout.time, heads = batch * layout.heads;
+  const WindowProblem p = make_problem(layout, window);
+  const int64_t elements = window.size * layout.d_head;
+  const int parts = static_cast<int>(std::min<int64_t>(heads, 64));
+  ScratchScope scratch(ctx);
+  const Tensor dots = scratch.allocate(Shape{tokens, layout.heads}, DType::f32);
+  const Tensor partial = positions ? scratch.allocate(Shape{std::max(parts, 1), elements}, DType::f32) : Tensor{};
+  for_head(qkv.dtype, layout, [&]<class T, int kC>(T, std::integral_constant<int, kC>) {
+    const T *d_o = d_out.as<T>(), *rows = qkv.as<T>(), *before = data_of<T>(memory), *by = data_of<T>(positions);
+    const Kept kept{logsumexp.as<float>(), dots.as<float>()};
+    launch(ctx, window_attention_backward_dots_kernel<T>, blocks_for(tokens * layout.heads, 8), 8 * kWarp, 0,
+           dots.as<float>(), out.as<T>(), d_o, tokens * layout.heads, layout.d_head);
+    launch(ctx, window_attention_backward_queries_kernel<T, kC>, grid_of(heads, layout.time), kThreads,
+           shared_bytes(4 * kRows, by != nullptr, p), d_qkv.as<T>(), d_o, rows, before, by, kept, p);
+    launch(ctx, window_attention_backward_keys_kernel<T, kC>, grid_of(batch * layout.kv_heads, layout.time), kThreads,
+           shared_bytes(4 * kRows, by != nullptr, p), d_qkv.as<T>(), d_o, rows, before, by, kept, p);
+    if (!by || parts == 0) return;
+    launch(ctx, window_attention_backward_positions_kernel<T, kC>, grid_of(parts, window.size), kThreads,
+           shared_bytes(3 * kRows, true, p), partial.as<float>(), d_o, rows, before, by, kept, heads, p);
+    add_partials(ctx, d_positions.as<float>(), partial.as<float>(), elements, elements, parts);
+  });
+}
+
+}  // namespace moe::cuda

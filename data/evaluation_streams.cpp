@@ -1,0 +1,44 @@
+#include "data/evaluation_streams.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+
+namespace moe {
+
+EvaluationStreams::EvaluationStreams(const Split& split, int64_t context, int64_t streams, int64_t memory,
+                                     int64_t tokens)
+    : split_(split.slice(split.name(), 0, tokens > 0 ? std::min(tokens, split.num_tokens()) : split.num_tokens())),
+      context_(context),
+      streams_(streams),
+      memory_(memory),
+      bytes_per_token_(split.bytes_per_token()) {
+  if (context < 1 || streams < 1)
+    raise<UsageError>("evaluation of {} streams with a context of {}; both are 1 at least", streams, context);
+  if (split_.num_tokens() < 2) {
+    raise<DataError>("split {} has {} tokens; nothing can be predicted", split_.name(), split_.num_tokens());
+  }
+  streams_ = std::min(streams, num_targets());
+  per_stream_ = (num_targets() + streams_ - 1) / streams_;
+}
+
+void EvaluationStreams::load(int64_t first, int64_t count, Batch& batch) const {
+  batch.resize(count, context_);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t segment = (first + i) / streams_, stream = (first + i) % streams_;
+    const int64_t start = std::min(num_targets(), stream * per_stream_ + segment * context_);
+    const int64_t end = std::min(num_targets(), (stream + 1) * per_stream_);
+    const int64_t available = std::clamp<int64_t>(end - start, 0, segment < segments() ? context_ : 0);
+    int32_t *const inputs = batch.inputs.data() + i * context_, *const targets = batch.targets.data() + i * context_;
+    if (available > 0) {
+      split_.read(start, available, inputs);
+      split_.read(start + 1, available, targets);
+    }
+    std::fill(inputs + available, inputs + context_, kPaddingToken);
+    std::fill(targets + available, targets + context_, kIgnoreTarget);
+    batch.sample_ids[static_cast<size_t>(i)] = first + i;
+    batch.domains[static_cast<size_t>(i)] = split_.part_of(start);
+  }
+}
+
+}  // namespace moe

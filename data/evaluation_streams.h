@@ -1,0 +1,38 @@
+// Cuts a split into streams that are read side by side, each in segments one after the other, for models that remember
+// the segments before: each token but the very first is predicted exactly once.
+#pragma once
+#include <cstdint>
+
+#include "data/evaluation_set.h"
+
+namespace moe {
+
+// Stream r predicts the r-th of `streams` equal parts of the split; the last part may be shorter. Every stream begins
+// without a memory, so the figure depends on their number, which is stated beside it; with one stream each token is
+// predicted from all that the model can see. Sequence number s * streams + r is segment s of stream r.
+class EvaluationStreams : public EvaluationSet {
+ public:
+  // context: tokens of a segment; memory: positions that the model remembers; `tokens`: how many leading ones of the
+  // split are used, 0 = all. More streams than there are predictions are as many as these. UsageError for a context or
+  // streams below 1, DataError for a split of fewer than two tokens.
+  EvaluationStreams(const Split& split, int64_t context, int64_t streams, int64_t memory, int64_t tokens = 0);
+
+  int64_t num_targets() const { return split_.num_tokens() - 1; }
+  int64_t streams() const override { return streams_; }
+  int64_t segments() const { return (per_stream_ + context_ - 1) / context_; }
+  int64_t num_sequences() const override { return segments() * streams_; }
+  int64_t num_tokens() const override { return num_targets(); }
+  std::vector<std::pair<const char*, int64_t>> terms() const override {
+    return {{"context", context_}, {"stride", context_}, {"memory", memory_}, {"streams", streams_}};
+  }
+  std::optional<double> bytes_per_token() const override { return bytes_per_token_; }
+  void load(int64_t first, int64_t count, Batch& batch) const override;
+
+ private:
+  Split split_;
+  int64_t context_, streams_, memory_;
+  int64_t per_stream_;                     // predictions of a stream, of the last one at most
+  std::optional<double> bytes_per_token_;  // of the whole split
+};
+
+}  // namespace moe

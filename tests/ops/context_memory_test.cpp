@@ -1,0 +1,82 @@
+#include "core/ops/context_memory.h"
+
+#include <cmath>
+
+#include "core/ops/rope.h"
+#include "tests/support/catch.h"
+#include "tests/support/compare.h"
+#include "tests/support/test_context.h"
+
+namespace moe::test {
+
+TEST_CASE("a memory holds the last positions of what was appended, in order") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  const AttentionLayout layout{5, 2, 1, 33};
+  const int64_t width = layout.memory_width(), sequences = 3;
+  for (const int64_t size : {1, 4, 5, 7, 12, 31}) {
+    const Tensor memory = ctx.zeros({sequences, size, width});
+    std::vector<Tensor> segments;
+    for (uint32_t s = 0; s < 4; ++s) {
+      segments.push_back(ctx.normal({sequences * layout.time, layout.width()}, s));
+      const Tensor recent = ctx.output({sequences, std::min(size, layout.time), width});
+      take_recent(ctx, recent, segments.back(), layout);
+      append_recent(ctx, memory, recent);
+    }
+    for (int64_t sequence = 0; sequence < sequences; ++sequence) {
+      for (int64_t i = 0; i < size; ++i) {
+        const int64_t place = 4 * layout.time - size + i;  // in all that was appended
+        for (int64_t n = 0; n < width; ++n) {
+          const double expected =
+              place < 0
+                  ? 0
+                  : get(segments[static_cast<size_t>(place / layout.time)],
+                        (sequence * layout.time + place % layout.time) * layout.width() + layout.key_column() + n);
+          REQUIRE(get(memory, (sequence * size + i) * width + n) == expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a turned memory is what rope makes of keys before the sequence") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  for (const AttentionLayout& layout : {AttentionLayout{6, 1, 1, 2}, {6, 4, 2, 7}, {6, 2, 2, 32}}) {
+    const int64_t size = 9, width = layout.memory_width(), rotary = layout.d_head / 2 * 2;
+    const Tensor memory = ctx.normal({2, size, width}, 1);
+    for (const int64_t filled : {0, 1, 5, 9}) {
+      const Tensor turned = ctx.constant(memory.shape, 7);
+      turn_memory(ctx, turned, memory, layout, filled, rotary, 50);
+      std::vector<double> expected;
+      for (int64_t i = 0; i < memory.size(); ++i) {
+        const int64_t place = i / width % size - size, column = i % width, inside = column % layout.d_head;
+        const bool key = column < layout.kv_heads * layout.d_head;
+        if (place < -filled) {
+          expected.push_back(7);
+        } else if (!key || inside >= rotary) {
+          expected.push_back(get(memory, i));
+        } else {
+          const int64_t half = rotary / 2;
+          const double angle = static_cast<double>(place) *
+                               std::pow(50.0, -2.0 * static_cast<double>(inside % half) / static_cast<double>(rotary));
+          expected.push_back(inside < half
+                                 ? get(memory, i) * std::cos(angle) - get(memory, i + half) * std::sin(angle)
+                                 : get(memory, i) * std::cos(angle) + get(memory, i - half) * std::sin(angle));
+        }
+      }
+      check_close(fmt::format("{} of {}", filled, layout.d_head), turned, expected);
+    }
+  }
+}
+
+TEST_CASE("a memory takes no sequences, and refuses what does not fit") {
+  TestContext ctx;
+  const AttentionLayout layout{4, 2, 1, 3};
+  take_recent(ctx, ctx.output({0, 2, 6}), ctx.zeros({0, 12}), layout);
+  append_recent(ctx, ctx.output({0, 5, 6}), ctx.zeros({0, 2, 6}));
+  turn_memory(ctx, ctx.output({0, 5, 6}), ctx.zeros({0, 5, 6}), layout, 2, 2, 50);
+  CHECK_THROWS_AS(take_recent(ctx, ctx.output({1, 5, 6}), ctx.zeros({4, 12}), layout), InternalError);
+  CHECK_THROWS_AS(append_recent(ctx, ctx.zeros({1, 5, 6}), ctx.zeros({1, 6, 6})), InternalError);
+  CHECK_THROWS_AS(turn_memory(ctx, ctx.output({1, 5, 6}), ctx.zeros({1, 5, 6}), layout, 6, 2, 50), InternalError);
+}
+
+}  // namespace moe::test
