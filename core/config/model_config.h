@@ -42,7 +42,10 @@ struct ModelConfig : Fields<ModelConfig> {
   int64_t d_ff = 0;
   std::string activation = "swiglu";
   Choice<Schedule> dropout = constantly(0), hidden_dropout = constantly(0), layer_dropout = constantly(0);
+  std::string norm = "rms";
+  std::string norm_place = "pre";
   double norm_eps = 1e-5;
+  bool bias = false;
   bool tie_embeddings = false;
   int64_t patch = 4;
   std::string pooling = "mean";
@@ -65,7 +68,17 @@ struct ModelConfig : Fields<ModelConfig> {
     v.choice("layer_dropout", layer_dropout,
              "Stochastic depth: how often the last block's branches are left out for a sample in training, earlier "
              "blocks' in proportion to their depth; a number or a schedule.");
+    v.field("norm", norm, "rms: by the root mean square; layer: mean and deviation, with a bias", {"rms", "layer"});
+    v.field(
+        "norm_place", norm_place,
+        "pre: before attention and feed-forward layers, and a last one before the head; post: behind the sums of them "
+        "and their inputs; post_twice: likewise, and a MoE layer's sum with its input is normalised and added to "
+        "that input once more",
+        {"pre", "post", "post_twice"});
     v.field("norm_eps", norm_eps, "added to the mean square under the root", {0, 1});
+    v.field("bias", bias,
+            "feed-forward layers, experts, the output head and routers with a weight matrix have biases; attention has "
+            "none");
     v.field("tie_embeddings", tie_embeddings, "the output head uses the embedding table");
     v.field("patch", patch, "side of the square patches, in pixels, that images are cut into: each is a token",
             {1, 1024});

@@ -15,7 +15,8 @@ static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff
           activation_from_name(config.activation),
           config.init_std,
           config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers)),
-          Paced("model.hidden_dropout", config.hidden_dropout, setup.run, {0, 0.99})};
+          Paced("model.hidden_dropout", config.hidden_dropout, setup.run, {0, 0.99}),
+          config.bias};
 }
 
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
@@ -52,7 +53,7 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
       return moe_layer;
     };
     blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward,
-                         relative_positions_);
+                         is_moe[static_cast<size_t>(i)], relative_positions_);
   }
   if (moe_layers_.empty() &&
       (signals_[index_of(SampleSignal::router_entropy)] || signals_[index_of(SampleSignal::expert_variance)])) {

@@ -2,7 +2,6 @@
 
 #include "core/nn/patch_embedding.h"
 #include "core/nn/token_embedding.h"
-#include "core/ops/elementwise.h"
 
 namespace moe {
 
@@ -45,7 +44,7 @@ void Classifier::forward(Context& ctx, const TokenBatch& batch) {
   hidden_ = backbone_.forward(ctx, batch);
   const Tensor pooled = ctx.allocate(Shape{batch.sequences, hidden_.dim(1)});
   pool_forward(ctx, pooled, hidden_, batch.targets, pooling_);
-  normed_ = final_norm_.forward(ctx, pooled);
+  finish(ctx, pooled);
 }
 
 Predictions Classifier::predictions(const TokenBatch& batch) const {
@@ -71,8 +70,7 @@ Outcome Classifier::losses_and_backward(Context& ctx, const TokenBatch& batch, d
   Predictions wanted = predictions(batch);
   wanted.routing = pooled_signals(ctx, batch);
   const Outcome outcome = head_.run(ctx, wanted, d_normed, gradient_scale);
-  fill_zero(ctx, d_pooled);
-  final_norm_.backward(ctx, d_pooled, d_normed);
+  finish_backward(ctx, d_pooled, d_normed);
   pool_backward(ctx, d_hidden, d_pooled, batch.targets, pooling_);
   backbone_.backward(ctx, batch, d_hidden);
   return outcome;

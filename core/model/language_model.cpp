@@ -1,7 +1,6 @@
 #include "core/model/language_model.h"
 
 #include "core/nn/token_embedding.h"
-#include "core/ops/elementwise.h"
 
 namespace moe {
 
@@ -19,7 +18,7 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const ModelSetup& setup
             setup.sample.vocab) {}
 
 void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
-  normed_ = final_norm_.forward(ctx, backbone_.forward(ctx, batch));
+  finish(ctx, backbone_.forward(ctx, batch));
 }
 
 Predictions LanguageModel::predictions(const TokenBatch& batch) const {
@@ -31,8 +30,7 @@ Outcome LanguageModel::losses_and_backward(Context& ctx, const TokenBatch& batch
   ScratchScope scratch(ctx);
   const Tensor d_normed = scratch.allocate(normed_.shape);
   const Outcome outcome = head_.run(ctx, predictions(batch), d_normed, gradient_scale);
-  fill_zero(ctx, d_hidden);
-  final_norm_.backward(ctx, d_hidden, d_normed);
+  finish_backward(ctx, d_hidden, d_normed);
   backbone_.backward(ctx, batch, d_hidden);
   return outcome;
 }

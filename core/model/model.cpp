@@ -2,6 +2,7 @@
 
 #include "core/model/classifier.h"
 #include "core/model/language_model.h"
+#include "core/ops/elementwise.h"
 
 namespace moe {
 
@@ -14,12 +15,28 @@ static Parameter& head_weight(ParameterStore& parameters, const ModelConfig& mod
                          {Initialisation::Kind::normal, model.init_std}});
 }
 
+static Parameter* head_bias(ParameterStore& parameters, const ModelConfig& model, int64_t classes) {
+  return model.bias ? &parameters.add(bias_vector("head.bias", classes)) : nullptr;
+}
+
 Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding,
              int64_t classes)
     : backbone_(parameters, setup, std::move(embedding)),
-      final_norm_(parameters, "final_norm", setup.model.d_model, setup.model.norm_eps),
-      head_(head_weight(parameters, setup.model, backbone_, classes), setup.signals,
-            Paced("train.label_smoothing", setup.label_smoothing, setup.run, {0, 0.99})) {}
+      final_norm_(NormPlace::of(setup.model).before
+                      ? std::optional<Norm>(std::in_place, parameters, "final_norm", setup.model)
+                      : std::nullopt),
+      head_(head_weight(parameters, setup.model, backbone_, classes), head_bias(parameters, setup.model, classes),
+            setup.signals, Paced("train.label_smoothing", setup.label_smoothing, setup.run, {0, 0.99})) {}
+
+void Model::finish(Context& ctx, Tensor x) {
+  normed_ = final_norm_ ? final_norm_->forward(ctx, x) : x;
+}
+
+void Model::finish_backward(Context& ctx, Tensor d_x, ConstTensor d_normed) {
+  if (!final_norm_) return copy(ctx, d_x, d_normed);
+  fill_zero(ctx, d_x);
+  final_norm_->backward(ctx, d_x, d_normed);
+}
 
 Outcome Model::losses(Context& ctx, const TokenBatch& batch) {
   return head_.run(ctx, predictions(batch), {}, 0);

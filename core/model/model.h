@@ -1,5 +1,5 @@
-// A model as the training step, evaluation and reports see it: a backbone, a final norm and a head that predicts.
-// Members are language_model and classifier, which say what is predicted; model.cpp has their table.
+// A model as the training step, evaluation and reports see it: a backbone, perhaps a final norm, and a head that
+// predicts. Members are language_model and classifier, which say what is predicted; model.cpp has their table.
 #pragma once
 #include "core/base/table.h"
 #include "core/model/backbone.h"
@@ -52,8 +52,13 @@ class Model {
   // Of the last forward().
   virtual Predictions predictions(const TokenBatch& batch) const = 0;
 
+  // x (predictions, d_model), as it came out of the backbone, through the final norm to normed_; and back, d_x
+  // overwritten.
+  void finish(Context& ctx, Tensor x);
+  void finish_backward(Context& ctx, Tensor d_x, ConstTensor d_normed);
+
   Backbone backbone_;
-  RMSNorm final_norm_;
+  std::optional<Norm> final_norm_;  // where the blocks end without one
   OutputHead head_;
   Tensor normed_;  // (predictions, d_model), the head's input: forward() leaves it here
 };

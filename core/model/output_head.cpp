@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/ops/bias.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/matmul.h"
 
@@ -13,12 +14,17 @@ static constexpr int64_t kLogitBytes = int64_t{8} << 20;
 // On a GPU the products want many rows, and logits leave the cache anyway.
 static constexpr int64_t kLogitBytesOnDevice = int64_t{512} << 20;
 
-OutputHead::OutputHead(Parameter& weight, SampleSignalSet signals, Paced smoothing)
-    : weight_(weight), signals_(signals), smoothing_(std::move(smoothing)) {}
+OutputHead::OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Paced smoothing)
+    : weight_(weight), bias_(bias), signals_(signals), smoothing_(std::move(smoothing)) {}
+
+void OutputHead::product(Context& ctx, Tensor y, ConstTensor x) const {
+  linear_forward(ctx, y, x, weight_.value);
+  if (bias_) bias_forward(ctx, y, bias_->value);
+}
 
 Tensor OutputHead::logits(Context& ctx, ConstTensor x) const {
   const Tensor result = ctx.allocate(Shape{x.dim(0), classes()});
-  linear_forward(ctx, result, x, weight_.value);
+  product(ctx, result, x);
   return result;
 }
 
@@ -42,7 +48,7 @@ Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double g
     const int64_t count = std::min(chunk, rows - begin);
     const Tensor part = logits.slice(0, count);
     const ConstTensor x = p.x.slice(begin, count);
-    linear_forward(ctx, part, x, weight_.value);
+    product(ctx, part, x);
     const CrossEntropyExtras chunk_extras{p.weights && d_x ? p.weights.slice(begin, count) : ConstTensor{},
                                           extras.entropy ? extras.entropy.slice(begin, count) : Tensor{},
                                           extras.residual ? extras.residual.slice(begin, count) : Tensor{},
@@ -51,6 +57,7 @@ Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double g
                   p.targets.slice(begin, count), gradient_scale, chunk_extras);
     if (!d_x) continue;
     linear_backward_weight(ctx, weight_.gradient, part, x);
+    if (bias_) bias_backward(ctx, bias_->gradient, part);
     linear_backward_input(ctx, d_x.slice(begin, count), part, weight_.value);
   }
   if (measured) {

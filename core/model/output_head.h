@@ -27,8 +27,9 @@ struct Outcome {
 
 class OutputHead {
  public:
-  // `weight` (classes, d_model) belongs to somebody else; label smoothing as in core/ops/cross_entropy.h, in training.
-  OutputHead(Parameter& weight, SampleSignalSet signals, Paced smoothing);
+  // `weight` (classes, d_model) and `bias` (classes), which may be null, belong to somebody else; label smoothing as in
+  // core/ops/cross_entropy.h, in training.
+  OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Paced smoothing);
 
   // With d_x (predictions, d_model), which is overwritten: also the gradients of `gradient_scale` times the weighted
   // sum of the losses, and the samples' signals.
@@ -40,9 +41,12 @@ class OutputHead {
   int64_t classes() const { return weight_.shape[0]; }
 
  private:
+  // y (rows, classes)
+  void product(Context& ctx, Tensor y, ConstTensor x) const;
   bool measures(SampleSignal signal) const { return signals_[index_of(signal)]; }
 
   Parameter& weight_;
+  Parameter* bias_;
   SampleSignalSet signals_;
   Paced smoothing_;
 };

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/ops/bias.h"
 #include "core/ops/grouped_gemm.h"
 
 namespace moe {
@@ -27,26 +28,49 @@ Experts::Experts(ParameterStore& parameters, const std::string& name, int64_t fi
                                          {count, width_factor(shape.activation) * shape.d_ff, shape.d_model},
                                          shape.input_std, shape.d_model, small_init))),
       output_(parameters.add(expert_stack(name + ".experts.{}.output.weight", first, {count, shape.d_model, shape.d_ff},
-                                          shape.output_std, shape.d_model, small_init))) {}
+                                          shape.output_std, shape.d_model, small_init))) {
+  if (!shape.bias) return;
+  const auto biases = [&](const char* which, int64_t n) {
+    Parameter p = expert_stack(name + which, first, {count, n}, 0, shape.d_model, false);
+    p.initialisation = {Initialisation::Kind::constant, 0};
+    p.decay = false;
+    return &parameters.add(p);
+  };
+  input_bias_ = biases(".experts.{}.input.bias", width_factor(shape.activation) * shape.d_ff);
+  output_bias_ = biases(".experts.{}.output.bias", shape.d_model);
+}
 
 Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Saved& saved) {
   const int64_t num_rows = rows.dim(0);
   saved = {rows, offsets, ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
            ctx.allocate(Shape{num_rows, shape_.d_ff})};
-  grouped_gemm_activate_forward(ctx, saved.activated, saved.z, rows, input_.value, offsets, shape_.activation);
   const Tensor out = ctx.allocate(rows.shape);
+  if (!input_bias_) {
+    grouped_gemm_activate_forward(ctx, saved.activated, saved.z, rows, input_.value, offsets, shape_.activation);
+    grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
+    return out;
+  }
+  grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
+  bias_forward(ctx, saved.z, input_bias_->value, offsets);
+  activation_forward(ctx, saved.activated, saved.z, shape_.activation);
   grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
+  bias_forward(ctx, out, output_bias_->value, offsets);
   return out;
 }
 
 void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved) {
   ScratchScope scratch(ctx);
   const Tensor d_activated = scratch.allocate(saved.activated.shape);
+  const auto bias_gradient = [&](Parameter* bias, ConstTensor d_y) {
+    if (bias) bias_backward(ctx, bias->gradient, d_y, saved.offsets, !std::exchange(bias->gradient_is_old, false));
+  };
+  bias_gradient(output_bias_, d_out);
   grouped_gemm_backward_weight(ctx, output_.gradient, d_out, saved.activated, saved.offsets,
                                !std::exchange(output_.gradient_is_old, false));
   grouped_gemm_backward_input(ctx, d_activated, d_out, output_.value, saved.offsets);
   const Tensor d_z = scratch.allocate(saved.z.shape);
   activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation);
+  bias_gradient(input_bias_, d_z);
   grouped_gemm_backward_weight(ctx, input_.gradient, d_z, saved.rows, saved.offsets,
                                !std::exchange(input_.gradient_is_old, false));
   grouped_gemm_backward_input(ctx, d_rows, d_z, input_.value, saved.offsets);

@@ -26,8 +26,9 @@ class Experts {
  private:
   int64_t first_, count_;
   FeedForwardShape shape_;
-  Parameter& input_;   // (count, width_factor * d_ff, d_model)
-  Parameter& output_;  // (count, d_model, d_ff)
+  Parameter& input_;                                          // (count, width_factor * d_ff, d_model)
+  Parameter& output_;                                         // (count, d_model, d_ff)
+  Parameter *input_bias_ = nullptr, *output_bias_ = nullptr;  // (count, width_factor * d_ff), (count, d_model)
 };
 
 }  // namespace moe

@@ -25,6 +25,7 @@ struct LayerSetup {
   double init_std = 0.02;
   RunLength run{};                   // what schedules are measured against
   bool trains = true;                // else a single expert may well be weighted by a constant
+  bool bias = false;                 // of logits
   std::shared_ptr<Router> router{};  // of the layer, where strategies follow each other; absent: to be made
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/ops/bias.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
 #include "core/ops/matmul.h"
@@ -64,17 +65,20 @@ void LogitRouter::add_weight(const Setup& setup, ParameterGroup group) {
                                    Shape{setup.experts, setup.d_model},
                                    group,
                                    {Initialisation::Kind::normal, setup.init_std}});
+  if (setup.bias) logit_bias_ = &setup.parameters.add(bias_vector(setup.name + ".router.logit_bias", experts_, group));
 }
 
 void LogitRouter::logits_forward(Context& ctx, const TokenBatch&, Routing& routing) {
   MOE_CHECK(weight_, "a router without logits of its own calls add_weight()");
   routing.logits = ctx.allocate_wide(Shape{routing.x.dim(0), experts_});
   linear_forward(ctx, routing.logits, routing.x, weight_->value);
+  if (logit_bias_) bias_forward(ctx, routing.logits, logit_bias_->value);
 }
 
 void LogitRouter::logits_backward(Context& ctx, const TokenBatch&, Tensor d_x, ConstTensor d_logits,
                                   const Routing& routing) {
   if (weight_->gradient) linear_backward_weight(ctx, weight_->gradient, d_logits, routing.x);
+  if (logit_bias_ && logit_bias_->gradient) bias_backward(ctx, logit_bias_->gradient, d_logits);
   linear_backward_input(ctx, d_x, d_logits, weight_->value, true);
 }
 

@@ -61,10 +61,11 @@ class LogitRouter : public Router {
   // `keep`: experts that dropout leaves to a token at least.
   LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep);
 
-  // The matrix that most routers multiply by, "<layer>.router.weight".
+  // The matrix that most routers multiply by, "<layer>.router.weight", and with model.bias "<layer>.router.logit_bias".
   void add_weight(const Setup& setup, ParameterGroup group = ParameterGroup::shared);
 
-  // routing.x -> routing.logits (tokens, experts), allocated here. By default x W^T with the matrix of add_weight().
+  // routing.x -> routing.logits (tokens, experts), allocated here. By default x W^T (+ b) with what
+  // add_weight() added.
   virtual void logits_forward(Context& ctx, const TokenBatch& batch, Routing& routing);
   // d_logits -> adds to d_x and to parameters
   virtual void logits_backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_logits,
@@ -98,6 +99,7 @@ class LogitRouter : public Router {
   const Paced temperature_;
   Parameter* learned_temperature_ = nullptr;  // (1)
   Parameter* weight_ = nullptr;               // (experts, d_model)
+  Parameter* logit_bias_ = nullptr;           // (experts)
   MeasureSet& measures_;
   size_t temperature_figure_ = 0;
   ConstTensor closed_;  // (experts) i32, or none

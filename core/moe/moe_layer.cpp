@@ -19,6 +19,7 @@ LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
           s.router_std,
           s.run,
           s.trains,
+          s.expert_shape.bias,
           {}};
 }
 

@@ -8,8 +8,9 @@ DenseFeedForward::DenseFeedForward(ParameterStore& parameters, const std::string
                                    int layer)
     : shape_(shape),
       layer_(layer),
-      input_(parameters, name + ".input", shape.d_model, width_factor(shape.activation) * shape.d_ff, shape.input_std),
-      output_(parameters, name + ".output", shape.d_ff, shape.d_model, shape.output_std) {}
+      input_(parameters, name + ".input", shape.d_model, width_factor(shape.activation) * shape.d_ff, shape.input_std,
+             shape.bias),
+      output_(parameters, name + ".output", shape.d_ff, shape.d_model, shape.output_std, shape.bias) {}
 
 void DenseFeedForward::drop(Context& ctx, Tensor activated) const {
   if (!ctx.training || !shape_.hidden_dropout) return;

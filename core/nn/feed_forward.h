@@ -24,6 +24,7 @@ struct FeedForwardShape {
   Activation activation = Activation::swiglu;
   double input_std = 0.02, output_std = 0.02;  // of the initial weights
   std::optional<Paced> hidden_dropout{};       // of a dense layer's activations; none: 0
+  bool bias = false;
 };
 
 class DenseFeedForward : public FeedForward {

@@ -1,19 +1,24 @@
 #include "core/nn/linear.h"
 
+#include "core/ops/bias.h"
 #include "core/ops/matmul.h"
 
 namespace moe {
 
-Linear::Linear(ParameterStore& parameters, const std::string& name, int64_t in, int64_t out, double init_std)
+Linear::Linear(ParameterStore& parameters, const std::string& name, int64_t in, int64_t out, double init_std, bool bias)
     : weight_(parameters.add(
-          {name + ".weight", Shape{out, in}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}})) {}
+          {name + ".weight", Shape{out, in}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}})) {
+  if (bias) bias_ = &parameters.add(bias_vector(name + ".bias", out));
+}
 
 void Linear::forward(Context& ctx, Tensor y, ConstTensor x) const {
   linear_forward(ctx, y, x, weight_.value);
+  if (bias_) bias_forward(ctx, y, bias_->value);
 }
 
 void Linear::backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x) const {
   linear_backward_weight(ctx, weight_.gradient, d_y, x);
+  if (bias_) bias_backward(ctx, bias_->gradient, d_y);
   linear_backward_input(ctx, d_x, d_y, weight_.value);
 }
 

@@ -16,6 +16,10 @@ Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, d
   return table;
 }
 
+Parameter bias_vector(const std::string& name, int64_t n, ParameterGroup group) {
+  return {name, Shape{n}, group, {Initialisation::Kind::constant, 0}, false};
+}
+
 std::string expert_name(const std::string& stack_name, int64_t expert) {
   std::string name = stack_name;
   name.replace(name.find("{}"), 2, fmt::format("{}", expert));

@@ -40,6 +40,9 @@ struct Parameter {
 // A table (rows, columns) whose rows are looked up.
 Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, double init_std);
 
+// A bias (n), zero at first, without weight decay.
+Parameter bias_vector(const std::string& name, int64_t n, ParameterGroup group = ParameterGroup::shared);
+
 // One expert's part of an expert stack, or a shared parameter as it is: what a checkpoint stores by name.
 struct NamedTensor {
   std::string name;

@@ -26,6 +26,16 @@ Tensor TransformerBlock::add_branch(Context& ctx, const TokenBatch& batch, Const
 }
 
 Tensor TransformerBlock::forward(Context& ctx, const TokenBatch& batch, ConstTensor hidden) {
+  if (!place_.before) {
+    const Tensor attended = attention_.forward(ctx, batch, hidden);
+    const Tensor middle = attention_norm_.forward(ctx, add_branch(ctx, batch, hidden, attended, 0));
+    Tensor sum = add_branch(ctx, batch, middle, feed_forward_->forward(ctx, batch, middle), 1);
+    if (inner_norm_) {
+      sum = inner_norm_->forward(ctx, sum);
+      add(ctx, sum, middle, sum);
+    }
+    return feed_forward_norm_.forward(ctx, sum);
+  }
   const Tensor attended = attention_.forward(ctx, batch, attention_norm_.forward(ctx, hidden));
   const Tensor middle = add_branch(ctx, batch, hidden, attended, 0);
   const Tensor fed = feed_forward_->forward(ctx, batch, feed_forward_norm_.forward(ctx, middle));
@@ -33,6 +43,42 @@ Tensor TransformerBlock::forward(Context& ctx, const TokenBatch& batch, ConstTen
 }
 
 void TransformerBlock::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
+  if (place_.before)
+    backward_before(ctx, batch, d_hidden);
+  else
+    backward_behind(ctx, batch, d_hidden);
+}
+
+void TransformerBlock::backward_behind(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
+  ScratchScope scratch(ctx);
+  const Tensor d_sum = scratch.allocate(d_hidden.shape), d_x = scratch.allocate(d_hidden.shape);
+  // The gradient of a norm's result in d_hidden -> that of its input in d_sum, and what goes past the branch in
+  // d_hidden.
+  const auto through = [&](Norm& norm) {
+    fill_zero(ctx, d_sum);
+    norm.backward(ctx, d_sum, d_hidden);
+    copy(ctx, d_hidden, d_sum);
+  };
+  const auto into_branch = [&](uint32_t branch) {
+    if (drops(ctx)) drop(ctx, batch, d_sum, branch);
+  };
+  through(feed_forward_norm_);
+  if (inner_norm_) {
+    fill_zero(ctx, d_x);
+    inner_norm_->backward(ctx, d_x, d_sum);
+    copy(ctx, d_sum, d_x);
+    add(ctx, d_hidden, d_hidden, d_x);
+  }
+  into_branch(1);
+  feed_forward_->backward(ctx, batch, d_x, d_sum);
+  add(ctx, d_hidden, d_hidden, d_x);
+  through(attention_norm_);
+  into_branch(0);
+  attention_.backward(ctx, d_x, d_sum);
+  add(ctx, d_hidden, d_hidden, d_x);
+}
+
+void TransformerBlock::backward_before(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
   ScratchScope scratch(ctx);
   const Tensor d_normed = scratch.allocate(d_hidden.shape);
   const Tensor d_branch = drops(ctx) ? scratch.allocate(d_hidden.shape) : d_hidden;

@@ -1,28 +1,44 @@
-// A pre-norm transformer block: h += attention(norm(h)); h += feed_forward(norm(h)).
+// A transformer block. Norms before the branches: h += attention(norm(h)); h += feed_forward(norm(h)). After them:
+// h = norm(h + attention(h)); h = norm(h + feed_forward(h)), where with `post_twice` a mixture of experts is normalised
+// together with its input once more before it is added: h = norm(h + norm(h + feed_forward(h))).
 #pragma once
 #include <memory>
 
 #include "core/nn/attention.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/norm.h"
 #include "core/nn/now.h"
-#include "core/nn/rms_norm.h"
 
 namespace moe {
 
+// Where model.norm_place puts a block's norms.
+struct NormPlace {
+  bool before = true;  // of the branches; otherwise behind
+  bool twice = false;  // a mixture of experts is normalised once more
+  static NormPlace of(const ModelConfig& config) {
+    return {config.norm_place == "pre", config.norm_place == "post_twice"};
+  }
+};
+
 class TransformerBlock {
  public:
-  // `make_feed_forward` adds the second half's parameters under the given name.
+  // `make_feed_forward` adds the second half's parameters under the given name; `is_moe` tells whether it is a mixture
+  // of experts. `relative_positions`: see Attention.
   template <class Make>
   TransformerBlock(ParameterStore& parameters, const std::string& name, int layer, const ModelConfig& config,
-                   const RunLength& run, Make make_feed_forward, Parameter* relative_positions = nullptr)
+                   const RunLength& run, Make make_feed_forward, bool is_moe = false,
+                   Parameter* relative_positions = nullptr)
       : layer_(layer),
         depth_(static_cast<double>(layer + 1) / static_cast<double>(config.layers)),
         dropout_("model.dropout", config.dropout, run, {0, 0.99}),
         layer_dropout_("model.layer_dropout", config.layer_dropout, run, {0, 0.99}),
-        attention_norm_(parameters, name + ".attention_norm", config.d_model, config.norm_eps),
+        place_(NormPlace::of(config)),
+        attention_norm_(parameters, name + ".attention_norm", config),
         attention_(parameters, name + ".attention", config, layer, relative_positions),
-        feed_forward_norm_(parameters, name + ".feed_forward_norm", config.d_model, config.norm_eps),
-        feed_forward_(make_feed_forward(name)) {}
+        feed_forward_norm_(parameters, name + ".feed_forward_norm", config),
+        feed_forward_(make_feed_forward(name)) {
+    if (place_.twice && is_moe) inner_norm_.emplace(parameters, name + ".moe_norm", config);
+  }
 
   // hidden (tokens, d_model) -> the next hidden (tokens, d_model)
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor hidden);
@@ -40,13 +56,17 @@ class TransformerBlock {
   bool drops(const Context& ctx) const;
   // The branch's output with dropout, added to the residual stream.
   Tensor add_branch(Context& ctx, const TokenBatch& batch, ConstTensor hidden, Tensor branch, uint32_t branch_index);
+  void backward_before(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
+  void backward_behind(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
 
   int layer_;
   double depth_;  // this block is the last: 1
   Paced dropout_, layer_dropout_;
-  RMSNorm attention_norm_;
+  NormPlace place_;
+  Norm attention_norm_;
   Attention attention_;
-  RMSNorm feed_forward_norm_;
+  Norm feed_forward_norm_;
+  std::optional<Norm> inner_norm_;
   std::unique_ptr<FeedForward> feed_forward_;
 };
 

@@ -3,6 +3,7 @@
 #include "core/ops/activation.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
+#include "core/ops/bias.h"
 #include "core/ops/capacity.h"
 #include "core/ops/class_token.h"
 #include "core/ops/competition.h"
@@ -21,6 +22,7 @@
 #include "core/ops/hierarchy.h"
 #include "core/ops/info_nce.h"
 #include "core/ops/initialise.h"
+#include "core/ops/layer_norm.h"
 #include "core/ops/matmul.h"
 #include "core/ops/merge_gate.h"
 #include "core/ops/normalise_rows.h"
@@ -103,6 +105,19 @@ void attention_forward(Context& ctx, Tensor, Tensor, ConstTensor, const Attentio
 }
 void attention_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
                         const AttentionLayout&) {
+  absent(ctx);
+}
+void bias_forward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
+void bias_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, bool) {
+  absent(ctx);
+}
+void layer_norm_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, double) {
+  absent(ctx);
+}
+void layer_norm_backward(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
+                         bool) {
   absent(ctx);
 }
 void take_recent(Context& ctx, Tensor, ConstTensor, const AttentionLayout&) {

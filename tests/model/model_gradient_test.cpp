@@ -66,6 +66,15 @@ static const Case kCases[] = {
     {"causal classifier, micro-batches, dropout", "{task: classify, model: {dropout: 0.2}, train: {micro_batches: 2}}"},
     {"classifier, expert choice",
      "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}}"},
+    {"layer norm, biases", "model: {norm: layer, bias: true}"},
+    {"norms behind, biases, glam, shared experts",
+     "{model: {norm: layer, norm_place: post, bias: true, arrangement: glam}, moe: {shared_experts: 1}}"},
+    {"norms behind twice, biases, relu, dropout, micro-batches",
+     "{model: {norm: layer, norm_place: post_twice, bias: true, activation: relu, dropout: 0.2}, train: "
+     "{micro_batches: "
+     "2}}"},
+    {"classifier, norms behind, biases",
+     "{task: classify, model: {norm_place: post, bias: true, attention: {causal: false}}}"},
 };
 
 static TrainConfig case_config(const Case& c) {

@@ -71,6 +71,11 @@ static const Case kCases[] = {
      "{model: {dropout: 0.2, attention: {memory: 5, position: relative}}, curriculum: {sampler: contiguous}, train: "
      "{batch: 7, micro_batches: 3}}",
      false, true},
+    {"norms behind, biases, 5 experts, 2 micro-batches",
+     "{model: {norm: layer, norm_place: post_twice, bias: true, arrangement: glam}, moe: {experts: 5, shared_experts: "
+     "1}, "
+     "train: {micro_batches: 2}}",
+     false, true},
     {"a memory, batch of 3", "{model: {attention: {memory: 9}}, curriculum: {sampler: contiguous}, train: {batch: 3}}",
      false, true},
     {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
