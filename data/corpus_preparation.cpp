@@ -99,18 +99,21 @@ nlohmann::json describe_source(const PreparationOptions& options, const Plan& pl
                       {"xxh64", format_hash(hash.value())}});
   }
   nlohmann::json source = {{"inputs", inputs}, {"tokenizer", options.tokenizer}, {"split", plan.rule.to_string()}};
+  if (options.min_count != 1) source["min_count"] = options.min_count;
   if (plan.entries) source["entries"] = plan.entries->name;
   return source;
 }
 
-std::unique_ptr<Tokenizer> train_tokenizer(const std::string& name, const Plan& plan) {
+std::unique_ptr<Tokenizer> train_tokenizer(const PreparationOptions& options, const Plan& plan) {
+  const std::string& name = options.tokenizer;
   const TokenizerEntry& entry = tokenizers().at(name);
   if (!entry.train) raise<UsageError>("the tokenizer '{}' cannot be made from text", name);
-  return entry.train([&](const TextVisitor& visit) {
+  const TrainingText training_text = [&](const TextVisitor& visit) {
     visit_pieces(plan, [&](int split, std::string_view text, int64_t) {
       if (split == 0) visit(text);
     });
-  });
+  };
+  return entry.train(training_text, {options.min_count});
 }
 
 void check_folder_option(const std::string& output) {
@@ -122,11 +125,13 @@ void check_folder_option(const std::string& output) {
 bool prepare_corpus(const PreparationOptions& options) {
   check_folder_option(options.output);
   tokenizers().at(options.tokenizer);  // before any long work
+  if (options.min_count < 1 || (options.min_count > 1 && options.tokenizer != "word"))
+    raise<UsageError>("a least count of {}: it is 1 or more, and for words (--tokenizer word)", options.min_count);
   const Plan plan = make_plan(options);
   CorpusFolderWriter folder(options.output, describe_source(options, plan), options.force);
   if (folder.already_prepared()) return false;
 
-  std::unique_ptr<Tokenizer> trained = train_tokenizer(options.tokenizer, plan);
+  std::unique_ptr<Tokenizer> trained = train_tokenizer(options, plan);
   const Tokenizer& tokenizer = *trained;
   folder.begin(std::move(trained));
   std::array<std::optional<int64_t>, 3> raw_bytes = {0, 0, 0};

@@ -55,6 +55,8 @@ void add_prepare(CLI::App& app) {
   command->add_option("-o,--output", options->output, "the folder to make")->required();
   command->add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command->add_option("--tokenizer", options->tokenizer, describe_tokenizers())->capture_default_str();
+  command->add_option("--min-count", options->min_count, "of a word in the training split; rarer ones are <unk>")
+      ->capture_default_str();
   command->add_option("--split", options->split,
                       "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
   command->add_option("--entries", options->entries, describe_entry_formats());

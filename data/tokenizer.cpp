@@ -3,18 +3,22 @@
 #include "data/tokenizers/byte.h"
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
+#include "data/tokenizers/word.h"
 
 namespace moe {
 
 const Table<TokenizerEntry>& tokenizers() {
   static const Table<TokenizerEntry> table(
-      "tokenizer", {
-                       {"byte", "one id per byte value, 256 in all; takes any input", ByteTokenizer::from_json,
-                        ByteTokenizer::train},
-                       {"char", "one id per distinct byte of the training text", CharacterTokenizer::from_json,
-                        CharacterTokenizer::train},
-                       {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr},
-                   });
+      "tokenizer",
+      {
+          {"byte", "one id per byte value, 256 in all; takes any input", ByteTokenizer::from_json,
+           ByteTokenizer::train},
+          {"char", "one id per distinct byte of the training text", CharacterTokenizer::from_json,
+           CharacterTokenizer::train},
+          {"word", "one id per word between blanks, and one for the end of a line; rare words (--min-count) are <unk>",
+           WordTokenizer::from_json, WordTokenizer::train},
+          {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr},
+      });
   return table;
 }
 

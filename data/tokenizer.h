@@ -42,12 +42,16 @@ class Tokenizer {
 using TextVisitor = std::function<void(std::string_view piece)>;
 using TrainingText = std::function<void(const TextVisitor&)>;
 
+struct TokenizerOptions {
+  int64_t min_count = 1;  // of a word that gets an id of its own
+};
+
 struct TokenizerEntry {
   std::string_view name;
   std::string_view help;
   std::unique_ptr<Tokenizer> (*from_json)(const nlohmann::json&);
   // Learns from a training text; null where a tokenizer cannot be made from text.
-  std::unique_ptr<Tokenizer> (*train)(const TrainingText&);
+  std::unique_ptr<Tokenizer> (*train)(const TrainingText&, const TokenizerOptions&);
 };
 
 const Table<TokenizerEntry>& tokenizers();

@@ -6,7 +6,7 @@ std::unique_ptr<Tokenizer> ByteTokenizer::from_json(const nlohmann::json&) {
   return std::make_unique<ByteTokenizer>();
 }
 
-std::unique_ptr<Tokenizer> ByteTokenizer::train(const TrainingText&) {
+std::unique_ptr<Tokenizer> ByteTokenizer::train(const TrainingText&, const TokenizerOptions&) {
   return std::make_unique<ByteTokenizer>();
 }
 

@@ -7,7 +7,7 @@ namespace moe {
 class ByteTokenizer : public Tokenizer {
  public:
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
-  static std::unique_ptr<Tokenizer> train(const TrainingText& text);
+  static std::unique_ptr<Tokenizer> train(const TrainingText& text, const TokenizerOptions& options = {});
 
   std::string_view name() const override { return "byte"; }
   int64_t vocab_size() const override { return 256; }

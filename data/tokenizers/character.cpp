@@ -17,7 +17,7 @@ std::unique_ptr<Tokenizer> CharacterTokenizer::from_json(const nlohmann::json& d
   return std::make_unique<CharacterTokenizer>(description.at("alphabet").get<std::vector<unsigned char>>());
 }
 
-std::unique_ptr<Tokenizer> CharacterTokenizer::train(const TrainingText& text) {
+std::unique_ptr<Tokenizer> CharacterTokenizer::train(const TrainingText& text, const TokenizerOptions&) {
   std::array<bool, 256> seen = {};
   text([&](std::string_view piece) {
     for (const char c : piece) seen[static_cast<unsigned char>(c)] = true;

@@ -11,7 +11,7 @@ class CharacterTokenizer : public Tokenizer {
   // `alphabet`: the bytes in the order of their ids; a byte twice, or none at all, is a DataError.
   explicit CharacterTokenizer(std::vector<unsigned char> alphabet);
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
-  static std::unique_ptr<Tokenizer> train(const TrainingText& text);
+  static std::unique_ptr<Tokenizer> train(const TrainingText& text, const TokenizerOptions& options = {});
 
   std::string_view name() const override { return "char"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(alphabet_.size()); }

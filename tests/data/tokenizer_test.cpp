@@ -2,14 +2,16 @@
 
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
+#include "data/tokenizers/word.h"
 #include "tests/support/catch.h"
 
 namespace moe {
 
 static TrainingText text_of(std::string text) {
   return [text](const TextVisitor& visit) {
-    visit(std::string_view(text).substr(0, text.size() / 2));
-    visit(std::string_view(text).substr(text.size() / 2));
+    const size_t middle = text.find(' ', text.size() / 2);  // pieces end between words
+    visit(std::string_view(text).substr(0, middle));
+    if (middle != std::string::npos) visit(std::string_view(text).substr(middle));
   };
 }
 
@@ -18,7 +20,7 @@ TEST_CASE("every tokenizer made from text gives the text back, also after a trip
   for (const TokenizerEntry& entry : tokenizers()) {
     if (!entry.train) continue;
     INFO(entry.name);
-    const auto trained = entry.train(text_of(text));
+    const auto trained = entry.train(text_of(text), {});
     CHECK(trained->name() == entry.name);
     const auto loaded = load_tokenizer(nlohmann::json::parse(trained->to_json().dump()), "test");
     CHECK(loaded->vocab_size() == trained->vocab_size());
@@ -31,6 +33,32 @@ TEST_CASE("every tokenizer made from text gives the text back, also after a trip
     CHECK_THROWS_AS(loaded->decode(std::vector<int32_t>{-1}), DataError);
     CHECK_THROWS_AS(loaded->decode(std::vector<int32_t>{static_cast<int32_t>(loaded->vocab_size())}), DataError);
   }
+}
+
+TEST_CASE("the word tokenizer knows frequent words, line ends and nothing else") {
+  const std::string text = " the cat  sat on the mat .\n\n the <unk> sat\ton a cat\n";
+  const auto all = WordTokenizer::train(text_of(text), {});
+  CHECK(all->vocab_size() == 9);  // <unk> <eos> | the x3, cat, on, sat x2, ., a, mat
+  std::vector<int32_t> ids;
+  all->encode(text, ids);
+  CHECK(ids == std::vector<int32_t>{2, 3, 5, 4, 2, 8, 6, 1, 1, 2, 0, 5, 4, 7, 3, 1});
+  CHECK(all->decode(ids) == "the cat sat on the mat .\n\nthe <unk> sat on a cat\n");
+  const auto frequent = WordTokenizer::train(text_of(text), {2});
+  CHECK(frequent->vocab_size() == 6);
+  ids.clear();
+  frequent->encode("the dog sat\n", ids);
+  CHECK(ids == std::vector<int32_t>{2, 0, 5, 1});
+  CHECK(frequent->decode(ids) == "the <unk> sat\n");
+  CHECK(WordTokenizer::train(text_of(""), {})->vocab_size() == 2);
+
+  const auto from = [](std::vector<std::string> words) {
+    load_tokenizer({{"name", "word"}, {"words", std::move(words)}}, "test");
+  };
+  CHECK_NOTHROW(from({"<unk>", "<eos>", "a"}));
+  CHECK_THROWS_AS(from({"a", "b"}), DataError);
+  CHECK_THROWS_AS(from({"<unk>", "<eos>", "a", "a"}), DataError);
+  CHECK_THROWS_AS(from({"<unk>", "<eos>", ""}), DataError);
+  CHECK_THROWS_AS(from({"<unk>", "<eos>", "a b"}), DataError);
 }
 
 TEST_CASE("the char tokenizer numbers the distinct bytes in byte order") {

@@ -1,0 +1,85 @@
+#include "data/tokenizers/word.h"
+
+#include <algorithm>
+
+namespace moe {
+
+static constexpr int32_t kUnknownId = 0, kLineEndId = 1;
+static constexpr std::string_view kBlanks = " \t\r\v\f";
+
+// Calls word(text) for every word and line_end() for every end of a line, in order.
+template <class Word, class LineEnd>
+static void for_each_token(std::string_view text, Word word, LineEnd line_end) {
+  size_t begin = 0;
+  while (begin < text.size()) {
+    if (text[begin] == '\n') {
+      line_end();
+      ++begin;
+    } else if (kBlanks.find(text[begin]) != kBlanks.npos) {
+      ++begin;
+    } else {
+      size_t end = begin + 1;
+      while (end < text.size() && text[end] != '\n' && kBlanks.find(text[end]) == kBlanks.npos) ++end;
+      word(text.substr(begin, end - begin));
+      begin = end;
+    }
+  }
+}
+
+WordTokenizer::WordTokenizer(std::vector<std::string> words) : words_(std::move(words)) {
+  if (words_.size() < 2 || words_[kUnknownId] != kUnknown || words_[kLineEndId] != kLineEnd)
+    raise<DataError>("a vocabulary of words begins with {} and {}", kUnknown, kLineEnd);
+  ids_.reserve(words_.size());
+  for (size_t id = 0; id < words_.size(); ++id) {
+    const std::string& word = words_[id];
+    if (word.empty() || word.find_first_of(std::string(kBlanks) + "\n") != std::string::npos)
+      raise<DataError>("word {} of the vocabulary, '{}', is none", id, word);
+    if (!ids_.emplace(word, static_cast<int32_t>(id)).second)
+      raise<DataError>("the word '{}' is twice in the vocabulary", word);
+  }
+}
+
+std::unique_ptr<Tokenizer> WordTokenizer::from_json(const nlohmann::json& description) {
+  return std::make_unique<WordTokenizer>(description.at("words").get<std::vector<std::string>>());
+}
+
+std::unique_ptr<Tokenizer> WordTokenizer::train(const TrainingText& text, const TokenizerOptions& options) {
+  std::unordered_map<std::string, int64_t> counts;
+  text([&](std::string_view piece) {
+    for_each_token(
+        piece, [&](std::string_view word) { ++counts[std::string(word)]; }, [] {});
+  });
+  counts.erase(kUnknown);
+  counts.erase(kLineEnd);
+  std::vector<std::pair<std::string, int64_t>> kept;
+  for (const auto& entry : counts) {
+    if (entry.second >= options.min_count) kept.push_back(entry);
+  }
+  std::sort(kept.begin(), kept.end(), [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
+  std::vector<std::string> words{kUnknown, kLineEnd};
+  for (auto& entry : kept) words.push_back(std::move(entry.first));
+  return std::make_unique<WordTokenizer>(std::move(words));
+}
+
+void WordTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids) const {
+  for_each_token(
+      text,
+      [&](std::string_view word) {
+        const auto found = ids_.find(word);
+        ids.push_back(found == ids_.end() ? kUnknownId : found->second);
+      },
+      [&] { ids.push_back(kLineEndId); });
+}
+
+void WordTokenizer::append_bytes(int32_t id, std::string& bytes) const {
+  if (id == kLineEndId) {
+    bytes += '\n';
+    return;
+  }
+  if (!bytes.empty() && bytes.back() != '\n') bytes += ' ';
+  bytes += words_[static_cast<size_t>(id)];
+}
+
+}  // namespace moe
