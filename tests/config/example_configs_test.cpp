@@ -16,8 +16,7 @@ namespace fs = std::filesystem;
 // Reads a file and builds its model, without memory.
 static TrainConfig build(const fs::path& path) {
   TrainConfig config;
-  std::ifstream file(path);
-  read_config(parse_config({std::istreambuf_iterator<char>(file), {}}, path.string()), config);
+  read_config(read_config_file(path.string()), config);
   SampleShape sample(256);
   sample.classes = 10;
   CHECK(summarise(config, sample).parameters > 0);
@@ -83,6 +82,50 @@ TEST_CASE("every curriculum sampler and pacer has an example configuration that 
     const auto uses = [&](const std::string& text) { return text.find("pacing: {kind: " + pacer.name) != text.npos; };
     CHECK((pacer.name == "none" || std::any_of(texts.begin(), texts.end(), uses)));
   }
+}
+
+// The papers' configurations are layers: a size, a text, a method.
+static TrainConfig layered(const std::vector<std::string>& files) {
+  ConfigNode root;
+  root.kind = ConfigNode::Kind::map;
+  for (const std::string& file : files)
+    merge_config(root, read_config_file(MOE_SOURCES "/configs/papers/" + file + ".yaml"));
+  TrainConfig config;
+  read_config(root, config);
+  return config;
+}
+
+TEST_CASE("the papers' backbones have the published numbers of parameters") {
+  const auto parameters = [](const std::string& size) {
+    return summarise(layered({size, "data/enwik8", "methods/smoe"}), 205).parameters;
+  };
+  // The published model makes one layer norm more for each block than it uses, 2 d parameters; they are counted.
+  CHECK(parameters("sizes/switch_s") + 6 * 2 * 264 == 15'319'165);
+  const int64_t medium = parameters("sizes/switch_m") + 8 * 2 * 352;
+  CHECK(medium == 36'076'813);
+  CHECK(fmt::format("{:.1f}M", static_cast<double>(medium) / 1e6) == "36.1M");
+}
+
+TEST_CASE("every size, text and method of the papers goes with every other") {
+  int count = 0;
+  const auto files = [](const std::string& folder) {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/papers/" + folder))
+      names.push_back(folder + "/" + entry.path().stem().string());
+    return names;
+  };
+  for (const std::string& size : files("sizes")) {
+    for (const std::string& text : files("data")) {
+      for (const std::string& method : files("methods")) {
+        INFO(size << " " << text << " " << method);
+        const TrainConfig config = layered({size, text, method});
+        CHECK(config.curriculum.sampler.kind() == "contiguous");
+        CHECK(summarise(config, 27, {100, 1, 1}).parameters > 10'000'000);
+        ++count;
+      }
+    }
+  }
+  CHECK(count == 6 * 3 * 6);
 }
 
 TEST_CASE("all other configurations build too") {
