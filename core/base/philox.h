@@ -27,6 +27,7 @@ enum class RandomPurpose : uint32_t {
   layer_dropout = 13,
   hidden_dropout = 14,
   output_dropout = 15,
+  expert_life = 16,
 };
 
 // A random word as a number in [0, 1), and as one in (0, 1).

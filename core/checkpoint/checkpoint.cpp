@@ -66,6 +66,7 @@ static nlohmann::json to_json(const RunState& state) {
                          {"unlogged_steps", state.unlogged_steps},
                          {"alarm", state.alarm},
                          {"capacity", state.capacity},
+                         {"experts", state.experts},
                          {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
   return json;
@@ -176,6 +177,7 @@ RunState load_run_state(const std::string& path) {
     state.unlogged_steps = json.at("unlogged_steps");
     state.alarm = json.value("alarm", nlohmann::json());
     state.capacity = json.value("capacity", nlohmann::json());
+    state.experts = json.value("experts", nlohmann::json());
     state.identity = json.at("identity");
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
     return state;

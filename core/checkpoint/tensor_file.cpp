@@ -184,6 +184,12 @@ void TensorFolder::read(const std::string& name, Tensor into) const {
     raise<CheckpointError>("{}: {} is {} {}, the model wants {} {}", folder_, name, name_of(from.dtype),
                            from.shape.to_string(), name_of(wide(into.dtype)), into.shape.to_string());
   }
+  write_tensor(into, from);
+}
+
+void write_tensor(Tensor into, ConstTensor from) {
+  MOE_CHECK(from.size() == into.size() && from.dtype == wide(into.dtype), "{} {} into {} {}", name_of(from.dtype),
+            from.shape.to_string(), name_of(into.dtype), into.shape.to_string());
   if (into.bytes() == 0) return;
   const void* content = from.data;
   std::vector<BFloat16> rounded;

@@ -13,6 +13,10 @@ namespace moe {
 // checkpoint does not depend on the backend. Throws CheckpointError with the system's reason (a full disk, ...).
 void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors);
 
+// into <- from (f32 or f64 on the host, of into's shape); bf16 takes the rounded values of f32. `into` may be on the
+// device.
+void write_tensor(Tensor into, ConstTensor from);
+
 // A file mapped into memory. Everything damaged is a CheckpointError that names the file.
 class TensorFile {
  public:

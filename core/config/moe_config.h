@@ -8,6 +8,7 @@ class Router;
 class Strategy;
 class BalanceLoss;
 class Capacity;
+class ExpertEvent;
 template <>
 const Table<Member>& family<Router>();
 template <>
@@ -16,6 +17,8 @@ template <>
 const Table<Member>& family<BalanceLoss>();
 template <>
 const Table<Member>& family<Capacity>();
+template <>
+const Table<Member>& family<ExpertEvent>();
 // `capacity: 1.25` is a fixed factor.
 template <>
 inline constexpr NumberShorthand kNumberShorthand<Capacity>{"fixed", "factor"};
@@ -51,6 +54,11 @@ struct MoEConfig : Fields<MoEConfig> {
   ChoiceList<BalanceLoss> balance{"switch", "z"};
   Choice<Capacity> capacity{"dropless"};
   AlarmConfig alarm;
+  ChoiceList<ExpertEvent> life;
+
+  // What events of moe.life have multiplied the experts per token by so far; `experts` are those of that time, too. No
+  // key: a run's state has it.
+  double k_factor = 1;
 
   void fields(FieldVisitor& v) override {
     v.field("experts", experts, "routed experts per MoE layer, over all ranks", {1, 1 << 16});
@@ -68,6 +76,7 @@ struct MoEConfig : Fields<MoEConfig> {
     v.choices("balance", balance, "Auxiliary losses on the routing, each with its coefficient.");
     v.choice("capacity", capacity, "How many tokens an expert takes at most; a number is a fixed factor.");
     v.group("alarm", alarm, "What to do when few experts get all tokens.");
+    v.choices("life", life, "What happens to experts during the run, in this order where two things happen at once.");
   }
 };
 

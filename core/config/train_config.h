@@ -1,6 +1,7 @@
 // The whole configuration of a run.
 #pragma once
 #include "core/config/curriculum_config.h"
+#include "core/config/init_config.h"
 #include "core/config/model_config.h"
 #include "core/config/moe_config.h"
 #include "core/config/schedule_family.h"
@@ -213,6 +214,7 @@ struct TrainConfig : Fields<TrainConfig> {
   std::string precision = "auto";
   ModelConfig model;
   MoEConfig moe;
+  InitConfig init;
   DataConfig data;
   CurriculumConfig curriculum;
   TrainingConfig train;
@@ -236,6 +238,7 @@ struct TrainConfig : Fields<TrainConfig> {
         {"auto", "f32", "bf16"});
     v.group("model", model, "The transformer.");
     v.group("moe", moe, "Experts, and how tokens find them.");
+    v.group("init", init, "What the run starts from.");
     v.group("data", data, "What is learned from.");
     v.group("curriculum", curriculum, "Which samples a step is made of.");
     v.group("train", train, "Length, batch and learning rate.");

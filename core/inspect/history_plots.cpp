@@ -34,6 +34,17 @@ Curve named_curve(const RunHistory& history, NamedNumbers TrainPoint::*numbers, 
   });
 }
 
+// When something happened to the experts.
+std::vector<LineChart::Moment> life_moments(const RunHistory& history, double per_step = 1) {
+  std::vector<LineChart::Moment> moments;
+  for (const LifePoint& p : history.life) {
+    const std::string label = fmt::format("{} at step {}", p.kind, p.step);
+    if (moments.empty() || moments.back().label != label)
+      moments.push_back({static_cast<double>(p.step) * per_step, label});
+  }
+  return moments;
+}
+
 LineChart learning_curves(const Inspection& i) {
   // Evaluations know their step only; tokens follow from it.
   const auto tokens_at = [&](int64_t step) { return static_cast<double>(step * i.config.train.batch * i.sample.time); };
@@ -48,6 +59,7 @@ LineChart learning_curves(const Inspection& i) {
     validation.x.push_back(tokens_at(e.step));
     validation.y.push_back(e.quality);
   }
+  chart.moments = life_moments(i.history, tokens_at(1));
   if (!train.x.empty()) chart.curves.push_back(train);
   if (!validation.x.empty()) chart.curves.push_back(validation);
   const EvaluationPoint* best = i.history.best();
@@ -171,6 +183,17 @@ std::string balance_plots(const Inspection& i) {
     dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
   }
   std::vector<LineChart> charts = {imbalance};
+  if (std::any_of(h.life.begin(), h.life.end(),
+                  [](const LifePoint& p) { return p.experts_before != p.experts_after; })) {
+    charts.push_back({"Experts",
+                      "of each MoE layer",
+                      "step",
+                      {train_curve("experts", h,
+                                   [](const TrainPoint& p) {
+                                     return p.load.empty() ? kAbsent : static_cast<double>(p.load[0].size());
+                                   })},
+                      true});
+  }
   if (any_positive(dead_experts.curves)) charts.push_back(dead_experts);
 
   LineChart drops{"Dropped",
@@ -194,12 +217,17 @@ std::string balance_plots(const Inspection& i) {
     charts.push_back(losses);
   }
 
-  const double uniform = std::log(static_cast<double>(i.layers[0].experts()));
-  if (uniform > 0) {
+  // Of the experts that there were then.
+  const auto uniform = [&](const TrainPoint& p) {
+    const double experts =
+        p.load.empty() ? static_cast<double>(i.layers[0].experts()) : static_cast<double>(p.load[0].size());
+    return experts > 1 ? std::log(experts) : kAbsent;
+  };
+  if (i.layers[0].experts() > 1) {
     charts.push_back({"Router entropy",
                       "mean over ln(experts): 1 is undecided, 0 is sure",
                       "step",
-                      {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform; })}});
+                      {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform(p); })}});
   }
   for (const std::string& name : names_in(h, &TrainPoint::balance)) {
     LineChart chart{fmt::format("Balance loss: {}", name),
@@ -209,6 +237,7 @@ std::string balance_plots(const Inspection& i) {
     chart.cut_beginning = true;
     charts.push_back(chart);
   }
+  for (LineChart& chart : charts) chart.moments = life_moments(h);
   return draw(charts);
 }
 

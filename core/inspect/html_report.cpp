@@ -12,6 +12,7 @@
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/heat_map.h"
 #include "core/inspect/history_plots.h"
+#include "core/inspect/life_report.h"
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
 
@@ -80,8 +81,8 @@ std::string essentials(const Inspection& i) {
       {"FLOPs", fmt::format("{} per token and training step", format_count(i.summary.flops_per_token))}};
   if (!i.layers.empty()) {
     const std::string shared = c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";
-    rows.insert(rows.begin() + 1,
-                {"experts", fmt::format("{} per layer, {} per token{}", c.moe.experts, i.experts_per_token, shared)});
+    rows.insert(rows.begin() + 1, {"experts", fmt::format("{} per layer, {} per token{}", i.layers[0].experts(),
+                                                          i.experts_per_token, shared)});
     rows.insert(rows.begin() + 2,
                 {"routing", fmt::format("{} router, {} strategy", c.moe.router.kind(), c.moe.strategy.kind())});
     rows.insert(rows.begin() + 3, {"capacity", c.moe.capacity.kind()});
@@ -180,6 +181,7 @@ std::string html_report(const Inspection& i) {
     body += section("Experts now", figure("Load", "share of the assignments over the fair share",
                                           load_map_legend() + draw_load_map(i.layers), "whole") +
                                        layer_overview(i.layers));
+    body += section("Life of the experts", life_table(i.history));
     body += section("Balance over the run", plots(balance_plots(i)));
     const std::string maps = load_plots(i);
     body += section("Load over the run", maps.empty() ? "" : load_over_time_legend() + plots(maps));

@@ -49,8 +49,8 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.trained_tokens = state.tokens;
   result.config = load_run_config(run.checkpoint);
   result.sample = task->shape();
-  result.experts_per_token = experts_per_token(result.config, state.length);
-  result.summary = summarise(result.config, result.sample, state.length);
+  result.experts_per_token = experts_per_token(run.config, state.length);
+  result.summary = summarise(run.config, result.sample, state.length);
   result.data = task->data_name();
   result.split = options.split;
   run.state->ctx.diagnose = true;

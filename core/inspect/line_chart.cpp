@@ -152,6 +152,16 @@ std::string draw_mark(const LineChart::Mark& mark, const Horizontal& x_of, const
       escape_markup(mark.label));
 }
 
+std::string draw_moments(const LineChart& chart, const Horizontal& x_of, const Range& shown) {
+  std::string svg;
+  for (const LineChart::Moment& moment : chart.moments) {
+    if (moment.x < shown.low || moment.x > shown.high) continue;
+    svg += fmt::format("<path class=\"guide\" d=\"M{0:.1f} {1:.1f}V{2:.1f}\"><title>{3}</title></path>\n",
+                       x_of(moment.x), kTop, kBottom, escape_markup(moment.label));
+  }
+  return svg;
+}
+
 std::string legend(const LineChart& chart) {
   if (chart.curves.size() < 2) return "";
   std::string html = "<p class=\"legend\">";
@@ -192,6 +202,7 @@ std::string draw_chart(const LineChart& chart, bool wide) {
     if (!curves[i].empty()) svg += draw_curve(chart.curves[i], curves[i], i % kPaletteSize, x, y);
     cut |= std::any_of(curves[i].begin(), curves[i].end(), [&](const Point& p) { return p.second > y.high; });
   }
+  svg += draw_moments(chart, x, x_range);
   if (chart.mark) svg += draw_mark(*chart.mark, x, y);
   svg += "</svg>\n</svg>\n";
   return figure(chart.title, chart.note + (cut ? "; the beginning is cut off" : ""), legend(chart) + svg,

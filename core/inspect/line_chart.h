@@ -30,6 +30,12 @@ struct LineChart {
     std::string label;
   };
   std::optional<Mark> mark{};
+  // Upright lines.
+  struct Moment {
+    double x = 0;
+    std::string label;  // shown where the pointer is
+  };
+  std::vector<Moment> moments{};
 };
 
 // A <figure> for each chart that has a point to draw; of an odd number the first is as wide as two.

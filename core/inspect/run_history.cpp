@@ -90,6 +90,27 @@ static TrainPoint train_point(int64_t step, const json& r) {
   return p;
 }
 
+static std::string text(const json& record, const char* key) {
+  const auto it = record.find(key);
+  return it != record.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+static LifePoint life_point(int64_t step, const json& r) {
+  LifePoint p;
+  p.step = step;
+  p.kind = text(r, "kind");
+  if (const double layer = number(r, "layer"); !std::isnan(layer)) p.layer = static_cast<int64_t>(layer);
+  p.experts_before = number(r, "experts_before");
+  p.experts_after = number(r, "experts_after");
+  p.what = text(r, "what");
+  p.why = text(r, "why");
+  const auto preserved = r.find("preserved");
+  p.preserved = preserved != r.end() && preserved->is_boolean() && preserved->get<bool>();
+  p.loss_before = number(r, "loss_before");
+  p.loss_after = number(r, "loss_after");
+  return p;
+}
+
 // In the order of steps; of a step that was recorded twice, the later record.
 template <class Point>
 static std::vector<Point> in_order(std::map<int64_t, Point>&& by_step) {
@@ -115,6 +136,7 @@ RunHistory read_history(const std::string& path) {
     }
     const auto step = record["step"].get<int64_t>();
     if (record["type"] == "stopped") history.stopped = step;
+    if (record["type"] == "life") history.life.push_back(life_point(step, record));
     if (record["type"] == "train") train[step] = train_point(step, record);
     if (record["type"] != "eval") continue;
     evaluations[step] = evaluation_point(step, record);

@@ -53,12 +53,24 @@ struct EvaluationPoint {
   std::string data{};                         // the hash of the split
 };
 
+// What an event of moe.life did to a layer: core/train/life_record.h.
+struct LifePoint {
+  int64_t step = 0;
+  std::string kind;
+  int64_t layer = 0;
+  double experts_before = kAbsent, experts_after = kAbsent;
+  std::string what, why;  // was done, and why the function changed, where it did
+  bool preserved = false;
+  double loss_before = kAbsent, loss_after = kAbsent;  // of one validation batch
+};
+
 struct RunHistory {
   bool found = false;  // the file exists
   int64_t damaged_lines = 0;
   std::optional<int64_t> stopped;            // the step at which the run ended early, if it did
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step
+  std::vector<LifePoint> life;               // in the order of the records
   const Quality* judged_by = &kBitsPerCharacter;
 
   // The evaluation with the smallest loss, or null.

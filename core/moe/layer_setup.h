@@ -29,6 +29,12 @@ struct LayerSetup {
   std::shared_ptr<Router> router{};  // of the layer, where strategies follow each other; absent: to be made
 };
 
+// The parameter, as one whose dimension 0 counts the experts.
+inline Parameter per_expert(Parameter parameter, PerExpert copies = PerExpert::alike) {
+  parameter.per_expert = copies;
+  return parameter;
+}
+
 // Whether a token's output can depend on tokens that come after it. A language model that does looks at its own
 // answers: its loss is no measure of prediction.
 enum class Causality {

@@ -17,7 +17,8 @@ static constexpr double kTemperatureFloor = 1e-4;
 
 PacedK::PacedK(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, int64_t experts,
                double unit)
-    : paced_(name, choice, run, {1 / unit, static_cast<double>(experts) / unit}),
+    // Where events of moe.life have made `unit` a quotient, a k of all experts may miss the range by its rounding.
+    : paced_(name, choice, run, {1 / unit, static_cast<double>(experts) / unit * (unit == 1 ? 1 : 1 + 1e-12)}),
       unit_(unit),
       experts_(experts),
       largest_(rounded(paced_.largest())),
@@ -60,12 +61,16 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
   }
 }
 
-void LogitRouter::add_weight(const Setup& setup, ParameterGroup group) {
-  weight_ = &setup.parameters.add({setup.name + ".router.weight",
-                                   Shape{setup.experts, setup.d_model},
-                                   group,
-                                   {Initialisation::Kind::normal, setup.init_std}});
-  if (setup.bias) logit_bias_ = &setup.parameters.add(bias_vector(setup.name + ".router.logit_bias", experts_, group));
+void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert copies) {
+  weight_ = &setup.parameters.add(per_expert({setup.name + ".router.weight",
+                                              Shape{setup.experts, setup.d_model},
+                                              group,
+                                              {Initialisation::Kind::normal, setup.init_std}},
+                                             copies));
+  if (setup.bias) {
+    logit_bias_ = &setup.parameters.add(
+        per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
+  }
 }
 
 void LogitRouter::logits_forward(Context& ctx, const TokenBatch&, Routing& routing) {
@@ -137,6 +142,10 @@ void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Te
   add(ctx, d_x, d_x, d_jittered);
 }
 
+void require_own_k(const LayerSetup& setup, const char* why) {
+  if (setup.config.k_factor != 1) raise<UsageError>("moe.life: scale_k: {}", why);
+}
+
 void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised) {
   if (smallest_k > 1 || experts == 1 || !renormalised) return;
   raise<UsageError>(
@@ -145,7 +154,8 @@ void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised) {
 }
 
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options)
-    : SoftmaxRouter(setup, options, PacedK("moe.router.k", options.k, setup.run, setup.experts)) {}
+    : SoftmaxRouter(setup, options,
+                    PacedK("moe.router.k", options.k, setup.run, setup.experts, setup.config.k_factor)) {}
 
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k, bool frozen)
     : LogitRouter(setup, options, k.largest()),

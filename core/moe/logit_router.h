@@ -62,7 +62,8 @@ class LogitRouter : public Router {
   LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep);
 
   // The matrix that most routers multiply by, "<layer>.router.weight", and with model.bias "<layer>.router.logit_bias".
-  void add_weight(const Setup& setup, ParameterGroup group = ParameterGroup::shared);
+  void add_weight(const Setup& setup, ParameterGroup group = ParameterGroup::shared,
+                  PerExpert copies = PerExpert::alike);
 
   // routing.x -> routing.logits (tokens, experts), allocated here. By default x W^T (+ b) with what
   // add_weight() added.
@@ -147,6 +148,10 @@ class SoftmaxRouter : public LogitRouter {
   const PacedK k_;
   const bool over_chosen_, renormalise_;
 };
+
+// Throws UsageError where an event of moe.life has multiplied the experts per token of a router whose number is its
+// own.
+void require_own_k(const LayerSetup& setup, const char* why);
 
 // Throws UsageError where a single chosen expert's weight would always be 1, which no gradient passes.
 void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised);

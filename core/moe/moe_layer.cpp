@@ -24,7 +24,8 @@ LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
 }
 
 MoELayer::MoELayer(const std::string& name, const Setup& s)
-    : layer_(s.layer),
+    : name_(name),
+      layer_(s.layer),
       experts_(s.config.experts),
       flops_per_assignment_(6.0 * static_cast<double>((width_factor(s.expert_shape.activation) + 1) *
                                                       s.expert_shape.d_ff * s.expert_shape.d_model)),

@@ -46,6 +46,7 @@ class MoELayer : public FeedForward {
   void after_step(Context& ctx, const UpdateFacts& facts = {});
 
   int layer() const { return layer_; }
+  const std::string& name() const { return name_; }  // the prefix of its parameters' names
   int64_t num_experts() const { return experts_; }
   const LoadStats& load() const { return load_; }
   // From now on every observed token's choices are appended to `list`, slots() each; nullptr ends it.
@@ -66,6 +67,7 @@ class MoELayer : public FeedForward {
   std::span<double> capacity_state() { return capacity_.state(); }
   Router& router() { return strategy_->router(); }
   void close_experts(ConstTensor closed) { strategy_->close_experts(closed); }
+  Strategy& strategy() { return *strategy_; }
   const Strategy& strategy() const { return *strategy_; }
   // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
   int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(strategy_->final_k())); }
@@ -83,6 +85,7 @@ class MoELayer : public FeedForward {
  private:
   LayerSetup strategy_setup(const std::string& name, const Setup& setup);
 
+  std::string name_;
   int layer_;
   int64_t experts_;
   double flops_per_assignment_;

@@ -26,6 +26,11 @@ class Router {
     (void)update;
     return final_k();
   }
+  // Why the number of experts cannot change during a run (moe.life); empty: it can.
+  virtual std::string fixed_experts() const { return ""; }
+  // Why c copies of every expert, c times as many of them chosen, do not give at evaluation what one of each gave;
+  // empty: they do.
+  virtual std::string unlike_copies() const { return ""; }
   // Whether an expert takes a stated number of tokens, however many would like to go there.
   virtual bool bounds_load() const { return false; }
   // Of the trained model. While it is trained a router may couple more tokens.

@@ -20,6 +20,11 @@ class Strategy {
   virtual double final_k() { return router().final_k(); }
   // At an update, counted from 0: what a capacity is measured by.
   virtual double k_at(uint64_t update) { return router().k_at(update); }
+  // As of a router: why the number of experts is fixed, and why copies of experts do not add up to them.
+  virtual std::string fixed_experts() { return router().fixed_experts(); }
+  // Why no expert can take another's place; empty: each can.
+  virtual std::string fixed_places() { return ""; }
+  virtual std::string unlike_copies() { return router().unlike_copies(); }
   // Whether the choice itself bounds what an expert gets; then no capacity can.
   virtual bool bounds_load() { return router().bounds_load(); }
   virtual double training_passes() const { return 1; }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/integer.h"
+#include "core/base/name_hash.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/initialise.h"
 
@@ -24,13 +25,6 @@ std::string expert_name(const std::string& stack_name, int64_t expert) {
   std::string name = stack_name;
   name.replace(name.find("{}"), 2, fmt::format("{}", expert));
   return name;
-}
-
-// FNV-1a: the stream of a parameter's initial values follows from its name alone.
-static uint32_t hash(const std::string& text) {
-  uint32_t h = 2166136261u;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 16777619u;
-  return h;
 }
 
 Parameter& ParameterStore::add(Parameter parameter) {
@@ -80,7 +74,7 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
 }
 
 static void initialise_one(Context& ctx, Tensor x, const Initialisation& init, uint64_t seed, const std::string& name) {
-  const RandomKey key{seed, RandomPurpose::initialisation, hash(name) & 0xFFFFFFu, hash(name) >> 24};
+  const RandomKey key{seed, RandomPurpose::initialisation, name_stream(name), name_hash(name) >> 24};
   switch (init.kind) {
     case Initialisation::Kind::constant:
       return fill_constant(ctx, x, init.value);

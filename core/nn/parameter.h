@@ -20,6 +20,9 @@ struct Initialisation {
   double value = 0;  // the constant, the standard deviation, or the limit
 };
 
+// What copies of an expert have of an entry that belongs to it: the same, or equal parts of it.
+enum class PerExpert { no, alike, divided };
+
 struct Parameter {
   // A name in the checkpoint. A stack of experts has "{}" in the place of the expert's global index, and dimension 0 of
   // its shape counts the local experts, of which the first is global expert `first_expert`.
@@ -30,6 +33,9 @@ struct Parameter {
   bool decay = true;  // takes part in weight decay: matrices, not norms
   int64_t first_expert = 0;
   bool lookup = false;  // rows are looked up, not multiplied: costs no operations
+  // Besides stacks of experts: dimension 0 counts the layer's experts too, and its entries go where they go when their
+  // number changes (core/moe/expert_mapping.h).
+  PerExpert per_expert = PerExpert::no;
 
   Tensor value{}, gradient{};  // views into the group's buffer; an untrained parameter has no gradient
   // What the gradient holds is of an earlier step: the next to add to it overwrites it instead. The experts' gradients

@@ -8,13 +8,14 @@
 #include "comm/planned_communicator.h"
 #include "core/schedule/schedule.h"
 #include "core/tensor/device.h"
+#include "core/train/life_plan.h"
 #include "core/train/task.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
 
 std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t ranks, int64_t expert_parallel,
-                              int64_t k) {
+                              int64_t k, const RunLength& run) {
   std::vector<std::string> notes;
   const std::vector<bool> layers = config.model.moe_layers();
   const bool has_moe = std::find(layers.begin(), layers.end(), true) != layers.end();
@@ -35,6 +36,13 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   if (config.moe.experts % expert_parallel != 0)
     notes.push_back(
         fmt::format("{} experts on {} ranks: some hold one more than others", config.moe.experts, expert_parallel));
+  for (const Choice<ExpertEvent>& choice : config.moe.life.items()) {
+    const auto event = choice.make(ExpertEvent::Setup{run});
+    if (event->kind() == "grow" && event->scales_k() && event->noise() == 0)
+      notes.push_back(
+          "moe.life: grow with scale_k and without noise: copies that are always chosen together learn the same and "
+          "stay equal; noise: 0.01 lets them part");
+  }
   if (k == config.moe.experts) notes.push_back("every token goes to all experts: nothing is sparse");
   if (k == 1 && measured_signals(config.curriculum)[index_of(SampleSignal::expert_variance)])
     notes.push_back("curriculum.signals.expert_variance is always 0 with one expert per token");
@@ -70,15 +78,42 @@ static size_t program_bytes() {
 // On a GPU: the driver's context, code and the libraries' workspaces. An estimate.
 static constexpr size_t kDeviceProgramBytes = size_t{640} << 20;
 
-std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
-                             int64_t pretended_ranks) {
-  const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
+static ProcessGroups planned_groups(int64_t ranks, int64_t width) {
+  const auto planned = [](int64_t size) { return std::make_shared<PlannedCommunicator>(static_cast<int>(size)); };
   ProcessGroups groups;
-  const int64_t width = expert_parallel_size(ranks, config.parallel.expert, config.moe.experts);
-  auto planned = [](int64_t size) { return std::make_shared<PlannedCommunicator>(static_cast<int>(size)); };
   groups.world = planned(ranks);
   groups.expert = planned(width);
   groups.data = planned(ranks / width);
+  return groups;
+}
+
+// The larger of each.
+static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
+  for (size_t MemoryPlan::*part :
+       {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer, &MemoryPlan::activations,
+        &MemoryPlan::scratch, &MemoryPlan::worst_activations, &MemoryPlan::worst_scratch}) {
+    a.*part = std::max(a.*part, b.*part);
+  }
+  a.needs_host |= b.needs_host;
+  return a;
+}
+
+// Once there are so many experts (moe.life).
+static MemoryPlan plan_with(const StateSetup& setup, const ExpertNumbers& numbers) {
+  const TrainConfig config = with_experts(setup.config, numbers);
+  const int64_t ranks = setup.groups.world->size();
+  const ProcessGroups groups =
+      planned_groups(ranks, expert_parallel_size(ranks, config.parallel.expert, numbers.experts));
+  const StateSetup then{config,       setup.sample,       groups,     setup.run, setup.trains, setup.dtype,
+                        setup.device, setup.device_index, setup.queue};
+  return plan_memory(then);
+}
+
+std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
+                             int64_t pretended_ranks) {
+  const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
+  const int64_t width = expert_parallel_size(ranks, config.parallel.expert, config.moe.experts);
+  const ProcessGroups groups = planned_groups(ranks, width);
 
   const std::unique_ptr<Task> task = open_task(config);
   const RunLength length = run_length(config, *task);
@@ -87,7 +122,10 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
   const StateSetup setup{config, task->shape(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
-  const MemoryPlan plan = plan_memory(setup);
+  MemoryPlan plan = plan_memory(setup);
+  check_life(config, task->shape(), length, task->num_samples(), ranks);
+  const std::set<ExpertNumbers> numbers = possible_experts(config.moe, length);
+  for (const ExpertNumbers& n : numbers) plan = largest(plan, plan_with(setup, n));
   const ModelSummary summary = summarise(config, task->shape(), length);
   const auto store = static_cast<size_t>(store_bytes(config.curriculum, task->num_samples()));
   config.curriculum.sampler.make(
@@ -105,6 +143,11 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   row("parameters", count(static_cast<double>(summary.parameters)));
   row("active parameters", count(static_cast<double>(summary.active_parameters)));
   row("expert parameters", count(static_cast<double>(summary.expert_parameters)));
+  if (numbers.size() > 1) {
+    row("experts", fmt::format("{} at first, by moe.life from {} to {}; all above and below is of the start, memory of "
+                               "the largest",
+                               config.moe.experts, numbers.begin()->experts, numbers.rbegin()->experts));
+  }
   row("FLOPs per token", count(summary.flops_per_token));
   row("tokens per step", count(per_update));
   row("steps", fmt::format("{} ({:.2f} epochs, {} tokens)", updates, static_cast<double>(updates) / per_epoch,
@@ -129,7 +172,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory(on_gpu ? "driver and libraries" : "program and data", rest, rest);
   memory("total", plan.total() + store + rest, plan.worst_total() + store + rest);
 
-  auto notes = lint(config, task->shape().time, ranks, width, experts_per_token(config, length));
+  auto notes = lint(config, task->shape().time, ranks, width, experts_per_token(config, length), length);
   if (on_gpu && !cuda::built()) notes.push_back("this build has no CUDA: the scratch memory of kernels is not counted");
   if (on_gpu && cuda::device_count() > 0 && plan.worst_total() + rest > cuda::memory_info().total_bytes) {
     notes.push_back(

@@ -16,6 +16,6 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
 // Combinations that run but are probably not meant, a sentence each.
 // `time`: tokens of a sample.
 std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t ranks, int64_t expert_parallel,
-                              int64_t k);
+                              int64_t k, const RunLength& run);
 
 }  // namespace moe

@@ -2,6 +2,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
+#include "core/train/expert_life.h"
 #include "core/train/run_folder.h"
 
 namespace moe {
@@ -19,7 +20,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.checkpoint = find_checkpoint(run_or_checkpoint, which);
   const RunState state = load_run_state(run.checkpoint);
   run.step = state.step;
-  run.config = load_run_config(run.checkpoint, settings);
+  run.config = with_saved_experts(load_run_config(run.checkpoint, settings), state.experts, run.checkpoint);
   const TaskKind& task = tasks().at(run.config.task);
   run.samples_file = run.checkpoint + "/" + task.file;
   try {

@@ -18,7 +18,10 @@ MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
     const auto record = nlohmann::json::parse(line, nullptr, false);
-    const bool keep = record.is_object() && resumed_step > 0 && record.value("step", int64_t{0}) <= resumed_step;
+    // A checkpoint is older than what happens to the experts at its step: that will happen again.
+    const bool again = record.is_object() && record.value("type", "") == "life";
+    const bool keep =
+        record.is_object() && resumed_step > 0 && record.value("step", int64_t{0}) <= resumed_step - (again ? 1 : 0);
     if (keep) kept += line + "\n";
     dropped |= !keep;
   }

@@ -33,7 +33,8 @@ class MetricsFile {
  public:
   static constexpr int kSchema = 1;
 
-  // Drops the records after `resumed_step`, which will be written again. Throws CheckpointError.
+  // Drops the records after `resumed_step`, and of that step those of moe.life, which will be written again. Throws
+  // CheckpointError.
   MetricsFile(const std::string& path, int64_t resumed_step);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;

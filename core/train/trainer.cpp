@@ -12,7 +12,10 @@
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
 #include "core/train/capacity_state.h"
+#include "core/train/life_plan.h"
+#include "core/train/life_record.h"
 #include "core/train/memory_state.h"
+#include "core/train/moved_tensors.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -44,29 +47,34 @@ static std::string find_store(const std::string& from) {
 Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads,
                  const DeviceChoice& device, ResumeMode resume)
     : config_(config),
+      state_config_(config),
       groups_(ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
                                   config.parallel.expert, config.moe.experts)),
       threads_(threads),
       device_(device),
       task_(open_task(config)),
+      length_(run_length(config, *task_)),
+      life_(config.moe, length_),
       folder_(config_),
       bar_(groups_.world->rank() == 0) {
-  length_ = run_length(config_, *task_);
   paced_ = std::make_unique<PacedQuantities>(config_, length_);
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
 
-  const StateSetup setup = state_setup();
-  plan_ = plan_memory(setup);
+  plan_ = plan_memory(state_setup());  // refuses what no model can be built from
+  check_life(config_, task_->shape(), length_, task_->num_samples(), groups_.world->size());
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
-  state_ = std::make_unique<TrainingState>(setup, plan_, !step);
-  alarm_ = std::make_unique<CollapseAlarm>(config_.moe.alarm, state_->model->moe_layers().size());
   run_.length = length_;
   run_.identity = task_->identity();
   curriculum_ =
       std::make_unique<Curriculum>(Curriculum::Setup{config_.curriculum, task_->num_samples(), config_.train.batch,
                                                      static_cast<uint64_t>(config_.seed), length_, task_->samples()},
                                    step || config_.curriculum.from.empty() ? "" : find_store(config_.curriculum.from));
-  if (step) resume_from(*step);
+  if (step) {
+    resume_from(*step);
+  } else {
+    build_state(true);
+    if (!config_.init.from.empty()) start_from_other();
+  }
   groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
   if (is_first()) {
     folder_.prepare(config_);
@@ -84,7 +92,18 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
 }
 
 StateSetup Trainer::state_setup() const {
-  return {config_, task_->shape(), groups_, length_, true, device_.dtype, device_.device, device_.index, device_.queue};
+  return {state_config_, task_->shape(), groups_,       length_,      true,
+          device_.dtype, device_.device, device_.index, device_.queue};
+}
+
+// For the experts that state_config_ says, shared as groups_ says.
+void Trainer::build_state(bool initialise) {
+  train_step_.reset();
+  state_.reset();  // its memory is free before the next one's is taken
+  plan_ = plan_memory(state_setup());
+  state_ = std::make_unique<TrainingState>(state_setup(), plan_, initialise);
+  train_step_.emplace(*state_, config_, groups_, length_);
+  if (!alarm_) alarm_ = std::make_unique<CollapseAlarm>(config_.moe.alarm, state_->model->moe_layers().size());
 }
 
 void Trainer::resume_from(int64_t step) {
@@ -96,6 +115,12 @@ void Trainer::resume_from(int64_t step) {
     raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(),
                            identity.dump());
   }
+  life_.restore(run_.experts, path);
+  if (life_.numbers().experts != config_.moe.experts) {
+    groups_ = ProcessGroups::make(groups_.world, config_.parallel.expert, life_.numbers().experts);
+  }
+  state_config_ = with_experts(config_, life_.numbers());
+  build_state(false);
   load_tensors(path, state_->parameters, &*state_->optimizer);
   restore_capacity_state(*state_->model, run_.capacity, path);
   alarm_->restore(*state_->model, run_.alarm, path);
@@ -105,9 +130,21 @@ void Trainer::resume_from(int64_t step) {
   }
 }
 
+void Trainer::start_from_other() {
+  const std::string checkpoint = find_checkpoint(config_.init.from, config_.init.checkpoint);
+  const std::string file = checkpoint + "/" + tasks().at(config_.task).file;
+  try {
+    const auto trained = nlohmann::json::parse(read_text(file));
+    tasks().at(config_.task).open(config_, &trained, file);  // refuses samples of another kind
+  } catch (const nlohmann::json::exception& error) {
+    raise<CheckpointError>("{} is damaged: {}", file, error.what());
+  }
+  started_ = start_from(*state_, state_config_);
+}
+
 // For rank 0: the run in a few lines, and the manifest.
 void Trainer::describe() const {
-  const ModelSummary summary = summarise(config_, task_->shape(), length_);
+  const ModelSummary summary = summarise(state_config_, task_->shape(), length_);
   char host[256] = "?";
   gethostname(host, sizeof host - 1);
   log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
@@ -119,6 +156,12 @@ void Trainer::describe() const {
             format_count(static_cast<double>(summary.parameters)),
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
             format_bytes(static_cast<double>(plan_.total())));
+  if (started_) {
+    log::info("init  {} of step {} | {} tensors as they are{}", started_->checkpoint, started_->step, started_->copied,
+              started_->upcycled > 0
+                  ? fmt::format(", experts of {} layers from its dense feed-forward layers", started_->upcycled)
+                  : "");
+  }
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
@@ -192,20 +235,25 @@ LocalBatch Trainer::next_batch(int64_t step) {
 }
 
 ExitCode Trainer::run() {
-  TrainStep train_step(*state_, config_, groups_, length_);
   if (run_.step == 0) run_evaluation();
   int signal = 0;
   while (run_.step < length_.total_updates && signal == 0 && !out_of_patience()) {
+    if (!life_.empty()) {
+      life_.happen(
+          run_.step, curriculum_->open(run_.step), [&]() -> TrainingState& { return *state_; },
+          [&](const ExpertChange& change) { change_experts(change); });
+    }
     const auto start = Clock::now();
     const LocalBatch batch = next_batch(run_.step);
-    const StepOutcome outcome = train_step.run(batch, run_.step, learning_rate_->at(run_.step), signals_.received());
+    const StepOutcome outcome = train_step_->run(batch, run_.step, learning_rate_->at(run_.step), signals_.received());
     if (!outcome.finite()) {
       raise<DivergedError>(
           "step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. A lower learning "
           "rate, a longer warm-up or a smaller train.clip_norm may help",
           run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
     }
-    curriculum_->observe(run_.step, train_step.sample_signals());
+    curriculum_->observe(run_.step, train_step_->sample_signals());
+    life_.observe(*state_->model);
     ++run_.step;
     run_.tokens += outcome.tokens;
     run_.unlogged_loss += outcome.loss;
@@ -268,6 +316,42 @@ void Trainer::log_step(const StepOutcome& outcome) {
   bar_.clear();
   log::info("{}", console_line(record, *state_->model));
   metrics_->write("train", run_.step, to_json(record, *state_->model));
+}
+
+// The loss of as much of the validation split as an update trains on, in any layout; nothing without that split.
+std::optional<double> Trainer::probe_loss() {
+  if (!task_->has_split("validation")) return std::nullopt;
+  const int64_t tokens = config_.train.batch * (task_->shape().vocab > 0 ? task_->shape().time : 1) + 1;
+  return evaluate(*state_, groups_, *task_, "validation", {0, 0, tokens, state_setup().micro_sequences()}).nll();
+}
+
+void Trainer::change_experts(const ExpertChange& change) {
+  const auto start = Clock::now();
+  // As after the latest update, also in a run that is only being resumed.
+  const auto latest = static_cast<uint64_t>(std::max<int64_t>(run_.step - 1, 0));
+  state_->ctx.step = latest;
+  const std::optional<double> before = probe_loss();
+  const auto capacity = capacity_state(*state_->model), alarm = alarm_->state(*state_->model);
+  if (change.before == change.after) {
+    MovedTensors(*state_, groups_, groups_, change, run_.step).write_to(*state_);
+  } else {
+    const ProcessGroups next = ProcessGroups::make(groups_.world, config_.parallel.expert, change.after.experts);
+    const MovedTensors moved(*state_, groups_, next, change, run_.step);
+    state_config_ = with_experts(config_, change.after);
+    groups_ = next;
+    ContextMemory memory = std::move(state_->memory);  // of attention, which no change of experts touches
+    build_state(false);
+    state_->memory = std::move(memory);
+    moved.write_to(*state_);
+    restore_capacity_state(*state_->model, capacity, "the run");
+    alarm_->restore(*state_->model, alarm, "the run");
+    state_->ctx.step = latest;
+  }
+  const ChangeOutcome outcome{before, probe_loss(), why_changed(change, *state_->model), seconds_since(start)};
+  if (!is_first()) return;
+  bar_.clear();
+  for (const std::string& line : to_words(change, outcome, *state_->model, run_.step)) log::info("{}", line);
+  for (const auto& record : to_json(change, outcome, *state_->model)) metrics_->write("life", run_.step, record);
 }
 
 void Trainer::run_evaluation() {
@@ -365,6 +449,7 @@ void Trainer::save_checkpoint() {
   }
   run_.capacity = capacity_state(*state_->model);
   run_.alarm = alarm_->state(*state_->model);
+  run_.experts = life_.save();
   checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files,
                    {kMemoryFile, memory_tensors(state_->memory, state_setup().rows().begin)});
   if (!is_first()) return;

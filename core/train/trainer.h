@@ -6,11 +6,13 @@
 #include "core/schedule/schedule.h"
 #include "core/train/collapse_alarm.h"
 #include "core/train/device_choice.h"
+#include "core/train/expert_life.h"
 #include "core/train/metrics.h"
 #include "core/train/paced_quantities.h"
 #include "core/train/progress_bar.h"
 #include "core/train/run_folder.h"
 #include "core/train/signal_guard.h"
+#include "core/train/start_from.h"
 #include "core/train/task.h"
 #include "core/train/train_step.h"
 #include "data/curriculum/curriculum.h"
@@ -29,7 +31,12 @@ class Trainer {
  private:
   bool is_due(const Duration& every, int64_t step) const;
   StateSetup state_setup() const;
+  void build_state(bool initialise);
   void resume_from(int64_t step);
+  void start_from_other();  // init.from
+  // Carries out an event of moe.life before the next update.
+  void change_experts(const ExpertChange& change);
+  std::optional<double> probe_loss();
   void describe() const;
   LocalBatch next_batch(int64_t step);
   std::string progress_text(const StepOutcome& outcome) const;
@@ -41,18 +48,22 @@ class Trainer {
   void save_checkpoint();
   bool is_first() const { return groups_.world->rank() == 0; }
 
-  TrainConfig config_;
+  TrainConfig config_;        // as the user wrote it
+  TrainConfig state_config_;  // with the experts that there are now (moe.life)
   ProcessGroups groups_;
   int threads_;
   DeviceChoice device_;
   std::unique_ptr<Task> task_;
   RunLength length_;
+  ExpertLife life_;
   std::unique_ptr<Curriculum> curriculum_;
   std::unique_ptr<Schedule> learning_rate_;
   std::unique_ptr<PacedQuantities> paced_;
   MemoryPlan plan_;
   std::unique_ptr<TrainingState> state_;
   std::unique_ptr<CollapseAlarm> alarm_;
+  std::optional<TrainStep> train_step_;
+  std::optional<StartReport> started_;  // init.from
   RunFolder folder_;
   RunState run_;
   std::unique_ptr<MetricsFile> metrics_;  // rank 0

@@ -179,6 +179,14 @@ int64_t experts_per_token(const TrainConfig& config, const RunLength& run) {
   });
 }
 
+FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
+  return with_model(config, sample, run, [](const ParameterStore&, const Model& model, int64_t) {
+    if (model.moe_layers().empty()) return FixedExperts{};
+    Strategy& strategy = model.moe_layers()[0]->strategy();
+    return FixedExperts{strategy.fixed_experts(), strategy.fixed_places()};
+  });
+}
+
 ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
   return with_model(config, sample, run, [](const ParameterStore& parameters, const Model& model, int64_t time) {
     return summarise(parameters, model, time);

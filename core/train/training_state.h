@@ -70,6 +70,11 @@ class TrainingState {
 inline constexpr RunLength kSomeRun{1000, 1000, 100};
 // Experts per token when the run has ended; throws UsageError as building the model does. 0 for a dense model.
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run = kSomeRun);
+// What moe.life may not do (Strategy::fixed_experts, fixed_places); nothing where it may, and for a dense model.
+struct FixedExperts {
+  std::string number, places;
+};
+FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
 // Of the model that the configuration describes, which is built for it without its memory.
 ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
 

@@ -34,6 +34,8 @@ class Curriculum {
   // The samples of an update, counted from 0; valid until the next call. Every rank draws the same.
   std::span<const Drawn> draw(int64_t step);
   std::optional<StreamPlace> stream(int64_t step) const { return sampler_->stream(step); }
+  // The share of the difficulties that is open to an update.
+  double open(int64_t step) const { return sampler_->open(step); }
   // What the step measured of them: values (batch, kNumMeasuredSignals). The same on every rank.
   void observe(int64_t step, std::span<const double> values);
 

@@ -6,6 +6,7 @@
 
 #include "core/config/config_reader.h"
 #include "core/config/train_config.h"
+#include "core/train/life_plan.h"
 #include "core/train/training_state.h"
 #include "data/curriculum/pacer.h"
 #include "tests/support/catch.h"
@@ -62,6 +63,22 @@ TEST_CASE("every capacity has an example configuration that builds") {
   for (const Member& capacity : family<Capacity>()) {
     INFO(capacity.name);
     CHECK(found.count(capacity.name) == 1);
+  }
+}
+
+TEST_CASE("every event of the experts' life has an example configuration that can happen") {
+  std::set<std::string> found;
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/experts")) {
+    INFO(entry.path().string());
+    const TrainConfig config = build(entry.path());
+    for (const Choice<ExpertEvent>& event : config.moe.life.items()) found.insert(event.kind());
+    const RunLength run{2000, 2048, 100};
+    CHECK_NOTHROW(check_life(config, 256, run, 1000, 4));
+    CHECK(possible_experts(config.moe, run).rbegin()->experts <= 16);
+  }
+  for (const Member& event : family<ExpertEvent>()) {
+    INFO(event.name);
+    CHECK(found.count(event.name) == 1);
   }
 }
 

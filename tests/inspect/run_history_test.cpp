@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "core/inspect/life_report.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -47,6 +48,29 @@ TEST_CASE("damaged lines of metrics.jsonl are skipped and counted") {
   REQUIRE(h.evaluations.size() == 3);
   REQUIRE(h.best());
   CHECK(h.best()->step == 20);
+}
+
+TEST_CASE("what happened to the experts is read and told") {
+  TemporaryFolder folder;
+  std::ofstream(folder / "metrics.jsonl")
+      << R"({"type":"life","step":5,"kind":"grow","layer":1,"experts_before":4,"experts_after":8,"what":"4 <- 0","preserved":true,"loss_before":2.5,"loss_after":2.5})"
+         "\n"
+         R"({"type":"life","step":9,"kind":"restart","layer":0,"what":"3 <- 1","preserved":false,"why":"a < b","loss_before":"x"})"
+         "\n";
+  const RunHistory h = read_history(folder / "metrics.jsonl");
+  REQUIRE(h.life.size() == 2);
+  CHECK(h.life[0].experts_after == 8);
+  CHECK(h.life[0].preserved);
+  CHECK(std::isnan(h.life[1].loss_before));
+  CHECK(h.life[1].why == "a < b");
+  const std::string text = life_text(h), table = life_table(h);
+  CHECK_THAT(text, Catch::Contains("4 -> 8"));
+  CHECK_THAT(text, Catch::Contains("loss 2.5000 -> 2.5000 preserved"));
+  CHECK_THAT(text, Catch::Contains("not preserved: a < b"));
+  CHECK_THAT(table, Catch::Contains("a &lt; b"));
+  CHECK(life_json(h).at(1).at("loss_before").is_null());
+  CHECK(life_text(RunHistory{}).empty());
+  CHECK(life_table(RunHistory{}).empty());
 }
 
 TEST_CASE("no metrics.jsonl is an empty history") {

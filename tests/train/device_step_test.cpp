@@ -3,6 +3,7 @@
 
 #include "comm/staged_communicator.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/train/moved_tensors.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_context.h"
@@ -164,6 +165,37 @@ TEST_CASE("checkpoints move between devices") {
     const double next = device.run(batch, 2, 3e-3).loss;
     CHECK(again.run(batch, 2, 3e-3).loss == next);
     CHECK(cpu.run(batch, 2, 3e-3).loss == Approx(next).epsilon(dtype == DType::f32 ? 1e-4 : 1e-2));
+  }
+}
+
+TEST_CASE("experts on the device become what they become on the CPU") {
+  const TemporaryFolder folder;
+  const TrainConfig config = config_from(kModels[0]);
+  const RandomBatch batch(config, kVocab, 11);
+  const CheckpointFolder checkpoints(folder.path());
+  const std::vector<int64_t> sources{3, 0};
+  ExpertChange change{"grow", {4, 1}, {6, 1}, 0.1, 0.1, {}};
+  change.mappings.assign(2, growing(4, sources, true));
+  for (const DType dtype : {DType::f32, test::on_cpu() ? DType::f32 : DType::bf16}) {
+    TinyRun device(config, kVocab, ProcessGroups::single(), dtype, test::test_device());
+    RunState state;
+    for (state.step = 0; state.step < 2; ++state.step) device.run(batch, state.step, 3e-3);
+    checkpoints.save(state, device.state.parameters, *device.state.optimizer, device.groups, {});
+    TinyRun cpu(config, kVocab, ProcessGroups::single());
+    load_tensors(checkpoints.path(2), cpu.state.parameters, &*cpu.state.optimizer);
+
+    const TrainConfig grown = with_experts(config, change.after);
+    TinyRun next(grown, kVocab, ProcessGroups::single(), dtype, test::test_device());
+    TinyRun expected(grown, kVocab, ProcessGroups::single());
+    MovedTensors(device.state, device.groups, next.groups, change, 2).write_to(next.state);
+    MovedTensors(cpu.state, cpu.groups, expected.groups, change, 2).write_to(expected.state);
+    const auto values = named_values(next);
+    for (const auto& [name, x] : named_values(expected)) {
+      INFO(name);
+      CHECK(distance(values.at(name), x) <= (dtype == DType::f32 ? 0 : 4e-3));
+    }
+    const double loss = expected.run(batch, 2, 3e-3).loss;
+    CHECK(next.run(batch, 2, 3e-3).loss == Approx(loss).epsilon(dtype == DType::f32 ? 1e-4 : 1e-2));
   }
 }
 

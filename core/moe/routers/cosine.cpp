@@ -54,10 +54,11 @@ class CosineRouter : public SoftmaxRouter {
                                                                    ParameterGroup::shared,
                                                                    {Initialisation::Kind::normal, setup.init_std}})
                                           : nullptr),
-        embedding_(setup.parameters.add({setup.name + ".router.weight",
-                                         Shape{setup.experts, width(options, setup)},
-                                         ParameterGroup::shared,
-                                         {Initialisation::Kind::normal, embedding_std(width(options, setup))}})) {}
+        embedding_(
+            setup.parameters.add(per_expert({setup.name + ".router.weight",
+                                             Shape{setup.experts, width(options, setup)},
+                                             ParameterGroup::shared,
+                                             {Initialisation::Kind::normal, embedding_std(width(options, setup))}}))) {}
 
  private:
   enum { kProjected, kUnit, kNorms };  // of Routing::extra

@@ -27,7 +27,7 @@ constexpr GatingOptions kWeights{false, false};
 class ExpertChoiceRouter : public LogitRouter {
  public:
   ExpertChoiceRouter(const Options& options, const Setup& setup)
-      : LogitRouter(setup, options, 1), capacity_(options.capacity), group_(options.group) {
+      : LogitRouter(setup, options, 1), capacity_(options.capacity * setup.config.k_factor), group_(options.group) {
     if (capacity_ > static_cast<double>(experts_))
       raise<UsageError>("moe.router.capacity: {} experts per token of {}", capacity_, experts_);
     add_weight(setup);

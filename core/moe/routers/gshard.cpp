@@ -14,7 +14,10 @@ struct Options : Fields<Options>, SoftmaxOptions {
 
 class GShardRouter : public SoftmaxRouter {
  public:
-  GShardRouter(const Options& options, const Setup& setup) : SoftmaxRouter(setup, options) { add_weight(setup); }
+  GShardRouter(const Options& options, const Setup& setup) : SoftmaxRouter(setup, options) {
+    require_own_k(setup, "router gshard always chooses two experts");
+    add_weight(setup);
+  }
 
  private:
   enum { kIndices, kWeights };  // of Routing::extra: both choices, whatever was dropped

@@ -24,6 +24,8 @@ class HashRouter : public UnlearnedRouter {
     if (setup.vocab == 0) throw UsageError("moe.router: hash goes by token ids, and these samples' tokens have none");
   }
 
+  std::string fixed_experts() const override { return "hash: among another number its tokens would fall anywhere"; }
+
  private:
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);

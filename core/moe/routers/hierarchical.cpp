@@ -52,6 +52,7 @@ class HierarchicalRouter : public LogitRouter {
   }
 
   int64_t k() const override { return chosen_ * each_; }
+  std::string fixed_experts() const override { return "hierarchical: its groups are of neighbouring experts"; }
 
  private:
   enum { kOuter, kInner };  // of Routing::extra: logits of the groups, and of the experts within them

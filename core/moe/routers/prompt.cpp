@@ -24,10 +24,10 @@ class PromptRouter : public SoftmaxRouter {
   PromptRouter(const Options& o, const Setup& setup)
       : SoftmaxRouter(setup, o),
         prompts_(setup.parameters.add(table(setup, o))),
-        prompt_weight_(setup.parameters.add({setup.name + ".router.prompt.weight",
-                                             Shape{setup.experts, o.dimension},
-                                             ParameterGroup::shared,
-                                             {Initialisation::Kind::normal, setup.init_std}})) {
+        prompt_weight_(setup.parameters.add(per_expert({setup.name + ".router.prompt.weight",
+                                                        Shape{setup.experts, o.dimension},
+                                                        ParameterGroup::shared,
+                                                        {Initialisation::Kind::normal, setup.init_std}}))) {
     add_weight(setup);
   }
 

@@ -27,8 +27,10 @@ class ReluRouter : public LogitRouter {
  public:
   ReluRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1),
-        wanted_("moe.router.k", options.k, setup.run, {1e-3, static_cast<double>(setup.experts)}),
-        last_(wanted_.at(static_cast<uint64_t>(std::max<int64_t>(setup.run.total_updates, 1) - 1))),
+        wanted_("moe.router.k", options.k, setup.run,
+                {1e-3, static_cast<double>(setup.experts) / setup.config.k_factor}),
+        k_factor_(setup.config.k_factor),
+        last_(k_at(static_cast<uint64_t>(std::max<int64_t>(setup.run.total_updates, 1) - 1))),
         factor_(options.factor),
         coefficient_(setup.parameters.add({setup.name + ".router.l1",
                                            Shape{1},
@@ -37,16 +39,17 @@ class ReluRouter : public LogitRouter {
         measures_(setup.measures),
         loss_(measures_.add_loss("router_l1", Paced("router_l1", constantly(1), setup.run, {1, 1}))),
         experts_figure_(measures_.add_figure("experts_per_token")) {
-    add_weight(setup);
+    // Weights are logits: copies that halve them add up to what one expert did.
+    add_weight(setup, ParameterGroup::shared, PerExpert::divided);
   }
 
   int64_t k() const override { return experts_; }
   double final_k() const override { return last_; }
-  double k_at(uint64_t update) const override { return wanted_.at(update); }
+  double k_at(uint64_t update) const override { return k_factor_ * wanted_.at(update); }
 
   void after_step(Context& ctx, const LoadStats& load) override {
     if (load.tokens() == 0) return;
-    const double mean = load.assignments() / load.tokens(), wanted = wanted_.at(ctx.step);
+    const double mean = load.assignments() / load.tokens(), wanted = k_at(ctx.step);
     if (mean == wanted) return;
     scale_within(ctx, coefficient_.value, mean > wanted ? factor_ : 1 / factor_, kLeast, kMost);
   }
@@ -71,7 +74,7 @@ class ReluRouter : public LogitRouter {
   }
 
   const Paced wanted_;
-  const double last_, factor_;
+  const double k_factor_, last_, factor_;
   Parameter& coefficient_;  // (1)
   MeasureSet& measures_;
   size_t loss_, experts_figure_;

@@ -35,15 +35,17 @@ struct Options : Fields<Options>, LogitOptions {
 class SigmoidBiasRouter : public LogitRouter {
  public:
   SigmoidBiasRouter(const Options& options, const Setup& setup)
-      : LogitRouter(setup, options, PacedK("moe.router.k", options.k, setup.run, setup.experts).largest()),
-        k_("moe.router.k", options.k, setup.run, setup.experts),
+      : LogitRouter(setup, options,
+                    PacedK("moe.router.k", options.k, setup.run, setup.experts, setup.config.k_factor).largest()),
+        k_("moe.router.k", options.k, setup.run, setup.experts, setup.config.k_factor),
         rate_("moe.router.rate", options.rate, setup.run, {0, 1e3}),
         limit_{options.groups, std::min(options.group_limit, options.groups)},
         weights_{options.renormalise, options.scale},
-        bias_(setup.parameters.add({setup.name + ".router.bias",
-                                    Shape{setup.experts},
-                                    ParameterGroup::untrained,
-                                    {Initialisation::Kind::constant, 0}})),
+        grouped_(options.groups > 1),
+        bias_(setup.parameters.add(per_expert({setup.name + ".router.bias",
+                                               Shape{setup.experts},
+                                               ParameterGroup::untrained,
+                                               {Initialisation::Kind::constant, 0}}))),
         measures_(setup.measures),
         bias_figure_(measures_.add_figure("router_bias_rms")) {
     add_weight(setup);
@@ -56,6 +58,12 @@ class SigmoidBiasRouter : public LogitRouter {
   }
 
   int64_t k() const override { return k_.largest(); }
+  std::string fixed_experts() const override {
+    return grouped_ ? "sigmoid_bias with groups: they are of neighbouring experts" : "";
+  }
+  std::string unlike_copies() const override {
+    return weights_.renormalise ? "" : "the sigmoids of copies add up, where nothing renormalises them";
+  }
   double final_k() const override { return static_cast<double>(k_.last()); }
   double k_at(uint64_t update) const override { return static_cast<double>(k_.at(update)); }
   double mean_k() const override { return k_.mean(); }
@@ -90,6 +98,7 @@ class SigmoidBiasRouter : public LogitRouter {
   const Paced rate_;
   const GroupLimit limit_;
   const SigmoidWeights weights_;
+  const bool grouped_;
   Parameter& bias_;  // (experts)
   MeasureSet& measures_;
   size_t bias_figure_;

@@ -36,9 +36,11 @@ class StableRouter : public LogitRouter {
         stage1_(std::llround(to_updates(options.stage1, setup.run))),
         dimension_(options.dimension),
         embedding_(table(setup, ".router.distilled.embedding", setup.vocab, ParameterGroup::shared)),
-        centroids_(table(setup, ".router.distilled.centroids", setup.experts, ParameterGroup::shared)),
+        centroids_(
+            table(setup, ".router.distilled.centroids", setup.experts, ParameterGroup::shared, PerExpert::alike)),
         frozen_embedding_(table(setup, ".router.frozen.embedding", setup.vocab, ParameterGroup::untrained)),
-        frozen_centroids_(table(setup, ".router.frozen.centroids", setup.experts, ParameterGroup::untrained)),
+        frozen_centroids_(
+            table(setup, ".router.frozen.centroids", setup.experts, ParameterGroup::untrained, PerExpert::alike)),
         measures_(setup.measures),
         loss_(measures_.add_loss("distillation",
                                  Paced("moe.router.distillation", options.distillation, setup.run, {0, 1e6}))),
@@ -46,6 +48,7 @@ class StableRouter : public LogitRouter {
     if (setup.vocab == 0)
       throw UsageError("moe.router: stable distils into embeddings of token ids, and these samples' tokens have none");
     if (stage1_ < 1) raise<UsageError>("moe.router.stage1: {} updates teach the distilled router nothing", stage1_);
+    require_own_k(setup, "router stable always chooses one expert");
     add_weight(setup);
   }
 
@@ -63,10 +66,12 @@ class StableRouter : public LogitRouter {
   // logits (tokens, experts). Only in stage 1.
   enum { kEmbedded, kDistilledGradient };
 
-  Parameter& table(const Setup& setup, const char* name, int64_t rows, ParameterGroup group) {
+  Parameter& table(const Setup& setup, const char* name, int64_t rows, ParameterGroup group,
+                   PerExpert copies = PerExpert::no) {
     Parameter p{setup.name + name, Shape{rows, dimension_}, group, {Initialisation::Kind::normal, setup.init_std}};
-    p.lookup = rows == setup.vocab;
+    p.lookup = copies == PerExpert::no;
     p.decay = false;
+    p.per_expert = copies;
     return setup.parameters.add(p);
   }
   bool is_stage1(const Context& ctx) const { return ctx.step < static_cast<uint64_t>(stage1_); }

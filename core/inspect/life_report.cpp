@@ -1,0 +1,82 @@
+#include "core/inspect/life_report.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/inspect/markup.h"
+#include "core/inspect/page.h"
+
+namespace moe {
+
+static constexpr size_t kMostShown = 200;  // lines
+
+// The latest events, and how many came before them.
+static std::pair<size_t, std::vector<LifePoint>> shown(const RunHistory& history) {
+  const size_t hidden = history.life.size() - std::min(history.life.size(), kMostShown);
+  return {hidden, {history.life.begin() + static_cast<std::ptrdiff_t>(hidden), history.life.end()}};
+}
+
+static std::string losses(const LifePoint& p) {
+  if (std::isnan(p.loss_before) || std::isnan(p.loss_after)) return "-";
+  return fmt::format("{:.4f} -> {:.4f}", p.loss_before, p.loss_after);
+}
+
+static std::string verdict(const LifePoint& p) {
+  if (p.preserved) return "preserved";
+  return p.why.empty() ? "not preserved" : "not preserved: " + p.why;
+}
+
+std::string life_text(const RunHistory& history) {
+  if (history.life.empty()) return "";
+  const auto [hidden, points] = shown(history);
+  std::string text = "\nlife of the experts\n";
+  if (hidden > 0) text += fmt::format("  ({} earlier lines left out)\n", hidden);
+  for (const LifePoint& p : points) {
+    text += fmt::format("  step {:>6} layer {:>2} {:<8} {:>3} -> {:<3} loss {} {}\n", p.step, p.layer, p.kind,
+                        p.experts_before, p.experts_after, losses(p), verdict(p));
+    if (!p.what.empty()) text += fmt::format("         {}\n", p.what);
+  }
+  return text;
+}
+
+std::string life_table(const RunHistory& history) {
+  if (history.life.empty()) return "";
+  const auto [hidden, points] = shown(history);
+  std::string html = "<div class=\"card scroll\"><table>\n" +
+                     header_cells({"step", "layer", "event", "experts", "loss of one batch", "function", "what"}) +
+                     "<tbody>\n";
+  for (const LifePoint& p : points) {
+    html +=
+        fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                    p.step, p.layer, escape_markup(p.kind), p.experts_before, p.experts_after, escape_markup(losses(p)),
+                    escape_markup(verdict(p)), escape_markup(p.what));
+  }
+  html += "</tbody></table></div>\n";
+  if (hidden > 0) html += fmt::format("<p class=\"sub\">{} earlier lines are left out.</p>\n", hidden);
+  return html;
+}
+
+static nlohmann::ordered_json or_null(double x) {
+  return std::isnan(x) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(x);
+}
+
+nlohmann::ordered_json life_json(const RunHistory& history) {
+  nlohmann::ordered_json events = nlohmann::ordered_json::array();
+  for (const LifePoint& p : history.life) {
+    events.push_back({{"step", p.step},
+                      {"layer", p.layer},
+                      {"kind", p.kind},
+                      {"experts_before", or_null(p.experts_before)},
+                      {"experts_after", or_null(p.experts_after)},
+                      {"what", p.what},
+                      {"preserved", p.preserved},
+                      {"why", p.why},
+                      {"loss_before", or_null(p.loss_before)},
+                      {"loss_after", or_null(p.loss_after)}});
+  }
+  return events;
+}
+
+}  // namespace moe

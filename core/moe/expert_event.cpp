@@ -1,0 +1,67 @@
+#include "core/moe/expert_event.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace moe {
+
+Member grow_event();
+Member prune_event();
+Member merge_event();
+Member restart_event();
+
+template <>
+const Table<Member>& family<ExpertEvent>() {
+  static const Table<Member> table{"event",
+                                   {
+                                       grow_event(),
+                                       prune_event(),
+                                       merge_event(),
+                                       restart_event(),
+                                   }};
+  return table;
+}
+
+static Duration parse(const std::string& kind, const char* key, const std::string& text) {
+  try {
+    return Duration::parse(text);
+  } catch (const UsageError& error) {
+    raise<UsageError>("moe.life: {}: {}: {}", kind, key, error.what());
+  }
+}
+
+ExpertEvent::ExpertEvent(const std::string& kind, const EventOptions& options, const Setup& setup)
+    : kind_(kind), options_(options) {
+  if (!options.is_scheduled() && options.below == 0) {
+    raise<UsageError>("moe.life: {} never happens: give at, every or opened, or below to make it wait for that", kind);
+  }
+  for (const std::string& text : options.at) {
+    steps_.push_back(std::llround(to_updates(parse(kind, "at", text), setup.run)));
+  }
+  for (const std::string& text : options.opened) {
+    const Duration share = parse(kind, "opened", text);
+    if (share.unit != Duration::Unit::percent) {
+      raise<UsageError>("moe.life: {}: opened: '{}' is no share of the difficulties; write 50%", kind, text);
+    }
+    opened_.push_back(share.amount / 100);
+  }
+  std::sort(opened_.begin(), opened_.end());
+  if (options.every.amount > 0) {
+    every_ = std::max<int64_t>(std::llround(to_updates(options.every, setup.run)), 1);
+  }
+}
+
+bool ExpertEvent::is_scheduled_at(int64_t step) const {
+  return (every_ > 0 && step > 0 && step % every_ == 0) ||
+         std::find(steps_.begin(), steps_.end(), step) != steps_.end();
+}
+
+std::vector<int64_t> ExpertEvent::under_used(const ExpertUse& use) const {
+  std::vector<int64_t> order = by_use(use.share);
+  if (options_.below > 0) {
+    std::erase_if(order, [&](int64_t e) { return use.low[static_cast<size_t>(e)] < options_.patience; });
+  }
+  return order;
+}
+
+}  // namespace moe

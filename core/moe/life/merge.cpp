@@ -1,0 +1,104 @@
+// Melts under-used experts into others: weights are averaged by use, moments added up. `similar` follows MC-SMoE (Li et
+// al., 2024), which groups experts by the router round those that are used most.
+#include <algorithm>
+#include <limits>
+
+#include "core/moe/expert_event.h"
+
+namespace moe {
+namespace {
+
+struct Options : Fields<Options>, EventOptions {
+  int64_t count = 1, least = 1;
+  std::string into = "similar";
+  bool scale_k = false;
+
+  void fields(FieldVisitor& v) override {
+    v.field("count", count, "experts by which each layer has fewer afterwards: its least used ones", {1, 1 << 16});
+    v.field("least", least, "experts that must remain: else it does not happen", {1, 1 << 16});
+    v.field(
+        "into", into,
+        "similar: each goes into the one that is most like it to the router; together: they and the next less used one "
+        "become one expert",
+        {"similar", "together"});
+    scale_field(v, scale_k);
+    schedule_fields(v);
+    use_fields(v);
+  }
+};
+
+class MergeEvent : public ExpertEvent {
+ public:
+  MergeEvent(const Options& options, const Setup& setup) : ExpertEvent("merge", options, setup), options_(options) {}
+
+  ExpertMapping map(const ExpertUse& use) const override {
+    std::vector<int64_t> which = under_used(use);
+    const int64_t experts = use.experts(), count = experts - experts_after(experts);
+    if (count == 0 || static_cast<int64_t>(which.size()) < count) return identity_mapping(experts);
+    if (options_.into == "together") {
+      which.resize(static_cast<size_t>(count));
+      for (const int64_t e : by_use(use.share)) {
+        if (std::find(which.begin(), which.end(), e) != which.end()) continue;
+        which.push_back(e);
+        break;
+      }
+      return merging(use.share, {which});
+    }
+    return merging(use.share, similar(use, which, count));
+  }
+
+  int64_t experts_after(int64_t experts) const override {
+    return experts - options_.count >= options_.least ? experts - options_.count : experts;
+  }
+  bool scales_k() const override { return options_.scale_k; }
+
+ private:
+  struct Group {
+    std::vector<int64_t> experts;  // the busiest first
+    double use = 0;                // of all of them
+    bool goes = false;             // may go into another
+  };
+
+  // So many times the least used group that may goes into the one that is most like it: each by its busiest expert.
+  // What was merged is used as much as its parts, so it is not soon the next to go. Ties: to the later to go, and to
+  // the earlier to go to.
+  std::vector<std::vector<int64_t>> similar(const ExpertUse& use, const std::vector<int64_t>& which,
+                                            int64_t count) const {
+    std::vector<Group> groups;
+    for (int64_t e = 0; e < use.experts(); ++e) {
+      groups.push_back(
+          {{e}, use.share[static_cast<size_t>(e)], std::find(which.begin(), which.end(), e) != which.end()});
+    }
+    for (int64_t n = 0; n < count; ++n) {
+      auto least = groups.end();
+      for (auto g = groups.begin(); g != groups.end(); ++g) {
+        if (g->goes && (least == groups.end() || g->use <= least->use)) least = g;
+      }
+      const Group going = std::move(*least);
+      groups.erase(least);
+      auto best = groups.begin();
+      double highest = -std::numeric_limits<double>::infinity();
+      for (auto g = groups.begin(); g != groups.end(); ++g) {
+        const double likeness = use.likeness(going.experts[0], g->experts[0]);
+        if (likeness > highest) best = g, highest = likeness;
+      }
+      const bool busier = going.use > best->use;
+      best->experts.insert(busier ? best->experts.begin() : best->experts.end(), going.experts.begin(),
+                           going.experts.end());
+      best->use += going.use;
+    }
+    std::vector<std::vector<int64_t>> result;
+    for (const Group& group : groups) result.push_back(group.experts);
+    return result;
+  }
+
+  const Options options_;
+};
+
+}  // namespace
+
+Member merge_event() {
+  return member<ExpertEvent, MergeEvent, Options>("merge", "melts the least used experts into others");
+}
+
+}  // namespace moe

@@ -1,0 +1,187 @@
+#include "core/train/expert_life.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/train/moved_tensors.h"
+
+namespace moe {
+
+static constexpr double kUseDecay = 0.95;  // per update: the use of some twenty updates
+
+TrainConfig with_experts(TrainConfig config, const ExpertNumbers& numbers) {
+  config.moe.experts = numbers.experts;
+  config.moe.k_factor = numbers.k_factor;
+  return config;
+}
+
+static ExpertNumbers read_numbers(const nlohmann::json& saved, const std::string& path) {
+  try {
+    const ExpertNumbers numbers{saved.at("number"), saved.at("k_factor")};
+    if (numbers.experts >= 1 && numbers.k_factor > 0) return numbers;
+  } catch (const nlohmann::json::exception&) {
+  }
+  raise<CheckpointError>("{}/state.json is damaged: it does not say how many experts there are", path);
+}
+
+TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, const std::string& path) {
+  return saved.is_null() ? config : with_experts(std::move(config), read_numbers(saved, path));
+}
+
+ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const std::vector<std::vector<int64_t>>& dead,
+                             const ExpertNumbers& numbers, double noise, double router_noise) {
+  MOE_CHECK(use.size() == dead.size(), "{} layers of {}", dead.size(), use.size());
+  ExpertChange change{"restart", numbers, numbers, noise, router_noise, {}};
+  for (size_t layer = 0; layer < use.size(); ++layer) {
+    change.mappings.push_back(restarting(use[layer], dead[layer]));
+  }
+  return change;
+}
+
+ExpertLife::ExpertLife(const MoEConfig& config, const RunLength& run) : numbers_{config.experts, config.k_factor} {
+  for (const Choice<ExpertEvent>& choice : config.life.items()) {
+    events_.push_back({choice.make(ExpertEvent::Setup{run}), 0, 0, {}});
+  }
+}
+
+// Room for what is counted of each expert.
+void ExpertLife::prepare(size_t layers) {
+  const auto experts = static_cast<size_t>(numbers_.experts);
+  if (sums_.size() != layers) sums_.assign(layers, std::vector<double>(experts));
+  for (Event& event : events_) {
+    if (event.low.size() != layers) event.low.assign(layers, std::vector<int64_t>(experts));
+  }
+}
+
+void ExpertLife::observe(const Model& model) {
+  if (empty()) return;
+  const auto layers = model.moe_layers();
+  prepare(layers.size());
+  weight_ = kUseDecay * weight_ + (1 - kUseDecay);
+  const double fair = 1 / static_cast<double>(numbers_.experts);
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    const LoadStats& load = layers[layer]->load();
+    const double assignments = load.assignments();
+    for (size_t e = 0; e < load.counts.size(); ++e) {
+      const double share = assignments > 0 ? load.counts[e] / assignments : 0;
+      sums_[layer][e] = kUseDecay * sums_[layer][e] + (1 - kUseDecay) * share;
+      for (Event& event : events_) {
+        int64_t& low = event.low[layer][e];
+        low = share < event.event->options().below * fair ? low + 1 : 0;
+      }
+    }
+  }
+}
+
+std::vector<std::vector<double>> ExpertLife::use() const {
+  std::vector<std::vector<double>> shares = sums_;
+  for (std::vector<double>& layer : shares) {
+    for (double& share : layer) share = weight_ > 0 ? share / weight_ : 1 / static_cast<double>(numbers_.experts);
+  }
+  return shares;
+}
+
+static int64_t levels_below(const std::vector<double>& levels, double open) {
+  return std::count_if(levels.begin(), levels.end(), [&](double level) { return level <= open + 1e-9; });
+}
+
+bool ExpertLife::is_due(const Event& event, int64_t step, double open) const {
+  const ExpertEvent& e = *event.event;
+  if (e.options().times > 0 && event.happened >= e.options().times) return false;
+  return e.is_triggered() || e.is_scheduled_at(step) || levels_below(e.opened(), open) > event.opened;
+}
+
+// What the event does now; nothing when some layer has not the experts for it.
+std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingState& state) const {
+  const ExpertEvent& e = *event.event;
+  const int64_t after = e.experts_after(numbers_.experts);
+  ExpertChange change{e.kind(), numbers_, {after, numbers_.k_factor}, e.noise(), e.router_noise(), {}};
+  if (e.scales_k()) {
+    change.after.k_factor *= static_cast<double>(after) / static_cast<double>(numbers_.experts);
+  }
+  const auto layers = state.model->moe_layers();
+  const std::vector<std::vector<double>> shares = use();
+  bool changes = false;
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    std::vector<std::vector<double>> rows;  // only made when somebody asks
+    const auto likeness = [&](int64_t a, int64_t b) {
+      if (rows.empty()) rows = router_rows(state, *layers[layer]);
+      const std::vector<double>&x = rows[static_cast<size_t>(a)], &y = rows[static_cast<size_t>(b)];
+      const auto product = [](const std::vector<double>& u, const std::vector<double>& v) {
+        return std::inner_product(u.begin(), u.end(), v.begin(), 0.0);
+      };
+      return product(x, y) / std::max(std::sqrt(product(x, x) * product(y, y)), 1e-30);
+    };
+    change.mappings.push_back(e.map({shares[layer], event.low[layer], likeness}));
+    if (change.mappings.back().after() != after) return std::nullopt;
+    changes |= !change.mappings.back().is_identity();
+  }
+  return changes ? std::optional(change) : std::nullopt;
+}
+
+void ExpertLife::happen(int64_t step, double open, const std::function<TrainingState&()>& state,
+                        const std::function<void(const ExpertChange&)>& change) {
+  for (Event& event : events_) {
+    if (!is_due(event, step, open)) continue;
+    prepare(state().model->moe_layers().size());
+    const std::optional<ExpertChange> what = change_by(event, state());
+    if (!what) continue;
+    apply(*what);
+    ++event.happened;
+    event.opened = levels_below(event.event->opened(), open);
+    change(*what);
+  }
+}
+
+// Experts take their use along; how long they have been under-used is counted anew.
+void ExpertLife::apply(const ExpertChange& change) {
+  numbers_ = change.after;
+  for (size_t layer = 0; layer < sums_.size(); ++layer) {
+    sums_[layer] = mapped_use(change.mappings[layer], sums_[layer]);
+    for (Event& event : events_) event.low[layer].assign(static_cast<size_t>(numbers_.experts), 0);
+  }
+}
+
+nlohmann::json ExpertLife::save() const {
+  if (empty()) return nullptr;
+  nlohmann::json events = nlohmann::json::array();
+  for (const Event& e : events_) {
+    events.push_back({{"happened", e.happened}, {"opened", e.opened}, {"low", e.low}});
+  }
+  return {{"number", numbers_.experts},
+          {"k_factor", numbers_.k_factor},
+          {"weight", weight_},
+          {"use", sums_},
+          {"events", events}};
+}
+
+void ExpertLife::restore(const nlohmann::json& saved, const std::string& path) {
+  if (empty()) return;
+  const auto damaged = [&] { raise<CheckpointError>("{} does not hold the state of moe.life", path); };
+  if (saved.is_null()) damaged();
+  numbers_ = read_numbers(saved, path);
+  const auto experts = static_cast<size_t>(numbers_.experts);
+  try {
+    weight_ = saved.at("weight");
+    sums_ = saved.at("use").get<std::vector<std::vector<double>>>();
+    const auto& events = saved.at("events");
+    if (events.size() != events_.size()) damaged();
+    for (size_t i = 0; i < events_.size(); ++i) {
+      events_[i].happened = events[i].at("happened");
+      events_[i].opened = events[i].at("opened");
+      events_[i].low = events[i].at("low").get<std::vector<std::vector<int64_t>>>();
+      if (!events_[i].low.empty() && events_[i].low.size() != sums_.size()) damaged();
+      for (const auto& layer : events_[i].low) {
+        if (layer.size() != experts) damaged();
+      }
+    }
+    for (const auto& layer : sums_) {
+      if (layer.size() != experts) damaged();
+    }
+  } catch (const nlohmann::json::exception&) {
+    damaged();
+  }
+}
+
+}  // namespace moe

@@ -1,0 +1,123 @@
+#include "core/train/life_plan.h"
+
+#include <algorithm>
+
+#include "data/curriculum/curriculum_sampler.h"
+
+namespace moe {
+namespace {
+
+constexpr int64_t kMostExperts = 1 << 16;  // as moe.experts
+
+// A point that the run may be at: the numbers, and how often each event may still happen (-1: any number of times).
+struct Point {
+  ExpertNumbers numbers;
+  std::vector<int64_t> left;
+  auto operator<=>(const Point&) const = default;
+};
+using Points = std::set<Point>;
+using Events = std::vector<std::unique_ptr<ExpertEvent>>;
+
+bool changes_numbers(const ExpertEvent& event, int64_t experts) {
+  return event.experts_after(experts) != experts;
+}
+
+// The point after event i; none when it cannot happen or changes nothing.
+std::optional<Point> after(const Events& events, size_t i, Point point) {
+  const int64_t before = point.numbers.experts;
+  if (point.left[i] == 0 || !changes_numbers(*events[i], before)) return std::nullopt;
+  point.numbers.experts = events[i]->experts_after(before);
+  if (point.numbers.experts > kMostExperts) {
+    raise<UsageError>("moe.life: {} makes more than {} experts; give it a limit", events[i]->kind(), kMostExperts);
+  }
+  if (events[i]->scales_k()) {
+    point.numbers.k_factor *= static_cast<double>(point.numbers.experts) / static_cast<double>(before);
+  }
+  if (point.left[i] > 0) --point.left[i];
+  return point;
+}
+
+// With all that events without a stated time can make of the points.
+void add_unscheduled(const Events& events, const std::vector<bool>& any_time, Points& points) {
+  std::vector<Point> fresh(points.begin(), points.end());
+  while (!fresh.empty()) {
+    const Point point = fresh.back();
+    fresh.pop_back();
+    for (size_t i = 0; i < events.size(); ++i) {
+      const auto next = any_time[i] ? after(events, i, point) : std::nullopt;
+      if (next && points.insert(*next).second) fresh.push_back(*next);
+    }
+  }
+}
+
+}  // namespace
+
+std::set<ExpertNumbers> possible_experts(const MoEConfig& config, const RunLength& run) {
+  Events events;
+  Point start{{config.experts, config.k_factor}, {}};
+  std::vector<bool> any_time;
+  for (const Choice<ExpertEvent>& choice : config.life.items()) {
+    const auto& event = events.emplace_back(choice.make(ExpertEvent::Setup{run}));
+    const int64_t times = event->options().times;
+    const auto levels = static_cast<int64_t>(event->opened().size());
+    any_time.push_back(event->is_triggered() || levels > 0);
+    const bool scheduled = !event->options().at.empty() || event->options().every.amount > 0;
+    // A curriculum brings it about once for each level at most.
+    start.left.push_back(times == 0 && levels > 0 && !scheduled ? levels : times > 0 ? times : -1);
+  }
+  Points points{start};
+  std::set<ExpertNumbers> numbers{start.numbers};
+  add_unscheduled(events, any_time, points);
+  for (int64_t step = 0; step < run.total_updates; ++step) {
+    bool any = false;
+    for (size_t i = 0; i < events.size(); ++i) {
+      if (!events[i]->is_scheduled_at(step)) continue;
+      Points next;
+      for (const Point& point : points) {
+        const auto moved = after(events, i, point);
+        if (moved) next.insert(*moved);
+        // Where it depends on the experts' use it may not happen.
+        if (!moved || events[i]->options().below > 0) next.insert(point);
+      }
+      any |= next != points;
+      points = std::move(next);
+    }
+    if (any) add_unscheduled(events, any_time, points);
+    if (any || step == 0) {
+      for (const Point& point : points) numbers.insert(point.numbers);
+    }
+  }
+  return numbers;
+}
+
+void check_life(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
+                int64_t ranks) {
+  if (config.moe.life.items().empty()) return;
+  const std::set<ExpertNumbers> all = possible_experts(config.moe, run);
+  const FixedExperts fixed = fixed_experts(config, sample, run);
+  if (!fixed.places.empty()) raise<UsageError>("moe.life: nothing can happen to experts of {}", fixed.places);
+  const bool changes = std::any_of(all.begin(), all.end(), [&](const ExpertNumbers& n) { return n != *all.begin(); });
+  if (changes && !fixed.number.empty()) {
+    raise<UsageError>("moe.life: the number of experts cannot change with {}", fixed.number);
+  }
+  for (const Choice<ExpertEvent>& choice : config.moe.life.items()) {
+    const auto event = choice.make(ExpertEvent::Setup{run});
+    if (event->opened().empty()) continue;
+    const auto sampler = config.curriculum.sampler.make(
+        CurriculumSampler::Setup{samples, config.train.batch, static_cast<uint64_t>(config.seed), run});
+    if (sampler->open(0) >= 1) {
+      raise<UsageError>("moe.life: {}: opened: this curriculum has everything open from the start", event->kind());
+    }
+  }
+  for (const ExpertNumbers& numbers : all) {
+    const TrainConfig then = with_experts(config, numbers);
+    try {
+      summarise(then, sample, run);  // builds the model, without memory
+      expert_parallel_size(ranks, config.parallel.expert, numbers.experts);
+    } catch (const UsageError& error) {
+      raise<UsageError>("moe.life, once there are {} experts: {}", numbers.experts, error.what());
+    }
+  }
+}
+
+}  // namespace moe

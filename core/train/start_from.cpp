@@ -1,0 +1,179 @@
+#include "core/train/start_from.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/base/name_hash.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/tensor_file.h"
+
+namespace moe {
+namespace {
+
+// Draws of an expert that is made of a dense layer.
+enum Draw : uint64_t { kNoise, kUnits, kFresh };
+
+class Start {
+ public:
+  Start(TrainingState& state, const TrainConfig& config, const std::string& checkpoint)
+      : state_(state),
+        init_(config.init),
+        matrices_(width_factor(activation_from_name(config.model.activation))),
+        source_(checkpoint, "model"),
+        folder_(checkpoint) {
+    for (const auto& [name, tensor] : source_.tensors()) unused_.insert(name);
+  }
+
+  StartReport run() {
+    StartReport report;
+    std::set<std::string> upcycled;
+    for (const ParameterGroup group : kParameterGroups) {
+      state_.parameters.for_each_named(group, state_.parameters.buffer(group).value, [&](const NamedTensor& t) {
+        if (source_.contains(t.name)) {
+          source_.read(t.name, t.tensor);
+          unused_.erase(t.name);
+          ++report.copied;
+        } else if (const MoELayer* layer = layer_in_place_of_dense(t.name)) {
+          upcycled.insert(layer->name());
+          fill(t, *layer);
+        } else {
+          raise<CheckpointError>("init.from: {} holds no tensor {}: its model is another", folder_, t.name);
+        }
+      });
+    }
+    refuse_unused();
+    for (const ParameterGroup group : kTrainedGroups) {
+      // Exact where parameters are rounded.
+      if (const Tensor exact = state_.optimizer->master(group)) fill_exact(group, exact);
+    }
+    report.checkpoint = folder_;
+    report.upcycled = static_cast<int64_t>(upcycled.size());
+    return report;
+  }
+
+ private:
+  // "blocks.2." of "blocks.2.moe".
+  static std::string block_of(const MoELayer& layer) { return layer.name().substr(0, layer.name().rfind('.') + 1); }
+
+  // The layer that a tensor belongs to, if the checkpoint has a dense one in its place.
+  const MoELayer* layer_in_place_of_dense(const std::string& tensor) const {
+    for (const MoELayer* layer : state_.model->moe_layers()) {
+      if (tensor.rfind(layer->name() + ".", 0) == 0 && source_.contains(dense_name(*layer, "input"))) return layer;
+    }
+    return nullptr;
+  }
+  static std::string dense_name(const MoELayer& layer, const std::string& which) {
+    return block_of(layer) + "feed_forward." + which + ".weight";
+  }
+
+  // The values of a tensor of such a layer; of those that stay as they were drawn, nothing.
+  std::vector<float> values_of(const NamedTensor& t, const MoELayer& layer) {
+    const std::string rest = t.name.substr(layer.name().size() + 1);
+    if (rest == "shared.output.weight") return std::vector<float>(static_cast<size_t>(t.tensor.size()), 0.0f);
+    if (rest.rfind("experts.", 0) != 0) return {};
+    const bool is_output = rest.find(".output.") != std::string::npos;
+    const ConstTensor dense = source_.at(dense_name(layer, is_output ? "output" : "input"));
+    unused_.erase(dense_name(layer, is_output ? "output" : "input"));
+    if (dense.shape != t.tensor.shape) {
+      raise<CheckpointError>(
+          "init.from: {}: the feed-forward layer of {} is {}, an expert {}; moe.d_ff must be what the dense model has",
+          folder_, block_of(layer) + "feed_forward", dense.shape.to_string(), t.tensor.shape.to_string());
+    }
+    std::vector<float> values(dense.as<float>(), dense.as<float>() + dense.size());
+    add_noise(values, t.name);
+    draw_units_anew(values, t.name, dense.shape, is_output);
+    if (is_output) {
+      for (float& x : values) x = static_cast<float>(init_.scale * static_cast<double>(x));
+    }
+    return values;
+  }
+
+  void fill(const NamedTensor& t, const MoELayer& layer) {
+    const std::vector<float> values = values_of(t, layer);
+    if (!values.empty()) write(t, values);
+  }
+  static void write(const NamedTensor& t, const std::vector<float>& values) {
+    write_tensor(t.tensor, BasicTensor<const void>{values.data(), t.tensor.shape, DType::f32, Device::cpu});
+  }
+  void fill_exact(ParameterGroup group, Tensor exact) {
+    state_.parameters.for_each_named(group, exact, [&](const NamedTensor& t) {
+      if (source_.contains(t.name)) return source_.read(t.name, t.tensor);
+      fill(t, *layer_in_place_of_dense(t.name));
+    });
+  }
+
+  RandomKey key(const std::string& name, Draw draw) const {
+    return {state_.ctx.seed, RandomPurpose::expert_life, name_stream(name), draw};
+  }
+
+  static std::pair<double, double> mean_and_deviation(const std::vector<float>& x) {
+    double sum = 0, squares = 0;
+    for (const float v : x) sum += static_cast<double>(v), squares += static_cast<double>(v) * static_cast<double>(v);
+    const double n = static_cast<double>(x.size()), mean = sum / n;
+    return {mean, std::sqrt(std::max(squares / n - mean * mean, 0.0))};
+  }
+
+  void add_noise(std::vector<float>& x, const std::string& name) const {
+    if (init_.noise == 0) return;
+    const auto [mean, deviation] = mean_and_deviation(x);
+    const double root_mean_square = std::sqrt(mean * mean + deviation * deviation);
+    const RandomKey noise = key(name, kNoise);
+    for (size_t i = 0; i < x.size(); ++i) {
+      x[i] += static_cast<float>(init_.noise * root_mean_square * static_cast<double>(noise.normal(i)));
+    }
+  }
+
+  // The rows of the input matrices and the columns of the output matrix of the units that the expert draws anew, by the
+  // mean and deviation of the dense matrix.
+  void draw_units_anew(std::vector<float>& x, const std::string& name, Shape shape, bool is_output) const {
+    if (init_.reinitialise == 0) return;
+    const auto [mean, deviation] = mean_and_deviation(x);
+    const std::string expert = name.substr(0, name.find(is_output ? ".output." : ".input."));
+    const RandomKey units = key(expert, kUnits), fresh = key(name, kFresh);
+    const auto rows = static_cast<size_t>(shape[0]), columns = static_cast<size_t>(shape[1]);
+    const size_t d_ff = is_output ? columns : rows / static_cast<size_t>(matrices_);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const size_t unit = is_output ? i % columns : i / columns % d_ff;
+      if (static_cast<double>(units.uniform(unit)) >= init_.reinitialise) continue;
+      x[i] = static_cast<float>(mean + deviation * static_cast<double>(fresh.normal(i)));
+    }
+  }
+
+  // What the checkpoint has and this model has no place for. Experts of other ranks have one.
+  void refuse_unused() const {
+    for (const std::string& name : unused_) {
+      if (!has_place(name)) {
+        raise<CheckpointError>("init.from: {} holds {}, for which this model has no place", folder_, name);
+      }
+    }
+  }
+  bool has_place(const std::string& name) const {
+    for (const MoELayer* layer : state_.model->moe_layers()) {
+      for (int64_t e = 0; e < layer->num_experts(); ++e) {
+        if (name.rfind(fmt::format("{}.experts.{}.", layer->name(), e), 0) == 0) return true;
+      }
+    }
+    return false;
+  }
+
+  TrainingState& state_;
+  const InitConfig& init_;
+  const int64_t matrices_;  // that an input matrix holds, one below the other
+  TensorFolder source_;
+  std::string folder_;
+  std::set<std::string> unused_;
+};
+
+}  // namespace
+
+StartReport start_from(TrainingState& state, const TrainConfig& config) {
+  const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
+  const RunState source = load_run_state(checkpoint);
+  Start start(state, config, checkpoint);
+  StartReport report = start.run();
+  report.step = source.step;
+  return report;
+}
+
+}  // namespace moe

@@ -1,0 +1,23 @@
+// A run's initial weights from another run (init.from): a warm start from a model of the same shape, and sparse
+// upcycling of a dense one (Komatsuzaki et al., 2023), with re-initialised units that let the experts part
+// (drop-upcycling: Nakamura et al., 2025).
+#pragma once
+#include "core/train/training_state.h"
+
+namespace moe {
+
+struct StartReport {
+  std::string checkpoint;  // the folder that was read
+  int64_t step = 0;        // at which it was written
+  int64_t copied = 0;      // tensors that were taken as they are, of this rank
+  int64_t upcycled = 0;    // MoE layers made of dense ones
+};
+
+// Overwrites the freshly initialised values of `state`. Tensors are taken by name. Of a MoE layer in the place of a
+// dense one the experts are copies of its feed-forward layer, router and state stay as they were initialised, and
+// shared experts start with an output of 0; so wherever a token's weights sum to 1 the model computes what the dense
+// one did. Draws depend on (seed, name, element): the same in any layout. Throws CheckpointError where the models do
+// not fit, naming a tensor. On a GPU in bf16 the exact values are the optimizer's, as always.
+StartReport start_from(TrainingState& state, const TrainConfig& config);
+
+}  // namespace moe
