@@ -68,8 +68,8 @@ void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert
                                               {Initialisation::Kind::normal, setup.init_std}},
                                              copies));
   if (setup.bias) {
-    logit_bias_ = &setup.parameters.add(
-        per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
+    logit_bias_ =
+        &setup.parameters.add(per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
   }
 }
 

@@ -106,8 +106,7 @@ TEST_CASE("TransformerBlock with its norms behind gives normalised rows") {
       CHECK(squares == Approx(6).epsilon(0.05));  // but for eps
     }
   }
-  CHECK(Block(0, 0, 0, "post").store.parameters().size() + 1 ==
-        Block(0, 0, 0, "post_twice").store.parameters().size());
+  CHECK(Block(0, 0, 0, "post").store.parameters().size() + 1 == Block(0, 0, 0, "post_twice").store.parameters().size());
 }
 
 TEST_CASE("TransformerBlock without weights is the identity") {
