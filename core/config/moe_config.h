@@ -27,7 +27,7 @@ struct AlarmConfig : Fields<AlarmConfig> {
   double share = 0, entropy = 0;
   int64_t updates = 100;
   std::string action = "log";
-  double factor = 2;
+  double factor = 2, noise = 0.05;
 
   void fields(FieldVisitor& v) override {
     v.field("share", share, "an expert's share of its layer's assignments that is too much; 0 = never", {0, 1});
@@ -37,9 +37,12 @@ struct AlarmConfig : Fields<AlarmConfig> {
     v.field(
         "action", action,
         "log: a warning and a record; raise: besides, the coefficients of the layer's balance losses are multiplied "
-        "by `factor`; stop: save a checkpoint and end with exit code 7",
-        {"log", "raise", "stop"});
+        "by `factor`; restart: besides, the layer's under-used experts become noisy copies of its busiest; stop: save "
+        "a "
+        "checkpoint and end with exit code 7",
+        {"log", "raise", "restart", "stop"});
     v.field("factor", factor, "of raise, each time", {1, 1000});
+    v.field("noise", noise, "of restart, over the root mean square of what it is added to", {0, 100});
   }
 };
 

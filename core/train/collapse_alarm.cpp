@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/moe/expert_mapping.h"
+
 namespace moe {
 
 CollapseAlarm::CollapseAlarm(const AlarmConfig& config, size_t moe_layers)
@@ -37,6 +39,24 @@ std::vector<CollapseAlarm::Event> CollapseAlarm::observe(const Model& model) {
          {i, layer.layer(), "entropy", entropy, config_.entropy, expert});
   }
   return events;
+}
+
+CollapseAlarm::UnderUsed CollapseAlarm::under_used(const Model& model, const std::vector<Event>& events) {
+  constexpr double kUnderUsed = 0.1;  // of a fair share
+  UnderUsed result;
+  for (size_t i = 0; i < model.moe_layers().size(); ++i) {
+    const LoadStats& load = model.moe_layers()[i]->load();
+    std::vector<double>& use = result.use.emplace_back(load.counts.begin(), load.counts.end());
+    std::vector<int64_t>& found = result.experts.emplace_back();
+    for (double& share : use) share /= std::max(load.assignments(), 1.0);
+    const bool told = std::any_of(events.begin(), events.end(), [&](const Event& e) { return e.moe_layer == i; });
+    if (!told) continue;
+    const double limit = kUnderUsed / static_cast<double>(use.size());
+    for (const int64_t expert : by_use(use)) {
+      if (found.empty() || use[static_cast<size_t>(expert)] < limit) found.push_back(expert);
+    }
+  }
+  return result;
 }
 
 nlohmann::json CollapseAlarm::state(const Model& model) const {

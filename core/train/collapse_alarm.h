@@ -28,6 +28,14 @@ class CollapseAlarm {
   // that is told of has to be beyond the limit as long again before the next time.
   std::vector<Event> observe(const Model& model);
 
+  // What a restart needs of the model's layers, of the same update: the experts' shares, and in layers that an event
+  // tells of those with less than a tenth of a fair share, the least used first; at least the least used one.
+  struct UnderUsed {
+    std::vector<std::vector<double>> use;
+    std::vector<std::vector<int64_t>> experts;
+  };
+  static UnderUsed under_used(const Model& model, const std::vector<Event>& events);
+
   // For checkpoints: how long each layer has been beyond each limit, and what its balance losses were raised by; null
   // when the alarm is off. restore() throws CheckpointError, which names `path`, for what no such alarm wrote.
   nlohmann::json state(const Model& model) const;

@@ -62,6 +62,8 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
 
   plan_ = plan_memory(state_setup());  // refuses what no model can be built from
   check_life(config_, task_->shape(), length_, task_->num_samples(), groups_.world->size());
+  if (config_.moe.alarm.action == "restart" && config_.moe.strategy.kind() == "hierarchical")
+    throw UsageError("moe.alarm.action: the strategy hierarchical has routers of its own and cannot restart experts");
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
   run_.length = length_;
   run_.identity = task_->identity();
@@ -422,6 +424,11 @@ void Trainer::heed_alarm() {
                      {"expert", event.expert},
                      {"action", action},
                      {"raised", balance.raised()}});
+  }
+  if (!events.empty() && action == "restart") {
+    const auto [use, experts] = CollapseAlarm::under_used(*state_->model, events);
+    const double noise = config_.moe.alarm.noise;
+    change_experts(restart_experts(use, experts, life_.numbers(), noise, noise));
   }
   if (events.empty() || action != "stop") return;
   save_checkpoint();

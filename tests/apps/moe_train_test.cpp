@@ -384,6 +384,17 @@ TEST_CASE("a collapse ends with 7 when it is to stop, with a checkpoint and a re
   CHECK_THAT(read_file(folder / "run/metrics.jsonl"), Catch::Contains(R"("type":"alarm")"));
 }
 
+TEST_CASE("an alarm that restarts experts tells of it, and a resumed run hears it at the same update") {
+  TemporaryFolder straight, broken;
+  const Arguments settings{"train.steps=20", "moe.alarm={share: 0.01, updates: 8, action: restart}"};
+  done(tiny_train(straight.path(), settings));
+  done(tiny_train(broken.path(), settings + Arguments{"train.steps=13"}));
+  done(tiny_train(broken.path(), settings) + Arguments{"--resume", "must"});
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+  const std::string records = read_file(straight / "run/metrics.jsonl");
+  CHECK(occurrences(records, R"("kind":"restart")") == 2 * 2);
+}
+
 TEST_CASE("a run without a better evaluation stops early, and does not go on when it is resumed") {
   TemporaryFolder folder;
   const Arguments command = tiny_train(

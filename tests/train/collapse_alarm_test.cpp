@@ -97,3 +97,14 @@ TEST_CASE("raised balance losses count so much more in the objective and in the 
   CHECK(run.accumulate(batch).auxiliary == Approx(3 * before));
   CHECK(distance(named_gradients(run).at("blocks.0.moe.router.weight"), gradient.at("blocks.0.moe.router.weight")) > 0);
 }
+
+TEST_CASE("a restart takes the experts without tokens of the layers that the alarm tells of") {
+  Watched w("{share: 0.45, updates: 1, action: restart}");
+  const std::span<double> counts = w.run.state.model->moe_layers()[0]->load().counts;
+  std::fill(counts.begin(), counts.end(), 8.0);  // one layer is well
+  const auto [use, experts] = CollapseAlarm::under_used(*w.run.state.model, w.observe());
+  REQUIRE(experts.size() == 2);
+  CHECK(experts[0].empty());
+  CHECK(experts[1] == std::vector<int64_t>{3, 2});
+  CHECK(use[1] == std::vector<double>{0.5, 0.5, 0, 0});
+}
