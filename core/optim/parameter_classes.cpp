@@ -15,7 +15,6 @@ static constexpr NamePart kNameParts[] = {
     {"patch_embedding.", true, &ParameterClassesConfig::embeddings},
     {"positions.", true, &ParameterClassesConfig::embeddings},
     {"relative_positions.", true, &ParameterClassesConfig::embeddings},
-    {"relative_positions.", true, &ParameterClassesConfig::embeddings},
     {"class_token", true, &ParameterClassesConfig::embeddings},
     {"head.", true, &ParameterClassesConfig::head},
     {".attention.", false, &ParameterClassesConfig::attention},
