@@ -13,11 +13,11 @@ struct PreparationOptions {
   std::string output;
   std::string name;                // default: the name of the output folder
   std::string tokenizer = "byte";  // a member of tokenizers()
-  int64_t min_count = 1;           // of a word that the word tokenizer knows
   std::string split;               // as SplitRule::parse; default 90/5/5
   std::string entries;             // a member of entry_formats(); cuts the text before it is split
   int64_t hold_out = 0;            // every k-th entry; default 20 where `entries` is given, paragraphs where it is not
   bool force = false;              // replace a prepared corpus of other inputs or options
+  int64_t min_count = 1;           // of a word that the word tokenizer knows
 };
 
 // Returns false when the folder already holds this very corpus. The folder appears under its name only when

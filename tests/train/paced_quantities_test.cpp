@@ -26,7 +26,7 @@ TEST_CASE("what follows a schedule is found wherever it stands, and has its valu
     CHECK(found[i].first == middle[i].first);
     CHECK(found[i].second == Approx(middle[i].second).epsilon(0.02));
   }
-  CHECK(paced.at(4)[0].second == Approx(0.1).epsilon(1e-9));
+  CHECK(paced.at(4)[0].second == Approx(0.2 * 5 / 11).epsilon(1e-9));
 }
 
 TEST_CASE("a configuration without schedules paces nothing") {
