@@ -179,7 +179,8 @@ static nlohmann::json varied(const std::string& run, const Arguments& more) {
 
 TEST_CASE("moe-eval across numbers of experts tells figures, experts and operations of each") {
   const TrainedRun run;  // k = 2 of 4
-  const auto list = varied(run.path(), {"--k", "1,2,4", "--vary", "moe.capacity=0.25|dropless"});
+  const auto list =
+      varied(run.path(), {"--k", "1,2,4", "--vary", "moe.capacity={kind: fixed, evaluation: 0.25}|dropless"});
   REQUIRE(list.size() == 6);
   CHECK(list[0].at("evaluated") == "as trained");
   CHECK(list[1].at("evaluated") == "moe.router.k=1");

@@ -50,11 +50,12 @@ TEST_CASE("scripts/search halves its candidates round by round, and goes on wher
     CHECK(lines[i].rfind("3 ", 0) == (i == 1 ? 0 : std::string::npos));
     CHECK_THAT(lines[i], Catch::Contains("from=1e-3"));
   }
-  const auto trained = fs::last_write_time(place / "found/round-1/configs.txt");
+  const std::string metrics = place / "found/round-1/k=1,softmax=all,renormalise=false,from=1e-3-seed1/metrics.jsonl";
+  const auto trained = fs::last_write_time(metrics);
   const Finished again = place.search(grid);
   CHECK(again.code == 0);
   CHECK(again.out == first.out);
-  CHECK(fs::last_write_time(place / "found/round-1/configs.txt") == trained);
+  CHECK(fs::last_write_time(metrics) == trained);
 }
 
 TEST_CASE("scripts/search refuses what it cannot search, before anything is trained") {
