@@ -37,8 +37,8 @@ static const Case kCases[] = {
      "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3}, moe: {dropout: 0.3, "
      "shared_experts: 1}, train: {batch: 7, micro_batches: 3}}",
      false, true},
-    {"one strategy after another",
-     "moe: {strategy: {kind: change, at: 10, first: {kind: compete, probability: 1}, "
+    {"one strategy after another, the second",
+     "moe: {strategy: {kind: change, at: 0, first: {kind: compete, probability: 1}, "
      "then: {kind: stochastic}}}",
      false, true},
     {"2 micro-batches, dropout", "{model: {dropout: 0.2}, train: {micro_batches: 2}}", false, true},
