@@ -95,6 +95,10 @@ void LogitRouter::allocate_choice(Context& ctx, Routing& routing, int64_t slots)
   routing.weights = ctx.allocate_wide(Shape{tokens, slots});
 }
 
+void LogitRouter::mask_closed(Context& ctx, Tensor logits) const {
+  if (closed_) mask_experts(ctx, logits, closed_);
+}
+
 void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
   routing = {};
   routing.x = x;
@@ -120,7 +124,7 @@ void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, 
                  ctx.random(RandomPurpose::expert_dropout, static_cast<uint32_t>(layer_)), ctx.first_token,
                  drop_per_sequence_ ? std::max<int64_t>(batch.time, 1) : 1);
   }
-  if (closed_) mask_experts(ctx, routing.logits, closed_);
+  mask_closed(ctx, routing.logits);
   choose(ctx, batch, routing);
 }
 
@@ -140,10 +144,6 @@ void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Te
   logits_backward(ctx, batch, d_jittered, d_logits, routing);
   jitter(ctx, d_jittered, amplitude(ctx), jitter_key(ctx), ctx.first_token);
   add(ctx, d_x, d_x, d_jittered);
-}
-
-void require_own_k(const LayerSetup& setup, const char* why) {
-  if (setup.config.k_factor != 1) raise<UsageError>("moe.life: scale_k: {}", why);
 }
 
 void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised) {

@@ -55,7 +55,7 @@ class LogitRouter : public Router {
   void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) final;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
                 const Routing& routing) final;
-  void close_experts(ConstTensor closed) final { closed_ = closed; }
+  void close_experts(ConstTensor closed) override { closed_ = closed; }
 
  protected:
   // `keep`: experts that dropout leaves to a token at least.
@@ -83,6 +83,9 @@ class LogitRouter : public Router {
   RandomKey noise_key(const Context& ctx, uint32_t use) const {
     return ctx.random(RandomPurpose::router_noise, static_cast<uint32_t>(layer_) * 8 + use);
   }
+
+  // -inf for closed experts: routing.logits have it; whoever chooses by others gives them. logits (tokens, experts)
+  void mask_closed(Context& ctx, Tensor logits) const;
 
   bool drops_experts() const { return expert_dropout_.largest() > 0; }
 
@@ -148,10 +151,6 @@ class SoftmaxRouter : public LogitRouter {
   const PacedK k_;
   const bool over_chosen_, renormalise_;
 };
-
-// Throws UsageError where an event of moe.life has multiplied the experts per token of a router whose number is its
-// own.
-void require_own_k(const LayerSetup& setup, const char* why);
 
 // Throws UsageError where a single chosen expert's weight would always be 1, which no gradient passes.
 void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised);

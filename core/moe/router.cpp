@@ -52,7 +52,11 @@ const Table<Member>& family<Router>() {
 }
 
 void Router::close_experts(ConstTensor closed) {
-  if (closed) throw UsageError("moe.router: experts can only be closed for a router that chooses by logits");
+  if (closed) throw UsageError("moe.router: experts can only be closed for a router whose tokens choose by the experts' logits");
+}
+
+void require_own_k(const LayerSetup& setup, const char* why) {
+  if (setup.config.k_factor != 1) raise<UsageError>("moe.life: scale_k: {}", why);
 }
 
 const char* name_of(Causality causality) {

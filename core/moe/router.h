@@ -43,10 +43,15 @@ class Router {
   virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
                         const RoutingGradient& d_routing, const Routing& routing) = 0;
   // From now on the experts for which closed (experts) i32 is not 0 get no token, and tokens go to what they would
-  // choose without them; none opens all again. Throws UsageError for a router that does not choose by logits.
+  // choose without them; none opens all again. Throws UsageError for a router whose tokens do not choose by the
+  // experts' logits.
   virtual void close_experts(ConstTensor closed);
   // After the optimizer's step, with the step's load over all ranks; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { (void)ctx, (void)load; }
 };
+
+// Throws UsageError where an event of moe.life has multiplied the experts per token of a router whose number is its
+// own.
+void require_own_k(const LayerSetup& setup, const char* why);
 
 }  // namespace moe

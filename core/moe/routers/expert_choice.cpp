@@ -37,6 +37,8 @@ class ExpertChoiceRouter : public LogitRouter {
   double final_k() const override { return capacity_; }
   Causality causality() const override { return causality_of(group_); }
   bool bounds_load() const override { return true; }
+  // Here experts choose, and one that is closed would take tokens at a weight of 0.
+  void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 
  private:
   int64_t room(const TokenGroups& groups) const {

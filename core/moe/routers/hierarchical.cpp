@@ -53,6 +53,8 @@ class HierarchicalRouter : public LogitRouter {
 
   int64_t k() const override { return chosen_ * each_; }
   std::string fixed_experts() const override { return "hierarchical: its groups are of neighbouring experts"; }
+  // Groups are chosen first, and one might have none left.
+  void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 
  private:
   enum { kOuter, kInner };  // of Routing::extra: logits of the groups, and of the experts within them

@@ -19,8 +19,7 @@ class RandomRouter : public UnlearnedRouter {
  public:
   RandomRouter(const Options& options, const Setup& setup)
       : UnlearnedRouter(setup, options.k), stream_(static_cast<uint32_t>(setup.layer) * 8) {
-    if (setup.config.k_factor != 1)
-      throw UsageError("moe.life: scale_k: router random draws a fixed number of experts");
+    require_own_k(setup, "router random draws a fixed number of experts");
   }
 
  private:

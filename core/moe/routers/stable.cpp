@@ -95,6 +95,7 @@ class StableRouter : public LogitRouter {
       const Tensor logits = scratch.allocate_wide(routing.logits.shape);
       distilled_logits(ctx, logits, scratch.allocate(Shape{tokens, dimension_}, frozen_embedding_.value.dtype), batch,
                        frozen_embedding_, frozen_centroids_);
+      mask_closed(ctx, logits);
       select_top_k(ctx, routing.indices, logits, 1);
     }
     sigmoid_weights_forward(ctx, routing.weights, routing.logits, routing.indices, kWeights);
