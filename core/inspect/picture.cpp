@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "core/base/base64.h"
 #include "core/base/check.h"
 #include "core/inspect/markup.h"
 
@@ -56,19 +57,6 @@ std::string stored(std::string_view data) {
   return out;
 }
 
-std::string base64(std::string_view bytes) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t j = 0; j < 3; ++j) {
-      group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
-    }
-    for (size_t j = 0; j < 4; ++j) out += i + j > bytes.size() ? '=' : kDigits[group >> (18 - 6 * j) & 63];
-  }
-  return out;
-}
-
 uint8_t pixel(const SampleView& v, int64_t channel, int64_t y, int64_t x) {
   return v.pixels[static_cast<size_t>((channel * v.height + y) * v.width + x)];
 }
@@ -98,7 +86,7 @@ std::string png(const SampleView& v) {
 
 std::string picture_markup(const SampleView& v) {
   return fmt::format("<img class=\"sample\" alt=\"{0}\" title=\"{0}\" src=\"data:image/png;base64,{1}\">",
-                     escape_markup(v.text), base64(png(v)));
+                     escape_markup(v.text), to_base64(png(v)));
 }
 
 std::string picture_text(const SampleView& v, int64_t columns) {
