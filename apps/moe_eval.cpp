@@ -120,13 +120,15 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   const Causality causality = run.state->model->causality();
   std::optional<Causality> measured;
   if (probe) measured = task->measure_causality(*run.state, split, options);
-  if (metric == "bpb" && !e.bytes_per_token) {
+  if (metric == "bpb" && !e.raw_bytes) {
     raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown",
                      task->data_name());
   }
   if (!first) return 0;
   std::string terms;
   for (const auto& [name, value] : set->terms()) terms += fmt::format(" | {} {}", name, value);
+  if (!set->documents().empty()) terms += fmt::format(" | documents {}", set->documents());
+  if (e.raw_bytes) terms += fmt::format(" | {} bytes", *e.raw_bytes);
   log::info("{} | {} split of {} | {:.0f} predictions{}", run.checkpoint, split, task->data_name(), e.tokens, terms);
   log::info("{}", join(to_words(e), " | "));
   if (const Causality worst = std::max(causality, measured.value_or(causality));
@@ -143,7 +145,9 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   nlohmann::ordered_json record = {
       {"checkpoint", run.checkpoint}, {"step", run.step}, {"data", task->data_name()}, {"split", split}};
   for (const auto& [name, value] : set->terms()) record[name] = value;
+  if (!set->documents().empty()) record["documents"] = set->documents();
   record["tokens"] = e.tokens;
+  if (e.raw_bytes) record["raw_bytes"] = *e.raw_bytes;
   record["causality"] = name_of(causality);
   if (measured) record["measured_causality"] = name_of(*measured);
   for (const char* name : offered) record[name] = metrics().at(name).value(e);

@@ -54,7 +54,7 @@ Corpus Corpus::open_prepared(const std::string& folder) {
                      corpus.tokenizer().name(), corpus.vocab_size());
   }
   for (const CorpusManifest::Split& described : manifest.splits) {
-    const TokenFile& file = corpus.add_file(folder + "/" + described.file);
+    const TokenFile& file = corpus.add_file(folder + "/" + described.file, corpus.vocab_size());
     if (file.num_tokens() != described.num_tokens) {
       raise<DataError>("{}: {} tokens; expected {} by corpus.json", file.path(), file.num_tokens(),
                        described.num_tokens);
@@ -63,6 +63,22 @@ Corpus Corpus::open_prepared(const std::string& folder) {
     Split& split = corpus.splits_.emplace_back(described.name);
     split.append(file, 0, file.num_tokens());
     if (described.raw_bytes) split.set_raw_bytes(*described.raw_bytes);
+    if (described.lengths_file.empty()) continue;
+    const TokenFile& lengths = corpus.add_file(folder + "/" + described.lengths_file, int64_t{1} << 16);
+    if (lengths.num_tokens() != file.num_tokens()) {
+      raise<DataError>("{}: {} lengths; expected one for each of {} tokens", lengths.path(), lengths.num_tokens(),
+                       file.num_tokens());
+    }
+    corpus.file_hashes_.push_back(described.lengths_hash);
+    split.measure_by_file(lengths);
+  }
+  corpus.measure_by_id();
+  for (const Split& split : corpus.splits_) {
+    if (split.raw_bytes() && !split.raw_bytes(0, 0))
+      log::warn(
+          "{}: split {} was prepared before the bytes of its tokens were kept, so bits per byte are unknown; "
+          "prepare it again",
+          manifest_path, split.name());
   }
   return corpus;
 }
@@ -82,31 +98,45 @@ Corpus Corpus::open_shards(const std::string& path, const std::vector<std::strin
     }
   }
   int64_t vocab_size = options.vocab_size;
-  if (vocab_size == 0) {
+  if (!options.tokenizer.empty()) {
+    corpus.tokenizer_ = open_tokenizer(options.tokenizer);
+    vocab_size = corpus.vocab_size();
+    if (options.vocab_size != 0 && options.vocab_size != vocab_size)
+      raise<UsageError>("a vocabulary of {} tokens: {} has {}", options.vocab_size, options.tokenizer, vocab_size);
+  } else if (vocab_size == 0) {
     vocab_size = bytes_per_token == 2 ? 50257 : 128256;
     log::info("{}: assuming a vocabulary of {} tokens ({}), as llm.c does for {}-bit files", path, vocab_size,
               bytes_per_token == 2 ? "GPT-2" : "Llama 3", 8 * bytes_per_token);
   }
-  corpus.tokenizer_ = std::make_unique<ExternalTokenizer>(vocab_size);
+  if (!corpus.tokenizer_) corpus.tokenizer_ = std::make_unique<ExternalTokenizer>(vocab_size);
 
   for (const std::string_view name : kSplitNames) corpus.splits_.emplace_back(std::string(name));
   for (const std::string& file : files) {
     const std::string stem = fs::path(file).stem().string();
     const auto is = [&](const char* word) { return files.size() > 1 && stem.find(word) != std::string::npos; };
     const size_t split = is("val") ? 1 : is("test") ? 2 : 0;
-    const TokenFile& added = corpus.add_file(file);
+    const TokenFile& added = corpus.add_file(file, vocab_size);
     corpus.splits_[split].append(added, 0, added.num_tokens());
   }
   if (corpus.splits_[0].num_tokens() == 0) raise<DataError>("{}: no training tokens in {} files", path, files.size());
   if (corpus.splits_[1].num_tokens() == 0) corpus.hold_out_tail(options.validation_share);
   std::erase_if(corpus.splits_, [](const Split& split) { return split.num_tokens() == 0; });
+  corpus.measure_by_id();
   return corpus;
 }
 
-const TokenFile& Corpus::add_file(const std::string& path) {
+const TokenFile& Corpus::add_file(const std::string& path, int64_t vocab_size) {
   files_.push_back(std::make_unique<TokenFile>(path));
-  files_.back()->expect_vocabulary(vocab_size());
+  files_.back()->expect_vocabulary(vocab_size);
   return *files_.back();
+}
+
+// Of every split, where ids tell how many bytes they stand for.
+void Corpus::measure_by_id() {
+  auto bytes = tokenizer_->bytes_by_id();
+  if (!bytes) return;
+  bytes_by_id_ = std::make_unique<const std::vector<int32_t>>(std::move(*bytes));
+  for (Split& split : splits_) split.measure_by_id(*bytes_by_id_);
 }
 
 void Corpus::hold_out_tail(double share) {

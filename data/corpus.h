@@ -16,10 +16,12 @@ namespace moe {
 
 // What .bin files do not say about themselves. Ignored for prepared folders.
 struct CorpusOptions {
-  // 0: as in llm.c, GPT-2's 50257 for 16-bit and Llama 3's 128256 for 32-bit tokens.
+  // 0: the tokenizer's; without one, as in llm.c, GPT-2's 50257 for 16-bit and Llama 3's 128256 for 32-bit tokens.
   int64_t vocab_size = 0;
   // The tail of the training tokens that serves as validation where no file is named for it.
   double validation_share = 0.05;
+  // What their tokens are: the folder of GPT-2's files or a .model file of SentencePiece; empty: unknown.
+  std::string tokenizer = {};
 };
 
 class Corpus {
@@ -54,13 +56,15 @@ class Corpus {
   static Corpus open_prepared(const std::string& folder);
   static Corpus open_shards(const std::string& path, const std::vector<std::string>& files,
                             const CorpusOptions& options);
-  const TokenFile& add_file(const std::string& path);
+  const TokenFile& add_file(const std::string& path, int64_t vocab_size);
+  void measure_by_id();
   void hold_out_tail(double share);
 
   std::string name_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::vector<std::unique_ptr<TokenFile>> files_;  // behind pointers, which the splits keep
-  std::vector<std::string> file_hashes_;           // as recorded; empty for foreign shards
+  std::unique_ptr<const std::vector<int32_t>> bytes_by_id_;  // which the splits point to
+  std::vector<std::unique_ptr<TokenFile>> files_;            // behind pointers, which the splits keep
+  std::vector<std::string> file_hashes_;                     // as recorded; empty for foreign shards
   std::vector<std::vector<int32_t>> memory_;
   std::vector<Split> splits_;
   std::optional<double> entropy_rate_;

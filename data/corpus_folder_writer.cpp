@@ -10,16 +10,23 @@ namespace moe {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t kLongestToken = 1 << 16;  // bytes, so that lengths fit into 16 bits
+
 static std::string file_name(std::string_view split) {
   return std::string(split) + ".bin";
+}
+static std::string lengths_name(std::string_view split) {
+  return std::string(split) + ".lengths";
 }
 
 // The first file in `folder` that no preparation writes, or "".
 static std::string foreign_file(const std::string& folder) {
   std::set<std::string> ours = {"corpus.json", "corpus.json.partial"};
   for (const std::string_view split : kSplitNames) {
-    ours.insert(file_name(split));
-    ours.insert(file_name(split) + ".partial");
+    for (const std::string& name : {file_name(split), lengths_name(split)}) {
+      ours.insert(name);
+      ours.insert(name + ".partial");
+    }
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (const std::string name = entry.path().filename().string(); !ours.contains(name)) return name;
@@ -56,7 +63,7 @@ CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json
 
 CorpusFolderWriter::~CorpusFolderWriter() {
   if (!tokenizer_) return;
-  for (auto& writer : writers_) writer.reset();
+  writers_ = {};
   remove_temporary();
 }
 
@@ -72,12 +79,35 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer) {
   if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
   tokenizer_ = std::move(tokenizer);
   for (size_t i = 0; i < writers_.size(); ++i) {
-    writers_[i] = std::make_unique<TokenWriter>(temporary_ + "/" + file_name(kSplitNames[i]), tokenizer_->vocab_size());
+    const std::string folder = temporary_ + "/";
+    writers_[i].tokens = std::make_unique<TokenWriter>(folder + file_name(kSplitNames[i]), tokenizer_->vocab_size());
+    if (!tokenizer_->bytes_by_id())
+      writers_[i].lengths = std::make_unique<TokenWriter>(folder + lengths_name(kSplitNames[i]), kLongestToken);
   }
 }
 
+void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset) {
+  SplitWriter& writer = writers_[static_cast<size_t>(split)];
+  ids_.clear();
+  lengths_.clear();
+  if (!writer.lengths) {
+    tokenizer_->encode(text, ids_, offset);
+  } else {
+    const int64_t left = tokenizer_->encode(text, ids_, lengths_, offset);
+    if (!lengths_.empty()) lengths_.front() += static_cast<int32_t>(std::exchange(writer.waiting, 0));
+    writer.waiting += left;
+    for (const int32_t length : lengths_) {
+      if (length >= kLongestToken) raise<DataError>("a token of {} bytes; is it text?", length);
+    }
+    writer.lengths->write(lengths_);
+  }
+  writer.tokens->write(ids_);
+}
+
 void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
-  writers_[static_cast<size_t>(split)]->write(tokens);
+  SplitWriter& writer = writers_[static_cast<size_t>(split)];
+  writer.tokens->write(tokens);
+  if (writer.lengths) writer.lengths->write(std::vector<int32_t>(tokens.size(), 0));
 }
 
 void CorpusFolderWriter::finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
@@ -89,13 +119,23 @@ void CorpusFolderWriter::finish(const std::string& name, const std::array<std::o
   manifest.source = source_;
   manifest.entropy_rate = entropy_rate;
   for (size_t i = 0; i < writers_.size(); ++i) {
-    const int64_t num_tokens = writers_[i]->num_tokens();
+    SplitWriter& writer = writers_[i];
+    const int64_t num_tokens = writer.tokens->num_tokens();
     if (num_tokens > 0) {
-      writers_[i]->finish();
-      manifest.splits.push_back({std::string(kSplitNames[i]), file_name(kSplitNames[i]), num_tokens, raw_bytes[i],
-                                 format_hash(writers_[i]->payload_hash())});
+      writer.tokens->finish();
+      CorpusManifest::Split& split = manifest.splits.emplace_back();
+      split.name = kSplitNames[i];
+      split.file = file_name(kSplitNames[i]);
+      split.num_tokens = num_tokens;
+      split.raw_bytes = raw_bytes[i];
+      split.payload_hash = format_hash(writer.tokens->payload_hash());
+      if (writer.lengths) {
+        writer.lengths->finish();
+        split.lengths_file = lengths_name(kSplitNames[i]);
+        split.lengths_hash = format_hash(writer.lengths->payload_hash());
+      }
     }
-    writers_[i].reset();
+    writer = {};
   }
   manifest.write(temporary_);
   if (replace_) {

@@ -23,7 +23,9 @@ class CorpusFolderWriter {
   bool already_prepared() const { return already_prepared_; }
 
   void begin(std::unique_ptr<Tokenizer> tokenizer);
-  // `split` indexes kSplitNames.
+  // Encodes `text`, which follows what the split (an index of kSplitNames) has. `offset`: its place in the input.
+  void write(int split, std::string_view text, int64_t offset);
+  // Tokens that stand for no text.
   void write(int split, std::span<const int32_t> tokens);
   void finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
               std::optional<double> entropy_rate);
@@ -37,7 +39,12 @@ class CorpusFolderWriter {
   bool already_prepared_ = false;
   bool replace_ = false;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::array<std::unique_ptr<TokenWriter>, 3> writers_;
+  struct SplitWriter {
+    std::unique_ptr<TokenWriter> tokens, lengths;  // lengths: null where ids tell them
+    int64_t waiting = 0;                           // bytes that no token has yet
+  };
+  std::array<SplitWriter, 3> writers_;
+  std::vector<int32_t> ids_, lengths_;  // of the latest text
 };
 
 }  // namespace moe

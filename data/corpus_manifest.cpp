@@ -37,6 +37,10 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
       split.num_tokens = entry.at("tokens").get<int64_t>();
       if (entry.contains("raw_bytes")) split.raw_bytes = entry["raw_bytes"].get<int64_t>();
       split.payload_hash = entry.at("xxh64").get<std::string>();
+      if (entry.contains("lengths")) {
+        split.lengths_file = entry["lengths"].at("file").get<std::string>();
+        split.lengths_hash = entry["lengths"].at("xxh64").get<std::string>();
+      }
       manifest.splits.push_back(std::move(split));
     }
   } catch (const nlohmann::json::exception& error) {
@@ -61,6 +65,7 @@ void CorpusManifest::write(const std::string& folder) const {
     entry["tokens"] = split.num_tokens;
     if (split.raw_bytes) entry["raw_bytes"] = *split.raw_bytes;
     entry["xxh64"] = split.payload_hash;
+    if (!split.lengths_file.empty()) entry["lengths"] = {{"file", split.lengths_file}, {"xxh64", split.lengths_hash}};
     json["splits"].push_back(std::move(entry));
   }
   json["source"] = source;

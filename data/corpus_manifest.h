@@ -19,6 +19,8 @@ struct CorpusManifest {
     int64_t num_tokens = 0;
     std::optional<int64_t> raw_bytes;
     std::string payload_hash;  // XXH64 of the token bytes, in hexadecimal
+    // Where a token's id does not tell its bytes: a file of them, token by token, in the format of tokens.
+    std::string lengths_file, lengths_hash;
   };
 
   std::string name;

@@ -99,21 +99,32 @@ nlohmann::json describe_source(const PreparationOptions& options, const Plan& pl
                       {"xxh64", format_hash(hash.value())}});
   }
   nlohmann::json source = {{"inputs", inputs}, {"tokenizer", options.tokenizer}, {"split", plan.rule.to_string()}};
-  if (options.min_count != 1) source["min_count"] = options.min_count;
+  if (options.vocabulary.min_count != 1) source["min_count"] = options.vocabulary.min_count;
+  if (options.vocabulary.vocab_size != 0) source["vocab_size"] = options.vocabulary.vocab_size;
+  if (options.end_of_document) source["end_of_document"] = true;
   if (plan.entries) source["entries"] = plan.entries->name;
   return source;
 }
 
-std::unique_ptr<Tokenizer> train_tokenizer(const PreparationOptions& options, const Plan& plan) {
+std::unique_ptr<Tokenizer> make_tokenizer(const PreparationOptions& options, const Plan& plan) {
   const std::string& name = options.tokenizer;
   const TokenizerEntry& entry = tokenizers().at(name);
-  if (!entry.train) raise<UsageError>("the tokenizer '{}' cannot be made from text", name);
+  if (!entry.make) raise<UsageError>("the tokenizer '{}' cannot be made from text", name);
   const TrainingText training_text = [&](const TextVisitor& visit) {
     visit_pieces(plan, [&](int split, std::string_view text, int64_t) {
       if (split == 0) visit(text);
     });
   };
-  return entry.train(training_text, {options.min_count});
+  return entry.make(training_text, options.vocabulary);
+}
+
+// What stands behind every entry.
+std::vector<int32_t> end_of_document(const PreparationOptions& options, const Plan& plan, const Tokenizer& tokenizer) {
+  if (!options.end_of_document) return {};
+  if (!plan.entries) throw UsageError("a mark at the end of documents: only a text cut into entries has documents");
+  const auto mark = tokenizer.end_of_document();
+  if (!mark) raise<UsageError>("a mark at the end of documents: the tokenizer '{}' has none", tokenizer.name());
+  return {*mark};
 }
 
 void check_folder_option(const std::string& output) {
@@ -125,26 +136,22 @@ void check_folder_option(const std::string& output) {
 bool prepare_corpus(const PreparationOptions& options) {
   check_folder_option(options.output);
   tokenizers().at(options.tokenizer);  // before any long work
-  if (options.min_count < 1 || (options.min_count > 1 && options.tokenizer != "word"))
-    raise<UsageError>("a least count of {}: it is 1 or more, and for words (--tokenizer word)", options.min_count);
   const Plan plan = make_plan(options);
   CorpusFolderWriter folder(options.output, describe_source(options, plan), options.force);
   if (folder.already_prepared()) return false;
 
-  std::unique_ptr<Tokenizer> trained = train_tokenizer(options, plan);
-  const Tokenizer& tokenizer = *trained;
-  folder.begin(std::move(trained));
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options, plan);
+  const std::vector<int32_t> end = end_of_document(options, plan, *tokenizer);
+  folder.begin(std::move(tokenizer));
   std::array<std::optional<int64_t>, 3> raw_bytes = {0, 0, 0};
-  std::vector<int32_t> tokens;
   visit_pieces(plan, [&](int split, std::string_view text, int64_t offset) {
-    tokens.clear();
     try {
-      tokenizer.encode(text, tokens, offset);
+      folder.write(split, text, offset);
     } catch (const DataError& error) {
       raise<DataError>("{} ({}): {}", plan.input.paths().front(), kSplitNames[static_cast<size_t>(split)],
                        error.what());
     }
-    folder.write(split, tokens);
+    folder.write(split, end);
     *raw_bytes[static_cast<size_t>(split)] += static_cast<int64_t>(text.size());
   });
   for (size_t i = 0; i < 3; ++i) {

@@ -17,7 +17,8 @@ struct PreparationOptions {
   std::string entries;             // a member of entry_formats(); cuts the text before it is split
   int64_t hold_out = 0;            // every k-th entry; default 20 where `entries` is given, paragraphs where it is not
   bool force = false;              // replace a prepared corpus of other inputs or options
-  int64_t min_count = 1;           // of a word that the word tokenizer knows
+  TokenizerOptions vocabulary = {};  // those of the tokenizer
+  bool end_of_document = false;      // a mark behind every entry, which the tokenizer must have
 };
 
 // Returns false when the folder already holds this very corpus. The folder appears under its name only when

@@ -18,7 +18,7 @@ namespace {
 std::string describe_tokenizers() {
   std::string text = "one of";
   for (const TokenizerEntry& entry : tokenizers()) {
-    if (entry.train) text += fmt::format("\n{}: {}", entry.name, entry.help);
+    if (entry.make) text += fmt::format("\n{}: {}", entry.name, entry.help);
   }
   return text;
 }
@@ -55,7 +55,12 @@ void add_prepare(CLI::App& app) {
   command->add_option("-o,--output", options->output, "the folder to make")->required();
   command->add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command->add_option("--tokenizer", options->tokenizer, describe_tokenizers())->capture_default_str();
-  command->add_option("--min-count", options->min_count, "of a word in the training split; rarer ones are <unk>")
+  command->add_option("--vocabulary", options->vocabulary.vocabulary,
+                      "for bpe the folder with its files, for sentencepiece a .model file");
+  command->add_option("--vocab-size", options->vocabulary.vocab_size, "of sentencepiece: pieces to learn, at most");
+  command
+      ->add_option("--min-count", options->vocabulary.min_count,
+                   "of a word in the training split; rarer ones are <unk>")
       ->capture_default_str();
   command->add_option("--split", options->split,
                       "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
@@ -63,8 +68,16 @@ void add_prepare(CLI::App& app) {
   command->add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the next to test; default 20; entries default to paragraphs");
+  command->add_flag("--end-of-document", options->end_of_document,
+                    "put the tokenizer's mark behind every entry: bpe's <|endoftext|>, sentencepiece's </s>");
   command->add_flag("--force", options->force, "replace a prepared corpus");
   command->callback([options] { run_prepare(*options); });
+}
+
+void add_shard_options(CLI::App& command, CorpusOptions& options) {
+  command.add_option("--vocab-size", options.vocab_size, "of .bin files, which do not say it");
+  command.add_option("--tokenizer", options.tokenizer,
+                     "of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, or a .model file");
 }
 
 struct InfoOptions {
@@ -78,7 +91,7 @@ void add_info(CLI::App& app) {
   CLI::App* command = app.add_subcommand("info", "Show what a corpus holds");
   command->add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
       ->required();
-  command->add_option("--vocab-size", options->corpus.vocab_size, "of .bin files, which do not say it");
+  add_shard_options(*command, options->corpus);
   command->add_flag("--verify", options->verify, "read everything and compare it with what was prepared");
   command->callback([options] {
     const Corpus corpus = Corpus::open(options->path, options->corpus);
@@ -99,7 +112,7 @@ void add_export(CLI::App& app) {
   auto options = std::make_shared<ExportOptions>();
   CLI::App* command = app.add_subcommand("export", "Write the text of a split to standard output");
   command->add_option("path", options->path, "as for info")->required();
-  command->add_option("--vocab-size", options->corpus.vocab_size, "of .bin files, which do not say it");
+  add_shard_options(*command, options->corpus);
   command->add_option("--split", options->split, "train, validation or test")->capture_default_str();
   command->add_option("--tokens", options->tokens, "leading tokens; default: all");
   command->callback([options] {

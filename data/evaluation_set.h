@@ -1,6 +1,7 @@
 // What a model is evaluated on: so many sequences, each computed alone or after those before it in its stream.
 #pragma once
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,8 +23,11 @@ class EvaluationSet {
   virtual void load(int64_t first, int64_t count, Batch& batch) const = 0;
   // What else has to be said beside a figure, such as the context that was seen.
   virtual std::vector<std::pair<const char*, int64_t>> terms() const { return {}; }
-  // Of the raw text; nothing for other data.
-  virtual std::optional<double> bytes_per_token() const { return std::nullopt; }
+  // How documents of a text stand to each other: "joined" where a prediction may see those before its own. Nothing
+  // where there are none.
+  virtual std::string_view documents() const { return {}; }
+  // Bytes of text that the predicted tokens stand for, to the byte; nothing where that is not known.
+  virtual std::optional<int64_t> raw_bytes() const { return std::nullopt; }
 };
 
 }  // namespace moe

@@ -11,8 +11,7 @@ EvaluationStreams::EvaluationStreams(const Split& split, int64_t context, int64_
     : split_(split.slice(split.name(), 0, tokens > 0 ? std::min(tokens, split.num_tokens()) : split.num_tokens())),
       context_(context),
       streams_(streams),
-      memory_(memory),
-      bytes_per_token_(split.bytes_per_token()) {
+      memory_(memory) {
   if (context < 1 || streams < 1)
     raise<UsageError>("evaluation of {} streams with a context of {}; both are 1 at least", streams, context);
   if (split_.num_tokens() < 2) {

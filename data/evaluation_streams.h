@@ -25,14 +25,14 @@ class EvaluationStreams : public EvaluationSet {
   std::vector<std::pair<const char*, int64_t>> terms() const override {
     return {{"context", context_}, {"stride", context_}, {"memory", memory_}, {"streams", streams_}};
   }
-  std::optional<double> bytes_per_token() const override { return bytes_per_token_; }
+  std::string_view documents() const override { return "joined"; }
+  std::optional<int64_t> raw_bytes() const override { return split_.raw_bytes(1, num_targets()); }
   void load(int64_t first, int64_t count, Batch& batch) const override;
 
  private:
   Split split_;
   int64_t context_, streams_, memory_;
-  int64_t per_stream_;                     // predictions of a stream, of the last one at most
-  std::optional<double> bytes_per_token_;  // of the whole split
+  int64_t per_stream_;  // predictions of a stream, of the last one at most
 };
 
 }  // namespace moe

@@ -9,8 +9,7 @@ namespace moe {
 EvaluationWindows::EvaluationWindows(const Split& split, int64_t context, int64_t stride, int64_t tokens)
     : split_(split.slice(split.name(), 0, tokens > 0 ? std::min(tokens, split.num_tokens()) : split.num_tokens())),
       context_(context),
-      stride_(stride),
-      bytes_per_token_(split.bytes_per_token()) {
+      stride_(stride) {
   if (context < 1 || stride < 1 || stride > context) {
     raise<UsageError>("evaluation with a stride of {} and a context of {}; expected 1 <= stride <= context", stride,
                       context);

@@ -23,7 +23,8 @@ class EvaluationWindows : public EvaluationSet {
   std::vector<std::pair<const char*, int64_t>> terms() const override {
     return {{"context", context_}, {"stride", stride_}};
   }
-  std::optional<double> bytes_per_token() const override { return bytes_per_token_; }
+  std::string_view documents() const override { return "joined"; }
+  std::optional<int64_t> raw_bytes() const override { return split_.raw_bytes(1, num_targets()); }
 
   // Windows first, first + 1, ... Positions that are not scored have kIgnoreTarget. Windows behind the last
   // one are ignored entirely, so that all ranks can take equal shares. sample_ids are the numbers of the
@@ -34,7 +35,6 @@ class EvaluationWindows : public EvaluationSet {
   Split split_;
   int64_t context_;
   int64_t stride_;
-  std::optional<double> bytes_per_token_;  // of the whole split
   int64_t num_windows_ = 0;
 };
 

@@ -24,6 +24,9 @@ Split Split::slice(std::string name, int64_t begin, int64_t count) const {
   MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in split {}", begin,
             count, num_tokens_, name_);
   Split result(std::move(name));
+  result.bytes_by_id_ = bytes_by_id_;
+  result.lengths_ = lengths_;
+  result.lengths_begin_ = lengths_begin_ + begin;
   for (const Part& part : parts_) {
     const int64_t first = std::max(begin, part.begin);
     const int64_t end = std::min(begin + count, part.begin + part.count);
@@ -58,9 +61,40 @@ void Split::read(int64_t begin, int64_t count, int32_t* out) const {
   }
 }
 
+void Split::measure_by_file(const TokenFile& lengths) {
+  MOE_CHECK(lengths.num_tokens() == num_tokens_, "{} lengths in {} of {} tokens in split {}", lengths.num_tokens(),
+            lengths.path(), num_tokens_, name_);
+  lengths_ = &lengths;
+  lengths_begin_ = 0;
+}
+
+std::optional<int64_t> Split::raw_bytes(int64_t begin, int64_t count) const {
+  if (!bytes_by_id_ && !lengths_) return std::nullopt;
+  constexpr int64_t kBlock = 1 << 16;
+  std::vector<int32_t> block(static_cast<size_t>(std::clamp<int64_t>(count, 0, kBlock)));
+  int64_t bytes = 0;
+  for (const int64_t end = begin + count; begin < end; begin += kBlock) {
+    const int64_t here = std::min(kBlock, end - begin);
+    if (lengths_) {
+      lengths_->read(lengths_begin_ + begin, here, block.data());
+    } else {
+      read(begin, here, block.data());
+    }
+    for (int64_t i = 0; i < here; ++i) {
+      const int32_t value = block[static_cast<size_t>(i)];
+      bytes += lengths_ ? value : (*bytes_by_id_)[static_cast<size_t>(value)];
+    }
+  }
+  return bytes;
+}
+
 std::optional<double> Split::bytes_per_token() const {
-  if (!raw_bytes_ || num_tokens_ == 0) return std::nullopt;
-  return static_cast<double>(*raw_bytes_) / static_cast<double>(num_tokens_);
+  if (num_tokens_ == 0) return std::nullopt;
+  if (raw_bytes_) return static_cast<double>(*raw_bytes_) / static_cast<double>(num_tokens_);
+  const int64_t count = std::min<int64_t>(num_tokens_, 1'000'000);
+  const auto bytes = raw_bytes(0, count);
+  if (!bytes) return std::nullopt;
+  return static_cast<double>(*bytes) / static_cast<double>(count);
 }
 
 int32_t Split::at(int64_t index) const {

@@ -45,6 +45,16 @@ std::string_view TextReader::take(size_t bytes) {
   return result;
 }
 
+// Where the last run of blanks and line ends begins that has one of `separators` first and something before it; 0 where
+// there is none.
+static size_t end_of_last_word(std::string_view text, std::string_view separators) {
+  constexpr std::string_view kBlanks = " \n\t\r\v\f";
+  for (size_t i = text.find_last_of(separators); i != text.npos && i > 0; i = text.find_last_of(separators, i - 1)) {
+    if (kBlanks.find(text[i - 1]) == kBlanks.npos) return i;
+  }
+  return 0;
+}
+
 std::string_view TextReader::next_piece(int64_t limit) {
   const auto wanted = static_cast<size_t>(std::clamp<int64_t>(limit, 0, static_cast<int64_t>(kPieceBytes)));
   bool more = true;
@@ -52,8 +62,8 @@ std::string_view TextReader::next_piece(int64_t limit) {
   std::string_view rest(buffer_.data() + begin_, std::min(wanted, buffer_.size() - begin_));
   if (!more && rest.size() == buffer_.size() - begin_) return take(rest.size());
   if (static_cast<int64_t>(rest.size()) == limit) return take(rest.size());
-  for (const char separator : {'\n', ' '}) {
-    if (const size_t last = rest.rfind(separator); last != std::string_view::npos) return take(last + 1);
+  for (const std::string_view separators : {"\n", " \n"}) {
+    if (const size_t end = end_of_last_word(rest, separators); end > 0) return take(end);
   }
   return take(rest.size());
 }

@@ -34,8 +34,9 @@ class TextReader {
   // Where the next byte lies in the whole input.
   int64_t offset() const { return offset_; }
 
-  // At most `limit` bytes (and at most a megabyte), ending behind a line end or a blank where more text
-  // follows and there is one. Empty at the end of the input. Valid until the next call.
+  // At most `limit` bytes (and at most a megabyte). Where more text follows the piece ends in front of the line end or
+  // blank behind its last whole line, else word, if it has any: never within a run of them. Empty at the end of the
+  // input. Valid until the next call.
   std::string_view next_piece(int64_t limit);
   // One line with its line end; nothing at the end of the input. Valid until the next call. A line beyond 64
   // MiB is a DataError.

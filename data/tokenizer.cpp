@@ -1,8 +1,12 @@
 #include "data/tokenizer.h"
 
+#include <filesystem>
+
 #include "data/tokenizers/byte.h"
+#include "data/tokenizers/byte_pair.h"
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
+#include "data/tokenizers/sentence_piece.h"
 #include "data/tokenizers/word.h"
 
 namespace moe {
@@ -11,15 +15,27 @@ const Table<TokenizerEntry>& tokenizers() {
   static const Table<TokenizerEntry> table(
       "tokenizer",
       {
-          {"byte", "one id per byte value, 256 in all; takes any input", ByteTokenizer::from_json,
-           ByteTokenizer::train},
+          {"byte", "one id per byte value, 256 in all; takes any input", ByteTokenizer::from_json, ByteTokenizer::make},
           {"char", "one id per distinct byte of the training text", CharacterTokenizer::from_json,
-           CharacterTokenizer::train},
+           CharacterTokenizer::make},
           {"word", "one id per word between blanks, and one for the end of a line; rare words (--min-count) are <unk>",
-           WordTokenizer::from_json, WordTokenizer::train},
+           WordTokenizer::from_json, WordTokenizer::make},
+          {"bpe", "GPT-2's byte pairs: --vocabulary names the folder with encoder.json and vocab.bpe; takes any input",
+           BytePairTokenizer::from_json, BytePairTokenizer::make},
+          {"sentencepiece", "of a .model file (--vocabulary), or learned from the training text (--vocab-size)",
+           SentencePieceTokenizer::from_json, SentencePieceTokenizer::make},
           {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr},
       });
   return table;
+}
+
+void refuse_foreign(const TokenizerOptions& options, std::string_view name, std::string_view takes) {
+  const auto refuse = [&](bool given, std::string_view option, std::string_view what) {
+    if (given && takes.find(option) == takes.npos) raise<UsageError>("the tokenizer '{}' takes no {}", name, what);
+  };
+  refuse(options.min_count != 1, "min_count", "least count of a word");
+  refuse(!options.vocabulary.empty(), "vocabulary", "vocabulary that another program made");
+  refuse(options.vocab_size != 0, "vocab_size", "size of its vocabulary");
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
@@ -29,6 +45,12 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
     append_bytes(id, bytes);
   }
   return bytes;
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
+  const TokenizerOptions options{.vocabulary = path};
+  return std::filesystem::is_directory(path) ? BytePairTokenizer::make({}, options)
+                                             : SentencePieceTokenizer::make({}, options);
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const nlohmann::json& description, const std::string& origin) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,35 +27,58 @@ class Tokenizer {
   // Appends the ids of `text`. Text that cannot be expressed is a DataError that names the byte and its
   // offset, counted from `text_offset`: the place of `text` in its file.
   void encode(std::string_view text, std::vector<int32_t>& ids, int64_t text_offset = 0) const {
-    encode_text(text, text_offset, ids);
+    encode_text(text, text_offset, ids, nullptr);
+  }
+  // Also appends the bytes of `text` that each id stands for, and returns how many are left behind the last id, like
+  // blanks that no token has: together they are text.size(). For tokenizers without bytes_by_id().
+  int64_t encode(std::string_view text, std::vector<int32_t>& ids, std::vector<int32_t>& lengths,
+                 int64_t text_offset = 0) const {
+    return encode_text(text, text_offset, ids, &lengths);
   }
   // The bytes of `ids`. An id outside [0, vocab_size) is a DataError.
   std::string decode(std::span<const int32_t> ids) const;
 
+  // Bytes of text that each id stands for (0 for marks like the end of a document); nothing where they depend on the
+  // text, whose corpora keep them token by token.
+  virtual std::optional<std::vector<int32_t>> bytes_by_id() const { return std::nullopt; }
+  // The mark that ends a document, where there is one. No text is encoded as it.
+  virtual std::optional<int32_t> end_of_document() const { return std::nullopt; }
+
  protected:
-  virtual void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const = 0;
+  // Where ids tell their bytes, `lengths` is not looked at and the result is 0; elsewhere it may be null.
+  virtual int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
+                              std::vector<int32_t>* lengths) const = 0;
+  // `bytes`: of the ids before.
   virtual void append_bytes(int32_t id, std::string& bytes) const = 0;
 };
 
-// Runs over the whole training text once per call, handing it over in consecutive pieces. Pieces end at a
-// line end or a blank where there is one, so that a tokenizer which merges neighbouring bytes sees whole
-// words.
+// Runs over the whole training text once per call, handing it over in consecutive pieces. They are cut in front of
+// blanks and line ends, so that a tokenizer which merges neighbouring bytes sees whole words.
 using TextVisitor = std::function<void(std::string_view piece)>;
 using TrainingText = std::function<void(const TextVisitor&)>;
 
 struct TokenizerOptions {
-  int64_t min_count = 1;  // of a word that gets an id of its own
+  int64_t min_count = 1;        // of a word that gets an id of its own
+  std::string vocabulary = {};  // a file or folder that another program made
+  int64_t vocab_size = 0;       // of a vocabulary that is learned; 0 = none is asked for
 };
 
 struct TokenizerEntry {
   std::string_view name;
   std::string_view help;
   std::unique_ptr<Tokenizer> (*from_json)(const nlohmann::json&);
-  // Learns from a training text; null where a tokenizer cannot be made from text.
-  std::unique_ptr<Tokenizer> (*train)(const TrainingText&, const TokenizerOptions&);
+  // For a training text, from which it may learn; null where a tokenizer cannot be made. An option that is not the
+  // tokenizer's is a UsageError.
+  std::unique_ptr<Tokenizer> (*make)(const TrainingText&, const TokenizerOptions&);
 };
 
 const Table<TokenizerEntry>& tokenizers();
+
+// Throws UsageError where options are given that tokenizer `name` has not: `takes` names those that it has.
+void refuse_foreign(const TokenizerOptions& options, std::string_view name, std::string_view takes);
+
+// The tokenizer of another program's files: a folder of byte pairs, or a file of SentencePiece.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
 // The tokenizer that to_json described. `origin` (a path) goes into the DataError about an unusable
 // description.

@@ -54,6 +54,7 @@ struct DataConfig : Fields<DataConfig> {
   std::string path = "synthetic";
   int64_t sequence = 128;
   int64_t vocab_size = 0;
+  std::string tokenizer;
   SyntheticDataConfig synthetic;
   LabelledDataConfig labelled;
   AugmentConfig augment;
@@ -65,6 +66,9 @@ struct DataConfig : Fields<DataConfig> {
     v.field("sequence", sequence, "tokens per training sequence: the context length; images decide their own",
             {1, 1 << 20});
     v.field("vocab_size", vocab_size, "of .bin files, which do not say it; 0 = the tokenizer's", {0, 1 << 24});
+    v.field("tokenizer", tokenizer,
+            "of .bin files, so that their text and its bytes are known: the folder with GPT-2's encoder.json and "
+            "vocab.bpe, or a .model file of SentencePiece; empty = unknown");
     v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
     v.group("labelled", labelled, "Labelled samples, for `task: classify`.");
     v.group("augment", augment, "What is done to training images before they are shown.");

@@ -20,10 +20,10 @@ double Evaluation::bits_per_token() const {
   return nll() / kLn2;
 }
 double Evaluation::bits_per_byte() const {
-  return bytes_per_token ? bits_per_token() / *bytes_per_token : std::numeric_limits<double>::quiet_NaN();
+  return raw_bytes ? loss_sum / kLn2 / static_cast<double>(*raw_bytes) : std::numeric_limits<double>::quiet_NaN();
 }
 double Evaluation::bits_per_character() const {
-  return moe::bits_per_character(nll(), bytes_per_token);
+  return raw_bytes ? bits_per_byte() : bits_per_token();
 }
 
 const Table<Metric>& metrics() {
@@ -124,7 +124,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   groups.world->all_reduce_sum(as_tensor(model.sums()));
   if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
   ctx.training = true;
-  return {totals[0], totals[1], totals[2], set.bytes_per_token()};
+  return {totals[0], totals[1], totals[2], set.raw_bytes()};
 }
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,

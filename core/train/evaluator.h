@@ -26,13 +26,13 @@ struct Evaluation {
   double loss_sum = 0;                                  // -ln p over all predictions, nats
   double tokens = 0;                                    // predictions: tokens of a text, or labelled samples
   double correct = 0;                                   // those that had the largest logit
-  std::optional<double> bytes_per_token;                // of the split's raw text
+  std::optional<int64_t> raw_bytes;                     // of text that the predictions stand for
   std::span<const char* const> metrics = kTextMetrics;  // that tell something of it
 
   double nll() const { return loss_sum / tokens; }  // nats per prediction
   double perplexity() const;
   double bits_per_token() const;
-  double bits_per_byte() const;       // of the raw text; NaN when its length is unknown
+  double bits_per_byte() const;       // of the text that was predicted; NaN when its length is unknown
   double bits_per_character() const;  // bits per byte where known (a character is a byte, as in text8), else per token
   double accuracy() const { return correct / tokens; }
 };

@@ -7,14 +7,16 @@ namespace moe {
 class ByteTokenizer : public Tokenizer {
  public:
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
-  static std::unique_ptr<Tokenizer> train(const TrainingText& text, const TokenizerOptions& options = {});
+  static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options = {});
 
   std::string_view name() const override { return "byte"; }
   int64_t vocab_size() const override { return 256; }
   nlohmann::json to_json() const override { return {{"name", "byte"}}; }
+  std::optional<std::vector<int32_t>> bytes_by_id() const override { return std::vector<int32_t>(256, 1); }
 
  protected:
-  void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
+                      std::vector<int32_t>* lengths) const override;
   void append_bytes(int32_t id, std::string& bytes) const override { bytes += static_cast<char>(id); }
 };
 

@@ -17,7 +17,8 @@ std::unique_ptr<Tokenizer> CharacterTokenizer::from_json(const nlohmann::json& d
   return std::make_unique<CharacterTokenizer>(description.at("alphabet").get<std::vector<unsigned char>>());
 }
 
-std::unique_ptr<Tokenizer> CharacterTokenizer::train(const TrainingText& text, const TokenizerOptions&) {
+std::unique_ptr<Tokenizer> CharacterTokenizer::make(const TrainingText& text, const TokenizerOptions& options) {
+  refuse_foreign(options, "char", "");
   std::array<bool, 256> seen = {};
   text([&](std::string_view piece) {
     for (const char c : piece) seen[static_cast<unsigned char>(c)] = true;
@@ -29,7 +30,8 @@ std::unique_ptr<Tokenizer> CharacterTokenizer::train(const TrainingText& text, c
   return std::make_unique<CharacterTokenizer>(std::move(alphabet));
 }
 
-void CharacterTokenizer::encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const {
+int64_t CharacterTokenizer::encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
+                                        std::vector<int32_t>*) const {
   const size_t before = ids.size();
   ids.resize(before + text.size());
   int32_t smallest = 0;
@@ -38,7 +40,7 @@ void CharacterTokenizer::encode_text(std::string_view text, int64_t text_offset,
     ids[before + i] = id;
     smallest = std::min(smallest, id);
   }
-  if (smallest == 0) return;
+  if (smallest == 0) return 0;
 
   const auto unknown = std::find(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), -1);
   const auto offset = static_cast<size_t>(unknown - ids.begin()) - before;

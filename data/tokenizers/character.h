@@ -11,14 +11,16 @@ class CharacterTokenizer : public Tokenizer {
   // `alphabet`: the bytes in the order of their ids; a byte twice, or none at all, is a DataError.
   explicit CharacterTokenizer(std::vector<unsigned char> alphabet);
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
-  static std::unique_ptr<Tokenizer> train(const TrainingText& text, const TokenizerOptions& options = {});
+  static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options = {});
 
   std::string_view name() const override { return "char"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(alphabet_.size()); }
   nlohmann::json to_json() const override { return {{"name", "char"}, {"alphabet", alphabet_}}; }
+  std::optional<std::vector<int32_t>> bytes_by_id() const override { return std::vector<int32_t>(alphabet_.size(), 1); }
 
  protected:
-  void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
+                      std::vector<int32_t>* lengths) const override;
   void append_bytes(int32_t id, std::string& bytes) const override;
 
  private:

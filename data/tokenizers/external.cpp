@@ -14,7 +14,7 @@ std::unique_ptr<Tokenizer> ExternalTokenizer::from_json(const nlohmann::json& de
   return std::make_unique<ExternalTokenizer>(description.at("vocab_size").get<int64_t>());
 }
 
-void ExternalTokenizer::encode_text(std::string_view, int64_t, std::vector<int32_t>&) const {
+int64_t ExternalTokenizer::encode_text(std::string_view, int64_t, std::vector<int32_t>&, std::vector<int32_t>*) const {
   raise<DataError>("this corpus was tokenised by another program, so text cannot be encoded here");
 }
 

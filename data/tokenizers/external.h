@@ -15,7 +15,8 @@ class ExternalTokenizer : public Tokenizer {
   nlohmann::json to_json() const override { return {{"name", "external"}, {"vocab_size", vocab_size_}}; }
 
  protected:
-  [[noreturn]] void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  [[noreturn]] int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
+                                   std::vector<int32_t>* lengths) const override;
   void append_bytes(int32_t id, std::string& bytes) const override;
 
  private:

@@ -7,14 +7,13 @@ namespace moe {
 static constexpr int32_t kUnknownId = 0, kLineEndId = 1;
 static constexpr std::string_view kBlanks = " \t\r\v\f";
 
-// Calls word(text) for every word and line_end() for every end of a line, in order.
+// Calls word(text) for every word and line_end(behind it) for every end of a line, in order.
 template <class Word, class LineEnd>
 static void for_each_token(std::string_view text, Word word, LineEnd line_end) {
   size_t begin = 0;
   while (begin < text.size()) {
     if (text[begin] == '\n') {
-      line_end();
-      ++begin;
+      line_end(text.data() + ++begin);
     } else if (kBlanks.find(text[begin]) != kBlanks.npos) {
       ++begin;
     } else {
@@ -43,11 +42,13 @@ std::unique_ptr<Tokenizer> WordTokenizer::from_json(const nlohmann::json& descri
   return std::make_unique<WordTokenizer>(description.at("words").get<std::vector<std::string>>());
 }
 
-std::unique_ptr<Tokenizer> WordTokenizer::train(const TrainingText& text, const TokenizerOptions& options) {
+std::unique_ptr<Tokenizer> WordTokenizer::make(const TrainingText& text, const TokenizerOptions& options) {
+  refuse_foreign(options, "word", "min_count");
+  if (options.min_count < 1) raise<UsageError>("a least count of {}: it is 1 or more", options.min_count);
   std::unordered_map<std::string, int64_t> counts;
   text([&](std::string_view piece) {
     for_each_token(
-        piece, [&](std::string_view word) { ++counts[std::string(word)]; }, [] {});
+        piece, [&](std::string_view word) { ++counts[std::string(word)]; }, [](const char*) {});
   });
   counts.erase(kUnknown);
   counts.erase(kLineEnd);
@@ -63,14 +64,22 @@ std::unique_ptr<Tokenizer> WordTokenizer::train(const TrainingText& text, const 
   return std::make_unique<WordTokenizer>(std::move(words));
 }
 
-void WordTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids) const {
+int64_t WordTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
+                                   std::vector<int32_t>* lengths) const {
+  const char* begin = text.data();  // of what no token has: blanks belong to the one behind them
+  const auto add = [&](int32_t id, const char* end) {
+    ids.push_back(id);
+    if (lengths) lengths->push_back(static_cast<int32_t>(end - begin));
+    begin = end;
+  };
   for_each_token(
       text,
       [&](std::string_view word) {
         const auto found = ids_.find(word);
-        ids.push_back(found == ids_.end() ? kUnknownId : found->second);
+        add(found == ids_.end() ? kUnknownId : found->second, word.data() + word.size());
       },
-      [&] { ids.push_back(kLineEndId); });
+      [&](const char* end) { add(kLineEndId, end); });
+  return text.data() + text.size() - begin;
 }
 
 void WordTokenizer::append_bytes(int32_t id, std::string& bytes) const {

@@ -19,15 +19,16 @@ class WordTokenizer : public Tokenizer {
   // one with a blank in it, or one that is there twice.
   explicit WordTokenizer(std::vector<std::string> words);
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
-  // The most frequent words first; among equals in the order of their bytes.
-  static std::unique_ptr<Tokenizer> train(const TrainingText& text, const TokenizerOptions& options);
+  // options.min_count. The most frequent words first; among equals in the order of their bytes.
+  static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
 
   std::string_view name() const override { return "word"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(words_.size()); }
   nlohmann::json to_json() const override { return {{"name", "word"}, {"words", words_}}; }
 
  protected:
-  void encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids) const override;
+  int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
+                      std::vector<int32_t>* lengths) const override;
   void append_bytes(int32_t id, std::string& bytes) const override;
 
  private:

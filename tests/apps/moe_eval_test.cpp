@@ -4,6 +4,8 @@
 
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
+#include "data/corpus.h"
+#include "data/posix_file.h"
 #include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
@@ -13,9 +15,9 @@ namespace fs = std::filesystem;
 
 // A short run, trained when it is first asked for.
 struct TrainedRun {
-  TrainedRun() {
-    const Finished result =
-        run_child(tiny_train(folder.path(), {"data.synthetic.validation_tokens=1999", "evaluate.tokens=0"}));
+  explicit TrainedRun(const Arguments& more = {}) {
+    const Finished result = run_child(
+        tiny_train(folder.path(), Arguments{"data.synthetic.validation_tokens=1999", "evaluate.tokens=0"} + more));
     INFO(result.err);
     REQUIRE(result.code == 0);
   }
@@ -42,6 +44,35 @@ TEST_CASE("moe-eval prints one bare number, the same for any batch size and numb
     const Finished again = run_child((ranks > 0 ? mpirun(ranks) : Arguments{}) + eval(run.path(), {"--batch", batch}));
     CHECK(again.code == 0);
     CHECK(again.out == first.out);
+  }
+}
+
+TEST_CASE("bits per byte are of just the bytes that the predicted tokens stand for") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += i % 3 == 0 ? "a  long one, extraordinarily \n" : "to be\n";
+  write_text_file(folder / "text", text);
+  REQUIRE(run_child(program("moe-data") + Arguments{"prepare", "-i", folder / "text", "-o", folder / "corpus",
+                                                    "--tokenizer", "word", "--split", "80/10/10"})
+              .code == 0);
+  const Finished trained =
+      run_child(tiny_train(folder.path(), {"data.path=" + (folder / "corpus"), "evaluate.tokens=0"}));
+  INFO(trained.err);
+  REQUIRE(trained.code == 0);
+  const Corpus corpus = Corpus::open(folder / "corpus");
+  for (const int64_t tokens : {2, 7, 50, 0}) {
+    const Finished result = run_child(eval(folder / "run", {"--json", "--tokens", std::to_string(tokens)}));
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    const auto json = nlohmann::json::parse(result.out);
+    const Split& test = corpus.split("test");
+    const int64_t predicted = (tokens > 0 ? tokens : test.num_tokens()) - 1;
+    CHECK(json.at("tokens") == predicted);
+    CHECK(json.at("raw_bytes") == *test.raw_bytes(1, predicted));
+    CHECK(json.at("documents") == "joined");
+    const double bits = json.at("nll").get<double>() * static_cast<double>(predicted) / std::log(2.0);
+    CHECK(json.at("bpb").get<double>() == Approx(bits / json.at("raw_bytes").get<double>()));
+    CHECK(json.at("bpc") == json.at("bpb"));
   }
 }
 

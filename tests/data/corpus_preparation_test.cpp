@@ -8,7 +8,10 @@
 
 #include "data/corpus_info.h"
 #include "data/corpus_manifest.h"
+#include "data/evaluation_streams.h"
+#include "data/evaluation_windows.h"
 #include "data/posix_file.h"
+#include "tests/data/tiny_byte_pairs.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -56,6 +59,59 @@ TEST_CASE("the splits of a prepared corpus add up to the text") {
     CHECK_FALSE(fs::exists(output + ".partial"));
   }
 }
+
+TEST_CASE("the bytes of any tokens are known, whatever the tokenizer") {
+  const TemporaryFolder folder;
+  std::string text;
+  while (text.size() < 1'200'000) text += numbered_text(7) + " \t\n\n  ";  // more than one piece of a split
+  write_text_file(folder / "a.txt", text);
+  for (const char* tokenizer : {"byte", "word"}) {
+    INFO(tokenizer);
+    const std::string output = folder / std::string(tokenizer);
+    prepare_corpus({{folder / "a.txt"}, output, "", tokenizer, "", "", 0, false});
+    const Corpus corpus = Corpus::open(output);
+    corpus.verify();
+    CHECK(fs::exists(output + "/test.lengths") == (tokenizer == std::string("word")));
+    const Split& train = corpus.split("train");
+    const int64_t all = train.num_tokens();
+    // Blanks behind the last word are no token's.
+    CHECK(*train.raw_bytes() - *train.raw_bytes(0, all) < 4);
+    CHECK(*train.raw_bytes(0, 1000) + *train.raw_bytes(1000, all - 1000) == *train.raw_bytes(0, all));
+    CHECK(train.slice("part", 1000, 77).raw_bytes(7, 11) == train.raw_bytes(1007, 11));
+    CHECK(EvaluationWindows(train, 64, 64, 500).raw_bytes() == train.raw_bytes(1, 499));
+    CHECK(EvaluationStreams(train, 64, 3, 128, 500).raw_bytes() == train.raw_bytes(1, 499));
+    const std::string begin = text.substr(0, static_cast<size_t>(*train.raw_bytes(0, 100)));
+    std::vector<int32_t> ids, first(100);
+    corpus.tokenizer().encode(begin, ids);
+    train.read(0, 100, first.data());
+    CHECK(ids == first);
+  }
+  fs::resize_file(folder / "word/test.lengths", 1024);
+  CHECK_THROWS_AS(Corpus::open(folder / "word"), DataError);
+}
+
+#if MOE_HAS_PCRE2
+TEST_CASE("documents end with the tokenizer's mark where that is asked for") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(10));
+  PreparationOptions options{{folder / "a.txt"}, folder / "c", "", "bpe", "", "lines", 5, false};
+  options.vocabulary.vocabulary = write_tiny_byte_pairs(folder);
+  options.end_of_document = true;
+  prepare_corpus(options);
+  const Corpus corpus = Corpus::open(folder / "c");
+  const Split& test = corpus.split("test");
+  CHECK(decode(corpus, "test") == "line 1 of the text\nline 6 of the text\n");
+  CHECK(test.at(test.num_tokens() - 1) == corpus.tokenizer().end_of_document());
+  CHECK(test.num_tokens() == 2 * (1 + 19));
+  CHECK(test.raw_bytes(0, test.num_tokens()) == test.raw_bytes());
+
+  options.output = folder / "d";
+  options.entries = "", options.hold_out = 0;
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("only a text cut into entries"));
+  options.entries = "lines", options.tokenizer = "byte", options.vocabulary = {};
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("'byte' has none"));
+}
+#endif
 
 TEST_CASE("held-out entries go to validation and test") {
   const TemporaryFolder folder;

@@ -5,6 +5,7 @@
 
 #include "data/posix_file.h"
 #include "data/token_writer.h"
+#include "tests/data/tiny_byte_pairs.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -55,6 +56,23 @@ TEST_CASE("shards read as one sequence, whatever the cut") {
     CHECK_THROWS_WITH(corpus.split("dev"), Catch::Contains("train, validation, test"));
   }
 }
+
+#if MOE_HAS_PCRE2
+TEST_CASE("shards whose tokenizer is named are text") {
+  const TemporaryFolder folder;
+  const std::string path = write_shard(folder / "a.bin", 250, 13, 263);
+  const std::string vocabulary = write_tiny_byte_pairs(folder);
+  const Corpus corpus = Corpus::open(path, {.validation_share = 0, .tokenizer = vocabulary});
+  const Split& train = corpus.split("train");
+  CHECK(corpus.vocab_size() == 263);
+  CHECK(corpus.tokenizer().decode(std::vector<int32_t>{256}) == "to");
+  CHECK_FALSE(train.raw_bytes().has_value());
+  CHECK(train.raw_bytes(0, 13) == 6 + 2 + 2 + 3 + 2 + 3 + 2 + 0);
+  CHECK(train.bytes_per_token() == Approx(20.0 / 13));
+  CHECK_THROWS_WITH(Corpus::open(path, {.vocab_size = 50257, .tokenizer = vocabulary}), Catch::Contains("has 263"));
+  CHECK_THROWS_AS(Corpus::open(path, {.tokenizer = folder / "nowhere"}), DataError);
+}
+#endif
 
 TEST_CASE("the tail of the training tokens serves where there is no validation file") {
   const TemporaryFolder folder;

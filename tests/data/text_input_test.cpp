@@ -42,8 +42,9 @@ TEST_CASE("pieces add up to the text, end at words and stop at the limit") {
     const std::string_view piece = reader.next_piece(2'000'001 - static_cast<int64_t>(read.size()));
     REQUIRE_FALSE(piece.empty());
     read += piece;
-    const bool at_limit = read.size() == 2'000'001;
-    CHECK((at_limit || read.back() == '\n' || read.back() == ' '));
+    if (read.size() == 2'000'001) break;
+    CHECK(text[read.size()] == '\n');
+    CHECK((read.back() != '\n' && read.back() != ' '));
   }
   CHECK(read.size() == 2'000'001);
   while (true) {
@@ -52,6 +53,24 @@ TEST_CASE("pieces add up to the text, end at words and stop at the limit") {
     read += piece;
   }
   CHECK(read == text);
+}
+
+TEST_CASE("pieces are not cut within a run of blanks and line ends") {
+  const TemporaryFolder folder;
+  const std::string begin(1'000'000, 'x'), end(100'000, 'y');
+  for (const std::string blanks : {" ", "\n", " \n", "\n\n\n", " \t\n  \r\n"}) {
+    const std::string text = begin + blanks + end;
+    write_text_file(folder / "a", text);
+    const TextInput input({folder / "a"});
+    TextReader reader(input);
+    CHECK(reader.next_piece(1 << 30) == begin);
+    CHECK(reader.next_piece(1 << 30) == blanks + end);
+  }
+  // Whole lines before words; a run that begins the text is not its end.
+  write_text_file(folder / "b", "\n" + begin + "\nword and" + end);
+  const TextInput input({folder / "b"});
+  TextReader reader(input);
+  CHECK(reader.next_piece(1 << 30) == "\n" + begin);
 }
 
 TEST_CASE("text without blanks is still handed out") {

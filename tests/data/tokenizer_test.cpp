@@ -3,6 +3,7 @@
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
 #include "data/tokenizers/word.h"
+#include "tests/data/tiny_byte_pairs.h"
 #include "tests/support/catch.h"
 
 namespace moe {
@@ -15,21 +16,49 @@ static TrainingText text_of(std::string text) {
   };
 }
 
+// Libraries that a build may lack.
+static bool is_built(std::string_view tokenizer) {
+  return tokenizer == "bpe" ? MOE_HAS_PCRE2 : tokenizer == "sentencepiece" ? MOE_HAS_SENTENCEPIECE : true;
+}
+
+static TokenizerOptions options_of(std::string_view tokenizer, const TemporaryFolder& folder) {
+  if (tokenizer == "bpe") return {.vocabulary = write_tiny_byte_pairs(folder)};
+  if (tokenizer == "sentencepiece") return {.vocab_size = 300};
+  return {};
+}
+
+// What the tokens of a text say of its length.
+static int64_t bytes_of(const Tokenizer& tokenizer, const std::string& text) {
+  std::vector<int32_t> ids, lengths;
+  int64_t bytes = 0;
+  if (const auto by_id = tokenizer.bytes_by_id()) {
+    tokenizer.encode(text, ids);
+    for (const int32_t id : ids) bytes += (*by_id)[static_cast<size_t>(id)];
+  } else {
+    bytes = tokenizer.encode(text, ids, lengths);
+    CHECK(lengths.size() == ids.size());
+    for (const int32_t length : lengths) bytes += length;
+  }
+  return bytes;
+}
+
 TEST_CASE("every tokenizer made from text gives the text back, also after a trip through JSON") {
   const std::string text = "To be, or not to be: \xC3\xA9\n";
+  const TemporaryFolder folder;
   for (const TokenizerEntry& entry : tokenizers()) {
-    if (!entry.train) continue;
+    if (!entry.make || !is_built(entry.name)) continue;
     INFO(entry.name);
-    const auto trained = entry.train(text_of(text), {});
-    CHECK(trained->name() == entry.name);
-    const auto loaded = load_tokenizer(nlohmann::json::parse(trained->to_json().dump()), "test");
-    CHECK(loaded->vocab_size() == trained->vocab_size());
+    const auto made = entry.make(text_of(text), options_of(entry.name, folder));
+    CHECK(made->name() == entry.name);
+    const auto loaded = load_tokenizer(nlohmann::json::parse(made->to_json().dump()), "test");
+    CHECK(loaded->vocab_size() == made->vocab_size());
     std::vector<int32_t> ids = {7};
-    trained->encode(text, ids);
+    made->encode(text, ids);
     CHECK(ids.front() == 7);
     ids.erase(ids.begin());
-    for (const int32_t id : ids) CHECK((id >= 0 && id < trained->vocab_size()));
+    for (const int32_t id : ids) CHECK((id >= 0 && id < made->vocab_size()));
     CHECK(loaded->decode(ids) == text);
+    CHECK(bytes_of(*loaded, text) == static_cast<int64_t>(text.size()));
     CHECK_THROWS_AS(loaded->decode(std::vector<int32_t>{-1}), DataError);
     CHECK_THROWS_AS(loaded->decode(std::vector<int32_t>{static_cast<int32_t>(loaded->vocab_size())}), DataError);
   }
@@ -37,19 +66,19 @@ TEST_CASE("every tokenizer made from text gives the text back, also after a trip
 
 TEST_CASE("the word tokenizer knows frequent words, line ends and nothing else") {
   const std::string text = " the cat  sat on the mat .\n\n the <unk> sat\ton a cat\n";
-  const auto all = WordTokenizer::train(text_of(text), {});
+  const auto all = WordTokenizer::make(text_of(text), {});
   CHECK(all->vocab_size() == 9);  // <unk> <eos> | the x3, cat, on, sat x2, ., a, mat
   std::vector<int32_t> ids;
   all->encode(text, ids);
   CHECK(ids == std::vector<int32_t>{2, 3, 5, 4, 2, 8, 6, 1, 1, 2, 0, 5, 4, 7, 3, 1});
   CHECK(all->decode(ids) == "the cat sat on the mat .\n\nthe <unk> sat on a cat\n");
-  const auto frequent = WordTokenizer::train(text_of(text), {2});
+  const auto frequent = WordTokenizer::make(text_of(text), {.min_count = 2});
   CHECK(frequent->vocab_size() == 6);
   ids.clear();
   frequent->encode("the dog sat\n", ids);
   CHECK(ids == std::vector<int32_t>{2, 0, 5, 1});
   CHECK(frequent->decode(ids) == "the <unk> sat\n");
-  CHECK(WordTokenizer::train(text_of(""), {})->vocab_size() == 2);
+  CHECK(WordTokenizer::make(text_of(""), {})->vocab_size() == 2);
 
   const auto from = [](std::vector<std::string> words) {
     load_tokenizer({{"name", "word"}, {"words", std::move(words)}}, "test");
@@ -61,8 +90,31 @@ TEST_CASE("the word tokenizer knows frequent words, line ends and nothing else")
   CHECK_THROWS_AS(from({"<unk>", "<eos>", "a b"}), DataError);
 }
 
+TEST_CASE("the word tokenizer gives blanks to the word behind them") {
+  const auto tokenizer = WordTokenizer::make(text_of("a b\n"), {});
+  std::vector<int32_t> ids, lengths;
+  CHECK(tokenizer->encode("  a\n\n unknown\t ", ids, lengths) == 2);
+  CHECK(ids == std::vector<int32_t>{2, 1, 1, 0});
+  CHECK(lengths == std::vector<int32_t>{3, 1, 1, 8});
+}
+
+TEST_CASE("options that a tokenizer has not are usage errors") {
+  const TemporaryFolder folder;
+  for (const TokenizerEntry& entry : tokenizers()) {
+    if (!entry.make || !is_built(entry.name)) continue;
+    INFO(entry.name);
+    TokenizerOptions options = options_of(entry.name, folder);
+    options.min_count = entry.name == "word" ? 0 : 2;
+    CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);
+    if (entry.name == "bpe") continue;
+    options = options_of(entry.name, folder);
+    options.vocabulary = "elsewhere";  // of sentencepiece: beside a size
+    CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);
+  }
+}
+
 TEST_CASE("the char tokenizer numbers the distinct bytes in byte order") {
-  const auto tokenizer = CharacterTokenizer::train(text_of("cab cab"));
+  const auto tokenizer = CharacterTokenizer::make(text_of("cab cab"));
   CHECK(tokenizer->vocab_size() == 4);
   std::vector<int32_t> ids;
   tokenizer->encode(" abc", ids);
@@ -70,7 +122,7 @@ TEST_CASE("the char tokenizer numbers the distinct bytes in byte order") {
 }
 
 TEST_CASE("the char tokenizer names an unknown byte and its place, and leaves the ids as they were") {
-  const auto tokenizer = CharacterTokenizer::train(text_of("abc"));
+  const auto tokenizer = CharacterTokenizer::make(text_of("abc"));
   std::vector<int32_t> ids = {1};
   CHECK_THROWS_WITH(tokenizer->encode("abXc", ids, 1000), Catch::Contains("0x58 'X' at offset 1002"));
   CHECK(ids == std::vector<int32_t>{1});

@@ -60,7 +60,7 @@ TEST_CASE("JSON parses and agrees with the table") {
 
 TEST_CASE("a model without MoE layers, and figures that are not numbers") {
   Inspection i = sample_inspection(0);
-  i.evaluation.bytes_per_token.reset();
+  i.evaluation.raw_bytes.reset();
   i.history = {};
   CHECK_THAT(text_report(i, false), Catch::Contains("no MoE layers"));
   const auto json = nlohmann::json::parse(json_report(i).dump());

@@ -34,7 +34,8 @@ class TextTask : public Task {
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
         windows_({train_.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.seed)}),
-        prompt_(sample_prompt(config, corpus_)) {
+        prompt_(sample_prompt(config, corpus_)),
+        bytes_per_token_(train_.bytes_per_token()) {
     if (config.data.augment.shift > 0 || config.data.augment.flip) {
       throw UsageError("data.augment: is for images; set task: classify");
     }
@@ -76,7 +77,7 @@ class TextTask : public Task {
     moe::load(train_, starts_, config_.data.sequence, batch);
   }
   NamedFigures training_figures(double loss, const StepOutcome&) const override {
-    return {{"bpc", bits_per_character(loss, train_.bytes_per_token())}};
+    return {{"bpc", bits_per_character(loss, bytes_per_token_)}};
   }
   std::optional<GeneratedText> generate(TrainingState& state, int64_t step) const override {
     const std::vector<int32_t> text =
@@ -122,7 +123,8 @@ class TextTask : public Task {
   const Split& train_;
   Sampler windows_;
   std::vector<int32_t> prompt_;
-  mutable std::vector<int64_t> starts_;  // of load(), which allocates nothing after the first
+  std::optional<double> bytes_per_token_;  // of the training text
+  mutable std::vector<int64_t> starts_;    // of load(), which allocates nothing after the first
 };
 
 }  // namespace

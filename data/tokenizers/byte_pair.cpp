@@ -1,0 +1,134 @@
+#include "data/tokenizers/byte_pair.h"
+
+#include <limits>
+#include <queue>
+#include <tuple>
+
+#include "data/tokenizers/byte_pair_files.h"
+
+namespace moe {
+
+static uint64_t pair_key(int32_t left, int32_t right) {
+  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+}
+
+BytePairTokenizer::BytePairTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
+  const std::vector<std::string>& tokens = vocabulary_.tokens;
+  if (tokens.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
+    raise<DataError>("a vocabulary of {} tokens is not possible", tokens.size());
+  std::unordered_map<std::string_view, int32_t> ids;
+  bytes_.resize(tokens.size());
+  for (size_t id = 0; id < tokens.size(); ++id) {
+    if (!ids.emplace(tokens[id], static_cast<int32_t>(id)).second)
+      raise<DataError>("the token '{}' is twice in the vocabulary", tokens[id]);
+    if (tokens[id] == kEndOfDocument) {
+      end_of_document_ = static_cast<int32_t>(id);
+    } else if (auto bytes = bytes_of_spelling(tokens[id])) {
+      bytes_[id] = std::move(*bytes);
+    } else {
+      raise<DataError>("the token '{}' has a character that stands for no byte", tokens[id]);
+    }
+  }
+  const auto id_of = [&](std::string_view token, const std::string& merge) {
+    const auto found = ids.find(token);
+    if (found == ids.end()) raise<DataError>("the merge '{}': '{}' is no token", merge, token);
+    return found->second;
+  };
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto found = ids.find(spelling_of_byte(static_cast<unsigned char>(byte)));
+    if (found == ids.end()) raise<DataError>("byte 0x{:02x} has no token", byte);
+    byte_ids_.push_back(found->second);
+  }
+  for (size_t rank = 0; rank < vocabulary_.merges.size(); ++rank) {
+    const std::string& merge = vocabulary_.merges[rank];
+    const size_t blank = merge.find(' ');
+    if (blank == merge.npos) raise<DataError>("'{}' is no merge of two tokens", merge);
+    const std::string_view left(merge.data(), blank), right = std::string_view(merge).substr(blank + 1);
+    merges_.emplace(pair_key(id_of(left, merge), id_of(right, merge)),
+                    Merge{static_cast<int32_t>(rank), id_of(std::string(left) + std::string(right), merge)});
+  }
+}
+
+std::unique_ptr<Tokenizer> BytePairTokenizer::from_json(const nlohmann::json& description) {
+  return std::make_unique<BytePairTokenizer>(Vocabulary{description.at("tokens").get<std::vector<std::string>>(),
+                                                        description.at("merges").get<std::vector<std::string>>()});
+}
+
+std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText&, const TokenizerOptions& options) {
+  refuse_foreign(options, "bpe", "vocabulary");
+  if (options.vocabulary.empty())
+    throw UsageError("the tokenizer 'bpe' needs the folder of a vocabulary (GPT-2's encoder.json and vocab.bpe)");
+  try {
+    return std::make_unique<BytePairTokenizer>(read_byte_pairs(options.vocabulary));
+  } catch (const DataError& error) {
+    const std::string what = error.what();
+    if (what.starts_with(options.vocabulary)) throw;
+    raise<DataError>("{}: {}", options.vocabulary, what);
+  }
+}
+
+std::optional<std::vector<int32_t>> BytePairTokenizer::bytes_by_id() const {
+  std::vector<int32_t> lengths;
+  for (const std::string& bytes : bytes_) lengths.push_back(static_cast<int32_t>(bytes.size()));
+  return lengths;
+}
+
+const BytePairTokenizer::Merge* BytePairTokenizer::find_merge(int32_t left, int32_t right) const {
+  const auto found = merges_.find(pair_key(left, right));
+  return found == merges_.end() ? nullptr : &found->second;
+}
+
+// Of all neighbours the pair of the lowest rank is merged, the first of several; a queue keeps that cheap for a "word"
+// of a megabyte too.
+void BytePairTokenizer::merge_word(std::string_view word, std::vector<int32_t>& ids) const {
+  struct Node {
+    int32_t id, previous, next;  // -1: merged away; ends are -1 and the number of nodes
+  };
+  using Candidate = std::tuple<int32_t, int32_t, int32_t, int32_t>;  // rank, place, ids of both sides
+  const auto count = static_cast<int32_t>(word.size());
+  std::vector<Node> nodes;
+  for (int32_t i = 0; i < count; ++i)
+    nodes.push_back({byte_ids_[static_cast<unsigned char>(word[static_cast<size_t>(i)])], i - 1, i + 1});
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
+  const auto at = [&](int32_t i) -> Node& { return nodes[static_cast<size_t>(i)]; };
+  const auto consider = [&](int32_t place) {
+    if (place < 0 || at(place).next == count) return;
+    const int32_t left = at(place).id, right = at(at(place).next).id;
+    if (const Merge* merge = find_merge(left, right)) queue.push({merge->rank, place, left, right});
+  };
+  for (int32_t i = 0; i + 1 < count; ++i) consider(i);
+  while (!queue.empty()) {
+    const auto [rank, place, left, right] = queue.top();
+    queue.pop();
+    const int32_t next = at(place).next;
+    if (at(place).id != left || next == count || at(next).id != right) continue;  // one side was merged meanwhile
+    at(place).id = find_merge(left, right)->id;
+    at(place).next = at(next).next;
+    at(next).id = -1;
+    if (at(place).next != count) at(at(place).next).previous = place;
+    consider(at(place).previous);
+    consider(place);
+  }
+  for (int32_t i = 0; i < count; i = at(i).next) ids.push_back(at(i).id);
+}
+
+int64_t BytePairTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
+                                       std::vector<int32_t>*) const {
+  // Most words of a text were there before.
+  constexpr size_t kRemembered = 32;  // bytes of such a word at most
+  std::unordered_map<std::string, std::vector<int32_t>> known;
+  std::string key;
+  pattern_.for_each_word(text, [&](std::string_view word) {
+    if (word.size() > kRemembered) {
+      merge_word(word, ids);
+      return;
+    }
+    key = word;
+    const auto [entry, is_new] = known.try_emplace(key);
+    if (is_new) merge_word(word, entry->second);
+    ids.insert(ids.end(), entry->second.begin(), entry->second.end());
+  });
+  return 0;
+}
+
+}  // namespace moe

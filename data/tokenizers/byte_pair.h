@@ -1,0 +1,57 @@
+// Byte-level byte-pair encoding with GPT-2's rule for words (Radford et al., 2019; Sennrich et al., 2016): a word's
+// bytes are merged pair by pair, the pair that was learned first before all others. Takes any bytes and gives them
+// back.
+#pragma once
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "data/tokenizer.h"
+#include "data/tokenizers/word_pattern.h"
+
+namespace moe {
+
+class BytePairTokenizer : public Tokenizer {
+ public:
+  static constexpr const char* kEndOfDocument = "<|endoftext|>";
+
+  // What its files say. Tokens are spelled as there: every byte by a visible character of its own.
+  struct Vocabulary {
+    std::vector<std::string> tokens;  // in the order of their ids
+    std::vector<std::string> merges;  // "left right", the first learned first
+  };
+  // Throws DataError: a byte without a token, a token twice, a merge of or into what is no token, too many tokens.
+  explicit BytePairTokenizer(Vocabulary vocabulary);
+  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  // options.vocabulary: the folder of GPT-2's files (byte_pair_files.h).
+  static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
+
+  std::string_view name() const override { return "bpe"; }
+  int64_t vocab_size() const override { return static_cast<int64_t>(bytes_.size()); }
+  nlohmann::json to_json() const override {
+    return {{"name", "bpe"}, {"tokens", vocabulary_.tokens}, {"merges", vocabulary_.merges}};
+  }
+  std::optional<std::vector<int32_t>> bytes_by_id() const override;
+  std::optional<int32_t> end_of_document() const override { return end_of_document_; }
+
+ protected:
+  int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
+                      std::vector<int32_t>* lengths) const override;
+  void append_bytes(int32_t id, std::string& bytes) const override { bytes += bytes_[static_cast<size_t>(id)]; }
+
+ private:
+  struct Merge {
+    int32_t rank, id;
+  };
+  const Merge* find_merge(int32_t left, int32_t right) const;
+  void merge_word(std::string_view word, std::vector<int32_t>& ids) const;
+
+  Vocabulary vocabulary_;
+  std::vector<std::string> bytes_;  // of each id; none of a mark
+  std::vector<int32_t> byte_ids_;   // the token of each byte
+  std::unordered_map<uint64_t, Merge> merges_;
+  std::optional<int32_t> end_of_document_;
+  WordPattern pattern_;
+};
+
+}  // namespace moe

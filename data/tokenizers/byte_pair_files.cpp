@@ -1,0 +1,112 @@
+#include "data/tokenizers/byte_pair_files.h"
+
+#include <array>
+#include <filesystem>
+
+#include "core/base/check.h"
+#include "data/posix_file.h"
+
+namespace moe {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr bool is_visible(int byte) {
+  return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xFF && byte != 0xAD);
+}
+
+// The character that stands for each byte.
+constexpr std::array<uint32_t, 256> kCharacters = [] {
+  std::array<uint32_t, 256> characters{};
+  uint32_t next = 0x100;
+  for (int byte = 0; byte < 256; ++byte) {
+    characters[static_cast<size_t>(byte)] = is_visible(byte) ? static_cast<uint32_t>(byte) : next++;
+  }
+  return characters;
+}();
+
+// The byte of each character below U+0200, -1 for none.
+constexpr std::array<int, 0x200> kBytes = [] {
+  std::array<int, 0x200> bytes{};
+  bytes.fill(-1);
+  for (size_t byte = 0; byte < 256; ++byte) bytes[kCharacters[byte]] = static_cast<int>(byte);
+  return bytes;
+}();
+
+std::string first_of(const std::string& folder, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (const std::string path = folder + "/" + name; fs::exists(path)) return path;
+  }
+  raise<DataError>("{}: no {} of a byte-pair vocabulary in it", folder, *names.begin());
+}
+
+std::vector<std::string> read_tokens(const std::string& path) {
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(read_text_file(path));
+  } catch (const nlohmann::json::exception& error) {
+    raise<DataError>("{}: {}", path, error.what());
+  }
+  if (!json.is_object() || json.empty()) raise<DataError>("{}: no object of tokens and their ids", path);
+  std::vector<std::string> tokens(json.size());
+  std::vector<bool> seen(json.size());
+  for (const auto& [token, id] : json.items()) {
+    if (!id.is_number_unsigned() || id.get<size_t>() >= tokens.size() || seen[id.get<size_t>()]) {
+      raise<DataError>("{}: the id of '{}' is {}; expected the numbers below {}, each once", path, token, id.dump(),
+                       tokens.size());
+    }
+    seen[id.get<size_t>()] = true;
+    tokens[id.get<size_t>()] = token;
+  }
+  return tokens;
+}
+
+std::vector<std::string> read_merges(const std::string& path) {
+  const std::string text = read_text_file(path);
+  std::vector<std::string> merges;
+  int64_t number = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string_view line(text.data() + begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (line.empty() || (number == 1 && line.starts_with("#version"))) continue;
+    const size_t blank = line.find(' ');
+    if (blank == 0 || blank == line.npos || blank + 1 == line.size() || line.find(' ', blank + 1) != line.npos)
+      raise<DataError>("{}:{}: '{}' is no merge of two tokens", path, number, line);
+    merges.emplace_back(line);
+  }
+  return merges;
+}
+
+}  // namespace
+
+std::string spelling_of_byte(unsigned char byte) {
+  const uint32_t character = kCharacters[byte];
+  if (character < 0x80) return std::string(1, static_cast<char>(character));
+  return {static_cast<char>(0xC0 | character >> 6), static_cast<char>(0x80 | (character & 0x3F))};
+}
+
+std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
+  std::string bytes;
+  for (size_t i = 0; i < spelling.size(); ++i) {
+    uint32_t character = static_cast<unsigned char>(spelling[i]);
+    if (character >= 0x80) {  // all of them have two bytes in UTF-8
+      if ((character & 0xE0) != 0xC0 || i + 1 == spelling.size()) return std::nullopt;
+      character = (character & 0x1F) << 6 | (static_cast<unsigned char>(spelling[++i]) & 0x3F);
+    }
+    if (character >= kBytes.size() || kBytes[character] < 0) return std::nullopt;
+    bytes += static_cast<char>(kBytes[character]);
+  }
+  return bytes;
+}
+
+BytePairTokenizer::Vocabulary read_byte_pairs(const std::string& folder) {
+  if (!fs::is_directory(folder)) raise<DataError>("{}: no folder of a byte-pair vocabulary", folder);
+  return {read_tokens(first_of(folder, {"encoder.json", "vocab.json"})),
+          read_merges(first_of(folder, {"vocab.bpe", "merges.txt"}))};
+}
+
+}  // namespace moe

@@ -1,0 +1,65 @@
+#include "data/tokenizers/sentence_piece.h"
+
+#include "core/base/base64.h"
+#include "data/posix_file.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+namespace moe {
+
+#if MOE_HAS_SENTENCEPIECE
+
+static TrainingText repeated(const std::string& line) {
+  return [line](const TextVisitor& visit) {
+    for (int i = 0; i < 200; ++i) visit(line);
+  };
+}
+
+TEST_CASE("SentencePiece learns pieces, the same each time, and spells what it does not know in bytes") {
+  const TrainingText text = repeated("the cat sat on the mat and the dog sat on the log\n");
+  const TokenizerOptions options{.vocab_size = 290};
+  const auto tokenizer = SentencePieceTokenizer::make(text, options);
+  CHECK(tokenizer->to_json() == SentencePieceTokenizer::make(text, options)->to_json());
+  CHECK(tokenizer->vocab_size() > 258);  // <unk>, </s>, bytes
+  CHECK(tokenizer->vocab_size() <= 290);
+  std::vector<int32_t> ids, lengths;
+  const std::string other = "  the cat\n\nsat \xE2\x98\x83  on\nZ";
+  CHECK(tokenizer->encode(other, ids, lengths) == 0);
+  CHECK(tokenizer->decode(ids) == other);
+  CHECK(std::count(ids.begin(), ids.end(), *tokenizer->end_of_document()) == 3);  // line ends
+  std::vector<int32_t> known;
+  tokenizer->encode("the cat sat on the mat", known);
+  CHECK(known.size() < 15);
+  // In parts, cut in front of a blank, it is the same.
+  std::vector<int32_t> parts;
+  tokenizer->encode(other.substr(0, 5), parts);
+  tokenizer->encode(other.substr(5), parts);
+  CHECK(parts == ids);
+}
+
+TEST_CASE("a line that is too long for the library is learned from in parts") {
+  std::string line;
+  while (line.size() < 100'000) line += "to be or not to be ";
+  const TrainingText text = [&](const TextVisitor& visit) { visit(line); };
+  const auto tokenizer = SentencePieceTokenizer::make(text, {.vocab_size = 280});
+  std::vector<int32_t> ids;
+  tokenizer->encode(line, ids);
+  CHECK(ids.size() < line.size() / 2);
+}
+
+TEST_CASE("a model of SentencePiece is a file, or it is refused") {
+  const TemporaryFolder folder;
+  const auto learned = SentencePieceTokenizer::make(repeated("a bc a bc\n"), {.vocab_size = 262});
+  write_text_file(folder / "m.model", from_base64(learned->to_json().at("model").get<std::string>()));
+  CHECK(open_tokenizer(folder / "m.model")->to_json() == learned->to_json());
+  write_text_file(folder / "bad.model", "no model at all");
+  CHECK_THROWS_WITH(open_tokenizer(folder / "bad.model"), Catch::Contains("bad.model: not a model"));
+  CHECK_THROWS_AS(open_tokenizer(folder / "absent.model"), DataError);
+  CHECK_THROWS_AS(SentencePieceTokenizer::make(repeated("a"), {}), UsageError);
+  CHECK_THROWS_AS(SentencePieceTokenizer::make(repeated("a"), {.vocab_size = -1}), UsageError);
+  CHECK_THROWS_WITH(SentencePieceTokenizer::make(repeated("a"), {.vocab_size = 3}), Catch::Contains("cannot learn"));
+}
+
+#endif
+
+}  // namespace moe
