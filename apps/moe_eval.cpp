@@ -24,18 +24,24 @@ struct Varied {
     app.add_option("--k", k, "also with so many experts per token: a list like 1,2,4")->delimiter(',');
     app.add_option("--experts", experts, "also with the busiest so many experts of each layer alone: a list")
         ->delimiter(',');
-    app.add_option("--router", routers, "also with a router that has learned nothing: random, uniform, hash; a list")
+    app.add_option(
+           "--router", routers,
+           "also with a router that has learned nothing (random, uniform, hash) or that knows what is to be predicted "
+           "(oracle, which takes an evaluation for each expert of each layer); a list")
         ->delimiter(',');
     app.add_option("--vary", requests, "also with other settings: KEY=V1|V2|..., of the configuration's keys");
     app.add_flag("--knock-out", knock_out, "also without each expert of each layer in turn");
     app.add_option("--html", html, "of several evaluations: a file that a web page is written to");
   }
   bool any() const { return !k.empty() || !experts.empty() || !routers.empty() || !requests.empty() || knock_out; }
+  bool asks_oracle() const { return std::find(routers.begin(), routers.end(), kOracle) != routers.end(); }
   // Settings, one variation each.
   std::vector<std::string> settings(const TrainConfig& config) const {
     std::vector<std::string> list;
     for (const int64_t n : k) list.push_back(fmt::format("moe.router.k={}", n));
-    for (const std::string& router : routers) list.push_back(router_setting(router, config));
+    for (const std::string& router : routers) {
+      if (router != kOracle) list.push_back(router_setting(router, config));
+    }
     for (const std::string& request : requests) {
       for (std::string& setting : settings_of(request)) list.push_back(std::move(setting));
     }
@@ -100,6 +106,10 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
     }
     if (varied.knock_out) {
       for (VariedEvaluation& e : variations.without_each_expert(run)) all.push_back(std::move(e));
+    }
+    if (varied.asks_oracle()) {
+      all.push_back(variations.in_hindsight(run));
+      if (first) log::warn("oracle: its experts are chosen by the loss itself, so its figures measure no prediction");
     }
     const std::string checkpoint = run.checkpoint;
     for (const std::string& setting : varied.settings(run.config)) {

@@ -31,6 +31,9 @@ class Communicator {
 inline Tensor as_tensor(std::span<double> values) {
   return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::f64, Device::cpu};
 }
+inline Tensor as_tensor(std::span<float> values) {
+  return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::f32, Device::cpu};
+}
 inline Tensor as_tensor(std::span<int32_t> values) {
   return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::i32, Device::cpu};
 }

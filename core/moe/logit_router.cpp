@@ -96,7 +96,10 @@ void LogitRouter::allocate_choice(Context& ctx, Routing& routing, int64_t slots)
 }
 
 void LogitRouter::mask_closed(Context& ctx, Tensor logits) const {
-  if (closed_) mask_experts(ctx, logits, closed_);
+  if (!closed_ || logits.dim(0) == 0) return;
+  ConstTensor closed = closed_;
+  if (closed.shape.rank() == 2) closed = closed.slice(ctx.first_token, logits.dim(0));
+  mask_experts(ctx, logits, closed);
 }
 
 void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {

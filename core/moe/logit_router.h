@@ -106,7 +106,7 @@ class LogitRouter : public Router {
   Parameter* logit_bias_ = nullptr;           // (experts)
   MeasureSet& measures_;
   size_t temperature_figure_ = 0;
-  ConstTensor closed_;  // (experts) i32, or none
+  ConstTensor closed_;  // as given to close_experts()
 };
 
 // What a softmax router weighs its chosen experts by.

@@ -52,7 +52,8 @@ const Table<Member>& family<Router>() {
 }
 
 void Router::close_experts(ConstTensor closed) {
-  if (closed) throw UsageError("moe.router: experts can only be closed for a router whose tokens choose by the experts' logits");
+  if (closed)
+    throw UsageError("moe.router: experts can only be closed for a router whose tokens choose by the experts' logits");
 }
 
 void require_own_k(const LayerSetup& setup, const char* why) {

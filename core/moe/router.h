@@ -42,8 +42,9 @@ class Router {
   // holds the balance losses' gradient on entry. Adds to d_x and to the router's parameters' gradients.
   virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
                         const RoutingGradient& d_routing, const Routing& routing) = 0;
-  // From now on the experts for which closed (experts) i32 is not 0 get no token, and tokens go to what they would
-  // choose without them; none opens all again. Throws UsageError for a router whose tokens do not choose by the
+  // From now on the experts for which closed i32 is not 0 get no token, and tokens go to what they would choose without
+  // them; none opens all again. closed: (experts), or (tokens, experts) for the tokens 0, 1, ... of an evaluation, each
+  // of which has an open one. Throws UsageError for a router whose tokens do not choose by the
   // experts' logits.
   virtual void close_experts(ConstTensor closed);
   // After the optimizer's step, with the step's load over all ranks; the same on every rank.

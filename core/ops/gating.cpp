@@ -140,13 +140,18 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
 
 void mask_experts(Context& ctx, Tensor logits, ConstTensor closed) {
   const int64_t tokens = logits.dim(0), experts = logits.dim(1);
-  MOE_CHECK_SHAPE(closed, {experts});
+  const bool by_token = closed.shape.rank() == 2;
+  if (by_token) {
+    MOE_CHECK_SHAPE(closed, {tokens, experts});
+  } else {
+    MOE_CHECK_SHAPE(closed, {experts});
+  }
   if (on_cuda(ctx)) return cuda::mask_experts(ctx, logits, closed);
   run(ctx, logits.dtype, [&]<class T>(T) {
     T* z = logits.as<T>();
-    const int32_t* mask = closed.as<int32_t>();
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
+      const int32_t* mask = closed.as<int32_t>() + (by_token ? t * experts : 0);
       for (int64_t e = 0; e < experts; ++e) {
         if (mask[e] != 0) z[t * experts + e] = -std::numeric_limits<T>::infinity();
       }

@@ -27,7 +27,7 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,
                      ConstTensor indices, ConstTensor weights, GatingOptions options);
 
-// logits (tokens, experts) = -inf where closed (experts) i32 is not 0
+// logits (tokens, experts) = -inf where closed, (experts) or (tokens, experts) i32, is not 0
 void mask_experts(Context& ctx, Tensor logits, ConstTensor closed);
 
 namespace cuda {  // the twins; their arguments have been checked

@@ -87,7 +87,8 @@ std::vector<Round> rounds_of_streams(const EvaluationSet& set, int64_t ranks, in
 
 }  // namespace
 
-Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences) {
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
+                    const LossVisitor& visit) {
   Context& ctx = state.ctx;
   Model& model = *state.model;
   ctx.training = false;
@@ -113,6 +114,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     model.forward(ctx, tokens);
     const Outcome outcome = model.losses(ctx, tokens);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
+    if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome.losses);
     totals[0] += sums.loss;
     totals[1] += sums.tokens;
     totals[2] += sums.correct;

@@ -2,6 +2,7 @@
 // or after those before it in its stream.
 #pragma once
 #include <array>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -48,9 +49,13 @@ const Table<Metric>& metrics();
 // The metrics that tell something, for people: "bpc 1.2345", "accuracy 98.02%".
 std::vector<std::string> to_words(const Evaluation& evaluation);
 
+// Is shown the losses (predictions) of each round, of which the first is number `first` of the set's.
+using LossVisitor = std::function<void(int64_t first, ConstTensor losses)>;
+
 // Collective. Computes `sequences` of the set at a time on each rank; a set of streams segment by segment, with a
 // memory of its own that is empty at first. Leaves the routing statistics of the evaluated tokens in the model's sums.
-Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences);
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
+                    const LossVisitor& visit = {});
 // Of a text, in windows: each token but the very first is predicted once.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
                     const EvaluationOptions& options);

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <numeric>
 
+#include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/model/model_summary.h"
 #include "core/tensor/copy.h"
+#include "core/train/closed_experts.h"
 
 namespace moe {
 
@@ -24,33 +26,8 @@ std::string router_setting(const std::string& kind, const TrainConfig& config) {
   if (kind == "uniform") return "moe.router={kind: uniform}";
   if (kind == "random" || kind == "hash")
     return fmt::format("moe.router={{kind: {}, k: {}}}", kind, experts_per_token(config));
-  raise<UsageError>("--router {}: only random, uniform and hash have nothing to learn", kind);
+  raise<UsageError>("--router {}: only random, uniform and hash have nothing to learn, and oracle need not", kind);
 }
-
-// Closed experts of some layers, open again at the end.
-class ClosedExperts {
- public:
-  ClosedExperts(LoadedRun& run, int64_t most)
-      : run_(run), masks_("closed experts", run.device.device, bytes(run, most)) {}
-  ~ClosedExperts() {
-    for (MoELayer* layer : run_.state->model->moe_layers()) layer->close_experts({});
-  }
-  ClosedExperts(const ClosedExperts&) = delete;
-
-  // closed[e] != 0 closes expert e.
-  void close(MoELayer& layer, std::vector<int32_t>& closed) {
-    const Tensor host = as_tensor(std::span(closed)), mask = masks_.allocate(host.shape, DType::i32);
-    copy_from_host(run_.state->ctx, mask, host);
-    layer.close_experts(mask);
-  }
-
- private:
-  static size_t bytes(const LoadedRun& run, int64_t most) {
-    return run.state->model->moe_layers().size() * (sizeof(int32_t) * static_cast<size_t>(most) + 64) + 64;
-  }
-  LoadedRun& run_;
-  Arena masks_;
-};
 
 VariedEvaluation Variations::evaluate(const std::string& name, LoadedRun& run) const {
   const auto start = std::chrono::steady_clock::now();
@@ -76,7 +53,7 @@ std::vector<VariedEvaluation> Variations::without_each_expert(LoadedRun& run) co
       ClosedExperts closed(run, layer->num_experts());
       std::vector<int32_t> mask(static_cast<size_t>(layer->num_experts()));
       mask[static_cast<size_t>(expert)] = 1;
-      closed.close(*layer, mask);
+      closed.close(*layer, as_tensor(std::span(mask)));
       results.push_back(evaluate(fmt::format("without expert {} of layer {}", expert, layer->layer()), run));
     }
   }
@@ -95,9 +72,51 @@ VariedEvaluation Variations::with_busiest(LoadedRun& run, int64_t count) const {
       return counts[static_cast<size_t>(a)] > counts[static_cast<size_t>(b)];
     });
     for (int64_t i = 0; i < count; ++i) mask[static_cast<size_t>(order[static_cast<size_t>(i)])] = 0;
-    closed.close(*layer, mask);
+    closed.close(*layer, as_tensor(std::span(mask)));
   }
   return evaluate(fmt::format("the {} busiest experts", count), run);
+}
+
+VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
+  Model& model = *run.state->model;
+  Batch batch;
+  set_.load(0, 1, batch);
+  if (model.predictions_per_sample(batch.length) != batch.length)
+    throw UsageError("--router oracle: is for models that predict something of every token");
+  const int64_t tokens = set_.num_sequences() * batch.length, most = run.config.moe.experts;
+  ClosedExperts chosen(run, tokens * most);
+  std::vector<float> losses, some;  // (tokens, experts): those of other ranks stay 0, and nobody asks for their choice
+  for (MoELayer* layer : model.moe_layers()) {
+    const int64_t experts = layer->num_experts();
+    losses.assign(static_cast<size_t>(tokens * experts), 0);
+    for (int64_t expert = 0; expert < experts; ++expert) {
+      ClosedExperts others(run, experts);
+      std::vector<int32_t> mask(static_cast<size_t>(experts), 1);
+      mask[static_cast<size_t>(expert)] = 0;
+      others.close(*layer, as_tensor(std::span(mask)));
+      moe::evaluate(*run.state, run.groups, set_, sequences_, [&](int64_t first, ConstTensor found) {
+        some.resize(static_cast<size_t>(found.size()));
+        copy_to_host(run.state->ctx, as_tensor(std::span(some)), found);
+        for (size_t i = 0; i < some.size(); ++i) {
+          losses[(static_cast<size_t>(first) + i) * static_cast<size_t>(experts) + static_cast<size_t>(expert)] =
+              some[i];
+        }
+      });
+    }
+    std::vector<int32_t> mask(losses.size(), 1), order(static_cast<size_t>(experts));
+    for (size_t token = 0; token < static_cast<size_t>(tokens); ++token) {
+      const float* of_token = losses.data() + token * order.size();
+      std::iota(order.begin(), order.end(), 0);
+      std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return of_token[a] < of_token[b]; });
+      for (int64_t i = 0; i < std::min(layer->experts_per_token(), experts); ++i)
+        mask[token * order.size() + static_cast<size_t>(order[static_cast<size_t>(i)])] = 0;
+    }
+    Tensor by_token = as_tensor(std::span(mask));
+    by_token.shape = Shape{tokens, experts};
+    chosen.close(*layer, by_token);
+    log::info("oracle: layer {} chosen, after {} evaluations", layer->layer(), experts);
+  }
+  return evaluate(std::string(kOracle), run);
 }
 
 }  // namespace moe

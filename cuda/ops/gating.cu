@@ -147,9 +147,9 @@ static __global__ void gating_backward_kernel(float* d_logits, const float* d_we
   for (int e = lane; e < experts; e += kWarp) out[e] -= probabilities[token * experts + e] * dot;
 }
 
-static __global__ void mask_experts_kernel(float* logits, const int32_t* closed, int64_t size, int64_t experts) {
+static __global__ void mask_experts_kernel(float* logits, const int32_t* closed, int64_t size, int64_t period) {
   const int64_t i = thread_in_grid();
-  if (i < size && closed[i % experts] != 0) logits[i] = -INFINITY;
+  if (i < size && closed[i % period] != 0) logits[i] = -INFINITY;
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ void chosen_weights(Context& ctx, Tensor weights, ConstTensor probabilities, Con
 
 void mask_experts(Context& ctx, Tensor logits, ConstTensor closed) {
   launch(ctx, mask_experts_kernel, blocks_for(logits.size(), kThreads), kThreads, 0, logits.as<float>(),
-         closed.as<int32_t>(), logits.size(), logits.dim(1));
+         closed.as<int32_t>(), logits.size(), std::max<int64_t>(closed.size(), 1));
 }
 
 void gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor probabilities,

@@ -247,6 +247,28 @@ TEST_CASE("moe-eval with experts left out: all of them are the model, one less i
   CHECK_THAT(read_file(page), Catch::Contains("</svg>") && Catch::Contains("moe.router.k=2"));
 }
 
+TEST_CASE("moe-eval with an oracle is better than the router, where there is something to choose, on any ranks") {
+  const TrainedRun run;
+  const auto once = varied(run.path(), {"--router", "oracle,random", "--tokens", "300"});
+  REQUIRE(once.size() == 3);
+  CHECK(once[1].at("evaluated") == "oracle");
+  CHECK(once[1].at("experts_per_token") == 2);
+  CHECK(once[1].at("bpc").get<double>() < once[0].at("bpc").get<double>());
+  CHECK(once[2].at("bpc").get<double>() > once[1].at("bpc").get<double>());
+  for (const auto& [ranks, batch] : {std::pair{1, "3"}, {2, "8"}}) {
+    const Finished again = run_child(
+        mpirun(ranks) + eval(run.path(), {"--router", "oracle", "--tokens", "300", "--batch", batch, "--json"}));
+    INFO(again.err);
+    REQUIRE(again.code == 0);
+    CHECK_THAT(again.err, Catch::Contains("measure no prediction"));
+    CHECK(nlohmann::json::parse(again.out)[1].at("bpc") == once[1].at("bpc"));
+  }
+  // Where all experts are chosen anyway there is nothing to know.
+  const TrainedRun every({"moe.router.k=4"});
+  const auto same = varied(every.path(), {"--router", "oracle", "--tokens", "300"});
+  CHECK(same[1].at("bpc") == same[0].at("bpc"));
+}
+
 TEST_CASE("moe-eval with routers that learned nothing is the same for any batch size and number of ranks") {
   const TrainedRun run;
   const auto once = varied(run.path(), {"--router", "random,uniform,hash"});

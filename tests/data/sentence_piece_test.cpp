@@ -16,7 +16,7 @@ static TrainingText repeated(const std::string& line) {
 }
 
 TEST_CASE("SentencePiece learns pieces, the same each time, and spells what it does not know in bytes") {
-  const TrainingText text = repeated("the cat sat on the mat and the dog sat on the log\n");
+  const TrainingText text = repeated("played player playing plays worked worker working works talked talker talking talks\n");
   const TokenizerOptions options{.vocab_size = 290};
   const auto tokenizer = SentencePieceTokenizer::make(text, options);
   CHECK(tokenizer->to_json() == SentencePieceTokenizer::make(text, options)->to_json());
@@ -28,8 +28,8 @@ TEST_CASE("SentencePiece learns pieces, the same each time, and spells what it d
   CHECK(tokenizer->decode(ids) == other);
   CHECK(std::count(ids.begin(), ids.end(), *tokenizer->end_of_document()) == 3);  // line ends
   std::vector<int32_t> known;
-  tokenizer->encode("the cat sat on the mat", known);
-  CHECK(known.size() < 15);
+  tokenizer->encode(" played working", known);
+  CHECK(known.size() < 10);
   // In parts, cut in front of a blank, it is the same.
   std::vector<int32_t> parts;
   tokenizer->encode(other.substr(0, 5), parts);
