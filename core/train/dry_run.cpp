@@ -49,7 +49,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   double coefficients = 0;
   bool global = false;
   for (const Choice<BalanceLoss>& choice : config.moe.balance.items()) {
-    const auto loss = choice.make(BalanceLoss::Setup{config.moe.experts});
+    const auto loss =
+        choice.make(BalanceLoss::Setup{config.moe.experts, config.model.d_model, config.moe.router.kind(), run});
     coefficients += loss->coefficient().largest();
     global |= loss->scope() == BalanceLoss::Scope::global && loss->coefficient().largest() > 0;
   }

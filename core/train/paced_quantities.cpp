@@ -19,6 +19,7 @@ class ScheduleVisitor : public FieldVisitor {
   void field(const char*, std::string&, const char*, std::vector<std::string>) override {}
   void field(const char*, std::vector<std::string>&, const char*) override {}
   void field(const char*, std::vector<int64_t>&, const char*) override {}
+  void field(const char*, std::vector<double>&, const char*) override {}
   void group(const char* name, FieldSet& group, const char*) override { enter(path_ + name, group); }
   void choice(const char* name, ChoiceBase& choice, const char*) override { visit(path_ + name, choice); }
   void choices(const char* name, ChoiceListBase& choices, const char*) override {
