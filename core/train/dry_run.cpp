@@ -29,6 +29,11 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
     notes.push_back("model.attention.causal is true: a patch or token sees nothing of its sample that comes after it");
   if (Paced("train.clip_norm", config.train.clip_norm, kSomeRun, {}).largest() == 0)
     notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
+  if (const ReptileConfig& r = config.init.reptile; r.rounds > 0) {
+    notes.push_back(
+        fmt::format("init.reptile learns from as many batches as {} updates, which no count of this run has",
+                    r.rounds * r.domains * r.inner_steps));
+  }
   if (!has_moe) {
     notes.push_back("no block is MoE: this is a dense model");
     return notes;
