@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
+#include "core/schedule/named_schedule.h"
+
 namespace moe {
 
 // Every member is monotone between its corners or piecewise so: this many show its extremes closely enough.
 static constexpr int64_t kProbes = 256;
 
 Paced::Paced(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, Range<double> range)
-    : schedule_(choice.make(Schedule::Setup{run})), range_(range) {
+    : schedule_(make_schedule(name, choice, run)), range_(range) {
   const int64_t last = std::max<int64_t>(run.total_updates - 1, 0);
   smallest_ = largest_ = schedule_->at(0);
   const auto probe = [&](int64_t update) {

@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "comm/planned_communicator.h"
-#include "core/schedule/schedule.h"
+#include "core/schedule/named_schedule.h"
 #include "core/tensor/device.h"
 #include "core/train/life_plan.h"
 #include "core/train/task.h"
@@ -124,7 +124,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const std::unique_ptr<Task> task = open_task(config);
   const RunLength length = run_length(config, *task);
   const auto& [updates, per_update, per_epoch] = length;
-  config.train.learning_rate.make(Schedule::Setup{length});  // refuses what training would refuse
+  make_schedule("train.learning_rate", config.train.learning_rate, length);  // refuses what training would refuse
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
   const StateSetup setup{config, task->shape(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};

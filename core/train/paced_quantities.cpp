@@ -2,6 +2,8 @@
 
 #include <functional>
 
+#include "core/schedule/named_schedule.h"
+
 namespace moe {
 namespace {
 
@@ -44,8 +46,8 @@ class ScheduleVisitor : public FieldVisitor {
 
 PacedQuantities::PacedQuantities(TrainConfig config, const RunLength& run) {
   const ScheduleVisitor::Found found = [&](const std::string& key, const Choice<Schedule>& choice) {
-    if (key == "train.learning_rate") return;
-    std::shared_ptr<Schedule> schedule = choice.make(Schedule::Setup{run});
+    std::shared_ptr<Schedule> schedule = make_schedule(key, choice, run);
+    if (key == "train.learning_rate") return;  // is told anyway
     if (choice.kind() == "constant" && schedule->warmup() == 0) return;
     quantities_.push_back({key, std::move(schedule)});
   };

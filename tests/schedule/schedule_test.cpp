@@ -176,6 +176,8 @@ TEST_CASE("table: what is no table is refused") {
   }
   CHECK_THROWS_WITH(schedule("{kind: table, at: [0, 20, 10%], values: [1, 2, 3]}"),
                     Catch::Contains("'10%'") && Catch::Contains("'20'"));
+  CHECK_THROWS_WITH(Paced("moe.x.p", schedule_choice("{kind: table, at: [0, 5], values: [1]}"), kRun, {}),
+                    Catch::Contains("moe.x.p: ") && Catch::Contains("as many values as times"));
 }
 
 TEST_CASE("a paced quantity sees the peak of a table however narrow it is") {
