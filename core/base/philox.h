@@ -28,6 +28,8 @@ enum class RandomPurpose : uint32_t {
   hidden_dropout = 14,
   output_dropout = 15,
   expert_life = 16,
+  clusters = 17,
+  reptile = 18,
 };
 
 // A random word as a number in [0, 1), and as one in (0, 1).

@@ -67,16 +67,8 @@ class Reader : public FieldVisitor {
         name, [&](const ConfigNode& item) { value.push_back(item.scalar); }, [&] { value.clear(); });
   }
 
-  void field(const char* name, std::vector<int64_t>& value, const char*) override {
-    list(
-        name,
-        [&](const ConfigNode& item) {
-          int64_t n = 0;
-          number(item, name, n, Range<int64_t>{});
-          value.push_back(n);
-        },
-        [&] { value.clear(); });
-  }
+  void field(const char* name, std::vector<int64_t>& value, const char*) override { numbers(name, value); }
+  void field(const char* name, std::vector<double>& value, const char*) override { numbers(name, value); }
 
   void group(const char* name, FieldSet& group, const char*) override {
     const ConfigNode* node = find(name);
@@ -113,6 +105,18 @@ class Reader : public FieldVisitor {
   }
 
  private:
+  template <class T>
+  void numbers(const char* name, std::vector<T>& value) {
+    list(
+        name,
+        [&](const ConfigNode& item) {
+          T n = 0;
+          number(item, name, n, Range<T>{});
+          value.push_back(n);
+        },
+        [&] { value.clear(); });
+  }
+
   const ConfigNode* find(const char* name) {
     known_.emplace_back(name);
     return node_.find(name);

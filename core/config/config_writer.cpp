@@ -57,12 +57,19 @@ class TextVisitor : public FieldVisitor {
     leaf(name, "[" + join(words, ", ") + "]", help, "list of words");
   }
   void field(const char* name, std::vector<int64_t>& value, const char* help) override {
-    std::vector<std::string> words;
-    for (int64_t n : value) words.push_back(fmt::format("{}", n));
-    leaf(name, "[" + join(words, ", ") + "]", help, "list of whole numbers");
+    leaf(name, listed(value), help, "list of whole numbers");
+  }
+  void field(const char* name, std::vector<double>& value, const char* help) override {
+    leaf(name, listed(value), help, "list of numbers");
   }
 
  private:
+  template <class T>
+  static std::string listed(const std::vector<T>& numbers) {
+    std::vector<std::string> words;
+    for (const T n : numbers) words.push_back(fmt::format("{}", n));
+    return "[" + join(words, ", ") + "]";
+  }
   template <class T>
   static std::string describe(Range<T> range) {
     const bool lower = range.min != std::numeric_limits<T>::lowest();
@@ -242,6 +249,9 @@ class SchemaWriter : public FieldVisitor {
   void field(const char* name, std::vector<int64_t>& value, const char* help) override {
     properties_[name] = {
         {"type", "array"}, {"items", {{"type", "integer"}}}, {"default", value}, {"description", help}};
+  }
+  void field(const char* name, std::vector<double>& value, const char* help) override {
+    properties_[name] = {{"type", "array"}, {"items", {{"type", "number"}}}, {"default", value}, {"description", help}};
   }
   void group(const char* name, FieldSet& group, const char* help) override {
     properties_[name] = object(group, open_);

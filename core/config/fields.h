@@ -55,6 +55,7 @@ class FieldVisitor {
   // A list of words; a single word stands for a list of one.
   virtual void field(const char* name, std::vector<std::string>& value, const char* help) = 0;
   virtual void field(const char* name, std::vector<int64_t>& value, const char* help) = 0;
+  virtual void field(const char* name, std::vector<double>& value, const char* help) = 0;
   virtual void group(const char* name, FieldSet& group, const char* help) = 0;
   // One member of a family, `name: kind` or `name: {kind: ..., options}`, and a list of such.
   virtual void choice(const char* name, ChoiceBase& choice, const char* help) = 0;

@@ -14,6 +14,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
   bool qk_norm = false;
   bool causal = true;
   int64_t memory = 0;
+  Choice<Schedule> dropout = constantly(0);
 
   void fields(FieldVisitor& v) override {
     v.field("heads", heads, "query heads", {1, 1024});
@@ -31,6 +32,8 @@ struct AttentionConfig : Fields<AttentionConfig> {
             "tokens before it that a token sees at most, those of previous segments too, whose keys and values are "
             "kept without gradient; needs curriculum.sampler: contiguous. 0 = those of its own sequence, all of them",
             {0, 1 << 20});
+    v.choice("dropout", dropout,
+             "Share of attention's weights that is zeroed in training, behind the softmax; a number or a schedule.");
   }
 };
 

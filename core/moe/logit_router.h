@@ -56,6 +56,7 @@ class LogitRouter : public Router {
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
                 const Routing& routing) final;
   void close_experts(ConstTensor closed) override { closed_ = closed; }
+  ExpertDirections directions() override { return weight_ ? ExpertDirections{weight_} : Router::directions(); }
 
  protected:
   // `keep`: experts that dropout leaves to a token at least.

@@ -1,6 +1,7 @@
 #include "core/moe/moe_layer.h"
 
 #include "core/ops/elementwise.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -72,6 +73,7 @@ void MoELayer::after_step(Context& ctx, const UpdateFacts& facts) {
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  if (inputs_) append_floats(ctx, *inputs_, x);
   balance_.begin(ctx);
   measures_.begin(ctx);
   capacity_.begin(ctx, batch, strategy_->k_at(ctx.step));

@@ -51,6 +51,8 @@ class MoELayer : public FeedForward {
   const LoadStats& load() const { return load_; }
   // From now on every observed token's choices are appended to `list`, slots() each; nullptr ends it.
   void record_choices(std::vector<int32_t>* list) { load_.choices = list; }
+  // From now on the input (d_model) of every token is appended to `list`; nullptr ends it.
+  void record_inputs(std::vector<float>* list) { inputs_ = list; }
   int64_t slots() const { return strategy_->slots(); }
   const BalanceSet& balance() const { return balance_; }
   BalanceSet& balance() { return balance_; }
@@ -100,6 +102,7 @@ class MoELayer : public FeedForward {
   CapacityLimit capacity_;
   OutputDropout dropout_;
   LayerParts parts_;
+  std::vector<float>* inputs_ = nullptr;
   std::unique_ptr<DenseFeedForward> shared_;  // one layer as wide as all shared experts together
 };
 

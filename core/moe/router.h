@@ -11,6 +11,14 @@
 
 namespace moe {
 
+// What draws a router's tokens to its experts: the larger <row e, x> is, the more does expert e get of a token x.
+struct ExpertDirections {
+  Parameter* rows = nullptr;              // (experts, width)
+  const Parameter* projection = nullptr;  // (width, d_model), of the token before; none: the token itself
+  bool unit = false;                      // only the direction of a row counts
+  std::string why_none{};                 // where there are no such rows
+};
+
 class Router {
  public:
   using Setup = LayerSetup;
@@ -47,6 +55,8 @@ class Router {
   // of which has an open one. Throws UsageError for a router whose tokens do not choose by the
   // experts' logits.
   virtual void close_experts(ConstTensor closed);
+  // For whoever says where experts begin (core/train/cluster_start.h).
+  virtual ExpertDirections directions() { return {nullptr, nullptr, false, "it has no matrix with a row per expert"}; }
   // After the optimizer's step, with the step's load over all ranks; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { (void)ctx, (void)load; }
 };

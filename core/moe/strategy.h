@@ -37,6 +37,8 @@ class Strategy {
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
   // Balance losses besides the layer's, or none.
   virtual const BalanceSet* own_balance() const { return nullptr; }
+  // As of the router.
+  virtual ExpertDirections directions() { return router().directions(); }
   // As Router::close_experts().
   virtual void close_experts(ConstTensor closed) { router().close_experts(closed); }
   // After the optimizer's step, when the sums are those of the whole step; the same on every rank.

@@ -10,8 +10,8 @@
 
 namespace moe {
 
-Attention::Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config, int64_t layer,
-                     Parameter* relative_positions)
+Attention::Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config,
+                     const RunLength& run, int64_t layer, Parameter* relative_positions)
     : layout_{0, config.attention.heads, config.kv_heads(), config.d_head(), config.attention.causal},
       rotary_dims_(config.attention.position == "rope" ? config.d_head() / 2 * 2 : 0),
       rope_theta_(config.attention.rope_theta),
@@ -21,7 +21,8 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
               config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))),
       layer_(layer),
       window_{config.attention.memory, 0, config.attention.position != "relative"},
-      relative_positions_(relative_positions) {
+      relative_positions_(relative_positions),
+      dropout_("model.attention.dropout", config.attention.dropout, run, {0, 0.99}) {
   MOE_CHECK((config.attention.position == "relative") == (relative_positions != nullptr), "{} without its table",
             config.attention.position);
   if (config.attention.qk_norm) {
@@ -40,6 +41,7 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   saved_.x = x;
   saved_.layout = layout_;
   saved_.layout.time = batch.time;
+  saved_.dropout = dropout_now(ctx, batch);
   saved_.qkv = ctx.allocate(Shape{tokens, layout_.width()});
   if (q_norm_) {
     saved_.qkv_before_norm = ctx.allocate(Shape{tokens, layout_.width()});
@@ -58,6 +60,12 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   return y;
 }
 
+AttentionDropout Attention::dropout_now(const Context& ctx, const TokenBatch& batch) const {
+  if (!ctx.training) return {};
+  return {now(dropout_, ctx), ctx.random(RandomPurpose::attention_dropout, static_cast<uint32_t>(layer_)),
+          ctx.first_token / std::max<int64_t>(batch.time, 1)};
+}
+
 // Turns queries and keys, and attends.
 void Attention::attend(Context& ctx, const TokenBatch& batch) {
   const int64_t kept = std::min(batch.time, window_.size);
@@ -66,7 +74,9 @@ void Attention::attend(Context& ctx, const TokenBatch& batch) {
     take_recent(ctx, saved_.recent, saved_.qkv, saved_.layout);
   }
   if (rotary_dims_ > 0) rope_forward(ctx, saved_.qkv, saved_.layout, rotary_dims_, rope_theta_);
-  if (window_.size == 0) return attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout);
+  if (window_.size == 0) {
+    return attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout, saved_.dropout);
+  }
   saved_.window = window_;
   if (batch.memory && batch.memory->filled() > 0) {
     saved_.window.filled = batch.memory->filled();
@@ -74,7 +84,8 @@ void Attention::attend(Context& ctx, const TokenBatch& batch) {
   }
   ScratchScope scratch(ctx);
   window_attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, turned_memory(ctx, scratch),
-                           relative_positions_ ? relative_positions_->value : Tensor{}, saved_.layout, saved_.window);
+                           relative_positions_ ? relative_positions_->value : Tensor{}, saved_.layout, saved_.window,
+                           saved_.dropout);
 }
 
 // The memory as attention reads it. Backward makes it anew, which costs less than to keep it.
@@ -86,13 +97,15 @@ Tensor Attention::turned_memory(Context& ctx, ScratchScope& scratch) const {
 }
 
 void Attention::attend_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out) {
-  if (window_.size == 0)
-    return attention_backward(ctx, d_qkv, d_out, saved_.qkv, saved_.out, saved_.logsumexp, saved_.layout);
+  if (window_.size == 0) {
+    return attention_backward(ctx, d_qkv, d_out, saved_.qkv, saved_.out, saved_.logsumexp, saved_.layout,
+                              saved_.dropout);
+  }
   ScratchScope scratch(ctx);
   const Parameter* positions = relative_positions_;
   window_attention_backward(ctx, d_qkv, positions ? positions->gradient : Tensor{}, d_out, saved_.qkv,
                             turned_memory(ctx, scratch), positions ? positions->value : Tensor{}, saved_.out,
-                            saved_.logsumexp, saved_.layout, saved_.window);
+                            saved_.logsumexp, saved_.layout, saved_.window, saved_.dropout);
 }
 
 void Attention::remember(Context& ctx, const TokenBatch& batch) {

@@ -34,7 +34,7 @@ class TransformerBlock {
         layer_dropout_("model.layer_dropout", config.layer_dropout, run, {0, 0.99}),
         place_(NormPlace::of(config)),
         attention_norm_(parameters, name + ".attention_norm", config),
-        attention_(parameters, name + ".attention", config, layer, relative_positions),
+        attention_(parameters, name + ".attention", config, run, layer, relative_positions),
         feed_forward_norm_(parameters, name + ".feed_forward_norm", config),
         feed_forward_(make_feed_forward(name)) {
     if (place_.twice && is_moe) inner_norm_.emplace(parameters, name + ".moe_norm", config);

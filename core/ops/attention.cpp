@@ -62,8 +62,8 @@ struct Sizes {
   int64_t forward() const { return total({keys_across, values, kQueryRows * d, kQueryRows * scores_ld}); }
   int64_t backward() const {
     return total({keys_down, keys_down, values, kQueryColumns * d, kQueryColumns * d, columns * kQueries,
-                  columns * kQueries, kTileRows * kQueryColumns, kKeyRows * kQueryColumns, kQueryRows * kKeyRows,
-                  kQueryColumns, kQueryColumns});
+                  columns * kQueries, kTileRows * kQueryColumns, kTileRows * kQueryColumns, kKeyRows * kQueryColumns,
+                  kQueryRows * kKeyRows, kQueryColumns, kQueryColumns});
   }
 
   static constexpr int64_t kQueryRows = round_up(kQueries, kTileRows);
@@ -122,10 +122,26 @@ static std::pair<T, T> exponentials(T* scores, int64_t visible, int64_t end) {
   return {sum, largest};
 }
 
+// What dropout does to the weights of one query of a head, in its first `visible` keys.
+struct HeadMask {
+  const AttentionMask& mask;
+  int64_t sequence, head;
+
+  template <class T>
+  void apply(T* weights, int64_t query, int64_t visible) const {
+    for (int64_t key = 0; key < visible; key += 4) {
+      const auto words = mask.words(sequence, head, query, mask.quad_of(key));
+      for (int64_t j = key; j < std::min(key + 4, visible); ++j) {
+        weights[j] *= static_cast<T>(mask.factor(words[static_cast<size_t>(j - key)]));
+      }
+    }
+  }
+};
+
 // The queries [begin, end) of a head; pointers are to the sequence's first token.
 template <class T>
 static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const T* v, int64_t begin, int64_t end,
-                            const AttentionLayout& layout) {
+                            const AttentionLayout& layout, const HeadMask& mask) {
   constexpr int64_t kColumns = kTileColumns<T>;
   const Sizes<T> sizes(layout);
   const int64_t d = layout.d_head, width = layout.width(), ld = sizes.scores_ld, out_ld = layout.heads * d;
@@ -157,6 +173,7 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
         const auto [sum, largest] = exponentials(scores + (row + i) * ld, layout.visible(first + row + i), visible);
         logsumexp[(first + row + i) * layout.heads] = largest + std::log(sum);
         inverse[i] = T(1) / sum;
+        if (mask.mask) mask.apply(scores + (row + i) * ld, first + row + i, layout.visible(first + row + i));
       }
       T* const rows_out = out + (first + row) * out_ld;
       multiply_strip<T>({scores + row * ld, ld, Rows::in_place}, num_rows, values, num_keys, d, 0, visible,
@@ -170,7 +187,8 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
 }
 
 template <class T>
-static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout) {
+static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout,
+                    const AttentionMask& mask) {
   const int64_t time = layout.time, d = layout.d_head, heads = layout.heads;
   // Few heads for many threads are cut into parts, each of which packs the keys again.
   const int64_t tiles = divide_up(time, kQueries);
@@ -191,7 +209,7 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
         const int64_t kv = h / (heads / layout.kv_heads);
         forward_of_head(out + (b * time * heads + h) * d, logsumexp + b * time * heads + h, sequence + h * d,
                         sequence + layout.key_column() + kv * d, sequence + layout.value_column() + kv * d, begin, end,
-                        layout);
+                        layout, {mask, b, h});
       }
     }
   }
@@ -202,27 +220,45 @@ template <class T>
 struct Backward {
   const AttentionLayout& layout;
   const Sizes<T>& sizes;
+  const AttentionMask& mask;
+  int64_t sequence;
   const T *keys, *values;      // panels of rows: A (time, d)
   const T* keys_across;        // panels of columns: B (time, d)
   T *d_k, *d_v;                // rows layout.width() apart
   T *queries, *d_outs;         // B (d, queries)
   T *query_rows, *d_out_rows;  // B (queries, d)
   T* probabilities;            // (kTileRows, kQueryColumns): of one panel of keys
+  T* factors;                  // likewise: of dropout
   T* d_scores;                 // (kKeyRows, kQueryColumns): of a block of keys
   T* packed;                   // d_scores, as A (queries, keys)
   T *shift, *dot;              // of each query: logsumexp, and d_out . out
 
   // One query head. Scores are held with keys as rows: then nothing has to be transposed for d_k and d_v.
-  void add_head(T* d_q, const T* q, const T* out, const T* d_out, const T* logsumexp) const;
+  void add_head(int64_t head, T* d_q, const T* q, const T* out, const T* d_out, const T* logsumexp) const;
 
  private:
-  void key_panel(int64_t key, int64_t num_keys, int64_t block, int64_t first, int64_t num_queries) const;
+  void key_panel(int64_t head, int64_t key, int64_t num_keys, int64_t block, int64_t first, int64_t num_queries) const;
+  void draw_factors(int64_t head, int64_t key, int64_t num_keys, int64_t first, int64_t num_queries) const;
 };
+
+template <class T>
+void Backward<T>::draw_factors(int64_t head, int64_t key, int64_t num_keys, int64_t first, int64_t num_queries) const {
+  constexpr int64_t kLd = Sizes<T>::kQueryColumns;
+  for (int64_t j = 0; j < num_queries; ++j) {
+    for (int64_t quad = mask.quad_of(key); quad <= mask.quad_of(key + num_keys - 1); ++quad) {
+      const auto words = mask.words(sequence, head, first + j, quad);
+      for (int64_t i = std::max<int64_t>(0, 4 * quad - key); i < std::min(num_keys, 4 * quad + 4 - key); ++i) {
+        factors[i * kLd + j] = static_cast<T>(mask.factor(words[static_cast<size_t>(key + i - 4 * quad)]));
+      }
+    }
+  }
+}
 
 // Probabilities and d_scores of the keys [key, key + num_keys) and the tile of queries from `first` on, and what they
 // add to d_k and d_v. d_scores begins at the key `block`.
 template <class T>
-void Backward<T>::key_panel(int64_t key, int64_t num_keys, int64_t block, int64_t first, int64_t num_queries) const {
+void Backward<T>::key_panel(int64_t head, int64_t key, int64_t num_keys, int64_t block, int64_t first,
+                            int64_t num_queries) const {
   constexpr int64_t kColumns = kTileColumns<T>, kLd = Sizes<T>::kQueryColumns;
   const int64_t d = layout.d_head, width = layout.width();
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
@@ -236,12 +272,23 @@ void Backward<T>::key_panel(int64_t key, int64_t num_keys, int64_t block, int64_
                        {ds + column, kLd});
   }
   const int64_t end = round_up(num_queries, kColumns);
+  if (mask) draw_factors(head, key, num_keys, first, num_queries);
   for (int64_t i = 0; i < num_keys; ++i) {
     T *p_row = probabilities + i * kLd, *ds_row = ds + i * kLd;
+    if (mask) {  // the weights that multiply values are the dropped ones, those of softmax's gradient the others
+      const T* const factor_row = factors + i * kLd;
 #pragma omp simd
-    for (int64_t j = begin; j < end; ++j) {
-      p_row[j] = fast_exp(p_row[j] - shift[j]);
-      ds_row[j] = p_row[j] * (ds_row[j] - dot[j]);
+      for (int64_t j = begin; j < num_queries; ++j) {
+        const T probability = fast_exp(p_row[j] - shift[j]);
+        p_row[j] = probability * factor_row[j];
+        ds_row[j] = probability * (ds_row[j] * factor_row[j] - dot[j]);
+      }
+    } else {
+#pragma omp simd
+      for (int64_t j = begin; j < end; ++j) {
+        p_row[j] = fast_exp(p_row[j] - shift[j]);
+        ds_row[j] = p_row[j] * (ds_row[j] - dot[j]);
+      }
     }
     // Queries before the key do not see it.
     const int64_t from = layout.causal ? std::max(begin, key + i - first) : begin;
@@ -255,7 +302,7 @@ void Backward<T>::key_panel(int64_t key, int64_t num_keys, int64_t block, int64_
 }
 
 template <class T>
-void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, const T* logsumexp) const {
+void Backward<T>::add_head(int64_t head, T* d_q, const T* q, const T* out, const T* d_out, const T* logsumexp) const {
   constexpr int64_t kLd = Sizes<T>::kQueryColumns;
   const int64_t d = layout.d_head, width = layout.width(), time = layout.time, out_ld = layout.heads * d;
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
@@ -279,7 +326,7 @@ void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, con
     for (int64_t block = 0; block < end; block += Sizes<T>::kKeyRows) {
       const int64_t num_keys = std::min(Sizes<T>::kKeyRows, end - block);
       for (int64_t key = block; key < block + num_keys; key += kTileRows) {
-        key_panel(key, std::min<int64_t>(kTileRows, block + num_keys - key), block, first, num_queries);
+        key_panel(head, key, std::min<int64_t>(kTileRows, block + num_keys - key), block, first, num_queries);
       }
       pack_across<kTileRows>(d_scores, kLd, num_queries, num_keys, packed);
       for (int64_t row = 0; row < num_queries; row += kTileRows) {
@@ -297,7 +344,7 @@ void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, con
 // One task owns a key/value head of a sequence with all its query heads, so d_k and d_v have one writer.
 template <class T>
 static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const T* logsumexp, int64_t batch,
-                     const AttentionLayout& layout) {
+                     const AttentionLayout& layout, const AttentionMask& mask) {
   const int64_t time = layout.time, d = layout.d_head, width = layout.width(), heads = layout.heads;
   const int64_t group = heads / layout.kv_heads;
   const Sizes<T> sizes(layout);
@@ -324,6 +371,8 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
       using S = Sizes<T>;
       const Backward<T> work{layout,
                              sizes,
+                             mask,
+                             b,
                              keys,
                              values,
                              keys_across,
@@ -334,13 +383,15 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
                              workspace.take(sizes.columns * kQueries),
                              workspace.take(sizes.columns * kQueries),
                              workspace.take(kTileRows * S::kQueryColumns),
+                             workspace.take(kTileRows * S::kQueryColumns),
                              workspace.take(S::kKeyRows * S::kQueryColumns),
                              workspace.take(S::kQueryRows * S::kKeyRows),
                              workspace.take(S::kQueryColumns),
                              workspace.take(S::kQueryColumns)};
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
         const int64_t row = (b * time * heads + h) * d;
-        work.add_head(d_sequence + h * d, sequence + h * d, out + row, d_out + row, logsumexp + b * time * heads + h);
+        work.add_head(h, d_sequence + h * d, sequence + h * d, out + row, d_out + row,
+                      logsumexp + b * time * heads + h);
       }
     }
   }
@@ -348,7 +399,8 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
 
 }  // namespace cpu
 
-static int64_t check(ConstTensor qkv, ConstTensor out, ConstTensor logsumexp, const AttentionLayout& layout) {
+static int64_t check(ConstTensor qkv, ConstTensor out, ConstTensor logsumexp, const AttentionLayout& layout,
+                     const AttentionDropout& dropout) {
   const int64_t tokens = qkv.dim(0);
   MOE_CHECK(layout.time > 0 && tokens % layout.time == 0, "{} tokens in sequences of {}", tokens, layout.time);
   MOE_CHECK(layout.kv_heads > 0 && layout.heads % layout.kv_heads == 0, "{} heads share {}", layout.heads,
@@ -356,23 +408,28 @@ static int64_t check(ConstTensor qkv, ConstTensor out, ConstTensor logsumexp, co
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
   MOE_CHECK_SHAPE(out, {tokens, layout.heads * layout.d_head});
   MOE_CHECK_SHAPE(logsumexp, {tokens, layout.heads});
+  MOE_CHECK(dropout.rate < 1, "attention with a dropout of {}", dropout.rate);
   return tokens / layout.time;
 }
 
-void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
-  const int64_t batch = check(qkv, out, logsumexp, layout);
-  if (on_cuda(ctx)) return cuda::attention_forward(ctx, out, logsumexp, qkv, layout);
-  run(ctx, qkv.dtype, [&]<class T>(T) { cpu::forward<T>(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout); });
+void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout,
+                       const AttentionDropout& dropout) {
+  const int64_t batch = check(qkv, out, logsumexp, layout, dropout);
+  if (on_cuda(ctx)) return cuda::attention_forward(ctx, out, logsumexp, qkv, layout, dropout);
+  const AttentionMask mask = AttentionMask::of(dropout, layout);
+  run(ctx, qkv.dtype,
+      [&]<class T>(T) { cpu::forward<T>(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout, mask); });
 }
 
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,
-                        ConstTensor logsumexp, const AttentionLayout& layout) {
-  const int64_t batch = check(qkv, out, logsumexp, layout);
+                        ConstTensor logsumexp, const AttentionLayout& layout, const AttentionDropout& dropout) {
+  const int64_t batch = check(qkv, out, logsumexp, layout, dropout);
   MOE_CHECK(d_qkv.shape == qkv.shape && d_out.shape == out.shape, "gradients {} and {}", d_qkv.shape.to_string(),
             d_out.shape.to_string());
-  if (on_cuda(ctx)) return cuda::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, layout);
+  if (on_cuda(ctx)) return cuda::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, layout, dropout);
+  const AttentionMask mask = AttentionMask::of(dropout, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    cpu::backward<T>(d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), out.as<T>(), logsumexp.as<T>(), batch, layout);
+    cpu::backward<T>(d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), out.as<T>(), logsumexp.as<T>(), batch, layout, mask);
   });
 }
 

@@ -50,6 +50,19 @@ struct Head {
   const T* q;
   Rows<T> keys, values;
   const T* positions;
+  const AttentionMask& mask;
+  int64_t sequence, head;
+
+  // factor(place) -> what dropout multiplies the query's weight of a place by, for the places [from, to).
+  template <class Use>
+  void for_each_factor(int64_t query, int64_t from, int64_t to, Use use) const {
+    for (int64_t j = from; j < to;) {
+      const auto words = mask.words(sequence, head, query, mask.quad_of(j));
+      for (int lane = mask.lane_of(j); lane < 4 && j < to; ++lane, ++j) {
+        use(j, static_cast<T>(mask.factor(words[static_cast<size_t>(lane)])));
+      }
+    }
+  }
 
   int64_t keys_at_most() const { return window.size + kQueries; }
   // Of each part of a workspace.
@@ -103,6 +116,7 @@ struct Head {
       logsumexp[i * layout.heads] = largest + std::log(sum);
       const T inverse = T(1) / sum;
       for (int64_t j = from; j < to; ++j) row[j] *= inverse;
+      if (mask) for_each_factor(i, from + begin, to + begin, [&](int64_t j, T kept) { row[j - begin] *= kept; });
     }
     bool written = false;
     for (const auto& part : {values.before(begin, end), values.inside(begin, end)}) {
@@ -130,10 +144,12 @@ struct Head {
       const int64_t from = window.first_seen(i), to = std::max(window.end_seen(i), from);
       T dot = 0;
       for (int64_t c = 0; c < d; ++c) dot += o[c] * d_o[c];
+      if (mask) for_each_factor(i, from, to, [&](int64_t j, T kept) { ds_row[j] *= kept; });
       for (int64_t j = from; j < to; ++j) {
         p_row[j] = std::exp(p_row[j] - logsumexp[i * layout.heads]);
         ds_row[j] = p_row[j] * (ds_row[j] - dot);
       }
+      if (mask) for_each_factor(i, from, to, [&](int64_t j, T kept) { p_row[j] *= kept; });
       for (T* const row : {p_row, ds_row}) {
         std::fill(row + begin, row + from, T(0));
         std::fill(row + to, row + end, T(0));
@@ -169,6 +185,7 @@ struct Tensors {
   const T *qkv, *memory, *positions;
   const AttentionLayout& layout;
   const AttentionWindow& window;
+  const AttentionMask mask;
 
   Head<T> head(int64_t sequence, int64_t h) const {
     const int64_t kv = h / (layout.heads / layout.kv_heads), d = layout.d_head, kept = layout.memory_width();
@@ -177,8 +194,15 @@ struct Tensors {
     const auto at = [&](int64_t column, int64_t memory_column) {
       return Rows<T>{rows + column + kv * d, before ? before + memory_column + kv * d : nullptr, layout.width(), kept};
     };
-    return {layout,   window, rows + h * d, at(layout.key_column(), 0), at(layout.value_column(), layout.kv_heads * d),
-            positions};
+    return {layout,
+            window,
+            rows + h * d,
+            at(layout.key_column(), 0),
+            at(layout.value_column(), layout.kv_heads * d),
+            positions,
+            mask,
+            sequence,
+            h};
   }
 };
 
@@ -246,7 +270,8 @@ static void backward(T* d_qkv, T* d_positions, T* partial, int64_t parts, const 
 static constexpr int64_t kParts = 32;
 
 static int64_t check(ConstTensor qkv, ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
-                     const AttentionLayout& layout, const AttentionWindow& window) {
+                     const AttentionLayout& layout, const AttentionWindow& window, const AttentionDropout& dropout) {
+  MOE_CHECK(dropout.rate < 1, "attention with a dropout of {}", dropout.rate);
   const int64_t tokens = qkv.dim(0);
   MOE_CHECK(layout.time > 0 && tokens % layout.time == 0, "{} tokens in sequences of {}", tokens, layout.time);
   MOE_CHECK(layout.kv_heads > 0 && layout.heads % layout.kv_heads == 0, "{} heads share {}", layout.heads,
@@ -267,25 +292,30 @@ static const T* data_of(ConstTensor x) {
 }
 
 void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, ConstTensor memory,
-                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window) {
-  const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window);
-  if (on_cuda(ctx)) return cuda::window_attention_forward(ctx, out, logsumexp, qkv, memory, positions, layout, window);
+                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window,
+                              const AttentionDropout& dropout) {
+  const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window, dropout);
+  if (on_cuda(ctx))
+    return cuda::window_attention_forward(ctx, out, logsumexp, qkv, memory, positions, layout, window, dropout);
+  const AttentionMask mask = AttentionMask::of(dropout, layout, window.size);
   run(ctx, qkv.dtype, [&]<class T>(T) {
     cpu::forward<T>(out.as<T>(), logsumexp.as<T>(),
-                    {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window}, batch);
+                    {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window, mask}, batch);
   });
 }
 
 void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, ConstTensor d_out, ConstTensor qkv,
                                ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
-                               const AttentionLayout& layout, const AttentionWindow& window) {
-  const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window);
+                               const AttentionLayout& layout, const AttentionWindow& window,
+                               const AttentionDropout& dropout) {
+  const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window, dropout);
   MOE_CHECK(d_qkv.shape == qkv.shape && d_out.shape == out.shape && d_positions.shape == positions.shape,
             "gradients {}, {} and {}", d_qkv.shape.to_string(), d_out.shape.to_string(), d_positions.shape.to_string());
   if (on_cuda(ctx)) {
     return cuda::window_attention_backward(ctx, d_qkv, d_positions, d_out, qkv, memory, positions, out, logsumexp,
-                                           layout, window);
+                                           layout, window, dropout);
   }
+  const AttentionMask mask = AttentionMask::of(dropout, layout, window.size);
   const int64_t tasks = batch * layout.kv_heads, parts = positions ? std::min(tasks, kParts) : tasks;
   ScratchScope scratch(ctx);
   const Tensor partial =
@@ -293,7 +323,7 @@ void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, C
   run(ctx, qkv.dtype, [&]<class T>(T) {
     cpu::backward<T>(d_qkv.as<T>(), positions ? d_positions.as<T>() : nullptr, positions ? partial.as<T>() : nullptr,
                      parts, d_out.as<T>(), out.as<T>(), logsumexp.as<T>(),
-                     {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window}, batch);
+                     {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window, mask}, batch);
   });
 }
 

@@ -3,6 +3,7 @@
 // it keeps the log-sum-exp of each query and head, and backward recomputes the probabilities. The positions are those
 // of Sukhbaatar et al., "Adaptive Attention Span in Transformers", 2019, with a span that is not learned.
 #pragma once
+#include "core/ops/attention_dropout.h"
 #include "core/ops/attention_layout.h"
 #include "core/tensor/context.h"
 
@@ -24,12 +25,14 @@ struct AttentionWindow {
 // d_head): row n - 1 is the distance n, the place itself has none; absent for no positions.
 // -> out (tokens, heads * d_head), 0 where nothing is seen; logsumexp (tokens, heads) of the scaled scores, 0 likewise.
 void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, ConstTensor memory,
-                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window);
+                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window,
+                              const AttentionDropout& dropout = {});
 // d_out like out -> d_qkv like qkv, overwritten; d_positions like positions, wide, added to. The memory has no
 // gradient.
 void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, ConstTensor d_out, ConstTensor qkv,
                                ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
-                               const AttentionLayout& layout, const AttentionWindow& window);
+                               const AttentionLayout& layout, const AttentionWindow& window,
+                               const AttentionDropout& dropout = {});
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::window_attention_forward) window_attention_forward;

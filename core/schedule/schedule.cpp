@@ -11,6 +11,7 @@ Member wsd_schedule();
 Member step_schedule();
 Member power_schedule();
 Member inverse_root_schedule();
+Member table_schedule();
 
 template <>
 const Table<Member>& family<Schedule>() {
@@ -23,6 +24,7 @@ const Table<Member>& family<Schedule>() {
                                        step_schedule(),
                                        power_schedule(),
                                        inverse_root_schedule(),
+                                       table_schedule(),
                                    }};
   return table;
 }

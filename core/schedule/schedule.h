@@ -2,6 +2,7 @@
 // Members are in schedules/, the table in schedule.cpp.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "core/config/schedule_family.h"
 
@@ -27,6 +28,8 @@ class Schedule {
   // At the update that is about to be made, counted from 0.
   double at(int64_t update) const;
   double warmup() const { return warmup_; }
+  // Updates at which a value may lie that its neighbours do not show, beside the first and the last.
+  virtual std::vector<double> corners() const { return {warmup_}; }
 
  protected:
   // Without the warm-up.

@@ -1,6 +1,8 @@
 #include "core/tensor/copy.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "core/tensor/device.h"
 
@@ -43,6 +45,25 @@ ConstTensor on_host(Context& ctx, ConstTensor x, std::vector<char>& buffer) {
   const Tensor host{buffer.data(), x.shape, x.dtype, Device::cpu};
   copy(ctx, host, x);
   return host;
+}
+
+void append_floats(Context& ctx, std::vector<float>& list, ConstTensor x) {
+  std::vector<char> buffer;
+  const ConstTensor host = on_host(ctx, x, buffer);
+  const auto append = [&]<class T>(const T* values, auto to_float) {
+    list.reserve(list.size() + static_cast<size_t>(host.size()));
+    std::transform(values, values + host.size(), std::back_inserter(list), to_float);
+  };
+  switch (host.dtype) {
+    case DType::f32:
+      return append(host.as<float>(), [](float v) { return v; });
+    case DType::f64:
+      return append(host.as<double>(), [](double v) { return static_cast<float>(v); });
+    case DType::bf16:
+      return append(host.as<BFloat16>(), [](BFloat16 v) { return to_float(v); });
+    default:
+      MOE_CHECK(false, "{} are no floats", name_of(host.dtype));
+  }
 }
 
 ConstTensor on_device(Context& ctx, ScratchScope& scratch, ConstTensor x) {

@@ -14,6 +14,9 @@ void copy_to_host(Context& ctx, Tensor host, ConstTensor x);
 // x <- host
 void copy_from_host(Context& ctx, Tensor x, ConstTensor host);
 
+// Appends the elements of x, of f32, bf16 or f64 and on either side, to `list`.
+void append_floats(Context& ctx, std::vector<float>& list, ConstTensor x);
+
 // A tensor's bytes on the host: the tensor's own memory, or a copy in `buffer`.
 ConstTensor on_host(Context& ctx, ConstTensor x, std::vector<char>& buffer);
 

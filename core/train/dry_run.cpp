@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "comm/planned_communicator.h"
-#include "core/schedule/schedule.h"
+#include "core/schedule/named_schedule.h"
 #include "core/tensor/device.h"
 #include "core/train/life_plan.h"
 #include "core/train/task.h"
@@ -29,6 +29,11 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
     notes.push_back("model.attention.causal is true: a patch or token sees nothing of its sample that comes after it");
   if (Paced("train.clip_norm", config.train.clip_norm, kSomeRun, {}).largest() == 0)
     notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
+  if (const ReptileConfig& r = config.init.reptile; r.rounds > 0) {
+    notes.push_back(
+        fmt::format("init.reptile learns from as many batches as {} updates, which no count of this run has",
+                    r.rounds * r.domains * r.inner_steps));
+  }
   if (!has_moe) {
     notes.push_back("no block is MoE: this is a dense model");
     return notes;
@@ -49,7 +54,8 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   double coefficients = 0;
   bool global = false;
   for (const Choice<BalanceLoss>& choice : config.moe.balance.items()) {
-    const auto loss = choice.make(BalanceLoss::Setup{config.moe.experts});
+    const auto loss =
+        choice.make(BalanceLoss::Setup{config.moe.experts, config.model.d_model, config.moe.router.kind(), run});
     coefficients += loss->coefficient().largest();
     global |= loss->scope() == BalanceLoss::Scope::global && loss->coefficient().largest() > 0;
   }
@@ -118,7 +124,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const std::unique_ptr<Task> task = open_task(config);
   const RunLength length = run_length(config, *task);
   const auto& [updates, per_update, per_epoch] = length;
-  config.train.learning_rate.make(Schedule::Setup{length});  // refuses what training would refuse
+  make_schedule("train.learning_rate", config.train.learning_rate, length);  // refuses what training would refuse
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
   const StateSetup setup{config, task->shape(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};

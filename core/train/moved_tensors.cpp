@@ -11,15 +11,9 @@ namespace moe {
 namespace {
 
 std::vector<float> on_host(Context& ctx, ConstTensor x) {
-  std::vector<char> buffer;
-  const ConstTensor host = moe::on_host(ctx, x, buffer);
-  MOE_CHECK(host.dtype == DType::f32 || host.dtype == DType::bf16, "experts of {} cannot be moved", name_of(x.dtype));
-  std::vector<float> values(static_cast<size_t>(host.size()));
-  if (host.dtype == DType::f32) {
-    std::copy_n(host.as<float>(), values.size(), values.begin());
-  } else {
-    std::transform(host.as<BFloat16>(), host.as<BFloat16>() + values.size(), values.begin(), to_float);
-  }
+  MOE_CHECK(x.dtype == DType::f32 || x.dtype == DType::bf16, "experts of {} cannot be moved", name_of(x.dtype));
+  std::vector<float> values;
+  append_floats(ctx, values, x);
   return values;
 }
 

@@ -2,6 +2,8 @@
 
 #include <functional>
 
+#include "core/schedule/named_schedule.h"
+
 namespace moe {
 namespace {
 
@@ -19,6 +21,7 @@ class ScheduleVisitor : public FieldVisitor {
   void field(const char*, std::string&, const char*, std::vector<std::string>) override {}
   void field(const char*, std::vector<std::string>&, const char*) override {}
   void field(const char*, std::vector<int64_t>&, const char*) override {}
+  void field(const char*, std::vector<double>&, const char*) override {}
   void group(const char* name, FieldSet& group, const char*) override { enter(path_ + name, group); }
   void choice(const char* name, ChoiceBase& choice, const char*) override { visit(path_ + name, choice); }
   void choices(const char* name, ChoiceListBase& choices, const char*) override {
@@ -43,8 +46,8 @@ class ScheduleVisitor : public FieldVisitor {
 
 PacedQuantities::PacedQuantities(TrainConfig config, const RunLength& run) {
   const ScheduleVisitor::Found found = [&](const std::string& key, const Choice<Schedule>& choice) {
-    if (key == "train.learning_rate") return;
-    std::shared_ptr<Schedule> schedule = choice.make(Schedule::Setup{run});
+    std::shared_ptr<Schedule> schedule = make_schedule(key, choice, run);
+    if (key == "train.learning_rate") return;  // is told anyway
     if (choice.kind() == "constant" && schedule->warmup() == 0) return;
     quantities_.push_back({key, std::move(schedule)});
   };

@@ -7,6 +7,7 @@
 #include "core/base/name_hash.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/train/unit_draws.h"
 
 namespace moe {
 namespace {
@@ -27,7 +28,6 @@ class Start {
 
   StartReport run() {
     StartReport report;
-    std::set<std::string> upcycled;
     for (const ParameterGroup group : kParameterGroups) {
       state_.parameters.for_each_named(group, state_.parameters.buffer(group).value, [&](const NamedTensor& t) {
         if (source_.contains(t.name)) {
@@ -35,7 +35,7 @@ class Start {
           unused_.erase(t.name);
           ++report.copied;
         } else if (const MoELayer* layer = layer_in_place_of_dense(t.name)) {
-          upcycled.insert(layer->name());
+          report.upcycled.insert(layer->name());
           fill(t, *layer);
         } else {
           raise<CheckpointError>("init.from: {} holds no tensor {}: its model is another", folder_, t.name);
@@ -48,7 +48,6 @@ class Start {
       if (const Tensor exact = state_.optimizer->master(group)) fill_exact(group, exact);
     }
     report.checkpoint = folder_;
-    report.upcycled = static_cast<int64_t>(upcycled.size());
     return report;
   }
 
@@ -82,7 +81,7 @@ class Start {
     }
     std::vector<float> values(dense.as<float>(), dense.as<float>() + dense.size());
     add_noise(values, t.name);
-    draw_units_anew(values, t.name, dense.shape, is_output);
+    draw_units_anew(values, t.name, {dense.shape, is_output, matrices_});
     if (is_output) {
       for (float& x : values) x = static_cast<float>(init_.scale * static_cast<double>(x));
     }
@@ -107,13 +106,6 @@ class Start {
     return {state_.ctx.seed, RandomPurpose::expert_life, name_stream(name), draw};
   }
 
-  static std::pair<double, double> mean_and_deviation(const std::vector<float>& x) {
-    double sum = 0, squares = 0;
-    for (const float v : x) sum += static_cast<double>(v), squares += static_cast<double>(v) * static_cast<double>(v);
-    const double n = static_cast<double>(x.size()), mean = sum / n;
-    return {mean, std::sqrt(std::max(squares / n - mean * mean, 0.0))};
-  }
-
   void add_noise(std::vector<float>& x, const std::string& name) const {
     if (init_.noise == 0) return;
     const auto [mean, deviation] = mean_and_deviation(x);
@@ -124,20 +116,17 @@ class Start {
     }
   }
 
-  // The rows of the input matrices and the columns of the output matrix of the units that the expert draws anew, by the
-  // mean and deviation of the dense matrix.
-  void draw_units_anew(std::vector<float>& x, const std::string& name, Shape shape, bool is_output) const {
-    if (init_.reinitialise == 0) return;
-    const auto [mean, deviation] = mean_and_deviation(x);
-    const std::string expert = name.substr(0, name.find(is_output ? ".output." : ".input."));
-    const RandomKey units = key(expert, kUnits), fresh = key(name, kFresh);
-    const auto rows = static_cast<size_t>(shape[0]), columns = static_cast<size_t>(shape[1]);
-    const size_t d_ff = is_output ? columns : rows / static_cast<size_t>(matrices_);
-    for (size_t i = 0; i < x.size(); ++i) {
-      const size_t unit = is_output ? i % columns : i / columns % d_ff;
-      if (static_cast<double>(units.uniform(unit)) >= init_.reinitialise) continue;
-      x[i] = static_cast<float>(mean + deviation * static_cast<double>(fresh.normal(i)));
-    }
+  // With clusters the units are chosen by them, once there are some (core/train/cluster_start.h).
+  void draw_units_anew(std::vector<float>& x, const std::string& name, const ExpertMatrix& matrix) const {
+    if (init_.reinitialise == 0 || init_.clusters.tokens > 0) return;
+    const std::string expert = name.substr(0, name.find(matrix.is_output ? ".output." : ".input."));
+    const RandomKey units = key(expert, kUnits);
+    moe::draw_units_anew(
+        x, matrix,
+        [&](int64_t unit) {
+          return static_cast<double>(units.uniform(static_cast<uint64_t>(unit))) < init_.reinitialise;
+        },
+        key(name, kFresh));
   }
 
   // What the checkpoint has and this model has no place for. Experts of other ranks have one.

@@ -2,15 +2,18 @@
 // upcycling of a dense one (Komatsuzaki et al., 2023), with re-initialised units that let the experts part
 // (drop-upcycling: Nakamura et al., 2025).
 #pragma once
+#include <set>
+#include <string>
+
 #include "core/train/training_state.h"
 
 namespace moe {
 
 struct StartReport {
-  std::string checkpoint;  // the folder that was read
-  int64_t step = 0;        // at which it was written
-  int64_t copied = 0;      // tensors that were taken as they are, of this rank
-  int64_t upcycled = 0;    // MoE layers made of dense ones
+  std::string checkpoint;          // the folder that was read
+  int64_t step = 0;                // at which it was written
+  int64_t copied = 0;              // tensors that were taken as they are, of this rank
+  std::set<std::string> upcycled;  // names of the MoE layers that were made of dense ones
 };
 
 // Overwrites the freshly initialised values of `state`. Tensors are taken by name. Of a MoE layer in the place of a

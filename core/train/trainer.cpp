@@ -75,7 +75,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
     resume_from(*step);
   } else {
     build_state(true);
-    if (!config_.init.from.empty()) start_from_other();
+    beginning_ = begin_run(*state_, *train_step_, state_config_, groups_, *task_);
   }
   groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
   if (is_first()) {
@@ -132,18 +132,6 @@ void Trainer::resume_from(int64_t step) {
   }
 }
 
-void Trainer::start_from_other() {
-  const std::string checkpoint = find_checkpoint(config_.init.from, config_.init.checkpoint);
-  const std::string file = checkpoint + "/" + tasks().at(config_.task).file;
-  try {
-    const auto trained = nlohmann::json::parse(read_text(file));
-    tasks().at(config_.task).open(config_, &trained, file);  // refuses samples of another kind
-  } catch (const nlohmann::json::exception& error) {
-    raise<CheckpointError>("{} is damaged: {}", file, error.what());
-  }
-  started_ = start_from(*state_, state_config_);
-}
-
 // For rank 0: the run in a few lines, and the manifest.
 void Trainer::describe() const {
   const ModelSummary summary = summarise(state_config_, task_->shape(), length_);
@@ -158,12 +146,8 @@ void Trainer::describe() const {
             format_count(static_cast<double>(summary.parameters)),
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
             format_bytes(static_cast<double>(plan_.total())));
-  if (started_) {
-    log::info("init  {} of step {} | {} tensors as they are{}", started_->checkpoint, started_->step, started_->copied,
-              started_->upcycled > 0
-                  ? fmt::format(", experts of {} layers from its dense feed-forward layers", started_->upcycled)
-                  : "");
-  }
+  for (const std::string& line : beginning_.to_words()) log::info("init  {}", line);
+  for (const auto& record : beginning_.to_json()) metrics_->write("init", run_.step, record);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);

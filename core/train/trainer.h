@@ -4,6 +4,7 @@
 
 #include "comm/mpi_session.h"
 #include "core/schedule/schedule.h"
+#include "core/train/beginning.h"
 #include "core/train/collapse_alarm.h"
 #include "core/train/device_choice.h"
 #include "core/train/expert_life.h"
@@ -12,7 +13,6 @@
 #include "core/train/progress_bar.h"
 #include "core/train/run_folder.h"
 #include "core/train/signal_guard.h"
-#include "core/train/start_from.h"
 #include "core/train/task.h"
 #include "core/train/train_step.h"
 #include "data/curriculum/curriculum.h"
@@ -33,7 +33,6 @@ class Trainer {
   StateSetup state_setup() const;
   void build_state(bool initialise);
   void resume_from(int64_t step);
-  void start_from_other();  // init.from
   // Carries out an event of moe.life before the next update.
   void change_experts(const ExpertChange& change);
   std::optional<double> probe_loss();
@@ -63,7 +62,7 @@ class Trainer {
   std::unique_ptr<TrainingState> state_;
   std::unique_ptr<CollapseAlarm> alarm_;
   std::optional<TrainStep> train_step_;
-  std::optional<StartReport> started_;  // init.from
+  Beginning beginning_;  // of a new run
   RunFolder folder_;
   RunState run_;
   std::unique_ptr<MetricsFile> metrics_;  // rank 0

@@ -63,11 +63,11 @@ void adamw(Context& ctx, Tensor, Tensor, Tensor, Tensor, const AdamWStep&, Tenso
 }
 
 // core/ops/attention.h
-void attention_forward(Context& ctx, Tensor, Tensor, ConstTensor, const AttentionLayout&) {
+void attention_forward(Context& ctx, Tensor, Tensor, ConstTensor, const AttentionLayout&, const AttentionDropout&) {
   absent(ctx);
 }
 void attention_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
-                        const AttentionLayout&) {
+                        const AttentionLayout&, const AttentionDropout&) {
   absent(ctx);
 }
 
@@ -562,11 +562,12 @@ double temperature_value(Context& ctx, ConstTensor, double) {
 
 // core/ops/window_attention.h
 void window_attention_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor,
-                              const AttentionLayout&, const AttentionWindow&) {
+                              const AttentionLayout&, const AttentionWindow&, const AttentionDropout&) {
   absent(ctx);
 }
 void window_attention_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor,
-                               ConstTensor, ConstTensor, const AttentionLayout&, const AttentionWindow&) {
+                               ConstTensor, ConstTensor, const AttentionLayout&, const AttentionWindow&,
+                               const AttentionDropout&) {
   absent(ctx);
 }
 

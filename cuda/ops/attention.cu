@@ -9,7 +9,7 @@
 
 namespace moe::cuda {
 
-// The kernels for every device and type; attention_{forward,backward}_sm90.cu have Hopper's.
+// The kernels for every device and type; attention_{forward,backward}_sm90.cu have Hopper's, without dropout.
 
 // Tiles of 64 queries by 64 keys; four warps own 16 rows each. A head is padded with zeros to kD columns. bf16 loads
 // the next tile while it works on this one; f32 has no room for that.
@@ -24,9 +24,43 @@ struct Problem {
   int width;     // of a row of qkv
   float scale;   // 1 / sqrt(d_head)
   bool vectors;  // rows of heads may be loaded in 16-byte pieces
+  AttentionMask mask;
 
   __device__ int64_t key_head(int64_t head) const { return head / (layout.heads / layout.kv_heads); }
 };
+
+// What dropout keeps of a thread's weights of a tile, before any of them is there: bit 4 b + e is set for element e of
+// block b. Bits, drawn one after the other, take few registers; kernels without dropout have none of it in their code.
+// Rows are queries, columns keys: two neighbours come from one draw.
+static __device__ uint32_t kept_of_queries(const Problem& p, int64_t batch, int64_t head, int64_t query, int64_t key) {
+  uint32_t bits = 0;
+#pragma unroll 1
+  for (int i = 0; i < 2 * kBlocks; ++i) {
+    const int64_t column = key + 8 * (i / 2) + accumulator_column(lane_index(), 0);
+    const auto words =
+        p.mask.words(batch, head, query + accumulator_row(lane_index(), 2 * (i % 2)), p.mask.quad_of(column));
+    const bool upper = p.mask.lane_of(column) != 0;
+    bits |= static_cast<uint32_t>((upper ? words[2] : words[0]) >= p.mask.threshold) << (2 * i);
+    bits |= static_cast<uint32_t>((upper ? words[3] : words[1]) >= p.mask.threshold) << (2 * i + 1);
+  }
+  return bits;
+}
+
+// Rows are keys, columns queries.
+static __device__ uint32_t kept_of_keys(const Problem& p, int64_t batch, int64_t head, int64_t query, int64_t key) {
+  uint32_t bits = 0;
+#pragma unroll 1
+  for (int i = 0; i < 4 * kBlocks; ++i) {
+    const int row = accumulator_row(lane_index(), i % 4),
+              column = 8 * (i / 4) + accumulator_column(lane_index(), i % 4);
+    bits |= static_cast<uint32_t>(p.mask.factor(batch, head, query + column, key + row) > 0) << i;
+  }
+  return bits;
+}
+
+static __device__ bool is_kept(uint32_t bits, int block, int element) {
+  return (bits >> (4 * block + element) & 1) != 0;
+}
 
 template <class T, int kD>
 struct Shape2 {
@@ -68,7 +102,7 @@ struct ForwardShared {
 
 // One block per tile of queries of one head, the tiles with most keys first. Softmax runs along the keys with a running
 // maximum; each row belongs to four lanes of one warp, so sums have a fixed order.
-template <class T, int kD, bool kCausal>
+template <class T, int kD, bool kCausal, bool kDrops>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_forward_kernel(T* out, float* logsumexp, const T* qkv, Problem p) {
   using S = Shape2<T, kD>;
@@ -97,6 +131,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     cp_async_wait_group<0>();
     __syncthreads();
     if (S::kStages == 2 && j < last) load(j + 1);
+    const uint32_t kept = kDrops ? kept_of_queries(p, batch, head, first + warp_row, int64_t{j} * kRows) : 0;
 
     float scores[1][kBlocks][4] = {};
     warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.q + warp_row * S::kStride,
@@ -129,6 +164,13 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int e = 0; e < 4; ++e) {
         scores[0][b][e] = ex2_approx(scores[0][b][e] - largest[e / 2]);
         total[e / 2] += scores[0][b][e];
+      }
+    }
+    if (kDrops) {  // of what multiplies values, not of the sum that weights are divided by
+#pragma unroll
+      for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) scores[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
       }
     }
     warp_multiply_accumulator<S::kStride>(sums, scores[0], shared.v[j % S::kStages], shared.staging[warp_index()]);
@@ -175,8 +217,8 @@ struct BackwardShared {
 // One block per tile of keys of one key/value head; it walks over the query heads that share it and their tiles of
 // queries (with kCausal from its own on). Everything is transposed, (keys, queries), so that probabilities and their
 // gradients are left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed
-// order.
-template <class T, int kD, bool kCausal>
+// order. kKeys, kValues: whose gradients are computed.
+template <class T, int kD, bool kCausal, bool kDrops, bool kKeys, bool kValues>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                    Problem p) {
@@ -219,6 +261,9 @@ __global__ void __launch_bounds__(kThreads, 2)
     const int stage = step % S::kStages;
     const bool diagonal = kCausal && step % tiles == 0;
     const T *q = shared.b[stage][0], *d_o = shared.b[stage][1];
+    const uint32_t kept = kDrops ? kept_of_keys(p, batch, kv_head * group + step / tiles,
+                                                int64_t{first_tile + step % tiles} * kRows, first + warp_row)
+                                 : 0;
 
     float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
     warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
@@ -232,24 +277,34 @@ __global__ void __launch_bounds__(kThreads, 2)
         const int query = 8 * b + accumulator_column(lane, e), key = warp_row + accumulator_row(lane, e);
         float& probability = scores[0][b][e];
         probability = diagonal && key > query ? 0.0f : ex2_approx(probability * scale - shared.logsumexp[stage][query]);
-        slopes[0][b][e] = probability * (slopes[0][b][e] - shared.dots[stage][query]);
+        if (kDrops) {
+          const float factor = is_kept(kept, b, e) ? p.mask.keep : 0.0f;
+          slopes[0][b][e] = probability * (slopes[0][b][e] * factor - shared.dots[stage][query]);
+          probability *= factor;
+        } else {
+          slopes[0][b][e] = probability * (slopes[0][b][e] - shared.dots[stage][query]);
+        }
       }
     }
-    warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_o, shared.staging[warp_index()]);
-    warp_multiply_accumulator<S::kStride>(d_keys, slopes[0], q, shared.staging[warp_index()]);
+    if (kValues) warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_o, shared.staging[warp_index()]);
+    if (kKeys) warp_multiply_accumulator<S::kStride>(d_keys, slopes[0], q, shared.staging[warp_index()]);
     __syncthreads();
   }
 
   T* target = d_qkv + (token + first + warp_row) * l.width();
   const float one[2] = {1, 1}, scales[2] = {p.scale, p.scale};
-  store_rows<kD>(target + key_column, shared.a[0] + warp_row * S::kStride, d_keys, scales, p.width,
-                 time - first - warp_row, p);
-  store_rows<kD>(target + value_column, shared.a[1] + warp_row * S::kStride, d_values, one, p.width,
-                 time - first - warp_row, p);
+  if (kKeys) {
+    store_rows<kD>(target + key_column, shared.a[0] + warp_row * S::kStride, d_keys, scales, p.width,
+                   time - first - warp_row, p);
+  }
+  if (kValues) {
+    store_rows<kD>(target + value_column, shared.a[1] + warp_row * S::kStride, d_values, one, p.width,
+                   time - first - warp_row, p);
+  }
 }
 
 // One block per tile of queries of one head, over the tiles of keys that it sees.
-template <class T, int kD, bool kCausal>
+template <class T, int kD, bool kCausal, bool kDrops>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                       Problem p) {
@@ -290,6 +345,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     __syncthreads();
     if (S::kStages == 2 && j < last) load(j + 1);
     const T *k = shared.b[j % S::kStages][0], *v = shared.b[j % S::kStages][1];
+    const uint32_t kept = kDrops ? kept_of_queries(p, batch, head, first + warp_row, int64_t{j} * kRows) : 0;
 
     float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
     warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
@@ -304,6 +360,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         const bool visible =
             j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : time - j * kRows);
         const float probability = visible ? ex2_approx(scores[0][b][e] * scale - lse[e / 2]) : 0.0f;
+        if (kDrops) slopes[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
         slopes[0][b][e] = probability * (slopes[0][b][e] - dot[e / 2]);
       }
     }
@@ -317,10 +374,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Calls body(T{}, integral_constant<kD>, bool_constant<kCausal>) with the width that heads are padded to. The wide
-// kernels without the causal mask would spill registers.
+// Calls body(T{}, integral_constant<kD>, bool_constant<kCausal>, bool_constant<kDrops>) with the width that heads are
+// padded to. The wide kernels without the causal mask would spill registers.
 template <class Body>
-static void for_head(DType dtype, const AttentionLayout& layout, Body body) {
+static void for_head(DType dtype, const AttentionLayout& layout, bool drops, Body body) {
   const int64_t widest = layout.causal ? 128 : 64;
   if (layout.d_head > widest) {
     raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions, 64 where it is not causal",
@@ -328,20 +385,27 @@ static void for_head(DType dtype, const AttentionLayout& layout, Body body) {
   }
   for_type(dtype, [&]<class T>(T type) {
     constexpr std::integral_constant<int, 64> kNarrow;
-    if (!layout.causal)
-      body(type, kNarrow, std::false_type{});
-    else if (layout.d_head <= 64)
-      body(type, kNarrow, std::true_type{});
+    const auto of_width = [&](auto drops_type) {
+      if (!layout.causal)
+        body(type, kNarrow, std::false_type{}, drops_type);
+      else if (layout.d_head <= 64)
+        body(type, kNarrow, std::true_type{}, drops_type);
+      else
+        body(type, std::integral_constant<int, 128>{}, std::true_type{}, drops_type);
+    };
+    if (drops)
+      of_width(std::true_type{});
     else
-      body(type, std::integral_constant<int, 128>{}, std::true_type{});
+      of_width(std::false_type{});
   });
 }
 
 template <class T, class... Pointers>
-static Problem make_problem(const AttentionLayout& layout, const Pointers*... pointers) {
+static Problem make_problem(const AttentionLayout& layout, const AttentionDropout& dropout,
+                            const Pointers*... pointers) {
   return {layout, static_cast<int>(layout.width()),
           static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
-          in_vectors<T>(layout.d_head, pointers...)};
+          in_vectors<T>(layout.d_head, pointers...), AttentionMask::of(dropout, layout)};
 }
 
 // Blocks for every head of every sequence, and for every tile of one.
@@ -351,39 +415,49 @@ static dim3 grid_of(int64_t heads, const AttentionLayout& layout) {
   return grid;
 }
 
-void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {
-  if (sm90::takes_attention(ctx, qkv.dtype, layout, {out.data, qkv.data}))
+void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout,
+                       const AttentionDropout& dropout) {
+  if (!dropout && sm90::takes_attention(ctx, qkv.dtype, layout, {out.data, qkv.data}))
     return sm90::attention_forward(ctx, out, logsumexp, qkv, layout);
   const int64_t batch = qkv.dim(0) / layout.time;
-  for_head(qkv.dtype, layout,
-           [&]<class T, int kD, bool kCausal>(T, std::integral_constant<int, kD>, std::bool_constant<kCausal>) {
-             launch(ctx, attention_forward_kernel<T, kD, kCausal>, grid_of(batch * layout.heads, layout), kThreads,
-                    sizeof(ForwardShared<T, kD>), out.as<T>(), logsumexp.as<float>(), qkv.as<T>(),
-                    make_problem<T>(layout, out.as<T>(), qkv.as<T>()));
+  for_head(qkv.dtype, layout, bool(dropout),
+           [&]<class T, int kD, bool kCausal, bool kDrops>(T, std::integral_constant<int, kD>,
+                                                           std::bool_constant<kCausal>, std::bool_constant<kDrops>) {
+             launch(ctx, attention_forward_kernel<T, kD, kCausal, kDrops>, grid_of(batch * layout.heads, layout),
+                    kThreads, sizeof(ForwardShared<T, kD>), out.as<T>(), logsumexp.as<float>(), qkv.as<T>(),
+                    make_problem<T>(layout, dropout, out.as<T>(), qkv.as<T>()));
            });
 }
 
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,
-                        ConstTensor logsumexp, const AttentionLayout& layout) {
+                        ConstTensor logsumexp, const AttentionLayout& layout, const AttentionDropout& dropout) {
   const int64_t tokens = qkv.dim(0), batch = tokens / layout.time, heads = tokens * layout.heads;
   ScratchScope scratch(ctx);
   // As much as either variant needs: which one runs is not known while planning.
   const int64_t kept =
       layout.time < sm90::kShortest ? heads : 2 * batch * layout.heads * sm90::padded_time(layout.time);
   float* dots = scratch.allocate(Shape{kept}, DType::f32).as<float>();
-  if (sm90::takes_attention(ctx, qkv.dtype, layout, {d_qkv.data, d_out.data, qkv.data, out.data}))
+  if (!dropout && sm90::takes_attention(ctx, qkv.dtype, layout, {d_qkv.data, d_out.data, qkv.data, out.data}))
     return sm90::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, dots, layout);
-  for_head(qkv.dtype, layout,
-           [&]<class T, int kD, bool kCausal>(T, std::integral_constant<int, kD>, std::bool_constant<kCausal>) {
-             const Problem problem = make_problem<T>(layout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
+  for_head(qkv.dtype, layout, bool(dropout),
+           [&]<class T, int kD, bool kCausal, bool kDrops>(T, std::integral_constant<int, kD>,
+                                                           std::bool_constant<kCausal>, std::bool_constant<kDrops>) {
+             const Problem problem = make_problem<T>(layout, dropout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
              launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(),
                     d_out.as<T>(), heads, layout.d_head);
-             launch(ctx, attention_backward_keys_kernel<T, kD, kCausal>, grid_of(batch * layout.kv_heads, layout),
-                    kThreads, sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(),
-                    logsumexp.as<float>(), dots, problem);
-             launch(ctx, attention_backward_queries_kernel<T, kD, kCausal>, grid_of(batch * layout.heads, layout),
-                    kThreads, sizeof(BackwardShared<T, kD>), d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(),
-                    logsumexp.as<float>(), dots, problem);
+             const auto of_keys = [&](auto kernel) {
+               launch(ctx, kernel, grid_of(batch * layout.kv_heads, layout), kThreads, sizeof(BackwardShared<T, kD>),
+                      d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots, problem);
+             };
+             if constexpr (kDrops && kD > 64) {  // both at once would spill registers
+               of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, true, false>);
+               of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, false, true>);
+             } else {
+               of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, true, true>);
+             }
+             launch(ctx, attention_backward_queries_kernel<T, kD, kCausal, kDrops>,
+                    grid_of(batch * layout.heads, layout), kThreads, sizeof(BackwardShared<T, kD>), d_qkv.as<T>(),
+                    d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots, problem);
            });
 }
 

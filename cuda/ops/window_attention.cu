@@ -22,6 +22,7 @@ struct WindowProblem {
   AttentionWindow window;
   float scale;  // 1 / sqrt(d_head)
   int ld;       // of a tile's rows in shared memory
+  AttentionMask mask;
 
   __device__ int64_t key_head(int64_t head) const { return head / (layout.heads / layout.kv_heads); }
   __device__ bool sees(int64_t query, int64_t key) const {
@@ -167,6 +168,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       largest[r] = next;
       scores[r] = ex2_approx(scores[r] - base);
       total[r] = total[r] * shrink + warp_sum(scores[r]);
+      // Of what multiplies values, not of the sum that weights are divided by.
+      if (p.mask) scores[r] *= p.mask.factor(batch, head, own + r, j + lane);
 #pragma unroll
       for (int c = 0; c < kC; ++c) sums[r][c] *= shrink;
     }
@@ -210,13 +213,17 @@ static __device__ Places<T> gradient_rows(const T* d_out, int64_t batch, int64_t
   return {d_out + (batch * l.time * l.heads + head) * l.d_head, nullptr, l.heads * l.d_head, 0, 0, l.time};
 }
 
-// A score and d_out . v -> the probability and the gradient of the (unscaled) score, 0 where the key is not seen.
+// A score and d_out . v -> the weight that multiplied v and the gradient of the (unscaled) score, 0 where the key is
+// not seen. `row`: of the head in the sequence's first token.
 static __device__ void slope(float& score, float& gradient, int64_t query, int64_t key, int64_t row, const Kept& kept,
                              const WindowProblem& p) {
   const bool seen = p.sees(query, key);
   const int64_t at = row + query * p.layout.heads;
   score = seen ? ex2_approx((score * p.scale - kept.logsumexp[at]) * kLog2e) : 0.0f;
-  gradient = seen ? score * (gradient - kept.dots[at]) : 0.0f;
+  const int64_t all = p.layout.time * p.layout.heads;
+  const float factor = p.mask && seen ? p.mask.factor(row / all, row % all, query, key) : 1.0f;
+  gradient = seen ? score * (gradient * factor - kept.dots[at]) : 0.0f;
+  score *= factor;
 }
 
 // One block per tile of queries of one head, like forward.
@@ -384,9 +391,10 @@ static void for_head(DType dtype, const AttentionLayout& layout, Body body) {
   });
 }
 
-static WindowProblem make_problem(const AttentionLayout& layout, const AttentionWindow& window) {
+static WindowProblem make_problem(const AttentionLayout& layout, const AttentionWindow& window,
+                                  const AttentionDropout& dropout) {
   return {layout, window, static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
-          static_cast<int>(layout.d_head) | 1};
+          static_cast<int>(layout.d_head) | 1, AttentionMask::of(dropout, layout, window.size)};
 }
 
 static size_t shared_bytes(int rows, bool with_distances, const WindowProblem& p) {
@@ -405,9 +413,10 @@ static const T* data_of(ConstTensor x) {
 }
 
 void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, ConstTensor memory,
-                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window) {
+                              ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window,
+                              const AttentionDropout& dropout) {
   const int64_t batch = qkv.dim(0) / layout.time;
-  const WindowProblem p = make_problem(layout, window);
+  const WindowProblem p = make_problem(layout, window, dropout);
   for_head(qkv.dtype, layout, [&]<class T, int kC>(T, std::integral_constant<int, kC>) {
     launch(ctx, window_attention_forward_kernel<T, kC>, grid_of(batch * layout.heads, layout.time), kThreads,
            shared_bytes(3 * kRows, bool(positions), p), out.as<T>(), logsumexp.as<float>(), qkv.as<T>(),
@@ -417,9 +426,10 @@ void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstT
 
 void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, ConstTensor d_out, ConstTensor qkv,
                                ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
-                               const AttentionLayout& layout, const AttentionWindow& window) {
+                               const AttentionLayout& layout, const AttentionWindow& window,
+                               const AttentionDropout& dropout) {
   const int64_t tokens = qkv.dim(0), batch = tokens / layout.time, heads = batch * layout.heads;
-  const WindowProblem p = make_problem(layout, window);
+  const WindowProblem p = make_problem(layout, window, dropout);
   const int64_t elements = window.size * layout.d_head;
   const int parts = static_cast<int>(std::min<int64_t>(heads, 64));
   ScratchScope scratch(ctx);

@@ -41,6 +41,7 @@ struct NumberOf : FieldVisitor {
   void field(const char*, std::string&, const char*, std::vector<std::string>) override {}
   void field(const char*, std::vector<std::string>&, const char*) override {}
   void field(const char*, std::vector<int64_t>&, const char*) override {}
+  void field(const char*, std::vector<double>&, const char*) override {}
   void group(const char*, FieldSet&, const char*) override {}
   // A quantity that may follow a schedule, given as a number.
   void choice(const char* name, ChoiceBase& choice, const char*) override {

@@ -26,6 +26,7 @@ struct Names : FieldVisitor {
   void field(const char* name, std::string&, const char*, std::vector<std::string>) override { take(name); }
   void field(const char* name, std::vector<std::string>&, const char*) override { take(name); }
   void field(const char* name, std::vector<int64_t>&, const char*) override { take(name); }
+  void field(const char* name, std::vector<double>&, const char*) override { take(name); }
   void group(const char* name, FieldSet& group, const char*) override {
     Names inner(prefix + name + ".", found);
     inner.open = open;

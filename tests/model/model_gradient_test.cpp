@@ -40,7 +40,8 @@ static const Case kCases[] = {
     {"shared experts", "moe: {shared_experts: 2}"},
     {"dropout", "model: {dropout: 0.3}"},
     {"dropout in every place, shared experts, glam",
-     "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3}, moe: {dropout: 0.3, "
+     "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3, attention: {dropout: 0.2}}, "
+     "moe: {dropout: 0.3, "
      "shared_experts: 1}}"},
     {"dropout of outputs that balance losses and a competition see",
      "moe: {dropout: 0.3, balance: [{kind: similarity, coefficient: 0.5}], strategy: {kind: compete, probability: 1, "

@@ -27,7 +27,7 @@ TEST_CASE("Attention: gradients of input and parameters") {
         INFO(position << ", q/k norm " << qk_norm << ", heads " << heads << "/" << kv_heads << " of " << d_head);
         TestContext ctx(DType::f64);
         ParameterStore store;
-        Attention attention(store, "attention", small_model(position, qk_norm, heads, kv_heads, d_head));
+        Attention attention(store, "attention", small_model(position, qk_norm, heads, kv_heads, d_head), RunLength{});
         store.allocate(ctx, DType::f64);
         randomise(store, 0.5);
         const TokenBatch batch = make_batch(ctx, 2, 5);
@@ -50,7 +50,7 @@ TEST_CASE("Attention tells positions apart with rope only") {
   for (const char* position : {"rope", "none"}) {
     TestContext ctx(DType::f64);
     ParameterStore store;
-    Attention attention(store, "attention", small_model(position, false, 2, 0, 3));
+    Attention attention(store, "attention", small_model(position, false, 2, 0, 3), RunLength{});
     store.allocate(ctx, DType::f64);
     randomise(store, 0.5);
     // The last token sees the same tokens before it, in another order.
@@ -65,7 +65,7 @@ TEST_CASE("Attention tells positions apart with rope only") {
 TEST_CASE("Attention of a batch without sequences") {
   TestContext ctx;
   ParameterStore store;
-  Attention attention(store, "attention", small_model("rope", true, 2, 1, 3));
+  Attention attention(store, "attention", small_model("rope", true, 2, 1, 3), RunLength{});
   store.allocate(ctx, DType::f32);
   store.initialise(ctx, 1);
   const TokenBatch batch = make_batch(ctx, 0, 4);

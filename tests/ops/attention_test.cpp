@@ -16,10 +16,11 @@ struct Result {
   Tensor out, logsumexp;
 };
 
-Result run_forward(TestContext& ctx, ConstTensor qkv, const AttentionLayout& layout) {
+Result run_forward(TestContext& ctx, ConstTensor qkv, const AttentionLayout& layout,
+                   const AttentionDropout& dropout = {}) {
   const Result result{ctx.output({qkv.dim(0), layout.heads * layout.d_head}),
                       ctx.wide_output({qkv.dim(0), layout.heads})};
-  attention_forward(ctx, result.out, result.logsumexp, qkv, layout);
+  attention_forward(ctx, result.out, result.logsumexp, qkv, layout, dropout);
   return result;
 }
 
@@ -27,7 +28,8 @@ struct Reference {
   std::vector<double> out, logsumexp;
 };
 
-Reference reference(ConstTensor qkv, const AttentionLayout& layout) {
+Reference reference(ConstTensor qkv, const AttentionLayout& layout, const AttentionDropout& dropout = {}) {
+  const AttentionMask mask = AttentionMask::of(dropout, layout);
   const int64_t tokens = qkv.dim(0), d = layout.d_head;
   Reference result;
   result.out.resize(static_cast<size_t>(tokens * layout.heads * d));
@@ -49,7 +51,8 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout) {
       for (const double score : scores) sum += std::exp(score - largest);
       result.logsumexp.push_back(largest + std::log(sum));
       for (int64_t s = first; s < first + layout.visible(t - first); ++s) {
-        const double p = std::exp(scores[static_cast<size_t>(s - first)] - largest) / sum;
+        const double kept = dropout ? static_cast<double>(mask.factor(t / layout.time, h, t - first, s - first)) : 1;
+        const double p = kept * std::exp(scores[static_cast<size_t>(s - first)] - largest) / sum;
         for (int64_t i = 0; i < d; ++i) {
           result.out[static_cast<size_t>((t * layout.heads + h) * d + i)] +=
               p * get(qkv, s * layout.width() + layout.value_column() + kv * d + i);
@@ -126,6 +129,84 @@ TEST_CASE("attention gradients", "[cpu]") {
     };
     check_gradients(loss, {{fmt::format("qkv, time {}", layout.time), qkv, d_qkv}}, {.samples = 40});
   }
+}
+
+static const AttentionDropout kDropout{0.3, {7, RandomPurpose::test, 2, 5}, 11};
+
+TEST_CASE("attention with dropout equals the reference", "[hopper]") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 1},
+                                        {63, 2, 2, 5},
+                                        {65, 3, 1, 31},
+                                        {97, 4, 2, 64},
+                                        {130, 1, 1, 128},
+                                        {65, 2, 1, 33, false},
+                                        {130, 2, 2, 64, false}}) {
+    const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 1);
+    const Result result = run_forward(ctx, qkv, layout, kDropout);
+    const Reference expected = reference(qkv, layout, kDropout);
+    const std::string what =
+        fmt::format("time {} heads {}/{} of {}", layout.time, layout.heads, layout.kv_heads, layout.d_head);
+    const Tolerance tolerance = ctx.dtype == DType::bf16 ? Tolerance{2e-2, 1e-2} : tolerance_of(ctx.dtype);
+    check_close("out, " + what, result.out, expected.out, tolerance);
+    check_close("logsumexp, " + what, result.logsumexp, expected.logsumexp);
+  }
+}
+
+TEST_CASE("attention gradients with dropout, whose backward draws the same", "[cpu]") {
+  TestContext ctx(DType::f64);
+  for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 3},
+                                        {5, 2, 2, 3},
+                                        {65, 2, 1, 5},
+                                        {130, 1, 1, 3},
+                                        {250, 2, 1, 3},
+                                        {97, 2, 2, 17, false}}) {
+    const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 2);
+    const Tensor d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 3), d_qkv = ctx.output(qkv.shape);
+    const Result result = run_forward(ctx, qkv, layout, kDropout);
+    attention_backward(ctx, d_qkv, d_out, qkv, result.out, result.logsumexp, layout, kDropout);
+    const auto loss = [&] {
+      attention_forward(ctx, result.out, result.logsumexp, qkv, layout, kDropout);
+      return dot(result.out, d_out);
+    };
+    check_gradients(loss, {{fmt::format("qkv, time {}", layout.time), qkv, d_qkv}}, {.samples = 40});
+  }
+}
+
+TEST_CASE("what attention drops follows from a sequence's number in the global batch", "[cpu]") {
+  TestContext ctx(DType::f64);
+  const AttentionLayout layout{37, 2, 1, 8};
+  const Tensor qkv = ctx.normal({3 * 37, layout.width()}, 1);
+  const Result whole = run_forward(ctx, qkv, layout, kDropout);
+  for (int64_t s = 0; s < 3; ++s) {
+    AttentionDropout own = kDropout;
+    own.first_sequence += s;
+    const Result part = run_forward(ctx, qkv.slice(s * 37, 37), layout, own);
+    for (int64_t i = 0; i < part.out.size(); ++i) CHECK(get(part.out, i) == get(whole.out, s * part.out.size() + i));
+  }
+  AttentionDropout next = kDropout;
+  ++next.key.step;
+  const Result other = run_forward(ctx, qkv, layout, next);
+  double difference = 0;
+  for (int64_t i = 0; i < other.out.size(); ++i) difference += std::abs(get(other.out, i) - get(whole.out, i));
+  CHECK(difference > 1);
+}
+
+TEST_CASE("attention drops the stated share, and what it keeps makes up for that", "[cpu]") {
+  const AttentionLayout layout{64, 4, 4, 8, false};
+  const AttentionMask mask = AttentionMask::of(kDropout, layout);
+  double sum = 0, dropped = 0;
+  for (int64_t h = 0; h < 4; ++h) {
+    for (int64_t q = 0; q < 64; ++q) {
+      for (int64_t k = 0; k < 64; ++k) {
+        const auto factor = static_cast<double>(mask.factor(0, h, q, k));
+        sum += factor;
+        dropped += factor == 0;
+      }
+    }
+  }
+  CHECK(dropped / (4 * 64 * 64) == Approx(0.3).margin(0.015));  // four deviations
+  CHECK(sum / (4 * 64 * 64) == Approx(1).margin(0.02));
 }
 
 TEST_CASE("attention backward in f32 equals f64's", "[cpu]") {

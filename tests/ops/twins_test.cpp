@@ -38,23 +38,27 @@ TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
                                  {64, 1, 1, 64, false},
                                  {65, 4, 2, 31, false},
                                  {130, 3, 1, 60, false}}) {
-    const int64_t tokens = 2 * layout.time;
-    const Tensor qkv = ctx.normal({tokens, layout.width()}, 1),
-                 d_out = ctx.normal({tokens, layout.heads * layout.d_head}, 2);
-    const Tensor out = ctx.output(d_out.shape), lse = ctx.wide_output({tokens, layout.heads}),
-                 d_qkv = ctx.output(qkv.shape);
-    const Tensor qkv64 = exact(qkv), d_out64 = exact(d_out), out64 = exact.output(out.shape),
-                 lse64 = exact.output(lse.shape), d_qkv64 = exact.output(qkv.shape);
-    attention_forward(ctx, out, lse, qkv, layout);
-    attention_backward(ctx, d_qkv, d_out, qkv, out, lse, layout);
-    attention_forward(exact, out64, lse64, qkv64, layout);
-    attention_backward(exact, d_qkv64, d_out64, qkv64, out64, lse64, layout);
-    const std::string what = fmt::format(", time {} heads {}/{} of {}{}", layout.time, layout.heads, layout.kv_heads,
-                                         layout.d_head, layout.causal ? "" : ", not causal");
-    check_close("out" + what, out, out64, tolerance(ctx));
-    check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
-    check_close("d_qkv" + what, d_qkv, d_qkv64,
-                ctx.dtype == DType::bf16 ? Tolerance{2e-2, 4e-2} : Tolerance{2e-5, 1e-5});
+    for (const double rate : {0.0, 0.25}) {
+      if (rate > 0 && layout.time > 130) continue;
+      const AttentionDropout dropout{rate, {3, RandomPurpose::test, 4, 1}, 6};
+      const int64_t tokens = 2 * layout.time;
+      const Tensor qkv = ctx.normal({tokens, layout.width()}, 1),
+                   d_out = ctx.normal({tokens, layout.heads * layout.d_head}, 2);
+      const Tensor out = ctx.output(d_out.shape), lse = ctx.wide_output({tokens, layout.heads}),
+                   d_qkv = ctx.output(qkv.shape);
+      const Tensor qkv64 = exact(qkv), d_out64 = exact(d_out), out64 = exact.output(out.shape),
+                   lse64 = exact.output(lse.shape), d_qkv64 = exact.output(qkv.shape);
+      attention_forward(ctx, out, lse, qkv, layout, dropout);
+      attention_backward(ctx, d_qkv, d_out, qkv, out, lse, layout, dropout);
+      attention_forward(exact, out64, lse64, qkv64, layout, dropout);
+      attention_backward(exact, d_qkv64, d_out64, qkv64, out64, lse64, layout, dropout);
+      const std::string what = fmt::format(", time {} heads {}/{} of {}{}, dropout {}", layout.time, layout.heads,
+                                           layout.kv_heads, layout.d_head, layout.causal ? "" : ", not causal", rate);
+      check_close("out" + what, out, out64, tolerance(ctx));
+      check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
+      check_close("d_qkv" + what, d_qkv, d_qkv64,
+                  ctx.dtype == DType::bf16 ? Tolerance{2e-2, 4e-2} : Tolerance{2e-5, 1e-5});
+    }
   }
 }
 

@@ -16,11 +16,12 @@ struct Case {
   AttentionLayout layout;
   AttentionWindow window;
   bool positions;
+  AttentionDropout dropout{};
 
   std::string text() const {
-    return fmt::format(", time {} heads {}/{} of {}, window {}, {} before{}{}", layout.time, layout.heads,
+    return fmt::format(", time {} heads {}/{} of {}, window {}, {} before{}{}{}", layout.time, layout.heads,
                        layout.kv_heads, layout.d_head, window.size, window.filled, window.itself ? "" : ", not itself",
-                       positions ? ", positions" : "");
+                       positions ? ", positions" : "", dropout ? ", dropout" : "");
   }
 };
 
@@ -41,6 +42,13 @@ std::vector<Case> cases() {
   }
   result.push_back({{40, 1, 1, 72}, {50, 20, true}, true});
   result.push_back({{40, 2, 1, 128}, {33, 33, false}, true});
+  const AttentionDropout dropout{0.3, {7, RandomPurpose::test, 2, 5}, 11};
+  for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 1}, {33, 3, 3, 33}, {70, 2, 1, 16}}) {
+    for (const bool positions : {false, true}) {
+      result.push_back({layout, {37, 17, !positions}, positions, dropout});
+      result.push_back({layout, {5, 5, !positions}, positions, dropout});
+    }
+  }
   return result;
 }
 
@@ -60,13 +68,13 @@ struct Tensors {
 
   void forward(TestContext& ctx, const Case& c) {
     if (!out) out = ctx.output(d_out.shape), logsumexp = ctx.wide_output({qkv.dim(0), c.layout.heads});
-    window_attention_forward(ctx, out, logsumexp, qkv, memory, positions, c.layout, c.window);
+    window_attention_forward(ctx, out, logsumexp, qkv, memory, positions, c.layout, c.window, c.dropout);
   }
   void backward(TestContext& ctx, const Case& c) {
     d_qkv = ctx.output(qkv.shape);
     if (positions) d_positions = ctx.wide_zeros(positions.shape);
     window_attention_backward(ctx, d_qkv, d_positions, d_out, qkv, memory, positions, out, logsumexp, c.layout,
-                              c.window);
+                              c.window, c.dropout);
   }
 
   Tensor qkv, memory, positions, d_out;
@@ -81,6 +89,7 @@ struct Reference {
 Reference reference(const Tensors& x, const Case& c) {
   const AttentionLayout& l = c.layout;
   const int64_t d = l.d_head;
+  const AttentionMask mask = AttentionMask::of(c.dropout, l, c.window.size);
   Reference result;
   result.out.resize(static_cast<size_t>(x.d_out.size()));
   for (int64_t t = 0; t < x.qkv.dim(0); ++t) {
@@ -108,9 +117,10 @@ Reference reference(const Tensors& x, const Case& c) {
       for (const auto& [j, score] : scores) sum += std::exp(score - largest);
       result.logsumexp.push_back(scores.empty() ? 0 : largest + std::log(sum));
       for (const auto& [j, score] : scores) {
+        const double kept = c.dropout ? static_cast<double>(mask.factor(sequence, h, i, j)) : 1;
         for (int64_t n = 0; n < d; ++n) {
           result.out[static_cast<size_t>((t * l.heads + h) * d + n)] +=
-              std::exp(score - largest) / sum * element(j, 1, n);
+              kept * std::exp(score - largest) / sum * element(j, 1, n);
         }
       }
     }

@@ -144,3 +144,55 @@ TEST_CASE("lengths may be tokens or epochs") {
   CHECK(schedule("{kind: constant, warmup: 2e}")->warmup() == 40);
   CHECK(schedule("{kind: constant, warmup: 3%}")->warmup() == Approx(3));
 }
+
+TEST_CASE("table: lines between its points, constant beyond them") {
+  const auto s = schedule("{kind: table, at: [10, 30%, 3200t], values: [1, 3, 0.5]}");  // updates 10, 30, 50
+  CHECK(s->at(0) == 1);
+  CHECK(s->at(10) == 1);
+  CHECK(s->at(15) == Approx(1.5));
+  CHECK(s->at(30) == 3);
+  CHECK(s->at(40) == Approx(1.75));
+  CHECK(s->at(50) == 0.5);
+  CHECK(s->at(99) == 0.5);
+  const auto risen = schedule("{kind: table, at: [10, 20], values: [2, 4], warmup: 4}");
+  CHECK(risen->at(0) == Approx(0.4));
+  CHECK(risen->at(4) == 2);
+}
+
+TEST_CASE("table: with steps a value holds until the next") {
+  const auto s = schedule("{kind: table, at: [0, 20, 20.5], values: [1, 3, -2], between: step}");
+  CHECK(s->at(19) == 1);
+  CHECK(s->at(20) == 3);
+  CHECK(s->at(21) == -2);
+  CHECK(schedule("{kind: table, at: 5, values: [0.25]}")->at(70) == 0.25);
+}
+
+TEST_CASE("table: what is no table is refused") {
+  for (const char* bad :
+       {"at: [], values: []", "at: [0, 10], values: [1]", "at: [0], values: [1, 2]",
+        "at: [0, 20, 10], values: [1, 2, 3]", "at: [5, 5%], values: [1, 2]", "at: [0, soon], values: [1, 2]"}) {
+    INFO(bad);
+    CHECK_THROWS_AS(schedule(std::string("{kind: table, ") + bad + "}"), UsageError);
+  }
+  CHECK_THROWS_WITH(schedule("{kind: table, at: [0, 20, 10%], values: [1, 2, 3]}"),
+                    Catch::Contains("'10%'") && Catch::Contains("'20'"));
+  CHECK_THROWS_WITH(Paced("moe.x.p", schedule_choice("{kind: table, at: [0, 5], values: [1]}"), kRun, {}),
+                    Catch::Contains("moe.x.p: ") && Catch::Contains("as many values as times"));
+}
+
+TEST_CASE("a paced quantity sees the peak of a table however narrow it is") {
+  const RunLength long_run{100000, 64, 20};
+  const auto choice = schedule_choice("{kind: table, at: [0, 50001, 50002, 50003], values: [0, 0, 1, 0]}");
+  CHECK(Paced("p", choice, long_run, {0, 1}).largest() == 1);
+  CHECK_THROWS_WITH(Paced("p", choice, long_run, {0, 0.5}), Catch::Contains("leaves the range"));
+}
+
+TEST_CASE("a table is written back as one that reads the same") {
+  TrainConfig config;
+  read_config(parse_config("train: {learning_rate: {kind: table, at: [0, 5%], values: [0.5, 1e-7]}}", "test"), config);
+  TrainConfig again;
+  read_config(parse_config(write_yaml(config, false), "test"), again);
+  const auto s = again.train.learning_rate.make(Schedule::Setup{kRun});
+  CHECK(s->at(0) == 0.5);
+  CHECK(s->at(5) == 1e-7);
+}

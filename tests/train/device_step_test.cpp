@@ -35,7 +35,7 @@ data: {sequence: 16}
 train: {batch: 3}
 )",
     R"(
-model: {layers: 2, d_model: 24, attention: {heads: 4, kv_heads: 2, qk_norm: true, memory: 9}, init_std: 0.05}
+model: {layers: 2, d_model: 24, attention: {heads: 4, kv_heads: 2, qk_norm: true, memory: 9, dropout: 0.2}, init_std: 0.05}
 moe: {experts: 4, d_ff: 24}
 curriculum: {sampler: contiguous}
 data: {sequence: 16}
@@ -43,7 +43,7 @@ train: {batch: 4, micro_batches: 2}
 )",
     R"(
 task: classify
-model: {layers: 2, d_model: 32, pooling: class_token, dropout: 0.1, init_std: 0.05, attention: {heads: 4, causal: false, position: learned}}
+model: {layers: 2, d_model: 32, pooling: class_token, dropout: 0.1, init_std: 0.05, attention: {heads: 4, causal: false, position: learned, dropout: 0.2}}
 moe: {experts: 4, d_ff: 24}
 data: {sequence: 16}
 train: {batch: 4, micro_batches: 2, label_smoothing: 0.1}

@@ -74,12 +74,13 @@ TEST_CASE("label smoothing changes a language model's gradient, not the loss tha
 }
 
 TEST_CASE("every place of dropout draws in training alone") {
-  for (const char* place : {"model: {dropout: 0.5, ", "model: {hidden_dropout: 0.5, ", "model: {layer_dropout: 0.5, ",
-                            "moe: {dropout: 0.5}, model: {"}) {
+  for (const char* place :
+       {"model: {attention: {heads: 2}, dropout: 0.5, ", "model: {attention: {heads: 2}, hidden_dropout: 0.5, ",
+        "model: {attention: {heads: 2}, layer_dropout: 0.5, ", "model: {attention: {heads: 2, dropout: 0.5}, ",
+        "moe: {dropout: 0.5}, model: {attention: {heads: 2}, "}) {
     INFO(place);
-    const std::string rest =
-        "layers: 2, arrangement: glam, d_model: 16, attention: {heads: 2}}, data: {sequence: 8}, train: {batch: 2}}";
-    TinyRun plain(config_from("{model: {" + rest), kVocab, ProcessGroups::single());
+    const std::string rest = "layers: 2, arrangement: glam, d_model: 16}, data: {sequence: 8}, train: {batch: 2}}";
+    TinyRun plain(config_from("{model: {attention: {heads: 2}, " + rest), kVocab, ProcessGroups::single());
     TinyRun dropping(config_from("{" + std::string(place) + rest), kVocab, ProcessGroups::single());
     const RandomBatch batch(plain.config, kVocab, 5);
     const double loss = plain.accumulate(batch).loss;

@@ -34,7 +34,8 @@ static const Case kCases[] = {
     {"dropout, tied head, learned positions",
      "model: {dropout: 0.2, tie_embeddings: true, attention: {position: learned}}"},
     {"dropout in every place, glam, batch of 7, 3 micro-batches",
-     "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3}, moe: {dropout: 0.3, "
+     "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3, attention: {dropout: 0.2}}, "
+     "moe: {dropout: 0.3, "
      "shared_experts: 1}, train: {batch: 7, micro_batches: 3}}",
      false, true},
     {"one strategy after another, the second",
@@ -68,7 +69,8 @@ static const Case kCases[] = {
     {"dense", "model: {arrangement: dense}"},
     {"a memory", "{model: {attention: {memory: 10}}, curriculum: {sampler: contiguous}}", false, true},
     {"a memory with relative positions, dropout, batch of 7, 3 micro-batches",
-     "{model: {dropout: 0.2, attention: {memory: 5, position: relative}}, curriculum: {sampler: contiguous}, train: "
+     "{model: {dropout: 0.2, attention: {memory: 5, position: relative, dropout: 0.2}}, curriculum: {sampler: "
+     "contiguous}, train: "
      "{batch: 7, micro_batches: 3}}",
      false, true},
     {"norms behind, biases, 5 experts, 2 micro-batches",

@@ -60,6 +60,8 @@ class CosineRouter : public SoftmaxRouter {
                                              ParameterGroup::shared,
                                              {Initialisation::Kind::normal, embedding_std(width(options, setup))}}))) {}
 
+  ExpertDirections directions() override { return {&embedding_, projection_, true}; }
+
  private:
   enum { kProjected, kUnit, kNorms };  // of Routing::extra
 

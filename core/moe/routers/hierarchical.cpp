@@ -53,6 +53,9 @@ class HierarchicalRouter : public LogitRouter {
 
   int64_t k() const override { return chosen_ * each_; }
   std::string fixed_experts() const override { return "hierarchical: its groups are of neighbouring experts"; }
+  ExpertDirections directions() override {
+    return {nullptr, nullptr, false, "it chooses groups first, by a matrix of their own"};
+  }
   // Groups are chosen first, and one might have none left.
   void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 

@@ -58,6 +58,7 @@ class HierarchicalStrategy : public Strategy {
   double final_k() override { return group_router_->final_k() * groups_[0].router->final_k(); }
   double k_at(uint64_t update) override { return group_router_->k_at(update) * groups_[0].router->k_at(update); }
   std::string fixed_experts() override { return fixed_places(); }
+  ExpertDirections directions() override { return {nullptr, nullptr, false, fixed_places()}; }
   std::string fixed_places() override { return "strategy hierarchical: its groups have routers of their own"; }
   bool bounds_load() override { return group_router_->bounds_load() || groups_[0].router->bounds_load(); }
   Causality causality() override { return std::max(group_router_->causality(), groups_[0].router->causality()); }

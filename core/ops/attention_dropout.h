@@ -1,0 +1,59 @@
+// Dropout of attention's weights: after the softmax, so that the weights that stay do not sum to 1, times 1 / (1 -
+// rate) (Vaswani et al., 2017, by their reference implementation). What is dropped is a function of the key and of the
+// sequence's number in the step's global batch, the head, the query and the key's place: no layout or micro-batch drops
+// anything else, and backward draws the same again.
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "core/base/host_device.h"
+#include "core/base/philox.h"
+#include "core/ops/attention_layout.h"
+
+namespace moe {
+
+struct AttentionDropout {
+  double rate = 0;
+  RandomKey key{};
+  int64_t first_sequence = 0;  // of the tensors, in the global batch
+
+  explicit operator bool() const { return rate > 0; }
+};
+
+// The same as kernels use it: factors of weights, 0 or 1 / (1 - rate), four neighbouring keys at a time.
+struct AttentionMask {
+  RandomKey key{};
+  uint32_t threshold = 0;  // 0: nothing is dropped
+  float keep = 1;
+  int64_t first_sequence = 0, heads = 0, time = 0;
+  int64_t before = 0;  // places before the sequence that a query may see: keys have places from -before on
+  int64_t quads = 0;   // of keys
+
+  static AttentionMask of(const AttentionDropout& dropout, const AttentionLayout& layout, int64_t before = 0) {
+    return {dropout.key,
+            static_cast<uint32_t>(dropout.rate * 4294967296.0),
+            static_cast<float>(1 / (1 - dropout.rate)),
+            dropout.first_sequence,
+            layout.heads,
+            layout.time,
+            before,
+            (layout.time + before + 3) / 4};
+  }
+  MOE_HOST_DEVICE explicit operator bool() const { return threshold > 0; }
+
+  // Which four keys a place belongs to, and which of them it is.
+  MOE_HOST_DEVICE int64_t quad_of(int64_t key_place) const { return (key_place + before) / 4; }
+  MOE_HOST_DEVICE int lane_of(int64_t key_place) const { return static_cast<int>((key_place + before) % 4); }
+
+  MOE_HOST_DEVICE std::array<uint32_t, 4> words(int64_t sequence, int64_t head, int64_t query, int64_t quad) const {
+    const int64_t row = ((first_sequence + sequence) * heads + head) * time + query;
+    return key.words(static_cast<uint64_t>(row * quads + quad));
+  }
+  MOE_HOST_DEVICE float factor(uint32_t word) const { return word < threshold ? 0.0f : keep; }
+  // Of one weight; four words are drawn for it.
+  MOE_HOST_DEVICE float factor(int64_t sequence, int64_t head, int64_t query, int64_t key_place) const {
+    return factor(words(sequence, head, query, quad_of(key_place))[static_cast<size_t>(lane_of(key_place))]);
+  }
+};
+
+}  // namespace moe

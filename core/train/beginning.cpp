@@ -1,0 +1,134 @@
+#include "core/train/beginning.h"
+
+#include <algorithm>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/files.h"
+
+namespace moe {
+namespace {
+
+// This rank's shares of batches of any samples.
+class Batches {
+ public:
+  Batches(const TrainConfig& config, const ProcessGroups& groups, const Task& task)
+      : batch_(config.train.batch), mine_(share_of(batch_, groups.world->size(), groups.world->rank())), task_(task) {}
+
+  // sample_of(i): the batch's sample i.
+  template <class SampleOf>
+  LocalBatch load(SampleOf sample_of) {
+    visits_.clear();
+    for (int64_t i = 0; i < mine_.count; ++i) visits_.push_back({sample_of(mine_.begin + i), 0});
+    task_.load(visits_, loaded_);
+    LocalBatch batch = LocalBatch::of(loaded_, mine_.begin, batch_);
+    batch.begins = true;
+    return batch;
+  }
+
+ private:
+  const int64_t batch_;
+  const Share mine_;
+  const Task& task_;
+  std::vector<SampleVisit> visits_;
+  Batch loaded_;
+};
+
+StartReport from_other_run(TrainingState& state, const TrainConfig& config) {
+  const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
+  const std::string file = checkpoint + "/" + tasks().at(config.task).file;
+  try {
+    const auto trained = nlohmann::json::parse(read_text(file));
+    tasks().at(config.task).open(config, &trained, file);  // refuses samples of another kind
+  } catch (const nlohmann::json::exception& error) {
+    raise<CheckpointError>("{} is damaged: {}", file, error.what());
+  }
+  return start_from(state, config);
+}
+
+}  // namespace
+
+Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
+                    const Task& task) {
+  check_clusters(*state.model, config);
+  const int64_t samples = task.num_samples(), domains = config.init.reptile.domains, batch = config.train.batch;
+  const bool meta_learns = config.init.reptile.rounds > 0;
+  if (meta_learns && domains > samples) {
+    raise<UsageError>("init.reptile.domains: {} domains of {} samples", domains, samples);
+  }
+  Beginning beginning;
+  if (!config.init.from.empty()) beginning.from = from_other_run(state, config);
+  Batches batches(config, groups, task);
+  const auto seed = static_cast<uint64_t>(config.seed);
+  const auto pick = [&](const RandomKey& key, int64_t number, int64_t begin, int64_t end) {
+    const uint64_t bits = key.bits(static_cast<uint64_t>(number));
+    return begin + static_cast<int64_t>(bits % static_cast<uint64_t>(end - begin));
+  };
+  if (config.init.clusters.tokens > 0) {
+    const RandomKey key{seed, RandomPurpose::clusters, 0, ~uint64_t{0}};  // tensors' streams have smaller steps
+    beginning.clusters = start_from_clusters(
+        state, config, groups, beginning.from ? beginning.from->upcycled : std::set<std::string>{}, [&](int64_t index) {
+          return batches.load([&](int64_t i) { return pick(key, index * batch + i, 0, samples); });
+        });
+  }
+  if (meta_learns) {
+    beginning.reptile = start_by_reptile(state, step, config, [&](int64_t domain, int64_t index) {
+      const RandomKey key{seed, RandomPurpose::reptile, 1, static_cast<uint64_t>(domain)};
+      return batches.load([&](int64_t i) {
+        return pick(key, index * batch + i, domain * samples / domains, (domain + 1) * samples / domains);
+      });
+    });
+  }
+  return beginning;
+}
+
+std::vector<std::string> Beginning::to_words() const {
+  std::vector<std::string> lines;
+  if (from) {
+    lines.push_back(fmt::format(
+        "{} of step {} | {} tensors as they are{}", from->checkpoint, from->step, from->copied,
+        from->upcycled.empty()
+            ? ""
+            : fmt::format(", experts of {} layers from its dense feed-forward layers", from->upcycled.size())));
+  }
+  if (clusters) {
+    lines.push_back(fmt::format("clusters of {} tokens in {} layer{}",
+                                format_count(static_cast<double>(clusters->tokens)), clusters->layers.size(),
+                                clusters->layers.size() == 1 ? "" : "s"));
+    for (const LayerClusters& layer : clusters->layers) {
+      const auto [smallest, largest] = std::minmax_element(layer.sizes.begin(), layer.sizes.end());
+      lines.push_back(fmt::format(
+          "layer {} | {} clusters of {} to {} tokens | mean cosine {:.3f} | {} iterations | logits deviate by {:.2f}",
+          layer.layer, layer.sizes.size(), *smallest, *largest, layer.mean_cosine, layer.iterations,
+          layer.logit_deviation));
+    }
+  }
+  if (reptile) {
+    lines.push_back(fmt::format("Reptile on {} tokens | loss before a domain's steps {:.4f} -> {:.4f}",
+                                format_count(reptile->tokens), reptile->first_loss, reptile->last_loss));
+  }
+  return lines;
+}
+
+std::vector<nlohmann::ordered_json> Beginning::to_json() const {
+  std::vector<nlohmann::ordered_json> records;
+  if (clusters) {
+    for (const LayerClusters& layer : clusters->layers) {
+      records.push_back({{"kind", "clusters"},
+                         {"layer", layer.layer},
+                         {"tokens", clusters->tokens},
+                         {"sizes", layer.sizes},
+                         {"mean_cosine", layer.mean_cosine},
+                         {"iterations", layer.iterations},
+                         {"logit_deviation", layer.logit_deviation}});
+    }
+  }
+  if (reptile) {
+    records.push_back({{"kind", "reptile"},
+                       {"tokens", reptile->tokens},
+                       {"first_loss", reptile->first_loss},
+                       {"last_loss", reptile->last_loss}});
+  }
+  return records;
+}
+
+}  // namespace moe

@@ -1,0 +1,29 @@
+// What is done to a new run's weights before step 0 (init), and what is told of it. Nothing of it is saved on the way:
+// a run that is killed meanwhile begins anew.
+#pragma once
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/train/cluster_start.h"
+#include "core/train/reptile.h"
+#include "core/train/start_from.h"
+#include "core/train/task.h"
+
+namespace moe {
+
+struct Beginning {
+  std::optional<StartReport> from;
+  std::optional<ClusterReport> clusters;
+  std::optional<ReptileReport> reptile;
+
+  std::vector<std::string> to_words() const;
+  std::vector<nlohmann::ordered_json> to_json() const;  // records of metrics.jsonl, type "init"
+};
+
+// Another run's weights, then clusters, then Reptile, as init says; on the training samples of `task`, of which those
+// that are looked at follow from the seed. Collective. Throws the errors of the parts, and UsageError for more domains
+// than samples.
+Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
+                    const Task& task);
+
+}  // namespace moe
