@@ -27,16 +27,18 @@ static T softmax_row(T* p, const T* z, int64_t n) {
   return largest + std::log(sum);
 }
 
-// Keeps the chosen sorted while scanning: k is small. A later equal score never displaces an earlier one.
+// Keeps the chosen sorted while scanning: k is small. A later equal score never displaces an earlier one. What is -inf
+// is out of the question; NaN, which must not go unseen, is the smallest of all others.
 template <class T>
 static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
   T best[64];
   const bool on_stack = k <= 64;
-  auto number = [&](int64_t i) { return std::isnan(z[i]) ? -std::numeric_limits<T>::infinity() : z[i]; };
+  auto number = [&](int64_t i) { return std::isnan(z[i]) ? std::numeric_limits<T>::lowest() : z[i]; };
   auto score = [&](int64_t rank) { return on_stack ? best[rank] : number(chosen[rank]); };
   int64_t count = 0;
   for (int64_t i = 0; i < n; ++i) {
     const T value = number(i);
+    if (value == -std::numeric_limits<T>::infinity()) continue;
     if (count == k && !(value > score(k - 1))) continue;
     int64_t at = count < k ? count++ : k - 1;
     for (; at > 0 && value > score(at - 1); --at) {
@@ -46,6 +48,7 @@ static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
     chosen[at] = static_cast<int32_t>(i);
     if (on_stack) best[at] = value;
   }
+  std::fill(chosen + count, chosen + k, -1);
 }
 
 // Weights of one token's slots from its probabilities.

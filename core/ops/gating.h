@@ -16,7 +16,7 @@ void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor
 // The same in its three parts, for routers that choose otherwise:
 void softmax_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, ConstTensor logits);
 // scores (tokens, experts) -> indices (tokens, slots) i32: the `active` <= slots largest, descending, ties to the
-// smaller index, NaN last; -1 in the slots that are left
+// smaller index, NaN last, never -inf; -1 in the slots that are left
 void select_top_k(Context& ctx, Tensor indices, ConstTensor scores, int64_t active);
 // indices (tokens, slots) i32 -> weights (tokens, slots); 0 in empty slots. Equal weights where the weights are to be
 // divided by a sum of 0.

@@ -1,5 +1,6 @@
 #include "core/ops/gating.h"
 
+#include <cfloat>
 #include <type_traits>
 
 #include "cuda/device/launch.cuh"
@@ -44,25 +45,28 @@ static __device__ float softmax_row(float* p, const float (&own)[kPerLane], int 
   return largest + logf(sum);
 }
 
-// The `count` largest of the row that the lanes hold, NaN last; -1 in the slots behind them.
+// The `count` largest of the row that the lanes hold, NaN last, never -inf; -1 in the slots behind them. Takes what it
+// chooses out of the row.
 template <int kPerLane>
 static __device__ void select_row(int32_t* chosen, float (&own)[kPerLane], int experts, int slots, int count) {
+  constexpr int kNone = 0x7FFFFFFF;  // an index that loses against all others
   const int lane = lane_index();
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
-    if (isnan(own[i])) own[i] = -INFINITY;
+    if (isnan(own[i])) own[i] = -FLT_MAX;
   }
-  uint32_t taken = 0;  // of the lane's own experts: a bit each, because -inf may be a score
   for (int j = 0; j < count; ++j) {
-    Indexed best{-INFINITY, 0x7FFFFFFF};
+    Indexed best{-INFINITY, kNone};
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
-      const int e = lane + i * kWarp;
-      if (e < experts && !(taken >> i & 1u)) best = larger(best, {own[i], e});
+      if (own[i] > -INFINITY) best = larger(best, {own[i], lane + i * kWarp});
     }
     best = warp_argmax(best);
-    if (best.index % kWarp == lane) taken |= 1u << (best.index / kWarp);
-    if (lane == 0) chosen[j] = best.index;
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      if (lane + i * kWarp == best.index) own[i] = -INFINITY;
+    }
+    if (lane == 0) chosen[j] = best.index == kNone ? -1 : best.index;
   }
   for (int j = count + lane; j < slots; j += kWarp) chosen[j] = -1;
 }

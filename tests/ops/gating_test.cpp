@@ -42,6 +42,22 @@ TEST_CASE("gating of a hand-computed token") {
   check_close("renormalised weights", run_gating(ctx, logits, 2, {false, true}).weights, {4.0 / 7, 3.0 / 7});
 }
 
+TEST_CASE("what is -inf is never chosen, and NaN after all others") {
+  TestContext ctx(wide(GENERATE(from_range(tested_dtypes()))));
+  constexpr double kOut = -INFINITY;
+  const Tensor scores = ctx.of({3, 4}, {kOut, 2, kOut, 1, kOut, NAN, 3, kOut, 1, NAN, 2, 3});
+  for (const int64_t active : {2, 3, 4}) {
+    const Tensor indices = ctx.output({3, 4}, DType::i32);
+    select_top_k(ctx, indices, scores, active);
+    const double third = active > 2 ? 0 : -1, fourth = active > 3 ? 1 : -1;
+    check_close("chosen", indices, {1, 3, -1, -1, 2, 1, -1, -1, 3, 2, third, fourth}, {});
+  }
+  const Gates gates = run_gating(ctx, scores.slice(0, 1), 3, {true, true});
+  check_close("indices", gates.indices, {1, 3, -1}, {});
+  CHECK(get(gates.weights, 0) + get(gates.weights, 1) == Approx(1));
+  CHECK(get(gates.weights, 2) == 0);
+}
+
 TEST_CASE("gating equals the reference") {
   TestContext ctx(wide(GENERATE(from_range(tested_dtypes()))));
   for (const int64_t experts : {1, 2, 31, 33, 100}) {
