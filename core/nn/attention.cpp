@@ -40,6 +40,7 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   saved_.x = x;
   saved_.layout = layout_;
   saved_.layout.time = batch.time;
+  if (batch.lengths && !layout_.causal) saved_.layout.lengths = batch.lengths.as<int32_t>();
   saved_.qkv = ctx.allocate(Shape{tokens, layout_.width()});
   if (q_norm_) {
     saved_.qkv_before_norm = ctx.allocate(Shape{tokens, layout_.width()});

@@ -122,10 +122,10 @@ static std::pair<T, T> exponentials(T* scores, int64_t visible, int64_t end) {
   return {sum, largest};
 }
 
-// The queries [begin, end) of a head; pointers are to the sequence's first token.
+// The queries [begin, end) of a head; pointers are to the first token of the sequence, which has `length`.
 template <class T>
 static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const T* v, int64_t begin, int64_t end,
-                            const AttentionLayout& layout) {
+                            const AttentionLayout& layout, int64_t length) {
   constexpr int64_t kColumns = kTileColumns<T>;
   const Sizes<T> sizes(layout);
   const int64_t d = layout.d_head, width = layout.width(), ld = sizes.scores_ld, out_ld = layout.heads * d;
@@ -135,14 +135,14 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
   T* const values = workspace.take(sizes.values);     // (keys, d)
   T* const queries = workspace.take(Sizes<T>::kQueryRows * d);
   T* const scores = workspace.take(Sizes<T>::kQueryRows * ld);
-  const int64_t num_keys = layout.visible(end - 1);
+  const int64_t num_keys = layout.visible(end - 1, length);
   pack_along<kTileColumns<T>>(k, width, num_keys, d, keys);
   pack_across<kTileColumns<T>>(v, width, d, num_keys, values);
 
   for (int64_t first = begin; first < end; first += kQueries) {
     const int64_t num_queries = std::min(kQueries, end - first);
     pack_along<kTileRows>(q + first * width, width, num_queries, d, queries);
-    for (int64_t column = 0; column < layout.visible(first + num_queries - 1); column += kColumns) {
+    for (int64_t column = 0; column < layout.visible(first + num_queries - 1, length); column += kColumns) {
       const int64_t unseeing = layout.causal ? std::max<int64_t>(0, column - first) : 0;  // queries before the keys
       for (int64_t row = unseeing / kTileRows * kTileRows; row < num_queries; row += kTileRows) {
         multiply_panels<T>({queries + row * d, 0, Rows::packed}, std::min<int64_t>(kTileRows, num_queries - row),
@@ -151,10 +151,11 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
     }
     for (int64_t row = 0; row < num_queries; row += kTileRows) {
       const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
-      const int64_t visible = layout.visible(first + row + num_rows - 1);  // of the last row, which sees most
+      const int64_t visible = layout.visible(first + row + num_rows - 1, length);  // of the last row, which sees most
       T inverse[kTileRows];
       for (int64_t i = 0; i < num_rows; ++i) {
-        const auto [sum, largest] = exponentials(scores + (row + i) * ld, layout.visible(first + row + i), visible);
+        const auto [sum, largest] =
+            exponentials(scores + (row + i) * ld, layout.visible(first + row + i, length), visible);
         logsumexp[(first + row + i) * layout.heads] = largest + std::log(sum);
         inverse[i] = T(1) / sum;
       }
@@ -191,7 +192,7 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
         const int64_t kv = h / (heads / layout.kv_heads);
         forward_of_head(out + (b * time * heads + h) * d, logsumexp + b * time * heads + h, sequence + h * d,
                         sequence + layout.key_column() + kv * d, sequence + layout.value_column() + kv * d, begin, end,
-                        layout);
+                        layout, layout.length(b));
       }
     }
   }
@@ -201,6 +202,7 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
 template <class T>
 struct Backward {
   const AttentionLayout& layout;
+  int64_t length;  // of the sequence
   const Sizes<T>& sizes;
   const T *keys, *values;      // panels of rows: A (time, d)
   const T* keys_across;        // panels of columns: B (time, d)
@@ -260,7 +262,7 @@ void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, con
   const int64_t d = layout.d_head, width = layout.width(), time = layout.time, out_ld = layout.heads * d;
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
   for (int64_t first = 0; first < time; first += kQueries) {
-    const int64_t num_queries = std::min(kQueries, time - first), end = layout.visible(first + num_queries - 1);
+    const int64_t num_queries = std::min(kQueries, time - first), end = layout.visible(first + num_queries - 1, length);
     const T* const d_o = d_out + first * out_ld;
     pack_along<kTileColumns<T>>(q + first * width, width, num_queries, d, queries);
     pack_along<kTileColumns<T>>(d_o, out_ld, num_queries, d, d_outs);
@@ -284,7 +286,7 @@ void Backward<T>::add_head(T* d_q, const T* q, const T* out, const T* d_out, con
       pack_across<kTileRows>(d_scores, kLd, num_queries, num_keys, packed);
       for (int64_t row = 0; row < num_queries; row += kTileRows) {
         const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
-        const int64_t visible = std::min(num_keys, layout.visible(first + row + num_rows - 1) - block);
+        const int64_t visible = std::min(num_keys, layout.visible(first + row + num_rows - 1, length) - block);
         const Output<T> rows_out{d_q + (first + row) * width, width, factor, block > 0};
         if (visible <= 0) continue;
         multiply_strip<T>({packed + row * num_keys, 0, Rows::packed}, num_rows, keys_across + block * kTileColumns<T>,
@@ -323,6 +325,7 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
       pack_across<kTileColumns<T>>(k, width, d, time, keys_across);
       using S = Sizes<T>;
       const Backward<T> work{layout,
+                             layout.length(b),
                              sizes,
                              keys,
                              values,

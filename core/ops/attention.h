@@ -8,7 +8,8 @@
 namespace moe {
 
 // qkv (tokens, layout.width()) -> out (tokens, heads * d_head), logsumexp (tokens, heads) of the scaled scores.
-// tokens is a multiple of layout.time; token i of a sequence sees tokens [0, layout.visible(i)).
+// tokens is a multiple of layout.time; token i of sequence s sees tokens [0, layout.visible(i, layout.length(s))) of
+// it.
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout);
 // d_out like out -> d_qkv like qkv, overwritten
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,

@@ -36,7 +36,7 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout) {
     for (int64_t h = 0; h < layout.heads; ++h) {
       const int64_t kv = h / (layout.heads / layout.kv_heads);
       std::vector<double> scores;
-      for (int64_t s = first; s < first + layout.visible(t - first); ++s) {
+      for (int64_t s = first; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
         double score = 0;
         for (int64_t i = 0; i < d; ++i) {
           score += get(qkv, t * layout.width() + h * d + i) *
@@ -48,7 +48,7 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout) {
       double sum = 0;
       for (const double score : scores) sum += std::exp(score - largest);
       result.logsumexp.push_back(largest + std::log(sum));
-      for (int64_t s = first; s < first + layout.visible(t - first); ++s) {
+      for (int64_t s = first; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
         const double p = std::exp(scores[static_cast<size_t>(s - first)] - largest) / sum;
         for (int64_t i = 0; i < d; ++i) {
           result.out[static_cast<size_t>((t * layout.heads + h) * d + i)] +=
