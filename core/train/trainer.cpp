@@ -134,14 +134,14 @@ void Trainer::resume_from(int64_t step) {
 
 void Trainer::start_from_other() {
   const std::string checkpoint = find_checkpoint(config_.init.from, config_.init.checkpoint);
-  const std::string file = checkpoint + "/" + tasks().at(config_.task).file;
-  try {
-    const auto trained = nlohmann::json::parse(read_text(file));
-    tasks().at(config_.task).open(config_, &trained, file);  // refuses samples of another kind
-  } catch (const nlohmann::json::exception& error) {
-    raise<CheckpointError>("{} is damaged: {}", file, error.what());
+  const std::string source = load_run_config(checkpoint).task;
+  if (source != config_.task && config_.task != "classify") {
+    raise<UsageError>("init.from: {} was trained with task: {}; this run has {}", checkpoint, source, config_.task);
   }
-  started_ = start_from(*state_, state_config_);
+  const bool keep_head =
+      source == config_.task && task_->predicts_alike(read_description(source, checkpoint), checkpoint);
+  if (keep_head) open_task(config_, checkpoint);  // refuses samples of another kind
+  started_ = start_from(*state_, state_config_, keep_head);
 }
 
 // For rank 0: the run in a few lines, and the manifest.
@@ -163,6 +163,12 @@ void Trainer::describe() const {
               started_->upcycled > 0
                   ? fmt::format(", experts of {} layers from its dense feed-forward layers", started_->upcycled)
                   : "");
+    if (!started_->fresh.empty() || !started_->left_out.empty()) {
+      const auto list = [](const std::vector<std::string>& names) {
+        return names.empty() ? "nothing" : join(names, ", ");
+      };
+      log::info("init  fresh: {} | left out: {}", list(started_->fresh), list(started_->left_out));
+    }
   }
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
@@ -228,8 +234,11 @@ LocalBatch Trainer::next_batch(int64_t step) {
     if (weighted) weights_[i] = drawn[i].weight;
   }
   const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
-  task_->load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), batch_);
+  const SampleExtent extent = task_->extent(visits_);
+  task_->load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), extent.time,
+              batch_);
   LocalBatch batch = LocalBatch::of(batch_, mine.begin, config_.train.batch);
+  batch.global_tokens = extent.tokens;
   batch.begins = place && place->step == 0;
   batch.weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
                                                             weighted ? static_cast<size_t>(mine.count) : 0);
@@ -283,9 +292,8 @@ ExitCode Trainer::run() {
   if (run_.step < length_.total_updates) {
     save_checkpoint();
     if (is_first()) metrics_->write("stopped", run_.step, {{"reason", "patience"}});
-    log::info("No better evaluation in the last {} (best: {:.4f} at step {}): stopped early at step {} of {}",
-              run_.evaluations_since_best, run_.best_loss.value_or(0), run_.best_step, run_.step,
-              length_.total_updates);
+    log::info("No better evaluation in the last {} (best: {} at step {}): stopped early at step {} of {}",
+              run_.evaluations_since_best, best_figure(), run_.best_step, run_.step, length_.total_updates);
   }
   log::info("Training finished: {}", folder_.path());
   return ExitCode::done;
@@ -323,7 +331,7 @@ void Trainer::log_step(const StepOutcome& outcome) {
 // The loss of as much of the validation split as an update trains on, in any layout; nothing without that split.
 std::optional<double> Trainer::probe_loss() {
   if (!task_->has_split("validation")) return std::nullopt;
-  const int64_t tokens = config_.train.batch * (task_->shape().vocab > 0 ? task_->shape().time : 1) + 1;
+  const int64_t tokens = config_.train.batch * (task_->shape().classes > 0 ? 1 : task_->shape().time) + 1;
   return evaluate(*state_, groups_, *task_, "validation", {0, 0, tokens, state_setup().micro_sequences()}).nll();
 }
 
@@ -356,6 +364,24 @@ void Trainer::change_experts(const ExpertChange& change) {
   for (const auto& record : to_json(change, outcome, *state_->model)) metrics_->write("life", run_.step, record);
 }
 
+bool Trainer::judged_by_accuracy() const {
+  return task_->metrics()[0] == std::string_view("accuracy");
+}
+
+// By the task's first metric. Equal accuracies, which few samples make often, are told apart by the loss.
+bool Trainer::is_best(const Evaluation& result) const {
+  if (!run_.best_loss) return true;
+  if (judged_by_accuracy() && run_.best_accuracy && result.accuracy() != *run_.best_accuracy) {
+    return result.accuracy() > *run_.best_accuracy;
+  }
+  return result.nll() < *run_.best_loss;
+}
+
+std::string Trainer::best_figure() const {
+  return run_.best_accuracy ? fmt::format("{:.2f}%", 100 * *run_.best_accuracy)
+                            : fmt::format("{:.4f}", run_.best_loss.value_or(0));
+}
+
 void Trainer::run_evaluation() {
   static const std::string kSplit = "validation";
   if (!task_->has_split(kSplit)) return;
@@ -364,16 +390,17 @@ void Trainer::run_evaluation() {
       evaluate(*state_, groups_, *task_, kSplit,
                {0, config_.evaluate.stride, config_.evaluate.tokens, state_setup().micro_sequences()});
   if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
-  const bool best = !run_.best_loss || result.nll() < *run_.best_loss;
+  const bool best = is_best(result);
   std::string verdict = "new best";
   if (best) {
     run_.best_loss = result.nll();
+    if (judged_by_accuracy()) run_.best_accuracy = result.accuracy();
     run_.best_step = run_.step;
     run_.evaluations_since_best = 0;
   } else {
     ++run_.evaluations_since_best;
-    verdict = fmt::format("stalled {} time{} (best: {:.4f} at step {})", run_.evaluations_since_best,
-                          run_.evaluations_since_best == 1 ? "" : "s", *run_.best_loss, run_.best_step);
+    verdict = fmt::format("stalled {} time{} (best: {} at step {})", run_.evaluations_since_best,
+                          run_.evaluations_since_best == 1 ? "" : "s", best_figure(), run_.best_step);
   }
   if (is_first()) {
     bar_.clear();
