@@ -40,9 +40,8 @@ static std::string sentence(uint64_t seed, int64_t i, bool good) {
 // A corpus of 27 letters, a small language model on it, and labelled texts.
 struct Texts {
   Texts() {
-    std::string corpus;
+    std::string corpus = "abcdefghijklmnopqrstuvwxyz ";
     for (int64_t i = 0; i < 4000; ++i) corpus += sentence(1, i, i % 2 == 0) + " ";
-    for (char c = 'a'; c <= 'z'; ++c) corpus += c;
     write_bytes(folder / "corpus.txt", corpus);
     fs::create_directory(folder / "texts");
     for (const auto& [part, count, seed] : {std::tuple("train", 200, 2), {"validation", 60, 3}, {"test", 80, 4}}) {
@@ -126,7 +125,9 @@ TEST_CASE("a language model becomes a classifier, and moe-eval tells how good", 
   CHECK(report.out.find("accuracy") != std::string::npos);
   // Other texts of the same classes may be evaluated, others not.
   fs::create_directory(texts.folder / "others");
-  write_bytes(texts.folder / "others/train.tsv", "praise\tgood\nscorn\tbad\n");
+  for (const char* part : {"train", "validation"}) {
+    write_bytes(texts.folder / "others" + "/" + part + ".tsv", "praise\tgood\nscorn\tbad\n");
+  }
   CHECK(run_child(program("moe-eval") + Arguments{run, "--data", texts.folder / "others"}).code == 3);
 }
 
@@ -136,7 +137,7 @@ TEST_CASE("the checkpoint of best accuracy is kept, and of equal ones that of le
   double best = -1, loss = 0;
   int64_t best_step = 0;
   for (const nlohmann::json& record : texts.records("eval")) {
-    const double accuracy = record.at("accuracy"), nll = record.at("nll");
+    const double accuracy = record.at("accuracy"), nll = record.at("loss");
     const bool better = accuracy > best || (accuracy == best && nll < loss);
     CHECK(record.at("best") == better);
     if (better) best = accuracy, loss = nll, best_step = record.at("step");
@@ -151,11 +152,11 @@ static const Arguments kCurriculum = {
 
 TEST_CASE("fine-tuning goes on after a resume as if it had not been interrupted, without its source", "[slow]") {
   const Texts texts;
-  const Arguments fixed = kCurriculum + Arguments{"model.dropout=0.1", "checkpoint.keep_last=4"};
-  done(texts.classify(fixed + Arguments{"name=whole", "train.steps=4e"}));
-  done(texts.classify(fixed + Arguments{"name=parts", "train.steps=2e"}));
+  const Arguments fixed = kCurriculum + Arguments{"model.dropout=0.1", "evaluate.every=10", "checkpoint.every=10"};
+  done(texts.classify(fixed + Arguments{"name=whole", "train.steps=40"}));
+  done(texts.classify(fixed + Arguments{"name=parts", "train.steps=20"}));
   fs::rename(texts.folder / "pretrained", texts.folder / "elsewhere");
-  Arguments again = texts.classify(fixed + Arguments{"name=parts", "train.steps=4e"});
+  Arguments again = texts.classify(fixed + Arguments{"name=parts", "train.steps=40"});
   for (std::string& argument : again) {
     if (argument == texts.folder / "pretrained/config.yaml") argument = texts.folder / "elsewhere/config.yaml";
   }
@@ -176,7 +177,9 @@ TEST_CASE("ranks fine-tune as one does", "[slow]") {
     const auto found = texts.records("train", name);
     REQUIRE(found.size() == expected.size());
     for (size_t i = 0; i < found.size(); ++i) {
-      CHECK(found[i].at("loss").get<double>() == Approx(expected[i].at("loss").get<double>()).epsilon(2e-3));
+      // Rounding, which training magnifies.
+      const double tolerance = i < 10 ? 1e-4 : 3e-2;
+      CHECK(found[i].at("loss").get<double>() == Approx(expected[i].at("loss").get<double>()).epsilon(tolerance));
       CHECK(found[i].at("tokens") == expected[i].at("tokens"));
     }
   }
