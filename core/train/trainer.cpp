@@ -390,9 +390,13 @@ void Trainer::run_evaluation() {
       evaluate(*state_, groups_, *task_, kSplit,
                {0, config_.evaluate.stride, config_.evaluate.tokens, state_setup().micro_sequences()});
   if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
-  const bool best = is_best(result);
+  // Accuracy by chance can be hard to beat at first, and no checkpoint has it.
+  const bool candidate = run_.step > 0 || !judged_by_accuracy();
+  const bool best = candidate && is_best(result);
   std::string verdict = "new best";
-  if (best) {
+  if (!candidate) {
+    verdict = "before training";
+  } else if (best) {
     run_.best_loss = result.nll();
     if (judged_by_accuracy()) run_.best_accuracy = result.accuracy();
     run_.best_step = run_.step;

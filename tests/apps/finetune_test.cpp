@@ -138,7 +138,7 @@ TEST_CASE("the checkpoint of best accuracy is kept, and of equal ones that of le
   int64_t best_step = 0;
   for (const nlohmann::json& record : texts.records("eval")) {
     const double accuracy = record.at("accuracy"), nll = record.at("loss");
-    const bool better = accuracy > best || (accuracy == best && nll < loss);
+    const bool better = record.at("step") > 0 && (accuracy > best || (accuracy == best && nll < loss));
     CHECK(record.at("best") == better);
     if (better) best = accuracy, loss = nll, best_step = record.at("step");
   }
