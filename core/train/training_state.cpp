@@ -23,13 +23,18 @@ static void check_memory(const TrainConfig& config, bool trains) {
   }
   if (attention.memory == 0) return;
   if (!attention.causal) throw UsageError("model.attention.memory: is for causal attention");
-  if (config.task != "language_model") return;  // every sample begins with nothing to remember
+  const bool reads_on = config.curriculum.sampler.kind() == "contiguous";
+  if (config.task != "language_model") {  // every sample begins with nothing to remember
+    if (trains && reads_on)
+      throw UsageError("curriculum.sampler: contiguous reads on, and labelled samples follow nothing");
+    return;
+  }
   if (attention.position == "learned") {
     throw UsageError(
         "model.attention.memory: learned positions know places in a sequence, not before it; set position: "
         "rope or relative");
   }
-  if (trains && config.curriculum.sampler.kind() != "contiguous") {
+  if (trains && !reads_on) {
     raise<UsageError>(
         "model.attention.memory: what a row remembers must come before what it reads, which {} does not "
         "care for; set curriculum.sampler: contiguous",
