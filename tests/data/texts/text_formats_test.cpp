@@ -2,9 +2,12 @@
 #include "data/texts/text_format.h"
 
 #include "core/base/error.h"
+#include "core/config/config_reader.h"
+#include "data/images/image_corpus.h"
 #include "data/labelled_format.h"
 #include "data/texts/clean.h"
 #include "data/texts/csv.h"
+#include "data/tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_images.h"
@@ -157,6 +160,20 @@ TEST_CASE("a folder's format is found, unless there are two") {
   CHECK_THROWS_AS(labelled_format(config), UsageError);
   config.labelled.format = "sst5";
   CHECK(labelled_format(config) == "sst5");
+}
+
+TEST_CASE("every format, tokenizer and clean-up of the tables can be configured") {
+  const auto reads = [](const std::string& key, std::string_view value) {
+    DataConfig config;
+    INFO(key << ": " << value);
+    CHECK_NOTHROW(read_config(parse_config(fmt::format("labelled: {{{}: {}}}", key, value), "test"), config));
+  };
+  for (const auto& format : text_formats()) reads("format", format.name);
+  for (const auto& format : image_formats()) reads("format", format.name);
+  for (const auto& cleaning : text_cleanings()) reads("clean", cleaning.name);
+  for (const auto& tokenizer : tokenizers()) {
+    if (tokenizer.train) reads("tokenizer", tokenizer.name);
+  }
 }
 
 TEST_CASE("the clean-up of text8 leaves letters and single blanks") {
