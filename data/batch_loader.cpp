@@ -23,6 +23,13 @@ void Batch::resize_labelled(int64_t num_sequences, int64_t sequence_length, int6
   domains.clear();
 }
 
+void Batch::resize_texts(int64_t num_sequences, int64_t sequence_length) {
+  resize(num_sequences, sequence_length);
+  labels.resize(static_cast<size_t>(num_sequences));
+  lengths.resize(labels.size());
+  domains.clear();
+}
+
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch) {
   MOE_CHECK(length > 0, "windows of length {}", length);
   batch.resize(static_cast<int64_t>(starts.size()), length);

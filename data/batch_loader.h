@@ -25,11 +25,14 @@ struct Batch {
 
   std::vector<int32_t> domains;  // (sequences): the part of the split that the window begins in
   std::vector<int32_t> labels;   // (sequences), of labelled samples; kIgnoreTarget where there is none
+  std::vector<int32_t> lengths;  // (sequences): tokens of texts that may end before `length`; empty where all are full
   std::vector<float> features;   // (sequences, patches, patch_features), of images
   int64_t patch_features = 0;
 
   // Both keep their memory: only a larger batch than ever before allocates.
   void resize(int64_t num_sequences, int64_t sequence_length);
+  // Of labelled texts.
+  void resize_texts(int64_t num_sequences, int64_t sequence_length);
   // Of labelled samples without token ids, each with so many features.
   void resize_labelled(int64_t num_sequences, int64_t sequence_length, int64_t num_features);
 };

@@ -69,6 +69,7 @@ static nlohmann::json to_json(const RunState& state) {
                          {"experts", state.experts},
                          {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
+  if (state.best_accuracy) json["best_accuracy"] = *state.best_accuracy;
   return json;
 }
 
@@ -180,6 +181,7 @@ RunState load_run_state(const std::string& path) {
     state.experts = json.value("experts", nlohmann::json());
     state.identity = json.at("identity");
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
+    if (json.contains("best_accuracy")) state.best_accuracy = json.at("best_accuracy").get<double>();
     return state;
   } catch (const nlohmann::json::exception& error) {
     raise<CheckpointError>("{}/state.json is damaged: {}", path, error.what());

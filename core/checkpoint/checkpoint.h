@@ -15,10 +15,11 @@ namespace moe {
 
 // What a run is besides its tensors.
 struct RunState {
-  int64_t step = 0;                 // updates made
-  RunLength length;                 // that the run is meant to have
-  double tokens = 0;                // trained on
-  std::optional<double> best_loss;  // of the evaluations, nats per token
+  int64_t step = 0;                     // updates made
+  RunLength length;                     // that the run is meant to have
+  double tokens = 0;                    // trained on
+  std::optional<double> best_loss;      // of the best evaluation, nats per prediction
+  std::optional<double> best_accuracy;  // likewise, where that is what counts
   int64_t best_step = 0;
   int64_t evaluations_since_best = 0;
   double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl,

@@ -56,7 +56,9 @@ struct InitConfig : Fields<InitConfig> {
   void fields(FieldVisitor& v) override {
     v.field("from", from,
             "a run or a checkpoint whose weights this run starts with, at step 0 and with a fresh optimizer; where a "
-            "dense feed-forward layer meets a MoE layer it becomes every expert; empty = none");
+            "dense feed-forward layer meets a MoE layer it becomes every expert; a classifier takes all of a language "
+            "model "
+            "but its head, and its tokenizer; empty = none");
     v.field("checkpoint", checkpoint, "of that run: last, best or a step");
     v.field("noise", noise, "on experts made of a dense layer, over the root mean square of its weights", {0, 10});
     v.field("reinitialise", reinitialise,

@@ -52,6 +52,7 @@ struct ModelConfig : Fields<ModelConfig> {
   bool tie_embeddings = false;
   int64_t patch = 4;
   std::string pooling = "mean";
+  std::string head = "linear";
   double init_std = 0.02;
 
   void fields(FieldVisitor& v) override {
@@ -85,10 +86,15 @@ struct ModelConfig : Fields<ModelConfig> {
     v.field("tie_embeddings", tie_embeddings, "the output head uses the embedding table");
     v.field("patch", patch, "side of the square patches, in pixels, that images are cut into: each is a token",
             {1, 1024});
-    v.field(
-        "pooling", pooling,
-        "what a classifier makes of a sample's tokens: their mean, or a class token, which is put first and learned",
-        {"mean", "class_token"});
+    v.field("pooling", pooling,
+            "what a classifier makes of a sample's tokens: their mean, the last of them, or a class token, which is "
+            "learned "
+            "and put before an image's patches or behind a text",
+            {"mean", "class_token", "last"});
+    v.field("head", head,
+            "from there to the classes: linear, or by way of a layer of d_model with a tanh before it (the papers' "
+            "fine-tuning)",
+            {"linear", "tanh"});
     v.field("init_std", init_std,
             "standard deviation of initial weights; output projections get it divided by sqrt(2 layers)", {0, 10});
   }

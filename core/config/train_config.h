@@ -30,12 +30,28 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   std::string format = "auto";
   int64_t validation = 5000;
   int64_t split_seed = 1;
+  std::string tokenizer = "byte";
+  std::string clean = "none";
+  std::string keep = "beginning";
 
   void fields(FieldVisitor& v) override {
-    v.field("format", format, "of the folder's files; auto looks which there are", {"auto", "idx", "cifar10"});
-    v.field("validation", validation, "samples of the training files that are held out for validation, drawn at random",
-            {0, 1LL << 40});
+    v.field("format", format,
+            "of the folder's files; auto looks which there are. Images: idx, cifar10; texts: the others",
+            {"auto", "idx", "cifar10", "sst2", "sst5", "imdb", "banking77", "tsv", "jsonl"});
+    v.field(
+        "validation", validation,
+        "samples of the training files that are held out for validation, drawn at random; not where there are files "
+        "for it",
+        {0, 1LL << 40});
     v.field("split_seed", split_seed, "of that draw; the run's seed does not matter", {0, 1LL << 62});
+    v.field("tokenizer", tokenizer,
+            "of texts, made from the training texts; a run that starts from another (init.from) takes that one's",
+            {"byte", "char", "word"});
+    v.field("clean", clean,
+            "what is done to texts first: nothing, or what was done to text8: lower case, digits as words, a blank for "
+            "all that is not a letter",
+            {"none", "text8"});
+    v.field("keep", keep, "which end of a text that is longer than data.sequence", {"beginning", "end"});
   }
 };
 
@@ -63,7 +79,10 @@ struct DataConfig : Fields<DataConfig> {
     v.field("path", path,
             "a corpus made by moe-data, a .bin file of llm.c's format, a folder or pattern of such, or synthetic; for "
             "task: classify a folder of labelled samples");
-    v.field("sequence", sequence, "tokens per training sequence: the context length; images decide their own",
+    v.field("sequence", sequence,
+            "tokens per training sequence: the context length; of labelled texts, class token included, the most; "
+            "images decide "
+            "their own",
             {1, 1 << 20});
     v.field("vocab_size", vocab_size, "of .bin files, which do not say it; 0 = the tokenizer's", {0, 1 << 24});
     v.field("tokenizer", tokenizer,

@@ -65,7 +65,7 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
                                                 int64_t count) {
   if (!std::filesystem::exists(checkpoint + "/" + Curriculum::kFile)) return std::nullopt;
   try {
-    const std::unique_ptr<Task> task = open_task(config);
+    const std::unique_ptr<Task> task = open_task(config, checkpoint);
     return curriculum_stats(checkpoint, config, count, [&](int64_t sample) { return task->view(sample); });
   } catch (const DataError& error) {
     log::warn("The samples themselves are not shown: {}", error.what());

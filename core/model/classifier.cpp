@@ -11,18 +11,28 @@ struct PoolingEntry {
   Pooling pooling;
 };
 static const Table<PoolingEntry>& poolings() {
-  static const Table<PoolingEntry> table{"model.pooling",
-                                         {{"mean", Pooling::mean}, {"class_token", Pooling::class_token}}};
+  static const Table<PoolingEntry> table{
+      "model.pooling", {{"mean", Pooling::mean}, {"class_token", Pooling::class_token}, {"last", Pooling::last}}};
   return table;
+}
+
+static bool has_class_token(const ModelConfig& model) {
+  return poolings().at(model.pooling).pooling == Pooling::class_token;
+}
+
+// A class token stands before patches but behind texts, where it is pooled as the last token.
+static Pooling pooling_of(const ModelSetup& setup) {
+  return setup.sample.features == 0 && has_class_token(setup.model) ? Pooling::last
+                                                                    : poolings().at(setup.model.pooling).pooling;
 }
 
 static const ModelSetup& checked(const ModelSetup& setup) {
   const ModelConfig& model = setup.model;
   if (model.tie_embeddings) throw UsageError("model.tie_embeddings: a classifier's head has classes, not tokens");
-  if (model.attention.causal && poolings().at(model.pooling).pooling == Pooling::class_token) {
+  if (model.attention.causal && setup.sample.features > 0 && has_class_token(model)) {
     throw UsageError(
-        "model.pooling: with causal attention the class token, which comes first, sees nothing; set "
-        "model.attention.causal: false");
+        "model.pooling: with causal attention the class token, which comes before an image's patches, sees nothing; "
+        "set model.attention.causal: false");
   }
   if (setup.sample.classes < 2) raise<UsageError>("{} classes: there is nothing to tell apart", setup.sample.classes);
   return setup;
@@ -31,14 +41,15 @@ static const ModelSetup& checked(const ModelSetup& setup) {
 static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters, const ModelSetup& s) {
   const int64_t d_model = s.model.d_model;
   if (s.sample.features == 0)
-    return std::make_unique<TokenEmbedding>(parameters, s.sample.vocab, d_model, s.model.init_std);
-  const bool class_token = poolings().at(s.model.pooling).pooling == Pooling::class_token;
-  return std::make_unique<PatchEmbedding>(parameters, s.sample.features, d_model, class_token, s.model.init_std);
+    return std::make_unique<TokenEmbedding>(parameters, s.sample.vocab, d_model, s.model.init_std,
+                                            has_class_token(s.model));
+  return std::make_unique<PatchEmbedding>(parameters, s.sample.features, d_model, has_class_token(s.model),
+                                          s.model.init_std);
 }
 
 Classifier::Classifier(ParameterStore& parameters, const ModelSetup& setup)
     : Model(parameters, checked(setup), make_embedding(parameters, setup), setup.sample.classes),
-      pooling_(poolings().at(setup.model.pooling).pooling) {}
+      pooling_(pooling_of(setup)) {}
 
 void Classifier::forward(Context& ctx, const TokenBatch& batch) {
   hidden_ = backbone_.forward(ctx, batch);
@@ -48,7 +59,7 @@ void Classifier::forward(Context& ctx, const TokenBatch& batch) {
 }
 
 Predictions Classifier::predictions(const TokenBatch& batch) const {
-  return {normed_, batch.labels, 1, batch.weights};
+  return {head_input_, batch.labels, 1, batch.weights};
 }
 
 // What the blocks told of each token -> its mean over each sample's tokens.
@@ -66,11 +77,11 @@ RoutingSignals Classifier::pooled_signals(Context& ctx, const TokenBatch& batch)
 Outcome Classifier::losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) {
   const Tensor d_hidden = ctx.allocate(hidden_.shape);
   ScratchScope scratch(ctx);
-  const Tensor d_normed = scratch.allocate(normed_.shape), d_pooled = scratch.allocate(normed_.shape);
+  const Tensor d_input = scratch.allocate(head_input_.shape), d_pooled = scratch.allocate(head_input_.shape);
   Predictions wanted = predictions(batch);
   wanted.routing = pooled_signals(ctx, batch);
-  const Outcome outcome = head_.run(ctx, wanted, d_normed, gradient_scale);
-  finish_backward(ctx, d_pooled, d_normed);
+  const Outcome outcome = head_.run(ctx, wanted, d_input, gradient_scale);
+  finish_backward(ctx, d_pooled, d_input);
   pool_backward(ctx, d_hidden, d_pooled, batch.targets, pooling_);
   backbone_.backward(ctx, batch, d_hidden);
   return outcome;

@@ -9,6 +9,7 @@ static const ModelSetup& checked(const ModelSetup& setup) {
     throw UsageError("model.attention.causal: a language model that sees later tokens reads what it should predict");
   }
   if (setup.model.pooling != "mean") throw UsageError("model.pooling: is for task: classify");
+  if (setup.model.head != "linear") throw UsageError("model.head: tanh is for task: classify");
   return setup;
 }
 
@@ -22,15 +23,15 @@ void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
 }
 
 Predictions LanguageModel::predictions(const TokenBatch& batch) const {
-  return {normed_, batch.targets, batch.time, batch.weights, backbone_.routing_signals()};
+  return {head_input_, batch.targets, batch.time, batch.weights, backbone_.routing_signals()};
 }
 
 Outcome LanguageModel::losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) {
-  const Tensor d_hidden = ctx.allocate(normed_.shape);
+  const Tensor d_hidden = ctx.allocate(head_input_.shape);
   ScratchScope scratch(ctx);
-  const Tensor d_normed = scratch.allocate(normed_.shape);
-  const Outcome outcome = head_.run(ctx, predictions(batch), d_normed, gradient_scale);
-  finish_backward(ctx, d_hidden, d_normed);
+  const Tensor d_input = scratch.allocate(head_input_.shape);
+  const Outcome outcome = head_.run(ctx, predictions(batch), d_input, gradient_scale);
+  finish_backward(ctx, d_hidden, d_input);
   backbone_.backward(ctx, batch, d_hidden);
   return outcome;
 }

@@ -25,14 +25,24 @@ Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_pt
       final_norm_(NormPlace::of(setup.model).before
                       ? std::optional<Norm>(std::in_place, parameters, "final_norm", setup.model)
                       : std::nullopt),
+      head_layer_(setup.model.head == "tanh" ? std::optional<HeadLayer>(std::in_place, parameters, setup.model.d_model,
+                                                                        setup.model.init_std, setup.model.bias)
+                                             : std::nullopt),
       head_(head_weight(parameters, setup.model, backbone_, classes), head_bias(parameters, setup.model, classes),
             setup.signals, Paced("train.label_smoothing", setup.label_smoothing, setup.run, {0, 0.99})) {}
 
 void Model::finish(Context& ctx, Tensor x) {
-  normed_ = final_norm_ ? final_norm_->forward(ctx, x) : x;
+  const Tensor normed = final_norm_ ? final_norm_->forward(ctx, x) : x;
+  head_input_ = head_layer_ ? head_layer_->forward(ctx, normed) : normed;
 }
 
-void Model::finish_backward(Context& ctx, Tensor d_x, ConstTensor d_normed) {
+void Model::finish_backward(Context& ctx, Tensor d_x, Tensor d_input) {
+  ScratchScope scratch(ctx);
+  Tensor d_normed = d_input;
+  if (head_layer_) {
+    d_normed = scratch.allocate(d_input.shape);
+    head_layer_->backward(ctx, d_normed, d_input);
+  }
   if (!final_norm_) return copy(ctx, d_x, d_normed);
   fill_zero(ctx, d_x);
   final_norm_->backward(ctx, d_x, d_normed);
@@ -43,7 +53,7 @@ Outcome Model::losses(Context& ctx, const TokenBatch& batch) {
 }
 
 Tensor Model::logits(Context& ctx, int64_t first_row, int64_t rows) {
-  return head_.logits(ctx, normed_.slice(first_row, rows));
+  return head_.logits(ctx, head_input_.slice(first_row, rows));
 }
 
 template <class M>

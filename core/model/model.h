@@ -3,6 +3,7 @@
 #pragma once
 #include "core/base/table.h"
 #include "core/model/backbone.h"
+#include "core/model/head_layer.h"
 #include "core/model/output_head.h"
 
 namespace moe {
@@ -52,15 +53,16 @@ class Model {
   // Of the last forward().
   virtual Predictions predictions(const TokenBatch& batch) const = 0;
 
-  // x (predictions, d_model), as it came out of the backbone, through the final norm to normed_; and back, d_x
-  // overwritten.
+  // x (predictions, d_model), as it came out of the backbone, through the final norm and what stands before the head to
+  // head_input_; and back, d_x overwritten, d_input undefined on return.
   void finish(Context& ctx, Tensor x);
-  void finish_backward(Context& ctx, Tensor d_x, ConstTensor d_normed);
+  void finish_backward(Context& ctx, Tensor d_x, Tensor d_input);
 
   Backbone backbone_;
   std::optional<Norm> final_norm_;  // where the blocks end without one
+  std::optional<HeadLayer> head_layer_;
   OutputHead head_;
-  Tensor normed_;  // (predictions, d_model), the head's input: forward() leaves it here
+  Tensor head_input_;  // (predictions, d_model): forward() leaves it here
 };
 
 // A line of the table of models, one for each `task`.

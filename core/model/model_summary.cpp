@@ -3,18 +3,19 @@
 namespace moe {
 
 double dense_flops_per_token(const ParameterStore& parameters, const Model& model, int64_t time) {
-  int64_t matrices = 0;
+  int64_t matrices = 0, of_head = 0;  // the head's are used once for each prediction
   const Parameter& head = model.head().weight();
+  of_head += head.shape.size();
   for (const Parameter& p : parameters.parameters()) {
-    if (p.group != ParameterGroup::expert && p.shape.rank() == 2 && !p.lookup && &p != &head)
-      matrices += p.shape.size();
+    if (p.group == ParameterGroup::expert || p.shape.rank() != 2 || p.lookup || &p == &head) continue;
+    (p.name.rfind("head.", 0) == 0 ? of_head : matrices) += p.shape.size();
   }
   const double head_share = static_cast<double>(model.predictions_per_sample(time)) / static_cast<double>(time);
   const Backbone& backbone = model.backbone();
   // A product forward is two backward, and every element of it two operations.
   const double attention = 6.0 * backbone.attention_products() * backbone.mean_visible(time) *
                            static_cast<double>(backbone.layers() * backbone.attention_width());
-  return 6.0 * static_cast<double>(matrices) + 6.0 * head_share * static_cast<double>(head.shape.size()) + attention;
+  return 6.0 * static_cast<double>(matrices) + 6.0 * head_share * static_cast<double>(of_head) + attention;
 }
 
 ModelSummary summarise(const ParameterStore& parameters, const Model& model, int64_t time) {

@@ -59,8 +59,8 @@ void BalanceSet::for_each_group(BalanceLoss::Scope scope, const TokenBatch& batc
                   batch.targets.slice(begin, count),
                   {outputs.rows, outputs.rows ? ConstTensor(outputs.position.slice(begin, count)) : ConstTensor()}});
     }
-  } else if (batch.tokens() > 0) {
-    visit(Group{0, static_cast<double>(batch.tokens()) / static_cast<double>(batch.global_tokens), routing,
+  } else if (batch.counted() > 0) {
+    visit(Group{0, static_cast<double>(batch.counted()) / static_cast<double>(batch.global_tokens), routing,
                 batch.targets, outputs});
   }
 }

@@ -25,10 +25,9 @@ CapacityLimit::CapacityLimit(const LayerSetup& setup, LoadStats& load)
   kept_loss_figure_ = loss_measures_.add_figure("loss_kept");
 }
 
-int64_t CapacityLimit::room(double factor, double k, int64_t group_size) const {
-  const double fair = k * static_cast<double>(group_size) / static_cast<double>(experts_);
-  // No expert gets a token twice. What only rounding lifts above a whole number is that number.
-  return std::clamp<int64_t>(std::llround(std::ceil(factor * fair - 1e-9)), 1, std::max<int64_t>(group_size, 1));
+// No expert gets a token twice.
+GroupRoom CapacityLimit::room(double factor, double k) const {
+  return GroupRoom::share(factor * k / static_cast<double>(experts_));
 }
 
 void CapacityLimit::begin(Context& ctx, const TokenBatch& batch, double k) {
@@ -47,15 +46,19 @@ CapacityLimit::Kept CapacityLimit::keep(Context& ctx, const TokenBatch& batch, c
   const TokenGroups groups = token_groups(capacity_->options().group, batch);
   // Later updates may have a larger k than the one that is planned.
   const double k = ctx.planning ? static_cast<double>(routing.indices.dim(1)) : k_;
-  const int64_t places = room(factor_, k, groups.size);
+  const GroupRoom places = room(factor_, k);
   const Tensor indices = ctx.allocate(routing.indices.shape, DType::i32);
-  Kept kept{indices, routing.weights, groups.count * places};
+  Kept kept{indices, routing.weights, groups.count * places.of(groups.size)};
   {
     ScratchScope scratch(ctx);
     const Tensor demand = scratch.allocate(Shape{groups.count, experts_}, DType::i32);
     limit_assignments(ctx, indices, demand, lost_, routing.indices, routing.weights, batch.targets, groups, places,
                       rule_);
-    if (ctx.observe && !ctx.planning) count_drops(ctx, demand, groups.size);
+    if (ctx.observe && !ctx.planning) {
+      TokenGroups on_host = groups;
+      on_host.lengths = batch.host_lengths.empty() ? nullptr : batch.host_lengths.data();
+      count_drops(ctx, demand, on_host);
+    }
   }
   if (capacity_->options().renormalise) {
     const Tensor weights = ctx.allocate_wide(routing.weights.shape);
@@ -70,14 +73,15 @@ void CapacityLimit::backward(Context& ctx, Tensor d_weights, const Kept& kept, c
   hand_over_weights_backward(ctx, d_weights, routing.weights, routing.indices, kept.indices);
 }
 
-void CapacityLimit::count_drops(Context& ctx, ConstTensor demand, int64_t group_size) {
+void CapacityLimit::count_drops(Context& ctx, ConstTensor demand, const TokenGroups& groups) {
   const ConstTensor host = on_host(ctx, demand, buffer_);
   const std::span<const int32_t> wanted(host.as<int32_t>(), static_cast<size_t>(host.size()));
   const auto experts = static_cast<size_t>(experts_);
-  const int64_t places = room(factor_, k_, group_size);
+  const auto group_of = [&](size_t i) { return static_cast<int64_t>(i / experts); };
+  const GroupRoom places = room(factor_, k_);
   double assignments = 0, dropped = 0;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    const auto beyond = static_cast<double>(std::max<int64_t>(wanted[i] - places, 0));
+    const auto beyond = static_cast<double>(std::max<int64_t>(wanted[i] - places.of(groups.counted(group_of(i))), 0));
     assignments += wanted[i];
     dropped += beyond;
     load_.dropped[i % experts] += beyond;
@@ -88,8 +92,10 @@ void CapacityLimit::count_drops(Context& ctx, ConstTensor demand, int64_t group_
   const std::span<const double> candidates = capacity_->candidates();
   const std::span<double> sums = sums_->of(candidate_range_);
   for (size_t c = 0; c < candidates.size(); ++c) {
-    const int64_t would_be = room(candidates[c], k_, group_size);
-    for (const int32_t rows : wanted) sums[c] += static_cast<double>(std::max<int64_t>(rows - would_be, 0));
+    const GroupRoom would_be = room(candidates[c], k_);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      sums[c] += static_cast<double>(std::max<int64_t>(wanted[i] - would_be.of(groups.counted(group_of(i))), 0));
+    }
   }
 }
 

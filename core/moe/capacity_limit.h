@@ -46,8 +46,9 @@ class CapacityLimit {
   Causality causality(bool training, int64_t slots) const;
 
  private:
-  int64_t room(double factor, double k, int64_t group_size) const;
-  void count_drops(Context& ctx, ConstTensor demand, int64_t group_size);
+  GroupRoom room(double factor, double k) const;
+  // `groups` with lengths on the host.
+  void count_drops(Context& ctx, ConstTensor demand, const TokenGroups& groups);
 
   const int64_t experts_;
   const std::unique_ptr<Capacity> capacity_;

@@ -17,9 +17,12 @@ struct GroupOptions {
 };
 
 inline TokenGroups token_groups(const std::string& group, const TokenBatch& batch) {
-  if (group == "sequence") return {batch.sequences, batch.time, batch.time, 1};
-  if (group == "position") return {batch.time, batch.sequences, 1, batch.time};
-  return {1, batch.tokens(), 0, 1};
+  TokenGroups groups{1, batch.tokens(), 0, 1};
+  if (group == "sequence") groups = {batch.sequences, batch.time, batch.time, 1};
+  if (group == "position") groups = {batch.time, batch.sequences, 1, batch.time};
+  groups.time = batch.time;
+  if (batch.lengths) groups.lengths = batch.lengths.as<int32_t>();
+  return groups;
 }
 
 inline Causality causality_of(const std::string& group) {

@@ -10,8 +10,9 @@ class InputEmbedding {
   virtual ~InputEmbedding() = default;
   // batch -> hidden (tokens, d_model)
   virtual Tensor forward(Context& ctx, const TokenBatch& batch) = 0;
-  // d_hidden (tokens, d_model) of the batch of the last forward(); the parameters' gradients are added to
-  virtual void backward(Context& ctx, const TokenBatch& batch, ConstTensor d_hidden) = 0;
+  // d_hidden (tokens, d_model) of the batch of the last forward(), undefined on return; the parameters' gradients are
+  // added to
+  virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) = 0;
   // (vocab, d_model): what an output head may share; null where tokens have no ids.
   virtual Parameter* table() { return nullptr; }
 };

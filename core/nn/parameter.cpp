@@ -17,6 +17,11 @@ Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, d
   return table;
 }
 
+Parameter class_token_row(int64_t d_model, double init_std) {
+  return {
+      "class_token.weight", Shape{d_model}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}, false};
+}
+
 Parameter bias_vector(const std::string& name, int64_t n, ParameterGroup group) {
   return {name, Shape{n}, group, {Initialisation::Kind::constant, 0}, false};
 }

@@ -46,6 +46,9 @@ struct Parameter {
 // A table (rows, columns) whose rows are looked up.
 Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, double init_std);
 
+// The learned input of a class token (d_model), without weight decay.
+Parameter class_token_row(int64_t d_model, double init_std);
+
 // A bias (n), zero at first, without weight decay.
 Parameter bias_vector(const std::string& name, int64_t n, ParameterGroup group = ParameterGroup::shared);
 

@@ -12,9 +12,7 @@ PatchEmbedding::PatchEmbedding(ParameterStore& parameters, int64_t features, int
                               Shape{d_model, features},
                               ParameterGroup::shared,
                               {Initialisation::Kind::normal, init_std}})) {
-  if (!class_token) return;
-  class_token_ = &parameters.add(
-      {"class_token.weight", Shape{d_model}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}, false});
+  if (class_token) class_token_ = &parameters.add(class_token_row(d_model, init_std));
 }
 
 Tensor PatchEmbedding::forward(Context& ctx, const TokenBatch& batch) {
@@ -39,7 +37,7 @@ Tensor PatchEmbedding::forward(Context& ctx, const TokenBatch& batch) {
   return hidden;
 }
 
-void PatchEmbedding::backward(Context& ctx, const TokenBatch& batch, ConstTensor d_hidden) {
+void PatchEmbedding::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
   if (!class_token_) return linear_backward_weight(ctx, weight_.gradient, d_hidden, saved_.patches);
   ScratchScope scratch(ctx);
   const Tensor d_embedded = scratch.allocate(Shape{saved_.patches.dim(0), weight_.shape[0]});

@@ -11,7 +11,7 @@ class PatchEmbedding : public InputEmbedding {
   PatchEmbedding(ParameterStore& parameters, int64_t features, int64_t d_model, bool class_token, double init_std);
   // batch.features (patches, features); a class token is one token more than a sequence has patches.
   Tensor forward(Context& ctx, const TokenBatch& batch) override;
-  void backward(Context& ctx, const TokenBatch& batch, ConstTensor d_hidden) override;
+  void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) override;
 
  private:
   Parameter& weight_;                 // (d_model, features)

@@ -138,10 +138,10 @@ struct HeadMask {
   }
 };
 
-// The queries [begin, end) of a head; pointers are to the sequence's first token.
+// The queries [begin, end) of a head; pointers are to the first token of the sequence, which has `length`.
 template <class T>
 static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const T* v, int64_t begin, int64_t end,
-                            const AttentionLayout& layout, const HeadMask& mask) {
+                            const AttentionLayout& layout, int64_t length, const HeadMask& mask) {
   constexpr int64_t kColumns = kTileColumns<T>;
   const Sizes<T> sizes(layout);
   const int64_t d = layout.d_head, width = layout.width(), ld = sizes.scores_ld, out_ld = layout.heads * d;
@@ -151,14 +151,14 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
   T* const values = workspace.take(sizes.values);     // (keys, d)
   T* const queries = workspace.take(Sizes<T>::kQueryRows * d);
   T* const scores = workspace.take(Sizes<T>::kQueryRows * ld);
-  const int64_t num_keys = layout.visible(end - 1);
+  const int64_t num_keys = layout.visible(end - 1, length);
   pack_along<kTileColumns<T>>(k, width, num_keys, d, keys);
   pack_across<kTileColumns<T>>(v, width, d, num_keys, values);
 
   for (int64_t first = begin; first < end; first += kQueries) {
     const int64_t num_queries = std::min(kQueries, end - first);
     pack_along<kTileRows>(q + first * width, width, num_queries, d, queries);
-    for (int64_t column = 0; column < layout.visible(first + num_queries - 1); column += kColumns) {
+    for (int64_t column = 0; column < layout.visible(first + num_queries - 1, length); column += kColumns) {
       const int64_t unseeing = layout.causal ? std::max<int64_t>(0, column - first) : 0;  // queries before the keys
       for (int64_t row = unseeing / kTileRows * kTileRows; row < num_queries; row += kTileRows) {
         multiply_panels<T>({queries + row * d, 0, Rows::packed}, std::min<int64_t>(kTileRows, num_queries - row),
@@ -167,13 +167,14 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
     }
     for (int64_t row = 0; row < num_queries; row += kTileRows) {
       const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
-      const int64_t visible = layout.visible(first + row + num_rows - 1);  // of the last row, which sees most
+      const int64_t visible = layout.visible(first + row + num_rows - 1, length);  // of the last row, which sees most
       T inverse[kTileRows];
       for (int64_t i = 0; i < num_rows; ++i) {
-        const auto [sum, largest] = exponentials(scores + (row + i) * ld, layout.visible(first + row + i), visible);
+        const auto [sum, largest] =
+            exponentials(scores + (row + i) * ld, layout.visible(first + row + i, length), visible);
         logsumexp[(first + row + i) * layout.heads] = largest + std::log(sum);
         inverse[i] = T(1) / sum;
-        if (mask.mask) mask.apply(scores + (row + i) * ld, first + row + i, layout.visible(first + row + i));
+        if (mask.mask) mask.apply(scores + (row + i) * ld, first + row + i, layout.visible(first + row + i, length));
       }
       T* const rows_out = out + (first + row) * out_ld;
       multiply_strip<T>({scores + row * ld, ld, Rows::in_place}, num_rows, values, num_keys, d, 0, visible,
@@ -209,7 +210,7 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
         const int64_t kv = h / (heads / layout.kv_heads);
         forward_of_head(out + (b * time * heads + h) * d, logsumexp + b * time * heads + h, sequence + h * d,
                         sequence + layout.key_column() + kv * d, sequence + layout.value_column() + kv * d, begin, end,
-                        layout, {mask, b, h});
+                        layout, layout.length(b), {mask, b, h});
       }
     }
   }
@@ -219,6 +220,7 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
 template <class T>
 struct Backward {
   const AttentionLayout& layout;
+  int64_t length;  // of the sequence
   const Sizes<T>& sizes;
   const AttentionMask& mask;
   int64_t sequence;
@@ -307,7 +309,7 @@ void Backward<T>::add_head(int64_t head, T* d_q, const T* q, const T* out, const
   const int64_t d = layout.d_head, width = layout.width(), time = layout.time, out_ld = layout.heads * d;
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
   for (int64_t first = 0; first < time; first += kQueries) {
-    const int64_t num_queries = std::min(kQueries, time - first), end = layout.visible(first + num_queries - 1);
+    const int64_t num_queries = std::min(kQueries, time - first), end = layout.visible(first + num_queries - 1, length);
     const T* const d_o = d_out + first * out_ld;
     pack_along<kTileColumns<T>>(q + first * width, width, num_queries, d, queries);
     pack_along<kTileColumns<T>>(d_o, out_ld, num_queries, d, d_outs);
@@ -331,7 +333,7 @@ void Backward<T>::add_head(int64_t head, T* d_q, const T* q, const T* out, const
       pack_across<kTileRows>(d_scores, kLd, num_queries, num_keys, packed);
       for (int64_t row = 0; row < num_queries; row += kTileRows) {
         const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
-        const int64_t visible = std::min(num_keys, layout.visible(first + row + num_rows - 1) - block);
+        const int64_t visible = std::min(num_keys, layout.visible(first + row + num_rows - 1, length) - block);
         const Output<T> rows_out{d_q + (first + row) * width, width, factor, block > 0};
         if (visible <= 0) continue;
         multiply_strip<T>({packed + row * num_keys, 0, Rows::packed}, num_rows, keys_across + block * kTileColumns<T>,
@@ -370,6 +372,7 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
       pack_across<kTileColumns<T>>(k, width, d, time, keys_across);
       using S = Sizes<T>;
       const Backward<T> work{layout,
+                             layout.length(b),
                              sizes,
                              mask,
                              b,

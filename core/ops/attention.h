@@ -9,8 +9,8 @@
 namespace moe {
 
 // qkv (tokens, layout.width()) -> out (tokens, heads * d_head), logsumexp (tokens, heads) of the scaled scores.
-// tokens is a multiple of layout.time; token i of a sequence sees tokens [0, layout.visible(i)). Backward gets the
-// dropout that forward had.
+// tokens is a multiple of layout.time; token i of sequence s sees tokens [0, layout.visible(i, layout.length(s))) of
+// it. Backward gets the dropout that forward had.
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout,
                        const AttentionDropout& dropout = {});
 // d_out like out -> d_qkv like qkv, overwritten

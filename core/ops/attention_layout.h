@@ -15,8 +15,16 @@ struct AttentionLayout {
   int64_t d_head = 0;
   bool causal = true;  // a token sees itself and those before it; otherwise its whole sequence
 
-  // A query sees the keys [0, visible) of its sequence.
-  MOE_HOST_DEVICE int64_t visible(int64_t query) const { return causal ? query + 1 : time; }
+  // Where attention is not causal and sequences end before `time`: the tokens of each, which are all that is seen; what
+  // follows is padding, whose own results mean nothing. None: all are full. On the tensors' device.
+  const int32_t* lengths = nullptr;
+
+  // Tokens of a sequence that are seen at all; of an empty one, one.
+  MOE_HOST_DEVICE int64_t length(int64_t sequence) const {
+    return lengths == nullptr ? time : lengths[sequence] > 0 ? lengths[sequence] : 1;
+  }
+  // A query sees the keys [0, visible) of its sequence, which has `length` tokens.
+  MOE_HOST_DEVICE int64_t visible(int64_t query, int64_t length) const { return causal ? query + 1 : length; }
   MOE_HOST_DEVICE int64_t width() const { return (heads + 2 * kv_heads) * d_head; }
   MOE_HOST_DEVICE int64_t key_column() const { return heads * d_head; }
   MOE_HOST_DEVICE int64_t value_column() const { return (heads + kv_heads) * d_head; }

@@ -10,7 +10,7 @@
 namespace moe {
 
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
-                       ConstTensor targets, const TokenGroups& groups, int64_t capacity, DropRule rule) {
+                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1), experts = demand.dim(1);
   MOE_CHECK_SHAPE(kept, {tokens, k});
   MOE_CHECK_SHAPE(weights, {tokens, k});
@@ -21,9 +21,8 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
   MOE_CHECK_DTYPE(demand, DType::i32);
   MOE_CHECK_DTYPE(lost, DType::i32);
   MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} for {} tokens", groups.count, groups.size, tokens);
-  MOE_CHECK(capacity >= 0, "a capacity of {}", capacity);
   if (on_cuda(ctx)) {
-    return cuda::limit_assignments(ctx, kept, demand, lost, indices, weights, targets, groups, capacity, rule);
+    return cuda::limit_assignments(ctx, kept, demand, lost, indices, weights, targets, groups, room, rule);
   }
   run(ctx, weights.dtype, [&]<class T>(T) {
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
@@ -32,7 +31,7 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups.count; ++g) {
       thread_local std::vector<int64_t> begin, slots;  // of each expert its first slot, then its slots
-      const auto slot = [&](int64_t place, int64_t j) { return (g * groups.first + place * groups.step) * k + j; };
+      const auto slot = [&](int64_t place, int64_t j) { return groups.token(g, place) * k + j; };
       const auto is_padding = [&](int64_t s) { return target[s / k] == kIgnoreTarget; };
       const auto goes_first = [&](int64_t a, int64_t b) {
         if (is_padding(a) != is_padding(b)) return is_padding(b);
@@ -43,6 +42,7 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
         }
         return left != right ? left > right : a < b;
       };
+      const int64_t capacity = room.of(groups.counted(g));
       int32_t* wanted = demand.as<int32_t>() + g * experts;
       std::fill_n(wanted, experts, 0);
       begin.assign(static_cast<size_t>(experts) + 2, 0);

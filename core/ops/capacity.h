@@ -12,13 +12,13 @@ enum class DropRule {
   score,     // larger weights; NaN last
 };
 
-// In every group each expert keeps `capacity` of its assignments. Tokens whose target is kIgnoreTarget are padding:
-// they only get places that nobody else wants, and count nowhere. indices (tokens, k) i32, weights (tokens, k) -> kept
-// (tokens, k) i32: indices, -1 where there was no place; demand (groups, experts) i32: assignments before any was
-// dropped; lost (tokens) i32: assignments that each token lost, added to. Assignments of more than one slot of a token
-// to one expert are counted as they are.
+// In every group each expert keeps as many of its assignments as there is room for. Tokens whose target is
+// kIgnoreTarget are padding: they only get places that nobody else wants, and count nowhere. indices (tokens, k) i32,
+// weights (tokens, k) -> kept (tokens, k) i32: indices, -1 where there was no place; demand (groups, experts) i32:
+// assignments before any was dropped; lost (tokens) i32: assignments that each token lost, added to. Assignments of
+// more than one slot of a token to one expert are counted as they are.
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
-                       ConstTensor targets, const TokenGroups& groups, int64_t capacity, DropRule rule);
+                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule);
 
 // The kept slots of a token share what the dropped ones weighed: y = w * (sum over all) / (sum over the kept), 0 where
 // dropped or empty; as they are where the kept weigh nothing. weights, y (tokens, k); indices, kept (tokens, k) i32

@@ -46,4 +46,49 @@ void class_token_backward(Context& ctx, Tensor d_x, Tensor d_row, ConstTensor d_
   });
 }
 
+// Returns the number of sequences.
+static int64_t check_end(ConstTensor hidden, ConstTensor row, ConstTensor lengths, int64_t time) {
+  MOE_CHECK(time > 0 && hidden.dim(0) % time == 0, "{} tokens in sequences of {}", hidden.dim(0), time);
+  const int64_t sequences = hidden.dim(0) / time;
+  MOE_CHECK_SHAPE(row, {hidden.dim(1)});
+  if (lengths) {
+    MOE_CHECK_SHAPE(lengths, {sequences});
+    MOE_CHECK_DTYPE(lengths, DType::i32);
+  }
+  return sequences;
+}
+
+// The token at which a sequence's row stands, -1 for none.
+static int64_t end_of(const int32_t* lengths, int64_t sequence, int64_t time) {
+  const int64_t length = lengths ? lengths[sequence] : time;
+  return length > 0 ? sequence * time + length - 1 : -1;
+}
+
+void end_token_forward(Context& ctx, Tensor hidden, ConstTensor row, ConstTensor lengths, int64_t time) {
+  const int64_t sequences = check_end(hidden, row, lengths, time), d = hidden.dim(1);
+  if (on_cuda(ctx)) return cuda::end_token_forward(ctx, hidden, row, lengths, time);
+  run(ctx, hidden.dtype, [&]<class T>(T) {
+    for (int64_t s = 0; s < sequences; ++s) {
+      const int64_t token = end_of(lengths ? lengths.as<int32_t>() : nullptr, s, time);
+      if (token >= 0) std::copy_n(row.as<T>(), d, hidden.as<T>() + token * d);
+    }
+  });
+}
+
+void end_token_backward(Context& ctx, Tensor d_hidden, Tensor d_row, ConstTensor lengths, int64_t time) {
+  const int64_t sequences = check_end(d_hidden, d_row, lengths, time), d = d_hidden.dim(1);
+  if (on_cuda(ctx)) return cuda::end_token_backward(ctx, d_hidden, d_row, lengths, time);
+  run(ctx, d_hidden.dtype, [&]<class T>(T) {
+    T* sum = d_row.as<T>();
+    for (int64_t s = 0; s < sequences; ++s) {
+      const int64_t token = end_of(lengths ? lengths.as<int32_t>() : nullptr, s, time);
+      if (token < 0) continue;
+      T* from = d_hidden.as<T>() + token * d;
+#pragma omp simd
+      for (int64_t i = 0; i < d; ++i) sum[i] += from[i];
+      std::fill_n(from, d, T(0));
+    }
+  });
+}
+
 }  // namespace moe

@@ -1,6 +1,7 @@
 #include "core/ops/elementwise.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -86,6 +87,31 @@ void complement(Context& ctx, Tensor y, ConstTensor x) {
     const int64_t n = y.size();
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < n; ++i) out[i] = T(1) - in[i];
+  });
+}
+
+void tanh_forward(Context& ctx, Tensor y, ConstTensor x) {
+  MOE_CHECK(y.size() == x.size(), "tanh {} of {}", y.shape.to_string(), x.shape.to_string());
+  if (on_cuda(ctx)) return cuda::tanh_forward(ctx, y, x);
+  run(ctx, y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T* in = x.as<T>();
+    const int64_t n = y.size();
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; ++i) out[i] = std::tanh(in[i]);
+  });
+}
+
+void tanh_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor y) {
+  MOE_CHECK(d_x.size() == y.size() && d_y.size() == y.size(), "gradients {} and {} of {}", d_x.shape.to_string(),
+            d_y.shape.to_string(), y.shape.to_string());
+  if (on_cuda(ctx)) return cuda::tanh_backward(ctx, d_x, d_y, y);
+  run(ctx, d_x.dtype, [&]<class T>(T) {
+    T* out = d_x.as<T>();
+    const T *slope = d_y.as<T>(), *result = y.as<T>();
+    const int64_t n = y.size();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < n; ++i) out[i] = slope[i] * (T(1) - result[i] * result[i]);
   });
 }
 

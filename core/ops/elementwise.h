@@ -11,6 +11,9 @@ void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor);  // y += 
 void scale(Context& ctx, Tensor x, double factor);                      // x *= factor
 void convert(Context& ctx, Tensor y, ConstTensor x);                    // y = x, rounded to y's dtype
 void complement(Context& ctx, Tensor y, ConstTensor x);                 // y = 1 - x
+void tanh_forward(Context& ctx, Tensor y, ConstTensor x);               // y = tanh x; y may be x
+// d_y, y = tanh x -> d_x = d_y (1 - y^2), overwritten; d_x may be d_y
+void tanh_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor y);
 // y (rows, d) += factors (rows) * x (rows, d), row by row
 void add_scaled_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor factors);
 // a (rows, d), b (rows, d) -> dots (rows): inner products of their rows
@@ -31,6 +34,8 @@ decltype(moe::add_scaled_rows) add_scaled_rows;
 decltype(moe::row_dots) row_dots;
 decltype(moe::convert) convert;
 decltype(moe::complement) complement;
+decltype(moe::tanh_forward) tanh_forward;
+decltype(moe::tanh_backward) tanh_backward;
 decltype(moe::sum_of_elements) sum_of_elements;
 decltype(moe::sum_of_squares) sum_of_squares;
 }  // namespace cuda

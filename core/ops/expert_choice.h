@@ -5,11 +5,11 @@
 
 namespace moe {
 
-// probabilities (tokens, experts) -> in every group each expert takes its `capacity` tokens of largest probability,
-// ties to the earlier token, NaN last. indices (tokens, experts) i32: slot e holds expert e where it took the token,
-// else -1; weights (tokens, experts): the probabilities of those slots, else 0
+// probabilities (tokens, experts) -> in every group each expert takes as many tokens of largest probability as there is
+// room for, ties to the earlier token, NaN last; no expert takes padding. indices (tokens, experts) i32: slot e holds
+// expert e where it took the token, else -1; weights (tokens, experts): the probabilities of those slots, else 0
 void expert_choice(Context& ctx, Tensor indices, Tensor weights, ConstTensor probabilities, const TokenGroups& groups,
-                   int64_t capacity);
+                   const GroupRoom& room);
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::expert_choice) expert_choice;

@@ -9,13 +9,14 @@
 
 namespace moe {
 
-void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, int64_t time,
+void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, ConstTensor lengths, int64_t time,
                         NoiseStatistics statistics) {
   const int64_t tokens = x.dim(0), d = x.dim(1), sequences = time > 0 ? tokens / time : 0;
   MOE_CHECK(sequences * time == tokens, "{} tokens in sequences of {}", tokens, time);
   MOE_CHECK_SHAPE(mean, {tokens, d});
   MOE_CHECK_SHAPE(deviation, {tokens, d});
-  if (on_cuda(ctx)) return cuda::feature_statistics(ctx, mean, deviation, x, time, statistics);
+  if (lengths) MOE_CHECK_SHAPE(lengths, {sequences});
+  if (on_cuda(ctx)) return cuda::feature_statistics(ctx, mean, deviation, x, lengths, time, statistics);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* in = x.as<T>();
     T *m = mean.as<T>(), *s = deviation.as<T>();
@@ -23,7 +24,8 @@ void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor
     for (int64_t sequence = 0; sequence < sequences; ++sequence) {
       // Welford's update: s holds the sum of squared differences until the second loop.
       const int64_t first = sequence * time * d;
-      for (int64_t t = 0; t < time; ++t) {
+      const int64_t length = lengths ? std::max<int64_t>(lengths.as<int32_t>()[sequence], 1) : time;
+      for (int64_t t = 0; t < length; ++t) {
         const T weight = T(1) / static_cast<T>(t + 1);
         const int64_t row = first + t * d, before = t > 0 ? row - d : row;
 #pragma omp simd
@@ -35,17 +37,21 @@ void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor
           s[row + i] = old_sum + difference * (in[row + i] - new_mean);
         }
       }
-      const int64_t last = first + (time - 1) * d;
-      for (int64_t t = 0; t < time; ++t) {
+      const int64_t last = first + (length - 1) * d;
+      for (int64_t t = 0; t < length; ++t) {
         const bool whole = statistics == NoiseStatistics::sequence;
         const int64_t row = first + t * d, from = whole ? last : row;
-        const T weight = T(1) / static_cast<T>(whole ? time : t + 1);
+        const T weight = T(1) / static_cast<T>(whole ? length : t + 1);
 #pragma omp simd
         for (int64_t i = 0; i < d; ++i) {
           // The last row is read by the others: it is turned into a deviation when its turn comes, at the end.
           m[row + i] = m[from + i];
           s[row + i] = std::sqrt(std::max(s[from + i] * weight, T(0)));
         }
+      }
+      for (int64_t row = last + d; row < first + time * d; row += d) {
+        std::copy_n(m + last, d, m + row);
+        std::copy_n(s + last, d, s + row);
       }
     }
   });

@@ -11,8 +11,9 @@ enum class NoiseStatistics {
   causal,    // over the tokens up to and with each one
 };
 
-// x (sequences * time, d) -> mean and deviation (sequences * time, d)
-void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, int64_t time,
+// x (sequences * time, d) -> mean and deviation (sequences * time, d), over the first `lengths` (sequences) i32 tokens
+// of each sequence, or over all of them without. What follows those, padding, gets the statistics of the last of them.
+void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, ConstTensor lengths, int64_t time,
                         NoiseStatistics statistics);
 
 // x (tokens, d), mean and deviation (tokens, d) or (1, d) for all tokens -> x_hat and gain = n1 (tokens, d). The noise

@@ -20,14 +20,21 @@ static int64_t time_of(ConstTensor pooled, ConstTensor x, ConstTensor targets) {
 struct Shares {
   const int32_t* targets;  // of the sequence
   Pooling pooling;
-  double each;  // token that is no padding, for a mean
+  double each;        // token that is no padding, for a mean
+  int64_t last = -1;  // of them
 
   Shares(const int32_t* target, int64_t time, Pooling p) : targets(target), pooling(p) {
-    const auto counted = time - std::count(target, target + time, kIgnoreTarget);
+    int64_t counted = 0;
+    for (int64_t t = 0; t < time; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      ++counted;
+      last = t;
+    }
     each = counted > 0 ? 1 / static_cast<double>(counted) : 0;
   }
   double operator()(int64_t place) const {
     if (pooling == Pooling::class_token) return place == 0 ? 1 : 0;
+    if (pooling == Pooling::last) return place == last ? 1 : 0;
     return targets[place] == kIgnoreTarget ? 0 : each;
   }
 };

@@ -7,6 +7,7 @@ namespace moe {
 enum class Pooling {
   mean,         // over the tokens that are no padding; 0 of none
   class_token,  // the first token
+  last,         // the last token that is no padding; 0 of none
 };
 
 // x (sequences * time, d), targets (sequences * time) i32: kIgnoreTarget marks padding -> pooled (sequences, d)

@@ -36,17 +36,20 @@ void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const Toke
       thread_local std::vector<T> f, g;
       f.assign(static_cast<size_t>(groups.size), T(0));
       g.assign(static_cast<size_t>(experts), T(0));
-      const auto row = [&](int64_t j) { return (group * groups.first + j * groups.step) * experts; };
-      const T wanted = std::log(static_cast<T>(std::max<int64_t>(groups.size, 1)) / static_cast<T>(experts));
-      for (int64_t round = 0; round < iterations && groups.size > 1; ++round) {
+      const auto row = [&](int64_t j) { return groups.token(group, j) * experts; };
+      const auto counts = [&](int64_t j) { return groups.counts(groups.token(group, j)); };
+      const int64_t counted = groups.counted(group);
+      const T wanted = std::log(static_cast<T>(std::max<int64_t>(counted, 1)) / static_cast<T>(experts));
+      for (int64_t round = 0; round < iterations && counted > 1; ++round) {
         for (int64_t j = 0; j < groups.size; ++j) {
           const T* mine = z + row(j);
           f[static_cast<size_t>(j)] =
               -cpu::log_sum_exp<T>(experts, [&](int64_t e) { return mine[e] + g[static_cast<size_t>(e)]; });
         }
         for (int64_t e = 0; e < experts; ++e) {
-          const T mass =
-              cpu::log_sum_exp<T>(groups.size, [&](int64_t j) { return z[row(j) + e] + f[static_cast<size_t>(j)]; });
+          const T mass = cpu::log_sum_exp<T>(groups.size, [&](int64_t j) {
+            return counts(j) ? z[row(j) + e] + f[static_cast<size_t>(j)] : -std::numeric_limits<T>::infinity();
+          });
           g[static_cast<size_t>(e)] = std::isfinite(mass) ? wanted - mass : T(0);
         }
       }

@@ -4,6 +4,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
+#include "core/train/run_folder.h"
 
 namespace moe {
 namespace {
@@ -18,9 +19,12 @@ class Batches {
   template <class SampleOf>
   LocalBatch load(SampleOf sample_of) {
     visits_.clear();
-    for (int64_t i = 0; i < mine_.count; ++i) visits_.push_back({sample_of(mine_.begin + i), 0});
-    task_.load(visits_, loaded_);
+    for (int64_t i = 0; i < batch_; ++i) visits_.push_back({sample_of(i), 0});
+    const SampleExtent extent = task_.extent(visits_);
+    task_.load(std::span(visits_).subspan(static_cast<size_t>(mine_.begin), static_cast<size_t>(mine_.count)),
+               extent.time, loaded_);
     LocalBatch batch = LocalBatch::of(loaded_, mine_.begin, batch_);
+    batch.global_tokens = extent.tokens;
     batch.begins = true;
     return batch;
   }
@@ -33,16 +37,15 @@ class Batches {
   Batch loaded_;
 };
 
-StartReport from_other_run(TrainingState& state, const TrainConfig& config) {
+StartReport from_other_run(TrainingState& state, const TrainConfig& config, const Task& task) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
-  const std::string file = checkpoint + "/" + tasks().at(config.task).file;
-  try {
-    const auto trained = nlohmann::json::parse(read_text(file));
-    tasks().at(config.task).open(config, &trained, file);  // refuses samples of another kind
-  } catch (const nlohmann::json::exception& error) {
-    raise<CheckpointError>("{} is damaged: {}", file, error.what());
+  const std::string source = load_run_config(checkpoint).task;
+  if (source != config.task && config.task != "classify") {
+    raise<UsageError>("init.from: {} was trained with task: {}; this run has {}", checkpoint, source, config.task);
   }
-  return start_from(state, config);
+  const bool keep_head = source == config.task && task.predicts_alike(read_description(source, checkpoint), checkpoint);
+  if (keep_head) open_task(config, checkpoint);  // refuses samples of another kind
+  return start_from(state, config, keep_head);
 }
 
 }  // namespace
@@ -56,7 +59,7 @@ Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& co
     raise<UsageError>("init.reptile.domains: {} domains of {} samples", domains, samples);
   }
   Beginning beginning;
-  if (!config.init.from.empty()) beginning.from = from_other_run(state, config);
+  if (!config.init.from.empty()) beginning.from = from_other_run(state, config, task);
   Batches batches(config, groups, task);
   const auto seed = static_cast<uint64_t>(config.seed);
   const auto pick = [&](const RandomKey& key, int64_t number, int64_t begin, int64_t end) {
@@ -89,6 +92,12 @@ std::vector<std::string> Beginning::to_words() const {
         from->upcycled.empty()
             ? ""
             : fmt::format(", experts of {} layers from its dense feed-forward layers", from->upcycled.size())));
+    if (!from->fresh.empty() || !from->left_out.empty()) {
+      const auto list = [](const std::vector<std::string>& names) {
+        return names.empty() ? "nothing" : join(names, ", ");
+      };
+      lines.push_back(fmt::format("fresh: {} | left out: {}", list(from->fresh), list(from->left_out)));
+    }
   }
   if (clusters) {
     lines.push_back(fmt::format("clusters of {} tokens in {} layer{}",

@@ -23,11 +23,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.config = with_saved_experts(load_run_config(run.checkpoint, settings), state.experts, run.checkpoint);
   const TaskKind& task = tasks().at(run.config.task);
   run.samples_file = run.checkpoint + "/" + task.file;
-  try {
-    run.samples = nlohmann::json::parse(read_text(run.samples_file));
-  } catch (const nlohmann::json::exception& error) {
-    raise<CheckpointError>("{} is damaged: {}", run.samples_file, error.what());
-  }
+  run.samples = read_description(run.config.task, run.checkpoint);
   run.device = device;
   run.world = world;
   run.groups = ProcessGroups::make(communicator_for(device, run.config.parallel.communication, world), expert_parallel,

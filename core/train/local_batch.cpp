@@ -8,8 +8,8 @@
 namespace moe {
 
 LocalBatch LocalBatch::of(const Batch& batch, int64_t first_sequence, int64_t global_sequences) {
-  return {batch.sequences, batch.length, batch.inputs, batch.targets,  first_sequence,      global_sequences,
-          batch.domains,   {},           batch.labels, batch.features, batch.patch_features};
+  return {batch.sequences, batch.length, batch.inputs, batch.targets, first_sequence, global_sequences,
+          batch.domains,   {},           batch.labels, batch.lengths, batch.features, batch.patch_features};
 }
 
 // `repeat` copies of each value in the wide type, in `buffer` or as they are.
@@ -44,16 +44,21 @@ TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t 
                     batch.time,
                     ids(batch.inputs, batch.time),
                     ids(batch.targets, batch.time),
-                    batch.global_sequences * batch.time,
+                    batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time,
                     batch.global_sequences};
   if (!batch.domains.empty()) result.domains = ids(batch.domains, 1);
   if (!batch.weights.empty()) {
     result.weights = widened(ctx, of_part(batch.weights, 1), predictions_per_sample,
                              Shape{part.count * predictions_per_sample}, buffers.weights);
   }
+  if (!batch.labels.empty() || batch.sequences == 0) result.labels = ids(batch.labels, 1);
+  if (!batch.lengths.empty()) {
+    result.host_lengths = of_part(batch.lengths, 1);
+    result.lengths = ids(batch.lengths, 1);
+    for (const int32_t length : result.host_lengths) result.padding += batch.time - length;
+  }
   if (batch.patch_features > 0) {
     const int64_t each = batch.sequences > 0 ? std::ssize(batch.features) / batch.sequences : 0;
-    result.labels = to_device(ctx, as_tensor(of_part(batch.labels, 1)));
     result.features = widened(ctx, of_part(batch.features, each), 1,
                               Shape{part.count * each / batch.patch_features, batch.patch_features}, buffers.features);
   }

@@ -19,9 +19,11 @@ struct LocalBatch {
   std::span<const int32_t> domains{};  // (sequences): where each one's text comes from
   std::span<const double> weights{};   // (sequences): of each one's loss in the objective
   std::span<const int32_t> labels{};   // (sequences)
+  std::span<const int32_t> lengths{};  // (sequences): tokens of texts that may end before `time`
   std::span<const float> features{};   // (sequences, patches, patch_features)
   int64_t patch_features = 0;
-  bool begins = false;  // the sequences do not follow those of the step before: what was remembered is forgotten
+  int64_t global_tokens = 0;  // of the step's global batch, without padding; 0: all of its sequences are full
+  bool begins = false;        // the sequences do not follow those of the step before: what was remembered is forgotten
 
   static LocalBatch of(const Batch& batch, int64_t first_sequence, int64_t global_sequences);
 };

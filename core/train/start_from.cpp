@@ -17,21 +17,29 @@ enum Draw : uint64_t { kNoise, kUnits, kFresh };
 
 class Start {
  public:
-  Start(TrainingState& state, const TrainConfig& config, const std::string& checkpoint)
+  Start(TrainingState& state, const TrainConfig& config, const std::string& checkpoint, bool keep_head)
       : state_(state),
         init_(config.init),
         matrices_(width_factor(activation_from_name(config.model.activation))),
         source_(checkpoint, "model"),
-        folder_(checkpoint) {
-    for (const auto& [name, tensor] : source_.tensors()) unused_.insert(name);
+        folder_(checkpoint),
+        keep_head_(keep_head) {
+    for (const auto& [name, tensor] : source_.tensors()) {
+      if (has_place_here(name)) unused_.insert(name);
+    }
   }
 
   StartReport run() {
     StartReport report;
+    for (const auto& [name, tensor] : source_.tensors()) {
+      if (!has_place_here(name)) report.left_out.push_back(name);
+    }
     for (const ParameterGroup group : kParameterGroups) {
       state_.parameters.for_each_named(group, state_.parameters.buffer(group).value, [&](const NamedTensor& t) {
-        if (source_.contains(t.name)) {
-          source_.read(t.name, t.tensor);
+        if (!has_place_here(t.name)) {
+          report.fresh.push_back(t.name);
+        } else if (source_.contains(t.name)) {
+          read(t);
           unused_.erase(t.name);
           ++report.copied;
         } else if (const MoELayer* layer = layer_in_place_of_dense(t.name)) {
@@ -52,6 +60,23 @@ class Start {
   }
 
  private:
+  // Whether a tensor is the same in both models, by its name.
+  bool has_place_here(const std::string& name) const {
+    return keep_head_ || (name.rfind("head.", 0) != 0 && name.rfind("class_token.", 0) != 0);
+  }
+
+  void read(const NamedTensor& t) {
+    if (t.name != "positions.weight") return source_.read(t.name, t.tensor);
+    const ConstTensor all = source_.at(t.name);
+    const int64_t wanted = t.tensor.dim(0);
+    if (all.dim(0) < wanted) {
+      raise<CheckpointError>("init.from: {} has learned {} positions, data.sequence is {}", folder_, all.dim(0),
+                             wanted);
+    }
+    if (all.dim(1) != t.tensor.dim(1)) return source_.read(t.name, t.tensor);  // which refuses
+    write_tensor(t.tensor, all.slice(0, wanted));
+  }
+
   // "blocks.2." of "blocks.2.moe".
   static std::string block_of(const MoELayer& layer) { return layer.name().substr(0, layer.name().rfind('.') + 1); }
 
@@ -97,7 +122,8 @@ class Start {
   }
   void fill_exact(ParameterGroup group, Tensor exact) {
     state_.parameters.for_each_named(group, exact, [&](const NamedTensor& t) {
-      if (source_.contains(t.name)) return source_.read(t.name, t.tensor);
+      if (!has_place_here(t.name)) return;
+      if (source_.contains(t.name)) return read(t);
       fill(t, *layer_in_place_of_dense(t.name));
     });
   }
@@ -151,15 +177,16 @@ class Start {
   const int64_t matrices_;  // that an input matrix holds, one below the other
   TensorFolder source_;
   std::string folder_;
+  bool keep_head_;
   std::set<std::string> unused_;
 };
 
 }  // namespace
 
-StartReport start_from(TrainingState& state, const TrainConfig& config) {
+StartReport start_from(TrainingState& state, const TrainConfig& config, bool keep_head) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
   const RunState source = load_run_state(checkpoint);
-  Start start(state, config, checkpoint);
+  Start start(state, config, checkpoint, keep_head);
   StartReport report = start.run();
   report.step = source.step;
   return report;

@@ -17,6 +17,12 @@ struct SampleView {
   std::vector<uint8_t> pixels{};                // (channels, height, width)
 };
 
+// What a step's samples come to.
+struct SampleExtent {
+  int64_t time = 0;    // tokens that each is padded to
+  int64_t tokens = 0;  // without padding
+};
+
 struct GeneratedText {
   std::string prompt, text;
 };
@@ -38,7 +44,15 @@ class Task {
   virtual SampleView view(int64_t sample) const = 0;
 
   // ---- training
-  virtual void load(std::span<const SampleVisit> visits, Batch& batch) const = 0;
+  // Of the samples of a whole step, on all ranks.
+  virtual SampleExtent extent(std::span<const SampleVisit> visits) const {
+    const int64_t time = shape().time;
+    return {time, std::ssize(visits) * time};
+  }
+  // Of a sample, on average.
+  virtual double tokens_per_sample() const { return static_cast<double>(shape().time); }
+  // `time`: of extent().
+  virtual void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const = 0;
   // What is told of training besides the loss.
   virtual NamedFigures training_figures(double loss, const StepOutcome& last) const = 0;
   // Text as the model would write it; nothing from a model that does not. `step` draws it.
@@ -54,6 +68,8 @@ class Task {
   virtual std::span<const char* const> metrics() const = 0;
   // Nats per prediction that no model can go below, where known.
   virtual std::optional<double> entropy_rate() const { return std::nullopt; }
+  // Whether a model that was trained on such samples has a head for these, too.
+  virtual bool predicts_alike(const nlohmann::json& /*trained*/, const std::string& /*origin*/) const { return true; }
   // Found by trial (core/train/measure_causality.h). Collective. UsageError from a task that is not about prediction.
   virtual Causality measure_causality(TrainingState& state, const std::string& split,
                                       const EvaluationOptions& options) const;
@@ -76,6 +92,10 @@ const Table<TaskKind>& tasks();
 
 // The samples that a configuration names. Throws DataError, UsageError.
 std::unique_ptr<Task> open_task(const TrainConfig& config);
+// The same, as a checkpoint of a run of this task describes them. Throws CheckpointError too.
+std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint);
+// What a checkpoint of a run of `task` tells of its samples: Task::description(). Throws CheckpointError.
+nlohmann::json read_description(const std::string& task, const std::string& checkpoint);
 
 // The length of a run on the task's samples. Throws UsageError for one in percent.
 RunLength run_length(const TrainConfig& config, const Task& task);

@@ -18,6 +18,11 @@ bool StepOutcome::finite() const {
   return std::isfinite(loss) && std::isfinite(norm) && std::isfinite(auxiliary);
 }
 
+// Of the step's global batch.
+static int64_t tokens_of(const LocalBatch& batch) {
+  return batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time;
+}
+
 // Micro-batch `index` of this rank, possibly without sequences. Starts with empty arenas.
 TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
@@ -101,7 +106,8 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   // Every sample is zero on all ranks but its own: a gather, to the bit.
   if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
-  outcome.tokens = totals[1] * static_cast<double>(batch.time) / static_cast<double>(predictions);
+  const auto all = static_cast<double>(tokens_of(batch));
+  outcome.tokens = totals[1] * all / static_cast<double>(batch.global_sequences * predictions);
   outcome.accuracy = totals[4] / std::max(totals[1], 1.0);
   outcome.loss = totals[0] / std::max(totals[1], 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
@@ -129,7 +135,7 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   const auto now = static_cast<uint64_t>(update);
   state_.optimizer->step(state_.ctx, learning_rate, weight_decay_.at(now), clip_scale(outcome.norm, clip_norm_.at(now)),
                          update + 1);
-  const UpdateFacts facts{outcome.loss, flops(batch.global_sequences * batch.time, batch.time), outcome.seconds};
+  const UpdateFacts facts{outcome.loss, flops(tokens_of(batch), batch.time), outcome.seconds};
   for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx, facts);
   return outcome;
 }

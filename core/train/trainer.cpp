@@ -212,8 +212,11 @@ LocalBatch Trainer::next_batch(int64_t step) {
     if (weighted) weights_[i] = drawn[i].weight;
   }
   const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
-  task_->load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), batch_);
+  const SampleExtent extent = task_->extent(visits_);
+  task_->load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), extent.time,
+              batch_);
   LocalBatch batch = LocalBatch::of(batch_, mine.begin, config_.train.batch);
+  batch.global_tokens = extent.tokens;
   batch.begins = place && place->step == 0;
   batch.weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
                                                             weighted ? static_cast<size_t>(mine.count) : 0);
@@ -267,9 +270,8 @@ ExitCode Trainer::run() {
   if (run_.step < length_.total_updates) {
     save_checkpoint();
     if (is_first()) metrics_->write("stopped", run_.step, {{"reason", "patience"}});
-    log::info("No better evaluation in the last {} (best: {:.4f} at step {}): stopped early at step {} of {}",
-              run_.evaluations_since_best, run_.best_loss.value_or(0), run_.best_step, run_.step,
-              length_.total_updates);
+    log::info("No better evaluation in the last {} (best: {} at step {}): stopped early at step {} of {}",
+              run_.evaluations_since_best, best_figure(), run_.best_step, run_.step, length_.total_updates);
   }
   log::info("Training finished: {}", folder_.path());
   return ExitCode::done;
@@ -307,7 +309,7 @@ void Trainer::log_step(const StepOutcome& outcome) {
 // The loss of as much of the validation split as an update trains on, in any layout; nothing without that split.
 std::optional<double> Trainer::probe_loss() {
   if (!task_->has_split("validation")) return std::nullopt;
-  const int64_t tokens = config_.train.batch * (task_->shape().vocab > 0 ? task_->shape().time : 1) + 1;
+  const int64_t tokens = config_.train.batch * (task_->shape().classes > 0 ? 1 : task_->shape().time) + 1;
   return evaluate(*state_, groups_, *task_, "validation", {0, 0, tokens, state_setup().micro_sequences()}).nll();
 }
 
@@ -340,6 +342,24 @@ void Trainer::change_experts(const ExpertChange& change) {
   for (const auto& record : to_json(change, outcome, *state_->model)) metrics_->write("life", run_.step, record);
 }
 
+bool Trainer::judged_by_accuracy() const {
+  return task_->metrics()[0] == std::string_view("accuracy");
+}
+
+// By the task's first metric. Equal accuracies, which few samples make often, are told apart by the loss.
+bool Trainer::is_best(const Evaluation& result) const {
+  if (!run_.best_loss) return true;
+  if (judged_by_accuracy() && run_.best_accuracy && result.accuracy() != *run_.best_accuracy) {
+    return result.accuracy() > *run_.best_accuracy;
+  }
+  return result.nll() < *run_.best_loss;
+}
+
+std::string Trainer::best_figure() const {
+  return run_.best_accuracy ? fmt::format("{:.2f}%", 100 * *run_.best_accuracy)
+                            : fmt::format("{:.4f}", run_.best_loss.value_or(0));
+}
+
 void Trainer::run_evaluation() {
   static const std::string kSplit = "validation";
   if (!task_->has_split(kSplit)) return;
@@ -348,16 +368,21 @@ void Trainer::run_evaluation() {
       evaluate(*state_, groups_, *task_, kSplit,
                {0, config_.evaluate.stride, config_.evaluate.tokens, state_setup().micro_sequences()});
   if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
-  const bool best = !run_.best_loss || result.nll() < *run_.best_loss;
+  // Accuracy by chance can be hard to beat at first, and no checkpoint has it.
+  const bool candidate = run_.step > 0 || !judged_by_accuracy();
+  const bool best = candidate && is_best(result);
   std::string verdict = "new best";
-  if (best) {
+  if (!candidate) {
+    verdict = "before training";
+  } else if (best) {
     run_.best_loss = result.nll();
+    if (judged_by_accuracy()) run_.best_accuracy = result.accuracy();
     run_.best_step = run_.step;
     run_.evaluations_since_best = 0;
   } else {
     ++run_.evaluations_since_best;
-    verdict = fmt::format("stalled {} time{} (best: {:.4f} at step {})", run_.evaluations_since_best,
-                          run_.evaluations_since_best == 1 ? "" : "s", *run_.best_loss, run_.best_step);
+    verdict = fmt::format("stalled {} time{} (best: {} at step {})", run_.evaluations_since_best,
+                          run_.evaluations_since_best == 1 ? "" : "s", best_figure(), run_.best_step);
   }
   if (is_first()) {
     bar_.clear();

@@ -41,6 +41,9 @@ class Trainer {
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   void run_evaluation();
+  bool judged_by_accuracy() const;
+  bool is_best(const Evaluation& result) const;
+  std::string best_figure() const;
   void show_sample();
   void heed_alarm();
   bool out_of_patience() const;

@@ -22,18 +22,29 @@ static void check_memory(const TrainConfig& config, bool trains) {
         "model.attention.position: relative learns a vector for each distance up to model.attention.memory");
   }
   if (attention.memory == 0) return;
-  if (config.task != "language_model") throw UsageError("model.attention.memory: samples with labels follow nothing");
+  if (!attention.causal) throw UsageError("model.attention.memory: is for causal attention");
+  const bool reads_on = config.curriculum.sampler.kind() == "contiguous";
+  if (config.task != "language_model") {  // every sample begins with nothing to remember
+    if (trains && reads_on)
+      throw UsageError("curriculum.sampler: contiguous reads on, and labelled samples follow nothing");
+    return;
+  }
   if (attention.position == "learned") {
     throw UsageError(
         "model.attention.memory: learned positions know places in a sequence, not before it; set position: "
         "rope or relative");
   }
-  if (trains && config.curriculum.sampler.kind() != "contiguous") {
+  if (trains && !reads_on) {
     raise<UsageError>(
         "model.attention.memory: what a row remembers must come before what it reads, which {} does not "
         "care for; set curriculum.sampler: contiguous",
         config.curriculum.sampler.kind());
   }
+}
+
+// What rows of a batch remember. Labelled samples follow nothing: they only see as far as the memory would reach.
+static MemoryShape memory_of(const TrainConfig& config) {
+  return config.task == "language_model" ? MemoryShape::of(config.model) : MemoryShape{};
 }
 
 static void check(const TrainConfig& config) {
@@ -81,6 +92,7 @@ static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& 
     batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
   }
   if (s.sample.classes > 0) batch.labels = host(sequences, DType::i32);
+  if (s.sample.classes > 0 && s.sample.vocab > 0) batch.lengths = host(sequences, DType::i32);
   if (s.sample.features > 0) {
     batch.features = host(Shape{batch.sequences * s.sample.patches, s.sample.features}, wide(ctx.dtype));
   }
@@ -116,11 +128,11 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     plan.gradients = parameters.gradient_bytes();
     plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
 
-    const auto memory_of = [&](int64_t rows) { return ContextMemory(ctx, MemoryShape::of(setup.config.model), rows); };
+    const auto memory_for = [&](int64_t rows) { return ContextMemory(ctx, memory_of(setup.config), rows); };
     const int64_t ranks = setup.groups.world->size();
-    plan.memory = setup.trains ? memory_of(divide_up(setup.config.train.batch, ranks)).bytes() : 0;
-    plan.evaluation_memory = memory_of(divide_up(setup.config.evaluate.streams, ranks)).bytes();
-    ContextMemory memory = memory_of(setup.micro_sequences());
+    plan.memory = setup.trains ? memory_for(divide_up(setup.config.train.batch, ranks)).bytes() : 0;
+    plan.evaluation_memory = memory_for(divide_up(setup.config.evaluate.streams, ranks)).bytes();
+    ContextMemory memory = memory_for(setup.micro_sequences());
     memory.advance(setup.config.model.attention.memory);
     const TokenBatch batch = planned_batch(ctx, setup, *model, memory);
     model->forward(ctx, batch);
@@ -152,7 +164,7 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
   if (setup.trains) {
     optimizer.emplace(ctx, parameters, setup.config.optimizer);
-    memory = ContextMemory(ctx, MemoryShape::of(setup.config.model), setup.rows().count);
+    memory = ContextMemory(ctx, memory_of(setup.config), setup.rows().count);
   }
 }
 

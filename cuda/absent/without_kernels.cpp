@@ -81,7 +81,7 @@ void bias_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, bool) {
 
 // core/ops/capacity.h
 void limit_assignments(Context& ctx, Tensor, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, const TokenGroups&,
-                       int64_t, DropRule) {
+                       const GroupRoom&, DropRule) {
   absent(ctx);
 }
 void hand_over_weights_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
@@ -99,6 +99,12 @@ void class_token_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t
   absent(ctx);
 }
 void class_token_backward(Context& ctx, Tensor, Tensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void end_token_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t) {
+  absent(ctx);
+}
+void end_token_backward(Context& ctx, Tensor, Tensor, ConstTensor, int64_t) {
   absent(ctx);
 }
 
@@ -219,6 +225,12 @@ void convert(Context& ctx, Tensor, ConstTensor) {
 void complement(Context& ctx, Tensor, ConstTensor) {
   absent(ctx);
 }
+void tanh_forward(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
+}
+void tanh_backward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
+}
 double sum_of_elements(Context& ctx, ConstTensor) {
   return absent(ctx), 0;
 }
@@ -238,7 +250,7 @@ void embedding_backward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
 }
 
 // core/ops/expert_choice.h
-void expert_choice(Context& ctx, Tensor, Tensor, ConstTensor, const TokenGroups&, int64_t) {
+void expert_choice(Context& ctx, Tensor, Tensor, ConstTensor, const TokenGroups&, const GroupRoom&) {
   absent(ctx);
 }
 
@@ -251,7 +263,7 @@ void expert_output_sums_backward(Context& ctx, Tensor, ConstTensor, ConstTensor,
 }
 
 // core/ops/feature_noise.h
-void feature_statistics(Context& ctx, Tensor, Tensor, ConstTensor, int64_t, NoiseStatistics) {
+void feature_statistics(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, int64_t, NoiseStatistics) {
   absent(ctx);
 }
 void feature_noise_forward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, const RandomKey&,

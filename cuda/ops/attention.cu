@@ -110,7 +110,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   const AttentionLayout& l = p.layout;
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
-  const int last = kCausal ? tile : static_cast<int>(gridDim.y) - 1;  // tile of keys: the only one not seen whole
+  const int length = static_cast<int>(l.length(batch));
+  const int last = kCausal ? tile : (length - 1) / kRows;  // tile of keys: the only one not seen whole
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const T* sequence = qkv + batch * l.time * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
@@ -144,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         float& score = scores[0][b][e];
         const int column = 8 * b + accumulator_column(lane, e);
         const bool visible =
-            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : time - j * kRows);
+            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows);
         score = visible ? score * scale : -INFINITY;
         next[e / 2] = fmaxf(next[e / 2], score);
       }
@@ -229,7 +230,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int tile = static_cast<int>(blockIdx.y), first = tile * kRows;
   const int first_tile = kCausal ? tile : 0, tiles = static_cast<int>(gridDim.y) - first_tile;  // of queries
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
-  const int group = static_cast<int>(l.heads / l.kv_heads);
+  const int group = static_cast<int>(l.heads / l.kv_heads), length = static_cast<int>(l.length(batch));
   const T* sequence = qkv + token * l.width();
   const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
   const auto load = [&](int step) {
@@ -276,7 +277,9 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int e = 0; e < 4; ++e) {
         const int query = 8 * b + accumulator_column(lane, e), key = warp_row + accumulator_row(lane, e);
         float& probability = scores[0][b][e];
-        probability = diagonal && key > query ? 0.0f : ex2_approx(probability * scale - shared.logsumexp[stage][query]);
+        // Made first and hidden afterwards: the other way round ptxas runs out of registers for sm_80.
+        probability = ex2_approx(probability * scale - shared.logsumexp[stage][query]);
+        if (kCausal ? diagonal && key > query : first + key >= length) probability = 0.0f;
         if (kDrops) {
           const float factor = is_kept(kept, b, e) ? p.mask.keep : 0.0f;
           slopes[0][b][e] = probability * (slopes[0][b][e] * factor - shared.dots[stage][query]);
@@ -313,7 +316,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   const AttentionLayout& l = p.layout;
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, token = batch * l.time;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
-  const int last = kCausal ? tile : static_cast<int>(gridDim.y) - 1;  // tile of keys: the only one not seen whole
+  const int length = static_cast<int>(l.length(batch));
+  const int last = kCausal ? tile : (length - 1) / kRows;  // tile of keys: the only one not seen whole
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const T* sequence = qkv + token * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
@@ -358,7 +362,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int e = 0; e < 4; ++e) {
         const int column = 8 * b + accumulator_column(lane, e);
         const bool visible =
-            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : time - j * kRows);
+            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows);
         const float probability = visible ? ex2_approx(scores[0][b][e] * scale - lse[e / 2]) : 0.0f;
         if (kDrops) slopes[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
         slopes[0][b][e] = probability * (slopes[0][b][e] - dot[e / 2]);

@@ -205,7 +205,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
 bool takes_attention(const Context& ctx, DType dtype, const AttentionLayout& layout,
                      std::initializer_list<const void*> pointers) {
   return ctx.queue && ctx.queue->hopper() && dtype == DType::bf16 && layout.time >= kShortest &&
-         layout.d_head % 8 == 0 && layout.d_head <= 128 && at_copy_boundary(pointers);
+         layout.lengths == nullptr && layout.d_head % 8 == 0 && layout.d_head <= 128 && at_copy_boundary(pointers);
 }
 
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout) {

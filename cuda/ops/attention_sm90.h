@@ -17,7 +17,7 @@ inline int64_t padded_time(int64_t time) {
 inline constexpr int64_t kShortest = 64;
 
 // Whether these kernels take it: bf16 on a device of capability 9.0 (Queue::hopper), sequences of at least kShortest,
-// heads of 8, 16, .. 128 dimensions (the copy engine asks for 16-byte steps), tensors at 16-byte boundaries.
+// all full, heads of 8, 16, .. 128 dimensions (the copy engine asks for 16-byte steps), tensors at 16-byte boundaries.
 bool takes_attention(const Context& ctx, DType dtype, const AttentionLayout& layout,
                      std::initializer_list<const void*> pointers);
 

@@ -30,7 +30,7 @@ struct Assignments {
 
   __device__ int64_t slot(int64_t i) const {
     const int64_t place = by_score ? i / k : i % groups.size, j = by_score ? i % k : i / groups.size;
-    return (group * groups.first + place * groups.step) * k + j;
+    return groups.token(group, place) * k + j;
   }
   __device__ bool has(int64_t s) const { return indices[s] == expert && (targets[s / k] == kIgnoreTarget) == padding; }
   __device__ uint32_t key(int64_t s) const { return by_score ? key_of(weights[s]) : 0; }
@@ -66,12 +66,16 @@ static __device__ uint32_t find_last_key(LimitShared& shared, const Assignments&
 // One block per group and expert: it alone writes the slots that name this expert. Tokens come first, then padding gets
 // what is left. Equal keys are kept in their order, by the sum over the threads and rounds before.
 static __global__ void limit_assignments_kernel(int32_t* kept, int32_t* demand, Assignments in, int experts,
-                                                int capacity) {
+                                                GroupRoom places) {
   LimitShared& shared = shared_memory<LimitShared>();
   in.group = blockIdx.x / experts;
   in.expert = static_cast<int32_t>(blockIdx.x % experts);
   const int64_t slots = in.groups.size * in.k;
-  int room = capacity;
+  int counted = 0;
+  for (int64_t j = threadIdx.x; j < in.groups.size; j += kThreads) {
+    counted += in.groups.counts(in.groups.token(in.group, j));
+  }
+  int room = static_cast<int>(places.of(block_sum(counted, shared.slots)));
   for (int pass = 0; pass < 2; ++pass) {
     in.padding = pass == 1;
     int own = 0;
@@ -176,7 +180,7 @@ static __global__ void loss_by_drops_kernel(double* partial, const float* losses
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
-                       ConstTensor targets, const TokenGroups& groups, int64_t capacity, DropRule rule) {
+                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1), experts = demand.dim(1);
   const Assignments in{indices.as<int32_t>(),
                        targets.as<int32_t>(),
@@ -188,7 +192,7 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
                        rule == DropRule::score,
                        false};
   launch(ctx, limit_assignments_kernel, blocks_for(groups.count * experts, 1), kThreads, sizeof(LimitShared),
-         kept.as<int32_t>(), demand.as<int32_t>(), in, static_cast<int>(experts), static_cast<int>(capacity));
+         kept.as<int32_t>(), demand.as<int32_t>(), in, static_cast<int>(experts), room);
   launch(ctx, count_lost_kernel, blocks_for(tokens, kThreads), kThreads, 0, kept.as<int32_t>(), lost.as<int32_t>(),
          indices.as<int32_t>(), targets.as<int32_t>(), tokens, k);
 }

@@ -36,6 +36,39 @@ __global__ void class_token_backward_row_kernel(float* d_row, const T* d_y, int6
   if (warp_index() == 0 && column < d) d_row[column] += sum;
 }
 
+// The token at which a sequence's row stands behind a text, -1 for none.
+static __device__ int64_t end_of(const int32_t* lengths, int64_t sequence, int64_t time) {
+  const int64_t length = lengths != nullptr ? lengths[sequence] : time;
+  return length > 0 ? sequence * time + length - 1 : -1;
+}
+
+// One thread per sequence and column.
+template <class T>
+__global__ void end_token_forward_kernel(T* hidden, const T* row, const int32_t* lengths, int64_t size, int64_t d,
+                                         int64_t time) {
+  const int64_t i = thread_in_grid();
+  if (i >= size) return;
+  const int64_t token = end_of(lengths, i / d, time);
+  if (token >= 0) hidden[token * d + i % d] = row[i % d];
+}
+
+// One block per 32 columns, a lane per column, as class_token_backward_row_kernel; what was read becomes 0.
+template <class T>
+__global__ void end_token_backward_kernel(T* d_hidden, float* d_row, const int32_t* lengths, int64_t sequences,
+                                          int64_t d, int64_t time) {
+  constexpr int kWarps = kThreads / kWarp;
+  const int64_t column = int64_t{blockIdx.x} * kWarp + lane_index();
+  float sum = 0;
+  for (int64_t s = warp_index(); column < d && s < sequences; s += kWarps) {
+    const int64_t token = end_of(lengths, s, time);
+    if (token < 0) continue;
+    sum += load(d_hidden + token * d + column);
+    store(d_hidden + token * d + column, 0.0f);
+  }
+  sum = sum_of_warps(sum, &shared_memory<float>());
+  if (warp_index() == 0 && column < d) d_row[column] += sum;
+}
+
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 void class_token_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor row, int64_t time) {
@@ -52,6 +85,26 @@ void class_token_backward(Context& ctx, Tensor d_x, Tensor d_row, ConstTensor d_
            d_x.size(), d, time);
     launch(ctx, class_token_backward_row_kernel<T>, blocks_for(column_tiles(d), 1), kThreads, kThreads * sizeof(float),
            d_row.as<float>(), d_y.as<T>(), d_y.dim(0) / time, d, time);
+  });
+}
+
+static const int32_t* pointer_to(ConstTensor lengths) {
+  return lengths ? lengths.as<int32_t>() : nullptr;
+}
+
+void end_token_forward(Context& ctx, Tensor hidden, ConstTensor row, ConstTensor lengths, int64_t time) {
+  const int64_t d = hidden.dim(1), size = hidden.dim(0) / time * d;
+  for_type(hidden.dtype, [&]<class T>(T) {
+    launch(ctx, end_token_forward_kernel<T>, blocks_for(size, kThreads), kThreads, 0, hidden.as<T>(), row.as<T>(),
+           pointer_to(lengths), size, d, time);
+  });
+}
+
+void end_token_backward(Context& ctx, Tensor d_hidden, Tensor d_row, ConstTensor lengths, int64_t time) {
+  const int64_t d = d_hidden.dim(1);
+  for_type(d_hidden.dtype, [&]<class T>(T) {
+    launch(ctx, end_token_backward_kernel<T>, blocks_for(column_tiles(d), 1), kThreads, kThreads * sizeof(float),
+           d_hidden.as<T>(), d_row.as<float>(), pointer_to(lengths), d_hidden.dim(0) / time, d, time);
   });
 }
 

@@ -45,6 +45,18 @@ __global__ void complement_kernel(T* y, const T* x, int64_t n) {
   if (i < n) store(y + i, 1.0f - load(x + i));
 }
 
+template <class T>
+__global__ void tanh_forward_kernel(T* y, const T* x, int64_t n) {
+  const int64_t i = thread_in_grid();
+  if (i < n) store(y + i, tanhf(load(x + i)));
+}
+
+template <class T>
+__global__ void tanh_backward_kernel(T* d_x, const T* d_y, const T* y, int64_t n) {
+  const int64_t i = thread_in_grid();
+  if (i < n) store(d_x + i, load(d_y + i) * (1.0f - load(y + i) * load(y + i)));
+}
+
 // One warp per row: y += factor * x
 template <class T>
 __global__ void add_scaled_rows_kernel(T* y, const T* x, const float* factors, int64_t rows, int64_t d) {
@@ -128,6 +140,19 @@ void convert(Context& ctx, Tensor y, ConstTensor x) {
 void complement(Context& ctx, Tensor y, ConstTensor x) {
   for_type(y.dtype, [&]<class T>(T) {
     launch(ctx, complement_kernel<T>, blocks_for(y.size(), kThreads), kThreads, 0, y.as<T>(), x.as<T>(), y.size());
+  });
+}
+
+void tanh_forward(Context& ctx, Tensor y, ConstTensor x) {
+  for_type(y.dtype, [&]<class T>(T) {
+    launch(ctx, tanh_forward_kernel<T>, blocks_for(y.size(), kThreads), kThreads, 0, y.as<T>(), x.as<T>(), y.size());
+  });
+}
+
+void tanh_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor y) {
+  for_type(d_x.dtype, [&]<class T>(T) {
+    launch(ctx, tanh_backward_kernel<T>, blocks_for(y.size(), kThreads), kThreads, 0, d_x.as<T>(), d_y.as<T>(),
+           y.as<T>(), y.size());
   });
 }
 

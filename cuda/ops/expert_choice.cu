@@ -1,6 +1,7 @@
 #include "core/ops/expert_choice.h"
 
 #include "cuda/device/launch.cuh"
+#include "cuda/kernel/block.cuh"
 #include "cuda/kernel/float_key.cuh"
 #include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/warp.cuh"
@@ -14,26 +15,32 @@ struct ChoiceShared {
   int ties[kWarps][kWarp];
   uint32_t prefix[kWarp];  // of the key of the last token that an expert takes
   int wanted[kWarp];       // how many of the tokens that share the prefix it takes
+  int slots[kWarps];       // of a block sum
 };
 
 // One block per group and 32 neighbouring experts, a lane per expert, so that a warp reads a token's 32 probabilities
 // together. The key of the last token to be taken is found from its highest digit down, by counts (integer sums know no
 // order); equal keys go by their order in the group: each warp has a run of tokens, and knows how many came before it.
 static __global__ void expert_choice_kernel(int32_t* indices, float* weights, const float* probabilities,
-                                            TokenGroups groups, int64_t experts, int capacity) {
+                                            TokenGroups groups, int64_t experts, GroupRoom room) {
   ChoiceShared& shared = shared_memory<ChoiceShared>();
   const int lane = lane_index(), warp = warp_index();
   const int64_t tiles = (experts + kWarp - 1) / kWarp, group = blockIdx.x / tiles;
   const int64_t expert = blockIdx.x % tiles * kWarp + lane;
   const bool active = expert < experts;
-  const auto place = [&](int64_t j) { return (group * groups.first + j * groups.step) * experts + expert; };
+  const auto place = [&](int64_t j) { return groups.token(group, j) * experts + expert; };
+  const auto counts = [&](int64_t j) { return groups.counts(groups.token(group, j)); };
 
-  if (warp == 0) shared.prefix[lane] = 0, shared.wanted[lane] = capacity;
+  int counted = 0;
+  for (int64_t j = threadIdx.x; j < groups.size; j += blockDim.x) counted += counts(j);
+  counted = block_sum(counted, shared.slots);
+  if (warp == 0) shared.prefix[lane] = 0, shared.wanted[lane] = static_cast<int>(room.of(counted));
   for (int shift = 24; shift >= 0; shift -= 8) {
     for (int d = warp; d < kDigits; d += kWarps) shared.counts[d][lane] = 0;
     __syncthreads();
     const uint32_t prefix = shared.prefix[lane];
     for (int64_t j = warp; active && j < groups.size; j += kWarps) {
+      if (!counts(j)) continue;
       const uint32_t key = key_of(probabilities[place(j)]);
       if (shift == 24 || key >> (shift + 8) == prefix >> (shift + 8)) {
         atomicAdd(&shared.counts[key >> shift & 255u][lane], 1);
@@ -52,7 +59,7 @@ static __global__ void expert_choice_kernel(int32_t* indices, float* weights, co
   const uint32_t last = shared.prefix[lane];
   const int64_t run = (groups.size + kWarps - 1) / kWarps, begin = warp * run, end = min(begin + run, groups.size);
   int ties = 0;
-  for (int64_t j = begin; active && j < end; ++j) ties += key_of(probabilities[place(j)]) == last;
+  for (int64_t j = begin; active && j < end; ++j) ties += counts(j) && key_of(probabilities[place(j)]) == last;
   shared.ties[warp][lane] = ties;
   __syncthreads();
   int before = 0;
@@ -60,7 +67,7 @@ static __global__ void expert_choice_kernel(int32_t* indices, float* weights, co
   for (int64_t j = begin; active && j < end; ++j) {
     const int64_t slot = place(j);
     const uint32_t key = key_of(probabilities[slot]);
-    const bool taken = key > last || (key == last && before++ < shared.wanted[lane]);
+    const bool taken = counts(j) && (key > last || (key == last && before++ < shared.wanted[lane]));
     indices[slot] = taken ? static_cast<int32_t>(expert) : -1;
     weights[slot] = taken ? probabilities[slot] : 0.0f;
   }
@@ -69,11 +76,11 @@ static __global__ void expert_choice_kernel(int32_t* indices, float* weights, co
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 void expert_choice(Context& ctx, Tensor indices, Tensor weights, ConstTensor probabilities, const TokenGroups& groups,
-                   int64_t capacity) {
+                   const GroupRoom& room) {
   const int64_t experts = probabilities.dim(1);
   launch(ctx, expert_choice_kernel, blocks_for(groups.size > 0 ? groups.count * ((experts + kWarp - 1) / kWarp) : 0, 1),
          kWarps * kWarp, sizeof(ChoiceShared), indices.as<int32_t>(), weights.as<float>(), probabilities.as<float>(),
-         groups, experts, static_cast<int>(capacity));
+         groups, experts, room);
 }
 
 }  // namespace moe::cuda

@@ -14,13 +14,14 @@ static constexpr int64_t kMomentBlocks = 64;  // over the tokens
 
 // One thread per sequence and feature, neighbours side by side: Welford's update from token to token, as on the CPU.
 template <class T, bool kCausal>
-__global__ void feature_statistics_kernel(float* mean, float* deviation, const T* x, int64_t sequences, int64_t time,
-                                          int64_t d) {
+__global__ void feature_statistics_kernel(float* mean, float* deviation, const T* x, const int32_t* lengths,
+                                          int64_t sequences, int64_t time, int64_t d) {
   const int64_t i = thread_in_grid(), first = i / d * time * d + i % d;
   if (i >= sequences * d) return;
+  const int64_t length = lengths != nullptr ? max(lengths[i / d], 1) : time;
   float m = 0, s = 0;
 #pragma unroll 4
-  for (int64_t t = 0; t < time; ++t) {
+  for (int64_t t = 0; t < length; ++t) {
     const float value = load(x + first + t * d), weight = 1.0f / static_cast<float>(t + 1), difference = value - m;
     m += difference * weight;
     s += difference * (value - m);
@@ -29,9 +30,8 @@ __global__ void feature_statistics_kernel(float* mean, float* deviation, const T
       deviation[first + t * d] = sqrtf(fmaxf(s * weight, 0.0f));
     }
   }
-  if constexpr (kCausal) return;
-  s = sqrtf(fmaxf(s * (1.0f / static_cast<float>(time)), 0.0f));
-  for (int64_t t = 0; t < time; ++t) {
+  s = sqrtf(fmaxf(s * (1.0f / static_cast<float>(length)), 0.0f));
+  for (int64_t t = kCausal ? length : 0; t < time; ++t) {
     mean[first + t * d] = m;
     deviation[first + t * d] = s;
   }
@@ -114,15 +114,15 @@ static __global__ void moments_to_statistics_kernel(float* mean, float* deviatio
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, int64_t time,
+void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, ConstTensor lengths, int64_t time,
                         NoiseStatistics statistics) {
   const int64_t d = x.dim(1), sequences = time > 0 ? x.dim(0) / time : 0;
   for_type(x.dtype, [&]<class T>(T) {
     launch(ctx,
            statistics == NoiseStatistics::causal ? feature_statistics_kernel<T, true>
                                                  : feature_statistics_kernel<T, false>,
-           blocks_for(sequences * d, 128), 128, 0, mean.as<float>(), deviation.as<float>(), x.as<T>(), sequences, time,
-           d);
+           blocks_for(sequences * d, 128), 128, 0, mean.as<float>(), deviation.as<float>(), x.as<T>(),
+           lengths ? lengths.as<int32_t>() : nullptr, sequences, time, d);
   });
 }
 

@@ -10,21 +10,31 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 128, kWarps = kThreads / kWarp;
 
-// What each token of a sequence that is no padding has of its mean; the same on every thread of the block.
-static __device__ float mean_share(const int32_t* targets, int64_t time, int* slots) {
-  int counted = 0;
-  for (int64_t t = threadIdx.x; t < time; t += kThreads) counted += targets[t] != kIgnoreTarget;
-  counted = block_sum(counted, slots);
-  return counted > 0 ? 1.0f / static_cast<float>(counted) : 0.0f;
-}
+// The same on every thread of the block.
+struct Shares {
+  float each;    // token of a sequence that is no padding, of the mean
+  int64_t last;  // of these tokens, -1 of none
 
-static __device__ float share_of(const int32_t* targets, int64_t place, float each, Pooling pooling) {
-  if (pooling == Pooling::class_token) return place == 0 ? 1.0f : 0.0f;
-  return targets[place] == kIgnoreTarget ? 0.0f : each;
-}
+  __device__ Shares(const int32_t* targets, int64_t time, float* slots) {
+    float counted = 0, end = 0;
+    for (int64_t t = threadIdx.x; t < time; t += kThreads) {
+      if (targets[t] == kIgnoreTarget) continue;
+      ++counted;
+      end = static_cast<float>(t + 1);
+    }
+    counted = block_sum(counted, slots);
+    each = counted > 0 ? 1.0f / counted : 0.0f;
+    last = static_cast<int64_t>(block_max(end, slots)) - 1;
+  }
+  __device__ float of(const int32_t* targets, int64_t place, Pooling pooling) const {
+    if (pooling == Pooling::class_token) return place == 0 ? 1.0f : 0.0f;
+    if (pooling == Pooling::last) return place == last ? 1.0f : 0.0f;
+    return targets[place] == kIgnoreTarget ? 0.0f : each;
+  }
+};
 
 struct PoolingShared {
-  int slots[32];
+  float slots[32];
   float sums[kThreads];
 };
 
@@ -36,10 +46,10 @@ __global__ void pool_forward_kernel(T* pooled, const T* x, const int32_t* target
   const int64_t tiles = column_tiles(d), sequence = blockIdx.x / tiles;
   const int64_t column = blockIdx.x % tiles * kWarp + lane_index();
   targets += sequence * time;
-  const float each = mean_share(targets, time, shared.slots);
+  const Shares shares(targets, time, shared.slots);
   float sum = 0;
   for (int64_t t = warp_index(); column < d && t < time; t += kWarps) {
-    const float share = share_of(targets, t, each, pooling);
+    const float share = shares.of(targets, t, pooling);
     if (share != 0) sum += share * load(x + (sequence * time + t) * d + column);
   }
   sum = sum_of_warps(sum, shared.sums);
@@ -50,13 +60,12 @@ __global__ void pool_forward_kernel(T* pooled, const T* x, const int32_t* target
 template <class T>
 __global__ void pool_backward_kernel(T* d_x, const T* d_pooled, const int32_t* targets, int64_t d, int64_t time,
                                      Pooling pooling) {
-  int* slots = &shared_memory<int>();
+  float* slots = &shared_memory<float>();
   const int64_t sequence = blockIdx.x;
   targets += sequence * time;
-  const float each = mean_share(targets, time, slots);
+  const Shares shares(targets, time, slots);
   for (int64_t i = threadIdx.x; i < time * d; i += kThreads) {
-    store(d_x + sequence * time * d + i,
-          share_of(targets, i / d, each, pooling) * load(d_pooled + sequence * d + i % d));
+    store(d_x + sequence * time * d + i, shares.of(targets, i / d, pooling) * load(d_pooled + sequence * d + i % d));
   }
 }
 
@@ -77,7 +86,7 @@ void pool_forward(Context& ctx, Tensor pooled, ConstTensor x, ConstTensor target
 void pool_backward(Context& ctx, Tensor d_x, ConstTensor d_pooled, ConstTensor targets, Pooling pooling) {
   const int64_t sequences = d_pooled.dim(0), d = d_pooled.dim(1);
   for_type(d_x.dtype, [&]<class T>(T) {
-    launch(ctx, pool_backward_kernel<T>, blocks_for(sequences, 1), kThreads, 32 * sizeof(int), d_x.as<T>(),
+    launch(ctx, pool_backward_kernel<T>, blocks_for(sequences, 1), kThreads, 32 * sizeof(float), d_x.as<T>(),
            d_pooled.as<T>(), targets.as<int32_t>(), d, time_of(d_x.dim(0), sequences), pooling);
   });
 }

@@ -1,10 +1,8 @@
 #include "core/ops/sinkhorn.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "core/ops/elementwise.h"
 #include "cuda/device/launch.cuh"
+#include "cuda/kernel/block.cuh"
 #include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/warp.cuh"
 
@@ -42,7 +40,8 @@ __global__ void sinkhorn_rows_kernel(float* partial, const float* g, const float
   __syncthreads();
   LogSum columns[kPerLane];
   for (int64_t j = part * kRows + warp; j < min((part + 1) * kRows, groups.size); j += kWarps) {
-    const float* row = logits + (group * groups.first + j * groups.step) * experts;
+    if (!groups.counts(groups.token(group, j))) continue;  // the whole warp
+    const float* row = logits + groups.token(group, j) * experts;
     float own[kPerLane], largest = -INFINITY, sum = 0;
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
@@ -78,17 +77,27 @@ __global__ void sinkhorn_rows_kernel(float* partial, const float* g, const float
   }
 }
 
-// One thread per group and expert: joins the parts, in order, and makes the column sum to its share.
-static __global__ void sinkhorn_columns_kernel(float* g, const float* partial, int64_t size, int64_t parts,
-                                               int64_t experts, float wanted) {
+// One block per group: the tokens of it that count.
+static __global__ void count_group_kernel(int32_t* counted, TokenGroups groups) {
+  int own = 0;
+  for (int64_t j = threadIdx.x; j < groups.size; j += blockDim.x) own += groups.counts(groups.token(blockIdx.x, j));
+  const int count = block_sum(own, &shared_memory<int>());
+  if (threadIdx.x == 0) counted[blockIdx.x] = count;
+}
+
+// One thread per group and expert: joins the parts, in order, and makes the column sum to its share. Groups of one
+// token stay as they are.
+static __global__ void sinkhorn_columns_kernel(float* g, const float* partial, const int32_t* counted, int64_t size,
+                                               int64_t parts, int64_t experts) {
   const int64_t i = thread_in_grid();
   if (i >= size) return;
   const int64_t group = i / experts, e = i % experts;
+  if (counted[group] <= 1) return;
   LogSum all;
   for (int64_t p = group * parts; p < (group + 1) * parts; ++p) {
     all.add(partial[2 * p * experts + e], partial[(2 * p + 1) * experts + e]);
   }
-  const float mass = all.value();
+  const float mass = all.value(), wanted = logf(static_cast<float>(counted[group]) / static_cast<float>(experts));
   g[i] = isfinite(mass) ? wanted - mass : 0.0f;
 }
 
@@ -98,7 +107,7 @@ static __global__ void add_columns_kernel(float* scores, const float* logits, co
   const int64_t i = thread_in_grid();
   if (i >= groups.count * groups.size * experts) return;
   const int64_t e = i % experts, j = i / experts % groups.size, group = i / experts / groups.size;
-  const int64_t at = (group * groups.first + j * groups.step) * experts + e;
+  const int64_t at = groups.token(group, j) * experts + e;
   scores[at] = logits[at] + g[group * experts + e];
 }
 
@@ -110,17 +119,18 @@ void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const Toke
   ScratchScope scratch(ctx);
   const Tensor g = scratch.allocate(Shape{groups.count, experts}, DType::f32);
   float* partial = scratch.allocate(Shape{groups.count * parts, 2, experts}, DType::f32).as<float>();
+  int32_t* counted = scratch.allocate(Shape{groups.count}, DType::i32).as<int32_t>();
   moe::fill_zero(ctx, g);
+  launch(ctx, count_group_kernel, blocks_for(groups.count, 1), kThreads, 32 * sizeof(int), counted, groups);
   const auto rows_kernel = experts <= 64    ? sinkhorn_rows_kernel<2>
                            : experts <= 256 ? sinkhorn_rows_kernel<8>
                                             : sinkhorn_rows_kernel<32>;
-  const float wanted = std::log(static_cast<float>(std::max<int64_t>(groups.size, 1)) / static_cast<float>(experts));
   for (int64_t round = 0; round < iterations && groups.size > 1; ++round) {
     launch(ctx, rows_kernel, blocks_for(groups.count * parts, 1), kThreads,
            static_cast<size_t>((1 + 2 * kWarps) * experts) * sizeof(float), partial, g.as<float>(), logits.as<float>(),
            groups, parts, static_cast<int>(experts));
-    launch(ctx, sinkhorn_columns_kernel, blocks_for(g.size(), kThreads), kThreads, 0, g.as<float>(), partial, g.size(),
-           parts, experts, wanted);
+    launch(ctx, sinkhorn_columns_kernel, blocks_for(g.size(), kThreads), kThreads, 0, g.as<float>(), partial, counted,
+           g.size(), parts, experts);
   }
   launch(ctx, add_columns_kernel, blocks_for(logits.size(), kThreads), kThreads, 0, scores.as<float>(),
          logits.as<float>(), g.as<float>(), groups, experts);

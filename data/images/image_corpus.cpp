@@ -1,20 +1,18 @@
 #include "data/images/image_corpus.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <numeric>
 
 #include "data/content_hash.h"
 #include "data/find_split.h"
+#include "data/held_out.h"
 #include "data/images/cifar10.h"
 #include "data/images/idx.h"
-#include "data/keyed_permutation.h"
+#include "data/labelled_format.h"
 
 namespace moe {
 
 namespace fs = std::filesystem;
-
-constexpr uint32_t kValidationStream = 2;  // beside those of data/sampler.cpp
 
 const Table<ImageFormat>& image_formats() {
   static const Table<ImageFormat> table{
@@ -36,18 +34,10 @@ uint64_t ImageSplit::content_hash() const {
 }
 
 ImageCorpus ImageCorpus::open(const DataConfig& config) {
-  if (!fs::is_directory(config.path)) raise<DataError>("{}: no such folder of labelled samples", config.path);
-  const auto found = [&]() -> const ImageFormat& {
-    if (config.labelled.format != "auto") return image_formats().at(config.labelled.format);
-    for (const ImageFormat& format : image_formats()) {
-      if (format.is_in(config.path)) return format;
-    }
-    raise<DataError>("{} holds no labelled samples of a known format: {}", config.path,
-                     join(image_formats().names(), ", "));
-  };
+  const ImageFormat& format = image_formats().at(labelled_format(config));
   fs::path path = fs::absolute(config.path).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  return {path.filename().string(), found().read(config.path), config.labelled};
+  return {path.filename().string(), format.read(config.path), config.labelled};
 }
 
 static void check_labels(const std::string& name, const ImageSet& set, int64_t classes) {
@@ -66,22 +56,13 @@ ImageCorpus::ImageCorpus(std::string name, ImageFiles files, const LabelledDataC
     raise<DataError>("{}: test images are {} x {}, training images {} x {}", name_, files.test.shape.width,
                      files.test.shape.height, shape_.width, shape_.height);
   }
-  const int64_t all = files.train.size(), held_out = config.validation;
-  if (held_out >= all) {
-    raise<UsageError>("data.labelled.validation: {} of {} samples would leave none to train on", held_out, all);
-  }
-  memory_bytes_ = static_cast<int64_t>(files.train.pixels.size() + files.test.pixels.size()) + all + files.test.size();
+  HeldOut parts = hold_out(files.train.size(), config.validation, config.split_seed);
+  memory_bytes_ = static_cast<int64_t>(files.train.pixels.size() + files.test.pixels.size()) + files.train.size() +
+                  files.test.size();
   const auto train = std::make_shared<const ImageSet>(std::move(files.train));
   const auto test = std::make_shared<const ImageSet>(std::move(files.test));
-  const KeyedPermutation order(
-      all, {static_cast<uint64_t>(config.split_seed), RandomPurpose::sampling, kValidationStream, 0});
-  std::vector<int64_t> shuffled(static_cast<size_t>(all));
-  for (int64_t i = 0; i < all; ++i) shuffled[static_cast<size_t>(i)] = order(i);
-  const auto middle = shuffled.begin() + held_out;
-  std::sort(shuffled.begin(), middle);
-  std::sort(middle, shuffled.end());
-  splits_.emplace_back("train", train, std::vector(middle, shuffled.end()));
-  if (held_out > 0) splits_.emplace_back("validation", train, std::vector(shuffled.begin(), middle));
+  splits_.emplace_back("train", train, std::move(parts.train));
+  if (!parts.validation.empty()) splits_.emplace_back("validation", train, std::move(parts.validation));
   if (test->size() > 0) {
     std::vector<int64_t> whole(static_cast<size_t>(test->size()));
     std::iota(whole.begin(), whole.end(), int64_t{0});

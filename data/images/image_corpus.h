@@ -38,8 +38,8 @@ class ImageSplit {
 
 class ImageCorpus {
  public:
-  // Reads the folder config.path. Throws DataError for what is wrong with its files, UsageError when validation would
-  // leave nothing to train on.
+  // Reads the folder config.path, whose files are of the format that labelled_format() finds. Throws DataError for what
+  // is wrong with its files, UsageError when validation would leave nothing to train on.
   static ImageCorpus open(const DataConfig& config);
   // Validation is drawn from the training images by a permutation that config.split_seed keys; both splits keep the
   // order of the files. Throws DataError when the parts do not fit together.

@@ -6,7 +6,7 @@
 
 namespace moe {
 
-constexpr uint32_t kAugmentationStream = 3;  // beside those of data/sampler.cpp and of image_corpus.cpp
+constexpr uint32_t kAugmentationStream = 3;  // beside those of data/sampler.cpp and data/held_out.cpp
 
 PatchGrid::PatchGrid(const ImageShape& shape, int64_t patch_side) : image(shape), side(patch_side) {
   if (image.height % side != 0 || image.width % side != 0) {

@@ -6,6 +6,7 @@
 
 #include "core/config/config_reader.h"
 #include "core/config/train_config.h"
+#include "core/schedule/schedule.h"
 #include "core/train/life_plan.h"
 #include "core/train/training_state.h"
 #include "data/curriculum/pacer.h"
@@ -143,6 +144,29 @@ TEST_CASE("every size, text and method of the papers goes with every other") {
     }
   }
   CHECK(count == 6 * 3 * 6);
+}
+
+TEST_CASE("the papers' backbones can be fine-tuned on every text, by the published protocol") {
+  SampleShape texts(205);
+  texts.classes = 77;
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/finetune")) {
+    const std::string name = entry.path().stem().string();
+    if (name == "protocol") continue;
+    for (const char* size : {"sizes/switch_s", "sizes/glam_m"}) {
+      INFO(name << " " << size);
+      const TrainConfig config = layered({size, "data/enwik8", "methods/smoe", "../finetune/" + name});
+      CHECK(config.task == "classify");
+      CHECK(config.curriculum.sampler.kind() == "uniform");
+      CHECK(config.train.batch == (name == "imdb" ? 4 : 16));
+      CHECK(config.train.steps.amount == (name == "banking77" ? 50 : 5));
+      const auto rate = config.train.learning_rate.make(Schedule::Setup{{100, 1, 1}});
+      for (const int64_t step : {0, 50}) CHECK(rate->at(step) == Approx(name == "banking77" ? 1e-5 : 1e-4));
+      CHECK(summarise(config, texts, {100, 1, 1}).parameters > 10'000'000);
+      ++count;
+    }
+  }
+  CHECK(count == 4 * 2);
 }
 
 TEST_CASE("all other configurations build too") {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/token.h"
 #include "core/config/config_reader.h"
@@ -65,6 +66,16 @@ static const Case kCases[] = {
      "{task: classify, model: {pooling: class_token, attention: {causal: false, qk_norm: true}}, moe: {shared_experts: "
      "1}}"},
     {"causal classifier, micro-batches, dropout", "{task: classify, model: {dropout: 0.2}, train: {micro_batches: 2}}"},
+    {"classifier of texts, class token and tanh head, dropout, micro-batches",
+     "{task: classify, model: {pooling: class_token, head: tanh, bias: true, dropout: 0.2}, train: {micro_batches: 2}, "
+     "data: {labelled: {format: tsv}}}"},
+    {"classifier of texts that sees all of them, norms behind, tanh head",
+     "{task: classify, model: {pooling: mean, head: tanh, norm_place: post, attention: {causal: false}}, data: "
+     "{labelled: {format: tsv}}}"},
+    {"classifier by the last token, balanced per rank, a short memory",
+     "{task: classify, model: {pooling: last, attention: {memory: 2}}, moe: {balance: [{kind: switch, coefficient: "
+     "0.3, "
+     "scope: rank}, {kind: z, coefficient: 0.05, scope: sequence}]}, data: {labelled: {format: tsv}}}"},
     {"classifier, expert choice",
      "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}}"},
     {"layer norm, biases", "model: {norm: layer, bias: true}"},
@@ -93,7 +104,9 @@ struct Objective {
 
 static Objective objective(TinyRun& run, const RandomBatch& batch) {
   const StepOutcome outcome = run.accumulate(batch, 3);
-  double loss = outcome.loss * outcome.tokens / static_cast<double>(batch.targets.size());
+  const double tokens = batch.lengths.empty() ? static_cast<double>(batch.targets.size())
+                                              : std::accumulate(batch.lengths.begin(), batch.lengths.end(), 0.0);
+  double loss = outcome.loss * outcome.tokens / tokens;
   if (!batch.weights.empty()) {
     loss = 0;
     const auto signals = run.step.sample_signals();

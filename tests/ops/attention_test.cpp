@@ -38,7 +38,7 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout, const Attent
     for (int64_t h = 0; h < layout.heads; ++h) {
       const int64_t kv = h / (layout.heads / layout.kv_heads);
       std::vector<double> scores;
-      for (int64_t s = first; s < first + layout.visible(t - first); ++s) {
+      for (int64_t s = first; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
         double score = 0;
         for (int64_t i = 0; i < d; ++i) {
           score += get(qkv, t * layout.width() + h * d + i) *
@@ -50,7 +50,7 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout, const Attent
       double sum = 0;
       for (const double score : scores) sum += std::exp(score - largest);
       result.logsumexp.push_back(largest + std::log(sum));
-      for (int64_t s = first; s < first + layout.visible(t - first); ++s) {
+      for (int64_t s = first; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
         const double kept = dropout ? static_cast<double>(mask.factor(t / layout.time, h, t - first, s - first)) : 1;
         const double p = kept * std::exp(scores[static_cast<size_t>(s - first)] - largest) / sum;
         for (int64_t i = 0; i < d; ++i) {

@@ -36,6 +36,14 @@ TEST_CASE("elementwise ops equal the reference") {
     copy(ctx, y, a);
     scale(ctx, y, -2.5);
     check_close("scale", y, scaled);
+    std::vector<double> tangents, slopes;
+    for (int64_t i = 0; i < n; ++i) tangents.push_back(std::tanh(get(a, i)));
+    tanh_forward(ctx, y, a);
+    check_close("tanh", y, tangents);
+    for (int64_t i = 0; i < n; ++i) slopes.push_back(get(b, i) * (1 - get(y, i) * get(y, i)));
+    const Tensor d_x = ctx.output({n});
+    tanh_backward(ctx, d_x, b, y);
+    check_close("tanh backward", d_x, slopes);
     fill_zero(ctx, y);
     check_close("fill_zero", y, std::vector<double>(static_cast<size_t>(n)), {});
   }

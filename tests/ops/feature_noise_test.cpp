@@ -36,7 +36,7 @@ TEMPLATE_TEST_CASE("feature statistics equal the reference", "[ops]", float, dou
             deviations.push_back(std::sqrt(squares / static_cast<double>(count)));
           }
         }
-        feature_statistics(ctx, mean, deviation, x, time, statistics);
+        feature_statistics(ctx, mean, deviation, x, {}, time, statistics);
         check_close("mean", mean, means);
         check_close("deviation", deviation, deviations, {1e-5, 1e-6});
       }
@@ -47,10 +47,10 @@ TEMPLATE_TEST_CASE("feature statistics equal the reference", "[ops]", float, dou
 TEST_CASE("causal statistics do not know later tokens") {
   TestContext ctx;
   const Tensor x = ctx.normal({6, 4}, 1), mean = ctx.output(x.shape), deviation = ctx.output(x.shape);
-  feature_statistics(ctx, mean, deviation, x, 6, NoiseStatistics::causal);
+  feature_statistics(ctx, mean, deviation, x, {}, 6, NoiseStatistics::causal);
   const auto before = values(deviation.slice(0, 4));
   for (int64_t i = 16; i < 24; ++i) set(x, i, 100);
-  feature_statistics(ctx, mean, deviation, x, 6, NoiseStatistics::causal);
+  feature_statistics(ctx, mean, deviation, x, {}, 6, NoiseStatistics::causal);
   CHECK(values(deviation.slice(0, 4)) == before);
 }
 

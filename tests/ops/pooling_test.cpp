@@ -16,6 +16,11 @@ TEST_CASE("pooling of hand-computed sequences") {
   check_close("means", pooled, {3, 30, 4, 40});
   pool_forward(ctx, pooled, x, targets, Pooling::class_token);
   check_close("first tokens", pooled, {1, 10, 3, 30});
+  pool_forward(ctx, pooled, x, targets, Pooling::last);
+  check_close("last tokens", pooled, {6, 60, 5, 50});
+  pool_forward(ctx, pooled, x, ctx.of_i32({6}, {0, 0, kIgnoreTarget, kIgnoreTarget, kIgnoreTarget, kIgnoreTarget}),
+               Pooling::last);
+  check_close("last tokens before padding", pooled, {2, 20, 0, 0});
 }
 
 TEST_CASE("pooling equals the reference; padding counts for nothing, whatever it holds") {
@@ -48,7 +53,7 @@ TEST_CASE("pooling equals the reference; padding counts for nothing, whatever it
 
 TEST_CASE("pooling gradients", "[cpu]") {
   TestContext ctx(DType::f64);
-  for (const Pooling pooling : {Pooling::mean, Pooling::class_token}) {
+  for (const Pooling pooling : {Pooling::mean, Pooling::class_token, Pooling::last}) {
     const Tensor x = ctx.normal({12, 5}, 1), targets = ctx.random_i32({12}, 4, 2), weight = ctx.normal({3, 5}, 3);
     set(targets, 1, kIgnoreTarget);
     set(targets, 7, kIgnoreTarget);

@@ -126,8 +126,8 @@ TEST_CASE("feature noise equals the CPU's in f64") {
       const Tensor mean = ctx.wide_output(x.shape), deviation = ctx.wide_output(x.shape);
       const Tensor mean64 = exact.output(x.shape), deviation64 = exact.output(x.shape);
       for (const NoiseStatistics statistics : {NoiseStatistics::sequence, NoiseStatistics::causal}) {
-        feature_statistics(ctx, mean, deviation, x, time, statistics);
-        feature_statistics(exact, mean64, deviation64, x64, time, statistics);
+        feature_statistics(ctx, mean, deviation, x, {}, time, statistics);
+        feature_statistics(exact, mean64, deviation64, x64, {}, time, statistics);
         check_close("mean", mean, mean64, {1e-5, 1e-6});
         check_close("deviation", deviation, deviation64, {1e-5, 1e-6});
       }

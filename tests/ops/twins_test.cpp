@@ -163,7 +163,7 @@ TEST_CASE("pooling and class tokens backward equal the CPU's in f64") {
       const int64_t sequences = 5, tokens = sequences * time;
       const Tensor targets = ctx.random_i32({tokens}, 3, 1), d_pooled = ctx.normal({sequences, d}, 2);
       for (int64_t t = 0; t < tokens; t += 3) set(targets, t, -1);
-      for (const Pooling pooling : {Pooling::mean, Pooling::class_token}) {
+      for (const Pooling pooling : {Pooling::mean, Pooling::class_token, Pooling::last}) {
         const Tensor d_x = ctx.output({tokens, d}), d_x64 = exact.output({tokens, d});
         pool_backward(ctx, d_x, d_pooled, targets, pooling);
         pool_backward(exact, d_x64, exact(d_pooled), exact(targets), pooling);

@@ -6,6 +6,7 @@
 #include "core/config/config_reader.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
+#include "data/texts/text_format.h"
 
 namespace moe {
 
@@ -15,14 +16,19 @@ TrainConfig config_from(const std::string& yaml) {
   return config;
 }
 
+static bool has_labelled_texts(const TrainConfig& config) {
+  return text_formats().find(config.data.labelled.format) != nullptr;
+}
+
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab) {
-  SampleShape shape(config.task == "classify" ? 0 : vocab);
+  SampleShape shape(config.task == "classify" && !has_labelled_texts(config) ? 0 : vocab);
   shape.time = config.data.sequence;
   if (config.task != "classify") return shape;
+  shape.classes = vocab;
+  if (shape.vocab > 0) return shape;
   shape.patches = config.data.sequence;
   shape.time += config.model.pooling == "class_token" ? 1 : 0;
   shape.features = 6;
-  shape.classes = vocab;
   return shape;
 }
 
@@ -34,6 +40,20 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   const auto draw = [&](int64_t i) {
     return static_cast<int32_t>(key.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab));
   };
+  if (shape.vocab > 0 && shape.classes > 0) {  // a text that fills its place, others that do not
+    const RandomKey ends{seed, RandomPurpose::test, 2, step};
+    for (int64_t i = 0; i < sequences; ++i) {
+      const int64_t shorter = i == 0 ? 0 : ends.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(time);
+      lengths.push_back(static_cast<int32_t>(time - shorter));
+      labels.push_back(draw(sequences * time + i));
+      for (int64_t t = 0; t < time; ++t) {
+        const bool counts = t < lengths.back();
+        inputs.push_back(counts ? draw(i * time + t) : kPaddingToken);
+        targets.push_back(counts ? 0 : kIgnoreTarget);
+      }
+    }
+    return;
+  }
   if (shape.vocab > 0) {
     for (int64_t i = 0; i < 2 * sequences * time; ++i) (i % 2 ? inputs : targets).push_back(draw(i));
     return;
@@ -55,9 +75,25 @@ LocalBatch RandomBatch::share(const Communicator& world) const {
   LocalBatch local{mine.count, time, part(inputs), part(targets), mine.begin, sequences};
   local.weights = part(weights);
   local.labels = part(labels);
+  local.lengths = part(lengths);
+  for (const int32_t length : lengths) local.global_tokens += length;
   local.features = part(features);
   local.patch_features = patch_features;
   return local;
+}
+
+RandomBatch RandomBatch::padded(int64_t more) const {
+  RandomBatch longer = *this;
+  longer.time = time + more;
+  longer.inputs.clear();
+  longer.targets.clear();
+  for (int64_t t = 0; t < sequences * longer.time; ++t) {
+    const auto from = static_cast<size_t>(t / longer.time * time + t % longer.time);
+    const bool is_old = t % longer.time < time;
+    longer.inputs.push_back(is_old ? inputs[from] : kPaddingToken);
+    longer.targets.push_back(is_old ? targets[from] : kIgnoreTarget);
+  }
+  return longer;
 }
 
 static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, DType dtype,

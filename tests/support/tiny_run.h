@@ -11,17 +11,20 @@ namespace moe {
 // The configuration of `yaml` over the defaults, read as strictly as a user's file.
 TrainConfig config_from(const std::string& yaml);
 
-// What the tests' samples are: texts of `vocab` kinds of tokens, or, with `task: classify`, images of data.sequence
-// patches in `vocab` classes.
+// What the tests' samples are: texts of `vocab` kinds of tokens; with `task: classify` images of data.sequence patches
+// in `vocab` classes or, with a format of texts, labelled texts of up to data.sequence tokens of as many kinds and
+// classes.
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab);
 
 // A step's whole batch, of which every rank takes its share.
 struct RandomBatch {
   RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step = 0);
   LocalBatch share(const Communicator& world) const;
+  // Labelled texts with so much more padding behind them.
+  RandomBatch padded(int64_t more) const;
 
   int64_t sequences, time, patch_features;
-  std::vector<int32_t> inputs, targets, labels;
+  std::vector<int32_t> inputs, targets, labels, lengths;
   std::vector<float> features;
   std::vector<double> weights;  // (sequences), or none
 };

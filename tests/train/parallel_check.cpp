@@ -67,6 +67,21 @@ static const Case kCases[] = {
     {"a bandit's capacity", "moe: {capacity: {kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}}", false,
      true},
     {"dense", "model: {arrangement: dense}"},
+    {"labelled texts, a class token behind them, a tanh head, batch of 7, 3 micro-batches",
+     "{task: classify, model: {dropout: 0.2, pooling: class_token, head: tanh}, train: {batch: 7, micro_batches: 3}, "
+     "data: {labelled: {format: tsv}}}",
+     false, true},
+    {"labelled texts, seen whole, balanced per sequence and rank, batch of 3",
+     "{task: classify, model: {pooling: last, attention: {causal: false}}, moe: {capacity: {kind: fixed, factor: 0.7, "
+     "group: sequence}, balance: [{kind: switch, coefficient: 0.1, scope: sequence}]}, train: {batch: 3}, "
+     "data: {labelled: {format: tsv}}}"},
+    {"labelled texts, a noisy copy",
+     "{task: classify, moe: {strategy: stochastic}, train: {batch: 7}, "
+     "data: {labelled: {format: tsv}}}",
+     false, true},
+    {"labelled texts chosen by experts",
+     "{task: classify, moe: {router: {kind: expert_choice, group: sequence}}, train: {micro_batches: 2}, "
+     "data: {labelled: {format: tsv}}}"},
     {"a memory", "{model: {attention: {memory: 10}}, curriculum: {sampler: contiguous}}", false, true},
     {"a memory with relative positions, dropout, batch of 7, 3 micro-batches",
      "{model: {dropout: 0.2, attention: {memory: 5, position: relative, dropout: 0.2}}, curriculum: {sampler: "

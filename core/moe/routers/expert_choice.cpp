@@ -1,12 +1,9 @@
 // Experts choose tokens: in each group of T tokens every expert takes the C = ceil(c T / N) tokens that are most likely
 // its own, weighted by p (Zhou et al., 2022). Perfectly balanced, but whether a token is taken depends on the others of
 // its group, later ones included.
-#include <algorithm>
-#include <cmath>
-
+#include "core/ops/expert_choice.h"
 #include "core/moe/logit_router.h"
 #include "core/moe/token_grouping.h"
-#include "core/ops/expert_choice.h"
 #include "core/ops/gating.h"
 
 namespace moe {
@@ -41,17 +38,13 @@ class ExpertChoiceRouter : public LogitRouter {
   void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 
  private:
-  int64_t room(const TokenGroups& groups) const {
-    const double fair = capacity_ * static_cast<double>(groups.size) / static_cast<double>(experts_);
-    return std::clamp<int64_t>(std::llround(std::ceil(fair - 1e-9)), 1, std::max<int64_t>(groups.size, 1));
-  }
-
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     allocate_choice(ctx, routing, experts_);
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     const TokenGroups groups = token_groups(group_, batch);
-    expert_choice(ctx, routing.indices, routing.weights, routing.probabilities, groups, room(groups));
-    routing.most_per_expert = groups.count * room(groups);
+    const GroupRoom room = GroupRoom::share(capacity_ / static_cast<double>(experts_));
+    expert_choice(ctx, routing.indices, routing.weights, routing.probabilities, groups, room);
+    routing.most_per_expert = groups.count * room.of(groups.size);
   }
 
   void choose_backward(Context& ctx, const TokenBatch&, Tensor d_logits, const RoutingGradient& d_routing,

@@ -62,7 +62,7 @@ class ReluRouter : public LogitRouter {
     if (!ctx.observe) return;
     // Padding counts in the loss's mean as 0: the divisor is known before any sum over ranks and micro-batches.
     measures_.observe(ctx, loss_, scaled_weight_sum(ctx, routing.weights, batch.targets, coefficient_.value),
-                      static_cast<double>(batch.tokens()));
+                      static_cast<double>(batch.counted()));
     measures_.observe(ctx, experts_figure_, count_assignments(ctx, routing.indices, batch.targets),
                       count_tokens(ctx, batch.targets));
   }

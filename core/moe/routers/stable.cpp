@@ -114,12 +114,13 @@ class StableRouter : public LogitRouter {
     const Tensor losses = scratch.allocate_wide(Shape{tokens});
     copy(ctx, wanted, routing.indices.reshape(wanted.shape));
     mask_padding(ctx, wanted, batch.targets);
-    // Padding counts in the mean as a loss of 0: the divisor is known before any sum over ranks and micro-batches.
+    // What a text's end leaves unscored counts in the mean as a loss of 0: the divisor is known before any sum over
+    // ranks and micro-batches.
     cross_entropy(ctx, losses, correct, logits, wanted,
                   measures_.coefficient(loss_) / static_cast<double>(batch.global_tokens));
     if (!ctx.observe) return;
     const LossSums sums = loss_sums(ctx, losses, correct, wanted);
-    measures_.observe(ctx, loss_, sums.loss, static_cast<double>(tokens));
+    measures_.observe(ctx, loss_, sums.loss, static_cast<double>(batch.counted()));
     measures_.observe(ctx, agreement_, sums.correct, sums.tokens);
   }
 

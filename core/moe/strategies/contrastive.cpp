@@ -97,7 +97,8 @@ class ContrastiveStrategy : public RoutedStrategy {
     cross_entropy(ctx, losses, correct, cosines, labels,
                   coefficient() / (static_cast<double>(batch.global_tokens) * std::max(per_token, 1.0)));
     scale(ctx, cosines, 1 / now(temperature_, ctx));  // now their gradient
-    measures_->observe(ctx, contrast_, loss_sums(ctx, losses, correct, labels).loss, static_cast<double>(slots));
+    measures_->observe(ctx, contrast_, loss_sums(ctx, losses, correct, labels).loss,
+                       static_cast<double>(batch.counted() * routing.indices.dim(1)));
     const Tensor d_unit = scratch.allocate(rows.shape);
     linear_backward_input(ctx, d_unit, cosines, centres);
     fill_zero(ctx, d_contrast_);

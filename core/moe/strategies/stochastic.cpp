@@ -9,6 +9,7 @@
 #include "core/ops/feature_noise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/merge_gate.h"
+#include "core/ops/routing_sums.h"
 
 namespace moe {
 namespace {
@@ -82,7 +83,7 @@ class StochasticStrategy : public RoutedStrategy {
 
     add_noise(ctx, batch, x);
     const int64_t first_token = ctx.first_token;
-    ctx.first_token += batch.global_tokens;  // the copies are tokens of their own to whatever draws random numbers
+    ctx.first_token += batch.global_places();  // the copies are tokens of their own to whatever draws random numbers
     const Tensor f_hat = noisy_.forward(ctx, parts, router(), both, x_hat_);
     ctx.first_token = first_token;
 
@@ -113,7 +114,7 @@ class StochasticStrategy : public RoutedStrategy {
       add(ctx, on_outputs ? d_f_hat : d_x_hat, on_outputs ? d_f_hat : d_x_hat, d_view_hat_);
     }
     const int64_t first_token = ctx.first_token;
-    ctx.first_token += batch.global_tokens;
+    ctx.first_token += batch.global_places();
     noisy_.backward(ctx, parts, router(), both, d_x_hat, d_f_hat);
     ctx.first_token = first_token;
     clean_.backward(ctx, parts, router(), both, d_x, d_f);
@@ -145,7 +146,7 @@ class StochasticStrategy : public RoutedStrategy {
       moments_to_statistics(ctx, mean, deviation, moments_->value);
       if (ctx.observe) moment_sums(ctx, as_tensor(sums_->of(moment_range_)), x, batch.targets);
     } else {
-      feature_statistics(ctx, mean, deviation, x, batch.time,
+      feature_statistics(ctx, mean, deviation, x, batch.lengths, batch.time,
                          options_.statistics == "causal" ? NoiseStatistics::causal : NoiseStatistics::sequence);
     }
     if (const double strength = now(noise_, ctx); strength != 1) {
@@ -163,12 +164,13 @@ class StochasticStrategy : public RoutedStrategy {
     const double sum = info_nce(ctx, batch, d_view_, d_view_hat_, on_outputs ? f : x, on_outputs ? f_hat : x_hat_,
                                 {options_.negatives, now(temperature_, ctx)},
                                 uncertainty() / static_cast<double>(batch.global_tokens));
-    measures_->observe(ctx, uncertainty_, sum, static_cast<double>(batch.tokens()));
+    measures_->observe(ctx, uncertainty_, sum, static_cast<double>(batch.counted()));
   }
 
   void observe_gates(Context& ctx, const TokenBatch& batch) {
-    const auto tokens = static_cast<double>(batch.tokens());
-    measures_->observe(ctx, gate_figure_, sum_of_elements(ctx, gates_), tokens);
+    double sum = 0;
+    column_sums(ctx, as_tensor(std::span(&sum, 1)), gates_.reshape({gates_.dim(0), 1}), batch.targets);
+    measures_->observe(ctx, gate_figure_, sum, count_tokens(ctx, batch.targets));
   }
 
   Options options_;

@@ -114,7 +114,7 @@ class ImageTask : public Task {
             {pixels.begin(), pixels.end()}};
   }
 
-  void load(std::span<const SampleVisit> visits, Batch& batch) const override {
+  void load(std::span<const SampleVisit> visits, int64_t, Batch& batch) const override {
     loader_.load(train_, visits, config_.data.augment, static_cast<uint64_t>(config_.seed), batch);
   }
   NamedFigures training_figures(double, const StepOutcome& last) const override {
@@ -146,7 +146,7 @@ SampleShape image_shape(const TrainConfig& config, const nlohmann::json& images,
   return shape_of(config, description.shape, description.classes);
 }
 
-std::unique_ptr<Task> open_image_task(const TrainConfig& config, const nlohmann::json* images,
+std::unique_ptr<Task> open_image_task(const TrainConfig& config, const std::string&, const nlohmann::json* images,
                                       const std::string& origin) {
   ImageCorpus corpus = ImageCorpus::open(config.data);
   if (!images) return std::make_unique<ImageTask>(config, std::move(corpus), nullptr);

@@ -69,12 +69,12 @@ class TextTask : public Task {
     return {corpus_.tokenizer().decode(tokens)};
   }
 
-  void load(std::span<const SampleVisit> visits, Batch& batch) const override {
+  void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
     starts_.resize(visits.size());
     for (size_t i = 0; i < visits.size(); ++i) {
       starts_[i] = windows_.window_start(visits[i].epoch, visits[i].sample);
     }
-    moe::load(train_, starts_, config_.data.sequence, batch);
+    moe::load(train_, starts_, time, batch);
   }
   NamedFigures training_figures(double loss, const StepOutcome&) const override {
     return {{"bpc", bits_per_character(loss, bytes_per_token_)}};

@@ -1,0 +1,30 @@
+#include <nlohmann/json.hpp>
+
+#include "data/texts/text_format.h"
+#include "data/texts/text_lines.h"
+
+namespace moe {
+
+static std::vector<NamedText> read_jsonl(const std::string& path) {
+  std::vector<NamedText> texts;
+  for_each_line(path, [&](std::string_view line, int64_t number) {
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object()) refuse_line(path, number, "is no JSON object");
+    const auto label = json.find("label"), text = json.find("text");
+    if (label == json.end() || !(label->is_string() || label->is_number_integer()))
+      refuse_line(path, number, "has no \"label\" that is a word or a whole number");
+    if (text == json.end() || !text->is_string()) refuse_line(path, number, "has no \"text\"");
+    texts.push_back({label->is_string() ? label->get<std::string>() : label->dump(), text->get<std::string>(), number});
+  });
+  return texts;
+}
+
+bool has_jsonl_texts(const std::string& folder) {
+  return find_text_file(folder, "train.jsonl").has_value();
+}
+
+TextFiles read_jsonl_texts(const std::string& folder) {
+  return with_named_labels(folder, ".jsonl", read_jsonl);
+}
+
+}  // namespace moe

@@ -1,0 +1,76 @@
+// Labelled texts with their splits, as tokens.
+#pragma once
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "core/config/train_config.h"
+#include "data/texts/text_set.h"
+#include "data/tokenizer.h"
+
+namespace moe {
+
+// Some of a set's texts, each cut to the tokens that a model sees of it.
+class LabelledTexts {
+ public:
+  // Reads no more of the set than `members`. Throws DataError for a text that the tokenizer cannot express.
+  LabelledTexts(std::string name, std::shared_ptr<const TextSet> set, std::vector<int64_t> members,
+                const LabelledDataConfig& config, const Tokenizer& tokenizer, int64_t longest);
+
+  const std::string& name() const { return name_; }
+  int64_t size() const { return static_cast<int64_t>(members_.size()); }
+  std::string_view text(int64_t i) const { return set_->text(members_[static_cast<size_t>(i)]); }
+  int32_t label(int64_t i) const { return set_->label(members_[static_cast<size_t>(i)]); }
+  std::span<const int32_t> tokens(int64_t i) const {
+    return std::span(tokens_).subspan(static_cast<size_t>(begin(i)), static_cast<size_t>(length(i)));
+  }
+  int64_t length(int64_t i) const { return ends_[static_cast<size_t>(i)] - begin(i); }
+  int64_t num_tokens() const { return std::ssize(tokens_); }
+  int64_t longest() const { return longest_; }
+  int64_t num_cut() const { return num_cut_; }  // texts that had more tokens
+  // XXH64 of all texts and labels in order, before anything is done to them.
+  uint64_t content_hash() const;
+  int64_t memory_bytes() const { return (num_tokens() + 2 * size()) * 8; }
+
+ private:
+  int64_t begin(int64_t i) const { return i > 0 ? ends_[static_cast<size_t>(i - 1)] : 0; }
+
+  std::string name_;
+  std::shared_ptr<const TextSet> set_;
+  std::vector<int64_t> members_;
+  std::vector<int32_t> tokens_;  // of all texts, one behind the other
+  std::vector<int64_t> ends_;
+  int64_t longest_ = 0, num_cut_ = 0;
+};
+
+class TextCorpus {
+ public:
+  struct Setup {
+    const LabelledDataConfig& config;
+    // What the texts become tokens by; absent: config.tokenizer, made from the training texts.
+    std::unique_ptr<Tokenizer> tokenizer{};
+    int64_t longest = 0;  // tokens that are kept of a text
+  };
+  // Reads the folder `path`. Throws DataError for what is wrong with its files, UsageError when validation would leave
+  // nothing to train on.
+  static TextCorpus open(const std::string& path, const std::string& format, Setup setup);
+  // Validation is the files', or drawn from the training texts by config.split_seed.
+  TextCorpus(std::string name, TextFiles files, Setup setup);
+
+  const std::string& name() const { return name_; }
+  const std::vector<std::string>& classes() const { return classes_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  bool has_split(std::string_view name) const;
+  const LabelledTexts& split(std::string_view name) const;  // DataError that lists the splits there are
+  const std::vector<LabelledTexts>& splits() const { return splits_; }
+  int64_t memory_bytes() const;
+
+ private:
+  std::string name_;
+  std::vector<std::string> classes_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::vector<LabelledTexts> splits_;
+  int64_t raw_bytes_ = 0;
+};
+
+}  // namespace moe
