@@ -31,6 +31,9 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   int64_t validation = 5000;
   int64_t split_seed = 1;
   std::string tokenizer = "byte";
+  std::string vocabulary;
+  int64_t vocab_size = 0;
+  int64_t min_count = 1;
   std::string clean = "none";
   std::string keep = "beginning";
 
@@ -46,7 +49,12 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
     v.field("split_seed", split_seed, "of that draw; the run's seed does not matter", {0, 1LL << 62});
     v.field("tokenizer", tokenizer,
             "of texts, made from the training texts; a run that starts from another (init.from) takes that one's",
-            {"byte", "char", "word"});
+            {"byte", "char", "word", "bpe", "sentencepiece"});
+    v.field("vocabulary", vocabulary,
+            "of bpe: the folder with GPT-2's encoder.json and vocab.bpe; of sentencepiece: a .model file");
+    v.field("vocab_size", vocab_size, "of sentencepiece: pieces to learn, at most, where there is no .model file",
+            {0, 1 << 24});
+    v.field("min_count", min_count, "of word: rarer words are <unk>", {1, 1 << 30});
     v.field("clean", clean,
             "what is done to texts first: nothing, or what was done to text8: lower case, digits as words, a blank for "
             "all that is not a letter",

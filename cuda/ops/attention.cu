@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const T* sequence = qkv + token * l.width();
   const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
   const auto load = [&](int step) {
-    const int64_t head = kv_head * group + step / tiles, begin = int64_t{first_tile + step % tiles} * kRows;
+    const int head = static_cast<int>(kv_head) * group + step / tiles, begin = (first_tile + step % tiles) * kRows;
     const int stage = step % S::kStages, rows = time - static_cast<int>(begin);
     load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
     load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head,
@@ -277,9 +277,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int e = 0; e < 4; ++e) {
         const int query = 8 * b + accumulator_column(lane, e), key = warp_row + accumulator_row(lane, e);
         float& probability = scores[0][b][e];
-        // Made first and hidden afterwards: the other way round ptxas runs out of registers for sm_80.
-        probability = ex2_approx(probability * scale - shared.logsumexp[stage][query]);
-        if (kCausal ? diagonal && key > query : first + key >= length) probability = 0.0f;
+        const bool hidden = kCausal ? diagonal && key > query : first + key >= length;
+        probability = ex2_approx(hidden ? -INFINITY : probability * scale - shared.logsumexp[stage][query]);
         if (kDrops) {
           const float factor = is_kept(kept, b, e) ? p.mask.keep : 0.0f;
           slopes[0][b][e] = probability * (slopes[0][b][e] * factor - shared.dots[stage][query]);

@@ -48,7 +48,7 @@ static __device__ float softmax_row(float* p, const float (&own)[kPerLane], int 
 // The `count` largest of the row that the lanes hold, NaN last, never -inf; -1 in the slots behind them. Takes what it
 // chooses out of the row.
 template <int kPerLane>
-static __device__ void select_row(int32_t* chosen, float (&own)[kPerLane], int experts, int slots, int count) {
+static __device__ void select_row(int32_t* chosen, float (&own)[kPerLane], int slots, int count) {
   constexpr int kNone = 0x7FFFFFFF;  // an index that loses against all others
   const int lane = lane_index();
 #pragma unroll
@@ -98,7 +98,7 @@ __global__ void gating_forward_kernel(float* probabilities, float* logsumexp, in
   load_row(own, logits + token * experts, experts);
   const float lse = softmax_row(p, own, experts);
   if (lane_index() == 0) logsumexp[token] = lse;
-  select_row(chosen, own, experts, k, k);
+  select_row(chosen, own, k, k);
   __syncwarp();  // p and the choice are read by all lanes
   weigh_row(weights + token * k, p, chosen, k, divide);
 }
@@ -121,7 +121,7 @@ __global__ void select_top_k_kernel(int32_t* indices, const float* scores, int64
   if (token >= tokens) return;
   float own[kPerLane];
   load_row(own, scores + token * experts, experts);
-  select_row(indices + token * slots, own, experts, slots, active);
+  select_row(indices + token * slots, own, slots, active);
 }
 
 static __global__ void chosen_weights_kernel(float* weights, const float* probabilities, const int32_t* indices,

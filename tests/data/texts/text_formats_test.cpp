@@ -172,7 +172,7 @@ TEST_CASE("every format, tokenizer and clean-up of the tables can be configured"
   for (const auto& format : image_formats()) reads("format", format.name);
   for (const auto& cleaning : text_cleanings()) reads("clean", cleaning.name);
   for (const auto& tokenizer : tokenizers()) {
-    if (tokenizer.train) reads("tokenizer", tokenizer.name);
+    if (tokenizer.make) reads("tokenizer", tokenizer.name);
   }
 }
 
