@@ -118,9 +118,11 @@ TEST_CASE("broken logits never yield an invalid index, and NaN is chosen last") 
     for (int64_t t = 0; t < 4; ++t) {
       INFO("token " << t << ", k " << k);
       const int32_t* chosen = gates.indices.as<int32_t>() + t * k;
-      CHECK(std::set<int32_t>(chosen, chosen + k).size() == static_cast<size_t>(k));
-      CHECK(*std::min_element(chosen, chosen + k) >= 0);
-      CHECK(*std::max_element(chosen, chosen + k) < 100);
+      const int64_t some = t == 2 ? std::min<int64_t>(k, 34) : k;  // those that are not -inf
+      CHECK(std::set<int32_t>(chosen, chosen + some).size() == static_cast<size_t>(some));
+      CHECK(*std::min_element(chosen, chosen + some) >= 0);
+      CHECK(*std::max_element(chosen, chosen + some) < 100);
+      CHECK(std::count(chosen + some, chosen + k, -1) == k - some);
     }
     const int32_t* mixed = gates.indices.as<int32_t>() + k;
     const auto is_nan = [](int32_t e) { return e % 2 == 0; };
