@@ -78,10 +78,11 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer) {
   fs::create_directories(temporary_, error);
   if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
   tokenizer_ = std::move(tokenizer);
+  const bool ids_tell_bytes = tokenizer_->bytes_by_id().has_value();
   for (size_t i = 0; i < writers_.size(); ++i) {
     const std::string folder = temporary_ + "/";
     writers_[i].tokens = std::make_unique<TokenWriter>(folder + file_name(kSplitNames[i]), tokenizer_->vocab_size());
-    if (!tokenizer_->bytes_by_id())
+    if (!ids_tell_bytes)
       writers_[i].lengths = std::make_unique<TokenWriter>(folder + lengths_name(kSplitNames[i]), kLongestToken);
   }
 }

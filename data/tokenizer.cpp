@@ -29,6 +29,15 @@ const Table<TokenizerEntry>& tokenizers() {
   return table;
 }
 
+std::unique_ptr<Tokenizer> naming(const std::string& path, const std::function<std::unique_ptr<Tokenizer>()>& make) {
+  try {
+    return make();
+  } catch (const DataError& error) {
+    if (std::string_view(error.what()).find(path) != std::string_view::npos) throw;
+    raise<DataError>("{}: {}", path, error.what());
+  }
+}
+
 void refuse_foreign(const TokenizerOptions& options, std::string_view name, std::string_view takes) {
   const auto refuse = [&](bool given, std::string_view option, std::string_view what) {
     if (given && takes.find(option) == takes.npos) raise<UsageError>("the tokenizer '{}' takes no {}", name, what);

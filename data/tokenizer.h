@@ -74,6 +74,9 @@ struct TokenizerEntry {
 
 const Table<TokenizerEntry>& tokenizers();
 
+// make() of a vocabulary's file or folder; a DataError that does not name it already names it then.
+std::unique_ptr<Tokenizer> naming(const std::string& path, const std::function<std::unique_ptr<Tokenizer>()>& make);
+
 // Throws UsageError where options are given that tokenizer `name` has not: `takes` names those that it has.
 void refuse_foreign(const TokenizerOptions& options, std::string_view name, std::string_view takes);
 

@@ -52,8 +52,7 @@ class Router {
                         const RoutingGradient& d_routing, const Routing& routing) = 0;
   // From now on the experts for which closed i32 is not 0 get no token, and tokens go to what they would choose without
   // them; none opens all again. closed: (experts), or (tokens, experts) for the tokens 0, 1, ... of an evaluation, each
-  // of which has an open one. Throws UsageError for a router whose tokens do not choose by the
-  // experts' logits.
+  // of which has an open one. Throws UsageError for a router whose tokens do not choose by the experts' logits.
   virtual void close_experts(ConstTensor closed);
   // For whoever says where experts begin (core/train/cluster_start.h).
   virtual ExpertDirections directions() { return {nullptr, nullptr, false, "it has no matrix with a row per expert"}; }

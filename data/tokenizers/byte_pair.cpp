@@ -58,13 +58,8 @@ std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText&, const To
   refuse_foreign(options, "bpe", "vocabulary");
   if (options.vocabulary.empty())
     throw UsageError("the tokenizer 'bpe' needs the folder of a vocabulary (GPT-2's encoder.json and vocab.bpe)");
-  try {
-    return std::make_unique<BytePairTokenizer>(read_byte_pairs(options.vocabulary));
-  } catch (const DataError& error) {
-    const std::string what = error.what();
-    if (what.starts_with(options.vocabulary)) throw;
-    raise<DataError>("{}: {}", options.vocabulary, what);
-  }
+  return naming(options.vocabulary,
+                [&] { return std::make_unique<BytePairTokenizer>(read_byte_pairs(options.vocabulary)); });
 }
 
 std::optional<std::vector<int32_t>> BytePairTokenizer::bytes_by_id() const {

@@ -105,13 +105,8 @@ std::unique_ptr<Tokenizer> SentencePieceTokenizer::make(const TrainingText& text
     throw UsageError("the tokenizer 'sentencepiece' needs either a .model file or the size of a vocabulary to learn");
   if (options.vocab_size < 0) raise<UsageError>("a vocabulary of {} pieces", options.vocab_size);
   if (options.vocabulary.empty()) return std::make_unique<SentencePieceTokenizer>(learn(text, options.vocab_size));
-  try {
-    return std::make_unique<SentencePieceTokenizer>(read_text_file(options.vocabulary));
-  } catch (const DataError& error) {
-    const std::string what = error.what();
-    if (what.starts_with(options.vocabulary)) throw;
-    raise<DataError>("{}: {}", options.vocabulary, what);
-  }
+  return naming(options.vocabulary,
+                [&] { return std::make_unique<SentencePieceTokenizer>(read_text_file(options.vocabulary)); });
 }
 
 int64_t SentencePieceTokenizer::vocab_size() const {
@@ -138,8 +133,8 @@ int64_t SentencePieceTokenizer::encode_text(std::string_view text, int64_t, std:
   while (!text.empty()) {
     const size_t line = text.find('\n');
     const std::string_view sentence = text.substr(0, line);
-    sentencepiece::ImmutableSentencePieceText pieces;
-    pieces = processor.EncodeAsImmutableProto({sentence.data(), sentence.size()});
+    const sentencepiece::ImmutableSentencePieceText pieces =
+        processor.EncodeAsImmutableProto({sentence.data(), sentence.size()});
     uint32_t done = 0;
     for (size_t i = 0; i < pieces.pieces_size(); ++i) {
       const auto piece = pieces.pieces(static_cast<int>(i));
