@@ -3,13 +3,12 @@
 #include <algorithm>
 
 #include "core/base/units.h"
+#include "core/train/tasks/labelled_task.h"
 #include "data/content_hash.h"
 #include "data/images/image_loader.h"
 
 namespace moe {
 namespace {
-
-constexpr std::array kImageMetrics = {"accuracy", "nll"};
 
 // What a checkpoint remembers of the images that its model was trained on.
 struct ImageDescription {
@@ -72,18 +71,16 @@ class ImageEvaluation : public EvaluationSet {
   int64_t images_;
 };
 
-class ImageTask : public Task {
+class ImageTask : public LabelledTask {
  public:
   ImageTask(const TrainConfig& config, ImageCorpus corpus, const ImageDescription* trained)
-      : config_(config),
+      : LabelledTask(config),
+        config_(config),
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
         loader_(PatchGrid(corpus_.shape(), config.model.patch),
                 trained ? trained->normalisation : Normalisation::of(train_, corpus_.shape()), leading_tokens(config)),
-        train_hash_(train_.content_hash()) {
-    if (config.sample.every.amount > 0) throw UsageError("sample.every: a classifier writes no text");
-    if (config.evaluate.stride > 0) throw UsageError("evaluate.stride: labelled samples have no windows");
-  }
+        train_hash_(train_.content_hash()) {}
 
   std::string data_name() const override { return corpus_.name(); }
   SampleShape shape() const override { return shape_of(config_, corpus_.shape(), corpus_.classes()); }
@@ -117,21 +114,15 @@ class ImageTask : public Task {
   void load(std::span<const SampleVisit> visits, int64_t, Batch& batch) const override {
     loader_.load(train_, visits, config_.data.augment, static_cast<uint64_t>(config_.seed), batch);
   }
-  NamedFigures training_figures(double, const StepOutcome& last) const override {
-    return {{"accuracy", last.accuracy}};
-  }
 
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
-  std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
-                                                const EvaluationOptions& options) const override {
-    if (options.context > 0 || options.stride > 0 || options.streams > 0)
-      throw UsageError("labelled samples have neither context nor stride nor streams");
-    return std::make_unique<ImageEvaluation>(corpus_.split(split), loader_, options.tokens);
-  }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
-  std::span<const char* const> metrics() const override { return kImageMetrics; }
 
  private:
+  std::unique_ptr<EvaluationSet> samples_of(const std::string& split, int64_t samples) const override {
+    return std::make_unique<ImageEvaluation>(corpus_.split(split), loader_, samples);
+  }
+
   TrainConfig config_;
   ImageCorpus corpus_;
   const ImageSplit& train_;

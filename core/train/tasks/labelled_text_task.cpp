@@ -1,17 +1,15 @@
 #include "core/train/tasks/labelled_text_task.h"
 
 #include <algorithm>
-#include <array>
 
 #include "core/base/units.h"
 #include "core/train/inherited_tokenizer.h"
+#include "core/train/tasks/labelled_task.h"
 #include "data/content_hash.h"
 #include "data/texts/text_loader.h"
 
 namespace moe {
 namespace {
-
-constexpr std::array kMetrics = {"accuracy", "nll"};
 
 // What a checkpoint remembers of the texts that its model was trained on.
 struct TextDescription {
@@ -63,16 +61,15 @@ class TextEvaluation : public EvaluationSet {
   int64_t texts_, time_ = 1, tokens_ = 0;  // the longest, and all
 };
 
-class LabelledTextTask : public Task {
+class LabelledTextTask : public LabelledTask {
  public:
   LabelledTextTask(const TrainConfig& config, TextCorpus corpus)
-      : config_(config),
+      : LabelledTask(config),
+        config_(config),
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
         loader_(trailing_tokens(config)),
         train_hash_(train_.content_hash()) {
-    if (config.sample.every.amount > 0) throw UsageError("sample.every: a classifier writes no text");
-    if (config.evaluate.stride > 0) throw UsageError("evaluate.stride: labelled samples have no windows");
     if (config.data.augment.shift > 0 || config.data.augment.flip) throw UsageError("data.augment: is for images");
   }
 
@@ -125,24 +122,18 @@ class LabelledTextTask : public Task {
   void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
     loader_.load(train_, visits, time, batch);
   }
-  NamedFigures training_figures(double, const StepOutcome& last) const override {
-    return {{"accuracy", last.accuracy}};
-  }
 
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
-  std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
-                                                const EvaluationOptions& options) const override {
-    if (options.context > 0 || options.stride > 0 || options.streams > 0)
-      throw UsageError("labelled samples have neither context nor stride nor streams");
-    return std::make_unique<TextEvaluation>(corpus_.split(split), loader_, options.tokens);
-  }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
-  std::span<const char* const> metrics() const override { return kMetrics; }
   bool predicts_alike(const nlohmann::json& trained, const std::string& origin) const override {
     return TextDescription::from(trained, origin).classes == corpus_.classes();
   }
 
  private:
+  std::unique_ptr<EvaluationSet> samples_of(const std::string& split, int64_t samples) const override {
+    return std::make_unique<TextEvaluation>(corpus_.split(split), loader_, samples);
+  }
+
   // What a model that always says the same gets right.
   double largest_class_share() const {
     std::vector<int64_t> counts(corpus_.classes().size());
