@@ -1,5 +1,6 @@
 #include "data/corpus_preparation.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
@@ -85,22 +86,44 @@ Plan make_plan(const PreparationOptions& options) {
   return plan;
 }
 
-nlohmann::json describe_source(const PreparationOptions& options, const Plan& plan) {
-  nlohmann::json inputs = nlohmann::json::array();
+nlohmann::json describe_file(const std::string& path) {
   std::vector<char> block(size_t{1} << 20);
-  for (size_t i = 0; i < plan.input.paths().size(); ++i) {
-    ContentHash hash;
-    PosixFile file = PosixFile::open(plan.input.paths()[i]);
-    while (const int64_t count = file.read(block.data(), static_cast<int64_t>(block.size()))) {
-      hash.update(block.data(), count);
-    }
-    inputs.push_back({{"file", std::filesystem::path(plan.input.paths()[i]).filename().string()},
-                      {"bytes", plan.input.sizes()[i]},
-                      {"xxh64", format_hash(hash.value())}});
+  ContentHash hash;
+  PosixFile file = PosixFile::open(path);
+  while (const int64_t count = file.read(block.data(), static_cast<int64_t>(block.size()))) {
+    hash.update(block.data(), count);
   }
-  nlohmann::json source = {{"inputs", inputs}, {"tokenizer", options.tokenizer}, {"split", plan.rule.to_string()}};
+  return {{"file", std::filesystem::path(path).filename().string()},
+          {"bytes", file.size()},
+          {"xxh64", format_hash(hash.value())}};
+}
+
+nlohmann::json describe_files(const std::vector<std::string>& paths) {
+  nlohmann::json files = nlohmann::json::array();
+  for (const std::string& path : paths) files.push_back(describe_file(path));
+  return files;
+}
+
+// Of a vocabulary that another program made: its file, or all files of its folder.
+std::vector<std::string> vocabulary_files(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(path)) return {path};
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.is_regular_file()) files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+nlohmann::json describe_source(const PreparationOptions& options, const Plan& plan) {
+  nlohmann::json source = {{"inputs", describe_files(plan.input.paths())},
+                           {"tokenizer", options.tokenizer},
+                           {"split", plan.rule.to_string()}};
   if (options.vocabulary.min_count != 1) source["min_count"] = options.vocabulary.min_count;
   if (options.vocabulary.vocab_size != 0) source["vocab_size"] = options.vocabulary.vocab_size;
+  if (const std::string& vocabulary = options.vocabulary.vocabulary; std::filesystem::exists(vocabulary))
+    source["vocabulary"] = describe_files(vocabulary_files(vocabulary));
   if (options.end_of_document) source["end_of_document"] = true;
   if (plan.entries) source["entries"] = plan.entries->name;
   return source;

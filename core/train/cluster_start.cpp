@@ -5,7 +5,6 @@
 #include <map>
 #include <numeric>
 
-#include "core/base/integer.h"
 #include "core/base/name_hash.h"
 #include "core/moe/token_clusters.h"
 #include "core/ops/matmul.h"
@@ -78,7 +77,7 @@ class ClusterStart {
     return {state_.ctx.seed, RandomPurpose::clusters, name_stream(name), draw};
   }
 
-  // (tokens, d_model), on every rank, in the order of the batches.
+  // (tokens, d_model), on every rank, in the order of the batches and without padding.
   std::vector<float> inputs_of(MoELayer& layer) {
     Context& ctx = state_.ctx;
     ctx.training = ctx.observe = false;
@@ -86,11 +85,8 @@ class ClusterStart {
     std::vector<float> all, own;
     BatchBuffers buffers;
     layer.record_inputs(&own);
-    for (int64_t i = 0, num_batches = 1; i < num_batches; ++i) {
+    for (int64_t i = 0; std::ssize(all) < config_.init.clusters.tokens * d_; ++i) {
       const LocalBatch batch = batches_(i);
-      const int64_t per_batch = batch.global_sequences * batch.time;
-      num_batches = divide_up(config_.init.clusters.tokens, per_batch);
-      all.resize(static_cast<size_t>(num_batches * per_batch * d_));
       own.clear();
       for (int64_t m = 0; m < config_.train.micro_batches; ++m) {
         const Share share = share_of(batch.sequences, config_.train.micro_batches, m);
@@ -100,13 +96,31 @@ class ClusterStart {
         state_.model->forward(ctx,
                               to_device(ctx, batch, share, state_.model->predictions_per_sample(batch.time), buffers));
       }
-      std::copy(own.begin(), own.end(), all.begin() + (i * per_batch + batch.first_sequence * batch.time) * d_);
+      if (!gather(batch, own, all)) throw DataError("init.clusters: a batch has no tokens at all");
     }
     layer.record_inputs(nullptr);
     ctx.training = ctx.observe = true;
-    // Zero on all ranks but a token's own: a gather, to the bit.
-    groups_.world->all_reduce_sum(Tensor{all.data(), Shape{std::ssize(all)}, DType::f32, Device::cpu});
     return all;
+  }
+
+  // Appends the tokens of a batch, of which this rank has `own`, to `all`; false where there are none.
+  bool gather(const LocalBatch& batch, const std::vector<float>& own, std::vector<float>& all) const {
+    // A place has its token's input and whether it is one. Zero on all ranks but its own: a gather, to the bit.
+    const int64_t width = d_ + 1, places = batch.global_sequences * batch.time;
+    std::vector<float> shared(static_cast<size_t>(places * width));
+    float* place = shared.data() + batch.first_sequence * batch.time * width;
+    for (int64_t t = 0; t < std::ssize(own) / d_; ++t, place += width) {
+      std::copy_n(own.data() + t * d_, d_, place);
+      const auto sequence = static_cast<size_t>(t / batch.time);
+      place[d_] = batch.lengths.empty() || t % batch.time < batch.lengths[sequence] ? 1 : 0;
+    }
+    groups_.world->all_reduce_sum(as_tensor(std::span(shared)));
+    const size_t before = all.size();
+    for (int64_t t = 0; t < places; ++t) {
+      const float* const token = shared.data() + t * width;
+      if (token[d_] != 0) all.insert(all.end(), token, token + d_);
+    }
+    return all.size() > before;
   }
 
   // Returns the deviation of a token's logits, where rows count as they are.

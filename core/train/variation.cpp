@@ -95,8 +95,8 @@ VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
       mask[static_cast<size_t>(expert)] = 0;
       others.close(*layer, as_tensor(std::span(mask)));
       moe::evaluate(*run.state, run.groups, set_, sequences_, [&](int64_t first, ConstTensor found) {
-        some.resize(static_cast<size_t>(found.size()));
-        copy_to_host(run.state->ctx, as_tensor(std::span(some)), found);
+        some.clear();
+        append_floats(run.state->ctx, some, found);
         for (size_t i = 0; i < some.size(); ++i) {
           losses[(static_cast<size_t>(first) + i) * static_cast<size_t>(experts) + static_cast<size_t>(expert)] =
               some[i];

@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <set>
-
-#include "data/gzip.h"
 
 namespace moe {
 
@@ -16,20 +13,6 @@ std::optional<std::string> find_text_file(const std::string& folder, const std::
     if (std::filesystem::exists(path)) return path;
   }
   return std::nullopt;
-}
-
-void for_each_line(const std::string& path, const std::function<void(std::string_view, int64_t)>& visit) {
-  const std::string content = read_maybe_compressed(path);
-  const std::string_view all = content;
-  int64_t number = 0;
-  for (size_t begin = 0; begin < all.size();) {
-    const size_t end = std::min(all.find('\n', begin), all.size());
-    std::string_view line = all.substr(begin, end - begin);
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    ++number;
-    if (!line.empty()) visit(line, number);
-    begin = end + 1;
-  }
 }
 
 std::string first_line(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/check.h"
+#include "data/lines.h"
 #include "data/posix_file.h"
 
 namespace moe {
@@ -63,21 +64,14 @@ std::vector<std::string> read_tokens(const std::string& path) {
 }
 
 std::vector<std::string> read_merges(const std::string& path) {
-  const std::string text = read_text_file(path);
   std::vector<std::string> merges;
-  int64_t number = 0;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string_view line(text.data() + begin, end - begin);
-    begin = end + 1;
-    ++number;
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    if (line.empty() || (number == 1 && line.starts_with("#version"))) continue;
+  for_each_line(path, [&](std::string_view line, int64_t number) {
+    if (number == 1 && line.starts_with("#version")) return;
     const size_t blank = line.find(' ');
     if (blank == 0 || blank == line.npos || blank + 1 == line.size() || line.find(' ', blank + 1) != line.npos)
-      raise<DataError>("{}:{}: '{}' is no merge of two tokens", path, number, line);
+      refuse_line(path, number, "'{}' is no merge of two tokens", line);
     merges.emplace_back(line);
-  }
+  });
   return merges;
 }
 

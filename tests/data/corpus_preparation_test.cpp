@@ -104,7 +104,12 @@ TEST_CASE("documents end with the tokenizer's mark where that is asked for") {
   CHECK(test.at(test.num_tokens() - 1) == corpus.tokenizer().end_of_document());
   CHECK(test.num_tokens() == 2 * (1 + 19));
   CHECK(test.raw_bytes(0, test.num_tokens()) == test.raw_bytes());
+  CHECK_FALSE(prepare_corpus(options));
 
+  // Another vocabulary makes another corpus.
+  const std::string merges = options.vocabulary.vocabulary + "/vocab.bpe";
+  write_text_file(merges, "t o\n");
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("other inputs or options"));
   options.output = folder / "d";
   options.entries = "", options.hold_out = 0;
   CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("only a text cut into entries"));

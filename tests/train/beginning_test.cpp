@@ -1,6 +1,7 @@
 // What is done to weights before step 0: clusters and Reptile, on a tiny model.
 #include "core/train/beginning.h"
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <numeric>
@@ -111,6 +112,46 @@ TEST_CASE("a clustered router's rows have the size of fresh ones, times the scal
     const double squares = std::inner_product(rows.begin(), rows.end(), rows.begin(), 0.0);
     CHECK(std::sqrt(squares / 64) == Approx(0.2 * scale).epsilon(1e-5));
     CHECK(report.layers[1].logit_deviation > 0.1 * scale);
+  }
+}
+
+TEST_CASE("padding is no token of a cluster, however long a batch is") {
+  // Four texts of 1 to 6 tokens, padded to the longest of them or to all that there is room for.
+  struct Texts {
+    explicit Texts(int64_t index, bool full) {
+      const RandomKey key{5, RandomPurpose::test, 0, static_cast<uint64_t>(index)};
+      for (uint64_t s = 0; s < 4; ++s) lengths.push_back(static_cast<int32_t>(1 + key.bits(s) % 6));
+      time = full ? 8 : *std::max_element(lengths.begin(), lengths.end());
+      for (uint64_t s = 0; s < 4; ++s) {
+        for (int32_t t = 0; t < time; ++t) {
+          const auto token = static_cast<int32_t>(key.bits(100 * (s + 1) + static_cast<uint64_t>(t)) % kVocab);
+          inputs.push_back(t < lengths[s] ? token : kPaddingToken);
+          targets.push_back(kIgnoreTarget);
+        }
+      }
+    }
+    int64_t time = 0;
+    std::vector<int32_t> lengths, inputs, targets;
+  };
+  std::vector<ClusterReport> reports;
+  for (const bool full : {false, true}) {
+    TinyRun run(config_of("experts: 4", "clusters: {tokens: 100}"), kVocab, ProcessGroups::single());
+    std::deque<Texts> texts;
+    int64_t counted = 0;
+    reports.push_back(start_from_clusters(run.state, run.config, run.groups, {}, [&](int64_t index) {
+      const Texts& t = texts.emplace_back(index, full);
+      if (texts.size() == static_cast<size_t>(index) + 1)  // the first layer's
+        counted += std::accumulate(t.lengths.begin(), t.lengths.end(), int64_t{0});
+      LocalBatch batch{4, t.time, t.inputs, t.targets, 0, 4};
+      batch.lengths = t.lengths;
+      return batch;
+    }));
+    CHECK(reports.back().tokens == counted);
+    CHECK(counted >= 100);
+  }
+  for (size_t layer = 0; layer < 2; ++layer) {
+    CHECK(reports[0].layers[layer].sizes == reports[1].layers[layer].sizes);
+    CHECK(reports[0].layers[layer].mean_cosine == Approx(reports[1].layers[layer].mean_cosine));
   }
 }
 
