@@ -1,5 +1,6 @@
 // moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web
-// page; `moe-inspect compare`, which holds whole runs against each other; `moe-inspect curriculum`.
+// page; `moe-inspect compare`, which holds whole runs against each other; `moe-inspect curriculum`; `moe-inspect
+// gradients`.
 #include <filesystem>
 #include <iostream>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_text.h"
 #include "core/inspect/curriculum_report.h"
+#include "core/inspect/gradient_variance.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"
@@ -25,9 +27,8 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
       "report.html. "
       "mpirun shares the work among ranks.");
   app.footer(
-      "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN shows what a curriculum did: "
-      "see "
-      "their --help.");
+      "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN shows what a curriculum did, "
+      "moe-inspect gradients RUN how much its batches' gradients scatter: see their --help.");
   std::string path, which = "last", html, device = "auto", precision = "f32";
   InspectionOptions options;
   int64_t expert_parallel = 0;
@@ -100,6 +101,33 @@ static int show_curriculum(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
+static int show_gradients(int argc, char** argv, MpiSession& session) {
+  CLI::App app(
+      "Measures the variance of a batch's gradient at a checkpoint, with the run's sampler and with uniform sampling. "
+      "mpirun shares the work among ranks.",
+      "moe-inspect gradients");
+  std::string path, which = "last", data, device = "auto", precision = "f32";
+  int64_t batches = 16;
+  int threads = 0;
+  bool json = false;
+  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
+  app.add_option("--batches", batches, "that are drawn by each sampler")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20));
+  app.add_option("--data", data, "where the run's data are now");
+  app.add_option("--threads", threads, "per rank; default: cores / ranks");
+  add_device_options(app, device, precision);
+  app.add_flag("--json", json, "print everything as one JSON object");
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  setup_cpu(threads, session.local());
+  const DeviceChoice on = choose_device(device, precision, session.local());
+  const GradientVarianceReport report = gradient_variance(path, which, batches, data, session.world(), on);
+  if (session.world()->rank() != 0) return 0;
+  std::cout << (json ? to_json(report).dump() + "\n" : to_words(report)) << std::flush;
+  return 0;
+}
+
 // Everything is printed before unfair runs are an error: the rest is worth reading.
 static int compare(int argc, char** argv, MpiSession& session) {
   CLI::App app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
@@ -142,7 +170,8 @@ struct Command {
   std::string_view name;
   int (*run)(int argc, char** argv, MpiSession& session);
 };
-static constexpr Command kCommands[] = {{"compare", compare}, {"curriculum", show_curriculum}};
+static constexpr Command kCommands[] = {
+    {"compare", compare}, {"curriculum", show_curriculum}, {"gradients", show_gradients}};
 
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {

@@ -71,6 +71,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       std::make_unique<Curriculum>(Curriculum::Setup{config_.curriculum, task_->num_samples(), config_.train.batch,
                                                      static_cast<uint64_t>(config_.seed), length_, task_->samples()},
                                    step || config_.curriculum.from.empty() ? "" : find_store(config_.curriculum.from));
+  batches_.emplace(config_, *task_, *curriculum_);
   if (step) {
     resume_from(*step);
   } else {
@@ -200,29 +201,6 @@ bool Trainer::is_due(const Duration& every, int64_t step) const {
   return every.amount > 0 && step % std::max<int64_t>(updates, 1) == 0;
 }
 
-LocalBatch Trainer::next_batch(int64_t step) {
-  visits_.resize(static_cast<size_t>(config_.train.batch));
-  const std::span<const Drawn> drawn = curriculum_->draw(step);
-  const std::optional<StreamPlace> place = curriculum_->stream(step);
-  const bool weighted = draws_weights(config_.curriculum);
-  weights_.resize(weighted ? drawn.size() : 0);
-  for (size_t i = 0; i < drawn.size(); ++i) {
-    const int64_t draw = step * config_.train.batch + static_cast<int64_t>(i);
-    visits_[i] = {drawn[i].sample, place ? place->pass : draw / task_->num_samples()};
-    if (weighted) weights_[i] = drawn[i].weight;
-  }
-  const Share mine = share_of(config_.train.batch, groups_.world->size(), groups_.world->rank());
-  const SampleExtent extent = task_->extent(visits_);
-  task_->load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), extent.time,
-              batch_);
-  LocalBatch batch = LocalBatch::of(batch_, mine.begin, config_.train.batch);
-  batch.global_tokens = extent.tokens;
-  batch.begins = place && place->step == 0;
-  batch.weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
-                                                            weighted ? static_cast<size_t>(mine.count) : 0);
-  return batch;
-}
-
 ExitCode Trainer::run() {
   if (run_.step == 0) run_evaluation();
   int signal = 0;
@@ -233,7 +211,7 @@ ExitCode Trainer::run() {
           [&](const ExpertChange& change) { change_experts(change); });
     }
     const auto start = Clock::now();
-    const LocalBatch batch = next_batch(run_.step);
+    const LocalBatch batch = batches_->draw(run_.step, *groups_.world);
     const StepOutcome outcome = train_step_->run(batch, run_.step, learning_rate_->at(run_.step), signals_.received());
     if (!outcome.finite()) {
       raise<DivergedError>(

@@ -13,9 +13,8 @@
 #include "core/train/progress_bar.h"
 #include "core/train/run_folder.h"
 #include "core/train/signal_guard.h"
-#include "core/train/task.h"
 #include "core/train/train_step.h"
-#include "data/curriculum/curriculum.h"
+#include "core/train/training_batches.h"
 
 namespace moe {
 
@@ -37,7 +36,6 @@ class Trainer {
   void change_experts(const ExpertChange& change);
   std::optional<double> probe_loss();
   void describe() const;
-  LocalBatch next_batch(int64_t step);
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   void run_evaluation();
@@ -59,6 +57,7 @@ class Trainer {
   RunLength length_;
   ExpertLife life_;
   std::unique_ptr<Curriculum> curriculum_;
+  std::optional<TrainingBatches> batches_;
   std::unique_ptr<Schedule> learning_rate_;
   std::unique_ptr<PacedQuantities> paced_;
   MemoryPlan plan_;
@@ -72,9 +71,6 @@ class Trainer {
   ProgressBar bar_;
   SignalGuard signals_;
 
-  Batch batch_;
-  std::vector<SampleVisit> visits_;
-  std::vector<double> weights_;
   // Since the last record, in this process.
   double seconds_ = 0;
   int64_t steps_ = 0;

@@ -140,6 +140,64 @@ TEST_CASE("moe-inspect shows what a curriculum did", "[slow]") {
   CHECK(run_child(program("moe-inspect") + Arguments{"curriculum", plain.path() + "/run"}).code == 4);
 }
 
+TEST_CASE("moe-inspect gradients measures what batches' gradients scatter by", "[slow]") {
+  // Nothing is learned, so what training logs of later updates are the norms that are measured from a checkpoint on;
+  // and a batch of 8 is two of 4.
+  const auto frozen = [](int batch, const Arguments& more = {}) {
+    return Arguments{"train.learning_rate={kind: constant, value: 1e-30}",
+                     "model.dropout=0",
+                     "moe.balance=[]",
+                     fmt::format("train.batch={}", batch),
+                     "train.clip_norm=0",
+                     "checkpoint.keep_last=10"} +
+           more;
+  };
+  TemporaryFolder small, large, weighted;
+  REQUIRE(run_child(tiny_train(small.path(), frozen(4))).code == 0);
+  REQUIRE(run_child(tiny_train(large.path(), frozen(8))).code == 0);
+  const auto norms = [](const TemporaryFolder& folder) {
+    std::vector<double> result;
+    std::ifstream file(folder.path() + "/run/metrics.jsonl");
+    for (std::string line; std::getline(file, line);) {
+      const auto json = nlohmann::json::parse(line);
+      if (json["type"] == "train") result.push_back(json.at("norm"));
+    }
+    return result;
+  };
+  const auto measure = [](int ranks, const TemporaryFolder& folder, const char* batches) {
+    const Finished result =
+        run_child((ranks > 1 ? mpirun(ranks) : Arguments{}) + program("moe-inspect") +
+                  Arguments{"gradients", folder.path() + "/run", "--checkpoint", "10", "--batches", batches, "--json"});
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return nlohmann::json::parse(result.out).at("samplers");
+  };
+  const auto of_four = norms(small), of_eight = norms(large);
+  const auto two = measure(1, small, "2");
+  REQUIRE(two.size() == 1);
+  CHECK(two[0]["sampler"] == "uniform");
+  CHECK(two[0]["cosine"].get<double>() == Approx(1));
+  const double mean_square = (of_four[10] * of_four[10] + of_four[11] * of_four[11]) / 2;
+  CHECK(two[0]["mean_square"].get<double>() == Approx(mean_square).epsilon(1e-4));
+  CHECK(two[0]["variance"].get<double>() == Approx(2 * (mean_square - of_eight[5] * of_eight[5])).epsilon(1e-3));
+  const auto shared = measure(2, small, "2");
+  for (const char* key : {"loss", "mean_square", "variance"}) {
+    CHECK(shared[0][key].get<double>() == Approx(two[0][key].get<double>()).epsilon(1e-4));
+  }
+
+  REQUIRE(run_child(tiny_train(weighted.path(), frozen(4, kBuckets))).code == 0);
+  const auto both = measure(1, weighted, "6");
+  REQUIRE(both.size() == 2);
+  CHECK(both[0]["sampler"] == "buckets");
+  CHECK(both[0]["variance"] != both[1]["variance"]);
+  CHECK((both[0]["cosine"].get<double>() < 1 && both[0]["cosine"].get<double>() > 0));
+  const Finished text = run_child(program("moe-inspect") + Arguments{"gradients", weighted.path() + "/run"});
+  CHECK(text.code == 0);
+  CHECK(text.out.find("buckets") != std::string::npos);
+  CHECK(run_child(program("moe-inspect") + Arguments{"gradients", small.path() + "/run", "--batches", "1"}).code == 2);
+  CHECK(run_child(program("moe-inspect") + Arguments{"gradients", small.path()}).code == 4);
+}
+
 TEST_CASE("a dry run counts the store and refuses options that training would refuse", "[slow]") {
   TemporaryFolder folder;
   const Finished fine = run_child(tiny_train(folder.path(), kBuckets) + Arguments{"--dry-run"});

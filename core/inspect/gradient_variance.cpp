@@ -1,0 +1,148 @@
+#include "core/inspect/gradient_variance.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "core/base/text.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/ops/elementwise.h"
+#include "core/optim/gradient_norm.h"
+#include "core/tensor/copy.h"
+#include "core/train/capacity_state.h"
+#include "core/train/expert_life.h"
+#include "core/train/run_folder.h"
+#include "core/train/train_step.h"
+#include "core/train/training_batches.h"
+
+namespace moe {
+namespace {
+
+// A vector like the gradient, of this rank: by group of parameters.
+using Vector = std::array<std::vector<double>, kTrainedGroups.size()>;
+
+class Gradients {
+ public:
+  Gradients(TrainingState& state, const ProcessGroups& groups) : state_(state), groups_(groups) {}
+
+  void clear() {
+    for (const ParameterGroup group : kTrainedGroups) fill_zero(state_.ctx, state_.parameters.buffer(group).gradient);
+  }
+  void add_to(Vector& sum) {
+    for (size_t g = 0; g < kTrainedGroups.size(); ++g) {
+      values_.clear();
+      append_floats(state_.ctx, values_, state_.parameters.buffer(kTrainedGroups[g]).gradient);
+      sum[g].resize(values_.size());
+      for (size_t i = 0; i < values_.size(); ++i) sum[g][i] += static_cast<double>(values_[i]);
+    }
+  }
+  // Over all parameters, those of experts on other ranks too. Collective.
+  double dot(const Vector& a, const Vector& b) const {
+    double result = 0;
+    for (size_t g = 0; g < kTrainedGroups.size(); ++g) {
+      double sum = 0;
+      for (size_t i = 0; i < a[g].size(); ++i) sum += a[g][i] * b[g][i];
+      if (kTrainedGroups[g] == ParameterGroup::expert) groups_.expert->all_reduce_sum(as_tensor(std::span(&sum, 1)));
+      result += sum;
+    }
+    return result;
+  }
+
+ private:
+  TrainingState& state_;
+  const ProcessGroups& groups_;
+  std::vector<float> values_;
+};
+
+}  // namespace
+
+GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, const std::string& which,
+                                         int64_t batches, const std::string& data, std::shared_ptr<Communicator> world,
+                                         const DeviceChoice& device) {
+  if (batches < 2) throw UsageError("a variance needs 2 batches at least");
+  const std::string path = find_checkpoint(run_or_checkpoint, which);
+  const RunState saved = load_run_state(path);
+  TrainConfig config = with_saved_experts(load_run_config(path), saved.experts, path);
+  if (!data.empty()) config.data.path = data;
+  TrainConfig uniform = config;
+  uniform.curriculum = CurriculumConfig();
+  const std::unique_ptr<Task> task = open_task(config, path);
+  const ProcessGroups groups =
+      ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
+                          config.parallel.expert, config.moe.experts);
+  const StateSetup setup{config,       task->shape(), groups,       saved.length, true,
+                         device.dtype, device.device, device.index, device.queue};
+  TrainingState state(setup, plan_memory(setup), false);
+  load_tensors(path, state.parameters, nullptr);
+  restore_capacity_state(*state.model, saved.capacity, path);
+  const int64_t samples = task->num_samples();
+
+  GradientVarianceReport report{path, saved.step, batches, config.train.batch, samples, {}};
+  Gradients gradients(state, groups);
+  TrainStep step(state, config, groups, saved.length);
+  std::vector<Vector> means;
+  std::vector<const TrainConfig*> configs{&config};
+  if (config.curriculum.sampler.kind() != uniform.curriculum.sampler.kind()) configs.push_back(&uniform);
+  for (const TrainConfig* c : configs) {
+    Curriculum curriculum(
+        {c->curriculum, samples, c->train.batch, static_cast<uint64_t>(c->seed), saved.length, task->samples()}, "");
+    if (curriculum.has_store()) curriculum.read(path + "/" + Curriculum::kFile);
+    TrainingBatches source(*c, *task, curriculum);
+    GradientVariance& result = report.samplers.emplace_back();
+    result.sampler = c->curriculum.sampler.kind();
+    Vector& mean = means.emplace_back();
+    for (int64_t i = 0; i < batches; ++i) {
+      LocalBatch batch = source.draw(saved.step + i, *groups.world);
+      batch.begins = batch.begins || i == 0;
+      gradients.clear();
+      const StepOutcome outcome = step.accumulate(batch, saved.step + i, 0);
+      if (!outcome.finite()) raise<DivergedError>("{}: loss {}, gradient norm {}", path, outcome.loss, outcome.norm);
+      gradients.add_to(mean);
+      result.loss += outcome.loss / static_cast<double>(batches);
+      result.mean_square += outcome.norm * outcome.norm / static_cast<double>(batches);
+    }
+    const auto n = static_cast<double>(batches);
+    for (std::vector<double>& group : mean) {
+      for (double& value : group) value /= n;
+    }
+    result.variance = n / (n - 1) * (result.mean_square - gradients.dot(mean, mean));
+  }
+  for (size_t i = 0; i < means.size(); ++i) {
+    const Vector& reference = means.back();
+    report.samplers[i].cosine = gradients.dot(means[i], reference) /
+                                std::sqrt(gradients.dot(means[i], means[i]) * gradients.dot(reference, reference));
+  }
+  return report;
+}
+
+std::string to_words(const GradientVarianceReport& r) {
+  std::string text = fmt::format(
+      "{} | {} batches of {} out of {} samples each, no update\n\n{:<14}{:>9}{:>12}{:>12}{:>12}"
+      "{:>11}{:>9}\n",
+      r.checkpoint, r.batches, r.batch, r.samples, "sampler", "loss", "norm (rms)", "variance", "to uniform", "signal",
+      "cosine");
+  const double reference = r.samplers.back().variance;
+  for (const GradientVariance& s : r.samplers) {
+    text += fmt::format("{:<14}{:>9.4f}{:>12.4g}{:>12.4g}{:>11.3f}x{:>11.4g}{:>9.3f}\n", s.sampler, s.loss,
+                        std::sqrt(s.mean_square), s.variance, s.variance / reference, s.signal(), s.cosine);
+  }
+  return text +
+         "\nvariance: of a batch's gradient, summed over the parameters; signal: the squared norm of its mean, "
+         "without what the variance adds to it; cosine: of the mean gradients.\n";
+}
+
+nlohmann::ordered_json to_json(const GradientVarianceReport& r) {
+  nlohmann::ordered_json json{{"checkpoint", r.checkpoint}, {"step", r.step},
+                              {"batches", r.batches},       {"batch", r.batch},
+                              {"samples", r.samples},       {"samplers", nlohmann::ordered_json::array()}};
+  for (const GradientVariance& s : r.samplers) {
+    json["samplers"].push_back({{"sampler", s.sampler},
+                                {"loss", s.loss},
+                                {"mean_square", s.mean_square},
+                                {"variance", s.variance},
+                                {"signal", s.signal()},
+                                {"cosine", s.cosine}});
+  }
+  return json;
+}
+
+}  // namespace moe

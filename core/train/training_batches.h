@@ -1,0 +1,30 @@
+// A step's batch: the samples that the curriculum draws, loaded by the task, this rank's share of them.
+#pragma once
+#include <vector>
+
+#include "core/train/local_batch.h"
+#include "core/train/task.h"
+#include "data/curriculum/curriculum.h"
+
+namespace moe {
+
+class TrainingBatches {
+ public:
+  // What is given must outlive it.
+  TrainingBatches(const TrainConfig& config, const Task& task, Curriculum& curriculum)
+      : config_(config), task_(task), curriculum_(curriculum) {}
+
+  // Of an update counted from 0; valid until the next call. `world`: whose ranks share it. Throws DataError.
+  LocalBatch draw(int64_t step, const Communicator& world);
+
+ private:
+  const TrainConfig& config_;
+  const Task& task_;
+  Curriculum& curriculum_;
+  // Reused between steps.
+  Batch batch_;
+  std::vector<SampleVisit> visits_;
+  std::vector<double> weights_;
+};
+
+}  // namespace moe
