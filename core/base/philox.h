@@ -30,6 +30,7 @@ enum class RandomPurpose : uint32_t {
   expert_life = 16,
   clusters = 17,
   reptile = 18,
+  expert_hidden_dropout = 19,
 };
 
 // A random word as a number in [0, 1), and as one in (0, 1).

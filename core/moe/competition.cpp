@@ -6,46 +6,45 @@
 namespace moe {
 
 void Competition::respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
-                          Part& part) const {
+                          int64_t first_token) {
   const Tensor everybody = ctx.allocate(Shape{x.dim(0), experts_}, DType::i32);
   choose_all(ctx, everybody);
-  const Tensor rows = dispatcher.dispatch(ctx, x, everybody, part.plan);
-  part.out = experts.forward(ctx, rows, part.plan.local_offsets, part.experts);
-  part.row_scores = ctx.allocate_wide(Shape{part.out.dim(0), 1});
-  response_forward(ctx, part.row_scores, part.out, response_);
+  const Tensor rows = dispatcher.dispatch(ctx, x, everybody, part_.plan);
+  ConstTensor numbers;
+  if (experts.drops_hidden(ctx)) numbers = dispatcher.number(ctx, everybody, first_token, part_.plan);
+  part_.out = experts.forward(ctx, rows, part_.plan.local_offsets, numbers, part_.experts);
+  part_.row_scores = ctx.allocate_wide(Shape{part_.out.dim(0), 1});
+  response_forward(ctx, part_.row_scores, part_.out, response_);
 }
 
-void Competition::forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
-                          Tensor scores) const {
+void Competition::forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, Tensor scores) {
   for (int64_t i = 0; i < num_parts(); ++i) {
     const ActivationScope activations(ctx);
     const Share share = share_of(x.dim(0), num_parts(), i);
-    Part part;
-    respond(ctx, dispatcher, experts, x.slice(share.begin, share.count), part);
-    const Tensor returned = dispatcher.collect(ctx, part.row_scores, part.plan);
+    respond(ctx, dispatcher, experts, x.slice(share.begin, share.count), ctx.first_token + share.begin);
+    const Tensor returned = dispatcher.collect(ctx, part_.row_scores, part_.plan);
     const int64_t slots = share.count * experts_;
     gather_rows(ctx, scores.slice(share.begin, share.count).reshape({slots, 1}), returned,
-                part.plan.position.reshape({slots}));
+                part_.plan.position.reshape({slots}));
   }
 }
 
 void Competition::backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x, ConstTensor x,
-                           ConstTensor d_scores) const {
+                           ConstTensor d_scores) {
   for (int64_t i = 0; i < num_parts(); ++i) {
     const ActivationScope activations(ctx);
     ScratchScope scratch(ctx);
     const Share share = share_of(x.dim(0), num_parts(), i);
-    Part part;
-    respond(ctx, dispatcher, experts, x.slice(share.begin, share.count), part);
+    respond(ctx, dispatcher, experts, x.slice(share.begin, share.count), ctx.first_token + share.begin);
     const int64_t slots = share.count * experts_;
     const Tensor d_returned = scratch.allocate_wide(Shape{slots, 1});
-    gather_rows(ctx, d_returned, d_scores.slice(share.begin, share.count).reshape({slots, 1}), part.plan.source);
-    const Tensor d_row_scores = dispatcher.collect_backward(ctx, scratch, d_returned, part.plan);
-    const Tensor d_out = scratch.allocate(part.out.shape), d_rows = scratch.allocate(part.out.shape);
+    gather_rows(ctx, d_returned, d_scores.slice(share.begin, share.count).reshape({slots, 1}), part_.plan.source);
+    const Tensor d_row_scores = dispatcher.collect_backward(ctx, scratch, d_returned, part_.plan);
+    const Tensor d_out = scratch.allocate(part_.out.shape), d_rows = scratch.allocate(part_.out.shape);
     fill_zero(ctx, d_out);
-    response_backward(ctx, d_out, d_row_scores, part.row_scores, part.out, response_);
-    experts.backward(ctx, d_rows, d_out, part.experts);
-    dispatcher.dispatch_backward(ctx, d_x.slice(share.begin, share.count), d_rows, part.plan);
+    response_backward(ctx, d_out, d_row_scores, part_.row_scores, part_.out, response_);
+    experts.backward(ctx, d_rows, d_out, part_.experts);
+    dispatcher.dispatch_backward(ctx, d_x.slice(share.begin, share.count), d_rows, part_.plan);
   }
 }
 

@@ -14,10 +14,10 @@ class Competition {
   Competition(int64_t experts, int64_t k, Response response) : experts_(experts), k_(k), response_(response) {}
 
   // x (tokens, d_model) -> scores (tokens, experts). Collective over the expert-parallel group.
-  void forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, Tensor scores) const;
+  void forward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, Tensor scores);
   // d_scores (tokens, experts) -> adds to d_x and to the experts' gradients
   void backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x, ConstTensor x,
-                ConstTensor d_scores) const;
+                ConstTensor d_scores);
 
  private:
   // The pass of one part of the tokens, as far as its scores.
@@ -27,12 +27,14 @@ class Competition {
     Tensor out;         // (received rows, d_model)
     Tensor row_scores;  // (received rows, 1)
   };
-  void respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, Part& part) const;
+  // `first_token`: the number of x's first token in the step's global batch
+  void respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, int64_t first_token);
   // Every rank has as many parts, because each is a collective exchange.
   int64_t num_parts() const { return divide_up(experts_, k_); }
 
   int64_t experts_, k_;
   Response response_;
+  Part part_;  // kept for the memory of its plan
 };
 
 }  // namespace moe

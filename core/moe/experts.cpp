@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/ops/bias.h"
+#include "core/ops/dropout.h"
 #include "core/ops/grouped_gemm.h"
 
 namespace moe {
@@ -20,10 +21,11 @@ static Parameter expert_stack(const std::string& name, int64_t first, Shape shap
 }
 
 Experts::Experts(ParameterStore& parameters, const std::string& name, int64_t first, int64_t count,
-                 const FeedForwardShape& shape, bool small_init)
+                 const FeedForwardShape& shape, int layer, bool small_init)
     : first_(first),
       count_(count),
       shape_(shape),
+      layer_(layer),
       input_(parameters.add(expert_stack(name + ".experts.{}.input.weight", first,
                                          {count, width_factor(shape.activation) * shape.d_ff, shape.d_model},
                                          shape.input_std, shape.d_model, small_init))),
@@ -40,21 +42,28 @@ Experts::Experts(ParameterStore& parameters, const std::string& name, int64_t fi
   output_bias_ = biases(".experts.{}.output.bias", shape.d_model);
 }
 
-Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Saved& saved) {
+void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {
+  if (!numbers) return;
+  dropout(ctx, activated, hidden_dropout(ctx),
+          ctx.random(RandomPurpose::expert_hidden_dropout, static_cast<uint32_t>(layer_)), 0, numbers);
+}
+
+Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers, Saved& saved) {
   const int64_t num_rows = rows.dim(0);
+  MOE_CHECK(bool(numbers) == drops_hidden(ctx), "numbers of rows are for dropout, and it needs them");
   saved = {rows, offsets, ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
-           ctx.allocate(Shape{num_rows, shape_.d_ff})};
+           ctx.allocate(Shape{num_rows, shape_.d_ff}), numbers};
   const Tensor out = ctx.allocate(rows.shape);
-  if (!input_bias_) {
+  if (input_bias_) {
+    grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
+    bias_forward(ctx, saved.z, input_bias_->value, offsets);
+    activation_forward(ctx, saved.activated, saved.z, shape_.activation);
+  } else {
     grouped_gemm_activate_forward(ctx, saved.activated, saved.z, rows, input_.value, offsets, shape_.activation);
-    grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
-    return out;
   }
-  grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
-  bias_forward(ctx, saved.z, input_bias_->value, offsets);
-  activation_forward(ctx, saved.activated, saved.z, shape_.activation);
+  drop(ctx, saved.activated, numbers);
   grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
-  bias_forward(ctx, out, output_bias_->value, offsets);
+  if (output_bias_) bias_forward(ctx, out, output_bias_->value, offsets);
   return out;
 }
 
@@ -68,6 +77,7 @@ void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Sav
   grouped_gemm_backward_weight(ctx, output_.gradient, d_out, saved.activated, saved.offsets,
                                !std::exchange(output_.gradient_is_old, false));
   grouped_gemm_backward_input(ctx, d_activated, d_out, output_.value, saved.offsets);
+  drop(ctx, d_activated, saved.numbers);
   const Tensor d_z = scratch.allocate(saved.z.shape);
   activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation);
   bias_gradient(input_bias_, d_z);

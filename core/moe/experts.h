@@ -9,23 +9,36 @@ class Experts {
   struct Saved {
     ConstTensor rows, offsets;
     Tensor z, activated;
+    ConstTensor numbers;  // or none: nothing was dropped
   };
 
-  // Experts [first, first + count) of the layer. `small_init`: uniform within 1/d_model.
+  // Experts [first, first + count) of the layer. `layer`: the block, which random numbers follow from. `small_init`:
+  // uniform within 1/d_model.
   Experts(ParameterStore& parameters, const std::string& name, int64_t first, int64_t count,
-          const FeedForwardShape& shape, bool small_init);
+          const FeedForwardShape& shape, int layer, bool small_init);
 
-  // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> (num_rows, d_model)
-  Tensor forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Saved& saved);
+  // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> (num_rows, d_model). `numbers` (num_rows) i32
+  // of the rows' assignments (TokenDispatcher::number), where drops_hidden().
+  Tensor forward(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers, Saved& saved);
   // d_out (num_rows, d_model) -> d_rows (num_rows, d_model), overwritten
   void backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved);
+
+  // Whether hidden units are dropped now. What is drawn belongs to a token and an expert: two passes of a token through
+  // an expert in one update lose the same units.
+  bool drops_hidden(const Context& ctx) const { return ctx.training && hidden_dropout(ctx) > 0; }
 
   int64_t first() const { return first_; }
   int64_t count() const { return count_; }
 
  private:
+  double hidden_dropout(const Context& ctx) const {
+    return shape_.hidden_dropout ? now(*shape_.hidden_dropout, ctx) : 0;
+  }
+  void drop(Context& ctx, Tensor activated, ConstTensor numbers) const;
+
   int64_t first_, count_;
   FeedForwardShape shape_;
+  int layer_;
   Parameter& input_;                                          // (count, width_factor * d_ff, d_model)
   Parameter& output_;                                         // (count, d_model, d_ff)
   Parameter *input_bias_ = nullptr, *output_bias_ = nullptr;  // (count, width_factor * d_ff), (count, d_model)

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/ops/bias.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
 #include "core/ops/matmul.h"
@@ -42,6 +43,7 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
     : experts_(setup.experts),
       layer_(setup.layer),
       jitter_("moe.router.jitter", options.jitter, setup.run, {0, 0.99}),
+      input_dropout_("moe.router.input_dropout", options.input_dropout, setup.run, {0, 0.99}),
       expert_dropout_("moe.router.expert_dropout", options.expert_dropout, setup.run, {0, 0.99}),
       drop_per_sequence_(options.expert_dropout_per == "sequence"),
       keep_(std::min(keep, setup.experts)),
@@ -102,14 +104,21 @@ void LogitRouter::mask_closed(Context& ctx, Tensor logits) const {
   mask_experts(ctx, logits, closed);
 }
 
+void LogitRouter::disturb(Context& ctx, Tensor x) const {
+  if (const double amplitude = now(jitter_, ctx); amplitude > 0) {
+    jitter(ctx, x, amplitude, noise_key(ctx, 7), ctx.first_token);
+  }
+  dropout(ctx, x, now(input_dropout_, ctx), noise_key(ctx, 6), ctx.first_token);
+}
+
 void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
   routing = {};
   routing.x = x;
-  if (amplitude(ctx) > 0) {
-    const Tensor jittered = ctx.allocate(x.shape);
-    copy(ctx, jittered, x);
-    jitter(ctx, jittered, amplitude(ctx), jitter_key(ctx), ctx.first_token);
-    routing.x = jittered;
+  if (disturbs(ctx)) {
+    const Tensor disturbed = ctx.allocate(x.shape);
+    copy(ctx, disturbed, x);
+    disturb(ctx, disturbed);
+    routing.x = disturbed;
   }
   logits_forward(ctx, batch, routing);
   if (learned_temperature_) {
@@ -140,13 +149,13 @@ void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Te
   } else if (fixed_temperature(ctx) != 1) {
     scale(ctx, d_logits, 1 / fixed_temperature(ctx));
   }
-  if (amplitude(ctx) == 0) return logits_backward(ctx, batch, d_x, d_logits, routing);
+  if (!disturbs(ctx)) return logits_backward(ctx, batch, d_x, d_logits, routing);
   ScratchScope scratch(ctx);
-  const Tensor d_jittered = scratch.allocate(d_x.shape);
-  fill_zero(ctx, d_jittered);
-  logits_backward(ctx, batch, d_jittered, d_logits, routing);
-  jitter(ctx, d_jittered, amplitude(ctx), jitter_key(ctx), ctx.first_token);
-  add(ctx, d_x, d_x, d_jittered);
+  const Tensor d_disturbed = scratch.allocate(d_x.shape);
+  fill_zero(ctx, d_disturbed);
+  logits_backward(ctx, batch, d_disturbed, d_logits, routing);
+  disturb(ctx, d_disturbed);
+  add(ctx, d_x, d_x, d_disturbed);
 }
 
 void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised) {

@@ -1,5 +1,5 @@
 // Routers that score every expert by a logit share all but how the logits are made and what is chosen by them: jitter
-// of the input, temperature, expert dropout, and the way back from the gradients of logits.
+// and dropout of the input, temperature, expert dropout, and the way back from the gradients of logits.
 #pragma once
 #include "core/moe/router.h"
 #include "core/nn/now.h"
@@ -10,7 +10,7 @@ namespace moe {
 struct LogitOptions {
   Choice<Schedule> temperature = constantly(1);
   bool learn_temperature = false;
-  Choice<Schedule> jitter = constantly(0);
+  Choice<Schedule> jitter = constantly(0), input_dropout = constantly(0);
   Choice<Schedule> expert_dropout = constantly(0);
   std::string expert_dropout_per = "token";
 
@@ -19,6 +19,9 @@ struct LogitOptions {
     v.field("learn_temperature", learn_temperature, "train the temperature, from its value above");
     v.choice("jitter", jitter,
              "In training the router's input is multiplied by U[1 - jitter, 1 + jitter]; a number or a schedule.");
+    v.choice(
+        "input_dropout", input_dropout,
+        "Share of the router's input that is zeroed in training; the experts see all of it; a number or a schedule.");
     v.choice("expert_dropout", expert_dropout,
              "In training a token's experts are left out with this probability (never so many that fewer than k stay); "
              "a number or a schedule.");
@@ -80,7 +83,7 @@ class LogitRouter : public Router {
 
   // Memory for probabilities and logsumexp, and for `slots` indices and weights.
   void allocate_choice(Context& ctx, Routing& routing, int64_t slots) const;
-  // A stream of random numbers of this layer's router; each use has its number, from 0 to 6.
+  // A stream of random numbers of this layer's router; each use has its number, from 0 to 5.
   RandomKey noise_key(const Context& ctx, uint32_t use) const {
     return ctx.random(RandomPurpose::router_noise, static_cast<uint32_t>(layer_) * 8 + use);
   }
@@ -93,12 +96,15 @@ class LogitRouter : public Router {
   const int64_t experts_;
 
  private:
-  double amplitude(const Context& ctx) const { return ctx.training ? now(jitter_, ctx) : 0; }  // of the jitter
-  RandomKey jitter_key(const Context& ctx) const { return noise_key(ctx, 7); }
+  // Jitter and dropout of the input, now; `disturb` multiplies x (tokens, d_model) by both, or its gradient.
+  bool disturbs(const Context& ctx) const {
+    return ctx.training && (now(jitter_, ctx) > 0 || now(input_dropout_, ctx) > 0);
+  }
+  void disturb(Context& ctx, Tensor x) const;
   double fixed_temperature(const Context& ctx) const { return temperature_.at(ctx.step); }
 
   const int layer_;
-  const Paced jitter_, expert_dropout_;
+  const Paced jitter_, input_dropout_, expert_dropout_;
   const bool drop_per_sequence_;
   const int64_t keep_;
   const Paced temperature_;

@@ -24,6 +24,13 @@ LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
           {}};
 }
 
+// Shared experts are as s.expert_shape says, like dense layers; routed ones drop by themselves.
+static FeedForwardShape routed_shape(const MoELayer::Setup& s) {
+  FeedForwardShape shape = s.expert_shape;
+  shape.hidden_dropout = Paced("moe.hidden_dropout", s.config.hidden_dropout, s.run, {0, 0.99});
+  return shape;
+}
+
 MoELayer::MoELayer(const std::string& name, const Setup& s)
     : name_(name),
       layer_(s.layer),
@@ -35,7 +42,7 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       strategy_(s.config.strategy.make(strategy_setup(name, s))),
       dispatcher_(s.groups, experts_),
       local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
-                     s.expert_shape, s.config.expert_init == "small"),
+                     routed_shape(s), s.layer, s.config.expert_init == "small"),
       balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind(), s.run}),
       capacity_(strategy_setup(name, s), load_),
       dropout_{Paced("moe.dropout", s.config.dropout, s.run, {0, 0.99}), s.layer},

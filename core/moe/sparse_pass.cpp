@@ -19,7 +19,9 @@ Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& ba
   x_ = x;
   kept_ = parts.capacity.keep(ctx, batch, routing);
   const Tensor rows = parts.dispatcher.dispatch(ctx, x, kept_.indices, plan_, kept_.most_per_expert);
-  const Tensor out = parts.experts.forward(ctx, rows, plan_.local_offsets, experts_);
+  ConstTensor numbers;
+  if (parts.experts.drops_hidden(ctx)) numbers = parts.dispatcher.number(ctx, kept_.indices, ctx.first_token, plan_);
+  const Tensor out = parts.experts.forward(ctx, rows, plan_.local_offsets, numbers, experts_);
   returned_ = parts.dispatcher.collect(ctx, out, plan_);
   drop(ctx, parts, returned_);
   const Tensor y = ctx.allocate(x.shape);

@@ -110,6 +110,21 @@ Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indice
   return received;
 }
 
+Tensor TokenDispatcher::number(Context& ctx, ConstTensor indices, int64_t first_token, const DispatchPlan& plan) {
+  const Tensor numbers = ctx.allocate(Shape{plan.num_received}, DType::i32);
+  if (alone()) {
+    number_assignments(ctx, numbers, plan.source, indices, first_token, experts_);
+    return numbers;
+  }
+  ScratchScope scratch(ctx);
+  const Tensor sorted = scratch.allocate(Shape{plan.num_sorted}, DType::i32),
+               arrived = scratch.allocate(Shape{plan.num_received}, DType::i32);
+  number_assignments(ctx, sorted, plan.source, indices, first_token, experts_);
+  if (!ctx.planning) group_->all_to_all(arrived, plan.receive_rows, sorted, plan.send_rows);
+  gather_rows(ctx, numbers.reshape({plan.num_received, 1}), arrived.reshape({plan.num_received, 1}), plan.by_expert);
+  return numbers;
+}
+
 void TokenDispatcher::dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan) {
   if (alone()) return permute_backward(ctx, d_x, d_received, plan.position);
   ScratchScope scratch(ctx);

@@ -36,6 +36,10 @@ class TokenDispatcher {
   // d_received -> adds to d_x
   void dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan);
 
+  // Of what was dispatched: each received row's number in the step's global batch (number_assignments), whatever rank
+  // it is of -> (num_received) i32. `first_token`: the number there of x's first token.
+  Tensor number(Context& ctx, ConstTensor indices, int64_t first_token, const DispatchPlan& plan);
+
   // Results of the experts, out (num_received, width) of any width -> the same rows back at their tokens' rank, sorted
   // by global expert (num_sorted, width).
   Tensor collect(Context& ctx, Tensor out, const DispatchPlan& plan);

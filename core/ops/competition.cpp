@@ -211,7 +211,8 @@ void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p
             over_chosen = static_cast<T>(2 * factor * chosen_weight / static_cast<double>(k));
 #pragma omp parallel
     {
-      std::vector<T> gradient(static_cast<size_t>(experts));
+      thread_local std::vector<T> gradient;  // one for all calls
+      gradient.resize(static_cast<size_t>(experts));
       T* const d_p = gradient.data();
 #pragma omp for schedule(static)
       for (int64_t t = 0; t < tokens; ++t) {

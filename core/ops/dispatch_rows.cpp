@@ -28,6 +28,19 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
   }
 }
 
+void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
+                        int64_t experts) {
+  const int64_t count = numbers.size(), k = indices.dim(1);
+  MOE_CHECK(source.size() >= count, "{} sources for {} rows", source.size(), count);
+  if (on_cuda(ctx)) return cuda::number_assignments(ctx, numbers, source, indices, first_token, experts);
+  if (ctx.planning) return;
+  const int32_t *slot = source.as<int32_t>(), *expert = indices.as<int32_t>();
+  int32_t* to = numbers.as<int32_t>();
+  for (int64_t r = 0; r < count; ++r) {
+    to[r] = static_cast<int32_t>((first_token + slot[r] / k) * experts + expert[slot[r]]);
+  }
+}
+
 void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
   const int64_t count = rows.dim(0), d = rows.dim(1);
   MOE_CHECK(x.dim(1) == d && source.size() >= count, "{} rows from {}", count, x.shape.to_string());
@@ -125,13 +138,15 @@ void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
   const int64_t count = y.dim(0), d = y.dim(1);
   MOE_CHECK(x.dim(1) == d && index.size() >= count, "{} rows from {}", count, x.shape.to_string());
   if (on_cuda(ctx)) return cuda::gather_rows(ctx, y, x, index);
-  run(ctx, x.dtype, [&]<class T>(T) {
+  const auto gather = [&]<class T>(T) {
     T* to = y.as<T>();
     const T* in = x.as<T>();
     const int32_t* from = index.as<int32_t>();
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < count; ++r) std::copy_n(in + from[r] * d, d, to + r * d);
-  });
+  };
+  if (x.dtype != DType::i32) return run(ctx, x.dtype, gather);
+  if (!ctx.planning) gather(int32_t{});
 }
 
 }  // namespace moe

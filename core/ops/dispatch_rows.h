@@ -10,6 +10,12 @@ namespace moe {
 // source (tokens * k) i32: the slot (token * k + j) of each sorted row; offsets (experts + 1) i32
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices);
 
+// Which assignment of the step's global batch each sorted row is, whatever rank and order it lies in: (token * experts
+// + expert) modulo 2^32, with the batch's token first_token + source[i] / k. indices (tokens, k) i32, source as above
+// -> numbers (num_rows) i32; anything for rows that stand for none
+void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
+                        int64_t experts);
+
 // x (tokens, d) -> rows (num_rows, d): rows[i] = x[source[i] / k]
 void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k);
 // d_rows (num_rows, d), position (tokens, k) -> d_x (tokens, d), added to: the sum over the token's slots, in order
@@ -23,11 +29,12 @@ void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weigh
 void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor d_y, ConstTensor rows,
                       ConstTensor weights, ConstTensor position, ConstTensor source);
 
-// y[i] = x[index[i]] for rows of d columns: index (num_rows) i32
+// y[i] = x[index[i]] for rows of d columns: index (num_rows) i32; x of any dtype, i32 too
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::sort_assignments) sort_assignments;
+decltype(moe::number_assignments) number_assignments;
 decltype(moe::permute_forward) permute_forward;
 decltype(moe::permute_backward) permute_backward;
 decltype(moe::combine_forward) combine_forward;

@@ -99,6 +99,9 @@ void combine_forward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor
 void combine_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
+void number_assignments(Context& ctx, Tensor, ConstTensor, ConstTensor, int64_t, int64_t) {
+  absent(ctx);
+}
 void gather_rows(Context& ctx, Tensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }

@@ -22,14 +22,23 @@ __global__ void permute_forward_kernel(T* rows, const T* x, const int32_t* sourc
   }
 }
 
-// The same for rows that are shorter than a warp: one thread per element.
+// One thread per row.
+static __global__ void number_assignments_kernel(int32_t* numbers, const int32_t* source, const int32_t* indices,
+                                                 int64_t count, int64_t first_token, int64_t k, int64_t experts) {
+  const int64_t row = thread_in_grid();
+  if (row >= count) return;
+  const int32_t slot = source[row];
+  numbers[row] = slot < 0 ? -1 : static_cast<int32_t>((first_token + slot / k) * experts + indices[slot]);
+}
+
+// rows[r] = x[source[r] / k] for rows that are shorter than a warp: one thread per element.
 template <class T>
 __global__ void permute_short_rows_kernel(T* rows, const T* x, const int32_t* source, int64_t count, int64_t d,
                                           int64_t k) {
   const int64_t i = thread_in_grid(), row = i / d;
   if (row >= count) return;
   const int32_t from = source[row];
-  store(rows + i, from < 0 ? 0.0f : load(x + from / k * d + i % d));
+  rows[i] = from < 0 ? T{} : x[from / k * d + i % d];
 }
 
 // y[t] = [y[t] +] the sum over j of weight[t][j] * rows[position[t][j]], in the order of j
@@ -93,15 +102,25 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
                 SortKeys{indices.as<int32_t>(), nullptr, 0, -1}, indices.size(), offsets.dim(0) - 1);
 }
 
+void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
+                        int64_t experts) {
+  const int64_t count = numbers.size();
+  launch(ctx, number_assignments_kernel, blocks_for(count, kThreads), kThreads, 0, numbers.as<int32_t>(),
+         source.as<int32_t>(), indices.as<int32_t>(), count, first_token, indices.dim(1), experts);
+}
+
+template <class T>
+static void gather_short_rows(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
+  launch(ctx, permute_short_rows_kernel<T>, blocks_for(rows.size(), kThreads), kThreads, 0, rows.as<T>(), x.as<T>(),
+         source.as<int32_t>(), rows.dim(0), rows.dim(1), k);
+}
+
 static void gather(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
   const int64_t count = rows.dim(0), d = rows.dim(1);
   for_type(x.dtype, [&]<class T>(T) {
+    if (d < kWarp) return gather_short_rows<T>(ctx, rows, x, source, k);
     T* out = rows.as<T>();
     const T* in = x.as<T>();
-    if (d < kWarp) {
-      return launch(ctx, permute_short_rows_kernel<T>, blocks_for(count * d, kThreads), kThreads, 0, out, in,
-                    source.as<int32_t>(), count, d, k);
-    }
     const auto kernel =
         in_vectors<T>(d, out, in) ? permute_forward_kernel<T, kPerVector<T>> : permute_forward_kernel<T, 1>;
     launch(ctx, kernel, blocks_for(count, kThreads / kWarp), kThreads, 0, out, in, source.as<int32_t>(), count, d, k);
@@ -113,6 +132,7 @@ void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor sourc
 }
 
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
+  if (x.dtype == DType::i32) return gather_short_rows<int32_t>(ctx, y, x, index, 1);
   gather(ctx, y, x, index, 1);
 }
 

@@ -37,7 +37,12 @@ std::vector<NamedConfig> variants() {
         "{experts: 5, balance: [], router: {k: 2, softmax: all, renormalise: true}}",
         "{experts: 5, balance: [], router: {k: 3, softmax: all, renormalise: false}}",
         "{experts: 5, balance: [], router: {k: 5}}", "{experts: 1, balance: [], router: {k: 1}}",
-        "{experts: 5, balance: [], shared_experts: 2}", "{experts: 5, balance: [], expert_init: small}"}) {
+        "{experts: 5, balance: [], shared_experts: 2}", "{experts: 5, balance: [], expert_init: small}",
+        "{experts: 5, balance: [], router: {jitter: 0.2, input_dropout: 0.3}}"}) {
+    result.push_back({yaml, moe_config(yaml)});
+  }
+  for (const std::string& strategy : strategy_variants()) {
+    const std::string yaml = fmt::format("{{experts: 5, balance: [], hidden_dropout: 0.4, strategy: {}}}", strategy);
     result.push_back({yaml, moe_config(yaml)});
   }
   return result;

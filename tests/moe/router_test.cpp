@@ -187,7 +187,8 @@ TEST_CASE("uniform goes to all experts alike") {
 }
 
 TEST_CASE("noise, jitter and dropout are for training only, new at every step, the same again at one") {
-  for (const char* router : {"{kind: noisy_topk}", "{kind: topk, jitter: 0.3}", "{kind: topk, expert_dropout: 0.5}"}) {
+  for (const char* router : {"{kind: noisy_topk}", "{kind: topk, jitter: 0.3}", "{kind: topk, input_dropout: 0.3}",
+                             "{kind: topk, expert_dropout: 0.5}"}) {
     INFO(router);
     Decision d(router_config(router));
     const auto first = values(d.run().logits);

@@ -17,7 +17,8 @@ namespace {
 constexpr int64_t kTokens = 21, kWidth = 3;
 
 struct Result {
-  std::vector<double> rows;  // received by all ranks, in order: sorted by expert
+  std::vector<double> rows;     // received by all ranks, in order: sorted by expert
+  std::vector<double> numbers;  // theirs
   std::vector<double> y, d_x, d_out, d_weights;
 };
 
@@ -43,6 +44,8 @@ Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t 
     const Share local = groups.local_experts(experts);
     MOE_CHECK(plan.local_offsets.shape == Shape{local.count + 1}, "{} offsets", plan.local_offsets.size());
     MOE_CHECK(plan.local_offsets.as<int32_t>()[local.count] == rows.dim(0), "{} rows", rows.dim(0));
+    const Tensor numbers = dispatcher.number(ctx, chosen, begin, plan);
+    MOE_CHECK(numbers.dim(0) == rows.dim(0), "{} numbers of {} rows", numbers.dim(0), rows.dim(0));
     const Tensor out = ctx.output(rows.shape), d_out = ctx.output(rows.shape);
     for (int64_t i = 0; i < rows.size(); ++i) set(out, i, 2 * get(rows, i));
     const Tensor returned = dispatcher.collect(ctx, out, plan), y = ctx.output(x.shape);
@@ -53,11 +56,12 @@ Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t 
     ScratchScope scratch(ctx);
     copy(ctx, d_out, dispatcher.collect_backward(ctx, scratch, d_returned, plan));
     dispatcher.dispatch_backward(ctx, d_x, d_out, plan);
-    parts[rank] = {values(rows), values(y), values(d_x), values(d_out), values(d_weights)};
+    parts[rank] = {values(rows), values(numbers), values(y), values(d_x), values(d_out), values(d_weights)};
   });
   Result whole;
   for (const Result& part : parts) {
-    for (const auto member : {&Result::rows, &Result::y, &Result::d_x, &Result::d_out, &Result::d_weights}) {
+    for (const auto member :
+         {&Result::rows, &Result::numbers, &Result::y, &Result::d_x, &Result::d_out, &Result::d_weights}) {
       (whole.*member).insert((whole.*member).end(), (part.*member).begin(), (part.*member).end());
     }
   }
@@ -84,6 +88,12 @@ TEST_CASE("rows reach their experts and come back, on any number of ranks") {
             y[static_cast<size_t>(slot / k * kWidth + i)] += 2 * get(weights, slot) * get(x, slot / k * kWidth + i);
           }
         }
+        for (size_t i = 0; i < one.numbers.size(); ++i) {
+          for (int64_t c = 0; c < kWidth; ++c) {
+            const auto token = static_cast<int64_t>(one.numbers[i]) / experts;
+            REQUIRE(one.rows[i * kWidth + static_cast<size_t>(c)] == get(x, token * kWidth + c));
+          }
+        }
         std::vector<double> actual = one.y;
         check_close("y of one rank, " + imbalance.name,
                     Tensor{actual.data(), {kTokens, kWidth}, DType::f64, Device::cpu}, y);
@@ -92,6 +102,7 @@ TEST_CASE("rows reach their experts and come back, on any number of ranks") {
           // Nothing is summed in another order: every number is the same to the last bit.
           const Result many = run_dispatch(split, experts, k, indices);
           CHECK(many.rows == one.rows);
+          CHECK(many.numbers == one.numbers);
           CHECK(many.y == one.y);
           CHECK(many.d_x == one.d_x);
           CHECK(many.d_out == one.d_out);

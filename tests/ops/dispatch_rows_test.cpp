@@ -1,5 +1,7 @@
 #include "core/ops/dispatch_rows.h"
 
+#include <array>
+
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -156,6 +158,34 @@ TEST_CASE("rows are gathered by index") {
   gather_rows(ctx, y, x, ctx.of_i32({4}, {2, 0, 0, 1}));
   check_close("y", y, {4, 5, 0, 1, 0, 1, 2, 3}, {});
   gather_rows(ctx, ctx.output({0, 2}), x, ctx.of_i32({0}, {}));
+  // Whole numbers that no f32 holds, in rows that are shorter and longer than a warp.
+  for (const int64_t d : {1, 2, 40}) {
+    std::vector<int32_t> numbers;
+    for (int32_t i = 0; i < 3 * d; ++i) numbers.push_back(16'777'217 + 2 * i);
+    const Tensor whole = ctx.of_i32({3, d}, numbers), gathered = ctx.output({4, d}, DType::i32);
+    gather_rows(ctx, gathered, whole, ctx.of_i32({4}, {2, 0, 0, 1}));
+    for (int64_t i = 0; i < 4 * d; ++i) {
+      const int64_t from = std::array{2, 0, 0, 1}[static_cast<size_t>(i / d)];
+      CHECK(get(gathered, i) == get(whole, from * d + i % d));
+    }
+  }
+}
+
+TEST_CASE("an assignment's number is its token's and its expert's, whichever slot and part of the batch it is in") {
+  TestContext ctx;
+  const Tensor indices = ctx.of_i32({3, 2}, {2, 0, 2, -1, 0, 3});
+  const Sorted s = sort(ctx, indices, 4);
+  const Tensor numbers = ctx.output({s.num_rows}, DType::i32);
+  number_assignments(ctx, numbers, s.source, indices, 10, 4);
+  check_close("numbers", numbers, {40, 48, 42, 46, 51}, {});
+  const Tensor second = ctx.of_i32({1, 2}, {3, 0});  // the last token alone, its slots exchanged
+  const Sorted t = sort(ctx, second, 4);
+  const Tensor of_second = ctx.output({t.num_rows}, DType::i32);
+  number_assignments(ctx, of_second, t.source, second, 12, 4);
+  check_close("numbers of a part", of_second, {48, 51}, {});
+  // Modulo 2^32, as whole numbers of 32 bits are.
+  number_assignments(ctx, of_second, t.source, second, (int64_t{1} << 30) + 12, 4);
+  check_close("numbers of a large batch", of_second, {48, 51}, {});
 }
 
 TEST_CASE("row moves refuse shapes that do not fit") {
@@ -172,6 +202,7 @@ TEST_CASE("row moves refuse shapes that do not fit") {
                   InternalError);
   CHECK_THROWS_AS(combine_backward(ctx, ctx.output({4, 3}), ctx.output({2, 1}), x, rows, weights, s.position, s.source),
                   InternalError);
+  CHECK_THROWS_AS(number_assignments(ctx, ctx.output({5}, DType::i32), s.source, indices, 0, 2), InternalError);
   CHECK_THROWS_AS(gather_rows(ctx, y, ctx.zeros({2, 4}), ctx.of_i32({2}, {0, 1})), InternalError);
 }
 

@@ -41,6 +41,8 @@ static std::vector<std::string> members(const std::string& format) {
 // What is computed otherwise than by default.
 static const char* kVariants[] = {
     "router: {kind: topk, k: 3, softmax: all, jitter: 0.2, expert_dropout: 0.3, learn_temperature: true}",
+    "hidden_dropout: 0.4, router: {kind: topk, input_dropout: 0.3}",
+    "hidden_dropout: 0.4, strategy: {kind: compete, probability: 1}",
     "router: {kind: topk, k: {kind: linear, from: 4, to: 2, over: 100%}, temperature: 2}",
     "router: {kind: noisy_topk, expert_dropout: 0.3, expert_dropout_per: sequence}, balance: [load]",
     "router: {kind: sigmoid_bias, groups: 2, renormalise: false}",

@@ -77,7 +77,9 @@ TEST_CASE("every place of dropout draws in training alone") {
   for (const char* place :
        {"model: {attention: {heads: 2}, dropout: 0.5, ", "model: {attention: {heads: 2}, hidden_dropout: 0.5, ",
         "model: {attention: {heads: 2}, layer_dropout: 0.5, ", "model: {attention: {heads: 2, dropout: 0.5}, ",
-        "moe: {dropout: 0.5}, model: {attention: {heads: 2}, "}) {
+        "moe: {dropout: 0.5}, model: {attention: {heads: 2}, ",
+        "moe: {hidden_dropout: 0.5}, model: {attention: {heads: 2}, ",
+        "moe: {router: {input_dropout: 0.5}}, model: {attention: {heads: 2}, "}) {
     INFO(place);
     const std::string rest = "layers: 2, arrangement: glam, d_model: 16}, data: {sequence: 8}, train: {batch: 2}}";
     TinyRun plain(config_from("{model: {attention: {heads: 2}, " + rest), kVocab, ProcessGroups::single());

@@ -35,9 +35,12 @@ static const Case kCases[] = {
      "model: {dropout: 0.2, tie_embeddings: true, attention: {position: learned}}"},
     {"dropout in every place, glam, batch of 7, 3 micro-batches",
      "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3, attention: {dropout: 0.2}}, "
-     "moe: {dropout: 0.3, "
-     "shared_experts: 1}, train: {batch: 7, micro_batches: 3}}",
+     "moe: {dropout: 0.3, hidden_dropout: 0.25, router: {input_dropout: 0.3}, shared_experts: 1}, train: {batch: 7, "
+     "micro_batches: 3}}",
      false, true},
+    {"dropout inside experts that compete, 5 of them, batch of 7",
+     "{moe: {experts: 5, hidden_dropout: 0.4, strategy: {kind: compete, probability: 1}}, train: {batch: 7}}", false,
+     true},
     {"one strategy after another, the second",
      "moe: {strategy: {kind: change, at: 0, first: {kind: compete, probability: 1}, "
      "then: {kind: stochastic}}}",
