@@ -12,6 +12,7 @@
 
 #include "core/base/integer.h"
 #include "core/ops/dispatch.h"
+#include "core/ops/drop_factors.h"
 #include "core/ops/gemm/pack.h"
 #include "core/ops/gemm/panels.h"
 #include "core/ops/vector_math.h"
@@ -127,13 +128,16 @@ struct HeadMask {
   const AttentionMask& mask;
   int64_t sequence, head;
 
+  // Keys have places from 0 on here: the first quad is theirs.
   template <class T>
   void apply(T* weights, int64_t query, int64_t visible) const {
-    for (int64_t key = 0; key < visible; key += 4) {
-      const auto words = mask.words(sequence, head, query, mask.quad_of(key));
-      for (int64_t j = key; j < std::min(key + 4, visible); ++j) {
-        weights[j] *= static_cast<T>(mask.factor(words[static_cast<size_t>(j - key)]));
-      }
+    constexpr int64_t kBlock = 256;
+    T factors[kBlock];
+    for (int64_t key = 0; key < visible; key += kBlock) {
+      const int64_t count = std::min(kBlock, visible - key);
+      drop_factors(factors, mask.key, mask.element(sequence, head, query, mask.quad_of(key)), (count + 3) / 4,
+                   mask.threshold, static_cast<T>(mask.keep));
+      for (int64_t j = 0; j < count; ++j) weights[key + j] *= factors[j];
     }
   }
 };
@@ -246,13 +250,12 @@ struct Backward {
 template <class T>
 void Backward<T>::draw_factors(int64_t head, int64_t key, int64_t num_keys, int64_t first, int64_t num_queries) const {
   constexpr int64_t kLd = Sizes<T>::kQueryColumns;
+  T drawn[kKeys + 8];
+  const int64_t quad = mask.quad_of(key), quads = mask.quad_of(key + num_keys - 1) + 1 - quad;
   for (int64_t j = 0; j < num_queries; ++j) {
-    for (int64_t quad = mask.quad_of(key); quad <= mask.quad_of(key + num_keys - 1); ++quad) {
-      const auto words = mask.words(sequence, head, first + j, quad);
-      for (int64_t i = std::max<int64_t>(0, 4 * quad - key); i < std::min(num_keys, 4 * quad + 4 - key); ++i) {
-        factors[i * kLd + j] = static_cast<T>(mask.factor(words[static_cast<size_t>(key + i - 4 * quad)]));
-      }
-    }
+    drop_factors(drawn, mask.key, mask.element(sequence, head, first + j, quad), quads, mask.threshold,
+                 static_cast<T>(mask.keep));
+    for (int64_t i = 0; i < num_keys; ++i) factors[i * kLd + j] = drawn[mask.lane_of(key) + i];
   }
 }
 

@@ -45,9 +45,12 @@ struct AttentionMask {
   MOE_HOST_DEVICE int64_t quad_of(int64_t key_place) const { return (key_place + before) / 4; }
   MOE_HOST_DEVICE int lane_of(int64_t key_place) const { return static_cast<int>((key_place + before) % 4); }
 
-  MOE_HOST_DEVICE std::array<uint32_t, 4> words(int64_t sequence, int64_t head, int64_t query, int64_t quad) const {
+  MOE_HOST_DEVICE uint64_t element(int64_t sequence, int64_t head, int64_t query, int64_t quad) const {
     const int64_t row = ((first_sequence + sequence) * heads + head) * time + query;
-    return key.words(static_cast<uint64_t>(row * quads + quad));
+    return static_cast<uint64_t>(row * quads + quad);
+  }
+  MOE_HOST_DEVICE std::array<uint32_t, 4> words(int64_t sequence, int64_t head, int64_t query, int64_t quad) const {
+    return key.words(element(sequence, head, query, quad));
   }
   MOE_HOST_DEVICE float factor(uint32_t word) const { return word < threshold ? 0.0f : keep; }
   // Of one weight; four words are drawn for it.

@@ -1,8 +1,9 @@
 #include "core/ops/dropout.h"
 
-#include <algorithm>
+#include <vector>
 
 #include "core/ops/dispatch.h"
+#include "core/ops/drop_factors.h"
 
 namespace moe {
 
@@ -22,14 +23,18 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
     T* p = x.as<T>();
     const int32_t* id = ids ? ids.as<int32_t>() : nullptr;
     const T keep = static_cast<T>(1 / (1 - rate));
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t row = first_row + (id ? id[r] : r);
-      for (int64_t begin = 0; begin < d; begin += 4) {  // one call draws four words
-        const auto words = key.words(static_cast<uint64_t>(row * ((d + 3) / 4) + begin / 4));
-        for (int64_t i = begin; i < std::min(begin + 4, d); ++i) {
-          p[r * d + i] *= words[static_cast<size_t>(i - begin)] < threshold ? T(0) : keep;
-        }
+    const int64_t quads = (d + 3) / 4;
+#pragma omp parallel
+    {
+      thread_local std::vector<T> factors;  // of a row; one for all calls
+      if (std::ssize(factors) < 4 * quads) factors.resize(static_cast<size_t>(4 * quads));
+      const T* const factor = factors.data();
+#pragma omp for schedule(static)
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t row = first_row + (id ? id[r] : r);
+        cpu::drop_factors(factors.data(), key, static_cast<uint64_t>(row * quads), quads, threshold, keep);
+#pragma omp simd
+        for (int64_t i = 0; i < d; ++i) p[r * d + i] *= factor[i];
       }
     }
   });

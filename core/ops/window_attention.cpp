@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "core/ops/dispatch.h"
+#include "core/ops/drop_factors.h"
 #include "core/ops/gemm/gemm.h"
+#include "core/ops/vector_math.h"
 
 namespace moe {
 namespace cpu {
@@ -53,16 +55,14 @@ struct Head {
   const AttentionMask& mask;
   int64_t sequence, head;
 
-  // factor(place) -> what dropout multiplies the query's weight of a place by, for the places [from, to).
-  template <class Use>
-  void for_each_factor(int64_t query, int64_t from, int64_t to, Use use) const {
-    for (int64_t j = from; j < to;) {
-      const auto words = mask.words(sequence, head, query, mask.quad_of(j));
-      for (int lane = mask.lane_of(j); lane < 4 && j < to; ++lane, ++j) {
-        use(j, static_cast<T>(mask.factor(words[static_cast<size_t>(lane)])));
-      }
-    }
+  // What dropout multiplies the query's weights of the places [from, to) by; in `memory` (factors_at_most()).
+  const T* factors(T* memory, int64_t query, int64_t from, int64_t to) const {
+    const int64_t quad = mask.quad_of(from), quads = mask.quad_of(to - 1) + 1 - quad;
+    drop_factors(memory, mask.key, mask.element(sequence, head, query, quad), quads, mask.threshold,
+                 static_cast<T>(mask.keep));
+    return memory + mask.lane_of(from);
   }
+  int64_t factors_at_most() const { return window.size + 1 + 8; }
 
   int64_t keys_at_most() const { return window.size + kQueries; }
   // Of each part of a workspace.
@@ -92,13 +92,17 @@ struct Head {
       const T* const distance = by_distance + (i - first) * ld - 1;
       const int64_t seen = window.first_seen(i);
       if (positions) {
+#pragma omp simd
         for (int64_t j = seen; j < i; ++j) row[j] += distance[i - j];
       }
+#pragma omp simd
       for (int64_t j = seen; j < window.end_seen(i); ++j) row[j] *= factor;
     }
   }
 
-  int64_t forward_workspace() const { return 2 * tile(); }
+  int64_t forward_workspace() const {
+    return 2 * tile() + factors_at_most();
+  }
   void forward(T* out, T* logsumexp, int64_t first, int64_t end) const {
     const int64_t d = layout.d_head, ld = keys_at_most(), out_ld = layout.heads * d, begin = window.first_seen(first);
     T* const s = workspace<T>(forward_workspace());
@@ -110,13 +114,18 @@ struct Head {
       std::fill(row, row + std::max(from, int64_t{0}), T(0));
       std::fill(row + std::max(to, from), row + (end - begin), T(0));
       if (to <= from) continue;
-      const T largest = *std::max_element(row + from, row + to);
+      T largest = row[from];
+#pragma omp simd reduction(max : largest)
+      for (int64_t j = from; j < to; ++j) largest = row[j] > largest ? row[j] : largest;
       T sum = 0;
-      for (int64_t j = from; j < to; ++j) sum += row[j] = std::exp(row[j] - largest);
+#pragma omp simd reduction(+ : sum)
+      for (int64_t j = from; j < to; ++j) sum += row[j] = fast_exp(row[j] - largest);
       logsumexp[i * layout.heads] = largest + std::log(sum);
       const T inverse = T(1) / sum;
       for (int64_t j = from; j < to; ++j) row[j] *= inverse;
-      if (mask) for_each_factor(i, from + begin, to + begin, [&](int64_t j, T kept) { row[j - begin] *= kept; });
+      if (!mask) continue;
+      const T* const kept = factors(s + 2 * tile(), i, from + begin, to + begin);
+      for (int64_t j = from; j < to; ++j) row[j] *= kept[j - from];
     }
     bool written = false;
     for (const auto& part : {values.before(begin, end), values.inside(begin, end)}) {
@@ -127,7 +136,9 @@ struct Head {
     }
   }
 
-  int64_t backward_workspace() const { return 3 * tile(); }
+  int64_t backward_workspace() const {
+    return 3 * tile() + factors_at_most();
+  }
   // d_q is overwritten; d_k and d_v (of the sequence) and d_positions are added to.
   void backward(T* d_q, T* d_k, T* d_v, T* d_positions, const T* d_out, const T* out, const T* logsumexp, int64_t first,
                 int64_t end) const {
@@ -144,12 +155,22 @@ struct Head {
       const int64_t from = window.first_seen(i), to = std::max(window.end_seen(i), from);
       T dot = 0;
       for (int64_t c = 0; c < d; ++c) dot += o[c] * d_o[c];
-      if (mask) for_each_factor(i, from, to, [&](int64_t j, T kept) { ds_row[j] *= kept; });
-      for (int64_t j = from; j < to; ++j) {
-        p_row[j] = std::exp(p_row[j] - logsumexp[i * layout.heads]);
-        ds_row[j] = p_row[j] * (ds_row[j] - dot);
+      const T shift = logsumexp[i * layout.heads];
+      if (mask && to > from) {
+        const T* const kept = factors(by_distance + tile(), i, from, to) - from;
+#pragma omp simd
+        for (int64_t j = from; j < to; ++j) {
+          const T weight = fast_exp(p_row[j] - shift);
+          ds_row[j] = weight * (kept[j] * ds_row[j] - dot);
+          p_row[j] = kept[j] * weight;
+        }
+      } else {
+#pragma omp simd
+        for (int64_t j = from; j < to; ++j) {
+          p_row[j] = fast_exp(p_row[j] - shift);
+          ds_row[j] = p_row[j] * (ds_row[j] - dot);
+        }
       }
-      if (mask) for_each_factor(i, from, to, [&](int64_t j, T kept) { p_row[j] *= kept; });
       for (T* const row : {p_row, ds_row}) {
         std::fill(row + begin, row + from, T(0));
         std::fill(row + to, row + end, T(0));
@@ -157,6 +178,7 @@ struct Head {
       if (!positions) continue;
       T* const distance = by_distance + (i - first) * ld;
       std::fill(distance, distance + distances, T(0));
+#pragma omp simd
       for (int64_t j = from; j < i; ++j) distance[i - j - 1] = ds_row[j];
     }
     bool written = false;
