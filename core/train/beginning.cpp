@@ -37,15 +37,43 @@ class Batches {
   Batch loaded_;
 };
 
+// What no tensor's shape tells apart.
+struct Unseen {
+  const char* key;
+  std::string (*value)(const TrainConfig& config);
+};
+constexpr Unseen kUnseen[] = {
+    {"model.activation", [](const TrainConfig& c) { return c.model.activation; }},
+    {"model.norm_place", [](const TrainConfig& c) { return c.model.norm_place; }},
+    {"model.norm_eps", [](const TrainConfig& c) { return fmt::format("{}", c.model.norm_eps); }},
+    {"model.attention.position", [](const TrainConfig& c) { return c.model.attention.position; }},
+    {"model.attention.rope_theta",
+     [](const TrainConfig& c) { return fmt::format("{}", c.model.attention.rope_theta); }},
+    {"model.attention.causal", [](const TrainConfig& c) { return fmt::format("{}", c.model.attention.causal); }},
+    {"moe.router", [](const TrainConfig& c) { return c.moe.router.kind(); }},
+};
+
+std::vector<std::string> unseen_differences(const TrainConfig& here, const TrainConfig& there) {
+  std::vector<std::string> result;
+  for (const Unseen& u : kUnseen) {
+    if (u.value(here) == u.value(there)) continue;
+    result.push_back(fmt::format("{} {} (there {})", u.key, u.value(here), u.value(there)));
+  }
+  return result;
+}
+
 StartReport from_other_run(TrainingState& state, const TrainConfig& config, const Task& task) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
-  const std::string source = load_run_config(checkpoint).task;
+  const TrainConfig other = load_run_config(checkpoint);
+  const std::string source = other.task;
   if (source != config.task && config.task != "classify") {
     raise<UsageError>("init.from: {} was trained with task: {}; this run has {}", checkpoint, source, config.task);
   }
   const bool keep_head = source == config.task && task.predicts_alike(read_description(source, checkpoint), checkpoint);
   if (keep_head) open_task(config, checkpoint);  // refuses samples of another kind
-  return start_from(state, config, keep_head);
+  StartReport report = start_from(state, config, keep_head);
+  report.differences = unseen_differences(config, other);
+  return report;
 }
 
 }  // namespace
@@ -99,6 +127,7 @@ std::vector<std::string> Beginning::to_words() const {
       lines.push_back(fmt::format("fresh: {} | left out: {}", list(from->fresh), list(from->left_out)));
     }
   }
+  if (from && !from->differences.empty()) lines.push_back("otherwise than there: " + join(from->differences, ", "));
   if (clusters) {
     lines.push_back(fmt::format("clusters of {} tokens in {} layer{}",
                                 format_count(static_cast<double>(clusters->tokens)), clusters->layers.size(),

@@ -83,12 +83,14 @@ class Start {
   // The layer that a tensor belongs to, if the checkpoint has a dense one in its place.
   const MoELayer* layer_in_place_of_dense(const std::string& tensor) const {
     for (const MoELayer* layer : state_.model->moe_layers()) {
-      if (tensor.rfind(layer->name() + ".", 0) == 0 && source_.contains(dense_name(*layer, "input"))) return layer;
+      if (tensor.rfind(layer->name() + ".", 0) == 0 && source_.contains(dense_name(*layer, "input.weight"))) {
+        return layer;
+      }
     }
     return nullptr;
   }
   static std::string dense_name(const MoELayer& layer, const std::string& which) {
-    return block_of(layer) + "feed_forward." + which + ".weight";
+    return block_of(layer) + "feed_forward." + which;
   }
 
   // The values of a tensor of such a layer; of those that stay as they were drawn, nothing.
@@ -96,17 +98,23 @@ class Start {
     const std::string rest = t.name.substr(layer.name().size() + 1);
     if (rest == "shared.output.weight") return std::vector<float>(static_cast<size_t>(t.tensor.size()), 0.0f);
     if (rest.rfind("experts.", 0) != 0) return {};
-    const bool is_output = rest.find(".output.") != std::string::npos;
-    const ConstTensor dense = source_.at(dense_name(layer, is_output ? "output" : "input"));
-    unused_.erase(dense_name(layer, is_output ? "output" : "input"));
+    // input or output, weight or bias
+    const std::string which = rest.substr(rest.find('.', std::string("experts.").size()) + 1);
+    const bool is_output = which.rfind("output.", 0) == 0, is_bias = which.ends_with(".bias");
+    if (is_bias && !source_.contains(dense_name(layer, which))) return {};
+    const ConstTensor dense = source_.at(dense_name(layer, which));
+    unused_.erase(dense_name(layer, which));
     if (dense.shape != t.tensor.shape) {
       raise<CheckpointError>(
           "init.from: {}: the feed-forward layer of {} is {}, an expert {}; moe.d_ff must be what the dense model has",
           folder_, block_of(layer) + "feed_forward", dense.shape.to_string(), t.tensor.shape.to_string());
     }
     std::vector<float> values(dense.as<float>(), dense.as<float>() + dense.size());
-    add_noise(values, t.name);
-    draw_units_anew(values, t.name, {dense.shape, is_output, matrices_});
+    // Biases get no noise; redrawn units keep theirs.
+    if (!is_bias) {
+      add_noise(values, t.name);
+      draw_units_anew(values, t.name, {dense.shape, is_output, matrices_});
+    }
     if (is_output) {
       for (float& x : values) x = static_cast<float>(init_.scale * static_cast<double>(x));
     }

@@ -16,6 +16,8 @@ struct StartReport {
   std::set<std::string> upcycled;     // names of the MoE layers that were made of dense ones
   std::vector<std::string> fresh;     // tensors of this model's head that the checkpoint has not,
   std::vector<std::string> left_out;  // and of the checkpoint's
+  // What this model computes otherwise than the checkpoint's though all tensors fit, in words; begin_run() finds it.
+  std::vector<std::string> differences{};
 };
 
 // Overwrites the freshly initialised values of `state`. Tensors are taken by name. Of a MoE layer in the place of a

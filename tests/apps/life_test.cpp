@@ -125,11 +125,32 @@ TEST_CASE("an upcycled model starts at the loss of the dense one", "[slow]") {
       CHECK(std::abs(first.at("loss").get<double>() - loss) > 1e-4);
     }
   }
+  // With biases, which experts get as well.
+  TemporaryFolder biased, experts;
+  const Arguments with_biases =
+      tiny + Arguments{"model.bias=true", "train.learning_rate={kind: constant, value: 0.03}"};
+  done(tiny_train(biased.path(), with_biases + Arguments{"model.arrangement=dense"}));
+  const Finished run =
+      done(tiny_train(experts.path(), with_biases + Arguments{"init.from=" + (biased / "run"), "train.steps=1",
+                                                              "moe.shared_experts=1"}));
+  CHECK_THAT(run.err, !Catch::Contains("otherwise than there"));
+  CHECK(comparable_metrics(experts / "run").front().at("loss").get<double>() ==
+        Approx(comparable_metrics(biased / "run").back().at("loss").get<double>()).epsilon(1e-6));
   // A plain warm start, on other ranks.
   TemporaryFolder warm;
   done(mpirun(2) +
        tiny_train(warm.path(), tiny + Arguments{"init.from=" + (dense / "run"), "model.arrangement=dense"}));
   CHECK(comparable_metrics(warm / "run").front().at("loss").get<double>() == Approx(loss).epsilon(1e-6));
+}
+
+TEST_CASE("a start tells what no shape shows", "[slow]") {
+  TemporaryFolder dense, other;
+  done(
+      tiny_train(dense.path(), {"model.d_ff=16", "model.arrangement=dense", "train.steps=1", "model.activation=relu"}));
+  const Finished run = done(tiny_train(other.path(), {"model.d_ff=16", "train.steps=1", "init.from=" + (dense / "run"),
+                                                      "model.activation=gelu", "model.attention.rope_theta=500"}));
+  CHECK_THAT(run.err,
+             Catch::Contains("model.activation gelu (there relu), model.attention.rope_theta 500 (there 10000)"));
 }
 
 TEST_CASE("a checkpoint of another shape is refused as a start", "[slow]") {
