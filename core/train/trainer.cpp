@@ -56,6 +56,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       length_(run_length(config, *task_)),
       life_(config.moe, length_),
       folder_(config_),
+      best_(run_, *task_),
       bar_(groups_.world->rank() == 0) {
   paced_ = std::make_unique<PacedQuantities>(config_, length_);
   learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
@@ -249,7 +250,7 @@ ExitCode Trainer::run() {
     save_checkpoint();
     if (is_first()) metrics_->write("stopped", run_.step, {{"reason", "patience"}});
     log::info("No better evaluation in the last {} (best: {} at step {}): stopped early at step {} of {}",
-              run_.evaluations_since_best, best_figure(), run_.best_step, run_.step, length_.total_updates);
+              run_.evaluations_since_best, best_.figure(), run_.best_step, run_.step, length_.total_updates);
   }
   log::info("Training finished: {}", folder_.path());
   return ExitCode::done;
@@ -320,24 +321,6 @@ void Trainer::change_experts(const ExpertChange& change) {
   for (const auto& record : to_json(change, outcome, *state_->model)) metrics_->write("life", run_.step, record);
 }
 
-bool Trainer::judged_by_accuracy() const {
-  return task_->metrics()[0] == std::string_view("accuracy");
-}
-
-// By the task's first metric. Equal accuracies, which few samples make often, are told apart by the loss.
-bool Trainer::is_best(const Evaluation& result) const {
-  if (!run_.best_loss) return true;
-  if (judged_by_accuracy() && run_.best_accuracy && result.accuracy() != *run_.best_accuracy) {
-    return result.accuracy() > *run_.best_accuracy;
-  }
-  return result.nll() < *run_.best_loss;
-}
-
-std::string Trainer::best_figure() const {
-  return run_.best_accuracy ? fmt::format("{:.2f}%", 100 * *run_.best_accuracy)
-                            : fmt::format("{:.4f}", run_.best_loss.value_or(0));
-}
-
 void Trainer::run_evaluation() {
   static const std::string kSplit = "validation";
   if (!task_->has_split(kSplit)) return;
@@ -346,27 +329,12 @@ void Trainer::run_evaluation() {
       evaluate(*state_, groups_, *task_, kSplit,
                {0, config_.evaluate.stride, config_.evaluate.tokens, state_setup().micro_sequences()});
   if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
-  // Accuracy by chance can be hard to beat at first, and no checkpoint has it.
-  const bool candidate = run_.step > 0 || !judged_by_accuracy();
-  const bool best = candidate && is_best(result);
-  std::string verdict = "new best";
-  if (!candidate) {
-    verdict = "before training";
-  } else if (best) {
-    run_.best_loss = result.nll();
-    if (judged_by_accuracy()) run_.best_accuracy = result.accuracy();
-    run_.best_step = run_.step;
-    run_.evaluations_since_best = 0;
-  } else {
-    ++run_.evaluations_since_best;
-    verdict = fmt::format("stalled {} time{} (best: {} at step {})", run_.evaluations_since_best,
-                          run_.evaluations_since_best == 1 ? "" : "s", best_figure(), run_.best_step);
-  }
+  const BestEvaluation::Verdict verdict = best_.judge(result);
   if (is_first()) {
     bar_.clear();
     std::string figures = join(to_words(result), " ");
     if (task_->entropy_rate()) figures += fmt::format(" (entropy rate {:.4f})", *task_->entropy_rate());
-    log::info("[valid] step {} | {} | {}", run_.step, figures, verdict);
+    log::info("[valid] step {} | {} | {}", run_.step, figures, verdict.words);
     nlohmann::ordered_json record = to_json(result);
     record["split"] = kSplit;
     record["data"] = format_hash(task_->content_hash(kSplit));
@@ -375,12 +343,12 @@ void Trainer::run_evaluation() {
       record["memory"] = config_.model.attention.memory;
       record["streams"] = config_.evaluate.streams;
     }
-    record["best"] = best;
+    record["best"] = verdict.is_best;
     record["seconds"] = seconds_since(start);
     add_loads(record, *state_->model);
     metrics_->write("eval", run_.step, record);
   }
-  if (best && run_.step > 0 && config_.checkpoint.keep_best) {
+  if (verdict.is_best && run_.step > 0 && config_.checkpoint.keep_best) {
     save_checkpoint();
     if (is_first()) folder_.checkpoints().mark_best(run_.step);
     groups_.world->barrier();

@@ -5,6 +5,7 @@
 #include "comm/mpi_session.h"
 #include "core/schedule/schedule.h"
 #include "core/train/beginning.h"
+#include "core/train/best_evaluation.h"
 #include "core/train/collapse_alarm.h"
 #include "core/train/device_choice.h"
 #include "core/train/expert_life.h"
@@ -39,9 +40,6 @@ class Trainer {
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   void run_evaluation();
-  bool judged_by_accuracy() const;
-  bool is_best(const Evaluation& result) const;
-  std::string best_figure() const;
   void show_sample();
   void heed_alarm();
   bool out_of_patience() const;
@@ -67,6 +65,7 @@ class Trainer {
   Beginning beginning_;  // of a new run
   RunFolder folder_;
   RunState run_;
+  BestEvaluation best_;
   std::unique_ptr<MetricsFile> metrics_;  // rank 0
   ProgressBar bar_;
   SignalGuard signals_;

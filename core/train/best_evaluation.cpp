@@ -1,0 +1,34 @@
+#include "core/train/best_evaluation.h"
+
+namespace moe {
+
+// Equal accuracies, which few samples make often, are told apart by the loss.
+bool BestEvaluation::is_better(const Evaluation& result) const {
+  if (!run_.best_loss) return true;
+  if (by_accuracy() && run_.best_accuracy && result.accuracy() != *run_.best_accuracy) {
+    return result.accuracy() > *run_.best_accuracy;
+  }
+  return result.nll() < *run_.best_loss;
+}
+
+std::string BestEvaluation::figure() const {
+  return run_.best_accuracy ? fmt::format("{:.2f}%", 100 * *run_.best_accuracy)
+                            : fmt::format("{:.4f}", run_.best_loss.value_or(0));
+}
+
+BestEvaluation::Verdict BestEvaluation::judge(const Evaluation& result) {
+  // Accuracy by chance can be hard to beat at first, and no checkpoint has it.
+  if (run_.step == 0 && by_accuracy()) return {false, "before training"};
+  if (is_better(result)) {
+    run_.best_loss = result.nll();
+    if (by_accuracy()) run_.best_accuracy = result.accuracy();
+    run_.best_step = run_.step;
+    run_.evaluations_since_best = 0;
+    return {true, "new best"};
+  }
+  ++run_.evaluations_since_best;
+  return {false, fmt::format("stalled {} time{} (best: {} at step {})", run_.evaluations_since_best,
+                             run_.evaluations_since_best == 1 ? "" : "s", figure(), run_.best_step)};
+}
+
+}  // namespace moe
