@@ -12,6 +12,7 @@
 #include "core/base/statistics.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
+#include "core/train/run_folder.h"
 
 namespace moe {
 namespace {
@@ -109,6 +110,13 @@ void read_name(ComparedRun& run) {
   run.seed = std::stoll(digits);
 }
 
+// As it was written where it has keys that are known no more.
+ConfigNode configuration_of(const std::string& path) try {
+  return complete_config(path);
+} catch (const CheckpointError&) {
+  return parse_config(read_text(path + "/config.yaml"), path + "/config.yaml");
+}
+
 void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   const json manifest = json::parse(read_text(path + "/manifest.json"), nullptr, false);
   if (!manifest.is_object()) throw LeftOut{Standing::unreadable, "manifest.json is damaged"};
@@ -117,7 +125,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
     throw LeftOut{Standing::unreadable, "manifest.json lacks seed or updates: an older moe-train wrote it"};
   if (static_cast<int64_t>(seed) != run.seed) run.config = run.name;  // its name is not of the form
   run.seed = static_cast<int64_t>(seed);
-  run.configuration = parse_config(read_text(path + "/config.yaml"), path + "/config.yaml");
+  run.configuration = configuration_of(path);
   run.history = read_history(path + "/metrics.jsonl");
   run.tokens_per_update = number(manifest, "tokens_per_update");
   run.parameters = number(manifest, "parameters");

@@ -47,6 +47,11 @@ std::vector<ConfigDifference> config_differences(const ConfigNode& one, const Co
   return differences;
 }
 
+ConfigNode complete_config(const std::string& folder) {
+  TrainConfig config = load_run_config(folder);
+  return parse_config(write_yaml(config, false), folder + "/config.yaml");
+}
+
 std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode mode) const {
   const std::optional<int64_t> last = checkpoints_.last();
   if (!last) {
@@ -58,7 +63,7 @@ std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode
                            path_, *last);
   }
   const ConfigNode now = parse_config(write_yaml(config, false), "now");
-  const ConfigNode then = parse_config(read_text(checkpoints_.path(*last) + "/config.yaml"), "then");
+  const ConfigNode then = complete_config(checkpoints_.path(*last));
   std::vector<std::string> lines;
   for (const ConfigDifference& d : config_differences(then, now)) lines.push_back(d.to_string());
   if (!lines.empty()) {

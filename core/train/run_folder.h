@@ -46,4 +46,8 @@ class RunFolder {
 // CheckpointError; UsageError for a wrong setting.
 TrainConfig load_run_config(const std::string& folder, const std::vector<std::string>& settings = {});
 
+// The same with every key. One that was not known yet when the run was made has its default, which computes what was
+// computed then.
+ConfigNode complete_config(const std::string& folder);
+
 }  // namespace moe

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/philox.h"
@@ -312,6 +313,32 @@ TEST_CASE("what may differ between a run and its continuation") {
   done(tiny_train(folder.path(), {"train.steps=6", "train.micro_batches=2", "log.every=3", "evaluate.every=2",
                                   "checkpoint.keep_last=1"}));
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 6);
+}
+
+TEST_CASE("a run of an earlier version, which did not know a key yet, goes on where the key has its default") {
+  TemporaryFolder folder;
+  done(tiny_train(folder.path(), {"train.steps=5"}));
+  // The key's lines give way to as many bytes, which the checkpoint counts.
+  const auto rewrite = [&](int step, const std::string& in_place) {
+    const std::string file = folder / fmt::format("run/checkpoints/step_{:08}/config.yaml", step);
+    std::string config = read_file(file);
+    const size_t begin = config.find("  hidden_dropout:");
+    REQUIRE(begin != std::string::npos);
+    size_t end = config.find('\n', begin) + 1;
+    while (config.compare(end, 4, "    ") == 0) end = config.find('\n', end) + 1;
+    std::string filling = in_place + "#" + std::string(end - begin - in_place.size() - 2, '-') + "\n";
+    std::ofstream(file) << config.replace(begin, end - begin, filling);
+  };
+  rewrite(5, "");
+  const Finished other = run_child(tiny_train(folder.path(), {"train.steps=6", "model.hidden_dropout=0.1"}));
+  CHECK(other.code == 4);
+  CHECK_THAT(other.err, Catch::Contains("model.hidden_dropout.value: 0 -> 0.1"));
+  const Finished same = done(tiny_train(folder.path(), {"train.steps=6"}));
+  CHECK_THAT(same.err, Catch::Contains("Resuming"));
+  rewrite(6, "  gone: 3\n");
+  const Finished unknown = run_child(tiny_train(folder.path(), {"train.steps=7"}));
+  CHECK(unknown.code == 4);
+  CHECK_THAT(unknown.err, Catch::Contains("model.gone"));
 }
 
 TEST_CASE("unknown keys end with 2, all listed, and leave no folder") {
