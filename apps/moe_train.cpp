@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "core/tensor/device.h"
 #include "core/train/cpu_setup.h"
 #include "core/train/dry_run.h"
 #include "core/train/trainer.h"
@@ -39,7 +40,7 @@ static int train(int argc, char** argv, MpiSession& session) {
     if (first) std::cout << text << std::flush;
     return 0;
   };
-  if (show_build) return print(build_info());
+  if (show_build) return print(build_info(cuda::built()));
   TrainConfig config;
   if (dump_docs) return print(write_markdown(config));
   if (dump_schema) return print(write_json_schema(config));

@@ -18,9 +18,10 @@ std::string cpu_instruction_set() {
 #endif
 }
 
-std::string build_info() {
-  return fmt::format("version: {}\ncommit: {}\nbuild type: {}\ncompiler: {}\ncpu architecture: {} ({})\ncuda: no\n",
-                     MOE_VERSION, MOE_GIT_COMMIT, MOE_BUILD_TYPE, MOE_COMPILER, MOE_CPU_ARCH, cpu_instruction_set());
+std::string build_info(bool with_cuda) {
+  return fmt::format("version: {}\ncommit: {}\nbuild type: {}\ncompiler: {}\ncpu architecture: {} ({})\ncuda: {}\n",
+                     MOE_VERSION, MOE_GIT_COMMIT, MOE_BUILD_TYPE, MOE_COMPILER, MOE_CPU_ARCH, cpu_instruction_set(),
+                     with_cuda ? "yes" : "no");
 }
 
 }  // namespace moe

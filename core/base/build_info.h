@@ -4,8 +4,8 @@
 
 namespace moe {
 
-std::string version();              // "0.1.0 (commit)"
-std::string build_info();           // one "key: value" a line
+std::string version();                   // "0.1.0 (commit)"
+std::string build_info(bool with_cuda);  // one "key: value" a line; with_cuda: cuda::built()
 std::string cpu_instruction_set();  // the widest one that the CPU kernels were compiled for: avx512f, avx2, generic
 
 }  // namespace moe

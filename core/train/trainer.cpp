@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
+#include "core/tensor/device.h"
 #include "core/train/capacity_state.h"
 #include "core/train/life_plan.h"
 #include "core/train/life_record.h"
@@ -165,7 +166,7 @@ void Trainer::describe() const {
   const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
   folder_.write_manifest({{"schema", 1},
                           {"version", version()},
-                          {"build", build_info()},
+                          {"build", build_info(cuda::built())},
                           {"host", host},
                           {"pid", getpid()},
                           {"device", name_of(device_.device)},
