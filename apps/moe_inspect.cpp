@@ -124,7 +124,9 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   const DeviceChoice on = choose_device(device, precision, session.local());
   const GradientVarianceReport report = gradient_variance(path, which, batches, data, session.world(), on);
   if (session.world()->rank() != 0) return 0;
-  std::cout << (json ? to_json(report).dump() + "\n" : to_words(report)) << std::flush;
+  using Json = nlohmann::ordered_json;
+  std::cout << (json ? to_json(report).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n" : to_words(report))
+            << std::flush;
   return 0;
 }
 

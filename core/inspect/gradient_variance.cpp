@@ -9,6 +9,7 @@
 #include "core/optim/gradient_norm.h"
 #include "core/tensor/copy.h"
 #include "core/train/capacity_state.h"
+#include "core/train/collapse_alarm.h"
 #include "core/train/expert_life.h"
 #include "core/train/run_folder.h"
 #include "core/train/train_step.h"
@@ -74,6 +75,8 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
   TrainingState state(setup, plan_memory(setup), false);
   load_tensors(path, state.parameters, nullptr);
   restore_capacity_state(*state.model, saved.capacity, path);
+  // It may have raised the balance losses.
+  CollapseAlarm(config.moe.alarm, state.model->moe_layers().size()).restore(*state.model, saved.alarm, path);
   const int64_t samples = task->num_samples();
 
   GradientVarianceReport report{path, saved.step, batches, config.train.batch, samples, {}};
@@ -92,7 +95,7 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
     Vector& mean = means.emplace_back();
     for (int64_t i = 0; i < batches; ++i) {
       LocalBatch batch = source.draw(saved.step + i, *groups.world);
-      batch.begins = batch.begins || i == 0;
+      batch.begins = batch.begins || i == 0 || !curriculum.stream(saved.step + i);
       gradients.clear();
       const StepOutcome outcome = step.accumulate(batch, saved.step + i, 0);
       if (!outcome.finite()) raise<DivergedError>("{}: loss {}, gradient norm {}", path, outcome.loss, outcome.norm);

@@ -27,8 +27,9 @@ struct GradientVarianceReport {
 };
 
 // Draws `batches` batches (2 at least) by each sampler, as the run's next updates would, and computes their gradients
-// of the whole objective (auxiliary losses, weights, dropout and noise as in training) without an update. `which`:
-// last, best or a step. `data`: other than the run's, or empty. Collective. Throws CheckpointError, DataError,
+// of the whole objective (auxiliary losses, weights, dropout and noise as in training) without an update. A model with
+// a memory starts with nothing remembered; uniform samples follow nothing, so they never have anything to remember.
+// `which`: last, best or a step. `data`: other than the run's, or empty. Collective. Throws CheckpointError, DataError,
 // DeviceError, UsageError.
 GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, const std::string& which,
                                          int64_t batches, const std::string& data, std::shared_ptr<Communicator> world,

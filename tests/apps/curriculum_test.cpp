@@ -191,6 +191,15 @@ TEST_CASE("moe-inspect gradients measures what batches' gradients scatter by", "
   CHECK(both[0]["sampler"] == "buckets");
   CHECK(both[0]["variance"] != both[1]["variance"]);
   CHECK((both[0]["cosine"].get<double>() < 1 && both[0]["cosine"].get<double>() > 0));
+  // Uniform samples follow nothing: to a model with a memory they are what they are to one without.
+  TemporaryFolder reading;
+  REQUIRE(
+      run_child(tiny_train(reading.path(), frozen(4, {"model.attention.memory=16", "curriculum.sampler=contiguous"})))
+          .code == 0);
+  const auto streams = measure(1, reading, "4");
+  REQUIRE(streams.size() == 2);
+  CHECK(streams[0]["sampler"] == "contiguous");
+  CHECK(streams[1]["mean_square"].get<double>() == Approx(measure(1, small, "4")[0]["mean_square"].get<double>()));
   const Finished text = run_child(program("moe-inspect") + Arguments{"gradients", weighted.path() + "/run"});
   CHECK(text.code == 0);
   CHECK(text.out.find("buckets") != std::string::npos);
