@@ -378,28 +378,21 @@ __global__ void __launch_bounds__(kThreads, 2)
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 // Calls body(T{}, integral_constant<kD>, bool_constant<kCausal>, bool_constant<kDrops>) with the width that heads are
-// padded to. The wide kernels without the causal mask would spill registers.
+// padded to.
 template <class Body>
 static void for_head(DType dtype, const AttentionLayout& layout, bool drops, Body body) {
-  const int64_t widest = layout.causal ? 128 : 64;
-  if (layout.d_head > widest) {
-    raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions, 64 where it is not causal",
-                       layout.d_head);
-  }
+  if (layout.d_head > 128)
+    raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions", layout.d_head);
+  const auto with = [](bool condition, auto next) { condition ? next(std::true_type{}) : next(std::false_type{}); };
   for_type(dtype, [&]<class T>(T type) {
-    constexpr std::integral_constant<int, 64> kNarrow;
-    const auto of_width = [&](auto drops_type) {
-      if (!layout.causal)
-        body(type, kNarrow, std::false_type{}, drops_type);
-      else if (layout.d_head <= 64)
-        body(type, kNarrow, std::true_type{}, drops_type);
-      else
-        body(type, std::integral_constant<int, 128>{}, std::true_type{}, drops_type);
-    };
-    if (drops)
-      of_width(std::true_type{});
-    else
-      of_width(std::false_type{});
+    with(layout.causal, [&](auto causal) {
+      with(drops, [&](auto dropping) {
+        if (layout.d_head <= 64)
+          body(type, std::integral_constant<int, 64>{}, causal, dropping);
+        else
+          body(type, std::integral_constant<int, 128>{}, causal, dropping);
+      });
+    });
   });
 }
 
@@ -452,7 +445,7 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
                launch(ctx, kernel, grid_of(batch * layout.kv_heads, layout), kThreads, sizeof(BackwardShared<T, kD>),
                       d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots, problem);
              };
-             if constexpr (kDrops && kD > 64) {  // both at once would spill registers
+             if constexpr ((kDrops || !kCausal) && kD > 64) {  // both at once would spill registers
                of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, true, false>);
                of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, false, true>);
              } else {

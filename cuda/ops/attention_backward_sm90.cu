@@ -161,9 +161,10 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
       wgmma_commit_group();
       wgmma_wait_group<1>();
       keep_registers(scores);
-      // Whether some of these keys come behind some of these queries.
-      const bool diagonal =
-          kCausal && (kKeys ? group_first + kGroupRows > other_first : other_first + kRows > group_first);
+      // Whether some of these queries do not see some of these keys: which come behind them, or behind the end. (Those
+      // of a block that keeps keys may be anything behind the end: they are not stored.)
+      const bool partial = kCausal ? kKeys ? group_first + kGroupRows > other_first : other_first + kRows > group_first
+                                   : !kKeys && other_first + kRows > p.time;
 #pragma unroll
       for (int b = 0; b < kRows / 8; ++b) {
 #pragma unroll
@@ -171,7 +172,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
           const int column = 8 * b + accumulator_column(lane, e);
           const int own = row + accumulator_row(lane, e), other = other_first + column;
           const float less = kKeys ? shared.logsumexp[place.stage][column] : lse[e / 2];
-          const bool visible = !diagonal || (kKeys ? own <= other : other <= own);
+          const bool visible = !partial || (kCausal ? kKeys ? own <= other : other <= own : other < p.time);
           scores[b][e] = visible ? ex2_approx(scores[b][e] * scale - less) : 0.0f;
         }
       }

@@ -37,7 +37,9 @@ TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
                                  {17, 2, 1, 16, false},
                                  {64, 1, 1, 64, false},
                                  {65, 4, 2, 31, false},
-                                 {130, 3, 1, 60, false}}) {
+                                 {130, 3, 1, 60, false},
+                                 {97, 2, 1, 72, false},
+                                 {130, 2, 2, 128, false}}) {
     for (const double rate : {0.0, 0.25}) {
       if (rate > 0 && layout.time > 130) continue;
       const AttentionDropout dropout{rate, {3, RandomPurpose::test, 4, 1}, 6};
@@ -59,6 +61,35 @@ TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
       check_close("d_qkv" + what, d_qkv, d_qkv64,
                   ctx.dtype == DType::bf16 ? Tolerance{2e-2, 4e-2} : Tolerance{2e-5, 1e-5});
     }
+  }
+}
+
+// Keys behind a sequence's end are zeros, whose scores are 0: beside a log-sum-exp this low their probabilities would
+// be infinite, and 0 times that is no number.
+TEST_CASE("attention backward of very small scores equals the CPU's in f64", "[hopper]") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (const AttentionLayout& layout : {AttentionLayout{65, 1, 1, 64}, {65, 1, 1, 64, false}, {97, 1, 1, 32, false}}) {
+    const int64_t tokens = 2 * layout.time, d = layout.d_head;
+    const Tensor qkv = ctx.normal({tokens, layout.width()}, 1, 0.1), d_out = ctx.normal({tokens, d}, 2);
+    for (int64_t i = 0; i < tokens; ++i) {
+      set(qkv, i * layout.width(), 40);
+      set(qkv, i * layout.width() + d, -40);
+    }
+    const Tensor out = ctx.output(d_out.shape), lse = ctx.wide_output({tokens, 1}), d_qkv = ctx.output(qkv.shape);
+    const Tensor qkv64 = exact(qkv), out64 = exact.output(out.shape), lse64 = exact.output(lse.shape),
+                 d_qkv64 = exact.output(qkv.shape);
+    attention_forward(ctx, out, lse, qkv, layout);
+    attention_backward(ctx, d_qkv, d_out, qkv, out, lse, layout);
+    attention_forward(exact, out64, lse64, qkv64, layout);
+    attention_backward(exact, d_qkv64, exact(d_out), qkv64, out64, lse64, layout);
+    REQUIRE(get(lse64, 0) < -120);
+    const std::string what = fmt::format(", time {} of {}{}", layout.time, d, layout.causal ? "" : ", not causal");
+    check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
+    // A query's slopes, which sum to 0, go to keys that are alike in their first place: what rounding leaves of them
+    // there is as large as the key is long.
+    check_close("d_qkv" + what, d_qkv, d_qkv64,
+                ctx.dtype == DType::bf16 ? Tolerance{2e-2, 0.5} : Tolerance{2e-5, 1e-3});
   }
 }
 
