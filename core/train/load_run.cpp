@@ -1,5 +1,7 @@
 #include "core/train/load_run.h"
 
+#include <algorithm>
+
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
 #include "core/train/expert_life.h"
@@ -38,7 +40,8 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
                          device.queue};
   run.state = std::make_unique<TrainingState>(setup, plan_memory(setup), false);
   load_tensors(run.checkpoint, run.state->parameters, nullptr);
-  run.state->ctx.step = static_cast<uint64_t>(run.step);  // where paced quantities stand
+  // Paced quantities stand where the latest update had them, as in the run's own evaluations.
+  run.state->ctx.step = static_cast<uint64_t>(std::max<int64_t>(run.step - 1, 0));
   return run;
 }
 

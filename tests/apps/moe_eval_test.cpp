@@ -47,6 +47,30 @@ TEST_CASE("moe-eval prints one bare number, the same for any batch size and numb
   }
 }
 
+// What is paced, and what is drawn, stands where the run's own evaluation had it.
+TEST_CASE("moe-eval of a checkpoint tells what the run told there") {
+  const std::string setting =
+      GENERATE(as<std::string>(), "moe.router={kind: random}", "moe.router={kind: random_frozen}",
+               "moe.router.k={kind: linear, from: 1.5, to: 4}",
+               "moe.strategy={kind: change, first: plain, then: compete, at: 25}");
+  const TrainedRun run({setting, "checkpoint.keep_last=9"});
+  int compared = 0;
+  for (const std::string& line : split(read_text_file(run.path() + "/metrics.jsonl"), '\n')) {
+    if (line.empty()) continue;
+    const auto record = nlohmann::json::parse(line);
+    if (record.at("type") != "eval" || record.at("step") == 0) continue;
+    const std::string step = std::to_string(record.at("step").get<int>());
+    const Finished result =
+        run_child(eval(run.path(), {"--checkpoint", step, "--split", "validation", "--json", "--batch", "7"}));
+    INFO(setting << ", step " << step << ": " << result.err);
+    REQUIRE(result.code == 0);
+    CHECK(nlohmann::json::parse(result.out).at("nll").get<double>() ==
+          Approx(record.at("loss").get<double>()).epsilon(1e-6));
+    ++compared;
+  }
+  CHECK(compared == 6);
+}
+
 TEST_CASE("bits per byte are of just the bytes that the predicted tokens stand for") {
   const TemporaryFolder folder;
   std::string text;
