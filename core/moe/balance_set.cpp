@@ -3,20 +3,18 @@
 #include <algorithm>
 
 #include "core/nn/now.h"
+#include "core/tensor/device_sums.h"
 
 namespace moe {
 
 BalanceSet::BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, const BalanceLoss::Setup& setup)
     : sums_(sums) {
-  size_t largest = 0;
   for (const Choice<BalanceLoss>& choice : choices.items()) {
     losses_.push_back(choice.make(setup));
     names_.push_back(choice.kind());
     coefficients_.push_back(losses_.back()->coefficient().at(0));
     ranges_.push_back(sums.reserve(static_cast<size_t>(losses_.back()->num_sums())));
-    largest = std::max(largest, ranges_.back().count);
   }
-  group_sums_.resize(largest);
 }
 
 void BalanceSet::begin(const Context& ctx) {
@@ -70,6 +68,32 @@ void BalanceSet::add_sums(Context& ctx, const BalanceLoss& loss, std::span<doubl
   loss.add_output_sums(ctx, sums, group.routing, group.outputs, group.targets);
 }
 
+// On a GPU all groups' sums are on their way before the first is waited for.
+template <class Visit>
+void BalanceSet::for_each_group_with_sums(Context& ctx, const BalanceLoss& loss, const TokenBatch& batch,
+                                          const Routing& routing, const ExpertOutputs& outputs, Visit visit) {
+  const auto n = static_cast<size_t>(loss.num_sums());
+  size_t groups = 0;
+  for_each_group(loss.scope(), batch, routing, outputs, [&](const Group&) { ++groups; });
+  group_sums_.assign(groups * n, 0.0);
+  const auto sums_of_group = [&](size_t i) { return std::span(group_sums_).subspan(i * n, n); };
+  {
+    ScratchScope scratch(ctx);
+    DeviceSums twins;
+    if (ctx.device == Device::cuda && groups > 0) {
+      twins =
+          DeviceSums(ctx, group_sums_, scratch.allocate(Shape{static_cast<int64_t>(group_sums_.size())}, DType::f64));
+    }
+    const SumsScope scope(ctx, twins);
+    size_t i = 0;
+    for_each_group(loss.scope(), batch, routing, outputs,
+                   [&](const Group& group) { add_sums(ctx, loss, sums_of_group(i++), group); });
+    twins.collect(ctx);
+  }
+  size_t i = 0;
+  for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) { visit(group, sums_of_group(i++)); });
+}
+
 void BalanceSet::observe(Context& ctx, const TokenBatch& batch, const Routing& routing) {
   observe_either(ctx, false, batch, routing, {});
 }
@@ -86,11 +110,12 @@ void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch&
     const BalanceLoss& loss = *losses_[i];
     if (loss.sees_outputs() != on_outputs) continue;
     const std::span<double> sums = sums_of(i);
-    for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) {
-      if (loss.scope() == BalanceLoss::Scope::global) return add_sums(ctx, loss, sums, group);
-      const std::span<double> own(group_sums_.data(), sums.size());
-      std::fill(own.begin(), own.end(), 0.0);
-      add_sums(ctx, loss, own, group);
+    if (loss.scope() == BalanceLoss::Scope::global) {
+      for_each_group(loss.scope(), batch, routing, outputs,
+                     [&](const Group& group) { add_sums(ctx, loss, sums, group); });
+      continue;
+    }
+    for_each_group_with_sums(ctx, loss, batch, routing, outputs, [&](const Group& group, std::span<const double> own) {
       sums[0] += group.weight * loss.value(own);
     });
   }
@@ -103,19 +128,16 @@ void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBat
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
     if (coefficients_[i] == 0 || loss.sees_outputs() != on_outputs) continue;
-    for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) {
-      std::span<double> sums = sums_of(i);
-      if (loss.scope() != BalanceLoss::Scope::global) {
-        sums = std::span(group_sums_.data(), sums.size());
-        std::fill(sums.begin(), sums.end(), 0.0);
-        add_sums(ctx, loss, sums, group);
-      }
-      if (ctx.planning) {  // sums that no loss calls empty
-        sums = std::span(group_sums_.data(), sums.size());
-        std::fill(sums.begin(), sums.end(), 1.0);
-      }
-      visit(loss, group, sums, group.weight * scale_ * coefficients_[i]);
-    });
+    const std::vector<double> some(ctx.planning ? ranges_[i].count : 0, 1.0);  // that no loss calls empty
+    const auto visit_group = [&](const Group& group, std::span<const double> sums) {
+      visit(loss, group, ctx.planning ? std::span(some) : sums, group.weight * scale_ * coefficients_[i]);
+    };
+    if (loss.scope() == BalanceLoss::Scope::global) {
+      for_each_group(loss.scope(), batch, routing, outputs,
+                     [&](const Group& group) { visit_group(group, sums_of(i)); });
+    } else {
+      for_each_group_with_sums(ctx, loss, batch, routing, outputs, visit_group);
+    }
   }
 }
 

@@ -53,6 +53,10 @@ class BalanceSet {
   void for_each_group(BalanceLoss::Scope scope, const TokenBatch& batch, const Routing& routing,
                       const ExpertOutputs& outputs, Visit visit) const;
   void add_sums(Context& ctx, const BalanceLoss& loss, std::span<double> sums, const Group& group) const;
+  // Calls visit(group, its sums) for every group of a loss that is not global.
+  template <class Visit>
+  void for_each_group_with_sums(Context& ctx, const BalanceLoss& loss, const TokenBatch& batch, const Routing& routing,
+                                const ExpertOutputs& outputs, Visit visit);
   void observe_either(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                       const ExpertOutputs& outputs);
   // visit(group, its sums, factor) for every group of every loss of either sort that has a gradient.
@@ -67,7 +71,7 @@ class BalanceSet {
   LayerSums& sums_;
   std::vector<LayerSums::Range> ranges_;
   double scale_ = 1, raised_ = 1;
-  std::vector<double> group_sums_;  // reused
+  std::vector<double> group_sums_;  // of the groups of a loss, reused
 };
 
 }  // namespace moe

@@ -11,9 +11,9 @@ struct InfoNceOptions {
   double temperature = 1;
 };
 
-// x, x_hat (tokens, d) -> the sum over tokens of the loss; d_x, d_x_hat (tokens, d), overwritten: factor times its
-// gradient
-double info_nce(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_x_hat, ConstTensor x, ConstTensor x_hat,
-                const InfoNceOptions& options, double factor);
+// x, x_hat (tokens, d) -> losses (tokens) wide; d_x, d_x_hat (tokens, d), overwritten: factor times the gradient of
+// their sum
+void info_nce(Context& ctx, const TokenBatch& batch, Tensor losses, Tensor d_x, Tensor d_x_hat, ConstTensor x,
+              ConstTensor x_hat, const InfoNceOptions& options, double factor);
 
 }  // namespace moe

@@ -17,8 +17,8 @@ LoadStats LoadStats::view(std::span<double> sums, int64_t experts) {
 void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor targets) const {
   assignment_sums(ctx, as_tensor(counts), as_tensor(importance), routing.indices, routing.weights, targets);
   column_sums(ctx, as_tensor(probability), routing.probabilities, targets);
-  scalars[0] += entropy_sum(ctx, routing.probabilities, targets);
-  scalars[1] += count_tokens(ctx, targets);
+  entropy_sum(ctx, as_tensor(scalars.first(1)), routing.probabilities, targets);
+  token_sum(ctx, as_tensor(scalars.last(1)), targets);
   if (choices && !ctx.planning) append_indices(ctx, *choices, routing.indices);
 }
 

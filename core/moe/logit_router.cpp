@@ -124,7 +124,7 @@ void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, 
   if (learned_temperature_) {
     temperature_forward(ctx, routing.logits, learned_temperature_->value, kTemperatureFloor);
     if (ctx.observe) {
-      const double tokens = count_tokens(ctx, batch.targets);
+      const auto tokens = static_cast<double>(batch.counted());
       measures_.observe(ctx, temperature_figure_,
                         tokens * temperature_value(ctx, learned_temperature_->value, kTemperatureFloor), tokens);
     }

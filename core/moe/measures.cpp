@@ -1,5 +1,6 @@
 #include "core/moe/measures.h"
 
+#include "comm/communicator.h"
 #include "core/nn/now.h"
 
 namespace moe {
@@ -18,6 +19,10 @@ void MeasureSet::begin(const Context& ctx) {
 
 void MeasureSet::observe(const Context& ctx, size_t measure, double sum, double count) const {
   if (ctx.observe && !ctx.planning) add(measure, sum, count);
+}
+
+Tensor MeasureSet::sum_of(size_t measure) const {
+  return as_tensor(sums_.of(measures_[measure].range).first(1));
 }
 
 void MeasureSet::add(size_t measure, double sum, double count) const {

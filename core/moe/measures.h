@@ -25,6 +25,13 @@ class MeasureSet {
 
   // Adds to a measure, unless this pass is not observed.
   void observe(const Context& ctx, size_t measure, double sum, double count) const;
+  // Likewise what add_to(sum) adds to sum (1) f64, for which nobody waits.
+  template <class AddTo>
+  void observe_sum(const Context& ctx, size_t measure, AddTo add_to, double count) const {
+    if (!ctx.observe) return;
+    add_to(sum_of(measure));
+    observe(ctx, measure, 0, count);
+  }
   // The same in any pass.
   void add(size_t measure, double sum, double count) const;
 
@@ -43,6 +50,7 @@ class MeasureSet {
     LayerSums::Range range;  // sum, count
   };
   size_t declare(const std::string& name, std::optional<Paced> coefficient);
+  Tensor sum_of(size_t measure) const;
 
   LayerSums& sums_;
   std::vector<Measure> measures_;

@@ -10,9 +10,9 @@
 namespace moe {
 namespace cpu {
 
-// Sums term(token) over the tokens that are no padding, in order, whatever the threads.
+// Adds to `sum` term(token) of the tokens that are no padding, in order, whatever the threads.
 template <class Term>
-static double sum_over_tokens(ConstTensor targets, Term term) {
+static void sum_over_tokens(Tensor sum, ConstTensor targets, Term term) {
   const int64_t tokens = targets.size();
   const int32_t* target = targets.as<int32_t>();
   thread_local std::vector<double> terms;
@@ -22,9 +22,9 @@ static double sum_over_tokens(ConstTensor targets, Term term) {
   for (int64_t t = 0; t < tokens; ++t) {
     if (target[t] != kIgnoreTarget) out[t] = term(t);
   }
-  double sum = 0;
-  for (int64_t t = 0; t < tokens; ++t) sum += out[t];
-  return sum;
+  double total = 0;
+  for (int64_t t = 0; t < tokens; ++t) total += out[t];
+  sum.as<double>()[0] += total;
 }
 
 template <class T>
@@ -174,16 +174,16 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
   });
 }
 
-double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
-                     ConstTensor targets) {
+void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
+                   ConstTensor targets) {
   const int64_t experts = p.dim(1), k = indices.dim(1);
   MOE_CHECK(p.shape == q.shape, "{} imitates {}", p.shape.to_string(), q.shape.to_string());
-  if (on_cuda(ctx)) return cuda::imitation_sum(ctx, p, q, indices, chosen_weight, targets);
-  double sum = 0;
+  MOE_CHECK_SHAPE(sum, {1});
+  if (on_cuda(ctx)) return cuda::imitation_sum(ctx, sum, p, q, indices, chosen_weight, targets);
   run(ctx, p.dtype, [&]<class T>(T) {
     const T *is = p.as<T>(), *wanted = q.as<T>();
     const int32_t* index = indices.as<int32_t>();
-    sum = cpu::sum_over_tokens(targets, [&](int64_t t) {
+    cpu::sum_over_tokens(sum, targets, [&](int64_t t) {
       double all = 0, chosen = 0;
       const auto square = [&](int64_t e) {
         const double difference =
@@ -195,7 +195,6 @@ double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor ind
       return all / static_cast<double>(experts) + chosen_weight * chosen / static_cast<double>(k);
     });
   });
-  return sum;
 }
 
 void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
@@ -248,14 +247,14 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) 
   });
 }
 
-double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstTensor targets) {
+void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {
   const int64_t d = rows.dim(1), k = position.dim(1);
-  if (on_cuda(ctx)) return cuda::likeness_sum(ctx, rows, position, targets);
-  double sum = 0;
+  MOE_CHECK_SHAPE(sum, {1});
+  if (on_cuda(ctx)) return cuda::likeness_sum(ctx, sum, rows, position, targets);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     const int32_t* at = position.as<int32_t>();
-    sum = cpu::sum_over_tokens(targets, [&](int64_t t) {
+    cpu::sum_over_tokens(sum, targets, [&](int64_t t) {
       double cosines = 0;
       for (int64_t i = t * k; i < (t + 1) * k; ++i) {
         for (int64_t j = t * k; j < i; ++j) {
@@ -268,7 +267,6 @@ double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstT
       return 2 * cosines / static_cast<double>(k * k);
     });
   });
-  return sum;
 }
 
 void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
@@ -304,13 +302,13 @@ void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTenso
   });
 }
 
-double agreement_sum(Context& ctx, ConstTensor a, ConstTensor b, ConstTensor targets) {
+void agreement_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets) {
   const int64_t k = a.dim(1), m = b.dim(1);
-  if (on_cuda(ctx)) return cuda::agreement_sum(ctx, a, b, targets);
-  double sum = 0;
+  MOE_CHECK_SHAPE(sum, {1});
+  if (on_cuda(ctx)) return cuda::agreement_sum(ctx, sum, a, b, targets);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t *first = a.as<int32_t>(), *second = b.as<int32_t>();
-    sum = cpu::sum_over_tokens(targets, [&](int64_t t) {
+    cpu::sum_over_tokens(sum, targets, [&](int64_t t) {
       int64_t chosen = 0, common = 0;
       for (int64_t i = t * k; i < (t + 1) * k; ++i) {
         if (first[i] < 0) continue;
@@ -320,7 +318,6 @@ double agreement_sum(Context& ctx, ConstTensor a, ConstTensor b, ConstTensor tar
       return chosen == 0 ? 0.0 : static_cast<double>(common) / static_cast<double>(chosen);
     });
   });
-  return sum;
 }
 
 }  // namespace moe

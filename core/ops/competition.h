@@ -33,8 +33,8 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
 // How well probabilities p (tokens, experts) imitate targets q (tokens, experts): the sum over tokens that are no
 // padding of mean_experts (p - q)^2 + chosen_weight * mean_S (p - q)^2, with S the chosen experts (tokens, k). p is the
 // softmax of logits.
-double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
-                     ConstTensor targets);
+void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
+                   ConstTensor targets);
 // factor * gradient -> d_logits of p, and d_q where given, (tokens, experts) both, added to
 void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
                         double chosen_weight, double factor, ConstTensor targets);
@@ -45,13 +45,13 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p);
 // How alike the outputs of a token's experts are: the sum over tokens that are no padding of the mean over the k x k
 // matrix of their cosines, its diagonal set to 0. rows (num_rows, d), position (tokens, k) i32: -1 where a
 // slot has no row, which is like no other.
-double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstTensor targets);
+void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets);
 // factor * gradient -> d_rows (num_rows, d), added to
 void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
                        ConstTensor targets);
 
 // The sum over tokens that are no padding of the share of a's choices (tokens, k) that b (tokens, m) chose too
-double agreement_sum(Context& ctx, ConstTensor a, ConstTensor b, ConstTensor targets);
+void agreement_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets);
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::choose_all) choose_all;

@@ -45,21 +45,21 @@ void relu_gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, 
   });
 }
 
-double scaled_weight_sum(Context& ctx, ConstTensor weights, ConstTensor targets, ConstTensor coefficient) {
+void scaled_weight_sum(Context& ctx, Tensor sum, ConstTensor weights, ConstTensor targets, ConstTensor coefficient) {
   const int64_t tokens = weights.dim(0), slots = weights.dim(1);
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_SHAPE(coefficient, {1});
-  if (on_cuda(ctx)) return cuda::scaled_weight_sum(ctx, weights, targets, coefficient);
-  double sum = 0;
+  MOE_CHECK_SHAPE(sum, {1});
+  if (on_cuda(ctx)) return cuda::scaled_weight_sum(ctx, sum, weights, targets, coefficient);
   run(ctx, weights.dtype, [&]<class T>(T) {
+    double total = 0;
     const T* w = weights.as<T>();
     const int32_t* target = targets.as<int32_t>();
     for (int64_t i = 0; i < tokens * slots; ++i) {
-      if (target[i / slots] != kIgnoreTarget) sum += static_cast<double>(w[i]);
+      if (target[i / slots] != kIgnoreTarget) total += static_cast<double>(w[i]);
     }
-    sum *= static_cast<double>(*coefficient.as<T>());
+    sum.as<double>()[0] += total * static_cast<double>(*coefficient.as<T>());
   });
-  return sum;
 }
 
 void scale_within(Context& ctx, Tensor x, double factor, double least, double most) {

@@ -10,8 +10,8 @@ void relu_gating_forward(Context& ctx, Tensor indices, Tensor weights, ConstTens
 // factor * coefficient (1) unless the token is padding
 void relu_gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor indices,
                           ConstTensor targets, ConstTensor coefficient, double factor);
-// coefficient (1) * the sum of all weights but those of padding
-double scaled_weight_sum(Context& ctx, ConstTensor weights, ConstTensor targets, ConstTensor coefficient);
+// coefficient (1) * all weights but those of padding -> sum (1) f64, added to
+void scaled_weight_sum(Context& ctx, Tensor sum, ConstTensor weights, ConstTensor targets, ConstTensor coefficient);
 // x (elements) = x * factor, kept within [least, most]
 void scale_within(Context& ctx, Tensor x, double factor, double least, double most);
 

@@ -9,11 +9,14 @@
 
 namespace moe {
 
-double count_tokens(Context& ctx, ConstTensor targets) {
-  if (on_cuda(ctx)) return cuda::count_tokens(ctx, targets);
-  if (ctx.planning) return 0;
-  const int32_t* target = targets.as<int32_t>();
-  return static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
+void token_sum(Context& ctx, Tensor sum, ConstTensor targets) {
+  MOE_CHECK_SHAPE(sum, {1});
+  if (on_cuda(ctx)) return cuda::token_sum(ctx, sum, targets);
+  run(ctx, DType::f32, [&]<class T>(T) {
+    const int32_t* target = targets.as<int32_t>();
+    sum.as<double>()[0] +=
+        static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
+  });
 }
 
 void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
@@ -102,49 +105,52 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
   });
 }
 
-double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets) {
+void count_assignments(Context& ctx, Tensor sum, ConstTensor indices, ConstTensor targets) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   MOE_CHECK_SHAPE(targets, {tokens});
-  if (on_cuda(ctx)) return cuda::count_assignments(ctx, indices, targets);
-  double count = 0;
+  MOE_CHECK_SHAPE(sum, {1});
+  if (on_cuda(ctx)) return cuda::count_assignments(ctx, sum, indices, targets);
   run(ctx, DType::f32, [&]<class T>(T) {
+    double count = 0;
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     for (int64_t s = 0; s < tokens * k; ++s) count += expert[s] >= 0 && target[s / k] != kIgnoreTarget;
+    sum.as<double>()[0] += count;
   });
-  return count;
 }
 
-double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets) {
+void entropy_sum(Context& ctx, Tensor sum, ConstTensor probabilities, ConstTensor targets) {
   const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
+  MOE_CHECK_SHAPE(sum, {1});
   MOE_CHECK_SHAPE(targets, {tokens});
-  if (on_cuda(ctx)) return cuda::entropy_sum(ctx, probabilities, targets);
-  double sum = 0;
+  if (on_cuda(ctx)) return cuda::entropy_sum(ctx, sum, probabilities, targets);
   run(ctx, probabilities.dtype, [&]<class T>(T) {
+    double entropy = 0;
     const T* p = probabilities.as<T>();
     const int32_t* target = targets.as<int32_t>();
     for (int64_t t = 0; t < tokens; ++t) {
       if (target[t] == kIgnoreTarget) continue;
       for (int64_t i = 0; i < n; ++i) {
         const T q = p[t * n + i];
-        if (q > 0) sum -= static_cast<double>(q * std::log(q));
+        if (q > 0) entropy -= static_cast<double>(q * std::log(q));
       }
     }
+    sum.as<double>()[0] += entropy;
   });
-  return sum;
 }
 
-double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets) {
+void squared_logsumexp_sum(Context& ctx, Tensor sum, ConstTensor logsumexp, ConstTensor targets) {
+  MOE_CHECK_SHAPE(sum, {1});
   MOE_CHECK_SHAPE(targets, {logsumexp.size()});
-  if (on_cuda(ctx)) return cuda::squared_logsumexp_sum(ctx, logsumexp, targets);
-  double sum = 0;
+  if (on_cuda(ctx)) return cuda::squared_logsumexp_sum(ctx, sum, logsumexp, targets);
   run(ctx, logsumexp.dtype, [&]<class T>(T) {
+    double squares = 0;
     const T* lse = logsumexp.as<T>();
     const int32_t* target = targets.as<int32_t>();
     for (int64_t t = 0; t < logsumexp.size(); ++t) {
-      if (target[t] != kIgnoreTarget) sum += static_cast<double>(lse[t]) * static_cast<double>(lse[t]);
+      if (target[t] != kIgnoreTarget) squares += static_cast<double>(lse[t]) * static_cast<double>(lse[t]);
     }
+    sum.as<double>()[0] += squares;
   });
-  return sum;
 }
 
 void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor gradient,

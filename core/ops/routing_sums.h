@@ -1,5 +1,6 @@
 // Sums over tokens of what a router computed, in f64 so that no split of the batch shows, and the gradients of
-// functions of those sums. Tokens whose target is kIgnoreTarget are padding and never count.
+// functions of those sums. Tokens whose target is kIgnoreTarget are padding and never count. On a GPU sums may lie on
+// either side; the host waits for those of its own that have no twin (core/tensor/device_sums.h).
 #pragma once
 #include <vector>
 
@@ -7,8 +8,8 @@
 
 namespace moe {
 
-// The tokens that are no padding.
-double count_tokens(Context& ctx, ConstTensor targets);
+// The tokens that are no padding -> sum (1) f64, added to
+void token_sum(Context& ctx, Tensor sum, ConstTensor targets);
 // ids (tokens) i32 in place: kIgnoreTarget where the target is
 void mask_padding(Context& ctx, Tensor ids, ConstTensor targets);
 // x (tokens, n), targets (tokens) i32 -> sums (n) f64, added to
@@ -20,12 +21,12 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
 // The tokens for which each expert has the largest probability, ties to the smaller index -> counts (experts) f64,
 // added to
 void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets);
-// indices (tokens, k) i32 -> the slots that hold an expert
-double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets);
-// The sum of the entropies, in nats, of rows of probabilities (tokens, experts)
-double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets);
-// The sum of squares of logsumexp (tokens)
-double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets);
+// indices (tokens, k) i32 -> sum (1) f64, added to: the slots that hold an expert
+void count_assignments(Context& ctx, Tensor sum, ConstTensor indices, ConstTensor targets);
+// The entropies, in nats, of rows of probabilities (tokens, experts) -> sum (1) f64, added to
+void entropy_sum(Context& ctx, Tensor sum, ConstTensor probabilities, ConstTensor targets);
+// Squares of logsumexp (tokens) -> sum (1) f64, added to
+void squared_logsumexp_sum(Context& ctx, Tensor sum, ConstTensor logsumexp, ConstTensor targets);
 
 // L = F(sum over tokens of softmax(z)), gradient (experts) f64 = dF/dsum -> d_logits (tokens, experts), added to
 void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor gradient,
@@ -42,7 +43,7 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
 void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices);
 
 namespace cuda {  // the twins; their arguments have been checked
-decltype(moe::count_tokens) count_tokens;
+decltype(moe::token_sum) token_sum;
 decltype(moe::column_sums) column_sums;
 decltype(moe::assignment_sums) assignment_sums;
 decltype(moe::entropy_sum) entropy_sum;

@@ -11,6 +11,7 @@ namespace cuda {
 class Queue;
 }
 struct RoutingSignals;
+class DeviceSums;
 
 struct Context {
   Device device = Device::cpu;
@@ -23,6 +24,7 @@ struct Context {
 
   bool training = true;  // dropout, noise and other training-only behaviour
   bool observe = true;   // routing statistics are collected (not when a micro-batch is passed a second time)
+  const DeviceSums* sums = nullptr;   // with device == cuda: of the host's sums that need not be complete at once
   RoutingSignals* signals = nullptr;  // where MoE layers add what they tell of each token (core/ops/sample_signals.h)
   bool diagnose = false;              // evaluation only: strategies also compute what they merely report
   bool planning = false;              // allocate and check shapes, compute nothing

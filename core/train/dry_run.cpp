@@ -96,8 +96,8 @@ static ProcessGroups planned_groups(int64_t ranks, int64_t width) {
 // The larger of each.
 static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
   for (size_t MemoryPlan::*part :
-       {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer, &MemoryPlan::activations,
-        &MemoryPlan::scratch, &MemoryPlan::worst_activations, &MemoryPlan::worst_scratch}) {
+       {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer, &MemoryPlan::sums,
+        &MemoryPlan::activations, &MemoryPlan::scratch, &MemoryPlan::worst_activations, &MemoryPlan::worst_scratch}) {
     a.*part = std::max(a.*part, b.*part);
   }
   a.needs_host |= b.needs_host;
@@ -171,6 +171,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
     memory("memory of rows", plan.memory, plan.memory);
     memory("memory at evaluation", plan.evaluation_memory, plan.evaluation_memory);
   }
+  if (plan.sums > 0) memory("sums over tokens", plan.sums, plan.sums);
   memory("activations", plan.activations, plan.worst_activations);
   memory("scratch", plan.scratch, plan.worst_scratch);
   if (store > 0) memory("difficulties (host)", store, store);

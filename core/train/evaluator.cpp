@@ -123,7 +123,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     if (round.ends_segment) memory.advance(batch.length);
   }
   groups.world->all_reduce_sum(as_tensor(totals));
-  groups.world->all_reduce_sum(as_tensor(model.sums()));
+  state.complete_sums(groups);
   if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
   ctx.training = true;
   return {totals[0], totals[1], totals[2], set.raw_bytes()};

@@ -48,7 +48,7 @@ void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
 void TrainStep::collect_sums(const LocalBatch& batch) {
   Model& model = *state_.model;
   for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));
-  groups_.world->all_reduce_sum(as_tensor(model.sums()));
+  state_.complete_sums(groups_);
 }
 
 void TrainStep::reduce_gradients() {
@@ -85,7 +85,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   for (int64_t m = 0; m < micro_batches; ++m) {
     const TokenBatch micro = micro_batch(batch, m);
     model.forward(ctx, micro);
-    if (micro_batches == 1) groups_.world->all_reduce_sum(as_tensor(model.sums()));
+    if (micro_batches == 1) state_.complete_sums(groups_);
     const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
     totals[0] += sums.loss;
@@ -97,7 +97,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   }
   state_.memory.advance(batch.time);
   ctx.observe = true;
-  if (micro_batches > 1 && !sums_first) groups_.world->all_reduce_sum(as_tensor(model.sums()));
+  if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);
 
   reduce_gradients();
   totals[5] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

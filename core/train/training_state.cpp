@@ -1,5 +1,6 @@
 #include "core/train/training_state.h"
 
+#include "comm/communicator.h"
 #include "core/base/integer.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
@@ -126,6 +127,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     parameters.allocate(ctx, setup.dtype, setup.trains);
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
+    if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
     plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
 
     const auto memory_for = [&](int64_t rows) { return ContextMemory(ctx, memory_of(setup.config), rows); };
@@ -160,6 +162,8 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
   ctx.queue = queue_.get();
   ctx.managed = plan.needs_host;
   model = make_model(parameters, setup);
+  if (ctx.device == Device::cuda) sums_ = DeviceSums(ctx, model->sums());
+  ctx.sums = &sums_;
   parameters.allocate(ctx, setup.dtype, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
   if (setup.trains) {
@@ -168,9 +172,14 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
   }
 }
 
+void TrainingState::complete_sums(const ProcessGroups& groups) {
+  sums_.collect(ctx);
+  groups.world->all_reduce_sum(as_tensor(model->sums()));
+}
+
 size_t TrainingState::used_bytes() const {
   return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) +
-         memory.bytes() + activations_.peak() + scratch_.peak();
+         sums_.bytes() + memory.bytes() + activations_.peak() + scratch_.peak();
 }
 
 // Calls use(parameters, model) with the model of one rank, whose tensors have no memory.

@@ -5,12 +5,14 @@
 #include "core/config/train_config.h"
 #include "core/model/model_summary.h"
 #include "core/optim/adamw.h"
+#include "core/tensor/device_sums.h"
 
 namespace moe {
 
 // Bytes of one rank, by arena.
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
+  size_t sums = 0;                                  // on a GPU: twins of the layers' sums over tokens
   size_t memory = 0, evaluation_memory = 0;         // of earlier segments, in training and at evaluation
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
   bool needs_host = false;                          // on a GPU: some ops run on the CPU, over managed memory
@@ -18,7 +20,7 @@ struct MemoryPlan {
   size_t total() const { return lasting() + activations + scratch; }
   size_t worst_total() const { return lasting() + worst_activations + worst_scratch; }
   // What is there between steps.
-  size_t lasting() const { return parameters + gradients + optimizer + memory + evaluation_memory; }
+  size_t lasting() const { return parameters + gradients + optimizer + sums + memory + evaluation_memory; }
 };
 
 struct StateSetup {
@@ -56,6 +58,9 @@ class TrainingState {
   std::optional<AdamW> optimizer;
   ContextMemory memory;  // of this rank's rows of the training batch; none where nothing is remembered
 
+  // Makes the model's sums those of all ranks' tokens.
+  void complete_sums(const ProcessGroups& groups);
+
   const Arena& activations() const { return activations_; }
   const Arena& scratch() const { return scratch_; }
   // Bytes that were really used so far.
@@ -64,6 +69,7 @@ class TrainingState {
  private:
   std::shared_ptr<cuda::Queue> queue_;  // on CUDA
   Arena activations_, scratch_;
+  DeviceSums sums_;
 };
 
 // Some run, for models in which nothing is paced.

@@ -63,8 +63,8 @@ void spread_chosen(Context& ctx, Tensor, ConstTensor, ConstTensor) {
 void gather_chosen(Context& ctx, Tensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
-double imitation_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor, double, ConstTensor) {
-  return absent(ctx), 0;
+void imitation_sum(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, double, ConstTensor) {
+  absent(ctx);
 }
 void imitation_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor, double, double,
                         ConstTensor) {
@@ -73,14 +73,14 @@ void imitation_backward(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, 
 void softmax_backward(Context& ctx, Tensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
-double likeness_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
-  return absent(ctx), 0;
+void likeness_sum(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
 }
 void likeness_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, double, ConstTensor) {
   absent(ctx);
 }
-double agreement_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
-  return absent(ctx), 0;
+void agreement_sum(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
 }
 
 // core/ops/dispatch_rows.h
@@ -243,8 +243,8 @@ void relu_gating_forward(Context& ctx, Tensor, Tensor, ConstTensor) {
 void relu_gating_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, ConstTensor, double) {
   absent(ctx);
 }
-double scaled_weight_sum(Context& ctx, ConstTensor, ConstTensor, ConstTensor) {
-  return absent(ctx), 0;
+void scaled_weight_sum(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
+  absent(ctx);
 }
 void scale_within(Context& ctx, Tensor, double, double, double) {
   absent(ctx);
@@ -269,8 +269,8 @@ void drop_second(Context& ctx, Tensor, Tensor, const RandomKey&, int64_t) {
 }
 
 // core/ops/routing_sums.h
-double count_tokens(Context& ctx, ConstTensor) {
-  return absent(ctx), 0;
+void token_sum(Context& ctx, Tensor, ConstTensor) {
+  absent(ctx);
 }
 void column_sums(Context& ctx, Tensor, ConstTensor, ConstTensor) {
   absent(ctx);
@@ -278,11 +278,11 @@ void column_sums(Context& ctx, Tensor, ConstTensor, ConstTensor) {
 void assignment_sums(Context& ctx, Tensor, Tensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
-double entropy_sum(Context& ctx, ConstTensor, ConstTensor) {
-  return absent(ctx), 0;
+void entropy_sum(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
 }
-double squared_logsumexp_sum(Context& ctx, ConstTensor, ConstTensor) {
-  return absent(ctx), 0;
+void squared_logsumexp_sum(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
 }
 void softmax_sum_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);
@@ -296,8 +296,8 @@ void mask_padding(Context& ctx, Tensor, ConstTensor) {
 void top1_counts(Context& ctx, Tensor, ConstTensor, ConstTensor) {
   absent(ctx);
 }
-double count_assignments(Context& ctx, ConstTensor, ConstTensor) {
-  return absent(ctx), 0;
+void count_assignments(Context& ctx, Tensor, ConstTensor, ConstTensor) {
+  absent(ctx);
 }
 void weight_sum_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor) {
   absent(ctx);

@@ -1,4 +1,4 @@
-// Partial sums of a kernel's blocks, added up on the host: the way that a number leaves the device.
+// Partial sums of a kernel's blocks, added up on the host or for it: the way that a number leaves the device.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -8,6 +8,7 @@
 #include "core/base/token.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
+#include "core/tensor/device_sums.h"
 #include "cuda/kernel/block.cuh"
 #include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/reduce.cuh"
@@ -50,20 +51,8 @@ __global__ void token_sum_kernel(double* partial, const int32_t* targets, int64_
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-// The sum of term(token) over the tokens that are no padding. Waits for the device.
-template <class Term>
-double sum_over_tokens(Context& ctx, ConstTensor targets, Term term) {
-  constexpr int kThreads = 256;
-  const int64_t tokens = targets.size();
-  const int blocks = partials_for(tokens, kThreads / kWarp);
-  const HostSums<1> sums(ctx, blocks);
-  launch(ctx, token_sum_kernel<Term>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double),
-         sums.partial(), targets.as<int32_t>(), tokens, term);
-  return sums.get()[0];
-}
-
 // partial (partials, stride): its first columns are those of the first of `sums`, f64 on either side, and so on; each
-// is added to. Waits for the device once when sums are the host's.
+// is added to. Sums of the host with a twin are complete when ctx.sums has been collected; for others it waits, once.
 inline void add_to_sums(Context& ctx, std::initializer_list<Tensor> sums, const double* partial, int64_t stride,
                         int partials) {
   ScratchScope scratch(ctx);
@@ -75,8 +64,9 @@ inline void add_to_sums(Context& ctx, std::initializer_list<Tensor> sums, const 
   int64_t begin = 0;
   for (const Tensor& tensor : sums) {
     const int64_t n = tensor.size();
-    if (tensor.device == Device::cuda) {
-      add_partials(ctx, tensor.as<double>(), partial + begin, n, stride, partials);
+    const Tensor target = tensor.device == Device::cuda ? tensor : ctx.sums ? ctx.sums->twin(tensor) : Tensor{};
+    if (target) {
+      add_partials(ctx, target.as<double>(), partial + begin, n, stride, partials);
     } else {
       if (!total) {
         total = scratch.allocate(Shape{columns}, DType::f64);
@@ -88,6 +78,19 @@ inline void add_to_sums(Context& ctx, std::initializer_list<Tensor> sums, const 
     }
     begin += n;
   }
+}
+
+// Adds to `sum` (1), as add_to_sums() does, term(token) of the tokens that are no padding.
+template <class Term>
+void sum_over_tokens(Context& ctx, Tensor sum, ConstTensor targets, Term term) {
+  constexpr int kThreads = 256;
+  ScratchScope scratch(ctx);
+  const int64_t tokens = targets.size();
+  const int blocks = partials_for(tokens, kThreads / kWarp);
+  double* partial = scratch.allocate(Shape{blocks}, DType::f64).as<double>();
+  launch(ctx, token_sum_kernel<Term>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double), partial,
+         targets.as<int32_t>(), tokens, term);
+  add_to_sums(ctx, {sum}, partial, 1, blocks);
 }
 
 }  // namespace moe::cuda

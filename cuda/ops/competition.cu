@@ -314,10 +314,10 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
          indices.as<int32_t>(), slots, all.dim(1), indices.dim(1));
 }
 
-double imitation_sum(Context& ctx, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
-                     ConstTensor targets) {
-  return sum_over_tokens(
-      ctx, targets,
+void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
+                   ConstTensor targets) {
+  sum_over_tokens(
+      ctx, sum, targets,
       ImitationTerm{p.as<float>(), q.as<float>(), indices.as<int32_t>(), p.dim(1), indices.dim(1), chosen_weight});
 }
 
@@ -336,19 +336,17 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) 
          tokens, p.dim(1));
 }
 
-double likeness_sum(Context& ctx, ConstTensor rows, ConstTensor position, ConstTensor targets) {
+void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {
   const int64_t d = rows.dim(1), k = position.dim(1);
-  double sum = 0;
   for_type(rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     for_width(
         d,
         [&]<int N>(std::integral_constant<int, N>) {
-          sum = sum_over_tokens(ctx, targets, LikenessTerm<T, N>{in, position.as<int32_t>(), d, k});
+          sum_over_tokens(ctx, sum, targets, LikenessTerm<T, N>{in, position.as<int32_t>(), d, k});
         },
         in);
   });
-  return sum;
 }
 
 void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
@@ -362,8 +360,8 @@ void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTenso
   });
 }
 
-double agreement_sum(Context& ctx, ConstTensor a, ConstTensor b, ConstTensor targets) {
-  return sum_over_tokens(ctx, targets, AgreementTerm{a.as<int32_t>(), b.as<int32_t>(), a.dim(1), b.dim(1)});
+void agreement_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets) {
+  sum_over_tokens(ctx, sum, targets, AgreementTerm{a.as<int32_t>(), b.as<int32_t>(), a.dim(1), b.dim(1)});
 }
 
 }  // namespace moe::cuda

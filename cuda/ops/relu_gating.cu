@@ -53,8 +53,8 @@ void relu_gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, 
          static_cast<float>(factor), d_logits.size(), d_logits.dim(1));
 }
 
-double scaled_weight_sum(Context& ctx, ConstTensor weights, ConstTensor targets, ConstTensor coefficient) {
-  return sum_over_tokens(ctx, targets, ScaledWeightTerm{weights.as<float>(), coefficient.as<float>(), weights.dim(1)});
+void scaled_weight_sum(Context& ctx, Tensor sum, ConstTensor weights, ConstTensor targets, ConstTensor coefficient) {
+  sum_over_tokens(ctx, sum, targets, ScaledWeightTerm{weights.as<float>(), coefficient.as<float>(), weights.dim(1)});
 }
 
 void scale_within(Context& ctx, Tensor x, double factor, double least, double most) {

@@ -173,8 +173,8 @@ void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTe
   add_to_sums(ctx, {counts}, partial, n, blocks);
 }
 
-double count_assignments(Context& ctx, ConstTensor indices, ConstTensor targets) {
-  return sum_over_tokens(ctx, targets, AssignmentTerm{indices.as<int32_t>(), indices.dim(1)});
+void count_assignments(Context& ctx, Tensor sum, ConstTensor indices, ConstTensor targets) {
+  sum_over_tokens(ctx, sum, targets, AssignmentTerm{indices.as<int32_t>(), indices.dim(1)});
 }
 
 void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, ConstTensor gradient,
@@ -187,24 +187,25 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
 }
 
 template <Scalar kScalar>
-static double scalar_sum(Context& ctx, const float* x, ConstTensor targets, int64_t n) {
+static void scalar_sum(Context& ctx, Tensor sum, const float* x, ConstTensor targets, int64_t n) {
+  ScratchScope scratch(ctx);
   const int blocks = partials_for(targets.size() * n, kThreads);
-  const HostSums<1> sums(ctx, blocks);
-  launch(ctx, scalar_sum_kernel<kScalar>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double),
-         sums.partial(), x, targets.as<int32_t>(), targets.size() * n, n);
-  return sums.get()[0];
+  double* partial = scratch.allocate(Shape{blocks}, DType::f64).as<double>();
+  launch(ctx, scalar_sum_kernel<kScalar>, dim3(static_cast<unsigned>(blocks)), kThreads, 32 * sizeof(double), partial,
+         x, targets.as<int32_t>(), targets.size() * n, n);
+  add_to_sums(ctx, {sum}, partial, 1, blocks);
 }
 
-double count_tokens(Context& ctx, ConstTensor targets) {
-  return scalar_sum<Scalar::tokens>(ctx, nullptr, targets, 1);
+void token_sum(Context& ctx, Tensor sum, ConstTensor targets) {
+  scalar_sum<Scalar::tokens>(ctx, sum, nullptr, targets, 1);
 }
 
-double entropy_sum(Context& ctx, ConstTensor probabilities, ConstTensor targets) {
-  return scalar_sum<Scalar::entropy>(ctx, probabilities.as<float>(), targets, probabilities.dim(1));
+void entropy_sum(Context& ctx, Tensor sum, ConstTensor probabilities, ConstTensor targets) {
+  scalar_sum<Scalar::entropy>(ctx, sum, probabilities.as<float>(), targets, probabilities.dim(1));
 }
 
-double squared_logsumexp_sum(Context& ctx, ConstTensor logsumexp, ConstTensor targets) {
-  return scalar_sum<Scalar::squared>(ctx, logsumexp.as<float>(), targets, 1);
+void squared_logsumexp_sum(Context& ctx, Tensor sum, ConstTensor logsumexp, ConstTensor targets) {
+  scalar_sum<Scalar::squared>(ctx, sum, logsumexp.as<float>(), targets, 1);
 }
 
 void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor gradient,

@@ -116,14 +116,19 @@ TEST_CASE("values go to the chosen experts and come back from them") {
 
 TEST_CASE("imitation: hand-computed, without padding, and its gradients", "[cpu]") {
   TestContext ctx(DType::f64);
-  CHECK(imitation_sum(ctx, ctx.of({2, 2}, {0.5, 0.5, 0.1, 0.9}), ctx.of({2, 2}, {1, 0, 0, 0}),
-                      ctx.of_i32({2, 1}, {0, 0}), 0.2,
-                      ctx.of_i32({2}, {1, kIgnoreTarget})) == Approx(0.25 + 0.2 * 0.25));
+  CHECK(sum_from([&](Tensor sum) {
+          imitation_sum(ctx, sum, ctx.of({2, 2}, {0.5, 0.5, 0.1, 0.9}), ctx.of({2, 2}, {1, 0, 0, 0}),
+                        ctx.of_i32({2, 1}, {0, 0}), 0.2, ctx.of_i32({2}, {1, kIgnoreTarget}));
+        }) == Approx(0.25 + 0.2 * 0.25));
 
   const Tensor logits = ctx.normal({7, 5}, 1), q = some_probabilities(ctx, ctx.normal({7, 5}, 2));
   const Tensor indices = some_choices(ctx, 7, 5, 2), targets = ctx.of_i32({7}, {1, 2, kIgnoreTarget, 4, 5, 6, 7});
   const Tensor d_logits = ctx.zeros({7, 5}), d_q = ctx.zeros({7, 5});
-  const auto loss = [&] { return 3 * imitation_sum(ctx, some_probabilities(ctx, logits), q, indices, 0.2, targets); };
+  const auto loss = [&] {
+    return 3 * sum_from([&](Tensor sum) {
+             imitation_sum(ctx, sum, some_probabilities(ctx, logits), q, indices, 0.2, targets);
+           });
+  };
   imitation_backward(ctx, d_logits, d_q, some_probabilities(ctx, logits), q, indices, 0.2, 3, targets);
   check_gradients(loss, {{"logits", logits, d_logits}, {"q", q, d_q}});
   for (int64_t e = 0; e < 5; ++e) CHECK(get(d_logits, 2 * 5 + e) == 0);
@@ -140,27 +145,42 @@ TEST_CASE("likeness of outputs: hand-computed, without padding, and its gradient
   TestContext ctx(DType::f64);
   // Cosines of the pairs: 1, 0, 0; the mean over 3 x 3 counts each twice.
   const Tensor three = ctx.of({3, 2}, {1, 0, 2, 0, 0, 5});
-  CHECK(likeness_sum(ctx, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {1})) == Approx(2.0 / 9));
-  CHECK(likeness_sum(ctx, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {kIgnoreTarget})) == 0);
-  CHECK(likeness_sum(ctx, ctx.zeros({2, 2}), ctx.of_i32({1, 2}, {0, 1}), ctx.of_i32({1}, {1})) == 0);
+  CHECK(sum_from([&](Tensor sum) {
+          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {1}));
+        }) == Approx(2.0 / 9));
+  CHECK(sum_from([&](Tensor sum) {
+          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {kIgnoreTarget}));
+        }) == 0);
+  CHECK(sum_from([&](Tensor sum) {
+          likeness_sum(ctx, sum, ctx.zeros({2, 2}), ctx.of_i32({1, 2}, {0, 1}), ctx.of_i32({1}, {1}));
+        }) == 0);
 
-  CHECK(likeness_sum(ctx, three, ctx.of_i32({1, 3}, {0, -1, 2}), ctx.of_i32({1}, {1})) == 0);
-  CHECK(likeness_sum(ctx, three, ctx.of_i32({1, 3}, {1, -1, 0}), ctx.of_i32({1}, {1})) == Approx(2.0 / 9));
+  CHECK(sum_from([&](Tensor sum) {
+          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, -1, 2}), ctx.of_i32({1}, {1}));
+        }) == 0);
+  CHECK(sum_from([&](Tensor sum) {
+          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {1, -1, 0}), ctx.of_i32({1}, {1}));
+        }) == Approx(2.0 / 9));
 
   const Tensor rows = ctx.normal({9, 6}, 1), d_rows = ctx.zeros({9, 6});
   const Tensor position = ctx.of_i32({4, 3}, {0, 4, 8, 3, 1, 7, 6, 2, 5, -1, -1, -1}),
                targets = ctx.of_i32({4}, {1, kIgnoreTarget, 2, 3});
   set(position, 7, -1);
   likeness_backward(ctx, d_rows, rows, position, -2, targets);
-  check_gradients([&] { return -2 * likeness_sum(ctx, rows, position, targets); }, {{"rows", rows, d_rows}});
+  check_gradients([&] { return -2 * sum_from([&](Tensor sum) { likeness_sum(ctx, sum, rows, position, targets); }); },
+                  {{"rows", rows, d_rows}});
 }
 
 TEST_CASE("agreement counts common choices of tokens that are no padding") {
   TestContext ctx;
   const Tensor a = ctx.of_i32({4, 2}, {0, 1, 0, 1, 2, -1, -1, -1}),
                b = ctx.of_i32({4, 3}, {1, 0, 5, 3, 4, 0, 2, 1, 0, 1, 2, 3});
-  CHECK(agreement_sum(ctx, a, b, ctx.of_i32({4}, {1, 1, 1, 1})) == Approx(1 + 0.5 + 1 + 0));
-  CHECK(agreement_sum(ctx, a, b, ctx.of_i32({4}, {kIgnoreTarget, 1, 1, 1})) == Approx(0.5 + 1));
+  CHECK(sum_from([&](Tensor sum) {
+          agreement_sum(ctx, sum, a, b, ctx.of_i32({4}, {1, 1, 1, 1}));
+        }) == Approx(1 + 0.5 + 1 + 0));
+  CHECK(sum_from([&](Tensor sum) {
+          agreement_sum(ctx, sum, a, b, ctx.of_i32({4}, {kIgnoreTarget, 1, 1, 1}));
+        }) == Approx(0.5 + 1));
 }
 
 TEST_CASE("sums of competition do not depend on the threads", "[cpu]") {
@@ -170,7 +190,7 @@ TEST_CASE("sums of competition do not depend on the threads", "[cpu]") {
   const Tensor indices = some_choices(ctx, 301, 9, 3), targets = ctx.constant({301}, 1, DType::i32);
   const auto sums = [&](int num_threads) {
     const ThreadCount threads(num_threads);
-    return imitation_sum(ctx, p, q, indices, 0.3, targets);
+    return sum_from([&](Tensor sum) { imitation_sum(ctx, sum, p, q, indices, 0.3, targets); });
   };
   CHECK(sums(1) == sums(2));
   CHECK(sums(1) > 0);

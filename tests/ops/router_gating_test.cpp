@@ -68,7 +68,7 @@ TEST_CASE("ReLU gating: values, gradients, padding and the steered coefficient",
   check_close("indices", indices, {0, -1, 2, -1, 1, -1}, {});
   check_close("weights", w, {0.5, 0, 2, 0, 3, 0}, {});
   const Tensor targets = ctx.of_i32({2}, {1, kIgnoreTarget}), l1 = ctx.of({1}, {0.1}), d_z = ctx.constant({2, 3}, 1);
-  CHECK(scaled_weight_sum(ctx, w, targets, l1) == Approx(0.25));
+  CHECK(sum_from([&](Tensor sum) { scaled_weight_sum(ctx, sum, w, targets, l1); }) == Approx(0.25));
   relu_gating_backward(ctx, d_z, ctx.constant({2, 3}, 4), indices, targets, l1, 5);
   check_close("gradient", d_z, {5.5, 1, 5.5, 1, 5, 1});
   scale_within(ctx, l1, 3, 0, 0.2);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/token.h"
+#include "core/tensor/device_sums.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -23,7 +24,9 @@ static void softmax(Tensor p, Tensor logsumexp, ConstTensor z) {
 TEST_CASE("sums over a hand-computed routing leave padding out") {
   TestContext ctx;
   const Tensor targets = ctx.of_i32({3}, {5, kIgnoreTarget, 0});
-  CHECK(count_tokens(ctx, targets) == 2);
+  const Tensor tokens = ctx.constant({1}, 10, DType::f64);
+  token_sum(ctx, tokens, targets);
+  check_close("tokens are added to", tokens, {12}, {});
 
   const Tensor sums = ctx.constant({2}, 10, DType::f64);
   column_sums(ctx, sums, ctx.of({3, 2}, {1, 2, 100, 100, 3, 4}), targets);
@@ -38,8 +41,11 @@ TEST_CASE("sums over a hand-computed routing leave padding out") {
   check_close("counts without importance", counts, {3, 1, 5, 1}, {});
 
   const Tensor p = ctx.of({3, 2}, {0.5, 0.5, 0.3, 0.7, 1, 0});
-  CHECK(entropy_sum(ctx, p, targets) == Approx(std::log(2)));
-  CHECK(squared_logsumexp_sum(ctx, ctx.of({3}, {2, 50, -3}), targets) == Approx(13));
+  const Tensor entropy = ctx.constant({1}, 10, DType::f64), squares = ctx.constant({1}, 10, DType::f64);
+  entropy_sum(ctx, entropy, p, targets);
+  check_close("entropy is added to", entropy, {10 + std::log(2)}, {1e-6, 1e-6});
+  squared_logsumexp_sum(ctx, squares, ctx.of({3}, {2, 50, -3}), targets);
+  check_close("squares are added to", squares, {23}, {1e-6, 1e-6});
 }
 
 TEST_CASE("routing sums equal the reference, whatever the split") {
@@ -64,6 +70,32 @@ TEST_CASE("routing sums equal the reference, whatever the split") {
         check_close("sums of two parts", parts, whole, {1e-13, 1e-13});
     }
   }
+}
+
+TEST_CASE("sums with a twin on the device are complete when they are collected") {
+  TestContext ctx;
+  const Tensor targets = ctx.of_i32({3}, {5, kIgnoreTarget, 0}), x = ctx.of({3, 2}, {1, 2, 100, 100, 3, 4});
+  std::vector<double> host{7, 1, 2, 7}, other{1, 2};
+  const auto tensor = [](std::vector<double>& values, size_t begin, int64_t count) {
+    return Tensor{values.data() + begin, Shape{count}, DType::f64, Device::cpu};
+  };
+  DeviceSums sums;
+  if (!on_cpu()) sums = DeviceSums(ctx, host);
+  ctx.sums = &sums;
+  CHECK(bool(sums.twin(tensor(host, 1, 3))) == !on_cpu());
+  CHECK_FALSE(sums.twin(tensor(other, 0, 2)));
+  column_sums(ctx, tensor(host, 1, 2), x, targets);
+  column_sums(ctx, tensor(other, 0, 2), x, targets);
+  CHECK(other == std::vector<double>{5, 8});  // nobody will collect these
+  CHECK(host == (on_cpu() ? std::vector<double>{7, 5, 8, 7} : std::vector<double>{7, 1, 2, 7}));
+  token_sum(ctx, tensor(host, 3, 1), targets);
+  for (int again = 0; again < 2; ++again) {
+    sums.collect(ctx);
+    CHECK(host == std::vector<double>{7, 5, 8, 9});
+  }
+  column_sums(ctx, tensor(host, 0, 2), x, targets);
+  sums.collect(ctx);
+  CHECK(host == std::vector<double>{11, 11, 8, 9});
 }
 
 TEST_CASE("gradients of functions of routing sums", "[cpu]") {
@@ -91,7 +123,9 @@ TEST_CASE("gradients of functions of routing sums", "[cpu]") {
   for (int64_t i = 0; i < d_square.size(); ++i) set(d_square, i, get(d_square, i) - 3);
   const auto squares = [&] {
     softmax(p, logsumexp, z);
-    return 0.7 * squared_logsumexp_sum(ctx, logsumexp, targets);
+    set(sums, 0, 0);
+    squared_logsumexp_sum(ctx, sums.slice(0, 1), logsumexp, targets);
+    return 0.7 * get(sums, 0);
   };
   check_gradients(squares, {{"squared logsumexp", z, d_square}});
 }
@@ -106,8 +140,11 @@ TEST_CASE("routing sums refuse shapes that do not fit") {
   CHECK_THROWS_AS(assignment_sums(ctx, sums, {}, indices, weights, one), InternalError);
   CHECK_THROWS_AS(assignment_sums(ctx, sums, sums, indices, ctx.zeros({1, 1}), targets), InternalError);
   CHECK_THROWS_AS(assignment_sums(ctx, sums, short_sums, indices, weights, targets), InternalError);
-  CHECK_THROWS_AS(entropy_sum(ctx, x, one), InternalError);
-  CHECK_THROWS_AS(squared_logsumexp_sum(ctx, ctx.zeros({2}), one), InternalError);
+  const Tensor sum = ctx.constant({1}, 0, DType::f64);
+  CHECK_THROWS_AS(entropy_sum(ctx, sum, x, one), InternalError);
+  CHECK_THROWS_AS(entropy_sum(ctx, sums, x, targets), InternalError);
+  CHECK_THROWS_AS(squared_logsumexp_sum(ctx, sum, ctx.zeros({2}), one), InternalError);
+  CHECK_THROWS_AS(token_sum(ctx, sums, targets), InternalError);
   CHECK_THROWS_AS(softmax_sum_backward(ctx, x, x, short_sums, targets), InternalError);
   CHECK_THROWS_AS(softmax_sum_backward(ctx, x, x, sums, one), InternalError);
   CHECK_THROWS_AS(squared_logsumexp_backward(ctx, x, ctx.zeros({2, 2}), ctx.zeros({2}), 1, targets), InternalError);

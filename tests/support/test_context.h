@@ -84,4 +84,12 @@ void set(Tensor x, int64_t i, double value);
 std::vector<double> values(ConstTensor x);
 double dot(ConstTensor a, ConstTensor b);
 
+// What an op adds to the sum (1) f64 that it is called with.
+template <class AddTo>
+double sum_from(AddTo add_to) {
+  double sum = 0;
+  add_to(Tensor{&sum, Shape{1}, DType::f64, Device::cpu});
+  return sum;
+}
+
 }  // namespace moe::test

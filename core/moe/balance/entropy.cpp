@@ -25,7 +25,7 @@ class EntropyBalance : public BalanceLoss {
   int64_t num_sums() const override { return static_cast<int64_t>(n_ + 1); }
   void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const override {
     column_sums(ctx, as_tensor(sums.first(n_)), routing.probabilities, targets);
-    sums[n_] += count_tokens(ctx, targets);
+    token_sum(ctx, as_tensor(sums.subspan(n_, 1)), targets);
   }
   double value(std::span<const double> sums) const override {
     if (sums[n_] == 0) return 0;

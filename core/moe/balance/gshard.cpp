@@ -22,7 +22,7 @@ class GShardBalance : public BalanceLoss {
   void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const override {
     top1_counts(ctx, as_tensor(sums.first(n_)), routing.probabilities, targets);
     column_sums(ctx, as_tensor(sums.subspan(n_, n_)), routing.probabilities, targets);
-    sums[2 * n_] += count_tokens(ctx, targets);
+    token_sum(ctx, as_tensor(sums.subspan(2 * n_, 1)), targets);
   }
 
   double value(std::span<const double> sums) const override {

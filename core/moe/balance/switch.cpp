@@ -31,7 +31,7 @@ class SwitchBalance : public BalanceLoss {
   void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const override {
     assignment_sums(ctx, as_tensor(sums.first(n())), {}, routing.indices, routing.weights, targets);
     column_sums(ctx, as_tensor(sums.subspan(n(), n())), routing.probabilities, targets);
-    sums[2 * n()] += count_tokens(ctx, targets);
+    token_sum(ctx, as_tensor(sums.subspan(2 * n(), 1)), targets);
   }
 
   double value(std::span<const double> sums) const override {

@@ -1,4 +1,5 @@
 // mean(logsumexp(z)^2): keeps router logits small (Zoph et al., 2022, equation 5). No value at balance of its own.
+#include "comm/communicator.h"
 #include "core/moe/balance_loss.h"
 #include "core/ops/routing_sums.h"
 
@@ -17,8 +18,8 @@ class ZBalance : public BalanceLoss {
 
   int64_t num_sums() const override { return 2; }
   void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const override {
-    sums[0] += squared_logsumexp_sum(ctx, routing.logsumexp, targets);
-    sums[1] += count_tokens(ctx, targets);
+    squared_logsumexp_sum(ctx, as_tensor(sums.first(1)), routing.logsumexp, targets);
+    token_sum(ctx, as_tensor(sums.last(1)), targets);
   }
   double value(std::span<const double> sums) const override { return sums[1] == 0 ? 0 : sums[0] / sums[1]; }
   void backward(Context& ctx, const Gradients& d, const Routing& routing, ConstTensor targets,

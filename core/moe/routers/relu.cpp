@@ -59,12 +59,13 @@ class ReluRouter : public LogitRouter {
     allocate_choice(ctx, routing, experts_);
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     relu_gating_forward(ctx, routing.indices, routing.weights, routing.logits);
-    if (!ctx.observe) return;
     // Padding counts in the loss's mean as 0: the divisor is known before any sum over ranks and micro-batches.
-    measures_.observe(ctx, loss_, scaled_weight_sum(ctx, routing.weights, batch.targets, coefficient_.value),
-                      static_cast<double>(batch.counted()));
-    measures_.observe(ctx, experts_figure_, count_assignments(ctx, routing.indices, batch.targets),
-                      count_tokens(ctx, batch.targets));
+    const auto tokens = static_cast<double>(batch.counted());
+    measures_.observe_sum(
+        ctx, loss_,
+        [&](Tensor sum) { scaled_weight_sum(ctx, sum, routing.weights, batch.targets, coefficient_.value); }, tokens);
+    measures_.observe_sum(
+        ctx, experts_figure_, [&](Tensor sum) { count_assignments(ctx, sum, routing.indices, batch.targets); }, tokens);
   }
 
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,

@@ -124,8 +124,9 @@ class CompeteStrategy : public RoutedStrategy {
       parts.balance.observe_outputs(ctx, batch, used, pass_.outputs());
     }
     if (chosen_by_competition() && diversity() > 0) {
-      const double sum = likeness_sum(ctx, pass_.returned(), pass_.plan().position, batch.targets);
-      measures().observe(ctx, diversity_, sum, tokens);
+      measures().observe_sum(
+          ctx, diversity_,
+          [&](Tensor sum) { likeness_sum(ctx, sum, pass_.returned(), pass_.plan().position, batch.targets); }, tokens);
     }
     return y;
   }
@@ -182,17 +183,21 @@ class CompeteStrategy : public RoutedStrategy {
                    {});
     if (by_share_) share_weights_forward(ctx, outcome_.weights, outcome_.logits, outcome_.indices);
     const auto count = static_cast<double>(batch.counted());
-    measures().observe(ctx, agreement_figure_, agreement_sum(ctx, routing_.indices, outcome_.indices, batch.targets),
-                       count);
+    measures().observe_sum(
+        ctx, agreement_figure_,
+        [&](Tensor sum) { agreement_sum(ctx, sum, routing_.indices, outcome_.indices, batch.targets); }, count);
     if (!competing_) return;
     target_ = outcome_.probabilities;
     if (options_.target == "chosen") {
       target_ = ctx.allocate_wide(Shape{tokens, experts_});
       spread_chosen(ctx, target_, outcome_.weights, outcome_.indices);
     }
-    measures().observe(
+    measures().observe_sum(
         ctx, router_loss_,
-        imitation_sum(ctx, routing_.probabilities, target_, outcome_.indices, now(chosen_loss_, ctx), batch.targets),
+        [&](Tensor sum) {
+          imitation_sum(ctx, sum, routing_.probabilities, target_, outcome_.indices, now(chosen_loss_, ctx),
+                        batch.targets);
+        },
         count);
   }
 

@@ -161,16 +161,25 @@ class StochasticStrategy : public RoutedStrategy {
     const bool on_outputs = options_.on == "outputs";
     d_view_ = ctx.allocate(x.shape);
     d_view_hat_ = ctx.allocate(x.shape);
-    const double sum = info_nce(ctx, batch, d_view_, d_view_hat_, on_outputs ? f : x, on_outputs ? f_hat : x_hat_,
-                                {options_.negatives, now(temperature_, ctx)},
-                                uncertainty() / static_cast<double>(batch.global_tokens));
-    measures_->observe(ctx, uncertainty_, sum, static_cast<double>(batch.counted()));
+    ScratchScope scratch(ctx);
+    const Tensor losses = scratch.allocate_wide(Shape{x.dim(0)});
+    info_nce(ctx, batch, losses, d_view_, d_view_hat_, on_outputs ? f : x, on_outputs ? f_hat : x_hat_,
+             {options_.negatives, now(temperature_, ctx)}, uncertainty() / static_cast<double>(batch.global_tokens));
+    measures_->observe_sum(
+        ctx, uncertainty_,
+        [&](Tensor sum) {
+          column_sums(ctx, sum, losses.reshape({x.dim(0), 1}), batch.targets);
+        },
+        static_cast<double>(batch.counted()));
   }
 
   void observe_gates(Context& ctx, const TokenBatch& batch) {
-    double sum = 0;
-    column_sums(ctx, as_tensor(std::span(&sum, 1)), gates_.reshape({gates_.dim(0), 1}), batch.targets);
-    measures_->observe(ctx, gate_figure_, sum, count_tokens(ctx, batch.targets));
+    measures_->observe_sum(
+        ctx, gate_figure_,
+        [&](Tensor sum) {
+          column_sums(ctx, sum, gates_.reshape({gates_.dim(0), 1}), batch.targets);
+        },
+        static_cast<double>(batch.counted()));
   }
 
   Options options_;
