@@ -119,8 +119,9 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     config.paired_seeds.push_back(run->seed);
     differences_of_quality.push_back(run->quality - it->second->quality);
     log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
+    // Where evaluations scatter, the baseline too was as good as at its end before its end.
     config.tokens_to_match.push_back(updates_to_reach(*run, it->second->quality) /
-                                     static_cast<double>(it->second->step));
+                                     updates_to_reach(*it->second, it->second->quality));
     of_baseline.erase(it);
   }
   config.difference = paired_difference(std::move(differences_of_quality));

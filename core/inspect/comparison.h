@@ -23,7 +23,7 @@ struct ComparedConfig {
   PairedDifference difference;           // of what the runs are judged by, minus the baseline's
   double time_ratio = kAbsent;           // of a step, over the baseline's: geometric mean over the paired seeds
   // For each paired seed: the tokens after which the validation text was predicted as well as by the baseline's
-  // evaluation that counts, over the tokens that the baseline took; NaN where it never was.
+  // evaluation that counts, over the tokens after which the baseline's first was; NaN where it never was.
   std::vector<double> tokens_to_match;
   // From the baseline; options of a choice that is another one are left out.
   std::vector<ConfigDifference> changes;

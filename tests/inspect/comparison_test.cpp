@@ -40,6 +40,21 @@ TEST_CASE("the table of two configurations with three seeds") {
   CHECK(comparison_text(c, false).find("agreement") == std::string::npos);
 }
 
+TEST_CASE("the baseline's tokens are those after which it first was as good as at its end") {
+  std::vector<ComparedRun> runs = sample_runs();
+  // At update 15 it was better than it is in the end.
+  for (ComparedRun& run : runs) {
+    auto& evaluations = run.history.evaluations;
+    evaluations.insert(evaluations.end() - 1, evaluations.back());
+    evaluations[evaluations.size() - 2].step = 15;
+    evaluations[evaluations.size() - 2].quality = runs[0].quality - 0.5;
+  }
+  std::vector<ComparedRun> same = runs;
+  for (ComparedRun& run : same) run.history.evaluations = runs[0].history.evaluations, run.quality = runs[0].quality;
+  const Comparison c = compare_runs(same, {}, {});
+  for (const double ratio : c.configs[1].tokens_to_match) CHECK(ratio == Approx(1));
+}
+
 TEST_CASE("tokens until a configuration is as good as the baseline at its end") {
   std::vector<ComparedRun> runs = sample_runs();
   const Comparison c = compare_runs(runs, {}, {});
