@@ -49,8 +49,9 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
       parts_{dispatcher_, local_experts_, balance_, load_, capacity_, dropout_} {
   if (strategy_->bounds_load() && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
     raise<UsageError>(
-        "moe.capacity: {} does not go with router {}, whose experts take a stated number of tokens anyway",
-        s.config.capacity.kind(), s.config.router.kind());
+        "moe.capacity: {} does not go with a router whose experts take a stated number of tokens anyway, as in "
+        "strategy {} with router {}",
+        s.config.capacity.kind(), s.config.strategy.kind(), s.config.router.kind());
   }
   if (s.config.shared_experts > 0) {
     FeedForwardShape shape = s.expert_shape;
