@@ -168,9 +168,8 @@ std::string reading_help(const Comparison& c) {
       "below 0 is better. It tells about other seeds of this very setting, not about other sizes, lengths or data. "
       "tokens: until a configuration, its evaluations joined by straight lines, predicts as well as the baseline does "
       "at the end, over the tokens after which the baseline itself first does. time: of a step, over the baseline's. "
-      "max/mean: load of the worst layer's "
-      "busiest expert over a fair share; dead: experts of all layers without a token; entropy: of the router, 1 is "
-      "undecided.";
+      "max/mean: load of the worst layer's busiest expert over a fair share; dead: experts of all layers without a "
+      "token; entropy: of the router, 1 is undecided.";
   if (c.configs.size() > 2) {
     text += fmt::format(" With {} comparisons, one interval in twenty excludes 0 where there is no difference.",
                         c.configs.size() - 1);

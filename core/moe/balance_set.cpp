@@ -68,30 +68,31 @@ void BalanceSet::add_sums(Context& ctx, const BalanceLoss& loss, std::span<doubl
   loss.add_output_sums(ctx, sums, group.routing, group.outputs, group.targets);
 }
 
-// On a GPU all groups' sums are on their way before the first is waited for.
 template <class Visit>
-void BalanceSet::for_each_group_with_sums(Context& ctx, const BalanceLoss& loss, const TokenBatch& batch,
-                                          const Routing& routing, const ExpertOutputs& outputs, Visit visit) {
-  const auto n = static_cast<size_t>(loss.num_sums());
-  size_t groups = 0;
-  for_each_group(loss.scope(), batch, routing, outputs, [&](const Group&) { ++groups; });
+void BalanceSet::for_each_group_with_sums(Context& ctx, size_t i, const TokenBatch& batch, const Routing& routing,
+                                          const ExpertOutputs& outputs, Visit visit) {
+  const BalanceLoss& loss = *losses_[i];
+  const auto for_each = [&](auto use) { for_each_group(loss.scope(), batch, routing, outputs, use); };
+  if (loss.scope() == BalanceLoss::Scope::global)
+    return for_each([&](const Group& group) { visit(group, sums_of(i)); });
+  const size_t n = ranges_[i].count;
+  size_t groups = 0, next = 0;
+  for_each([&](const Group&) { ++groups; });
   group_sums_.assign(groups * n, 0.0);
-  const auto sums_of_group = [&](size_t i) { return std::span(group_sums_).subspan(i * n, n); };
+  const auto next_sums = [&] { return std::span(group_sums_).subspan(n * next++, n); };
   {
     ScratchScope scratch(ctx);
-    DeviceSums twins;
+    DeviceSums twins;  // so that all groups' sums are on their way before the first is waited for
     if (ctx.device == Device::cuda && groups > 0) {
       twins =
           DeviceSums(ctx, group_sums_, scratch.allocate(Shape{static_cast<int64_t>(group_sums_.size())}, DType::f64));
     }
     const SumsScope scope(ctx, twins);
-    size_t i = 0;
-    for_each_group(loss.scope(), batch, routing, outputs,
-                   [&](const Group& group) { add_sums(ctx, loss, sums_of_group(i++), group); });
+    for_each([&](const Group& group) { add_sums(ctx, loss, next_sums(), group); });
     twins.collect(ctx);
   }
-  size_t i = 0;
-  for_each_group(loss.scope(), batch, routing, outputs, [&](const Group& group) { visit(group, sums_of_group(i++)); });
+  next = 0;
+  for_each([&](const Group& group) { visit(group, next_sums()); });
 }
 
 void BalanceSet::observe(Context& ctx, const TokenBatch& batch, const Routing& routing) {
@@ -115,7 +116,7 @@ void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch&
                      [&](const Group& group) { add_sums(ctx, loss, sums, group); });
       continue;
     }
-    for_each_group_with_sums(ctx, loss, batch, routing, outputs, [&](const Group& group, std::span<const double> own) {
+    for_each_group_with_sums(ctx, i, batch, routing, outputs, [&](const Group& group, std::span<const double> own) {
       sums[0] += group.weight * loss.value(own);
     });
   }
@@ -129,15 +130,9 @@ void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBat
     const BalanceLoss& loss = *losses_[i];
     if (coefficients_[i] == 0 || loss.sees_outputs() != on_outputs) continue;
     const std::vector<double> some(ctx.planning ? ranges_[i].count : 0, 1.0);  // that no loss calls empty
-    const auto visit_group = [&](const Group& group, std::span<const double> sums) {
+    for_each_group_with_sums(ctx, i, batch, routing, outputs, [&](const Group& group, std::span<const double> sums) {
       visit(loss, group, ctx.planning ? std::span(some) : sums, group.weight * scale_ * coefficients_[i]);
-    };
-    if (loss.scope() == BalanceLoss::Scope::global) {
-      for_each_group(loss.scope(), batch, routing, outputs,
-                     [&](const Group& group) { visit_group(group, sums_of(i)); });
-    } else {
-      for_each_group_with_sums(ctx, loss, batch, routing, outputs, visit_group);
-    }
+    });
   }
 }
 

@@ -53,9 +53,10 @@ class BalanceSet {
   void for_each_group(BalanceLoss::Scope scope, const TokenBatch& batch, const Routing& routing,
                       const ExpertOutputs& outputs, Visit visit) const;
   void add_sums(Context& ctx, const BalanceLoss& loss, std::span<double> sums, const Group& group) const;
-  // Calls visit(group, its sums) for every group of a loss that is not global.
+  // Calls visit(group, its sums) for every group of loss i. The sums of a global one must be complete; those of others
+  // are added up here.
   template <class Visit>
-  void for_each_group_with_sums(Context& ctx, const BalanceLoss& loss, const TokenBatch& batch, const Routing& routing,
+  void for_each_group_with_sums(Context& ctx, size_t i, const TokenBatch& batch, const Routing& routing,
                                 const ExpertOutputs& outputs, Visit visit);
   void observe_either(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                       const ExpertOutputs& outputs);

@@ -1,11 +1,8 @@
 // How often the host waits for the device in an update: not for each layer and sum.
+#include "tests/emulator/waits.h"
 #include "core/tensor/device.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
-
-namespace emulator {
-extern int64_t waits;  // runtime.cpp
-}
 
 namespace moe::test {
 

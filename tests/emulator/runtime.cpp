@@ -7,13 +7,11 @@
 
 #include "core/base/check.h"
 #include "cuda/device/cublas.h"
+#include "tests/emulator/waits.h"
 
 static constexpr size_t kDeviceBytes = size_t{4} << 30;
 
-// How often the host has waited for the device.
-namespace emulator {
-int64_t waits = 0;
-}
+int64_t emulator::waits = 0;
 
 const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaErrorMemoryAllocation ? "out of memory" : "an error of the emulated runtime";
