@@ -95,10 +95,11 @@ __device__ inline void warp_multiply(float (&c)[kM][kN][4], const float* a, cons
   }
 }
 
-// Floats of staging memory that warp_multiply_accumulator needs for each warp: none for bf16.
+// Floats of staging memory that warp_multiply_accumulator takes for each warp: whole pairs, so that those of the next
+// begin at one. bf16 needs none, but an array has some.
 template <class T>
 constexpr int staging_floats(int depth) {
-  return sizeof(T) == 4 ? 16 * (depth + 4) : 0;
+  return sizeof(T) == 4 ? 16 * (depth + 4) : 2;
 }
 
 // c (16, 8 kN) += P (16, 8 kP) B (8 kP, 8 kN), where P is an accumulator of this warp and B lies as (k, n). P is

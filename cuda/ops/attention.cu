@@ -97,7 +97,7 @@ template <class T, int kD>
 struct ForwardShared {
   typename Shape2<T, kD>::Tile q;
   typename Shape2<T, kD>::Tile k[Shape2<T, kD>::kStages], v[Shape2<T, kD>::kStages];
-  float staging[kWarps][staging_floats<T>(kRows) + 1];
+  float staging[kWarps][staging_floats<T>(kRows)];
 };
 
 // One block per tile of queries of one head, the tiles with most keys first. Softmax runs along the keys with a running
@@ -212,7 +212,7 @@ struct BackwardShared {
   typename Shape2<T, kD>::Tile a[2];
   typename Shape2<T, kD>::Tile b[Shape2<T, kD>::kStages][2];
   float logsumexp[2][kRows], dots[2][kRows];
-  float staging[kWarps][staging_floats<T>(kRows) + 1];
+  float staging[kWarps][staging_floats<T>(kRows)];
 };
 
 // One block per tile of keys of one key/value head; it walks over the query heads that share it and their tiles of
