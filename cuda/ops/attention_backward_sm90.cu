@@ -197,6 +197,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
       wgmma_wait_group<0>();
       keep_registers(d_first);
       if constexpr (kKeys) keep_registers(d_second);
+      if constexpr (kKeys) __syncwarp();  // other lanes have read log-sum-exps and dots
       if (lane == 0) shared.ring.release(place);
       place.advance();
     }
