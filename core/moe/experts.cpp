@@ -57,7 +57,7 @@ Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Con
   if (input_bias_) {
     grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
     bias_forward(ctx, saved.z, input_bias_->value, offsets);
-    activation_forward(ctx, saved.activated, saved.z, shape_.activation);
+    activation_forward(ctx, saved.activated, saved.z, shape_.activation, offsets);
   } else {
     grouped_gemm_activate_forward(ctx, saved.activated, saved.z, rows, input_.value, offsets, shape_.activation);
   }
@@ -79,7 +79,7 @@ void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Sav
   grouped_gemm_backward_input(ctx, d_activated, d_out, output_.value, saved.offsets);
   drop(ctx, d_activated, saved.numbers);
   const Tensor d_z = scratch.allocate(saved.z.shape);
-  activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation);
+  activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation, saved.offsets);
   bias_gradient(input_bias_, d_z);
   grouped_gemm_backward_weight(ctx, input_.gradient, d_z, saved.rows, saved.offsets,
                                !std::exchange(input_.gradient_is_old, false));

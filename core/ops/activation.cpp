@@ -1,5 +1,7 @@
 #include "core/ops/activation.h"
 
+#include <algorithm>
+
 #include "core/base/table.h"
 #include "core/ops/dispatch.h"
 #include "core/ops/vector_math.h"
@@ -70,34 +72,42 @@ Activation activation_from_name(const std::string& name) {
   return table.at(name).activation;
 }
 
-void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation) {
+// Of `rows`, those that stand for something.
+static int64_t rows_of_groups(int64_t rows, ConstTensor offsets) {
+  return offsets ? std::min<int64_t>(rows, offsets.as<int32_t>()[offsets.size() - 1]) : rows;
+}
+
+void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation, ConstTensor offsets) {
   const int64_t rows = y.dim(0), d_ff = y.dim(1), width = d_ff * width_factor(activation);
   MOE_CHECK_SHAPE(z, {rows, width});
-  if (on_cuda(ctx)) return cuda::activation_forward(ctx, y, z, activation);
+  if (on_cuda(ctx)) return cuda::activation_forward(ctx, y, z, activation, offsets);
   run(ctx, z.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = z.as<T>();
     const auto row = activation == Activation::relu   ? cpu::relu_forward<T>
                      : activation == Activation::gelu ? cpu::gelu_forward<T>
                                                       : cpu::swiglu_forward<T>;
+    const int64_t all = rows_of_groups(rows, offsets);
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) row(out + r * d_ff, in + r * width, d_ff);
+    for (int64_t r = 0; r < all; ++r) row(out + r * d_ff, in + r * width, d_ff);
   });
 }
 
-void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation) {
+void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation,
+                         ConstTensor offsets) {
   const int64_t rows = d_y.dim(0), d_ff = d_y.dim(1), width = d_ff * width_factor(activation);
   MOE_CHECK_SHAPE(z, {rows, width});
   MOE_CHECK_SHAPE(d_z, {rows, width});
-  if (on_cuda(ctx)) return cuda::activation_backward(ctx, d_z, d_y, z, activation);
+  if (on_cuda(ctx)) return cuda::activation_backward(ctx, d_z, d_y, z, activation, offsets);
   run(ctx, z.dtype, [&]<class T>(T) {
     T* out = d_z.as<T>();
     const T *grad = d_y.as<T>(), *in = z.as<T>();
     const auto row = activation == Activation::relu   ? cpu::relu_backward<T>
                      : activation == Activation::gelu ? cpu::gelu_backward<T>
                                                       : cpu::swiglu_backward<T>;
+    const int64_t all = rows_of_groups(rows, offsets);
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) row(out + r * width, grad + r * d_ff, in + r * width, d_ff);
+    for (int64_t r = 0; r < all; ++r) row(out + r * width, grad + r * d_ff, in + r * width, d_ff);
   });
 }
 

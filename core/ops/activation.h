@@ -14,10 +14,12 @@ inline int64_t width_factor(Activation a) {
   return a == Activation::swiglu ? 2 : 1;
 }
 
-// z (rows, width_factor * d_ff) -> y (rows, d_ff)
-void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation);
-// d_y (rows, d_ff), z -> d_z (rows, width_factor * d_ff), overwritten
-void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation);
+// z (rows, width_factor * d_ff) -> y (rows, d_ff). With the `offsets` (groups + 1) i32 of grouped rows, those behind
+// the last group are left alone: they stand for nothing, and nobody may have written them.
+void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation, ConstTensor offsets = {});
+// d_y (rows, d_ff), z -> d_z (rows, width_factor * d_ff), overwritten; offsets as above
+void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation,
+                         ConstTensor offsets = {});
 
 namespace cuda {  // the twins; their arguments have been checked
 decltype(moe::activation_forward) activation_forward;

@@ -31,6 +31,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
       const T* const factor = factors.data();
 #pragma omp for schedule(static)
       for (int64_t r = 0; r < rows; ++r) {
+        if (id && id[r] < 0) continue;
         const int64_t row = first_row + (id ? id[r] : r);
         cpu::drop_factors(factors.data(), key, static_cast<uint64_t>(row * quads), quads, threshold, keep);
 #pragma omp simd

@@ -7,8 +7,8 @@
 namespace moe {
 
 // x (rows, d), in place: every element is dropped with probability `rate`. Row r is number first_row + r of the batch,
-// or first_row + ids[r] with ids (rows) i32, for rows in another order than tokens; numbers below 0 may be given for
-// rows that nobody reads.
+// or first_row + ids[r] with ids (rows) i32, for rows in another order than tokens; rows with a number below 0 stand
+// for nothing and are left alone.
 void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_row, ConstTensor ids = {});
 
 // Likewise, but neighbours share a fate: rows [i * rows_per_draw, (i + 1) * rows_per_draw) of the global batch are

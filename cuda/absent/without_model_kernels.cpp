@@ -25,10 +25,10 @@
 namespace moe::cuda {
 
 // core/ops/activation.h
-void activation_forward(Context& ctx, Tensor, ConstTensor, Activation) {
+void activation_forward(Context& ctx, Tensor, ConstTensor, Activation, ConstTensor) {
   absent(ctx);
 }
-void activation_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, Activation) {
+void activation_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, Activation, ConstTensor) {
   absent(ctx);
 }
 

@@ -11,9 +11,9 @@ static constexpr int kThreads = 256;
 
 // One thread per N columns of the result.
 template <class T, int N, Activation kActivation>
-__global__ void activation_forward_kernel(T* y, const T* z, int64_t rows, int64_t d_ff) {
+__global__ void activation_forward_kernel(T* y, const T* z, const int32_t* end, int64_t rows, int64_t d_ff) {
   const int64_t at = thread_in_grid() * N, row = at / d_ff, column = at % d_ff;
-  if (row >= rows) return;
+  if (row >= rows || (end && row >= *end)) return;
   constexpr bool kGated = kActivation == Activation::swiglu;
   z += row * d_ff * (kGated ? 2 : 1) + column;
   Floats<N> value = load_vector<N>(z), up{};
@@ -24,9 +24,10 @@ __global__ void activation_forward_kernel(T* y, const T* z, int64_t rows, int64_
 }
 
 template <class T, int N, Activation kActivation>
-__global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, int64_t rows, int64_t d_ff) {
+__global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, const int32_t* end, int64_t rows,
+                                           int64_t d_ff) {
   const int64_t at = thread_in_grid() * N, row = at / d_ff, column = at % d_ff;
-  if (row >= rows) return;
+  if (row >= rows || (end && row >= *end)) return;
   constexpr bool kGated = kActivation == Activation::swiglu;
   const int64_t offset = row * d_ff * (kGated ? 2 : 1) + column;
   const Floats<N> value = load_vector<N>(z + offset), grad = load_vector<N>(d_y + at);
@@ -44,7 +45,11 @@ __global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, int
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation) {
+static const int32_t* end_of(ConstTensor offsets) {
+  return offsets ? offsets.as<int32_t>() + offsets.size() - 1 : nullptr;
+}
+
+void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation, ConstTensor offsets) {
   const int64_t rows = y.dim(0), d_ff = y.dim(1);
   for_type(z.dtype, [&]<class T>(T) {
     for_activation(activation, [&]<Activation kActivation>(std::integral_constant<Activation, kActivation>) {
@@ -53,13 +58,14 @@ void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activa
       const bool vectors = in_vectors<T>(d_ff, out, in);
       const auto kernel = vectors ? activation_forward_kernel<T, kPerVector<T>, kActivation>
                                   : activation_forward_kernel<T, 1, kActivation>;
-      launch(ctx, kernel, blocks_for(rows * d_ff, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, in, rows,
-             d_ff);
+      launch(ctx, kernel, blocks_for(rows * d_ff, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, in,
+             end_of(offsets), rows, d_ff);
     });
   });
 }
 
-void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation) {
+void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation,
+                         ConstTensor offsets) {
   const int64_t rows = d_y.dim(0), d_ff = d_y.dim(1);
   for_type(z.dtype, [&]<class T>(T) {
     for_activation(activation, [&]<Activation kActivation>(std::integral_constant<Activation, kActivation>) {
@@ -69,7 +75,7 @@ void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor 
       const auto kernel = vectors ? activation_backward_kernel<T, kPerVector<T>, kActivation>
                                   : activation_backward_kernel<T, 1, kActivation>;
       launch(ctx, kernel, blocks_for(rows * d_ff, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, grad, in,
-             rows, d_ff);
+             end_of(offsets), rows, d_ff);
     });
   });
 }

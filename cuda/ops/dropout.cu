@@ -13,7 +13,7 @@ template <class T>
 __global__ void dropout_kernel(T* x, const int32_t* ids, RandomKey key, int64_t first_row, int64_t rows, int64_t d,
                                uint32_t threshold, float keep) {
   const int64_t quads = (d + 3) / 4, i = thread_in_grid(), r = i / quads;
-  if (r >= rows) return;
+  if (r >= rows || (ids && ids[r] < 0)) return;
   const int64_t begin = i % quads * 4, row = first_row + (ids ? ids[r] : r);
   const auto words = key.words(static_cast<uint64_t>(row * quads + begin / 4));
 #pragma unroll

@@ -57,6 +57,25 @@ TEST_CASE("activations equal the reference at odd sizes") {
   }
 }
 
+TEST_CASE("activations leave rows behind the last group alone") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  const Tensor offsets = ctx.of_i32({3}, {0, 1, 3});
+  for (const Activation activation : kActivations) {
+    const int64_t d_ff = 8, width = d_ff * width_factor(activation);
+    const Tensor z = ctx.normal({5, width}, 2), d_y = ctx.normal({5, d_ff}, 3);
+    const Tensor y = ctx.output({5, d_ff}), d_z = ctx.output({5, width});
+    const Tensor all_y = ctx.output({5, d_ff}), all_d_z = ctx.output({5, width});
+    activation_forward(ctx, all_y, z, activation);
+    activation_forward(ctx, y, z, activation, offsets);
+    activation_backward(ctx, all_d_z, d_y, z, activation);
+    activation_backward(ctx, d_z, d_y, z, activation, offsets);
+    CHECK(values(y.slice(0, 3)) == values(all_y.slice(0, 3)));
+    CHECK(values(d_z.slice(0, 3)) == values(all_d_z.slice(0, 3)));
+    for (const double untouched : values(y.slice(3, 2))) CHECK(std::isnan(untouched));
+    for (const double untouched : values(d_z.slice(3, 2))) CHECK(std::isnan(untouched));
+  }
+}
+
 TEST_CASE("activations stay finite far out") {
   TestContext ctx;
   for (const Activation activation : kActivations) {

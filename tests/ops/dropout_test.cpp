@@ -69,6 +69,15 @@ TEST_CASE("dropout of rows in another order drops what it drops of each row by i
   }
 }
 
+TEST_CASE("dropout leaves rows that stand for nothing alone") {
+  TestContext ctx;
+  const RandomKey key{.seed = 5, .purpose = RandomPurpose::test};
+  const Tensor x = ctx.constant({3, 6}, 1);
+  dropout(ctx, x, 0.5, key, 0, ctx.of_i32({3}, {7, -1, 9}));
+  for (const double untouched : values(x.slice(1, 1))) CHECK(untouched == 1);
+  for (const double touched : values(x.slice(2, 1))) CHECK((touched == 0 || touched == 2));
+}
+
 TEST_CASE("groups of rows are dropped whole, at the wanted rate, however the batch is split") {
   TestContext ctx;
   const RandomKey key = ctx.random(RandomPurpose::layer_dropout, 3);
