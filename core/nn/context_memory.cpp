@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/ops/elementwise.h"
+
 namespace moe {
 
 MemoryShape MemoryShape::of(const ModelConfig& config) {
@@ -9,13 +11,14 @@ MemoryShape MemoryShape::of(const ModelConfig& config) {
   return {config.layers, config.attention.memory, 2 * config.kv_heads() * config.d_head()};
 }
 
-ContextMemory::ContextMemory(const Context& ctx, const MemoryShape& shape, int64_t rows) : shape_(shape), rows_(rows) {
+ContextMemory::ContextMemory(Context& ctx, const MemoryShape& shape, int64_t rows) : shape_(shape), rows_(rows) {
   if (!shape) return;
   const Shape size{shape.layers, rows, shape.positions, shape.width};
   const size_t bytes = static_cast<size_t>(size.size()) * size_of(ctx.dtype) + 512;  // and alignment
   arena_ = std::make_unique<Arena>(ctx.planning ? Arena::planning("memory", ctx.device)
                                                 : Arena("memory", ctx.device, bytes, ctx.managed));
   all_ = arena_->allocate(size, ctx.dtype);
+  if (!ctx.planning) fill_zero(ctx, all_);  // append_recent moves places that are not filled yet too
 }
 
 Tensor ContextMemory::layer(int64_t layer, int64_t first, int64_t count) const {

@@ -21,7 +21,7 @@ class ContextMemory {
   // Of a model that remembers nothing.
   ContextMemory() = default;
   // Empty, for so many rows, in an arena of its own. Throws DeviceError when there is no room.
-  ContextMemory(const Context& ctx, const MemoryShape& shape, int64_t rows);
+  ContextMemory(Context& ctx, const MemoryShape& shape, int64_t rows);
 
   explicit operator bool() const { return static_cast<bool>(shape_); }
   const MemoryShape& shape() const { return shape_; }
