@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "cuda/kernel/ptx_sm90.cuh"
 #include "tests/support/catch.h"
@@ -13,6 +14,24 @@ namespace moe::test {
 inline void on_threads(unsigned threads, size_t shared_bytes, const std::function<void()>& body) {
   emulator::run({1, 1, 1}, {threads, 1, 1}, shared_bytes, body);
 }
+
+// In memory that host and device may touch.
+template <class T>
+struct ManagedAllocator {
+  using value_type = T;
+  ManagedAllocator() = default;
+  template <class Other>
+  ManagedAllocator(const ManagedAllocator<Other>&) {}
+  T* allocate(size_t n) {
+    void* memory = nullptr;
+    if (cudaMallocManaged(&memory, n * sizeof(T), cudaMemAttachGlobal) != cudaSuccess) throw std::bad_alloc();
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* memory, size_t) { cudaFree(memory); }
+  bool operator==(const ManagedAllocator&) const { return true; }
+};
+template <class T>
+using ManagedVector = std::vector<T, ManagedAllocator<T>>;
 
 // What the emulator says when it stops, or nothing.
 inline std::string complaint_of(unsigned threads, size_t shared_bytes, const std::function<void()>& body) {

@@ -9,8 +9,8 @@ namespace {
 using cuda::TensorMap;
 
 // Numbers 1, 2, .. as bit patterns.
-std::vector<uint16_t> counted(size_t n) {
-  std::vector<uint16_t> numbers(n);
+ManagedVector<uint16_t> counted(size_t n) {
+  ManagedVector<uint16_t> numbers(n);
   for (size_t i = 0; i < n; ++i) numbers[i] = static_cast<uint16_t>(i + 1);
   return numbers;
 }
@@ -46,7 +46,7 @@ std::vector<uint16_t> loaded(uint32_t elements, Load load) {
 }  // namespace
 
 TEST_CASE("a box of a matrix comes swizzled, with zeros for what is outside") {
-  alignas(16) static const std::vector<uint16_t> x = counted(11 * 104);
+  const ManagedVector<uint16_t> x = counted(11 * 104);
   const TensorMap map = cuda::make_tensor_map(x.data(), {{100, 1, 64}, {11, 104, 16}});
   for (const auto& [column, row] :
        {std::pair{0, 0}, std::pair{64, 0}, std::pair{8, 5}, std::pair{0, -3}, std::pair{128, 20}}) {
@@ -64,7 +64,7 @@ TEST_CASE("a box of a matrix comes swizzled, with zeros for what is outside") {
 
 TEST_CASE("a third and fourth dimension end where the tensor ends") {
   // (sequence 2, time 5, head 3, 40): a head's rows are 120 elements apart.
-  const std::vector<uint16_t> x = counted(2 * 5 * 120);
+  const ManagedVector<uint16_t> x = counted(2 * 5 * 120);
   const TensorMap map = cuda::make_tensor_map(x.data(), {{40, 1, 64}, {3, 40, 1}, {5, 120, 8}, {2, 600, 1}});
   const auto got = loaded(8 * 64, [&](void* to, uint64_t& full) { cuda::tma_load_4d(to, map, full, 0, 2, 1, 1); });
   for (int i = 0; i < 8; ++i) {
@@ -86,7 +86,7 @@ TEST_CASE("a third and fourth dimension end where the tensor ends") {
 }
 
 TEST_CASE("a box that is stored writes nothing outside of the tensor") {
-  std::vector<uint16_t> y(2 * 5 * 120, 9);
+  ManagedVector<uint16_t> y(2 * 5 * 120, 9);
   const TensorMap map = cuda::make_tensor_map(y.data(), {{40, 1, 64}, {3, 40, 1}, {5, 120, 8}, {2, 600, 1}});
   on_threads(32, sizeof(Shared), [&] {
     auto& shared = cuda::shared_memory<Shared>();
@@ -107,7 +107,7 @@ TEST_CASE("a box that is stored writes nothing outside of the tensor") {
 }
 
 TEST_CASE("what the copy engine refuses is refused") {
-  const std::vector<uint16_t> x = counted(1024);
+  const ManagedVector<uint16_t> x = counted(1024);
   CHECK_THROWS_WITH(cuda::make_tensor_map(x.data() + 1, {{64, 1, 64}}), Catch::Contains("base"));
   CHECK_THROWS_WITH(cuda::make_tensor_map(x.data(), {{64, 1, 64}, {4, 63, 4}}), Catch::Contains("stride"));
   CHECK_THROWS_WITH(cuda::make_tensor_map(x.data(), {{64, 1, 64}, {0, 64, 4}}), Catch::Contains("extent"));

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "tests/emulator/memory.h"
+
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
@@ -22,6 +24,9 @@ namespace emulator {
 
 Thread* current = nullptr;
 Index3 block_index, block_size, grid_size;
+char* shared_begin = nullptr;
+size_t shared_bytes = 0;
+Range own_memory[2];
 
 void fail(const std::string& what) {
   throw std::runtime_error("CUDA emulator: " + what);
@@ -109,7 +114,8 @@ static void arrive(void*, bool) {}
 // ---- one block -----------------------------------------------------------------------------------------------------
 
 struct NamedBarrier {
-  int arrived = 0, threads = 0;
+  std::vector<Thread*> arrived;
+  int threads = 0;
   uint32_t generation = 0;
 };
 
@@ -117,11 +123,11 @@ struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
   std::vector<std::unique_ptr<char[]>> stacks;  // kept for the next block
-  const std::function<void()>* body = nullptr;
+  void (*body)(const void*) = nullptr;
+  const void* closure = nullptr;
   void* scheduler = nullptr;  // its stack pointer
   std::exception_ptr error;
   std::unique_ptr<char, decltype(&std::free)> shared{nullptr, &std::free};
-  size_t shared_bytes = 0;
   NamedBarrier named[16];
   std::vector<std::vector<uint64_t>> warpgroup_steps;  // of each warpgroup: hashes of its instructions
   struct Background {
@@ -147,13 +153,24 @@ static void yield() {
   arrive(fake_stack, true);
 }
 
+thread_local bool thread_runs = false;
+
 static void resume(size_t i) {
   Thread& thread = block.threads[i];
   void* fake_stack = nullptr;
   current = &thread;
   leave(&fake_stack, block.stacks[i].get(), kStackBytes);
+  thread_runs = true;
   emulator_switch(&block.scheduler, thread.stack_pointer);
+  thread_runs = false;
   arrive(fake_stack, false);
+}
+
+void stop(const std::string& what) {
+  if (!thread_runs) fail(what);
+  block.error = std::make_exception_ptr(std::runtime_error("CUDA emulator: " + what));
+  yield();
+  std::abort();  // the scheduler ends the launch
 }
 
 static std::string name_of(const Thread& thread) {
@@ -165,7 +182,7 @@ static std::string name_of(const Thread& thread) {
 static void run_thread() {
   arrive(nullptr, true);
   try {
-    (*block.body)();
+    block.body(block.closure);
     if (!current->products.open.empty() || !current->products.committed.empty())
       fail(name_of(*current) + " returns without having waited for its wgmma");
     if (!current->stores.open.empty() || !current->stores.committed.empty())
@@ -204,8 +221,11 @@ static void prepare_threads() {
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(block.stacks[i].get(), kStackBytes);
 #endif
-    thread.stack_pointer = new_fiber(block.stacks[i].get(), &run_thread);
+    thread.stack = block.stacks[i].get();
+    thread.stack_bytes = kStackBytes;
+    thread.stack_pointer = new_fiber(thread.stack, &run_thread);
   }
+  watch::begin_block(block.threads);
 }
 
 // Runs the threads of one warp that can go on; with `to_the_end` until none of them can. Returns whether any ran.
@@ -246,7 +266,12 @@ static bool pass_barrier() {
   if (!waiting) return false;
   if (returned > 0)
     fail(name_of(*waiting) + " waits at " + waiting->where + ", which other threads left the kernel without");
-  for (Thread& thread : block.threads) thread.state = Thread::State::ready;
+  std::vector<Thread*> all;
+  for (Thread& thread : block.threads) {
+    thread.state = Thread::State::ready;
+    all.push_back(&thread);
+  }
+  watch::meet(all);
   return true;
 }
 
@@ -304,16 +329,21 @@ static void* allocate_exactly(size_t bytes) {
   return memory;
 }
 
-void run(Index3 grid, Index3 size, size_t shared_bytes, const std::function<void()>& body) {
+void run(Index3 grid, Index3 size, size_t shared, void (*body)(const void*), const void* closure) {
   static std::mutex one_at_a_time;  // ranks may be threads
   const std::lock_guard lock(one_at_a_time);
+  const DeviceAccess device;
+  watch::begin_launch();
   const size_t threads = size_t{size.x} * size.y * size.z;
   grid_size = grid;
   block_size = size;
   block.threads.resize(threads);
   block.warps.resize((threads + 31) / 32);
-  block.body = &body;
-  block.shared_bytes = shared_bytes;
+  own_memory[0] = {block.threads.data(), block.threads.size() * sizeof(Thread)};
+  own_memory[1] = {block.warps.data(), block.warps.size() * sizeof(Warp)};
+  block.body = body;
+  block.closure = closure;
+  shared_bytes = shared;
   block.error = nullptr;
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
@@ -321,7 +351,8 @@ void run(Index3 grid, Index3 size, size_t shared_bytes, const std::function<void
         block_index = {x, y, z};
         // Of exactly this size, so that AddressSanitizer sees an access behind it; NaN in every type.
         block.shared.reset(shared_bytes ? static_cast<char*>(allocate_exactly(shared_bytes)) : nullptr);
-        if (shared_bytes) std::memset(block.shared.get(), 0xFF, shared_bytes);
+        shared_begin = block.shared.get();
+        if (shared_bytes) std::memset(shared_begin, 0xFF, shared_bytes);
         run_block();
       }
     }
@@ -330,26 +361,111 @@ void run(Index3 grid, Index3 size, size_t shared_bytes, const std::function<void
 }
 
 void* shared_memory(size_t bytes) {
-  if (bytes > block.shared_bytes) {
+  if (bytes > shared_bytes) {
     fail("a kernel uses " + std::to_string(bytes) + " bytes of shared memory, launched with " +
-         std::to_string(block.shared_bytes));
+         std::to_string(shared_bytes));
   }
-  return block.shared.get();
+  return shared_begin;
 }
 
 size_t shared_offset(const void* pointer, size_t bytes) {
-  const auto offset = reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(block.shared.get());
-  if (offset > block.shared_bytes || bytes > block.shared_bytes - offset)
-    fail("an address that is not in shared memory");
-  return offset;
+  if (!holds_shared(pointer, bytes)) fail("an address that is not in shared memory");
+  return reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(shared_begin);
 }
 
 char* at_shared_offset(size_t offset, size_t bytes) {
-  if (offset > block.shared_bytes || bytes > block.shared_bytes - offset) {
+  if (offset > shared_bytes || bytes > shared_bytes - offset) {
     fail(std::to_string(bytes) + " bytes at " + std::to_string(offset) + " of shared memory, which has " +
-         std::to_string(block.shared_bytes));
+         std::to_string(shared_bytes));
   }
-  return block.shared.get() + offset;
+  return shared_begin + offset;
+}
+
+// ---- accesses that the compiler does not see -----------------------------------------------------------------------
+
+static uintptr_t caller(void* address) {
+  return reinterpret_cast<uintptr_t>(address);
+}
+#define MOE_CALLER caller(__builtin_return_address(0))
+
+void atomic_access(const void* address, size_t bytes) {
+  watch::access(watch::actor("atomicAdd", MOE_CALLER, watch::Proxy::generic), address, bytes, watch::Access::atomic);
+}
+
+static void tell_of(const Thread::Copy& copy, bool is_done) {
+  const watch::Actor actor = watch::actor("cp.async", copy.place, watch::Proxy::generic);
+  if (copy.from) watch::access(actor, copy.from, 16, watch::Access::read, is_done);
+  watch::access(actor, copy.to, 16, watch::Access::write, is_done);
+}
+
+void copy_async(void* to, const void* from) {
+  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0) {
+    fail("cp.async of 16 bytes that are not aligned");
+  }
+  current->open_copies.push_back({to, from, MOE_CALLER});
+  tell_of(current->open_copies.back(), false);
+}
+
+void commit_copies() {
+  current->pending_groups.push_back(std::move(current->open_copies));
+  current->open_copies.clear();
+}
+
+void wait_for_copies(size_t pending) {
+  auto& groups = current->pending_groups;
+  while (groups.size() > pending) {
+    for (const Thread::Copy& copy : groups.front()) {
+      tell_of(copy, true);
+      if (copy.from)
+        std::memcpy(copy.to, copy.from, 16);
+      else
+        std::memset(copy.to, 0, 16);
+    }
+    groups.erase(groups.begin());
+  }
+}
+
+// ---- instructions on matrices
+// ----------------------------------------------------------------------------------------
+
+// The elements k = 0..15 of a row (A) or column (B): pairs in two registers of four neighbouring lanes.
+static void get_pairs(float (&values)[16], const uint64_t* first, const uint64_t* second, int lane) {
+  for (int k = 0; k < 16; ++k) {
+    const uint64_t pair = (k < 8 ? first : second)[lane + k % 8 / 2];
+    values[k] = from_word<float>((pair >> 16 * (k % 2) & 0xFFFFu) << 16);
+  }
+}
+
+void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  const uint64_t offered[6] = {a[0], a[1], a[2], a[3], b0, b1};
+  int set = 0;
+  const auto& all = gather(0xFFFFFFFFu, offered, 6, "mma.m16n8k16", set).value[set];
+  const int lane = current->lane;
+  float row[2][16], column[2][16];
+  for (int half = 0; half < 2; ++half) {
+    get_pairs(row[half], all[half], all[2 + half], lane / 4 * 4);
+    get_pairs(column[half], all[4], all[5], (2 * (lane % 4) + half) * 4);
+  }
+  for (int e = 0; e < 4; ++e) {
+    for (int k = 0; k < 16; ++k) d[e] += row[e / 2][k] * column[e % 2][k];
+  }
+}
+
+// Each lane gives the address of a row that others read, and is the one that the watch of memory is told of.
+void load_matrices(uint32_t (&r)[4], const void* row, bool transposed) {
+  const char* name = transposed ? "ldmatrix.x4.trans" : "ldmatrix.x4";
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) fail(std::string(name) + " of a row that is not aligned");
+  watch::access(watch::actor(name, MOE_CALLER, watch::Proxy::generic), row, 16, watch::Access::read);
+  const auto offered = reinterpret_cast<uint64_t>(row);
+  int set = 0;
+  const Exchange& all = gather(0xFFFFFFFFu, &offered, 1, name, set);
+  const int i = current->lane / 4, j = 2 * (current->lane % 4);
+  for (int m = 0; m < 4; ++m) {
+    const auto at = [&](int y, int x) -> uint32_t {
+      return reinterpret_cast<const uint16_t*>(all.value[set][0][8 * m + y])[x];
+    };
+    r[m] = transposed ? at(j, i) | at(j + 1, i) << 16 : at(i, j) | at(i, j + 1) << 16;
+  }
 }
 
 // ---- work in the background ----------------------------------------------------------------------------------------
@@ -393,12 +509,23 @@ void barrier(const char* name) {
   yield();
 }
 
+static void meet_in_warp(Thread& one, uint32_t mask) {
+  std::vector<Thread*> those;
+  Thread* first = &one - one.lane;
+  for (int lane = 0; lane < 32; ++lane) {
+    if (mask >> lane & 1u) those.push_back(first + lane);
+  }
+  watch::meet(those);
+}
+
+static constexpr const char* kSyncWarp = "__syncwarp";
+
 const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const char* name, int& set) {
   Thread* thread = current;
   Warp& warp = *thread->warp;
   if (!(mask >> thread->lane & 1u)) fail(std::string(name) + ": " + name_of(*thread) + " is not in its own mask");
   if (mask & ~warp.living) fail(std::string(name) + " by " + name_of(*thread) + " names a lane that has returned");
-  if (warp.arrived && (warp.mask != mask || std::strcmp(warp.operation, name) != 0)) {
+  if (warp.arrived && (warp.mask != mask || (warp.operation != name && std::strcmp(warp.operation, name) != 0))) {
     fail(name_of(*thread) + " comes to " + name + " while its warp is in " + warp.operation);
   }
   warp.mask = mask;
@@ -407,6 +534,7 @@ const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const c
   for (int i = 0; i < words; ++i) warp.exchange.value[set][i][thread->lane] = values[i];
   warp.arrived |= 1u << thread->lane;
   if (warp.arrived == mask) {
+    if (name == kSyncWarp) meet_in_warp(*thread, mask);
     warp.arrived = 0;
     ++warp.generation;
     return warp.exchange;
@@ -416,6 +544,11 @@ const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const c
   thread->where = name;
   yield();
   return warp.exchange;
+}
+
+void sync_warp(uint32_t mask) {
+  int set = 0;
+  gather(mask, nullptr, 0, kSyncWarp, set);
 }
 
 void wait_until(const char* where, std::function<bool()> may_go_on, std::function<std::string()> missing) {
@@ -430,18 +563,20 @@ void wait_until(const char* where, std::function<bool()> may_go_on, std::functio
 void named_barrier(int id, int threads) {
   if (id < 0 || id > 15 || threads % 32 != 0) fail("bar.sync " + std::to_string(id) + " of " + std::to_string(threads));
   NamedBarrier& barrier = block.named[id];
-  if (barrier.arrived > 0 && barrier.threads != threads)
+  if (!barrier.arrived.empty() && barrier.threads != threads)
     fail(name_of(*current) + " comes to bar.sync " + std::to_string(id) + " with another number of threads");
   barrier.threads = threads;
-  if (++barrier.arrived == threads) {
-    barrier.arrived = 0;
+  barrier.arrived.push_back(current);
+  if (barrier.arrived.size() == static_cast<size_t>(threads)) {
+    watch::meet(barrier.arrived);
+    barrier.arrived.clear();
     ++barrier.generation;
     return;
   }
   wait_until(
       "bar.sync", [&barrier, before = barrier.generation] { return barrier.generation != before; },
       [&barrier, id] {
-        return "barrier " + std::to_string(id) + " has " + std::to_string(barrier.arrived) + " of " +
+        return "barrier " + std::to_string(id) + " has " + std::to_string(barrier.arrived.size()) + " of " +
                std::to_string(barrier.threads) + " threads";
       });
 }

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/emulator/watch.h"
+
 namespace emulator {
 
 struct Index3 {
@@ -51,10 +53,13 @@ struct Thread {
   std::function<bool()> may_go_on;       // of a thread that is waiting
   std::function<std::string()> missing;  // what it waits for, in words
   const char* where = "";
+  char* stack = nullptr;
+  size_t stack_bytes = 0;
   void* stack_pointer = nullptr;
   struct Copy {
     void* to;
     const void* from;  // null: zeros
+    uintptr_t place;
   };
   std::vector<Copy> open_copies;                  // cp.async since the last commit
   std::vector<std::vector<Copy>> pending_groups;  // committed, not waited for
@@ -62,14 +67,24 @@ struct Thread {
   bool wgmma_fenced = false;
   Groups stores;                 // bulk stores by TMA
   uint32_t warpgroup_steps = 0;  // instructions of its warpgroup so far
+  watch::Time time;
 };
 
 extern Thread* current;
 extern Index3 block_index;
 extern Index3 block_size, grid_size;
 
-// Runs `body` as every thread of every block.
-void run(Index3 grid, Index3 block, size_t shared_bytes, const std::function<void()>& body);
+// Of what is not a kernel's, though it is compiled with kernels.
+#define MOE_UNWATCHED __attribute__((no_sanitize("thread")))
+
+// Runs body(closure) as every thread of every block.
+void run(Index3 grid, Index3 block, size_t shared_bytes, void (*body)(const void*), const void* closure);
+template <class Body>
+void run(Index3 grid, Index3 block, size_t shared_bytes, const Body& body) {
+  run(
+      grid, block, shared_bytes, [](const void* closure) MOE_UNWATCHED { (*static_cast<const Body*>(closure))(); },
+      &body);
+}
 
 // What kernels' built-in functions call.
 void* shared_memory(size_t bytes);  // the block's; fails when the launch gave less
@@ -77,6 +92,8 @@ void barrier(const char* name);
 // Offers `words` values of this lane and waits for all lanes of the mask; what the others offered stays readable until
 // this lane's next operation.
 const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const char* name, int& set);
+// The one operation of a warp that orders accesses to memory.
+void sync_warp(uint32_t mask);
 // Lets other threads run until may_go_on(); `missing` completes "waits at WHERE" when that never comes.
 void wait_until(const char* where, std::function<bool()> may_go_on, std::function<std::string()> missing);
 // What the hardware does some time from now, whatever this thread does: the schedule decides when. In no fixed order.
@@ -85,10 +102,40 @@ void later(std::function<void()> work);
 void named_barrier(int id, int threads);
 // Called by every thread of a warpgroup with the same numbers: it is one instruction of all four warps.
 void warpgroup_step(const uint64_t* signature, int words, const char* name);
+// cp.async of 16 bytes: done when its group is waited for. Zeros from a null `from`.
+void copy_async(void* to, const void* from);
+void commit_copies();
+void wait_for_copies(size_t pending);
+// mma.m16n8k16 of bf16, and ldmatrix.x4
+void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+void load_matrices(uint32_t (&r)[4], const void* row, bool transposed);
+// Tells the watch of memory, in place of the access itself.
+void atomic_access(const void* address, size_t bytes);
 // Where a pointer into the block's shared memory lies in it, and back. Both fail outside.
 size_t shared_offset(const void* pointer, size_t bytes);
 char* at_shared_offset(size_t offset, size_t bytes);
+extern char* shared_begin;
+extern size_t shared_bytes;
+inline bool holds_shared(const void* pointer, size_t bytes) {
+  const size_t offset = reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(shared_begin);
+  return offset <= shared_bytes && bytes <= shared_bytes - offset;
+}
+extern thread_local bool thread_runs;  // and not the scheduler or a launcher, which another rank may be in
+// The emulator's own memory, which kernels see as threadIdx and the like.
+struct Range {
+  const void* begin;
+  size_t bytes;
+};
+extern Range own_memory[2];
+inline bool belongs_to_emulator(const void* pointer) {
+  for (const Range& range : own_memory) {
+    if (reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(range.begin) < range.bytes) return true;
+  }
+  return false;
+}
 [[noreturn]] void fail(const std::string& what);
+// The same from where no exception may pass.
+[[noreturn]] void stop(const std::string& what);
 
 template <class T>
 uint64_t to_word(T value) {
@@ -106,7 +153,7 @@ T from_word(uint64_t word) {
 
 // `value` of lane `source`.
 template <class T>
-T shuffle(uint32_t mask, T value, int source, const char* name) {
+MOE_UNWATCHED T shuffle(uint32_t mask, T value, int source, const char* name) {
   const uint64_t word = to_word(value);
   int set = 0;
   const Exchange& all = gather(mask, &word, 1, name, set);

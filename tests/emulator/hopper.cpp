@@ -2,7 +2,11 @@
 
 #include <array>
 
+#include "tests/emulator/memory.h"
+
 namespace emulator {
+
+#define MOE_CALLER reinterpret_cast<uintptr_t>(__builtin_return_address(0))
 
 static std::string place_of(const void* pointer) {
   return std::to_string(shared_offset(pointer, 8)) + " of shared memory";
@@ -27,6 +31,7 @@ static Mbarrier read(const uint64_t* barrier) {
 
 static void write(uint64_t* barrier, Mbarrier content) {
   if (content.pending == 0 && content.bytes == 0) {
+    watch::end_phase(shared_offset(barrier, 8));
     content.phase ^= 1;
     content.pending = content.expected;
   }
@@ -42,6 +47,7 @@ void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
 void mbarrier_arrive(uint64_t* barrier, uint32_t expected_bytes) {
   Mbarrier content = read(barrier);
   if (content.pending == 0) fail("too many arrivals at the mbarrier at " + place_of(barrier));
+  watch::arrive(shared_offset(barrier, 8));
   content.bytes += expected_bytes;
   --content.pending;
   write(barrier, content);
@@ -65,6 +71,7 @@ void mbarrier_wait(const uint64_t* barrier, uint32_t parity) {
         return "the one at " + place_of(barrier) + " lacks " + std::to_string(content.pending) + " arrivals and " +
                std::to_string(content.bytes) + " bytes to end its phase " + std::to_string(content.phase);
       });
+  watch::pass(shared_offset(barrier, 8));
 }
 
 // ---- TMA -----------------------------------------------------------------------------------------------------------
@@ -129,8 +136,11 @@ void tensor_load(void* shared, const moe::cuda::TensorMap& map, const int32_t* c
   const TensorMapContent content = content_of(map, rank);
   check_aligned(shared, content);
   const size_t offset = shared_offset(shared, bytes_of_box(content));
-  later([content, offset, barrier, at = copy_of(coordinates, rank)] {
+  const watch::Actor actor = watch::copy_actor("a copy by TMA", MOE_CALLER, shared_offset(barrier, 8));
+  later([content, offset, barrier, actor, at = copy_of(coordinates, rank)] {
     for_rows(content, at, [&](size_t row, const char* global, int64_t columns) {
+      watch::access(actor, global, static_cast<size_t>(2 * columns), watch::Access::read);
+      watch::access(actor, at_shared_offset(offset + row, 128), 128, watch::Access::write);
       for (int64_t x = 0; x < content.box[0]; x += 8) {
         char* to = at_shared_offset(swizzled(offset + row + static_cast<size_t>(2 * x)), 16);
         const auto exist = static_cast<size_t>(std::clamp<int64_t>(columns - x, 0, 8));
@@ -138,6 +148,7 @@ void tensor_load(void* shared, const moe::cuda::TensorMap& map, const int32_t* c
         std::memset(to + 2 * exist, 0, 16 - 2 * exist);
       }
     });
+    watch::finish(actor, shared_offset(barrier, 8));
     complete_bytes(barrier, bytes_of_box(content));
   });
 }
@@ -146,8 +157,19 @@ void tensor_store(const moe::cuda::TensorMap& map, const int32_t* coordinates, i
   const TensorMapContent content = content_of(map, rank);
   check_aligned(shared, content);
   const size_t offset = shared_offset(shared, bytes_of_box(content));
-  current->stores.add([content, offset, at = copy_of(coordinates, rank)] {
+  // Read when it is issued at the earliest, and until it is waited for.
+  const uintptr_t place = MOE_CALLER;
+  const auto tell = [=](bool is_done) {
+    const watch::Actor actor = watch::actor("a store by TMA", place, watch::Proxy::async);
+    watch::access(actor, at_shared_offset(offset, bytes_of_box(content)), bytes_of_box(content), watch::Access::read,
+                  is_done);
+  };
+  tell(false);
+  current->stores.add([content, offset, tell, place, at = copy_of(coordinates, rank)] {
+    tell(true);
     for_rows(content, at, [&](size_t row, char* global, int64_t columns) {
+      watch::access(watch::actor("a store by TMA", place, watch::Proxy::async), global,
+                    static_cast<size_t>(2 * columns), watch::Access::write);
       for (int64_t x = 0; x < columns; x += 8) {
         const char* from = at_shared_offset(swizzled(offset + row + static_cast<size_t>(2 * x)), 16);
         std::memcpy(global + 2 * x, from, static_cast<size_t>(2 * std::min<int64_t>(columns - x, 8)));
@@ -160,8 +182,12 @@ void bulk_load(void* shared, const void* global, uint32_t bytes, uint64_t* barri
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || reinterpret_cast<uintptr_t>(global) % 16 != 0 || bytes % 16 != 0)
     fail("a bulk copy that is not of whole and aligned 16 bytes");
   const size_t offset = shared_offset(shared, bytes);
+  const watch::Actor actor = watch::copy_actor("a bulk copy", MOE_CALLER, shared_offset(barrier, 8));
   later([=] {
+    watch::access(actor, global, bytes, watch::Access::read);
+    watch::access(actor, at_shared_offset(offset, bytes), bytes, watch::Access::write);
     std::memcpy(at_shared_offset(offset, bytes), global, bytes);
+    watch::finish(actor, shared_offset(barrier, 8));
     complete_bytes(barrier, bytes);
   });
 }
@@ -186,6 +212,23 @@ class Operand {
     if (columns ? before != 0 : before >= 128 || before % 32 != 0)
       fail("a wgmma operand that does not begin at a block of 1024 bytes");
   }
+  // Tells of `count` rows or columns from `first` on.
+  void tell(const watch::Actor& actor, int first, int count, bool is_done) const {
+    for (int i = first; i < first + count; i += columns_ ? 64 : 1) {
+      if (columns_) {
+        const int width = std::min(64 - i % 64, first + count - i);
+        for (int k = 0; k < 16; ++k) {
+          const size_t row = start_ + static_cast<size_t>(i / 64) * leading_ + static_cast<size_t>(k / 8) * stride_ +
+                             static_cast<size_t>(k % 8 * 128);
+          for (int x = i % 64; x < i % 64 + width; x += 8) tell_piece(actor, row + static_cast<size_t>(2 * x), is_done);
+        }
+      } else {
+        const size_t row = start_ + static_cast<size_t>(i / 8) * stride_ + static_cast<size_t>(i % 8 * 128);
+        tell_piece(actor, row, is_done);
+        tell_piece(actor, row + 16, is_done);
+      }
+    }
+  }
   // Elements k = 0..15 of row (A) or column (B) `i`.
   void get(float* values, int i) const {
     if (columns_) {  // 64 neighbours along m or n in 128 bytes; blocks of 8 k
@@ -204,6 +247,9 @@ class Operand {
   }
 
  private:
+  static void tell_piece(const watch::Actor& actor, size_t offset, bool is_done) {
+    watch::access(actor, at_shared_offset(swizzled(offset), 16), 16, watch::Access::read, is_done);
+  }
   static float element(size_t offset) {
     uint16_t bits;
     std::memcpy(&bits, at_shared_offset(swizzled(offset), 2), 2);
@@ -242,7 +288,17 @@ void multiply(const Product& product) {
       }
     }
   }
-  current->products.add([product, rows, lane, warp]() mutable {
+  // One lane of each warp tells of what its warp reads.
+  const uintptr_t place = MOE_CALLER;
+  const auto tell = [product, lane, warp, place](bool is_done) {
+    if (!watch::on || lane != 0) return;
+    const watch::Actor actor = watch::actor("wgmma", place, watch::Proxy::async);
+    if (!product.a_registers) Operand(product.a, product.a_columns).tell(actor, 16 * warp, 16, is_done);
+    Operand(product.b, product.b_columns).tell(actor, 0, product.n, is_done);
+  };
+  tell(false);
+  current->products.add([product, rows, lane, warp, tell]() mutable {
+    tell(true);
     if (!product.a_registers) {
       const Operand a(product.a, product.a_columns);
       for (int half = 0; half < 2; ++half) a.get(rows.a[half], 16 * warp + lane / 4 + 8 * half);
@@ -276,6 +332,7 @@ TensorMap make_tensor_map(const void* base, std::initializer_list<TensorMapDimen
   emulator::TensorMapContent content{};
   content.base = static_cast<char*>(const_cast<void*>(base));
   content.magic = emulator::kMapMagic;
+  check(emulator::on_device(base, 1), "a base that is not in the device's memory");
   check(reinterpret_cast<uintptr_t>(base) % 16 == 0, "a base that is not at a multiple of 16 bytes");
   check(dimensions.size() > 0 && dimensions.size() <= 5, "a wrong number of dimensions");
   for (const TensorMapDimension& dimension : dimensions) {

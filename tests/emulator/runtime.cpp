@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "cuda/device/cublas.h"
+#include "tests/emulator/memory.h"
 #include "tests/emulator/waits.h"
 
 static constexpr size_t kDeviceBytes = size_t{4} << 30;
@@ -14,9 +15,11 @@ static constexpr size_t kDeviceBytes = size_t{4} << 30;
 int64_t emulator::waits = 0;
 
 const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaErrorInvalidValue) return "memory that is not the device's";
   return error == cudaErrorMemoryAllocation ? "out of memory" : "an error of the emulated runtime";
 }
 const char* cudaGetErrorName(cudaError_t error) {
+  if (error == cudaErrorInvalidValue) return "cudaErrorInvalidValue";
   return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaErrorInvalidDevice";
 }
 cudaError_t cudaGetLastError() {
@@ -40,23 +43,28 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  if (bytes > kDeviceBytes) return cudaErrorMemoryAllocation;
-  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  *memory = bytes <= kDeviceBytes ? emulator::allocate_device_memory(bytes, false) : nullptr;
   return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaMallocManaged(void** memory, size_t bytes, unsigned) {
-  return cudaMalloc(memory, bytes);
+  *memory = bytes <= kDeviceBytes ? emulator::allocate_device_memory(bytes, true) : nullptr;
+  return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFree(void* memory) {
-  std::free(memory);
+  emulator::release_device_memory(memory);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  return cudaMemcpy(to, from, bytes, kind);
 }
-cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  if ((kind != cudaMemcpyHostToDevice && !emulator::on_device(from, bytes)) ||
+      (kind != cudaMemcpyDeviceToHost && !emulator::on_device(to, bytes))) {
+    return cudaErrorInvalidValue;
+  }
+  const emulator::DeviceAccess access;
   std::memcpy(to, from, bytes);
+  emulator::watch::host_wrote(to, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
@@ -64,7 +72,10 @@ cudaError_t cudaDeviceSynchronize() {
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  if (!emulator::on_device(memory, bytes)) return cudaErrorInvalidValue;
+  const emulator::DeviceAccess access;
   std::memset(memory, value, bytes);
+  emulator::watch::host_wrote(memory, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -112,6 +123,7 @@ static float get(const void* matrix, DType type, int64_t i) {
 }
 
 void multiply(Blas&, const BlasProduct& p) {
+  const emulator::DeviceAccess access;
   for (int64_t i = 0; i < p.m; ++i) {
     for (int64_t j = 0; j < p.n; ++j) {
       float sum = p.accumulate ? get(p.c, p.type_c, i * p.ldc + j) : 0;
@@ -124,6 +136,9 @@ void multiply(Blas&, const BlasProduct& p) {
       else
         static_cast<float*>(p.c)[i * p.ldc + j] = sum;
     }
+    const size_t size = size_of(p.type_c);
+    emulator::watch::host_wrote(static_cast<char*>(p.c) + static_cast<size_t>(i * p.ldc) * size,
+                                static_cast<size_t>(p.n) * size);
   }
 }
 

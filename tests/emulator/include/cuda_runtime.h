@@ -52,8 +52,7 @@ inline void __syncthreads() {
   emulator::barrier("__syncthreads");
 }
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) {
-  int set = 0;
-  emulator::gather(mask, nullptr, 0, "__syncwarp", set);
+  emulator::sync_warp(mask);
 }
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source) {
@@ -68,7 +67,7 @@ T __shfl_up_sync(unsigned mask, T value, unsigned distance) {
   const int lane = emulator::current->lane, source = lane - static_cast<int>(distance);
   return emulator::shuffle(mask, value, source < 0 ? lane : source, "__shfl_up_sync");
 }
-inline unsigned __match_any_sync(unsigned mask, int value) {
+MOE_UNWATCHED inline unsigned __match_any_sync(unsigned mask, int value) {
   const uint64_t word = emulator::to_word(value);
   int set = 0;
   const emulator::Exchange& all = emulator::gather(mask, &word, 1, "__match_any_sync", set);
@@ -79,7 +78,8 @@ inline unsigned __match_any_sync(unsigned mask, int value) {
   return equal;
 }
 template <class T>
-T atomicAdd(T* address, T value) {
+MOE_UNWATCHED T atomicAdd(T* address, T value) {
+  emulator::atomic_access(address, sizeof(T));
   const T before = *address;
   *address = before + value;
   return before;
@@ -113,7 +113,12 @@ using std::max;
 using std::min;
 
 // ---- the runtime ---------------------------------------------------------------------------------------------------
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInvalidDevice = 101 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidDevice = 101
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 struct cudaDeviceProp {
   char name[64];

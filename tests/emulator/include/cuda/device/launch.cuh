@@ -13,7 +13,7 @@ void launch(const Context& ctx, void (*kernel)(Parameters...), dim3 grid, int bl
             "a grid of {} x {} x {} blocks of {}", grid.x, grid.y, grid.z, block);
   MOE_CHECK(shared_bytes <= ctx.queue->info().shared_bytes_per_block, "{} bytes of shared memory", shared_bytes);
   emulator::run({grid.x, grid.y, grid.z}, {static_cast<unsigned>(block), 1, 1}, shared_bytes,
-                [=] { kernel(static_cast<Parameters>(arguments)...); });
+                [=]() MOE_UNWATCHED { kernel(static_cast<Parameters>(arguments)...); });
 }
 
 inline dim3 blocks_for(int64_t items, int64_t per_block) {

@@ -21,7 +21,9 @@ inline bool mbarrier_try_wait_parity(uint64_t& barrier, uint32_t parity) {
   emulator::mbarrier_wait(&barrier, parity);
   return true;
 }
-inline void fence_proxy_async() {}
+inline void fence_proxy_async() {
+  emulator::watch::fence(*emulator::current);
+}
 inline void barrier_sync(int id, int threads) {
   emulator::named_barrier(id, threads);
 }

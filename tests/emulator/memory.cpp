@@ -1,0 +1,87 @@
+#include "tests/emulator/memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+#include "tests/emulator/watch.h"
+
+namespace emulator {
+
+// Ranks may be threads, each with memory of its own.
+static std::recursive_mutex mutex;
+static std::map<uintptr_t, DeviceMemory> allocations;  // by base
+static int accesses = 0;
+std::atomic<uint64_t> memory_generation = 0;
+
+// What is not managed has a page before it and one behind it that nobody may touch.
+static constexpr size_t kPage = 4096;
+static size_t mapped(size_t bytes) {
+  return (bytes + kPage - 1) / kPage * kPage + 2 * kPage;
+}
+
+static void protect(const DeviceMemory& memory, bool accessible) {
+  if (!memory.managed) mprotect(memory.base, memory.bytes, accessible ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+void* allocate_device_memory(size_t bytes, bool managed) {
+  const std::lock_guard lock(mutex);
+  void* base = nullptr;
+  if (managed) {
+    base = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  } else {
+    void* pages = mmap(nullptr, mapped(bytes), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages != MAP_FAILED) base = static_cast<char*>(pages) + kPage;
+    if (base && accesses > 0) mprotect(base, bytes, PROT_READ | PROT_WRITE);
+  }
+  if (base) {
+    ++memory_generation;
+    allocations[reinterpret_cast<uintptr_t>(base)] = {static_cast<char*>(base), bytes, managed,
+                                                      watch::make_history(bytes)};
+  }
+  return base;
+}
+
+void release_device_memory(void* memory) {
+  const std::lock_guard lock(mutex);
+  const auto found = allocations.find(reinterpret_cast<uintptr_t>(memory));
+  if (found == allocations.end()) return;
+  const DeviceMemory released = found->second;
+  allocations.erase(found);
+  ++memory_generation;
+  watch::release_history(released.history);
+  if (released.managed)
+    std::free(memory);
+  else
+    munmap(released.base - kPage, mapped(released.bytes));
+}
+
+const DeviceMemory* device_memory_at(const void* address) {
+  const std::lock_guard lock(mutex);
+  auto next = allocations.upper_bound(reinterpret_cast<uintptr_t>(address));
+  if (next == allocations.begin()) return nullptr;
+  const DeviceMemory& memory = (--next)->second;
+  return reinterpret_cast<uintptr_t>(address) - next->first < memory.bytes ? &memory : nullptr;
+}
+
+bool on_device(const void* address, size_t bytes) {
+  if (bytes == 0) return true;
+  const DeviceMemory* memory = device_memory_at(address);
+  return memory && bytes <= memory->bytes - static_cast<size_t>(static_cast<const char*>(address) - memory->base);
+}
+
+DeviceAccess::DeviceAccess() {
+  const std::lock_guard lock(mutex);
+  if (accesses++ > 0) return;
+  for (const auto& [base, memory] : allocations) protect(memory, true);
+}
+
+DeviceAccess::~DeviceAccess() {
+  const std::lock_guard lock(mutex);
+  if (--accesses > 0) return;
+  for (const auto& [base, memory] : allocations) protect(memory, false);
+}
+
+}  // namespace emulator
