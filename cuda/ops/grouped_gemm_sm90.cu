@@ -110,10 +110,12 @@ static __device__ void clear_rows(BFloat16* chunk, int first, int thread) {
     *reinterpret_cast<uint4*>(chunk + 8 * i) = uint4{0, 0, 0, 0};
 }
 
-// Of a slice along tokens, those from `first` on belong to the next expert, or to nobody and may be anything: they are
-// cleared in both operands. Each warpgroup clears its half of either; B is used by both.
+// Of a slice along tokens (weight), those from `first` on belong to the next expert, or to nobody and may be anything:
+// they are cleared in both operands. Each warpgroup clears its half of either; B is used by both.
 template <class L>
-static __device__ void clear_tail(BFloat16* a, BFloat16* b, int first, int group, int thread) {
+static __device__ void clear_tail(BFloat16* a, BFloat16* b, int first, int group) {
+  if (L::kind != Kind::weight || first >= L::kK) return;
+  const int thread = static_cast<int>(threadIdx.x) % kWarpgroup;
   clear_rows(a + group * kChunk * L::kK, first, thread);
 #pragma unroll
   for (int c = 0; c < L::kN / kChunk / 2; ++c) clear_rows(b + (2 * c + group) * kChunk * L::kK, first, thread);
@@ -214,14 +216,20 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int i = first; i < tiles; i += step) {
       const Tile tile = next;
       next = tile_at<L>(p, i + step, tiles, tiles_n);  // comes from memory while this one is multiplied
+      if (tile.rows <= 64 * group) {                   // none is this warpgroup's: tensor cores are the other's
+        for (int k = 0; k < tile.depth; k += L::kK, place.advance()) {
+          shared.ring.wait(place);
+          clear_tail<L>(shared.a[place.stage], shared.b[place.stage], tile.depth - k, group);
+          if (lane == 0) shared.ring.release(place);
+        }
+        continue;
+      }
       float sums[L::kN / 8][4] = {};
       RingPlace<L::kStages> before;
       for (int k = 0; k < tile.depth; k += L::kK) {
         shared.ring.wait(place);
         BFloat16 *a = shared.a[place.stage], *b = shared.b[place.stage];
-        if (L::kind == Kind::weight && tile.depth - k < L::kK) {
-          clear_tail<L>(a, b, tile.depth - k, group, static_cast<int>(threadIdx.x) % kWarpgroup);
-        }
+        clear_tail<L>(a, b, tile.depth - k, group);
         keep_registers(sums);
         wgmma_fence();
         // 64 rows of A further: 64 rows of 128 bytes, or a chunk of 64 rows along the depth.
