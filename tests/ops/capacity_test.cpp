@@ -74,7 +74,9 @@ Tensor choices(TestContext& ctx, int64_t tokens, int64_t k, int64_t experts) {
 }  // namespace
 
 TEST_CASE("a capacity keeps what the plain reference keeps") {
-  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  const DType dtype = GENERATE(from_range(tested_dtypes()));
+  if (dtype == DType::bf16) return;  // weights are f32 with it: the same again
+  TestContext ctx(dtype);
   for (const int64_t experts : {1, 3, 33}) {
     for (const int64_t k : {int64_t{1}, std::min<int64_t>(experts, 3)}) {
       for (const TokenGroups& groups : {TokenGroups{2, 33, 33, 1}, TokenGroups{33, 2, 1, 33}, TokenGroups{1, 1, 0, 1},
