@@ -65,7 +65,6 @@ static __device__ bool is_kept(uint32_t bits, int block, int element) {
 template <class T, int kD>
 struct Shape2 {
   static constexpr int kStride = tile_stride<T>(kD);
-  static constexpr int kStages = sizeof(T) == 2 ? 2 : 1;
   using Tile = T[kRows * kStride];
 };
 
@@ -93,11 +92,16 @@ static __device__ void store_rows(T* target, T* own_rows, const float (&c)[kD / 
                                             lane);
 }
 
+// Keys and values in two stages. In f32 there is one tile, which they take in turns: not every device has room for
+// more.
 template <class T, int kD>
 struct ForwardShared {
-  typename Shape2<T, kD>::Tile q;
-  typename Shape2<T, kD>::Tile k[Shape2<T, kD>::kStages], v[Shape2<T, kD>::kStages];
+  static constexpr bool kTurns = sizeof(T) == 4;
+  using Tile = typename Shape2<T, kD>::Tile;
+  Tile q, coming[kTurns ? 1 : 4];
   float staging[kWarps][staging_floats<T>(kRows)];
+  __device__ Tile& k(int j) { return coming[kTurns ? 0 : j % 2]; }
+  __device__ Tile& v(int j) { return coming[kTurns ? 0 : 2 + j % 2]; }
 };
 
 // One block per tile of queries of one head, the tiles with most keys first. Softmax runs along the keys with a running
@@ -116,27 +120,41 @@ __global__ void __launch_bounds__(kThreads, 2)
   const T* sequence = qkv + batch * l.time * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
   const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
-  const auto load = [&](int j) {
-    const int64_t begin = int64_t{j} * kRows;
-    load_rows<kD>(shared.k[j % S::kStages], keys + begin * l.width(), p.width, time - j * kRows, p);
-    load_rows<kD>(shared.v[j % S::kStages], values + begin * l.width(), p.width, time - j * kRows, p);
+  constexpr bool kTurns = ForwardShared<T, kD>::kTurns;
+  const auto load = [&](T* into, const T* source, int j) {
+    load_rows<kD>(into, source + int64_t{j} * kRows * l.width(), p.width, time - j * kRows, p);
+  };
+  const auto load_both = [&](int j) {
+    load(shared.k(j), keys, j);
+    load(shared.v(j), values, j);
     cp_async_commit_group();
+  };
+  const auto wait = [&] {
+    cp_async_wait_group<0>();
+    __syncthreads();
   };
 
   load_rows<kD>(shared.q, sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
-  if (S::kStages == 2) load(0);
+  if (!kTurns) load_both(0);
   const float scale = p.scale * kLog2e;  // scores in powers of two
   float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
   for (int j = 0; j <= last; ++j) {
-    if (S::kStages == 1) load(j);
-    cp_async_wait_group<0>();
-    __syncthreads();
-    if (S::kStages == 2 && j < last) load(j + 1);
+    if (kTurns) {
+      load(shared.k(j), keys, j);
+      cp_async_commit_group();
+    }
+    wait();
+    if (!kTurns && j < last) load_both(j + 1);
     const uint32_t kept = kDrops ? kept_of_queries(p, batch, head, first + warp_row, int64_t{j} * kRows) : 0;
 
     float scores[1][kBlocks][4] = {};
     warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.q + warp_row * S::kStride,
-                                                                            shared.k[j % S::kStages]);
+                                                                            shared.k(j));
+    if (kTurns) {
+      __syncthreads();
+      load(shared.v(j), values, j);
+      cp_async_commit_group();
+    }
     float next[2] = {largest[0], largest[1]};
 #pragma unroll
     for (int b = 0; b < kBlocks; ++b) {
@@ -174,7 +192,8 @@ __global__ void __launch_bounds__(kThreads, 2)
         for (int e = 0; e < 4; ++e) scores[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
       }
     }
-    warp_multiply_accumulator<S::kStride>(sums, scores[0], shared.v[j % S::kStages], shared.staging[warp_index()]);
+    if (kTurns) wait();
+    warp_multiply_accumulator<S::kStride>(sums, scores[0], shared.v(j), shared.staging[warp_index()]);
     __syncthreads();  // before the tile is overwritten
   }
 
@@ -207,11 +226,11 @@ __global__ void attention_backward_dots_kernel(float* dots, const T* out, const 
 }
 
 // Two tiles that stay (a) and two that come one after the other (b, with their queries' log-sum-exp and dots).
-template <class T, int kD>
+template <class T, int kD, int kStages>
 struct BackwardShared {
   typename Shape2<T, kD>::Tile a[2];
-  typename Shape2<T, kD>::Tile b[Shape2<T, kD>::kStages][2];
-  float logsumexp[2][kRows], dots[2][kRows];
+  typename Shape2<T, kD>::Tile b[kStages][2];
+  float logsumexp[kStages][kRows], dots[kStages][kRows];
   float staging[kWarps][staging_floats<T>(kRows)];
 };
 
@@ -219,12 +238,12 @@ struct BackwardShared {
 // queries (with kCausal from its own on). Everything is transposed, (keys, queries), so that probabilities and their
 // gradients are left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed
 // order. kKeys, kValues: whose gradients are computed.
-template <class T, int kD, bool kCausal, bool kDrops, bool kKeys, bool kValues>
+template <class T, int kD, int kStages, bool kCausal, bool kDrops, bool kKeys, bool kValues>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                    Problem p) {
   using S = Shape2<T, kD>;
-  auto& shared = shared_memory<BackwardShared<T, kD>>();
+  auto& shared = shared_memory<BackwardShared<T, kD, kStages>>();
   const AttentionLayout& l = p.layout;
   const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads, token = batch * l.time;
   const int tile = static_cast<int>(blockIdx.y), first = tile * kRows;
@@ -235,7 +254,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
   const auto load = [&](int step) {
     const int head = static_cast<int>(kv_head) * group + step / tiles, begin = (first_tile + step % tiles) * kRows;
-    const int stage = step % S::kStages, rows = time - static_cast<int>(begin);
+    const int stage = step % kStages, rows = time - static_cast<int>(begin);
     load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
     load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head,
                   static_cast<int>(l.heads * l.d_head), rows, p);
@@ -251,15 +270,14 @@ __global__ void __launch_bounds__(kThreads, 2)
 
   load_rows<kD>(shared.a[0], sequence + first * l.width() + key_column, p.width, time - first, p);
   load_rows<kD>(shared.a[1], sequence + first * l.width() + value_column, p.width, time - first, p);
-  if (S::kStages == 2) load(0);
+  load(0);
   const float scale = p.scale * kLog2e;
   float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
   for (int step = 0; step < group * tiles; ++step) {
-    if (S::kStages == 1) load(step);
     cp_async_wait_group<0>();
     __syncthreads();
-    if (S::kStages == 2 && step + 1 < group * tiles) load(step + 1);
-    const int stage = step % S::kStages;
+    if (kStages == 2 && step + 1 < group * tiles) load(step + 1);
+    const int stage = step % kStages;
     const bool diagonal = kCausal && step % tiles == 0;
     const T *q = shared.b[stage][0], *d_o = shared.b[stage][1];
     const uint32_t kept = kDrops ? kept_of_keys(p, batch, kv_head * group + step / tiles,
@@ -291,6 +309,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     if (kValues) warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_o, shared.staging[warp_index()]);
     if (kKeys) warp_multiply_accumulator<S::kStride>(d_keys, slopes[0], q, shared.staging[warp_index()]);
     __syncthreads();
+    if (kStages == 1 && step + 1 < group * tiles) load(step + 1);
   }
 
   T* target = d_qkv + (token + first + warp_row) * l.width();
@@ -306,12 +325,12 @@ __global__ void __launch_bounds__(kThreads, 2)
 }
 
 // One block per tile of queries of one head, over the tiles of keys that it sees.
-template <class T, int kD, bool kCausal, bool kDrops>
+template <class T, int kD, int kStages, bool kCausal, bool kDrops>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
                                       Problem p) {
   using S = Shape2<T, kD>;
-  auto& shared = shared_memory<BackwardShared<T, kD>>();
+  auto& shared = shared_memory<BackwardShared<T, kD, kStages>>();
   const AttentionLayout& l = p.layout;
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, token = batch * l.time;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
@@ -323,15 +342,15 @@ __global__ void __launch_bounds__(kThreads, 2)
   const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
   const auto load = [&](int j) {
     const int64_t begin = int64_t{j} * kRows;
-    load_rows<kD>(shared.b[j % S::kStages][0], keys + begin * l.width(), p.width, time - j * kRows, p);
-    load_rows<kD>(shared.b[j % S::kStages][1], values + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.b[j % kStages][0], keys + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.b[j % kStages][1], values + begin * l.width(), p.width, time - j * kRows, p);
     cp_async_commit_group();
   };
 
   load_rows<kD>(shared.a[0], sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
   load_rows<kD>(shared.a[1], d_out + ((token + first) * l.heads + head) * l.d_head,
                 static_cast<int>(l.heads * l.d_head), time - first, p);
-  if (S::kStages == 2) load(0);
+  load(0);
   float lse[2], dot[2];
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
@@ -343,11 +362,10 @@ __global__ void __launch_bounds__(kThreads, 2)
   const float scale = p.scale * kLog2e;
   float d_queries[kD / 8][4] = {};
   for (int j = 0; j <= last; ++j) {
-    if (S::kStages == 1) load(j);
     cp_async_wait_group<0>();
     __syncthreads();
-    if (S::kStages == 2 && j < last) load(j + 1);
-    const T *k = shared.b[j % S::kStages][0], *v = shared.b[j % S::kStages][1];
+    if (kStages == 2 && j < last) load(j + 1);
+    const T *k = shared.b[j % kStages][0], *v = shared.b[j % kStages][1];
     const uint32_t kept = kDrops ? kept_of_queries(p, batch, head, first + warp_row, int64_t{j} * kRows) : 0;
 
     float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
@@ -369,6 +387,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
     warp_multiply_accumulator<S::kStride>(d_queries, slopes[0], k, shared.staging[warp_index()]);
     __syncthreads();
+    if (kStages == 1 && j < last) load(j + 1);
   }
   const float scales[2] = {p.scale, p.scale};
   store_rows<kD>(d_qkv + (token + first + warp_row) * l.width() + head * l.d_head, shared.a[0] + warp_row * S::kStride,
@@ -394,6 +413,19 @@ static void for_head(DType dtype, const AttentionLayout& layout, bool drops, Bod
       });
     });
   });
+}
+
+static bool has_shared(const Context& ctx, size_t bytes) {
+  return ctx.planning || bytes <= ctx.queue->info().shared_bytes_per_block;
+}
+
+// Devices that are not made for servers have little: 99 KiB.
+static void check_shared(const Context& ctx, size_t bytes, const AttentionLayout& layout) {
+  if (has_shared(ctx, bytes)) return;
+  raise<DeviceError>(
+      "gradients of attention heads of {} in f32 need {} KiB of shared memory, {} has {}: take precision: bf16, or "
+      "heads of at most 64",
+      layout.d_head, bytes >> 10, ctx.queue->info().name, ctx.queue->info().shared_bytes_per_block >> 10);
 }
 
 template <class T, class... Pointers>
@@ -438,22 +470,33 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
   for_head(qkv.dtype, layout, bool(dropout),
            [&]<class T, int kD, bool kCausal, bool kDrops>(T, std::integral_constant<int, kD>,
                                                            std::bool_constant<kCausal>, std::bool_constant<kDrops>) {
+             // Wide tiles come in one stage: a second block on the multiprocessor hides the waiting, where one fits.
+             constexpr int kStages = sizeof(T) == 2 && kD == 64 ? 2 : 1;
+             constexpr size_t kBytes = sizeof(BackwardShared<T, kD, kStages>);
+             check_shared(ctx, kBytes, layout);
              const Problem problem = make_problem<T>(layout, dropout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
              launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(),
                     d_out.as<T>(), heads, layout.d_head);
-             const auto of_keys = [&](auto kernel) {
-               launch(ctx, kernel, grid_of(batch * layout.kv_heads, layout), kThreads, sizeof(BackwardShared<T, kD>),
-                      d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots, problem);
+             const auto of_keys = [&](auto kernel, size_t bytes) {
+               launch(ctx, kernel, grid_of(batch * layout.kv_heads, layout), kThreads, bytes, d_qkv.as<T>(),
+                      d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots, problem);
              };
-             if constexpr ((kDrops || !kCausal) && kD > 64) {  // both at once would spill registers
-               of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, true, false>);
-               of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, false, true>);
-             } else {
-               of_keys(attention_backward_keys_kernel<T, kD, kCausal, kDrops, true, true>);
+             // Both at once would spill registers, except of bf16 in two stages.
+             constexpr bool kWide = kD > 64, kBoth = !kWide || (kCausal && !kDrops);
+             constexpr int kStagesOfBoth = sizeof(T) == 2 ? 2 : 1;
+             constexpr size_t kBytesOfBoth = sizeof(BackwardShared<T, kD, kStagesOfBoth>);
+             if (kBoth && has_shared(ctx, kBytesOfBoth)) {
+               if constexpr (kBoth) {
+                 of_keys(attention_backward_keys_kernel<T, kD, kStagesOfBoth, kCausal, kDrops, true, true>,
+                         kBytesOfBoth);
+               }
+             } else if constexpr (kWide) {
+               of_keys(attention_backward_keys_kernel<T, kD, kStages, kCausal, kDrops, true, false>, kBytes);
+               of_keys(attention_backward_keys_kernel<T, kD, kStages, kCausal, kDrops, false, true>, kBytes);
              }
-             launch(ctx, attention_backward_queries_kernel<T, kD, kCausal, kDrops>,
-                    grid_of(batch * layout.heads, layout), kThreads, sizeof(BackwardShared<T, kD>), d_qkv.as<T>(),
-                    d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), dots, problem);
+             launch(ctx, attention_backward_queries_kernel<T, kD, kStages, kCausal, kDrops>,
+                    grid_of(batch * layout.heads, layout), kThreads, kBytes, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(),
+                    logsumexp.as<float>(), dots, problem);
            });
 }
 

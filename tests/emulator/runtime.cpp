@@ -1,6 +1,6 @@
 // The CUDA runtime and cuBLAS of the emulated build: one device whose memory is host memory, and which does everything
-// at once. Few multiprocessors, so that persistent kernels walk over several tiles. MOE_EMULATOR_CAPABILITY=90 in the
-// environment makes it a Hopper, otherwise it has compute capability 8.0.
+// at once. Few multiprocessors, so that persistent kernels walk over several tiles. MOE_EMULATOR_CAPABILITY in the
+// environment is its compute capability, 80 by default: 90 makes it a Hopper, 86 a device with little shared memory.
 #include <cuda_runtime.h>
 
 #include <cstdlib>
@@ -33,9 +33,10 @@ cudaError_t cudaSetDevice(int device) {
   return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  const char* capability = std::getenv("MOE_EMULATOR_CAPABILITY");
-  const bool hopper = capability && std::strcmp(capability, "90") == 0;
-  *properties = {"emulated device", 3, hopper ? 9 : 8, 0, size_t{hopper ? 227u : 163u} << 10, kDeviceBytes};
+  const char* text = std::getenv("MOE_EMULATOR_CAPABILITY");
+  const int capability = text ? std::atoi(text) : 80;
+  const size_t shared_kilobytes = capability == 90 ? 227 : capability == 80 ? 163 : 99;
+  *properties = {"emulated device", 3, capability / 10, capability % 10, shared_kilobytes << 10, kDeviceBytes};
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
