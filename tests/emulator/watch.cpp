@@ -37,7 +37,7 @@ class Stamp {
  private:
   uint64_t bits_ = 0;
 };
-static constexpr uint32_t kMostPoints = 0xFFFFF;  // of a thread's clock
+static constexpr uint32_t kMostPoints = 0xFFFFF;  // of a thread's clock, as many as a stamp holds
 
 struct History {
   Stamp write;
@@ -117,6 +117,12 @@ static size_t number_of(const Thread& thread) {
   return static_cast<size_t>(&thread - threads->data());
 }
 
+// Others may learn of what this thread has done so far.
+static uint32_t next_point(Time& time) {
+  if (time.own == kMostPoints) fail("a block with more barriers than the watch of memory can count");
+  return time.own++;
+}
+
 static void join(Seen& into, const Seen& other) {
   if (into.empty()) into.resize(other.size());
   for (size_t i = 0; i < other.size(); ++i) into[i] = std::max(into[i], other[i]);
@@ -144,19 +150,19 @@ void meet(const std::vector<Thread*>& those) {
     if (thread->time.seen.get() != last) join(*all, *thread->time.seen);
     last = thread->time.seen.get();
   }
-  for (Thread* thread : those) (*all)[number_of(*thread)] = thread->time.own++;
+  for (Thread* thread : those) (*all)[number_of(*thread)] = next_point(thread->time);
   for (Thread* thread : those) thread->time.seen = all;
 }
 
 void fence(Thread& thread) {
-  if (on) thread.time.fences.push_back(thread.time.own++);
+  if (on) thread.time.fences.push_back(next_point(thread.time));
 }
 
 void arrive(size_t mbarrier) {
   if (!on) return;
   Seen& arriving = meeting_at(mbarrier).arriving;
   join(arriving, *current->time.seen);
-  arriving[number_of(*current)] = current->time.own++;
+  arriving[number_of(*current)] = next_point(current->time);
 }
 
 void end_phase(size_t mbarrier) {
@@ -186,7 +192,7 @@ Actor copy_actor(const char* instruction, uintptr_t place, size_t mbarrier) {
   Meeting& meeting = meeting_at(mbarrier);
   // It comes after what its thread did before.
   auto seen = std::make_shared<Seen>(*current->time.seen);
-  (*seen)[number_of(*current)] = current->time.own++;
+  (*seen)[number_of(*current)] = next_point(current->time);
   return {instruction, place, Proxy::async, static_cast<uint32_t>(meeting.index), ++meeting.copies, seen.get(), seen};
 }
 
@@ -276,15 +282,22 @@ static bool fenced(Stamp stamp, const Actor& actor) {
   return fence != fences.end() && (stamp.id() == actor.id || (*actor.seen)[stamp.id()] >= *fence);
 }
 
+// What was written before: nobody may miss it, and copies and wgmma see ordinary stores behind a fence only.
+template <bool kShared>
+static void check_write(const Request& r, const History& history, uint32_t writer, const char* verb) {
+  const Stamp write = history.write;
+  if (!known<kShared>(write, r.actor))
+    complain_of_order(r, "is not ordered with a write before it", "write", write, writer);
+  if (kShared && r.actor.proxy == Proxy::async && write.run() == block_run && write.id() < num_threads &&
+      !fenced(write, r.actor)) {
+    complain_of_order(r, std::string(verb) + " what an ordinary store wrote, without a fence.proxy.async since",
+                      "write", write, writer);
+  }
+}
+
 template <bool kShared>
 static void read_grain(const Request& r, History& history, const uint32_t& writer, Stamp now) {
-  if (!known<kShared>(history.write, r.actor))
-    complain_of_order(r, "is not ordered with a write before it", "write", history.write, writer);
-  if (kShared && r.actor.proxy == Proxy::async && history.write.run() == block_run &&
-      history.write.id() < num_threads && !fenced(history.write, r.actor)) {
-    complain_of_order(r, "reads what an ordinary store wrote, without a fence.proxy.async since", "write",
-                      history.write, writer);
-  }
+  check_write<kShared>(r, history, writer, "reads");
   if (!r.remember) return;
   // Who is told of this read is told of those that this one has been told of.
   for (Stamp& read : history.reads) {
@@ -299,18 +312,9 @@ static void read_grain(const Request& r, History& history, const uint32_t& write
 
 template <bool kShared>
 static void write_grain(const Request& r, History& history, uint32_t& writer, Stamp now) {
-  const auto clashes = [&](Stamp stamp) {
-    return !known<kShared>(stamp, r.actor) && !(now.atomic() && stamp.atomic());
-  };
-  if (clashes(history.write))
-    complain_of_order(r, "is not ordered with a write before it", "write", history.write, writer);
-  if (kShared && r.actor.proxy == Proxy::async && history.write.run() == block_run &&
-      history.write.id() < num_threads && !fenced(history.write, r.actor)) {
-    complain_of_order(r, "overwrites what an ordinary store wrote, without a fence.proxy.async since", "write",
-                      history.write, writer);
-  }
+  if (!(now.atomic() && history.write.atomic())) check_write<kShared>(r, history, writer, "overwrites");
   for (const Stamp read : history.reads) {
-    if (clashes(read)) complain_of_order(r, "is not ordered with a read before it", "read", read, 0);
+    if (!known<kShared>(read, r.actor)) complain_of_order(r, "is not ordered with a read before it", "read", read, 0);
   }
   if (!r.remember) return;
   history = {now, {}};
@@ -402,8 +406,7 @@ static inline void from_kernel(const void* address, size_t bytes, Access kind, u
 
 }  // namespace emulator::watch
 
-// ---- what the compiler calls
-// -----------------------------------------------------------------------------------------
+// ---- what the compiler calls ---------------------------------------------------------------------------------------
 
 #define MOE_PLACE reinterpret_cast<uintptr_t>(__builtin_return_address(0))
 #define MOE_WATCHED(bytes)                                 \

@@ -8,6 +8,8 @@
 // - a read of global memory that nobody wrote;
 // - copies by TMA and wgmma that use shared memory which ordinary stores wrote, without a fence.proxy.async between.
 //
+// Not seen: what a thread does itself to the operands of its wgmma or store that it has not waited for yet.
+//
 // Threads have vector clocks, as in race detectors for CPUs: a thread counts the points at which others may learn of
 // what it did, and knows up to which point of each other thread it has been told.
 #pragma once
