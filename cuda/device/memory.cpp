@@ -36,6 +36,8 @@ static constexpr cudaMemcpyKind kKinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDe
 void copy_now(void* to, const void* from, size_t bytes, Direction direction) {
   CUDA_CHECK(cudaDeviceSynchronize());
   CUDA_CHECK(cudaMemcpy(to, from, bytes, kKinds[static_cast<int>(direction)]));
+  // From pageable memory the call returns when the source has been staged, and queues do not wait for its stream.
+  if (direction == Direction::to_device) CUDA_CHECK(cudaDeviceSynchronize());
 }
 
 void copy_bytes(Queue& queue, void* to, const void* from, size_t bytes, Direction direction) {
