@@ -1,9 +1,8 @@
 #include "core/ops/activation.h"
 
-#include <algorithm>
-
 #include "core/base/table.h"
 #include "core/ops/dispatch.h"
+#include "core/ops/grouped_rows.h"
 #include "core/ops/vector_math.h"
 
 namespace moe {
@@ -72,11 +71,6 @@ Activation activation_from_name(const std::string& name) {
   return table.at(name).activation;
 }
 
-// Of `rows`, those that stand for something.
-static int64_t rows_of_groups(int64_t rows, ConstTensor offsets) {
-  return offsets ? std::min<int64_t>(rows, offsets.as<int32_t>()[offsets.size() - 1]) : rows;
-}
-
 void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation, ConstTensor offsets) {
   const int64_t rows = y.dim(0), d_ff = y.dim(1), width = d_ff * width_factor(activation);
   MOE_CHECK_SHAPE(z, {rows, width});
@@ -87,7 +81,7 @@ void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activa
     const auto row = activation == Activation::relu   ? cpu::relu_forward<T>
                      : activation == Activation::gelu ? cpu::gelu_forward<T>
                                                       : cpu::swiglu_forward<T>;
-    const int64_t all = rows_of_groups(rows, offsets);
+    const int64_t all = rows_in_groups(rows, offsets);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < all; ++r) row(out + r * d_ff, in + r * width, d_ff);
   });
@@ -105,7 +99,7 @@ void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor 
     const auto row = activation == Activation::relu   ? cpu::relu_backward<T>
                      : activation == Activation::gelu ? cpu::gelu_backward<T>
                                                       : cpu::swiglu_backward<T>;
-    const int64_t all = rows_of_groups(rows, offsets);
+    const int64_t all = rows_in_groups(rows, offsets);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < all; ++r) row(out + r * width, grad + r * d_ff, in + r * width, d_ff);
   });

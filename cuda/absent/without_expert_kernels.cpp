@@ -221,10 +221,10 @@ void merge_gate_backward(Context& ctx, Tensor, Tensor, Tensor, Tensor, ConstTens
 }
 
 // core/ops/normalise_rows.h
-void normalise_rows_forward(Context& ctx, Tensor, Tensor, ConstTensor, double) {
+void normalise_rows_forward(Context& ctx, Tensor, Tensor, ConstTensor, double, ConstTensor) {
   absent(ctx);
 }
-void normalise_rows_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, double) {
+void normalise_rows_backward(Context& ctx, Tensor, ConstTensor, ConstTensor, ConstTensor, double, ConstTensor) {
   absent(ctx);
 }
 

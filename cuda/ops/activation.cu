@@ -1,5 +1,6 @@
 #include "core/ops/activation.h"
 
+#include "core/ops/grouped_rows.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/activation.cuh"
 #include "cuda/kernel/vector.cuh"
@@ -45,10 +46,6 @@ __global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, con
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-static const int32_t* end_of(ConstTensor offsets) {
-  return offsets ? offsets.as<int32_t>() + offsets.size() - 1 : nullptr;
-}
-
 void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation, ConstTensor offsets) {
   const int64_t rows = y.dim(0), d_ff = y.dim(1);
   for_type(z.dtype, [&]<class T>(T) {
@@ -59,7 +56,7 @@ void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activa
       const auto kernel = vectors ? activation_forward_kernel<T, kPerVector<T>, kActivation>
                                   : activation_forward_kernel<T, 1, kActivation>;
       launch(ctx, kernel, blocks_for(rows * d_ff, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, in,
-             end_of(offsets), rows, d_ff);
+             end_of_groups(offsets), rows, d_ff);
     });
   });
 }
@@ -75,7 +72,7 @@ void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor 
       const auto kernel = vectors ? activation_backward_kernel<T, kPerVector<T>, kActivation>
                                   : activation_backward_kernel<T, 1, kActivation>;
       launch(ctx, kernel, blocks_for(rows * d_ff, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, out, grad, in,
-             end_of(offsets), rows, d_ff);
+             end_of_groups(offsets), rows, d_ff);
     });
   });
 }

@@ -1,5 +1,6 @@
 #include "core/ops/normalise_rows.h"
 
+#include "core/ops/grouped_rows.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/vector.cuh"
 #include "cuda/kernel/warp.cuh"
@@ -16,9 +17,10 @@ static __device__ float inverse_of(float norm, float offset) {
 
 // One warp per row; the second look at the row finds it in the cache. Sums are in the order of the lanes.
 template <class Y, class X, int N>
-__global__ void normalise_rows_forward_kernel(Y* y, float* norms, const X* x, int64_t rows, int64_t d, float offset) {
+__global__ void normalise_rows_forward_kernel(Y* y, float* norms, const X* x, const int32_t* end, int64_t rows,
+                                              int64_t d, float offset) {
   const int64_t row = warp_in_grid();
-  if (row >= rows) return;
+  if (row >= rows || (end && row >= *end)) return;
   float squares = 0;
   for (int64_t i = row * d + lane_index() * N; i < (row + 1) * d; i += kWarp * N) {
     const Floats<N> value = load_vector<N>(x + i);
@@ -36,10 +38,10 @@ __global__ void normalise_rows_forward_kernel(Y* y, float* norms, const X* x, in
 }
 
 template <class Out, class G, class X, int N>
-__global__ void normalise_rows_backward_kernel(Out* d_x, const G* d_y, const X* x, const float* norms, int64_t rows,
-                                               int64_t d, float offset) {
+__global__ void normalise_rows_backward_kernel(Out* d_x, const G* d_y, const X* x, const float* norms,
+                                               const int32_t* end, int64_t rows, int64_t d, float offset) {
   const int64_t row = warp_in_grid();
-  if (row >= rows) return;
+  if (row >= rows || (end && row >= *end)) return;
   float dot = 0;
   for (int64_t i = row * d + lane_index() * N; i < (row + 1) * d; i += kWarp * N) {
     const Floats<N> a = load_vector<N>(x + i), g = load_vector<N>(d_y + i);
@@ -60,7 +62,7 @@ __global__ void normalise_rows_backward_kernel(Out* d_x, const G* d_y, const X* 
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x, double offset) {
+void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x, double offset, ConstTensor groups) {
   const int64_t rows = x.dim(0), d = x.dim(1);
   for_type(y.dtype, [&]<class Y>(Y) {
     for_type(x.dtype, [&]<class X>(X) {
@@ -70,15 +72,15 @@ void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x,
           d,
           [&]<int N>(std::integral_constant<int, N>) {
             launch(ctx, normalise_rows_forward_kernel<Y, X, N>, blocks_for(rows, kThreads / kWarp), kThreads, 0, out,
-                   norms.as<float>(), in, rows, d, static_cast<float>(offset));
+                   norms.as<float>(), in, end_of_groups(groups), rows, d, static_cast<float>(offset));
           },
           out, in);
     });
   });
 }
 
-void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x, ConstTensor norms,
-                             double offset) {
+void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x, ConstTensor norms, double offset,
+                             ConstTensor groups) {
   const int64_t rows = x.dim(0), d = x.dim(1);
   for_type(d_x.dtype, [&]<class Out>(Out) {
     for_type(d_y.dtype, [&]<class G>(G) {
@@ -90,7 +92,7 @@ void normalise_rows_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTen
             d,
             [&]<int N>(std::integral_constant<int, N>) {
               launch(ctx, normalise_rows_backward_kernel<Out, G, X, N>, blocks_for(rows, kThreads / kWarp), kThreads, 0,
-                     out, grad, in, norms.as<float>(), rows, d, static_cast<float>(offset));
+                     out, grad, in, norms.as<float>(), end_of_groups(groups), rows, d, static_cast<float>(offset));
             },
             out, grad, in);
       });

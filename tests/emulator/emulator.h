@@ -86,7 +86,8 @@ void run(Index3 grid, Index3 block, size_t shared_bytes, const Body& body) {
       &body);
 }
 
-// What kernels' built-in functions call.
+// What kernels' built-in functions call. Where the watch of memory is told of an access, it is told of this place too.
+#define MOE_CALLER reinterpret_cast<uintptr_t>(__builtin_return_address(0))
 void* shared_memory(size_t bytes);  // the block's; fails when the launch gave less
 void barrier(const char* name);
 // Offers `words` values of this lane and waits for all lanes of the mask; what the others offered stays readable until

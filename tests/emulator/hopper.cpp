@@ -6,8 +6,6 @@
 
 namespace emulator {
 
-#define MOE_CALLER reinterpret_cast<uintptr_t>(__builtin_return_address(0))
-
 static std::string place_of(const void* pointer) {
   return std::to_string(shared_offset(pointer, 8)) + " of shared memory";
 }

@@ -408,19 +408,18 @@ static inline void from_kernel(const void* address, size_t bytes, Access kind, u
 
 // ---- what the compiler calls ---------------------------------------------------------------------------------------
 
-#define MOE_PLACE reinterpret_cast<uintptr_t>(__builtin_return_address(0))
-#define MOE_WATCHED(bytes)                                 \
-  void __tsan_read##bytes(void* address) {                 \
-    from_kernel(address, bytes, Access::read, MOE_PLACE);  \
-  }                                                        \
-  void __tsan_write##bytes(void* address) {                \
-    from_kernel(address, bytes, Access::write, MOE_PLACE); \
-  }                                                        \
-  void __tsan_unaligned_read##bytes(void* address) {       \
-    from_kernel(address, bytes, Access::read, MOE_PLACE);  \
-  }                                                        \
-  void __tsan_unaligned_write##bytes(void* address) {      \
-    from_kernel(address, bytes, Access::write, MOE_PLACE); \
+#define MOE_WATCHED(bytes)                                  \
+  void __tsan_read##bytes(void* address) {                  \
+    from_kernel(address, bytes, Access::read, MOE_CALLER);  \
+  }                                                         \
+  void __tsan_write##bytes(void* address) {                 \
+    from_kernel(address, bytes, Access::write, MOE_CALLER); \
+  }                                                         \
+  void __tsan_unaligned_read##bytes(void* address) {        \
+    from_kernel(address, bytes, Access::read, MOE_CALLER);  \
+  }                                                         \
+  void __tsan_unaligned_write##bytes(void* address) {       \
+    from_kernel(address, bytes, Access::write, MOE_CALLER); \
   }
 
 using emulator::watch::Access;
@@ -437,10 +436,10 @@ MOE_WATCHED(4)
 MOE_WATCHED(8)
 MOE_WATCHED(16)
 void __tsan_read_range(void* address, size_t bytes) {
-  from_kernel(address, bytes, Access::read, MOE_PLACE);
+  from_kernel(address, bytes, Access::read, MOE_CALLER);
 }
 void __tsan_write_range(void* address, size_t bytes) {
-  from_kernel(address, bytes, Access::write, MOE_PLACE);
+  from_kernel(address, bytes, Access::write, MOE_CALLER);
 }
 void __tsan_vptr_update(void*, void*) {}
 void __tsan_func_entry(void*) {}

@@ -99,6 +99,23 @@ TEST_CASE("normalised rows equal the CPU's in f64, whatever the mixture of types
   }
 }
 
+TEST_CASE("rows behind the last group are not normalised") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  const Tensor x = ctx.normal({5, 40}, 1), d_y = ctx.normal(x.shape, 2), groups = ctx.of_i32({3}, {0, 2, 3});
+  const Tensor y = ctx.output(x.shape), norms = ctx.wide_output({5}), d_x = ctx.wide_constant(x.shape, 9);
+  const Tensor all = ctx.output(x.shape), all_norms = ctx.wide_output({5}), all_d_x = ctx.wide_constant(x.shape, 9);
+  normalise_rows_forward(ctx, all, all_norms, x, 0);
+  normalise_rows_backward(ctx, all_d_x, d_y, x, all_norms, 0);
+  normalise_rows_forward(ctx, y, norms, x, 0, groups);
+  normalise_rows_backward(ctx, d_x, d_y, x, norms, 0, groups);
+  CHECK(values(y.slice(0, 3)) == values(all.slice(0, 3)));
+  CHECK(values(norms.slice(0, 3)) == values(all_norms.slice(0, 3)));
+  CHECK(values(d_x.slice(0, 3)) == values(all_d_x.slice(0, 3)));
+  for (const double untouched : values(y.slice(3, 2))) CHECK(std::isnan(untouched));
+  for (const double untouched : values(norms.slice(3, 2))) CHECK(std::isnan(untouched));
+  for (const double untouched : values(d_x.slice(3, 2))) CHECK(untouched == 9);
+}
+
 TEST_CASE("division by a temperature equals the CPU's in f64") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   Exact exact;

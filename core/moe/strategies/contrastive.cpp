@@ -87,7 +87,7 @@ class ContrastiveStrategy : public RoutedStrategy {
 
     const Tensor unit = scratch.allocate(rows.shape), norms = scratch.allocate_wide(Shape{n});
     const Tensor centres = scratch.allocate(prototypes_.shape), centre_norms = scratch.allocate_wide(Shape{experts_});
-    normalise_rows_forward(ctx, unit, norms, rows, 0);
+    normalise_rows_forward(ctx, unit, norms, rows, 0, pass.plan().global_offsets);
     normalise_rows_forward(ctx, centres, centre_norms, prototypes_.value, 0);
     const Tensor cosines = scratch.allocate_wide(Shape{n, experts_}), losses = scratch.allocate_wide(Shape{n}),
                  correct = scratch.allocate(Shape{n}, DType::i32);
@@ -102,7 +102,7 @@ class ContrastiveStrategy : public RoutedStrategy {
     const Tensor d_unit = scratch.allocate(rows.shape);
     linear_backward_input(ctx, d_unit, cosines, centres);
     fill_zero(ctx, d_contrast_);
-    normalise_rows_backward(ctx, d_contrast_, d_unit, rows, norms, 0);
+    normalise_rows_backward(ctx, d_contrast_, d_unit, rows, norms, 0, pass.plan().global_offsets);
   }
 
   Options options_;
