@@ -58,9 +58,7 @@ void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor
   MOE_CHECK_SHAPE(z, {y.dim(0), y.dim(1) * width_factor(activation)});
   if (on_cuda(ctx)) return cuda::grouped_gemm_activate_forward(ctx, y, z, x, weight, offsets, activation);
   grouped_gemm_forward(ctx, z, x, weight, offsets);
-  if (ctx.planning) return;
-  const int64_t rows = offsets.as<int32_t>()[weight.dim(0)];
-  activation_forward(ctx, y.slice(0, rows), z.slice(0, rows), activation);
+  activation_forward(ctx, y, z, activation, offsets);
 }
 
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {

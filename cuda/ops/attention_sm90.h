@@ -1,4 +1,4 @@
-// Attention by Hopper's own instructions, beside the portable kernels (attention.cu), which they equal but for the
+// Attention by Hopper's own instructions, beside the portable kernels (attention.cuh), which they equal but for the
 // order of sums.
 #pragma once
 #include "core/ops/attention_layout.h"

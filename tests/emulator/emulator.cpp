@@ -5,20 +5,11 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
 
 #include "tests/emulator/memory.h"
-
-#if !defined(__x86_64__)
-#include <ucontext.h>
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
 
 namespace emulator {
 
@@ -32,85 +23,6 @@ void fail(const std::string& what) {
   throw std::runtime_error("CUDA emulator: " + what);
 }
 
-// ---- fibers --------------------------------------------------------------------------------------------------------
-
-#if defined(__SANITIZE_ADDRESS__)
-static constexpr size_t kStackBytes = 256 << 10;
-#else
-static constexpr size_t kStackBytes = 64 << 10;
-#endif
-
-#if defined(__x86_64__)
-// Saves what a function must preserve, changes stacks, restores.
-extern "C" void emulator_switch(void** save_stack_pointer, void* stack_pointer);
-asm(R"(
-.text
-.globl emulator_switch
-.type emulator_switch, @function
-emulator_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size emulator_switch, .-emulator_switch
-)");
-
-static void* new_fiber(char* stack, void (*entry)()) {
-  auto* top = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + kStackBytes) & ~uintptr_t{15});
-  *--top = nullptr;  // the alignment that a function expects at its entry
-  *--top = reinterpret_cast<void*>(entry);
-  for (int i = 0; i < 6; ++i) *--top = nullptr;
-  return top;
-}
-#else
-static void emulator_switch(void** save, void* to) {
-  static std::vector<std::unique_ptr<ucontext_t>> saved;
-  auto* from = new ucontext_t;
-  saved.emplace_back(from);
-  *save = from;
-  swapcontext(from, static_cast<ucontext_t*>(to));
-}
-
-static void* new_fiber(char* stack, void (*entry)()) {
-  auto* fiber = new ucontext_t;
-  getcontext(fiber);
-  fiber->uc_stack.ss_sp = stack;
-  fiber->uc_stack.ss_size = kStackBytes;
-  fiber->uc_link = nullptr;
-  makecontext(fiber, entry, 0);
-  return fiber;
-}
-#endif
-
-// AddressSanitizer has to be told of every change of stacks.
-#if defined(__SANITIZE_ADDRESS__)
-static const void* host_stack = nullptr;
-static size_t host_stack_bytes = 0;
-static void leave(void** fake_stack, const void* to, size_t bytes) {
-  __sanitizer_start_switch_fiber(fake_stack, to, bytes);
-}
-static void arrive(void* fake_stack, bool from_host) {
-  __sanitizer_finish_switch_fiber(fake_stack, from_host ? &host_stack : nullptr,
-                                  from_host ? &host_stack_bytes : nullptr);
-}
-#else
-static const void* host_stack = nullptr;
-static size_t host_stack_bytes = 0;
-static void leave(void**, const void*, size_t) {}
-static void arrive(void*, bool) {}
-#endif
-
 // ---- one block -----------------------------------------------------------------------------------------------------
 
 struct NamedBarrier {
@@ -122,55 +34,34 @@ struct NamedBarrier {
 struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
-  std::vector<std::unique_ptr<char[]>> stacks;  // kept for the next block
+  std::vector<Fiber> fibers;  // of the threads, kept for the next block
   void (*body)(const void*) = nullptr;
   const void* closure = nullptr;
-  void* scheduler = nullptr;  // its stack pointer
   std::exception_ptr error;
   std::unique_ptr<char, decltype(&std::free)> shared{nullptr, &std::free};
   NamedBarrier named[16];
   std::vector<std::vector<uint64_t>> warpgroup_steps;  // of each warpgroup: hashes of its instructions
-  struct Background {
-    std::function<void()> work;
-    bool late;
-  };
-  std::vector<Background> background;
 };
 static Block block;
 
-static uint64_t schedule() {
-  static const char* text = std::getenv("MOE_EMULATOR_SCHEDULE");
-  static const uint64_t seed = text ? std::strtoull(text, nullptr, 10) : 0;
-  return seed;
-}
-static std::mt19937_64 background_order(schedule());
-
-static void yield() {
-  Thread* thread = current;
-  void* fake_stack = nullptr;
-  leave(thread->state == Thread::State::returned ? nullptr : &fake_stack, host_stack, host_stack_bytes);
-  emulator_switch(&thread->stack_pointer, block.scheduler);
-  arrive(fake_stack, true);
-}
-
 thread_local bool thread_runs = false;
 
-static void resume(size_t i) {
-  Thread& thread = block.threads[i];
-  void* fake_stack = nullptr;
+static void resume(Thread& thread) {
   current = &thread;
-  leave(&fake_stack, block.stacks[i].get(), kStackBytes);
   thread_runs = true;
-  emulator_switch(&block.scheduler, thread.stack_pointer);
+  thread.fiber->resume();
   thread_runs = false;
-  arrive(fake_stack, false);
+}
+
+static void yield() {
+  current->fiber->yield(current->state == Thread::State::returned);
 }
 
 void stop(const std::string& what) {
   if (!thread_runs) fail(what);
   block.error = std::make_exception_ptr(std::runtime_error("CUDA emulator: " + what));
   yield();
-  std::abort();  // the scheduler ends the launch
+  std::abort();  // the scheduler has ended the launch
 }
 
 static std::string name_of(const Thread& thread) {
@@ -180,7 +71,6 @@ static std::string name_of(const Thread& thread) {
 }
 
 static void run_thread() {
-  arrive(nullptr, true);
   try {
     block.body(block.closure);
     if (!current->products.open.empty() || !current->products.committed.empty())
@@ -193,19 +83,18 @@ static void run_thread() {
   current->state = Thread::State::returned;
   current->warp->living &= ~(1u << current->lane);
   yield();
-  std::abort();  // nobody resumes a thread that returned
 }
 
 static void prepare_threads() {
   const size_t n = block.threads.size();
-  while (block.stacks.size() < n) block.stacks.push_back(std::make_unique_for_overwrite<char[]>(kStackBytes));
+  if (block.fibers.size() < n) block.fibers.resize(n);
   for (size_t w = 0; w < block.warps.size(); ++w) {
     const size_t lanes = std::min<size_t>(32, n - 32 * w);
     block.warps[w].living = lanes == 32 ? 0xFFFFFFFFu : (1u << lanes) - 1;
     block.warps[w].arrived = 0;
   }
   block.warpgroup_steps.assign((block.warps.size() + 3) / 4, {});
-  block.background.clear();
+  clear_background();
   for (NamedBarrier& named : block.named) named = {};
   for (size_t i = 0; i < n; ++i) {
     Thread& thread = block.threads[i];
@@ -218,12 +107,8 @@ static void prepare_threads() {
     thread.products = thread.stores = {};
     thread.warpgroup_steps = 0;
     thread.wgmma_fenced = false;
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(block.stacks[i].get(), kStackBytes);
-#endif
-    thread.stack = block.stacks[i].get();
-    thread.stack_bytes = kStackBytes;
-    thread.stack_pointer = new_fiber(thread.stack, &run_thread);
+    thread.fiber = &block.fibers[i];
+    thread.fiber->begin(&run_thread);
   }
   watch::begin_block(block.threads);
 }
@@ -240,7 +125,7 @@ static bool run_warp(std::vector<size_t>& lanes, bool to_the_end) {
       }
       if (thread.state == Thread::State::waiting && thread.may_go_on()) thread.state = Thread::State::ready;
       if (thread.state != Thread::State::ready) continue;
-      resume(i);
+      resume(thread);
       if (block.error) std::rethrow_exception(block.error);
       ran = true;
       again = to_the_end;
@@ -275,21 +160,6 @@ static bool pass_barrier() {
   return true;
 }
 
-// Does one piece of work in the background; false when there is none. With a seed half of them wait until nobody can go
-// on, so that a later copy may come long before an earlier one.
-static bool run_background(bool stuck, uint64_t seed) {
-  std::vector<size_t> candidates;
-  for (size_t i = 0; i < block.background.size(); ++i) {
-    if (stuck || !block.background[i].late) candidates.push_back(i);
-  }
-  if (candidates.empty()) return false;
-  const size_t i = candidates[seed > 1 ? background_order() % candidates.size() : 0];
-  const std::function<void()> work = std::move(block.background[i].work);
-  block.background.erase(block.background.begin() + static_cast<std::ptrdiff_t>(i));
-  work();
-  return true;
-}
-
 static void check_end() {
   for (const auto& steps : block.warpgroup_steps) {
     for (const uint64_t count : steps) {
@@ -302,7 +172,7 @@ static void run_block() {
   prepare_threads();
   std::vector<std::vector<size_t>> warps(block.warps.size());
   for (size_t i = 0; i < block.threads.size(); ++i) warps[i / 32].push_back(i);
-  const uint64_t seed = schedule();
+  const uint64_t seed = schedule_seed();
   std::mt19937_64 random(seed);
   if (seed == 1) {
     std::reverse(warps.begin(), warps.end());
@@ -316,7 +186,7 @@ static void run_block() {
         if (seed > 1) std::shuffle(lanes.begin(), lanes.end(), random);
         ran |= run_warp(lanes, seed <= 1);
       }
-      if (!ran || (seed > 1 && background_order() % 4 == 0)) ran |= run_background(!ran, seed);
+      ran |= run_background(!ran);
     }
   } while (pass_barrier());
   check_end();
@@ -379,39 +249,6 @@ char* at_shared_offset(size_t offset, size_t bytes) {
          std::to_string(shared_bytes));
   }
   return shared_begin + offset;
-}
-
-// ---- work in the background ----------------------------------------------------------------------------------------
-
-void later(std::function<void()> work) {
-  if (schedule() == 1) return work();
-  block.background.push_back({std::move(work), schedule() == 0 || background_order() % 2 == 0});
-}
-
-void Groups::add(std::function<void()> work) {
-  if (schedule() == 1) {
-    work();
-    work = [] {};
-  }
-  open.push_back(std::move(work));
-}
-
-void Groups::commit() {
-  committed.push_back(std::move(open));
-  open.clear();
-  if (schedule() > 1 && background_order() % 2 == 0) {
-    for (auto& group : committed) {
-      for (auto& work : group) work();
-      group.clear();
-    }
-  }
-}
-
-void Groups::wait(size_t pending) {
-  while (committed.size() > pending) {
-    for (auto& work : committed.front()) work();
-    committed.erase(committed.begin());
-  }
 }
 
 // ---- waiting for each other ----------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/emulator/background.h"
+#include "tests/emulator/fiber.h"
 #include "tests/emulator/watch.h"
 
 namespace emulator {
@@ -35,15 +37,6 @@ struct Warp {
   Exchange exchange;
 };
 
-// Work of one thread that goes on in the background and is waited for by groups.
-struct Groups {
-  std::vector<std::function<void()>> open;
-  std::vector<std::vector<std::function<void()>>> committed;
-  void add(std::function<void()> work);
-  void commit();
-  void wait(size_t pending);  // until at most so many groups are not done
-};
-
 struct Thread {
   Index3 index;
   int lane = 0;
@@ -53,9 +46,7 @@ struct Thread {
   std::function<bool()> may_go_on;       // of a thread that is waiting
   std::function<std::string()> missing;  // what it waits for, in words
   const char* where = "";
-  char* stack = nullptr;
-  size_t stack_bytes = 0;
-  void* stack_pointer = nullptr;
+  Fiber* fiber = nullptr;
   struct Copy {
     void* to;
     const void* from;  // null: zeros
@@ -97,8 +88,6 @@ const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const c
 void sync_warp(uint32_t mask);
 // Lets other threads run until may_go_on(); `missing` completes "waits at WHERE" when that never comes.
 void wait_until(const char* where, std::function<bool()> may_go_on, std::function<std::string()> missing);
-// What the hardware does some time from now, whatever this thread does: the schedule decides when. In no fixed order.
-void later(std::function<void()> work);
 // bar.sync: waits at one of the block's 16 barriers until `threads` threads have come.
 void named_barrier(int id, int threads);
 // Called by every thread of a warpgroup with the same numbers: it is one instruction of all four warps.

@@ -39,7 +39,7 @@ void* allocate_device_memory(size_t bytes, bool managed) {
   if (base) {
     ++memory_generation;
     allocations[reinterpret_cast<uintptr_t>(base)] = {static_cast<char*>(base), bytes, managed,
-                                                      watch::make_history(bytes)};
+                                                      watch::new_record(bytes)};
   }
   return base;
 }
@@ -51,7 +51,7 @@ void release_device_memory(void* memory) {
   const DeviceMemory released = found->second;
   allocations.erase(found);
   ++memory_generation;
-  watch::release_history(released.history);
+  watch::delete_record(released.record);
   if (released.managed)
     std::free(memory);
   else

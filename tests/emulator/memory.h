@@ -7,11 +7,15 @@
 
 namespace emulator {
 
+namespace watch {
+struct Record;
+}
+
 struct DeviceMemory {
   char* base;
   size_t bytes;
-  bool managed;   // of the host too
-  void* history;  // what has been done to it: watch.cpp
+  bool managed;  // of the host too
+  watch::Record* record;
 };
 
 void* allocate_device_memory(size_t bytes, bool managed);  // null when there is none

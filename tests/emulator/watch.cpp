@@ -75,13 +75,12 @@ static void release(const Record& record) {
   if (record.history) munmap(record.history, bytes_of(record.grains));
 }
 
-void* make_history(size_t bytes) {
+Record* new_record(size_t bytes) {
   return on ? new Record(make_record(bytes)) : nullptr;
 }
 
-void release_history(void* history) {
-  if (!history) return;
-  auto* record = static_cast<Record*>(history);
+void delete_record(Record* record) {
+  if (!record) return;
   release(*record);
   delete record;
 }
@@ -89,9 +88,9 @@ void release_history(void* history) {
 void host_wrote(const void* address, size_t bytes) {
   if (!on || bytes == 0) return;
   const DeviceMemory* memory = device_memory_at(address);
-  if (!memory || !memory->history) return;
+  if (!memory || !memory->record) return;
   const auto first = static_cast<size_t>(static_cast<const char*>(address) - memory->base);
-  const Record& record = *static_cast<Record*>(memory->history);
+  const Record& record = *memory->record;
   for (size_t i = first / kGrain; i <= (first + bytes - 1) / kGrain; ++i)
     record.history[i].write = Stamp(kHost, 0, false, 0);
 }
@@ -344,8 +343,8 @@ static void access_shared(const Request& r) {
 static void access_global(const Request& r, const DeviceMemory& memory) {
   const auto offset = static_cast<size_t>(static_cast<const char*>(r.address) - memory.base);
   if (r.bytes > memory.bytes - offset) complain(r, "goes beyond it");
-  if (!memory.history) return;
-  const Record& record = *static_cast<Record*>(memory.history);
+  if (!memory.record) return;
+  const Record& record = *memory.record;
   // The host's writes to managed memory are not seen; and TMA may bring rows along that nobody uses.
   if (!memory.managed && r.access != Access::write && r.actor.proxy == Proxy::generic) {
     for (size_t i = offset / kGrain; i <= (offset + r.bytes - 1) / kGrain; ++i) {
@@ -379,8 +378,8 @@ void access(const Actor& actor, const void* address, size_t bytes, Access access
 // An access by the code of a kernel.
 static inline void from_kernel(const void* address, size_t bytes, Access kind, uintptr_t place) {
   if (!thread_runs) return;  // a launcher
+  if (current->fiber->holds(address)) return;
   const auto at = reinterpret_cast<uintptr_t>(address);
-  if (at - reinterpret_cast<uintptr_t>(current->stack) < current->stack_bytes) return;
   const Actor self{nullptr,
                    place,
                    Proxy::generic,

@@ -71,8 +71,9 @@ void access(const Actor& actor, const void* address, size_t bytes, Access access
 
 // ---- the host's ----------------------------------------------------------------------------------------------------
 
-void* make_history(size_t bytes);
-void release_history(void* history);
+struct Record;                     // of what has been done to a piece of global memory
+Record* new_record(size_t bytes);  // null when nothing is watched
+void delete_record(Record* record);
 void host_wrote(const void* address, size_t bytes);
 
 }  // namespace emulator::watch

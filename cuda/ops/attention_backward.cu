@@ -1,0 +1,246 @@
+#include "cuda/ops/attention.cuh"
+#include "cuda/ops/attention_sm90.h"
+
+namespace moe::cuda {
+
+// dots (tokens, heads) = <out, d_out> of a head: what softmax's gradient subtracts. One warp per head of a token.
+template <class T>
+__global__ void attention_backward_dots_kernel(float* dots, const T* out, const T* d_out, int64_t heads,
+                                               int64_t d_head) {
+  const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (i >= heads) return;
+  float dot = 0;
+  for (int64_t c = lane_index(); c < d_head; c += kWarp)
+    dot += load(out + i * d_head + c) * load(d_out + i * d_head + c);
+  dot = warp_sum(dot);
+  if (lane_index() == 0) dots[i] = dot;
+}
+
+// Two tiles that stay (a) and two that come one after the other (b, with their queries' log-sum-exp and dots).
+template <class T, int kD, int kStages>
+struct BackwardShared {
+  typename HeadTile<T, kD>::Tile a[2];
+  typename HeadTile<T, kD>::Tile b[kStages][2];
+  float logsumexp[kStages][kRows], dots[kStages][kRows];
+  float staging[kWarps][staging_floats<T>(kRows)];
+};
+
+// One block per tile of keys of one key/value head; it walks over the query heads that share it and their tiles of
+// queries (with kCausal from its own on). Everything is transposed, (keys, queries), so that probabilities and their
+// gradients are left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed
+// order. kKeys, kValues: whose gradients are computed.
+template <class T, int kD, int kStages, bool kCausal, bool kDrops, bool kKeys, bool kValues>
+__global__ void __launch_bounds__(kThreads, 2)
+    attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
+                                   AttentionProblem p) {
+  using S = HeadTile<T, kD>;
+  auto& shared = shared_memory<BackwardShared<T, kD, kStages>>();
+  const AttentionLayout& l = p.layout;
+  const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads, token = batch * l.time;
+  const int tile = static_cast<int>(blockIdx.y), first = tile * kRows;
+  const int first_tile = kCausal ? tile : 0, tiles = static_cast<int>(gridDim.y) - first_tile;  // of queries
+  const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  const int group = static_cast<int>(l.heads / l.kv_heads), length = static_cast<int>(l.length(batch));
+  const T* sequence = qkv + token * l.width();
+  const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
+  const auto load = [&](int step) {
+    const int head = static_cast<int>(kv_head) * group + step / tiles, begin = (first_tile + step % tiles) * kRows;
+    const int stage = step % kStages, rows = time - static_cast<int>(begin);
+    load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
+    load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head,
+                  static_cast<int>(l.heads * l.d_head), rows, p);
+    cp_async_commit_group();
+    if (threadIdx.x < kRows) {
+      const int i = static_cast<int>(threadIdx.x);
+      const int64_t at = (token + begin + i) * l.heads + head;
+      // Behind the end probabilities are 2^-infinity.
+      shared.logsumexp[stage][i] = i < rows ? logsumexp[at] * kLog2e : INFINITY;
+      shared.dots[stage][i] = i < rows ? dots[at] : 0.0f;
+    }
+  };
+
+  load_rows<kD>(shared.a[0], sequence + first * l.width() + key_column, p.width, time - first, p);
+  load_rows<kD>(shared.a[1], sequence + first * l.width() + value_column, p.width, time - first, p);
+  load(0);
+  const float scale = p.scale * kLog2e;
+  float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
+  for (int step = 0; step < group * tiles; ++step) {
+    cp_async_wait_group<0>();
+    __syncthreads();
+    if (kStages == 2 && step + 1 < group * tiles) load(step + 1);
+    const int stage = step % kStages;
+    const bool diagonal = kCausal && step % tiles == 0;
+    const T *q = shared.b[stage][0], *d_o = shared.b[stage][1];
+    const uint32_t kept = kDrops ? kept_of_keys(p, batch, kv_head * group + step / tiles,
+                                                int64_t{first_tile + step % tiles} * kRows, first + warp_row)
+                                 : 0;
+
+    float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
+                                                                            q);
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(slopes, shared.a[1] + warp_row * S::kStride,
+                                                                            d_o);
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int query = 8 * b + accumulator_column(lane, e), key = warp_row + accumulator_row(lane, e);
+        float& probability = scores[0][b][e];
+        const bool hidden = kCausal ? diagonal && key > query : first + key >= length;
+        probability = ex2_approx(hidden ? -INFINITY : probability * scale - shared.logsumexp[stage][query]);
+        if (kDrops) {
+          const float factor = is_kept(kept, b, e) ? p.mask.keep : 0.0f;
+          slopes[0][b][e] = probability * (slopes[0][b][e] * factor - shared.dots[stage][query]);
+          probability *= factor;
+        } else {
+          slopes[0][b][e] = probability * (slopes[0][b][e] - shared.dots[stage][query]);
+        }
+      }
+    }
+    if (kValues) warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_o, shared.staging[warp_index()]);
+    if (kKeys) warp_multiply_accumulator<S::kStride>(d_keys, slopes[0], q, shared.staging[warp_index()]);
+    __syncthreads();
+    if (kStages == 1 && step + 1 < group * tiles) load(step + 1);
+  }
+
+  T* target = d_qkv + (token + first + warp_row) * l.width();
+  const float one[2] = {1, 1}, scales[2] = {p.scale, p.scale};
+  if (kKeys) {
+    store_rows<kD>(target + key_column, shared.a[0] + warp_row * S::kStride, d_keys, scales, p.width,
+                   time - first - warp_row, p);
+  }
+  if (kValues) {
+    store_rows<kD>(target + value_column, shared.a[1] + warp_row * S::kStride, d_values, one, p.width,
+                   time - first - warp_row, p);
+  }
+}
+
+// One block per tile of queries of one head, over the tiles of keys that it sees.
+template <class T, int kD, int kStages, bool kCausal, bool kDrops>
+__global__ void __launch_bounds__(kThreads, 2)
+    attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
+                                      AttentionProblem p) {
+  using S = HeadTile<T, kD>;
+  auto& shared = shared_memory<BackwardShared<T, kD, kStages>>();
+  const AttentionLayout& l = p.layout;
+  const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, token = batch * l.time;
+  const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
+  const int length = static_cast<int>(l.length(batch));
+  const int last = kCausal ? tile : (length - 1) / kRows;  // tile of keys: the only one not seen whole
+  const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  const T* sequence = qkv + token * l.width();
+  const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
+  const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
+  const auto load = [&](int j) {
+    const int64_t begin = int64_t{j} * kRows;
+    load_rows<kD>(shared.b[j % kStages][0], keys + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.b[j % kStages][1], values + begin * l.width(), p.width, time - j * kRows, p);
+    cp_async_commit_group();
+  };
+
+  load_rows<kD>(shared.a[0], sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
+  load_rows<kD>(shared.a[1], d_out + ((token + first) * l.heads + head) * l.d_head,
+                static_cast<int>(l.heads * l.d_head), time - first, p);
+  load(0);
+  float lse[2], dot[2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int own = warp_row + accumulator_row(lane, 2 * h);
+    const int64_t at = (token + first + own) * l.heads + head;
+    lse[h] = first + own < time ? logsumexp[at] * kLog2e : INFINITY;
+    dot[h] = first + own < time ? dots[at] : 0.0f;
+  }
+  const float scale = p.scale * kLog2e;
+  float d_queries[kD / 8][4] = {};
+  for (int j = 0; j <= last; ++j) {
+    cp_async_wait_group<0>();
+    __syncthreads();
+    if (kStages == 2 && j < last) load(j + 1);
+    const T *k = shared.b[j % kStages][0], *v = shared.b[j % kStages][1];
+    const uint32_t kept = kDrops ? kept_of_queries(p, batch, head, first + warp_row, int64_t{j} * kRows) : 0;
+
+    float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
+                                                                            k);
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(slopes, shared.a[1] + warp_row * S::kStride,
+                                                                            v);
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int column = 8 * b + accumulator_column(lane, e);
+        const bool visible =
+            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows);
+        const float probability = visible ? ex2_approx(scores[0][b][e] * scale - lse[e / 2]) : 0.0f;
+        if (kDrops) slopes[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
+        slopes[0][b][e] = probability * (slopes[0][b][e] - dot[e / 2]);
+      }
+    }
+    warp_multiply_accumulator<S::kStride>(d_queries, slopes[0], k, shared.staging[warp_index()]);
+    __syncthreads();
+    if (kStages == 1 && j < last) load(j + 1);
+  }
+  const float scales[2] = {p.scale, p.scale};
+  store_rows<kD>(d_qkv + (token + first + warp_row) * l.width() + head * l.d_head, shared.a[0] + warp_row * S::kStride,
+                 d_queries, scales, p.width, time - first - warp_row, p);
+}
+
+// ---- launchers -----------------------------------------------------------------------------------------------------
+
+static bool has_shared(const Context& ctx, size_t bytes) {
+  return ctx.planning || bytes <= ctx.queue->info().shared_bytes_per_block;
+}
+
+// Devices that are not made for servers have little: 99 KiB.
+static void check_shared(const Context& ctx, size_t bytes, const AttentionLayout& layout) {
+  if (has_shared(ctx, bytes)) return;
+  raise<DeviceError>(
+      "gradients of attention heads of {} in f32 need {} KiB of shared memory, {} has {}: take precision: bf16, or "
+      "heads of at most 64",
+      layout.d_head, bytes >> 10, ctx.queue->info().name, ctx.queue->info().shared_bytes_per_block >> 10);
+}
+
+void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,
+                        ConstTensor logsumexp, const AttentionLayout& layout, const AttentionDropout& dropout) {
+  const int64_t tokens = qkv.dim(0), batch = tokens / layout.time, heads = tokens * layout.heads;
+  ScratchScope scratch(ctx);
+  // As much as either variant needs: which one runs is not known while planning.
+  const int64_t kept =
+      layout.time < sm90::kShortest ? heads : 2 * batch * layout.heads * sm90::padded_time(layout.time);
+  float* dots = scratch.allocate(Shape{kept}, DType::f32).as<float>();
+  if (!dropout && sm90::takes_attention(ctx, qkv.dtype, layout, {d_qkv.data, d_out.data, qkv.data, out.data}))
+    return sm90::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, dots, layout);
+  for_head(
+      qkv.dtype, layout, bool(dropout),
+      [&]<class T, int kD, bool kCausal, bool kDrops>(T, std::integral_constant<int, kD>, std::bool_constant<kCausal>,
+                                                      std::bool_constant<kDrops>) {
+        // Wide tiles come in one stage: a second block on the multiprocessor hides the waiting, where one fits.
+        constexpr int kStages = sizeof(T) == 2 && kD == 64 ? 2 : 1;
+        constexpr size_t kBytes = sizeof(BackwardShared<T, kD, kStages>);
+        check_shared(ctx, kBytes, layout);
+        const AttentionProblem problem = make_problem<T>(layout, dropout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
+        launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(),
+               d_out.as<T>(), heads, layout.d_head);
+        const auto of_keys = [&](auto kernel, size_t bytes) {
+          launch(ctx, kernel, grid_of(batch * layout.kv_heads, layout), kThreads, bytes, d_qkv.as<T>(), d_out.as<T>(),
+                 qkv.as<T>(), logsumexp.as<float>(), dots, problem);
+        };
+        // Both at once would spill registers, except of bf16 in two stages.
+        constexpr bool kWide = kD > 64, kBoth = !kWide || (kCausal && !kDrops);
+        constexpr int kStagesOfBoth = sizeof(T) == 2 ? 2 : 1;
+        constexpr size_t kBytesOfBoth = sizeof(BackwardShared<T, kD, kStagesOfBoth>);
+        if (kBoth && has_shared(ctx, kBytesOfBoth)) {
+          if constexpr (kBoth) {
+            of_keys(attention_backward_keys_kernel<T, kD, kStagesOfBoth, kCausal, kDrops, true, true>, kBytesOfBoth);
+          }
+        } else if constexpr (kWide) {
+          of_keys(attention_backward_keys_kernel<T, kD, kStages, kCausal, kDrops, true, false>, kBytes);
+          of_keys(attention_backward_keys_kernel<T, kD, kStages, kCausal, kDrops, false, true>, kBytes);
+        }
+        launch(ctx, attention_backward_queries_kernel<T, kD, kStages, kCausal, kDrops>,
+               grid_of(batch * layout.heads, layout), kThreads, kBytes, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(),
+               logsumexp.as<float>(), dots, problem);
+      });
+}
+
+}  // namespace moe::cuda
