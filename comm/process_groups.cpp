@@ -1,5 +1,7 @@
 #include "comm/process_groups.h"
 
+#include <algorithm>
+
 #include "comm/self_communicator.h"
 
 namespace moe {

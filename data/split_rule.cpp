@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
+#include <system_error>
 
 #include "core/base/check.h"
 #include "core/base/text.h"

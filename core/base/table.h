@@ -1,6 +1,7 @@
 // A family's table: one line per member, in the order shown to the user. No self-registration: static libraries drop
 // it.
 #pragma once
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
+#include <system_error>
 
 #include "core/base/log.h"
 #include "core/checkpoint/tensor_file.h"

@@ -2,6 +2,7 @@
 // expert, so that any rank layout can read what any other wrote. A folder counts only once it holds the file COMPLETE.
 #pragma once
 #include <nlohmann/json.hpp>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>

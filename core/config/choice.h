@@ -1,6 +1,7 @@
 // A configured member of a family (Router, Strategy, BalanceLoss, Schedule, ...). The families themselves live above
 // this layer; they meet it through `family<F>()`, which each family defines beside its table.
 #pragma once
+#include <initializer_list>
 #include <type_traits>
 
 #include "core/base/table.h"

@@ -1,8 +1,12 @@
 #include "core/config/config_reader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <functional>
+#include <limits>
+#include <system_error>
+#include <type_traits>
 
 #include "core/base/text.h"
 #include "core/config/choice.h"

@@ -1,5 +1,7 @@
 // curriculum: which samples a step is made of.
 #pragma once
+#include <array>
+
 #include "core/config/choice.h"
 #include "core/config/sample_signal.h"
 

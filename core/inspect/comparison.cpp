@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <system_error>
 
 #include "core/base/statistics.h"
 #include "core/base/text.h"

@@ -1,6 +1,8 @@
 #include "core/inspect/curriculum_report.h"
 
 #include <cmath>
+#include <functional>
+#include <map>
 #include <set>
 
 #include "core/base/text.h"

@@ -1,5 +1,6 @@
 #include "core/inspect/gradient_variance.h"
 
+#include <array>
 #include <cmath>
 #include <filesystem>
 

@@ -1,5 +1,6 @@
 #include "core/ops/info_nce.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

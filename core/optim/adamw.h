@@ -1,5 +1,7 @@
 // AdamW over the two parameter buffers (Loshchilov and Hutter, 2019).
 #pragma once
+#include <array>
+
 #include "core/optim/parameter_classes.h"
 
 namespace moe {

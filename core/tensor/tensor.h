@@ -4,6 +4,7 @@
 #include <array>
 #include <initializer_list>
 #include <string>
+#include <type_traits>
 
 #include "core/base/check.h"
 #include "core/tensor/dtype.h"

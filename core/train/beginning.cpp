@@ -1,6 +1,7 @@
 #include "core/train/beginning.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"

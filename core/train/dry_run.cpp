@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <set>
 
 #include "comm/planned_communicator.h"
 #include "core/schedule/named_schedule.h"

@@ -2,6 +2,7 @@
 // decides by sums over all ranks alone, so every rank and every layout decides alike.
 #pragma once
 #include <nlohmann/json.hpp>
+#include <functional>
 #include <optional>
 
 #include "core/moe/expert_event.h"

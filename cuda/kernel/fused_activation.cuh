@@ -1,5 +1,7 @@
 // An activation as a part of the product that it follows.
 #pragma once
+#include <type_traits>
+
 #include "cuda/kernel/activation.cuh"
 
 namespace moe::cuda {

@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "core/ops/activation.h"
 
 #include "core/ops/grouped_rows.h"

@@ -2,6 +2,7 @@
 // dropout.
 #pragma once
 #include <cmath>
+#include <type_traits>
 
 #include "core/ops/attention.h"
 #include "cuda/device/launch.cuh"

@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "cuda/ops/attention.cuh"
 #include "cuda/ops/attention_sm90.h"
 

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <type_traits>
 
 #include "cuda/device/launch.cuh"
 #include "cuda/ops/attention_sm90.cuh"

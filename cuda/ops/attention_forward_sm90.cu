@@ -1,4 +1,6 @@
 #include <cmath>
+#include <initializer_list>
+#include <type_traits>
 
 #include "cuda/device/launch.cuh"
 #include "cuda/device/tensor_map.h"

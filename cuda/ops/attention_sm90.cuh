@@ -1,6 +1,8 @@
 // What forward and backward of Hopper's attention share. Blocks have three warpgroups: one thread of the first copies
 // tiles of heads, the two others multiply, 64 rows each.
 #pragma once
+#include <type_traits>
+
 #include "core/ops/attention_layout.h"
 #include "cuda/kernel/wgmma_tile.cuh"
 #include "cuda/ops/attention_sm90.h"

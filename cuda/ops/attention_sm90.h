@@ -1,6 +1,8 @@
 // Attention by Hopper's own instructions, beside the portable kernels (attention.cuh), which they equal but for the
 // order of sums.
 #pragma once
+#include <initializer_list>
+
 #include "core/ops/attention_layout.h"
 #include "core/tensor/context.h"
 

@@ -1,6 +1,7 @@
 #include "core/ops/competition.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "cuda/kernel/host_sum.cuh"
 #include "cuda/kernel/vector.cuh"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/ops/context_memory.h"
 
 #include "cuda/device/launch.cuh"

@@ -1,6 +1,7 @@
 #include "core/ops/cross_entropy.h"
 
 #include <cfloat>
+#include <type_traits>
 
 #include "cuda/kernel/block.cuh"
 #include "cuda/kernel/host_sum.cuh"

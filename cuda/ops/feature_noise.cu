@@ -1,6 +1,7 @@
 #include "core/ops/feature_noise.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/base/fast_normal.h"
 #include "core/base/token.h"

@@ -1,5 +1,6 @@
 #include "core/ops/gating.h"
 
+#include <algorithm>
 #include <cfloat>
 #include <type_traits>
 

@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "core/ops/grouped_gemm.h"
 
 #include "cuda/device/launch.cuh"

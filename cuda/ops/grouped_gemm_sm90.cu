@@ -1,6 +1,8 @@
 #include "cuda/ops/grouped_gemm_sm90.h"
 
 #include <algorithm>
+#include <initializer_list>
+#include <type_traits>
 
 #include "cuda/device/launch.cuh"
 #include "cuda/device/tensor_map.h"

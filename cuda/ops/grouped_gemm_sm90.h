@@ -1,6 +1,8 @@
 // The grouped products by Hopper's own instructions, beside the portable ones (grouped_gemm.cu), which they equal but
 // for the order of sums.
 #pragma once
+#include <initializer_list>
+
 #include "core/ops/activation.h"
 #include "cuda/ops/row_tiles.h"
 

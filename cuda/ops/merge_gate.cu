@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "core/ops/merge_gate.h"
 
 #include "cuda/kernel/reduce.cuh"

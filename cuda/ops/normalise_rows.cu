@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "core/ops/normalise_rows.h"
 
 #include "core/ops/grouped_rows.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "cuda/kernel/reduce.cuh"
 #include "cuda/kernel/vector.cuh"

@@ -1,6 +1,9 @@
 #include "data/curriculum/bucket_sampler.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
+#include <cmath>
 
 namespace moe {
 

@@ -1,6 +1,9 @@
 // The curriculum proper: each batch is a mix of easy, medium and hard samples of the part that is open, of samples that
 // nobody has seen yet, and of samples whose turn it is to be seen again.
 #pragma once
+#include <algorithm>
+#include <array>
+
 #include "data/curriculum/curriculum_sampler.h"
 #include "data/curriculum/mix.h"
 #include "data/curriculum/pacer.h"

@@ -1,5 +1,9 @@
 #include "data/curriculum/curriculum.h"
 
+#include <algorithm>
+#include <array>
+#include <functional>
+
 #include "core/base/check.h"
 
 namespace moe {

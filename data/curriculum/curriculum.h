@@ -1,6 +1,8 @@
 // The curriculum of a run: the sampler that draws each step's samples, the store of what the model found them to be,
 // and what there is to tell of both.
 #pragma once
+#include <functional>
+
 #include "data/curriculum/curriculum_sampler.h"
 
 namespace moe {

@@ -2,6 +2,8 @@
 // window of text, a labelled image) is no business of a sampler. Draws are functions of (seed, step, store), the same
 // on every rank. Members are in samplers/, the table in curriculum_sampler.cpp.
 #pragma once
+#include <array>
+
 #include "data/curriculum/difficulty_store.h"
 
 namespace moe {

@@ -1,5 +1,7 @@
 #include "data/curriculum/difficulty_store.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 

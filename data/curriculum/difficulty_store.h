@@ -2,6 +2,7 @@
 // seen, in 6 + 2 * signals bytes. It is a function of the observations alone, in their order: ranks that observe the
 // same hold the same.
 #pragma once
+#include <array>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>

@@ -1,5 +1,8 @@
 #include "data/curriculum/score_histogram.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/base/check.h"
 
 namespace moe {

@@ -1,5 +1,6 @@
 #include "data/tokenizers/byte_pair.h"
 
+#include <functional>
 #include <limits>
 #include <queue>
 #include <tuple>

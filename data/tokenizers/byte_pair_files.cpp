@@ -2,6 +2,7 @@
 
 #include <array>
 #include <filesystem>
+#include <initializer_list>
 
 #include "core/base/check.h"
 #include "data/lines.h"

@@ -1,6 +1,7 @@
 #include "data/tokenizers/sentence_piece.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/base/base64.h"
 #include "core/base/check.h"

@@ -1,9 +1,11 @@
 // A language model, and a classifier that begins with it: trained, resumed, on several ranks, evaluated and shown.
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "core/base/philox.h"
 #include "core/checkpoint/checkpoint.h"

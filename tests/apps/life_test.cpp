@@ -1,4 +1,5 @@
 // moe.life and init.from as a user meets them: runs whose experts change, resumed, shared among ranks and inspected.
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 

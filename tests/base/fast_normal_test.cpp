@@ -1,5 +1,6 @@
 #include "core/base/fast_normal.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/philox.h"

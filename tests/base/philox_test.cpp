@@ -1,3 +1,5 @@
+#include <array>
+
 #include "core/base/philox.h"
 
 #include "tests/support/catch.h"

@@ -2,6 +2,7 @@
 
 #include <barrier>
 #include <filesystem>
+#include <functional>
 #include <thread>
 
 #include "comm/self_communicator.h"

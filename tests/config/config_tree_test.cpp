@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "core/base/error.h"
 #include "tests/support/catch.h"

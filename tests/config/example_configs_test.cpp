@@ -1,4 +1,5 @@
 // Every example configuration can be built, and every router and strategy has one.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>

@@ -1,5 +1,6 @@
 #include "data/corpus_export.h"
 
+#include <cstdio>
 #include <memory>
 
 #include "core/base/error.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "data/tokenizers/sentence_piece.h"
 
 #include "core/base/base64.h"

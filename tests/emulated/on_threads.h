@@ -2,7 +2,9 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <exception>
 #include <functional>
+#include <new>
 #include <string>
 #include <vector>
 

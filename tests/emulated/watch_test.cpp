@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
+#include <exception>
 
 #include "core/tensor/bfloat16.h"
 #include "cuda/kernel/wgmma_tile.cuh"

@@ -1,6 +1,9 @@
 #include "tests/emulator/hopper.h"
 
+#include <algorithm>
 #include <array>
+#include <cstring>
+#include <initializer_list>
 
 #include "tests/emulator/memory.h"
 

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "core/base/check.h"
 #include "cuda/device/cublas.h"

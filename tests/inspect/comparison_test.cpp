@@ -1,6 +1,9 @@
 #include "core/inspect/comparison.h"
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
 
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_text.h"

@@ -1,6 +1,9 @@
 #include "core/inspect/curriculum_report.h"
 
+#include <array>
+#include <cmath>
 #include <fstream>
+#include <map>
 
 #include "core/inspect/html_report.h"
 #include "tests/inspect/markup_error.h"

@@ -1,5 +1,6 @@
 #include "core/inspect/layer_stats.h"
 
+#include <cmath>
 #include <numeric>
 
 #include "core/inspect/inspection.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/inspect/text_report.h"
 
 #include "core/base/text.h"

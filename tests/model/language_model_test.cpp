@@ -1,5 +1,6 @@
 #include "core/model/language_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/catch.h"

@@ -1,5 +1,6 @@
 #include "core/moe/balance_loss.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 

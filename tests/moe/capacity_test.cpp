@@ -1,4 +1,5 @@
 // Capacities in one layer: what is dropped, how it is counted, and how the factors that follow the run choose.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

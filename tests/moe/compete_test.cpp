@@ -1,6 +1,7 @@
 // What makes `compete` special; gradients and ranks are tested with the other strategies.
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/moe/competition_steps.h"
 
 #include "tests/support/catch.h"

@@ -1,6 +1,8 @@
 #include "core/moe/moe_layer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"

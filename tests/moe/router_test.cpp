@@ -1,9 +1,12 @@
 // What is special to single routers, beyond what every router is tested for in moe_layer_test.cpp.
 #include "core/moe/router.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"

@@ -1,6 +1,7 @@
 #include "core/moe/token_dispatcher.h"
 
 #include <mutex>
+#include <stdexcept>
 
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"

@@ -1,3 +1,5 @@
+#include <tuple>
+
 #include "core/nn/attention.h"
 
 #include "tests/support/catch.h"

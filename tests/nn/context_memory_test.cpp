@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/nn/context_memory.h"
 
 #include "core/nn/attention.h"

@@ -1,5 +1,6 @@
 #include "core/nn/parameter.h"
 
+#include <algorithm>
 #include <map>
 
 #include "core/ops/initialise.h"

@@ -1,5 +1,6 @@
 #include "core/ops/activation.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/catch.h"

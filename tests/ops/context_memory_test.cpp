@@ -1,5 +1,6 @@
 #include "core/ops/context_memory.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/ops/rope.h"

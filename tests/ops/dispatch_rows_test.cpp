@@ -1,5 +1,6 @@
 #include "core/ops/dispatch_rows.h"
 
+#include <algorithm>
 #include <array>
 
 #include "tests/support/catch.h"

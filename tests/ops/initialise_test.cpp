@@ -1,5 +1,7 @@
 #include "core/ops/initialise.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "tests/support/catch.h"

@@ -1,5 +1,6 @@
 // Ops that know where sequences end: what they make of a sequence with padding behind it is what they make of it alone.
 #include <cmath>
+#include <tuple>
 
 #include "core/base/token.h"
 #include "core/ops/attention.h"

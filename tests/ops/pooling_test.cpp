@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include "core/ops/pooling.h"
 
 #include "core/base/token.h"

@@ -1,5 +1,6 @@
 #include "core/ops/rms_norm.h"
 
+#include <array>
 #include <cmath>
 
 #include "tests/support/catch.h"

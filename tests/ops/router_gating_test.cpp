@@ -1,5 +1,6 @@
 // Choices other than top-k by softmax: sigmoid, ReLU, groups, experts that choose, Sinkhorn, hash; and the sums that
 // balance losses take of them.
+#include <algorithm>
 #include <cmath>
 #include <set>
 

@@ -1,5 +1,6 @@
 #include "core/ops/router_noise.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 

@@ -1,4 +1,5 @@
 // The small ops that routers are put together from: temperature, normalised rows, rows per sequence, parts of gating.
+#include <algorithm>
 #include <cmath>
 
 #include "comm/communicator.h"

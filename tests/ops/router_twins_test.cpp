@@ -1,4 +1,5 @@
 // The ops of routers against the same op on the CPU in f64, at odd sizes.
+#include <algorithm>
 #include <cmath>
 
 #include "comm/communicator.h"

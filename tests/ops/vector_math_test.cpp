@@ -1,5 +1,6 @@
 #include "core/ops/vector_math.h"
 
+#include <cmath>
 #include <limits>
 
 #include "tests/support/catch.h"

@@ -1,3 +1,5 @@
+#include <map>
+
 #include "core/optim/parameter_classes.h"
 
 #include "tests/support/catch.h"

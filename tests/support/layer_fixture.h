@@ -1,5 +1,6 @@
 // One MoE layer on one rank, with everything it needs, and whole steps on any number of ranks.
 #pragma once
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>

@@ -1,4 +1,5 @@
 #define CATCH_CONFIG_RUNNER
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "core/train/exact_values.h"
 #include "tests/support/catch.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/train/collapse_alarm.h"
 
 #include "tests/support/catch.h"

@@ -1,6 +1,7 @@
 // A model that remembers the segments before, in training, evaluation, checkpoints and generated text.
 #include "core/nn/context_memory.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "core/checkpoint/tensor_file.h"

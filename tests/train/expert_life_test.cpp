@@ -2,6 +2,7 @@
 #include "core/train/expert_life.h"
 
 #include <cmath>
+#include <map>
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/train/life_plan.h"

@@ -1,4 +1,6 @@
 // What a capacity does to the memory that a run plans for.
+#include <map>
+
 #include "comm/planned_communicator.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"

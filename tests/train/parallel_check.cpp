@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 
 #include "comm/mpi_session.h"
 #include "core/config/config_reader.h"

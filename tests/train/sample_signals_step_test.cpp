@@ -1,6 +1,8 @@
 // What a training step measures of its samples, and a curriculum on real steps.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "core/config/config_reader.h"

@@ -3,6 +3,7 @@
 //   mean_i + exploration * sqrt(ln(sum_j n_j) / n_i),
 // with rewards divided by their usual size. `discount: 1` is UCB1 (Auer et al., 2002); below 1 old rewards are
 // forgotten (Garivier and Moulines, 2011), as they must be where losses fall ever more slowly.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

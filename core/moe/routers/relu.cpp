@@ -1,6 +1,8 @@
 // Every expert whose logit is positive, weighted by it: w = relu(W x). How many these are is steered by an L1 loss,
 // whose coefficient is multiplied or divided by a factor after each step with more or fewer experts per token than
 // wanted (Wang et al., 2025, ReMoE, here per layer).
+#include <algorithm>
+
 #include "core/moe/logit_router.h"
 #include "core/ops/gating.h"
 #include "core/ops/relu_gating.h"

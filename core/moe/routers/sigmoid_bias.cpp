@@ -6,6 +6,7 @@
 #include "core/ops/routing_sums.h"
 #include "core/ops/sigmoid_gating.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "comm/communicator.h"

@@ -1,5 +1,6 @@
 // One strategy up to some point of the run, another from then on. Both share the layer's router and experts; what else
 // they learn is their own. Either may be a change itself.
+#include <algorithm>
 #include <cmath>
 
 #include "core/moe/strategy.h"

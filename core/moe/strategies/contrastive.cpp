@@ -1,6 +1,8 @@
 // `plain`, with an objective that makes experts differ: each output of an expert is drawn to the mean output of its
 // expert and pushed from those of the others (InfoNCE between outputs and prototypes, as in prototypical contrastive
 // learning, Li et al., 2021). The prototypes are moving averages over updates and constants of the gradient.
+#include <algorithm>
+
 #include "core/moe/routed_pass.h"
 #include "core/nn/now.h"
 #include "core/ops/cross_entropy.h"

@@ -1,6 +1,7 @@
 // Opens the next part when the open one has been learned: when its loss falls at less than a fraction of the fastest
 // rate that it fell at. The rate is (slow - fast) / horizon, where fast and slow are moving averages of the loss over
 // `horizon` and twice as many updates: on a straight line the slow one lags behind by just that much more.
+#include <algorithm>
 #include <cmath>
 
 #include "data/curriculum/pacer.h"

@@ -1,6 +1,8 @@
 // Importance sampling in proportion to the loss: sample i with p_i = (1 - u) l_i / sum l + u / N, where l_i is the
 // moving average of its loss (the mean of the others for a sample that nobody has seen), with replacement. Its loss
 // weighs 1 / (N p_i), which makes the gradient that of the mean over all samples, in expectation.
+#include <algorithm>
+
 #include "core/base/philox.h"
 #include "data/curriculum/curriculum_sampler.h"
 

@@ -1,4 +1,5 @@
 // A baseline: every epoch in the same order, by a score that is given and never changes.
+#include <algorithm>
 #include <fstream>
 #include <numeric>
 

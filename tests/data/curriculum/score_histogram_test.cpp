@@ -1,5 +1,6 @@
 #include "data/curriculum/score_histogram.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>

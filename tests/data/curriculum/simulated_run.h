@@ -1,5 +1,6 @@
 // A curriculum without a model: the samples' signals come from a function.
 #pragma once
+#include <cmath>
 #include <functional>
 #include <string>
 

@@ -1,5 +1,6 @@
 #include "data/images/patches.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "data/images/image_loader.h"

@@ -1,4 +1,6 @@
 // The published formats of labelled texts, whole and broken.
+#include <functional>
+
 #include "data/texts/text_format.h"
 
 #include "core/base/error.h"
