@@ -1,8 +1,8 @@
 // Checkpoints of a run: folders step_00000500 with the model, the optimizer and the run's state, one tensor per global
 // expert, so that any rank layout can read what any other wrote. A folder counts only once it holds the file COMPLETE.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>

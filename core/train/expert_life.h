@@ -1,8 +1,8 @@
 // The life of a run's experts (moe.life): what they were used for, which event is due, and what is left to do then. It
 // decides by sums over all ranks alone, so every rank and every layout decides alike.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/moe/expert_event.h"

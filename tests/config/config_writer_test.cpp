@@ -1,7 +1,7 @@
 #include "core/config/config_writer.h"
 
-#include <nlohmann/json.hpp>
 #include <initializer_list>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/config/config_reader.h"

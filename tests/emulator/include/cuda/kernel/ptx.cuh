@@ -1,8 +1,8 @@
 // The PTX instructions of cuda/kernel/ptx.cuh, restated by their documented data flow (PTX ISA, "Matrix fragments for
 // mma.m16n8k16", "ldmatrix", "cp.async").
 #pragma once
-#include <cmath>
 #include <cuda_runtime.h>
+#include <cmath>
 
 #include "core/tensor/bfloat16.h"
 
