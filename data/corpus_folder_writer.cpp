@@ -73,17 +73,17 @@ void CorpusFolderWriter::remove_temporary() {
   if (fs::exists(temporary_) && foreign_file(temporary_).empty()) fs::remove_all(temporary_, ignored);
 }
 
-void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer) {
+void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text) {
   remove_temporary();  // of a preparation that was killed
   std::error_code error;
   fs::create_directories(temporary_, error);
   if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
   tokenizer_ = std::move(tokenizer);
-  const bool ids_tell_bytes = tokenizer_->bytes_by_id().has_value();
+  const bool keeps_lengths = of_text && !tokenizer_->bytes_by_id().has_value();
   for (size_t i = 0; i < writers_.size(); ++i) {
     const std::string folder = temporary_ + "/";
     writers_[i].tokens = std::make_unique<TokenWriter>(folder + file_name(kSplitNames[i]), tokenizer_->vocab_size());
-    if (!ids_tell_bytes)
+    if (keeps_lengths)
       writers_[i].lengths = std::make_unique<TokenWriter>(folder + lengths_name(kSplitNames[i]), kLongestToken);
   }
 }

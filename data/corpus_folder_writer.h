@@ -22,7 +22,8 @@ class CorpusFolderWriter {
 
   bool already_prepared() const { return already_prepared_; }
 
-  void begin(std::unique_ptr<Tokenizer> tokenizer);
+  // `of_text`: the tokens stand for bytes of text, which are kept where the tokenizer's ids do not give their number.
+  void begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text = true);
   // Encodes `text`, which follows what the split (an index of kSplitNames) has. `offset`: its place in the input.
   void write(int split, std::string_view text, int64_t offset);
   // Tokens that stand for no text.
@@ -40,7 +41,7 @@ class CorpusFolderWriter {
   bool replace_ = false;
   std::unique_ptr<Tokenizer> tokenizer_;
   struct SplitWriter {
-    std::unique_ptr<TokenWriter> tokens, lengths;  // lengths: null where ids tell them
+    std::unique_ptr<TokenWriter> tokens, lengths;  // lengths: null where ids give them, or without text
     int64_t waiting = 0;                           // bytes that no token has yet
   };
   std::array<SplitWriter, 3> writers_;

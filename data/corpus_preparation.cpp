@@ -194,7 +194,7 @@ bool prepare_synthetic(const SyntheticConfig& config, const std::string& output,
   CorpusFolderWriter folder(output, {{"synthetic", to_json(config)}}, force);
   if (folder.already_prepared()) return false;
   const Corpus corpus = Corpus::synthetic(config);
-  folder.begin(std::make_unique<ExternalTokenizer>(config.states));
+  folder.begin(std::make_unique<ExternalTokenizer>(config.states), /*of_text=*/false);
   constexpr int64_t kBlockTokens = 1 << 16;
   std::vector<int32_t> tokens;
   for (size_t i = 0; i < kSplitNames.size(); ++i) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -98,6 +99,44 @@ TEST_CASE("bits per byte are of just the bytes that the predicted tokens stand f
     CHECK(json.at("bpb").get<double>() == Approx(bits / json.at("raw_bytes").get<double>()));
     CHECK(json.at("bpc") == json.at("bpb"));
   }
+}
+
+static double least_bpc(const std::vector<nlohmann::json>& records) {
+  double best = INFINITY;
+  for (const nlohmann::json& record : records) {
+    if (record.at("type") == "eval") best = std::min(best, record.at("bpc").get<double>());
+  }
+  return best;
+}
+
+TEST_CASE("of a corpus without text every figure is per token, from a folder as from memory") {
+  const TemporaryFolder folder;
+  REQUIRE(run_child(program("moe-data") + Arguments{"synthetic", "--output", folder / "corpus", "--states", "16",
+                                                    "--train-tokens", "20000", "--validation-tokens", "2000",
+                                                    "--test-tokens", "2000"})
+              .code == 0);
+  REQUIRE(run_child(tiny_train(folder.path(), {"data.synthetic.test_tokens=2000"})).code == 0);
+  const Finished stored = run_child(tiny_train(folder.path(), {"name=stored", "data.path=" + (folder / "corpus")}));
+  INFO(stored.err);
+  REQUIRE(stored.code == 0);
+  CHECK_THAT(stored.err, !Catch::Contains("inf"));
+  CHECK_THAT(stored.err, Catch::Contains("new best"));
+  const auto records = comparable_metrics(folder / "stored");
+  CHECK(metrics_difference(folder / "stored", folder / "run") == "");
+  for (const nlohmann::json& record : records) {
+    if (record.contains("bpc"))
+      CHECK(record["bpc"].get<double>() == Approx(record.at("loss").get<double>() / std::log(2.0)));
+  }
+  const Finished evaluated = run_child(eval(folder / "stored", {"--json"}));
+  const auto json = nlohmann::json::parse(evaluated.out);
+  CHECK(json.at("bpc").get<double>() == Approx(json.at("nll").get<double>() / std::log(2.0)));
+  CHECK(json.at("bpb").is_null());
+  CHECK_FALSE(json.contains("raw_bytes"));
+  CHECK(run_child(eval(folder / "stored", {"--metric", "bpb"})).code == 3);
+  CHECK(evaluated.out == run_child(eval(folder / "run", {"--json"})).out);
+  const Finished inspected = run_child(program("moe-inspect") + Arguments{folder / "stored"});
+  CHECK(inspected.code == 0);
+  CHECK_THAT(inspected.out, Catch::Contains(fmt::format("best evaluation of the run: bpc {:.4f}", least_bpc(records))));
 }
 
 TEST_CASE("moe-eval agrees with the evaluation during training") {

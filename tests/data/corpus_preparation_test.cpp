@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "data/corpus_folder_writer.h"
 #include "data/corpus_info.h"
 #include "data/corpus_manifest.h"
 #include "data/evaluation_streams.h"
 #include "data/evaluation_windows.h"
 #include "data/posix_file.h"
+#include "data/tokenizers/external.h"
 #include "tests/data/tiny_byte_pairs.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -229,6 +231,24 @@ TEST_CASE("a synthetic corpus is the same from a folder and in memory") {
   CHECK_FALSE(stored.has_split("test"));
   CHECK(stored.entropy_rate() == made.entropy_rate());
   CHECK(stored.vocab_size() == 8);
+  // Neither is made of text, so neither knows of bytes: losses are per token.
+  for (const Corpus* corpus : {&stored, &made}) {
+    CHECK_FALSE(corpus->split("train").raw_bytes(0, 100).has_value());
+    CHECK_FALSE(corpus->split("train").bytes_per_token().has_value());
+  }
+}
+
+TEST_CASE("the lengths of 0 that older synthetic corpora hold are not taken for bytes of text") {
+  const TemporaryFolder folder;
+  CorpusFolderWriter writer(folder / "s", {{"synthetic", "older"}}, false);
+  writer.begin(std::make_unique<ExternalTokenizer>(8));
+  writer.write(0, std::vector<int32_t>(100, 3));
+  writer.finish("synthetic", {}, 1.0);
+  REQUIRE(fs::exists(folder / "s/train.lengths"));
+  const Corpus corpus = Corpus::open(folder / "s");
+  CHECK_FALSE(corpus.split("train").raw_bytes(0, 100).has_value());
+  CHECK_FALSE(corpus.split("train").bytes_per_token().has_value());
+  corpus.verify();
 }
 
 }  // namespace moe
