@@ -24,15 +24,16 @@ leave_sudo() {  # SCRIPT ARGUMENTS...
 }
 
 # Open MPI: allow root (in a container there is often nobody else), copy through shared memory where a container forbids
-# the direct way, start without ssh, and be quiet about networks that are not there.
+# the direct way, start without ssh, and be quiet about networks that are not there. Open MPI 5 has the framework smsc where
+# Open MPI 4 has an option of vader, and its launcher's options under PRTE_MCA_; each passes over the other's.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_btl_base_warn_component_unused=0
+export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_smsc=^cma OMPI_MCA_btl_base_warn_component_unused=0
 export HWLOC_HIDE_ERRORS=2
-command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=/bin/false
+command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=/bin/false PRTE_MCA_plm_ssh_agent=/bin/false
 
 rank_launcher() {  # RANKS; sets `launcher`
   launcher=(mpirun -n "$1")
-  [ "$(cores)" -ge "$1" ] || launcher+=(--oversubscribe)
+  [ "$(cores)" -ge "$1" ] || launcher+=(--map-by :OVERSUBSCRIBE)
 }
 
 run_ranks() {  # RANKS PROGRAM ARGUMENTS...

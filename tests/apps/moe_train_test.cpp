@@ -243,8 +243,8 @@ static bool is_running(pid_t pid) {
   const std::string status = read_file("/proc/" + std::to_string(pid) + "/status");
   return !status.empty() && status.find("State:\tZ") == std::string::npos;
 }
-static bool ends_within_seconds(pid_t pid) {
-  for (int tenths = 0; tenths < 150 && is_running(pid); ++tenths) usleep(100000);
+static bool ends(pid_t pid) {
+  for (int tenths = 0; tenths < 10 * kHangSeconds && is_running(pid); ++tenths) usleep(100000);
   return !is_running(pid);
 }
 
@@ -255,14 +255,18 @@ TEST_CASE("the death of one rank ends the others") {
   const std::vector<pid_t> ranks = run.children();
   REQUIRE(ranks.size() == 2);
   kill(ranks[1], SIGKILL);
-  CHECK(run.wait(30).code != 0);
-  for (const pid_t rank : ranks) CHECK(ends_within_seconds(rank));
+  CHECK(run.wait().code != 0);
+  for (const pid_t rank : ranks) CHECK(ends(rank));
 }
 
 TEST_CASE("an error of one rank alone ends all of them with its exit code, and says which") {
   TemporaryFolder folder;
-  const Finished result = run_child(mpirun(1) + tiny_train(folder.path()) + Arguments{":", "-n", "1"} +
-                                    tiny_train(folder.path(), {"data.path=" + (folder / "absent")}));
+  // A shell gives the ranks different arguments: Open MPI 5.0.7 itself dies of `mpirun -n 1 A : -n 1 B`.
+  const Finished result = run_child(
+      mpirun(2) +
+      Arguments{"/bin/sh", "-c", R"([ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "$@" --set "data.path=$0"; exec "$@")",
+                folder / "absent"} +
+      tiny_train(folder.path()));
   INFO(result.err);
   CHECK(result.code == 3);
   CHECK_THAT(result.err, Catch::Contains("(rank 1 of 2)"));

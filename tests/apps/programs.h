@@ -18,8 +18,9 @@ inline Arguments program(const std::string& name) {
   return {MOE_PROGRAMS "/" + name};
 }
 
+// Ranks may be more than cores; Open MPI 4 and 5 understand these options alike.
 inline Arguments mpirun(int ranks, const Arguments& options = {}) {
-  return Arguments{MPIRUN, "--oversubscribe", "--bind-to", "none", "-n", std::to_string(ranks)} + options;
+  return Arguments{MPIRUN, "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", "-n", std::to_string(ranks)} + options;
 }
 
 // --set for each of "key=value".

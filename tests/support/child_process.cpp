@@ -72,7 +72,7 @@ void ChildProcess::signal(int number) const {
 }
 
 bool ChildProcess::wait_for(const std::string& text) {
-  const auto end = Clock::now() + std::chrono::minutes(1);
+  const auto end = Clock::now() + std::chrono::seconds(kHangSeconds);
   while (read_file(folder_ / "err").find(text) == std::string::npos) {
     if (has_ended() || Clock::now() > end) return read_file(folder_ / "err").find(text) != std::string::npos;
     std::this_thread::sleep_for(kPoll);
@@ -80,8 +80,8 @@ bool ChildProcess::wait_for(const std::string& text) {
   return true;
 }
 
-Finished ChildProcess::wait(double seconds) {
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+Finished ChildProcess::wait() {
+  const auto end = Clock::now() + std::chrono::seconds(kHangSeconds);
   while (!has_ended()) {
     if (Clock::now() > end)
       throw std::runtime_error("the program does not end; its last words: " + read_file(folder_ / "err"));

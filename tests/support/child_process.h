@@ -10,6 +10,9 @@
 
 namespace moe {
 
+// After so long a program counts as hanging. No slow or busy machine takes as long as that.
+inline constexpr int kHangSeconds = 1800;
+
 struct Finished {
   int code = 0;  // exit code, or minus the signal that ended it
   std::string out, err;
@@ -26,10 +29,10 @@ class ChildProcess {
   std::vector<pid_t> children() const;  // of mpirun: the ranks
   void signal(int number) const;
 
-  // Blocks until standard error holds `text`; false when the program ended or a minute passed without it.
+  // Blocks until standard error holds `text`; false when the program ended without it, or seems to hang.
   bool wait_for(const std::string& text);
-  // Throws after `seconds`.
-  Finished wait(double seconds = 100);
+  // Throws when the program seems to hang.
+  Finished wait();
 
  private:
   bool has_ended();
