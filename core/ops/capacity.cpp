@@ -28,6 +28,8 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     const T* weight = weights.as<T>();
     int32_t *out = kept.as<int32_t>(), *lost_rows = lost.as<int32_t>();
+    // clang 16 does not capture what only a lambda inside a parallel loop uses.
+    const bool by_position = rule == DropRule::position;
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups.count; ++g) {
       thread_local std::vector<int64_t> begin, slots;  // of each expert its first slot, then its slots
@@ -35,7 +37,7 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
       const auto is_padding = [&](int64_t s) { return target[s / k] == kIgnoreTarget; };
       const auto goes_first = [&](int64_t a, int64_t b) {
         if (is_padding(a) != is_padding(b)) return is_padding(b);
-        if (rule == DropRule::position) return a % k != b % k ? a % k < b % k : a < b;
+        if (by_position) return a % k != b % k ? a % k < b % k : a < b;
         const T left = weight[a], right = weight[b];
         if (std::isnan(left) || std::isnan(right)) {
           return std::isnan(left) == std::isnan(right) ? a < b : std::isnan(right);

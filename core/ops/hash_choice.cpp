@@ -13,10 +13,12 @@ void hash_choice(Context& ctx, Tensor indices, ConstTensor ids, int64_t experts,
   if (on_cuda(ctx)) return cuda::hash_choice(ctx, indices, ids, experts, key);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t* id = ids.as<int32_t>();
+    // clang 16 does not capture what only a lambda inside a parallel loop uses.
+    const RandomKey& draws = key;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
       int32_t* chosen = indices.as<int32_t>() + t * k;
-      const auto number = [&](int64_t e) { return key.words(static_cast<uint64_t>(id[t] * experts + e))[0]; };
+      const auto number = [&](int64_t e) { return draws.words(static_cast<uint64_t>(id[t] * experts + e))[0]; };
       int64_t count = 0;
       for (int64_t e = 0; e < experts; ++e) {  // kept sorted, as in top-k
         const uint32_t mine = number(e);

@@ -39,10 +39,12 @@ void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const 
   if (on_cuda(ctx)) return cuda::drop_experts(ctx, logits, rate, keep, key, first_token, tokens_per_draw);
   run(ctx, logits.dtype, [&]<class T>(T) {
     T* z = logits.as<T>();
+    // clang 16 does not capture what only a lambda inside a parallel loop uses.
+    const RandomKey& draws = key;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
       const int64_t draw = (first_token + t) / tokens_per_draw;
-      const auto word = [&](int64_t e) { return key.words(element(draw, 0, experts, e))[0]; };
+      const auto word = [&](int64_t e) { return draws.words(element(draw, 0, experts, e))[0]; };
       for (int64_t e = 0; e < experts; ++e) {
         const uint32_t mine = word(e);
         if (mine >= threshold) continue;
