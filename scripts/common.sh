@@ -31,9 +31,16 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_smsc=^cma OMPI_MCA
 export HWLOC_HIDE_ERRORS=2
 command -v ssh >/dev/null || export OMPI_MCA_plm_rsh_agent=/bin/false PRTE_MCA_plm_ssh_agent=/bin/false
 
+# How many ranks Open MPI starts unasked: as many as there are cores, of whose hardware threads it counts one.
+slots() {
+  local whole
+  whole=$(lscpu --parse=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l) || true
+  if [ "$whole" -gt 0 ] && [ "$whole" -lt "$(cores)" ]; then echo "$whole"; else cores; fi
+}
+
 rank_launcher() {  # RANKS; sets `launcher`
   launcher=(mpirun -n "$1")
-  [ "$(cores)" -ge "$1" ] || launcher+=(--map-by :OVERSUBSCRIBE)
+  [ "$(slots)" -ge "$1" ] || launcher+=(--map-by :OVERSUBSCRIBE)
 }
 
 run_ranks() {  # RANKS PROGRAM ARGUMENTS...
