@@ -20,7 +20,7 @@ static int train(int argc, char** argv, MpiSession& session) {
       "it kills\n"
       "its ranks a second after any of the other two.");
   std::vector<std::string> files, overrides;
-  std::string resume = "auto";
+  std::string resume = "auto", help_key;
   int64_t ranks = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
   app.add_option("-c,--config", files, "YAML configuration; given again, the later file wins")->allow_extra_args(false);
@@ -32,6 +32,7 @@ static int train(int argc, char** argv, MpiSession& session) {
   app.add_flag("--dump-config", dump_config, "print the whole effective configuration, with its meaning, and exit");
   app.add_flag("--dump-docs", dump_docs, "print the reference of all keys as Markdown and exit");
   app.add_flag("--dump-schema", dump_schema, "print a JSON schema of the configuration for editors and exit");
+  app.add_option("--help-key", help_key, "print what a key means, for example moe.router.k, and exit");
   app.add_flag("--quiet", quiet, "only warnings on the console");
   app.add_flag("--build-info", show_build, "print how this program was built and exit");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
@@ -44,6 +45,7 @@ static int train(int argc, char** argv, MpiSession& session) {
   TrainConfig config;
   if (dump_docs) return print(write_markdown(config));
   if (dump_schema) return print(write_json_schema(config));
+  if (!help_key.empty()) return print(describe_key(config, help_key));
 
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;

@@ -54,6 +54,7 @@ class ChoiceBase {
   virtual std::string help_of(const std::string& kind) const = 0;
   virtual std::string family_name() const = 0;
   virtual NumberShorthand number_shorthand() const = 0;
+  virtual std::unique_ptr<ChoiceBase> copy() const = 0;
 
  protected:
   std::string kind_;
@@ -79,6 +80,7 @@ class Choice : public ChoiceBase {
   std::string help_of(const std::string& kind) const override { return family<F>().at(kind).help; }
   std::string family_name() const override { return family<F>().family(); }
   NumberShorthand number_shorthand() const override { return kNumberShorthand<F>; }
+  std::unique_ptr<ChoiceBase> copy() const override { return std::make_unique<Choice>(*this); }
 
   template <class Setup>
   std::unique_ptr<F> make(const Setup& setup) const {

@@ -10,6 +10,7 @@
 
 #include "core/base/text.h"
 #include "core/config/choice.h"
+#include "core/config/schedule_field.h"
 
 namespace moe {
 namespace {
@@ -74,29 +75,54 @@ class Reader : public FieldVisitor {
   void field(const char* name, std::vector<int64_t>& value, const char*) override { numbers(name, value); }
   void field(const char* name, std::vector<double>& value, const char*) override { numbers(name, value); }
 
-  void group(const char* name, FieldSet& group, const char*) override {
+  void schedule(const char* name, ScheduleField& value, const char*) override {
     const ConfigNode* node = find(name);
-    if (!node || node->kind == Kind::null) return;
-    if (node->kind != Kind::map) return complain(*node, name, "expected a group of keys");
-    read_fields(*node, path_ + name + ".", group, nullptr);
+    value.set_place({full(name), node ? node->origin : ""});
+    if (!node) return;
+    if (!is_number(*node)) return read_choice(*node, full(name), value);
+    double constant = 0;
+    if (number(*node, name, constant, value.range())) value = constant;
+  }
+
+  void group(const char* name, FieldSet& group, const char*) override {
+    static const ConfigNode kNothing;  // whose fields learn their names
+    const ConfigNode* node = find(name);
+    if (node && node->kind != Kind::map && node->kind != Kind::null)
+      return complain(*node, name, "expected a group of keys");
+    read_fields(node && node->kind == Kind::map ? *node : kNothing, full(name) + ".", group, nullptr);
   }
 
   void choice(const char* name, ChoiceBase& choice, const char*) override {
-    if (const ConfigNode* node = find(name)) read_choice(*node, name, choice);
+    static const ConfigNode kNothing = empty_map();
+    const ConfigNode* node = find(name);
+    read_choice(node ? *node : kNothing, full(name), choice);
   }
 
   void choices(const char* name, ChoiceListBase& choices, const char*) override {
+    static const ConfigNode kNothing = empty_map();
     const ConfigNode* node = find(name);
-    if (!node) return;
+    if (!node) {
+      for (size_t i = 0; i < choices.size(); ++i) {
+        read_choice(kNothing, fmt::format("{}.{}", full(name), i), choices.at(i));
+      }
+      return;
+    }
     choices.clear();
     if (node->kind == Kind::null) return;
     if (node->kind != Kind::list) return complain(*node, name, "expected a list, for example [] or [{kind: ...}]");
-    for (const ConfigNode& item : node->items) read_choice(item, name, choices.append());
+    for (size_t i = 0; i < node->items.size(); ++i) {
+      read_choice(node->items[i], fmt::format("{}.{}", full(name), i), choices.append());
+    }
   }
 
   // Reads `set` out of `node`, then reports the keys that nobody asked for. `kind` is known inside a choice.
-  void read_fields(const ConfigNode& node, const std::string& path, FieldSet& set, const char* also_known) {
+  // `shorthand`: the field that stands for all of the set, where a bare number was given.
+  void read_fields(const ConfigNode& node, const std::string& path, FieldSet& set, const char* also_known,
+                   const char* shorthand = nullptr) {
     Reader reader(node, path, problems_);
+    set.set_prefix(path);
+    reader.set_ = &set;
+    reader.shorthand_ = shorthand;
     set.fields(reader);
     if (also_known) reader.known_.emplace_back(also_known);
     for (const auto& [key, value] : node.entries) {
@@ -123,7 +149,20 @@ class Reader : public FieldVisitor {
 
   const ConfigNode* find(const char* name) {
     known_.emplace_back(name);
-    return node_.find(name);
+    const ConfigNode* node = node_.find(name);
+    if (node && set_) set_->set_place(name, {full(name), node->origin});
+    return node;
+  }
+
+  // The key of a field, as the user wrote it.
+  std::string full(const char* name) const {
+    return shorthand_ && std::string_view(shorthand_) == name ? path_.substr(0, path_.size() - 1) : path_ + name;
+  }
+
+  static ConfigNode empty_map() {
+    ConfigNode node;
+    node.kind = Kind::map;
+    return node;
   }
 
   const ConfigNode* scalar(const char* name) {
@@ -150,12 +189,16 @@ class Reader : public FieldVisitor {
   }
 
   void complain(const ConfigNode& node, const char* name, const std::string& what) {
+    complain_of(node, full(name), what);
+  }
+  void complain_of(const ConfigNode& node, const std::string& key, const std::string& what) {
     const std::string value = node.kind == Kind::scalar ? fmt::format(" '{}'", node.scalar) : "";
-    problems_.push_back(fmt::format("{}: {}{}{}: {}", node.origin, path_, name, value, what));
+    problems_.push_back(fmt::format("{}: {}{}: {}", node.origin, key, value, what));
   }
 
+  // Whether it was a number in the range.
   template <class T>
-  void number(const ConfigNode& node, const char* name, T& value, Range<T> range) {
+  bool number(const ConfigNode& node, const char* name, T& value, Range<T> range) {
     T parsed{};
     const std::string& text = node.scalar;
     const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), parsed);
@@ -177,14 +220,16 @@ class Reader : public FieldVisitor {
     } else {
       good = good && std::isfinite(parsed);
     }
-    if (!good) return complain(node, name, std::is_integral_v<T> ? "expected a whole number" : "expected a number");
-    if (parsed < range.min || parsed > range.max) {
-      const bool open = range.max == std::numeric_limits<T>::max();
-      return complain(node, name,
-                      open ? fmt::format("must be at least {}", range.min)
-                           : fmt::format("must be between {} and {}", range.min, range.max));
+    if (!good) {
+      complain(node, name, std::is_integral_v<T> ? "expected a whole number" : "expected a number");
+      return false;
+    }
+    if (!range.contains(parsed)) {
+      complain(node, name, "must be " + requirement(range));
+      return false;
     }
     value = parsed;
+    return true;
   }
 
   static bool is_number(const ConfigNode& node) {
@@ -194,33 +239,37 @@ class Reader : public FieldVisitor {
     return std::from_chars(node.scalar.data(), end, value).ptr == end;
   }
 
-  void read_choice(const ConfigNode& node, const char* name, ChoiceBase& choice) {
+  // `key`: of the choice.
+  void read_choice(const ConfigNode& node, const std::string& key, ChoiceBase& choice) {
     const NumberShorthand shorthand = choice.number_shorthand();
     if (shorthand.kind && is_number(node)) {
       ConfigNode number = node;
       number.kind = Kind::map;
       number.entries = {{shorthand.field, node}};
       choice.select(shorthand.kind);
-      return read_fields(number, path_ + name + ".", choice.options(), nullptr);
+      return read_fields(number, key + ".", choice.options(), nullptr, shorthand.field);
     }
     const ConfigNode* kind = node.kind == Kind::map ? node.find("kind") : &node;
     if (kind) {
-      if (kind->kind != Kind::scalar) return complain(*kind, name, "expected a kind: " + join(choice.kinds(), ", "));
+      if (kind->kind != Kind::scalar) return complain_of(*kind, key, "expected a kind: " + join(choice.kinds(), ", "));
       try {
         choice.select(kind->scalar);
       } catch (const UsageError& error) {
         const std::string near = nearest(kind->scalar, choice.kinds());
-        return complain(*kind, name,
-                        std::string(error.what()) + (near.empty() ? "" : "; did you mean '" + near + "'?"));
+        return complain_of(*kind, key,
+                           std::string(error.what()) + (near.empty() ? "" : "; did you mean '" + near + "'?"));
       }
     }
-    if (node.kind == Kind::map) read_fields(node, path_ + name + ".", choice.options(), "kind");
+    static const ConfigNode kNothing;
+    read_fields(node.kind == Kind::map ? node : kNothing, key + ".", choice.options(), "kind");
   }
 
   const ConfigNode& node_;
   std::string path_;
   std::vector<std::string>& problems_;
   std::vector<std::string> known_;
+  FieldSet* set_ = nullptr;          // that is read
+  const char* shorthand_ = nullptr;  // its field that a bare number stands for
 };
 
 }  // namespace

@@ -9,5 +9,7 @@ namespace moe {
 std::string write_yaml(FieldSet& config, bool with_help);
 std::string write_markdown(FieldSet& config);  // docs/config.md
 std::string write_json_schema(FieldSet& config);
+// Type, range, default and meaning of one key, and the kinds that have it. Throws UsageError for a key that is none.
+std::string describe_key(FieldSet& config, const std::string& key);
 
 }  // namespace moe

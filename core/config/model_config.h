@@ -1,7 +1,7 @@
 // model: the shape of the transformer.
 #pragma once
 #include "core/config/choice.h"
-#include "core/config/schedule_family.h"
+#include "core/config/schedule_field.h"
 
 namespace moe {
 
@@ -14,7 +14,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
   bool qk_norm = false;
   bool causal = true;
   int64_t memory = 0;
-  Choice<Schedule> dropout = constantly(0);
+  ScheduleField dropout{0, {0, 0.99}};
 
   void fields(FieldVisitor& v) override {
     v.field("heads", heads, "query heads", {1, 1024});
@@ -32,8 +32,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
             "tokens before it that a token sees at most, those of previous segments too, whose keys and values are "
             "kept without gradient; needs curriculum.sampler: contiguous. 0 = those of its own sequence, all of them",
             {0, 1 << 20});
-    v.choice("dropout", dropout,
-             "Share of attention's weights that is zeroed in training, behind the softmax; a number or a schedule.");
+    v.schedule("dropout", dropout, "Share of attention's weights that is zeroed in training, behind the softmax.");
   }
 };
 
@@ -44,7 +43,7 @@ struct ModelConfig : Fields<ModelConfig> {
   AttentionConfig attention;
   int64_t d_ff = 0;
   std::string activation = "swiglu";
-  Choice<Schedule> dropout = constantly(0), hidden_dropout = constantly(0), layer_dropout = constantly(0);
+  ScheduleField dropout{0, {0, 0.99}}, hidden_dropout{0, {0, 0.99}}, layer_dropout{0, {0, 0.99}};
   std::string norm = "rms";
   std::string norm_place = "pre";
   double norm_eps = 1e-5;
@@ -65,13 +64,12 @@ struct ModelConfig : Fields<ModelConfig> {
     v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
             {0, 1 << 22});
     v.field("activation", activation, "of feed-forward layers, dense and expert", {"relu", "gelu", "swiglu"});
-    v.choice("dropout", dropout,
-             "Share of embedding and branch outputs that is zeroed in training; a number or a schedule.");
-    v.choice("hidden_dropout", hidden_dropout,
-             "Likewise inside dense feed-forward layers and shared experts, behind the activation.");
-    v.choice("layer_dropout", layer_dropout,
-             "Stochastic depth: how often the last block's branches are left out for a sample in training, earlier "
-             "blocks' in proportion to their depth; a number or a schedule.");
+    v.schedule("dropout", dropout, "Share of embedding and branch outputs that is zeroed in training.");
+    v.schedule("hidden_dropout", hidden_dropout,
+               "Likewise inside dense feed-forward layers and shared experts, behind the activation.");
+    v.schedule("layer_dropout", layer_dropout,
+               "Stochastic depth: how often the last block's branches are left out for a sample in training, earlier "
+               "blocks' in proportion to their depth.");
     v.field("norm", norm, "rms: by the root mean square; layer: mean and deviation, with a bias", {"rms", "layer"});
     v.field(
         "norm_place", norm_place,

@@ -1,6 +1,6 @@
 // moe: experts, and how tokens find them.
 #pragma once
-#include "core/config/schedule_family.h"
+#include "core/config/schedule_field.h"
 
 namespace moe {
 
@@ -51,7 +51,7 @@ struct MoEConfig : Fields<MoEConfig> {
   int64_t d_ff = 0;
   int64_t shared_experts = 0;
   std::string expert_init = "normal";
-  Choice<Schedule> dropout = constantly(0), hidden_dropout = constantly(0);
+  ScheduleField dropout{0, {0, 0.99}}, hidden_dropout{0, {0, 0.99}};
   Choice<Router> router{"topk"};
   Choice<Strategy> strategy{"plain"};
   ChoiceList<BalanceLoss> balance{"switch", "z"};
@@ -71,13 +71,10 @@ struct MoEConfig : Fields<MoEConfig> {
     v.field("expert_init", expert_init,
             "normal: like other weights; small: uniform within 1/d_model, so that all responses start as near ties",
             {"normal", "small"});
-    v.choice("dropout", dropout,
-             "Share of the experts' outputs that is zeroed in training before they are combined; a number or a "
-             "schedule.");
-    v.choice(
-        "hidden_dropout", hidden_dropout,
-        "Share of the units inside the routed experts, behind the activation, that is zeroed in training; a number "
-        "or a schedule.");
+    v.schedule("dropout", dropout,
+               "Share of the experts' outputs that is zeroed in training before they are combined.");
+    v.schedule("hidden_dropout", hidden_dropout,
+               "Share of the units inside the routed experts, behind the activation, that is zeroed in training.");
     v.choice("router", router, "Which experts a token goes to.");
     v.choice("strategy", strategy, "How a MoE layer uses its router and experts.");
     v.choices("balance", balance, "Auxiliary losses on the routing, each with its coefficient.");

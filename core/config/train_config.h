@@ -4,7 +4,7 @@
 #include "core/config/init_config.h"
 #include "core/config/model_config.h"
 #include "core/config/moe_config.h"
-#include "core/config/schedule_family.h"
+#include "core/config/schedule_field.h"
 
 namespace moe {
 
@@ -106,20 +106,21 @@ struct TrainingConfig : Fields<TrainingConfig> {
   Duration steps = Duration::updates(1000);
   int64_t batch = 16;
   int64_t micro_batches = 1;
-  Choice<Schedule> learning_rate{"cosine"};
-  Choice<Schedule> clip_norm = constantly(1);
-  Choice<Schedule> label_smoothing = constantly(0);
+  ScheduleField learning_rate{Choice<Schedule>("cosine"), {0, 100}};
+  ScheduleField clip_norm{1, {0}};
+  ScheduleField label_smoothing{0, {0, 0.99}};
 
   void fields(FieldVisitor& v) override {
     v.field("steps", steps, "length of the run, in updates, tokens or epochs");
     v.field("batch", batch, "sequences or labelled samples per update, over all ranks and micro-batches", {1, 1 << 24});
     v.field("micro_batches", micro_batches, "parts that a rank's share of the batch is computed in, to save memory",
             {1, 1 << 20});
-    v.choice("learning_rate", learning_rate, "The learning rate over the run.");
-    v.choice("clip_norm", clip_norm, "Largest global norm of the gradient, 0 = no clipping; a number or a schedule.");
-    v.choice("label_smoothing", label_smoothing,
-             "Share of a target that is spread over all classes or tokens; the loss that is told has none; a number or "
-             "a schedule.");
+    v.schedule("learning_rate", learning_rate, "The learning rate over the run.");
+    v.schedule("clip_norm", clip_norm, "Largest global norm of the gradient, 0 = no clipping.");
+    v.schedule(
+        "label_smoothing", label_smoothing,
+        "Share of a target that is spread over all classes or tokens; the loss that is told has none; a number or "
+        "a schedule.");
   }
 };
 
@@ -149,14 +150,14 @@ struct ParameterClassesConfig : Fields<ParameterClassesConfig> {
 
 struct OptimizerConfig : Fields<OptimizerConfig> {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  Choice<Schedule> weight_decay = constantly(0.1);
+  ScheduleField weight_decay{0.1, {0, 100}};
   ParameterClassesConfig classes;
 
   void fields(FieldVisitor& v) override {
     v.field("beta1", beta1, "decay of the first moment", {0, 0.999999});
     v.field("beta2", beta2, "decay of the second moment", {0, 0.9999999});
     v.field("eps", eps, "added to the root of the second moment", {0, 1});
-    v.choice("weight_decay", weight_decay, "Decoupled, times the learning rate; a number or a schedule.");
+    v.schedule("weight_decay", weight_decay, "Decoupled, times the learning rate.");
     v.group("classes", classes, "Kinds of parameters, each with its share of learning rate and weight decay.");
   }
 };

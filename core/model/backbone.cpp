@@ -15,7 +15,7 @@ static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff
           activation_from_name(config.activation),
           config.init_std,
           config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers)),
-          Paced("model.hidden_dropout", config.hidden_dropout, setup.run, {0, 0.99}),
+          config.hidden_dropout.make(setup.run),
           config.bias};
 }
 
@@ -23,7 +23,7 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
     : attention_width_(setup.model.attention.heads * setup.model.d_head()),
       is_causal_(setup.model.attention.causal),
       memory_(MemoryShape::of(setup.model)),
-      dropout_("model.dropout", setup.model.dropout, setup.run, {0, 0.99}),
+      dropout_(setup.model.dropout.make(setup.run)),
       signals_(setup.signals),
       embedding_(std::move(embedding)) {
   const ModelConfig& config = setup.model;
@@ -54,10 +54,6 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
     };
     blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward,
                          is_moe[static_cast<size_t>(i)], relative_positions_);
-  }
-  if (moe_layers_.empty() &&
-      (signals_[index_of(SampleSignal::router_entropy)] || signals_[index_of(SampleSignal::expert_variance)])) {
-    throw UsageError("curriculum.signals: router_entropy and expert_variance need a MoE layer; this model has none");
   }
   size_t num_sums = 0, num_loss_sums = 0;
   for (MoELayer* layer : moe_layers_) {

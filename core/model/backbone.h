@@ -23,7 +23,7 @@ struct ModelSetup {
   const ProcessGroups& groups;
   RunLength run;              // what schedules of paced quantities are measured against
   SampleSignalSet signals{};  // that losses_and_backward() measures
-  Choice<Schedule> label_smoothing = constantly(0);
+  ScheduleField label_smoothing{0};
   bool trains = true;
 };
 
@@ -61,7 +61,7 @@ class Backbone {
   int64_t attention_width_;
   bool is_causal_;
   MemoryShape memory_;
-  Paced dropout_;
+  Scheduled dropout_;
   SampleSignalSet signals_;
   std::unique_ptr<InputEmbedding> embedding_;
   std::optional<PositionTable> positions_;

@@ -26,18 +26,6 @@ static Pooling pooling_of(const ModelSetup& setup) {
                                                                     : poolings().at(setup.model.pooling).pooling;
 }
 
-static const ModelSetup& checked(const ModelSetup& setup) {
-  const ModelConfig& model = setup.model;
-  if (model.tie_embeddings) throw UsageError("model.tie_embeddings: a classifier's head has classes, not tokens");
-  if (model.attention.causal && setup.sample.features > 0 && has_class_token(model)) {
-    throw UsageError(
-        "model.pooling: with causal attention the class token, which comes before an image's patches, sees nothing; "
-        "set model.attention.causal: false");
-  }
-  if (setup.sample.classes < 2) raise<UsageError>("{} classes: there is nothing to tell apart", setup.sample.classes);
-  return setup;
-}
-
 static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters, const ModelSetup& s) {
   const int64_t d_model = s.model.d_model;
   if (s.sample.features == 0)
@@ -48,8 +36,7 @@ static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters
 }
 
 Classifier::Classifier(ParameterStore& parameters, const ModelSetup& setup)
-    : Model(parameters, checked(setup), make_embedding(parameters, setup), setup.sample.classes),
-      pooling_(pooling_of(setup)) {}
+    : Model(parameters, setup, make_embedding(parameters, setup), setup.sample.classes), pooling_(pooling_of(setup)) {}
 
 void Classifier::forward(Context& ctx, const TokenBatch& batch) {
   hidden_ = backbone_.forward(ctx, batch);

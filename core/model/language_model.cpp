@@ -4,17 +4,8 @@
 
 namespace moe {
 
-static const ModelSetup& checked(const ModelSetup& setup) {
-  if (!setup.model.attention.causal) {
-    throw UsageError("model.attention.causal: a language model that sees later tokens reads what it should predict");
-  }
-  if (setup.model.pooling != "mean") throw UsageError("model.pooling: is for task: classify");
-  if (setup.model.head != "linear") throw UsageError("model.head: tanh is for task: classify");
-  return setup;
-}
-
 LanguageModel::LanguageModel(ParameterStore& parameters, const ModelSetup& setup)
-    : Model(parameters, checked(setup),
+    : Model(parameters, setup,
             std::make_unique<TokenEmbedding>(parameters, setup.sample.vocab, setup.model.d_model, setup.model.init_std),
             setup.sample.vocab) {}
 

@@ -29,7 +29,7 @@ Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_pt
                                                                         setup.model.init_std, setup.model.bias)
                                              : std::nullopt),
       head_(head_weight(parameters, setup.model, backbone_, classes), head_bias(parameters, setup.model, classes),
-            setup.signals, Paced("train.label_smoothing", setup.label_smoothing, setup.run, {0, 0.99})) {}
+            setup.signals, setup.label_smoothing.make(setup.run)) {}
 
 void Model::finish(Context& ctx, Tensor x) {
   const Tensor normed = final_norm_ ? final_norm_->forward(ctx, x) : x;

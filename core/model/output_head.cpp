@@ -14,7 +14,7 @@ static constexpr int64_t kLogitBytes = int64_t{8} << 20;
 // On a GPU the products want many rows, and logits leave the cache anyway.
 static constexpr int64_t kLogitBytesOnDevice = int64_t{512} << 20;
 
-OutputHead::OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Paced smoothing)
+OutputHead::OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Scheduled smoothing)
     : weight_(weight), bias_(bias), signals_(signals), smoothing_(std::move(smoothing)) {}
 
 void OutputHead::product(Context& ctx, Tensor y, ConstTensor x) const {

@@ -29,7 +29,7 @@ class OutputHead {
  public:
   // `weight` (classes, d_model) and `bias` (classes), which may be null, belong to somebody else; label smoothing as in
   // core/ops/cross_entropy.h, in training.
-  OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Paced smoothing);
+  OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Scheduled smoothing);
 
   // With d_x (predictions, d_model), which is overwritten: also the gradients of `gradient_scale` times the weighted
   // sum of the losses, and the samples' signals.
@@ -48,7 +48,7 @@ class OutputHead {
   Parameter& weight_;
   Parameter* bias_;
   SampleSignalSet signals_;
-  Paced smoothing_;
+  Scheduled smoothing_;
 };
 
 }  // namespace moe

@@ -30,7 +30,7 @@ const Table<Member>& family<BalanceLoss>() {
 }
 
 BalanceLoss::BalanceLoss(const BalanceOptions& options, const Setup& setup)
-    : coefficient_("moe.balance.coefficient", options.coefficient, setup.run, {0, 1e6}),
+    : coefficient_(options.coefficient.make(setup.run)),
       scope_(options.scope == "global"     ? Scope::global
              : options.scope == "sequence" ? Scope::sequence
                                            : Scope::rank) {}

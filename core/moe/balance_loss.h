@@ -6,18 +6,18 @@
 
 #include "core/config/moe_config.h"
 #include "core/moe/routing.h"
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 #include "core/tensor/context.h"
 
 namespace moe {
 
 // Fields that every member has.
 struct BalanceOptions {
-  Choice<Schedule> coefficient = constantly(0.01);
+  ScheduleField coefficient{0.01, {0, 1e6}};
   std::string scope = "global";
 
   void common_fields(FieldVisitor& v) {
-    v.choice("coefficient", coefficient, "Weight in the training objective, per layer; a number or a schedule.");
+    v.schedule("coefficient", coefficient, "Weight in the training objective, per layer.");
     v.field("scope", scope,
             "tokens that are balanced together: the step's whole batch, each sequence, or each rank's micro-batch",
             {"global", "sequence", "rank"});
@@ -42,7 +42,7 @@ class BalanceLoss {
   BalanceLoss(const BalanceOptions& options, const Setup& setup);
   virtual ~BalanceLoss() = default;
 
-  const Paced& coefficient() const { return coefficient_; }
+  const Scheduled& coefficient() const { return coefficient_; }
   Scope scope() const { return scope_; }
 
   // How many sums over tokens the value is a function of.
@@ -64,7 +64,7 @@ class BalanceLoss {
                                ConstTensor targets, std::span<const double> sums, double factor) const;
 
  private:
-  Paced coefficient_;
+  Scheduled coefficient_;
   Scope scope_;
 };
 

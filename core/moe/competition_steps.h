@@ -3,14 +3,14 @@
 #include <vector>
 
 #include "core/base/philox.h"
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 
 namespace moe {
 
 class CompetitionSteps {
  public:
   struct Setup {
-    Paced probability;          // of a layer's competing in an update
+    Scheduled probability;      // of a layer's competing in an update
     int64_t draw_every = 1;     // one draw holds for so many updates
     int64_t max_layers = 0;     // that compete in one update; 0 = all may
     double first_update = 0;    // none competes before

@@ -22,26 +22,27 @@ const Table<Member>& family<ExpertEvent>() {
   return table;
 }
 
-static Duration parse(const std::string& kind, const char* key, const std::string& text) {
+static Duration parse(const std::string& where, const std::string& text) {
   try {
     return Duration::parse(text);
   } catch (const UsageError& error) {
-    raise<UsageError>("moe.life: {}: {}: {}", kind, key, error.what());
+    raise<UsageError>("{}: {}", where, error.what());
   }
 }
 
-ExpertEvent::ExpertEvent(const std::string& kind, const EventOptions& options, const Setup& setup)
-    : kind_(kind), options_(options) {
+ExpertEvent::ExpertEvent(const std::string& kind, const EventOptions& options, const FieldSet& fields,
+                         const Setup& setup)
+    : kind_(kind), key_(fields.key()), options_(options) {
   if (!options.is_scheduled() && options.below == 0) {
-    raise<UsageError>("moe.life: {} never happens: give at, every or opened, or below to make it wait for that", kind);
+    raise<UsageError>("{}: {} never happens: give at, every or opened, or below to make it wait for that", key_, kind);
   }
   for (const std::string& text : options.at) {
-    steps_.push_back(std::llround(to_updates(parse(kind, "at", text), setup.run)));
+    steps_.push_back(std::llround(to_updates(parse(fields.where("at"), text), setup.run)));
   }
   for (const std::string& text : options.opened) {
-    const Duration share = parse(kind, "opened", text);
+    const Duration share = parse(fields.where("opened"), text);
     if (share.unit != Duration::Unit::percent) {
-      raise<UsageError>("moe.life: {}: opened: '{}' is no share of the difficulties; write 50%", kind, text);
+      raise<UsageError>("{} '{}': is no share of the difficulties; write 50%", fields.where("opened"), text);
     }
     opened_.push_back(share.amount / 100);
   }

@@ -50,12 +50,15 @@ class ExpertEvent {
     RunLength run;
   };
 
-  // `kind`: for messages. Throws UsageError for times that cannot be read, and where it would never happen.
-  ExpertEvent(const std::string& kind, const EventOptions& options, const Setup& setup);
+  // `fields`: the options once more, which know their keys. Throws UsageError for times that cannot be read, and where
+  // the event would never happen.
+  ExpertEvent(const std::string& kind, const EventOptions& options, const FieldSet& fields, const Setup& setup);
   virtual ~ExpertEvent() = default;
 
   const std::string& kind() const { return kind_; }
   const EventOptions& options() const { return options_; }
+  // Its own key, for messages.
+  const std::string& key() const { return key_; }
   // Whether it is stated to happen after so many updates; `opened` apart.
   bool is_scheduled_at(int64_t step) const;
   // The shares of the difficulties that it waits for, in rising order.
@@ -78,7 +81,7 @@ class ExpertEvent {
   std::vector<int64_t> under_used(const ExpertUse& use) const;
 
  private:
-  std::string kind_;
+  std::string kind_, key_;
   EventOptions options_;
   std::vector<int64_t> steps_;
   int64_t every_ = 0;

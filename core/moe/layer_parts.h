@@ -11,7 +11,7 @@ namespace moe {
 
 // Dropout of the experts' outputs, in training.
 struct OutputDropout {
-  Paced rate;
+  Scheduled rate;
   int layer;  // the block, which random numbers follow from
   double now(const Context& ctx) const { return ctx.training ? moe::now(rate, ctx) : 0; }
 };

@@ -14,16 +14,17 @@
 
 namespace moe {
 
-static constexpr double kTemperatureFloor = 1e-4;
+// Where events of moe.life have made `unit` a quotient, a k of all experts may miss the range by its rounding.
+static Range<double> range_of_k(const Range<double>& declared, int64_t experts, double unit) {
+  return {1 / unit, static_cast<double>(experts) / unit * (unit == 1 ? 1 : 1 + 1e-12), declared.at_most};
+}
 
-PacedK::PacedK(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, int64_t experts,
-               double unit)
-    // Where events of moe.life have made `unit` a quotient, a k of all experts may miss the range by its rounding.
-    : paced_(name, choice, run, {1 / unit, static_cast<double>(experts) / unit * (unit == 1 ? 1 : 1 + 1e-12)}),
+ScheduledK::ScheduledK(const ScheduleField& field, const RunLength& run, int64_t experts, double unit)
+    : value_(field.make(run, range_of_k(field.range(), experts, unit))),
       unit_(unit),
       experts_(experts),
-      largest_(rounded(paced_.largest())),
-      smallest_(rounded(paced_.smallest())),
+      largest_(rounded(value_.largest())),
+      smallest_(rounded(value_.smallest())),
       last_(at(static_cast<uint64_t>(std::max<int64_t>(run.total_updates, 1) - 1))) {
   const int64_t updates = std::max<int64_t>(run.total_updates, 1), samples = std::min<int64_t>(updates, 4096);
   double sum = 0;
@@ -31,27 +32,28 @@ PacedK::PacedK(const std::string& name, const Choice<Schedule>& choice, const Ru
   mean_ = sum / static_cast<double>(samples);
 }
 
-int64_t PacedK::rounded(double value) const {
+int64_t ScheduledK::rounded(double value) const {
   return std::clamp<int64_t>(std::lround(unit_ * value), 1, experts_);
 }
 
-int64_t PacedK::at(uint64_t update) const {
-  return rounded(paced_.at(update));
+int64_t ScheduledK::at(uint64_t update) const {
+  return rounded(value_.at(update));
 }
 
 LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep)
     : experts_(setup.experts),
       layer_(setup.layer),
-      jitter_("moe.router.jitter", options.jitter, setup.run, {0, 0.99}),
-      input_dropout_("moe.router.input_dropout", options.input_dropout, setup.run, {0, 0.99}),
-      expert_dropout_("moe.router.expert_dropout", options.expert_dropout, setup.run, {0, 0.99}),
+      jitter_(options.jitter.make(setup.run)),
+      input_dropout_(options.input_dropout.make(setup.run)),
+      expert_dropout_(options.expert_dropout.make(setup.run)),
       drop_per_sequence_(options.expert_dropout_per == "sequence"),
       keep_(std::min(keep, setup.experts)),
-      temperature_("moe.router.temperature", options.temperature, setup.run, {kTemperatureFloor, 1e6}),
+      temperature_(options.temperature.make(setup.run)),
       measures_(setup.measures) {
   if (options.learn_temperature) {
     if (temperature_.smallest() != temperature_.largest()) {
-      raise<UsageError>("moe.router.temperature follows a schedule and is to be learned; it can only be one of both");
+      raise<UsageError>("{}: follows a schedule and is to be learned (learn_temperature); it can only be one of both",
+                        options.temperature.place().to_string());
     }
     Parameter temperature{setup.name + ".router.temperature",
                           Shape{1},
@@ -158,23 +160,25 @@ void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Te
   add(ctx, d_x, d_x, d_disturbed);
 }
 
-void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised) {
+void require_gradient(const std::string& where, int64_t smallest_k, int64_t experts, bool renormalised) {
   if (smallest_k > 1 || experts == 1 || !renormalised) return;
   raise<UsageError>(
-      "moe.router: with k = 1 a renormalised weight is always 1 and the router gets no gradient; set softmax: all and "
-      "renormalise: false");
+      "{}: with k = 1 a renormalised weight is always 1 and the router gets no gradient; set softmax: all and "
+      "renormalise: false",
+      where);
 }
 
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options)
-    : SoftmaxRouter(setup, options,
-                    PacedK("moe.router.k", options.k, setup.run, setup.experts, setup.config.k_factor)) {}
+    : SoftmaxRouter(setup, options, ScheduledK(options.k, setup.run, setup.experts, setup.config.k_factor)) {}
 
-SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k, bool frozen)
+SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k, bool frozen)
     : LogitRouter(setup, options, k.largest()),
       k_(k),
       over_chosen_(options.softmax == "chosen"),
       renormalise_(options.renormalise) {
-  if (!frozen && setup.trains) require_gradient(k_.smallest(), experts_, over_chosen_ || renormalise_);
+  if (!frozen && setup.trains) {
+    require_gradient(options.k.place().to_string(), k_.smallest(), experts_, over_chosen_ || renormalise_);
+  }
 }
 
 Tensor SoftmaxRouter::scores(Context&, ScratchScope&, const TokenBatch&, const Routing&) {

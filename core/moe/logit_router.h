@@ -6,36 +6,39 @@
 
 namespace moe {
 
+// A learned temperature stays above it.
+inline constexpr double kTemperatureFloor = 1e-4;
+
 // Fields that such routers have.
 struct LogitOptions {
-  Choice<Schedule> temperature = constantly(1);
+  ScheduleField temperature{1, {kTemperatureFloor, 1e6}};
   bool learn_temperature = false;
-  Choice<Schedule> jitter = constantly(0), input_dropout = constantly(0);
-  Choice<Schedule> expert_dropout = constantly(0);
+  ScheduleField jitter{0, {0, 0.99}}, input_dropout{0, {0, 0.99}};
+  ScheduleField expert_dropout{0, {0, 0.99}};
   std::string expert_dropout_per = "token";
 
   void logit_fields(FieldVisitor& v) {
-    v.choice("temperature", temperature, "Logits are divided by it; a number or a schedule.");
+    v.schedule("temperature", temperature, "Logits are divided by it.");
     v.field("learn_temperature", learn_temperature, "train the temperature, from its value above");
-    v.choice("jitter", jitter,
-             "In training the router's input is multiplied by U[1 - jitter, 1 + jitter]; a number or a schedule.");
-    v.choice(
-        "input_dropout", input_dropout,
-        "Share of the router's input that is zeroed in training; the experts see all of it; a number or a schedule.");
-    v.choice("expert_dropout", expert_dropout,
-             "In training a token's experts are left out with this probability (never so many that fewer than k stay); "
-             "a number or a schedule.");
+    v.schedule("jitter", jitter, "In training the router's input is multiplied by U[1 - jitter, 1 + jitter].");
+    v.schedule("input_dropout", input_dropout,
+               "Share of the router's input that is zeroed in training; the experts see all of it.");
+    v.schedule(
+        "expert_dropout", expert_dropout,
+        "In training a token's experts are left out with this probability (never so many that fewer than k stay).");
     v.field("expert_dropout_per", expert_dropout_per, "whether a sequence's tokens miss the same experts",
             {"token", "sequence"});
   }
 };
 
+// Of fields that say how many experts a token goes to: all of the layer's at most.
+inline constexpr Range<double> kExpertsPerToken{1, 1 << 16, "moe.experts"};
+
 // A whole number of experts that follows a schedule.
-class PacedK {
+class ScheduledK {
  public:
-  // round(unit * the schedule's value); `name` is the schedule's key. Throws UsageError when it leaves [1, experts].
-  PacedK(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, int64_t experts,
-         double unit = 1);
+  // round(unit * the schedule's value). Throws UsageError, which names the field, when it leaves [1, experts].
+  ScheduledK(const ScheduleField& field, const RunLength& run, int64_t experts, double unit = 1);
 
   int64_t at(uint64_t update) const;
   int64_t largest() const { return largest_; }
@@ -46,7 +49,7 @@ class PacedK {
  private:
   int64_t rounded(double value) const;
 
-  Paced paced_;
+  Scheduled value_;
   double unit_;
   int64_t experts_;
   int64_t largest_, smallest_, last_;
@@ -104,10 +107,10 @@ class LogitRouter : public Router {
   double fixed_temperature(const Context& ctx) const { return temperature_.at(ctx.step); }
 
   const int layer_;
-  const Paced jitter_, input_dropout_, expert_dropout_;
+  const Scheduled jitter_, input_dropout_, expert_dropout_;
   const bool drop_per_sequence_;
   const int64_t keep_;
-  const Paced temperature_;
+  const Scheduled temperature_;
   Parameter* learned_temperature_ = nullptr;  // (1)
   Parameter* weight_ = nullptr;               // (experts, d_model)
   Parameter* logit_bias_ = nullptr;           // (experts)
@@ -118,12 +121,12 @@ class LogitRouter : public Router {
 
 // What a softmax router weighs its chosen experts by.
 struct SoftmaxOptions : LogitOptions {
-  Choice<Schedule> k = constantly(2);
+  ScheduleField k{2, kExpertsPerToken};
   std::string softmax = "chosen";
   bool renormalise = true;
 
   void softmax_fields(FieldVisitor& v) {
-    v.choice("k", k, "Experts per token; a number or a schedule.");
+    v.schedule("k", k, "Experts per token.");
     weight_fields(v);
   }
   void weight_fields(FieldVisitor& v) {
@@ -146,7 +149,7 @@ class SoftmaxRouter : public LogitRouter {
   // Throws UsageError for a k that does not fit, and for k = 1 with renormalised weights.
   SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options);
   // Another k than the options'. A frozen router may weigh a single expert by 1: it needs no gradient.
-  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const PacedK& k, bool frozen = false);
+  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k, bool frozen = false);
 
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override;
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
@@ -155,11 +158,12 @@ class SoftmaxRouter : public LogitRouter {
   virtual Tensor scores(Context& ctx, ScratchScope& scratch, const TokenBatch& batch, const Routing& routing);
 
  private:
-  const PacedK k_;
+  const ScheduledK k_;
   const bool over_chosen_, renormalise_;
 };
 
-// Throws UsageError where a single chosen expert's weight would always be 1, which no gradient passes.
-void require_gradient(int64_t smallest_k, int64_t experts, bool renormalised);
+// Throws UsageError, which begins with `where`, where a single chosen expert's weight would always be 1, which no
+// gradient passes.
+void require_gradient(const std::string& where, int64_t smallest_k, int64_t experts, bool renormalised);
 
 }  // namespace moe

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-size_t MeasureSet::declare(const std::string& name, std::optional<Paced> coefficient) {
+size_t MeasureSet::declare(const std::string& name, std::optional<Scheduled> coefficient) {
   const double first = coefficient ? coefficient->at(0) : 0;
   measures_.push_back({name, std::move(coefficient), first, sums_.reserve(2)});
   return measures_.size() - 1;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/moe/layer_sums.h"
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -18,7 +18,7 @@ class MeasureSet {
   // Declares one and returns its index. A loss enters the training objective with its coefficient; its owner adds the
   // gradient of coefficient() * value itself, with the whole step's count as the divisor.
   size_t add_figure(const std::string& name) { return declare(name, {}); }
-  size_t add_loss(const std::string& name, const Paced& coefficient) { return declare(name, coefficient); }
+  size_t add_loss(const std::string& name, const Scheduled& coefficient) { return declare(name, coefficient); }
   // Takes up the coefficients of the step that ctx is in. Before anything else of the step.
   void begin(const Context& ctx);
   double coefficient(size_t i) const { return measures_[i].coefficient; }  // of this step
@@ -45,11 +45,11 @@ class MeasureSet {
  private:
   struct Measure {
     std::string name;
-    std::optional<Paced> paced;  // a loss's
+    std::optional<Scheduled> paced;  // a loss's
     double coefficient;
     LayerSums::Range range;  // sum, count
   };
-  size_t declare(const std::string& name, std::optional<Paced> coefficient);
+  size_t declare(const std::string& name, std::optional<Scheduled> coefficient);
   Tensor sum_of(size_t measure) const;
 
   LayerSums& sums_;

@@ -27,7 +27,7 @@ LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
 // Shared experts are as s.expert_shape says, like dense layers; routed ones drop by themselves.
 static FeedForwardShape routed_shape(const MoELayer::Setup& s) {
   FeedForwardShape shape = s.expert_shape;
-  shape.hidden_dropout = Paced("moe.hidden_dropout", s.config.hidden_dropout, s.run, {0, 0.99});
+  shape.hidden_dropout = s.config.hidden_dropout.make(s.run);
   return shape;
 }
 
@@ -45,7 +45,7 @@ MoELayer::MoELayer(const std::string& name, const Setup& s)
                      routed_shape(s), s.layer, s.config.expert_init == "small"),
       balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind(), s.run}),
       capacity_(strategy_setup(name, s), load_),
-      dropout_{Paced("moe.dropout", s.config.dropout, s.run, {0, 0.99}), s.layer},
+      dropout_{s.config.dropout.make(s.run), s.layer},
       parts_{dispatcher_, local_experts_, balance_, load_, capacity_, dropout_} {
   if (strategy_->bounds_load() && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
     raise<UsageError>(

@@ -5,8 +5,9 @@
 
 namespace moe {
 
-UnlearnedRouter::UnlearnedRouter(const Setup& setup, int64_t k) : experts_(setup.experts), k_(k) {
-  if (k_ > experts_) raise<UsageError>("moe.router.k: {} experts cannot be chosen from {}", k_, experts_);
+UnlearnedRouter::UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k)
+    : experts_(setup.experts), k_(k) {
+  if (k_ > experts_) raise<UsageError>("{}: {} experts cannot be chosen from {}", where, k_, experts_);
 }
 
 void UnlearnedRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {

@@ -12,7 +12,8 @@ class UnlearnedRouter : public Router {
 
  protected:
   // Throws UsageError for a k that the experts don't suffice for.
-  UnlearnedRouter(const Setup& setup, int64_t k);
+  // `where`: the place of k.
+  UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k);
   // Everything of the routing is allocated and its logits are 0: fills the rest.
   virtual void choose(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
 

@@ -22,7 +22,7 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
       layer_(layer),
       window_{config.attention.memory, 0, config.attention.position != "relative"},
       relative_positions_(relative_positions),
-      dropout_("model.attention.dropout", config.attention.dropout, run, {0, 0.99}) {
+      dropout_(config.attention.dropout.make(run)) {
   MOE_CHECK((config.attention.position == "relative") == (relative_positions != nullptr), "{} without its table",
             config.attention.position);
   if (config.attention.qk_norm) {

@@ -41,7 +41,7 @@ class Attention {
   int64_t layer_;
   AttentionWindow window_;  // without what the memory holds; size 0: the whole sequence
   Parameter* relative_positions_;
-  Paced dropout_;
+  Scheduled dropout_;
   struct {
     AttentionLayout layout;
     ConstTensor x;

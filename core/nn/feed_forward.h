@@ -23,7 +23,7 @@ struct FeedForwardShape {
   int64_t d_model = 0, d_ff = 0;
   Activation activation = Activation::swiglu;
   double input_std = 0.02, output_std = 0.02;  // of the initial weights
-  std::optional<Paced> hidden_dropout{};       // of a dense layer's activations; none: 0
+  std::optional<Scheduled> hidden_dropout{};   // of a dense layer's activations; none: 0
   bool bias = false;
 };
 

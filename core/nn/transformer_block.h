@@ -30,8 +30,8 @@ class TransformerBlock {
                    Parameter* relative_positions = nullptr)
       : layer_(layer),
         depth_(static_cast<double>(layer + 1) / static_cast<double>(config.layers)),
-        dropout_("model.dropout", config.dropout, run, {0, 0.99}),
-        layer_dropout_("model.layer_dropout", config.layer_dropout, run, {0, 0.99}),
+        dropout_(config.dropout.make(run)),
+        layer_dropout_(config.layer_dropout.make(run)),
         place_(NormPlace::of(config)),
         attention_norm_(parameters, name + ".attention_norm", config),
         attention_(parameters, name + ".attention", config, run, layer, relative_positions),
@@ -61,7 +61,7 @@ class TransformerBlock {
 
   int layer_;
   double depth_;  // this block is the last: 1
-  Paced dropout_, layer_dropout_;
+  Scheduled dropout_, layer_dropout_;
   NormPlace place_;
   Norm attention_norm_;
   Attention attention_;

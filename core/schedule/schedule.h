@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/config/schedule_family.h"
+#include "core/config/schedule_field.h"
 
 namespace moe {
 

@@ -63,30 +63,47 @@ std::vector<std::string> unseen_differences(const TrainConfig& here, const Train
   return result;
 }
 
-StartReport from_other_run(TrainingState& state, const TrainConfig& config, const Task& task) {
+// The run that init.from names.
+struct SourceRun {
+  TrainConfig config;
+  bool keep_head = false;
+};
+
+SourceRun find_source(const TrainConfig& config, const Task& task) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
-  const TrainConfig other = load_run_config(checkpoint);
-  const std::string source = other.task;
-  if (source != config.task && config.task != "classify") {
-    raise<UsageError>("init.from: {} was trained with task: {}; this run has {}", checkpoint, source, config.task);
+  SourceRun source{load_run_config(checkpoint)};
+  if (source.config.task != config.task && config.task != "classify") {
+    raise<UsageError>("{}: {} was trained with task: {}; this run has {}", config.init.where("from"), checkpoint,
+                      source.config.task, config.task);
   }
-  const bool keep_head = source == config.task && task.predicts_alike(read_description(source, checkpoint), checkpoint);
-  if (keep_head) open_task(config, checkpoint);  // refuses samples of another kind
-  StartReport report = start_from(state, config, keep_head);
-  report.differences = unseen_differences(config, other);
+  source.keep_head = source.config.task == config.task &&
+                     task.predicts_alike(read_description(source.config.task, checkpoint), checkpoint);
+  if (source.keep_head) open_task(config, checkpoint);  // refuses samples of another kind
+  return source;
+}
+
+StartReport from_other_run(TrainingState& state, const TrainConfig& config, const Task& task) {
+  const SourceRun source = find_source(config, task);
+  StartReport report = start_from(state, config, source.keep_head);
+  report.differences = unseen_differences(config, source.config);
   return report;
 }
 
 }  // namespace
 
+void check_beginning(const TrainConfig& config, const Task& task, const RunLength& run) {
+  if (!config.init.from.empty()) find_source(config, task);
+  check_clusters(config, task.shape(), run);
+  const ReptileConfig& reptile = config.init.reptile;
+  if (reptile.rounds > 0 && reptile.domains > task.num_samples()) {
+    raise<UsageError>("{}: {} domains of {} samples", reptile.where("domains"), reptile.domains, task.num_samples());
+  }
+}
+
 Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
                     const Task& task) {
-  check_clusters(*state.model, config);
   const int64_t samples = task.num_samples(), domains = config.init.reptile.domains, batch = config.train.batch;
   const bool meta_learns = config.init.reptile.rounds > 0;
-  if (meta_learns && domains > samples) {
-    raise<UsageError>("init.reptile.domains: {} domains of {} samples", domains, samples);
-  }
   Beginning beginning;
   if (!config.init.from.empty()) beginning.from = from_other_run(state, config, task);
   Batches batches(config, groups, task);

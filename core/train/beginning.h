@@ -20,9 +20,11 @@ struct Beginning {
   std::vector<nlohmann::ordered_json> to_json() const;  // records of metrics.jsonl, type "init"
 };
 
+// Throws what begin_run() could not do: UsageError, and CheckpointError for a run that is not there or does not fit.
+void check_beginning(const TrainConfig& config, const Task& task, const RunLength& run);
+
 // Another run's weights, then clusters, then Reptile, as init says; on the training samples of `task`, of which those
-// that are looked at follow from the seed. Collective. Throws the errors of the parts, and UsageError for more domains
-// than samples.
+// that are looked at follow from the seed. check_beginning() has passed. Collective. Throws the errors of the parts.
 Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
                     const Task& task);
 

@@ -261,24 +261,30 @@ class ClusterStart {
 
 }  // namespace
 
-void check_clusters(const Model& model, const TrainConfig& config) {
-  if (config.init.clusters.tokens == 0) return;
-  if (model.moe_layers().empty()) throw UsageError("init.clusters needs a MoE layer; this model has none");
+static void check_clusters(const TrainConfig& config, const Model& model) {
+  const ClusterConfig& clusters = config.init.clusters;
+  if (model.moe_layers().empty()) raise<UsageError>("{}: needs a MoE layer; this model has none", clusters.key());
   for (MoELayer* layer : model.moe_layers()) {
     const ExpertDirections directions = layer->strategy().directions();
     if (!directions.rows) {
-      raise<UsageError>("init.clusters does not go with router {}: {}", config.moe.router.kind(), directions.why_none);
+      raise<UsageError>("{}: does not go with router {}: {}", clusters.where("tokens"), config.moe.router.kind(),
+                        directions.why_none);
     }
-    if (config.init.clusters.tokens < layer->num_experts()) {
-      raise<UsageError>("init.clusters.tokens: {} tokens for {} experts", config.init.clusters.tokens,
+    if (clusters.tokens < layer->num_experts()) {
+      raise<UsageError>("{}: {} tokens for {} experts", clusters.where("tokens"), clusters.tokens,
                         layer->num_experts());
     }
   }
 }
 
+void check_clusters(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
+  if (config.init.clusters.tokens == 0) return;
+  with_model(config, sample, run, [&](const Model& model) { check_clusters(config, model); });
+}
+
 ClusterReport start_from_clusters(TrainingState& state, const TrainConfig& config, const ProcessGroups& groups,
                                   const std::set<std::string>& upcycled, const BatchSource& batches) {
-  check_clusters(*state.model, config);
+  check_clusters(config, *state.model);
   return ClusterStart(state, config, groups, batches).run(upcycled);
 }
 

@@ -26,7 +26,7 @@ struct ClusterReport {
 };
 
 // Throws UsageError for a model without MoE layers, a router without directions and fewer tokens than experts.
-void check_clusters(const Model& model, const TrainConfig& config);
+void check_clusters(const TrainConfig& config, const SampleShape& sample, const RunLength& run);
 
 // Row e of a router becomes the centroid of cluster e less the mean of all centroids, which chooses nothing; all rows
 // times one factor, such that their root mean square is init.clusters.scale of that of fresh ones. So the nearest

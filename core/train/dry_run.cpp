@@ -8,10 +8,10 @@
 #include <set>
 
 #include "comm/planned_communicator.h"
-#include "core/schedule/named_schedule.h"
 #include "core/tensor/device.h"
+#include "core/train/check_run.h"
 #include "core/train/life_plan.h"
-#include "core/train/task.h"
+#include "core/train/run_folder.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
@@ -29,7 +29,7 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   }
   if (config.task == "classify" && config.model.attention.causal)
     notes.push_back("model.attention.causal is true: a patch or token sees nothing of its sample that comes after it");
-  if (Paced("train.clip_norm", config.train.clip_norm, kSomeRun, {}).largest() == 0)
+  if (config.train.clip_norm.make(run).largest() == 0)
     notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
   if (const ReptileConfig& r = config.init.reptile; r.rounds > 0) {
     notes.push_back(
@@ -126,18 +126,16 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const std::unique_ptr<Task> task = open_task(config);
   const RunLength length = run_length(config, *task);
   const auto& [updates, per_update, per_epoch] = length;
-  make_schedule("train.learning_rate", config.train.learning_rate, length);  // refuses what training would refuse
+  const bool starts = !RunFolder(config).checkpoints().last();
+  check_run({.config = config, .task = *task, .length = length, .ranks = ranks, .starts = starts});
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
   const StateSetup setup{config, task->shape(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
   MemoryPlan plan = plan_memory(setup);
-  check_life(config, task->shape(), length, task->num_samples(), ranks);
   const std::set<ExpertNumbers> numbers = possible_experts(config.moe, length);
   for (const ExpertNumbers& n : numbers) plan = largest(plan, plan_with(setup, n));
   const ModelSummary summary = summarise(config, task->shape(), length);
   const auto store = static_cast<size_t>(store_bytes(config.curriculum, task->num_samples()));
-  config.curriculum.sampler.make(
-      CurriculumSampler::Setup{task->num_samples(), config.train.batch, 1, length});  // likewise
 
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };

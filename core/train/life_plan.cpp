@@ -28,7 +28,8 @@ std::optional<Point> after(const Events& events, size_t i, Point point) {
   if (point.left[i] == 0 || !changes_numbers(*events[i], before)) return std::nullopt;
   point.numbers.experts = events[i]->experts_after(before);
   if (point.numbers.experts > kMostExperts) {
-    raise<UsageError>("moe.life: {} makes more than {} experts; give it a limit", events[i]->kind(), kMostExperts);
+    raise<UsageError>("{}: {} makes more than {} experts; give it a limit", events[i]->key(), events[i]->kind(),
+                      kMostExperts);
   }
   if (events[i]->scales_k()) {
     point.numbers.k_factor *= static_cast<double>(point.numbers.experts) / static_cast<double>(before);
@@ -106,7 +107,7 @@ void check_life(const TrainConfig& config, const SampleShape& sample, const RunL
     const auto sampler = config.curriculum.sampler.make(
         CurriculumSampler::Setup{samples, config.train.batch, static_cast<uint64_t>(config.seed), run});
     if (sampler->open(0) >= 1) {
-      raise<UsageError>("moe.life: {}: opened: this curriculum has everything open from the start", event->kind());
+      raise<UsageError>("{}.opened: this curriculum has everything open from the start", event->key());
     }
   }
   for (const ExpertNumbers& numbers : all) {

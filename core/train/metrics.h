@@ -25,7 +25,7 @@ struct TrainRecord {
   double tokens_per_second = 0;
   double seconds_left = 0;
   nlohmann::ordered_json curriculum{};                  // Curriculum::record()
-  std::vector<std::pair<std::string, double>> paced{};  // PacedQuantities::at() of the latest step
+  std::vector<std::pair<std::string, double>> paced{};  // ScheduledQuantities::at() of the latest step
 };
 
 // metrics.jsonl: appended, one record a line, each with the schema's version. Only rank 0 has one.

@@ -34,6 +34,11 @@ std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& ch
   return kind.open(config, &description, checkpoint + "/" + kind.file);
 }
 
+void refuse_augmentation(const DataConfig& config) {
+  if (config.augment.shift > 0) raise<UsageError>("{}: is for images", config.augment.where("shift"));
+  if (config.augment.flip) raise<UsageError>("{}: is for images", config.augment.where("flip"));
+}
+
 Causality Task::measure_causality(TrainingState&, const std::string&, const EvaluationOptions&) const {
   throw UsageError("causality is measured of models that predict the next token; this one does something else");
 }

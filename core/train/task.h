@@ -44,6 +44,8 @@ class Task {
   virtual SampleView view(int64_t sample) const = 0;
 
   // ---- training
+  // Throws UsageError for keys of a run that make no sense with such samples.
+  virtual void check(const TrainConfig& config) const { (void)config; }
   // Of the samples of a whole step, on all ranks.
   virtual SampleExtent extent(std::span<const SampleVisit> visits) const {
     const int64_t time = shape().time;
@@ -96,6 +98,9 @@ std::unique_ptr<Task> open_task(const TrainConfig& config);
 std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint);
 // What a checkpoint of a run of `task` tells of its samples: Task::description(). Throws CheckpointError.
 nlohmann::json read_description(const std::string& task, const std::string& checkpoint);
+
+// Throws UsageError where images are to be augmented, for tasks without images.
+void refuse_augmentation(const DataConfig& config);
 
 // The length of a run on the task's samples. Throws UsageError for one in percent.
 RunLength run_length(const TrainConfig& config, const Task& task);

@@ -1,7 +1,7 @@
 // One update: forward, loss and backward of every micro-batch, reduction, clipping, AdamW. docs/architecture.md walks
 // through it.
 #pragma once
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 #include "core/train/local_batch.h"
 #include "core/train/training_state.h"
 
@@ -26,8 +26,8 @@ class TrainStep {
       : state_(state),
         config_(config),
         groups_(groups),
-        clip_norm_("train.clip_norm", config.train.clip_norm, run, {0, 1e30}),
-        weight_decay_("optimizer.weight_decay", config.optimizer.weight_decay, run, {0, 100}) {}
+        clip_norm_(config.train.clip_norm.make(run)),
+        weight_decay_(config.optimizer.weight_decay.make(run)) {}
 
   // `update` counts from 0; `signal` is what this rank received. Parameters stay as they are when loss or gradient are
   // not finite. Collective. Afterwards the model's sums hold the whole step's routing statistics.
@@ -50,7 +50,7 @@ class TrainStep {
   TrainingState& state_;
   const TrainConfig& config_;
   const ProcessGroups& groups_;
-  const Paced clip_norm_, weight_decay_;
+  const Scheduled clip_norm_, weight_decay_;
   std::vector<double> signals_;
   std::vector<char> host_signals_;  // of a micro-batch
   BatchBuffers buffers_;

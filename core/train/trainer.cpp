@@ -12,9 +12,11 @@
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
+#include "core/config/field_walker.h"
 #include "core/tensor/device.h"
 #include "core/train/capacity_state.h"
-#include "core/train/life_plan.h"
+#include "core/train/check_run.h"
+#include "core/train/difficulty_source.h"
 #include "core/train/life_record.h"
 #include "core/train/memory_state.h"
 #include "core/train/moved_tensors.h"
@@ -33,23 +35,16 @@ static uint64_t hash_of(const std::string& content) {
   return hash.value();
 }
 
-// The file that curriculum.from means: itself, or that of a run's last checkpoint. Throws CheckpointError.
-static std::string find_store(const std::string& from) {
-  if (std::filesystem::is_regular_file(from)) return from;
-  const std::string checkpoint = find_checkpoint(from, "last"), file = checkpoint + "/" + Curriculum::kFile;
-  if (!std::filesystem::exists(file)) {
-    raise<CheckpointError>(
-        "curriculum.from: {} kept no difficulties; a run does with curriculum.signals or a sampler "
-        "that needs them",
-        checkpoint);
-  }
-  return file;
+// Errors name the keys of a configuration that was made by code, too.
+static TrainConfig named(TrainConfig config) {
+  name_fields(config);
+  return config;
 }
 
 Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads,
                  const DeviceChoice& device, ResumeMode resume)
-    : config_(config),
-      state_config_(config),
+    : config_(named(config)),
+      state_config_(config_),
       groups_(ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
                                   config.parallel.expert, config.moe.experts)),
       threads_(threads),
@@ -60,20 +55,21 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       folder_(config_),
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0) {
-  paced_ = std::make_unique<PacedQuantities>(config_, length_);
-  learning_rate_ = config_.train.learning_rate.make(Schedule::Setup{length_});
-
-  plan_ = plan_memory(state_setup());  // refuses what no model can be built from
-  check_life(config_, task_->shape(), length_, task_->num_samples(), groups_.world->size());
-  if (config_.moe.alarm.action == "restart" && config_.moe.strategy.kind() == "hierarchical")
-    throw UsageError("moe.alarm.action: the strategy hierarchical has routers of its own and cannot restart experts");
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
+  check_run({.config = config_,
+             .task = *task_,
+             .length = length_,
+             .ranks = groups_.world->size(),
+             .starts = !step.has_value()});
+  scheduled_.emplace(config_, length_);
+  learning_rate_.emplace(config_.train.learning_rate.make(length_));
+  plan_ = plan_memory(state_setup());
   run_.length = length_;
   run_.identity = task_->identity();
   curriculum_ =
       std::make_unique<Curriculum>(Curriculum::Setup{config_.curriculum, task_->num_samples(), config_.train.batch,
                                                      static_cast<uint64_t>(config_.seed), length_, task_->samples()},
-                                   step || config_.curriculum.from.empty() ? "" : find_store(config_.curriculum.from));
+                                   step ? "" : find_difficulties(config_.curriculum));
   batches_.emplace(config_, *task_, *curriculum_);
   if (step) {
     resume_from(*step);
@@ -215,7 +211,8 @@ ExitCode Trainer::run() {
     }
     const auto start = Clock::now();
     const LocalBatch batch = batches_->draw(run_.step, *groups_.world);
-    const StepOutcome outcome = train_step_->run(batch, run_.step, learning_rate_->at(run_.step), signals_.received());
+    const StepOutcome outcome =
+        train_step_->run(batch, run_.step, learning_rate_->at(static_cast<uint64_t>(run_.step)), signals_.received());
     if (!outcome.finite()) {
       raise<DivergedError>(
           "step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. A lower learning "
@@ -277,7 +274,7 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
   record.seconds_left = static_cast<double>(length_.total_updates - run_.step) * seconds_ / static_cast<double>(steps_);
   record.curriculum = curriculum_->record();
-  record.paced = paced_->at(run_.step - 1);
+  record.paced = scheduled_->at(run_.step - 1);
   curriculum_->clear();
   run_.unlogged_loss = seconds_ = 0;
   run_.unlogged_steps = steps_ = 0;

@@ -3,16 +3,15 @@
 #include <memory>
 
 #include "comm/mpi_session.h"
-#include "core/schedule/schedule.h"
 #include "core/train/beginning.h"
 #include "core/train/best_evaluation.h"
 #include "core/train/collapse_alarm.h"
 #include "core/train/device_choice.h"
 #include "core/train/expert_life.h"
 #include "core/train/metrics.h"
-#include "core/train/paced_quantities.h"
 #include "core/train/progress_bar.h"
 #include "core/train/run_folder.h"
+#include "core/train/scheduled_quantities.h"
 #include "core/train/signal_guard.h"
 #include "core/train/train_step.h"
 #include "core/train/training_batches.h"
@@ -56,8 +55,8 @@ class Trainer {
   ExpertLife life_;
   std::unique_ptr<Curriculum> curriculum_;
   std::optional<TrainingBatches> batches_;
-  std::unique_ptr<Schedule> learning_rate_;
-  std::unique_ptr<PacedQuantities> paced_;
+  std::optional<Scheduled> learning_rate_;
+  std::optional<ScheduledQuantities> scheduled_;
   MemoryPlan plan_;
   std::unique_ptr<TrainingState> state_;
   std::unique_ptr<CollapseAlarm> alarm_;

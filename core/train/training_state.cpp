@@ -4,6 +4,7 @@
 #include "core/base/integer.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
+#include "core/train/check_model.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
@@ -16,55 +17,13 @@ Share StateSetup::rows() const {
   return share_of(config.train.batch, groups.world->size(), groups.world->rank());
 }
 
-static void check_memory(const TrainConfig& config, bool trains) {
-  const AttentionConfig& attention = config.model.attention;
-  if (attention.position == "relative" && attention.memory == 0) {
-    throw UsageError(
-        "model.attention.position: relative learns a vector for each distance up to model.attention.memory");
-  }
-  if (attention.memory == 0) return;
-  if (!attention.causal) throw UsageError("model.attention.memory: is for causal attention");
-  const bool reads_on = config.curriculum.sampler.kind() == "contiguous";
-  if (config.task != "language_model") {  // every sample begins with nothing to remember
-    if (trains && reads_on)
-      throw UsageError("curriculum.sampler: contiguous reads on, and labelled samples follow nothing");
-    return;
-  }
-  if (attention.position == "learned") {
-    throw UsageError(
-        "model.attention.memory: learned positions know places in a sequence, not before it; set position: "
-        "rope or relative");
-  }
-  if (trains && !reads_on) {
-    raise<UsageError>(
-        "model.attention.memory: what a row remembers must come before what it reads, which {} does not "
-        "care for; set curriculum.sampler: contiguous",
-        config.curriculum.sampler.kind());
-  }
-}
-
 // What rows of a batch remember. Labelled samples follow nothing: they only see as far as the memory would reach.
 static MemoryShape memory_of(const TrainConfig& config) {
   return config.task == "language_model" ? MemoryShape::of(config.model) : MemoryShape{};
 }
 
-static void check(const TrainConfig& config) {
-  const ModelConfig& model = config.model;
-  if (model.attention.d_head == 0 && model.d_model % model.attention.heads != 0) {
-    raise<UsageError>("model.attention.heads: {} heads do not divide d_model {}; set d_head", model.attention.heads,
-                      model.d_model);
-  }
-  if (model.attention.heads % model.kv_heads() != 0) {
-    raise<UsageError>("model.attention.kv_heads: {} do not divide {} heads", model.kv_heads(), model.attention.heads);
-  }
-  if (model.attention.position == "rope" && model.d_head() < 2) {
-    raise<UsageError>("model.attention: rope needs a head of at least 2 dimensions; set position: learned or none");
-  }
-}
-
 static std::unique_ptr<Model> make_model(ParameterStore& parameters, const StateSetup& s) {
-  check(s.config);
-  check_memory(s.config, s.trains);
+  check_model(s.config, s.sample, s.trains);
   ModelSetup setup{s.config.model,
                    s.config.moe,
                    s.sample,
@@ -184,7 +143,7 @@ size_t TrainingState::used_bytes() const {
 
 // Calls use(parameters, model) with the model of one rank, whose tensors have no memory.
 template <class Use>
-static auto with_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run, Use use) {
+static auto with_planned_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run, Use use) {
   const ProcessGroups groups = ProcessGroups::single();
   const StateSetup setup{config, sample, groups, run};
   ParameterStore parameters;
@@ -192,16 +151,21 @@ static auto with_model(const TrainConfig& config, const SampleShape& sample, con
   return use(parameters, *model, setup.time());
 }
 
+void with_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run,
+                const std::function<void(const Model&)>& use) {
+  with_planned_model(config, sample, run, [&](const ParameterStore&, const Model& model, int64_t) { use(model); });
+}
+
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run) {
   SampleShape some(1);
   some.classes = 2;
-  return with_model(config, some, run, [](const ParameterStore&, const Model& model, int64_t) {
+  return with_planned_model(config, some, run, [](const ParameterStore&, const Model& model, int64_t) {
     return model.moe_layers().empty() ? 0 : model.moe_layers()[0]->experts_per_token();
   });
 }
 
 FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
-  return with_model(config, sample, run, [](const ParameterStore&, const Model& model, int64_t) {
+  return with_planned_model(config, sample, run, [](const ParameterStore&, const Model& model, int64_t) {
     if (model.moe_layers().empty()) return FixedExperts{};
     Strategy& strategy = model.moe_layers()[0]->strategy();
     return FixedExperts{strategy.fixed_experts(), strategy.fixed_places()};
@@ -209,9 +173,10 @@ FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample,
 }
 
 ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
-  return with_model(config, sample, run, [](const ParameterStore& parameters, const Model& model, int64_t time) {
-    return summarise(parameters, model, time);
-  });
+  return with_planned_model(config, sample, run,
+                            [](const ParameterStore& parameters, const Model& model, int64_t time) {
+                              return summarise(parameters, model, time);
+                            });
 }
 
 }  // namespace moe

@@ -1,5 +1,6 @@
 // Everything a step works on: parameters, model, optimizer and the arenas, of one rank.
 #pragma once
+#include <functional>
 #include <optional>
 
 #include "core/config/train_config.h"
@@ -72,8 +73,12 @@ class TrainingState {
   DeviceSums sums_;
 };
 
-// Some run, for models in which nothing is paced.
+// Some run, for models in which nothing follows a schedule.
 inline constexpr RunLength kSomeRun{1000, 1000, 100};
+// Calls use(model) with the model that the configuration describes, of one rank and without memory. Throws UsageError
+// as building the model does.
+void with_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run,
+                const std::function<void(const Model&)>& use);
 // Experts per token when the run has ended; throws UsageError as building the model does. 0 for a dense model.
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run = kSomeRun);
 // What moe.life may not do (Strategy::fixed_experts, fixed_places); nothing where it may, and for a dense model.

@@ -19,10 +19,10 @@ BucketSampler::BucketSampler(const BucketOptions& options, const Setup& setup, b
       warmup_(options.warmup > 0 ? options.warmup : 8 * setup.batch),
       mix_(options.mix, setup.run),
       pacer_(options.pacing.make(Pacer::Setup{setup.run})),
-      target_("curriculum.sampler.target.difficulty", options.target.difficulty, setup.run, {0, 1}),
+      target_(options.target.difficulty.make(setup.run)),
       taken_(std::bit_ceil(static_cast<size_t>(2 * setup.batch))) {
   if (options.easy_below > options.hard_above) {
-    raise<UsageError>("curriculum.sampler: easy_below {} is above hard_above {}", options.easy_below,
+    raise<UsageError>("{}: {} is above hard_above {}", options.where("easy_below"), options.easy_below,
                       options.hard_above);
   }
 }

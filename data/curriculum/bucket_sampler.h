@@ -11,10 +11,10 @@
 namespace moe {
 
 struct TargetConfig : Fields<TargetConfig> {
-  Choice<Schedule> difficulty = constantly(0.5);
+  ScheduleField difficulty{0.5, {0, 1}};
   double width = 0;
   void fields(FieldVisitor& v) override {
-    v.choice("difficulty", difficulty, "The best difficulty, as a share of the seen samples that are easier.");
+    v.schedule("difficulty", difficulty, "The best difficulty, as a share of the seen samples that are easier.");
     v.field("width", width,
             "samples that far from it are drawn exp(-1/2) times as often, those far away a twentieth; 0 = all alike",
             {0, 10});
@@ -79,7 +79,7 @@ class BucketSampler : public CurriculumSampler {
   int64_t warmup_;
   Mix mix_;
   std::unique_ptr<Pacer> pacer_;
-  Paced target_;
+  Scheduled target_;
   // The sweep through the seen samples, in the order of exploration: its next place, and where it will begin anew.
   int64_t sweep_ = 0, sweep_end_ = 0;
   mutable std::vector<int64_t> taken_;  // a hash set of the batch's samples; -1 is empty

@@ -44,36 +44,49 @@ static DifficultyStore::Setup store_setup(const CurriculumConfig& config, int64_
   return {samples, weights_of(config), use_of(config).averages, config.decay, config.window, seed};
 }
 
+bool needs_given_store(const CurriculumConfig& config) {
+  return use_of(config).frozen;
+}
+
+static bool keeps_store(const CurriculumConfig& config) {
+  return use_of(config).frozen || is_updated(config);
+}
+
 int64_t store_bytes(const CurriculumConfig& config, int64_t samples) {
-  if (!use_of(config).frozen && !is_updated(config)) return 0;
+  if (!keeps_store(config)) return 0;
   return DifficultyStore::bytes_for(store_setup(config, samples, 0));
+}
+
+static std::unique_ptr<CurriculumSampler> make_sampler(const Curriculum::Setup& setup, DifficultyStore* store) {
+  return setup.config.sampler.make(CurriculumSampler::Setup{setup.samples, setup.batch, setup.seed, setup.run, store});
+}
+
+void Curriculum::check(const Setup& setup, const std::string& given) {
+  const CurriculumConfig& config = setup.config;
+  if (keeps_store(config) && setup.samples > int64_t{1} << 31) {
+    raise<UsageError>("{} samples: a curriculum is for at most 2^31", setup.samples);
+  }
+  if (!given.empty()) {
+    if (!keeps_store(config)) {
+      raise<UsageError>("{}: this run keeps no store; choose a sampler that does, or a weight in curriculum.signals",
+                        config.where("from"));
+    }
+    const nlohmann::json about = read_store_header(given).at("about");
+    if (about.value("data", nlohmann::json()) != setup.data && !config.from_other_data) {
+      raise<CheckpointError>(
+          "{} describes other data ({}) than this run's ({}); curriculum.from_other_data takes it nevertheless", given,
+          about.value("data", nlohmann::json()).dump(), setup.data.dump());
+    }
+  }
+  make_sampler(setup, nullptr);
 }
 
 Curriculum::Curriculum(const Setup& setup, const std::string& given)
     : data_(setup.data), frozen_(use_of(setup.config).frozen), drawn_(static_cast<size_t>(setup.batch)) {
-  const CurriculumConfig& config = setup.config;
-  if (frozen_ || is_updated(config)) {
-    if (setup.samples > int64_t{1} << 31)
-      raise<UsageError>("{} samples: a curriculum is for at most 2^31", setup.samples);
-    store_.emplace(store_setup(config, setup.samples, setup.seed));
-  }
-  if (!given.empty()) {
-    if (!store_) {
-      raise<UsageError>(
-          "curriculum.from: this run keeps no store; choose a sampler that does, or a weight in "
-          "curriculum.signals");
-    }
-    const nlohmann::json about = read_store_header(given).at("about");
-    if (about.value("data", nlohmann::json()) != data_ && !config.from_other_data) {
-      raise<CheckpointError>(
-          "{} describes other data ({}) than this run's ({}); curriculum.from_other_data takes it "
-          "nevertheless",
-          given, about.value("data", nlohmann::json()).dump(), data_.dump());
-    }
-    store_->read(given, true);
-  }
-  sampler_ = config.sampler.make(
-      CurriculumSampler::Setup{setup.samples, setup.batch, setup.seed, setup.run, store_ ? &*store_ : nullptr});
+  check(setup, given);
+  if (keeps_store(setup.config)) store_.emplace(store_setup(setup.config, setup.samples, setup.seed));
+  if (!given.empty()) store_->read(given, true);
+  sampler_ = make_sampler(setup, store_ ? &*store_ : nullptr);
 }
 
 std::span<const Drawn> Curriculum::draw(int64_t step) {

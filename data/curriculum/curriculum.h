@@ -13,6 +13,9 @@ SampleSignalSet measured_signals(const CurriculumConfig& config);
 // Whether a step's samples have weights.
 bool draws_weights(const CurriculumConfig& config);
 
+// Whether a run starts from a store that another one made, which nothing updates.
+bool needs_given_store(const CurriculumConfig& config);
+
 // Of the store of a run, on each rank; 0 where there is none.
 int64_t store_bytes(const CurriculumConfig& config, int64_t samples);
 
@@ -26,8 +29,11 @@ class Curriculum {
     RunLength run{};
     nlohmann::json data{};  // what the samples are: a store of others is refused
   };
-  // Reads `given`, where it is not empty: the store of another run (curriculum.from, as a file). Throws CheckpointError
-  // for a damaged file or one of other data, UsageError for options that make no sense.
+  // Throws UsageError for options that make no sense, and CheckpointError for a store `given` that is damaged or of
+  // other data. Makes no store, so it costs no memory.
+  static void check(const Setup& setup, const std::string& given);
+  // Reads `given`, where it is not empty: the store of another run (curriculum.from, as a file). Throws as check()
+  // does.
   Curriculum(const Setup& setup, const std::string& given);
 
   bool has_store() const { return store_.has_value(); }

@@ -6,17 +6,18 @@
 #include <cmath>
 
 #include "core/config/curriculum_config.h"
-#include "core/config/schedule_family.h"
-#include "core/schedule/paced.h"
+#include "core/config/schedule_field.h"
+#include "core/schedule/scheduled.h"
 
 namespace moe {
 
 struct MixConfig : Fields<MixConfig> {
-  Choice<Schedule> easy = linearly(0.40, 0.25), medium = linearly(0.45, 0.50), hard = linearly(0.15, 0.25);
+  ScheduleField easy{linearly(0.40, 0.25), {0, 1e6}}, medium{linearly(0.45, 0.50), {0, 1e6}},
+      hard{linearly(0.15, 0.25), {0, 1e6}};
   void fields(FieldVisitor& v) override {
-    v.choice("easy", easy, "Of easy samples.");
-    v.choice("medium", medium, "Of medium samples.");
-    v.choice("hard", hard, "Of hard samples.");
+    v.schedule("easy", easy, "Of easy samples.");
+    v.schedule("medium", medium, "Of medium samples.");
+    v.schedule("hard", hard, "Of hard samples.");
   }
 };
 
@@ -27,7 +28,7 @@ class Mix {
   std::array<double, 3> at(int64_t update) const;
 
  private:
-  std::array<Paced, 3> parts_;
+  std::array<Scheduled, 3> parts_;
 };
 
 // `total` places divided by `shares`, which add up to 1, as whole numbers: each the share rounded down or up, with the

@@ -1,5 +1,7 @@
 #include "core/config/config_reader.h"
 
+#include "core/config/field_walker.h"
+
 #include "tests/support/catch.h"
 #include "tests/support/sample_config.h"
 
@@ -24,7 +26,7 @@ std::string problems(const std::string& yaml) {
 }
 
 // Reads the field's options through a visitor, as nobody outside a member knows its struct.
-struct NumberOf : FieldVisitor {
+struct NumberOf : FieldWalker {
   std::string wanted;
   double found = -1;
   explicit NumberOf(std::string name) : wanted(std::move(name)) {}
@@ -36,21 +38,13 @@ struct NumberOf : FieldVisitor {
     take(name, static_cast<double>(value));
   }
   void field(const char* name, double& value, const char*, Range<double>) override { take(name, value); }
-  void field(const char*, Duration&, const char*) override {}
-  void field(const char*, std::string&, const char*) override {}
-  void field(const char*, std::string&, const char*, std::vector<std::string>) override {}
-  void field(const char*, std::vector<std::string>&, const char*) override {}
-  void field(const char*, std::vector<int64_t>&, const char*) override {}
-  void field(const char*, std::vector<double>&, const char*) override {}
-  void group(const char*, FieldSet&, const char*) override {}
   // A quantity that may follow a schedule, given as a number.
-  void choice(const char* name, ChoiceBase& choice, const char*) override {
-    if (wanted != name || choice.kind() != "constant") return;
+  void schedule(const char* name, ScheduleField& schedule, const char*) override {
+    if (wanted != name || schedule.kind() != "constant") return;
     NumberOf inner("value");
-    choice.options().fields(inner);
+    schedule.options().fields(inner);
     found = inner.found;
   }
-  void choices(const char*, ChoiceListBase&, const char*) override {}
 };
 
 double number_of(ChoiceBase& choice, const std::string& name) {
@@ -117,7 +111,7 @@ TEST_CASE("all unknown keys are listed with file, line and the nearest name") {
   CHECK_THAT(message, Catch::Contains("run.yaml:1: unknown key 'stepps'; did you mean 'steps'?"));
   CHECK_THAT(message, Catch::Contains("run.yaml:3: unknown key 'group.rat'; did you mean 'rate'?"));
   CHECK_THAT(message, Catch::Contains("run.yaml:6: unknown key 'router.q'"));
-  CHECK_THAT(message, Catch::Contains("run.yaml:9: unknown key 'balance.coeficient'; did you mean 'coefficient'?"));
+  CHECK_THAT(message, Catch::Contains("run.yaml:9: unknown key 'balance.0.coeficient'; did you mean 'coefficient'?"));
   CHECK_THAT(problems("somethingelse: 5"), Catch::Contains("known here") && Catch::Contains("flag, steps"));
 }
 
@@ -184,6 +178,33 @@ TEST_CASE("every kind of every family is read with its defaults") {
   for (const Member& member : family<BalanceLoss>()) {
     CHECK(read("balance: [" + member.name + "]").balance.at(0).kind() == member.name);
   }
+}
+
+TEST_CASE("a field knows its key, and the file and line that gave its value") {
+  const SampleConfig c =
+      read("group: {rate: 0.25}\nbalance:\n- z\n- {kind: switch,\n   coefficient: 2}\nfactor: 0.5\n");
+  CHECK(c.group.where("rate") == "run.yaml:1: group.rate");
+  CHECK(c.where("steps") == "steps");
+  CHECK(c.factor.place().to_string() == "run.yaml:6: factor");
+  CHECK(c.balance.items()[1].options().where("coefficient") == "run.yaml:5: balance.1.coefficient");
+  CHECK(c.balance.items()[0].options().where("coefficient") == "balance.0.coefficient");
+  CHECK(c.router.options().key() == "router");
+  SampleConfig made;  // by code: names only
+  name_fields(made);
+  CHECK(made.group.where("rate") == "group.rate");
+  CHECK(made.factor.place().to_string() == "factor");
+  CHECK(made.balance.items()[1].options().where("scope") == "balance.1.scope");
+}
+
+TEST_CASE("a schedule's bare number is checked where it is read, by the key that was written") {
+  CHECK(read("factor: 1").factor.kind() == "constant");
+  CHECK_THAT(problems("factor: 1.5"), Catch::Contains("run.yaml:1: factor '1.5': must be between 0 and 1"));
+  CHECK_THAT(problems("factor: nan"), Catch::Contains("run.yaml:1: factor 'nan': expected a number"));
+  CHECK_THAT(problems("factor: fast"), Catch::Contains("run.yaml:1: factor 'fast': unknown schedule"));
+  CHECK_THAT(problems("balance: [z, {kind: z, coefficient: -1}]"),
+             Catch::Contains("balance.1.coefficient '-1': must be"));
+  // The warm-up and values behind the end of the run are not known yet.
+  CHECK(read("factor: {kind: linear, from: 0, to: 2, over: 300}").factor.kind() == "linear");
 }
 
 TEST_CASE("a copied configuration is its own") {

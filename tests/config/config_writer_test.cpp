@@ -1,5 +1,6 @@
 #include "core/config/config_writer.h"
 
+#include <functional>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -16,8 +17,10 @@ namespace {
 struct Names : FieldVisitor {
   std::string prefix;
   std::vector<std::string>& found;
-  std::set<std::string> open{};  // families whose members are being visited
-  Names(std::string path, std::vector<std::string>& names) : prefix(std::move(path)), found(names) {}
+  std::set<std::string>& described;  // families
+  std::vector<std::function<void()>> pending{};
+  Names(std::string path, std::vector<std::string>& names, std::set<std::string>& families)
+      : prefix(std::move(path)), found(names), described(families) {}
   void take(const char* name) { found.push_back(prefix + name); }
   void field(const char* name, bool&, const char*) override { take(name); }
   void field(const char* name, int64_t&, const char*, Range<int64_t>) override { take(name); }
@@ -29,23 +32,34 @@ struct Names : FieldVisitor {
   void field(const char* name, std::vector<int64_t>&, const char*) override { take(name); }
   void field(const char* name, std::vector<double>&, const char*) override { take(name); }
   void group(const char* name, FieldSet& group, const char*) override {
-    Names inner(prefix + name + ".", found);
-    inner.open = open;
-    group.fields(inner);
+    Names inner(prefix + name + ".", found, described);
+    inner.visit(group);
+  }
+  void visit(FieldSet& set) {
+    set.fields(*this);
+    for (const auto& visit_family : pending) visit_family();
   }
   void choice(const char* name, ChoiceBase& choice, const char*) override {
     take(name);
-    const std::string selected = choice.kind();
-    if (!open.insert(choice.family_name()).second) return;  // a member's own family
+    members(prefix + name + ".", choice);
+  }
+  void schedule(const char* name, ScheduleField& schedule, const char*) override {
+    take(name);
+    members("", schedule);
+  }
+  // A family that several keys choose from is described once, at the outermost of them.
+  void members(const std::string& path, const ChoiceBase& choice) {
+    if (!described.insert(choice.family_name()).second) return;
+    pending.push_back(
+        [this, path, member = std::shared_ptr<ChoiceBase>(choice.copy())] { visit_members(path, *member); });
+  }
+  void visit_members(const std::string& path, ChoiceBase& choice) {
+    ChoiceBase* const member = &choice;
     for (const std::string& kind : choice.kinds()) {
-      choice.select(kind);
-      // A family that many keys choose from is described once, apart from them.
-      Names inner(choice.number_shorthand().kind ? "" : prefix + name + ".", found);
-      inner.open = open;
-      choice.options().fields(inner);
+      member->select(kind);
+      Names inner(path, found, described);
+      inner.visit(member->options());
     }
-    choice.select(selected);
-    open.erase(choice.family_name());
   }
   void choices(const char* name, ChoiceListBase& choices, const char* help) override {
     choice(name, *choices.example(), help);
@@ -146,8 +160,9 @@ TEST_CASE("the markdown and the schema mention every field of every member") {
   ModelConfig model;
   for (FieldSet* config : std::initializer_list<FieldSet*>{&sample, &experts, &model}) {
     std::vector<std::string> names;
-    Names visitor("", names);
-    config->fields(visitor);
+    std::set<std::string> families;
+    Names visitor("", names, families);
+    visitor.visit(*config);
     CHECK(names.size() >= 8);
     const std::string before = write_yaml(*config, false), markdown = write_markdown(*config);
     const auto schema = nlohmann::json::parse(write_json_schema(*config));
@@ -174,11 +189,44 @@ TEST_CASE("the JSON schema says types, ranges, defaults and kinds") {
   CHECK(fields.at("word").at("enum") == nlohmann::json({"one", "two"}));
   CHECK(fields.at("numbers").at("items").at("type") == "integer");
   CHECK(fields.at("group").at("properties").at("rate").at("maximum") == 1);
-  const auto& router = fields.at("router").at("anyOf");
+  CHECK(fields.at("factor").at("anyOf").at(0).at("maximum") == 1);
+  CHECK(fields.at("factor").at("anyOf").at(1).at("$ref") == "#/$defs/schedule");
+  CHECK(fields.at("router").at("$ref") == "#/$defs/router");
+  const auto& router = schema.at("$defs").at("router").at("anyOf");
   CHECK(router.at(0).at("enum").at(0) == "topk");
   CHECK(router.at(1).at("properties").at("kind").at("const") == "topk");
   CHECK(router.at(1).at("properties").contains("k"));
-  CHECK(fields.at("balance").at("items").at("anyOf").size() == 1 + family<BalanceLoss>().names().size());
+  CHECK(fields.at("balance").at("items").at("$ref") == "#/$defs/balance_loss");
+  CHECK(schema.at("$defs").at("balance_loss").at("anyOf").size() == 1 + family<BalanceLoss>().names().size());
+  const auto capacity = nlohmann::json::parse(write_json_schema(*std::make_unique<MoEConfig>())).at("properties");
+  CHECK(capacity.at("capacity").at("anyOf").at(0).at("maximum") == 1024);  // a bare number is a factor
+}
+
+TEST_CASE("the reference says every range, and once what several kinds share") {
+  MoEConfig config;
+  const std::string text = write_markdown(config);
+  CHECK_THAT(text, Catch::Contains("| `dropout` | number or schedule, 0 to 0.99 | `0` |"));
+  CHECK_THAT(text, Catch::Contains("| `router.k` | number or schedule, 1 to `moe.experts` | `2` |"));
+  const auto count = [&](const std::string& what) {
+    size_t n = 0;
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
+    return n;
+  };
+  CHECK(count("`router.input_dropout`") == 1);
+  CHECK_THAT(text, Catch::Contains("a router, like `router`"));  // of groups
+}
+
+TEST_CASE("the help of one key says its type, range, default and kinds") {
+  MoEConfig config;
+  const std::string k = describe_key(config, "router.k");
+  CHECK_THAT(k, Catch::Contains("router.k: number or schedule, 1 to `moe.experts`") &&
+                    Catch::Contains("of router topk; router noisy_topk") && Catch::Contains("default 2"));
+  CHECK_THAT(describe_key(config, "balance.3.coefficient"), Catch::Contains(", 0 to 1000000"));
+  CHECK_THAT(describe_key(config, "strategy.first.probability"), Catch::Contains("strategy change, strategy compete"));
+  CHECK_THAT(describe_key(config, "router"), Catch::Contains("one of: topk") && Catch::Contains("expert_choice"));
+  CHECK_THAT(describe_key(config, "alarm"), Catch::Contains("group of keys"));
+  CHECK_THAT(describe_key(config, "dropout.warmup"), Catch::Contains("length"));
+  CHECK_THROWS_WITH(describe_key(config, "router.kk"), Catch::Contains("no key 'router.kk'; did you mean 'router.k'?"));
 }
 
 }  // namespace moe::test

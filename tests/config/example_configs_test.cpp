@@ -161,8 +161,9 @@ TEST_CASE("the papers' backbones can be fine-tuned on every text, by the publish
       CHECK(config.curriculum.sampler.kind() == "uniform");
       CHECK(config.train.batch == (name == "imdb" ? 4 : 16));
       CHECK(config.train.steps.amount == (name == "banking77" ? 50 : 5));
-      const auto rate = config.train.learning_rate.make(Schedule::Setup{{100, 1, 1}});
-      for (const int64_t step : {0, 50}) CHECK(rate->at(step) == Approx(name == "banking77" ? 1e-5 : 1e-4));
+      const auto rate = config.train.learning_rate.make({100, 1, 1});
+      for (const int64_t step : {0, 50})
+        CHECK(rate.at(static_cast<uint64_t>(step)) == Approx(name == "banking77" ? 1e-5 : 1e-4));
       CHECK(summarise(config, texts, {100, 1, 1}).parameters > 10'000'000);
       ++count;
     }

@@ -78,7 +78,7 @@ TEST_CASE("a classifier's loss is the mean of -ln softmax of its logits over the
     CHECK(outcome.accuracy == correct / 5);
     CHECK(outcome.tokens == static_cast<double>(batch.targets.size()));
     TrainConfig smoothed = run.config;
-    smoothed.train.label_smoothing = constantly(0.3);
+    smoothed.train.label_smoothing = 0.3;
     TinyRun other(smoothed, kClasses, ProcessGroups::single(), DType::f64);
     const StepOutcome second = other.accumulate(batch);
     CHECK(second.loss == outcome.loss);

@@ -225,7 +225,7 @@ TEST_CASE("capacities that make no sense are refused with the reason") {
   const auto layer = [](const std::string& yaml) { LayerFixture{moe_config(yaml)}; };
   for (const char* factor : {"0", "-1", "{kind: linear, from: 2, to: 0, over: 50%}"}) {
     CHECK_THROWS_WITH(layer(fmt::format("{{experts: 4, capacity: {{kind: fixed, factor: {}}}}}", factor)),
-                      Catch::Contains("moe.capacity.factor"));
+                      Catch::Contains("capacity.factor"));
   }
   CHECK_THROWS_WITH(layer("{experts: 4, capacity: {kind: fixed, evaluation: -1}}"), Catch::Contains("evaluation"));
   CHECK_THROWS_WITH(layer("{experts: 4, capacity: {kind: fixed, drop: random}}"), Catch::Contains("position"));

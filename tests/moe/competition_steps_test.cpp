@@ -14,8 +14,8 @@ std::vector<CompetitionSteps> all_layers(int layers, double probability, int64_t
                                          double first = 0) {
   std::vector<CompetitionSteps> result;
   for (int layer = 0; layer < layers; ++layer) {
-    result.emplace_back(CompetitionSteps::Setup{Paced("p", constantly(probability), kRun, {0, 1}), draw_every,
-                                                max_layers, first, layer, layers});
+    result.emplace_back(
+        CompetitionSteps::Setup{ScheduleField(probability).make(kRun), draw_every, max_layers, first, layer, layers});
   }
   return result;
 }

@@ -16,8 +16,8 @@ struct Block {
     ModelConfig config;
     config.d_model = 6;
     config.attention.heads = 2;
-    config.dropout = constantly(dropout);
-    config.layer_dropout = constantly(layer_dropout);
+    config.dropout = dropout;
+    config.layer_dropout = layer_dropout;
     config.norm_eps = 1e-2;
     config.norm_place = norm_place;
     config.norm = norm;
@@ -29,7 +29,7 @@ struct Block {
               FeedForwardShape{.d_model = 6,
                                .d_ff = 5,
                                .activation = Activation::gelu,
-                               .hidden_dropout = Paced("hidden_dropout", constantly(hidden_dropout), {}, {0, 1}),
+                               .hidden_dropout = ScheduleField(hidden_dropout).make({}),
                                .bias = bias},
               3);
         },

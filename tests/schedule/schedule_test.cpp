@@ -1,4 +1,4 @@
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 
 #include <cmath>
 
@@ -17,6 +17,12 @@ static Choice<Schedule> schedule_choice(const std::string& yaml) {
   TrainConfig config;
   read_config(parse_config("train: {learning_rate: " + yaml + "}", "test"), config);
   return config.train.learning_rate;
+}
+// A field with this key and range that follows the schedule.
+static ScheduleField field(const char* key, const Choice<Schedule>& schedule, Range<double> range = {}) {
+  ScheduleField result(schedule, range);
+  result.set_place({key, "my.yaml:3"});
+  return result;
 }
 static std::unique_ptr<Schedule> schedule(const std::string& yaml) {
   return schedule_choice(yaml).make(Schedule::Setup{kRun});
@@ -43,19 +49,32 @@ TEST_CASE("a bare number is a constant schedule, written back as one that reads 
   read_config(parse_config("train: {learning_rate: 0.125}", "test"), config);
   TrainConfig again;
   read_config(parse_config(write_yaml(config, false), "test"), again);
-  CHECK(again.train.learning_rate.make(Schedule::Setup{kRun})->at(3) == 0.125);
+  CHECK(again.train.learning_rate.make(kRun).at(3) == 0.125);
   CHECK_THROWS_WITH(schedule("fast"), Catch::Contains("constant") && Catch::Contains("fast"));
 }
 
-TEST_CASE("a paced quantity stays in its range, and a schedule that leaves it is refused by name") {
-  const Paced k("moe.router.k", schedule_choice("{kind: linear, from: 8, to: 2}"), kRun, {1, 8});
+TEST_CASE("a scheduled quantity stays in its range, and a schedule that leaves it is refused with its place") {
+  const Scheduled k = field("moe.router.k", schedule_choice("{kind: linear, from: 8, to: 2}"), {1, 8}).make(kRun);
   CHECK(k.at(0) == 8);
   CHECK(k.at(kUpdates) == 2);
   CHECK(k.largest() == 8);
   CHECK(k.smallest() == Approx(2).epsilon(0.05));
-  CHECK(Paced("p", constantly(0.5), kRun, {0, 1}).at(12345) == 0.5);
-  CHECK_THROWS_WITH(Paced("moe.x.p", schedule_choice("{kind: linear, from: 0.5, to: 1.5}"), kRun, {0, 1}),
-                    Catch::Contains("moe.x.p") && Catch::Contains("range"));
+  CHECK(ScheduleField(0.5, {0, 1}).make(kRun).at(12345) == 0.5);
+  const auto rising = schedule_choice("{kind: linear, from: 0.5, to: 1.5}");
+  CHECK_THROWS_WITH(field("moe.x.p", rising, {0, 1}).make(kRun),
+                    Catch::Contains("my.yaml:3: moe.x.p: must be between 0 and 1 throughout the run") &&
+                        Catch::Contains("from 0.5 to 1.4"));
+  CHECK_THROWS_WITH(field("moe.x.p", constantly(-1), {0}).make(kRun),
+                    Catch::Contains("my.yaml:3: moe.x.p '-1': must be at least 0"));
+  CHECK_THROWS_WITH(field("moe.x.k", constantly(9), {1, 8, "moe.experts"}).make(kRun),
+                    Catch::Contains("between 1 and 8 (moe.experts)"));
+  // What is never reached does not matter.
+  CHECK(field("moe.x.p", schedule_choice("{kind: linear, from: 0, to: 2, over: 300}"), {0, 1}).make(kRun).largest() <
+        1);
+  // Another schedule in the same field stays in the same range.
+  ScheduleField other(0.5, {0, 1});
+  other = 2;
+  CHECK_THROWS_AS(other.make(kRun), UsageError);
 }
 
 TEST_CASE("every schedule is a pure function of the update") {
@@ -176,15 +195,15 @@ TEST_CASE("table: what is no table is refused") {
   }
   CHECK_THROWS_WITH(schedule("{kind: table, at: [0, 20, 10%], values: [1, 2, 3]}"),
                     Catch::Contains("'10%'") && Catch::Contains("'20'"));
-  CHECK_THROWS_WITH(Paced("moe.x.p", schedule_choice("{kind: table, at: [0, 5], values: [1]}"), kRun, {}),
+  CHECK_THROWS_WITH(field("moe.x.p", schedule_choice("{kind: table, at: [0, 5], values: [1]}")).make(kRun),
                     Catch::Contains("moe.x.p: ") && Catch::Contains("as many values as times"));
 }
 
-TEST_CASE("a paced quantity sees the peak of a table however narrow it is") {
+TEST_CASE("a scheduled quantity sees the peak of a table however narrow it is") {
   const RunLength long_run{100000, 64, 20};
   const auto choice = schedule_choice("{kind: table, at: [0, 50001, 50002, 50003], values: [0, 0, 1, 0]}");
-  CHECK(Paced("p", choice, long_run, {0, 1}).largest() == 1);
-  CHECK_THROWS_WITH(Paced("p", choice, long_run, {0, 0.5}), Catch::Contains("leaves the range"));
+  CHECK(field("p", choice, {0, 1}).make(long_run).largest() == 1);
+  CHECK_THROWS_WITH(field("p", choice, {0, 0.5}).make(long_run), Catch::Contains("must be between 0 and 0.5"));
 }
 
 TEST_CASE("a table is written back as one that reads the same") {
@@ -192,7 +211,7 @@ TEST_CASE("a table is written back as one that reads the same") {
   read_config(parse_config("train: {learning_rate: {kind: table, at: [0, 5%], values: [0.5, 1e-7]}}", "test"), config);
   TrainConfig again;
   read_config(parse_config(write_yaml(config, false), "test"), again);
-  const auto s = again.train.learning_rate.make(Schedule::Setup{kRun});
-  CHECK(s->at(0) == 0.5);
-  CHECK(s->at(5) == 1e-7);
+  const Scheduled s = again.train.learning_rate.make(kRun);
+  CHECK(s.at(0) == 0.5);
+  CHECK(s.at(5) == 1e-7);
 }

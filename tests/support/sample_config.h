@@ -22,6 +22,7 @@ struct SampleConfig : Fields<SampleConfig> {
   SampleGroup group;
   Choice<Router> router{"topk"};
   ChoiceList<BalanceLoss> balance{"switch", "z"};
+  ScheduleField factor{0.5, {0, 1}};
 
   void fields(FieldVisitor& v) override {
     v.field("flag", flag, "a flag");
@@ -35,6 +36,7 @@ struct SampleConfig : Fields<SampleConfig> {
     v.group("group", group, "A group.");
     v.choice("router", router, "A router.");
     v.choices("balance", balance, "Losses.");
+    v.schedule("factor", factor, "A factor.");
   }
 };
 

@@ -17,7 +17,7 @@ class LoadBalance : public BalanceLoss {
  public:
   LoadBalance(const Options& options, const Setup& setup)
       : BalanceLoss(options, setup), gradient_(static_cast<size_t>(setup.experts)) {
-    if (!setup.router.empty() && setup.router != "noisy_topk") refuse(setup.router);
+    if (!setup.router.empty() && setup.router != "noisy_topk") refuse(options.key(), setup.router);
   }
 
   int64_t num_sums() const override { return static_cast<int64_t>(gradient_.size()); }
@@ -36,11 +36,11 @@ class LoadBalance : public BalanceLoss {
   }
 
  private:
-  [[noreturn]] static void refuse(const std::string& router) {
-    raise<UsageError>("moe.balance: load is a function of the noise of moe.router noisy_topk, and {} has none", router);
+  [[noreturn]] static void refuse(const std::string& key, const std::string& router) {
+    raise<UsageError>("{}: load is a function of the noise of moe.router noisy_topk, and {} has none", key, router);
   }
   static const RouterNoise& noise_of(const Routing& routing) {
-    if (!routing.noise.clean) refuse("this routing");
+    if (!routing.noise.clean) refuse("moe.balance", "this routing");
     return routing.noise;
   }
 

@@ -14,7 +14,7 @@ struct Options : Fields<Options>, BalanceOptions {
 
 struct SequenceOptions : Fields<SequenceOptions>, BalanceOptions {
   SequenceOptions() {
-    coefficient = constantly(1e-4);
+    coefficient = 1e-4;
     scope = "sequence";
   }
   void fields(FieldVisitor& v) override { common_fields(v); }

@@ -7,7 +7,7 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, BalanceOptions {
-  Options() { coefficient = constantly(0.001); }
+  Options() { coefficient = 0.001; }
   void fields(FieldVisitor& v) override { common_fields(v); }
 };
 

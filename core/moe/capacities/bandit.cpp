@@ -46,7 +46,7 @@ class BanditCapacity : public Capacity {
         discount_(options.discount),
         state_(kFirstArm + 2 * arms_) {
     if (smallest_ >= largest_) {
-      raise<UsageError>("moe.capacity.smallest: {} is not less than largest, {}", smallest_, largest_);
+      raise<UsageError>("{}: {} is not less than largest, {}", options.where("smallest"), smallest_, largest_);
     }
     state_[kArm] = static_cast<double>(arms_ - 1);
   }

@@ -32,10 +32,10 @@ class ComplexityCapacity : public Capacity {
         decay_(options.decay),
         ignorance_(std::log(static_cast<double>(std::max<int64_t>(setup.vocab, 2)))) {
     if (by_loss_ && setup.vocab == 0) {
-      throw UsageError("moe.capacity: by: loss measures the loss by a vocabulary, and this model has none");
+      raise<UsageError>("{}: loss measures the loss by a vocabulary, and this model has none", options.where("by"));
     }
     if (smallest_ > largest_) {
-      raise<UsageError>("moe.capacity.smallest: {} is more than largest, {}", smallest_, largest_);
+      raise<UsageError>("{}: {} is more than largest, {}", options.where("smallest"), smallest_, largest_);
     }
   }
 

@@ -1,14 +1,14 @@
 // A stated factor, or a schedule of it (Lepikhin et al., 2021; Fedus et al., 2022).
 #include "core/moe/capacity.h"
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 
 namespace moe {
 namespace {
 
 struct Options : Fields<Options>, CapacityOptions {
-  Choice<Schedule> factor = constantly(1.25);
+  ScheduleField factor{1.25, {1e-3, 1024}};
   void fields(FieldVisitor& v) override {
-    v.choice("factor", factor, "On the fair share, k times tokens over experts; a number or a schedule.");
+    v.schedule("factor", factor, "On the fair share, k times tokens over experts.");
     capacity_fields(v);
   }
 };
@@ -16,12 +16,12 @@ struct Options : Fields<Options>, CapacityOptions {
 class FixedCapacity : public Capacity {
  public:
   FixedCapacity(const Options& options, const Setup& setup)
-      : Capacity(options), factor_("moe.capacity.factor", options.factor, setup.run, {1e-3, 1024}) {}
+      : Capacity(options), factor_(options.factor.make(setup.run)) {}
   double factor(uint64_t update) const override { return factor_.at(update); }
   double largest() const override { return factor_.largest(); }
 
  private:
-  const Paced factor_;
+  const Scheduled factor_;
 };
 
 }  // namespace

@@ -29,7 +29,8 @@ struct Options : Fields<Options>, EventOptions {
 
 class GrowEvent : public ExpertEvent {
  public:
-  GrowEvent(const Options& options, const Setup& setup) : ExpertEvent("grow", options, setup), options_(options) {}
+  GrowEvent(const Options& options, const Setup& setup)
+      : ExpertEvent("grow", options, options, setup), options_(options) {}
 
   ExpertMapping map(const ExpertUse& use) const override {
     const int64_t experts = use.experts();

@@ -29,7 +29,8 @@ struct Options : Fields<Options>, EventOptions {
 
 class MergeEvent : public ExpertEvent {
  public:
-  MergeEvent(const Options& options, const Setup& setup) : ExpertEvent("merge", options, setup), options_(options) {}
+  MergeEvent(const Options& options, const Setup& setup)
+      : ExpertEvent("merge", options, options, setup), options_(options) {}
 
   ExpertMapping map(const ExpertUse& use) const override {
     std::vector<int64_t> which = under_used(use);

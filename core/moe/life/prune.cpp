@@ -21,7 +21,8 @@ struct Options : Fields<Options>, EventOptions {
 
 class PruneEvent : public ExpertEvent {
  public:
-  PruneEvent(const Options& options, const Setup& setup) : ExpertEvent("prune", options, setup), options_(options) {}
+  PruneEvent(const Options& options, const Setup& setup)
+      : ExpertEvent("prune", options, options, setup), options_(options) {}
 
   ExpertMapping map(const ExpertUse& use) const override {
     std::vector<int64_t> which = under_used(use);

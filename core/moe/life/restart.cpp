@@ -20,8 +20,8 @@ struct Options : Fields<Options>, EventOptions {
 class RestartEvent : public ExpertEvent {
  public:
   RestartEvent(const Options& options, const Setup& setup)
-      : ExpertEvent("restart", options, setup), noise_(options.noise), router_noise_(options.router_noise) {
-    if (options.below == 0) throw UsageError("moe.life: restart: below says which experts, and is 0");
+      : ExpertEvent("restart", options, options, setup), noise_(options.noise), router_noise_(options.router_noise) {
+    if (options.below == 0) raise<UsageError>("{}: says which experts are restarted, and is 0", options.where("below"));
   }
 
   ExpertMapping map(const ExpertUse& use) const override { return restarting(use.share, under_used(use)); }

@@ -24,7 +24,7 @@ struct CosineOptions : SoftmaxOptions {
 
 struct Options : Fields<Options>, CosineOptions {
   Options() {
-    temperature = constantly(0.3);
+    temperature = 0.3;
     learn_temperature = true;
   }
   void fields(FieldVisitor& v) override { cosine_fields(v); }
@@ -32,7 +32,7 @@ struct Options : Fields<Options>, CosineOptions {
 
 struct PerturbedOptions : Fields<PerturbedOptions>, CosineOptions {
   PerturbedOptions() {
-    temperature = constantly(0.3);
+    temperature = 0.3;
     learn_temperature = true;
     dimension = 0;
     perturbation = 0.1;

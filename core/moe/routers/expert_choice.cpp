@@ -26,7 +26,7 @@ class ExpertChoiceRouter : public LogitRouter {
   ExpertChoiceRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1), capacity_(options.capacity * setup.config.k_factor), group_(options.group) {
     if (capacity_ > static_cast<double>(experts_))
-      raise<UsageError>("moe.router.capacity: {} experts per token of {}", capacity_, experts_);
+      raise<UsageError>("{}: {} experts per token of {}", options.where("capacity"), capacity_, experts_);
     add_weight(setup);
   }
 

@@ -11,7 +11,7 @@ namespace {
 struct Options : Fields<Options> {
   int64_t k = 1, seed = 0;
   void fields(FieldVisitor& v) override {
-    v.field("k", k, "experts per token", {1, 1024});
+    v.field("k", k, "experts per token", {1, 1024, "moe.experts"});
     v.field("seed", seed, "of the hash; the run's seed does not matter", {0, 1 << 30});
   }
 };
@@ -19,9 +19,11 @@ struct Options : Fields<Options> {
 class HashRouter : public UnlearnedRouter {
  public:
   HashRouter(const Options& options, const Setup& setup)
-      : UnlearnedRouter(setup, options.k),
+      : UnlearnedRouter(options.where("k"), setup, options.k),
         key_{static_cast<uint64_t>(options.seed), RandomPurpose::router_noise, static_cast<uint32_t>(setup.layer), 0} {
-    if (setup.vocab == 0) throw UsageError("moe.router: hash goes by token ids, and these samples' tokens have none");
+    if (setup.vocab == 0) {
+      raise<UsageError>("{}: hash goes by token ids, and these samples' tokens have none", options.key());
+    }
   }
 
   std::string fixed_experts() const override { return "hash: among another number its tokens would fall anywhere"; }

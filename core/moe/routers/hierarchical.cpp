@@ -36,17 +36,19 @@ class HierarchicalRouter : public LogitRouter {
                                             ParameterGroup::shared,
                                             {Initialisation::Kind::normal, setup.init_std}})) {
     if (chosen_ > groups_ || groups_ > experts_ || each_ > experts_ / groups_) {
-      raise<UsageError>("moe.router: {} experts of each of {} of {} groups cannot be chosen from {}", each_, chosen_,
+      raise<UsageError>("{}: {} experts of each of {} of {} groups cannot be chosen from {}", o.key(), each_, chosen_,
                         groups_, experts_);
     }
     if (drops_experts())
-      raise<UsageError>("moe.router.expert_dropout: hierarchical cannot leave out experts of groups already chosen");
+      raise<UsageError>("{}: hierarchical cannot leave out experts of groups already chosen",
+                        o.expert_dropout.place().to_string());
     const bool renormalised = weights_.softmax_over_chosen || weights_.renormalise;
-    if (setup.trains) require_gradient(k(), experts_, renormalised);
+    if (setup.trains) require_gradient(o.key(), k(), experts_, renormalised);
     if (setup.trains && renormalised && chosen_ == 1 && groups_ > 1) {
       raise<UsageError>(
-          "moe.router: with one chosen group the weights renormalised do not depend on the router of the groups, which "
-          "gets no gradient; set softmax: all and renormalise: false");
+          "{}: with one chosen group the weights renormalised do not depend on the router of the groups, which gets no "
+          "gradient; set softmax: all and renormalise: false",
+          o.key());
     }
     add_weight(setup);
   }

@@ -9,10 +9,10 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, SoftmaxOptions {
-  Choice<Schedule> noise = constantly(1);
+  ScheduleField noise{1, {1e-3, 1e3}};
   void fields(FieldVisitor& v) override {
     softmax_fields(v);
-    v.choice("noise", noise, "Factor on the learned deviation; a number or a schedule.");
+    v.schedule("noise", noise, "Factor on the learned deviation.");
   }
 };
 
@@ -24,7 +24,7 @@ class NoisyTopKRouter : public SoftmaxRouter {
                                                        Shape{setup.experts, setup.d_model},
                                                        ParameterGroup::shared,
                                                        {Initialisation::Kind::constant, 0}}))),
-        strength_("moe.router.noise", options.noise, setup.run, {1e-3, 1e3}) {
+        strength_(options.noise.make(setup.run)) {
     add_weight(setup);
   }
 
@@ -63,7 +63,7 @@ class NoisyTopKRouter : public SoftmaxRouter {
   static Tensor& raw(Routing& routing) { return routing.extra[0]; }
 
   Parameter& noise_weight_;
-  const Paced strength_;
+  const Scheduled strength_;
 };
 
 }  // namespace

@@ -9,7 +9,7 @@ namespace {
 
 struct Options : Fields<Options> {
   int64_t k = 2;
-  void fields(FieldVisitor& v) override { v.field("k", k, "experts per token", {1, 1024}); }
+  void fields(FieldVisitor& v) override { v.field("k", k, "experts per token", {1, 1024, "moe.experts"}); }
 };
 
 // Each expert is dropped, but k of a token stay: those with the largest random numbers.
@@ -18,7 +18,7 @@ constexpr double kAll = 1 - 0x1p-32;
 class RandomRouter : public UnlearnedRouter {
  public:
   RandomRouter(const Options& options, const Setup& setup)
-      : UnlearnedRouter(setup, options.k), stream_(static_cast<uint32_t>(setup.layer) * 8) {
+      : UnlearnedRouter(options.where("k"), setup, options.k), stream_(static_cast<uint32_t>(setup.layer) * 8) {
     require_own_k(setup, "router random draws a fixed number of experts");
   }
 

@@ -6,10 +6,10 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, SoftmaxOptions {
-  Choice<Schedule> share = linearly(0.5, 1);
+  ScheduleField share{linearly(0.5, 1), {0, 1}};
 
   void fields(FieldVisitor& v) override {
-    v.choice("share", share, "The part of the experts that a token goes to; a number or a schedule.");
+    v.schedule("share", share, "The part of the experts that a token goes to.");
     weight_fields(v);
   }
 };
@@ -17,10 +17,8 @@ struct Options : Fields<Options>, SoftmaxOptions {
 class RandomFrozenRouter : public SoftmaxRouter {
  public:
   RandomFrozenRouter(const Options& options, const Setup& setup)
-      : SoftmaxRouter(
-            setup, options,
-            PacedK("moe.router.share", options.share, setup.run, setup.experts, static_cast<double>(setup.experts)),
-            true) {
+      : SoftmaxRouter(setup, options,
+                      ScheduledK(options.share, setup.run, setup.experts, static_cast<double>(setup.experts)), true) {
     add_weight(setup, ParameterGroup::untrained);
   }
 };

@@ -12,10 +12,10 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, LogitOptions {
-  Choice<Schedule> k = constantly(2);
+  ScheduleField k{2, {1e-3, 1 << 16, "moe.experts"}};
   double l1 = 1e-8, factor = 1.2;
   void fields(FieldVisitor& v) override {
-    v.choice("k", k, "Experts per token that are wanted on average; a number or a schedule.");
+    v.schedule("k", k, "Experts per token that are wanted on average.");
     v.field("l1", l1, "the L1 loss's coefficient at the start", {1e-12, 1e3});
     v.field("factor", factor, "what the coefficient is multiplied or divided by after a step", {1, 10});
     logit_fields(v);
@@ -29,8 +29,9 @@ class ReluRouter : public LogitRouter {
  public:
   ReluRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1),
-        wanted_("moe.router.k", options.k, setup.run,
-                {1e-3, static_cast<double>(setup.experts) / setup.config.k_factor}),
+        wanted_(options.k.make(setup.run,
+                               {options.k.range().min, static_cast<double>(setup.experts) / setup.config.k_factor,
+                                options.k.range().at_most})),
         k_factor_(setup.config.k_factor),
         last_(k_at(static_cast<uint64_t>(std::max<int64_t>(setup.run.total_updates, 1) - 1))),
         factor_(options.factor),
@@ -39,7 +40,7 @@ class ReluRouter : public LogitRouter {
                                            ParameterGroup::untrained,
                                            {Initialisation::Kind::constant, options.l1}})),
         measures_(setup.measures),
-        loss_(measures_.add_loss("router_l1", Paced("router_l1", constantly(1), setup.run, {1, 1}))),
+        loss_(measures_.add_loss("router_l1", ScheduleField(1).make(setup.run))),
         experts_figure_(measures_.add_figure("experts_per_token")) {
     // Weights are logits: copies that halve them add up to what one expert did.
     add_weight(setup, ParameterGroup::shared, PerExpert::divided);
@@ -76,7 +77,7 @@ class ReluRouter : public LogitRouter {
                          1 / static_cast<double>(batch.global_tokens));
   }
 
-  const Paced wanted_;
+  const Scheduled wanted_;
   const double k_factor_, last_, factor_;
   Parameter& coefficient_;  // (1)
   MeasureSet& measures_;

@@ -15,17 +15,17 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, LogitOptions {
-  Choice<Schedule> k = constantly(2);
+  ScheduleField k{2, kExpertsPerToken};
   bool renormalise = true;
   double scale = 1;
-  Choice<Schedule> rate = constantly(0.001);
+  ScheduleField rate{0.001, {0, 1e3}};
   int64_t groups = 1, group_limit = 1;
 
   void fields(FieldVisitor& v) override {
-    v.choice("k", k, "Experts per token; a number or a schedule.");
+    v.schedule("k", k, "Experts per token.");
     v.field("renormalise", renormalise, "divide the chosen experts' scores by their sum");
     v.field("scale", scale, "weights are multiplied by it", {1e-3, 1e3});
-    v.choice("rate", rate, "What the bias changes by in a step; a number or a schedule.");
+    v.schedule("rate", rate, "What the bias changes by in a step.");
     v.field("groups", groups, "equal groups of neighbouring experts; must divide their number", {1, 1 << 16});
     v.field("group_limit", group_limit,
             "a token may only choose from so many groups, the best by the sum of their two best scores", {1, 1 << 16});
@@ -36,10 +36,9 @@ struct Options : Fields<Options>, LogitOptions {
 class SigmoidBiasRouter : public LogitRouter {
  public:
   SigmoidBiasRouter(const Options& options, const Setup& setup)
-      : LogitRouter(setup, options,
-                    PacedK("moe.router.k", options.k, setup.run, setup.experts, setup.config.k_factor).largest()),
-        k_("moe.router.k", options.k, setup.run, setup.experts, setup.config.k_factor),
-        rate_("moe.router.rate", options.rate, setup.run, {0, 1e3}),
+      : LogitRouter(setup, options, ScheduledK(options.k, setup.run, setup.experts, setup.config.k_factor).largest()),
+        k_(options.k, setup.run, setup.experts, setup.config.k_factor),
+        rate_(options.rate.make(setup.run)),
         limit_{options.groups, std::min(options.group_limit, options.groups)},
         weights_{options.renormalise, options.scale},
         grouped_(options.groups > 1),
@@ -50,12 +49,14 @@ class SigmoidBiasRouter : public LogitRouter {
         measures_(setup.measures),
         bias_figure_(measures_.add_figure("router_bias_rms")) {
     add_weight(setup);
-    if (setup.trains) require_gradient(k_.smallest(), experts_, options.renormalise);
+    if (setup.trains) {
+      require_gradient(options.k.place().to_string(), k_.smallest(), experts_, options.renormalise);
+    }
     if (experts_ % options.groups != 0)
-      raise<UsageError>("moe.router.groups: {} experts make no {} equal groups", experts_, options.groups);
+      raise<UsageError>("{}: {} experts make no {} equal groups", options.where("groups"), experts_, options.groups);
     if (const int64_t open = experts_ / options.groups * limit_.limit; k_.largest() > open)
-      raise<UsageError>("moe.router.k: {} experts cannot be chosen from the {} of {} group(s)", k_.largest(), open,
-                        limit_.limit);
+      raise<UsageError>("{}: {} experts cannot be chosen from the {} of {} group(s)", options.k.place().to_string(),
+                        k_.largest(), open, limit_.limit);
   }
 
   int64_t k() const override { return k_.largest(); }
@@ -95,8 +96,8 @@ class SigmoidBiasRouter : public LogitRouter {
     sigmoid_weights_backward(ctx, d_logits, d_routing.weights, routing.logits, routing.indices, weights_);
   }
 
-  const PacedK k_;
-  const Paced rate_;
+  const ScheduledK k_;
+  const Scheduled rate_;
   const GroupLimit limit_;
   const SigmoidWeights weights_;
   const bool grouped_;

@@ -17,11 +17,11 @@ namespace {
 
 struct Options : Fields<Options>, LogitOptions {
   Duration stage1 = Duration::percent(10);
-  Choice<Schedule> distillation = constantly(0.3);
+  ScheduleField distillation{0.3, {0, 1e6}};
   int64_t dimension = 50;
   void fields(FieldVisitor& v) override {
     v.field("stage1", stage1, "when the distilled router takes over");
-    v.choice("distillation", distillation, "Coefficient of its loss, per layer; a number or a schedule.");
+    v.schedule("distillation", distillation, "Coefficient of its loss, per layer.");
     v.field("dimension", dimension, "of its token embeddings", {1, 4096});
     logit_fields(v);
   }
@@ -42,12 +42,13 @@ class StableRouter : public LogitRouter {
         frozen_centroids_(
             table(setup, ".router.frozen.centroids", setup.experts, ParameterGroup::untrained, PerExpert::alike)),
         measures_(setup.measures),
-        loss_(measures_.add_loss("distillation",
-                                 Paced("moe.router.distillation", options.distillation, setup.run, {0, 1e6}))),
+        loss_(measures_.add_loss("distillation", options.distillation.make(setup.run))),
         agreement_(measures_.add_figure("distilled_agreement")) {
     if (setup.vocab == 0)
-      throw UsageError("moe.router: stable distils into embeddings of token ids, and these samples' tokens have none");
-    if (stage1_ < 1) raise<UsageError>("moe.router.stage1: {} updates teach the distilled router nothing", stage1_);
+      raise<UsageError>("{}: stable distils into embeddings of token ids, and these samples' tokens have none",
+                        options.key());
+    if (stage1_ < 1)
+      raise<UsageError>("{}: {} updates teach the distilled router nothing", options.where("stage1"), stage1_);
     require_own_k(setup, "router stable always chooses one expert");
     add_weight(setup);
   }

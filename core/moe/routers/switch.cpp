@@ -6,10 +6,10 @@ namespace {
 
 struct Options : Fields<Options>, SoftmaxOptions {
   Options() {
-    k = constantly(1);
+    k = 1;
     softmax = "all";
     renormalise = false;
-    jitter = constantly(0.01);
+    jitter = 0.01;
   }
   void fields(FieldVisitor& v) override { logit_fields(v); }
 };

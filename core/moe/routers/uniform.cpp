@@ -7,7 +7,7 @@ namespace {
 
 class UniformRouter : public UnlearnedRouter {
  public:
-  UniformRouter(const NoFields&, const Setup& setup) : UnlearnedRouter(setup, setup.experts) {}
+  UniformRouter(const NoFields& options, const Setup& setup) : UnlearnedRouter(options.key(), setup, setup.experts) {}
 
  private:
   void choose(Context& ctx, const TokenBatch&, Routing& routing) override {

@@ -28,8 +28,8 @@ class ChangeStrategy : public RoutedStrategy {
         share_(setup.run.total_updates > 0
                    ? std::min(1.0, static_cast<double>(at_) / static_cast<double>(setup.run.total_updates))
                    : 0),
-        first_(part(options.first, setup, ".first")),
-        then_(part(options.then, setup, ".then")) {}
+        first_(part(options.where("first"), options.first, setup, ".first")),
+        then_(part(options.where("then"), options.then, setup, ".then")) {}
 
   int64_t slots() override { return std::max(first_->slots(), then_->slots()); }
   double final_k() override { return (share_ < 1 ? *then_ : *first_).final_k(); }
@@ -66,13 +66,14 @@ class ChangeStrategy : public RoutedStrategy {
 
  private:
   // What a part learns besides the router gets names of its own, so that two of a kind can follow each other.
-  std::unique_ptr<Strategy> part(const Choice<Strategy>& choice, const Setup& setup, const char* suffix) const {
+  std::unique_ptr<Strategy> part(const std::string& where, const Choice<Strategy>& choice, const Setup& setup,
+                                 const char* suffix) const {
     Setup own = setup;
     own.router = shared_router();
     own.name += suffix;
     std::unique_ptr<Strategy> strategy = choice.make(own);
     if (&strategy->router() == own.router.get()) return strategy;
-    raise<UsageError>("moe.strategy: {} has routers of its own and cannot follow or be followed by another strategy",
+    raise<UsageError>("{}: {} has routers of its own and cannot follow or be followed by another strategy", where,
                       choice.kind());
   }
   Strategy& current(const Context& ctx) const { return ctx.step < static_cast<uint64_t>(at_) ? *first_ : *then_; }

@@ -23,12 +23,12 @@ struct Options : Fields<Options> {
   std::string forward = "competition";
   std::string target = "chosen";
   bool detach = true;
-  Choice<Schedule> router_loss = constantly(0.05);
-  Choice<Schedule> chosen_loss = constantly(0);
-  Choice<Schedule> diversity = constantly(0);
+  ScheduleField router_loss{0.05, {0, 1e6}};
+  ScheduleField chosen_loss{0, {0, 1e6}};
+  ScheduleField diversity{0, {0, 1e6}};
   std::string balance_on = "router";
-  Choice<Schedule> balance_scale = constantly(1);
-  Choice<Schedule> probability = constantly(0.07);
+  ScheduleField balance_scale{1, {0, 1e6}};
+  ScheduleField probability{0.07, {0, 1}};
   int64_t draw_every = 1;
   int64_t max_layers = 0;
   Duration warmup = Duration::updates(0);
@@ -40,11 +40,11 @@ struct Options : Fields<Options> {
     score = second ? "softplus" : "norm";
     weights = second ? "share" : "softmax";
     target = second ? "all" : "chosen";
-    router_loss = constantly(second ? 0.001 : 0.05);
-    chosen_loss = constantly(second ? 0.2 : 0);
-    diversity = constantly(second ? 0.005 : 0);
+    router_loss = second ? 0.001 : 0.05;
+    chosen_loss = second ? 0.2 : 0;
+    diversity = second ? 0.005 : 0;
     balance_on = second ? "competition" : "router";
-    balance_scale = constantly(second ? 0.5 : 1);
+    balance_scale = second ? 0.5 : 1;
     max_layers = second ? 3 : 0;
   }
 
@@ -52,7 +52,8 @@ struct Options : Fields<Options> {
     const int64_t before = version;
     v.field("version", version, "of the method, 1 or 2: sets the defaults of the keys below", {1, 2});
     if (version != before) take_defaults_of(version);
-    v.field("k", k, "winners per token; 0 = as many experts as the router chooses in the end", {0, 1024});
+    v.field("k", k, "winners per token; 0 = as many experts as the router chooses in the end",
+            {0, 1024, "moe.experts"});
     v.field("score", score, "an expert's response to a token: the norm of its output, or its mean softplus",
             {"norm", "softplus"});
     v.field("weights", weights, "of the winners' outputs: softmax of their scores, or their share of the scores",
@@ -62,17 +63,13 @@ struct Options : Fields<Options> {
             "what the router imitates: the winners' weights and 0 elsewhere, or the softmax of all scores",
             {"chosen", "all"});
     v.field("detach", detach, "no gradient flows from the router's loss into the experts");
-    v.choice("router_loss", router_loss,
-             "Coefficient of the router's mean squared distance to the target; a number or a schedule.");
-    v.choice("chosen_loss", chosen_loss,
-             "Weight in that distance of the mean over the winners alone; a number or a schedule.");
-    v.choice("diversity", diversity,
-             "Coefficient of the mean cosine between the winners' outputs; a number or a schedule.");
+    v.schedule("router_loss", router_loss, "Coefficient of the router's mean squared distance to the target.");
+    v.schedule("chosen_loss", chosen_loss, "Weight in that distance of the mean over the winners alone.");
+    v.schedule("diversity", diversity, "Coefficient of the mean cosine between the winners' outputs.");
     v.field("balance_on", balance_on, "whose choices the balance losses of a competing update see",
             {"router", "competition"});
-    v.choice("balance_scale", balance_scale,
-             "Factor on the balance losses' coefficients in a competing update; a number or a schedule.");
-    v.choice("probability", probability, "That a layer competes in an update; a number or a schedule.");
+    v.schedule("balance_scale", balance_scale, "Factor on the balance losses' coefficients in a competing update.");
+    v.schedule("probability", probability, "That a layer competes in an update.");
     v.field("draw_every", draw_every, "updates that one draw holds for", {1, 1'000'000});
     v.field("max_layers", max_layers, "layers that may compete in one update, others move to another; 0 = all",
             {0, 1 << 20});
@@ -88,18 +85,18 @@ class CompeteStrategy : public RoutedStrategy {
         experts_(setup.experts),
         k_(options.k > 0 ? options.k : static_cast<int64_t>(std::ceil(router().final_k()))),
         by_share_(options.weights == "share"),
-        steps_({Paced("moe.strategy.probability", options.probability, setup.run, {0, 1}), options.draw_every,
-                options.max_layers, to_updates(options.warmup, setup.run), setup.moe_layer, setup.moe_layers}),
+        steps_({options.probability.make(setup.run), options.draw_every, options.max_layers,
+                to_updates(options.warmup, setup.run), setup.moe_layer, setup.moe_layers}),
         response_(options.score == "norm" ? Response::norm : Response::softplus),
         competition_(experts_, k_, response_),
         measures_(&setup.measures),
         competing_figure_(setup.measures.add_figure("competing")),
         agreement_figure_(setup.measures.add_figure("agreement")),
-        router_loss_(setup.measures.add_loss("router_loss", paced("router_loss", options.router_loss, setup))),
-        diversity_(setup.measures.add_loss("diversity", paced("diversity", options.diversity, setup))),
-        chosen_loss_(paced("chosen_loss", options.chosen_loss, setup)),
-        balance_scale_(paced("balance_scale", options.balance_scale, setup)) {
-    if (k_ > experts_) raise<UsageError>("moe.strategy.k: {} of {} experts cannot win", k_, experts_);
+        router_loss_(setup.measures.add_loss("router_loss", options.router_loss.make(setup.run))),
+        diversity_(setup.measures.add_loss("diversity", options.diversity.make(setup.run))),
+        chosen_loss_(options.chosen_loss.make(setup.run)),
+        balance_scale_(options.balance_scale.make(setup.run)) {
+    if (k_ > experts_) raise<UsageError>("{}: {} of {} experts cannot win", options.where("k"), k_, experts_);
     for (const Choice<BalanceLoss>& loss : setup.config.balance.items()) {
       balanced_ |= loss.make(BalanceLoss::Setup{experts_, setup.d_model, setup.config.router.kind(), setup.run})
                        ->coefficient()
@@ -149,9 +146,6 @@ class CompeteStrategy : public RoutedStrategy {
   }
 
  private:
-  static Paced paced(const char* key, const Choice<Schedule>& choice, const Setup& setup) {
-    return {std::string("moe.strategy.") + key, choice, setup.run, {0, 1e6}};
-  }
   const MeasureSet& measures() const { return *measures_; }
   double router_loss() const { return measures().coefficient(router_loss_); }
   double diversity() const { return measures().coefficient(diversity_); }
@@ -286,7 +280,7 @@ class CompeteStrategy : public RoutedStrategy {
   Competition competition_;
   MeasureSet* measures_;
   size_t competing_figure_, agreement_figure_, router_loss_, diversity_;
-  Paced chosen_loss_, balance_scale_;
+  Scheduled chosen_loss_, balance_scale_;
   bool competing_ = false, drops_ = false;
   Routing routing_;  // the router's
   Routing outcome_;  // the competition's: its "logits" are the scores

@@ -16,12 +16,12 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options> {
-  Choice<Schedule> contrast = constantly(0.01);
-  Choice<Schedule> temperature = constantly(0.2);
+  ScheduleField contrast{0.01, {0, 1e6}};
+  ScheduleField temperature{0.2, {1e-3, 1e3}};
   double decay = 0.9;
   void fields(FieldVisitor& v) override {
-    v.choice("contrast", contrast, "Coefficient of the contrastive loss; a number or a schedule.");
-    v.choice("temperature", temperature, "That cosines are divided by; a number or a schedule.");
+    v.schedule("contrast", contrast, "Coefficient of the contrastive loss.");
+    v.schedule("temperature", temperature, "That cosines are divided by.");
     v.field("decay", decay, "of the experts' mean outputs, per update", {0, 0.999999});
   }
 };
@@ -38,9 +38,8 @@ class ContrastiveStrategy : public RoutedStrategy {
                                                      ParameterGroup::untrained,
                                                      {Initialisation::Kind::constant, 0}}))),
         measures_(&setup.measures),
-        contrast_(
-            setup.measures.add_loss("contrast", Paced("moe.strategy.contrast", options.contrast, setup.run, {0, 1e6}))),
-        temperature_("moe.strategy.temperature", options.temperature, setup.run, {1e-3, 1e3}),
+        contrast_(setup.measures.add_loss("contrast", options.contrast.make(setup.run))),
+        temperature_(options.temperature.make(setup.run)),
         sums_(&setup.sums),
         range_(setup.sums.reserve(static_cast<size_t>(experts_ * d_))),
         computed_(static_cast<size_t>(experts_)) {
@@ -112,7 +111,7 @@ class ContrastiveStrategy : public RoutedStrategy {
   Parameter& prototypes_;  // (experts, d_model)
   MeasureSet* measures_;
   size_t contrast_;
-  Paced temperature_;
+  Scheduled temperature_;
   LayerSums* sums_;
   LayerSums::Range range_;
   std::vector<double> computed_;  // reused

@@ -39,10 +39,10 @@ class HierarchicalStrategy : public Strategy {
         sums_(&setup.sums),
         groups_(static_cast<size_t>(options.groups)) {
     if (options.groups > experts_) {
-      raise<UsageError>("moe.strategy.groups: {} groups of {} experts", options.groups, experts_);
+      raise<UsageError>("{}: {} groups of {} experts", options.where("groups"), options.groups, experts_);
     }
     if (group_balance_.sees_outputs()) {
-      raise<UsageError>("moe.strategy.group_balance: groups have no outputs of their own to compare");
+      raise<UsageError>("{}: groups have no outputs of their own to compare", options.where("group_balance"));
     }
     for (size_t g = 0; g < groups_.size(); ++g) {
       const int64_t index = static_cast<int64_t>(g);

@@ -17,10 +17,10 @@ namespace {
 struct Options : Fields<Options> {
   std::string statistics = "causal";
   double decay = 0.99;
-  Choice<Schedule> noise = constantly(1);
-  Choice<Schedule> uncertainty = constantly(0.01);
+  ScheduleField noise{1, {0, 1e3}};
+  ScheduleField uncertainty{0.01, {0, 1e6}};
   std::string on = "outputs";
-  Choice<Schedule> temperature = constantly(1);
+  ScheduleField temperature{1, {1e-4, 1e4}};
   int64_t negatives = 512;
 
   void fields(FieldVisitor& v) override {
@@ -30,11 +30,10 @@ struct Options : Fields<Options> {
         "averages of earlier updates",
         {"sequence", "causal", "running"});
     v.field("decay", decay, "of the moving averages (statistics: running)", {0, 0.999999});
-    v.choice("noise", noise,
-             "Factor on the noise's mean and deviation: with 0 the copy is the token; a number or a schedule.");
-    v.choice("uncertainty", uncertainty, "Coefficient of the InfoNCE loss; a number or a schedule.");
+    v.schedule("noise", noise, "Factor on the noise's mean and deviation: with 0 the copy is the token.");
+    v.schedule("uncertainty", uncertainty, "Coefficient of the InfoNCE loss.");
     v.field("on", on, "where it compares the two views: the layer's inputs or its outputs", {"inputs", "outputs"});
-    v.choice("temperature", temperature, "Of the InfoNCE loss; a number or a schedule.");
+    v.schedule("temperature", temperature, "Of the InfoNCE loss.");
     v.field("negatives", negatives, "at most so many tokens of a sequence are told apart at a time", {2, 65536});
   }
 };
@@ -55,11 +54,10 @@ class StochasticStrategy : public RoutedStrategy {
                                          {Initialisation::Kind::constant, 0},
                                          false})),
         measures_(&setup.measures),
-        uncertainty_(setup.measures.add_loss(
-            "uncertainty", Paced("moe.strategy.uncertainty", options.uncertainty, setup.run, {0, 1e6}))),
+        uncertainty_(setup.measures.add_loss("uncertainty", options.uncertainty.make(setup.run))),
         gate_figure_(setup.measures.add_figure("merge_gate")),
-        noise_("moe.strategy.noise", options.noise, setup.run, {0, 1e3}),
-        temperature_("moe.strategy.temperature", options.temperature, setup.run, {1e-4, 1e4}),
+        noise_(options.noise.make(setup.run)),
+        temperature_(options.temperature.make(setup.run)),
         sums_(&setup.sums) {
     if (options.statistics != "running") return;
     moments_ = &setup.parameters.add({setup.name + ".noise.moments",
@@ -188,7 +186,7 @@ class StochasticStrategy : public RoutedStrategy {
   Parameter& gate_bias_;  // (1)
   MeasureSet* measures_;
   size_t uncertainty_, gate_figure_;
-  Paced noise_, temperature_;
+  Scheduled noise_, temperature_;
   LayerSums* sums_;
   Parameter* moments_ = nullptr;  // (2 d_model + 1), with running statistics
   LayerSums::Range moment_range_;

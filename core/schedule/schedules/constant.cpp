@@ -1,5 +1,5 @@
 // value
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 
 namespace moe {
 namespace {

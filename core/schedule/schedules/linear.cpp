@@ -1,5 +1,5 @@
 // A straight line from `from` to `to`, reached at `over`.
-#include "core/schedule/paced.h"
+#include "core/schedule/scheduled.h"
 
 namespace moe {
 namespace {

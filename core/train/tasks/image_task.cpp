@@ -74,8 +74,7 @@ class ImageEvaluation : public EvaluationSet {
 class ImageTask : public LabelledTask {
  public:
   ImageTask(const TrainConfig& config, ImageCorpus corpus, const ImageDescription* trained)
-      : LabelledTask(config),
-        config_(config),
+      : config_(config),
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
         loader_(PatchGrid(corpus_.shape(), config.model.patch),

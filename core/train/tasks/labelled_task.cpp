@@ -4,9 +4,13 @@
 
 namespace moe {
 
-LabelledTask::LabelledTask(const TrainConfig& config) {
-  if (config.sample.every.amount > 0) throw UsageError("sample.every: a classifier writes no text");
-  if (config.evaluate.stride > 0) throw UsageError("evaluate.stride: labelled samples have no windows");
+void LabelledTask::check(const TrainConfig& config) const {
+  if (config.sample.every.amount > 0) {
+    raise<UsageError>("{}: a classifier writes no text", config.sample.where("every"));
+  }
+  if (config.evaluate.stride > 0) {
+    raise<UsageError>("{}: labelled samples have no windows", config.evaluate.where("stride"));
+  }
 }
 
 NamedFigures LabelledTask::training_figures(double, const StepOutcome& last) const {

@@ -6,14 +6,11 @@ namespace moe {
 
 class LabelledTask : public Task {
  public:
+  void check(const TrainConfig& config) const override;
   NamedFigures training_figures(double loss, const StepOutcome& last) const override;
   std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                 const EvaluationOptions& options) const override;
   std::span<const char* const> metrics() const override;
-
- protected:
-  // Throws UsageError for what only a language model has.
-  explicit LabelledTask(const TrainConfig& config);
 
  private:
   // The first `samples` of a split; 0 = all.

@@ -64,13 +64,15 @@ class TextEvaluation : public EvaluationSet {
 class LabelledTextTask : public LabelledTask {
  public:
   LabelledTextTask(const TrainConfig& config, TextCorpus corpus)
-      : LabelledTask(config),
-        config_(config),
+      : config_(config),
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
         loader_(trailing_tokens(config)),
-        train_hash_(train_.content_hash()) {
-    if (config.data.augment.shift > 0 || config.data.augment.flip) throw UsageError("data.augment: is for images");
+        train_hash_(train_.content_hash()) {}
+
+  void check(const TrainConfig& config) const override {
+    LabelledTask::check(config);
+    refuse_augmentation(config.data);
   }
 
   std::string data_name() const override { return corpus_.name(); }
@@ -158,7 +160,9 @@ SampleShape labelled_text_shape(const TrainConfig& config, const nlohmann::json&
 std::unique_ptr<Task> open_labelled_text_task(const TrainConfig& config, const std::string& format,
                                               const nlohmann::json* texts, const std::string& origin) {
   const int64_t longest = config.data.sequence - trailing_tokens(config);
-  if (longest < 1) throw UsageError("data.sequence: leaves no room for a text beside its class token");
+  if (longest < 1) {
+    raise<UsageError>("{}: leaves no room for a text beside its class token", config.data.where("sequence"));
+  }
   TextCorpus::Setup setup{config.data.labelled, nullptr, longest};
   if (!texts) {
     setup.tokenizer = inherited_tokenizer(config);

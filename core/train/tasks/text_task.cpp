@@ -35,11 +35,9 @@ class TextTask : public Task {
         train_(corpus_.split("train")),
         windows_({train_.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.seed)}),
         prompt_(sample_prompt(config, corpus_)),
-        bytes_per_token_(train_.bytes_per_token()) {
-    if (config.data.augment.shift > 0 || config.data.augment.flip) {
-      throw UsageError("data.augment: is for images; set task: classify");
-    }
-  }
+        bytes_per_token_(train_.bytes_per_token()) {}
+
+  void check(const TrainConfig& config) const override { refuse_augmentation(config.data); }
 
   std::string data_name() const override { return corpus_.name(); }
   SampleShape shape() const override {

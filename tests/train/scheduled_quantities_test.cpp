@@ -1,4 +1,4 @@
-#include "core/train/paced_quantities.h"
+#include "core/train/scheduled_quantities.h"
 
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -14,7 +14,7 @@ TEST_CASE("what follows a schedule is found wherever it stands, and has its valu
       "coefficient: {kind: linear, from: 0, to: 1}}], strategy: {kind: change, first: {kind: compete, probability: "
       "{kind: linear, from: 1, to: 0}}}}, model: {dropout: {kind: constant, value: 0.2, warmup: 10}}, train: "
       "{learning_rate: cosine}}");
-  const PacedQuantities paced(config, kRun);
+  const ScheduledQuantities paced(config, kRun);
   const std::vector<std::pair<std::string, double>> middle = {{"model.dropout", 0.2},
                                                               {"moe.router.k", 3},
                                                               {"moe.strategy.first.probability", 0.5},
@@ -30,7 +30,7 @@ TEST_CASE("what follows a schedule is found wherever it stands, and has its valu
 }
 
 TEST_CASE("a configuration without schedules paces nothing") {
-  CHECK(PacedQuantities(TrainConfig(), kRun).empty());
+  CHECK(ScheduledQuantities(TrainConfig(), kRun).empty());
 }
 
 TEST_CASE("coefficients follow their schedules in the objective") {

@@ -4,15 +4,17 @@
 
 namespace moe {
 
-class Paced {
+class Scheduled {
  public:
-  // `name`: the key that errors tell. Throws UsageError when the value leaves the range within the run.
-  Paced(const std::string& name, const Choice<Schedule>& choice, const RunLength& run, Range<double> range);
+  // Throws UsageError, which begins with `place`, for options that make no schedule and for a schedule that leaves the
+  // range within the run.
+  Scheduled(const Choice<Schedule>& choice, const RunLength& run, const Range<double>& range, const FieldPlace& place);
 
   // At an update, counted from 0; in the range.
   double at(uint64_t update) const;
   double largest() const { return largest_; }
   double smallest() const { return smallest_; }
+  double warmup() const { return schedule_->warmup(); }
 
  private:
   std::shared_ptr<Schedule> schedule_;

@@ -1,0 +1,22 @@
+#include "core/config/fields.h"
+
+namespace moe {
+
+std::string FieldSet::where(const std::string& field) const {
+  for (const auto& [name, place] : places_) {
+    if (name == field) return place.to_string();
+  }
+  return prefix_ + field;
+}
+
+void FieldSet::set_place(const std::string& field, FieldPlace place) {
+  for (auto& [name, known] : places_) {
+    if (name == field) {
+      known = std::move(place);
+      return;
+    }
+  }
+  places_.emplace_back(field, std::move(place));
+}
+
+}  // namespace moe

@@ -1,0 +1,49 @@
+#include "core/config/text_visitor.h"
+
+#include <algorithm>
+#include <cctype>
+#include <nlohmann/json.hpp>
+
+namespace moe {
+
+std::string quote_yaml(const std::string& text) {
+  std::string lower = text;  // YAML knows its words in any case
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  const bool plain =
+      !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) &&
+      std::all_of(text.begin(), text.end(),
+                  [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/'; }) &&
+      lower != "true" && lower != "false" && lower != "yes" && lower != "no" && lower != "on" && lower != "off" &&
+      lower != "null";
+  return plain ? text : nlohmann::json(text).dump();
+}
+
+namespace {
+
+// "name: value" of leaf fields.
+class Words : public TextVisitor {
+ public:
+  std::vector<std::string> words;
+  void leaf(const char* name, const std::string& value, const char*, const std::string&) override {
+    words.push_back(fmt::format("{}: {}", name, value));
+  }
+  void schedule(const char*, ScheduleField&, const char*) override {}
+  void group(const char*, FieldSet&, const char*) override {}
+  void choice(const char*, ChoiceBase&, const char*) override {}
+  void choices(const char*, ChoiceListBase&, const char*) override {}
+};
+
+}  // namespace
+
+std::string schedule_text(ScheduleField& field) {
+  constexpr NumberShorthand kShort = kNumberShorthand<Schedule>;
+  Words options;
+  field.options().fields(options);
+  const std::string value = std::string(kShort.field) + ": ";
+  const bool is_number = field.kind() == kShort.kind && options.words.size() == 2 &&
+                         options.words[0].rfind(value, 0) == 0 && options.words[1] == "warmup: 0";
+  if (is_number) return options.words[0].substr(value.size());
+  return fmt::format("{{kind: {}, {}}}", field.kind(), join(options.words, ", "));
+}
+
+}  // namespace moe

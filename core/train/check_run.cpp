@@ -1,0 +1,77 @@
+#include "core/train/check_run.h"
+
+#include "core/config/field_walker.h"
+#include "core/schedule/scheduled.h"
+#include "core/train/beginning.h"
+#include "core/train/difficulty_source.h"
+#include "core/train/life_plan.h"
+#include "data/curriculum/curriculum.h"
+
+namespace moe {
+namespace {
+
+// Every schedule stays in its field's range for as long as the run takes.
+void check_schedules(const RunFacts& f) {
+  class Visitor : public FieldWalker {
+   public:
+    explicit Visitor(const RunLength& run) : run_(run) {}
+
+   private:
+    void schedule(const char*, ScheduleField& value, const char*) override { value.make(run_); }
+    const RunLength run_;
+  };
+  TrainConfig config = f.config;
+  Visitor(f.length).enter("", config);
+}
+
+void check_ranks(const RunFacts& f) {
+  expert_parallel_size(f.ranks, f.config.parallel.expert, f.config.moe.experts);
+}
+
+// Builds the model without its memory: every member of every family refuses what does not suit it.
+void check_layers(const RunFacts& f) {
+  summarise(f.config, f.task.shape(), f.length);
+}
+
+void check_task(const RunFacts& f) {
+  f.task.check(f.config);
+}
+
+void check_curriculum(const RunFacts& f) {
+  Curriculum::check({f.config.curriculum, f.task.num_samples(), f.config.train.batch,
+                     static_cast<uint64_t>(f.config.seed), f.length, f.task.samples()},
+                    f.starts ? find_difficulties(f.config.curriculum) : "");
+}
+
+void check_lifecycle(const RunFacts& f) {
+  check_life(f.config, f.task.shape(), f.length, f.task.num_samples(), f.ranks);
+}
+
+void check_alarm(const RunFacts& f) {
+  const AlarmConfig& alarm = f.config.moe.alarm;
+  if (alarm.action != "restart") return;
+  const std::string why = fixed_experts(f.config, f.task.shape(), f.length).places;
+  if (!why.empty()) raise<UsageError>("{}: restart cannot move experts of {}", alarm.where("action"), why);
+}
+
+void check_start(const RunFacts& f) {
+  if (!f.starts) return;
+  check_beginning(f.config, f.task, f.length);
+  const CurriculumConfig& curriculum = f.config.curriculum;
+  if (needs_given_store(curriculum) && curriculum.from.empty()) {
+    raise<UsageError>("{}: {} needs scores, or a run to take them from (curriculum.from)", curriculum.where("sampler"),
+                      curriculum.sampler.kind());
+  }
+}
+
+constexpr void (*kChecks[])(const RunFacts&) = {
+    check_schedules, check_ranks, check_layers, check_task, check_curriculum, check_lifecycle, check_alarm, check_start,
+};
+
+}  // namespace
+
+void check_run(const RunFacts& facts) {
+  for (const auto check : kChecks) check(facts);
+}
+
+}  // namespace moe

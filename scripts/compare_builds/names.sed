@@ -1,0 +1,1 @@
+# Names of records before -> after (docs/CHANGES.md), applied to what the base wrote.
