@@ -1,6 +1,8 @@
 #include "core/train/check_run.h"
 
-#include <filesystem>
+#include <algorithm>
+#include <initializer_list>
+#include <tuple>
 
 #include "comm/self_communicator.h"
 #include "core/config/config_reader.h"
@@ -8,7 +10,6 @@
 #include "core/config/field_walker.h"
 #include "core/train/dry_run.h"
 #include "tests/support/catch.h"
-#include "tests/support/temporary_folder.h"
 
 namespace moe::test {
 
