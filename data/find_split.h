@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/text.h"
 
