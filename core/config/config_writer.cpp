@@ -7,24 +7,25 @@ namespace {
 
 class YamlWriter : public TextVisitor {
  public:
-  YamlWriter(std::string& out, bool with_help, int depth) : out_(out), with_help_(with_help), depth_(depth) {}
+  YamlWriter(std::string& out, bool with_help, Constants constants, int depth)
+      : out_(out), with_help_(with_help), constants_(constants), depth_(depth) {}
 
   void leaf(const char* name, const std::string& value, const char* help, const std::string&) override {
     line(fmt::format("{}: {}", name, value), help);
   }
   void schedule(const char* name, ScheduleField& value, const char* help) override {
     const std::string text = schedule_text(value);
-    if (text[0] == '{') return choice(name, value, help);
+    if (text[0] == '{' || constants_ == Constants::as_schedules) return choice(name, value, help);
     line(fmt::format("{}: {}", name, text), help);
   }
   void group(const char* name, FieldSet& group, const char* help) override {
     line(fmt::format("{}:", name), help);
-    YamlWriter inner(out_, with_help_, depth_ + 1);
+    YamlWriter inner(out_, with_help_, constants_, depth_ + 1);
     group.fields(inner);
   }
   void choice(const char* name, ChoiceBase& choice, const char* help) override {
     line(fmt::format("{}:", name), help);
-    YamlWriter inner(out_, with_help_, depth_ + 1);
+    YamlWriter inner(out_, with_help_, constants_, depth_ + 1);
     inner.line("kind: " + choice.kind(), choice.help_of(choice.kind()).c_str());
     choice.options().fields(inner);
   }
@@ -32,7 +33,7 @@ class YamlWriter : public TextVisitor {
     if (choices.size() == 0) return line(fmt::format("{}: []", name), help);
     line(fmt::format("{}:", name), help);
     for (size_t i = 0; i < choices.size(); ++i) {
-      YamlWriter inner(out_, with_help_, depth_ + 2);
+      YamlWriter inner(out_, with_help_, constants_, depth_ + 2);
       line_at(depth_ + 1, "- kind: " + choices.at(i).kind(), choices.at(i).help_of(choices.at(i).kind()).c_str());
       choices.at(i).options().fields(inner);
     }
@@ -49,14 +50,15 @@ class YamlWriter : public TextVisitor {
 
   std::string& out_;
   bool with_help_;
+  Constants constants_;
   int depth_;
 };
 
 }  // namespace
 
-std::string write_yaml(FieldSet& config, bool with_help) {
+std::string write_yaml(FieldSet& config, bool with_help, Constants constants) {
   std::string out;
-  YamlWriter writer(out, with_help, 0);
+  YamlWriter writer(out, with_help, constants, 0);
   config.fields(writer);
   return out;
 }

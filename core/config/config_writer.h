@@ -6,7 +6,10 @@
 
 namespace moe {
 
-std::string write_yaml(FieldSet& config, bool with_help);
+// How a schedule that is a constant without a warm-up is written: `0.1`, or as a map with its kind. The latter shows in
+// which options a constant and another schedule differ.
+enum class Constants { as_numbers, as_schedules };
+std::string write_yaml(FieldSet& config, bool with_help, Constants constants = Constants::as_numbers);
 std::string write_markdown(FieldSet& config);  // docs/config.md
 std::string write_json_schema(FieldSet& config);
 // Type, range, default and meaning of one key, and the kinds that have it. Throws UsageError for a key that is none.

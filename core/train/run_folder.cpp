@@ -49,7 +49,7 @@ std::vector<ConfigDifference> config_differences(const ConfigNode& one, const Co
 
 ConfigNode complete_config(const std::string& folder) {
   TrainConfig config = load_run_config(folder);
-  return parse_config(write_yaml(config, false), folder + "/config.yaml");
+  return parse_config(write_yaml(config, false, Constants::as_schedules), folder + "/config.yaml");
 }
 
 std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode mode) const {
@@ -62,7 +62,7 @@ std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode
     raise<CheckpointError>("--resume never: {} holds checkpoints up to step {}; choose another name or delete it",
                            path_, *last);
   }
-  const ConfigNode now = parse_config(write_yaml(config, false), "now");
+  const ConfigNode now = parse_config(write_yaml(config, false, Constants::as_schedules), "now");
   const ConfigNode then = complete_config(checkpoints_.path(*last));
   std::vector<std::string> lines;
   for (const ConfigDifference& d : config_differences(then, now)) lines.push_back(d.to_string());

@@ -52,7 +52,7 @@ static std::string interrupting_programs(const Workplace& place, int count) {
   fs::create_directories(folder);
   fs::create_symlink(MOE_PROGRAMS "/moe-inspect", folder + "/moe-inspect");
   write(folder + "/moe-train",
-        "#!/bin/sh\ncase \"$*\" in *--dump-config*) ;; *)\n  echo >>\"$0.calls\"\n  [ $(wc -l <\"$0.calls\") -ne " +
+        "#!/bin/sh\ncase \"$*\" in *--dry-run*) ;; *)\n  echo >>\"$0.calls\"\n  [ $(wc -l <\"$0.calls\") -ne " +
             std::to_string(count) +
             " ] || { kill -TERM $PPID; exit 143; }\nesac\nexec " MOE_PROGRAMS "/moe-train \"$@\"\n");
   fs::permissions(folder + "/moe-train", fs::perms::owner_all);
@@ -125,23 +125,30 @@ TEST_CASE("a signal to scripts/compare ends the training with a checkpoint; anot
 
 TEST_CASE("scripts/compare goes on after a run that fails") {
   const Workplace place;
-  write(place / "broken.yaml", "data: {path: " + (place / "absent") + "}\n");
+  write(place / "broken.yaml", "moe: {alarm: {share: 0.01, updates: 1, action: stop}}\n");
   const Finished result = run_child(place.compare("1 2", {"one.yaml", "broken.yaml", "other.yaml"}), with_programs());
   INFO(result.err);
   CHECK(result.code == 1);
   CHECK_THAT(result.err, Catch::Contains("2 of 6 runs failed"));
   CHECK_THAT(result.err,
-             Catch::Contains("broken-seed1 (exit code 3)") && Catch::Contains("broken-seed2 (exit code 3)"));
+             Catch::Contains("broken-seed1 (exit code 7)") && Catch::Contains("broken-seed2 (exit code 7)"));
   CHECK_THAT(result.out, Catch::Contains("2 configurations, 4 runs"));
 }
 
 TEST_CASE("scripts/compare finds mistakes before it trains") {
   const Workplace place;
   write(place / "bad.yaml", "moe: {expertss: 3}\n");
+  write(place / "out_of_range.yaml", "optimizer: {weight_decay: 200}\n");
+  write(place / "from_nothing.yaml", "init: {from: not/there}\n");
   fs::create_directories(place / "elsewhere");
   write(place / "elsewhere/one.yaml", "");
+  const Finished absent = run_child(place.compare("1", {"one.yaml", "from_nothing.yaml"}), with_programs());
+  CHECK(absent.code == 4);  // as training would end
+  CHECK_THAT(absent.err, Catch::Contains("not/there"));
+  CHECK_FALSE(fs::exists(place.runs()));
   for (const auto& [arguments, words] : std::vector<std::pair<Arguments, std::string>>{
            {place.compare("1", {"one.yaml", "bad.yaml"}), "expertss"},
+           {place.compare("1", {"one.yaml", "out_of_range.yaml"}), "optimizer.weight_decay"},
            {place.compare("1", {"one.yaml", "elsewhere/one.yaml"}), "the same name"},
            {place.compare("1", {}), "nothing to compare"},
            {place.compare("x", {"one.yaml"}), "x is no seed"},
