@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <type_traits>
 
 #include "core/tensor/tensor.h"
 
@@ -36,6 +37,14 @@ inline Tensor as_tensor(std::span<float> values) {
 }
 inline Tensor as_tensor(std::span<int32_t> values) {
   return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::i32, Device::cpu};
+}
+
+// A struct of nothing but f64 sums, as one tensor: what is summed over ranks together.
+template <class Sums>
+Tensor sums_tensor(Sums& sums) {
+  static_assert(std::is_trivially_copyable_v<Sums> && std::is_standard_layout_v<Sums> &&
+                sizeof(Sums) % sizeof(double) == 0);
+  return as_tensor(std::span(reinterpret_cast<double*>(&sums), sizeof(Sums) / sizeof(double)));
 }
 
 }  // namespace moe

@@ -10,6 +10,7 @@
 
 #include "core/base/text.h"
 #include "core/config/choice.h"
+#include "core/config/layer_overrides.h"
 #include "core/config/schedule_field.h"
 
 namespace moe {
@@ -19,8 +20,9 @@ using Kind = ConfigNode::Kind;
 
 class Reader : public FieldVisitor {
  public:
-  Reader(const ConfigNode& node, std::string path, std::vector<std::string>& problems)
-      : node_(node), path_(std::move(path)), problems_(problems) {}
+  // `over`: what is absent stays as it is, rather than being a default with a name.
+  Reader(const ConfigNode& node, std::string path, std::vector<std::string>& problems, bool over = false)
+      : node_(node), path_(std::move(path)), problems_(problems), over_(over) {}
 
   void field(const char* name, bool& value, const char*) override {
     if (const ConfigNode* node = scalar(name)) {
@@ -77,16 +79,28 @@ class Reader : public FieldVisitor {
 
   void schedule(const char* name, ScheduleField& value, const char*) override {
     const ConfigNode* node = find(name);
-    value.set_place({full(name), node ? node->origin : ""});
+    if (node || !over_) value.set_place({full(name), node ? node->origin : ""});
     if (!node) return;
     if (!is_number(*node)) return read_choice(*node, full(name), value);
     double constant = 0;
     if (number(*node, name, constant, value.range())) value = constant;
   }
 
+  void overrides(const char* name, LayerOverrides& value, const char*) override {
+    const ConfigNode* node = find(name);
+    if (!node) return;
+    value.entries.clear();
+    if (node->kind == Kind::null) return;
+    if (node->kind != Kind::list) return complain(*node, name, "expected a list, for example [{at: 0-2, router: hash}]");
+    for (size_t i = 0; i < node->items.size(); ++i) {
+      read_override(node->items[i], fmt::format("{}.{}", full(name), i), value);
+    }
+  }
+
   void group(const char* name, FieldSet& group, const char*) override {
     static const ConfigNode kNothing;  // whose fields learn their names
     const ConfigNode* node = find(name);
+    if (!node && over_) return;
     if (node && node->kind != Kind::map && node->kind != Kind::null)
       return complain(*node, name, "expected a group of keys");
     read_fields(node && node->kind == Kind::map ? *node : kNothing, full(name) + ".", group, nullptr);
@@ -95,6 +109,7 @@ class Reader : public FieldVisitor {
   void choice(const char* name, ChoiceBase& choice, const char*) override {
     static const ConfigNode kNothing = empty_map();
     const ConfigNode* node = find(name);
+    if (!node && over_) return;
     read_choice(node ? *node : kNothing, full(name), choice);
   }
 
@@ -102,7 +117,7 @@ class Reader : public FieldVisitor {
     static const ConfigNode kNothing = empty_map();
     const ConfigNode* node = find(name);
     if (!node) {
-      for (size_t i = 0; i < choices.size(); ++i) {
+      for (size_t i = 0; i < choices.size() && !over_; ++i) {
         read_choice(kNothing, fmt::format("{}.{}", full(name), i), choices.at(i));
       }
       return;
@@ -119,8 +134,8 @@ class Reader : public FieldVisitor {
   // `shorthand`: the field that stands for all of the set, where a bare number was given.
   void read_fields(const ConfigNode& node, const std::string& path, FieldSet& set, const char* also_known,
                    const char* shorthand = nullptr) {
-    Reader reader(node, path, problems_);
-    set.set_prefix(path);
+    Reader reader(node, path, problems_, over_);
+    if (!over_) set.set_prefix(path);
     reader.set_ = &set;
     reader.shorthand_ = shorthand;
     set.fields(reader);
@@ -134,7 +149,37 @@ class Reader : public FieldVisitor {
     }
   }
 
+  void read_over(const ConfigNode& node, const std::string& key, const std::vector<std::string>& allowed,
+                 FieldSet& set) {
+    ConfigNode known = node;
+    std::erase_if(known.entries, [&](const auto& entry) {
+      if (std::find(allowed.begin(), allowed.end(), entry.first) != allowed.end()) return false;
+      const std::string near = nearest(entry.first, allowed);
+      complain_of(entry.second, key + "." + entry.first,
+                  near.empty() ? "is no key of single layers; these are: " + join(allowed, ", ")
+                               : "is no key of single layers; did you mean '" + near + "'?");
+      return true;
+    });
+    Reader(known, "", problems_, true).read_fields(known, key + ".", set, nullptr);
+  }
+
  private:
+  void read_override(const ConfigNode& node, const std::string& key, LayerOverrides& value) {
+    const ConfigNode* at = node.kind == Kind::map ? node.find("at") : nullptr;
+    if (!at || at->kind != Kind::scalar) return complain_of(node, key, "expected a map with `at`, the blocks that it is for");
+    try {
+      BlockRange range(at->scalar);
+    } catch (const UsageError& error) {
+      return complain_of(*at, key + ".at", error.what());
+    }
+    LayerOverride entry{at->scalar, key, node.origin, node};
+    std::erase_if(entry.settings.entries, [](const auto& e) { return e.first == "at"; });
+    // Mistakes show here, where all of them are collected.
+    const std::unique_ptr<FieldSet> trial = set_->clone();
+    read_over(entry.settings, key, value.keys, *trial);
+    value.entries.push_back(std::move(entry));
+  }
+
   template <class T>
   void numbers(const char* name, std::vector<T>& value) {
     list(
@@ -252,8 +297,11 @@ class Reader : public FieldVisitor {
     const ConfigNode* kind = node.kind == Kind::map ? node.find("kind") : &node;
     if (kind) {
       if (kind->kind != Kind::scalar) return complain_of(*kind, key, "expected a kind: " + join(choice.kinds(), ", "));
+      // Over options of the same kind, a map with more of them keeps the others.
+      const bool stays = over_ && node.kind == Kind::map && kind->scalar == choice.kind();
       try {
-        choice.select(kind->scalar);
+        if (!stays) choice.select(kind->scalar);
+        if (!stays && over_) choice.options().set_prefix(key + ".");
       } catch (const UsageError& error) {
         const std::string near = nearest(kind->scalar, choice.kinds());
         return complain_of(*kind, key,
@@ -270,14 +318,26 @@ class Reader : public FieldVisitor {
   std::vector<std::string> known_;
   FieldSet* set_ = nullptr;          // that is read
   const char* shorthand_ = nullptr;  // its field that a bare number stands for
+  const bool over_;
 };
 
 }  // namespace
 
+static void refuse(const std::vector<std::string>& problems) {
+  if (!problems.empty()) throw UsageError("the configuration has problems:\n  " + join(problems, "\n  "));
+}
+
 void read_config(const ConfigNode& root, FieldSet& config) {
   std::vector<std::string> problems;
   Reader(root, "", problems).read_fields(root, "", config, nullptr);
-  if (!problems.empty()) throw UsageError("the configuration has problems:\n  " + join(problems, "\n  "));
+  refuse(problems);
+}
+
+void read_config_over(const ConfigNode& node, const std::string& key, const std::vector<std::string>& allowed,
+                      FieldSet& config) {
+  std::vector<std::string> problems;
+  Reader(node, "", problems, true).read_over(node, key, allowed, config);
+  refuse(problems);
 }
 
 }  // namespace moe

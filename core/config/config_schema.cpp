@@ -47,6 +47,10 @@ class SchemaWriter : public FieldVisitor {
     Json number = with_range({{"type", "number"}}, value.range());
     properties_[name] = {{"anyOf", {number, reference(value)}}, {"description", help}};
   }
+  void overrides(const char* name, LayerOverrides&, const char* help) override {
+    const Json item = {{"type", "object"}, {"required", {"at"}}};
+    properties_[name] = {{"type", "array"}, {"items", item}, {"description", help}};
+  }
   void group(const char* name, FieldSet& group, const char* help) override {
     properties_[name] = object(group, definitions_);
     properties_[name]["description"] = help;

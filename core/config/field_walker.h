@@ -21,6 +21,7 @@ class FieldWalker : public FieldVisitor {
   void field(const char*, std::vector<int64_t>&, const char*) override {}
   void field(const char*, std::vector<double>&, const char*) override {}
   void schedule(const char*, ScheduleField&, const char*) override {}
+  void overrides(const char*, LayerOverrides&, const char*) override {}
   void group(const char* name, FieldSet& group, const char*) override { enter(key(name), group); }
   void choice(const char* name, ChoiceBase& choice, const char*) override { enter(key(name), choice.options()); }
   void choices(const char* name, ChoiceListBase& choices, const char*) override;

@@ -16,6 +16,7 @@ class ChoiceBase;
 class ChoiceListBase;
 class FieldVisitor;
 class ScheduleField;
+struct LayerOverrides;
 
 // Where a field stands: its key, and the file and line that gave its value, if any did.
 struct FieldPlace {
@@ -78,6 +79,8 @@ class FieldVisitor {
   virtual void group(const char* name, FieldSet& group, const char* help) = 0;
   // A number, or a schedule of one; the field holds its range.
   virtual void schedule(const char* name, ScheduleField& value, const char* help) = 0;
+  // Settings of some blocks that differ from those beside them. Declared after all other fields of its struct.
+  virtual void overrides(const char* name, LayerOverrides& value, const char* help) = 0;
   // One member of a family, `name: kind` or `name: {kind: ..., options}`, and a list of such.
   virtual void choice(const char* name, ChoiceBase& choice, const char* help) = 0;
   virtual void choices(const char* name, ChoiceListBase& choices, const char* help) = 0;

@@ -1,5 +1,11 @@
 // moe: experts, and how tokens find them.
 #pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/config/layer_overrides.h"
+#include "core/config/model_config.h"
 #include "core/config/schedule_field.h"
 
 namespace moe {
@@ -46,6 +52,13 @@ struct AlarmConfig : Fields<AlarmConfig> {
   }
 };
 
+// How many experts a layer has, and what its experts per token have been multiplied by (moe.life).
+struct ExpertNumbers {
+  int64_t experts = 0;
+  double k_factor = 1;
+  auto operator<=>(const ExpertNumbers&) const = default;
+};
+
 struct MoEConfig : Fields<MoEConfig> {
   int64_t experts = 8;
   int64_t d_ff = 0;
@@ -59,9 +72,19 @@ struct MoEConfig : Fields<MoEConfig> {
   AlarmConfig alarm;
   ChoiceList<ExpertEvent> life;
 
+  LayerOverrides layers{{},
+                        {"router", "strategy", "experts", "d_ff", "shared_experts", "capacity", "balance", "dropout",
+                         "hidden_dropout", "expert_init"}};
+
   // What events of moe.life have multiplied the experts per token by so far; `experts` are those of that time, too. No
   // key: a run's state has it.
   double k_factor = 1;
+  // Likewise of single blocks: what events have made of them. Empty before the first.
+  std::map<int64_t, ExpertNumbers> now;
+
+  // The configuration of a block: with what moe.layers overrides and what events have made of it. Throws UsageError for
+  // a range of blocks that the model does not have.
+  MoEConfig of_block(int64_t block, int64_t blocks) const;
 
   void fields(FieldVisitor& v) override {
     v.field("experts", experts, "routed experts per MoE layer, over all ranks", {1, 1 << 16});
@@ -81,7 +104,16 @@ struct MoEConfig : Fields<MoEConfig> {
     v.choice("capacity", capacity, "How many tokens an expert takes at most; a number is a fixed factor.");
     v.group("alarm", alarm, "What to do when few experts get all tokens.");
     v.choices("life", life, "What happens to experts during the run, in this order where two things happen at once.");
+    v.overrides("layers", layers,
+                "Settings of some blocks, over those beside this key: a list of {at: 0-2, router: hash}. `at` counts "
+                "blocks from 0 (3, 0-2, last, or several: 0, 2-3); where entries meet, the later wins, key by key");
   }
 };
+
+// The configurations of a model's MoE blocks, in order, by block. Throws UsageError as of_block() does, and for a range
+// of moe.layers without a MoE block.
+std::map<int64_t, MoEConfig> moe_blocks(const ModelConfig& model, const MoEConfig& moe);
+// The number of experts of the layer that has fewest: as many ranks can share them. moe.experts for a dense model.
+int64_t smallest_experts(const ModelConfig& model, const MoEConfig& moe);
 
 }  // namespace moe

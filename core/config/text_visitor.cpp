@@ -18,6 +18,25 @@ std::string quote_yaml(const std::string& text) {
   return plain ? text : nlohmann::json(text).dump();
 }
 
+std::string flow_yaml(const ConfigNode& node) {
+  std::vector<std::string> parts;
+  switch (node.kind) {
+    case ConfigNode::Kind::null:
+      return "null";
+    case ConfigNode::Kind::scalar: {
+      const bool is_number = !node.scalar.empty() && node.scalar.find_first_not_of("0123456789.") == std::string::npos;
+      return is_number ? node.scalar : quote_yaml(node.scalar);
+    }
+    case ConfigNode::Kind::list:
+      for (const ConfigNode& item : node.items) parts.push_back(flow_yaml(item));
+      return "[" + join(parts, ", ") + "]";
+    case ConfigNode::Kind::map:
+      for (const auto& [key, value] : node.entries) parts.push_back(key + ": " + flow_yaml(value));
+      return "{" + join(parts, ", ") + "}";
+  }
+  return "";
+}
+
 namespace {
 
 // "name: value" of leaf fields.

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "core/base/text.h"
+#include "core/config/config_tree.h"
+#include "core/config/layer_overrides.h"
 #include "core/config/schedule_field.h"
 
 namespace moe {
@@ -12,10 +14,25 @@ namespace moe {
 std::string quote_yaml(const std::string& text);
 // A schedule on one line: "0.1" for a constant without a warm-up, else "{kind: linear, from: 1, ...}".
 std::string schedule_text(ScheduleField& field);
+// A tree on one line: "{kind: topk, k: 1}".
+std::string flow_yaml(const ConfigNode& node);
 
 // Visits fields as text: the base of the YAML and Markdown writers.
 class TextVisitor : public FieldVisitor {
  public:
+  void overrides(const char* name, LayerOverrides& value, const char* help) override {
+    std::vector<std::string> entries;
+    for (const LayerOverride& entry : value.entries) {
+      ConfigNode node = entry.settings;
+      ConfigNode at;
+      at.kind = ConfigNode::Kind::scalar;
+      at.scalar = entry.at;
+      node.entries.insert(node.entries.begin(), {"at", at});
+      entries.push_back(flow_yaml(node));
+    }
+    leaf(name, "[" + join(entries, ", ") + "]", help, "list of `{at: BLOCKS, key: value, ...}`");
+  }
+
   virtual void leaf(const char* name, const std::string& value, const char* help, const std::string& type) = 0;
 
   void field(const char* name, bool& value, const char* help) override {

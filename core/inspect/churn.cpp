@@ -23,7 +23,7 @@ std::vector<double> churn(const Choices& now, const Choices& before, LoadedRun& 
   if (layers.size() != other.size()) differ();
   std::vector<double> sums(2 * layers.size());  // changed shares, tokens
   for (size_t layer = 0; layer < layers.size(); ++layer) {
-    const auto k = static_cast<size_t>(layers[layer]->slots()), m = static_cast<size_t>(other[layer]->slots());
+    const auto k = static_cast<size_t>(layers[layer]->traits().k), m = static_cast<size_t>(other[layer]->traits().k);
     if (layers[layer]->num_experts() != other[layer]->num_experts() ||
         now[layer].size() / k != before[layer].size() / m) {
       differ();

@@ -81,9 +81,10 @@ const EvaluationPoint& evaluation_of(const RunHistory& history, int64_t updates,
 }
 
 void read_experts(const EvaluationPoint& evaluation, int64_t updates, ComparedRun& run) {
-  double experts = 0;
+  double uniform = 0;  // the entropy of a router that prefers no expert, mean over layers
   for (const std::vector<double>& load : evaluation.load) {
-    experts = static_cast<double>(load.size());
+    const auto experts = static_cast<double>(load.size());
+    uniform += std::log(experts) / static_cast<double>(evaluation.load.size());
     const double largest = *std::max_element(load.begin(), load.end()) * experts;
     run.max_over_mean = std::isnan(run.max_over_mean) ? largest : std::max(run.max_over_mean, largest);
     run.dead = (std::isnan(run.dead) ? 0 : run.dead) + static_cast<double>(std::count(load.begin(), load.end(), 0.0));
@@ -95,7 +96,7 @@ void read_experts(const EvaluationPoint& evaluation, int64_t updates, ComparedRu
     entropies.push_back(p.router_entropy);
     for (const auto& [name, value] : p.measures) measures[name].push_back(value);
   }
-  if (experts > 1) run.router_entropy = mean(entropies) / std::log(experts);
+  if (uniform > 0) run.router_entropy = mean(entropies) / uniform;
   for (const auto& [name, values] : measures) run.measures[name] = mean(values);
 }
 

@@ -70,7 +70,7 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
   const std::unique_ptr<Task> task = open_task(config, path);
   const ProcessGroups groups =
       ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
-                          config.parallel.expert, config.moe.experts);
+                          config.parallel.expert, smallest_experts(config.model, config.moe));
   const StateSetup setup{config,       task->shape(), groups,       saved.length, true,
                          device.dtype, device.device, device.index, device.queue};
   TrainingState state(setup, plan_memory(setup), false);

@@ -220,11 +220,16 @@ std::string balance_plots(const Inspection& i) {
 
   // Of the experts that there were then.
   const auto uniform = [&](const TrainPoint& p) {
-    const double experts =
-        p.load.empty() ? static_cast<double>(i.layers[0].experts()) : static_cast<double>(p.load[0].size());
-    return experts > 1 ? std::log(experts) : kAbsent;
+    double sum = 0;
+    for (size_t layer = 0; layer < i.layers.size(); ++layer) {
+      const double experts = layer < p.load.size() ? static_cast<double>(p.load[layer].size())
+                                                   : static_cast<double>(i.layers[layer].experts());
+      sum += std::log(experts) / static_cast<double>(i.layers.size());
+    }
+    return sum > 0 ? sum : kAbsent;
   };
-  if (i.layers[0].experts() > 1) {
+  const auto has_choice = [](const LayerStats& layer) { return layer.experts() > 1; };
+  if (std::any_of(i.layers.begin(), i.layers.end(), has_choice)) {
     charts.push_back({"Router entropy",
                       "mean over ln(experts): 1 is undecided, 0 is sure",
                       "step",

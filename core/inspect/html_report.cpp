@@ -81,7 +81,7 @@ std::string essentials(const Inspection& i) {
       {"FLOPs", fmt::format("{} per token and training step", format_count(i.summary.flops_per_token))}};
   if (!i.layers.empty()) {
     const std::string shared = c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";
-    rows.insert(rows.begin() + 1, {"experts", fmt::format("{} per layer, {} per token{}", i.layers[0].experts(),
+    rows.insert(rows.begin() + 1, {"experts", fmt::format("{} per layer, {} per token{}", i.experts_in_words(),
                                                           i.experts_per_token, shared)});
     rows.insert(rows.begin() + 2,
                 {"routing", fmt::format("{} router, {} strategy", c.moe.router.kind(), c.moe.strategy.kind())});

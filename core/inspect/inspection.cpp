@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/inspect/churn.h"
+#include "core/train/expert_life.h"
 #include "core/train/run_folder.h"
 
 namespace moe {
@@ -28,6 +29,12 @@ double Inspection::max_over_mean() const {
   double worst = 1;
   for (const LayerStats& layer : layers) worst = std::max(worst, layer.max_over_mean);
   return worst;
+}
+
+std::string Inspection::experts_in_words() const {
+  LayerNumbers numbers;
+  for (const LayerStats& layer : layers) numbers.push_back({layer.experts(), 1});
+  return to_words(numbers);
 }
 
 std::string run_folder_of(const std::string& run_or_checkpoint) {
@@ -59,8 +66,8 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.evaluation = evaluate_with_choices(run, *task, options.split, evaluation, choices);
   for (const MoELayer* layer : run.state->model->moe_layers()) {
     LayerStats stats = layer_stats(layer->layer(), layer->load());
-    stats.norms = weight_norms(run.state->ctx, run.state->parameters, fmt::format("blocks.{}.moe", layer->layer()),
-                               layer->num_experts(), run.groups);
+    stats.norms = weight_norms(run.state->ctx, run.state->parameters, *layer, run.groups);
+    stats.experts_per_token = layer->traits().final_k;
     for (size_t i = 0; i < layer->balance().size(); ++i) {
       stats.balance.emplace_back(layer->balance().name(i), layer->balance().value(i));
     }

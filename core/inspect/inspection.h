@@ -22,7 +22,7 @@ struct Inspection {
   double trained_tokens = 0;
   TrainConfig config;  // as it was trained
   SampleShape sample;
-  int64_t experts_per_token = 0;
+  int64_t experts_per_token = 0;  // of the layer that has most
   ModelSummary summary;
   std::string data, split;  // what was evaluated
   Evaluation evaluation;
@@ -33,6 +33,8 @@ struct Inspection {
   int64_t dead() const;
   int64_t nearly_dead() const;
   double max_over_mean() const;  // of the worst layer
+  // Experts of the MoE layers: "8" where all have as many, else "8, 8, 16".
+  std::string experts_in_words() const;
 };
 
 // Windows of one evaluation batch: what load_run() is to be asked for.

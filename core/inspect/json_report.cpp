@@ -16,6 +16,7 @@ static ordered_json to_json(const LayerStats& s) {
   for (const auto& [name, value] : s.measures) measures[name] = value;
   return {{"layer", s.layer},
           {"experts", s.experts()},
+          {"experts_per_token", s.experts_per_token},
           {"assignments", s.assignments},
           {"tokens", s.tokens},
           {"max_over_mean", s.max_over_mean},

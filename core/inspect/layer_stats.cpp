@@ -70,18 +70,19 @@ static void row_norms(Context& ctx, std::vector<double>& norms, int64_t first, C
   }
 }
 
-WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
+WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const MoELayer& layer,
                          const ProcessGroups& groups) {
-  const auto n = static_cast<size_t>(experts);
+  const auto n = static_cast<size_t>(layer.num_experts());
   WeightNorms norms;
   for (const Parameter& p : parameters.parameters()) {
-    if (p.name == layer_name + ".router.weight" && p.shape[0] == experts) {
+    if (p.place.layer != layer.layer()) continue;
+    if (p.name == layer.name() + ".router.weight" && p.shape[0] == layer.num_experts()) {
       norms.router.resize(n);
       row_norms(ctx, norms.router, 0, p.value);
     }
-    for (const auto& [suffix, list] :
-         {std::pair{".experts.{}.input.weight", &norms.input}, std::pair{".experts.{}.output.weight", &norms.output}}) {
-      if (p.name != layer_name + suffix) continue;
+    for (const auto& [part, list] : {std::pair{FeedForwardPart::input_weight, &norms.input},
+                                     std::pair{FeedForwardPart::output_weight, &norms.output}}) {
+      if (p.place.role != ParameterRole::expert || p.place.part != part) continue;
       list->assign(n, 0.0);
       row_norms(ctx, *list, p.first_expert, p.value);
       groups.expert->all_reduce_sum(as_tensor(*list));

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "comm/process_groups.h"
-#include "core/moe/load_stats.h"
+#include "core/moe/moe_layer.h"
 #include "core/nn/parameter.h"
 
 namespace moe {
@@ -24,6 +24,7 @@ struct LayerStats {
   std::vector<double> probability;  // mean router probability
   std::vector<double> dropped;  // share of all assignments that the expert's capacity dropped; sums to dropped_share
   double assignments = 0, tokens = 0;
+  double experts_per_token = 0;  // at evaluation of the trained model, on average
 
   // Entropies are divided by ln(experts): 1 is uniform.
   double router_entropy = 1;  // mean over tokens
@@ -52,9 +53,8 @@ std::string short_load(double relative);
 // From complete sums; norms and balance losses stay empty.
 LayerStats layer_stats(int layer, const LoadStats& sums);
 
-// The norms of the layer whose parameters' names begin with `layer_name`. Collective over groups.expert:
-// other ranks hold other experts.
-WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const std::string& layer_name, int64_t experts,
+// The norms of a layer's weights. Collective over groups.expert: other ranks hold other experts.
+WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const MoELayer& layer,
                          const ProcessGroups& groups);
 
 }  // namespace moe

@@ -176,10 +176,12 @@ std::string text_report(const Inspection& i, bool colour) {
   const Painter paint(colour);
   std::string text = heading(i, paint);
   if (i.layers.empty()) return text + "no MoE layers\n";
-  const int64_t experts = i.layers[0].experts();
-  text +=
-      fmt::format("{} MoE layer{} of {} experts, {} per token; a fair share is {:.3g}%\n\n", i.layers.size(),
-                  i.layers.size() == 1 ? "" : "s", experts, i.experts_per_token, 100.0 / static_cast<double>(experts));
+  const auto more = [&](const LayerStats& s) { return s.experts() != i.layers[0].experts(); };
+  const bool differ = std::any_of(i.layers.begin(), i.layers.end(), more);
+  text += fmt::format("{} MoE layer{} of {} experts, {}{} per token", i.layers.size(), i.layers.size() == 1 ? "" : "s",
+                      i.experts_in_words(), differ ? "at most " : "", i.experts_per_token);
+  text += differ ? "\n\n"
+                 : fmt::format("; a fair share is {:.3g}%\n\n", 100.0 / static_cast<double>(i.layers[0].experts()));
   text += paint(Colour::faint, header_row());
   for (const LayerStats& s : i.layers) {
     text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint)) +

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
@@ -33,27 +34,37 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
   if (config.attention.position == "relative") {
     // Of standard deviation 1, as in the published backbone; one table for all layers, likewise.
     relative_positions_ =
-        &parameters.add(lookup_table("relative_positions.weight", memory_.positions, config.d_head(), 1));
+        &parameters.add({ParameterRole::relative_position},
+                        lookup_table("relative_positions.weight", memory_.positions, config.d_head(), 1));
   }
-  const std::vector<bool> is_moe = config.moe_layers();
-  const int num_moe = static_cast<int>(std::count(is_moe.begin(), is_moe.end(), true));
+  const std::map<int64_t, MoEConfig> moe_configs = moe_blocks(config, setup.moe);
   for (int64_t i = 0; i < config.layers; ++i) {
     const int layer = static_cast<int>(i);
     auto make_feed_forward = [&](const std::string& name) -> std::unique_ptr<FeedForward> {
-      if (!is_moe[static_cast<size_t>(i)]) {
+      const auto moe = moe_configs.find(i);
+      if (moe == moe_configs.end()) {
         return std::make_unique<DenseFeedForward>(parameters, name + ".feed_forward",
-                                                  feed_forward_shape(setup, config.dense_d_ff()), layer);
+                                                  feed_forward_shape(setup, config.dense_d_ff()),
+                                                  ParameterPlace{ParameterRole::feed_forward, layer});
       }
-      const int64_t d_ff = setup.moe.d_ff > 0 ? setup.moe.d_ff : config.dense_d_ff();
-      auto moe_layer = std::make_unique<MoELayer>(
-          name + ".moe", MoELayer::Setup{parameters, setup.groups, setup.moe, layer,
-                                         static_cast<int>(moe_layers_.size()), num_moe, setup.sample.vocab,
-                                         feed_forward_shape(setup, d_ff), config.init_std, setup.run, setup.trains});
+      const int64_t d_ff = moe->second.d_ff > 0 ? moe->second.d_ff : config.dense_d_ff();
+      auto moe_layer = std::make_unique<MoELayer>(BuildContext{.parameters = parameters,
+                                                               .groups = setup.groups,
+                                                               .moe = moe->second,
+                                                               .expert = feed_forward_shape(setup, d_ff),
+                                                               .init_std = config.init_std,
+                                                               .vocab = setup.sample.vocab,
+                                                               .run = setup.run,
+                                                               .trains = setup.trains,
+                                                               .name = name + ".moe",
+                                                               .layer = layer,
+                                                               .moe_layer = static_cast<int>(moe_layers_.size()),
+                                                               .moe_layers = static_cast<int>(moe_configs.size())});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };
     blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward,
-                         is_moe[static_cast<size_t>(i)], relative_positions_);
+                         moe_configs.count(i) > 0, relative_positions_);
   }
   size_t num_sums = 0, num_loss_sums = 0;
   for (MoELayer* layer : moe_layers_) {

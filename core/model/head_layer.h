@@ -8,7 +8,7 @@ namespace moe {
 class HeadLayer {
  public:
   HeadLayer(ParameterStore& parameters, int64_t d_model, double init_std, bool bias)
-      : linear_(parameters, "head.hidden", d_model, d_model, init_std, bias) {}
+      : linear_(parameters, {ParameterRole::head}, "head.hidden", d_model, d_model, init_std, bias) {}
 
   // x (rows, d_model), which must live until backward -> (rows, d_model), in the activations arena
   Tensor forward(Context& ctx, ConstTensor x);

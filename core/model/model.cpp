@@ -9,14 +9,14 @@ namespace moe {
 static Parameter& head_weight(ParameterStore& parameters, const ModelConfig& model, Backbone& backbone,
                               int64_t classes) {
   if (model.tie_embeddings) return *backbone.embedding().table();
-  return parameters.add({"head.weight",
-                         Shape{classes, model.d_model},
-                         ParameterGroup::shared,
-                         {Initialisation::Kind::normal, model.init_std}});
+  return parameters.add({ParameterRole::head}, {"head.weight",
+                                                Shape{classes, model.d_model},
+                                                ParameterGroup::shared,
+                                                {Initialisation::Kind::normal, model.init_std}});
 }
 
 static Parameter* head_bias(ParameterStore& parameters, const ModelConfig& model, int64_t classes) {
-  return model.bias ? &parameters.add(bias_vector("head.bias", classes)) : nullptr;
+  return model.bias ? &parameters.add({ParameterRole::head}, bias_vector("head.bias", classes)) : nullptr;
 }
 
 Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding,

@@ -1,5 +1,7 @@
 #include "core/model/model_summary.h"
 
+#include <map>
+
 namespace moe {
 
 double dense_flops_per_token(const ParameterStore& parameters, const Model& model, int64_t time) {
@@ -8,7 +10,7 @@ double dense_flops_per_token(const ParameterStore& parameters, const Model& mode
   of_head += head.shape.size();
   for (const Parameter& p : parameters.parameters()) {
     if (p.group == ParameterGroup::expert || p.shape.rank() != 2 || p.lookup || &p == &head) continue;
-    (p.name.rfind("head.", 0) == 0 ? of_head : matrices) += p.shape.size();
+    (p.place.role == ParameterRole::head ? of_head : matrices) += p.shape.size();
   }
   const double head_share = static_cast<double>(model.predictions_per_sample(time)) / static_cast<double>(time);
   const Backbone& backbone = model.backbone();
@@ -20,14 +22,17 @@ double dense_flops_per_token(const ParameterStore& parameters, const Model& mode
 
 ModelSummary summarise(const ParameterStore& parameters, const Model& model, int64_t time) {
   ModelSummary s;
+  std::map<int, int64_t> by_block;  // parameters of routed experts
   for (const Parameter& p : parameters.parameters()) {
     s.parameters += p.shape.size();
-    if (p.group == ParameterGroup::expert) s.expert_parameters += p.shape.size();
+    if (p.group != ParameterGroup::expert) continue;
+    s.expert_parameters += p.shape.size();
+    by_block[p.place.layer] += p.shape.size();
   }
   double experts = 0, passes = 0;  // active expert parameters, and how often a training step multiplies by them
   for (const MoELayer* layer : model.moe_layers()) {
-    const double active = static_cast<double>(s.expert_parameters / static_cast<int64_t>(model.moe_layers().size()) /
-                                              layer->num_experts() * layer->experts_per_token());
+    const double active =
+        static_cast<double>(by_block[layer->layer()] / layer->num_experts() * layer->experts_per_token());
     experts += active;
     passes += active * layer->training_passes();
   }

@@ -42,7 +42,7 @@ struct CapacityFeedback {
 
 class Capacity {
  public:
-  using Setup = LayerSetup;
+  using Setup = BuildContext;
 
   explicit Capacity(const CapacityOptions& options) : options_(options) {}
   virtual ~Capacity() = default;

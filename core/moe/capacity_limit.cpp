@@ -8,14 +8,14 @@
 
 namespace moe {
 
-CapacityLimit::CapacityLimit(const LayerSetup& setup, LoadStats& load)
+CapacityLimit::CapacityLimit(const BuildContext& setup, LoadStats& load)
     : experts_(setup.experts),
-      capacity_(setup.config.capacity.make(setup)),
+      capacity_(setup.moe.capacity.make(setup)),
       rule_(capacity_->options().drop == "score" ? DropRule::score : DropRule::position),
       load_(load),
-      sums_(&setup.sums),
-      candidate_range_(setup.sums.reserve(capacity_->candidates().size())),
-      measures_(&setup.measures),
+      sums_(setup.sums),
+      candidate_range_(setup.sums->reserve(capacity_->candidates().size())),
+      measures_(setup.measures),
       loss_measures_(loss_sums_) {
   if (!trains_bounded() && !evaluates_bounded()) return;
   capacity_figure_ = measures_->add_figure("capacity");

@@ -11,7 +11,7 @@ namespace moe {
 class CapacityLimit {
  public:
   // `load`: where drops are counted. Throws UsageError as the capacity does.
-  CapacityLimit(const LayerSetup& setup, LoadStats& load);
+  CapacityLimit(const BuildContext& setup, LoadStats& load);
 
   // Before a layer's passes over a micro-batch; `k`: experts that a token is meant to go to at this update.
   void begin(Context& ctx, const TokenBatch& batch, double k);

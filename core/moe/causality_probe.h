@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "core/moe/layer_setup.h"
+#include "core/moe/router_traits.h"
 
 namespace moe {
 

@@ -72,6 +72,12 @@ class ExpertEvent {
   // The number of experts after it happens to so many.
   virtual int64_t experts_after(int64_t experts) const { return experts; }
   virtual bool scales_k() const { return false; }
+  // Both together: what it makes of a layer's numbers.
+  ExpertNumbers numbers_after(const ExpertNumbers& before) const {
+    ExpertNumbers after{experts_after(before.experts), before.k_factor};
+    if (scales_k()) after.k_factor *= static_cast<double>(after.experts) / static_cast<double>(before.experts);
+    return after;
+  }
   // Standard deviations over the root mean square of what is copied.
   virtual double noise() const { return 0; }
   virtual double router_noise() const { return 0; }

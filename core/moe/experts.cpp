@@ -20,26 +20,30 @@ static Parameter expert_stack(const std::string& name, int64_t first, Shape shap
   return p;
 }
 
-Experts::Experts(ParameterStore& parameters, const std::string& name, int64_t first, int64_t count,
-                 const FeedForwardShape& shape, int layer, bool small_init)
-    : first_(first),
-      count_(count),
+Experts::Experts(ParameterStore& parameters, const std::string& name, Share local, const FeedForwardShape& shape,
+                 int layer, bool small_init)
+    : first_(local.begin),
+      count_(local.count),
       shape_(shape),
       layer_(layer),
-      input_(parameters.add(expert_stack(name + ".experts.{}.input.weight", first,
-                                         {count, width_factor(shape.activation) * shape.d_ff, shape.d_model},
+      input_(parameters.add({ParameterRole::expert, layer, FeedForwardPart::input_weight},
+                            expert_stack(name + ".experts.{}.input.weight", first_,
+                                         {count_, width_factor(shape.activation) * shape.d_ff, shape.d_model},
                                          shape.input_std, shape.d_model, small_init))),
-      output_(parameters.add(expert_stack(name + ".experts.{}.output.weight", first, {count, shape.d_model, shape.d_ff},
-                                          shape.output_std, shape.d_model, small_init))) {
+      output_(
+          parameters.add({ParameterRole::expert, layer, FeedForwardPart::output_weight},
+                         expert_stack(name + ".experts.{}.output.weight", first_, {count_, shape.d_model, shape.d_ff},
+                                      shape.output_std, shape.d_model, small_init))) {
   if (!shape.bias) return;
-  const auto biases = [&](const char* which, int64_t n) {
-    Parameter p = expert_stack(name + which, first, {count, n}, 0, shape.d_model, false);
+  const auto biases = [&](FeedForwardPart part, const char* which, int64_t n) {
+    Parameter p = expert_stack(name + which, first_, {count_, n}, 0, shape.d_model, false);
     p.initialisation = {Initialisation::Kind::constant, 0};
     p.decay = false;
-    return &parameters.add(p);
+    return &parameters.add({ParameterRole::expert, layer, part}, p);
   };
-  input_bias_ = biases(".experts.{}.input.bias", width_factor(shape.activation) * shape.d_ff);
-  output_bias_ = biases(".experts.{}.output.bias", shape.d_model);
+  input_bias_ =
+      biases(FeedForwardPart::input_bias, ".experts.{}.input.bias", width_factor(shape.activation) * shape.d_ff);
+  output_bias_ = biases(FeedForwardPart::output_bias, ".experts.{}.output.bias", shape.d_model);
 }
 
 void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {

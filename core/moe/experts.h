@@ -1,5 +1,6 @@
 // The routed experts that this rank holds: a feed-forward layer each, over rows sorted by expert.
 #pragma once
+#include "comm/process_groups.h"
 #include "core/nn/feed_forward.h"
 
 namespace moe {
@@ -12,10 +13,10 @@ class Experts {
     ConstTensor numbers;  // or none: nothing was dropped
   };
 
-  // Experts [first, first + count) of the layer. `layer`: the block, which random numbers follow from. `small_init`:
-  // uniform within 1/d_model.
-  Experts(ParameterStore& parameters, const std::string& name, int64_t first, int64_t count,
-          const FeedForwardShape& shape, int layer, bool small_init);
+  // The layer's experts in `local`. `layer`: the block, which random numbers follow from. `small_init`: uniform within
+  // 1/d_model.
+  Experts(ParameterStore& parameters, const std::string& name, Share local, const FeedForwardShape& shape, int layer,
+          bool small_init);
 
   // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> (num_rows, d_model). `numbers` (num_rows) i32
   // of the rows' assignments (TokenDispatcher::number), where drops_hidden().

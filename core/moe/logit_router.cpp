@@ -40,6 +40,15 @@ int64_t ScheduledK::at(uint64_t update) const {
   return rounded(value_.at(update));
 }
 
+RouterTraits ScheduledK::traits() const {
+  RouterTraits traits;
+  traits.k = largest_;
+  traits.final_k = static_cast<double>(last_);
+  traits.mean_k = mean_;
+  traits.k_at = [k = *this](uint64_t update) { return static_cast<double>(k.at(update)); };
+  return traits;
+}
+
 LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep)
     : experts_(setup.experts),
       layer_(setup.layer),
@@ -49,7 +58,7 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
       drop_per_sequence_(options.expert_dropout_per == "sequence"),
       keep_(std::min(keep, setup.experts)),
       temperature_(options.temperature.make(setup.run)),
-      measures_(setup.measures) {
+      measures_(*setup.measures) {
   if (options.learn_temperature) {
     if (temperature_.smallest() != temperature_.largest()) {
       raise<UsageError>("{}: follows a schedule and is to be learned (learn_temperature); it can only be one of both",
@@ -60,20 +69,20 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
                           ParameterGroup::shared,
                           {Initialisation::Kind::constant, temperature_.largest()}};
     temperature.decay = false;
-    learned_temperature_ = &setup.parameters.add(temperature);
+    learned_temperature_ = &setup.add(temperature);
     temperature_figure_ = measures_.add_figure("router_temperature");
   }
 }
 
 void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert copies) {
-  weight_ = &setup.parameters.add(per_expert({setup.name + ".router.weight",
-                                              Shape{setup.experts, setup.d_model},
-                                              group,
-                                              {Initialisation::Kind::normal, setup.init_std}},
-                                             copies));
-  if (setup.bias) {
-    logit_bias_ =
-        &setup.parameters.add(per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
+  weight_ = &setup.add(per_expert({setup.name + ".router.weight",
+                                   Shape{setup.experts, setup.d_model()},
+                                   group,
+                                   {Initialisation::Kind::normal, setup.init_std}},
+                                  copies));
+  traits_.directions = {weight_};
+  if (setup.bias()) {
+    logit_bias_ = &setup.add(per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
   }
 }
 
@@ -169,13 +178,14 @@ void require_gradient(const std::string& where, int64_t smallest_k, int64_t expe
 }
 
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options)
-    : SoftmaxRouter(setup, options, ScheduledK(options.k, setup.run, setup.experts, setup.config.k_factor)) {}
+    : SoftmaxRouter(setup, options, ScheduledK(options.k, setup.run, setup.experts, setup.moe.k_factor)) {}
 
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k, bool frozen)
     : LogitRouter(setup, options, k.largest()),
       k_(k),
       over_chosen_(options.softmax == "chosen"),
       renormalise_(options.renormalise) {
+  traits_ = k_.traits();
   if (!frozen && setup.trains) {
     require_gradient(options.k.place().to_string(), k_.smallest(), experts_, over_chosen_ || renormalise_);
   }

@@ -45,6 +45,8 @@ class ScheduledK {
   int64_t smallest() const { return smallest_; }
   int64_t last() const { return last_; }
   double mean() const { return mean_; }
+  // Of a router that chooses that many experts.
+  RouterTraits traits() const;
 
  private:
   int64_t rounded(double value) const;
@@ -62,7 +64,6 @@ class LogitRouter : public Router {
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
                 const Routing& routing) final;
   void close_experts(ConstTensor closed) override { closed_ = closed; }
-  ExpertDirections directions() override { return weight_ ? ExpertDirections{weight_} : Router::directions(); }
 
  protected:
   // `keep`: experts that dropout leaves to a token at least.
@@ -140,11 +141,6 @@ struct SoftmaxOptions : LogitOptions {
 // The k largest logits, weighted by softmax.
 class SoftmaxRouter : public LogitRouter {
  public:
-  int64_t k() const override { return k_.largest(); }
-  double final_k() const override { return static_cast<double>(k_.last()); }
-  double k_at(uint64_t update) const override { return static_cast<double>(k_.at(update)); }
-  double mean_k() const override { return k_.mean(); }
-
  protected:
   // Throws UsageError for a k that does not fit, and for k = 1 with renormalised weights.
   SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options);

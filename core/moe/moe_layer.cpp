@@ -5,58 +5,53 @@
 
 namespace moe {
 
-LayerSetup MoELayer::strategy_setup(const std::string& name, const Setup& s) {
-  return {s.parameters,
-          sums_,
-          measures_,
-          s.config,
-          name,
-          s.layer,
-          s.moe_layer,
-          s.moe_layers,
-          s.expert_shape.d_model,
-          s.config.experts,
-          s.vocab,
-          s.router_std,
-          s.run,
-          s.trains,
-          s.expert_shape.bias,
-          {}};
-}
-
-// Shared experts are as s.expert_shape says, like dense layers; routed ones drop by themselves.
-static FeedForwardShape routed_shape(const MoELayer::Setup& s) {
-  FeedForwardShape shape = s.expert_shape;
-  shape.hidden_dropout = s.config.hidden_dropout.make(s.run);
+// Shared experts are as context.expert says, like dense layers; routed ones drop by themselves.
+static FeedForwardShape routed_shape(const BuildContext& context) {
+  FeedForwardShape shape = context.expert;
+  shape.hidden_dropout = context.moe.hidden_dropout.make(context.run);
   return shape;
 }
 
-MoELayer::MoELayer(const std::string& name, const Setup& s)
-    : name_(name),
-      layer_(s.layer),
-      experts_(s.config.experts),
-      flops_per_assignment_(6.0 * static_cast<double>((width_factor(s.expert_shape.activation) + 1) *
-                                                      s.expert_shape.d_ff * s.expert_shape.d_model)),
+static double flops_of_assignment(const FeedForwardShape& expert) {
+  return 6.0 * static_cast<double>((width_factor(expert.activation) + 1) * expert.d_ff * expert.d_model);
+}
+
+static BuildContext with_parts(BuildContext context, LayerSums& sums, MeasureSet& measures) {
+  context.sums = &sums;
+  context.measures = &measures;
+  context.experts = context.moe.experts;
+  return context;
+}
+
+MoELayer::MoELayer(BuildContext context)
+    : name_(context.name),
+      layer_(context.layer),
+      experts_(context.moe.experts),
+      flops_per_assignment_(flops_of_assignment(context.expert)),
       load_range_(sums_.reserve(LoadStats::num_sums(experts_))),
       measures_(sums_),
-      strategy_(s.config.strategy.make(strategy_setup(name, s))),
-      dispatcher_(s.groups, experts_),
-      local_experts_(s.parameters, name, s.groups.local_experts(experts_).begin, s.groups.local_experts(experts_).count,
-                     routed_shape(s), s.layer, s.config.expert_init == "small"),
-      balance_(sums_, s.config.balance, {experts_, s.expert_shape.d_model, s.config.router.kind(), s.run}),
-      capacity_(strategy_setup(name, s), load_),
-      dropout_{s.config.dropout.make(s.run), s.layer},
+      strategy_(context.moe.strategy.make(with_parts(context, sums_, measures_))),
+      dispatcher_(context.groups, experts_),
+      local_experts_(context.parameters, name_, context.groups.local_experts(experts_), routed_shape(context), layer_,
+                     context.moe.expert_init == "small"),
+      balance_(
+          sums_, context.moe.balance,
+          {.experts = experts_, .d_model = context.d_model(), .router = context.moe.router.kind(), .run = context.run}),
+      capacity_(with_parts(context, sums_, measures_), load_),
+      dropout_{context.moe.dropout.make(context.run), layer_},
       parts_{dispatcher_, local_experts_, balance_, load_, capacity_, dropout_} {
-  if (strategy_->bounds_load() && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
+  if (traits().bounds_load && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
     raise<UsageError>(
-        "moe.capacity: {} does not go with a router whose experts take a stated number of tokens anyway, as in "
-        "strategy {} with router {}",
-        s.config.capacity.kind(), s.config.strategy.kind(), s.config.router.kind());
+        "{}: {} does not go with a router whose experts take a stated number of tokens anyway, as in strategy {} with "
+        "router {}",
+        context.moe.where("capacity"), context.moe.capacity.kind(), context.moe.strategy.kind(),
+        context.moe.router.kind());
   }
-  if (s.config.shared_experts > 0) {
-    FeedForwardShape shape = s.expert_shape;
-    shape.d_ff *= s.config.shared_experts;
-    shared_ = std::make_unique<DenseFeedForward>(s.parameters, name + ".shared", shape, s.layer);
+  if (context.moe.shared_experts > 0) {
+    FeedForwardShape shape = context.expert;
+    shape.d_ff *= context.moe.shared_experts;
+    shared_ = std::make_unique<DenseFeedForward>(context.parameters, name_ + ".shared", shape,
+                                                 ParameterPlace{ParameterRole::shared_expert, layer_});
   }
 }
 
@@ -84,7 +79,7 @@ Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   if (inputs_) append_floats(ctx, *inputs_, x);
   balance_.begin(ctx);
   measures_.begin(ctx);
-  capacity_.begin(ctx, batch, strategy_->k_at(ctx.step));
+  capacity_.begin(ctx, batch, traits().k_at(ctx.step));
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
   if (shared_) add(ctx, y, y, shared_->forward(ctx, batch, x));
   return y;

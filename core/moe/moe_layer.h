@@ -11,20 +11,8 @@ namespace moe {
 
 class MoELayer : public FeedForward {
  public:
-  struct Setup {
-    ParameterStore& parameters;
-    const ProcessGroups& groups;
-    const MoEConfig& config;
-    int layer = 0;       // the block
-    int moe_layer = 0;   // its index among the model's MoE layers,
-    int moe_layers = 1;  // of which there are so many
-    int64_t vocab = 0;
-    FeedForwardShape expert_shape;
-    double router_std = 0.02;
-    RunLength run;
-    bool trains = true;
-  };
-  MoELayer(const std::string& name, const Setup& setup);
+  // `context`: the layer's, without what it adds for its parts.
+  explicit MoELayer(BuildContext context);
 
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor x) override;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override;
@@ -49,11 +37,10 @@ class MoELayer : public FeedForward {
   const std::string& name() const { return name_; }  // the prefix of its parameters' names
   int64_t num_experts() const { return experts_; }
   const LoadStats& load() const { return load_; }
-  // From now on every observed token's choices are appended to `list`, slots() each; nullptr ends it.
+  // From now on every observed token's choices are appended to `list`, traits().k each; nullptr ends it.
   void record_choices(std::vector<int32_t>* list) { load_.choices = list; }
   // From now on the input (d_model) of every token is appended to `list`; nullptr ends it.
   void record_inputs(std::vector<float>* list) { inputs_ = list; }
-  int64_t slots() const { return strategy_->slots(); }
   const BalanceSet& balance() const { return balance_; }
   BalanceSet& balance() { return balance_; }
   const MeasureSet& measures() const { return measures_; }
@@ -71,25 +58,25 @@ class MoELayer : public FeedForward {
   void close_experts(ConstTensor closed) { strategy_->close_experts(closed); }
   Strategy& strategy() { return *strategy_; }
   const Strategy& strategy() const { return *strategy_; }
+  const StrategyTraits& traits() const { return strategy_->traits(); }
   // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
-  int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(strategy_->final_k())); }
+  int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(traits().final_k)); }
   double training_passes() const {
-    const Router& router = strategy_->router();
-    return strategy_->training_passes() * router.mean_k() / std::ceil(router.final_k());
+    const RouterTraits& router = strategy_->router().traits();
+    return traits().training_passes * router.mean_k / std::ceil(router.final_k);
   }
   // Of the routed experts: forward and backward of one token through one of them.
   double flops_per_assignment() const { return flops_per_assignment_; }
-  Causality causality() const { return std::max(strategy_->causality(), capacity_.causality(false, slots())); }
+  // With what its capacity makes a token depend on.
+  Causality causality() const { return std::max(traits().causality, capacity_.causality(false, traits().k)); }
   Causality training_causality() const {
-    return std::max(strategy_->training_causality(), capacity_.causality(true, slots()));
+    return std::max(traits().training_causality, capacity_.causality(true, traits().k));
   }
 
  private:
-  LayerSetup strategy_setup(const std::string& name, const Setup& setup);
-
-  std::string name_;
-  int layer_;
-  int64_t experts_;
+  const std::string name_;
+  const int layer_;
+  const int64_t experts_;
   double flops_per_assignment_;
   LayerSums sums_;
   LayerSums::Range load_range_;

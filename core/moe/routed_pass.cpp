@@ -5,23 +5,29 @@
 namespace moe {
 
 Tensor BalancedPass::forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x,
-                             const Routing& routing) {
+                             const Routing& routing, const Routing& balanced) {
   const Tensor y = pass_.forward(ctx, parts, batch, x, routing);
   if (ctx.observe) {
     parts.load.observe(ctx, routing, batch.targets);
-    parts.balance.observe(ctx, batch, routing);
+    parts.balance.observe(ctx, batch, balanced);
     parts.balance.observe_outputs(ctx, batch, routing, pass_.outputs());
   }
   return y;
 }
 
 void BalancedPass::backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x,
-                            const RoutingGradient& d_routing, Tensor d_logits, ConstTensor d_y, const Routing& routing,
+                            const RoutingGradient& d_routing, ConstTensor d_y, const Routing& routing,
                             const OutputGradient& more) {
   pass_.backward(ctx, parts, d_x, d_routing, d_y, routing, [&](Tensor d_returned) {
     parts.balance.backward_outputs(ctx, batch, d_returned, routing, pass_.outputs());
     if (more) more(d_returned);
   });
+}
+
+void BalancedPass::backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x,
+                            const RoutingGradient& d_routing, Tensor d_logits, ConstTensor d_y, const Routing& routing,
+                            const OutputGradient& more) {
+  backward(ctx, parts, batch, d_x, d_routing, d_y, routing, more);
   fill_zero(ctx, d_logits);
   parts.balance.backward(ctx, batch, d_logits, routing, d_routing.weights);
 }

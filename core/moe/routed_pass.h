@@ -9,10 +9,20 @@ namespace moe {
 // For a routing from anywhere.
 class BalancedPass {
  public:
-  // x (tokens, d_model) -> (tokens, d_model). Everything given must live until backward.
-  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, const Routing& routing);
-  // d_y (tokens, d_model) -> adds to d_x; overwrites d_routing and d_logits (tokens, experts), which get the balance
-  // losses' gradient. `more`: what else the experts' outputs are answerable for.
+  // x (tokens, d_model) -> (tokens, d_model), through the experts of `routing`. The balance losses on choices see
+  // `balanced`, which may be another routing; the load and the losses on outputs see the one that is used. Everything
+  // given must live until backward.
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, const Routing& routing,
+                 const Routing& balanced);
+  Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, const Routing& routing) {
+    return forward(ctx, parts, batch, x, routing, routing);
+  }
+  // d_y (tokens, d_model) -> adds to d_x; overwrites d_routing, the gradient of the routing that was used, without that
+  // of the balance losses on choices. `more`: adds what else reaches the experts' outputs to their gradient.
+  void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, const RoutingGradient& d_routing,
+                ConstTensor d_y, const Routing& routing, const OutputGradient& more = {});
+  // The same with the balance losses on the choices of `routing`: overwrites d_logits (tokens, experts), and adds to
+  // d_routing.weights.
   void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, const RoutingGradient& d_routing,
                 Tensor d_logits, ConstTensor d_y, const Routing& routing, const OutputGradient& more = {});
 

@@ -56,8 +56,8 @@ void Router::close_experts(ConstTensor closed) {
     throw UsageError("moe.router: experts can only be closed for a router whose tokens choose by the experts' logits");
 }
 
-void require_own_k(const LayerSetup& setup, const char* why) {
-  if (setup.config.k_factor != 1) raise<UsageError>("moe.life: scale_k: {}", why);
+void require_own_k(const BuildContext& context, const char* why) {
+  if (context.moe.k_factor != 1) raise<UsageError>("moe.life: scale_k: {}", why);
 }
 
 const char* name_of(Causality causality) {

@@ -1,6 +1,7 @@
 // Which tokens are routed together by the routers that balance within a group.
 #pragma once
-#include "core/moe/layer_setup.h"
+#include "core/moe/build_context.h"
+#include "core/moe/router_traits.h"
 #include "core/nn/token_batch.h"
 #include "core/ops/token_groups.h"
 

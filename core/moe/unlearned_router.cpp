@@ -5,9 +5,9 @@
 
 namespace moe {
 
-UnlearnedRouter::UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k)
-    : experts_(setup.experts), k_(k) {
-  if (k_ > experts_) raise<UsageError>("{}: {} experts cannot be chosen from {}", where, k_, experts_);
+UnlearnedRouter::UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k) : experts_(setup.experts) {
+  traits_ = RouterTraits::constant(k, static_cast<double>(k));
+  if (k > experts_) raise<UsageError>("{}: {} experts cannot be chosen from {}", where, k, experts_);
 }
 
 void UnlearnedRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
@@ -17,8 +17,8 @@ void UnlearnedRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor
   routing.logits = ctx.allocate_wide(Shape{tokens, experts_});
   routing.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
   routing.logsumexp = ctx.allocate_wide(Shape{tokens});
-  routing.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
-  routing.weights = ctx.allocate_wide(Shape{tokens, k_});
+  routing.indices = ctx.allocate(Shape{tokens, k()}, DType::i32);
+  routing.weights = ctx.allocate_wide(Shape{tokens, k()});
   fill_zero(ctx, routing.logits);
   choose(ctx, batch, routing);
 }

@@ -6,7 +6,6 @@ namespace moe {
 
 class UnlearnedRouter : public Router {
  public:
-  int64_t k() const override { return k_; }
   void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) final;
   void backward(Context&, const TokenBatch&, Tensor, Tensor, const RoutingGradient&, const Routing&) final {}
 
@@ -18,9 +17,6 @@ class UnlearnedRouter : public Router {
   virtual void choose(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
 
   const int64_t experts_;
-
- private:
-  const int64_t k_;
 };
 
 }  // namespace moe

@@ -16,8 +16,10 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
       rotary_dims_(config.attention.position == "rope" ? config.d_head() / 2 * 2 : 0),
       rope_theta_(config.attention.rope_theta),
       norm_eps_(config.norm_eps),
-      qkv_(parameters, name + ".qkv", config.d_model, layout_.width(), config.init_std),
-      output_(parameters, name + ".output", layout_.heads * layout_.d_head, config.d_model,
+      qkv_(parameters, {ParameterRole::attention, static_cast<int>(layer)}, name + ".qkv", config.d_model,
+           layout_.width(), config.init_std),
+      output_(parameters, {ParameterRole::attention, static_cast<int>(layer)}, name + ".output",
+              layout_.heads * layout_.d_head, config.d_model,
               config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers))),
       layer_(layer),
       window_{config.attention.memory, 0, config.attention.position != "relative"},
@@ -28,6 +30,7 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
   if (config.attention.qk_norm) {
     const auto norm = [&](const char* which) {
       return &parameters.add(
+          {ParameterRole::attention, static_cast<int>(layer)},
           {name + which, Shape{layout_.d_head}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
     };
     q_norm_ = norm(".q_norm.weight");

@@ -5,12 +5,13 @@
 namespace moe {
 
 DenseFeedForward::DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape,
-                                   int layer)
+                                   const ParameterPlace& place)
     : shape_(shape),
-      layer_(layer),
-      input_(parameters, name + ".input", shape.d_model, width_factor(shape.activation) * shape.d_ff, shape.input_std,
-             shape.bias),
-      output_(parameters, name + ".output", shape.d_ff, shape.d_model, shape.output_std, shape.bias) {}
+      layer_(place.layer),
+      input_(parameters, {place.role, place.layer, FeedForwardPart::input_weight}, name + ".input", shape.d_model,
+             width_factor(shape.activation) * shape.d_ff, shape.input_std, shape.bias),
+      output_(parameters, {place.role, place.layer, FeedForwardPart::output_weight}, name + ".output", shape.d_ff,
+              shape.d_model, shape.output_std, shape.bias) {}
 
 void DenseFeedForward::drop(Context& ctx, Tensor activated) const {
   if (!ctx.training || !shape_.hidden_dropout) return;

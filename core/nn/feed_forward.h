@@ -29,8 +29,9 @@ struct FeedForwardShape {
 
 class DenseFeedForward : public FeedForward {
  public:
-  // `layer`: the block, which random numbers follow from.
-  DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape, int layer);
+  // `place`: whose block random numbers follow from.
+  DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape,
+                   const ParameterPlace& place);
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor x) override;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override;
 

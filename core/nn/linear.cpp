@@ -5,10 +5,18 @@
 
 namespace moe {
 
-Linear::Linear(ParameterStore& parameters, const std::string& name, int64_t in, int64_t out, double init_std, bool bias)
+static ParameterPlace bias_of(ParameterPlace place) {
+  if (place.part == FeedForwardPart::input_weight) place.part = FeedForwardPart::input_bias;
+  if (place.part == FeedForwardPart::output_weight) place.part = FeedForwardPart::output_bias;
+  return place;
+}
+
+Linear::Linear(ParameterStore& parameters, const ParameterPlace& place, const std::string& name, int64_t in,
+               int64_t out, double init_std, bool bias)
     : weight_(parameters.add(
+          place,
           {name + ".weight", Shape{out, in}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}})) {
-  if (bias) bias_ = &parameters.add(bias_vector(name + ".bias", out));
+  if (bias) bias_ = &parameters.add(bias_of(place), bias_vector(name + ".bias", out));
 }
 
 void Linear::forward(Context& ctx, Tensor y, ConstTensor x) const {

@@ -6,8 +6,9 @@ namespace moe {
 
 class Linear {
  public:
-  Linear(ParameterStore& parameters, const std::string& name, int64_t in, int64_t out, double init_std,
-         bool bias = false);
+  // `place`: of the matrix.
+  Linear(ParameterStore& parameters, const ParameterPlace& place, const std::string& name, int64_t in, int64_t out,
+         double init_std, bool bias = false);
 
   // x (rows, in) -> y (rows, out)
   void forward(Context& ctx, Tensor y, ConstTensor x) const;

@@ -32,7 +32,8 @@ std::string expert_name(const std::string& stack_name, int64_t expert) {
   return name;
 }
 
-Parameter& ParameterStore::add(Parameter parameter) {
+Parameter& ParameterStore::add(const ParameterPlace& place, Parameter parameter) {
+  parameter.place = place;
   MOE_CHECK(!values_, "parameter {} comes after allocate()", parameter.name);
   MOE_CHECK((parameter.group == ParameterGroup::expert) == (parameter.name.find("{}") != std::string::npos),
             "{} names no place for the expert's index", parameter.name);

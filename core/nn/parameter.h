@@ -15,6 +15,29 @@ enum class ParameterGroup { shared, expert, untrained };
 inline constexpr std::array kTrainedGroups{ParameterGroup::shared, ParameterGroup::expert};
 inline constexpr std::array kParameterGroups{ParameterGroup::shared, ParameterGroup::expert, ParameterGroup::untrained};
 
+// What a parameter is a part of.
+enum class ParameterRole {
+  embedding,          // of tokens and patches
+  position,           // learned positions in a sequence
+  relative_position,  // learned distances
+  class_token,
+  head,
+  norm,
+  attention,
+  feed_forward,  // of a dense block
+  shared_expert,
+  expert,  // routed
+  router,  // routers, and what strategies learn besides them
+};
+// Which matrix or bias of a feed-forward layer or expert it is.
+enum class FeedForwardPart { none, input_weight, input_bias, output_weight, output_bias };
+
+struct ParameterPlace {
+  ParameterRole role = ParameterRole::embedding;
+  int layer = -1;  // the block; -1: outside of blocks
+  FeedForwardPart part = FeedForwardPart::none;
+};
+
 struct Initialisation {
   enum class Kind { constant, normal, uniform } kind = Kind::normal;
   double value = 0;  // the constant, the standard deviation, or the limit
@@ -37,6 +60,8 @@ struct Parameter {
   // number changes (core/moe/expert_mapping.h).
   PerExpert per_expert = PerExpert::no;
 
+  ParameterPlace place{};  // set by ParameterStore::add
+
   Tensor value{}, gradient{};  // views into the group's buffer; an untrained parameter has no gradient
   // What the gradient holds is of an earlier step: the next to add to it overwrites it instead. The experts' gradients
   // are large and have one writer; clearing them would cost two passes over them in each step.
@@ -56,6 +81,8 @@ Parameter bias_vector(const std::string& name, int64_t n, ParameterGroup group =
 struct NamedTensor {
   std::string name;
   Tensor tensor;
+  const Parameter* parameter = nullptr;
+  int64_t expert = -1;  // of a stack: its global index
 };
 
 struct ParameterBuffer {
@@ -69,7 +96,7 @@ class ParameterStore {
   ParameterStore(const ParameterStore&) = delete;
 
   // Before allocate(). The reference stays valid.
-  Parameter& add(Parameter parameter);
+  Parameter& add(const ParameterPlace& place, Parameter parameter);
 
   // Lays all parameters out in the buffers, as `dtype` (untrained ones: of at least f32), and sets gradients, of at
   // least f32, to zero. In planning mode only counts. Without gradients nothing can be trained.
@@ -114,14 +141,15 @@ void ParameterStore::for_each_named(ParameterGroup group, Tensor like_buffer, Vi
     const int64_t begin = element_offset(parameter.value, buffer.value);
     const Tensor whole = like_buffer.slice(begin, parameter.shape.size()).reshape(parameter.shape);
     if (group != ParameterGroup::expert) {
-      visit(NamedTensor{parameter.name, whole});
+      visit(NamedTensor{parameter.name, whole, &parameter});
       continue;
     }
     for (int64_t e = 0; e < parameter.shape[0]; ++e) {
       Tensor one = whole.slice(e, 1);
       one.shape =
           parameter.shape.rank() == 3 ? Shape{parameter.shape[1], parameter.shape[2]} : Shape{parameter.shape[1]};
-      visit(NamedTensor{expert_name(parameter.name, parameter.first_expert + e), one});
+      const int64_t expert = parameter.first_expert + e;
+      visit(NamedTensor{expert_name(parameter.name, expert), one, &parameter, expert});
     }
   }
 }

@@ -8,11 +8,11 @@ namespace moe {
 
 PatchEmbedding::PatchEmbedding(ParameterStore& parameters, int64_t features, int64_t d_model, bool class_token,
                                double init_std)
-    : weight_(parameters.add({"patch_embedding.weight",
-                              Shape{d_model, features},
-                              ParameterGroup::shared,
-                              {Initialisation::Kind::normal, init_std}})) {
-  if (class_token) class_token_ = &parameters.add(class_token_row(d_model, init_std));
+    : weight_(parameters.add({ParameterRole::embedding}, {"patch_embedding.weight",
+                                                          Shape{d_model, features},
+                                                          ParameterGroup::shared,
+                                                          {Initialisation::Kind::normal, init_std}})) {
+  if (class_token) class_token_ = &parameters.add({ParameterRole::class_token}, class_token_row(d_model, init_std));
 }
 
 Tensor PatchEmbedding::forward(Context& ctx, const TokenBatch& batch) {

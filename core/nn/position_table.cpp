@@ -6,7 +6,7 @@
 namespace moe {
 
 PositionTable::PositionTable(ParameterStore& parameters, int64_t time, int64_t d_model, double init_std)
-    : table_(parameters.add(lookup_table("positions.weight", time, d_model, init_std))) {}
+    : table_(parameters.add({ParameterRole::position}, lookup_table("positions.weight", time, d_model, init_std))) {}
 
 void PositionTable::forward(Context& ctx, Tensor hidden, int64_t time) {
   MOE_CHECK(time <= table_.shape[0], "{} positions, {} are learned", time, table_.shape[0]);

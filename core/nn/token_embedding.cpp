@@ -7,8 +7,8 @@ namespace moe {
 
 TokenEmbedding::TokenEmbedding(ParameterStore& parameters, int64_t vocab, int64_t d_model, double init_std,
                                bool class_token)
-    : table_(parameters.add(lookup_table("embedding.weight", vocab, d_model, init_std))) {
-  if (class_token) class_token_ = &parameters.add(class_token_row(d_model, init_std));
+    : table_(parameters.add({ParameterRole::embedding}, lookup_table("embedding.weight", vocab, d_model, init_std))) {
+  if (class_token) class_token_ = &parameters.add({ParameterRole::class_token}, class_token_row(d_model, init_std));
 }
 
 Tensor TokenEmbedding::forward(Context& ctx, const TokenBatch& batch) {

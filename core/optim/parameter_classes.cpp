@@ -4,32 +4,33 @@
 
 namespace moe {
 
-// What the name of a parameter of a class begins with or has in it. What is left belongs to routers and strategies.
-struct NamePart {
-  const char* part;
-  bool begins;
-  ParameterClassConfig ParameterClassesConfig::*of;
-};
-static constexpr NamePart kNameParts[] = {
-    {"embedding.", true, &ParameterClassesConfig::embeddings},
-    {"patch_embedding.", true, &ParameterClassesConfig::embeddings},
-    {"positions.", true, &ParameterClassesConfig::embeddings},
-    {"relative_positions.", true, &ParameterClassesConfig::embeddings},
-    {"class_token", true, &ParameterClassesConfig::embeddings},
-    {"head.", true, &ParameterClassesConfig::head},
-    {".attention.", false, &ParameterClassesConfig::attention},
-    {".feed_forward.", false, &ParameterClassesConfig::dense},
-    {".shared.", false, &ParameterClassesConfig::dense},
-};
+// By role; norms and biases are vectors, whatever they are part of.
+static const ParameterClassConfig& class_of(ParameterRole role, const ParameterClassesConfig& classes) {
+  switch (role) {
+    case ParameterRole::embedding:
+    case ParameterRole::position:
+    case ParameterRole::relative_position:
+    case ParameterRole::class_token:
+      return classes.embeddings;
+    case ParameterRole::head:
+      return classes.head;
+    case ParameterRole::norm:
+      return classes.vectors;
+    case ParameterRole::attention:
+      return classes.attention;
+    case ParameterRole::feed_forward:
+    case ParameterRole::shared_expert:
+      return classes.dense;
+    case ParameterRole::expert:
+      return classes.experts;
+    case ParameterRole::router:
+      return classes.routers;
+  }
+  raise<InternalError>("a parameter of no role");
+}
 
 const ParameterClassConfig& class_of(const Parameter& parameter, const ParameterClassesConfig& classes) {
-  if (!parameter.decay) return classes.vectors;
-  if (parameter.group == ParameterGroup::expert) return classes.experts;
-  for (const NamePart& entry : kNameParts) {
-    const size_t at = parameter.name.find(entry.part);
-    if (entry.begins ? at == 0 : at != std::string::npos) return classes.*entry.of;
-  }
-  return classes.routers;
+  return parameter.decay ? class_of(parameter.place.role, classes) : classes.vectors;
 }
 
 std::vector<ParameterRange> parameter_ranges(ParameterStore& parameters, ParameterGroup group,

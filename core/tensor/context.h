@@ -42,6 +42,25 @@ struct Context {
   RandomKey random(RandomPurpose purpose, uint32_t stream) const { return {seed, purpose, stream, step}; }
 };
 
+// What passes through a model are for, in one scope: sets the modes of a context, and puts back what they were.
+class ModeScope {
+ public:
+  struct Modes {
+    bool training = true;
+    bool observe = true;
+  };
+  ModeScope(Context& ctx, Modes modes) : ctx_(ctx), before_{ctx.training, ctx.observe} { set(modes); }
+  ~ModeScope() { set(before_); }
+  ModeScope(const ModeScope&) = delete;
+  ModeScope& operator=(const ModeScope&) = delete;
+
+ private:
+  void set(Modes modes) { ctx_.training = modes.training, ctx_.observe = modes.observe; }
+
+  Context& ctx_;
+  Modes before_;
+};
+
 // Temporary activations: what was allocated from the activations arena since is freed. For what backward computes anew.
 class ActivationScope {
  public:

@@ -47,7 +47,7 @@ static size_t peak_resident_bytes() {
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
                        const DeviceChoice& device, const BenchOptions& options) {
   const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
-                                                   config.parallel.expert, config.moe.experts);
+                                                   config.parallel.expert, smallest_experts(config.model, config.moe));
   const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : options.vocab;
   const StateSetup setup{config,      vocab,        groups,        {options.warmup + options.steps, 1, 1},
                          true,        device.dtype, device.device, device.index,

@@ -25,7 +25,7 @@ void check_schedules(const RunFacts& f) {
 }
 
 void check_ranks(const RunFacts& f) {
-  expert_parallel_size(f.ranks, f.config.parallel.expert, f.config.moe.experts);
+  expert_parallel_size(f.ranks, f.config.parallel.expert, smallest_experts(f.config.model, f.config.moe));
 }
 
 // Builds the model without its memory: every member of every family refuses what does not suit it.

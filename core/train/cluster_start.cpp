@@ -80,7 +80,7 @@ class ClusterStart {
   // (tokens, d_model), on every rank, in the order of the batches and without padding.
   std::vector<float> inputs_of(MoELayer& layer) {
     Context& ctx = state_.ctx;
-    ctx.training = ctx.observe = false;
+    const ModeScope modes(ctx, {.training = false, .observe = false});
     ctx.step = 0;
     std::vector<float> all, own;
     BatchBuffers buffers;
@@ -99,7 +99,6 @@ class ClusterStart {
       if (!gather(batch, own, all)) throw DataError("init.clusters: a batch has no tokens at all");
     }
     layer.record_inputs(nullptr);
-    ctx.training = ctx.observe = true;
     return all;
   }
 
@@ -125,7 +124,7 @@ class ClusterStart {
 
   // Returns the deviation of a token's logits, where rows count as they are.
   double set_router(MoELayer& layer, const TokenClusters& clusters, const std::vector<float>& inputs) {
-    const ExpertDirections directions = layer.strategy().directions();
+    const ExpertDirections directions = layer.traits().directions;
     const Parameter& parameter = *directions.rows;
     const int64_t width = parameter.shape[1], experts = parameter.shape[0];
     std::vector<float> rows = clusters.centroids;
@@ -163,9 +162,9 @@ class ClusterStart {
   // Calls change(expert, matrix, values) for the input or output matrix of each expert of this rank.
   template <class Change>
   void change_experts(const MoELayer& layer, bool is_output, Change change) {
-    const std::string name = layer.name() + ".experts.{}." + (is_output ? "output" : "input") + ".weight";
+    const FeedForwardPart part = is_output ? FeedForwardPart::output_weight : FeedForwardPart::input_weight;
     for (const Parameter& p : state_.parameters.parameters()) {
-      if (p.name != name) continue;
+      if (p.place.role != ParameterRole::expert || p.place.layer != layer.layer() || p.place.part != part) continue;
       const ExpertMatrix matrix{Shape{p.shape[1], p.shape[2]}, is_output, width_factor(activation_)};
       std::vector<float> all = exact_values(state_, p);
       const int64_t each = matrix.shape.size();
@@ -265,7 +264,7 @@ static void check_clusters(const TrainConfig& config, const Model& model) {
   const ClusterConfig& clusters = config.init.clusters;
   if (model.moe_layers().empty()) raise<UsageError>("{}: needs a MoE layer; this model has none", clusters.key());
   for (MoELayer* layer : model.moe_layers()) {
-    const ExpertDirections directions = layer->strategy().directions();
+    const ExpertDirections directions = layer->traits().directions;
     if (!directions.rows) {
       raise<UsageError>("{}: does not go with router {}: {}", clusters.where("tokens"), config.moe.router.kind(),
                         directions.why_none);

@@ -40,9 +40,13 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
     notes.push_back("no block is MoE: this is a dense model");
     return notes;
   }
-  if (config.moe.experts % expert_parallel != 0)
+  const LayerNumbers numbers = configured_experts(config.model, config.moe);
+  const auto uneven = std::find_if(numbers.begin(), numbers.end(),
+                                   [&](const ExpertNumbers& n) { return n.experts % expert_parallel != 0; });
+  if (uneven != numbers.end()) {
     notes.push_back(
-        fmt::format("{} experts on {} ranks: some hold one more than others", config.moe.experts, expert_parallel));
+        fmt::format("{} experts on {} ranks: some hold one more than others", uneven->experts, expert_parallel));
+  }
   for (const Choice<ExpertEvent>& choice : config.moe.life.items()) {
     const auto event = choice.make(ExpertEvent::Setup{run});
     if (event->kind() == "grow" && event->scales_k() && event->noise() == 0)
@@ -50,7 +54,7 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
           "moe.life: grow with scale_k and without noise: copies that are always chosen together learn the same and "
           "stay equal; noise: 0.01 lets them part");
   }
-  if (k == config.moe.experts) notes.push_back("every token goes to all experts: nothing is sparse");
+  if (k == fewest(numbers)) notes.push_back("every token goes to all experts: nothing is sparse");
   if (k == 1 && measured_signals(config.curriculum)[index_of(SampleSignal::expert_variance)])
     notes.push_back("curriculum.signals.expert_variance is always 0 with one expert per token");
   double coefficients = 0;
@@ -67,9 +71,9 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
         "balance losses of scope global need the whole step's routing: with micro-batches every step costs one more "
         "forward pass (scope: rank does not)");
   }
-  const double rows = static_cast<double>(config.train.batch * time * k) /
-                      static_cast<double>(config.train.micro_batches * config.moe.experts *
-                                          std::max<int64_t>(ranks / expert_parallel, 1));
+  const double rows =
+      static_cast<double>(config.train.batch * time * k) /
+      static_cast<double>(config.train.micro_batches * most(numbers) * std::max<int64_t>(ranks / expert_parallel, 1));
   if (rows < 16)
     notes.push_back(
         fmt::format("an expert sees {:.1f} tokens per micro-batch on average: slow, and noisy to balance", rows));
@@ -107,11 +111,11 @@ static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
 }
 
 // Once there are so many experts (moe.life).
-static MemoryPlan plan_with(const StateSetup& setup, const ExpertNumbers& numbers) {
+static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers) {
   const TrainConfig config = with_experts(setup.config, numbers);
   const int64_t ranks = setup.groups.world->size();
   const ProcessGroups groups =
-      planned_groups(ranks, expert_parallel_size(ranks, config.parallel.expert, numbers.experts));
+      planned_groups(ranks, expert_parallel_size(ranks, config.parallel.expert, fewest(numbers)));
   const StateSetup then{config,       setup.sample,       groups,     setup.run, setup.trains, setup.dtype,
                         setup.device, setup.device_index, setup.queue};
   return plan_memory(then);
@@ -120,7 +124,7 @@ static MemoryPlan plan_with(const StateSetup& setup, const ExpertNumbers& number
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
                              int64_t pretended_ranks) {
   const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
-  const int64_t width = expert_parallel_size(ranks, config.parallel.expert, config.moe.experts);
+  const int64_t width = expert_parallel_size(ranks, config.parallel.expert, smallest_experts(config.model, config.moe));
   const ProcessGroups groups = planned_groups(ranks, width);
 
   const std::unique_ptr<Task> task = open_task(config);
@@ -132,8 +136,8 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
   const StateSetup setup{config, task->shape(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
   MemoryPlan plan = plan_memory(setup);
-  const std::set<ExpertNumbers> numbers = possible_experts(config.moe, length);
-  for (const ExpertNumbers& n : numbers) plan = largest(plan, plan_with(setup, n));
+  const std::set<LayerNumbers> numbers = possible_experts(config.model, config.moe, length);
+  for (const LayerNumbers& n : numbers) plan = largest(plan, plan_with(setup, n));
   const ModelSummary summary = summarise(config, task->shape(), length);
   const auto store = static_cast<size_t>(store_bytes(config.curriculum, task->num_samples()));
 
@@ -152,7 +156,8 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   if (numbers.size() > 1) {
     row("experts", fmt::format("{} at first, by moe.life from {} to {}; all above and below is of the start, memory of "
                                "the largest",
-                               config.moe.experts, numbers.begin()->experts, numbers.rbegin()->experts));
+                               to_words(configured_experts(config.model, config.moe)), to_words(*numbers.begin()),
+                               to_words(*numbers.rbegin())));
   }
   row("FLOPs per token", count(summary.flops_per_token));
   row("tokens per step", count(per_update));

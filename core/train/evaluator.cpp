@@ -91,8 +91,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
                     const LossVisitor& visit) {
   Context& ctx = state.ctx;
   Model& model = *state.model;
-  ctx.training = false;
-  ctx.observe = true;
+  const ModeScope modes(ctx, {.training = false, .observe = true});
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
 
@@ -101,7 +100,9 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   if (set.streams() > 0) memory = {ctx, model.memory_shape(), share_of(set.streams(), ranks, rank).count};
   Batch batch;
   BatchBuffers buffers;
-  std::array<double, 3> totals{};  // losses, predictions, correct
+  struct Totals {
+    double losses = 0, predictions = 0, correct = 0;
+  } totals;
   for (const Round& round : (memory ? rounds_of_streams : rounds_of_windows)(set, ranks, rank, sequences)) {
     set.load(round.first, round.count, batch);
     ctx.activations->reset();
@@ -115,18 +116,17 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     const Outcome outcome = model.losses(ctx, tokens);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
     if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome.losses);
-    totals[0] += sums.loss;
-    totals[1] += sums.tokens;
-    totals[2] += sums.correct;
+    totals.losses += sums.loss;
+    totals.predictions += sums.tokens;
+    totals.correct += sums.correct;
     model.observe_losses(ctx, outcome);
     model.remember(ctx, tokens);
     if (round.ends_segment) memory.advance(batch.length);
   }
-  groups.world->all_reduce_sum(as_tensor(totals));
+  groups.world->all_reduce_sum(sums_tensor(totals));
   state.complete_sums(groups);
   if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
-  ctx.training = true;
-  return {totals[0], totals[1], totals[2], set.raw_bytes()};
+  return {totals.losses, totals.predictions, totals.correct, set.raw_bytes()};
 }
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,

@@ -5,33 +5,71 @@
 #include <functional>
 #include <numeric>
 
+#include "core/base/text.h"
 #include "core/train/moved_tensors.h"
 
 namespace moe {
 
 static constexpr double kUseDecay = 0.95;  // per update: the use of some twenty updates
 
-TrainConfig with_experts(TrainConfig config, const ExpertNumbers& numbers) {
-  config.moe.experts = numbers.experts;
-  config.moe.k_factor = numbers.k_factor;
+LayerNumbers configured_experts(const ModelConfig& model, const MoEConfig& moe) {
+  LayerNumbers numbers;
+  for (const auto& [block, config] : moe_blocks(model, moe)) numbers.push_back({config.experts, config.k_factor});
+  return numbers;
+}
+
+TrainConfig with_experts(TrainConfig config, const LayerNumbers& numbers) {
+  size_t i = 0;
+  for (const auto& [block, of_block] : moe_blocks(config.model, config.moe)) {
+    MOE_CHECK(i < numbers.size(), "numbers of {} layers for more", numbers.size());
+    config.moe.now[block] = numbers[i++];
+  }
   return config;
 }
 
-static ExpertNumbers read_numbers(const nlohmann::json& saved, const std::string& path) {
+int64_t fewest(const LayerNumbers& numbers) {
+  int64_t result = numbers.empty() ? 0 : numbers[0].experts;
+  for (const ExpertNumbers& n : numbers) result = std::min(result, n.experts);
+  return result;
+}
+
+int64_t most(const LayerNumbers& numbers) {
+  int64_t result = 0;
+  for (const ExpertNumbers& n : numbers) result = std::max(result, n.experts);
+  return result;
+}
+
+std::string to_words(const LayerNumbers& numbers) {
+  if (fewest(numbers) == most(numbers)) return fmt::format("{}", most(numbers));
+  std::vector<std::string> words;
+  for (const ExpertNumbers& n : numbers) words.push_back(fmt::format("{}", n.experts));
+  return join(words, ", ");
+}
+
+// One number for all layers was written before layers could differ.
+static LayerNumbers read_numbers(const nlohmann::json& saved, size_t layers, const std::string& path) {
   try {
-    const ExpertNumbers numbers{saved.at("number"), saved.at("k_factor")};
-    if (numbers.experts >= 1 && numbers.k_factor > 0) return numbers;
+    LayerNumbers numbers;
+    const auto &experts = saved.at("number"), &factors = saved.at("k_factor");
+    for (size_t i = 0; i < layers; ++i) {
+      numbers.push_back({experts.is_array() ? experts.at(i) : experts, factors.is_array() ? factors.at(i) : factors});
+      if (numbers.back().experts < 1 || !(numbers.back().k_factor > 0)) break;
+    }
+    const bool fits = !experts.is_array() || (experts.size() == layers && factors.size() == layers);
+    if (fits && numbers.size() == layers && fewest(numbers) >= (layers > 0 ? 1 : 0)) return numbers;
   } catch (const nlohmann::json::exception&) {
   }
   raise<CheckpointError>("{}/state.json is damaged: it does not say how many experts there are", path);
 }
 
 TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, const std::string& path) {
-  return saved.is_null() ? config : with_experts(std::move(config), read_numbers(saved, path));
+  if (saved.is_null()) return config;
+  const size_t layers = moe_blocks(config.model, config.moe).size();
+  return with_experts(std::move(config), read_numbers(saved, layers, path));
 }
 
 ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const std::vector<std::vector<int64_t>>& dead,
-                             const ExpertNumbers& numbers, double noise, double router_noise) {
+                             const LayerNumbers& numbers, double noise, double router_noise) {
   MOE_CHECK(use.size() == dead.size(), "{} layers of {}", dead.size(), use.size());
   ExpertChange change{"restart", numbers, numbers, noise, router_noise, {}};
   for (size_t layer = 0; layer < use.size(); ++layer) {
@@ -40,19 +78,22 @@ ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const 
   return change;
 }
 
-ExpertLife::ExpertLife(const MoEConfig& config, const RunLength& run) : numbers_{config.experts, config.k_factor} {
-  for (const Choice<ExpertEvent>& choice : config.life.items()) {
+ExpertLife::ExpertLife(const ModelConfig& model, const MoEConfig& moe, const RunLength& run)
+    : numbers_(configured_experts(model, moe)) {
+  for (const Choice<ExpertEvent>& choice : moe.life.items()) {
     events_.push_back({choice.make(ExpertEvent::Setup{run}), 0, 0, {}});
   }
 }
 
 // Room for what is counted of each expert.
 void ExpertLife::prepare(size_t layers) {
-  const auto experts = static_cast<size_t>(numbers_.experts);
-  if (sums_.size() != layers) sums_.assign(layers, std::vector<double>(experts));
-  for (Event& event : events_) {
-    if (event.low.size() != layers) event.low.assign(layers, std::vector<int64_t>(experts));
-  }
+  const auto make_room = [&](auto& lists) {
+    if (lists.size() == layers) return;
+    lists.assign(layers, {});
+    for (size_t layer = 0; layer < layers; ++layer) lists[layer].resize(static_cast<size_t>(numbers_[layer].experts));
+  };
+  make_room(sums_);
+  for (Event& event : events_) make_room(event.low);
 }
 
 void ExpertLife::observe(const Model& model) {
@@ -60,8 +101,8 @@ void ExpertLife::observe(const Model& model) {
   const auto layers = model.moe_layers();
   prepare(layers.size());
   weight_ = kUseDecay * weight_ + (1 - kUseDecay);
-  const double fair = 1 / static_cast<double>(numbers_.experts);
   for (size_t layer = 0; layer < layers.size(); ++layer) {
+    const double fair = 1 / static_cast<double>(numbers_[layer].experts);
     const LoadStats& load = layers[layer]->load();
     const double assignments = load.assignments();
     for (size_t e = 0; e < load.counts.size(); ++e) {
@@ -77,8 +118,9 @@ void ExpertLife::observe(const Model& model) {
 
 std::vector<std::vector<double>> ExpertLife::use() const {
   std::vector<std::vector<double>> shares = sums_;
-  for (std::vector<double>& layer : shares) {
-    for (double& share : layer) share = weight_ > 0 ? share / weight_ : 1 / static_cast<double>(numbers_.experts);
+  for (size_t layer = 0; layer < shares.size(); ++layer) {
+    const double fair = 1 / static_cast<double>(numbers_[layer].experts);
+    for (double& share : shares[layer]) share = weight_ > 0 ? share / weight_ : fair;
   }
   return shares;
 }
@@ -96,11 +138,8 @@ bool ExpertLife::is_due(const Event& event, int64_t step, double open) const {
 // What the event does now; nothing when some layer has not the experts for it.
 std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingState& state) const {
   const ExpertEvent& e = *event.event;
-  const int64_t after = e.experts_after(numbers_.experts);
-  ExpertChange change{e.kind(), numbers_, {after, numbers_.k_factor}, e.noise(), e.router_noise(), {}};
-  if (e.scales_k()) {
-    change.after.k_factor *= static_cast<double>(after) / static_cast<double>(numbers_.experts);
-  }
+  ExpertChange change{e.kind(), numbers_, numbers_, e.noise(), e.router_noise(), {}};
+  for (ExpertNumbers& n : change.after) n = e.numbers_after(n);
   const auto layers = state.model->moe_layers();
   const std::vector<std::vector<double>> shares = use();
   bool changes = false;
@@ -115,7 +154,7 @@ std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingSt
       return product(x, y) / std::max(std::sqrt(product(x, x) * product(y, y)), 1e-30);
     };
     change.mappings.push_back(e.map({shares[layer], event.low[layer], likeness}));
-    if (change.mappings.back().after() != after) return std::nullopt;
+    if (change.mappings.back().after() != change.after[layer].experts) return std::nullopt;
     changes |= !change.mappings.back().is_identity();
   }
   return changes ? std::optional(change) : std::nullopt;
@@ -140,7 +179,7 @@ void ExpertLife::apply(const ExpertChange& change) {
   numbers_ = change.after;
   for (size_t layer = 0; layer < sums_.size(); ++layer) {
     sums_[layer] = mapped_use(change.mappings[layer], sums_[layer]);
-    for (Event& event : events_) event.low[layer].assign(static_cast<size_t>(numbers_.experts), 0);
+    for (Event& event : events_) event.low[layer].assign(static_cast<size_t>(numbers_[layer].experts), 0);
   }
 }
 
@@ -150,19 +189,24 @@ nlohmann::json ExpertLife::save() const {
   for (const Event& e : events_) {
     events.push_back({{"happened", e.happened}, {"opened", e.opened}, {"low", e.low}});
   }
-  return {{"number", numbers_.experts},
-          {"k_factor", numbers_.k_factor},
-          {"weight", weight_},
-          {"use", sums_},
-          {"events", events}};
+  std::vector<int64_t> experts;
+  std::vector<double> factors;
+  for (const ExpertNumbers& n : numbers_) experts.push_back(n.experts), factors.push_back(n.k_factor);
+  return {{"number", experts}, {"k_factor", factors}, {"weight", weight_}, {"use", sums_}, {"events", events}};
 }
 
 void ExpertLife::restore(const nlohmann::json& saved, const std::string& path) {
   if (empty()) return;
   const auto damaged = [&] { raise<CheckpointError>("{} does not hold the state of moe.life", path); };
   if (saved.is_null()) damaged();
-  numbers_ = read_numbers(saved, path);
-  const auto experts = static_cast<size_t>(numbers_.experts);
+  numbers_ = read_numbers(saved, numbers_.size(), path);
+  const auto fits = [&](const auto& lists) {
+    if (!lists.empty() && lists.size() != numbers_.size()) return false;
+    for (size_t layer = 0; layer < lists.size(); ++layer) {
+      if (lists[layer].size() != static_cast<size_t>(numbers_[layer].experts)) return false;
+    }
+    return true;
+  };
   try {
     weight_ = saved.at("weight");
     sums_ = saved.at("use").get<std::vector<std::vector<double>>>();
@@ -172,14 +216,9 @@ void ExpertLife::restore(const nlohmann::json& saved, const std::string& path) {
       events_[i].happened = events[i].at("happened");
       events_[i].opened = events[i].at("opened");
       events_[i].low = events[i].at("low").get<std::vector<std::vector<int64_t>>>();
-      if (!events_[i].low.empty() && events_[i].low.size() != sums_.size()) damaged();
-      for (const auto& layer : events_[i].low) {
-        if (layer.size() != experts) damaged();
-      }
+      if (!fits(events_[i].low)) damaged();
     }
-    for (const auto& layer : sums_) {
-      if (layer.size() != experts) damaged();
-    }
+    if (!fits(sums_)) damaged();
   } catch (const nlohmann::json::exception&) {
     damaged();
   }

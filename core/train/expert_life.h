@@ -10,15 +10,18 @@
 
 namespace moe {
 
-// How many experts a layer has, and what its experts per token have been multiplied by.
-struct ExpertNumbers {
-  int64_t experts = 0;
-  double k_factor = 1;
-  auto operator<=>(const ExpertNumbers&) const = default;
-};
+// Of each MoE layer, in their order.
+using LayerNumbers = std::vector<ExpertNumbers>;
 
+// The numbers that a configuration gives its MoE layers.
+LayerNumbers configured_experts(const ModelConfig& model, const MoEConfig& moe);
 // The configuration of a model with such numbers.
-TrainConfig with_experts(TrainConfig config, const ExpertNumbers& numbers);
+TrainConfig with_experts(TrainConfig config, const LayerNumbers& numbers);
+// The smallest and the largest number of experts.
+int64_t fewest(const LayerNumbers& numbers);
+int64_t most(const LayerNumbers& numbers);
+// "8" where all layers have as many, else "8, 8, 16".
+std::string to_words(const LayerNumbers& numbers);
 // Those of a checkpoint, from RunState::experts; null leaves the configuration as it is. Throws CheckpointError, which
 // names `path`, for what was not written by save().
 TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, const std::string& path);
@@ -26,7 +29,7 @@ TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, 
 // What is to be done to the experts of all MoE layers.
 struct ExpertChange {
   std::string kind;
-  ExpertNumbers before, after;
+  LayerNumbers before, after;           // of each MoE layer
   double noise = 0, router_noise = 0;   // over the root mean square of what they are added to
   std::vector<ExpertMapping> mappings;  // of each MoE layer
 };
@@ -34,12 +37,12 @@ struct ExpertChange {
 // Under-used experts start again from the busiest, in a layer of any strategy but the hierarchical: `dead` has the
 // experts of each MoE layer, the least used first, `use` their shares. For whoever finds experts dead by itself.
 ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const std::vector<std::vector<int64_t>>& dead,
-                             const ExpertNumbers& numbers, double noise, double router_noise);
+                             const LayerNumbers& numbers, double noise, double router_noise);
 
 class ExpertLife {
  public:
   // Throws UsageError as the events do.
-  ExpertLife(const MoEConfig& config, const RunLength& run);
+  ExpertLife(const ModelConfig& model, const MoEConfig& moe, const RunLength& run);
 
   bool empty() const { return events_.empty(); }
 
@@ -52,7 +55,7 @@ class ExpertLife {
   void happen(int64_t step, double open, const std::function<TrainingState&()>& state,
               const std::function<void(const ExpertChange&)>& change);
 
-  const ExpertNumbers& numbers() const { return numbers_; }
+  const LayerNumbers& numbers() const { return numbers_; }
   // Shares of the assignments of each MoE layer's experts, moving averages.
   std::vector<std::vector<double>> use() const;
 
@@ -71,7 +74,7 @@ class ExpertLife {
   void prepare(size_t layers);
   void apply(const ExpertChange& change);
 
-  ExpertNumbers numbers_;
+  LayerNumbers numbers_;
   std::vector<Event> events_;
   double weight_ = 0;                      // of the moving averages: what of the beginning they have seen
   std::vector<std::vector<double>> sums_;  // by layer and expert

@@ -28,9 +28,7 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
                               const GenerateOptions& options) {
   Context& ctx = state.ctx;
   MOE_CHECK(!prompt.empty() && wide(ctx.dtype) == DType::f32, "a prompt of {} tokens", prompt.size());
-  const bool was_observing = ctx.observe;
-  ctx.training = false;
-  ctx.observe = false;
+  const ModeScope modes(ctx, {.training = false, .observe = false});
   const RandomKey key{options.seed, RandomPurpose::generation, 0, 0};
   std::vector<int32_t> text = prompt, targets;
   std::vector<char> buffer;
@@ -62,8 +60,6 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     text.push_back(draw(on_host(ctx, exact, buffer).as<float>(), state.model->head().classes(), options.temperature,
                         key.uniform(static_cast<uint64_t>(i))));
   }
-  ctx.training = true;
-  ctx.observe = was_observing;
   return {text.begin() + static_cast<int64_t>(prompt.size()), text.end()};
 }
 

@@ -11,29 +11,27 @@ constexpr int64_t kMostExperts = 1 << 16;  // as moe.experts
 
 // A point that the run may be at: the numbers, and how often each event may still happen (-1: any number of times).
 struct Point {
-  ExpertNumbers numbers;
+  LayerNumbers numbers;
   std::vector<int64_t> left;
   auto operator<=>(const Point&) const = default;
 };
 using Points = std::set<Point>;
 using Events = std::vector<std::unique_ptr<ExpertEvent>>;
 
-bool changes_numbers(const ExpertEvent& event, int64_t experts) {
-  return event.experts_after(experts) != experts;
-}
-
 // The point after event i; none when it cannot happen or changes nothing.
 std::optional<Point> after(const Events& events, size_t i, Point point) {
-  const int64_t before = point.numbers.experts;
-  if (point.left[i] == 0 || !changes_numbers(*events[i], before)) return std::nullopt;
-  point.numbers.experts = events[i]->experts_after(before);
-  if (point.numbers.experts > kMostExperts) {
-    raise<UsageError>("{}: {} makes more than {} experts; give it a limit", events[i]->key(), events[i]->kind(),
-                      kMostExperts);
+  if (point.left[i] == 0) return std::nullopt;
+  bool changes = false;
+  for (ExpertNumbers& n : point.numbers) {
+    const ExpertNumbers before = n;
+    n = events[i]->numbers_after(before);
+    changes |= n.experts != before.experts;
+    if (n.experts > kMostExperts) {
+      raise<UsageError>("{}: {} makes more than {} experts; give it a limit", events[i]->key(), events[i]->kind(),
+                        kMostExperts);
+    }
   }
-  if (events[i]->scales_k()) {
-    point.numbers.k_factor *= static_cast<double>(point.numbers.experts) / static_cast<double>(before);
-  }
+  if (!changes) return std::nullopt;
   if (point.left[i] > 0) --point.left[i];
   return point;
 }
@@ -53,11 +51,11 @@ void add_unscheduled(const Events& events, const std::vector<bool>& any_time, Po
 
 }  // namespace
 
-std::set<ExpertNumbers> possible_experts(const MoEConfig& config, const RunLength& run) {
+std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfig& moe, const RunLength& run) {
   Events events;
-  Point start{{config.experts, config.k_factor}, {}};
+  Point start{configured_experts(model, moe), {}};
   std::vector<bool> any_time;
-  for (const Choice<ExpertEvent>& choice : config.life.items()) {
+  for (const Choice<ExpertEvent>& choice : moe.life.items()) {
     const auto& event = events.emplace_back(choice.make(ExpertEvent::Setup{run}));
     const int64_t times = event->options().times;
     const auto levels = static_cast<int64_t>(event->opened().size());
@@ -67,7 +65,7 @@ std::set<ExpertNumbers> possible_experts(const MoEConfig& config, const RunLengt
     start.left.push_back(times == 0 && levels > 0 && !scheduled ? levels : times > 0 ? times : -1);
   }
   Points points{start};
-  std::set<ExpertNumbers> numbers{start.numbers};
+  std::set<LayerNumbers> numbers{start.numbers};
   add_unscheduled(events, any_time, points);
   for (int64_t step = 0; step < run.total_updates; ++step) {
     bool any = false;
@@ -94,10 +92,10 @@ std::set<ExpertNumbers> possible_experts(const MoEConfig& config, const RunLengt
 void check_life(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
                 int64_t ranks) {
   if (config.moe.life.items().empty()) return;
-  const std::set<ExpertNumbers> all = possible_experts(config.moe, run);
+  const std::set<LayerNumbers> all = possible_experts(config.model, config.moe, run);
   const FixedExperts fixed = fixed_experts(config, sample, run);
   if (!fixed.places.empty()) raise<UsageError>("moe.life: nothing can happen to experts of {}", fixed.places);
-  const bool changes = std::any_of(all.begin(), all.end(), [&](const ExpertNumbers& n) { return n != *all.begin(); });
+  const bool changes = std::any_of(all.begin(), all.end(), [&](const LayerNumbers& n) { return n != *all.begin(); });
   if (changes && !fixed.number.empty()) {
     raise<UsageError>("moe.life: the number of experts cannot change with {}", fixed.number);
   }
@@ -110,13 +108,13 @@ void check_life(const TrainConfig& config, const SampleShape& sample, const RunL
       raise<UsageError>("{}.opened: this curriculum has everything open from the start", event->key());
     }
   }
-  for (const ExpertNumbers& numbers : all) {
+  for (const LayerNumbers& numbers : all) {
     const TrainConfig then = with_experts(config, numbers);
     try {
       summarise(then, sample, run);  // builds the model, without memory
-      expert_parallel_size(ranks, config.parallel.expert, numbers.experts);
+      expert_parallel_size(ranks, config.parallel.expert, fewest(numbers));
     } catch (const UsageError& error) {
-      raise<UsageError>("moe.life, once there are {} experts: {}", numbers.experts, error.what());
+      raise<UsageError>("moe.life, once there are {} experts: {}", to_words(numbers), error.what());
     }
   }
 }

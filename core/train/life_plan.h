@@ -9,7 +9,7 @@ namespace moe {
 
 // All numbers that the run may have, those of the start among them. Events that wait for the experts' use are taken to
 // happen at any time or never. Throws UsageError as the events do.
-std::set<ExpertNumbers> possible_experts(const MoEConfig& config, const RunLength& run);
+std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfig& moe, const RunLength& run);
 
 // Throws UsageError where the configuration asks for what it cannot have: a router with other experts, ranks without
 // experts, an event that the curriculum never brings about.

@@ -17,12 +17,13 @@ bool ChangeOutcome::preserved() const {
 }
 
 std::string why_changed(const ExpertChange& change, const Model& model) {
-  for (const ExpertMapping& mapping : change.mappings) {
+  for (size_t layer = 0; layer < change.mappings.size(); ++layer) {
+    const ExpertMapping& mapping = change.mappings[layer];
     if (mapping.is_identity()) continue;
     const int64_t copies = mapping.uniform_copies();
-    const double factor = change.after.k_factor / change.before.k_factor;
+    const double factor = change.after[layer].k_factor / change.before[layer].k_factor;
     if (copies > 0 && factor == static_cast<double>(copies)) {
-      if (std::string why = model.moe_layers()[0]->strategy().unlike_copies(); !why.empty()) return why;
+      if (std::string why = model.moe_layers()[layer]->traits().unlike_copies; !why.empty()) return why;
       continue;
     }
     if (change.kind == "grow" && (change.noise > 0 || change.router_noise > 0)) return "the copies got noise";
@@ -85,10 +86,11 @@ static std::string description(const ExpertMapping& mapping) {
 std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcome& outcome, const Model& model,
                                   int64_t step) {
   std::string line = fmt::format("[life]  step {} | {}", step, change.kind);
-  if (change.before.experts != change.after.experts)
-    line += fmt::format(" | {} -> {} experts", change.before.experts, change.after.experts);
-  if (change.before.k_factor != change.after.k_factor)
-    line += fmt::format(" | k x {:.4g}", change.after.k_factor / change.before.k_factor);
+  if (to_words(change.before) != to_words(change.after))
+    line += fmt::format(" | {} -> {} experts", to_words(change.before), to_words(change.after));
+  // As often as the experts: the same in all layers, or as near as whole numbers of experts allow.
+  if (const double factor = change.after[0].k_factor / change.before[0].k_factor; factor != 1)
+    line += fmt::format(" | k x {:.4g}", factor);
   if (outcome.loss_before && outcome.loss_after)
     line += fmt::format(" | loss {:.4f} -> {:.4f}", *outcome.loss_before, *outcome.loss_after);
   line += outcome.preserved() ? " | function preserved" : " | function not preserved";
@@ -117,9 +119,9 @@ std::vector<nlohmann::ordered_json> to_json(const ExpertChange& change, const Ch
     }
     nlohmann::ordered_json record = {{"kind", change.kind},
                                      {"layer", model.moe_layers()[layer]->layer()},
-                                     {"experts_before", change.before.experts},
-                                     {"experts_after", change.after.experts},
-                                     {"k_factor", change.after.k_factor},
+                                     {"experts_before", change.before[layer].experts},
+                                     {"experts_after", change.after[layer].experts},
+                                     {"k_factor", change.after[layer].k_factor},
                                      {"what", description(mapping)},
                                      {"experts", experts},
                                      {"gone", gone(mapping)},

@@ -29,7 +29,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.device = device;
   run.world = world;
   run.groups = ProcessGroups::make(communicator_for(device, run.config.parallel.communication, world), expert_parallel,
-                                   run.config.moe.experts);
+                                   smallest_experts(run.config.model, run.config.moe));
   // As many windows as asked for, whatever the batch was in training.
   run.config.train.batch = sequences * world->size();
   run.config.train.micro_batches = 1;

@@ -18,9 +18,7 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
   Batch batch;
   windows.load(0, count, batch);
   Context& ctx = state.ctx;
-  const Context before = ctx;
-  ctx.training = false;
-  ctx.observe = false;
+  const ModeScope modes(ctx, {.training = false, .observe = false});
   const auto vocab = static_cast<int32_t>(state.model->head().classes());
   std::vector<int32_t> ids(batch.inputs.size());
   const auto losses = [&](const std::vector<bool>& changed) {
@@ -42,9 +40,7 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
     const float* loss = on_host(ctx, outcome.losses, buffer).as<float>();
     return std::vector<double>(loss, loss + ids.size());
   };
-  const Causality found = probe_causality(count, context, losses, kRounding);
-  ctx = before;
-  return found;
+  return probe_causality(count, context, losses, kRounding);
 }
 
 }  // namespace moe

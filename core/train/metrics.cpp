@@ -114,6 +114,26 @@ static nlohmann::ordered_json measures_to_json(const Model& model) {
   return json;
 }
 
+// Of each kind of balance loss, in the order of the layers and their lists, its value in every layer that has it. Where
+// a layer has two of a kind the later one stands for it.
+static std::vector<std::pair<std::string, std::vector<double>>> balance_values(const Model& model) {
+  std::vector<std::pair<std::string, std::vector<double>>> result;
+  for (const MoELayer* layer : model.moe_layers()) {
+    std::map<std::string, double> of_layer;
+    std::vector<std::string> order;
+    for (size_t i = 0; i < layer->balance().size(); ++i) {
+      const std::string& name = layer->balance().name(i);
+      if (of_layer.insert_or_assign(name, layer->balance().value(i)).second) order.push_back(name);
+    }
+    for (const std::string& name : order) {
+      auto entry = std::find_if(result.begin(), result.end(), [&](const auto& e) { return e.first == name; });
+      if (entry == result.end()) entry = result.insert(result.end(), {name, {}});
+      entry->second.push_back(of_layer.at(name));
+    }
+  }
+  return result;
+}
+
 // Above this many numbers a record tells the load only in summary.
 static constexpr int64_t kMaxLoadNumbers = 4096;
 
@@ -130,12 +150,10 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
   if (model.moe_layers().empty()) return json;
   const LoadSummary load = summarise_load(model);
   nlohmann::ordered_json balance;
-  const BalanceSet& first = model.moe_layers()[0]->balance();
-  for (size_t i = 0; i < first.size(); ++i) {
+  for (const auto& [name, values] : balance_values(model)) {
     double mean = 0;
-    for (const MoELayer* layer : model.moe_layers())
-      mean += layer->balance().value(i) / static_cast<double>(model.moe_layers().size());
-    balance[first.name(i)] = mean;
+    for (const double value : values) mean += value / static_cast<double>(values.size());
+    balance[name] = mean;
   }
   json["balance"] = balance;
   if (const auto measures = measures_to_json(model); !measures.empty()) json["measures"] = measures;
@@ -143,7 +161,8 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
   json["dead"] = load.dead;
   json["drop"] = load.dropped;
   json["router_entropy"] = load.entropy;
-  const auto numbers = static_cast<int64_t>(model.moe_layers().size()) * model.moe_layers()[0]->num_experts();
+  int64_t numbers = 0;
+  for (const MoELayer* layer : model.moe_layers()) numbers += layer->num_experts();
   if (numbers <= kMaxLoadNumbers) add_loads(json, model);
   return json;
 }

@@ -18,7 +18,7 @@ std::vector<float> on_host(Context& ctx, ConstTensor x) {
 }
 
 bool belongs_to(const Parameter& parameter, const MoELayer& layer) {
-  return parameter.name.rfind(layer.name() + ".", 0) == 0;
+  return parameter.place.layer == layer.layer();
 }
 
 // A matrix that choices are made by: what noise must tell apart. Not what merely describes experts (lookup).

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "core/base/name_hash.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/train/expert_life.h"
+#include "core/train/run_folder.h"
+#include "core/train/task.h"
 #include "core/train/unit_draws.h"
 
 namespace moe {
@@ -15,9 +20,13 @@ namespace {
 // Draws of an expert that is made of a dense layer.
 enum Draw : uint64_t { kNoise, kUnits, kFresh };
 
+// Where the tensors of a run's model belong, by name.
+using Places = std::map<std::string, ParameterPlace>;
+
 class Start {
  public:
-  Start(TrainingState& state, const TrainConfig& config, const std::string& checkpoint, bool keep_head)
+  Start(TrainingState& state, const TrainConfig& config, const std::string& checkpoint, const Places& source_places,
+        bool keep_head)
       : state_(state),
         init_(config.init),
         matrices_(width_factor(activation_from_name(config.model.activation))),
@@ -25,24 +34,27 @@ class Start {
         folder_(checkpoint),
         keep_head_(keep_head) {
     for (const auto& [name, tensor] : source_.tensors()) {
-      if (has_place_here(name)) unused_.insert(name);
+      const auto found = source_places.find(name);
+      if (found == source_places.end())
+        raise<CheckpointError>("init.from: {} holds {}, which its model has not", folder_, name);
+      const ParameterPlace& place = found->second;
+      (is_taken(place) ? unused_ : left_out_).insert(name);
+      if (place.role == ParameterRole::feed_forward) dense_[{place.layer, place.part}] = name;
     }
   }
 
   StartReport run() {
     StartReport report;
-    for (const auto& [name, tensor] : source_.tensors()) {
-      if (!has_place_here(name)) report.left_out.push_back(name);
-    }
+    report.left_out = {left_out_.begin(), left_out_.end()};
     for (const ParameterGroup group : kParameterGroups) {
       state_.parameters.for_each_named(group, state_.parameters.buffer(group).value, [&](const NamedTensor& t) {
-        if (!has_place_here(t.name)) {
+        if (!is_taken(t.parameter->place)) {
           report.fresh.push_back(t.name);
         } else if (source_.contains(t.name)) {
           read(t);
           unused_.erase(t.name);
           ++report.copied;
-        } else if (const MoELayer* layer = layer_in_place_of_dense(t.name)) {
+        } else if (const MoELayer* layer = layer_in_place_of_dense(t)) {
           report.upcycled.insert(layer->name());
           fill(t, *layer);
         } else {
@@ -60,13 +72,13 @@ class Start {
   }
 
  private:
-  // Whether a tensor is the same in both models, by its name.
-  bool has_place_here(const std::string& name) const {
-    return keep_head_ || (name.rfind("head.", 0) != 0 && name.rfind("class_token.", 0) != 0);
+  // Whether the tensors of a place are the same in both models.
+  bool is_taken(const ParameterPlace& place) const {
+    return keep_head_ || (place.role != ParameterRole::head && place.role != ParameterRole::class_token);
   }
 
   void read(const NamedTensor& t) {
-    if (t.name != "positions.weight") return source_.read(t.name, t.tensor);
+    if (t.parameter->place.role != ParameterRole::position) return source_.read(t.name, t.tensor);
     const ConstTensor all = source_.at(t.name);
     const int64_t wanted = t.tensor.dim(0);
     if (all.dim(0) < wanted) {
@@ -77,43 +89,45 @@ class Start {
     write_tensor(t.tensor, all.slice(0, wanted));
   }
 
-  // "blocks.2." of "blocks.2.moe".
-  static std::string block_of(const MoELayer& layer) { return layer.name().substr(0, layer.name().rfind('.') + 1); }
-
-  // The layer that a tensor belongs to, if the checkpoint has a dense one in its place.
-  const MoELayer* layer_in_place_of_dense(const std::string& tensor) const {
+  // The MoE layer that a tensor belongs to, if the checkpoint has a dense one in its place.
+  const MoELayer* layer_in_place_of_dense(const NamedTensor& t) const {
     for (const MoELayer* layer : state_.model->moe_layers()) {
-      if (tensor.rfind(layer->name() + ".", 0) == 0 && source_.contains(dense_name(*layer, "input.weight"))) {
-        return layer;
+      const bool is_dense_there = dense_.count({layer->layer(), FeedForwardPart::input_weight}) > 0;
+      if (t.parameter->place.layer == layer->layer() && is_part_of_moe(*t.parameter)) {
+        return is_dense_there ? layer : nullptr;
       }
     }
     return nullptr;
   }
-  static std::string dense_name(const MoELayer& layer, const std::string& which) {
-    return block_of(layer) + "feed_forward." + which;
+  static bool is_part_of_moe(const Parameter& p) {
+    const ParameterRole role = p.place.role;
+    return role == ParameterRole::expert || role == ParameterRole::shared_expert || role == ParameterRole::router;
   }
 
   // The values of a tensor of such a layer; of those that stay as they were drawn, nothing.
   std::vector<float> values_of(const NamedTensor& t, const MoELayer& layer) {
-    const std::string rest = t.name.substr(layer.name().size() + 1);
-    if (rest == "shared.output.weight") return std::vector<float>(static_cast<size_t>(t.tensor.size()), 0.0f);
-    if (rest.rfind("experts.", 0) != 0) return {};
-    // input or output, weight or bias
-    const std::string which = rest.substr(rest.find('.', std::string("experts.").size()) + 1);
-    const bool is_output = which.rfind("output.", 0) == 0, is_bias = which.ends_with(".bias");
-    if (is_bias && !source_.contains(dense_name(layer, which))) return {};
-    const ConstTensor dense = source_.at(dense_name(layer, which));
-    unused_.erase(dense_name(layer, which));
+    const ParameterPlace& place = t.parameter->place;
+    if (place.role == ParameterRole::shared_expert && place.part == FeedForwardPart::output_weight) {
+      return std::vector<float>(static_cast<size_t>(t.tensor.size()), 0.0f);
+    }
+    if (place.role != ParameterRole::expert) return {};
+    const bool is_output = place.part == FeedForwardPart::output_weight || place.part == FeedForwardPart::output_bias;
+    const bool is_bias = place.part == FeedForwardPart::input_bias || place.part == FeedForwardPart::output_bias;
+    const auto found = dense_.find({place.layer, place.part});
+    if (is_bias && found == dense_.end()) return {};
+    MOE_CHECK(found != dense_.end(), "{} has no dense counterpart", t.name);
+    const ConstTensor dense = source_.at(found->second);
+    unused_.erase(found->second);
     if (dense.shape != t.tensor.shape) {
-      raise<CheckpointError>(
-          "init.from: {}: the feed-forward layer of {} is {}, an expert {}; moe.d_ff must be what the dense model has",
-          folder_, block_of(layer) + "feed_forward", dense.shape.to_string(), t.tensor.shape.to_string());
+      raise<CheckpointError>("init.from: {}: {} is {}, an expert's {}; moe.d_ff must be what the dense model has",
+                             folder_, found->second, dense.shape.to_string(), t.tensor.shape.to_string());
     }
     std::vector<float> values(dense.as<float>(), dense.as<float>() + dense.size());
     // Biases get no noise; redrawn units keep theirs.
     if (!is_bias) {
       add_noise(values, t.name);
-      draw_units_anew(values, t.name, {dense.shape, is_output, matrices_});
+      draw_units_anew(values, expert_name(layer.name() + ".experts.{}", t.expert), t.name,
+                      {dense.shape, is_output, matrices_});
     }
     if (is_output) {
       for (float& x : values) x = static_cast<float>(init_.scale * static_cast<double>(x));
@@ -130,9 +144,9 @@ class Start {
   }
   void fill_exact(ParameterGroup group, Tensor exact) {
     state_.parameters.for_each_named(group, exact, [&](const NamedTensor& t) {
-      if (!has_place_here(t.name)) return;
+      if (!is_taken(t.parameter->place)) return;
       if (source_.contains(t.name)) return read(t);
-      fill(t, *layer_in_place_of_dense(t.name));
+      fill(t, *layer_in_place_of_dense(t));
     });
   }
 
@@ -151,9 +165,9 @@ class Start {
   }
 
   // With clusters the units are chosen by them, once there are some (core/train/cluster_start.h).
-  void draw_units_anew(std::vector<float>& x, const std::string& name, const ExpertMatrix& matrix) const {
+  void draw_units_anew(std::vector<float>& x, const std::string& expert, const std::string& name,
+                       const ExpertMatrix& matrix) const {
     if (init_.reinitialise == 0 || init_.clusters.tokens > 0) return;
-    const std::string expert = name.substr(0, name.find(matrix.is_output ? ".output." : ".input."));
     const RandomKey units = key(expert, kUnits);
     moe::draw_units_anew(
         x, matrix,
@@ -165,19 +179,18 @@ class Start {
 
   // What the checkpoint has and this model has no place for. Experts of other ranks have one.
   void refuse_unused() const {
+    std::set<std::string> experts;
+    for (const Parameter& p : state_.parameters.parameters()) {
+      if (p.group != ParameterGroup::expert) continue;
+      for (const MoELayer* layer : state_.model->moe_layers()) {
+        if (layer->layer() != p.place.layer) continue;
+        for (int64_t e = 0; e < layer->num_experts(); ++e) experts.insert(expert_name(p.name, e));
+      }
+    }
     for (const std::string& name : unused_) {
-      if (!has_place(name)) {
-        raise<CheckpointError>("init.from: {} holds {}, for which this model has no place", folder_, name);
-      }
+      if (experts.count(name) > 0) continue;
+      raise<CheckpointError>("init.from: {} holds {}, for which this model has no place", folder_, name);
     }
-  }
-  bool has_place(const std::string& name) const {
-    for (const MoELayer* layer : state_.model->moe_layers()) {
-      for (int64_t e = 0; e < layer->num_experts(); ++e) {
-        if (name.rfind(fmt::format("{}.experts.{}.", layer->name(), e), 0) == 0) return true;
-      }
-    }
-    return false;
   }
 
   TrainingState& state_;
@@ -186,15 +199,26 @@ class Start {
   TensorFolder source_;
   std::string folder_;
   bool keep_head_;
-  std::set<std::string> unused_;
+  // Of the checkpoint's tensors: those that nothing here took yet, those of its head that stay out, and the matrices
+  // and biases of its dense layers.
+  std::set<std::string> unused_, left_out_;
+  std::map<std::pair<int, FeedForwardPart>, std::string> dense_;
 };
+
+Places places_in(const std::string& checkpoint, const RunState& run) {
+  const TrainConfig config = with_saved_experts(load_run_config(checkpoint), run.experts, checkpoint);
+  const TaskKind& task = tasks().at(config.task);
+  const SampleShape sample =
+      task.shape(config, read_description(config.task, checkpoint), checkpoint + "/" + task.file);
+  return tensor_places(config, sample, run.length);
+}
 
 }  // namespace
 
 StartReport start_from(TrainingState& state, const TrainConfig& config, bool keep_head) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
   const RunState source = load_run_state(checkpoint);
-  Start start(state, config, checkpoint, keep_head);
+  Start start(state, config, checkpoint, places_in(checkpoint, source), keep_head);
   StartReport report = start.run();
   report.step = source.step;
   return report;

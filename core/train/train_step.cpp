@@ -61,7 +61,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   const auto start = std::chrono::steady_clock::now();
   Context& ctx = state_.ctx;
   Model& model = *state_.model;
-  ctx.training = true;
+  const ModeScope modes(ctx, {.training = true, .observe = true});
   ctx.step = static_cast<uint64_t>(update);
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
@@ -70,12 +70,15 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
 
   const int64_t micro_batches = config_.train.micro_batches;
   const bool sums_first = micro_batches > 1 && model.needs_sums_before_backward();
-  ctx.observe = true;
   if (sums_first) collect_sums(batch);
   ctx.observe = !sums_first;
 
-  // [sum of losses, scored predictions, SIGINT, SIGTERM, correct ones, seconds]
-  std::array<double, 6> totals{0, 0, signal == SIGINT ? 1.0 : 0.0, signal == SIGTERM ? 1.0 : 0.0, 0, 0};
+  // Sums over the ranks.
+  struct Totals {
+    double losses = 0, predictions = 0;  // of scored predictions, and how many these are
+    double interrupted, terminated;      // ranks that received SIGINT, and SIGTERM
+    double correct = 0, seconds = 0;
+  } totals{.interrupted = signal == SIGINT ? 1.0 : 0.0, .terminated = signal == SIGTERM ? 1.0 : 0.0};
   const int64_t predictions = model.predictions_per_sample(batch.time);
   signals_.clear();
   if (measured_signals(config_.curriculum).any()) {
@@ -88,9 +91,9 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
     if (micro_batches == 1) state_.complete_sums(groups_);
     const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
-    totals[0] += sums.loss;
-    totals[1] += sums.tokens;
-    totals[4] += sums.correct;
+    totals.losses += sums.loss;
+    totals.predictions += sums.tokens;
+    totals.correct += sums.correct;
     model.observe_losses(ctx, outcome);
     if (outcome.signals) collect_signals(micro, outcome.signals);
     model.remember(ctx, micro);
@@ -100,20 +103,20 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);
 
   reduce_gradients();
-  totals[5] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  groups_.world->all_reduce_sum(as_tensor(totals));
+  totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  groups_.world->all_reduce_sum(sums_tensor(totals));
   if (!model.loss_sums().empty()) groups_.world->all_reduce_sum(as_tensor(model.loss_sums()));
   // Every sample is zero on all ranks but its own: a gather, to the bit.
   if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
   const auto all = static_cast<double>(tokens_of(batch));
-  outcome.tokens = totals[1] * all / static_cast<double>(batch.global_sequences * predictions);
-  outcome.accuracy = totals[4] / std::max(totals[1], 1.0);
-  outcome.loss = totals[0] / std::max(totals[1], 1.0);
+  outcome.tokens = totals.predictions * all / static_cast<double>(batch.global_sequences * predictions);
+  outcome.accuracy = totals.correct / std::max(totals.predictions, 1.0);
+  outcome.loss = totals.losses / std::max(totals.predictions, 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
   outcome.norm = gradient_norm(ctx, state_.parameters, groups_);
-  outcome.seconds = totals[5] / static_cast<double>(groups_.world->size());
-  outcome.signal = totals[2] > 0 ? SIGINT : totals[3] > 0 ? SIGTERM : 0;
+  outcome.seconds = totals.seconds / static_cast<double>(groups_.world->size());
+  outcome.signal = totals.interrupted > 0 ? SIGINT : totals.terminated > 0 ? SIGTERM : 0;
   return outcome;
 }
 

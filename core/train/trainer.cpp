@@ -46,12 +46,12 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
     : config_(named(config)),
       state_config_(config_),
       groups_(ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
-                                  config.parallel.expert, config.moe.experts)),
+                                  config.parallel.expert, smallest_experts(config.model, config.moe))),
       threads_(threads),
       device_(device),
       task_(open_task(config)),
       length_(run_length(config, *task_)),
-      life_(config.moe, length_),
+      life_(config.model, config.moe, length_),
       folder_(config_),
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0) {
@@ -118,8 +118,8 @@ void Trainer::resume_from(int64_t step) {
                            identity.dump());
   }
   life_.restore(run_.experts, path);
-  if (life_.numbers().experts != config_.moe.experts) {
-    groups_ = ProcessGroups::make(groups_.world, config_.parallel.expert, life_.numbers().experts);
+  if (const int64_t experts = fewest(life_.numbers()); experts != smallest_experts(config_.model, config_.moe)) {
+    groups_ = ProcessGroups::make(groups_.world, config_.parallel.expert, experts);
   }
   state_config_ = with_experts(config_, life_.numbers());
   build_state(false);
@@ -301,7 +301,7 @@ void Trainer::change_experts(const ExpertChange& change) {
   if (change.before == change.after) {
     MovedTensors(*state_, groups_, groups_, change, run_.step).write_to(*state_);
   } else {
-    const ProcessGroups next = ProcessGroups::make(groups_.world, config_.parallel.expert, change.after.experts);
+    const ProcessGroups next = ProcessGroups::make(groups_.world, config_.parallel.expert, fewest(change.after));
     const MovedTensors moved(*state_, groups_, next, change, run_.step);
     state_config_ = with_experts(config_, change.after);
     groups_ = next;

@@ -1,5 +1,7 @@
 #include "core/train/training_state.h"
 
+#include <algorithm>
+
 #include "comm/communicator.h"
 #include "core/base/integer.h"
 #include "core/tensor/copy.h"
@@ -160,15 +162,35 @@ int64_t experts_per_token(const TrainConfig& config, const RunLength& run) {
   SampleShape some(1);
   some.classes = 2;
   return with_planned_model(config, some, run, [](const ParameterStore&, const Model& model, int64_t) {
-    return model.moe_layers().empty() ? 0 : model.moe_layers()[0]->experts_per_token();
+    int64_t most = 0;
+    for (const MoELayer* layer : model.moe_layers()) most = std::max(most, layer->experts_per_token());
+    return most;
   });
 }
 
 FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
   return with_planned_model(config, sample, run, [](const ParameterStore&, const Model& model, int64_t) {
-    if (model.moe_layers().empty()) return FixedExperts{};
-    Strategy& strategy = model.moe_layers()[0]->strategy();
-    return FixedExperts{strategy.fixed_experts(), strategy.fixed_places()};
+    FixedExperts fixed;
+    for (const MoELayer* layer : model.moe_layers()) {
+      if (fixed.number.empty()) fixed.number = layer->traits().fixed_experts;
+      if (fixed.places.empty()) fixed.places = layer->traits().fixed_places;
+    }
+    return fixed;
+  });
+}
+
+std::map<std::string, ParameterPlace> tensor_places(const TrainConfig& config, const SampleShape& sample,
+                                                    const RunLength& run) {
+  return with_planned_model(config, sample, run, [](const ParameterStore& parameters, const Model&, int64_t) {
+    std::map<std::string, ParameterPlace> places;
+    for (const Parameter& p : parameters.parameters()) {
+      if (p.group != ParameterGroup::expert) {
+        places[p.name] = p.place;
+        continue;
+      }
+      for (int64_t e = 0; e < p.shape[0]; ++e) places[expert_name(p.name, e)] = p.place;
+    }
+    return places;
   });
 }
 

@@ -1,6 +1,7 @@
 // Everything a step works on: parameters, model, optimizer and the arenas, of one rank.
 #pragma once
 #include <functional>
+#include <map>
 #include <optional>
 
 #include "core/config/train_config.h"
@@ -79,13 +80,17 @@ inline constexpr RunLength kSomeRun{1000, 1000, 100};
 // as building the model does.
 void with_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run,
                 const std::function<void(const Model&)>& use);
-// Experts per token when the run has ended; throws UsageError as building the model does. 0 for a dense model.
+// Experts per token when the run has ended, in the layer that has most; throws UsageError as building the model does. 0
+// for a dense model.
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run = kSomeRun);
 // What moe.life may not do (Strategy::fixed_experts, fixed_places); nothing where it may, and for a dense model.
 struct FixedExperts {
   std::string number, places;
 };
 FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
+// What the tensors of its checkpoints belong to, by name, those of all experts.
+std::map<std::string, ParameterPlace> tensor_places(const TrainConfig& config, const SampleShape& sample,
+                                                    const RunLength& run = kSomeRun);
 // Of the model that the configuration describes, which is built for it without its memory.
 ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
 

@@ -60,8 +60,14 @@ std::vector<VariedEvaluation> Variations::without_each_expert(LoadedRun& run) co
   return results;
 }
 
+static int64_t most_experts(const LoadedRun& run) {
+  int64_t most = 0;
+  for (const MoELayer* layer : run.state->model->moe_layers()) most = std::max(most, layer->num_experts());
+  return most;
+}
+
 VariedEvaluation Variations::with_busiest(LoadedRun& run, int64_t count) const {
-  ClosedExperts closed(run, run.config.moe.experts);
+  ClosedExperts closed(run, most_experts(run));
   for (MoELayer* layer : run.state->model->moe_layers()) {
     const std::span<const double> counts = layer->load().counts;
     if (count < 1 || count > layer->num_experts())
@@ -83,7 +89,7 @@ VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
   set_.load(0, 1, batch);
   if (model.predictions_per_sample(batch.length) != batch.length)
     throw UsageError("--router oracle: is for models that predict something of every token");
-  const int64_t tokens = set_.num_sequences() * batch.length, most = run.config.moe.experts;
+  const int64_t tokens = set_.num_sequences() * batch.length, most = most_experts(run);
   ClosedExperts chosen(run, tokens * most);
   std::vector<float> losses, some;  // (tokens, experts): those of other ranks stay 0, and nobody asks for their choice
   for (MoELayer* layer : model.moe_layers()) {

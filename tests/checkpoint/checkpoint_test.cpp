@@ -40,13 +40,16 @@ static constexpr int64_t kExperts = 5;
 struct RankState {
   explicit RankState(const ProcessGroups& groups) {
     const Share mine = groups.local_experts(kExperts);
-    parameters.add({"embedding.weight", Shape{7, 3}, ParameterGroup::shared, {}});
-    parameters.add({"norm.weight", Shape{3}, ParameterGroup::shared, {}, false});
+    parameters.add({}, {"embedding.weight", Shape{7, 3}, ParameterGroup::shared, {}});
+    parameters.add({}, {"norm.weight", Shape{3}, ParameterGroup::shared, {}, false});
     parameters.add(
+        {},
         {"blocks.0.experts.{}.input.weight", Shape{mine.count, 4, 3}, ParameterGroup::expert, {}, true, mine.begin});
     parameters.add(
+        {},
         {"blocks.0.experts.{}.output.weight", Shape{mine.count, 3, 4}, ParameterGroup::expert, {}, true, mine.begin});
-    parameters.add({"blocks.0.experts.{}.bias", Shape{mine.count, 3}, ParameterGroup::expert, {}, false, mine.begin});
+    parameters.add({},
+                   {"blocks.0.experts.{}.bias", Shape{mine.count, 3}, ParameterGroup::expert, {}, false, mine.begin});
     parameters.allocate(ctx, DType::f32);
     optimizer.emplace(ctx, parameters, OptimizerConfig{});
   }

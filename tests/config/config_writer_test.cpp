@@ -31,6 +31,7 @@ struct Names : FieldVisitor {
   void field(const char* name, std::vector<std::string>&, const char*) override { take(name); }
   void field(const char* name, std::vector<int64_t>&, const char*) override { take(name); }
   void field(const char* name, std::vector<double>&, const char*) override { take(name); }
+  void overrides(const char* name, LayerOverrides&, const char*) override { take(name); }
   void group(const char* name, FieldSet& group, const char*) override {
     Names inner(prefix + name + ".", found, described);
     inner.visit(group);

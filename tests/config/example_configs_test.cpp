@@ -76,7 +76,7 @@ TEST_CASE("every event of the experts' life has an example configuration that ca
     for (const Choice<ExpertEvent>& event : config.moe.life.items()) found.insert(event.kind());
     const RunLength run{2000, 2048, 100};
     CHECK_NOTHROW(check_life(config, 256, run, 1000, 4));
-    CHECK(possible_experts(config.moe, run).rbegin()->experts <= 16);
+    CHECK(most(*possible_experts(config.model, config.moe, run).rbegin()) <= 16);
   }
   for (const Member& event : family<ExpertEvent>()) {
     INFO(event.name);

@@ -96,7 +96,7 @@ TEST_CASE("a real model: shares sum to 1, norms are those of its parameters") {
     CHECK(s.router_entropy <= 1 + 1e-9);
 
     const std::string name = fmt::format("blocks.{}.moe", layer->layer());
-    const WeightNorms norms = weight_norms(state.ctx, state.parameters, name, 4, groups);
+    const WeightNorms norms = weight_norms(state.ctx, state.parameters, *layer, groups);
     REQUIRE(norms.input.size() == 4);
     REQUIRE(norms.output.size() == 4);
     REQUIRE(norms.router.size() == 4);

@@ -280,7 +280,7 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
       return product(inner, by_name.at(name + ".output.weight"));
     };
     const bool over_all = std::string(yaml).find("softmax: all") != std::string::npos;
-    const auto k = static_cast<size_t>(f.layer->router().k());
+    const auto k = static_cast<size_t>(f.layer->router().traits().k);
     std::vector<double> expected;
     for (int64_t t = 0; t < 33; ++t) {
       std::vector<double> in, out(static_cast<size_t>(d));

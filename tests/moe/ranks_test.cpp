@@ -107,7 +107,7 @@ TEST_CASE("a layer is the same on any number of ranks however uneven the load is
     LayerFixture f(config);
     const TokenBatch batch = make_batch(f.ctx, 6, 5);
     f.forward(batch, f.ctx.of({30, kModelWidth}, input.x));
-    CHECK(f.layer->load().dead() == 5 - f.layer->router().k());
+    CHECK(f.layer->load().dead() == 5 - f.layer->router().traits().k);
     check_all_layouts(yaml, config, input);
   }
 }

@@ -69,7 +69,7 @@ TEST_CASE("every router fills valid slots at k = 1 and k = N, with one expert an
       for (const double size : {1.0, 1e4}) {
         for (int64_t i = 0; i < d->x.size(); ++i) set(d->x, i, size * (i % kModelWidth == 0 ? 1 : 0.1));
         const Routing& r = d->run();
-        REQUIRE(r.indices.dim(1) == d->f.layer->router().k());
+        REQUIRE(r.indices.dim(1) == d->f.layer->router().traits().k);
         for (int64_t t = 0; t < d->batch.tokens(); ++t) {
           int64_t filled = 0;
           for (int64_t j = t * r.indices.dim(1); j < (t + 1) * r.indices.dim(1); ++j) {
@@ -88,9 +88,9 @@ TEST_CASE("every router fills valid slots at k = 1 and k = N, with one expert an
 
 TEST_CASE("a paced k and temperature follow their schedules, and the slots that are left stay empty") {
   Decision d(router_config("{k: {kind: linear, from: 4, to: 2}, temperature: {kind: linear, from: 2, to: 1}}"));
-  CHECK(d.f.layer->router().k() == 4);
-  CHECK(d.f.layer->router().final_k() == 2);
-  CHECK(d.f.layer->router().mean_k() == Approx(3).margin(0.05));
+  CHECK(d.f.layer->router().traits().k == 4);
+  CHECK(d.f.layer->router().traits().final_k == 2);
+  CHECK(d.f.layer->router().traits().mean_k == Approx(3).margin(0.05));
   CHECK(d.f.layer->experts_per_token() == 2);
   CHECK(d.f.layer->training_passes() == Approx(1.5).margin(0.03));
   const std::vector<double> hot = values(d.run().logits);

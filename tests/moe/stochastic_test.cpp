@@ -37,7 +37,7 @@ TEST_CASE("in training both views are routed, and the gate starts even") {
   CHECK(f.layer->load().assignments() == 2 * 2 * 8);
   CHECK(*measure(f, "merge_gate") == Approx(0.5));
   CHECK(*measure(f, "uncertainty") > 0);
-  CHECK(f.layer->strategy().training_passes() == 2);
+  CHECK(f.layer->traits().training_passes == 2);
 }
 
 TEST_CASE("running noise begins at the first update and follows the data") {

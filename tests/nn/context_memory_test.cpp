@@ -27,7 +27,7 @@ static ModelConfig model(const std::string& position, int64_t memory, bool qk_no
 struct Layer {
   Layer(TestContext& ctx, const std::string& position, int64_t size, bool qk_norm = false)
       : config(model(position, size, qk_norm)),
-        positions(position == "relative" ? &store.add(lookup_table("positions", size, 3, 1)) : nullptr),
+        positions(position == "relative" ? &store.add({}, lookup_table("positions", size, 3, 1)) : nullptr),
         attention(store, "attention", config, RunLength{}, 0, positions),
         memory(ctx, MemoryShape::of(config), 2) {
     store.allocate(ctx, ctx.dtype);

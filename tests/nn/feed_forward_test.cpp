@@ -10,7 +10,7 @@ TEST_CASE("DenseFeedForward: gradients of input and parameters") {
     INFO("activation " << int(activation));
     TestContext ctx(DType::f64);
     ParameterStore store;
-    DenseFeedForward layer(store, "feed_forward", {.d_model = 5, .d_ff = 7, .activation = activation}, 0);
+    DenseFeedForward layer(store, "feed_forward", {.d_model = 5, .d_ff = 7, .activation = activation}, {});
     store.allocate(ctx, DType::f64);
     randomise(store, 0.5);
     const TokenBatch batch = make_batch(ctx, 2, 3);

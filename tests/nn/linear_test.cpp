@@ -8,7 +8,7 @@ namespace moe::test {
 TEST_CASE("Linear: gradients of input and weight; the weight's is added to") {
   TestContext ctx(DType::f64);
   ParameterStore store;
-  const Linear linear(store, "linear", 5, 3, 1);
+  const Linear linear(store, {}, "linear", 5, 3, 1);
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 1);
   const Tensor x = ctx.normal({4, 5}, 1), d_y = ctx.normal({4, 3}, 2), y = ctx.output({4, 3}), d_x = ctx.output({4, 5});

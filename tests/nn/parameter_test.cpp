@@ -16,12 +16,12 @@ constexpr auto kNormal = Initialisation::Kind::normal;
 
 // Two matrices and a norm, and experts [first, first + count) of five.
 void fill(ParameterStore& store, int64_t first, int64_t count) {
-  store.add({"a.weight", {3, 5}, ParameterGroup::shared, {kNormal, 0.1}});
-  store.add({"norm.weight", {5}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
-  store.add({"experts.{}.input", {count, 4, 3}, ParameterGroup::expert, {kNormal, 0.1}, true, first});
+  store.add({}, {"a.weight", {3, 5}, ParameterGroup::shared, {kNormal, 0.1}});
+  store.add({}, {"norm.weight", {5}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
+  store.add({}, {"experts.{}.input", {count, 4, 3}, ParameterGroup::expert, {kNormal, 0.1}, true, first});
   store.add(
-      {"experts.{}.bias", {count, 2}, ParameterGroup::expert, {Initialisation::Kind::uniform, 0.3}, false, first});
-  store.add({"b.weight", {2, 7}, ParameterGroup::shared, {kNormal, 0.2}});
+      {}, {"experts.{}.bias", {count, 2}, ParameterGroup::expert, {Initialisation::Kind::uniform, 0.3}, false, first});
+  store.add({}, {"b.weight", {2, 7}, ParameterGroup::shared, {kNormal, 0.2}});
 }
 
 std::map<std::string, std::vector<double>> named_values(ParameterStore& store, ParameterGroup group) {
@@ -145,10 +145,10 @@ TEST_CASE("a planned parameter store counts and touches nothing") {
 TEST_CASE("a parameter store refuses late parameters and names without an expert's place") {
   TestContext ctx;
   ParameterStore store;
-  CHECK_THROWS_AS(store.add({"experts.weight", {2, 3}, ParameterGroup::expert, {}}), InternalError);
-  CHECK_THROWS_AS(store.add({"a.{}.weight", {2, 3}, ParameterGroup::shared, {}}), InternalError);
+  CHECK_THROWS_AS(store.add({}, {"experts.weight", {2, 3}, ParameterGroup::expert, {}}), InternalError);
+  CHECK_THROWS_AS(store.add({}, {"a.{}.weight", {2, 3}, ParameterGroup::shared, {}}), InternalError);
   store.allocate(ctx, DType::f32);
-  CHECK_THROWS_AS(store.add({"late", {2}, ParameterGroup::shared, {}}), InternalError);
+  CHECK_THROWS_AS(store.add({}, {"late", {2}, ParameterGroup::shared, {}}), InternalError);
 }
 
 }  // namespace moe::test

@@ -31,7 +31,7 @@ struct Block {
                                .activation = Activation::gelu,
                                .hidden_dropout = ScheduleField(hidden_dropout).make({}),
                                .bias = bias},
-              3);
+              ParameterPlace{ParameterRole::feed_forward, 3});
         },
         true);
     store.allocate(ctx, DType::f64);

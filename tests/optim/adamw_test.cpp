@@ -11,10 +11,11 @@ using namespace moe;
 struct Fixture {
   explicit Fixture(DType type) : dtype(type) {
     ctx.dtype = type;
-    parameters.add({"matrix", Shape{3, 7}, ParameterGroup::shared, {Initialisation::Kind::normal, 1}});
-    parameters.add({"norm", Shape{5}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
-    parameters.add({"expert.{}.weight", Shape{2, 3, 5}, ParameterGroup::expert, {Initialisation::Kind::normal, 1}});
-    parameters.add({"expert.{}.bias", Shape{2, 3}, ParameterGroup::expert, {Initialisation::Kind::normal, 1}, false});
+    parameters.add({}, {"matrix", Shape{3, 7}, ParameterGroup::shared, {Initialisation::Kind::normal, 1}});
+    parameters.add({}, {"norm", Shape{5}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
+    parameters.add({}, {"expert.{}.weight", Shape{2, 3, 5}, ParameterGroup::expert, {Initialisation::Kind::normal, 1}});
+    parameters.add({},
+                   {"expert.{}.bias", Shape{2, 3}, ParameterGroup::expert, {Initialisation::Kind::normal, 1}, false});
     parameters.allocate(ctx, type);
     parameters.initialise(ctx, 5);
   }

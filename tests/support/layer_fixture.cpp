@@ -33,8 +33,15 @@ static constexpr int64_t kVocab = 20;  // token ids of the tests are below
 LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : config(moe) {
   const FeedForwardShape expert{
       .d_model = kModelWidth, .d_ff = 5, .activation = Activation::swiglu, .input_std = 0.5, .output_std = 0.5};
-  layer =
-      std::make_unique<MoELayer>("layer", MoELayer::Setup{store, groups, config, 1, 0, 1, kVocab, expert, 0.7, kRun});
+  layer = std::make_unique<MoELayer>(BuildContext{.parameters = store,
+                                                  .groups = groups,
+                                                  .moe = config,
+                                                  .expert = expert,
+                                                  .init_std = 0.7,
+                                                  .vocab = kVocab,
+                                                  .run = kRun,
+                                                  .name = "layer",
+                                                  .layer = 1});
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
   sums.resize(layer->num_sums());

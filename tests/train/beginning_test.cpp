@@ -75,7 +75,7 @@ TEST_CASE("after clustering each expert gets its cluster's tokens, with every ro
     INFO(router.name);
     TinyRun run(config_of("experts: 4, router: " + router.name, "clusters: {tokens: 128}"), kVocab,
                 ProcessGroups::single());
-    const ExpertDirections directions = run.state.model->moe_layers()[0]->strategy().directions();
+    const ExpertDirections directions = run.state.model->moe_layers()[0]->traits().directions;
     if (!directions.rows) {
       CHECK_THROWS_WITH(cluster(run), Catch::Contains(router.name) && Catch::Contains(directions.why_none));
       ++refused;

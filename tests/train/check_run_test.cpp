@@ -62,6 +62,7 @@ class RangedFields : public FieldVisitor {
   void field(const char*, std::vector<int64_t>&, const char*) override {}
   void field(const char*, std::vector<double>&, const char*) override {}
   void schedule(const char* name, ScheduleField& value, const char*) override { take(name, value.range(), true); }
+  void overrides(const char*, LayerOverrides&, const char*) override {}
   void group(const char* name, FieldSet& group, const char*) override {
     enter(fmt::format("{}: {{", name), "}", std::string(name) + ".", group);
   }

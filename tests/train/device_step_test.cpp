@@ -174,7 +174,7 @@ TEST_CASE("experts on the device become what they become on the CPU") {
   const RandomBatch batch(config, kVocab, 11);
   const CheckpointFolder checkpoints(folder.path());
   const std::vector<int64_t> sources{3, 0};
-  ExpertChange change{"grow", {4, 1}, {6, 1}, 0.1, 0.1, {}};
+  ExpertChange change{"grow", {{4, 1}, {4, 1}}, {{6, 1}, {6, 1}}, 0.1, 0.1, {}};
   change.mappings.assign(2, growing(4, sources, true));
   for (const DType dtype : {DType::f32, test::on_cpu() ? DType::f32 : DType::bf16}) {
     TinyRun device(config, kVocab, ProcessGroups::single(), dtype, test::test_device());

@@ -51,8 +51,9 @@ static double largest_difference(const std::vector<double>& a, const std::vector
 
 static ExpertChange change_of(const std::string& kind, const ExpertNumbers& before, const ExpertMapping& mapping,
                               bool scale_k, size_t layers = 2) {
-  ExpertChange change{kind, before, {mapping.after(), before.k_factor}, 0, 0, {}};
-  if (scale_k) change.after.k_factor *= static_cast<double>(mapping.after()) / static_cast<double>(before.experts);
+  ExpertNumbers after{mapping.after(), before.k_factor};
+  if (scale_k) after.k_factor *= static_cast<double>(mapping.after()) / static_cast<double>(before.experts);
+  ExpertChange change{kind, LayerNumbers(layers, before), LayerNumbers(layers, after), 0, 0, {}};
   change.mappings.assign(layers, mapping);
   return change;
 }
@@ -101,7 +102,7 @@ TEST_CASE("twice the experts and twice k compute the same, with every router tha
     SampleShape sample = tiny_shape(config, kVocab);
     if (!fixed_experts(config, sample).number.empty()) continue;
     if (router.name == "gshard" || router.name == "stable" || router.name == "random") {  // whose k is their own
-      CHECK_THROWS_AS(summarise(with_experts(config, {8, 2}), sample), UsageError);
+      CHECK_THROWS_AS(summarise(with_experts(config, {{8, 2}, {8, 2}}), sample), UsageError);
       continue;
     }
     TinyRun run(config, kVocab, ProcessGroups::single());
@@ -181,7 +182,7 @@ TEST_CASE("a restarted expert is the busiest one with noise, and the optimizer f
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
   train(run, 3);
   const std::vector<std::vector<double>> use{{0.4, 0.3, 0.3, 0}, {0.5, 0, 0.5, 0}};
-  const ExpertChange change = restart_experts(use, {{3}, {1, 3}}, {4, 1}, 0.1, 0.2);
+  const ExpertChange change = restart_experts(use, {{3}, {1, 3}}, {{4, 1}, {4, 1}}, 0.1, 0.2);
   CHECK(change.mappings[0].experts[3].origins == std::vector<ExpertOrigin>{{0, 1}});
   CHECK(change.mappings[1].experts[1].origins == std::vector<ExpertOrigin>{{0, 1}});
   CHECK(change.mappings[1].experts[3].origins == std::vector<ExpertOrigin>{{2, 1}});  // 0 gave half of its use away
@@ -219,7 +220,7 @@ TEST_CASE("a change gives the same bits in any layout") {
   grow.noise = 0.05, grow.router_noise = 0.1;
   const std::vector<double> use{0.3, 0.1, 0.1, 0.2, 0.3};
   for (const ExpertChange& change : {grow, change_of("merge", {5, 1}, merging(use, {{1, 2}, {3, 4}}), false),
-                                     restart_experts({use, use}, {{1}, {2, 1}}, {5, 1}, 0.1, 0.1)}) {
+                                     restart_experts({use, use}, {{1}, {2, 1}}, {{5, 1}, {5, 1}}, 0.1, 0.1)}) {
     INFO(change.kind);
     const auto expected = changed(reference, change, ProcessGroups::single(), 2);
     const auto values = named_values(*expected), moments = named_moments(*expected);
@@ -230,7 +231,7 @@ TEST_CASE("a change gives the same bits in any layout") {
       test::run_ranks(ranks, [&, width = expert_parallel](std::shared_ptr<Communicator> world) {
         TinyRun run(config, kVocab, ProcessGroups::make(world, width, 5));
         load_tensors(checkpoints.path(2), run.state.parameters, &*run.state.optimizer);
-        const auto next = changed(run, change, ProcessGroups::make(world, width, change.after.experts), 2);
+        const auto next = changed(run, change, ProcessGroups::make(world, width, fewest(change.after)), 2);
         bool same = true;
         size_t found = 0;
         for (const auto& [name, x] : named_values(*next)) same &= values.at(name) == x, ++found;
@@ -257,7 +258,7 @@ TEST_CASE("events happen when they are due") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
   const auto steps = [&](const std::string& event) {
     const TrainConfig config = config_of("experts: 4, life: [" + event + "]");
-    ExpertLife life(config.moe, kRun);
+    ExpertLife life(config.model, config.moe, kRun);
     return steps_of(life, run, 100);
   };
   using Steps = std::vector<int64_t>;
@@ -271,13 +272,14 @@ TEST_CASE("events happen when they are due") {
 
 TEST_CASE("a curriculum that opens its levels lets the experts grow") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
-  ExpertLife life(config_of("experts: 4, life: [{kind: grow, opened: [50%, 100%]}]").moe, kRun);
+  const TrainConfig opening = config_of("experts: 4, life: [{kind: grow, opened: [50%, 100%]}]");
+  ExpertLife life(opening.model, opening.moe, kRun);
   std::vector<int64_t> experts;
   int64_t step = 0;
   for (const double open : {0.1, 0.4, 0.5, 0.7, 0.99, 1.0, 1.0}) {
     life.happen(
         step++, open, [&]() -> TrainingState& { return run.state; }, [](const ExpertChange&) {});
-    experts.push_back(life.numbers().experts);
+    experts.push_back(life.numbers()[0].experts);
   }
   CHECK(experts == std::vector<int64_t>{4, 4, 8, 8, 8, 16, 16});
 }
@@ -288,7 +290,7 @@ TEST_CASE("experts that nobody chooses are restarted after their patience, and a
   for (const Parameter& p : run.state.parameters.parameters()) {
     if (p.name.find("router.bias") != std::string::npos) p.value.as<float>()[2] = -1000;
   }
-  ExpertLife life(config.moe, kRun), resumed(config.moe, kRun);
+  ExpertLife life(config.model, config.moe, kRun), resumed(config.model, config.moe, kRun);
   std::vector<int64_t> happened, again;
   const auto happen = [&](ExpertLife& of, int64_t step, std::vector<int64_t>& steps) {
     of.happen(
@@ -325,13 +327,13 @@ TEST_CASE("merging finds copies by the router") {
   TrainConfig config = config_of("experts: 8, life: [{kind: merge, at: [1], count: 4, scale_k: true}]");
   TinyRun small(config_of("experts: 4"), kVocab, ProcessGroups::single());
   const auto grown = changed(small, change_of("grow", {4, 1}, doubled(4), false), ProcessGroups::single());
-  ExpertLife life(config.moe, kRun);
+  ExpertLife life(config.model, config.moe, kRun);
   int happened = 0;
   life.happen(
       1, 1, [&]() -> TrainingState& { return grown->state; },
       [&](const ExpertChange& change) {
         ++happened;
-        CHECK(change.after == ExpertNumbers{4, 0.5});
+        CHECK(change.after == LayerNumbers(change.after.size(), ExpertNumbers{4, 0.5}));
         for (const ExpertMapping& mapping : change.mappings) {
           for (const MappedExpert& expert : mapping.experts) {
             REQUIRE(expert.origins.size() == 2);
@@ -342,10 +344,46 @@ TEST_CASE("merging finds copies by the router") {
   CHECK(happened == 1);
 }
 
+TEST_CASE("events go by the number of experts that each layer has") {
+  const TrainConfig config = config_of(
+      "experts: 4, layers: [{at: last, experts: 6}], life: [{kind: grow, at: [1], factor: 2, scale_k: true}, {kind: "
+      "prune, at: [2], count: 3}]");
+  TinyRun run(config, kVocab, ProcessGroups::single());
+  REQUIRE(run.state.model->moe_layers().size() == 2);
+  ExpertLife life(config.model, config.moe, kRun);
+  CHECK(life.numbers() == LayerNumbers{{4, 1}, {6, 1}});
+  std::unique_ptr<TinyRun> next;
+  const auto state = [&]() -> TrainingState& { return next ? next->state : run.state; };
+  std::vector<LayerNumbers> found;
+  const auto change = [&](const ExpertChange& what) {
+    found.push_back(what.after);
+    next = changed(next ? *next : run, what, ProcessGroups::single());
+  };
+  life.happen(1, 1, state, change);
+  life.happen(2, 1, state, change);
+  CHECK(found == std::vector<LayerNumbers>{{{8, 2}, {12, 2}}, {{5, 2}, {9, 2}}});
+  for (size_t layer = 0; layer < 2; ++layer) {
+    CHECK(next->state.model->moe_layers()[layer]->num_experts() == found.back()[layer].experts);
+  }
+  train(*next, 2);
+  const auto possible = possible_experts(config.model, config.moe, kRun);
+  CHECK(possible.count({{4, 1}, {6, 1}}) == 1);
+  CHECK(possible.count({{5, 2}, {9, 2}}) == 1);
+  // What a checkpoint keeps, and what one kept when all layers had one number.
+  const nlohmann::json saved = life.save();
+  const TrainConfig again = with_saved_experts(config, saved, "x");
+  CHECK(configured_experts(again.model, again.moe) == found.back());
+  const TrainConfig old = with_saved_experts(config_of("experts: 4"), {{"number", 8}, {"k_factor", 2.0}}, "x");
+  CHECK(configured_experts(old.model, old.moe) == LayerNumbers{{8, 2}, {8, 2}});
+  CHECK_THROWS_AS(with_saved_experts(config, {{"number", {8}}, {"k_factor", {2.0}}}, "x"), CheckpointError);
+  CHECK_THROWS_AS(with_saved_experts(config, {{"number", {8, 0}}, {"k_factor", {1, 1}}}, "x"), CheckpointError);
+}
+
 TEST_CASE("the numbers that a run may have are known before it starts") {
   const auto numbers = [](const std::string& moe) {
     std::vector<int64_t> experts;
-    for (const ExpertNumbers& n : possible_experts(config_of(moe).moe, kRun)) experts.push_back(n.experts);
+    const TrainConfig config = config_of(moe);
+    for (const LayerNumbers& n : possible_experts(config.model, config.moe, kRun)) experts.push_back(n[0].experts);
     return experts;
   };
   using Experts = std::vector<int64_t>;

@@ -70,6 +70,11 @@ static const Case kCases[] = {
     {"a capacity by complexity", "moe: {capacity: {kind: complexity, smallest: 0.5, largest: 1}}", false, true},
     {"a bandit's capacity", "moe: {capacity: {kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}}", false,
      true},
+    {"layers that differ, 2 micro-batches",
+     "{moe: {layers: [{at: 0, router: {kind: hash, k: 2}, experts: 8, balance: [], shared_experts: 1}, {at: last, "
+     "d_ff: "
+     "20, strategy: contrastive, capacity: 0.9}]}, train: {micro_batches: 2}}",
+     false, true},
     {"dense", "model: {arrangement: dense}"},
     {"labelled texts, a class token behind them, a tanh head, batch of 7, 3 micro-batches",
      "{task: classify, model: {dropout: 0.2, pooling: class_token, head: tanh}, train: {batch: 7, micro_batches: 3}, "
@@ -162,7 +167,7 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
   const TrainConfig config = case_config(c);
   const std::string where = fmt::format("{}, {} ranks share the experts", c.name, expert_parallel);
   TinyRun reference(config, kVocab, ProcessGroups::single());
-  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, config.moe.experts));
+  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   prepare(reference, c);
   prepare(run, c);
   compare_tensors(*world, where + ", initial values", named_values(run), named_values(reference), 0);
@@ -185,7 +190,8 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
   }
 
   // The same once more, in a fresh state: the same bits.
-  TinyRun again(config, kVocab, ProcessGroups::make(world, expert_parallel, config.moe.experts));
+  TinyRun again(config, kVocab,
+                ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   prepare(again, c);
   const StepOutcome second = again.accumulate(batch, 2);
   if (second.loss != outcome.loss || second.norm != outcome.norm || named_gradients(again) != gradients) {
@@ -195,7 +201,7 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
 
 static void check_allocations(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
   const TrainConfig config = case_config(c);
-  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, config.moe.experts));
+  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   std::vector<RandomBatch> batches;
   for (uint64_t i = 0; i < 5; ++i) batches.emplace_back(config, kVocab, 5, i);
   run.run(batches[0], 0, 3e-3);
@@ -210,8 +216,9 @@ static void check_allocations(const std::shared_ptr<Communicator>& world, const 
 static void check_curve(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
   TrainConfig config = case_config(c);
   TinyRun reference(config, kVocab, ProcessGroups::single());
-  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, config.moe.experts));
-  TinyRun again(config, kVocab, ProcessGroups::make(world, expert_parallel, config.moe.experts));
+  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  TinyRun again(config, kVocab,
+                ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   for (int64_t i = 0; i < 20; ++i) {
     const RandomBatch batch(config, kVocab, 5, static_cast<uint64_t>(i % 4));
     const std::string where = fmt::format("{}, {} ranks share the experts, step {}", c.name, expert_parallel, i + 1);

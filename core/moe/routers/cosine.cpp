@@ -49,24 +49,23 @@ class CosineRouter : public SoftmaxRouter {
   CosineRouter(const CosineOptions& options, const Setup& setup)
       : SoftmaxRouter(setup, options),
         perturbation_(options.perturbation),
-        projection_(options.dimension > 0 ? &setup.parameters.add({setup.name + ".router.projection.weight",
-                                                                   Shape{options.dimension, setup.d_model},
-                                                                   ParameterGroup::shared,
-                                                                   {Initialisation::Kind::normal, setup.init_std}})
+        projection_(options.dimension > 0 ? &setup.add({setup.name + ".router.projection.weight",
+                                                        Shape{options.dimension, setup.d_model()},
+                                                        ParameterGroup::shared,
+                                                        {Initialisation::Kind::normal, setup.init_std}})
                                           : nullptr),
-        embedding_(
-            setup.parameters.add(per_expert({setup.name + ".router.weight",
-                                             Shape{setup.experts, width(options, setup)},
-                                             ParameterGroup::shared,
-                                             {Initialisation::Kind::normal, embedding_std(width(options, setup))}}))) {}
-
-  ExpertDirections directions() override { return {&embedding_, projection_, true}; }
+        embedding_(setup.add(per_expert({setup.name + ".router.weight",
+                                         Shape{setup.experts, width(options, setup)},
+                                         ParameterGroup::shared,
+                                         {Initialisation::Kind::normal, embedding_std(width(options, setup))}}))) {
+    traits_.directions = {&embedding_, projection_, true};
+  }
 
  private:
   enum { kProjected, kUnit, kNorms };  // of Routing::extra
 
   static int64_t width(const CosineOptions& options, const Setup& setup) {
-    return options.dimension > 0 ? options.dimension : setup.d_model;
+    return options.dimension > 0 ? options.dimension : setup.d_model();
   }
   static double embedding_std(int64_t width) { return kEmbeddingNorm / std::sqrt(static_cast<double>(width)); }
 

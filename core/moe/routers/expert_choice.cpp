@@ -24,16 +24,15 @@ constexpr GatingOptions kWeights{false, false};
 class ExpertChoiceRouter : public LogitRouter {
  public:
   ExpertChoiceRouter(const Options& options, const Setup& setup)
-      : LogitRouter(setup, options, 1), capacity_(options.capacity * setup.config.k_factor), group_(options.group) {
+      : LogitRouter(setup, options, 1), capacity_(options.capacity * setup.moe.k_factor), group_(options.group) {
     if (capacity_ > static_cast<double>(experts_))
       raise<UsageError>("{}: {} experts per token of {}", options.where("capacity"), capacity_, experts_);
+    traits_ = RouterTraits::constant(experts_, capacity_);
+    traits_.bounds_load = true;
+    traits_.causality = traits_.training_causality = causality_of(group_);
     add_weight(setup);
   }
 
-  int64_t k() const override { return experts_; }
-  double final_k() const override { return capacity_; }
-  Causality causality() const override { return causality_of(group_); }
-  bool bounds_load() const override { return true; }
   // Here experts choose, and one that is closed would take tokens at a weight of 0.
   void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 

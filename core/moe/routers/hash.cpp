@@ -21,12 +21,11 @@ class HashRouter : public UnlearnedRouter {
   HashRouter(const Options& options, const Setup& setup)
       : UnlearnedRouter(options.where("k"), setup, options.k),
         key_{static_cast<uint64_t>(options.seed), RandomPurpose::router_noise, static_cast<uint32_t>(setup.layer), 0} {
+    traits_.fixed_experts = "hash: among another number its tokens would fall anywhere";
     if (setup.vocab == 0) {
       raise<UsageError>("{}: hash goes by token ids, and these samples' tokens have none", options.key());
     }
   }
-
-  std::string fixed_experts() const override { return "hash: among another number its tokens would fall anywhere"; }
 
  private:
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {

@@ -31,14 +31,16 @@ class HierarchicalRouter : public LogitRouter {
         chosen_(o.chosen_groups),
         each_(o.experts_per_group),
         weights_{o.softmax == "chosen", o.renormalise},
-        group_weight_(setup.parameters.add({setup.name + ".router.group.weight",
-                                            Shape{o.groups, setup.d_model},
-                                            ParameterGroup::shared,
-                                            {Initialisation::Kind::normal, setup.init_std}})) {
+        group_weight_(setup.add({setup.name + ".router.group.weight",
+                                 Shape{o.groups, setup.d_model()},
+                                 ParameterGroup::shared,
+                                 {Initialisation::Kind::normal, setup.init_std}})) {
     if (chosen_ > groups_ || groups_ > experts_ || each_ > experts_ / groups_) {
       raise<UsageError>("{}: {} experts of each of {} of {} groups cannot be chosen from {}", o.key(), each_, chosen_,
                         groups_, experts_);
     }
+    traits_ = RouterTraits::constant(chosen_ * each_, static_cast<double>(chosen_ * each_));
+    traits_.fixed_experts = "hierarchical: its groups are of neighbouring experts";
     if (drops_experts())
       raise<UsageError>("{}: hierarchical cannot leave out experts of groups already chosen",
                         o.expert_dropout.place().to_string());
@@ -51,13 +53,9 @@ class HierarchicalRouter : public LogitRouter {
           o.key());
     }
     add_weight(setup);
+    traits_.directions = {nullptr, nullptr, false, "it chooses groups first, by a matrix of their own"};
   }
 
-  int64_t k() const override { return chosen_ * each_; }
-  std::string fixed_experts() const override { return "hierarchical: its groups are of neighbouring experts"; }
-  ExpertDirections directions() override {
-    return {nullptr, nullptr, false, "it chooses groups first, by a matrix of their own"};
-  }
   // Groups are chosen first, and one might have none left.
   void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 

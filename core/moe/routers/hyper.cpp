@@ -27,13 +27,13 @@ class HyperRouter : public SoftmaxRouter {
         embedding_(add(setup, "embedding", {setup.experts, o.embedding}, ParameterGroup::shared, 1, PerExpert::alike)),
         input_(add(setup, "hyper.input.weight", {o.hidden, o.embedding}, ParameterGroup::untrained,
                    1 / std::sqrt(static_cast<double>(o.embedding)))),
-        output_(add(setup, "hyper.output.weight", {setup.d_model, o.hidden}, ParameterGroup::untrained,
+        output_(add(setup, "hyper.output.weight", {setup.d_model(), o.hidden}, ParameterGroup::untrained,
                     setup.init_std * std::sqrt(2.0 / static_cast<double>(o.hidden)))) {}
 
  private:
   static Parameter& add(const Setup& setup, const char* name, Shape shape, ParameterGroup group, double std,
                         PerExpert copies = PerExpert::no) {
-    return setup.parameters.add(
+    return setup.add(
         per_expert({setup.name + ".router." + name, shape, group, {Initialisation::Kind::normal, std}}, copies));
   }
 

@@ -23,11 +23,11 @@ class PromptRouter : public SoftmaxRouter {
  public:
   PromptRouter(const Options& o, const Setup& setup)
       : SoftmaxRouter(setup, o),
-        prompts_(setup.parameters.add(table(setup, o))),
-        prompt_weight_(setup.parameters.add(per_expert({setup.name + ".router.prompt.weight",
-                                                        Shape{setup.experts, o.dimension},
-                                                        ParameterGroup::shared,
-                                                        {Initialisation::Kind::normal, setup.init_std}}))) {
+        prompts_(setup.add(table(setup, o))),
+        prompt_weight_(setup.add(per_expert({setup.name + ".router.prompt.weight",
+                                             Shape{setup.experts, o.dimension},
+                                             ParameterGroup::shared,
+                                             {Initialisation::Kind::normal, setup.init_std}}))) {
     add_weight(setup);
   }
 

@@ -29,30 +29,29 @@ class ReluRouter : public LogitRouter {
  public:
   ReluRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1),
-        wanted_(options.k.make(setup.run,
-                               {options.k.range().min, static_cast<double>(setup.experts) / setup.config.k_factor,
-                                options.k.range().at_most})),
-        k_factor_(setup.config.k_factor),
-        last_(k_at(static_cast<uint64_t>(std::max<int64_t>(setup.run.total_updates, 1) - 1))),
+        wanted_(
+            options.k.make(setup.run, {options.k.range().min, static_cast<double>(setup.experts) / setup.moe.k_factor,
+                                       options.k.range().at_most})),
+        k_factor_(setup.moe.k_factor),
         factor_(options.factor),
-        coefficient_(setup.parameters.add({setup.name + ".router.l1",
-                                           Shape{1},
-                                           ParameterGroup::untrained,
-                                           {Initialisation::Kind::constant, options.l1}})),
-        measures_(setup.measures),
+        coefficient_(setup.add({setup.name + ".router.l1",
+                                Shape{1},
+                                ParameterGroup::untrained,
+                                {Initialisation::Kind::constant, options.l1}})),
+        measures_(*setup.measures),
         loss_(measures_.add_loss("router_l1", ScheduleField(1).make(setup.run))),
         experts_figure_(measures_.add_figure("experts_per_token")) {
+    traits_.k = experts_;
+    traits_.k_at = [wanted = wanted_, factor = k_factor_](uint64_t update) { return factor * wanted.at(update); };
+    traits_.final_k = traits_.mean_k =
+        traits_.k_at(static_cast<uint64_t>(std::max<int64_t>(setup.run.total_updates, 1) - 1));
     // Weights are logits: copies that halve them add up to what one expert did.
     add_weight(setup, ParameterGroup::shared, PerExpert::divided);
   }
 
-  int64_t k() const override { return experts_; }
-  double final_k() const override { return last_; }
-  double k_at(uint64_t update) const override { return k_factor_ * wanted_.at(update); }
-
   void after_step(Context& ctx, const LoadStats& load) override {
     if (load.tokens() == 0) return;
-    const double mean = load.assignments() / load.tokens(), wanted = k_at(ctx.step);
+    const double mean = load.assignments() / load.tokens(), wanted = traits_.k_at(ctx.step);
     if (mean == wanted) return;
     scale_within(ctx, coefficient_.value, mean > wanted ? factor_ : 1 / factor_, kLeast, kMost);
   }
@@ -78,7 +77,7 @@ class ReluRouter : public LogitRouter {
   }
 
   const Scheduled wanted_;
-  const double k_factor_, last_, factor_;
+  const double k_factor_, factor_;
   Parameter& coefficient_;  // (1)
   MeasureSet& measures_;
   size_t loss_, experts_figure_;

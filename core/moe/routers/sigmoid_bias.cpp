@@ -36,18 +36,24 @@ struct Options : Fields<Options>, LogitOptions {
 class SigmoidBiasRouter : public LogitRouter {
  public:
   SigmoidBiasRouter(const Options& options, const Setup& setup)
-      : LogitRouter(setup, options, ScheduledK(options.k, setup.run, setup.experts, setup.config.k_factor).largest()),
-        k_(options.k, setup.run, setup.experts, setup.config.k_factor),
+      : LogitRouter(setup, options, ScheduledK(options.k, setup.run, setup.experts, setup.moe.k_factor).largest()),
+        k_(options.k, setup.run, setup.experts, setup.moe.k_factor),
         rate_(options.rate.make(setup.run)),
         limit_{options.groups, std::min(options.group_limit, options.groups)},
         weights_{options.renormalise, options.scale},
-        grouped_(options.groups > 1),
-        bias_(setup.parameters.add(per_expert({setup.name + ".router.bias",
-                                               Shape{setup.experts},
-                                               ParameterGroup::untrained,
-                                               {Initialisation::Kind::constant, 0}}))),
-        measures_(setup.measures),
+        bias_(setup.add(per_expert({setup.name + ".router.bias",
+                                    Shape{setup.experts},
+                                    ParameterGroup::untrained,
+                                    {Initialisation::Kind::constant, 0}}))),
+        measures_(*setup.measures),
         bias_figure_(measures_.add_figure("router_bias_rms")) {
+    traits_ = k_.traits();
+    if (options.groups > 1) {
+      traits_.fixed_experts = "sigmoid_bias with groups: they are of neighbouring experts";
+    }
+    if (!options.renormalise) {
+      traits_.unlike_copies = "the sigmoids of copies add up, where nothing renormalises them";
+    }
     add_weight(setup);
     if (setup.trains) {
       require_gradient(options.k.place().to_string(), k_.smallest(), experts_, options.renormalise);
@@ -58,17 +64,6 @@ class SigmoidBiasRouter : public LogitRouter {
       raise<UsageError>("{}: {} experts cannot be chosen from the {} of {} group(s)", options.k.place().to_string(),
                         k_.largest(), open, limit_.limit);
   }
-
-  int64_t k() const override { return k_.largest(); }
-  std::string fixed_experts() const override {
-    return grouped_ ? "sigmoid_bias with groups: they are of neighbouring experts" : "";
-  }
-  std::string unlike_copies() const override {
-    return weights_.renormalise ? "" : "the sigmoids of copies add up, where nothing renormalises them";
-  }
-  double final_k() const override { return static_cast<double>(k_.last()); }
-  double k_at(uint64_t update) const override { return static_cast<double>(k_.at(update)); }
-  double mean_k() const override { return k_.mean(); }
 
   void after_step(Context& ctx, const LoadStats& load) override {
     step_bias(ctx, bias_.value, as_tensor(load.counts), rate_.at(ctx.step));
@@ -100,7 +95,6 @@ class SigmoidBiasRouter : public LogitRouter {
   const Scheduled rate_;
   const GroupLimit limit_;
   const SigmoidWeights weights_;
-  const bool grouped_;
   Parameter& bias_;  // (experts)
   MeasureSet& measures_;
   size_t bias_figure_;

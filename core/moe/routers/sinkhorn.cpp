@@ -21,9 +21,9 @@ class SinkhornRouter : public SoftmaxRouter {
  public:
   SinkhornRouter(const Options& options, const Setup& setup)
       : SoftmaxRouter(setup, options), group_(options.group), iterations_(options.iterations) {
+    traits_.training_causality = causality_of(group_);
     add_weight(setup);
   }
-  Causality training_causality() const override { return causality_of(group_); }
 
  private:
   Tensor scores(Context& ctx, ScratchScope& scratch, const TokenBatch& batch, const Routing& routing) override {

@@ -41,7 +41,7 @@ class StableRouter : public LogitRouter {
         frozen_embedding_(table(setup, ".router.frozen.embedding", setup.vocab, ParameterGroup::untrained)),
         frozen_centroids_(
             table(setup, ".router.frozen.centroids", setup.experts, ParameterGroup::untrained, PerExpert::alike)),
-        measures_(setup.measures),
+        measures_(*setup.measures),
         loss_(measures_.add_loss("distillation", options.distillation.make(setup.run))),
         agreement_(measures_.add_figure("distilled_agreement")) {
     if (setup.vocab == 0)
@@ -50,10 +50,9 @@ class StableRouter : public LogitRouter {
     if (stage1_ < 1)
       raise<UsageError>("{}: {} updates teach the distilled router nothing", options.where("stage1"), stage1_);
     require_own_k(setup, "router stable always chooses one expert");
+    traits_ = RouterTraits::constant(1, 1);
     add_weight(setup);
   }
-
-  int64_t k() const override { return 1; }
 
   // The last update of stage 1 leaves a copy that no optimizer moves any more.
   void after_step(Context& ctx, const LoadStats&) override {
@@ -73,7 +72,7 @@ class StableRouter : public LogitRouter {
     p.lookup = copies == PerExpert::no;
     p.decay = false;
     p.per_expert = copies;
-    return setup.parameters.add(p);
+    return setup.add(p);
   }
   bool is_stage1(const Context& ctx) const { return ctx.step < static_cast<uint64_t>(stage1_); }
 

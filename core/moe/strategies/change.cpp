@@ -29,15 +29,12 @@ class ChangeStrategy : public RoutedStrategy {
                    ? std::min(1.0, static_cast<double>(at_) / static_cast<double>(setup.run.total_updates))
                    : 0),
         first_(part(options.where("first"), options.first, setup, ".first")),
-        then_(part(options.where("then"), options.then, setup, ".then")) {}
-
-  int64_t slots() override { return std::max(first_->slots(), then_->slots()); }
-  double final_k() override { return (share_ < 1 ? *then_ : *first_).final_k(); }
-  double training_passes() const override {
-    return share_ * first_->training_passes() + (1 - share_) * then_->training_passes();
-  }
-  Causality training_causality() override {
-    return std::max(first_->training_causality(), then_->training_causality());
+        then_(part(options.where("then"), options.then, setup, ".then")) {
+    const StrategyTraits &first = first_->traits(), &then = then_->traits();
+    traits_.k = std::max(first.k, then.k);
+    traits_.final_k = (share_ < 1 ? then : first).final_k;
+    traits_.training_passes = share_ * first.training_passes + (1 - share_) * then.training_passes;
+    traits_.training_causality = std::max(first.training_causality, then.training_causality);
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {

@@ -5,7 +5,7 @@
 
 #include "core/moe/competition.h"
 #include "core/moe/competition_steps.h"
-#include "core/moe/sparse_pass.h"
+#include "core/moe/routed_pass.h"
 #include "core/moe/strategy.h"
 #include "core/nn/now.h"
 #include "core/ops/dispatch_rows.h"
@@ -83,22 +83,22 @@ class CompeteStrategy : public RoutedStrategy {
       : RoutedStrategy(setup),
         options_(options),
         experts_(setup.experts),
-        k_(options.k > 0 ? options.k : static_cast<int64_t>(std::ceil(router().final_k()))),
+        k_(options.k > 0 ? options.k : static_cast<int64_t>(std::ceil(router().traits().final_k))),
         by_share_(options.weights == "share"),
         steps_({options.probability.make(setup.run), options.draw_every, options.max_layers,
                 to_updates(options.warmup, setup.run), setup.moe_layer, setup.moe_layers}),
         response_(options.score == "norm" ? Response::norm : Response::softplus),
         competition_(experts_, k_, response_),
-        measures_(&setup.measures),
-        competing_figure_(setup.measures.add_figure("competing")),
-        agreement_figure_(setup.measures.add_figure("agreement")),
-        router_loss_(setup.measures.add_loss("router_loss", options.router_loss.make(setup.run))),
-        diversity_(setup.measures.add_loss("diversity", options.diversity.make(setup.run))),
+        measures_(setup.measures),
+        competing_figure_(setup.measures->add_figure("competing")),
+        agreement_figure_(setup.measures->add_figure("agreement")),
+        router_loss_(setup.measures->add_loss("router_loss", options.router_loss.make(setup.run))),
+        diversity_(setup.measures->add_loss("diversity", options.diversity.make(setup.run))),
         chosen_loss_(options.chosen_loss.make(setup.run)),
         balance_scale_(options.balance_scale.make(setup.run)) {
     if (k_ > experts_) raise<UsageError>("{}: {} of {} experts cannot win", options.where("k"), k_, experts_);
-    for (const Choice<BalanceLoss>& loss : setup.config.balance.items()) {
-      balanced_ |= loss.make(BalanceLoss::Setup{experts_, setup.d_model, setup.config.router.kind(), setup.run})
+    for (const Choice<BalanceLoss>& loss : setup.moe.balance.items()) {
+      balanced_ |= loss.make(BalanceLoss::Setup{experts_, setup.d_model(), setup.moe.router.kind(), setup.run})
                        ->coefficient()
                        .largest() > 0;
     }
@@ -114,16 +114,12 @@ class CompeteStrategy : public RoutedStrategy {
     const Routing& used = chosen_by_competition() ? outcome_ : routing_;
     const Routing& balanced = balance_on_competition() ? outcome_ : routing_;
     parts.balance.set_scale(competing_ ? now(balance_scale_, ctx) : 1);
-    const Tensor y = pass_.forward(ctx, parts, batch, x, used);
-    if (ctx.observe) {
-      parts.load.observe(ctx, used, batch.targets);
-      parts.balance.observe(ctx, batch, balanced);
-      parts.balance.observe_outputs(ctx, batch, used, pass_.outputs());
-    }
+    const Tensor y = balanced_pass_.forward(ctx, parts, batch, x, used, balanced);
     if (chosen_by_competition() && diversity() > 0) {
       measures().observe_sum(
           ctx, diversity_,
-          [&](Tensor sum) { likeness_sum(ctx, sum, pass_.returned(), pass_.plan().position, batch.targets); }, tokens);
+          [&](Tensor sum) { likeness_sum(ctx, sum, pass().returned(), pass().plan().position, batch.targets); },
+          tokens);
     }
     return y;
   }
@@ -133,20 +129,18 @@ class CompeteStrategy : public RoutedStrategy {
     const RoutingGradient d_routing = allocate_gradient(scratch, routing_);
     const Tensor d_logits = scratch.allocate_wide(routing_.logits.shape);
     fill_zero(ctx, d_x);
-    fill_zero(ctx, d_logits);
     if (competing_) {
+      fill_zero(ctx, d_logits);
       backward_of_competition(ctx, parts, batch, d_x, d_logits, d_routing, d_y);
     } else {
-      pass_.backward(ctx, parts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
-        parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
-      });
-      parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
+      balanced_pass_.backward(ctx, parts, batch, d_x, d_routing, d_logits, d_y, routing_);
     }
     router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
   }
 
  private:
   const MeasureSet& measures() const { return *measures_; }
+  const SparsePass& pass() const { return balanced_pass_.pass(); }
   double router_loss() const { return measures().coefficient(router_loss_); }
   double diversity() const { return measures().coefficient(diversity_); }
   bool chosen_by_competition() const { return competing_ && options_.forward == "competition"; }
@@ -211,20 +205,17 @@ class CompeteStrategy : public RoutedStrategy {
       const Tensor d_pass = scratch.allocate_wide(outcome_.weights.shape);
       // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the
       // way.
-      pass_.backward(ctx, parts, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
-        parts.balance.backward_outputs(ctx, batch, d_returned, outcome_, pass_.outputs());
+      balanced_pass_.backward(ctx, parts, batch, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
         add(ctx, d_weights, d_weights, d_pass);
         weights_backward(ctx, d_scores, d_weights);
         if (!gradient_of_all_scores()) responses_of_chosen_backward(ctx, d_returned, d_scores);
         if (diversity() > 0) {
-          likeness_backward(ctx, d_returned, pass_.returned(), pass_.plan().position,
+          likeness_backward(ctx, d_returned, pass().returned(), pass().plan().position,
                             diversity() / static_cast<double>(batch.global_tokens), batch.targets);
         }
       });
     } else {
-      pass_.backward(ctx, parts, d_x, d_routing, d_y, routing_, [&](Tensor d_returned) {
-        parts.balance.backward_outputs(ctx, batch, d_returned, routing_, pass_.outputs());
-      });
+      balanced_pass_.backward(ctx, parts, batch, d_x, d_routing, d_y, routing_);
       weights_backward(ctx, d_scores, d_weights);
     }
     if (!balance_on_competition()) parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
@@ -267,9 +258,9 @@ class CompeteStrategy : public RoutedStrategy {
     const Tensor d_chosen = scratch.allocate_wide(outcome_.indices.shape),
                  d_rows = scratch.allocate_wide(Shape{rows, 1}), row_scores = scratch.allocate_wide(Shape{rows, 1});
     gather_chosen(ctx, d_chosen, d_scores, outcome_.indices);
-    gather_rows(ctx, d_rows, d_chosen.reshape({slots, 1}), pass_.plan().source.slice(0, rows));
-    response_forward(ctx, row_scores, pass_.returned(), response_);
-    response_backward(ctx, d_returned, d_rows, row_scores, pass_.returned(), response_);
+    gather_rows(ctx, d_rows, d_chosen.reshape({slots, 1}), pass().plan().source.slice(0, rows));
+    response_forward(ctx, row_scores, pass().returned(), response_);
+    response_backward(ctx, d_returned, d_rows, row_scores, pass().returned(), response_);
   }
 
   Options options_;
@@ -285,7 +276,7 @@ class CompeteStrategy : public RoutedStrategy {
   Routing routing_;  // the router's
   Routing outcome_;  // the competition's: its "logits" are the scores
   Tensor target_;    // (tokens, experts): what the router's probabilities are to be
-  SparsePass pass_;
+  BalancedPass balanced_pass_;
 };
 
 }  // namespace

@@ -34,9 +34,11 @@ class HierarchicalStrategy : public Strategy {
   HierarchicalStrategy(const Options& options, const Setup& setup)
       : experts_(setup.experts),
         group_router_(options.router.make(level_setup(setup, ".groups", 0, options.groups))),
-        load_range_(setup.sums.reserve(LoadStats::num_sums(options.groups))),
-        group_balance_(setup.sums, options.balance, {options.groups, setup.d_model, options.router.kind()}),
-        sums_(&setup.sums),
+        load_range_(setup.sums->reserve(LoadStats::num_sums(options.groups))),
+        group_balance_(
+            *setup.sums, options.balance,
+            {.experts = options.groups, .d_model = setup.d_model(), .router = options.router.kind(), .run = setup.run}),
+        sums_(setup.sums),
         groups_(static_cast<size_t>(options.groups)) {
     if (options.groups > experts_) {
       raise<UsageError>("{}: {} groups of {} experts", options.where("groups"), options.groups, experts_);
@@ -48,24 +50,13 @@ class HierarchicalStrategy : public Strategy {
       const int64_t index = static_cast<int64_t>(g);
       groups_[g].experts = share_of(experts_, options.groups, index);
       groups_[g].router =
-          setup.config.router.make(level_setup(setup, fmt::format(".group{}", g), index + 1, groups_[g].experts.count));
-      slots_ = std::max(slots_, groups_[g].router->k());
+          setup.moe.router.make(level_setup(setup, fmt::format(".group{}", g), index + 1, groups_[g].experts.count));
+      slots_ = std::max(slots_, groups_[g].router->traits().k);
     }
+    combine_traits();
   }
 
   Router& router() override { return *group_router_; }
-  int64_t slots() override { return group_router_->k() * slots_; }
-  double final_k() override { return group_router_->final_k() * groups_[0].router->final_k(); }
-  double k_at(uint64_t update) override { return group_router_->k_at(update) * groups_[0].router->k_at(update); }
-  std::string fixed_experts() override { return fixed_places(); }
-  ExpertDirections directions() override { return {nullptr, nullptr, false, fixed_places()}; }
-  std::string fixed_places() override { return "strategy hierarchical: its groups have routers of their own"; }
-  bool bounds_load() override { return group_router_->bounds_load() || groups_[0].router->bounds_load(); }
-  Causality causality() override { return std::max(group_router_->causality(), groups_[0].router->causality()); }
-  Causality training_causality() override {
-    return std::max(group_router_->training_causality(), groups_[0].router->training_causality());
-  }
-
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
     group_balance_.begin(ctx);
     group_router_->forward(ctx, batch, x, first_);
@@ -149,10 +140,26 @@ class HierarchicalStrategy : public Strategy {
     Tensor targets;  // (tokens) i32: kIgnoreTarget for tokens that do not come here
   };
 
+  void combine_traits() {
+    const RouterTraits &outer = group_router_->traits(), &inner = groups_[0].router->traits();
+    static constexpr const char* kOwnRouters = "strategy hierarchical: its groups have routers of their own";
+    traits_.k = outer.k * slots_;
+    traits_.final_k = outer.final_k * inner.final_k;
+    traits_.mean_k = outer.mean_k;
+    traits_.k_at = [outer = outer.k_at, inner = inner.k_at](uint64_t update) { return outer(update) * inner(update); };
+    traits_.bounds_load = outer.bounds_load || inner.bounds_load;
+    traits_.causality = std::max(outer.causality, inner.causality);
+    traits_.training_causality = std::max(outer.training_causality, inner.training_causality);
+    traits_.unlike_copies = outer.unlike_copies;
+    traits_.fixed_experts = traits_.fixed_places = kOwnRouters;
+    traits_.directions = {nullptr, nullptr, false, kOwnRouters};
+  }
+
   // For a router of one level, with parameters and random numbers of its own.
-  static LayerSetup level_setup(const LayerSetup& whole, const std::string& suffix, int64_t level, int64_t experts) {
+  static BuildContext level_setup(const BuildContext& whole, const std::string& suffix, int64_t level,
+                                  int64_t experts) {
     constexpr int kLayers = 1024;  // a layer's index is far below: streams of levels do not meet those of layers
-    LayerSetup setup = whole;
+    BuildContext setup = whole;
     setup.name += suffix;
     setup.layer += static_cast<int>(level) * kLayers;
     setup.experts = experts;

@@ -44,34 +44,32 @@ class StochasticStrategy : public RoutedStrategy {
       : RoutedStrategy(setup),
         options_(options),
         layer_(static_cast<uint32_t>(setup.layer)),
-        gate_(setup.parameters.add({setup.name + ".merge_gate.weight",
-                                    Shape{1, setup.d_model},
-                                    ParameterGroup::shared,
-                                    {Initialisation::Kind::constant, 0}})),
-        gate_bias_(setup.parameters.add({setup.name + ".merge_gate.bias",
-                                         Shape{1},
-                                         ParameterGroup::shared,
-                                         {Initialisation::Kind::constant, 0},
-                                         false})),
-        measures_(&setup.measures),
-        uncertainty_(setup.measures.add_loss("uncertainty", options.uncertainty.make(setup.run))),
-        gate_figure_(setup.measures.add_figure("merge_gate")),
+        gate_(setup.add({setup.name + ".merge_gate.weight",
+                         Shape{1, setup.d_model()},
+                         ParameterGroup::shared,
+                         {Initialisation::Kind::constant, 0}})),
+        gate_bias_(setup.add({setup.name + ".merge_gate.bias",
+                              Shape{1},
+                              ParameterGroup::shared,
+                              {Initialisation::Kind::constant, 0},
+                              false})),
+        measures_(setup.measures),
+        uncertainty_(setup.measures->add_loss("uncertainty", options.uncertainty.make(setup.run))),
+        gate_figure_(setup.measures->add_figure("merge_gate")),
         noise_(options.noise.make(setup.run)),
         temperature_(options.temperature.make(setup.run)),
-        sums_(&setup.sums) {
+        sums_(setup.sums) {
+    traits_.training_passes = 2;
+    // The noise that is measured over the sequence shows a token later ones.
+    if (options.statistics == "sequence") {
+      traits_.training_causality = std::max(traits_.training_causality, Causality::sequence);
+    }
     if (options.statistics != "running") return;
-    moments_ = &setup.parameters.add({setup.name + ".noise.moments",
-                                      Shape{2 * setup.d_model + 1},
-                                      ParameterGroup::untrained,
-                                      {Initialisation::Kind::constant, 0}});
-    moment_range_ = setup.sums.reserve(static_cast<size_t>(2 * setup.d_model + 1));
-  }
-
-  double training_passes() const override { return 2; }
-  // The noise that is measured over the sequence tells a token of later ones.
-  Causality training_causality() override {
-    return std::max(router().training_causality(),
-                    options_.statistics == "sequence" ? Causality::sequence : Causality::causal);
+    moments_ = &setup.add({setup.name + ".noise.moments",
+                           Shape{2 * setup.d_model() + 1},
+                           ParameterGroup::untrained,
+                           {Initialisation::Kind::constant, 0}});
+    moment_range_ = setup.sums->reserve(static_cast<size_t>(2 * setup.d_model() + 1));
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {

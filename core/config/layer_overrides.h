@@ -1,0 +1,40 @@
+// Settings of a range of blocks that differ from the rest (moe.layers): `- {at: 0-2, router: hash}`.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config/config_tree.h"
+
+namespace moe {
+
+// The blocks that `at` names, counted from 0: "3", "0-2", "last", or several of these as "0, 2-3, last".
+class BlockRange {
+ public:
+  // Throws UsageError for text that is none of this.
+  explicit BlockRange(const std::string& text);
+  // Throws UsageError for blocks that a model of so many does not have.
+  std::vector<int64_t> blocks(int64_t layers) const;
+
+ private:
+  struct Part {
+    int64_t first, last;  // -1: the last block
+  };
+  std::vector<Part> parts_;
+  std::string text_;
+};
+
+struct LayerOverride {
+  std::string at;
+  std::string key;  // "moe.layers.0"
+  std::string origin;
+  ConfigNode settings;  // without `at`
+};
+
+// In the order in which they were written: where two name one block, the later wins, key by key.
+struct LayerOverrides {
+  std::vector<LayerOverride> entries;
+  std::vector<std::string> keys;  // that may be overridden
+};
+
+}  // namespace moe
