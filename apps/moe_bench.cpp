@@ -11,40 +11,40 @@
 using namespace moe;
 
 static int bench(int argc, char** argv, MpiSession& session) {
-  CLI::App app("Measures training steps, and the ops that they are made of, on random data.");
-  app.require_subcommand(1);
+  CommandLine app("Measures training steps, and the ops that they are made of, on random data.");
+  app.require_subcommand();
   std::vector<std::string> files, overrides;
   BenchOptions options;
-  CLI::App* step = app.add_subcommand("step", "whole training steps: forward, backward, optimizer");
-  step->add_option("-c,--config", files, "YAML configuration")->required()->allow_extra_args(false);
-  step->add_option("--set", overrides, "key=value")->allow_extra_args(false);
-  step->add_option("--steps", options.steps, "measured steps")->capture_default_str();
-  step->add_option("--warmup", options.warmup, "steps before them")->capture_default_str();
-  step->add_option("--vocab", options.vocab, "vocabulary")->capture_default_str();
+  CommandLine step = app.add_subcommand("step", "whole training steps: forward, backward, optimizer");
+  step.add_option("-c,--config", files, "YAML configuration").required().allow_extra_args(false);
+  step.add_option("--set", overrides, "key=value").allow_extra_args(false);
+  step.add_option("--steps", options.steps, "measured steps").capture_default_str();
+  step.add_option("--warmup", options.warmup, "steps before them").capture_default_str();
+  step.add_option("--vocab", options.vocab, "vocabulary").capture_default_str();
   std::string device_name = "auto", precision = "auto";
   OpBenchOptions ops;
-  CLI::App* op = app.add_subcommand("ops", "single ops, at the shapes of training steps");
-  op->add_option("--device", device_name, "auto, cpu or cuda")->capture_default_str();
-  op->add_option("--precision", precision, "auto, f32 or bf16")->capture_default_str();
-  op->add_option("--only", ops.only, "ops whose name contains this");
-  op->add_option("--who", ops.who, "the rows' label")->capture_default_str();
-  op->add_option("--shrink", ops.shrink, "divides the sizes")->capture_default_str();
-  op->add_option("--seconds", ops.seconds, "of one measurement")->capture_default_str();
+  CommandLine op = app.add_subcommand("ops", "single ops, at the shapes of training steps");
+  op.add_option("--device", device_name, "auto, cpu or cuda").capture_default_str();
+  op.add_option("--precision", precision, "auto, f32 or bf16").capture_default_str();
+  op.add_option("--only", ops.only, "ops whose name contains this");
+  op.add_option("--who", ops.who, "the rows' label").capture_default_str();
+  op.add_option("--shrink", ops.shrink, "divides the sizes").capture_default_str();
+  op.add_option("--seconds", ops.seconds, "of one measurement").capture_default_str();
   CurriculumBenchOptions curriculum;
-  CLI::App* draws = app.add_subcommand("curriculum", "drawing samples by difficulty, and remembering it");
-  draws->add_option("--samples", curriculum.samples, "that there are")->capture_default_str();
-  draws->add_option("--batch", curriculum.batch, "samples per step")->capture_default_str();
-  draws->add_option("--steps", curriculum.steps, "measured steps")->capture_default_str();
-  draws->add_option("--seen", curriculum.seen, "share of the samples that are seen before")->capture_default_str();
-  draws->add_option("--only", curriculum.only, "cases whose name contains this");
+  CommandLine draws = app.add_subcommand("curriculum", "drawing samples by difficulty, and remembering it");
+  draws.add_option("--samples", curriculum.samples, "that there are").capture_default_str();
+  draws.add_option("--batch", curriculum.batch, "samples per step").capture_default_str();
+  draws.add_option("--steps", curriculum.steps, "measured steps").capture_default_str();
+  draws.add_option("--seen", curriculum.seen, "share of the samples that are seen before").capture_default_str();
+  draws.add_option("--only", curriculum.only, "cases whose name contains this");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
-  if (op->parsed()) {
+  if (op.parsed()) {
     setup_cpu(0, session.local());
     bench_ops(choose_device(device_name, precision, session.local()), ops,
               [](const std::string& line) { std::cout << line << std::endl; });
     return 0;
   }
-  if (draws->parsed()) {
+  if (draws.parsed()) {
     bench_curriculum(curriculum, [](const std::string& line) { std::cout << line << std::endl; });
     return 0;
   }

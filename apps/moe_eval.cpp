@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "core/checkpoint/files.h"
 #include "core/inspect/variation_report.h"
 #include "core/train/cpu_setup.h"
@@ -20,15 +22,15 @@ struct Varied {
   bool knock_out = false;
   std::string html;
 
-  void add_options(CLI::App& app) {
-    app.add_option("--k", k, "also with so many experts per token: a list like 1,2,4")->delimiter(',');
+  void add_options(CommandLine& app) {
+    app.add_option("--k", k, "also with so many experts per token: a list like 1,2,4").delimiter(',');
     app.add_option("--experts", experts, "also with the busiest so many experts of each layer alone: a list")
-        ->delimiter(',');
+        .delimiter(',');
     app.add_option(
            "--router", routers,
            "also with a router that has learned nothing (random, uniform, hash) or that knows what is to be predicted "
            "(oracle, which takes an evaluation for each expert of each layer); a list")
-        ->delimiter(',');
+        .delimiter(',');
     app.add_option("--vary", requests, "also with other settings: KEY=V1|V2|..., of the configuration's keys");
     app.add_flag("--knock-out", knock_out, "also without each expert of each layer in turn");
     app.add_option("--html", html, "of several evaluations: a file that a web page is written to");
@@ -50,17 +52,17 @@ struct Varied {
 };
 
 static int evaluate_run(int argc, char** argv, MpiSession& session) {
-  CLI::App app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
+  CommandLine app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
   std::string path, which = "last", metric, split = "test", data, device = "auto", precision = "f32";
   EvaluationOptions options{0, 0, 0, 8};
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false, probe = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
+  app.add_option("run", path, "a run's folder or a checkpoint's").required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
   app.add_option("--metric", metric,
                  "what to print: " + join(metrics().names(), ", ") + "; default: bpc, of a classifier accuracy");
-  app.add_option("--split", split, "train, validation or test")->capture_default_str();
+  app.add_option("--split", split, "train, validation or test").capture_default_str();
   app.add_option("--data", data, "other data than the run's");
   app.add_option("--context", options.context, "tokens per window; default: as in training");
   app.add_option("--stride", options.stride, "tokens scored per window, the others are context; default: all");
@@ -69,8 +71,8 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
                  "evaluate.streams");
   app.add_option("--tokens", options.tokens, "leading tokens, or labelled samples, of the split; default: all");
   app.add_option("--batch", options.sequences, "windows or samples at a time; changes nothing but speed")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      .capture_default_str()
+      .positive();
   app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   add_device_options(app, device, precision);
@@ -95,7 +97,8 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   if (metric.empty()) metric = offered.front();
   const Metric& chosen = metrics().at(metric);
   if (std::find(offered.begin(), offered.end(), metric) == offered.end())
-    raise<UsageError>("--metric {}: of this model there are {}", metric, fmt::join(offered, ", "));
+    raise<UsageError>("--metric {}: of this model there are {}", metric,
+                      join(std::vector<std::string>(offered.begin(), offered.end()), ", "));
   const auto set = task->evaluation_set(split, options);
   if (varied.any()) {
     const Variations variations(*task, *set, options.sequences);
@@ -121,7 +124,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
     const std::string note = fmt::format("{} | {} split of {} | {:.0f} predictions", checkpoint, split,
                                          task->data_name(), all.front().evaluation.tokens);
     log::info("{}", note);
-    std::cout << (json ? variation_json(all).dump() + "\n" : variation_text(all)) << std::flush;
+    std::cout << (json ? json_text(variation_json(all)) + "\n" : variation_text(all)) << std::flush;
     if (!varied.html.empty()) replace_text(varied.html, variation_html(all, "What routing contributes", note));
     return 0;
   }
@@ -161,7 +164,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   record["causality"] = name_of(causality);
   if (measured) record["measured_causality"] = name_of(*measured);
   for (const char* name : offered) record[name] = metrics().at(name).value(e);
-  std::cout << record.dump() << "\n";
+  std::cout << json_text(record) << "\n";
   return 0;
 }
 

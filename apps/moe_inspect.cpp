@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "apps/command_line.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
 #include "core/inspect/comparison_html.h"
@@ -22,7 +23,7 @@
 using namespace moe;
 
 static int inspect_run(int argc, char** argv, MpiSession& session) {
-  CLI::App app(
+  CommandLine app(
       "Shows what the experts of a run or checkpoint do with a split's tokens. A run also gets a "
       "report.html. "
       "mpirun shares the work among ranks.");
@@ -34,13 +35,13 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false, no_html = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
-  app.add_option("--split", options.split, "train, validation or test")->capture_default_str();
+  app.add_option("run", path, "a run's folder or a checkpoint's").required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
+  app.add_option("--split", options.split, "train, validation or test").capture_default_str();
   app.add_option("--data", options.data, "another corpus than the run's");
   app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      .capture_default_str()
+      .not_negative();
   app.add_option("--against", options.against,
                  "an earlier checkpoint, as for --checkpoint, or another run's folder: adds each layer's churn, the "
                  "share of choices that it did not make");
@@ -48,12 +49,12 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   add_device_options(app, device, precision);
   app.add_flag("--json", json, "print everything as one JSON object instead of the table");
-  const auto* html_option =
+  const CommandOption html_option =
       app.add_option("--html", html, "where the web page goes; default: report.html in the run's folder")
-          ->expected(0, 1);
-  app.add_flag("--no-html", no_html, "write no web page")->excludes("--html");
+          .expected(0, 1);
+  app.add_flag("--no-html", no_html, "write no web page").excludes("--html");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
-  const bool wants_html = html_option->count() > 0;
+  const bool wants_html = html_option.count() > 0;
   const std::string page = no_html ? "" : report_path(html, wants_html, path);
   setup_cpu(threads, session.local());
   const DeviceChoice on = choose_device(device, precision, session.local());
@@ -63,24 +64,21 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   if (inspection.history.damaged_lines > 0) {
     log::warn("{} damaged line(s) of {}/metrics.jsonl skipped", inspection.history.damaged_lines, inspection.run);
   }
-  using Json = nlohmann::ordered_json;
-  std::cout << (json ? json_report(inspection).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
-                     : text_report(inspection, wants_colour()))
+  std::cout << (json ? json_text_replacing(json_report(inspection)) + "\n" : text_report(inspection, wants_colour()))
             << std::flush;
   if (!page.empty()) write_report(page, html_report(inspection), wants_html);
   return 0;
 }
 
 static int show_curriculum(int argc, char** argv, MpiSession& session) {
-  CLI::App app("Shows what a run's curriculum did and how difficult it found its samples.", "moe-inspect curriculum");
+  CommandLine app("Shows what a run's curriculum did and how difficult it found its samples.",
+                  "moe-inspect curriculum");
   std::string path, which = "last";
   int64_t count = 5;
   bool json = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
-  app.add_option("--samples", count, "how many of the easiest and of the hardest")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("run", path, "a run's folder or a checkpoint's").required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
+  app.add_option("--samples", count, "how many of the easiest and of the hardest").capture_default_str().not_negative();
   app.add_flag("--json", json, "print everything as one JSON object");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (session.world()->rank() != 0) return 0;
@@ -94,15 +92,12 @@ static int show_curriculum(int argc, char** argv, MpiSession& session) {
         "none",
         checkpoint);
   }
-  using Json = nlohmann::ordered_json;
-  std::cout << (json ? curriculum_json(stats, history).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"
-                     : text)
-            << std::flush;
+  std::cout << (json ? json_text_replacing(curriculum_json(stats, history)) + "\n" : text) << std::flush;
   return 0;
 }
 
 static int show_gradients(int argc, char** argv, MpiSession& session) {
-  CLI::App app(
+  CommandLine app(
       "Measures the variance of a batch's gradient at a checkpoint, with the run's sampler and with uniform sampling. "
       "mpirun shares the work among ranks.",
       "moe-inspect gradients");
@@ -110,11 +105,11 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   int64_t batches = 16;
   int threads = 0;
   bool json = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's")->required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step")->capture_default_str();
+  app.add_option("run", path, "a run's folder or a checkpoint's").required();
+  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
   app.add_option("--batches", batches, "that are drawn by each sampler")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20));
+      .capture_default_str()
+      .between(int64_t{2}, int64_t{1} << 20);
   app.add_option("--data", data, "where the run's data are now");
   app.add_option("--threads", threads, "per rank; default: cores / ranks");
   add_device_options(app, device, precision);
@@ -124,23 +119,21 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   const DeviceChoice on = choose_device(device, precision, session.local());
   const GradientVarianceReport report = gradient_variance(path, which, batches, data, session.world(), on);
   if (session.world()->rank() != 0) return 0;
-  using Json = nlohmann::ordered_json;
-  std::cout << (json ? to_json(report).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n" : to_words(report))
-            << std::flush;
+  std::cout << (json ? json_text_replacing(to_json(report)) + "\n" : to_words(report)) << std::flush;
   return 0;
 }
 
 // Everything is printed before unfair runs are an error: the rest is worth reading.
 static int compare(int argc, char** argv, MpiSession& session) {
-  CLI::App app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
+  CommandLine app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
   std::string folder, at = "last", json, html;
   ComparisonOptions options;
   bool measures = false, rank = false;
-  app.add_option("folder", folder, "its runs are named CONFIG-seedN")->required();
+  app.add_option("folder", folder, "its runs are named CONFIG-seedN").required();
   app.add_option("--baseline", options.baseline, "a configuration; default: the first");
   app.add_option("--at", at, "which evaluation counts; the best of many favours runs that scatter")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"last", "best"}));
+      .capture_default_str()
+      .one_of({"last", "best"});
   app.add_flag("--measures", measures, "show what routers and strategies tell of themselves, too");
   app.add_flag("--rank", rank,
                "print no tables but a line for each configuration, the best first: name, mean quality, FLOPs per token "
@@ -152,9 +145,8 @@ static int compare(int argc, char** argv, MpiSession& session) {
   options.at = at == "last" ? ComparedAt::last : ComparedAt::best;
   const Comparison comparison = compare_folder(folder, options);
   std::cout << (rank ? ranking(comparison) : comparison_text(comparison, measures)) << std::flush;
-  using Json = nlohmann::ordered_json;
   if (!json.empty()) {
-    replace_text(json, comparison_json(comparison).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    replace_text(json, json_text_replacing(comparison_json(comparison), 1) + "\n");
     log::info("Wrote {}", json);
   }
   if (!html.empty()) write_report(html, comparison_html(comparison, measures), true);

@@ -13,7 +13,7 @@
 using namespace moe;
 
 static int train(int argc, char** argv, MpiSession& session) {
-  CLI::App app(
+  CommandLine app(
       "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares it among N ranks.");
   app.footer(
       "SIGTERM, SIGINT and SIGUSR1 end a run after its step and a checkpoint. Send mpirun SIGUSR1, which it passes on: "
@@ -23,10 +23,10 @@ static int train(int argc, char** argv, MpiSession& session) {
   std::string resume = "auto", help_key;
   int64_t ranks = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
-  app.add_option("-c,--config", files, "YAML configuration; given again, the later file wins")->allow_extra_args(false);
-  app.add_option("--set", overrides, "key=value, for example moe.router.k=1; wins over files")->allow_extra_args(false);
+  app.add_option("-c,--config", files, "YAML configuration; given again, the later file wins").allow_extra_args(false);
+  app.add_option("--set", overrides, "key=value, for example moe.router.k=1; wins over files").allow_extra_args(false);
   app.add_option("--resume", resume, "auto: go on when the run folder has a checkpoint; never; must")
-      ->check(CLI::IsMember({"auto", "never", "must"}));
+      .one_of({"auto", "never", "must"});
   app.add_flag("--dry-run", dry_run, "print size, cost and memory, and what looks wrong; train nothing");
   app.add_option("--ranks", ranks, "with --dry-run: pretend this many ranks");
   app.add_flag("--dump-config", dump_config, "print the whole effective configuration, with its meaning, and exit");

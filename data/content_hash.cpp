@@ -1,6 +1,6 @@
 #include "data/content_hash.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <bit>

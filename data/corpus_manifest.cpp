@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/base/check.h"
+#include "core/base/json.h"
 #include "data/posix_file.h"
 
 namespace moe {
@@ -19,7 +20,7 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
   const std::string text = read_text_file(path);
   CorpusManifest manifest;
   try {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     const auto format = json.at("format").get<std::string>();
     const auto version = json.at("version").get<int>();
     if (format != kFormat || version != kVersion) {
@@ -69,7 +70,7 @@ void CorpusManifest::write(const std::string& folder) const {
     json["splits"].push_back(std::move(entry));
   }
   json["source"] = source;
-  write_text_file(path_in(folder), json.dump(2) + "\n");
+  write_text_file(path_in(folder), json_text(json, 2) + "\n");
 }
 
 }  // namespace moe

@@ -48,33 +48,32 @@ void run_prepare(const PreparationOptions& options) {
   show(corpus);
 }
 
-void add_prepare(CLI::App& app) {
+void add_prepare(CommandLine& app) {
   auto options = std::make_shared<PreparationOptions>();
-  CLI::App* command = app.add_subcommand("prepare", "Make a corpus folder from text files");
-  command->add_option("-i,--input", options->inputs, "text files, taken as one text in this order")->required();
-  command->add_option("-o,--output", options->output, "the folder to make")->required();
-  command->add_option("--name", options->name, "name of the corpus; default: the name of the folder");
-  command->add_option("--tokenizer", options->tokenizer, describe_tokenizers())->capture_default_str();
-  command->add_option("--vocabulary", options->vocabulary.vocabulary,
-                      "for bpe the folder with its files, for sentencepiece a .model file");
-  command->add_option("--vocab-size", options->vocabulary.vocab_size, "of sentencepiece: pieces to learn, at most");
+  CommandLine command = app.add_subcommand("prepare", "Make a corpus folder from text files");
+  command.add_option("-i,--input", options->inputs, "text files, taken as one text in this order").required();
+  command.add_option("-o,--output", options->output, "the folder to make").required();
+  command.add_option("--name", options->name, "name of the corpus; default: the name of the folder");
+  command.add_option("--tokenizer", options->tokenizer, describe_tokenizers()).capture_default_str();
+  command.add_option("--vocabulary", options->vocabulary.vocabulary,
+                     "for bpe the folder with its files, for sentencepiece a .model file");
+  command.add_option("--vocab-size", options->vocabulary.vocab_size, "of sentencepiece: pieces to learn, at most");
   command
-      ->add_option("--min-count", options->vocabulary.min_count,
-                   "of a word in the training split; rarer ones are <unk>")
-      ->capture_default_str();
-  command->add_option("--split", options->split,
-                      "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
-  command->add_option("--entries", options->entries, describe_entry_formats());
-  command->add_option(
+      .add_option("--min-count", options->vocabulary.min_count, "of a word in the training split; rarer ones are <unk>")
+      .capture_default_str();
+  command.add_option("--split", options->split,
+                     "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
+  command.add_option("--entries", options->entries, describe_entry_formats());
+  command.add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the next to test; default 20; entries default to paragraphs");
-  command->add_flag("--end-of-document", options->end_of_document,
-                    "put the tokenizer's mark behind every entry: bpe's <|endoftext|>, sentencepiece's </s>");
-  command->add_flag("--force", options->force, "replace a prepared corpus");
-  command->callback([options] { run_prepare(*options); });
+  command.add_flag("--end-of-document", options->end_of_document,
+                   "put the tokenizer's mark behind every entry: bpe's <|endoftext|>, sentencepiece's </s>");
+  command.add_flag("--force", options->force, "replace a prepared corpus");
+  command.callback([options] { run_prepare(*options); });
 }
 
-void add_shard_options(CLI::App& command, CorpusOptions& options) {
+void add_shard_options(CommandLine& command, CorpusOptions& options) {
   command.add_option("--vocab-size", options.vocab_size, "of .bin files, which do not say it");
   command.add_option("--tokenizer", options.tokenizer,
                      "of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, or a .model file");
@@ -86,14 +85,14 @@ struct InfoOptions {
   bool verify = false;
 };
 
-void add_info(CLI::App& app) {
+void add_info(CommandLine& app) {
   auto options = std::make_shared<InfoOptions>();
-  CLI::App* command = app.add_subcommand("info", "Show what a corpus holds");
-  command->add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
-      ->required();
-  add_shard_options(*command, options->corpus);
-  command->add_flag("--verify", options->verify, "read everything and compare it with what was prepared");
-  command->callback([options] {
+  CommandLine command = app.add_subcommand("info", "Show what a corpus holds");
+  command.add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
+      .required();
+  add_shard_options(command, options->corpus);
+  command.add_flag("--verify", options->verify, "read everything and compare it with what was prepared");
+  command.callback([options] {
     const Corpus corpus = Corpus::open(options->path, options->corpus);
     if (options->verify) corpus.verify();
     show(corpus);
@@ -108,14 +107,14 @@ struct ExportOptions {
   int64_t tokens = 0;
 };
 
-void add_export(CLI::App& app) {
+void add_export(CommandLine& app) {
   auto options = std::make_shared<ExportOptions>();
-  CLI::App* command = app.add_subcommand("export", "Write the text of a split to standard output");
-  command->add_option("path", options->path, "as for info")->required();
-  add_shard_options(*command, options->corpus);
-  command->add_option("--split", options->split, "train, validation or test")->capture_default_str();
-  command->add_option("--tokens", options->tokens, "leading tokens; default: all");
-  command->callback([options] {
+  CommandLine command = app.add_subcommand("export", "Write the text of a split to standard output");
+  command.add_option("path", options->path, "as for info").required();
+  add_shard_options(command, options->corpus);
+  command.add_option("--split", options->split, "train, validation or test").capture_default_str();
+  command.add_option("--tokens", options->tokens, "leading tokens; default: all");
+  command.callback([options] {
     const Corpus corpus = Corpus::open(options->path, options->corpus);
     export_text(corpus.split(options->split), corpus.tokenizer(), options->tokens, stdout);
   });
@@ -127,21 +126,21 @@ struct SyntheticOptions {
   bool force = false;
 };
 
-void add_synthetic(CLI::App& app) {
+void add_synthetic(CommandLine& app) {
   auto options = std::make_shared<SyntheticOptions>();
   SyntheticConfig& config = options->config;
-  CLI::App* command = app.add_subcommand("synthetic", "Make a corpus from a random source of known entropy rate");
-  command->add_option("-o,--output", options->output, "the folder to make")->required();
-  command->add_option("--states", config.states, "vocabulary")->capture_default_str();
-  command->add_option("--order", config.order, "tokens that the next one depends on")->capture_default_str();
-  command->add_option("--concentration", config.concentration, "small is predictable, large is uniform")
-      ->capture_default_str();
-  command->add_option("--seed", config.seed, "seed")->capture_default_str();
-  command->add_option("--train-tokens", config.train_tokens, "size of train")->capture_default_str();
-  command->add_option("--validation-tokens", config.validation_tokens, "size of validation")->capture_default_str();
-  command->add_option("--test-tokens", config.test_tokens, "size of test")->capture_default_str();
-  command->add_flag("--force", options->force, "replace a prepared corpus");
-  command->callback([options] {
+  CommandLine command = app.add_subcommand("synthetic", "Make a corpus from a random source of known entropy rate");
+  command.add_option("-o,--output", options->output, "the folder to make").required();
+  command.add_option("--states", config.states, "vocabulary").capture_default_str();
+  command.add_option("--order", config.order, "tokens that the next one depends on").capture_default_str();
+  command.add_option("--concentration", config.concentration, "small is predictable, large is uniform")
+      .capture_default_str();
+  command.add_option("--seed", config.seed, "seed").capture_default_str();
+  command.add_option("--train-tokens", config.train_tokens, "size of train").capture_default_str();
+  command.add_option("--validation-tokens", config.validation_tokens, "size of validation").capture_default_str();
+  command.add_option("--test-tokens", config.test_tokens, "size of test").capture_default_str();
+  command.add_flag("--force", options->force, "replace a prepared corpus");
+  command.callback([options] {
     if (prepare_synthetic(options->config, options->output, options->force)) {
       show(Corpus::open(options->output));
     } else {
@@ -152,8 +151,8 @@ void add_synthetic(CLI::App& app) {
 
 }  // namespace
 
-void add_data_commands(CLI::App& app) {
-  app.require_subcommand(1);
+void add_data_commands(CommandLine& app) {
+  app.require_subcommand();
   add_prepare(app);
   add_info(app);
   add_export(app);

@@ -1,6 +1,6 @@
 #include "core/base/build_info.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 namespace moe {
 

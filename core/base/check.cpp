@@ -4,12 +4,12 @@
 
 namespace moe {
 
-void fail_check(const char* file, int line, const char* condition, const std::string& message) {
+void fail_check(const char* file, int line, const char* condition, fmt::string_view format, fmt::format_args args) {
   const char* relative = file;
   for (const char* folder : {"/core/", "/comm/", "/data/", "/cuda/", "/apps/", "/tests/"}) {
     if (const char* found = std::strstr(file, folder)) relative = found + 1;
   }
-  throw InternalError(fmt::format("{} [{}, {}:{}]", message, condition, relative, line));
+  throw InternalError(fmt::format("{} [{}, {}:{}]", fmt::vformat(format, args), condition, relative, line));
 }
 
 }  // namespace moe

@@ -2,6 +2,7 @@
 
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include "core/base/check.h"
 
@@ -28,6 +29,14 @@ void add_file(const std::string& path) {
 
 void quiet_console() {
   spdlog::default_logger()->sinks().front()->set_level(spdlog::level::warn);
+}
+
+void write(Level level, fmt::string_view format, fmt::format_args args) {
+  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                          spdlog::level::warn, spdlog::level::err};
+  spdlog::logger& logger = *spdlog::default_logger_raw();
+  const spdlog::level::level_enum chosen = kLevels[static_cast<int>(level)];
+  if (logger.should_log(chosen)) logger.log(chosen, fmt::vformat(format, args));
 }
 
 }  // namespace moe::log

@@ -1,6 +1,6 @@
 // Messages for people. Everything goes to stderr (stdout belongs to results); rank 0 also writes a file when told to.
 #pragma once
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <string>
 
@@ -13,9 +13,27 @@ void add_file(const std::string& path);
 // Lowers the console to warnings; the file, if any, still gets everything.
 void quiet_console();
 
-using spdlog::debug;
-using spdlog::error;
-using spdlog::info;
-using spdlog::warn;
+enum class Level { debug, info, warn, error };
+
+// Formats and writes one message. spdlog's own headers stay in log.cpp: each file that formats through them compiles
+// all of fmt's formatting again.
+void write(Level level, fmt::string_view format, fmt::format_args args);
+
+template <class... Args>
+void debug(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::debug, format, fmt::make_format_args(args...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::info, format, fmt::make_format_args(args...));
+}
+template <class... Args>
+void warn(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::warn, format, fmt::make_format_args(args...));
+}
+template <class... Args>
+void error(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::error, format, fmt::make_format_args(args...));
+}
 
 }  // namespace moe::log

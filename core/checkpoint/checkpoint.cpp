@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <system_error>
 
+#include "core/base/json.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "core/checkpoint/tensor_file.h"
 
 namespace moe {
@@ -121,7 +123,7 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
         write_synced(temporary + "/" + file.name, file.write);
         json["file_bytes"][file.name] = fs::file_size(temporary + "/" + file.name);
       }
-      write_text_synced(temporary + "/state.json", json.dump(2) + "\n");
+      write_text_synced(temporary + "/state.json", json_text(json, 2) + "\n");
     }
   } catch (...) {
     std::error_code ignored;
@@ -158,16 +160,17 @@ void CheckpointFolder::prune(int64_t keep_last, bool keep_best) const {
 
 RunState load_run_state(const std::string& path) {
   try {
-    const auto json = nlohmann::json::parse(read_text(path + "/state.json"));
+    const auto json = parse_json(read_text(path + "/state.json"));
     if (json.at("format") != kFormat) {
-      raise<CheckpointError>("{} has format {}, this program reads {}", path, json.at("format").dump(), kFormat);
+      raise<CheckpointError>("{} has format {}, this program reads {}", path, json_text(json.at("format")), kFormat);
     }
     const nlohmann::json files = json.value("file_bytes", nlohmann::json::object());
     for (const auto& [name, bytes] : files.items()) {
       std::error_code error;
       const auto found = fs::file_size(path + "/" + name, error);
       if (error || found != bytes)
-        raise<CheckpointError>("{}/{} is damaged: it has not the {} bytes that were written", path, name, bytes.dump());
+        raise<CheckpointError>("{}/{} is damaged: it has not the {} bytes that were written", path, name,
+                               json_text(bytes));
     }
     RunState state;
     state.step = json.at("step");
@@ -229,8 +232,7 @@ std::string find_checkpoint(const std::string& run_or_checkpoint, const std::str
   if (std::find(all.begin(), all.end(), step) == all.end()) {
     std::vector<std::string> known;
     for (const int64_t s : all) known.push_back(fmt::format("{}", s));
-    raise<CheckpointError>("{} has no checkpoint of step {}; it has {}", run_or_checkpoint, step,
-                           fmt::join(known, ", "));
+    raise<CheckpointError>("{} has no checkpoint of step {}; it has {}", run_or_checkpoint, step, join(known, ", "));
   }
   return folder.path(step);
 }

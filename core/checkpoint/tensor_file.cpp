@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/base/json.h"
 #include "core/checkpoint/files.h"
 #include "core/tensor/device.h"
 
@@ -61,7 +62,7 @@ void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& 
         {"dtype", name_in_file(wide(t.tensor.dtype))}, {"shape", shape}, {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
   }
-  std::string text = header.dump();
+  std::string text = json_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   write_synced(path, [&](const FileSink& sink) {
     const uint64_t length = text.size();
@@ -100,7 +101,7 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
   const size_t content_bytes = bytes_ - sizeof length - length;
   std::vector<std::pair<size_t, size_t>> ranges;
   try {
-    const auto parsed = nlohmann::json::parse(header, header + length);
+    const auto parsed = parse_json({header, length});
     for (const auto& [name, entry] : parsed.items()) {
       if (name == "__metadata__") continue;
       ConstTensor tensor;

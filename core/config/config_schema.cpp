@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/config/config_writer.h"
 #include "core/config/schedule_field.h"
 
@@ -118,7 +119,7 @@ std::string write_json_schema(FieldSet& config) {
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "moe-train configuration";
   schema["$defs"] = definitions;
-  return schema.dump(2) + "\n";
+  return json_text(schema, 2) + "\n";
 }
 
 }  // namespace moe

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
+
 namespace moe {
 
 std::string quote_yaml(const std::string& text) {
@@ -15,7 +17,7 @@ std::string quote_yaml(const std::string& text) {
                   [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/'; }) &&
       lower != "true" && lower != "false" && lower != "yes" && lower != "no" && lower != "on" && lower != "off" &&
       lower != "null";
-  return plain ? text : nlohmann::json(text).dump();
+  return plain ? text : json_text(nlohmann::json(text));
 }
 
 std::string flow_yaml(const ConfigNode& node) {

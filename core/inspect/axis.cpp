@@ -1,6 +1,6 @@
 #include "core/inspect/axis.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <cmath>
 

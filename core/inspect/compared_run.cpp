@@ -1,6 +1,6 @@
 #include "core/inspect/compared_run.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
+#include "core/base/json.h"
 #include "core/base/statistics.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
@@ -119,7 +120,7 @@ ConfigNode configuration_of(const std::string& path) try {
 }
 
 void read(const std::string& path, ComparedAt at, ComparedRun& run) {
-  const json manifest = json::parse(read_text(path + "/manifest.json"), nullptr, false);
+  const json manifest = parse_json_or_discard(read_text(path + "/manifest.json"));
   if (!manifest.is_object()) throw LeftOut{Standing::unreadable, "manifest.json is damaged"};
   const double seed = number(manifest, "seed"), updates = number(manifest, "updates");
   if (std::isnan(seed) || std::isnan(updates))

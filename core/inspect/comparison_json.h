@@ -1,6 +1,6 @@
 // The comparison for other programs.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "core/inspect/comparison.h"
 

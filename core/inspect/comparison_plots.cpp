@@ -1,6 +1,6 @@
 #include "core/inspect/comparison_plots.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

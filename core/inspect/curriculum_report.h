@@ -1,6 +1,6 @@
 // What a curriculum did: for a terminal, as a part of the web page, as JSON.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "core/inspect/curriculum_stats.h"
 #include "core/inspect/run_history.h"

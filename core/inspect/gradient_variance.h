@@ -1,7 +1,7 @@
 // How much a batch's gradient scatters: a run's sampler against uniform sampling, at the same parameters. What a
 // curriculum or importance sampling may gain is here before it is in a loss.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

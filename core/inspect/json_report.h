@@ -1,6 +1,6 @@
 // The inspection for other programs.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "core/inspect/inspection.h"
 

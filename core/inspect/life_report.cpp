@@ -1,6 +1,6 @@
 #include "core/inspect/life_report.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

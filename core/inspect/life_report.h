@@ -1,6 +1,6 @@
 // What happened to a run's experts (moe.life), as its history tells.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "core/inspect/run_history.h"

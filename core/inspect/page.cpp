@@ -1,6 +1,6 @@
 #include "core/inspect/page.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include "core/base/build_info.h"
 #include "core/inspect/markup.h"

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
+
 namespace moe {
 
 using nlohmann::json;
@@ -127,7 +129,7 @@ RunHistory read_history(const std::string& path) {
   std::map<int64_t, EvaluationPoint> evaluations;
   for (std::string line; std::getline(file, line);) {
     if (line.empty()) continue;
-    const json record = json::parse(line, nullptr, false);
+    const json record = parse_json_or_discard(line);
     const bool intact = record.is_object() && record.contains("step") && record["step"].is_number_integer() &&
                         record.contains("type") && record["type"].is_string();
     if (!intact) {

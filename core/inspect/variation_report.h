@@ -1,6 +1,6 @@
 // Evaluations of one model under several settings, side by side: what routing contributes, and what it costs.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 

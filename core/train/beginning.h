@@ -1,7 +1,7 @@
 // What is done to a new run's weights before step 0 (init), and what is told of it. Nothing of it is saved on the way:
 // a run that is killed meanwhile begins anew.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 
 #include "core/train/cluster_start.h"

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "core/base/json.h"
 #include "core/base/philox.h"
 #include "core/base/statistics.h"
 #include "core/checkpoint/files.h"
@@ -86,7 +87,7 @@ static void run_case(const CurriculumCase& c, const CurriculumBenchOptions& opti
     line["read_s"] = seconds([&] { curriculum.read(path); });
     std::filesystem::remove(path);
   }
-  print(line.dump());
+  print(json_text(line));
 }
 
 void bench_curriculum(const CurriculumBenchOptions& options, const std::function<void(const std::string&)>& print) {

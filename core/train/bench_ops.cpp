@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
 #include "core/ops/cross_entropy.h"
@@ -85,7 +86,7 @@ class Bench {
                                 {"us_max", seconds.back() * 1e6}};
     if (flops > 0) line["tflops"] = flops / seconds[2] / 1e12;
     if (bytes > 0) line["gbps"] = bytes / seconds[2] / 1e9;
-    print_(line.dump());
+    print_(json_text(line));
   }
 
   Context ctx;

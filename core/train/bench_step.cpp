@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/build_info.h"
+#include "core/base/json.h"
 #include "core/tensor/device.h"
 #include "core/train/train_step.h"
 
@@ -84,23 +85,23 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   const double median = times[times.size() / 2];
   const double count = static_cast<double>(config.train.batch * time);
   const double gflops = summarise(config, vocab).flops_per_token * count / median / 1e9;
-  return nlohmann::ordered_json{{"bench", "step"},
-                                {"name", config.name},
-                                {"ranks", world->size()},
-                                {"threads", threads},
-                                {"device", device.description},
-                                {"precision", name_of(device.dtype)},
-                                {"instruction_set", cpu_instruction_set()},
-                                {"ms", median * 1e3},
-                                {"ms_min", times.front() * 1e3},
-                                {"ms_max", times.back() * 1e3},
-                                {"tokens_per_s", count / median},
-                                {"gflops", gflops},
-                                {"sgemm_gflops", sgemm},
-                                {"sgemm_share", sgemm > 0 ? gflops / sgemm : 0},
-                                {"peak_bytes", peak},
-                                {"planned_bytes", plan.total()}}
-      .dump();
+  const nlohmann::ordered_json line{{"bench", "step"},
+                                    {"name", config.name},
+                                    {"ranks", world->size()},
+                                    {"threads", threads},
+                                    {"device", device.description},
+                                    {"precision", name_of(device.dtype)},
+                                    {"instruction_set", cpu_instruction_set()},
+                                    {"ms", median * 1e3},
+                                    {"ms_min", times.front() * 1e3},
+                                    {"ms_max", times.back() * 1e3},
+                                    {"tokens_per_s", count / median},
+                                    {"gflops", gflops},
+                                    {"sgemm_gflops", sgemm},
+                                    {"sgemm_share", sgemm > 0 ? gflops / sgemm : 0},
+                                    {"peak_bytes", peak},
+                                    {"planned_bytes", plan.total()}};
+  return json_text(line);
 }
 
 }  // namespace moe

@@ -1,6 +1,6 @@
 // What the capacities of a model's layers remember, as a checkpoint keeps it.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "core/model/model.h"
 

@@ -1,7 +1,7 @@
 // The collapse alarm: goes off when a layer's busiest expert has had too large a share, or its router too little
 // entropy, for a number of updates in a row (moe.alarm).
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

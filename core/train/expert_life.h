@@ -2,7 +2,7 @@
 // decides by sums over all ranks alone, so every rank and every layout decides alike.
 #pragma once
 #include <functional>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 
 #include "core/moe/expert_event.h"

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 
 namespace moe {
@@ -11,7 +12,7 @@ static std::unique_ptr<Tokenizer> tokenizer_of(const std::string& checkpoint) {
   for (const char* name : {"tokenizer.json", "samples.json"}) {
     const std::string file = checkpoint + "/" + name;
     if (!std::filesystem::exists(file)) continue;
-    const auto json = nlohmann::json::parse(read_text(file), nullptr, false);
+    const auto json = parse_json_or_discard(read_text(file));
     if (json.is_discarded()) raise<CheckpointError>("{} is damaged", file);
     if (name == std::string("tokenizer.json")) return load_tokenizer(json, file);
     if (json.contains("tokenizer")) return load_tokenizer(json["tokenizer"], file);

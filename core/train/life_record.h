@@ -1,6 +1,6 @@
 // What is told of an event of moe.life: lines for people and a record of metrics.jsonl for each layer.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 
 #include "core/train/expert_life.h"

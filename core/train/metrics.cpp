@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "core/base/json.h"
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"
 
@@ -17,7 +18,7 @@ MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(
   bool dropped = false;
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
-    const auto record = nlohmann::json::parse(line, nullptr, false);
+    const auto record = parse_json_or_discard(line);
     // A checkpoint is older than what happens to the experts at its step: that will happen again.
     const bool again = record.is_object() && record.value("type", "") == "life";
     const bool keep =
@@ -37,7 +38,7 @@ MetricsFile::~MetricsFile() {
 void MetricsFile::write(const std::string& type, int64_t step, nlohmann::ordered_json record) {
   nlohmann::ordered_json line = {{"schema", kSchema}, {"type", type}, {"step", step}};
   line.update(record);
-  const std::string text = line.dump() + "\n";
+  const std::string text = json_text(line) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
     raise<CheckpointError>("cannot write {}: {}", path_, std::strerror(errno));
   }

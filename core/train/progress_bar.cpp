@@ -1,6 +1,6 @@
 #include "core/train/progress_bar.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 

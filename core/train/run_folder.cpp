@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
@@ -86,7 +87,7 @@ void RunFolder::write_manifest(nlohmann::json manifest, const nlohmann::json& se
   const std::string file = path_ + "/manifest.json";
   auto sessions = nlohmann::json::array();
   if (const int64_t from = session.at("from"); from > 0 && fs::exists(file)) {
-    const auto before = nlohmann::json::parse(read_text(file), nullptr, false);
+    const auto before = parse_json_or_discard(read_text(file));
     if (before.is_object() && before.contains("sessions")) {
       for (const auto& s : before["sessions"]) {
         if (s.is_object() && s.value("from", from) < from) sessions.push_back(s);
@@ -95,7 +96,7 @@ void RunFolder::write_manifest(nlohmann::json manifest, const nlohmann::json& se
   }
   sessions.push_back(session);
   manifest["sessions"] = std::move(sessions);
-  replace_text(file, manifest.dump(2) + "\n");
+  replace_text(file, json_text(manifest, 2) + "\n");
 }
 
 TrainConfig load_run_config(const std::string& folder, const std::vector<std::string>& settings) {

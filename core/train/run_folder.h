@@ -1,6 +1,6 @@
 // The folder of a run: what is in it, whether it may be written to, and where the run goes on.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/json.h"
 #include "core/checkpoint/files.h"
 #include "core/train/tasks/classify_task.h"
 #include "core/train/tasks/text_task.h"
@@ -22,7 +23,7 @@ std::unique_ptr<Task> open_task(const TrainConfig& config) {
 nlohmann::json read_description(const std::string& task, const std::string& checkpoint) {
   const std::string file = checkpoint + "/" + tasks().at(task).file;
   try {
-    return nlohmann::json::parse(read_text(file));
+    return parse_json(read_text(file));
   } catch (const nlohmann::json::exception& error) {
     raise<CheckpointError>("{} is damaged: {}", file, error.what());
   }

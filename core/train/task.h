@@ -1,7 +1,7 @@
 // What a run learns: its samples, how it is judged, and how both are told of. The loop, the evaluation and the reports
 // know no more of texts and images than this.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
 #include "core/train/evaluator.h"

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "core/base/build_info.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
@@ -114,8 +115,8 @@ void Trainer::resume_from(int64_t step) {
   run_ = load_run_state(path);
   run_.length = length_;
   if (run_.identity != identity) {
-    raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, run_.identity.dump(),
-                           identity.dump());
+    raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, json_text(run_.identity),
+                           json_text(identity));
   }
   life_.restore(run_.experts, path);
   if (const int64_t experts = fewest(life_.numbers()); experts != smallest_experts(config_.model, config_.moe)) {
@@ -404,7 +405,7 @@ void Trainer::save_checkpoint() {
   groups_.world->barrier();  // every rank has looked before the first writes
   const auto start = Clock::now();
   std::vector<CheckpointFile> files{{"config.yaml", write_yaml(config_, false)},
-                                    {tasks().at(config_.task).file, task_->description().dump(2) + "\n"}};
+                                    {tasks().at(config_.task).file, json_text(task_->description(), 2) + "\n"}};
   if (curriculum_->has_store()) {
     files.emplace_back(Curriculum::kFile, [&](const FileSink& sink) { curriculum_->write(sink); });
   }

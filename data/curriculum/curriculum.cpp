@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "core/base/check.h"
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -75,7 +76,7 @@ void Curriculum::check(const Setup& setup, const std::string& given) {
     if (about.value("data", nlohmann::json()) != setup.data && !config.from_other_data) {
       raise<CheckpointError>(
           "{} describes other data ({}) than this run's ({}); curriculum.from_other_data takes it nevertheless", given,
-          about.value("data", nlohmann::json()).dump(), setup.data.dump());
+          json_text(about.value("data", nlohmann::json())), json_text(setup.data));
     }
   }
   make_sampler(setup, nullptr);
@@ -174,8 +175,8 @@ void Curriculum::read(const std::string& path) {
   const nlohmann::json about = store_->read(path, false);
   try {
     if (about.at("data") != data_) {
-      raise<CheckpointError>("{} describes other data ({}) than this run's ({})", path, about.at("data").dump(),
-                             data_.dump());
+      raise<CheckpointError>("{} describes other data ({}) than this run's ({})", path, json_text(about.at("data")),
+                             json_text(data_));
     }
     sampler_->restore(about.at("sampler"));
     const nlohmann::json& unlogged = about.at("unlogged");

@@ -1,5 +1,7 @@
 #include "data/curriculum/curriculum_sampler.h"
 
+#include <nlohmann/json.hpp>
+
 namespace moe {
 
 Member uniform_sampler();
@@ -21,6 +23,10 @@ const Table<Member>& family<CurriculumSampler>() {
                                        contiguous_sampler(),
                                    }};
   return table;
+}
+
+nlohmann::json CurriculumSampler::state() const {
+  return nullptr;
 }
 
 }  // namespace moe

@@ -62,7 +62,7 @@ class CurriculumSampler {
   // Where samples of neighbouring steps follow one another, row by row; nothing where they do not.
   virtual std::optional<StreamPlace> stream(int64_t /*step*/) const { return std::nullopt; }
   // What draw() needs besides the store.
-  virtual nlohmann::json state() const { return nullptr; }
+  virtual nlohmann::json state() const;
   virtual void restore(const nlohmann::json& /*state*/) {}
 };
 

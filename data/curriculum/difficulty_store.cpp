@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "core/base/check.h"
+#include "core/base/json.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -148,7 +149,7 @@ void DifficultyStore::write(const Sink& sink, const nlohmann::json& about) const
     hash.update(data, static_cast<int64_t>(bytes));
     sink(data, bytes);
   };
-  const std::string text = header.dump();
+  const std::string text = json_text(header);
   const uint64_t length = text.size();
   put(kMagic, kMagicBytes);
   put(&length, sizeof length);
@@ -175,7 +176,7 @@ class StoreFile {
     std::string text(length, '\0');
     get(text.data(), text.size());
     try {
-      header = nlohmann::json::parse(text);
+      header = parse_json(text);
       samples = header.at("samples");
       order_seed = header.at("order_seed");
       explored = header.at("explored");

@@ -1,5 +1,7 @@
 #include "data/curriculum/pacer.h"
 
+#include <nlohmann/json.hpp>
+
 namespace moe {
 
 Member none_pacer();
@@ -21,6 +23,10 @@ const Table<Member>& family<Pacer>() {
                                        auto_pacer(),
                                    }};
   return table;
+}
+
+nlohmann::json Pacer::state() const {
+  return nullptr;
 }
 
 }  // namespace moe

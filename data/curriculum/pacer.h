@@ -3,7 +3,7 @@
 // pacer.cpp.
 #pragma once
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "core/config/choice.h"
 
@@ -35,7 +35,7 @@ class Pacer {
   // After an update: the mean loss of the samples that were drawn from the open part.
   virtual void observe(int64_t /*update*/, double /*loss*/) {}
   // What observe() has to remember.
-  virtual nlohmann::json state() const { return nullptr; }
+  virtual nlohmann::json state() const;
   virtual void restore(const nlohmann::json& /*state*/) {}
 };
 

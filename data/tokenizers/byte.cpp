@@ -1,5 +1,7 @@
 #include "data/tokenizers/byte.h"
 
+#include <nlohmann/json.hpp>
+
 namespace moe {
 
 std::unique_ptr<Tokenizer> ByteTokenizer::from_json(const nlohmann::json&) {
@@ -17,6 +19,10 @@ int64_t ByteTokenizer::encode_text(std::string_view text, int64_t, std::vector<i
   ids.resize(before + text.size());
   for (size_t i = 0; i < text.size(); ++i) ids[before + i] = static_cast<unsigned char>(text[i]);
   return 0;
+}
+
+nlohmann::json ByteTokenizer::to_json() const {
+  return {{"name", "byte"}};
 }
 
 }  // namespace moe

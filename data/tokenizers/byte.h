@@ -11,7 +11,7 @@ class ByteTokenizer : public Tokenizer {
 
   std::string_view name() const override { return "byte"; }
   int64_t vocab_size() const override { return 256; }
-  nlohmann::json to_json() const override { return {{"name", "byte"}}; }
+  nlohmann::json to_json() const override;
   std::optional<std::vector<int32_t>> bytes_by_id() const override { return std::vector<int32_t>(256, 1); }
 
  protected:

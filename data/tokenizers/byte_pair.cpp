@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <queue>
 #include <tuple>
 
@@ -125,6 +126,10 @@ int64_t BytePairTokenizer::encode_text(std::string_view text, int64_t, std::vect
     ids.insert(ids.end(), entry->second.begin(), entry->second.end());
   });
   return 0;
+}
+
+nlohmann::json BytePairTokenizer::to_json() const {
+  return {{"name", "bpe"}, {"tokens", vocabulary_.tokens}, {"merges", vocabulary_.merges}};
 }
 
 }  // namespace moe

@@ -28,9 +28,7 @@ class BytePairTokenizer : public Tokenizer {
 
   std::string_view name() const override { return "bpe"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(bytes_.size()); }
-  nlohmann::json to_json() const override {
-    return {{"name", "bpe"}, {"tokens", vocabulary_.tokens}, {"merges", vocabulary_.merges}};
-  }
+  nlohmann::json to_json() const override;
   std::optional<std::vector<int32_t>> bytes_by_id() const override;
   std::optional<int32_t> end_of_document() const override { return end_of_document_; }
 

@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "core/base/check.h"
+#include "core/base/json.h"
 #include "data/lines.h"
 #include "data/posix_file.h"
 
@@ -46,7 +47,7 @@ std::string first_of(const std::string& folder, std::initializer_list<const char
 std::vector<std::string> read_tokens(const std::string& path) {
   nlohmann::json json;
   try {
-    json = nlohmann::json::parse(read_text_file(path));
+    json = parse_json(read_text_file(path));
   } catch (const nlohmann::json::exception& error) {
     raise<DataError>("{}: {}", path, error.what());
   }
@@ -55,7 +56,7 @@ std::vector<std::string> read_tokens(const std::string& path) {
   std::vector<bool> seen(json.size());
   for (const auto& [token, id] : json.items()) {
     if (!id.is_number_unsigned() || id.get<size_t>() >= tokens.size() || seen[id.get<size_t>()]) {
-      raise<DataError>("{}: the id of '{}' is {}; expected the numbers below {}, each once", path, token, id.dump(),
+      raise<DataError>("{}: the id of '{}' is {}; expected the numbers below {}, each once", path, token, json_text(id),
                        tokens.size());
     }
     seen[id.get<size_t>()] = true;

@@ -1,6 +1,7 @@
 #include "data/tokenizers/character.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace moe {
 
@@ -55,6 +56,10 @@ int64_t CharacterTokenizer::encode_text(std::string_view text, int64_t text_offs
 
 void CharacterTokenizer::append_bytes(int32_t id, std::string& bytes) const {
   bytes += static_cast<char>(alphabet_[static_cast<size_t>(id)]);
+}
+
+nlohmann::json CharacterTokenizer::to_json() const {
+  return {{"name", "char"}, {"alphabet", alphabet_}};
 }
 
 }  // namespace moe

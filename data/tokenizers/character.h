@@ -15,7 +15,7 @@ class CharacterTokenizer : public Tokenizer {
 
   std::string_view name() const override { return "char"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(alphabet_.size()); }
-  nlohmann::json to_json() const override { return {{"name", "char"}, {"alphabet", alphabet_}}; }
+  nlohmann::json to_json() const override;
   std::optional<std::vector<int32_t>> bytes_by_id() const override { return std::vector<int32_t>(alphabet_.size(), 1); }
 
  protected:

@@ -1,6 +1,7 @@
 #include "data/tokenizers/external.h"
 
 #include <limits>
+#include <nlohmann/json.hpp>
 
 namespace moe {
 
@@ -21,6 +22,10 @@ int64_t ExternalTokenizer::encode_text(std::string_view, int64_t, std::vector<in
 void ExternalTokenizer::append_bytes(int32_t id, std::string& bytes) const {
   if (!bytes.empty()) bytes += ' ';
   bytes += std::to_string(id);
+}
+
+nlohmann::json ExternalTokenizer::to_json() const {
+  return {{"name", "external"}, {"vocab_size", vocab_size_}};
 }
 
 }  // namespace moe

@@ -12,7 +12,7 @@ class ExternalTokenizer : public Tokenizer {
 
   std::string_view name() const override { return "external"; }
   int64_t vocab_size() const override { return vocab_size_; }
-  nlohmann::json to_json() const override { return {{"name", "external"}, {"vocab_size", vocab_size_}}; }
+  nlohmann::json to_json() const override;
 
  protected:
   [[noreturn]] int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,

@@ -1,6 +1,7 @@
 #include "data/tokenizers/word.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace moe {
 
@@ -89,6 +90,10 @@ void WordTokenizer::append_bytes(int32_t id, std::string& bytes) const {
   }
   if (!bytes.empty() && bytes.back() != '\n') bytes += ' ';
   bytes += words_[static_cast<size_t>(id)];
+}
+
+nlohmann::json WordTokenizer::to_json() const {
+  return {{"name", "word"}, {"words", words_}};
 }
 
 }  // namespace moe

@@ -24,7 +24,7 @@ class WordTokenizer : public Tokenizer {
 
   std::string_view name() const override { return "word"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(words_.size()); }
-  nlohmann::json to_json() const override { return {{"name", "word"}, {"words", words_}}; }
+  nlohmann::json to_json() const override;
 
  protected:
   int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,

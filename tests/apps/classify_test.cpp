@@ -1,10 +1,11 @@
 // Labelled images as users train on them: learned, resumed, on several ranks, with a curriculum, evaluated and shown.
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_images.h"
@@ -46,7 +47,7 @@ struct Images {
     std::vector<nlohmann::json> result;
     std::ifstream file(folder / (run + "/metrics.jsonl"));
     for (std::string line; std::getline(file, line);) {
-      auto json = nlohmann::json::parse(line);
+      auto json = parse_json(line);
       if (json["type"] == type) result.push_back(std::move(json));
     }
     return result;
@@ -81,18 +82,18 @@ TEST_CASE("a vision MoE learns small images, and moe-eval tells how well", "[slo
   REQUIRE(number.code == 0);
   CHECK(std::stod(number.out) > 0.9);  // the test images are all easy
   const Finished json = run_child(program("moe-eval") + Arguments{run, "--json"});
-  const auto parsed = nlohmann::json::parse(json.out);
+  const auto parsed = parse_json(json.out);
   CHECK(parsed["accuracy"].get<double>() == Approx(std::stod(number.out)).margin(1e-6));
   CHECK(parsed["tokens"] == 60);
   CHECK(parsed["nll"].get<double>() < 1);
   CHECK_FALSE(parsed.contains("bpc"));
   // The batch changes nothing, to the last bit; nor do ranks.
   const Finished other = run_child(program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
-  CHECK(nlohmann::json::parse(other.out)["nll"] == parsed["nll"]);
+  CHECK(parse_json(other.out)["nll"] == parsed["nll"]);
   const Finished ranks = run_child(mpirun(2) + program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
-  CHECK(nlohmann::json::parse(ranks.out)["nll"].get<double>() == Approx(parsed["nll"].get<double>()).epsilon(1e-6));
+  CHECK(parse_json(ranks.out)["nll"].get<double>() == Approx(parsed["nll"].get<double>()).epsilon(1e-6));
   const Finished some = run_child(program("moe-eval") + Arguments{run, "--json", "--tokens", "10"});
-  CHECK(nlohmann::json::parse(some.out)["tokens"] == 10);
+  CHECK(parse_json(some.out)["tokens"] == 10);
 
   for (const Arguments& wrong :
        {Arguments{"--metric", "bpc"}, {"--context", "4"}, {"--stride", "2"}, {"--probe-causality"}}) {
@@ -156,7 +157,7 @@ TEST_CASE("the curriculum's report shows the easiest and hardest images, and fin
   const std::string run = images.folder / "run";
   const Finished json = run_child(program("moe-inspect") + Arguments{"curriculum", run, "--samples", "12", "--json"});
   REQUIRE(json.code == 0);
-  const auto parsed = nlohmann::json::parse(json.out);
+  const auto parsed = parse_json(json.out);
   REQUIRE(parsed["hardest"].size() == 12);
   CHECK(parsed["hardest"][0]["description"].get<std::string>().rfind("class ", 0) == 0);
   const Finished text = run_child(program("moe-inspect") + Arguments{"curriculum", run, "--samples", "2"});
@@ -169,7 +170,7 @@ TEST_CASE("the curriculum's report shows the easiest and hardest images, and fin
   const std::string html = read_file(run + "/report.html");
   CHECK(html.find("data:image/png;base64,") != std::string::npos);
   CHECK(html.find("nan") == std::string::npos);
-  CHECK(nlohmann::json::parse(run_child(program("moe-inspect") + Arguments{run, "--json", "--no-html"}).out)
+  CHECK(parse_json(run_child(program("moe-inspect") + Arguments{run, "--json", "--no-html"}).out)
             .at("evaluation")
             .contains("accuracy"));
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <sstream>
 
+#include "core/base/json.h"
 #include "core/checkpoint/tensor_file.h"
 #include "tests/support/child_process.h"
 
@@ -36,7 +37,7 @@ std::vector<nlohmann::json> comparable_metrics(const std::string& run) {
   std::vector<nlohmann::json> records;
   std::istringstream lines(read_file(run + "/metrics.jsonl"));
   for (std::string line; std::getline(lines, line);) {
-    auto record = nlohmann::json::parse(line);
+    auto record = parse_json(line);
     if (record.at("type") == "checkpoint") continue;
     for (const char* timing : {"ms", "tokens_per_s", "seconds"}) record.erase(timing);
     records.push_back(std::move(record));
@@ -47,7 +48,8 @@ std::vector<nlohmann::json> comparable_metrics(const std::string& run) {
 std::string metrics_difference(const std::string& run, const std::string& other) {
   const auto one = comparable_metrics(run), two = comparable_metrics(other);
   for (size_t i = 0; i < std::max(one.size(), two.size()); ++i) {
-    const std::string a = i < one.size() ? one[i].dump() : "nothing", b = i < two.size() ? two[i].dump() : "nothing";
+    const std::string a = i < one.size() ? json_text(one[i]) : "nothing",
+                      b = i < two.size() ? json_text(two[i]) : "nothing";
     if (a != b) return "record " + std::to_string(i) + "\n" + a + "\n" + b;
   }
   return "";

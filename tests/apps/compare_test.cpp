@@ -7,6 +7,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
@@ -38,7 +39,7 @@ struct Workplace : TemporaryFolder {
     for (const std::string& config : configs) arguments.push_back(*this / config);
     return arguments;
   }
-  nlohmann::json result() const { return nlohmann::json::parse(read_file(runs() + "/compare.json")); }
+  nlohmann::json result() const { return parse_json(read_file(runs() + "/compare.json")); }
 };
 
 // Programs are those of this build, with what `folder` holds in their place.

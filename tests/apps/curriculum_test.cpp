@@ -1,10 +1,11 @@
 // Curricula as users run them: several ranks, interrupted runs, stores that move between runs, reports.
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/base/json.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 
@@ -23,7 +24,7 @@ static std::vector<nlohmann::json> curriculum_records(const std::string& folder)
   std::vector<nlohmann::json> records;
   std::ifstream file(folder + "/run/metrics.jsonl");
   for (std::string line; std::getline(file, line);) {
-    const auto json = nlohmann::json::parse(line);
+    const auto json = parse_json(line);
     if (json["type"] == "train") records.push_back(json.value("curriculum", nlohmann::json()));
   }
   return records;
@@ -126,7 +127,7 @@ TEST_CASE("moe-inspect shows what a curriculum did", "[slow]") {
   const Finished json =
       run_child(program("moe-inspect") + Arguments{"curriculum", folder.path() + "/run", "--samples", "3", "--json"});
   REQUIRE(json.code == 0);
-  const auto parsed = nlohmann::json::parse(json.out);
+  const auto parsed = parse_json(json.out);
   CHECK(parsed["easiest"].size() == 3);
   CHECK(parsed["hardest"][0]["score"].get<double>() > parsed["easiest"][0]["score"].get<double>());
   CHECK(parsed["hardest"][0]["description"].get<std::string>().size() > 4);
@@ -160,7 +161,7 @@ TEST_CASE("moe-inspect gradients measures what batches' gradients scatter by", "
     std::vector<double> result;
     std::ifstream file(folder.path() + "/run/metrics.jsonl");
     for (std::string line; std::getline(file, line);) {
-      const auto json = nlohmann::json::parse(line);
+      const auto json = parse_json(line);
       if (json["type"] == "train") result.push_back(json.at("norm"));
     }
     return result;
@@ -171,7 +172,7 @@ TEST_CASE("moe-inspect gradients measures what batches' gradients scatter by", "
                   Arguments{"gradients", folder.path() + "/run", "--checkpoint", "10", "--batches", batches, "--json"});
     INFO(result.err);
     REQUIRE(result.code == 0);
-    return nlohmann::json::parse(result.out).at("samplers");
+    return parse_json(result.out).at("samplers");
   };
   const auto of_four = norms(small), of_eight = norms(large);
   const auto two = measure(1, small, "2");
@@ -226,7 +227,7 @@ TEST_CASE("the curriculum's benchmark measures every case", "[slow]") {
   std::istringstream lines(result.out);
   int count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
-    const auto json = nlohmann::json::parse(line);
+    const auto json = parse_json(line);
     CHECK(json["us_draw"].get<double>() > 0);
     if (json.contains("bytes")) CHECK(json["bytes"].get<double>() > 8 * 20000);
   }

@@ -1,5 +1,5 @@
 // A language model, and a classifier that begins with it: trained, resumed, on several ranks, evaluated and shown.
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "core/base/json.h"
 #include "core/base/philox.h"
 #include "core/checkpoint/checkpoint.h"
 #include "tests/apps/compare_runs.h"
@@ -112,16 +113,15 @@ TEST_CASE("a language model becomes a classifier, and moe-eval tells how good", 
   CHECK(std::stod(number.out) > 0.85);
   const Finished validation =
       done(program("moe-eval") + Arguments{run, "--checkpoint", "best", "--split", "validation", "--json"});
-  CHECK(nlohmann::json::parse(validation.out).at("accuracy").get<double>() == Approx(best));
+  CHECK(parse_json(validation.out).at("accuracy").get<double>() == Approx(best));
   const Finished json = done(program("moe-eval") + Arguments{run, "--json"});
-  const auto parsed = nlohmann::json::parse(json.out);
+  const auto parsed = parse_json(json.out);
   CHECK(parsed.at("tokens") == 80);
   // Neither batch nor ranks change anything.
   const Finished other = done(program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
-  CHECK(nlohmann::json::parse(other.out).at("nll") == parsed.at("nll"));
+  CHECK(parse_json(other.out).at("nll") == parsed.at("nll"));
   const Finished ranks = done(mpirun(2) + program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
-  CHECK(nlohmann::json::parse(ranks.out).at("nll").get<double>() ==
-        Approx(parsed.at("nll").get<double>()).epsilon(1e-6));
+  CHECK(parse_json(ranks.out).at("nll").get<double>() == Approx(parsed.at("nll").get<double>()).epsilon(1e-6));
 
   const Finished report = done(program("moe-inspect") + Arguments{run});
   CHECK(report.out.find("accuracy") != std::string::npos);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 #include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
@@ -93,7 +94,7 @@ TEST_CASE("growing all experts and k preserves the function, and the reports say
   CHECK_THAT(page, Catch::Contains("Life of the experts"));
   CHECK_THAT(page, Catch::Contains("grow at step 10"));
   const Finished json = done(program("moe-inspect") + Arguments{folder / "run", "--json"});
-  CHECK(nlohmann::json::parse(json.out).at("life").size() == 2);
+  CHECK(parse_json(json.out).at("life").size() == 2);
   // The checkpoint of the event's step still has the experts of before.
   const Finished before = done(program("moe-eval") + Arguments{folder / "run", "--split", "validation"});
   CHECK(std::stod(before.out) > 0);

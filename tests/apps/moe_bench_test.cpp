@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 
@@ -10,7 +11,7 @@ TEST_CASE("the peak resident size is within 1.3 times what is planned", "[slow]"
                                                                      "--steps", "1", "--warmup", "1"});
   INFO(result.err);
   REQUIRE(result.code == 0);
-  const auto json = nlohmann::json::parse(result.out);
+  const auto json = parse_json(result.out);
   INFO(result.out);
   CHECK(json.at("peak_bytes").get<double>() < 1.3 * json.at("planned_bytes").get<double>());
   CHECK(json.at("peak_bytes").get<double>() > 0.5 * json.at("planned_bytes").get<double>());

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "data/corpus.h"
@@ -58,15 +59,14 @@ TEST_CASE("moe-eval of a checkpoint tells what the run told there") {
   int compared = 0;
   for (const std::string& line : split(read_text_file(run.path() + "/metrics.jsonl"), '\n')) {
     if (line.empty()) continue;
-    const auto record = nlohmann::json::parse(line);
+    const auto record = parse_json(line);
     if (record.at("type") != "eval" || record.at("step") == 0) continue;
     const std::string step = std::to_string(record.at("step").get<int>());
     const Finished result =
         run_child(eval(run.path(), {"--checkpoint", step, "--split", "validation", "--json", "--batch", "7"}));
     INFO(setting << ", step " << step << ": " << result.err);
     REQUIRE(result.code == 0);
-    CHECK(nlohmann::json::parse(result.out).at("nll").get<double>() ==
-          Approx(record.at("loss").get<double>()).epsilon(1e-6));
+    CHECK(parse_json(result.out).at("nll").get<double>() == Approx(record.at("loss").get<double>()).epsilon(1e-6));
     ++compared;
   }
   CHECK(compared == 6);
@@ -89,7 +89,7 @@ TEST_CASE("bits per byte are of just the bytes that the predicted tokens stand f
     const Finished result = run_child(eval(folder / "run", {"--json", "--tokens", std::to_string(tokens)}));
     INFO(result.err);
     REQUIRE(result.code == 0);
-    const auto json = nlohmann::json::parse(result.out);
+    const auto json = parse_json(result.out);
     const Split& test = corpus.split("test");
     const int64_t predicted = (tokens > 0 ? tokens : test.num_tokens()) - 1;
     CHECK(json.at("tokens") == predicted);
@@ -146,7 +146,7 @@ TEST_CASE("moe-eval agrees with the evaluation during training") {
   REQUIRE(record.at("type") == "eval");
   const Finished result = run_child(eval(run.path(), {"--split", "validation", "--json"}));
   REQUIRE(result.code == 0);
-  const auto json = nlohmann::json::parse(result.out);
+  const auto json = parse_json(result.out);
   CHECK(json.at("nll").get<double>() == Approx(record.at("loss").get<double>()).epsilon(1e-6));
   CHECK(json.at("bpc").get<double>() == Approx(record.at("bpc").get<double>()).epsilon(1e-6));
   CHECK(json.at("ppl").get<double>() == Approx(std::exp(json.at("nll").get<double>())));
@@ -188,7 +188,7 @@ TEST_CASE("moe-eval of a model with a memory: the same for any batch size and ra
   const std::string first = figure(0, {});
   for (const auto& [ranks, batch] : {std::pair{0, "1"}, {0, "3"}, {2, "3"}, {3, "8"}})
     CHECK(figure(ranks, {"--batch", batch}) == first);
-  const auto json = nlohmann::json::parse(figure(0, {"--json", "--streams", "2", "--context", "5"}));
+  const auto json = parse_json(figure(0, {"--json", "--streams", "2", "--context", "5"}));
   CHECK(json.at("memory") == 24);
   CHECK(json.at("streams") == 2);
   CHECK(json.at("context") == 5);
@@ -256,12 +256,12 @@ TEST_CASE("moe-eval says whether a model is causal, and finds out by trial") {
         run_child(eval(folder / "run", {"--split", "validation", "--tokens", "500", "--json", "--probe-causality"}));
     INFO(result.err);
     REQUIRE(result.code == 0);
-    const auto json = nlohmann::json::parse(result.out);
+    const auto json = parse_json(result.out);
     CHECK(json.at("causality") == causality);
     CHECK(json.at("measured_causality") == causality);
     CHECK((result.err.find("not causal") == std::string::npos) == (std::string(causality) == "causal"));
     const Finished plain = run_child(eval(folder / "run", {"--split", "validation", "--tokens", "500", "--json"}));
-    CHECK_FALSE(nlohmann::json::parse(plain.out).contains("measured_causality"));
+    CHECK_FALSE(parse_json(plain.out).contains("measured_causality"));
   }
 }
 
@@ -269,7 +269,7 @@ static nlohmann::json varied(const std::string& run, const Arguments& more) {
   const Finished result = run_child(eval(run, more + Arguments{"--json"}));
   INFO(result.err);
   REQUIRE(result.code == 0);
-  return nlohmann::json::parse(result.out);
+  return parse_json(result.out);
 }
 
 TEST_CASE("moe-eval across numbers of experts tells figures, experts and operations of each") {
@@ -325,7 +325,7 @@ TEST_CASE("moe-eval with an oracle is better than the router, where there is som
     INFO(again.err);
     REQUIRE(again.code == 0);
     CHECK_THAT(again.err, Catch::Contains("measure no prediction"));
-    CHECK(nlohmann::json::parse(again.out)[1].at("bpc") == once[1].at("bpc"));
+    CHECK(parse_json(again.out)[1].at("bpc") == once[1].at("bpc"));
   }
   // Where all experts are chosen anyway there is nothing to know.
   const TrainedRun every({"moe.router.k=4"});
@@ -345,7 +345,7 @@ TEST_CASE("moe-eval with routers that learned nothing is the same for any batch 
         run_child(mpirun(ranks) + eval(run.path(), {"--router", "random,uniform,hash", "--batch", batch, "--json"}));
     INFO(again.err);
     REQUIRE(again.code == 0);
-    const auto list = nlohmann::json::parse(again.out);
+    const auto list = parse_json(again.out);
     for (size_t i = 0; i < 4; ++i) CHECK(list[i].at("bpc") == once[i].at("bpc"));
   }
 }

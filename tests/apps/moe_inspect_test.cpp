@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -10,7 +11,7 @@ static nlohmann::json inspect(const Arguments& arguments) {
   const Finished result = run_child(program("moe-inspect") + arguments + Arguments{"--json", "--no-html"});
   INFO(result.err);
   REQUIRE(result.code == 0);
-  return nlohmann::json::parse(result.out);
+  return parse_json(result.out);
 }
 
 TEST_CASE("moe-inspect tells how many choices changed since another checkpoint") {
@@ -56,7 +57,7 @@ TEST_CASE("moe-inspect tells how well a competing run's router foresees the comp
                                       Arguments{folder / "run", "--json", "--no-html"});
     INFO(result.err);
     REQUIRE(result.code == 0);
-    const nlohmann::json json = nlohmann::json::parse(result.out);
+    const nlohmann::json json = parse_json(result.out);
     for (const auto& layer : json.at("layers")) {
       const double agreement = layer.at("measures").at("agreement");
       CHECK(agreement > 0);

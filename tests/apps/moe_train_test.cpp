@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/base/philox.h"
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
@@ -62,7 +63,7 @@ TEST_CASE("a run leaves what the documentation says") {
     INFO(name);
     CHECK(fs::file_size(folder / "run/" + name) > 0);
   }
-  const auto manifest = nlohmann::json::parse(read_file(folder / "run/manifest.json"));
+  const auto manifest = parse_json(read_file(folder / "run/manifest.json"));
   CHECK(manifest.at("ranks") == 1);
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 30);
   for (const nlohmann::json& record : comparable_metrics(folder / "run")) CHECK(record.at("schema") == 1);

@@ -1,4 +1,5 @@
 #include "core/checkpoint/tensor_file.h"
+#include "core/base/json.h"
 
 #include <cstring>
 #include <filesystem>
@@ -61,7 +62,7 @@ TEST_CASE("the file is what the safetensors format says") {
   REQUIRE(length < bytes.size());
   CHECK(length % 8 == 0);  // content is aligned
   CHECK(bytes[8] == '{');
-  const auto header = nlohmann::json::parse(bytes.substr(8, length));
+  const auto header = parse_json(bytes.substr(8, length));
   CHECK(header.at("matrix") == nlohmann::json{{"dtype", "F32"}, {"shape", {2, 3}}, {"data_offsets", {0, 24}}});
   CHECK(header.at("doubles") == nlohmann::json{{"dtype", "F64"}, {"shape", {2}}, {"data_offsets", {24, 40}}});
   CHECK(header.at("indices") == nlohmann::json{{"dtype", "I32"}, {"shape", {3, 1, 1}}, {"data_offsets", {40, 52}}});

@@ -1,4 +1,5 @@
 #include "core/config/config_writer.h"
+#include "core/base/json.h"
 
 #include <functional>
 #include <initializer_list>
@@ -166,9 +167,9 @@ TEST_CASE("the markdown and the schema mention every field of every member") {
     visitor.visit(*config);
     CHECK(names.size() >= 8);
     const std::string before = write_yaml(*config, false), markdown = write_markdown(*config);
-    const auto schema = nlohmann::json::parse(write_json_schema(*config));
+    const auto schema = parse_json(write_json_schema(*config));
     CHECK(write_yaml(*config, false) == before);  // walking through the members changes nothing
-    const std::string flat = schema.dump();
+    const std::string flat = json_text(schema);
     for (const std::string& name : names) {
       INFO(name);
       CHECK_THAT(markdown, Catch::Contains("`" + name + "`"));
@@ -179,7 +180,7 @@ TEST_CASE("the markdown and the schema mention every field of every member") {
 
 TEST_CASE("the JSON schema says types, ranges, defaults and kinds") {
   SampleConfig config;
-  const auto schema = nlohmann::json::parse(write_json_schema(config));
+  const auto schema = parse_json(write_json_schema(config));
   const auto& fields = schema.at("properties");
   CHECK(schema.at("additionalProperties") == false);
   CHECK(fields.at("flag").at("type") == "boolean");

@@ -1,4 +1,5 @@
 #include "data/tokenizers/byte_pair.h"
+#include "core/base/json.h"
 
 #include "data/tokenizers/byte_pair_files.h"
 #include "tests/data/tiny_byte_pairs.h"
@@ -75,10 +76,10 @@ TEST_CASE("a long word takes no longer than it must, and any bytes come back") {
 TEST_CASE("vocabularies that cannot be are data errors that name the file or the token") {
   const TemporaryFolder folder;
   const std::string path = write_tiny_byte_pairs(folder);
-  const nlohmann::json good = nlohmann::json::parse(read_text_file(path + "/encoder.json"));
+  const nlohmann::json good = parse_json(read_text_file(path + "/encoder.json"));
   const std::string merges = read_text_file(path + "/vocab.bpe");
   const auto message = [&](const nlohmann::json& tokens, const std::string& text) -> std::string {
-    write_text_file(path + "/encoder.json", tokens.dump());
+    write_text_file(path + "/encoder.json", json_text(tokens));
     write_text_file(path + "/vocab.bpe", text);
     try {
       BytePairTokenizer::make({}, {.vocabulary = path});

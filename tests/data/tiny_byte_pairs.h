@@ -1,8 +1,10 @@
 // A byte-pair vocabulary of a few merges, as files.
 #pragma once
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/base/json.h"
 #include "data/posix_file.h"
 #include "data/tokenizers/byte_pair_files.h"
 #include "tests/support/temporary_folder.h"
@@ -32,7 +34,7 @@ inline std::string write_tiny_byte_pairs(const TemporaryFolder& folder) {
   std::string text = "#version: 0.2\n";
   for (const std::string& merge : merges) text += merge + "\n";
   write_text_file(path + "/vocab.bpe", text);
-  write_text_file(path + "/encoder.json", tiny_tokens(merges).dump());
+  write_text_file(path + "/encoder.json", json_text(tiny_tokens(merges)));
   return path;
 }
 

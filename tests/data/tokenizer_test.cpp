@@ -1,4 +1,5 @@
 #include "data/tokenizer.h"
+#include "core/base/json.h"
 
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
@@ -50,7 +51,7 @@ TEST_CASE("every tokenizer made from text gives the text back, also after a trip
     INFO(entry.name);
     const auto made = entry.make(text_of(text), options_of(entry.name, folder));
     CHECK(made->name() == entry.name);
-    const auto loaded = load_tokenizer(nlohmann::json::parse(made->to_json().dump()), "test");
+    const auto loaded = load_tokenizer(parse_json(json_text(made->to_json())), "test");
     CHECK(loaded->vocab_size() == made->vocab_size());
     std::vector<int32_t> ids = {7};
     made->encode(text, ids);
@@ -139,8 +140,8 @@ TEST_CASE("unusable tokenizer descriptions are data errors that name their origi
   for (const char* text : {R"({})", R"({"name":"klingon"})", R"({"name":"char"})", R"({"name":"char","alphabet":[]})",
                            R"({"name":"char","alphabet":[5,5]})", R"({"name":"external","vocab_size":0})", "[]"}) {
     INFO(text);
-    CHECK_THROWS_AS(load_tokenizer(nlohmann::json::parse(text), "somewhere"), DataError);
-    CHECK_THROWS_WITH(load_tokenizer(nlohmann::json::parse(text), "somewhere"), Catch::Contains("somewhere"));
+    CHECK_THROWS_AS(load_tokenizer(parse_json(text), "somewhere"), DataError);
+    CHECK_THROWS_WITH(load_tokenizer(parse_json(text), "somewhere"), Catch::Contains("somewhere"));
   }
 }
 

@@ -1,4 +1,5 @@
 #include "core/inspect/comparison.h"
+#include "core/base/json.h"
 
 #include <cmath>
 #include <filesystem>
@@ -69,7 +70,7 @@ TEST_CASE("tokens until a configuration is as good as the baseline at its end") 
   const Comparison behind = compare_runs(runs, {}, {});
   CHECK(std::isnan(behind.configs[1].tokens_to_match[0]));
   CHECK_THAT(comparison_text(behind, false), Catch::Contains("b        2 of 3         -"));
-  const auto json = nlohmann::json::parse(comparison_json(behind).dump());
+  const auto json = parse_json(json_text(comparison_json(behind)));
   CHECK(json["configs"][1]["tokens_to_match"][0].is_null());
   CHECK(json["configs"][1]["tokens_to_match"][1] == Approx(0.990));
 
@@ -91,7 +92,7 @@ TEST_CASE("one seed has no interval") {
   const Comparison c = compare_runs({sample_run("a", 1, 2), sample_run("b", 1, 1.5)}, {}, {});
   CHECK_THAT(comparison_text(c, false),
              Catch::Contains("b           1  1.5000   -     -0.5000  needs 2 seeds           -\n"));
-  const auto json = nlohmann::json::parse(comparison_json(c).dump());
+  const auto json = parse_json(json_text(comparison_json(c)));
   CHECK(json["configs"][1]["interval"].is_null());
   CHECK(json["configs"][1]["difference"] == -0.5);
 }
@@ -176,7 +177,7 @@ TEST_CASE("other machines and other builds are told") {
 }
 
 TEST_CASE("JSON parses and agrees") {
-  const auto json = nlohmann::json::parse(comparison_json(compare_runs(sample_runs(), {}, {})).dump());
+  const auto json = parse_json(json_text(comparison_json(compare_runs(sample_runs(), {}, {}))));
   CHECK(json["baseline"] == "a");
   CHECK(json["runs"].size() == 6);
   CHECK(json["runs"][0]["standing"] == "fair");

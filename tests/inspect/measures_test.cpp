@@ -1,4 +1,5 @@
 // What routers and strategies tell of themselves reaches every report by its name.
+#include "core/base/json.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"
@@ -10,7 +11,7 @@ using namespace moe;
 TEST_CASE("every measure is in the table, in JSON and on the page") {
   const Inspection i = sample_inspection(2, 8);
   const std::string text = text_report(i, false), page = html_report(i);
-  const auto json = nlohmann::json::parse(json_report(i).dump());
+  const auto json = parse_json(json_text(json_report(i)));
   for (const auto& [name, value] : i.layers[1].measures) {
     INFO(name);
     CHECK_THAT(text, Catch::Contains(fmt::format("{} {:.4g}", name, value)));

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/inspect/text_report.h"
+#include "core/base/json.h"
 
 #include "core/base/text.h"
 #include "core/inspect/json_report.h"
@@ -34,7 +35,7 @@ TEST_CASE("colour only when asked for; dead experts are marked") {
 TEST_CASE("JSON parses and agrees with the table") {
   const Inspection i = sample_inspection(2, 8);
   const std::string text = text_report(i, false);
-  const auto json = nlohmann::json::parse(json_report(i).dump());
+  const auto json = parse_json(json_text(json_report(i)));
   CHECK(json["schema"] == kInspectionSchema);
   CHECK(json["step"] == 100);
   CHECK(json["dead"] == 2);
@@ -65,7 +66,7 @@ TEST_CASE("a model without MoE layers, and figures that are not numbers") {
   i.evaluation.raw_bytes.reset();
   i.history = {};
   CHECK_THAT(text_report(i, false), Catch::Contains("no MoE layers"));
-  const auto json = nlohmann::json::parse(json_report(i).dump());
+  const auto json = parse_json(json_text(json_report(i)));
   CHECK(json["layers"].empty());
   CHECK(json["history"]["best"].is_null());
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/train/collapse_alarm.h"
+#include "core/base/json.h"
 
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -77,14 +78,14 @@ TEST_CASE("the alarm's state goes through a checkpoint, with what was raised, an
   Watched before("{share: 0.45, updates: 2, action: raise}"), after("{share: 0.45, updates: 2, action: raise}");
   before.observe();
   before.run.state.model->moe_layers()[1]->balance().raise_by(4);
-  const nlohmann::json state = nlohmann::json::parse(before.alarm.state(*before.run.state.model).dump());
+  const nlohmann::json state = parse_json(json_text(before.alarm.state(*before.run.state.model)));
   after.alarm.restore(*after.run.state.model, state, "here");
   CHECK(after.observe().size() == 2);
   CHECK(after.run.state.model->moe_layers()[0]->balance().raised() == 1);
   CHECK(after.run.state.model->moe_layers()[1]->balance().raised() == 4);
   for (const char* wrong :
        {"3", "{}", R"({"updates": [0], "raised": [1, 1]})", R"({"updates": [0, 0, 0, "a"], "raised": [1, 1]})"}) {
-    CHECK_THROWS_AS(after.alarm.restore(*after.run.state.model, nlohmann::json::parse(wrong), "here"), CheckpointError);
+    CHECK_THROWS_AS(after.alarm.restore(*after.run.state.model, parse_json(wrong), "here"), CheckpointError);
   }
 }
 

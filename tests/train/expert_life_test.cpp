@@ -1,5 +1,6 @@
 // Events of moe.life: what they do to a model, when they happen, and what is refused before a run starts.
 #include "core/train/expert_life.h"
+#include "core/base/json.h"
 
 #include <cmath>
 #include <map>
@@ -311,7 +312,7 @@ TEST_CASE("experts that nobody chooses are restarted after their patience, and a
     run.run(RandomBatch(config, kVocab, 7, static_cast<uint64_t>(step)), step, 1e-4);
     life.observe(*run.state.model);
     if (step == 2) {
-      resumed.restore(nlohmann::json::parse(life.save().dump()), "x");
+      resumed.restore(parse_json(json_text(life.save())), "x");
     } else if (step > 2) {
       resumed.observe(*run.state.model);
     }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "data/gzip.h"
 #include "data/texts/csv.h"
 #include "data/texts/text_format.h"
@@ -10,7 +11,7 @@ namespace moe {
 
 static std::vector<std::string> read_categories(const std::string& path) {
   try {
-    return nlohmann::json::parse(read_maybe_compressed(path)).get<std::vector<std::string>>();
+    return parse_json(read_maybe_compressed(path)).get<std::vector<std::string>>();
   } catch (const nlohmann::json::exception& error) {
     raise<DataError>("{} is no list of names: {}", path, error.what());
   }

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "data/texts/text_format.h"
 #include "data/texts/text_lines.h"
 
@@ -8,7 +9,7 @@ namespace moe {
 static std::vector<NamedText> read_jsonl(const std::string& path) {
   std::vector<NamedText> texts;
   for_each_line(path, [&](std::string_view line, int64_t number) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = parse_json_or_discard(line);
     if (!json.is_object()) refuse_line(path, number, "is no JSON object");
     const auto label = json.find("label"), text = json.find("text");
     if (label == json.end() || !(label->is_string() || label->is_number_integer()))

@@ -1,4 +1,5 @@
 #include "data/curriculum/pacer.h"
+#include "core/base/json.h"
 
 #include <cmath>
 
@@ -85,7 +86,7 @@ TEST_CASE("auto opens a part when its loss is learned, and at the latest in time
     whole->observe(update, loss(update));
     first->observe(update, loss(update));
   }
-  second->restore(nlohmann::json::parse(first->state().dump()));
+  second->restore(parse_json(json_text(first->state())));
   for (int64_t update = 77; update < kUpdates; ++update) {
     whole->observe(update, loss(update));
     second->observe(update, loss(update));

@@ -1,0 +1,70 @@
+// The programs' command lines, by CLI11. Only command_line.cpp includes CLI11: its headers alone take five seconds to
+// compile, and each file that uses them compiles the whole parser again.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace moe {
+
+// A handle of an option, which its command line owns. The functions are CLI11's.
+class CommandOption {
+ public:
+  explicit CommandOption(CLI::Option* option) : option_(option) {}
+  CommandOption& required();
+  // --help shows the value that the variable has now.
+  CommandOption& capture_default_str();
+  CommandOption& allow_extra_args(bool allowed);
+  CommandOption& expected(int min, int max);
+  CommandOption& delimiter(char character);
+  CommandOption& excludes(const std::string& other);
+  CommandOption& one_of(std::initializer_list<const char*> words);
+  CommandOption& positive();
+  CommandOption& not_negative();
+  CommandOption& between(int64_t min, int64_t max);
+  // How often it was given.
+  size_t count() const;
+
+ private:
+  CLI::Option* option_;
+};
+
+// A program's command line, or a handle of one of its subcommands.
+class CommandLine {
+ public:
+  explicit CommandLine(const std::string& description, const std::string& name = "");
+
+  void footer(const std::string& text);
+  // T: std::string, int, int64_t, uint64_t, double, or a vector of std::string or int64_t (command_line.cpp).
+  template <class T>
+  CommandOption add_option(const std::string& names, T& value, const std::string& help);
+  CommandOption add_flag(const std::string& names, bool& value, const std::string& help);
+  CommandLine add_subcommand(const std::string& name, const std::string& help);
+  void require_subcommand();
+  bool parsed() const;
+  // Runs when the command line has been read and this subcommand is named.
+  void callback(std::function<void()> body);
+
+  // Both print what --help and --version ask for. The first returns the exit code when the program has nothing more to
+  // do, and prints (also what is wrong with the command line) only when it may; the second throws a UsageError instead,
+  // and returns false when the program has nothing more to do.
+  std::optional<int> parse(int argc, char** argv, bool prints);
+  bool parse_or_throw(int argc, char** argv);
+
+ private:
+  explicit CommandLine(CLI::App* subcommand) : app_(subcommand) {}
+
+  std::shared_ptr<CLI::App> owned_;
+  CLI::App* app_;
+};
+
+}  // namespace moe
