@@ -2,11 +2,11 @@
 #include <iostream>
 
 #include "apps/command_line.h"
+#include "core/bench/bench_curriculum.h"
+#include "core/bench/bench_ops.h"
+#include "core/bench/bench_step.h"
 #include "core/config/config_reader.h"
-#include "core/train/bench_curriculum.h"
-#include "core/train/bench_ops.h"
-#include "core/train/bench_step.h"
-#include "core/train/cpu_setup.h"
+#include "core/step/cpu_setup.h"
 
 using namespace moe;
 

@@ -8,10 +8,10 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
+#include "core/evaluate/evaluator.h"
 #include "core/inspect/variation_report.h"
-#include "core/train/cpu_setup.h"
-#include "core/train/evaluator.h"
-#include "core/train/load_run.h"
+#include "core/reload/load_run.h"
+#include "core/step/cpu_setup.h"
 
 using namespace moe;
 

@@ -17,8 +17,8 @@
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"
-#include "core/train/cpu_setup.h"
-#include "core/train/run_folder.h"
+#include "core/record/run_folder.h"
+#include "core/step/cpu_setup.h"
 
 using namespace moe;
 

@@ -5,8 +5,8 @@
 #include "core/base/log.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
-#include "core/train/cpu_setup.h"
 #include "core/train/dry_run.h"
 #include "core/train/trainer.h"
 

@@ -3,8 +3,8 @@
 #pragma once
 #include <vector>
 
-#include "core/train/evaluator.h"
-#include "core/train/load_run.h"
+#include "core/evaluate/evaluator.h"
+#include "core/reload/load_run.h"
 
 namespace moe {
 

@@ -13,7 +13,7 @@
 #include "core/base/statistics.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
-#include "core/train/run_folder.h"
+#include "core/record/run_folder.h"
 
 namespace moe {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "core/inspect/compared_run.h"
 #include "core/inspect/paired_difference.h"
-#include "core/train/run_folder.h"
+#include "core/record/run_folder.h"
 
 namespace moe {
 

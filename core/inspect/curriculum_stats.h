@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/train/task.h"
+#include "core/tasks/task.h"
 
 namespace moe {
 

@@ -6,14 +6,14 @@
 
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/lifecycle/expert_life.h"
 #include "core/ops/elementwise.h"
 #include "core/optim/gradient_norm.h"
+#include "core/record/run_folder.h"
+#include "core/step/capacity_state.h"
+#include "core/step/train_step.h"
 #include "core/tensor/copy.h"
-#include "core/train/capacity_state.h"
 #include "core/train/collapse_alarm.h"
-#include "core/train/expert_life.h"
-#include "core/train/run_folder.h"
-#include "core/train/train_step.h"
 #include "core/train/training_batches.h"
 
 namespace moe {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/train/device_choice.h"
-#include "core/train/task.h"
+#include "core/step/device_choice.h"
+#include "core/tasks/task.h"
 
 namespace moe {
 

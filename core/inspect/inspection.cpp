@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "core/inspect/churn.h"
-#include "core/train/expert_life.h"
-#include "core/train/run_folder.h"
+#include "core/lifecycle/expert_life.h"
+#include "core/record/run_folder.h"
 
 namespace moe {
 

@@ -1,10 +1,10 @@
 // Everything that moe-inspect knows about a run; the reports only draw it.
 #pragma once
+#include "core/evaluate/evaluator.h"
 #include "core/inspect/curriculum_stats.h"
 #include "core/inspect/layer_stats.h"
 #include "core/inspect/run_history.h"
-#include "core/train/evaluator.h"
-#include "core/train/load_run.h"
+#include "core/reload/load_run.h"
 
 namespace moe {
 

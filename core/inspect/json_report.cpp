@@ -3,7 +3,7 @@
 #include "core/base/build_info.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/life_report.h"
-#include "core/train/metrics.h"
+#include "core/record/metrics.h"
 
 namespace moe {
 

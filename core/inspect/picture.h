@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "core/train/task.h"
+#include "core/tasks/task.h"
 
 namespace moe {
 

@@ -53,7 +53,7 @@ struct EvaluationPoint {
   std::string data{};                         // the hash of the split
 };
 
-// What an event of moe.life did to a layer: core/train/life_record.h.
+// What an event of moe.life did to a layer: core/lifecycle/life_record.h.
 struct LifePoint {
   int64_t step = 0;
   std::string kind;

@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "core/train/variation.h"
+#include "core/reload/variation.h"
 
 namespace moe {
 

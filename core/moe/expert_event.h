@@ -1,5 +1,5 @@
 // ExpertEvent: something that happens to a layer's experts during training (moe.life). Members are in life/, the table
-// in expert_event.cpp; core/train/expert_life.h decides when one happens and carries it out.
+// in expert_event.cpp; core/lifecycle/expert_life.h decides when one happens and carries it out.
 #pragma once
 #include <functional>
 

@@ -1,6 +1,6 @@
 // What experts are made of when their number or their contents change during a run: each new expert is a weighted sum
 // of old ones. The same mapping serves the experts' weights, everything else that counts experts (rows of the router, a
-// bias; Parameter::per_expert) and the optimizer's moments; core/train/moved_tensors.h applies it.
+// bias; Parameter::per_expert) and the optimizer's moments; core/lifecycle/moved_tensors.h applies it.
 #pragma once
 #include <cstdint>
 #include <span>

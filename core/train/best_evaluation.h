@@ -3,7 +3,7 @@
 #include <string>
 
 #include "core/checkpoint/checkpoint.h"
-#include "core/train/task.h"
+#include "core/tasks/task.h"
 
 namespace moe {
 

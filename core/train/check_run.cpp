@@ -1,10 +1,10 @@
 #include "core/train/check_run.h"
 
 #include "core/config/field_walker.h"
+#include "core/initialise/beginning.h"
+#include "core/lifecycle/life_plan.h"
 #include "core/schedule/scheduled.h"
-#include "core/train/beginning.h"
 #include "core/train/difficulty_source.h"
-#include "core/train/life_plan.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {

@@ -1,7 +1,7 @@
 // What no run can be made of. Training, --dry-run and scripts/compare (through --dry-run) refuse the same
 // configurations with the same words, because all of them ask here.
 #pragma once
-#include "core/train/task.h"
+#include "core/tasks/task.h"
 
 namespace moe {
 

@@ -8,10 +8,10 @@
 #include <set>
 
 #include "comm/planned_communicator.h"
+#include "core/lifecycle/life_plan.h"
+#include "core/record/run_folder.h"
 #include "core/tensor/device.h"
 #include "core/train/check_run.h"
-#include "core/train/life_plan.h"
-#include "core/train/run_folder.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {

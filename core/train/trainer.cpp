@@ -14,13 +14,13 @@
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
 #include "core/config/field_walker.h"
+#include "core/lifecycle/life_record.h"
+#include "core/lifecycle/moved_tensors.h"
+#include "core/step/capacity_state.h"
+#include "core/step/memory_state.h"
 #include "core/tensor/device.h"
-#include "core/train/capacity_state.h"
 #include "core/train/check_run.h"
 #include "core/train/difficulty_source.h"
-#include "core/train/life_record.h"
-#include "core/train/memory_state.h"
-#include "core/train/moved_tensors.h"
 #include "data/content_hash.h"
 
 namespace moe {

@@ -3,17 +3,17 @@
 #include <memory>
 
 #include "comm/mpi_session.h"
-#include "core/train/beginning.h"
+#include "core/initialise/beginning.h"
+#include "core/lifecycle/expert_life.h"
+#include "core/record/metrics.h"
+#include "core/record/run_folder.h"
+#include "core/step/device_choice.h"
+#include "core/step/scheduled_quantities.h"
+#include "core/step/train_step.h"
 #include "core/train/best_evaluation.h"
 #include "core/train/collapse_alarm.h"
-#include "core/train/device_choice.h"
-#include "core/train/expert_life.h"
-#include "core/train/metrics.h"
 #include "core/train/progress_bar.h"
-#include "core/train/run_folder.h"
-#include "core/train/scheduled_quantities.h"
 #include "core/train/signal_guard.h"
-#include "core/train/train_step.h"
 #include "core/train/training_batches.h"
 
 namespace moe {

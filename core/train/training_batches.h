@@ -2,8 +2,8 @@
 #pragma once
 #include <vector>
 
-#include "core/train/local_batch.h"
-#include "core/train/task.h"
+#include "core/step/local_batch.h"
+#include "core/tasks/task.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {

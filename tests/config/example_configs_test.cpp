@@ -7,9 +7,9 @@
 
 #include "core/config/config_reader.h"
 #include "core/config/train_config.h"
+#include "core/lifecycle/life_plan.h"
 #include "core/schedule/schedule.h"
-#include "core/train/life_plan.h"
-#include "core/train/training_state.h"
+#include "core/step/training_state.h"
 #include "data/curriculum/pacer.h"
 #include "tests/support/catch.h"
 

@@ -1,6 +1,6 @@
 #include "core/model/model_summary.h"
 
-#include "core/train/training_state.h"
+#include "core/step/training_state.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 

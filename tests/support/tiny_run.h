@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/train/train_step.h"
+#include "core/step/train_step.h"
 
 namespace moe {
 

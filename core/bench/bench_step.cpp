@@ -1,0 +1,107 @@
+#include "core/bench/bench_step.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/base/build_info.h"
+#include "core/base/json.h"
+#include "core/step/train_step.h"
+#include "core/tensor/device.h"
+
+namespace moe {
+
+using Clock = std::chrono::steady_clock;
+static double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The library's SGEMM of 1536^3 on every thread at once, each its own: what the cores can do together. In GFLOP/s.
+static double sgemm_rate(int threads) {
+  constexpr int n = 1536;
+  constexpr int kRepeats = 3;
+  double best = 0;
+  std::vector<std::vector<float>> memory(static_cast<size_t>(threads), std::vector<float>(3 * n * n, 0.5f));
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const auto start = Clock::now();
+#pragma omp parallel num_threads(threads)
+    {
+      float* a = memory[static_cast<size_t>(omp_get_thread_num())].data();
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a, n, a + n * n, n, 0, a + 2 * n * n, n);
+    }
+    best = std::max(best, 2.0 * n * n * n * threads / seconds_since(start) / 1e9);
+  }
+  return best;
+}
+
+static size_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<size_t>(usage.ru_maxrss) * 1024;
+}
+
+std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
+                       const DeviceChoice& device, const BenchOptions& options) {
+  const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
+                                                   config.parallel.expert, smallest_experts(config.model, config.moe));
+  const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : options.vocab;
+  const StateSetup setup{config,      vocab,        groups,        {options.warmup + options.steps, 1, 1},
+                         true,        device.dtype, device.device, device.index,
+                         device.queue};
+  const MemoryPlan plan = plan_memory(setup);
+  TrainingState state(setup, plan, true);
+  TrainStep step(state, config, groups);
+
+  const Share mine = share_of(config.train.batch, world->size(), world->rank());
+  const int64_t time = config.data.sequence;
+  std::vector<int32_t> tokens(static_cast<size_t>(mine.count * time + 1));
+  std::vector<double> times;
+  for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
+    const RandomKey key{1, RandomPurpose::sampling, 0, static_cast<uint64_t>(i)};
+    for (size_t t = 0; t < tokens.size(); ++t) {
+      tokens[t] =
+          static_cast<int32_t>(key.bits(static_cast<uint64_t>(mine.begin * time) + t) % static_cast<uint64_t>(vocab));
+    }
+    const LocalBatch batch{
+        mine.count,        time, std::span(tokens).first(tokens.size() - 1), std::span(tokens).subspan(1), mine.begin,
+        config.train.batch};
+    world->barrier();
+    const auto start = Clock::now();
+    step.run(batch, i, 1e-4, 0);
+    if (state.ctx.queue) cuda::synchronise(*state.ctx.queue);
+    world->barrier();
+    if (i >= options.warmup) times.push_back(seconds_since(start));
+  }
+  const size_t peak = peak_resident_bytes();
+  double sgemm = device.device == Device::cpu ? sgemm_rate(threads) : 0;
+  world->all_reduce_sum(as_tensor(std::span(&sgemm, 1)));
+
+  std::sort(times.begin(), times.end());
+  const double median = times[times.size() / 2];
+  const double count = static_cast<double>(config.train.batch * time);
+  const double gflops = summarise(config, vocab).flops_per_token * count / median / 1e9;
+  const nlohmann::ordered_json line{{"bench", "step"},
+                                    {"name", config.name},
+                                    {"ranks", world->size()},
+                                    {"threads", threads},
+                                    {"device", device.description},
+                                    {"precision", name_of(device.dtype)},
+                                    {"instruction_set", cpu_instruction_set()},
+                                    {"ms", median * 1e3},
+                                    {"ms_min", times.front() * 1e3},
+                                    {"ms_max", times.back() * 1e3},
+                                    {"tokens_per_s", count / median},
+                                    {"gflops", gflops},
+                                    {"sgemm_gflops", sgemm},
+                                    {"sgemm_share", sgemm > 0 ? gflops / sgemm : 0},
+                                    {"peak_bytes", peak},
+                                    {"planned_bytes", plan.total()}};
+  return json_text(line);
+}
+
+}  // namespace moe

@@ -1,0 +1,138 @@
+#include "core/evaluate/evaluator.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "core/ops/cross_entropy.h"
+#include "core/step/local_batch.h"
+#include "data/evaluation_windows.h"
+
+namespace moe {
+
+static constexpr double kLn2 = 0.6931471805599453;
+
+double Evaluation::perplexity() const {
+  return std::exp(nll());
+}
+double Evaluation::bits_per_token() const {
+  return nll() / kLn2;
+}
+double Evaluation::bits_per_byte() const {
+  return raw_bytes ? loss_sum / kLn2 / static_cast<double>(*raw_bytes) : std::numeric_limits<double>::quiet_NaN();
+}
+double Evaluation::bits_per_character() const {
+  return raw_bytes ? bits_per_byte() : bits_per_token();
+}
+
+const Table<Metric>& metrics() {
+  static const Table<Metric> table{"metric",
+                                   {{"bpc", [](const Evaluation& e) { return e.bits_per_character(); }, "{:.4f}"},
+                                    {"nll", [](const Evaluation& e) { return e.nll(); }, "{:.4f} nats"},
+                                    {"ppl", [](const Evaluation& e) { return e.perplexity(); }, "{:.3f}"},
+                                    {"bpb", [](const Evaluation& e) { return e.bits_per_byte(); }, "{:.4f}"},
+                                    {"accuracy", [](const Evaluation& e) { return e.accuracy(); }, "{:.2f}%", 100}}};
+  return table;
+}
+
+std::vector<std::string> to_words(const Evaluation& e) {
+  std::vector<std::string> words;
+  for (const char* name : e.metrics) {
+    const Metric& metric = metrics().at(name);
+    const double value = metric.value(e) * metric.factor;
+    if (!std::isnan(value))
+      words.push_back(fmt::format(fmt::runtime(fmt::format("{{}} {}", metric.format)), name, value));
+  }
+  return words;
+}
+
+double bits_per_character(double nll, std::optional<double> bytes_per_token) {
+  return nll / kLn2 / bytes_per_token.value_or(1.0);
+}
+
+namespace {
+
+// Sequences that a rank computes at a time. Ranks take part in every round, with nothing when there is nothing left:
+// experts may live on another rank.
+struct Round {
+  int64_t first = 0, count = 0;
+  int64_t first_row = 0;     // of the memory
+  bool ends_segment = true;  // of all streams
+};
+
+// Of sequences that are computed alone.
+std::vector<Round> rounds_of_windows(const EvaluationSet& set, int64_t ranks, int64_t rank, int64_t sequences) {
+  std::vector<Round> rounds;
+  for (int64_t begin = 0; begin < set.num_sequences(); begin += ranks * sequences) {
+    const int64_t first = begin + rank * sequences;
+    rounds.push_back({first, std::clamp<int64_t>(set.num_sequences() - first, 0, sequences)});
+  }
+  return rounds;
+}
+
+// A rank has its share of the streams from the first segment to the last.
+std::vector<Round> rounds_of_streams(const EvaluationSet& set, int64_t ranks, int64_t rank, int64_t sequences) {
+  std::vector<Round> rounds;
+  const Share mine = share_of(set.streams(), ranks, rank);
+  const int64_t most = (set.streams() + ranks - 1) / ranks;
+  for (int64_t segment = 0; segment < set.num_sequences(); segment += set.streams()) {
+    for (int64_t row = 0; row < most; row += sequences) {
+      rounds.push_back({segment + mine.begin + row, std::clamp<int64_t>(mine.count - row, 0, sequences), row,
+                        row + sequences >= most});
+    }
+  }
+  return rounds;
+}
+
+}  // namespace
+
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
+                    const LossVisitor& visit) {
+  Context& ctx = state.ctx;
+  Model& model = *state.model;
+  const ModeScope modes(ctx, {.training = false, .observe = true});
+  std::fill(model.sums().begin(), model.sums().end(), 0.0);
+  std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
+
+  const int64_t ranks = groups.world->size(), rank = groups.world->rank();
+  ContextMemory memory;
+  if (set.streams() > 0) memory = {ctx, model.memory_shape(), share_of(set.streams(), ranks, rank).count};
+  Batch batch;
+  BatchBuffers buffers;
+  struct Totals {
+    double losses = 0, predictions = 0, correct = 0;
+  } totals;
+  for (const Round& round : (memory ? rounds_of_streams : rounds_of_windows)(set, ranks, rank, sequences)) {
+    set.load(round.first, round.count, batch);
+    ctx.activations->reset();
+    ctx.scratch->reset();
+    ctx.first_token = round.first * batch.length;  // what is drawn depends on no layout
+    TokenBatch tokens = to_device(ctx, LocalBatch::of(batch, round.first, set.num_sequences()), {0, batch.sequences},
+                                  model.predictions_per_sample(batch.length), buffers);
+    tokens.global_tokens = set.num_tokens();
+    if (memory) tokens.memory = &memory, tokens.first_row = round.first_row;
+    model.forward(ctx, tokens);
+    const Outcome outcome = model.losses(ctx, tokens);
+    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
+    if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome.losses);
+    totals.losses += sums.loss;
+    totals.predictions += sums.tokens;
+    totals.correct += sums.correct;
+    model.observe_losses(ctx, outcome);
+    model.remember(ctx, tokens);
+    if (round.ends_segment) memory.advance(batch.length);
+  }
+  groups.world->all_reduce_sum(sums_tensor(totals));
+  state.complete_sums(groups);
+  if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
+  return {totals.losses, totals.predictions, totals.correct, set.raw_bytes()};
+}
+
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
+                    const EvaluationOptions& options) {
+  const int64_t stride = options.stride > 0 ? options.stride : options.context;
+  return evaluate(state, groups, EvaluationWindows(split, options.context, stride, options.tokens), options.sequences);
+}
+
+}  // namespace moe

@@ -1,0 +1,122 @@
+#include "core/lifecycle/life_plan.h"
+
+#include <algorithm>
+
+#include "data/curriculum/curriculum_sampler.h"
+
+namespace moe {
+namespace {
+
+constexpr int64_t kMostExperts = 1 << 16;  // as moe.experts
+
+// A point that the run may be at: the numbers, and how often each event may still happen (-1: any number of times).
+struct Point {
+  LayerNumbers numbers;
+  std::vector<int64_t> left;
+  auto operator<=>(const Point&) const = default;
+};
+using Points = std::set<Point>;
+using Events = std::vector<std::unique_ptr<ExpertEvent>>;
+
+// The point after event i; none when it cannot happen or changes nothing.
+std::optional<Point> after(const Events& events, size_t i, Point point) {
+  if (point.left[i] == 0) return std::nullopt;
+  bool changes = false;
+  for (ExpertNumbers& n : point.numbers) {
+    const ExpertNumbers before = n;
+    n = events[i]->numbers_after(before);
+    changes |= n.experts != before.experts;
+    if (n.experts > kMostExperts) {
+      raise<UsageError>("{}: {} makes more than {} experts; give it a limit", events[i]->key(), events[i]->kind(),
+                        kMostExperts);
+    }
+  }
+  if (!changes) return std::nullopt;
+  if (point.left[i] > 0) --point.left[i];
+  return point;
+}
+
+// With all that events without a stated time can make of the points.
+void add_unscheduled(const Events& events, const std::vector<bool>& any_time, Points& points) {
+  std::vector<Point> fresh(points.begin(), points.end());
+  while (!fresh.empty()) {
+    const Point point = fresh.back();
+    fresh.pop_back();
+    for (size_t i = 0; i < events.size(); ++i) {
+      const auto next = any_time[i] ? after(events, i, point) : std::nullopt;
+      if (next && points.insert(*next).second) fresh.push_back(*next);
+    }
+  }
+}
+
+}  // namespace
+
+std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfig& moe, const RunLength& run) {
+  Events events;
+  Point start{configured_experts(model, moe), {}};
+  std::vector<bool> any_time;
+  for (const Choice<ExpertEvent>& choice : moe.life.items()) {
+    const auto& event = events.emplace_back(choice.make(ExpertEvent::Setup{run}));
+    const int64_t times = event->options().times;
+    const auto levels = static_cast<int64_t>(event->opened().size());
+    any_time.push_back(event->is_triggered() || levels > 0);
+    const bool scheduled = !event->options().at.empty() || event->options().every.amount > 0;
+    // A curriculum brings it about once for each level at most.
+    start.left.push_back(times == 0 && levels > 0 && !scheduled ? levels : times > 0 ? times : -1);
+  }
+  Points points{start};
+  std::set<LayerNumbers> numbers{start.numbers};
+  add_unscheduled(events, any_time, points);
+  for (int64_t step = 0; step < run.total_updates; ++step) {
+    bool any = false;
+    for (size_t i = 0; i < events.size(); ++i) {
+      if (!events[i]->is_scheduled_at(step)) continue;
+      Points next;
+      for (const Point& point : points) {
+        const auto moved = after(events, i, point);
+        if (moved) next.insert(*moved);
+        // Where it depends on the experts' use it may not happen.
+        if (!moved || events[i]->options().below > 0) next.insert(point);
+      }
+      any |= next != points;
+      points = std::move(next);
+    }
+    if (any) add_unscheduled(events, any_time, points);
+    if (any || step == 0) {
+      for (const Point& point : points) numbers.insert(point.numbers);
+    }
+  }
+  return numbers;
+}
+
+void check_life(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
+                int64_t ranks) {
+  if (config.moe.life.items().empty()) return;
+  const std::set<LayerNumbers> all = possible_experts(config.model, config.moe, run);
+  const FixedExperts fixed = fixed_experts(config, sample, run);
+  if (!fixed.places.empty()) raise<UsageError>("moe.life: nothing can happen to experts of {}", fixed.places);
+  const bool changes = std::any_of(all.begin(), all.end(), [&](const LayerNumbers& n) { return n != *all.begin(); });
+  if (changes && !fixed.number.empty()) {
+    raise<UsageError>("moe.life: the number of experts cannot change with {}", fixed.number);
+  }
+  for (const Choice<ExpertEvent>& choice : config.moe.life.items()) {
+    const auto event = choice.make(ExpertEvent::Setup{run});
+    if (event->opened().empty()) continue;
+    const auto sampler = config.curriculum.sampler.make(
+        CurriculumSampler::Setup{samples, config.train.batch, static_cast<uint64_t>(config.seed), run});
+    if (sampler->open(0) >= 1) {
+      raise<UsageError>("{}.opened: this curriculum has everything open from the start", event->key());
+    }
+  }
+  for (const LayerNumbers& numbers : all) {
+    const TrainConfig then = with_experts(config, numbers);
+    try {
+      summarise(then, sample, run);  // builds the model, without memory
+      expert_parallel_size(ranks, config.parallel.expert, fewest(numbers));
+    } catch (const UsageError& error) {
+      raise<UsageError>("moe.life, once there are {} experts: {}", to_words(numbers), error.what());
+    }
+  }
+}
+
+}  // namespace moe

@@ -1,0 +1,202 @@
+#include "core/lifecycle/moved_tensors.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/name_hash.h"
+#include "core/checkpoint/tensor_file.h"
+#include "core/tensor/copy.h"
+
+namespace moe {
+namespace {
+
+std::vector<float> on_host(Context& ctx, ConstTensor x) {
+  MOE_CHECK(x.dtype == DType::f32 || x.dtype == DType::bf16, "experts of {} cannot be moved", name_of(x.dtype));
+  std::vector<float> values;
+  append_floats(ctx, values, x);
+  return values;
+}
+
+bool belongs_to(const Parameter& parameter, const MoELayer& layer) {
+  return parameter.place.layer == layer.layer();
+}
+
+// A matrix that choices are made by: what noise must tell apart. Not what merely describes experts (lookup).
+bool is_router_matrix(const Parameter& p) {
+  return p.per_expert != PerExpert::no && p.shape.rank() == 2 && !p.lookup;
+}
+
+// Sums of one new expert's origins, in f64; see MappedExpert.
+class Sum {
+ public:
+  Sum(size_t elements, const MappedExpert& expert) : expert_(expert), value_(elements) {}
+
+  void add_value(const float* x, double weight) {
+    for (size_t i = 0; i < value_.size(); ++i) value_[i] += weight * static_cast<double>(x[i]);
+  }
+  // The roots of second moments are added; that of a single origin is not taken, to lose no bit.
+  void add_moments(const float* first, const float* second) {
+    if (first_.empty()) first_.resize(value_.size()), second_.resize(value_.size());
+    const bool alone = expert_.origins.size() == 1;
+    for (size_t i = 0; i < value_.size(); ++i) {
+      first_[i] += static_cast<double>(first[i]);
+      second_[i] += alone ? static_cast<double>(second[i]) : std::sqrt(static_cast<double>(second[i]));
+    }
+  }
+  void add_noise(double relative, const RandomKey& key, uint64_t first_element) {
+    if (!expert_.noisy || relative == 0) return;
+    double squares = 0;
+    for (const double x : value_) squares += x * x;
+    const double deviation = relative * std::sqrt(squares / static_cast<double>(std::max<size_t>(value_.size(), 1)));
+    for (size_t i = 0; i < value_.size(); ++i) {
+      value_[i] += deviation * static_cast<double>(key.normal(first_element + i));
+    }
+  }
+
+  template <class Moved>
+  void append_to(Moved& moved) const {
+    for (const double x : value_) moved.value.push_back(static_cast<float>(x));
+    const double m = expert_.moments;
+    for (const double x : first_) moved.first.push_back(static_cast<float>(m * x));
+    for (const double x : second_) {
+      const double root = m * x;
+      moved.second.push_back(static_cast<float>(expert_.origins.size() == 1 ? m * root : root * root));
+    }
+  }
+
+ private:
+  const MappedExpert& expert_;
+  std::vector<double> value_, first_, second_;
+};
+
+}  // namespace
+
+std::vector<std::vector<double>> router_rows(TrainingState& state, const MoELayer& layer) {
+  std::vector<std::vector<double>> rows(static_cast<size_t>(layer.num_experts()));
+  for (const Parameter& p : state.parameters.parameters()) {
+    if (!belongs_to(p, layer) || !is_router_matrix(p)) continue;
+    const std::vector<float> values = on_host(state.ctx, p.value);
+    const size_t width = static_cast<size_t>(p.shape[1]);
+    for (size_t e = 0; e < rows.size(); ++e) {
+      rows[e].insert(rows[e].end(), values.begin() + static_cast<std::ptrdiff_t>(e * width),
+                     values.begin() + static_cast<std::ptrdiff_t>((e + 1) * width));
+    }
+  }
+  return rows;
+}
+
+// A group's tensors as this rank has them, exact where parameters are rounded.
+void MovedTensors::take(TrainingState& state, ParameterGroup group, std::map<std::string, Moved>& into) const {
+  const bool trained = group != ParameterGroup::untrained;
+  const Tensor exact = trained ? state.optimizer->master(group) : Tensor{};
+  const auto each = [&](Tensor buffer, std::vector<float> Moved::*part) {
+    state.parameters.for_each_named(group, buffer,
+                                    [&](const NamedTensor& t) { into[t.name].*part = on_host(state.ctx, t.tensor); });
+  };
+  each(exact ? exact : state.parameters.buffer(group).value, &Moved::value);
+  if (!trained) return;
+  each(state.optimizer->first_moment(group), &Moved::first);
+  each(state.optimizer->second_moment(group), &Moved::second);
+}
+
+MovedTensors::MovedTensors(TrainingState& state, const ProcessGroups& groups, const ProcessGroups& next,
+                           const ExpertChange& change, int64_t step) {
+  take(state, ParameterGroup::shared, tensors_);
+  take(state, ParameterGroup::untrained, tensors_);
+  std::map<std::string, Moved> held;
+  take(state, ParameterGroup::expert, held);
+  const auto layers = state.model->moe_layers();
+  MOE_CHECK(layers.size() == change.mappings.size(), "mappings of {} layers for {}", change.mappings.size(),
+            layers.size());
+  for (const Parameter& p : state.parameters.parameters()) {
+    if (p.group != ParameterGroup::expert && p.per_expert == PerExpert::no) continue;
+    for (size_t layer = 0; layer < layers.size(); ++layer) {
+      if (!belongs_to(p, *layers[layer])) continue;
+      const ExpertMapping& mapping = change.mappings[layer];
+      const RandomKey key{state.ctx.seed, RandomPurpose::expert_life, name_stream(p.name), static_cast<uint64_t>(step)};
+      if (p.group == ParameterGroup::expert) {
+        map_stack(p, mapping, change, key, groups, next, held);
+      } else {
+        map_rows(p, mapping, change, key);
+      }
+    }
+  }
+}
+
+void MovedTensors::map_rows(const Parameter& p, const ExpertMapping& mapping, const ExpertChange& change,
+                            RandomKey key) {
+  MOE_CHECK(p.shape[0] == mapping.before, "{} has {} rows for {} experts", p.name, p.shape[0], mapping.before);
+  const Moved old = std::move(tensors_.at(p.name));
+  Moved& moved = tensors_[p.name] = {};
+  const auto width = static_cast<size_t>(p.shape.size() / std::max<int64_t>(p.shape[0], 1));
+  const std::vector<int64_t> copies = mapping.copies();
+  for (size_t e = 0; e < mapping.experts.size(); ++e) {
+    Sum sum(width, mapping.experts[e]);
+    for (const auto& [expert, weight] : mapping.experts[e].origins) {
+      const size_t begin = static_cast<size_t>(expert) * width;
+      const double part = 1 / static_cast<double>(copies[static_cast<size_t>(expert)]);
+      sum.add_value(&old.value[begin], p.per_expert == PerExpert::divided ? part : weight);
+      if (!old.first.empty()) sum.add_moments(&old.first[begin], &old.second[begin]);
+    }
+    if (is_router_matrix(p)) sum.add_noise(change.router_noise, key, e * width);
+    sum.append_to(moved);
+  }
+}
+
+// Every old expert in turn goes to all ranks of its group, and into the sums that want it.
+void MovedTensors::map_stack(const Parameter& p, const ExpertMapping& mapping, const ExpertChange& change,
+                             RandomKey key, const ProcessGroups& groups, const ProcessGroups& next,
+                             const std::map<std::string, Moved>& held) {
+  const int64_t width = p.shape.rank() == 3 ? p.shape[1] * p.shape[2] : p.shape[1];
+  const auto n = static_cast<size_t>(width);
+  const Share mine = next.local_experts(mapping.after());
+  std::vector<Sum> sums;
+  for (int64_t e = mine.begin; e < mine.begin + mine.count; ++e) {
+    sums.emplace_back(n, mapping.experts[static_cast<size_t>(e)]);
+  }
+  std::vector<float> travelling(3 * n);  // value, first and second moment of one expert
+  for (int owner = 0; owner < groups.expert->size(); ++owner) {
+    const Share theirs = share_of(mapping.before, groups.expert->size(), owner);
+    for (int64_t expert = theirs.begin; expert < theirs.begin + theirs.count; ++expert) {
+      if (groups.expert->rank() == owner) {
+        const Moved& own = held.at(expert_name(p.name, expert));
+        auto end = std::copy(own.value.begin(), own.value.end(), travelling.begin());
+        end = std::copy(own.first.begin(), own.first.end(), end);
+        std::copy(own.second.begin(), own.second.end(), end);
+      }
+      groups.expert->broadcast({travelling.data(), Shape{3 * width}, DType::f32, Device::cpu}, owner);
+      for (size_t i = 0; i < sums.size(); ++i) {
+        const MappedExpert& wants = mapping.experts[static_cast<size_t>(mine.begin) + i];
+        for (const auto& [origin, weight] : wants.origins) {
+          if (origin != expert) continue;
+          sums[i].add_value(travelling.data(), weight);
+          sums[i].add_moments(&travelling[n], &travelling[2 * n]);
+        }
+      }
+    }
+  }
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const auto expert = mine.begin + static_cast<int64_t>(i);
+    sums[i].add_noise(change.noise, key, static_cast<uint64_t>(expert * width));
+    sums[i].append_to(tensors_[expert_name(p.name, expert)] = {});
+  }
+}
+
+void MovedTensors::write_to(TrainingState& state) const {
+  for (const ParameterGroup group : kParameterGroups) {
+    const auto each = [&](Tensor buffer, std::vector<float> Moved::*part) {
+      state.parameters.for_each_named(group, buffer, [&](const NamedTensor& t) {
+        const std::vector<float>& values = tensors_.at(t.name).*part;
+        write_tensor(t.tensor, BasicTensor<const void>{values.data(), Shape{static_cast<int64_t>(values.size())},
+                                                       DType::f32, Device::cpu});
+      });
+    };
+    each(state.parameters.buffer(group).value, &Moved::value);
+    if (group == ParameterGroup::untrained) continue;
+    if (const Tensor exact = state.optimizer->master(group)) each(exact, &Moved::value);
+    each(state.optimizer->first_moment(group), &Moved::first);
+    each(state.optimizer->second_moment(group), &Moved::second);
+  }
+}
+
+}  // namespace moe

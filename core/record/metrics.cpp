@@ -1,0 +1,181 @@
+#include "core/record/metrics.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <map>
+
+#include "core/base/json.h"
+#include "core/base/units.h"
+#include "core/checkpoint/files.h"
+
+namespace moe {
+
+MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(path) {
+  std::string kept;
+  bool dropped = false;
+  std::ifstream old(path);
+  for (std::string line; std::getline(old, line);) {
+    const auto record = parse_json_or_discard(line);
+    // A checkpoint is older than what happens to the experts at its step: that will happen again.
+    const bool again = record.is_object() && record.value("type", "") == "life";
+    const bool keep =
+        record.is_object() && resumed_step > 0 && record.value("step", int64_t{0}) <= resumed_step - (again ? 1 : 0);
+    if (keep) kept += line + "\n";
+    dropped |= !keep;
+  }
+  if (dropped) replace_text(path, kept);
+  file_ = std::fopen(path.c_str(), "a");
+  if (!file_) raise<CheckpointError>("cannot write {}: {}", path, std::strerror(errno));
+}
+
+MetricsFile::~MetricsFile() {
+  if (file_) std::fclose(file_);
+}
+
+void MetricsFile::write(const std::string& type, int64_t step, nlohmann::ordered_json record) {
+  nlohmann::ordered_json line = {{"schema", kSchema}, {"type", type}, {"step", step}};
+  line.update(record);
+  const std::string text = json_text(line) + "\n";
+  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
+    raise<CheckpointError>("cannot write {}: {}", path_, std::strerror(errno));
+  }
+}
+
+// Figures of all MoE layers together.
+struct LoadSummary {
+  double max_over_mean = 1, entropy = 0;
+  double dropped = 0;  // share of the assignments
+  int64_t dead = 0;
+};
+
+static LoadSummary summarise_load(const Model& model) {
+  LoadSummary s;
+  for (const MoELayer* layer : model.moe_layers()) {
+    s.max_over_mean = std::max(s.max_over_mean, layer->load().max_over_mean());
+    s.dead += layer->load().dead();
+    s.dropped += layer->load().dropped_share() / static_cast<double>(model.moe_layers().size());
+    s.entropy += layer->load().mean_entropy() / static_cast<double>(model.moe_layers().size());
+  }
+  return s;
+}
+
+std::string console_line(const TrainRecord& r, const Model& model) {
+  std::string line =
+      fmt::format("step {:>6}/{} | tok {} | loss {:.4f}", r.step, r.total_steps, format_count(r.tokens), r.loss);
+  for (const auto& [name, value] : r.figures) line += fmt::format(" {} {:.4f}", name, value);
+  line += " | ";
+  if (!model.moe_layers().empty()) line += fmt::format("aux {:.4f} | ", r.last.auxiliary);
+  line += fmt::format("norm {:.2f} | lr {:.1e} | ", r.last.norm, r.last.learning_rate);
+  if (!model.moe_layers().empty()) {
+    const LoadSummary load = summarise_load(model);
+    line +=
+        fmt::format("load max/mean {:.2f} dead {} drop {:.1f}% | ", load.max_over_mean, load.dead, 100 * load.dropped);
+  }
+  return line + fmt::format("{:.0f} ms | {} tok/s | eta {}", r.milliseconds, format_count(r.tokens_per_second),
+                            format_seconds(r.seconds_left));
+}
+
+// Per layer: each number over the layer's assignments.
+static nlohmann::json shares_to_json(const Model& model, std::span<double> LoadStats::*counts) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const MoELayer* layer : model.moe_layers()) {
+    nlohmann::json shares = nlohmann::json::array();
+    const double total = std::max(layer->load().assignments(), 1.0);
+    for (const double count : layer->load().*counts) shares.push_back(std::round(count / total * 1e6) / 1e6);
+    layers.push_back(std::move(shares));
+  }
+  return layers;
+}
+
+void add_loads(nlohmann::ordered_json& record, const Model& model) {
+  if (model.moe_layers().empty()) return;
+  record["load"] = shares_to_json(model, &LoadStats::counts);
+  const auto drops = [](const MoELayer* layer) { return layer->load().dropped_share() > 0; };
+  if (std::any_of(model.moe_layers().begin(), model.moe_layers().end(), drops))
+    record["dropped"] = shares_to_json(model, &LoadStats::dropped);
+}
+
+// Each measure's mean over the layers that have counted something.
+static nlohmann::ordered_json measures_to_json(const Model& model) {
+  std::map<std::string, std::pair<double, int>> means;
+  for (const MoELayer* layer : model.moe_layers()) {
+    layer->for_each_measure([&](const std::string& name, std::optional<double> value) {
+      auto& [sum, count] = means[name];
+      sum += value.value_or(0);
+      count += value.has_value();
+    });
+  }
+  nlohmann::ordered_json json;
+  for (const auto& [name, mean] : means) {
+    if (mean.second > 0) json[name] = mean.first / mean.second;
+  }
+  return json;
+}
+
+// Of each kind of balance loss, in the order of the layers and their lists, its value in every layer that has it. Where
+// a layer has two of a kind the later one stands for it.
+static std::vector<std::pair<std::string, std::vector<double>>> balance_values(const Model& model) {
+  std::vector<std::pair<std::string, std::vector<double>>> result;
+  for (const MoELayer* layer : model.moe_layers()) {
+    std::map<std::string, double> of_layer;
+    std::vector<std::string> order;
+    for (size_t i = 0; i < layer->balance().size(); ++i) {
+      const std::string& name = layer->balance().name(i);
+      if (of_layer.insert_or_assign(name, layer->balance().value(i)).second) order.push_back(name);
+    }
+    for (const std::string& name : order) {
+      auto entry = std::find_if(result.begin(), result.end(), [&](const auto& e) { return e.first == name; });
+      if (entry == result.end()) entry = result.insert(result.end(), {name, {}});
+      entry->second.push_back(of_layer.at(name));
+    }
+  }
+  return result;
+}
+
+// Above this many numbers a record tells the load only in summary.
+static constexpr int64_t kMaxLoadNumbers = 4096;
+
+nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
+  nlohmann::ordered_json json = {{"tokens", r.tokens}, {"loss", r.loss}};
+  for (const auto& [name, value] : r.figures) json[name] = value;
+  json.update({{"aux", r.last.auxiliary},
+               {"norm", r.last.norm},
+               {"lr", r.last.learning_rate},
+               {"ms", r.milliseconds},
+               {"tokens_per_s", r.tokens_per_second}});
+  if (!r.curriculum.empty()) json["curriculum"] = r.curriculum;
+  for (const auto& [key, value] : r.paced) json["paced"][key] = value;
+  if (model.moe_layers().empty()) return json;
+  const LoadSummary load = summarise_load(model);
+  nlohmann::ordered_json balance;
+  for (const auto& [name, values] : balance_values(model)) {
+    double mean = 0;
+    for (const double value : values) mean += value / static_cast<double>(values.size());
+    balance[name] = mean;
+  }
+  json["balance"] = balance;
+  if (const auto measures = measures_to_json(model); !measures.empty()) json["measures"] = measures;
+  json["load_max_over_mean"] = load.max_over_mean;
+  json["dead"] = load.dead;
+  json["drop"] = load.dropped;
+  json["router_entropy"] = load.entropy;
+  int64_t numbers = 0;
+  for (const MoELayer* layer : model.moe_layers()) numbers += layer->num_experts();
+  if (numbers <= kMaxLoadNumbers) add_loads(json, model);
+  return json;
+}
+
+nlohmann::ordered_json to_json(const Evaluation& e) {
+  nlohmann::ordered_json json = {{"loss", e.nll()}};
+  for (const char* name : e.metrics) {
+    const double value = metrics().at(name).value(e);
+    if (std::string_view(name) != "nll" && !std::isnan(value)) json[name] = value;
+  }
+  json["tokens"] = e.tokens;
+  return json;
+}
+
+}  // namespace moe

@@ -1,0 +1,48 @@
+#include "core/reload/load_run.h"
+
+#include <algorithm>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/files.h"
+#include "core/lifecycle/expert_life.h"
+#include "core/record/run_folder.h"
+
+namespace moe {
+
+std::unique_ptr<Task> LoadedRun::open_task(const std::string& path) const {
+  TrainConfig with_path = config;
+  if (!path.empty()) with_path.data.path = path;
+  return tasks().at(config.task).open(with_path, &samples, samples_file);
+}
+
+LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
+                   int64_t expert_parallel, int64_t sequences, const DeviceChoice& device,
+                   const std::vector<std::string>& settings) {
+  LoadedRun run;
+  run.checkpoint = find_checkpoint(run_or_checkpoint, which);
+  const RunState state = load_run_state(run.checkpoint);
+  run.step = state.step;
+  run.config = with_saved_experts(load_run_config(run.checkpoint, settings), state.experts, run.checkpoint);
+  const TaskKind& task = tasks().at(run.config.task);
+  run.samples_file = run.checkpoint + "/" + task.file;
+  run.samples = read_description(run.config.task, run.checkpoint);
+  run.device = device;
+  run.world = world;
+  run.groups = ProcessGroups::make(communicator_for(device, run.config.parallel.communication, world), expert_parallel,
+                                   smallest_experts(run.config.model, run.config.moe));
+  // As many windows as asked for, whatever the batch was in training.
+  run.config.train.batch = sequences * world->size();
+  run.config.train.micro_batches = 1;
+  const StateSetup setup{run.config,    task.shape(run.config, run.samples, run.samples_file),
+                         run.groups,    state.length,
+                         false,         device.dtype,
+                         device.device, device.index,
+                         device.queue};
+  run.state = std::make_unique<TrainingState>(setup, plan_memory(setup), false);
+  load_tensors(run.checkpoint, run.state->parameters, nullptr);
+  // Paced quantities stand where the latest update had them, as in the run's own evaluations.
+  run.state->ctx.step = static_cast<uint64_t>(std::max<int64_t>(run.step - 1, 0));
+  return run;
+}
+
+}  // namespace moe

@@ -1,0 +1,43 @@
+#include "core/step/device_choice.h"
+
+#include "comm/nccl.h"
+#include "comm/staged_communicator.h"
+
+namespace moe {
+
+DeviceChoice choose_device(const std::string& device, const std::string& precision, const LocalRanks& local) {
+  DeviceChoice choice;
+  const int count = device == "cpu" ? 0 : cuda::device_count();
+  if (device == "cuda" && count == 0) {
+    raise<DeviceError>("device: cuda: {}; device: auto or cpu computes on the CPU", cuda::why_no_device());
+  }
+  if (count > 0) {
+    choice.device = Device::cuda;
+    choice.index = local.rank % count;
+    choice.description = cuda::describe_device(choice.index);
+    choice.queue = cuda::make_queue(choice.index);
+    if (local.size > count) {
+      choice.notice = fmt::format("{} ranks share {} GPU{} on this host", local.size, count, count == 1 ? "" : "s");
+    }
+  } else if (device == "auto" && cuda::built()) {
+    choice.notice = fmt::format("{}: computing on the CPU", cuda::why_no_device());
+  }
+  const bool wants_bf16 = precision == "bf16" || (precision == "auto" && choice.device == Device::cuda);
+  if (wants_bf16 && choice.device == Device::cpu) {
+    throw UsageError("precision: bf16 needs a GPU; on the CPU it is f32 (precision: auto or f32)");
+  }
+  choice.dtype = wants_bf16 ? DType::bf16 : DType::f32;
+  return choice;
+}
+
+std::shared_ptr<Communicator> communicator_for(const DeviceChoice& device, const std::string& communication,
+                                               std::shared_ptr<Communicator> world) {
+  if (device.device == Device::cpu || world->size() == 1) return world;
+  if (communication == "nccl" ||
+      (communication == "auto" && cuda::nccl_built() && !cuda::ranks_share_a_gpu(*world, device.index))) {
+    return cuda::make_nccl_communicator(std::move(world), device.queue, device.index);
+  }
+  return std::make_shared<StagedCommunicator>(std::move(world));
+}
+
+}  // namespace moe

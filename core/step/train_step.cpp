@@ -1,0 +1,146 @@
+#include "core/step/train_step.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+
+#include "core/model/model_summary.h"
+#include "core/ops/cross_entropy.h"
+#include "core/optim/gradient_norm.h"
+#include "core/tensor/copy.h"
+#include "data/curriculum/curriculum.h"
+
+namespace moe {
+
+bool StepOutcome::finite() const {
+  return std::isfinite(loss) && std::isfinite(norm) && std::isfinite(auxiliary);
+}
+
+// Of the step's global batch.
+static int64_t tokens_of(const LocalBatch& batch) {
+  return batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time;
+}
+
+// Micro-batch `index` of this rank, possibly without sequences. Starts with empty arenas.
+TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
+  const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
+  state_.ctx.activations->reset();
+  state_.ctx.scratch->reset();
+  state_.ctx.first_token = (batch.first_sequence + share.begin) * batch.time;
+  TokenBatch micro = to_device(state_.ctx, batch, share, state_.model->predictions_per_sample(batch.time), buffers_);
+  if (state_.memory) micro.memory = &state_.memory, micro.first_row = share.begin;
+  return micro;
+}
+
+// A micro-batch's signals to their place in the step's. The host has waited for the micro-batch's losses already.
+void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
+  const ConstTensor host = on_host(state_.ctx, signals, host_signals_);
+  const size_t begin = static_cast<size_t>(state_.ctx.first_token / micro.time) * kNumMeasuredSignals;
+  for (size_t i = 0; i < static_cast<size_t>(host.size()); ++i) {
+    signals_[begin + i] = host.dtype == DType::f64 ? host.as<double>()[i] : static_cast<double>(host.as<float>()[i]);
+  }
+}
+
+// Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of
+// tokens that would come later, so the step is first run forward once, for the sums alone.
+void TrainStep::collect_sums(const LocalBatch& batch) {
+  Model& model = *state_.model;
+  for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));
+  state_.complete_sums(groups_);
+}
+
+void TrainStep::reduce_gradients() {
+  state_.parameters.clear_old_gradients(state_.ctx);
+  groups_.world->all_reduce_sum(state_.parameters.buffer(ParameterGroup::shared).gradient);
+  groups_.data->all_reduce_sum(state_.parameters.buffer(ParameterGroup::expert).gradient);
+}
+
+StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal) {
+  const auto start = std::chrono::steady_clock::now();
+  Context& ctx = state_.ctx;
+  Model& model = *state_.model;
+  const ModeScope modes(ctx, {.training = true, .observe = true});
+  ctx.step = static_cast<uint64_t>(update);
+  std::fill(model.sums().begin(), model.sums().end(), 0.0);
+  std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
+
+  if (batch.begins) state_.memory.clear();
+
+  const int64_t micro_batches = config_.train.micro_batches;
+  const bool sums_first = micro_batches > 1 && model.needs_sums_before_backward();
+  if (sums_first) collect_sums(batch);
+  ctx.observe = !sums_first;
+
+  // Sums over the ranks.
+  struct Totals {
+    double losses = 0, predictions = 0;  // of scored predictions, and how many these are
+    double interrupted, terminated;      // ranks that received SIGINT, and SIGTERM
+    double correct = 0, seconds = 0;
+  } totals{.interrupted = signal == SIGINT ? 1.0 : 0.0, .terminated = signal == SIGTERM ? 1.0 : 0.0};
+  const int64_t predictions = model.predictions_per_sample(batch.time);
+  signals_.clear();
+  if (measured_signals(config_.curriculum).any()) {
+    signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
+  }
+  const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * predictions);
+  for (int64_t m = 0; m < micro_batches; ++m) {
+    const TokenBatch micro = micro_batch(batch, m);
+    model.forward(ctx, micro);
+    if (micro_batches == 1) state_.complete_sums(groups_);
+    const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
+    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
+    totals.losses += sums.loss;
+    totals.predictions += sums.tokens;
+    totals.correct += sums.correct;
+    model.observe_losses(ctx, outcome);
+    if (outcome.signals) collect_signals(micro, outcome.signals);
+    model.remember(ctx, micro);
+  }
+  state_.memory.advance(batch.time);
+  ctx.observe = true;
+  if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);
+
+  reduce_gradients();
+  totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  groups_.world->all_reduce_sum(sums_tensor(totals));
+  if (!model.loss_sums().empty()) groups_.world->all_reduce_sum(as_tensor(model.loss_sums()));
+  // Every sample is zero on all ranks but its own: a gather, to the bit.
+  if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
+  StepOutcome outcome;
+  const auto all = static_cast<double>(tokens_of(batch));
+  outcome.tokens = totals.predictions * all / static_cast<double>(batch.global_sequences * predictions);
+  outcome.accuracy = totals.correct / std::max(totals.predictions, 1.0);
+  outcome.loss = totals.losses / std::max(totals.predictions, 1.0);
+  for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
+  outcome.norm = gradient_norm(ctx, state_.parameters, groups_);
+  outcome.seconds = totals.seconds / static_cast<double>(groups_.world->size());
+  outcome.signal = totals.interrupted > 0 ? SIGINT : totals.terminated > 0 ? SIGTERM : 0;
+  return outcome;
+}
+
+// Of an update whose sums are complete.
+double TrainStep::flops(int64_t tokens, int64_t time) const {
+  const Model& model = *state_.model;
+  double sum = static_cast<double>(tokens) * dense_flops_per_token(state_.parameters, model, time);
+  for (const MoELayer* layer : model.moe_layers()) {
+    const LoadStats& load = layer->load();
+    sum += layer->flops_per_assignment() * load.assignments() * (1 - load.dropped_share());
+  }
+  return sum;
+}
+
+StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learning_rate, int signal) {
+  StepOutcome outcome = accumulate(batch, update, signal);
+  outcome.learning_rate = learning_rate;
+  if (!outcome.finite()) return outcome;
+  const auto now = static_cast<uint64_t>(update);
+  state_.optimizer->step(state_.ctx, learning_rate, weight_decay_.at(now), clip_scale(outcome.norm, clip_norm_.at(now)),
+                         update + 1);
+  const UpdateFacts facts{outcome.loss, flops(tokens_of(batch), batch.time), outcome.seconds};
+  for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx, facts);
+  return outcome;
+}
+
+}  // namespace moe

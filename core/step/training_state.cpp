@@ -1,0 +1,204 @@
+#include "core/step/training_state.h"
+
+#include <algorithm>
+
+#include "comm/communicator.h"
+#include "core/base/integer.h"
+#include "core/step/check_model.h"
+#include "core/tensor/copy.h"
+#include "core/tensor/device.h"
+#include "data/curriculum/curriculum.h"
+
+namespace moe {
+
+int64_t StateSetup::micro_sequences() const {
+  return divide_up(divide_up(config.train.batch, groups.world->size()), config.train.micro_batches);
+}
+
+Share StateSetup::rows() const {
+  return share_of(config.train.batch, groups.world->size(), groups.world->rank());
+}
+
+// What rows of a batch remember. Labelled samples follow nothing: they only see as far as the memory would reach.
+static MemoryShape memory_of(const TrainConfig& config) {
+  return config.task == "language_model" ? MemoryShape::of(config.model) : MemoryShape{};
+}
+
+static std::unique_ptr<Model> make_model(ParameterStore& parameters, const StateSetup& s) {
+  check_model(s.config, s.sample, s.trains);
+  ModelSetup setup{s.config.model,
+                   s.config.moe,
+                   s.sample,
+                   s.groups,
+                   s.run,
+                   s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
+                   s.config.train.label_smoothing,
+                   s.trains};
+  setup.sample.time = s.time();
+  return models().at(s.config.task).make(parameters, setup);
+}
+
+// A micro-batch without memory.
+static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {
+  const auto host = [&](Shape shape, DType dtype) {
+    return to_device(ctx, Tensor{nullptr, shape, dtype, Device::cpu});
+  };
+  TokenBatch batch;
+  batch.sequences = batch.global_sequences = s.micro_sequences();
+  batch.time = s.time();
+  batch.global_tokens = batch.tokens();
+  const Shape tokens{batch.tokens()}, sequences{batch.sequences};
+  if (s.sample.features == 0) batch.ids = host(tokens, DType::i32);
+  batch.targets = host(tokens, DType::i32);
+  if (s.trains && draws_weights(s.config.curriculum)) {
+    batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
+  }
+  if (s.sample.classes > 0) batch.labels = host(sequences, DType::i32);
+  if (s.sample.classes > 0 && s.sample.vocab > 0) batch.lengths = host(sequences, DType::i32);
+  if (s.sample.features > 0) {
+    batch.features = host(Shape{batch.sequences * s.sample.patches, s.sample.features}, wide(ctx.dtype));
+  }
+  if (memory) batch.memory = &memory;
+  return batch;
+}
+
+static Context make_context(const StateSetup& setup, Arena& activations, Arena& scratch) {
+  Context ctx;
+  ctx.device = setup.device;
+  ctx.dtype = setup.dtype;
+  ctx.activations = &activations;
+  ctx.scratch = &scratch;
+  ctx.seed = static_cast<uint64_t>(setup.config.seed);
+  return ctx;
+}
+
+MemoryPlan plan_memory(const StateSetup& setup) {
+  MemoryPlan plan;
+  for (const bool worst : {false, true}) {
+    Arena activations = Arena::planning("activations", setup.device),
+          scratch = Arena::planning("scratch", setup.device);
+    Context ctx = make_context(setup, activations, scratch);
+    ctx.planning = true;
+    ctx.needs_host = &plan.needs_host;
+    ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
+    ctx.training = setup.trains;
+    ctx.diagnose = !setup.trains;  // moe-inspect asks for it; others use less
+    ParameterStore parameters;
+    const std::unique_ptr<Model> model = make_model(parameters, setup);
+    parameters.allocate(ctx, setup.dtype, setup.trains);
+    plan.parameters = parameters.parameter_bytes();
+    plan.gradients = parameters.gradient_bytes();
+    if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
+    plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
+
+    const auto memory_for = [&](int64_t rows) { return ContextMemory(ctx, memory_of(setup.config), rows); };
+    const int64_t ranks = setup.groups.world->size();
+    plan.memory = setup.trains ? memory_for(divide_up(setup.config.train.batch, ranks)).bytes() : 0;
+    plan.evaluation_memory = memory_for(divide_up(setup.config.evaluate.streams, ranks)).bytes();
+    ContextMemory memory = memory_for(setup.micro_sequences());
+    memory.advance(setup.config.model.attention.memory);
+    const TokenBatch batch = planned_batch(ctx, setup, *model, memory);
+    model->forward(ctx, batch);
+    if (setup.trains) {
+      model->losses_and_backward(ctx, batch, 1);
+      for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
+      // An evaluation may need what training does not: a capacity may leave experts more rows there.
+      activations.reset();
+      scratch.reset();
+      ctx.training = false;
+      model->forward(ctx, batch);
+    }
+    model->observe_losses(ctx, model->losses(ctx, batch));
+    (worst ? plan.worst_activations : plan.activations) = activations.peak();
+    (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
+  }
+  return plan;
+}
+
+TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
+    : queue_(setup.device == Device::cpu || setup.queue ? setup.queue : cuda::make_queue(setup.device_index)),
+      activations_("activations", setup.device, plan.worst_activations, plan.needs_host),
+      scratch_("scratch", setup.device, plan.worst_scratch, plan.needs_host) {
+  ctx = make_context(setup, activations_, scratch_);
+  ctx.queue = queue_.get();
+  ctx.managed = plan.needs_host;
+  model = make_model(parameters, setup);
+  if (ctx.device == Device::cuda) sums_ = DeviceSums(ctx, model->sums());
+  ctx.sums = &sums_;
+  parameters.allocate(ctx, setup.dtype, setup.trains);
+  if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
+  if (setup.trains) {
+    optimizer.emplace(ctx, parameters, setup.config.optimizer);
+    memory = ContextMemory(ctx, memory_of(setup.config), setup.rows().count);
+  }
+}
+
+void TrainingState::complete_sums(const ProcessGroups& groups) {
+  sums_.collect(ctx);
+  groups.world->all_reduce_sum(as_tensor(model->sums()));
+}
+
+size_t TrainingState::used_bytes() const {
+  return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) +
+         sums_.bytes() + memory.bytes() + activations_.peak() + scratch_.peak();
+}
+
+// Calls use(parameters, model) with the model of one rank, whose tensors have no memory.
+template <class Use>
+static auto with_planned_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run, Use use) {
+  const ProcessGroups groups = ProcessGroups::single();
+  const StateSetup setup{config, sample, groups, run};
+  ParameterStore parameters;
+  const std::unique_ptr<Model> model = make_model(parameters, setup);
+  return use(parameters, *model, setup.time());
+}
+
+void with_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run,
+                const std::function<void(const Model&)>& use) {
+  with_planned_model(config, sample, run, [&](const ParameterStore&, const Model& model, int64_t) { use(model); });
+}
+
+int64_t experts_per_token(const TrainConfig& config, const RunLength& run) {
+  SampleShape some(1);
+  some.classes = 2;
+  return with_planned_model(config, some, run, [](const ParameterStore&, const Model& model, int64_t) {
+    int64_t most = 0;
+    for (const MoELayer* layer : model.moe_layers()) most = std::max(most, layer->experts_per_token());
+    return most;
+  });
+}
+
+FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
+  return with_planned_model(config, sample, run, [](const ParameterStore&, const Model& model, int64_t) {
+    FixedExperts fixed;
+    for (const MoELayer* layer : model.moe_layers()) {
+      if (fixed.number.empty()) fixed.number = layer->traits().fixed_experts;
+      if (fixed.places.empty()) fixed.places = layer->traits().fixed_places;
+    }
+    return fixed;
+  });
+}
+
+std::map<std::string, ParameterPlace> tensor_places(const TrainConfig& config, const SampleShape& sample,
+                                                    const RunLength& run) {
+  return with_planned_model(config, sample, run, [](const ParameterStore& parameters, const Model&, int64_t) {
+    std::map<std::string, ParameterPlace> places;
+    for (const Parameter& p : parameters.parameters()) {
+      if (p.group != ParameterGroup::expert) {
+        places[p.name] = p.place;
+        continue;
+      }
+      for (int64_t e = 0; e < p.shape[0]; ++e) places[expert_name(p.name, e)] = p.place;
+    }
+    return places;
+  });
+}
+
+ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
+  return with_planned_model(config, sample, run,
+                            [](const ParameterStore& parameters, const Model& model, int64_t time) {
+                              return summarise(parameters, model, time);
+                            });
+}
+
+}  // namespace moe

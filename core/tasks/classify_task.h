@@ -1,0 +1,11 @@
+// The task of labelled samples, whatever they are: images or texts.
+#pragma once
+#include "core/tasks/task.h"
+
+namespace moe {
+
+SampleShape classify_shape(const TrainConfig& config, const nlohmann::json& samples, const std::string& origin);
+std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const nlohmann::json* samples,
+                                         const std::string& origin);
+
+}  // namespace moe

@@ -1,0 +1,11 @@
+// Labelled images in patches; each image is one prediction.
+#pragma once
+#include "core/tasks/task.h"
+
+namespace moe {
+
+SampleShape image_shape(const TrainConfig& config, const nlohmann::json& images, const std::string& origin);
+std::unique_ptr<Task> open_image_task(const TrainConfig& config, const std::string& format,
+                                      const nlohmann::json* images, const std::string& origin);
+
+}  // namespace moe

@@ -1,0 +1,32 @@
+#include "core/tasks/labelled_task.h"
+
+#include <array>
+
+namespace moe {
+
+void LabelledTask::check(const TrainConfig& config) const {
+  if (config.sample.every.amount > 0) {
+    raise<UsageError>("{}: a classifier writes no text", config.sample.where("every"));
+  }
+  if (config.evaluate.stride > 0) {
+    raise<UsageError>("{}: labelled samples have no windows", config.evaluate.where("stride"));
+  }
+}
+
+NamedFigures LabelledTask::training_figures(double, const StepOutcome& last) const {
+  return {{"accuracy", last.accuracy}};
+}
+
+std::unique_ptr<EvaluationSet> LabelledTask::evaluation_set(const std::string& split,
+                                                            const EvaluationOptions& options) const {
+  if (options.context > 0 || options.stride > 0 || options.streams > 0)
+    throw UsageError("labelled samples have neither context nor stride nor streams");
+  return samples_of(split, options.tokens);
+}
+
+std::span<const char* const> LabelledTask::metrics() const {
+  static constexpr std::array kMetrics = {"accuracy", "nll"};
+  return kMetrics;
+}
+
+}  // namespace moe

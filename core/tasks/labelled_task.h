@@ -1,0 +1,20 @@
+// What tasks of labelled samples have in common, images or texts: each sample is one prediction.
+#pragma once
+#include "core/tasks/task.h"
+
+namespace moe {
+
+class LabelledTask : public Task {
+ public:
+  void check(const TrainConfig& config) const override;
+  NamedFigures training_figures(double loss, const StepOutcome& last) const override;
+  std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
+                                                const EvaluationOptions& options) const override;
+  std::span<const char* const> metrics() const override;
+
+ private:
+  // The first `samples` of a split; 0 = all.
+  virtual std::unique_ptr<EvaluationSet> samples_of(const std::string& split, int64_t samples) const = 0;
+};
+
+}  // namespace moe

@@ -1,0 +1,28 @@
+#include "core/tasks/open_corpus.h"
+
+namespace moe {
+
+Corpus open_corpus(const DataConfig& config) {
+  if (config.path != "synthetic")
+    return Corpus::open(config.path, {.vocab_size = config.vocab_size, .tokenizer = config.tokenizer});
+  const SyntheticDataConfig& s = config.synthetic;
+  return Corpus::synthetic({.states = s.states,
+                            .order = s.order,
+                            .concentration = s.concentration,
+                            .seed = static_cast<uint64_t>(s.seed),
+                            .train_tokens = s.train_tokens,
+                            .validation_tokens = s.validation_tokens,
+                            .test_tokens = s.validation_tokens});
+}
+
+Corpus open_corpus(const DataConfig& config, const Tokenizer& tokenizer) {
+  Corpus corpus = open_corpus(config);
+  if (corpus.vocab_size() != tokenizer.vocab_size() || corpus.tokenizer().to_json() != tokenizer.to_json()) {
+    raise<DataError>("{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)",
+                     corpus.name(), corpus.tokenizer().name(), corpus.vocab_size(), tokenizer.name(),
+                     tokenizer.vocab_size());
+  }
+  return corpus;
+}
+
+}  // namespace moe

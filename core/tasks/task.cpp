@@ -1,0 +1,63 @@
+#include "core/tasks/task.h"
+
+#include <cmath>
+
+#include "core/base/json.h"
+#include "core/checkpoint/files.h"
+#include "core/tasks/classify_task.h"
+#include "core/tasks/text_task.h"
+
+namespace moe {
+
+const Table<TaskKind>& tasks() {
+  static const Table<TaskKind> table{"task",
+                                     {{"language_model", "tokenizer.json", text_shape, open_text_task},
+                                      {"classify", "samples.json", classify_shape, open_classify_task}}};
+  return table;
+}
+
+std::unique_ptr<Task> open_task(const TrainConfig& config) {
+  return tasks().at(config.task).open(config, nullptr, "");
+}
+
+nlohmann::json read_description(const std::string& task, const std::string& checkpoint) {
+  const std::string file = checkpoint + "/" + tasks().at(task).file;
+  try {
+    return parse_json(read_text(file));
+  } catch (const nlohmann::json::exception& error) {
+    raise<CheckpointError>("{} is damaged: {}", file, error.what());
+  }
+}
+
+std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint) {
+  const nlohmann::json description = read_description(config.task, checkpoint);
+  const TaskKind& kind = tasks().at(config.task);
+  return kind.open(config, &description, checkpoint + "/" + kind.file);
+}
+
+void refuse_augmentation(const DataConfig& config) {
+  if (config.augment.shift > 0) raise<UsageError>("{}: is for images", config.augment.where("shift"));
+  if (config.augment.flip) raise<UsageError>("{}: is for images", config.augment.where("flip"));
+}
+
+Causality Task::measure_causality(TrainingState&, const std::string&, const EvaluationOptions&) const {
+  throw UsageError("causality is measured of models that predict the next token; this one does something else");
+}
+
+Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Task& task, const std::string& split,
+                    const EvaluationOptions& options) {
+  Evaluation result = evaluate(state, groups, *task.evaluation_set(split, options), options.sequences);
+  result.metrics = task.metrics();
+  return result;
+}
+
+RunLength run_length(const TrainConfig& config, const Task& task) {
+  if (config.train.steps.unit == Duration::Unit::percent) {
+    raise<UsageError>("train.steps: {} of what? Give updates, tokens or epochs", config.train.steps.to_string());
+  }
+  const double tokens = static_cast<double>(config.train.batch) * task.tokens_per_sample();
+  const double per_epoch = static_cast<double>(task.num_samples()) / static_cast<double>(config.train.batch);
+  return {std::llround(to_updates(config.train.steps, {0, tokens, per_epoch})), tokens, per_epoch};
+}
+
+}  // namespace moe

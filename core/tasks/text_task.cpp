@@ -1,0 +1,142 @@
+#include "core/tasks/text_task.h"
+
+#include <algorithm>
+
+#include "core/base/units.h"
+#include "core/evaluate/generate.h"
+#include "core/evaluate/measure_causality.h"
+#include "core/tasks/open_corpus.h"
+#include "data/content_hash.h"
+#include "data/evaluation_streams.h"
+#include "data/evaluation_windows.h"
+#include "data/sampler.h"
+
+namespace moe {
+namespace {
+
+// What samples of text go on from. A prompt that the tokenizer cannot express is a DataError, before training begins.
+std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpus& corpus) {
+  std::vector<int32_t> prompt;
+  if (!config.sample.prompt.empty()) {
+    corpus.tokenizer().encode(config.sample.prompt, prompt);
+    return prompt;
+  }
+  const Split& split = corpus.split(corpus.has_split("validation") ? "validation" : "train");
+  prompt.resize(static_cast<size_t>(std::min<int64_t>({split.num_tokens(), 64, config.data.sequence})));
+  split.read(0, static_cast<int64_t>(prompt.size()), prompt.data());
+  return prompt;
+}
+
+class TextTask : public Task {
+ public:
+  TextTask(const TrainConfig& config, Corpus corpus)
+      : config_(config),
+        corpus_(std::move(corpus)),
+        train_(corpus_.split("train")),
+        windows_({train_.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.seed)}),
+        prompt_(sample_prompt(config, corpus_)),
+        bytes_per_token_(train_.bytes_per_token()) {}
+
+  void check(const TrainConfig& config) const override { refuse_augmentation(config.data); }
+
+  std::string data_name() const override { return corpus_.name(); }
+  SampleShape shape() const override {
+    SampleShape shape(corpus_.vocab_size());
+    shape.time = config_.data.sequence;
+    return shape;
+  }
+  int64_t num_samples() const override { return windows_.num_windows(); }
+  nlohmann::json identity() const override {
+    return {{"data", format_hash(train_.content_hash())}, {"vocab", corpus_.vocab_size()}};
+  }
+  nlohmann::json samples() const override {
+    return {{"data", format_hash(train_.content_hash())},
+            {"sequence", config_.data.sequence},
+            {"samples", windows_.num_windows()}};
+  }
+  nlohmann::json description() const override { return corpus_.tokenizer().to_json(); }
+  std::string summary() const override {
+    return fmt::format("{} | {} training tokens, vocabulary {} ({})", corpus_.name(),
+                       format_count(static_cast<double>(train_.num_tokens())), corpus_.vocab_size(),
+                       corpus_.tokenizer().name());
+  }
+  int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
+  SampleView view(int64_t sample) const override {
+    std::vector<int32_t> tokens(static_cast<size_t>(config_.data.sequence));
+    train_.read(windows_.window_start(0, sample), config_.data.sequence, tokens.data());
+    return {corpus_.tokenizer().decode(tokens)};
+  }
+
+  void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
+    starts_.resize(visits.size());
+    for (size_t i = 0; i < visits.size(); ++i) {
+      starts_[i] = windows_.window_start(visits[i].epoch, visits[i].sample);
+    }
+    moe::load(train_, starts_, time, batch);
+  }
+  NamedFigures training_figures(double loss, const StepOutcome&) const override {
+    return {{"bpc", bits_per_character(loss, bytes_per_token_)}};
+  }
+  std::optional<GeneratedText> generate(TrainingState& state, int64_t step) const override {
+    const std::vector<int32_t> text =
+        moe::generate(state, prompt_,
+                      {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
+                       static_cast<uint64_t>(config_.seed + step)});
+    return GeneratedText{corpus_.tokenizer().decode(prompt_), corpus_.tokenizer().decode(text)};
+  }
+
+  bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
+  std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
+                                                const EvaluationOptions& options) const override {
+    const int64_t context = options.context > 0 ? options.context : config_.data.sequence;
+    if (context > config_.data.sequence) {
+      raise<UsageError>("a context of {}: the model was trained on {} tokens", context, config_.data.sequence);
+    }
+    const int64_t memory = config_.model.attention.memory;
+    if (memory > 0) {
+      if (options.stride > 0 && options.stride != context) {
+        raise<UsageError>("a stride of {}: a model with a memory reads segments side by side, the context of {} each",
+                          options.stride, context);
+      }
+      return std::make_unique<EvaluationStreams>(corpus_.split(split), context,
+                                                 options.streams > 0 ? options.streams : config_.evaluate.streams,
+                                                 memory, options.tokens);
+    }
+    if (options.streams > 0) throw UsageError("streams are for models that remember (model.attention.memory)");
+    return std::make_unique<EvaluationWindows>(corpus_.split(split), context,
+                                               options.stride > 0 ? options.stride : context, options.tokens);
+  }
+  uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
+  std::span<const char* const> metrics() const override { return kTextMetrics; }
+  std::optional<double> entropy_rate() const override { return corpus_.entropy_rate(); }
+  Causality measure_causality(TrainingState& state, const std::string& split,
+                              const EvaluationOptions& options) const override {
+    const int64_t context = options.context > 0 ? options.context : config_.data.sequence;
+    return moe::measure_causality(state, corpus_.split(split), context, options.sequences);
+  }
+
+ private:
+  TrainConfig config_;
+  Corpus corpus_;
+  const Split& train_;
+  Sampler windows_;
+  std::vector<int32_t> prompt_;
+  std::optional<double> bytes_per_token_;  // of the training text
+  mutable std::vector<int64_t> starts_;    // of load(), which allocates nothing after the first
+};
+
+}  // namespace
+
+SampleShape text_shape(const TrainConfig& config, const nlohmann::json& tokenizer, const std::string& origin) {
+  SampleShape shape(load_tokenizer(tokenizer, origin)->vocab_size());
+  shape.time = config.data.sequence;
+  return shape;
+}
+
+std::unique_ptr<Task> open_text_task(const TrainConfig& config, const nlohmann::json* tokenizer,
+                                     const std::string& origin) {
+  return std::make_unique<TextTask>(
+      config, tokenizer ? open_corpus(config.data, *load_tokenizer(*tokenizer, origin)) : open_corpus(config.data));
+}
+
+}  // namespace moe

@@ -1,0 +1,251 @@
+// Run under mpirun: every split of the work among the ranks gives what one rank gives. The reference is computed in the
+// same process. Exit code 1 and a line per difference when something differs.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "comm/mpi_session.h"
+#include "core/config/config_reader.h"
+#include "core/ops/elementwise.h"
+#include "tests/step/allocation_counter.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 23;
+static constexpr double kTolerance = 1e-5;       // of one step, relative to a tensor's largest element
+static constexpr double kCurveTolerance = 1e-4;  // of each of 20 losses, relative
+
+static const char* kBase = R"(
+model: {layers: 2, d_model: 16, d_ff: 24, attention: {heads: 4, kv_heads: 2}, init_std: 0.1}
+moe: {experts: 8, d_ff: 16, balance: [{kind: switch, coefficient: 0.1}, {kind: z, coefficient: 0.01}]}
+data: {sequence: 7}
+train: {batch: 8}
+)";
+
+struct Case {
+  const char* name;
+  const char* yaml;
+  bool all_to_first = false;  // router weights of 0: every token goes to the experts of the smallest numbers
+  bool curve = false;         // compared over 20 steps too
+};
+static const Case kCases[] = {
+    {"plain", "{}", false, true},
+    {"dropout, tied head, learned positions",
+     "model: {dropout: 0.2, tie_embeddings: true, attention: {position: learned}}"},
+    {"dropout in every place, glam, batch of 7, 3 micro-batches",
+     "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3, attention: {dropout: 0.2}}, "
+     "moe: {dropout: 0.3, hidden_dropout: 0.25, router: {input_dropout: 0.3}, shared_experts: 1}, train: {batch: 7, "
+     "micro_batches: 3}}",
+     false, true},
+    {"dropout inside experts that compete, 5 of them, batch of 7",
+     "{moe: {experts: 5, hidden_dropout: 0.4, strategy: {kind: compete, probability: 1}}, train: {batch: 7}}", false,
+     true},
+    {"one strategy after another, the second",
+     "moe: {strategy: {kind: change, at: 0, first: {kind: compete, probability: 1}, "
+     "then: {kind: stochastic}}}",
+     false, true},
+    {"2 micro-batches, dropout", "{model: {dropout: 0.2}, train: {micro_batches: 2}}", false, true},
+    {"3 micro-batches", "train: {micro_batches: 3}"},
+    {"batch of 7", "train: {batch: 7}"},
+    {"batch of 5, 3 micro-batches, dropout", "{model: {dropout: 0.2}, train: {batch: 5, micro_batches: 3}}", false,
+     true},
+    {"batch of 3: a rank without sequences", "{model: {dropout: 0.2}, train: {batch: 3}}"},
+    {"batch of 1", "train: {batch: 1}"},
+    {"batch of 1, 2 micro-batches", "train: {batch: 1, micro_batches: 2}"},
+    {"5 experts", "moe: {experts: 5}"},
+    {"7 experts, glam, shared experts", "{model: {arrangement: glam}, moe: {experts: 7, shared_experts: 1}}"},
+    {"more experts than assignments", "{moe: {experts: 61}, train: {batch: 2}}"},
+    {"all tokens to two experts", "{}", true},
+    {"all tokens to one expert, micro-batches",
+     "{moe: {router: {k: 1, softmax: all, renormalise: false}}, train: {micro_batches: 2}}", true},
+    {"balance per sequence",
+     "{moe: {balance: [{kind: switch, coefficient: 0.1, scope: sequence}, {kind: z, coefficient: 0.01, scope: "
+     "sequence}]}, train: {batch: 7, micro_batches: 2}}"},
+    {"a capacity, batch of 7", "{moe: {capacity: {kind: fixed, factor: 0.7}}, train: {batch: 7}}"},
+    {"a capacity by score, 2 micro-batches, all tokens to two experts",
+     "{moe: {capacity: {kind: fixed, factor: 0.7, drop: score, renormalise: true}}, train: {micro_batches: 2}}", true},
+    {"a capacity as needed", "moe: {capacity: {kind: needed, dropped: 0.1}}", false, true},
+    {"a capacity by complexity", "moe: {capacity: {kind: complexity, smallest: 0.5, largest: 1}}", false, true},
+    {"a bandit's capacity", "moe: {capacity: {kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}}", false,
+     true},
+    {"layers that differ, 2 micro-batches",
+     "{moe: {layers: [{at: 0, router: {kind: hash, k: 2}, experts: 8, balance: [], shared_experts: 1}, {at: last, "
+     "d_ff: "
+     "20, strategy: contrastive, capacity: 0.9}]}, train: {micro_batches: 2}}",
+     false, true},
+    {"dense", "model: {arrangement: dense}"},
+    {"labelled texts, a class token behind them, a tanh head, batch of 7, 3 micro-batches",
+     "{task: classify, model: {dropout: 0.2, pooling: class_token, head: tanh}, train: {batch: 7, micro_batches: 3}, "
+     "data: {labelled: {format: tsv}}}",
+     false, true},
+    {"labelled texts, seen whole, balanced per sequence and rank, batch of 3",
+     "{task: classify, model: {pooling: last, attention: {causal: false}}, moe: {capacity: {kind: fixed, factor: 0.7, "
+     "group: sequence}, balance: [{kind: switch, coefficient: 0.1, scope: sequence}]}, train: {batch: 3}, "
+     "data: {labelled: {format: tsv}}}"},
+    {"labelled texts, a noisy copy",
+     "{task: classify, moe: {strategy: stochastic}, train: {batch: 7}, "
+     "data: {labelled: {format: tsv}}}",
+     false, true},
+    {"labelled texts chosen by experts",
+     "{task: classify, moe: {router: {kind: expert_choice, group: sequence}}, train: {micro_batches: 2}, "
+     "data: {labelled: {format: tsv}}}"},
+    {"a memory", "{model: {attention: {memory: 10}}, curriculum: {sampler: contiguous}}", false, true},
+    {"a memory with relative positions, dropout, batch of 7, 3 micro-batches",
+     "{model: {dropout: 0.2, attention: {memory: 5, position: relative, dropout: 0.2}}, curriculum: {sampler: "
+     "contiguous}, train: "
+     "{batch: 7, micro_batches: 3}}",
+     false, true},
+    {"norms behind, biases, 5 experts, 2 micro-batches",
+     "{model: {norm: layer, norm_place: post_twice, bias: true, arrangement: glam}, moe: {experts: 5, shared_experts: "
+     "1}, "
+     "train: {micro_batches: 2}}",
+     false, true},
+    {"a memory, batch of 3", "{model: {attention: {memory: 9}}, curriculum: {sampler: contiguous}, train: {batch: 3}}",
+     false, true},
+    {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
+    {"classifier with a class token, dropout, 3 micro-batches",
+     "{task: classify, model: {dropout: 0.2, pooling: class_token, attention: {causal: false}}, train: {batch: 7, "
+     "micro_batches: 3, label_smoothing: 0.1}}",
+     false, true},
+    {"classifier with a capacity",
+     "{task: classify, model: {attention: {causal: false}}, moe: {capacity: {kind: fixed, factor: 0.7}}}"},
+    {"classifier, batch of 3, expert choice",
+     "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}, "
+     "train: {batch: 3}}"},
+};
+
+static int g_failures = 0;
+
+static void report(const Communicator& world, const std::string& text) {
+  ++g_failures;
+  std::fprintf(stderr, "rank %d of %d: %s\n", world.rank(), world.size(), text.c_str());
+}
+
+static void compare(const Communicator& world, const std::string& what, double is, double expected, double tolerance) {
+  if (!(std::abs(is - expected) <= tolerance * std::max(std::abs(expected), 1e-30))) {  // NaN fails
+    report(world, fmt::format("{}: {:.9g} instead of {:.9g}", what, is, expected));
+  }
+}
+
+static TrainConfig case_config(const Case& c) {
+  ConfigNode root = parse_config(kBase, "base");
+  merge_config(root, parse_config(c.yaml, c.name));
+  TrainConfig config;
+  read_config(root, config);
+  return config;
+}
+
+static void prepare(TinyRun& run, const Case& c) {
+  if (!c.all_to_first) return;
+  for (const Parameter& p : run.state.parameters.parameters()) {
+    if (p.name.find("router") != std::string::npos) fill_zero(run.state.ctx, p.value);
+  }
+}
+
+// The tensors of this rank against those of the reference, which holds all experts.
+static void compare_tensors(const Communicator& world, const std::string& where,
+                            const std::map<std::string, std::vector<double>>& mine,
+                            const std::map<std::string, std::vector<double>>& reference, double tolerance) {
+  for (const auto& [name, values] : mine) {
+    const std::vector<double>& expected = reference.at(name);
+    double largest = 0, worst = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      largest = std::max(largest, std::abs(expected[i]));
+      const double error = std::abs(values[i] - expected[i]);
+      if (!(error <= worst)) worst = error, at = i;
+    }
+    if (!(worst <= tolerance * largest)) {
+      report(world, fmt::format("{}: {}[{}] is {:.9g} instead of {:.9g}", where, name, at, values[at], expected[at]));
+    }
+  }
+}
+
+static void check_step(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
+  const TrainConfig config = case_config(c);
+  const std::string where = fmt::format("{}, {} ranks share the experts", c.name, expert_parallel);
+  TinyRun reference(config, kVocab, ProcessGroups::single());
+  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  prepare(reference, c);
+  prepare(run, c);
+  compare_tensors(*world, where + ", initial values", named_values(run), named_values(reference), 0);
+  const RandomBatch batch(config, kVocab, 5);
+  const StepOutcome expected = reference.accumulate(batch, 2), outcome = run.accumulate(batch, 2);
+  compare(*world, where + ", loss", outcome.loss, expected.loss, kTolerance);
+  compare(*world, where + ", auxiliary loss", outcome.auxiliary, expected.auxiliary, kTolerance);
+  compare(*world, where + ", gradient norm", outcome.norm, expected.norm, kTolerance);
+  compare(*world, where + ", tokens", outcome.tokens, expected.tokens, 0);
+  const auto gradients = named_gradients(run);
+  compare_tensors(*world, where + ", gradient", gradients, named_gradients(reference), kTolerance);
+  for (size_t layer = 0; layer < run.state.model->moe_layers().size(); ++layer) {
+    const auto counts = run.state.model->moe_layers()[layer]->load().counts,
+               others = reference.state.model->moe_layers()[layer]->load().counts;
+    const auto dropped = run.state.model->moe_layers()[layer]->load().dropped,
+               others_dropped = reference.state.model->moe_layers()[layer]->load().dropped;
+    if (!std::equal(counts.begin(), counts.end(), others.begin()) ||
+        !std::equal(dropped.begin(), dropped.end(), others_dropped.begin()))
+      report(*world, fmt::format("{}: the load of layer {} differs", where, layer));
+  }
+
+  // The same once more, in a fresh state: the same bits.
+  TinyRun again(config, kVocab,
+                ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  prepare(again, c);
+  const StepOutcome second = again.accumulate(batch, 2);
+  if (second.loss != outcome.loss || second.norm != outcome.norm || named_gradients(again) != gradients) {
+    report(*world, where + ": two equal runs differ");
+  }
+}
+
+static void check_allocations(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
+  const TrainConfig config = case_config(c);
+  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  std::vector<RandomBatch> batches;
+  for (uint64_t i = 0; i < 5; ++i) batches.emplace_back(config, kVocab, 5, i);
+  run.run(batches[0], 0, 3e-3);
+  const int64_t allocations = allocations_during([&] {
+    for (int64_t i = 1; i < 5; ++i) run.run(batches[static_cast<size_t>(i)], i, 3e-3);
+  });
+  if (allocations > 0)
+    report(*world, fmt::format("{}, {} ranks share the experts: {} allocations after the first step", c.name,
+                               expert_parallel, allocations));
+}
+
+static void check_curve(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
+  TrainConfig config = case_config(c);
+  TinyRun reference(config, kVocab, ProcessGroups::single());
+  TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  TinyRun again(config, kVocab,
+                ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  for (int64_t i = 0; i < 20; ++i) {
+    const RandomBatch batch(config, kVocab, 5, static_cast<uint64_t>(i % 4));
+    const std::string where = fmt::format("{}, {} ranks share the experts, step {}", c.name, expert_parallel, i + 1);
+    const StepOutcome expected = reference.run(batch, i, 3e-3), outcome = run.run(batch, i, 3e-3);
+    compare(*world, where + ", loss", outcome.loss, expected.loss, kCurveTolerance);
+    if (again.run(batch, i, 3e-3).loss != outcome.loss) report(*world, where + ": two equal runs differ");
+  }
+  if (named_values(again) != named_values(run))
+    report(*world, fmt::format("{}: two equal runs end differently", c.name));
+}
+
+int main(int argc, char** argv) {
+  return run_program(argc, argv, [](MpiSession& session) {
+    const auto world = session.world();
+    for (const int64_t expert_parallel : {1, 2, 4}) {
+      if (expert_parallel > world->size()) continue;
+      for (const Case& c : kCases) check_step(world, c, expert_parallel);
+      for (const Case& c : kCases) {
+        if (c.curve) check_curve(world, c, expert_parallel);
+      }
+      for (const Case& c : kCases) check_allocations(world, c, expert_parallel);
+    }
+    double failures = g_failures;
+    world->all_reduce_sum(as_tensor(std::span(&failures, 1)));
+    if (world->rank() == 0)
+      std::printf("%d cases on %d ranks, %.0f differences\n", static_cast<int>(std::size(kCases)), world->size(),
+                  failures);
+    return failures > 0 ? 1 : 0;
+  });
+}
