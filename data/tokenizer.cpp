@@ -1,6 +1,7 @@
 #include "data/tokenizer.h"
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "data/tokenizers/byte.h"
 #include "data/tokenizers/byte_pair.h"

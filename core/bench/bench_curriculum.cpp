@@ -1,6 +1,7 @@
 #include "core/bench/bench_curriculum.h"
 
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>

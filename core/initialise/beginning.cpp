@@ -1,6 +1,7 @@
 #include "core/initialise/beginning.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/checkpoint/checkpoint.h"

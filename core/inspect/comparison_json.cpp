@@ -1,5 +1,7 @@
 #include "core/inspect/comparison_json.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/build_info.h"
 
 namespace moe {

@@ -1,5 +1,7 @@
 #include "core/inspect/json_report.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/build_info.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/life_report.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 #include "core/inspect/line_chart.h"
 #include "core/inspect/markup.h"

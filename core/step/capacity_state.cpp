@@ -1,6 +1,7 @@
 #include "core/step/capacity_state.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace moe {
 

@@ -1,5 +1,7 @@
 #include "core/tasks/classify_task.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/tasks/image_task.h"
 #include "core/tasks/labelled_text_task.h"
 #include "data/images/image_corpus.h"

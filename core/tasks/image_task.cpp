@@ -1,6 +1,7 @@
 #include "core/tasks/image_task.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/base/units.h"
 #include "core/tasks/labelled_task.h"

@@ -1,6 +1,7 @@
 #include "core/tasks/task.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/checkpoint/files.h"

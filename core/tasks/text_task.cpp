@@ -1,6 +1,7 @@
 #include "core/tasks/text_task.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/base/units.h"
 #include "core/evaluate/generate.h"

@@ -1,6 +1,7 @@
 #include "core/train/trainer.h"
 
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>

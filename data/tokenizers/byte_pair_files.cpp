@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 #include <initializer_list>
+#include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
 #include "core/base/json.h"

@@ -10,6 +10,7 @@
 #if MOE_HAS_SENTENCEPIECE
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
+#include <nlohmann/json.hpp>
 #endif
 
 namespace moe {

@@ -1,5 +1,7 @@
-#include "data/tokenizers/byte_pair.h"
+#include <nlohmann/json.hpp>
+
 #include "core/base/json.h"
+#include "data/tokenizers/byte_pair.h"
 
 #include "data/tokenizers/byte_pair_files.h"
 #include "tests/data/tiny_byte_pairs.h"

@@ -1,7 +1,8 @@
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
-#include "core/train/collapse_alarm.h"
 #include "core/base/json.h"
+#include "core/train/collapse_alarm.h"
 
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"

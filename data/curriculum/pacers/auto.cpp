@@ -3,6 +3,7 @@
 // `horizon` and twice as many updates: on a straight line the slow one lags behind by just that much more.
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "data/curriculum/pacer.h"
 
