@@ -1,6 +1,7 @@
 // A trained model from a run or checkpoint folder, for programs that only look at it.
 #pragma once
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "core/step/device_choice.h"
 #include "core/tasks/task.h"

@@ -2,6 +2,7 @@
 // and what there is to tell of both.
 #pragma once
 #include <functional>
+#include <nlohmann/json.hpp>
 
 #include "data/curriculum/curriculum_sampler.h"
 
