@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "apps/command_line.h"
+#include "core/base/build_info.h"
 #include "core/base/log.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
