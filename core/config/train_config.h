@@ -106,7 +106,7 @@ struct TrainingConfig : Fields<TrainingConfig> {
   Duration steps = Duration::updates(1000);
   int64_t batch = 16;
   int64_t micro_batches = 1;
-  ScheduleField learning_rate{Choice<Schedule>("cosine"), {0, 100}};
+  ScheduleField learning_rate{Choice<Schedule>("cosine"), {0}};
   ScheduleField clip_norm{1, {0}};
   ScheduleField label_smoothing{0, {0, 0.99}};
 

@@ -190,9 +190,13 @@ nlohmann::json ExpertLife::save() const {
   for (const Event& e : events_) {
     events.push_back({{"happened", e.happened}, {"opened", e.opened}, {"low", e.low}});
   }
-  std::vector<int64_t> experts;
-  std::vector<double> factors;
+  // One number where all layers agree, as earlier versions wrote it.
+  nlohmann::json experts, factors;
   for (const ExpertNumbers& n : numbers_) experts.push_back(n.experts), factors.push_back(n.k_factor);
+  if (!numbers_.empty() && std::count(numbers_.begin(), numbers_.end(), numbers_[0]) == std::ssize(numbers_)) {
+    experts = numbers_[0].experts;
+    factors = numbers_[0].k_factor;
+  }
   return {{"number", experts}, {"k_factor", factors}, {"weight", weight_}, {"use", sums_}, {"events", events}};
 }
 

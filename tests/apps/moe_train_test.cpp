@@ -465,7 +465,7 @@ TEST_CASE("moe-train --dump-config prints a configuration that dumps to itself")
   fclose(file);
   const Finished second = done(program("moe-train") + Arguments{"-c", folder / "dumped.yaml", "--dump-config"});
   CHECK(first.out == second.out);
-  CHECK_THAT(first.out, Catch::Contains("value: 0.5"));
+  CHECK_THAT(first.out, Catch::Contains("coefficient: 0.5"));
   CHECK_FALSE(fs::exists(folder / "run"));
 }
 
