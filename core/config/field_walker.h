@@ -38,7 +38,7 @@ class FieldWalker : public FieldVisitor {
   std::string prefix_;
 };
 
-// Tells every field its key, for configurations that were made by code; a reader does it for those that it reads.
+// Gives every field its key, for configurations that were made by code; a reader gives it to those that it reads.
 // Fields that know where they were read keep it.
 void name_fields(FieldSet& root);
 

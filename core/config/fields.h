@@ -27,7 +27,7 @@ struct FieldPlace {
   std::string to_string() const { return origin.empty() ? key : origin + ": " + key; }
 };
 
-// A struct of configuration fields. It knows its own place in the configuration, so that whoever refuses a value can
+// A struct of configuration fields. It knows its own place in the configuration, so that code that refuses a value can
 // name the key that the user wrote.
 class FieldSet {
  public:

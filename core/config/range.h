@@ -11,7 +11,7 @@ template <class T>
 struct Range {
   T min = std::numeric_limits<T>::lowest();
   T max = std::numeric_limits<T>::max();
-  // The key of a field whose value bounds it from above, if one does. Whoever knows both values checks it.
+  // The key of a field whose value bounds it from above, if one does. The code that has both values checks it.
   const char* at_most = nullptr;
 
   bool has_min() const { return min != std::numeric_limits<T>::lowest(); }

@@ -1,7 +1,7 @@
 // A configuration field whose value may follow a schedule: `dropout: 0.1` or `dropout: {kind: linear, ...}`.
 //
 // The family of schedules lives above this layer (core/schedule); this header says what a configuration has to know of
-// it. Whoever names Choice<Schedule> includes this header, so that all agree on what a bare number means.
+// it. Every file that names Choice<Schedule> includes this header, so that all agree on what a bare number means.
 #pragma once
 #include "core/config/choice.h"
 

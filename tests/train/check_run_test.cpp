@@ -41,28 +41,21 @@ std::string refusal(const std::string& yaml) {
 
 // A field with a range, as a configuration reaches it.
 struct RangedField {
-  std::string key;             // as it must be named
-  std::string before, after;   // of its value, in YAML
+  std::string key;                 // as it must be named
+  std::string before, after;       // of its value, in YAML
   std::vector<std::string> wrong;  // values outside
   bool is_schedule = false;
 };
 
 // All fields with a range of all members of all families; each family inside another of its kind once.
-class RangedFields : public FieldVisitor {
+class RangedFields : public FieldWalker {
  public:
+  using FieldWalker::field;
   std::vector<RangedField> found;
 
-  void field(const char*, bool&, const char*) override {}
   void field(const char* name, int64_t&, const char*, Range<int64_t> range) override { take(name, range, false); }
   void field(const char* name, double&, const char*, Range<double> range) override { take(name, range, false); }
-  void field(const char*, Duration&, const char*) override {}
-  void field(const char*, std::string&, const char*) override {}
-  void field(const char*, std::string&, const char*, std::vector<std::string>) override {}
-  void field(const char*, std::vector<std::string>&, const char*) override {}
-  void field(const char*, std::vector<int64_t>&, const char*) override {}
-  void field(const char*, std::vector<double>&, const char*) override {}
   void schedule(const char* name, ScheduleField& value, const char*) override { take(name, value.range(), true); }
-  void overrides(const char*, LayerOverrides&, const char*) override {}
   void group(const char* name, FieldSet& group, const char*) override {
     enter(fmt::format("{}: {{", name), "}", std::string(name) + ".", group);
   }
@@ -129,13 +122,16 @@ TEST_CASE("more experts per token than there are is refused with the key that th
     const auto options = router.make_options();
     struct HasK : FieldWalker {
       bool has_k = false;
-      void field(const char* name, int64_t&, const char*, Range<int64_t>) override { has_k |= name == std::string("k"); }
+      void field(const char* name, int64_t&, const char*, Range<int64_t>) override {
+        has_k |= name == std::string("k");
+      }
       void schedule(const char* name, ScheduleField&, const char*) override { has_k |= name == std::string("k"); }
     } visitor;
     options->fields(visitor);
     if (!visitor.has_k) continue;
     INFO(router.name);
-    CHECK_THAT(refusal("{moe: {router: {kind: " + router.name + ", k: 5}}}"), Catch::Contains("my.yaml:1: moe.router.k"));
+    CHECK_THAT(refusal("{moe: {router: {kind: " + router.name + ", k: 5}}}"),
+               Catch::Contains("my.yaml:1: moe.router.k"));
     CHECK_THAT(refusal("{moe: {strategy: {kind: hierarchical, group_router: {kind: " + router.name + ", k: 3}}}}"),
                Catch::Contains("my.yaml:1: moe.strategy.group_router.k"));
   }
@@ -167,7 +163,8 @@ TEST_CASE("what no run can be made of is refused by --dry-run, naming a key") {
            {"{model: {arrangement: dense}, curriculum: {signals: {router_entropy: 1}}}",
             "curriculum.signals.router_entropy"},
            {"{moe: {life: [{kind: prune}]}}", "moe.life.0"},
-           {"{moe: {life: [{kind: grow, at: [50%], factor: 1000}, {kind: restart, below: 0, at: [1]}]}}", "moe.life.1.below"},
+           {"{moe: {life: [{kind: grow, at: [50%], factor: 1000}, {kind: restart, below: 0, at: [1]}]}}",
+            "moe.life.1.below"},
            {"{moe: {balance: [z, load]}}", "moe.balance.1"},
            {"{moe: {strategy: {kind: change, then: hierarchical}}}", "moe.strategy.then"},
            {"{moe: {capacity: {kind: bandit, smallest: 3}}}", "moe.capacity.smallest"},
