@@ -71,8 +71,8 @@ Corpus Corpus::open_prepared(const std::string& folder) {
                        file.num_tokens());
     }
     corpus.file_hashes_.push_back(described.lengths_hash);
-    // Older synthetic corpora have a length of 0 for each token. A split that was made of no text has no bytes to count:
-    // its losses are per token.
+    // Older synthetic corpora have a length of 0 for each token. A split that was made of no text has no bytes to
+    // count: its losses are per token.
     if (described.raw_bytes) split.measure_by_file(lengths);
   }
   corpus.measure_by_id();

@@ -91,7 +91,8 @@ class Reader : public FieldVisitor {
     if (!node) return;
     value.entries.clear();
     if (node->kind == Kind::null) return;
-    if (node->kind != Kind::list) return complain(*node, name, "expected a list, for example [{at: 0-2, router: hash}]");
+    if (node->kind != Kind::list)
+      return complain(*node, name, "expected a list, for example [{at: 0-2, router: hash}]");
     for (size_t i = 0; i < node->items.size(); ++i) {
       read_override(node->items[i], fmt::format("{}.{}", full(name), i), value);
     }
@@ -166,7 +167,8 @@ class Reader : public FieldVisitor {
  private:
   void read_override(const ConfigNode& node, const std::string& key, LayerOverrides& value) {
     const ConfigNode* at = node.kind == Kind::map ? node.find("at") : nullptr;
-    if (!at || at->kind != Kind::scalar) return complain_of(node, key, "expected a map with `at`, the blocks that it is for");
+    if (!at || at->kind != Kind::scalar)
+      return complain_of(node, key, "expected a map with `at`, the blocks that it is for");
     try {
       BlockRange range(at->scalar);
     } catch (const UsageError& error) {

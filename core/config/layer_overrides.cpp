@@ -23,7 +23,8 @@ BlockRange::BlockRange(const std::string& text) : text_(text) {
   for (const std::string& part : split(text, ',')) {
     const size_t dash = part.find('-');
     const int64_t first = block_number(text, std::string_view(part).substr(0, dash));
-    parts_.push_back({first, dash == std::string::npos ? first : block_number(text, std::string_view(part).substr(dash + 1))});
+    parts_.push_back(
+        {first, dash == std::string::npos ? first : block_number(text, std::string_view(part).substr(dash + 1))});
   }
 }
 

@@ -18,7 +18,8 @@ static TrainingText repeated(const std::string& line) {
 }
 
 TEST_CASE("SentencePiece learns pieces, the same each time, and spells what it does not know in bytes") {
-  const TrainingText text = repeated("played player playing plays worked worker working works talked talker talking talks\n");
+  const TrainingText text =
+      repeated("played player playing plays worked worker working works talked talker talking talks\n");
   const TokenizerOptions options{.vocab_size = 290};
   const auto tokenizer = SentencePieceTokenizer::make(text, options);
   CHECK(tokenizer->to_json() == SentencePieceTokenizer::make(text, options)->to_json());

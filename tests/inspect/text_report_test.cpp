@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "core/inspect/text_report.h"
 #include "core/base/json.h"
+#include "core/inspect/text_report.h"
 
 #include "core/base/text.h"
 #include "core/inspect/json_report.h"
