@@ -50,9 +50,14 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
                                                    config.parallel.expert, smallest_experts(config.model, config.moe));
   const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : options.vocab;
-  const StateSetup setup{config,      vocab,        groups,        {options.warmup + options.steps, 1, 1},
-                         true,        device.dtype, device.device, device.index,
-                         device.queue};
+  const StateSetup setup{.config = config,
+                         .sample = vocab,
+                         .groups = groups,
+                         .run = {options.warmup + options.steps, 1, 1},
+                         .dtype = device.dtype,
+                         .device = device.device,
+                         .device_index = device.index,
+                         .queue = device.queue};
   const MemoryPlan plan = plan_memory(setup);
   TrainingState state(setup, plan, true);
   TrainStep step(state, config, groups);

@@ -77,7 +77,13 @@ static nlohmann::json to_json(const RunState& state) {
   return json;
 }
 
-void CheckpointFolder::save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
+static std::vector<std::string> names_of(const std::vector<OptimizerStateKind>& kinds) {
+  std::vector<std::string> names;
+  for (const OptimizerStateKind& kind : kinds) names.push_back(kind.name);
+  return names;
+}
+
+void CheckpointFolder::save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
                             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
                             const RankTensors& of_rank) const {
   const std::string target = path(state.step), temporary = target + ".tmp";
@@ -99,7 +105,7 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
       write_tensor_file(file_of(of_rank.name, groups.world->rank(), groups.world->size()), of_rank.tensors);
     }
     if (groups.data->rank() == 0) {
-      std::vector<NamedTensor> model, moments;
+      std::vector<NamedTensor> model, optimizer_states;
       for (const ParameterGroup group : kParameterGroups) {
         if (group != ParameterGroup::expert && part != 0) continue;
         const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
@@ -107,18 +113,18 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
         parameters.for_each_named(group, exact ? exact : buffer.value,
                                   [&](const NamedTensor& t) { model.push_back(t); });
         if (group == ParameterGroup::untrained) continue;
-        parameters.for_each_named(group, optimizer.first_moment(group), [&](const NamedTensor& t) {
-          moments.push_back({"first_moment." + t.name, t.tensor});
-        });
-        parameters.for_each_named(group, optimizer.second_moment(group), [&](const NamedTensor& t) {
-          moments.push_back({"second_moment." + t.name, t.tensor});
+        optimizer.for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& whole) {
+          parameters.for_each_named(group, whole, [&](const NamedTensor& t) {
+            optimizer_states.push_back({kind.name + "." + t.name, t.tensor});
+          });
         });
       }
       write_tensor_file(file_of("model", part, parts), model);
-      write_tensor_file(file_of("optimizer", part, parts), moments);
+      if (!optimizer.state_kinds().empty()) write_tensor_file(file_of("optimizer", part, parts), optimizer_states);
     }
     if (first) {
       nlohmann::json json = to_json(state);
+      json["optimizer_states"] = names_of(optimizer.state_kinds());
       for (const CheckpointFile& file : files) {
         write_synced(temporary + "/" + file.name, file.write);
         json["file_bytes"][file.name] = fs::file_size(temporary + "/" + file.name);
@@ -193,22 +199,43 @@ RunState load_run_state(const std::string& path) {
   }
 }
 
-void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* optimizer) {
+// The tensors that are kept follow from the optimizer's kind and its options. Checkpoints from before they were listed
+// have two moments.
+static void check_optimizer(const std::string& path, const Optimizer& optimizer) {
+  const auto json = parse_json(read_text(path + "/state.json"));
+  const std::vector<std::string> stored =
+      json.value("optimizer_states", std::vector<std::string>{"first_moment", "second_moment"});
+  const std::vector<std::string> wanted = names_of(optimizer.state_kinds());
+  if (stored == wanted) return;
+  const auto in_words = [](const std::vector<std::string>& names) {
+    return names.empty() ? std::string("nothing") : join(names, " and ");
+  };
+  raise<CheckpointError>(
+      "{} was written with another optimizer: it kept {} of each parameter, the configured one keeps {}. Set optimizer "
+      "as that run had it, or start a new run from its weights (init.from)",
+      path, in_words(stored), in_words(wanted));
+}
+
+void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer) {
+  if (optimizer) check_optimizer(path, *optimizer);
   const TensorFolder model(path, "model");
   for (const ParameterGroup group : kParameterGroups) {
     parameters.for_each_named(group, parameters.buffer(group).value,
                               [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
   }
   if (!optimizer) return;
-  const TensorFolder moments(path, "optimizer");
   for (const ParameterGroup group : kTrainedGroups) {
     if (const Tensor exact = optimizer->master(group)) {
       parameters.for_each_named(group, exact, [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
     }
-    parameters.for_each_named(group, optimizer->first_moment(group),
-                              [&](const NamedTensor& t) { moments.read("first_moment." + t.name, t.tensor); });
-    parameters.for_each_named(group, optimizer->second_moment(group),
-                              [&](const NamedTensor& t) { moments.read("second_moment." + t.name, t.tensor); });
+  }
+  if (optimizer->state_kinds().empty()) return;
+  const TensorFolder states(path, "optimizer");
+  for (const ParameterGroup group : kTrainedGroups) {
+    optimizer->for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& state) {
+      parameters.for_each_named(group, state,
+                                [&](const NamedTensor& t) { states.read(kind.name + "." + t.name, t.tensor); });
+    });
   }
 }
 

@@ -10,7 +10,7 @@
 #include "comm/process_groups.h"
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"
-#include "core/optim/adamw.h"
+#include "core/optim/optimizer.h"
 
 namespace moe {
 
@@ -61,7 +61,7 @@ class CheckpointFolder {
   // Writes one, collectively: every expert-parallel rank of the first data-parallel copy its experts, rank 0 the rest.
   // Rank 0 also writes `files` (configuration, tokenizer, difficulties), every rank its own tensors. Nothing changes
   // for other checkpoints when it fails. Throws CheckpointError.
-  void save(const RunState& state, const ParameterStore& parameters, const AdamW& optimizer,
+  void save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
             const RankTensors& of_rank = {}) const;
   void mark_best(int64_t step) const;
@@ -72,9 +72,11 @@ class CheckpointFolder {
   std::string folder_;
 };
 
-// Reads from one checkpoint's folder. `optimizer` may be null. Throws CheckpointError.
+// What a run is besides its tensors, out of one checkpoint's folder. Throws CheckpointError.
 RunState load_run_state(const std::string& path);
-void load_tensors(const std::string& path, ParameterStore& parameters, AdamW* optimizer);
+// Values, and the optimizer's tensors where `optimizer` is not null. Throws CheckpointError, also when the checkpoint
+// was written by an optimizer that keeps other tensors.
+void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer);
 
 // The checkpoint's folder that a user means by a run's or a checkpoint's path; `which`: last, best or a step. Throws
 // CheckpointError that says what is there.

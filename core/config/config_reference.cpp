@@ -83,12 +83,32 @@ class ReferenceWriter : public TextVisitor {
     if (first) pending_.emplace_back(key, choice.copy());
   }
 
+  struct Kind {
+    std::string name, help, sections;
+    Rows rows;
+  };
+
+  // Takes out of `kinds` the groups of options that several of them have alike, and returns them, once.
+  static std::string shared_sections(std::vector<Kind>& kinds) {
+    std::string text;
+    for (size_t i = 0; i < kinds.size(); ++i) {
+      const std::string sections = kinds[i].sections;
+      const auto has_them = [&](const Kind& kind) { return kind.sections == sections; };
+      if (sections.empty() || std::count_if(kinds.begin(), kinds.end(), has_them) < 2) continue;
+      std::vector<std::string> names, all;
+      for (Kind& kind : kinds) {
+        all.push_back(kind.name);
+        if (!has_them(kind)) continue;
+        names.push_back(kind.name);
+        kind.sections.clear();
+      }
+      text += fmt::format("\nGroups of options of {} kinds:\n", in_kinds(names, all)) + sections;
+    }
+    return text;
+  }
+
   // All members of a family; `path`: before their fields' names.
   std::string members(const std::string& path, const std::string& title, const ChoiceBase& choice) {
-    struct Kind {
-      std::string name, help, sections;
-      Rows rows;
-    };
     std::vector<Kind> kinds;
     const std::unique_ptr<ChoiceBase> member = choice.copy();
     for (const std::string& name : choice.kinds()) {
@@ -122,6 +142,7 @@ class ReferenceWriter : public TextVisitor {
         text += fmt::format("{} {} |\n", line, in_kinds(names, choice.kinds()));
       }
     }
+    text += shared_sections(kinds);
     for (const Kind& kind : kinds) {
       Rows own = kind.rows;
       std::erase_if(own, [&](const Row& row) {

@@ -63,4 +63,25 @@ std::string write_yaml(FieldSet& config, bool with_help, Constants constants) {
   return out;
 }
 
+std::string options_text(const ChoiceBase& choice) {
+  class Options : public TextVisitor {
+   public:
+    std::vector<std::string> texts;
+
+   private:
+    void leaf(const char* name, const std::string& value, const char*, const std::string&) override {
+      texts.push_back(fmt::format("{} {}", name, value));
+    }
+    void schedule(const char* name, ScheduleField& value, const char*) override {
+      texts.push_back(fmt::format("{} {}", name, schedule_text(value)));
+    }
+    void group(const char*, FieldSet&, const char*) override {}
+    void choice(const char*, ChoiceBase&, const char*) override {}
+    void choices(const char*, ChoiceListBase&, const char*) override {}
+  } visitor;
+  const std::unique_ptr<ChoiceBase> copy = choice.copy();
+  copy->options().fields(visitor);
+  return visitor.texts.empty() ? choice.kind() : fmt::format("{} ({})", choice.kind(), join(visitor.texts, ", "));
+}
+
 }  // namespace moe

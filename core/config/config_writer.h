@@ -15,4 +15,7 @@ std::string write_json_schema(FieldSet& config);
 // Type, range, default and meaning of one key, and the kinds that have it. Throws UsageError for a key that is none.
 std::string describe_key(FieldSet& config, const std::string& key);
 
+// A choice in words: its kind and its options, groups of options left out: "sgd (momentum 0.9, nesterov false)".
+std::string options_text(const ChoiceBase& choice);
+
 }  // namespace moe

@@ -8,6 +8,10 @@
 
 namespace moe {
 
+class Optimizer;
+template <>
+const Table<Member>& family<Optimizer>();
+
 struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
   int64_t states = 32;
   int64_t order = 1;
@@ -124,44 +128,6 @@ struct TrainingConfig : Fields<TrainingConfig> {
   }
 };
 
-// Factors on the learning rate and the weight decay of one class of parameters.
-struct ParameterClassConfig : Fields<ParameterClassConfig> {
-  double learning_rate = 1, weight_decay = 1;
-  void fields(FieldVisitor& v) override {
-    v.field("learning_rate", learning_rate, "factor on the learning rate; 0 freezes them", {0, 1e6});
-    v.field("weight_decay", weight_decay, "factor on the weight decay", {0, 1e6});
-  }
-};
-
-// Every parameter is of the first class that it fits.
-struct ParameterClassesConfig : Fields<ParameterClassesConfig> {
-  ParameterClassConfig vectors, embeddings, head, routers, experts, attention, dense;
-  ParameterClassesConfig() { vectors.weight_decay = 0; }
-  void fields(FieldVisitor& v) override {
-    v.group("vectors", vectors, "Norms, biases, learned temperatures and tables that are no matrices of the model.");
-    v.group("embeddings", embeddings, "Of tokens, patches and positions; with tied embeddings the head too.");
-    v.group("head", head, "The output head.");
-    v.group("routers", routers, "Routers, and what strategies learn besides them.");
-    v.group("experts", experts, "Routed experts.");
-    v.group("attention", attention, "Projections of attention.");
-    v.group("dense", dense, "Dense feed-forward layers and shared experts.");
-  }
-};
-
-struct OptimizerConfig : Fields<OptimizerConfig> {
-  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  ScheduleField weight_decay{0.1, {0, 100}};
-  ParameterClassesConfig classes;
-
-  void fields(FieldVisitor& v) override {
-    v.field("beta1", beta1, "decay of the first moment", {0, 0.999999});
-    v.field("beta2", beta2, "decay of the second moment", {0, 0.9999999});
-    v.field("eps", eps, "added to the root of the second moment", {0, 1});
-    v.schedule("weight_decay", weight_decay, "Decoupled, times the learning rate.");
-    v.group("classes", classes, "Kinds of parameters, each with its share of learning rate and weight decay.");
-  }
-};
-
 struct ParallelConfig : Fields<ParallelConfig> {
   int64_t expert = 0;
   int64_t threads = 0;
@@ -250,7 +216,7 @@ struct TrainConfig : Fields<TrainConfig> {
   DataConfig data;
   CurriculumConfig curriculum;
   TrainingConfig train;
-  OptimizerConfig optimizer;
+  Choice<Optimizer> optimizer{"adamw"};
   ParallelConfig parallel;
   EvaluateConfig evaluate;
   CheckpointConfig checkpoint;
@@ -274,7 +240,7 @@ struct TrainConfig : Fields<TrainConfig> {
     v.group("data", data, "What is learned from.");
     v.group("curriculum", curriculum, "Which samples a step is made of.");
     v.group("train", train, "Length, batch and learning rate.");
-    v.group("optimizer", optimizer, "AdamW.");
+    v.choice("optimizer", optimizer, "How gradients change the parameters.");
     v.group("parallel", parallel, "Ranks and threads.");
     v.group("evaluate", evaluate, "Evaluation during training.");
     v.group("checkpoint", checkpoint, "What is saved and kept.");

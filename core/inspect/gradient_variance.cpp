@@ -72,8 +72,14 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
   const ProcessGroups groups =
       ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
                           config.parallel.expert, smallest_experts(config.model, config.moe));
-  const StateSetup setup{config,       task->shape(), groups,       saved.length, true,
-                         device.dtype, device.device, device.index, device.queue};
+  const StateSetup setup{.config = config,
+                         .sample = task->shape(),
+                         .groups = groups,
+                         .run = saved.length,
+                         .dtype = device.dtype,
+                         .device = device.device,
+                         .device_index = device.index,
+                         .queue = device.queue};
   TrainingState state(setup, plan_memory(setup), false);
   load_tensors(path, state.parameters, nullptr);
   restore_capacity_state(*state.model, saved.capacity, path);

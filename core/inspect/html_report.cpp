@@ -57,10 +57,10 @@ std::string names(const ChoiceList<BalanceLoss>& choices) {
   return result.empty() ? "none" : join(result, ", ");
 }
 
-// The value of a constant, else what kind of schedule it follows.
-std::string in_words(const Choice<Schedule>& paced) {
-  if (paced.kind() != "constant") return paced.kind();
-  return fmt::format("{}", paced.make(Schedule::Setup{})->at(0));
+// The value of a constant, else the kind of schedule that it follows.
+std::string in_words(const Choice<Schedule>& scheduled) {
+  if (scheduled.kind() != "constant") return scheduled.kind();
+  return fmt::format("{}", scheduled.make(Schedule::Setup{})->at(0));
 }
 
 std::string essentials(const Inspection& i) {
@@ -72,8 +72,8 @@ std::string essentials(const Inspection& i) {
                                     : fmt::format("{} tokens, {} classes", i.sample.time, i.sample.classes)},
       {"batch", fmt::format("{} samples, {} tokens", c.train.batch, count(c.train.batch * i.sample.time))},
       {"learning rate", c.train.learning_rate.kind()},
-      {"optimizer", fmt::format("AdamW, betas {} {}, weight decay {}, clip {}", c.optimizer.beta1, c.optimizer.beta2,
-                                in_words(c.optimizer.weight_decay), in_words(c.train.clip_norm))},
+      {"optimizer", options_text(c.optimizer)},
+      {"clip_norm", in_words(c.train.clip_norm)},
       {"seed", fmt::format("{}", c.seed)},
       {"trained on", c.data.path},
       {"evaluated on", fmt::format("{}, {}, {:.0f} predictions", i.data, i.split, i.evaluation.tokens)},

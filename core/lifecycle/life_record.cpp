@@ -62,7 +62,7 @@ static std::vector<size_t> made(const ExpertMapping& mapping) {
     const MappedExpert& expert = mapping.experts[e];
     const bool alone = expert.origins.size() == 1;
     const auto first = static_cast<size_t>(expert.origins[0].expert);
-    if (!alone || expert.noisy || expert.moments == 0 || seen[first]) result.push_back(e);
+    if (!alone || expert.noisy || expert.gradient_scale == 0 || seen[first]) result.push_back(e);
     if (alone) seen[first] = true;
   }
   return result;

@@ -29,18 +29,24 @@ bool is_router_matrix(const Parameter& p) {
 // Sums of one new expert's origins, in f64; see MappedExpert.
 class Sum {
  public:
-  Sum(size_t elements, const MappedExpert& expert) : expert_(expert), value_(elements) {}
+  Sum(size_t elements, const MappedExpert& expert, const std::vector<OptimizerStateKind>& kinds)
+      : expert_(expert), kinds_(kinds), value_(elements) {}
 
   void add_value(const float* x, double weight) {
     for (size_t i = 0; i < value_.size(); ++i) value_[i] += weight * static_cast<double>(x[i]);
   }
-  // The roots of second moments are added; that of a single origin is not taken, to lose no bit.
-  void add_moments(const float* first, const float* second) {
-    if (first_.empty()) first_.resize(value_.size()), second_.resize(value_.size());
-    const bool alone = expert_.origins.size() == 1;
-    for (size_t i = 0; i < value_.size(); ++i) {
-      first_[i] += static_cast<double>(first[i]);
-      second_[i] += alone ? static_cast<double>(second[i]) : std::sqrt(static_cast<double>(second[i]));
+  // `state(kind)`: an origin's values of that kind of state. Roots are added where the kind grows with the gradient's
+  // square; that of a single origin is not taken, to lose no bit.
+  template <class State>
+  void add_states(State state) {
+    states_.resize(kinds_.size());
+    for (size_t kind = 0; kind < kinds_.size(); ++kind) {
+      const float* x = state(kind);
+      states_[kind].resize(value_.size());
+      for (size_t i = 0; i < value_.size(); ++i) {
+        const auto element = static_cast<double>(x[i]);
+        states_[kind][i] += adds_roots(kind) ? std::sqrt(element) : element;
+      }
     }
   }
   void add_noise(double relative, const RandomKey& key, uint64_t first_element) {
@@ -56,17 +62,25 @@ class Sum {
   template <class Moved>
   void append_to(Moved& moved) const {
     for (const double x : value_) moved.value.push_back(static_cast<float>(x));
-    const double m = expert_.moments;
-    for (const double x : first_) moved.first.push_back(static_cast<float>(m * x));
-    for (const double x : second_) {
-      const double root = m * x;
-      moved.second.push_back(static_cast<float>(expert_.origins.size() == 1 ? m * root : root * root));
+    moved.states.resize(states_.size());
+    for (size_t kind = 0; kind < states_.size(); ++kind) {
+      for (const double x : states_[kind]) {
+        const double scaled = expert_.gradient_scale * x;
+        const bool squares = kinds_[kind].merge == StateMerge::squares;
+        moved.states[kind].push_back(static_cast<float>(!squares           ? scaled
+                                                        : adds_roots(kind) ? scaled * scaled
+                                                                           : expert_.gradient_scale * scaled));
+      }
     }
   }
 
  private:
+  bool adds_roots(size_t kind) const { return kinds_[kind].merge == StateMerge::squares && expert_.origins.size() > 1; }
+
   const MappedExpert& expert_;
-  std::vector<double> value_, first_, second_;
+  const std::vector<OptimizerStateKind>& kinds_;
+  std::vector<double> value_;
+  std::vector<std::vector<double>> states_;  // by kind; empty where there are none
 };
 
 }  // namespace
@@ -89,18 +103,18 @@ std::vector<std::vector<double>> router_rows(TrainingState& state, const MoELaye
 void MovedTensors::take(TrainingState& state, ParameterGroup group, std::map<std::string, Moved>& into) const {
   const bool trained = group != ParameterGroup::untrained;
   const Tensor exact = trained ? state.optimizer->master(group) : Tensor{};
-  const auto each = [&](Tensor buffer, std::vector<float> Moved::*part) {
-    state.parameters.for_each_named(group, buffer,
-                                    [&](const NamedTensor& t) { into[t.name].*part = on_host(state.ctx, t.tensor); });
-  };
-  each(exact ? exact : state.parameters.buffer(group).value, &Moved::value);
+  state.parameters.for_each_named(group, exact ? exact : state.parameters.buffer(group).value,
+                                  [&](const NamedTensor& t) { into[t.name].value = on_host(state.ctx, t.tensor); });
   if (!trained) return;
-  each(state.optimizer->first_moment(group), &Moved::first);
-  each(state.optimizer->second_moment(group), &Moved::second);
+  for (const Tensor& buffer : state.optimizer->states(group)) {
+    state.parameters.for_each_named(
+        group, buffer, [&](const NamedTensor& t) { into[t.name].states.push_back(on_host(state.ctx, t.tensor)); });
+  }
 }
 
 MovedTensors::MovedTensors(TrainingState& state, const ProcessGroups& groups, const ProcessGroups& next,
-                           const ExpertChange& change, int64_t step) {
+                           const ExpertChange& change, int64_t step)
+    : kinds_(state.optimizer->state_kinds()) {
   take(state, ParameterGroup::shared, tensors_);
   take(state, ParameterGroup::untrained, tensors_);
   std::map<std::string, Moved> held;
@@ -131,12 +145,12 @@ void MovedTensors::map_rows(const Parameter& p, const ExpertMapping& mapping, co
   const auto width = static_cast<size_t>(p.shape.size() / std::max<int64_t>(p.shape[0], 1));
   const std::vector<int64_t> copies = mapping.copies();
   for (size_t e = 0; e < mapping.experts.size(); ++e) {
-    Sum sum(width, mapping.experts[e]);
+    Sum sum(width, mapping.experts[e], kinds_);
     for (const auto& [expert, weight] : mapping.experts[e].origins) {
       const size_t begin = static_cast<size_t>(expert) * width;
       const double part = 1 / static_cast<double>(copies[static_cast<size_t>(expert)]);
       sum.add_value(&old.value[begin], p.per_expert == PerExpert::divided ? part : weight);
-      if (!old.first.empty()) sum.add_moments(&old.first[begin], &old.second[begin]);
+      if (!old.states.empty()) sum.add_states([&](size_t kind) { return &old.states[kind][begin]; });
     }
     if (is_router_matrix(p)) sum.add_noise(change.router_noise, key, e * width);
     sum.append_to(moved);
@@ -152,25 +166,26 @@ void MovedTensors::map_stack(const Parameter& p, const ExpertMapping& mapping, c
   const Share mine = next.local_experts(mapping.after());
   std::vector<Sum> sums;
   for (int64_t e = mine.begin; e < mine.begin + mine.count; ++e) {
-    sums.emplace_back(n, mapping.experts[static_cast<size_t>(e)]);
+    sums.emplace_back(n, mapping.experts[static_cast<size_t>(e)], kinds_);
   }
-  std::vector<float> travelling(3 * n);  // value, first and second moment of one expert
+  const size_t parts = 1 + kinds_.size();
+  std::vector<float> travelling(parts * n);  // value and states of one expert
   for (int owner = 0; owner < groups.expert->size(); ++owner) {
     const Share theirs = share_of(mapping.before, groups.expert->size(), owner);
     for (int64_t expert = theirs.begin; expert < theirs.begin + theirs.count; ++expert) {
       if (groups.expert->rank() == owner) {
         const Moved& own = held.at(expert_name(p.name, expert));
         auto end = std::copy(own.value.begin(), own.value.end(), travelling.begin());
-        end = std::copy(own.first.begin(), own.first.end(), end);
-        std::copy(own.second.begin(), own.second.end(), end);
+        for (const std::vector<float>& state : own.states) end = std::copy(state.begin(), state.end(), end);
       }
-      groups.expert->broadcast({travelling.data(), Shape{3 * width}, DType::f32, Device::cpu}, owner);
+      const Shape all{static_cast<int64_t>(travelling.size())};
+      groups.expert->broadcast({travelling.data(), all, DType::f32, Device::cpu}, owner);
       for (size_t i = 0; i < sums.size(); ++i) {
         const MappedExpert& wants = mapping.experts[static_cast<size_t>(mine.begin) + i];
         for (const auto& [origin, weight] : wants.origins) {
           if (origin != expert) continue;
           sums[i].add_value(travelling.data(), weight);
-          sums[i].add_moments(&travelling[n], &travelling[2 * n]);
+          sums[i].add_states([&](size_t kind) { return &travelling[(1 + kind) * n]; });
         }
       }
     }
@@ -184,18 +199,21 @@ void MovedTensors::map_stack(const Parameter& p, const ExpertMapping& mapping, c
 
 void MovedTensors::write_to(TrainingState& state) const {
   for (const ParameterGroup group : kParameterGroups) {
-    const auto each = [&](Tensor buffer, std::vector<float> Moved::*part) {
+    const auto write = [&](Tensor buffer, auto values_of) {
       state.parameters.for_each_named(group, buffer, [&](const NamedTensor& t) {
-        const std::vector<float>& values = tensors_.at(t.name).*part;
+        const std::vector<float>& values = values_of(tensors_.at(t.name));
         write_tensor(t.tensor, BasicTensor<const void>{values.data(), Shape{static_cast<int64_t>(values.size())},
                                                        DType::f32, Device::cpu});
       });
     };
-    each(state.parameters.buffer(group).value, &Moved::value);
+    const auto value = [](const Moved& moved) -> const std::vector<float>& { return moved.value; };
+    write(state.parameters.buffer(group).value, value);
     if (group == ParameterGroup::untrained) continue;
-    if (const Tensor exact = state.optimizer->master(group)) each(exact, &Moved::value);
-    each(state.optimizer->first_moment(group), &Moved::first);
-    each(state.optimizer->second_moment(group), &Moved::second);
+    if (const Tensor exact = state.optimizer->master(group)) write(exact, value);
+    const std::span<const Tensor> states = state.optimizer->states(group);
+    for (size_t kind = 0; kind < states.size(); ++kind) {
+      write(states[kind], [&](const Moved& moved) -> const std::vector<float>& { return moved.states[kind]; });
+    }
   }
 }
 

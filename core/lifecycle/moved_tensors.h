@@ -1,5 +1,5 @@
 // A training state's tensors on their way into one with other experts, or with others on each rank: values and
-// optimizer moments in host memory, under their checkpoint names. As a checkpoint does, but mapped, and without a disk.
+// optimizer states in host memory, under their checkpoint names. As a checkpoint does, but mapped, and without a disk.
 #pragma once
 #include <map>
 
@@ -20,13 +20,15 @@ class MovedTensors {
 
  private:
   struct Moved {
-    std::vector<float> value, first, second;  // the last two empty for what is not trained
+    std::vector<float> value;
+    std::vector<std::vector<float>> states;  // of the optimizer, by kind; empty for what is not trained
   };
   void take(TrainingState& state, ParameterGroup group, std::map<std::string, Moved>& into) const;
   void map_rows(const Parameter& parameter, const ExpertMapping& mapping, const ExpertChange& change, RandomKey key);
   void map_stack(const Parameter& parameter, const ExpertMapping& mapping, const ExpertChange& change, RandomKey key,
                  const ProcessGroups& groups, const ProcessGroups& next, const std::map<std::string, Moved>& held);
 
+  const std::vector<OptimizerStateKind> kinds_;
   std::map<std::string, Moved> tensors_;
 };
 

@@ -39,7 +39,7 @@ ExpertMapping growing(int64_t experts, std::span<const int64_t> sources, bool no
   for (const int64_t source : sources) mapping.experts.push_back({{{source, 1}}, 1, noisy});
   const std::vector<int64_t> copies = mapping.copies();
   for (MappedExpert& expert : mapping.experts) {
-    expert.moments = 1.0 / static_cast<double>(copies[static_cast<size_t>(expert.origins[0].expert)]);
+    expert.gradient_scale = 1.0 / static_cast<double>(copies[static_cast<size_t>(expert.origins[0].expert)]);
   }
   return mapping;
 }

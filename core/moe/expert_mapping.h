@@ -1,6 +1,6 @@
 // What experts are made of when their number or their contents change during a run: each new expert is a weighted sum
 // of old ones. The same mapping serves the experts' weights, everything else that counts experts (rows of the router, a
-// bias; Parameter::per_expert) and the optimizer's moments; core/lifecycle/moved_tensors.h applies it.
+// bias; Parameter::per_expert) and the optimizer's states; core/lifecycle/moved_tensors.h applies it.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -17,9 +17,9 @@ struct ExpertOrigin {
 struct MappedExpert {
   // In the order of the old experts. The weights sum to 1.
   std::vector<ExpertOrigin> origins;
-  // The new expert's gradients over those of all its origins together: the first moment is their sum times it, the root
-  // of the second likewise. 1/c for one of c copies, which share the tokens; 0: the optimizer starts afresh.
-  double moments = 1;
+  // The new expert's gradients over those of all its origins together; states of the optimizer are scaled by it
+  // (StateMerge). 1/c for one of c copies, which share the tokens; 0: the optimizer forgets the origins.
+  double gradient_scale = 1;
   bool noisy = false;  // gets the event's noise
   bool operator==(const MappedExpert&) const = default;
 };

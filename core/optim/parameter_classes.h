@@ -1,10 +1,37 @@
-// Which of a parameter buffer's elements the optimizer treats how: classes of parameters, told apart by what they are
-// part of, each with its factors on learning rate and weight decay (optimizer.classes).
+// Classes of parameters: which elements of a parameter buffer the optimizer treats alike. A parameter's class follows
+// from its role; each class has its factors on learning rate and weight decay (optimizer.classes).
 #pragma once
-#include "core/config/train_config.h"
+#include <vector>
+
+#include "core/config/fields.h"
 #include "core/nn/parameter.h"
 
 namespace moe {
+
+// Factors on the learning rate and the weight decay of one class of parameters.
+struct ParameterClassConfig : Fields<ParameterClassConfig> {
+  double learning_rate = 1, weight_decay = 1;
+  void fields(FieldVisitor& v) override {
+    v.field("learning_rate", learning_rate, "factor on the learning rate; 0 freezes them", {0, 1e6});
+    v.field("weight_decay", weight_decay, "factor on the weight decay", {0, 1e6});
+  }
+};
+
+// Every parameter is of the first class that it fits.
+struct ParameterClassesConfig : Fields<ParameterClassesConfig> {
+  ParameterClassConfig vectors, embeddings, head, routers, experts, attention, dense;
+  ParameterClassesConfig() { vectors.weight_decay = 0; }
+  void fields(FieldVisitor& v) override {
+    v.group("vectors", vectors, "Norms, biases, learned temperatures, and tables that no product uses as a matrix.");
+    v.group("embeddings", embeddings,
+            "Embeddings of tokens, patches and positions; the head too where it is tied to them.");
+    v.group("head", head, "The output head.");
+    v.group("routers", routers, "Routers, and what strategies learn besides them.");
+    v.group("experts", experts, "Routed experts.");
+    v.group("attention", attention, "Projections of attention.");
+    v.group("dense", dense, "Dense feed-forward layers and shared experts.");
+  }
+};
 
 // Elements [begin, begin + count) of a buffer.
 struct ParameterRange {
@@ -12,7 +39,7 @@ struct ParameterRange {
   double learning_rate, weight_decay;  // factors
 };
 
-// The class that a parameter is of.
+// The class that a parameter belongs to.
 const ParameterClassConfig& class_of(const Parameter& parameter, const ParameterClassesConfig& classes);
 // Covers the group's buffer; neighbours with equal factors are one range.
 std::vector<ParameterRange> parameter_ranges(ParameterStore& parameters, ParameterGroup group,

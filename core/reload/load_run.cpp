@@ -33,11 +33,15 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   // As many windows as asked for, whatever the batch was in training.
   run.config.train.batch = sequences * world->size();
   run.config.train.micro_batches = 1;
-  const StateSetup setup{run.config,    task.shape(run.config, run.samples, run.samples_file),
-                         run.groups,    state.length,
-                         false,         device.dtype,
-                         device.device, device.index,
-                         device.queue};
+  const StateSetup setup{.config = run.config,
+                         .sample = task.shape(run.config, run.samples, run.samples_file),
+                         .groups = run.groups,
+                         .run = state.length,
+                         .trains = false,
+                         .dtype = device.dtype,
+                         .device = device.device,
+                         .device_index = device.index,
+                         .queue = device.queue};
   run.state = std::make_unique<TrainingState>(setup, plan_memory(setup), false);
   load_tensors(run.checkpoint, run.state->parameters, nullptr);
   // Paced quantities stand where the latest update had them, as in the run's own evaluations.

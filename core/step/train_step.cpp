@@ -135,9 +135,10 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   StepOutcome outcome = accumulate(batch, update, signal);
   outcome.learning_rate = learning_rate;
   if (!outcome.finite()) return outcome;
-  const auto now = static_cast<uint64_t>(update);
-  state_.optimizer->step(state_.ctx, learning_rate, weight_decay_.at(now), clip_scale(outcome.norm, clip_norm_.at(now)),
-                         update + 1);
+  const double limit = clip_norm_.at(static_cast<uint64_t>(update));
+  state_.optimizer->step(
+      state_.ctx,
+      {.number = update, .learning_rate = learning_rate, .gradient_scale = clip_scale(outcome.norm, limit)});
   const UpdateFacts facts{outcome.loss, flops(tokens_of(batch), batch.time), outcome.seconds};
   for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx, facts);
   return outcome;

@@ -1,5 +1,5 @@
-// One update: forward, loss and backward of every micro-batch, reduction, clipping, AdamW. docs/architecture.md walks
-// through it.
+// One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer. docs/architecture.md
+// walks through it.
 #pragma once
 #include "core/schedule/scheduled.h"
 #include "core/step/local_batch.h"
@@ -23,11 +23,7 @@ struct StepOutcome {
 class TrainStep {
  public:
   TrainStep(TrainingState& state, const TrainConfig& config, const ProcessGroups& groups, const RunLength& run = {})
-      : state_(state),
-        config_(config),
-        groups_(groups),
-        clip_norm_(config.train.clip_norm.make(run)),
-        weight_decay_(config.optimizer.weight_decay.make(run)) {}
+      : state_(state), config_(config), groups_(groups), clip_norm_(config.train.clip_norm.make(run)) {}
 
   // `update` counts from 0; `signal` is what this rank received. Parameters stay as they are when loss or gradient are
   // not finite. Collective. Afterwards the model's sums hold the whole step's routing statistics.
@@ -50,7 +46,7 @@ class TrainStep {
   TrainingState& state_;
   const TrainConfig& config_;
   const ProcessGroups& groups_;
-  const Scheduled clip_norm_, weight_decay_;
+  const Scheduled clip_norm_;
   std::vector<double> signals_;
   std::vector<char> host_signals_;  // of a micro-batch
   BatchBuffers buffers_;

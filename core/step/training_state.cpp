@@ -26,16 +26,20 @@ static MemoryShape memory_of(const TrainConfig& config) {
 
 static std::unique_ptr<Model> make_model(ParameterStore& parameters, const StateSetup& s) {
   check_model(s.config, s.sample, s.trains);
-  ModelSetup setup{s.config.model,
-                   s.config.moe,
-                   s.sample,
-                   s.groups,
-                   s.run,
-                   s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
-                   s.config.train.label_smoothing,
-                   s.trains};
+  ModelSetup setup{.model = s.config.model,
+                   .moe = s.config.moe,
+                   .sample = s.sample,
+                   .groups = s.groups,
+                   .run = s.run,
+                   .signals = s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
+                   .label_smoothing = s.config.train.label_smoothing,
+                   .trains = s.trains};
   setup.sample.time = s.time();
   return models().at(s.config.task).make(parameters, setup);
+}
+
+static std::unique_ptr<Optimizer> make_optimizer(Context& ctx, ParameterStore& parameters, const StateSetup& s) {
+  return s.config.optimizer.make(Optimizer::Setup{.ctx = ctx, .parameters = parameters, .run = s.run});
 }
 
 // A micro-batch without memory.
@@ -89,7 +93,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
     if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
-    plan.optimizer = setup.trains ? AdamW(ctx, parameters, setup.config.optimizer).bytes() : 0;
+    plan.optimizer = setup.trains ? make_optimizer(ctx, parameters, setup)->bytes() : 0;
 
     const auto memory_for = [&](int64_t rows) { return ContextMemory(ctx, memory_of(setup.config), rows); };
     const int64_t ranks = setup.groups.world->size();
@@ -128,7 +132,7 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
   parameters.allocate(ctx, setup.dtype, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
   if (setup.trains) {
-    optimizer.emplace(ctx, parameters, setup.config.optimizer);
+    optimizer = make_optimizer(ctx, parameters, setup);
     memory = ContextMemory(ctx, memory_of(setup.config), setup.rows().count);
   }
 }

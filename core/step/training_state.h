@@ -6,7 +6,7 @@
 
 #include "core/config/train_config.h"
 #include "core/model/model_summary.h"
-#include "core/optim/adamw.h"
+#include "core/optim/optimizer.h"
 #include "core/tensor/device_sums.h"
 
 namespace moe {
@@ -57,8 +57,8 @@ class TrainingState {
   Context ctx;
   ParameterStore parameters;
   std::unique_ptr<Model> model;
-  std::optional<AdamW> optimizer;
-  ContextMemory memory;  // of this rank's rows of the training batch; none where nothing is remembered
+  std::unique_ptr<Optimizer> optimizer;  // absent where nothing is trained
+  ContextMemory memory;                  // of this rank's rows of the training batch; none where nothing is remembered
 
   // Makes the model's sums those of all ranks' tokens.
   void complete_sums(const ProcessGroups& groups);

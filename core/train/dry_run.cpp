@@ -116,9 +116,15 @@ static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers
   const int64_t ranks = setup.groups.world->size();
   const ProcessGroups groups =
       planned_groups(ranks, expert_parallel_size(ranks, config.parallel.expert, fewest(numbers)));
-  const StateSetup then{config,       setup.sample,       groups,     setup.run, setup.trains, setup.dtype,
-                        setup.device, setup.device_index, setup.queue};
-  return plan_memory(then);
+  return plan_memory({.config = config,
+                      .sample = setup.sample,
+                      .groups = groups,
+                      .run = setup.run,
+                      .trains = setup.trains,
+                      .dtype = setup.dtype,
+                      .device = setup.device,
+                      .device_index = setup.device_index,
+                      .queue = setup.queue});
 }
 
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
@@ -134,7 +140,12 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   check_run({.config = config, .task = *task, .length = length, .ranks = ranks, .starts = starts});
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
   const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
-  const StateSetup setup{config, task->shape(), groups, length, true, dtype, on_gpu ? Device::cuda : Device::cpu};
+  const StateSetup setup{.config = config,
+                         .sample = task->shape(),
+                         .groups = groups,
+                         .run = length,
+                         .dtype = dtype,
+                         .device = on_gpu ? Device::cuda : Device::cpu};
   MemoryPlan plan = plan_memory(setup);
   const std::set<LayerNumbers> numbers = possible_experts(config.model, config.moe, length);
   for (const LayerNumbers& n : numbers) plan = largest(plan, plan_with(setup, n));

@@ -96,8 +96,14 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
 }
 
 StateSetup Trainer::state_setup() const {
-  return {state_config_, task_->shape(), groups_,       length_,      true,
-          device_.dtype, device_.device, device_.index, device_.queue};
+  return {.config = state_config_,
+          .sample = task_->shape(),
+          .groups = groups_,
+          .run = length_,
+          .dtype = device_.dtype,
+          .device = device_.device,
+          .device_index = device_.index,
+          .queue = device_.queue};
 }
 
 // For the experts that state_config_ says, shared as groups_ says.
@@ -125,7 +131,7 @@ void Trainer::resume_from(int64_t step) {
   }
   state_config_ = with_experts(config_, life_.numbers());
   build_state(false);
-  load_tensors(path, state_->parameters, &*state_->optimizer);
+  load_tensors(path, state_->parameters, state_->optimizer.get());
   restore_capacity_state(*state_->model, run_.capacity, path);
   alarm_->restore(*state_->model, run_.alarm, path);
   if (curriculum_->has_store()) curriculum_->read(path + "/" + Curriculum::kFile);

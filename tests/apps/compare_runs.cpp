@@ -11,10 +11,16 @@
 
 namespace moe {
 
+// Whether the checkpoint's optimizer keeps tensors.
+static bool has_states(const std::string& checkpoint) {
+  return !parse_json(read_file(checkpoint + "/state.json")).at("optimizer_states").empty();
+}
+
 double largest_difference(const std::string& checkpoint, const std::string& other, bool moments) {
   double worst = 0;
   for (const char* prefix : {"model", "optimizer"}) {
     if (!moments && prefix != std::string("model")) continue;
+    if (prefix == std::string("optimizer") && !has_states(checkpoint) && !has_states(other)) continue;
     const TensorFolder one(checkpoint, prefix), two(other, prefix);
     if (one.tensors().size() != two.tensors().size()) return std::numeric_limits<double>::infinity();
     for (const auto& [name, tensor] : one.tensors()) {

@@ -83,6 +83,19 @@ TEST_CASE("a resumed run is bitwise the run without a break") {
   CHECK(metrics_difference(straight / "run", broken / "run") == "");
 }
 
+TEST_CASE("a resumed run of any optimizer is bitwise the run without a break") {
+  for (const char* optimizer : {"{kind: sgd, momentum: 0}", "{kind: sgd, nesterov: true}"}) {
+    INFO(optimizer);
+    TemporaryFolder straight, broken;
+    const Arguments settings{fmt::format("optimizer={}", optimizer), "train.steps=20"};
+    done(tiny_train(straight.path(), settings));
+    done(tiny_train(broken.path(), settings + Arguments{"train.steps=15"}));
+    done(tiny_train(broken.path(), settings) + Arguments{"--resume", "must"});
+    CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+    CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  }
+}
+
 TEST_CASE("a resumed run of a router with state is bitwise the run without a break") {
   // Biases that a rule moves; an L1 coefficient that is steered; a copy that is frozen before the break.
   for (const char* router :
@@ -302,6 +315,7 @@ TEST_CASE("a folder of another configuration or other data is refused and left a
   refuses({"model.d_model=32", "moe.router.k=1", "moe.router.softmax=all", "moe.router.renormalise=false"},
           {"model.d_model: 16 -> 32", "moe.router.k.value: 2 -> 1"});
   refuses({"train.learning_rate={kind: linear}"}, {"train.learning_rate.kind: constant -> linear"});
+  refuses({"optimizer.kind=sgd"}, {"optimizer.kind: adamw -> sgd"});
 
   // The path of the data is free, what is in it is not. llm.c's format: 256 int32 of header, 16-bit tokens.
   std::string tokens(256 * 4 + 2 * 4000, '\1');

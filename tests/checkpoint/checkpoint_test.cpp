@@ -6,8 +6,11 @@
 #include <thread>
 
 #include "comm/self_communicator.h"
+#include "core/base/json.h"
 #include "core/checkpoint/files.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/config/config_reader.h"
+#include "core/config/train_config.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -51,7 +54,7 @@ struct RankState {
     parameters.add({},
                    {"blocks.0.experts.{}.bias", Shape{mine.count, 3}, ParameterGroup::expert, {}, false, mine.begin});
     parameters.allocate(ctx, DType::f32);
-    optimizer.emplace(ctx, parameters, OptimizerConfig{});
+    optimizer = Choice<Optimizer>("adamw").make(Optimizer::Setup{ctx, parameters, {1, 1, 1}});
   }
 
   // visit(what, the named tensor) for every value and moment.
@@ -60,10 +63,9 @@ struct RankState {
     for (const ParameterGroup group : kTrainedGroups) {
       parameters.for_each_named(group, parameters.buffer(group).value,
                                 [&](const NamedTensor& t) { visit("value", t); });
-      parameters.for_each_named(group, optimizer->first_moment(group),
-                                [&](const NamedTensor& t) { visit("first", t); });
-      parameters.for_each_named(group, optimizer->second_moment(group),
-                                [&](const NamedTensor& t) { visit("second", t); });
+      optimizer->for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& state) {
+        parameters.for_each_named(group, state, [&](const NamedTensor& t) { visit(kind.name, t); });
+      });
     }
   }
 
@@ -72,13 +74,13 @@ struct RankState {
     return static_cast<float>(std::hash<std::string>{}(what + name) % 100003) + static_cast<float>(i) / 64;
   }
   void fill() {
-    for_each([](const char* what, const NamedTensor& t) {
+    for_each([](const std::string& what, const NamedTensor& t) {
       for (int64_t i = 0; i < t.tensor.size(); ++i) t.tensor.as<float>()[i] = expected(what, t.name, i);
     });
   }
   int64_t num_wrong() {
     int64_t wrong = 0;
-    for_each([&](const char* what, const NamedTensor& t) {
+    for_each([&](const std::string& what, const NamedTensor& t) {
       for (int64_t i = 0; i < t.tensor.size(); ++i) wrong += t.tensor.as<float>()[i] != expected(what, t.name, i);
     });
     return wrong;
@@ -86,7 +88,7 @@ struct RankState {
 
   Context ctx;
   ParameterStore parameters;
-  std::optional<AdamW> optimizer;
+  std::unique_ptr<Optimizer> optimizer;
 };
 
 static void save(const CheckpointFolder& folder, const RunState& run, int ranks = 1, int expert_parallel = 1) {
@@ -120,7 +122,7 @@ TEST_CASE("every tensor and moment is found again under any expert-parallel layo
                          << parts);
         RankState state(groups_of(rank, parts, parts, nullptr));
         CHECK(state.num_wrong() > 0);
-        load_tensors(checkpoints.path(3), state.parameters, &*state.optimizer);
+        load_tensors(checkpoints.path(3), state.parameters, state.optimizer.get());
         CHECK(state.num_wrong() == 0);
       }
     }
@@ -136,6 +138,53 @@ TEST_CASE("a checkpoint stores each expert under its global number, once") {
   for (int64_t e = 0; e < kExperts; ++e)
     CHECK(model.at(fmt::format("blocks.0.experts.{}.input.weight", e)).shape == Shape{4, 3});
   CHECK(TensorFolder(checkpoints.path(3), "optimizer").tensors().size() == 2 * (2 + 3 * kExperts));
+}
+
+TEST_CASE("a checkpoint of another optimizer is refused, and read where only the values are wanted") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3));
+  const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+  RankState state(groups);
+  Choice<Optimizer> sgd("sgd");
+  const auto other = sgd.make(Optimizer::Setup{state.ctx, state.parameters, {1, 1, 1}});
+  CHECK_THROWS_WITH(load_tensors(checkpoints.path(3), state.parameters, other.get()),
+                    Catch::Contains("kept first_moment and second_moment of each parameter, the configured one keeps "
+                                    "momentum"));
+  load_tensors(checkpoints.path(3), state.parameters, nullptr);
+  CHECK(state.parameters.parameters()[0].value.as<float>()[0] == RankState::expected("value", "embedding.weight", 0));
+}
+
+TEST_CASE("a checkpoint from before optimizers listed their states has AdamW's") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3));
+  const std::string file = checkpoints.path(3) + "/state.json";
+  nlohmann::json json = parse_json(read_text(file));
+  REQUIRE(json.erase("optimizer_states") == 1);
+  replace_text(file, json_text(json, 2));
+  const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+  RankState state(groups);
+  load_tensors(checkpoints.path(3), state.parameters, state.optimizer.get());
+  CHECK(state.num_wrong() == 0);
+}
+
+TEST_CASE("an optimizer without states leaves no file for them") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+  RankState state(groups);
+  state.fill();
+  TrainConfig config;
+  read_config(parse_config("{optimizer: {kind: sgd, momentum: 0}}", "test"), config);
+  const auto plain = config.optimizer.make(Optimizer::Setup{state.ctx, state.parameters, {1, 1, 1}});
+  checkpoints.save(run_at(1), state.parameters, *plain, groups, {});
+  CHECK_FALSE(std::filesystem::exists(checkpoints.path(1) + "/optimizer.safetensors"));
+  RankState read(groups);
+  load_tensors(checkpoints.path(1), read.parameters, plain.get());
+  CHECK(read.parameters.parameters()[0].value.as<float>()[5] == RankState::expected("value", "embedding.weight", 5));
+  CHECK_THROWS_WITH(load_tensors(checkpoints.path(1), read.parameters, read.optimizer.get()),
+                    Catch::Contains("kept nothing of each parameter"));
 }
 
 TEST_CASE("the run's state comes back") {

@@ -68,6 +68,20 @@ TEST_CASE("every capacity has an example configuration that builds") {
   }
 }
 
+TEST_CASE("every optimizer has an example configuration that builds") {
+  std::set<std::string> found;
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/optimizers")) {
+    INFO(entry.path().string());
+    const TrainConfig config = build(entry.path());
+    CHECK(config.optimizer.kind() == entry.path().stem().string());
+    found.insert(config.optimizer.kind());
+  }
+  for (const Member& optimizer : family<Optimizer>()) {
+    INFO(optimizer.name);
+    CHECK(found.count(optimizer.name) == 1);
+  }
+}
+
 TEST_CASE("every event of the experts' life has an example configuration that can happen") {
   std::set<std::string> found;
   for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/experts")) {

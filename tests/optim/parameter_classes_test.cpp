@@ -1,7 +1,8 @@
-#include <map>
-
 #include "core/optim/parameter_classes.h"
 
+#include <map>
+
+#include "core/config/field_walker.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -17,9 +18,24 @@ static TrainConfig config_with(const std::string& classes) {
       classes));
 }
 
-TEST_CASE("every parameter is of the class that its name tells") {
+// The factors of a configuration's classes.
+static ParameterClassesConfig classes_of(const TrainConfig& config) {
+  class Finder : public FieldWalker {
+   public:
+    ParameterClassesConfig found;
+
+   private:
+    void group(const char*, FieldSet& group, const char*) override {
+      if (const auto* classes = dynamic_cast<const ParameterClassesConfig*>(&group)) found = *classes;
+    }
+  } finder;
+  config.optimizer.copy()->options().fields(finder);
+  return finder.found;
+}
+
+TEST_CASE("every parameter has the class that its name suggests") {
   TinyRun run(config_with("{}"), kVocab, ProcessGroups::single());
-  const ParameterClassesConfig& c = run.config.optimizer.classes;
+  const ParameterClassesConfig c = classes_of(run.config);
   const std::map<std::string, const ParameterClassConfig*> expected = {
       {"embedding.weight", &c.embeddings},
       {"positions.weight", &c.embeddings},
@@ -51,7 +67,7 @@ TEST_CASE("ranges cover each buffer once, and by default are the decayed and the
   for (const char* classes : {"{}", "{routers: {learning_rate: 0.1}, embeddings: {weight_decay: 0}}"}) {
     TinyRun run(config_with(classes), kVocab, ProcessGroups::single());
     for (const ParameterGroup group : kTrainedGroups) {
-      const auto ranges = parameter_ranges(run.state.parameters, group, run.config.optimizer.classes);
+      const auto ranges = parameter_ranges(run.state.parameters, group, classes_of(run.config));
       int64_t end = 0;
       for (const ParameterRange& range : ranges) {
         CHECK(range.begin == end);

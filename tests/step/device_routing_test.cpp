@@ -142,7 +142,13 @@ TEST_CASE("no router, strategy or balance loss needs the host on a GPU") {
         for (const bool trains : {true, false}) {
           const ProcessGroups groups = ProcessGroups::single();
           try {
-            const StateSetup setup{config, kVocab, groups, {1, 32, 1}, trains, DType::bf16, Device::cuda};
+            const StateSetup setup{.config = config,
+                                   .sample = kVocab,
+                                   .groups = groups,
+                                   .run = {1, 32, 1},
+                                   .trains = trains,
+                                   .dtype = DType::bf16,
+                                   .device = Device::cuda};
             const bool needs_host = plan_memory(setup).needs_host;
             CHECK_FALSE(needs_host);
             ++planned;

@@ -158,9 +158,9 @@ TEST_CASE("checkpoints move between devices") {
     RunState state;
     for (state.step = 0; state.step < 2; ++state.step) device.run(batch, state.step, 3e-3);
     checkpoints.save(state, device.state.parameters, *device.state.optimizer, device.groups, {});
-    load_tensors(checkpoints.path(2), cpu.state.parameters, &*cpu.state.optimizer);
+    load_tensors(checkpoints.path(2), cpu.state.parameters, cpu.state.optimizer.get());
     TinyRun again(cpu.config, kVocab, ProcessGroups::single(), dtype, test::test_device());
-    load_tensors(checkpoints.path(2), again.state.parameters, &*again.state.optimizer);
+    load_tensors(checkpoints.path(2), again.state.parameters, again.state.optimizer.get());
     CHECK(named_values(again) == named_values(device));
     const double next = device.run(batch, 2, 3e-3).loss;
     CHECK(again.run(batch, 2, 3e-3).loss == next);
@@ -182,7 +182,7 @@ TEST_CASE("experts on the device become what they become on the CPU") {
     for (state.step = 0; state.step < 2; ++state.step) device.run(batch, state.step, 3e-3);
     checkpoints.save(state, device.state.parameters, *device.state.optimizer, device.groups, {});
     TinyRun cpu(config, kVocab, ProcessGroups::single());
-    load_tensors(checkpoints.path(2), cpu.state.parameters, &*cpu.state.optimizer);
+    load_tensors(checkpoints.path(2), cpu.state.parameters, cpu.state.optimizer.get());
 
     const TrainConfig grown = with_experts(config, change.after);
     TinyRun next(grown, kVocab, ProcessGroups::single(), dtype, test::test_device());

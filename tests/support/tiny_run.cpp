@@ -100,8 +100,12 @@ static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessG
                         Device device) {
   const auto updates = static_cast<int64_t>(config.train.steps.amount);
   const SampleShape shape = tiny_shape(config, vocab);
-  return {config, shape, groups, {updates, static_cast<double>(config.train.batch * shape.time), 1},
-          true,   dtype, device};
+  return {.config = config,
+          .sample = shape,
+          .groups = groups,
+          .run = {updates, static_cast<double>(config.train.batch * shape.time), 1},
+          .dtype = dtype,
+          .device = device};
 }
 
 TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, DType dtype, Device device)
