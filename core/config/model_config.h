@@ -90,9 +90,8 @@ struct ModelConfig : Fields<ModelConfig> {
     v.field("patch", patch,
             "side length in pixels of the square patches that images are cut into; each patch is a token", {1, 1024});
     v.field("pooling", pooling,
-            "what a classifier makes of a sample's tokens: their mean, the last of them, or a class token, which is "
-            "learned "
-            "and put before an image's patches or behind a text",
+            "how a classifier pools a sample's tokens: mean = their mean; last = the last token; class_token = a "
+            "learned token that is placed before an image's patches or after a text",
             {"mean", "class_token", "last"});
     v.field("head", head,
             "output head of a classifier: linear, or tanh = preceded by a layer of width d_model with a tanh (as in "
