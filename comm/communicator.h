@@ -1,5 +1,5 @@
-// What ranks say to each other. Members take tensors, never a pointer and a count; MPI moves host tensors, NCCL device
-// tensors, and threads inside one process serve the tests.
+// Communication between ranks. The functions take tensors, never a pointer and a count. Implementations: MPI for host
+// tensors, NCCL for device tensors, and threads within one process for tests.
 #pragma once
 #include <memory>
 #include <span>
@@ -15,20 +15,20 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Element-wise over all ranks, in place; f32, f64, i32. The same bits on every rank.
+  // Element-wise over all ranks, in place; f32, f64, i32. The result is bitwise the same on every rank.
   virtual void all_reduce_sum(Tensor x) = 0;
   virtual void all_reduce_max(Tensor x) = 0;
   virtual void broadcast(Tensor x, int root) = 0;
-  // Rows of dimension 0: rank r receives send_rows[r] rows, in rank order on both sides. send and recv have equal row
-  // shapes; counts may be 0.
+  // Exchanges rows of dimension 0: rank r receives send_rows[r] rows, in rank order on both sides. send and recv must
+  // have equal row shapes; counts may be 0.
   virtual void all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                           std::span<const int64_t> send_rows) = 0;
   virtual void barrier() = 0;
-  // The ranks with equal colour, ordered by their rank here. Collective.
+  // Returns a communicator of the ranks with the same colour, ordered by their rank here. Collective.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;
 };
 
-// Host numbers as tensors, for collectives.
+// Wraps host values as tensors, for collectives.
 inline Tensor as_tensor(std::span<double> values) {
   return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::f64, Device::cpu};
 }
@@ -39,7 +39,7 @@ inline Tensor as_tensor(std::span<int32_t> values) {
   return {values.data(), Shape{static_cast<int64_t>(values.size())}, DType::i32, Device::cpu};
 }
 
-// A struct of nothing but f64 sums, as one tensor: what is summed over ranks together.
+// Wraps a struct that contains only f64 sums as one tensor, so that one reduction adds them all.
 template <class Sums>
 Tensor sums_tensor(Sums& sums) {
   static_assert(std::is_trivially_copyable_v<Sums> && std::is_standard_layout_v<Sums> &&

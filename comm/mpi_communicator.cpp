@@ -22,11 +22,11 @@ static MPI_Datatype type_of(DType dtype) {
     case DType::i32:
       return MPI_INT32_T;
     default:
-      raise<InternalError>("MPI moves no {} tensors", name_of(dtype));
+      raise<InternalError>("MPI communication does not support {} tensors", name_of(dtype));
   }
 }
 
-// MPI counts are int: larger tensors go in pieces of this many elements.
+// MPI counts are int, so larger tensors are sent in pieces of this number of elements.
 static constexpr int64_t kPiece = int64_t{1} << 28;
 
 MpiCommunicator::MpiCommunicator(MPI_Comm handle) : handle_(handle) {
@@ -43,7 +43,7 @@ MpiCommunicator::~MpiCommunicator() {
 
 template <class Call>
 static void in_pieces(Tensor x, Call call) {
-  MOE_CHECK(x.device == Device::cpu, "MPI moves host tensors");
+  MOE_CHECK(x.device == Device::cpu, "MPI communication needs host tensors");
   const auto element = static_cast<int64_t>(size_of(x.dtype));
   for (int64_t begin = 0; begin < x.size(); begin += kPiece) {
     call(static_cast<char*>(x.data) + begin * element, static_cast<int>(std::min(kPiece, x.size() - begin)));
@@ -68,7 +68,7 @@ void MpiCommunicator::broadcast(Tensor x, int root) {
 
 void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                                  std::span<const int64_t> send_rows) {
-  // Point to point instead of MPI_Alltoallv: nothing is sent where no rows go, and no count exceeds int in total.
+  // Point to point instead of MPI_Alltoallv: peers without rows get no message, and the total count may exceed int.
   const int64_t width = recv.shape.rank() == 1 ? 1 : recv.size() / std::max<int64_t>(recv.dim(0), 1);
   const int64_t send_width = send.shape.rank() == 1 ? 1 : send.size() / std::max<int64_t>(send.dim(0), 1);
   const auto element = static_cast<int64_t>(size_of(recv.dtype));

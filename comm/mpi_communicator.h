@@ -1,4 +1,4 @@
-// MPI for host tensors.
+// Communication of host tensors by MPI.
 #pragma once
 #include <mpi.h>
 
@@ -8,13 +8,13 @@
 
 namespace moe {
 
-// Throws DeviceError with MPI's own words when a call fails.
+// Throws a DeviceError with MPI's message if a call fails.
 #define MPI_CHECK(call) ::moe::check_mpi((call), #call)
 void check_mpi(int status, const char* call);
 
 class MpiCommunicator : public Communicator {
  public:
-  // Takes over `handle` unless it is MPI_COMM_WORLD.
+  // Takes ownership of `handle` unless it is MPI_COMM_WORLD.
   explicit MpiCommunicator(MPI_Comm handle);
   ~MpiCommunicator() override;
 
@@ -32,7 +32,7 @@ class MpiCommunicator : public Communicator {
   MPI_Comm handle_;
   int rank_ = 0;
   int size_ = 1;
-  std::vector<MPI_Request> requests_;  // kept between calls: a step allocates nothing
+  std::vector<MPI_Request> requests_;  // reused between calls, so that a step allocates nothing
 };
 
 }  // namespace moe

@@ -46,8 +46,8 @@ int run_program(int argc, char** argv, const std::function<int(MpiSession&)>& bo
   const int rank = session.world()->rank(), size = session.world()->size();
   log::initialise(rank, size);
   auto fail = [&](ExitCode code, const std::string& message) {
-    // Mistakes that every rank meets alike, as all of usage are, are rank 0's to tell; the others only speak up if it
-    // does not.
+    // Errors that occur on all ranks, such as all usage errors, are reported by rank 0. The other ranks wait, and
+    // report the error only if rank 0 does not end the program.
     const auto patience = std::chrono::milliseconds(code == ExitCode::usage ? 5000 : 500);
     if (rank > 0) std::this_thread::sleep_for(patience);
     const std::string where = size > 1 ? fmt::format(" (rank {} of {})", rank, size) : "";

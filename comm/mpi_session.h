@@ -1,4 +1,4 @@
-// The life of MPI in a program, and how ranks fail together.
+// Initialisation and finalisation of MPI in a program, and the joint exit of all ranks after an error.
 #pragma once
 #include <functional>
 #include <memory>
@@ -9,14 +9,14 @@
 namespace moe {
 
 struct LocalRanks {
-  int rank = 0;  // among the ranks on this host
+  int rank = 0;  // index among the ranks on this host
   int size = 1;
 };
 
 class MpiSession {
  public:
-  // Starts MPI when the program was started by mpirun or srun; a program started on its own stays without it, so that
-  // it runs where MPI is not usable.
+  // Initialises MPI if the program was started by mpirun or srun. A program that was started directly does not use MPI,
+  // so that it also runs where MPI does not work.
   MpiSession(int& argc, char**& argv);
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
@@ -30,8 +30,8 @@ class MpiSession {
   LocalRanks local_;
 };
 
-// Runs a program's body and turns exceptions into its exit code. An error on one of several ranks prints "Error: ..."
-// with the rank and ends all ranks within seconds with the same code.
+// Runs a program's body and converts exceptions to the exit code. An error on one of several ranks prints "Error: ..."
+// with the rank, and ends all ranks within seconds with the same code.
 int run_program(int argc, char** argv, const std::function<int(MpiSession&)>& body);
 
 }  // namespace moe

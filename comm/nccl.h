@@ -1,4 +1,5 @@
-// NCCL for device tensors. The implementation is in cuda/comm, or in cuda/absent where the build has no NCCL.
+// Communication of device tensors by NCCL. The implementation is in cuda/comm, or in cuda/absent for builds without
+// NCCL.
 #pragma once
 #include <memory>
 
@@ -9,11 +10,11 @@ namespace moe::cuda {
 
 bool nccl_built();
 
-// Whether two ranks of `host` use the same GPU, which NCCL refuses. Collective.
+// Whether two ranks of `host` use the same GPU, which NCCL does not support. Collective.
 bool ranks_share_a_gpu(Communicator& host, int device);
 
-// Device tensors by NCCL, on the queue's stream; host tensors, barriers and the exchange of NCCL's id by `host`.
-// Collective. Throws DeviceError when ranks share a GPU, or where the build has no NCCL.
+// Uses NCCL on the queue's stream for device tensors, and `host` for host tensors, barriers and the exchange of NCCL's
+// id. Collective. Throws DeviceError if ranks share a GPU, or if the build has no NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(std::shared_ptr<Communicator> host, std::shared_ptr<Queue> queue,
                                                      int device);
 

@@ -1,4 +1,4 @@
-// Stands for one of many ranks while a run is only planned: knows sizes, never talks.
+// Represents one of several ranks while a run is only planned. It has sizes but cannot communicate.
 #pragma once
 #include "comm/communicator.h"
 
@@ -6,7 +6,7 @@ namespace moe {
 
 class PlannedCommunicator : public Communicator {
  public:
-  // The last of `size` ranks: where shares are uneven, it holds a largest one.
+  // The last of `size` ranks, because that rank has the largest share if shares are uneven.
   explicit PlannedCommunicator(int size) : size_(size) {}
 
   int rank() const override { return size_ - 1; }
@@ -16,10 +16,12 @@ class PlannedCommunicator : public Communicator {
   void broadcast(Tensor, int) override { refuse(); }
   void all_to_all(Tensor, std::span<const int64_t>, ConstTensor, std::span<const int64_t>) override { refuse(); }
   void barrier() override { refuse(); }
-  std::unique_ptr<Communicator> split(int) override { throw InternalError("a planned group cannot be split"); }
+  std::unique_ptr<Communicator> split(int) override {
+    throw InternalError("a communicator for planning cannot be split");
+  }
 
  private:
-  [[noreturn]] static void refuse() { throw InternalError("planning does not communicate"); }
+  [[noreturn]] static void refuse() { throw InternalError("a communicator for planning cannot communicate"); }
   int size_;
 };
 

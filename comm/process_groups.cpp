@@ -12,9 +12,12 @@ int64_t expert_parallel_size(int64_t ranks, int64_t wanted, int64_t num_experts)
       if (ranks % n == 0 && n <= std::max<int64_t>(num_experts, 1)) wanted = n;
     }
   }
-  if (ranks % wanted != 0) raise<UsageError>("parallel.expert: {} does not divide the {} ranks", wanted, ranks);
+  if (ranks % wanted != 0)
+    raise<UsageError>("parallel.expert: {} does not divide the {} ranks; set it to a divisor, or to 0", wanted, ranks);
   if (wanted > 1 && wanted > num_experts)
-    raise<UsageError>("parallel.expert: {} ranks cannot share {} experts", wanted, num_experts);
+    raise<UsageError>(
+        "parallel.expert: {} ranks cannot share {} experts; set it to at most the number of experts, or to 0", wanted,
+        num_experts);
   return wanted;
 }
 

@@ -1,5 +1,5 @@
-// world = data x expert: ranks [g * expert, (g + 1) * expert) share one copy of the experts among them (the expert
-// group g); ranks that hold the same experts form a data group. Every rank works on its own share of the batch.
+// world = data x expert: the ranks [g * expert, (g + 1) * expert) share one copy of the experts (expert group g); ranks
+// that hold the same experts form a data group. Every rank processes its own share of the batch.
 #pragma once
 #include <memory>
 
@@ -7,7 +7,7 @@
 
 namespace moe {
 
-// A contiguous share of `total` for part `index` of `parts`; sizes differ by at most one.
+// A contiguous share of `total` elements for part `index` of `parts`; sizes differ by at most one.
 struct Share {
   int64_t begin = 0;
   int64_t count = 0;
@@ -17,8 +17,8 @@ inline Share share_of(int64_t total, int64_t parts, int64_t index) {
   return {begin, end - begin};
 }
 
-// Ranks that share the experts: `wanted`, or for 0 the largest divisor of `ranks` that is at most `num_experts`. Throws
-// UsageError when it does not divide the ranks or exceeds the experts.
+// The number of ranks that share one copy of the experts: `wanted`, or if that is 0, the largest divisor of `ranks`
+// that is at most `num_experts`. Throws UsageError if `wanted` does not divide the ranks or exceeds the experts.
 int64_t expert_parallel_size(int64_t ranks, int64_t wanted, int64_t num_experts);
 
 struct ProcessGroups {
@@ -26,7 +26,7 @@ struct ProcessGroups {
   std::shared_ptr<Communicator> expert;  // the ranks that together hold all experts once
   std::shared_ptr<Communicator> data;    // the ranks that hold the same experts as this one
 
-  // `expert_parallel` as for expert_parallel_size(). Collective over `world`.
+  // `expert_parallel` is the `wanted` of expert_parallel_size(). Collective over `world`.
   static ProcessGroups make(std::shared_ptr<Communicator> world, int64_t expert_parallel, int64_t num_experts);
   static ProcessGroups single();
 

@@ -31,11 +31,11 @@ void StagedCommunicator::broadcast(Tensor x, int root) {
   in_place(x, [&](Tensor host) { host_->broadcast(host, root); });
 }
 
-// bf16 rows travel as what they are, pairs of bytes: nothing is added up on the way.
+// bf16 rows are sent as raw bytes, in units of 4 bytes (i32), because nothing is added during the exchange.
 static std::pair<Shape, DType> as_bytes(const Shape& shape, DType dtype) {
   if (dtype != DType::bf16) return {shape, dtype};
   const int64_t width = shape.rank() == 1 ? 1 : shape.size() / std::max<int64_t>(shape[0], 1);
-  MOE_CHECK(width % 2 == 0 || shape[0] == 0, "rows of {} bf16 have no whole number of 4 bytes", width);
+  MOE_CHECK(width % 2 == 0 || shape[0] == 0, "rows of {} bf16 elements are not a multiple of 4 bytes", width);
   return {Shape{shape[0], width / 2}, DType::i32};
 }
 

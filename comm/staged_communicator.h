@@ -1,5 +1,5 @@
-// Lets a communicator of host tensors move device tensors, through host memory. Slower than NCCL, but it works where
-// NCCL does not: several ranks on one GPU.
+// Moves device tensors through host memory with a communicator for host tensors. It is slower than NCCL, but works
+// where NCCL does not: with several ranks on one GPU.
 #pragma once
 #include <vector>
 
@@ -22,12 +22,12 @@ class StagedCommunicator : public Communicator {
   std::unique_ptr<Communicator> split(int colour) override;
 
  private:
-  // Calls move(host tensor) and brings the result back.
+  // Calls move(host tensor) on a host copy of x and copies the result back.
   template <class Move>
   void in_place(Tensor x, Move move);
 
   std::shared_ptr<Communicator> host_;
-  std::vector<char> buffer_, sent_;  // kept between calls: a step allocates nothing
+  std::vector<char> buffer_, sent_;  // reused between calls, so that a step allocates nothing
 };
 
 }  // namespace moe

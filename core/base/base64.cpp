@@ -21,7 +21,7 @@ std::string to_base64(std::string_view bytes) {
 }
 
 std::string from_base64(std::string_view text) {
-  if (text.size() % 4 != 0) raise<DataError>("{} characters of base64: they come in fours", text.size());
+  if (text.size() % 4 != 0) raise<DataError>("invalid base64: its length {} is not a multiple of 4", text.size());
   size_t padding = 0;
   while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
   const size_t digits = text.size() - padding;
@@ -29,7 +29,7 @@ std::string from_base64(std::string_view text) {
   uint32_t group = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const size_t digit = i < digits ? kDigits.find(text[i]) : 0;
-    if (digit == kDigits.npos) raise<DataError>("character {} of base64 is none of its digits", i);
+    if (digit == kDigits.npos) raise<DataError>("invalid base64: character {} is not a base64 digit", i);
     group = group << 6 | static_cast<uint32_t>(digit);
     if (i % 4 != 3) continue;
     for (int shift = 16; shift >= 0; shift -= 8) out += static_cast<char>(group >> shift & 0xFF);

@@ -1,11 +1,11 @@
-// What --version and --build-info print.
+// The texts that --version and --build-info print.
 #pragma once
 #include <string>
 
 namespace moe {
 
 std::string version();                   // "0.1.0 (commit)"
-std::string build_info(bool with_cuda);  // one "key: value" a line; with_cuda: cuda::built()
-std::string cpu_instruction_set();  // the widest one that the CPU kernels were compiled for: avx512f, avx2, generic
+std::string build_info(bool with_cuda);  // one "key: value" per line; with_cuda: cuda::built()
+std::string cpu_instruction_set();  // the widest set that the CPU kernels were compiled for: avx512f, avx2, generic
 
 }  // namespace moe

@@ -1,7 +1,8 @@
-// MOE_CHECK: a broken contract between two pieces of our own code (shapes, dtypes, call order). User mistakes throw
-// a class of error.h instead, with a sentence that helps the user.
+// MOE_CHECK: checks contracts between parts of our own code (shapes, dtypes, call order). For user mistakes throw a
+// class of error.h instead, with a message that helps the user.
 #pragma once
-#include <fmt/core.h>  // not fmt/format.h, which takes twice as long to read; the formatting itself is in fmt's library
+// Not fmt/format.h, which takes twice as long to compile; the formatting code is in fmt's library.
+#include <fmt/core.h>
 
 #include "core/base/error.h"
 
@@ -16,7 +17,7 @@ namespace moe {
 [[noreturn]] void fail_check(const char* file, int line, const char* condition, fmt::string_view format,
                              fmt::format_args args);
 
-// Keeps the code where a check stands small: it only collects the arguments.
+// Keeps the code at each check small: it only collects the arguments.
 template <class... Args>
 [[noreturn]] void fail_check_with(const char* file, int line, const char* condition, fmt::format_string<Args...> format,
                                   Args&&... args) {

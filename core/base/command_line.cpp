@@ -118,7 +118,7 @@ bool CommandLine::parse_or_throw(int argc, char** argv) {
     app_->parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) {
-      raise<UsageError>("{} ({} --help shows what there is)", error.what(), app_->get_name());
+      raise<UsageError>("{} ({} --help lists all options)", error.what(), app_->get_name());
     }
     app_->exit(error);  // --help, --version
     return false;

@@ -1,5 +1,5 @@
-// The programs' command lines, by CLI11. Only command_line.cpp includes CLI11: its headers alone take five seconds to
-// compile, and each file that uses them compiles the whole parser again.
+// The programs' command lines, based on CLI11. Only command_line.cpp includes CLI11: its headers alone take five
+// seconds to compile, and each file that uses them compiles the whole parser again.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -16,12 +16,12 @@ class Option;
 
 namespace moe {
 
-// A handle of an option, which its command line owns. The functions are CLI11's.
+// A handle to an option that its command line owns. The functions correspond to CLI11's.
 class CommandOption {
  public:
   explicit CommandOption(CLI::Option* option) : option_(option) {}
   CommandOption& required();
-  // --help shows the value that the variable has now.
+  // --help shows the current value of the variable as the default.
   CommandOption& capture_default_str();
   CommandOption& allow_extra_args(bool allowed);
   CommandOption& expected(int min, int max);
@@ -31,14 +31,14 @@ class CommandOption {
   CommandOption& positive();
   CommandOption& not_negative();
   CommandOption& between(int64_t min, int64_t max);
-  // How often it was given.
+  // The number of times that the option was given.
   size_t count() const;
 
  private:
   CLI::Option* option_;
 };
 
-// A program's command line, or a handle of one of its subcommands.
+// A program's command line, or a handle to one of its subcommands.
 class CommandLine {
  public:
   explicit CommandLine(const std::string& description, const std::string& name = "");
@@ -51,12 +51,12 @@ class CommandLine {
   CommandLine add_subcommand(const std::string& name, const std::string& help);
   void require_subcommand();
   bool parsed() const;
-  // Runs when the command line has been read and this subcommand is named.
+  // `body` runs after parsing if this subcommand was given.
   void callback(std::function<void()> body);
 
-  // Both print what --help and --version ask for. The first returns the exit code when the program has nothing more to
-  // do, and prints (also what is wrong with the command line) only when it may; the second throws a UsageError instead,
-  // and returns false when the program has nothing more to do.
+  // Both handle --help and --version. parse() returns an exit code if the program should end, and prints (including
+  // errors of the command line) only if `prints`. parse_or_throw() throws a UsageError for errors, and returns false if
+  // the program should end.
   std::optional<int> parse(int argc, char** argv, bool prints);
   bool parse_or_throw(int argc, char** argv);
 

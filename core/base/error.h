@@ -1,5 +1,5 @@
-// The errors that a user can cause or meet. Each class carries the exit code of the process (docs/errors.md lists
-// them).
+// The errors that a user can cause or encounter. Each class has the exit code of the process (listed in
+// docs/errors.md).
 #pragma once
 #include <stdexcept>
 #include <string>
@@ -8,13 +8,13 @@ namespace moe {
 
 enum class ExitCode : int {
   done = 0,
-  internal = 1,         // our own mistake
+  internal = 1,         // a fault in the program
   usage = 2,            // command line or configuration
   data = 3,             // corpus or token files
-  checkpoint = 4,       // absent, corrupt or foreign checkpoint; a run folder that cannot be written
+  checkpoint = 4,       // missing, damaged or incompatible checkpoint; a run folder that cannot be written
   device = 5,           // device, memory or communication
   diverged = 6,         // loss or gradient is no longer finite
-  expert_collapse = 7,  // the collapse alarm was told to stop
+  expert_collapse = 7,  // stopped by the collapse alarm (moe.alarm.action: stop)
   interrupted = 130,    // SIGINT
   terminated = 143,     // SIGTERM
 };

@@ -1,5 +1,6 @@
-// Normal numbers in f32 arithmetic alone, for noise on every activation: compilers vectorise loops over them, and GPUs
-// with few f64 units are not held up. What is drawn once, like initial values, takes RandomKey::normal.
+// Normal random numbers in f32 arithmetic only, for noise on every activation: compilers vectorise loops over them, and
+// GPUs with few f64 units are not slowed down. Use RandomKey::normal for numbers that are drawn once, such as initial
+// values.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -8,7 +9,7 @@
 
 namespace moe {
 
-// ln x for normal x > 0, to 1e-7 of its value (Cephes' logf coefficients).
+// ln x for normal x > 0, with a relative error of 1e-7 (Cephes' logf coefficients).
 MOE_HOST_DEVICE inline float fast_log(float x) {
   const auto bits = __builtin_bit_cast(int32_t, x);
   const int32_t exponent = (bits - 0x3f3504f3) >> 23;  // leaves a mantissa in [sqrt(1/2), sqrt(2))
@@ -30,7 +31,7 @@ struct SineCosine {
   float sine, cosine;
 };
 
-// Of u turns, 0 <= u < 1, to 1e-7 (Cephes' sinf and cosf coefficients).
+// Sine and cosine of the angle 2 pi u, 0 <= u < 1, with an error of 1e-7 (Cephes' sinf and cosf coefficients).
 MOE_HOST_DEVICE inline SineCosine fast_turn(float u) {
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
   const float shifted = u * 4.0f + magic;
@@ -51,7 +52,7 @@ struct NormalPair {
   float first, second;
 };
 
-// Two independent standard normals from two random words, by Box and Muller; at most 5.9 in size.
+// Two independent standard normal numbers from two random words, by Box and Muller; at most 5.9 in absolute value.
 MOE_HOST_DEVICE inline NormalPair fast_normal_pair(uint32_t word0, uint32_t word1) {
   const float u = (static_cast<float>(static_cast<int32_t>(word0 >> 8)) + 0.5f) * 0x1p-24f;
   const float radius = std::sqrt(-2.0f * fast_log(u));

@@ -1,4 +1,4 @@
-// Marks a function that CUDA kernels call too.
+// Marks a function that CUDA kernels also call.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -1,4 +1,4 @@
-// Arithmetic of counts and sizes.
+// Arithmetic with counts and sizes.
 #pragma once
 #include <cstdint>
 
@@ -6,12 +6,12 @@
 
 namespace moe {
 
-// Of non-negative counts and a positive unit.
+// count / unit, rounded up. The count must not be negative, the unit must be positive.
 MOE_HOST_DEVICE constexpr int64_t divide_up(int64_t count, int64_t unit) {
   return (count + unit - 1) / unit;
 }
 
-// The smallest multiple of the unit that is no smaller than the count.
+// The smallest multiple of the unit that is not smaller than the count.
 MOE_HOST_DEVICE constexpr int64_t round_up(int64_t count, int64_t unit) {
   return divide_up(count, unit) * unit;
 }

@@ -1,5 +1,5 @@
-// JSON from text and to text. Both are compiled once, in json.cpp: in each file that calls nlohmann's own functions the
-// compiler makes the whole parser or serializer again, which takes seconds.
+// Parsing and writing of JSON. Both are compiled once, in json.cpp: every file that calls nlohmann's functions directly
+// compiles the whole parser or serializer again, which takes seconds.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -9,13 +9,13 @@ namespace moe {
 
 // Throws nlohmann::json::parse_error when the text is not JSON.
 nlohmann::json parse_json(std::string_view text);
-// Returns a discarded value (is_discarded(), and no object or array) instead.
+// Returns a discarded value instead (is_discarded() is true; it is neither an object nor an array).
 nlohmann::json parse_json_or_discard(std::string_view text);
 
-// In one line, or with `indent` spaces a level. Throws nlohmann::json::type_error when a string is not UTF-8.
+// On one line, or with `indent` spaces per level. Throws nlohmann::json::type_error when a string is not UTF-8.
 std::string json_text(const nlohmann::json& json, int indent = -1);
 std::string json_text(const nlohmann::ordered_json& json, int indent = -1);
-// Writes U+FFFD for what is not UTF-8.
+// Writes U+FFFD for bytes that are not UTF-8.
 std::string json_text_replacing(const nlohmann::json& json, int indent = -1);
 std::string json_text_replacing(const nlohmann::ordered_json& json, int indent = -1);
 

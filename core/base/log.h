@@ -1,4 +1,4 @@
-// Messages for people. Everything goes to stderr (stdout belongs to results); rank 0 also writes a file when told to.
+// Log messages. All go to stderr (stdout is for results); rank 0 also writes a file if one was added.
 #pragma once
 #include <fmt/core.h>
 
@@ -10,13 +10,13 @@ namespace moe::log {
 void initialise(int rank, int num_ranks);
 // Adds a file that receives every message, appended.
 void add_file(const std::string& path);
-// Lowers the console to warnings; the file, if any, still gets everything.
+// Limits the console to warnings; the file, if any, still gets all messages.
 void quiet_console();
 
 enum class Level { debug, info, warn, error };
 
-// Formats and writes one message. spdlog's own headers stay in log.cpp: each file that formats through them compiles
-// all of fmt's formatting again.
+// Formats and writes one message. spdlog's headers are included only by log.cpp, because every file that formats
+// through them compiles all of fmt's formatting again.
 void write(Level level, fmt::string_view format, fmt::format_args args);
 
 template <class... Args>

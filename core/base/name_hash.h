@@ -1,4 +1,4 @@
-// FNV-1a: random streams of a tensor follow from its name alone.
+// FNV-1a hash of names: the random streams of a tensor depend only on its name.
 #pragma once
 #include <cstdint>
 #include <string_view>
@@ -11,7 +11,7 @@ inline uint32_t name_hash(std::string_view text) {
   return h;
 }
 
-// A stream of a RandomKey.
+// The hash as a RandomKey stream.
 inline uint32_t name_stream(std::string_view text) {
   return name_hash(text) & 0xFFFFFFu;
 }

@@ -10,7 +10,8 @@
 
 namespace moe {
 
-// Who draws. Two purposes never share a stream. Append only: the numbers are part of a run's reproducibility.
+// The use of random numbers. Two purposes never share a stream. Append only: the values determine a run's random
+// numbers.
 enum class RandomPurpose : uint32_t {
   initialisation = 1,
   sampling = 2,
@@ -33,7 +34,7 @@ enum class RandomPurpose : uint32_t {
   expert_hidden_dropout = 19,
 };
 
-// A random word as a number in [0, 1), and as one in (0, 1).
+// Converts a random word to a number in [0, 1), or in (0, 1).
 MOE_HOST_DEVICE constexpr double unit_of(uint32_t word) {
   return static_cast<double>(word) * 0x1p-32;
 }
@@ -41,7 +42,7 @@ MOE_HOST_DEVICE constexpr double open_unit_of(uint32_t word) {
   return (static_cast<double>(word) + 0.5) * 0x1p-32;
 }
 
-// One stream of random numbers. `stream` separates users of one purpose (a layer, a parameter).
+// One stream of random numbers. `stream` distinguishes users of the same purpose (a layer, a parameter).
 struct RandomKey {
   uint64_t seed = 0;
   RandomPurpose purpose = RandomPurpose::test;
@@ -82,8 +83,8 @@ struct RandomKey {
     return (uint64_t{w[1]} << 32) | w[0];
   }
 
-  // Standard normal by Box and Muller, in f64: only the last bit of the f32 depends on the mathematics library. Many at
-  // a time: core/base/fast_normal.h.
+  // Standard normal by Box and Muller, in f64, so that only the last bit of the f32 depends on the mathematics library.
+  // For many numbers use core/base/fast_normal.h.
   MOE_HOST_DEVICE float normal(uint64_t element) const {
     const auto w = words(element);
     const double radius = std::sqrt(-2.0 * std::log(open_unit_of(w[0])));

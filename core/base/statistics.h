@@ -1,13 +1,13 @@
-// Statistics of a handful of values. Those that are NaN are left out.
+// Statistics of a few values. NaN values are ignored.
 #pragma once
 #include <span>
 
 namespace moe {
 
-// NaN of no values.
+// NaN if there are no values.
 double mean(std::span<const double> values);
 double median(std::span<const double> values);
-// Of a sample, divided by n - 1; NaN below two values.
+// Sample standard deviation, with divisor n - 1; NaN for fewer than two values.
 double standard_deviation(std::span<const double> values);
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// A family's table: one line per member, in the order shown to the user. No self-registration: static libraries drop
-// it.
+// A family's table: one line per member, in the order shown to the user. Members do not register themselves, because
+// linkers drop such registrations from static libraries.
 #pragma once
 #include <initializer_list>
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace moe {
 
-template <class Entry>  // Entry has a `name` convertible to std::string_view
+template <class Entry>  // Entry must have a `name` that converts to std::string_view
 class Table {
  public:
   Table(std::string family, std::initializer_list<Entry> entries) : family_(std::move(family)), entries_(entries) {}
@@ -33,7 +33,7 @@ class Table {
     return nullptr;
   }
 
-  // Throws UsageError that lists the known names.
+  // Throws a UsageError that lists the known names.
   const Entry& at(std::string_view name) const {
     if (const Entry* entry = find(name)) return *entry;
     raise<UsageError>("unknown {} '{}'; known: {}", family_, name, join(names(), ", "));

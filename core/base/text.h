@@ -1,4 +1,4 @@
-// Small helpers for text that people read.
+// Small helpers for text shown to users.
 #pragma once
 #include <string>
 #include <string_view>
@@ -10,7 +10,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
 
-// The candidate with the smallest edit distance to `word`, or "" when none is near enough to be meant.
+// The candidate with the smallest edit distance to `word`, or "" if none is close enough.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace moe

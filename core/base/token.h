@@ -1,9 +1,10 @@
-// Token ids with a meaning of their own.
+// Token ids with a special meaning.
 #pragma once
 #include <cstdint>
 
 namespace moe {
 
-inline constexpr int32_t kIgnoreTarget = -1;  // a position that is not scored: no loss, no gradient, in no statistic
+// A position that is not scored: no loss, no gradient, excluded from all statistics.
+inline constexpr int32_t kIgnoreTarget = -1;
 
 }  // namespace moe

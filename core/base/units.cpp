@@ -26,7 +26,9 @@ Duration Duration::parse(std::string_view text) {
   if (is_number && rest == "e") return result.unit = Unit::epochs, result;
   if (is_number && rest == "%" && result.amount <= 100) return result.unit = Unit::percent, result;
   raise<UsageError>(
-      "'{}' is no length of training; write updates (2000, 2k), tokens (5Mt), epochs (3e) or a share (10%)", whole);
+      "'{}' is not a length of training; write updates (2000, 2k), tokens (5Mt), epochs (3e) or a share of the run "
+      "(10%)",
+      whole);
 }
 
 std::string Duration::to_string() const {
@@ -43,7 +45,9 @@ double to_updates(const Duration& duration, const RunLength& run) {
     case Duration::Unit::percent:
       return duration.amount / 100 * static_cast<double>(run.total_updates);
     case Duration::Unit::epochs:
-      if (run.updates_per_epoch <= 0) raise<UsageError>("'{}' needs a corpus of known length", duration.to_string());
+      if (run.updates_per_epoch <= 0)
+        raise<UsageError>("'{}' needs a corpus of known length; write updates (2000) or tokens (5Mt)",
+                          duration.to_string());
       return duration.amount * run.updates_per_epoch;
   }
   return 0;

@@ -1,4 +1,4 @@
-// Numbers with units, as people write them in YAML and read them on the console.
+// Numbers with units, as written in YAML and printed on the console.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -15,20 +15,20 @@ struct Duration {
 
   static Duration updates(double n) { return {n, Unit::updates}; }
   static Duration percent(double n) { return {n, Unit::percent}; }
-  // Throws UsageError with the forms that are understood.
+  // Throws a UsageError that lists the accepted forms.
   static Duration parse(std::string_view text);
   std::string to_string() const;
   bool operator==(const Duration&) const = default;
 };
 
-// What a Duration is measured against. `total_updates` is the length of the run.
+// The length of a run, to which a Duration refers: `total_updates` updates.
 struct RunLength {
   int64_t total_updates = 0;
   double tokens_per_update = 0;
   double updates_per_epoch = 0;
 };
 
-// The number of updates that a duration stands for, not rounded. Throws UsageError for epochs of unknown length.
+// A duration as a number of updates, not rounded. Throws UsageError for epochs of unknown length.
 double to_updates(const Duration& duration, const RunLength& run);
 
 std::string format_count(double count);      // 1.23k, 52.4M, 3.1G

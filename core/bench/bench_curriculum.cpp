@@ -38,7 +38,7 @@ static constexpr CurriculumCase kCases[] = {
     {"importance", "{sampler: importance}"},
 };
 
-// Losses that differ between samples and fall with time.
+// Losses that differ between samples and decrease over time.
 static double loss_of(int64_t sample, int64_t step) {
   const RandomKey key{1, RandomPurpose::test};
   return 2 + key.uniform(static_cast<uint64_t>(sample)) + 2 / (1 + static_cast<double>(step) * 1e-4);
@@ -56,7 +56,7 @@ static void run_case(const CurriculumCase& c, const CurriculumBenchOptions& opti
                   loss_of(drawn[i].sample, step));
     }
   };
-  // Whatever the sampler, the samples are first seen in the order of exploration.
+  // With every sampler, the samples are first seen in the order of exploration.
   int64_t step = 0;
   if (curriculum.has_store()) {
     const auto seen = static_cast<int64_t>(options.seen * static_cast<double>(options.samples));

@@ -59,7 +59,7 @@ class Bench {
     return op.find(options_.only) != std::string::npos;
   }
 
-  // One row. `flops` or `bytes` of one run is 0.
+  // Measures and prints one row. `flops` and `bytes` are per run; the one that is not reported is 0.
   void measure(const std::string& op, const std::string& shape, double flops, double bytes,
                const std::function<void()>& run) {
     const auto time = [&](int64_t repeats) {
@@ -143,7 +143,7 @@ void grouped(Bench& b, int64_t experts, int64_t d, int64_t f, int64_t wanted_row
   }
 }
 
-// The first product of a gated expert with its activation: f columns of either half.
+// The first product of a gated expert with its activation: gate and up have f columns each.
 void activated(Bench& b, int64_t experts, int64_t d, int64_t f, int64_t wanted_rows) {
   const int64_t rows = b.shrunk(wanted_rows);
   if (!b.wants("grouped_swiglu")) return;
@@ -160,7 +160,8 @@ void attention(Bench& b, int64_t heads, int64_t d_head, int64_t time) {
   const int64_t batch = std::max<int64_t>(b.shrunk(16384) / time, 1), tokens = batch * time;
   const AttentionLayout layout{time, heads, heads, d_head};
   const std::string shape = fmt::format("B{} T{} H{} d{} causal", batch, time, heads, d_head);
-  const double flops = 2.0 * static_cast<double>(tokens * time * heads * d_head);  // half of all pairs, two products
+  // Half of all (query, key) pairs, two products.
+  const double flops = 2.0 * static_cast<double>(tokens * time * heads * d_head);
   if (!b.wants("attention_forward") && !b.wants("attention_backward")) return;
   const Tensor qkv = b.random({tokens, layout.width()}), out = b.ctx.allocate({tokens, heads * d_head}),
                lse = b.ctx.allocate_wide({tokens, heads}), d_out = b.random(out.shape),

@@ -1,4 +1,4 @@
-// The speed of single ops at the shapes that training steps are made of, on any device.
+// The speed of single ops on any device, at shapes that occur in training steps.
 #pragma once
 #include <functional>
 #include <string>
@@ -8,15 +8,15 @@
 namespace moe {
 
 struct OpBenchOptions {
-  std::string only;               // ops whose name contains this; empty: all
-  std::string who = "moe-train";  // the rows' label
+  std::string only;               // run only ops whose name contains this; empty: all
+  std::string who = "moe-train";  // label of the rows
   double shrink = 1;              // divides tokens, vocabulary and parameters, for a small machine
-  double seconds = 0.2;           // of one measurement; the median of five counts
+  double seconds = 0.2;           // duration of one measurement; the result is the median of five
 };
 
 // Calls print(line) with one JSON object per row: op, shape, us (median), us_min, us_max, and tflops (useful
-// operations) or gbps (bytes that must move: each input read once, each output written once). Begins with the two
-// ceilings of the device: `copy` and `dense`. Inputs are random, not zeros, and larger than caches.
+// operations) or gbps (bytes that must move: each input read once, each output written once). The first two rows are
+// the upper limits of the device: `copy` and `dense`. Inputs are random, not zeros, and larger than caches.
 void bench_ops(const DeviceChoice& device, const OpBenchOptions& options,
                const std::function<void(const std::string&)>& print);
 

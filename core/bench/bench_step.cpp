@@ -21,7 +21,8 @@ static double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// The library's SGEMM of 1536^3 on every thread at once, each its own: what the cores can do together. In GFLOP/s.
+// The rate of the library's SGEMM in GFLOP/s, with a separate product of 1536^3 on every thread at the same time: the
+// cores' combined peak.
 static double sgemm_rate(int threads) {
   constexpr int n = 1536;
   constexpr int kRepeats = 3;

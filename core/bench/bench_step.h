@@ -1,4 +1,4 @@
-// The speed of training steps, beside the rate of plain matrix products on the same cores in the same run.
+// The speed of training steps, together with the rate of plain matrix products on the same cores in the same run.
 #pragma once
 #include <memory>
 #include <string>
@@ -10,11 +10,11 @@ namespace moe {
 
 struct BenchOptions {
   int64_t steps = 10, warmup = 3;
-  int64_t vocab = 8192;  // where config.data.vocab_size is 0
+  int64_t vocab = 8192;  // used if config.data.vocab_size is 0
 };
 
-// One JSON object: ms (median), tokens_per_s, gflops (useful ones), sgemm_gflops (the BLAS library's own SGEMM with all
-// threads; 0 on a GPU), sgemm_share, peak_bytes (resident, this rank), planned_bytes, and the shape.
+// One JSON object: ms (median), tokens_per_s, gflops (useful operations), sgemm_gflops (the BLAS library's SGEMM with
+// all threads; 0 on a GPU), sgemm_share, peak_bytes (resident, this rank), planned_bytes, and the shape.
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
                        const DeviceChoice& device, const BenchOptions& options);
 

@@ -1,5 +1,5 @@
-// A configured member of a family (Router, Strategy, BalanceLoss, Schedule, ...). The families themselves live above
-// this layer; they meet it through `family<F>()`, which each family defines beside its table.
+// A configured member of a family (Router, Strategy, BalanceLoss, Schedule, ...). The families themselves are defined
+// in higher layers and connect to this one through `family<F>()`, which each family specialises next to its table.
 #pragma once
 #include <initializer_list>
 #include <type_traits>
@@ -9,8 +9,8 @@
 
 namespace moe {
 
-// One line of a family's table. `make` is typed by member() and Choice::make(): configuration headers name families
-// whose classes are declared further up, so the line itself cannot.
+// One line of a family's table. `make` is untyped here, because configuration headers only name families whose classes
+// are declared in higher layers; member() and Choice::make() restore the types.
 struct Member {
   std::string name;
   std::string help;
@@ -18,7 +18,7 @@ struct Member {
   void* (*make)(const FieldSet& options, const void* setup);
 };
 
-// The line of class M of family F, which is constructed from (const Options&, const F::Setup&).
+// The table line for class M of family F. M is constructed from (const Options&, const F::Setup&).
 template <class F, class M, class Options>
 Member member(const char* name, const char* help) {
   return {name, help, []() -> std::unique_ptr<FieldSet> { return std::make_unique<Options>(); },
@@ -28,11 +28,11 @@ Member member(const char* name, const char* help) {
           }};
 }
 
-// The table of family F; specialised beside it.
+// The table of family F, specialised next to the table.
 template <class F>
 const Table<Member>& family();
 
-// What a bare number means in the place of a choice: the option `field` of member `kind`. None for most families.
+// The meaning of a bare number in place of a choice: the option `field` of member `kind`. Most families have none.
 struct NumberShorthand {
   const char* kind = nullptr;
   const char* field = nullptr;
@@ -40,7 +40,7 @@ struct NumberShorthand {
 template <class F>
 inline constexpr NumberShorthand kNumberShorthand{};
 
-// What visitors see of a choice.
+// The interface of a choice for visitors.
 class ChoiceBase {
  public:
   virtual ~ChoiceBase() = default;
@@ -48,7 +48,7 @@ class ChoiceBase {
   FieldSet& options() { return *options_; }
   const FieldSet& options() const { return *options_; }
 
-  // Selects a member with its default options. Throws UsageError that lists the known ones.
+  // Selects a member with its default options. Throws UsageError that lists the known members.
   virtual void select(const std::string& kind) = 0;
   virtual std::vector<std::string> kinds() const = 0;
   virtual std::string help_of(const std::string& kind) const = 0;
@@ -88,7 +88,7 @@ class Choice : public ChoiceBase {
     return std::unique_ptr<F>(static_cast<F*>(family<F>().at(kind_).make(*options_, &setup)));
   }
 
-  // The options as the member's own struct, to set them from code.
+  // The options as the member's option struct, to set them from code.
   template <class Options>
   Options& as() {
     return dynamic_cast<Options&>(*options_);

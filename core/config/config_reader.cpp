@@ -20,7 +20,7 @@ using Kind = ConfigNode::Kind;
 
 class Reader : public FieldVisitor {
  public:
-  // `over`: what is absent stays as it is, rather than being a default with a name.
+  // `over`: fields without a value keep their current place, instead of being named as defaults.
   Reader(const ConfigNode& node, std::string path, std::vector<std::string>& problems, bool over = false)
       : node_(node), path_(std::move(path)), problems_(problems), over_(over) {}
 
@@ -99,7 +99,7 @@ class Reader : public FieldVisitor {
   }
 
   void group(const char* name, FieldSet& group, const char*) override {
-    static const ConfigNode kNothing;  // whose fields learn their names
+    static const ConfigNode kNothing;  // an empty node: its fields only get their names
     const ConfigNode* node = find(name);
     if (!node && over_) return;
     if (node && node->kind != Kind::map && node->kind != Kind::null)
@@ -131,8 +131,8 @@ class Reader : public FieldVisitor {
     }
   }
 
-  // Reads `set` out of `node`, then reports the keys that nobody asked for. `kind` is known inside a choice.
-  // `shorthand`: the field that stands for all of the set, where a bare number was given.
+  // Reads `set` from `node`, then reports keys that no field has read. `also_known`: a further known key, `kind` inside
+  // a choice. `shorthand`: the field that a bare number sets, if one was given instead of the set.
   void read_fields(const ConfigNode& node, const std::string& path, FieldSet& set, const char* also_known,
                    const char* shorthand = nullptr) {
     Reader reader(node, path, problems_, over_);
@@ -157,8 +157,8 @@ class Reader : public FieldVisitor {
       if (std::find(allowed.begin(), allowed.end(), entry.first) != allowed.end()) return false;
       const std::string near = nearest(entry.first, allowed);
       complain_of(entry.second, key + "." + entry.first,
-                  near.empty() ? "is no key of single layers; these are: " + join(allowed, ", ")
-                               : "is no key of single layers; did you mean '" + near + "'?");
+                  near.empty() ? "cannot be set for single layers; possible keys: " + join(allowed, ", ")
+                               : "cannot be set for single layers; did you mean '" + near + "'?");
       return true;
     });
     Reader(known, "", problems_, true).read_fields(known, key + ".", set, nullptr);
@@ -168,7 +168,7 @@ class Reader : public FieldVisitor {
   void read_override(const ConfigNode& node, const std::string& key, LayerOverrides& value) {
     const ConfigNode* at = node.kind == Kind::map ? node.find("at") : nullptr;
     if (!at || at->kind != Kind::scalar)
-      return complain_of(node, key, "expected a map with `at`, the blocks that it is for");
+      return complain_of(node, key, "expected a map with `at`, which names the blocks, e.g. {at: 0-2, router: hash}");
     try {
       BlockRange range(at->scalar);
     } catch (const UsageError& error) {
@@ -176,7 +176,7 @@ class Reader : public FieldVisitor {
     }
     LayerOverride entry{at->scalar, key, node.origin, node};
     std::erase_if(entry.settings.entries, [](const auto& e) { return e.first == "at"; });
-    // Mistakes show here, where all of them are collected.
+    // Reads the settings once here, so that their mistakes are reported with all others.
     const std::unique_ptr<FieldSet> trial = set_->clone();
     read_over(entry.settings, key, value.keys, *trial);
     value.entries.push_back(std::move(entry));
@@ -201,7 +201,7 @@ class Reader : public FieldVisitor {
     return node;
   }
 
-  // The key of a field, as the user wrote it.
+  // The full key of a field, as in the user's file.
   std::string full(const char* name) const {
     return shorthand_ && std::string_view(shorthand_) == name ? path_.substr(0, path_.size() - 1) : path_ + name;
   }
@@ -243,7 +243,7 @@ class Reader : public FieldVisitor {
     problems_.push_back(fmt::format("{}: {}{}: {}", node.origin, key, value, what));
   }
 
-  // Whether it was a number in the range.
+  // Returns whether the text was a number in the range.
   template <class T>
   bool number(const ConfigNode& node, const char* name, T& value, Range<T> range) {
     T parsed{};
@@ -251,7 +251,7 @@ class Reader : public FieldVisitor {
     const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), parsed);
     bool good = status == std::errc() && end == text.data() + text.size();
     if constexpr (std::is_integral_v<T>) {
-      // 1e6 and 50k are whole numbers too.
+      // 1e6 and 50k also count as whole numbers.
       double real = 0;
       const auto [real_end, real_status] = std::from_chars(text.data(), text.data() + text.size(), real);
       const double scale = real_end + 1 != text.data() + text.size() ? 1
@@ -286,7 +286,7 @@ class Reader : public FieldVisitor {
     return std::from_chars(node.scalar.data(), end, value).ptr == end;
   }
 
-  // `key`: of the choice.
+  // `key`: the key of the choice.
   void read_choice(const ConfigNode& node, const std::string& key, ChoiceBase& choice) {
     const NumberShorthand shorthand = choice.number_shorthand();
     if (shorthand.kind && is_number(node)) {
@@ -299,7 +299,7 @@ class Reader : public FieldVisitor {
     const ConfigNode* kind = node.kind == Kind::map ? node.find("kind") : &node;
     if (kind) {
       if (kind->kind != Kind::scalar) return complain_of(*kind, key, "expected a kind: " + join(choice.kinds(), ", "));
-      // Over options of the same kind, a map with more of them keeps the others.
+      // With `over`, a map of the same kind keeps the options that it does not name.
       const bool stays = over_ && node.kind == Kind::map && kind->scalar == choice.kind();
       try {
         if (!stays) choice.select(kind->scalar);
@@ -318,8 +318,8 @@ class Reader : public FieldVisitor {
   std::string path_;
   std::vector<std::string>& problems_;
   std::vector<std::string> known_;
-  FieldSet* set_ = nullptr;          // that is read
-  const char* shorthand_ = nullptr;  // its field that a bare number stands for
+  FieldSet* set_ = nullptr;          // the set that is read
+  const char* shorthand_ = nullptr;  // the field that a bare number sets
   const bool over_;
 };
 

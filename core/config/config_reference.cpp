@@ -1,5 +1,5 @@
-// The reference of all keys as Markdown (docs/config.md). Each family is described once, where it is first met, and
-// what several of its members share is listed once.
+// The reference of all keys as Markdown (docs/config.md). Each family is described once, at its first occurrence, and
+// options that several of its members share are listed once.
 #include <algorithm>
 #include <map>
 
@@ -29,15 +29,15 @@ std::string with_article(const std::string& noun) {
   return (std::string("aeiou").find(noun[0]) == std::string::npos ? "a " : "an ") + noun;
 }
 
-// By family: the key at which it is described.
+// For each family, the key at which it is described.
 using Described = std::map<std::string, std::string>;
 
 class ReferenceWriter : public TextVisitor {
  public:
   ReferenceWriter(std::string path, Described& described) : path_(std::move(path)), described_(described) {}
 
-  // Visits the fields of `set`. A family is described where it stands at the outermost level: so members are only
-  // visited when all fields beside them have been.
+  // Visits the fields of `set`. A family is described at its outermost occurrence, so members are visited only after
+  // all fields of the same level.
   void write(FieldSet& set) {
     set.fields(*this);
     for (const auto& [key, choice] : pending_) sections += members(key + ".", key, *choice);
@@ -45,8 +45,8 @@ class ReferenceWriter : public TextVisitor {
   }
 
   Rows rows;
-  std::string sections;   // of groups and families among the fields
-  std::string schedules;  // what schedules are made of; they come last
+  std::string sections;   // sections of groups and families among the fields
+  std::string schedules;  // the section on schedules, which comes last
 
   void leaf(const char* name, const std::string& value, const char* help, const std::string& type) override {
     rows.push_back({path_ + name, type, value, help});
@@ -107,7 +107,7 @@ class ReferenceWriter : public TextVisitor {
     return text;
   }
 
-  // All members of a family; `path`: before their fields' names.
+  // Describes all members of a family. `path`: prefix of their fields' names.
   std::string members(const std::string& path, const std::string& title, const ChoiceBase& choice) {
     std::vector<Kind> kinds;
     const std::unique_ptr<ChoiceBase> member = choice.copy();
@@ -118,7 +118,7 @@ class ReferenceWriter : public TextVisitor {
       kinds.push_back({name, choice.help_of(name), inner.sections, inner.rows});
       take_schedules(inner);
     }
-    // Rows of more than one member, in the order of their first appearance, with the members that have them.
+    // Rows that more than one member has, in the order of their first appearance, with those members.
     std::vector<std::pair<Row, std::vector<std::string>>> shared;
     for (const Kind& kind : kinds) {
       for (const Row& row : kind.rows) {
@@ -168,7 +168,8 @@ class ReferenceWriter : public TextVisitor {
 
   std::string path_;
   Described& described_;
-  std::vector<std::pair<std::string, std::unique_ptr<ChoiceBase>>> pending_;  // families to be described, by key
+  // Families that are still to be described, with their keys.
+  std::vector<std::pair<std::string, std::unique_ptr<ChoiceBase>>> pending_;
 };
 
 }  // namespace

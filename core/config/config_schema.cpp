@@ -1,4 +1,5 @@
-// A JSON schema of the configuration, for editors. A family is defined once and referred to wherever it is chosen from.
+// A JSON schema of the configuration, for editors. Each family is defined once and referenced by all keys that choose
+// from it.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -86,12 +87,12 @@ class SchemaWriter : public FieldVisitor {
     return schema;
   }
 
-  // To the family's definition, which is made when the family is first met.
+  // A reference to the family's definition, which is written at its first use.
   Json reference(const ChoiceBase& choice) {
     std::string name = choice.family_name();
     std::replace(name.begin(), name.end(), ' ', '_');
     if (!definitions_.contains(name)) {
-      definitions_[name] = nullptr;  // a member may have members of its own family
+      definitions_[name] = nullptr;  // reserves the name: a member may contain a choice of the same family
       definitions_[name] = members(*choice.copy());
     }
     return {{"$ref", "#/$defs/" + name}};
@@ -108,7 +109,7 @@ class SchemaWriter : public FieldVisitor {
   }
 
   Json& properties_;
-  Json& definitions_;  // of families, by name
+  Json& definitions_;  // definitions of families, by name
 };
 
 }  // namespace

@@ -45,7 +45,7 @@ static ConfigNode convert(const YAML::Node& yaml, const std::string& source) {
         const std::string key = entry.first.Scalar();
         ConfigNode value = convert(entry.second, source);
         value.origin = fmt::format("{}:{}", source, entry.first.Mark().line + 1);
-        if (node.find(key)) raise<UsageError>("{}: the key '{}' is given twice", value.origin, key);
+        if (node.find(key)) raise<UsageError>("{}: the key '{}' is given twice; remove one of them", value.origin, key);
         node.entries.emplace_back(key, std::move(value));
       }
       break;
@@ -95,7 +95,7 @@ ConfigNode read_config_file(const std::string& path) {
 void merge_config(ConfigNode& base, const ConfigNode& over) {
   using Kind = ConfigNode::Kind;
   if (over.kind == Kind::map && base.kind == Kind::scalar && !over.find("kind")) {
-    // `router: topk` below `router: {k: 1}`: the kind stays.
+    // `router: {k: 1}` over `router: topk`: the kind stays.
     ConfigNode kind = base;
     base.kind = Kind::map;
     base.entries = {{"kind", std::move(kind)}};
@@ -134,7 +134,7 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
     const bool is_index = !path[i].empty() && std::all_of(path[i].begin(), path[i].end(), ::isdigit);
     if (is_index && node->kind == ConfigNode::Kind::list) {
       size_t index = node->items.size();
-      std::from_chars(path[i].data(), path[i].data() + path[i].size(), index);  // leaves it alone when it overflows
+      std::from_chars(path[i].data(), path[i].data() + path[i].size(), index);  // does not change `index` on overflow
       if (index >= node->items.size()) raise<UsageError>("{}: the list has {} entries", origin, node->items.size());
       node = &node->items[index];
       continue;

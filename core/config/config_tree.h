@@ -1,5 +1,5 @@
-// YAML text as a tree that remembers where every value came from, so that files can be layered and an error can say
-// file and line.
+// YAML text as a tree that stores the origin of every value, so that files can be layered and errors can name file and
+// line.
 #pragma once
 #include <string>
 #include <utility>
@@ -8,7 +8,7 @@
 namespace moe {
 
 struct ConfigNode {
-  ConfigNode();  // in the .cpp: inline, Clang 14 wants pair<string, ConfigNode> complete before it can be
+  ConfigNode();  // defined in the .cpp: inline, Clang 14 needs pair<string, ConfigNode> too early
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   std::string scalar;
@@ -25,8 +25,9 @@ struct ConfigNode {
 ConfigNode read_config_file(const std::string& path);
 ConfigNode parse_config(const std::string& text, const std::string& origin);
 
-// `over` wins, key by key; lists are replaced whole. A map that names another `kind` replaces the whole map, because
-// options belong to their kind; an over-map without `kind` keeps the kind below it.
+// Values in `over` replace those in `base`, key by key; lists are replaced as a whole. A map that names another `kind`
+// replaces the whole map, because options belong to their kind. A map in `over` without `kind` keeps the kind of
+// `base`.
 void merge_config(ConfigNode& base, const ConfigNode& over);
 
 // Applies "a.b.c=value" (the value is YAML; a number in the path indexes a list). Throws UsageError.

@@ -1,4 +1,4 @@
-// curriculum: which samples a step is made of.
+// curriculum: which samples form a step.
 #pragma once
 #include <array>
 
@@ -30,16 +30,18 @@ struct CurriculumConfig : Fields<CurriculumConfig> {
   bool from_other_data = false;
 
   void fields(FieldVisitor& v) override {
-    v.choice("sampler", sampler, "How a step's samples are drawn.");
+    v.choice("sampler", sampler, "How the samples of a step are drawn.");
     v.group("signals", signals,
-            "The score of a sample's difficulty: a sum of signals, each standardised, with these weights. All 0: the "
-            "loss alone where the sampler needs a score, else nothing is measured.");
-    v.field("decay", decay, "of the moving averages over a sample's visits: the share that the past keeps", {0, 0.999});
-    v.field("window", window, "evenly drawn samples whose quantiles standardise a signal", {8, 1 << 16});
-    v.field("from", from, "a run, a checkpoint or a difficulty.bin whose store this run starts with");
+            "Weights of the signals in a sample's difficulty score, which is the weighted sum of standardised signals. "
+            "If all are 0, the score is the loss if the sampler needs a score; otherwise nothing is measured.");
+    v.field("decay", decay, "decay of the moving averages over a sample's visits: the weight of earlier visits",
+            {0, 0.999});
+    v.field("window", window, "number of uniformly drawn samples whose quantiles standardise a signal", {8, 1 << 16});
+    v.field("from", from,
+            "run, checkpoint or difficulty.bin from which this run takes its initial difficulty store; empty = none");
     v.field("from_other_data", from_other_data,
-            "take that store although it describes other data: a sample gets the difficulty of the one at the same "
-            "relative place");
+            "accept a store that describes other data: each sample gets the difficulty of the sample at the same "
+            "relative position");
   }
 };
 

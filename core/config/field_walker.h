@@ -1,4 +1,4 @@
-// Visitors that look at some fields only, and names for all of them.
+// A base class for visitors that use only some kinds of fields, and a function that names all fields.
 #pragma once
 #include <string>
 
@@ -7,8 +7,8 @@
 
 namespace moe {
 
-// Visits a whole configuration, members that are chosen included, and does nothing; a visitor of few kinds of fields
-// overrides those. Keys of list members count from 0, as `--set` does: "moe.balance.0.coefficient".
+// Visits a whole configuration, including the chosen members, and does nothing. A visitor overrides the functions for
+// the kinds of fields that it uses. List members are numbered from 0, as in `--set`: "moe.balance.0.coefficient".
 class FieldWalker : public FieldVisitor {
  public:
   void field(const char*, bool&, const char*) override {}
@@ -26,7 +26,7 @@ class FieldWalker : public FieldVisitor {
   void choice(const char* name, ChoiceBase& choice, const char*) override { enter(key(name), choice.options()); }
   void choices(const char* name, ChoiceListBase& choices, const char*) override;
 
-  // Visits the fields of `set`, whose key is `key`; empty: the root.
+  // Visits the fields of `set`, whose key is `key`; an empty key means the root.
   void enter(const std::string& key, FieldSet& set);
 
  protected:
@@ -38,8 +38,8 @@ class FieldWalker : public FieldVisitor {
   std::string prefix_;
 };
 
-// Gives every field its key, for configurations that were made by code; a reader gives it to those that it reads.
-// Fields that know where they were read keep it.
+// Sets the key of every field of a configuration that was built by code; for configurations from files the reader does
+// this. Fields that already have a place keep it.
 void name_fields(FieldSet& root);
 
 }  // namespace moe

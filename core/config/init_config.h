@@ -1,4 +1,4 @@
-// init: what a run starts from.
+// init: the initial weights of a run.
 #pragma once
 #include "core/config/fields.h"
 
@@ -12,14 +12,16 @@ struct ClusterConfig : Fields<ClusterConfig> {
 
   void fields(FieldVisitor& v) override {
     v.field("tokens", tokens,
-            "training tokens, in whole samples, whose inputs to each MoE layer are clustered, one cluster for each "
-            "expert; 0 = nothing is clustered",
+            "number of training tokens, in whole samples, whose inputs to each MoE layer are clustered, with one "
+            "cluster per expert; 0 = no clustering",
             {0, int64_t{1} << 31});
-    v.field("iterations", iterations, "of spherical k-means at most", {1, 100000});
-    v.field("scale", scale, "size of the router's rows, over that of rows that are drawn", {1e-3, 1e3});
+    v.field("iterations", iterations, "maximum number of iterations of spherical k-means", {1, 100000});
+    v.field("scale", scale,
+            "norm of the router's rows that are set from clusters, relative to that of randomly drawn rows",
+            {1e-3, 1e3});
     v.field("experts", experts,
-            "fresh: experts stay as they are; tokens: the rows of their input matrices keep their length and turn to "
-            "tokens of their cluster",
+            "fresh: experts are not changed; tokens: the rows of their input matrices keep their norm and take the "
+            "direction of tokens from their cluster",
             {"fresh", "tokens"});
   }
 };
@@ -33,13 +35,18 @@ struct ReptileConfig : Fields<ReptileConfig> {
   std::string parameters = "experts";
 
   void fields(FieldVisitor& v) override {
-    v.field("rounds", rounds, "rounds of Reptile before the first update; 0 = none", {0, 1 << 20});
-    v.field("domains", domains, "equal parts of the training samples, each of neighbours", {1, 1 << 16});
-    v.field("inner_steps", inner_steps, "steps of gradient descent on a domain, a batch each", {1, 1 << 20});
-    v.field("inner_rate", inner_rate, "learning rate of these steps", {0, 1e3});
-    v.field("step_size", step_size, "how far a round goes towards the mean of what the domains made of the weights",
-            {0, 10});
-    v.field("parameters", parameters, "experts: of the routed experts alone; all: of the whole model",
+    v.field("rounds", rounds, "number of Reptile rounds before the first update; 0 = none", {0, 1 << 20});
+    v.field("domains", domains, "number of equal parts of consecutive training samples, which serve as domains",
+            {1, 1 << 16});
+    v.field("inner_steps", inner_steps, "number of gradient descent steps per domain, with one batch each",
+            {1, 1 << 20});
+    v.field("inner_rate", inner_rate, "learning rate of the steps on a domain", {0, 1e3});
+    v.field(
+        "step_size", step_size,
+        "step of a round from the weights towards the mean of the domains' final weights: 0 = none, 1 = all the way",
+        {0, 10});
+    v.field("parameters", parameters,
+            "parameters that Reptile changes: experts = only the routed experts; all = the whole model",
             {"experts", "all"});
   }
 };
@@ -55,22 +62,25 @@ struct InitConfig : Fields<InitConfig> {
 
   void fields(FieldVisitor& v) override {
     v.field("from", from,
-            "a run or a checkpoint whose weights this run starts with, at step 0 and with a fresh optimizer; where a "
-            "dense feed-forward layer meets a MoE layer it becomes every expert; a classifier takes all of a language "
-            "model "
-            "but its head, and its tokenizer; empty = none");
-    v.field("checkpoint", checkpoint, "of that run: last, best or a step");
-    v.field("noise", noise, "on experts made of a dense layer, over the root mean square of its weights", {0, 10});
+            "run or checkpoint whose weights this run starts with, at step 0 and with a new optimizer state. A dense "
+            "feed-forward layer in the place of a MoE layer is copied to every expert. A classifier takes a language "
+            "model's tokenizer and all weights except the head. Empty = none");
+    v.field("checkpoint", checkpoint, "checkpoint of the run in `from`: last, best or a step number");
+    v.field("noise", noise,
+            "standard deviation of the noise on experts that are copied from a dense layer, relative to the root mean "
+            "square of its weights",
+            {0, 10});
     v.field("reinitialise", reinitialise,
-            "share of the inner units of each expert made of a dense layer, others in each, that are drawn anew: by "
-            "lot, or with `clusters` those that the expert's cluster uses least",
+            "share of the hidden units of each expert copied from a dense layer that are re-drawn, different ones in "
+            "each expert: chosen at random, or with `clusters` those that the expert's cluster uses least",
             {0, 1});
     v.field("scale", scale,
-            "factor on the outputs of such experts, for routers whose weights do not sum to 1 (experts / k is near for "
-            "softmax: all)",
+            "factor on the outputs of experts copied from a dense layer, for routers whose weights do not sum to 1 "
+            "(with softmax: all, about experts / k)",
             {1e-3, 1e3});
-    v.group("clusters", clusters, "Routers and experts from clusters of what each MoE layer gets to see.");
-    v.group("reptile", reptile, "A meta-learned start: weights from which a few steps lead far in every domain.");
+    v.group("clusters", clusters, "Initialises routers and experts from clusters of each MoE layer's inputs.");
+    v.group("reptile", reptile,
+            "Meta-learned initialisation (Reptile): weights from which a few steps suffice to learn any domain.");
   }
 };
 

@@ -8,7 +8,7 @@
 namespace moe {
 namespace {
 
-// Without the numbers of list members: "moe.balance.coefficient" for "moe.balance.0.coefficient".
+// The key without the numbers of list members: "moe.balance.coefficient" for "moe.balance.0.coefficient".
 std::string without_numbers(const std::string& key) {
   std::vector<std::string> parts = split(key, '.');
   std::erase_if(parts, [](const std::string& part) {
@@ -19,7 +19,7 @@ std::string without_numbers(const std::string& key) {
 
 struct KeyHelp {
   std::string type, value, help;
-  std::vector<std::string> kinds{};  // "router topk", of the members that have the key; empty: it is there in any case
+  std::vector<std::string> kinds{};  // members that have the key, e.g. "router topk"; empty if the key always exists
 };
 
 class KeyFinder : public TextVisitor {
@@ -27,7 +27,7 @@ class KeyFinder : public TextVisitor {
   explicit KeyFinder(std::string wanted) : wanted_(std::move(wanted)) {}
 
   std::vector<KeyHelp> found;
-  std::vector<std::string> known;  // keys that were met on the way
+  std::vector<std::string> known;  // keys found during the search
 
   void leaf(const char* name, const std::string& value, const char* help, const std::string& type) override {
     if (is_wanted(name)) take(type, value, help);

@@ -16,7 +16,7 @@ static int64_t block_number(const std::string& whole, std::string_view text) {
   const char* const end = text.data() + text.size();
   const auto [stop, status] = std::from_chars(text.data(), end, block);
   if (status == std::errc() && stop == end && block >= 0) return block;
-  raise<UsageError>("'{}' names no blocks; write 3, 0-2, last, or several of these: 0, 2-3, last", whole);
+  raise<UsageError>("'{}' does not name blocks; write 3, 0-2, last, or several of these: 0, 2-3, last", whole);
 }
 
 BlockRange::BlockRange(const std::string& text) : text_(text) {
@@ -33,7 +33,7 @@ std::vector<int64_t> BlockRange::blocks(int64_t layers) const {
   for (const Part& part : parts_) {
     const int64_t first = part.first < 0 ? layers - 1 : part.first, last = part.last < 0 ? layers - 1 : part.last;
     if (first > last || last >= layers) {
-      raise<UsageError>("'{}': the model has the blocks 0 to {}", text_, layers - 1);
+      raise<UsageError>("'{}': no such range of blocks; the model has blocks 0 to {}", text_, layers - 1);
     }
     for (int64_t block = first; block <= last; ++block) result.push_back(block);
   }

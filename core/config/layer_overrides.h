@@ -1,4 +1,4 @@
-// Settings of a range of blocks that differ from the rest (moe.layers): `- {at: 0-2, router: hash}`.
+// Overrides of settings for a range of blocks (moe.layers): `- {at: 0-2, router: hash}`.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -11,9 +11,9 @@ namespace moe {
 // The blocks that `at` names, counted from 0: "3", "0-2", "last", or several of these as "0, 2-3, last".
 class BlockRange {
  public:
-  // Throws UsageError for text that is none of this.
+  // Throws UsageError for any other text.
   explicit BlockRange(const std::string& text);
-  // Throws UsageError for blocks that a model of so many does not have.
+  // Throws UsageError for blocks that a model with `layers` blocks does not have.
   std::vector<int64_t> blocks(int64_t layers) const;
 
  private:
@@ -31,10 +31,10 @@ struct LayerOverride {
   ConfigNode settings;  // without `at`
 };
 
-// In the order in which they were written: where two name one block, the later wins, key by key.
+// In the order of the file. If two entries name the same block, the later one wins, key by key.
 struct LayerOverrides {
   std::vector<LayerOverride> entries;
-  std::vector<std::string> keys;  // that may be overridden
+  std::vector<std::string> keys;  // keys that may be overridden
 };
 
 }  // namespace moe

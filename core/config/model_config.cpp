@@ -18,12 +18,13 @@ std::vector<bool> ModelConfig::moe_layers() const {
   }
   for (const std::string& word : arrangement) {
     if (word != "dense" && word != "moe") {
-      raise<UsageError>("model.arrangement: '{}' is none of switch, glam, dense, moe", word);
+      raise<UsageError>("model.arrangement: '{}' is unknown; expected switch, glam, dense, or a list of dense and moe",
+                        word);
     }
     result.push_back(word == "moe");
   }
   if (static_cast<int64_t>(result.size()) != layers) {
-    raise<UsageError>("model.arrangement: lists {} blocks, model.layers is {}", result.size(), layers);
+    raise<UsageError>("model.arrangement: lists {} blocks, but model.layers is {}", result.size(), layers);
   }
   return result;
 }
@@ -31,7 +32,8 @@ std::vector<bool> ModelConfig::moe_layers() const {
 int64_t ModelConfig::dense_d_ff() const {
   if (d_ff > 0) return d_ff;
   if (activation != "swiglu") return 4 * d_model;
-  return (8 * d_model / 3 + 7) / 8 * 8;  // three matrices with the parameters of two, rounded up to a multiple of 8
+  // SwiGLU: three matrices with the parameters of two, rounded up to a multiple of 8.
+  return (8 * d_model / 3 + 7) / 8 * 8;
 }
 
 }  // namespace moe

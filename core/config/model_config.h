@@ -17,22 +17,25 @@ struct AttentionConfig : Fields<AttentionConfig> {
   ScheduleField dropout{0, {0, 0.99}};
 
   void fields(FieldVisitor& v) override {
-    v.field("heads", heads, "query heads", {1, 1024});
-    v.field("kv_heads", kv_heads, "key/value heads, shared by groups of query heads; 0 = heads", {0, 1024});
-    v.field("d_head", d_head, "width of a head; 0 = d_model / heads", {0, 1024});
+    v.field("heads", heads, "number of query heads", {1, 1024});
+    v.field("kv_heads", kv_heads,
+            "number of key/value heads, each shared by a group of query heads; 0 = as many as `heads`", {0, 1024});
+    v.field("d_head", d_head, "width of an attention head; 0 = d_model / heads", {0, 1024});
     v.field("position", position,
-            "rope turns queries and keys (an odd d_head leaves its last dimension unturned), learned adds a table to "
-            "the embedding, relative adds a learned vector for each distance up to `memory` to the keys, and a token "
-            "does not see itself",
+            "kind of positions: rope rotates queries and keys (with an odd d_head not the last dimension); learned "
+            "adds a table to the embedding; relative adds a learned vector for each distance up to `memory` to the "
+            "keys, and a token does not attend to itself; none = no positions",
             {"rope", "learned", "relative", "none"});
-    v.field("rope_theta", rope_theta, "base of the rotary frequencies", {1, 1e9});
-    v.field("qk_norm", qk_norm, "RMS-normalise every query and key head");
-    v.field("causal", causal, "a token sees none after it; false, all of its sample, is for classifiers");
+    v.field("rope_theta", rope_theta, "base of the rotary frequencies (position: rope)", {1, 1e9});
+    v.field("qk_norm", qk_norm, "apply RMS normalisation to each query and key head");
+    v.field("causal", causal,
+            "a token does not attend to later tokens; false = it attends to its whole sample, for classifiers only");
     v.field("memory", memory,
-            "tokens before it that a token sees at most, those of previous segments too, whose keys and values are "
-            "kept without gradient; needs curriculum.sampler: contiguous. 0 = those of its own sequence, all of them",
+            "maximum number of earlier tokens that a token attends to, including those of previous segments, whose "
+            "keys and values are kept without gradient; needs curriculum.sampler: contiguous. 0 = all tokens of its "
+            "sequence and no context memory",
             {0, 1 << 20});
-    v.schedule("dropout", dropout, "Share of attention's weights that is zeroed in training, behind the softmax.");
+    v.schedule("dropout", dropout, "Dropout rate of the attention weights in training, after the softmax.");
   }
 };
 
@@ -55,49 +58,50 @@ struct ModelConfig : Fields<ModelConfig> {
   double init_std = 0.02;
 
   void fields(FieldVisitor& v) override {
-    v.field("layers", layers, "transformer blocks", {1, 10000});
+    v.field("layers", layers, "number of transformer blocks", {1, 10000});
     v.field("d_model", d_model, "width of the residual stream", {1, 1 << 20});
     v.field("arrangement", arrangement,
-            "switch: MoE in every block; glam: dense and MoE blocks alternate; dense: no MoE; or a list of dense and "
-            "moe, one per block");
+            "which blocks are MoE: switch = all; glam = dense and MoE blocks alternate; dense = none; or a list of "
+            "dense and moe, one per block");
     v.group("attention", attention, "Self-attention.");
     v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
             {0, 1 << 22});
-    v.field("activation", activation, "of feed-forward layers, dense and expert", {"relu", "gelu", "swiglu"});
-    v.schedule("dropout", dropout, "Share of embedding and branch outputs that is zeroed in training.");
+    v.field("activation", activation, "activation function of feed-forward layers, dense ones and experts",
+            {"relu", "gelu", "swiglu"});
+    v.schedule("dropout", dropout, "Dropout rate of the embedding and of the branches' outputs in training.");
     v.schedule("hidden_dropout", hidden_dropout,
-               "Likewise inside dense feed-forward layers and shared experts, behind the activation.");
+               "Dropout rate in training inside dense feed-forward layers and shared experts, after the activation.");
     v.schedule("layer_dropout", layer_dropout,
-               "Stochastic depth: how often the last block's branches are left out for a sample in training, earlier "
-               "blocks' in proportion to their depth.");
-    v.field("norm", norm, "rms: by the root mean square; layer: mean and deviation, with a bias", {"rms", "layer"});
-    v.field(
-        "norm_place", norm_place,
-        "pre: before attention and feed-forward layers, and a last one before the head; post: behind the sums of them "
-        "and their inputs; post_twice: likewise, and a MoE layer's sum with its input is normalised and added to "
-        "that input once more",
-        {"pre", "post", "post_twice"});
-    v.field("norm_eps", norm_eps, "added to the mean square under the root", {0, 1});
+               "Stochastic depth: probability with which the last block's branches are skipped for a sample in "
+               "training; earlier blocks in proportion to their depth.");
+    v.field("norm", norm,
+            "kind of normalisation: rms = by the root mean square; layer = by mean and standard deviation, with a bias",
+            {"rms", "layer"});
+    v.field("norm_place", norm_place,
+            "position of the norms: pre = before attention and feed-forward layers, and a final one before the head; "
+            "post = after the sums of these layers and their inputs; post_twice = as post, and in addition the sum of "
+            "a MoE layer and its input is normalised and added to that input",
+            {"pre", "post", "post_twice"});
+    v.field("norm_eps", norm_eps, "epsilon of the norms, added to the mean square under the root", {0, 1});
     v.field("bias", bias,
-            "feed-forward layers, experts, the output head and routers with a weight matrix have biases; attention has "
-            "none");
-    v.field("tie_embeddings", tie_embeddings, "the output head uses the embedding table");
-    v.field("patch", patch, "side of the square patches, in pixels, that images are cut into: each is a token",
-            {1, 1024});
+            "add biases to feed-forward layers, experts, the output head and routers with a weight matrix, but not to "
+            "attention");
+    v.field("tie_embeddings", tie_embeddings, "use the embedding table as the weight of the output head");
+    v.field("patch", patch,
+            "side length in pixels of the square patches that images are cut into; each patch is a token", {1, 1024});
     v.field("pooling", pooling,
-            "what a classifier makes of a sample's tokens: their mean, the last of them, or a class token, which is "
-            "learned "
-            "and put before an image's patches or behind a text",
+            "how a classifier pools a sample's tokens: mean = their mean; last = the last token; class_token = a "
+            "learned token that is placed before an image's patches or after a text",
             {"mean", "class_token", "last"});
     v.field("head", head,
-            "from there to the classes: linear, or by way of a layer of d_model with a tanh before it (the papers' "
-            "fine-tuning)",
+            "output head of a classifier: linear, or tanh = preceded by a layer of width d_model with a tanh (as in "
+            "the papers' fine-tuning)",
             {"linear", "tanh"});
     v.field("init_std", init_std,
-            "standard deviation of initial weights; output projections get it divided by sqrt(2 layers)", {0, 10});
+            "standard deviation of initial weights; for output projections it is divided by sqrt(2 layers)", {0, 10});
   }
 
-  // Which blocks are MoE, one flag per layer. Throws UsageError for an arrangement that fits no `layers` blocks.
+  // Which blocks are MoE, one flag per layer. Throws UsageError for an arrangement that does not fit `layers`.
   std::vector<bool> moe_layers() const;
   int64_t d_head() const { return attention.d_head > 0 ? attention.d_head : d_model / attention.heads; }
   int64_t kv_heads() const { return attention.kv_heads > 0 ? attention.kv_heads : attention.heads; }

@@ -1,4 +1,4 @@
-// moe: experts, and how tokens find them.
+// moe: experts and routing.
 #pragma once
 #include <map>
 #include <string>
@@ -36,23 +36,30 @@ struct AlarmConfig : Fields<AlarmConfig> {
   double factor = 2, noise = 0.05;
 
   void fields(FieldVisitor& v) override {
-    v.field("share", share, "an expert's share of its layer's assignments that is too much; 0 = never", {0, 1});
-    v.field("entropy", entropy, "mean entropy of a layer's router, over ln(experts), that is too little; 0 = never",
+    v.field("share", share,
+            "upper limit of an expert's share of its layer's assignments, above which the alarm counts; 0 = no limit",
             {0, 1});
-    v.field("updates", updates, "in a row that a layer is beyond a limit before the alarm goes off", {1, 1LL << 40});
-    v.field(
-        "action", action,
-        "log: a warning and a record; raise: besides, the coefficients of the layer's balance losses are multiplied "
-        "by `factor`; restart: besides, the layer's under-used experts become noisy copies of its busiest; stop: save "
-        "a "
-        "checkpoint and end with exit code 7",
-        {"log", "raise", "restart", "stop"});
-    v.field("factor", factor, "of raise, each time", {1, 1000});
-    v.field("noise", noise, "of restart, over the root mean square of what it is added to", {0, 100});
+    v.field("entropy", entropy,
+            "lower limit of the mean entropy of a layer's router, relative to ln(experts), below which the alarm "
+            "counts; 0 = no limit",
+            {0, 1});
+    v.field("updates", updates,
+            "number of consecutive updates that a layer must be beyond a limit before the alarm is raised",
+            {1, 1LL << 40});
+    v.field("action", action,
+            "what happens at an alarm: log = a warning and a record; raise = in addition, multiply the coefficients of "
+            "the layer's balance losses by `factor`; restart = in addition to log, replace the layer's under-used "
+            "experts by noisy copies of its most used one; stop = save a checkpoint and exit with code 7",
+            {"log", "raise", "restart", "stop"});
+    v.field("factor", factor, "factor on the coefficients each time the alarm is raised (action: raise)", {1, 1000});
+    v.field("noise", noise,
+            "standard deviation of the noise on restarted experts, relative to the root mean square of the weights "
+            "(action: restart)",
+            {0, 100});
   }
 };
 
-// How many experts a layer has, and what its experts per token have been multiplied by (moe.life).
+// The number of experts of a layer, and the factor by which events of moe.life have multiplied its experts per token.
 struct ExpertNumbers {
   int64_t experts = 0;
   double k_factor = 1;
@@ -76,44 +83,47 @@ struct MoEConfig : Fields<MoEConfig> {
                         {"router", "strategy", "experts", "d_ff", "shared_experts", "capacity", "balance", "dropout",
                          "hidden_dropout", "expert_init"}};
 
-  // What events of moe.life have multiplied the experts per token by so far; `experts` are those of that time, too. No
-  // key: a run's state has it.
+  // The factor by which events of moe.life have multiplied the experts per token so far; `experts` is also the current
+  // number. It is not a key, but part of a run's state.
   double k_factor = 1;
-  // Likewise of single blocks: what events have made of them. Empty before the first.
+  // The same for single blocks after events. Empty before the first event.
   std::map<int64_t, ExpertNumbers> now;
 
-  // The configuration of a block: with what moe.layers overrides and what events have made of it. Throws UsageError for
-  // a range of blocks that the model does not have.
+  // The configuration of a block, with the overrides of moe.layers and the changes by events. Throws UsageError for a
+  // range of blocks that the model does not have.
   MoEConfig of_block(int64_t block, int64_t blocks) const;
 
   void fields(FieldVisitor& v) override {
-    v.field("experts", experts, "routed experts per MoE layer, over all ranks", {1, 1 << 16});
-    v.field("d_ff", d_ff, "inner width of an expert; 0 = the dense layers' d_ff", {0, 1 << 22});
-    v.field("shared_experts", shared_experts, "experts that every token passes through besides the routed ones",
-            {0, 1024});
+    v.field("experts", experts, "number of routed experts per MoE layer, over all ranks", {1, 1 << 16});
+    v.field("d_ff", d_ff, "inner width of an expert; 0 = the dense layers' inner width (model.d_ff)", {0, 1 << 22});
+    v.field("shared_experts", shared_experts,
+            "number of experts that process every token in addition to the routed ones", {0, 1024});
     v.field("expert_init", expert_init,
-            "normal: like other weights; small: uniform within 1/d_model, so that all responses start as near ties",
+            "initial weights of experts: normal = like other weights; small = uniform within 1/d_model, so that all "
+            "experts start with nearly equal responses",
             {"normal", "small"});
-    v.schedule("dropout", dropout,
-               "Share of the experts' outputs that is zeroed in training before they are combined.");
+    v.schedule("dropout", dropout, "Dropout rate of the experts' outputs in training, before they are combined.");
     v.schedule("hidden_dropout", hidden_dropout,
-               "Share of the units inside the routed experts, behind the activation, that is zeroed in training.");
-    v.choice("router", router, "Which experts a token goes to.");
-    v.choice("strategy", strategy, "How a MoE layer uses its router and experts.");
-    v.choices("balance", balance, "Auxiliary losses on the routing, each with its coefficient.");
-    v.choice("capacity", capacity, "How many tokens an expert takes at most; a number is a fixed factor.");
-    v.group("alarm", alarm, "What to do when few experts get all tokens.");
-    v.choices("life", life, "What happens to experts during the run, in this order where two things happen at once.");
-    v.overrides("layers", layers,
-                "Settings of some blocks, over those beside this key: a list of {at: 0-2, router: hash}. `at` counts "
-                "blocks from 0 (3, 0-2, last, or several: 0, 2-3); where entries meet, the later wins, key by key");
+               "Dropout rate of the hidden units of the routed experts in training, after the activation.");
+    v.choice("router", router, "The router, which chooses the experts of each token.");
+    v.choice("strategy", strategy, "The strategy: how a MoE layer uses its router and experts.");
+    v.choices("balance", balance, "Balance losses: auxiliary losses on the routing, each with its coefficient.");
+    v.choice("capacity", capacity, "Limit on the number of tokens per expert; a number means a fixed factor.");
+    v.group("alarm", alarm, "Alarm for routing collapse, when few experts get all tokens.");
+    v.choices("life", life,
+              "Events that change the experts during the run; events of the same update happen in this order.");
+    v.overrides(
+        "layers", layers,
+        "Overrides of the keys of `moe` for some blocks: a list of {at: 0-2, router: hash}. `at` counts blocks from 0 "
+        "(3, 0-2, last, or several: 0, 2-3); if several entries name a block, the later one wins, key by key.");
   }
 };
 
-// The configurations of a model's MoE blocks, in order, by block. Throws UsageError as of_block() does, and for a range
-// of moe.layers without a MoE block.
+// The configurations of a model's MoE blocks, by block index. Throws UsageError in the same cases as of_block(), and
+// for a range of moe.layers without a MoE block.
 std::map<int64_t, MoEConfig> moe_blocks(const ModelConfig& model, const MoEConfig& moe);
-// The number of experts of the layer that has fewest: as many ranks can share them. moe.experts for a dense model.
+// The smallest number of experts of any layer, which limits the number of ranks that can share experts. moe.experts for
+// a dense model.
 int64_t smallest_experts(const ModelConfig& model, const MoEConfig& moe);
 
 }  // namespace moe

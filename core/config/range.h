@@ -1,4 +1,4 @@
-// The values that a configuration field may have.
+// The range of values that a configuration field may have.
 #pragma once
 #include <limits>
 #include <string>
@@ -11,7 +11,7 @@ template <class T>
 struct Range {
   T min = std::numeric_limits<T>::lowest();
   T max = std::numeric_limits<T>::max();
-  // The key of a field whose value bounds it from above, if one does. The code that has both values checks it.
+  // The key of another field whose value is an upper bound, or null. The code that has both values checks this bound.
   const char* at_most = nullptr;
 
   bool has_min() const { return min != std::numeric_limits<T>::lowest(); }
@@ -19,7 +19,7 @@ struct Range {
   bool contains(T value) const { return value >= min && value <= max; }
 };
 
-// For error messages, after "must be": "between 0 and 1", "at least 0".
+// Text for error messages after "must be": "between 0 and 1", "at least 0".
 template <class T>
 std::string requirement(const Range<T>& range) {
   const std::string bound = range.at_most ? fmt::format(" ({})", range.at_most) : "";
@@ -28,7 +28,8 @@ std::string requirement(const Range<T>& range) {
   return fmt::format("at least {}", range.min);
 }
 
-// For documents, after the type: ", 0 to 1", ", at least 0", ", 1 to `moe.experts`"; empty for any value.
+// Text for documentation after the type: ", 0 to 1", ", at least 0", ", 1 to `moe.experts`"; empty if any value is
+// allowed.
 template <class T>
 std::string in_words(const Range<T>& range) {
   const std::string upper = range.at_most ? fmt::format("`{}`", range.at_most) : fmt::format("{}", range.max);

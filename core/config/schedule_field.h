@@ -1,7 +1,7 @@
 // A configuration field whose value may follow a schedule: `dropout: 0.1` or `dropout: {kind: linear, ...}`.
-//
-// The family of schedules lives above this layer (core/schedule); this header says what a configuration has to know of
-// it. Every file that names Choice<Schedule> includes this header, so that all agree on what a bare number means.
+// The family of schedules is defined in a higher layer (core/schedule); this header declares what a configuration needs
+// from it. Every file that names Choice<Schedule> must include this header, so that a bare number means the same
+// everywhere.
 #pragma once
 #include "core/config/choice.h"
 
@@ -15,8 +15,8 @@ const Table<Member>& family<Schedule>();
 template <>
 inline constexpr NumberShorthand kNumberShorthand<Schedule>{"constant", "value"};
 
-// A schedule, the range that its values must stay in, and its place in the configuration. The range is declared here,
-// once; assigning another schedule keeps it.
+// A schedule, the range of its values, and its place in the configuration. The range is declared once, with the field;
+// assigning another schedule keeps it.
 class ScheduleField : public Choice<Schedule> {
  public:
   explicit ScheduleField(double constant, Range<double> range = {});
@@ -30,10 +30,10 @@ class ScheduleField : public Choice<Schedule> {
   const FieldPlace& place() const { return place_; }
   void set_place(FieldPlace place) { place_ = std::move(place); }
 
-  // The quantity over a run (core/schedule/scheduled.h). Throws UsageError, which names the field's place, for options
-  // that make no schedule and for one that leaves the range within the run.
+  // The quantity over a run (core/schedule/scheduled.h). Throws UsageError, which names the field's place, for invalid
+  // options and for a schedule that leaves the range during the run.
   Scheduled make(const RunLength& run) const;
-  // The same within another range: one that depends on the layer.
+  // The same with another range, for example one that depends on the layer.
   Scheduled make(const RunLength& run, const Range<double>& range) const;
 
  private:
@@ -41,7 +41,7 @@ class ScheduleField : public Choice<Schedule> {
   FieldPlace place_;
 };
 
-// Schedules to begin with: one value throughout, and a straight line over the whole run.
+// Schedules for defaults: a constant, and a straight line over the whole run.
 Choice<Schedule> constantly(double value);
 Choice<Schedule> linearly(double from, double to);
 

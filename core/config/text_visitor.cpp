@@ -9,7 +9,7 @@
 namespace moe {
 
 std::string quote_yaml(const std::string& text) {
-  std::string lower = text;  // YAML knows its words in any case
+  std::string lower = text;  // YAML accepts its keywords in any case
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
   const bool plain =
       !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) &&
@@ -41,7 +41,7 @@ std::string flow_yaml(const ConfigNode& node) {
 
 namespace {
 
-// "name: value" of leaf fields.
+// Collects "name: value" of leaf fields.
 class Words : public TextVisitor {
  public:
   std::vector<std::string> words;

@@ -1,4 +1,4 @@
-// Configuration fields reduced to text, for the writers of YAML and Markdown.
+// Configuration fields converted to text, for the writers of YAML and Markdown.
 #pragma once
 #include <string>
 #include <vector>
@@ -10,7 +10,7 @@
 
 namespace moe {
 
-// As a YAML scalar, in quotes where YAML would take it for something else.
+// The text as a YAML scalar, quoted if YAML would read it as another type.
 std::string quote_yaml(const std::string& text);
 // A schedule on one line: "0.1" for a constant without a warm-up, else "{kind: linear, from: 1, ...}".
 std::string schedule_text(ScheduleField& field);

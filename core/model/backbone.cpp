@@ -32,7 +32,7 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
     positions_.emplace(parameters, setup.sample.time, config.d_model, config.init_std);
   }
   if (config.attention.position == "relative") {
-    // Of standard deviation 1, as in the published backbone; one table for all layers, likewise.
+    // Standard deviation 1 and one table for all layers, as in the published backbone.
     relative_positions_ =
         &parameters.add({ParameterRole::relative_position},
                         lookup_table("relative_positions.weight", memory_.positions, config.d_head(), 1));

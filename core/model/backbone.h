@@ -1,5 +1,5 @@
-// What language model and classifier share: embedding, positions and transformer blocks, with all that has to be known
-// of their MoE layers.
+// The part that language model and classifier share: embedding, positions and transformer blocks, with access to their
+// MoE layers.
 #pragma once
 #include <deque>
 #include <memory>
@@ -15,14 +15,14 @@
 
 namespace moe {
 
-// What a model is made with.
+// The inputs from which a model is built.
 struct ModelSetup {
   const ModelConfig& model;
   const MoEConfig& moe;
-  SampleShape sample;  // with its time
+  SampleShape sample;  // its time must be set
   const ProcessGroups& groups;
-  RunLength run;              // what schedules of paced quantities are measured against
-  SampleSignalSet signals{};  // that losses_and_backward() measures
+  RunLength run;              // the run's length, which schedules refer to
+  SampleSignalSet signals{};  // measured by losses_and_backward()
   ScheduleField label_smoothing{0};
   bool trains = true;
 };
@@ -31,12 +31,13 @@ class Backbone {
  public:
   Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding);
 
-  // The last block's hidden states (tokens, d_model), in the activations arena.
+  // Returns the last block's hidden states (tokens, d_model), in the activations arena.
   Tensor forward(Context& ctx, const TokenBatch& batch);
   // d_hidden: the gradient of the result on entry; undefined on return
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
 
-  // Puts the tokens of the last forward() into the batch's memory, when all that reads it has been done.
+  // Appends the tokens of the last forward() to the batch's context memory. Call it when nothing reads the memory of
+  // this batch any more.
   void remember(Context& ctx, const TokenBatch& batch);
 
   InputEmbedding& embedding() { return *embedding_; }
@@ -45,16 +46,17 @@ class Backbone {
   std::span<double> loss_sums() { return loss_sums_; }
   void observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const;
   bool needs_sums_before_backward() const;
-  // Of the layer that looks furthest; `sequence` at least when attention is not causal.
+  // The weakest causality of all layers; at least `sequence` if attention is not causal.
   Causality causality() const;
-  // Of the last forward() in training; absent where nobody asked.
+  // Signals of the last forward() in training; absent if not requested.
   const RoutingSignals& routing_signals() const { return routing_signals_; }
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
   int64_t attention_width() const { return attention_width_; }  // heads * d_head
   const MemoryShape& memory_shape() const { return memory_; }
-  // Positions that a query meets on average in sequences of `time` tokens, with a full memory.
+  // Average number of positions that a query attends to in sequences of `time` tokens, with a full context memory.
   double mean_visible(int64_t time) const;
-  // Products of a query with every position that it meets, forward: keys, values, and positions where they are learned.
+  // Products per query and attended position in forward: with keys, with values, and with relative positions if they
+  // are learned.
   int attention_products() const { return relative_positions_ ? 3 : 2; }
 
  private:

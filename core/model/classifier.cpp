@@ -5,7 +5,7 @@
 
 namespace moe {
 
-// A line for each `model.pooling`.
+// One line for each value of model.pooling.
 struct PoolingEntry {
   const char* name;
   Pooling pooling;
@@ -20,7 +20,7 @@ static bool has_class_token(const ModelConfig& model) {
   return poolings().at(model.pooling).pooling == Pooling::class_token;
 }
 
-// A class token stands before patches but behind texts, where it is pooled as the last token.
+// A class token comes before patches, but after texts, where it is pooled as the last token.
 static Pooling pooling_of(const ModelSetup& setup) {
   return setup.sample.features == 0 && has_class_token(setup.model) ? Pooling::last
                                                                     : poolings().at(setup.model.pooling).pooling;
@@ -49,7 +49,7 @@ Predictions Classifier::predictions(const TokenBatch& batch) const {
   return {head_input_, batch.labels, 1, batch.weights};
 }
 
-// What the blocks told of each token -> its mean over each sample's tokens.
+// The blocks' signals per token -> their means over each sample's tokens.
 RoutingSignals Classifier::pooled_signals(Context& ctx, const TokenBatch& batch) const {
   RoutingSignals pooled = backbone_.routing_signals();
   for (Tensor* signal : {&pooled.router_entropy, &pooled.expert_variance}) {

@@ -1,5 +1,5 @@
-// The classifier: embedding of patches or tokens, transformer blocks, one pooled row for each sample, norm, output
-// head. Every sample is one prediction.
+// The classifier: embedding of patches or tokens, transformer blocks, one pooled row per sample, norm, output head.
+// There is one prediction per sample.
 #pragma once
 #include "core/model/model.h"
 #include "core/ops/pooling.h"
@@ -21,7 +21,7 @@ class Classifier : public Model {
   RoutingSignals pooled_signals(Context& ctx, const TokenBatch& batch) const;
 
   Pooling pooling_;
-  Tensor hidden_;  // (tokens, d_model), of the last block
+  Tensor hidden_;  // (tokens, d_model), output of the last block
 };
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// What a classifier may have between the pooled row and the output head: a layer d_model -> d_model and a tanh (the
+// An optional layer d_model -> d_model with tanh between a classifier's pooled row and its output head (as in the
 // published fine-tuning of CompeteSMoE's backbones, arXiv 2402.02526).
 #pragma once
 #include "core/nn/linear.h"

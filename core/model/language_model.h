@@ -1,4 +1,5 @@
-// The decoder-only language model: embedding, transformer blocks, final norm, output head. Every token is a prediction.
+// The decoder-only language model: embedding, transformer blocks, final norm, output head. There is one prediction per
+// token.
 #pragma once
 #include "core/model/model.h"
 

@@ -5,7 +5,7 @@
 namespace moe {
 
 double dense_flops_per_token(const ParameterStore& parameters, const Model& model, int64_t time) {
-  int64_t matrices = 0, of_head = 0;  // the head's are used once for each prediction
+  int64_t matrices = 0, of_head = 0;  // the head's matrices are used once per prediction
   const Parameter& head = model.head().weight();
   of_head += head.shape.size();
   for (const Parameter& p : parameters.parameters()) {
@@ -14,7 +14,7 @@ double dense_flops_per_token(const ParameterStore& parameters, const Model& mode
   }
   const double head_share = static_cast<double>(model.predictions_per_sample(time)) / static_cast<double>(time);
   const Backbone& backbone = model.backbone();
-  // A product forward is two backward, and every element of it two operations.
+  // Each forward product has two backward products, and each element of a product takes two operations.
   const double attention = 6.0 * backbone.attention_products() * backbone.mean_visible(time) *
                            static_cast<double>(backbone.layers() * backbone.attention_width());
   return 6.0 * static_cast<double>(matrices) + 6.0 * head_share * static_cast<double>(of_head) + attention;
@@ -22,14 +22,14 @@ double dense_flops_per_token(const ParameterStore& parameters, const Model& mode
 
 ModelSummary summarise(const ParameterStore& parameters, const Model& model, int64_t time) {
   ModelSummary s;
-  std::map<int, int64_t> by_block;  // parameters of routed experts
+  std::map<int, int64_t> by_block;  // parameters of routed experts by block
   for (const Parameter& p : parameters.parameters()) {
     s.parameters += p.shape.size();
     if (p.group != ParameterGroup::expert) continue;
     s.expert_parameters += p.shape.size();
     by_block[p.place.layer] += p.shape.size();
   }
-  double experts = 0, passes = 0;  // active expert parameters, and how often a training step multiplies by them
+  double experts = 0, passes = 0;  // active expert parameters, at evaluation and times the passes of a training step
   for (const MoELayer* layer : model.moe_layers()) {
     const double active =
         static_cast<double>(by_block[layer->layer()] / layer->num_experts() * layer->experts_per_token());

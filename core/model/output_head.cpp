@@ -8,10 +8,10 @@
 
 namespace moe {
 
-// Logits are made, scored and turned into gradients in chunks of about this many bytes, so that they stay in the cache
-// and never need memory for the whole batch.
+// Logits are computed, scored and overwritten by gradients in chunks of about this many bytes, so that they stay in the
+// cache and never need memory for the whole batch.
 static constexpr int64_t kLogitBytes = int64_t{8} << 20;
-// On a GPU the products want many rows, and logits leave the cache anyway.
+// On a GPU the products need many rows to be efficient, and logits do not fit the cache anyway.
 static constexpr int64_t kLogitBytesOnDevice = int64_t{512} << 20;
 
 OutputHead::OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Scheduled smoothing)

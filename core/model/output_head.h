@@ -1,5 +1,5 @@
-// The output head: logits of some rows, their cross-entropy, and the way back. It is told of rows and targets only,
-// be they the tokens of a text or one for each image.
+// The output head: logits of rows, their cross-entropy, and backward. It only gets rows and targets, which are the
+// tokens of a text or one row per image.
 #pragma once
 #include "core/config/sample_signal.h"
 #include "core/nn/now.h"
@@ -8,31 +8,32 @@
 
 namespace moe {
 
-// What is to be predicted.
+// Inputs and targets of the predictions.
 struct Predictions {
-  ConstTensor x;             // (predictions, d_model): what the logits are made from
+  ConstTensor x;             // (predictions, d_model): input of the head
   ConstTensor targets;       // (predictions) i32; kIgnoreTarget for none
-  int64_t per_sample = 1;    // neighbours that belong to one sample
-  ConstTensor weights{};     // (predictions) wide, or none: of each one's loss in the objective
+  int64_t per_sample = 1;    // consecutive predictions that belong to one sample
+  ConstTensor weights{};     // (predictions) wide, or none: weight of each prediction's loss in the objective
   RoutingSignals routing{};  // (predictions)
 };
 
-// What came of it.
+// The results of the head.
 struct Outcome {
-  Tensor losses;          // (predictions): -ln p(target), 0 where ignored
-  Tensor correct;         // (predictions) i32: the target had the largest logit
-  Tensor signals{};       // (samples, kNumMeasuredSignals), wide: 0 where not asked for; absent when nothing was
-  ConstTensor targets{};  // (predictions) i32: as they were given
+  Tensor losses;   // (predictions): -ln p(target), 0 for ignored targets
+  Tensor correct;  // (predictions) i32: the target had the largest logit
+  // (samples, kNumMeasuredSignals), wide: 0 for signals that are not requested; absent if none is.
+  Tensor signals{};
+  ConstTensor targets{};  // (predictions) i32: the given targets
 };
 
 class OutputHead {
  public:
-  // `weight` (classes, d_model) and `bias` (classes), which may be null, belong to somebody else; label smoothing as in
-  // core/ops/cross_entropy.h, in training.
+  // `weight` (classes, d_model) and `bias` (classes), which may be null, are not owned. Label smoothing in training is
+  // as in core/ops/cross_entropy.h.
   OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signals, Scheduled smoothing);
 
-  // With d_x (predictions, d_model), which is overwritten: also the gradients of `gradient_scale` times the weighted
-  // sum of the losses, and the samples' signals.
+  // With d_x (predictions, d_model), which is overwritten, also computes the gradients of `gradient_scale` times the
+  // weighted sum of the losses, and the samples' signals.
   Outcome run(Context& ctx, const Predictions& predictions, Tensor d_x, double gradient_scale);
   // x (rows, d_model) -> logits (rows, classes)
   Tensor logits(Context& ctx, ConstTensor x) const;

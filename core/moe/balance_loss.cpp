@@ -37,12 +37,12 @@ BalanceLoss::BalanceLoss(const BalanceOptions& options, const Setup& setup)
 
 void BalanceLoss::add_output_sums(Context&, std::span<double>, const Routing&, const ExpertOutputs&,
                                   ConstTensor) const {
-  raise<InternalError>("this loss does not see outputs");
+  raise<InternalError>("this balance loss is not computed from the experts' outputs");
 }
 
 void BalanceLoss::output_backward(Context&, Tensor, const Routing&, const ExpertOutputs&, ConstTensor,
                                   std::span<const double>, double) const {
-  raise<InternalError>("this loss does not see outputs");
+  raise<InternalError>("this balance loss is not computed from the experts' outputs");
 }
 
 }  // namespace moe

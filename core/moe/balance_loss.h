@@ -1,6 +1,6 @@
-// BalanceLoss: an auxiliary loss on one layer's routing. Every member is a function of sums over tokens, so that it can
-// be computed from the whole step's batch, whatever ranks and micro-batches it was split into. Members are in balance/,
-// the table in balance_loss.cpp.
+// BalanceLoss: an auxiliary loss on one layer's routing. Every member is a function of sums over tokens, so its value
+// for the whole step's batch does not depend on how that was split into ranks and micro-batches. Members are in
+// balance/, the table in balance_loss.cpp.
 #pragma once
 #include <span>
 
@@ -11,15 +11,16 @@
 
 namespace moe {
 
-// Fields that every member has.
+// Fields shared by all members.
 struct BalanceOptions {
   ScheduleField coefficient{0.01, {0, 1e6}};
   std::string scope = "global";
 
   void common_fields(FieldVisitor& v) {
-    v.schedule("coefficient", coefficient, "Weight in the training objective, per layer.");
+    v.schedule("coefficient", coefficient, "Weight of the loss in the training objective, per layer.");
     v.field("scope", scope,
-            "tokens that are balanced together: the step's whole batch, each sequence, or each rank's micro-batch",
+            "which tokens are balanced together: those of the step's whole batch, of each sequence, or of each rank's "
+            "micro-batch",
             {"global", "sequence", "rank"});
   }
 };
@@ -29,13 +30,13 @@ class BalanceLoss {
   struct Setup {
     int64_t experts = 0;
     int64_t d_model = 0;
-    std::string router{};  // its kind; empty when unknown
+    std::string router{};  // the router's kind; empty when unknown
     RunLength run{};
   };
-  // Where the gradients of a routing go; each is added to.
+  // Gradients of a routing. backward() adds to each of them.
   struct Gradients {
     Tensor logits;     // (tokens, experts)
-    Tensor weights{};  // (tokens, k); a loss that needs it refuses to do without
+    Tensor weights{};  // (tokens, k); absent where the strategy has none: a loss that needs it throws UsageError
   };
   enum class Scope { global, sequence, rank };
 
@@ -45,18 +46,18 @@ class BalanceLoss {
   const Scheduled& coefficient() const { return coefficient_; }
   Scope scope() const { return scope_; }
 
-  // How many sums over tokens the value is a function of.
+  // Number of sums over tokens that the value is computed from.
   virtual int64_t num_sums() const = 0;
-  // Adds this routing's tokens; targets (tokens) i32 tell padding.
+  // Adds this routing's tokens to the sums. targets (tokens) i32 mark padding.
   virtual void add_sums(Context& ctx, std::span<double> sums, const Routing& routing, ConstTensor targets) const = 0;
-  // The loss, without its coefficient; 0 for no tokens.
+  // The loss without its coefficient; 0 if there are no tokens.
   virtual double value(std::span<const double> sums) const = 0;
-  // Adds factor times the gradient of this routing's tokens, which are among those of the sums.
+  // Adds factor times the gradient of this routing's tokens, which must be included in the sums.
   virtual void backward(Context& ctx, const Gradients& gradients, const Routing& routing, ConstTensor targets,
                         std::span<const double> sums, double factor) const = 0;
 
-  // A loss on the experts' outputs: these take the place of add_sums() and backward(). d_rows: gradient of
-  // outputs.rows, added to.
+  // A loss on the experts' outputs returns true and implements the two functions below instead of add_sums() and
+  // backward(). d_rows is the gradient of outputs.rows and is added to.
   virtual bool sees_outputs() const { return false; }
   virtual void add_output_sums(Context& ctx, std::span<double> sums, const Routing& routing,
                                const ExpertOutputs& outputs, ConstTensor targets) const;

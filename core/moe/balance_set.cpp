@@ -82,7 +82,7 @@ void BalanceSet::for_each_group_with_sums(Context& ctx, size_t i, const TokenBat
   const auto next_sums = [&] { return std::span(group_sums_).subspan(n * next++, n); };
   {
     ScratchScope scratch(ctx);
-    DeviceSums twins;  // so that all groups' sums are on their way before the first is waited for
+    DeviceSums twins;  // all groups' sums are queued before the host waits for the first
     if (ctx.device == Device::cuda && groups > 0) {
       twins =
           DeviceSums(ctx, group_sums_, scratch.allocate(Shape{static_cast<int64_t>(group_sums_.size())}, DType::f64));
@@ -125,11 +125,11 @@ void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch&
 template <class Visit>
 void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                                    const ExpertOutputs& outputs, Visit visit) {
-  if (ctx.planning && ctx.device == Device::cpu) return;  // on a GPU ops tell what they need
+  if (ctx.planning && ctx.device == Device::cpu) return;  // on a GPU the ops must run to count memory
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
     if (coefficients_[i] == 0 || loss.sees_outputs() != on_outputs) continue;
-    const std::vector<double> some(ctx.planning ? ranges_[i].count : 0, 1.0);  // that no loss calls empty
+    const std::vector<double> some(ctx.planning ? ranges_[i].count : 0, 1.0);  // stands for sums with tokens
     for_each_group_with_sums(ctx, i, batch, routing, outputs, [&](const Group& group, std::span<const double> sums) {
       visit(loss, group, ctx.planning ? std::span(some) : sums, group.weight * scale_ * coefficients_[i]);
     });

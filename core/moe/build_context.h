@@ -1,4 +1,4 @@
-// What a MoE layer and its parts (router, strategy, capacity) are built with.
+// The inputs from which a MoE layer and its parts (router, strategy, capacity) are built.
 #pragma once
 #include <memory>
 #include <string>
@@ -16,22 +16,22 @@ namespace moe {
 struct BuildContext {
   ParameterStore& parameters;
   const ProcessGroups& groups;
-  const MoEConfig& moe;       // the layer's own
-  FeedForwardShape expert{};  // of one routed expert, and of each shared one
-  double init_std = 0.02;     // of routers
-  int64_t vocab = 0;          // token ids are below; 0: tokens have none
-  RunLength run{};            // what schedules are measured against
-  bool trains = true;         // else a single expert may well be weighted by a constant
-  std::string name;           // of the layer, the prefix of parameter names
-  int layer = 0;              // the block
-  int moe_layer = 0;          // its index among the model's MoE layers,
-  int moe_layers = 1;         // and their number
+  const MoEConfig& moe;       // this layer's configuration
+  FeedForwardShape expert{};  // shape of one routed expert, and of each shared one
+  double init_std = 0.02;     // for the weights of routers
+  int64_t vocab = 0;          // token ids are < vocab; 0: tokens have no ids
+  RunLength run{};            // the run's length, which schedules refer to
+  bool trains = true;         // false: a constant weight for a single expert is allowed
+  std::string name;           // the layer's name, the prefix of parameter names
+  int layer = 0;              // index of the block
+  int moe_layer = 0;          // index among the model's MoE layers
+  int moe_layers = 1;         // number of MoE layers in the model
 
-  // What the layer adds for its parts.
+  // Set by the layer for its parts.
   LayerSums* sums = nullptr;
   MeasureSet* measures = nullptr;
-  int64_t experts = 0;               // that the router chooses from
-  std::shared_ptr<Router> router{};  // of the layer, where strategies follow each other; absent: to be made
+  int64_t experts = 0;               // number that the router chooses from
+  std::shared_ptr<Router> router{};  // shared by strategies that follow each other; none: the strategy makes its own
 
   int64_t d_model() const { return expert.d_model; }
   bool bias() const { return expert.bias; }
@@ -41,7 +41,7 @@ struct BuildContext {
   }
 };
 
-// The parameter, as one whose dimension 0 counts the experts.
+// Marks the parameter as one whose dimension 0 counts the experts.
 inline Parameter per_expert(Parameter parameter, PerExpert copies = PerExpert::alike) {
   parameter.per_expert = copies;
   return parameter;

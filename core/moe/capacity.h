@@ -1,5 +1,5 @@
-// Capacity: how many of a group's tokens an expert takes at most, as a factor on its fair share of their assignments.
-// Members are in capacities/, the table in capacity.cpp; core/moe/capacity_limit.h puts one to use.
+// Capacity: the maximum number of a group's tokens that an expert takes, as a factor on its fair share of their
+// assignments. Members are in capacities/, the table in capacity.cpp; core/moe/capacity_limit.h applies one.
 #pragma once
 #include <span>
 
@@ -8,7 +8,7 @@
 
 namespace moe {
 
-// Fields that every member with a bound has.
+// Fields of all members that have a bound.
 struct CapacityOptions : GroupOptions {
   std::string drop = "position";
   bool renormalise = false;
@@ -16,28 +16,28 @@ struct CapacityOptions : GroupOptions {
 
   void capacity_fields(FieldVisitor& v) {
     v.field("drop", drop,
-            "who keeps a place: first choices before second ones and earlier tokens before later ones, or larger "
-            "weights",
+            "which assignments an expert keeps: position = first choices before second ones, then earlier tokens "
+            "before later ones; score = those with larger weights",
             {"position", "score"});
     group_fields(v);
-    v.field("renormalise", renormalise, "a token's other experts take over the weight of those that it lost");
-    v.field("evaluation", evaluation, "factor at evaluation; 0 = nothing is dropped there", {0, 1024});
+    v.field("renormalise", renormalise, "the weight of a token's dropped assignments goes to its remaining experts");
+    v.field("evaluation", evaluation, "capacity factor at evaluation; 0 = nothing is dropped at evaluation", {0, 1024});
   }
 };
 
-// What an update showed of the whole model; the same on every rank.
+// Measurements of one update for the whole model; the same on every rank.
 struct UpdateFacts {
   double loss = 0;     // mean over the update's tokens, nats
-  double flops = 0;    // of forward and backward, what was dropped left out
-  double seconds = 0;  // that these took, mean over the ranks
+  double flops = 0;    // of forward and backward, without dropped assignments
+  double seconds = 0;  // time of forward and backward, mean over the ranks
 };
 
-// And of one layer, over all ranks and micro-batches.
+// Measurements of one update for one layer, over all ranks and micro-batches.
 struct CapacityFeedback {
   UpdateFacts update;
-  double router_entropy = 0;                     // mean over tokens, over ln(experts)
+  double router_entropy = 0;                     // mean over tokens, divided by ln(experts)
   double assignments = 0;                        // before any was dropped
-  std::span<const double> dropped_by_candidate;  // that each of the candidates would have dropped
+  std::span<const double> dropped_by_candidate;  // assignments that each candidate would have dropped
 };
 
 class Capacity {
@@ -48,17 +48,17 @@ class Capacity {
   virtual ~Capacity() = default;
 
   const CapacityOptions& options() const { return options_; }
-  // An expert takes ceil(factor * k * tokens / experts) of a group's tokens; 0 = there is no bound. At an update of
-  // training, counted from 0.
+  // The factor at a training update, counted from 0: an expert takes at most ceil(factor * k * tokens / experts) of a
+  // group's tokens; 0 = no bound.
   virtual double factor(uint64_t update) const = 0;
-  // The largest in the whole run; 0 = there is no bound. Memory is planned for it.
+  // The largest factor in the whole run, for which memory is planned; 0 = no bound.
   virtual double largest() const = 0;
 
-  // Factors of which it wants to be told what they would have dropped; the same ones always.
+  // Factors for which after_step() needs the number of assignments that they would have dropped. Always the same ones.
   virtual std::span<const double> candidates() const { return {}; }
-  // After an update; the same on every rank.
+  // Called after an update, with the same arguments on every rank.
   virtual void after_step(const CapacityFeedback& feedback) { (void)feedback; }
-  // All that it remembers, for checkpoints: finite numbers, always as many.
+  // Its complete state, for checkpoints: a constant number of finite values.
   virtual std::span<double> state() { return {}; }
 
  private:

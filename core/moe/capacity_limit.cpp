@@ -25,7 +25,7 @@ CapacityLimit::CapacityLimit(const BuildContext& setup, LoadStats& load)
   kept_loss_figure_ = loss_measures_.add_figure("loss_kept");
 }
 
-// No expert gets a token twice.
+// GroupRoom limits the places to the number of tokens, because no expert gets a token twice.
 GroupRoom CapacityLimit::room(double factor, double k) const {
   return GroupRoom::share(factor * k / static_cast<double>(experts_));
 }
@@ -44,7 +44,7 @@ void CapacityLimit::begin(Context& ctx, const TokenBatch& batch, double k) {
 CapacityLimit::Kept CapacityLimit::keep(Context& ctx, const TokenBatch& batch, const Routing& routing) {
   if (!limits()) return {routing.indices, routing.weights, routing.most_per_expert};
   const TokenGroups groups = token_groups(capacity_->options().group, batch);
-  // Later updates may have a larger k than the one that is planned.
+  // Later updates may have a larger k than the planned update.
   const double k = ctx.planning ? static_cast<double>(routing.indices.dim(1)) : k_;
   const GroupRoom places = room(factor_, k);
   const Tensor indices = ctx.allocate(routing.indices.shape, DType::i32);

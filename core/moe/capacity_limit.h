@@ -1,4 +1,5 @@
-// A layer's capacity put to use: which of a routing's assignments are dispatched, what was dropped and whom it hit.
+// Applies a layer's capacity: which of a routing's assignments are dispatched, how many were dropped, and the losses of
+// the tokens that lost one.
 #pragma once
 #include <memory>
 #include <vector>
@@ -10,44 +11,44 @@ namespace moe {
 
 class CapacityLimit {
  public:
-  // `load`: where drops are counted. Throws UsageError as the capacity does.
+  // Drops are counted in `load`. Throws the capacity's UsageError.
   CapacityLimit(const BuildContext& setup, LoadStats& load);
 
-  // Before a layer's passes over a micro-batch; `k`: experts that a token is meant to go to at this update.
+  // Must be called before a layer's passes over a micro-batch. `k`: the number of experts per token at this update.
   void begin(Context& ctx, const TokenBatch& batch, double k);
 
-  // What of a routing is dispatched. Without a bound it is all.
+  // The part of a routing that is dispatched: all of it if there is no bound.
   struct Kept {
-    ConstTensor indices;          // (tokens, slots) i32: -1 where an assignment was dropped too
+    ConstTensor indices;          // (tokens, slots) i32: -1 for an empty slot and for a dropped assignment
     ConstTensor weights;          // (tokens, slots)
-    int64_t most_per_expert = 0;  // of this micro-batch; 0 = unknown
+    int64_t most_per_expert = 0;  // in this micro-batch; 0 = unknown
   };
   Kept keep(Context& ctx, const TokenBatch& batch, const Routing& routing);
   // d_weights (tokens, slots): the gradient of kept.weights on entry, of the routing's on return
   void backward(Context& ctx, Tensor d_weights, const Kept& kept, const Routing& routing) const;
 
-  // Of the micro-batch that begin() was called for.
+  // Whether there is a bound for the micro-batch that begin() was called for.
   bool limits() const { return factor_ > 0; }
-  // Adds the losses (tokens) of the last micro-batch's tokens, told apart by whether they lost an assignment, to
-  // measures().
+  // Adds the losses (tokens) of the last micro-batch to measures(), separately for tokens that lost an assignment and
+  // tokens that did not.
   void observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const;
-  // Figures of the losses, whose sums are complete later than the routing's.
+  // Figures on these losses. Their sums are complete later than those of the routing.
   const MeasureSet& measures() const { return loss_measures_; }
   LayerSums& loss_sums() { return loss_sums_; }
 
-  // After an update whose sums are complete; the same on every rank.
+  // Called after an update, when its sums are complete; the same on every rank.
   void after_step(const UpdateFacts& update);
   std::span<double> state() { return capacity_->state(); }
 
   // Whether there is a bound in training, and at evaluation.
   bool trains_bounded() const { return capacity_->largest() > 0; }
   bool evaluates_bounded() const { return capacity_->options().evaluation > 0; }
-  // What a token's output depends on because of the bound, with so many slots per token.
+  // Which other tokens a token's output depends on because of the bound, with `slots` slots per token.
   Causality causality(bool training, int64_t slots) const;
 
  private:
   GroupRoom room(double factor, double k) const;
-  // `groups` with lengths on the host.
+  // The lengths of `groups` must be on the host.
   void count_drops(Context& ctx, ConstTensor demand, const TokenGroups& groups);
 
   const int64_t experts_;
@@ -62,7 +63,7 @@ class CapacityLimit {
   MeasureSet loss_measures_;
   size_t lost_tokens_figure_ = 0, lost_loss_figure_ = 0, kept_loss_figure_ = 0;
 
-  // Of the micro-batch at hand.
+  // Of the current micro-batch.
   double factor_ = 0, k_ = 0;
   Tensor lost_;  // (tokens) i32: assignments that a token lost in all passes
   std::vector<char> buffer_;

@@ -1,4 +1,4 @@
-// Finds by trial what a token's output depends on, to be held against what routers and strategies say of themselves.
+// Finds by experiment which tokens a token's output depends on, to check what routers and strategies declare.
 #pragma once
 #include <functional>
 #include <vector>
@@ -7,13 +7,14 @@
 
 namespace moe {
 
-// Outputs of sequences * time tokens, the same number for each, when the tokens marked in `changed` are replaced by
-// others; what they are replaced by is the same in every call.
+// Outputs of sequences * time tokens (the same number of values for each token) when the tokens marked in `changed` are
+// replaced by others. The replacements are the same in every call.
 using TokenOutputs = std::function<std::vector<double>(const std::vector<bool>& changed)>;
 
-// In each sequence, for a few places, everything from there on is changed, and the outputs are compared with the
-// unchanged ones: before the place (not causal), and in the other sequences (depends on the batch). Differences up to
-// `tolerance` of the output's size are rounding. A dependency that the given tokens do not show is not found.
+// For a few positions in each sequence, changes all tokens from there on and compares the outputs with the unchanged
+// ones. A difference before the position means not causal; a difference in another sequence means dependence on the
+// batch. Differences up to `tolerance` of the output's size count as rounding. A dependency that has no effect for the
+// given tokens is not found.
 Causality probe_causality(int64_t sequences, int64_t time, const TokenOutputs& outputs, double tolerance);
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// Every expert's response to every token (CompeteSMoE). Nothing of it is kept but the scores: tokens pass through all
-// experts in parts, as many rows at a time as an ordinary pass has, and backward computes a part anew.
+// Every expert's response to every token (CompeteSMoE). Only the scores are kept. Tokens pass through all experts in
+// parts with as many rows as an ordinary pass has, and backward recomputes each part.
 #pragma once
 #include "core/base/integer.h"
 #include "core/moe/experts.h"
@@ -10,7 +10,7 @@ namespace moe {
 
 class Competition {
  public:
-  // `k`: rows per token of the layer's ordinary pass
+  // `k`: rows per token in the layer's ordinary pass
   Competition(int64_t experts, int64_t k, Response response) : experts_(experts), k_(k), response_(response) {}
 
   // x (tokens, d_model) -> scores (tokens, experts). Collective over the expert-parallel group.
@@ -20,21 +20,21 @@ class Competition {
                 ConstTensor d_scores);
 
  private:
-  // The pass of one part of the tokens, as far as its scores.
+  // The forward pass of one part of the tokens, up to its scores.
   struct Part {
     DispatchPlan plan;
     Experts::Saved experts;
     Tensor out;         // (received rows, d_model)
     Tensor row_scores;  // (received rows, 1)
   };
-  // `first_token`: the number of x's first token in the step's global batch
+  // `first_token`: index of x's first token in the step's global batch
   void respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, int64_t first_token);
-  // Every rank has as many parts, because each is a collective exchange.
+  // The same number on every rank, because each part is a collective exchange.
   int64_t num_parts() const { return divide_up(experts_, k_); }
 
   int64_t experts_, k_;
   Response response_;
-  Part part_;  // kept for the memory of its plan
+  Part part_;  // a member so that the memory of its plan is reused
 };
 
 }  // namespace moe

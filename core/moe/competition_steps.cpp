@@ -4,7 +4,8 @@
 
 namespace moe {
 
-static constexpr uint64_t kWindow = 1000;  // updates that are drawn together; no competition moves out of its window
+// Updates that are drawn together. A competition is only moved within its window.
+static constexpr uint64_t kWindow = 1000;
 
 bool CompetitionSteps::competes(uint64_t seed, uint64_t update) {
   if (window_ != update / kWindow || seed_ != seed) draw_window(seed, update / kWindow);
@@ -28,7 +29,8 @@ void CompetitionSteps::draw_window(uint64_t seed, uint64_t window) {
     }
   }
   if (setup_.max_layers > 0) {
-    // A competition too many goes to the nearest update with room, the earlier of two, or is lost when there is none.
+    // A competition above the limit moves to the nearest update with room, the earlier of two equally near ones.
+    // Without such an update it is dropped.
     for (uint64_t i = 0; i < kWindow; ++i) {
       for (size_t layer = layers; layer-- > 0 && count[i] > setup_.max_layers;) {
         if (!competes[layer][i]) continue;

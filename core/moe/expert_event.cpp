@@ -34,7 +34,9 @@ ExpertEvent::ExpertEvent(const std::string& kind, const EventOptions& options, c
                          const Setup& setup)
     : kind_(kind), key_(fields.key()), options_(options) {
   if (!options.is_scheduled() && options.below == 0) {
-    raise<UsageError>("{}: {} never happens: give at, every or opened, or below to make it wait for that", key_, kind);
+    raise<UsageError>(
+        "{}: {} never happens: set at, every or opened, or set below to make it happen to under-used experts", key_,
+        kind);
   }
   for (const std::string& text : options.at) {
     steps_.push_back(std::llround(to_updates(parse(fields.where("at"), text), setup.run)));
@@ -42,7 +44,8 @@ ExpertEvent::ExpertEvent(const std::string& kind, const EventOptions& options, c
   for (const std::string& text : options.opened) {
     const Duration share = parse(fields.where("opened"), text);
     if (share.unit != Duration::Unit::percent) {
-      raise<UsageError>("{} '{}': is no share of the difficulties; write 50%", fields.where("opened"), text);
+      raise<UsageError>("{} '{}': is no share of the difficulties: write a percentage, e.g. 50%",
+                        fields.where("opened"), text);
     }
     opened_.push_back(share.amount / 100);
   }

@@ -57,7 +57,7 @@ ExpertMapping merging(std::span<const double> use, const std::vector<std::vector
   ExpertMapping mapping = identity_mapping(experts);
   std::vector<int64_t> gone;
   for (std::vector<int64_t> group : groups) {
-    MOE_CHECK(!group.empty(), "a group of no experts");
+    MOE_CHECK(!group.empty(), "a group to merge contains no experts");
     std::sort(group.begin(), group.end());
     double total = 0;
     for (const int64_t e : group) total += use[static_cast<size_t>(e)];
@@ -80,7 +80,7 @@ ExpertMapping restarting(std::span<const double> use, std::span<const int64_t> w
   for (const int64_t dead : which) left[static_cast<size_t>(dead)] = -1;
   for (const int64_t dead : which) {
     const auto busiest = std::max_element(left.begin(), left.end());
-    if (*busiest < 0) break;  // all are to be restarted: from nobody
+    if (*busiest < 0) break;  // all experts are to be restarted: there is none to copy
     mapping.experts[static_cast<size_t>(dead)] = {{{busiest - left.begin(), 1}}, 0, true};
     *busiest /= 2;
   }

@@ -54,7 +54,7 @@ void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {
 
 Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers, Saved& saved) {
   const int64_t num_rows = rows.dim(0);
-  MOE_CHECK(bool(numbers) == drops_hidden(ctx), "numbers of rows are for dropout, and it needs them");
+  MOE_CHECK(bool(numbers) == drops_hidden(ctx), "row numbers must be given exactly when hidden units are dropped");
   saved = {rows, offsets, ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
            ctx.allocate(Shape{num_rows, shape_.d_ff}), numbers};
   const Tensor out = ctx.allocate(rows.shape);

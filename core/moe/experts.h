@@ -1,4 +1,4 @@
-// The routed experts that this rank holds: a feed-forward layer each, over rows sorted by expert.
+// The routed experts that this rank holds: each is a feed-forward layer, applied to rows sorted by expert.
 #pragma once
 #include "comm/process_groups.h"
 #include "core/nn/feed_forward.h"
@@ -10,22 +10,22 @@ class Experts {
   struct Saved {
     ConstTensor rows, offsets;
     Tensor z, activated;
-    ConstTensor numbers;  // or none: nothing was dropped
+    ConstTensor numbers;  // none if there was no dropout
   };
 
-  // The layer's experts in `local`. `layer`: the block, which random numbers follow from. `small_init`: uniform within
-  // 1/d_model.
+  // The layer's experts in the range `local`. `layer`: index of the block, a key of the random numbers. `small_init`:
+  // weights are uniform within 1/d_model.
   Experts(ParameterStore& parameters, const std::string& name, Share local, const FeedForwardShape& shape, int layer,
           bool small_init);
 
-  // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> (num_rows, d_model). `numbers` (num_rows) i32
-  // of the rows' assignments (TokenDispatcher::number), where drops_hidden().
+  // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> (num_rows, d_model). `numbers` (num_rows)
+  // i32: numbers of the rows' assignments (TokenDispatcher::number), needed if drops_hidden().
   Tensor forward(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers, Saved& saved);
   // d_out (num_rows, d_model) -> d_rows (num_rows, d_model), overwritten
   void backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved);
 
-  // Whether hidden units are dropped now. What is drawn belongs to a token and an expert: two passes of a token through
-  // an expert in one update lose the same units.
+  // Whether there is dropout of hidden units now. The mask is a function of token and expert: two passes of a token
+  // through an expert in one update drop the same units.
   bool drops_hidden(const Context& ctx) const { return ctx.training && hidden_dropout(ctx) > 0; }
 
   int64_t first() const { return first_; }

@@ -1,4 +1,4 @@
-// What a strategy works with besides its router; the layer owns it.
+// The parts of a layer that a strategy uses besides its router; the layer owns them.
 #pragma once
 #include "core/moe/balance_set.h"
 #include "core/moe/capacity_limit.h"
@@ -9,10 +9,10 @@
 
 namespace moe {
 
-// Dropout of the experts' outputs, in training.
+// Dropout of the experts' outputs during training.
 struct OutputDropout {
   Scheduled rate;
-  int layer;  // the block, which random numbers follow from
+  int layer;  // index of the block, a key of the random numbers
   double now(const Context& ctx) const { return ctx.training ? moe::now(rate, ctx) : 0; }
 };
 

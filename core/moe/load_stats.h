@@ -1,5 +1,5 @@
-// How one layer's tokens were spread over its experts: sums over all tokens seen since they were cleared, first of this
-// rank, then, after the trainer has reduced them, of the whole step.
+// How one layer's tokens were distributed over its experts: sums over all tokens since the sums were cleared. They
+// cover this rank's tokens until the trainer has reduced them, and the whole step's afterwards.
 #pragma once
 #include <span>
 #include <vector>
@@ -10,25 +10,25 @@
 namespace moe {
 
 struct LoadStats {
-  std::span<double> counts;                 // (experts) assignments, those that a capacity dropped among them
+  std::span<double> counts;                 // (experts) assignments, including those dropped by a capacity
   std::span<double> importance;             // (experts) sums of gate weights
   std::span<double> probability;            // (experts) sums of router probabilities
   std::span<double> dropped;                // (experts) assignments that were dropped
   std::span<double> scalars;                // entropy of the router (nats), tokens
-  std::vector<int32_t>* choices = nullptr;  // where observe() appends every token's indices, if anywhere
+  std::vector<int32_t>* choices = nullptr;  // if set, observe() appends every token's indices
 
   static size_t num_sums(int64_t experts) { return 4 * static_cast<size_t>(experts) + 2; }
   static LoadStats view(std::span<double> sums, int64_t experts);
 
-  // All but the drops, which the capacity counts.
+  // Adds to all sums except the drops, which the capacity counts.
   void observe(Context& ctx, const Routing& routing, ConstTensor targets) const;
 
   double tokens() const { return scalars[1]; }
   double assignments() const;
-  double dropped_share() const;  // of the assignments
+  double dropped_share() const;  // share of the assignments
   double mean_entropy() const { return tokens() > 0 ? scalars[0] / tokens() : 0; }
-  double max_over_mean() const;  // 1 at perfect balance
-  int64_t dead() const;          // experts without any assignment
+  double max_over_mean() const;  // largest over mean count; 1 at perfect balance
+  int64_t dead() const;          // number of experts without any assignment
 };
 
 }  // namespace moe

@@ -14,7 +14,8 @@
 
 namespace moe {
 
-// Where events of moe.life have made `unit` a quotient, a k of all experts may miss the range by its rounding.
+// Events of moe.life can make `unit` a quotient. Its rounding could then put a k equal to all experts outside of the
+// range.
 static Range<double> range_of_k(const Range<double>& declared, int64_t experts, double unit) {
   return {1 / unit, static_cast<double>(experts) / unit * (unit == 1 ? 1 : 1 + 1e-12), declared.at_most};
 }
@@ -61,8 +62,10 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
       measures_(*setup.measures) {
   if (options.learn_temperature) {
     if (temperature_.smallest() != temperature_.largest()) {
-      raise<UsageError>("{}: follows a schedule and is to be learned (learn_temperature); it can only be one of both",
-                        options.temperature.place().to_string());
+      raise<UsageError>(
+          "{}: the temperature cannot both follow a schedule and be learned (learn_temperature): give a number, or set "
+          "learn_temperature: false",
+          options.temperature.place().to_string());
     }
     Parameter temperature{setup.name + ".router.temperature",
                           Shape{1},
@@ -87,7 +90,7 @@ void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert
 }
 
 void LogitRouter::logits_forward(Context& ctx, const TokenBatch&, Routing& routing) {
-  MOE_CHECK(weight_, "a router without logits of its own calls add_weight()");
+  MOE_CHECK(weight_, "a router that does not override logits_forward() must call add_weight()");
   routing.logits = ctx.allocate_wide(Shape{routing.x.dim(0), experts_});
   linear_forward(ctx, routing.logits, routing.x, weight_->value);
   if (logit_bias_) bias_forward(ctx, routing.logits, logit_bias_->value);
@@ -172,7 +175,7 @@ void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Te
 void require_gradient(const std::string& where, int64_t smallest_k, int64_t experts, bool renormalised) {
   if (smallest_k > 1 || experts == 1 || !renormalised) return;
   raise<UsageError>(
-      "{}: with k = 1 a renormalised weight is always 1 and the router gets no gradient; set softmax: all and "
+      "{}: with k = 1 a renormalised weight is always 1, so the router gets no gradient; set softmax: all and "
       "renormalise: false",
       where);
 }

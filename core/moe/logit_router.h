@@ -1,15 +1,16 @@
-// Routers that score every expert by a logit share all but how the logits are made and what is chosen by them: jitter
-// and dropout of the input, temperature, expert dropout, and the way back from the gradients of logits.
+// Base class of routers that score every expert by a logit. It implements jitter and dropout of the input, temperature,
+// expert dropout, and the backward pass from the gradients of the logits; members define how the logits are computed
+// and how experts are chosen by them.
 #pragma once
 #include "core/moe/router.h"
 #include "core/nn/now.h"
 
 namespace moe {
 
-// A learned temperature stays above it.
+// Lower bound of a learned temperature.
 inline constexpr double kTemperatureFloor = 1e-4;
 
-// Fields that such routers have.
+// Fields of these routers.
 struct LogitOptions {
   ScheduleField temperature{1, {kTemperatureFloor, 1e6}};
   bool learn_temperature = false;
@@ -18,26 +19,29 @@ struct LogitOptions {
   std::string expert_dropout_per = "token";
 
   void logit_fields(FieldVisitor& v) {
-    v.schedule("temperature", temperature, "Logits are divided by it.");
-    v.field("learn_temperature", learn_temperature, "train the temperature, from its value above");
-    v.schedule("jitter", jitter, "In training the router's input is multiplied by U[1 - jitter, 1 + jitter].");
+    v.schedule("temperature", temperature, "Divisor of the router's logits.");
+    v.field("learn_temperature", learn_temperature, "train the temperature, starting at the value of `temperature`");
+    v.schedule("jitter", jitter,
+               "Multiplicative noise on the router's input in training, drawn from U[1 - jitter, 1 + jitter].");
     v.schedule("input_dropout", input_dropout,
-               "Share of the router's input that is zeroed in training; the experts see all of it.");
+               "Dropout rate of the router's input in training; the experts get the whole input.");
     v.schedule(
         "expert_dropout", expert_dropout,
-        "In training a token's experts are left out with this probability (never so many that fewer than k stay).");
-    v.field("expert_dropout_per", expert_dropout_per, "whether a sequence's tokens miss the same experts",
+        "Probability with which an expert is excluded from a token's choice in training; at least k experts remain.");
+    v.field("expert_dropout_per", expert_dropout_per,
+            "token: experts are excluded for each token separately; sequence: for all tokens of a sequence together",
             {"token", "sequence"});
   }
 };
 
-// Of fields that say how many experts a token goes to: all of the layer's at most.
+// Range of fields for the number of experts per token: at most all experts of the layer.
 inline constexpr Range<double> kExpertsPerToken{1, 1 << 16, "moe.experts"};
 
-// A whole number of experts that follows a schedule.
+// An integer number of experts that follows a schedule.
 class ScheduledK {
  public:
-  // round(unit * the schedule's value). Throws UsageError, which names the field, when it leaves [1, experts].
+  // The number is round(unit * the schedule's value). Throws UsageError, which names the field, if it leaves [1,
+  // experts].
   ScheduledK(const ScheduleField& field, const RunLength& run, int64_t experts, double unit = 1);
 
   int64_t at(uint64_t update) const;
@@ -45,7 +49,7 @@ class ScheduledK {
   int64_t smallest() const { return smallest_; }
   int64_t last() const { return last_; }
   double mean() const { return mean_; }
-  // Of a router that chooses that many experts.
+  // Traits of a router that chooses this number of experts.
   RouterTraits traits() const;
 
  private:
@@ -66,33 +70,35 @@ class LogitRouter : public Router {
   void close_experts(ConstTensor closed) override { closed_ = closed; }
 
  protected:
-  // `keep`: experts that dropout leaves to a token at least.
+  // `keep`: minimum number of experts that expert dropout leaves for a token.
   LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep);
 
-  // The matrix that most routers multiply by, "<layer>.router.weight", and with model.bias "<layer>.router.logit_bias".
+  // Adds the weight matrix that most routers use, "<layer>.router.weight", and with model.bias
+  // "<layer>.router.logit_bias".
   void add_weight(const Setup& setup, ParameterGroup group = ParameterGroup::shared,
                   PerExpert copies = PerExpert::alike);
 
-  // routing.x -> routing.logits (tokens, experts), allocated here. By default x W^T (+ b) with what
-  // add_weight() added.
+  // routing.x -> routing.logits (tokens, experts), allocated here. The default is x W^T (+ b) with the parameters from
+  // add_weight().
   virtual void logits_forward(Context& ctx, const TokenBatch& batch, Routing& routing);
   // d_logits -> adds to d_x and to parameters
   virtual void logits_backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_logits,
                                const Routing& routing);
-  // routing.logits -> everything else of the routing, allocated here
+  // routing.logits -> all other members of the routing, allocated here
   virtual void choose(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
   // d_routing -> adds to d_logits
   virtual void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
                                const Routing& routing) = 0;
 
-  // Memory for probabilities and logsumexp, and for `slots` indices and weights.
+  // Allocates probabilities and logsumexp, and indices and weights with `slots` slots per token.
   void allocate_choice(Context& ctx, Routing& routing, int64_t slots) const;
-  // A stream of random numbers of this layer's router; each use has its number, from 0 to 5.
+  // The random number stream of this layer's router for one use. Members use the numbers 0 to 5.
   RandomKey noise_key(const Context& ctx, uint32_t use) const {
     return ctx.random(RandomPurpose::router_noise, static_cast<uint32_t>(layer_) * 8 + use);
   }
 
-  // -inf for closed experts: routing.logits have it; whoever chooses by others gives them. logits (tokens, experts)
+  // Masks closed experts with -inf in logits (tokens, experts). routing.logits are already masked; pass any other
+  // scores that you select by.
   void mask_closed(Context& ctx, Tensor logits) const;
 
   bool drops_experts() const { return expert_dropout_.largest() > 0; }
@@ -100,7 +106,7 @@ class LogitRouter : public Router {
   const int64_t experts_;
 
  private:
-  // Jitter and dropout of the input, now; `disturb` multiplies x (tokens, d_model) by both, or its gradient.
+  // Whether input jitter or dropout is active now. `disturb` multiplies x (tokens, d_model), or its gradient, by both.
   bool disturbs(const Context& ctx) const {
     return ctx.training && (now(jitter_, ctx) > 0 || now(input_dropout_, ctx) > 0);
   }
@@ -117,10 +123,10 @@ class LogitRouter : public Router {
   Parameter* logit_bias_ = nullptr;           // (experts)
   MeasureSet& measures_;
   size_t temperature_figure_ = 0;
-  ConstTensor closed_;  // as given to close_experts()
+  ConstTensor closed_;  // argument of close_experts()
 };
 
-// What a softmax router weighs its chosen experts by.
+// Options for k and for the weights of a softmax router's chosen experts.
 struct SoftmaxOptions : LogitOptions {
   ScheduleField k{2, kExpertsPerToken};
   std::string softmax = "chosen";
@@ -131,26 +137,28 @@ struct SoftmaxOptions : LogitOptions {
     weight_fields(v);
   }
   void weight_fields(FieldVisitor& v) {
-    v.field("softmax", softmax, "weights are a softmax over the chosen experts or over all", {"chosen", "all"});
+    v.field("softmax", softmax, "whether the weights are a softmax over the chosen experts or over all experts",
+            {"chosen", "all"});
     v.field("renormalise", renormalise,
-            "divide the chosen experts' weights by their sum (with softmax: chosen it is 1 anyway)");
+            "divide the chosen experts' weights by their sum (with softmax: chosen the sum is already 1)");
     logit_fields(v);
   }
 };
 
-// The k largest logits, weighted by softmax.
+// Chooses the k experts with the largest logits and weights them by softmax.
 class SoftmaxRouter : public LogitRouter {
  public:
  protected:
-  // Throws UsageError for a k that does not fit, and for k = 1 with renormalised weights.
+  // Throws UsageError for a k that is out of range, and for k = 1 with renormalised weights.
   SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options);
-  // Another k than the options'. A frozen router may weigh a single expert by 1: it needs no gradient.
+  // With a k other than the options' one. A frozen router may give a single expert the constant weight 1, because it
+  // needs no gradient.
   SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k, bool frozen = false);
 
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override;
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
                        const Routing& routing) override;
-  // What the experts are chosen by, (tokens, experts) in `scratch`; none = the logits.
+  // The scores that experts are chosen by, (tokens, experts) in `scratch`; an empty tensor means the logits.
   virtual Tensor scores(Context& ctx, ScratchScope& scratch, const TokenBatch& batch, const Routing& routing);
 
  private:
@@ -158,8 +166,8 @@ class SoftmaxRouter : public LogitRouter {
   const bool over_chosen_, renormalise_;
 };
 
-// Throws UsageError, which begins with `where`, where a single chosen expert's weight would always be 1, which no
-// gradient passes.
+// Throws UsageError, which begins with `where`, if the weight of a single chosen expert would always be 1, so that the
+// router would get no gradient.
 void require_gradient(const std::string& where, int64_t smallest_k, int64_t experts, bool renormalised);
 
 }  // namespace moe

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-// Shared experts are as context.expert says, like dense layers; routed ones drop by themselves.
+// Shared experts use context.expert unchanged, like dense layers. Routed experts have their own hidden dropout.
 static FeedForwardShape routed_shape(const BuildContext& context) {
   FeedForwardShape shape = context.expert;
   shape.hidden_dropout = context.moe.hidden_dropout.make(context.run);
@@ -42,8 +42,8 @@ MoELayer::MoELayer(BuildContext context)
       parts_{dispatcher_, local_experts_, balance_, load_, capacity_, dropout_} {
   if (traits().bounds_load && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
     raise<UsageError>(
-        "{}: {} does not go with a router whose experts take a stated number of tokens anyway, as in strategy {} with "
-        "router {}",
+        "{}: {} cannot be combined with strategy {} and router {}, whose experts already take a fixed number of "
+        "tokens; use capacity: dropless",
         context.moe.where("capacity"), context.moe.capacity.kind(), context.moe.strategy.kind(),
         context.moe.router.kind());
   }

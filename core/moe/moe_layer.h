@@ -1,5 +1,5 @@
-// A mixture-of-experts feed-forward layer: router, experts and balance losses, put to use by a strategy, plus the
-// experts that every token shares.
+// A mixture-of-experts feed-forward layer: router, experts and balance losses, which a strategy combines, plus the
+// shared experts.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -11,40 +11,40 @@ namespace moe {
 
 class MoELayer : public FeedForward {
  public:
-  // `context`: the layer's, without what it adds for its parts.
+  // `context`: the layer's context. The members that it sets for its parts may be empty.
   explicit MoELayer(BuildContext context);
 
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor x) override;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) override;
 
-  // Everything that is summed over tokens, in one range, so that one reduction serves all layers.
+  // All quantities that are summed over tokens, in one range, so that one reduction serves all layers.
   size_t num_sums() const { return sums_.size(); }
   void bind_sums(std::span<double> sums);
-  // Once the sums are those of the whole step: what the layer adds to the training objective.
+  // The layer's contribution to the training objective. The sums must be those of the whole step.
   double auxiliary_loss() const;
   bool needs_sums_before_backward() const;
-  // Once the losses (tokens) of the last forward() are known: adds what they say of the layer to its loss sums, which
-  // are reduced like the others.
+  // Called when the losses (tokens) of the last forward() are known. Adds the layer's figures on them to its loss sums,
+  // which are reduced like the others.
   void observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const {
     capacity_.observe_losses(ctx, losses, targets);
   }
   size_t num_loss_sums() { return capacity_.loss_sums().size(); }
   void bind_loss_sums(std::span<double> sums) { capacity_.loss_sums().bind(sums); }
-  // After the optimizer's step; the same on every rank.
+  // Called after the optimizer's step, with the same arguments on every rank.
   void after_step(Context& ctx, const UpdateFacts& facts = {});
 
   int layer() const { return layer_; }
   const std::string& name() const { return name_; }  // the prefix of its parameters' names
   int64_t num_experts() const { return experts_; }
   const LoadStats& load() const { return load_; }
-  // From now on every observed token's choices are appended to `list`, traits().k each; nullptr ends it.
+  // From now on appends every observed token's choices, traits().k each, to `list`; nullptr stops the recording.
   void record_choices(std::vector<int32_t>* list) { load_.choices = list; }
-  // From now on the input (d_model) of every token is appended to `list`; nullptr ends it.
+  // From now on appends the input (d_model) of every token to `list`; nullptr stops the recording.
   void record_inputs(std::vector<float>* list) { inputs_ = list; }
   const BalanceSet& balance() const { return balance_; }
   BalanceSet& balance() { return balance_; }
   const MeasureSet& measures() const { return measures_; }
-  // visit(name, mean or nothing) for every figure and own loss of the layer.
+  // Calls visit(name, mean or nullopt) for every figure and auxiliary loss of the layer's measures.
   template <class Visit>
   void for_each_measure(Visit visit) const {
     for (const MeasureSet* set : {&measures_, &capacity_.measures()}) {
@@ -52,22 +52,23 @@ class MoELayer : public FeedForward {
     }
   }
   const CapacityLimit& capacity() const { return capacity_; }
-  // All that the capacity remembers of earlier updates.
+  // The capacity's complete state.
   std::span<double> capacity_state() { return capacity_.state(); }
   Router& router() { return strategy_->router(); }
   void close_experts(ConstTensor closed) { strategy_->close_experts(closed); }
   Strategy& strategy() { return *strategy_; }
   const Strategy& strategy() const { return *strategy_; }
   const StrategyTraits& traits() const { return strategy_->traits(); }
-  // At evaluation of the trained model, rounded up; and how often a training step multiplies by so many, on average.
+  // Experts per token when the trained model is evaluated, rounded up; and the average number of passes through that
+  // many experts in a training step.
   int64_t experts_per_token() const { return static_cast<int64_t>(std::ceil(traits().final_k)); }
   double training_passes() const {
     const RouterTraits& router = strategy_->router().traits();
     return traits().training_passes * router.mean_k / std::ceil(router.final_k);
   }
-  // Of the routed experts: forward and backward of one token through one of them.
+  // FLOPs of forward and backward of one token through one routed expert.
   double flops_per_assignment() const { return flops_per_assignment_; }
-  // With what its capacity makes a token depend on.
+  // Includes the dependence on other tokens that the capacity causes.
   Causality causality() const { return std::max(traits().causality, capacity_.causality(false, traits().k)); }
   Causality training_causality() const {
     return std::max(traits().training_causality, capacity_.causality(true, traits().k));
@@ -90,7 +91,7 @@ class MoELayer : public FeedForward {
   OutputDropout dropout_;
   LayerParts parts_;
   std::vector<float>* inputs_ = nullptr;
-  std::unique_ptr<DenseFeedForward> shared_;  // one layer as wide as all shared experts together
+  std::unique_ptr<DenseFeedForward> shared_;  // one layer with the width of all shared experts together
 };
 
 }  // namespace moe

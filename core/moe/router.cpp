@@ -53,7 +53,7 @@ const Table<Member>& family<Router>() {
 
 void Router::close_experts(ConstTensor closed) {
   if (closed)
-    throw UsageError("moe.router: experts can only be closed for a router whose tokens choose by the experts' logits");
+    throw UsageError("moe.router: experts can only be closed for a router whose tokens choose experts by their logits");
 }
 
 void require_own_k(const BuildContext& context, const char* why) {

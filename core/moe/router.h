@@ -1,4 +1,4 @@
-// Router: which experts a token goes to, and with what weight. Members are in routers/, the table in router.cpp.
+// Router: chooses the experts of each token and their weights. Members are in routers/, the table in router.cpp.
 #pragma once
 #include <array>
 #include <memory>
@@ -24,21 +24,21 @@ class Router {
   // holds the balance losses' gradient on entry. Adds to d_x and to the router's parameters' gradients.
   virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
                         const RoutingGradient& d_routing, const Routing& routing) = 0;
-  // From now on the experts for which closed i32 is not 0 get no token, and tokens go to what they would choose without
-  // them; none opens all again. closed: (experts), or (tokens, experts) for the tokens 0, 1, ... of an evaluation, each
-  // of which has an open one. Throws UsageError for a router whose tokens do not choose by the experts' logits.
+  // From now on the experts for which closed i32 is not 0 get no tokens: tokens choose among the others. An empty
+  // tensor opens all experts again. closed: (experts), or (tokens, experts) for the tokens 0, 1, ... of an evaluation;
+  // each token must have an open expert. Throws UsageError for a router whose tokens do not choose by the experts'
+  // logits.
   virtual void close_experts(ConstTensor closed);
-  // After the optimizer's step, with the step's load over all ranks; the same on every rank.
+  // Called after the optimizer's step, with the step's load over all ranks; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { (void)ctx, (void)load; }
 
  protected:
   int64_t k() const { return traits_.k; }
-  // Filled in by the constructors of members.
+  // Set by the constructors of members.
   RouterTraits traits_;
 };
 
-// Throws UsageError where an event of moe.life has multiplied the experts per token of a router whose number is its
-// own.
+// Throws UsageError if an event of moe.life has multiplied the experts per token of a router whose number is fixed.
 void require_own_k(const BuildContext& context, const char* why);
 
 }  // namespace moe

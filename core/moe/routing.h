@@ -1,4 +1,4 @@
-// What a router decided for a micro-batch; the strategy owns it and hands it back for backward.
+// A router's result for a micro-batch. The strategy owns it and passes it to backward again.
 #pragma once
 #include <array>
 
@@ -6,12 +6,12 @@
 
 namespace moe {
 
-// Of a router whose logits have noise, all (tokens, experts): what the `load` balance loss is a function of.
+// The noise of a router with noisy logits, all (tokens, experts). The `load` balance loss is computed from it.
 struct RouterNoise {
-  Tensor clean, noisy;  // logits without and with it
-  Tensor deviation;     // its standard deviation
-  // What balance losses add to the gradients of `noisy` and of `deviation` for fixed `noisy`; the router takes it from
-  // there in its backward.
+  Tensor clean, noisy;  // logits without and with noise
+  Tensor deviation;     // standard deviation of the noise
+  // Balance losses add here to the gradients of `noisy`, and of `deviation` for fixed `noisy`; the router's backward
+  // uses them.
   Tensor d_noisy, d_deviation;
 };
 
@@ -21,16 +21,16 @@ struct Routing {
   Tensor probabilities;         // (tokens, experts): softmax of the logits over all experts
   Tensor logsumexp;             // (tokens), of the logits
   Tensor indices;               // (tokens, k) i32: the chosen experts, -1 for an empty slot
-  Tensor weights;               // (tokens, k): of the chosen experts' outputs
+  Tensor weights;               // (tokens, k): weights of the chosen experts' outputs
   Tensor skip;                  // (tokens), or none: the weight of the token itself in its output
   RouterNoise noise;            // or none
-  std::array<Tensor, 4> extra;  // whatever else a member wants to find again
-  int64_t most_per_expert = 0;  // when it is known how many tokens an expert gets at most; else 0
+  std::array<Tensor, 4> extra;  // further tensors that a member needs in its backward
+  int64_t most_per_expert = 0;  // upper bound on an expert's tokens if known, else 0
 };
 
-// The chosen experts' outputs, for losses that are functions of them.
+// The chosen experts' outputs, for losses that are computed from them.
 struct ExpertOutputs {
-  ConstTensor rows;      // (rows, d_model), by expert
+  ConstTensor rows;      // (rows, d_model), sorted by expert
   ConstTensor position;  // (tokens, k) i32: each slot's row, -1 for none
 };
 

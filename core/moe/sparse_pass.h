@@ -1,6 +1,5 @@
-// One pass of tokens through the experts that a routing chose for them: what the capacity leaves of it is dispatched,
-// then experts, collect, combine. The
-// strategies differ in where the routing comes from and in what they do with the result.
+// One pass of tokens through the experts that a routing chose: apply the capacity, dispatch, experts, collect, combine.
+// Strategies differ in where the routing comes from and in how they use the result.
 #pragma once
 #include <type_traits>
 
@@ -9,8 +8,8 @@
 
 namespace moe {
 
-// A function that is called before the one that it is handed to returns: a reference to it, because a copy (as
-// std::function makes) would be allocated in every step.
+// A reference to a function that adds a gradient. It must be called while the referenced function object exists.
+// std::function is not used because its copy would be allocated in every step.
 class OutputGradient {
  public:
   OutputGradient() = default;
@@ -28,22 +27,22 @@ class OutputGradient {
 
 class SparsePass {
  public:
-  // x (tokens, d_model) -> (tokens, d_model). Everything given must live until backward.
+  // x (tokens, d_model) -> (tokens, d_model). All arguments must live until backward.
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x, const Routing& routing);
 
-  // d_y (tokens, d_model) -> adds to d_x (tokens, d_model); d_routing, overwritten. `more`: adds to d_returned (rows,
-  // d_model) what reaches the chosen experts' outputs by other ways than combine.
+  // d_y (tokens, d_model) -> adds to d_x (tokens, d_model), overwrites d_routing. `more` adds to d_returned (rows,
+  // d_model) the gradients of the chosen experts' outputs that do not come through combine.
   void backward(Context& ctx, LayerParts& parts, Tensor d_x, const RoutingGradient& d_routing, ConstTensor d_y,
                 const Routing& routing, const OutputGradient& more = {});
 
-  // The experts' outputs at the tokens' rank (rows, d_model), sorted by global expert; plan().position has each slot's
-  // row.
+  // The experts' outputs, back on the tokens' rank (rows, d_model) and sorted by global expert; plan().position holds
+  // each slot's row.
   const Tensor& returned() const { return returned_; }
   const DispatchPlan& plan() const { return plan_; }
   ExpertOutputs outputs() const { return {returned_, plan_.position}; }
 
  private:
-  // What training does to the experts' outputs, or to their gradient.
+  // Applies training's dropout to the experts' outputs, or to their gradient.
   void drop(Context& ctx, const LayerParts& parts, Tensor rows) const;
   // Adds to ctx.signals.
   void tell(Context& ctx, const Routing& routing) const;
@@ -55,7 +54,7 @@ class SparsePass {
   Tensor returned_;
 };
 
-// Room for a routing's gradients.
+// Allocates a routing's gradients.
 RoutingGradient allocate_gradient(ScratchScope& scratch, const Routing& routing);
 
 }  // namespace moe

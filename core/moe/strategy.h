@@ -12,7 +12,7 @@ class Strategy {
   using Setup = BuildContext;
 
   virtual ~Strategy() = default;
-  // The one whose choices are the layer's.
+  // The router whose choices count as the layer's.
   virtual Router& router() = 0;
   const StrategyTraits& traits() const { return traits_; }
   // x (tokens, d_model), which must live until backward -> (tokens, d_model)
@@ -21,17 +21,17 @@ class Strategy {
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;
   // Balance losses besides the layer's, or none.
   virtual const BalanceSet* own_balance() const { return nullptr; }
-  // As Router::close_experts().
+  // See Router::close_experts().
   virtual void close_experts(ConstTensor closed) { router().close_experts(closed); }
-  // After the optimizer's step, when the sums are those of the whole step; the same on every rank.
+  // Called after the optimizer's step, when the sums are those of the whole step; the same on every rank.
   virtual void after_step(Context& ctx, const LoadStats& load) { router().after_step(ctx, load); }
 
  protected:
-  // Filled in by the constructors of members: the router's, changed where the strategy differs.
+  // Set by the constructors of members: the router's traits, changed where the strategy differs.
   StrategyTraits traits_;
 };
 
-// A strategy with the configured router over all experts, which it may share with another.
+// A strategy with the configured router over all experts. It may share the router with another strategy.
 class RoutedStrategy : public Strategy {
  public:
   explicit RoutedStrategy(const Setup& setup)

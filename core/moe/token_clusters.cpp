@@ -24,7 +24,7 @@ float dot(const float* a, const float* b, int64_t d) {
   return sum;
 }
 
-// Divided by its length; a vector of zeros stays.
+// Divides x by its length; a zero vector stays zero.
 template <class T>
 void normalise(const T* x, float* y, int64_t d) {
   double squares = 0;
@@ -66,7 +66,8 @@ class SphericalKMeans {
     return result_.sizes[static_cast<size_t>(result_.cluster_of[static_cast<size_t>(t)])];
   }
 
-  // The first token by lot, each next one in proportion to its squared distance 2 (1 - cosine) from the nearest seed.
+  // Draws the first seed uniformly and each further one with probability proportional to the token's squared distance 2
+  // (1 - cosine) from the nearest seed.
   void seed(const RandomKey& key) {
     std::vector<double> distance(static_cast<size_t>(tokens_), 1);
     for (int64_t c = 0; c < clusters_; ++c) {
@@ -90,7 +91,7 @@ class SphericalKMeans {
     }
   }
 
-  // Whether a token has another cluster than before.
+  // Assigns each token to its nearest centroid; returns whether any token changed its cluster.
   bool assign() {
     int64_t changed = 0;
 #pragma omp parallel for schedule(static) reduction(+ : changed)
@@ -119,7 +120,7 @@ class SphericalKMeans {
         if (size_of_cluster(t) < 2) continue;
         if (furthest < 0 || cosine_[static_cast<size_t>(t)] < cosine_[static_cast<size_t>(furthest)]) furthest = t;
       }
-      if (furthest < 0) return;  // as many clusters as tokens
+      if (furthest < 0) return;  // every cluster has at most one token
       --size_of_cluster(furthest);
       result_.cluster_of[static_cast<size_t>(furthest)] = static_cast<int32_t>(c);
       cosine_[static_cast<size_t>(furthest)] = 1;
@@ -149,7 +150,8 @@ class SphericalKMeans {
 TokenClusters cluster_tokens(std::vector<float> tokens, int64_t d, int64_t clusters, int64_t most_iterations,
                              const RandomKey& key) {
   MOE_CHECK(d > 0 && clusters > 0 && std::ssize(tokens) % d == 0 && std::ssize(tokens) >= clusters * d,
-            "{} clusters of {} numbers in rows of {}", clusters, tokens.size(), d);
+            "cannot make {} clusters of {} values in rows of {}: fewer rows than clusters, or a partial row", clusters,
+            tokens.size(), d);
   return SphericalKMeans(std::move(tokens), d, clusters).run(most_iterations, key);
 }
 

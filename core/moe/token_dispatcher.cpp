@@ -12,14 +12,14 @@ namespace moe {
 TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts)
     : group_(groups.expert), experts_(experts) {}
 
-// Where the host writes the elements of x: x itself, or memory that is copied to the device afterwards.
+// The host memory for the elements of x: x itself, or a buffer that is copied to the device afterwards.
 static int32_t* written_here(Tensor x, std::vector<int32_t>& memory) {
   if (x.device == Device::cpu) return x.as<int32_t>();
   memory.resize(static_cast<size_t>(x.size()));
   return memory.data();
 }
 
-// Every rank learns how many rows it gets from whom for which of its experts, and in which order they will lie.
+// Exchanges how many rows each rank sends to each expert, and derives the order of the received rows.
 void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t most_per_expert) {
   const int64_t peers = group_->size();
   const Share local = share_of(experts_, peers, group_->rank());
@@ -63,7 +63,7 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t 
   plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
   int32_t *by_expert = written_here(plan.by_expert, by_expert_),
           *by_arrival = written_here(plan.by_arrival, by_arrival_);
-  counts_.assign(offsets, offsets + local.count);  // the next free row of each expert
+  counts_.assign(offsets, offsets + local.count);  // now the next free row of each expert
   int32_t arrival = 0;
   for (int64_t peer = 0; peer < peers; ++peer) {
     for (int64_t e = 0; e < local.count; ++e) {
@@ -88,8 +88,8 @@ Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indice
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
   const int64_t planned = most_per_expert > 0 ? std::min(experts_ * most_per_expert, tokens * k) : tokens * k;
-  // On one GPU the number of assignments stays there, so that nobody waits for it: there are as many rows as there may
-  // be at most, of which the last may stand for nothing.
+  // On one GPU the number of assignments never leaves the device, so there is no host synchronisation. num_sorted is
+  // then the maximum number of rows, and the last rows may be unused.
   const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda);
   plan.num_sorted = unknown ? planned : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[experts_];
   if (alone()) {

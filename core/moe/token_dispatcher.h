@@ -1,5 +1,5 @@
-// Dispatch: token rows to the ranks and experts that were chosen for them, and the results back. Dropless:
-// every assignment travels, none is padded, and a rank with no rows for another sends it nothing.
+// Dispatch: sends token rows to the ranks and experts that were chosen for them, and the results back. It is dropless:
+// every assignment is sent, there is no padding, and a rank without rows for another rank sends it nothing.
 #pragma once
 #include <memory>
 #include <vector>
@@ -9,8 +9,8 @@
 
 namespace moe {
 
-// Where the rows of one micro-batch went. `sorted` rows are this rank's assignments by global expert; `received` rows
-// are those of all ranks for the local experts, by expert, then by rank, then by token.
+// The destinations of one micro-batch's rows. `sorted` rows are this rank's assignments by global expert; `received`
+// rows are those of all ranks for the local experts, by expert, then by rank, then by token.
 struct DispatchPlan {
   Tensor position;        // (tokens, k) i32: sorted row of each slot, -1 for none
   Tensor source;          // (tokens * k) i32: slot of each sorted row
@@ -30,18 +30,18 @@ class TokenDispatcher {
   TokenDispatcher(const ProcessGroups& groups, int64_t experts);
 
   // x (tokens, d), indices (tokens, k) i32 -> received rows (num_received, d), sorted by local expert.
-  // `most_per_expert`: how many of this rank's assignments an expert has at most, on no rank more (0 = unknown); memory
-  // is planned for so many.
+  // `most_per_expert`: upper bound, valid on every rank, on a rank's assignments to one expert (0 = unknown); memory is
+  // planned for it.
   Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert = 0);
   // d_received -> adds to d_x
   void dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan);
 
-  // Of what was dispatched: each received row's number in the step's global batch (number_assignments), whatever rank
-  // it is of -> (num_received) i32. `first_token`: the number there of x's first token.
+  // The number of each received row's assignment in the step's global batch (number_assignments), whichever rank the
+  // row comes from -> (num_received) i32. `first_token`: index of x's first token in that batch.
   Tensor number(Context& ctx, ConstTensor indices, int64_t first_token, const DispatchPlan& plan);
 
-  // Results of the experts, out (num_received, width) of any width -> the same rows back at their tokens' rank, sorted
-  // by global expert (num_sorted, width).
+  // The experts' results, out (num_received, width) of any width -> the same rows, back on their tokens' rank and
+  // sorted by global expert (num_sorted, width).
   Tensor collect(Context& ctx, Tensor out, const DispatchPlan& plan);
   // d_returned (num_sorted, width) -> d_out (num_received, width), in `scratch` or the same memory
   Tensor collect_backward(Context& ctx, ScratchScope& scratch, Tensor d_returned, const DispatchPlan& plan);
@@ -52,10 +52,10 @@ class TokenDispatcher {
 
   std::shared_ptr<Communicator> group_;
   int64_t experts_;
-  // Reused between calls: a step allocates nothing.
+  // Reused between calls, so that a step allocates nothing.
   std::vector<int32_t> counts_, received_counts_;  // rows per global expert; rows per (peer, local expert)
   std::vector<int64_t> send_experts_, receive_experts_;
-  std::vector<int32_t> offsets_, by_expert_, by_arrival_;  // of a plan, on their way to its tensors
+  std::vector<int32_t> offsets_, by_expert_, by_arrival_;  // a plan's values before the copy to its tensors
   std::vector<char> buffer_;
 };
 

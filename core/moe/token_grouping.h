@@ -1,4 +1,4 @@
-// Which tokens are routed together by the routers that balance within a group.
+// The groups of tokens within which some routers and capacities balance.
 #pragma once
 #include "core/moe/build_context.h"
 #include "core/moe/router_traits.h"
@@ -11,8 +11,8 @@ struct GroupOptions {
   std::string group = "sequence";
   void group_fields(FieldVisitor& v) {
     v.field("group", group,
-            "tokens that share the experts' room: a sequence's, those at the same position of a rank's micro-batch, or "
-            "all of it; the last two depend on how the batch is split",
+            "which tokens share the experts' capacity: those of a sequence, those at the same position in a rank's "
+            "micro-batch, or the whole micro-batch; with the last two, results depend on how the batch is split",
             {"sequence", "position", "batch"});
   }
 };

@@ -7,7 +7,7 @@ namespace moe {
 
 UnlearnedRouter::UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k) : experts_(setup.experts) {
   traits_ = RouterTraits::constant(k, static_cast<double>(k));
-  if (k > experts_) raise<UsageError>("{}: {} experts cannot be chosen from {}", where, k, experts_);
+  if (k > experts_) raise<UsageError>("{}: cannot choose {} experts out of {}", where, k, experts_);
 }
 
 void UnlearnedRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {

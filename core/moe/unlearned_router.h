@@ -1,4 +1,5 @@
-// Routers without anything to learn: all logits are 0 until choose() says otherwise, and no gradient goes anywhere.
+// Base class of routers without trained parameters: all logits are 0 unless choose() changes them, and there are no
+// gradients.
 #pragma once
 #include "core/moe/router.h"
 
@@ -10,10 +11,10 @@ class UnlearnedRouter : public Router {
   void backward(Context&, const TokenBatch&, Tensor, Tensor, const RoutingGradient&, const Routing&) final {}
 
  protected:
-  // Throws UsageError for a k that the experts don't suffice for.
-  // `where`: the place of k.
+  // Throws UsageError if k exceeds the number of experts.
+  // `where`: the key of k, for messages.
   UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k);
-  // Everything of the routing is allocated and its logits are 0: fills the rest.
+  // Fills the routing, whose tensors are allocated and whose logits are 0.
   virtual void choose(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
 
   const int64_t experts_;

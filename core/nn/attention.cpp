@@ -25,7 +25,8 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
       window_{config.attention.memory, 0, config.attention.position != "relative"},
       relative_positions_(relative_positions),
       dropout_(config.attention.dropout.make(run)) {
-  MOE_CHECK((config.attention.position == "relative") == (relative_positions != nullptr), "{} without its table",
+  MOE_CHECK((config.attention.position == "relative") == (relative_positions != nullptr),
+            "position {}: a relative-position table must be given exactly for position: relative",
             config.attention.position);
   if (config.attention.qk_norm) {
     const auto norm = [&](const char* which) {
@@ -70,10 +71,10 @@ AttentionDropout Attention::dropout_now(const Context& ctx, const TokenBatch& ba
           ctx.first_token / std::max<int64_t>(batch.time, 1)};
 }
 
-// Turns queries and keys, and attends.
+// Rotates queries and keys, then computes attention.
 void Attention::attend(Context& ctx, const TokenBatch& batch) {
   const int64_t kept = std::min(batch.time, window_.size);
-  if (batch.memory && kept > 0) {  // keys are kept as they are before they are turned: their place will be another
+  if (batch.memory && kept > 0) {  // keys are stored before rotation, because their position changes later
     saved_.recent = ctx.allocate(Shape{batch.sequences, kept, layout_.memory_width()});
     take_recent(ctx, saved_.recent, saved_.qkv, saved_.layout);
   }
@@ -92,7 +93,8 @@ void Attention::attend(Context& ctx, const TokenBatch& batch) {
                            saved_.dropout);
 }
 
-// The memory as attention reads it. Backward makes it anew, which costs less than to keep it.
+// The context memory with rotated keys, as attention reads it. Backward recomputes it, which costs less than storing
+// it.
 Tensor Attention::turned_memory(Context& ctx, ScratchScope& scratch) const {
   if (!saved_.memory || rotary_dims_ == 0) return saved_.memory;
   const Tensor turned = scratch.allocate(saved_.memory.shape);

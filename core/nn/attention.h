@@ -1,5 +1,5 @@
 // Self-attention: fused query/key/value projection, optional per-head norm, positions, attention, output projection.
-// With model.attention.memory a token sees a window of earlier ones that reaches into the segments before.
+// With model.attention.memory a token attends to a window of earlier tokens that reaches into previous segments.
 #pragma once
 #include <optional>
 
@@ -14,8 +14,8 @@ namespace moe {
 
 class Attention {
  public:
-  // `layer`: whose part of a memory this is. `relative_positions` (memory, d_head) for `position: relative`; they
-  // belong to somebody else, and layers may share them.
+  // `layer`: index of the layer's part of the context memory. `relative_positions` (memory, d_head) for `position:
+  // relative`; not owned, and layers may share them.
   Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config, const RunLength& run,
             int64_t layer = 0, Parameter* relative_positions = nullptr);
 
@@ -23,7 +23,8 @@ class Attention {
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor x);
   // d_y (tokens, d_model) -> d_x (tokens, d_model), overwritten
   void backward(Context& ctx, Tensor d_x, ConstTensor d_y);
-  // Puts the keys and values of the last forward() into the batch's memory; after backward(), which reads it.
+  // Appends the keys and values of the last forward() to the batch's context memory. Call it after backward(), which
+  // reads the memory.
   void remember(Context& ctx, const TokenBatch& batch);
 
  private:
@@ -32,14 +33,14 @@ class Attention {
   Tensor turned_memory(Context& ctx, ScratchScope& scratch) const;
   void attend_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out);
 
-  AttentionLayout layout_;  // without the time, which is the batch's
+  AttentionLayout layout_;  // without the time, which comes from the batch
   int64_t rotary_dims_;     // 0: no rotation
   double rope_theta_, norm_eps_;
   Linear qkv_, output_;
   Parameter* q_norm_ = nullptr;
   Parameter* k_norm_ = nullptr;
   int64_t layer_;
-  AttentionWindow window_;  // without what the memory holds; size 0: the whole sequence
+  AttentionWindow window_;  // without the memory's fill; size 0: the whole sequence
   Parameter* relative_positions_;
   Scheduled dropout_;
   struct {
@@ -49,8 +50,8 @@ class Attention {
     Tensor qkv, out, logsumexp;
     AttentionWindow window;
     AttentionDropout dropout;
-    Tensor memory;  // (sequences, positions, width) before a window's keys are turned; absent when it holds nothing
-    Tensor recent;  // what is to be remembered
+    Tensor memory;  // (sequences, positions, width) before its keys are rotated; absent if the memory is empty
+    Tensor recent;  // keys and values to append to the memory
   } saved_;
 };
 

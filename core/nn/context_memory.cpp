@@ -14,11 +14,11 @@ MemoryShape MemoryShape::of(const ModelConfig& config) {
 ContextMemory::ContextMemory(Context& ctx, const MemoryShape& shape, int64_t rows) : shape_(shape), rows_(rows) {
   if (!shape) return;
   const Shape size{shape.layers, rows, shape.positions, shape.width};
-  const size_t bytes = static_cast<size_t>(size.size()) * size_of(ctx.dtype) + 512;  // and alignment
+  const size_t bytes = static_cast<size_t>(size.size()) * size_of(ctx.dtype) + 512;  // plus alignment
   arena_ = std::make_unique<Arena>(ctx.planning ? Arena::planning("memory", ctx.device)
                                                 : Arena("memory", ctx.device, bytes, ctx.managed));
   all_ = arena_->allocate(size, ctx.dtype);
-  if (!ctx.planning) fill_zero(ctx, all_);  // append_recent moves places that are not filled yet too
+  if (!ctx.planning) fill_zero(ctx, all_);  // append_recent also moves positions that are not in use yet
 }
 
 Tensor ContextMemory::layer(int64_t layer, int64_t first, int64_t count) const {

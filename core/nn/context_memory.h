@@ -1,6 +1,6 @@
-// What attention remembers of the segments before: keys and values of the last positions of every row of the batch, for
-// each layer. They are values without gradient, made by the weights of their time; a new segment's attention reads
-// them, and afterwards they make room for its own.
+// The context memory of attention: keys and values of the last positions of previous segments, for every row of the
+// batch and each layer. They have no gradient and were computed with the weights at that time. The attention of a new
+// segment reads them, and afterwards the segment's keys and values replace the oldest.
 #pragma once
 #include <memory>
 
@@ -9,18 +9,18 @@
 
 namespace moe {
 
-// Of one row.
+// Size of one row's context memory.
 struct MemoryShape {
-  int64_t layers = 0, positions = 0, width = 0;  // width: keys and values of a position
+  int64_t layers = 0, positions = 0, width = 0;  // width: elements of a position's keys and values
   static MemoryShape of(const ModelConfig& config);
   explicit operator bool() const { return positions > 0; }
 };
 
 class ContextMemory {
  public:
-  // Of a model that remembers nothing.
+  // For a model without context memory.
   ContextMemory() = default;
-  // Empty, for so many rows, in an arena of its own. Throws DeviceError when there is no room.
+  // An empty memory for `rows` rows, in a separate arena. Throws DeviceError if the allocation fails.
   ContextMemory(Context& ctx, const MemoryShape& shape, int64_t rows);
 
   explicit operator bool() const { return static_cast<bool>(shape_); }
@@ -28,13 +28,13 @@ class ContextMemory {
   int64_t rows() const { return rows_; }
   size_t bytes() const { return arena_ ? arena_->used() : 0; }
 
-  // Positions that hold something, the same for all rows; the last ones of layer().
+  // Number of positions in use, the same for all rows. They are the last ones of layer().
   int64_t filled() const { return filled_; }
-  // (count, positions, width) of rows [first, first + count)
+  // Rows [first, first + count) of a layer, (count, positions, width).
   Tensor layer(int64_t layer, int64_t first, int64_t count) const;
 
   void clear() { filled_ = 0; }
-  // After every layer of every row got a segment of `time` tokens.
+  // Must be called after a segment of `time` tokens has been appended to every layer and row.
   void advance(int64_t time);
 
  private:

@@ -23,13 +23,13 @@ struct FeedForwardShape {
   int64_t d_model = 0, d_ff = 0;
   Activation activation = Activation::swiglu;
   double input_std = 0.02, output_std = 0.02;  // of the initial weights
-  std::optional<Scheduled> hidden_dropout{};   // of a dense layer's activations; none: 0
+  std::optional<Scheduled> hidden_dropout{};   // rate for a dense layer's activations; none: 0
   bool bias = false;
 };
 
 class DenseFeedForward : public FeedForward {
  public:
-  // `place`: whose block random numbers follow from.
+  // `place`: its block is a key of the random numbers.
   DenseFeedForward(ParameterStore& parameters, const std::string& name, const FeedForwardShape& shape,
                    const ParameterPlace& place);
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor x) override;

@@ -1,4 +1,4 @@
-// y = x W^T (+ b). The caller keeps x for backward.
+// y = x W^T (+ b). The caller must keep x for backward.
 #pragma once
 #include "core/nn/parameter.h"
 
@@ -6,13 +6,13 @@ namespace moe {
 
 class Linear {
  public:
-  // `place`: of the matrix.
+  // `place`: the place of the matrix.
   Linear(ParameterStore& parameters, const ParameterPlace& place, const std::string& name, int64_t in, int64_t out,
          double init_std, bool bias = false);
 
   // x (rows, in) -> y (rows, out)
   void forward(Context& ctx, Tensor y, ConstTensor x) const;
-  // d_y (rows, out) -> d_x (rows, in), overwritten; the parameters' gradients are added to
+  // d_y (rows, out) -> d_x (rows, in), overwritten. Adds to the parameters' gradients.
   void backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x) const;
 
   const Parameter& weight() const { return weight_; }

@@ -1,5 +1,5 @@
-// Normalisation of the residual stream with its weight, by the root mean square or as layer norm with a bias; keeps
-// what backward needs.
+// Normalisation of the residual stream with a learned weight, by the root mean square or as layer norm with a bias. It
+// stores what backward needs.
 #pragma once
 #include "core/config/model_config.h"
 #include "core/nn/parameter.h"
@@ -10,7 +10,7 @@ class Norm {
  public:
   // `kind` as in model.norm.
   Norm(ParameterStore& parameters, const std::string& name, int64_t d, double eps, const std::string& kind = "rms");
-  // Of d_model.
+  // A norm of width d_model.
   Norm(ParameterStore& parameters, const std::string& name, const ModelConfig& config)
       : Norm(parameters, name, config.d_model, config.norm_eps, config.norm) {}
 
@@ -25,7 +25,7 @@ class Norm {
   double eps_;
   struct {
     ConstTensor x;
-    Tensor statistics;  // of each row: 1 / rms, or the two of layer norm
+    Tensor statistics;  // per row: 1 / rms, or the two statistics of layer norm
   } saved_;
 };
 

@@ -34,9 +34,9 @@ std::string expert_name(const std::string& stack_name, int64_t expert) {
 
 Parameter& ParameterStore::add(const ParameterPlace& place, Parameter parameter) {
   parameter.place = place;
-  MOE_CHECK(!values_, "parameter {} comes after allocate()", parameter.name);
+  MOE_CHECK(!values_, "parameter {} is added after allocate()", parameter.name);
   MOE_CHECK((parameter.group == ParameterGroup::expert) == (parameter.name.find("{}") != std::string::npos),
-            "{} names no place for the expert's index", parameter.name);
+            "{}: exactly the names of expert stacks must contain {{}} for the expert's index", parameter.name);
   return parameters_.emplace_back(std::move(parameter));
 }
 
@@ -44,7 +44,7 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   auto padded = [](int64_t n) { return round_up(n, kAlignElements); };
   std::array<int64_t, kParameterGroups.size()> sizes{};
   for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
-  // Nothing keeps exact values of untrained ones, and rules change them by steps that bf16 would round away.
+  // Untrained parameters have no f32 master copy, and rules change them by steps that bf16 would round away.
   auto dtype_of = [&](ParameterGroup group) { return group == ParameterGroup::untrained ? wide(dtype) : dtype; };
   size_t value_bytes = 512, gradient_bytes = 512;
   for (const ParameterGroup group : kParameterGroups) {

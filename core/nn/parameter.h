@@ -1,6 +1,7 @@
-// Parameters, and the buffers that hold them: `shared` (replicated on every rank, reduced over the world), `expert`
-// (each rank's own experts, reduced over the ranks that hold the same ones) and `untrained` (replicated; initialised
-// and saved like the others, but without gradient: frozen weights, and state that a rule updates alike on every rank).
+// Parameters and the buffers that hold them. Groups: `shared` (replicated on every rank, gradients reduced over the
+// world), `expert` (each rank holds its experts, gradients reduced over the ranks that hold the same ones) and
+// `untrained` (replicated; initialised and saved like the others, but without gradient: frozen weights, and state that
+// a rule updates identically on every rank).
 #pragma once
 #include <array>
 #include <deque>
@@ -15,26 +16,26 @@ enum class ParameterGroup { shared, expert, untrained };
 inline constexpr std::array kTrainedGroups{ParameterGroup::shared, ParameterGroup::expert};
 inline constexpr std::array kParameterGroups{ParameterGroup::shared, ParameterGroup::expert, ParameterGroup::untrained};
 
-// What a parameter is a part of.
+// The kind of module that a parameter belongs to.
 enum class ParameterRole {
-  embedding,          // of tokens and patches
-  position,           // learned positions in a sequence
-  relative_position,  // learned distances
+  embedding,          // token and patch embeddings
+  position,           // learned absolute positions
+  relative_position,  // learned relative positions
   class_token,
   head,
   norm,
   attention,
-  feed_forward,  // of a dense block
+  feed_forward,  // in a dense block
   shared_expert,
-  expert,  // routed
-  router,  // routers, and what strategies learn besides them
+  expert,  // a routed expert
+  router,  // routers, and other parameters of strategies
 };
-// Which matrix or bias of a feed-forward layer or expert it is.
+// The matrix or bias of a feed-forward layer or expert.
 enum class FeedForwardPart { none, input_weight, input_bias, output_weight, output_bias };
 
 struct ParameterPlace {
   ParameterRole role = ParameterRole::embedding;
-  int layer = -1;  // the block; -1: outside of blocks
+  int layer = -1;  // index of the block; -1: outside of blocks
   FeedForwardPart part = FeedForwardPart::none;
 };
 
@@ -43,27 +44,27 @@ struct Initialisation {
   double value = 0;  // the constant, the standard deviation, or the limit
 };
 
-// What copies of an expert have of an entry that belongs to it: the same, or equal parts of it.
+// What copies of an expert get of an entry that belongs to the expert: the same value, or equal parts of it.
 enum class PerExpert { no, alike, divided };
 
 struct Parameter {
-  // A name in the checkpoint. A stack of experts has "{}" in the place of the expert's global index, and dimension 0 of
-  // its shape counts the local experts, of which the first is global expert `first_expert`.
+  // The name in the checkpoint. In a stack of experts the name contains "{}" for the expert's global index, and
+  // dimension 0 of the shape counts the local experts, the first of which is global expert `first_expert`.
   std::string name;
   Shape shape;
   ParameterGroup group = ParameterGroup::shared;
   Initialisation initialisation;
-  bool decay = true;  // takes part in weight decay: matrices, not norms
+  bool decay = true;  // subject to weight decay: matrices, not norms
   int64_t first_expert = 0;
-  bool lookup = false;  // rows are looked up, not multiplied: costs no operations
-  // Besides stacks of experts: dimension 0 counts the layer's experts too, and its entries go where they go when their
-  // number changes (core/moe/expert_mapping.h).
+  bool lookup = false;  // rows are looked up, not multiplied: no floating-point operations
+  // For parameters other than expert stacks: dimension 0 also counts the layer's experts, and its entries are mapped
+  // with the experts when their number changes (core/moe/expert_mapping.h).
   PerExpert per_expert = PerExpert::no;
 
   ParameterPlace place{};  // set by ParameterStore::add
 
   Tensor value{}, gradient{};  // views into the group's buffer; an untrained parameter has no gradient
-  // What the gradient holds is of an earlier step: the next to add to it overwrites it instead. The experts' gradients
+  // The gradient holds values of an earlier step, which the next accumulation must overwrite. The experts' gradients
   // are large and have one writer; clearing them would cost two passes over them in each step.
   bool gradient_is_old = false;
 };
@@ -74,20 +75,20 @@ Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, d
 // The learned input of a class token (d_model), without weight decay.
 Parameter class_token_row(int64_t d_model, double init_std);
 
-// A bias (n), zero at first, without weight decay.
+// A bias (n), initialised to zero, without weight decay.
 Parameter bias_vector(const std::string& name, int64_t n, ParameterGroup group = ParameterGroup::shared);
 
-// One expert's part of an expert stack, or a shared parameter as it is: what a checkpoint stores by name.
+// A tensor that a checkpoint stores by name: one expert's part of an expert stack, or a whole shared parameter.
 struct NamedTensor {
   std::string name;
   Tensor tensor;
   const Parameter* parameter = nullptr;
-  int64_t expert = -1;  // of a stack: its global index
+  int64_t expert = -1;  // in a stack: the expert's global index
 };
 
 struct ParameterBuffer {
   Tensor value, gradient;   // (elements)
-  int64_t num_decayed = 0;  // elements [0, num_decayed) take weight decay
+  int64_t num_decayed = 0;  // elements [0, num_decayed) are subject to weight decay
 };
 
 class ParameterStore {
@@ -95,24 +96,24 @@ class ParameterStore {
   ParameterStore() = default;
   ParameterStore(const ParameterStore&) = delete;
 
-  // Before allocate(). The reference stays valid.
+  // Must be called before allocate(). The reference stays valid.
   Parameter& add(const ParameterPlace& place, Parameter parameter);
 
-  // Lays all parameters out in the buffers, as `dtype` (untrained ones: of at least f32), and sets gradients, of at
-  // least f32, to zero. In planning mode only counts. Without gradients nothing can be trained.
+  // Places all parameters in the buffers with dtype `dtype` (untrained ones: at least f32) and sets the gradients (at
+  // least f32) to zero. In planning mode it only counts memory. Without gradients the parameters cannot be trained.
   void allocate(Context& ctx, DType dtype, bool with_gradients = true);
   void initialise(Context& ctx, uint64_t seed);
 
-  // After a step whose optimizer left the group's gradients alone.
+  // Called after a step in which the optimizer did not clear the group's gradients.
   void mark_gradients_old(ParameterGroup group);
-  // Clears those that are still old: nothing was added to them in this step.
+  // Clears gradients that are still marked old, because nothing was added to them in this step.
   void clear_old_gradients(Context& ctx);
 
   ParameterBuffer& buffer(ParameterGroup group) { return buffers_[static_cast<size_t>(group)]; }
   const std::deque<Parameter>& parameters() const { return parameters_; }
 
-  // Every parameter under its checkpoint name; `part` picks the matching range of any tensor that is laid out like the
-  // group's buffer (the values, the gradients, an optimizer moment).
+  // Visits every parameter of the group under its checkpoint name, with the matching range of `like_buffer`: any tensor
+  // that is laid out like the group's buffer (the values, the gradients, an optimizer moment).
   template <class Visit>
   void for_each_named(ParameterGroup group, Tensor like_buffer, Visit visit) const;
 
@@ -125,12 +126,12 @@ class ParameterStore {
   std::unique_ptr<Arena> values_, gradients_;
 };
 
-// Where in a buffer a view into it begins, in elements.
+// Offset of a view in its buffer, in elements.
 inline int64_t element_offset(const Tensor& view, const Tensor& buffer) {
   return (static_cast<char*>(view.data) - static_cast<char*>(buffer.data)) / static_cast<int64_t>(size_of(view.dtype));
 }
 
-// The name of global expert `expert` in a stack's name.
+// A stack's name with the index of global expert `expert`.
 std::string expert_name(const std::string& stack_name, int64_t expert);
 
 template <class Visit>

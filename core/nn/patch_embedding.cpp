@@ -17,7 +17,7 @@ PatchEmbedding::PatchEmbedding(ParameterStore& parameters, int64_t features, int
 
 Tensor PatchEmbedding::forward(Context& ctx, const TokenBatch& batch) {
   const int64_t d_model = weight_.shape[0], patches = batch.sequences * (batch.time - (class_token_ ? 1 : 0));
-  MOE_CHECK(batch.features && batch.features.dim(0) == patches, "{} patches, expected {}",
+  MOE_CHECK(batch.features && batch.features.dim(0) == patches, "the batch has {} patches, expected {}",
             batch.features ? batch.features.dim(0) : 0, patches);
   saved_.patches = batch.features;
   if (batch.features.dtype != ctx.dtype) {

@@ -1,5 +1,5 @@
-// Hidden states from patches of images: a linear map of a patch's numbers, after a class token where there is one
-// (Dosovitskiy et al., "An image is worth 16x16 words", 2021).
+// Hidden states from image patches: a linear map of each patch's pixel values, preceded by a class token if there is
+// one (Dosovitskiy et al., "An image is worth 16x16 words", 2021).
 #pragma once
 #include "core/nn/input_embedding.h"
 
@@ -7,9 +7,9 @@ namespace moe {
 
 class PatchEmbedding : public InputEmbedding {
  public:
-  // `features`: numbers of a patch.
+  // `features`: number of values of a patch.
   PatchEmbedding(ParameterStore& parameters, int64_t features, int64_t d_model, bool class_token, double init_std);
-  // batch.features (patches, features); a class token is one token more than a sequence has patches.
+  // Reads batch.features (patches, features). With a class token a sequence has one token more than patches.
   Tensor forward(Context& ctx, const TokenBatch& batch) override;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) override;
 

@@ -9,7 +9,7 @@ PositionTable::PositionTable(ParameterStore& parameters, int64_t time, int64_t d
     : table_(parameters.add({ParameterRole::position}, lookup_table("positions.weight", time, d_model, init_std))) {}
 
 void PositionTable::forward(Context& ctx, Tensor hidden, int64_t time) {
-  MOE_CHECK(time <= table_.shape[0], "{} positions, {} are learned", time, table_.shape[0]);
+  MOE_CHECK(time <= table_.shape[0], "sequences have {} positions, but only {} are learned", time, table_.shape[0]);
   saved_.ids = ctx.allocate(Shape{hidden.dim(0)}, DType::i32);
   position_ids(ctx, saved_.ids, time);
   ScratchScope scratch(ctx);

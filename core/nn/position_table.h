@@ -1,4 +1,4 @@
-// Learned positions: a row of a table for each place in a sequence, added to the hidden states.
+// Learned positions: a table with one row for each position in a sequence, which is added to the hidden states.
 #pragma once
 #include "core/nn/parameter.h"
 
@@ -8,7 +8,7 @@ class PositionTable {
  public:
   // For sequences of up to `time` tokens.
   PositionTable(ParameterStore& parameters, int64_t time, int64_t d_model, double init_std);
-  // hidden (sequences * time, d_model) += each place's row
+  // hidden (sequences * time, d_model) += the row of each token's position
   void forward(Context& ctx, Tensor hidden, int64_t time);
   void backward(Context& ctx, ConstTensor d_hidden);
 

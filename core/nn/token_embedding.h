@@ -1,5 +1,5 @@
-// Hidden states from token ids: rows of a table. A class token, where there is one, takes the place of the last token
-// of each text: behind all others, so that with causal attention it sees them.
+// Hidden states from token ids, looked up in a table. A class token, if there is one, replaces the last token of each
+// text. It comes after all others, so that with causal attention it attends to them.
 #pragma once
 #include "core/nn/input_embedding.h"
 

@@ -21,7 +21,7 @@ bool TransformerBlock::drops(const Context& ctx) const {
 Tensor TransformerBlock::add_branch(Context& ctx, const TokenBatch& batch, ConstTensor hidden, Tensor branch,
                                     uint32_t branch_index) {
   if (drops(ctx)) drop(ctx, batch, branch, branch_index);
-  add(ctx, branch, hidden, branch);  // nobody reads the branch's output again
+  add(ctx, branch, hidden, branch);  // in place: the branch's output is not needed again
   return branch;
 }
 
@@ -52,8 +52,8 @@ void TransformerBlock::backward(Context& ctx, const TokenBatch& batch, Tensor d_
 void TransformerBlock::backward_behind(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
   ScratchScope scratch(ctx);
   const Tensor d_sum = scratch.allocate(d_hidden.shape), d_x = scratch.allocate(d_hidden.shape);
-  // The gradient of a norm's result in d_hidden -> that of its input in d_sum, and what goes past the branch in
-  // d_hidden.
+  // The gradient of a norm's result in d_hidden -> the gradient of its input, in d_sum for the branch and in d_hidden
+  // for the residual connection.
   const auto through = [&](Norm& norm) {
     fill_zero(ctx, d_sum);
     norm.backward(ctx, d_sum, d_hidden);

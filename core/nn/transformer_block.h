@@ -1,6 +1,6 @@
-// A transformer block. Norms before the branches: h += attention(norm(h)); h += feed_forward(norm(h)). After them:
-// h = norm(h + attention(h)); h = norm(h + feed_forward(h)), where with `post_twice` a mixture of experts is normalised
-// together with its input once more before it is added: h = norm(h + norm(h + feed_forward(h))).
+// A transformer block. With pre-norm: h += attention(norm(h)); h += feed_forward(norm(h)). With post-norm: h = norm(h +
+// attention(h)); h = norm(h + feed_forward(h)). With `post_twice` the sum of a mixture of experts and its input is
+// normalised once more before it is added: h = norm(h + norm(h + feed_forward(h))).
 #pragma once
 #include <memory>
 
@@ -11,10 +11,10 @@
 
 namespace moe {
 
-// Where model.norm_place puts a block's norms.
+// Position of a block's norms (model.norm_place).
 struct NormPlace {
-  bool before = true;  // of the branches; otherwise behind
-  bool twice = false;  // a mixture of experts is normalised once more
+  bool before = true;  // before the branches; otherwise after the sums
+  bool twice = false;  // a mixture of experts has an additional norm
   static NormPlace of(const ModelConfig& config) {
     return {config.norm_place == "pre", config.norm_place == "post_twice"};
   }
@@ -22,7 +22,7 @@ struct NormPlace {
 
 class TransformerBlock {
  public:
-  // `make_feed_forward` adds the second half's parameters under the given name; `is_moe` tells whether it is a mixture
+  // `make_feed_forward` adds the feed-forward part's parameters under the given name; `is_moe`: whether it is a mixture
   // of experts. `relative_positions`: see Attention.
   template <class Make>
   TransformerBlock(ParameterStore& parameters, const std::string& name, int layer, const ModelConfig& config,
@@ -51,16 +51,16 @@ class TransformerBlock {
   FeedForward& feed_forward() { return *feed_forward_; }
 
  private:
-  // What training does to a branch's output, or to its gradient.
+  // Applies training's dropout to a branch's output, or to its gradient.
   void drop(Context& ctx, const TokenBatch& batch, Tensor branch, uint32_t branch_index) const;
   bool drops(const Context& ctx) const;
-  // The branch's output with dropout, added to the residual stream.
+  // Adds the branch's output, with dropout, to the residual stream.
   Tensor add_branch(Context& ctx, const TokenBatch& batch, ConstTensor hidden, Tensor branch, uint32_t branch_index);
   void backward_before(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
   void backward_behind(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
 
   int layer_;
-  double depth_;  // this block is the last: 1
+  double depth_;  // relative depth: 1 for the last block
   Scheduled dropout_, layer_dropout_;
   NormPlace place_;
   Norm attention_norm_;

@@ -1,4 +1,4 @@
-// The nonlinearity of a feed-forward layer, on the product of its first matrix.
+// The activation function of a feed-forward layer, applied to the product of its first matrix.
 #pragma once
 #include <string>
 
@@ -9,19 +9,19 @@ namespace moe {
 enum class Activation { relu, gelu, swiglu };  // gelu in its tanh form, swiglu = silu(gate) * up (Shazeer, 2020)
 
 Activation activation_from_name(const std::string& name);  // throws UsageError
-// Columns of the first product per column of the result: 2 for gated activations (gate first, then up), else 1.
+// Columns of the first product per column of the result: 2 for gated activations (gate columns first, then up), else 1.
 inline int64_t width_factor(Activation a) {
   return a == Activation::swiglu ? 2 : 1;
 }
 
-// z (rows, width_factor * d_ff) -> y (rows, d_ff). With the `offsets` (groups + 1) i32 of grouped rows, those behind
-// the last group are left alone: they stand for nothing, and nobody may have written them.
+// z (rows, width_factor * d_ff) -> y (rows, d_ff). With the `offsets` (groups + 1) i32 of grouped rows, rows after the
+// last group are not touched: they are unused and may be uninitialised.
 void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation, ConstTensor offsets = {});
 // d_y (rows, d_ff), z -> d_z (rows, width_factor * d_ff), overwritten; offsets as above
 void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor z, Activation activation,
                          ConstTensor offsets = {});
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::activation_forward) activation_forward;
 decltype(moe::activation_backward) activation_backward;
 }  // namespace cuda

@@ -20,17 +20,18 @@
 namespace moe {
 namespace cpu {
 
-// A tile of queries meets all keys that it sees. Keys and values are packed once for a head; products are cut into the
-// panels of the micro-kernel, so that causal attention computes hardly more than half of them.
+// A tile of queries is processed with all keys that it attends to. Keys and values are packed once per head. Products
+// are cut into the micro-kernel's panels, so that causal attention computes little more than half of them.
 static constexpr int64_t kQueries = 96;
-// As many keys at a time are summed in registers; whole panels with any tile but 14 rows.
+// Number of keys that are summed in registers at a time; a whole number of panels for every tile except the one with 14
+// rows.
 static constexpr int64_t kKeys = 240;
 
-// A thread's memory, dealt out in pieces on cache lines.
+// A thread's memory, divided into pieces that start at cache lines.
 template <class T>
 class Workspace {
  public:
-  // Makes room for `count` elements in so many pieces that all later calls find enough.
+  // Allocates memory for `count` elements, including the padding of the pieces, unless the thread already has it.
   explicit Workspace(int64_t count) {
     thread_local std::vector<T> memory;
     if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
@@ -48,13 +49,13 @@ class Workspace {
   T* next_;
 };
 
-// The sizes of the pieces, which decide what a thread needs.
+// The sizes of the pieces, which determine the memory that a thread needs.
 template <class T>
 struct Sizes {
   explicit Sizes(const AttentionLayout& layout)
       : d(layout.d_head),
         columns(round_up(d, kTileColumns<T>)),
-        // Not a power of two: rows of scores would share lines of the L1 cache.
+        // Not a power of two, because rows of scores would then share lines of the L1 cache.
         scores_ld(round_up(layout.time, kTileColumns<T>) + kTileColumns<T>),
         keys_across(round_up(layout.time, kTileColumns<T>) * d),
         keys_down(round_up(layout.time, kTileRows) * d),
@@ -82,7 +83,8 @@ struct Sizes {
   }
 };
 
-// One panel of A times packed B (k, columns), whose panels are panel_k long; k from `begin` on, kKeys at a time.
+// Multiplies one panel of A by packed B (k, columns), whose panels are panel_k long, over k in [begin, end), kKeys at a
+// time.
 template <class T>
 static void multiply_strip(const BlockA<T>& a, int64_t rows, const T* b, int64_t panel_k, int64_t columns,
                            int64_t begin, int64_t end, Output<T> out) {
@@ -96,15 +98,15 @@ static void multiply_strip(const BlockA<T>& a, int64_t rows, const T* b, int64_t
   }
 }
 
-// scores (visible) -> their exponentials over the largest, and zeros up to `end`; returns the sum and the largest.
+// scores (visible) -> e^(score - largest), and zeros up to `end`; returns the sum and the largest score.
 template <class T>
 static std::pair<T, T> exponentials(T* scores, int64_t visible, int64_t end) {
   typedef T Vector __attribute__((vector_size(kVectorBytes)));
   constexpr int64_t kLanes = kVectorBytes / sizeof(T);
-  // Whole vectors, without a tail of single exponentials: what lies behind `visible` adds nothing to a sum above 1.
+  // Whole vectors, without a tail of single exponentials: elements after `visible` add nothing to a sum of at least 1.
   const int64_t whole = round_up(visible, kLanes);
   std::fill(scores + visible, scores + whole, -std::numeric_limits<T>::infinity());
-  Vector maxima;  // by hand: compilers keep a maximum of floats in order, one by one
+  Vector maxima;  // by hand: compilers do not vectorise a maximum of floats
   std::memcpy(&maxima, scores, sizeof(Vector));
   for (int64_t j = kLanes; j < whole; j += kLanes) {
     Vector next;
@@ -123,12 +125,12 @@ static std::pair<T, T> exponentials(T* scores, int64_t visible, int64_t end) {
   return {sum, largest};
 }
 
-// What dropout does to the weights of one query of a head, in its first `visible` keys.
+// Dropout of the attention weights of one query and head for its first `visible` keys.
 struct HeadMask {
   const AttentionMask& mask;
   int64_t sequence, head;
 
-  // Keys have places from 0 on here: the first quad is theirs.
+  // Key positions start at 0 here, so the first key begins a quad.
   template <class T>
   void apply(T* weights, int64_t query, int64_t visible) const {
     constexpr int64_t kBlock = 256;
@@ -163,7 +165,8 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
     const int64_t num_queries = std::min(kQueries, end - first);
     pack_along<kTileRows>(q + first * width, width, num_queries, d, queries);
     for (int64_t column = 0; column < layout.visible(first + num_queries - 1, length); column += kColumns) {
-      const int64_t unseeing = layout.causal ? std::max<int64_t>(0, column - first) : 0;  // queries before the keys
+      // Queries that attend to none of these keys.
+      const int64_t unseeing = layout.causal ? std::max<int64_t>(0, column - first) : 0;
       for (int64_t row = unseeing / kTileRows * kTileRows; row < num_queries; row += kTileRows) {
         multiply_panels<T>({queries + row * d, 0, Rows::packed}, std::min<int64_t>(kTileRows, num_queries - row),
                            keys + column * d, kColumns, d, {scores + row * ld + column, ld, factor});
@@ -171,7 +174,8 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
     }
     for (int64_t row = 0; row < num_queries; row += kTileRows) {
       const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
-      const int64_t visible = layout.visible(first + row + num_rows - 1, length);  // of the last row, which sees most
+      // Keys that the last row attends to, which are the most of the tile.
+      const int64_t visible = layout.visible(first + row + num_rows - 1, length);
       T inverse[kTileRows];
       for (int64_t i = 0; i < num_rows; ++i) {
         const auto [sum, largest] =
@@ -195,17 +199,17 @@ template <class T>
 static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout,
                     const AttentionMask& mask) {
   const int64_t time = layout.time, d = layout.d_head, heads = layout.heads;
-  // Few heads for many threads are cut into parts, each of which packs the keys again.
+  // If there are few heads for many threads, heads are cut into parts, each of which packs the keys again.
   const int64_t tiles = divide_up(time, kQueries);
   const int64_t parts = std::min(tiles, (4 * omp_get_max_threads() - 1) / std::max<int64_t>(1, batch * heads) + 1);
   const int64_t part = divide_up(tiles, parts) * kQueries;
-  // What backward needs too, on every thread, whichever gets the work.
+  // Also allocates what backward needs, on every thread, because any thread may get the work.
   const Sizes<T> sizes(layout);
   const int64_t count = std::max(sizes.forward(), sizes.backward());
 #pragma omp parallel
   Workspace<T>{count};
 #pragma omp parallel for collapse(3) schedule(dynamic, 1)
-  for (int64_t reversed = 0; reversed < parts; ++reversed) {  // the longest first, for balance
+  for (int64_t reversed = 0; reversed < parts; ++reversed) {  // the longest parts first, for load balance
     for (int64_t b = 0; b < batch; ++b) {
       for (int64_t h = 0; h < heads; ++h) {
         const int64_t begin = (parts - 1 - reversed) * part, end = std::min(time, begin + part);
@@ -220,7 +224,7 @@ static void forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const Att
   }
 }
 
-// What the backward pass of one key/value head works with.
+// Inputs and buffers for the backward pass of one key/value head.
 template <class T>
 struct Backward {
   const AttentionLayout& layout;
@@ -233,13 +237,14 @@ struct Backward {
   T *d_k, *d_v;                // rows layout.width() apart
   T *queries, *d_outs;         // B (d, queries)
   T *query_rows, *d_out_rows;  // B (queries, d)
-  T* probabilities;            // (kTileRows, kQueryColumns): of one panel of keys
-  T* factors;                  // likewise: of dropout
-  T* d_scores;                 // (kKeyRows, kQueryColumns): of a block of keys
+  T* probabilities;            // (kTileRows, kQueryColumns): for one panel of keys
+  T* factors;                  // likewise: dropout factors
+  T* d_scores;                 // (kKeyRows, kQueryColumns): for a block of keys
   T* packed;                   // d_scores, as A (queries, keys)
-  T *shift, *dot;              // of each query: logsumexp, and d_out . out
+  T *shift, *dot;              // per query: logsumexp, and d_out . out
 
-  // One query head. Scores are held with keys as rows: then nothing has to be transposed for d_k and d_v.
+  // Processes one query head. Scores are stored with keys as rows, so that nothing has to be transposed for d_k and
+  // d_v.
   void add_head(int64_t head, T* d_q, const T* q, const T* out, const T* d_out, const T* logsumexp) const;
 
  private:
@@ -259,15 +264,15 @@ void Backward<T>::draw_factors(int64_t head, int64_t key, int64_t num_keys, int6
   }
 }
 
-// Probabilities and d_scores of the keys [key, key + num_keys) and the tile of queries from `first` on, and what they
-// add to d_k and d_v. d_scores begins at the key `block`.
+// Computes probabilities and d_scores of the keys [key, key + num_keys) for the tile of queries from `first` on, and
+// adds their contributions to d_k and d_v. d_scores begins at the key `block`.
 template <class T>
 void Backward<T>::key_panel(int64_t head, int64_t key, int64_t num_keys, int64_t block, int64_t first,
                             int64_t num_queries) const {
   constexpr int64_t kColumns = kTileColumns<T>, kLd = Sizes<T>::kQueryColumns;
   const int64_t d = layout.d_head, width = layout.width();
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
-  // Queries before see none of the keys.
+  // Earlier queries attend to none of these keys.
   const int64_t begin = layout.causal ? std::max<int64_t>(0, key - first) / kColumns * kColumns : 0;
   T* const ds = d_scores + (key - block) * kLd;
   for (int64_t column = begin; column < num_queries; column += kColumns) {
@@ -280,7 +285,7 @@ void Backward<T>::key_panel(int64_t head, int64_t key, int64_t num_keys, int64_t
   if (mask) draw_factors(head, key, num_keys, first, num_queries);
   for (int64_t i = 0; i < num_keys; ++i) {
     T *p_row = probabilities + i * kLd, *ds_row = ds + i * kLd;
-    if (mask) {  // the weights that multiply values are the dropped ones, those of softmax's gradient the others
+    if (mask) {  // values use the weights after dropout, the gradient of softmax those before it
       const T* const factor_row = factors + i * kLd;
 #pragma omp simd
       for (int64_t j = begin; j < num_queries; ++j) {
@@ -295,7 +300,7 @@ void Backward<T>::key_panel(int64_t head, int64_t key, int64_t num_keys, int64_t
         ds_row[j] = p_row[j] * (ds_row[j] - dot[j]);
       }
     }
-    // Queries before the key do not see it.
+    // Queries before the key do not attend to it.
     const int64_t from = layout.causal ? std::max(begin, key + i - first) : begin;
     std::fill(p_row + begin, p_row + from, T(0));
     std::fill(ds_row, ds_row + from, T(0));
@@ -346,7 +351,7 @@ void Backward<T>::add_head(int64_t head, T* d_q, const T* q, const T* out, const
   }
 }
 
-// One task owns a key/value head of a sequence with all its query heads, so d_k and d_v have one writer.
+// One task processes a key/value head of a sequence with all its query heads, so d_k and d_v have one writer.
 template <class T>
 static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const T* logsumexp, int64_t batch,
                      const AttentionLayout& layout, const AttentionMask& mask) {
@@ -408,13 +413,14 @@ static void backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, const
 static int64_t check(ConstTensor qkv, ConstTensor out, ConstTensor logsumexp, const AttentionLayout& layout,
                      const AttentionDropout& dropout) {
   const int64_t tokens = qkv.dim(0);
-  MOE_CHECK(layout.time > 0 && tokens % layout.time == 0, "{} tokens in sequences of {}", tokens, layout.time);
-  MOE_CHECK(layout.kv_heads > 0 && layout.heads % layout.kv_heads == 0, "{} heads share {}", layout.heads,
-            layout.kv_heads);
+  MOE_CHECK(layout.time > 0 && tokens % layout.time == 0, "{} tokens cannot be divided into sequences of {}", tokens,
+            layout.time);
+  MOE_CHECK(layout.kv_heads > 0 && layout.heads % layout.kv_heads == 0,
+            "{} query heads cannot be divided among {} key/value heads", layout.heads, layout.kv_heads);
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
   MOE_CHECK_SHAPE(out, {tokens, layout.heads * layout.d_head});
   MOE_CHECK_SHAPE(logsumexp, {tokens, layout.heads});
-  MOE_CHECK(dropout.rate < 1, "attention with a dropout of {}", dropout.rate);
+  MOE_CHECK(dropout.rate < 1, "attention dropout must be below 1, but is {}", dropout.rate);
   return tokens / layout.time;
 }
 
@@ -430,7 +436,8 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
 void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTensor qkv, ConstTensor out,
                         ConstTensor logsumexp, const AttentionLayout& layout, const AttentionDropout& dropout) {
   const int64_t batch = check(qkv, out, logsumexp, layout, dropout);
-  MOE_CHECK(d_qkv.shape == qkv.shape && d_out.shape == out.shape, "gradients {} and {}", d_qkv.shape.to_string(),
+  MOE_CHECK(d_qkv.shape == qkv.shape && d_out.shape == out.shape,
+            "shapes of gradients and values differ: d_qkv {}, d_out {}", d_qkv.shape.to_string(),
             d_out.shape.to_string());
   if (on_cuda(ctx)) return cuda::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, layout, dropout);
   const AttentionMask mask = AttentionMask::of(dropout, layout);

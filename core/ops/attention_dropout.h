@@ -1,7 +1,7 @@
-// Dropout of attention's weights: after the softmax, so that the weights that stay do not sum to 1, times 1 / (1 -
-// rate) (Vaswani et al., 2017, by their reference implementation). What is dropped is a function of the key and of the
-// sequence's number in the step's global batch, the head, the query and the key's place: no layout or micro-batch drops
-// anything else, and backward draws the same again.
+// Dropout of attention weights, applied after the softmax, so that the remaining weights do not sum to 1, and scaled by
+// 1 / (1 - rate) (Vaswani et al., 2017, as in their reference implementation). The mask is a function of the random
+// key, the sequence's index in the step's global batch, the head, the query and the key position. It does not depend on
+// the rank layout or the micro-batch, and backward draws it again.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -15,19 +15,19 @@ namespace moe {
 struct AttentionDropout {
   double rate = 0;
   RandomKey key{};
-  int64_t first_sequence = 0;  // of the tensors, in the global batch
+  int64_t first_sequence = 0;  // index of the tensors' first sequence in the global batch
 
   explicit operator bool() const { return rate > 0; }
 };
 
-// The same as kernels use it: factors of weights, 0 or 1 / (1 - rate), four neighbouring keys at a time.
+// The form that kernels use: factors on the weights, 0 or 1 / (1 - rate), for four neighbouring keys at a time.
 struct AttentionMask {
   RandomKey key{};
-  uint32_t threshold = 0;  // 0: nothing is dropped
+  uint32_t threshold = 0;  // 0: no dropout
   float keep = 1;
   int64_t first_sequence = 0, heads = 0, time = 0;
-  int64_t before = 0;  // places before the sequence that a query may see: keys have places from -before on
-  int64_t quads = 0;   // of keys
+  int64_t before = 0;  // visible positions before the sequence: key positions start at -before
+  int64_t quads = 0;   // groups of four keys
 
   static AttentionMask of(const AttentionDropout& dropout, const AttentionLayout& layout, int64_t before = 0) {
     return {dropout.key,
@@ -41,7 +41,7 @@ struct AttentionMask {
   }
   MOE_HOST_DEVICE explicit operator bool() const { return threshold > 0; }
 
-  // Which four keys a place belongs to, and which of them it is.
+  // The group of four keys that a position belongs to, and its index in the group.
   MOE_HOST_DEVICE int64_t quad_of(int64_t key_place) const { return (key_place + before) / 4; }
   MOE_HOST_DEVICE int lane_of(int64_t key_place) const { return static_cast<int>((key_place + before) % 4); }
 
@@ -53,7 +53,7 @@ struct AttentionMask {
     return key.words(element(sequence, head, query, quad));
   }
   MOE_HOST_DEVICE float factor(uint32_t word) const { return word < threshold ? 0.0f : keep; }
-  // Of one weight; four words are drawn for it.
+  // The factor on one weight. Draws all four words of its group.
   MOE_HOST_DEVICE float factor(int64_t sequence, int64_t head, int64_t query, int64_t key_place) const {
     return factor(words(sequence, head, query, quad_of(key_place))[static_cast<size_t>(lane_of(key_place))]);
   }

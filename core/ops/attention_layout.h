@@ -1,4 +1,4 @@
-// How queries, keys and values lie in one row per token: the product of the fused projection.
+// Layout of queries, keys and values in one row per token, as the fused projection computes them.
 #pragma once
 #include <cstdint>
 
@@ -13,22 +13,23 @@ struct AttentionLayout {
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t d_head = 0;
-  bool causal = true;  // a token sees itself and those before it; otherwise its whole sequence
+  bool causal = true;  // a token attends to itself and earlier tokens; otherwise to its whole sequence
 
-  // Where attention is not causal and sequences end before `time`: the tokens of each, which are all that is seen; what
-  // follows is padding, whose own results mean nothing. None: all are full. On the tensors' device.
+  // For attention that is not causal with sequences shorter than `time`: the number of tokens of each sequence, on the
+  // tensors' device. Only these tokens are attended to; the rest is padding, whose results are meaningless. Null: all
+  // sequences are full.
   const int32_t* lengths = nullptr;
 
-  // Tokens of a sequence that are seen at all; of an empty one, one.
+  // Number of tokens of a sequence that can be attended to; 1 for an empty sequence.
   MOE_HOST_DEVICE int64_t length(int64_t sequence) const {
     return lengths == nullptr ? time : lengths[sequence] > 0 ? lengths[sequence] : 1;
   }
-  // A query sees the keys [0, visible) of its sequence, which has `length` tokens.
+  // A query attends to the keys [0, visible) of its sequence, which has `length` tokens.
   MOE_HOST_DEVICE int64_t visible(int64_t query, int64_t length) const { return causal ? query + 1 : length; }
   MOE_HOST_DEVICE int64_t width() const { return (heads + 2 * kv_heads) * d_head; }
   MOE_HOST_DEVICE int64_t key_column() const { return heads * d_head; }
   MOE_HOST_DEVICE int64_t value_column() const { return (heads + kv_heads) * d_head; }
-  // Of a position of a memory: [key heads | value heads].
+  // Row width of a context memory's position: [key heads | value heads].
   MOE_HOST_DEVICE int64_t memory_width() const { return 2 * kv_heads * d_head; }
 };
 

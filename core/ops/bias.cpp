@@ -18,7 +18,7 @@ int64_t check(ConstTensor y, ConstTensor bias, ConstTensor offsets) {
   return groups;
 }
 
-// Rows of a group; all of them where there are no groups.
+// The rows of a group; all rows if there are no groups.
 struct Groups {
   const int32_t* offsets;
   int64_t rows;
@@ -52,7 +52,8 @@ void bias_backward(Context& ctx, Tensor d_bias, ConstTensor d_y, ConstTensor off
     const Groups all{offsets ? offsets.as<int32_t>() : nullptr, rows};
     T* const out = d_bias.as<T>();
     const T* const in = d_y.as<T>();
-    // A thread owns some columns of a group and adds its rows in order: the same sum for any number of threads.
+    // Each thread sums some columns of a group, in the order of its rows, so the sum is the same for any number of
+    // threads.
     constexpr int64_t kColumns = 64;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t g = 0; g < groups; ++g) {

@@ -20,7 +20,8 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
   MOE_CHECK_DTYPE(kept, DType::i32);
   MOE_CHECK_DTYPE(demand, DType::i32);
   MOE_CHECK_DTYPE(lost, DType::i32);
-  MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} for {} tokens", groups.count, groups.size, tokens);
+  MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} tokens do not cover {} tokens", groups.count,
+            groups.size, tokens);
   if (on_cuda(ctx)) {
     return cuda::limit_assignments(ctx, kept, demand, lost, indices, weights, targets, groups, room, rule);
   }
@@ -28,11 +29,11 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
     const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
     const T* weight = weights.as<T>();
     int32_t *out = kept.as<int32_t>(), *lost_rows = lost.as<int32_t>();
-    // clang 16 does not capture what only a lambda inside a parallel loop uses.
+    // clang 16 does not capture variables that are only used by a lambda inside a parallel loop.
     const bool by_position = rule == DropRule::position;
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups.count; ++g) {
-      thread_local std::vector<int64_t> begin, slots;  // of each expert its first slot, then its slots
+      thread_local std::vector<int64_t> begin, slots;  // first slot of each expert; slots sorted by expert
       const auto slot = [&](int64_t place, int64_t j) { return groups.token(g, place) * k + j; };
       const auto is_padding = [&](int64_t s) { return target[s / k] == kIgnoreTarget; };
       const auto goes_first = [&](int64_t a, int64_t b) {
@@ -80,14 +81,14 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
 
 static void check_weights(ConstTensor y, ConstTensor weights, ConstTensor indices, ConstTensor kept) {
   MOE_CHECK(y.shape == weights.shape && indices.shape == weights.shape && kept.shape == weights.shape,
-            "weights {} and {} of choices {}, of which {} are kept", y.shape.to_string(), weights.shape.to_string(),
+            "shapes differ: y {}, weights {}, indices {}, kept {}", y.shape.to_string(), weights.shape.to_string(),
             indices.shape.to_string(), kept.shape.to_string());
   MOE_CHECK_DTYPE(y, weights.dtype);
 }
 
 namespace {
 
-// Of one token: what all its choices weigh, and the kept ones.
+// Sums of one token's weights: over all choices, and over the kept ones.
 template <class T>
 struct Sums {
   T all = 0, kept = 0;
@@ -118,7 +119,7 @@ void hand_over_weights_forward(Context& ctx, Tensor y, ConstTensor weights, Cons
   });
 }
 
-// y_j = w_j A / K: dL/dw_i = [i kept] (g_i A / K - S A / K^2) + S / K, where S = sum over the kept of g_j w_j.
+// y_j = w_j A / K gives dL/dw_i = [i kept] (g_i A / K - S A / K^2) + S / K, where S = sum over the kept of g_j w_j.
 void hand_over_weights_backward(Context& ctx, Tensor d_weights, ConstTensor weights, ConstTensor indices,
                                 ConstTensor kept) {
   check_weights(d_weights, weights, indices, kept);

@@ -8,7 +8,7 @@ namespace moe {
 
 // Returns the number of sequences.
 static int64_t check(ConstTensor y, ConstTensor x, ConstTensor row, int64_t time) {
-  MOE_CHECK(time > 1 && y.dim(0) % time == 0, "{} tokens in sequences of {}", y.dim(0), time);
+  MOE_CHECK(time > 1 && y.dim(0) % time == 0, "{} tokens cannot be divided into sequences of {}", y.dim(0), time);
   const int64_t sequences = y.dim(0) / time, d = y.dim(1);
   MOE_CHECK_SHAPE(x, {sequences * (time - 1), d});
   MOE_CHECK_SHAPE(row, {d});
@@ -48,7 +48,8 @@ void class_token_backward(Context& ctx, Tensor d_x, Tensor d_row, ConstTensor d_
 
 // Returns the number of sequences.
 static int64_t check_end(ConstTensor hidden, ConstTensor row, ConstTensor lengths, int64_t time) {
-  MOE_CHECK(time > 0 && hidden.dim(0) % time == 0, "{} tokens in sequences of {}", hidden.dim(0), time);
+  MOE_CHECK(time > 0 && hidden.dim(0) % time == 0, "{} tokens cannot be divided into sequences of {}", hidden.dim(0),
+            time);
   const int64_t sequences = hidden.dim(0) / time;
   MOE_CHECK_SHAPE(row, {hidden.dim(1)});
   if (lengths) {
@@ -58,7 +59,7 @@ static int64_t check_end(ConstTensor hidden, ConstTensor row, ConstTensor length
   return sequences;
 }
 
-// The token at which a sequence's row stands, -1 for none.
+// The last token of a sequence, whose row is replaced; -1 if the sequence is empty.
 static int64_t end_of(const int32_t* lengths, int64_t sequence, int64_t time) {
   const int64_t length = lengths ? lengths[sequence] : time;
   return length > 0 ? sequence * time + length - 1 : -1;

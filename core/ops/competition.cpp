@@ -10,7 +10,7 @@
 namespace moe {
 namespace cpu {
 
-// Adds to `sum` term(token) of the tokens that are no padding, in order, whatever the threads.
+// Adds term(token) of all tokens except padding to `sum`, in a fixed order that does not depend on the threads.
 template <class Term>
 static void sum_over_tokens(Tensor sum, ConstTensor targets, Term term) {
   const int64_t tokens = targets.size();
@@ -177,7 +177,8 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
 void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
                    ConstTensor targets) {
   const int64_t experts = p.dim(1), k = indices.dim(1);
-  MOE_CHECK(p.shape == q.shape, "{} imitates {}", p.shape.to_string(), q.shape.to_string());
+  MOE_CHECK(p.shape == q.shape, "shapes of probabilities {} and targets {} differ", p.shape.to_string(),
+            q.shape.to_string());
   MOE_CHECK_SHAPE(sum, {1});
   if (on_cuda(ctx)) return cuda::imitation_sum(ctx, sum, p, q, indices, chosen_weight, targets);
   run(ctx, p.dtype, [&]<class T>(T) {
@@ -210,7 +211,7 @@ void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p
             over_chosen = static_cast<T>(2 * factor * chosen_weight / static_cast<double>(k));
 #pragma omp parallel
     {
-      thread_local std::vector<T> gradient;  // one for all calls
+      thread_local std::vector<T> gradient;  // reused by all calls
       gradient.resize(static_cast<size_t>(experts));
       T* const d_p = gradient.data();
 #pragma omp for schedule(static)
@@ -272,14 +273,15 @@ void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor positi
 void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
                        ConstTensor targets) {
   const int64_t d = rows.dim(1), tokens = position.dim(0), k = position.dim(1);
-  MOE_CHECK(d_rows.shape == rows.shape, "gradient {} of {}", d_rows.shape.to_string(), rows.shape.to_string());
+  MOE_CHECK(d_rows.shape == rows.shape, "shapes of d_rows {} and rows {} differ", d_rows.shape.to_string(),
+            rows.shape.to_string());
   if (on_cuda(ctx)) return cuda::likeness_backward(ctx, d_rows, rows, position, factor, targets);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     const int32_t *at = position.as<int32_t>(), *target = targets.as<int32_t>();
     T* out = d_rows.as<T>();
     const T scale = static_cast<T>(2 * factor / static_cast<double>(k * k));
-#pragma omp parallel for schedule(static)  // a token owns its rows
+#pragma omp parallel for schedule(static)  // each row belongs to one token
     for (int64_t t = 0; t < tokens; ++t) {
       if (target[t] == kIgnoreTarget) continue;
       for (int64_t i = t * k; i < (t + 1) * k; ++i) {

@@ -12,7 +12,7 @@ void take_recent(Context& ctx, Tensor recent, ConstTensor qkv, const AttentionLa
   const int64_t sequences = recent.dim(0), n = recent.dim(1), width = layout.memory_width();
   MOE_CHECK_SHAPE(recent, {sequences, n, width});
   MOE_CHECK_SHAPE(qkv, {sequences * layout.time, layout.width()});
-  MOE_CHECK(n <= layout.time, "{} places of {}", n, layout.time);
+  MOE_CHECK(n <= layout.time, "cannot take {} positions from sequences of {}", n, layout.time);
   if (on_cuda(ctx)) return cuda::take_recent(ctx, recent, qkv, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
     T* const to = recent.as<T>();
@@ -28,7 +28,7 @@ void take_recent(Context& ctx, Tensor recent, ConstTensor qkv, const AttentionLa
 void append_recent(Context& ctx, Tensor memory, ConstTensor recent) {
   const int64_t sequences = memory.dim(0), size = memory.dim(1), width = memory.dim(2), n = recent.dim(1);
   MOE_CHECK_SHAPE(recent, {sequences, n, width});
-  MOE_CHECK(n <= size, "{} positions for a memory of {}", n, size);
+  MOE_CHECK(n <= size, "cannot append {} positions to a context memory of {}", n, size);
   if (on_cuda(ctx)) return cuda::append_recent(ctx, memory, recent);
   run(ctx, memory.dtype, [&]<class T>(T) {
     T* const to = memory.as<T>();
@@ -47,12 +47,13 @@ void turn_memory(Context& ctx, Tensor turned, ConstTensor memory, const Attentio
   const int64_t sequences = memory.dim(0), size = memory.dim(1), width = layout.memory_width(), half = rotary_dims / 2;
   MOE_CHECK_SHAPE(memory, {sequences, size, width});
   MOE_CHECK_SHAPE(turned, {sequences, size, width});
-  MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head, "{} rotary dimensions of {}", rotary_dims,
-            layout.d_head);
-  MOE_CHECK(filled >= 0 && filled <= size, "{} of {} positions", filled, size);
+  MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head,
+            "{} rotary dimensions: must be even and at most d_head, which is {}", rotary_dims, layout.d_head);
+  MOE_CHECK(filled >= 0 && filled <= size, "{} filled positions: must be between 0 and the memory's size {}", filled,
+            size);
   if (on_cuda(ctx)) return cuda::turn_memory(ctx, turned, memory, layout, filled, rotary_dims, theta);
   run(ctx, memory.dtype, [&]<class T>(T) {
-    thread_local std::vector<T> table;  // cos and sin per (place, pair), of the whole memory
+    thread_local std::vector<T> table;  // cos and sin per (position, pair) for the whole memory
     table.resize(static_cast<size_t>(2 * size * half));
     T *const cosines = table.data(), *const sines = cosines + size * half;
     T* const to = turned.as<T>();

@@ -10,16 +10,16 @@ namespace moe {
 
 namespace {
 
-// What a pass over one row of logits leaves.
+// The sums that a pass over one row of logits computes.
 template <class T>
 struct RowSums {
   T sum = 0;      // of e^(z - largest)
-  T squares = 0;  // of their squares
+  T squares = 0;  // of the squares of e^(z - largest)
   T moment = 0;   // of e^(z - largest) (z - largest)
 };
 
-// With `kOverwrite` the logits become the exponentials. The statistics have a loop of their own, so that without them
-// it is as short as it can be.
+// With `kOverwrite` the logits are overwritten by the exponentials. The statistics use a separate loop, so that the
+// loop without them stays short.
 template <bool kStatistics, bool kOverwrite, class T>
 inline RowSums<T> pass_over(T* row, int64_t vocab, T largest) {
   T sum = 0, squares = 0, moment = 0;
@@ -37,7 +37,7 @@ inline RowSums<T> pass_over(T* row, int64_t vocab, T largest) {
       if constexpr (kOverwrite) row[i] = e;
       sum += e;
       squares += e * e;
-      moment += e * std::max(below, T(-1000));  // e is 0 there, and 0 times infinity would be no number
+      moment += e * std::max(below, T(-1000));  // e is 0 below -1000, and 0 times infinity would be NaN
     }
   }
   return {sum, squares, moment};
@@ -52,7 +52,7 @@ void cross_entropy(Context& ctx, Tensor losses, Tensor correct, Tensor logits, C
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_DTYPE(targets, DType::i32);
   if (correct) MOE_CHECK_SHAPE(correct, {tokens});
-  MOE_CHECK(!extras.entropy == !extras.residual, "entropy and residual come together");
+  MOE_CHECK(!extras.entropy == !extras.residual, "entropy and residual must be given together");
   for (const ConstTensor& extra : {extras.weights, ConstTensor(extras.entropy), ConstTensor(extras.residual)}) {
     if (!extra) continue;
     MOE_CHECK_SHAPE(extra, {tokens});

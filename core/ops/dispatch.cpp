@@ -11,7 +11,7 @@ bool runs_on_host(const Context& ctx) {
   }
   if (!ctx.managed) {
     throw DeviceError(
-        "an op of this model has no CUDA version yet, and the host cannot reach its tensors; use device: cpu");
+        "an op of this model has no CUDA implementation, and the host cannot access its tensors; use device: cpu");
   }
   cuda::synchronise(*ctx.queue);
   return true;

@@ -1,4 +1,4 @@
-// From an op's checked arguments to its implementation: one place that knows devices, dtypes and planning.
+// Selects an op's implementation after its arguments have been checked, by device, dtype and planning.
 #pragma once
 #include "core/tensor/context.h"
 
@@ -11,15 +11,17 @@ namespace moe {
   MOE_CHECK((tensor).dtype == (expected), "{} is {}, expected {}", #tensor, ::moe::name_of((tensor).dtype), \
             ::moe::name_of(expected))
 
-// An op checks its arguments and then says
+// An op checks its arguments and then calls
 //   if (on_cuda(ctx)) return cuda::the_op(arguments);
-// The twin is called while planning too: it launches nothing then, but takes the scratch memory that it will need.
+// The CUDA implementation is called while planning too. It then launches nothing but allocates the scratch memory that
+// it will need.
 inline bool on_cuda(const Context& ctx) {
   return ctx.device == Device::cuda;
 }
 
-// For the CPU's version of an op that has no twin yet: whether it is to run, on the host, over a device's managed
-// memory, once the device's work is done. Slow, but right. Throws DeviceError when the host cannot reach the tensors.
+// For an op without a CUDA implementation: whether its CPU implementation must run on the host over the device's
+// managed memory. Synchronises with the device first, so this is slow but correct. Throws DeviceError when the host
+// cannot access the tensors.
 bool runs_on_host(const Context& ctx);
 
 // Calls on_cpu(T{}) with the C++ type of `dtype`, unless the step is only being planned.
@@ -35,8 +37,9 @@ void run(const Context& ctx, DType dtype, OnCpu&& on_cpu) {
       on_cpu(double{});
       return;
     default:
-      if (!on_cuda(ctx)) raise<InternalError>("no CPU implementation for {}", name_of(dtype));
-      throw DeviceError("an op of this model has no CUDA version yet and runs on the CPU; that needs precision: f32");
+      if (!on_cuda(ctx)) raise<InternalError>("there is no CPU implementation for dtype {}", name_of(dtype));
+      throw DeviceError(
+          "an op of this model has no CUDA implementation and runs on the CPU, which needs precision: f32");
   }
 }
 

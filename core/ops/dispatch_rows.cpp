@@ -9,8 +9,9 @@ namespace moe {
 
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices) {
   const int64_t slots = indices.size(), experts = offsets.dim(0) - 1;
-  MOE_CHECK(position.shape == indices.shape && source.size() >= slots, "positions {} and sources {} of {}",
-            position.shape.to_string(), source.shape.to_string(), indices.shape.to_string());
+  MOE_CHECK(position.shape == indices.shape && source.size() >= slots,
+            "shapes do not fit: position {}, source {}, indices {}", position.shape.to_string(),
+            source.shape.to_string(), indices.shape.to_string());
   if (on_cuda(ctx)) return cuda::sort_assignments(ctx, position, source, offsets, indices);
   if (ctx.planning) return;
   const int32_t* expert = indices.as<int32_t>();
@@ -31,7 +32,7 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
                         int64_t experts) {
   const int64_t count = numbers.size(), k = indices.dim(1);
-  MOE_CHECK(source.size() >= count, "{} sources for {} rows", source.size(), count);
+  MOE_CHECK(source.size() >= count, "{} elements in source, fewer than {} rows", source.size(), count);
   if (on_cuda(ctx)) return cuda::number_assignments(ctx, numbers, source, indices, first_token, experts);
   if (ctx.planning) return;
   const int32_t *slot = source.as<int32_t>(), *expert = indices.as<int32_t>();
@@ -43,7 +44,8 @@ void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstT
 
 void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k) {
   const int64_t count = rows.dim(0), d = rows.dim(1);
-  MOE_CHECK(x.dim(1) == d && source.size() >= count, "{} rows from {}", count, x.shape.to_string());
+  MOE_CHECK(x.dim(1) == d && source.size() >= count,
+            "cannot permute to {} rows: widths differ or source is too short; x is {}", count, x.shape.to_string());
   if (on_cuda(ctx)) return cuda::permute_forward(ctx, rows, x, source, k);
   run(ctx, x.dtype, [&]<class T>(T) {
     T* to = rows.as<T>();
@@ -56,8 +58,8 @@ void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor sourc
 
 void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position) {
   const int64_t tokens = d_x.dim(0), d = d_x.dim(1), k = position.dim(1);
-  MOE_CHECK(position.dim(0) == tokens && d_rows.dim(1) == d, "{} rows to {}", d_rows.shape.to_string(),
-            d_x.shape.to_string());
+  MOE_CHECK(position.dim(0) == tokens && d_rows.dim(1) == d, "shapes do not fit: d_rows {}, d_x {}",
+            d_rows.shape.to_string(), d_x.shape.to_string());
   if (on_cuda(ctx)) return cuda::permute_backward(ctx, d_x, d_rows, position);
   run(ctx, d_x.dtype, [&]<class T>(T) {
     T* out = d_x.as<T>();
@@ -77,7 +79,7 @@ void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor 
 
 void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weights, ConstTensor position) {
   const int64_t tokens = y.dim(0), d = y.dim(1), k = position.dim(1);
-  MOE_CHECK(rows.dim(1) == d, "{} rows to {}", rows.shape.to_string(), y.shape.to_string());
+  MOE_CHECK(rows.dim(1) == d, "widths differ: rows {}, y {}", rows.shape.to_string(), y.shape.to_string());
   MOE_CHECK_SHAPE(weights, {tokens, k});
   MOE_CHECK_SHAPE(position, {tokens, k});
   if (on_cuda(ctx)) return cuda::combine_forward(ctx, y, rows, weights, position);
@@ -105,7 +107,7 @@ void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor
   MOE_CHECK_SHAPE(weights, {tokens, k});
   MOE_CHECK_SHAPE(d_weights, {tokens, k});
   MOE_CHECK_SHAPE(rows, {count, d});
-  MOE_CHECK(source.size() >= count, "{} sources for {} rows", source.size(), count);
+  MOE_CHECK(source.size() >= count, "{} elements in source, fewer than {} rows", source.size(), count);
   if (on_cuda(ctx)) return cuda::combine_backward(ctx, d_rows, d_weights, d_y, rows, weights, position, source);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     const T *grad = d_y.as<T>(), *in = rows.as<T>(), *w = weights.as<T>();
@@ -136,7 +138,8 @@ void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor
 
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
   const int64_t count = y.dim(0), d = y.dim(1);
-  MOE_CHECK(x.dim(1) == d && index.size() >= count, "{} rows from {}", count, x.shape.to_string());
+  MOE_CHECK(x.dim(1) == d && index.size() >= count,
+            "cannot gather {} rows: widths differ or index is too short; x is {}", count, x.shape.to_string());
   if (on_cuda(ctx)) return cuda::gather_rows(ctx, y, x, index);
   const auto gather = [&]<class T>(T) {
     T* to = y.as<T>();

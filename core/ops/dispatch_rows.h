@@ -1,5 +1,5 @@
-// Moving token rows to experts and back, by gathers only (no two writers of one element, so no atomics and a fixed
-// order of sums). An assignment is a slot (token, j) that names an expert, or -1 for none.
+// Moves token rows to experts and back, by gathers only: each element has one writer, so there are no atomics and the
+// order of sums is fixed. An assignment is a slot (token, j) that names an expert; -1 marks an empty slot.
 #pragma once
 #include "core/tensor/context.h"
 
@@ -10,9 +10,9 @@ namespace moe {
 // source (tokens * k) i32: the slot (token * k + j) of each sorted row; offsets (experts + 1) i32
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices);
 
-// Which assignment of the step's global batch each sorted row is, whatever rank and order it lies in: (token * experts
-// + expert) modulo 2^32, with the batch's token first_token + source[i] / k. indices (tokens, k) i32, source as above
-// -> numbers (num_rows) i32; anything for rows that stand for none
+// Numbers the assignment of each sorted row within the step's global batch, independent of rank and row order: (token *
+// experts + expert) modulo 2^32, where token = first_token + source[i] / k is the index in the global batch. indices
+// (tokens, k) i32, source as above -> numbers (num_rows) i32, undefined for unused rows
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
                         int64_t experts);
 
@@ -22,7 +22,7 @@ void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor sourc
 void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position);
 
 // rows (num_rows, d), weights (tokens, k), position (tokens, k) -> y (tokens, d): the weighted sum over a token's
-// slots; zero for a token without any
+// slots; zero for a token without assignments
 void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weights, ConstTensor position);
 // d_y (tokens, d) -> d_rows (num_rows, d) = weight * d_y of the row's token, overwritten;
 // d_weights (tokens, k) = <d_y, row>, overwritten (0 for an empty slot)
@@ -32,7 +32,7 @@ void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor
 // y[i] = x[index[i]] for rows of d columns: index (num_rows) i32; x of any dtype, i32 too
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::sort_assignments) sort_assignments;
 decltype(moe::number_assignments) number_assignments;
 decltype(moe::permute_forward) permute_forward;

@@ -1,4 +1,4 @@
-// What dropout multiplies by, on the CPU: many draws at a time, so that the compiler vectorises them.
+// Dropout factors on the CPU: many draws at a time, so that the compiler vectorises them.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -7,11 +7,11 @@
 
 namespace moe::cpu {
 
-// factors (4 * quads): of each element from `first` on four words are drawn; 0 for a word below `threshold`, else
-// `keep`.
+// factors (4 * quads): draws four words for each element from `first` on; the factor is 0 for a word below `threshold`,
+// else `keep`.
 template <class T>
 inline void drop_factors(T* factors, const RandomKey& key, uint64_t first, int64_t quads, uint32_t threshold, T keep) {
-  constexpr int64_t kBlock = 64;  // the words of so many elements stay near
+  constexpr int64_t kBlock = 64;  // the words of one block stay in the L1 cache
   for (int64_t begin = 0; begin < quads; begin += kBlock) {
     const int64_t count = std::min(kBlock, quads - begin);
     const uint64_t element = first + static_cast<uint64_t>(begin);

@@ -8,7 +8,7 @@
 namespace moe {
 
 static uint32_t threshold_of(double rate) {
-  MOE_CHECK(rate < 1, "dropout at a rate of {}", rate);
+  MOE_CHECK(rate < 1, "dropout rate must be below 1, but is {}", rate);
   return static_cast<uint32_t>(rate * 4294967296.0);
 }
 
@@ -26,7 +26,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
     const int64_t quads = (d + 3) / 4;
 #pragma omp parallel
     {
-      thread_local std::vector<T> factors;  // of a row; one for all calls
+      thread_local std::vector<T> factors;  // for one row; reused by all calls
       if (std::ssize(factors) < 4 * quads) factors.resize(static_cast<size_t>(4 * quads));
       const T* const factor = factors.data();
 #pragma omp for schedule(static)
@@ -44,7 +44,7 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
 void drop_groups(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t first_row, int64_t rows_per_draw) {
   const int64_t rows = x.dim(0), d = x.dim(1);
   MOE_CHECK_SHAPE(x, {rows, d});
-  MOE_CHECK(rows_per_draw >= 1, "a draw for {} rows", rows_per_draw);
+  MOE_CHECK(rows_per_draw >= 1, "rows_per_draw must be at least 1, but is {}", rows_per_draw);
   if (rate <= 0) return;
   const uint32_t threshold = threshold_of(rate);
   if (on_cuda(ctx)) return cuda::drop_groups(ctx, x, rate, key, first_row, rows_per_draw);

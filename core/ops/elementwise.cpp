@@ -21,13 +21,15 @@ void fill_zero(Context& ctx, Tensor x) {
 }
 
 void copy(Context& ctx, Tensor y, ConstTensor x) {
-  MOE_CHECK(y.bytes() == x.bytes() && y.dtype == x.dtype, "copy {} to {}", x.shape.to_string(), y.shape.to_string());
+  MOE_CHECK(y.bytes() == x.bytes() && y.dtype == x.dtype, "copy: shapes or dtypes differ: {} to {}",
+            x.shape.to_string(), y.shape.to_string());
   if (on_cuda(ctx)) return cuda::copy(ctx, y, x);
   if (!ctx.planning && x.bytes() > 0) std::memcpy(y.data, x.data, x.bytes());
 }
 
 void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b) {
-  MOE_CHECK(y.size() == a.size() && y.size() == b.size(), "add {} and {}", a.shape.to_string(), b.shape.to_string());
+  MOE_CHECK(y.size() == a.size() && y.size() == b.size(), "add: shapes differ: {} and {}", a.shape.to_string(),
+            b.shape.to_string());
   if (on_cuda(ctx)) return cuda::add(ctx, y, a, b);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
@@ -39,7 +41,7 @@ void add(Context& ctx, Tensor y, ConstTensor a, ConstTensor b) {
 }
 
 void add_scaled(Context& ctx, Tensor y, ConstTensor x, double factor) {
-  MOE_CHECK(y.size() == x.size(), "add {} to {}", x.shape.to_string(), y.shape.to_string());
+  MOE_CHECK(y.size() == x.size(), "add_scaled: shapes differ: {} to {}", x.shape.to_string(), y.shape.to_string());
   if (on_cuda(ctx)) return cuda::add_scaled(ctx, y, x, factor);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
@@ -63,7 +65,7 @@ void scale(Context& ctx, Tensor x, double factor) {
 }
 
 void convert(Context& ctx, Tensor y, ConstTensor x) {
-  MOE_CHECK(y.size() == x.size(), "convert {} to {}", x.shape.to_string(), y.shape.to_string());
+  MOE_CHECK(y.size() == x.size(), "convert: shapes differ: {} to {}", x.shape.to_string(), y.shape.to_string());
   if (y.dtype == x.dtype) return copy(ctx, y, x);
   if (on_cuda(ctx)) return cuda::convert(ctx, y, x);
   run(ctx, x.dtype == DType::bf16 ? DType::f32 : x.dtype, [&]<class T>(T) {
@@ -79,7 +81,7 @@ void convert(Context& ctx, Tensor y, ConstTensor x) {
 }
 
 void complement(Context& ctx, Tensor y, ConstTensor x) {
-  MOE_CHECK(y.size() == x.size(), "complement {} of {}", y.shape.to_string(), x.shape.to_string());
+  MOE_CHECK(y.size() == x.size(), "complement: shapes differ: {} of {}", y.shape.to_string(), x.shape.to_string());
   if (on_cuda(ctx)) return cuda::complement(ctx, y, x);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
@@ -91,7 +93,7 @@ void complement(Context& ctx, Tensor y, ConstTensor x) {
 }
 
 void tanh_forward(Context& ctx, Tensor y, ConstTensor x) {
-  MOE_CHECK(y.size() == x.size(), "tanh {} of {}", y.shape.to_string(), x.shape.to_string());
+  MOE_CHECK(y.size() == x.size(), "tanh: shapes differ: {} of {}", y.shape.to_string(), x.shape.to_string());
   if (on_cuda(ctx)) return cuda::tanh_forward(ctx, y, x);
   run(ctx, y.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
@@ -103,7 +105,8 @@ void tanh_forward(Context& ctx, Tensor y, ConstTensor x) {
 }
 
 void tanh_backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor y) {
-  MOE_CHECK(d_x.size() == y.size() && d_y.size() == y.size(), "gradients {} and {} of {}", d_x.shape.to_string(),
+  MOE_CHECK(d_x.size() == y.size() && d_y.size() == y.size(),
+            "tanh backward: shapes of gradients {} and {} and of y {} differ", d_x.shape.to_string(),
             d_y.shape.to_string(), y.shape.to_string());
   if (on_cuda(ctx)) return cuda::tanh_backward(ctx, d_x, d_y, y);
   run(ctx, d_x.dtype, [&]<class T>(T) {
@@ -165,7 +168,8 @@ double sum_of_squares(Context& ctx, ConstTensor x) {
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* p = x.as<T>();
     const int64_t n = x.size();
-    constexpr int64_t kBlock = 16384;  // partial sums per block, added in order: no dependence on the threads
+    // Partial sums per block are added in order, so the result does not depend on the threads.
+    constexpr int64_t kBlock = 16384;
     const int64_t blocks = divide_up(n, kBlock);
     thread_local std::vector<double> partial;
     partial.resize(static_cast<size_t>(blocks));

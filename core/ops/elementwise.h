@@ -24,7 +24,7 @@ double sum_of_elements(Context& ctx, ConstTensor x);
 // Sum of squares of all elements, in f64, in a fixed order.
 double sum_of_squares(Context& ctx, ConstTensor x);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::fill_zero) fill_zero;
 decltype(moe::copy) copy;
 decltype(moe::add) add;

@@ -36,7 +36,8 @@ void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTens
     const int32_t* id = ids.as<int32_t>();
     const T* from = d_y.as<T>();
     T* to = d_table.as<T>();
-    constexpr int64_t kColumns = 64;  // a thread owns columns, so that equal ids never race and the order is fixed
+    // Each thread processes its own columns: equal ids do not race and the order is fixed.
+    constexpr int64_t kColumns = 64;
 #pragma omp parallel for schedule(static)
     for (int64_t begin = 0; begin < d; begin += kColumns) {
       const int64_t end = std::min(begin + kColumns, d);

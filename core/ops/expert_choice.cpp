@@ -13,9 +13,10 @@ void expert_choice(Context& ctx, Tensor indices, Tensor weights, ConstTensor pro
   const int64_t tokens = probabilities.dim(0), experts = probabilities.dim(1);
   MOE_CHECK_SHAPE(indices, {tokens, experts});
   MOE_CHECK_SHAPE(weights, {tokens, experts});
-  MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} for {} tokens", groups.count, groups.size, tokens);
+  MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} tokens do not cover {} tokens", groups.count,
+            groups.size, tokens);
   MOE_CHECK(tokens == 0 || (room.of(groups.size) >= 1 && room.of(groups.size) <= groups.size),
-            "an expert takes {} of {} tokens", room.of(groups.size), groups.size);
+            "an expert would take {} tokens of a group of {}", room.of(groups.size), groups.size);
   if (on_cuda(ctx)) return cuda::expert_choice(ctx, indices, weights, probabilities, groups, room);
   run(ctx, probabilities.dtype, [&]<class T>(T) {
     const T* p = probabilities.as<T>();
@@ -23,7 +24,7 @@ void expert_choice(Context& ctx, Tensor indices, Tensor weights, ConstTensor pro
     int32_t* index = indices.as<int32_t>();
 #pragma omp parallel for schedule(static)
     for (int64_t job = 0; job < groups.count * experts; ++job) {
-      thread_local std::vector<int64_t> order;  // places in the group
+      thread_local std::vector<int64_t> order;  // indices within the group
       const int64_t g = job / experts, e = job % experts;
       const auto at = [&](int64_t place) { return groups.token(g, place) * experts + e; };
       const auto better = [&](int64_t a, int64_t b) {

@@ -8,8 +8,9 @@
 namespace moe {
 
 static void check(ConstTensor sums, ConstTensor rows, ConstTensor position, ConstTensor indices, ConstTensor targets) {
-  MOE_CHECK(sums.dim(1) == rows.dim(1), "sums {} of rows {}", sums.shape.to_string(), rows.shape.to_string());
-  MOE_CHECK(position.shape == indices.shape, "positions {} of choices {}", position.shape.to_string(),
+  MOE_CHECK(sums.dim(1) == rows.dim(1), "widths differ: sums {}, rows {}", sums.shape.to_string(),
+            rows.shape.to_string());
+  MOE_CHECK(position.shape == indices.shape, "shapes differ: position {}, indices {}", position.shape.to_string(),
             indices.shape.to_string());
   MOE_CHECK_SHAPE(targets, {indices.dim(0)});
 }
@@ -24,7 +25,7 @@ void expert_output_sums(Context& ctx, Tensor sums, ConstTensor rows, ConstTensor
     const T* in = rows.as<T>();
     double* out = sums.as<double>();
 #pragma omp parallel for schedule(static)
-    for (int64_t begin = 0; begin < d; begin += 8) {  // a thread owns columns: the order of the tokens is kept
+    for (int64_t begin = 0; begin < d; begin += 8) {  // each thread sums its own columns in the order of the tokens
       const int64_t end = std::min(begin + 8, d);
       for (int64_t s = 0; s < slots; ++s) {
         if (row[s] < 0 || target[s / k] == kIgnoreTarget) continue;

@@ -12,7 +12,7 @@ namespace moe {
 void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor x, ConstTensor lengths, int64_t time,
                         NoiseStatistics statistics) {
   const int64_t tokens = x.dim(0), d = x.dim(1), sequences = time > 0 ? tokens / time : 0;
-  MOE_CHECK(sequences * time == tokens, "{} tokens in sequences of {}", tokens, time);
+  MOE_CHECK(sequences * time == tokens, "{} tokens cannot be divided into sequences of {}", tokens, time);
   MOE_CHECK_SHAPE(mean, {tokens, d});
   MOE_CHECK_SHAPE(deviation, {tokens, d});
   if (lengths) MOE_CHECK_SHAPE(lengths, {sequences});
@@ -22,7 +22,7 @@ void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor
     T *m = mean.as<T>(), *s = deviation.as<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t sequence = 0; sequence < sequences; ++sequence) {
-      // Welford's update: s holds the sum of squared differences until the second loop.
+      // Welford's update: until the second loop, s holds the sum of squared differences.
       const int64_t first = sequence * time * d;
       const int64_t length = lengths ? std::max<int64_t>(lengths.as<int32_t>()[sequence], 1) : time;
       for (int64_t t = 0; t < length; ++t) {
@@ -44,7 +44,7 @@ void feature_statistics(Context& ctx, Tensor mean, Tensor deviation, ConstTensor
         const T weight = T(1) / static_cast<T>(whole ? length : t + 1);
 #pragma omp simd
         for (int64_t i = 0; i < d; ++i) {
-          // The last row is read by the others: it is turned into a deviation when its turn comes, at the end.
+          // The other rows read the last row, so it is converted to a deviation at the end.
           m[row + i] = m[from + i];
           s[row + i] = std::sqrt(std::max(s[from + i] * weight, T(0)));
         }
@@ -63,13 +63,13 @@ void feature_noise_forward(Context& ctx, Tensor x_hat, Tensor gain, ConstTensor 
   MOE_CHECK_SHAPE(x_hat, {tokens, d});
   MOE_CHECK_SHAPE(gain, {tokens, d});
   MOE_CHECK(mean.shape == deviation.shape && mean.dim(1) == d && (mean.dim(0) == tokens || mean.dim(0) == 1),
-            "statistics {} of {}", mean.shape.to_string(), x.shape.to_string());
+            "shape of the statistics {} does not fit tokens {}", mean.shape.to_string(), x.shape.to_string());
   const int64_t stride = mean.dim(0) == tokens ? d : 0;
   if (on_cuda(ctx)) return cuda::feature_noise_forward(ctx, x_hat, gain, x, mean, deviation, key, first_token);
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *m = mean.as<T>(), *s = deviation.as<T>();
     T *out = x_hat.as<T>(), *n1 = gain.as<T>();
-    constexpr int64_t kBlock = 64;  // the words of so many elements stay near
+    constexpr int64_t kBlock = 64;  // the words of one block stay in the L1 cache
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
       for (int64_t begin = 0; begin < d; begin += kBlock) {
@@ -96,7 +96,8 @@ void feature_noise_forward(Context& ctx, Tensor x_hat, Tensor gain, ConstTensor 
 }
 
 void feature_noise_backward(Context& ctx, Tensor d_x, ConstTensor d_x_hat, ConstTensor gain) {
-  MOE_CHECK(d_x.shape == gain.shape && d_x_hat.shape == gain.shape, "gain {}", gain.shape.to_string());
+  MOE_CHECK(d_x.shape == gain.shape && d_x_hat.shape == gain.shape,
+            "shapes of the gradients differ from that of gain, {}", gain.shape.to_string());
   if (on_cuda(ctx)) return cuda::feature_noise_backward(ctx, d_x, d_x_hat, gain);
   run(ctx, d_x.dtype, [&]<class T>(T) {
     const T *d = d_x_hat.as<T>(), *n1 = gain.as<T>();
@@ -117,7 +118,7 @@ void moment_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) 
     const int32_t* target = targets.as<int32_t>();
     double* out = sums.as<double>();
 #pragma omp parallel for schedule(static)
-    for (int64_t begin = 0; begin < d; begin += 8) {  // a thread owns features: the order of the tokens is kept
+    for (int64_t begin = 0; begin < d; begin += 8) {  // each thread sums its own features in the order of the tokens
       for (int64_t t = 0; t < tokens; ++t) {
         if (target[t] == kIgnoreTarget) continue;
         for (int64_t i = begin; i < std::min(begin + 8, d); ++i) {

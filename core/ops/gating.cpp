@@ -10,7 +10,7 @@
 namespace moe {
 namespace cpu {
 
-// Softmax of one row; returns its log-sum-exp.
+// Computes the softmax of one row and returns its log-sum-exp.
 template <class T>
 static T softmax_row(T* p, const T* z, int64_t n) {
   T largest = z[0];
@@ -27,8 +27,9 @@ static T softmax_row(T* p, const T* z, int64_t n) {
   return largest + std::log(sum);
 }
 
-// Keeps the chosen sorted while scanning: k is small. A later equal score never displaces an earlier one. What is -inf
-// is out of the question; NaN, which must not go unseen, is the smallest of all others.
+// Keeps the chosen experts sorted while scanning, because k is small. A later equal score never displaces an earlier
+// one. Scores of -inf are never chosen. NaN ranks below all other scores but can be chosen, so that it does not go
+// unnoticed.
 template <class T>
 static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
   T best[64];
@@ -51,7 +52,7 @@ static void top_k_row(int32_t* chosen, const T* z, int64_t n, int64_t k) {
   std::fill(chosen + count, chosen + k, -1);
 }
 
-// Weights of one token's slots from its probabilities.
+// Computes the weights of one token's slots from its probabilities.
 template <class T>
 static void weights_row(T* w, const T* p, const int32_t* chosen, int64_t slots, bool divide) {
   T sum = 0, filled = 0;
@@ -60,7 +61,7 @@ static void weights_row(T* w, const T* p, const int32_t* chosen, int64_t slots, 
     sum += p[chosen[i]];
     filled += 1;
   }
-  const bool vanished = divide && sum == 0;  // chosen by something else than their probabilities, which are all 0
+  const bool vanished = divide && sum == 0;  // chosen by other scores, with probabilities that are all 0
   for (int64_t i = 0; i < slots; ++i) {
     w[i] = chosen[i] < 0 ? T(0) : vanished ? T(1) / filled : p[chosen[i]] / (divide ? sum : T(1));
   }
@@ -71,7 +72,7 @@ static void weights_row(T* w, const T* p, const int32_t* chosen, int64_t slots, 
 void gating_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Tensor indices, Tensor weights,
                     ConstTensor logits, GatingOptions options) {
   const int64_t tokens = logits.dim(0), experts = logits.dim(1), k = indices.dim(1);
-  MOE_CHECK(k >= 1 && k <= experts, "top {} of {} experts", k, experts);
+  MOE_CHECK(k >= 1 && k <= experts, "cannot choose the top {} of {} experts", k, experts);
   MOE_CHECK_SHAPE(probabilities, {tokens, experts});
   MOE_CHECK_SHAPE(logsumexp, {tokens});
   MOE_CHECK_SHAPE(indices, {tokens, k});
@@ -107,8 +108,8 @@ void softmax_forward(Context& ctx, Tensor probabilities, Tensor logsumexp, Const
 
 void select_top_k(Context& ctx, Tensor indices, ConstTensor scores, int64_t active) {
   const int64_t tokens = scores.dim(0), experts = scores.dim(1), slots = indices.dim(1);
-  MOE_CHECK(active >= 1 && active <= slots && active <= experts, "top {} of {} experts in {} slots", active, experts,
-            slots);
+  MOE_CHECK(active >= 1 && active <= slots && active <= experts, "cannot choose the top {} of {} experts into {} slots",
+            active, experts, slots);
   MOE_CHECK_SHAPE(indices, {tokens, slots});
   MOE_CHECK_DTYPE(indices, DType::i32);
   if (on_cuda(ctx)) return cuda::select_top_k(ctx, indices, scores, active);

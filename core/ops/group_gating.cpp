@@ -28,7 +28,7 @@ static T log_sum_exp(const T* x, Range range) {
 
 void group_logits_forward(Context& ctx, Tensor logits, ConstTensor outer, ConstTensor inner) {
   const int64_t tokens = inner.dim(0), experts = inner.dim(1), groups = outer.dim(1);
-  MOE_CHECK(groups >= 1 && groups <= experts, "{} groups of {} experts", groups, experts);
+  MOE_CHECK(groups >= 1 && groups <= experts, "cannot divide into {} groups: there are {} experts", groups, experts);
   MOE_CHECK_SHAPE(logits, {tokens, experts});
   MOE_CHECK_SHAPE(outer, {tokens, groups});
   if (on_cuda(ctx)) return cuda::group_logits_forward(ctx, logits, outer, inner);
@@ -77,7 +77,7 @@ void select_within_groups(Context& ctx, Tensor indices, ConstTensor chosen_group
   const int64_t tokens = scores.dim(0), experts = scores.dim(1), chosen = chosen_groups.dim(1);
   MOE_CHECK_SHAPE(indices, {tokens, chosen * k});
   MOE_CHECK_SHAPE(chosen_groups, {tokens, chosen});
-  MOE_CHECK(k >= 1 && k <= experts / groups, "{} experts of groups of {}", k, experts / groups);
+  MOE_CHECK(k >= 1 && k <= experts / groups, "cannot choose {} experts from groups of {}", k, experts / groups);
   if (on_cuda(ctx)) return cuda::select_within_groups(ctx, indices, chosen_groups, scores, groups, k);
   run(ctx, scores.dtype, [&]<class T>(T) {
     const T* s = scores.as<T>();

@@ -15,11 +15,11 @@ void check(ConstTensor wide, ConstTensor narrow, ConstTensor weight, ConstTensor
   MOE_CHECK_SHAPE(weight, {weight.dim(0), wide.dim(1), narrow.dim(1)});
   MOE_CHECK_SHAPE(offsets, {weight.dim(0) + 1});
   MOE_CHECK_DTYPE(offsets, DType::i32);
-  MOE_CHECK(wide.dim(0) == narrow.dim(0), "{} rows against {}", wide.dim(0), narrow.dim(0));
+  MOE_CHECK(wide.dim(0) == narrow.dim(0), "numbers of rows differ: {} and {}", wide.dim(0), narrow.dim(0));
 }
 
-// Calls solve(problem of expert e, first row, number of rows) for every expert and runs the batch. The list is kept per
-// thread so that a step allocates nothing.
+// Calls solve(problem of expert e, first row, number of rows) for every expert and runs the batch. The list of problems
+// is a thread-local buffer, so that a step allocates nothing.
 template <class T, class Fill>
 void for_each_expert(ConstTensor offsets, Fill fill) {
   thread_local std::vector<GemmProblem<T>> problems;

@@ -9,11 +9,11 @@ namespace moe {
 void hash_choice(Context& ctx, Tensor indices, ConstTensor ids, int64_t experts, const RandomKey& key) {
   const int64_t tokens = ids.size(), k = indices.dim(1);
   MOE_CHECK_SHAPE(indices, {tokens, k});
-  MOE_CHECK(k >= 1 && k <= experts, "{} of {} experts", k, experts);
+  MOE_CHECK(k >= 1 && k <= experts, "cannot choose {} of {} experts", k, experts);
   if (on_cuda(ctx)) return cuda::hash_choice(ctx, indices, ids, experts, key);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t* id = ids.as<int32_t>();
-    // clang 16 does not capture what only a lambda inside a parallel loop uses.
+    // clang 16 does not capture variables that are only used by a lambda inside a parallel loop.
     const RandomKey& draws = key;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {

@@ -1,14 +1,14 @@
-// Experts by a fixed hash of the token id (Roller et al., 2021).
+// Chooses experts by a fixed hash of the token id (Roller et al., 2021).
 #pragma once
 #include "core/tensor/context.h"
 
 namespace moe {
 
-// ids (tokens) i32 -> indices (tokens, k) i32: the k of `experts` for which a random number, a function of key, id and
-// expert, is largest; so an id's experts are distinct and every expert gets about as many ids
+// ids (tokens) i32 -> indices (tokens, k) i32: the k experts with the largest random number, which is a function of
+// key, id and expert. So an id's experts are distinct, and all experts get about the same number of ids
 void hash_choice(Context& ctx, Tensor indices, ConstTensor ids, int64_t experts, const RandomKey& key);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::hash_choice) hash_choice;
 }  // namespace cuda
 

@@ -9,7 +9,7 @@
 namespace moe {
 namespace cpu {
 
-// The slot in which a token chose the group, or -1.
+// The slot in which a token chose the group, -1 if it did not.
 static int64_t slot_of(const int32_t* choices, int64_t count, int64_t group) {
   for (int64_t j = 0; j < count; ++j) {
     if (choices[j] == group) return j;
@@ -38,8 +38,8 @@ void compose_group(Context& ctx, Tensor log_probabilities, Tensor indices, Tenso
   const int64_t tokens = inner.logits.dim(0), n = inner.logits.dim(1), k = inner.indices.dim(1);
   const int64_t num_groups = groups.logits.dim(1), chosen = groups.indices.dim(1);
   const int64_t experts = log_probabilities.dim(1), m = indices.dim(1) / chosen;
-  MOE_CHECK(first >= 0 && first + n <= experts && k <= m, "group of {} experts from {}, {} slots of {}", n, first, k,
-            m);
+  MOE_CHECK(first >= 0 && first + n <= experts && k <= m,
+            "a group of {} experts from expert {} on, with {} slots of {}, does not fit", n, first, k, m);
   MOE_CHECK_SHAPE(indices, {tokens, chosen * m});
   MOE_CHECK_SHAPE(weights, {tokens, chosen * m});
   if (on_cuda(ctx))

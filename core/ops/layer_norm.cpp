@@ -48,7 +48,7 @@ static void backward_input(T* d_x, const T* d_y, const T* x, const T* weight, co
   }
 }
 
-// Each thread owns a range of columns and adds the rows in order: the same sum for any number of threads.
+// Each thread sums a range of columns in the order of the rows, so the sum is the same for any number of threads.
 template <class T>
 static void backward_parameters(T* d_weight, T* d_bias, const T* d_y, const T* x, const T* statistics, int64_t rows,
                                 int64_t d) {

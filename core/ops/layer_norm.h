@@ -1,5 +1,5 @@
-// Layer normalisation: y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias, row by row, the variance being that of
-// the row itself (Ba et al., 2016).
+// Layer normalisation: y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias, row by row, with the biased variance of
+// the row (Ba et al., 2016).
 #pragma once
 #include "core/tensor/context.h"
 
@@ -12,7 +12,7 @@ void layer_norm_forward(Context& ctx, Tensor y, Tensor statistics, ConstTensor x
 void layer_norm_backward(Context& ctx, Tensor d_x, Tensor d_weight, Tensor d_bias, ConstTensor d_y, ConstTensor x,
                          ConstTensor weight, ConstTensor statistics, bool accumulate);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::layer_norm_forward) layer_norm_forward;
 decltype(moe::layer_norm_backward) layer_norm_backward;
 }  // namespace cuda

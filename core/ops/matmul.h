@@ -11,7 +11,7 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
 // d_y (rows, out), x (rows, in) -> d_weight (out, in), added to
 void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::linear_forward) linear_forward;
 decltype(moe::linear_backward_input) linear_backward_input;
 decltype(moe::linear_backward_weight) linear_backward_weight;

@@ -52,7 +52,7 @@ void merge_gate_backward(Context& ctx, Tensor d_a, Tensor d_b, Tensor d_logits, 
       }
       d_z[t] = d_gate * g * (T(1) - g);
     }
-    double sum = 0;  // in order: the same for any number of threads
+    double sum = 0;  // summed in order, so it is the same for any number of threads
     for (int64_t t = 0; t < tokens; ++t) sum += static_cast<double>(d_z[t]);
     *d_bias.as<T>() += static_cast<T>(sum);
   });

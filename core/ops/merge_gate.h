@@ -1,4 +1,4 @@
-// Two versions of each token mixed by a learned gate.
+// Mixes two versions of each token by a learned gate.
 #pragma once
 #include "core/tensor/context.h"
 
@@ -12,7 +12,7 @@ void merge_gate_forward(Context& ctx, Tensor y, Tensor gates, ConstTensor a, Con
 void merge_gate_backward(Context& ctx, Tensor d_a, Tensor d_b, Tensor d_logits, Tensor d_bias, ConstTensor d_y,
                          ConstTensor a, ConstTensor b, ConstTensor gates);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::merge_gate_forward) merge_gate_forward;
 decltype(moe::merge_gate_backward) merge_gate_backward;
 }  // namespace cuda

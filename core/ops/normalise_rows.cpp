@@ -7,7 +7,7 @@
 
 namespace moe {
 
-// Over the norm, or 0 where that is 0.
+// 1 / (norm + offset), or 0 if that divisor is 0.
 template <class T>
 static T inverse_of(T norm, double offset) {
   const T divisor = norm + static_cast<T>(offset);
@@ -18,7 +18,7 @@ void normalise_rows_forward(Context& ctx, Tensor y, Tensor norms, ConstTensor x,
   const int64_t rows = x.dim(0), d = x.dim(1);
   MOE_CHECK_SHAPE(y, {rows, d});
   MOE_CHECK_SHAPE(norms, {rows});
-  MOE_CHECK(offset >= 0, "offset {}", offset);
+  MOE_CHECK(offset >= 0, "the offset must not be negative, but is {}", offset);
   if (on_cuda(ctx)) return cuda::normalise_rows_forward(ctx, y, norms, x, offset, groups);
   run(ctx, x.dtype, [&]<class T>(T) {
     T *out = y.as<T>(), *norm = norms.as<T>();

@@ -10,18 +10,18 @@ namespace moe {
 static int64_t time_of(ConstTensor pooled, ConstTensor x, ConstTensor targets) {
   const int64_t sequences = pooled.dim(0), tokens = x.dim(0);
   MOE_CHECK(pooled.dim(1) == x.dim(1) && (sequences == 0 ? tokens == 0 : tokens % sequences == 0),
-            "rows {} of tokens {}", pooled.shape.to_string(), x.shape.to_string());
+            "shapes do not fit: pooled {}, x {}", pooled.shape.to_string(), x.shape.to_string());
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_DTYPE(targets, DType::i32);
   return sequences == 0 ? 0 : tokens / sequences;
 }
 
-// The share of token `place` of a sequence in its row.
+// The weight of each token of a sequence in the sequence's pooled row.
 struct Shares {
-  const int32_t* targets;  // of the sequence
+  const int32_t* targets;  // targets of the sequence's tokens
   Pooling pooling;
-  double each;        // token that is no padding, for a mean
-  int64_t last = -1;  // of them
+  double each;        // weight of each non-padding token in a mean
+  int64_t last = -1;  // last non-padding token
 
   Shares(const int32_t* target, int64_t time, Pooling p) : targets(target), pooling(p) {
     int64_t counted = 0;

@@ -9,7 +9,7 @@ namespace moe {
 
 void expert_labels(Context& ctx, Tensor labels, ConstTensor indices, ConstTensor source, ConstTensor targets) {
   const int64_t rows = labels.dim(0), k = indices.dim(1);
-  MOE_CHECK(source.size() >= rows, "{} sources of {} rows", source.size(), rows);
+  MOE_CHECK(source.size() >= rows, "{} elements in source, fewer than {} rows", source.size(), rows);
   if (on_cuda(ctx)) return cuda::expert_labels(ctx, labels, indices, source, targets);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t *expert = indices.as<int32_t>(), *slot = source.as<int32_t>(), *target = targets.as<int32_t>();

@@ -53,7 +53,7 @@ void qk_norm_backward(Context& ctx, Tensor d_qkv, Tensor d_q_weight, Tensor d_k_
   run(ctx, x.dtype, [&]<class T>(T) {
     const T *in = x.as<T>(), *wq = q_weight.as<T>(), *wk = k_weight.as<T>(), *scales = inverse_rms.as<T>();
     T *grad = d_qkv.as<T>(), *d_wq = d_q_weight.as<T>(), *d_wk = d_k_weight.as<T>();
-    // The weights are shared by all tokens and heads: column i is owned by one thread and summed in order.
+    // The weights are shared by all tokens and heads. Column i is summed by one thread, in order.
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < d; ++i) {
       T sum_q = 0, sum_k = 0;

@@ -1,4 +1,5 @@
-// RMS normalisation of every query and key head on its own (per-head q/k norm, as in Qwen3); values pass through.
+// RMS normalisation of each query and key head separately (per-head q/k norm, as in Qwen3); values are copied
+// unchanged.
 #pragma once
 #include "core/ops/attention_layout.h"
 #include "core/tensor/context.h"
@@ -13,7 +14,7 @@ void qk_norm_backward(Context& ctx, Tensor d_qkv, Tensor d_q_weight, Tensor d_k_
                       ConstTensor q_weight, ConstTensor k_weight, ConstTensor inverse_rms,
                       const AttentionLayout& layout);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::qk_norm_forward) qk_norm_forward;
 decltype(moe::qk_norm_backward) qk_norm_backward;
 }  // namespace cuda

@@ -18,7 +18,7 @@ void relu_gating_forward(Context& ctx, Tensor indices, Tensor weights, ConstTens
     int32_t* index = indices.as<int32_t>();
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < tokens * experts; ++i) {
-      const bool chosen = z[i] > 0;  // not of NaN
+      const bool chosen = z[i] > 0;  // false for NaN
       index[i] = chosen ? static_cast<int32_t>(i % experts) : -1;
       w[i] = chosen ? z[i] : T(0);
     }

@@ -47,7 +47,7 @@ static void backward_input(T* d_x, const T* d_y, const T* x, const T* weight, co
   }
 }
 
-// Each thread owns a range of columns and adds the rows in order: the same sum for any number of threads.
+// Each thread sums a range of columns in the order of the rows, so the sum is the same for any number of threads.
 template <class T>
 static void backward_weight(T* d_weight, const T* d_y, const T* x, const T* inverse_rms, int64_t rows, int64_t d) {
   constexpr int64_t kColumns = 64;

@@ -11,13 +11,13 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int6
                    double direction) {
   const int64_t tokens = qkv.dim(0), half = rotary_dims / 2;
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
-  MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head, "{} rotary dimensions of {}", rotary_dims,
-            layout.d_head);
+  MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head,
+            "{} rotary dimensions: must be even and at most d_head, which is {}", rotary_dims, layout.d_head);
   if (on_cuda(ctx)) {
     return (direction > 0 ? cuda::rope_forward : cuda::rope_backward)(ctx, qkv, layout, rotary_dims, theta);
   }
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    // cos and sin per (position, pair), kept per thread between calls
+    // cos and sin per (position, pair), reused by each thread between calls
     thread_local std::vector<T> table;
     table.resize(static_cast<size_t>(2 * layout.time * half));
     T *cosines = table.data(), *sines = cosines + layout.time * half;

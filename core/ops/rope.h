@@ -1,5 +1,6 @@
-// Rotary position embedding (Su et al., 2021), the rotate-half form: in each query and key head, pair (j, j + r/2)
-// turns by position * theta^(-2j/r), r = rotary_dims <= d_head and even; the other dimensions stay.
+// Rotary position embedding (Su et al., 2021) in the rotate-half form: in each query and key head, the pair (j, j +
+// r/2) is rotated by position * theta^(-2j/r). r = rotary_dims <= d_head must be even; the other dimensions stay
+// unchanged.
 #pragma once
 #include "core/ops/attention_layout.h"
 #include "core/tensor/context.h"
@@ -8,10 +9,10 @@ namespace moe {
 
 // qkv (tokens, layout.width()), in place. The position of a token is its index in its sequence.
 void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta);
-// d_qkv, in place: the inverse rotation
+// Applies the inverse rotation to d_qkv, in place.
 void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::rope_forward) rope_forward;
 decltype(moe::rope_backward) rope_backward;
 }  // namespace cuda

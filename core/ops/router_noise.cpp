@@ -8,7 +8,7 @@
 
 namespace moe {
 
-// Element i of n of a token; the layout of every draw here but that of experts.
+// The RNG counter for element i of n of a token. All draws in this file use it except drop_experts.
 static uint64_t element(int64_t first_token, int64_t t, int64_t n, int64_t i) {
   return static_cast<uint64_t>((first_token + t) * n + i);
 }
@@ -32,14 +32,14 @@ void jitter(Context& ctx, Tensor x, double amplitude, const RandomKey& key, int6
 void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const RandomKey& key, int64_t first_token,
                   int64_t tokens_per_draw) {
   const int64_t tokens = logits.dim(0), experts = logits.dim(1);
-  MOE_CHECK(keep >= 1 && keep <= experts, "keep {} of {} experts", keep, experts);
-  MOE_CHECK(tokens_per_draw >= 1, "a draw for {} tokens", tokens_per_draw);
+  MOE_CHECK(keep >= 1 && keep <= experts, "cannot keep {} of {} experts", keep, experts);
+  MOE_CHECK(tokens_per_draw >= 1, "tokens_per_draw must be at least 1, but is {}", tokens_per_draw);
   if (rate <= 0) return;
   const auto threshold = static_cast<uint32_t>(rate * 4294967296.0);
   if (on_cuda(ctx)) return cuda::drop_experts(ctx, logits, rate, keep, key, first_token, tokens_per_draw);
   run(ctx, logits.dtype, [&]<class T>(T) {
     T* z = logits.as<T>();
-    // clang 16 does not capture what only a lambda inside a parallel loop uses.
+    // clang 16 does not capture variables that are only used by a lambda inside a parallel loop.
     const RandomKey& draws = key;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
@@ -48,7 +48,7 @@ void drop_experts(Context& ctx, Tensor logits, double rate, int64_t keep, const 
       for (int64_t e = 0; e < experts; ++e) {
         const uint32_t mine = word(e);
         if (mine >= threshold) continue;
-        // Dropped, unless fewer than `keep` drew a larger number; equal ones go by index.
+        // An expert is not dropped if fewer than `keep` experts drew a larger number; ties are decided by index.
         int64_t before = 0;
         for (int64_t other = 0; other < experts && before < keep; ++other) {
           const uint32_t theirs = word(other);

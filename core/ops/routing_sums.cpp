@@ -42,7 +42,7 @@ void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets) 
     const int32_t* target = targets.as<int32_t>();
     double* out = sums.as<double>();
 #pragma omp parallel for schedule(static)
-    for (int64_t begin = 0; begin < n; begin += 8) {  // a thread owns columns: the order of the tokens is kept
+    for (int64_t begin = 0; begin < n; begin += 8) {  // each thread sums its own columns in the order of the tokens
       const int64_t end = std::min(begin + 8, n);
       for (int64_t t = 0; t < tokens; ++t) {
         if (target[t] == kIgnoreTarget) continue;
@@ -58,7 +58,7 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
   MOE_CHECK_SHAPE(targets, {tokens});
   if (importance) {
     MOE_CHECK_SHAPE(weights, {tokens, k});
-    MOE_CHECK(importance.shape == counts.shape, "importance {} of counts {}", importance.shape.to_string(),
+    MOE_CHECK(importance.shape == counts.shape, "shapes differ: importance {}, counts {}", importance.shape.to_string(),
               counts.shape.to_string());
   }
   if (on_cuda(ctx)) return cuda::assignment_sums(ctx, counts, importance, indices, weights, targets);

@@ -1,6 +1,7 @@
-// Sums over tokens of what a router computed, in f64 so that no split of the batch shows, and the gradients of
-// functions of those sums. Tokens whose target is kIgnoreTarget are padding and never count. On a GPU sums may lie on
-// either side; the host waits for those of its own that have no twin (core/tensor/device_sums.h).
+// Sums over tokens of a router's results, and the gradients of functions of these sums. They are in f64, so that the
+// split of the batch has no visible effect. Tokens whose target is kIgnoreTarget are padding and are excluded. On a
+// GPU, sums may be in host or device memory; host sums without a device counterpart cause a synchronisation
+// (core/tensor/device_sums.h).
 #pragma once
 #include <vector>
 
@@ -8,9 +9,9 @@
 
 namespace moe {
 
-// The tokens that are no padding -> sum (1) f64, added to
+// The number of tokens, padding excluded -> sum (1) f64, added to
 void token_sum(Context& ctx, Tensor sum, ConstTensor targets);
-// ids (tokens) i32 in place: kIgnoreTarget where the target is
+// ids (tokens) i32, in place: set to kIgnoreTarget where the target is kIgnoreTarget
 void mask_padding(Context& ctx, Tensor ids, ConstTensor targets);
 // x (tokens, n), targets (tokens) i32 -> sums (n) f64, added to
 void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
@@ -18,14 +19,14 @@ void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
 // importance (experts) f64: sums of weights, added to
 void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor indices, ConstTensor weights,
                      ConstTensor targets);
-// The tokens for which each expert has the largest probability, ties to the smaller index -> counts (experts) f64,
-// added to
+// The number of tokens for which each expert has the largest probability, ties to the smaller index -> counts (experts)
+// f64, added to
 void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets);
-// indices (tokens, k) i32 -> sum (1) f64, added to: the slots that hold an expert
+// indices (tokens, k) i32 -> sum (1) f64, added to: the number of slots that hold an expert
 void count_assignments(Context& ctx, Tensor sum, ConstTensor indices, ConstTensor targets);
-// The entropies, in nats, of rows of probabilities (tokens, experts) -> sum (1) f64, added to
+// The sum of the rows' entropies in nats, probabilities (tokens, experts) -> sum (1) f64, added to
 void entropy_sum(Context& ctx, Tensor sum, ConstTensor probabilities, ConstTensor targets);
-// Squares of logsumexp (tokens) -> sum (1) f64, added to
+// The sum of squares of logsumexp (tokens) -> sum (1) f64, added to
 void squared_logsumexp_sum(Context& ctx, Tensor sum, ConstTensor logsumexp, ConstTensor targets);
 
 // L = F(sum over tokens of softmax(z)), gradient (experts) f64 = dF/dsum -> d_logits (tokens, experts), added to
@@ -39,10 +40,10 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
                                 double factor, ConstTensor targets);
 
-// Appends all elements of indices (tokens, k) i32, for who looks at single choices.
+// Appends all elements of indices (tokens, k) i32 to the list, for callers that need the individual choices.
 void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::token_sum) token_sum;
 decltype(moe::column_sums) column_sums;
 decltype(moe::assignment_sums) assignment_sums;

@@ -60,14 +60,14 @@ void add_expert_variance(Context& ctx, Tensor sums, ConstTensor rows, ConstTenso
 
 void sample_signals(Context& ctx, Tensor signals, const TokenSignals& in, ConstTensor targets, int64_t time) {
   const int64_t tokens = targets.size(), sequences = signals.dim(0);
-  MOE_CHECK(sequences * time == tokens, "{} sequences of {} in {} tokens", sequences, time, tokens);
+  MOE_CHECK(sequences * time == tokens, "{} sequences of {} tokens do not match {} tokens", sequences, time, tokens);
   MOE_CHECK_SHAPE(signals, {sequences, 6});
   MOE_CHECK_SHAPE(in.losses, {tokens});
-  MOE_CHECK(!in.entropy == !in.residual, "entropy and residual come together");
+  MOE_CHECK(!in.entropy == !in.residual, "entropy and residual must be given together");
   if (in.residual) {
     MOE_CHECK_SHAPE(in.entropy, {tokens});
     MOE_CHECK_SHAPE(in.residual, {tokens});
-    MOE_CHECK(in.hidden && in.hidden.dim(0) == tokens, "the residual needs the hidden states");
+    MOE_CHECK(in.hidden && in.hidden.dim(0) == tokens, "the residual needs the hidden states of all tokens");
   }
   if (on_cuda(ctx)) return cuda::sample_signals(ctx, signals, in, targets, time);
   run(ctx, signals.dtype, [&]<class T>(T) {
@@ -96,7 +96,7 @@ void sample_signals(Context& ctx, Tensor signals, const TokenSignals& in, ConstT
         sums[2] += static_cast<double>(entropy[t]);
         sums[4] += static_cast<double>(residual[t] * residual[t] * squares);
       }
-      sums[4] = std::sqrt(sums[4] * scored);  // divided by `scored` below
+      sums[4] = std::sqrt(sums[4] * scored);  // the division by `scored` below makes it the root mean square
       for (size_t i = 0; i < sums.size(); ++i) {
         out[static_cast<size_t>(s) * sums.size() + i] = static_cast<T>(scored > 0 ? sums[i] / scored : 0);
       }

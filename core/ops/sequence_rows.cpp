@@ -8,8 +8,8 @@ namespace moe {
 
 static int64_t time_of(ConstTensor rows, ConstTensor y) {
   const int64_t sequences = rows.dim(0), tokens = y.dim(0);
-  MOE_CHECK(rows.dim(1) == y.dim(1) && (sequences == 0 ? tokens == 0 : tokens % sequences == 0), "rows {} of tokens {}",
-            rows.shape.to_string(), y.shape.to_string());
+  MOE_CHECK(rows.dim(1) == y.dim(1) && (sequences == 0 ? tokens == 0 : tokens % sequences == 0),
+            "shapes do not fit: rows {}, tokens {}", rows.shape.to_string(), y.shape.to_string());
   return sequences == 0 ? 0 : tokens / sequences;
 }
 
@@ -44,7 +44,8 @@ void sum_sequence_rows(Context& ctx, Tensor sums, ConstTensor y) {
 
 void clamp_ids(Context& ctx, Tensor clamped, ConstTensor ids, int64_t bound) {
   MOE_CHECK_DTYPE(clamped, DType::i32);
-  MOE_CHECK(bound >= 1 && (!ids || ids.size() == clamped.size()), "{} ids below {}", clamped.size(), bound);
+  MOE_CHECK(bound >= 1 && (!ids || ids.size() == clamped.size()), "cannot clamp {} ids below {}", clamped.size(),
+            bound);
   if (on_cuda(ctx)) return cuda::clamp_ids(ctx, clamped, ids, bound);
   run(ctx, DType::f32, [&]<class T>(T) {
     int32_t* out = clamped.as<int32_t>();

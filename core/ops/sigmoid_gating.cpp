@@ -33,7 +33,7 @@ void biased_sigmoid_scores(Context& ctx, Tensor scores, ConstTensor logits, Cons
   MOE_CHECK_SHAPE(scores, {tokens, experts});
   MOE_CHECK_SHAPE(bias, {experts});
   MOE_CHECK(limit.groups >= 1 && experts % limit.groups == 0 && limit.limit >= 1 && limit.limit <= limit.groups,
-            "{} of {} groups of {} experts", limit.limit, limit.groups, experts);
+            "invalid group limit: {} of {} groups of {} experts", limit.limit, limit.groups, experts);
   if (on_cuda(ctx)) return cuda::biased_sigmoid_scores(ctx, scores, logits, bias, limit);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T *z = logits.as<T>(), *b = bias.as<T>();
@@ -48,8 +48,8 @@ void biased_sigmoid_scores(Context& ctx, Tensor scores, ConstTensor logits, Cons
         row[e] = logit == kNone ? kNone : cpu::exact_sigmoid(logit) + b[e];
       }
       if (limit.limit == limit.groups) continue;
-      // A group that is out has no score any more, which changes no comparison of those still to come: it lost to
-      // `limit` better ones, and they stay.
+      // Clearing the scores of an excluded group does not change the comparisons of later groups: it lost to `limit`
+      // better groups, whose scores stay.
       for (int64_t g = 0; g < limit.groups; ++g) {
         if (!cpu::within_limit(row, size, g, limit)) std::fill_n(row + g * size, size, kNone);
       }
@@ -74,7 +74,7 @@ void sigmoid_weights_forward(Context& ctx, Tensor weights, ConstTensor logits, C
         w[i] = index[i] < 0 ? T(0) : cpu::exact_sigmoid(z[t * experts + index[i]]);
         sum += w[i];
       }
-      // Sigmoids that all underflow share equally nothing: the weights stay 0.
+      // If all sigmoids underflow to 0, the weights stay 0.
       const T factor = static_cast<T>(options.scale) / (options.renormalise && sum > 0 ? sum : T(1));
       for (int64_t i = t * slots; i < (t + 1) * slots; ++i) w[i] *= factor;
     }

@@ -7,8 +7,8 @@
 
 namespace moe {
 
-// Experts in equal groups, of which only the best `limit` may be chosen from: best by the sum of a group's two largest
-// scores, ties to the smaller index. No limit with limit == groups.
+// Experts are divided into equal groups, and a token may only choose from the best `limit` groups. Groups are ranked by
+// the sum of their two largest scores, ties to the smaller index. With limit == groups there is no limit.
 struct GroupLimit {
   int64_t groups = 1, limit = 1;
 };
@@ -17,7 +17,7 @@ struct GroupLimit {
 // the limit and for logits of -inf (dropped experts)
 void biased_sigmoid_scores(Context& ctx, Tensor scores, ConstTensor logits, ConstTensor bias, GroupLimit limit);
 
-// The score of a group: the sum of the two largest of s (n), or its only one.
+// The score of a group: the sum of the two largest elements of s (n), or the only element.
 template <class T>
 MOE_HOST_DEVICE T group_score(const T* s, int64_t n) {
   T first = -INFINITY, second = -INFINITY;
@@ -46,7 +46,7 @@ void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weigh
 // bias (experts) += rate * sign(mean of counts - count), counts (experts) f64 in host memory
 void step_bias(Context& ctx, Tensor bias, ConstTensor counts, double rate);
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::biased_sigmoid_scores) biased_sigmoid_scores;
 decltype(moe::sigmoid_weights_forward) sigmoid_weights_forward;
 decltype(moe::sigmoid_weights_backward) sigmoid_weights_backward;

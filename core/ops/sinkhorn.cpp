@@ -10,7 +10,7 @@
 namespace moe {
 namespace cpu {
 
-// ln sum exp of value(i) over i < n; -inf of nothing but -inf.
+// ln of the sum of exp(value(i)) over i < n; -inf if all values are -inf.
 template <class T, class Value>
 static T log_sum_exp(int64_t n, Value value) {
   T largest = -std::numeric_limits<T>::infinity();
@@ -26,7 +26,8 @@ static T log_sum_exp(int64_t n, Value value) {
 void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const TokenGroups& groups, int64_t iterations) {
   const int64_t tokens = logits.dim(0), experts = logits.dim(1);
   MOE_CHECK_SHAPE(scores, {tokens, experts});
-  MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} for {} tokens", groups.count, groups.size, tokens);
+  MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} tokens do not cover {} tokens", groups.count,
+            groups.size, tokens);
   if (on_cuda(ctx)) return cuda::sinkhorn_scores(ctx, scores, logits, groups, iterations);
   run(ctx, logits.dtype, [&]<class T>(T) {
     const T* z = logits.as<T>();

@@ -9,12 +9,12 @@
 namespace moe {
 namespace cpu {
 
-// A deviation below this counts as this: the probability is a step then, but finite.
+// Lower bound of the deviation: the probability is then a step function, but finite.
 constexpr double kLeastDeviation = 1e-6;
 
-// The k-th and the next largest of a token's noisy logits, and whether an expert is among the k.
+// The experts with the k-th and the next largest of a token's noisy logits.
 struct Threshold {
-  int64_t kth = -1, next = -1;  // experts; next is none when all are chosen
+  int64_t kth = -1, next = -1;  // indices of experts; next stays -1 if all are chosen
 
   template <class T>
   Threshold(const T* noisy, const int32_t* chosen, int64_t experts, int64_t slots) {
@@ -27,7 +27,7 @@ struct Threshold {
       if (rank == k) next = e;
     }
   }
-  // The expert whose noisy logit expert e has to beat; -1 for none.
+  // The expert whose noisy logit expert e must exceed to be chosen; -1 for none.
   template <class T>
   int64_t of(const T* noisy, int64_t e) const {
     if (next < 0 || kth < 0) return -1;
@@ -45,7 +45,7 @@ static void check(ConstTensor sums, ConstTensor clean, ConstTensor noisy, ConstT
   MOE_CHECK_SHAPE(noisy, {tokens, experts});
   MOE_CHECK_SHAPE(deviation, {tokens, experts});
   MOE_CHECK_SHAPE(targets, {tokens});
-  MOE_CHECK(indices.dim(0) == tokens, "{} rows of indices", indices.dim(0));
+  MOE_CHECK(indices.dim(0) == tokens, "indices has {} rows, which differs from the number of tokens", indices.dim(0));
 }
 
 void smooth_load_sums(Context& ctx, Tensor sums, ConstTensor clean, ConstTensor noisy, ConstTensor deviation,

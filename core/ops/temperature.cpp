@@ -23,14 +23,14 @@ void temperature_backward(Context& ctx, Tensor d_z, Tensor d_temperature, ConstT
                           double floor) {
   MOE_CHECK_SHAPE(temperature, {1});
   MOE_CHECK_SHAPE(d_temperature, {1});
-  MOE_CHECK(d_z.shape == z.shape, "gradient {} of logits {}", d_z.shape.to_string(), z.shape.to_string());
+  MOE_CHECK(d_z.shape == z.shape, "shapes differ: d_z {}, logits {}", d_z.shape.to_string(), z.shape.to_string());
   if (on_cuda(ctx)) return cuda::temperature_backward(ctx, d_z, d_temperature, z, temperature, floor);
   run(ctx, z.dtype, [&]<class T>(T) {
     T* d = d_z.as<T>();
     const T* p = z.as<T>();
     const int64_t n = z.size();
     const T tau = std::max(*temperature.as<T>(), static_cast<T>(floor));
-    double sum = 0;  // in order: no dependence on the threads
+    double sum = 0;  // summed in order, so it does not depend on the threads
     for (int64_t i = 0; i < n; ++i) {
       if (std::isfinite(p[i])) sum += static_cast<double>(d[i]) * static_cast<double>(p[i]);
       d[i] /= tau;

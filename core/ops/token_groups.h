@@ -1,4 +1,5 @@
-// Groups of a micro-batch's tokens that are routed together: group g has the tokens g * first + j * step, j < size.
+// Groups of a micro-batch's tokens that are routed together: group g contains the tokens g * first + j * step, j <
+// size.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -11,8 +12,8 @@ namespace moe {
 struct TokenGroups {
   int64_t count = 0, size = 0;
   int64_t first = 0, step = 1;
-  // Where sequences of `time` tokens may end early, the tokens of each; what follows is padding and of no group. None:
-  // all are full. On the tensors' device.
+  // Where sequences of `time` tokens may end early: the number of tokens of each, on the tensors' device. The rest is
+  // padding and belongs to no group. Null: all sequences are full.
   const int32_t* lengths = nullptr;
   int64_t time = 1;
 
@@ -20,7 +21,7 @@ struct TokenGroups {
   MOE_HOST_DEVICE bool counts(int64_t token) const {
     return lengths == nullptr || token % time < lengths[token / time];
   }
-  // Tokens of a group that count.
+  // Number of tokens of a group, padding excluded.
   int64_t counted(int64_t group) const {
     if (lengths == nullptr) return size;
     int64_t n = 0;
@@ -29,12 +30,14 @@ struct TokenGroups {
   }
 };
 
-// How many of a group's tokens an expert takes.
+// The maximum number of a group's tokens that an expert takes.
 class GroupRoom {
  public:
-  // So many in every group.
-  GroupRoom(int64_t places) : places_(places) { MOE_CHECK(places >= 0, "room for {} tokens", places); }
-  // share * n of n tokens, rounded up, at least one and at most all of them.
+  // The same number in every group.
+  GroupRoom(int64_t places) : places_(places) {
+    MOE_CHECK(places >= 0, "the room of an expert must not be negative, but is {}", places);
+  }
+  // share * n for a group of n tokens, rounded up, at least 1 and at most n.
   static GroupRoom share(double share) {
     GroupRoom room;
     room.share_ = share;
@@ -42,7 +45,7 @@ class GroupRoom {
   }
   MOE_HOST_DEVICE int64_t of(int64_t tokens) const {
     if (places_ >= 0) return places_;
-    // What only rounding lifts above a whole number is that number.
+    // The subtraction keeps a rounding error above a whole number from adding one.
     const auto wanted = static_cast<int64_t>(ceil(share_ * static_cast<double>(tokens) - 1e-9));
     const int64_t most = tokens > 1 ? tokens : 1;
     return wanted < 1 ? 1 : wanted > most ? most : wanted;

@@ -1,5 +1,5 @@
-// Elementary functions written so that the compiler vectorises loops over them. f64 takes the exact library functions:
-// gradient checks run in it.
+// Elementary functions written so that the compiler vectorises loops over them. f64 uses the exact library functions,
+// because gradient checks run in f64.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -8,7 +8,7 @@
 namespace moe::cpu {
 
 // e^x to 2 ulp: 2^n times a polynomial in the remainder, |remainder| <= ln(2)/2 (Cephes' expf coefficients). Inputs
-// below -87.3 give 0 to within the smallest normal number; above 88.7 a large finite number.
+// below -87.3 give at most about the smallest normal number; inputs above 88.7 a large finite number.
 inline float fast_exp(float x) {
   x = x < -87.33f ? -87.33f : x;
   x = x > 88.37f ? 88.37f : x;

@@ -12,10 +12,11 @@
 namespace moe {
 namespace cpu {
 
-// A tile of queries meets all keys that any of them sees: products of matrices, and a mask for the rest.
+// A tile of queries is processed with all keys that any of them attends to: matrix products, with a mask for the other
+// keys.
 static constexpr int64_t kQueries = 64;
 
-// The memory of a thread, which all later calls for the same model find large enough.
+// A thread's buffer. It is large enough for all later calls for the same model.
 template <class T>
 static T* workspace(int64_t count) {
   thread_local std::vector<T> memory;
@@ -23,12 +24,12 @@ static T* workspace(int64_t count) {
   return memory.data();
 }
 
-// Keys or values of one head: at places from 0 on in the sequence, at places below it in the memory.
+// Keys or values of one head: positions from 0 on are in the sequence, negative positions in the context memory.
 template <class T>
 struct Rows {
-  const T *sequence, *memory;  // of place 0, and of the one behind the memory's last
+  const T *sequence, *memory;  // position 0, and one past the memory's last position
   int64_t ld, memory_ld;
-  // The rows of [begin, end) on one side.
+  // The rows of [begin, end) in one of the two.
   struct Part {
     int64_t begin, count;
     const T* rows;
@@ -55,7 +56,7 @@ struct Head {
   const AttentionMask& mask;
   int64_t sequence, head;
 
-  // What dropout multiplies the query's weights of the places [from, to) by; in `memory` (factors_at_most()).
+  // Dropout factors on the query's weights at the positions [from, to); written to `memory` (factors_at_most()).
   const T* factors(T* memory, int64_t query, int64_t from, int64_t to) const {
     const int64_t quad = mask.quad_of(from), quads = mask.quad_of(to - 1) + 1 - quad;
     drop_factors(memory, mask.key, mask.element(sequence, head, query, quad), quads, mask.threshold,
@@ -65,10 +66,10 @@ struct Head {
   int64_t factors_at_most() const { return window.size + 1 + 8; }
 
   int64_t keys_at_most() const { return window.size + kQueries; }
-  // Of each part of a workspace.
+  // Size of each part of a workspace.
   int64_t tile() const { return kQueries * keys_at_most(); }
 
-  // (queries [first, end)) x (places [begin, end)) = factor * rows of a . rows of b
+  // c (queries [first, end) x positions [begin, end)) = rows of a . rows of b
   void products(T* c, const T* a, int64_t lda, const Rows<T>& b, int64_t first, int64_t end, int64_t begin) const {
     for (const auto& part : {b.before(begin, end), b.inside(begin, end)}) {
       if (part.count == 0) continue;
@@ -77,7 +78,7 @@ struct Head {
     }
   }
 
-  // Scaled scores of the tile; `by_distance` is used for those of the positions.
+  // Computes the scaled scores of the tile; `by_distance` is a buffer for the scores of the relative positions.
   void scores(T* s, T* by_distance, int64_t first, int64_t end, int64_t begin) const {
     const int64_t d = layout.d_head, width = layout.width(), ld = keys_at_most();
     const T factor = T(1) / std::sqrt(static_cast<T>(d));
@@ -139,7 +140,7 @@ struct Head {
   int64_t backward_workspace() const {
     return 3 * tile() + factors_at_most();
   }
-  // d_q is overwritten; d_k and d_v (of the sequence) and d_positions are added to.
+  // Overwrites d_q; adds to d_k and d_v (of the sequence) and to d_positions.
   void backward(T* d_q, T* d_k, T* d_v, T* d_positions, const T* d_out, const T* out, const T* logsumexp, int64_t first,
                 int64_t end) const {
     const int64_t d = layout.d_head, width = layout.width(), ld = keys_at_most(), out_ld = layout.heads * d;
@@ -201,7 +202,7 @@ struct Head {
   }
 };
 
-// The tensors of a call, and the heads in them.
+// The tensors of a call, with access to their heads.
 template <class T>
 struct Tensors {
   const T *qkv, *memory, *positions;
@@ -234,7 +235,7 @@ static void forward(T* out, T* logsumexp, const Tensors<T>& x, int64_t batch) {
   const int64_t tiles = (layout.time + kQueries - 1) / kQueries;
 #pragma omp parallel
   {
-    // What backward needs too, on every thread, whichever gets the work.
+    // Also allocates what backward needs, on every thread, because any thread may get the work.
     workspace<T>(x.head(0, 0).backward_workspace());
     prepare_gemm_thread<T>();
 #pragma omp for collapse(3) schedule(dynamic, 1)
@@ -250,8 +251,8 @@ static void forward(T* out, T* logsumexp, const Tensors<T>& x, int64_t batch) {
   }
 }
 
-// One task owns a key/value head of a sequence with all its query heads, so d_k and d_v have one writer. A part is some
-// tasks one after the other, with a sum of its own over the positions' gradients.
+// One task processes a key/value head of a sequence with all its query heads, so d_k and d_v have one writer. A part is
+// a sequence of tasks with a separate sum of the positions' gradients.
 template <class T>
 static void backward(T* d_qkv, T* d_positions, T* partial, int64_t parts, const T* d_out, const T* out,
                      const T* logsumexp, const Tensors<T>& x, int64_t batch) {
@@ -288,18 +289,21 @@ static void backward(T* d_qkv, T* d_positions, T* partial, int64_t parts, const 
 
 }  // namespace cpu
 
-// Sums that backward keeps of the positions' gradients: as many, whatever the threads, so that the bits are the same.
+// Number of partial sums of the positions' gradients in backward. It does not depend on the number of threads, so that
+// the result is bitwise reproducible.
 static constexpr int64_t kParts = 32;
 
 static int64_t check(ConstTensor qkv, ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
                      const AttentionLayout& layout, const AttentionWindow& window, const AttentionDropout& dropout) {
-  MOE_CHECK(dropout.rate < 1, "attention with a dropout of {}", dropout.rate);
+  MOE_CHECK(dropout.rate < 1, "attention dropout must be below 1, but is {}", dropout.rate);
   const int64_t tokens = qkv.dim(0);
-  MOE_CHECK(layout.time > 0 && tokens % layout.time == 0, "{} tokens in sequences of {}", tokens, layout.time);
-  MOE_CHECK(layout.kv_heads > 0 && layout.heads % layout.kv_heads == 0, "{} heads share {}", layout.heads,
-            layout.kv_heads);
+  MOE_CHECK(layout.time > 0 && tokens % layout.time == 0, "{} tokens cannot be divided into sequences of {}", tokens,
+            layout.time);
+  MOE_CHECK(layout.kv_heads > 0 && layout.heads % layout.kv_heads == 0,
+            "{} query heads cannot be divided among {} key/value heads", layout.heads, layout.kv_heads);
   MOE_CHECK(layout.causal && window.size > 0 && window.filled >= 0 && window.filled <= window.size,
-            "a window of {} positions, {} of them in the memory", window.size, window.filled);
+            "invalid attention window: {} positions, {} of them filled; attention must be causal", window.size,
+            window.filled);
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
   MOE_CHECK_SHAPE(out, {tokens, layout.heads * layout.d_head});
   MOE_CHECK_SHAPE(logsumexp, {tokens, layout.heads});
@@ -332,7 +336,8 @@ void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, C
                                const AttentionDropout& dropout) {
   const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window, dropout);
   MOE_CHECK(d_qkv.shape == qkv.shape && d_out.shape == out.shape && d_positions.shape == positions.shape,
-            "gradients {}, {} and {}", d_qkv.shape.to_string(), d_out.shape.to_string(), d_positions.shape.to_string());
+            "shapes of gradients and values differ: d_qkv {}, d_out {}, d_positions {}", d_qkv.shape.to_string(),
+            d_out.shape.to_string(), d_positions.shape.to_string());
   if (on_cuda(ctx)) {
     return cuda::window_attention_backward(ctx, d_qkv, d_positions, d_out, qkv, memory, positions, out, logsumexp,
                                            layout, window, dropout);

@@ -1,7 +1,8 @@
-// Causal softmax attention through a sliding window that reaches into a memory of what came before the sequence, with
-// learned relative positions or without: score(i, j) = (q_i . k_j + q_i . p_{i - j}) / sqrt(d_head). Like attention.h
-// it keeps the log-sum-exp of each query and head, and backward recomputes the probabilities. The positions are those
-// of Sukhbaatar et al., "Adaptive Attention Span in Transformers", 2019, with a span that is not learned.
+// Causal softmax attention with a sliding window that reaches into a context memory of the tokens before the sequence,
+// with or without learned relative positions: score(i, j) = (q_i . k_j + q_i . p_{i - j}) / sqrt(d_head). As in
+// attention.h, forward stores the log-sum-exp of each query and head, and backward recomputes the probabilities. The
+// relative positions follow Sukhbaatar et al., "Adaptive Attention Span in Transformers", 2019, with a span that is not
+// learned.
 #pragma once
 #include "core/ops/attention_dropout.h"
 #include "core/ops/attention_layout.h"
@@ -9,32 +10,33 @@
 
 namespace moe {
 
-// A query at place i of its sequence sees the places [i - size, i], as far as they are there: places below 0 are in the
-// memory, of which `filled` positions hold something.
+// A query at position i of its sequence attends to the positions [i - size, i] that exist. Positions below 0 are in the
+// context memory, of which `filled` positions are in use.
 struct AttentionWindow {
-  int64_t size = 0;    // earlier positions that a query sees at most: positions of the memory
-  int64_t filled = 0;  // positions that precede each sequence, at most `size`
-  bool itself = true;  // the query's own place is seen too
+  int64_t size = 0;  // maximum number of earlier positions that a query attends to; also the size of the context memory
+  int64_t filled = 0;  // used positions before each sequence, at most `size`
+  bool itself = true;  // a query also attends to its own position
 
   MOE_HOST_DEVICE int64_t first_seen(int64_t query) const { return query - size > -filled ? query - size : -filled; }
   MOE_HOST_DEVICE int64_t end_seen(int64_t query) const { return itself ? query + 1 : query; }
 };
 
-// qkv (tokens, layout.width()), memory (sequences, window.size, layout.memory_width()) of keys and values beside each
-// other, of which the last window.filled positions are read; absent when there are none. positions (window.size,
-// d_head): row n - 1 is the distance n, the place itself has none; absent for no positions.
-// -> out (tokens, heads * d_head), 0 where nothing is seen; logsumexp (tokens, heads) of the scaled scores, 0 likewise.
+// qkv (tokens, layout.width()), memory (sequences, window.size, layout.memory_width()): rows of keys followed by
+// values, of which the last window.filled positions are read; may be absent if there are none. positions (window.size,
+// d_head): row n - 1 belongs to distance n, and distance 0 has none; absent without relative positions.
+// -> out (tokens, heads * d_head), 0 for a query without any key; logsumexp (tokens, heads) of the scaled scores, 0
+// likewise.
 void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, ConstTensor memory,
                               ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window,
                               const AttentionDropout& dropout = {});
-// d_out like out -> d_qkv like qkv, overwritten; d_positions like positions, wide, added to. The memory has no
+// d_out like out -> d_qkv like qkv, overwritten; d_positions like positions, wide, added to. The memory gets no
 // gradient.
 void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, ConstTensor d_out, ConstTensor qkv,
                                ConstTensor memory, ConstTensor positions, ConstTensor out, ConstTensor logsumexp,
                                const AttentionLayout& layout, const AttentionWindow& window,
                                const AttentionDropout& dropout = {});
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::window_attention_forward) window_attention_forward;
 decltype(moe::window_attention_backward) window_attention_backward;
 }  // namespace cuda

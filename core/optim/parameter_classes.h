@@ -12,23 +12,24 @@ namespace moe {
 struct ParameterClassConfig : Fields<ParameterClassConfig> {
   double learning_rate = 1, weight_decay = 1;
   void fields(FieldVisitor& v) override {
-    v.field("learning_rate", learning_rate, "factor on the learning rate; 0 freezes them", {0, 1e6});
-    v.field("weight_decay", weight_decay, "factor on the weight decay", {0, 1e6});
+    v.field("learning_rate", learning_rate, "factor on the learning rate of this class; 0 freezes its parameters",
+            {0, 1e6});
+    v.field("weight_decay", weight_decay, "factor on the weight decay of this class", {0, 1e6});
   }
 };
 
-// Every parameter is of the first class that it fits.
+// Each parameter belongs to the first class that matches it.
 struct ParameterClassesConfig : Fields<ParameterClassesConfig> {
   ParameterClassConfig vectors, embeddings, head, routers, experts, attention, dense;
   ParameterClassesConfig() { vectors.weight_decay = 0; }
   void fields(FieldVisitor& v) override {
-    v.group("vectors", vectors, "Norms, biases, learned temperatures, and tables that no product uses as a matrix.");
+    v.group("vectors", vectors, "Norms, biases, learned temperatures and tables that are not matrices of the model.");
     v.group("embeddings", embeddings,
-            "Embeddings of tokens, patches and positions; the head too where it is tied to them.");
+            "Embeddings of tokens, patches and positions; with tied embeddings also the head.");
     v.group("head", head, "The output head.");
-    v.group("routers", routers, "Routers, and what strategies learn besides them.");
+    v.group("routers", routers, "Routers and other parameters of strategies.");
     v.group("experts", experts, "Routed experts.");
-    v.group("attention", attention, "Projections of attention.");
+    v.group("attention", attention, "Attention projections.");
     v.group("dense", dense, "Dense feed-forward layers and shared experts.");
   }
 };

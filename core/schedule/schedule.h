@@ -1,4 +1,4 @@
-// Schedule: the value of a paced quantity (the learning rate, a temperature, a coefficient, k) as the run goes on.
+// Schedule: the value of a scheduled quantity (the learning rate, a temperature, a coefficient, k) over the run.
 // Members are in schedules/, the table in schedule.cpp.
 #pragma once
 #include <memory>
@@ -8,11 +8,11 @@
 
 namespace moe {
 
-// The field that every member has.
+// The field shared by all members.
 struct ScheduleOptions {
   Duration warmup = Duration::updates(0);
   void common_fields(FieldVisitor& v) {
-    v.field("warmup", warmup, "the value first rises from 0 in equal steps over this length");
+    v.field("warmup", warmup, "length of the warm-up, during which the value rises linearly from 0");
   }
 };
 
@@ -25,14 +25,15 @@ class Schedule {
   Schedule(const ScheduleOptions& options, const Setup& setup) : warmup_(to_updates(options.warmup, setup.run)) {}
   virtual ~Schedule() = default;
 
-  // At the update that is about to be made, counted from 0.
+  // The value at an update, counted from 0.
   double at(int64_t update) const;
   double warmup() const { return warmup_; }
-  // Updates at which a value may lie that its neighbours do not show, beside the first and the last.
+  // Updates, besides the first and the last, at which the value may have an extreme that sampling other updates would
+  // miss.
   virtual std::vector<double> corners() const { return {warmup_}; }
 
  protected:
-  // Without the warm-up.
+  // The value without the warm-up.
   virtual double shape(double update) const = 0;
   // Progress in [0, 1] from the end of the warm-up to update `end`.
   double progress(double update, double end) const;

@@ -4,7 +4,8 @@
 
 namespace moe {
 
-// Every member is monotone between its corners or piecewise so: this many show its extremes closely enough.
+// Number of updates at which extremes are searched. It is large enough, because all members are piecewise monotone
+// between their corners.
 static constexpr int64_t kProbes = 256;
 
 static std::shared_ptr<Schedule> make_schedule(const Choice<Schedule>& choice, const RunLength& run,

@@ -1,4 +1,4 @@
-// A quantity that follows a schedule and must stay in its range.
+// A quantity that follows a schedule and must stay within its range.
 #pragma once
 #include "core/schedule/schedule.h"
 
@@ -6,11 +6,11 @@ namespace moe {
 
 class Scheduled {
  public:
-  // Throws UsageError, which begins with `place`, for options that make no schedule and for a schedule that leaves the
-  // range within the run.
+  // Throws UsageError, which begins with `place`, for invalid options and for a schedule that leaves the range during
+  // the run.
   Scheduled(const Choice<Schedule>& choice, const RunLength& run, const Range<double>& range, const FieldPlace& place);
 
-  // At an update, counted from 0; in the range.
+  // The value at an update, counted from 0; always within the range.
   double at(uint64_t update) const;
   double largest() const { return largest_; }
   double smallest() const { return smallest_; }

@@ -22,7 +22,10 @@ void restore_capacity_state(Model& model, const nlohmann::json& state, const std
     const bool fits = state.is_array() && next < state.size() && state[next].is_array() &&
                       state[next].size() == numbers.size() &&
                       std::all_of(state[next].begin(), state[next].end(), [](const auto& x) { return x.is_number(); });
-    if (!fits) raise<CheckpointError>("{} does not hold the state of moe.capacity of layer {}", path, layer->layer());
+    if (!fits)
+      raise<CheckpointError>(
+          "{} does not contain a fitting state of moe.capacity for layer {}; was it written with another moe.capacity?",
+          path, layer->layer());
     for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = state[next][i].template get<double>();
     ++next;
   }

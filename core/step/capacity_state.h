@@ -1,4 +1,4 @@
-// What the capacities of a model's layers remember, as a checkpoint keeps it.
+// The state of the capacities of a model's layers, in the form that a checkpoint stores.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
@@ -6,10 +6,10 @@
 
 namespace moe {
 
-// A list of numbers for each MoE layer, exact to the bit; null when no layer remembers anything.
+// A list of numbers for each MoE layer, exact to the bit; null if no layer has state.
 nlohmann::json capacity_state(const Model& model);
 
-// Puts it back. Throws CheckpointError, which names `path`, when it was not written by such a model.
+// Restores the state. Throws CheckpointError, which names `path`, if the state does not fit this model.
 void restore_capacity_state(Model& model, const nlohmann::json& state, const std::string& path);
 
 }  // namespace moe

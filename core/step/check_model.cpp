@@ -19,11 +19,12 @@ void check_heads(const Facts& f) {
   const ModelConfig& model = f.config.model;
   const AttentionConfig& attention = model.attention;
   if (attention.d_head == 0 && model.d_model % attention.heads != 0) {
-    raise<UsageError>("{}: {} heads do not divide d_model {}; set d_head", attention.where("heads"), attention.heads,
+    raise<UsageError>("{}: d_model {} is not divisible by {} heads", attention.where("heads"), attention.heads,
                       model.d_model);
   }
   if (attention.heads % model.kv_heads() != 0) {
-    raise<UsageError>("{}: {} do not divide {} heads", attention.where("kv_heads"), model.kv_heads(), attention.heads);
+    raise<UsageError>("{}: {} must divide the number of heads, which is {}", attention.where("kv_heads"),
+                      model.kv_heads(), attention.heads);
   }
   if (attention.position == "rope" && model.d_head() < 2) {
     raise<UsageError>("{}: rope needs a head of at least 2 dimensions; set position: learned or none",
@@ -36,27 +37,31 @@ void check_context_memory(const Facts& f) {
   const CurriculumConfig& curriculum = f.config.curriculum;
   const bool reads_on = curriculum.sampler.kind() == "contiguous";
   if (attention.position == "relative" && attention.memory == 0) {
-    raise<UsageError>("{}: relative learns a vector for each distance up to model.attention.memory, which is 0",
-                      attention.where("position"));
+    raise<UsageError>(
+        "{}: relative needs model.attention.memory above 0, because it learns a vector for each distance up to it",
+        attention.where("position"));
   }
   if (attention.memory == 0) return;
-  if (!attention.causal) raise<UsageError>("{}: is for causal attention", attention.where("memory"));
-  if (f.is_classifier()) {  // every sample begins with nothing to remember
+  if (!attention.causal)
+    raise<UsageError>("{}: needs causal attention; set model.attention.causal: true or memory: 0",
+                      attention.where("memory"));
+  if (f.is_classifier()) {  // samples of a classifier do not use the context memory
     if (f.trains && reads_on) {
-      raise<UsageError>("{}: contiguous reads on, and labelled samples follow nothing", curriculum.where("sampler"));
+      raise<UsageError>("{}: contiguous needs continuous text, but labelled samples are independent; use uniform",
+                        curriculum.where("sampler"));
     }
     return;
   }
   if (attention.position == "learned") {
     raise<UsageError>(
-        "{}: learned positions know places in a sequence, not before it; set model.attention.position: rope or "
-        "relative",
+        "{}: learned positions cover positions in a sequence, not those before it; set model.attention.position: rope "
+        "or relative",
         attention.where("memory"));
   }
   if (f.trains && !reads_on) {
     raise<UsageError>(
-        "{}: what a row remembers must come before what it reads, which the sampler {} does not provide; set "
-        "curriculum.sampler: contiguous",
+        "{}: each row's segments must be consecutive, which the sampler {} does not provide; set curriculum.sampler: "
+        "contiguous",
         attention.where("memory"), curriculum.sampler.kind());
   }
 }
@@ -65,26 +70,31 @@ void check_language_model(const Facts& f) {
   if (f.is_classifier()) return;
   const ModelConfig& model = f.config.model;
   if (!model.attention.causal) {
-    raise<UsageError>("{}: a language model that sees later tokens reads what it should predict",
-                      model.attention.where("causal"));
+    raise<UsageError>(
+        "{}: must be true for task: language_model, which would otherwise read the tokens that it has to predict",
+        model.attention.where("causal"));
   }
-  if (model.pooling != "mean") raise<UsageError>("{}: is for task: classify", model.where("pooling"));
-  if (model.head != "linear") raise<UsageError>("{}: {} is for task: classify", model.where("head"), model.head);
+  if (model.pooling != "mean")
+    raise<UsageError>("{}: only mean is possible unless task: classify", model.where("pooling"));
+  if (model.head != "linear")
+    raise<UsageError>("{}: {} is only possible with task: classify; use linear", model.where("head"), model.head);
 }
 
 void check_classifier(const Facts& f) {
   if (!f.is_classifier()) return;
   const ModelConfig& model = f.config.model;
   if (model.tie_embeddings) {
-    raise<UsageError>("{}: a classifier's head has classes, not tokens", model.where("tie_embeddings"));
+    raise<UsageError>("{}: cannot be used with task: classify, whose output head has classes instead of tokens",
+                      model.where("tie_embeddings"));
   }
   if (model.attention.causal && f.sample.features > 0 && model.pooling == "class_token") {
     raise<UsageError>(
-        "{}: with causal attention the class token, which comes before an image's patches, sees nothing; set "
+        "{}: with causal attention the class token cannot attend to an image's patches, which come after it; set "
         "model.attention.causal: false",
         model.where("pooling"));
   }
-  if (f.sample.classes < 2) raise<UsageError>("{} classes: there is nothing to tell apart", f.sample.classes);
+  if (f.sample.classes < 2)
+    raise<UsageError>("the data has {} classes; a classifier needs at least 2", f.sample.classes);
 }
 
 void check_signals(const Facts& f) {

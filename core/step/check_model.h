@@ -1,14 +1,14 @@
-// What no model can be built from. Everything that builds a model calls it first: training, stored runs that are
-// evaluated in other ways, benchmarks.
+// Checks for configurations from which no model can be built. All code that builds a model calls it first: training,
+// evaluation of stored runs, benchmarks.
 #pragma once
 #include "core/config/train_config.h"
 #include "core/nn/token_batch.h"
 
 namespace moe {
 
-// Throws UsageError for combinations of keys that make no model for samples of this shape. `trains`: the model is
-// trained, so the curriculum must suit it. Members of families (routers, strategies, ...) refuse what does not suit
-// them when they are made.
+// Throws UsageError for combinations of keys that do not define a model for samples of this shape. `trains`: the model
+// will be trained, so the curriculum must fit it. Members of families (routers, strategies, ...) check their own
+// options when they are built.
 void check_model(const TrainConfig& config, const SampleShape& sample, bool trains);
 
 }  // namespace moe

@@ -30,7 +30,7 @@ int allowed_cores() {
   return sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
 }
 
-// Every core that the system lets this process have, found by asking for all of them; the mask is restored.
+// All cores that the system allows this process to use, found by requesting all of them. Restores the mask.
 static std::vector<int> obtainable_cores() {
   cpu_set_t before, all;
   CPU_ZERO(&before);
@@ -58,8 +58,8 @@ static void flush_denormals() {
 CpuSetup setup_cpu(int wanted, const LocalRanks& local) {
   CpuSetup setup;
   const char* omp_threads = std::getenv("OMP_NUM_THREADS");
-  // A mask that the user made (taskset, a container, a batch system) is respected; one that mpirun made by its default
-  // of one core for up to two ranks is not, because it would leave cores idle.
+  // An affinity mask that the user set (taskset, a container, a batch system) is respected. The mask that mpirun sets
+  // by default, one core per rank for up to two ranks, is not, because it would leave cores idle.
   const std::vector<int> cores =
       bound_by_mpirun() ? obtainable_cores() : std::vector<int>(static_cast<size_t>(allowed_cores()));
   const int share = std::max(1, static_cast<int>(cores.size()) / std::max(1, local.size));

@@ -8,14 +8,14 @@ namespace moe {
 
 struct CpuSetup {
   int threads = 1;     // OpenMP threads of this rank
-  std::string notice;  // something the user should know about the binding, or empty
+  std::string notice;  // a notice for the user about core binding, or empty
 };
 
-// Decides the threads (`wanted`, or cores / local ranks), widens an affinity mask that mpirun narrowed to less than
-// that, and makes denormal numbers zero in every thread. Call before the first parallel region.
+// Sets the number of threads (`wanted`, or cores / local ranks), widens an affinity mask that mpirun made narrower than
+// that, and turns on flushing of denormal numbers to zero in every thread. Call it before the first parallel region.
 CpuSetup setup_cpu(int wanted, const LocalRanks& local);
 
-// Physical-address-space view for people: cores this process may use.
+// Number of cores in this process's affinity mask.
 int allowed_cores();
 
 }  // namespace moe

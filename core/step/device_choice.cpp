@@ -9,7 +9,7 @@ DeviceChoice choose_device(const std::string& device, const std::string& precisi
   DeviceChoice choice;
   const int count = device == "cpu" ? 0 : cuda::device_count();
   if (device == "cuda" && count == 0) {
-    raise<DeviceError>("device: cuda: {}; device: auto or cpu computes on the CPU", cuda::why_no_device());
+    raise<DeviceError>("device: cuda: {}; set device: auto or cpu to compute on the CPU", cuda::why_no_device());
   }
   if (count > 0) {
     choice.device = Device::cuda;
@@ -24,7 +24,7 @@ DeviceChoice choose_device(const std::string& device, const std::string& precisi
   }
   const bool wants_bf16 = precision == "bf16" || (precision == "auto" && choice.device == Device::cuda);
   if (wants_bf16 && choice.device == Device::cpu) {
-    throw UsageError("precision: bf16 needs a GPU; on the CPU it is f32 (precision: auto or f32)");
+    throw UsageError("precision: bf16 needs a GPU; on the CPU set precision: auto or f32");
   }
   choice.dtype = wants_bf16 ? DType::bf16 : DType::f32;
   return choice;

@@ -12,7 +12,7 @@ LocalBatch LocalBatch::of(const Batch& batch, int64_t first_sequence, int64_t gl
           batch.domains,   {},           batch.labels, batch.lengths, batch.features, batch.patch_features};
 }
 
-// `repeat` copies of each value in the wide type, in `buffer` or as they are.
+// `repeat` copies of each value in the wide dtype: in `buffer`, or the values themselves if no conversion is needed.
 template <class From>
 static ConstTensor widened(Context& ctx, std::span<const From> values, int64_t repeat, Shape shape,
                            std::vector<char>& buffer) {
@@ -33,7 +33,7 @@ static ConstTensor widened(Context& ctx, std::span<const From> values, int64_t r
 
 TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t predictions_per_sample,
                      BatchBuffers& buffers) {
-  // The part of what has `each` elements per sequence.
+  // The part's elements of a view with `each` elements per sequence.
   const auto of_part = [&]<class T>(std::span<const T> all, int64_t each) {
     return all.subspan(static_cast<size_t>(part.begin * each), static_cast<size_t>(part.count * each));
   };

@@ -1,4 +1,4 @@
-// A rank's share of a batch on the host, and parts of it where the model can use them.
+// A rank's shard of a batch on the host, and the transfer of parts of it to the device.
 #pragma once
 #include <span>
 #include <vector>
@@ -10,31 +10,31 @@
 
 namespace moe {
 
-// Views; what is empty is absent.
+// Views on host data; an empty view means that the input is absent.
 struct LocalBatch {
   int64_t sequences = 0, time = 0;
   std::span<const int32_t> inputs, targets;  // (sequences, time); targets may hold kIgnoreTarget
-  int64_t first_sequence = 0;                // in the step's global batch
+  int64_t first_sequence = 0;                // index in the step's global batch
   int64_t global_sequences = 0;
-  std::span<const int32_t> domains{};  // (sequences): where each one's text comes from
-  std::span<const double> weights{};   // (sequences): of each one's loss in the objective
+  std::span<const int32_t> domains{};  // (sequences): the domain of each one's text
+  std::span<const double> weights{};   // (sequences): weight of each one's loss in the objective
   std::span<const int32_t> labels{};   // (sequences)
-  std::span<const int32_t> lengths{};  // (sequences): tokens of texts that may end before `time`
+  std::span<const int32_t> lengths{};  // (sequences): token counts of texts that may end before `time`
   std::span<const float> features{};   // (sequences, patches, patch_features)
   int64_t patch_features = 0;
-  int64_t global_tokens = 0;  // of the step's global batch, without padding; 0: all of its sequences are full
-  bool begins = false;        // the sequences do not follow those of the step before: what was remembered is forgotten
+  int64_t global_tokens = 0;  // tokens of the step's global batch, without padding; 0: all of its sequences are full
+  bool begins = false;        // the sequences do not continue those of the previous step: clear the context memory
 
   static LocalBatch of(const Batch& batch, int64_t first_sequence, int64_t global_sequences);
 };
 
-// Memory for what has to be converted on the way; keeps the largest that was needed.
+// Buffers for inputs that are converted before the transfer. They keep the largest size that was needed.
 struct BatchBuffers {
   std::vector<char> weights, features;
 };
 
-// The sequences of `part`, in the activations arena where they are not on the host. A sequence's weight is given to
-// each of its `predictions_per_sample` predictions. The buffers must live as long as the result.
+// Returns the sequences of `part`, in the activations arena unless the device is the host. Each of a sequence's
+// `predictions_per_sample` predictions gets the sequence's weight. The buffers must live as long as the result.
 TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t predictions_per_sample,
                      BatchBuffers& buffers);
 

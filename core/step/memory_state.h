@@ -1,5 +1,5 @@
-// What a run's rows remember, in checkpoints: by the row of the global batch, so that any rank layout reads what any
-// other wrote.
+// The context memory of a run's rows in checkpoints. It is stored by row of the global batch, so that any rank layout
+// can read what any other wrote.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,12 +9,12 @@
 
 namespace moe {
 
-// The file that each rank writes its rows to begins with this.
+// Prefix of the file to which each rank writes its rows.
 inline constexpr const char* kMemoryFile = "memory";
 
-// One tensor (filled, width) for each layer and row; `first_row`: of the memory's rows, in the global batch.
+// One tensor (filled, width) for each layer and row. `first_row`: index of the memory's first row in the global batch.
 std::vector<NamedTensor> memory_tensors(const ContextMemory& memory, int64_t first_row);
-// Reads the rows of the checkpoint at `path`, whose positions are `filled`. Throws CheckpointError.
+// Reads the rows of the checkpoint at `path`, in which `filled` positions are in use. Throws CheckpointError.
 void restore_memory(ContextMemory& memory, int64_t first_row, int64_t filled, const std::string& path);
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// Every key of a configuration that follows a schedule, and its value at an update. For records and reports; the code
-// that uses a quantity holds a Scheduled of its own.
+// All keys of a configuration that follow a schedule, with their values at an update. This is for records and reports;
+// the code that uses a quantity has a separate Scheduled.
 #pragma once
 #include <memory>
 #include <string>
@@ -13,11 +13,11 @@ namespace moe {
 
 class ScheduledQuantities {
  public:
-  // The learning rate, which every record has anyway, and constants without a warm-up are left out.
+  // Excludes the learning rate, which is in every record anyway, and constants without a warm-up.
   ScheduledQuantities(TrainConfig config, const RunLength& run);
 
   // Keys as in YAML, list members by number ("moe.balance.0.coefficient"), and their values at an update counted from
-  // 0. A whole number like k is reported as the schedule has it, not rounded.
+  // 0. Integers such as k are reported as the schedule's value, not rounded.
   std::vector<std::pair<std::string, double>> at(int64_t update) const;
   bool empty() const { return quantities_.empty(); }
 

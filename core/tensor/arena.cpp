@@ -22,16 +22,16 @@ Arena::Arena(std::string name, Device device, size_t capacity, bool managed)
   if (capacity_ == 0) return;
   if (device_ == Device::cuda) {
     const cuda::MemoryInfo memory = cuda::memory_info();
-    // More managed memory than there is would be paged in and out.
+    // Managed memory beyond the device's size would be paged in and out.
     if (!managed)
       base_ = static_cast<char*>(cuda::allocate(capacity_));
     else if (capacity_ <= memory.free_bytes)
       base_ = static_cast<char*>(cuda::allocate_managed(capacity_));
     if (base_) return;
     raise<DeviceError>(
-        "out of GPU memory: the arena '{}' needs {}, and {} of the device's {} are free; a smaller micro-batch "
-        "(train.micro_batches) makes activations and scratch smaller, more ranks (parallel.expert) make parameters, "
-        "gradients and optimizer smaller; --dry-run shows all of them",
+        "out of GPU memory: the arena '{}' needs {}, but {} of the device's {} are free; raise train.micro_batches to "
+        "reduce activations and scratch, or use more ranks (parallel.expert) to reduce parameters, gradients and "
+        "optimizer; --dry-run shows all of them",
         name_, format_bytes(static_cast<double>(capacity_)), format_bytes(static_cast<double>(memory.free_bytes)),
         format_bytes(static_cast<double>(memory.total_bytes)));
   }
@@ -40,7 +40,7 @@ Arena::Arena(std::string name, Device device, size_t capacity, bool managed)
     raise<DeviceError>("cannot reserve {} for the arena '{}': {}", format_bytes(static_cast<double>(capacity_)), name_,
                        std::strerror(errno));
   }
-  madvise(address, capacity_, MADV_HUGEPAGE);  // a wish: fewer TLB misses in the matrix products
+  madvise(address, capacity_, MADV_HUGEPAGE);  // a hint: fewer TLB misses in the matrix products
   base_ = static_cast<char*>(address);
 }
 
@@ -49,7 +49,7 @@ Arena Arena::planning(std::string name, Device device) {
   arena.device_ = device;
   arena.planning_ = true;
   arena.capacity_ = std::numeric_limits<size_t>::max();
-  arena.base_ = reinterpret_cast<char*>(kAlignment);  // not null, and a fault if anybody reads it
+  arena.base_ = reinterpret_cast<char*>(kAlignment);  // not null, but faults when accessed
   return arena;
 }
 
@@ -75,8 +75,8 @@ Tensor Arena::allocate(Shape shape, DType dtype) {
   const size_t bytes = (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   if (bytes > capacity_ - used_) {
     raise<DeviceError>(
-        "the arena '{}' is full: {} of {} in use, {} more wanted for a tensor {}; a smaller micro-batch "
-        "(train.micro_batches) needs less",
+        "the arena '{}' is full: {} of {} in use, {} more needed for a tensor {}; raise train.micro_batches to need "
+        "less",
         name_, format_bytes(static_cast<double>(used_)), format_bytes(static_cast<double>(capacity_)),
         format_bytes(static_cast<double>(bytes)), shape.to_string());
   }

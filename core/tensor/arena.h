@@ -1,7 +1,7 @@
-// An arena: one named range of memory that tensors are bump-allocated from. On the CPU the range is reserved address
-// space whose pages become resident when they are first touched, so that a worst case can be provided for without
-// being paid for. On a GPU it is allocated in full, before the first step. In planning mode an arena counts bytes and
-// hands out addresses that nobody may touch: `--dry-run` runs the real training step that way.
+// An arena: one named range of memory from which tensors are bump-allocated. On the CPU the range is reserved address
+// space whose pages become resident when they are first touched, so reserving the worst case costs nothing. On a GPU it
+// is allocated in full, before the first step. In planning mode an arena only counts bytes and returns addresses that
+// must not be accessed; `--dry-run` runs the real training step in this mode.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -12,20 +12,20 @@ namespace moe {
 
 class Arena {
  public:
-  // Reserves `capacity` bytes; throws DeviceError that names the arena when the system or the GPU refuses.
-  // `managed`: on a GPU, memory that the host reaches too.
+  // Reserves `capacity` bytes. Throws a DeviceError that names the arena if the allocation fails. `managed`: on a GPU,
+  // memory that the host can also access.
   Arena(std::string name, Device device, size_t capacity, bool managed = false);
-  // Counts only.
+  // An arena that only counts bytes.
   static Arena planning(std::string name, Device device);
 
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&&) = delete;
   ~Arena();
 
-  // A tensor at a 64-byte boundary, uninitialised. Throws DeviceError that names the arena when it is full.
+  // A tensor at a 64-byte boundary, uninitialised. Throws a DeviceError that names the arena if it is full.
   Tensor allocate(Shape shape, DType dtype);
 
-  // LIFO use: rewind(mark()) frees what was allocated in between.
+  // LIFO use: rewind(mark()) frees everything that was allocated in between.
   size_t mark() const { return used_; }
   void rewind(size_t mark) { used_ = mark; }
   void reset() { used_ = 0; }

@@ -1,4 +1,4 @@
-// bf16: the upper half of an f32. Storage only; arithmetic on it is f32.
+// bf16: the upper half of an f32. It is used for storage only; arithmetic is in f32.
 #pragma once
 #include <bit>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Where and how ops run: the first argument of every op and module. No global state stands behind it.
+// Where and how ops run: the first argument of every op and module. There is no global state besides it.
 #pragma once
 #include <cstdint>
 
@@ -15,34 +15,36 @@ class DeviceSums;
 
 struct Context {
   Device device = Device::cpu;
-  cuda::Queue* queue = nullptr;  // with device == cuda: where kernels are launched; may be absent while planning
-  DType dtype = DType::f32;      // of activations
-  bool managed = false;  // with device == cuda: the host reaches all tensors, so that ops without a twin can run there
-  bool* needs_host = nullptr;    // while planning: set by ops without a twin
-  Arena* activations = nullptr;  // lives until the end of a micro-batch's backward
+  cuda::Queue* queue = nullptr;  // with device == cuda: the queue for kernel launches; may be null while planning
+  DType dtype = DType::f32;      // dtype of activations
+  // With device == cuda: the host can access all tensors, so that ops without a CUDA implementation can run there.
+  bool managed = false;
+  bool* needs_host = nullptr;    // while planning: set by ops without a CUDA implementation
+  Arena* activations = nullptr;  // valid until the end of a micro-batch's backward
   Arena* scratch = nullptr;      // last in, first out, by ScratchScope
 
-  bool training = true;  // dropout, noise and other training-only behaviour
-  bool observe = true;   // routing statistics are collected (not when a micro-batch is passed a second time)
-  const DeviceSums* sums = nullptr;   // with device == cuda: of the host's sums that need not be complete at once
-  RoutingSignals* signals = nullptr;  // where MoE layers add what they tell of each token (core/ops/sample_signals.h)
-  bool diagnose = false;              // evaluation only: strategies also compute what they merely report
-  bool planning = false;              // allocate and check shapes, compute nothing
-  double planned_imbalance = 1;       // planning only: rows that a rank receives over the mean of all ranks
+  bool training = true;               // dropout, noise and other training-only behaviour
+  bool observe = true;                // collect routing statistics (off when a micro-batch is passed a second time)
+  const DeviceSums* sums = nullptr;   // with device == cuda: device counterparts of host sums that are collected later
+  RoutingSignals* signals = nullptr;  // if set, MoE layers add their signals per token (core/ops/sample_signals.h)
+  bool diagnose = false;              // evaluation only: strategies also compute figures that are only reported
+  bool planning = false;              // allocate and check shapes without computing
+  double planned_imbalance = 1;       // planning only: rows that a rank receives, relative to the mean over ranks
 
   uint64_t seed = 0;
   uint64_t step = 0;
-  int64_t first_token = 0;  // of this rank's micro-batch in the step's global batch: the element of random numbers
-                            // is a token's global index, so no layout changes what is drawn
+  // Global index of the micro-batch's first token in the step. The RNG counter is a token's global index, so random
+  // numbers do not depend on the layout.
+  int64_t first_token = 0;
 
   Tensor allocate(Shape shape) { return activations->allocate(shape, dtype); }
   Tensor allocate(Shape shape, DType type) { return activations->allocate(shape, type); }
-  // Of at least f32: statistics, routing, losses.
+  // At least f32, for statistics, routing and losses.
   Tensor allocate_wide(Shape shape) { return activations->allocate(shape, wide(dtype)); }
   RandomKey random(RandomPurpose purpose, uint32_t stream) const { return {seed, purpose, stream, step}; }
 };
 
-// What passes through a model are for, in one scope: sets the modes of a context, and puts back what they were.
+// Sets the modes of a context for one scope and restores the previous modes at its end.
 class ModeScope {
  public:
   struct Modes {
@@ -61,7 +63,8 @@ class ModeScope {
   Modes before_;
 };
 
-// Temporary activations: what was allocated from the activations arena since is freed. For what backward computes anew.
+// Temporary activations: at its end, frees everything that was allocated from the activations arena in the scope. For
+// values that backward recomputes.
 class ActivationScope {
  public:
   explicit ActivationScope(Context& ctx) : arena_(*ctx.activations), mark_(arena_.mark()) {}

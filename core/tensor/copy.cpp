@@ -9,8 +9,8 @@
 namespace moe {
 
 static void copy(Context& ctx, Tensor to, ConstTensor from) {
-  MOE_CHECK(to.bytes() == from.bytes() && to.dtype == from.dtype, "copy {} {} to {} {}", name_of(from.dtype),
-            from.shape.to_string(), name_of(to.dtype), to.shape.to_string());
+  MOE_CHECK(to.bytes() == from.bytes() && to.dtype == from.dtype, "cannot copy {} {} to {} {}: sizes or dtypes differ",
+            name_of(from.dtype), from.shape.to_string(), name_of(to.dtype), to.shape.to_string());
   if (ctx.planning || from.bytes() == 0) return;
   if (to.device == Device::cpu && from.device == Device::cpu) {
     std::memcpy(to.data, from.data, from.bytes());
@@ -30,12 +30,14 @@ ConstTensor to_device(Context& ctx, ConstTensor x) {
 }
 
 void copy_to_host(Context& ctx, Tensor host, ConstTensor x) {
-  MOE_CHECK(host.device == Device::cpu, "copy_to_host to a {} tensor", name_of(host.device));
+  MOE_CHECK(host.device == Device::cpu, "copy_to_host: the destination is a {} tensor, not a host tensor",
+            name_of(host.device));
   copy(ctx, host, x);
 }
 
 void copy_from_host(Context& ctx, Tensor x, ConstTensor host) {
-  MOE_CHECK(host.device == Device::cpu, "copy_from_host from a {} tensor", name_of(host.device));
+  MOE_CHECK(host.device == Device::cpu, "copy_from_host: the source is a {} tensor, not a host tensor",
+            name_of(host.device));
   copy(ctx, x, host);
 }
 
@@ -62,7 +64,7 @@ void append_floats(Context& ctx, std::vector<float>& list, ConstTensor x) {
     case DType::bf16:
       return append(host.as<BFloat16>(), [](BFloat16 v) { return to_float(v); });
     default:
-      MOE_CHECK(false, "{} are no floats", name_of(host.dtype));
+      MOE_CHECK(false, "append_floats: {} is not a floating-point dtype", name_of(host.dtype));
   }
 }
 

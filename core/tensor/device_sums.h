@@ -1,5 +1,5 @@
-// Sums over tokens that the host needs, and that a GPU's kernels add to: for each there is a twin in the GPU's memory,
-// so that nobody waits when something is added.
+// Sums over tokens that the host needs and that GPU kernels add to. Each has a counterpart in device memory, so that
+// adding does not synchronise.
 #pragma once
 #include <memory>
 #include <span>
@@ -11,17 +11,19 @@ namespace moe {
 
 class DeviceSums {
  public:
-  // None: ops add to the sums themselves, as on the CPU.
+  // Without counterparts: ops add to the host sums directly, as on the CPU.
   DeviceSums() = default;
-  // Twins of all of `host`, which stays where it is: in memory of their own, or in `twins` (host.size()) f64.
+  // Device counterparts of all sums in `host`, which must stay in place: in separate memory, or in `twins`
+  // (host.size()) f64.
   DeviceSums(Context& ctx, std::span<double> host);
   DeviceSums(Context& ctx, std::span<double> host, Tensor twins);
 
-  // Of `part`, some of the host's sums (f64): what kernels add to instead. None for any other tensor.
+  // The device counterpart of `part`, a range of the host sums (f64), to which kernels add instead. Empty for any other
+  // tensor.
   Tensor twin(const Tensor& part) const;
-  // Adds to the host's sums what kernels have added to the twins since it was last called. Waits for the device.
+  // Adds the values that kernels have accumulated since the last call to the host sums. Synchronises with the device.
   void collect(Context& ctx);
-  size_t bytes() const { return twins_ ? twins_.bytes() : 0; }  // on the device
+  size_t bytes() const { return twins_ ? twins_.bytes() : 0; }  // device memory in use
 
  private:
   std::span<double> host_;
@@ -30,7 +32,7 @@ class DeviceSums {
   std::vector<double> buffer_;
 };
 
-// While it lives, ctx's ops add to these twins.
+// During its lifetime, ctx's ops add to these device counterparts.
 class SumsScope {
  public:
   SumsScope(Context& ctx, const DeviceSums& sums) : ctx_(ctx), before_(ctx.sums) { ctx.sums = &sums; }

@@ -1,4 +1,4 @@
-// Element types. f64 exists for gradient checks; bf16 is storage only, arithmetic on it is f32.
+// Element types. f64 is for gradient checks; bf16 is for storage only, with arithmetic in f32.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -21,8 +21,8 @@ constexpr size_t size_of(DType dtype) {
   }
 }
 
-// What goes with tensors of `dtype` and is never less than f32: statistics of norms and of softmax, everything about
-// routing, losses, and gradients of parameters.
+// The wide dtype that belongs to `dtype`, at least f32: for statistics of norms and softmax, routing, losses, and
+// gradients of parameters.
 constexpr DType wide(DType dtype) {
   return dtype == DType::bf16 ? DType::f32 : dtype;
 }

@@ -1,5 +1,5 @@
-// Tensor and ConstTensor: plain views of contiguous row-major memory. They own nothing (arenas do) and are passed by
-// value.
+// Tensor and ConstTensor: plain views of contiguous row-major memory. They do not own the memory (arenas do) and are
+// passed by value.
 #pragma once
 #include <array>
 #include <initializer_list>
@@ -36,25 +36,25 @@ struct BasicTensor {
   DType dtype = DType::f32;
   Device device = Device::cpu;
 
-  // A view without memory is "absent": the way to leave out an optional operand.
+  // False for an absent tensor (rank 0), which is how optional operands are omitted.
   explicit operator bool() const { return shape.rank() > 0; }
   int64_t dim(int i) const { return shape[i]; }
   int64_t size() const { return shape.size(); }
   size_t bytes() const { return static_cast<size_t>(size()) * size_of(dtype); }
 
-  // The elements as T. Throws InternalError when T is not the dtype.
+  // Pointer to the elements. Throws InternalError if T does not match the dtype.
   template <class T>
   auto as() const {
     using Pointer = std::conditional_t<std::is_const_v<Void>, const T*, T*>;
-    MOE_CHECK(dtype == DTypeOf<T>::value, "a {} tensor {} read as {}", name_of(dtype), shape.to_string(),
+    MOE_CHECK(dtype == DTypeOf<T>::value, "a {} tensor of shape {} is read as {}", name_of(dtype), shape.to_string(),
               name_of(DTypeOf<T>::value));
     return static_cast<Pointer>(data);
   }
 
   // `count` entries of the first dimension, from `begin`.
   BasicTensor slice(int64_t begin, int64_t count) const {
-    MOE_CHECK(shape.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(0), "slice [{}, {}) of {}", begin,
-              begin + count, shape.to_string());
+    MOE_CHECK(shape.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(0),
+              "slice [{}, {}) is out of range for shape {}", begin, begin + count, shape.to_string());
     const int64_t stride = dim(0) == 0 ? 0 : size() / dim(0);
     BasicTensor result = *this;
     result.shape = shape.rank() == 1   ? Shape{count}
@@ -67,7 +67,7 @@ struct BasicTensor {
   }
 
   BasicTensor reshape(Shape other) const {
-    MOE_CHECK(other.size() == size(), "reshape {} to {}", shape.to_string(), other.to_string());
+    MOE_CHECK(other.size() == size(), "cannot reshape {} to {}: sizes differ", shape.to_string(), other.to_string());
     BasicTensor result = *this;
     result.shape = other;
     return result;

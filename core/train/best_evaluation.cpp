@@ -2,7 +2,7 @@
 
 namespace moe {
 
-// Equal accuracies, which few samples make often, are told apart by the loss.
+// Equal accuracies, which are common with few samples, are compared by the loss.
 bool BestEvaluation::is_better(const Evaluation& result) const {
   if (!run_.best_loss) return true;
   if (by_accuracy() && run_.best_accuracy && result.accuracy() != *run_.best_accuracy) {
@@ -17,7 +17,7 @@ std::string BestEvaluation::figure() const {
 }
 
 BestEvaluation::Verdict BestEvaluation::judge(const Evaluation& result) {
-  // Accuracy by chance can be hard to beat at first, and no checkpoint has it.
+  // The accuracy before training may be high by chance and hard to beat, and there is no checkpoint of it.
   if (run_.step == 0 && by_accuracy()) return {false, "before training"};
   if (is_better(result)) {
     run_.best_loss = result.nll();

@@ -1,4 +1,4 @@
-// Which evaluation of a run was the best, and for how many there has been none better: by the task's first metric.
+// Tracks a run's best evaluation by the task's first metric, and the number of evaluations since then.
 #pragma once
 #include <string>
 
@@ -9,16 +9,16 @@ namespace moe {
 
 class BestEvaluation {
  public:
-  // The run's state, which keeps what is known of it; both must outlive this.
+  // The best evaluation is stored in the run's state. Both arguments must outlive this object.
   BestEvaluation(RunState& run, const Task& task) : run_(run), task_(task) {}
 
   struct Verdict {
     bool is_best;
-    std::string words;  // "new best", or how long ago the best was
+    std::string words;  // "new best", or the number of evaluations since the best
   };
-  // Of an evaluation at the run's step.
+  // Compares an evaluation at the run's current step with the best and records it.
   Verdict judge(const Evaluation& result);
-  // Of the best, as people read it.
+  // The best value as text.
   std::string figure() const;
 
  private:

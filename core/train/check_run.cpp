@@ -10,7 +10,7 @@
 namespace moe {
 namespace {
 
-// Every schedule stays in its field's range for as long as the run takes.
+// Checks that every schedule stays within its field's range during the whole run.
 void check_schedules(const RunFacts& f) {
   class Visitor : public FieldWalker {
    public:
@@ -28,7 +28,7 @@ void check_ranks(const RunFacts& f) {
   expert_parallel_size(f.ranks, f.config.parallel.expert, smallest_experts(f.config.model, f.config.moe));
 }
 
-// Builds the model without its memory: every member of every family refuses what does not suit it.
+// Builds the model without allocating its memory: each member of a family checks its options.
 void check_layers(const RunFacts& f) {
   summarise(f.config, f.task.shape(), f.length);
 }
@@ -59,8 +59,8 @@ void check_start(const RunFacts& f) {
   check_beginning(f.config, f.task, f.length);
   const CurriculumConfig& curriculum = f.config.curriculum;
   if (needs_given_store(curriculum) && curriculum.from.empty()) {
-    raise<UsageError>("{}: {} needs scores, or a run to take them from (curriculum.from)", curriculum.where("sampler"),
-                      curriculum.sampler.kind());
+    raise<UsageError>("{}: {} needs difficulty scores; set curriculum.from to a run or file that has them",
+                      curriculum.where("sampler"), curriculum.sampler.kind());
   }
 }
 

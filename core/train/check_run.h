@@ -1,5 +1,5 @@
-// What no run can be made of. Training, --dry-run and scripts/compare (through --dry-run) refuse the same
-// configurations with the same words, because all of them ask here.
+// Checks for configurations that no run can use. Training, --dry-run and scripts/compare (through --dry-run) all call
+// it, so that they reject the same configurations with the same messages.
 #pragma once
 #include "core/tasks/task.h"
 
@@ -7,14 +7,14 @@ namespace moe {
 
 struct RunFacts {
   const TrainConfig& config;
-  const Task& task;  // opened
+  const Task& task;  // must be open
   RunLength length;
   int64_t ranks = 1;
-  bool starts = true;  // at step 0; a run that resumes does not need what only its start needed
+  bool starts = true;  // the run starts at step 0; a resumed run skips checks of inputs that only the start needs
 };
 
-// Throws UsageError for what a run may not ask for; CheckpointError and DataError for what it would start from and
-// cannot. Device, memory and the run folder are not looked at.
+// Throws UsageError for an invalid configuration, CheckpointError and DataError for inputs that the run cannot start
+// from. Does not check device, memory and the run folder.
 void check_run(const RunFacts& facts);
 
 }  // namespace moe

@@ -68,15 +68,15 @@ nlohmann::json CollapseAlarm::state(const Model& model) const {
 }
 
 void CollapseAlarm::restore(Model& model, const nlohmann::json& state, const std::string& path) {
-  if (!is_on() || state.is_null()) return;  // it may have been switched on since
+  if (!is_on() || state.is_null()) return;  // the alarm may have been off when the checkpoint was written
   const auto numbers = [&](const char* name, size_t count) {
     const auto list = state.find(name);
     const bool fits = list != state.end() && list->is_array() && list->size() == count &&
                       std::all_of(list->begin(), list->end(), [](const auto& x) { return x.is_number(); });
-    if (!fits) raise<CheckpointError>("{} does not hold the state of moe.alarm", path);
+    if (!fits) raise<CheckpointError>("{} does not contain a fitting state of moe.alarm", path);
     return list->get<std::vector<double>>();
   };
-  if (!state.is_object()) raise<CheckpointError>("{} does not hold the state of moe.alarm", path);
+  if (!state.is_object()) raise<CheckpointError>("{} does not contain a fitting state of moe.alarm", path);
   const std::vector<double> updates = numbers("updates", updates_.size());
   const std::vector<double> raised = numbers("raised", model.moe_layers().size());
   for (size_t i = 0; i < updates.size(); ++i) updates_[i] = static_cast<int64_t>(updates[i]);

@@ -1,5 +1,5 @@
-// The collapse alarm: goes off when a layer's busiest expert has had too large a share, or its router too little
-// entropy, for a number of updates in a row (moe.alarm).
+// The collapse alarm (moe.alarm): it is raised when a layer's most used expert has too large a share, or the layer's
+// router has too low an entropy, for a number of consecutive updates.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -11,39 +11,40 @@ namespace moe {
 
 class CollapseAlarm {
  public:
-  // What went beyond its limit in a MoE layer.
+  // A quantity of a MoE layer that was beyond its limit.
   struct Event {
     size_t moe_layer;      // index among the model's MoE layers
-    int layer;             // the block
+    int layer;             // index of the block
     const char* quantity;  // "share" or "entropy"
     double value, limit;
-    int64_t expert;  // the layer's busiest
+    int64_t expert;  // the layer's most used expert
     std::string in_words() const;
   };
 
   CollapseAlarm(const AlarmConfig& config, size_t moe_layers);
 
   bool is_on() const { return config_.share > 0 || config_.entropy > 0; }
-  // After an update, of whose statistics the model's sums are those of the whole step: the same on every rank. A layer
-  // that is told of has to be beyond the limit as long again before the next time.
+  // Called after an update, when the model's sums are those of the whole step, so the result is the same on every rank.
+  // After an event, the layer's count of updates starts again from 0.
   std::vector<Event> observe(const Model& model);
 
-  // What a restart needs of the model's layers, of the same update: the experts' shares, and in layers that an event
-  // tells of those with less than a tenth of a fair share, the least used first; at least the least used one.
+  // Input for a restart, from the same update: the experts' shares in all layers, and for layers with an event the
+  // experts with less than a tenth of a fair share, least used first, but at least the least used one.
   struct UnderUsed {
     std::vector<std::vector<double>> use;
     std::vector<std::vector<int64_t>> experts;
   };
   static UnderUsed under_used(const Model& model, const std::vector<Event>& events);
 
-  // For checkpoints: how long each layer has been beyond each limit, and what its balance losses were raised by; null
-  // when the alarm is off. restore() throws CheckpointError, which names `path`, for what no such alarm wrote.
+  // State for checkpoints: for how many updates each layer has been beyond each limit, and the factor by which its
+  // balance losses were raised; null if the alarm is off. restore() throws CheckpointError, which names `path`, if the
+  // state does not fit.
   nlohmann::json state(const Model& model) const;
   void restore(Model& model, const nlohmann::json& state, const std::string& path);
 
  private:
   AlarmConfig config_;
-  std::vector<int64_t> updates_;  // (MoE layers, 2): in a row, of share and entropy
+  std::vector<int64_t> updates_;  // (MoE layers, 2): consecutive updates beyond the limits of share and entropy
 };
 
 }  // namespace moe

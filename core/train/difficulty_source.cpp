@@ -12,7 +12,7 @@ std::string find_difficulties(const CurriculumConfig& config) {
   const std::string checkpoint = find_checkpoint(config.from, "last"), file = checkpoint + "/" + Curriculum::kFile;
   if (!std::filesystem::exists(file)) {
     raise<CheckpointError>(
-        "{}: {} kept no difficulties; a run does with curriculum.signals or a sampler that needs them",
+        "{}: {} contains no difficulties; runs store them with curriculum.signals or a sampler that needs them",
         config.where("from"), checkpoint);
   }
   return file;

@@ -1,4 +1,4 @@
-// The difficulties that a run starts with (curriculum.from).
+// The initial difficulty store of a run (curriculum.from).
 #pragma once
 #include <string>
 
@@ -6,8 +6,8 @@
 
 namespace moe {
 
-// The file that curriculum.from means: itself, or that of a run's last checkpoint; empty where it is not given. Throws
-// CheckpointError where there is none.
+// The file that curriculum.from refers to: the given file, or that of a run's last checkpoint; empty if the key is not
+// set. Throws CheckpointError if there is no such file.
 std::string find_difficulties(const CurriculumConfig& config);
 
 }  // namespace moe

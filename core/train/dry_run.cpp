@@ -22,18 +22,18 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   const std::vector<bool> layers = config.model.moe_layers();
   const bool has_moe = std::find(layers.begin(), layers.end(), true) != layers.end();
   if (config.train.batch < ranks)
-    notes.push_back(fmt::format("train.batch {} gives {} of {} ranks nothing to do", config.train.batch,
+    notes.push_back(fmt::format("train.batch is {}: {} of {} ranks get no samples", config.train.batch,
                                 ranks - config.train.batch, ranks));
   if (config.train.batch % (ranks * config.train.micro_batches) != 0) {
-    notes.push_back("train.batch is not a multiple of ranks x micro-batches: the shares are uneven");
+    notes.push_back("train.batch is not a multiple of ranks x micro-batches: the ranks' shares are uneven");
   }
   if (config.task == "classify" && config.model.attention.causal)
-    notes.push_back("model.attention.causal is true: a patch or token sees nothing of its sample that comes after it");
+    notes.push_back("model.attention.causal is true: a patch or token does not attend to later ones of its sample");
   if (config.train.clip_norm.make(run).largest() == 0)
-    notes.push_back("train.clip_norm is 0: one bad batch can ruin the run");
+    notes.push_back("train.clip_norm is 0: without clipping, one bad batch can make the run diverge");
   if (const ReptileConfig& r = config.init.reptile; r.rounds > 0) {
     notes.push_back(
-        fmt::format("init.reptile learns from as many batches as {} updates, which no count of this run has",
+        fmt::format("init.reptile trains on as many batches as {} updates, which are not included in the run's counts",
                     r.rounds * r.domains * r.inner_steps));
   }
   if (!has_moe) {
@@ -44,17 +44,17 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   const auto uneven = std::find_if(numbers.begin(), numbers.end(),
                                    [&](const ExpertNumbers& n) { return n.experts % expert_parallel != 0; });
   if (uneven != numbers.end()) {
-    notes.push_back(
-        fmt::format("{} experts on {} ranks: some hold one more than others", uneven->experts, expert_parallel));
+    notes.push_back(fmt::format("{} experts on {} ranks: some ranks hold one expert more than others", uneven->experts,
+                                expert_parallel));
   }
   for (const Choice<ExpertEvent>& choice : config.moe.life.items()) {
     const auto event = choice.make(ExpertEvent::Setup{run});
     if (event->kind() == "grow" && event->scales_k() && event->noise() == 0)
       notes.push_back(
-          "moe.life: grow with scale_k and without noise: copies that are always chosen together learn the same and "
-          "stay equal; noise: 0.01 lets them part");
+          "moe.life: grow with scale_k and without noise: copies that are always chosen together get the same "
+          "gradients and stay equal; set noise: 0.01");
   }
-  if (k == fewest(numbers)) notes.push_back("every token goes to all experts: nothing is sparse");
+  if (k == fewest(numbers)) notes.push_back("every token goes to all experts: the model is not sparse");
   if (k == 1 && measured_signals(config.curriculum)[index_of(SampleSignal::expert_variance)])
     notes.push_back("curriculum.signals.expert_variance is always 0 with one expert per token");
   double coefficients = 0;
@@ -65,29 +65,30 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
     coefficients += loss->coefficient().largest();
     global |= loss->scope() == BalanceLoss::Scope::global && loss->coefficient().largest() > 0;
   }
-  if (coefficients == 0) notes.push_back("nothing balances the experts (moe.balance): routers collapse easily");
+  if (coefficients == 0) notes.push_back("no balance loss is active (moe.balance): routers collapse easily");
   if (global && config.train.micro_batches > 1) {
     notes.push_back(
-        "balance losses of scope global need the whole step's routing: with micro-batches every step costs one more "
-        "forward pass (scope: rank does not)");
+        "balance losses of scope global need the whole step's routing: with micro-batches every step needs an "
+        "additional forward pass (not with scope: rank)");
   }
   const double rows =
       static_cast<double>(config.train.batch * time * k) /
       static_cast<double>(config.train.micro_batches * most(numbers) * std::max<int64_t>(ranks / expert_parallel, 1));
   if (rows < 16)
-    notes.push_back(
-        fmt::format("an expert sees {:.1f} tokens per micro-batch on average: slow, and noisy to balance", rows));
+    notes.push_back(fmt::format(
+        "an expert gets {:.1f} tokens per micro-batch on average: computation is slow and balance losses are noisy",
+        rows));
   return notes;
 }
 
-// Code, libraries and their buffers: what this process has resident before it has any model. A build with CUDA loads
-// cuBLAS, which alone is more than a small model.
+// Code, libraries and their buffers: the resident memory of this process before it has a model. A build with CUDA loads
+// cuBLAS, which alone is larger than a small model.
 static size_t program_bytes() {
   size_t pages = 0, resident = 0;
   std::ifstream("/proc/self/statm") >> pages >> resident;
   return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
-// On a GPU: the driver's context, code and the libraries' workspaces. An estimate.
+// On a GPU: an estimate of the driver's context, code and the libraries' workspaces.
 static constexpr size_t kDeviceProgramBytes = size_t{640} << 20;
 
 static ProcessGroups planned_groups(int64_t ranks, int64_t width) {
@@ -99,7 +100,7 @@ static ProcessGroups planned_groups(int64_t ranks, int64_t width) {
   return groups;
 }
 
-// The larger of each.
+// The element-wise maximum of two plans.
 static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
   for (size_t MemoryPlan::*part :
        {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer, &MemoryPlan::sums,
@@ -110,7 +111,7 @@ static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
   return a;
 }
 
-// Once there are so many experts (moe.life).
+// The plan for given numbers of experts, which moe.life may reach.
 static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers) {
   const TrainConfig config = with_experts(setup.config, numbers);
   const int64_t ranks = setup.groups.world->size();
@@ -165,10 +166,11 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   row("active parameters", count(static_cast<double>(summary.active_parameters)));
   row("expert parameters", count(static_cast<double>(summary.expert_parameters)));
   if (numbers.size() > 1) {
-    row("experts", fmt::format("{} at first, by moe.life from {} to {}; all above and below is of the start, memory of "
-                               "the largest",
-                               to_words(configured_experts(config.model, config.moe)), to_words(*numbers.begin()),
-                               to_words(*numbers.rbegin())));
+    row("experts",
+        fmt::format(
+            "{} at first, by moe.life from {} to {}; all other rows are for the start, memory is for the largest",
+            to_words(configured_experts(config.model, config.moe)), to_words(*numbers.begin()),
+            to_words(*numbers.rbegin())));
   }
   row("FLOPs per token", count(summary.flops_per_token));
   row("tokens per step", count(per_update));
@@ -196,14 +198,14 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   memory("total", plan.total() + store + rest, plan.worst_total() + store + rest);
 
   auto notes = lint(config, task->shape().time, ranks, width, experts_per_token(config, length), length);
-  if (on_gpu && !cuda::built()) notes.push_back("this build has no CUDA: the scratch memory of kernels is not counted");
+  if (on_gpu && !cuda::built())
+    notes.push_back("this build has no CUDA: the scratch memory of kernels is not included");
   if (on_gpu && cuda::device_count() > 0 && plan.worst_total() + rest > cuda::memory_info().total_bytes) {
-    notes.push_back(
-        fmt::format("the GPU has {}: training will not start; a smaller micro-batch (train.micro_batches) or "
-                    "more ranks (parallel.expert) need less",
-                    bytes(cuda::memory_info().total_bytes)));
+    notes.push_back(fmt::format(
+        "the GPU has only {}: training will not start; raise train.micro_batches or use more ranks (parallel.expert)",
+        bytes(cuda::memory_info().total_bytes)));
   }
-  if (!notes.empty()) text += "\nworth a look\n";
+  if (!notes.empty()) text += "\nwarnings\n";
   for (const std::string& note : notes) text += "  - " + note + "\n";
   return text;
 }

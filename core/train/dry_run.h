@@ -1,4 +1,4 @@
-// What a configuration would cost, and what looks wrong with it, before anything is trained.
+// The cost of a configuration, and warnings about it, without training.
 #pragma once
 #include <memory>
 #include <string>
@@ -9,11 +9,11 @@
 
 namespace moe {
 
-// A table for people. `pretended_ranks` > 0 plans for that many instead of the world's.
+// A text table for the user. `pretended_ranks` > 0 plans for that number of ranks instead of the world's size.
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
                              int64_t pretended_ranks);
 
-// Combinations that run but are probably not meant, a sentence each.
+// Combinations that run but are probably not intended, one sentence each.
 // `time`: tokens of a sample.
 std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t ranks, int64_t expert_parallel,
                               int64_t k, const RunLength& run);

@@ -1,4 +1,4 @@
-// A live bar on a terminal; nothing anywhere else.
+// A live progress bar on a terminal; without a terminal it draws nothing.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -7,11 +7,11 @@ namespace moe {
 
 class ProgressBar {
  public:
-  // `shown`: whether this rank draws at all. Draws only when standard error is a terminal.
+  // `shown`: whether this rank draws the bar. It is only drawn if standard error is a terminal.
   explicit ProgressBar(bool shown);
   ~ProgressBar();
   void draw(int64_t step, int64_t total, const std::string& text);
-  // Takes the bar away, so that a line can be printed.
+  // Erases the bar, so that a line can be printed.
   void clear();
 
  private:

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-// A handler can reach nothing but a global.
+// A signal handler can only access globals.
 static volatile std::sig_atomic_t g_received = 0;
 
 static void on_signal(int signal) {

@@ -1,6 +1,6 @@
-// SIGTERM and SIGINT ask for an orderly end: the step is finished on all ranks, a checkpoint is saved. A second signal
-// ends the process at once. SIGUSR1 counts as SIGTERM: Open MPI's mpirun passes it on without killing its ranks
-// afterwards.
+// Handles SIGTERM and SIGINT as requests for an orderly end: all ranks finish the step and save a checkpoint. A second
+// signal ends the process immediately. SIGUSR1 is treated as SIGTERM, because Open MPI's mpirun forwards it without
+// killing its ranks afterwards.
 #pragma once
 
 namespace moe {
@@ -11,7 +11,7 @@ class SignalGuard {
   ~SignalGuard();
   SignalGuard(const SignalGuard&) = delete;
 
-  // The signal that arrived at this rank, SIGINT or SIGTERM, or 0.
+  // The signal that this rank received, SIGINT or SIGTERM, or 0.
   int received() const;
 };
 

@@ -37,7 +37,7 @@ static uint64_t hash_of(const std::string& content) {
   return hash.value();
 }
 
-// Errors name the keys of a configuration that was made by code, too.
+// Sets the keys' names also in a configuration that was built by code, for error messages.
 static TrainConfig named(TrainConfig config) {
   name_fields(config);
   return config;
@@ -79,13 +79,13 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
     build_state(true);
     beginning_ = begin_run(*state_, *train_step_, state_config_, groups_, *task_);
   }
-  groups_.world->barrier();  // nobody writes to the folder before all have found it to be theirs
+  groups_.world->barrier();  // no rank writes to the folder before all ranks have checked it
   if (is_first()) {
     folder_.prepare(config_);
     log::add_file(folder_.path() + "/train.log");
     if (step) {
       log::info("Resuming {} at step {}", folder_.path(), run_.step);
-      // A kill may have come between saving the best and marking it.
+      // The process may have been killed between saving the best checkpoint and marking it.
       if (config_.checkpoint.keep_best && run_.best_step == run_.step && folder_.checkpoints().best() != run_.step) {
         folder_.checkpoints().mark_best(run_.step);
       }
@@ -106,10 +106,10 @@ StateSetup Trainer::state_setup() const {
           .queue = device_.queue};
 }
 
-// For the experts that state_config_ says, shared as groups_ says.
+// Builds the state for the experts in state_config_ and the process groups in groups_.
 void Trainer::build_state(bool initialise) {
   train_step_.reset();
-  state_.reset();  // its memory is free before the next one's is taken
+  state_.reset();  // frees its memory before the next state is allocated
   plan_ = plan_memory(state_setup());
   state_ = std::make_unique<TrainingState>(state_setup(), plan_, initialise);
   train_step_.emplace(*state_, config_, groups_, length_);
@@ -122,8 +122,8 @@ void Trainer::resume_from(int64_t step) {
   run_ = load_run_state(path);
   run_.length = length_;
   if (run_.identity != identity) {
-    raise<CheckpointError>("{} was trained on other data: {} there, {} here", path, json_text(run_.identity),
-                           json_text(identity));
+    raise<CheckpointError>("{} was trained on other data: the checkpoint has {}, this run has {}", path,
+                           json_text(run_.identity), json_text(identity));
   }
   life_.restore(run_.experts, path);
   if (const int64_t experts = fewest(life_.numbers()); experts != smallest_experts(config_.model, config_.moe)) {
@@ -140,7 +140,7 @@ void Trainer::resume_from(int64_t step) {
   }
 }
 
-// For rank 0: the run in a few lines, and the manifest.
+// For rank 0: logs a summary of the run and writes the manifest.
 void Trainer::describe() const {
   const ModelSummary summary = summarise(state_config_, task_->shape(), length_);
   char host[256] = "?";
@@ -165,7 +165,7 @@ void Trainer::describe() const {
     log::info("store {} for the difficulty of {} samples, {:.2f} % of the run's memory", format_bytes(bytes),
               format_count(static_cast<double>(task_->num_samples())), share * 100);
   }
-  // A finished run was not made here and now, whoever looks at it again.
+  // Reopening a finished run must not overwrite its manifest.
   if (run_.step > 0 && run_.step >= length_.total_updates && folder_.has_manifest()) return;
   TrainConfig config = config_;
   const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
@@ -223,8 +223,8 @@ ExitCode Trainer::run() {
         train_step_->run(batch, run_.step, learning_rate_->at(static_cast<uint64_t>(run_.step)), signals_.received());
     if (!outcome.finite()) {
       raise<DivergedError>(
-          "step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. A lower learning "
-          "rate, a longer warm-up or a smaller train.clip_norm may help",
+          "step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. Try a lower "
+          "learning rate, a longer warm-up or a smaller train.clip_norm",
           run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
     }
     curriculum_->observe(run_.step, train_step_->sample_signals());
@@ -250,13 +250,13 @@ ExitCode Trainer::run() {
   bar_.clear();
   if (signal) {
     save_checkpoint();
-    log::info("Training interrupted at step {} (signal {}); run the same command to go on", run_.step, signal);
+    log::info("Training interrupted at step {} (signal {}); run the same command to continue", run_.step, signal);
     return signal == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
   }
   if (run_.step < length_.total_updates) {
     save_checkpoint();
     if (is_first()) metrics_->write("stopped", run_.step, {{"reason", "patience"}});
-    log::info("No better evaluation in the last {} (best: {} at step {}): stopped early at step {} of {}",
+    log::info("No better evaluation in the last {} evaluations (best: {} at step {}): stopped early at step {} of {}",
               run_.evaluations_since_best, best_.figure(), run_.best_step, run_.step, length_.total_updates);
   }
   log::info("Training finished: {}", folder_.path());
@@ -292,7 +292,8 @@ void Trainer::log_step(const StepOutcome& outcome) {
   metrics_->write("train", run_.step, to_json(record, *state_->model));
 }
 
-// The loss of as much of the validation split as an update trains on, in any layout; nothing without that split.
+// The loss on a part of the validation split that is as long as a batch, the same in any layout; nullopt without that
+// split.
 std::optional<double> Trainer::probe_loss() {
   if (!task_->has_split("validation")) return std::nullopt;
   const int64_t tokens = config_.train.batch * (task_->shape().classes > 0 ? 1 : task_->shape().time) + 1;
@@ -301,7 +302,7 @@ std::optional<double> Trainer::probe_loss() {
 
 void Trainer::change_experts(const ExpertChange& change) {
   const auto start = Clock::now();
-  // As after the latest update, also in a run that is only being resumed.
+  // The step of the latest update, also in a run that is being resumed.
   const auto latest = static_cast<uint64_t>(std::max<int64_t>(run_.step - 1, 0));
   state_->ctx.step = latest;
   const std::optional<double> before = probe_loss();
@@ -313,7 +314,8 @@ void Trainer::change_experts(const ExpertChange& change) {
     const MovedTensors moved(*state_, groups_, next, change, run_.step);
     state_config_ = with_experts(config_, change.after);
     groups_ = next;
-    ContextMemory memory = std::move(state_->memory);  // of attention, which no change of experts touches
+    // The context memory of attention, which is independent of the experts.
+    ContextMemory memory = std::move(state_->memory);
     build_state(false);
     state_->memory = std::move(memory);
     moved.write_to(*state_);
@@ -366,7 +368,7 @@ bool Trainer::out_of_patience() const {
   return config_.evaluate.patience > 0 && run_.evaluations_since_best >= config_.evaluate.patience;
 }
 
-// Collective: all ranks see the same sums.
+// Collective: the sums are the same on all ranks.
 void Trainer::heed_alarm() {
   const std::string& action = config_.moe.alarm.action;
   const std::vector<CollapseAlarm::Event> events = alarm_->observe(*state_->model);
@@ -375,9 +377,10 @@ void Trainer::heed_alarm() {
     if (action == "raise") balance.raise_by(config_.moe.alarm.factor);
     if (!is_first()) continue;
     bar_.clear();
-    log::warn("step {}: {}, beyond {} for {} updates{}", run_.step, event.in_words(), event.limit,
-              config_.moe.alarm.updates,
-              action == "raise" ? fmt::format("; its balance losses now count {:.3g} times", balance.raised()) : "");
+    log::warn(
+        "step {}: {}, beyond the limit {} for {} updates{}", run_.step, event.in_words(), event.limit,
+        config_.moe.alarm.updates,
+        action == "raise" ? fmt::format("; its balance losses are now multiplied by {:.3g}", balance.raised()) : "");
     metrics_->write("alarm", run_.step,
                     {{"layer", event.layer},
                      {"quantity", event.quantity},
@@ -394,8 +397,9 @@ void Trainer::heed_alarm() {
   }
   if (events.empty() || action != "stop") return;
   save_checkpoint();
-  raise<CollapseError>("step {}: {}, beyond {} for {} updates; a checkpoint is saved. moe.alarm says when to stop",
-                       run_.step, events[0].in_words(), events[0].limit, config_.moe.alarm.updates);
+  raise<CollapseError>(
+      "step {}: {}, beyond the limit {} for {} updates; a checkpoint is saved. The limits are set by moe.alarm",
+      run_.step, events[0].in_words(), events[0].limit, config_.moe.alarm.updates);
 }
 
 void Trainer::show_sample() {
@@ -409,7 +413,7 @@ void Trainer::show_sample() {
 void Trainer::save_checkpoint() {
   const CheckpointFolder& checkpoints = folder_.checkpoints();
   if (checkpoints.last() == run_.step) return;
-  groups_.world->barrier();  // every rank has looked before the first writes
+  groups_.world->barrier();  // all ranks have checked before the first one writes
   const auto start = Clock::now();
   std::vector<CheckpointFile> files{{"config.yaml", write_yaml(config_, false)},
                                     {tasks().at(config_.task).file, json_text(task_->description(), 2) + "\n"}};

@@ -20,11 +20,12 @@ namespace moe {
 
 class Trainer {
  public:
-  // Opens the data, builds or resumes the run. Collective. Throws the errors of the parts.
+  // Opens the data, and builds or resumes the run. Collective. Throws the errors of the components.
   Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, const DeviceChoice& device,
           ResumeMode resume);
 
-  // Trains to the end and returns the exit code: done, or that of the signal that ended it. Throws DivergedError.
+  // Trains to the end of the run and returns the exit code: done, or that of the signal that ended it. Throws
+  // DivergedError.
   ExitCode run();
 
  private:
@@ -32,7 +33,7 @@ class Trainer {
   StateSetup state_setup() const;
   void build_state(bool initialise);
   void resume_from(int64_t step);
-  // Carries out an event of moe.life before the next update.
+  // Applies an event of moe.life before the next update.
   void change_experts(const ExpertChange& change);
   std::optional<double> probe_loss();
   void describe() const;
@@ -45,8 +46,8 @@ class Trainer {
   void save_checkpoint();
   bool is_first() const { return groups_.world->rank() == 0; }
 
-  TrainConfig config_;        // as the user wrote it
-  TrainConfig state_config_;  // with the experts that there are now (moe.life)
+  TrainConfig config_;        // as configured by the user
+  TrainConfig state_config_;  // with the current numbers of experts (moe.life)
   ProcessGroups groups_;
   int threads_;
   DeviceChoice device_;
@@ -61,15 +62,15 @@ class Trainer {
   std::unique_ptr<TrainingState> state_;
   std::unique_ptr<CollapseAlarm> alarm_;
   std::optional<TrainStep> train_step_;
-  Beginning beginning_;  // of a new run
+  Beginning beginning_;  // for a new run
   RunFolder folder_;
   RunState run_;
   BestEvaluation best_;
-  std::unique_ptr<MetricsFile> metrics_;  // rank 0
+  std::unique_ptr<MetricsFile> metrics_;  // only on rank 0
   ProgressBar bar_;
   SignalGuard signals_;
 
-  // Since the last record, in this process.
+  // Time and steps since the last record, in this process.
   double seconds_ = 0;
   int64_t steps_ = 0;
 };

@@ -1,4 +1,4 @@
-// A step's batch: the samples that the curriculum draws, loaded by the task, this rank's share of them.
+// A step's batch: this rank's share of the samples that the curriculum draws, loaded by the task.
 #pragma once
 #include <vector>
 
@@ -10,11 +10,12 @@ namespace moe {
 
 class TrainingBatches {
  public:
-  // What is given must outlive it.
+  // The arguments must outlive this object.
   TrainingBatches(const TrainConfig& config, const Task& task, Curriculum& curriculum)
       : config_(config), task_(task), curriculum_(curriculum) {}
 
-  // Of an update counted from 0; valid until the next call. `world`: whose ranks share it. Throws DataError.
+  // The batch of an update, counted from 0; valid until the next call. The ranks of `world` share the batch. Throws
+  // DataError.
   LocalBatch draw(int64_t step, const Communicator& world);
 
  private:

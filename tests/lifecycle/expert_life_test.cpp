@@ -416,10 +416,10 @@ TEST_CASE("what moe.life cannot do is refused before the run starts") {
   CHECK_NOTHROW(check("experts: 4, life: [{kind: grow, at: [10]}, {kind: restart}]"));
   CHECK_NOTHROW(check("experts: 4, router: hash, life: [{kind: restart}]"));
   refuses("hash", "experts: 4, router: hash, life: [{kind: grow, at: [10]}]");
-  refuses("groups are of neighbouring", "experts: 4, router: hierarchical, life: [{kind: prune, at: [10]}]");
-  refuses("groups have routers", "experts: 4, strategy: hierarchical, life: [{kind: restart}]");
+  refuses("groups consist of neighbouring", "experts: 4, router: hierarchical, life: [{kind: prune, at: [10]}]");
+  refuses("groups have their own routers", "experts: 4, strategy: hierarchical, life: [{kind: restart}]");
   refuses("never happens", "experts: 4, life: [{kind: prune}]");
-  refuses("no length of training", "experts: 4, life: [{kind: prune, at: [soon]}]");
+  refuses("not a length of training", "experts: 4, life: [{kind: prune, at: [soon]}]");
   refuses("no share of the difficulties", "experts: 4, life: [{kind: grow, opened: [5]}]");
   refuses("everything open", "experts: 4, life: [{kind: grow, opened: [50%]}]");
   refuses("once there are 2 experts", "experts: 4, router: {k: 3}, life: [{kind: prune, at: [10], count: 2}]");

@@ -145,7 +145,7 @@ TEST_CASE("closed experts get no token until they are opened, or the router refu
     try {
       d.f.layer->router().close_experts(closed);
     } catch (const UsageError& error) {
-      CHECK_THAT(error.what(), Catch::Contains("only be closed for a router whose tokens choose"));
+      CHECK_THAT(error.what(), Catch::Contains("only be closed for a router whose tokens choose experts"));
       continue;
     }
     ++can;

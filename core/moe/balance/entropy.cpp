@@ -1,5 +1,6 @@
-// The entropy of the experts' mean probabilities P, which is largest when all are used alike: `entropy` = -H(P), -ln N
-// at perfect balance; `kl` = ln N - H(P), the divergence of P from uniform, 0 at perfect balance. Same gradient.
+// The entropy of the experts' mean probabilities P, which is largest when all experts are used equally: `entropy` =
+// -H(P), -ln N at perfect balance; `kl` = ln N - H(P), the divergence of P from uniform, 0 at perfect balance. Both
+// have the same gradient.
 #include <algorithm>
 #include <cmath>
 
@@ -47,7 +48,8 @@ class EntropyBalance : public BalanceLoss {
   }
 
  private:
-  static constexpr double kLeast = 1e-300;  // whose logarithm is finite; what it is multiplied by is 0 where it counts
+  // Lower bound of p, so that log(p) is finite. For p = 0 the backward of softmax multiplies it by 0.
+  static constexpr double kLeast = 1e-300;
 
   EntropyBalance(const BalanceOptions& options, const Setup& setup, double offset)
       : BalanceLoss(options, setup), n_(static_cast<size_t>(setup.experts)), offset_(offset), gradient_(n_) {}
@@ -60,13 +62,13 @@ class EntropyBalance : public BalanceLoss {
 }  // namespace
 
 Member entropy_balance() {
-  return member<BalanceLoss, EntropyBalance, Options<false>>("entropy",
-                                                             "-H of the mean probabilities; -ln N at perfect balance");
+  return member<BalanceLoss, EntropyBalance, Options<false>>(
+      "entropy", "negative entropy -H of the experts' mean probabilities; -ln N at perfect balance");
 }
 
 Member kl_balance() {
-  return member<BalanceLoss, EntropyBalance, Options<true>>("kl",
-                                                            "ln N - H of the mean probabilities; 0 at perfect balance");
+  return member<BalanceLoss, EntropyBalance, Options<true>>(
+      "kl", "ln N - H, the divergence of the experts' mean probabilities from uniform; 0 at perfect balance");
 }
 
 }  // namespace moe

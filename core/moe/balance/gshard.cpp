@@ -1,5 +1,6 @@
-// N sum_i (c_i / T) P_i with c_i the tokens whose most probable expert is i (no gradient) and P_i its mean probability
-// (Lepikhin et al., 2021, up to their factor 1 / N). 1 at perfect balance, N when all tokens prefer one expert.
+// N sum_i (c_i / T) P_i, where c_i is the number of tokens whose most probable expert is i (no gradient) and P_i is the
+// mean probability of expert i (Lepikhin et al., 2021, up to their factor 1 / N). 1 at perfect balance, N when all
+// tokens prefer one expert.
 #include "comm/communicator.h"
 #include "core/moe/balance_loss.h"
 #include "core/ops/routing_sums.h"
@@ -50,7 +51,8 @@ class GShardBalance : public BalanceLoss {
 
 Member gshard_balance() {
   return member<BalanceLoss, GShardBalance, Options>(
-      "gshard", "N sum c_i / T P_i: share of first choices times mean probability; 1 at perfect balance");
+      "gshard",
+      "N sum c_i / T P_i: an expert's share of first choices times its mean probability; 1 at perfect balance");
 }
 
 }  // namespace moe

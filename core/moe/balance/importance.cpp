@@ -1,5 +1,5 @@
-// CV^2 of the experts' importance, the sum of their gate weights over tokens (Shazeer et al., 2017, equation 7). 0 at
-// perfect balance, N - 1 when one expert has all the weight.
+// Squared coefficient of variation of the experts' importance, which is the sum of their gate weights over tokens
+// (Shazeer et al., 2017, equation 7). 0 at perfect balance, N - 1 when one expert has all the weight.
 #include "comm/communicator.h"
 #include "core/moe/balance/variation.h"
 #include "core/moe/balance_loss.h"
@@ -27,7 +27,10 @@ class ImportanceBalance : public BalanceLoss {
 
   void backward(Context& ctx, const Gradients& d, const Routing& routing, ConstTensor targets,
                 std::span<const double> sums, double factor) const override {
-    if (!d.weights) raise<UsageError>("moe.balance: importance does not go with this moe.strategy");
+    if (!d.weights)
+      raise<UsageError>(
+          "moe.balance: importance needs gradients of gate weights, which this moe.strategy does not provide; use "
+          "switch");
     squared_variation_backward(gradient_, sums.subspan(n_, n_), factor);
     weight_sum_backward(ctx, d.weights, routing.indices, as_tensor(gradient_), targets);
   }
@@ -41,7 +44,7 @@ class ImportanceBalance : public BalanceLoss {
 
 Member importance_balance() {
   return member<BalanceLoss, ImportanceBalance, Options>(
-      "importance", "squared coefficient of variation of the experts' gate weights; 0 at perfect balance");
+      "importance", "squared coefficient of variation of the experts' summed gate weights; 0 at perfect balance");
 }
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// CV^2 of the experts' smooth load under the noise of noisy_topk (Shazeer et al., 2017, equation 11). 0 at perfect
-// balance.
+// Squared coefficient of variation of the experts' smooth load under the noise of noisy_topk (Shazeer et al., 2017,
+// equation 11). 0 at perfect balance.
 #include "comm/communicator.h"
 #include "core/moe/balance/variation.h"
 #include "core/moe/balance_loss.h"
@@ -37,7 +37,9 @@ class LoadBalance : public BalanceLoss {
 
  private:
   [[noreturn]] static void refuse(const std::string& key, const std::string& router) {
-    raise<UsageError>("{}: load is a function of the noise of moe.router noisy_topk, and {} has none", key, router);
+    raise<UsageError>(
+        "{}: load is computed from the noise of moe.router noisy_topk, but {} has no noise; use importance", key,
+        router);
   }
   static const RouterNoise& noise_of(const Routing& routing) {
     if (!routing.noise.clean) refuse("moe.balance", "this routing");

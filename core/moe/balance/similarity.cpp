@@ -1,6 +1,6 @@
-// How alike the experts are: mean over pairs of max(0, cos(m_i, m_j) - threshold), m_i the mean output of expert i over
-// the tokens that chose it. Pairs with an expert without tokens count as different. Our own choice where the literature
-// has many measures; 0 when the experts differ enough, at most 1 - threshold.
+// Similarity of the experts: the mean over pairs of max(0, cos(m_i, m_j) - threshold), where m_i is the mean output of
+// expert i over the tokens that chose it. A pair in which an expert has no tokens contributes 0. This measure is our
+// own choice; the literature has many. It is 0 when the experts differ enough, and at most 1 - threshold.
 #include <algorithm>
 #include <cmath>
 
@@ -14,12 +14,12 @@ namespace {
 struct Options : Fields<Options>, BalanceOptions {
   double threshold = 0;
   void fields(FieldVisitor& v) override {
-    v.field("threshold", threshold, "cosines below it are not punished", {-1, 1});
+    v.field("threshold", threshold, "cosine up to which a pair of experts is not penalised", {-1, 1});
     common_fields(v);
   }
 };
 
-// Sums: outputs per expert. The cosine of means is that of sums.
+// Sums: outputs per expert. The cosine between means equals the cosine between sums.
 class SimilarityBalance : public BalanceLoss {
  public:
   SimilarityBalance(const Options& options, const Setup& setup)
@@ -66,7 +66,7 @@ class SimilarityBalance : public BalanceLoss {
   }
   double num_pairs() const { return std::max(1.0, 0.5 * static_cast<double>(n_ * (n_ - 1))); }
 
-  // visit(i, j, cosine, |s_i|, |s_j|) for the pairs above the threshold
+  // Calls visit(i, j, cosine, |s_i|, |s_j|) for the pairs above the threshold.
   template <class Visit>
   void for_each_pair(std::span<const double> sums, Visit visit) const {
     const auto dot = [&](size_t i, size_t j) {
@@ -94,7 +94,9 @@ class SimilarityBalance : public BalanceLoss {
 
 Member similarity_balance() {
   return member<BalanceLoss, SimilarityBalance, Options>(
-      "similarity", "mean cosine of the experts' mean outputs above a threshold; 0 when they differ");
+      "similarity",
+      "mean over pairs of experts of the amount by which the cosine of their mean outputs exceeds a threshold; 0 when "
+      "they differ enough");
 }
 
 }  // namespace moe

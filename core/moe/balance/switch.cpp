@@ -1,6 +1,6 @@
-// N sum_i f_i P_i with f_i the share of assignments of expert i (no gradient) and P_i its mean probability (Fedus et
-// al., 2022, equation 4). 1 at perfect balance, N when one expert takes all. `sequence` is the same loss with another
-// default scope, under the name that it has elsewhere (DeepSeek-V2, 2024).
+// N sum_i f_i P_i, where f_i is expert i's share of the assignments (no gradient) and P_i its mean probability (Fedus
+// et al., 2022, equation 4). 1 at perfect balance, N when one expert gets all tokens. `sequence` is the same loss with
+// another default scope, under the name used in the literature (DeepSeek-V2, 2024).
 #include "comm/communicator.h"
 #include "core/moe/balance_loss.h"
 #include "core/ops/routing_sums.h"
@@ -67,12 +67,12 @@ class SwitchBalance : public BalanceLoss {
 
 Member switch_balance() {
   return member<BalanceLoss, SwitchBalance, Options>(
-      "switch", "N sum f_i P_i: share of assignments times mean probability; 1 at perfect balance");
+      "switch", "N sum f_i P_i: an expert's share of the assignments times its mean probability; 1 at perfect balance");
 }
 
 Member sequence_balance() {
   return member<BalanceLoss, SwitchBalance, SequenceOptions>(
-      "sequence", "switch within each sequence, averaged; 1 at perfect balance");
+      "sequence", "the switch loss computed within each sequence and averaged; 1 at perfect balance");
 }
 
 }  // namespace moe

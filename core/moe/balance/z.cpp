@@ -1,4 +1,5 @@
-// mean(logsumexp(z)^2): keeps router logits small (Zoph et al., 2022, equation 5). No value at balance of its own.
+// mean(logsumexp(z)^2): keeps router logits small (Zoph et al., 2022, equation 5). Its value does not depend on
+// balance.
 #include "comm/communicator.h"
 #include "core/moe/balance_loss.h"
 #include "core/ops/routing_sums.h"
@@ -32,7 +33,8 @@ class ZBalance : public BalanceLoss {
 }  // namespace
 
 Member z_balance() {
-  return member<BalanceLoss, ZBalance, Options>("z", "mean squared log-sum-exp of the router logits");
+  return member<BalanceLoss, ZBalance, Options>(
+      "z", "mean squared log-sum-exp of the router logits, which keeps them small");
 }
 
 }  // namespace moe

@@ -1,8 +1,9 @@
-// A bandit over a grid of factors. Each is held for some updates; its reward is how much the mean loss fell since the
-// factor before, per operation or per second. The next is the one with the largest upper confidence bound,
+// A bandit over a grid of factors. Each chosen factor is held for some updates. Its reward is the decrease of the mean
+// loss since the previous factor, per operation or per second. The next factor is the one with the largest upper
+// confidence bound,
 //   mean_i + exploration * sqrt(ln(sum_j n_j) / n_i),
-// with rewards divided by their usual size. `discount: 1` is UCB1 (Auer et al., 2002); below 1 old rewards are
-// forgotten (Garivier and Moulines, 2011), as they must be where losses fall ever more slowly.
+// with rewards divided by their mean absolute value. `discount: 1` is UCB1 (Auer et al., 2002). Below 1 old rewards are
+// discounted (Garivier and Moulines, 2011), which is needed because losses fall ever more slowly.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -18,17 +19,17 @@ struct Options : Fields<Options>, CapacityOptions {
   std::string per = "flops";
   double exploration = 1, discount = 0.95;
   void fields(FieldVisitor& v) override {
-    v.field("smallest", smallest, "factor of the grid", {1e-3, 1024});
-    v.field("largest", largest, "factor of the grid", {1e-3, 1024});
-    v.field("arms", arms, "factors of the grid, in equal steps", {2, 64});
-    v.field("hold", hold, "updates that a factor is held for", {1, 1'000'000});
-    v.field(
-        "per", per,
-        "what the drop of the loss is divided by: the model's operations, or the seconds that they took (which makes "
-        "the run depend on the machine's speed)",
-        {"flops", "seconds"});
-    v.field("exploration", exploration, "weight of the uncertainty in the bound", {0, 1e3});
-    v.field("discount", discount, "of all earlier rewards when one is added; 1 = none is forgotten", {0.5, 1});
+    v.field("smallest", smallest, "smallest factor of the grid", {1e-3, 1024});
+    v.field("largest", largest, "largest factor of the grid", {1e-3, 1024});
+    v.field("arms", arms, "number of factors in the grid, in equal steps", {2, 64});
+    v.field("hold", hold, "number of updates for which a factor is held", {1, 1'000'000});
+    v.field("per", per,
+            "cost that the decrease of the loss is divided by: the model's operations, or the seconds that they took "
+            "(which makes the run depend on the machine's speed)",
+            {"flops", "seconds"});
+    v.field("exploration", exploration, "weight of the uncertainty term in the upper confidence bound", {0, 1e3});
+    v.field("discount", discount, "factor on all earlier rewards whenever a reward is added; 1 = no discounting",
+            {0.5, 1});
     capacity_fields(v);
   }
 };
@@ -46,7 +47,8 @@ class BanditCapacity : public Capacity {
         discount_(options.discount),
         state_(kFirstArm + 2 * arms_) {
     if (smallest_ >= largest_) {
-      raise<UsageError>("{}: {} is not less than largest, {}", options.where("smallest"), smallest_, largest_);
+      raise<UsageError>("{}: {} must be less than largest, which is {}", options.where("smallest"), smallest_,
+                        largest_);
     }
     state_[kArm] = static_cast<double>(arms_ - 1);
   }
@@ -61,7 +63,7 @@ class BanditCapacity : public Capacity {
     state_[kCost] += per_flops_ ? feedback.update.flops : feedback.update.seconds;
     if (++state_[kHeld] < hold_) return;
     const double loss = state_[kLoss] / hold_;
-    // What came before the first time is not known: nobody is rewarded.
+    // There is no loss before the first factor, so that factor gets no reward.
     if (state_[kTimes] > 0 && state_[kCost] > 0) reward((state_[kLossBefore] - loss) / state_[kCost]);
     ++state_[kTimes];
     state_[kLossBefore] = loss;
@@ -72,8 +74,9 @@ class BanditCapacity : public Capacity {
   std::span<double> state() override { return state_; }
 
  private:
-  // The factor that is held, for how long, with which losses and costs; how many there were, the mean loss of the one
-  // before; discounted sum of the sizes of rewards; then of each factor the discounted number and sum of its rewards.
+  // Layout of state_: the index of the current factor, the updates for which it has been held, the sums of their losses
+  // and costs; the number of factors so far, the mean loss under the previous one; the discounted sum of the rewards'
+  // absolute values; then for each factor the discounted number and sum of its rewards.
   enum { kArm, kHeld, kLoss, kCost, kTimes, kLossBefore, kSizes, kFirstArm };
   double& count(size_t arm) { return state_[kFirstArm + 2 * arm]; }
   double& sum(size_t arm) { return state_[kFirstArm + 2 * arm + 1]; }
@@ -86,7 +89,7 @@ class BanditCapacity : public Capacity {
     sum(arm) += value;
   }
 
-  // Factors that were never rewarded first, from the largest down; ties go to the larger factor.
+  // Factors without any reward come first, in descending order. Ties go to the larger factor.
   size_t next() {
     double total = 0;
     for (size_t i = 0; i < arms_; ++i) total += count(i);
@@ -116,7 +119,7 @@ class BanditCapacity : public Capacity {
 
 Member bandit_capacity() {
   return member<Capacity, BanditCapacity, Options>(
-      "bandit", "tries factors and prefers those under which the loss falls fastest");
+      "bandit", "a bandit that tries factors and prefers those under which the loss falls fastest");
 }
 
 }  // namespace moe

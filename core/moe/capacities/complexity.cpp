@@ -1,5 +1,6 @@
-// Between two factors by how difficult the latest updates were: by the entropy of the layer's router over ln(experts),
-// 1 where it is undecided, or by the loss over ln(vocabulary), 1 where the model knows nothing. Ours.
+// Interpolates between two factors by the difficulty of the latest updates: the entropy of the layer's router over
+// ln(experts), which is 1 for uniform probabilities, or the loss over ln(vocabulary), which is 1 for a uniform
+// prediction. The method is ours.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,11 +14,13 @@ struct Options : Fields<Options>, CapacityOptions {
   std::string by = "entropy";
   double smallest = 1, largest = 2, decay = 0.9;
   void fields(FieldVisitor& v) override {
-    v.field("by", by, "what tells difficulty, between 0 and 1: the router's entropy or the model's loss",
+    v.field("by", by,
+            "measure of difficulty, between 0 and 1: the router's entropy over ln(experts), or the model's loss over "
+            "ln(vocabulary)",
             {"entropy", "loss"});
     v.field("smallest", smallest, "factor at difficulty 0", {1e-3, 1024});
-    v.field("largest", largest, "factor at difficulty 1, and the first", {1e-3, 1024});
-    v.field("decay", decay, "of the difficulty's moving average, per update", {0, 0.9999});
+    v.field("largest", largest, "factor at difficulty 1, and at the first update", {1e-3, 1024});
+    v.field("decay", decay, "decay of the difficulty's moving average, per update", {0, 0.9999});
     capacity_fields(v);
   }
 };
@@ -32,10 +35,12 @@ class ComplexityCapacity : public Capacity {
         decay_(options.decay),
         ignorance_(std::log(static_cast<double>(std::max<int64_t>(setup.vocab, 2)))) {
     if (by_loss_ && setup.vocab == 0) {
-      raise<UsageError>("{}: loss measures the loss by a vocabulary, and this model has none", options.where("by"));
+      raise<UsageError>(
+          "{}: loss is measured relative to ln(vocabulary), but this model has no vocabulary; use entropy",
+          options.where("by"));
     }
     if (smallest_ > largest_) {
-      raise<UsageError>("{}: {} is more than largest, {}", options.where("smallest"), smallest_, largest_);
+      raise<UsageError>("{}: {} must not exceed largest, which is {}", options.where("smallest"), smallest_, largest_);
     }
   }
 
@@ -65,7 +70,8 @@ class ComplexityCapacity : public Capacity {
 }  // namespace
 
 Member complexity_capacity() {
-  return member<Capacity, ComplexityCapacity, Options>("complexity", "more where router or model are uncertain");
+  return member<Capacity, ComplexityCapacity, Options>(
+      "complexity", "a factor that grows with the router's entropy or the model's loss");
 }
 
 }  // namespace moe

@@ -14,7 +14,7 @@ class DroplessCapacity : public Capacity {
 }  // namespace
 
 Member dropless_capacity() {
-  return member<Capacity, DroplessCapacity, NoFields>("dropless", "as many as the router sends");
+  return member<Capacity, DroplessCapacity, NoFields>("dropless", "no limit: every assignment is computed");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// A stated factor, or a schedule of it (Lepikhin et al., 2021; Fedus et al., 2022).
+// A fixed factor, or a schedule of it (Lepikhin et al., 2021; Fedus et al., 2022).
 #include "core/moe/capacity.h"
 #include "core/schedule/scheduled.h"
 
@@ -8,7 +8,9 @@ namespace {
 struct Options : Fields<Options>, CapacityOptions {
   ScheduleField factor{1.25, {1e-3, 1024}};
   void fields(FieldVisitor& v) override {
-    v.schedule("factor", factor, "On the fair share, k times tokens over experts.");
+    v.schedule(
+        "factor", factor,
+        "Capacity factor: an expert takes at most this factor times its fair share, which is k * tokens / experts.");
     capacity_fields(v);
   }
 };
@@ -27,7 +29,7 @@ class FixedCapacity : public Capacity {
 }  // namespace
 
 Member fixed_capacity() {
-  return member<Capacity, FixedCapacity, Options>("fixed", "a factor on the fair share");
+  return member<Capacity, FixedCapacity, Options>("fixed", "a fixed or scheduled factor on the fair share");
 }
 
 }  // namespace moe

@@ -1,5 +1,6 @@
-// The smallest factor that would have dropped at most a stated share of the latest updates' assignments: it follows the
-// load as that becomes more even, or less. Ours, after the usual practice of setting capacity by the largest load.
+// The smallest factor that would have dropped at most a given share of the latest updates' assignments, so it follows
+// the load as that becomes more or less even. The method is ours, after the usual practice of setting the capacity by
+// the largest load.
 #include <vector>
 
 #include "core/moe/capacity.h"
@@ -10,9 +11,9 @@ namespace {
 struct Options : Fields<Options>, CapacityOptions {
   double dropped = 0.01, limit = 4, decay = 0.9;
   void fields(FieldVisitor& v) override {
-    v.field("dropped", dropped, "share of the assignments that may be dropped", {0, 1});
-    v.field("limit", limit, "the largest factor, and the first", {1e-2, 1024});
-    v.field("decay", decay, "of the moving average of what factors would drop, per update", {0, 0.9999});
+    v.field("dropped", dropped, "share of the assignments that may be dropped: the target for the factor", {0, 1});
+    v.field("limit", limit, "largest factor, and the factor at the first update", {1e-2, 1024});
+    v.field("decay", decay, "decay of the moving average of the drops under each factor, per update", {0, 0.9999});
     capacity_fields(v);
   }
 };
@@ -56,7 +57,8 @@ class NeededCapacity : public Capacity {
 }  // namespace
 
 Member needed_capacity() {
-  return member<Capacity, NeededCapacity, Options>("needed", "the smallest that drops at most a stated share");
+  return member<Capacity, NeededCapacity, Options>("needed",
+                                                   "the smallest factor that keeps drops at or below a target share");
 }
 
 }  // namespace moe

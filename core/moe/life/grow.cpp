@@ -1,5 +1,6 @@
-// Adds experts that are copies of existing ones. Where every expert is copied equally often and k grows alike, the
-// function stays: as many copies share each expert's weight (docs/experts.md). Net2Net (Chen et al., 2016) for experts.
+// Adds experts that are copies of existing ones. If every expert is copied equally often and k grows by the same
+// factor, the model's function is preserved, because the copies share their origin's weight (docs/experts.md). Net2Net
+// (Chen et al., 2016) for experts.
 #include <algorithm>
 #include <limits>
 
@@ -16,13 +17,18 @@ struct Options : Fields<Options>, EventOptions {
   double noise = 0, router_noise = 0;
 
   void fields(FieldVisitor& v) override {
-    v.field("factor", factor, "experts afterwards over those before, rounded down to a whole number", {1, 1024});
-    v.field("limit", limit, "experts that there are at most; 0 = no limit", {0, 1 << 16});
-    v.field("copy", copy, "evenly: all experts in turn; busiest: each time the one that is used most, counting copies",
+    v.field("factor", factor, "factor on the number of experts; the result is rounded down", {1, 1024});
+    v.field("limit", limit, "maximum number of experts; 0 = no limit", {0, 1 << 16});
+    v.field("copy", copy,
+            "which experts are copied: evenly = all in turn; busiest = each time the one with the most use per copy",
             {"evenly", "busiest"});
     scale_field(v, scale_k);
-    v.field("noise", noise, "on the copies' weights, over their root mean square", {0, 10});
-    v.field("router_noise", router_noise, "on what the router knows the copies by, likewise", {0, 10});
+    v.field("noise", noise,
+            "standard deviation of the noise on the copies' weights, relative to the weights' root mean square",
+            {0, 10});
+    v.field("router_noise", router_noise,
+            "standard deviation of the noise on the copies' router rows, relative to the rows' root mean square",
+            {0, 10});
     schedule_fields(v);
   }
 };

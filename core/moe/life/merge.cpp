@@ -1,5 +1,5 @@
-// Melts under-used experts into others: weights are averaged by use, moments added up. `similar` follows MC-SMoE (Li et
-// al., 2024), which groups experts by the router round those that are used most.
+// Merges under-used experts into others: weights are averaged by use, moments are added. `similar` follows MC-SMoE (Li
+// et al., 2024), which groups experts around the most used ones by router similarity.
 #include <algorithm>
 #include <limits>
 
@@ -14,13 +14,12 @@ struct Options : Fields<Options>, EventOptions {
   bool scale_k = false;
 
   void fields(FieldVisitor& v) override {
-    v.field("count", count, "experts by which each layer has fewer afterwards: its least used ones", {1, 1 << 16});
-    v.field("least", least, "experts that must remain: else it does not happen", {1, 1 << 16});
-    v.field(
-        "into", into,
-        "similar: each goes into the one that is most like it to the router; together: they and the next less used one "
-        "become one expert",
-        {"similar", "together"});
+    v.field("count", count, "number of experts that each layer loses: its least used ones are merged", {1, 1 << 16});
+    v.field("least", least, "number of experts that must remain, otherwise the event does not happen", {1, 1 << 16});
+    v.field("into", into,
+            "similar: each is merged into the expert with the most similar router row; together: they and the next "
+            "less used one become one expert",
+            {"similar", "together"});
     scale_field(v, scale_k);
     schedule_fields(v);
     use_fields(v);
@@ -55,14 +54,14 @@ class MergeEvent : public ExpertEvent {
 
  private:
   struct Group {
-    std::vector<int64_t> experts;  // the busiest first
-    double use = 0;                // of all of them
-    bool goes = false;             // may go into another
+    std::vector<int64_t> experts;  // the most used first
+    double use = 0;                // total use of the experts
+    bool goes = false;             // may be merged into another group
   };
 
-  // So many times the least used group that may goes into the one that is most like it: each by its busiest expert.
-  // What was merged is used as much as its parts, so it is not soon the next to go. Ties: to the later to go, and to
-  // the earlier to go to.
+  // Repeats `count` times: merges the least used group that may be merged into the group most similar to it, comparing
+  // the groups' most used experts. A merged group's use is the sum of its parts' use, so it is not soon merged again.
+  // Ties: the later group is merged, and the earlier group receives it.
   std::vector<std::vector<int64_t>> similar(const ExpertUse& use, const std::vector<int64_t>& which,
                                             int64_t count) const {
     std::vector<Group> groups;
@@ -99,7 +98,7 @@ class MergeEvent : public ExpertEvent {
 }  // namespace
 
 Member merge_event() {
-  return member<ExpertEvent, MergeEvent, Options>("merge", "melts the least used experts into others");
+  return member<ExpertEvent, MergeEvent, Options>("merge", "merges the least used experts into others");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// Takes the least used experts away, equally many in every layer. What they were to do falls to the others.
+// Removes the least used experts, the same number in every layer. Their tokens go to the remaining experts.
 #include <algorithm>
 
 #include "core/moe/expert_event.h"
@@ -11,8 +11,8 @@ struct Options : Fields<Options>, EventOptions {
   bool scale_k = false;
 
   void fields(FieldVisitor& v) override {
-    v.field("count", count, "experts that each layer loses", {1, 1 << 16});
-    v.field("least", least, "experts that must remain: else it does not happen", {1, 1 << 16});
+    v.field("count", count, "number of experts that each layer loses", {1, 1 << 16});
+    v.field("least", least, "number of experts that must remain, otherwise the event does not happen", {1, 1 << 16});
     scale_field(v, scale_k);
     schedule_fields(v);
     use_fields(v);
@@ -44,7 +44,7 @@ class PruneEvent : public ExpertEvent {
 }  // namespace
 
 Member prune_event() {
-  return member<ExpertEvent, PruneEvent, Options>("prune", "takes the least used experts away");
+  return member<ExpertEvent, PruneEvent, Options>("prune", "removes the least used experts");
 }
 
 }  // namespace moe

@@ -1,5 +1,6 @@
-// An under-used expert starts again as a copy of the busiest one, with noise that lets the two part; the optimizer
-// forgets what it knew of it. As dead codes of vector quantisation are restarted (Dhariwal et al., 2020, Jukebox).
+// An under-used expert restarts as a copy of the most used one, with noise so that the two diverge. The optimizer's
+// moments of the copy are reset. Dead codes of vector quantisation are restarted in the same way (Dhariwal et al.,
+// 2020, Jukebox).
 #include "core/moe/expert_event.h"
 
 namespace moe {
@@ -10,8 +11,12 @@ struct Options : Fields<Options>, EventOptions {
   Options() { below = 0.1; }
 
   void fields(FieldVisitor& v) override {
-    v.field("noise", noise, "on the copy's weights, over their root mean square", {0, 10});
-    v.field("router_noise", router_noise, "on what the router knows it by, likewise", {0, 10});
+    v.field("noise", noise,
+            "standard deviation of the noise on the copy's weights, relative to the weights' root mean square",
+            {0, 10});
+    v.field("router_noise", router_noise,
+            "standard deviation of the noise on the copy's router row, relative to the row's root mean square",
+            {0, 10});
     schedule_fields(v);
     use_fields(v);
   }
@@ -21,7 +26,9 @@ class RestartEvent : public ExpertEvent {
  public:
   RestartEvent(const Options& options, const Setup& setup)
       : ExpertEvent("restart", options, options, setup), noise_(options.noise), router_noise_(options.router_noise) {
-    if (options.below == 0) raise<UsageError>("{}: says which experts are restarted, and is 0", options.where("below"));
+    if (options.below == 0)
+      raise<UsageError>("{}: decides which experts are restarted and is 0, so none would be; set it above 0, e.g. 0.1",
+                        options.where("below"));
   }
 
   ExpertMapping map(const ExpertUse& use) const override { return restarting(use.share, under_used(use)); }
@@ -35,7 +42,8 @@ class RestartEvent : public ExpertEvent {
 }  // namespace
 
 Member restart_event() {
-  return member<ExpertEvent, RestartEvent, Options>("restart", "makes under-used experts anew from the busiest");
+  return member<ExpertEvent, RestartEvent, Options>("restart",
+                                                    "replaces under-used experts by noisy copies of the most used one");
 }
 
 }  // namespace moe

@@ -1,6 +1,6 @@
-// Logits are cosines, so that no expert wins by the size of its embedding: u = W_r x, z_i = <u, e_i> / ((|u| + c)
-// (|e_i| + c)), over a learned temperature. `cosine`: c ~ 0 in 16 dimensions (Chi et al., 2022, X-MoE);
-// `perturbed_cosine`: c = 0.1 on the token itself (Nguyen et al., 2024).
+// Logits are cosines, so that the norm of an expert's embedding does not affect the choice: u = W_r x, z_i = <u, e_i> /
+// ((|u| + c) (|e_i| + c)), divided by a learned temperature. `cosine`: c ~ 0 in 16 dimensions (Chi et al., 2022,
+// X-MoE); `perturbed_cosine`: c = 0.1 on the token itself (Nguyen et al., 2024).
 #include <cmath>
 
 #include "core/moe/logit_router.h"
@@ -17,8 +17,9 @@ struct CosineOptions : SoftmaxOptions {
 
   void cosine_fields(FieldVisitor& v) {
     softmax_fields(v);
-    v.field("dimension", dimension, "the token is first projected to so many dimensions; 0 = not at all", {0, 4096});
-    v.field("perturbation", perturbation, "added to both norms that are divided by", {1e-12, 10});
+    v.field("dimension", dimension, "width to which the token is projected first; 0 = no projection", {0, 4096});
+    v.field("perturbation", perturbation, "c, added to the norms of token and embedding before dividing by them",
+            {1e-12, 10});
   }
 };
 
@@ -40,8 +41,8 @@ struct PerturbedOptions : Fields<PerturbedOptions>, CosineOptions {
   void fields(FieldVisitor& v) override { cosine_fields(v); }
 };
 
-// Of the experts' embeddings; X-MoE's gain. Only their direction matters to the cosine, their norm to how fast it
-// turns.
+// Initial norm of the experts' embeddings (X-MoE's gain). The cosine depends only on their direction; the norm
+// determines how fast the direction changes in training.
 constexpr double kEmbeddingNorm = 0.32;
 
 class CosineRouter : public SoftmaxRouter {
@@ -62,7 +63,7 @@ class CosineRouter : public SoftmaxRouter {
   }
 
  private:
-  enum { kProjected, kUnit, kNorms };  // of Routing::extra
+  enum { kProjected, kUnit, kNorms };  // indices into Routing::extra
 
   static int64_t width(const CosineOptions& options, const Setup& setup) {
     return options.dimension > 0 ? options.dimension : setup.d_model();
@@ -124,12 +125,13 @@ class CosineRouter : public SoftmaxRouter {
 }  // namespace
 
 Member cosine_router() {
-  return member<Router, CosineRouter, Options>("cosine", "topk of cosines in few dimensions, as in X-MoE");
+  return member<Router, CosineRouter, Options>(
+      "cosine", "topk of the cosines between projected token and expert embeddings (X-MoE)");
 }
 
 Member perturbed_cosine_router() {
   return member<Router, CosineRouter, PerturbedOptions>("perturbed_cosine",
-                                                        "topk of cosines whose norms are perturbed");
+                                                        "topk of cosines with a constant added to both norms");
 }
 
 }  // namespace moe

@@ -1,6 +1,6 @@
-// Experts choose tokens: in each group of T tokens every expert takes the C = ceil(c T / N) tokens that are most likely
-// its own, weighted by p (Zhou et al., 2022). Perfectly balanced, but whether a token is taken depends on the others of
-// its group, later ones included.
+// Experts choose tokens: in each group of T tokens every expert takes the C = ceil(c T / N) tokens for which its
+// probability p is largest, weighted by p (Zhou et al., 2022). The load is perfectly balanced, but whether a token is
+// taken depends on the other tokens of its group, including later ones.
 #include "core/ops/expert_choice.h"
 #include "core/moe/logit_router.h"
 #include "core/moe/token_grouping.h"
@@ -12,7 +12,9 @@ namespace {
 struct Options : Fields<Options>, LogitOptions, GroupOptions {
   double capacity = 2;
   void fields(FieldVisitor& v) override {
-    v.field("capacity", capacity, "experts per token on average", {1e-3, 1024});
+    v.field("capacity", capacity,
+            "average number of experts per token; each expert takes capacity * tokens / experts tokens of a group",
+            {1e-3, 1024});
     group_fields(v);
     logit_fields(v);
   }
@@ -26,14 +28,15 @@ class ExpertChoiceRouter : public LogitRouter {
   ExpertChoiceRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1), capacity_(options.capacity * setup.moe.k_factor), group_(options.group) {
     if (capacity_ > static_cast<double>(experts_))
-      raise<UsageError>("{}: {} experts per token of {}", options.where("capacity"), capacity_, experts_);
+      raise<UsageError>("{}: {} experts per token, but the layer has only {}", options.where("capacity"), capacity_,
+                        experts_);
     traits_ = RouterTraits::constant(experts_, capacity_);
     traits_.bounds_load = true;
     traits_.causality = traits_.training_causality = causality_of(group_);
     add_weight(setup);
   }
 
-  // Here experts choose, and one that is closed would take tokens at a weight of 0.
+  // Not supported: here experts choose tokens, and a closed expert would take tokens with a weight of 0.
   void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 
  private:
@@ -59,8 +62,8 @@ class ExpertChoiceRouter : public LogitRouter {
 }  // namespace
 
 Member expert_choice_router() {
-  return member<Router, ExpertChoiceRouter, Options>("expert_choice",
-                                                     "every expert takes the tokens that suit it best; not causal");
+  return member<Router, ExpertChoiceRouter, Options>(
+      "expert_choice", "every expert takes the tokens with the highest scores for it; not causal");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// The two most probable experts, weights by softmax over both; in training the second is kept with probability
+// The two most probable experts, weighted by a softmax over both. In training the second is kept with probability
 // min(1, 2 g2), where g2 is its weight (Lepikhin et al., 2021).
 #include "core/moe/logit_router.h"
 #include "core/ops/elementwise.h"
@@ -20,7 +20,7 @@ class GShardRouter : public SoftmaxRouter {
   }
 
  private:
-  enum { kIndices, kWeights };  // of Routing::extra: both choices, whatever was dropped
+  enum { kIndices, kWeights };  // indices into Routing::extra: both choices, before the drop
 
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     SoftmaxRouter::choose(ctx, batch, routing);
@@ -32,7 +32,7 @@ class GShardRouter : public SoftmaxRouter {
     drop_second(ctx, routing.indices, routing.weights, noise_key(ctx, 0), ctx.first_token);
   }
 
-  // The first expert's weight depends on the second's logit even where that expert was dropped.
+  // The first expert's weight depends on the second's logit even if the second was dropped.
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
                        const Routing& routing) override {
     Routing both = routing;
@@ -47,7 +47,9 @@ class GShardRouter : public SoftmaxRouter {
 }  // namespace
 
 Member gshard_router() {
-  return member<Router, GShardRouter, Options>("gshard", "the two best experts, the second at random by its weight");
+  return member<Router, GShardRouter, Options>(
+      "gshard",
+      "the two most probable experts; in training the second is kept with a probability that grows with its weight");
 }
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// Experts by a fixed hash of the token's id, different in every layer, all of the same weight (Roller et al., 2021).
-// Nothing is learned; logits are 0.
+// Chooses experts by a fixed hash of the token id, a different one in every layer, with equal weights (Roller et al.,
+// 2021). There are no trained parameters; logits are 0.
 #include "core/moe/unlearned_router.h"
 #include "core/ops/gating.h"
 #include "core/ops/hash_choice.h"
@@ -12,7 +12,7 @@ struct Options : Fields<Options> {
   int64_t k = 1, seed = 0;
   void fields(FieldVisitor& v) override {
     v.field("k", k, "experts per token", {1, 1024, "moe.experts"});
-    v.field("seed", seed, "of the hash; the run's seed does not matter", {0, 1 << 30});
+    v.field("seed", seed, "seed of the hash, independent of the run's seed", {0, 1 << 30});
   }
 };
 
@@ -21,9 +21,9 @@ class HashRouter : public UnlearnedRouter {
   HashRouter(const Options& options, const Setup& setup)
       : UnlearnedRouter(options.where("k"), setup, options.k),
         key_{static_cast<uint64_t>(options.seed), RandomPurpose::router_noise, static_cast<uint32_t>(setup.layer), 0} {
-    traits_.fixed_experts = "hash: among another number its tokens would fall anywhere";
+    traits_.fixed_experts = "hash: with another number of experts the hash would send tokens to unrelated experts";
     if (setup.vocab == 0) {
-      raise<UsageError>("{}: hash goes by token ids, and these samples' tokens have none", options.key());
+      raise<UsageError>("{}: hash needs token ids, but the tokens of this task's samples have none", options.key());
     }
   }
 
@@ -40,7 +40,8 @@ class HashRouter : public UnlearnedRouter {
 }  // namespace
 
 Member hash_router() {
-  return member<Router, HashRouter, Options>("hash", "a fixed hash of the token id; nothing is learned");
+  return member<Router, HashRouter, Options>("hash",
+                                             "experts are chosen by a fixed hash of the token id; nothing is learned");
 }
 
 }  // namespace moe

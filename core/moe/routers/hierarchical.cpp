@@ -1,6 +1,6 @@
-// Two levels: a router over groups of neighbouring experts, and one within each group. A token goes to the k best
-// experts of each of its best groups; p = p(group) p(expert | group), which is the softmax of z = a_group + b -
-// logsumexp of b over the group (Jordan and Jacobs, 1994; Shazeer et al., 2017, appendix B).
+// Two levels: a router over groups of neighbouring experts, and a router within each group. A token goes to the k best
+// experts of each of its best groups. p = p(group) p(expert | group), which is the softmax of z = a_group + b -
+// (logsumexp of b over the group) (Jordan and Jacobs, 1994; Shazeer et al., 2017, appendix B).
 #include "core/moe/logit_router.h"
 #include "core/ops/gating.h"
 #include "core/ops/group_gating.h"
@@ -16,9 +16,11 @@ struct Options : Fields<Options>, SoftmaxOptions {
     renormalise = false;
   }
   void fields(FieldVisitor& v) override {
-    v.field("groups", groups, "groups of neighbouring experts, as equal as can be", {1, 1 << 16});
-    v.field("chosen_groups", chosen_groups, "groups that a token goes to", {1, 1024});
-    v.field("experts_per_group", experts_per_group, "experts that it goes to in each of them", {1, 1024});
+    v.field("groups", groups, "number of groups of neighbouring experts; their sizes differ by at most one",
+            {1, 1 << 16});
+    v.field("chosen_groups", chosen_groups, "number of groups that a token goes to", {1, 1024});
+    v.field("experts_per_group", experts_per_group, "number of experts that a token goes to in each chosen group",
+            {1, 1024});
     weight_fields(v);
   }
 };
@@ -36,31 +38,31 @@ class HierarchicalRouter : public LogitRouter {
                                  ParameterGroup::shared,
                                  {Initialisation::Kind::normal, setup.init_std}})) {
     if (chosen_ > groups_ || groups_ > experts_ || each_ > experts_ / groups_) {
-      raise<UsageError>("{}: {} experts of each of {} of {} groups cannot be chosen from {}", o.key(), each_, chosen_,
-                        groups_, experts_);
+      raise<UsageError>("{}: cannot choose {} experts in each of {} of {} groups from {} experts", o.key(), each_,
+                        chosen_, groups_, experts_);
     }
     traits_ = RouterTraits::constant(chosen_ * each_, static_cast<double>(chosen_ * each_));
-    traits_.fixed_experts = "hierarchical: its groups are of neighbouring experts";
+    traits_.fixed_experts = "hierarchical: its groups consist of neighbouring experts";
     if (drops_experts())
-      raise<UsageError>("{}: hierarchical cannot leave out experts of groups already chosen",
+      raise<UsageError>("{}: hierarchical cannot drop experts, because it chooses groups first; set it to 0",
                         o.expert_dropout.place().to_string());
     const bool renormalised = weights_.softmax_over_chosen || weights_.renormalise;
     if (setup.trains) require_gradient(o.key(), k(), experts_, renormalised);
     if (setup.trains && renormalised && chosen_ == 1 && groups_ > 1) {
       raise<UsageError>(
-          "{}: with one chosen group the weights renormalised do not depend on the router of the groups, which gets no "
+          "{}: with one chosen group, renormalised weights do not depend on the router of the groups, so it gets no "
           "gradient; set softmax: all and renormalise: false",
           o.key());
     }
     add_weight(setup);
-    traits_.directions = {nullptr, nullptr, false, "it chooses groups first, by a matrix of their own"};
+    traits_.directions = {nullptr, nullptr, false, "it chooses groups first, by a separate matrix"};
   }
 
-  // Groups are chosen first, and one might have none left.
+  // Not supported: groups are chosen first, and all experts of a chosen group could be closed.
   void close_experts(ConstTensor closed) override { Router::close_experts(closed); }
 
  private:
-  enum { kOuter, kInner };  // of Routing::extra: logits of the groups, and of the experts within them
+  enum { kOuter, kInner };  // indices into Routing::extra: logits of the groups, and of the experts within them
 
   void logits_forward(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     LogitRouter::logits_forward(ctx, batch, routing);
@@ -105,7 +107,7 @@ class HierarchicalRouter : public LogitRouter {
 
 Member hierarchical_router() {
   return member<Router, HierarchicalRouter, Options>("hierarchical",
-                                                     "first groups of experts, then experts within them");
+                                                     "chooses groups of experts first, then experts within them");
 }
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// The router's matrix is made by a frozen hypernetwork from an embedding that is trained: W = B relu(A e_i) for each
-// expert's e_i (Do et al., 2023, HyperRouter).
+// A frozen hypernetwork computes the router's matrix from trained embeddings e_i of the experts: row i is B relu(A e_i)
+// (Do et al., 2023, HyperRouter).
 #include <cmath>
 
 #include "core/moe/logit_router.h"
@@ -14,14 +14,14 @@ struct Options : Fields<Options>, SoftmaxOptions {
   int64_t embedding = 64, hidden = 64;
   void fields(FieldVisitor& v) override {
     softmax_fields(v);
-    v.field("embedding", embedding, "width of the trained embedding of an expert", {1, 65536});
-    v.field("hidden", hidden, "width of the hypernetwork", {1, 65536});
+    v.field("embedding", embedding, "width of the trained expert embeddings", {1, 65536});
+    v.field("hidden", hidden, "width of the hypernetwork's hidden layer", {1, 65536});
   }
 };
 
 class HyperRouter : public SoftmaxRouter {
  public:
-  // Standard deviations that make the matrix look like a normal router's at the start.
+  // With these standard deviations the initial matrix has the same variance as that of a normal router.
   HyperRouter(const Options& o, const Setup& setup)
       : SoftmaxRouter(setup, o),
         embedding_(add(setup, "embedding", {setup.experts, o.embedding}, ParameterGroup::shared, 1, PerExpert::alike)),
@@ -37,7 +37,8 @@ class HyperRouter : public SoftmaxRouter {
         per_expert({setup.name + ".router." + name, shape, group, {Initialisation::Kind::normal, std}}, copies));
   }
 
-  // The matrix and what its backward needs. Cheap beside the tokens' logits, so backward makes it again.
+  // The matrix and the tensors for its backward. It costs little compared with the tokens' logits, so backward
+  // recomputes it.
   struct Made {
     Tensor z, hidden, weight;
   };
@@ -79,7 +80,8 @@ class HyperRouter : public SoftmaxRouter {
 }  // namespace
 
 Member hyper_router() {
-  return member<Router, HyperRouter, Options>("hyper", "topk by a matrix that a frozen hypernetwork makes");
+  return member<Router, HyperRouter, Options>(
+      "hyper", "topk with a router matrix that a frozen hypernetwork computes from trained embeddings");
 }
 
 }  // namespace moe

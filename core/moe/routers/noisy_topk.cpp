@@ -12,7 +12,7 @@ struct Options : Fields<Options>, SoftmaxOptions {
   ScheduleField noise{1, {1e-3, 1e3}};
   void fields(FieldVisitor& v) override {
     softmax_fields(v);
-    v.schedule("noise", noise, "Factor on the learned deviation.");
+    v.schedule("noise", noise, "Factor on the learned standard deviation of the noise.");
   }
 };
 
@@ -59,7 +59,7 @@ class NoisyTopKRouter : public SoftmaxRouter {
     linear_backward_input(ctx, d_x, d_raw, noise_weight_.value, true);
   }
 
-  // The logits of the noise.
+  // W_n x, from which softplus makes the noise's standard deviation.
   static Tensor& raw(Routing& routing) { return routing.extra[0]; }
 
   Parameter& noise_weight_;

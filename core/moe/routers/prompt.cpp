@@ -1,6 +1,6 @@
-// The choice depends on where the text comes from: z = W x + U c, the same as a router that sees [x; c], with a vector
-// c learned per domain (prompt-based conditioning, in the spirit of Lester et al., 2021). A sequence's domain is the
-// part of the corpus (the file) that it begins in.
+// The choice also depends on the text's domain: z = W x + U c with a vector c that is learned per domain, which equals
+// a router on the concatenation [x; c] (prompt-based conditioning, in the spirit of Lester et al., 2021). A sequence's
+// domain is the file of the corpus that the sequence begins in.
 #include "core/moe/logit_router.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
@@ -14,8 +14,9 @@ struct Options : Fields<Options>, SoftmaxOptions {
   int64_t domains = 16, dimension = 16;
   void fields(FieldVisitor& v) override {
     softmax_fields(v);
-    v.field("domains", domains, "with a vector of their own; all further ones share the last", {1, 1 << 20});
-    v.field("dimension", dimension, "of these vectors", {1, 4096});
+    v.field("domains", domains, "number of domains with their own vector; all further domains share the last one",
+            {1, 1 << 20});
+    v.field("dimension", dimension, "width of the domain vectors", {1, 4096});
   }
 };
 
@@ -42,7 +43,7 @@ class PromptRouter : public SoftmaxRouter {
     return p;
   }
 
-  // The domains' rows and vectors, one per sequence. Cheap, so backward makes them again.
+  // The domains' indices and vectors, one per sequence. They are cheap, so backward recomputes them.
   struct Prompts {
     Tensor domains;  // (sequences) i32
     Tensor vectors;  // (sequences, dimension)
@@ -82,7 +83,8 @@ class PromptRouter : public SoftmaxRouter {
 }  // namespace
 
 Member prompt_router() {
-  return member<Router, PromptRouter, Options>("prompt", "topk that also sees a learned vector of the text's domain");
+  return member<Router, PromptRouter, Options>(
+      "prompt", "topk whose logits also depend on a learned vector of the text's domain");
 }
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// k experts drawn anew for every token of every step, all of the same weight (Zuo et al., 2022, THOR, here without its
-// consistency loss): what a router has to be better than.
+// k experts drawn at random for every token in every step, with equal weights (Zuo et al., 2022, THOR, here without its
+// consistency loss). A baseline for learned routers.
 #include "core/moe/unlearned_router.h"
 #include "core/ops/gating.h"
 #include "core/ops/router_noise.h"
@@ -12,7 +12,8 @@ struct Options : Fields<Options> {
   void fields(FieldVisitor& v) override { v.field("k", k, "experts per token", {1, 1024, "moe.experts"}); }
 };
 
-// Each expert is dropped, but k of a token stay: those with the largest random numbers.
+// Drop rate that drops every expert except the k of a token that must stay, which are those with the largest random
+// numbers.
 constexpr double kAll = 1 - 0x1p-32;
 
 class RandomRouter : public UnlearnedRouter {
@@ -34,7 +35,8 @@ class RandomRouter : public UnlearnedRouter {
 }  // namespace
 
 Member random_router() {
-  return member<Router, RandomRouter, Options>("random", "other experts for every token and step; nothing is learned");
+  return member<Router, RandomRouter, Options>(
+      "random", "k experts drawn at random for every token and step; nothing is learned");
 }
 
 }  // namespace moe

@@ -1,5 +1,5 @@
 // A random router that is never trained, while k grows from half of the experts to all of them: k(t) = round(share(t)
-// N) (Chen et al., 2023, SMoE-Dropout). Needs no balance loss.
+// N) (Chen et al., 2023, SMoE-Dropout). It needs no balance loss.
 #include "core/moe/logit_router.h"
 
 namespace moe {
@@ -9,7 +9,7 @@ struct Options : Fields<Options>, SoftmaxOptions {
   ScheduleField share{linearly(0.5, 1), {0, 1}};
 
   void fields(FieldVisitor& v) override {
-    v.schedule("share", share, "The part of the experts that a token goes to.");
+    v.schedule("share", share, "Fraction of the experts that a token goes to.");
     weight_fields(v);
   }
 };
@@ -26,8 +26,8 @@ class RandomFrozenRouter : public SoftmaxRouter {
 }  // namespace
 
 Member random_frozen_router() {
-  return member<Router, RandomFrozenRouter, Options>("random_frozen",
-                                                     "topk by frozen random weights, with a k that grows");
+  return member<Router, RandomFrozenRouter, Options>(
+      "random_frozen", "topk with frozen random weights and a k that grows during the run");
 }
 
 }  // namespace moe

@@ -1,6 +1,6 @@
-// Every expert whose logit is positive, weighted by it: w = relu(W x). How many these are is steered by an L1 loss,
-// whose coefficient is multiplied or divided by a factor after each step with more or fewer experts per token than
-// wanted (Wang et al., 2025, ReMoE, here per layer).
+// Chooses every expert whose logit is positive and weights it by the logit: w = relu(W x). An L1 loss controls their
+// number: after each step with more experts per token than wanted its coefficient is multiplied by a factor, with fewer
+// it is divided by it (Wang et al., 2025, ReMoE, here per layer).
 #include <algorithm>
 
 #include "core/moe/logit_router.h"
@@ -15,14 +15,14 @@ struct Options : Fields<Options>, LogitOptions {
   ScheduleField k{2, {1e-3, 1 << 16, "moe.experts"}};
   double l1 = 1e-8, factor = 1.2;
   void fields(FieldVisitor& v) override {
-    v.schedule("k", k, "Experts per token that are wanted on average.");
-    v.field("l1", l1, "the L1 loss's coefficient at the start", {1e-12, 1e3});
-    v.field("factor", factor, "what the coefficient is multiplied or divided by after a step", {1, 10});
+    v.schedule("k", k, "Target for the average number of experts per token.");
+    v.field("l1", l1, "initial coefficient of the L1 loss", {1e-12, 1e3});
+    v.field("factor", factor, "factor by which the coefficient is multiplied or divided after each step", {1, 10});
     logit_fields(v);
   }
 };
 
-// Where the coefficient stays: a router that does not obey must not overflow it.
+// Bounds of the coefficient: it must not overflow if the router does not react to it.
 constexpr double kLeast = 1e-12, kMost = 1e3;
 
 class ReluRouter : public LogitRouter {
@@ -45,7 +45,7 @@ class ReluRouter : public LogitRouter {
     traits_.k_at = [wanted = wanted_, factor = k_factor_](uint64_t update) { return factor * wanted.at(update); };
     traits_.final_k = traits_.mean_k =
         traits_.k_at(static_cast<uint64_t>(std::max<int64_t>(setup.run.total_updates, 1) - 1));
-    // Weights are logits: copies that halve them add up to what one expert did.
+    // Weights are logits: two copies with half the logit each add up to the original expert's output.
     add_weight(setup, ParameterGroup::shared, PerExpert::divided);
   }
 
@@ -61,7 +61,7 @@ class ReluRouter : public LogitRouter {
     allocate_choice(ctx, routing, experts_);
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     relu_gating_forward(ctx, routing.indices, routing.weights, routing.logits);
-    // Padding counts in the loss's mean as 0: the divisor is known before any sum over ranks and micro-batches.
+    // Padding counts as 0 in the loss's mean, so the divisor is known before any sum over ranks and micro-batches.
     const auto tokens = static_cast<double>(batch.counted());
     measures_.observe_sum(
         ctx, loss_,
@@ -86,7 +86,8 @@ class ReluRouter : public LogitRouter {
 }  // namespace
 
 Member relu_router() {
-  return member<Router, ReluRouter, Options>("relu", "every expert with a positive logit; their number is steered");
+  return member<Router, ReluRouter, Options>(
+      "relu", "every expert with a positive logit; an adaptive L1 loss controls their number");
 }
 
 }  // namespace moe

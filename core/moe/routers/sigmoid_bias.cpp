@@ -1,5 +1,6 @@
-// Scores s = sigmoid(W x); the k largest of s + b are chosen, weighted by s. No loss balances the experts: after each
-// step b_i += rate sign(mean load - load_i), from the counts of the whole step (Wang et al., 2024; DeepSeek-V3, 2024).
+// Scores are s = sigmoid(W x). The k experts with the largest s + b are chosen and weighted by s. The bias balances the
+// experts without a loss: after each step b_i += rate * sign(mean load - load_i), from the counts of the whole step
+// (Wang et al., 2024; DeepSeek-V3, 2024).
 #include "core/moe/logit_router.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
@@ -24,11 +25,13 @@ struct Options : Fields<Options>, LogitOptions {
   void fields(FieldVisitor& v) override {
     v.schedule("k", k, "Experts per token.");
     v.field("renormalise", renormalise, "divide the chosen experts' scores by their sum");
-    v.field("scale", scale, "weights are multiplied by it", {1e-3, 1e3});
-    v.schedule("rate", rate, "What the bias changes by in a step.");
-    v.field("groups", groups, "equal groups of neighbouring experts; must divide their number", {1, 1 << 16});
+    v.field("scale", scale, "factor on the weights", {1e-3, 1e3});
+    v.schedule("rate", rate, "Amount by which the bias changes in a step.");
+    v.field("groups", groups, "number of equal groups of neighbouring experts; must divide the number of experts",
+            {1, 1 << 16});
     v.field("group_limit", group_limit,
-            "a token may only choose from so many groups, the best by the sum of their two best scores", {1, 1 << 16});
+            "number of groups that a token may choose from: those with the largest sums of their two best scores",
+            {1, 1 << 16});
     logit_fields(v);
   }
 };
@@ -49,20 +52,21 @@ class SigmoidBiasRouter : public LogitRouter {
         bias_figure_(measures_.add_figure("router_bias_rms")) {
     traits_ = k_.traits();
     if (options.groups > 1) {
-      traits_.fixed_experts = "sigmoid_bias with groups: they are of neighbouring experts";
+      traits_.fixed_experts = "sigmoid_bias with groups: they consist of neighbouring experts";
     }
     if (!options.renormalise) {
-      traits_.unlike_copies = "the sigmoids of copies add up, where nothing renormalises them";
+      traits_.unlike_copies = "the sigmoid weights of copies add up, because they are not renormalised";
     }
     add_weight(setup);
     if (setup.trains) {
       require_gradient(options.k.place().to_string(), k_.smallest(), experts_, options.renormalise);
     }
     if (experts_ % options.groups != 0)
-      raise<UsageError>("{}: {} experts make no {} equal groups", options.where("groups"), experts_, options.groups);
+      raise<UsageError>("{}: {} experts cannot be divided into {} equal groups", options.where("groups"), experts_,
+                        options.groups);
     if (const int64_t open = experts_ / options.groups * limit_.limit; k_.largest() > open)
-      raise<UsageError>("{}: {} experts cannot be chosen from the {} of {} group(s)", options.k.place().to_string(),
-                        k_.largest(), open, limit_.limit);
+      raise<UsageError>("{}: cannot choose {} experts from the {} experts of {} group(s)",
+                        options.k.place().to_string(), k_.largest(), open, limit_.limit);
   }
 
   void after_step(Context& ctx, const LoadStats& load) override {
@@ -103,8 +107,8 @@ class SigmoidBiasRouter : public LogitRouter {
 }  // namespace
 
 Member sigmoid_bias_router() {
-  return member<Router, SigmoidBiasRouter, Options>("sigmoid_bias",
-                                                    "sigmoid scores, balanced by a bias that a rule updates");
+  return member<Router, SigmoidBiasRouter, Options>(
+      "sigmoid_bias", "sigmoid scores, balanced without a loss by a bias that is adjusted after each step");
 }
 
 }  // namespace moe

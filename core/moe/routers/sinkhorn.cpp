@@ -1,6 +1,6 @@
-// In training the k largest of scores that Sinkhorn's iteration has balanced over a group of tokens, at evaluation
-// those of the logits; weights by softmax of the logits in both (Clark et al., 2022; a relaxation of the optimal
-// assignment of BASE layers, Lewis et al., 2021, hence also of what `base` stands for).
+// In training, chooses the k largest scores after Sinkhorn's iteration has balanced them over a group of tokens; at
+// evaluation, the k largest logits. Weights are a softmax of the logits in both cases (Clark et al., 2022). This is a
+// relaxation of the optimal assignment of BASE layers (Lewis et al., 2021), so it also stands in for a router `base`.
 #include "core/ops/sinkhorn.h"
 #include "core/moe/logit_router.h"
 #include "core/moe/token_grouping.h"
@@ -13,7 +13,8 @@ struct Options : Fields<Options>, SoftmaxOptions, GroupOptions {
   void fields(FieldVisitor& v) override {
     softmax_fields(v);
     group_fields(v);
-    v.field("iterations", iterations, "rounds of making rows and columns sum to their shares", {1, 1000});
+    v.field("iterations", iterations,
+            "number of Sinkhorn iterations: each scales rows and columns to their target sums", {1, 1000});
   }
 };
 
@@ -40,8 +41,8 @@ class SinkhornRouter : public SoftmaxRouter {
 }  // namespace
 
 Member sinkhorn_router() {
-  return member<Router, SinkhornRouter, Options>("sinkhorn",
-                                                 "in training a balanced assignment, at evaluation the largest logits");
+  return member<Router, SinkhornRouter, Options>(
+      "sinkhorn", "in training a balanced assignment by Sinkhorn iterations, at evaluation the largest logits");
 }
 
 }  // namespace moe

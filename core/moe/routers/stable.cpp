@@ -1,6 +1,7 @@
-// StableMoE (Dai et al., 2022). Stage 1 learns a router z = W x and distils it into one that sees only the token's id:
-// 50-dimensional embeddings times centroids, trained by cross-entropy to the learned router's choice. In stage 2 the
-// distilled router is frozen and chooses. One expert per token, output a E(x) + (1 - a) x with a = sigmoid(z_i).
+// StableMoE (Dai et al., 2022). Stage 1 trains a router z = W x and distils it into a router that depends only on the
+// token id: 50-dimensional embeddings times centroids, trained by cross-entropy with the learned router's choice. In
+// stage 2 the distilled router is frozen and chooses the experts. There is one expert per token, and the output is a
+// E(x) + (1 - a) x with a = sigmoid(z_i).
 #include <cmath>
 
 #include "core/moe/logit_router.h"
@@ -20,9 +21,9 @@ struct Options : Fields<Options>, LogitOptions {
   ScheduleField distillation{0.3, {0, 1e6}};
   int64_t dimension = 50;
   void fields(FieldVisitor& v) override {
-    v.field("stage1", stage1, "when the distilled router takes over");
-    v.schedule("distillation", distillation, "Coefficient of its loss, per layer.");
-    v.field("dimension", dimension, "of its token embeddings", {1, 4096});
+    v.field("stage1", stage1, "length of stage 1, after which the frozen distilled router chooses the experts");
+    v.schedule("distillation", distillation, "Coefficient of the distillation loss, per layer.");
+    v.field("dimension", dimension, "width of the distilled router's token embeddings", {1, 4096});
     logit_fields(v);
   }
 };
@@ -45,16 +46,18 @@ class StableRouter : public LogitRouter {
         loss_(measures_.add_loss("distillation", options.distillation.make(setup.run))),
         agreement_(measures_.add_figure("distilled_agreement")) {
     if (setup.vocab == 0)
-      raise<UsageError>("{}: stable distils into embeddings of token ids, and these samples' tokens have none",
-                        options.key());
+      raise<UsageError>(
+          "{}: stable needs token ids for the distilled router, but the tokens of this task's samples have none",
+          options.key());
     if (stage1_ < 1)
-      raise<UsageError>("{}: {} updates teach the distilled router nothing", options.where("stage1"), stage1_);
+      raise<UsageError>("{}: stage 1 has {} updates, too few to train the distilled router; it must have at least 1",
+                        options.where("stage1"), stage1_);
     require_own_k(setup, "router stable always chooses one expert");
     traits_ = RouterTraits::constant(1, 1);
     add_weight(setup);
   }
 
-  // The last update of stage 1 leaves a copy that no optimizer moves any more.
+  // The last update of stage 1 copies the distilled router into parameters that are not trained.
   void after_step(Context& ctx, const LoadStats&) override {
     if (ctx.step + 1 != static_cast<uint64_t>(stage1_)) return;
     convert(ctx, frozen_embedding_.value, embedding_.value);
@@ -62,8 +65,8 @@ class StableRouter : public LogitRouter {
   }
 
  private:
-  // Of Routing::extra: embeddings of the tokens (tokens, dimension); the distillation loss's gradient at the distilled
-  // logits (tokens, experts). Only in stage 1.
+  // Indices into Routing::extra: the tokens' embeddings (tokens, dimension), and the distillation loss's gradient with
+  // respect to the distilled logits (tokens, experts). Set only in stage 1.
   enum { kEmbedded, kDistilledGradient };
 
   Parameter& table(const Setup& setup, const char* name, int64_t rows, ParameterGroup group,
@@ -114,8 +117,8 @@ class StableRouter : public LogitRouter {
     const Tensor losses = scratch.allocate_wide(Shape{tokens});
     copy(ctx, wanted, routing.indices.reshape(wanted.shape));
     mask_padding(ctx, wanted, batch.targets);
-    // What a text's end leaves unscored counts in the mean as a loss of 0: the divisor is known before any sum over
-    // ranks and micro-batches.
+    // Positions without a target (the end of a text) count as a loss of 0 in the mean, so the divisor is known before
+    // any sum over ranks and micro-batches.
     cross_entropy(ctx, losses, correct, logits, wanted,
                   measures_.coefficient(loss_) / static_cast<double>(batch.global_tokens));
     if (!ctx.observe) return;
@@ -140,7 +143,7 @@ class StableRouter : public LogitRouter {
   const int64_t stage1_;
   const int64_t dimension_;
   Parameter &embedding_, &centroids_;                // (vocab, dimension), (experts, dimension)
-  Parameter &frozen_embedding_, &frozen_centroids_;  // their last state in stage 1
+  Parameter &frozen_embedding_, &frozen_centroids_;  // copies of them from the end of stage 1
   MeasureSet& measures_;
   size_t loss_, agreement_;
 };
@@ -149,7 +152,7 @@ class StableRouter : public LogitRouter {
 
 Member stable_router() {
   return member<Router, StableRouter, Options>(
-      "stable", "a learned router, distilled into one of token ids that is then frozen; one expert per token");
+      "stable", "a learned router, distilled into a router on token ids that is then frozen; one expert per token");
 }
 
 }  // namespace moe

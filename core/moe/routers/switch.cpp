@@ -22,7 +22,7 @@ class SwitchRouter : public SoftmaxRouter {
 }  // namespace
 
 Member switch_router() {
-  return member<Router, SwitchRouter, Options>("switch", "the most probable expert, weighted by its probability");
+  return member<Router, SwitchRouter, Options>("switch", "only the most probable expert, weighted by its probability");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// topk whose softmax has a learned temperature: z = W x / tau. The other routers have it as an option.
+// topk with a learned softmax temperature: z = W x / tau. The other routers offer it as an option.
 #include "core/moe/logit_router.h"
 
 namespace moe {

@@ -1,4 +1,5 @@
-// z = W x; the k experts with the largest logits; weights by softmax (Shazeer et al., 2017, without the noise).
+// z = W x. Chooses the k experts with the largest logits and weights them by softmax (Shazeer et al., 2017, without the
+// noise).
 #include "core/moe/logit_router.h"
 
 namespace moe {

@@ -1,4 +1,4 @@
-// Every token goes to all experts, each with the weight 1 / N: the mean of the experts, and the dense end of the scale.
+// Every token goes to all experts, each with weight 1 / N. The output is the mean of the experts: the dense baseline.
 #include "core/moe/unlearned_router.h"
 #include "core/ops/gating.h"
 

@@ -1,5 +1,5 @@
-// One strategy up to some point of the run, another from then on. Both share the layer's router and experts; what else
-// they learn is their own. Either may be a change itself.
+// One strategy up to some point of the run, another one after it. Both share the layer's router and experts; their
+// other parameters are separate. Either may itself be a `change`.
 #include <algorithm>
 #include <cmath>
 
@@ -14,9 +14,9 @@ struct Options : Fields<Options> {
   Duration at = Duration::percent(50);
 
   void fields(FieldVisitor& v) override {
-    v.choice("first", first, "The strategy that a run begins with.");
-    v.choice("then", then, "The strategy that it goes on with.");
-    v.field("at", at, "when the second takes over");
+    v.choice("first", first, "The strategy at the start of the run.");
+    v.choice("then", then, "The strategy after the change.");
+    v.field("at", at, "point of the run at which the second strategy replaces the first");
   }
 };
 
@@ -38,9 +38,9 @@ class ChangeStrategy : public RoutedStrategy {
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
-    parts.balance.set_scale(1);  // what the other may have left
+    parts.balance.set_scale(1);  // resets a scale that the other strategy may have set
     if (!ctx.planning) return current(ctx).forward(ctx, parts, batch, x);
-    // Room for either: both are passed through, and what the hungrier one keeps is kept.
+    // Plans memory for either: runs both forward, then again the one that keeps more activations.
     const auto kept_by = [&](Strategy& strategy) {
       ActivationScope scope(ctx);
       const size_t before = ctx.activations->used();
@@ -62,7 +62,8 @@ class ChangeStrategy : public RoutedStrategy {
   void after_step(Context& ctx, const LoadStats& load) override { current(ctx).after_step(ctx, load); }
 
  private:
-  // What a part learns besides the router gets names of its own, so that two of a kind can follow each other.
+  // The suffix makes the names of a part's parameters unique, so that two strategies of the same kind can follow each
+  // other.
   std::unique_ptr<Strategy> part(const std::string& where, const Choice<Strategy>& choice, const Setup& setup,
                                  const char* suffix) const {
     Setup own = setup;
@@ -70,13 +71,15 @@ class ChangeStrategy : public RoutedStrategy {
     own.name += suffix;
     std::unique_ptr<Strategy> strategy = choice.make(own);
     if (&strategy->router() == own.router.get()) return strategy;
-    raise<UsageError>("{}: {} has routers of its own and cannot follow or be followed by another strategy", where,
-                      choice.kind());
+    raise<UsageError>(
+        "{}: {} has its own routers, so it cannot share the layer's router with another strategy; use plain, compete, "
+        "stochastic or contrastive",
+        where, choice.kind());
   }
   Strategy& current(const Context& ctx) const { return ctx.step < static_cast<uint64_t>(at_) ? *first_ : *then_; }
 
   int64_t at_;
-  double share_;  // of the run that the first has
+  double share_;  // fraction of the run in which the first strategy is used
   std::unique_ptr<Strategy> first_, then_;
 };
 

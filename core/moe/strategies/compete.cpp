@@ -1,5 +1,5 @@
-// CompeteSMoE: on some updates the experts compete for each token by the size of their response, and the router learns
-// to foresee the outcome; at other updates, and always at evaluation, the router chooses. Version 1: Pham et al., 2024
+// CompeteSMoE: in some updates the experts compete for each token by the size of their response, and the router learns
+// to predict the winners. In other updates, and always at evaluation, the router chooses. Version 1: Pham et al., 2024
 // (arXiv 2402.02526). Version 2: Nguyen et al., 2025 (arXiv 2505.13380).
 #include <cmath>
 
@@ -33,7 +33,7 @@ struct Options : Fields<Options> {
   int64_t max_layers = 0;
   Duration warmup = Duration::updates(0);
 
-  // The version's own values; keys given beside it win.
+  // Sets the defaults of the version. Keys that are given explicitly override them.
   void take_defaults_of(int64_t which) {
     const bool second = which == 2;
     version = which;
@@ -50,30 +50,37 @@ struct Options : Fields<Options> {
 
   void fields(FieldVisitor& v) override {
     const int64_t before = version;
-    v.field("version", version, "of the method, 1 or 2: sets the defaults of the keys below", {1, 2});
+    v.field("version", version, "version of the method, 1 or 2; sets the defaults of the keys below", {1, 2});
     if (version != before) take_defaults_of(version);
-    v.field("k", k, "winners per token; 0 = as many experts as the router chooses in the end",
-            {0, 1024, "moe.experts"});
+    v.field("k", k, "number of winners per token; 0 = the router's k at the end of the run", {0, 1024, "moe.experts"});
     v.field("score", score, "an expert's response to a token: the norm of its output, or its mean softplus",
             {"norm", "softplus"});
-    v.field("weights", weights, "of the winners' outputs: softmax of their scores, or their share of the scores",
+    v.field("weights", weights,
+            "weights of the winners' outputs: softmax = a softmax of their scores, share = each score over the "
+            "winners' sum",
             {"softmax", "share"});
-    v.field("forward", forward, "who chooses the experts of a competing update", {"competition", "router"});
-    v.field("target", target,
-            "what the router imitates: the winners' weights and 0 elsewhere, or the softmax of all scores",
-            {"chosen", "all"});
-    v.field("detach", detach, "no gradient flows from the router's loss into the experts");
+    v.field("forward", forward, "whether the competition or the router chooses the experts in a competing update",
+            {"competition", "router"});
+    v.field(
+        "target", target,
+        "target of the router's loss: chosen = the winners' weights and 0 elsewhere, all = the softmax of all scores",
+        {"chosen", "all"});
+    v.field("detach", detach, "stop the gradient of the router's loss from reaching the experts");
     v.schedule("router_loss", router_loss, "Coefficient of the router's mean squared distance to the target.");
-    v.schedule("chosen_loss", chosen_loss, "Weight in that distance of the mean over the winners alone.");
-    v.schedule("diversity", diversity, "Coefficient of the mean cosine between the winners' outputs.");
-    v.field("balance_on", balance_on, "whose choices the balance losses of a competing update see",
+    v.schedule("chosen_loss", chosen_loss,
+               "Weight, in the router's loss, of the mean squared distance over the winners alone.");
+    v.schedule("diversity", diversity,
+               "Coefficient of the diversity loss, which is the mean cosine between the winners' outputs.");
+    v.field("balance_on", balance_on,
+            "whether the balance losses of a competing update apply to the router's or to the competition's choices",
             {"router", "competition"});
     v.schedule("balance_scale", balance_scale, "Factor on the balance losses' coefficients in a competing update.");
-    v.schedule("probability", probability, "That a layer competes in an update.");
-    v.field("draw_every", draw_every, "updates that one draw holds for", {1, 1'000'000});
-    v.field("max_layers", max_layers, "layers that may compete in one update, others move to another; 0 = all",
+    v.schedule("probability", probability, "Probability that a layer competes in an update.");
+    v.field("draw_every", draw_every, "number of updates for which one draw holds", {1, 1'000'000});
+    v.field("max_layers", max_layers,
+            "maximum number of layers that compete in one update, further ones move to another update; 0 = no limit",
             {0, 1 << 20});
-    v.field("warmup", warmup, "the router alone chooses during the first updates");
+    v.field("warmup", warmup, "length of the initial phase without competition, in which only the router chooses");
   }
 };
 
@@ -96,7 +103,9 @@ class CompeteStrategy : public RoutedStrategy {
         diversity_(setup.measures->add_loss("diversity", options.diversity.make(setup.run))),
         chosen_loss_(options.chosen_loss.make(setup.run)),
         balance_scale_(options.balance_scale.make(setup.run)) {
-    if (k_ > experts_) raise<UsageError>("{}: {} of {} experts cannot win", options.where("k"), k_, experts_);
+    if (k_ > experts_)
+      raise<UsageError>("{}: {} winners per token, but the layer has only {} experts", options.where("k"), k_,
+                        experts_);
     for (const Choice<BalanceLoss>& loss : setup.moe.balance.items()) {
       balanced_ |= loss.make(BalanceLoss::Setup{experts_, setup.d_model(), setup.moe.router.kind(), setup.run})
                        ->coefficient()
@@ -145,8 +154,8 @@ class CompeteStrategy : public RoutedStrategy {
   double diversity() const { return measures().coefficient(diversity_); }
   bool chosen_by_competition() const { return competing_ && options_.forward == "competition"; }
   bool balance_on_competition() const { return competing_ && options_.balance_on == "competition"; }
-  // Whether some gradient reaches scores of experts that were not chosen, or whose output a capacity or dropout left
-  // out: then all experts are passed through backward.
+  // Whether a gradient reaches the scores of experts that were not chosen or whose output was removed by a capacity or
+  // by dropout. If so, backward runs through all experts.
   bool gradient_of_all_scores() const {
     return (balance_on_competition() && balanced_) || (!options_.detach && router_loss() > 0) ||
            !chosen_by_competition() || drops_;
@@ -156,7 +165,7 @@ class CompeteStrategy : public RoutedStrategy {
            (!options_.detach && router_loss() > 0);
   }
 
-  // The scores, who won by them and with what weight, and what the router is to imitate.
+  // Computes the scores, the winners and their weights, and the router's target.
   void compete(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) {
     const int64_t tokens = x.dim(0);
     outcome_ = {};
@@ -203,8 +212,8 @@ class CompeteStrategy : public RoutedStrategy {
       fill_zero(ctx, d_routing.weights);
       if (d_routing.skip) fill_zero(ctx, d_routing.skip);
       const Tensor d_pass = scratch.allocate_wide(outcome_.weights.shape);
-      // The pass needs the scores' gradient, which needs the weights' gradient of the pass: it hands it over on the
-      // way.
+      // The pass needs the scores' gradient, and that needs the weights' gradient from the pass. The callback is called
+      // when the weights' gradient is available.
       balanced_pass_.backward(ctx, parts, batch, d_x, {d_pass, {}}, d_y, outcome_, [&](Tensor d_returned) {
         add(ctx, d_weights, d_weights, d_pass);
         weights_backward(ctx, d_scores, d_weights);
@@ -224,7 +233,7 @@ class CompeteStrategy : public RoutedStrategy {
     }
   }
 
-  // The router's loss, and its gradient on the target unless that is detached.
+  // Backward of the router's loss, including the gradient with respect to the target unless that is detached.
   void imitate_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, Tensor d_scores, Tensor d_weights) {
     if (router_loss() == 0) return;
     ScratchScope scratch(ctx);
@@ -251,7 +260,7 @@ class CompeteStrategy : public RoutedStrategy {
     }
   }
 
-  // Scores of the chosen alone have a gradient: their outputs are at hand from the pass.
+  // For the case that only scores of chosen experts have a gradient: their outputs are available from the pass.
   void responses_of_chosen_backward(Context& ctx, Tensor d_returned, ConstTensor d_scores) const {
     ScratchScope scratch(ctx);
     const int64_t rows = d_returned.dim(0), slots = outcome_.indices.size();
@@ -274,8 +283,8 @@ class CompeteStrategy : public RoutedStrategy {
   Scheduled chosen_loss_, balance_scale_;
   bool competing_ = false, drops_ = false;
   Routing routing_;  // the router's
-  Routing outcome_;  // the competition's: its "logits" are the scores
-  Tensor target_;    // (tokens, experts): what the router's probabilities are to be
+  Routing outcome_;  // the competition's; its `logits` are the scores
+  Tensor target_;    // (tokens, experts): target of the router's probabilities
   BalancedPass balanced_pass_;
 };
 
@@ -283,7 +292,8 @@ class CompeteStrategy : public RoutedStrategy {
 
 Member compete_strategy() {
   return member<Strategy, CompeteStrategy, Options>(
-      "compete", "on some updates experts compete by their response, and the router learns to foresee who wins");
+      "compete",
+      "in some updates experts compete by their response, and the router learns to predict the winners (CompeteSMoE)");
 }
 
 }  // namespace moe

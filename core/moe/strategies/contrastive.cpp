@@ -1,6 +1,7 @@
-// `plain`, with an objective that makes experts differ: each output of an expert is drawn to the mean output of its
-// expert and pushed from those of the others (InfoNCE between outputs and prototypes, as in prototypical contrastive
-// learning, Li et al., 2021). The prototypes are moving averages over updates and constants of the gradient.
+// `plain`, with an objective that makes experts differ: each output of an expert is pulled towards the mean output of
+// its expert and pushed away from those of the other experts (InfoNCE between outputs and prototypes, as in
+// prototypical contrastive learning, Li et al., 2021). The prototypes are moving averages over updates; no gradient
+// flows into them.
 #include <algorithm>
 
 #include "core/moe/routed_pass.h"
@@ -21,8 +22,8 @@ struct Options : Fields<Options> {
   double decay = 0.9;
   void fields(FieldVisitor& v) override {
     v.schedule("contrast", contrast, "Coefficient of the contrastive loss.");
-    v.schedule("temperature", temperature, "That cosines are divided by.");
-    v.field("decay", decay, "of the experts' mean outputs, per update", {0, 0.999999});
+    v.schedule("temperature", temperature, "Temperature of the contrastive loss: divisor of the cosines.");
+    v.field("decay", decay, "decay of the moving averages of the experts' mean outputs, per update", {0, 0.999999});
   }
 };
 
@@ -43,7 +44,7 @@ class ContrastiveStrategy : public RoutedStrategy {
         sums_(setup.sums),
         range_(setup.sums->reserve(static_cast<size_t>(experts_ * d_))),
         computed_(static_cast<size_t>(experts_)) {
-    prototypes_.lookup = true;  // no part of the model's function
+    prototypes_.lookup = true;  // not used by the model's forward function
   }
 
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
@@ -69,10 +70,11 @@ class ContrastiveStrategy : public RoutedStrategy {
 
  private:
   double coefficient() const { return measures_->coefficient(contrast_); }
-  // Of the step, by expert; the load counts their rows, which were computed unless they were dropped.
+  // The step's sums of outputs per expert. The number of rows in them is the load's counts minus the dropped
+  // assignments.
   Tensor output_sums() const { return as_tensor(sums_->of(range_)).reshape({experts_, d_}); }
 
-  // The loss of this micro-batch's outputs, and at once its gradient by them, d_contrast_.
+  // Computes the loss of this micro-batch's outputs and its gradient with respect to them, d_contrast_.
   void contrast(Context& ctx, const TokenBatch& batch) {
     const SparsePass& pass = routed_.pass();
     const Routing& routing = routed_.routing();
@@ -97,7 +99,7 @@ class ContrastiveStrategy : public RoutedStrategy {
     const double per_token = static_cast<double>(slots) / std::max<double>(1, static_cast<double>(batch.tokens()));
     cross_entropy(ctx, losses, correct, cosines, labels,
                   coefficient() / (static_cast<double>(batch.global_tokens) * std::max(per_token, 1.0)));
-    scale(ctx, cosines, 1 / now(temperature_, ctx));  // now their gradient
+    scale(ctx, cosines, 1 / now(temperature_, ctx));  // `cosines` now holds their gradient
     measures_->observe(ctx, contrast_, loss_sums(ctx, losses, correct, labels).loss,
                        static_cast<double>(batch.counted() * routing.indices.dim(1)));
     const Tensor d_unit = scratch.allocate(rows.shape);
@@ -123,7 +125,8 @@ class ContrastiveStrategy : public RoutedStrategy {
 
 Member contrastive_strategy() {
   return member<Strategy, ContrastiveStrategy, Options>(
-      "contrastive", "plain, with a loss that draws an expert's outputs together and pushes different experts' apart");
+      "contrastive",
+      "plain, with a loss that pulls the outputs of one expert together and pushes those of different experts apart");
 }
 
 }  // namespace moe

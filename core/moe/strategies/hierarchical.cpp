@@ -1,7 +1,7 @@
-// Two levels of routing: a first router sends each token to some of the groups of experts, and each group has a router
-// of its own (of the kind moe.router) that chooses among its experts; the weights multiply (Jordan and Jacobs, 1994,
-// made sparse). Both levels have balance losses: `group_balance` on the choice of groups, moe.balance on the choice of
-// experts.
+// Two levels of routing: a first router sends each token to some of the groups of experts, and each group has its own
+// router (of the kind moe.router) that chooses among its experts. The weights of both levels are multiplied (Jordan and
+// Jacobs, 1994, made sparse). Both levels have balance losses: `group_balance` on the choice of groups, moe.balance on
+// the choice of experts.
 #include <algorithm>
 
 #include "core/moe/routed_pass.h"
@@ -18,9 +18,10 @@ struct Options : Fields<Options> {
   ChoiceList<BalanceLoss> balance{"switch", "z"};
 
   void fields(FieldVisitor& v) override {
-    v.field("groups", groups, "of experts, as alike in size as can be", {1, 1 << 16});
-    // A router's own options hold no router: this does not go on.
-    v.choice("group_router", router, "Which groups a token goes to; its experts are the groups.");
+    v.field("groups", groups, "number of groups of experts; their sizes differ by at most one", {1, 1 << 16});
+    // A router's options contain no router, so there is no further nesting.
+    v.choice("group_router", router,
+             "Router that chooses a token's groups; the groups take the place of experts in its options.");
     v.choices("group_balance", balance, "Auxiliary losses on the choice of groups.");
   }
 };
@@ -44,7 +45,9 @@ class HierarchicalStrategy : public Strategy {
       raise<UsageError>("{}: {} groups of {} experts", options.where("groups"), options.groups, experts_);
     }
     if (group_balance_.sees_outputs()) {
-      raise<UsageError>("{}: groups have no outputs of their own to compare", options.where("group_balance"));
+      raise<UsageError>(
+          "{}: a loss on outputs cannot be used here, because groups have no outputs; use it in moe.balance",
+          options.where("group_balance"));
     }
     for (size_t g = 0; g < groups_.size(); ++g) {
       const int64_t index = static_cast<int64_t>(g);
@@ -127,7 +130,8 @@ class HierarchicalStrategy : public Strategy {
   }
 
   void close_experts(ConstTensor closed) override {
-    if (closed) throw UsageError("moe.strategy: hierarchical cannot close experts: a group might have none left");
+    if (closed)
+      throw UsageError("moe.strategy: hierarchical cannot close experts, because a group could have none left");
   }
 
   const BalanceSet* own_balance() const override { return &group_balance_; }
@@ -137,12 +141,12 @@ class HierarchicalStrategy : public Strategy {
     Share experts;
     std::unique_ptr<Router> router;
     Routing routing;
-    Tensor targets;  // (tokens) i32: kIgnoreTarget for tokens that do not come here
+    Tensor targets;  // (tokens) i32: kIgnoreTarget for tokens that are not routed to this group
   };
 
   void combine_traits() {
     const RouterTraits &outer = group_router_->traits(), &inner = groups_[0].router->traits();
-    static constexpr const char* kOwnRouters = "strategy hierarchical: its groups have routers of their own";
+    static constexpr const char* kOwnRouters = "strategy hierarchical: its groups have their own routers";
     traits_.k = outer.k * slots_;
     traits_.final_k = outer.final_k * inner.final_k;
     traits_.mean_k = outer.mean_k;
@@ -155,10 +159,10 @@ class HierarchicalStrategy : public Strategy {
     traits_.directions = {nullptr, nullptr, false, kOwnRouters};
   }
 
-  // For a router of one level, with parameters and random numbers of its own.
+  // The context for a router of one level, with separate parameters and random numbers.
   static BuildContext level_setup(const BuildContext& whole, const std::string& suffix, int64_t level,
                                   int64_t experts) {
-    constexpr int kLayers = 1024;  // a layer's index is far below: streams of levels do not meet those of layers
+    constexpr int kLayers = 1024;  // above any layer index, so that random streams do not collide
     BuildContext setup = whole;
     setup.name += suffix;
     setup.layer += static_cast<int>(level) * kLayers;
@@ -174,7 +178,7 @@ class HierarchicalStrategy : public Strategy {
 
   LoadStats group_load() const { return LoadStats::view(sums_->of(load_range_), static_cast<int64_t>(groups_.size())); }
 
-  int64_t experts_, slots_ = 0;  // per token and group
+  int64_t experts_, slots_ = 0;  // slots per token and group
   std::unique_ptr<Router> group_router_;
   LayerSums::Range load_range_;
   BalanceSet group_balance_;
@@ -189,7 +193,7 @@ class HierarchicalStrategy : public Strategy {
 
 Member hierarchical_strategy() {
   return member<Strategy, HierarchicalStrategy, Options>(
-      "hierarchical", "a router over groups of experts, then a router of its own inside each group");
+      "hierarchical", "a router over groups of experts, then a separate router inside each group");
 }
 
 }  // namespace moe

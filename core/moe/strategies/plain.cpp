@@ -1,4 +1,4 @@
-// The sparse mixture of experts as usual: route, dispatch, experts, combine (Shazeer et al., 2017).
+// The usual sparse mixture of experts: route, dispatch, experts, combine (Shazeer et al., 2017).
 #include "core/moe/routed_pass.h"
 #include "core/ops/elementwise.h"
 
@@ -25,7 +25,8 @@ class PlainStrategy : public RoutedStrategy {
 }  // namespace
 
 Member plain_strategy() {
-  return member<Strategy, PlainStrategy, NoFields>("plain", "router, dispatch, experts, combine");
+  return member<Strategy, PlainStrategy, NoFields>("plain",
+                                                   "the usual sparse mixture: router, dispatch, experts, combine");
 }
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// S2MoE (arXiv 2503.23007): training passes each token and a noisy copy of it through the same router and experts and
-// mixes the two results by a learned gate; an InfoNCE loss ties the two views together. Evaluation knows no noise.
+// S2MoE (arXiv 2503.23007): in training, each token and a noisy copy of it pass through the same router and experts,
+// and a learned gate mixes the two results. An InfoNCE loss pulls the two views together. Evaluation uses no noise.
 #include <algorithm>
 
 #include "core/moe/info_nce.h"
@@ -24,17 +24,19 @@ struct Options : Fields<Options> {
   int64_t negatives = 512;
 
   void fields(FieldVisitor& v) override {
-    v.field(
-        "statistics", statistics,
-        "what the noise is measured by: the tokens of the whole sequence (sees later ones), those so far, or moving "
-        "averages of earlier updates",
-        {"sequence", "causal", "running"});
-    v.field("decay", decay, "of the moving averages (statistics: running)", {0, 0.999999});
-    v.schedule("noise", noise, "Factor on the noise's mean and deviation: with 0 the copy is the token.");
+    v.field("statistics", statistics,
+            "source of the noise's mean and deviation: the tokens of the whole sequence (includes later ones), the "
+            "tokens up to the current one, or moving averages over earlier updates",
+            {"sequence", "causal", "running"});
+    v.field("decay", decay, "decay of the moving averages, per update (only with statistics: running)", {0, 0.999999});
+    v.schedule("noise", noise, "Factor on the noise's mean and deviation; 0 = the copy equals the token.");
     v.schedule("uncertainty", uncertainty, "Coefficient of the InfoNCE loss.");
-    v.field("on", on, "where it compares the two views: the layer's inputs or its outputs", {"inputs", "outputs"});
-    v.schedule("temperature", temperature, "Of the InfoNCE loss.");
-    v.field("negatives", negatives, "at most so many tokens of a sequence are told apart at a time", {2, 65536});
+    v.field("on", on, "where the InfoNCE loss compares the two views: at the layer's inputs or outputs",
+            {"inputs", "outputs"});
+    v.schedule("temperature", temperature, "Temperature of the InfoNCE loss.");
+    v.field("negatives", negatives,
+            "block size of the InfoNCE loss: at most this many tokens of a sequence are contrasted with each other",
+            {2, 65536});
   }
 };
 
@@ -60,7 +62,7 @@ class StochasticStrategy : public RoutedStrategy {
         temperature_(options.temperature.make(setup.run)),
         sums_(setup.sums) {
     traits_.training_passes = 2;
-    // The noise that is measured over the sequence shows a token later ones.
+    // Noise statistics over the whole sequence make a token depend on later ones.
     if (options.statistics == "sequence") {
       traits_.training_causality = std::max(traits_.training_causality, Causality::sequence);
     }
@@ -79,7 +81,7 @@ class StochasticStrategy : public RoutedStrategy {
 
     add_noise(ctx, batch, x);
     const int64_t first_token = ctx.first_token;
-    ctx.first_token += batch.global_places();  // the copies are tokens of their own to whatever draws random numbers
+    ctx.first_token += batch.global_places();  // the copies use other random numbers than the tokens
     const Tensor f_hat = noisy_.forward(ctx, parts, router(), both, x_hat_);
     ctx.first_token = first_token;
 
@@ -124,7 +126,7 @@ class StochasticStrategy : public RoutedStrategy {
 
  private:
   double uncertainty() const { return measures_->coefficient(uncertainty_); }
-  // Losses that are means over tokens are means over both views.
+  // Losses that are means over tokens become means over both views.
   static TokenBatch both_views(TokenBatch batch) {
     batch.global_tokens *= 2;
     batch.global_sequences *= 2;
@@ -198,7 +200,7 @@ class StochasticStrategy : public RoutedStrategy {
 
 Member stochastic_strategy() {
   return member<Strategy, StochasticStrategy, Options>("stochastic",
-                                                       "learns from each token and a noisy copy of it (S2MoE)");
+                                                       "trains on each token and a noisy copy of it (S2MoE)");
 }
 
 }  // namespace moe

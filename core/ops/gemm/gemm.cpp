@@ -1,4 +1,4 @@
-// Cuts a batch of problems into pieces and deals them out to the threads.
+// Cuts a batch of problems into pieces and distributes them to the threads.
 #include "core/ops/gemm/gemm.h"
 
 #include <omp.h>
@@ -14,7 +14,7 @@
 namespace moe::cpu {
 namespace {
 
-// Pieces a thread gets on average: enough to even out their sizes, few enough not to pack operands too often.
+// Average number of pieces per thread: enough to balance their sizes, few enough not to pack operands too often.
 constexpr int64_t kPiecesPerThread = 4;
 // A piece below this many multiply-adds (some 20 microseconds) is not worth cutting.
 constexpr int64_t kMinWork = int64_t{1} << 20;
@@ -23,7 +23,7 @@ template <class T>
 struct Piece {
   GemmProblem<T> problem;
   int64_t work;
-  int64_t place;  // in the batch; makes the order of pieces of equal work definite
+  int64_t place;  // index in the batch; makes the order of pieces of equal work deterministic
 };
 
 template <class T>
@@ -35,7 +35,7 @@ void check(const GemmProblem<T>& problem) {
   MOE_CHECK(ldc >= n, "gemm: rows of C overlap: ldc {}, n {}", ldc, n);
 }
 
-// Multiply-adds, counted in whole tiles; a little for each row and column that has to be packed.
+// Cost in multiply-adds, counted in whole tiles, plus a small cost for each row and column that has to be packed.
 template <class T>
 int64_t work_of(const GemmProblem<T>& problem) {
   const int64_t m = round_up(problem.m, kTileRows);
@@ -53,8 +53,8 @@ GemmProblem<T> block_of(GemmProblem<T> problem, int64_t row, int64_t m, int64_t 
   return problem;
 }
 
-// Appends the pieces of one problem: a grid of about work / piece_work blocks of C, of the shape that packs
-// least. k is never cut, so each element of C has one owner and one order of summation.
+// Appends the pieces of one problem: a grid of about work / piece_work blocks of C, with the shape that needs the least
+// packing. k is never cut, so each element of C has one writer and one order of summation.
 template <class T>
 void cut(const GemmProblem<T>& problem, int64_t place, int64_t piece_work, std::vector<Piece<T>>& pieces) {
   const auto [m, n] = std::array{problem.m, problem.n};
@@ -91,24 +91,25 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
     return;
   }
 
-  static thread_local std::vector<Piece<T>>
-      pieces;  // keeps its capacity: the most that cut() makes of so many problems
+  // Keeps its capacity: the maximum that cut() makes of this number of problems.
+  static thread_local std::vector<Piece<T>> pieces;
   pieces.clear();
   pieces.reserve(3 * problems.size() + static_cast<size_t>(2 * num_threads * kPiecesPerThread));
   int64_t work = 0;
   for (const GemmProblem<T>& problem : problems) work += work_of(problem);
   const int64_t piece_work = std::max(kMinWork, work / (num_threads * kPiecesPerThread));
   for (size_t i = 0; i < problems.size(); ++i) cut(problems[i], static_cast<int64_t>(i), piece_work, pieces);
-  // The largest first: the last pieces to finish are then short.
+  // The largest pieces come first, so that the last ones to finish are short.
   std::sort(pieces.begin(), pieces.end(), [](const Piece<T>& left, const Piece<T>& right) {
     return left.work != right.work ? left.work > right.work : left.place < right.place;
   });
 
-  if (pieces.size() == 1) {  // spares a small problem the wake-up of the threads
+  if (pieces.size() == 1) {  // avoids waking the threads for a small problem
     gemm_serial(pieces[0].problem);
     return;
   }
-  const Piece<T>* const shared = pieces.data();  // the vector's name means another vector on each thread
+  // The vector is thread-local, so its name refers to another vector on each thread.
+  const Piece<T>* const shared = pieces.data();
   const auto num_pieces = static_cast<int64_t>(pieces.size());
 #pragma omp parallel
   {

@@ -25,21 +25,19 @@ struct GemmProblem {
   bool accumulate = false;  // otherwise C is only written, never read
 };
 
-// Solves all problems on the OpenMP threads of the caller; inside a parallel region, on the calling thread
-// alone. The outputs must not overlap. Any of m, n, k may be 0; k = 0 writes zeros, or leaves C alone when
-// accumulating.
-//
-// Every element of C is summed in an order that only k decides: the result is the same to the last bit for
-// any number of threads, any m and n and any place of a row in its problem.
+// Solves all problems on the caller's OpenMP threads, or on the calling thread alone inside a parallel region. The
+// outputs must not overlap. Any of m, n, k may be 0; k = 0 writes zeros, or leaves C unchanged when accumulating.
+// Every element of C is summed in an order that depends only on k. The result is bitwise the same for any number of
+// threads, any m and n and any position of a row in its problem.
 template <class T>  // float, double
 void gemm_batch(std::span<const GemmProblem<T>> problems);
 
-// One problem on the calling thread, with the same bits as gemm_batch.
+// Solves one problem on the calling thread, bitwise equal to gemm_batch.
 template <class T>
 void gemm_serial(const GemmProblem<T>& problem);
 
-// Makes the calling thread's memory for gemm_serial, so that no later call has to: whichever thread gets the work of a
-// training step, only the first step allocates.
+// Allocates the calling thread's memory for gemm_serial, so that later calls do not allocate. Then only the first
+// training step allocates, even if other threads do the work in later steps.
 template <class T>
 void prepare_gemm_thread();
 

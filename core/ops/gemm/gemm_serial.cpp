@@ -1,6 +1,6 @@
-// The blocked product on one thread (Goto and van de Geijn, "Anatomy of high-performance matrix
-// multiplication", 2008): blocks of A and B stay in the L2 cache, a panel of A in the L1 cache, a tile of C
-// in registers. An A that is stored along k may be read where it is.
+// The blocked product on one thread (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008):
+// blocks of A and B stay in the L2 cache, a panel of A in the L1 cache, a tile of C in registers. An A that is stored
+// along k may be read in place.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -19,23 +19,23 @@ namespace {
 // result, so it is the same for all instruction sets.
 template <class T>
 inline constexpr int64_t kMaxDepth = 384 * 4 / sizeof(T);
-// A packed block of A: 144 KiB of an L2 cache of 512 KiB or more.
+// Size of a packed block of A: 144 KiB in an L2 cache of 512 KiB or more.
 inline constexpr int64_t kBlockABytes = 144 << 10;
 // Columns of B that are packed together, also 144 KiB with AVX2. Where B is stored (k, n) its rows are read
 // in runs of this length: short runs, a power of two apart, would defeat the prefetchers and evict each
 // other.
 template <class T>
 inline constexpr int64_t kPackColumns = 6 * kTileColumns<T>;
-// Columns of B that are kept packed for the next block of A: 3 MiB, in the L3 cache.
+// Columns of B that stay packed for the next block of A: 3 MiB, in the L3 cache.
 inline constexpr int64_t kMaxColumns = 2048;
 
-// Cuts `total` into equal blocks of at most `limit`, multiples of `unit` but for the last.
+// Size of equal blocks of `total`: at most `limit`; all blocks except the last are multiples of `unit`.
 int64_t block_size(int64_t total, int64_t limit, int64_t unit) {
   return round_up(divide_up(total, divide_up(total, limit)), unit);
 }
 
-// Memory for packed panels, aligned to cache lines and kept by the thread. It is made once, for the largest blocks that
-// there are, because later problems may be larger than the first; pages that no block reaches stay untouched.
+// Thread-local memory for packed panels, aligned to cache lines. It is allocated once for the largest possible blocks,
+// because later problems may be larger than the first. Pages that no block reaches stay untouched.
 template <class T>
 class PackBuffers {
  public:
@@ -59,8 +59,8 @@ class PackBuffers {
   std::unique_ptr<Line[]> a_ = make(kMaxA), b_ = make(kMaxB);
 };
 
-// Panels of A (rows, k) times panels of B (k, columns). C is walked along its rows, which spares pages and,
-// where a tile is not aligned, cache lines.
+// Multiplies panels of A (rows, k) by panels of B (k, columns). C is traversed along its rows, which touches fewer
+// pages and, if a tile is not aligned, fewer cache lines.
 template <class T>
 void multiply_blocks(const BlockA<T>& a, int64_t rows, const T* b, int64_t columns, int64_t k, const Output<T>& out,
                      Prefetcher& next) {
@@ -76,8 +76,9 @@ void multiply_blocks(const BlockA<T>& a, int64_t rows, const T* b, int64_t colum
   }
 }
 
-// Whether A is better read where it is than packed. Many columns of B pay for packing. Rows a multiple of 4 KiB apart
-// would fall into the same lines of the L1 cache: reading six of them at once costs a tenth of the speed.
+// Whether reading A in place is faster than packing it. With many columns of B packing pays off. Rows that are a
+// multiple of 4 KiB apart would map to the same lines of the L1 cache: reading six of them at once costs a tenth of the
+// speed.
 template <class T>
 bool readable_in_place(const GemmProblem<T>& problem) {
   constexpr int64_t kMaxColumnsInPlace = 768, kAliasBytes = 4096;
@@ -85,7 +86,7 @@ bool readable_in_place(const GemmProblem<T>& problem) {
          problem.lda * static_cast<int64_t>(sizeof(T)) % kAliasBytes != 0;
 }
 
-// Fetches the block of B that pack_b will pack.
+// Prefetches the block of B that pack_b will pack.
 template <class T>
 Prefetcher fetch_b(const GemmProblem<T>& problem, int64_t p, int64_t k, int64_t column, int64_t extent,
                    int64_t num_steps) {
@@ -107,15 +108,16 @@ void gemm_serial(const GemmProblem<T>& problem) {
     return;
   }
 
-  const int64_t block_depth = block_size(k, kMaxDepth<T>, 4);  // of k alone: it decides the order of summation
+  // Depends only on k, because it determines the order of summation.
+  const int64_t block_depth = block_size(k, kMaxDepth<T>, 4);
   const int64_t max_rows = std::max<int64_t>(kBlockABytes / sizeof(T) / block_depth, kTileRows);
   const int64_t block_rows = block_size(m, max_rows, kTileRows);
   const int64_t block_columns = block_size(n, kMaxColumns, kPackColumns<T>);
   const bool in_place = readable_in_place(problem);
-  const bool keep_b = block_rows < m;  // several blocks of A meet the same panels of B
+  const bool keep_b = block_rows < m;  // several blocks of A use the same panels of B
 
   MOE_CHECK(block_rows * block_depth <= PackBuffers<T>::kMaxA && block_columns * block_depth <= PackBuffers<T>::kMaxB,
-            "gemm: blocks of {} rows, {} columns, depth {}", block_rows, block_columns, block_depth);
+            "gemm: invalid blocks of {} rows, {} columns, depth {}", block_rows, block_columns, block_depth);
   PackBuffers<T>& buffers = PackBuffers<T>::of_this_thread();
   T* const packed_a = buffers.a();
   T* const packed_b = buffers.b();
@@ -134,7 +136,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
           T* const pack = packed_b + (keep_b ? (column - column0) * depth : 0);
           Prefetcher next;
           if (row == 0) {
-            // B is packed at its first use, to be read from a near cache; the next panels are fetched
+            // B is packed at its first use, so that it is read from a near cache. The next panels are prefetched
             // meanwhile.
             pack_b<kTileColumns<T>>(problem, p, depth, column, columns, pack);
             const int64_t next_columns = std::min(kPackColumns<T>, end - column - columns);

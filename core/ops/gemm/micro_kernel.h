@@ -1,5 +1,5 @@
-// The innermost product: one tile of C in registers, from a packed panel of B (pack.h) and rows of A, packed or where
-// they are.
+// The innermost product: one tile of C in registers, from a packed panel of B (pack.h) and rows of A, packed or in
+// place.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -26,8 +26,8 @@ inline constexpr int kTileRows = 6;  // 16 registers
 template <class T>
 inline constexpr int kTileColumns = 2 * kVectorBytes / static_cast<int>(sizeof(T));
 
-// Calls f(0), ..., f(n - 1) with compile-time indices. An array that is only indexed so stays in registers; a
-// loop that the compiler has to unroll first may leave it on the stack, at a third of the speed.
+// Calls f(0), ..., f(n - 1) with compile-time indices. An array that is only indexed this way stays in registers. With
+// a loop that the compiler must unroll it may stay on the stack, at a third of the speed.
 template <int n, class F>
 [[gnu::always_inline]] inline void unroll(F&& f) {
   [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
@@ -36,12 +36,12 @@ template <int n, class F>
   (std::make_integer_sequence<int, n>{});
 }
 
-// Where the tile's rows of A are.
+// Storage of the tile's rows of A.
 enum class Rows { packed, in_place };
 
 // A: a (k, kTileRows) packed, of which the first num_rows are used, or a (num_rows, k) with rows lda apart; b (k,
 // kTileColumns) packed -> c (num_rows, kTileColumns) = alpha A b [+ c]. Each element is one chain of fused
-// multiply-adds over k, whatever num_rows is and wherever A is.
+// multiply-adds over k, independent of num_rows and of the storage of A.
 template <class T, Rows rows, int num_rows>
 void multiply_tile(const T* __restrict a, int64_t lda, const T* __restrict b, int64_t k, T alpha, bool accumulate,
                    T* __restrict c, int64_t ldc) {
@@ -50,7 +50,7 @@ void multiply_tile(const T* __restrict a, int64_t lda, const T* __restrict b, in
   typedef T Vector __attribute__((vector_size(kVectorBytes)));
   constexpr int kLanes = kVectorBytes / sizeof(T);
 
-  // C is not needed before the end of the loop: fetch it meanwhile.
+  // C is needed only at the end of the loop, so it is prefetched during the loop.
   unroll<num_rows>([&](auto i) __attribute__((always_inline)) {
     __builtin_prefetch(c + i * ldc, 1);
     __builtin_prefetch(c + i * ldc + kTileColumns<T> - 1, 1);

@@ -10,7 +10,7 @@
 
 namespace moe::cpu {
 
-// pack_along may write this many elements behind the last panel.
+// pack_along may write this many elements past the last panel.
 inline constexpr int64_t kPackSlack = 4;
 
 template <class T>
@@ -39,14 +39,13 @@ template <class T>
 // The source is contiguous along k: source (extent, k).
 template <int width, class T>
 void pack_along(const T* source, int64_t ld, int64_t extent, int64_t k, T* __restrict packed) {
-  // One cache line of a row: with rows a power of two apart, more than eight lines at once would evict each
-  // other.
+  // One cache line of a row: if rows are a power of two apart, more than eight lines at once would evict each other.
   constexpr int64_t kChunk = 64 / sizeof(T);
   for (int64_t first = 0; first < extent; first += width, packed += width * k) {
     for (int64_t p0 = 0; p0 < k; p0 += kChunk) {
       const int64_t p1 = std::min(k, p0 + kChunk);
-      // From the last group to the first: when width is no multiple of 4, the last one writes a little into
-      // the next position of k, which its first group then overwrites.
+      // Goes from the last group to the first: if width is not a multiple of 4, the last group writes past its end into
+      // the next position of k, whose first group then overwrites that.
       for (int group = (width - 1) / 4 * 4; group >= 0; group -= 4) {
         const T* rows[4];
         for (int i = 0; i < 4; ++i) rows[i] = source + std::min(first + group + i, extent - 1) * ld;
@@ -63,7 +62,7 @@ void pack_along(const T* source, int64_t ld, int64_t extent, int64_t k, T* __res
 // The source is contiguous across the panels: source (k, extent).
 template <int width, class T>
 void pack_across(const T* source, int64_t ld, int64_t extent, int64_t k, T* __restrict packed) {
-  // A few rows at a time: each of their cache lines serves several panels while it is in the L1 cache.
+  // A few rows at a time, so that each of their cache lines is used for several panels while it is in the L1 cache.
   constexpr int64_t kChunk = 4;
   for (int64_t p0 = 0; p0 < k; p0 += kChunk) {
     const int64_t p1 = std::min(k, p0 + kChunk);
@@ -81,7 +80,7 @@ void pack_across(const T* source, int64_t ld, int64_t extent, int64_t k, T* __re
   }
 }
 
-// The block of `extent` rows of op(A) from (row, p) on, k long.
+// Packs the block of `extent` rows of op(A) from (row, p) on, k elements long.
 template <int width, class T>
 void pack_a(const GemmProblem<T>& problem, int64_t row, int64_t extent, int64_t p, int64_t k, T* packed) {
   if (problem.transpose_a == Transpose::yes) {
@@ -91,7 +90,7 @@ void pack_a(const GemmProblem<T>& problem, int64_t row, int64_t extent, int64_t 
   }
 }
 
-// The block of `extent` columns of op(B) from (p, column) on, k long.
+// Packs the block of `extent` columns of op(B) from (p, column) on, k elements long.
 template <int width, class T>
 void pack_b(const GemmProblem<T>& problem, int64_t p, int64_t k, int64_t column, int64_t extent, T* packed) {
   if (problem.transpose_b == Transpose::yes) {

@@ -7,14 +7,14 @@
 
 namespace moe::cpu {
 
-// Rows of A: panels of kTileRows that pack.h made, k long each, or rows where they are.
+// Rows of A: panels of kTileRows rows from pack.h, each k long, or rows in place.
 template <class T>
 struct BlockA {
   const T* a;
   int64_t lda;
   Rows rows;
 
-  // The block from a row on, a multiple of kTileRows; from a place along k on.
+  // The block from a row on, which must be a multiple of kTileRows, or from a position along k on.
   BlockA from_row(int64_t row, int64_t k) const { return {a + row * (rows == Rows::packed ? k : lda), lda, rows}; }
   BlockA from(int64_t p) const { return {a + p * (rows == Rows::packed ? kTileRows : 1), lda, rows}; }
   TileFunction<T> multiply(int64_t num_rows) const {
@@ -23,7 +23,7 @@ struct BlockA {
   }
 };
 
-// Where products go.
+// Destination of products.
 template <class T>
 struct Output {
   T* c;
@@ -34,7 +34,7 @@ struct Output {
   Output at(int64_t row, int64_t column) const { return {c + row * ldc + column, ldc, alpha, accumulate}; }
 };
 
-// One panel of A (rows <= kTileRows, k) times one of B (k, columns <= kTileColumns).
+// Multiplies one panel of A (rows <= kTileRows, k) by one of B (k, columns <= kTileColumns).
 template <class T>
 inline void multiply_panels(const BlockA<T>& a, int64_t rows, const T* b, int64_t columns, int64_t k,
                             const Output<T>& out) {
@@ -43,7 +43,7 @@ inline void multiply_panels(const BlockA<T>& a, int64_t rows, const T* b, int64_
     multiply(a.a, a.lda, b, k, out.alpha, out.accumulate, out.c, out.ldc);
     return;
   }
-  // A narrow tile goes through a full one, so that its elements see the very same operations.
+  // A narrow tile is computed as a full tile, so that its elements result from exactly the same operations.
   alignas(64) T full[kTileRows * kTileColumns<T>] = {};
   if (out.accumulate) {
     for (int64_t i = 0; i < rows; ++i) std::copy_n(out.c + i * out.ldc, columns, full + i * kTileColumns<T>);

@@ -10,7 +10,7 @@ class Prefetcher {
  public:
   Prefetcher() = default;  // fetches nothing
 
-  // block (rows, columns), to be fetched in num_steps steps of the same length.
+  // block (rows, columns) is fetched in num_steps steps of the same length.
   template <class T>
   Prefetcher(const T* block, int64_t ld, int64_t rows, int64_t columns, int64_t num_steps)
       : row_(reinterpret_cast<const char*>(block)),
@@ -37,7 +37,7 @@ class Prefetcher {
   const char* row_ = nullptr;
   int64_t stride_bytes_ = 0, row_bytes_ = 0, rows_left_ = 0;
   int64_t lines_per_step_ = 0;
-  int64_t offset_bytes_ = 0;  // in the row
+  int64_t offset_bytes_ = 0;  // within the row
 };
 
 }  // namespace moe::cpu

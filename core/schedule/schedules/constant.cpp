@@ -1,4 +1,4 @@
-// value
+// The constant `value`.
 #include "core/schedule/scheduled.h"
 
 namespace moe {
@@ -7,7 +7,7 @@ namespace {
 struct Options : Fields<Options>, ScheduleOptions {
   double value = 1e-3;
   void fields(FieldVisitor& v) override {
-    v.field("value", value, "the value");
+    v.field("value", value, "the constant value");
     common_fields(v);
   }
 };
@@ -30,7 +30,7 @@ Choice<Schedule> constantly(double value) {
 }
 
 Member constant_schedule() {
-  return member<Schedule, ConstantSchedule, Options>("constant", "one value throughout");
+  return member<Schedule, ConstantSchedule, Options>("constant", "the same value during the whole run");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// Half a cosine from `from` to `to`, reached at `over` (Loshchilov and Hutter, 2017, without restarts).
+// Half a cosine from `from` to `to`, which is reached at `over` (Loshchilov and Hutter, 2017, without restarts).
 #include <cmath>
 
 #include "core/schedule/schedule.h"
@@ -11,8 +11,8 @@ struct Options : Fields<Options>, ScheduleOptions {
   Duration over = Duration::percent(100);
   void fields(FieldVisitor& v) override {
     v.field("from", from, "value after the warm-up");
-    v.field("to", to, "value at the end");
-    v.field("over", over, "when the end is reached, counted from the start of the run");
+    v.field("to", to, "final value, from `over` on");
+    v.field("over", over, "point of the run at which `to` is reached, counted from the start of the run");
     common_fields(v);
   }
 };
@@ -32,7 +32,7 @@ class CosineSchedule : public Schedule {
 }  // namespace
 
 Member cosine_schedule() {
-  return member<Schedule, CosineSchedule, Options>("cosine", "half a cosine between two values");
+  return member<Schedule, CosineSchedule, Options>("cosine", "half a cosine from one value to another");
 }
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// from * offset / (offset + sqrt(t + 1)) with t the number of whole `every` that have passed. With the defaults it is
-// CompeteSMoE's probability of competing, 2 / (2 + sqrt(t + 1)).
+// from * offset / (offset + sqrt(t + 1)), where t is the number of whole intervals `every` that have passed. With the
+// defaults it is CompeteSMoE's probability of competing, 2 / (2 + sqrt(t + 1)).
 #include <algorithm>
 #include <cmath>
 
@@ -12,9 +12,10 @@ struct Options : Fields<Options>, ScheduleOptions {
   double from = 1, offset = 2;
   Duration every = Duration::updates(1000);
   void fields(FieldVisitor& v) override {
-    v.field("from", from, "the value is from * offset / (offset + sqrt(steps + 1))");
-    v.field("offset", offset, "the larger, the slower the fall", {1e-6, 1e6});
-    v.field("every", every, "length of one step");
+    v.field("from", from,
+            "factor: the value is from * offset / (offset + sqrt(t + 1)), where t counts the steps so far");
+    v.field("offset", offset, "offset in that formula; the larger, the slower the value falls", {1e-6, 1e6});
+    v.field("every", every, "length of a step");
     common_fields(v);
   }
 };
@@ -38,7 +39,7 @@ class InverseRootSchedule : public Schedule {
 
 Member inverse_root_schedule() {
   return member<Schedule, InverseRootSchedule, Options>(
-      "inverse_root", "falls by steps with the inverse of a root, as a competition's probability");
+      "inverse_root", "falls in steps with an inverse square root, as CompeteSMoE's competition probability");
 }
 
 }  // namespace moe

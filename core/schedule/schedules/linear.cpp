@@ -1,4 +1,4 @@
-// A straight line from `from` to `to`, reached at `over`.
+// A straight line from `from` to `to`, which is reached at `over`.
 #include "core/schedule/scheduled.h"
 
 namespace moe {
@@ -9,8 +9,8 @@ struct Options : Fields<Options>, ScheduleOptions {
   Duration over = Duration::percent(100);
   void fields(FieldVisitor& v) override {
     v.field("from", from, "value after the warm-up");
-    v.field("to", to, "value at the end");
-    v.field("over", over, "when the end is reached, counted from the start of the run");
+    v.field("to", to, "final value, from `over` on");
+    v.field("over", over, "point of the run at which `to` is reached, counted from the start of the run");
     common_fields(v);
   }
 };
@@ -35,7 +35,7 @@ Choice<Schedule> linearly(double from, double to) {
 }
 
 Member linear_schedule() {
-  return member<Schedule, LinearSchedule, Options>("linear", "a straight line between two values");
+  return member<Schedule, LinearSchedule, Options>("linear", "a straight line from one value to another");
 }
 
 }  // namespace moe

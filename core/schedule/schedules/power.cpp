@@ -1,4 +1,4 @@
-// `from` until `after`, then from * (update / after)^exponent: exponent -0.5 is the inverse square root of Vaswani et
+// `from` until `after`, then from * (update / after)^exponent. Exponent -0.5 is the inverse square root of Vaswani et
 // al. (2017).
 #include <algorithm>
 #include <cmath>
@@ -12,9 +12,9 @@ struct Options : Fields<Options>, ScheduleOptions {
   double from = 1e-3, exponent = -0.5;
   Duration after = Duration::percent(2);
   void fields(FieldVisitor& v) override {
-    v.field("from", from, "first value");
-    v.field("exponent", exponent, "power of the growth after that");
-    v.field("after", after, "length of the first part");
+    v.field("from", from, "value until `after`");
+    v.field("exponent", exponent, "exponent of (update / after), by which the value is multiplied after `after`");
+    v.field("after", after, "length of the initial constant part");
     common_fields(v);
   }
 };
@@ -35,7 +35,7 @@ class PowerSchedule : public Schedule {
 }  // namespace
 
 Member power_schedule() {
-  return member<Schedule, PowerSchedule, Options>("power", "a power of the update, such as the inverse square root");
+  return member<Schedule, PowerSchedule, Options>("power", "a power of the update, e.g. the inverse square root");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// `from`, multiplied by `factor` each time another `every` has passed.
+// `from`, multiplied by `factor` after each interval `every`.
 #include <algorithm>
 #include <cmath>
 
@@ -11,8 +11,8 @@ struct Options : Fields<Options>, ScheduleOptions {
   double from = 1e-3, factor = 0.5;
   Duration every = Duration::percent(25);
   void fields(FieldVisitor& v) override {
-    v.field("from", from, "first value");
-    v.field("factor", factor, "what each step multiplies by");
+    v.field("from", from, "initial value");
+    v.field("factor", factor, "factor by which each step multiplies the value");
     v.field("every", every, "length of a step");
     common_fields(v);
   }
@@ -34,7 +34,7 @@ class StepSchedule : public Schedule {
 }  // namespace
 
 Member step_schedule() {
-  return member<Schedule, StepSchedule, Options>("step", "multiplied by a factor at equal distances");
+  return member<Schedule, StepSchedule, Options>("step", "multiplied by a factor at equal intervals");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// A table of values: `values[i]` at the time `at[i]`, and between two of them a straight line or the earlier one.
+// A table of values: `values[i]` at the time `at[i]`, and between two times a straight line or the earlier value.
 #include <algorithm>
 
 #include "core/schedule/schedule.h"
@@ -11,9 +11,11 @@ struct Options : Fields<Options>, ScheduleOptions {
   std::vector<double> values = {1e-3, 0};
   std::string between = "line";
   void fields(FieldVisitor& v) override {
-    v.field("at", at, "times, counted from the start of the run and each after the one before, such as [0, 10%, 5Mt]");
-    v.field("values", values, "the value at each of them; the first holds before them, the last after them");
-    v.field("between", between, "line: a straight line from each to the next; step: each until the next",
+    v.field("at", at, "times in increasing order, counted from the start of the run, e.g. [0, 10%, 5Mt]");
+    v.field(
+        "values", values,
+        "the value at each time; the first value also holds before the first time, the last one after the last time");
+    v.field("between", between, "value between two times: line = a straight line; step = the earlier value",
             {"line", "step"});
     common_fields(v);
   }
@@ -24,15 +26,16 @@ class TableSchedule : public Schedule {
   TableSchedule(const Options& options, const Setup& setup)
       : Schedule(options, setup), values_(options.values), is_line_(options.between == "line") {
     if (options.at.size() != values_.size() || values_.empty()) {
-      raise<UsageError>("a schedule by table needs as many values as times: {} at {} times", values_.size(),
-                        options.at.size());
+      raise<UsageError>("a schedule by table needs as many values as times: found {} values for {} times",
+                        values_.size(), options.at.size());
     }
     for (const std::string& text : options.at) {
       const double update = to_updates(Duration::parse(text), setup.run);
-      // Of a run without a length, as in tests of parts, percents say nothing.
+      // In a run without a length, as in tests of single parts, percentages have no meaning.
       if (setup.run.total_updates > 0 && !at_.empty() && update <= at_.back()) {
-        raise<UsageError>("a schedule by table: '{}' (update {:g}) is not after '{}' (update {:g})", text, update,
-                          options.at[at_.size() - 1], at_.back());
+        raise<UsageError>(
+            "a schedule by table needs increasing times: '{}' (update {:g}) is not after '{}' (update {:g})", text,
+            update, options.at[at_.size() - 1], at_.back());
       }
       at_.push_back(at_.empty() ? update : std::max(update, at_.back()));
     }
@@ -59,7 +62,7 @@ class TableSchedule : public Schedule {
 }  // namespace
 
 Member table_schedule() {
-  return member<Schedule, TableSchedule, Options>("table", "values at stated times");
+  return member<Schedule, TableSchedule, Options>("table", "values at given times");
 }
 
 }  // namespace moe

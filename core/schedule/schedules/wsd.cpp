@@ -15,7 +15,8 @@ struct Options : Fields<Options>, ScheduleOptions {
     v.field("value", value, "value of the stable part");
     v.field("to", to, "value at the end of the run");
     v.field("decay", decay, "length of the decay at the end of the run");
-    v.field("decay_shape", decay_shape, "way down: 1 - sqrt(progress), a line, or a half cosine",
+    v.field("decay_shape", decay_shape,
+            "shape of the decay: sqrt = 1 - sqrt(progress), linear, or cosine = half a cosine",
             {"sqrt", "linear", "cosine"});
     common_fields(v);
   }
@@ -46,7 +47,7 @@ class WsdSchedule : public Schedule {
 }  // namespace
 
 Member wsd_schedule() {
-  return member<Schedule, WsdSchedule, Options>("wsd", "stable, then a decay at the end of the run");
+  return member<Schedule, WsdSchedule, Options>("wsd", "warm-up, stable value, then a decay at the end of the run");
 }
 
 }  // namespace moe
