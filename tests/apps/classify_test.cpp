@@ -198,7 +198,7 @@ TEST_CASE("what does not go together is refused with the right exit code", "[slo
   fs::resize_file(labels, fs::file_size(labels) - 1);
   const Finished broken = run_child(images.train());
   CHECK(broken.code == 3);
-  CHECK(broken.err.find("cut off") != std::string::npos);
+  CHECK(broken.err.find("truncated") != std::string::npos);
 }
 
 TEST_CASE("a dry run tells what images cost", "[slow]") {

@@ -101,7 +101,7 @@ TEST_CASE("vocabularies that cannot be are data errors that name the file or the
   tokens.erase("\xC4\xA0");
   tokens[" "] = 32;
   CHECK_THAT(message(tokens, merges), Catch::Contains("a character that stands for no byte"));
-  CHECK_THAT(message(nlohmann::json::array(), merges), Catch::Contains("no object of tokens"));
+  CHECK_THAT(message(nlohmann::json::array(), merges), Catch::Contains("not an object of tokens"));
   CHECK_THROWS_WITH(BytePairTokenizer::make({}, {.vocabulary = folder.path()}), Catch::Contains("no encoder.json"));
   CHECK_THROWS_AS(BytePairTokenizer::make({}, {}), UsageError);
 }

@@ -114,7 +114,7 @@ TEST_CASE("documents end with the tokenizer's mark where that is asked for") {
   CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("other inputs or options"));
   options.output = folder / "d";
   options.entries = "", options.hold_out = 0;
-  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("only a text cut into entries"));
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("cut into entries"));
   options.entries = "lines", options.tokenizer = "byte", options.vocabulary = {};
   CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("'byte' has none"));
 }

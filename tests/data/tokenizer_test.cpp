@@ -136,7 +136,7 @@ TEST_CASE("an external tokenizer shows ids and takes no text") {
   CHECK_THROWS_AS(tokenizer.encode("a", ids), DataError);
 }
 
-TEST_CASE("unusable tokenizer descriptions are data errors that name their origin") {
+TEST_CASE("invalid tokenizer descriptions are data errors that name their origin") {
   for (const char* text : {R"({})", R"({"name":"klingon"})", R"({"name":"char"})", R"({"name":"char","alphabet":[]})",
                            R"({"name":"char","alphabet":[5,5]})", R"({"name":"external","vocab_size":0})", "[]"}) {
     INFO(text);

@@ -123,7 +123,7 @@ TEST_CASE("damaged stores are checkpoint errors that name the file") {
     CHECK_THROWS_AS(SimulatedRun(kYamls[1], 100, 7, 1000, path), CheckpointError);
   };
   refuses("", "damaged");
-  refuses("something else entirely", "is no difficulty store");
+  refuses("something else entirely", "is not a difficulty store");
   refuses(good.substr(0, 12), "cut off");
   refuses(good.substr(0, 100), "cut off");
   refuses(good.substr(0, good.size() - 1), "length");

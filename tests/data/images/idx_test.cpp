@@ -26,7 +26,7 @@ TEST_CASE("a compressed IDX file is the same, or says what to do") {
 #if MOE_HAS_ZLIB
   CHECK(read_idx(folder / "a.gz").elements == read_idx(folder / "a").elements);
   std::filesystem::resize_file(folder / "a.gz", std::filesystem::file_size(folder / "a.gz") - 9);
-  CHECK_THROWS_WITH(read_idx(folder / "a.gz"), Catch::Contains("cut off"));
+  CHECK_THROWS_WITH(read_idx(folder / "a.gz"), Catch::Contains("truncated"));
   write_bytes(folder / "b.gz", "\x1f\x8bnonsense that is not gzip's");
   CHECK_THROWS_AS(read_idx(folder / "b.gz"), DataError);
 #else
@@ -47,15 +47,15 @@ TEST_CASE("broken IDX files are data errors that say what is wrong") {
     return std::string("no error");
   };
   const std::string good = idx_bytes({2, 2}, {1, 2, 3, 4});
-  CHECK_THAT(error(""), Catch::Contains("no IDX file"));
-  CHECK_THAT(error("GIF89a"), Catch::Contains("no IDX file"));
+  CHECK_THAT(error(""), Catch::Contains("not an IDX file"));
+  CHECK_THAT(error("GIF89a"), Catch::Contains("not an IDX file"));
   CHECK_THAT(error(idx_bytes({2, 2}, {1, 2, 3, 4}, 0x0D)), Catch::Contains("0x0d"));
   CHECK_THAT(error(idx_bytes({}, {})), Catch::Contains("0 dimensions"));
   CHECK_THAT(error(good.substr(0, 9)), Catch::Contains("header"));
   CHECK_THAT(error(good.substr(0, good.size() - 1)),
-             Catch::Contains("cut off") && Catch::Contains("3 bytes") && Catch::Contains("of 4"));
+             Catch::Contains("truncated") && Catch::Contains("3 bytes") && Catch::Contains("of 4"));
   CHECK_THAT(error(good + "x"), Catch::Contains("too long"));
-  CHECK_THAT(error(idx_bytes({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {1})), Catch::Contains("too much"));
+  CHECK_THAT(error(idx_bytes({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {1})), Catch::Contains("too large"));
   CHECK_THROWS_AS(read_idx(folder / "absent"), DataError);
 }
 
