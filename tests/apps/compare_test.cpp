@@ -121,7 +121,7 @@ TEST_CASE("a signal to scripts/compare ends the training with a checkpoint; anot
   INFO(whole.err << whole.out);
   CHECK(whole.code == 4);
   CHECK_THAT(whole.out, Catch::Contains("UNFAIR, left out: one-seed1: its length was changed on the way"));
-  CHECK_THAT(whole.err, Catch::Contains("1 run would be compared unfairly and was left out: one-seed1"));
+  CHECK_THAT(whole.err, Catch::Contains("the comparison would be unfair for 1 run, which was left out: one-seed1"));
 }
 
 TEST_CASE("scripts/compare goes on after a run that fails") {
@@ -172,7 +172,7 @@ TEST_CASE("moe-inspect compare refuses what is unfair, and still inspects runs")
   CHECK_THAT(unfair.out, Catch::Contains("2 configurations, 4 runs"));
   CHECK_THAT(unfair.out, Catch::Contains("same-seed1: evaluated tokens 299 instead of 499 (one-seed1)"));
   CHECK_THAT(unfair.err,
-             Catch::Contains("2 runs would be compared unfairly and were left out: same-seed1, same-seed2"));
+             Catch::Contains("the comparison would be unfair for 2 runs, which were left out: same-seed1, same-seed2"));
 
   const auto code = [&](const Arguments& rest) { return run_child(program("moe-inspect") + rest).code; };
   CHECK(code({"compare", place.runs(), "--baseline", "absent"}) == 2);

@@ -98,7 +98,7 @@ TEST_CASE("a store moves to another run; what does not fit is refused with the r
   const Finished plain =
       train("from_plain", {"curriculum.sampler=buckets", "curriculum.from=" + folder.path() + "/plain"});
   CHECK(plain.code == 4);
-  CHECK(plain.err.find("kept no difficulties") != std::string::npos);
+  CHECK(plain.err.find("has no difficulty store") != std::string::npos);
 
   // A damaged store: of another run, and of the run's own checkpoint.
   const std::string store = folder.path() + "/buckets/checkpoints/step_00000030/difficulty.bin";

@@ -324,7 +324,7 @@ TEST_CASE("moe-eval with an oracle is better than the router, where there is som
         mpirun(ranks) + eval(run.path(), {"--router", "oracle", "--tokens", "300", "--batch", batch, "--json"}));
     INFO(again.err);
     REQUIRE(again.code == 0);
-    CHECK_THAT(again.err, Catch::Contains("measure no prediction"));
+    CHECK_THAT(again.err, Catch::Contains("do not measure prediction"));
     CHECK(parse_json(again.out)[1].at("bpc") == once[1].at("bpc"));
   }
   // Where all experts are chosen anyway there is nothing to know.
