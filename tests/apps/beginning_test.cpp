@@ -67,7 +67,7 @@ TEST_CASE("beginnings that cannot be are refused", "[slow]") {
     CHECK(run.code == 2);
     CHECK_THAT(run.err, Catch::Contains(why));
   };
-  refused({"init.clusters.tokens=256", "moe.router=hash"}, "does not go with router hash");
+  refused({"init.clusters.tokens=256", "moe.router=hash"}, "cannot be used with router hash");
   refused({"init.clusters.tokens=2"}, "2 tokens for 4 experts");
   refused({"init.reptile.rounds=1", "init.reptile.domains=60000"}, "60000 domains");
 }

@@ -135,7 +135,7 @@ TEST_CASE("an upcycled model starts at the loss of the dense one", "[slow]") {
   const Finished run =
       done(tiny_train(experts.path(), with_biases + Arguments{"init.from=" + (biased / "run"), "train.steps=1",
                                                               "moe.shared_experts=1"}));
-  CHECK_THAT(run.err, !Catch::Contains("otherwise than there"));
+  CHECK_THAT(run.err, !Catch::Contains("different from init.from"));
   CHECK(comparable_metrics(experts / "run").front().at("loss").get<double>() ==
         Approx(comparable_metrics(biased / "run").back().at("loss").get<double>()).epsilon(1e-6));
   // A plain warm start, on other ranks.
@@ -165,8 +165,8 @@ TEST_CASE("a checkpoint of another shape is refused as a start", "[slow]") {
     CHECK(run.code == 4);
     CHECK_THAT(run.err, Catch::Contains(why));
   };
-  refused("moe.d_ff=24", "moe.d_ff must be");
-  refused("model.layers=3", "its model is another");
+  refused("moe.d_ff=24", "moe.d_ff must equal");
+  refused("model.layers=3", "its model is different");
   refused("model.layers=1", "no place");
   refused("model.d_model=32", "the model wants");
   refused("init.checkpoint=77", "no checkpoint of step 77");
