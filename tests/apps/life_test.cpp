@@ -88,10 +88,10 @@ TEST_CASE("growing all experts and k preserves the function, and the reports say
   }
   const Finished text = done(program("moe-inspect") + Arguments{folder / "run"});
   CHECK_THAT(text.out, Catch::Contains("of 8 experts, 4 per token"));
-  CHECK_THAT(text.out, Catch::Contains("life of the experts"));
+  CHECK_THAT(text.out, Catch::Contains("lifecycle of the experts"));
   CHECK_THAT(text.out, Catch::Contains("preserved"));
   const std::string page = read_file(folder / "run/report.html");
-  CHECK_THAT(page, Catch::Contains("Life of the experts"));
+  CHECK_THAT(page, Catch::Contains("Lifecycle of the experts"));
   CHECK_THAT(page, Catch::Contains("grow at step 10"));
   const Finished json = done(program("moe-inspect") + Arguments{folder / "run", "--json"});
   CHECK(parse_json(json.out).at("life").size() == 2);

@@ -171,8 +171,9 @@ TEST_CASE("other machines and other builds are told") {
   runs[2].machine = "other, 2 x 1 threads, avx2";
   runs[3].program = "q";
   const std::string text = comparison_text(compare_runs(runs, {}, {}), false);
-  CHECK_THAT(text, Catch::Contains("times cannot be compared, the runs were made in different places: host, 1 x 1 "
-                                   "threads, avx2 (5 runs); other, 2 x 1 threads, avx2 (1 run)"));
+  CHECK_THAT(text,
+             Catch::Contains("times cannot be compared, because the runs were made on different machines: host, 1 x 1 "
+                             "threads, avx2 (5 runs); other, 2 x 1 threads, avx2 (1 run)"));
   CHECK_THAT(text, Catch::Contains("different builds of moe-train: p (5 runs); q (1 run)"));
 }
 
