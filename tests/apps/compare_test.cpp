@@ -120,7 +120,7 @@ TEST_CASE("a signal to scripts/compare ends the training with a checkpoint; anot
   const Finished whole = run_child(place.compare("1", {"one.yaml", "other.yaml"}, {"--set", steps}), with_programs());
   INFO(whole.err << whole.out);
   CHECK(whole.code == 4);
-  CHECK_THAT(whole.out, Catch::Contains("UNFAIR, left out: one-seed1: its length was changed on the way"));
+  CHECK_THAT(whole.out, Catch::Contains("UNFAIR, left out: one-seed1: its length was changed during training"));
   CHECK_THAT(whole.err, Catch::Contains("the comparison would be unfair for 1 run, which was left out: one-seed1"));
 }
 
@@ -152,7 +152,7 @@ TEST_CASE("scripts/compare finds mistakes before it trains") {
            {place.compare("1", {"one.yaml", "out_of_range.yaml"}), "optimizer.weight_decay"},
            {place.compare("1", {"one.yaml", "elsewhere/one.yaml"}), "the same name"},
            {place.compare("1", {}), "nothing to compare"},
-           {place.compare("x", {"one.yaml"}), "x is no seed"},
+           {place.compare("x", {"one.yaml"}), "x is not a whole number"},
            {place.compare("1", {"one.yaml"}, {"-n", "0"}), "ranks"},
            {place.compare("1", {"one.yaml"}, {"--what"}), "unknown option"}}) {
     const Finished result = run_child(arguments, with_programs());

@@ -71,5 +71,5 @@ TEST_CASE("scripts/search refuses what it cannot search, before anything is trai
   }
   const Finished none = place.search({"-t", "6", "moe.router.k=8|9"});
   CHECK(none.code == 1);
-  CHECK_THAT(none.err, Catch::Contains("nothing to choose from"));
+  CHECK_THAT(none.err, Catch::Contains("at least two are needed"));
 }

@@ -92,8 +92,8 @@ TEST_CASE("vocabularies that cannot be are data errors that name the file or the
   };
   CHECK(message(good, merges).empty());
   CHECK(message(good, "#version: 0.2\r\nt o\r\n").empty());
-  CHECK_THAT(message(good, merges + "x\n"), Catch::Contains("vocab.bpe:8: 'x' is no merge"));
-  CHECK_THAT(message(good, merges + "x y\n"), Catch::Contains("'xy' is no token"));
+  CHECK_THAT(message(good, merges + "x\n"), Catch::Contains("vocab.bpe:8: 'x' is not a merge"));
+  CHECK_THAT(message(good, merges + "x y\n"), Catch::Contains("'xy' is not a token"));
   nlohmann::json tokens = good;
   tokens["to"] = 3;
   CHECK_THAT(message(tokens, merges), Catch::Contains("encoder.json: the id of"));

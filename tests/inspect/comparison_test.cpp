@@ -251,7 +251,7 @@ TEST_CASE("folders of runs that cannot be compared") {
   CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("not valid YAML"));
   s = {};
   s.manifest = replaced(s.manifest, R"("sessions": [)", R"("sessions": [{"from": 0, "updates": 10}, )");
-  CHECK_THAT(reason(s, Standing::unfair), Catch::Contains("length was changed on the way (10, then 20 updates)"));
+  CHECK_THAT(reason(s, Standing::unfair), Catch::Contains("length was changed during training (10, then 20 updates)"));
 }
 
 TEST_CASE("a folder without runs, and none") {

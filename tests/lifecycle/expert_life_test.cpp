@@ -419,7 +419,7 @@ TEST_CASE("what moe.life cannot do is refused before the run starts") {
   refuses("no length of training", "experts: 4, life: [{kind: prune, at: [soon]}]");
   refuses("no share of the difficulties", "experts: 4, life: [{kind: grow, opened: [5]}]");
   refuses("opens all samples", "experts: 4, life: [{kind: grow, opened: [50%]}]");
-  refuses("once there are 2 experts", "experts: 4, router: {k: 3}, life: [{kind: prune, at: [10], count: 2}]");
+  refuses("with 2 experts", "experts: 4, router: {k: 3}, life: [{kind: prune, at: [10], count: 2}]");
   refuses("always chooses two", "experts: 4, router: gshard, life: [{kind: grow, at: [10], scale_k: true}]");
   refuses("cannot share 3 experts", "experts: 4, life: [{kind: prune, at: [10]}]", ", parallel: {expert: 4}", 4);
   CHECK_NOTHROW(check("experts: 4, life: [{kind: grow, opened: [50%]}]",

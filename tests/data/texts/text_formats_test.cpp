@@ -99,7 +99,7 @@ TEST_CASE("CSV fields may be quoted and hold commas, quotes and line ends") {
   CHECK(lines == std::vector<int64_t>{1, 2, 6, 7});
   CHECK(read("").first.empty());
   CHECK(has(message_of([&] { read("a,b\nc,\"d\n"); }), "a.csv:2: a quote is not closed"));
-  CHECK(has(message_of([&] { read("a,\"b\"c\n"); }), "a.csv:1: something follows"));
+  CHECK(has(message_of([&] { read("a,\"b\"c\n"); }), "a.csv:1: text follows"));
 }
 
 TEST_CASE("BANKING77 takes the order of its classes from categories.json") {
