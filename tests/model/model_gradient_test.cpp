@@ -1,6 +1,6 @@
-// The whole model's gradient against central differences in f64. The objective is what training minimises: the mean
-// loss plus the weighted balance losses. A balance loss counts its assignments as constants; they are piecewise
-// constant, so the difference quotient does the same as long as no routing decision flips inside it, which is checked.
+// Compares the whole model's gradient with central differences in f64. The objective is that of training: the mean loss
+// plus the weighted balance losses. A balance loss treats its assignment counts as constants. They are piecewise
+// constant, so the difference quotient does the same as long as no routing decision changes, which is checked.
 #include <omp.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct Case {
   const char* yaml;
 };
 
-// Every case is this one with changes.
+// Every case is this configuration with changes.
 static const char* kBase = R"(
 model: {layers: 2, d_model: 8, d_ff: 12, init_std: 0.4, attention: {heads: 2}}
 moe: {experts: 4, d_ff: 6, balance: [{kind: switch, coefficient: 0.3}, {kind: z, coefficient: 0.05}]}
@@ -147,7 +147,7 @@ static void check_gradients(const Case& c, bool ignore_some, bool weighted = fal
   INFO(c.name << (ignore_some ? ", with ignored targets" : "") << (weighted ? ", weighted" : ""));
   omp_set_num_threads(1);  // thousands of tiny steps
   TrainConfig config = case_config(c);
-  if (weighted) config.curriculum.signals.weight[index_of(SampleSignal::loss)] = 1;  // the objective is made of them
+  if (weighted) config.curriculum.signals.weight[index_of(SampleSignal::loss)] = 1;  // they define the objective
   TinyRun run(config, kVocab, ProcessGroups::single(), DType::f64);
   RandomBatch batch(config, kVocab, 17);
   if (weighted) batch.weights = {1.7, 0.2, 0.6};

@@ -1,5 +1,5 @@
-// Run under mpirun: every split of the work among the ranks gives what one rank gives. The reference is computed in the
-// same process. Exit code 1 and a line per difference when something differs.
+// Run under mpirun: every split of the work among the ranks gives the same as one rank. The reference is computed in
+// the same process. Prints a line for each difference and exits with code 1 if there is any.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -14,8 +14,8 @@
 using namespace moe;
 
 static constexpr int64_t kVocab = 23;
-static constexpr double kTolerance = 1e-5;       // of one step, relative to a tensor's largest element
-static constexpr double kCurveTolerance = 1e-4;  // of each of 20 losses, relative
+static constexpr double kTolerance = 1e-5;       // for one step, relative to a tensor's largest element
+static constexpr double kCurveTolerance = 1e-4;  // for each of 20 losses, relative
 
 static const char* kBase = R"(
 model: {layers: 2, d_model: 16, d_ff: 24, attention: {heads: 4, kv_heads: 2}, init_std: 0.1}
@@ -27,8 +27,8 @@ train: {batch: 8}
 struct Case {
   const char* name;
   const char* yaml;
-  bool all_to_first = false;  // router weights of 0: every token goes to the experts of the smallest numbers
-  bool curve = false;         // compared over 20 steps too
+  bool all_to_first = false;  // router weights of 0: every token goes to the experts with the smallest indices
+  bool curve = false;         // also compared over 20 steps
 };
 static const Case kCases[] = {
     {"plain", "{}", false, true},
@@ -144,7 +144,7 @@ static void prepare(TinyRun& run, const Case& c) {
   }
 }
 
-// The tensors of this rank against those of the reference, which holds all experts.
+// Compares the tensors of this rank with those of the reference, which holds all experts.
 static void compare_tensors(const Communicator& world, const std::string& where,
                             const std::map<std::string, std::vector<double>>& mine,
                             const std::map<std::string, std::vector<double>>& reference, double tolerance) {
@@ -189,7 +189,7 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
       report(*world, fmt::format("{}: the load of layer {} differs", where, layer));
   }
 
-  // The same once more, in a fresh state: the same bits.
+  // The same again in a fresh state must give identical bits.
   TinyRun again(config, kVocab,
                 ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   prepare(again, c);

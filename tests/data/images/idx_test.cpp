@@ -19,10 +19,10 @@ TEST_CASE("an IDX file is read as it was written") {
   CHECK(array.elements == std::vector<uint8_t>{1, 2, 3, 250, 251, 252});
 }
 
-TEST_CASE("a compressed IDX file is the same, or says what to do") {
+TEST_CASE("a compressed IDX file gives the same, or the error says what to do") {
   TemporaryFolder folder;
   write_bytes(folder / "a", idx_bytes({3, 2}, {1, 2, 3, 4, 5, 6}));
-  if (std::system(("gzip -c " + (folder / "a") + " >" + (folder / "a.gz")).c_str()) != 0) return;  // no gzip here
+  if (std::system(("gzip -c " + (folder / "a") + " >" + (folder / "a.gz")).c_str()) != 0) return;  // no gzip
 #if MOE_HAS_ZLIB
   CHECK(read_idx(folder / "a.gz").elements == read_idx(folder / "a").elements);
   std::filesystem::resize_file(folder / "a.gz", std::filesystem::file_size(folder / "a.gz") - 9);
@@ -34,7 +34,7 @@ TEST_CASE("a compressed IDX file is the same, or says what to do") {
 #endif
 }
 
-TEST_CASE("broken IDX files are data errors that say what is wrong") {
+TEST_CASE("damaged IDX files are data errors with a reason") {
   TemporaryFolder folder;
   const auto error = [&](const std::string& bytes) {
     write_bytes(folder / "x", bytes);
@@ -59,7 +59,7 @@ TEST_CASE("broken IDX files are data errors that say what is wrong") {
   CHECK_THROWS_AS(read_idx(folder / "absent"), DataError);
 }
 
-TEST_CASE("images and labels have to fit together") {
+TEST_CASE("images and labels must match") {
   TemporaryFolder folder;
   const ImageSet set = bright_quarters(6, 4, 1);
   write_idx_folder(folder.path(), set, set);
