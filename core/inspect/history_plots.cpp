@@ -162,7 +162,7 @@ std::string learning_plots(const Inspection& i) {
                   true};
   std::vector<LineChart> charts{learning_curves(i), rate, norm, speed};
   for (const std::string& key : names_in(h, &TrainPoint::paced)) {
-    charts.push_back({"Paced: " + key, "", "step", {named_curve(h, &TrainPoint::paced, key)}});
+    charts.push_back({"Schedule: " + key, "", "step", {named_curve(h, &TrainPoint::paced, key)}});
   }
   return draw(charts);
 }

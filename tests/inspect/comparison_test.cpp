@@ -214,7 +214,7 @@ TEST_CASE("a run's folder is read completely") {
   CHECK(best.measures.at("agreement") == 0.5);
   CHECK(best.terms.back() == std::pair<std::string, std::string>{"number of evaluations", "3"});
 
-  // A name that scripts/compare does not give: a configuration of its own.
+  // A name that scripts/compare does not give makes a separate configuration.
   SampleFolder().write(folder.path(), "lone");
   SampleFolder().write(folder.path(), "a-seed2");  // its seed is 1
   CHECK(read_compared_run(folder.path(), "lone", ComparedAt::last).config == "lone");

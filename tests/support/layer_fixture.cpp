@@ -89,7 +89,7 @@ Tensor LayerFixture::smooth_inputs(const TokenBatch& batch, ConstTensor d_y) {
     for (int64_t i = 0; i < x.size(); ++i) set(x, i, candidate[static_cast<size_t>(i)]);
     if (is_smooth(*this, batch, x, d_y, kStep)) return x;
   }
-  FAIL("no inputs whose choices are clear were found");
+  FAIL("found no inputs with unambiguous choices");
   return x;
 }
 
