@@ -64,10 +64,8 @@ class Corpus {
   std::string name_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<const std::vector<int32_t>> bytes_by_id_;  // the splits point to it
-  std::vector<std::unique_ptr<TokenFile>> files_;            // by pointer, because the splits keep pointers to the
-                                                             // files
-  std::vector<std::string> file_hashes_;                     // as recorded; empty for shards that moe-data did not
-                                                             // prepare
+  std::vector<std::unique_ptr<TokenFile>> files_;            // pointers, because splits keep pointers to them
+  std::vector<std::string> file_hashes_;                     // as recorded; empty for foreign shards
   std::vector<std::vector<int32_t>> memory_;
   std::vector<Split> splits_;
   std::optional<double> entropy_rate_;

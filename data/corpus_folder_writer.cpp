@@ -54,8 +54,8 @@ CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json
     return;
   }
   if (!force) {
-    raise<DataError>("{} holds a corpus of {}; --force replaces it", folder_,
-                     complete ? "other inputs or options" : "which files are missing");
+    raise<DataError>("{} holds a corpus with {}; use --force to replace it", folder_,
+                     complete ? "other inputs or options" : "missing files");
   }
   if (const std::string foreign = foreign_file(folder_); !foreign.empty()) {
     raise<DataError>("{} also holds {}, which is not part of a prepared corpus; it is left unchanged", folder_,

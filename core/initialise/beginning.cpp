@@ -115,8 +115,7 @@ Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& co
     return begin + static_cast<int64_t>(bits % static_cast<uint64_t>(end - begin));
   };
   if (config.init.clusters.tokens > 0) {
-    const RandomKey key{seed, RandomPurpose::clusters, 0, ~uint64_t{0}};  // the streams of tensors have smaller step
-                                                                          // numbers
+    const RandomKey key{seed, RandomPurpose::clusters, 0, ~uint64_t{0}};  // tensors' streams have smaller steps
     beginning.clusters = start_from_clusters(
         state, config, groups, beginning.from ? beginning.from->upcycled : std::set<std::string>{}, [&](int64_t index) {
           return batches.load([&](int64_t i) { return pick(key, index * batch + i, 0, samples); });

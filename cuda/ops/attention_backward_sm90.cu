@@ -30,8 +30,7 @@ struct BackwardShared {
   static constexpr int kStages = kD == 64 ? 4 : 2;
   alignas(1024) BFloat16 own[2][2][kGroupRows * kD];  // of the first and second matrix that stay, by warpgroup
   BFloat16 pair[kStages][2][kRows * kD];
-  alignas(16) float logsumexp[kStages][kRows], dots[kStages][kRows];  // for Side::keys: LSE and delta of the streamed
-                                                                      // queries
+  alignas(16) float logsumexp[kStages][kRows], dots[kStages][kRows];  // for Side::keys: of the queries
   uint64_t own_full;
   Ring<kStages> ring;
 };

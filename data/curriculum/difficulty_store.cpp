@@ -81,8 +81,7 @@ double DifficultyStore::score_of(const Observation& visit) const {
     const double value = value_of(static_cast<SampleSignal>(i), visit);
     if (std::isfinite(value)) {
       sum += setup_.weights[i] * recent_[i].standardise(value);
-    } else if (static_cast<SampleSignal>(i) != SampleSignal::progress) {  // the first visit has no progress; it counts
-                                                                          // as 0
+    } else if (static_cast<SampleSignal>(i) != SampleSignal::progress) {  // the first visit has none: adds 0
       sum += setup_.weights[i] * RunningQuantiles::kMost;
     }
   }

@@ -52,8 +52,7 @@ TEST_CASE("moe-train learns the synthetic source to within 2 % of its entropy ra
   CHECK(first.at("type") == "eval");
   CHECK(first.at("loss").get<double>() > 1.5 * entropy_rate);  // the start was well above the entropy rate
   CHECK(last.at("loss").get<double>() < 1.02 * entropy_rate);
-  CHECK(last.at("loss").get<double>() > 0.98 * entropy_rate);  // only a model with access to the targets can have a
-                                                               // lower loss
+  CHECK(last.at("loss").get<double>() > 0.98 * entropy_rate);  // lower only with access to targets
 }
 
 TEST_CASE("a run writes the documented files") {
@@ -115,8 +114,7 @@ TEST_CASE("a resumed run with a stateful capacity is bitwise equal to an uninter
 
 static const Arguments kWithMemory = {"model.attention.memory=24", "model.attention.position=relative",
                                       "curriculum.sampler=contiguous", "data.synthetic.train_tokens=1000",
-                                      "evaluate.streams=3"};  // 15 steps per pass, so that the resumed part contains a
-                                                              // wrap too
+                                      "evaluate.streams=3"};  // 15 steps per pass, so resuming meets a wrap
 
 TEST_CASE("a resumed run with a context memory is bitwise equal to an uninterrupted one") {
   for (const char* at : {"train.steps=4", "train.steps=15", "train.steps=17"}) {

@@ -59,8 +59,7 @@ class ImportanceSampler : public CurriculumSampler {
   }
 
  private:
-  static constexpr uint64_t kAcceptance = uint64_t{1} << 40;  // offset of RNG counters that are not used to draw
-                                                              // positions
+  static constexpr uint64_t kAcceptance = uint64_t{1} << 40;  // offset of RNG counters that draw no position
   double loss_of(int64_t sample, double mean) const {
     return setup_.store->average(SampleSignal::loss, sample).value_or(mean);
   }
