@@ -1,4 +1,4 @@
-// What the programs' command lines share.
+// Functions shared by the programs' command lines.
 #pragma once
 #include <optional>
 
@@ -7,13 +7,13 @@
 
 namespace moe {
 
-// Parses; returns the exit code when the program has nothing more to do (--help, --version, a usage error). Only rank 0
-// prints.
+// Parses the command line. Returns the exit code when the program has nothing more to do (--help, --version, a usage
+// error). Only rank 0 prints.
 inline std::optional<int> parse_command_line(CommandLine& app, int argc, char** argv, const MpiSession& session) {
   return app.parse(argc, argv, session.world()->rank() == 0);
 }
 
-// For programs that look at a trained model. f32 by default, so that figures do not depend on where they were made.
+// For programs that read a trained model. The default is f32, so that results do not depend on the machine.
 inline void add_device_options(CommandLine& app, std::string& device, std::string& precision) {
   app.add_option("--device", device, "auto (a GPU where there is one), cpu or cuda")
       .capture_default_str()

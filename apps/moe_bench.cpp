@@ -1,4 +1,4 @@
-// moe-bench: how fast a training step is, or single ops are, as JSON lines.
+// moe-bench: measures the time of a training step, or of single ops, and prints JSON lines.
 #include <iostream>
 
 #include "apps/command_line.h"
@@ -11,32 +11,35 @@
 using namespace moe;
 
 static int bench(int argc, char** argv, MpiSession& session) {
-  CommandLine app("Measures training steps, and the ops that they are made of, on random data.");
+  CommandLine app("Measures training steps, single ops and curriculum sampling on random data.");
   app.require_subcommand();
   std::vector<std::string> files, overrides;
   BenchOptions options;
-  CommandLine step = app.add_subcommand("step", "whole training steps: forward, backward, optimizer");
+  CommandLine step = app.add_subcommand("step", "measure whole training steps: forward, backward, optimizer");
   step.add_option("-c,--config", files, "YAML configuration").required().allow_extra_args(false);
   step.add_option("--set", overrides, "key=value").allow_extra_args(false);
-  step.add_option("--steps", options.steps, "measured steps").capture_default_str();
-  step.add_option("--warmup", options.warmup, "steps before them").capture_default_str();
+  step.add_option("--steps", options.steps, "number of measured steps").capture_default_str();
+  step.add_option("--warmup", options.warmup, "number of steps before the measured ones").capture_default_str();
   step.add_option("--vocab", options.vocab, "vocabulary").capture_default_str();
   std::string device_name = "auto", precision = "auto";
   OpBenchOptions ops;
-  CommandLine op = app.add_subcommand("ops", "single ops, at the shapes of training steps");
+  CommandLine op = app.add_subcommand("ops", "measure single ops at the shapes of training steps");
   op.add_option("--device", device_name, "auto, cpu or cuda").capture_default_str();
   op.add_option("--precision", precision, "auto, f32 or bf16").capture_default_str();
-  op.add_option("--only", ops.only, "ops whose name contains this");
-  op.add_option("--who", ops.who, "the rows' label").capture_default_str();
-  op.add_option("--shrink", ops.shrink, "divides the sizes").capture_default_str();
-  op.add_option("--seconds", ops.seconds, "of one measurement").capture_default_str();
+  op.add_option("--only", ops.only, "measure only ops whose name contains this text");
+  op.add_option("--who", ops.who, "label of the printed rows").capture_default_str();
+  op.add_option("--shrink", ops.shrink, "factor by which the sizes are divided").capture_default_str();
+  op.add_option("--seconds", ops.seconds, "duration of one measurement in seconds").capture_default_str();
   CurriculumBenchOptions curriculum;
-  CommandLine draws = app.add_subcommand("curriculum", "drawing samples by difficulty, and remembering it");
-  draws.add_option("--samples", curriculum.samples, "that there are").capture_default_str();
+  CommandLine draws =
+      app.add_subcommand("curriculum", "measure drawing samples by difficulty and updating the difficulty store");
+  draws.add_option("--samples", curriculum.samples, "number of samples in the simulated data set")
+      .capture_default_str();
   draws.add_option("--batch", curriculum.batch, "samples per step").capture_default_str();
-  draws.add_option("--steps", curriculum.steps, "measured steps").capture_default_str();
-  draws.add_option("--seen", curriculum.seen, "share of the samples that are seen before").capture_default_str();
-  draws.add_option("--only", curriculum.only, "cases whose name contains this");
+  draws.add_option("--steps", curriculum.steps, "number of measured steps").capture_default_str();
+  draws.add_option("--seen", curriculum.seen, "share of the samples that have been seen before the measurement")
+      .capture_default_str();
+  draws.add_option("--only", curriculum.only, "measure only cases whose name contains this text");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (op.parsed()) {
     setup_cpu(0, session.local());

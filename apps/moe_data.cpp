@@ -1,4 +1,4 @@
-// moe-data: makes corpora and shows what they hold.
+// moe-data: prepares corpora and describes them.
 #include <cstdio>
 #include <exception>
 
@@ -8,7 +8,7 @@
 
 int main(int argc, char** argv) {
   moe::log::initialise(0, 1);
-  moe::CommandLine app("Prepares text for training and shows what a corpus holds.", "moe-data");
+  moe::CommandLine app("Prepares text for training and describes corpora.", "moe-data");
   moe::add_data_commands(app);
   try {
     app.parse_or_throw(argc, argv);

@@ -1,4 +1,5 @@
-// moe-eval: the loss or accuracy of a trained model. One bare number on standard output, all else on standard error.
+// moe-eval: computes the loss or accuracy of a trained model. Prints one bare number on standard output, everything
+// else on standard error.
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -15,7 +16,7 @@
 
 using namespace moe;
 
-// What is to be evaluated besides the model as it was trained.
+// The variations to evaluate besides the model as it was trained.
 struct Varied {
   std::vector<int64_t> k, experts;
   std::vector<std::string> routers, requests;
@@ -23,21 +24,23 @@ struct Varied {
   std::string html;
 
   void add_options(CommandLine& app) {
-    app.add_option("--k", k, "also with so many experts per token: a list like 1,2,4").delimiter(',');
-    app.add_option("--experts", experts, "also with the busiest so many experts of each layer alone: a list")
+    app.add_option("--k", k, "also evaluate with these numbers of experts per token: a list like 1,2,4").delimiter(',');
+    app.add_option("--experts", experts,
+                   "also evaluate with only the N busiest experts of each layer, for each N of a list")
         .delimiter(',');
     app.add_option(
            "--router", routers,
-           "also with a router that has learned nothing (random, uniform, hash) or that knows what is to be predicted "
-           "(oracle, which takes an evaluation for each expert of each layer); a list")
+           "also evaluate with other routers: ones without learned parameters (random, uniform, hash) or the oracle, "
+           "which chooses by the loss itself and takes one evaluation per expert and layer; a list")
         .delimiter(',');
-    app.add_option("--vary", requests, "also with other settings: KEY=V1|V2|..., of the configuration's keys");
-    app.add_flag("--knock-out", knock_out, "also without each expert of each layer in turn");
-    app.add_option("--html", html, "of several evaluations: a file that a web page is written to");
+    app.add_option("--vary", requests,
+                   "also evaluate with other settings: KEY=V1|V2|..., where KEY is a configuration key");
+    app.add_flag("--knock-out", knock_out, "also evaluate without each expert of each layer in turn");
+    app.add_option("--html", html, "write a web page that compares the evaluations to this file");
   }
   bool any() const { return !k.empty() || !experts.empty() || !routers.empty() || !requests.empty() || knock_out; }
   bool asks_oracle() const { return std::find(routers.begin(), routers.end(), kOracle) != routers.end(); }
-  // Settings, one variation each.
+  // Returns one setting per variation.
   std::vector<std::string> settings(const TrainConfig& config) const {
     std::vector<std::string> list;
     for (const int64_t n : k) list.push_back(fmt::format("moe.router.k={}", n));
@@ -58,33 +61,36 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false, probe = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's").required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
+  app.add_option("run", path, "folder of a run or of a checkpoint").required();
+  app.add_option("--checkpoint", which, "checkpoint of a run: last, best or a step").capture_default_str();
   app.add_option("--metric", metric,
-                 "what to print: " + join(metrics().names(), ", ") + "; default: bpc, of a classifier accuracy");
+                 "metric to print: " + join(metrics().names(), ", ") + "; default: bpc, for a classifier accuracy");
   app.add_option("--split", split, "train, validation or test").capture_default_str();
-  app.add_option("--data", data, "other data than the run's");
-  app.add_option("--context", options.context, "tokens per window; default: as in training");
-  app.add_option("--stride", options.stride, "tokens scored per window, the others are context; default: all");
+  app.add_option("--data", data, "path of other data than the run's");
+  app.add_option("--context", options.context, "tokens per window; default: the training length");
+  app.add_option("--stride", options.stride,
+                 "tokens scored per window, the others only serve as context; default: all");
   app.add_option("--streams", options.streams,
-                 "of a model with a memory: parts that the text is cut into and read side by side; default: the run's "
+                 "for a model with a context memory: number of parts that the text is cut into and read in parallel; "
+                 "default: the run's "
                  "evaluate.streams");
   app.add_option("--tokens", options.tokens, "leading tokens, or labelled samples, of the split; default: all");
-  app.add_option("--batch", options.sequences, "windows or samples at a time; changes nothing but speed")
+  app.add_option("--batch", options.sequences, "windows or samples per forward pass; affects only the speed")
       .capture_default_str()
       .positive();
-  app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
-  app.add_option("--threads", threads, "per rank; default: cores / ranks");
+  app.add_option("--expert-parallel", expert_parallel,
+                 "number of ranks that share the experts; default: the largest possible number");
+  app.add_option("--threads", threads, "threads per rank; default: cores / ranks");
   add_device_options(app, device, precision);
   app.add_flag("--json", json, "print everything as one JSON object");
   app.add_flag("--probe-causality", probe,
-               "also find out by trial whether a token's loss depends on later tokens or on other windows");
+               "also measure whether a token's loss depends on later tokens or on other windows");
   Varied varied;
   varied.add_options(app);
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (!varied.html.empty() && !varied.any())
-    throw UsageError("--html: one number is no picture; add --k, --experts, --router, --vary or --knock-out");
-  if (!metric.empty()) metrics().at(metric);  // before the run is loaded, which may take long
+    throw UsageError("--html needs several evaluations; add --k, --experts, --router, --vary or --knock-out");
+  if (!metric.empty()) metrics().at(metric);  // checked before the run is loaded, which may take long
   const bool first = session.world()->rank() == 0;
   setup_cpu(threads, session.local());
   const DeviceChoice on = choose_device(device, precision, session.local());
@@ -97,14 +103,14 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   if (metric.empty()) metric = offered.front();
   const Metric& chosen = metrics().at(metric);
   if (std::find(offered.begin(), offered.end(), metric) == offered.end())
-    raise<UsageError>("--metric {}: of this model there are {}", metric,
+    raise<UsageError>("--metric {}: this model has {}", metric,
                       join(std::vector<std::string>(offered.begin(), offered.end()), ", "));
   const auto set = task->evaluation_set(split, options);
   if (varied.any()) {
     const Variations variations(*task, *set, options.sequences);
     std::vector<VariedEvaluation> all{variations.evaluate("as trained", run)};
     for (const int64_t count : varied.experts) {
-      if (all.size() > 1) variations.evaluate("as trained", run);  // for its loads
+      if (all.size() > 1) variations.evaluate("as trained", run);  // the next call uses its loads
       all.push_back(variations.with_busiest(run, count));
     }
     if (varied.knock_out) {
@@ -112,11 +118,12 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
     }
     if (varied.asks_oracle()) {
       all.push_back(variations.in_hindsight(run));
-      if (first) log::warn("oracle: its experts are chosen by the loss itself, so its figures measure no prediction");
+      if (first)
+        log::warn("oracle: its experts are chosen by the loss itself, so its results do not measure prediction");
     }
     const std::string checkpoint = run.checkpoint;
     for (const std::string& setting : varied.settings(run.config)) {
-      run.state.reset();  // one model at a time
+      run.state.reset();  // keep only one model in memory
       run = load({setting});
       all.push_back(variations.evaluate(setting, run));
     }
@@ -134,7 +141,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   std::optional<Causality> measured;
   if (probe) measured = task->measure_causality(*run.state, split, options);
   if (metric == "bpb" && !e.raw_bytes) {
-    raise<DataError>("{} does not say how many bytes its tokens stand for: bits per byte are unknown",
+    raise<DataError>("{} does not record the byte lengths of its tokens, so bits per byte are unknown",
                      task->data_name());
   }
   if (!first) return 0;
@@ -146,11 +153,11 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   log::info("{}", join(to_words(e), " | "));
   if (const Causality worst = std::max(causality, measured.value_or(causality));
       worst > run.state->model->allowed_causality()) {
-    log::warn("not causal: a token's experts depend on {}. These figures do not measure prediction",
+    log::warn("not causal: a token's experts depend on {}. These results do not measure prediction",
               worst == Causality::sequence ? "later tokens of its sequence"
                                            : "the tokens that it is evaluated together with");
   }
-  if (measured) log::info("causality found by trial: {}", name_of(*measured));
+  if (measured) log::info("measured causality: {}", name_of(*measured));
   if (!json) {
     std::cout << fmt::format("{:.6f}\n", chosen.value(e));
     return 0;

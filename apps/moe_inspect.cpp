@@ -1,6 +1,5 @@
-// moe-inspect: who does the work. Expert utilisation of a run or checkpoint as a table, as JSON and as a web
-// page; `moe-inspect compare`, which holds whole runs against each other; `moe-inspect curriculum`; `moe-inspect
-// gradients`.
+// moe-inspect: reports the expert utilisation of a run or checkpoint as a table, as JSON and as a web page.
+// Subcommands: `moe-inspect compare` compares whole runs; `moe-inspect curriculum`; `moe-inspect gradients`.
 #include <filesystem>
 #include <iostream>
 #include <string_view>
@@ -24,35 +23,36 @@ using namespace moe;
 
 static int inspect_run(int argc, char** argv, MpiSession& session) {
   CommandLine app(
-      "Shows what the experts of a run or checkpoint do with a split's tokens. A run also gets a "
+      "Shows how the experts of a run or checkpoint process a split's tokens. For a run it also writes "
       "report.html. "
       "mpirun shares the work among ranks.");
   app.footer(
-      "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN shows what a curriculum did, "
-      "moe-inspect gradients RUN how much its batches' gradients scatter: see their --help.");
+      "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN reports on a run's "
+      "curriculum, "
+      "moe-inspect gradients RUN measures the variance of its batches' gradients; see their --help.");
   std::string path, which = "last", html, device = "auto", precision = "f32";
   InspectionOptions options;
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false, no_html = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's").required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
+  app.add_option("run", path, "folder of a run or of a checkpoint").required();
+  app.add_option("--checkpoint", which, "checkpoint of a run: last, best or a step").capture_default_str();
   app.add_option("--split", options.split, "train, validation or test").capture_default_str();
-  app.add_option("--data", options.data, "another corpus than the run's");
-  app.add_option("--tokens", options.tokens, "leading tokens of the split; 0 = all")
+  app.add_option("--data", options.data, "path of another corpus than the run's");
+  app.add_option("--tokens", options.tokens, "number of leading tokens of the split; 0 = all")
       .capture_default_str()
       .not_negative();
   app.add_option("--against", options.against,
-                 "an earlier checkpoint, as for --checkpoint, or another run's folder: adds each layer's churn, the "
-                 "share of choices that it did not make");
-  app.add_option("--expert-parallel", expert_parallel, "ranks that share the experts; default: as many as can");
-  app.add_option("--threads", threads, "per rank; default: cores / ranks");
+                 "an earlier checkpoint, in the form of --checkpoint, or another run's folder: adds each layer's "
+                 "churn, the share of choices that the earlier model did not make");
+  app.add_option("--expert-parallel", expert_parallel,
+                 "number of ranks that share the experts; default: the largest possible number");
+  app.add_option("--threads", threads, "threads per rank; default: cores / ranks");
   add_device_options(app, device, precision);
   app.add_flag("--json", json, "print everything as one JSON object instead of the table");
   const CommandOption html_option =
-      app.add_option("--html", html, "where the web page goes; default: report.html in the run's folder")
-          .expected(0, 1);
-  app.add_flag("--no-html", no_html, "write no web page").excludes("--html");
+      app.add_option("--html", html, "file of the web page; default: report.html in the run's folder").expected(0, 1);
+  app.add_flag("--no-html", no_html, "do not write a web page").excludes("--html");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const bool wants_html = html_option.count() > 0;
   const std::string page = no_html ? "" : report_path(html, wants_html, path);
@@ -62,7 +62,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   const Inspection inspection = inspect(run, path, options);
   if (session.world()->rank() != 0) return 0;
   if (inspection.history.damaged_lines > 0) {
-    log::warn("{} damaged line(s) of {}/metrics.jsonl skipped", inspection.history.damaged_lines, inspection.run);
+    log::warn("skipped {} damaged line(s) of {}/metrics.jsonl", inspection.history.damaged_lines, inspection.run);
   }
   std::cout << (json ? json_text_replacing(json_report(inspection)) + "\n" : text_report(inspection, wants_colour()))
             << std::flush;
@@ -71,14 +71,16 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
 }
 
 static int show_curriculum(int argc, char** argv, MpiSession& session) {
-  CommandLine app("Shows what a run's curriculum did and how difficult it found its samples.",
+  CommandLine app("Reports on a run's curriculum and the measured difficulty of its samples.",
                   "moe-inspect curriculum");
   std::string path, which = "last";
   int64_t count = 5;
   bool json = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's").required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
-  app.add_option("--samples", count, "how many of the easiest and of the hardest").capture_default_str().not_negative();
+  app.add_option("run", path, "folder of a run or of a checkpoint").required();
+  app.add_option("--checkpoint", which, "checkpoint of a run: last, best or a step").capture_default_str();
+  app.add_option("--samples", count, "number of easiest and of hardest samples to list")
+      .capture_default_str()
+      .not_negative();
   app.add_flag("--json", json, "print everything as one JSON object");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (session.world()->rank() != 0) return 0;
@@ -88,8 +90,7 @@ static int show_curriculum(int argc, char** argv, MpiSession& session) {
   const std::string text = curriculum_text(stats, history);
   if (text.empty()) {
     raise<CheckpointError>(
-        "{} kept no difficulties: it was trained without curriculum.signals, by a sampler that needs "
-        "none",
+        "{} has no difficulty store: it was trained without curriculum.signals and with a sampler that needs none",
         checkpoint);
   }
   std::cout << (json ? json_text_replacing(curriculum_json(stats, history)) + "\n" : text) << std::flush;
@@ -105,13 +106,13 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   int64_t batches = 16;
   int threads = 0;
   bool json = false;
-  app.add_option("run", path, "a run's folder or a checkpoint's").required();
-  app.add_option("--checkpoint", which, "of a run: last, best or a step").capture_default_str();
-  app.add_option("--batches", batches, "that are drawn by each sampler")
+  app.add_option("run", path, "folder of a run or of a checkpoint").required();
+  app.add_option("--checkpoint", which, "checkpoint of a run: last, best or a step").capture_default_str();
+  app.add_option("--batches", batches, "number of batches drawn by each sampler")
       .capture_default_str()
       .between(int64_t{2}, int64_t{1} << 20);
-  app.add_option("--data", data, "where the run's data are now");
-  app.add_option("--threads", threads, "per rank; default: cores / ranks");
+  app.add_option("--data", data, "current path of the run's data");
+  app.add_option("--threads", threads, "threads per rank; default: cores / ranks");
   add_device_options(app, device, precision);
   app.add_flag("--json", json, "print everything as one JSON object");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
@@ -123,23 +124,24 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
-// Everything is printed before unfair runs are an error: the rest is worth reading.
+// Runs whose comparison would be unfair are an error only after everything is printed, because the rest is useful.
 static int compare(int argc, char** argv, MpiSession& session) {
   CommandLine app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
   std::string folder, at = "last", json, html;
   ComparisonOptions options;
   bool measures = false, rank = false;
-  app.add_option("folder", folder, "its runs are named CONFIG-seedN").required();
-  app.add_option("--baseline", options.baseline, "a configuration; default: the first");
-  app.add_option("--at", at, "which evaluation counts; the best of many favours runs that scatter")
+  app.add_option("folder", folder, "folder whose runs are named CONFIG-seedN").required();
+  app.add_option("--baseline", options.baseline, "name of the baseline configuration; default: the first");
+  app.add_option("--at", at, "evaluation that is compared; choosing the best of many favours runs with a high variance")
       .capture_default_str()
       .one_of({"last", "best"});
-  app.add_flag("--measures", measures, "show what routers and strategies tell of themselves, too");
-  app.add_flag("--rank", rank,
-               "print no tables but a line for each configuration, the best first: name, mean quality, FLOPs per token "
-               "and parameters, with tabs in between");
-  app.add_option("--json", json, "a file that everything is written to as one JSON object");
-  app.add_option("--html", html, "a file that a web page is written to");
+  app.add_flag("--measures", measures, "also show the measures that routers and strategies report");
+  app.add_flag(
+      "--rank", rank,
+      "instead of tables print one line per configuration, the best first: name, mean quality, FLOPs per token "
+      "and parameters, separated by tabs");
+  app.add_option("--json", json, "write everything to this file as one JSON object");
+  app.add_option("--html", html, "write a web page to this file");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (session.world()->rank() != 0) return 0;
   options.at = at == "last" ? ComparedAt::last : ComparedAt::best;
@@ -154,7 +156,7 @@ static int compare(int argc, char** argv, MpiSession& session) {
   if (!unfair.empty()) {
     std::vector<std::string> names;
     for (const ComparedRun* run : unfair) names.push_back(run->name);
-    raise<CheckpointError>("{} run{} would be compared unfairly and {} left out: {}", unfair.size(),
+    raise<CheckpointError>("the comparison would be unfair for {} run{}, which {} left out: {}", unfair.size(),
                            unfair.size() == 1 ? "" : "s", unfair.size() == 1 ? "was" : "were", join(names, ", "));
   }
   return 0;
@@ -169,7 +171,7 @@ static constexpr Command kCommands[] = {
 
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {
-    // Alone, the word may be the name of a run.
+    // A single argument may be the name of a run's folder.
     if (argc < 2 || argv[1] != command.name || (argc == 2 && std::filesystem::is_directory(command.name))) continue;
     return run_program(argc, argv, [&](MpiSession& session) { return command.run(argc - 1, argv + 1, session); });
   }

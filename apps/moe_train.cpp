@@ -15,26 +15,29 @@ using namespace moe;
 
 static int train(int argc, char** argv, MpiSession& session) {
   CommandLine app(
-      "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares it among N ranks.");
+      "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares the work among N "
+      "ranks.");
   app.footer(
-      "SIGTERM, SIGINT and SIGUSR1 end a run after its step and a checkpoint. Send mpirun SIGUSR1, which it passes on: "
-      "it kills\n"
-      "its ranks a second after any of the other two.");
+      "SIGTERM, SIGINT and SIGUSR1 end a run after the current step and a checkpoint.\n"
+      "Send SIGUSR1 to mpirun, which forwards it to the ranks; it kills its ranks a second after the other two.");
   std::vector<std::string> files, overrides;
   std::string resume = "auto", help_key;
   int64_t ranks = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
-  app.add_option("-c,--config", files, "YAML configuration; given again, the later file wins").allow_extra_args(false);
-  app.add_option("--set", overrides, "key=value, for example moe.router.k=1; wins over files").allow_extra_args(false);
-  app.add_option("--resume", resume, "auto: go on when the run folder has a checkpoint; never; must")
+  app.add_option("-c,--config", files, "YAML configuration; may be repeated, later files override earlier ones")
+      .allow_extra_args(false);
+  app.add_option("--set", overrides, "key=value, for example moe.router.k=1; overrides files").allow_extra_args(false);
+  app.add_option(
+         "--resume", resume,
+         "auto: resume if the run folder has a checkpoint; never: fail if it has one; must: fail if it has none")
       .one_of({"auto", "never", "must"});
-  app.add_flag("--dry-run", dry_run, "print size, cost and memory, and what looks wrong; train nothing");
-  app.add_option("--ranks", ranks, "with --dry-run: pretend this many ranks");
-  app.add_flag("--dump-config", dump_config, "print the whole effective configuration, with its meaning, and exit");
+  app.add_flag("--dry-run", dry_run, "print size, cost and memory, and warn about doubtful settings; do not train");
+  app.add_option("--ranks", ranks, "with --dry-run: number of ranks to plan for");
+  app.add_flag("--dump-config", dump_config, "print the whole effective configuration with explanations and exit");
   app.add_flag("--dump-docs", dump_docs, "print the reference of all keys as Markdown and exit");
   app.add_flag("--dump-schema", dump_schema, "print a JSON schema of the configuration for editors and exit");
   app.add_option("--help-key", help_key, "print what a key means, for example moe.router.k, and exit");
-  app.add_flag("--quiet", quiet, "only warnings on the console");
+  app.add_flag("--quiet", quiet, "print only warnings on the console");
   app.add_flag("--build-info", show_build, "print how this program was built and exit");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const bool first = session.world()->rank() == 0;
@@ -54,7 +57,7 @@ static int train(int argc, char** argv, MpiSession& session) {
   for (const std::string& assignment : overrides) apply_override(root, assignment);
   read_config(root, config);
   if (dump_config) return print(write_yaml(config, true));
-  if (files.empty() && overrides.empty()) throw UsageError("nothing to train: give -c FILE (see configs/), or --help");
+  if (files.empty() && overrides.empty()) throw UsageError("no configuration; give -c FILE (see configs/), or --help");
   if (quiet) log::quiet_console();
   if (dry_run) return print(describe_dry_run(config, session.world(), ranks));
 

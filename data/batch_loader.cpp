@@ -31,11 +31,11 @@ void Batch::resize_texts(int64_t num_sequences, int64_t sequence_length) {
 }
 
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch) {
-  MOE_CHECK(length > 0, "windows of length {}", length);
+  MOE_CHECK(length > 0, "windows of length {}; expected at least 1", length);
   batch.resize(static_cast<int64_t>(starts.size()), length);
   for (size_t s = 0; s < starts.size(); ++s) {
     const int64_t start = starts[s];
-    MOE_CHECK(start >= 0, "a window starts at {}", start);
+    MOE_CHECK(start >= 0, "a window starts at {}; expected 0 or more", start);
     int32_t* inputs = batch.inputs.data() + static_cast<int64_t>(s) * length;
     int32_t* targets = batch.targets.data() + static_cast<int64_t>(s) * length;
     const int64_t num_inputs = std::clamp<int64_t>(split.num_tokens() - start, 0, length);

@@ -1,5 +1,5 @@
-// XXH64 with seed 0 (github.com/Cyan4973/xxHash), fed in any number of pieces. It recognises data; it is no
-// protection against people who mean harm.
+// XXH64 with seed 0 (github.com/Cyan4973/xxHash), fed in any number of pieces. It identifies data; it does not protect
+// against deliberate manipulation.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -39,7 +39,7 @@ Corpus Corpus::open(const std::string& path, const CorpusOptions& options) {
   }
   if (fs::exists(path)) return open_shards(path, {path}, options);
   const std::vector<std::string> files = matching_files(path);
-  if (files.empty()) raise<DataError>("{}: no such corpus; moe-data prepare makes one from text", path);
+  if (files.empty()) raise<DataError>("{}: no such corpus; make one from text with moe-data prepare", path);
   return open_shards(path, files, options);
 }
 
@@ -71,15 +71,15 @@ Corpus Corpus::open_prepared(const std::string& folder) {
                        file.num_tokens());
     }
     corpus.file_hashes_.push_back(described.lengths_hash);
-    // Older synthetic corpora have a length of 0 for each token. A split that was made of no text has no bytes to
-    // count: its losses are per token.
+    // Older synthetic corpora have a length of 0 for each token. A split that was not made from text has no bytes to
+    // count, so its losses are per token.
     if (described.raw_bytes) split.measure_by_file(lengths);
   }
   corpus.measure_by_id();
   for (const Split& split : corpus.splits_) {
     if (split.raw_bytes() && !split.raw_bytes(0, 0))
       log::warn(
-          "{}: split {} was prepared before the bytes of its tokens were kept, so bits per byte are unknown; "
+          "{}: split {} was prepared without the byte lengths of its tokens, so bits per byte are unknown; "
           "prepare it again",
           manifest_path, split.name());
   }
@@ -105,7 +105,7 @@ Corpus Corpus::open_shards(const std::string& path, const std::vector<std::strin
     corpus.tokenizer_ = open_tokenizer(options.tokenizer);
     vocab_size = corpus.vocab_size();
     if (options.vocab_size != 0 && options.vocab_size != vocab_size)
-      raise<UsageError>("a vocabulary of {} tokens: {} has {}", options.vocab_size, options.tokenizer, vocab_size);
+      raise<UsageError>("vocab_size is {}, but {} has {} tokens", options.vocab_size, options.tokenizer, vocab_size);
   } else if (vocab_size == 0) {
     vocab_size = bytes_per_token == 2 ? 50257 : 128256;
     log::info("{}: assuming a vocabulary of {} tokens ({}), as llm.c does for {}-bit files", path, vocab_size,
@@ -134,7 +134,7 @@ const TokenFile& Corpus::add_file(const std::string& path, int64_t vocab_size) {
   return *files_.back();
 }
 
-// Of every split, where ids tell how many bytes they stand for.
+// Measures every split if the tokenizer's ids determine how many bytes they stand for.
 void Corpus::measure_by_id() {
   auto bytes = tokenizer_->bytes_by_id();
   if (!bytes) return;
@@ -143,13 +143,14 @@ void Corpus::measure_by_id() {
 }
 
 void Corpus::hold_out_tail(double share) {
-  if (!(share >= 0 && share < 1)) raise<UsageError>("a validation share of {}; expected 0 up to below 1", share);
+  if (!(share >= 0 && share < 1))
+    raise<UsageError>("a validation share of {}; expected at least 0 and less than 1", share);
   const Split all = std::move(splits_[0]);
   const auto held_out = static_cast<int64_t>(std::floor(share * static_cast<double>(all.num_tokens())));
   const int64_t kept = all.num_tokens() - held_out;
   splits_[0] = all.slice("train", 0, kept);
   splits_[1] = all.slice("validation", kept, held_out);
-  log::info("{}: no validation file, so the last {:.3g} % of the training tokens ({}) serve", name_, 100 * share,
+  log::info("{}: no validation file, so the last {:.3g} % of the training tokens ({}) are used", name_, 100 * share,
             held_out);
 }
 

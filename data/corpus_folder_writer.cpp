@@ -21,7 +21,7 @@ static std::string lengths_name(std::string_view split) {
   return std::string(split) + ".lengths";
 }
 
-// The first file in `folder` that no preparation writes, or "".
+// The first file in `folder` that a preparation does not write, or "".
 static std::string foreign_file(const std::string& folder) {
   std::set<std::string> ours = {"corpus.json", "corpus.json.partial"};
   for (const std::string_view split : kSplitNames) {
@@ -44,7 +44,7 @@ CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json
   if (!fs::is_directory(folder_)) raise<DataError>("{} exists and is not a folder", folder_);
   if (fs::is_empty(folder_)) return;
   if (!CorpusManifest::exists_in(folder_)) {
-    raise<DataError>("{} exists and is not a prepared corpus (no corpus.json); it is left as it is", folder_);
+    raise<DataError>("{} exists and is not a prepared corpus (no corpus.json); it is left unchanged", folder_);
   }
   const CorpusManifest manifest = CorpusManifest::read(folder_);
   const bool complete = std::all_of(manifest.splits.begin(), manifest.splits.end(),
@@ -54,11 +54,12 @@ CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json
     return;
   }
   if (!force) {
-    raise<DataError>("{} holds a corpus of {}; --force replaces it", folder_,
-                     complete ? "other inputs or options" : "which files are missing");
+    raise<DataError>("{} holds a corpus with {}; use --force to replace it", folder_,
+                     complete ? "other inputs or options" : "missing files");
   }
   if (const std::string foreign = foreign_file(folder_); !foreign.empty()) {
-    raise<DataError>("{} also holds {}, which is no part of a prepared corpus; it is left as it is", folder_, foreign);
+    raise<DataError>("{} also holds {}, which is not part of a prepared corpus; it is left unchanged", folder_,
+                     foreign);
   }
   replace_ = true;
 }
@@ -75,7 +76,7 @@ void CorpusFolderWriter::remove_temporary() {
 }
 
 void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text) {
-  remove_temporary();  // of a preparation that was killed
+  remove_temporary();  // left by a preparation that was killed
   std::error_code error;
   fs::create_directories(temporary_, error);
   if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
@@ -100,7 +101,7 @@ void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset)
     if (!lengths_.empty()) lengths_.front() += static_cast<int32_t>(std::exchange(writer.waiting, 0));
     writer.waiting += left;
     for (const int32_t length : lengths_) {
-      if (length >= kLongestToken) raise<DataError>("a token of {} bytes; is it text?", length);
+      if (length >= kLongestToken) raise<DataError>("a token of {} bytes is too long; is the input text?", length);
     }
     writer.lengths->write(lengths_);
   }

@@ -1,5 +1,5 @@
-// The life of a prepared folder: decides whether there is anything to do, collects the files under a
-// temporary name and puts the complete folder into its place.
+// Writes a prepared folder: decides whether there is anything to do, collects the files under a temporary name and
+// renames the complete folder to its final name.
 #pragma once
 #include <array>
 #include <memory>
@@ -13,8 +13,8 @@ namespace moe {
 
 class CorpusFolderWriter {
  public:
-  // `source`: inputs and options; equal sources give equal corpora. DataError when the place is taken by
-  // something that may not be replaced.
+  // `source`: inputs and options; equal sources give equal corpora. Throws DataError when `folder` exists and may not
+  // be replaced.
   CorpusFolderWriter(const std::string& folder, nlohmann::json source, bool force);
   CorpusFolderWriter(const CorpusFolderWriter&) = delete;
   CorpusFolderWriter& operator=(const CorpusFolderWriter&) = delete;
@@ -22,11 +22,12 @@ class CorpusFolderWriter {
 
   bool already_prepared() const { return already_prepared_; }
 
-  // `of_text`: the tokens stand for bytes of text, which are kept where the tokenizer's ids do not give their number.
+  // `of_text`: the tokens stand for bytes of text. Their lengths are stored where the tokenizer's ids do not determine
+  // them.
   void begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text = true);
-  // Encodes `text`, which follows what the split (an index of kSplitNames) has. `offset`: its place in the input.
+  // Encodes `text`, which continues the split (an index of kSplitNames). `offset`: the position of `text` in the input.
   void write(int split, std::string_view text, int64_t offset);
-  // Tokens that stand for no text.
+  // Writes tokens that do not stand for text.
   void write(int split, std::span<const int32_t> tokens);
   void finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
               std::optional<double> entropy_rate);
@@ -42,7 +43,7 @@ class CorpusFolderWriter {
   std::unique_ptr<Tokenizer> tokenizer_;
   struct SplitWriter {
     std::unique_ptr<TokenWriter> tokens, lengths;  // lengths: null where ids give them, or without text
-    int64_t waiting = 0;                           // bytes that no token has yet
+    int64_t waiting = 0;                           // bytes that no token includes yet
   };
   std::array<SplitWriter, 3> writers_;
   std::vector<int32_t> ids_, lengths_;  // of the latest text

@@ -14,7 +14,7 @@ static std::string printable(std::string_view bytes) {
   for (const char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '\n' || (byte >= 0x20 && byte != 0x7F)) {
-      text += c;  // UTF-8 passes as it is
+      text += c;  // UTF-8 is printed unchanged
     } else {
       text += fmt::format("\\x{:02x}", byte);
     }

@@ -1,4 +1,4 @@
-// What `moe-data info` says about a corpus.
+// The output of `moe-data info` for a corpus.
 #pragma once
 #include <string>
 

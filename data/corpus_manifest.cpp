@@ -45,7 +45,7 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
       manifest.splits.push_back(std::move(split));
     }
   } catch (const nlohmann::json::exception& error) {
-    raise<DataError>("{}: not a corpus description: {}", path, error.what());
+    raise<DataError>("{}: not a valid corpus description: {}", path, error.what());
   }
   return manifest;
 }

@@ -1,4 +1,4 @@
-// corpus.json: what a prepared corpus folder says about itself.
+// corpus.json: the description of a prepared corpus folder.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -15,11 +15,12 @@ constexpr std::array<std::string_view, 3> kSplitNames = {"train", "validation", 
 struct CorpusManifest {
   struct Split {
     std::string name;
-    std::string file;  // inside the folder
+    std::string file;  // relative to the folder
     int64_t num_tokens = 0;
     std::optional<int64_t> raw_bytes;
     std::string payload_hash;  // XXH64 of the token bytes, in hexadecimal
-    // Where a token's id does not tell its bytes: a file of them, token by token, in the format of tokens.
+    // Used where a token's id does not determine its length in bytes: a file of the lengths, token by token, in the
+    // format of token files.
     std::string lengths_file, lengths_hash;
   };
 
@@ -32,7 +33,7 @@ struct CorpusManifest {
 
   static std::string path_in(const std::string& folder) { return folder + "/corpus.json"; }
   static bool exists_in(const std::string& folder);
-  // Throws DataError: absent, not JSON, a foreign or newer format, a field that is missing.
+  // Throws DataError when the file is absent or not JSON, has a foreign or newer format, or lacks a field.
   static CorpusManifest read(const std::string& folder);
   void write(const std::string& folder) const;
 };

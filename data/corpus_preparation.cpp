@@ -27,7 +27,7 @@ struct Plan {
   TextInput input;
   const EntryFormat* entries = nullptr;
   SplitRule rule;
-  SplitSizes sizes = {};  // where the rule has them
+  SplitSizes sizes = {};  // set where the rule determines them
 };
 
 using PieceVisitor = std::function<void(int split, std::string_view text, int64_t offset)>;
@@ -46,7 +46,9 @@ void visit_pieces(const Plan& plan, const PieceVisitor& visit) {
     while (left > 0) {
       const int64_t offset = reader.offset();
       const std::string_view piece = reader.next_piece(left);
-      if (piece.empty()) raise<DataError>("{} became shorter while it was read", plan.input.paths().back());
+      if (piece.empty())
+        raise<DataError>("{} became shorter while it was read; do not change the input during the preparation",
+                         plan.input.paths().back());
       visit(split, piece, offset);
       left -= static_cast<int64_t>(piece.size());
     }
@@ -58,14 +60,14 @@ bool is_standard(const TextInput& input) {
   const std::string stem = std::filesystem::path(input.paths()[0]).stem().string();
   if (stem != "text8" && stem != "enwik8") return false;
   if (input.total_bytes() == kStandardBytes) return true;
-  log::warn("{} has {} bytes, the real {} has {}: figures will not be comparable", input.paths()[0],
+  log::warn("{} has {} bytes, the original {} has {}: results will not be comparable", input.paths()[0],
             input.total_bytes(), stem, kStandardBytes);
   return false;
 }
 
 Plan make_plan(const PreparationOptions& options) {
   if (!options.split.empty() && (options.hold_out != 0 || !options.entries.empty())) {
-    raise<UsageError>("a split by size ({}) and held-out entries exclude each other", options.split);
+    raise<UsageError>("a split by size ({}) and held-out entries exclude each other; give one of them", options.split);
   }
   const EntryFormat* entries = nullptr;
   SplitRule rule;
@@ -79,11 +81,11 @@ Plan make_plan(const PreparationOptions& options) {
   const bool standard = is_standard(plan.input);
   if (standard && options.split.empty() && !entries) {
     plan.rule = SplitRule::parse("90M/5M/5M");
-    log::info("{}: the customary split, 90M / 5M / 5M", plan.input.paths()[0]);
+    log::info("{}: using the standard split, 90M / 5M / 5M", plan.input.paths()[0]);
   }
   if (rule.kind != SplitRule::Kind::hold_out) plan.sizes = plan.rule.sizes(plan.input.total_bytes());
   if (standard && plan.sizes != kStandardSplit) {
-    log::warn("{}: not the customary split 90M / 5M / 5M: figures will not be comparable", plan.input.paths()[0]);
+    log::warn("{}: not the standard split 90M / 5M / 5M: results will not be comparable", plan.input.paths()[0]);
   }
   return plan;
 }
@@ -106,7 +108,7 @@ nlohmann::json describe_files(const std::vector<std::string>& paths) {
   return files;
 }
 
-// Of a vocabulary that another program made: its file, or all files of its folder.
+// The files of a vocabulary that another program made: the file itself, or all files of its folder.
 std::vector<std::string> vocabulary_files(const std::string& path) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return {path};
@@ -143,12 +145,12 @@ std::unique_ptr<Tokenizer> make_tokenizer(const PreparationOptions& options, con
   return entry.make(training_text, options.vocabulary);
 }
 
-// What stands behind every entry.
+// The token ids that follow every entry.
 std::vector<int32_t> end_of_document(const PreparationOptions& options, const Plan& plan, const Tokenizer& tokenizer) {
   if (!options.end_of_document) return {};
-  if (!plan.entries) throw UsageError("a mark at the end of documents: only a text cut into entries has documents");
+  if (!plan.entries) throw UsageError("an end-of-document token needs a text that is cut into entries");
   const auto mark = tokenizer.end_of_document();
-  if (!mark) raise<UsageError>("a mark at the end of documents: the tokenizer '{}' has none", tokenizer.name());
+  if (!mark) raise<UsageError>("the tokenizer '{}' has no end-of-document token", tokenizer.name());
   return {*mark};
 }
 

@@ -24,7 +24,7 @@ std::string describe_tokenizers() {
 }
 
 std::string describe_entry_formats() {
-  std::string text = "cut the text into entries and hold some out; one of";
+  std::string text = "how the text is cut into entries, of which some are held out; one of";
   for (const EntryFormat& entry : entry_formats()) text += fmt::format("\n{}: {}", entry.name, entry.help);
   return text;
 }
@@ -51,32 +51,35 @@ void run_prepare(const PreparationOptions& options) {
 void add_prepare(CommandLine& app) {
   auto options = std::make_shared<PreparationOptions>();
   CommandLine command = app.add_subcommand("prepare", "Make a corpus folder from text files");
-  command.add_option("-i,--input", options->inputs, "text files, taken as one text in this order").required();
-  command.add_option("-o,--output", options->output, "the folder to make").required();
+  command.add_option("-i,--input", options->inputs, "text files, concatenated in this order").required();
+  command.add_option("-o,--output", options->output, "output folder").required();
   command.add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command.add_option("--tokenizer", options->tokenizer, describe_tokenizers()).capture_default_str();
   command.add_option("--vocabulary", options->vocabulary.vocabulary,
                      "for bpe the folder with its files, for sentencepiece a .model file");
-  command.add_option("--vocab-size", options->vocabulary.vocab_size, "of sentencepiece: pieces to learn, at most");
+  command.add_option("--vocab-size", options->vocabulary.vocab_size,
+                     "largest number of pieces that sentencepiece learns");
   command
-      .add_option("--min-count", options->vocabulary.min_count, "of a word in the training split; rarer ones are <unk>")
+      .add_option("--min-count", options->vocabulary.min_count,
+                  "least count of a word in the training split; rarer words become <unk>")
       .capture_default_str();
   command.add_option("--split", options->split,
                      "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
   command.add_option("--entries", options->entries, describe_entry_formats());
   command.add_option(
       "--hold-out", options->hold_out,
-      "every k-th entry goes to validation, the next to test; default 20; entries default to paragraphs");
-  command.add_flag("--end-of-document", options->end_of_document,
-                   "put the tokenizer's mark behind every entry: bpe's <|endoftext|>, sentencepiece's </s>");
-  command.add_flag("--force", options->force, "replace a prepared corpus");
+      "every k-th entry goes to validation, the one after it to test; default 20; entries default to paragraphs");
+  command.add_flag(
+      "--end-of-document", options->end_of_document,
+      "append the tokenizer's end-of-document token to every entry: bpe's <|endoftext|>, sentencepiece's </s>");
+  command.add_flag("--force", options->force, "replace a corpus prepared from other inputs or options");
   command.callback([options] { run_prepare(*options); });
 }
 
 void add_shard_options(CommandLine& command, CorpusOptions& options) {
-  command.add_option("--vocab-size", options.vocab_size, "of .bin files, which do not say it");
+  command.add_option("--vocab-size", options.vocab_size, "vocabulary size of .bin files, which do not record it");
   command.add_option("--tokenizer", options.tokenizer,
-                     "of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, or a .model file");
+                     "tokenizer of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, or a .model file");
 }
 
 struct InfoOptions {
@@ -87,11 +90,12 @@ struct InfoOptions {
 
 void add_info(CommandLine& app) {
   auto options = std::make_shared<InfoOptions>();
-  CommandLine command = app.add_subcommand("info", "Show what a corpus holds");
+  CommandLine command = app.add_subcommand("info", "Describe a corpus");
   command.add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
       .required();
   add_shard_options(command, options->corpus);
-  command.add_flag("--verify", options->verify, "read everything and compare it with what was prepared");
+  command.add_flag("--verify", options->verify,
+                   "read all files and compare their hashes with those recorded by the preparation");
   command.callback([options] {
     const Corpus corpus = Corpus::open(options->path, options->corpus);
     if (options->verify) corpus.verify();
@@ -110,10 +114,11 @@ struct ExportOptions {
 void add_export(CommandLine& app) {
   auto options = std::make_shared<ExportOptions>();
   CommandLine command = app.add_subcommand("export", "Write the text of a split to standard output");
-  command.add_option("path", options->path, "as for info").required();
+  command.add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
+      .required();
   add_shard_options(command, options->corpus);
   command.add_option("--split", options->split, "train, validation or test").capture_default_str();
-  command.add_option("--tokens", options->tokens, "leading tokens; default: all");
+  command.add_option("--tokens", options->tokens, "number of leading tokens to write; default: all");
   command.callback([options] {
     const Corpus corpus = Corpus::open(options->path, options->corpus);
     export_text(corpus.split(options->split), corpus.tokenizer(), options->tokens, stdout);
@@ -129,17 +134,22 @@ struct SyntheticOptions {
 void add_synthetic(CommandLine& app) {
   auto options = std::make_shared<SyntheticOptions>();
   SyntheticConfig& config = options->config;
-  CommandLine command = app.add_subcommand("synthetic", "Make a corpus from a random source of known entropy rate");
-  command.add_option("-o,--output", options->output, "the folder to make").required();
+  CommandLine command = app.add_subcommand("synthetic", "Make a corpus from a random source with a known entropy rate");
+  command.add_option("-o,--output", options->output, "output folder").required();
   command.add_option("--states", config.states, "vocabulary").capture_default_str();
-  command.add_option("--order", config.order, "tokens that the next one depends on").capture_default_str();
-  command.add_option("--concentration", config.concentration, "small is predictable, large is uniform")
+  command.add_option("--order", config.order, "number of preceding tokens that the next one depends on")
+      .capture_default_str();
+  command
+      .add_option("--concentration", config.concentration,
+                  "concentration of the Dirichlet rows: small is predictable, large is uniform")
       .capture_default_str();
   command.add_option("--seed", config.seed, "seed").capture_default_str();
-  command.add_option("--train-tokens", config.train_tokens, "size of train").capture_default_str();
-  command.add_option("--validation-tokens", config.validation_tokens, "size of validation").capture_default_str();
-  command.add_option("--test-tokens", config.test_tokens, "size of test").capture_default_str();
-  command.add_flag("--force", options->force, "replace a prepared corpus");
+  command.add_option("--train-tokens", config.train_tokens, "number of tokens in the training split")
+      .capture_default_str();
+  command.add_option("--validation-tokens", config.validation_tokens, "number of tokens in the validation split")
+      .capture_default_str();
+  command.add_option("--test-tokens", config.test_tokens, "number of tokens in the test split").capture_default_str();
+  command.add_flag("--force", options->force, "replace a corpus prepared with other options");
   command.callback([options] {
     if (prepare_synthetic(options->config, options->output, options->force)) {
       show(Corpus::open(options->output));

@@ -10,7 +10,7 @@
 
 namespace moe {
 
-// `offset`: where the entry begins in the input.
+// `offset`: the position in the input at which the entry begins.
 using EntryVisitor = std::function<void(std::string_view entry, int64_t offset)>;
 
 struct EntryFormat {

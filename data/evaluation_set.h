@@ -1,4 +1,5 @@
-// What a model is evaluated on: so many sequences, each computed alone or after those before it in its stream.
+// The data that a model is evaluated on: a number of sequences, each computed alone or after the preceding ones of its
+// stream.
 #pragma once
 #include <optional>
 #include <string_view>
@@ -13,20 +14,20 @@ class EvaluationSet {
  public:
   virtual ~EvaluationSet() = default;
   virtual int64_t num_sequences() const = 0;
-  // 0 where each sequence is computed alone; otherwise the model remembers, and sequences number i, i + streams, i + 2
-  // streams, ... follow one another.
+  // 0 where each sequence is computed alone. Otherwise the model keeps a context memory, and sequences i, i + streams,
+  // i + 2 streams, ... follow one another.
   virtual int64_t streams() const { return 0; }
-  // What sums over tokens are divided by.
+  // The token count by which sums over tokens are divided.
   virtual int64_t num_tokens() const = 0;
-  // Sequences first, first + 1, ... Those behind the last one are ignored entirely, so that all ranks can take equal
-  // shares.
+  // Loads sequences first, first + 1, ... Sequences past the last one are ignored entirely, so that all ranks can take
+  // equal shares.
   virtual void load(int64_t first, int64_t count, Batch& batch) const = 0;
-  // What else has to be said beside a figure, such as the context that was seen.
+  // Settings that must be stated with a result, such as the context length.
   virtual std::vector<std::pair<const char*, int64_t>> terms() const { return {}; }
-  // How documents of a text stand to each other: "joined" where a prediction may see those before its own. Nothing
-  // where there are none.
+  // How the documents of a text are related: "joined" where a prediction may depend on documents before its own. Empty
+  // where there are no documents.
   virtual std::string_view documents() const { return {}; }
-  // Bytes of text that the predicted tokens stand for, to the byte; nothing where that is not known.
+  // Exact number of bytes of text that the predicted tokens stand for; nothing where it is unknown.
   virtual std::optional<int64_t> raw_bytes() const { return std::nullopt; }
 };
 

@@ -13,9 +13,9 @@ EvaluationStreams::EvaluationStreams(const Split& split, int64_t context, int64_
       streams_(streams),
       memory_(memory) {
   if (context < 1 || streams < 1)
-    raise<UsageError>("evaluation of {} streams with a context of {}; both are 1 at least", streams, context);
+    raise<UsageError>("evaluation of {} streams with a context of {}; both must be at least 1", streams, context);
   if (split_.num_tokens() < 2) {
-    raise<DataError>("split {} has {} tokens; nothing can be predicted", split_.name(), split_.num_tokens());
+    raise<DataError>("split {} has {} tokens; evaluation needs at least 2", split_.name(), split_.num_tokens());
   }
   streams_ = std::min(streams, num_targets());
   per_stream_ = (num_targets() + streams_ - 1) / streams_;

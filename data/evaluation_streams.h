@@ -1,5 +1,5 @@
-// Cuts a split into streams that are read side by side, each in segments one after the other, for models that remember
-// the segments before: each token but the very first is predicted exactly once.
+// Cuts a split into streams that are read in parallel, each in consecutive segments, for models with a context memory
+// of the preceding segments. Each token but the very first is predicted exactly once.
 #pragma once
 #include <cstdint>
 
@@ -7,14 +7,14 @@
 
 namespace moe {
 
-// Stream r predicts the r-th of `streams` equal parts of the split; the last part may be shorter. Every stream begins
-// without a memory, so the figure depends on their number, which is stated beside it; with one stream each token is
-// predicted from all that the model can see. Sequence number s * streams + r is segment s of stream r.
+// Stream r predicts the r-th of `streams` equal parts of the split; the last part may be shorter. Every stream starts
+// with an empty memory, so the result depends on the number of streams, which is stated with it. With one stream each
+// token is predicted from all that the model can attend to. Sequence s * streams + r is segment s of stream r.
 class EvaluationStreams : public EvaluationSet {
  public:
-  // context: tokens of a segment; memory: positions that the model remembers; `tokens`: how many leading ones of the
-  // split are used, 0 = all. More streams than there are predictions are as many as these. UsageError for a context or
-  // streams below 1, DataError for a split of fewer than two tokens.
+  // context: tokens of a segment; memory: positions that the model remembers; `tokens`: number of leading tokens of the
+  // split that are used, 0 = all. The number of streams is at most the number of predictions. Throws UsageError for a
+  // context or streams below 1, DataError for a split of fewer than two tokens.
   EvaluationStreams(const Split& split, int64_t context, int64_t streams, int64_t memory, int64_t tokens = 0);
 
   int64_t num_targets() const { return split_.num_tokens() - 1; }
@@ -32,7 +32,7 @@ class EvaluationStreams : public EvaluationSet {
  private:
   Split split_;
   int64_t context_, streams_, memory_;
-  int64_t per_stream_;  // predictions of a stream, of the last one at most
+  int64_t per_stream_;  // predictions per stream; the last one may have fewer
 };
 
 }  // namespace moe

@@ -15,7 +15,7 @@ EvaluationWindows::EvaluationWindows(const Split& split, int64_t context, int64_
                       context);
   }
   if (split_.num_tokens() < 2) {
-    raise<DataError>("split {} has {} tokens; nothing can be predicted", split_.name(), split_.num_tokens());
+    raise<DataError>("split {} has {} tokens; evaluation needs at least 2", split_.name(), split_.num_tokens());
   }
   num_windows_ = 1 + (std::max<int64_t>(0, num_targets() - context) + stride - 1) / stride;
 }

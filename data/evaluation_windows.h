@@ -7,13 +7,13 @@
 
 namespace moe {
 
-// Window i reads the tokens from i * stride on. All positions of window 0 are scored, of the others the last
-// `stride`: so a scored token has at least context - stride tokens before it. stride == context is cheapest,
-// stride 1 the most favourable; figures state both.
+// Window i reads the tokens from i * stride on. All positions of window 0 are scored, and the last `stride` of the
+// others, so a scored token has at least context - stride tokens before it. stride == context is the cheapest setting,
+// stride 1 gives the lowest loss; results state both values.
 class EvaluationWindows : public EvaluationSet {
  public:
-  // 1 <= stride <= context, else UsageError; a split of fewer than two tokens is a DataError. `tokens`: how many
-  // leading ones are used; 0 = all.
+  // Throws UsageError unless 1 <= stride <= context, and DataError for a split of fewer than two tokens. `tokens`:
+  // number of leading tokens that are used; 0 = all.
   EvaluationWindows(const Split& split, int64_t context, int64_t stride, int64_t tokens = 0);
 
   int64_t num_windows() const { return num_windows_; }
@@ -26,9 +26,8 @@ class EvaluationWindows : public EvaluationSet {
   std::string_view documents() const override { return "joined"; }
   std::optional<int64_t> raw_bytes() const override { return split_.raw_bytes(1, num_targets()); }
 
-  // Windows first, first + 1, ... Positions that are not scored have kIgnoreTarget. Windows behind the last
-  // one are ignored entirely, so that all ranks can take equal shares. sample_ids are the numbers of the
-  // windows.
+  // Loads windows first, first + 1, ... Positions that are not scored have kIgnoreTarget. Windows past the last one are
+  // ignored entirely, so that all ranks can take equal shares. sample_ids are the indices of the windows.
   void load(int64_t first, int64_t count, Batch& batch) const override;
 
  private:

@@ -1,4 +1,4 @@
-// Looking up a corpus's split by its name.
+// Looks up a corpus's split by its name.
 #pragma once
 #include <string>
 #include <string_view>
@@ -10,7 +10,7 @@
 
 namespace moe {
 
-// The split of that name, or null.
+// Returns the split of that name, or null.
 template <class Split>
 const Split* find_split(const std::vector<Split>& splits, std::string_view name) {
   for (const Split& split : splits) {
@@ -19,7 +19,7 @@ const Split* find_split(const std::vector<Split>& splits, std::string_view name)
   return nullptr;
 }
 
-// Throws DataError, which lists the splits that `corpus` has, when it has no such one.
+// Returns the split of that name. Throws DataError, which lists the splits of `corpus`, when there is none.
 template <class Split>
 const Split& split_named(const std::string& corpus, const std::vector<Split>& splits, std::string_view name) {
   if (const Split* found = find_split(splits, name)) return *found;

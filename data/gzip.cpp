@@ -16,11 +16,11 @@ namespace moe {
 
 static std::string gunzip(const std::string& packed, const std::string& path) {
   z_stream stream{};
-  if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) raise<DataError>("{}: zlib cannot begin", path);
+  if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) raise<DataError>("{}: zlib cannot be initialised", path);
   const std::unique_ptr<z_stream, decltype(&inflateEnd)> end(&stream, inflateEnd);
   constexpr size_t kPiece = size_t{1} << 20;
   std::string result;
-  // zlib counts in unsigned int, and does not write to its input.
+  // zlib counts in unsigned int; it does not write to its input.
   size_t given = 0;
   for (int status = Z_OK; status != Z_STREAM_END;) {
     if (stream.avail_in == 0 && given < packed.size()) {
@@ -34,7 +34,7 @@ static std::string gunzip(const std::string& packed, const std::string& path) {
     stream.avail_out = kPiece;
     status = inflate(&stream, Z_NO_FLUSH);
     result.resize(before + kPiece - stream.avail_out);
-    if (status == Z_BUF_ERROR && given == packed.size()) raise<DataError>("{} is cut off", path);
+    if (status == Z_BUF_ERROR && given == packed.size()) raise<DataError>("{} is truncated", path);
     if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
       raise<DataError>("{} is damaged: {}", path, stream.msg ? stream.msg : "zlib cannot unpack it");
     }

@@ -7,11 +7,12 @@
 
 namespace moe {
 
-constexpr uint32_t kValidationStream = 2;  // beside those of data/sampler.cpp
+constexpr uint32_t kValidationStream = 2;  // other streams: data/sampler.cpp
 
 HeldOut hold_out(int64_t samples, int64_t validation, int64_t seed) {
   if (validation >= samples) {
-    raise<UsageError>("data.labelled.validation: {} of {} samples would leave none to train on", validation, samples);
+    raise<UsageError>("data.labelled.validation: {} of {} samples would leave none to train on; use a smaller number",
+                      validation, samples);
   }
   const KeyedPermutation order(samples, {static_cast<uint64_t>(seed), RandomPurpose::sampling, kValidationStream, 0});
   std::vector<int64_t> shuffled(static_cast<size_t>(samples));

@@ -6,8 +6,8 @@
 
 namespace moe {
 
-// Four rounds make a strong permutation of large halves (Luby and Rackoff); the small halves of small sizes
-// gain from more.
+// Four rounds make a strong permutation of large halves (Luby and Rackoff); the small halves of small sizes benefit
+// from more.
 constexpr uint64_t kRounds = 6;
 
 KeyedPermutation::KeyedPermutation(int64_t size, const RandomKey& key) : size_(static_cast<uint64_t>(size)), key_(key) {

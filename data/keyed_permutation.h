@@ -1,5 +1,5 @@
-// A random permutation of [0, size) that needs no memory: a Feistel network over Philox on the next power of
-// four, walked along its cycles until the value is inside again.
+// A random permutation of [0, size) that needs no table: a Feistel network over Philox on the next power of four. The
+// network is applied repeatedly (cycle walking) until the value is below size.
 #pragma once
 #include <cstdint>
 
@@ -10,8 +10,8 @@ namespace moe {
 class KeyedPermutation {
  public:
   KeyedPermutation(int64_t size, const RandomKey& key);
-  // `index` in [0, size) -> its image in [0, size). About four rounds of Philox per index, four times that at
-  // the worst.
+  // Maps `index` in [0, size) to its image in [0, size). Each pass takes six rounds of Philox; the expected number of
+  // passes is at most four.
   int64_t operator()(int64_t index) const;
 
  private:

@@ -22,9 +22,11 @@ std::string labelled_format(const DataConfig& config) {
   look(image_formats());
   look(text_formats());
   if (found.empty())
-    raise<DataError>("{} holds no labelled samples of a known format: {}", config.path, join(known, ", "));
+    raise<DataError>("{} holds no labelled samples of a known format; known formats: {}", config.path,
+                     join(known, ", "));
   if (found.size() > 1)
-    raise<UsageError>("data.labelled.format: {} holds {}; say which", config.path, join(found, " and "));
+    raise<UsageError>("data.labelled.format: {} holds {}; set the key to one of them", config.path,
+                      join(found, " and "));
   return found[0];
 }
 

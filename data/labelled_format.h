@@ -1,4 +1,4 @@
-// Which format the labelled samples of a folder have.
+// Determines the format of a folder's labelled samples.
 #pragma once
 #include <string>
 
@@ -6,8 +6,8 @@
 
 namespace moe {
 
-// The name of a line of image_formats() or text_formats(): the one that is configured or, for auto, that is there.
-// Throws DataError when there is no such folder or nothing known in it, UsageError when there are several.
+// Returns a name in the table image_formats() or text_formats(): the configured one or, for auto, the one whose files
+// exist. Throws DataError when the folder does not exist or holds no known format, UsageError when it holds several.
 std::string labelled_format(const DataConfig& config);
 
 }  // namespace moe

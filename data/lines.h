@@ -8,11 +8,12 @@
 
 namespace moe {
 
-// Calls visit(line, its number from 1 on) for every line of a file, which may be compressed; line ends \n and \r\n are
-// taken off, empty lines left out. DataError for a file that cannot be read.
+// Calls visit(line, its number counted from 1) for every line of a file, which may be compressed. Line ends
+//  and \r
+//  are removed, empty lines are skipped. Throws DataError for a file that cannot be read.
 void for_each_line(const std::string& path, const std::function<void(std::string_view, int64_t)>& visit);
 
-// "PATH:LINE: ..." as a DataError.
+// Throws DataError "PATH:LINE: ...".
 template <class... Arguments>
 [[noreturn]] void refuse_line(const std::string& path, int64_t line, fmt::format_string<Arguments...> format,
                               Arguments&&... arguments) {

@@ -1,5 +1,4 @@
-// Plain files with errors that name the path and what the system said. Unbuffered: callers hand over large
-// blocks.
+// Plain files whose errors name the path and the system's reason. Unbuffered: callers pass large blocks.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -19,7 +18,7 @@ class PosixFile {
   int descriptor() const { return descriptor_; }
   int64_t size() const;
 
-  // Fills `out` as far as the file goes; returns the number of bytes read.
+  // Fills `out` up to the end of the file; returns the number of bytes read.
   int64_t read(void* out, int64_t bytes);
   void write(const void* data, int64_t bytes);
   void write_at(const void* data, int64_t bytes, int64_t offset);
@@ -33,11 +32,11 @@ class PosixFile {
   int descriptor_ = -1;
 };
 
-// A finished name for a finished file or folder: survives a crash right after (the parent folder is synced
-// too).
+// Renames a finished file or folder to its final name. The result survives a crash right after the call, because the
+// parent folder is synced too.
 void rename_durably(const std::string& from, const std::string& to);
 
-// The whole of a small file / a small file written under a temporary name, synced and renamed.
+// Reads a whole small file / writes a small file under a temporary name, syncs and renames it.
 std::string read_text_file(const std::string& path);
 void write_text_file(const std::string& path, const std::string& text);
 

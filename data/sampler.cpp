@@ -22,7 +22,7 @@ Sampler::Sampler(const SamplerConfig& config) : config_(config) {
     raise<DataError>("the training split has {} tokens; a window of length {} needs {}", config.num_tokens,
                      config.length, config.length + 1);
   }
-  // A corpus of less than two windows cannot shift its grid all the way.
+  // With a corpus of less than two windows the grid cannot shift by its full range.
   max_offset_ = std::min(config.length - 1, config.num_tokens - 1 - config.length);
   num_windows_ = (config.num_tokens - 1 - max_offset_) / config.length;
 }

@@ -1,4 +1,4 @@
-// Which training windows a step sees: a pure function of (seed, step), whatever the number of ranks or
+// Chooses the training windows of a step: a pure function of (seed, step), independent of the number of ranks or
 // micro-batches. A window is length + 1 tokens: the inputs, and the same shifted by one as targets.
 #pragma once
 #include <cstdint>
@@ -13,26 +13,25 @@ struct SamplerConfig {
   uint64_t seed = 0;
 };
 
-// Which of `num_samples` samples is drawn as number `draw` (counted from 0) of endless epochs: each sees every sample
-// once, in an order of its own.
+// Returns the sample drawn by draw `draw` (counted from 0) of endless epochs. Each epoch visits each of the
+// `num_samples` samples once, in its own order.
 int64_t shuffled_sample(uint64_t seed, int64_t num_samples, int64_t draw);
 
-// The corpus is cut into num_windows() windows side by side. An epoch sees each once, in an order of its own;
-// and it shifts the cuts by an offset below `length` of its own, so that the same tokens meet other contexts.
-// Sample number n = step * batch
-// + i decides the epoch and the place in it, so a batch may reach into the next epoch.
+// The corpus is cut into num_windows() adjacent windows. An epoch visits each once, in its own order, and shifts the
+// cuts by its own offset below `length`, so that the same tokens appear in different contexts. Draw n = step * batch +
+// i determines the epoch and the position in it, so a batch may extend into the next epoch.
 class Sampler {
  public:
-  // DataError when not even one window fits.
+  // Throws DataError when not even one window fits.
   explicit Sampler(const SamplerConfig& config);
 
   int64_t num_windows() const { return num_windows_; }
   int64_t batch() const { return config_.batch; }
-  double epoch(int64_t step) const;  // epochs begun and finished before `step`: 1.5 is halfway through the second
+  double epoch(int64_t step) const;  // epochs completed before `step`; 1.5 is halfway through the second
 
-  // The first tokens of the windows of `step`; window_starts.size() == batch. Ranks take their share of it.
+  // The first tokens of the windows of `step`; window_starts.size() == batch. Each rank takes its slice of them.
   void sample(int64_t step, std::span<int64_t> window_starts) const;
-  // The epoch that draw number `draw` falls in.
+  // The epoch of draw number `draw`.
   int64_t epoch_of(int64_t draw) const { return draw / num_windows_; }
   // The first token of window `window` of [0, num_windows()) in the grid of `epoch`.
   int64_t window_start(int64_t epoch, int64_t window) const;

@@ -127,7 +127,7 @@ uint64_t Split::content_hash() const {
   } else {
     const int64_t last = num_tokens_ - kBlockTokens;
     for (int64_t block = 0; block < kBlocks; ++block) {
-      // In two terms, since block * last may not fit for very large corpora.
+      // Two terms, because block * last may overflow for very large corpora.
       add(last / (kBlocks - 1) * block + last % (kBlocks - 1) * block / (kBlocks - 1), kBlockTokens);
     }
   }

@@ -17,7 +17,7 @@ static double parse_amount(std::string_view text, bool& has_suffix, std::string_
   const double scale = suffix.empty() ? 1 : suffix == "k" ? 1e3 : suffix == "M" ? 1e6 : suffix == "G" ? 1e9 : 0;
   if (error != std::errc() || scale == 0 || !(amount >= 0) || amount * scale > 9e18) {
     raise<UsageError>(
-        "split '{}' is not understood; write percent (90/5/5), shares (0.9/0.05/0.05) or bytes "
+        "split '{}' is not valid; write percent (90/5/5), shares (0.9/0.05/0.05) or bytes "
         "(90M/5M/5M)",
         whole);
   }
@@ -59,7 +59,7 @@ SplitRule SplitRule::every(int64_t k) {
 }
 
 SplitSizes SplitRule::sizes(int64_t total_bytes) const {
-  MOE_CHECK(kind != Kind::hold_out, "entries have no sizes in advance");
+  MOE_CHECK(kind != Kind::hold_out, "the sizes of held-out entries are not known in advance");
   SplitSizes result = counts;
   if (kind == Kind::fractions) {
     for (size_t i = 1; i < 3; ++i) {

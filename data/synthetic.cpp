@@ -14,16 +14,16 @@ namespace {
 constexpr int64_t kMaxEntries = int64_t{1} << 24;
 constexpr uint32_t kRowStream = 0;      // generate(stream) uses stream + 1
 constexpr double kUniformShare = 1e-3;  // keeps the chain ergodic, so that the stationary distribution is unique
-constexpr double kStationaryTolerance = 1e-13;  // of the L1 distance between two power iterations
+constexpr double kStationaryTolerance = 1e-13;  // bound on the L1 distance between two power iterations
 constexpr int kMaxIterations = 200'000;
 
-// In (0, 1), 53 bits.
+// A uniform number in (0, 1) with 53 bits.
 double open_uniform(const RandomKey& key, uint64_t element) {
   return (static_cast<double>(key.bits(element) >> 11) + 0.5) * 0x1p-53;
 }
 
-// The logarithm of a Gamma(shape, 1) variate: Marsaglia and Tsang (2000), with their boost for shapes below
-// 1, which underflows for small shapes unless it is added as a logarithm.
+// The logarithm of a Gamma(shape, 1) variate by Marsaglia and Tsang (2000), with their boost for shapes below 1. The
+// boost underflows for small shapes unless it is added as a logarithm.
 double log_gamma_variate(double shape, RandomKey key, uint64_t element) {
   const double boosted = shape < 1 ? shape + 1 : shape;
   const double d = boosted - 1.0 / 3;
@@ -130,8 +130,8 @@ void SyntheticSource::find_stationary() {
 
 std::vector<int32_t> SyntheticSource::generate(uint32_t stream, int64_t num_tokens) const {
   const RandomKey key{config_.seed, RandomPurpose::synthetic_data, stream + 1, 0};
-  // The first context is drawn from the stationary distribution, so that the first tokens are like all
-  // others.
+  // The first context is drawn from the stationary distribution, so that the first tokens have the same distribution as
+  // all others.
   int64_t context = num_contexts_ - 1;
   double left = open_uniform({config_.seed, RandomPurpose::synthetic_data, stream + 1, 1}, 0);
   for (int64_t candidate = 0; candidate < num_contexts_; ++candidate) {

@@ -14,7 +14,7 @@ TextInput::TextInput(std::vector<std::string> paths) : paths_(std::move(paths)) 
   for (const std::string& path : paths_) {
     PosixFile file = PosixFile::open(path);
     char probe = 0;
-    file.read(&probe, 1);  // says at once what cannot be read, a folder for instance
+    file.read(&probe, 1);  // reports at once an input that cannot be read, such as a folder
     sizes_.push_back(file.size());
     total_bytes_ += sizes_.back();
   }
@@ -45,8 +45,8 @@ std::string_view TextReader::take(size_t bytes) {
   return result;
 }
 
-// Where the last run of blanks and line ends begins that has one of `separators` first and something before it; 0 where
-// there is none.
+// Finds the last run of blanks and line ends whose first character is one of `separators` and that has text before it.
+// Returns where it begins, or 0 if there is none.
 static size_t end_of_last_word(std::string_view text, std::string_view separators) {
   constexpr std::string_view kBlanks = " \n\t\r\v\f";
   for (size_t i = text.find_last_of(separators); i != text.npos && i > 0; i = text.find_last_of(separators, i - 1)) {
@@ -74,7 +74,8 @@ std::optional<std::string_view> TextReader::next_line() {
     if (const size_t end = buffer_.find('\n', searched); end != std::string::npos) return take(end + 1 - begin_);
     const size_t length = buffer_.size() - begin_;
     if (length > kMaxLineBytes) {
-      raise<DataError>("{}: a line longer than {} bytes; is it text?", input_.paths()[next_file_ - 1], kMaxLineBytes);
+      raise<DataError>("{}: a line longer than {} bytes; is the input text?", input_.paths()[next_file_ - 1],
+                       kMaxLineBytes);
     }
     if (!refill()) {
       if (buffer_.size() == begin_) return std::nullopt;

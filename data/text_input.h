@@ -1,5 +1,5 @@
-// The text files that a corpus is made from, read front to back as if they were one. Memory use does not
-// depend on their size.
+// The text files that a corpus is made from, read in order as if they were one file. Memory use does not depend on
+// their size.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -13,7 +13,7 @@ namespace moe {
 
 class TextInput {
  public:
-  // Throws DataError: no files, one that cannot be read, or all of them empty.
+  // Throws DataError when there are no files, one cannot be read, or all of them are empty.
   explicit TextInput(std::vector<std::string> paths);
 
   const std::vector<std::string>& paths() const { return paths_; }
@@ -31,15 +31,15 @@ class TextReader {
  public:
   explicit TextReader(const TextInput& input) : input_(input) {}
 
-  // Where the next byte lies in the whole input.
+  // The position of the next byte in the whole input.
   int64_t offset() const { return offset_; }
 
-  // At most `limit` bytes (and at most a megabyte). Where more text follows the piece ends in front of the line end or
-  // blank behind its last whole line, else word, if it has any: never within a run of them. Empty at the end of the
-  // input. Valid until the next call.
+  // Returns at most `limit` bytes (and at most a megabyte). Where more text follows, the piece ends before the line end
+  // or blank after its last whole line, or else its last whole word, if it has one; it never ends within a run of them.
+  // Empty at the end of the input. Valid until the next call.
   std::string_view next_piece(int64_t limit);
-  // One line with its line end; nothing at the end of the input. Valid until the next call. A line beyond 64
-  // MiB is a DataError.
+  // Returns one line with its line end, or nothing at the end of the input. Valid until the next call. Throws DataError
+  // for a line longer than 64 MiB.
   std::optional<std::string_view> next_line();
 
  private:
@@ -50,7 +50,7 @@ class TextReader {
   std::optional<PosixFile> file_;
   size_t next_file_ = 0;
   std::string buffer_;
-  size_t begin_ = 0;  // of what has not been handed out
+  size_t begin_ = 0;  // start of the text that has not been returned
   int64_t offset_ = 0;
 };
 

@@ -20,8 +20,8 @@ constexpr int64_t kTokenHeaderBytes = sizeof(TokenHeader);
 
 class TokenFile {
  public:
-  // Every damage (short header, unknown magic or version, a length that is not the header's) is a DataError
-  // that names the path, what was found and what was expected.
+  // Throws DataError that names the path, what was found and what was expected for every kind of damage: a short
+  // header, an unknown magic or version, a length that does not match the header.
   explicit TokenFile(const std::string& path);
   TokenFile(TokenFile&& other) noexcept;
   TokenFile& operator=(TokenFile&& other) noexcept;
@@ -31,11 +31,11 @@ class TokenFile {
   int64_t num_tokens() const { return num_tokens_; }
   int64_t bytes_per_token() const { return bytes_per_token_; }
 
-  // From now on a token >= vocab_size is a DataError when it is read.
+  // From this call on, reading a token >= vocab_size throws DataError.
   void expect_vocabulary(int64_t vocab_size) { vocab_size_ = vocab_size; }
 
   int32_t at(int64_t index) const;
-  // Not for several threads at once: counts what it touches, to give pages back.
+  // Not thread-safe: it counts the bytes read, in order to release mapped pages.
   void read(int64_t begin, int64_t count, int32_t* out) const;
 
   // XXH64 of all token bytes (not of the header): reads the whole file.
@@ -49,8 +49,8 @@ class TokenFile {
   int64_t mapping_bytes_ = 0;
   int64_t num_tokens_ = 0;
   int64_t bytes_per_token_ = 0;
-  int64_t vocab_size_ = int64_t{1} << 31;  // what an int32 can hold
-  mutable int64_t touched_bytes_ = 0;      // since pages were last given back
+  int64_t vocab_size_ = int64_t{1} << 31;  // the range of an int32
+  mutable int64_t touched_bytes_ = 0;      // bytes read since pages were last released
 };
 
 }  // namespace moe

@@ -18,7 +18,7 @@ TokenWriter::TokenWriter(const std::string& path, int64_t vocab_size)
       format_(vocab_size <= 65536 ? kTokenFormat16 : kTokenFormat32),
       file_(PosixFile::create(temporary_)) {
   buffer_.reserve(kBufferBytes);
-  // The count is not known yet; finish() writes the header again.
+  // The count is not known yet; finish() rewrites the header.
   const TokenHeader header = {};
   try {
     file_.write(header.data(), kTokenHeaderBytes);
@@ -51,7 +51,7 @@ void TokenWriter::append(std::span<const int32_t> tokens) {
   const size_t before = buffer_.size();
   buffer_.resize(before + tokens.size() * sizeof(Stored));
   auto* out = reinterpret_cast<Stored*>(buffer_.data() + before);
-  uint32_t largest = 0;  // as unsigned, so that a negative token is a large one
+  uint32_t largest = 0;  // unsigned, so that a negative token becomes a large one
   for (size_t i = 0; i < tokens.size(); ++i) {
     const auto token = static_cast<uint32_t>(tokens[i]);
     largest = std::max(largest, token);

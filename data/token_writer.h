@@ -1,5 +1,5 @@
-// Writes a token file (token_file.h) as a stream. Until finish() it has a temporary name, so that a file with
-// the final name is always whole; an unfinished one is removed.
+// Writes a token file (token_file.h) as a stream. The file has a temporary name until finish(), so a file with the
+// final name is always complete. An unfinished file is removed.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -20,8 +20,8 @@ class TokenWriter {
   TokenWriter& operator=(const TokenWriter&) = delete;
   ~TokenWriter();
 
-  // A failing write (a full disk) is a DataError with the path and the system's reason. A token outside the
-  // vocabulary is a DataError too.
+  // Throws DataError with the path and the system's reason when writing fails (a full disk), and for a token outside
+  // the vocabulary.
   void write(std::span<const int32_t> tokens);
   // Completes the header, syncs and renames.
   void finish();

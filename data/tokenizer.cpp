@@ -21,9 +21,9 @@ const Table<TokenizerEntry>& tokenizers() {
            CharacterTokenizer::make},
           {"word", "one id per word between blanks, and one for the end of a line; rare words (--min-count) are <unk>",
            WordTokenizer::from_json, WordTokenizer::make},
-          {"bpe", "GPT-2's byte pairs: --vocabulary names the folder with encoder.json and vocab.bpe; takes any input",
+          {"bpe", "GPT-2's byte pairs: --vocabulary is the folder with encoder.json and vocab.bpe; takes any input",
            BytePairTokenizer::from_json, BytePairTokenizer::make},
-          {"sentencepiece", "of a .model file (--vocabulary), or learned from the training text (--vocab-size)",
+          {"sentencepiece", "read from a .model file (--vocabulary), or learned from the training text (--vocab-size)",
            SentencePieceTokenizer::from_json, SentencePieceTokenizer::make},
           {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr},
       });
@@ -41,11 +41,12 @@ std::unique_ptr<Tokenizer> naming(const std::string& path, const std::function<s
 
 void refuse_foreign(const TokenizerOptions& options, std::string_view name, std::string_view takes) {
   const auto refuse = [&](bool given, std::string_view option, std::string_view what) {
-    if (given && takes.find(option) == takes.npos) raise<UsageError>("the tokenizer '{}' takes no {}", name, what);
+    if (given && takes.find(option) == takes.npos)
+      raise<UsageError>("the tokenizer '{}' does not accept a {}", name, what);
   };
   refuse(options.min_count != 1, "min_count", "least count of a word");
   refuse(!options.vocabulary.empty(), "vocabulary", "vocabulary that another program made");
-  refuse(options.vocab_size != 0, "vocab_size", "size of its vocabulary");
+  refuse(options.vocab_size != 0, "vocab_size", "vocabulary size");
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
@@ -67,7 +68,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const nlohmann::json& description, con
   try {
     return tokenizers().at(description.at("name").get<std::string>()).from_json(description);
   } catch (const nlohmann::json::exception& error) {
-    raise<DataError>("{}: unusable tokenizer description: {}", origin, error.what());
+    raise<DataError>("{}: invalid tokenizer description: {}", origin, error.what());
   } catch (const Error& error) {
     raise<DataError>("{}: {}", origin, error.what());
   }

@@ -53,15 +53,15 @@ double bits_per_character(double nll, std::optional<double> bytes_per_token) {
 
 namespace {
 
-// Sequences that a rank computes at a time. Ranks take part in every round, with nothing when there is nothing left:
-// experts may live on another rank.
+// The sequences that a rank computes at a time. Ranks take part in every round, with no sequences when none are left,
+// because experts may be on another rank.
 struct Round {
   int64_t first = 0, count = 0;
-  int64_t first_row = 0;     // of the memory
-  bool ends_segment = true;  // of all streams
+  int64_t first_row = 0;     // row of the context memory
+  bool ends_segment = true;  // ends a segment of all streams
 };
 
-// Of sequences that are computed alone.
+// Rounds for sequences that are computed alone.
 std::vector<Round> rounds_of_windows(const EvaluationSet& set, int64_t ranks, int64_t rank, int64_t sequences) {
   std::vector<Round> rounds;
   for (int64_t begin = 0; begin < set.num_sequences(); begin += ranks * sequences) {
@@ -71,7 +71,7 @@ std::vector<Round> rounds_of_windows(const EvaluationSet& set, int64_t ranks, in
   return rounds;
 }
 
-// A rank has its share of the streams from the first segment to the last.
+// Rounds for streams. A rank computes its share of the streams from the first segment to the last.
 std::vector<Round> rounds_of_streams(const EvaluationSet& set, int64_t ranks, int64_t rank, int64_t sequences) {
   std::vector<Round> rounds;
   const Share mine = share_of(set.streams(), ranks, rank);
@@ -107,7 +107,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     set.load(round.first, round.count, batch);
     ctx.activations->reset();
     ctx.scratch->reset();
-    ctx.first_token = round.first * batch.length;  // what is drawn depends on no layout
+    ctx.first_token = round.first * batch.length;  // random draws do not depend on the layout
     TokenBatch tokens = to_device(ctx, LocalBatch::of(batch, round.first, set.num_sequences()), {0, batch.sequences},
                                   model.predictions_per_sample(batch.length), buffers);
     tokens.global_tokens = set.num_tokens();

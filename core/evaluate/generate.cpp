@@ -33,7 +33,7 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
   std::vector<int32_t> text = prompt, targets;
   std::vector<char> buffer;
   ContextMemory memory(ctx, state.model->memory_shape(), 1);
-  int64_t remembered = 0;  // leading tokens that have gone into the memory
+  int64_t remembered = 0;  // leading tokens that are in the context memory
   const auto read = [&](int64_t first, int64_t time) {
     targets.assign(static_cast<size_t>(time), kIgnoreTarget);
     ctx.activations->reset();

@@ -1,4 +1,4 @@
-// Text from a model, one token after the other.
+// Generates text from a model, one token after the other.
 #pragma once
 #include <vector>
 
@@ -13,9 +13,9 @@ struct GenerateOptions {
   uint64_t seed = 1;
 };
 
-// With a memory the text is read in segments of `context` tokens, of which each remembers those before it; without, the
-// last `context` tokens are read anew for every token. Continues `prompt` (at least one token). Collective over the
-// expert group, every rank with the same prompt; the same text on every rank.
+// Continues `prompt` (at least one token). With a context memory the text is read in segments of `context` tokens, each
+// of which attends to those before it; without, the last `context` tokens are read again for every token. Collective
+// over the expert group; every rank passes the same prompt and gets the same text.
 std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& prompt, const GenerateOptions& options);
 
 }  // namespace moe

@@ -9,7 +9,7 @@
 
 namespace moe {
 
-// Of f32 losses. What reaches a token is much larger, if anything does.
+// Tolerance for f32 losses. A real dependence changes a loss by much more.
 static constexpr double kRounding = 1e-6;
 
 Causality measure_causality(TrainingState& state, const Split& split, int64_t context, int64_t sequences) {

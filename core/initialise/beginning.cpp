@@ -11,13 +11,13 @@
 namespace moe {
 namespace {
 
-// This rank's shares of batches of any samples.
+// Loads this rank's slice of batches of arbitrary samples.
 class Batches {
  public:
   Batches(const TrainConfig& config, const ProcessGroups& groups, const Task& task)
       : batch_(config.train.batch), mine_(share_of(batch_, groups.world->size(), groups.world->rank())), task_(task) {}
 
-  // sample_of(i): the batch's sample i.
+  // sample_of(i) returns sample i of the batch.
   template <class SampleOf>
   LocalBatch load(SampleOf sample_of) {
     visits_.clear();
@@ -39,7 +39,7 @@ class Batches {
   Batch loaded_;
 };
 
-// What no tensor's shape tells apart.
+// Settings that the tensors' shapes do not determine.
 struct Unseen {
   const char* key;
   std::string (*value)(const TrainConfig& config);
@@ -59,7 +59,7 @@ std::vector<std::string> unseen_differences(const TrainConfig& here, const Train
   std::vector<std::string> result;
   for (const Unseen& u : kUnseen) {
     if (u.value(here) == u.value(there)) continue;
-    result.push_back(fmt::format("{} {} (there {})", u.key, u.value(here), u.value(there)));
+    result.push_back(fmt::format("{} {} (in init.from {})", u.key, u.value(here), u.value(there)));
   }
   return result;
 }
@@ -74,12 +74,12 @@ SourceRun find_source(const TrainConfig& config, const Task& task) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
   SourceRun source{load_run_config(checkpoint)};
   if (source.config.task != config.task && config.task != "classify") {
-    raise<UsageError>("{}: {} was trained with task: {}; this run has {}", config.init.where("from"), checkpoint,
+    raise<UsageError>("{}: {} was trained with task: {}; this run has task: {}", config.init.where("from"), checkpoint,
                       source.config.task, config.task);
   }
   source.keep_head = source.config.task == config.task &&
                      task.predicts_alike(read_description(source.config.task, checkpoint), checkpoint);
-  if (source.keep_head) open_task(config, checkpoint);  // refuses samples of another kind
+  if (source.keep_head) open_task(config, checkpoint);  // throws for samples of another kind
   return source;
 }
 
@@ -97,7 +97,8 @@ void check_beginning(const TrainConfig& config, const Task& task, const RunLengt
   check_clusters(config, task.shape(), run);
   const ReptileConfig& reptile = config.init.reptile;
   if (reptile.rounds > 0 && reptile.domains > task.num_samples()) {
-    raise<UsageError>("{}: {} domains of {} samples", reptile.where("domains"), reptile.domains, task.num_samples());
+    raise<UsageError>("{}: {} domains of {} samples; use at most one domain per sample", reptile.where("domains"),
+                      reptile.domains, task.num_samples());
   }
 }
 
@@ -135,10 +136,10 @@ std::vector<std::string> Beginning::to_words() const {
   std::vector<std::string> lines;
   if (from) {
     lines.push_back(fmt::format(
-        "{} of step {} | {} tensors as they are{}", from->checkpoint, from->step, from->copied,
+        "{} at step {} | {} tensors copied unchanged{}", from->checkpoint, from->step, from->copied,
         from->upcycled.empty()
             ? ""
-            : fmt::format(", experts of {} layers from its dense feed-forward layers", from->upcycled.size())));
+            : fmt::format(", experts of {} layers made from its dense feed-forward layers", from->upcycled.size())));
     if (!from->fresh.empty() || !from->left_out.empty()) {
       const auto list = [](const std::vector<std::string>& names) {
         return names.empty() ? "nothing" : join(names, ", ");
@@ -146,7 +147,7 @@ std::vector<std::string> Beginning::to_words() const {
       lines.push_back(fmt::format("fresh: {} | left out: {}", list(from->fresh), list(from->left_out)));
     }
   }
-  if (from && !from->differences.empty()) lines.push_back("otherwise than there: " + join(from->differences, ", "));
+  if (from && !from->differences.empty()) lines.push_back("different from init.from: " + join(from->differences, ", "));
   if (clusters) {
     lines.push_back(fmt::format("clusters of {} tokens in {} layer{}",
                                 format_count(static_cast<double>(clusters->tokens)), clusters->layers.size(),
@@ -160,7 +161,7 @@ std::vector<std::string> Beginning::to_words() const {
     }
   }
   if (reptile) {
-    lines.push_back(fmt::format("Reptile on {} tokens | loss before a domain's steps {:.4f} -> {:.4f}",
+    lines.push_back(fmt::format("Reptile on {} tokens | loss before the domains' inner steps {:.4f} -> {:.4f}",
                                 format_count(reptile->tokens), reptile->first_loss, reptile->last_loss));
   }
   return lines;

@@ -1,5 +1,5 @@
-// What is done to a new run's weights before step 0 (init), and what is told of it. Nothing of it is saved on the way:
-// a run that is killed meanwhile begins anew.
+// Initialises a new run's weights before step 0 (init), and reports on it. Intermediate results are not saved: a run
+// that is killed during it starts again from scratch.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -20,11 +20,13 @@ struct Beginning {
   std::vector<nlohmann::ordered_json> to_json() const;  // records of metrics.jsonl, type "init"
 };
 
-// Throws what begin_run() could not do: UsageError, and CheckpointError for a run that is not there or does not fit.
+// Throws the errors of begin_run() in advance: UsageError, and CheckpointError for a source run that does not exist or
+// does not fit.
 void check_beginning(const TrainConfig& config, const Task& task, const RunLength& run);
 
-// Another run's weights, then clusters, then Reptile, as init says; on the training samples of `task`, of which those
-// that are looked at follow from the seed. check_beginning() has passed. Collective. Throws the errors of the parts.
+// Applies another run's weights, then clusters, then Reptile, as configured in init. They use the training samples of
+// `task`; the seed determines which ones. check_beginning() must have passed. Collective. Throws the errors of the
+// parts.
 Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
                     const Task& task);
 

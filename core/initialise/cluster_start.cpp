@@ -22,7 +22,7 @@ double squares_of(const float* x, int64_t n) {
   return sum;
 }
 
-// The mean of the rows of x (rows, d).
+// Returns the mean of the rows of x (rows, d).
 std::vector<double> mean_row(const std::vector<float>& x, int64_t d) {
   std::vector<double> mean(static_cast<size_t>(d));
   const auto rows = std::ssize(x) / d;
@@ -38,7 +38,7 @@ ConstTensor rows_of(const std::vector<float>& x, int64_t columns) {
   return BasicTensor<const void>{x.data(), Shape{std::ssize(x) / columns, columns}, DType::f32, Device::cpu};
 }
 
-// x (rows, in) W^T (out, in), on the host.
+// Returns x (rows, in) W^T (out, in), computed on the host.
 std::vector<float> product(const std::vector<float>& x, const float* weight, int64_t out, int64_t in) {
   std::vector<float> y(static_cast<size_t>(std::ssize(x) / in * out));
   Context host;
@@ -77,7 +77,7 @@ class ClusterStart {
     return {state_.ctx.seed, RandomPurpose::clusters, name_stream(name), draw};
   }
 
-  // (tokens, d_model), on every rank, in the order of the batches and without padding.
+  // Returns the layer's inputs (tokens, d_model) on every rank, in the order of the batches and without padding.
   std::vector<float> inputs_of(MoELayer& layer) {
     Context& ctx = state_.ctx;
     const ModeScope modes(ctx, {.training = false, .observe = false});
@@ -96,15 +96,16 @@ class ClusterStart {
         state_.model->forward(ctx,
                               to_device(ctx, batch, share, state_.model->predictions_per_sample(batch.time), buffers));
       }
-      if (!gather(batch, own, all)) throw DataError("init.clusters: a batch has no tokens at all");
+      if (!gather(batch, own, all)) throw DataError("init.clusters: a batch has no tokens");
     }
     layer.record_inputs(nullptr);
     return all;
   }
 
-  // Appends the tokens of a batch, of which this rank has `own`, to `all`; false where there are none.
+  // Appends the tokens of a batch to `all`; `own` holds this rank's part. Returns false when the batch has no tokens.
   bool gather(const LocalBatch& batch, const std::vector<float>& own, std::vector<float>& all) const {
-    // A place has its token's input and whether it is one. Zero on all ranks but its own: a gather, to the bit.
+    // Each position holds its token's input and a flag that is 1 for tokens and 0 for padding. A position is zero on
+    // all ranks but its own, so the sum over ranks is an exact gather.
     const int64_t width = d_ + 1, places = batch.global_sequences * batch.time;
     std::vector<float> shared(static_cast<size_t>(places * width));
     float* place = shared.data() + batch.first_sequence * batch.time * width;
@@ -122,7 +123,7 @@ class ClusterStart {
     return all.size() > before;
   }
 
-  // Returns the deviation of a token's logits, where rows count as they are.
+  // Returns the deviation of a token's logits; 0 where only the direction of rows matters.
   double set_router(MoELayer& layer, const TokenClusters& clusters, const std::vector<float>& inputs) {
     const ExpertDirections directions = layer.traits().directions;
     const Parameter& parameter = *directions.rows;
@@ -192,7 +193,7 @@ class ClusterStart {
         }
         float* const own = values.data() + row * d_;
         const double length = std::sqrt(squares_of(direction.data(), d_));
-        if (length < 1e-6) continue;  // all tokens are alike: there is no direction
+        if (length < 1e-6) continue;  // all tokens are equal, so there is no direction
         const double factor = std::sqrt(squares_of(own, d_)) / length;
         for (size_t i = 0; i < direction.size(); ++i) {
           own[i] = static_cast<float>(factor * static_cast<double>(direction[i]));
@@ -204,7 +205,7 @@ class ClusterStart {
   // Mean absolute activation of each inner unit on the tokens of a cluster.
   std::vector<double> use_of_units(const std::vector<float>& inputs, const std::vector<int64_t>& members,
                                    const ExpertMatrix& matrix, const std::vector<float>& weight) const {
-    constexpr size_t kTokens = 256;  // at a time
+    constexpr size_t kTokens = 256;  // tokens at a time
     const int64_t d_ff = matrix.units();
     std::vector<double> use(static_cast<size_t>(d_ff));
     for (size_t begin = 0; begin < members.size(); begin += kTokens) {
@@ -225,7 +226,7 @@ class ClusterStart {
   }
 
   void draw_unused(const MoELayer& layer, const TokenClusters& clusters, const std::vector<float>& inputs) {
-    std::map<int64_t, std::vector<char>> drawn;  // by expert: its units
+    std::map<int64_t, std::vector<char>> drawn;  // per expert: the units to re-draw
     change_experts(layer, false, [&](int64_t expert, const ExpertMatrix& matrix, std::vector<float>& values) {
       const std::vector<double> use = use_of_units(inputs, clusters.members(expert), matrix, values);
       std::vector<size_t> order(use.size());
@@ -266,7 +267,7 @@ static void check_clusters(const TrainConfig& config, const Model& model) {
   for (MoELayer* layer : model.moe_layers()) {
     const ExpertDirections directions = layer->traits().directions;
     if (!directions.rows) {
-      raise<UsageError>("{}: does not go with router {}: {}", clusters.where("tokens"), config.moe.router.kind(),
+      raise<UsageError>("{}: cannot be used with router {}: {}", clusters.where("tokens"), config.moe.router.kind(),
                         directions.why_none);
     }
     if (clusters.tokens < layer->num_experts()) {

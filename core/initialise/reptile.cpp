@@ -47,7 +47,7 @@ class Reptile {
   }
 
  private:
-  // The inner steps of a domain; returns the loss before them.
+  // Runs the inner steps of a domain; returns the loss before them.
   double descend(int64_t round, int64_t domain) {
     double first = 0;
     for (int64_t i = 0; i < config_.inner_steps; ++i) {

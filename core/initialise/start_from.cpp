@@ -17,10 +17,10 @@
 namespace moe {
 namespace {
 
-// Draws of an expert that is made of a dense layer.
+// Random streams for an expert that is made from a dense layer.
 enum Draw : uint64_t { kNoise, kUnits, kFresh };
 
-// Where the tensors of a run's model belong, by name.
+// The places of the tensors of a run's model, by name.
 using Places = std::map<std::string, ParameterPlace>;
 
 class Start {
@@ -36,7 +36,7 @@ class Start {
     for (const auto& [name, tensor] : source_.tensors()) {
       const auto found = source_places.find(name);
       if (found == source_places.end())
-        raise<CheckpointError>("init.from: {} holds {}, which its model has not", folder_, name);
+        raise<CheckpointError>("init.from: {} holds {}, which its configured model does not have", folder_, name);
       const ParameterPlace& place = found->second;
       (is_taken(place) ? unused_ : left_out_).insert(name);
       if (place.role == ParameterRole::feed_forward) dense_[{place.layer, place.part}] = name;
@@ -58,13 +58,13 @@ class Start {
           report.upcycled.insert(layer->name());
           fill(t, *layer);
         } else {
-          raise<CheckpointError>("init.from: {} holds no tensor {}: its model is another", folder_, t.name);
+          raise<CheckpointError>("init.from: {} holds no tensor {}: its model is different", folder_, t.name);
         }
       });
     }
     refuse_unused();
     for (const ParameterGroup group : kTrainedGroups) {
-      // Exact where parameters are rounded.
+      // The master weights, where parameters are rounded.
       if (const Tensor exact = state_.optimizer->master(group)) fill_exact(group, exact);
     }
     report.checkpoint = folder_;
@@ -72,7 +72,7 @@ class Start {
   }
 
  private:
-  // Whether the tensors of a place are the same in both models.
+  // Whether tensors at this place are copied from the checkpoint.
   bool is_taken(const ParameterPlace& place) const {
     return keep_head_ || (place.role != ParameterRole::head && place.role != ParameterRole::class_token);
   }
@@ -85,11 +85,11 @@ class Start {
       raise<CheckpointError>("init.from: {} has learned {} positions, data.sequence is {}", folder_, all.dim(0),
                              wanted);
     }
-    if (all.dim(1) != t.tensor.dim(1)) return source_.read(t.name, t.tensor);  // which refuses
+    if (all.dim(1) != t.tensor.dim(1)) return source_.read(t.name, t.tensor);  // throws the error
     write_tensor(t.tensor, all.slice(0, wanted));
   }
 
-  // The MoE layer that a tensor belongs to, if the checkpoint has a dense one in its place.
+  // The MoE layer that a tensor belongs to, if the checkpoint has a dense layer in its place.
   const MoELayer* layer_in_place_of_dense(const NamedTensor& t) const {
     for (const MoELayer* layer : state_.model->moe_layers()) {
       const bool is_dense_there = dense_.count({layer->layer(), FeedForwardPart::input_weight}) > 0;
@@ -104,7 +104,7 @@ class Start {
     return role == ParameterRole::expert || role == ParameterRole::shared_expert || role == ParameterRole::router;
   }
 
-  // The values of a tensor of such a layer; of those that stay as they were drawn, nothing.
+  // The values of a tensor of such a layer; empty for those that keep their initial values.
   std::vector<float> values_of(const NamedTensor& t, const MoELayer& layer) {
     const ParameterPlace& place = t.parameter->place;
     if (place.role == ParameterRole::shared_expert && place.part == FeedForwardPart::output_weight) {
@@ -119,11 +119,11 @@ class Start {
     const ConstTensor dense = source_.at(found->second);
     unused_.erase(found->second);
     if (dense.shape != t.tensor.shape) {
-      raise<CheckpointError>("init.from: {}: {} is {}, an expert's {}; moe.d_ff must be what the dense model has",
+      raise<CheckpointError>("init.from: {}: {} is {}, an expert's {}; moe.d_ff must equal the dense model's d_ff",
                              folder_, found->second, dense.shape.to_string(), t.tensor.shape.to_string());
     }
     std::vector<float> values(dense.as<float>(), dense.as<float>() + dense.size());
-    // Biases get no noise; redrawn units keep theirs.
+    // Biases get no noise, and re-drawn units keep their biases.
     if (!is_bias) {
       add_noise(values, t.name);
       draw_units_anew(values, expert_name(layer.name() + ".experts.{}", t.expert), t.name,
@@ -164,7 +164,7 @@ class Start {
     }
   }
 
-  // With clusters the units are chosen by them, once there are some (core/initialise/cluster_start.h).
+  // With init.clusters the units are chosen by the clusters, later (core/initialise/cluster_start.h).
   void draw_units_anew(std::vector<float>& x, const std::string& expert, const std::string& name,
                        const ExpertMatrix& matrix) const {
     if (init_.reinitialise == 0 || init_.clusters.tokens > 0) return;
@@ -177,7 +177,7 @@ class Start {
         key(name, kFresh));
   }
 
-  // What the checkpoint has and this model has no place for. Experts of other ranks have one.
+  // Throws for tensors of the checkpoint that this model has no place for. Experts of other ranks do have one.
   void refuse_unused() const {
     std::set<std::string> experts;
     for (const Parameter& p : state_.parameters.parameters()) {
@@ -195,11 +195,11 @@ class Start {
 
   TrainingState& state_;
   const InitConfig& init_;
-  const int64_t matrices_;  // that an input matrix holds, one below the other
+  const int64_t matrices_;  // number of matrices in an input matrix, stacked by rows
   TensorFolder source_;
   std::string folder_;
   bool keep_head_;
-  // Of the checkpoint's tensors: those that nothing here took yet, those of its head that stay out, and the matrices
+  // Tensors of the checkpoint: those that have not been used yet, those of its head that are left out, and the matrices
   // and biases of its dense layers.
   std::set<std::string> unused_, left_out_;
   std::map<std::pair<int, FeedForwardPart>, std::string> dense_;

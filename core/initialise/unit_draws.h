@@ -1,4 +1,4 @@
-// Inner units of an expert that is made of a dense layer, drawn anew (drop-upcycling: Nakamura et al., 2025).
+// Re-draws inner units of an expert that is made from a dense layer (drop-upcycling: Nakamura et al., 2025).
 #pragma once
 #include <functional>
 #include <string>
@@ -13,14 +13,14 @@ namespace moe {
 struct ExpertMatrix {
   Shape shape;
   bool is_output = false;
-  int64_t matrices = 1;  // that an input matrix holds, one below the other
+  int64_t matrices = 1;  // number of matrices in an input matrix, stacked by rows
 
   int64_t units() const { return is_output ? shape[1] : shape[0] / matrices; }
   int64_t unit_of(int64_t element) const { return is_output ? element % shape[1] : element / shape[1] % units(); }
 };
 
-// The values of the units for which is_drawn(unit) holds, by the mean and deviation of all; `fresh` draws element by
-// element.
+// Re-draws the values of the units for which is_drawn(unit) holds, with the mean and deviation of all values; `fresh`
+// gives one draw per element.
 void draw_units_anew(std::vector<float>& values, const ExpertMatrix& matrix,
                      const std::function<bool(int64_t)>& is_drawn, const RandomKey& fresh);
 

@@ -26,8 +26,8 @@ Axis linear_axis(double low, double high, int wanted) {
     high += margin;
   }
   Axis axis{low, high, false, {}};
-  // Fewer than three ticks (the round step was much larger than the wanted one) are too few to read values
-  // from.
+  // Fewer than three ticks are too few to read values from. This happens when the rounded step is much larger than the
+  // wanted one.
   for (double parts = wanted; axis.ticks.size() < 3; parts *= 2) {
     const double step = round_up((high - low) / parts);
     axis.ticks.clear();

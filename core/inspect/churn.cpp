@@ -21,7 +21,7 @@ std::vector<double> churn(const Choices& now, const Choices& before, LoadedRun& 
                            before_run.checkpoint);
   };
   if (layers.size() != other.size()) differ();
-  std::vector<double> sums(2 * layers.size());  // changed shares, tokens
+  std::vector<double> sums(2 * layers.size());  // sums of changed shares and of tokens, per layer
   for (size_t layer = 0; layer < layers.size(); ++layer) {
     const auto k = static_cast<size_t>(layers[layer]->traits().k), m = static_cast<size_t>(other[layer]->traits().k);
     if (layers[layer]->num_experts() != other[layer]->num_experts() ||

@@ -1,5 +1,5 @@
-// How many of a router's choices change from one checkpoint to another: the part of training that is spent on finding
-// out who does what.
+// Measures which share of a router's choices changes from one checkpoint to another, that is, how far the assignment of
+// tokens to experts is still unsettled.
 #pragma once
 #include <vector>
 
@@ -8,14 +8,14 @@
 
 namespace moe {
 
-// Every MoE layer's chosen experts for every token that evaluate() passed through this rank, in order.
+// For every MoE layer, the chosen experts of every token that evaluate() processed on this rank, in order.
 using Choices = std::vector<std::vector<int32_t>>;
 
-// evaluate(), keeping the choices.
+// Calls evaluate() and records the choices.
 Evaluation evaluate_with_choices(LoadedRun& run, const Task& task, const std::string& split,
                                  const EvaluationOptions& options, Choices& choices);
 
-// Per layer: the mean over tokens of the share of `now`'s experts that `before` had not chosen. Collective. Throws
+// Per layer: the mean over tokens of the share of `now`'s experts that are not among `before`'s. Collective. Throws
 // CheckpointError for checkpoints of different shape.
 std::vector<double> churn(const Choices& now, const Choices& before, LoadedRun& now_run, LoadedRun& before_run);
 

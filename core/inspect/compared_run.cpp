@@ -21,7 +21,7 @@ namespace {
 using nlohmann::json;
 using Standing = ComparedRun::Standing;
 
-// Thrown while a run is read, and caught before its reader returns.
+// Thrown while a run is read, and caught by the function that reads it.
 struct LeftOut {
   Standing standing;
   std::string reason;
@@ -32,7 +32,7 @@ double number(const json& object, const char* key) {
   return it != object.end() && it->is_number() ? it->get<double>() : kAbsent;
 }
 
-// As a term of fairness: what both runs lack is equal.
+// Formats a term of the comparison; two unknown values count as equal.
 std::string text(double value) {
   return std::isnan(value) ? "unknown" : fmt::format("{:.0f}", value);
 }
@@ -46,7 +46,7 @@ void add_once(std::vector<std::string>& list, const std::string& item) {
   if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
 }
 
-// The processes that made the run.
+// Reads the machines and programs that made the run.
 void read_sessions(const json& manifest, ComparedRun& run) {
   std::vector<std::string> machines, programs, lengths;
   const auto sessions = manifest.find("sessions");
@@ -62,8 +62,8 @@ void read_sessions(const json& manifest, ComparedRun& run) {
   run.machine = join(machines, " + ");
   run.program = join(programs, " + ");
   if (lengths.size() > 1) {
-    throw LeftOut{Standing::unfair, "its length was changed on the way (" + join(lengths, ", then ") +
-                                        " updates): its schedules are not those of a run of one length"};
+    throw LeftOut{Standing::unfair, "its length was changed during training (" + join(lengths, ", then ") +
+                                        " updates): its schedules differ from those of a run with one length"};
   }
 }
 
@@ -82,7 +82,7 @@ const EvaluationPoint& evaluation_of(const RunHistory& history, int64_t updates,
 }
 
 void read_experts(const EvaluationPoint& evaluation, int64_t updates, ComparedRun& run) {
-  double uniform = 0;  // the entropy of a router that prefers no expert, mean over layers
+  double uniform = 0;  // the entropy of a uniform router, mean over layers
   for (const std::vector<double>& load : evaluation.load) {
     const auto experts = static_cast<double>(load.size());
     uniform += std::log(experts) / static_cast<double>(evaluation.load.size());
@@ -101,7 +101,7 @@ void read_experts(const EvaluationPoint& evaluation, int64_t updates, ComparedRu
   for (const auto& [name, values] : measures) run.measures[name] = mean(values);
 }
 
-// From a name of the form CONFIG-seedN, as long as nothing better is known.
+// Parses a name of the form CONFIG-seedN; used until the manifest is read.
 void read_name(ComparedRun& run) {
   static constexpr std::string_view kMark = "-seed";
   const size_t at = run.name.rfind(kMark);
@@ -112,7 +112,7 @@ void read_name(ComparedRun& run) {
   run.seed = std::stoll(digits);
 }
 
-// As it was written where it has keys that are known no more.
+// The configuration as it was written if it has keys that no longer exist.
 ConfigNode configuration_of(const std::string& path) try {
   return complete_config(path);
 } catch (const CheckpointError&) {
@@ -124,8 +124,8 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   if (!manifest.is_object()) throw LeftOut{Standing::unreadable, "manifest.json is damaged"};
   const double seed = number(manifest, "seed"), updates = number(manifest, "updates");
   if (std::isnan(seed) || std::isnan(updates))
-    throw LeftOut{Standing::unreadable, "manifest.json lacks seed or updates: an older moe-train wrote it"};
-  if (static_cast<int64_t>(seed) != run.seed) run.config = run.name;  // its name is not of the form
+    throw LeftOut{Standing::unreadable, "manifest.json lacks seed or updates: it was written by an older moe-train"};
+  if (static_cast<int64_t>(seed) != run.seed) run.config = run.name;  // its name does not have this form
   run.seed = static_cast<int64_t>(seed);
   run.configuration = configuration_of(path);
   run.history = read_history(path + "/metrics.jsonl");
@@ -147,7 +147,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
                {"evaluated tokens", text(evaluation.tokens)},
                {"evaluation stride", text(evaluation.stride)},
                {"figure", run.history.judged_by->name}};
-  // Who looks more often finds a better best.
+  // With more evaluations the best one is better.
   if (at == ComparedAt::best)
     run.terms.emplace_back("number of evaluations", std::to_string(run.history.evaluations.size()));
   run.step = evaluation.step;
@@ -166,7 +166,7 @@ ComparedRun read_compared_run(const std::string& folder, const std::string& name
   const std::string path = folder + "/" + name;
   try {
     if (!std::filesystem::exists(path + "/manifest.json"))
-      throw LeftOut{Standing::unfinished, "it has not begun: no manifest.json"};
+      throw LeftOut{Standing::unfinished, "it has not started: no manifest.json"};
     read(path, at, run);
   } catch (const LeftOut& left_out) {
     run.standing = left_out.standing;

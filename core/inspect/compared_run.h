@@ -1,5 +1,5 @@
-// One run's folder as a comparison sees it: what must agree between runs that may be compared, and what they are
-// compared by.
+// Reads one run's folder for a comparison: the settings that must agree between compared runs, and the results that are
+// compared.
 #pragma once
 #include <map>
 #include <string>
@@ -11,38 +11,39 @@
 
 namespace moe {
 
-// Which of a run's evaluations counts. The best of many favours runs whose evaluations scatter.
+// The evaluation of a run that is compared. The best of many favours runs whose evaluations have a high variance.
 enum class ComparedAt { last, best };
 
 struct ComparedRun {
   enum class Standing { fair, unfinished, unreadable, unfair };
 
-  std::string name;    // of its folder
-  std::string config;  // the same without "-seedN"
+  std::string name;    // name of its folder
+  std::string config;  // the name without "-seedN"
   int64_t seed = 0;
   Standing standing = Standing::fair;
   std::string reason{};  // why it is left out
 
-  // What has to be the same: names and values, in this order for every run.
+  // Settings that must be the same: names and values, in the same order for every run.
   std::vector<std::pair<std::string, std::string>> terms{};
   ConfigNode configuration{};
-  std::string machine{}, program{};  // where and by which build; several when it was moved
+  std::string machine{}, program{};  // where and by which build it was made; several when the run was moved
   double tokens_per_update = kAbsent;
 
-  int64_t step = 0;  // of the evaluation that counts
+  int64_t step = 0;  // step of the evaluation that is compared
   double quality = kAbsent;
-  double milliseconds = kAbsent;  // a step, median over the logged ones
+  double milliseconds = kAbsent;  // per step, median over the logged steps
   double parameters = kAbsent, active_parameters = kAbsent, flops_per_token = kAbsent;
-  // Over the evaluation's tokens: the worst layer's largest load over the mean, experts of all layers without a token.
+  // Over the evaluation's tokens: largest load over the mean load in the worst layer, and experts of all layers without
+  // a token.
   double max_over_mean = kAbsent, dead = kAbsent;
-  // Mean over the logged steps of the tenth of the run that ends with the evaluation. 1 is an undecided router.
+  // Mean over the logged steps in the tenth of the run that ends with the evaluation. 1 is a uniform router.
   double router_entropy = kAbsent;
   std::map<std::string, double> measures{};
 
   RunHistory history{};
 };
 
-// Reads DIR/name. A run that cannot be compared says why in its standing and reason; nothing is thrown for it.
+// Reads DIR/name. A run that cannot be compared gives the reason in `standing` and `reason`; nothing is thrown for it.
 ComparedRun read_compared_run(const std::string& folder, const std::string& name, ComparedAt at);
 
 }  // namespace moe

@@ -28,7 +28,7 @@ std::vector<ConfigDifference> differences(const ComparedRun& one, const Compared
   return result;
 }
 
-// Without the options that came or went with a choice's kind.
+// Removes the options that appear or disappear because the kind of a choice differs.
 std::vector<ConfigDifference> essential(std::vector<ConfigDifference> all) {
   std::vector<std::string> choices;
   for (const ConfigDifference& d : all) {
@@ -42,7 +42,7 @@ std::vector<ConfigDifference> essential(std::vector<ConfigDifference> all) {
   return all;
 }
 
-// All runs by configuration, those by seed.
+// Groups all runs by configuration, in each group by seed.
 std::vector<std::pair<std::string, std::vector<ComparedRun*>>> grouped(std::vector<ComparedRun>& runs,
                                                                        const std::vector<std::string>& order) {
   std::map<std::string, std::vector<ComparedRun*>> by_name;
@@ -63,7 +63,7 @@ std::vector<std::pair<std::string, std::vector<ComparedRun*>>> grouped(std::vect
   return groups;
 }
 
-// Holds a run against the baseline's and against the first of its own configuration.
+// Compares a run's settings with those of the baseline and of the first run of its own configuration.
 void judge(ComparedRun& run, const ComparedRun& reference, const ComparedRun* sibling) {
   std::vector<std::string> reasons;
   for (size_t i = 0; i < run.terms.size(); ++i) {
@@ -91,8 +91,8 @@ std::string seed_list(const std::vector<int64_t>& seeds) {
   return join(words, " ");
 }
 
-// The update after which a run's evaluations are as good as this, between two of them on a straight line; NaN when none
-// is.
+// The update at which a run's evaluations reach this quality, by linear interpolation between evaluations; NaN when
+// they never reach it.
 double updates_to_reach(const ComparedRun& run, double quality) {
   const EvaluationPoint* before = nullptr;
   for (const EvaluationPoint& e : run.history.evaluations) {
@@ -120,7 +120,7 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     config.paired_seeds.push_back(run->seed);
     differences_of_quality.push_back(run->quality - it->second->quality);
     log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
-    // Where evaluations scatter, the baseline too was as good as at its end before its end.
+    // When evaluations fluctuate, the baseline too may have reached its final quality earlier.
     config.tokens_to_match.push_back(updates_to_reach(*run, it->second->quality) /
                                      updates_to_reach(*it->second, it->second->quality));
     of_baseline.erase(it);
@@ -130,13 +130,13 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
   for (const auto& [seed, run] : of_baseline) alone.push_back(seed);
   if (!alone.empty()) {
     std::sort(alone.begin(), alone.end());
-    notes.push_back(fmt::format("{} and {} do not share the seed{} {}: {} pair{} compared", config.name, baseline.name,
+    notes.push_back(fmt::format("{} and {} do not share the seed{} {}: compared {} pair{}", config.name, baseline.name,
                                 alone.size() == 1 ? "" : "s", seed_list(alone), config.paired_seeds.size(),
                                 config.paired_seeds.size() == 1 ? "" : "s"));
   }
 }
 
-// A note when the fair runs differ in where or with what they were made.
+// Adds a note when the fair runs were made on different machines or by different builds.
 void note_mixture(Comparison& c, std::string ComparedRun::*origin, const std::string& warning) {
   std::map<std::string, int> origins;
   for (const ComparedRun* run : c.with(Standing::fair)) ++origins[run->*origin];
@@ -199,12 +199,12 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
   };
   std::vector<std::string> names;
   for (const auto& [name, members] : groups) names.push_back(name);
-  // Asked for, or the first that can serve.
+  // The requested configuration, or the first that has a fair run.
   const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) {
     return options.baseline.empty() ? first_fair(g.second) != nullptr : g.first == options.baseline;
   });
   if (group == groups.end() && !options.baseline.empty())
-    raise<UsageError>("no runs of a baseline '{}'; there are {}", options.baseline, join(names, ", "));
+    raise<UsageError>("no runs of a baseline '{}'; configurations: {}", options.baseline, join(names, ", "));
   const ComparedRun* reference = group == groups.end() ? nullptr : first_fair(group->second);
   if (!reference) {
     std::vector<std::string> reasons;
@@ -239,12 +239,12 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
   for (size_t i = 0; i < c.configs.size(); ++i) {
     if (i != c.baseline) pair_up(c.configs[i], c.configs[c.baseline], c.notes);
   }
-  note_mixture(c, &ComparedRun::machine, "times cannot be compared, the runs were made in different places");
+  note_mixture(c, &ComparedRun::machine, "times cannot be compared, because the runs were made on different machines");
   note_mixture(c, &ComparedRun::program, "the runs were made by different builds of moe-train");
   for (const ComparedRun& run : c.runs) {
     if (run.history.damaged_lines > 0)
       c.notes.push_back(
-          fmt::format("{}: {} damaged line(s) of metrics.jsonl skipped", run.name, run.history.damaged_lines));
+          fmt::format("{}: skipped {} damaged line(s) of metrics.jsonl", run.name, run.history.damaged_lines));
   }
   return c;
 }
@@ -257,7 +257,7 @@ Comparison compare_folder(const std::string& folder, const ComparisonOptions& op
       runs.push_back(read_compared_run(folder, entry.path().filename().string(), options.at));
   }
   if (error) raise<CheckpointError>("cannot read the folder {}: {}", folder, error.message());
-  if (runs.empty()) raise<CheckpointError>("{} holds no runs: nothing in it has a config.yaml", folder);
+  if (runs.empty()) raise<CheckpointError>("{} holds no runs: no folder in it has a config.yaml", folder);
   std::sort(runs.begin(), runs.end(), [](const ComparedRun& a, const ComparedRun& b) { return a.name < b.name; });
   std::vector<std::string> order;
   std::ifstream file(folder + "/configs.txt");

@@ -1,4 +1,4 @@
-// Runs of several configurations with the same seeds, compared fairly or not at all.
+// Compares runs of several configurations with the same seeds. Runs whose comparison would be unfair are left out.
 #pragma once
 #include <optional>
 #include <string>
@@ -19,16 +19,16 @@ struct ComparisonOptions {
 struct ComparedConfig {
   std::string name;
   std::vector<const ComparedRun*> runs;  // by seed
-  std::vector<int64_t> paired_seeds;     // that the baseline has too
-  PairedDifference difference;           // of what the runs are judged by, minus the baseline's
-  double time_ratio = kAbsent;           // of a step, over the baseline's: geometric mean over the paired seeds
-  // For each paired seed: the tokens after which the validation text was predicted as well as by the baseline's
-  // evaluation that counts, over the tokens after which the baseline's first was; NaN where it never was.
+  std::vector<int64_t> paired_seeds;     // seeds that the baseline has too
+  PairedDifference difference;           // of the quality, minus the baseline's
+  double time_ratio = kAbsent;           // time of a step over the baseline's: geometric mean over the paired seeds
+  // For each paired seed: the number of tokens after which the run reaches the quality of the baseline's compared
+  // evaluation, over the number of tokens after which the baseline first reaches it; NaN where the run never does.
   std::vector<double> tokens_to_match;
-  // From the baseline; options of a choice that is another one are left out.
+  // Differences from the baseline; options of a choice whose kind differs are left out.
   std::vector<ConfigDifference> changes;
 
-  // Of a figure, over the seeds.
+  // Mean and standard deviation of a member over the seeds.
   double mean_of(double ComparedRun::*figure) const;
   double deviation_of(double ComparedRun::*figure) const;
   // NaN where no run has it.
@@ -41,24 +41,25 @@ struct Comparison {
 
   std::string folder;
   ComparedAt at = ComparedAt::last;
-  std::vector<ComparedRun> runs;        // all that were found
+  std::vector<ComparedRun> runs;        // all runs that were found
   std::vector<ComparedConfig> configs;  // those with fair runs
-  size_t baseline = 0;                  // of the configs
-  std::vector<std::string> notes;       // what a reader has to know besides
+  size_t baseline = 0;                  // index in `configs`
+  std::vector<std::string> notes;       // remarks for the reader
 
   const ComparedConfig& baseline_config() const { return configs[baseline]; }
   const ComparedRun& reference() const { return *baseline_config().runs.front(); }
   const Quality& judged_by() const { return *reference().history.judged_by; }
   std::vector<const ComparedRun*> with(ComparedRun::Standing standing) const;
-  std::vector<std::string> measures() const;  // names, of all runs
+  std::vector<std::string> measures() const;  // names, over all runs
 };
 
-// Runs whose terms are not those of the baseline's first one become unfair. `order` names configurations, the first
-// ones first; others follow by name. Throws UsageError for an unknown baseline, CheckpointError when no run can be
-// compared.
+// Runs whose terms differ from those of the baseline's first run become unfair. `order` lists configurations in the
+// order of the report; others follow by name. Throws UsageError for an unknown baseline, CheckpointError when no run
+// can be compared.
 Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::string>& order,
                         const ComparisonOptions& options);
-// All runs in `folder`, in the order that its file configs.txt (of scripts/compare) tells. Throws CheckpointError.
+// Compares all runs in `folder`, in the order of its file configs.txt (written by scripts/compare). Throws
+// CheckpointError.
 Comparison compare_folder(const std::string& folder, const ComparisonOptions& options);
 
 }  // namespace moe

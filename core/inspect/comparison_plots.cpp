@@ -15,7 +15,7 @@
 namespace moe {
 namespace {
 
-using Series = std::map<int64_t, double>;  // by step
+using Series = std::map<int64_t, double>;  // values by step
 
 template <class Point>
 Series quality_of(const std::vector<Point>& points) {
@@ -32,7 +32,7 @@ Series training_of(const ComparedRun& run) {
   return quality_of(run.history.train);
 }
 
-// Their mean and band, where all have a point.
+// Mean and band of the series at steps where all have a point.
 Curve averaged(const std::string& name, const std::vector<Series>& all, double tokens_per_update, bool markers) {
   Curve curve{name, {}, {}, markers};
   if (all.empty()) return curve;
@@ -53,7 +53,7 @@ Curve averaged(const std::string& name, const std::vector<Series>& all, double t
 
 LineChart mean_curves(const Comparison& c, const std::string& title, Series (*series_of)(const ComparedRun&),
                       bool markers) {
-  LineChart chart{title, fmt::format("{}; mean over the seeds, and their band", c.judged_by().name), "tokens"};
+  LineChart chart{title, fmt::format("{}; mean over the seeds and their range", c.judged_by().name), "tokens"};
   chart.cut_beginning = true;
   for (const ComparedConfig& config : c.configs) {
     std::vector<Series> all;
@@ -63,7 +63,7 @@ LineChart mean_curves(const Comparison& c, const std::string& title, Series (*se
   return chart;
 }
 
-// Curves lie on each other where what matters is small; their paired differences do not.
+// Curves of configurations with small differences overlap; their paired differences remain readable.
 LineChart difference_curves(const Comparison& c) {
   LineChart chart{"Difference to the baseline",
                   fmt::format("{} on validation, paired by seed; below 0 is better", c.judged_by().name), "tokens"};
@@ -86,9 +86,9 @@ LineChart difference_curves(const Comparison& c) {
   return chart;
 }
 
-// What quality costs: a point for each configuration, where they do not all cost the same.
+// Quality against cost: a point for each configuration, if their costs differ.
 std::optional<LineChart> quality_by_flops(const Comparison& c) {
-  LineChart chart{"Quality against cost", fmt::format("{}; mean over the seeds, and their band", c.judged_by().name),
+  LineChart chart{"Quality against cost", fmt::format("{}; mean over the seeds and their range", c.judged_by().name),
                   "MFLOP per token in a training step, of active parameters"};
   std::set<double> costs;
   for (const ComparedConfig& config : c.configs) {
@@ -107,7 +107,7 @@ std::optional<LineChart> quality_by_flops(const Comparison& c) {
 
 std::string difference_plot(const Comparison& c) {
   DotPlot plot{"Paired differences",
-               fmt::format("{} minus those of {}; rings: seeds, dot: mean, line: 95 % interval", c.judged_by().name,
+               fmt::format("{} minus that of {}; rings: seeds, dot: mean, line: 95 % interval", c.judged_by().name,
                            c.baseline_config().name),
                "better than the baseline | worse",
                {}};

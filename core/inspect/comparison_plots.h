@@ -1,4 +1,4 @@
-// The plots of a comparison, as <figure> elements. A configuration has the colour of its place in the tables.
+// The plots of a comparison, as <figure> elements. A configuration's colour is that of its row in the tables.
 #pragma once
 #include <string>
 
@@ -9,6 +9,6 @@ namespace moe {
 constexpr size_t kComparisonColours = 8;
 
 std::string difference_plot(const Comparison& comparison);    // paired differences with their intervals
-std::string comparison_curves(const Comparison& comparison);  // means over the seeds, with the band of the seeds
+std::string comparison_curves(const Comparison& comparison);  // means over the seeds, with the range of the seeds
 
 }  // namespace moe

@@ -75,7 +75,7 @@ ReportTable match_table(const Comparison& c) {
         const auto matched =
             std::count_if(ratios.begin(), ratios.end(), [](double ratio) { return !std::isnan(ratio); });
         std::vector<std::string> row{config.name, fmt::format("{} of {}", matched, ratios.size())};
-        // The mean over those that matched would flatter a configuration that seldom does.
+        // The mean over only those that matched would favour a configuration that rarely does.
         if (ratios.empty() || matched != std::ssize(ratios)) {
           row.insert(row.end(), {"-", "", ""});
           return row;
@@ -165,14 +165,15 @@ std::string reading_help(const Comparison& c) {
           "difference: mean over the shared seeds of {} minus the baseline's, with Student's t interval over "
           "the seeds; ",
           c.judged_by().name) +
-      "below 0 is better. It tells about other seeds of this very setting, not about other sizes, lengths or data. "
-      "tokens: until a configuration, its evaluations joined by straight lines, predicts as well as the baseline does "
-      "at the end, over the tokens after which the baseline itself first does. time: of a step, over the baseline's. "
+      "below 0 is better. It applies to other seeds of the same setting, not to other sizes, lengths or data. "
+      "tokens: the number until a configuration, interpolated linearly between evaluations, reaches the baseline's "
+      "final quality, over the number until the baseline first reaches it. time: of a step, over the baseline's. "
       "max/mean: load of the worst layer's busiest expert over a fair share; dead: experts of all layers without a "
-      "token; entropy: of the router, 1 is undecided.";
+      "token; entropy: of the router, 1 is uniform.";
   if (c.configs.size() > 2) {
-    text += fmt::format(" With {} comparisons, one interval in twenty excludes 0 where there is no difference.",
-                        c.configs.size() - 1);
+    text +=
+        fmt::format(" With {} comparisons, expect one interval in twenty to exclude 0 where there is no difference.",
+                    c.configs.size() - 1);
   }
   return text;
 }

@@ -1,4 +1,4 @@
-// A comparison as tables of text, for the terminal and for the web page.
+// A comparison as text tables, for the terminal and for the web page.
 #pragma once
 #include <string>
 #include <vector>
@@ -10,21 +10,21 @@ namespace moe {
 struct ReportTable {
   std::string title;
   std::vector<std::string> columns;
-  std::vector<std::vector<std::string>> rows;  // one a configuration
+  std::vector<std::vector<std::string>> rows;  // one per configuration
 };
 
-ReportTable quality_table(const Comparison& comparison);   // what the runs are judged by, and its difference
-ReportTable match_table(const Comparison& comparison);     // tokens until as good as the baseline
+ReportTable quality_table(const Comparison& comparison);   // the quality of the runs, and its difference
+ReportTable match_table(const Comparison& comparison);     // tokens until the baseline's quality is reached
 ReportTable cost_table(const Comparison& comparison);      // time, operations, parameters
-ReportTable experts_table(const Comparison& comparison);   // who does the work
-ReportTable measures_table(const Comparison& comparison);  // what routers and strategies tell of themselves
+ReportTable experts_table(const Comparison& comparison);   // utilisation of the experts
+ReportTable measures_table(const Comparison& comparison);  // measures reported by routers and strategies
 
-// What the runs were: "2 configurations, 6 runs, ...".
+// Summary of the runs: "2 configurations, 6 runs, ...".
 std::string comparison_headline(const Comparison& comparison);
-// "changes from the baseline" of a configuration; empty for none.
+// The line "changes from the baseline" of a configuration; empty if there are none.
 std::string changes_line(const ComparedConfig& config);
 
-// What was left out, and why, and what else has to be known.
+// A remark: a run that was left out and why, or another note.
 struct Remark {
   std::string label;  // "UNFAIR", "unfinished", ...
   std::string text;
@@ -32,7 +32,7 @@ struct Remark {
 };
 std::vector<Remark> remarks(const Comparison& comparison);
 
-// What the report does not tell by itself: how the intervals are meant.
+// Explains the report's columns and intervals.
 std::string reading_help(const Comparison& comparison);
 
 }  // namespace moe

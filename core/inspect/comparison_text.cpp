@@ -8,9 +8,9 @@
 namespace moe {
 namespace {
 
-constexpr size_t kColumns = 100;  // of running text
+constexpr size_t kColumns = 100;  // width of running text
 
-// Names to the left, figures to the right.
+// Names are left-aligned, numbers right-aligned.
 std::string aligned(const ReportTable& table) {
   std::vector<size_t> widths;
   for (const std::string& column : table.columns) widths.push_back(column.size());

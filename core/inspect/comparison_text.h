@@ -1,4 +1,4 @@
-// The comparison for a terminal.
+// The comparison as text for a terminal.
 #pragma once
 #include <string>
 
@@ -7,8 +7,8 @@
 namespace moe {
 
 std::string comparison_text(const Comparison& comparison, bool with_measures);
-// For scripts: a line for each configuration, the best mean first: name, mean quality, FLOPs per token and parameters,
-// with tabs in between.
+// For scripts: one line per configuration, the best mean first: name, mean quality, FLOPs per token and parameters,
+// separated by tabs.
 std::string ranking(const Comparison& comparison);
 
 }  // namespace moe

@@ -16,7 +16,7 @@
 namespace moe {
 namespace {
 
-// Printable, on one line, of at most `width` characters (UTF-8 is cut between characters).
+// Makes text printable on one line of at most `width` characters (UTF-8 is cut between characters).
 std::string one_line(const std::string& text, size_t width) {
   std::string line;
   size_t characters = 0;
@@ -116,7 +116,7 @@ std::string curriculum_text(const std::optional<CurriculumStats>& stats, const R
                         format_count(static_cast<double>(stats->samples)), format_bytes(stats->bytes));
   }
   if (const CurriculumPoint* p = last_point(history)) {
-    text += fmt::format("open {:.0f} % of the difficulties\n", 100 * p->open);
+    text += fmt::format("open {:.0f} % of the samples, by difficulty\n", 100 * p->open);
     if (!p->drawn.empty()) text += "\ndrawn of late    share    wanted\n";
     for (const auto& [name, share] : p->drawn) {
       const auto wanted = p->wanted.find(name);
@@ -155,8 +155,7 @@ nlohmann::ordered_json curriculum_json(const std::optional<CurriculumStats>& sta
 
 std::string curriculum_plots(const RunHistory& history) {
   if (!last_point(history)) return "";
-  LineChart open{"Open part", "share of the difficulties that samples are drawn from; share of the samples seen",
-                 "step"};
+  LineChart open{"Open part", "share of the samples, by difficulty, that is open; share of the samples seen", "step"};
   open.curves = {curve("open", history, [](const CurriculumPoint& p) { return p.open; }),
                  curve("seen", history, [](const CurriculumPoint& p) { return p.seen; })};
   open.from_zero = true;

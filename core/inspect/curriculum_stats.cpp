@@ -25,7 +25,7 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
   const std::string file = checkpoint + "/" + Curriculum::kFile;
   if (!std::filesystem::exists(file)) return std::nullopt;
   const nlohmann::json header = read_store_header(file);
-  CurriculumConfig plain = config.curriculum;  // nothing is drawn: whatever made the store can be left aside
+  CurriculumConfig plain = config.curriculum;  // nothing is drawn, so the sampler that made the store is not needed
   plain.sampler.select("uniform");
   for (const auto& name : header.at("signals")) {
     for (size_t i = 0; i < kSampleSignals.size(); ++i) {
@@ -69,7 +69,7 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
     const std::unique_ptr<Task> task = open_task(config, checkpoint);
     return curriculum_stats(checkpoint, config, count, [&](int64_t sample) { return task->view(sample); });
   } catch (const DataError& error) {
-    log::warn("The samples themselves are not shown: {}", error.what());
+    log::warn("the samples themselves are not shown: {}", error.what());
     return curriculum_stats(checkpoint, config, count, [](int64_t) { return SampleView(); });
   }
 }

@@ -13,8 +13,8 @@ namespace {
 
 constexpr double kWidth = 1108, kNames = 210, kFigures = 250, kTop = 8, kRow = 30, kBottom = 42;
 constexpr double kLeft = kNames, kRight = kWidth - kFigures;
-constexpr size_t kPalette = 8, kMaxName = 28;  // characters of a name that fit
-// Two seeds make intervals of six times their distance and more, which would flatten all others.
+constexpr size_t kPalette = 8, kMaxName = 28;  // kMaxName: maximum length of a name in characters
+// With two seeds intervals are more than six times the distance of the seeds, which would flatten all others.
 constexpr double kWidest = 2.5;
 
 Axis value_axis(const DotPlot& plot) {
@@ -39,7 +39,7 @@ double x_of(const Axis& axis, double value) {
   return kLeft + std::clamp(axis.position(value), 0.0, 1.0) * (kRight - kLeft);
 }
 
-// An end of an interval: a cap, or an arrow where it goes on beyond the axis.
+// An end of an interval: a cap, or an arrow where the interval extends beyond the axis.
 std::string draw_end(const Axis& axis, double value, double y) {
   const double x = x_of(axis, value);
   if (value >= axis.low && value <= axis.high) return fmt::format("M{0:.1f} {1:.1f}V{2:.1f}", x, y - 5, y + 5);

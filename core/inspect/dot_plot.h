@@ -1,4 +1,4 @@
-// Values with their intervals, one row for each name, drawn as inline SVG.
+// Values with their intervals, one row per name, drawn as inline SVG.
 #pragma once
 #include <string>
 #include <vector>
@@ -7,11 +7,11 @@ namespace moe {
 
 struct DotRow {
   std::string name;
-  size_t colour = 0;           // of the palette
+  size_t colour = 0;           // index in the palette
   std::vector<double> points;  // small rings
   double mean = 0;             // a dot
-  double half_width = 0;       // of the interval; NaN for none
-  std::string text;            // to the right
+  double half_width = 0;       // half the width of the interval; NaN for none
+  std::string text;            // printed to the right
 };
 
 struct DotPlot {
@@ -19,7 +19,7 @@ struct DotPlot {
   std::vector<DotRow> rows;
 };
 
-// A <figure> across the page. Its axis always shows 0 and all points; an interval that is much wider than they are ends
+// A <figure> across the page. Its axis always includes 0 and all points. An interval that is much wider than these ends
 // in an arrow at the edge.
 std::string draw(const DotPlot& plot);
 

@@ -20,7 +20,7 @@
 namespace moe {
 namespace {
 
-// A vector like the gradient, of this rank: by group of parameters.
+// A vector with the gradient's layout, of this rank: by group of parameters.
 using Vector = std::array<std::vector<double>, kTrainedGroups.size()>;
 
 class Gradients {
@@ -38,7 +38,7 @@ class Gradients {
       for (size_t i = 0; i < values_.size(); ++i) sum[g][i] += static_cast<double>(values_[i]);
     }
   }
-  // Over all parameters, those of experts on other ranks too. Collective.
+  // Dot product over all parameters, including those of experts on other ranks. Collective.
   double dot(const Vector& a, const Vector& b) const {
     double result = 0;
     for (size_t g = 0; g < kTrainedGroups.size(); ++g) {
@@ -61,7 +61,7 @@ class Gradients {
 GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, const std::string& which,
                                          int64_t batches, const std::string& data, std::shared_ptr<Communicator> world,
                                          const DeviceChoice& device) {
-  if (batches < 2) throw UsageError("a variance needs 2 batches at least");
+  if (batches < 2) throw UsageError("a variance needs at least 2 batches");
   const std::string path = find_checkpoint(run_or_checkpoint, which);
   const RunState saved = load_run_state(path);
   TrainConfig config = with_saved_experts(load_run_config(path), saved.experts, path);
@@ -83,7 +83,7 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
   TrainingState state(setup, plan_memory(setup), false);
   load_tensors(path, state.parameters, nullptr);
   restore_capacity_state(*state.model, saved.capacity, path);
-  // It may have raised the balance losses.
+  // The alarm may have raised the weights of the balance losses.
   CollapseAlarm(config.moe.alarm, state.model->moe_layers().size()).restore(*state.model, saved.alarm, path);
   const int64_t samples = task->num_samples();
 
@@ -138,7 +138,7 @@ std::string to_words(const GradientVarianceReport& r) {
   }
   return text +
          "\nvariance: of a batch's gradient, summed over the parameters; signal: the squared norm of its mean, "
-         "without what the variance adds to it; cosine: of the mean gradients.\n";
+         "without the contribution of the variance; cosine: between the mean gradients.\n";
 }
 
 nlohmann::ordered_json to_json(const GradientVarianceReport& r) {

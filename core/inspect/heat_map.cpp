@@ -10,7 +10,7 @@
 namespace moe {
 namespace {
 
-// Colours h0 ... h8 of page_style.h, at equal distances of log2(load / fair share) from -2 to 2; h9 is dead.
+// Colours h0 ... h8 of page_style.h, at equal distances of log2(load / fair share) from -2 to 2; h9 marks dead experts.
 constexpr int kColours = 9, kDead = 9;
 
 int colour_of(double relative) {
@@ -33,7 +33,7 @@ std::string cross(double x, double y, double width, double height) {
                      cx - r, cx + r, cy - r, cy + r);
 }
 
-// Every, every second, fifth, tenth, ... expert: about `wanted` of them.
+// Every, every second, fifth, tenth, ... expert, so that about `wanted` are numbered.
 std::vector<int64_t> numbered_experts(int64_t experts, int wanted) {
   std::vector<int64_t> numbered;
   for (const double e : linear_axis(0, static_cast<double>(std::max<int64_t>(experts - 1, 1)), wanted).ticks) {
@@ -54,8 +54,9 @@ std::string draw_load_map(const std::vector<LayerStats>& layers) {
   const bool with_numbers = cell >= 26 && height > 20;
   const double bottom = kTop + height * static_cast<double>(layers.size());
 
-  std::string svg = fmt::format(
-      "<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>Load of every expert now</title>\n", kWidth, bottom + 4);
+  std::string svg =
+      fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>Current load of every expert</title>\n",
+                  kWidth, bottom + 4);
   for (const int64_t e : numbered_experts(experts, static_cast<int>(cell * static_cast<double>(experts) / 30) + 1)) {
     svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.0f}\" text-anchor=\"middle\">{}</text>",
                        kLeft + (static_cast<double>(e) + 0.5) * cell, kTop - 6, e);
@@ -88,8 +89,7 @@ namespace {
 
 constexpr int64_t kMaxColumns = 96, kMaxRows = 128;
 
-// A map's cells: neighbouring records share a column, neighbouring experts a row where there are too many of
-// them.
+// A map's cells: adjacent records share a column and adjacent experts share a row where there are too many of them.
 class LoadGrid {
  public:
   explicit LoadGrid(const LoadOverTime& map)
@@ -102,9 +102,9 @@ class LoadGrid {
   int64_t experts() const { return experts_; }
   Share experts_of(int64_t row) const { return share_of(experts_, rows(), row); }
 
-  // The step at which the map begins: a record stands for the steps since the one before it.
+  // The step at which the map begins: a record covers the steps since the previous one.
   double begin() const { return records_ > 1 ? std::max(0.0, 2 * map_.steps[0] - map_.steps[1]) : 0; }
-  // The step at which a column begins; that of columns() is the end.
+  // The step at which a column begins; edge(columns()) is the end of the map.
   double edge(int64_t column) const {
     const int64_t record = share_of(records_, columns(), column).begin;
     return record == 0 ? begin() : map_.steps[static_cast<size_t>(record - 1)];
@@ -138,7 +138,7 @@ std::string draw(const LoadOverTime& map) {
   const Axis x_axis = linear_axis(grid.begin(), map.steps.back(), 6);
   const auto x_of = [&](int64_t column) { return kLeft + x_axis.position(grid.edge(column)) * (kRight - kLeft); };
 
-  // One path holds all cells of a colour; neighbours of equal colour in a row are one rectangle.
+  // One path holds all cells of a colour; adjacent cells of equal colour in a row form one rectangle.
   std::array<std::string, kColours + 1> paths;
   std::string hovers;
   for (int64_t row = 0; row < grid.rows(); ++row) {
@@ -174,7 +174,7 @@ std::string draw(const LoadOverTime& map) {
                        kTop + (static_cast<double>(e) + 0.5) * height / static_cast<double>(grid.experts()) + 4, e);
   }
   svg += draw_x_axis(x_axis, kLeft, kRight, bottom, "step") + hovers + "</svg>\n";
-  return figure(map.title, "expert over step", svg);
+  return figure(map.title, "experts over steps", svg);
 }
 
 static std::string legend(const std::string& dead) {

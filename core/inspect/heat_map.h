@@ -7,10 +7,10 @@
 
 namespace moe {
 
-// Layers x experts, as they are now.
+// Layers x experts, at the inspected checkpoint.
 std::string draw_load_map(const std::vector<LayerStats>& layers);
 
-// Experts x time of one layer, at the given steps.
+// Experts x time for one layer, at the given steps.
 struct LoadOverTime {
   std::string title;
   std::vector<double> steps;
@@ -18,7 +18,7 @@ struct LoadOverTime {
 };
 std::string draw(const LoadOverTime& map);
 
-// What the colours mean.
+// The legends of the colours.
 std::string load_map_legend();
 std::string load_over_time_legend();
 

@@ -11,7 +11,7 @@
 namespace moe {
 namespace {
 
-// Up to this many layers have a curve each; of more, the extremes and the median are drawn.
+// Up to this number of layers each layer has a curve; with more, the extremes and the median are drawn.
 constexpr size_t kMaxLayerCurves = 8;
 constexpr size_t kMaxLoadMaps = 16;
 
@@ -27,7 +27,7 @@ Curve train_curve(const std::string& name, const RunHistory& history, Value valu
 
 using NamedNumbers = std::map<std::string, double>;
 
-// Of one of the records' maps.
+// The curve of one entry of the records' maps.
 Curve named_curve(const RunHistory& history, NamedNumbers TrainPoint::*numbers, const std::string& name) {
   return train_curve(name, history, [&](const TrainPoint& p) {
     const auto it = (p.*numbers).find(name);
@@ -35,7 +35,7 @@ Curve named_curve(const RunHistory& history, NamedNumbers TrainPoint::*numbers, 
   });
 }
 
-// When something happened to the experts.
+// The steps at which expert events happened.
 std::vector<LineChart::Moment> life_moments(const RunHistory& history, double per_step = 1) {
   std::vector<LineChart::Moment> moments;
   for (const LifePoint& p : history.life) {
@@ -47,7 +47,7 @@ std::vector<LineChart::Moment> life_moments(const RunHistory& history, double pe
 }
 
 LineChart learning_curves(const Inspection& i) {
-  // Evaluations know their step only; tokens follow from it.
+  // Evaluations record only their step; the number of tokens follows from it.
   const auto tokens_at = [&](int64_t step) { return static_cast<double>(step * i.config.train.batch * i.sample.time); };
   LineChart chart{"Learning curves", i.history.judged_by->name, "tokens", {}};
   chart.cut_beginning = true;
@@ -71,8 +71,8 @@ LineChart learning_curves(const Inspection& i) {
   return chart;
 }
 
-// The loads over time: of the logged training steps, or of the evaluations where those are too many numbers
-// to log.
+// The loads over time: from the logged training steps, or from the evaluations where loads were too large to log at
+// every step.
 struct LoadSeries {
   std::string source;
   std::vector<double> steps;
@@ -91,8 +91,8 @@ LoadSeries load_series(const std::string& source, const std::vector<Point>& poin
 }
 
 LoadSeries load_series(const Inspection& i) {
-  LoadSeries train = load_series("of single training batches", i.history.train, i.layers.size());
-  return train.steps.size() > 1 ? train : load_series("of evaluations", i.history.evaluations, i.layers.size());
+  LoadSeries train = load_series("single training batches", i.history.train, i.layers.size());
+  return train.steps.size() > 1 ? train : load_series("evaluations", i.history.evaluations, i.layers.size());
 }
 
 double max_over_mean(const std::vector<double>& load) {
@@ -150,7 +150,7 @@ std::string learning_plots(const Inspection& i) {
                  {train_curve("learning rate", h, [](const TrainPoint& p) { return p.learning_rate; })},
                  true};
   LineChart norm{"Gradient norm",
-                 "before clipping, of the logged steps",
+                 "before clipping, at the logged steps",
                  "step",
                  {train_curve("norm", h, [](const TrainPoint& p) { return p.norm; })},
                  true,
@@ -162,7 +162,7 @@ std::string learning_plots(const Inspection& i) {
                   true};
   std::vector<LineChart> charts{learning_curves(i), rate, norm, speed};
   for (const std::string& key : names_in(h, &TrainPoint::paced)) {
-    charts.push_back({"Paced: " + key, "", "step", {named_curve(h, &TrainPoint::paced, key)}});
+    charts.push_back({"Schedule: " + key, "", "step", {named_curve(h, &TrainPoint::paced, key)}});
   }
   return draw(charts);
 }
@@ -187,7 +187,7 @@ std::string balance_plots(const Inspection& i) {
   if (std::any_of(h.life.begin(), h.life.end(),
                   [](const LifePoint& p) { return p.experts_before != p.experts_after; })) {
     charts.push_back({"Experts",
-                      "of each MoE layer",
+                      "experts of each MoE layer",
                       "step",
                       {train_curve("experts", h,
                                    [](const TrainPoint& p) {
@@ -205,12 +205,12 @@ std::string balance_plots(const Inspection& i) {
   if (any_positive(drops.curves)) {
     charts.push_back(drops);
     LineChart capacity{"Capacity",
-                       "factor on the fair share, mean over layers",
+                       "multiple of the fair share, mean over layers",
                        "step",
                        {named_curve(h, &TrainPoint::measures, "capacity")}};
     LineChart losses{
         "Loss by drops",
-        "nats, mean over layers: of tokens that lost an expert and of the others",
+        "nats, mean over layers: tokens with dropped assignments and other tokens",
         "step",
         {named_curve(h, &TrainPoint::measures, "loss_dropped"), named_curve(h, &TrainPoint::measures, "loss_kept")}};
     losses.cut_beginning = true;
@@ -218,7 +218,7 @@ std::string balance_plots(const Inspection& i) {
     charts.push_back(losses);
   }
 
-  // Of the experts that there were then.
+  // Computed for the number of experts at that time.
   const auto uniform = [&](const TrainPoint& p) {
     double sum = 0;
     for (size_t layer = 0; layer < i.layers.size(); ++layer) {
@@ -231,7 +231,7 @@ std::string balance_plots(const Inspection& i) {
   const auto has_choice = [](const LayerStats& layer) { return layer.experts() > 1; };
   if (std::any_of(i.layers.begin(), i.layers.end(), has_choice)) {
     charts.push_back({"Router entropy",
-                      "mean over ln(experts): 1 is undecided, 0 is sure",
+                      "mean, divided by ln(experts): 1 is uniform, 0 is one-hot",
                       "step",
                       {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform(p); })}});
   }

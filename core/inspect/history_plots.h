@@ -1,5 +1,5 @@
-// The plots that show a run's course, from metrics.jsonl. Each returns <figure> elements, or nothing where
-// the run recorded nothing.
+// The plots of a run's course, from metrics.jsonl. Each function returns <figure> elements, or nothing where the run
+// has no such records.
 #pragma once
 #include <string>
 

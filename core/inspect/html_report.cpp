@@ -50,14 +50,14 @@ std::string tiles(const Inspection& i) {
   return html + "</div>\n";
 }
 
-// The names of a choice's members in use.
+// The names of the selected members.
 std::string names(const ChoiceList<BalanceLoss>& choices) {
   std::vector<std::string> result;
   for (const auto& choice : choices.items()) result.push_back(choice.kind());
   return result.empty() ? "none" : join(result, ", ");
 }
 
-// The value of a constant, else the kind of schedule that it follows.
+// The value of a constant, otherwise the kind of schedule.
 std::string in_words(const Choice<Schedule>& scheduled) {
   if (scheduled.kind() != "constant") return scheduled.kind();
   return fmt::format("{}", scheduled.make(Schedule::Setup{})->at(0));
@@ -107,7 +107,7 @@ std::string layer_overview(const std::vector<LayerStats>& layers) {
   const bool drops = std::any_of(layers.begin(), layers.end(), [](const LayerStats& s) { return s.dropped_share > 0; });
   if (drops) columns.emplace_back("dropped share");
   for (const auto& [name, value] : layers[0].balance) columns.push_back("loss: " + name);
-  // Layers may have different measures: a competing layer tells more than one that never competed.
+  // Layers may have different measures: a layer that has competed has more than one that has not.
   std::vector<std::string> measures;
   for (const LayerStats& s : layers) {
     for (const auto& measure : s.measures) {
@@ -142,7 +142,7 @@ std::string expert_table(const LayerStats& s) {
   const double largest =
       std::max(1.0 / static_cast<double>(s.load.size()), *std::max_element(s.load.begin(), s.load.end()));
   std::string html = fmt::format("<details><summary>Layer {}</summary>\n<div class=\"card scroll\"><table>\n", s.layer);
-  html += header_cells({"expert", "load", "x fair share", "dropped of it", "gate weight", "mean probability",
+  html += header_cells({"expert", "load", "x fair share", "dropped share", "gate weight", "mean probability",
                         "input norm", "output norm", "router row norm"}) +
           "<tbody>\n";
   for (size_t e = 0; e < s.load.size(); ++e) {
@@ -158,7 +158,7 @@ std::string expert_table(const LayerStats& s) {
   return html + "</tbody></table></div></details>\n";
 }
 
-// What the page lacks, and why.
+// Remarks about missing parts of the page, with the reasons.
 std::string remarks(const Inspection& i) {
   std::string text;
   if (!i.history.found) text += "No metrics.jsonl: the course of training is not shown. ";
@@ -178,10 +178,10 @@ std::string html_report(const Inspection& i) {
     body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(text));
   body += section("Training", plots(learning_plots(i)));
   if (!i.layers.empty()) {
-    body += section("Experts now", figure("Load", "share of the assignments over the fair share",
-                                          load_map_legend() + draw_load_map(i.layers), "whole") +
-                                       layer_overview(i.layers));
-    body += section("Life of the experts", life_table(i.history));
+    body += section("Experts", figure("Load", "share of the assignments over the fair share",
+                                      load_map_legend() + draw_load_map(i.layers), "whole") +
+                                   layer_overview(i.layers));
+    body += section("Lifecycle of the experts", life_table(i.history));
     body += section("Balance over the run", plots(balance_plots(i)));
     const std::string maps = load_plots(i);
     body += section("Load over the run", maps.empty() ? "" : load_over_time_legend() + plots(maps));
@@ -201,7 +201,7 @@ std::string report_path(const std::string& file, bool wanted, const std::string&
     return fs::is_directory(run_or_checkpoint + "/checkpoints") ? (fs::path(run_or_checkpoint) / "report.html").string()
                                                                 : "";
   const std::string run = run_folder_of(run_or_checkpoint);
-  if (run.empty()) raise<UsageError>("--html: {} belongs to no run; say --html FILE", run_or_checkpoint);
+  if (run.empty()) raise<UsageError>("--html: {} does not belong to a run; give --html FILE", run_or_checkpoint);
   return run + "/report.html";
 }
 
@@ -211,7 +211,7 @@ void write_report(const std::string& path, const std::string& page, bool must) {
     log::info("Wrote {}", path);
   } catch (const CheckpointError& error) {
     if (must) throw;
-    log::warn("No web page: {}", error.what());
+    log::warn("no web page: {}", error.what());
   }
 }
 

@@ -11,7 +11,7 @@ namespace moe {
 
 namespace fs = std::filesystem;
 
-static constexpr int64_t kRatedSamples = 10;  // of the easiest and of the hardest
+static constexpr int64_t kRatedSamples = 10;  // number of easiest and of hardest samples
 
 int64_t Inspection::dead() const {
   int64_t sum = 0;

@@ -1,4 +1,4 @@
-// Everything that moe-inspect knows about a run; the reports only draw it.
+// Everything that moe-inspect computes about a run; the reports only present it.
 #pragma once
 #include "core/evaluate/evaluator.h"
 #include "core/inspect/curriculum_stats.h"
@@ -12,7 +12,7 @@ struct InspectionOptions {
   std::string split = "validation";
   std::string data;         // another corpus than the run's; empty = the run's
   int64_t tokens = 50'000;  // leading tokens of the split; 0 = all
-  std::string against;      // a checkpoint of the run (best or a step) or another's folder: tells each layer's churn
+  std::string against;      // a checkpoint of the run (best or a step) or another run's folder: adds each layer's churn
 };
 
 struct Inspection {
@@ -20,11 +20,11 @@ struct Inspection {
   std::string checkpoint;  // its folder
   int64_t step = 0;
   double trained_tokens = 0;
-  TrainConfig config;  // as it was trained
+  TrainConfig config;  // the configuration it was trained with
   SampleShape sample;
-  int64_t experts_per_token = 0;  // of the layer that has most
+  int64_t experts_per_token = 0;  // of the layer with the most
   ModelSummary summary;
-  std::string data, split;  // what was evaluated
+  std::string data, split;  // the evaluated data
   Evaluation evaluation;
   std::vector<LayerStats> layers;  // the MoE layers
   RunHistory history;
@@ -33,15 +33,14 @@ struct Inspection {
   int64_t dead() const;
   int64_t nearly_dead() const;
   double max_over_mean() const;  // of the worst layer
-  // Experts of the MoE layers: "8" where all have as many, else "8, 8, 16".
+  // Experts of the MoE layers: "8" where all have the same number, else "8, 8, 16".
   std::string experts_in_words() const;
 };
 
-// Windows of one evaluation batch: what load_run() is to be asked for.
+// Windows per evaluation batch: the number to pass to load_run().
 constexpr int64_t kInspectionSequences = 8;
 
-// The run's folder that a run's or a checkpoint's path belongs to; empty for a checkpoint that was copied
-// elsewhere.
+// The run's folder that a path of a run or a checkpoint belongs to; empty for a checkpoint that was copied elsewhere.
 std::string run_folder_of(const std::string& run_or_checkpoint);
 
 // Evaluates the model and reads the history. Collective. Throws DataError for a corpus that does not fit the

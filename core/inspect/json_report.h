@@ -1,4 +1,4 @@
-// The inspection for other programs.
+// The inspection as JSON, for other programs.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 

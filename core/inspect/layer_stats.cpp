@@ -58,7 +58,7 @@ static double element(ConstTensor t, int64_t i) {
   return t.dtype == DType::f64 ? t.as<double>()[i] : static_cast<double>(t.as<float>()[i]);
 }
 
-// Norms of the entries of dimension 0, into `norms` from `first` on.
+// Writes the norms of the entries of dimension 0 to `norms` from index `first` on.
 static void row_norms(Context& ctx, std::vector<double>& norms, int64_t first, ConstTensor t) {
   std::vector<char> buffer;
   const int64_t rows = t.dim(0), width = t.size() / std::max<int64_t>(rows, 1);

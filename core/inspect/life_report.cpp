@@ -13,7 +13,7 @@ namespace moe {
 
 static constexpr size_t kMostShown = 200;  // lines
 
-// The latest events, and how many came before them.
+// The latest events, and the number of earlier ones.
 static std::pair<size_t, std::vector<LifePoint>> shown(const RunHistory& history) {
   const size_t hidden = history.life.size() - std::min(history.life.size(), kMostShown);
   return {hidden, {history.life.begin() + static_cast<std::ptrdiff_t>(hidden), history.life.end()}};
@@ -32,7 +32,7 @@ static std::string verdict(const LifePoint& p) {
 std::string life_text(const RunHistory& history) {
   if (history.life.empty()) return "";
   const auto [hidden, points] = shown(history);
-  std::string text = "\nlife of the experts\n";
+  std::string text = "\nlifecycle of the experts\n";
   if (hidden > 0) text += fmt::format("  ({} earlier lines left out)\n", hidden);
   for (const LifePoint& p : points) {
     text += fmt::format("  step {:>6} layer {:>2} {:<8} {:>3} -> {:<3} loss {} {}\n", p.step, p.layer, p.kind,

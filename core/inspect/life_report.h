@@ -1,4 +1,4 @@
-// What happened to a run's experts (moe.life), as its history tells.
+// Reports on the events of a run's experts (moe.life), from its history.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace moe {
 
-// A line for each event and layer; empty without events. Of many the latest.
+// One line per event and layer; empty without events. Only the latest events are listed if there are many.
 std::string life_text(const RunHistory& history);
 // The same as a table of a web page.
 std::string life_table(const RunHistory& history);

@@ -31,7 +31,7 @@ bool has_band(const Curve& curve) {
   return curve.low.size() == curve.x.size() && curve.high.size() == curve.x.size() && !curve.x.empty();
 }
 
-// Both edges of the band: what the axis has to show besides the curve.
+// Both edges of the band, which the axis has to include besides the curve.
 std::vector<Point> band_of(const Curve& curve) {
   std::vector<Point> points;
   if (!has_band(curve)) return points;
@@ -43,7 +43,7 @@ std::vector<Point> band_of(const Curve& curve) {
   return points;
 }
 
-// Keeps the smallest and the largest of each stretch, so that spikes stay.
+// Keeps the smallest and the largest point of each interval, so that spikes stay visible.
 std::vector<Point> thin_out(const std::vector<Point>& points) {
   if (points.size() <= kMaxPoints) return points;
   std::vector<Point> kept;
@@ -85,7 +85,7 @@ Axis y_axis(const LineChart& chart, const std::vector<std::vector<Point>>& curve
                      std::max(high + margin, chart.from_zero ? 1e-9 : high), 5);
 }
 
-// The x axis and where it is drawn.
+// The x axis and its position.
 struct Horizontal {
   Axis axis;
   double right;
@@ -93,7 +93,7 @@ struct Horizontal {
 };
 
 double y_of(const Axis& axis, double value) {
-  // Far outside is drawn a little outside: the clip path hides it, and coordinates stay small.
+  // Values far outside are drawn slightly outside: the clip path hides them, and coordinates stay small.
   return std::clamp(kBottom - axis.position(value) * (kBottom - kTop), kTop - 400, kBottom + 400);
 }
 
@@ -142,7 +142,7 @@ std::string draw_band(const Curve& curve, size_t colour, const Horizontal& x, co
 std::string draw_mark(const LineChart::Mark& mark, const Horizontal& x_of, const Axis& y_axis) {
   const double x = x_of(mark.x), y = y_of(y_axis, mark.y);
   if (y < kTop) return "";
-  // The label stands at the top, where a curve of losses is only at the very beginning.
+  // The label is at the top, where a loss curve is only at its very start.
   const bool right_half = x > (kLeft + x_of.right) / 2;
   return fmt::format(
       "<circle class=\"mark\" cx=\"{0:.1f}\" cy=\"{1:.1f}\" r=\"5\"/>"
@@ -191,7 +191,7 @@ std::string draw_chart(const LineChart& chart, bool wide) {
   std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: {}</title>\n", width,
                                 kHeight, escape_markup(chart.title), escape_markup(chart.note));
   svg += draw_y_axis(y, x.right) + draw_x_axis(x.axis, kLeft, x.right, kBottom, chart.x_label);
-  // A nested viewport clips what lies outside.
+  // A nested viewport clips points outside the plot.
   svg += fmt::format(
       "<svg x=\"0\" y=\"{0:.0f}\" width=\"{1:.0f}\" height=\"{2:.0f}\" viewBox=\"0 {0:.0f} {1:.0f} "
       "{2:.0f}\">\n",
@@ -205,7 +205,7 @@ std::string draw_chart(const LineChart& chart, bool wide) {
   svg += draw_moments(chart, x, x_range);
   if (chart.mark) svg += draw_mark(*chart.mark, x, y);
   svg += "</svg>\n</svg>\n";
-  return figure(chart.title, chart.note + (cut ? "; the beginning is cut off" : ""), legend(chart) + svg,
+  return figure(chart.title, chart.note + (cut ? "; the axis does not cover the start" : ""), legend(chart) + svg,
                 wide ? "wide" : "");
 }
 

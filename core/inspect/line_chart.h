@@ -12,33 +12,33 @@ struct Curve {
   std::string name;
   std::vector<double> x, y;  // points with a NaN are left out
   bool markers = false;      // a dot at every point
-  // Where given, one for each point: a band from `low` to `high` behind the curve.
+  // If set, one value per point: a band from `low` to `high` drawn under the curve.
   std::vector<double> low{}, high{};
 };
 
 struct LineChart {
   std::string title;
-  std::string note;  // what the y axis shows, with its unit
+  std::string note;  // quantity and unit of the y axis
   std::string x_label;
   std::vector<Curve> curves{};
   bool from_zero = false;
   bool log_y = false;  // where the values allow it
-  // The y axis need not reach up to the values of the first tenth of the run, which would flatten all others.
+  // The y axis need not include the values of the first tenth of the run, which would flatten all others.
   bool cut_beginning = false;
   struct Mark {
     double x = 0, y = 0;
     std::string label;
   };
   std::optional<Mark> mark{};
-  // Upright lines.
+  // Vertical lines.
   struct Moment {
     double x = 0;
-    std::string label;  // shown where the pointer is
+    std::string label;  // shown on hover
   };
   std::vector<Moment> moments{};
 };
 
-// A <figure> for each chart that has a point to draw; of an odd number the first is as wide as two.
+// A <figure> for each chart that has a point to draw; if their number is odd, the first is twice as wide.
 std::string draw(const std::vector<LineChart>& charts);
 
 // The ticks and label of a horizontal axis below a plot that spans [left, right] and ends at `bottom`.

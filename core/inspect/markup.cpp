@@ -7,7 +7,7 @@
 
 namespace moe {
 
-// Bytes of the well-formed UTF-8 character at the beginning of `text`, or 0.
+// Number of bytes of the well-formed UTF-8 character at the start of `text`, or 0.
 static size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t lead = byte(0);

@@ -1,14 +1,14 @@
-// Text for HTML and SVG.
+// Escaping and elements for HTML and SVG.
 #pragma once
 #include <string>
 #include <string_view>
 
 namespace moe {
 
-// Safe as text and inside double quotes; control characters and broken UTF-8 become U+FFFD.
+// Returns text that is safe as content and inside double quotes; control characters and broken UTF-8 become U+FFFD.
 std::string escape_markup(std::string_view text);
 
-// <figure> with a caption above `body`; both arguments but `body` are plain text.
+// A <figure> with a caption above `body`; all arguments but `body` are plain text.
 std::string figure(std::string_view title, std::string_view note, std::string_view body,
                    std::string_view css_class = "");
 

@@ -1,4 +1,4 @@
-// What web pages are put together from.
+// Building blocks of the web pages.
 #pragma once
 #include <string>
 #include <vector>
@@ -7,7 +7,7 @@ namespace moe {
 
 // A page that needs no other file; `title` is plain text, `body` is markup.
 std::string whole_page(const std::string& title, const std::string& body);
-// Nothing when there is no body; so with plots(), which stand side by side where there is room.
+// Both return nothing for an empty argument. Plots are placed side by side where there is room.
 std::string section(const std::string& title, const std::string& body);
 std::string plots(const std::string& figures);
 // The head of a table.

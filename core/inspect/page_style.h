@@ -3,8 +3,8 @@
 
 namespace moe {
 
-// c0 ... c7: curves. h0 ... h9: loads from far below to far above the fair share, and dead; b0 ... b9 the
-// same in the legend, t0 ... t8 numbers on them.
+// c0 ... c7: curves. h0 ... h9: loads from far below to far above the fair share, and dead experts. b0 ... b9: the same
+// colours in the legend. t0 ... t8: numbers on them.
 inline constexpr const char* kPageStyle = R"css(
 :root { color-scheme: light dark; --page: #fbfbfa; --card: #ffffff; --text: #1c1d20; --faint: #646973; --line: #e2e3e6;
   --axis: #9aa0aa; --mark: #1c1d20; --bad: #c22f3c; --good: #11845b; --none: #e3a0a6; --bar: #d5e3f6;

@@ -10,8 +10,8 @@
 
 namespace moe {
 
-// The probability of [-t, t] with t = sqrt(degrees) * tan(angle): for whole degrees of freedom a finite sum (Abramowitz
-// and Stegun, 26.7.3 and 26.7.4).
+// The probability of [-t, t] with t = sqrt(degrees) * tan(angle). For an integer number of degrees of freedom it is a
+// finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4).
 static double student_coverage(double angle, int64_t degrees) {
   const double sine = std::sin(angle), cosine = std::cos(angle);
   const bool odd = degrees % 2 == 1;

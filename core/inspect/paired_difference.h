@@ -1,16 +1,16 @@
-// Two configurations compared seed by seed: what a seed does to both alike (its initial values, its order of the data)
-// then cancels, and far fewer runs show a difference than unpaired ones would.
+// Compares two configurations seed by seed. The effects of a seed that both have in common (initial values, order of
+// the data) cancel, so far fewer runs show a difference than without pairing.
 #pragma once
 #include <cstdint>
 #include <vector>
 
 namespace moe {
 
-// The t for which a Student variable lies in [-t, t] with this probability, in (0, 1).
+// The t for which a Student-t variable is in [-t, t] with this probability, in (0, 1).
 double student_t(double probability, int64_t degrees_of_freedom);
 
 struct PairedDifference {
-  std::vector<double> differences;  // one a seed
+  std::vector<double> differences;  // one per seed
   double mean = 0;                  // NaN without a pair
   double half_width = 0;            // of the confidence interval; NaN below two pairs
 

@@ -40,7 +40,7 @@ void put_chunk(std::string& out, const char* type, const std::string& data) {
   put_u32(out, crc32(checked));
 }
 
-// zlib's container round stored blocks.
+// zlib's container format around stored (uncompressed) blocks.
 std::string stored(std::string_view data) {
   constexpr size_t kBlock = 65535;
   std::string out = "\x78\x01";
@@ -68,9 +68,9 @@ std::string png(const SampleView& v) {
   std::string header, rows;
   put_u32(header, static_cast<uint32_t>(v.width));
   put_u32(header, static_cast<uint32_t>(v.height));
-  header += '\x08';                           // bits of a channel
+  header += '\x08';                           // bits per channel
   header += v.channels == 1 ? '\0' : '\x02';  // grey or colour
-  header += std::string(3, '\0');             // compression, filters and interlacing as always
+  header += std::string(3, '\0');             // compression, filters and interlacing: the default methods
   for (int64_t y = 0; y < v.height; ++y) {
     rows += '\0';  // no filter
     for (int64_t x = 0; x < v.width; ++x) {

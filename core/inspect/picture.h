@@ -6,12 +6,13 @@
 
 namespace moe {
 
-// A PNG file (ISO/IEC 15948): grey for one channel, colour for three. Stored, not compressed: meant for small pictures.
+// A PNG file (ISO/IEC 15948): grey for one channel, colour for three. Stored without compression, because it is meant
+// for small pictures.
 std::string png(const SampleView& view);
-// <img> with such a file inside, and the sample's text as its description.
+// An <img> element with such a file inside, and the sample's text as its description.
 std::string picture_markup(const SampleView& view);
-// Lines of characters from empty to full, for a light-on-dark terminal: one for two rows of pixels, since characters
-// are twice as high as wide. At most `columns` wide.
+// Lines of characters from empty to full, for a light-on-dark terminal. One line covers two rows of pixels, because
+// characters are twice as high as wide. At most `columns` wide.
 std::string picture_text(const SampleView& view, int64_t columns = 64);
 
 }  // namespace moe

@@ -21,7 +21,7 @@ static double quality(const json& record) {
   return record.contains(bits) ? number(record, bits) : 100 * (1 - number(record, "accuracy"));
 }
 
-// Empty unless it is a list of lists of numbers.
+// Empty unless the entry is a list of lists of numbers.
 static LoadShares load_shares(const json& record) {
   const auto it = record.find("load");
   if (it == record.end() || !it->is_array()) return {};
@@ -113,7 +113,7 @@ static LifePoint life_point(int64_t step, const json& r) {
   return p;
 }
 
-// In the order of steps; of a step that was recorded twice, the later record.
+// Points in the order of steps; if a step was recorded twice, the later record is kept.
 template <class Point>
 static std::vector<Point> in_order(std::map<int64_t, Point>&& by_step) {
   std::vector<Point> points;

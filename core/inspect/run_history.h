@@ -1,5 +1,5 @@
-// What metrics.jsonl remembers of a run. Lines that cannot be read (a torn write, a full disk) are counted
-// and skipped.
+// Reads a run's history from metrics.jsonl. Lines that cannot be read (a torn write, a full disk) are counted and
+// skipped.
 #pragma once
 #include <array>
 #include <limits>
@@ -10,25 +10,25 @@
 
 namespace moe {
 
-constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();  // of a number that a record lacks
+constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();  // value of a number that a record lacks
 
 // Per MoE layer, each expert's share of the assignments; empty when not recorded.
 using LoadShares = std::vector<std::vector<double>>;
 
-// What a curriculum told: data/curriculum/curriculum.h.
+// A curriculum's metrics: data/curriculum/curriculum.h.
 struct CurriculumPoint {
-  double open = kAbsent, seen = kAbsent;  // shares of the difficulties and of the samples
+  double open = kAbsent, seen = kAbsent;  // shares of the samples, by difficulty and by number
   std::map<std::string, double> drawn{}, wanted{};
   std::map<std::string, std::array<double, 3>> difficulty{};  // by signal: its 10 %, 50 % and 90 % quantile
 };
 
-// The figure that runs of one task are judged by; the smaller the better.
+// The metric by which runs of a task are compared; smaller is better.
 struct Quality {
   const char* key;   // in reports as JSON
-  const char* name;  // for people
+  const char* name;  // on the console and in reports
 };
-// What a record of metrics.jsonl offers: bits per character of a language model, else the errors of a classifier in
-// per cent.
+// The metric in a record of metrics.jsonl: bits per character for a language model, else the error rate of a classifier
+// in per cent.
 inline constexpr Quality kBitsPerCharacter{"bpc", "bits per character"}, kErrorRate{"error", "error in %"};
 
 struct TrainPoint {
@@ -40,7 +40,7 @@ struct TrainPoint {
   double dead = kAbsent;            // experts of all layers
   double dropped = kAbsent;         // share of the assignments, mean over layers
   std::map<std::string, double> balance, measures;
-  std::map<std::string, double> paced;  // quantities that follow a schedule, by their keys
+  std::map<std::string, double> paced;  // scheduled quantities, by their keys
   std::optional<CurriculumPoint> curriculum;
   LoadShares load;
 };
@@ -49,19 +49,19 @@ struct EvaluationPoint {
   int64_t step = 0;
   double loss = kAbsent, quality = kAbsent;
   LoadShares load{};
-  double tokens = kAbsent, stride = kAbsent;  // predicted; between two windows
+  double tokens = kAbsent, stride = kAbsent;  // predicted tokens; distance between two windows
   std::string data{};                         // the hash of the split
 };
 
-// What an event of moe.life did to a layer: core/lifecycle/life_record.h.
+// The effect of an event of moe.life on a layer: core/lifecycle/life_record.h.
 struct LifePoint {
   int64_t step = 0;
   std::string kind;
   int64_t layer = 0;
   double experts_before = kAbsent, experts_after = kAbsent;
-  std::string what, why;  // was done, and why the function changed, where it did
+  std::string what, why;  // what was done, and why the function changed, if it did
   bool preserved = false;
-  double loss_before = kAbsent, loss_after = kAbsent;  // of one validation batch
+  double loss_before = kAbsent, loss_after = kAbsent;  // on one validation batch
 };
 
 struct RunHistory {

@@ -16,10 +16,10 @@
 namespace moe {
 namespace {
 
-constexpr int kBarColumns = 64;  // of a row of bars
+constexpr int kBarColumns = 64;  // width of a row of bars
 constexpr size_t kIndent = 7;
-constexpr size_t kMostDrops = 16;  // experts that are listed
-// A bar's full height stands for this many fair shares.
+constexpr size_t kMostDrops = 16;  // maximum number of listed experts
+// A bar's full height represents this multiple of the fair share.
 constexpr double kFullBar = 2.0;
 
 enum class Colour { none, faint, red, yellow, magenta, bold };
@@ -80,7 +80,7 @@ std::string layer_row(const LayerStats& s, const Painter& paint) {
       count(s.nearly_dead, Colour::yellow), norm(s.norms.input), norm(s.norms.output), norm(s.norms.router));
 }
 
-// Every expert a column or more; up to 16 with their figures below.
+// One or more columns per expert; up to 16 experts have their numbers below.
 std::string expert_rows(const LayerStats& s, const Painter& paint) {
   const size_t experts = s.load.size(), width = std::min<size_t>(static_cast<size_t>(kBarColumns) / experts, 8);
   const bool with_numbers = width >= 4;
@@ -97,7 +97,7 @@ std::string expert_rows(const LayerStats& s, const Painter& paint) {
   return bars + "\n" + (with_numbers ? numbers + "\n" : "");
 }
 
-// More experts than columns: sorted by load, several in a column, which shows their mean.
+// For more experts than columns: sorted by load; a column shows the mean of several experts.
 std::string sorted_rows(const LayerStats& s, const Painter& paint) {
   std::vector<double> relative;
   for (size_t e = 0; e < s.load.size(); ++e) relative.push_back(s.relative_load(e));
@@ -116,7 +116,7 @@ std::string sorted_rows(const LayerStats& s, const Painter& paint) {
                      "", kIndent, quantile(0), quantile(0.1), quantile(0.5), quantile(0.9), quantile(1));
 }
 
-// The items with commas between them, in lines of at most 80 columns.
+// Joins the items with commas, in lines of at most 80 columns.
 std::string wrapped(const std::vector<std::string>& items) {
   std::string rows, line;
   for (const std::string& item : items) {
@@ -136,7 +136,7 @@ std::string measure_rows(const LayerStats& s) {
   return wrapped(items);
 }
 
-// Which experts dropped how much of what came to them, the worst first.
+// The experts' dropped shares of their assignments, the largest first.
 std::string drop_rows(const LayerStats& s) {
   if (s.dropped_share == 0) return "";
   std::vector<size_t> order;

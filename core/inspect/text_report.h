@@ -1,4 +1,4 @@
-// The inspection for a terminal: a table with one line per MoE layer, and each layer's experts as a row of
+// The inspection as text for a terminal: a table with one line per MoE layer, and each layer's experts as a row of
 // bars.
 #pragma once
 #include <string>
@@ -7,10 +7,10 @@
 
 namespace moe {
 
-// Lines of at most 80 columns, not counting folder names. `colour`: with escape sequences.
+// Lines have at most 80 columns, not counting folder names. `colour`: with escape sequences.
 std::string text_report(const Inspection& inspection, bool colour);
 
-// Whether standard output is a terminal that wants colour (NO_COLOR is respected).
+// Whether standard output is a terminal that supports colour (NO_COLOR is respected).
 bool wants_colour();
 
 }  // namespace moe

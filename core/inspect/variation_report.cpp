@@ -11,7 +11,7 @@
 namespace moe {
 namespace {
 
-// Ten of them as the table's cells.
+// The cells of a table row.
 using Row = std::array<std::string, 7>;
 constexpr const char* kColumns[] = {"evaluated", "", "difference", "experts", "MFLOP/token", "time", "tokens/s"};
 
@@ -41,8 +41,9 @@ std::vector<Row> rows(std::span<const VariedEvaluation> evaluations) {
 }
 
 constexpr const char* kReading =
-    "experts: whose outputs were computed, mean over tokens and layers; MFLOP/token: of a forward pass, as it went; "
-    "time: of the evaluation over the first one's, on this machine.";
+    "experts: number whose outputs were computed, mean over tokens and layers; MFLOP/token: of a forward pass, as "
+    "executed; "
+    "time: of the evaluation, over the first one's, on this machine.";
 
 }  // namespace
 
@@ -92,7 +93,7 @@ std::string variation_html(std::span<const VariedEvaluation> evaluations, const 
     table += "</tr>\n";
   }
   table += "</table>\n<p>" + std::string(kReading) + "</p>\n";
-  // Many knocked out experts are a table, not a picture.
+  // With many knocked-out experts only the table is readable, so there is no plot.
   constexpr size_t kMostPoints = 12;
   const std::string figures = evaluations.size() <= kMostPoints ? plots(draw({by_flops, by_experts})) : "";
   return whole_page(title, "<h1>" + escape_markup(title) + "</h1>\n<p>" + escape_markup(note) + "</p>\n" +

@@ -1,4 +1,4 @@
-// Evaluations of one model under several settings, side by side: what routing contributes, and what it costs.
+// Reports on evaluations of one model under several settings: what routing contributes, and what it costs.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <span>
@@ -8,10 +8,10 @@
 
 namespace moe {
 
-// All of these take the first evaluation as the one that others are held against.
+// All of these compare the other evaluations with the first one.
 std::string variation_text(std::span<const VariedEvaluation> evaluations);
 nlohmann::ordered_json variation_json(std::span<const VariedEvaluation> evaluations);
-// `title` and `note`: the model, and what it was evaluated on.
+// `title` and `note`: the model, and the data it was evaluated on.
 std::string variation_html(std::span<const VariedEvaluation> evaluations, const std::string& title,
                            const std::string& note);
 

@@ -11,7 +11,7 @@
 
 namespace moe {
 
-static constexpr double kUseDecay = 0.95;  // per update: the use of some twenty updates
+static constexpr double kUseDecay = 0.95;  // per update: averages over about twenty updates
 
 LayerNumbers configured_experts(const ModelConfig& model, const MoEConfig& moe) {
   LayerNumbers numbers;
@@ -22,7 +22,7 @@ LayerNumbers configured_experts(const ModelConfig& model, const MoEConfig& moe) 
 TrainConfig with_experts(TrainConfig config, const LayerNumbers& numbers) {
   size_t i = 0;
   for (const auto& [block, of_block] : moe_blocks(config.model, config.moe)) {
-    MOE_CHECK(i < numbers.size(), "numbers of {} layers for more", numbers.size());
+    MOE_CHECK(i < numbers.size(), "expert numbers of {} layers for a model with more", numbers.size());
     config.moe.now[block] = numbers[i++];
   }
   return config;
@@ -47,7 +47,7 @@ std::string to_words(const LayerNumbers& numbers) {
   return join(words, ", ");
 }
 
-// One number for all layers was written before layers could differ.
+// A single number for all layers was written before layers could differ.
 static LayerNumbers read_numbers(const nlohmann::json& saved, size_t layers, const std::string& path) {
   try {
     LayerNumbers numbers;
@@ -60,7 +60,7 @@ static LayerNumbers read_numbers(const nlohmann::json& saved, size_t layers, con
     if (fits && numbers.size() == layers && fewest(numbers) >= (layers > 0 ? 1 : 0)) return numbers;
   } catch (const nlohmann::json::exception&) {
   }
-  raise<CheckpointError>("{}/state.json is damaged: it does not say how many experts there are", path);
+  raise<CheckpointError>("{}/state.json is damaged: it has no number of experts", path);
 }
 
 TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, const std::string& path) {
@@ -86,7 +86,7 @@ ExpertLife::ExpertLife(const ModelConfig& model, const MoEConfig& moe, const Run
   }
 }
 
-// Room for what is counted of each expert.
+// Allocates the counters of each expert.
 void ExpertLife::prepare(size_t layers) {
   const auto make_room = [&](auto& lists) {
     if (lists.size() == layers) return;
@@ -136,7 +136,7 @@ bool ExpertLife::is_due(const Event& event, int64_t step, double open) const {
   return e.is_triggered() || e.is_scheduled_at(step) || levels_below(e.opened(), open) > event.opened;
 }
 
-// What the event does now; nothing when some layer has not the experts for it.
+// The change that the event makes now; nothing when some layer does not have the experts for it.
 std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingState& state) const {
   const ExpertEvent& e = *event.event;
   ExpertChange change{e.kind(), numbers_, numbers_, e.noise(), e.router_noise(), {}};
@@ -145,7 +145,7 @@ std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingSt
   const std::vector<std::vector<double>> shares = use();
   bool changes = false;
   for (size_t layer = 0; layer < layers.size(); ++layer) {
-    std::vector<std::vector<double>> rows;  // only made when somebody asks
+    std::vector<std::vector<double>> rows;  // computed on the first request
     const auto likeness = [&](int64_t a, int64_t b) {
       if (rows.empty()) rows = router_rows(state, *layers[layer]);
       const std::vector<double>&x = rows[static_cast<size_t>(a)], &y = rows[static_cast<size_t>(b)];
@@ -175,7 +175,7 @@ void ExpertLife::happen(int64_t step, double open, const std::function<TrainingS
   }
 }
 
-// Experts take their use along; how long they have been under-used is counted anew.
+// Experts keep their use through the mapping; the time for which they have been under-used starts again from 0.
 void ExpertLife::apply(const ExpertChange& change) {
   numbers_ = change.after;
   for (size_t layer = 0; layer < sums_.size(); ++layer) {
@@ -190,7 +190,7 @@ nlohmann::json ExpertLife::save() const {
   for (const Event& e : events_) {
     events.push_back({{"happened", e.happened}, {"opened", e.opened}, {"low", e.low}});
   }
-  // One number where all layers agree, as earlier versions wrote it.
+  // A single number where all layers agree, as earlier versions wrote it.
   nlohmann::json experts, factors;
   for (const ExpertNumbers& n : numbers_) experts.push_back(n.experts), factors.push_back(n.k_factor);
   if (!numbers_.empty() && std::count(numbers_.begin(), numbers_.end(), numbers_[0]) == std::ssize(numbers_)) {

@@ -1,5 +1,5 @@
-// The life of a run's experts (moe.life): what they were used for, which event is due, and what is left to do then. It
-// decides by sums over all ranks alone, so every rank and every layout decides alike.
+// The lifecycle of a run's experts (moe.life): their use, the events that are due, and the changes these make.
+// Decisions depend only on sums over all ranks, so all ranks and all layouts decide the same.
 #pragma once
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
@@ -10,63 +10,64 @@
 
 namespace moe {
 
-// Of each MoE layer, in their order.
+// Numbers of each MoE layer, in their order.
 using LayerNumbers = std::vector<ExpertNumbers>;
 
 // The numbers that a configuration gives its MoE layers.
 LayerNumbers configured_experts(const ModelConfig& model, const MoEConfig& moe);
-// The configuration of a model with such numbers.
+// The configuration of a model with these numbers of experts.
 TrainConfig with_experts(TrainConfig config, const LayerNumbers& numbers);
 // The smallest and the largest number of experts.
 int64_t fewest(const LayerNumbers& numbers);
 int64_t most(const LayerNumbers& numbers);
-// "8" where all layers have as many, else "8, 8, 16".
+// "8" where all layers have the same number, else "8, 8, 16".
 std::string to_words(const LayerNumbers& numbers);
-// Those of a checkpoint, from RunState::experts; null leaves the configuration as it is. Throws CheckpointError, which
-// names `path`, for what was not written by save().
+// Sets the numbers of a checkpoint, from RunState::experts; null leaves the configuration unchanged. Throws
+// CheckpointError, which names `path`, for anything that save() did not write.
 TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, const std::string& path);
 
-// What is to be done to the experts of all MoE layers.
+// A change of the experts of all MoE layers.
 struct ExpertChange {
   std::string kind;
   LayerNumbers before, after;           // of each MoE layer
-  double noise = 0, router_noise = 0;   // over the root mean square of what they are added to
+  double noise = 0, router_noise = 0;   // relative to the root mean square of the values they are added to
   std::vector<ExpertMapping> mappings;  // of each MoE layer
 };
 
-// Under-used experts start again from the busiest, in a layer of any strategy but the hierarchical: `dead` has the
-// experts of each MoE layer, the least used first, `use` their shares. For whoever finds experts dead by itself.
+// Restarts under-used experts from the busiest, in layers of any strategy but the hierarchical one. `dead` holds the
+// experts of each MoE layer, the least used first; `use` holds their shares. For callers that find dead experts
+// themselves.
 ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const std::vector<std::vector<int64_t>>& dead,
                              const LayerNumbers& numbers, double noise, double router_noise);
 
 class ExpertLife {
  public:
-  // Throws UsageError as the events do.
+  // Throws the UsageErrors of the events.
   ExpertLife(const ModelConfig& model, const MoEConfig& moe, const RunLength& run);
 
   bool empty() const { return events_.empty(); }
 
-  // After an update whose sums are complete.
+  // Called after an update whose sums are complete.
   void observe(const Model& model);
 
-  // Before an update, once `step` of them are made and the curriculum has opened a share `open` of the difficulties:
-  // calls `change` for each event that happens, in the order of the configuration; `change` must have been carried out
-  // when it returns. `state()` is what is trained.
+  // Called before an update, when `step` updates have been made and the curriculum has opened a share `open` of the
+  // samples by difficulty. Calls `change` for each event that is due, in the order of the configuration; `change` must
+  // have carried it out when it returns. `state()` returns the training state.
   void happen(int64_t step, double open, const std::function<TrainingState&()>& state,
               const std::function<void(const ExpertChange&)>& change);
 
   const LayerNumbers& numbers() const { return numbers_; }
-  // Shares of the assignments of each MoE layer's experts, moving averages.
+  // Moving averages of each expert's share of the assignments, for each MoE layer.
   std::vector<std::vector<double>> use() const;
 
-  // For checkpoints; null without events. restore() throws CheckpointError, which names `path`.
+  // State for checkpoints; null without events. restore() throws CheckpointError, which names `path`.
   nlohmann::json save() const;
   void restore(const nlohmann::json& saved, const std::string& path);
 
  private:
   struct Event {
     std::unique_ptr<ExpertEvent> event;
-    int64_t happened = 0, opened = 0;       // times; levels of the curriculum that it has answered
+    int64_t happened = 0, opened = 0;       // number of times it happened; curriculum levels that it has responded to
     std::vector<std::vector<int64_t>> low;  // by layer and expert: ExpertUse::low
   };
   bool is_due(const Event& event, int64_t step, double open) const;
@@ -76,7 +77,7 @@ class ExpertLife {
 
   LayerNumbers numbers_;
   std::vector<Event> events_;
-  double weight_ = 0;                      // of the moving averages: what of the beginning they have seen
+  double weight_ = 0;                      // total weight of the moving averages, which start at 0
   std::vector<std::vector<double>> sums_;  // by layer and expert
 };
 

@@ -7,9 +7,9 @@
 namespace moe {
 namespace {
 
-constexpr int64_t kMostExperts = 1 << 16;  // as moe.experts
+constexpr int64_t kMostExperts = 1 << 16;  // the limit of moe.experts
 
-// A point that the run may be at: the numbers, and how often each event may still happen (-1: any number of times).
+// A state that the run may reach: the numbers, and how often each event may still happen (-1: without limit).
 struct Point {
   LayerNumbers numbers;
   std::vector<int64_t> left;
@@ -18,7 +18,7 @@ struct Point {
 using Points = std::set<Point>;
 using Events = std::vector<std::unique_ptr<ExpertEvent>>;
 
-// The point after event i; none when it cannot happen or changes nothing.
+// The state after event i; nothing when the event cannot happen or changes nothing.
 std::optional<Point> after(const Events& events, size_t i, Point point) {
   if (point.left[i] == 0) return std::nullopt;
   bool changes = false;
@@ -36,7 +36,7 @@ std::optional<Point> after(const Events& events, size_t i, Point point) {
   return point;
 }
 
-// With all that events without a stated time can make of the points.
+// Adds all states that events without a fixed time can reach from these.
 void add_unscheduled(const Events& events, const std::vector<bool>& any_time, Points& points) {
   std::vector<Point> fresh(points.begin(), points.end());
   while (!fresh.empty()) {
@@ -61,7 +61,7 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
     const auto levels = static_cast<int64_t>(event->opened().size());
     any_time.push_back(event->is_triggered() || levels > 0);
     const bool scheduled = !event->options().at.empty() || event->options().every.amount > 0;
-    // A curriculum brings it about once for each level at most.
+    // A curriculum triggers it at most once per level.
     start.left.push_back(times == 0 && levels > 0 && !scheduled ? levels : times > 0 ? times : -1);
   }
   Points points{start};
@@ -75,7 +75,7 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
       for (const Point& point : points) {
         const auto moved = after(events, i, point);
         if (moved) next.insert(*moved);
-        // Where it depends on the experts' use it may not happen.
+        // An event that depends on the experts' use may not happen.
         if (!moved || events[i]->options().below > 0) next.insert(point);
       }
       any |= next != points;
@@ -94,7 +94,7 @@ void check_life(const TrainConfig& config, const SampleShape& sample, const RunL
   if (config.moe.life.items().empty()) return;
   const std::set<LayerNumbers> all = possible_experts(config.model, config.moe, run);
   const FixedExperts fixed = fixed_experts(config, sample, run);
-  if (!fixed.places.empty()) raise<UsageError>("moe.life: nothing can happen to experts of {}", fixed.places);
+  if (!fixed.places.empty()) raise<UsageError>("moe.life: events are not supported for experts of {}", fixed.places);
   const bool changes = std::any_of(all.begin(), all.end(), [&](const LayerNumbers& n) { return n != *all.begin(); });
   if (changes && !fixed.number.empty()) {
     raise<UsageError>("moe.life: the number of experts cannot change with {}", fixed.number);
@@ -105,16 +105,17 @@ void check_life(const TrainConfig& config, const SampleShape& sample, const RunL
     const auto sampler = config.curriculum.sampler.make(
         CurriculumSampler::Setup{samples, config.train.batch, static_cast<uint64_t>(config.seed), run});
     if (sampler->open(0) >= 1) {
-      raise<UsageError>("{}.opened: this curriculum has everything open from the start", event->key());
+      raise<UsageError>("{}.opened: this curriculum opens all samples from the start, so the event never happens",
+                        event->key());
     }
   }
   for (const LayerNumbers& numbers : all) {
     const TrainConfig then = with_experts(config, numbers);
     try {
-      summarise(then, sample, run);  // builds the model, without memory
+      summarise(then, sample, run);  // builds the model without allocating it
       expert_parallel_size(ranks, config.parallel.expert, fewest(numbers));
     } catch (const UsageError& error) {
-      raise<UsageError>("moe.life, once there are {} experts: {}", to_words(numbers), error.what());
+      raise<UsageError>("moe.life, with {} experts: {}", to_words(numbers), error.what());
     }
   }
 }

@@ -1,5 +1,5 @@
-// What moe.life can make of a run's experts, known before it starts: so that nothing is refused in mid-run, and memory
-// is planned for the largest.
+// The effects that moe.life can have on a run's experts, computed before it starts, so that a run is not refused in the
+// middle and memory is planned for the largest number of experts.
 #pragma once
 #include <set>
 
@@ -7,13 +7,13 @@
 
 namespace moe {
 
-// All numbers that the run may have, those of the start among them. Events that wait for the experts' use are taken to
-// happen at any time or never. Throws UsageError as the events do.
+// All numbers that the run may have, including those at the start. Events that depend on the experts' use are assumed
+// to happen at any time or never. Throws the UsageErrors of the events.
 std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfig& moe, const RunLength& run);
 
-// Throws UsageError where the configuration asks for what it cannot have: a router with other experts, ranks without
-// experts, an event that the curriculum never brings about.
-// `samples`: of the training split.
+// Throws UsageError for a configuration that cannot run: a router that does not support the numbers of experts, ranks
+// without experts, an event that the curriculum never triggers.
+// `samples`: number of samples in the training split.
 void check_life(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
                 int64_t ranks);
 

@@ -8,9 +8,9 @@
 
 namespace moe {
 
-static constexpr double kRounding = 1e-6;    // of a loss, relative
-static constexpr size_t kMostDescribed = 8;  // experts of a layer on the console
-static constexpr size_t kMostListed = 4096;  // experts of a layer in metrics.jsonl
+static constexpr double kRounding = 1e-6;    // relative tolerance for a loss
+static constexpr size_t kMostDescribed = 8;  // experts of a layer printed on the console
+static constexpr size_t kMostListed = 4096;  // experts of a layer listed in metrics.jsonl
 
 bool ChangeOutcome::preserved() const {
   if (!loss_before || !loss_after) return why.empty();
@@ -27,16 +27,16 @@ std::string why_changed(const ExpertChange& change, const Model& model) {
       if (std::string why = model.moe_layers()[layer]->traits().unlike_copies; !why.empty()) return why;
       continue;
     }
-    if (change.kind == "grow" && (change.noise > 0 || change.router_noise > 0)) return "the copies got noise";
-    if (change.kind == "grow") return "copies compete with what they were copied from for the same places";
-    if (change.kind == "restart") return "the copies take part, with noise";
-    if (change.kind == "merge") return "experts that differ became one";
-    return "tokens that chose an expert that is gone choose another";
+    if (change.kind == "grow" && (change.noise > 0 || change.router_noise > 0)) return "noise was added to the copies";
+    if (change.kind == "grow") return "copies compete with their originals for the same places";
+    if (change.kind == "restart") return "the copies are used, and have noise";
+    if (change.kind == "merge") return "different experts were merged";
+    return "tokens that chose a removed expert choose another";
   }
   return "";
 }
 
-// "5 <- 2" for a copy or a restart, "3 <- 3*0.8 + 7*0.2" for a merger; nothing for an expert that is what it was.
+// "5 <- 2" for a copy or a restart, "3 <- 3*0.8 + 7*0.2" for a merger; empty for an unchanged expert.
 static std::string origin_of(size_t expert, const MappedExpert& mapped) {
   if (mapped.origins.size() == 1) return fmt::format("{} <- {}", expert, mapped.origins[0].expert);
   std::vector<std::string> parts;
@@ -44,7 +44,7 @@ static std::string origin_of(size_t expert, const MappedExpert& mapped) {
   return fmt::format("{} <- {}", expert, join(parts, " + "));
 }
 
-// Old experts in whose place nothing of them is left.
+// Old experts of which no copy is left.
 static std::vector<int64_t> gone(const ExpertMapping& mapping) {
   const std::vector<int64_t> copies = mapping.copies();
   std::vector<int64_t> result;
@@ -54,7 +54,7 @@ static std::vector<int64_t> gone(const ExpertMapping& mapping) {
   return result;
 }
 
-// New experts that are more or other than one old one that moved up: those that an event is about.
+// New experts that are not simply one old expert at another index: the ones that an event has created or changed.
 static std::vector<size_t> made(const ExpertMapping& mapping) {
   std::vector<size_t> result;
   std::vector<bool> seen(static_cast<size_t>(mapping.before));
@@ -68,11 +68,11 @@ static std::vector<size_t> made(const ExpertMapping& mapping) {
   return result;
 }
 
-// What became of a layer's experts, for people.
+// Describes the changes of a layer's experts for the console.
 static std::string description(const ExpertMapping& mapping) {
   std::vector<std::string> parts;
   for (const size_t e : made(mapping)) parts.push_back(origin_of(e, mapping.experts[e]));
-  // A restarted expert's old self is gone too; its place tells enough.
+  // A restarted expert's old weights are gone too, but its index is enough to report.
   for (const int64_t e : mapping.before == mapping.after() ? std::vector<int64_t>{} : gone(mapping)) {
     parts.push_back(fmt::format("{} gone", e));
   }
@@ -89,7 +89,7 @@ std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcom
   std::string line = fmt::format("[life]  step {} | {}", step, change.kind);
   if (to_words(change.before) != to_words(change.after))
     line += fmt::format(" | {} -> {} experts", to_words(change.before), to_words(change.after));
-  // As often as the experts: the same in all layers, or as near as whole numbers of experts allow.
+  // k grows with the number of experts: by the same factor in all layers, or as near as whole numbers of experts allow.
   if (const double factor = change.after[0].k_factor / change.before[0].k_factor; factor != 1)
     line += fmt::format(" | k x {:.4g}", factor);
   if (outcome.loss_before && outcome.loss_after)

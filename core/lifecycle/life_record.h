@@ -1,4 +1,4 @@
-// What is told of an event of moe.life: lines for people and a record of metrics.jsonl for each layer.
+// Reports on an event of moe.life: lines for the console, and a metrics.jsonl record for each layer.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -8,17 +8,17 @@
 namespace moe {
 
 struct ChangeOutcome {
-  // Of the same validation batch before and after, nats per prediction; nothing without a validation split.
+  // Loss on the same validation batch before and after, nats per prediction; nothing without a validation split.
   std::optional<double> loss_before, loss_after;
-  std::string why;     // the function should have changed; empty: it should not
-  double seconds = 0;  // that it took
+  std::string why;     // why the function should have changed; empty: it should not have
+  double seconds = 0;  // duration of the change
 
-  // Whether the loss stayed, to rounding.
+  // Whether the loss is unchanged up to rounding.
   bool preserved() const;
 };
 
-// Why a change alters what the model computes at evaluation; empty for one that by its form cannot. Of experts that
-// were never chosen it is not known that they never will be: that is a reason.
+// The reason why a change alters the model's output at evaluation; empty for a change that by its form cannot. Experts
+// that were never chosen may still be chosen later, so removing them counts as a reason.
 std::string why_changed(const ExpertChange& change, const Model& model);
 
 std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcome& outcome, const Model& model,

@@ -11,7 +11,8 @@ namespace moe {
 namespace {
 
 std::vector<float> on_host(Context& ctx, ConstTensor x) {
-  MOE_CHECK(x.dtype == DType::f32 || x.dtype == DType::bf16, "experts of {} cannot be moved", name_of(x.dtype));
+  MOE_CHECK(x.dtype == DType::f32 || x.dtype == DType::bf16,
+            "experts of dtype {} cannot be moved; expected f32 or bf16", name_of(x.dtype));
   std::vector<float> values;
   append_floats(ctx, values, x);
   return values;
@@ -21,12 +22,13 @@ bool belongs_to(const Parameter& parameter, const MoELayer& layer) {
   return parameter.place.layer == layer.layer();
 }
 
-// A matrix that choices are made by: what noise must tell apart. Not what merely describes experts (lookup).
+// A matrix from which choices are computed, in which noise must make copies differ. Excludes mere descriptions of
+// experts (lookup).
 bool is_router_matrix(const Parameter& p) {
   return p.per_expert != PerExpert::no && p.shape.rank() == 2 && !p.lookup;
 }
 
-// Sums of one new expert's origins, in f64; see MappedExpert.
+// Sums over one new expert's origins, in f64; see MappedExpert.
 class Sum {
  public:
   Sum(size_t elements, const MappedExpert& expert, const std::vector<OptimizerStateKind>& kinds)
@@ -35,8 +37,8 @@ class Sum {
   void add_value(const float* x, double weight) {
     for (size_t i = 0; i < value_.size(); ++i) value_[i] += weight * static_cast<double>(x[i]);
   }
-  // `state(kind)`: an origin's values of that kind of state. Roots are added where the kind grows with the gradient's
-  // square; that of a single origin is not taken, to lose no bit.
+  // `state(kind)` returns an origin's values of that kind of state. Adds square roots where the kind grows with the
+  // gradient's square. For a single origin no root is taken, so that no bit is lost.
   template <class State>
   void add_states(State state) {
     states_.resize(kinds_.size());
@@ -99,7 +101,7 @@ std::vector<std::vector<double>> router_rows(TrainingState& state, const MoELaye
   return rows;
 }
 
-// A group's tensors as this rank has them, exact where parameters are rounded.
+// A group's tensors as stored on this rank; the master weights where parameters are rounded.
 void MovedTensors::take(TrainingState& state, ParameterGroup group, std::map<std::string, Moved>& into) const {
   const bool trained = group != ParameterGroup::untrained;
   const Tensor exact = trained ? state.optimizer->master(group) : Tensor{};
@@ -120,8 +122,8 @@ MovedTensors::MovedTensors(TrainingState& state, const ProcessGroups& groups, co
   std::map<std::string, Moved> held;
   take(state, ParameterGroup::expert, held);
   const auto layers = state.model->moe_layers();
-  MOE_CHECK(layers.size() == change.mappings.size(), "mappings of {} layers for {}", change.mappings.size(),
-            layers.size());
+  MOE_CHECK(layers.size() == change.mappings.size(), "mappings of {} layers for a model with {}",
+            change.mappings.size(), layers.size());
   for (const Parameter& p : state.parameters.parameters()) {
     if (p.group != ParameterGroup::expert && p.per_expert == PerExpert::no) continue;
     for (size_t layer = 0; layer < layers.size(); ++layer) {
@@ -157,7 +159,7 @@ void MovedTensors::map_rows(const Parameter& p, const ExpertMapping& mapping, co
   }
 }
 
-// Every old expert in turn goes to all ranks of its group, and into the sums that want it.
+// Every old expert in turn is broadcast to all ranks of its group and added to the sums that need it.
 void MovedTensors::map_stack(const Parameter& p, const ExpertMapping& mapping, const ExpertChange& change,
                              RandomKey key, const ProcessGroups& groups, const ProcessGroups& next,
                              const std::map<std::string, Moved>& held) {

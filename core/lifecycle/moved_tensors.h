@@ -1,5 +1,6 @@
-// A training state's tensors on their way into one with other experts, or with others on each rank: values and
-// optimizer states in host memory, under their checkpoint names. As a checkpoint does, but mapped, and without a disk.
+// A training state's tensors during the move into a state with other experts, or with other experts on each rank:
+// values and optimizer states in host memory, under their checkpoint names. This is like saving and loading a
+// checkpoint, but with the experts mapped and without a disk.
 #pragma once
 #include <map>
 
@@ -9,13 +10,14 @@ namespace moe {
 
 class MovedTensors {
  public:
-  // Takes everything out of `state`, with the experts mapped and, of those, the ones that this rank will hold in the
-  // groups `next`. Experts travel by broadcasts within their old group; sums are taken in the order of the old experts
-  // and noise is drawn by (seed, step, name, element), so that no layout changes a bit. Collective.
+  // Takes all tensors out of `state`, with the experts mapped. Of the mapped experts it keeps those that this rank will
+  // hold in the groups `next`. Experts are broadcast within their old group, sums are taken in the order of the old
+  // experts, and noise is drawn by (seed, step, name, element), so results are identical to the bit in all layouts.
+  // Collective.
   MovedTensors(TrainingState& state, const ProcessGroups& groups, const ProcessGroups& next, const ExpertChange& change,
                int64_t step);
 
-  // Into a state that was made for the change's experts and for `next`.
+  // Writes the tensors to a state that was made for the change's experts and for `next`.
   void write_to(TrainingState& state) const;
 
  private:
@@ -32,8 +34,8 @@ class MovedTensors {
   std::map<std::string, Moved> tensors_;
 };
 
-// What the router of a layer knows each of its experts by: (experts, any width), the rows of all its matrices that
-// count experts, one after the other.
+// The router parameters of each of a layer's experts: (experts, any width), the rows of all its matrices with one row
+// per expert, concatenated.
 std::vector<std::vector<double>> router_rows(TrainingState& state, const MoELayer& layer);
 
 }  // namespace moe

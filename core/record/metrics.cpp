@@ -19,7 +19,7 @@ MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
     const auto record = parse_json_or_discard(line);
-    // A checkpoint is older than what happens to the experts at its step: that will happen again.
+    // A checkpoint is written before the expert events of its step, so these will happen again.
     const bool again = record.is_object() && record.value("type", "") == "life";
     const bool keep =
         record.is_object() && resumed_step > 0 && record.value("step", int64_t{0}) <= resumed_step - (again ? 1 : 0);
@@ -44,7 +44,7 @@ void MetricsFile::write(const std::string& type, int64_t step, nlohmann::ordered
   }
 }
 
-// Figures of all MoE layers together.
+// Statistics of all MoE layers together.
 struct LoadSummary {
   double max_over_mean = 1, entropy = 0;
   double dropped = 0;  // share of the assignments
@@ -78,7 +78,7 @@ std::string console_line(const TrainRecord& r, const Model& model) {
                             format_seconds(r.seconds_left));
 }
 
-// Per layer: each number over the layer's assignments.
+// Per layer: each count divided by the layer's assignments.
 static nlohmann::json shares_to_json(const Model& model, std::span<double> LoadStats::*counts) {
   nlohmann::json layers = nlohmann::json::array();
   for (const MoELayer* layer : model.moe_layers()) {
@@ -98,7 +98,7 @@ void add_loads(nlohmann::ordered_json& record, const Model& model) {
     record["dropped"] = shares_to_json(model, &LoadStats::dropped);
 }
 
-// Each measure's mean over the layers that have counted something.
+// The mean of each measure over the layers that have counted something.
 static nlohmann::ordered_json measures_to_json(const Model& model) {
   std::map<std::string, std::pair<double, int>> means;
   for (const MoELayer* layer : model.moe_layers()) {
@@ -115,8 +115,8 @@ static nlohmann::ordered_json measures_to_json(const Model& model) {
   return json;
 }
 
-// Of each kind of balance loss, in the order of the layers and their lists, its value in every layer that has it. Where
-// a layer has two of a kind the later one stands for it.
+// For each kind of balance loss, in the order of the layers and their lists, its value in every layer that has it. If a
+// layer has two of a kind, the later one is used.
 static std::vector<std::pair<std::string, std::vector<double>>> balance_values(const Model& model) {
   std::vector<std::pair<std::string, std::vector<double>>> result;
   for (const MoELayer* layer : model.moe_layers()) {
@@ -135,7 +135,7 @@ static std::vector<std::pair<std::string, std::vector<double>>> balance_values(c
   return result;
 }
 
-// Above this many numbers a record tells the load only in summary.
+// Above this number of values a record contains only a summary of the load.
 static constexpr int64_t kMaxLoadNumbers = 4096;
 
 nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {

@@ -1,4 +1,4 @@
-// What a run tells while it goes: one console line and one JSON line per logged step.
+// The progress reports of a run: one console line and one JSON line per logged step.
 #pragma once
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -11,15 +11,15 @@
 
 namespace moe {
 
-// Numbers with the names that records and people know them by.
+// Numbers with their names in records and on the console.
 using NamedFigures = std::vector<std::pair<const char*, double>>;
 
-// The steps since the last record, and what they showed.
+// The steps since the last record, and their results.
 struct TrainRecord {
   int64_t step = 0, total_steps = 0;
-  double tokens = 0;        // trained on since the beginning of the run
+  double tokens = 0;        // trained on since the start of the run
   double loss = 0;          // mean over the steps since the last record, nats per prediction
-  NamedFigures figures;     // what else the task has to tell of it
+  NamedFigures figures;     // further numbers that the task reports
   StepOutcome last;         // the latest step
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
@@ -28,12 +28,12 @@ struct TrainRecord {
   std::vector<std::pair<std::string, double>> paced{};  // ScheduledQuantities::at() of the latest step
 };
 
-// metrics.jsonl: appended, one record a line, each with the schema's version. Only rank 0 has one.
+// metrics.jsonl: one record per line is appended, each with the schema's version. Only rank 0 has one.
 class MetricsFile {
  public:
   static constexpr int kSchema = 1;
 
-  // Drops the records after `resumed_step`, and of that step those of moe.life, which will be written again. Throws
+  // Drops the records after `resumed_step`, and the moe.life records of that step, which will be written again. Throws
   // CheckpointError.
   MetricsFile(const std::string& path, int64_t resumed_step);
   ~MetricsFile();
@@ -49,8 +49,8 @@ class MetricsFile {
 std::string console_line(const TrainRecord& record, const Model& model);
 nlohmann::ordered_json to_json(const TrainRecord& record, const Model& model);
 nlohmann::ordered_json to_json(const Evaluation& evaluation);
-// Adds to a record, per layer: each expert's share of the assignments and, where some were dropped, of the layer's
-// assignments those that it dropped.
+// Adds to a record, per layer: each expert's share of the assignments and, where some were dropped, each expert's
+// dropped assignments as a share of the layer's assignments.
 void add_loads(nlohmann::ordered_json& record, const Model& model);
 
 }  // namespace moe

@@ -16,7 +16,7 @@ namespace moe {
 
 namespace fs = std::filesystem;
 
-// Keys that do not change what is computed: they may differ between a run and its continuation.
+// Keys that do not change the computation; they may differ between a run and its continuation.
 static bool is_free(const std::string& key) {
   for (const char* prefix : {"name", "folder", "device", "precision", "parallel.", "evaluate.", "checkpoint.", "log.",
                              "sample.", "train.steps", "train.micro_batches", "data.path"}) {
@@ -69,8 +69,9 @@ std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode
   std::vector<std::string> lines;
   for (const ConfigDifference& d : config_differences(then, now)) lines.push_back(d.to_string());
   if (!lines.empty()) {
-    raise<CheckpointError>("{} holds a run of another configuration; choose another name, or make these agree:\n  {}",
-                           path_, join(lines, "\n  "));
+    raise<CheckpointError>(
+        "{} holds a run with another configuration; choose another name, or make these keys agree:\n  {}", path_,
+        join(lines, "\n  "));
   }
   return last;
 }
@@ -102,7 +103,7 @@ void RunFolder::write_manifest(nlohmann::json manifest, const nlohmann::json& se
 
 TrainConfig load_run_config(const std::string& folder, const std::vector<std::string>& settings) {
   const std::string file = folder + "/config.yaml";
-  if (!fs::exists(file)) raise<CheckpointError>("{} holds no config.yaml: it is no run or checkpoint", folder);
+  if (!fs::exists(file)) raise<CheckpointError>("{} holds no config.yaml: it is not a run or checkpoint", folder);
   TrainConfig config;
   ConfigNode root;
   try {

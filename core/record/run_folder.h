@@ -1,4 +1,4 @@
-// The folder of a run: what is in it, whether it may be written to, and where the run goes on.
+// The folder of a run: its contents, whether it may be written to, and the step at which the run resumes.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -12,12 +12,13 @@ namespace moe {
 
 enum class ResumeMode { automatic, never, must };
 
-// A key that makes two configurations compute different things.
+// A key whose values make two configurations compute different things.
 struct ConfigDifference {
   std::string key, before, after;
   std::string to_string() const { return key + ": " + before + " -> " + after; }
 };
-// By key, without those that may differ between a run and its continuation (names, evaluation, layout, length, ...).
+// Compares by key, ignoring keys that may differ between a run and its continuation (names, evaluation, layout, length,
+// ...).
 std::vector<ConfigDifference> config_differences(const ConfigNode& one, const ConfigNode& other);
 
 class RunFolder {
@@ -27,13 +28,14 @@ class RunFolder {
   const std::string& path() const { return path_; }
   const CheckpointFolder& checkpoints() const { return checkpoints_; }
 
-  // The step that training goes on from, or none for a new run. Throws CheckpointError when the folder holds a run of
-  // another configuration (all differing keys are named), when `never` meets checkpoints or `must` meets none.
+  // The step at which training resumes, or none for a new run. Throws CheckpointError when the folder holds a run with
+  // another configuration (all differing keys are named), when `never` finds checkpoints or `must` finds none.
   std::optional<int64_t> step_to_resume(TrainConfig& config, ResumeMode mode) const;
 
   // Rank 0: creates the folder and writes config.yaml.
   void prepare(TrainConfig& config) const;
-  // `session` is what is special to this process, with the step it goes on `from`; those of earlier processes stay.
+  // `session` describes this process, including the step `from` at which it resumes; sessions of earlier processes are
+  // kept.
   bool has_manifest() const;
   void write_manifest(nlohmann::json manifest, const nlohmann::json& session) const;
 
@@ -42,12 +44,12 @@ class RunFolder {
   CheckpointFolder checkpoints_;
 };
 
-// The configuration that a run or checkpoint was made with, with `settings` ("key=value") over it. Throws
-// CheckpointError; UsageError for a wrong setting.
+// The configuration of a run or checkpoint, with `settings` ("key=value") applied. Throws CheckpointError, and
+// UsageError for a wrong setting.
 TrainConfig load_run_config(const std::string& folder, const std::vector<std::string>& settings = {});
 
-// The same with every key. One that was not known yet when the run was made has its default, which computes what was
-// computed then.
+// The same with every key. A key that did not exist when the run was made has its default, which gives the computation
+// of that time.
 ConfigNode complete_config(const std::string& folder);
 
 }  // namespace moe

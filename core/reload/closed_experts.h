@@ -1,4 +1,4 @@
-// Experts of a loaded model that get no tokens for a while.
+// Temporarily closes experts of a loaded model, so that they get no tokens.
 #pragma once
 #include <vector>
 
@@ -6,7 +6,7 @@
 
 namespace moe {
 
-// Keeps the masks of Router::close_experts where the model is, and opens the layers that it closed at the end.
+// Keeps the masks of Router::close_experts on the model's device, and opens the layers it closed on destruction.
 class ClosedExperts {
  public:
   // `most`: entries of a layer's mask.
@@ -15,7 +15,7 @@ class ClosedExperts {
   ClosedExperts(const ClosedExperts&) = delete;
   ClosedExperts& operator=(const ClosedExperts&) = delete;
 
-  // closed: on the host, as for Router::close_experts.
+  // closed: on the host, in the form of Router::close_experts.
   void close(MoELayer& layer, ConstTensor closed);
 
  private:

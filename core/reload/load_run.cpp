@@ -30,7 +30,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.world = world;
   run.groups = ProcessGroups::make(communicator_for(device, run.config.parallel.communication, world), expert_parallel,
                                    smallest_experts(run.config.model, run.config.moe));
-  // As many windows as asked for, whatever the batch was in training.
+  // The requested number of windows, independent of the batch size in training.
   run.config.train.batch = sequences * world->size();
   run.config.train.micro_batches = 1;
   const StateSetup setup{.config = run.config,
@@ -44,7 +44,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
                          .queue = device.queue};
   run.state = std::make_unique<TrainingState>(setup, plan_memory(setup), false);
   load_tensors(run.checkpoint, run.state->parameters, nullptr);
-  // Paced quantities stand where the latest update had them, as in the run's own evaluations.
+  // Scheduled quantities have the value of the latest update, as in the run's own evaluations.
   run.state->ctx.step = static_cast<uint64_t>(std::max<int64_t>(run.step - 1, 0));
   return run;
 }

@@ -1,4 +1,4 @@
-// A trained model from a run or checkpoint folder, for programs that only look at it.
+// Loads a trained model from a run or checkpoint folder, for programs that only read it.
 #pragma once
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,20 +13,20 @@ struct LoadedRun {
   int64_t step = 0;
   TrainConfig config;
   DeviceChoice device;
-  std::shared_ptr<Communicator> world;  // as it was given: groups talk through what suits the device
+  std::shared_ptr<Communicator> world;  // as passed in; groups use the communicator that suits the device
   ProcessGroups groups;
-  nlohmann::json samples;                // Task::description() of what it was trained on,
-  std::string samples_file;              // and where that was
-  std::unique_ptr<TrainingState> state;  // without gradients and optimizer in use
+  nlohmann::json samples;                // Task::description() of the training samples,
+  std::string samples_file;              // and the file it was read from
+  std::unique_ptr<TrainingState> state;  // gradients and optimizer are not used
 
-  // The samples of the run, or those at `path` unless it is empty; of another kind than it was trained on they are a
-  // DataError.
+  // Opens the samples of the run, or those at `path` unless it is empty. Throws DataError for samples of another kind
+  // than the model was trained on.
   std::unique_ptr<Task> open_task(const std::string& path) const;
 };
 
-// `which`: last, best or a step. `sequences`: that evaluate() will be asked for at a time. `settings`: "key=value" over
-// the run's configuration; a model that then wants tensors of other shapes is a CheckpointError, an unknown key a
-// UsageError. Collective. Throws CheckpointError, DeviceError.
+// `which`: last, best or a step. `sequences`: the number that evaluate() will be called with. `settings`: "key=value"
+// applied to the run's configuration. Throws CheckpointError for a model that then needs tensors of other shapes,
+// UsageError for an unknown key. Collective. Also throws CheckpointError and DeviceError.
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
                    int64_t expert_parallel, int64_t sequences, const DeviceChoice& device = {},
                    const std::vector<std::string>& settings = {});

@@ -15,7 +15,7 @@ namespace moe {
 std::vector<std::string> settings_of(const std::string& request) {
   const size_t equals = request.find('=');
   if (equals == 0 || equals == std::string::npos || equals + 1 == request.size())
-    raise<UsageError>("--vary {}: give KEY=V1|V2|...", request);
+    raise<UsageError>("--vary {}: expected KEY=V1|V2|...", request);
   std::vector<std::string> settings;
   for (const std::string& value : split(request.substr(equals + 1), '|'))
     settings.push_back(request.substr(0, equals + 1) + value);
@@ -26,7 +26,7 @@ std::string router_setting(const std::string& kind, const TrainConfig& config) {
   if (kind == "uniform") return "moe.router={kind: uniform}";
   if (kind == "random" || kind == "hash")
     return fmt::format("moe.router={{kind: {}, k: {}}}", kind, experts_per_token(config));
-  raise<UsageError>("--router {}: only random, uniform and hash have nothing to learn, and oracle need not", kind);
+  raise<UsageError>("--router {}: expected random, uniform, hash or oracle, which have no learned parameters", kind);
 }
 
 VariedEvaluation Variations::evaluate(const std::string& name, LoadedRun& run) const {
@@ -35,7 +35,7 @@ VariedEvaluation Variations::evaluate(const std::string& name, LoadedRun& run) c
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.evaluation.metrics = task_.metrics();
   const Model& model = *run.state->model;
-  // A forward pass is a third of a training step's operations.
+  // A forward pass takes a third of a training step's operations.
   result.flops_per_token = dense_flops_per_token(run.state->parameters, model, task_.shape().time) / 3;
   for (const MoELayer* layer : model.moe_layers()) {
     const LoadStats& load = layer->load();
@@ -71,7 +71,7 @@ VariedEvaluation Variations::with_busiest(LoadedRun& run, int64_t count) const {
   for (MoELayer* layer : run.state->model->moe_layers()) {
     const std::span<const double> counts = layer->load().counts;
     if (count < 1 || count > layer->num_experts())
-      raise<UsageError>("--experts {}: there are {}", count, layer->num_experts());
+      raise<UsageError>("--experts {}: expected 1 to {}", count, layer->num_experts());
     std::vector<int32_t> order(counts.size()), mask(counts.size(), 1);
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
@@ -88,10 +88,11 @@ VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
   Batch batch;
   set_.load(0, 1, batch);
   if (model.predictions_per_sample(batch.length) != batch.length)
-    throw UsageError("--router oracle: is for models that predict something of every token");
+    throw UsageError("--router oracle: needs a model that predicts something for every token");
   const int64_t tokens = set_.num_sequences() * batch.length, most = most_experts(run);
   ClosedExperts chosen(run, tokens * most);
-  std::vector<float> losses, some;  // (tokens, experts): those of other ranks stay 0, and nobody asks for their choice
+  std::vector<float> losses, some;  // (tokens, experts): losses of other ranks' tokens stay 0, and their choice is not
+                                    // used
   for (MoELayer* layer : model.moe_layers()) {
     const int64_t experts = layer->num_experts();
     losses.assign(static_cast<size_t>(tokens * experts), 0);
@@ -120,7 +121,7 @@ VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
     Tensor by_token = as_tensor(std::span(mask));
     by_token.shape = Shape{tokens, experts};
     chosen.close(*layer, by_token);
-    log::info("oracle: layer {} chosen, after {} evaluations", layer->layer(), experts);
+    log::info("oracle: chose the experts of layer {} after {} evaluations", layer->layer(), experts);
   }
   return evaluate(std::string(kOracle), run);
 }

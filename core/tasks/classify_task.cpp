@@ -9,7 +9,7 @@
 
 namespace moe {
 
-// A line for each kind of samples; a description names it.
+// An entry for each kind of samples; a description names it.
 struct SampleKind {
   const char* name;
   SampleShape (*shape)(const TrainConfig& config, const nlohmann::json& description, const std::string& origin);
@@ -27,7 +27,9 @@ static const SampleKind& described(const nlohmann::json& description, const std:
   const auto kind = description.find("kind");
   const SampleKind* found =
       kind != description.end() && kind->is_string() ? sample_kinds().find(kind->get<std::string>()) : nullptr;
-  if (!found) raise<CheckpointError>("{} describes neither of: {}", origin, join(sample_kinds().names(), ", "));
+  if (!found)
+    raise<CheckpointError>("{} has an unknown kind of samples; expected one of: {}", origin,
+                           join(sample_kinds().names(), ", "));
   return *found;
 }
 
@@ -40,7 +42,7 @@ std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const nlohma
   const std::string format = labelled_format(config.data);
   const SampleKind& kind = sample_kinds().at(image_formats().find(format) ? "images" : "texts");
   if (samples && &described(*samples, origin) != &kind) {
-    raise<DataError>("{} holds {}, the model was trained on {}", config.data.path, kind.name,
+    raise<DataError>("{} holds {}, but the model was trained on {}", config.data.path, kind.name,
                      described(*samples, origin).name);
   }
   return kind.open(config, format, samples, origin);

@@ -1,4 +1,4 @@
-// The task of labelled samples, whatever they are: images or texts.
+// The task of classifying labelled samples, either images or texts.
 #pragma once
 #include "core/tasks/task.h"
 

@@ -11,7 +11,7 @@
 namespace moe {
 namespace {
 
-// What a checkpoint remembers of the images that its model was trained on.
+// A checkpoint's description of the images that its model was trained on.
 struct ImageDescription {
   ImageShape shape;
   int64_t classes = 0;
@@ -23,14 +23,14 @@ struct ImageDescription {
   }
   static ImageDescription from(const nlohmann::json& json, const std::string& origin) {
     try {
-      if (json.at("kind") != "images") raise<CheckpointError>("{} describes no images", origin);
+      if (json.at("kind") != "images") raise<CheckpointError>("{} does not describe images", origin);
       ImageDescription result{{json.at("channels"), json.at("height"), json.at("width")},
                               json.at("classes"),
                               {json.at("mean"), json.at("scale")}};
       const auto channels = static_cast<size_t>(result.shape.channels);
       if (result.shape.pixels() <= 0 || result.normalisation.mean.size() != channels ||
           result.normalisation.scale.size() != channels) {
-        raise<CheckpointError>("{} contradicts itself", origin);
+        raise<CheckpointError>("{} is inconsistent", origin);
       }
       return result;
     } catch (const nlohmann::json::exception& error) {
@@ -39,7 +39,7 @@ struct ImageDescription {
   }
 };
 
-// Tokens of a sample that are no patches.
+// Tokens of a sample that are not patches.
 int64_t leading_tokens(const TrainConfig& config) {
   return config.model.pooling == "class_token" ? 1 : 0;
 }
@@ -146,7 +146,7 @@ std::unique_ptr<Task> open_image_task(const TrainConfig& config, const std::stri
     return fmt::format("{} x {} x {} in {} classes", s.channels, s.height, s.width, classes);
   };
   if (!(trained.shape == corpus.shape()) || trained.classes < corpus.classes()) {
-    raise<DataError>("{} has images of {}, the model was trained on {}", corpus.name(),
+    raise<DataError>("{} has images of {}, but the model was trained on {}", corpus.name(),
                      text(corpus.shape(), corpus.classes()), text(trained.shape, trained.classes));
   }
   return std::make_unique<ImageTask>(config, std::move(corpus), &trained);

@@ -1,4 +1,4 @@
-// Labelled images in patches; each image is one prediction.
+// Labelled images as patches; each image is one prediction.
 #pragma once
 #include "core/tasks/task.h"
 

@@ -7,7 +7,7 @@
 
 namespace moe {
 
-// A language model's checkpoint has it in a file of its own, a classifier's among what is told of its samples.
+// A language model's checkpoint stores it in a separate file, a classifier's in the description of its samples.
 static std::unique_ptr<Tokenizer> tokenizer_of(const std::string& checkpoint) {
   for (const char* name : {"tokenizer.json", "samples.json"}) {
     const std::string file = checkpoint + "/" + name;
@@ -17,7 +17,7 @@ static std::unique_ptr<Tokenizer> tokenizer_of(const std::string& checkpoint) {
     if (name == std::string("tokenizer.json")) return load_tokenizer(json, file);
     if (json.contains("tokenizer")) return load_tokenizer(json["tokenizer"], file);
   }
-  raise<CheckpointError>("init.from: {} has no tokenizer: its model knows no texts", checkpoint);
+  raise<CheckpointError>("init.from: {} has no tokenizer, so its model was not trained on text", checkpoint);
 }
 
 std::unique_ptr<Tokenizer> inherited_tokenizer(const TrainConfig& config) {

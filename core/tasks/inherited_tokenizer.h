@@ -1,4 +1,4 @@
-// The tokenizer that a run on labelled texts does not make for itself.
+// The tokenizer that a run on labelled texts takes from a checkpoint instead of making it.
 #pragma once
 #include <memory>
 
@@ -7,8 +7,8 @@
 
 namespace moe {
 
-// That of the run's own last checkpoint, when it goes on; else of the run that init.from names, a language model or a
-// classifier of texts; else null. Throws CheckpointError when init.from has none.
+// Returns the tokenizer of the run's own last checkpoint when it resumes; else that of the run in init.from, a language
+// model or a classifier of texts; else null. Throws CheckpointError when init.from has none.
 std::unique_ptr<Tokenizer> inherited_tokenizer(const TrainConfig& config);
 
 }  // namespace moe

@@ -6,7 +6,7 @@ namespace moe {
 
 void LabelledTask::check(const TrainConfig& config) const {
   if (config.sample.every.amount > 0) {
-    raise<UsageError>("{}: a classifier writes no text", config.sample.where("every"));
+    raise<UsageError>("{}: a classifier does not generate text", config.sample.where("every"));
   }
   if (config.evaluate.stride > 0) {
     raise<UsageError>("{}: labelled samples have no windows", config.evaluate.where("stride"));
@@ -20,7 +20,7 @@ NamedFigures LabelledTask::training_figures(double, const StepOutcome& last) con
 std::unique_ptr<EvaluationSet> LabelledTask::evaluation_set(const std::string& split,
                                                             const EvaluationOptions& options) const {
   if (options.context > 0 || options.stride > 0 || options.streams > 0)
-    throw UsageError("labelled samples have neither context nor stride nor streams");
+    throw UsageError("labelled samples have no context, stride or streams; remove these options");
   return samples_of(split, options.tokens);
 }
 

@@ -1,4 +1,4 @@
-// What tasks of labelled samples have in common, images or texts: each sample is one prediction.
+// Base of the tasks with labelled samples, images or texts: each sample is one prediction.
 #pragma once
 #include "core/tasks/task.h"
 

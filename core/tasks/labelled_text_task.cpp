@@ -12,7 +12,7 @@
 namespace moe {
 namespace {
 
-// What a checkpoint remembers of the texts that its model was trained on.
+// A checkpoint's description of the texts that its model was trained on.
 struct TextDescription {
   nlohmann::json tokenizer;
   std::vector<std::string> classes;
@@ -27,7 +27,7 @@ struct TextDescription {
   }
 };
 
-// Tokens of a sample that are none of its text.
+// Tokens of a sample that are not part of its text.
 int64_t trailing_tokens(const TrainConfig& config) {
   return config.model.pooling == "class_token" ? 1 : 0;
 }
@@ -59,7 +59,7 @@ class TextEvaluation : public EvaluationSet {
  private:
   const LabelledTexts& split_;
   const TextLoader& loader_;
-  int64_t texts_, time_ = 1, tokens_ = 0;  // the longest, and all
+  int64_t texts_, time_ = 1, tokens_ = 0;  // tokens of the longest text, and of all texts
 };
 
 class LabelledTextTask : public LabelledTask {
@@ -98,8 +98,8 @@ class LabelledTextTask : public LabelledTask {
       cut += split.num_cut();
     }
     return fmt::format(
-        "{} | {} texts in {} classes, the largest {:.1f}% | {:.0f} tokens each on average, {} at most, "
-        "{} cut | vocabulary {} ({})",
+        "{} | {} texts in {} classes, the largest {:.1f}% | {:.0f} tokens per text on average, {} at most, "
+        "{} truncated | vocabulary {} ({})",
         corpus_.name(), join(sizes, ", "), corpus_.classes().size(), 100 * largest_class_share(), tokens_per_sample(),
         train_.longest() + trailing_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name());
   }
@@ -108,7 +108,7 @@ class LabelledTextTask : public LabelledTask {
     return {fmt::format("[{}] {}", corpus_.classes()[static_cast<size_t>(train_.label(sample))], train_.text(sample))};
   }
 
-  // Padding changes nothing, so a step's samples are no longer than the longest of them.
+  // Padding does not affect results, so a step's samples are padded only to the longest of them.
   SampleExtent extent(std::span<const SampleVisit> visits) const override {
     SampleExtent extent{1, 0};
     for (const SampleVisit& visit : visits) {
@@ -137,7 +137,7 @@ class LabelledTextTask : public LabelledTask {
     return std::make_unique<TextEvaluation>(corpus_.split(split), loader_, samples);
   }
 
-  // What a model that always says the same gets right.
+  // The accuracy of a model that always predicts the same class.
   double largest_class_share() const {
     std::vector<int64_t> counts(corpus_.classes().size());
     for (int64_t i = 0; i < train_.size(); ++i) ++counts[static_cast<size_t>(train_.label(i))];
@@ -162,7 +162,8 @@ std::unique_ptr<Task> open_labelled_text_task(const TrainConfig& config, const s
                                               const nlohmann::json* texts, const std::string& origin) {
   const int64_t longest = config.data.sequence - trailing_tokens(config);
   if (longest < 1) {
-    raise<UsageError>("{}: leaves no room for a text beside its class token", config.data.where("sequence"));
+    raise<UsageError>("{}: leaves no room for a text besides its class token; use at least 2",
+                      config.data.where("sequence"));
   }
   TextCorpus::Setup setup{config.data.labelled, nullptr, longest};
   if (!texts) {

@@ -1,4 +1,4 @@
-// Labelled texts; each is one prediction.
+// Labelled texts; each text is one prediction.
 #pragma once
 #include "core/tasks/task.h"
 

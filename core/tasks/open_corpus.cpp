@@ -18,7 +18,7 @@ Corpus open_corpus(const DataConfig& config) {
 Corpus open_corpus(const DataConfig& config, const Tokenizer& tokenizer) {
   Corpus corpus = open_corpus(config);
   if (corpus.vocab_size() != tokenizer.vocab_size() || corpus.tokenizer().to_json() != tokenizer.to_json()) {
-    raise<DataError>("{} is tokenised otherwise ({}, {} tokens) than what the model was trained on ({}, {} tokens)",
+    raise<DataError>("{} has another tokenizer ({}, {} tokens) than the model's training data ({}, {} tokens)",
                      corpus.name(), corpus.tokenizer().name(), corpus.vocab_size(), tokenizer.name(),
                      tokenizer.vocab_size());
   }

@@ -1,4 +1,4 @@
-// The corpus that a configuration names.
+// Opens the corpus that a configuration names.
 #pragma once
 #include "core/config/train_config.h"
 #include "data/corpus.h"
@@ -7,7 +7,7 @@ namespace moe {
 
 Corpus open_corpus(const DataConfig& config);  // throws DataError
 
-// The same for a model that was trained with `tokenizer`; a corpus of other tokens is a DataError.
+// The same for a model that was trained with `tokenizer`. Throws DataError for a corpus with another one.
 Corpus open_corpus(const DataConfig& config, const Tokenizer& tokenizer);
 
 }  // namespace moe

@@ -37,12 +37,12 @@ std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& ch
 }
 
 void refuse_augmentation(const DataConfig& config) {
-  if (config.augment.shift > 0) raise<UsageError>("{}: is for images", config.augment.where("shift"));
-  if (config.augment.flip) raise<UsageError>("{}: is for images", config.augment.where("flip"));
+  if (config.augment.shift > 0) raise<UsageError>("{}: only for images", config.augment.where("shift"));
+  if (config.augment.flip) raise<UsageError>("{}: only for images", config.augment.where("flip"));
 }
 
 Causality Task::measure_causality(TrainingState&, const std::string&, const EvaluationOptions&) const {
-  throw UsageError("causality is measured of models that predict the next token; this one does something else");
+  throw UsageError("causality can only be measured for models that predict the next token");
 }
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Task& task, const std::string& split,
@@ -54,7 +54,8 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Tas
 
 RunLength run_length(const TrainConfig& config, const Task& task) {
   if (config.train.steps.unit == Duration::Unit::percent) {
-    raise<UsageError>("train.steps: {} of what? Give updates, tokens or epochs", config.train.steps.to_string());
+    raise<UsageError>("train.steps: {} has no total to refer to; give updates, tokens or epochs",
+                      config.train.steps.to_string());
   }
   const double tokens = static_cast<double>(config.train.batch) * task.tokens_per_sample();
   const double per_epoch = static_cast<double>(task.num_samples()) / static_cast<double>(config.train.batch);

@@ -15,7 +15,8 @@
 namespace moe {
 namespace {
 
-// What samples of text go on from. A prompt that the tokenizer cannot express is a DataError, before training begins.
+// The prompt of generated samples. Throws DataError, before training starts, for a prompt that the tokenizer cannot
+// encode.
 std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpus& corpus) {
   std::vector<int32_t> prompt;
   if (!config.sample.prompt.empty()) {
@@ -91,19 +92,22 @@ class TextTask : public Task {
                                                 const EvaluationOptions& options) const override {
     const int64_t context = options.context > 0 ? options.context : config_.data.sequence;
     if (context > config_.data.sequence) {
-      raise<UsageError>("a context of {}: the model was trained on {} tokens", context, config_.data.sequence);
+      raise<UsageError>("a context of {}: the model was trained on {} tokens; use at most that", context,
+                        config_.data.sequence);
     }
     const int64_t memory = config_.model.attention.memory;
     if (memory > 0) {
       if (options.stride > 0 && options.stride != context) {
-        raise<UsageError>("a stride of {}: a model with a memory reads segments side by side, the context of {} each",
-                          options.stride, context);
+        raise<UsageError>(
+            "a stride of {}: a model with a context memory reads adjacent segments of the context's {} tokens; leave "
+            "out the stride",
+            options.stride, context);
       }
       return std::make_unique<EvaluationStreams>(corpus_.split(split), context,
                                                  options.streams > 0 ? options.streams : config_.evaluate.streams,
                                                  memory, options.tokens);
     }
-    if (options.streams > 0) throw UsageError("streams are for models that remember (model.attention.memory)");
+    if (options.streams > 0) throw UsageError("streams need a model with a context memory (model.attention.memory)");
     return std::make_unique<EvaluationWindows>(corpus_.split(split), context,
                                                options.stride > 0 ? options.stride : context, options.tokens);
   }
@@ -123,7 +127,7 @@ class TextTask : public Task {
   Sampler windows_;
   std::vector<int32_t> prompt_;
   std::optional<double> bytes_per_token_;  // of the training text
-  mutable std::vector<int64_t> starts_;    // of load(), which allocates nothing after the first
+  mutable std::vector<int64_t> starts_;    // buffer of load(), which allocates nothing after the first call
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Texts in windows, of which every token is predicted.
+// Texts in windows; every token is predicted.
 #pragma once
 #include "core/tasks/task.h"
 

@@ -1,4 +1,4 @@
-// What a build without CUDA says to whoever asks for a device.
+// The error of a build without CUDA when a device is requested.
 #pragma once
 #include "core/base/error.h"
 #include "core/tensor/context.h"
@@ -11,7 +11,7 @@ inline constexpr const char* kNoCuda = "this program was built without CUDA";
   throw DeviceError(kNoCuda);
 }
 
-// All that an op's twin does there: a device may be planned for.
+// The CUDA implementation of every op in such a build: it only accepts planning.
 inline void absent(const Context& ctx) {
   if (!ctx.planning) refuse();
 }

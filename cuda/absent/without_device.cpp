@@ -1,4 +1,4 @@
-// The devices of a build without CUDA: there is none, and nobody gets one.
+// The devices of a build without CUDA: there are none, and every request for one throws.
 #include "core/tensor/device.h"
 #include "cuda/absent/refuse.h"
 

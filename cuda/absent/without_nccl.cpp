@@ -1,4 +1,4 @@
-// NCCL in a build without it.
+// The NCCL functions of a build without NCCL.
 #include "comm/nccl.h"
 
 namespace moe::cuda {

@@ -23,7 +23,7 @@ static ncclDataType_t type_of(DType dtype) {
   for (const auto& [own, theirs] : kTypes) {
     if (own == dtype) return theirs;
   }
-  raise<InternalError>("NCCL moves no {} tensors", name_of(dtype));
+  raise<InternalError>("NCCL does not support {} tensors", name_of(dtype));
 }
 
 class NcclCommunicator : public Communicator {
@@ -78,7 +78,7 @@ class NcclCommunicator : public Communicator {
     }
     NCCL_CHECK(ncclGroupEnd());
   }
-  // Of the host: whoever needs the device's work to be done synchronises its queue.
+  // Synchronises hosts only. A caller that needs the device's work to be complete synchronises its queue.
   void barrier() override { host_->barrier(); }
   std::unique_ptr<Communicator> split(int colour) override {
     return std::make_unique<NcclCommunicator>(host_->split(colour), queue_);
@@ -118,7 +118,7 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::shared_ptr<Communicato
                                                      int device) {
   if (ranks_share_a_gpu(*host, device)) {
     throw DeviceError(
-        "parallel.communication: nccl needs a GPU for every rank, and some ranks share one here; start fewer ranks per "
+        "parallel.communication: nccl needs a GPU for every rank, but some ranks share one; start fewer ranks per "
         "host, or set parallel.communication: mpi, which lets ranks share a GPU");
   }
   return std::make_unique<NcclCommunicator>(std::move(host), std::move(queue));

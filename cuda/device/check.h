@@ -1,5 +1,5 @@
-// Every call of the CUDA runtime is checked: CUDA_CHECK(cudaMalloc(...)) throws DeviceError with the call, its place
-// and CUDA's own words.
+// Checks every call of the CUDA runtime: CUDA_CHECK(cudaMalloc(...)) throws DeviceError with the call, its file and
+// line, and CUDA's message.
 #pragma once
 #include <cuda_runtime.h>
 

@@ -13,8 +13,8 @@
 namespace moe::cuda {
 namespace {
 
-// cuBLAS takes 150 MB of memory and a tenth of a second only by being linked, from programs on the CPU too: it is
-// loaded when a GPU is used.
+// Linking cuBLAS costs 150 MB of memory and a tenth of a second, even for programs that run on the CPU. So it is loaded
+// when a GPU is used.
 class Library {
  public:
   static const Library& get() {
@@ -33,13 +33,13 @@ class Library {
   Library() {
     const std::string name = "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR);
     void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!library) library = dlopen(MOE_CUBLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);  // where the build found it
+    if (!library) library = dlopen(MOE_CUBLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);  // the path that the build found
     if (!library) raise<DeviceError>("cannot load cuBLAS: {}", dlerror());
     const auto find = [&]<class Function>(Function& function, const char* symbol) {
       function = reinterpret_cast<Function>(dlsym(library, symbol));
       if (!function) raise<DeviceError>("{} has no {}", name, symbol);
     };
-    // The names behind the header's macros.
+    // The symbols that the header's macros expand to.
     find(create, "cublasCreate_v2");
     find(destroy, "cublasDestroy_v2");
     find(set_stream, "cublasSetStream_v2");
@@ -57,7 +57,7 @@ void check_cublas(cublasStatus_t status, const char* call) {
 
 }  // namespace
 
-// A workspace of our own on one stream makes cuBLAS' results the same from run to run (its manual, 2.1.4).
+// With its own workspace on one stream, cuBLAS gives the same results from run to run (its manual, 2.1.4).
 static constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 
 class Blas {
@@ -92,7 +92,7 @@ static cudaDataType_t type_of(DType dtype) {
 void multiply(Blas& blas, const BlasProduct& p) {
   if (p.m == 0 || p.n == 0) return;
   const float one = 1, beta = p.accumulate ? 1 : 0;
-  // cuBLAS' matrices are column-major: a row-major C is its transpose there, C^T = op(B)^T op(A)^T.
+  // cuBLAS' matrices are column-major: a row-major C is its transpose there, so it computes C^T = op(B)^T op(A)^T.
   CUBLAS_CHECK(Library::get().gemm(blas.get(), p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
                                    p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, p.n, p.m, p.k, &one, p.b, type_of(p.type),
                                    p.ldb, p.a, type_of(p.type), p.lda, &beta, p.c, type_of(p.type_c), p.ldc,

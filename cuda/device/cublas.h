@@ -1,4 +1,4 @@
-// Dense products, by cuBLAS.
+// Dense matrix products by cuBLAS.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -12,8 +12,8 @@ namespace moe::cuda {
 class Blas;  // a handle with its workspace
 std::shared_ptr<Blas> make_blas(cudaStream_t stream);
 
-// C (m, n) = op(A) op(B) [+ C], row-major, accumulated in f32. A and B are of one type, f32 or bf16; C is
-// of that type or f32. A leading dimension is the distance between two stored rows.
+// C (m, n) = op(A) op(B) [+ C], row-major, accumulated in f32. A and B have the same type, f32 or bf16; C has that type
+// or f32. A leading dimension is the distance between two stored rows.
 struct BlasProduct {
   const void* a;
   int64_t lda;

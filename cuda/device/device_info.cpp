@@ -10,7 +10,7 @@ bool built() {
   return true;
 }
 
-// Without a driver the call fails and leaves -1 behind: any error means no device.
+// Without a driver the call fails and leaves -1 in `count`, so any error means that there is no device.
 int device_count() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess && count > 0 ? count : 0;

@@ -1,4 +1,4 @@
-// What launchers ask of a device.
+// The device properties that launchers use.
 #pragma once
 #include <cstddef>
 #include <string>

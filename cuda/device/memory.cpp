@@ -14,7 +14,7 @@ void* allocate(size_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // or the next launch would report it
+    cudaGetLastError();  // clears the error, which the next launch would report otherwise
     return nullptr;
   }
   CUDA_CHECK(status);
@@ -36,7 +36,8 @@ static constexpr cudaMemcpyKind kKinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDe
 void copy_now(void* to, const void* from, size_t bytes, Direction direction) {
   CUDA_CHECK(cudaDeviceSynchronize());
   CUDA_CHECK(cudaMemcpy(to, from, bytes, kKinds[static_cast<int>(direction)]));
-  // From pageable memory the call returns when the source has been staged, and queues do not wait for its stream.
+  // From pageable memory the call returns once the source has been staged, and queues do not synchronise with its
+  // stream.
   if (direction == Direction::to_device) CUDA_CHECK(cudaDeviceSynchronize());
 }
 

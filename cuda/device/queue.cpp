@@ -7,7 +7,7 @@ namespace moe::cuda {
 static DeviceInfo select(int device) {
   const int count = device_count();
   if (count == 0) throw DeviceError(why_no_device());
-  if (device >= count) raise<DeviceError>("device {} of {}", device, count);
+  if (device >= count) raise<DeviceError>("device {} does not exist; there are {}", device, count);
   CUDA_CHECK(cudaSetDevice(device));
   return device_info(device);
 }

@@ -1,4 +1,4 @@
-// One stream of one device with the libraries' handles on it: what a Context's ops launch on.
+// One stream of one device with the library handles that use it. A Context's ops are launched on it.
 #pragma once
 #include <memory>
 
@@ -11,13 +11,13 @@ namespace moe::cuda {
 
 class Queue {
  public:
-  // Makes `device` the calling thread's.
+  // Also makes `device` the calling thread's current device.
   explicit Queue(int device);
 
   cudaStream_t stream() const { return stream_.get(); }
   const DeviceInfo& info() const { return info_; }
   Blas& blas() { return *blas_; }
-  // Whether kernels for sm_90a (wgmma, TMA) may be chosen: on such a device, unless MOE_FORCE_SM80 is set.
+  // Whether kernels for sm_90a (wgmma, TMA) may be chosen: true on an sm_90 device, unless MOE_FORCE_SM80 is set.
   bool hopper() const { return hopper_; }
 
  private:

@@ -1,4 +1,4 @@
-// Owners of a stream and of an event.
+// Owning wrappers of a CUDA stream and a CUDA event.
 #pragma once
 #include <utility>
 
@@ -8,7 +8,7 @@ namespace moe::cuda {
 
 class Stream {
  public:
-  // Does not wait for the legacy default stream.
+  // Non-blocking: does not synchronise with the legacy default stream.
   Stream() { CUDA_CHECK(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking)); }
   Stream(Stream&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
   Stream& operator=(Stream&&) = delete;
@@ -33,9 +33,9 @@ class Event {
   }
   void record(const Stream& stream) { CUDA_CHECK(cudaEventRecord(handle_, stream.get())); }
   void synchronise() const { CUDA_CHECK(cudaEventSynchronize(handle_)); }
-  // `stream` goes on when this point has been reached.
+  // Makes `stream` wait until this point has been reached.
   void make_wait(const Stream& stream) const { CUDA_CHECK(cudaStreamWaitEvent(stream.get(), handle_, 0)); }
-  // Of two recorded and reached events.
+  // Both events must have been recorded and reached.
   double milliseconds_since(const Event& earlier) const {
     float milliseconds = 0;
     CUDA_CHECK(cudaEventElapsedTime(&milliseconds, earlier.handle_, handle_));

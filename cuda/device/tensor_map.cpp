@@ -12,7 +12,8 @@ static_assert(sizeof(TensorMap) == sizeof(CUtensorMap) && alignof(TensorMap) >= 
 
 using Encode = decltype(&cuTensorMapEncodeTiled);
 
-// The driver's function, asked of the runtime: nothing links against the driver, which machines without a GPU lack.
+// Obtains the driver's function through the runtime, so that nothing links against the driver, which machines without a
+// GPU lack.
 static Encode driver_function() {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found{};
@@ -22,7 +23,7 @@ static Encode driver_function() {
   CUDA_CHECK(cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found));
 #endif
   if (found != cudaDriverEntryPointSuccess || !function)
-    throw DeviceError("the CUDA driver does not know cuTensorMapEncodeTiled; it is older than 12.0");
+    throw DeviceError("the CUDA driver has no cuTensorMapEncodeTiled; a driver for CUDA 12.0 or newer is needed");
   return reinterpret_cast<Encode>(function);
 }
 

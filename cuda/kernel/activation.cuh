@@ -1,4 +1,4 @@
-// The nonlinearities and their derivatives, for activation.cu and for the epilogue of the grouped product.
+// The nonlinearities and their derivatives, for activation.cu and for the epilogue of the grouped GEMM.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -20,7 +20,7 @@ __device__ inline float gelu_tanh(float x) {
   return 2.0f * sigmoid(2.0f * kGeluInner * (x + kGeluCubic * x * x * x)) - 1.0f;
 }
 
-// `up` matters to gated activations only.
+// Only gated activations use `up`.
 template <Activation kActivation>
 __device__ inline float activate(float x, float up) {
   if constexpr (kActivation == Activation::relu) return x > 0 ? x : 0;
@@ -29,7 +29,7 @@ __device__ inline float activate(float x, float up) {
   return 0;
 }
 
-// Derivatives by x and by `up`.
+// Derivatives with respect to x and to `up`.
 struct Slopes {
   float gate, up;
 };
@@ -38,7 +38,7 @@ __device__ inline Slopes slopes_of(float x, float up) {
   if constexpr (kActivation == Activation::relu) return {x > 0 ? 1.0f : 0.0f, 0};
   if constexpr (kActivation == Activation::gelu) {
     const float t = gelu_tanh(x), slope = kGeluInner * (1.0f + 3 * kGeluCubic * x * x);
-    // Far out 1 - t^2 is 0 and the slope is large: their product is 0 as long as x is finite.
+    // For large |x|, 1 - t^2 is 0 and the slope is large; their product is 0 as long as x is finite.
     return {0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * slope, 0};
   }
   if constexpr (kActivation == Activation::swiglu) {

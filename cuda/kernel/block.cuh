@@ -1,11 +1,11 @@
-// What the threads of a block do together. Every thread takes part; blocks are whole warps, 32 at most. `slots` is
-// shared memory for 32 values, free again when the function returns.
+// Collective operations of a block. Every thread takes part; blocks consist of whole warps, 32 at most. `slots` is
+// shared memory for 32 values, which may be reused when the function returns.
 #pragma once
 #include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
-// The same sum on every thread, warp by warp in order.
+// Returns the same sum on every thread; warps are added in order.
 template <class T>
 __device__ inline T block_sum(T value, T* slots) {
   value = warp_sum(value);
@@ -18,7 +18,7 @@ __device__ inline T block_sum(T value, T* slots) {
   return sum;
 }
 
-// The same maximum on every thread.
+// Returns the same maximum on every thread.
 __device__ inline float block_max(float value, float* slots) {
   value = warp_max(value);
   if (lane_index() == 0) slots[warp_index()] = value;

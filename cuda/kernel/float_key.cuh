@@ -1,4 +1,4 @@
-// Floats as integers of the same order, for selection by digits.
+// Maps floats to integers of the same order, for radix selection.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -6,7 +6,7 @@
 
 namespace moe::cuda {
 
-// NaN below all, both zeros alike.
+// NaN is below all other values; both zeros have the same key.
 __device__ inline uint32_t key_of(float x) {
   if (isnan(x)) return 0;
   const uint32_t bits = __float_as_uint(x + 0.0f);

@@ -1,4 +1,4 @@
-// An activation as a part of the product that it follows.
+// An activation that is fused into the preceding matrix product.
 #pragma once
 #include <type_traits>
 
@@ -6,7 +6,7 @@
 
 namespace moe::cuda {
 
-// Those of Activation, and none.
+// The values of Activation, and `none`.
 enum class Fused {
   none = -1,
   relu = static_cast<int>(Activation::relu),
@@ -14,7 +14,7 @@ enum class Fused {
   swiglu = static_cast<int>(Activation::swiglu),
 };
 
-// Of none, anything.
+// An arbitrary activation for Fused::none.
 template <Fused kFused>
 inline constexpr Activation kActivationOf = static_cast<Activation>(kFused == Fused::none ? 0
                                                                                           : static_cast<int>(kFused));

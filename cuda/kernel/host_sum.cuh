@@ -1,4 +1,4 @@
-// Partial sums of a kernel's blocks, added up on the host or for it: the way that a number leaves the device.
+// Sums of the partial sums of a kernel's blocks, made on the host or for it. This is how numbers leave the device.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@
 
 namespace moe::cuda {
 
-// Memory for kValues f64 of each of `blocks` blocks, and their sums over the blocks, in order. Waits for the device.
+// Memory for kValues f64 per block, and their sums over `blocks` blocks, in order. get() synchronises with the device.
 template <int kValues>
 class HostSums {
  public:
@@ -37,8 +37,8 @@ class HostSums {
   Tensor partial_;
 };
 
-// term(token) is called by a whole warp; each lane returns its share, f64. One warp per token, strided over the grid; a
-// lane adds up its shares, a block its warps in order.
+// term(token) is called by a whole warp; each lane returns its part of the term in f64. One warp per token, strided
+// over the grid; a lane adds up its parts, a block adds its warps in order.
 template <class Term>
 __global__ void token_sum_kernel(double* partial, const int32_t* targets, int64_t tokens, Term term) {
   double* slots = &shared_memory<double>();
@@ -51,14 +51,16 @@ __global__ void token_sum_kernel(double* partial, const int32_t* targets, int64_
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-// partial (partials, stride): its first columns are those of the first of `sums`, f64 on either side, and so on; each
-// is added to. Sums of the host with a twin are complete when ctx.sums has been collected; for others it waits, once.
+// partial (partials, stride): its first columns are the partial sums of the first tensor of `sums`, the next columns
+// those of the second, and so on. The tensors are f64 on the host or the device; the sums are added to them. A host
+// tensor with a device copy is complete when ctx.sums has been collected; for other host tensors this synchronises
+// once.
 inline void add_to_sums(Context& ctx, std::initializer_list<Tensor> sums, const double* partial, int64_t stride,
                         int partials) {
   ScratchScope scratch(ctx);
   int64_t columns = 0;
   for (const Tensor& tensor : sums) columns += tensor.size();
-  Tensor total;  // of all, for the host
+  Tensor total;  // of all tensors of `sums`, for the host
   std::vector<char> bytes;
   const double* host = nullptr;
   int64_t begin = 0;
@@ -80,7 +82,7 @@ inline void add_to_sums(Context& ctx, std::initializer_list<Tensor> sums, const 
   }
 }
 
-// Adds to `sum` (1), as add_to_sums() does, term(token) of the tokens that are no padding.
+// Adds term(token) of all tokens that are not padding to `sum` (1), as add_to_sums() does.
 template <class Term>
 void sum_over_tokens(Context& ctx, Tensor sum, ConstTensor targets, Term term) {
   constexpr int kThreads = 256;

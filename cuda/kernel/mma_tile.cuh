@@ -1,8 +1,9 @@
-// Products of tiles in shared memory by one warp, into accumulators in its registers. For bf16 by mma.sync; for f32,
-// where tensor cores would round to tf32, by ordinary arithmetic with the same distribution of C over the lanes, so
-// that kernels are written once.
+// Products of tiles in shared memory by one warp, accumulated in its registers. bf16 uses mma.sync. f32, which tensor
+// cores would round to tf32, uses ordinary arithmetic with the same distribution of C over the lanes, so that kernels
+// are written once.
 //
-// An accumulator float c[i][j][4] holds of the 16 x 8 block (i, j), with g = lane / 4 and q = 2 (lane % 4):
+// An accumulator float c[i][j][4] holds these elements of the 16 x 8 block (i, j), with g = lane / 4 and q = 2 (lane %
+// 4):
 // C[g][q], C[g][q + 1], C[g + 8][q], C[g + 8][q + 1].
 #pragma once
 #include "cuda/kernel/vector.cuh"
@@ -17,11 +18,11 @@ __device__ inline int accumulator_column(int lane, int element) {
   return 2 * (lane % 4) + element % 2;
 }
 
-// How an operand lies in its tile: `rows`: A as (m, k), B as (n, k), neighbours along k. `columns`: A as (k, m), B as
-// (k, n).
+// The layout of an operand in its tile. `rows`: A is (m, k), B is (n, k), neighbours along k. `columns`: A is (k, m), B
+// is (k, n).
 enum class Operand { rows, columns };
 
-// The registers of A's 16 x 16 block at (0, 0) of `a`.
+// Loads the registers of A's 16 x 16 block at (0, 0) of `a`.
 template <Operand kLayout, int kStride>
 __device__ inline void load_a(uint32_t (&fragment)[4], const BFloat16* a) {
   const int lane = lane_index();
@@ -32,7 +33,7 @@ __device__ inline void load_a(uint32_t (&fragment)[4], const BFloat16* a) {
   }
 }
 
-// The registers of B's two 16 x 8 blocks at columns 0 and 8: fragment[0], [1] and fragment[2], [3].
+// Loads the registers of B's two 16 x 8 blocks at columns 0 and 8: fragment[0], [1] and fragment[2], [3].
 template <Operand kLayout, int kStride>
 __device__ inline void load_b(uint32_t (&fragment)[4], const BFloat16* b) {
   const int lane = lane_index();
@@ -95,15 +96,15 @@ __device__ inline void warp_multiply(float (&c)[kM][kN][4], const float* a, cons
   }
 }
 
-// Floats of staging memory that warp_multiply_accumulator takes for each warp: whole pairs, so that those of the next
-// begin at one. bf16 needs none, but an array has some.
+// Floats of staging memory that warp_multiply_accumulator needs per warp: an even number, so that the next warp's
+// starts at a pair. bf16 needs none, but an array must not be empty.
 template <class T>
 constexpr int staging_floats(int depth) {
   return sizeof(T) == 4 ? 16 * (depth + 4) : 2;
 }
 
-// c (16, 8 kN) += P (16, 8 kP) B (8 kP, 8 kN), where P is an accumulator of this warp and B lies as (k, n). P is
-// rounded to bf16 on the way, without leaving the registers; in f32 it goes through `staging`, this warp's own.
+// c (16, 8 kN) += P (16, 8 kP) B (8 kP, 8 kN), where P is an accumulator of this warp and B has the layout (k, n).
+// bf16: P is rounded to bf16 in registers. f32: P goes through `staging`, which belongs to this warp.
 template <int kStrideB, int kN, int kP>
 __device__ inline void warp_multiply_accumulator(float (&c)[kN][4], const float (&p)[kP][4], const BFloat16* b,
                                                  float*) {

@@ -1,5 +1,5 @@
-// All PTX of the portable kernels: one instruction, one small function, named as PTX names it. The emulator restates
-// each by its documented data flow (tests/emulator/include/cuda/kernel/ptx.cuh).
+// All PTX of the portable kernels. Each function is one instruction, named as PTX names it. The emulator restates each
+// by its documented data flow (tests/emulator/include/cuda/kernel/ptx.cuh).
 #pragma once
 #include <cuda_runtime.h>
 
@@ -28,8 +28,8 @@ __device__ inline void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Four 8 x 8 matrices of 16-bit elements. Lane i gives the address of row i % 8 of matrix i / 8, at a 16-byte boundary;
-// it receives of each matrix the pair at row i / 4, columns 2 (i % 4).. (of its transpose: trans).
+// Loads four 8 x 8 matrices of 16-bit elements. Lane i gives the address of row i % 8 of matrix i / 8, at a 16-byte
+// boundary. From each matrix it receives the pair at row i / 4, columns 2 (i % 4).. (trans: from its transpose).
 __device__ inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -43,7 +43,7 @@ __device__ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
-// 16 bytes from global to shared memory, in the background; zeros instead when not `valid` (the source is not read).
+// Copies 16 bytes from global to shared memory asynchronously; writes zeros when not `valid` (the source is not read).
 __device__ inline void cp_async_cg_16(void* shared, const void* global, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
                "r"(valid ? 16 : 0)
@@ -58,14 +58,14 @@ __device__ inline void cp_async_wait_group() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-// Two f32 to a pair of bf16, rounded to nearest even; `low` goes to the lower half.
+// Converts two f32 to a pair of bf16, rounded to nearest even; `low` goes to the lower half.
 __device__ inline uint32_t cvt_rn_bf16x2(float low, float high) {
   uint32_t pair;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
   return pair;
 }
 
-// 2^x, to 2 ulp
+// 2^x with an error of up to 2 ulp
 __device__ inline float ex2_approx(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

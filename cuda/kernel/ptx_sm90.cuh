@@ -1,7 +1,6 @@
-// PTX of sm_90a: mbarrier, TMA, wgmma, register budgets. One instruction, one small function, named as PTX names it.
-// Only
-// *_sm90.cu includes it, which is compiled for nothing else. The emulator restates each by its documented data flow
-// (tests/emulator/include/cuda/kernel/ptx_sm90.cuh).
+// PTX of sm_90a: mbarrier, TMA, wgmma, register budgets. Each function is one instruction, named as PTX names it. Only
+// *_sm90.cu, which are compiled for sm_90a alone, include this file. The emulator restates each function by its
+// documented data flow (tests/emulator/include/cuda/kernel/ptx_sm90.cuh).
 #pragma once
 #include "cuda/device/tensor_map.h"
 #include "cuda/kernel/ptx.cuh"
@@ -12,24 +11,24 @@
 
 namespace moe::cuda {
 
-// ---- mbarrier: counts arrivals and bytes. Its phases are 0, 1, 0, ...; whoever waits names the one to be over -------
+// ---- mbarrier: counts arrivals and bytes; its phases are 0, 1, 0, ..., and a waiter gives the phase it waits for ----
 
 __device__ inline void mbarrier_init(uint64_t& barrier, uint32_t arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)), "r"(arrivals) : "memory");
 }
-// Makes the initialised barriers visible to the copy engine.
+// Makes the initialised barriers visible to the copy engine (TMA).
 __device__ inline void fence_mbarrier_init() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 __device__ inline void mbarrier_arrive(uint64_t& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier)) : "memory");
 }
-// Arrives, and has the phase wait for `bytes` more that copies bring.
+// Arrives, and adds `bytes` that copies will transfer to what the phase waits for.
 __device__ inline void mbarrier_arrive_expect_tx(uint64_t& barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&barrier)), "r"(bytes)
                : "memory");
 }
-// Whether the phase of this parity is over; may sleep for a while before it says no.
+// Returns whether the phase of this parity is complete; may suspend the thread for a while before it returns false.
 __device__ inline bool mbarrier_try_wait_parity(uint64_t& barrier, uint32_t parity) {
   uint32_t over;
   asm volatile(
@@ -42,7 +41,7 @@ __device__ inline bool mbarrier_try_wait_parity(uint64_t& barrier, uint32_t pari
   return over != 0;
 }
 
-// Ordinary writes to shared memory before it are seen by copies and wgmma behind it, when a barrier comes between.
+// Makes preceding ordinary writes to shared memory visible to later copies and wgmma, when a barrier comes between.
 __device__ inline void fence_proxy_async() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
@@ -52,13 +51,13 @@ __device__ inline void barrier_sync(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-// ---- copies in the background, issued by one thread ----------------------------------------------------------------
+// ---- asynchronous copies, issued by one thread ----------------------------------------------------------------------
 
 __device__ inline void prefetch_tensormap(const TensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
-// The box at these coordinates, innermost first, to shared memory at a multiple of 1024 bytes; its bytes count at
-// `barrier`, also those of elements outside of the tensor, which become zero.
+// Copies the box at these coordinates, innermost first, to shared memory at a multiple of 1024 bytes. All its bytes are
+// counted at `barrier`, including those of elements outside the tensor, which become zero.
 __device__ inline void tma_load_2d(void* shared, const TensorMap& map, uint64_t& barrier, int x0, int x1) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
@@ -81,14 +80,14 @@ __device__ inline void tma_load_4d(void* shared, const TensorMap& map, uint64_t&
       "l"(&map), "r"(shared_address(&barrier)), "r"(x0), "r"(x1), "r"(x2), "r"(x3)
       : "memory");
 }
-// `bytes` neighbours, a multiple of 16 at multiples of 16.
+// Copies `bytes` contiguous bytes; size and both addresses are multiples of 16.
 __device__ inline void bulk_load(void* shared, const void* global, uint32_t bytes, uint64_t& barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
                    shared_address(shared)),
                "l"(global), "r"(bytes), "r"(shared_address(&barrier))
                : "memory");
 }
-// The other way; elements outside of the tensor are not written.
+// Copies from shared to global memory; elements outside the tensor are not written.
 __device__ inline void tma_store_4d(const TensorMap& map, const void* shared, int x0, int x1, int x2, int x3) {
   asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(&map),
                "r"(shared_address(shared)), "r"(x0), "r"(x1), "r"(x2), "r"(x3)
@@ -97,7 +96,7 @@ __device__ inline void tma_store_4d(const TensorMap& map, const void* shared, in
 __device__ inline void bulk_commit_group() {
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
-// Waits until at most kPending of the calling thread's groups of stores have still to read shared memory.
+// Waits until at most kPending of the calling thread's groups of stores still have to read shared memory.
 template <int kPending>
 __device__ inline void bulk_wait_group_read() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
@@ -105,7 +104,7 @@ __device__ inline void bulk_wait_group_read() {
 
 // ---- registers -----------------------------------------------------------------------------------------------------
 
-// By all warps of a warpgroup: registers per thread from here on, a multiple of 8.
+// Executed by all warps of a warpgroup: sets the registers per thread from here on, a multiple of 8.
 template <int kRegisters>
 __device__ inline void setmaxnreg_inc() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
@@ -115,9 +114,9 @@ __device__ inline void setmaxnreg_dec() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// ---- wgmma: by the four warps of a warpgroup together, in the background -------------------------------------------
+// ---- wgmma: executed by the four warps of a warpgroup together, asynchronous ----------------------------------------
 
-// Before the first product of a group, and after registers that it uses have been written.
+// Required before the first product of a group, and after writes to registers that it uses.
 __device__ inline void wgmma_fence() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
@@ -146,9 +145,9 @@ __device__ inline void keep_registers(uint32_t (&a)[kN][4]) {
   }
 }
 
-// D (64, 8 kN) f32 (+)= A (64, 16) B (16, 8 kN) of bf16. Warp w of the warpgroup holds rows 16 w.. of D, each 16 x 8
-// block of them as mma_m16n8k16_bf16 does. Operands in shared memory are given by descriptors (kernel/wgmma_tile.cuh);
-// kColumns: they lie as (k, m) and (k, n) (MN-major), otherwise as (m, k) and (n, k). A in registers is as that of
+// D (64, 8 kN) f32 (+)= A (64, 16) B (16, 8 kN) in bf16. Warp w of the warpgroup holds rows 16 w.. of D, each 16 x 8
+// block of them as in mma_m16n8k16_bf16. Operands in shared memory are given by descriptors (kernel/wgmma_tile.cuh).
+// kColumns: their layout is (k, m) and (k, n) (MN-major), otherwise (m, k) and (n, k). A in registers has the layout of
 // mma_m16n8k16_bf16. `accumulate` false: D is overwritten.
 
 #define MOE_D_8(d, j) "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])

@@ -1,5 +1,5 @@
-// Sums over many rows in two steps of fixed order: blocks write partial sums, a second kernel adds them up block by
-// block. The number of blocks does not depend on the device, so neither do the bits.
+// Sums over many rows in two steps of fixed order: blocks write partial sums, and a second kernel adds them block by
+// block. The number of blocks does not depend on the device, so the results are identical to the bit on all devices.
 #pragma once
 #include <algorithm>
 
@@ -11,7 +11,7 @@ namespace moe::cuda {
 
 inline constexpr int kPartials = 256;
 
-// Enough blocks for `items`, `per_block` in each at a time, but not more partial sums than kPartials (times `factor`).
+// Enough blocks for `items`, `per_block` in each at a time, but at most kPartials * `factor`.
 inline int partials_for(int64_t items, int64_t per_block, int factor = 1) {
   return static_cast<int>(std::min<int64_t>(int64_t{factor} * kPartials, (items + per_block - 1) / per_block));
 }

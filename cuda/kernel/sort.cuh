@@ -1,6 +1,6 @@
-// Stable counting sort, in three steps of fixed order: each block counts the keys of its chunk, one block turns the
-// counts into places, each block puts its chunk there. The only atomics are on integer counts, whose sum knows no
-// order.
+// Stable counting sort in three steps of fixed order: each block counts the keys of its chunk, one block converts the
+// counts to positions, and each block writes its chunk to its positions. The only atomics are on integer counts, whose
+// sum does not depend on the order.
 #pragma once
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/block.cuh"
@@ -10,8 +10,7 @@ namespace moe::cuda {
 
 inline constexpr int kSortChunk = 1024;  // keys per block
 
-// Where the keys come from: keys[order[i]] >> shift, cut to a digit; without an order, keys[i]. A key below 0 is
-// absent.
+// The keys: keys[order[i]] >> shift, masked to a digit; without `order`, keys[i]. A key below 0 is absent.
 struct SortKeys {
   const int32_t* keys;
   const int32_t* order;
@@ -39,8 +38,8 @@ static __global__ void sort_count_kernel(int32_t* counts, SortKeys keys, int64_t
   }
 }
 
-// One block. counts (blocks, buckets) become the place of the first key of each block and bucket; offsets (buckets +
-// 1).
+// One block. Replaces counts (blocks, buckets) by the position of the first key of each block and bucket; offsets
+// (buckets + 1).
 static __global__ void sort_places_kernel(int32_t* counts, int32_t* offsets, int blocks, int buckets) {
   int* slots = &shared_memory<int>();
   int base = 0;
@@ -64,9 +63,9 @@ static __global__ void sort_places_kernel(int32_t* counts, int32_t* offsets, int
   if (threadIdx.x == 0) offsets[buckets] = base;
 }
 
-// One warp per chunk, 32 keys at a time in order: a key's place is its bucket's next one plus the equal keys in lanes
-// before. sorted[place] = the index (of `order`, or i itself); position[i] = place, or -1; entries behind the last
-// place get -1.
+// One warp per chunk, 32 keys at a time in order: a key's position is its bucket's next one plus the number of equal
+// keys in lower lanes. sorted[place] = the index (order[i], or i itself); position[i] = place, or -1. Entries past the
+// last position get -1.
 static __global__ void sort_place_kernel(int32_t* position, int32_t* sorted, const int32_t* places,
                                          const int32_t* offsets, SortKeys keys, int64_t n, int buckets) {
   int32_t* next = &shared_memory<int32_t>();
@@ -92,11 +91,11 @@ static __global__ void sort_place_kernel(int32_t* position, int32_t* sorted, con
   }
 }
 
-// indices (n) with values in [0, buckets), or below 0 -> places and sources as sort_assignments describes them.
+// indices (n) with values in [0, buckets), or below 0 -> position and source as described for sort_assignments.
 // `position` may be null. At most 8192 buckets.
 inline void counting_sort(Context& ctx, int32_t* position, int32_t* sorted, int32_t* offsets, SortKeys keys, int64_t n,
                           int64_t buckets) {
-  MOE_CHECK(buckets <= 8192, "{} buckets", buckets);
+  MOE_CHECK(buckets <= 8192, "{} buckets; at most 8192 are supported", buckets);
   ScratchScope scratch(ctx);
   const int64_t blocks = (n + kSortChunk - 1) / kSortChunk;
   int32_t* counts = scratch.allocate(Shape{blocks, buckets}, DType::i32).as<int32_t>();
@@ -108,7 +107,8 @@ inline void counting_sort(Context& ctx, int32_t* position, int32_t* sorted, int3
          keys, n, width);
 }
 
-// The indices of keys (n) i32 in [0, bound), sorted by key, equal keys in their order; in `scratch`. A pass per 8 bits.
+// Returns the indices of keys (n) i32 in [0, bound), sorted by key, equal keys in their order; in `scratch`. One pass
+// per 8 bits.
 inline const int32_t* sort_by_key(Context& ctx, ScratchScope& scratch, ConstTensor keys, int64_t bound) {
   const int64_t n = keys.size();
   int32_t* orders[2];

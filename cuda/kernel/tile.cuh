@@ -1,19 +1,20 @@
-// Tiles of matrices between global and shared memory. All threads of a block take part; a tile's rows lie kStride
-// elements apart, a few more than it has columns, so that a column of 8 rows touches all banks. Offsets within a tile
-// are 32-bit: leading dimensions are far below 2^31 / 128.
+// Tiles of matrices between global and shared memory. All threads of a block take part. Rows of a tile are kStride
+// elements apart, a few more than its columns, so that a column of 8 rows covers all banks. Offsets within a tile are
+// 32-bit: leading dimensions are far below 2^31 / 128.
 #pragma once
 #include "cuda/kernel/vector.cuh"
 
 namespace moe::cuda {
 
-// Elements between two rows of a tile of kColumns: 16 bytes more.
+// Elements between two rows of a tile with kColumns columns: 16 bytes more than the columns.
 template <class T>
 constexpr int tile_stride(int columns) {
   return columns + kPerVector<T>;
 }
 
-// The kRows x kColumns at `source`, of which only `rows` x `columns` exist; zero elsewhere. With `vectors` (rows start
-// at 16-byte boundaries and end there) by cp.async: the caller commits and waits. Otherwise by ordinary stores.
+// Loads the kRows x kColumns block at `source`, of which only `rows` x `columns` exist; the rest becomes zero. With
+// `vectors` (rows start and end at 16-byte boundaries) it uses cp.async: the caller commits and waits. Otherwise it
+// uses ordinary stores.
 template <int kRows, int kColumns, int kStride, int kThreads, class T>
 __device__ inline void load_tile(T* tile, const T* source, int ld, int rows, int columns, bool vectors) {
   const int thread = static_cast<int>(threadIdx.x);
@@ -34,8 +35,8 @@ __device__ inline void load_tile(T* tile, const T* source, int ld, int rows, int
   }
 }
 
-// The existing part of a tile to global memory, by kThreads threads of which this is number `thread`; kAdd: added to
-// what is there.
+// Stores the existing part of a tile to global memory by kThreads threads, of which this is number `thread`; kAdd: adds
+// to the present values.
 template <int kRows, int kColumns, int kStride, int kThreads, bool kAdd, class T>
 __device__ inline void store_tile(T* target, const T* tile, int ld, int rows, int columns, bool vectors, int thread) {
   if (vectors) {

@@ -1,4 +1,4 @@
-// Storage types to f32 and back, and several neighbouring elements in one access of up to 16 bytes.
+// Conversion between storage types and f32, and access to several neighbouring elements of up to 16 bytes at once.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -20,7 +20,7 @@ __device__ inline void store(float* p, float x) {
 __device__ inline void store(BFloat16* p, float x) {
   p->bits = static_cast<uint16_t>(cvt_rn_bf16x2(x, 0));
 }
-// Two neighbours; p is at a boundary of both together.
+// Stores two neighbours; p is aligned to the size of both together.
 __device__ inline void store_pair(float* p, float low, float high) {
   *reinterpret_cast<float2*>(p) = make_float2(low, high);
 }
@@ -28,7 +28,7 @@ __device__ inline void store_pair(BFloat16* p, float low, float high) {
   *reinterpret_cast<uint32_t*>(p) = cvt_rn_bf16x2(low, high);
 }
 
-// N elements as f32; with N > 1, p is at a boundary of 16 bytes and N elements fill 16 bytes or a multiple.
+// N elements as f32. With N > 1, p is at a 16-byte boundary and N elements fill a multiple of 16 bytes.
 template <int N>
 struct Floats {
   float v[N];
@@ -92,19 +92,20 @@ __device__ inline void store_vector(BFloat16* p, const Floats<N>& x) {
   }
 }
 
-// Elements of T in 16 bytes.
+// Number of elements of T in 16 bytes.
 template <class T>
 inline constexpr int kPerVector = 16 / static_cast<int>(sizeof(T));
 
-// Whether rows of `width` elements of T may be read as vectors: from 16-byte boundaries, without a rest. Wider tensors
-// beside them (f32 with a T of bf16) then are at such boundaries too.
+// Whether rows of `width` elements of T may be read as vectors: they start at 16-byte boundaries and consist of whole
+// vectors. Wider tensors used with them (f32 with a T of bf16) are then aligned too.
 template <class T, class... Pointers>
 bool in_vectors(int64_t width, const Pointers*... pointers) {
   return width % kPerVector<T> == 0 && ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-// Calls body(N), a constant: how many neighbours of a row of `width` a lane takes at once, whatever mixture of types
-// they are: 8, of which every type fills 16 bytes or a multiple, where widths and pointers allow it, else 1.
+// Calls body(N), a constant: the number of neighbours of a row of `width` that a lane processes at once, for any
+// mixture of types. N is 8, which fills a multiple of 16 bytes in every type, where width and pointers allow it, else
+// 1.
 template <class Body, class... Pointers>
 void for_width(int64_t width, Body body, const Pointers*... pointers) {
   if (in_vectors<BFloat16>(width, pointers...)) return body(std::integral_constant<int, 8>{});

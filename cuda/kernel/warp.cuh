@@ -1,4 +1,4 @@
-// What the 32 lanes of a warp do together. Every lane takes part.
+// Collective operations of the 32 lanes of a warp. Every lane takes part.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -16,7 +16,7 @@ __device__ inline int warp_index() {
   return static_cast<int>(threadIdx.x) / kWarp;
 }
 
-// The place of this thread, and of its warp, in a grid of one dimension.
+// The index of this thread, and of its warp, in a one-dimensional grid.
 __device__ inline int64_t thread_in_grid() {
   return int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
 }
@@ -30,7 +30,8 @@ __device__ inline int64_t warps_in_grid() {
   return threads_in_grid() / kWarp;
 }
 
-// The same sum on every lane, added in a fixed order. Lanes 0 .. kLanes - 1, kLanes .. and so on are separate groups.
+// Returns the same sum on every lane, added in a fixed order. Lanes 0 .. kLanes - 1, kLanes .. and so on are separate
+// groups.
 template <int kLanes = kWarp, class T>
 __device__ inline T warp_sum(T value) {
 #pragma unroll
@@ -46,7 +47,7 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
-// The largest value with the smallest index that has it.
+// The largest value with the smallest index at which it occurs.
 struct Indexed {
   float value;
   int index;

@@ -1,12 +1,13 @@
-// Sums over many rows that the warps of a block keep apart and add up at the end, in the order of the warps: either n
-// sums of each warp, in shared memory at its beginning, (warps, n) T, before the kernel's own; or one of each thread.
+// Sums over many rows that each warp of a block keeps separately and that are added at the end, in the order of the
+// warps. Either each warp has n sums, (warps, n) T at the start of shared memory, before the kernel's other data; or
+// each thread has one.
 #pragma once
 #include "cuda/kernel/ptx.cuh"
 #include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 
-// This warp's sums, set to zero.
+// Returns this warp's sums, set to zero.
 template <class T>
 __device__ T* own_sums(int64_t n) {
   T* own = &shared_memory<T>() + warp_index() * n;
@@ -15,7 +16,8 @@ __device__ T* own_sums(int64_t n) {
   return own;
 }
 
-// Every thread of the block: row blockIdx.x of partial (blocks, n) = the warps' sums, in the order of the warps.
+// Called by every thread of the block: row blockIdx.x of partial (blocks, n) = the warps' sums, in the order of the
+// warps.
 template <class T>
 __device__ void add_up_warps(T* partial, int64_t n) {
   const T* sums = &shared_memory<T>();
@@ -28,14 +30,14 @@ __device__ void add_up_warps(T* partial, int64_t n) {
   }
 }
 
-// A block owns 32 columns, a lane each, and its warps take strided rows: how many blocks a matrix of so many columns
-// needs.
+// Number of blocks for a matrix with `columns` columns, where a block owns 32 columns, one per lane, and its warps take
+// strided rows.
 __host__ __device__ inline int64_t column_tiles(int64_t columns) {
   return (columns + kWarp - 1) / kWarp;
 }
 
-// Every thread of the block: the sum over the warps of their lanes' values, on the lanes of warp 0. `shared` holds a T
-// for each thread.
+// Called by every thread of the block: returns the sum over the warps of their lanes' values, on the lanes of warp 0.
+// `shared` holds one T per thread.
 template <class T>
 __device__ T sum_of_warps(T value, T* shared) {
   shared[threadIdx.x] = value;

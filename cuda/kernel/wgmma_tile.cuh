@@ -1,7 +1,6 @@
-// Products of tiles in shared memory by a warpgroup (wgmma), the tiles lying as the copy engine lays them: in chunks of
-// 64 columns, a chunk's rows of 128 bytes one below the other, the 16-byte pieces of a row permuted by the row's number
-// (128-byte swizzle). Chunks begin at multiples of 1024 bytes; one with an R-row neighbour has it 64 R elements
-// further.
+// Products of tiles in shared memory by a warpgroup (wgmma). The tiles have the copy engine's layout: chunks of 64
+// columns, whose rows of 128 bytes are contiguous, with the 16-byte pieces of a row permuted by the row's index
+// (128-byte swizzle). Chunks start at multiples of 1024 bytes; neighbouring chunks of R rows are 64 R elements apart.
 //
 // Accumulators are those of kernel/mma_tile.cuh: c[j] is the 16 x 8 block of this warp's 16 rows and columns 8 j...
 #pragma once
@@ -15,14 +14,14 @@ inline constexpr int kChunkBlock = 8 * kChunk;  // elements after which the perm
 inline constexpr int kWarpgroup = 128;
 
 // `leading`, `stride`: elements between neighbouring chunks and between neighbouring blocks of 8 rows. (Where the depth
-// runs along the rows, a step stays in its chunk, and `leading` is not used.)
+// is along the rows, a step stays in its chunk and `leading` is not used.)
 __device__ inline uint64_t matrix_descriptor(const BFloat16* start, int leading, int stride) {
   const auto sixteenths = [](uint32_t bytes) { return static_cast<uint64_t>(bytes >> 4 & 0x3FFF); };
   return sixteenths(shared_address(start)) | sixteenths(static_cast<uint32_t>(2 * leading)) << 16 |
          sixteenths(static_cast<uint32_t>(2 * stride)) << 32 | uint64_t{1} << 62;
 }
 
-// Of an operand's 16 steps of depth from `k` on, in chunks of kRows rows.
+// The descriptor of an operand's 16 steps of depth from `k` on, in chunks of kRows rows.
 template <Operand kLayout, int kRows>
 __device__ inline uint64_t descriptor_at(const BFloat16* operand, int k) {
   if constexpr (kLayout == Operand::rows) {
@@ -32,8 +31,8 @@ __device__ inline uint64_t descriptor_at(const BFloat16* operand, int k) {
   }
 }
 
-// c (64, 8 kN) (+)= A (64, kDepth) B (kDepth, 8 kN), in the background: between wgmma_fence and wgmma_commit_group.
-// kRowsA, kRowsB: of the chunks. `accumulate` false: c is overwritten.
+// c (64, 8 kN) (+)= A (64, kDepth) B (kDepth, 8 kN), asynchronously: called between wgmma_fence and wgmma_commit_group.
+// kRowsA, kRowsB: rows of the operands' chunks. `accumulate` false: c is overwritten.
 template <Operand kLayoutA, Operand kLayoutB, int kDepth, int kRowsA, int kRowsB, int kN>
 __device__ inline void warpgroup_multiply(float (&c)[kN][4], const BFloat16* a, const BFloat16* b, bool accumulate) {
 #pragma unroll
@@ -43,7 +42,7 @@ __device__ inline void warpgroup_multiply(float (&c)[kN][4], const BFloat16* a, 
   }
 }
 
-// The same with A in registers: a[i] is that of the steps 16 i..
+// The same with A in registers: a[i] holds A for the steps 16 i..
 template <Operand kLayoutB, int kRowsB, int kSteps, int kN>
 __device__ inline void warpgroup_multiply(float (&c)[kN][4], const uint32_t (&a)[kSteps][4], const BFloat16* b,
                                           bool accumulate) {
@@ -53,7 +52,7 @@ __device__ inline void warpgroup_multiply(float (&c)[kN][4], const uint32_t (&a)
   }
 }
 
-// An accumulator, rounded to bf16, as the left operand of a product over its columns.
+// Converts an accumulator, rounded to bf16, to the left operand of a product over its columns.
 template <int kN>
 __device__ inline void to_operand(uint32_t (&a)[kN / 2][4], const float (&c)[kN][4]) {
 #pragma unroll
@@ -66,30 +65,31 @@ __device__ inline void to_operand(uint32_t (&a)[kN / 2][4], const float (&c)[kN]
   }
 }
 
-// Where the 16-byte piece of `column` (a multiple of 8) of `row` lies in a chunk.
+// The offset in a chunk of the 16-byte piece at `row` and `column` (a multiple of 8).
 __device__ inline int swizzled_piece(int row, int column) {
   return row * kChunk + ((column / 8) ^ (row % 8)) * 8;
 }
 
-// ---- a ring of stages between a warp that copies and warps that compute --------------------------------------------
+// ---- a ring of stages between one copying warp (producer) and computing warps (consumers) ---------------------------
 
-// Returns when the phase of this parity is over.
+// Returns when the phase of this parity is complete.
 __device__ inline void mbarrier_wait_parity(uint64_t& barrier, uint32_t parity) {
   while (!mbarrier_try_wait_parity(barrier, parity)) {
   }
 }
 
-// Which stage comes next, and how often the ring has gone round. Both sides walk over the same sequence of stages.
+// The next stage, and how often the ring has wrapped around. Producer and consumers walk over the same sequence of
+// stages.
 template <int kStages>
 struct RingPlace {
   int stage = 0;
-  uint32_t round = 0;  // its parity counts
+  uint32_t round = 0;  // only its parity matters
   __device__ void advance() {
     if (++stage == kStages) stage = 0, round ^= 1;
   }
 };
 
-// full[i]: the copies into stage i have come. empty[i]: everybody has read it.
+// full[i]: the copies into stage i are complete. empty[i]: all readers have read it.
 template <int kStages>
 struct Ring {
   uint64_t full[kStages], empty[kStages];
@@ -100,15 +100,16 @@ struct Ring {
       mbarrier_init(empty[i], readers);
     }
   }
-  // The writer: waits until the stage has been read in the round before, and says how many bytes it is going to copy.
+  // Called by the producer: waits until the stage has been read in the previous round, and announces the number of
+  // bytes that it will copy.
   __device__ uint64_t& fill(const RingPlace<kStages>& place, uint32_t bytes) {
     mbarrier_wait_parity(empty[place.stage], place.round ^ 1);
     mbarrier_arrive_expect_tx(full[place.stage], bytes);
     return full[place.stage];
   }
-  // A reader.
+  // Called by a reader before it reads the stage.
   __device__ void wait(const RingPlace<kStages>& place) { mbarrier_wait_parity(full[place.stage], place.round); }
-  // Once for each reader.
+  // Called once per reader after it has read the stage.
   __device__ void release(const RingPlace<kStages>& place) { mbarrier_arrive(empty[place.stage]); }
 };
 

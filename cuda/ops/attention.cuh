@@ -1,5 +1,5 @@
-// What forward and backward of the attention for every device and type share; attention_sm90.h has Hopper's, without
-// dropout.
+// Shared by forward and backward of the portable attention kernels, which run on every device and type.
+// attention_sm90.h declares Hopper's kernels, which have no dropout.
 #pragma once
 #include <cmath>
 #include <type_traits>
@@ -11,7 +11,7 @@
 
 namespace moe::cuda {
 
-// Tiles of 64 queries by 64 keys; four warps own 16 rows each. A head is padded with zeros to kD columns.
+// Tiles of 64 queries by 64 keys; each of four warps owns 16 rows. A head is padded with zeros to kD columns.
 inline constexpr int kRows = 64;
 inline constexpr int kThreads = 128;
 inline constexpr int kWarps = kThreads / kWarp;
@@ -20,7 +20,7 @@ inline constexpr float kLog2e = 1.4426950408889634f;
 
 struct AttentionProblem {
   AttentionLayout layout;
-  int width;     // of a row of qkv
+  int width;     // width of a row of qkv
   float scale;   // 1 / sqrt(d_head)
   bool vectors;  // rows of heads may be loaded in 16-byte pieces
   AttentionMask mask;
@@ -28,9 +28,9 @@ struct AttentionProblem {
   __device__ int64_t key_head(int64_t head) const { return head / (layout.heads / layout.kv_heads); }
 };
 
-// What dropout keeps of a thread's weights of a tile, before any of them is there: bit 4 b + e is set for element e of
-// block b. Bits, drawn one after the other, take few registers; kernels without dropout have none of it in their code.
-// Rows are queries, columns keys: two neighbours come from one draw.
+// The elements of a thread's part of a tile of attention weights that dropout keeps, drawn before the weights are
+// computed: bit 4 b + e is set for element e of block b. Drawing them one after the other takes few registers; kernels
+// without dropout contain none of this code. Rows are queries, columns keys: two neighbours come from one draw.
 __device__ inline uint32_t kept_of_queries(const AttentionProblem& p, int64_t batch, int64_t head, int64_t query,
                                            int64_t key) {
   uint32_t bits = 0;
@@ -46,7 +46,7 @@ __device__ inline uint32_t kept_of_queries(const AttentionProblem& p, int64_t ba
   return bits;
 }
 
-// Rows are keys, columns queries.
+// The same where rows are keys and columns queries.
 __device__ inline uint32_t kept_of_keys(const AttentionProblem& p, int64_t batch, int64_t head, int64_t query,
                                         int64_t key) {
   uint32_t bits = 0;
@@ -75,7 +75,8 @@ __device__ inline void load_rows(T* tile, const T* source, int ld, int rows, con
                                                      p.vectors);
 }
 
-// A warp's 16 rows of an accumulator times `factor`, through its own 16 rows of a tile to global memory: whole lines.
+// Stores a warp's 16 rows of an accumulator times `factor` to global memory in whole lines, through the warp's own 16
+// rows of a tile.
 template <int kD, class T>
 __device__ inline void store_rows(T* target, T* own_rows, const float (&c)[kD / 8][4], const float (&factor)[2],
                                   int64_t ld, int rows, const AttentionProblem& p) {
@@ -95,12 +96,12 @@ __device__ inline void store_rows(T* target, T* own_rows, const float (&c)[kD / 
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Calls body(T{}, integral_constant<kD>, bool_constant<kCausal>, bool_constant<kDrops>) with the width that heads are
-// padded to.
+// Calls body(T{}, integral_constant<kD>, bool_constant<kCausal>, bool_constant<kDrops>), where kD is the padded width
+// of heads.
 template <class Body>
 void for_head(DType dtype, const AttentionLayout& layout, bool drops, Body body) {
   if (layout.d_head > 128)
-    raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions", layout.d_head);
+    raise<DeviceError>("attention heads have {} dimensions; on CUDA at most 128 are supported", layout.d_head);
   const auto with = [](bool condition, auto next) { condition ? next(std::true_type{}) : next(std::false_type{}); };
   for_type(dtype, [&]<class T>(T type) {
     with(layout.causal, [&](auto causal) {
@@ -122,7 +123,7 @@ AttentionProblem make_problem(const AttentionLayout& layout, const AttentionDrop
           in_vectors<T>(layout.d_head, pointers...), AttentionMask::of(dropout, layout)};
 }
 
-// Blocks for every head of every sequence, and for every tile of one.
+// A grid with one block per head of every sequence and tile of queries or keys.
 inline dim3 grid_of(int64_t heads, const AttentionLayout& layout) {
   dim3 grid = blocks_for(heads, 1);
   grid.y = static_cast<unsigned>((layout.time + kRows - 1) / kRows);

@@ -5,7 +5,8 @@
 
 namespace moe::cuda {
 
-// dots (tokens, heads) = <out, d_out> of a head: what softmax's gradient subtracts. One warp per head of a token.
+// dots (tokens, heads): delta = <O, dO> of each head, which the gradient of softmax subtracts. One warp per head of a
+// token.
 template <class T>
 __global__ void attention_backward_dots_kernel(float* dots, const T* out, const T* d_out, int64_t heads,
                                                int64_t d_head) {
@@ -18,7 +19,7 @@ __global__ void attention_backward_dots_kernel(float* dots, const T* out, const 
   if (lane_index() == 0) dots[i] = dot;
 }
 
-// Two tiles that stay (a) and two that come one after the other (b, with their queries' log-sum-exp and dots).
+// Two tiles that stay (a) and two that are streamed (b, with LSE and delta of their queries).
 template <class T, int kD, int kStages>
 struct BackwardShared {
   typename HeadTile<T, kD>::Tile a[2];
@@ -27,10 +28,10 @@ struct BackwardShared {
   float staging[kWarps][staging_floats<T>(kRows)];
 };
 
-// One block per tile of keys of one key/value head; it walks over the query heads that share it and their tiles of
-// queries (with kCausal from its own on). Everything is transposed, (keys, queries), so that probabilities and their
-// gradients are left operands that never leave the registers. Keys and values have one owner: no atomics, a fixed
-// order. kKeys, kValues: whose gradients are computed.
+// Computes dK and dV. One block per tile of keys of one key/value head. It loops over the query heads that share the
+// key/value head and their tiles of queries (with kCausal only from its own tile on). Everything is transposed, (keys,
+// queries), so that P^T and dS^T are left operands that never leave the registers. Each element of dK and dV has one
+// owner: no atomics, a fixed order. kKeys, kValues: whether dK, dV are computed.
 template <class T, int kD, int kStages, bool kCausal, bool kDrops, bool kKeys, bool kValues>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
@@ -40,7 +41,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const AttentionLayout& l = p.layout;
   const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads, token = batch * l.time;
   const int tile = static_cast<int>(blockIdx.y), first = tile * kRows;
-  const int first_tile = kCausal ? tile : 0, tiles = static_cast<int>(gridDim.y) - first_tile;  // of queries
+  const int first_tile = kCausal ? tile : 0, tiles = static_cast<int>(gridDim.y) - first_tile;  // tiles of queries
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const int group = static_cast<int>(l.heads / l.kv_heads), length = static_cast<int>(l.length(batch));
   const T* sequence = qkv + token * l.width();
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     if (threadIdx.x < kRows) {
       const int i = static_cast<int>(threadIdx.x);
       const int64_t at = (token + begin + i) * l.heads + head;
-      // Behind the end probabilities are 2^-infinity.
+      // Past the end LSE is infinite, so that P is 2^-infinity = 0.
       shared.logsumexp[stage][i] = i < rows ? logsumexp[at] * kLog2e : INFINITY;
       shared.dots[stage][i] = i < rows ? dots[at] : 0.0f;
     }
@@ -117,7 +118,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-// One block per tile of queries of one head, over the tiles of keys that it sees.
+// Computes dQ. One block per tile of queries of one head; it loops over the tiles of keys that the queries attend to.
 template <class T, int kD, int kStages, bool kCausal, bool kDrops>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
@@ -128,7 +129,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, token = batch * l.time;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
   const int length = static_cast<int>(l.length(batch));
-  const int last = kCausal ? tile : (length - 1) / kRows;  // tile of keys: the only one not seen whole
+  const int last = kCausal ? tile : (length - 1) / kRows;  // the last tile of keys, the only one that is partly masked
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const T* sequence = qkv + token * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
@@ -193,11 +194,11 @@ static bool has_shared(const Context& ctx, size_t bytes) {
   return ctx.planning || bytes <= ctx.queue->info().shared_bytes_per_block;
 }
 
-// Devices that are not made for servers have little: 99 KiB.
+// Consumer GPUs have only 99 KiB.
 static void check_shared(const Context& ctx, size_t bytes, const AttentionLayout& layout) {
   if (has_shared(ctx, bytes)) return;
   raise<DeviceError>(
-      "gradients of attention heads of {} in f32 need {} KiB of shared memory, {} has {}: take precision: bf16, or "
+      "gradients of attention heads of {} in f32 need {} KiB of shared memory, {} has {}; use precision: bf16 or "
       "heads of at most 64",
       layout.d_head, bytes >> 10, ctx.queue->info().name, ctx.queue->info().shared_bytes_per_block >> 10);
 }
@@ -206,7 +207,7 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
                         ConstTensor logsumexp, const AttentionLayout& layout, const AttentionDropout& dropout) {
   const int64_t tokens = qkv.dim(0), batch = tokens / layout.time, heads = tokens * layout.heads;
   ScratchScope scratch(ctx);
-  // As much as either variant needs: which one runs is not known while planning.
+  // The larger size of the two variants, because planning does not determine which one runs.
   const int64_t kept =
       layout.time < sm90::kShortest ? heads : 2 * batch * layout.heads * sm90::padded_time(layout.time);
   float* dots = scratch.allocate(Shape{kept}, DType::f32).as<float>();
@@ -216,7 +217,7 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
       qkv.dtype, layout, bool(dropout),
       [&]<class T, int kD, bool kCausal, bool kDrops>(T, std::integral_constant<int, kD>, std::bool_constant<kCausal>,
                                                       std::bool_constant<kDrops>) {
-        // Wide tiles come in one stage: a second block on the multiprocessor hides the waiting, where one fits.
+        // Wide tiles use one stage; a second block on the multiprocessor hides the latency where it fits.
         constexpr int kStages = sizeof(T) == 2 && kD == 64 ? 2 : 1;
         constexpr size_t kBytes = sizeof(BackwardShared<T, kD, kStages>);
         check_shared(ctx, kBytes, layout);
@@ -227,7 +228,7 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
           launch(ctx, kernel, grid_of(batch * layout.kv_heads, layout), kThreads, bytes, d_qkv.as<T>(), d_out.as<T>(),
                  qkv.as<T>(), logsumexp.as<float>(), dots, problem);
         };
-        // Both at once would spill registers, except of bf16 in two stages.
+        // For wide heads one kernel for both dK and dV would spill registers, unless it is causal and without dropout.
         constexpr bool kWide = kD > 64, kBoth = !kWide || (kCausal && !kDrops);
         constexpr int kStagesOfBoth = sizeof(T) == 2 ? 2 : 1;
         constexpr size_t kBytesOfBoth = sizeof(BackwardShared<T, kD, kStagesOfBoth>);

@@ -6,19 +6,19 @@
 
 namespace moe::cuda::sm90 {
 
-// Gradients come in two passes of one form. A block keeps 128 rows of two matrices and walks over pairs of tiles of two
-// others; scores are the product of the first of each, slopes of the probabilities that of the second.
-//   keys:    keeps keys and values, walks over queries and output gradients; owns d_keys and d_values
-//   queries: keeps queries and output gradients, walks over keys and values; owns d_queries
-// The scores are computed twice, and every gradient has one owner, which adds in order: no atomics.
+// The gradients are computed in two passes of one form. A block keeps 128 rows of two matrices and loops over pairs of
+// tiles of two other matrices. S is the product of the first matrices of each pair, dP that of the second ones.
+//   keys:    keeps K and V, loops over Q and dO; owns dK and dV
+//   queries: keeps Q and dO, loops over K and V; owns dQ
+// S is computed twice, and every gradient element has one owner, which adds in order: no atomics.
 enum class Side { keys, queries };
 
-static constexpr int kRows = 64;  // of a tile that comes
+static constexpr int kRows = 64;  // rows of a streamed tile
 
 struct Backward {
   TensorMap qkv, d_out, d_qkv;
-  const float* logsumexp;  // (sequences, heads, padded) in powers of two; infinity behind the end
-  const float* dots;       // the same; 0 behind the end
+  const float* logsumexp;  // (sequences, heads, padded): LSE in powers of two; infinity past the end
+  const float* dots;       // the same shape: delta; 0 past the end
   int time, padded, heads, kv_heads;
   float scale;
 
@@ -28,14 +28,14 @@ struct Backward {
 template <Side kSide, int kD>
 struct BackwardShared {
   static constexpr int kStages = kD == 64 ? 4 : 2;
-  alignas(1024) BFloat16 own[2][2][kGroupRows * kD];  // of the first and second matrix, by warpgroup
+  alignas(1024) BFloat16 own[2][2][kGroupRows * kD];  // of the first and second matrix that stay, by warpgroup
   BFloat16 pair[kStages][2][kRows * kD];
-  alignas(16) float logsumexp[kStages][kRows], dots[kStages][kRows];  // of keys' queries
+  alignas(16) float logsumexp[kStages][kRows], dots[kStages][kRows];  // for Side::keys: of the queries
   uint64_t own_full;
   Ring<kStages> ring;
 };
 
-// rows (2, sequences, heads, padded): log-sum-exp in powers of two, and <out, d_out>, what softmax's gradient
+// rows (2, sequences, heads, padded): LSE in powers of two, and delta = <O, dO>, which the gradient of softmax
 // subtracts. One warp per head of a token.
 static __global__ void attention_backward_rows_sm90_kernel(float* rows, const BFloat16* out, const BFloat16* d_out,
                                                            const float* logsumexp, int64_t sequences, int64_t time,
@@ -57,9 +57,10 @@ static __global__ void attention_backward_rows_sm90_kernel(float* rows, const BF
   }
 }
 
-// What a block does: 128 rows from `first` on of `head` (a key/value head for keys), in `steps` steps.
+// The work of a block: 128 rows from `first` on of `head` (a key/value head for Side::keys), in `steps` steps.
 struct BackwardTile {
-  int first, head, sequence, begin, tiles, steps;  // `tiles` tiles from tile `begin` on, for keys once per query head
+  int first, head, sequence, begin, tiles, steps;  // `tiles` tiles from tile `begin` on; for Side::keys once per query
+                                                   // head
 };
 
 template <Side kSide, bool kCausal>
@@ -68,12 +69,12 @@ static __device__ BackwardTile backward_tile(const Backward& p) {
   BackwardTile tile{};
   tile.head = static_cast<int>(blockIdx.x) % heads;
   tile.sequence = static_cast<int>(blockIdx.x) / heads;
-  if constexpr (kSide == Side::keys) {  // the first keys are seen by most queries
+  if constexpr (kSide == Side::keys) {  // with a causal mask the first keys have the most queries
     tile.first = static_cast<int>(blockIdx.y) * kAttentionRows;
     tile.begin = kCausal ? tile.first / kRows : 0;
     tile.tiles = all - tile.begin;
     tile.steps = tile.tiles * p.group();
-  } else {  // the last queries see most keys
+  } else {  // the last queries have the most keys
     tile.first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kAttentionRows;
     tile.begin = 0;
     tile.tiles = tile.steps = kCausal ? min(all, (tile.first + kAttentionRows) / kRows) : all;
@@ -81,9 +82,9 @@ static __device__ BackwardTile backward_tile(const Backward& p) {
   return tile;
 }
 
-// Three warpgroups: one thread of the first copies pairs of tiles into a ring, the two others own 64 rows each. For
-// keys everything is transposed, (keys, queries), so that probabilities and their slopes are left operands that never
-// leave the registers; for queries slopes are so without.
+// Three warpgroups: one thread of the first copies pairs of tiles into a ring, and the two others own 64 rows each. For
+// Side::keys everything is transposed, (keys, queries), so that P^T and dS^T are left operands that never leave the
+// registers; for Side::queries dS is such an operand without transposition.
 template <Side kSide, int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(const __grid_constant__ Backward p) {
   using S = BackwardShared<kSide, kD>;
@@ -162,8 +163,8 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
       wgmma_commit_group();
       wgmma_wait_group<1>();
       keep_registers(scores);
-      // Whether some of these queries do not see some of these keys: which come behind them, or behind the end. (Those
-      // of a block that keeps keys may be anything behind the end: they are not stored.)
+      // Whether some pairs of these queries and keys are masked: the key comes after the query, or is past the end.
+      // (Rows past the end of a block that keeps keys may hold any values, because they are not stored.)
       const bool partial = kCausal ? kKeys ? group_first + kGroupRows > other_first : other_first + kRows > group_first
                                    : !kKeys && other_first + kRows > p.time;
 #pragma unroll
@@ -198,11 +199,11 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(co
       wgmma_wait_group<0>();
       keep_registers(d_first);
       if constexpr (kKeys) keep_registers(d_second);
-      if constexpr (kKeys) __syncwarp();  // other lanes have read log-sum-exps and dots
+      if constexpr (kKeys) __syncwarp();  // other lanes have read LSE and delta
       if (lane == 0) shared.ring.release(place);
       place.advance();
     }
-    barrier_sync(1 + group, kWarpgroup);  // all of its warps have read what is overwritten now
+    barrier_sync(1 + group, kWarpgroup);  // all warps of the group have read the memory that is overwritten now
     const float scales[2] = {p.scale, p.scale};
     store_head<kD>(p.d_qkv, shared.own[0][group], d_first, scales, kKeys ? p.heads + tile.head : tile.head, row,
                    tile.sequence);

@@ -5,8 +5,7 @@
 
 namespace moe::cuda {
 
-// Keys and values in two stages. In f32 there is one tile, which they take in turns: not every device has room for
-// more.
+// K and V are loaded in two stages. In f32 they share one tile in turns, because not every device has room for more.
 template <class T, int kD>
 struct ForwardShared {
   static constexpr bool kTurns = sizeof(T) == 4;
@@ -18,7 +17,7 @@ struct ForwardShared {
 };
 
 // One block per tile of queries of one head, the tiles with most keys first. Softmax runs along the keys with a running
-// maximum; each row belongs to four lanes of one warp, so sums have a fixed order.
+// maximum. Each row belongs to four lanes of one warp, so sums have a fixed order.
 template <class T, int kD, bool kCausal, bool kDrops>
 __global__ void __launch_bounds__(kThreads, 2)
     attention_forward_kernel(T* out, float* logsumexp, const T* qkv, AttentionProblem p) {
@@ -28,7 +27,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
   const int length = static_cast<int>(l.length(batch));
-  const int last = kCausal ? tile : (length - 1) / kRows;  // tile of keys: the only one not seen whole
+  const int last = kCausal ? tile : (length - 1) / kRows;  // the last tile of keys, the only one that is partly masked
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   const T* sequence = qkv + batch * l.time * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
@@ -49,7 +48,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 
   load_rows<kD>(shared.q, sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
   if (!kTurns) load_both(0);
-  const float scale = p.scale * kLog2e;  // scores in powers of two
+  const float scale = p.scale * kLog2e;  // scores are in powers of two
   float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
   for (int j = 0; j <= last; ++j) {
     if (kTurns) {
@@ -98,7 +97,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         total[e / 2] += scores[0][b][e];
       }
     }
-    if (kDrops) {  // of what multiplies values, not of the sum that weights are divided by
+    if (kDrops) {  // dropout applies to the weights that multiply V, not to the sum that they are divided by
 #pragma unroll
       for (int b = 0; b < kBlocks; ++b) {
 #pragma unroll
@@ -107,7 +106,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
     if (kTurns) wait();
     warp_multiply_accumulator<S::kStride>(sums, scores[0], shared.v(j), shared.staging[warp_index()]);
-    __syncthreads();  // before the tile is overwritten
+    __syncthreads();  // all warps have read the tile before it is overwritten
   }
 
   const int64_t row = batch * l.time + first + warp_row;

@@ -9,14 +9,14 @@
 
 namespace moe::cuda::sm90 {
 
-static constexpr int kKeys = 128;  // of a tile
+static constexpr int kKeys = 128;  // keys of a tile
 static constexpr int kStages = 2;
 
 struct Forward {
   TensorMap queries, keys, out;
   float* logsumexp;
   int time, heads, kv_heads, sequences;
-  float scale;  // of scores, in powers of two
+  float scale;  // scale of the scores, which are in powers of two
 };
 
 template <int kD>
@@ -28,12 +28,12 @@ struct ForwardShared {
   Ring<kStages> keys, values;
 };
 
-// A tile of queries of one head, and the last tile of keys that it sees.
+// A tile of queries of one head, and the last tile of keys that they attend to.
 struct ForwardTile {
   int first, head, sequence, last;
 };
 
-// Tiles with most keys first; the heads of a sequence one after the other.
+// Tiles with most keys come first. Among equal tiles the heads of a sequence follow one another.
 template <bool kCausal>
 static __device__ ForwardTile forward_tile(const Forward& p, int index) {
   const int pairs = p.heads * p.sequences, tiles = (p.time + kAttentionRows - 1) / kAttentionRows;
@@ -42,8 +42,8 @@ static __device__ ForwardTile forward_tile(const Forward& p, int index) {
   return {tile * kAttentionRows, pair % p.heads, pair / p.heads, kCausal ? tile : tiles - 1};
 }
 
-// A step of softmax along the keys. Scores become powers of two less the running maximum, which belongs to the four
-// lanes that share a row; shrink is by how much what was summed before is too large.
+// One step of softmax along the keys. Scores become powers of two after subtraction of the running maximum, which
+// belongs to the four lanes that share a row. shrink is the factor by which earlier sums have to be multiplied.
 static __device__ void softmax_step(float (&s)[kKeys / 8][4], float (&largest)[2], float (&total)[2],
                                     float (&shrink)[2], float scale) {
 #pragma unroll
@@ -68,10 +68,10 @@ static __device__ void softmax_step(float (&s)[kKeys / 8][4], float (&largest)[2
   }
 }
 
-// One block per multiprocessor, walking over tiles of 128 queries of a head, and for each from its last tile of keys to
-// the first: only the last has keys that are not seen. While a tile's probabilities are multiplied by the values, its
-// neighbour's scores are computed, and turned into probabilities. Probabilities stay in registers. Each row belongs to
-// four lanes of one warp, so sums have a fixed order.
+// One block per multiprocessor, which loops over tiles of 128 queries of a head, and for each from its last tile of
+// keys to the first: only the last one has masked keys. While P of one tile is multiplied by V, S of the next tile is
+// computed and turned into P. P stays in registers. Each row belongs to four lanes of one warp, so sums have a fixed
+// order.
 template <int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(const __grid_constant__ Forward p) {
   auto& shared = shared_memory<ForwardShared<kD>>();
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
     const BFloat16* q = shared.q[group];
     for (int i = static_cast<int>(blockIdx.x); i < tiles; i += static_cast<int>(gridDim.x), round ^= 1) {
       const ForwardTile tile = forward_tile<kCausal>(p, i);
-      const int row = group * kGroupRows + warp_index() % 4 * 16;  // of the tile
+      const int row = group * kGroupRows + warp_index() % 4 * 16;  // row within the tile
       float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0}, shrink[2];
       float scores[kKeys / 8][4];
       uint32_t probabilities[kKeys / 16][4];
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
       keep_registers(scores);
       if (lane == 0) shared.keys.release(key_place);
       key_place.advance();
-      const int keys = p.time - tile.last * kKeys;  // that there are
+      const int keys = p.time - tile.last * kKeys;  // number of keys in the last tile
 #pragma unroll
       for (int b = 0; b < kKeys / 8; ++b) {
 #pragma unroll
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
               largest[h] * p.scale / kLog2e + logf(total[h]);
         }
       }
-      if (lane == 0) bulk_wait_group_read<0>();  // of the tile before
+      if (lane == 0) bulk_wait_group_read<0>();  // the previous tile's store has read shared.out
       __syncwarp();
       store_head<kD>(p.out, shared.out[group], sums, inverse, tile.head, tile.first + row, tile.sequence);
     }

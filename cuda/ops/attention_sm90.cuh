@@ -1,5 +1,5 @@
-// What forward and backward of Hopper's attention share. Blocks have three warpgroups: one thread of the first copies
-// tiles of heads, the two others multiply, 64 rows each.
+// Shared by forward and backward of Hopper's attention. Blocks have three warpgroups: one thread of the first copies
+// tiles of heads, and the two others multiply, 64 rows each.
 #pragma once
 #include <type_traits>
 
@@ -12,18 +12,18 @@ namespace moe::cuda::sm90 {
 inline constexpr int kThreads = 3 * kWarpgroup;
 inline constexpr int kCopyRegisters = 24, kMultiplyRegisters = 240;
 inline constexpr int kMultiplyWarps = 8;
-inline constexpr int kGroupRows = 64;  // of a warpgroup
+inline constexpr int kGroupRows = 64;  // rows of a warpgroup
 inline constexpr float kLog2e = 1.4426950408889634f;
 
-// A tensor (tokens, heads * d_head) as (d_head, heads, time, sequences): a head ends where it ends, and so does a
-// sequence. What is behind either comes as zero and is not written.
+// Describes a tensor (tokens, heads * d_head) as (d_head, heads, time, sequences), so that copies stop at the end of a
+// head and of a sequence. Elements past either end are read as zero and not written.
 inline TensorMap map_of_heads(const void* data, int64_t heads, int64_t tokens, const AttentionLayout& l, int rows) {
   const int64_t width = heads * l.d_head;
   return make_tensor_map(
       data, {{l.d_head, 1, kChunk}, {heads, l.d_head, 1}, {l.time, width, rows}, {tokens / l.time, l.time * width, 1}});
 }
 
-// kRows rows of a head from `row` on, kD columns of them.
+// Loads kRows rows of a head from `row` on, padded to kD columns.
 template <int kRows, int kD>
 __device__ inline void load_head(BFloat16* tile, const TensorMap& map, uint64_t& full, int head, int row,
                                  int sequence) {
@@ -32,8 +32,8 @@ __device__ inline void load_head(BFloat16* tile, const TensorMap& map, uint64_t&
     tma_load_4d(tile + c * kRows * kChunk, map, full, c * kChunk, head, row, sequence);
 }
 
-// A warp's 16 rows of an accumulator times `factor` to rows row.. of a head, by way of `tile`: the warpgroup's 64 x kD
-// of shared memory, of which it uses its own rows. The copy goes on in the background.
+// Stores a warp's 16 rows of an accumulator times `factor` to rows row.. of a head, through `tile`: the warpgroup's 64
+// x kD block of shared memory, of which the warp uses its own rows. The copy continues asynchronously.
 template <int kD>
 __device__ inline void store_head(const TensorMap& map, BFloat16* tile, const float (&c)[kD / 8][4],
                                   const float (&factor)[2], int head, int row, int sequence) {
@@ -56,10 +56,10 @@ __device__ inline void store_head(const TensorMap& map, BFloat16* tile, const fl
     bulk_commit_group();
   }
 }
-inline constexpr int kStoredRows = 16;  // of a box of store_head
+inline constexpr int kStoredRows = 16;  // rows of a box of store_head
 
-// Calls body(integral_constant<kD>, bool_constant<kCausal>): the width that heads are padded to, and whether queries
-// see the keys up to their own or all of their sequence.
+// Calls body(integral_constant<kD>, bool_constant<kCausal>): the padded width of heads, and whether queries attend to
+// the keys up to their own position or to all of their sequence.
 template <class Body>
 void for_head(const AttentionLayout& layout, Body body) {
   const auto for_width = [&](auto causal) {

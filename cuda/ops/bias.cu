@@ -9,10 +9,10 @@
 namespace moe::cuda {
 
 static constexpr int kThreads = 256;
-// Rows of a group are summed in so many parts of neighbouring rows, whatever their number.
+// Rows of a group are summed in this number of contiguous parts, independently of the number of rows.
 static constexpr int kParts = 32;
 
-// The group of a row: the last whose first row is not behind it, so that empty ones are passed over.
+// The group of a row: the last one whose first row is not after it, so that empty groups are skipped.
 static __device__ int64_t group_of(const int32_t* offsets, int64_t groups, int64_t row) {
   int64_t low = 0, high = groups - 1;
   while (low < high) {
@@ -51,7 +51,7 @@ __global__ void bias_backward_kernel(float* partial, const T* d_y, const int32_t
   partial[i] = sum;
 }
 
-// One thread per element: the parts in order.
+// One thread per element, which adds the parts in order.
 static __global__ void bias_backward_add_kernel(float* d_bias, const float* partial, int64_t elements,
                                                 bool accumulate) {
   const int64_t i = thread_in_grid();

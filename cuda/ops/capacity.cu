@@ -12,13 +12,13 @@ namespace moe::cuda {
 static constexpr int kThreads = 256, kDigits = 256;
 
 struct LimitShared {
-  int counts[kDigits];  // of a digit
-  int slots[32];        // of block sums
-  uint32_t prefix;      // of the key of the last assignment that is kept
-  int wanted;           // how many of those that share the prefix are kept
+  int counts[kDigits];  // histogram of a digit
+  int slots[32];        // for block sums
+  uint32_t prefix;      // leading digits of the key of the last assignment that is kept
+  int wanted;           // number of assignments with this prefix that are kept
 };
 
-// What a block's assignments are numbered by: by position slot by slot, by score token by token.
+// Numbering of a block's assignments: by position slot by slot, by score token by token.
 struct Assignments {
   const int32_t *indices, *targets;
   const float* weights;
@@ -36,8 +36,8 @@ struct Assignments {
   __device__ uint32_t key(int64_t s) const { return by_score ? key_of(weights[s]) : 0; }
 };
 
-// The key of the assignment that takes the last of `room` places, from its highest digit down, by counts (integer sums
-// know no order); shared.wanted: how many of those with that key are kept.
+// Finds the key of the assignment that takes the last of `room` places, from its highest digit down, by counts (integer
+// sums do not depend on the order). shared.wanted: number of assignments with that key that are kept.
 static __device__ uint32_t find_last_key(LimitShared& shared, const Assignments& in, int64_t slots, int room) {
   const int thread = static_cast<int>(threadIdx.x);
   if (thread == 0) shared.prefix = 0, shared.wanted = room;
@@ -63,8 +63,8 @@ static __device__ uint32_t find_last_key(LimitShared& shared, const Assignments&
   return shared.prefix;
 }
 
-// One block per group and expert: it alone writes the slots that name this expert. Tokens come first, then padding gets
-// what is left. Equal keys are kept in their order, by the sum over the threads and rounds before.
+// One block per group and expert; only this block writes the slots that name the expert. Tokens come first, then
+// padding gets the remaining room. Equal keys are kept in their order, by the sum over preceding threads and rounds.
 static __global__ void limit_assignments_kernel(int32_t* kept, int32_t* demand, Assignments in, int experts,
                                                 GroupRoom places) {
   LimitShared& shared = shared_memory<LimitShared>();
@@ -91,7 +91,7 @@ static __global__ void limit_assignments_kernel(int32_t* kept, int32_t* demand, 
     }
     const bool none = room == 0;
     int before = 0;
-    for (int64_t base = 0; base < slots; base += kThreads) {  // all threads: sums over the block
+    for (int64_t base = 0; base < slots; base += kThreads) {  // all threads take part, because they sum over the block
       const int64_t i = base + threadIdx.x, s = i < slots ? in.slot(i) : 0;
       const bool mine = i < slots && in.has(s);
       const uint32_t key = mine ? in.key(s) : 0;
@@ -105,7 +105,7 @@ static __global__ void limit_assignments_kernel(int32_t* kept, int32_t* demand, 
   }
 }
 
-// One thread per token: clears its empty slots and counts the assignments that it lost.
+// One thread per token: clears its empty slots and counts its dropped assignments.
 static __global__ void count_lost_kernel(int32_t* kept, int32_t* lost, const int32_t* indices, const int32_t* targets,
                                          int64_t tokens, int64_t k) {
   const int64_t t = thread_in_grid();
@@ -118,7 +118,7 @@ static __global__ void count_lost_kernel(int32_t* kept, int32_t* lost, const int
   if (targets[t] != kIgnoreTarget) lost[t] += count;
 }
 
-// Of one token: what all its choices weigh, and the kept ones.
+// Sums of one token's weights: of all its choices, and of the kept ones.
 struct WeightSums {
   float all = 0, kept = 0;
 };
@@ -157,7 +157,7 @@ static __global__ void hand_over_weights_backward_kernel(float* d_weights, const
   }
 }
 
-// partial (blocks, 4): loss and tokens of those that lost something, then of the others; strided predictions.
+// partial (blocks, 4): loss and number of the tokens with dropped assignments, then of the others; strided predictions.
 static __global__ void loss_by_drops_kernel(double* partial, const float* losses, const int32_t* lost,
                                             const int32_t* targets, int64_t n, int64_t per) {
   double* slots = &shared_memory<double>();

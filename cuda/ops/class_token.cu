@@ -36,7 +36,7 @@ __global__ void class_token_backward_row_kernel(float* d_row, const T* d_y, int6
   if (warp_index() == 0 && column < d) d_row[column] += sum;
 }
 
-// The token at which a sequence's row stands behind a text, -1 for none.
+// The index of the class token that follows a text, -1 if there is none.
 static __device__ int64_t end_of(const int32_t* lengths, int64_t sequence, int64_t time) {
   const int64_t length = lengths != nullptr ? lengths[sequence] : time;
   return length > 0 ? sequence * time + length - 1 : -1;
@@ -52,7 +52,8 @@ __global__ void end_token_forward_kernel(T* hidden, const T* row, const int32_t*
   if (token >= 0) hidden[token * d + i % d] = row[i % d];
 }
 
-// One block per 32 columns, a lane per column, as class_token_backward_row_kernel; what was read becomes 0.
+// One block per 32 columns, a lane per column, as in class_token_backward_row_kernel. The gradients it has read are set
+// to 0.
 template <class T>
 __global__ void end_token_backward_kernel(T* d_hidden, float* d_row, const int32_t* lengths, int64_t sequences,
                                           int64_t d, int64_t time) {

@@ -90,7 +90,7 @@ static __global__ void spread_chosen_kernel(float* all, const float* values, con
   const int64_t t = warp_in_grid();
   if (t >= tokens) return;
   for (int64_t e = lane_index(); e < experts; e += kWarp) all[t * experts + e] = 0;
-  __syncwarp();  // another lane may have cleared what this one writes
+  __syncwarp();  // another lane may have cleared the element that this one writes
   for (int64_t j = t * k + lane_index(); j < (t + 1) * k; j += kWarp) {
     if (indices[j] >= 0) all[t * experts + indices[j]] = values[j];
   }
@@ -122,7 +122,7 @@ struct ImitationTerm {
   }
 };
 
-// One warp per token, which makes the gradient by p twice: for its mean, and for the result.
+// One warp per token, which computes the gradient with respect to p twice: for its mean, and for the result.
 static __global__ void imitation_backward_kernel(float* d_logits, float* d_q, const float* p, const float* q,
                                                  const int32_t* indices, const int32_t* targets, int64_t tokens,
                                                  int64_t experts, int64_t k, float over_all, float over_chosen) {
@@ -155,7 +155,7 @@ static __global__ void softmax_backward_kernel(float* d_z, const float* d_p, con
   for (int64_t i = t * experts + lane_index(); i < (t + 1) * experts; i += kWarp) d_z[i] += p[i] * (d_p[i] - mean);
 }
 
-// Of two rows, on every lane.
+// Inner products of two rows, on every lane.
 struct Products {
   float ab, aa, bb;
 };
@@ -194,8 +194,8 @@ struct LikenessTerm {
   }
 };
 
-// One warp per token, which owns its rows. Shared memory of a warp, (2, k): what a row's cosines are divided by, and
-// the factor of the row itself in its gradient. Gradients are made column by column, so each is rounded once.
+// One warp per token, which owns its rows. Shared memory of a warp, (2, k): the divisors of a row's cosines, and the
+// coefficient of the row itself in its gradient. Gradients are made column by column, so each is rounded once.
 template <class T>
 __global__ void likeness_backward_kernel(T* d_rows, const T* rows, const int32_t* position, const int32_t* targets,
                                          int64_t tokens, int64_t d, int64_t k, float scale) {

@@ -20,7 +20,7 @@ __global__ void take_recent_kernel(T* recent, const T* qkv, AttentionLayout layo
   recent[i] = qkv[token * layout.width() + layout.key_column() + column];
 }
 
-// One thread per column of a sequence, which walks along the positions: it reads each before anybody overwrites it.
+// One thread per column of a sequence, which walks along the positions, so that it reads each before it overwrites it.
 template <class T>
 __global__ void append_recent_kernel(T* memory, const T* recent, int64_t size, int64_t width, int64_t n,
                                      int64_t columns) {
@@ -32,7 +32,7 @@ __global__ void append_recent_kernel(T* memory, const T* recent, int64_t size, i
   for (int64_t t = 0; t < n; ++t) own[(size - n + t) * width] = in[t * width];
 }
 
-// table (filled, half): cosine and sine of each place before the sequence and pair, in f64 as on the CPU
+// table (filled, half): cosine and sine of each position before the sequence and pair, in f64 as on the CPU
 static __global__ void turn_memory_table_kernel(float2* table, int64_t filled, int64_t half, double theta) {
   const int64_t i = thread_in_grid();
   if (i >= filled * half) return;
@@ -41,7 +41,7 @@ static __global__ void turn_memory_table_kernel(float2* table, int64_t filled, i
   table[i] = make_float2(static_cast<float>(cos(angle)), static_cast<float>(sin(angle)));
 }
 
-// One thread per element of the positions that are there.
+// One thread per element of the filled positions.
 template <class T>
 __global__ void turn_memory_kernel(T* turned, const T* memory, const float2* table, AttentionLayout layout,
                                    int64_t size, int64_t filled, int64_t half, int64_t elements) {
@@ -49,7 +49,7 @@ __global__ void turn_memory_kernel(T* turned, const T* memory, const float2* tab
   if (i >= elements) return;
   const int64_t width = layout.memory_width(), column = i % width, row = i / width;
   const int64_t place = row % filled, at = (row / filled * size + size - filled + place) * width + column;
-  const int64_t inside = column % layout.d_head;  // of its head
+  const int64_t inside = column % layout.d_head;  // column within its head
   if (column >= layout.kv_heads * layout.d_head || inside >= 2 * half) {
     turned[at] = memory[at];
     return;

@@ -14,14 +14,14 @@ struct RowShared {
   int argmax[32];
 };
 
-// The largest logit with its place, and the sum of e = e^(logit - largest), of some of a row's logits; with kStatistics
-// also the sums of e^2 and of e (logit - largest).
+// Running statistics of some of a row's logits: the largest logit with its index, and the sum of e = e^(logit -
+// largest); with kStatistics also the sums of e^2 and of e (logit - largest).
 template <bool kStatistics>
 struct Online {
   Indexed largest{-FLT_MAX, 0x7FFFFFFF};
   float sum = 0, squares = 0, moment = 0;
 
-  // Makes the sums those of a largest logit that is `below` less than the new one.
+  // Rescales the sums from the old largest logit to the new one; below = old - new.
   __device__ void lower(float below) {
     const float factor = expf(below);
     if constexpr (kStatistics) {
@@ -38,7 +38,7 @@ struct Online {
       largest.index = place;
     }
     const float e = expf(logit - largest.value);
-    sum += e;  // NaN stays in the sum
+    sum += e;  // NaN propagates into the sum
     if constexpr (kStatistics) {
       squares += e * e;
       moment += e * fmaxf(logit - largest.value, kLowest);
@@ -55,18 +55,18 @@ struct Online {
   }
 
  private:
-  static constexpr float kLowest = -1000;  // where e is 0: 0 times infinity would be no number
+  static constexpr float kLowest = -1000;  // e is 0 from here on down; 0 times infinity would be NaN
 };
 
-// What may be absent of a row's inputs and outputs.
+// The optional inputs and outputs of a row.
 struct RowExtras {
   const float* weights;
   float *entropy, *residual;
   float smoothing;
 };
 
-// One block per row, which is read twice and written once. Threads take strided vectors; their parts are joined in the
-// order of lanes and warps.
+// One block per row, which is read twice and written once. Threads take strided vectors; their partial results are
+// merged in the order of lanes and warps.
 template <class T, int N, bool kStatistics>
 __global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits, const int32_t* targets, int64_t vocab,
                                      float gradient_scale, RowExtras extras) {
@@ -75,7 +75,7 @@ __global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits,
   T* row = logits + token * vocab;
   const int32_t target = targets[token];
   const int64_t step = int64_t{blockDim.x} * N;
-  if (target == kIgnoreTarget) {  // the whole block
+  if (target == kIgnoreTarget) {  // the condition is the same for the whole block
     if (threadIdx.x == 0) {
       losses[token] = 0;
       if (correct) correct[token] = 0;
@@ -113,7 +113,7 @@ __global__ void cross_entropy_kernel(float* losses, int32_t* correct, T* logits,
     }
   }
   const float wanted = load(row + target);
-  __syncthreads();  // also: everybody has read before anybody writes
+  __syncthreads();  // also ensures that all threads have read before any thread writes
   Online<kStatistics> whole;
   for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) {
     Online<kStatistics> part;

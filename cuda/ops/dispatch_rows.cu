@@ -7,8 +7,8 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 256;
 
-// All kernels here have one writer per element. One warp per row, N columns per lane at a time; rows that stand for no
-// assignment (source -1) become zero.
+// In all kernels here each element has one writer. One warp per row, N columns per lane at a time. Rows that belong to
+// no assignment (source -1) become zero.
 
 // rows[r] = x[source[r] / k]
 template <class T, int N>
@@ -31,7 +31,7 @@ static __global__ void number_assignments_kernel(int32_t* numbers, const int32_t
   numbers[row] = slot < 0 ? -1 : static_cast<int32_t>((first_token + slot / k) * experts + indices[slot]);
 }
 
-// rows[r] = x[source[r] / k] for rows that are shorter than a warp: one thread per element.
+// rows[r] = x[source[r] / k] for rows shorter than a warp: one thread per element.
 template <class T>
 __global__ void permute_short_rows_kernel(T* rows, const T* x, const int32_t* source, int64_t count, int64_t d,
                                           int64_t k) {
@@ -62,8 +62,8 @@ __global__ void gather_sum_kernel(T* y, const T* rows, const float* weights, con
   }
 }
 
-// d_rows[r] = weights[source[r]] * d_y[source[r] / k] and d_weights[source[r]] = <d_y, rows[r]>: a slot's row is
-// unique.
+// d_rows[r] = weights[source[r]] * d_y[source[r] / k] and d_weights[source[r]] = <d_y, rows[r]>: each slot has its own
+// row.
 template <class T, int N>
 __global__ void combine_backward_kernel(T* d_rows, float* d_weights, const T* d_y, const T* rows, const float* weights,
                                         const int32_t* source, int64_t count, int64_t d, int64_t k) {
@@ -96,7 +96,7 @@ static __global__ void clear_empty_slots_kernel(float* d_weights, const int32_t*
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Unlike the CPU's, sources behind the last assignment are -1, so that what follows need not know how many there are.
+// Unlike on the CPU, sources past the last assignment are -1, so later kernels do not need the number of assignments.
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices) {
   counting_sort(ctx, position.as<int32_t>(), source.as<int32_t>(), offsets.as<int32_t>(),
                 SortKeys{indices.as<int32_t>(), nullptr, 0, -1}, indices.size(), offsets.dim(0) - 1);

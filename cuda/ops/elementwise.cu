@@ -78,7 +78,7 @@ __global__ void row_dots_kernel(float* dots, const T* a, const T* b, int64_t row
   if (lane_index() == 0) dots[row] = sum;
 }
 
-// Blocks take turns of blockDim elements; a thread adds its elements in f64, the block adds its threads in order.
+// Blocks take blockDim elements in turn; a thread adds its elements in f64, the block adds its threads in order.
 template <class T, bool kSquares>
 __global__ void sum_kernel(double* partial, const T* x, int64_t n) {
   double* slots = &shared_memory<double>();

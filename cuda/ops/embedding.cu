@@ -20,8 +20,8 @@ static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t
   if (t < tokens) ids[t] = static_cast<int32_t>(t % time);
 }
 
-// `order` are the tokens sorted by id, equal ids in their order. One warp per place in it: the warp at the first token
-// of an id adds up all of that id's rows, in order; the others have nothing to do. Each table row so has one writer.
+// `order` holds the tokens sorted by id, equal ids in their order. One warp per position in it: the warp at the first
+// token of an id adds up all rows of that id, in order; the other warps do nothing. So each table row has one writer.
 template <class T>
 __global__ void embedding_backward_kernel(float* d_table, const T* d_y, const int32_t* ids, const int32_t* order,
                                           int64_t tokens, int64_t d) {

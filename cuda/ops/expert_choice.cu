@@ -11,16 +11,17 @@ namespace moe::cuda {
 static constexpr int kWarps = 16, kDigits = 256;
 
 struct ChoiceShared {
-  int counts[kDigits][kWarp];  // of a digit, per expert of the block
+  int counts[kDigits][kWarp];  // histogram of a digit, per expert of the block
   int ties[kWarps][kWarp];
-  uint32_t prefix[kWarp];  // of the key of the last token that an expert takes
-  int wanted[kWarp];       // how many of the tokens that share the prefix it takes
-  int slots[kWarps];       // of a block sum
+  uint32_t prefix[kWarp];  // leading digits of the key of the last token that an expert takes
+  int wanted[kWarp];       // number of tokens with this prefix that it takes
+  int slots[kWarps];       // for a block sum
 };
 
 // One block per group and 32 neighbouring experts, a lane per expert, so that a warp reads a token's 32 probabilities
-// together. The key of the last token to be taken is found from its highest digit down, by counts (integer sums know no
-// order); equal keys go by their order in the group: each warp has a run of tokens, and knows how many came before it.
+// together. The key of the last token that is taken is found from its highest digit down, by counts (integer sums do
+// not depend on the order). Equal keys are taken in their order in the group: each warp has a contiguous run of tokens
+// and the number of equal keys before it.
 static __global__ void expert_choice_kernel(int32_t* indices, float* weights, const float* probabilities,
                                             TokenGroups groups, int64_t experts, GroupRoom room) {
   ChoiceShared& shared = shared_memory<ChoiceShared>();

@@ -10,8 +10,8 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// One block per expert and 32 columns, a lane per column. `slots` are sorted by expert; an expert's are strided over
-// the warps, which are added up in order. Shared memory: (warps, 32) f64.
+// One block per expert and 32 columns, a lane per column. `slots` are sorted by expert. The slots of an expert are
+// strided over the warps, whose sums are added in order. Shared memory: (warps, 32) f64.
 template <class T>
 __global__ void expert_output_sums_kernel(double* sums, const T* rows, const int32_t* slots, const int32_t* offsets,
                                           const int32_t* position, const int32_t* targets, int64_t d, int64_t k) {

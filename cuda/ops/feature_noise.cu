@@ -11,9 +11,10 @@
 namespace moe::cuda {
 
 static constexpr int kThreads = 256, kWarps = kThreads / kWarp;
-static constexpr int64_t kMomentBlocks = 64;  // over the tokens
+static constexpr int64_t kMomentBlocks = 64;  // blocks over the tokens
 
-// One thread per sequence and feature, neighbours side by side: Welford's update from token to token, as on the CPU.
+// One thread per sequence and feature, with neighbouring features in neighbouring threads: Welford's update from token
+// to token, as on the CPU.
 template <class T, bool kCausal>
 __global__ void feature_statistics_kernel(float* mean, float* deviation, const T* x, const int32_t* lengths,
                                           int64_t sequences, int64_t time, int64_t d) {
@@ -38,8 +39,8 @@ __global__ void feature_statistics_kernel(float* mean, float* deviation, const T
   }
 }
 
-// One thread per element; its number among those of the global batch begins at `first`. `period`: elements after which
-// the statistics repeat.
+// One thread per element; its index in the global batch starts at `first`. `period`: number of elements after which the
+// statistics repeat.
 template <class T>
 __global__ void feature_noise_forward_kernel(T* x_hat, T* gain, const T* x, const float* mean, const float* deviation,
                                              RandomKey key, int64_t first, int64_t size, int64_t period) {
@@ -63,8 +64,8 @@ __global__ void feature_noise_backward_kernel(T* d_x, const T* d_x_hat, const T*
   store_vector(d_x + i, out);
 }
 
-// A block takes 32 features, a lane each, and every kMomentBlocks-th token of a warp's; warps are added up in order.
-// partial (blocks over tokens, 2 d + 1). Shared memory: (2, warps, 32) f64.
+// A block takes 32 features, one per lane. Tokens are strided over the warps of gridDim.y blocks; a block's warps are
+// added up in order. partial (blocks over tokens, 2 d + 1). Shared memory: (2, warps, 32) f64.
 template <class T>
 __global__ void moment_sums_kernel(double* partial, const T* x, const int32_t* targets, int64_t tokens, int64_t d) {
   double* shared = &shared_memory<double>();
@@ -90,7 +91,7 @@ __global__ void moment_sums_kernel(double* partial, const T* x, const int32_t* t
     out[feature] = sum;
     out[d + feature] = squares;
   }
-  if (blockIdx.x > 0) return;  // the whole block; tokens are counted by the first
+  if (blockIdx.x > 0) return;  // the same for the whole block; only the first one counts the tokens
   __syncthreads();
   if (lane == 0) shared[warp] = scored;
   __syncthreads();

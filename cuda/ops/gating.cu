@@ -11,11 +11,11 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 128;
 
-// In all kernels here one warp has a token; lane l holds experts l, l + 32, ... Everything about routing is f32. The
-// choice is an exact arg-max, ties to the smaller index, and sums are in the order of the lanes: the same bits every
-// time.
+// In all kernels here one warp processes a token; lane l holds experts l, l + 32, ... All routing values are f32. The
+// choice is an exact arg-max with ties to the smaller index, and sums are in the order of the lanes, so results are
+// deterministic to the bit.
 
-// The lane's part of a row; -inf behind its end.
+// The lane's part of a row; -inf past its end.
 template <int kPerLane>
 static __device__ void load_row(float (&own)[kPerLane], const float* row, int experts) {
 #pragma unroll
@@ -46,11 +46,11 @@ static __device__ float softmax_row(float* p, const float (&own)[kPerLane], int 
   return largest + logf(sum);
 }
 
-// The `count` largest of the row that the lanes hold, NaN last, never -inf; -1 in the slots behind them. Takes what it
-// chooses out of the row.
+// Selects the `count` largest of the row that the lanes hold: NaN last, never -inf; -1 in the remaining slots. Removes
+// the chosen elements from the row.
 template <int kPerLane>
 static __device__ void select_row(int32_t* chosen, float (&own)[kPerLane], int slots, int count) {
-  constexpr int kNone = 0x7FFFFFFF;  // an index that loses against all others
+  constexpr int kNone = 0x7FFFFFFF;  // an index that is larger than all others and so loses ties
   const int lane = lane_index();
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
@@ -72,7 +72,7 @@ static __device__ void select_row(int32_t* chosen, float (&own)[kPerLane], int s
   for (int j = count + lane; j < slots; j += kWarp) chosen[j] = -1;
 }
 
-// Weights of one token's slots from its probabilities.
+// Computes the weights of one token's slots from its probabilities.
 static __device__ void weigh_row(float* w, const float* p, const int32_t* chosen, int slots, bool divide) {
   float sum = 0, filled = 0;
   for (int j = lane_index(); j < slots; j += kWarp) {
@@ -82,7 +82,8 @@ static __device__ void weigh_row(float* w, const float* p, const int32_t* chosen
   }
   sum = warp_sum(sum);
   filled = warp_sum(filled);
-  const bool vanished = divide && sum == 0;  // chosen by something else than their probabilities, which are all 0
+  const bool vanished = divide && sum == 0;  // the experts were chosen by other scores, and their probabilities are all
+                                             // 0
   for (int j = lane_index(); j < slots; j += kWarp) {
     w[j] = chosen[j] < 0 ? 0.0f : vanished ? 1.0f / filled : p[chosen[j]] / (divide ? sum : 1.0f);
   }
@@ -92,7 +93,7 @@ template <int kPerLane>
 __global__ void gating_forward_kernel(float* probabilities, float* logsumexp, int32_t* indices, float* weights,
                                       const float* logits, int64_t tokens, int experts, int k, bool divide) {
   const int64_t token = warp_in_grid();
-  if (token >= tokens) return;  // whole warps leave; no barrier follows
+  if (token >= tokens) return;  // whole warps return; no barrier follows
   float* p = probabilities + token * experts;
   int32_t* chosen = indices + token * k;
   float own[kPerLane];
@@ -100,7 +101,7 @@ __global__ void gating_forward_kernel(float* probabilities, float* logsumexp, in
   const float lse = softmax_row(p, own, experts);
   if (lane_index() == 0) logsumexp[token] = lse;
   select_row(chosen, own, k, k);
-  __syncwarp();  // p and the choice are read by all lanes
+  __syncwarp();  // p and the choice are read by all lanes below
   weigh_row(weights + token * k, p, chosen, k, divide);
 }
 
@@ -159,10 +160,10 @@ static __global__ void mask_experts_kernel(float* logits, const int32_t* closed,
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Calls body(N), a constant: how many experts a lane holds.
+// Calls body(N), a constant: the number of experts that a lane holds.
 template <class Body>
 static void for_experts(int64_t experts, Body body) {
-  if (experts > 1024) raise<DeviceError>("{} experts: on CUDA a router chooses from at most 1024", experts);
+  if (experts > 1024) raise<DeviceError>("{} experts; on CUDA a router supports at most 1024", experts);
   if (experts <= 64) return body(std::integral_constant<int, 2>{});
   if (experts <= 256) return body(std::integral_constant<int, 8>{});
   body(std::integral_constant<int, 32>{});

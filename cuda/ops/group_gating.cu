@@ -22,8 +22,8 @@ static __device__ float log_sum_exp(const float* x, Range range) {
   return largest + logf(sum);
 }
 
-// All kernels here have one thread per token and group, which owns the group's neighbouring experts: groups are small,
-// and neighbouring threads read neighbouring memory.
+// All kernels here have one thread per token and group, which processes the group's contiguous experts: groups are
+// small, and neighbouring threads read neighbouring memory.
 
 static __global__ void group_logits_forward_kernel(float* logits, const float* outer, const float* inner, int64_t size,
                                                    int64_t experts, int64_t groups) {
@@ -50,7 +50,8 @@ static __global__ void group_logits_backward_kernel(float* d_outer, float* d_inn
   }
 }
 
-// i: a token and one of its chosen groups. The chosen experts are kept sorted while the group is read, as on the CPU.
+// i: index of a token and one of its chosen groups. The chosen experts are kept sorted while the group is read, as on
+// the CPU.
 static __global__ void select_within_groups_kernel(int32_t* indices, const int32_t* chosen_groups, const float* scores,
                                                    int64_t size, int64_t chosen, int64_t experts, int64_t groups,
                                                    int64_t k) {

@@ -11,7 +11,7 @@
 
 namespace moe::cuda {
 
-// The kernels for every device and type; grouped_gemm_sm90.cu has Hopper's.
+// The kernels for every device and type; Hopper's are in grouped_gemm_sm90.cu.
 
 // ---- the product ---------------------------------------------------------------------------------------------------
 
@@ -22,8 +22,8 @@ template <class T, Kind kKind, Fused kFused = Fused::none>
 struct Layout {
   static constexpr bool kGated = kFused == Fused::swiglu;
   static constexpr int kM = 128, kN = 128, kK = sizeof(T) == 2 ? 32 : 16, kStages = sizeof(T) == 2 ? 4 : 3;
-  static constexpr int kOut = kGated ? kN / 2 : kN;             // neighbouring columns: with a gate, of either half
-  static constexpr int kResident = sizeof(T) == 2 ? 2 : 1;      // blocks of a multiprocessor
+  static constexpr int kOut = kGated ? kN / 2 : kN;             // contiguous columns; with a gate, of each half
+  static constexpr int kResident = sizeof(T) == 2 ? 2 : 1;      // blocks per multiprocessor
   static constexpr int kThreads = 256, kWarpsN = 4;             // 2 x 4 warps
   static constexpr int kWarpM = kM / 2, kWarpN = kN / kWarpsN;  // of C, per warp
   static constexpr Operand kA = kKind == Kind::weight ? Operand::columns : Operand::rows;
@@ -47,17 +47,18 @@ template <class T, class Result>
 struct Product {
   Result* c;
   const T *a, *b;
-  int m, n, k;  // of weight: m = out, n = in; of the others n and k of one row tile's product
+  int m, n, k;  // weight: m = out, n = in; otherwise n and k of one row tile's product
   const int32_t* offsets = nullptr;
-  const RowTile* tiles = nullptr;  // not of weight
+  const RowTile* tiles = nullptr;  // unused for weight
   const int32_t* num_tiles = nullptr;
   int experts = 0;
-  bool accumulate = false;  // of weight
+  bool accumulate = false;  // only for weight
   bool vectors = false;
-  T* activated = nullptr;  // with an activation
+  T* activated = nullptr;  // only with an activation
 };
 
-// activated = activation(z) for a tile of z in shared memory, whose other half, with a gate, lies kOut columns further.
+// activated = activation(z) for a tile of z in shared memory. With a gate, the tile's other half starts kOut columns
+// further.
 template <class L, Activation kActivation, class T>
 static __device__ void store_activated(T* target, const T* tile, int ld, int rows, int columns, bool vectors) {
   const auto store_some = [&]<int kPer>(std::integral_constant<int, kPer>) {
@@ -79,10 +80,10 @@ static __device__ void store_activated(T* target, const T* tile, int ld, int row
     store_some(std::integral_constant<int, 1>{});
 }
 
-// Blocks walk over the tiles of C, 128 x 128 each, neighbours in n first: they share A. Eight warps own 64 x 32 of it.
-// Shared memory holds kStages slices of A and B along k, filled by cp.async ahead of the products, and afterwards C on
-// its way out, so that whole lines are written. Each element of C has one owner, which adds along k in order. With a
-// gate a tile has 64 columns of either half of C, so that the activation finds what it needs in it.
+// Blocks loop over the tiles of C, 128 x 128 each, neighbours in n first, because they share A. Each of eight warps
+// owns 64 x 32 of a tile. Shared memory holds kStages slices of A and B along k, which cp.async fills ahead of the
+// products. Afterwards it holds C, so that whole lines are written. Each element of C has one owner, which adds along k
+// in order. With a gate a tile has 64 columns of each half of C, so that the activation has both operands.
 template <class T, Kind kKind, Fused kFused = Fused::none>
 __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::kResident)
     grouped_gemm_kernel(Product<T, typename Layout<T, kKind>::Result> p) {
@@ -90,7 +91,8 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
   auto& shared = shared_memory<typename L::Shared>();
   const int warp_m = warp_index() / L::kWarpsN * L::kWarpM, warp_n = warp_index() % L::kWarpsN * L::kWarpN;
   const int width = L::kGated ? p.n / 2 : p.n;
-  const int tiles_n = (width + L::kOut - 1) / L::kOut, per_expert = (p.m + L::kM - 1) / L::kM;  // per_expert: of weight
+  // per_expert is used for Kind::weight.
+  const int tiles_n = (width + L::kOut - 1) / L::kOut, per_expert = (p.m + L::kM - 1) / L::kM;
   const int tiles = (kKind == Kind::weight ? p.experts * per_expert : *p.num_tiles) * tiles_n;
 
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
@@ -145,7 +147,7 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
     }
     for (int s = 0; s < slices; ++s) {
       cp_async_wait_group<L::kStages - 2>();
-      __syncthreads();  // slice s is there for everybody, and slice s - 1 has been used
+      __syncthreads();  // slice s is loaded for all threads, and slice s - 1 has been used
       const int next = s + L::kStages - 1;
       if (next < slices) load(next % L::kStages, next * L::kK);
       cp_async_commit_group();
@@ -179,7 +181,7 @@ __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::
     if constexpr (kFused != Fused::none)
       store_activated<L, kActivationOf<kFused>>(p.activated + int64_t{p.tiles[tile_m].begin} * width + column, shared.c,
                                                 width, rows, columns, p.vectors);
-    __syncthreads();  // before the next tile's slices come
+    __syncthreads();  // all threads are done before the next tile's slices are loaded
   }
 }
 
@@ -201,7 +203,7 @@ static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, 
          sizeof(typename L::Shared), product);
 }
 
-// Rows in a tile of any variant.
+// Rows in a tile of every variant.
 static constexpr int kTileRows = Layout<float, Kind::forward>::kM;
 static_assert(kTileRows == Layout<BFloat16, Kind::forward>::kM && kTileRows == sm90::kTileRows);
 
@@ -234,7 +236,7 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
 void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
                                   bool accumulate) {
   const int64_t experts = d_weight.dim(0), m = d_y.dim(1), n = x.dim(1);
-  // Maps of no rows do not exist: the portable kernel clears the gradients then.
+  // Tensor maps need at least one row; with none, the portable kernel clears the gradients.
   if (d_y.dim(0) > 0 && sm90::takes_grouped_gemm(ctx, d_y.dtype, {m, n}, {d_weight.data, d_y.data, x.data}))
     return sm90::grouped_gemm_weight(ctx, d_weight, d_y, x, offsets, accumulate);
   for_type(d_y.dtype, [&]<class T>(T) {

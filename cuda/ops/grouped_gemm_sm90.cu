@@ -15,7 +15,7 @@ namespace moe::cuda::sm90 {
 // forward: y = x W^T. input: d_x = d_y W. weight: d_W (+)= d_y^T x, over the expert's rows.
 enum class Kind { forward, input, weight };
 
-// Three warpgroups: one copies, two multiply 64 rows each. Registers go from the first to the others.
+// Three warpgroups: one copies, two multiply 64 rows each. The first gives up registers for the others.
 static constexpr int kThreads = 3 * kWarpgroup;
 static constexpr int kCopyRegisters = 40, kMultiplyRegisters = 232;
 static constexpr int kMultiplyWarps = 8;
@@ -26,12 +26,12 @@ struct Layout {
   static constexpr Fused fused = kFused;
   static constexpr bool kGated = kFused == Fused::swiglu;
   static constexpr int kM = 128, kN = kColumns, kK = kChunk, kStages = kN == 256 ? 4 : 6;
-  static constexpr int kOut = kGated ? kN / 2 : kN;  // neighbouring columns: with a gate, of either half
+  static constexpr int kOut = kGated ? kN / 2 : kN;  // contiguous columns; with a gate, of each half
   static constexpr Operand kA = kKind == Kind::weight ? Operand::columns : Operand::rows;
   static constexpr Operand kB = kKind == Kind::forward ? Operand::rows : Operand::columns;
   static constexpr int kRowsA = kA == Operand::rows ? kM : kK, kRowsB = kB == Operand::rows ? kN : kK;
   using Result = std::conditional_t<kKind == Kind::weight, float, BFloat16>;
-  static constexpr int kStaged = 128 / sizeof(Result);  // columns that go out at once: 128 bytes
+  static constexpr int kStaged = 128 / sizeof(Result);  // columns that are stored at once: 128 bytes
   static constexpr int kStride = tile_stride<Result>(kStaged);
   static constexpr uint32_t kStageBytes = 2 * (kM + kN) * kK;
   struct Shared {
@@ -46,17 +46,17 @@ template <class Result>
 struct Product {
   TensorMap a, b;
   Result* c;
-  BFloat16* activated;  // with an activation
-  int m, n, k;          // of weight: m = out, n = in; of the others n and k of one row tile's product
+  BFloat16* activated;  // only with an activation
+  int m, n, k;          // weight: m = out, n = in; otherwise n and k of one row tile's product
   const int32_t* offsets;
-  const RowTile* tiles;  // not of weight
+  const RowTile* tiles;  // unused for weight
   const int32_t* num_tiles;
   int experts;
-  bool accumulate;  // of weight
+  bool accumulate;  // only for weight
 };
 
-// One tile of C: `rows` rows from `row` on by kOut columns from `column` on. Rows are tokens, or an expert's outputs
-// (weight), whose depth then are tokens from `token` on.
+// One tile of C: `rows` rows from `row` on, kOut columns from `column` on. Rows are tokens or, for weight, an expert's
+// outputs; then the depth is the tokens from `token` on.
 struct Tile {
   int expert, row, rows, column, token, depth;
 };
@@ -66,7 +66,7 @@ static __device__ int num_tiles(const Product<typename L::Result>& p, int tiles_
   return (L::kind == Kind::weight ? p.experts * ((p.m + L::kM - 1) / L::kM) : *p.num_tiles) * tiles_n;
 }
 
-// Neighbours in n first: they share A.
+// Neighbours in n come first, because they share A.
 template <class L>
 static __device__ Tile tile_at(const Product<typename L::Result>& p, int index, int tiles, int tiles_n) {
   if (index >= tiles) return {};
@@ -81,8 +81,8 @@ static __device__ Tile tile_at(const Product<typename L::Result>& p, int index, 
   }
 }
 
-// Copies slice k of a tile. Rows behind an expert's last come along as they are: those of A are never stored, those of
-// the depth are cleared by clear_tail. What is outside of the tensors comes as zero.
+// Copies slice k of a tile. Rows past an expert's last one are copied too: those of A are never stored, those of the
+// depth are cleared by clear_tail. Elements outside the tensors are read as zero.
 template <class L>
 static __device__ void copy_slice(const Product<typename L::Result>& p, BFloat16* a, BFloat16* b, uint64_t& full,
                                   const Tile& tile, int k) {
@@ -112,8 +112,8 @@ static __device__ void clear_rows(BFloat16* chunk, int first, int thread) {
     *reinterpret_cast<uint4*>(chunk + 8 * i) = uint4{0, 0, 0, 0};
 }
 
-// Of a slice along tokens (weight), those from `first` on belong to the next expert, or to nobody and may be anything:
-// they are cleared in both operands. Each warpgroup clears its half of either; B is used by both.
+// In a slice along tokens (weight), the tokens from `first` on belong to the next expert, or to none and may hold any
+// values. They are cleared in both operands. Each warpgroup clears its half of each operand; both use B.
 template <class L>
 static __device__ void clear_tail(BFloat16* a, BFloat16* b, int first, int group) {
   if (L::kind != Kind::weight || first >= L::kK) return;
@@ -125,8 +125,8 @@ static __device__ void clear_tail(BFloat16* a, BFloat16* b, int first, int group
   barrier_sync(1, 2 * kWarpgroup);
 }
 
-// This warp's 16 rows of kStaged columns to global memory, in whole lines. value(block, element) is that of a 16 x 8
-// block among them.
+// Stores this warp's 16 rows of kStaged columns to global memory, in whole lines. value(block, element) is an element
+// of a 16 x 8 block among them.
 template <class L, bool kAdd, class Result, class Value>
 static __device__ void store_columns(Result* target, Result* staging, int ld, int rows, int columns, Value value) {
   const int lane = lane_index();
@@ -141,12 +141,12 @@ static __device__ void store_columns(Result* target, Result* staging, int ld, in
   store_tile<16, L::kStaged, L::kStride, kWarp, kAdd>(target, staging, ld, rows, columns, true, lane);
 }
 
-// As it will be read from where it is stored.
+// The value as it will be read after it is stored in bf16.
 static __device__ float rounded(float x) {
   return __uint_as_float(cvt_rn_bf16x2(x, 0) << 16);
 }
 
-// This warp's 16 rows of a tile, from `row` of the tile on.
+// Stores this warp's 16 rows of a tile, from `row` of the tile on.
 template <class L, bool kAdd>
 static __device__ void store_result(const Product<typename L::Result>& p, const Tile& tile, int row,
                                     typename L::Result* staging, const float (&sums)[L::kN / 8][4]) {
@@ -156,7 +156,7 @@ static __device__ void store_result(const Product<typename L::Result>& p, const 
   typename L::Result* c = p.c + first_row * p.n + tile.column;
 #pragma unroll
   for (int part = 0; part < L::kN / L::kStaged; ++part) {
-    constexpr int kParts = L::kOut / L::kStaged;  // of a half
+    constexpr int kParts = L::kOut / L::kStaged;  // of each half
     const int column = part % kParts * L::kStaged;
     store_columns<L, kAdd>(c + part / kParts * width + column, staging, p.n, rows, width - tile.column - column,
                            [&](int j, int e) { return sums[part * kBlocks + j][e]; });
@@ -177,10 +177,10 @@ static __device__ void store_result(const Product<typename L::Result>& p, const 
   }
 }
 
-// One block per multiprocessor; blocks walk over the tiles of C, 128 x kN. One thread of the first warpgroup copies
-// slices of 64 along the depth into a ring of stages, for one tile after the other; the two other warpgroups multiply,
-// 64 rows each, and bring their results out through shared memory of their own, while the next tile's slices come in.
-// Each element of C has one owner, which adds along the depth in order.
+// One block per multiprocessor; blocks loop over the tiles of C, 128 x kN. One thread of the first warpgroup copies
+// slices of 64 along the depth into a ring of stages, tile after tile. The two other warpgroups multiply, 64 rows each,
+// and store their results through their own shared memory while the next tile's slices are loaded. Each element of C
+// has one owner, which adds along the depth in order.
 template <class L>
 __global__ void __launch_bounds__(kThreads, 1)
     grouped_gemm_sm90_kernel(const __grid_constant__ Product<typename L::Result> p) {
@@ -217,8 +217,9 @@ __global__ void __launch_bounds__(kThreads, 1)
     Tile next = tile_at<L>(p, first, tiles, tiles_n);
     for (int i = first; i < tiles; i += step) {
       const Tile tile = next;
-      next = tile_at<L>(p, i + step, tiles, tiles_n);  // comes from memory while this one is multiplied
-      if (tile.rows <= 64 * group) {                   // none is this warpgroup's: tensor cores are the other's
+      next = tile_at<L>(p, i + step, tiles, tiles_n);  // loaded from memory while the current tile is multiplied
+      if (tile.rows <= 64 * group) {                   // no row is this warpgroup's, so the other one has the tensor
+                                                       // cores
         for (int k = 0; k < tile.depth; k += L::kK, place.advance()) {
           shared.ring.wait(place);
           clear_tail<L>(shared.a[place.stage], shared.b[place.stage], tile.depth - k, group);
@@ -234,10 +235,10 @@ __global__ void __launch_bounds__(kThreads, 1)
         clear_tail<L>(a, b, tile.depth - k, group);
         keep_registers(sums);
         wgmma_fence();
-        // 64 rows of A further: 64 rows of 128 bytes, or a chunk of 64 rows along the depth.
+        // The group's rows of A are 64 rows of 128 bytes further, or one chunk of 64 rows along the depth.
         warpgroup_multiply<L::kA, L::kB, L::kK, L::kRowsA, L::kRowsB>(sums, a + group * 64 * kChunk, b, true);
         wgmma_commit_group();
-        wgmma_wait_group<1>();  // that of the slice before
+        wgmma_wait_group<1>();  // the products of the previous slice
         if (k > 0 && lane == 0) shared.ring.release(before);
         before = place;
         place.advance();
@@ -263,8 +264,8 @@ bool takes_grouped_gemm(const Context& ctx, DType dtype, std::initializer_list<i
          at_copy_boundary(pointers);
 }
 
-// Calls body with the width of tiles for `columns` columns: 256, which feed the tensor cores best, unless tiles of 128
-// waste less. A narrow tile is taken to cost 5/9 of a wide one; not measured.
+// Calls body with the width of tiles for `columns` columns: 256, which uses the tensor cores best, unless tiles of 128
+// waste less. A narrow tile is assumed to cost 5/9 of a wide one; this is not measured.
 template <class Body>
 static void for_columns(int64_t columns, Body body) {
   const auto tiles = [&](int64_t width) { return (columns + width - 1) / width; };
@@ -278,11 +279,11 @@ static void run(Context& ctx, const Product<typename L::Result>& product, int64_
          product);
 }
 
-// (rows, width) in boxes of `box` rows
+// Describes (rows, width) in boxes of `box` rows.
 static TensorMap map_of(ConstTensor x, int box) {
   return make_tensor_map(x.data, {{x.dim(1), 1, kChunk}, {x.dim(0), x.dim(1), box}});
 }
-// (experts, out, in) in boxes of `box` rows of one expert
+// Describes (experts, out, in) in boxes of `box` rows of one expert.
 static TensorMap map_of_weight(ConstTensor w, int box) {
   const int64_t out = w.dim(1), in = w.dim(2);
   return make_tensor_map(w.data, {{in, 1, kChunk}, {out, in, box}, {w.dim(0), out * in, 1}});

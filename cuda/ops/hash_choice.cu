@@ -7,8 +7,9 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 128;
 
-// One warp per token; lane l holds the numbers of experts l, l + 32, ..., each with its index below it so that of equal
-// ones the smaller index is the larger. All are distinct, and none is 0, which stands for one that was taken.
+// One warp per token. Lane l holds the random numbers of experts l, l + 32, ..., each combined with its expert's index
+// in the low bits so that of equal values the smaller index is the larger. All are distinct, and none is 0, which marks
+// an expert that has been taken.
 template <int kPerLane>
 __global__ void hash_choice_kernel(int32_t* indices, const int32_t* ids, int64_t tokens, int experts, int k,
                                    RandomKey key) {
@@ -40,7 +41,7 @@ __global__ void hash_choice_kernel(int32_t* indices, const int32_t* ids, int64_t
 
 void hash_choice(Context& ctx, Tensor indices, ConstTensor ids, int64_t experts, const RandomKey& key) {
   const int64_t tokens = ids.size();
-  if (experts > 1024) raise<DeviceError>("{} experts: on CUDA a router chooses from at most 1024", experts);
+  if (experts > 1024) raise<DeviceError>("{} experts; on CUDA a router supports at most 1024", experts);
   const auto kernel = experts <= 64    ? hash_choice_kernel<2>
                       : experts <= 256 ? hash_choice_kernel<8>
                                        : hash_choice_kernel<32>;

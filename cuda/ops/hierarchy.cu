@@ -8,7 +8,7 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 256;
 
-// A GroupChoice as kernels see it; n: experts, or groups, that are chosen from.
+// A GroupChoice in the form that kernels use; n: number of experts, or groups, to choose from.
 struct Choice {
   explicit Choice(const GroupChoice& c)
       : logits(c.logits.as<float>()),
@@ -19,7 +19,7 @@ struct Choice {
         n(c.logits.dim(1)),
         k(c.indices.dim(1)) {}
 
-  // The slot in which a token chose expert (or group) `wanted`, or -1.
+  // The slot in which a token has chosen expert (or group) `wanted`, or -1.
   __device__ int64_t slot_of(int64_t token, int64_t wanted) const {
     for (int64_t j = 0; j < k; ++j) {
       if (indices[token * k + j] == wanted) return j;
@@ -69,7 +69,7 @@ static __global__ void compose_group_kernel(float* log_probabilities, int32_t* i
   }
 }
 
-// d_z += d - softmax * sum of d, for one row, by a warp; returns the sum.
+// d_z += d - softmax * sum of d, for one row, computed by a warp; returns the sum.
 static __device__ float log_softmax_row_backward(float* d_z, const float* d, const float* z, float logsumexp,
                                                  int64_t n) {
   float sum = 0;
@@ -79,7 +79,7 @@ static __device__ float log_softmax_row_backward(float* d_z, const float* d, con
   return sum;
 }
 
-// Where a group's part of the gradients goes.
+// The destination of a group's part of the gradients.
 struct GroupGradient {
   float *inner_logits, *inner_weights, *inner_skip, *group_log_probabilities, *group_weights;
 };

@@ -9,14 +9,14 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 128;
 
-// One block per anchor, which reads its row of products three times and writes it once; sums are in the order of lanes
+// One block per anchor, which reads its row of products three times and writes it once. Sums are in the order of lanes
 // and warps.
 static __global__ void diagonal_cross_entropy_kernel(float* losses, float* a, const int32_t* targets, int64_t n,
                                                      float inverse, float scale) {
   float* slots = &shared_memory<float>();
   const int64_t anchor = blockIdx.x;
   float* row = a + anchor * n;
-  if (targets[anchor] == kIgnoreTarget) {  // the whole block
+  if (targets[anchor] == kIgnoreTarget) {  // the condition is the same for the whole block
     if (threadIdx.x == 0) losses[anchor] = 0;
     for (int64_t i = threadIdx.x; scale != 0 && i < n; i += blockDim.x) row[i] = 0;
     return;

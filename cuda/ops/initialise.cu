@@ -25,8 +25,8 @@ void fill_constant(Context& ctx, Tensor x, double value) {
   });
 }
 
-// Drawn on the CPU, piece by piece: the logarithm and cosine behind a normal number differ in the last bit between
-// mathematics libraries, and initial values shall not depend on the backend.
+// Values are drawn on the CPU, piece by piece. The logarithm and cosine used for a normal variate differ in the last
+// bit between mathematics libraries, and initial values must not depend on the backend.
 template <class Fill>
 static void fill_on_host(Context& ctx, Tensor x, Fill fill) {
   if (ctx.planning) return;

@@ -11,12 +11,12 @@ namespace moe::cuda {
 static constexpr int kThreads = 256;
 static constexpr size_t kMostShared = size_t{96} << 10;
 
-// One warp per row; later looks at the row find it in the cache. Sums are in the order of the lanes.
+// One warp per row; later reads of the row hit the cache. Sums are in the order of the lanes.
 template <class T, int N>
 __global__ void layer_norm_forward_kernel(T* y, float* statistics, const T* x, const T* weight, const T* bias,
                                           int64_t rows, int64_t d, float eps) {
   const int64_t row = warp_in_grid();
-  if (row >= rows) return;  // whole warps leave; no barrier follows
+  if (row >= rows) return;  // whole warps return; no barrier follows
   const int lane = lane_index();
   x += row * d;
   y += row * d;
@@ -44,8 +44,8 @@ __global__ void layer_norm_forward_kernel(T* y, float* statistics, const T* x, c
 }
 
 // One warp per row, rows strided over all warps of the grid. Each warp adds its rows' part of the gradients of weight
-// and bias to a vector of its own in shared memory, (warps, 2 d) f32; at the end the block adds up its warps, in order,
-// into partial (blocks, 2 d).
+// and bias to its own vector in shared memory, (warps, 2 d) f32. At the end the block adds its warps, in order, into
+// partial (blocks, 2 d).
 template <class T, int N>
 __global__ void layer_norm_backward_kernel(T* d_x, float* partial, const T* d_y, const T* x, const T* weight,
                                            const float* statistics, int64_t rows, int64_t d, bool accumulate) {

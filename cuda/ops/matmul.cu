@@ -6,7 +6,7 @@
 
 namespace moe::cuda {
 
-// f32 to bf16
+// Rounds f32 to bf16.
 static __global__ void round_kernel(BFloat16* y, const float* x, int64_t n) {
   const int64_t i = thread_in_grid();
   if (i < n) store(y + i, x[i]);
@@ -14,8 +14,8 @@ static __global__ void round_kernel(BFloat16* y, const float* x, int64_t n) {
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// The operands' type: bf16 where an operand or the result is. A wide one beside it is rounded for the product:
-// gradients of router logits, weights that no optimizer moves.
+// The operands' type: bf16 where an operand or the result is bf16. An f32 operand is then rounded for the product:
+// gradients of router logits, and weights that no optimizer updates.
 static DType product_type(ConstTensor a, ConstTensor b, ConstTensor c) {
   const bool rounds = a.dtype == DType::bf16 || b.dtype == DType::bf16 || c.dtype == DType::bf16;
   return rounds ? DType::bf16 : DType::f32;

@@ -11,13 +11,13 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 256;
 
-// Over the norm, or 0 where that is 0.
+// 1 / (norm + offset), or 0 where the divisor is 0.
 static __device__ float inverse_of(float norm, float offset) {
   const float divisor = norm + offset;
   return divisor > 0 ? 1.0f / divisor : 0.0f;
 }
 
-// One warp per row; the second look at the row finds it in the cache. Sums are in the order of the lanes.
+// One warp per row; the second read of the row hits the cache. Sums are in the order of the lanes.
 template <class Y, class X, int N>
 __global__ void normalise_rows_forward_kernel(Y* y, float* norms, const X* x, const int32_t* end, int64_t rows,
                                               int64_t d, float offset) {

@@ -10,10 +10,10 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 128, kWarps = kThreads / kWarp;
 
-// The same on every thread of the block.
+// Values that are the same on every thread of the block.
 struct Shares {
-  float each;    // token of a sequence that is no padding, of the mean
-  int64_t last;  // of these tokens, -1 of none
+  float each;    // weight in the mean of each token that is not padding
+  int64_t last;  // the last of these tokens, -1 if there are none
 
   __device__ Shares(const int32_t* targets, int64_t time, float* slots) {
     float counted = 0, end = 0;

@@ -23,7 +23,7 @@ static __global__ void update_prototypes_kernel(float* prototypes, const double*
                                                 double decay) {
   int* slots = &shared_memory<int>();
   const double count = counts[blockIdx.x];
-  if (count == 0) return;  // the whole block
+  if (count == 0) return;  // the same for the whole block
   float* row = prototypes + blockIdx.x * d;
   const double* sum = sums + blockIdx.x * d;
   int set = 0;
@@ -36,7 +36,7 @@ static __global__ void update_prototypes_kernel(float* prototypes, const double*
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Unlike on the CPU there may be rows that stand for no assignment; their label is kIgnoreTarget.
+// Unlike on the CPU, some rows may belong to no assignment; their label is kIgnoreTarget.
 void expert_labels(Context& ctx, Tensor labels, ConstTensor indices, ConstTensor source, ConstTensor targets) {
   const int64_t rows = labels.dim(0);
   launch(ctx, expert_labels_kernel, blocks_for(rows, kThreads), kThreads, 0, labels.as<int32_t>(),

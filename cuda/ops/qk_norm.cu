@@ -34,7 +34,7 @@ __global__ void qk_norm_forward_kernel(T* y, float* inverse_rms, const T* x, con
 }
 
 // One warp per query or key head of a token, strided over the grid. Each warp sums the weights' gradients of its heads
-// in shared memory, (warps, 2, d_head) f32; the block adds up its warps, in order, into partial (blocks, 2, d_head).
+// in shared memory, (warps, 2, d_head) f32. The block adds its warps, in order, into partial (blocks, 2, d_head).
 template <class T>
 __global__ void qk_norm_backward_kernel(T* d_qkv, float* partial, const T* x, const T* q_weight, const T* k_weight,
                                         const float* inverse_rms, AttentionLayout layout, int64_t tokens) {
@@ -61,7 +61,7 @@ __global__ void qk_norm_backward_kernel(T* d_qkv, float* partial, const T* x, co
   add_up_warps(partial, 2 * d);
 }
 
-// partial (blocks, 2, d) to the two gradients
+// Adds partial (blocks, 2, d) to the two gradients.
 static __global__ void qk_norm_weights_kernel(float* d_q_weight, float* d_k_weight, const float* partial, int64_t d,
                                               int blocks) {
   const int64_t c = thread_in_grid();

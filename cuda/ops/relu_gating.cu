@@ -10,7 +10,7 @@ static __global__ void relu_gating_forward_kernel(int32_t* indices, float* weigh
                                                   int64_t experts) {
   const int64_t i = thread_in_grid();
   if (i >= size) return;
-  const bool chosen = logits[i] > 0;  // not of NaN
+  const bool chosen = logits[i] > 0;  // false for NaN
   indices[i] = chosen ? static_cast<int32_t>(i % experts) : -1;
   weights[i] = chosen ? logits[i] : 0.0f;
 }

@@ -11,13 +11,13 @@ namespace moe::cuda {
 static constexpr int kThreads = 256;
 static constexpr size_t kMostShared = size_t{96} << 10;
 
-// One warp per row; the second look at the row finds it in the cache. Rows of one warp are strided, sums are in the
-// order of the lanes: nothing depends on the schedule.
+// One warp per row; the second read of the row hits the cache. Rows of one warp are strided, and sums are in the order
+// of the lanes, so results do not depend on the schedule.
 template <class T, int N>
 __global__ void rms_norm_forward_kernel(T* y, float* inverse_rms, const T* x, const T* weight, int64_t rows, int64_t d,
                                         float eps) {
   const int64_t row = warp_in_grid();
-  if (row >= rows) return;  // whole warps leave; no barrier follows
+  if (row >= rows) return;  // whole warps return; no barrier follows
   const int lane = lane_index();
   x += row * d;
   y += row * d;
@@ -39,8 +39,8 @@ __global__ void rms_norm_forward_kernel(T* y, float* inverse_rms, const T* x, co
 }
 
 // One warp per row, rows strided over all warps of the grid. Each warp adds its rows' part of the weight's gradient to
-// a vector of its own in shared memory, (warps, d) f32; at the end the block adds up its warps, in order, into partial
-// (blocks, d).
+// its own vector in shared memory, (warps, d) f32. At the end the block adds its warps, in order, into partial (blocks,
+// d).
 template <class T, int N>
 __global__ void rms_norm_backward_kernel(T* d_x, float* partial, const T* d_y, const T* x, const T* weight,
                                          const float* inverse_rms, int64_t rows, int64_t d, bool accumulate) {

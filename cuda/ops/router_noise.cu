@@ -10,7 +10,7 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 256;
 
-// One thread per element, whose number among the elements of the global batch begins at `first`.
+// One thread per element, whose index in the global batch starts at `first`.
 template <class T>
 __global__ void jitter_kernel(T* x, float amplitude, RandomKey key, int64_t first, int64_t size) {
   const int64_t i = thread_in_grid();
@@ -19,7 +19,7 @@ __global__ void jitter_kernel(T* x, float amplitude, RandomKey key, int64_t firs
   store(x + i, load(x + i) * (1.0f + amplitude * (2.0f * u - 1.0f)));
 }
 
-// One warp per token. Shared memory of a warp: the token's numbers (experts).
+// One warp per token. Shared memory of a warp: the token's random values (experts).
 static __global__ void drop_experts_kernel(float* logits, uint32_t threshold, int64_t keep, RandomKey key,
                                            int64_t first_token, int64_t tokens_per_draw, int64_t tokens,
                                            int64_t experts) {

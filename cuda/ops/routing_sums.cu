@@ -25,8 +25,8 @@ static __global__ void column_sums_kernel(double* partial, const float* x, const
   add_up_warps(partial, n);
 }
 
-// A warp takes 32 slots at a time and hands them round one after the other; lane e % 32 adds to expert e. Row of a
-// warp: counts (experts), then importance (experts).
+// A warp takes 32 slots at a time and broadcasts them one after the other; lane e % 32 adds to expert e. Row of a warp:
+// counts (experts), then importance (experts).
 static __global__ void assignment_sums_kernel(double* partial, const int32_t* indices, const float* weights,
                                               const int32_t* targets, int64_t slots, int64_t k, int experts) {
   const int lane = lane_index(), n = 2 * experts;
@@ -52,8 +52,8 @@ static __global__ void mask_padding_kernel(int32_t* ids, const int32_t* targets,
   if (i < n && targets[i] == kIgnoreTarget) ids[i] = kIgnoreTarget;
 }
 
-// One warp per token, strided over the grid. Row of a warp: counts (n), of which lane i % 32 owns i. Of all NaN there
-// is no largest: as on the CPU it is the first.
+// One warp per token, strided over the grid. Row of a warp: counts (n), of which lane i % 32 owns i. If all values are
+// NaN, there is no largest one, and as on the CPU the first is counted.
 static __global__ void top1_counts_kernel(double* partial, const float* p, const int32_t* targets, int64_t tokens,
                                           int n) {
   double* own = own_sums<double>(n);
@@ -88,7 +88,7 @@ struct AssignmentTerm {
 
 enum class Scalar { tokens, entropy, squared };
 
-// The sum over strided elements of x (tokens, n) of one of three functions, per block.
+// Per block, the sum over strided elements of x (tokens, n) of one of three functions.
 template <Scalar kScalar>
 __global__ void scalar_sum_kernel(double* partial, const float* x, const int32_t* targets, int64_t size, int64_t n) {
   double* slots = &shared_memory<double>();

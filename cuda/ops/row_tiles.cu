@@ -8,8 +8,8 @@
 
 namespace moe::cuda {
 
-// One block. A thread cuts the rows of an expert; tiles and their number, *count, follow from sums over the experts
-// before it.
+// One block. A thread cuts the rows of an expert into tiles. The position of its tiles and their total, *count, follow
+// from sums over the preceding experts.
 static __global__ void row_tiles_kernel(RowTile* tiles, int32_t* count, const int32_t* offsets, int experts,
                                         int tile_rows) {
   int* slots = &shared_memory<int>();

@@ -1,4 +1,4 @@
-// Tiles of rows that are sorted by expert, cut on the device: nothing about the routing goes to the host.
+// Tiles of rows that are sorted by expert, cut on the device, so that no routing data goes to the host.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -11,14 +11,14 @@ struct RowTile {
   int32_t expert, begin, end, unused;
 };
 
-// Each expert's rows in tiles of at most `tile_rows`, in the order of experts and rows. offsets (experts + 1) i32 on
-// the device; `rows` is at least the last of them.
+// Cuts each expert's rows into tiles of at most `tile_rows`, in the order of experts and rows. offsets (experts + 1)
+// i32 on the device; `rows` is at least the last offset.
 class RowTiles {
  public:
   RowTiles(Context& ctx, ConstTensor offsets, int64_t rows, int64_t experts, int tile_rows);
   const RowTile* tiles() const { return tiles_; }
   const int32_t* count() const { return count_; }  // on the device
-  int64_t most() const { return most_; }           // that there can be
+  int64_t most() const { return most_; }           // upper bound of the number of tiles
 
  private:
   ScratchScope scratch_;
@@ -27,7 +27,7 @@ class RowTiles {
   int32_t* count_;
 };
 
-// Blocks for a kernel that walks over tiles: as many as are resident at once, or fewer when there are fewer tiles.
+// Blocks for a kernel that loops over tiles: the number that is resident at once, or fewer when there are fewer tiles.
 dim3 persistent_grid(const Context& ctx, int64_t tiles, int resident_each);
 
 }  // namespace moe::cuda

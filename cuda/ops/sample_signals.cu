@@ -15,7 +15,7 @@ static constexpr int kGradient = 4;
 // One warp per token; lanes take strided experts.
 static __global__ void router_entropy_kernel(float* sums, const float* probabilities, int64_t tokens, int experts) {
   const int64_t t = warp_in_grid();
-  if (t >= tokens) return;  // the whole warp
+  if (t >= tokens) return;  // the whole warp returns
   float sum = 0;
   for (int e = lane_index(); e < experts; e += kWarp) {
     const float p = probabilities[t * experts + e];
@@ -25,16 +25,17 @@ static __global__ void router_entropy_kernel(float* sums, const float* probabili
   if (lane_index() == 0) sums[t] += sum;
 }
 
-// One warp per token; lanes take strided columns, each through the token's k rows twice: mean, then squares.
+// One warp per token. Lanes take strided columns and read each column of the token's k rows twice: for the mean, then
+// for the squares.
 template <class T>
 __global__ void expert_variance_kernel(float* sums, const T* rows, const int32_t* position, int64_t tokens, int k,
                                        int64_t d) {
   const int64_t t = warp_in_grid();
-  if (t >= tokens) return;  // the whole warp
+  if (t >= tokens) return;  // the whole warp returns
   const int32_t* place = position + t * k;
   int filled = 0;
   for (int j = 0; j < k; ++j) filled += place[j] >= 0;
-  if (filled < 2) return;  // likewise: it is one token's
+  if (filled < 2) return;  // the whole warp returns, because the value is the same for a token
   const float share = 1.0f / static_cast<float>(filled);
   float sum = 0;
   for (int64_t i = lane_index(); i < d; i += kWarp) {
@@ -58,8 +59,8 @@ struct TokenArrays {
   float per_pass;
 };
 
-// One block per sequence: warps take strided tokens, their lanes the columns of the hidden state; a warp's sums are
-// those of its tokens in order, and the warps' are added in order. slots: shared memory of block_sum.
+// One block per sequence: warps take strided tokens, their lanes take the columns of the hidden state. A warp's sums
+// are those of its tokens in order, and the warps' sums are added in order. slots: shared memory of block_sum.
 template <class T>
 __global__ void sample_signals_kernel(float* signals, TokenArrays in, const T* hidden, const int32_t* targets,
                                       int64_t time, int64_t d) {
@@ -67,7 +68,7 @@ __global__ void sample_signals_kernel(float* signals, TokenArrays in, const T* h
   const int64_t begin = int64_t{blockIdx.x} * time;
   double sums[kSignals] = {}, scored = 0;
   for (int64_t t = begin + warp_index(); t < begin + time; t += kWarps) {
-    if (targets[t] == kIgnoreTarget) continue;  // the whole warp
+    if (targets[t] == kIgnoreTarget) continue;  // the same for the whole warp
     float squares = 0;
     if (in.residual) {
       for (int64_t i = lane_index(); i < d; i += kWarp) {

@@ -22,7 +22,7 @@ static __global__ void biased_sigmoid_scores_kernel(float* scores, const float* 
   float* s = scores + t * experts;
   for (int64_t e = lane; e < experts; e += kWarp) s[e] = z[e] == -INFINITY ? -INFINITY : sigmoid(z[e]) + bias[e];
   if (limit.limit == limit.groups) return;
-  __syncwarp();  // s is read by other lanes below
+  __syncwarp();  // other lanes read s below
   float* of_groups = &shared_memory<float>() + warp_index() * limit.groups;
   const int64_t size = experts / limit.groups;
   for (int64_t g = lane; g < limit.groups; g += kWarp) of_groups[g] = group_score(s + g * size, size);
@@ -76,7 +76,8 @@ static __global__ void sigmoid_weights_backward_kernel(float* d_logits, const fl
   }
 }
 
-// One thread per expert; each makes the mean, in the order of the CPU: at balance its last bit decides.
+// One thread per expert. Each computes the mean in the order of the CPU, because at balance its last bit decides the
+// comparison.
 static __global__ void step_bias_kernel(float* bias, const double* counts, int64_t experts, double rate) {
   const int64_t e = thread_in_grid();
   if (e >= experts) return;

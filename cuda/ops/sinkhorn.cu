@@ -9,9 +9,9 @@
 namespace moe::cuda {
 
 static constexpr int kThreads = 256, kWarps = kThreads / kWarp;
-static constexpr int64_t kRows = 128;  // of a block
+static constexpr int64_t kRows = 128;  // rows of a block
 
-// ln sum exp of values that come one by one.
+// Running log-sum-exp of a sequence of values.
 struct LogSum {
   float largest = -INFINITY, sum = 0;
 
@@ -19,7 +19,7 @@ struct LogSum {
     if (value > largest) {
       sum = sum * expf(largest - value) + count;
       largest = value;
-    } else if (value != -INFINITY) {  // NaN stays in the sum
+    } else if (value != -INFINITY) {  // NaN propagates into the sum
       sum += count * expf(value - largest);
     }
   }
@@ -27,7 +27,7 @@ struct LogSum {
 };
 
 // One block per part of a group's rows, one warp per row: makes the row sum to 1 and adds it to the sums of its
-// columns, of which lane l has l, l + 32, ... Warps are joined in order. partial (groups, parts, 2, experts): a LogSum
+// columns, of which lane l has l, l + 32, ... Warps are merged in order. partial (groups, parts, 2, experts): a LogSum
 // per column. g (groups, experts). Shared memory: g (experts), then a LogSum per warp and column.
 template <int kPerLane>
 __global__ void sinkhorn_rows_kernel(float* partial, const float* g, const float* logits, TokenGroups groups,
@@ -40,7 +40,7 @@ __global__ void sinkhorn_rows_kernel(float* partial, const float* g, const float
   __syncthreads();
   LogSum columns[kPerLane];
   for (int64_t j = part * kRows + warp; j < min((part + 1) * kRows, groups.size); j += kWarps) {
-    if (!groups.counts(groups.token(group, j))) continue;  // the whole warp
+    if (!groups.counts(groups.token(group, j))) continue;  // the same for the whole warp
     const float* row = logits + groups.token(group, j) * experts;
     float own[kPerLane], largest = -INFINITY, sum = 0;
 #pragma unroll
@@ -77,7 +77,7 @@ __global__ void sinkhorn_rows_kernel(float* partial, const float* g, const float
   }
 }
 
-// One block per group: the tokens of it that count.
+// One block per group: counts the group's tokens that are not padding.
 static __global__ void count_group_kernel(int32_t* counted, TokenGroups groups) {
   int own = 0;
   for (int64_t j = threadIdx.x; j < groups.size; j += blockDim.x) own += groups.counts(groups.token(blockIdx.x, j));
@@ -85,8 +85,8 @@ static __global__ void count_group_kernel(int32_t* counted, TokenGroups groups) 
   if (threadIdx.x == 0) counted[blockIdx.x] = count;
 }
 
-// One thread per group and expert: joins the parts, in order, and makes the column sum to its share. Groups of one
-// token stay as they are.
+// One thread per group and expert: merges the parts, in order, and makes the column sum to its share. Groups of one
+// token are left unchanged.
 static __global__ void sinkhorn_columns_kernel(float* g, const float* partial, const int32_t* counted, int64_t size,
                                                int64_t parts, int64_t experts) {
   const int64_t i = thread_in_grid();
@@ -115,7 +115,7 @@ static __global__ void add_columns_kernel(float* scores, const float* logits, co
 
 void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const TokenGroups& groups, int64_t iterations) {
   const int64_t experts = logits.dim(1), parts = (groups.size + kRows - 1) / kRows;
-  if (experts > 1024) raise<DeviceError>("{} experts: on CUDA a router chooses from at most 1024", experts);
+  if (experts > 1024) raise<DeviceError>("{} experts; on CUDA a router supports at most 1024", experts);
   ScratchScope scratch(ctx);
   const Tensor g = scratch.allocate(Shape{groups.count, experts}, DType::f32);
   float* partial = scratch.allocate(Shape{groups.count * parts, 2, experts}, DType::f32).as<float>();

@@ -9,12 +9,12 @@ namespace moe::cuda {
 
 static constexpr int kWarps = 8;
 
-// A deviation below this counts as this: the probability is a step then, but finite.
+// Lower bound of the deviation: the probability is then a step, but finite.
 static constexpr double kLeastDeviation = 1e-6;
 
 // The k-th and the next largest of a token's noisy logits, found by a warp, and whether an expert is among the k.
 struct Threshold {
-  int kth = -1, next = -1;  // experts; next is none when all are chosen
+  int kth = -1, next = -1;  // expert indices; next is -1 when all experts are chosen
 
   __device__ Threshold(const float* noisy, const int32_t* chosen, int experts, int64_t slots) {
     int k = 0;
@@ -34,17 +34,17 @@ struct Threshold {
       next = max(next, __shfl_xor_sync(kAllLanes, next, offset));
     }
   }
-  // The expert whose noisy logit expert e has to beat; -1 for none.
+  // The expert whose noisy logit expert e has to exceed; -1 for none.
   __device__ int of(const float* noisy, int e) const {
     if (next < 0 || kth < 0) return -1;
     return noisy[e] > noisy[kth] || e == kth || (noisy[e] == noisy[kth] && e < kth) ? next : kth;
   }
 };
 
-// A token's noisy logits in the warp's part of shared memory, (warps, experts) f32 from `rows`.
+// Copies a token's noisy logits to the warp's part of shared memory, (warps, experts) f32 from `rows` on.
 static __device__ const float* keep_row(float* rows, const float* noisy, int64_t t, int experts) {
   float* own = rows + warp_index() * experts;
-  __syncwarp();  // nobody reads the row before any more
+  __syncwarp();  // all lanes have finished reading the previous row
   for (int e = lane_index(); e < experts; e += kWarp) own[e] = noisy[t * experts + e];
   __syncwarp();
   return own;
@@ -73,8 +73,8 @@ static __global__ void smooth_load_sums_kernel(double* partial, const float* cle
   add_up_warps(partial, experts);
 }
 
-// One warp per token. What goes to the two rivals is added up over the lanes, in their order. Shared memory: rows
-// (warps, experts) f32.
+// One warp per token. The gradients of the two threshold logits are summed over the lanes, in their order. Shared
+// memory: rows (warps, experts) f32.
 static __global__ void smooth_load_backward_kernel(float* d_noisy, float* d_deviation, const float* clean,
                                                    const float* noisy, const float* deviation, const int32_t* indices,
                                                    const double* gradient, const int32_t* targets, int64_t tokens,
@@ -83,7 +83,7 @@ static __global__ void smooth_load_backward_kernel(float* d_noisy, float* d_devi
   if (t >= tokens || targets[t] == kIgnoreTarget) return;
   const float* row = keep_row(&shared_memory<float>(), noisy, t, experts);
   const Threshold threshold(row, indices + t * slots, experts, slots);
-  if (threshold.next < 0 || threshold.kth < 0) return;  // the whole warp
+  if (threshold.next < 0 || threshold.kth < 0) return;  // the whole warp returns
   float *d_h = d_noisy + t * experts, *d_s = d_deviation + t * experts;
   double to_next = 0, to_kth = 0;
   for (int e = lane_index(); e < experts; e += kWarp) {
@@ -97,7 +97,7 @@ static __global__ void smooth_load_backward_kernel(float* d_noisy, float* d_devi
     d_s[e] -= static_cast<float>(slope * (u + noise));
     (rival == threshold.next ? to_next : to_kth) += slope;
   }
-  to_next = warp_sum(to_next);  // also: all lanes have written d_h
+  to_next = warp_sum(to_next);  // also ensures that all lanes have written d_h
   to_kth = warp_sum(to_kth);
   __syncwarp();
   if (lane_index() > 0) return;

@@ -17,7 +17,7 @@ __global__ void temperature_forward_kernel(float* z, const T* temperature, float
   if (i < n) z[i] /= fmaxf(load(temperature), floor);
 }
 
-// Threads take strided elements; partial (blocks): the sums of d_z * z, before d_z is divided.
+// Threads take strided elements; partial (blocks): the sums of d_z * z, computed before d_z is divided.
 template <class T>
 __global__ void temperature_backward_kernel(float* d_z, double* partial, const float* z, const T* temperature,
                                             float floor, int64_t n) {

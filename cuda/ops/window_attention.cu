@@ -9,9 +9,9 @@
 
 namespace moe::cuda {
 
-// Ordinary arithmetic in f32 over tiles of 32 queries and 32 keys, whatever the storage; four warps own 8 rows of a
-// tile each, a lane one of its columns. Rows lie an odd number of floats apart in shared memory, so that lanes that
-// read neighbouring rows touch all banks. A tile of pairs has 63 different distances.
+// Ordinary f32 arithmetic over tiles of 32 queries and 32 keys, for any storage type. Each of four warps owns 8 rows of
+// a tile, and a lane owns one column. Rows are an odd number of floats apart in shared memory, so that lanes that read
+// neighbouring rows cover all banks. A tile of pairs has 63 different distances.
 static constexpr int kRows = 32;
 static constexpr int kThreads = 128;
 static constexpr int kOwn = kRows / (kThreads / kWarp);  // rows of a warp
@@ -22,7 +22,7 @@ struct WindowProblem {
   AttentionLayout layout;
   AttentionWindow window;
   float scale;  // 1 / sqrt(d_head)
-  int ld;       // of a tile's rows in shared memory
+  int ld;       // leading dimension of a tile in shared memory
   AttentionMask mask;
 
   __device__ int64_t key_head(int64_t head) const { return head / (layout.heads / layout.kv_heads); }
@@ -31,11 +31,11 @@ struct WindowProblem {
   }
 };
 
-// Rows of one head by their place: from 0 on in the sequence, below in the memory.
+// Rows of one head by position: positions from 0 on are in the sequence, negative ones in the context memory.
 template <class T>
 struct Places {
   const T *sequence, *memory;
-  int64_t ld, memory_ld, begin, end;  // places that are there
+  int64_t ld, memory_ld, begin, end;  // [begin, end): positions that exist
   __device__ const T* at(int64_t place) const {
     if (place < begin || place >= end) return nullptr;
     return place < 0 ? memory + place * memory_ld : sequence + place * ld;
@@ -52,7 +52,7 @@ static __device__ HeadRows<T> head_rows(const T* qkv, const T* memory, int64_t b
   const AttentionLayout& l = p.layout;
   const int64_t kv = p.key_head(head) * l.d_head, width = l.width(), kept = l.memory_width();
   const T* sequence = qkv + batch * l.time * width;
-  const auto before = [&](int64_t column) {  // behind the memory's last position
+  const auto before = [&](int64_t column) {  // pointer past the memory's last position
     return memory ? memory + (batch + 1) * p.window.size * kept + column : nullptr;
   };
   return {
@@ -61,13 +61,13 @@ static __device__ HeadRows<T> head_rows(const T* qkv, const T* memory, int64_t b
       {sequence + l.value_column() + kv, before(l.kv_heads * l.d_head + kv), width, kept, -p.window.filled, l.time}};
 }
 
-// The learned rows of the distances; those below 1 and above the window's size are not there.
+// The learned position embeddings by distance; distances below 1 and above the window's size do not exist.
 template <class T>
 static __device__ Places<T> distances(const T* positions, const WindowProblem& p) {
   return {positions - p.layout.d_head, nullptr, p.layout.d_head, 0, 1, p.window.size + 1};
 }
 
-// All threads of the block: kCount rows from place `first` on; zeros where there is none.
+// Called by all threads of the block: loads kCount rows from position `first` on; zeros where there is none.
 template <int kCount, class T>
 static __device__ void load_places(float* tile, const Places<T>& places, int64_t first, const WindowProblem& p) {
   const int d = static_cast<int>(p.layout.d_head);
@@ -95,7 +95,7 @@ static __device__ void multiply_rows(float (&products)[kOwn], const float* a, co
   }
 }
 
-// sums[r] += weights[r] of each lane times row `lane` of b (+ row `own` + r - lane + 31 of by_distance); a lane has
+// sums[r] += weights[r] of each lane times row `lane` of b (+ row `own` + r - lane + 31 of by_distance); a lane owns
 // every 32nd column.
 template <int kC>
 static __device__ void add_weighted_rows(float (&sums)[kOwn][kC], const float (&weights)[kOwn], const float* b,
@@ -120,7 +120,7 @@ static __device__ void add_weighted_rows(float (&sums)[kOwn][kC], const float (&
   }
 }
 
-// This warp's rows to places [first, end) of `target`, `ld` apart.
+// Stores this warp's rows to positions [first, end) of `target`, `ld` apart.
 template <int kC, class T>
 static __device__ void store_sums(T* target, int64_t ld, int64_t first, int64_t end, const float (&sums)[kOwn][kC],
                                   const float (&factors)[kOwn], const WindowProblem& p) {
@@ -135,8 +135,8 @@ static __device__ void store_sums(T* target, int64_t ld, int64_t first, int64_t 
   }
 }
 
-// One block per tile of queries of one head, over the tiles of keys that any of them sees. A warp's softmax runs along
-// the keys with a running maximum; sums are in the order of the tiles and lanes.
+// One block per tile of queries of one head; it loops over the tiles of keys that any of the queries attends to. A
+// warp's softmax runs along the keys with a running maximum; sums are in the order of the tiles and lanes.
 template <class T, int kC>
 __global__ void __launch_bounds__(kThreads, 1)
     window_attention_forward_kernel(T* out, float* logsumexp, const T* qkv, const T* memory, const T* positions,
@@ -164,18 +164,18 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int r = 0; r < kOwn; ++r) {
       scores[r] = p.sees(own + r, j + lane) ? scores[r] * (p.scale * kLog2e) : -INFINITY;
       const float next = fmaxf(largest[r], warp_max(scores[r]));
-      const float base = next == -INFINITY ? 0.0f : next;  // nothing seen yet: all weights are 2^-infinity
+      const float base = next == -INFINITY ? 0.0f : next;  // no key yet: all weights are 2^-infinity = 0
       const float shrink = ex2_approx(largest[r] - base);
       largest[r] = next;
       scores[r] = ex2_approx(scores[r] - base);
       total[r] = total[r] * shrink + warp_sum(scores[r]);
-      // Of what multiplies values, not of the sum that weights are divided by.
+      // Dropout applies to the weights that multiply V, not to the sum that they are divided by.
       if (p.mask) scores[r] *= p.mask.factor(batch, head, own + r, j + lane);
 #pragma unroll
       for (int c = 0; c < kC; ++c) sums[r][c] *= shrink;
     }
     add_weighted_rows<kC>(sums, scores, v, nullptr, p);
-    __syncthreads();  // before the tiles are overwritten
+    __syncthreads();  // all warps have read the tiles before they are overwritten
   }
   float inverse[kOwn];
 #pragma unroll
@@ -189,12 +189,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   store_sums<kC>(out + (batch * l.time * l.heads + head) * l.d_head, l.heads * l.d_head, first, end, sums, inverse, p);
 }
 
-// dots (tokens, heads) = <out, d_out> of a head: what softmax's gradient subtracts. One warp per head of a token.
+// dots (tokens, heads): delta = <O, dO> of each head, which the gradient of softmax subtracts. One warp per head of a
+// token.
 template <class T>
 __global__ void window_attention_backward_dots_kernel(float* dots, const T* out, const T* d_out, int64_t heads,
                                                       int64_t d_head) {
   const int64_t i = warp_in_grid();
-  if (i >= heads) return;  // whole warps leave
+  if (i >= heads) return;  // whole warps return
   float dot = 0;
   for (int64_t c = lane_index(); c < d_head; c += kWarp)
     dot += load(out + i * d_head + c) * load(d_out + i * d_head + c);
@@ -202,20 +203,20 @@ __global__ void window_attention_backward_dots_kernel(float* dots, const T* out,
   if (lane_index() == 0) dots[i] = dot;
 }
 
-// What backward knows of every query and head.
+// Values of every query and head that backward needs: LSE and delta.
 struct Kept {
   const float *logsumexp, *dots;  // (tokens, heads)
 };
 
-// The rows of d_out of one head.
+// The rows of dO of one head.
 template <class T>
 static __device__ Places<T> gradient_rows(const T* d_out, int64_t batch, int64_t head, const WindowProblem& p) {
   const AttentionLayout& l = p.layout;
   return {d_out + (batch * l.time * l.heads + head) * l.d_head, nullptr, l.heads * l.d_head, 0, 0, l.time};
 }
 
-// A score and d_out . v -> the weight that multiplied v and the gradient of the (unscaled) score, 0 where the key is
-// not seen. `row`: of the head in the sequence's first token.
+// score: S -> P including dropout, the weight that multiplied V. gradient: dP -> dS, the gradient of the (unscaled)
+// score. Both are 0 where the query does not attend to the key. `row`: index of the head in the sequence's first token.
 static __device__ void slope(float& score, float& gradient, int64_t query, int64_t key, int64_t row, const Kept& kept,
                              const WindowProblem& p) {
   const bool seen = p.sees(query, key);
@@ -227,7 +228,7 @@ static __device__ void slope(float& score, float& gradient, int64_t query, int64
   score *= factor;
 }
 
-// One block per tile of queries of one head, like forward.
+// Computes dQ. One block per tile of queries of one head, as in forward.
 template <class T, int kC>
 __global__ void __launch_bounds__(kThreads, 1)
     window_attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const T* memory,
@@ -263,9 +264,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   store_sums<kC>(d_qkv + batch * l.time * l.width() + head * l.d_head, l.width(), first, end, sums, scales, p);
 }
 
-// One block per tile of the sequence's own keys of one key/value head; it walks over the query heads that share it and
-// their queries that see the tile. Keys and values have one owner: no atomics, a fixed order. Distances run the other
-// way than in multiply_rows, so the positions' part of the scores comes in a product of its own.
+// Computes dK and dV. One block per tile of the sequence's own keys of one key/value head. It loops over the query
+// heads that share the key/value head and over their queries that attend to the tile. Each element of dK and dV has one
+// owner: no atomics, a fixed order. Distances run in the opposite direction to those in multiply_rows, so the position
+// part of S is computed by a separate product.
 template <class T, int kC>
 __global__ void __launch_bounds__(kThreads, 1)
     window_attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const T* memory, const T* positions,
@@ -316,9 +318,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   store_sums<kC>(target + l.value_column(), l.width(), first, end, d_values, ones, p);
 }
 
-// One block per tile of distances and part of the heads of all sequences, over the tiles of queries; a lane is a query,
-// whose key at each of the warp's distances is one of 63 that the tile meets. partial (gridDim.x, size, d_head): sums
-// of the parts, in the order of their heads and queries.
+// Computes the gradient of the position embeddings. One block per tile of distances and part of the heads of all
+// sequences; it loops over the tiles of queries. A lane is a query, whose key at each of the warp's distances is one of
+// the 63 that the tile meets. partial (gridDim.x, size, d_head): sums of the parts, in the order of their heads and
+// queries.
 template <class T, int kC>
 __global__ void __launch_bounds__(kThreads, 1)
     window_attention_backward_positions_kernel(float* partial, const T* d_out, const T* qkv, const T* memory,
@@ -326,19 +329,21 @@ __global__ void __launch_bounds__(kThreads, 1)
   float* q = &shared_memory<float>();
   float *d_o = q + kRows * p.ld, *own_positions = d_o + kRows * p.ld, *others = own_positions + kRows * p.ld;
   const AttentionLayout& l = p.layout;
-  const int64_t first = int64_t{blockIdx.y} * kRows + 1;  // distance
+  const int64_t first = int64_t{blockIdx.y} * kRows + 1;  // the first distance of the tile
   const int64_t end = first + kRows < p.window.size + 1 ? first + kRows : p.window.size + 1;
   const int64_t part = blockIdx.x, parts = gridDim.x;
   const int lane = lane_index(), own_row = warp_index() * kOwn;
   load_places<kRows>(own_positions, distances(positions, p), first, p);
   float sums[kOwn][kC] = {};
-  // Row of `others` with the key at the warp's distance r from the lane's query: the first place is i - first - 31.
+  // Row of `others` with the key at the warp's distance r from the lane's query: the first position is i - first - 31.
   const auto key_row = [&](int r) { return (lane - own_row - r + kRows - 1) * p.ld; };
   for (int64_t all = part * heads / parts; all < (part + 1) * heads / parts; ++all) {
     const int64_t head = all % l.heads, batch = all / l.heads;
     const HeadRows<T> rows = head_rows(qkv, memory, batch, head, p);
     for (int64_t i = 0; i < l.time; i += kRows) {
-      if (i + kRows - 1 - first < -p.window.filled) continue;  // all threads: no query of the tile sees so far
+      if (i + kRows - 1 - first < -p.window.filled)
+        continue;  // the same for all threads: no query of the tile attends
+                   // so far back
       load_places<kRows>(q, rows.queries, i, p);
       load_places<kRows>(d_o, gradient_rows(d_out, batch, head, p), i, p);
       load_places<kSpan>(others, rows.keys, i - first - (kRows - 1), p);
@@ -377,11 +382,11 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-// Calls body(T{}, integral_constant<kC>): the columns of a head that a lane has, at most.
+// Calls body(T{}, integral_constant<kC>): the maximum number of columns of a head per lane.
 template <class Body>
 static void for_head(DType dtype, const AttentionLayout& layout, Body body) {
   if (layout.d_head > 128)
-    raise<DeviceError>("attention heads of {}: on CUDA they have at most 128 dimensions", layout.d_head);
+    raise<DeviceError>("attention heads have {} dimensions; on CUDA at most 128 are supported", layout.d_head);
   for_type(dtype, [&]<class T>(T type) {
     if (layout.d_head <= 32)
       body(type, std::integral_constant<int, 1>{});

@@ -9,9 +9,11 @@
 namespace moe {
 
 static constexpr uint32_t kBucketStream = 2;
-static constexpr uint64_t kTries = 256;  // for one place, before the nearest of them is taken
-static constexpr double kRarest = 0.05;  // how often samples far from the target are drawn, against those at it
-static constexpr uint64_t kPlaces = uint64_t{1} << 40;  // the element of what is drawn once for a step
+static constexpr uint64_t kTries = 256;  // tries for one position in the batch; then the sample nearest to the bucket
+                                         // is taken
+static constexpr double kRarest = 0.05;  // relative frequency at which samples far from the target are drawn; 1 for
+                                         // samples at the target
+static constexpr uint64_t kPlaces = uint64_t{1} << 40;  // RNG counter of the values that are drawn once per step
 
 BucketSampler::BucketSampler(const BucketOptions& options, const Setup& setup, bool hardest_first)
     : options_(options),
@@ -23,8 +25,8 @@ BucketSampler::BucketSampler(const BucketOptions& options, const Setup& setup, b
       target_(options.target.difficulty.make(setup.run)),
       taken_(std::bit_ceil(static_cast<size_t>(2 * setup.batch))) {
   if (options.easy_below > options.hard_above) {
-    raise<UsageError>("{}: {} is above hard_above {}", options.where("easy_below"), options.easy_below,
-                      options.hard_above);
+    raise<UsageError>("{}: {} is above hard_above {}; expected at most hard_above", options.where("easy_below"),
+                      options.easy_below, options.hard_above);
   }
 }
 
@@ -71,7 +73,7 @@ std::array<BucketSampler::Bucket, 3> BucketSampler::buckets(int64_t step) const 
   return {Bucket{first, medium}, Bucket{medium, hard}, Bucket{hard, first + open}};
 }
 
-// Marks a sample as one of the batch; false when it was.
+// Adds a sample to the set of the batch's samples; returns false when it is in the set already.
 bool BucketSampler::take(int64_t sample) const {
   const size_t mask = taken_.size() - 1;
   size_t place = static_cast<size_t>(sample) * 0x9E3779B97F4A7C15u >> 20 & mask;
@@ -88,8 +90,8 @@ bool BucketSampler::accepts(double rank, double target, double u) const {
   return u < kRarest + (1 - kRarest) * std::exp(-distance * distance / 2);
 }
 
-// Trial and error: a bucket is a fixed share of the seen samples, so a few draws hit it, and no lists have to be kept.
-// A sample that is in the batch already is taken again only when there is no other.
+// Rejection sampling: a bucket is a fixed share of the seen samples, so a few draws hit it and no lists are needed. A
+// sample that is in the batch already is taken again only when there is no other.
 int64_t BucketSampler::draw_from(const Bucket& bucket, int64_t step, uint64_t place) const {
   const DifficultyStore& store = *setup_.store;
   const RandomKey key{setup_.seed, RandomPurpose::sampling, kBucketStream, static_cast<uint64_t>(step)};
@@ -110,8 +112,8 @@ int64_t BucketSampler::draw_from(const Bucket& bucket, int64_t step, uint64_t pl
   return nearest;
 }
 
-// The sweep's next place. A sweep ends where exploration was when it began: the samples that come in meanwhile do not
-// keep the others from their turn.
+// The sweep's next position. A sweep ends at the number of samples that were explored when it started, so samples that
+// are explored meanwhile do not delay the others.
 int64_t BucketSampler::advance(int64_t& sweep, int64_t& end) const {
   if (sweep >= end) sweep = 0, end = setup_.store->explored();
   return sweep++;

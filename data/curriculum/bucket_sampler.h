@@ -1,5 +1,5 @@
-// The curriculum proper: each batch is a mix of easy, medium and hard samples of the part that is open, of samples that
-// nobody has seen yet, and of samples whose turn it is to be seen again.
+// The main curriculum: each batch is a mix of easy, medium and hard samples from the open share, of samples that have
+// not been seen yet, and of samples that are due to be revisited.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -14,10 +14,13 @@ struct TargetConfig : Fields<TargetConfig> {
   ScheduleField difficulty{0.5, {0, 1}};
   double width = 0;
   void fields(FieldVisitor& v) override {
-    v.schedule("difficulty", difficulty, "The best difficulty, as a share of the seen samples that are easier.");
-    v.field("width", width,
-            "samples that far from it are drawn exp(-1/2) times as often, those far away a twentieth; 0 = all alike",
-            {0, 10});
+    v.schedule("difficulty", difficulty,
+               "The target difficulty, given as the share of the seen samples that are easier.");
+    v.field(
+        "width", width,
+        "width of the preference, as a share of the seen samples: samples at this distance from target.difficulty are "
+        "drawn exp(-1/2) times as often as those at it, samples far away a twentieth as often; 0 = no preference",
+        {0, 10});
   }
 };
 
@@ -30,23 +33,25 @@ struct BucketOptions : Fields<BucketOptions>, SamplerOptions {
   double revisit = 0.05;
   int64_t warmup = 0;
   void fields(FieldVisitor& v) override {
-    v.group("mix", mix, "Shares of a batch (they are divided by their sum).");
-    v.choice("pacing", pacing, "Which share of the difficulties is open.");
-    v.group("target", target, "Samples of one difficulty are drawn more often than others.");
-    v.field("easy_below", easy_below, "the share of the open samples that are easy", {0, 1});
-    v.field("hard_above", hard_above, "1 - the share of the open samples that are hard", {0, 1});
-    v.field("explore", explore, "share of the medium places that unseen samples take while there are any", {0, 1});
-    v.field("revisit", revisit,
-            "share of a batch that goes through all seen samples in turn, so that none is forgotten; 0 = no such bound",
+    v.group("mix", mix, "Shares of easy, medium and hard samples in a batch (they are divided by their sum).");
+    v.choice("pacing", pacing, "Schedule of the share of the samples, by difficulty, that is open.");
+    v.group("target", target, "Draws samples near one difficulty more often than others.");
+    v.field("easy_below", easy_below, "share of the open samples that counts as easy", {0, 1});
+    v.field("hard_above", hard_above, "1 - the share of the open samples that counts as hard", {0, 1});
+    v.field("explore", explore, "share of the places of medium samples that unseen samples take while there are any",
             {0, 1});
-    v.field("warmup", warmup, "samples that are seen before scores count; 0 = 8 batches", {0, 1LL << 40});
+    v.field("revisit", revisit,
+            "share of a batch that revisits all seen samples in turn, which bounds the time between visits; 0 = no "
+            "revisits and no bound",
+            {0, 1});
+    v.field("warmup", warmup, "number of samples that are seen before scores are used; 0 = 8 batches", {0, 1LL << 40});
   }
   DifficultyUse use() const override { return {.score = true}; }
 };
 
 class BucketSampler : public CurriculumSampler {
  public:
-  // `hardest_first`: the open part grows from the hard end.
+  // `hardest_first`: the open share grows from the hardest samples.
   BucketSampler(const BucketOptions& options, const Setup& setup, bool hardest_first);
 
   void draw(int64_t step, std::span<Drawn> batch) const override;
@@ -63,7 +68,7 @@ class BucketSampler : public CurriculumSampler {
   };
   Places places_of(int64_t step) const;
   bool warms_up() const { return setup_.store->explored() < std::min(warmup_, setup_.samples); }
-  // Ranks from `begin` to `end`, of seen samples.
+  // Ranks among the seen samples, from `begin` to `end`.
   struct Bucket {
     double begin, end;
   };
@@ -80,7 +85,8 @@ class BucketSampler : public CurriculumSampler {
   Mix mix_;
   std::unique_ptr<Pacer> pacer_;
   Scheduled target_;
-  // The sweep through the seen samples, in the order of exploration: its next place, and where it will begin anew.
+  // The sweep through the seen samples, in the order of exploration: its next position, and where it starts again from
+  // 0.
   int64_t sweep_ = 0, sweep_end_ = 0;
   mutable std::vector<int64_t> taken_;  // a hash set of the batch's samples; -1 is empty
 };

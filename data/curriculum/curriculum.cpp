@@ -12,11 +12,11 @@ namespace moe {
 
 static DifficultyUse use_of(const CurriculumConfig& config) {
   const auto* options = dynamic_cast<const SamplerOptions*>(&config.sampler.options());
-  MOE_CHECK(options != nullptr, "the options of sampler {} say nothing of their use", config.sampler.kind());
+  MOE_CHECK(options != nullptr, "the options of sampler {} are not SamplerOptions", config.sampler.kind());
   return options->use();
 }
 
-// The configured weights; the loss alone where a score is needed and none was chosen.
+// The configured weights, or the loss alone where a score is needed and no weights are set.
 static std::array<double, kNumSampleSignals> weights_of(const CurriculumConfig& config) {
   auto weights = config.signals.weight;
   const bool none = std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0; });
@@ -39,7 +39,7 @@ SampleSignalSet measured_signals(const CurriculumConfig& config) {
   SampleSignalSet signals = use_of(config).averages;
   for (size_t i = 0; i < weights.size(); ++i) signals[i] = signals[i] || weights[i] != 0;
   signals.reset(index_of(SampleSignal::progress));
-  return signals.set(index_of(SampleSignal::loss));  // of which every sampler may be told
+  return signals.set(index_of(SampleSignal::loss));  // every sampler may use it
 }
 
 static DifficultyStore::Setup store_setup(const CurriculumConfig& config, int64_t samples, uint64_t seed) {
@@ -66,17 +66,19 @@ static std::unique_ptr<CurriculumSampler> make_sampler(const Curriculum::Setup& 
 void Curriculum::check(const Setup& setup, const std::string& given) {
   const CurriculumConfig& config = setup.config;
   if (keeps_store(config) && setup.samples > int64_t{1} << 31) {
-    raise<UsageError>("{} samples: a curriculum is for at most 2^31", setup.samples);
+    raise<UsageError>("{} samples; a curriculum supports at most 2^31", setup.samples);
   }
   if (!given.empty()) {
     if (!keeps_store(config)) {
-      raise<UsageError>("{}: this run keeps no store; choose a sampler that does, or a weight in curriculum.signals",
-                        config.where("from"));
+      raise<UsageError>(
+          "{}: this run keeps no difficulty store; choose a sampler that keeps one, or set a weight in "
+          "curriculum.signals",
+          config.where("from"));
     }
     const nlohmann::json about = read_store_header(given).at("about");
     if (about.value("data", nlohmann::json()) != setup.data && !config.from_other_data) {
       raise<CheckpointError>(
-          "{} describes other data ({}) than this run's ({}); curriculum.from_other_data takes it nevertheless", given,
+          "{} describes other data ({}) than this run's ({}); curriculum.from_other_data: true accepts it", given,
           json_text(about.value("data", nlohmann::json())), json_text(setup.data));
     }
   }
@@ -104,15 +106,15 @@ void Curriculum::observe(int64_t step, std::span<const double> values) {
   for (const Drawn& drawn : drawn_) counts_[static_cast<size_t>(drawn.as)] += 1;
   for (size_t i = 0; wanted && i < wanted->size(); ++i) wanted_[i] += (*wanted)[i];
   if (!store_ || frozen_) return;
-  MOE_CHECK(values.size() == drawn_.size() * kNumMeasuredSignals, "{} values of {} samples", values.size(),
+  MOE_CHECK(values.size() == drawn_.size() * kNumMeasuredSignals, "{} values for {} samples", values.size(),
             drawn_.size());
   visits_.resize(drawn_.size());
   losses_.resize(drawn_.size());
   double weighted = 0;
   for (size_t i = 0; i < drawn_.size(); ++i) {
     visits_[i] = {drawn_[i].sample, {}, drawn_[i].even};
-    // No finer than the store keeps them: what the order of a reduction changes in the last bits stays outside of it,
-    // so that other layouts see the same.
+    // Rounded to the store's precision. The order of a reduction changes only the last bits, so other layouts observe
+    // the same values.
     for (size_t s = 0; s < visits_[i].values.size(); ++s) {
       visits_[i].values[s] = decode_score(encode_score(values[i * kNumMeasuredSignals + s]));
     }

@@ -1,5 +1,5 @@
-// The curriculum of a run: the sampler that draws each step's samples, the store of what the model found them to be,
-// and what there is to tell of both.
+// The curriculum of a run: the sampler that draws each step's samples, the store of the samples' measured difficulty,
+// and the metrics of both.
 #pragma once
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -8,16 +8,16 @@
 
 namespace moe {
 
-// What a training step has to measure of its samples, for a configuration.
+// The signals that a training step has to measure for a configuration.
 SampleSignalSet measured_signals(const CurriculumConfig& config);
 
-// Whether a step's samples have weights.
+// Whether a step's samples have loss weights.
 bool draws_weights(const CurriculumConfig& config);
 
-// Whether a run starts from a store that another one made, which nothing updates.
+// Whether a run starts from a store that another run made and that is not updated.
 bool needs_given_store(const CurriculumConfig& config);
 
-// Of the store of a run, on each rank; 0 where there is none.
+// Bytes of a run's store on each rank; 0 where there is none.
 int64_t store_bytes(const CurriculumConfig& config, int64_t samples);
 
 class Curriculum {
@@ -28,34 +28,33 @@ class Curriculum {
     int64_t batch = 0;  // over all ranks
     uint64_t seed = 0;
     RunLength run{};
-    nlohmann::json data{};  // what the samples are: a store of others is refused
+    nlohmann::json data{};  // identifies the samples; a store of other samples is refused
   };
-  // Throws UsageError for options that make no sense, and CheckpointError for a store `given` that is damaged or of
-  // other data. Makes no store, so it costs no memory.
+  // Throws UsageError for options that are inconsistent, and CheckpointError for a store `given` that is damaged or
+  // describes other data. Does not allocate a store, so it costs no memory.
   static void check(const Setup& setup, const std::string& given);
-  // Reads `given`, where it is not empty: the store of another run (curriculum.from, as a file). Throws as check()
-  // does.
+  // Reads `given`, unless it is empty: the file of another run's store (curriculum.from). Throws as check() does.
   Curriculum(const Setup& setup, const std::string& given);
 
   bool has_store() const { return store_.has_value(); }
   const DifficultyStore& store() const { return *store_; }
 
-  // The samples of an update, counted from 0; valid until the next call. Every rank draws the same.
+  // The samples of an update, counted from 0; valid until the next call. All ranks draw the same.
   std::span<const Drawn> draw(int64_t step);
   std::optional<StreamPlace> stream(int64_t step) const { return sampler_->stream(step); }
-  // The share of the difficulties that is open to an update.
+  // The share of the samples, by difficulty, that is open at a step.
   double open(int64_t step) const { return sampler_->open(step); }
-  // What the step measured of them: values (batch, kNumMeasuredSignals). The same on every rank.
+  // Records the step's measurements: values (batch, kNumMeasuredSignals), the same on every rank.
   void observe(int64_t step, std::span<const double> values);
 
-  // As if the first `count` samples in the order of exploration had been seen before the run.
+  // Updates the store as if the first `count` samples in the order of exploration had been seen before the run.
   void meet(int64_t count, const std::function<SignalValues(int64_t sample)>& signals);
 
-  // Since the last call of clear(): for a record of metrics.jsonl. Empty for uniform sampling without a store.
+  // Metrics since the last call of clear(), for a record of metrics.jsonl. Empty for uniform sampling without a store.
   nlohmann::ordered_json record() const;
   void clear();
 
-  // Of a checkpoint. read() throws CheckpointError.
+  // The state in a checkpoint. read() throws CheckpointError.
   static constexpr const char* kFile = "difficulty.bin";
   void write(const DifficultyStore::Sink& sink) const;
   void read(const std::string& path);

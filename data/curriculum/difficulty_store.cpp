@@ -41,7 +41,7 @@ DifficultyStore::DifficultyStore(const Setup& setup)
   }
 }
 
-// Samples of equal score in an order that has nothing to do with their place: a number in [0, 1) for each.
+// Orders samples of equal score independently of their index: a number in [0, 1) for each.
 static double tie_order(int64_t sample) {
   uint64_t x = static_cast<uint64_t>(sample) * 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
@@ -81,7 +81,7 @@ double DifficultyStore::score_of(const Observation& visit) const {
     const double value = value_of(static_cast<SampleSignal>(i), visit);
     if (std::isfinite(value)) {
       sum += setup_.weights[i] * recent_[i].standardise(value);
-    } else if (static_cast<SampleSignal>(i) != SampleSignal::progress) {  // the first visit has none: neither way
+    } else if (static_cast<SampleSignal>(i) != SampleSignal::progress) {  // the first visit has none: adds 0
       sum += setup_.weights[i] * RunningQuantiles::kMost;
     }
   }
@@ -113,7 +113,7 @@ void DifficultyStore::observe(int64_t step, std::span<const Observation> visits)
     MOE_CHECK(visit.sample >= 0 && visit.sample < setup_.samples, "sample {} of {}", visit.sample, setup_.samples);
     const auto sample = static_cast<size_t>(visit.sample);
     const uint16_t score = moved(score_[sample], score_of(visit), setup_.decay);
-    // Progress is measured against the loss before, so losses come last.
+    // Progress is measured against the previous loss, so the loss average is updated last.
     for (size_t i = signals_.size(); i-- > 0;) {
       if (!signals_[i]) continue;
       const double value = value_of(static_cast<SampleSignal>(i), visit);
@@ -171,7 +171,7 @@ class StoreFile {
     char magic[kMagicBytes];
     uint64_t length = 0;
     get(magic, kMagicBytes);
-    if (std::memcmp(magic, kMagic, kMagicBytes) != 0) raise<CheckpointError>("{} is no difficulty store", path);
+    if (std::memcmp(magic, kMagic, kMagicBytes) != 0) raise<CheckpointError>("{} is not a difficulty store", path);
     get(&length, sizeof length);
     if (length > kMaxHeader) damaged("the header's length is wrong");
     std::string text(length, '\0');
@@ -198,14 +198,15 @@ class StoreFile {
     if (static_cast<size_t>(file_.gcount()) != bytes) damaged("it is cut off");
     hash_.update(data, static_cast<int64_t>(bytes));
   }
-  // Before anything that depends on it is allocated: the payload is as long as the header says.
+  // Checks, before anything is allocated by it, that the payload has the length that the header gives.
   void check_size() {
     const auto here = file_.tellg();
     file_.seekg(0, std::ios::end);
     const auto bytes = static_cast<uint64_t>(file_.tellg() - here);
     file_.seekg(here);
     const uint64_t each = sizeof(uint16_t) * (1 + signals.size()) + sizeof(uint32_t);
-    if (bytes != static_cast<uint64_t>(samples) * each + sizeof(uint64_t)) damaged("it has not the length it should");
+    if (bytes != static_cast<uint64_t>(samples) * each + sizeof(uint64_t))
+      damaged("the file does not have the length that its header gives");
   }
   template <class T>
   std::vector<T> array() {
@@ -242,7 +243,7 @@ nlohmann::json read_store_header(const std::string& path) {
   return {{"samples", file.samples}, {"signals", file.signals}, {"about", file.about}};
 }
 
-// codes of another number of samples -> ours; the same when the numbers agree
+// Converts codes for another number of samples to ours; an identity when the numbers agree.
 template <class T>
 static void spread(std::vector<T>& ours, const std::vector<T>& theirs) {
   for (size_t i = 0; i < ours.size(); ++i) ours[i] = theirs[i * theirs.size() / ours.size()];  // both are below 2^32

@@ -10,7 +10,8 @@ Mix::Mix(const MixConfig& config, const RunLength& run)
     double sum = 0;
     for (const Scheduled& p : parts_) sum += p.at(update);
     if (sum > 0) continue;
-    raise<UsageError>("{}: easy, medium and hard are all 0 at update {}; what is to be drawn?", config.key(), update);
+    raise<UsageError>("{}: easy, medium and hard are all 0 at update {}; at least one must be above 0", config.key(),
+                      update);
   }
 }
 

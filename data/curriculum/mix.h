@@ -1,5 +1,4 @@
-// How a batch is divided among easy, medium and hard samples, and how many of something a step gets when the mean is no
-// whole number.
+// Divides a batch among easy, medium and hard samples, and rounds a mean number per step that is not whole.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -15,9 +14,9 @@ struct MixConfig : Fields<MixConfig> {
   ScheduleField easy{linearly(0.40, 0.25), {0, 1e6}}, medium{linearly(0.45, 0.50), {0, 1e6}},
       hard{linearly(0.15, 0.25), {0, 1e6}};
   void fields(FieldVisitor& v) override {
-    v.schedule("easy", easy, "Of easy samples.");
-    v.schedule("medium", medium, "Of medium samples.");
-    v.schedule("hard", hard, "Of hard samples.");
+    v.schedule("easy", easy, "Share of easy samples in a batch, before the shares are divided by their sum.");
+    v.schedule("medium", medium, "Share of medium samples in a batch, before the shares are divided by their sum.");
+    v.schedule("hard", hard, "Share of hard samples in a batch, before the shares are divided by their sum.");
   }
 };
 
@@ -31,8 +30,8 @@ class Mix {
   std::array<Scheduled, 3> parts_;
 };
 
-// `total` places divided by `shares`, which add up to 1, as whole numbers: each the share rounded down or up, with the
-// share as its mean over u, uniform in [0, 1).
+// Divides `total` places by `shares`, which add up to 1, into whole numbers: each is its share rounded down or up, and
+// its mean over u, uniform in [0, 1), is the share.
 template <size_t N>
 std::array<int64_t, N> divide_places(int64_t total, const std::array<double, N>& shares, double u) {
   std::array<int64_t, N> places{};
@@ -47,8 +46,8 @@ std::array<int64_t, N> divide_places(int64_t total, const std::array<double, N>&
   return places;
 }
 
-// How many of `batch * share` per step, in the mean, fall to one step: over any n steps the sum is n * batch * share
-// rounded down or up.
+// The number of places of one step when the mean per step is batch * share: the sum over any n steps is n * batch *
+// share rounded down or up.
 inline int64_t places_of_step(int64_t step, int64_t batch, double share) {
   const double each = static_cast<double>(batch) * share;
   return static_cast<int64_t>(std::floor(static_cast<double>(step + 1) * each) -

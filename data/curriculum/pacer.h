@@ -1,6 +1,6 @@
-// Pacer: which share of the samples, by difficulty, is open as the run goes on (the competence of Platanios et al.,
-// "Competence-based curriculum learning for neural machine translation", 2019). Members are in pacers/, the table in
-// pacer.cpp.
+// Pacer: the share of the samples, by difficulty, that is open at each point of the run (the competence of Platanios et
+// al., "Competence-based curriculum learning for neural machine translation", 2019). Members are in pacers/, the table
+// is in pacer.cpp.
 #pragma once
 #include <algorithm>
 #include <nlohmann/json_fwd.hpp>
@@ -13,13 +13,13 @@ class Pacer;
 template <>
 const Table<Member>& family<Pacer>();
 
-// The fields of those that are open to all at some time.
+// Fields of the pacers that open everything at some time.
 struct PaceOptions {
   double start = 0.2;
   Duration over = Duration::percent(50);
   void common_fields(FieldVisitor& v) {
-    v.field("start", start, "the share that is open at first", {0.001, 1});
-    v.field("over", over, "when all is open");
+    v.field("start", start, "share of the samples, by difficulty, that is open at the first update", {0.001, 1});
+    v.field("over", over, "time at which all samples are open");
   }
 };
 
@@ -30,21 +30,21 @@ class Pacer {
   };
   virtual ~Pacer() = default;
 
-  // In (0, 1], for the update that is about to be made, counted from 0.
+  // The open share in (0, 1] for update `update`, counted from 0, before it is made.
   virtual double open(int64_t update) const = 0;
-  // After an update: the mean loss of the samples that were drawn from the open part.
+  // Called after an update with the mean loss of the samples that were drawn from the open share.
   virtual void observe(int64_t /*update*/, double /*loss*/) {}
-  // What observe() has to remember.
+  // The state that observe() keeps.
   virtual nlohmann::json state() const;
   virtual void restore(const nlohmann::json& /*state*/) {}
 };
 
-// Progress in [0, 1] on the way to `over` updates.
+// Progress in [0, 1] towards `over` updates.
 inline double pace_progress(int64_t update, double over) {
   return over > 0 ? std::min(static_cast<double>(update) / over, 1.0) : 1.0;
 }
 
-// Moves along a curve of its progress alone.
+// Follows a curve that depends on progress alone.
 class CurvePacer : public Pacer {
  public:
   CurvePacer(const PaceOptions& options, const Setup& setup)
@@ -52,7 +52,7 @@ class CurvePacer : public Pacer {
   double open(int64_t update) const final { return curve(start_, pace_progress(update, over_)); }
 
  private:
-  // The open share when t in [0, 1] of the way is done; start at 0, 1 at 1.
+  // The open share at progress t in [0, 1]: `start` at 0, 1 at 1.
   virtual double curve(double start, double t) const = 0;
 
   double start_, over_;

@@ -1,5 +1,6 @@
-// Numbers of difficulty in 16 bits: a sign, 6 bits of exponent (2^-40 to 2^23), 9 of fraction. A rounding error is
-// below 0.1 %. Codes order as their numbers do, so that they can be counted and ranked; 0 is no number.
+// Encodes difficulty values in 16 bits: a sign, 6 bits of exponent (2^-40 to 2^23), 9 bits of fraction. The relative
+// rounding error is below 0.1 %. Codes have the same order as their values, so they can be counted and ranked. Code 0
+// means "no value".
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -12,12 +13,13 @@ constexpr uint16_t kNoScore = 0;
 constexpr int kScoreCodes = 1 << 16;
 
 namespace score_code {
-constexpr int64_t kZero = 1 << 15;              // the code of 0
-constexpr int kDropped = 14;                    // bits of an f32's fraction that a code has not
-constexpr int64_t kSmallest = (127 - 40) << 9;  // exponent and fraction of the number below which everything is 0
+constexpr int64_t kZero = 1 << 15;              // the code of the value 0
+constexpr int kDropped = 14;                    // bits of an f32's fraction that a code lacks
+constexpr int64_t kSmallest = (127 - 40) << 9;  // exponent and fraction of the smallest magnitude; smaller ones become
+                                                // 0
 }  // namespace score_code
 
-// Too large numbers become the largest there is, and so does NaN.
+// Values that are too large, and NaN, become the largest code.
 inline uint16_t encode_score(double value) {
   using namespace score_code;
   const float magnitude = static_cast<float>(std::abs(value));

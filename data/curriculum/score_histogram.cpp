@@ -36,7 +36,7 @@ int64_t ScoreHistogram::below(uint16_t code) const {
 }
 
 int64_t ScoreHistogram::count(uint16_t code) const {
-  // The two paths to the root meet: only what lies before is walked.
+  // The two paths to the root meet; only the nodes before the meeting point are visited.
   int64_t sum = tree_[static_cast<size_t>(code) + 1];
   const int end = (code + 1) & code;
   for (int i = code; i > end; i -= i & -i) sum -= tree_[static_cast<size_t>(i)];

@@ -1,5 +1,5 @@
-// How many samples have each score code: exact quantiles of millions of scores that change one at a time, at the price
-// of 16 additions for a change or a question, in 256 KiB (a Fenwick tree).
+// Counts the samples with each score code in a Fenwick tree of 256 KiB. It gives exact quantiles of millions of scores
+// that change one at a time; a change or a query costs 16 additions.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -12,21 +12,21 @@ namespace moe {
 class ScoreHistogram {
  public:
   ScoreHistogram() : tree_(kScoreCodes + 1) {}
-  // Of a list, faster than one by one; kNoScore does not count.
+  // Counts a list, faster than one by one; kNoScore is not counted.
   explicit ScoreHistogram(std::span<const uint16_t> codes);
 
   void add(uint16_t code) { change(code, 1); }
   void remove(uint16_t code) { change(code, -1); }
 
   int64_t total() const { return total_; }
-  // Of all numbers that are counted; exact, so that it does not depend on the order of changes.
+  // The mean of all counted values. It is exact, so it does not depend on the order of changes.
   double mean() const;
-  // How many are below a code.
+  // The number of counted codes below `code`.
   int64_t below(uint16_t code) const;
   int64_t count(uint16_t code) const;
-  // The code with `rank` others at or below it, in order: 0 asks for the smallest; rank < total().
+  // The code at position `rank` in sorted order: 0 is the smallest; rank < total().
   uint16_t at_rank(int64_t rank) const;
-  // The number at a quantile in [0, 1]; 0 when nothing is counted.
+  // The value at a quantile in [0, 1]; 0 when nothing is counted.
   double quantile(double q) const;
 
  private:

@@ -42,8 +42,8 @@ bool is_source_tag(std::string_view content) {
   return false;
 }
 
-// What a bracket stands for: "" for a source tag, a plain spelling for a special letter, itself for anything
-// else.
+// Returns the text that replaces a bracket: "" for a source tag, a plain spelling for a special letter, the bracket
+// itself for anything else.
 std::string resolve_bracket(std::string_view content) {
   if (is_source_tag(content)) return "";
   for (const Spelling& spelling : kSpellings) {
@@ -61,8 +61,8 @@ std::string resolve_bracket(std::string_view content) {
       break;
     }
   }
-  // One accented letter, or a ligature such as [=ae]. "[R.]" and "[Obs.]" are labels: they end in their only
-  // mark.
+  // One accented letter, or a ligature such as [=ae]. "[R.]" and "[Obs.]" are labels: the only mark they have is the
+  // final full stop.
   const bool label = !content.empty() && content.back() == '.' && content.size() > 1 && is_letter(content.front());
   if (marked && !label && (letters.size() == 1 || letters.size() == 2)) return letters;
   return fmt::format("[{}]", content);
@@ -78,7 +78,7 @@ std::string one_line(std::string_view text) {
   return result;
 }
 
-// Removes source tags and spells special letters. Tags may be wrapped, so it works on the whole entry.
+// Removes source tags and spells special letters. Tags may be wrapped over lines, so it processes the whole entry.
 std::string resolve_brackets(std::string_view text) {
   std::string result;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -88,7 +88,7 @@ std::string resolve_brackets(std::string_view text) {
       continue;
     }
     const std::string resolved = resolve_bracket(one_line(text.substr(i + 1, close - i - 1)));
-    // The dictionary's own page breaks leave the next headword behind the last tag of an entry.
+    // The dictionary's own page breaks put the next headword after the last tag of an entry.
     if (resolved.empty() && text.size() - close <= 40) {
       const std::string_view rest = trim(text.substr(close + 1));
       if (!rest.empty() && rest.find_first_of(".,()-{[\n") == std::string_view::npos) return result;
@@ -99,8 +99,8 @@ std::string resolve_brackets(std::string_view text) {
   return result;
 }
 
-// Drops "\Ap"ple\" behind each headword, and the pronunciation in parentheses behind that. "(Bot.)" is a
-// field, not a sound.
+// Drops "\Ap"ple\" after each headword, and the pronunciation in parentheses after that. "(Bot.)" names a field and is
+// not a pronunciation.
 std::string drop_syllables(std::string_view text) {
   std::string result;
   for (size_t i = 0; i < text.size(); ++i) {

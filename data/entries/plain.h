@@ -1,4 +1,4 @@
-// Entries that are kept byte by byte.
+// Entry formats that keep every byte.
 #pragma once
 #include "data/entry_format.h"
 

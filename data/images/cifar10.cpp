@@ -23,7 +23,7 @@ static void append(const std::string& path, ImageSet& set) {
   const std::string content = read_maybe_compressed(path);
   const auto record = static_cast<size_t>(1 + kShape.pixels());
   if (content.empty() || content.size() % record != 0) {
-    raise<DataError>("{} is cut off, or no CIFAR-10 file: {} bytes are no multiple of a record's {}", path,
+    raise<DataError>("{} is truncated or not a CIFAR-10 file: {} bytes; expected a multiple of a record's {}", path,
                      content.size(), record);
   }
   for (size_t at = 0; at < content.size(); at += record) {

@@ -4,8 +4,9 @@
 
 namespace moe {
 
-// Of a folder: data_batch_1.bin to data_batch_5.bin, as many as there are, and test_batch.bin if there, each plain or
-// .gz. DataError for a file that does not end with a record, or a label above 9.
+// Files in the folder: data_batch_1.bin to data_batch_5.bin, of which the last may be absent, and optionally
+// test_batch.bin, each plain or .gz. Throws DataError for a file that does not end with a complete record, or a label
+// above 9.
 bool has_cifar10_images(const std::string& folder);
 ImageFiles read_cifar10_images(const std::string& folder);
 

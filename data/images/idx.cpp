@@ -20,29 +20,30 @@ static uint32_t big_endian(const std::string& bytes, size_t at) {
 IdxArray read_idx(const std::string& path) {
   constexpr unsigned char kBytes = 0x08;  // the type of the elements
   const std::string content = read_maybe_compressed(path);
-  if (content.size() < 4 || content[0] != 0 || content[1] != 0) raise<DataError>("{} is no IDX file", path);
+  if (content.size() < 4 || content[0] != 0 || content[1] != 0) raise<DataError>("{} is not an IDX file", path);
   const auto type = static_cast<unsigned char>(content[2]), rank = static_cast<unsigned char>(content[3]);
   if (type != kBytes) raise<DataError>("{}: elements of type {:#04x}; expected bytes ({:#04x})", path, type, kBytes);
   if (rank < 1 || rank > 4) raise<DataError>("{}: {} dimensions", path, rank);
   const size_t header = 4 + 4 * size_t{rank};
-  if (content.size() < header) raise<DataError>("{} is cut off inside its header", path);
+  if (content.size() < header) raise<DataError>("{} is truncated inside its header", path);
   IdxArray array;
   uint64_t count = 1;
   for (size_t i = 0; i < rank; ++i) {
     const uint32_t dim = big_endian(content, 4 + 4 * i);
     array.dims.push_back(dim);
-    if (dim != 0 && count > (uint64_t{1} << 40) / dim) raise<DataError>("{}: its header tells of too much", path);
+    if (dim != 0 && count > (uint64_t{1} << 40) / dim)
+      raise<DataError>("{}: the dimensions in its header are too large", path);
     count *= dim;
   }
   if (content.size() - header != count) {
-    raise<DataError>("{} is {}: {} bytes of elements, its header tells of {}", path,
-                     content.size() - header < count ? "cut off" : "too long", content.size() - header, count);
+    raise<DataError>("{} is {}: {} bytes of elements; expected {} by its header", path,
+                     content.size() - header < count ? "truncated" : "too long", content.size() - header, count);
   }
   array.elements.assign(content.begin() + static_cast<std::ptrdiff_t>(header), content.end());
   return array;
 }
 
-// The file as it is called by the original or by others, plain or compressed.
+// Finds the file under its original name or the name used by other distributions, plain or compressed.
 static std::optional<std::string> find(const std::string& folder, const std::string& part, const std::string& what,
                                        int rank) {
   for (const char* separator : {"-", "."}) {
@@ -63,8 +64,10 @@ static ImageSet read_part(const std::string& folder, const std::string& part) {
   if (!images || !labels)
     raise<DataError>("{} has no {}-{}-ubyte", folder, part, images ? "labels-idx1" : "images-idx3");
   IdxArray pixels = read_idx(*images), classes = read_idx(*labels);
-  if (pixels.dims.size() != 3) raise<DataError>("{}: {} dimensions; images have 3", *images, pixels.dims.size());
-  if (classes.dims.size() != 1) raise<DataError>("{}: {} dimensions; labels have 1", *labels, classes.dims.size());
+  if (pixels.dims.size() != 3)
+    raise<DataError>("{}: {} dimensions; expected 3 for images", *images, pixels.dims.size());
+  if (classes.dims.size() != 1)
+    raise<DataError>("{}: {} dimensions; expected 1 for labels", *labels, classes.dims.size());
   if (pixels.dims[0] != classes.dims[0])
     raise<DataError>("{} has {} images, {} has {} labels", *images, pixels.dims[0], *labels, classes.dims[0]);
   if (pixels.elements.empty()) raise<DataError>("{} holds no pixels", *images);

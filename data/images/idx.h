@@ -1,5 +1,5 @@
-// The IDX format of MNIST (Y. LeCun): 0, 0, the type of the elements, the number of dimensions; these as 32-bit
-// big-endian numbers; the elements.
+// The IDX format of MNIST (Y. LeCun): the bytes 0, 0, the element type and the number of dimensions; the dimensions as
+// 32-bit big-endian numbers; the elements.
 #pragma once
 #include "data/images/image_set.h"
 
@@ -10,11 +10,12 @@ struct IdxArray {
   std::vector<uint8_t> elements;
 };
 
-// A file of bytes, plain or compressed with gzip. DataError for anything else, or a length that is not what the
-// dimensions say.
+// Reads a file of bytes, plain or compressed with gzip. Throws DataError for any other element type, or a length that
+// does not match the dimensions.
 IdxArray read_idx(const std::string& path);
 
-// Of a folder: train-images-idx3-ubyte, train-labels-idx1-ubyte and, if there, the same with t10k, each plain or .gz.
+// Files in the folder: train-images-idx3-ubyte, train-labels-idx1-ubyte and optionally the same with t10k, each plain
+// or .gz.
 bool has_idx_images(const std::string& folder);
 ImageFiles read_idx_images(const std::string& folder);  // DataError
 

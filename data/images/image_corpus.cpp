@@ -43,8 +43,8 @@ ImageCorpus ImageCorpus::open(const DataConfig& config) {
 static void check_labels(const std::string& name, const ImageSet& set, int64_t classes) {
   for (int64_t i = 0; i < set.size(); ++i) {
     if (set.label(i) >= classes) {
-      raise<DataError>("{}: image {} of the test files has the label {}; the training files have 0 to {}", name, i,
-                       set.label(i), classes - 1);
+      raise<DataError>("{}: image {} of the test files has the label {}; expected 0 to {} as in the training files",
+                       name, i, set.label(i), classes - 1);
     }
   }
 }
@@ -53,7 +53,7 @@ ImageCorpus::ImageCorpus(std::string name, ImageFiles files, const LabelledDataC
     : name_(std::move(name)), shape_(files.train.shape), classes_(files.classes) {
   check_labels(name_, files.test, classes_);
   if (files.test.size() > 0 && !(files.test.shape == shape_)) {
-    raise<DataError>("{}: test images are {} x {}, training images {} x {}", name_, files.test.shape.width,
+    raise<DataError>("{}: test images are {} x {}, but training images are {} x {}", name_, files.test.shape.width,
                      files.test.shape.height, shape_.width, shape_.height);
   }
   HeldOut parts = hold_out(files.train.size(), config.validation, config.split_seed);

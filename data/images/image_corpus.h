@@ -1,4 +1,4 @@
-// Labelled images with their splits: train and validation out of the training files, test.
+// Labelled images with their splits: train and validation from the training files, and test.
 #pragma once
 #include <memory>
 #include <string_view>
@@ -9,7 +9,7 @@
 
 namespace moe {
 
-// A line of the table of formats, which data.labelled.format names.
+// An entry of the table of formats; data.labelled.format selects it by name.
 struct ImageFormat {
   const char* name;
   bool (*is_in)(const std::string& folder);
@@ -17,7 +17,7 @@ struct ImageFormat {
 };
 const Table<ImageFormat>& image_formats();
 
-// Some of a set's images.
+// A subset of a set's images.
 class ImageSplit {
  public:
   ImageSplit(std::string name, std::shared_ptr<const ImageSet> set, std::vector<int64_t> members)
@@ -38,18 +38,18 @@ class ImageSplit {
 
 class ImageCorpus {
  public:
-  // Reads the folder config.path, whose files are of the format that labelled_format() finds. Throws DataError for what
-  // is wrong with its files, UsageError when validation would leave nothing to train on.
+  // Reads the folder config.path, whose files have the format that labelled_format() finds. Throws DataError for faults
+  // in its files, UsageError when validation would leave nothing to train on.
   static ImageCorpus open(const DataConfig& config);
-  // Validation is drawn from the training images by a permutation that config.split_seed keys; both splits keep the
-  // order of the files. Throws DataError when the parts do not fit together.
+  // Validation is drawn from the training images by a permutation keyed by config.split_seed; both splits keep the
+  // order of the files. Throws DataError when shapes or labels of the parts are inconsistent.
   ImageCorpus(std::string name, ImageFiles files, const LabelledDataConfig& config);
 
   const std::string& name() const { return name_; }
   const ImageShape& shape() const { return shape_; }
   int64_t classes() const { return classes_; }
   bool has_split(std::string_view name) const;
-  const ImageSplit& split(std::string_view name) const;  // DataError that lists the splits there are
+  const ImageSplit& split(std::string_view name) const;  // throws DataError that lists the existing splits
   const std::vector<ImageSplit>& splits() const { return splits_; }
   int64_t memory_bytes() const { return memory_bytes_; }
 

@@ -15,7 +15,8 @@ class ImageLoader {
   const Normalisation& normalisation() const { return normalisation_; }
   int64_t tokens_per_sample() const { return leading_ + grid_.patches(); }
 
-  // visits[i] of the split, augmented. Samples beyond the split's end are ignored entirely: no label, all padding.
+  // Loads visits[i] of the split, augmented. Samples past the split's end are ignored entirely: they have no label, and
+  // all positions are padding.
   void load(const ImageSplit& split, std::span<const SampleVisit> visits, const AugmentConfig& augment, uint64_t seed,
             Batch& batch) const;
 

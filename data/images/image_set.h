@@ -1,4 +1,4 @@
-// Labelled images of one size, as they lie in memory.
+// Labelled images of one size, in their memory layout.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -25,10 +25,10 @@ struct ImageSet {
   int32_t label(int64_t i) const { return labels[static_cast<size_t>(i)]; }
 };
 
-// What a folder of a known format holds.
+// The contents of a folder of a known format.
 struct ImageFiles {
-  ImageSet train, test;  // the latter may be empty
-  int64_t classes = 0;   // labels are below
+  ImageSet train, test;  // `test` may be empty
+  int64_t classes = 0;   // labels are in [0, classes)
 };
 
 }  // namespace moe

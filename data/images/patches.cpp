@@ -6,11 +6,11 @@
 
 namespace moe {
 
-constexpr uint32_t kAugmentationStream = 3;  // beside those of data/sampler.cpp and data/held_out.cpp
+constexpr uint32_t kAugmentationStream = 3;  // other streams: data/sampler.cpp and data/held_out.cpp
 
 PatchGrid::PatchGrid(const ImageShape& shape, int64_t patch_side) : image(shape), side(patch_side) {
   if (image.height % side != 0 || image.width % side != 0) {
-    raise<UsageError>("model.patch: patches of {} x {} do not cut up images of {} x {}", side, side, image.width,
+    raise<UsageError>("model.patch: patches of {} x {} do not divide images of {} x {}", side, side, image.width,
                       image.height);
   }
 }

@@ -10,29 +10,29 @@ struct PatchGrid {
   ImageShape image;
   int64_t side = 0;
 
-  // Throws UsageError for a side that does not divide the image.
+  // Throws UsageError when the side does not divide the image.
   PatchGrid(const ImageShape& shape, int64_t patch_side);
   int64_t patches() const { return (image.height / side) * (image.width / side); }
   int64_t features() const { return image.channels * side * side; }
 };
 
-// What is taken off each channel's pixels, and what they are then multiplied by.
+// Per channel: the mean that is subtracted from the pixels, and the factor by which they are then multiplied.
 struct Normalisation {
   std::vector<double> mean, scale;
-  // So that the split's pixels get mean 0 and variance 1 in each channel.
+  // Computed so that the split's pixels get mean 0 and variance 1 in each channel.
   static Normalisation of(const ImageSplit& split, const ImageShape& shape);
 };
 
-// What is done to an image before it is shown: moved right and down, mirrored. Pixels from outside are 0.
+// The augmentation of an image: shifted right and down, mirrored. Pixels from outside the image are 0.
 struct Augmentation {
   int64_t right = 0, down = 0;
   bool mirrored = false;
-  // A function of its arguments alone.
+  // Depends only on its arguments.
   static Augmentation draw(const AugmentConfig& config, uint64_t seed, int64_t sample, int64_t epoch);
 };
 
-// image (channels, height, width) -> patches (patches, features), row by row of the grid; a patch is (channels, side,
-// side)
+// image (channels, height, width) -> patches (patches, features), row by row of the grid; each patch has the layout
+// (channels, side, side)
 void cut_patches(std::span<const uint8_t> image, const PatchGrid& grid, const Normalisation& normalisation,
                  const Augmentation& augmentation, std::span<float> patches);
 

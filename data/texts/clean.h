@@ -1,4 +1,4 @@
-// Normalisations of a text before it is cut into tokens.
+// Normalisations of a text before it is tokenised.
 #pragma once
 #include <string>
 #include <string_view>
@@ -7,16 +7,16 @@
 
 namespace moe {
 
-// A line of the table, which data.labelled.clean names.
+// An entry of the table; data.labelled.clean selects it by name.
 struct TextCleaning {
   const char* name;
   std::string (*clean)(std::string_view text);
 };
 const Table<TextCleaning>& text_cleanings();
 
-// As Wikipedia was cleaned for text8 (M. Mahoney, "About the test data", 2006): letters in lower case, digits as words,
-// everything else, UTF-8 beyond ASCII included, becomes a blank, and blanks that follow one another are one. None at
-// either end.
+// Cleans as Wikipedia was cleaned for text8 (M. Mahoney, "About the test data", 2006): letters in lower case, digits as
+// words, everything else, including UTF-8 beyond ASCII, as a blank. Consecutive blanks become one, and there are none
+// at either end.
 std::string clean_like_text8(std::string_view text);
 
 }  // namespace moe

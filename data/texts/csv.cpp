@@ -13,19 +13,19 @@ void for_each_csv_record(const std::string& path,
   for (size_t at = 0; at < content.size();) {
     const int64_t begin = line;
     fields.assign(1, "");
-    // Bytes go to the last field until the record ends.
+    // Bytes are appended to the last field until the record ends.
     for (bool ended = false; !ended;) {
       if (at < content.size() && content[at] == '"' && fields.back().empty()) {
         for (++at;; ++at) {
           if (at == content.size()) refuse_line(path, begin, "a quote is not closed");
           if (content[at] == '"' && (at + 1 == content.size() || content[at + 1] != '"')) break;
-          if (content[at] == '"') ++at;  // two stand for one
+          if (content[at] == '"') ++at;  // a doubled quote stands for one
           line += content[at] == '\n';
           fields.back() += content[at];
         }
         ++at;
         if (at < content.size() && content[at] != ',' && content[at] != '\n' && content[at] != '\r') {
-          refuse_line(path, line, "something follows a closing quote");
+          refuse_line(path, line, "text follows a closing quote; expected a comma or the end of the line");
         }
       }
       if (at == content.size() || content[at] == '\n') {

@@ -26,8 +26,9 @@ LabelledTexts::LabelledTexts(std::string name, std::shared_ptr<const TextSet> se
       tokenizer.encode(cleaning.clean(text(i)), ids);
     } catch (const DataError& error) {
       raise<DataError>(
-          "text {} of the {} split, '{}': {}. The {} tokenizer knows only what it was made from; data.labelled.clean: "
-          "text8 leaves nothing but letters and blanks",
+          "text {} of the {} split, '{}': {}. The {} tokenizer covers only the text it was made from; "
+          "data.labelled.clean: "
+          "text8 reduces texts to letters and blanks",
           i + 1, name_, text(i).substr(0, 40), error.what(), tokenizer.name());
     }
     const int64_t all = std::ssize(ids), kept = std::min(all, longest);
@@ -57,7 +58,7 @@ TextCorpus TextCorpus::open(const std::string& path, const std::string& format, 
   return {folder.filename().string(), text_formats().at(format).read(path), std::move(setup)};
 }
 
-// Of the training texts, as they are once cleaned.
+// Makes the configured tokenizer from the cleaned training texts.
 static std::unique_ptr<Tokenizer> make_tokenizer(const TextSet& set, const std::vector<int64_t>& members,
                                                  const LabelledDataConfig& config) {
   const TextCleaning& cleaning = text_cleanings().at(config.clean);

@@ -1,4 +1,4 @@
-// Labelled texts with their splits, as tokens.
+// Labelled texts with their splits, tokenised.
 #pragma once
 #include <memory>
 #include <span>
@@ -10,10 +10,10 @@
 
 namespace moe {
 
-// Some of a set's texts, each cut to the tokens that a model sees of it.
+// A subset of a set's texts, each truncated to the number of tokens that a model reads.
 class LabelledTexts {
  public:
-  // Reads no more of the set than `members`. Throws DataError for a text that the tokenizer cannot express.
+  // Reads only `members` of the set. Throws DataError for a text that the tokenizer cannot encode.
   LabelledTexts(std::string name, std::shared_ptr<const TextSet> set, std::vector<int64_t> members,
                 const LabelledDataConfig& config, const Tokenizer& tokenizer, int64_t longest);
 
@@ -27,8 +27,8 @@ class LabelledTexts {
   int64_t length(int64_t i) const { return ends_[static_cast<size_t>(i)] - begin(i); }
   int64_t num_tokens() const { return std::ssize(tokens_); }
   int64_t longest() const { return longest_; }
-  int64_t num_cut() const { return num_cut_; }  // texts that had more tokens
-  // XXH64 of all texts and labels in order, before anything is done to them.
+  int64_t num_cut() const { return num_cut_; }  // texts that were truncated
+  // XXH64 of all original texts and labels in order, before cleaning and truncation.
   uint64_t content_hash() const;
   int64_t memory_bytes() const { return (num_tokens() + 2 * size()) * 8; }
 
@@ -38,7 +38,7 @@ class LabelledTexts {
   std::string name_;
   std::shared_ptr<const TextSet> set_;
   std::vector<int64_t> members_;
-  std::vector<int32_t> tokens_;  // of all texts, one behind the other
+  std::vector<int32_t> tokens_;  // of all texts, concatenated
   std::vector<int64_t> ends_;
   int64_t longest_ = 0, num_cut_ = 0;
 };
@@ -47,21 +47,21 @@ class TextCorpus {
  public:
   struct Setup {
     const LabelledDataConfig& config;
-    // What the texts become tokens by; absent: config.tokenizer, made from the training texts.
+    // The tokenizer of the texts; null: config.tokenizer, made from the training texts.
     std::unique_ptr<Tokenizer> tokenizer{};
-    int64_t longest = 0;  // tokens that are kept of a text
+    int64_t longest = 0;  // number of tokens that are kept of a text
   };
-  // Reads the folder `path`. Throws DataError for what is wrong with its files, UsageError when validation would leave
-  // nothing to train on.
+  // Reads the folder `path`. Throws DataError for faults in its files, UsageError when validation would leave nothing
+  // to train on.
   static TextCorpus open(const std::string& path, const std::string& format, Setup setup);
-  // Validation is the files', or drawn from the training texts by config.split_seed.
+  // Validation comes from the files or, without such a file, is drawn from the training texts by config.split_seed.
   TextCorpus(std::string name, TextFiles files, Setup setup);
 
   const std::string& name() const { return name_; }
   const std::vector<std::string>& classes() const { return classes_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   bool has_split(std::string_view name) const;
-  const LabelledTexts& split(std::string_view name) const;  // DataError that lists the splits there are
+  const LabelledTexts& split(std::string_view name) const;  // throws DataError that lists the existing splits
   const std::vector<LabelledTexts>& splits() const { return splits_; }
   int64_t memory_bytes() const;
 

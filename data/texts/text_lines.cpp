@@ -28,7 +28,7 @@ int32_t label_from(std::string_view field, int32_t largest, const std::string& p
   int32_t value = -1;
   const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
   if (error != std::errc() || end != field.data() + field.size() || value < 0 || value > largest) {
-    refuse_line(path, line, "the {} '{}' is none of 0 to {}", what, field.substr(0, 40), largest);
+    refuse_line(path, line, "the {} is '{}'; expected 0 to {}", what, field.substr(0, 40), largest);
   }
   return value;
 }
@@ -63,7 +63,7 @@ TextFiles with_named_labels(const std::string& folder, const std::string& ending
     for (const NamedText& text : texts) {
       const auto found = std::find(files.classes.begin(), files.classes.end(), text.label);
       if (found == files.classes.end()) {
-        refuse_line(*path, text.line, "the label '{}' is none of the training file's {}", text.label.substr(0, 40),
+        refuse_line(*path, text.line, "the label '{}' is not one of the training file's {}", text.label.substr(0, 40),
                     files.classes.size());
       }
       set.add(text.text, static_cast<int32_t>(found - files.classes.begin()));

@@ -1,4 +1,4 @@
-// What the readers of labelled texts share: files found, labels by name.
+// Functions shared by the readers of labelled texts: finding files, labels by name.
 #pragma once
 #include <optional>
 #include <string>
@@ -10,22 +10,23 @@
 
 namespace moe {
 
-// folder/name or folder/name.gz, the one that is there.
+// Returns folder/name or folder/name.gz, whichever exists.
 std::optional<std::string> find_text_file(const std::string& folder, const std::string& name);
 
-// The first line, "" of an empty file.
+// Returns the first line, "" for an empty file.
 std::string first_line(const std::string& path);
 
-// A whole number from 0 to `largest`; DataError that calls it `what` for anything else.
+// Parses a whole number from 0 to `largest`. Throws DataError that calls it `what` for anything else.
 int32_t label_from(std::string_view field, int32_t largest, const std::string& path, int64_t line, const char* what);
 
-// A labelled text before the names of the classes are known.
+// A labelled text, before the names of the classes are known.
 struct NamedText {
   std::string label, text;
   int64_t line = 0;
 };
-// Files of named labels -> sets. The classes are the training file's labels, in order of size where all are whole
-// numbers, else of the alphabet; another label in the others is a DataError. Files may be absent.
+// Converts files of named labels to sets. The classes are the training file's labels, in numerical order if all are
+// whole numbers, otherwise in alphabetical order. Throws DataError for a label in the other files that the training
+// file lacks. Files may be absent.
 TextFiles with_named_labels(const std::string& folder, const std::string& ending,
                             std::vector<NamedText> (*read)(const std::string& path));
 

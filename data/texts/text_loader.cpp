@@ -11,7 +11,7 @@ void TextLoader::load(const LabelledTexts& split, std::span<const SampleVisit> v
   batch.resize_texts(std::ssize(visits), time);
   for (size_t i = 0; i < visits.size(); ++i) {
     const int64_t sample = visits[i].sample, tokens = length(split, sample);
-    MOE_CHECK(tokens <= time, "a text of {} tokens in {}", tokens, time);
+    MOE_CHECK(tokens <= time, "a text of {} tokens does not fit into {}", tokens, time);
     const bool exists = sample < split.size();
     int32_t* const inputs = batch.inputs.data() + static_cast<int64_t>(i) * time;
     int32_t* const targets = batch.targets.data() + static_cast<int64_t>(i) * time;

@@ -1,4 +1,4 @@
-// Labelled texts as they lie in memory.
+// Labelled texts in their memory layout.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -27,15 +27,15 @@ class TextSet {
   }
 
  private:
-  std::string bytes_;  // of all texts, one behind the other
+  std::string bytes_;  // of all texts, concatenated
   std::vector<size_t> ends_;
   std::vector<int32_t> labels_;
 };
 
-// What a folder of a known format holds.
+// The contents of a folder of a known format.
 struct TextFiles {
-  TextSet train, validation, test;   // all but the first may be empty
-  std::vector<std::string> classes;  // names; a label is a place among them
+  TextSet train, validation, test;   // all but `train` may be empty
+  std::vector<std::string> classes;  // names; a label is an index into them
 };
 
 }  // namespace moe

@@ -17,12 +17,12 @@ static uint64_t pair_key(int32_t left, int32_t right) {
 BytePairTokenizer::BytePairTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
   const std::vector<std::string>& tokens = vocabulary_.tokens;
   if (tokens.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
-    raise<DataError>("a vocabulary of {} tokens is not possible", tokens.size());
+    raise<DataError>("a vocabulary of {} tokens is not supported", tokens.size());
   std::unordered_map<std::string_view, int32_t> ids;
   bytes_.resize(tokens.size());
   for (size_t id = 0; id < tokens.size(); ++id) {
     if (!ids.emplace(tokens[id], static_cast<int32_t>(id)).second)
-      raise<DataError>("the token '{}' is twice in the vocabulary", tokens[id]);
+      raise<DataError>("the token '{}' occurs twice in the vocabulary", tokens[id]);
     if (tokens[id] == kEndOfDocument) {
       end_of_document_ = static_cast<int32_t>(id);
     } else if (auto bytes = bytes_of_spelling(tokens[id])) {
@@ -33,7 +33,7 @@ BytePairTokenizer::BytePairTokenizer(Vocabulary vocabulary) : vocabulary_(std::m
   }
   const auto id_of = [&](std::string_view token, const std::string& merge) {
     const auto found = ids.find(token);
-    if (found == ids.end()) raise<DataError>("the merge '{}': '{}' is no token", merge, token);
+    if (found == ids.end()) raise<DataError>("the merge '{}': '{}' is not a token", merge, token);
     return found->second;
   };
   for (int byte = 0; byte < 256; ++byte) {
@@ -44,7 +44,7 @@ BytePairTokenizer::BytePairTokenizer(Vocabulary vocabulary) : vocabulary_(std::m
   for (size_t rank = 0; rank < vocabulary_.merges.size(); ++rank) {
     const std::string& merge = vocabulary_.merges[rank];
     const size_t blank = merge.find(' ');
-    if (blank == merge.npos) raise<DataError>("'{}' is no merge of two tokens", merge);
+    if (blank == merge.npos) raise<DataError>("'{}' is not a merge of two tokens", merge);
     const std::string_view left(merge.data(), blank), right = std::string_view(merge).substr(blank + 1);
     merges_.emplace(pair_key(id_of(left, merge), id_of(right, merge)),
                     Merge{static_cast<int32_t>(rank), id_of(std::string(left) + std::string(right), merge)});
@@ -75,11 +75,11 @@ const BytePairTokenizer::Merge* BytePairTokenizer::find_merge(int32_t left, int3
   return found == merges_.end() ? nullptr : &found->second;
 }
 
-// Of all neighbours the pair of the lowest rank is merged, the first of several; a queue keeps that cheap for a "word"
-// of a megabyte too.
+// Repeatedly merges the neighbouring pair of the lowest rank, the first of several. A queue keeps this cheap even for a
+// "word" of a megabyte.
 void BytePairTokenizer::merge_word(std::string_view word, std::vector<int32_t>& ids) const {
   struct Node {
-    int32_t id, previous, next;  // -1: merged away; ends are -1 and the number of nodes
+    int32_t id, previous, next;  // id -1: merged away; at the ends previous is -1 and next is the number of nodes
   };
   using Candidate = std::tuple<int32_t, int32_t, int32_t, int32_t>;  // rank, place, ids of both sides
   const auto count = static_cast<int32_t>(word.size());
@@ -98,7 +98,7 @@ void BytePairTokenizer::merge_word(std::string_view word, std::vector<int32_t>& 
     const auto [rank, place, left, right] = queue.top();
     queue.pop();
     const int32_t next = at(place).next;
-    if (at(place).id != left || next == count || at(next).id != right) continue;  // one side was merged meanwhile
+    if (at(place).id != left || next == count || at(next).id != right) continue;  // one side has been merged since
     at(place).id = find_merge(left, right)->id;
     at(place).next = at(next).next;
     at(next).id = -1;
@@ -111,8 +111,8 @@ void BytePairTokenizer::merge_word(std::string_view word, std::vector<int32_t>& 
 
 int64_t BytePairTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
                                        std::vector<int32_t>*) const {
-  // Most words of a text were there before.
-  constexpr size_t kRemembered = 32;  // bytes of such a word at most
+  // Most words of a text have occurred before, so their ids are cached.
+  constexpr size_t kRemembered = 32;  // maximum bytes of a cached word
   std::unordered_map<std::string, std::vector<int32_t>> known;
   std::string key;
   pattern_.for_each_word(text, [&](std::string_view word) {

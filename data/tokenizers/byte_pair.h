@@ -1,6 +1,6 @@
-// Byte-level byte-pair encoding with GPT-2's rule for words (Radford et al., 2019; Sennrich et al., 2016): a word's
-// bytes are merged pair by pair, the pair that was learned first before all others. Takes any bytes and gives them
-// back.
+// Byte-level byte-pair encoding with GPT-2's rule for words (Radford et al., 2019; Sennrich et al., 2016). A word's
+// bytes are merged pair by pair; the pair that was learned first is merged first. Accepts any bytes, and decoding
+// restores them.
 #pragma once
 #include <string>
 #include <unordered_map>
@@ -15,12 +15,13 @@ class BytePairTokenizer : public Tokenizer {
  public:
   static constexpr const char* kEndOfDocument = "<|endoftext|>";
 
-  // What its files say. Tokens are spelled as there: every byte by a visible character of its own.
+  // The contents of the vocabulary files. Tokens are spelled as in the files: each byte as its own visible character.
   struct Vocabulary {
     std::vector<std::string> tokens;  // in the order of their ids
     std::vector<std::string> merges;  // "left right", the first learned first
   };
-  // Throws DataError: a byte without a token, a token twice, a merge of or into what is no token, too many tokens.
+  // Throws DataError for a byte without a token, a token that occurs twice, a merge that involves something other than
+  // tokens, and too many tokens.
   explicit BytePairTokenizer(Vocabulary vocabulary);
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
   // options.vocabulary: the folder of GPT-2's files (byte_pair_files.h).
@@ -45,7 +46,7 @@ class BytePairTokenizer : public Tokenizer {
   void merge_word(std::string_view word, std::vector<int32_t>& ids) const;
 
   Vocabulary vocabulary_;
-  std::vector<std::string> bytes_;  // of each id; none of a mark
+  std::vector<std::string> bytes_;  // the bytes of each id; empty for marks
   std::vector<int32_t> byte_ids_;   // the token of each byte
   std::unordered_map<uint64_t, Merge> merges_;
   std::optional<int32_t> end_of_document_;

@@ -20,7 +20,7 @@ constexpr bool is_visible(int byte) {
   return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xFF && byte != 0xAD);
 }
 
-// The character that stands for each byte.
+// The character that represents each byte.
 constexpr std::array<uint32_t, 256> kCharacters = [] {
   std::array<uint32_t, 256> characters{};
   uint32_t next = 0x100;
@@ -42,7 +42,7 @@ std::string first_of(const std::string& folder, std::initializer_list<const char
   for (const char* name : names) {
     if (const std::string path = folder + "/" + name; fs::exists(path)) return path;
   }
-  raise<DataError>("{}: no {} of a byte-pair vocabulary in it", folder, *names.begin());
+  raise<DataError>("{}: contains no {} of a byte-pair vocabulary", folder, *names.begin());
 }
 
 std::vector<std::string> read_tokens(const std::string& path) {
@@ -52,12 +52,12 @@ std::vector<std::string> read_tokens(const std::string& path) {
   } catch (const nlohmann::json::exception& error) {
     raise<DataError>("{}: {}", path, error.what());
   }
-  if (!json.is_object() || json.empty()) raise<DataError>("{}: no object of tokens and their ids", path);
+  if (!json.is_object() || json.empty()) raise<DataError>("{}: not an object of tokens and their ids", path);
   std::vector<std::string> tokens(json.size());
   std::vector<bool> seen(json.size());
   for (const auto& [token, id] : json.items()) {
     if (!id.is_number_unsigned() || id.get<size_t>() >= tokens.size() || seen[id.get<size_t>()]) {
-      raise<DataError>("{}: the id of '{}' is {}; expected the numbers below {}, each once", path, token, json_text(id),
+      raise<DataError>("{}: the id of '{}' is {}; expected each number below {} once", path, token, json_text(id),
                        tokens.size());
     }
     seen[id.get<size_t>()] = true;
@@ -72,7 +72,7 @@ std::vector<std::string> read_merges(const std::string& path) {
     if (number == 1 && line.starts_with("#version")) return;
     const size_t blank = line.find(' ');
     if (blank == 0 || blank == line.npos || blank + 1 == line.size() || line.find(' ', blank + 1) != line.npos)
-      refuse_line(path, number, "'{}' is no merge of two tokens", line);
+      refuse_line(path, number, "'{}' is not a merge of two tokens", line);
     merges.emplace_back(line);
   });
   return merges;
@@ -90,7 +90,7 @@ std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
   std::string bytes;
   for (size_t i = 0; i < spelling.size(); ++i) {
     uint32_t character = static_cast<unsigned char>(spelling[i]);
-    if (character >= 0x80) {  // all of them have two bytes in UTF-8
+    if (character >= 0x80) {  // all of these have two bytes in UTF-8
       if ((character & 0xE0) != 0xC0 || i + 1 == spelling.size()) return std::nullopt;
       character = (character & 0x1F) << 6 | (static_cast<unsigned char>(spelling[++i]) & 0x3F);
     }
@@ -101,7 +101,7 @@ std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
 }
 
 BytePairTokenizer::Vocabulary read_byte_pairs(const std::string& folder) {
-  if (!fs::is_directory(folder)) raise<DataError>("{}: no folder of a byte-pair vocabulary", folder);
+  if (!fs::is_directory(folder)) raise<DataError>("{}: not a folder of a byte-pair vocabulary", folder);
   return {read_tokens(first_of(folder, {"encoder.json", "vocab.json"})),
           read_merges(first_of(folder, {"vocab.bpe", "merges.txt"}))};
 }

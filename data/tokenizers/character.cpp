@@ -9,7 +9,7 @@ CharacterTokenizer::CharacterTokenizer(std::vector<unsigned char> alphabet) : al
   if (alphabet_.empty()) raise<DataError>("the alphabet of the char tokenizer is empty");
   ids_.fill(-1);
   for (size_t id = 0; id < alphabet_.size(); ++id) {
-    if (ids_[alphabet_[id]] >= 0) raise<DataError>("byte {} is twice in the alphabet", alphabet_[id]);
+    if (ids_[alphabet_[id]] >= 0) raise<DataError>("byte {} occurs twice in the alphabet", alphabet_[id]);
     ids_[alphabet_[id]] = static_cast<int32_t>(id);
   }
 }

@@ -8,7 +8,7 @@ namespace moe {
 
 class CharacterTokenizer : public Tokenizer {
  public:
-  // `alphabet`: the bytes in the order of their ids; a byte twice, or none at all, is a DataError.
+  // `alphabet`: the bytes in the order of their ids. Throws DataError when a byte occurs twice or there are none.
   explicit CharacterTokenizer(std::vector<unsigned char> alphabet);
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options = {});

@@ -7,7 +7,7 @@ namespace moe {
 
 ExternalTokenizer::ExternalTokenizer(int64_t vocab_size) : vocab_size_(vocab_size) {
   if (vocab_size < 1 || vocab_size > std::numeric_limits<int32_t>::max()) {
-    raise<DataError>("a vocabulary of {} tokens is not possible", vocab_size);
+    raise<DataError>("a vocabulary of {} tokens is not supported", vocab_size);
   }
 }
 

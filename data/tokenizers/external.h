@@ -1,5 +1,4 @@
-// Tokens made by another program, of which only the vocabulary's size is known. Decodes to the ids
-// themselves.
+// Tokens made by another program; only the vocabulary's size is known. Decodes to the ids themselves, written as text.
 #pragma once
 #include "data/tokenizer.h"
 

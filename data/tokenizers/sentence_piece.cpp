@@ -19,8 +19,9 @@ namespace moe {
 
 namespace {
 
-constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581, what pieces have for a blank
-constexpr size_t kSentenceBytes = 2000;              // longer lines are learned from in parts; the library skips them
+constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581, which represents a blank in pieces
+constexpr size_t kSentenceBytes = 2000;              // longer lines are split for learning, because the library skips
+                                                     // them
 constexpr int64_t kLearnedBytes = int64_t{64} << 20;
 
 void require(const sentencepiece::util::Status& status, std::string_view what) {
@@ -40,7 +41,7 @@ class Sentences : public sentencepiece::SentenceIterator {
   size_t next_ = 0;
 };
 
-// Calls visit with the lines of the text, long ones in parts that end in front of a blank.
+// Calls visit with the lines of the text. Long lines are split before a blank.
 void for_each_sentence(const TrainingText& text, const std::function<void(std::string_view)>& visit) {
   text([&](std::string_view piece) {
     while (!piece.empty()) {
@@ -66,7 +67,7 @@ std::string learn(const TrainingText& text, int64_t vocab_size) {
   });
   Sentences iterator(std::move(sentences));
   std::string model;
-  // A fixed number of threads: each adds up its own share, so another number would round otherwise.
+  // A fixed number of threads: each sums its own share, so another number would give other rounding.
   require(sentencepiece::SentencePieceTrainer::Train({{"vocab_size", std::to_string(vocab_size)},
                                                       {"hard_vocab_limit", "false"},
                                                       {"normalization_rule_name", "identity"},
@@ -88,13 +89,14 @@ std::string learn(const TrainingText& text, int64_t vocab_size) {
 struct SentencePieceTokenizer::Model {
   std::string bytes;
   sentencepiece::SentencePieceProcessor processor;
-  bool blank_before_line = false;  // which the model adds, and decoding takes away
+  bool blank_before_line = false;  // the model adds it, and decoding removes it
 };
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string model) : model_(std::make_unique<Model>()) {
   model_->bytes = std::move(model);
-  require(model_->processor.LoadFromSerializedProto(model_->bytes), "not a model of SentencePiece");
-  if (model_->processor.eos_id() < 0) throw DataError("the model of SentencePiece has no </s>, which ends lines");
+  require(model_->processor.LoadFromSerializedProto(model_->bytes), "not a SentencePiece model");
+  if (model_->processor.eos_id() < 0)
+    throw DataError("the SentencePiece model has no </s>, which is needed to end lines");
   const std::vector<std::string> pieces = model_->processor.EncodeAsPieces("a");
   model_->blank_before_line = !pieces.empty() && pieces.front().starts_with(kBlank);
 }
@@ -105,7 +107,7 @@ std::unique_ptr<Tokenizer> SentencePieceTokenizer::make(const TrainingText& text
   refuse_foreign(options, "sentencepiece", "vocabulary vocab_size");
   if (options.vocabulary.empty() == (options.vocab_size == 0))
     throw UsageError("the tokenizer 'sentencepiece' needs either a .model file or the size of a vocabulary to learn");
-  if (options.vocab_size < 0) raise<UsageError>("a vocabulary of {} pieces", options.vocab_size);
+  if (options.vocab_size < 0) raise<UsageError>("a vocabulary of {} pieces; expected at least 1", options.vocab_size);
   if (options.vocabulary.empty()) return std::make_unique<SentencePieceTokenizer>(learn(text, options.vocab_size));
   return naming(options.vocabulary,
                 [&] { return std::make_unique<SentencePieceTokenizer>(read_text_file(options.vocabulary)); });
@@ -126,7 +128,8 @@ std::optional<int32_t> SentencePieceTokenizer::end_of_document() const {
 int64_t SentencePieceTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
                                             std::vector<int32_t>* lengths) const {
   const sentencepiece::SentencePieceProcessor& processor = model_->processor;
-  int64_t waiting = 0;  // bytes that no piece has, such as blanks that the model drops: the next piece gets them
+  int64_t waiting = 0;  // bytes that no piece covers, such as blanks that the model drops; they are added to the next
+                        // piece
   const auto add = [&](int32_t id, int64_t bytes) {
     ids.push_back(id);
     if (lengths) lengths->push_back(static_cast<int32_t>(waiting + bytes));
@@ -160,7 +163,7 @@ void SentencePieceTokenizer::append_bytes(int32_t id, std::string& bytes) const 
   } else if (processor.IsByte(id)) {  // <0x41>
     bytes += static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16));
   } else if (processor.IsUnknown(id)) {
-    bytes += "\xEF\xBF\xBD";  // U+FFFD: something unknown
+    bytes += "\xEF\xBF\xBD";  // U+FFFD: the unknown token
   } else if (!processor.IsControl(id)) {
     bool begins_line = model_->blank_before_line && (bytes.empty() || bytes.back() == '\n');
     for (size_t i = 0; i < piece.size(); begins_line = false) {

@@ -1,6 +1,6 @@
 // SentencePiece (Kudo and Richardson, 2018), by its library: a model that another program made, or one that is learned
-// from the training text. It reads line by line; the end of a line is the mark </s>. How many bytes a piece stands for
-// depends on the text, which a model may normalise before it cuts it up.
+// from the training text. Text is encoded line by line; the end of a line is the token </s>. How many bytes a piece
+// stands for depends on the text, because a model may normalise it before cutting it into pieces.
 #pragma once
 #include <memory>
 #include <string>
@@ -11,13 +11,14 @@ namespace moe {
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  // `model`: the bytes of a .model file. Throws DataError for what is none, for one without </s>, and in a build
+  // `model`: the bytes of a .model file. Throws DataError for anything else, for a model without </s>, and in a build
   // without SentencePiece.
   explicit SentencePieceTokenizer(std::string model);
   ~SentencePieceTokenizer() override;
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
-  // options.vocabulary: a .model file; or options.vocab_size: of a unigram model that is learned from at most 64 MiB of
-  // the text, taken evenly. It normalises nothing and spells unknown characters in bytes, so it gives every text back.
+  // options.vocabulary: a .model file; or options.vocab_size: the size of a unigram model, which is learned from at
+  // most 64 MiB of the text, taken evenly. That model does not normalise and encodes unknown characters as bytes, so
+  // decoding restores every text.
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
 
   std::string_view name() const override { return "sentencepiece"; }

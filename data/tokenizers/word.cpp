@@ -8,7 +8,7 @@ namespace moe {
 static constexpr int32_t kUnknownId = 0, kLineEndId = 1;
 static constexpr std::string_view kBlanks = " \t\r\v\f";
 
-// Calls word(text) for every word and line_end(behind it) for every end of a line, in order.
+// Calls word(text) for every word and line_end(pointer past it) for every line end, in order.
 template <class Word, class LineEnd>
 static void for_each_token(std::string_view text, Word word, LineEnd line_end) {
   size_t begin = 0;
@@ -28,14 +28,14 @@ static void for_each_token(std::string_view text, Word word, LineEnd line_end) {
 
 WordTokenizer::WordTokenizer(std::vector<std::string> words) : words_(std::move(words)) {
   if (words_.size() < 2 || words_[kUnknownId] != kUnknown || words_[kLineEndId] != kLineEnd)
-    raise<DataError>("a vocabulary of words begins with {} and {}", kUnknown, kLineEnd);
+    raise<DataError>("a vocabulary of words must begin with {} and {}", kUnknown, kLineEnd);
   ids_.reserve(words_.size());
   for (size_t id = 0; id < words_.size(); ++id) {
     const std::string& word = words_[id];
     if (word.empty() || word.find_first_of(std::string(kBlanks) + "\n") != std::string::npos)
-      raise<DataError>("word {} of the vocabulary, '{}', is none", id, word);
+      raise<DataError>("entry {} of the vocabulary, '{}', is not a word", id, word);
     if (!ids_.emplace(word, static_cast<int32_t>(id)).second)
-      raise<DataError>("the word '{}' is twice in the vocabulary", word);
+      raise<DataError>("the word '{}' occurs twice in the vocabulary", word);
   }
 }
 
@@ -45,7 +45,7 @@ std::unique_ptr<Tokenizer> WordTokenizer::from_json(const nlohmann::json& descri
 
 std::unique_ptr<Tokenizer> WordTokenizer::make(const TrainingText& text, const TokenizerOptions& options) {
   refuse_foreign(options, "word", "min_count");
-  if (options.min_count < 1) raise<UsageError>("a least count of {}: it is 1 or more", options.min_count);
+  if (options.min_count < 1) raise<UsageError>("a least word count of {}; expected 1 or more", options.min_count);
   std::unordered_map<std::string, int64_t> counts;
   text([&](std::string_view piece) {
     for_each_token(
@@ -67,7 +67,8 @@ std::unique_ptr<Tokenizer> WordTokenizer::make(const TrainingText& text, const T
 
 int64_t WordTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
                                    std::vector<int32_t>* lengths) const {
-  const char* begin = text.data();  // of what no token has: blanks belong to the one behind them
+  const char* begin = text.data();  // start of the bytes that no token covers yet; blanks belong to the token after
+                                    // them
   const auto add = [&](int32_t id, const char* end) {
     ids.push_back(id);
     if (lengths) lengths->push_back(static_cast<int32_t>(end - begin));

@@ -1,6 +1,6 @@
-// One id per word: what stands between blanks. The end of a line is a token too, as in the word-level WikiText corpora;
-// how many blanks there were is lost. Words that the training text has less than `min_count` times are <unk>, whose
-// spelling is lost: perplexities of such a text say nothing of it.
+// One id per word, where words are separated by blanks. The end of a line is a token too, as in the word-level WikiText
+// corpora; the number of blanks is lost. Words that occur fewer than `min_count` times in the training text become
+// <unk>, and their spelling is lost: perplexities of such a text do not account for it.
 #pragma once
 #include <string>
 #include <unordered_map>
@@ -15,11 +15,11 @@ class WordTokenizer : public Tokenizer {
   static constexpr const char* kUnknown = "<unk>";
   static constexpr const char* kLineEnd = "<eos>";
 
-  // `words` in the order of their ids. Throws DataError unless they begin with <unk> and <eos>, and for an empty word,
-  // one with a blank in it, or one that is there twice.
+  // `words` in the order of their ids. Throws DataError unless they begin with <unk> and <eos>, and for a word that is
+  // empty, contains a blank, or occurs twice.
   explicit WordTokenizer(std::vector<std::string> words);
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
-  // options.min_count. The most frequent words first; among equals in the order of their bytes.
+  // Uses options.min_count. The most frequent words come first; words of equal frequency are in byte order.
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
 
   std::string_view name() const override { return "word"; }

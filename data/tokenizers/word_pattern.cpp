@@ -25,14 +25,14 @@ struct WordPattern::Compiled {
 WordPattern::WordPattern() : compiled_(std::make_unique<Compiled>()) {
   int error = 0;
   PCRE2_SIZE place = 0;
-  // With UCP \s knows all blanks of Unicode, as the rule wants it.
+  // With UCP \s matches all of Unicode's blanks, as GPT-2's rule requires.
   compiled_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(kPattern), PCRE2_ZERO_TERMINATED,
                                       PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &error, &place, nullptr));
-  MOE_CHECK(compiled_->code, "PCRE2 refuses the pattern of words at {}: error {}", place, error);
-  // Where there is no compiler for this machine, matching interprets the pattern.
+  MOE_CHECK(compiled_->code, "PCRE2 rejects the word pattern at offset {}: error {}", place, error);
+  // Without a JIT compiler for this machine, matching interprets the pattern.
   pcre2_jit_compile(compiled_->code.get(), PCRE2_JIT_COMPLETE);
   compiled_->match.reset(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr));
-  MOE_CHECK(compiled_->match, "PCRE2 has no memory for a match");
+  MOE_CHECK(compiled_->match, "PCRE2 cannot allocate memory for a match");
 }
 
 void WordPattern::for_each_word(std::string_view text, const std::function<void(std::string_view)>& visit) const {
@@ -42,7 +42,7 @@ void WordPattern::for_each_word(std::string_view text, const std::function<void(
     const int found =
         pcre2_match(compiled_->code.get(), subject, text.size(), done, 0, compiled_->match.get(), nullptr);
     if (found < 0 && found != PCRE2_ERROR_NOMATCH)
-      raise<DataError>("PCRE2 cannot cut a text into words: error {}", found);
+      raise<DataError>("PCRE2 cannot split a text into words: error {}", found);
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(compiled_->match.get());
     const size_t begin = found < 0 ? text.size() : range[0];
     for (; done < begin; ++done) visit(text.substr(done, 1));
@@ -56,7 +56,7 @@ void WordPattern::for_each_word(std::string_view text, const std::function<void(
 
 struct WordPattern::Compiled {};
 WordPattern::WordPattern() {
-  throw DataError("this program was built without PCRE2, which a tokenizer of byte pairs needs");
+  throw DataError("this program was built without PCRE2, which the bpe tokenizer needs");
 }
 void WordPattern::for_each_word(std::string_view, const std::function<void(std::string_view)>&) const {}
 

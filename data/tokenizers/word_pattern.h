@@ -1,6 +1,6 @@
-// Cuts text into the words that byte pairs are merged within, by GPT-2's rule: contractions, then runs of letters, of
-// digits, of anything else that is visible, each with the one blank before it, then blanks. What is a letter or a digit
-// is Unicode's business and PCRE2's.
+// Cuts text into the words within which byte pairs are merged, by GPT-2's rule: contractions, then runs of letters, of
+// digits, or of other visible characters, each with one preceding blank, then blanks. PCRE2's Unicode tables define
+// letters and digits.
 #pragma once
 #include <functional>
 #include <memory>
@@ -13,7 +13,7 @@ class WordPattern {
   WordPattern();  // throws DataError in a build without PCRE2
   ~WordPattern();
 
-  // Consecutive words, all of `text` together. Bytes that are not UTF-8 are words of their own, one byte each.
+  // Visits consecutive words, which together are all of `text`. Bytes that are not UTF-8 are words of one byte each.
   void for_each_word(std::string_view text, const std::function<void(std::string_view word)>& visit) const;
 
  private:

@@ -1,5 +1,5 @@
 
-# Appended by scripts/compare_builds: the programs with the emulated device.
+# Appended by scripts/compare_builds: the programs for the emulated device.
 
 foreach(program moe_train moe_eval)
   string(REPLACE "_" "-" emulated_program ${program})

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""PyTorch beside `moe-bench ops`: the same ops at the same shapes, one JSON line per row, the median of five measurements.
+"""PyTorch's counterpart of `moe-bench ops`: the same ops at the same shapes, one JSON line per row with the median of
+five measurements.
 
     torch_ops.py [--only PART]
 
-Peers: F.grouped_mm (bf16 in and out, its dW too; with a compiled SwiGLU behind it), SDPA by FlashAttention-2 and by cuDNN, index_select and a compiled
-gather-sum, rms_norm and cross-entropy as torch.compile makes them, fused AdamW.
+Peers: F.grouped_mm (bf16 in and out, its dW too; also followed by a compiled SwiGLU), SDPA by FlashAttention-2 and by
+cuDNN, index_select and a compiled gather-sum, rms_norm and cross-entropy by torch.compile, fused AdamW.
 """
 import argparse
 import json

@@ -1,4 +1,4 @@
-// init.clusters and init.reptile as a user meets them.
+// init.clusters and init.reptile through the programs.
 #include <nlohmann/json.hpp>
 
 #include "core/checkpoint/checkpoint.h"
@@ -26,7 +26,7 @@ static std::vector<nlohmann::json> init_records(const std::string& run) {
 static const Arguments kBeginning = {"init.clusters.tokens=256", "init.clusters.experts=tokens",
                                      "init.reptile.rounds=2", "init.reptile.domains=3", "train.steps=10"};
 
-TEST_CASE("a run that begins with clusters and Reptile tells of them, and does so once", "[slow]") {
+TEST_CASE("a run that starts with clusters and Reptile reports on them exactly once", "[slow]") {
   TemporaryFolder straight, broken, shared;
   const Finished run = done(tiny_train(straight.path(), kBeginning));
   CHECK_THAT(run.err, Catch::Contains("clusters of"));
@@ -50,7 +50,7 @@ TEST_CASE("a run that begins with clusters and Reptile tells of them, and does s
   CHECK(comparable_metrics(shared / "run").back().at("loss").get<double>() == Approx(loss).epsilon(1e-3));
 }
 
-TEST_CASE("an upcycled run may choose by clusters what it draws anew", "[slow]") {
+TEST_CASE("an upcycled run can choose the re-drawn units by clusters", "[slow]") {
   TemporaryFolder dense, upcycled;
   done(tiny_train(dense.path(), {"model.d_ff=16", "model.arrangement=dense"}));
   const Arguments start{"model.d_ff=16", "train.steps=1", "init.from=" + (dense / "run"), "init.reinitialise=0.5",
@@ -59,7 +59,7 @@ TEST_CASE("an upcycled run may choose by clusters what it draws anew", "[slow]")
   CHECK_THAT(run.err, Catch::Contains("dense feed-forward layers") && Catch::Contains("clusters of"));
 }
 
-TEST_CASE("beginnings that cannot be are refused", "[slow]") {
+TEST_CASE("invalid initialisations are refused", "[slow]") {
   TemporaryFolder folder;
   const auto refused = [&](const Arguments& settings, const std::string& why) {
     const Finished run = run_child(tiny_train(folder.path(), settings));
@@ -67,7 +67,7 @@ TEST_CASE("beginnings that cannot be are refused", "[slow]") {
     CHECK(run.code == 2);
     CHECK_THAT(run.err, Catch::Contains(why));
   };
-  refused({"init.clusters.tokens=256", "moe.router=hash"}, "does not go with router hash");
+  refused({"init.clusters.tokens=256", "moe.router=hash"}, "cannot be used with router hash");
   refused({"init.clusters.tokens=2"}, "2 tokens for 4 experts");
   refused({"init.reptile.rounds=1", "init.reptile.domains=60000"}, "60000 domains");
 }

@@ -1,4 +1,5 @@
-// Labelled images as users train on them: learned, resumed, on several ranks, with a curriculum, evaluated and shown.
+// Classification of labelled images through the programs: training, resuming, several ranks, a curriculum, evaluation
+// and reports.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -63,7 +64,7 @@ static const Arguments kBuckets = {
     "curriculum.sampler={kind: buckets, pacing: {kind: linear, start: 0.3}, revisit: 0.2}",
     "curriculum.signals={loss: 1, confidence: 0.5, entropy: 0.5, router_entropy: 0.1}"};
 
-TEST_CASE("a vision MoE learns small images, and moe-eval tells how well", "[slow]") {
+TEST_CASE("a vision MoE learns small images, and moe-eval reports its accuracy", "[slow]") {
   const Images images;
   const Finished trained = run_child(images.train());
   INFO(trained.err);
@@ -87,7 +88,7 @@ TEST_CASE("a vision MoE learns small images, and moe-eval tells how well", "[slo
   CHECK(parsed["tokens"] == 60);
   CHECK(parsed["nll"].get<double>() < 1);
   CHECK_FALSE(parsed.contains("bpc"));
-  // The batch changes nothing, to the last bit; nor do ranks.
+  // Neither the batch size nor the number of ranks changes a bit.
   const Finished other = run_child(program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
   CHECK(parse_json(other.out)["nll"] == parsed["nll"]);
   const Finished ranks = run_child(mpirun(2) + program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
@@ -105,9 +106,9 @@ TEST_CASE("a vision MoE learns small images, and moe-eval tells how well", "[slo
   CHECK(run_child(program("moe-eval") + Arguments{run, "--split", "dev"}).code == 3);
 }
 
-TEST_CASE("a run on images goes on after a resume as if it had not been interrupted", "[slow]") {
+TEST_CASE("a resumed run on images equals an uninterrupted one", "[slow]") {
   const Images whole, parts;
-  // The length may change between a run and its continuation; schedules that go by it would change with it.
+  // The length may change between a run and its continuation; schedules that depend on it would change with it.
   const Arguments fixed = {
       "model.pooling=class_token", "name=fixed",
       "curriculum.sampler={kind: buckets, mix: {easy: 1, medium: 1, hard: 1}, pacing: {kind: auto, "
@@ -123,10 +124,10 @@ TEST_CASE("a run on images goes on after a resume as if it had not been interrup
     INFO(file);
     CHECK(whole.checkpoint_file(file, "fixed") == parts.checkpoint_file(file, "fixed"));
   }
-  // Other images are another run's.
+  // Other images belong to another run.
   write_idx_folder(parts.folder / "images", bright_quarters(240, 12, 3), bright_quarters(60, 12, 2));
   CHECK(run_child(parts.train(fixed + Arguments{"train.steps=60"})).code == 4);
-  // A store of other images is refused, of the same ones taken.
+  // A store of other images is refused, one of the same images is accepted.
   const std::string from = "curriculum.from=" + (whole.folder / "fixed");
   CHECK(run_child(whole.train(kBuckets + Arguments{"name=second", from})).code == 0);
   CHECK(run_child(parts.train(kBuckets + Arguments{"name=second", from})).code == 4);
@@ -175,7 +176,7 @@ TEST_CASE("the curriculum's report shows the easiest and hardest images, and fin
             .contains("accuracy"));
 }
 
-TEST_CASE("what does not go together is refused with the right exit code", "[slow]") {
+TEST_CASE("incompatible settings are refused with the right exit code", "[slow]") {
   const Images images;
   const auto code = [&](const Arguments& more) { return run_child(images.train(more) + Arguments{"--dry-run"}).code; };
   CHECK(code({}) == 0);
@@ -189,7 +190,7 @@ TEST_CASE("what does not go together is refused with the right exit code", "[slo
   CHECK(code({"model.pooling=class_token", "model.attention.causal=true"}) == 2);
   CHECK(code({"data.path=" + (images.folder / "nowhere")}) == 3);
   CHECK(code({"data.path=synthetic"}) == 3);
-  // And of language models.
+  // The same for settings of language models.
   for (const char* wrong : {"model.attention.causal=false", "model.pooling=class_token", "data.augment.flip=true"}) {
     INFO(wrong);
     CHECK(run_child(tiny_train(images.folder.path(), {wrong}) + Arguments{"--dry-run"}).code == 2);
@@ -198,10 +199,10 @@ TEST_CASE("what does not go together is refused with the right exit code", "[slo
   fs::resize_file(labels, fs::file_size(labels) - 1);
   const Finished broken = run_child(images.train());
   CHECK(broken.code == 3);
-  CHECK(broken.err.find("cut off") != std::string::npos);
+  CHECK(broken.err.find("truncated") != std::string::npos);
 }
 
-TEST_CASE("a dry run tells what images cost", "[slow]") {
+TEST_CASE("a dry run reports the cost of images", "[slow]") {
   const Images images;
   const Finished result = run_child(images.train(kBuckets) + Arguments{"--dry-run"});
   REQUIRE(result.code == 0);

@@ -1,4 +1,4 @@
-// What two runs left behind, compared.
+// Compares the results of two runs.
 #pragma once
 #include <nlohmann/json.hpp>
 #include <string>
@@ -6,13 +6,13 @@
 
 namespace moe {
 
-// The largest difference of any element of any model tensor (with `moments`, of the optimizer's too) between two
-// checkpoints, over the largest element of its tensor; infinity when they hold different tensors.
+// The largest difference of any element of any model tensor (with `moments`, also of the optimizer's) between two
+// checkpoints, relative to the largest element of its tensor; infinity when they hold different tensors.
 double largest_difference(const std::string& checkpoint, const std::string& other, bool moments = true);
 
-// The records of metrics.jsonl that do not depend on when and where: without timings and checkpoints.
+// The records of metrics.jsonl that do not depend on time and machine: without timings and checkpoints.
 std::vector<nlohmann::json> comparable_metrics(const std::string& run);
-// The first record that differs between two runs, as text for people; empty when there is none.
+// The first record that differs between two runs, as text; empty when there is none.
 std::string metrics_difference(const std::string& run, const std::string& other);
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// scripts/compare and moe-inspect compare, as a user starts them.
+// scripts/compare and moe-inspect compare, started as a user starts them.
 #include <unistd.h>
 
 #include <csignal>
@@ -19,7 +19,7 @@ static void write(const std::string& path, const std::string& text) {
   std::ofstream(path) << text;
 }
 
-// A folder with a base and two configurations that do the same.
+// A folder with a base configuration and two configurations that compute the same.
 struct Workplace : TemporaryFolder {
   Workplace() {
     write(
@@ -47,7 +47,7 @@ static std::function<void()> with_programs(const std::string& folder = MOE_PROGR
   return [folder] { setenv("MOE_PROGRAMS", folder.c_str(), 1); };
 }
 
-// A moe-train that, when it is started for the `count`th time, has its starter told to end first.
+// A moe-train that, when it is started for the `count`th time, first signals the script that started it.
 static std::string interrupting_programs(const Workplace& place, int count) {
   const std::string folder = place / "bin";
   fs::create_directories(folder);
@@ -60,13 +60,13 @@ static std::string interrupting_programs(const Workplace& place, int count) {
   return folder;
 }
 
-TEST_CASE("scripts/compare is interrupted, goes on, and adds seeds and configurations") {
+TEST_CASE("scripts/compare is interrupted, resumes, and adds seeds and configurations") {
   const Workplace place;
   const Arguments first = place.compare("1 2", {"one.yaml", "same.yaml"});
   const Finished broken = run_child(first, with_programs(interrupting_programs(place, 3)));
   INFO(broken.err);
   CHECK(broken.code == 143);
-  CHECK_THAT(broken.err, Catch::Contains("interrupted in same-seed2"));  // seed 2 begins with the other one
+  CHECK_THAT(broken.err, Catch::Contains("interrupted in same-seed2"));  // seed 2 starts with the other configuration
   CHECK(fs::exists(place.run("same-seed1/manifest.json")));
   CHECK_FALSE(fs::exists(place.run("same-seed2")));
   CHECK_FALSE(fs::exists(place.runs() + "/compare.json"));
@@ -76,9 +76,9 @@ TEST_CASE("scripts/compare is interrupted, goes on, and adds seeds and configura
   const Finished whole = run_child(first, with_programs());
   INFO(whole.err);
   REQUIRE(whole.code == 0);
-  CHECK(read_file(place.run("one-seed1/manifest.json")) == manifest);  // finished before: left as it was
+  CHECK(read_file(place.run("one-seed1/manifest.json")) == manifest);  // it was finished before and is unchanged
   CHECK(read_file(place.run("one-seed1/metrics.jsonl")) == metrics);
-  // Paired seeds are really paired: what computes the same does so bit by bit.
+  // Seeds are really paired: configurations that compute the same give identical bits.
   nlohmann::json result = place.result();
   CHECK(result["baseline"] == "one");
   CHECK(result["configs"][1]["differences"] == nlohmann::json{0.0, 0.0});
@@ -91,18 +91,19 @@ TEST_CASE("scripts/compare is interrupted, goes on, and adds seeds and configura
   REQUIRE(more.code == 0);
   result = place.result();
   CHECK(result["runs"].size() == 6);
-  CHECK(result["baseline"] == "one");  // the first that the folder saw
+  CHECK(result["baseline"] == "one");  // the first configuration used in the folder
   CHECK(result["configs"][2]["name"] == "other");
   CHECK(result["configs"][2]["paired_seeds"] == nlohmann::json{3});
   CHECK_THAT(more.out, Catch::Contains("other and one do not share the seeds 1 2"));
   CHECK_THAT(more.out, Catch::Contains("other: moe.router.k.value: 2 -> 3"));
 }
 
-TEST_CASE("a signal to scripts/compare ends the training with a checkpoint; another length is no fair continuation") {
+TEST_CASE(
+    "a signal to scripts/compare ends the training with a checkpoint; a continuation with another length is unfair") {
   struct Case {
     const char* ranks;
     int signal;
-    bool to_group;  // as Ctrl-C in a terminal
+    bool to_group;  // like Ctrl-C in a terminal
   };
   const Case example = GENERATE(Case{"1", SIGTERM, false}, Case{"1", SIGINT, true}, Case{"2", SIGINT, true});
   const Workplace place;
@@ -120,11 +121,11 @@ TEST_CASE("a signal to scripts/compare ends the training with a checkpoint; anot
   const Finished whole = run_child(place.compare("1", {"one.yaml", "other.yaml"}, {"--set", steps}), with_programs());
   INFO(whole.err << whole.out);
   CHECK(whole.code == 4);
-  CHECK_THAT(whole.out, Catch::Contains("UNFAIR, left out: one-seed1: its length was changed on the way"));
-  CHECK_THAT(whole.err, Catch::Contains("1 run would be compared unfairly and was left out: one-seed1"));
+  CHECK_THAT(whole.out, Catch::Contains("UNFAIR, left out: one-seed1: its length was changed during training"));
+  CHECK_THAT(whole.err, Catch::Contains("the comparison would be unfair for 1 run, which was left out: one-seed1"));
 }
 
-TEST_CASE("scripts/compare goes on after a run that fails") {
+TEST_CASE("scripts/compare continues after a run that fails") {
   const Workplace place;
   write(place / "broken.yaml", "moe: {alarm: {share: 0.01, updates: 1, action: stop}}\n");
   const Finished result = run_child(place.compare("1 2", {"one.yaml", "broken.yaml", "other.yaml"}), with_programs());
@@ -136,7 +137,7 @@ TEST_CASE("scripts/compare goes on after a run that fails") {
   CHECK_THAT(result.out, Catch::Contains("2 configurations, 4 runs"));
 }
 
-TEST_CASE("scripts/compare finds mistakes before it trains") {
+TEST_CASE("scripts/compare reports mistakes before it trains") {
   const Workplace place;
   write(place / "bad.yaml", "moe: {expertss: 3}\n");
   write(place / "out_of_range.yaml", "optimizer: {weight_decay: 200}\n");
@@ -144,7 +145,7 @@ TEST_CASE("scripts/compare finds mistakes before it trains") {
   fs::create_directories(place / "elsewhere");
   write(place / "elsewhere/one.yaml", "");
   const Finished absent = run_child(place.compare("1", {"one.yaml", "from_nothing.yaml"}), with_programs());
-  CHECK(absent.code == 4);  // as training would end
+  CHECK(absent.code == 4);  // the exit code of training
   CHECK_THAT(absent.err, Catch::Contains("not/there"));
   CHECK_FALSE(fs::exists(place.runs()));
   for (const auto& [arguments, words] : std::vector<std::pair<Arguments, std::string>>{
@@ -152,7 +153,7 @@ TEST_CASE("scripts/compare finds mistakes before it trains") {
            {place.compare("1", {"one.yaml", "out_of_range.yaml"}), "optimizer.weight_decay"},
            {place.compare("1", {"one.yaml", "elsewhere/one.yaml"}), "the same name"},
            {place.compare("1", {}), "nothing to compare"},
-           {place.compare("x", {"one.yaml"}), "x is no seed"},
+           {place.compare("x", {"one.yaml"}), "x is not a whole number"},
            {place.compare("1", {"one.yaml"}, {"-n", "0"}), "ranks"},
            {place.compare("1", {"one.yaml"}, {"--what"}), "unknown option"}}) {
     const Finished result = run_child(arguments, with_programs());
@@ -163,7 +164,7 @@ TEST_CASE("scripts/compare finds mistakes before it trains") {
   }
 }
 
-TEST_CASE("moe-inspect compare refuses what is unfair, and still inspects runs") {
+TEST_CASE("moe-inspect compare refuses unfair comparisons, and still inspects runs") {
   const Workplace place;
   REQUIRE(run_child(place.compare("1 2", {"one.yaml", "other.yaml"}), with_programs()).code == 0);
   REQUIRE(run_child(place.compare("1 2", {"same.yaml"}, {"--set", "evaluate.tokens=300"}), with_programs()).code == 4);
@@ -172,7 +173,7 @@ TEST_CASE("moe-inspect compare refuses what is unfair, and still inspects runs")
   CHECK_THAT(unfair.out, Catch::Contains("2 configurations, 4 runs"));
   CHECK_THAT(unfair.out, Catch::Contains("same-seed1: evaluated tokens 299 instead of 499 (one-seed1)"));
   CHECK_THAT(unfair.err,
-             Catch::Contains("2 runs would be compared unfairly and were left out: same-seed1, same-seed2"));
+             Catch::Contains("the comparison would be unfair for 2 runs, which were left out: same-seed1, same-seed2"));
 
   const auto code = [&](const Arguments& rest) { return run_child(program("moe-inspect") + rest).code; };
   CHECK(code({"compare", place.runs(), "--baseline", "absent"}) == 2);

@@ -1,4 +1,4 @@
-// Curricula as users run them: several ranks, interrupted runs, stores that move between runs, reports.
+// Curricula through the programs: several ranks, interrupted runs, stores that move between runs, reports.
 #include <fmt/core.h>
 #include <filesystem>
 #include <fstream>
@@ -30,8 +30,8 @@ static std::vector<nlohmann::json> curriculum_records(const std::string& folder)
   return records;
 }
 
-TEST_CASE("a curriculum goes on after a resume as if it had not been interrupted", "[slow]") {
-  // The length may change between a run and its continuation; schedules that go by it would change with it.
+TEST_CASE("a resumed run with a curriculum equals an uninterrupted one", "[slow]") {
+  // The length may change between a run and its continuation; schedules that depend on it would change with it.
   TemporaryFolder whole, parts;
   const Arguments fixed = {
       "curriculum.sampler={kind: buckets, mix: {easy: 1, medium: 1, hard: 1}, pacing: {kind: auto, "
@@ -64,7 +64,7 @@ TEST_CASE("ranks draw the same samples", "[slow]") {
   }
 }
 
-TEST_CASE("a run without a curriculum is what it was, and one that only measures trains the same", "[slow]") {
+TEST_CASE("a curriculum that only measures does not change the training", "[slow]") {
   TemporaryFolder plain, measured;
   REQUIRE(run_child(tiny_train(plain.path())).code == 0);
   REQUIRE(run_child(tiny_train(measured.path(), {"curriculum.signals={loss: 1, entropy: 1, gradient: 1}"})).code == 0);
@@ -75,7 +75,7 @@ TEST_CASE("a run without a curriculum is what it was, and one that only measures
   CHECK(read_file(plain.path() + model) == read_file(measured.path() + model));
 }
 
-TEST_CASE("a store moves to another run; what does not fit is refused with the right exit code", "[slow]") {
+TEST_CASE("a store moves to another run; stores that do not fit are refused with the right exit code", "[slow]") {
   TemporaryFolder folder;
   REQUIRE(run_child(tiny_train(folder.path(), {"curriculum.signals={loss: 1}", "name=first"})).code == 0);
   const std::string from = "curriculum.from=" + folder.path() + "/first";
@@ -100,7 +100,7 @@ TEST_CASE("a store moves to another run; what does not fit is refused with the r
   CHECK(plain.code == 4);
   CHECK(plain.err.find("contains no difficulties") != std::string::npos);
 
-  // A damaged store: of another run, and of the run's own checkpoint.
+  // A damaged store: the one of another run, and the one in the run's own checkpoint.
   const std::string store = folder.path() + "/buckets/checkpoints/step_00000030/difficulty.bin";
   std::string bytes = read_file(store);
   bytes[bytes.size() - 20] = static_cast<char>(bytes[bytes.size() - 20] ^ 1);
@@ -114,7 +114,7 @@ TEST_CASE("a store moves to another run; what does not fit is refused with the r
   CHECK(train("buckets", {"curriculum.sampler=buckets", from, "train.steps=40"}).code == 4);
 }
 
-TEST_CASE("moe-inspect shows what a curriculum did", "[slow]") {
+TEST_CASE("moe-inspect reports on a curriculum", "[slow]") {
   TemporaryFolder folder;
   REQUIRE(run_child(tiny_train(folder.path(), kBuckets)).code == 0);
   const Finished text =
@@ -142,9 +142,9 @@ TEST_CASE("moe-inspect shows what a curriculum did", "[slow]") {
   CHECK(run_child(program("moe-inspect") + Arguments{"curriculum", plain.path() + "/run"}).code == 4);
 }
 
-TEST_CASE("moe-inspect gradients measures what batches' gradients scatter by", "[slow]") {
-  // Nothing is learned, so what training logs of later updates are the norms that are measured from a checkpoint on;
-  // and a batch of 8 is two of 4.
+TEST_CASE("moe-inspect gradients measures the variance of batches' gradients", "[slow]") {
+  // Nothing is learned, so the norms that training logs for later updates are those measured from a checkpoint on; and
+  // a batch of 8 is two batches of 4.
   const auto frozen = [](int batch, const Arguments& more = {}) {
     return Arguments{"train.learning_rate={kind: constant, value: 1e-30}",
                      "model.dropout=0",
@@ -193,7 +193,7 @@ TEST_CASE("moe-inspect gradients measures what batches' gradients scatter by", "
   CHECK(both[0]["sampler"] == "buckets");
   CHECK(both[0]["variance"] != both[1]["variance"]);
   CHECK((both[0]["cosine"].get<double>() < 1 && both[0]["cosine"].get<double>() > 0));
-  // Uniform samples follow nothing: to a model with a memory they are what they are to one without.
+  // Uniform samples are not consecutive, so a model with a context memory treats them like one without.
   TemporaryFolder reading;
   REQUIRE(
       run_child(tiny_train(reading.path(), frozen(4, {"model.attention.memory=16", "curriculum.sampler=contiguous"})))
@@ -219,7 +219,7 @@ TEST_CASE("a dry run counts the store and refuses options that training would re
             .code == 2);
 }
 
-TEST_CASE("the curriculum's benchmark measures every case", "[slow]") {
+TEST_CASE("the curriculum benchmark measures every case", "[slow]") {
   const Finished result =
       run_child(program("moe-bench") + Arguments{"curriculum", "--samples", "20000", "--steps", "20"});
   INFO(result.err);

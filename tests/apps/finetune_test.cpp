@@ -1,4 +1,4 @@
-// A language model, and a classifier that begins with it: trained, resumed, on several ranks, evaluated and shown.
+// A language model, and a classifier that starts from it: training, resuming, several ranks, evaluation and reports.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ static Finished done(const Arguments& arguments) {
   return result;
 }
 
-// Sentences of small words; the class is whether "good" or "bad" is among them.
+// Sentences of small words; the class is whether they contain "good" or "bad".
 static std::string sentence(uint64_t seed, int64_t i, bool good) {
   static constexpr const char* kWords[] = {"the", "film", "was", "a", "long", "one", "we", "saw", "it"};
   const RandomKey key{seed, RandomPurpose::test, 0, static_cast<uint64_t>(i)};
@@ -74,7 +74,7 @@ struct Texts {
             "train.learning_rate={kind: constant, value: 0.003}",
             "log.every=1"};
   }
-  // As a user does: over the configuration that the language model left behind.
+  // As a user does it: on top of the configuration that the language model's run saved.
   Arguments classify(const Arguments& assignments = {}) const {
     return program("moe-train") +
            Arguments{"-c", folder / "pretrained/config.yaml", "-c", MOE_CONFIGS "/finetune/protocol.yaml"} +
@@ -95,7 +95,7 @@ struct Texts {
   TemporaryFolder folder;
 };
 
-TEST_CASE("a language model becomes a classifier, and moe-eval tells how good", "[slow]") {
+TEST_CASE("a language model becomes a classifier, and moe-eval reports its accuracy", "[slow]") {
   const Texts texts;
   const Finished trained = done(texts.classify());
   for (const char* part : {"200 train, 60 validation, 80 test", "2 classes, the largest 66.5%", "vocabulary 27 (char)",
@@ -117,7 +117,7 @@ TEST_CASE("a language model becomes a classifier, and moe-eval tells how good", 
   const Finished json = done(program("moe-eval") + Arguments{run, "--json"});
   const auto parsed = parse_json(json.out);
   CHECK(parsed.at("tokens") == 80);
-  // Neither batch nor ranks change anything.
+  // Neither batch size nor ranks change anything.
   const Finished other = done(program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
   CHECK(parse_json(other.out).at("nll") == parsed.at("nll"));
   const Finished ranks = done(mpirun(2) + program("moe-eval") + Arguments{run, "--json", "--batch", "7"});
@@ -125,7 +125,7 @@ TEST_CASE("a language model becomes a classifier, and moe-eval tells how good", 
 
   const Finished report = done(program("moe-inspect") + Arguments{run});
   CHECK(report.out.find("accuracy") != std::string::npos);
-  // Other texts of the same classes may be evaluated, others not.
+  // Other texts with the same classes can be evaluated, texts with other classes cannot.
   fs::create_directory(texts.folder / "others");
   for (const char* part : {"train", "validation"}) {
     write_bytes(texts.folder / "others" + "/" + part + ".tsv", "praise\tgood\nscorn\tbad\n");
@@ -133,7 +133,7 @@ TEST_CASE("a language model becomes a classifier, and moe-eval tells how good", 
   CHECK(run_child(program("moe-eval") + Arguments{run, "--data", texts.folder / "others"}).code == 3);
 }
 
-TEST_CASE("the checkpoint of best accuracy is kept, and of equal ones that of least loss", "[slow]") {
+TEST_CASE("the checkpoint with the best accuracy is kept; ties go to the smallest loss", "[slow]") {
   const Texts texts;
   done(texts.classify({"train.steps=12e", "checkpoint.keep_last=1"}));
   double best = -1, loss = 0;
@@ -152,7 +152,7 @@ static const Arguments kCurriculum = {
     "horizon: 3}, revisit: 0.2}",
     "curriculum.signals={loss: 1, entropy: 0.5, router_entropy: 0.1}"};
 
-TEST_CASE("fine-tuning goes on after a resume as if it had not been interrupted, without its source", "[slow]") {
+TEST_CASE("resumed fine-tuning equals uninterrupted fine-tuning, without its source", "[slow]") {
   const Texts texts;
   const Arguments fixed = kCurriculum + Arguments{"model.dropout=0.1", "evaluate.every=10", "checkpoint.every=10"};
   done(texts.classify(fixed + Arguments{"name=whole", "train.steps=40"}));
@@ -168,7 +168,7 @@ TEST_CASE("fine-tuning goes on after a resume as if it had not been interrupted,
   CHECK(metrics_difference(texts.folder / "whole", texts.folder / "parts") == "");
 }
 
-TEST_CASE("ranks fine-tune as one does", "[slow]") {
+TEST_CASE("several ranks fine-tune like one", "[slow]") {
   const Texts texts;
   const Arguments some = kCurriculum + Arguments{"train.batch=7", "train.steps=40"};
   done(texts.classify(some));
@@ -179,7 +179,7 @@ TEST_CASE("ranks fine-tune as one does", "[slow]") {
     const auto found = texts.records("train", name);
     REQUIRE(found.size() == expected.size());
     for (size_t i = 0; i < found.size(); ++i) {
-      // Rounding, which training magnifies.
+      // rounding, which training amplifies
       const double tolerance = i < 10 ? 1e-4 : 3e-2;
       CHECK(found[i].at("loss").get<double>() == Approx(expected[i].at("loss").get<double>()).epsilon(tolerance));
       CHECK(found[i].at("tokens") == expected[i].at("tokens"));
@@ -187,7 +187,7 @@ TEST_CASE("ranks fine-tune as one does", "[slow]") {
   }
 }
 
-TEST_CASE("every way to pool, and attention that sees all, begins with a language model", "[slow]") {
+TEST_CASE("every pooling, and non-causal attention, can start from a language model", "[slow]") {
   const Texts texts;
   int i = 0;
   for (const Arguments& more : {Arguments{"model.pooling=mean"},
@@ -199,10 +199,10 @@ TEST_CASE("every way to pool, and attention that sees all, begins with a languag
     const Finished result =
         run_child(texts.classify(more + Arguments{"train.steps=2", fmt::format("name=run{}", i++)}));
     INFO(result.err);
-    // A router of another kind than the language model's has no place for what it learned.
+    // A router of another kind does not use what the language model's router learned.
     CHECK(result.code == 0);
   }
-  // And a classifier with another one's: the head stays when the classes are the same.
+  // The same from another classifier: its head is kept when the classes are the same.
   done(texts.classify({"name=first", "train.steps=2"}));
   const Finished second =
       done(texts.classify({"name=second", "train.steps=2", "init.from=" + (texts.folder / "first")}));
@@ -215,7 +215,7 @@ TEST_CASE("every way to pool, and attention that sees all, begins with a languag
   CHECK(third.err.find("fresh: class_token.weight") != std::string::npos);
 }
 
-TEST_CASE("what cannot be fine-tuned is refused with the right exit code", "[slow]") {
+TEST_CASE("invalid fine-tuning is refused with the right exit code", "[slow]") {
   const Texts texts;
   const auto refused = [&](const Arguments& more, int code, const std::string& message) {
     const Finished result = run_child(texts.classify(more + Arguments{"train.steps=1"}));
@@ -231,7 +231,7 @@ TEST_CASE("what cannot be fine-tuned is refused with the right exit code", "[slo
   refused({"model.tie_embeddings=true"}, 2, "tie_embeddings");
   refused({"model.attention={causal: false, memory: 4}"}, 2, "memory");
   refused({"data.sequence=1"}, 2, "data.sequence");
-  // A language model cannot begin with a classifier.
+  // A language model cannot start from a classifier.
   done(texts.classify({"train.steps=1"}));
   const Finished reverse =
       run_child(program("moe-train") +
@@ -239,7 +239,7 @@ TEST_CASE("what cannot be fine-tuned is refused with the right exit code", "[slo
                                                    "init.from=" + (texts.folder / "run")}));
   INFO(reverse.err);
   CHECK(reverse.code == 2);
-  // Letters that the language model never saw.
+  // Letters that are not in the language model's training text.
   write_bytes(texts.folder / "texts/test.tsv", "praise\tGood!\n");
   refused({"name=letters"}, 3, "data.labelled.clean: text8");
   done(texts.classify({"name=letters", "train.steps=1", "data.labelled.clean=text8"}));
@@ -247,7 +247,7 @@ TEST_CASE("what cannot be fine-tuned is refused with the right exit code", "[slo
   refused({"name=unknown"}, 3, "test.tsv:2: the label 'love'");
 }
 
-TEST_CASE("texts are classified from scratch too", "[slow]") {
+TEST_CASE("texts can be classified from scratch too", "[slow]") {
   const Texts texts;
   for (const char* tokenizer : {"byte", "word"}) {
     const std::string name = std::string("scratch_") + tokenizer;

@@ -12,7 +12,7 @@
 using namespace moe;
 namespace fs = std::filesystem;
 
-// The earlier checkpoint still loads, and the run ends like one that never met the full disk.
+// The earlier checkpoint still loads, and the run ends like one that never had a full disk.
 static void check_recovery(const std::string& folder, const Arguments& settings) {
   TemporaryFolder straight;
   const Finished continued = run_child(tiny_train(folder, settings) + Arguments{"--resume", "must"});
@@ -23,7 +23,7 @@ static void check_recovery(const std::string& folder, const Arguments& settings)
   CHECK(metrics_difference(straight / "run", folder + "/run") == "");
 }
 
-TEST_CASE("a checkpoint that may not be written ends with 4, and the earlier one goes on") {
+TEST_CASE("a checkpoint that cannot be written ends with 4, and the earlier one can be resumed") {
   TemporaryFolder folder;
   REQUIRE(run_child(tiny_train(folder.path(), {"train.steps=5"})).code == 0);
   const std::string earlier = find_checkpoint(folder / "run", "last");
@@ -39,10 +39,10 @@ TEST_CASE("a checkpoint that may not be written ends with 4, and the earlier one
   check_recovery(folder.path(), {});
 }
 
-TEST_CASE("a full disk ends with 4, and the earlier checkpoint goes on once there is room") {
+TEST_CASE("a full disk ends with 4, and the earlier checkpoint can be resumed once there is space") {
   TemporaryFolder folder;
   if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=700k") != 0) {
-    WARN("no file system may be mounted here: only the limit of a file's size is tested");
+    WARN("cannot mount a file system: only the limit of a file's size is tested");
     return;
   }
   const Arguments settings{"checkpoint.keep_last=100", "checkpoint.every=2"};

@@ -1,4 +1,4 @@
-// Runs whose MoE layers differ (moe.layers), through all programs.
+// Runs with different settings per MoE layer (moe.layers), through all programs.
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,14 +9,14 @@
 
 namespace moe::test {
 
-TEST_CASE("a run whose layers differ trains, goes on with other ranks, is evaluated and inspected") {
+TEST_CASE("a run whose layers differ trains, resumes with other ranks, is evaluated and inspected") {
   const TemporaryFolder folder;
   const Arguments differ = {
       "moe.layers=[{at: 0, router: {kind: hash, k: 2}, balance: []}, {at: last, experts: 6, d_ff: 8, router: {k: 1, "
       "softmax: all, renormalise: false}, capacity: 2}]",
       "moe.life=[{kind: grow, at: [8], factor: 1.5}]", "curriculum.sampler=buckets",
       "curriculum.signals={loss: 1, router_entropy: 1}"};
-  // Experts of a hash router cannot become more: refused before anything is trained, in the words of training.
+  // The number of experts of a hash router cannot grow: a dry run refuses it with the same message as training.
   const Finished refused = run_child(tiny_train(folder.path(), differ) + Arguments{"--dry-run"});
   CHECK(refused.code == 2);
   CHECK_THAT(refused.err, Catch::Contains("hash"));

@@ -1,4 +1,4 @@
-// moe.life and init.from as a user meets them: runs whose experts change, resumed, shared among ranks and inspected.
+// moe.life and init.from through the programs: runs whose experts change, resumed, split among ranks and inspected.
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -22,7 +22,7 @@ static std::string last_checkpoint(const std::string& folder) {
   return find_checkpoint(folder + "/run", "last");
 }
 
-// Grows 4 -> 8 at 10, loses 3 at 20, merges 1 at 25.
+// Grows 4 -> 8 at step 10, prunes 3 at step 20, merges 1 at step 25.
 static const Arguments kLife = {
     "moe.life=[{kind: grow, at: [10], scale_k: true, noise: 0.01}, {kind: restart, below: 0.3, for: 3}, {kind: prune, "
     "at: [20], count: 3}, {kind: merge, at: [25]}]"};
@@ -35,10 +35,10 @@ static std::vector<nlohmann::json> life_records(const std::string& run) {
   return records;
 }
 
-TEST_CASE("a run whose experts change is bitwise the same when it is resumed", "[slow]") {
+TEST_CASE("a resumed run whose experts change is bitwise equal to an uninterrupted one", "[slow]") {
   TemporaryFolder straight, broken;
   done(tiny_train(straight.path(), kLife));
-  // The checkpoint of step 20 is older than what happens there.
+  // The checkpoint of step 20 is written before the event of that step.
   done(tiny_train(broken.path(), kLife + Arguments{"train.steps=15"}));
   done(tiny_train(broken.path(), kLife + Arguments{"train.steps=20"}));
   done(tiny_train(broken.path(), kLife) + Arguments{"--resume", "must"});
@@ -55,7 +55,7 @@ TEST_CASE("a run whose experts change is bitwise the same when it is resumed", "
   CHECK(load_run_state(last_checkpoint(broken.path())).experts.at("number") == 4);
 }
 
-TEST_CASE("ranks make of the experts what one makes of them", "[slow]") {
+TEST_CASE("several ranks change the experts like one", "[slow]") {
   TemporaryFolder one;
   done(tiny_train(one.path(), kLife));
   for (const int ranks : {2, 3}) {
@@ -71,7 +71,7 @@ TEST_CASE("ranks make of the experts what one makes of them", "[slow]") {
     }
     const double loss = comparable_metrics(one / "run").back().at("loss");
     CHECK(comparable_metrics(shared / "run").back().at("loss").get<double>() == Approx(loss).epsilon(1e-3));
-    // One rank goes on with what several have left.
+    // One rank resumes what several have written.
     done(tiny_train(shared.path(), kLife + Arguments{"train.steps=32"}));
   }
 }
@@ -88,14 +88,14 @@ TEST_CASE("growing all experts and k preserves the function, and the reports say
   }
   const Finished text = done(program("moe-inspect") + Arguments{folder / "run"});
   CHECK_THAT(text.out, Catch::Contains("of 8 experts, 4 per token"));
-  CHECK_THAT(text.out, Catch::Contains("life of the experts"));
+  CHECK_THAT(text.out, Catch::Contains("lifecycle of the experts"));
   CHECK_THAT(text.out, Catch::Contains("preserved"));
   const std::string page = read_file(folder / "run/report.html");
-  CHECK_THAT(page, Catch::Contains("Life of the experts"));
+  CHECK_THAT(page, Catch::Contains("Lifecycle of the experts"));
   CHECK_THAT(page, Catch::Contains("grow at step 10"));
   const Finished json = done(program("moe-inspect") + Arguments{folder / "run", "--json"});
   CHECK(parse_json(json.out).at("life").size() == 2);
-  // The checkpoint of the event's step still has the experts of before.
+  // The checkpoint of the event's step still has the experts from before the event.
   const Finished before = done(program("moe-eval") + Arguments{folder / "run", "--split", "validation"});
   CHECK(std::stod(before.out) > 0);
 }
@@ -127,7 +127,7 @@ TEST_CASE("an upcycled model starts at the loss of the dense one", "[slow]") {
       CHECK(std::abs(first.at("loss").get<double>() - loss) > 1e-4);
     }
   }
-  // With biases, which experts get as well.
+  // The same with biases, which experts have as well.
   TemporaryFolder biased, experts;
   const Arguments with_biases =
       tiny + Arguments{"model.bias=true", "train.learning_rate={kind: constant, value: 0.03}"};
@@ -135,17 +135,17 @@ TEST_CASE("an upcycled model starts at the loss of the dense one", "[slow]") {
   const Finished run =
       done(tiny_train(experts.path(), with_biases + Arguments{"init.from=" + (biased / "run"), "train.steps=1",
                                                               "moe.shared_experts=1"}));
-  CHECK_THAT(run.err, !Catch::Contains("otherwise than there"));
+  CHECK_THAT(run.err, !Catch::Contains("different from init.from"));
   CHECK(comparable_metrics(experts / "run").front().at("loss").get<double>() ==
         Approx(comparable_metrics(biased / "run").back().at("loss").get<double>()).epsilon(1e-6));
-  // A plain warm start, on other ranks.
+  // A plain warm start on another number of ranks.
   TemporaryFolder warm;
   done(mpirun(2) +
        tiny_train(warm.path(), tiny + Arguments{"init.from=" + (dense / "run"), "model.arrangement=dense"}));
   CHECK(comparable_metrics(warm / "run").front().at("loss").get<double>() == Approx(loss).epsilon(1e-6));
 }
 
-TEST_CASE("a start tells what no shape shows", "[slow]") {
+TEST_CASE("a warm start reports differences that no shape shows", "[slow]") {
   TemporaryFolder dense, other;
   done(
       tiny_train(dense.path(), {"model.d_ff=16", "model.arrangement=dense", "train.steps=1", "model.activation=relu"}));
@@ -155,7 +155,7 @@ TEST_CASE("a start tells what no shape shows", "[slow]") {
              Catch::Contains("model.activation gelu (there relu), model.attention.rope_theta 500 (there 10000)"));
 }
 
-TEST_CASE("a checkpoint of another shape is refused as a start", "[slow]") {
+TEST_CASE("a warm start refuses a checkpoint of another shape", "[slow]") {
   TemporaryFolder dense, other;
   done(tiny_train(dense.path(), {"model.d_ff=16", "model.arrangement=dense", "train.steps=1"}));
   const auto refused = [&](const std::string& setting, const std::string& why) {
@@ -165,8 +165,8 @@ TEST_CASE("a checkpoint of another shape is refused as a start", "[slow]") {
     CHECK(run.code == 4);
     CHECK_THAT(run.err, Catch::Contains(why));
   };
-  refused("moe.d_ff=24", "moe.d_ff must be");
-  refused("model.layers=3", "its model is another");
+  refused("moe.d_ff=24", "moe.d_ff must equal");
+  refused("model.layers=3", "its model is different");
   refused("model.layers=1", "no place");
   refused("model.d_model=32", "the model wants");
   refused("init.checkpoint=77", "no checkpoint of step 77");

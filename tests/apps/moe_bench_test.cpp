@@ -6,7 +6,7 @@
 
 using namespace moe;
 
-TEST_CASE("the peak resident size is within 1.3 times what is planned", "[slow]") {
+TEST_CASE("the peak resident size is within 1.3 times the planned memory", "[slow]") {
   const Finished result = run_child(program("moe-bench") + Arguments{"step", "-c", MOE_CONFIGS "/bench/cpu_small.yaml",
                                                                      "--steps", "1", "--warmup", "1"});
   INFO(result.err);

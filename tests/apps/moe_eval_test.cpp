@@ -15,7 +15,7 @@
 using namespace moe;
 namespace fs = std::filesystem;
 
-// A short run, trained when it is first asked for.
+// A short run, trained on first use.
 struct TrainedRun {
   explicit TrainedRun(const Arguments& more = {}) {
     const Finished result = run_child(
@@ -49,8 +49,8 @@ TEST_CASE("moe-eval prints one bare number, the same for any batch size and numb
   }
 }
 
-// What is paced, and what is drawn, stands where the run's own evaluation had it.
-TEST_CASE("moe-eval of a checkpoint tells what the run told there") {
+// Scheduled quantities and random draws have the values that the run's own evaluation had.
+TEST_CASE("moe-eval of a checkpoint reports the run's own evaluation") {
   const std::string setting =
       GENERATE(as<std::string>(), "moe.router={kind: random}", "moe.router={kind: random_frozen}",
                "moe.router.k={kind: linear, from: 1.5, to: 4}",
@@ -72,7 +72,7 @@ TEST_CASE("moe-eval of a checkpoint tells what the run told there") {
   CHECK(compared == 6);
 }
 
-TEST_CASE("bits per byte are of just the bytes that the predicted tokens stand for") {
+TEST_CASE("bits per byte count exactly the bytes that the predicted tokens stand for") {
   const TemporaryFolder folder;
   std::string text;
   for (int i = 0; i < 400; ++i) text += i % 3 == 0 ? "a  long one, extraordinarily \n" : "to be\n";
@@ -109,7 +109,7 @@ static double least_bpc(const std::vector<nlohmann::json>& records) {
   return best;
 }
 
-TEST_CASE("of a corpus without text every figure is per token, from a folder as from memory") {
+TEST_CASE("all metrics of a corpus without text are per token, from a folder and from memory") {
   const TemporaryFolder folder;
   REQUIRE(run_child(program("moe-data") + Arguments{"synthetic", "--output", folder / "corpus", "--states", "16",
                                                     "--train-tokens", "20000", "--validation-tokens", "2000",
@@ -151,7 +151,7 @@ TEST_CASE("moe-eval agrees with the evaluation during training") {
   CHECK(json.at("bpc").get<double>() == Approx(record.at("bpc").get<double>()).epsilon(1e-6));
   CHECK(json.at("ppl").get<double>() == Approx(std::exp(json.at("nll").get<double>())));
   CHECK(json.at("accuracy").get<double>() == Approx(record.at("accuracy").get<double>()));
-  CHECK(json.at("tokens") == 1998);  // each but the first
+  CHECK(json.at("tokens") == 1998);  // all tokens but the first
   CHECK(json.at("step") == 30);
   CHECK(json.at("split") == "validation");
 }
@@ -173,7 +173,9 @@ TEST_CASE("moe-eval: metrics, checkpoints and context") {
   CHECK(value({"--metric", "nll", "--context", "1"}) > 0);
 }
 
-TEST_CASE("moe-eval of a model with a memory: the same for any batch size and ranks, context and streams stated") {
+TEST_CASE(
+    "moe-eval of a model with a context memory: the same for any batch size and ranks, context and streams are "
+    "stated") {
   const TemporaryFolder folder;
   const Finished trained = run_child(
       tiny_train(folder.path(), {"train.steps=10", "model.attention.memory=24", "curriculum.sampler=contiguous"}));
@@ -192,13 +194,13 @@ TEST_CASE("moe-eval of a model with a memory: the same for any batch size and ra
   CHECK(json.at("memory") == 24);
   CHECK(json.at("streams") == 2);
   CHECK(json.at("context") == 5);
-  // One stream is the text in one piece, however it is cut.
+  // One stream is the text in one piece, for any segment length.
   CHECK(std::stod(figure(0, {"--streams", "1", "--context", "5"})) ==
         Approx(std::stod(figure(2, {"--streams", "1", "--context", "16"}))).epsilon(1e-5));
   CHECK(run_child(eval(folder / "run", {"--stride", "4"})).code == 2);
 }
 
-TEST_CASE("moe-eval: what it refuses, told once") {
+TEST_CASE("moe-eval prints each refusal once") {
   const TrainedRun run;
   const auto refuses = [&](const Arguments& arguments, int code, const std::string& word) {
     for (const Arguments& launcher : {Arguments{}, mpirun(2)}) {
@@ -240,10 +242,10 @@ TEST_CASE("moe-eval of a damaged checkpoint ends with 4") {
   }
   fs::remove(checkpoint + "/COMPLETE");
   CHECK(run_child(eval(checkpoint)).code == 4);
-  CHECK(run_child(eval(run.path(), {"--json"})).code == 0);  // the one before it
+  CHECK(run_child(eval(run.path(), {"--json"})).code == 0);  // the previous checkpoint
 }
 
-TEST_CASE("moe-eval says whether a model is causal, and finds out by trial") {
+TEST_CASE("moe-eval reports whether a model is causal, and measures it") {
   for (const auto& [router, causality] :
        {std::pair{"topk", "causal"}, {"expert_choice", "sequence"}, {"{kind: expert_choice, group: batch}", "batch"}}) {
     INFO(router);
@@ -272,7 +274,7 @@ static nlohmann::json varied(const std::string& run, const Arguments& more) {
   return parse_json(result.out);
 }
 
-TEST_CASE("moe-eval across numbers of experts tells figures, experts and operations of each") {
+TEST_CASE("moe-eval across numbers of experts reports metrics, experts and operations of each") {
   const TrainedRun run;  // k = 2 of 4
   const auto list =
       varied(run.path(), {"--k", "1,2,4", "--vary", "moe.capacity={kind: fixed, evaluation: 0.25}|dropless"});
@@ -292,7 +294,7 @@ TEST_CASE("moe-eval across numbers of experts tells figures, experts and operati
   CHECK(list[0].at("bpc").get<double>() == Approx(std::stod(run_child(eval(run.path())).out)).margin(1e-6));
 }
 
-TEST_CASE("moe-eval with experts left out: all of them are the model, one less is another") {
+TEST_CASE("moe-eval with experts left out: with all experts it is the model, with one less it differs") {
   const TrainedRun run;
   const auto list = varied(run.path(), {"--experts", "4,3,2", "--knock-out"});
   REQUIRE(list.size() == 1 + 3 + 2 * 4);
@@ -311,7 +313,7 @@ TEST_CASE("moe-eval with experts left out: all of them are the model, one less i
   CHECK_THAT(read_file(page), Catch::Contains("</svg>") && Catch::Contains("moe.router.k=2"));
 }
 
-TEST_CASE("moe-eval with an oracle is better than the router, where there is something to choose, on any ranks") {
+TEST_CASE("moe-eval with an oracle beats the router where there is a choice, on any number of ranks") {
   const TrainedRun run;
   const auto once = varied(run.path(), {"--router", "oracle,random", "--tokens", "300"});
   REQUIRE(once.size() == 3);
@@ -324,16 +326,16 @@ TEST_CASE("moe-eval with an oracle is better than the router, where there is som
         mpirun(ranks) + eval(run.path(), {"--router", "oracle", "--tokens", "300", "--batch", batch, "--json"}));
     INFO(again.err);
     REQUIRE(again.code == 0);
-    CHECK_THAT(again.err, Catch::Contains("measure no prediction"));
+    CHECK_THAT(again.err, Catch::Contains("do not measure prediction"));
     CHECK(parse_json(again.out)[1].at("bpc") == once[1].at("bpc"));
   }
-  // Where all experts are chosen anyway there is nothing to know.
+  // Where all experts are chosen anyway, the oracle has no choice.
   const TrainedRun every({"moe.router.k=4"});
   const auto same = varied(every.path(), {"--router", "oracle", "--tokens", "300"});
   CHECK(same[1].at("bpc") == same[0].at("bpc"));
 }
 
-TEST_CASE("moe-eval with routers that learned nothing is the same for any batch size and number of ranks") {
+TEST_CASE("moe-eval with routers without learned parameters is the same for any batch size and number of ranks") {
   const TrainedRun run;
   const auto once = varied(run.path(), {"--router", "random,uniform,hash"});
   REQUIRE(once.size() == 4);
@@ -350,7 +352,7 @@ TEST_CASE("moe-eval with routers that learned nothing is the same for any batch 
   }
 }
 
-TEST_CASE("moe-eval refuses variations that make no sense") {
+TEST_CASE("moe-eval refuses invalid variations") {
   const TrainedRun run;
   for (const auto& [code, wrong] : {std::pair<int, Arguments>{2, {"--k", "5"}},
                                     {2, {"--k", "x"}},

@@ -14,7 +14,7 @@ static nlohmann::json inspect(const Arguments& arguments) {
   return parse_json(result.out);
 }
 
-TEST_CASE("moe-inspect tells how many choices changed since another checkpoint") {
+TEST_CASE("moe-inspect reports how many choices changed since another checkpoint") {
   const TemporaryFolder folder;
   const Finished trained = run_child(tiny_train(folder.path(), {"checkpoint.keep_last=10"}));
   INFO(trained.err);
@@ -36,7 +36,8 @@ TEST_CASE("moe-inspect tells how many choices changed since another checkpoint")
     CHECK(share <= 1);
   }
   CHECK(churn({"--against", run + "/checkpoints/step_00000005"}) == early);
-  CHECK(churn({"--checkpoint", "5", "--against", "30"})[0] == Approx(early[0]).epsilon(0.2));  // top-k of equal size
+  // The numbers of chosen experts are equal.
+  CHECK(churn({"--checkpoint", "5", "--against", "30"})[0] == Approx(early[0]).epsilon(0.2));
   CHECK_FALSE(inspect({run}).at("layers")[0].at("measures").contains("churn"));
 
   const Finished none = run_child(program("moe-inspect") + Arguments{run, "--against", "7"});
@@ -49,7 +50,7 @@ TEST_CASE("moe-inspect tells how many choices changed since another checkpoint")
   CHECK_THAT(different.err, Catch::Contains("differ"));
 }
 
-TEST_CASE("moe-inspect tells how well a competing run's router foresees the competition") {
+TEST_CASE("moe-inspect reports how well a competing run's router predicts the competition") {
   const TemporaryFolder folder;
   REQUIRE(run_child(tiny_train(folder.path(), {"moe.strategy={kind: compete, probability: 0.5}"})).code == 0);
   for (const int ranks : {0, 2}) {

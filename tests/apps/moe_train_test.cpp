@@ -28,7 +28,7 @@ static std::string last_checkpoint(const std::string& folder) {
   return find_checkpoint(folder + "/run", "last");
 }
 
-// Runs it and expects success.
+// Runs the program and expects success.
 static Finished done(const Arguments& arguments) {
   const Finished result = run_child(arguments);
   INFO(result.err);
@@ -50,15 +50,15 @@ TEST_CASE("moe-train learns the synthetic source to within 2 % of its entropy ra
   REQUIRE(last.at("type") == "eval");
   const double entropy_rate = SyntheticSource(source).entropy_rate();
   CHECK(first.at("type") == "eval");
-  CHECK(first.at("loss").get<double>() > 1.5 * entropy_rate);  // there was something to learn
+  CHECK(first.at("loss").get<double>() > 1.5 * entropy_rate);  // the start was well above the entropy rate
   CHECK(last.at("loss").get<double>() < 1.02 * entropy_rate);
-  CHECK(last.at("loss").get<double>() > 0.98 * entropy_rate);  // below it only a model that sees the future
+  CHECK(last.at("loss").get<double>() > 0.98 * entropy_rate);  // lower only with access to targets
 }
 
-TEST_CASE("a run leaves what the documentation says") {
+TEST_CASE("a run writes the documented files") {
   TemporaryFolder folder;
   const Finished result = done(tiny_train(folder.path()));
-  CHECK(result.out.empty());  // standard output belongs to results
+  CHECK(result.out.empty());  // standard output is for results
   for (const char* name : {"config.yaml", "manifest.json", "metrics.jsonl", "train.log", "checkpoints/BEST"}) {
     INFO(name);
     CHECK(fs::file_size(folder / "run/" + name) > 0);
@@ -67,13 +67,13 @@ TEST_CASE("a run leaves what the documentation says") {
   CHECK(manifest.at("ranks") == 1);
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 30);
   for (const nlohmann::json& record : comparable_metrics(folder / "run")) CHECK(record.at("schema") == 1);
-  // The console and the log say the same.
+  // The console and the log agree.
   CHECK_THAT(result.err, Catch::Contains("step     30/30 |"));
   CHECK_THAT(read_file(folder / "run/train.log"), Catch::Contains("step     30/30 |"));
   CHECK_THAT(result.err, Catch::Contains("new best"));
 }
 
-TEST_CASE("a resumed run is bitwise the run without a break") {
+TEST_CASE("a resumed run is bitwise equal to an uninterrupted one") {
   TemporaryFolder straight, broken;
   done(tiny_train(straight.path()));
   done(tiny_train(broken.path(), {"train.steps=15"}));
@@ -83,7 +83,7 @@ TEST_CASE("a resumed run is bitwise the run without a break") {
   CHECK(metrics_difference(straight / "run", broken / "run") == "");
 }
 
-TEST_CASE("a resumed run of any optimizer is bitwise the run without a break") {
+TEST_CASE("a resumed run of any optimizer is bitwise equal to an uninterrupted one") {
   for (const char* optimizer : {"{kind: sgd, momentum: 0}", "{kind: sgd, nesterov: true}"}) {
     INFO(optimizer);
     TemporaryFolder straight, broken;
@@ -96,8 +96,8 @@ TEST_CASE("a resumed run of any optimizer is bitwise the run without a break") {
   }
 }
 
-TEST_CASE("a resumed run of a router with state is bitwise the run without a break") {
-  // Biases that a rule moves; an L1 coefficient that is steered; a copy that is frozen before the break.
+TEST_CASE("a resumed run of a router with state is bitwise equal to an uninterrupted one") {
+  // Biases updated by a rule; a regulated L1 coefficient; a copy that is frozen before the interruption.
   for (const char* router :
        {"{kind: sigmoid_bias, rate: 0.1}", "{kind: relu, l1: 0.01}", "{kind: stable, stage1: 10}"}) {
     INFO(router);
@@ -111,7 +111,7 @@ TEST_CASE("a resumed run of a router with state is bitwise the run without a bre
   }
 }
 
-TEST_CASE("a resumed run whose capacity follows the run is bitwise the run without a break") {
+TEST_CASE("a resumed run with a stateful capacity is bitwise equal to an uninterrupted one") {
   for (const char* capacity : {"{kind: needed, dropped: 0.05}", "{kind: complexity, by: loss, smallest: 0.5}",
                                "{kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}"}) {
     INFO(capacity);
@@ -127,9 +127,9 @@ TEST_CASE("a resumed run whose capacity follows the run is bitwise the run witho
 
 static const Arguments kWithMemory = {"model.attention.memory=24", "model.attention.position=relative",
                                       "curriculum.sampler=contiguous", "data.synthetic.train_tokens=1000",
-                                      "evaluate.streams=3"};  // 15 steps a pass, so that resuming meets a wrap too
+                                      "evaluate.streams=3"};  // 15 steps per pass, so resuming meets a wrap
 
-TEST_CASE("a resumed run with a memory is bitwise the run without a break") {
+TEST_CASE("a resumed run with a context memory is bitwise equal to an uninterrupted one") {
   for (const char* at : {"train.steps=4", "train.steps=15", "train.steps=17"}) {
     INFO(at);
     const TemporaryFolder straight, broken;
@@ -140,7 +140,7 @@ TEST_CASE("a resumed run with a memory is bitwise the run without a break") {
   }
 }
 
-TEST_CASE("a run with a memory goes on with other ranks, to within rounding") {
+TEST_CASE("a run with a context memory resumes on another number of ranks, up to rounding") {
   const TemporaryFolder straight, broken;
   done(tiny_train(straight.path(), kWithMemory));
   done(mpirun(2) + tiny_train(broken.path(), kWithMemory + Arguments{"train.steps=6", "checkpoint.every=6"}));
@@ -150,7 +150,7 @@ TEST_CASE("a run with a memory goes on with other ranks, to within rounding") {
   CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path()), false) < 1e-3);
 }
 
-TEST_CASE("a run goes on with other ranks, to within rounding") {
+TEST_CASE("a run resumes on another number of ranks, up to rounding") {
   TemporaryFolder straight, broken;
   const Arguments settings{"train.steps=12", "checkpoint.every=6"};
   done(tiny_train(straight.path(), settings));
@@ -164,7 +164,7 @@ TEST_CASE("a run goes on with other ranks, to within rounding") {
   CHECK(other.back().at("loss").get<double>() == Approx(one.back().at("loss").get<double>()).epsilon(1e-4));
 }
 
-// Interrupts a long run and lets it go on to a little later; an uninterrupted run of the same length must agree.
+// Interrupts a long run and resumes it for a few steps; an uninterrupted run of the same length must agree.
 static void check_interruption(int number, int code, const Arguments& launcher, size_t signalled_rank) {
   TemporaryFolder straight, broken;
   {
@@ -195,13 +195,13 @@ TEST_CASE("SIGTERM ends a run after its step and a checkpoint, with 143") {
 TEST_CASE("SIGINT ends a run after its step and a checkpoint, with 130") {
   check_interruption(SIGINT, 130, {}, 0);
 }
-TEST_CASE("a signal to any one rank ends all of them in order") {
+TEST_CASE("a signal to any one rank ends all ranks cleanly") {
   check_interruption(SIGTERM, 143, mpirun(2), 1);
 }
 
-// Of SIGTERM mpirun makes an end of its own: it kills the ranks after a second (Open MPI 4) or half of one (5, which
-// has no option for that). SIGUSR1 it passes on and waits as long as they take.
-TEST_CASE("SIGUSR1 to mpirun reaches the ranks, which save and end in order", "[slow]") {
+// mpirun handles SIGTERM itself: it kills the ranks after a second (Open MPI 4) or half a second (Open MPI 5, which has
+// no option for it). It forwards SIGUSR1 and waits until the ranks have ended.
+TEST_CASE("SIGUSR1 to mpirun reaches the ranks, which save and end cleanly", "[slow]") {
   TemporaryFolder folder;
   ChildProcess run(mpirun(2) + tiny_train(folder.path(), {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0"}));
   REQUIRE(run.wait_for("step     20/"));
@@ -213,7 +213,8 @@ TEST_CASE("SIGUSR1 to mpirun reaches the ranks, which save and end in order", "[
   CHECK(CheckpointFolder(folder / "run/checkpoints").last().value_or(0) >= 20);
 }
 
-TEST_CASE("kill -9 at any moment costs no complete checkpoint, and the run ends as if never killed", "[slow]") {
+TEST_CASE("kill -9 at any moment keeps all complete checkpoints, and the resumed run equals an uninterrupted one",
+          "[slow]") {
   TemporaryFolder straight, broken;
   const Arguments settings{"train.steps=150", "checkpoint.every=1", "evaluate.every=10", "log.every=7"};
   done(tiny_train(straight.path(), settings));
@@ -239,11 +240,11 @@ TEST_CASE("kill -9 at any moment costs no complete checkpoint, and the run ends 
   CHECK(checkpoints.best() == CheckpointFolder(straight / "run/checkpoints").best());
   for (const auto& entry : fs::directory_iterator(broken / "run/checkpoints")) {
     INFO(entry.path());
-    CHECK(entry.path().extension() != ".tmp");  // no remains
+    CHECK(entry.path().extension() != ".tmp");  // no leftover temporary files
   }
 }
 
-TEST_CASE("a run marks the best checkpoint again when a kill came between the two") {
+TEST_CASE("a run marks the best checkpoint again when it was killed before marking it") {
   TemporaryFolder folder;
   done(tiny_train(folder.path(), {"train.steps=10"}));
   const CheckpointFolder checkpoints(folder / "run/checkpoints");
@@ -253,7 +254,7 @@ TEST_CASE("a run marks the best checkpoint again when a kill came between the tw
   CHECK(checkpoints.best() == 10);
 }
 
-// A zombie has ended, too: who started it is gone, and not every container's first process buries the dead.
+// A zombie counts as ended: its parent is gone, and the first process of a container does not always reap orphans.
 static bool is_running(pid_t pid) {
   const std::string status = read_file("/proc/" + std::to_string(pid) + "/status");
   return !status.empty() && status.find("State:\tZ") == std::string::npos;
@@ -274,9 +275,9 @@ TEST_CASE("the death of one rank ends the others") {
   for (const pid_t rank : ranks) CHECK(ends(rank));
 }
 
-TEST_CASE("an error of one rank alone ends all of them with its exit code, and says which") {
+TEST_CASE("an error on one rank ends all ranks with its exit code, and the rank is named") {
   TemporaryFolder folder;
-  // A shell gives the ranks different arguments: Open MPI 5.0.7 itself dies of `mpirun -n 1 A : -n 1 B`.
+  // A shell gives the ranks different arguments, because Open MPI 5.0.7 crashes on `mpirun -n 1 A : -n 1 B`.
   const Finished result = run_child(
       mpirun(2) +
       Arguments{"/bin/sh", "-c", R"([ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "$@" --set "data.path=$0"; exec "$@")",
@@ -300,7 +301,7 @@ TEST_CASE("moe-train --resume must and never") {
   CHECK(run_child(tiny_train(folder.path()) + Arguments{"--resume", "maybe"}).code == 2);
 }
 
-TEST_CASE("a folder of another configuration or other data is refused and left as it is") {
+TEST_CASE("a folder with another configuration or other data is refused and left unchanged") {
   TemporaryFolder folder;
   done(tiny_train(folder.path(), {"train.steps=5"}));
   const auto refuses = [&](const Arguments& changes, const Arguments& words) {
@@ -317,7 +318,7 @@ TEST_CASE("a folder of another configuration or other data is refused and left a
   refuses({"train.learning_rate={kind: linear}"}, {"train.learning_rate.kind: constant -> linear"});
   refuses({"optimizer.kind=sgd"}, {"optimizer.kind: adamw -> sgd"});
 
-  // The path of the data is free, what is in it is not. llm.c's format: 256 int32 of header, 16-bit tokens.
+  // The path of the data may change, its content may not. llm.c's format: 256 int32 of header, 16-bit tokens.
   std::string tokens(256 * 4 + 2 * 4000, '\1');
   const int32_t header[] = {20240520, 1, 4000};
   std::copy_n(reinterpret_cast<const char*>(header), sizeof header, tokens.begin());
@@ -328,7 +329,7 @@ TEST_CASE("a folder of another configuration or other data is refused and left a
   refuses({"data.path=" + (folder / "train.bin")}, {"trained on other data"});
 }
 
-TEST_CASE("what may differ between a run and its continuation") {
+TEST_CASE("a run and its continuation may differ in some keys") {
   TemporaryFolder folder;
   done(tiny_train(folder.path(), {"train.steps=5"}));
   done(tiny_train(folder.path(), {"train.steps=6", "train.micro_batches=2", "log.every=3", "evaluate.every=2",
@@ -336,10 +337,10 @@ TEST_CASE("what may differ between a run and its continuation") {
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 6);
 }
 
-TEST_CASE("a run of an earlier version, which did not know a key yet, goes on where the key has its default") {
+TEST_CASE("a run of an earlier version without a key can be resumed if the key has its default") {
   TemporaryFolder folder;
   done(tiny_train(folder.path(), {"train.steps=5"}));
-  // The key's lines give way to as many bytes, which the checkpoint counts.
+  // The key's lines are replaced by the same number of bytes, because the checkpoint records the size.
   const auto rewrite = [&](int step, const std::string& in_place) {
     const std::string file = folder / fmt::format("run/checkpoints/step_{:08}/config.yaml", step);
     std::string config = read_file(file);
@@ -362,7 +363,7 @@ TEST_CASE("a run of an earlier version, which did not know a key yet, goes on wh
   CHECK_THAT(unknown.err, Catch::Contains("model.gone"));
 }
 
-TEST_CASE("unknown keys end with 2, all listed, and leave no folder") {
+TEST_CASE("unknown keys end with 2, are all listed, and create no folder") {
   TemporaryFolder folder;
   FILE* file = fopen((folder / "a.yaml").c_str(), "w");
   fputs("modle: {layers: 2}\nmoe:\n  expertss: 4\ntrain: {batch: -3}\n", file);
@@ -375,7 +376,7 @@ TEST_CASE("unknown keys end with 2, all listed, and leave no folder") {
   CHECK_FALSE(fs::exists(folder / "runs"));
 }
 
-TEST_CASE("mistakes of usage end with 2 and are told once, whatever the ranks") {
+TEST_CASE("usage errors end with 2 and are printed once for any number of ranks") {
   TemporaryFolder folder;
   for (const Arguments& launcher : {Arguments{}, mpirun(3)}) {
     for (const Arguments& arguments :
@@ -394,7 +395,7 @@ TEST_CASE("mistakes of usage end with 2 and are told once, whatever the ranks") 
   }
 }
 
-TEST_CASE("absent data ends with 3 and leaves no folder") {
+TEST_CASE("missing data ends with 3 and creates no folder") {
   TemporaryFolder folder;
   const Finished result = run_child(tiny_train(folder.path(), {"data.path=" + (folder / "absent")}));
   CHECK(result.code == 3);
@@ -421,7 +422,7 @@ TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
   CHECK_THAT(result.err, Catch::Contains("diverged"));
 }
 
-TEST_CASE("a collapse ends with 7 when it is to stop, with a checkpoint and a record") {
+TEST_CASE("a collapse ends with 7 if the alarm stops runs, with a checkpoint and a record") {
   TemporaryFolder folder;
   const Arguments stop = tiny_train(
       folder.path(), {"train.steps=50", "moe.alarm={share: 0.01, updates: 7, action: stop}", "checkpoint.every=0"});
@@ -432,7 +433,7 @@ TEST_CASE("a collapse ends with 7 when it is to stop, with a checkpoint and a re
   CHECK_THAT(read_file(folder / "run/metrics.jsonl"), Catch::Contains(R"("type":"alarm")"));
 }
 
-TEST_CASE("an alarm that restarts experts tells of it, and a resumed run hears it at the same update") {
+TEST_CASE("an alarm that restarts experts reports it, and a resumed run has it at the same update") {
   TemporaryFolder straight, broken;
   const Arguments settings{"train.steps=20", "moe.alarm={share: 0.01, updates: 8, action: restart}"};
   done(tiny_train(straight.path(), settings));
@@ -443,7 +444,7 @@ TEST_CASE("an alarm that restarts experts tells of it, and a resumed run hears i
   CHECK(occurrences(records, R"("kind":"restart")") == 2 * 2);
 }
 
-TEST_CASE("a run without a better evaluation stops early, and does not go on when it is resumed") {
+TEST_CASE("a run without a better evaluation stops early, and does not continue when it is resumed") {
   TemporaryFolder folder;
   const Arguments command = tiny_train(
       folder.path(),
@@ -454,7 +455,7 @@ TEST_CASE("a run without a better evaluation stops early, and does not go on whe
   CHECK_THAT(second.err, Catch::Contains("stopped early at step 6 of 50"));
 }
 
-TEST_CASE("a resumed run whose strategy and coefficients change is bitwise the run without a break") {
+TEST_CASE("a resumed run whose strategy and coefficients change is bitwise equal to an uninterrupted one") {
   TemporaryFolder straight, broken;
   const Arguments settings{
       "train.steps=20", "log.every=1",
@@ -483,7 +484,7 @@ TEST_CASE("moe-train --dump-config prints a configuration that dumps to itself")
   CHECK_FALSE(fs::exists(folder / "run"));
 }
 
-TEST_CASE("moe-train --dry-run tells the size and trains nothing") {
+TEST_CASE("moe-train --dry-run reports the size and does not train") {
   TemporaryFolder folder;
   const Finished result = done(tiny_train(folder.path()) + Arguments{"--dry-run", "--ranks", "4"});
   for (const char* part :

@@ -1,4 +1,4 @@
-// The programs' command lines, and a run so small that a step takes a millisecond.
+// The programs' command lines, and a run with steps of about a millisecond.
 #pragma once
 #include <string>
 #include <vector>
@@ -18,12 +18,12 @@ inline Arguments program(const std::string& name) {
   return {MOE_PROGRAMS "/" + name};
 }
 
-// Ranks may be more than cores; Open MPI 4 and 5 understand these options alike.
+// Allows more ranks than cores; Open MPI 4 and 5 both accept these options.
 inline Arguments mpirun(int ranks, const Arguments& options = {}) {
   return Arguments{MPIRUN, "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", "-n", std::to_string(ranks)} + options;
 }
 
-// --set for each of "key=value".
+// One --set for each "key=value".
 inline Arguments settings(const Arguments& assignments) {
   Arguments result;
   for (const std::string& assignment : assignments) result = result + Arguments{"--set", assignment};

@@ -1,5 +1,5 @@
-// scripts/quickstart where nothing can be fetched: it falls back to a random source, and the numbers that it ends with
-// are of tokens.
+// scripts/quickstart where nothing can be fetched: it falls back to a random source, and its final numbers are per
+// token.
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -10,13 +10,13 @@
 using namespace moe;
 namespace fs = std::filesystem;
 
-// A repository whose scripts are the real ones and whose programs are built, on a machine without a network.
+// A repository with the real scripts and already built programs, on a machine without a network.
 struct OfflineRepository : TemporaryFolder {
   OfflineRepository() {
     fs::create_directory_symlink(MOE_SCRIPTS, *this / "scripts");
     fs::create_directories(*this / "build");
     fs::create_directory_symlink(MOE_PROGRAMS, *this / "build/bin");
-    // The real configuration but for its size.
+    // The real configuration, reduced in size.
     fs::create_directories(*this / "configs");
     std::ofstream(*this / "configs/quickstart.yaml")
         << "model: {layers: 1, d_model: 32, attention: {heads: 2}}\nmoe: {experts: 4, d_ff: 32}\n"
@@ -24,7 +24,7 @@ struct OfflineRepository : TemporaryFolder {
            "evaluate: {every: 50%, tokens: 5000}\nsample: {every: 50%, tokens: 30}\nlog: {every: 50}\n";
     fs::create_directories(*this / "programs");
     for (const char* name : {"curl", "wget", "apt-get", "sudo"}) replace(name, "exit 1");
-    replace("cmake", "exit 0");  // all is built
+    replace("cmake", "exit 0");  // everything is built
   }
   void replace(const std::string& name, const std::string& body) const {
     const std::string path = *this / ("programs/" + name);
@@ -42,19 +42,19 @@ struct OfflineRepository : TemporaryFolder {
   }
 };
 
-TEST_CASE("scripts/quickstart succeeds without a network, and says that there was no text", "[slow]") {
+TEST_CASE("scripts/quickstart succeeds without a network, and reports that there was no text", "[slow]") {
   const OfflineRepository place;
   const Finished first = place.quickstart();
   INFO(first.err);
   REQUIRE(first.code == 0);
   CHECK_THAT(first.err, Catch::Contains("NO TEXT COULD BE FETCHED"));
   CHECK_THAT(first.err, Catch::Contains("bits per token of held-out synthetic"));
-  CHECK_THAT(first.err, Catch::Contains("The model is below gzip -9."));
+  CHECK_THAT(first.err, Catch::Contains("The model is better than gzip -9."));
   CHECK_THAT(first.err, !Catch::Contains("bpc inf"));
   CHECK_THAT(read_file(place / "runs/quickstart_synthetic/metrics.jsonl"), !Catch::Contains("\"bpc\":null"));
   CHECK(fs::exists(place / "runs/quickstart_synthetic/report.html"));
-  // Again: nothing is trained any more, and the same stands at the end.
+  // Called again: it does not train, and prints the same results.
   const Finished again = place.quickstart();
   CHECK(again.code == 0);
-  CHECK_THAT(again.err, Catch::Contains("going on with what was there"));
+  CHECK_THAT(again.err, Catch::Contains("(resumed)"));
 }

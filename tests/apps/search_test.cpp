@@ -1,4 +1,4 @@
-// scripts/search, as a user starts it.
+// scripts/search, started as a user starts it.
 #include <filesystem>
 #include <fstream>
 
@@ -23,7 +23,7 @@ struct SearchPlace : TemporaryFolder {
   }
 };
 
-TEST_CASE("scripts/search halves its candidates round by round, and goes on where it was") {
+TEST_CASE("scripts/search halves its candidates round by round, and resumes") {
   SearchPlace place;
   const Arguments grid{"-t",
                        "6",
@@ -36,13 +36,13 @@ TEST_CASE("scripts/search halves its candidates round by round, and goes on wher
   const Finished first = place.search(grid);
   INFO(first.err);
   REQUIRE(first.code == 0);
-  // 9 of 4 experts make no model; of four candidates two are left for twice the length, of them one for no more.
+  // 9 of 4 experts is not a valid model. Of four candidates two remain for twice the length, and one of them wins.
   CHECK_THAT(first.err, Catch::Contains("left out: k=9,softmax=all,renormalise=false,from=1e-3"));
   CHECK_THAT(first.err, Catch::Contains("round 1: 4 candidates, 6 each"));
   CHECK_THAT(first.err, Catch::Contains("round 2: 2 candidates, 12 each"));
   CHECK(fs::exists(place / "found/round-2/compare.html"));
   CHECK_THAT(read_file(place / "found/round-2/compare.html"), Catch::Contains("Quality against cost"));
-  // A learning rate of nothing learns nothing.
+  // With a learning rate of 0 nothing is learned.
   const std::vector<std::string> lines = split(read_file(place / "found/search.txt"), '\n');
   REQUIRE(lines.size() >= 4);
   CHECK_THAT(first.out, Catch::Contains(lines[1]));
@@ -58,7 +58,7 @@ TEST_CASE("scripts/search halves its candidates round by round, and goes on wher
   CHECK(fs::last_write_time(metrics) == trained);
 }
 
-TEST_CASE("scripts/search refuses what it cannot search, before anything is trained") {
+TEST_CASE("scripts/search refuses invalid searches before it trains") {
   SearchPlace place;
   for (const Arguments& wrong :
        {Arguments{"-t", "6"}, Arguments{"-t", "6", "moe.router.k=2"}, Arguments{"-t", "6", "moe.router.k"},
@@ -71,5 +71,5 @@ TEST_CASE("scripts/search refuses what it cannot search, before anything is trai
   }
   const Finished none = place.search({"-t", "6", "moe.router.k=8|9"});
   CHECK(none.code == 1);
-  CHECK_THAT(none.err, Catch::Contains("nothing to choose from"));
+  CHECK_THAT(none.err, Catch::Contains("at least two are needed"));
 }

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-TEST_CASE("base64 of RFC 4648, there and back") {
+TEST_CASE("base64 of RFC 4648 encodes and decodes") {
   const std::pair<std::string, std::string> known[] = {{"", ""},
                                                        {"f", "Zg=="},
                                                        {"fo", "Zm8="},

@@ -8,7 +8,7 @@
 
 namespace moe {
 
-TEST_CASE("fast_log and fast_turn are as exact as they say") {
+TEST_CASE("fast_log and fast_turn have the documented accuracy") {
   constexpr int kSteps = 1 << 24, kStride = 101;
   double log_error = 0, turn_error = 0;
   for (int i = 0; i < kSteps; i += kStride) {

@@ -14,7 +14,7 @@ TEST_CASE("text is split, joined and trimmed") {
   CHECK(trim(" \n").empty());
 }
 
-TEST_CASE("the nearest name is a likely one or none") {
+TEST_CASE("the nearest name is a similar one or none") {
   CHECK(nearest("stepps", {"steps", "stop"}) == "steps");
   CHECK(nearest("lr", {"rate", "learning_rate"}).empty());
   CHECK(nearest("coeficient", {"scope", "coefficient"}) == "coefficient");
@@ -33,7 +33,7 @@ TEST_CASE("a table finds its entries, or lists them") {
   CHECK_THROWS_AS(table.at(""), UsageError);
 }
 
-TEST_CASE("a broken contract tells values, condition and place") {
+TEST_CASE("a failed check reports values, condition and location") {
   const int rows = 3;
   CHECK_THROWS_AS([&] { MOE_CHECK(rows == 4, "{} rows", rows); }(), InternalError);
   CHECK_THROWS_WITH([&] { MOE_CHECK(rows == 4, "{} rows", rows); }(),

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-TEST_CASE("a duration understands updates, tokens, epochs and shares") {
+TEST_CASE("a duration can be given in updates, tokens, epochs and shares") {
   CHECK(Duration::parse("2000") == Duration::updates(2000));
   CHECK(Duration::parse("2ku") == Duration::updates(2000));
   CHECK(Duration::parse("5Mt") == Duration{5e6, Duration::Unit::tokens});
@@ -13,7 +13,7 @@ TEST_CASE("a duration understands updates, tokens, epochs and shares") {
   CHECK(Duration::parse("10 %") == Duration::percent(10));
 }
 
-TEST_CASE("a duration refuses what it does not understand") {
+TEST_CASE("an invalid duration is refused") {
   for (const char* text : {"", "many", "10x", "-5", "110%", "nan", "5 5"}) {
     INFO(text);
     CHECK_THROWS_AS(Duration::parse(text), UsageError);
@@ -32,7 +32,7 @@ TEST_CASE("durations become updates of a run") {
   CHECK_THROWS_AS(to_updates(Duration::parse("2e"), RunLength{1000, 4096, 0}), UsageError);
 }
 
-TEST_CASE("numbers are formatted for people") {
+TEST_CASE("numbers are formatted for reading") {
   CHECK(format_count(999) == "999");
   CHECK(format_count(52'428'800) == "52.4M");
   CHECK(format_bytes(1536) == "1.5 KiB");

@@ -29,7 +29,7 @@ TEST_CASE("thread ranks keep the communicator's contract") {
   }
 }
 
-TEST_CASE("a single rank refuses counts that do not fit") {
+TEST_CASE("a single rank refuses inconsistent counts") {
   SelfCommunicator self;
   std::vector<float> memory(6);
   const Tensor x{memory.data(), {3, 2}, DType::f32, Device::cpu};
@@ -51,7 +51,7 @@ TEST_CASE("an error on one thread rank reaches the caller and releases the other
   }
 }
 
-TEST_CASE("thread ranks that wait in vain are an error, not a hang") {
+TEST_CASE("a deadlock of thread ranks is an error, not a hang") {
   CHECK_THROWS_AS(run_ranks(3,
                             [](std::shared_ptr<Communicator> world) {
                               if (world->rank() > 0) world->barrier();
@@ -65,7 +65,7 @@ TEST_CASE("thread ranks that wait in vain are an error, not a hang") {
                   DeviceError);
 }
 
-TEST_CASE("thread ranks notice collectives that do not fit together") {
+TEST_CASE("thread ranks detect mismatched collectives") {
   const auto body_of = [](auto collective) {
     return [collective](std::shared_ptr<Communicator> world) {
       std::vector<float> memory(8);

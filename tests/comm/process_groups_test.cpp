@@ -28,7 +28,7 @@ std::vector<Place> places(int num_ranks, int64_t expert_parallel, int64_t expert
 
 }  // namespace
 
-TEST_CASE("neighbours share the experts, ranks with the same experts form a data group") {
+TEST_CASE("neighbouring ranks share the experts, ranks with the same experts form a data group") {
   CHECK(places(4, 2, 5) ==
         std::vector<Place>{{0, 2, 0, 2, 0, 2}, {1, 2, 0, 2, 2, 3}, {0, 2, 1, 2, 0, 2}, {1, 2, 1, 2, 2, 3}});
 }
@@ -45,7 +45,7 @@ TEST_CASE("the number of expert-parallel ranks is chosen") {
   CHECK(chosen(4, 0) == 1);  // a model without experts
 }
 
-TEST_CASE("groups that cannot be are refused") {
+TEST_CASE("impossible groups are refused") {
   CHECK_THROWS_WITH(places(4, 3, 8), Catch::Contains("3") && Catch::Contains("4 ranks"));
   CHECK_THROWS_WITH(places(4, 4, 3), Catch::Contains("4 ranks") && Catch::Contains("3 experts"));
   CHECK_THROWS_AS(places(2, 4, 8), UsageError);

@@ -15,7 +15,7 @@ SampleConfig read(const std::string& yaml) {
   return config;
 }
 
-// The message of the UsageError that reading has to throw.
+// Returns the message of the UsageError that reading must throw.
 std::string problems(const std::string& yaml) {
   try {
     read(yaml);
@@ -25,7 +25,7 @@ std::string problems(const std::string& yaml) {
   return "no error";
 }
 
-// Reads the field's options through a visitor, as nobody outside a member knows its struct.
+// Reads a field's options through a visitor, because code outside a member does not know its struct.
 struct NumberOf : FieldWalker {
   std::string wanted;
   double found = -1;
@@ -38,7 +38,7 @@ struct NumberOf : FieldWalker {
     take(name, static_cast<double>(value));
   }
   void field(const char* name, double& value, const char*, Range<double>) override { take(name, value); }
-  // A quantity that may follow a schedule, given as a number.
+  // A schedulable quantity, given as a number.
   void schedule(const char* name, ScheduleField& schedule, const char*) override {
     if (wanted != name || schedule.kind() != "constant") return;
     NumberOf inner("value");
@@ -75,7 +75,7 @@ TEST_CASE("every type of field is read") {
   CHECK(number_of(c.balance.at(0), "coefficient") == 2);
 }
 
-TEST_CASE("what is not given keeps its default") {
+TEST_CASE("keys that are not given keep their defaults") {
   const SampleConfig c = read("{}");
   CHECK(c.steps == 10);
   CHECK(c.words == std::vector<std::string>{"a", "b"});
@@ -98,7 +98,7 @@ TEST_CASE("whole numbers may be written with exponents and prefixes") {
   }
 }
 
-TEST_CASE("numbers that are none are refused") {
+TEST_CASE("invalid numbers are refused") {
   for (const char* text : {"much", "1.5x", "nan", "inf", "-inf", "''", "1e999"}) {
     INFO(text);
     CHECK_THAT(problems(std::string("scale: ") + text), Catch::Contains("expected a number"));
@@ -115,7 +115,7 @@ TEST_CASE("all unknown keys are listed with file, line and the nearest name") {
   CHECK_THAT(problems("somethingelse: 5"), Catch::Contains("known here") && Catch::Contains("flag, steps"));
 }
 
-TEST_CASE("wrong types are reported with their place, all at once") {
+TEST_CASE("wrong types are all reported with file and line") {
   const std::string message = problems(
       "flag: maybe\nsteps: [1]\nscale: {a: 1}\nlength: soon\nword: three\nwords: {a: 1}\nnumbers: [1, "
       "x]\ngroup: 5\nbalance: z\ntext:\n");
@@ -140,7 +140,7 @@ TEST_CASE("ranges are inclusive and named") {
   CHECK_THAT(problems("group: {rate: 1.01}"), Catch::Contains("group.rate '1.01'"));
 }
 
-TEST_CASE("lists are replaced whole, a word stands for a list of one") {
+TEST_CASE("lists are replaced as a whole, and a word is a list of one") {
   CHECK(read("words: x").words == std::vector<std::string>{"x"});
   CHECK(read("words: []").words.empty());
   CHECK(read("numbers: 7").numbers == std::vector<int64_t>{7});
@@ -189,7 +189,7 @@ TEST_CASE("a field knows its key, and the file and line that gave its value") {
   CHECK(c.balance.items()[1].options().where("coefficient") == "run.yaml:5: balance.1.coefficient");
   CHECK(c.balance.items()[0].options().where("coefficient") == "balance.0.coefficient");
   CHECK(c.router.options().key() == "router");
-  SampleConfig made;  // by code: names only
+  SampleConfig made;  // set in code: it has only names
   name_fields(made);
   CHECK(made.group.where("rate") == "group.rate");
   CHECK(made.factor.place().to_string() == "factor");
@@ -203,11 +203,11 @@ TEST_CASE("a schedule's bare number is checked where it is read, by the key that
   CHECK_THAT(problems("factor: fast"), Catch::Contains("run.yaml:1: factor 'fast': unknown schedule"));
   CHECK_THAT(problems("balance: [z, {kind: z, coefficient: -1}]"),
              Catch::Contains("balance.1.coefficient '-1': must be"));
-  // The warm-up and values behind the end of the run are not known yet.
+  // The warm-up and values past the end of the run are not known yet.
   CHECK(read("factor: {kind: linear, from: 0, to: 2, over: 300}").factor.kind() == "linear");
 }
 
-TEST_CASE("a copied configuration is its own") {
+TEST_CASE("a copied configuration is independent") {
   SampleConfig original = read("router: {k: 3}"), copy = original;
   read_config(parse_config("router: {k: 4}\nbalance: [z]", "x"), copy);
   CHECK(number_of(original.router, "k") == 3);

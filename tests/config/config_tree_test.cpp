@@ -15,7 +15,7 @@ namespace {
 
 using Kind = ConfigNode::Kind;
 
-// "key: value" lines, lists in brackets: enough to compare trees.
+// "key: value" lines, lists in brackets, which is enough to compare trees.
 std::string show(const ConfigNode& node) {
   if (node.kind == Kind::null) return "~";
   if (node.kind == Kind::scalar) return node.scalar;
@@ -40,7 +40,7 @@ std::string overridden(const std::string& base, const std::string& assignment) {
   return show(node);
 }
 
-// A folder of configuration files that goes when the test ends.
+// A folder of configuration files that is removed when the test ends.
 class Folder {
  public:
   Folder() : path_(std::filesystem::temp_directory_path() / ("moe_config_test_" + std::to_string(::getpid()))) {
@@ -71,7 +71,7 @@ TEST_CASE("values remember their file and line") {
   CHECK(node.find("b")->find("c")->items[1].origin == "x.yaml:4");
 }
 
-TEST_CASE("YAML that is none is refused with its line") {
+TEST_CASE("invalid YAML is refused with its line") {
   CHECK_THROWS_AS(parse_config("a: [1,\n", "x.yaml"), UsageError);
   CHECK_THROWS_WITH(parse_config("a: 1\nb: {c: 2\n", "x.yaml"),
                     Catch::Contains("x.yaml:") && Catch::Contains("not valid YAML"));
@@ -121,7 +121,7 @@ TEST_CASE("another kind from the command line drops the options of the old one")
   CHECK(overridden("{r: {kind: x, k: 1}}", "r.kind=y") == "{r: {kind: y}}");
 }
 
-TEST_CASE("an override that is none is refused") {
+TEST_CASE("an invalid override is refused") {
   for (const char* text : {"a", "=1", "", "a=[1", "a={"}) {
     INFO(text);
     CHECK_THROWS_AS(overridden("{a: 1}", text), UsageError);

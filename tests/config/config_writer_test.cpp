@@ -14,7 +14,7 @@ namespace moe::test {
 
 namespace {
 
-// Names of all fields below a configuration, as paths.
+// Collects the names of all fields below a configuration, as paths.
 struct Names : FieldVisitor {
   std::string prefix;
   std::vector<std::string>& found;
@@ -49,7 +49,7 @@ struct Names : FieldVisitor {
     take(name);
     members("", schedule);
   }
-  // A family that several keys choose from is described once, at the outermost of them.
+  // A family that several keys choose from is described once, at the outermost key.
   void members(const std::string& path, const ChoiceBase& choice) {
     if (!described.insert(choice.family_name()).second) return;
     pending.push_back(
@@ -156,7 +156,7 @@ TEST_CASE("YAML with help explains every field") {
   }
 }
 
-TEST_CASE("the markdown and the schema mention every field of every member") {
+TEST_CASE("the Markdown reference and the schema mention every field of every member") {
   SampleConfig sample;
   MoEConfig experts;
   ModelConfig model;
@@ -168,7 +168,7 @@ TEST_CASE("the markdown and the schema mention every field of every member") {
     CHECK(names.size() >= 8);
     const std::string before = write_yaml(*config, false), markdown = write_markdown(*config);
     const auto schema = parse_json(write_json_schema(*config));
-    CHECK(write_yaml(*config, false) == before);  // walking through the members changes nothing
+    CHECK(write_yaml(*config, false) == before);  // visiting the members changes nothing
     const std::string flat = json_text(schema);
     for (const std::string& name : names) {
       INFO(name);
@@ -178,7 +178,7 @@ TEST_CASE("the markdown and the schema mention every field of every member") {
   }
 }
 
-TEST_CASE("the JSON schema says types, ranges, defaults and kinds") {
+TEST_CASE("the JSON schema contains types, ranges, defaults and kinds") {
   SampleConfig config;
   const auto schema = parse_json(write_json_schema(config));
   const auto& fields = schema.at("properties");
@@ -204,7 +204,7 @@ TEST_CASE("the JSON schema says types, ranges, defaults and kinds") {
   CHECK(capacity.at("capacity").at("anyOf").at(0).at("maximum") == 1024);  // a bare number is a factor
 }
 
-TEST_CASE("the reference says every range, and once what several kinds share") {
+TEST_CASE("the reference contains every range, and shared fields only once") {
   MoEConfig config;
   const std::string text = write_markdown(config);
   CHECK_THAT(text, Catch::Contains("| `dropout` | number or schedule, 0 to 0.99 | `0` |"));
@@ -218,7 +218,7 @@ TEST_CASE("the reference says every range, and once what several kinds share") {
   CHECK_THAT(text, Catch::Contains("a router, like `router`"));  // of groups
 }
 
-TEST_CASE("the help of one key says its type, range, default and kinds") {
+TEST_CASE("the help of one key contains its type, range, default and kinds") {
   MoEConfig config;
   const std::string k = describe_key(config, "router.k");
   CHECK_THAT(k, Catch::Contains("router.k: number or schedule, 1 to `moe.experts`") &&

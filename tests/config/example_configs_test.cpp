@@ -1,4 +1,4 @@
-// Every example configuration can be built, and every router and strategy has one.
+// Every example configuration builds, and every router and strategy has one.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -16,7 +16,7 @@
 using namespace moe;
 namespace fs = std::filesystem;
 
-// Reads a file and builds its model, without memory.
+// Reads a file and builds its model without allocating it.
 static TrainConfig build(const fs::path& path) {
   TrainConfig config;
   read_config(read_config_file(path.string()), config);
@@ -82,7 +82,7 @@ TEST_CASE("every optimizer has an example configuration that builds") {
   }
 }
 
-TEST_CASE("every event of the experts' life has an example configuration that can happen") {
+TEST_CASE("every expert event has an example configuration in which it can happen") {
   std::set<std::string> found;
   for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/experts")) {
     INFO(entry.path().string());
@@ -117,7 +117,7 @@ TEST_CASE("every curriculum sampler and pacer has an example configuration that 
   }
 }
 
-// The papers' configurations are layers: a size, a text, a method.
+// The papers' configurations are combined from files: a size, a text, a method.
 static TrainConfig layered(const std::vector<std::string>& files) {
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;
@@ -132,14 +132,14 @@ TEST_CASE("the papers' backbones have the published numbers of parameters") {
   const auto parameters = [](const std::string& size) {
     return summarise(layered({size, "data/enwik8", "methods/smoe"}), 205).parameters;
   };
-  // The published model makes one layer norm more for each block than it uses, 2 d parameters; they are counted.
+  // The published model has one layer norm more per block than it uses, 2 d parameters each; they are counted.
   CHECK(parameters("sizes/switch_s") + 6 * 2 * 264 == 15'319'165);
   const int64_t medium = parameters("sizes/switch_m") + 8 * 2 * 352;
   CHECK(medium == 36'076'813);
   CHECK(fmt::format("{:.1f}M", static_cast<double>(medium) / 1e6) == "36.1M");
 }
 
-TEST_CASE("every size, text and method of the papers goes with every other") {
+TEST_CASE("every size, text and method of the papers can be combined") {
   int count = 0;
   const auto files = [](const std::string& folder) {
     std::vector<std::string> names;

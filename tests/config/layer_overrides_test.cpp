@@ -84,7 +84,7 @@ TEST_CASE("moe.layers overrides settings of single blocks, the later entry wins,
   CHECK(blocks.at(4).balance.items().size() == 1);
   CHECK_THAT(options(4), Catch::Contains("k: 1") && Catch::Contains("jitter: 0.1"));  // the other options stay
   CHECK(smallest_experts(config.model, config.moe) == 4);
-  // Written out and read again it says the same.
+  // Written and read again, it is the same.
   TrainConfig copy = config;
   const TrainConfig again = read(write_yaml(copy, false));
   for (const auto& [block, of_block] : moe_blocks(again.model, again.moe)) {

@@ -11,7 +11,7 @@ static ModelConfig read(const std::string& yaml) {
   return config;
 }
 
-TEST_CASE("arrangements name which blocks are MoE") {
+TEST_CASE("arrangements determine which blocks are MoE") {
   using Flags = std::vector<bool>;
   CHECK(read("{layers: 3, arrangement: switch}").moe_layers() == Flags{true, true, true});
   CHECK(read("{layers: 4, arrangement: glam}").moe_layers() == Flags{false, true, false, true});
@@ -22,7 +22,7 @@ TEST_CASE("arrangements name which blocks are MoE") {
   CHECK(read("{layers: 3, arrangement: [dense, moe, dense]}").moe_layers() == Flags{false, true, false});
 }
 
-TEST_CASE("arrangements that fit no model are refused") {
+TEST_CASE("invalid arrangements are refused") {
   CHECK_THROWS_WITH(read("{layers: 3, arrangement: [dense, moe]}").moe_layers(),
                     Catch::Contains("2") && Catch::Contains("3"));
   CHECK_THROWS_WITH(read("{layers: 1, arrangement: [sparse]}").moe_layers(), Catch::Contains("sparse"));
@@ -30,7 +30,7 @@ TEST_CASE("arrangements that fit no model are refused") {
   CHECK_THROWS_AS(read("{layers: 2, arrangement: []}").moe_layers(), UsageError);
 }
 
-TEST_CASE("widths follow from the model's") {
+TEST_CASE("default widths are derived from d_model") {
   CHECK(read("{d_model: 96}").dense_d_ff() == 256);
   CHECK(read("{d_model: 100}").dense_d_ff() == 272);  // 266 rounded up
   CHECK(read("{d_model: 96, activation: gelu}").dense_d_ff() == 384);

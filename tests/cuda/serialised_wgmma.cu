@@ -1,5 +1,5 @@
-// What scripts/check_kernels must find: an accumulator is read between the products of a group, so ptxas waits after
-// each.
+// A kernel in which scripts/check_kernels must find a fault: an accumulator is read between the products of a group, so
+// ptxas waits after each product.
 #include "cuda/kernel/wgmma_tile.cuh"
 
 using namespace moe::cuda;

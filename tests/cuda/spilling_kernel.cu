@@ -1,4 +1,5 @@
-// Needs more registers than it may have. Proves that the build notices: see MOE_PTXAS_CHECKS in CMakeLists.txt.
+// Needs more registers than its launch bounds allow. Shows that the build detects spills: see MOE_PTXAS_CHECKS in
+// CMakeLists.txt.
 __global__ void __launch_bounds__(1024, 2) spilling_kernel(float* x) {
   float v[64];
 #pragma unroll

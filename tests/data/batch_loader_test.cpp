@@ -33,7 +33,7 @@ TEST_CASE("a batch holds inputs and the same shifted by one") {
   CHECK(batch.sample_ids == std::vector<int64_t>{0, 0, 4});
 }
 
-TEST_CASE("a batch keeps its memory") {
+TEST_CASE("a batch reuses its memory") {
   const CountingSplit counting(100);
   Batch batch;
   load(counting.split, std::vector<int64_t>{0, 8, 16}, 8, batch);
@@ -56,7 +56,7 @@ TEST_CASE("evaluation predicts every token but the first exactly once") {
         const EvaluationWindows windows(counting.split, context, stride);
         std::vector<int> predicted(static_cast<size_t>(num_tokens), 0);
         Batch batch;
-        for (int64_t first = 0; first < windows.num_windows(); first += 3) {  // the last batch reaches over the end
+        for (int64_t first = 0; first < windows.num_windows(); first += 3) {  // the last batch extends past the end
           windows.load(first, 3, batch);
           for (size_t place = 0; place < batch.targets.size(); ++place) {
             const int32_t target = batch.targets[place];
@@ -75,7 +75,7 @@ TEST_CASE("evaluation predicts every token but the first exactly once") {
   }
 }
 
-TEST_CASE("evaluation in streams predicts every token but the first exactly once, segment after segment") {
+TEST_CASE("evaluation in streams predicts every token but the first exactly once, segment by segment") {
   for (const int64_t num_tokens : {2, 3, 8, 17, 33, 100}) {
     const CountingSplit counting(num_tokens);
     for (const int64_t context : {1, 5, 8, 200}) {
@@ -86,7 +86,7 @@ TEST_CASE("evaluation in streams predicts every token but the first exactly once
         std::vector<int> predicted(static_cast<size_t>(num_tokens), 0);
         std::vector<int32_t> next(static_cast<size_t>(set.streams()), -1);  // input of each stream
         Batch batch;
-        for (int64_t first = 0; first < set.num_sequences() + 3; first += 4) {  // and a few behind the end
+        for (int64_t first = 0; first < set.num_sequences() + 3; first += 4) {  // and a few past the end
           set.load(first, 4, batch);
           for (size_t place = 0; place < batch.targets.size(); ++place) {
             const int32_t target = batch.targets[place];
@@ -110,7 +110,7 @@ TEST_CASE("evaluation in streams predicts every token but the first exactly once
   CHECK_THROWS_AS(EvaluationStreams(ten.split, 4, 0, 4), UsageError);
 }
 
-TEST_CASE("evaluation that cannot score anything is refused") {
+TEST_CASE("evaluation without anything to score is refused") {
   const CountingSplit one(1);
   const CountingSplit ten(10);
   CHECK_THROWS_AS(EvaluationWindows(one.split, 4, 4), DataError);

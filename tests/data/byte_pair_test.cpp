@@ -9,11 +9,11 @@
 
 namespace moe {
 
-TEST_CASE("every byte has a spelling of its own, as in the published vocabularies") {
+TEST_CASE("every byte has its own spelling, as in the published vocabularies") {
   CHECK(spelling_of_byte(' ') == "\xC4\xA0");   // U+0120
   CHECK(spelling_of_byte('\n') == "\xC4\x8A");  // U+010A
   CHECK(spelling_of_byte('a') == "a");
-  CHECK(spelling_of_byte(0xAD) == "\xC5\x83");  // the last of those that are not visible: U+0143
+  CHECK(spelling_of_byte(0xAD) == "\xC5\x83");  // the last of the bytes that are not visible: U+0143
   CHECK(spelling_of_byte(0xFF) == "\xC3\xBF");
   for (int byte = 0; byte < 256; ++byte) {
     CHECK(bytes_of_spelling(spelling_of_byte(static_cast<unsigned char>(byte))) ==
@@ -57,14 +57,14 @@ TEST_CASE("pairs are merged in the order in which they were learned, within word
   CHECK(ids_of(*tokenizer, "to b e") == std::vector<int32_t>{256, 257, ' ', 'e'});
   CHECK(ids_of(*tokenizer, "abcab") == std::vector<int32_t>{260, 259});
   CHECK(ids_of(*tokenizer, "\xC3\xA9\xC3") == std::vector<int32_t>{261, 0xC3});
-  // The mark is no text, and text is no mark.
+  // The text of the mark is not encoded as the mark.
   CHECK(ids_of(*tokenizer, "<|endoftext|>").size() == 13);
   CHECK(tokenizer->decode(std::vector<int32_t>{256, 262, 258}) == "to be");
   CHECK(tokenizer->bytes_by_id()->at(258) == 3);
   CHECK(tokenizer->bytes_by_id()->at(262) == 0);
 }
 
-TEST_CASE("a long word takes no longer than it must, and any bytes come back") {
+TEST_CASE("a long word is encoded fast, and any bytes are restored") {
   const TemporaryFolder folder;
   const auto tokenizer = BytePairTokenizer::make({}, {.vocabulary = write_tiny_byte_pairs(folder)});
   std::string text;
@@ -75,7 +75,7 @@ TEST_CASE("a long word takes no longer than it must, and any bytes come back") {
   CHECK(tokenizer->decode(ids_of(*tokenizer, text)) == text);
 }
 
-TEST_CASE("vocabularies that cannot be are data errors that name the file or the token") {
+TEST_CASE("invalid vocabularies are data errors that name the file or the token") {
   const TemporaryFolder folder;
   const std::string path = write_tiny_byte_pairs(folder);
   const nlohmann::json good = parse_json(read_text_file(path + "/encoder.json"));
@@ -92,8 +92,8 @@ TEST_CASE("vocabularies that cannot be are data errors that name the file or the
   };
   CHECK(message(good, merges).empty());
   CHECK(message(good, "#version: 0.2\r\nt o\r\n").empty());
-  CHECK_THAT(message(good, merges + "x\n"), Catch::Contains("vocab.bpe:8: 'x' is no merge"));
-  CHECK_THAT(message(good, merges + "x y\n"), Catch::Contains("'xy' is no token"));
+  CHECK_THAT(message(good, merges + "x\n"), Catch::Contains("vocab.bpe:8: 'x' is not a merge"));
+  CHECK_THAT(message(good, merges + "x y\n"), Catch::Contains("'xy' is not a token"));
   nlohmann::json tokens = good;
   tokens["to"] = 3;
   CHECK_THAT(message(tokens, merges), Catch::Contains("encoder.json: the id of"));
@@ -101,7 +101,7 @@ TEST_CASE("vocabularies that cannot be are data errors that name the file or the
   tokens.erase("\xC4\xA0");
   tokens[" "] = 32;
   CHECK_THAT(message(tokens, merges), Catch::Contains("a character that stands for no byte"));
-  CHECK_THAT(message(nlohmann::json::array(), merges), Catch::Contains("no object of tokens"));
+  CHECK_THAT(message(nlohmann::json::array(), merges), Catch::Contains("not an object of tokens"));
   CHECK_THROWS_WITH(BytePairTokenizer::make({}, {.vocabulary = folder.path()}), Catch::Contains("no encoder.json"));
   CHECK_THROWS_AS(BytePairTokenizer::make({}, {}), UsageError);
 }

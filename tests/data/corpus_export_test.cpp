@@ -27,7 +27,7 @@ std::string exported(const Corpus& corpus, const std::string& split, int64_t num
 
 }  // namespace
 
-TEST_CASE("the splits of a prepared text, written out again, are the text") {
+TEST_CASE("the exported splits of a prepared text add up to the text") {
   const TemporaryFolder folder;
   std::string text;
   for (int i = 0; i < 100'000; ++i) text += "line " + std::to_string(i) + " of some text, \xc3\xa9 included\n";

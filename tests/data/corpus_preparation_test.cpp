@@ -62,10 +62,10 @@ TEST_CASE("the splits of a prepared corpus add up to the text") {
   }
 }
 
-TEST_CASE("the bytes of any tokens are known, whatever the tokenizer") {
+TEST_CASE("the byte lengths of all tokens are known for every tokenizer") {
   const TemporaryFolder folder;
   std::string text;
-  while (text.size() < 1'200'000) text += numbered_text(7) + " \t\n\n  ";  // more than one piece of a split
+  while (text.size() < 1'200'000) text += numbered_text(7) + " \t\n\n  ";  // more than one piece per split
   write_text_file(folder / "a.txt", text);
   for (const char* tokenizer : {"byte", "word"}) {
     INFO(tokenizer);
@@ -76,7 +76,7 @@ TEST_CASE("the bytes of any tokens are known, whatever the tokenizer") {
     CHECK(fs::exists(output + "/test.lengths") == (tokenizer == std::string("word")));
     const Split& train = corpus.split("train");
     const int64_t all = train.num_tokens();
-    // Blanks behind the last word are no token's.
+    // No token includes the blanks after the last word.
     CHECK(*train.raw_bytes() - *train.raw_bytes(0, all) < 4);
     CHECK(*train.raw_bytes(0, 1000) + *train.raw_bytes(1000, all - 1000) == *train.raw_bytes(0, all));
     CHECK(train.slice("part", 1000, 77).raw_bytes(7, 11) == train.raw_bytes(1007, 11));
@@ -93,7 +93,7 @@ TEST_CASE("the bytes of any tokens are known, whatever the tokenizer") {
 }
 
 #if MOE_HAS_PCRE2
-TEST_CASE("documents end with the tokenizer's mark where that is asked for") {
+TEST_CASE("documents end with the tokenizer's end-of-document token if requested") {
   const TemporaryFolder folder;
   write_text_file(folder / "a.txt", numbered_text(10));
   PreparationOptions options{{folder / "a.txt"}, folder / "c", "", "bpe", "", "lines", 5, false};
@@ -108,13 +108,13 @@ TEST_CASE("documents end with the tokenizer's mark where that is asked for") {
   CHECK(test.raw_bytes(0, test.num_tokens()) == test.raw_bytes());
   CHECK_FALSE(prepare_corpus(options));
 
-  // Another vocabulary makes another corpus.
+  // Another vocabulary gives another corpus.
   const std::string merges = options.vocabulary.vocabulary + "/vocab.bpe";
   write_text_file(merges, "t o\n");
   CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("other inputs or options"));
   options.output = folder / "d";
   options.entries = "", options.hold_out = 0;
-  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("only a text cut into entries"));
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("cut into entries"));
   options.entries = "lines", options.tokenizer = "byte", options.vocabulary = {};
   CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("'byte' has none"));
 }
@@ -133,7 +133,7 @@ TEST_CASE("held-out entries go to validation and test") {
   CHECK_FALSE(fs::exists(folder / "d.partial"));
 }
 
-TEST_CASE("a prepared corpus is left alone, refused or replaced") {
+TEST_CASE("a prepared corpus is kept, refused or replaced") {
   const TemporaryFolder folder;
   write_text_file(folder / "a.txt", numbered_text(100));
   PreparationOptions options{{folder / "a.txt"}, folder / "c/", "", "byte", "", "", 0, false};
@@ -162,7 +162,7 @@ TEST_CASE("a prepared corpus is left alone, refused or replaced") {
   CHECK(read_text_file(folder / "c/notes.md") == "mine");
 }
 
-TEST_CASE("a folder or file that is no prepared corpus is never touched") {
+TEST_CASE("a folder or file that is not a prepared corpus is never changed") {
   const TemporaryFolder folder;
   write_text_file(folder / "a.txt", numbered_text(100));
   fs::create_directories(folder / "home");
@@ -191,7 +191,7 @@ TEST_CASE("text that cannot be prepared is refused") {
   CHECK_FALSE(fs::exists(output + ".partial"));
 }
 
-TEST_CASE("damage to a prepared corpus is found") {
+TEST_CASE("damage to a prepared corpus is detected") {
   const TemporaryFolder folder;
   write_text_file(folder / "a.txt", numbered_text(100));
   prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, false});
@@ -203,7 +203,7 @@ TEST_CASE("damage to a prepared corpus is found") {
   CHECK_THROWS_AS(Corpus::open(folder / "c"), DataError);
 }
 
-TEST_CASE("a full disk leaves no half a corpus") {
+TEST_CASE("a full disk leaves no partial corpus") {
   const TemporaryFolder folder;
   write_text_file(folder / "a.txt", numbered_text(5000));
   rlimit before = {};
@@ -231,14 +231,14 @@ TEST_CASE("a synthetic corpus is the same from a folder and in memory") {
   CHECK_FALSE(stored.has_split("test"));
   CHECK(stored.entropy_rate() == made.entropy_rate());
   CHECK(stored.vocab_size() == 8);
-  // Neither is made of text, so neither knows of bytes: losses are per token.
+  // Neither is made from text, so neither has byte lengths: losses are per token.
   for (const Corpus* corpus : {&stored, &made}) {
     CHECK_FALSE(corpus->split("train").raw_bytes(0, 100).has_value());
     CHECK_FALSE(corpus->split("train").bytes_per_token().has_value());
   }
 }
 
-TEST_CASE("the lengths of 0 that older synthetic corpora hold are not taken for bytes of text") {
+TEST_CASE("the lengths of 0 in older synthetic corpora do not count as bytes of text") {
   const TemporaryFolder folder;
   CorpusFolderWriter writer(folder / "s", {{"synthetic", "older"}}, false);
   writer.begin(std::make_unique<ExternalTokenizer>(8));

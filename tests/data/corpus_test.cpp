@@ -30,7 +30,7 @@ std::vector<int32_t> all_tokens(const Split& split) {
 
 }  // namespace
 
-TEST_CASE("shards read as one sequence, whatever the cut") {
+TEST_CASE("shards are read as one sequence, however they are cut") {
   const TemporaryFolder folder;
   write_shard(folder / "x_train_000.bin", 0, 10);
   write_shard(folder / "x_train_001.bin", 10, 1);
@@ -58,7 +58,7 @@ TEST_CASE("shards read as one sequence, whatever the cut") {
 }
 
 #if MOE_HAS_PCRE2
-TEST_CASE("shards whose tokenizer is named are text") {
+TEST_CASE("shards with a named tokenizer are text") {
   const TemporaryFolder folder;
   const std::string path = write_shard(folder / "a.bin", 250, 13, 263);
   const std::string vocabulary = write_tiny_byte_pairs(folder);
@@ -74,7 +74,7 @@ TEST_CASE("shards whose tokenizer is named are text") {
 }
 #endif
 
-TEST_CASE("the tail of the training tokens serves where there is no validation file") {
+TEST_CASE("the tail of the training tokens is used where there is no validation file") {
   const TemporaryFolder folder;
   write_shard(folder / "a.bin", 0, 100);
   write_shard(folder / "b.bin", 100, 3);
@@ -88,7 +88,7 @@ TEST_CASE("the tail of the training tokens serves where there is no validation f
   CHECK(one.split("train").num_tokens() == 38);
 }
 
-TEST_CASE("the content hash sees tokens, not how they are stored") {
+TEST_CASE("the content hash depends on the tokens, not on how they are stored") {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "one");
   std::filesystem::create_directories(folder / "two");
@@ -103,7 +103,7 @@ TEST_CASE("the content hash sees tokens, not how they are stored") {
   CHECK(one.split("train").slice("x", 1, 65'001).content_hash() != two.split("train").content_hash());
 }
 
-TEST_CASE("what is no corpus is a data error") {
+TEST_CASE("an invalid corpus is a data error") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(Corpus::open(folder / "absent"), Catch::Contains("no such corpus"));
   CHECK_THROWS_WITH(Corpus::open(folder.path()), Catch::Contains("neither a prepared corpus"));

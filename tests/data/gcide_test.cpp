@@ -36,7 +36,7 @@ TEST_CASE("fields and labels in an entry stay") {
   CHECK(clean_gcide_entry("\\A`bel*o\"ni*an\\, n.\n   A sect.\n") == "Abelonian, n. A sect.\n\n");
 }
 
-TEST_CASE("the dictionary's preface is left out and its entries are told apart") {
+TEST_CASE("the dictionary's preface is left out and its entries are separated") {
   const TemporaryFolder folder;
   write_text_file(folder / "gcide",
                   "00-database-url\n   ftp://example\n\nGCIDE is free\nsoftware.\n\nA \\A\\ n.\n   One.\n\nB "

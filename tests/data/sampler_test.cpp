@@ -35,7 +35,7 @@ TEST_CASE("a keyed permutation is a bijection that changes with its key") {
   }
 }
 
-TEST_CASE("every order of three is as likely as the others") {
+TEST_CASE("all orders of three are equally likely") {
   std::vector<int> counts(27, 0);
   for (uint64_t epoch = 0; epoch < 6000; ++epoch) {
     const auto images = permuted(3, epoch);
@@ -46,7 +46,7 @@ TEST_CASE("every order of three is as likely as the others") {
   for (const int count : counts) CHECK((count > 800 && count < 1200));
 }
 
-TEST_CASE("an epoch sees each window once, on a grid of its own") {
+TEST_CASE("an epoch visits each window once, on its own grid") {
   for (const int64_t num_tokens : {9, 10, 16, 17, 1000, 8193}) {
     const int64_t length = 8;
     const Sampler sampler({num_tokens, length, 1, 3});

@@ -17,7 +17,7 @@ static TrainingText repeated(const std::string& line) {
   };
 }
 
-TEST_CASE("SentencePiece learns pieces, the same each time, and spells what it does not know in bytes") {
+TEST_CASE("SentencePiece learns pieces deterministically, and encodes unknown characters as bytes") {
   const TrainingText text =
       repeated("played player playing plays worked worker working works talked talker talking talks\n");
   const TokenizerOptions options{.vocab_size = 290};
@@ -33,14 +33,14 @@ TEST_CASE("SentencePiece learns pieces, the same each time, and spells what it d
   std::vector<int32_t> known;
   tokenizer->encode(" played working", known);
   CHECK(known.size() < 10);
-  // In parts, cut in front of a blank, it is the same.
+  // In parts that are cut before a blank, it is the same.
   std::vector<int32_t> parts;
   tokenizer->encode(other.substr(0, 5), parts);
   tokenizer->encode(other.substr(5), parts);
   CHECK(parts == ids);
 }
 
-TEST_CASE("a line that is too long for the library is learned from in parts") {
+TEST_CASE("a line that is too long for the library is split for learning") {
   std::string line;
   while (line.size() < 100'000) line += "to be or not to be ";
   const TrainingText text = [&](const TextVisitor& visit) { visit(line); };
@@ -50,13 +50,13 @@ TEST_CASE("a line that is too long for the library is learned from in parts") {
   CHECK(ids.size() < line.size() / 2);
 }
 
-TEST_CASE("a model of SentencePiece is a file, or it is refused") {
+TEST_CASE("a SentencePiece model is a valid file, or it is refused") {
   const TemporaryFolder folder;
   const auto learned = SentencePieceTokenizer::make(repeated("a bc a bc\n"), {.vocab_size = 262});
   write_text_file(folder / "m.model", from_base64(learned->to_json().at("model").get<std::string>()));
   CHECK(open_tokenizer(folder / "m.model")->to_json() == learned->to_json());
   write_text_file(folder / "bad.model", "no model at all");
-  CHECK_THROWS_WITH(open_tokenizer(folder / "bad.model"), Catch::Contains("bad.model: not a model"));
+  CHECK_THROWS_WITH(open_tokenizer(folder / "bad.model"), Catch::Contains("bad.model: not a SentencePiece model"));
   CHECK_THROWS_AS(open_tokenizer(folder / "absent.model"), DataError);
   CHECK_THROWS_AS(SentencePieceTokenizer::make(repeated("a"), {}), UsageError);
   CHECK_THROWS_AS(SentencePieceTokenizer::make(repeated("a"), {.vocab_size = -1}), UsageError);

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-TEST_CASE("a split is understood as percent, shares or bytes") {
+TEST_CASE("a split can be given as percent, shares or bytes") {
   CHECK(SplitRule{}.sizes(100'000'000) == SplitSizes{90'000'000, 5'000'000, 5'000'000});
   CHECK(SplitRule::parse("90M/5M/5M").sizes(100'000'000) == SplitSizes{90'000'000, 5'000'000, 5'000'000});
   CHECK(SplitRule::parse("80/10/10").sizes(1003) == SplitSizes{803, 100, 100});
@@ -14,7 +14,7 @@ TEST_CASE("a split is understood as percent, shares or bytes") {
   CHECK(SplitRule::parse("1k/500/0").sizes(2000) == SplitSizes{1000, 500, 0});
 }
 
-TEST_CASE("a split that is not understood is a usage error") {
+TEST_CASE("an invalid split is a usage error") {
   for (const char* text : {"", "90", "90/10", "90/5/5/0", "a/b/c", "-1/50/51", "0.5/0.1/0.1", "90x/5/5"}) {
     INFO(text);
     CHECK_THROWS_AS(SplitRule::parse(text), UsageError);
@@ -29,7 +29,7 @@ TEST_CASE("text too small for its split is a data error") {
   CHECK_THROWS_AS(SplitRule::parse("0/50/50").sizes(1000), DataError);
 }
 
-TEST_CASE("of k entries one is validation and the next is test") {
+TEST_CASE("of every k entries one is validation and the next is test") {
   const SplitRule rule = SplitRule::every(5);
   std::string splits;
   for (int64_t entry = 0; entry < 11; ++entry) splits += "TVE"[rule.split_of_entry(entry)];

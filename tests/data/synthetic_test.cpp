@@ -34,7 +34,7 @@ TEST_CASE("the rows and the stationary distribution of a synthetic source are di
   }
 }
 
-TEST_CASE("the entropy rate is what the true model scores on the source's own text") {
+TEST_CASE("the entropy rate is the true model's loss on the source's own text") {
   const SyntheticConfig config{16, 2, 0.2, 11};
   const SyntheticSource source(config);
   const int64_t num_tokens = 400'000;
@@ -47,7 +47,7 @@ TEST_CASE("the entropy rate is what the true model scores on the source's own te
   CHECK(source.entropy_rate() < 0.8 * std::log(16));
 }
 
-TEST_CASE("two states have the entropy rate of the textbook") {
+TEST_CASE("two states have the textbook's entropy rate") {
   const SyntheticSource source({2, 1, 1, 2});
   const double up = source.probability(0, 1);
   const double down = source.probability(1, 0);
@@ -60,7 +60,7 @@ TEST_CASE("concentration leads from predictable to uniform") {
   CHECK(SyntheticSource({16, 1, 1e5, 1}).entropy_rate() == Approx(std::log(16)).epsilon(1e-3));
 }
 
-TEST_CASE("synthetic text depends on seed and stream only") {
+TEST_CASE("synthetic text depends only on seed and stream") {
   const SyntheticSource source({8, 1, 0.3, 7});
   const auto tokens = source.generate(0, 1000);
   CHECK(tokens == SyntheticSource({8, 1, 0.3, 7}).generate(0, 1000));

@@ -66,14 +66,14 @@ TEST_CASE("pieces are not cut within a run of blanks and line ends") {
     CHECK(reader.next_piece(1 << 30) == begin);
     CHECK(reader.next_piece(1 << 30) == blanks + end);
   }
-  // Whole lines before words; a run that begins the text is not its end.
+  // Whole lines before words; a run at the start of the text is not its end.
   write_text_file(folder / "b", "\n" + begin + "\nword and" + end);
   const TextInput input({folder / "b"});
   TextReader reader(input);
   CHECK(reader.next_piece(1 << 30) == "\n" + begin);
 }
 
-TEST_CASE("text without blanks is still handed out") {
+TEST_CASE("text without blanks is still returned") {
   const TemporaryFolder folder;
   write_text_file(folder / "a", std::string(2'500'000, 'x'));
   const TextInput input({folder / "a"});

@@ -1,4 +1,4 @@
-// A byte-pair vocabulary of a few merges, as files.
+// A small byte-pair vocabulary with a few merges, as files.
 #pragma once
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -11,7 +11,7 @@
 
 namespace moe {
 
-// All bytes in their order, then what the merges make, then the mark of the end.
+// All bytes in their order, then the results of the merges, then the end-of-document mark.
 inline nlohmann::json tiny_tokens(const std::vector<std::string>& merges) {
   nlohmann::json tokens = nlohmann::json::object();
   for (int byte = 0; byte < 256; ++byte) tokens[spelling_of_byte(static_cast<unsigned char>(byte))] = byte;

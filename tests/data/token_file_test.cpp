@@ -31,7 +31,7 @@ std::string file_bytes(int32_t magic, int32_t version, int32_t count, size_t pay
 
 }  // namespace
 
-TEST_CASE("tokens survive a file, 16 and 32 bits wide") {
+TEST_CASE("tokens survive a round trip through a file, 16 and 32 bits wide") {
   const TemporaryFolder folder;
   const std::string path = folder / "tokens.bin";
   for (const int64_t vocab_size : {int64_t{65536}, int64_t{65537}}) {
@@ -49,7 +49,7 @@ TEST_CASE("tokens survive a file, 16 and 32 bits wide") {
   }
 }
 
-TEST_CASE("a long stream of tokens in odd pieces arrives whole") {
+TEST_CASE("a long stream of tokens written in odd pieces is complete") {
   const TemporaryFolder folder;
   std::vector<int32_t> tokens(1'300'001);
   for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i * 2654435761u % 70000);
@@ -65,7 +65,7 @@ TEST_CASE("a long stream of tokens in odd pieces arrives whole") {
   CHECK(file.payload_hash() == writer.payload_hash());
 }
 
-TEST_CASE("a damaged token file is a data error that says what was found") {
+TEST_CASE("a damaged token file is a data error that reports what was found") {
   const TemporaryFolder folder;
   const std::string path = folder / "damaged.bin";
   struct Case {
@@ -92,7 +92,7 @@ TEST_CASE("a damaged token file is a data error that says what was found") {
   CHECK_THROWS_AS(TokenFile(folder.path()), DataError);
 }
 
-TEST_CASE("a token outside the vocabulary is found when it is read") {
+TEST_CASE("a token outside the vocabulary is detected when it is read") {
   const TemporaryFolder folder;
   const std::string path = folder / "tokens.bin";
   write_tokens(path, 1000, {1, 2, 999, 3});
@@ -107,7 +107,7 @@ TEST_CASE("a token outside the vocabulary is found when it is read") {
   CHECK_THROWS_WITH(TokenFile(path).at(0), Catch::Contains("token 4294967295"));
 }
 
-TEST_CASE("an unfinished token file leaves nothing behind") {
+TEST_CASE("an unfinished token file is removed") {
   const TemporaryFolder folder;
   {
     TokenWriter writer(folder / "tokens.bin", 10);

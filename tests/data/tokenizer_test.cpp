@@ -17,7 +17,7 @@ static TrainingText text_of(std::string text) {
   };
 }
 
-// Libraries that a build may lack.
+// Libraries that may be absent from a build.
 static bool is_built(std::string_view tokenizer) {
   return tokenizer == "bpe" ? MOE_HAS_PCRE2 : tokenizer == "sentencepiece" ? MOE_HAS_SENTENCEPIECE : true;
 }
@@ -28,7 +28,7 @@ static TokenizerOptions options_of(std::string_view tokenizer, const TemporaryFo
   return {};
 }
 
-// What the tokens of a text say of its length.
+// The number of bytes that the tokens of a text stand for.
 static int64_t bytes_of(const Tokenizer& tokenizer, const std::string& text) {
   std::vector<int32_t> ids, lengths;
   int64_t bytes = 0;
@@ -43,7 +43,7 @@ static int64_t bytes_of(const Tokenizer& tokenizer, const std::string& text) {
   return bytes;
 }
 
-TEST_CASE("every tokenizer made from text gives the text back, also after a trip through JSON") {
+TEST_CASE("every tokenizer made from text restores the text, also after a round trip through JSON") {
   const std::string text = "To be, or not to be: \xC3\xA9\n";
   const TemporaryFolder folder;
   for (const TokenizerEntry& entry : tokenizers()) {
@@ -65,7 +65,7 @@ TEST_CASE("every tokenizer made from text gives the text back, also after a trip
   }
 }
 
-TEST_CASE("the word tokenizer knows frequent words, line ends and nothing else") {
+TEST_CASE("the word tokenizer has frequent words, line ends and nothing else") {
   const std::string text = " the cat  sat on the mat .\n\n the <unk> sat\ton a cat\n";
   const auto all = WordTokenizer::make(text_of(text), {});
   CHECK(all->vocab_size() == 9);  // <unk> <eos> | the x3, cat, on, sat x2, ., a, mat
@@ -91,7 +91,7 @@ TEST_CASE("the word tokenizer knows frequent words, line ends and nothing else")
   CHECK_THROWS_AS(from({"<unk>", "<eos>", "a b"}), DataError);
 }
 
-TEST_CASE("the word tokenizer gives blanks to the word behind them") {
+TEST_CASE("the word tokenizer adds blanks to the word after them") {
   const auto tokenizer = WordTokenizer::make(text_of("a b\n"), {});
   std::vector<int32_t> ids, lengths;
   CHECK(tokenizer->encode("  a\n\n unknown\t ", ids, lengths) == 2);
@@ -99,7 +99,7 @@ TEST_CASE("the word tokenizer gives blanks to the word behind them") {
   CHECK(lengths == std::vector<int32_t>{3, 1, 1, 8});
 }
 
-TEST_CASE("options that a tokenizer has not are usage errors") {
+TEST_CASE("options that a tokenizer does not accept are usage errors") {
   const TemporaryFolder folder;
   for (const TokenizerEntry& entry : tokenizers()) {
     if (!entry.make || !is_built(entry.name)) continue;
@@ -109,7 +109,7 @@ TEST_CASE("options that a tokenizer has not are usage errors") {
     CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);
     if (entry.name == "bpe") continue;
     options = options_of(entry.name, folder);
-    options.vocabulary = "elsewhere";  // of sentencepiece: beside a size
+    options.vocabulary = "elsewhere";  // for sentencepiece: in addition to a size
     CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);
   }
 }
@@ -122,21 +122,21 @@ TEST_CASE("the char tokenizer numbers the distinct bytes in byte order") {
   CHECK(ids == std::vector<int32_t>{0, 1, 2, 3});
 }
 
-TEST_CASE("the char tokenizer names an unknown byte and its place, and leaves the ids as they were") {
+TEST_CASE("the char tokenizer reports an unknown byte and its offset, and leaves the ids unchanged") {
   const auto tokenizer = CharacterTokenizer::make(text_of("abc"));
   std::vector<int32_t> ids = {1};
   CHECK_THROWS_WITH(tokenizer->encode("abXc", ids, 1000), Catch::Contains("0x58 'X' at offset 1002"));
   CHECK(ids == std::vector<int32_t>{1});
 }
 
-TEST_CASE("an external tokenizer shows ids and takes no text") {
+TEST_CASE("an external tokenizer prints ids and does not encode text") {
   const ExternalTokenizer tokenizer(50257);
   CHECK(tokenizer.decode(std::vector<int32_t>{15496, 995}) == "15496 995");
   std::vector<int32_t> ids;
   CHECK_THROWS_AS(tokenizer.encode("a", ids), DataError);
 }
 
-TEST_CASE("unusable tokenizer descriptions are data errors that name their origin") {
+TEST_CASE("invalid tokenizer descriptions are data errors that name their origin") {
   for (const char* text : {R"({})", R"({"name":"klingon"})", R"({"name":"char"})", R"({"name":"char","alphabet":[]})",
                            R"({"name":"char","alphabet":[5,5]})", R"({"name":"external","vocab_size":0})", "[]"}) {
     INFO(text);

@@ -4,8 +4,8 @@
 
 namespace moe::test {
 
-TEST_CASE("an mbarrier's phase is over when everybody has arrived, again and again") {
-  // Warp 0 hands numbers to warp 1, which hands them back.
+TEST_CASE("an mbarrier's phase ends when all threads have arrived, repeatedly") {
+  // Warp 0 passes numbers to warp 1, which passes them back.
   struct Shared {
     uint64_t full, empty;
     int number[32];
@@ -22,7 +22,7 @@ TEST_CASE("an mbarrier's phase is over when everybody has arrived, again and aga
     for (int i = 0; i < 5; ++i) {
       const auto parity = static_cast<uint32_t>(i % 2);
       if (thread_index() < 32) {
-        wait(shared.empty, parity ^ 1);  // the phase before the first counts as over
+        wait(shared.empty, parity ^ 1);  // the phase before the first counts as complete
         shared.number[lane] = 100 * i + lane;
         cuda::mbarrier_arrive(shared.full);
       } else {
@@ -35,7 +35,7 @@ TEST_CASE("an mbarrier's phase is over when everybody has arrived, again and aga
   for (int lane = 0; lane < 32; ++lane) CHECK(sums[static_cast<size_t>(lane)] == 1000 + 5 * (31 - lane));
 }
 
-TEST_CASE("an mbarrier waits for the bytes that it was told of") {
+TEST_CASE("an mbarrier waits for the announced bytes") {
   std::vector<float> source(64, 3.0f), got(32);
   struct Shared {
     float numbers[64];
@@ -56,7 +56,7 @@ TEST_CASE("an mbarrier waits for the bytes that it was told of") {
   CHECK(got == std::vector<float>(32, 6.0f));
 }
 
-TEST_CASE("waits that nothing ends are told with what is missing") {
+TEST_CASE("waits that never end are reported with what is missing") {
   const auto body = [](uint32_t arrivals, uint32_t bytes, int initialise) {
     return complaint_of(32, 8, [=] {
       auto& barrier = cuda::shared_memory<uint64_t>();
@@ -83,7 +83,7 @@ TEST_CASE("waits that nothing ends are told with what is missing") {
        "waits for ever");
 }
 
-TEST_CASE("a named barrier gathers as many threads as it names, others go on") {
+TEST_CASE("a named barrier waits for its number of threads, others continue") {
   std::vector<int> seen(96, -1);
   struct Shared {
     int number[64];

@@ -17,7 +17,7 @@ inline void on_threads(unsigned threads, size_t shared_bytes, const std::functio
   emulator::run({1, 1, 1}, {threads, 1, 1}, shared_bytes, body);
 }
 
-// In memory that host and device may touch.
+// Values in memory that both host and device can access.
 template <class T>
 struct ManagedAllocator {
   using value_type = T;
@@ -35,7 +35,7 @@ struct ManagedAllocator {
 template <class T>
 using ManagedVector = std::vector<T, ManagedAllocator<T>>;
 
-// What the emulator says when it stops, or nothing.
+// The emulator's error message, or an empty string.
 inline std::string complaint_of(unsigned threads, size_t shared_bytes, const std::function<void()>& body) {
   try {
     on_threads(threads, shared_bytes, body);

@@ -1,4 +1,4 @@
-// Devices with 99 KiB of shared memory for a block, as those that are not made for servers have.
+// Devices with 99 KiB of shared memory per block, as consumer GPUs have.
 #include <cstdlib>
 
 #include "core/ops/attention.h"
@@ -33,7 +33,7 @@ struct Attention {
 
 }  // namespace
 
-TEST_CASE("wide heads fit in little shared memory; f32 says what of them does not") {
+TEST_CASE("wide heads fit in little shared memory; in f32 an error names what does not fit") {
   const auto device = small_device();
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const bool causal : {true, false}) {

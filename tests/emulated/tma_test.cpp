@@ -9,14 +9,14 @@ namespace {
 
 using cuda::TensorMap;
 
-// Numbers 1, 2, .. as bit patterns.
+// The numbers 1, 2, .. as bit patterns.
 ManagedVector<uint16_t> counted(size_t n) {
   ManagedVector<uint16_t> numbers(n);
   for (size_t i = 0; i < n; ++i) numbers[i] = static_cast<uint16_t>(i + 1);
   return numbers;
 }
 
-// Where an element of a row of 64 lies: 16-byte piece p of row r is at p xor (r mod 8).
+// The position of an element in a row of 64: the 16-byte piece p of row r is at p xor (r mod 8).
 size_t place(size_t row, size_t column) {
   return row * 64 + (column / 8 ^ row % 8) * 8 + column % 8;
 }
@@ -26,7 +26,7 @@ struct alignas(1024) Shared {
   uint64_t full;
 };
 
-// One thread loads a box; all of its elements as they lie.
+// One thread loads a box; returns all of its elements in memory order.
 template <class Load>
 std::vector<uint16_t> loaded(uint32_t elements, Load load) {
   std::vector<uint16_t> got(elements);
@@ -46,7 +46,7 @@ std::vector<uint16_t> loaded(uint32_t elements, Load load) {
 
 }  // namespace
 
-TEST_CASE("a box of a matrix comes swizzled, with zeros for what is outside") {
+TEST_CASE("a box of a matrix is swizzled, with zeros for elements outside") {
   const ManagedVector<uint16_t> x = counted(11 * 104);
   const TensorMap map = cuda::make_tensor_map(x.data(), {{100, 1, 64}, {11, 104, 16}});
   for (const auto& [column, row] :
@@ -86,7 +86,7 @@ TEST_CASE("a third and fourth dimension end where the tensor ends") {
   }
 }
 
-TEST_CASE("a box that is stored writes nothing outside of the tensor") {
+TEST_CASE("storing a box writes nothing outside of the tensor") {
   ManagedVector<uint16_t> y(2 * 5 * 120, 9);
   const TensorMap map = cuda::make_tensor_map(y.data(), {{40, 1, 64}, {3, 40, 1}, {5, 120, 8}, {2, 600, 1}});
   on_threads(32, sizeof(Shared), [&] {
@@ -107,7 +107,7 @@ TEST_CASE("a box that is stored writes nothing outside of the tensor") {
   }
 }
 
-TEST_CASE("what the copy engine refuses is refused") {
+TEST_CASE("arguments that the copy engine does not accept are refused") {
   const ManagedVector<uint16_t> x = counted(1024);
   CHECK_THROWS_WITH(cuda::make_tensor_map(x.data() + 1, {{64, 1, 64}}), Catch::Contains("base"));
   CHECK_THROWS_WITH(cuda::make_tensor_map(x.data(), {{64, 1, 64}, {4, 63, 4}}), Catch::Contains("stride"));
@@ -120,13 +120,13 @@ TEST_CASE("what the copy engine refuses is refused") {
                       cuda::mbarrier_init(shared.full, 1);
                       cuda::tma_load_2d(shared.box + 8, map, shared.full, 0, 0);
                     }),
-       "multiple of 128 bytes");
+       "multiple of 128");
   says(complaint_of(32, sizeof(Shared),
                     [&] {
                       auto& shared = cuda::shared_memory<Shared>();
                       cuda::bulk_load(shared.box, x.data(), 24, shared.full);
                     }),
-       "16 bytes");
+       "16-byte");
   says(complaint_of(32, sizeof(Shared),
                     [&] {
                       cuda::tma_store_4d(
@@ -134,7 +134,7 @@ TEST_CASE("what the copy engine refuses is refused") {
                           cuda::shared_memory<Shared>().box, 0, 0, 0, 0);
                       cuda::bulk_commit_group();
                     }),
-       "without having waited for its bulk stores");
+       "without waiting for its bulk stores");
 }
 
 }  // namespace moe::test

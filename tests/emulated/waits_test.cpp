@@ -1,4 +1,4 @@
-// How often the host waits for the device in an update: not for each layer and sum.
+// Number of times that the host synchronises with the device in an update: not once per layer and sum.
 #include "tests/emulator/waits.h"
 #include "core/tensor/device.h"
 #include "tests/support/catch.h"
@@ -19,12 +19,12 @@ static int64_t waits_of_an_update(int layers, const std::string& moe, int sequen
   return emulator::waits - before;
 }
 
-TEST_CASE("sums of sequences are waited for together") {
+TEST_CASE("sums of sequences need one synchronisation together") {
   const std::string moe = "balance: [{kind: switch, scope: sequence}]";
   CHECK(waits_of_an_update(3, moe, 2) == waits_of_an_update(3, moe, 6));
 }
 
-TEST_CASE("an update waits for the device as often whatever its layers") {
+TEST_CASE("the number of synchronisations of an update does not depend on its layers") {
   for (const char* moe :
        {"router: topk", "router: topk, balance: [switch, z, importance, gshard, entropy]",
         "router: {kind: noisy_topk}, balance: [load]", "router: relu", "router: expert_choice",
@@ -32,7 +32,7 @@ TEST_CASE("an update waits for the device as often whatever its layers") {
     INFO(moe);
     const int64_t waits = waits_of_an_update(1, moe);
     CHECK(waits_of_an_update(4, moe) == waits);
-    CHECK(waits <= 4);  // sums, losses, norm
+    CHECK(waits <= 4);  // one each for sums, losses and norm
   }
 }
 

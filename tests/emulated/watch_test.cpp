@@ -1,4 +1,4 @@
-// The watch of memory finds what it is there for. This file is compiled as watched kernels are.
+// The watch of memory finds the faults that it is meant to find. This file is compiled like watched kernels.
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -12,7 +12,7 @@ namespace moe::test {
 
 namespace {
 
-// Kernels reach what they need through these, as they would through their parameters.
+// Kernels access their data through these, as they would through their parameters.
 float* numbers = nullptr;
 cuda::TensorMap map;
 bool in_order = false;
@@ -31,7 +31,7 @@ std::string complaint(Kernel* kernel, unsigned threads = 64, unsigned blocks = 1
   return "";
 }
 
-// The kernel is right when things are ordered, and the watch says `what` when they are not.
+// The kernel passes when accesses are ordered, and the watch reports `what` when they are not.
 void check(Kernel* kernel, const std::string& what, unsigned threads = 64, unsigned blocks = 1) {
   in_order = true;
   CHECK(complaint(kernel, threads, blocks) == "");
@@ -144,7 +144,8 @@ void a_copy_that_is_not_awaited() {
   while (shared.tiles[0][threadIdx.x].bits == 0xFFFF) cuda::mbarrier_try_wait_parity(shared.full[0], 0);
 }
 
-// Thread 1 reads what thread 0 copies over after it has seen warp 1's, but not its, release.
+// Threads of warp 1 read data that thread 0 overwrites after the release by thread 32, which is not ordered after their
+// reads.
 void a_stage_that_is_copied_over() {
   auto& shared = cuda::shared_memory<Shared>();
   uint64_t &full = shared.full[0], &empty = shared.full[1];
@@ -174,43 +175,43 @@ void a_stage_that_is_copied_over() {
 
 }  // namespace
 
-TEST_CASE("accesses to shared memory without a barrier between are found") {
-  // Which of the two comes second is the schedule's choice.
+TEST_CASE("accesses to shared memory without a barrier between them are detected") {
+  // Which of the two comes second depends on the schedule.
   for (Kernel* kernel : {read_of_a_neighbour, overwriting_what_is_read, a_shuffle_that_orders_nothing, a_count})
     check(kernel, "is not ordered with a");
 }
 
-TEST_CASE("blocks of one launch that meet in global memory are found") {
+TEST_CASE("conflicting accesses of blocks of one launch to global memory are detected") {
   const DeviceNumbers device;
   check(blocks_that_share, "after a write by a thread of another block", 1, 2);
   check(a_block_that_reads_what_another_writes, "after a write by a thread of another block", 1, 2);
 }
 
-TEST_CASE("accesses to memory that is not the device's, or not written, are found") {
+TEST_CASE("accesses to memory that is not the device's, or not written, are detected") {
   DeviceNumbers device;
-  says(complaint(a_read_of_global_memory), "reads what nobody wrote");
+  says(complaint(a_read_of_global_memory), "reads memory that was never written");
   device.clear();
   CHECK(complaint(a_read_of_global_memory) == "");
-  check(a_read_behind_the_end, "is of memory of the host");
-  check(a_vector_across_its_boundary, "4 bytes behind a multiple of 8");
+  check(a_read_behind_the_end, "accesses memory of the host");
+  check(a_vector_across_its_boundary, "4 bytes past a multiple of 8");
   std::vector<float> on_host(64);
   float* const on_device = std::exchange(numbers, on_host.data());
-  says(complaint(a_read_of_global_memory), "is of memory of the host");
+  says(complaint(a_read_of_global_memory), "accesses memory of the host");
   numbers = on_device;
 }
 
-TEST_CASE("products of what ordinary stores wrote need a fence") {
+TEST_CASE("products of data written by ordinary stores need a fence") {
   check(a_product_of_ordinary_stores, "without a fence.proxy.async", 128);
 }
 
-TEST_CASE("copies that are not awaited, or come too early, are found") {
+TEST_CASE("copies that are not awaited, or start too early, are detected") {
   const ManagedVector<uint16_t> x(64 * 64);
   map = cuda::make_tensor_map(x.data(), {{64, 1, 64}, {64, 64, 64}});
   check(a_copy_that_is_not_awaited, "is not ordered with a");
   check(a_stage_that_is_copied_over, "is not ordered with a");
 }
 
-TEST_CASE("the host faults at the device's memory, and copies name the right side") {
+TEST_CASE("the host faults on the device's memory, and copies must have the right direction") {
   DeviceNumbers device;
   device.clear();
   float host[4] = {1, 2, 3, 4};

@@ -12,12 +12,12 @@ namespace {
 using cuda::kChunk;
 using cuda::Operand;
 
-// Element i of operand `which`: distinct in the long run, and exact in bf16.
+// Element i of operand `which`: values repeat rarely and are exact in bf16.
 float number(int which, int i) {
   return static_cast<float>((i * 37 + which * 11) % 251 - 125);
 }
 
-// A tile of `along` rows and `depth` columns (or the other way round) as the copy engine would lay it.
+// A tile of `along` rows and `depth` columns (or vice versa) in the copy engine's layout.
 template <Operand kLayout>
 void fill(BFloat16* tile, int which, int along, int depth, int thread, int threads) {
   const int rows = kLayout == Operand::rows ? along : depth;
@@ -34,7 +34,7 @@ struct alignas(1024) Shared {
   BFloat16 a[64 * kDepth], b[kN * kDepth];
 };
 
-// D = A B, and then D + A B, against plain loops.
+// Compares D = A B, and then D + A B, with plain loops.
 template <Operand kLayoutA, Operand kLayoutB, int kN, int kDepth, bool kRegisters = false>
 void check_product() {
   INFO("columns " << kN << " depth " << kDepth << " A " << static_cast<int>(kLayoutA) << " B "
@@ -89,7 +89,7 @@ void check_product() {
 
 }  // namespace
 
-TEST_CASE("wgmma of operands in shared memory equals plain loops, however they lie") {
+TEST_CASE("wgmma of operands in shared memory equals plain loops for all layouts") {
   check_product<Operand::rows, Operand::rows, 64, 64>();
   check_product<Operand::rows, Operand::columns, 64, 64>();
   check_product<Operand::columns, Operand::rows, 64, 64>();
@@ -124,13 +124,13 @@ TEST_CASE("an accumulator becomes the left operand of the next product") {
       for (int e = 0; e < 4; ++e) {
         const int row = lane / 4 + 8 * (e % 2), column = 16 * i + 2 * (lane % 4) + 8 * (e / 2);
         const auto want = [&](int k) { return static_cast<float>(row * 8 + k % 8); };
-        if (a[i][e] != cuda::cvt_rn_bf16x2(want(column), want(column + 1))) emulator::fail("another operand");
+        if (a[i][e] != cuda::cvt_rn_bf16x2(want(column), want(column + 1))) emulator::fail("wrong operand");
       }
     }
   });
 }
 
-TEST_CASE("misuse of wgmma is told") {
+TEST_CASE("misuse of wgmma is reported") {
   using S = Shared<64, 64>;
   const auto one = [](auto body) { return complaint_of(128, sizeof(S), [=] { body(cuda::shared_memory<S>()); }); };
   const auto product = [](S& shared, float(&d)[8][4], int offset) {
@@ -148,7 +148,7 @@ TEST_CASE("misuse of wgmma is told") {
          cuda::wgmma_fence();
          product(shared, d, 0);
        }),
-       "returns without having waited for its wgmma");
+       "returns without waiting for its wgmma");
   says(one([&](S& shared) {
          float d[8][4];
          cuda::wgmma_fence();
@@ -163,7 +163,7 @@ TEST_CASE("misuse of wgmma is told") {
          product(shared, d, 0);
          cuda::wgmma_wait_group<0>();
        }),
-       "did not all come");
+       "not all warps");
   says(one([&](S& shared) {
          float d[8][4];
          cuda::wgmma_fence();

@@ -27,7 +27,8 @@ void later(std::function<void()> work) {
   background.push_back({std::move(work), schedule_seed() == 0 || order() % 2 == 0});
 }
 
-// With a seed half of them wait until nobody can go on, so that a later copy may come long before an earlier one.
+// With a random schedule half of the work waits until no thread can continue, so that a later copy may finish long
+// before an earlier one.
 bool run_background(bool stuck) {
   const uint64_t seed = schedule_seed();
   if (!stuck && (seed <= 1 || order() % 4 != 0)) return false;

@@ -34,7 +34,7 @@ struct NamedBarrier {
 struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
-  std::vector<Fiber> fibers;  // of the threads, kept for the next block
+  std::vector<Fiber> fibers;  // of the threads, reused for the next block
   void (*body)(const void*) = nullptr;
   const void* closure = nullptr;
   std::exception_ptr error;
@@ -74,9 +74,9 @@ static void run_thread() {
   try {
     block.body(block.closure);
     if (!current->products.open.empty() || !current->products.committed.empty())
-      fail(name_of(*current) + " returns without having waited for its wgmma");
+      fail(name_of(*current) + " returns without waiting for its wgmma");
     if (!current->stores.open.empty() || !current->stores.committed.empty())
-      fail(name_of(*current) + " returns without having waited for its bulk stores");
+      fail(name_of(*current) + " returns without waiting for its bulk stores");
   } catch (...) {
     block.error = std::current_exception();
   }
@@ -113,7 +113,7 @@ static void prepare_threads() {
   watch::begin_block(block.threads);
 }
 
-// Runs the threads of one warp that can go on; with `to_the_end` until none of them can. Returns whether any ran.
+// Runs the threads of one warp that can continue; with `to_the_end` until none of them can. Returns whether any ran.
 static bool run_warp(std::vector<size_t>& lanes, bool to_the_end) {
   bool ran = false;
   for (bool again = true; again;) {
@@ -134,13 +134,13 @@ static bool run_warp(std::vector<size_t>& lanes, bool to_the_end) {
   return ran;
 }
 
-// Everybody waits. Lets those at the barrier go on, or says who is missing; false when all have returned.
+// All threads wait. Releases those at the barrier, or reports which are missing; returns false when all have returned.
 static bool pass_barrier() {
   size_t returned = 0;
   const Thread* waiting = nullptr;
   for (const Thread& thread : block.threads) {
     if (thread.state == Thread::State::in_warp_operation) {
-      fail(name_of(thread) + " waits in " + thread.where + " for lanes that do not come");
+      fail(name_of(thread) + " waits in " + thread.where + " for lanes that never arrive");
     }
     if (thread.state == Thread::State::waiting) {
       fail(name_of(thread) + " waits for ever at " + thread.where + ": " + thread.missing());
@@ -150,7 +150,7 @@ static bool pass_barrier() {
   }
   if (!waiting) return false;
   if (returned > 0)
-    fail(name_of(*waiting) + " waits at " + waiting->where + ", which other threads left the kernel without");
+    fail(name_of(*waiting) + " waits at " + waiting->where + ", but other threads returned without reaching it");
   std::vector<Thread*> all;
   for (Thread& thread : block.threads) {
     thread.state = Thread::State::ready;
@@ -163,7 +163,7 @@ static bool pass_barrier() {
 static void check_end() {
   for (const auto& steps : block.warpgroup_steps) {
     for (const uint64_t count : steps) {
-      if (count >> 62) fail("the warps of a warpgroup did not all come to an instruction of the whole warpgroup");
+      if (count >> 62) fail("not all warps of a warpgroup reached an instruction of the whole warpgroup");
     }
   }
 }
@@ -192,10 +192,11 @@ static void run_block() {
   check_end();
 }
 
-// aligned_alloc takes only multiples of the alignment: the end would not be where the memory ends.
+// aligned_alloc accepts only multiples of the alignment, so that the allocation would not end where the memory ends.
 static void* allocate_exactly(size_t bytes) {
   void* memory = nullptr;
-  if (posix_memalign(&memory, 1024, bytes) != 0) fail("no memory for " + std::to_string(bytes) + " shared bytes");
+  if (posix_memalign(&memory, 1024, bytes) != 0)
+    fail("cannot allocate memory for " + std::to_string(bytes) + " shared bytes");
   return memory;
 }
 
@@ -219,7 +220,8 @@ void run(Index3 grid, Index3 size, size_t shared, void (*body)(const void*), con
     for (unsigned y = 0; y < grid.y; ++y) {
       for (unsigned x = 0; x < grid.x; ++x) {
         block_index = {x, y, z};
-        // Of exactly this size, so that AddressSanitizer sees an access behind it; NaN in every type.
+        // Allocated with exactly this size, so that AddressSanitizer detects an access past it; filled with NaN in
+        // every type.
         block.shared.reset(shared_bytes ? static_cast<char*>(allocate_exactly(shared_bytes)) : nullptr);
         shared_begin = block.shared.get();
         if (shared_bytes) std::memset(shared_begin, 0xFF, shared_bytes);
@@ -239,7 +241,7 @@ void* shared_memory(size_t bytes) {
 }
 
 size_t shared_offset(const void* pointer, size_t bytes) {
-  if (!holds_shared(pointer, bytes)) fail("an address that is not in shared memory");
+  if (!holds_shared(pointer, bytes)) fail("an address is not in shared memory");
   return reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(shared_begin);
 }
 
@@ -276,7 +278,7 @@ const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const c
   if (!(mask >> thread->lane & 1u)) fail(std::string(name) + ": " + name_of(*thread) + " is not in its own mask");
   if (mask & ~warp.living) fail(std::string(name) + " by " + name_of(*thread) + " names a lane that has returned");
   if (warp.arrived && (warp.mask != mask || (warp.operation != name && std::strcmp(warp.operation, name) != 0))) {
-    fail(name_of(*thread) + " comes to " + name + " while its warp is in " + warp.operation);
+    fail(name_of(*thread) + " reaches " + name + " while its warp is in " + warp.operation);
   }
   warp.mask = mask;
   warp.operation = name;
@@ -314,7 +316,7 @@ void named_barrier(int id, int threads) {
   if (id < 0 || id > 15 || threads % 32 != 0) fail("bar.sync " + std::to_string(id) + " of " + std::to_string(threads));
   NamedBarrier& barrier = block.named[id];
   if (!barrier.arrived.empty() && barrier.threads != threads)
-    fail(name_of(*current) + " comes to bar.sync " + std::to_string(id) + " with another number of threads");
+    fail(name_of(*current) + " reaches bar.sync " + std::to_string(id) + " with another number of threads");
   barrier.threads = threads;
   barrier.arrived.push_back(current);
   if (barrier.arrived.size() == static_cast<size_t>(threads)) {
@@ -346,13 +348,13 @@ void warpgroup_step(const uint64_t* signature, int words, const char* name) {
   const size_t step = current->warpgroup_steps++;
   if (current->lane != 0) return;
   auto& steps = block.warpgroup_steps[static_cast<size_t>(current->warp - block.warps.data()) / 4];
-  // The upper bits count the warps that are still to come.
+  // The upper bits count the warps that have yet to arrive.
   if (step == steps.size()) {
     steps.push_back(hash | uint64_t{3} << 62);
     return;
   }
   if ((steps[step] & ((uint64_t{1} << 60) - 1)) != hash)
-    fail(name_of(*current) + " comes to " + name + ", other warps of its warpgroup to another instruction");
+    fail(name_of(*current) + " reaches " + name + ", but other warps of its warpgroup reach another instruction");
   steps[step] -= uint64_t{1} << 62;
 }
 

@@ -1,10 +1,10 @@
-// Runs CUDA kernels on the CPU, one block at a time: every CUDA thread is a fiber, a block is a scheduler of fibers.
-// What a GPU hides ends in an error here: a warp operation that a lane of its mask never reaches, a barrier that some
-// thread never reaches, a read of shared memory that nobody wrote (it starts as NaN). docs/testing.md has the whole
-// list.
+// Runs CUDA kernels on the CPU, one block at a time: every CUDA thread is a fiber, and a block is a scheduler of
+// fibers. Errors that a GPU hides are reported: a warp operation that a lane of its mask never reaches, a barrier that
+// some thread never reaches, a read of shared memory that was never written (it is initialised with NaN).
+// docs/testing.md has the whole list.
 //
-// MOE_EMULATOR_SCHEDULE in the environment seeds the order in which threads run, and when work in the background is
-// done: 0 in order, as late as can be; 1 backwards, at once; else random.
+// MOE_EMULATOR_SCHEDULE in the environment seeds the order in which threads run and the time at which asynchronous work
+// is done: 0 in order, as late as possible; 1 in reverse order, at once; other values: random.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,15 +23,15 @@ struct Index3 {
   unsigned x = 0, y = 0, z = 0;
 };
 
-// The last value that each lane offered. Two sets in turn: a lane may offer its next value while others still read
-// this.
+// The last value that each lane offered. There are two sets in turn, so that a lane may offer its next value while
+// others still read this one.
 struct Exchange {
   uint64_t value[2][8][32];
 };
 
 struct Warp {
   uint32_t living = 0;             // lanes that have not returned
-  uint32_t arrived = 0, mask = 0;  // of the operation that gathers now
+  uint32_t arrived = 0, mask = 0;  // of the operation in progress
   uint32_t generation = 0;         // operations so far
   const char* operation = "";
   Exchange exchange;
@@ -43,8 +43,8 @@ struct Thread {
   Warp* warp = nullptr;
   enum class State { ready, at_barrier, in_warp_operation, waiting, returned } state = State::ready;
   uint32_t awaited = 0;                  // generation of the warp operation that it waits for
-  std::function<bool()> may_go_on;       // of a thread that is waiting
-  std::function<std::string()> missing;  // what it waits for, in words
+  std::function<bool()> may_go_on;       // set for a thread that is waiting
+  std::function<std::string()> missing;  // describes what it waits for
   const char* where = "";
   Fiber* fiber = nullptr;
   struct Copy {
@@ -53,7 +53,7 @@ struct Thread {
     uintptr_t place;
   };
   std::vector<Copy> open_copies;                  // cp.async since the last commit
-  std::vector<std::vector<Copy>> pending_groups;  // committed, not waited for
+  std::vector<std::vector<Copy>> pending_groups;  // committed, not yet waited for
   Groups products;                                // wgmma
   bool wgmma_fenced = false;
   Groups stores;                 // bulk stores by TMA
@@ -65,7 +65,7 @@ extern Thread* current;
 extern Index3 block_index;
 extern Index3 block_size, grid_size;
 
-// Of what is not a kernel's, though it is compiled with kernels.
+// For code that is compiled with kernels but is not part of one.
 #define MOE_UNWATCHED __attribute__((no_sanitize("thread")))
 
 // Runs body(closure) as every thread of every block.
@@ -77,31 +77,32 @@ void run(Index3 grid, Index3 block, size_t shared_bytes, const Body& body) {
       &body);
 }
 
-// What kernels' built-in functions call. Where the watch of memory is told of an access, it is told of this place too.
+// The implementations of kernels' built-in functions. Where the watch of memory records an access, it records the
+// caller's address too.
 #define MOE_CALLER reinterpret_cast<uintptr_t>(__builtin_return_address(0))
-void* shared_memory(size_t bytes);  // the block's; fails when the launch gave less
+void* shared_memory(size_t bytes);  // the block's; fails when the launch allocated less
 void barrier(const char* name);
-// Offers `words` values of this lane and waits for all lanes of the mask; what the others offered stays readable until
-// this lane's next operation.
+// Offers `words` values of this lane and waits for all lanes of the mask. The others' values stay readable until this
+// lane's next operation.
 const Exchange& gather(uint32_t mask, const uint64_t* values, int words, const char* name, int& set);
-// The one operation of a warp that orders accesses to memory.
+// The only operation of a warp that orders accesses to memory.
 void sync_warp(uint32_t mask);
-// Lets other threads run until may_go_on(); `missing` completes "waits at WHERE" when that never comes.
+// Lets other threads run until may_go_on(). `missing` completes "waits at WHERE" in the error when that never happens.
 void wait_until(const char* where, std::function<bool()> may_go_on, std::function<std::string()> missing);
-// bar.sync: waits at one of the block's 16 barriers until `threads` threads have come.
+// bar.sync: waits at one of the block's 16 barriers until `threads` threads have arrived.
 void named_barrier(int id, int threads);
-// Called by every thread of a warpgroup with the same numbers: it is one instruction of all four warps.
+// Called by every thread of a warpgroup with the same numbers, because it is one instruction of all four warps.
 void warpgroup_step(const uint64_t* signature, int words, const char* name);
-// cp.async of 16 bytes: done when its group is waited for. Zeros from a null `from`.
+// cp.async of 16 bytes: done when its group is waited for. A null `from` gives zeros.
 void copy_async(void* to, const void* from);
 void commit_copies();
 void wait_for_copies(size_t pending);
 // mma.m16n8k16 of bf16, and ldmatrix.x4
 void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 void load_matrices(uint32_t (&r)[4], const void* row, bool transposed);
-// Tells the watch of memory, in place of the access itself.
+// Reports the access to the watch of memory, in place of the access itself.
 void atomic_access(const void* address, size_t bytes);
-// Where a pointer into the block's shared memory lies in it, and back. Both fail outside.
+// The offset of a pointer into the block's shared memory, and the reverse. Both fail for addresses outside.
 size_t shared_offset(const void* pointer, size_t bytes);
 char* at_shared_offset(size_t offset, size_t bytes);
 extern char* shared_begin;
@@ -110,8 +111,9 @@ inline bool holds_shared(const void* pointer, size_t bytes) {
   const size_t offset = reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(shared_begin);
   return offset <= shared_bytes && bytes <= shared_bytes - offset;
 }
-extern thread_local bool thread_runs;  // and not the scheduler or a launcher, which another rank may be in
-// The emulator's own memory, which kernels see as threadIdx and the like.
+extern thread_local bool thread_runs;  // a kernel thread is running, not the scheduler or a launcher, which another
+                                       // rank may be in
+// The emulator's own memory, which kernels access as threadIdx and the like.
 struct Range {
   const void* begin;
   size_t bytes;
@@ -124,7 +126,7 @@ inline bool belongs_to_emulator(const void* pointer) {
   return false;
 }
 [[noreturn]] void fail(const std::string& what);
-// The same from where no exception may pass.
+// The same, for places from which no exception may escape.
 [[noreturn]] void stop(const std::string& what);
 
 template <class T>

@@ -15,7 +15,7 @@
 namespace emulator {
 
 #if defined(__x86_64__)
-// Saves what a function must preserve, changes stacks, restores.
+// Saves the registers that a function must preserve, switches stacks, and restores them.
 extern "C" void emulator_switch(void** save_stack_pointer, void* stack_pointer);
 asm(R"(
 .text
@@ -40,7 +40,7 @@ emulator_switch:
 .size emulator_switch, .-emulator_switch
 )");
 
-// The stack pointer of a fiber that begins at `entry`.
+// The stack pointer of a fiber that starts at `entry`.
 static void* new_stack_pointer(char* stack, void (*entry)()) {
   auto* top = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + Fiber::kStackBytes) & ~uintptr_t{15});
   *--top = nullptr;  // the alignment that a function expects at its entry
@@ -68,7 +68,7 @@ static void* new_stack_pointer(char* stack, void (*entry)()) {
 }
 #endif
 
-// AddressSanitizer has to be told of every change of stacks.
+// AddressSanitizer must be notified of every switch of stacks.
 #if defined(__SANITIZE_ADDRESS__)
 static const void* host_stack = nullptr;
 static size_t host_stack_bytes = 0;

@@ -1,5 +1,5 @@
-// Functions that stop in the middle and go on later, each on a stack of its own: one runs at a time, started by a
-// scheduler, to which it gives the processor back.
+// Functions that stop in the middle and continue later, each on its own stack. One runs at a time; a scheduler resumes
+// it, and it yields back to the scheduler.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,11 +15,11 @@ class Fiber {
   static constexpr size_t kStackBytes = 64 << 10;
 #endif
 
-  // Its next resume() begins `entry`, which must not return, whatever the fiber did before.
+  // Its next resume() starts `entry`, which must not return, whatever the fiber did before.
   void begin(void (*entry)());
-  // Of the scheduler: returns when the fiber yields.
+  // Called by the scheduler: returns when the fiber yields.
   void resume();
-  // Of the fiber: returns when it is resumed. `for_ever`: it never is again.
+  // Called by the fiber: returns when it is resumed. `for_ever`: it is never resumed.
   void yield(bool for_ever = false);
   bool holds(const void* pointer) const {
     return reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(stack_.get()) < kStackBytes;

@@ -23,7 +23,7 @@ static_assert(sizeof(Mbarrier) == sizeof(uint64_t));
 static constexpr uint64_t kMbarrierMagic = 0x5A3;
 
 static Mbarrier read(const uint64_t* barrier) {
-  if (reinterpret_cast<uintptr_t>(barrier) % 8 != 0) fail("an mbarrier that is not aligned");
+  if (reinterpret_cast<uintptr_t>(barrier) % 8 != 0) fail("an mbarrier is not aligned");
   shared_offset(barrier, 8);
   const auto content = from_word<Mbarrier>(*barrier);
   if (content.magic != kMbarrierMagic) fail("the mbarrier at " + place_of(barrier) + " was not initialised");
@@ -41,7 +41,8 @@ static void write(uint64_t* barrier, Mbarrier content) {
 
 void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
   shared_offset(barrier, 8);
-  if (arrivals == 0 || arrivals > 8191) fail("an mbarrier of " + std::to_string(arrivals) + " arrivals");
+  if (arrivals == 0 || arrivals > 8191)
+    fail("an mbarrier is initialised with " + std::to_string(arrivals) + " arrivals");
   *barrier = to_word(Mbarrier{kMbarrierMagic, 0, arrivals, arrivals, 0});
 }
 
@@ -79,8 +80,8 @@ void mbarrier_wait(const uint64_t* barrier, uint32_t parity) {
 
 static constexpr uint64_t kMapMagic = 0x70616D726F736E65;
 
-// 128-byte swizzle: of an address, the number of the row (bits 7 to 9) is added without carry to that of the 16-byte
-// piece (bits 4 to 6).
+// 128-byte swizzle of an address: the index of the row (bits 7 to 9) is xored into that of the 16-byte piece (bits 4 to
+// 6).
 static size_t swizzled(size_t offset) {
   return offset ^ (offset >> 7 & 7) << 4;
 }
@@ -89,7 +90,7 @@ static TensorMapContent content_of(const moe::cuda::TensorMap& map, int rank) {
   TensorMapContent content;
   std::memcpy(&content, &map, sizeof content);
   if (content.magic != kMapMagic) fail("not a tensor map");
-  if (content.rank != rank) fail("a tensor map of another rank");
+  if (content.rank != rank) fail("a tensor map with another rank");
   return content;
 }
 
@@ -99,7 +100,7 @@ static uint32_t bytes_of_box(const TensorMapContent& map) {
   return bytes;
 }
 
-// Calls row(offset within the box, first element in global memory or null, how many of its elements exist).
+// Calls row(offset within the box, first element in global memory or null, number of its elements that exist).
 template <class Row>
 static void for_rows(const TensorMapContent& map, const std::array<int32_t, 5>& at, Row row) {
   const int64_t rows = bytes_of_box(map) / 2 / static_cast<uint32_t>(map.box[0]);
@@ -113,7 +114,7 @@ static void for_rows(const TensorMapContent& map, const std::array<int32_t, 5>& 
       exists = exists && x >= 0 && x < static_cast<int64_t>(map.extent[i]);
       global += x * static_cast<int64_t>(map.stride_bytes[i]);
     }
-    if (at[0] < 0) fail("a box that begins before its rows: not emulated");
+    if (at[0] < 0) fail("a box starts before its rows, which is not emulated");
     const int64_t left = static_cast<int64_t>(map.extent[0]) - at[0];
     const int64_t columns = exists && left > 0 ? std::min<int64_t>(left, map.box[0]) : 0;
     row(static_cast<size_t>(r * map.box[0]) * 2, columns > 0 ? global + int64_t{at[0]} * 2 : nullptr, columns);
@@ -128,8 +129,8 @@ static std::array<int32_t, 5> copy_of(const int32_t* coordinates, int rank) {
 
 static void check_aligned(const void* shared, const TensorMapContent& map) {
   if (reinterpret_cast<uintptr_t>(shared) % 128 != 0)
-    fail("TMA of shared memory that is not at a multiple of 128 bytes");
-  if (map.box[0] * 2 != 128) fail("a box with rows of other than 128 bytes: not emulated");
+    fail("TMA with a shared memory address that is not a multiple of 128");
+  if (map.box[0] * 2 != 128) fail("a box with rows of other than 128 bytes is not emulated");
 }
 
 void tensor_load(void* shared, const moe::cuda::TensorMap& map, const int32_t* coordinates, int rank,
@@ -158,7 +159,7 @@ void tensor_store(const moe::cuda::TensorMap& map, const int32_t* coordinates, i
   const TensorMapContent content = content_of(map, rank);
   check_aligned(shared, content);
   const size_t offset = shared_offset(shared, bytes_of_box(content));
-  // Read when it is issued at the earliest, and until it is waited for.
+  // The source is read at the earliest when the store is issued, at the latest when it is waited for.
   const uintptr_t place = MOE_CALLER;
   const auto tell = [=](bool is_done) {
     const watch::Actor actor = watch::actor("a store by TMA", place, watch::Proxy::async);
@@ -181,7 +182,7 @@ void tensor_store(const moe::cuda::TensorMap& map, const int32_t* coordinates, i
 
 void bulk_load(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || reinterpret_cast<uintptr_t>(global) % 16 != 0 || bytes % 16 != 0)
-    fail("a bulk copy that is not of whole and aligned 16 bytes");
+    fail("a bulk copy does not consist of whole, aligned 16-byte pieces");
   const size_t offset = shared_offset(shared, bytes);
   const watch::Actor actor = watch::copy_actor("a bulk copy", MOE_CALLER, shared_offset(barrier, 8));
   later([=] {
@@ -209,11 +210,11 @@ class Operand {
         columns_(columns) {
     if (descriptor >> 62 != 1 || (descriptor >> 49 & 7) != 0) fail("a wgmma descriptor without 128-byte swizzle");
     const size_t before = start_ % 1024;
-    // Steps along k within the 128 bytes of a row may begin inside of a swizzled block of 1024 bytes.
+    // Steps along k within the 128 bytes of a row may start inside a swizzled block of 1024 bytes.
     if (columns ? before != 0 : before >= 128 || before % 32 != 0)
-      fail("a wgmma operand that does not begin at a block of 1024 bytes");
+      fail("a wgmma operand does not start at a block of 1024 bytes");
   }
-  // Tells of `count` rows or columns from `first` on.
+  // Reports accesses to `count` rows or columns from `first` on.
   void tell(const watch::Actor& actor, int first, int count, bool is_done) const {
     for (int i = first; i < first + count; i += columns_ ? 64 : 1) {
       if (columns_) {
@@ -273,9 +274,9 @@ void multiply(const Product& product) {
                                      static_cast<uint64_t>(product.b_columns) * 4 +
                                      static_cast<uint64_t>(product.accumulate) * 2 + (product.a_registers != nullptr)};
   warpgroup_step(signature, 3, "wgmma.mma_async");
-  if (!current->wgmma_fenced) fail("wgmma.mma_async without a wgmma.fence since accumulators were last waited for");
+  if (!current->wgmma_fenced) fail("wgmma.mma_async without a wgmma.fence after the last wait for accumulators");
   struct Rows {
-    float a[2][16];  // this thread's rows lane / 4 and lane / 4 + 8 of its warp's 16
+    float a[2][16];  // this thread's rows, lane / 4 and lane / 4 + 8 of its warp's 16
   } rows;
   if (product.a_registers) {
     uint64_t offered[4];
@@ -289,7 +290,7 @@ void multiply(const Product& product) {
       }
     }
   }
-  // One lane of each warp tells of what its warp reads.
+  // One lane of each warp reports what its warp reads.
   const uintptr_t place = MOE_CALLER;
   const auto tell = [product, lane, warp, place](bool is_done) {
     if (!watch::on || lane != 0) return;

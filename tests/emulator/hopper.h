@@ -1,8 +1,8 @@
 // The data flow of Hopper's instructions as the PTX ISA documents it: mbarrier, the bulk copies of TMA, wgmma. Called
 // by the emulator's cuda/kernel/ptx_sm90.cuh.
 //
-// Copies and products are done later than they are issued (emulator::later, Thread::products): who does not wait for
-// them sees what was there before, NaN in fresh shared memory.
+// Copies and products are done later than they are issued (emulator::later, Thread::products). Code that does not wait
+// for them reads the previous values: NaN in fresh shared memory.
 #pragma once
 #include <cstdint>
 
@@ -14,12 +14,12 @@ namespace emulator {
 // ---- mbarrier: counts arrivals and bytes of a phase; its phases are 0, 1, 0, ... -----------------------------------
 void mbarrier_init(uint64_t* barrier, uint32_t arrivals);
 void mbarrier_arrive(uint64_t* barrier, uint32_t expected_bytes);
-// Whether the phase with this parity is over.
+// Whether the phase with this parity is complete.
 bool mbarrier_test(const uint64_t* barrier, uint32_t parity);
 void mbarrier_wait(const uint64_t* barrier, uint32_t parity);
 
 // ---- TMA -----------------------------------------------------------------------------------------------------------
-// What stands in a TensorMap here.
+// The emulator's content of a TensorMap.
 struct TensorMapContent {
   char* base;
   uint64_t magic;
@@ -29,8 +29,8 @@ struct TensorMapContent {
 };
 static_assert(sizeof(TensorMapContent) <= sizeof(moe::cuda::TensorMap));
 
-// The box at `coordinates` to or from shared memory, where rows of 128 bytes lie one after the other with their 16-byte
-// pieces swizzled: zeros come in for what is outside of the tensor, and nothing is written there.
+// Copies the box at `coordinates` to or from shared memory, where rows of 128 bytes are contiguous with their 16-byte
+// pieces swizzled. Elements outside the tensor are read as zeros and not written.
 void tensor_load(void* shared, const moe::cuda::TensorMap& map, const int32_t* coordinates, int rank,
                  uint64_t* barrier);
 void tensor_store(const moe::cuda::TensorMap& map, const int32_t* coordinates, int rank, const void* shared);
@@ -43,7 +43,7 @@ struct Product {
   uint64_t a;  // descriptors
   uint64_t b;
   const uint32_t* a_registers;  // instead of `a`, or null
-  bool a_columns, b_columns;    // operands lie (k, m) and (k, n): "transposed", MN-major
+  bool a_columns, b_columns;    // layouts (k, m) and (k, n): "transposed", MN-major
   bool accumulate;
 };
 // D (64, n) (+)= A (64, 16) B (16, n), by the 128 threads of a warpgroup; done when its group is waited for.

@@ -1,5 +1,5 @@
-// Instructions of every architecture, restated by their documented data flow, of which the watch of memory is told: the
-// compiler does not see what they access.
+// Instructions of every architecture, restated by their documented data flow. They report their accesses to the watch
+// of memory, because the compiler does not instrument them.
 #include <cstring>
 
 #include "tests/emulator/emulator.h"
@@ -20,7 +20,7 @@ static void tell_of(const Thread::Copy& copy, bool is_done) {
 
 void copy_async(void* to, const void* from) {
   if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0) {
-    fail("cp.async of 16 bytes that are not aligned");
+    fail("cp.async with addresses that are not aligned to 16 bytes");
   }
   current->open_copies.push_back({to, from, MOE_CALLER});
   tell_of(current->open_copies.back(), false);
@@ -70,10 +70,10 @@ void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint3
   }
 }
 
-// Each lane gives the address of a row that others read, and is the one that the watch of memory is told of.
+// Each lane gives the address of a row that other lanes read; its access is reported to the watch of memory.
 void load_matrices(uint32_t (&r)[4], const void* row, bool transposed) {
   const char* name = transposed ? "ldmatrix.x4.trans" : "ldmatrix.x4";
-  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) fail(std::string(name) + " of a row that is not aligned");
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) fail(std::string(name) + " with a row that is not aligned");
   watch::access(watch::actor(name, MOE_CALLER, watch::Proxy::generic), row, 16, watch::Access::read);
   const auto offered = reinterpret_cast<uint64_t>(row);
   int set = 0;

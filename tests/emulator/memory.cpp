@@ -10,13 +10,13 @@
 
 namespace emulator {
 
-// Ranks may be threads, each with memory of its own.
+// Ranks may be threads, each with its own memory.
 static std::recursive_mutex mutex;
 static std::map<uintptr_t, DeviceMemory> allocations;  // by base
 static int accesses = 0;
 std::atomic<uint64_t> memory_generation = 0;
 
-// What is not managed has a page before it and one behind it that nobody may touch.
+// Memory that is not managed has an inaccessible page before and after it.
 static constexpr size_t kPage = 4096;
 static size_t mapped(size_t bytes) {
   return (bytes + kPage - 1) / kPage * kPage + 2 * kPage;

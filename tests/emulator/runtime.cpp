@@ -1,6 +1,7 @@
-// The CUDA runtime and cuBLAS of the emulated build: one device whose memory is host memory, and which does everything
-// at once. Few multiprocessors, so that persistent kernels walk over several tiles. MOE_EMULATOR_CAPABILITY in the
-// environment is its compute capability, 80 by default: 90 makes it a Hopper, 86 a device with little shared memory.
+// The CUDA runtime and cuBLAS of the emulated build: one device whose memory is host memory and which executes
+// everything at once. It has few multiprocessors, so that persistent kernels loop over several tiles.
+// MOE_EMULATOR_CAPABILITY in the environment is its compute capability, 80 by default: 90 makes it a Hopper, 86 a
+// device with little shared memory.
 #include <cuda_runtime.h>
 
 #include <cstdlib>

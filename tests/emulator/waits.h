@@ -1,4 +1,4 @@
-// How often the host has waited for the emulated device.
+// Number of times that the host has synchronised with the emulated device.
 #pragma once
 #include <cstdint>
 

@@ -16,13 +16,13 @@ namespace emulator::watch {
 
 bool on = false;
 
-// ---- what has been done to memory ----------------------------------------------------------------------------------
+// ---- recorded accesses to memory ------------------------------------------------------------------------------------
 
-static constexpr size_t kGrain = 2;   // bytes that share a history: bf16 is the smallest type
+static constexpr size_t kGrain = 2;   // bytes that share a history; bf16 is the smallest type
 static constexpr uint64_t kHost = 1;  // a run before all others
 
-// Who accessed memory when; all 0 for nobody. Runs are those of blocks, one after the other. (Not bit fields: those
-// are stored in parts, and loading the whole then waits.)
+// The actor and time of an access; all 0 for no access. Runs number the blocks one after the other. (These are not bit
+// fields, because those are stored in parts and loading the whole would then wait.)
 class Stamp {
  public:
   Stamp() = default;
@@ -37,14 +37,14 @@ class Stamp {
  private:
   uint64_t bits_ = 0;
 };
-static constexpr uint32_t kMostPoints = 0xFFFFF;  // of a thread's clock, as many as a stamp holds
+static constexpr uint32_t kMostPoints = 0xFFFFF;  // points of a thread's clock that a stamp can hold
 
 struct History {
   Stamp write;
-  Stamp reads[2];  // two that do not know of each other, if there are
+  Stamp reads[2];  // two unordered ones, if there are
 };
 
-// The histories of a piece of memory, and where in the program its writes are.
+// The histories of a piece of memory, and the program addresses of its writes.
 struct Record {
   History* history = nullptr;
   uint32_t* writers = nullptr;
@@ -54,7 +54,7 @@ struct Record {
 static uint64_t launch_run = 2, block_run = 2;  // the first of this launch, and this block's
 static size_t num_threads = 0;
 static std::vector<Thread>* threads = nullptr;
-static Record shared_record;  // what is older than this block counts for nothing there
+static Record shared_record;  // accesses older than this block are ignored
 
 static size_t bytes_of(size_t grains) {
   return grains * (sizeof(History) + sizeof(uint32_t));
@@ -65,7 +65,7 @@ static Record make_record(size_t bytes) {
   record.grains = bytes / kGrain + 1;
   void* memory = mmap(nullptr, bytes_of(record.grains), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) fail("no memory for the watch of memory");
+  if (memory == MAP_FAILED) fail("cannot allocate memory for the watch of memory");
   record.history = static_cast<History*>(memory);
   record.writers = reinterpret_cast<uint32_t*>(record.history + record.grains);
   return record;
@@ -100,15 +100,15 @@ void host_wrote(const void* address, size_t bytes) {
 static constexpr size_t kMbarriers = 64;
 
 struct Meeting {
-  size_t index;           // in Seen, behind the threads
-  uint32_t copies = 0;    // counted by it so far
-  Seen arriving, passed;  // what those know who arrived in this phase, and in the one before
+  size_t index;           // index in Seen, after the threads
+  uint32_t copies = 0;    // number it has counted so far
+  Seen arriving, passed;  // knowledge of the threads that arrived in this phase, and in the previous one
 };
 static std::unordered_map<size_t, Meeting> mbarriers;
 
 static Meeting& meeting_at(size_t offset) {
   const auto [found, is_new] = mbarriers.try_emplace(offset, Meeting{num_threads + mbarriers.size(), 0, {}, {}});
-  if (is_new && mbarriers.size() > kMbarriers) fail("more mbarriers than the watch of memory knows of");
+  if (is_new && mbarriers.size() > kMbarriers) fail("more mbarriers than the watch of memory supports");
   return found->second;
 }
 
@@ -116,7 +116,7 @@ static size_t number_of(const Thread& thread) {
   return static_cast<size_t>(&thread - threads->data());
 }
 
-// Others may learn of what this thread has done so far.
+// Starts a new point: other threads may synchronise with what this thread has done so far.
 static uint32_t next_point(Time& time) {
   if (time.own == kMostPoints) fail("a block with more barriers than the watch of memory can count");
   return time.own++;
@@ -189,7 +189,7 @@ Actor actor(const char* instruction, uintptr_t place, Proxy proxy) {
 Actor copy_actor(const char* instruction, uintptr_t place, size_t mbarrier) {
   if (!on) return {};
   Meeting& meeting = meeting_at(mbarrier);
-  // It comes after what its thread did before.
+  // The copy comes after what its thread did before.
   auto seen = std::make_shared<Seen>(*current->time.seen);
   (*seen)[number_of(*current)] = next_point(current->time);
   return {instruction, place, Proxy::async, static_cast<uint32_t>(meeting.index), ++meeting.copies, seen.get(), seen};
@@ -202,7 +202,7 @@ void finish(const Actor& copy, size_t mbarrier) {
   arriving[copy.id] = std::max(arriving[copy.id], copy.own);
 }
 
-// ---- complaints ----------------------------------------------------------------------------------------------------
+// ---- reports --------------------------------------------------------------------------------------------------------
 
 static uintptr_t program_begin() {
   Dl_info info;
@@ -210,10 +210,10 @@ static uintptr_t program_begin() {
 }
 
 static const uintptr_t begin_of_program = program_begin();
-extern "C" char _end;  // the linker's
+extern "C" char _end;  // defined by the linker
 static const auto end_of_program = reinterpret_cast<uintptr_t>(&_end);
 
-// The source line of an instruction, asked of binutils.
+// The source line of an instruction, from binutils.
 static std::string line_of(uint32_t place) {
   if (place == 0) return "";
   char command[128];
@@ -267,21 +267,23 @@ struct Request {
 
 // ---- accesses ------------------------------------------------------------------------------------------------------
 
-// Each block has shared memory of its own; what other blocks of the launch do to global memory has no order.
+// Each block has its own shared memory; accesses of other blocks of the launch to global memory are unordered.
 template <bool kShared>
 static bool known(Stamp stamp, const Actor& actor) {
   if (stamp.run() != block_run) return kShared || stamp.run() < launch_run;
   return stamp.id() == actor.id || (*actor.seen)[stamp.id()] >= stamp.own();
 }
 
-// Whether the thread that wrote has since made its stores visible to copies and wgmma, as far as the actor knows.
+// Whether the thread that wrote has since made its stores visible to copies and wgmma, as far as the actor has
+// synchronised with it.
 static bool fenced(Stamp stamp, const Actor& actor) {
   const std::vector<uint32_t>& fences = (*threads)[stamp.id()].time.fences;
   const auto fence = std::lower_bound(fences.begin(), fences.end(), stamp.own());
   return fence != fences.end() && (stamp.id() == actor.id || (*actor.seen)[stamp.id()] >= *fence);
 }
 
-// What was written before: nobody may miss it, and copies and wgmma see ordinary stores behind a fence only.
+// Checks against the previous write: every access must be ordered after it, and copies and wgmma may use ordinary
+// stores only after a fence.
 template <bool kShared>
 static void check_write(const Request& r, const History& history, uint32_t writer, const char* verb) {
   const Stamp write = history.write;
@@ -289,8 +291,8 @@ static void check_write(const Request& r, const History& history, uint32_t write
     complain_of_order(r, "is not ordered with a write before it", "write", write, writer);
   if (kShared && r.actor.proxy == Proxy::async && write.run() == block_run && write.id() < num_threads &&
       !fenced(write, r.actor)) {
-    complain_of_order(r, std::string(verb) + " what an ordinary store wrote, without a fence.proxy.async since",
-                      "write", write, writer);
+    complain_of_order(r, std::string(verb) + " data of an ordinary store without a fence.proxy.async since", "write",
+                      write, writer);
   }
 }
 
@@ -298,7 +300,7 @@ template <bool kShared>
 static void read_grain(const Request& r, History& history, const uint32_t& writer, Stamp now) {
   check_write<kShared>(r, history, writer, "reads");
   if (!r.remember) return;
-  // Who is told of this read is told of those that this one has been told of.
+  // An actor that is ordered after this read is also ordered after the reads that this one is ordered after.
   for (Stamp& read : history.reads) {
     if (read == now) return;
     if (known<kShared>(read, r.actor)) {
@@ -345,16 +347,16 @@ static void access_global(const Request& r, const DeviceMemory& memory) {
   if (r.bytes > memory.bytes - offset) complain(r, "goes beyond it");
   if (!memory.record) return;
   const Record& record = *memory.record;
-  // The host's writes to managed memory are not seen; and TMA may bring rows along that nobody uses.
+  // The host's writes to managed memory are not recorded, and TMA may load rows that are not used.
   if (!memory.managed && r.access != Access::write && r.actor.proxy == Proxy::generic) {
     for (size_t i = offset / kGrain; i <= (offset + r.bytes - 1) / kGrain; ++i) {
-      if (record.history[i].write.run() == 0) complain(r, "reads what nobody wrote");
+      if (record.history[i].write.run() == 0) complain(r, "reads memory that was never written");
     }
   }
   access_grains<false>(r, record, offset);
 }
 
-// The last allocation that was accessed: most accesses are to the same.
+// The last allocation that was accessed, because most accesses are to the same one.
 static const DeviceMemory* find_memory(const void* address) {
   static const DeviceMemory* last = nullptr;
   static uint64_t generation = 0;
@@ -371,11 +373,11 @@ void access(const Actor& actor, const void* address, size_t bytes, Access access
   const Request request{actor, address, bytes, access, remember};
   if (holds_shared(address, 1)) return access_shared(request);
   const DeviceMemory* memory = find_memory(address);
-  if (!memory) complain(request, "is of memory of the host");
+  if (!memory) complain(request, "accesses memory of the host");
   access_global(request, *memory);
 }
 
-// An access by the code of a kernel.
+// An access by a kernel's code.
 static inline void from_kernel(const void* address, size_t bytes, Access kind, uintptr_t place) {
   if (!thread_runs) return;  // a launcher
   if (current->fiber->holds(address)) return;
@@ -391,10 +393,10 @@ static inline void from_kernel(const void* address, size_t bytes, Access kind, u
   const bool is_shared = holds_shared(address, 1);
   const DeviceMemory* memory = nullptr;
   if (!is_shared) {
-    // What the compiler makes of threadIdx and constants; host variables would not compile for a device.
+    // Accesses that the compiler makes for threadIdx and constants; host variables would not compile for a device.
     if (at - begin_of_program < end_of_program - begin_of_program || belongs_to_emulator(address)) return;
     memory = find_memory(address);
-    if (!memory) complain(request, "is of memory of the host");
+    if (!memory) complain(request, "accesses memory of the host");
   }
   if (at % bytes != 0 && bytes <= 16) complain(request, "is not aligned to its size");
   if (is_shared)
@@ -405,7 +407,7 @@ static inline void from_kernel(const void* address, size_t bytes, Access kind, u
 
 }  // namespace emulator::watch
 
-// ---- what the compiler calls ---------------------------------------------------------------------------------------
+// ---- functions that the compiler calls ------------------------------------------------------------------------------
 
 #define MOE_WATCHED(bytes)                                  \
   void __tsan_read##bytes(void* address) {                  \
@@ -444,8 +446,8 @@ void __tsan_vptr_update(void*, void*) {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 
-// By -fsanitize=alignment, before an access through a pointer that is not aligned to its type: vectors, which the
-// compiler takes apart for this machine.
+// Called by -fsanitize=alignment, before an access through a pointer that is not aligned to its type: for vectors,
+// which the compiler splits on this machine.
 struct TypeMismatch {
   const char* file;
   uint32_t line, column;
@@ -454,7 +456,7 @@ struct TypeMismatch {
 };
 void __ubsan_handle_type_mismatch_v1_abort(TypeMismatch* data, uintptr_t address) {
   emulator::stop("an access to an address that is " + std::to_string(address % (uintptr_t{1} << data->log_alignment)) +
-                 " bytes behind a multiple of " + std::to_string(1 << data->log_alignment) + ", to which its type is" +
+                 " bytes past a multiple of " + std::to_string(1 << data->log_alignment) + ", to which its type is" +
                  " aligned: " + data->file + ":" + std::to_string(data->line));
 }
 

@@ -1,4 +1,4 @@
-// What is done to weights before step 0: clusters and Reptile, on a tiny model.
+// Initialisation of weights before step 0: clusters and Reptile, on a tiny model.
 #include "core/initialise/beginning.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ static TrainConfig config_of(const std::string& moe, const std::string& init, co
       model, moe, init));
 }
 
-// Random batches, of which a rank gets its share.
+// Random batches, of which each rank takes its slice.
 struct RandomSource {
   explicit RandomSource(TinyRun& r) : run(r) {}
   LocalBatch load(uint64_t seed, int64_t index) {
@@ -48,7 +48,7 @@ static ReptileReport meta_learn(TinyRun& run) {
   });
 }
 
-// The share of a layer's assignments that each expert gets on the batches that were clustered, at evaluation.
+// Each expert's share of a layer's assignments on the clustered batches, at evaluation.
 static std::vector<double> shares(TinyRun& run, size_t layer, int64_t batches) {
   std::vector<double> counts;
   Context& ctx = run.state.ctx;
@@ -90,7 +90,7 @@ TEST_CASE("after clustering each expert gets its cluster's tokens, with every ro
     }
   }
   CHECK(refused == 5);  // hash, random, uniform, hierarchical, hyper
-  // One expert per token: the load is the clusters' sizes.
+  // One expert per token, so the loads are the clusters' sizes.
   for (const char* router : {"{kind: topk, k: 1, softmax: all, renormalise: false}", "switch", "stable",
                              "{kind: perturbed_cosine, k: 1, softmax: all, renormalise: false}"}) {
     INFO(router);
@@ -104,7 +104,7 @@ TEST_CASE("after clustering each expert gets its cluster's tokens, with every ro
   }
 }
 
-TEST_CASE("a clustered router's rows have the size of fresh ones, times the scale") {
+TEST_CASE("a clustered router's rows have the norm of fresh ones, times the scale") {
   for (const double scale : {1.0, 2.5}) {
     TinyRun run(config_of("experts: 4", fmt::format("clusters: {{tokens: 100, scale: {}}}", scale)), kVocab,
                 ProcessGroups::single());
@@ -117,8 +117,8 @@ TEST_CASE("a clustered router's rows have the size of fresh ones, times the scal
   }
 }
 
-TEST_CASE("padding is no token of a cluster, however long a batch is") {
-  // Four texts of 1 to 6 tokens, padded to the longest of them or to all that there is room for.
+TEST_CASE("padding is not a token of a cluster, for any batch length") {
+  // Four texts of 1 to 6 tokens, padded to the longest of them or to the maximum length.
   struct Texts {
     explicit Texts(int64_t index, bool full) {
       const RandomKey key{5, RandomPurpose::test, 0, static_cast<uint64_t>(index)};
@@ -157,7 +157,7 @@ TEST_CASE("padding is no token of a cluster, however long a batch is") {
   }
 }
 
-TEST_CASE("expert matrices turn to tokens of the cluster and keep their lengths") {
+TEST_CASE("the rows of expert matrices point to tokens of the cluster and keep their lengths") {
   TinyRun fresh(config_of("experts: 4", "clusters: {tokens: 128}"), kVocab, ProcessGroups::single());
   TinyRun turned(config_of("experts: 4", "clusters: {tokens: 128, experts: tokens}"), kVocab, ProcessGroups::single());
   cluster(fresh);
@@ -173,7 +173,7 @@ TEST_CASE("expert matrices turn to tokens of the cluster and keep their lengths"
         return std::inner_product(&m[row * 16], &m[row * 16] + 16, &m[row * 16], 0.0);
       };
       CHECK(length(y) == Approx(length(x)).epsilon(1e-5));
-      // Towards the cluster: the router's own row is the centroid less the mean.
+      // In the direction of the cluster: the router's row of the expert is the centroid minus the mean.
       const double* own = &after.at("blocks.0.moe.router.weight")[static_cast<size_t>(e) * 16];
       CHECK(std::inner_product(own, own + 16, &y[row * 16], 0.0) > 0);
     }
@@ -182,10 +182,10 @@ TEST_CASE("expert matrices turn to tokens of the cluster and keep their lengths"
   }
 }
 
-TEST_CASE("of an upcycled layer the units that a cluster uses least are drawn anew") {
+TEST_CASE("the units of an upcycled layer that a cluster uses least are re-drawn") {
   TinyRun run(config_of("experts: 3", "clusters: {tokens: 128}, reinitialise: 0.25", ", activation: relu"), kVocab,
               ProcessGroups::single());
-  // Unit u of every expert sees nothing when u is a multiple of four: those are the ones to go.
+  // Unit u of every expert has no input when u is a multiple of four, so these units must be re-drawn.
   for (const Parameter& p : run.state.parameters.parameters()) {
     if (p.name.find("experts.{}.input") == std::string::npos) continue;
     std::vector<float> values = exact_values(run.state, p);
@@ -219,7 +219,7 @@ TEST_CASE("clusters need experts, enough tokens and a strategy with one router")
   refused("experts: 4, strategy: {kind: hierarchical}", "clusters: {tokens: 64}");
 }
 
-TEST_CASE("any number of ranks makes the same of clusters and of Reptile") {
+TEST_CASE("clusters and Reptile give the same on any number of ranks") {
   const TrainConfig config = config_of(
       "experts: 4", "clusters: {tokens: 128, experts: tokens}, reptile: {rounds: 2, domains: 2, parameters: all}");
   TinyRun one(config, kVocab, ProcessGroups::single());
@@ -249,7 +249,7 @@ TEST_CASE("any number of ranks makes the same of clusters and of Reptile") {
   }
 }
 
-TEST_CASE("Reptile with one domain and a whole step is gradient descent") {
+TEST_CASE("Reptile with one domain and a step size of 1 is gradient descent") {
   for (const char* parameters : {"experts", "all"}) {
     INFO(parameters);
     const TrainConfig config =
@@ -278,7 +278,7 @@ TEST_CASE("Reptile with one domain and a whole step is gradient descent") {
   }
 }
 
-TEST_CASE("Reptile goes nowhere with a step of 0, and to the mean of the domains with 1") {
+TEST_CASE("Reptile with a step size of 0 changes nothing, and with 1 gives the mean of the domains") {
   const auto config = [](int domains, double step_size, double rate = 0.1) {
     return config_of("experts: 4", fmt::format("reptile: {{rounds: 1, domains: {}, inner_steps: 2, inner_rate: {}, "
                                                "step_size: {}}}",
@@ -291,19 +291,20 @@ TEST_CASE("Reptile goes nowhere with a step of 0, and to the mean of the domains
   for (const auto& [name, values] : named_gradients(still)) {
     for (const double g : values) CHECK(g == 0);
   }
-  // Halfway of two domains is as far as the mean: (a + b) / 2.
+  // A step size of 0.5 ends halfway between the start and the end with a step size of 1: (a + b) / 2.
   TinyRun half(config(2, 0.5), kVocab, ProcessGroups::single()), whole(config(2, 1), kVocab, ProcessGroups::single());
   meta_learn(half);
   meta_learn(whole);
   const auto start = named_values(fresh), middle = named_values(half), end = named_values(whole);
-  CHECK(start.at("blocks.0.moe.router.weight") == end.at("blocks.0.moe.router.weight"));  // no expert's
+  // This is not an expert parameter, so Reptile leaves it unchanged.
+  CHECK(start.at("blocks.0.moe.router.weight") == end.at("blocks.0.moe.router.weight"));
   const std::string name = "blocks.1.moe.experts.2.input.weight";
   CHECK(distance(end.at(name), start.at(name)) > 1e-5);
   for (size_t i = 0; i < start.at(name).size(); ++i)
     CHECK(middle.at(name)[i] == Approx((start.at(name)[i] + end.at(name)[i]) / 2).margin(1e-7));
 }
 
-TEST_CASE("Reptile that diverges says so") {
+TEST_CASE("diverging Reptile is reported") {
   TinyRun run(config_of("experts: 4", "reptile: {rounds: 3, domains: 2, inner_rate: 1000, parameters: all}"), kVocab,
               ProcessGroups::single());
   CHECK_THROWS_AS(meta_learn(run), DivergedError);

@@ -22,7 +22,7 @@ TEST_CASE("pages of unusual comparisons") {
   SECTION("one configuration, one seed") {
     CHECK(page_error(comparison_html(compare_runs({sample_run("a", 1, 2)}, {}, {}), true)) == "");
   }
-  SECTION("names that markup could take for its own, and runs that were left out") {
+  SECTION("names that look like markup, and runs that were left out") {
     std::vector<ComparedRun> runs = sample_runs();
     for (ComparedRun& run : runs) run.config = "<b>&" + run.config;
     runs[5].terms[0].second = "<other>";
@@ -46,10 +46,10 @@ TEST_CASE("pages of unusual comparisons") {
   }
 }
 
-TEST_CASE("an interval that is far wider than the points ends in arrows, and they stay apart") {
+TEST_CASE("an interval that is far wider than the points ends in arrows, and the points stay distinguishable") {
   const std::string figure = draw(DotPlot{"t", "n", "x", {{"one", 0, {-0.01, -0.02}, -0.015, 5, "text"}}});
   CHECK(page_error(figure) == "");
-  CHECK(figure.find("-4") == std::string::npos);  // no tick of the interval's size
+  CHECK(figure.find("-4") == std::string::npos);  // the interval's size gives no tick
   CHECK_THAT(figure, Catch::Contains("-0.02"));
   CHECK(draw(DotPlot{}).empty());
 }
@@ -60,5 +60,5 @@ TEST_CASE("a band needs an edge for every point") {
   chart.curves[0].low = {0, 1, 2};
   CHECK(draw({chart}).find("band") == std::string::npos);
   chart.curves[0].high = {9, 9, 40};
-  CHECK_THAT(draw({chart}), Catch::Contains("class=\"band c0\"") && Catch::Contains(">40<"));  // the axis reaches it
+  CHECK_THAT(draw({chart}), Catch::Contains("class=\"band c0\"") && Catch::Contains(">40<"));  // the axis includes it
 }

@@ -44,9 +44,9 @@ TEST_CASE("the table of two configurations with three seeds") {
   CHECK(comparison_text(c, false).find("agreement") == std::string::npos);
 }
 
-TEST_CASE("the baseline's tokens are those after which it first was as good as at its end") {
+TEST_CASE("the baseline's tokens are those after which it first reached its final quality") {
   ComparedRun a = sample_run("a", 1, 2), b = sample_run("b", 1, 2);
-  for (ComparedRun* run : {&a, &b}) {  // both are as good after 13.3 updates, better after 15
+  for (ComparedRun* run : {&a, &b}) {  // both reach the final quality after 13.3 updates, and are better after 15
     EvaluationPoint better = run->history.evaluations.back();
     better.step = 15;
     better.quality = 1.5;
@@ -56,17 +56,17 @@ TEST_CASE("the baseline's tokens are those after which it first was as good as a
   CHECK(c.configs[1].tokens_to_match == std::vector<double>{1});
 }
 
-TEST_CASE("tokens until a configuration is as good as the baseline at its end") {
+TEST_CASE("tokens until a configuration reaches the baseline's final quality") {
   std::vector<ComparedRun> runs = sample_runs();
   const Comparison c = compare_runs(runs, {}, {});
   const std::vector<double>& ratios = c.configs[1].tokens_to_match;
-  REQUIRE(ratios.size() == 3);  // between updates 10 and 20 its bpc falls by 1
+  REQUIRE(ratios.size() == 3);  // between updates 10 and 20 its bpc decreases by 1
   CHECK(ratios[0] == Approx(0.995));
   CHECK(ratios[1] == Approx(0.990));
   CHECK(ratios[2] == Approx(0.985));
   CHECK_THAT(comparison_text(c, false), Catch::Contains("b        3 of 3     0.99x   [0.98, 1.00]          no\n"));
 
-  runs[3].history.evaluations.back().quality = 2.001;  // b-seed1 stays behind
+  runs[3].history.evaluations.back().quality = 2.001;  // b-seed1 does not reach it
   const Comparison behind = compare_runs(runs, {}, {});
   CHECK(std::isnan(behind.configs[1].tokens_to_match[0]));
   CHECK_THAT(comparison_text(behind, false), Catch::Contains("b        2 of 3         -"));
@@ -75,11 +75,11 @@ TEST_CASE("tokens until a configuration is as good as the baseline at its end") 
   CHECK(json["configs"][1]["tokens_to_match"][1] == Approx(0.990));
 
   ComparisonOptions options;
-  options.baseline = "b";  // a never gets there
+  options.baseline = "b";  // a never reaches it
   CHECK_THAT(comparison_text(compare_runs(sample_runs(), {}, options), false), Catch::Contains("a        0 of 3"));
 }
 
-TEST_CASE("an interval that excludes 0 says on which side") {
+TEST_CASE("an interval that excludes 0 gives the sign") {
   const std::vector<ComparedRun> lower = {sample_run("a", 1, 2), sample_run("a", 2, 2.5), sample_run("b", 1, 1.9),
                                           sample_run("b", 2, 2.401)};
   CHECK_THAT(comparison_text(compare_runs(lower, {}, {}), false), Catch::Contains("yes, lower"));
@@ -97,14 +97,14 @@ TEST_CASE("one seed has no interval") {
   CHECK(json["configs"][1]["difference"] == -0.5);
 }
 
-TEST_CASE("seeds that only one side has are told and not compared") {
+TEST_CASE("seeds that only one side has are reported and not compared") {
   std::vector<ComparedRun> runs = sample_runs();
   runs.erase(runs.begin() + 4);  // b-seed2
   runs.push_back(sample_run("b", 7, 9));
   const Comparison c = compare_runs(runs, {}, {});
   const std::string text = comparison_text(c, false);
   CHECK(c.configs[1].paired_seeds == std::vector<int64_t>{1, 3});
-  CHECK(c.configs[1].difference.mean == Approx(-0.02));  // of 0.01 and 0.03
+  CHECK(c.configs[1].difference.mean == Approx(-0.02));  // mean of 0.01 and 0.03
   CHECK_THAT(text, Catch::Contains("b and a do not share the seeds 2 7: 2 pairs compared"));
   CHECK_THAT(text, Catch::Contains("b       3 (2 paired)"));
 
@@ -112,7 +112,7 @@ TEST_CASE("seeds that only one side has are told and not compared") {
   CHECK_THAT(comparison_text(none, false), Catch::Contains("no shared seed"));
 }
 
-TEST_CASE("a run under other terms is left out, with the reason") {
+TEST_CASE("a run with other terms is left out, with the reason") {
   for (size_t term = 0; term < sample_run("a", 1, 2).terms.size(); ++term) {
     std::vector<ComparedRun> runs = sample_runs();
     runs[4].terms[term].second = "other";
@@ -127,7 +127,7 @@ TEST_CASE("a run under other terms is left out, with the reason") {
   }
 }
 
-TEST_CASE("runs of one name with two configurations are unfair") {
+TEST_CASE("runs with one name and two configurations are unfair") {
   std::vector<ComparedRun> runs = sample_runs();
   runs[5].configuration = parse_config("seed: 3\nmoe: {router: {kind: b}, d_ff: 7}\nname: free", "test");
   const Comparison c = compare_runs(runs, {}, {});
@@ -145,7 +145,7 @@ TEST_CASE("unfinished runs are listed and the rest is compared") {
   CHECK_THAT(comparison_text(c, false), Catch::Contains("unfinished, left out: b-seed1: logged up to step 5 of 20"));
 }
 
-TEST_CASE("who is the baseline") {
+TEST_CASE("choice of the baseline") {
   CHECK(compare_runs(sample_runs(), {"b", "a"}, {}).baseline_config().name == "b");
   CHECK(compare_runs(sample_runs(), {"gone", "b"}, {}).baseline_config().name == "b");
   ComparisonOptions options;
@@ -154,7 +154,7 @@ TEST_CASE("who is the baseline") {
   options.baseline = "c";
   CHECK_THROWS_AS(compare_runs(sample_runs(), {}, options), UsageError);
 
-  // Without a finished run of the first, the next serves; one that was asked for is not replaced.
+  // Without a finished run of the first configuration, the next one is used; a requested one is not replaced.
   std::vector<ComparedRun> runs = sample_runs();
   for (size_t i = 0; i < 3; ++i) runs[i].standing = Standing::unfinished;
   const Comparison c = compare_runs(runs, {}, {});
@@ -166,17 +166,18 @@ TEST_CASE("who is the baseline") {
   CHECK_THROWS_AS(compare_runs(runs, {}, {}), CheckpointError);
 }
 
-TEST_CASE("other machines and other builds are told") {
+TEST_CASE("other machines and other builds are reported") {
   std::vector<ComparedRun> runs = sample_runs();
   runs[2].machine = "other, 2 x 1 threads, avx2";
   runs[3].program = "q";
   const std::string text = comparison_text(compare_runs(runs, {}, {}), false);
-  CHECK_THAT(text, Catch::Contains("times cannot be compared, the runs were made in different places: host, 1 x 1 "
-                                   "threads, avx2 (5 runs); other, 2 x 1 threads, avx2 (1 run)"));
+  CHECK_THAT(text,
+             Catch::Contains("times cannot be compared, because the runs were made on different machines: host, 1 x 1 "
+                             "threads, avx2 (5 runs); other, 2 x 1 threads, avx2 (1 run)"));
   CHECK_THAT(text, Catch::Contains("different builds of moe-train: p (5 runs); q (1 run)"));
 }
 
-TEST_CASE("JSON parses and agrees") {
+TEST_CASE("the JSON report parses and agrees") {
   const auto json = parse_json(json_text(comparison_json(compare_runs(sample_runs(), {}, {}))));
   CHECK(json["baseline"] == "a");
   CHECK(json["runs"].size() == 6);
@@ -188,7 +189,7 @@ TEST_CASE("JSON parses and agrees") {
   CHECK(json["terms"]["evaluated tokens"] == "499");
 }
 
-TEST_CASE("what is read from a run's folder") {
+TEST_CASE("a run's folder is read completely") {
   TemporaryFolder folder;
   SampleFolder().write(folder.path(), "a-seed1");
   const ComparedRun last = read_compared_run(folder.path(), "a-seed1", ComparedAt::last);
@@ -199,9 +200,9 @@ TEST_CASE("what is read from a run's folder") {
   CHECK(last.step == 20);
   CHECK(last.quality == 2.5);
   CHECK(last.milliseconds == 20);  // the median of 30, 10, 20
-  CHECK(last.max_over_mean == 2);  // half of the load on one of four, in the worse layer
+  CHECK(last.max_over_mean == 2);  // half of the load on one of four experts, in the worse layer
   CHECK(last.dead == 2);
-  CHECK(last.router_entropy == Approx(0.5));  // of the last tenth: ln 2 over ln 4
+  CHECK(last.router_entropy == Approx(0.5));  // in the last tenth: ln 2 over ln 4
   CHECK(last.measures.at("agreement") == 0.25);
   CHECK(last.machine == "h, 1 x 2 threads, avx2");
 
@@ -213,9 +214,9 @@ TEST_CASE("what is read from a run's folder") {
   CHECK(best.measures.at("agreement") == 0.5);
   CHECK(best.terms.back() == std::pair<std::string, std::string>{"number of evaluations", "3"});
 
-  // Another name than scripts/compare gives: a configuration of its own.
+  // A name that scripts/compare does not give makes a separate configuration.
   SampleFolder().write(folder.path(), "lone");
-  SampleFolder().write(folder.path(), "a-seed2");  // the seed is 1
+  SampleFolder().write(folder.path(), "a-seed2");  // its seed is 1
   CHECK(read_compared_run(folder.path(), "lone", ComparedAt::last).config == "lone");
   CHECK(read_compared_run(folder.path(), "a-seed2", ComparedAt::last).config == "a-seed2");
 }
@@ -250,10 +251,10 @@ TEST_CASE("folders of runs that cannot be compared") {
   CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("not valid YAML"));
   s = {};
   s.manifest = replaced(s.manifest, R"("sessions": [)", R"("sessions": [{"from": 0, "updates": 10}, )");
-  CHECK_THAT(reason(s, Standing::unfair), Catch::Contains("length was changed on the way (10, then 20 updates)"));
+  CHECK_THAT(reason(s, Standing::unfair), Catch::Contains("length was changed during training (10, then 20 updates)"));
 }
 
-TEST_CASE("a folder without runs, and none") {
+TEST_CASE("a folder without runs, and a missing folder") {
   TemporaryFolder folder;
   CHECK_THROWS_AS(compare_folder(folder.path(), {}), CheckpointError);
   CHECK_THROWS_AS(compare_folder(folder / "absent", {}), CheckpointError);

@@ -26,7 +26,7 @@ RunHistory sample_history() {
   for (int64_t step = 10; step <= 100; step += 10) {
     TrainPoint& p = history.train.emplace_back();
     p.step = step;
-    if (step < 30) continue;  // begun before there was a curriculum
+    if (step < 30) continue;  // started before there was a curriculum
     const double share = static_cast<double>(step) / 100;
     p.curriculum =
         CurriculumPoint{share, share / 2, {{"easy", 0.4}, {"hard", 0.6}}, {{"easy", 0.5}, {"hard", 0.5}}, {}};
@@ -37,7 +37,7 @@ RunHistory sample_history() {
 
 }  // namespace
 
-TEST_CASE("a curriculum's report tells the open part, the mix, the quantiles and the extreme samples") {
+TEST_CASE("a curriculum's report contains the open share, the mix, the quantiles and the extreme samples") {
   const std::string text = curriculum_text(sample_stats(), sample_history());
   for (const char* part : {"sampler buckets", "400 of 1.0k samples", "open 100 %", "easy           40.0 %    50.0 %",
                            "loss                     1         2         4", "50 %: +0.00", "sample 12",
@@ -55,7 +55,7 @@ TEST_CASE("a curriculum's report tells the open part, the mix, the quantiles and
   CHECK(curriculum_tables(CurriculumStats{"order", 10, 0, 100, {}, {}, {}}).empty());
 }
 
-TEST_CASE("the page has a section on the curriculum, well-formed, only where there was one") {
+TEST_CASE("the page has a well-formed section on the curriculum only if there was one") {
   Inspection inspection = sample_inspection();
   CHECK(html_report(inspection).find("Curriculum") == std::string::npos);
   inspection.curriculum = sample_stats();
@@ -68,7 +68,7 @@ TEST_CASE("the page has a section on the curriculum, well-formed, only where the
   }
 }
 
-TEST_CASE("records of a curriculum are read as they are, damaged parts left out") {
+TEST_CASE("records of a curriculum are read, and damaged parts are left out") {
   TemporaryFolder folder;
   std::ofstream(folder / "metrics.jsonl")
       << R"({"type": "train", "step": 1, "curriculum": {"open": 0.5, "drawn": {"easy": 1, "odd": "x"}, "difficulty": {"loss": [1, 2, 3], "bad": [1]}}})"

@@ -59,7 +59,7 @@ TEST_CASE("pages of unusual runs") {
     check_page(i);
     CHECK_THAT(html_report(i), Catch::Contains("Learning curves"));
   }
-  SECTION("damaged lines and records with nothing but a step") {
+  SECTION("damaged lines and records with only a step") {
     Inspection i = sample_inspection();
     i.history.damaged_lines = 3;
     for (TrainPoint& p : i.history.train) {
@@ -70,13 +70,13 @@ TEST_CASE("pages of unusual runs") {
     check_page(i);
     CHECK_THAT(html_report(i), Catch::Contains("3 damaged line(s)"));
   }
-  SECTION("a history of other layers than the model") {
+  SECTION("a history with other layers than the model") {
     Inspection i = sample_inspection();
     for (TrainPoint& p : i.history.train) p.load.resize(1);
     for (EvaluationPoint& e : i.history.evaluations) e.load = {{1.0}, {0.5, 0.5}};
     check_page(i);
   }
-  SECTION("no weights of known names") {
+  SECTION("no weights with known names") {
     Inspection i = sample_inspection();
     for (LayerStats& s : i.layers) s.norms = {};
     check_page(i);
@@ -102,7 +102,7 @@ TEST_CASE("axes have round ticks") {
   }
 }
 
-TEST_CASE("where the page goes") {
+TEST_CASE("the path of the page") {
   const TemporaryFolder folder;
   const std::string run = folder / "run", checkpoint = run + "/checkpoints/step_00000001", lone = folder / "copy";
   std::filesystem::create_directories(checkpoint);

@@ -34,7 +34,7 @@ TEST_CASE("layer statistics of a case computed by hand") {
   // relative loads 2, 1.9, 0.1, 0: variance (1 + 0.81 + 0.81 + 1) / 4
   CHECK(s.variation == Approx(std::sqrt(3.62 / 4)));
   CHECK(s.dead == 1);
-  CHECK(s.nearly_dead == 0);  // a tenth of the fair share is not below it
+  CHECK(s.nearly_dead == 0);  // a load of exactly a tenth of the fair share does not count
 }
 
 TEST_CASE("relative loads in three columns") {

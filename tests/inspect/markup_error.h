@@ -1,12 +1,12 @@
-// What is wrong with markup, for tests of web pages.
+// Checks markup, for tests of web pages.
 #pragma once
 #include <string>
 #include <vector>
 
 namespace moe {
 
-// Empty when every element is closed in order, every attribute quoted and every & a reference; else what is
-// wrong.
+// Empty when every element is closed in order, every attribute is quoted and every & is a reference; otherwise a
+// description of the fault.
 inline std::string markup_error(const std::string& html) {
   std::vector<std::string> open;
   for (size_t i = 0; i < html.size(); ++i) {
@@ -37,7 +37,7 @@ inline std::string markup_error(const std::string& html) {
   return open.empty() ? "" : open.back() + " is never closed";
 }
 
-// The same for a page that has to stand alone and to show numbers only.
+// The same for a page that must be self-contained and must not contain NaN or infinite numbers.
 inline std::string page_error(const std::string& page) {
   for (const char* part : {"http://", "https://", "<script", "url(", "nan", "inf\""}) {
     if (page.find(part) != std::string::npos) return std::string("it holds ") + part;

@@ -1,4 +1,4 @@
-// What routers and strategies tell of themselves reaches every report by its name.
+// The measures that routers and strategies report reach every report by name.
 #include "core/base/json.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"

@@ -37,7 +37,7 @@ TEST_CASE("the paired interval of three seeds, by hand") {
   CHECK(paired_difference({0.0188, 0.02, 0.0212}).excludes_zero());
 }
 
-TEST_CASE("one pair has a difference and no interval, none has neither") {
+TEST_CASE("one pair has a difference and no interval, no pair has neither") {
   const PairedDifference one = paired_difference({0.5});
   CHECK(one.mean == 0.5);
   CHECK_FALSE(one.has_interval());
@@ -46,13 +46,13 @@ TEST_CASE("one pair has a difference and no interval, none has neither") {
   CHECK(std::isnan(paired_difference({}).mean));
 }
 
-TEST_CASE("two runs that are the same do not differ") {
+TEST_CASE("two equal runs do not differ") {
   const PairedDifference d = paired_difference({0, 0});
   CHECK(d.half_width == 0);
   CHECK_FALSE(d.excludes_zero());
 }
 
-TEST_CASE("mean, median and standard deviation pass over what is absent") {
+TEST_CASE("mean, median and standard deviation skip absent values") {
   const double none = std::nan("");
   CHECK(mean(std::vector{1.0, none, 3.0}) == 2);
   CHECK(median(std::vector{5.0, 1.0, none, 2.0}) == 2);

@@ -11,7 +11,7 @@ uint32_t u32(const std::string& bytes, size_t at) {
   return value;
 }
 
-// The data of a chunk, whose end and place in the file are checked on the way.
+// Returns the data of a chunk; checks its type and that it fits into the file.
 std::string chunk(const std::string& file, size_t& at, const std::string& type) {
   const size_t length = u32(file, at);
   REQUIRE(file.substr(at + 4, 4) == type);
@@ -50,13 +50,13 @@ TEST_CASE("the checksum of a black pixel's row") {
   CHECK(u32(data, data.size() - 4) == 0x00020001);
 }
 
-TEST_CASE("a picture in a page is well-formed, and tells what it shows") {
+TEST_CASE("a picture in a page is well-formed and has a description") {
   const std::string html = picture_markup({"a <picture>", 1, 1, 2, {0, 255}});
   CHECK(html.find("alt=\"a &lt;picture&gt;\"") != std::string::npos);
   CHECK(html.find("base64,iVBORw0KGgo") != std::string::npos);
 }
 
-TEST_CASE("a picture for a terminal: two rows a line, from empty to full") {
+TEST_CASE("a picture for a terminal has two rows per line, from empty to full") {
   CHECK(picture_text({"", 1, 4, 3, {0, 255, 0, 0, 255, 0, 0, 0, 255, 0, 0, 255}}) == " @\n  @\n");
   CHECK(picture_text({"", 1, 2, 4, {0, 0, 255, 255, 0, 0, 255, 255}}, 2) == " @\n");
 }

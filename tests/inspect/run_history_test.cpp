@@ -50,7 +50,7 @@ TEST_CASE("damaged lines of metrics.jsonl are skipped and counted") {
   CHECK(h.best()->step == 20);
 }
 
-TEST_CASE("what happened to the experts is read and told") {
+TEST_CASE("expert events are read and reported") {
   TemporaryFolder folder;
   std::ofstream(folder / "metrics.jsonl")
       << R"({"type":"life","step":5,"kind":"grow","layer":1,"experts_before":4,"experts_after":8,"what":"4 <- 0","preserved":true,"loss_before":2.5,"loss_after":2.5})"
@@ -80,7 +80,7 @@ TEST_CASE("no metrics.jsonl is an empty history") {
   CHECK(h.train.empty());
 }
 
-TEST_CASE("a classifier's records are judged by the share of its errors") {
+TEST_CASE("a classifier's records are compared by its error rate") {
   TemporaryFolder folder;
   std::ofstream(folder / "metrics.jsonl") << R"({"type":"train","step":1,"loss":2.0,"accuracy":0.25})"
                                           << "\n"

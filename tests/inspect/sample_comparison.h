@@ -1,4 +1,4 @@
-// Runs made by hand, for tests of comparisons: in memory, and as folders.
+// Hand-made runs, for tests of comparisons: in memory, and as folders.
 #pragma once
 #include <filesystem>
 #include <fstream>
@@ -50,7 +50,7 @@ inline std::vector<ComparedRun> sample_runs() {
           sample_run("b", 1, 1.99, 12), sample_run("b", 2, 2.08, 12), sample_run("b", 3, 2.02, 12)};
 }
 
-// What moe-train leaves of a run of 20 updates, with every text as it is or changed by a test.
+// The files that moe-train writes for a run of 20 updates; a test can change every text.
 struct SampleFolder {
   std::string manifest =
       R"({"seed": 1, "updates": 20, "sequence": 16, "tokens_per_update": 64.0, "data": {"data": "aa", "vocab": 27},
@@ -76,7 +76,7 @@ struct SampleFolder {
   }
 };
 
-// `text` with the first `from` in it changed.
+// `text` with the first occurrence of `from` replaced.
 inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
   const size_t at = text.find(from);
   if (at == std::string::npos) throw std::runtime_error("no '" + from + "' to replace");

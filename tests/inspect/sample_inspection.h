@@ -1,4 +1,4 @@
-// An inspection made by hand, for tests of the reports.
+// A hand-made inspection, for tests of the reports.
 #pragma once
 #include <cmath>
 
@@ -6,7 +6,7 @@
 
 namespace moe {
 
-// Sums of a layer, kept where LoadStats can look at them.
+// Sums of a layer, kept where LoadStats can point to them.
 struct Sums {
   std::vector<double> values;
   int64_t experts;
@@ -21,7 +21,7 @@ struct Sums {
   LoadStats view() { return LoadStats::view(values, experts); }
 };
 
-// `experts` of which the first is dead and the second nearly so, in `layers` layers, with a history of ten
+// `layers` layers with `experts` experts, of which the first is dead and the second nearly dead, and a history of ten
 // records.
 inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
   Inspection i;

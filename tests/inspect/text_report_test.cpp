@@ -10,7 +10,7 @@
 
 using namespace moe;
 
-// Characters of a line of UTF-8.
+// Number of characters of a line of UTF-8.
 static size_t columns(const std::string& line) {
   return static_cast<size_t>(
       std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
@@ -25,7 +25,7 @@ TEST_CASE("the table fits 80 columns with any number of experts and layers") {
   }
 }
 
-TEST_CASE("colour only when asked for; dead experts are marked") {
+TEST_CASE("colour only if requested; dead experts are marked") {
   const Inspection i = sample_inspection();
   CHECK(text_report(i, false).find('\x1b') == std::string::npos);
   CHECK(text_report(i, true).find("\x1b[31m") != std::string::npos);
@@ -61,7 +61,7 @@ TEST_CASE("JSON parses and agrees with the table") {
   }
 }
 
-TEST_CASE("a model without MoE layers, and figures that are not numbers") {
+TEST_CASE("a model without MoE layers, and values that are NaN") {
   Inspection i = sample_inspection(0);
   i.evaluation.raw_bytes.reset();
   i.history = {};

@@ -1,4 +1,4 @@
-// Events of moe.life: what they do to a model, when they happen, and what is refused before a run starts.
+// Events of moe.life: their effect on a model, when they happen, and refusals before a run starts.
 #include "core/lifecycle/expert_life.h"
 #include "core/base/json.h"
 
@@ -26,7 +26,7 @@ static TrainConfig config_of(const std::string& moe, const std::string& more = "
                   moe, more));
 }
 
-// Logits of the whole batch at evaluation.
+// Logits of the whole batch, at evaluation.
 static std::vector<double> logits(TinyRun& run) {
   const RandomBatch batch(run.config, kVocab, 3);
   Context& ctx = run.state.ctx;
@@ -66,7 +66,7 @@ static ExpertMapping doubled(int64_t experts) {
   return growing(experts, all, false);
 }
 
-// The run after a change, which has `run`'s tensors mapped.
+// The run after a change, with the mapped tensors of `run`.
 static std::unique_ptr<TinyRun> changed(TinyRun& run, const ExpertChange& change, ProcessGroups groups,
                                         int64_t step = 0) {
   auto next = std::make_unique<TinyRun>(with_experts(run.config, change.after), kVocab, groups);
@@ -93,14 +93,15 @@ static std::map<std::string, std::vector<double>> named_moments(TinyRun& run) {
   return result;
 }
 
-TEST_CASE("twice the experts and twice k compute the same, with every router that says so") {
+TEST_CASE("twice the experts and twice k compute the same, with every router that declares it") {
   int checked = 0;
   for (const Member& router : family<Router>()) {
     INFO(router.name);
     TrainConfig config = config_of(fmt::format("experts: 4, router: {}", router.name));
     SampleShape sample = tiny_shape(config, kVocab);
     if (!fixed_experts(config, sample).number.empty()) continue;
-    if (router.name == "gshard" || router.name == "stable" || router.name == "random") {  // whose k is their own
+    // These routers determine k themselves.
+    if (router.name == "gshard" || router.name == "stable" || router.name == "random") {
       CHECK_THROWS_AS(summarise(with_experts(config, {{8, 2}, {8, 2}}), sample), UsageError);
       continue;
     }
@@ -112,7 +113,7 @@ TEST_CASE("twice the experts and twice k compute the same, with every router tha
     const auto grown = changed(run, change, ProcessGroups::single());
     CHECK(largest_difference(logits(*grown), before) < 1e-6);
     CHECK(why_changed(change, *grown->state.model).empty());
-    // Learning goes on, and starts from the same loss.
+    // Training continues, and starts from the same loss.
     const RandomBatch batch(config, kVocab, 3);
     CHECK(grown->accumulate(batch, 50).finite());
     ++checked;
@@ -123,7 +124,7 @@ TEST_CASE("twice the experts and twice k compute the same, with every router tha
   CHECK_FALSE(why_changed(change_of("grow", {4, 1}, doubled(4), true), *run.state.model).empty());
 }
 
-TEST_CASE("merging copies undoes growing, optimizer included") {
+TEST_CASE("merging copies reverses growing, including the optimizer") {
   for (const auto& [router, optimizer] :
        {std::pair("topk", "adamw"), std::pair("relu", "adamw"), std::pair("{kind: sigmoid_bias}", "adamw"),
         std::pair("topk", "sgd"), std::pair("topk", "{kind: sgd, momentum: 0}")}) {
@@ -147,7 +148,7 @@ TEST_CASE("merging copies undoes growing, optimizer included") {
   }
 }
 
-TEST_CASE("merging weighs by use and adds moments up") {
+TEST_CASE("merging weights experts by use and adds their moments") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
   train(run, 3);
   const std::vector<double> use{0.1, 0.5, 0.3, 0.1};
@@ -163,7 +164,7 @@ TEST_CASE("merging weighs by use and adds moments up") {
           Approx(std::sqrt(moments.at("second_moment." + a)[i]) + std::sqrt(moments.at("second_moment." + c)[i]))
               .margin(1e-10));
   }
-  // Expert 3 moved up; the router's rows with the experts.
+  // Expert 3 moved to another index, and so did the router's rows.
   CHECK(after.at(c) == before.at("blocks.1.moe.experts.3.input.weight"));
   const std::string router = "blocks.1.moe.router.weight";
   REQUIRE(after.at(router).size() == 3 * 16);
@@ -183,14 +184,15 @@ TEST_CASE("pruning an expert that is never chosen changes nothing") {
         named_values(run).at("blocks.0.moe.experts.2.input.weight"));
 }
 
-TEST_CASE("a restarted expert is the busiest one with noise, and the optimizer forgets it") {
+TEST_CASE("a restarted expert is a copy of the busiest with noise, and its optimizer moments are reset") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
   train(run, 3);
   const std::vector<std::vector<double>> use{{0.4, 0.3, 0.3, 0}, {0.5, 0, 0.5, 0}};
   const ExpertChange change = restart_experts(use, {{3}, {1, 3}}, {{4, 1}, {4, 1}}, 0.1, 0.2);
   CHECK(change.mappings[0].experts[3].origins == std::vector<ExpertOrigin>{{0, 1}});
   CHECK(change.mappings[1].experts[1].origins == std::vector<ExpertOrigin>{{0, 1}});
-  CHECK(change.mappings[1].experts[3].origins == std::vector<ExpertOrigin>{{2, 1}});  // 0 gave half of its use away
+  // Expert 0 has given half of its use away.
+  CHECK(change.mappings[1].experts[3].origins == std::vector<ExpertOrigin>{{2, 1}});
   const auto after_run = changed(run, change, ProcessGroups::single(), 5);
   const auto before = named_values(run), after = named_values(*after_run);
   const auto moments = named_moments(*after_run), old_moments = named_moments(run);
@@ -211,7 +213,7 @@ TEST_CASE("a restarted expert is the busiest one with noise, and the optimizer f
   CHECK(row(after.at(router), 3) != row(before.at(router), 0));
 }
 
-TEST_CASE("a change gives the same bits in any layout") {
+TEST_CASE("a change gives identical bits in any layout") {
   TrainConfig config = config_of("experts: 5, router: sigmoid_bias, strategy: contrastive");
   const TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
@@ -272,10 +274,10 @@ TEST_CASE("events happen when they are due") {
   CHECK(steps("{kind: grow, every: 10, times: 2}") == Steps{10, 20});
   CHECK(steps("{kind: grow, every: 10, limit: 10}") == Steps{10, 20});  // 4, 8, 10
   CHECK(steps("{kind: prune, every: 10, count: 2, least: 2}") == Steps{10});
-  CHECK(steps("{kind: prune, every: 10, below: 0.5}") == Steps{});  // nobody has been under-used
+  CHECK(steps("{kind: prune, every: 10, below: 0.5}") == Steps{});  // no expert has been under-used
 }
 
-TEST_CASE("a curriculum that opens its levels lets the experts grow") {
+TEST_CASE("a curriculum that opens its levels makes the experts grow") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
   const TrainConfig opening = config_of("experts: 4, life: [{kind: grow, opened: [50%, 100%]}]");
   ExpertLife life(opening.model, opening.moe, kRun);
@@ -289,7 +291,7 @@ TEST_CASE("a curriculum that opens its levels lets the experts grow") {
   CHECK(experts == std::vector<int64_t>{4, 4, 8, 8, 8, 16, 16});
 }
 
-TEST_CASE("experts that nobody chooses are restarted after their patience, and a resumed life decides alike") {
+TEST_CASE("experts that are never chosen are restarted after their patience, also in a resumed run") {
   TrainConfig config = config_of("experts: 4, router: sigmoid_bias, life: [{kind: restart, below: 0.2, for: 4}]");
   TinyRun run(config, kVocab, ProcessGroups::single());
   for (const Parameter& p : run.state.parameters.parameters()) {
@@ -349,7 +351,7 @@ TEST_CASE("merging finds copies by the router") {
   CHECK(happened == 1);
 }
 
-TEST_CASE("events go by the number of experts that each layer has") {
+TEST_CASE("events use each layer's number of experts") {
   const TrainConfig config = config_of(
       "experts: 4, layers: [{at: last, experts: 6}], life: [{kind: grow, at: [1], factor: 2, scale_k: true}, {kind: "
       "prune, at: [2], count: 3}]");
@@ -374,7 +376,7 @@ TEST_CASE("events go by the number of experts that each layer has") {
   const auto possible = possible_experts(config.model, config.moe, kRun);
   CHECK(possible.count({{4, 1}, {6, 1}}) == 1);
   CHECK(possible.count({{5, 2}, {9, 2}}) == 1);
-  // What a checkpoint keeps, and what one kept when all layers had one number.
+  // The state in a checkpoint, and the one from when all layers had one number.
   const nlohmann::json saved = life.save();
   const TrainConfig again = with_saved_experts(config, saved, "x");
   CHECK(configured_experts(again.model, again.moe) == found.back());
@@ -384,7 +386,7 @@ TEST_CASE("events go by the number of experts that each layer has") {
   CHECK_THROWS_AS(with_saved_experts(config, {{"number", {8, 0}}, {"k_factor", {1, 1}}}, "x"), CheckpointError);
 }
 
-TEST_CASE("the numbers that a run may have are known before it starts") {
+TEST_CASE("the numbers of experts that a run may have are computed before it starts") {
   const auto numbers = [](const std::string& moe) {
     std::vector<int64_t> experts;
     const TrainConfig config = config_of(moe);
@@ -402,7 +404,7 @@ TEST_CASE("the numbers that a run may have are known before it starts") {
   CHECK_THROWS_WITH(numbers("experts: 4, life: [{kind: grow, every: 2}]"), Catch::Contains("give it a limit"));
 }
 
-TEST_CASE("what moe.life cannot do is refused before the run starts") {
+TEST_CASE("impossible events of moe.life are refused before the run starts") {
   const auto check = [](const std::string& moe, const std::string& more = "", int64_t ranks = 1) {
     const TrainConfig config = config_of(moe, more);
     check_life(config, tiny_shape(config, kVocab), kRun, 1000, ranks);
@@ -421,8 +423,8 @@ TEST_CASE("what moe.life cannot do is refused before the run starts") {
   refuses("never happens", "experts: 4, life: [{kind: prune}]");
   refuses("not a length of training", "experts: 4, life: [{kind: prune, at: [soon]}]");
   refuses("no share of the difficulties", "experts: 4, life: [{kind: grow, opened: [5]}]");
-  refuses("everything open", "experts: 4, life: [{kind: grow, opened: [50%]}]");
-  refuses("once there are 2 experts", "experts: 4, router: {k: 3}, life: [{kind: prune, at: [10], count: 2}]");
+  refuses("opens all samples", "experts: 4, life: [{kind: grow, opened: [50%]}]");
+  refuses("with 2 experts", "experts: 4, router: {k: 3}, life: [{kind: prune, at: [10], count: 2}]");
   refuses("always chooses two", "experts: 4, router: gshard, life: [{kind: grow, at: [10], scale_k: true}]");
   refuses("cannot share 3 experts", "experts: 4, life: [{kind: prune, at: [10]}]", ", parallel: {expert: 4}", 4);
   CHECK_NOTHROW(check("experts: 4, life: [{kind: grow, opened: [50%]}]",

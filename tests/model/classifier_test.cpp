@@ -36,7 +36,7 @@ static std::vector<double> logits(TinyRun& run, const RandomBatch& batch) {
   return {result.as<double>(), result.as<double>() + result.size()};
 }
 
-TEST_CASE("every patch has a part in its own image's logits and in no other's") {
+TEST_CASE("every patch affects its own image's logits and no other's") {
   for (const char* yaml : kVariants) {
     INFO(yaml);
     TinyRun run(with(yaml), kClasses, ProcessGroups::single(), DType::f64);
@@ -60,7 +60,7 @@ TEST_CASE("every patch has a part in its own image's logits and in no other's") 
   }
 }
 
-TEST_CASE("a classifier's loss is the mean of -ln softmax of its logits over the images, smoothing or not") {
+TEST_CASE("a classifier's loss is the mean of -ln softmax of its logits over the images, with and without smoothing") {
   for (const char* yaml : kVariants) {
     TinyRun run(with(yaml), kClasses, ProcessGroups::single(), DType::f64);
     const RandomBatch batch(run.config, kClasses, 8);
@@ -86,7 +86,7 @@ TEST_CASE("a classifier's loss is the mean of -ln softmax of its logits over the
   }
 }
 
-TEST_CASE("an image's signals are its own, whatever it is computed with") {
+TEST_CASE("an image's signals do not depend on the other images in the batch") {
   for (const char* yaml : kVariants) {
     INFO(yaml);
     TrainConfig config = with(yaml);
@@ -112,7 +112,7 @@ TEST_CASE("an image's signals are its own, whatever it is computed with") {
   }
 }
 
-TEST_CASE("patches without labels and padding count for nothing") {
+TEST_CASE("patches without labels and padding have no effect") {
   TinyRun run(with("{}"), kClasses, ProcessGroups::single(), DType::f64);
   RandomBatch batch(run.config, kClasses, 5), changed(run.config, kClasses, 5);
   for (RandomBatch* b : {&batch, &changed}) {
@@ -132,7 +132,7 @@ TEST_CASE("patches without labels and padding count for nothing") {
   }
 }
 
-TEST_CASE("a small classifier learns what it is shown") {
+TEST_CASE("a small classifier learns its training data") {
   TinyRun run(with("{model: {init_std: 0.05}, train: {batch: 16}}"), kClasses, ProcessGroups::single());
   const RandomBatch batch(run.config, kClasses, 5);
   double accuracy = 0;
@@ -140,7 +140,7 @@ TEST_CASE("a small classifier learns what it is shown") {
   CHECK(accuracy == 1);
 }
 
-TEST_CASE("options that a classifier does not have are refused") {
+TEST_CASE("options that a classifier does not support are refused") {
   const auto refuses = [](const char* yaml) {
     const TrainConfig config = with(yaml);
     CHECK_THROWS_AS(summarise(config, tiny_shape(config, kClasses)), UsageError);

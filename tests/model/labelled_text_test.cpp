@@ -1,4 +1,4 @@
-// Classifiers of texts: padding counts for nothing, whatever the model is made of.
+// Classifiers of texts: padding has no effect for any kind of model.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -24,7 +24,7 @@ static TrainConfig with(const std::string& yaml) {
   return config;
 }
 
-// A batch that leaves `room` for more padding: no text is longer than the configured length without it.
+// A batch with `room` for more padding: without it, all texts are no longer than the configured length.
 static RandomBatch short_texts(const TrainConfig& config, int64_t room) {
   TrainConfig shorter = config;
   shorter.data.sequence -= room;
@@ -43,7 +43,7 @@ static std::vector<double> logits(TinyRun& run, const RandomBatch& batch) {
   return {result.as<double>(), result.as<double>() + result.size()};
 }
 
-// What a model may be made of; none of it draws numbers by a token's place.
+// Model variants whose random draws do not depend on a token's position.
 static const char* kVariants[] = {
     "{}",
     "model: {pooling: last}",
@@ -114,7 +114,7 @@ TEST_CASE("more padding changes neither logits nor gradients nor statistics") {
   }
 }
 
-TEST_CASE("every token of a text has a part in its logits, and no padding has") {
+TEST_CASE("every token of a text affects its logits, and padding does not") {
   for (const char* yaml :
        {"model: {pooling: class_token}", "model: {pooling: last}", "{}", "model: {attention: {causal: false}}",
         "model: {pooling: class_token, attention: {causal: false}}"}) {
@@ -137,7 +137,7 @@ TEST_CASE("every token of a text has a part in its logits, and no padding has") 
         }
         INFO("token " << t << " of text " << s);
         CHECK(others == 0);
-        // The class token stands in the last place.
+        // The class token takes the last place.
         const int64_t seen = batch.lengths[static_cast<size_t>(s)] - (has_class_token ? 1 : 0);
         if (t < seen) {
           CHECK(own > 1e-7);
@@ -149,7 +149,7 @@ TEST_CASE("every token of a text has a part in its logits, and no padding has") 
   }
 }
 
-TEST_CASE("a text without tokens is scored, and changes no gradient of what is before the head") {
+TEST_CASE("a text without tokens is scored, and does not affect gradients before the head") {
   for (const char* yaml : {"{}", "model: {pooling: last}", "model: {attention: {causal: false}}"}) {
     INFO(yaml);
     TinyRun run(with(yaml), kClasses, ProcessGroups::single(), DType::f64);
@@ -158,7 +158,7 @@ TEST_CASE("a text without tokens is scored, and changes no gradient of what is b
     std::fill_n(batch.targets.begin() + batch.time, batch.time, kIgnoreTarget);
     const StepOutcome outcome = run.accumulate(batch);
     CHECK(outcome.finite());
-    // Without it, all else the same.
+    // The same without the label of this text.
     const auto with_it = named_gradients(run);
     run.clear_gradients();
     batch.labels[1] = kIgnoreTarget;
@@ -167,7 +167,7 @@ TEST_CASE("a text without tokens is scored, and changes no gradient of what is b
   }
 }
 
-TEST_CASE("a small classifier of texts learns what it is shown") {
+TEST_CASE("a small classifier of texts learns its training data") {
   for (const char* yaml : {"{model: {init_std: 0.1}, train: {batch: 16}}",
                            "{model: {init_std: 0.1, pooling: class_token, head: tanh}, train: {batch: 16}}"}) {
     INFO(yaml);

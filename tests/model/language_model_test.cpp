@@ -25,7 +25,7 @@ static std::vector<double> logits(TinyRun& run, const RandomBatch& batch) {
   return {result.as<double>(), result.as<double>() + result.size()};
 }
 
-TEST_CASE("a later token changes no earlier logit, nor one of another sequence") {
+TEST_CASE("a later token changes no earlier logit and no logit of another sequence") {
   constexpr int64_t vocab = 13;
   for (const char* position : {"rope", "learned", "none"}) {
     for (const char* arrangement : {"switch", "glam"}) {
@@ -60,7 +60,7 @@ TEST_CASE("a later token changes no earlier logit, nor one of another sequence")
 }
 
 TEST_CASE("the head gives the same in chunks of rows as at once") {
-  // In f64, 20000 words allow 64 rows a chunk: three chunks for 150 tokens, one for each micro-batch of 50.
+  // In f64, 20000 words allow 64 rows per chunk: three chunks for 150 tokens, one for each micro-batch of 50.
   constexpr int64_t vocab = 20000;
   const std::string yaml =
       "{model: {layers: 1, d_model: 8, arrangement: dense, attention: {heads: 2}}, data: {sequence: 50}, train: "
@@ -101,7 +101,7 @@ TEST_CASE("the loss is the mean of -ln softmax of the logits") {
   CHECK(run.accumulate(batch).loss == Approx(expected / static_cast<double>(batch.targets.size())).epsilon(1e-12));
 }
 
-TEST_CASE("the reported loss holds no auxiliary loss") {
+TEST_CASE("the reported loss does not include auxiliary losses") {
   constexpr int64_t vocab = 7;
   const auto loss = [&](const char* coefficient) {
     const TrainConfig config = config_from(

@@ -1,6 +1,6 @@
-// The whole model's gradient against central differences in f64. The objective is what training minimises: the mean
-// loss plus the weighted balance losses. A balance loss counts its assignments as constants; they are piecewise
-// constant, so the difference quotient does the same as long as no routing decision flips inside it, which is checked.
+// Compares the whole model's gradient with central differences in f64. The objective is that of training: the mean loss
+// plus the weighted balance losses. A balance loss treats its assignment counts as constants. They are piecewise
+// constant, so the difference quotient does the same as long as no routing decision changes, which is checked.
 #include <omp.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct Case {
   const char* yaml;
 };
 
-// Every case is this one with changes.
+// Every case is this configuration with changes.
 static const char* kBase = R"(
 model: {layers: 2, d_model: 8, d_ff: 12, init_std: 0.4, attention: {heads: 2}}
 moe: {experts: 4, d_ff: 6, balance: [{kind: switch, coefficient: 0.3}, {kind: z, coefficient: 0.05}]}
@@ -30,7 +30,7 @@ train: {batch: 3}
 )";
 
 static const Case kCases[] = {
-    {"as it is", "{}"},
+    {"default", "{}"},
     {"tied head", "model: {tie_embeddings: true}"},
     {"learned positions", "model: {attention: {position: learned}}"},
     {"no positions, relu", "model: {activation: relu, attention: {position: none}}"},
@@ -47,17 +47,17 @@ static const Case kCases[] = {
      "{model: {bias: true}, moe: {hidden_dropout: 0.4}, train: {micro_batches: 2}}"},
     {"dropout inside experts that compete",
      "moe: {hidden_dropout: 0.4, strategy: {kind: compete, probability: 1, router_loss: 0}}"},
-    {"dropout of outputs that balance losses and a competition see",
+    {"dropout of outputs that balance losses and a competition use",
      "moe: {dropout: 0.3, hidden_dropout: 0.2, balance: [{kind: similarity, coefficient: 0.5}], strategy: {kind: "
      "compete, probability: 1, "
      "version: 2, detach: false, router_loss: 3, diversity: 2}}"},
-    {"coefficients on their way",
+    {"scheduled coefficients",
      "moe: {balance: [{kind: switch, coefficient: {kind: linear, from: 0, to: 40}}, {kind: z, coefficient: {kind: "
      "linear, from: 3, to: 0}}]}"},
     {"one strategy after another", "moe: {strategy: {kind: change, at: 2, first: compete, then: contrastive}}"},
-    {"top 1 of a softmax over all", "moe: {router: {k: 1, softmax: all, renormalise: false}}"},
-    {"top 3, renormalised softmax over all", "moe: {router: {k: 3, softmax: all, renormalise: true}}"},
-    {"every expert", "moe: {router: {k: 4}}"},
+    {"top-1 with a softmax over all experts", "moe: {router: {k: 1, softmax: all, renormalise: false}}"},
+    {"top-3 with a renormalised softmax over all experts", "moe: {router: {k: 3, softmax: all, renormalise: true}}"},
+    {"all experts", "moe: {router: {k: 4}}"},
     {"balanced per sequence",
      "moe: {balance: [{kind: switch, coefficient: 0.3, scope: sequence}, {kind: z, coefficient: 0.05, scope: "
      "sequence}]}"},
@@ -73,23 +73,23 @@ static const Case kCases[] = {
     {"classifier of texts, class token and tanh head, dropout, micro-batches",
      "{task: classify, model: {pooling: class_token, head: tanh, bias: true, dropout: 0.2}, train: {micro_batches: 2}, "
      "data: {labelled: {format: tsv}}}"},
-    {"classifier of texts that sees all of them, norms behind, tanh head",
+    {"non-causal classifier of texts, post-norm, tanh head",
      "{task: classify, model: {pooling: mean, head: tanh, norm_place: post, attention: {causal: false}}, data: "
      "{labelled: {format: tsv}}}"},
-    {"classifier by the last token, balanced per rank, a short memory",
+    {"classifier by the last token, balanced per rank, a short context memory",
      "{task: classify, model: {pooling: last, attention: {memory: 2}}, moe: {balance: [{kind: switch, coefficient: "
      "0.3, "
      "scope: rank}, {kind: z, coefficient: 0.05, scope: sequence}]}, data: {labelled: {format: tsv}}}"},
     {"classifier, expert choice",
      "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}}"},
     {"layer norm, biases", "model: {norm: layer, bias: true}"},
-    {"norms behind, biases, glam, shared experts",
+    {"post-norm, biases, glam, shared experts",
      "{model: {norm: layer, norm_place: post, bias: true, arrangement: glam}, moe: {shared_experts: 1}}"},
-    {"norms behind twice, biases, relu, dropout, micro-batches",
+    {"post-norm twice, biases, relu, dropout, micro-batches",
      "{model: {norm: layer, norm_place: post_twice, bias: true, activation: relu, dropout: 0.2}, train: "
      "{micro_batches: "
      "2}}"},
-    {"classifier, norms behind, biases",
+    {"classifier, post-norm, biases",
      "{task: classify, model: {norm_place: post, bias: true, attention: {causal: false}}}"},
 };
 
@@ -147,7 +147,7 @@ static void check_gradients(const Case& c, bool ignore_some, bool weighted = fal
   INFO(c.name << (ignore_some ? ", with ignored targets" : "") << (weighted ? ", weighted" : ""));
   omp_set_num_threads(1);  // thousands of tiny steps
   TrainConfig config = case_config(c);
-  if (weighted) config.curriculum.signals.weight[index_of(SampleSignal::loss)] = 1;  // the objective is made of them
+  if (weighted) config.curriculum.signals.weight[index_of(SampleSignal::loss)] = 1;  // they define the objective
   TinyRun run(config, kVocab, ProcessGroups::single(), DType::f64);
   RandomBatch batch(config, kVocab, 17);
   if (weighted) batch.weights = {1.7, 0.2, 0.6};
@@ -185,14 +185,14 @@ TEST_CASE("the whole model's gradient equals central differences") {
 }
 
 TEST_CASE("the gradient is right when some targets are ignored") {
-  for (const char* name : {"as it is", "balanced per sequence", "classifier of patches",
+  for (const char* name : {"default", "balanced per sequence", "classifier of patches",
                            "classifier with a class token, q/k norm, shared experts"}) {
     check_gradients(case_of(name), true);
   }
 }
 
 TEST_CASE("the gradient of weighted samples is that of their weighted losses") {
-  for (const char* name : {"as it is", "dropout", "dropout inside experts, biases, micro-batches",
+  for (const char* name : {"default", "dropout", "dropout inside experts, biases, micro-batches",
                            "micro-batches, dropout, tied, shared experts", "classifier of patches",
                            "causal classifier, micro-batches, dropout"}) {
     check_gradients(case_of(name), false, true);
@@ -200,7 +200,8 @@ TEST_CASE("the gradient of weighted samples is that of their weighted losses") {
 }
 
 TEST_CASE("a router with one expert per token gets a gradient") {
-  TinyRun run(case_config(case_of("top 1 of a softmax over all")), kVocab, ProcessGroups::single(), DType::f64);
+  TinyRun run(case_config(case_of("top-1 with a softmax over all experts")), kVocab, ProcessGroups::single(),
+              DType::f64);
   run.accumulate(RandomBatch(run.config, kVocab, 17), 0);
   for (const auto& [name, gradient] : named_gradients(run)) {
     if (name.find("router") == std::string::npos) continue;

@@ -6,7 +6,7 @@
 
 using namespace moe;
 
-TEST_CASE("the summary counts what the parameter store holds") {
+TEST_CASE("the summary counts the parameters of the parameter store") {
   for (const char* yaml :
        {"{}", "model: {tie_embeddings: true, activation: relu}",
         "model: {attention: {position: learned, qk_norm: true}}",
@@ -50,7 +50,7 @@ TEST_CASE("useful operations of a classifier, counted by hand") {
         Approx(6 * (48 + 16 + 80 + 24) + 6 * 36 / 6.0 + 12 * 4 * 6));
 }
 
-TEST_CASE("experts per token are those that a token gets, whatever the slots") {
+TEST_CASE("experts per token are those that a token uses, not the slots") {
   const auto flops = [](const char* router) {
     return summarise(config_from(fmt::format("moe: {{experts: 8, router: {}}}", router)), 37).flops_per_token;
   };
@@ -59,14 +59,14 @@ TEST_CASE("experts per token are those that a token gets, whatever the slots") {
   };
   CHECK(experts("{kind: expert_choice, capacity: 2}") == 2);
   CHECK(experts("{kind: relu, k: 3}") == 3);
-  CHECK(experts("random_frozen") == 8);  // at the end
+  CHECK(experts("random_frozen") == 8);  // at the end of the run
   CHECK(flops("{kind: expert_choice, capacity: 2}") == flops("{k: 2}"));
   CHECK(flops("{kind: relu, k: 3}") == flops("{k: 3}"));
   const double two = flops("{k: 2}"), four = flops("{k: 4}");
   CHECK(flops("{k: {kind: linear, from: 4, to: 2}}") == Approx((two + four) / 2).epsilon(0.01));
 }
 
-TEST_CASE("memory is planned for the slots that expert choice can fill, not for all there are") {
+TEST_CASE("memory is planned for the slots that expert choice can fill, not for all slots") {
   const auto bytes = [](const char* router) {
     const TrainConfig config = config_from(fmt::format("moe: {{experts: 64, d_ff: 256, router: {}}}", router));
     const ProcessGroups groups = ProcessGroups::single();

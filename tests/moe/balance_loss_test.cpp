@@ -14,7 +14,7 @@ namespace moe::test {
 
 namespace {
 
-// A routing of `tokens` tokens by their logits (tokens, experts).
+// Returns the routing of `tokens` tokens by their logits (tokens, experts).
 Routing route(TestContext& ctx, Tensor logits, int64_t k) {
   const int64_t tokens = logits.dim(0);
   Routing r;
@@ -29,9 +29,9 @@ Routing route(TestContext& ctx, Tensor logits, int64_t k) {
   return r;
 }
 
-constexpr int64_t kWidth = 3;  // of the experts' outputs
+constexpr int64_t kWidth = 3;  // width of the experts' outputs
 
-// An output for every slot: different for each expert, or the same for all.
+// An output for every slot: different for each expert, or equal for all.
 ExpertOutputs make_outputs(TestContext& ctx, const Routing& routing, bool alike = false) {
   const int64_t slots = routing.indices.size();
   const Tensor rows = ctx.normal({slots, kWidth}, 4, 0.1), position = ctx.output(routing.indices.shape, DType::i32);
@@ -48,7 +48,7 @@ ExpertOutputs make_outputs(TestContext& ctx, const Routing& routing, bool alike 
   return {rows, position};
 }
 
-// What backward adds for all that a loss may have a gradient of.
+// The gradients that a loss may add in backward.
 struct LossGradients {
   Tensor logits, weights, rows;
 };
@@ -94,7 +94,7 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
   Routing routing = route(ctx, ctx.zeros({8, experts}), 2);
   for (int64_t slot = 0; slot < 16; ++slot) routing.indices.as<int32_t>()[slot] = static_cast<int32_t>(slot % experts);
   const Tensor targets = ctx.constant({8}, 1, DType::i32);
-  // A new loss comes with its value here.
+  // A new loss needs its value here.
   const std::map<std::string, double> known = {{"switch", 1},
                                                {"sequence", 1},
                                                {"gshard", 1},
@@ -115,7 +115,7 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
                                     ConstTensor(routing.noise.d_noisy), ConstTensor(routing.noise.d_deviation)}) {
       for (const double g : values(part)) CHECK(std::isfinite(g));
     }
-    if (member.name == "z" || member.name == "gshard") continue;  // gshard: its counts are all of expert 0
+    if (member.name == "z" || member.name == "gshard") continue;  // gshard counts only expert 0 here
     check_close("no gradient of logits", d.logits, std::vector<double>(32), {0, 1e-15});
     check_close("no gradient of weights", d.weights, std::vector<double>(16), {0, 1e-15});
   }
@@ -147,7 +147,7 @@ TEST_CASE("every balance loss stays finite at total collapse") {
   }
 }
 
-TEST_CASE("every balance loss is 0 of no tokens, and adds its gradient with its factor") {
+TEST_CASE("every balance loss is 0 without tokens, and adds its gradient with its factor") {
   TestContext ctx(DType::f64);
   const Routing none = route(ctx, ctx.zeros({0, 3}), 2), some = route(ctx, ctx.normal({6, 3}, 1), 2);
   const Tensor targets = ctx.of_i32({6}, {1, 1, kIgnoreTarget, 1, 1, 1});
@@ -178,7 +178,7 @@ TEST_CASE("every balance loss is 0 of no tokens, and adds its gradient with its 
   }
 }
 
-TEST_CASE("a set of balance losses adds up with its coefficients over micro-batches") {
+TEST_CASE("a set of balance losses is summed with its coefficients over micro-batches") {
   TestContext ctx(DType::f64);
   const TokenBatch whole = make_batch(ctx, 3, 4);
   const Routing routing = route(ctx, ctx.normal({12, 5}, 1), 2);
@@ -224,7 +224,7 @@ TEST_CASE("a set of balance losses adds up with its coefficients over micro-batc
   for (size_t i = 0; i < sums.size(); ++i) CHECK(sums[i] == Approx(once[i]).epsilon(1e-13));
 }
 
-TEST_CASE("a set without coefficients or global losses needs no whole step") {
+TEST_CASE("a set without coefficients or global losses does not need the whole step") {
   MoEConfig config;
   config.balance = ChoiceList<BalanceLoss>{};
   LayerSums sums;

@@ -1,4 +1,5 @@
-// Capacities in one layer: what is dropped, how it is counted, and how the factors that follow the run choose.
+// Capacities in one layer: which assignments are dropped, how they are counted, and how stateful capacities choose
+// factors.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -24,7 +25,7 @@ std::optional<double> figure(const LayerFixture& f, const std::string& name) {
   return result;
 }
 
-// A layer that has seen 3 sequences of 8 tokens.
+// A layer that has processed 3 sequences of 8 tokens.
 struct Bounded {
   explicit Bounded(const std::string& capacity, const std::string& router = "{k: 2}", bool training = true)
       : f(moe_config(fmt::format("{{experts: 4, balance: [], router: {}, capacity: {}}}", router, capacity))),
@@ -34,7 +35,7 @@ struct Bounded {
     pass();
   }
   void pass() { y = values(f.forward(batch, x)); }
-  // An update with this loss.
+  // Makes an update with this loss.
   void step(double loss = 1, double flops = 1, double seconds = 1) {
     pass();
     f.layer->after_step(f.ctx, {loss, flops, seconds});
@@ -54,11 +55,11 @@ constexpr const char* kTop1 = "{k: 1, softmax: all, renormalise: false}";
 
 }  // namespace
 
-TEST_CASE("dropped tokens get nothing, and are counted by layer and expert") {
+TEST_CASE("dropped tokens get no output, and are counted by layer and expert") {
   Bounded all("dropless", kTop1),
-      some("{kind: fixed, factor: 0.5}", kTop1);  // ceil(0.5 * 8 / 4) = 1 token of a sequence
+      some("{kind: fixed, factor: 0.5}", kTop1);  // ceil(0.5 * 8 / 4) = 1 token per sequence
   const LoadStats &load = some.f.layer->load(), &demand = all.f.layer->load();
-  CHECK(std::equal(load.counts.begin(), load.counts.end(), demand.counts.begin()));  // what the router sent
+  CHECK(std::equal(load.counts.begin(), load.counts.end(), demand.counts.begin()));  // the demand of the router
   CHECK(total(demand.dropped) == 0);
   int64_t empty = 0;
   for (size_t t = 0; t < 24; ++t) {
@@ -67,7 +68,7 @@ TEST_CASE("dropped tokens get nothing, and are counted by layer and expert") {
       zero = zero && some.y[i] == 0;
       same = same && some.y[i] == all.y[i];
     }
-    CHECK(zero != same);  // either dropped or as ever
+    CHECK(zero != same);  // either dropped or unchanged
     empty += zero;
   }
   CHECK(total(load.dropped) == static_cast<double>(empty));
@@ -75,25 +76,25 @@ TEST_CASE("dropped tokens get nothing, and are counted by layer and expert") {
   CHECK(load.dropped_share() == Approx(static_cast<double>(empty) / 24));
   CHECK(figure(some.f, "dropped") == load.dropped_share());
   CHECK(figure(some.f, "capacity") == 0.5);
-  for (size_t e = 0; e < 4; ++e) CHECK(load.counts[e] - load.dropped[e] <= 3);  // one of each sequence
+  for (size_t e = 0; e < 4; ++e) CHECK(load.counts[e] - load.dropped[e] <= 3);  // one per sequence
   CHECK_FALSE(figure(all.f, "dropped").has_value());
 
-  // Not in a second pass.
+  // A second pass does not count.
   const auto before = some.f.sums;
   some.f.ctx.observe = false;
   some.f.layer->forward(some.f.ctx, some.batch, some.x);
   CHECK(some.f.sums == before);
 }
 
-TEST_CASE("a group is a sequence unless it is said otherwise") {
-  // All of the batch together: ceil(0.5 * 24 / 4) = 3 for each expert, wherever they are.
+TEST_CASE("a group is a sequence unless configured otherwise") {
+  // The whole batch as one group: ceil(0.5 * 24 / 4) = 3 for each expert, wherever they are.
   Bounded batch("{kind: fixed, factor: 0.5, group: batch}", kTop1), sequence("{kind: fixed, factor: 0.5}", kTop1);
   const LoadStats& load = batch.f.layer->load();
   for (size_t e = 0; e < 4; ++e) CHECK(load.dropped[e] == std::max(load.counts[e] - 3, 0.0));
   CHECK(total(load.dropped) < total(sequence.f.layer->load().dropped));
 }
 
-TEST_CASE("evaluation has a capacity of its own, by default none") {
+TEST_CASE("evaluation has a separate capacity, by default none") {
   const Bounded dropless("dropless"), trained("{kind: fixed, factor: 0.5}");
   CHECK(Bounded("{kind: fixed, factor: 0.5}", "{k: 2}", false).y == dropless.y);
   CHECK(Bounded("{kind: fixed, factor: 2, evaluation: 0.5}", "{k: 2}", false).y == trained.y);
@@ -103,7 +104,7 @@ TEST_CASE("evaluation has a capacity of its own, by default none") {
   CHECK(Bounded("{kind: fixed, factor: 0.5, renormalise: true}").y != trained.y);
 }
 
-TEST_CASE("a capacity is measured by the k of the update") {
+TEST_CASE("a capacity uses the k of the update") {
   const std::string paced = "{k: {kind: linear, from: 4, to: 1, over: 50}, softmax: all, renormalise: false}";
   Bounded b("{kind: fixed, factor: 1}", paced);
   for (const auto& [update, places] : {std::pair{0, 8}, {50, 2}, {99, 2}}) {
@@ -115,7 +116,7 @@ TEST_CASE("a capacity is measured by the k of the update") {
   }
 }
 
-TEST_CASE("losses of tokens that lost an expert are told apart from the others'") {
+TEST_CASE("losses of tokens with dropped assignments are measured separately") {
   Bounded b("{kind: fixed, factor: 0.5}", kTop1);
   const Tensor losses = b.f.ctx.output({24});
   double lost = 0, kept = 0, lost_tokens = 0;
@@ -131,7 +132,7 @@ TEST_CASE("losses of tokens that lost an expert are told apart from the others'"
   CHECK(figure(b.f, "loss_kept").value() == Approx(kept / (24 - lost_tokens)));
 }
 
-TEST_CASE("every capacity drops, stays in its bound and remembers all that it needs") {
+TEST_CASE("every capacity drops, stays within its bound and saves its whole state") {
   for (const Member& member : family<Capacity>()) {
     INFO(member.name);
     const std::string& yaml = capacity_variants().at(member.name);
@@ -154,7 +155,7 @@ TEST_CASE("every capacity drops, stays in its bound and remembers all that it ne
   }
 }
 
-TEST_CASE("a capacity as needed drops no more than it may, and no less room would do") {
+TEST_CASE("capacity needed keeps drops under its target with the smallest possible factor") {
   Bounded b("{kind: needed, dropped: 0.1, limit: 4}");
   CHECK(b.factor() == 4);
   CHECK(total(b.f.layer->load().dropped) == 0);
@@ -164,15 +165,15 @@ TEST_CASE("a capacity as needed drops no more than it may, and no less room woul
   CHECK(b.f.layer->load().dropped_share() <= 0.1);
   Bounded less(fmt::format("{{kind: fixed, factor: {}}}", found - 4.0 / 64));
   CHECK(less.f.layer->load().dropped_share() > 0.1);
-  // When tokens come to be alike, more is needed; slowly, by the moving average.
+  // When tokens become alike, a larger factor is needed; it grows slowly, because it is a moving average.
   for (int64_t i = kModelWidth; i < b.x.size(); ++i) set(b.x, i, get(b.x, i % kModelWidth));
   for (int update = 0; update < 60; ++update) b.step();
   CHECK(b.factor() > found);
   CHECK(b.f.layer->load().dropped_share() <= 0.1);
 }
 
-TEST_CASE("a capacity by complexity lies between its ends as the difficulty does") {
-  const double ignorance = std::log(20);  // of the fixture's vocabulary
+TEST_CASE("capacity complexity moves between its limits with the difficulty") {
+  const double ignorance = std::log(20);  // the maximum loss for the fixture's vocabulary
   Bounded by_loss("{kind: complexity, by: loss, smallest: 1, largest: 3, decay: 0}");
   CHECK(by_loss.factor() == 3);
   by_loss.step(ignorance / 4);
@@ -194,7 +195,7 @@ TEST_CASE("a capacity by complexity lies between its ends as the difficulty does
   CHECK(slow.factor() == Approx(1 + 2 * 0.25 / (1 - 0.75 * 0.75)));
 }
 
-TEST_CASE("a bandit comes to prefer the factor under which the loss falls fastest") {
+TEST_CASE("a bandit learns to prefer the factor with which the loss decreases fastest") {
   for (const char* per : {"flops", "seconds"}) {
     for (const double discount : {1.0, 0.95}) {
       for (const int best : {0, 2, 3}) {
@@ -203,25 +204,25 @@ TEST_CASE("a bandit comes to prefer the factor under which the loss falls fastes
             fmt::format("{{kind: bandit, smallest: 0.5, largest: 2, arms: 4, hold: 2, per: {}, discount: {}, "
                         "exploration: 0.5}}",
                         per, discount));
-        CHECK(b.factor() == 2);  // it begins with the largest
+        CHECK(b.factor() == 2);  // it starts with the largest
         double loss = 100;
         int chosen = 0;
         for (int update = 0; update < 400; ++update) {
           const int arm = static_cast<int>(std::lround((b.factor() - 0.5) / 0.5));
-          // Every factor brings the same progress; the best at half the cost.
+          // All factors give the same progress; the best one at half the cost.
           loss -= 0.01;
           const double cost = arm == best ? 1 : 2;
           const bool flops = std::string(per) == "flops";
           b.step(loss, flops ? cost : 1, flops ? 1 : cost);
           chosen += update >= 200 && arm == best;
         }
-        CHECK(chosen > 100);  // of 200
+        CHECK(chosen > 100);  // out of 200
       }
     }
   }
 }
 
-TEST_CASE("capacities that make no sense are refused with the reason") {
+TEST_CASE("invalid capacities are refused with the reason") {
   const auto layer = [](const std::string& yaml) { LayerFixture{moe_config(yaml)}; };
   for (const char* factor : {"0", "-1", "{kind: linear, from: 2, to: 0, over: 50%}"}) {
     CHECK_THROWS_WITH(layer(fmt::format("{{experts: 4, capacity: {{kind: fixed, factor: {}}}}}", factor)),

@@ -1,4 +1,4 @@
-// What routers and strategies say of their causality is what perturbing later tokens shows.
+// The declared causality of routers and strategies equals what perturbing later tokens shows.
 #include "core/moe/causality_probe.h"
 #include "tests/support/catch.h"
 #include "tests/support/layer_fixture.h"
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kSequences = 3, kTime = 6;
 
-// Of a layer with random inputs; a changed token has another input and another id.
+// Measures a layer with random inputs; a changed token gets another input and another id.
 Causality found_causality(const MoEConfig& config, bool training) {
   LayerFixture f(config);
   f.ctx.training = training;
@@ -33,7 +33,7 @@ Causality found_causality(const MoEConfig& config, bool training) {
 
 }  // namespace
 
-TEST_CASE("every router is as causal as it says, at evaluation and in training") {
+TEST_CASE("every router is as causal as declared, at evaluation and in training") {
   for (const Member& router : family<Router>()) {
     for (const char* group : {"", "sequence", "position", "batch"}) {
       MoEConfig config;
@@ -51,7 +51,7 @@ TEST_CASE("every router is as causal as it says, at evaluation and in training")
   }
 }
 
-TEST_CASE("every strategy is as causal at evaluation as it says") {
+TEST_CASE("every strategy is as causal as declared, at evaluation") {
   for (const Member& strategy : family<Strategy>()) {
     INFO(strategy.name);
     MoEConfig config = moe_config("{experts: 5, balance: []}");
@@ -60,7 +60,7 @@ TEST_CASE("every strategy is as causal at evaluation as it says") {
   }
 }
 
-TEST_CASE("every capacity is as causal as it says, at evaluation and in training") {
+TEST_CASE("every capacity is as causal as declared, at evaluation and in training") {
   for (const char* router : {"{k: 1, softmax: all, renormalise: false}", "{k: 2}"}) {
     for (const char* drop : {"position", "score"}) {
       for (const char* group : {"sequence", "position", "batch"}) {
@@ -79,8 +79,8 @@ TEST_CASE("every capacity is as causal as it says, at evaluation and in training
   }
 }
 
-TEST_CASE("the probe finds what it is to find") {
-  // A token's output is its own number plus a part of another's.
+TEST_CASE("the probe detects each kind of dependence") {
+  // A token's output is its own input plus a part of another token's.
   const auto found = [](auto other_token) {
     return probe_causality(
         2, 5,
@@ -98,7 +98,7 @@ TEST_CASE("the probe finds what it is to find") {
   CHECK(found([](size_t t) { return t / 5 * 5; }) == Causality::causal);                 // the sequence's first
   CHECK(found([](size_t t) { return t / 5 * 5 + 4; }) == Causality::sequence);           // its last
   CHECK(found([](size_t t) { return (t + 5) % 10; }) == Causality::batch);               // the other sequence's
-  CHECK(found([](size_t t) { return t % 5 == 0 ? t + 1 : t; }) == Causality::sequence);  // only of the first token
+  CHECK(found([](size_t t) { return t % 5 == 0 ? t + 1 : t; }) == Causality::sequence);  // only for the first token
 }
 
 }  // namespace moe::test

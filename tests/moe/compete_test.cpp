@@ -1,4 +1,4 @@
-// What makes `compete` special; gradients and ranks are tested with the other strategies.
+// Properties specific to `compete`; gradients and ranks are tested with the other strategies.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -11,7 +11,7 @@ namespace moe::test {
 
 namespace {
 
-// The outputs of all experts for x, one by one: through a layer with k = 1 of one expert each would say the same.
+// The outputs of all experts for x, computed one by one; a layer with k = 1 and one expert each would give the same.
 std::vector<std::vector<double>> responses(LayerFixture& f, ConstTensor x) {
   std::vector<std::vector<double>> result;
   std::map<std::string, ConstTensor> by_name;
@@ -84,7 +84,7 @@ TEST_CASE("a competing update combines the experts with the largest responses") 
   }
 }
 
-TEST_CASE("outside of competing updates, and at evaluation, compete is plain") {
+TEST_CASE("outside of competing updates, and at evaluation, compete equals plain") {
   LayerFixture plain(moe_config("{experts: 5}")),
       never(moe_config("{experts: 5, strategy: {kind: compete, probability: 0}}")),
       always(moe_config("{experts: 5, strategy: {kind: compete, probability: 1}}"));
@@ -102,7 +102,7 @@ TEST_CASE("outside of competing updates, and at evaluation, compete is plain") {
   CHECK(*measure(always, "agreement") < 1);
 }
 
-TEST_CASE("the version sets the defaults, and keys beside it win") {
+TEST_CASE("the version sets the defaults, and other keys override them") {
   const auto coefficient = [](const std::string& yaml) {
     LayerFixture f(moe_config("{experts: 5, balance: [], strategy: " + yaml + "}"));
     const TokenBatch batch = make_batch(f.ctx, 2, 4);
@@ -114,7 +114,7 @@ TEST_CASE("the version sets the defaults, and keys beside it win") {
   CHECK(coefficient("{kind: compete, router_loss: 7, version: 2, probability: 1, diversity: 0}") == Approx(7));
 }
 
-TEST_CASE("a detached target has the router's gradient of an attached one, and the experts' of no router loss") {
+TEST_CASE("a detached target gives the same router gradient, and no expert gradient from the router loss") {
   const auto gradients = [](const std::string& options) {
     LayerFixture f(moe_config("{experts: 5, balance: [], strategy: {kind: compete, probability: 1, " + options + "}}"));
     const TokenBatch batch = make_batch(f.ctx, 2, 4);
@@ -135,7 +135,7 @@ TEST_CASE("a detached target has the router's gradient of an attached one, and t
   }
 }
 
-TEST_CASE("the router learns to foresee the competition") {
+TEST_CASE("the router learns to predict the competition") {
   LayerFixture f(
       moe_config("{experts: 6, balance: [], strategy: {kind: compete, probability: 1, target: all, router_loss: 1}}"));
   const TokenBatch batch = make_batch(f.ctx, 16, 4);

@@ -22,7 +22,7 @@ std::vector<CompetitionSteps> all_layers(int layers, double probability, int64_t
 
 }  // namespace
 
-TEST_CASE("competing updates come as often as their probability says, apart for each layer and seed") {
+TEST_CASE("competing updates have the configured probability, independently for each layer and seed") {
   auto layers = all_layers(2, 0.07, 1, 0);
   int first = 0, second = 0, both = 0, other_seed = 0;
   for (uint64_t u = 0; u < 5000; ++u) {
@@ -30,7 +30,7 @@ TEST_CASE("competing updates come as often as their probability says, apart for 
     first += a, second += b, both += a && b;
   }
   for (uint64_t u = 0; u < 5000; ++u) other_seed += layers[0].competes(1, u) && layers[0].competes(2, u);
-  for (const int count : {first, second}) {  // 350 expected, 18 the standard deviation
+  for (const int count : {first, second}) {  // 350 expected, standard deviation 18
     CHECK(count > 270);
     CHECK(count < 430);
   }
@@ -71,7 +71,7 @@ TEST_CASE("certain competition under a cap fills every update up to the cap") {
   }
 }
 
-TEST_CASE("one draw holds for its updates, and none competes before the first") {
+TEST_CASE("one draw holds for its interval, and there is no competition before the first") {
   auto layers = all_layers(1, 0.5, 50, 0, 120);
   int changes = 0;
   for (uint64_t u = 0; u < 2000; ++u) {

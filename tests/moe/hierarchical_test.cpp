@@ -1,4 +1,4 @@
-// What makes the strategies `hierarchical` and `contrastive` special; gradients and ranks are tested with the others.
+// Properties specific to `hierarchical` and `contrastive`; gradients and ranks are tested with the others.
 #include <cmath>
 
 #include "tests/support/catch.h"
@@ -17,7 +17,7 @@ double total(std::span<const double> numbers) {
 
 }  // namespace
 
-TEST_CASE("a hierarchy of one group is plain") {
+TEST_CASE("a hierarchy with one group equals plain") {
   LayerFixture plain(moe_config("{experts: 5, balance: []}")),
       one(moe_config(
           "{experts: 5, balance: [], strategy: {kind: hierarchical, groups: 1, group_router: {k: 1, softmax: "
@@ -65,7 +65,7 @@ TEST_CASE("both levels are balanced, each by its own losses") {
   CHECK(auxiliary("[{kind: switch, coefficient: 1}]", "[{kind: switch, coefficient: 1}]") == Approx(experts + groups));
 }
 
-TEST_CASE("hierarchies that cannot be are refused") {
+TEST_CASE("impossible hierarchies are refused") {
   CHECK_THROWS_WITH(LayerFixture(moe_config("{experts: 2, strategy: {kind: hierarchical, groups: 3}}")),
                     Catch::Contains("3 groups of 2 experts"));
   CHECK_THROWS_WITH(LayerFixture(moe_config("{experts: 6, strategy: {kind: hierarchical, group_router: {k: 2}, "
@@ -73,12 +73,12 @@ TEST_CASE("hierarchies that cannot be are refused") {
                     Catch::Contains("group_balance"));
 }
 
-TEST_CASE("contrast begins after the first update and pulls outputs to their expert") {
+TEST_CASE("the contrastive loss starts after the first update and pulls outputs to their expert") {
   LayerFixture f(moe_config("{experts: 4, balance: [], strategy: {kind: contrastive, contrast: 1}}"));
   const TokenBatch batch = make_batch(f.ctx, 8, 4);
   const Tensor x = f.ctx.normal({32, kModelWidth}, 1), d_x = f.ctx.output(x.shape), nothing = f.ctx.zeros(x.shape);
   f.forward(batch, x);
-  CHECK(f.layer->auxiliary_loss() == Approx(std::log(4)));  // no prototypes: every expert is as near
+  CHECK(f.layer->auxiliary_loss() == Approx(std::log(4)));  // without prototypes all experts are equally near
   f.layer->after_step(f.ctx);
   f.forward(batch, x);
   const double before = f.layer->auxiliary_loss();

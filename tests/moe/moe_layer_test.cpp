@@ -64,7 +64,7 @@ std::vector<NamedConfig> losses() {
   return result;
 }
 
-// Capacities that drop a good part: each with every way to drop, and one with every router and every strategy.
+// Capacities that drop a large share: each with every drop rule, and one with every router and every strategy.
 std::vector<NamedConfig> bounded() {
   std::vector<NamedConfig> result;
   for (const Member& capacity : family<Capacity>()) {
@@ -92,14 +92,14 @@ std::vector<NamedConfig> bounded() {
   return result;
 }
 
-// One update's worth of routing, so that state which follows the data is not what it was initialised with.
+// Routes one update, so that state which depends on the data differs from its initial value.
 void take_a_step(LayerFixture& f) {
   const TokenBatch batch = make_batch(f.ctx, 4, 5);
   f.forward(batch, f.ctx.normal({20, kModelWidth}, 55));
   f.layer->after_step(f.ctx);
 }
 
-// The size of its noise is a constant of the gradient, by design, but not of a difference quotient.
+// The size of its noise is a constant in the gradient, by design, but not in a difference quotient.
 bool stops_gradient_of_input(const MoEConfig& config) {
   return config.strategy.kind() == "stochastic";
 }
@@ -122,12 +122,12 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   bool same_choices = true;
   const auto loss = [&] {
     const double output = dot(f.forward(batch, x), d_y);
-    same_choices = same_choices && f.counts() == counts;  // shares of assignments are constants of the balance losses
+    same_choices = same_choices && f.counts() == counts;  // assignment shares are constants in the balance losses
     return output + f.layer->auxiliary_loss();
   };
   auto tensors = parameters_of(f.store);
   for (Differentiable& parameter : tensors) {
-    // Experts without tokens, the router of a lone expert, and a router that neither chooses nor learns.
+    // Experts without tokens, the router of a single expert, and a router that neither chooses nor learns.
     const bool idle_router =
         parameter.name.find(".router.") != std::string::npos && named.name.find("router_loss: 0") != std::string::npos;
     parameter.may_vanish = named.config.experts == 1 || batch.tokens() == 1 || idle_router;
@@ -168,7 +168,7 @@ TEST_CASE("every balance loss in every scope: gradients of input and parameters"
   for (const NamedConfig& named : losses()) check_layer_gradients(named, 3, 4);
 }
 
-TEST_CASE("every MoE layer computes the same bits again, for any number of threads") {
+TEST_CASE("every MoE layer computes identical bits for any number of threads") {
   for (const NamedConfig& named : combinations()) {
     INFO(named.name);
     const auto run = [&](int num_threads) {
@@ -215,13 +215,13 @@ TEST_CASE("parameter gradients are added to, the input's is overwritten") {
   }
 }
 
-TEST_CASE("every MoE layer takes a batch without tokens") {
+TEST_CASE("every MoE layer accepts a batch without tokens") {
   for (const auto& list : {combinations(), variants(), losses()}) {
     for (const NamedConfig& named : list) {
       INFO(named.name);
       LayerFixture f(named.config);
       TokenBatch batch = make_batch(f.ctx, 0, 4);
-      batch.global_tokens = 8, batch.global_sequences = 2;  // of other ranks
+      batch.global_tokens = 8, batch.global_sequences = 2;  // on other ranks
       CHECK(f.forward(batch, f.ctx.zeros({0, kModelWidth})).size() == 0);
       f.layer->backward(f.ctx, batch, f.ctx.output({0, kModelWidth}), f.ctx.zeros({0, kModelWidth}));
       CHECK(f.layer->auxiliary_loss() == 0);
@@ -232,7 +232,7 @@ TEST_CASE("every MoE layer takes a batch without tokens") {
   }
 }
 
-TEST_CASE("a batch of padding only has no balance loss and counts nowhere") {
+TEST_CASE("a batch of only padding has no balance loss and is not counted") {
   for (const NamedConfig& named : losses()) {
     INFO(named.name);
     LayerFixture f(named.config);
@@ -246,7 +246,7 @@ TEST_CASE("a batch of padding only has no balance loss and counts nowhere") {
   }
 }
 
-// The layer as its definition says: every token through its experts, one by one.
+// The layer by its definition: every token passes through its experts one by one.
 TEST_CASE("the plain top-k layer equals a dense evaluation") {
   for (const char* yaml :
        {"{experts: 5, router: {k: 2}}", "{experts: 5, router: {k: 2, softmax: all, renormalise: false}}",
@@ -302,7 +302,7 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
   }
 }
 
-TEST_CASE("k = 1 with renormalised weights is refused; what is accepted trains its router") {
+TEST_CASE("k = 1 with renormalised weights is refused; accepted settings train the router") {
   int accepted = 0, refused = 0;
   for (const Member& router : family<Router>()) {
     for (const char* softmax : {"chosen", "all"}) {
@@ -342,7 +342,7 @@ TEST_CASE("k beyond the experts is refused, with both numbers") {
                     Catch::Contains("4") && Catch::Contains("3") && Catch::Contains("router.k"));
 }
 
-TEST_CASE("load statistics see every assignment once, and not in a second pass") {
+TEST_CASE("load statistics count every assignment once, and not in a second pass") {
   LayerFixture f(moe_config("{experts: 5, router: {k: 2}}"));
   const TokenBatch batch = make_batch(f.ctx, 3, 11);
   const Tensor x = f.ctx.normal({33, kModelWidth}, 1);

@@ -11,7 +11,7 @@ namespace moe::test {
 namespace {
 
 struct Layout {
-  std::vector<int64_t> sequences;  // per rank; six in all
+  std::vector<int64_t> sequences;  // per rank; six in total
   int64_t expert_parallel;
 };
 
@@ -45,11 +45,11 @@ TEST_CASE("every router, and every strategy, is the same on any number of ranks"
   for (const Member& router : family<Router>()) {
     for (const Member& strategy : family<Strategy>()) {
       const bool one_default = router.name == "topk" || strategy.name == "plain";
-      for (const int experts : {5, 4, 8}) {  // unevenly and evenly over 2, 3 and 4 ranks
+      for (const int experts : {5, 4, 8}) {  // divided unevenly and evenly among 2, 3 and 4 ranks
         if (experts != 5 && strategy.name != "plain") continue;
         const MoEConfig config =
             combination(fmt::format("{{experts: {}, shared_experts: 1}}", experts), router.name, strategy.name);
-        // Of the pairs of two members that are no default, a few layouts are enough.
+        // For combinations of two non-default members a few layouts are enough.
         check_layouts(fmt::format("{} and {}, {} experts", router.name, strategy.name, experts), config, input,
                       one_default ? kLayouts : kFewLayouts);
       }
@@ -85,7 +85,7 @@ TEST_CASE("every capacity is the same on any number of ranks") {
 TEST_CASE("every balance loss is the same on any number of ranks") {
   const StepInput input = step_input(6, 5);
   for (const Member& loss : family<BalanceLoss>()) {
-    for (const char* scope : {"global", "sequence"}) {  // scope rank depends on the ranks by its definition
+    for (const char* scope : {"global", "sequence"}) {  // scope `rank` depends on the ranks by definition
       const std::string yaml =
           fmt::format("{{experts: 5, balance: [{{kind: {}, coefficient: 2, scope: {}}}], router: {}}}", loss.name,
                       scope, router_for(loss.name));
@@ -94,8 +94,8 @@ TEST_CASE("every balance loss is the same on any number of ranks") {
   }
 }
 
-TEST_CASE("a layer is the same on any number of ranks however uneven the load is") {
-  // Inputs along one direction all choose alike: most experts, and with them whole ranks, have no rows.
+TEST_CASE("a layer is the same on any number of ranks for any load imbalance") {
+  // Inputs along one direction all choose the same experts: most experts, and with them whole ranks, have no rows.
   StepInput input = step_input(6, 5);
   for (size_t i = 0; i < input.x.size(); ++i) {
     const double scale = 1 + 0.01 * static_cast<double>(i / kModelWidth);
@@ -113,8 +113,8 @@ TEST_CASE("a layer is the same on any number of ranks however uneven the load is
 }
 
 TEST_CASE("scope rank balances each rank's own tokens") {
-  // With equal shares the value is the mean of the ranks' own values, which sequence scope with one sequence
-  // per rank gives.
+  // With equal shares the value is the mean of the ranks' values. Sequence scope with one sequence per rank gives the
+  // same.
   const StepInput input = step_input(2, 7);
   const StepResult by_rank =
       run_step(moe_config("{experts: 5, balance: [{kind: switch, scope: rank}]}"), input, {1, 1}, 2);

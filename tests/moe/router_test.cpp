@@ -1,4 +1,4 @@
-// What is special to single routers, beyond what every router is tested for in moe_layer_test.cpp.
+// Properties specific to single routers, besides the tests of all routers in moe_layer_test.cpp.
 #include "core/moe/router.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ MoEConfig router_config(const std::string& router, int experts = 5) {
   return moe_config(fmt::format("{{experts: {}, balance: [], router: {}}}", experts, router));
 }
 
-// A router's decision on its own.
+// A router's decision.
 struct Decision {
   explicit Decision(const MoEConfig& config, int64_t sequences = 3, int64_t time = 11)
       : f(config), batch(make_batch(f.ctx, sequences, time)), x(f.ctx.normal({batch.tokens(), kModelWidth}, 1)) {}
@@ -86,7 +86,7 @@ TEST_CASE("every router fills valid slots at k = 1 and k = N, with one expert an
   }
 }
 
-TEST_CASE("a paced k and temperature follow their schedules, and the slots that are left stay empty") {
+TEST_CASE("a scheduled k and temperature follow their schedules, and the remaining slots stay empty") {
   Decision d(router_config("{k: {kind: linear, from: 4, to: 2}, temperature: {kind: linear, from: 2, to: 1}}"));
   CHECK(d.f.layer->router().traits().k == 4);
   CHECK(d.f.layer->router().traits().final_k == 2);
@@ -106,7 +106,7 @@ TEST_CASE("a paced k and temperature follow their schedules, and the slots that 
       Catch::Contains("schedule"));
 }
 
-TEST_CASE("dropped experts are not chosen, at least k stay, and evaluation drops none") {
+TEST_CASE("dropped experts are not chosen, at least k remain, and evaluation drops none") {
   for (const char* per : {"token", "sequence"}) {
     INFO(per);
     Decision d(router_config(fmt::format("{{k: 2, expert_dropout: 0.7, expert_dropout_per: {}}}", per)));
@@ -149,7 +149,7 @@ TEST_CASE("closed experts get no token until they are opened, or the router refu
       continue;
     }
     ++can;
-    for (const uint64_t step : {0, 99}) {  // stages of the run that a router may choose differently in
+    for (const uint64_t step : {0, 99}) {  // stages of the run at which a router may choose differently
       d.f.ctx.step = step;
       const Routing& r = d.run();
       for (int64_t t = 0; t < d.batch.tokens(); ++t) {
@@ -181,7 +181,7 @@ TEST_CASE("random chooses other experts for every token and step, each equally o
   CHECK(std::equal(later.begin() + 200, later.end(), shifted.begin()));
 }
 
-TEST_CASE("uniform goes to all experts alike") {
+TEST_CASE("uniform uses all experts equally") {
   Decision d(router_config("{kind: uniform}"));
   const Routing& r = d.run();
   CHECK(r.indices.dim(1) == 5);
@@ -189,7 +189,7 @@ TEST_CASE("uniform goes to all experts alike") {
   for (const double w : values(r.weights)) CHECK(w == Approx(0.2));
 }
 
-TEST_CASE("noise, jitter and dropout are for training only, new at every step, the same again at one") {
+TEST_CASE("noise, jitter and dropout are used only in training, re-drawn at every step, and reproducible") {
   for (const char* router : {"{kind: noisy_topk}", "{kind: topk, jitter: 0.3}", "{kind: topk, input_dropout: 0.3}",
                              "{kind: topk, expert_dropout: 0.5}"}) {
     INFO(router);
@@ -209,7 +209,7 @@ TEST_CASE("noise, jitter and dropout are for training only, new at every step, t
   }
 }
 
-TEST_CASE("gshard keeps the second expert about as often as twice its weight says") {
+TEST_CASE("gshard keeps the second expert with a probability of about twice its weight") {
   Decision d(router_config("gshard"), 40, 50);
   const Routing& r = d.run();
   double expected = 0, kept = 0, certain = 0;
@@ -279,7 +279,7 @@ TEST_CASE("sigmoid_bias moves its bias against the load, which changes choices b
   }
 }
 
-TEST_CASE("sigmoid_bias with groups chooses within the best ones") {
+TEST_CASE("sigmoid_bias with groups chooses within the best groups") {
   Decision d(router_config("{kind: sigmoid_bias, groups: 3, group_limit: 2, k: 3}", 9));
   const Routing& r = d.run();
   for (int64_t t = 0; t < 33; ++t) {
@@ -297,7 +297,7 @@ TEST_CASE("sigmoid_bias with groups chooses within the best ones") {
   CHECK_THROWS_WITH(LayerFixture(router_config("{kind: sigmoid_bias, groups: 3, k: 4}", 9)), Catch::Contains("k"));
 }
 
-TEST_CASE("cosine logits are cosines over the temperature, whatever the sizes") {
+TEST_CASE("cosine logits are cosines over the temperature, for any norms") {
   Decision d(router_config("cosine"));
   const auto before = values(d.run().logits);
   for (const double z : before) CHECK(std::abs(z) <= 1 / 0.3 + 1e-9);
@@ -305,7 +305,7 @@ TEST_CASE("cosine logits are cosines over the temperature, whatever the sizes") 
   check_close("logits of larger tokens", d.run().logits, before, {1e-4, 1e-4});
   const Tensor temperature = d.parameter("temperature");
   CHECK(get(temperature, 0) == Approx(0.3));
-  set(temperature, 0, -5);  // stays at its floor
+  set(temperature, 0, -5);  // stays at its lower bound
   for (const double z : values(d.run().logits)) CHECK(std::abs(z) <= 1e4 + 1);
 }
 
@@ -338,7 +338,8 @@ TEST_CASE("stable learns by the learned router, then routes by token id alone") 
     CHECK(expert_of.emplace(id, e).first->second == e);
   }
   const auto chosen = values(d.routing.indices);
-  for (int64_t i = 0; i < trained.size(); ++i) set(trained, i, -get(trained, i));  // the frozen one does not follow
+  // The frozen router does not change with the learned one.
+  for (int64_t i = 0; i < trained.size(); ++i) set(trained, i, -get(trained, i));
   CHECK(values(d.run().indices) == chosen);
   CHECK_THROWS_WITH(LayerFixture(router_config("{kind: stable, stage1: 0}")), Catch::Contains("stage1"));
 }
@@ -360,7 +361,7 @@ TEST_CASE("the second stage of stable has the right gradients") {
   }
 }
 
-TEST_CASE("random_frozen is never trained and goes from half of the experts to all") {
+TEST_CASE("random_frozen is never trained, and its k grows from half of the experts to all") {
   Decision d(router_config("random_frozen", 8));
   for (const Differentiable& p : parameters_of(d.f.store)) CHECK(p.name.find(".router.") == std::string::npos);
   d.run();
@@ -370,24 +371,24 @@ TEST_CASE("random_frozen is never trained and goes from half of the experts to a
   CHECK(d.chosen(0).size() == 8);
 }
 
-TEST_CASE("sinkhorn spreads tokens in training that would all prefer one expert") {
+TEST_CASE("sinkhorn distributes tokens in training that all prefer one expert") {
   Decision d(router_config("{kind: sinkhorn, k: 1, softmax: all, renormalise: false, iterations: 50}"), 2, 40);
   const Tensor weight = d.parameter("weight");
   for (int64_t i = 0; i < kModelWidth; ++i) set(weight, 3 * kModelWidth + i, 0);
   for (int64_t i = 0; i < d.x.size(); i += kModelWidth) set(d.x, i, 3);
-  set(weight, 3 * kModelWidth, 5);  // expert 3 is far ahead of all others
+  set(weight, 3 * kModelWidth, 5);  // expert 3 is far ahead of the others
   const auto most_loaded = [&] {
     d.run();
     std::vector<int> counts(5);
     for (int64_t t = 0; t < 80; ++t) ++counts[static_cast<size_t>(d.routing.indices.as<int32_t>()[t])];
     return *std::max_element(counts.begin(), counts.end());
   };
-  CHECK(most_loaded() <= 32);  // 16 would be perfect
+  CHECK(most_loaded() <= 32);  // 16 would be perfect balance
   d.f.ctx.training = false;
   CHECK(most_loaded() > 70);
 }
 
-TEST_CASE("hash depends on the token id and the layer's seed alone, and spreads ids evenly") {
+TEST_CASE("hash depends only on the token id and the layer's seed, and distributes ids evenly") {
   Decision d(router_config("{kind: hash, k: 2}"), 40, 50);
   const Tensor ids = d.f.ctx.output({2000}, DType::i32);
   std::iota(ids.as<int32_t>(), ids.as<int32_t>() + 2000, 0);
@@ -403,7 +404,7 @@ TEST_CASE("hash depends on the token id and the layer's seed alone, and spreads 
   CHECK(values(other.run().indices) != chosen);
 }
 
-TEST_CASE("relu steers its L1 loss towards the wanted number of experts") {
+TEST_CASE("relu regulates its L1 loss towards the target number of experts") {
   Decision d(router_config("{kind: relu, k: 2, l1: 0.5, factor: 2}"));
   const Routing& r = d.run();
   for (int64_t i = 0; i < r.logits.size(); ++i) CHECK(get(r.weights, i) == std::max(0.0, get(r.logits, i)));
@@ -420,10 +421,10 @@ TEST_CASE("relu steers its L1 loss towards the wanted number of experts") {
   CHECK(after(10, 10) == 0.5);
   CHECK(after(0, 0) == 0.5);
   for (int i = 0; i < 50; ++i) after(50, 10);
-  CHECK(get(d.parameter("l1"), 0) == 1e3);  // and no further
+  CHECK(get(d.parameter("l1"), 0) == 1e3);  // its upper bound
 }
 
-TEST_CASE("hierarchical weighs by the product of both levels") {
+TEST_CASE("hierarchical weights are the product of both levels") {
   Decision d(router_config("{kind: hierarchical, groups: 2, chosen_groups: 1, experts_per_group: 2}"));
   const Routing& r = d.run();
   for (int64_t t = 0; t < 33; ++t) {
@@ -451,7 +452,7 @@ TEST_CASE("hyper trains its embedding and never the hypernetwork") {
   CHECK(trained.count("layer.router.hyper.output.weight") == 0);
 }
 
-TEST_CASE("prompt routes by domain; further domains share the last vector") {
+TEST_CASE("prompt routes by domain; additional domains share the last vector") {
   Decision d(router_config("{kind: prompt, domains: 3}"));
   const auto none = values(d.run().logits);
   const auto logits_of = [&](const std::vector<int32_t>& domains) {
@@ -465,7 +466,7 @@ TEST_CASE("prompt routes by domain; further domains share the last vector") {
   CHECK(logits_of({0, 9, 2}) == mixed);
 }
 
-TEST_CASE("load asks for noisy_topk") {
+TEST_CASE("the load loss requires noisy_topk") {
   CHECK_THROWS_WITH(LayerFixture(moe_config("{experts: 5, balance: [load]}")),
                     Catch::Contains("noisy_topk") && Catch::Contains("topk"));
 }

@@ -1,4 +1,4 @@
-// What makes `stochastic` special; gradients and ranks are tested with the other strategies.
+// Properties specific to `stochastic`; gradients and ranks are tested with the other strategies.
 #include <cmath>
 
 #include "tests/support/catch.h"
@@ -19,7 +19,7 @@ std::optional<double> measure(const LayerFixture& f, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("at evaluation stochastic is plain, and costs as much") {
+TEST_CASE("at evaluation stochastic equals plain, and has the same cost") {
   LayerFixture plain(moe_config("{experts: 5}")), stochastic(moe_config("{experts: 5, strategy: stochastic}"));
   const TokenBatch batch = make_batch(plain.ctx, 2, 4);
   const Tensor x = plain.ctx.normal({8, kModelWidth}, 1);
@@ -29,7 +29,7 @@ TEST_CASE("at evaluation stochastic is plain, and costs as much") {
   CHECK_FALSE(measure(stochastic, "uncertainty"));
 }
 
-TEST_CASE("in training both views are routed, and the gate starts even") {
+TEST_CASE("in training both views are routed, and the gate starts at one half") {
   LayerFixture f(moe_config("{experts: 5, strategy: stochastic}"));
   const TokenBatch batch = make_batch(f.ctx, 2, 4);
   const Tensor x = f.ctx.normal({8, kModelWidth}, 1);
@@ -40,7 +40,7 @@ TEST_CASE("in training both views are routed, and the gate starts even") {
   CHECK(f.layer->traits().training_passes == 2);
 }
 
-TEST_CASE("running noise begins at the first update and follows the data") {
+TEST_CASE("running noise starts at the first update and follows the data") {
   LayerFixture f(moe_config("{experts: 5, strategy: {kind: stochastic, statistics: running}}"));
   const TokenBatch batch = make_batch(f.ctx, 2, 4);
   const Tensor x = f.ctx.normal({8, kModelWidth}, 1);
@@ -49,7 +49,7 @@ TEST_CASE("running noise begins at the first update and follows the data") {
   const auto with = values(f.forward(batch, x));
   CHECK(with != without);
   ++f.ctx.step;
-  CHECK(values(f.forward(batch, x)) != with);  // another update, another noise
+  CHECK(values(f.forward(batch, x)) != with);  // another update has other noise
 }
 
 TEST_CASE("a single token has no negatives: its uncertainty is 0") {

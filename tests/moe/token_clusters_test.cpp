@@ -10,7 +10,7 @@ using namespace moe;
 
 static const RandomKey kKey{5, RandomPurpose::test, 1, 0};
 
-// `each` tokens round each of the directions of the first axes, of any lengths, one kind after the other in turn.
+// `each` tokens around each of the first axes' directions, of any lengths, in turn.
 static std::vector<float> separated(int64_t kinds, int64_t each, int64_t d, float noise) {
   std::vector<float> tokens;
   for (int64_t t = 0; t < kinds * each; ++t) {
@@ -23,7 +23,7 @@ static std::vector<float> separated(int64_t kinds, int64_t each, int64_t d, floa
   return tokens;
 }
 
-TEST_CASE("separate clusters are found, each by one centroid") {
+TEST_CASE("separate clusters are found, each with one centroid") {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     INFO("seed " << seed);
     const TokenClusters found = cluster_tokens(separated(3, 40, 8, 0.05f), 8, 3, 50, {seed, RandomPurpose::test, 0, 0});
@@ -39,7 +39,7 @@ TEST_CASE("separate clusters are found, each by one centroid") {
   }
 }
 
-TEST_CASE("clusters are a function of tokens and key, and every token has its nearest centroid") {
+TEST_CASE("clusters are a function of tokens and key, and every token belongs to its nearest centroid") {
   const std::vector<float> tokens = separated(5, 30, 6, 0.6f);
   const TokenClusters one = cluster_tokens(tokens, 6, 7, 10, kKey), two = cluster_tokens(tokens, 6, 7, 10, kKey);
   CHECK(one.centroids == two.centroids);
@@ -71,8 +71,8 @@ TEST_CASE("iterations make clusters tighter until nothing changes") {
   CHECK(cluster_tokens(tokens, 12, 6, 100, kKey).iterations < 100);
 }
 
-TEST_CASE("clusters of fewer kinds of tokens than clusters, of zeros and of one token each") {
-  // Two kinds, exactly alike, for four clusters: ties go to the smaller index, nothing is not a number.
+TEST_CASE("more clusters than kinds of tokens, tokens of zeros, and clusters of one token") {
+  // Two kinds of identical tokens for four clusters: ties go to the smaller index, and nothing is NaN.
   const TokenClusters alike = cluster_tokens(separated(2, 10, 4, 0), 4, 4, 20, kKey);
   CHECK(std::set<int32_t>(alike.cluster_of.begin(), alike.cluster_of.end()).size() == 2);
   for (const float x : alike.centroids) CHECK(std::isfinite(x));

@@ -19,12 +19,12 @@ constexpr int64_t kTokens = 21, kWidth = 3;
 
 struct Result {
   std::vector<double> rows;     // received by all ranks, in order: sorted by expert
-  std::vector<double> numbers;  // theirs
+  std::vector<double> numbers;  // the assignment numbers of the rows
   std::vector<double> y, d_x, d_out, d_weights;
 };
 
-// Dispatches, doubles every row as the "experts", combines, and goes back. Rank r has tokens [first[r],
-// first[r + 1]).
+// Dispatches, doubles every row as the "experts", combines, and runs backward. Rank r has the tokens [first[r], first[r
+// + 1]).
 Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t k,
                     const std::vector<int32_t>& indices) {
   const size_t ranks = first.size() - 1;
@@ -71,7 +71,7 @@ Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t 
 
 }  // namespace
 
-TEST_CASE("rows reach their experts and come back, on any number of ranks") {
+TEST_CASE("rows are sent to their experts and back, on any number of ranks") {
   const std::vector<std::vector<int64_t>> splits = {{0, 21},        {0, 10, 21},     {0, 0, 21},
                                                     {0, 7, 14, 21}, {0, 21, 21, 21}, {0, 1, 13, 13, 21}};
   for (const int64_t experts : {4, 5, 9}) {
@@ -100,7 +100,7 @@ TEST_CASE("rows reach their experts and come back, on any number of ranks") {
                     Tensor{actual.data(), {kTokens, kWidth}, DType::f64, Device::cpu}, y);
         for (const auto& split : splits) {
           INFO(experts << " experts, k " << k << ", " << imbalance.name << ", " << split.size() - 1 << " ranks");
-          // Nothing is summed in another order: every number is the same to the last bit.
+          // The order of all sums is the same, so every number is identical to the bit.
           const Result many = run_dispatch(split, experts, k, indices);
           CHECK(many.rows == one.rows);
           CHECK(many.numbers == one.numbers);
@@ -124,7 +124,8 @@ TEST_CASE("a planned dispatch counts the rows of the planned imbalance") {
     const Tensor rows =
         dispatcher.dispatch(ctx, ctx.zeros({10, 3}), ctx.of_i32({10, 2}, std::vector<int32_t>(20)), plan);
     if (rows.dim(0) != 30) throw std::runtime_error("planned " + rows.shape.to_string());
-    // No expert has more than 3 of a rank's rows: 12 of them there, and 12 of two ranks for two experts.
+    // No expert has more than 3 of a rank's rows, so 12 rows of the rank for its experts, and 12 of two ranks for two
+    // experts.
     const Tensor bounded =
         dispatcher.dispatch(ctx, ctx.zeros({10, 3}), ctx.of_i32({10, 2}, std::vector<int32_t>(20)), plan, 3);
     if (plan.num_sorted != 12 || bounded.dim(0) != 12) {

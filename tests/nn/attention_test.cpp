@@ -48,14 +48,14 @@ TEST_CASE("Attention: gradients of input and parameters") {
   }
 }
 
-TEST_CASE("Attention tells positions apart with rope only") {
+TEST_CASE("Attention distinguishes positions only with rope") {
   for (const char* position : {"rope", "none"}) {
     TestContext ctx(DType::f64);
     ParameterStore store;
     Attention attention(store, "attention", small_model(position, false, 2, 0, 3), RunLength{});
     store.allocate(ctx, DType::f64);
     randomise(store, 0.5);
-    // The last token sees the same tokens before it, in another order.
+    // The last token attends to the same earlier tokens, in another order.
     const Tensor x = ctx.normal({3, 6}, 1), swapped = ctx.copy_of(x);
     for (int64_t i = 0; i < 6; ++i) set(swapped, i, get(x, 6 + i)), set(swapped, 6 + i, get(x, i));
     const TokenBatch batch = make_batch(ctx, 1, 3);
@@ -64,7 +64,7 @@ TEST_CASE("Attention tells positions apart with rope only") {
   }
 }
 
-TEST_CASE("Attention of a batch without sequences") {
+TEST_CASE("Attention accepts a batch without sequences") {
   TestContext ctx;
   ParameterStore store;
   Attention attention(store, "attention", small_model("rope", true, 2, 1, 3), RunLength{});

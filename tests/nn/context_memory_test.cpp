@@ -23,7 +23,7 @@ static ModelConfig model(const std::string& position, int64_t memory, bool qk_no
   return config;
 }
 
-// An attention layer with a memory, and rows to pass through it.
+// An attention layer with a context memory, and rows to pass through it.
 struct Layer {
   Layer(TestContext& ctx, const std::string& position, int64_t size, bool qk_norm = false)
       : config(model(position, size, qk_norm)),
@@ -52,7 +52,7 @@ struct Layer {
   ContextMemory memory;
 };
 
-TEST_CASE("Attention with a memory: gradients, the memory being constant") {
+TEST_CASE("Attention with a context memory: gradients with the memory as a constant") {
   for (const char* position : {"rope", "none", "relative"}) {
     for (const int64_t size : {2, 5, 12}) {
       for (const int64_t before : {0, 4, 20}) {
@@ -107,7 +107,7 @@ TEST_CASE("Attention in segments equals attention in one piece with the same win
   }
 }
 
-TEST_CASE("a context memory counts its bytes, forgets, and there may be none") {
+TEST_CASE("a context memory counts its bytes, can be cleared, and can be absent") {
   TestContext ctx;
   const ContextMemory none(ctx, MemoryShape::of(model("rope", 0, false)), 3);
   CHECK_FALSE(none);

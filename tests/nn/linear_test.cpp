@@ -5,7 +5,7 @@
 
 namespace moe::test {
 
-TEST_CASE("Linear: gradients of input and weight; the weight's is added to") {
+TEST_CASE("Linear: gradients of input and weight; the weight's gradient is accumulated") {
   TestContext ctx(DType::f64);
   ParameterStore store;
   const Linear linear(store, {}, "linear", 5, 3, 1);

@@ -5,7 +5,7 @@
 
 namespace moe::test {
 
-TEST_CASE("Norm: gradients of input and parameters; both are added to") {
+TEST_CASE("Norm: gradients of input and parameters; both are accumulated") {
   const char* kind = GENERATE("rms", "layer");
   TestContext ctx(DType::f64);
   ParameterStore store;
@@ -28,7 +28,7 @@ TEST_CASE("Norm: gradients of input and parameters; both are added to") {
   check_gradients(loss, tensors);
 }
 
-TEST_CASE("Norm starts as the plain norm and takes no weight decay") {
+TEST_CASE("Norm starts as the plain norm and has no weight decay") {
   TestContext ctx;
   ParameterStore store;
   Norm norm(store, "norm", 3, 0);

@@ -33,7 +33,7 @@ std::map<std::string, std::vector<double>> named_values(ParameterStore& store, P
 
 }  // namespace
 
-TEST_CASE("parameters lie in their group's buffer, decayed ones first, and do not overlap") {
+TEST_CASE("parameters are stored in their group's buffer, decayed ones first, and do not overlap") {
   TestContext ctx;
   ParameterStore store;
   fill(store, 0, 5);
@@ -92,7 +92,7 @@ TEST_CASE("for_each_named finds the same range in any buffer of the layout") {
   CHECK(firsts == std::map<std::string, double>{{"a.weight", 42}, {"norm.weight", 42}, {"b.weight", 42}});
 }
 
-TEST_CASE("old gradients that nothing was added to are cleared") {
+TEST_CASE("stale gradients without new contributions are cleared") {
   TestContext ctx;
   ParameterStore store;
   fill(store, 0, 2);
@@ -129,7 +129,7 @@ TEST_CASE("initial values do not depend on which rank holds an expert") {
   CHECK(named_values(whole, ParameterGroup::expert) != parts);
 }
 
-TEST_CASE("a planned parameter store counts and touches nothing") {
+TEST_CASE("a planned parameter store counts and does not touch memory") {
   TestContext ctx;
   ParameterStore planned, real;
   fill(planned, 0, 5);
@@ -142,7 +142,7 @@ TEST_CASE("a planned parameter store counts and touches nothing") {
   CHECK(planned.parameter_bytes() > 4 * (15 + 5 + 60 + 10 + 14));
 }
 
-TEST_CASE("a parameter store refuses late parameters and names without an expert's place") {
+TEST_CASE("a parameter store refuses late parameters and names without an expert placeholder") {
   TestContext ctx;
   ParameterStore store;
   CHECK_THROWS_AS(store.add({}, {"experts.weight", {2, 3}, ParameterGroup::expert, {}}), InternalError);

@@ -70,7 +70,7 @@ TEST_CASE("TransformerBlock: gradients of input and parameters, with and without
   }
 }
 
-TEST_CASE("TransformerBlock drops in training only") {
+TEST_CASE("TransformerBlock applies dropout only in training") {
   Block with(0.4), without(0);
   const TokenBatch batch = make_batch(with.ctx, 2, 4);
   const Tensor x = with.ctx.normal({8, 6}, 1);
@@ -80,7 +80,7 @@ TEST_CASE("TransformerBlock drops in training only") {
   check_same_bits("evaluation", with.block->forward(with.ctx, batch, x), plain);
 }
 
-TEST_CASE("TransformerBlock drops the same whatever the split of the batch") {
+TEST_CASE("TransformerBlock's dropout does not depend on the split of the batch") {
   Block b(0.4);
   const TokenBatch batch = make_batch(b.ctx, 3, 4);
   const Tensor x = b.ctx.normal({12, 6}, 1), whole = b.ctx.copy_of(b.block->forward(b.ctx, batch, x));
@@ -90,7 +90,7 @@ TEST_CASE("TransformerBlock drops the same whatever the split of the batch") {
   check_same_bits("the last two sequences", b.block->forward(b.ctx, part, x.slice(4, 8)), whole.slice(4, 8));
 }
 
-TEST_CASE("TransformerBlock with its norms behind gives normalised rows") {
+TEST_CASE("TransformerBlock with post-norm gives normalised rows") {
   for (const char* place : {"post", "post_twice"}) {
     Block b(0, 0, 0, place, "layer");
     for (const Parameter& p : b.store.parameters()) {
@@ -103,7 +103,7 @@ TEST_CASE("TransformerBlock with its norms behind gives normalised rows") {
       double sum = 0, squares = 0;
       for (int64_t i = 0; i < 6; ++i) sum += get(y, t * 6 + i), squares += get(y, t * 6 + i) * get(y, t * 6 + i);
       CHECK(sum == Approx(0).margin(1e-12));
-      CHECK(squares == Approx(6).epsilon(0.05));  // but for eps
+      CHECK(squares == Approx(6).epsilon(0.05));  // up to eps
     }
   }
   CHECK(Block(0, 0, 0, "post").store.parameters().size() + 1 == Block(0, 0, 0, "post_twice").store.parameters().size());
@@ -111,7 +111,7 @@ TEST_CASE("TransformerBlock with its norms behind gives normalised rows") {
 
 TEST_CASE("TransformerBlock without weights is the identity") {
   Block b(0.5);
-  // With no weights, both branches vanish and the block is the identity, dropout or not.
+  // With zero weights both branches vanish, and the block is the identity, with or without dropout.
   for (const Parameter& p : b.store.parameters()) {
     for (int64_t i = 0; i < p.value.size(); ++i) set(p.value, i, 0);
   }

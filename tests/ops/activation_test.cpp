@@ -39,7 +39,7 @@ TEST_CASE("activations have their known values") {
   check_close("relu", y, {0, 2, 3, 0.5});
   activation_forward(ctx, y, z, Activation::gelu);
   check_close("gelu", y, {-0.15880800939172324, 1.9545976940877750, 2.9963626079182273, 0.34571400982514394});
-  activation_forward(ctx, gated, z, Activation::swiglu);  // gates -1, 2; ups 3, 0.5
+  activation_forward(ctx, gated, z, Activation::swiglu);  // gates -1, 2; up values 3, 0.5
   check_close("swiglu", gated, {-0.8068242641109854, 0.8807970779778824});
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("activations equal the reference at odd sizes") {
   }
 }
 
-TEST_CASE("activations leave rows behind the last group alone") {
+TEST_CASE("activations leave rows past the last group unchanged") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const Tensor offsets = ctx.of_i32({3}, {0, 1, 3});
   for (const Activation activation : kActivations) {
@@ -77,7 +77,7 @@ TEST_CASE("activations leave rows behind the last group alone") {
   }
 }
 
-TEST_CASE("activations stay finite far out") {
+TEST_CASE("activations stay finite for large inputs") {
   TestContext ctx;
   for (const Activation activation : kActivations) {
     const Tensor z = ctx.of({1, 4}, {-1e4, 1e4, -200, 200}), d_z = ctx.output({1, 4});
@@ -93,7 +93,7 @@ TEST_CASE("activation gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const Activation activation : kActivations) {
     const Tensor z = ctx.normal({3, width_factor(activation) * 7}, 2), d_y = ctx.normal({3, 7}, 3);
-    const Tensor y = ctx.output({3, 7}), d_z = ctx.output(z.shape);  // NaN: shows that backward overwrites
+    const Tensor y = ctx.output({3, 7}), d_z = ctx.output(z.shape);  // NaN, to show that backward overwrites
     activation_backward(ctx, d_z, d_y, z, activation);
     const auto loss = [&] {
       activation_forward(ctx, y, z, activation);
@@ -103,7 +103,7 @@ TEST_CASE("activation gradients", "[cpu]") {
   }
 }
 
-TEST_CASE("activations refuse shapes and names that do not fit") {
+TEST_CASE("activations refuse invalid shapes and names") {
   TestContext ctx;
   CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({2, 3}), Activation::swiglu), InternalError);
   CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}), ctx.zeros({1, 3}), Activation::relu), InternalError);

@@ -67,8 +67,7 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout, const Attent
 
 TEST_CASE("attention of a hand-computed sequence") {
   TestContext ctx(DType::f64);
-  // One head of width 1. Queries 0 and 1, keys 0 and ln 3, values 4 and 8: the second token weighs 1/4 and
-  // 3/4.
+  // One head of width 1. Queries 0 and 1, keys 0 and ln 3, values 4 and 8: the second token's weights are 1/4 and 3/4.
   const Tensor qkv = ctx.of({2, 3}, {0, 0, 4, 1, std::log(3), 8});
   const Result result = run_forward(ctx, qkv, {2, 1, 1, 1});
   check_close("out", result.out, {4, 7});
@@ -152,7 +151,7 @@ TEST_CASE("attention with dropout equals the reference", "[hopper]") {
   }
 }
 
-TEST_CASE("attention gradients with dropout, whose backward draws the same", "[cpu]") {
+TEST_CASE("attention gradients with dropout, which is the same in backward", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 3},
                                         {5, 2, 2, 3},
@@ -172,7 +171,7 @@ TEST_CASE("attention gradients with dropout, whose backward draws the same", "[c
   }
 }
 
-TEST_CASE("what attention drops follows from a sequence's number in the global batch", "[cpu]") {
+TEST_CASE("attention dropout depends on a sequence's index in the global batch", "[cpu]") {
   TestContext ctx(DType::f64);
   const AttentionLayout layout{37, 2, 1, 8};
   const Tensor qkv = ctx.normal({3 * 37, layout.width()}, 1);
@@ -191,7 +190,7 @@ TEST_CASE("what attention drops follows from a sequence's number in the global b
   CHECK(difference > 1);
 }
 
-TEST_CASE("attention drops the stated share, and what it keeps makes up for that", "[cpu]") {
+TEST_CASE("attention drops the configured share, and rescales the rest", "[cpu]") {
   const AttentionLayout layout{64, 4, 4, 8, false};
   const AttentionMask mask = AttentionMask::of(kDropout, layout);
   double sum = 0, dropped = 0;
@@ -204,7 +203,7 @@ TEST_CASE("attention drops the stated share, and what it keeps makes up for that
       }
     }
   }
-  CHECK(dropped / (4 * 64 * 64) == Approx(0.3).margin(0.015));  // four deviations
+  CHECK(dropped / (4 * 64 * 64) == Approx(0.3).margin(0.015));  // four standard deviations
   CHECK(sum / (4 * 64 * 64) == Approx(1).margin(0.02));
 }
 
@@ -224,7 +223,7 @@ TEST_CASE("attention backward in f32 equals f64's", "[cpu]") {
   check_close("d_qkv", gradient(narrow), values, {1e-4, 1e-5});
 }
 
-TEST_CASE("attention is causal and keeps sequences apart", "[hopper]") {
+TEST_CASE("attention is causal and separates sequences", "[hopper]") {
   TestContext ctx;
   const AttentionLayout layout{70, 2, 1, 4};
   const Tensor qkv = ctx.normal({140, layout.width()}, 4), changed = ctx.copy_of(qkv);
@@ -235,7 +234,7 @@ TEST_CASE("attention is causal and keeps sequences apart", "[hopper]") {
   CHECK(get(after, 66 * 8) != get(before, 66 * 8));
 }
 
-TEST_CASE("attention that is not causal sees the whole sequence and no other", "[hopper]") {
+TEST_CASE("non-causal attention covers the whole sequence and no other", "[hopper]") {
   TestContext ctx;
   const AttentionLayout layout{70, 2, 1, 4, false};
   const Tensor qkv = ctx.normal({140, layout.width()}, 4), changed = ctx.copy_of(qkv);
@@ -245,7 +244,7 @@ TEST_CASE("attention that is not causal sees the whole sequence and no other", "
   check_same_bits("the other sequence", after.slice(70, 70), before.slice(70, 70));
 }
 
-TEST_CASE("attention survives large scores", "[hopper]") {
+TEST_CASE("attention is stable for large scores", "[hopper]") {
   TestContext ctx;
   const AttentionLayout layout{33, 1, 1, 4};
   const Tensor qkv = ctx.normal({33, layout.width()}, 5, 60);
@@ -255,7 +254,7 @@ TEST_CASE("attention survives large scores", "[hopper]") {
   check_close("logsumexp", result.logsumexp, expected.logsumexp, {1e-5, 1e-3});
 }
 
-TEST_CASE("attention gives the same bits for any number of threads", "[cpu]") {
+TEST_CASE("attention gives identical bits for any number of threads", "[cpu]") {
   TestContext ctx;
   const AttentionLayout layout{130, 4, 2, 9, GENERATE(true, false)};
   const Tensor qkv = ctx.normal({260, layout.width()}, 6), d_out = ctx.normal({260, 36}, 7);
@@ -271,7 +270,7 @@ TEST_CASE("attention gives the same bits for any number of threads", "[cpu]") {
   check_same_bits("d_qkv", two.second, one.second);
 }
 
-TEST_CASE("attention takes no tokens, and refuses what does not fit") {
+TEST_CASE("attention accepts no tokens, and refuses invalid arguments") {
   TestContext ctx;
   const AttentionLayout layout{4, 2, 1, 3};
   CHECK(run_forward(ctx, ctx.zeros({0, layout.width()}), layout).out.size() == 0);

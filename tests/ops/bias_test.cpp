@@ -8,7 +8,7 @@ namespace moe::test {
 
 namespace {
 
-// Offsets of groups: empty ones at the beginning, the end and in between, and rows that belong to none.
+// Offsets of groups, with empty groups at the start, the end and in between, and rows that belong to no group.
 std::vector<std::vector<int32_t>> group_cases(int32_t rows) {
   return {{0, rows}, {0, 0, rows / 2, rows / 2, rows, rows}, {0, rows / 3, rows - 1}};
 }
@@ -74,7 +74,7 @@ TEST_CASE("a narrow bias is added to wide rows") {
   for (int64_t i = 0; i < y.size(); ++i) CHECK(get(y, i) == Approx(0.001 + get(bias, i % 40)).epsilon(1e-6));
 }
 
-TEST_CASE("a bias takes no rows, and refuses what does not fit") {
+TEST_CASE("a bias accepts no rows, and refuses invalid arguments") {
   TestContext ctx;
   bias_forward(ctx, ctx.zeros({0, 4}), ctx.zeros({4}));
   const Tensor d_bias = ctx.wide_constant({4}, 2);

@@ -1,4 +1,4 @@
-// The bound on experts' rows, against plain loops that take one assignment after the other.
+// The limit on experts' rows, compared with plain loops over the assignments.
 #include "core/ops/capacity.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ struct Expected {
   std::vector<double> kept, demand, lost;
 };
 
-// Sorts all assignments of a group by the rule and hands out places in that order, to padding last.
+// Sorts all assignments of a group by the rule and assigns places in that order, to padding last.
 Expected reference(ConstTensor indices, ConstTensor weights, ConstTensor targets, const TokenGroups& groups,
                    int64_t experts, int64_t capacity, DropRule rule) {
   const int64_t k = indices.dim(1);
@@ -59,7 +59,7 @@ Expected reference(ConstTensor indices, ConstTensor weights, ConstTensor targets
   return e;
 }
 
-// Choices of a token among neighbours: distinct, some slots empty, most of them of few experts.
+// Choices of a token among neighbouring experts: distinct, some slots empty, most of them of few experts.
 Tensor choices(TestContext& ctx, int64_t tokens, int64_t k, int64_t experts) {
   const Tensor indices = ctx.output({tokens, k}, DType::i32);
   for (int64_t t = 0; t < tokens; ++t) {
@@ -73,9 +73,9 @@ Tensor choices(TestContext& ctx, int64_t tokens, int64_t k, int64_t experts) {
 
 }  // namespace
 
-TEST_CASE("a capacity keeps what the plain reference keeps") {
+TEST_CASE("a capacity keeps the same assignments as the plain reference") {
   const DType dtype = GENERATE(from_range(tested_dtypes()));
-  if (dtype == DType::bf16) return;  // weights are f32 with it: the same again
+  if (dtype == DType::bf16) return;  // weights are f32 in that case too, so it would be the same test
   TestContext ctx(dtype);
   for (const int64_t experts : {1, 3, 33}) {
     for (const int64_t k : {int64_t{1}, std::min<int64_t>(experts, 3)}) {
@@ -107,7 +107,7 @@ TEST_CASE("a capacity keeps what the plain reference keeps") {
   }
 }
 
-TEST_CASE("by position first choices go before second ones, by score larger weights") {
+TEST_CASE("by position first choices come before second ones, by score larger weights come first") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   // Tokens 0 and 1 have expert 0 as their second choice, token 2 as its first; there is room for one.
   const Tensor indices = ctx.of_i32({3, 2}, {1, 0, 2, 0, 0, 1}), targets = ctx.of_i32({3}, {1, 1, 1});
@@ -116,7 +116,7 @@ TEST_CASE("by position first choices go before second ones, by score larger weig
   for (int64_t i = 0; i < 6; ++i) set(weights, i, w[static_cast<size_t>(i)]);
   const Tensor kept = ctx.output({3, 2}, DType::i32), demand = ctx.output({1, 3}, DType::i32);
   const auto run = [&](DropRule rule) {
-    const Tensor lost = ctx.constant({3}, 1, DType::i32);  // it is added to
+    const Tensor lost = ctx.constant({3}, 1, DType::i32);  // it is accumulated
     limit_assignments(ctx, kept, demand, lost, indices, weights, targets, {1, 3, 0, 1}, 1, rule);
     return values(lost);
   };
@@ -143,7 +143,7 @@ TEST_CASE("padding takes no place from a token") {
   }
 }
 
-TEST_CASE("a capacity: arguments that do not fit are refused") {
+TEST_CASE("a capacity refuses invalid arguments") {
   TestContext ctx;
   const Tensor indices = ctx.of_i32({4, 1}, {0, 0, 0, 0}), weights = ctx.wide_zeros({4, 1}),
                targets = ctx.of_i32({4}, {1, 1, 1, 1}), kept = ctx.output({4, 1}, DType::i32),
@@ -212,7 +212,7 @@ TEST_CASE("kept slots take over weights as on the CPU in f64") {
   }
 }
 
-TEST_CASE("losses of tokens that lost something, and of the others") {
+TEST_CASE("losses of tokens with dropped assignments, and of the others") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t tokens : {0, 1, 33, 1000}) {
     const Tensor losses = ctx.wide_output({tokens}), lost = ctx.output({tokens}, DType::i32),
@@ -234,7 +234,7 @@ TEST_CASE("losses of tokens that lost something, and of the others") {
   }
   CHECK_THROWS_AS(loss_by_drops(ctx, ctx.wide_zeros({3}), ctx.output({2}, DType::i32), ctx.output({3}, DType::i32)),
                   InternalError);
-  // One prediction for two tokens.
+  // One prediction per two tokens.
   const LossByDrops sums =
       loss_by_drops(ctx, ctx.wide_constant({2}, 0.5), ctx.of_i32({4}, {0, 2, 0, 0}), ctx.of_i32({2}, {1, 1}));
   CHECK(sums.lost_tokens == 1);

@@ -7,7 +7,7 @@
 
 namespace moe::test {
 
-TEST_CASE("every sequence begins with the class token") {
+TEST_CASE("every sequence starts with the class token") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const Tensor y = ctx.output({6, 2});
   class_token_forward(ctx, y, ctx.of({4, 2}, {1, 2, 3, 4, 5, 6, 7, 8}), ctx.of({2}, {-1, -2}), 3);
@@ -31,7 +31,7 @@ TEST_CASE("class token equals the reference at odd sizes") {
   }
 }
 
-TEST_CASE("class token gradients; the row's is added to", "[cpu]") {
+TEST_CASE("class token gradients; the row's gradient is accumulated", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor x = ctx.normal({8, 5}, 1), row = ctx.normal({5}, 2), weight = ctx.normal({12, 5}, 3);
   const Tensor y = ctx.output({12, 5}), d_x = ctx.output(x.shape), d_row = ctx.zeros({5}), more = ctx.constant({5}, 2);
@@ -46,7 +46,7 @@ TEST_CASE("class token gradients; the row's is added to", "[cpu]") {
   for (int64_t i = 0; i < 5; ++i) CHECK(get(more, i) == Approx(get(d_row, i) + 2));
 }
 
-TEST_CASE("class token takes no sequences, and refuses what does not fit") {
+TEST_CASE("class token accepts no sequences, and refuses invalid arguments") {
   TestContext ctx;
   class_token_forward(ctx, ctx.output({0, 3}), ctx.zeros({0, 3}), ctx.zeros({3}), 4);
   CHECK_THROWS_AS(class_token_forward(ctx, ctx.output({5, 3}), ctx.zeros({4, 3}), ctx.zeros({3}), 4), InternalError);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr Response kResponses[] = {Response::norm, Response::softplus};
 
-// Probabilities (tokens, experts) of random logits.
+// Probabilities (tokens, experts) from random logits.
 Tensor some_probabilities(TestContext& ctx, ConstTensor logits) {
   const Tensor p = ctx.output(logits.shape);
   gating_forward(ctx, p, ctx.output({logits.dim(0)}), ctx.output({logits.dim(0), 1}, DType::i32),
@@ -58,7 +58,7 @@ TEMPLATE_TEST_CASE("responses equal the reference at odd sizes", "[ops]", float,
   }
 }
 
-TEST_CASE("response gradients add up, and a row of zeros has none by its norm", "[cpu]") {
+TEST_CASE("response gradients are accumulated, and a row of zeros has no gradient with the norm", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const Response response : kResponses) {
     const Tensor rows = ctx.normal({4, 7}, 1), d_scores = ctx.normal({4, 1}, 2), scores = ctx.output({4, 1});
@@ -102,7 +102,7 @@ TEST_CASE("shares of the chosen scores and their gradients", "[cpu]") {
   }
 }
 
-TEST_CASE("values go to the chosen experts and come back from them") {
+TEST_CASE("values are scattered to the chosen experts and gathered from them") {
   TestContext ctx;
   const Tensor indices = ctx.of_i32({2, 2}, {3, 0, 1, -1}), all = ctx.output({2, 4}), back = ctx.output({2, 2});
   spread_chosen(ctx, all, ctx.of({2, 2}, {1, 2, 3, 9}), indices);
@@ -114,7 +114,7 @@ TEST_CASE("values go to the chosen experts and come back from them") {
   check_close("everybody", everybody, {0, 1, 2, 0, 1, 2}, {});
 }
 
-TEST_CASE("imitation: hand-computed, without padding, and its gradients", "[cpu]") {
+TEST_CASE("distillation loss: hand-computed, without padding, and its gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   CHECK(sum_from([&](Tensor sum) {
           imitation_sum(ctx, sum, ctx.of({2, 2}, {0.5, 0.5, 0.1, 0.9}), ctx.of({2, 2}, {1, 0, 0, 0}),
@@ -141,7 +141,7 @@ TEST_CASE("the softmax's gradient", "[cpu]") {
   check_gradients([&] { return dot(some_probabilities(ctx, logits), d_p); }, {{"logits", logits, d_z}});
 }
 
-TEST_CASE("likeness of outputs: hand-computed, without padding, and its gradients", "[cpu]") {
+TEST_CASE("similarity of outputs: hand-computed, without padding, and its gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   // Cosines of the pairs: 1, 0, 0; the mean over 3 x 3 counts each twice.
   const Tensor three = ctx.of({3, 2}, {1, 0, 2, 0, 0, 5});
@@ -171,7 +171,7 @@ TEST_CASE("likeness of outputs: hand-computed, without padding, and its gradient
                   {{"rows", rows, d_rows}});
 }
 
-TEST_CASE("agreement counts common choices of tokens that are no padding") {
+TEST_CASE("top-k overlap counts common choices of tokens that are not padding") {
   TestContext ctx;
   const Tensor a = ctx.of_i32({4, 2}, {0, 1, 0, 1, 2, -1, -1, -1}),
                b = ctx.of_i32({4, 3}, {1, 0, 5, 3, 4, 0, 2, 1, 0, 1, 2, 3});

@@ -10,7 +10,7 @@
 
 namespace moe::test {
 
-TEST_CASE("a memory holds the last positions of what was appended, in order") {
+TEST_CASE("a context memory holds the last appended positions, in order") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const AttentionLayout layout{5, 2, 1, 33};
   const int64_t width = layout.memory_width(), sequences = 3;
@@ -25,7 +25,7 @@ TEST_CASE("a memory holds the last positions of what was appended, in order") {
     }
     for (int64_t sequence = 0; sequence < sequences; ++sequence) {
       for (int64_t i = 0; i < size; ++i) {
-        const int64_t place = 4 * layout.time - size + i;  // in all that was appended
+        const int64_t place = 4 * layout.time - size + i;  // among all appended positions
         for (int64_t n = 0; n < width; ++n) {
           const double expected =
               place < 0
@@ -39,7 +39,7 @@ TEST_CASE("a memory holds the last positions of what was appended, in order") {
   }
 }
 
-TEST_CASE("a turned memory is what rope makes of keys before the sequence") {
+TEST_CASE("a rotated memory equals rope of keys before the sequence") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const AttentionLayout& layout : {AttentionLayout{6, 1, 1, 2}, {6, 4, 2, 7}, {6, 2, 2, 32}}) {
     const int64_t size = 9, width = layout.memory_width(), rotary = layout.d_head / 2 * 2;
@@ -69,7 +69,7 @@ TEST_CASE("a turned memory is what rope makes of keys before the sequence") {
   }
 }
 
-TEST_CASE("a memory takes no sequences, and refuses what does not fit") {
+TEST_CASE("a context memory accepts no sequences, and refuses invalid arguments") {
   TestContext ctx;
   const AttentionLayout layout{4, 2, 1, 3};
   take_recent(ctx, ctx.output({0, 2, 6}), ctx.zeros({0, 12}), layout);

@@ -57,7 +57,7 @@ TEST_CASE("cross-entropy equals the reference at odd sizes") {
   }
 }
 
-TEST_CASE("cross-entropy's statistics equal the reference, and change nothing else") {
+TEST_CASE("cross-entropy's statistics equal the reference, and do not change other results") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t tokens : {0, 1, 5}) {
     for (const int64_t vocab : {1, 31, 32, 33, 257}) {
@@ -93,7 +93,7 @@ TEST_CASE("cross-entropy's statistics equal the reference, and change nothing el
   }
 }
 
-TEST_CASE("weights multiply a token's gradient and nothing else") {
+TEST_CASE("weights multiply only a token's gradient") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const Tensor logits = ctx.normal({4, 33}, 3), targets = ctx.of_i32({4}, {0, 32, kIgnoreTarget, 3});
   const Tensor weights = ctx.wide_constant({4}, 0), losses = ctx.wide_output({4}), plain_losses = ctx.wide_output({4});
@@ -118,7 +118,7 @@ static double smoothed_loss(ConstTensor logits, int64_t row, int64_t target, dou
          smoothing * all / static_cast<double>(vocab);
 }
 
-TEST_CASE("label smoothing: the gradient is that of the smoothed loss, the losses told are plain", "[cpu]") {
+TEST_CASE("label smoothing: the gradient is that of the smoothed loss, the reported losses are plain", "[cpu]") {
   TestContext ctx(DType::f64);
   const std::vector<int32_t> wanted{0, 8, kIgnoreTarget, 3};
   const Tensor logits = ctx.normal({4, 9}, 3), targets = ctx.of_i32({4}, wanted), losses = ctx.output({4}),
@@ -138,7 +138,7 @@ TEST_CASE("label smoothing: the gradient is that of the smoothed loss, the losse
   check_gradients(loss, {{"logits", logits, gradient}}, {.samples = 36});
 }
 
-TEST_CASE("label smoothing moves the gradient by the same on every device") {
+TEST_CASE("label smoothing changes the gradient equally on every device") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t vocab : {2, 10, 33, 264}) {
     const Tensor logits = ctx.normal({5, vocab}, 3), targets = ctx.random_i32({5}, static_cast<int32_t>(vocab), 4);
@@ -180,7 +180,7 @@ TEST_CASE("cross-entropy gradient", "[cpu]") {
   check_gradients(weighted_loss, {{"logits", logits, weighted}}, {.samples = 36});
 }
 
-TEST_CASE("cross-entropy survives large logits and shows NaN") {
+TEST_CASE("cross-entropy is stable for large logits and propagates NaN") {
   TestContext ctx;
   const Tensor logits = ctx.of({3, 2}, {1e30, -1e30, -1e4, 1e4, NAN, 0}), losses = ctx.output({3});
   cross_entropy(ctx, losses, {}, logits, ctx.of_i32({3}, {0, 0, 1}), 1);

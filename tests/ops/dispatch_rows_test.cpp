@@ -31,7 +31,7 @@ Sorted sort(TestContext& ctx, Tensor indices, int64_t experts) {
 TEST_CASE("assignments are sorted by expert and keep their order") {
   TestContext ctx;
   const Sorted s = sort(ctx, ctx.of_i32({3, 2}, {2, 0, 2, -1, 0, 2}), 4);
-  check_close("offsets", s.offsets, {0, 2, 2, 5, 5}, {});  // expert 1 and 3 have no rows
+  check_close("offsets", s.offsets, {0, 2, 2, 5, 5}, {});  // experts 1 and 3 have no rows
   check_close("source", s.source.slice(0, 5), {1, 4, 0, 2, 5}, {});
   check_close("position", s.position, {2, 0, 3, -1, 1, 4}, {});
 }
@@ -69,7 +69,7 @@ TEST_CASE("sorted rows are a permutation of the assignments") {
   }
 }
 
-TEST_CASE("the imbalance generator keeps its promise") {
+TEST_CASE("the imbalance generator gives the requested imbalance") {
   for (const Imbalance& imbalance : imbalances(8, 1)) {
     const auto indices = imbalanced_indices(800, 1, 8, imbalance);
     INFO(imbalance.name);
@@ -82,7 +82,7 @@ TEST_CASE("the imbalance generator keeps its promise") {
   CHECK(imbalance_ratio(imbalanced_indices(90, 2, 8, imbalances(8, 2)[1]), 8) == Approx(4));
 }
 
-TEST_CASE("rows travel to experts and back") {
+TEST_CASE("rows are sent to experts and back") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const int64_t experts = 5;
   for (const int64_t k : {1, 2, 5}) {
@@ -132,7 +132,7 @@ TEST_CASE("gradients of permute and combine", "[cpu]") {
 
     const Tensor d_x = ctx.constant(x.shape, 2), direction = ctx.normal(rows.shape, 5);
     permute_backward(ctx, d_x, direction, s.position);
-    for (int64_t i = 0; i < d_x.size(); ++i) set(d_x, i, get(d_x, i) - 2);  // it is added to
+    for (int64_t i = 0; i < d_x.size(); ++i) set(d_x, i, get(d_x, i) - 2);  // it is accumulated
     const Tensor permuted = ctx.output(rows.shape);
     const auto moved = [&] {
       permute_forward(ctx, permuted, x, s.source, k);
@@ -159,7 +159,7 @@ TEST_CASE("rows are gathered by index") {
   gather_rows(ctx, y, x, ctx.of_i32({4}, {2, 0, 0, 1}));
   check_close("y", y, {4, 5, 0, 1, 0, 1, 2, 3}, {});
   gather_rows(ctx, ctx.output({0, 2}), x, ctx.of_i32({0}, {}));
-  // Whole numbers that no f32 holds, in rows that are shorter and longer than a warp.
+  // Integers that f32 cannot represent, in rows that are shorter and longer than a warp.
   for (const int64_t d : {1, 2, 40}) {
     std::vector<int32_t> numbers;
     for (int32_t i = 0; i < 3 * d; ++i) numbers.push_back(16'777'217 + 2 * i);
@@ -172,7 +172,7 @@ TEST_CASE("rows are gathered by index") {
   }
 }
 
-TEST_CASE("an assignment's number is its token's and its expert's, whichever slot and part of the batch it is in") {
+TEST_CASE("an assignment's number depends on its token and expert, not on its slot or part of the batch") {
   TestContext ctx;
   const Tensor indices = ctx.of_i32({3, 2}, {2, 0, 2, -1, 0, 3});
   const Sorted s = sort(ctx, indices, 4);
@@ -184,12 +184,12 @@ TEST_CASE("an assignment's number is its token's and its expert's, whichever slo
   const Tensor of_second = ctx.output({t.num_rows}, DType::i32);
   number_assignments(ctx, of_second, t.source, second, 12, 4);
   check_close("numbers of a part", of_second, {48, 51}, {});
-  // Modulo 2^32, as whole numbers of 32 bits are.
+  // Modulo 2^32, as for all 32-bit integers.
   number_assignments(ctx, of_second, t.source, second, (int64_t{1} << 30) + 12, 4);
   check_close("numbers of a large batch", of_second, {48, 51}, {});
 }
 
-TEST_CASE("row moves refuse shapes that do not fit") {
+TEST_CASE("row moves refuse invalid shapes") {
   TestContext ctx;
   const Tensor indices = ctx.of_i32({2, 2}, {0, 1, 1, 0});
   const Sorted s = sort(ctx, indices, 2);

@@ -6,7 +6,7 @@
 
 namespace moe::test {
 
-TEST_CASE("dropout drops the wanted share and keeps the mean") {
+TEST_CASE("dropout drops the configured share and preserves the mean") {
   TestContext ctx;
   const RandomKey key = ctx.random(RandomPurpose::residual_dropout, 1);
   for (const double rate : {0.1, 0.5, 0.9}) {
@@ -23,7 +23,7 @@ TEST_CASE("dropout drops the wanted share and keeps the mean") {
   }
 }
 
-TEST_CASE("dropout is the same however the batch is split") {
+TEST_CASE("dropout does not depend on how the batch is split") {
   TestContext ctx;
   const RandomKey key = ctx.random(RandomPurpose::residual_dropout, 1);
   for (const int64_t d : {1, 3, 4, 5, 33}) {
@@ -55,7 +55,7 @@ TEST_CASE("dropout differs between tokens, columns, steps and streams; rate 0 ch
   check_same_bits("rate 0", x, y);
 }
 
-TEST_CASE("dropout of rows in another order drops what it drops of each row by its number") {
+TEST_CASE("dropout of rows in another order depends on each row's number") {
   TestContext ctx;
   const RandomKey key = ctx.random(RandomPurpose::output_dropout, 3);
   const std::vector<int32_t> order{4, 0, 3, 1, 2, 5};
@@ -69,7 +69,7 @@ TEST_CASE("dropout of rows in another order drops what it drops of each row by i
   }
 }
 
-TEST_CASE("dropout leaves rows that stand for nothing alone") {
+TEST_CASE("dropout leaves unused rows unchanged") {
   TestContext ctx;
   const RandomKey key{.seed = 5, .purpose = RandomPurpose::test};
   const Tensor x = ctx.constant({3, 6}, 1);
@@ -78,7 +78,7 @@ TEST_CASE("dropout leaves rows that stand for nothing alone") {
   for (const double touched : values(x.slice(2, 1))) CHECK((touched == 0 || touched == 2));
 }
 
-TEST_CASE("groups of rows are dropped whole, at the wanted rate, however the batch is split") {
+TEST_CASE("groups of rows are dropped as a whole, at the configured rate, however the batch is split") {
   TestContext ctx;
   const RandomKey key = ctx.random(RandomPurpose::layer_dropout, 3);
   const Tensor whole = ctx.constant({6000, 3}, 1), parts = ctx.constant({6000, 3}, 1);
@@ -96,7 +96,7 @@ TEST_CASE("groups of rows are dropped whole, at the wanted rate, however the bat
   CHECK(dropped / 3000 == Approx(0.3).margin(0.03));
 }
 
-TEST_CASE("dropout refuses what does not fit") {
+TEST_CASE("dropout refuses invalid arguments") {
   TestContext ctx;
   const Tensor two = ctx.zeros({2}), rows = ctx.zeros({2, 2});
   CHECK_THROWS_AS(dropout(ctx, two, 0.5, {}, 0), InternalError);

@@ -94,7 +94,7 @@ TEST_CASE("the sum of squares does not depend on the threads", "[cpu]") {
   CHECK(one == Approx(100'003).epsilon(0.02));
 }
 
-TEST_CASE("elementwise ops refuse shapes that do not fit") {
+TEST_CASE("elementwise ops refuse invalid shapes") {
   TestContext ctx;
   const Tensor two = ctx.zeros({2}), three = ctx.zeros({3});
   CHECK_THROWS_AS(add(ctx, two, two, three), InternalError);

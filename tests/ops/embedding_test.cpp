@@ -7,7 +7,7 @@
 
 namespace moe::test {
 
-TEST_CASE("embedding picks rows and adds their gradients") {
+TEST_CASE("embedding selects rows and accumulates their gradients") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t d : {1, 31, 33, 257}) {
     for (const int64_t tokens : {0, 1, 33}) {
@@ -39,7 +39,7 @@ TEST_CASE("embedding gradient", "[cpu]") {
   check_gradients(loss, {{"table", table, d_table}});
 }
 
-TEST_CASE("embedding gradients are the same bits for any number of threads", "[cpu]") {
+TEST_CASE("embedding gradients have identical bits for any number of threads", "[cpu]") {
   TestContext ctx;
   const Tensor ids = ctx.random_i32({257}, 3, 4), d_y = ctx.normal({257, 130}, 5);
   const auto gradient = [&](int num_threads) {
@@ -51,7 +51,7 @@ TEST_CASE("embedding gradients are the same bits for any number of threads", "[c
   check_same_bits("d_table", gradient(2), gradient(1));
 }
 
-TEST_CASE("embedding refuses shapes that do not fit") {
+TEST_CASE("embedding refuses invalid shapes") {
   TestContext ctx;
   const Tensor table = ctx.zeros({4, 3}), ids = ctx.of_i32({2}, {0, 1});
   CHECK_THROWS_AS(embedding_forward(ctx, ctx.output({2, 4}), table, ids), InternalError);

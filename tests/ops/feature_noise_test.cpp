@@ -44,7 +44,7 @@ TEMPLATE_TEST_CASE("feature statistics equal the reference", "[ops]", float, dou
   }
 }
 
-TEST_CASE("causal statistics do not know later tokens") {
+TEST_CASE("causal statistics do not depend on later tokens") {
   TestContext ctx;
   const Tensor x = ctx.normal({6, 4}, 1), mean = ctx.output(x.shape), deviation = ctx.output(x.shape);
   feature_statistics(ctx, mean, deviation, x, {}, 6, NoiseStatistics::causal);
@@ -54,7 +54,7 @@ TEST_CASE("causal statistics do not know later tokens") {
   CHECK(values(deviation.slice(0, 4)) == before);
 }
 
-TEST_CASE("the noise has the mean and deviation that were asked for, and does not depend on the split") {
+TEST_CASE("the noise has the requested mean and deviation, and does not depend on the split") {
   TestContext ctx(DType::f64);
   const int64_t tokens = 20000;
   const Tensor x = ctx.constant({tokens, 2}, 3), x_hat = ctx.output(x.shape), gain = ctx.output(x.shape);
@@ -91,7 +91,7 @@ TEST_CASE("noise gradients, with the noise as a constant", "[cpu]") {
   check_gradients(loss, {{"x", x, d_x}});
 }
 
-TEST_CASE("running statistics follow what they have seen, without padding", "[cpu]") {
+TEST_CASE("running statistics follow the data, without padding", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor state = ctx.zeros({5}), mean = ctx.output({1, 2}), deviation = ctx.output({1, 2});
   moments_to_statistics(ctx, mean, deviation, state);
@@ -104,7 +104,7 @@ TEST_CASE("running statistics follow what they have seen, without padding", "[cp
   moments_to_statistics(ctx, mean, deviation, state);
   check_close("mean", mean, {2, 10});
   check_close("deviation", deviation, {1, 0}, {1e-12, 1e-6});
-  std::vector<double> later = {8, 0, 16, 0, 4};  // mean 2, 0; mean square 4, 0
+  std::vector<double> later = {8, 0, 16, 0, 4};  // means 2, 0; mean squares 4, 0
   for (int i = 0; i < 500; ++i) update_moments(ctx, state, as_tensor(later), 0.9);
   moments_to_statistics(ctx, mean, deviation, state);
   check_close("mean", mean, {2, 0}, {1e-9, 1e-9});

@@ -42,7 +42,7 @@ TEST_CASE("gating of a hand-computed token") {
   check_close("renormalised weights", run_gating(ctx, logits, 2, {false, true}).weights, {4.0 / 7, 3.0 / 7});
 }
 
-TEST_CASE("what is -inf is never chosen, and NaN after all others") {
+TEST_CASE("-inf is never chosen, and NaN is chosen after all others") {
   TestContext ctx(wide(GENERATE(from_range(tested_dtypes()))));
   constexpr double kOut = -INFINITY;
   const Tensor scores = ctx.of({3, 4}, {kOut, 2, kOut, 1, kOut, NAN, 3, kOut, 1, NAN, 2, 3});
@@ -106,19 +106,19 @@ TEST_CASE("equal logits choose the smaller index") {
 TEST_CASE("broken logits never yield an invalid index, and NaN is chosen last") {
   TestContext ctx;
   const double inf = INFINITY;
-  for (const int64_t k : {1, 3, 70, 100}) {  // above 64 the scores are no longer kept on the stack
+  for (const int64_t k : {1, 3, 70, 100}) {  // above 64 the scores are not kept on the stack
     const Tensor logits = ctx.normal({4, 100}, 2);
     for (int64_t e = 0; e < 100; ++e) {
-      set(logits, e, NAN);                            // nothing else
-      if (e % 2 == 0) set(logits, 100 + e, NAN);      // half of them
-      set(logits, 200 + e, e % 3 == 0 ? NAN : -inf);  // with the smallest number there is
+      set(logits, e, NAN);                            // only NaN
+      if (e % 2 == 0) set(logits, 100 + e, NAN);      // half of them NaN
+      set(logits, 200 + e, e % 3 == 0 ? NAN : -inf);  // NaN and the smallest number
       if (e == 50) set(logits, 300 + e, inf);
     }
     const Gates gates = run_gating(ctx, logits, k, {});
     for (int64_t t = 0; t < 4; ++t) {
       INFO("token " << t << ", k " << k);
       const int32_t* chosen = gates.indices.as<int32_t>() + t * k;
-      const int64_t some = t == 2 ? std::min<int64_t>(k, 34) : k;  // those that are not -inf
+      const int64_t some = t == 2 ? std::min<int64_t>(k, 34) : k;  // number of logits that are not -inf
       CHECK(std::set<int32_t>(chosen, chosen + some).size() == static_cast<size_t>(some));
       CHECK(*std::min_element(chosen, chosen + some) >= 0);
       CHECK(*std::max_element(chosen, chosen + some) < 100);
@@ -144,7 +144,7 @@ TEST_CASE("gating gradients", "[cpu]") {
       const Tensor d_weights = ctx.normal({3, k}, 4);
       for (int64_t i = 0; i < d_logits.size(); ++i) set(d_logits, i, 1);
       gating_backward(ctx, d_logits, d_weights, gates.probabilities, gates.indices, gates.weights, options);
-      for (int64_t i = 0; i < d_logits.size(); ++i) set(d_logits, i, get(d_logits, i) - 1);  // it is added to
+      for (int64_t i = 0; i < d_logits.size(); ++i) set(d_logits, i, get(d_logits, i) - 1);  // it is accumulated
       const auto loss = [&] {
         gating_forward(ctx, gates.probabilities, gates.logsumexp, gates.indices, gates.weights, logits, options);
         return dot(gates.weights, d_weights);
@@ -156,7 +156,7 @@ TEST_CASE("gating gradients", "[cpu]") {
   }
 }
 
-TEST_CASE("gating refuses shapes that do not fit") {
+TEST_CASE("gating refuses invalid shapes") {
   TestContext ctx;
   const Tensor logits = ctx.zeros({2, 3});
   CHECK_THROWS_AS(run_gating(ctx, logits, 4, {}), InternalError);

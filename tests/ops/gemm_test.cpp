@@ -15,9 +15,9 @@ using namespace moe::cpu;
 namespace {
 
 constexpr double kSentinel = -12345;
-constexpr int64_t kPadding = 3;  // elements between stored rows
+constexpr int64_t kPadding = 3;  // padding elements between stored rows
 
-// A stored matrix with padding behind each row.
+// A stored matrix with padding after each row.
 template <class T>
 struct Matrix {
   int64_t rows, columns, ld;
@@ -33,7 +33,7 @@ struct Matrix {
   T at(int64_t i, int64_t j) const { return values[i * ld + j]; }
 };
 
-// One problem with operands of its own.
+// One problem with its own operands.
 template <class T>
 struct Case {
   int64_t m, n, k;
@@ -56,7 +56,7 @@ struct Case {
     return {a.values.data(), a.ld,      transpose_a, b.values.data(), b.ld, transpose_b, c.values.data(), c.ld, m, n, k,
             alpha,           accumulate};
   }
-  double expected(int64_t i, int64_t j) const {  // before the product is run
+  double expected(int64_t i, int64_t j) const {  // called before the product is run
     double sum = 0;
     for (int64_t p = 0; p < k; ++p) {
       const double left = transpose_a == Transpose::yes ? a.at(p, i) : a.at(i, p);
@@ -67,7 +67,7 @@ struct Case {
   }
 };
 
-// Runs the case and compares; C holds NaN before unless it is an operand.
+// Runs the case and compares; C holds NaN before, unless it is an operand.
 template <class T, class Run>
 void check(Case<T> test, Run run) {
   std::vector<double> expected;
@@ -82,7 +82,7 @@ void check(Case<T> test, Run run) {
   run(test.problem());
   INFO("m " << test.m << " n " << test.n << " k " << test.k << " transposes " << int(test.transpose_a)
             << int(test.transpose_b) << " accumulate " << test.accumulate << " alpha " << test.alpha);
-  // The errors of k products of at most 1/4 each.
+  // The error bound of k products of at most 1/4 each.
   const double tolerance = (4 + std::sqrt(double(test.k))) * (sizeof(T) == 4 ? 1e-6 : 1e-14);
   for (int64_t i = 0; i < test.m; ++i) {
     for (int64_t j = 0; j < test.c.ld; ++j) {
@@ -128,7 +128,7 @@ TEMPLATE_TEST_CASE("gemm_serial equals the naive product", "[gemm]", float, doub
   }
 }
 
-TEMPLATE_TEST_CASE("gemm_serial crosses the borders of blocks", "[gemm]", float, double) {
+TEMPLATE_TEST_CASE("gemm_serial works across block boundaries", "[gemm]", float, double) {
   for (const Transpose ta : kTransposes) {
     for (const Transpose tb : kTransposes) {
       check(Case<TestType>(257, 64, 257, ta, tb), gemm_serial<TestType>);
@@ -169,7 +169,8 @@ TEMPLATE_TEST_CASE("gemm_batch equals the naive product", "[gemm]", float, doubl
   }
 }
 
-TEMPLATE_TEST_CASE("gemm_batch gives the bits of gemm_serial for any number of threads", "[gemm]", float, double) {
+TEMPLATE_TEST_CASE("gemm_batch gives bits identical to gemm_serial for any number of threads", "[gemm]", float,
+                   double) {
   for (const Transpose ta : kTransposes) {
     for (const Transpose tb : kTransposes) {
       std::vector<Case<TestType>> expected;
@@ -194,7 +195,7 @@ TEMPLATE_TEST_CASE("gemm_batch gives the bits of gemm_serial for any number of t
   }
 }
 
-TEMPLATE_TEST_CASE("a row of C has the same bits wherever it stands", "[gemm]", float, double) {
+TEMPLATE_TEST_CASE("a row of C has identical bits at any position", "[gemm]", float, double) {
   for (const Transpose tb : kTransposes) {
     Case<TestType> whole(257, 150, 700, Transpose::no, tb);
     gemm_serial(whole.problem());
@@ -216,7 +217,7 @@ TEMPLATE_TEST_CASE("a row of C has the same bits wherever it stands", "[gemm]", 
   }
 }
 
-TEMPLATE_TEST_CASE("a column of C has the same bits wherever it stands", "[gemm]", float, double) {
+TEMPLATE_TEST_CASE("a column of C has identical bits at any position", "[gemm]", float, double) {
   Case<TestType> whole(40, 257, 300, Transpose::yes, Transpose::yes);
   whole.accumulate = true;
   const Case<TestType> initial = whole;

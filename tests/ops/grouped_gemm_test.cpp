@@ -12,7 +12,7 @@
 
 namespace moe::test {
 
-// Where each expert's rows begin when `tokens` tokens go one way each.
+// The offsets of each expert's rows when `tokens` tokens have one choice each.
 static Tensor offsets_of(TestContext& ctx, int64_t tokens, int64_t experts, const Imbalance& imbalance) {
   std::vector<int32_t> offsets(static_cast<size_t>(experts + 1));
   for (const int32_t e : imbalanced_indices(tokens, 1, experts, imbalance)) {
@@ -30,14 +30,14 @@ TEST_CASE("grouped product of a hand-computed case") {
   check_close("y", y, {3, 7, -1});
 }
 
-// All three products of `rows` rows against double sums.
+// Compares all three products of `rows` rows with double sums.
 static void check_products(TestContext& ctx, int64_t experts, int64_t rows, int64_t out, int64_t in,
                            const Imbalance& imbalance) {
   const Tensor offsets = offsets_of(ctx, rows, experts, imbalance);
   const int32_t* first = offsets.as<int32_t>();
   const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({experts, out, in}, 2),
                d_y = ctx.normal({rows, out}, 3);
-  // Rows behind the last offset may hold anything.
+  // Rows past the last offset may hold anything.
   for (int64_t r = first[experts]; r < rows; ++r) {
     for (int64_t i = 0; i < in; ++i) set(x, r * in + i, NAN);
     for (int64_t o = 0; o < out; ++o) set(d_y, r * out + o, NAN);
@@ -47,7 +47,7 @@ static void check_products(TestContext& ctx, int64_t experts, int64_t rows, int6
   grouped_gemm_forward(ctx, y, x, weight, offsets);
   grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
   grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets);
-  // They are not touched; weight gradients are added to.
+  // They must not be changed; weight gradients are accumulated.
   const std::vector<double> xs = values(x), ws = values(weight), d_ys = values(d_y);
   std::vector<double> want_y(static_cast<size_t>(rows * out), -5), want_x(static_cast<size_t>(rows * in), -5),
       want_weight(static_cast<size_t>(weight.size()), 3);
@@ -99,12 +99,12 @@ TEST_CASE("grouped products of many tiles equal the reference", "[hopper]") {
   }
 }
 
-TEST_CASE("grouped product with its activation equals the two ops one after the other", "[hopper]") {
+TEST_CASE("grouped product with activation equals the two ops in sequence", "[hopper]") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const Activation activation : {Activation::relu, Activation::gelu, Activation::swiglu}) {
     for (const auto& [d_ff, in] : {std::pair{1, 1}, std::pair{33, 31}, std::pair{72, 40}, std::pair{264, 72}}) {
       const int64_t width = width_factor(activation) * d_ff, rows = 170;
-      const Tensor offsets = ctx.of_i32({4}, {0, 140, 140, 165});  // 5 rows are nobody's
+      const Tensor offsets = ctx.of_i32({4}, {0, 140, 140, 165});  // 5 rows belong to no expert
       const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({3, width, in}, 2);
       const Tensor z = ctx.constant({rows, width}, -5), y = ctx.constant({rows, d_ff}, -5);
       const Tensor want_z = ctx.constant({rows, width}, -5), want_y = ctx.constant({rows, d_ff}, -5);
@@ -134,7 +134,7 @@ TEST_CASE("grouped product gradients", "[cpu]") {
   check_gradients(loss, {{"x", x, d_x}, {"weight", weight, d_weight}}, {.samples = 36});
 }
 
-TEST_CASE("grouped products give the same bits for any number of threads", "[cpu]") {
+TEST_CASE("grouped products give identical bits for any number of threads", "[cpu]") {
   TestContext ctx;
   const Tensor x = ctx.normal({130, 70}, 1), weight = ctx.normal({4, 90, 70}, 2), d_y = ctx.normal({130, 90}, 3);
   const Tensor offsets = ctx.of_i32({5}, {0, 100, 100, 101, 130});
@@ -150,7 +150,7 @@ TEST_CASE("grouped products give the same bits for any number of threads", "[cpu
   for (size_t i = 0; i < 3; ++i) check_same_bits(fmt::format("result {}", i), two[i], one[i]);
 }
 
-TEST_CASE("grouped products refuse shapes that do not fit") {
+TEST_CASE("grouped products refuse invalid shapes") {
   TestContext ctx;
   const Tensor x = ctx.zeros({4, 3}), weight = ctx.zeros({2, 5, 3}), offsets = ctx.of_i32({3}, {0, 2, 4}),
                y = ctx.output({4, 5});

@@ -13,7 +13,7 @@ namespace moe::test {
 
 namespace {
 
-// A choice of k by softmax, with memory to repeat it.
+// A choice of k by softmax, with the memory to recompute it.
 struct Gates {
   Tensor logits, probabilities, logsumexp, indices, weights, skip;
   Gates(TestContext& ctx, int64_t tokens, int64_t n, int64_t k, uint32_t stream)
@@ -30,7 +30,7 @@ struct Gates {
 
 }  // namespace
 
-TEST_CASE("two levels of hand-computed choice") {
+TEST_CASE("two levels of choice, hand-computed") {
   TestContext ctx(DType::f64);
   const auto ln = [](double x) { return std::log(x); };
   const GroupChoice groups{ctx.of({1, 2}, {ln(1), ln(3)}),
@@ -57,7 +57,7 @@ TEST_CASE("two levels of hand-computed choice") {
   check_close("outside", inside, {kIgnoreTarget}, {});
 }
 
-TEST_CASE("gradients of two levels of choice, groups of different size", "[cpu]") {
+TEST_CASE("gradients of two levels of choice, with groups of different sizes", "[cpu]") {
   TestContext ctx(DType::f64);
   const int64_t tokens = 6;
   const Gates groups(ctx, tokens, 3, 2, 1);

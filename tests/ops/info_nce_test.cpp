@@ -22,7 +22,7 @@ TEST_CASE("diagonal cross-entropy: hand-computed, padding, gradients", "[cpu]") 
   TestContext ctx(DType::f64);
   const Tensor targets = ctx.of_i32({3}, {1, kIgnoreTarget, 1});
   const Tensor a = ctx.of({3, 3}, {1, 9, 3, 9, 9, 9, 0, 9, 2});
-  // Token 1 is padding: anchor 0 sees candidates 0 and 2, so does anchor 2. Temperature 2.
+  // Token 1 is padding, so anchors 0 and 2 have candidates 0 and 2. Temperature 2.
   const double want = std::log(1 + std::exp((3.0 - 1) / 2)) + std::log(1 + std::exp((0.0 - 2) / 2));
   CHECK(loss_of(ctx, ctx.copy_of(a), 2, 0, targets) == Approx(want));
 

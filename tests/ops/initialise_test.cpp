@@ -10,7 +10,7 @@
 
 namespace moe::test {
 
-TEST_CASE("initial values have the wanted distribution") {
+TEST_CASE("initial values have the configured distribution") {
   TestContext ctx;
   const RandomKey key{.seed = 1, .purpose = RandomPurpose::initialisation};
   const int64_t n = 50'000;

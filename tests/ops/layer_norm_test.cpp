@@ -65,7 +65,7 @@ TEST_CASE("layer norm equals the reference at odd sizes") {
   }
 }
 
-TEST_CASE("layer norm gradients, added to or overwritten", "[cpu]") {
+TEST_CASE("layer norm gradients, accumulated or overwritten", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const int64_t d : {2, 7, 33}) {
     Norm norm(ctx, 4, d);
@@ -103,7 +103,7 @@ TEST_CASE("layer norm backward equals the CPU's in f64") {
   }
 }
 
-TEST_CASE("layer norm takes no rows, and refuses what does not fit") {
+TEST_CASE("layer norm accepts no rows, and refuses invalid arguments") {
   TestContext ctx;
   Norm none(ctx, 0, 5);
   none.forward(ctx);

@@ -65,7 +65,7 @@ TEST_CASE("linear gradients", "[cpu]") {
   check_gradients(loss, {{"x", x, d_x}, {"weight", weight, d_weight}});
 }
 
-TEST_CASE("a row's product has the same bits in every batch and for any number of threads", "[cpu]") {
+TEST_CASE("a row's product has identical bits in every batch and for any number of threads", "[cpu]") {
   TestContext ctx;
   const Tensor x = ctx.normal({130, 257}, 1), weight = ctx.normal({200, 257}, 2);
   const Tensor whole = ctx.output({130, 200}), other = ctx.output({130, 200}), part = ctx.output({7, 200});
@@ -80,7 +80,7 @@ TEST_CASE("a row's product has the same bits in every batch and for any number o
   check_same_bits("a part of the batch", part, whole.slice(60, 7));
 }
 
-TEST_CASE("linear products refuse shapes that do not fit") {
+TEST_CASE("linear products refuse invalid shapes") {
   TestContext ctx;
   const Tensor x = ctx.zeros({2, 3}), weight = ctx.zeros({4, 3}), y = ctx.output({2, 4});
   CHECK_THROWS_AS(linear_forward(ctx, y, ctx.zeros({2, 4}), weight), InternalError);

@@ -1,4 +1,4 @@
-// Ops that know where sequences end: what they make of a sequence with padding behind it is what they make of it alone.
+// Ops that depend on sequence lengths: the result for a padded sequence equals that for the sequence alone.
 #include <cmath>
 #include <tuple>
 
@@ -21,7 +21,7 @@ constexpr int64_t kTime = 70;
 const std::vector<int32_t> kLengths = {70, 1, 33, 64, 65, 0};
 const auto kSequences = static_cast<int64_t>(kLengths.size());
 
-// visit(sequence, length) of those that are not empty.
+// Calls visit(sequence, length) for sequences that are not empty.
 template <class Visit>
 void for_each_sequence(Visit visit) {
   for (int64_t s = 0; s < kSequences; ++s) {
@@ -29,7 +29,7 @@ void for_each_sequence(Visit visit) {
   }
 }
 
-// Rows of padding are wild numbers.
+// Padding rows hold arbitrary large values.
 Tensor padded(TestContext& ctx, int64_t width, uint32_t stream, bool is_wide = false) {
   const Shape shape{kSequences * kTime, width};
   const Tensor x = is_wide ? ctx.wide_normal(shape, stream) : ctx.normal(shape, stream);
@@ -46,14 +46,14 @@ TokenGroups groups_of(int64_t count, int64_t size, int64_t first, int64_t step, 
 
 }  // namespace
 
-TEST_CASE("attention that is not causal sees no padding, forward and backward", "[hopper]") {
+TEST_CASE("non-causal attention ignores padding, forward and backward", "[hopper]") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const Tolerance tolerance = ctx.dtype == DType::bf16 ? Tolerance{2e-2, 1e-2} : Tolerance{1e-5, 1e-5};
   for (AttentionLayout layout : {AttentionLayout{kTime, 2, 1, 8, false}, AttentionLayout{kTime, 4, 2, 33, false}}) {
     const Tensor lengths = ctx.of_i32({kSequences}, kLengths), qkv = padded(ctx, layout.width(), 1);
     const int64_t tokens = kSequences * kTime, wide_of = layout.heads * layout.d_head;
     const Tensor d_out = ctx.normal({tokens, wide_of}, 2);
-    for (int64_t t = 0; t < tokens; ++t) {  // no gradient comes to padding
+    for (int64_t t = 0; t < tokens; ++t) {  // padding gets no gradient
       if (t % kTime < kLengths[static_cast<size_t>(t / kTime)]) continue;
       for (int64_t i = 0; i < wide_of; ++i) set(d_out, t * wide_of + i, 0);
     }
@@ -79,7 +79,7 @@ TEST_CASE("attention that is not causal sees no padding, forward and backward", 
   }
 }
 
-TEST_CASE("a row behind every text, and its gradient") {
+TEST_CASE("a row after every text, and its gradient") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t d : {1, 31, 33, 257}) {
     const Tensor hidden = ctx.normal({kSequences * kTime, d}, 1), before = ctx.copy_of(hidden);
@@ -98,7 +98,7 @@ TEST_CASE("a row behind every text, and its gradient") {
     }
     check_close("d_row", d_row, sum, {1e-5, 1e-5});
   }
-  // Without lengths all are full.
+  // Without lengths all sequences are full.
   const Tensor hidden = ctx.zeros({4, 2});
   end_token_forward(ctx, hidden, ctx.of({2}, {1, 2}), {}, 2);
   check_close("full", hidden, {0, 0, 1, 2, 0, 0, 1, 2});
@@ -106,7 +106,7 @@ TEST_CASE("a row behind every text, and its gradient") {
   CHECK_THROWS_AS(end_token_forward(ctx, hidden, ctx.zeros({2}), ctx.of_i32({3}, {1, 1, 1}), 2), InternalError);
 }
 
-TEST_CASE("statistics of features are those of the text") {
+TEST_CASE("feature statistics cover only the text") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const int64_t d = 33;
   const Tensor lengths = ctx.of_i32({kSequences}, kLengths), x = padded(ctx, d, 1);
@@ -124,7 +124,7 @@ TEST_CASE("statistics of features are those of the text") {
   }
 }
 
-TEST_CASE("experts take no padding, and as many tokens as without") {
+TEST_CASE("experts take no padding, and the same number of tokens as without it") {
   TestContext ctx;
   for (const int64_t experts : {1, 5, 33}) {
     const Tensor lengths = ctx.of_i32({kSequences}, kLengths), p = padded(ctx, experts, 1, true);
@@ -138,7 +138,7 @@ TEST_CASE("experts take no padding, and as many tokens as without") {
       CHECK(values(indices.slice(s * kTime, length)) == values(want));
       CHECK(values(weights.slice(s * kTime, length)) == values(want_weights));
     });
-    // All in one group: padding is left out there too.
+    // All in one group: padding is left out in this case too.
     for (const auto& groups :
          {groups_of(1, kSequences * kTime, 0, 1, lengths), groups_of(kTime, kSequences, 1, kTime, lengths)}) {
       expert_choice(ctx, indices, weights, p, groups, room);
@@ -171,7 +171,7 @@ TEST_CASE("Sinkhorn balances tokens, not padding") {
   }
 }
 
-TEST_CASE("a capacity is that of the tokens") {
+TEST_CASE("a capacity counts only tokens") {
   TestContext ctx;
   const int64_t experts = 3, k = 2;
   const Tensor lengths = ctx.of_i32({kSequences}, kLengths), weights = padded(ctx, k, 1, true);

@@ -26,14 +26,14 @@ TEST_CASE("pooling of hand-computed sequences") {
   check_close("last tokens before padding", pooled, {2, 20, 0, 0});
 }
 
-TEST_CASE("pooling equals the reference; padding counts for nothing, whatever it holds") {
+TEST_CASE("pooling equals the reference; padding has no effect, whatever it holds") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   for (const int64_t d : {1, 31, 32, 33, 257}) {
     for (const int64_t time : {1, 5, 33}) {
       const int64_t sequences = 3;
       const Tensor x = ctx.normal({sequences * time, d}, 1), targets = ctx.random_i32({sequences * time}, 9, 2);
       for (int64_t t = 0; t < sequences * time; ++t) {
-        const bool padding = t / time == 2 || t % time > 3;  // the last sequence is nothing else
+        const bool padding = t / time == 2 || t % time > 3;  // the last sequence is only padding
         if (!padding) continue;
         set(targets, t, kIgnoreTarget);
         for (int64_t i = 0; i < d; ++i) set(x, t * d + i, std::nan(""));
@@ -71,7 +71,7 @@ TEST_CASE("pooling gradients", "[cpu]") {
   }
 }
 
-TEST_CASE("pooling takes no sequences, and refuses what does not fit") {
+TEST_CASE("pooling accepts no sequences, and refuses invalid arguments") {
   TestContext ctx;
   pool_forward(ctx, ctx.output({0, 3}), ctx.zeros({0, 3}), ctx.of_i32({0}, {}), Pooling::mean);
   CHECK_THROWS_AS(pool_forward(ctx, ctx.output({2, 3}), ctx.zeros({5, 3}), ctx.random_i32({5}, 2, 1), Pooling::mean),

@@ -8,7 +8,7 @@
 
 namespace moe::test {
 
-TEST_CASE("rows are labelled by the expert of their slot, padding by none") {
+TEST_CASE("rows are labelled by the expert of their slot, and padding has no label") {
   TestContext ctx;
   // Token 0: experts 2 and 0; token 1 (padding): 1 and none; token 2: 0 and 2. Rows by expert.
   const Tensor indices = ctx.of_i32({3, 2}, {2, 0, 1, -1, 0, 2}), source = ctx.of_i32({6}, {1, 4, 2, 0, 5, -7});
@@ -22,7 +22,7 @@ TEST_CASE("prototypes are moving averages of the experts' mean rows") {
   std::vector<double> sums{4, 6, 0, 0, 5, 6}, counts{2, 0, 1};
   const Tensor prototypes = ctx.of({3, 2}, {0, 0, 7, 8, 1, 2});
   update_prototypes(ctx, prototypes, as_tensor(std::span(sums)).reshape({3, 2}), as_tensor(std::span(counts)), 0.75);
-  // The first was empty and takes the mean; the second saw nothing; the third moves by a quarter.
+  // The first was empty and takes the mean; the second has no tokens; the third moves by a quarter.
   check_close("prototypes", prototypes, {2, 3, 7, 8, 2, 3});
 }
 

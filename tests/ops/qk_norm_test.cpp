@@ -10,7 +10,7 @@
 
 namespace moe::test {
 
-TEST_CASE("every query and key head is normalised on its own") {
+TEST_CASE("every query and key head is normalised separately") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const double eps = 1e-3;
   for (const AttentionLayout& layout :
@@ -47,7 +47,7 @@ TEST_CASE("q/k norm gradients", "[cpu]") {
   qk_norm_forward(ctx, y, inverse_rms, x, q_weight, k_weight, layout, 1e-2);
   const Tensor d_x = ctx.copy_of(d_y), d_q = ctx.constant({5}, 1), d_k = ctx.constant({5}, 1);
   qk_norm_backward(ctx, d_x, d_q, d_k, x, q_weight, k_weight, inverse_rms, layout);
-  for (int64_t i = 0; i < 5; ++i) set(d_q, i, get(d_q, i) - 1), set(d_k, i, get(d_k, i) - 1);  // both are added to
+  for (int64_t i = 0; i < 5; ++i) set(d_q, i, get(d_q, i) - 1), set(d_k, i, get(d_k, i) - 1);  // both are accumulated
   const auto loss = [&] {
     qk_norm_forward(ctx, y, inverse_rms, x, q_weight, k_weight, layout, 1e-2);
     return dot(y, d_y);
@@ -55,7 +55,7 @@ TEST_CASE("q/k norm gradients", "[cpu]") {
   check_gradients(loss, {{"x", x, d_x}, {"q_weight", q_weight, d_q}, {"k_weight", k_weight, d_k}}, {.samples = 60});
 }
 
-TEST_CASE("q/k norm gives the same bits for any number of threads", "[cpu]") {
+TEST_CASE("q/k norm gives identical bits for any number of threads", "[cpu]") {
   TestContext ctx;
   const AttentionLayout layout{1, 4, 2, 33};
   const Tensor x = ctx.normal({65, layout.width()}, 1), weight = ctx.normal({33}, 2), d_y = ctx.normal(x.shape, 3);
@@ -71,7 +71,7 @@ TEST_CASE("q/k norm gives the same bits for any number of threads", "[cpu]") {
   for (size_t i = 0; i < one.size(); ++i) check_same_bits(fmt::format("result {}", i), two[i], one[i]);
 }
 
-TEST_CASE("q/k norm refuses shapes that do not fit") {
+TEST_CASE("q/k norm refuses invalid shapes") {
   TestContext ctx;
   const AttentionLayout layout{1, 2, 1, 3};
   const Tensor x = ctx.zeros({2, 12}), y = ctx.output({2, 12}), rms = ctx.output({2, 3}), w = ctx.zeros({3});

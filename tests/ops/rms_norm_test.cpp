@@ -48,7 +48,7 @@ TEST_CASE("RMS norm equals the reference at odd sizes") {
       check_close("y" + what, y, want_y);
       check_close("inverse_rms" + what, inverse_rms, want_rms);
       rms_norm_backward(ctx, d_x, d_weight, d_y, x, weight, inverse_rms, false);
-      // The last digits of a row of one element cancel.
+      // In a row of one element the terms of d_x cancel up to their last digits.
       const Tolerance tolerance = ctx.dtype == DType::f64   ? Tolerance{1e-12, 1e-12}
                                   : ctx.dtype == DType::f32 ? Tolerance{1e-5, 1e-5}
                                                             : Tolerance{2e-2, 1e-2};
@@ -88,7 +88,7 @@ TEST_CASE("RMS norm of a row of zeros is zero, with a finite gradient") {
   check_close("d_x", d_x, {1e3, 1e3, 1e3, 1e3});
 }
 
-TEST_CASE("RMS norm gives the same bits for any number of threads", "[cpu]") {
+TEST_CASE("RMS norm gives identical bits for any number of threads", "[cpu]") {
   TestContext ctx;
   const Tensor x = ctx.normal({130, 257}, 1), weight = ctx.normal({257}, 2), d_y = ctx.normal({130, 257}, 3);
   const auto all = [&](int num_threads) {
@@ -103,7 +103,7 @@ TEST_CASE("RMS norm gives the same bits for any number of threads", "[cpu]") {
   for (size_t i = 0; i < 3; ++i) check_same_bits(fmt::format("result {}", i), two[i], one[i]);
 }
 
-TEST_CASE("RMS norm refuses shapes that do not fit") {
+TEST_CASE("RMS norm refuses invalid shapes") {
   TestContext ctx;
   const Tensor x = ctx.zeros({2, 3}), weight = ctx.zeros({3}), rms = ctx.output({2}), y = ctx.output({2, 3});
   CHECK_THROWS_AS(rms_norm_forward(ctx, ctx.output({2, 4}), rms, x, weight, 0), InternalError);

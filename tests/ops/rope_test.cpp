@@ -9,7 +9,7 @@
 
 namespace moe::test {
 
-TEST_CASE("rope turns pairs of query and key dimensions by the position") {
+TEST_CASE("rope rotates pairs of query and key dimensions by the position") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const double theta = 100;
   for (const AttentionLayout& layout :
@@ -43,7 +43,7 @@ TEST_CASE("rope backward is the inverse of forward") {
   check_close("qkv", qkv, before);
 }
 
-TEST_CASE("with rope the score of a query and a key depends on their distance only") {
+TEST_CASE("with rope the score of a query and a key depends only on their distance") {
   TestContext ctx(DType::f64);
   const AttentionLayout layout{10, 1, 1, 8};
   const Tensor row = ctx.normal({1, 24}, 2), qkv = ctx.output({10, 24});
@@ -71,7 +71,7 @@ TEST_CASE("rope gradient", "[cpu]") {
   check_gradients(loss, {{"qkv", x, d_x}});
 }
 
-TEST_CASE("rope takes no tokens, and refuses shapes that do not fit") {
+TEST_CASE("rope accepts no tokens, and refuses invalid shapes") {
   TestContext ctx;
   const AttentionLayout layout{2, 1, 1, 4};
   rope_forward(ctx, ctx.zeros({0, 12}), layout, 4, 100);

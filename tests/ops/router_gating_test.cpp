@@ -1,5 +1,5 @@
-// Choices other than top-k by softmax: sigmoid, ReLU, groups, experts that choose, Sinkhorn, hash; and the sums that
-// balance losses take of them.
+// Choices other than top-k by softmax: sigmoid, ReLU, groups, expert choice, Sinkhorn, hash; and the sums of them that
+// balance losses use.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -29,7 +29,7 @@ TEST_CASE("sigmoid scores with a bias, and the limit to the best groups", "[cpu]
   CHECK(values(scores) == std::vector<double>{0.5, 1.75, 0.25, -INFINITY});
   biased_sigmoid_scores(ctx, scores, z, bias, {2, 1});  // 2.25 against -inf
   CHECK(values(scores) == std::vector<double>{0.5, 1.75, -INFINITY, -INFINITY});
-  biased_sigmoid_scores(ctx, scores, ctx.zeros({1, 4}), ctx.zeros({4}), {4, 2});  // ties to the smaller index
+  biased_sigmoid_scores(ctx, scores, ctx.zeros({1, 4}), ctx.zeros({4}), {4, 2});  // ties go to the smaller index
   CHECK(values(scores) == std::vector<double>{0.5, 0.5, -INFINITY, -INFINITY});
   CHECK_THROWS_AS(biased_sigmoid_scores(ctx, scores, z, bias, {3, 1}), InternalError);
   step_bias(ctx, bias, ctx.of({4}, {3, 1, 2, 2}), 0.5);
@@ -50,7 +50,7 @@ TEST_CASE("sigmoid weights: values and gradients", "[cpu]") {
     CHECK(get(w, 2) == 0);
     if (options.renormalise) CHECK(get(w, 0) + get(w, 1) == Approx(options.scale));
     sigmoid_weights_backward(ctx, d_z, d_w, z, indices, options);
-    for (int64_t i = 0; i < d_z.size(); ++i) set(d_z, i, get(d_z, i) - 1);  // it is added to
+    for (int64_t i = 0; i < d_z.size(); ++i) set(d_z, i, get(d_z, i) - 1);  // it is accumulated
     check_gradients(loss, {{"logits", z, d_z}});
   }
   const Tensor w = ctx.output({1, 2}), d_z = ctx.zeros({1, 3});
@@ -61,7 +61,7 @@ TEST_CASE("sigmoid weights: values and gradients", "[cpu]") {
     for (const double value : values(t)) CHECK(std::isfinite(value));
 }
 
-TEST_CASE("ReLU gating: values, gradients, padding and the steered coefficient", "[cpu]") {
+TEST_CASE("ReLU gating: values, gradients, padding and the regulated coefficient", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor z = ctx.of({2, 3}, {0.5, -1, 2, 0, 3, NAN}), indices = ctx.output({2, 3}, DType::i32),
                w = ctx.output({2, 3});
@@ -78,7 +78,7 @@ TEST_CASE("ReLU gating: values, gradients, padding and the steered coefficient",
   CHECK(get(l1, 0) == 0.05);
 }
 
-TEST_CASE("logits of two levels: their softmax is the product, gradients", "[cpu]") {
+TEST_CASE("logits of two levels: their softmax is the product; gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const auto& [experts, groups] : {std::pair{5, 2}, std::pair{6, 3}, std::pair{4, 4}, std::pair{3, 1}}) {
     const Tensor outer = ctx.normal({3, groups}, 1), inner = ctx.normal({3, experts}, 2), z = ctx.output({3, experts});
@@ -109,7 +109,7 @@ TEST_CASE("logits of two levels: their softmax is the product, gradients", "[cpu
                   InternalError);
 }
 
-TEST_CASE("experts choose tokens, ties to the earlier one, NaN last") {
+TEST_CASE("experts choose tokens: ties go to the earlier one, NaN is last") {
   TestContext ctx;
   const Tensor p = ctx.of({4, 2}, {0.5, 0.1, 0.5, NAN, 0.2, 0.3, 0.9, 0.3}), w = ctx.output({4, 2});
   const Tensor indices = ctx.output({4, 2}, DType::i32);
@@ -125,7 +125,7 @@ TEST_CASE("experts choose tokens, ties to the earlier one, NaN last") {
   expert_choice(ctx, ctx.output({0, 2}, DType::i32), ctx.output({0, 2}), ctx.zeros({0, 2}), {0, 4, 4, 1}, 1);
 }
 
-TEMPLATE_TEST_CASE("Sinkhorn's scores make columns equal, however large the logits", "[ops]", float, double) {
+TEMPLATE_TEST_CASE("Sinkhorn's scores make columns equal for logits of any size", "[ops]", float, double) {
   TestContext ctx(DTypeOf<TestType>::value);
   for (const double size : {1.0, 30.0}) {
     const Tensor z = ctx.normal({31, 5}, 1, size), scores = ctx.output(z.shape), p = ctx.output(z.shape),
@@ -147,7 +147,7 @@ TEMPLATE_TEST_CASE("Sinkhorn's scores make columns equal, however large the logi
   for (const double s : values(scores)) CHECK_FALSE(std::isnan(s));
 }
 
-TEST_CASE("a hash's experts are distinct, valid and the same again") {
+TEST_CASE("hash choices are distinct, valid and reproducible") {
   TestContext ctx;
   const RandomKey key{.seed = 1, .purpose = RandomPurpose::test};
   for (const auto& [experts, k] : {std::pair{1, 1}, std::pair{33, 3}, std::pair{5, 5}}) {
@@ -164,7 +164,7 @@ TEST_CASE("a hash's experts are distinct, valid and the same again") {
   }
 }
 
-TEST_CASE("the smooth load is the share of choices under new noise; gradients", "[cpu]") {
+TEST_CASE("the smooth load is the share of choices under re-drawn noise; gradients", "[cpu]") {
   TestContext ctx(DType::f64), wide(DType::f64);
   const int64_t tokens = 3, n = 4;
   const Tensor targets = ctx.of_i32({3}, {1, kIgnoreTarget, 1}), gradient = wide.normal({n}, 5);
@@ -204,7 +204,7 @@ TEST_CASE("the smooth load is the share of choices under new noise; gradients", 
       InternalError);
 }
 
-TEST_CASE("sums of experts' outputs, whatever the width, and back", "[cpu]") {
+TEST_CASE("sums of experts' outputs for any width, forward and backward", "[cpu]") {
   TestContext ctx, wide(DType::f64);
   for (const int64_t d : {1, 8, 33}) {
     const Tensor rows = ctx.normal({4, d}, 1), position = ctx.of_i32({3, 2}, {3, 0, 1, -1, 2, -1}),

@@ -14,7 +14,7 @@ namespace moe::test {
 
 static const RandomKey kKey{.seed = 1, .purpose = RandomPurpose::test, .stream = 3};
 
-TEMPLATE_TEST_CASE("router noise is a function of the global token, whatever the split", "[ops]", float, double) {
+TEMPLATE_TEST_CASE("router noise is a function of the global token, for any split", "[ops]", float, double) {
   TestContext ctx(DTypeOf<TestType>::value);
   using Op = std::function<void(Tensor x, int64_t first)>;
   const Op ops[] = {[&](Tensor x, int64_t first) { jitter(ctx, x, 0.2, kKey, first); },
@@ -38,7 +38,7 @@ TEMPLATE_TEST_CASE("router noise is a function of the global token, whatever the
   }
 }
 
-TEST_CASE("jitter stays within its amplitude and fills it") {
+TEST_CASE("jitter stays within its amplitude and covers it") {
   TestContext ctx(DType::f64);
   const Tensor x = ctx.constant({100, 33}, 2);
   jitter(ctx, x, 0.25, kKey, 0);
@@ -49,7 +49,7 @@ TEST_CASE("jitter stays within its amplitude and fills it") {
   CHECK(*std::max_element(all.begin(), all.end()) > 2.49);
 }
 
-TEST_CASE("experts are dropped at their rate, and enough of them stay") {
+TEST_CASE("experts are dropped at their rate, and enough of them remain") {
   TestContext ctx;
   for (const auto& [rate, keep] : {std::pair{0.3, 1}, std::pair{0.9, 4}, std::pair{0.99, 10}}) {
     const Tensor z = ctx.zeros({3000, 10});
@@ -94,7 +94,7 @@ TEST_CASE("noisy logits: distribution and gradients", "[cpu]") {
   CHECK(get(sigma, 5) == 0);
 }
 
-TEST_CASE("the second choice is dropped whole") {
+TEST_CASE("the second choice is dropped as a whole") {
   TestContext ctx;
   const Tensor indices = ctx.of_i32({3, 2}, {4, 1, 2, 0, 3, 1}), weights = ctx.of({3, 2}, {0.5, 0.5, 1, 0, 0.5, 0.5});
   drop_second(ctx, indices, weights, kKey, 0);
@@ -102,7 +102,7 @@ TEST_CASE("the second choice is dropped whole") {
   check_close("weights", weights, {0.5, 0.5, 1, 0, 0.5, 0.5}, {});
 }
 
-TEST_CASE("router noise refuses shapes that do not fit") {
+TEST_CASE("router noise refuses invalid shapes") {
   TestContext ctx;
   const Tensor x = ctx.zeros({2, 3}), other = ctx.zeros({2, 4});
   CHECK_THROWS_AS(drop_experts(ctx, x, 0.5, 4, kKey, 0, 1), InternalError);

@@ -1,4 +1,4 @@
-// The small ops that routers are put together from: temperature, normalised rows, rows per sequence, parts of gating.
+// The small ops that routers consist of: temperature, normalised rows, rows per sequence, parts of gating.
 #include <algorithm>
 #include <cmath>
 
@@ -24,7 +24,7 @@ TEST_CASE("division by a temperature: values, floor, gradients, infinite logits"
   const Tensor d_z = ctx.constant({1, 4}, 1), d_tau = ctx.constant({1}, 10);
   temperature_backward(ctx, d_z, d_tau, z, tau, 1e-4);
   CHECK(values(d_z) == std::vector<double>{2, 2, 2, 2});
-  CHECK(get(d_tau, 0) == Approx(10 - 6 / 0.5));  // it is added to
+  CHECK(get(d_tau, 0) == Approx(10 - 6 / 0.5));  // it is accumulated
   CHECK(temperature_value(ctx, ctx.of({1}, {-3}), 0.25) == 0.25);
 
   for (const int64_t n : {1, 31, 33, 257}) {
@@ -62,7 +62,7 @@ TEST_CASE("normalised rows: values and gradients", "[cpu]") {
       CHECK(get(norms, 0) == Approx(std::sqrt(squares)));
       CHECK(get(y, 0) == Approx(get(x, 0) / (std::sqrt(squares) + offset)));
       normalise_rows_backward(ctx, d_x, w, x, norms, offset);
-      for (int64_t i = 0; i < d_x.size(); ++i) set(d_x, i, get(d_x, i) - 2);  // it is added to
+      for (int64_t i = 0; i < d_x.size(); ++i) set(d_x, i, get(d_x, i) - 2);  // it is accumulated
       check_gradients(loss, {{"x", x, d_x, d == 1}});
     }
   }
@@ -100,7 +100,7 @@ TEST_CASE("rows per sequence, and sums over its tokens") {
   CHECK_THROWS_AS(clamp_ids(ctx, ids, ctx.of_i32({2}, {0, 1}), 5), InternalError);
 }
 
-TEMPLATE_TEST_CASE("the parts of gating are gating", "[ops]", float, double) {
+TEMPLATE_TEST_CASE("the parts of gating together equal gating", "[ops]", float, double) {
   TestContext ctx(DTypeOf<TestType>::value);
   for (const int64_t experts : {1, 31, 33, 100}) {
     const int64_t k = std::min<int64_t>(3, experts), slots = k + 2;
@@ -136,7 +136,7 @@ TEMPLATE_TEST_CASE("the parts of gating are gating", "[ops]", float, double) {
   CHECK_THROWS_AS(select_top_k(ctx, vanished, ctx.zeros({1, 3}), 3), InternalError);
 }
 
-TEST_CASE("sums for balance losses leave padding and empty slots out") {
+TEST_CASE("sums for balance losses exclude padding and empty slots") {
   TestContext ctx;
   const Tensor targets = ctx.of_i32({3}, {1, kIgnoreTarget, 1}), counts = ctx.constant({3}, 1, DType::f64);
   top1_counts(ctx, counts, ctx.of({3, 3}, {0.2, 0.4, 0.4, 1, 0, 0, 0.1, 0.1, 0.8}), targets);

@@ -1,4 +1,4 @@
-// The ops of routers against the same op on the CPU in f64, at odd sizes.
+// Compares the ops of routers with the same ops on the CPU in f64, at odd sizes.
 #include <algorithm>
 #include <cmath>
 
@@ -58,7 +58,7 @@ TEST_CASE("softmax, choice and weights equal the CPU's in f64") {
   }
 }
 
-TEST_CASE("closed experts have no logit anywhere") {
+TEST_CASE("closed experts have -inf in all logits") {
   TestContext ctx;
   Exact exact;
   const bool by_token = GENERATE(false, true);
@@ -72,7 +72,7 @@ TEST_CASE("closed experts have no logit anywhere") {
   }
 }
 
-TEST_CASE("normalised rows equal the CPU's in f64, whatever the mixture of types") {
+TEST_CASE("normalised rows equal the CPU's in f64, for any mixture of types") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   Exact exact;
   for (const int64_t d : {1, 33, 264}) {
@@ -100,7 +100,7 @@ TEST_CASE("normalised rows equal the CPU's in f64, whatever the mixture of types
   }
 }
 
-TEST_CASE("rows behind the last group are not normalised") {
+TEST_CASE("rows past the last group are not normalised") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   const Tensor x = ctx.normal({5, 40}, 1), d_y = ctx.normal(x.shape, 2), groups = ctx.of_i32({3}, {0, 2, 3});
   const Tensor y = ctx.output(x.shape), norms = ctx.wide_output({5}), d_x = ctx.wide_constant(x.shape, 9);
@@ -214,7 +214,7 @@ TEST_CASE("sigmoid gating equals the CPU's in f64") {
   }
 }
 
-TEST_CASE("experts' choice of tokens equals the CPU's, with many ties") {
+TEST_CASE("expert choice equals the CPU's, with many ties") {
   TestContext ctx;
   Exact exact;
   for (const int64_t experts : {1, 5, 33}) {
@@ -252,7 +252,7 @@ TEST_CASE("Sinkhorn's scores equal the CPU's in f64") {
   }
 }
 
-TEST_CASE("a hash chooses the same experts everywhere") {
+TEST_CASE("a hash chooses the same experts on all devices") {
   TestContext ctx;
   Exact exact;
   for (const auto& [experts, k] : {std::pair{1, 1}, std::pair{33, 3}, std::pair{300, 5}, std::pair{9, 9}}) {

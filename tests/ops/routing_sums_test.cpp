@@ -21,7 +21,7 @@ static void softmax(Tensor p, Tensor logsumexp, ConstTensor z) {
   }
 }
 
-TEST_CASE("sums over a hand-computed routing leave padding out") {
+TEST_CASE("sums over a hand-computed routing exclude padding") {
   TestContext ctx;
   const Tensor targets = ctx.of_i32({3}, {5, kIgnoreTarget, 0});
   const Tensor tokens = ctx.constant({1}, 10, DType::f64);
@@ -48,7 +48,7 @@ TEST_CASE("sums over a hand-computed routing leave padding out") {
   check_close("squares are added to", squares, {23}, {1e-6, 1e-6});
 }
 
-TEST_CASE("routing sums equal the reference, whatever the split") {
+TEST_CASE("routing sums equal the reference, for any split") {
   TestContext ctx(wide(GENERATE(from_range(tested_dtypes()))));
   for (const int64_t n : {1, 7, 8, 9, 33}) {
     for (const int64_t tokens : {0, 1, 257}) {
@@ -66,13 +66,13 @@ TEST_CASE("routing sums equal the reference, whatever the split") {
       column_sums(ctx, parts, x.slice(half, tokens - half), targets.slice(half, tokens - half));
       if (on_cpu())
         check_same_bits("sums of two parts", parts, whole);
-      else  // partial sums are of whole calls
+      else  // partial sums cover whole calls
         check_close("sums of two parts", parts, whole, {1e-13, 1e-13});
     }
   }
 }
 
-TEST_CASE("sums with a twin on the device are complete when they are collected") {
+TEST_CASE("sums with a device copy are complete when they are collected") {
   TestContext ctx;
   const Tensor targets = ctx.of_i32({3}, {5, kIgnoreTarget, 0}), x = ctx.of({3, 2}, {1, 2, 100, 100, 3, 4});
   std::vector<double> host{7, 1, 2, 7}, other{1, 2};
@@ -86,7 +86,7 @@ TEST_CASE("sums with a twin on the device are complete when they are collected")
   CHECK_FALSE(sums.twin(tensor(other, 0, 2)));
   column_sums(ctx, tensor(host, 1, 2), x, targets);
   column_sums(ctx, tensor(other, 0, 2), x, targets);
-  CHECK(other == std::vector<double>{5, 8});  // nobody will collect these
+  CHECK(other == std::vector<double>{5, 8});  // these are not collected
   CHECK(host == (on_cpu() ? std::vector<double>{7, 5, 8, 7} : std::vector<double>{7, 1, 2, 7}));
   token_sum(ctx, tensor(host, 3, 1), targets);
   for (int again = 0; again < 2; ++again) {
@@ -108,7 +108,7 @@ TEST_CASE("gradients of functions of routing sums", "[cpu]") {
 
   const Tensor d_z = ctx.constant(z.shape, 3);
   softmax_sum_backward(ctx, d_z, p, gradient, targets);
-  for (int64_t i = 0; i < d_z.size(); ++i) set(d_z, i, get(d_z, i) - 3);  // it is added to
+  for (int64_t i = 0; i < d_z.size(); ++i) set(d_z, i, get(d_z, i) - 3);  // it is accumulated
   const auto linear = [&] {
     softmax(p, logsumexp, z);
     for (int64_t i = 0; i < n; ++i) set(sums, i, 0);
@@ -130,7 +130,7 @@ TEST_CASE("gradients of functions of routing sums", "[cpu]") {
   check_gradients(squares, {{"squared logsumexp", z, d_square}});
 }
 
-TEST_CASE("routing sums refuse shapes that do not fit") {
+TEST_CASE("routing sums refuse invalid shapes") {
   TestContext ctx;
   const Tensor x = ctx.zeros({2, 3}), targets = ctx.of_i32({2}, {0, 0}), one = ctx.of_i32({1}, {0});
   const Tensor sums = ctx.constant({3}, 0, DType::f64), short_sums = ctx.constant({2}, 0, DType::f64);

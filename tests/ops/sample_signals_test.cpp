@@ -24,7 +24,7 @@ TEST_CASE("router entropy of each token equals the reference at odd sizes") {
         for (int64_t e = 0; e < experts; ++e) total += 1.0 + static_cast<double>((e * 7 + t) % 5);
         for (int64_t e = 0; e < experts; ++e) {
           const double share = (1.0 + static_cast<double>((e * 7 + t) % 5)) / total;
-          set(p, t * experts + e, t == 3 ? e == 0 : share);  // one row is sure: 0 ln 0 is 0
+          set(p, t * experts + e, t == 3 ? e == 0 : share);  // one row is one-hot: 0 ln 0 is 0
           if (t != 3) expected[static_cast<size_t>(t)] -= share * std::log(share);
         }
       }
@@ -50,7 +50,8 @@ TEST_CASE("the variance among a token's experts equals the reference at odd size
       }
     }
     add_expert_variance(ctx, sums, rows, position);
-    check_close("variance", sums, expected, close(ctx));  // 1 more for the tokens with one expert or none: nothing
+    // The sums start at 1; tokens with one expert or none add nothing.
+    check_close("variance", sums, expected, close(ctx));
   }
 }
 
@@ -64,7 +65,7 @@ TEST_CASE("the signals of samples are means over their scored tokens") {
                    routers = ctx.wide_normal({tokens}, 5), variance = ctx.wide_normal({tokens}, 6);
       for (int64_t t = 0; t < tokens; ++t) set(losses, t, std::abs(get(losses, t)));
       const Tensor targets = ctx.random_i32({tokens}, 9, 7);
-      for (int64_t t = 0; t < tokens; ++t) {  // the first sequence is padding, of the second every other token
+      for (int64_t t = 0; t < tokens; ++t) {  // the first sequence is padding; in the second every other token is
         if (t < time || (t < 2 * time && t % 2)) targets.as<int32_t>()[t] = kIgnoreTarget;
       }
       std::vector<double> expected(18);
@@ -96,7 +97,7 @@ TEST_CASE("the signals of samples are means over their scored tokens") {
   }
 }
 
-TEST_CASE("signals refuse what does not fit") {
+TEST_CASE("signals refuse invalid arguments") {
   TestContext ctx;
   const Tensor losses = ctx.wide_zeros({6}), targets = ctx.of_i32({6}, {0, 0, 0, 0, 0, 0});
   CHECK_THROWS_AS(sample_signals(ctx, ctx.wide_output({2, 6}), {losses}, targets, 2), InternalError);

@@ -1,4 +1,4 @@
-// The ops of strategies, and of losses on experts' outputs, against the same op on the CPU in f64, at odd sizes.
+// Compares the ops of strategies, and of losses on experts' outputs, with the same ops on the CPU in f64, at odd sizes.
 #include <cmath>
 
 #include "comm/communicator.h"
@@ -44,7 +44,7 @@ TEST_CASE("responses equal the CPU's in f64") {
   }
 }
 
-TEST_CASE("scores, weights and imitation equal the CPU's in f64") {
+TEST_CASE("scores, weights and the distillation loss equal the CPU's in f64") {
   TestContext ctx;
   Exact exact;
   for (const auto& [experts, k] : {std::pair{1, 1}, std::pair{7, 3}, std::pair{100, 33}}) {
@@ -99,7 +99,7 @@ TEST_CASE("scores, weights and imitation equal the CPU's in f64") {
   }
 }
 
-TEST_CASE("likeness of outputs equals the CPU's in f64") {
+TEST_CASE("similarity of outputs equals the CPU's in f64") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   Exact exact;
   for (const int64_t k : {1, 2, 5}) {
@@ -259,7 +259,7 @@ TEST_CASE("two levels of choice equal the CPU's in f64") {
   const int64_t tokens = 37, num_groups = 3, chosen = 2, m = 2;
   for (const int64_t n : {2, 33, 70}) {
     const int64_t experts = num_groups * n;
-    // A choice of k by softmax: the device's, and the same numbers in f64.
+    // A choice of k by softmax: the device's, and the same values in f64.
     struct Level {
       std::vector<Tensor> tensors;
       GroupChoice choice(bool with_skip) const {

@@ -1,5 +1,5 @@
-// Backward ops, and forward ones at sizes of real models, against the same op on the CPU in f64: the gradient checks,
-// which need f64, prove that one. On the CPU this compares f32 with f64.
+// Compares backward ops, and forward ones at sizes of real models, with the same ops on the CPU in f64, which the
+// gradient checks verify. On the CPU this compares f32 with f64.
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
 #include "core/ops/class_token.h"
@@ -64,8 +64,8 @@ TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
   }
 }
 
-// Keys behind a sequence's end are zeros, whose scores are 0: beside a log-sum-exp this low their probabilities would
-// be infinite, and 0 times that is no number.
+// Keys past a sequence's end are zeros, whose scores are 0. With an LSE this low their P would be infinite, and 0 times
+// infinity is NaN.
 TEST_CASE("attention backward of very small scores equals the CPU's in f64", "[hopper]") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   Exact exact;
@@ -86,8 +86,8 @@ TEST_CASE("attention backward of very small scores equals the CPU's in f64", "[h
     REQUIRE(get(lse64, 0) < -120);
     const std::string what = fmt::format(", time {} of {}{}", layout.time, d, layout.causal ? "" : ", not causal");
     check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
-    // A query's slopes, which sum to 0, go to keys that are alike in their first place: what rounding leaves of them
-    // there is as large as the key is long.
+    // A query's dS sum to 0 and apply to keys with the same first element. What rounding leaves of the sum there is
+    // proportional to that element.
     check_close("d_qkv" + what, d_qkv, d_qkv64,
                 ctx.dtype == DType::bf16 ? Tolerance{2e-2, 0.5} : Tolerance{2e-5, 1e-3});
   }
@@ -163,7 +163,7 @@ TEST_CASE("row moves backward equal the CPU's in f64") {
         const Tensor position = ctx.output(indices.shape, DType::i32), source = ctx.output({tokens * k}, DType::i32),
                      offsets = ctx.output({experts + 1}, DType::i32);
         sort_assignments(ctx, position, source, offsets, indices);
-        // As in a step on one GPU: as many rows as there are slots, of which the last may stand for nothing.
+        // As in a step on one GPU: the number of rows is the number of slots, and the last ones may be unused.
         const int64_t count = on_cpu() ? static_cast<int64_t>(get(offsets, experts)) : tokens * k;
         const Tensor rows = ctx.normal({count, d}, 1), weights = ctx.wide_normal({tokens, k}, 2),
                      d_y = ctx.normal({tokens, d}, 3);
@@ -256,7 +256,7 @@ TEST_CASE("embedding backward sums many equal ids like the CPU in f64") {
   }
 }
 
-TEST_CASE("a product of two types is one of the narrower type") {
+TEST_CASE("a product of two types is computed in the narrower type") {
   TestContext ctx(DType::bf16);
   if (on_cpu()) return;
   Exact exact;
@@ -274,7 +274,7 @@ TEST_CASE("a product of two types is one of the narrower type") {
   check_close("d_weight", d_weight, d_weight64, tolerance_of(DType::bf16));
 }
 
-TEST_CASE("what has no twin runs on the host over managed memory, in f32, and planning tells of it") {
+TEST_CASE("ops without a CUDA implementation run on the host over managed memory, in f32, and planning reports them") {
   TestContext ctx;
   if (on_cpu()) return;
   bool needs_host = false, ran = false;
@@ -291,7 +291,7 @@ TEST_CASE("what has no twin runs on the host over managed memory, in f32, and pl
   CHECK((needs_host && !ran));
 }
 
-TEST_CASE("two runs of an op give the same bits", "[hopper]") {
+TEST_CASE("two runs of an op give identical bits", "[hopper]") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   const AttentionLayout layout{70, 4, 2, 16};
   const Tensor x = ctx.normal({140, layout.width()}, 1), d_out = ctx.normal({140, 64}, 2);

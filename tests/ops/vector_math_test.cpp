@@ -7,7 +7,7 @@
 
 namespace moe::cpu {
 
-TEST_CASE("fast_exp is exact to two units in the last place") {
+TEST_CASE("fast_exp is accurate to two units in the last place") {
   double worst = 0;
   float at = 0;
   for (int i = -870'000; i <= 880'000; ++i) {
@@ -22,7 +22,7 @@ TEST_CASE("fast_exp is exact to two units in the last place") {
   CHECK(worst <= 2);
 }
 
-TEST_CASE("fast_exp at its borders") {
+TEST_CASE("fast_exp at the limits of its range") {
   CHECK(fast_exp(0.0f) == 1);
   CHECK(fast_exp(-200.0f) <= 1.3e-38f);
   CHECK(fast_exp(-std::numeric_limits<float>::infinity()) <= 1.3e-38f);
@@ -33,7 +33,7 @@ TEST_CASE("fast_exp at its borders") {
   CHECK(fast_exp(1.5) == std::exp(1.5));
 }
 
-TEST_CASE("sigmoid and tanh follow") {
+TEST_CASE("sigmoid and tanh by fast_exp") {
   for (float x = -20; x <= 20; x += 0.125f) {
     CHECK(static_cast<double>(sigmoid(x)) == Approx(1 / (1 + std::exp(-static_cast<double>(x)))).epsilon(1e-6));
     CHECK(static_cast<double>(fast_tanh(x)) == Approx(std::tanh(static_cast<double>(x))).epsilon(1e-6).margin(1e-6));

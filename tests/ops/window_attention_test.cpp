@@ -25,14 +25,15 @@ struct Case {
   }
 };
 
-// Odd sizes, grouped heads, memories shorter and longer than the sequence, empty, partly filled and full ones.
+// Odd sizes, grouped heads, and context memories that are shorter and longer than the sequence, empty, partly filled
+// and full.
 std::vector<Case> cases() {
   std::vector<Case> result;
   for (const AttentionLayout& layout :
        {AttentionLayout{1, 1, 1, 1}, {5, 2, 1, 3}, {31, 4, 2, 7}, {33, 3, 3, 33}, {70, 2, 1, 16}, {97, 1, 1, 40}}) {
     for (const int64_t size : {1, 3, 32, 70, 130}) {
       if (!on_cpu() && (size == 3 || layout.time == 31 || (layout.time == 97) != (size == 130)))
-        continue;  // slow there
+        continue;  // slow on that device
       for (const int64_t filled : {int64_t{0}, size / 2, size}) {
         for (const bool positions : {false, true}) {
           result.push_back({layout, {size, filled, !positions}, positions});
@@ -52,14 +53,14 @@ std::vector<Case> cases() {
   return result;
 }
 
-// What an op is fed with, and what it makes of it.
+// The inputs and outputs of an op.
 struct Tensors {
   Tensors(TestContext& ctx, const Case& c, int64_t sequences = 2)
       : qkv(ctx.normal({sequences * c.layout.time, c.layout.width()}, 1)),
         memory(c.window.filled > 0 ? ctx.normal({sequences, c.window.size, c.layout.memory_width()}, 2) : Tensor{}),
         positions(c.positions ? ctx.normal({c.window.size, c.layout.d_head}, 3) : Tensor{}),
         d_out(ctx.normal({qkv.dim(0), c.layout.heads * c.layout.d_head}, 4)) {}
-  // Copies of another's, in f64.
+  // Copies of another instance's tensors, in f64.
   Tensors(Exact& exact, const Tensors& other)
       : qkv(exact(other.qkv)),
         memory(other.memory ? exact(other.memory) : Tensor{}),
@@ -85,7 +86,7 @@ struct Reference {
   std::vector<double> out, logsumexp;
 };
 
-// Place by place, by the definition.
+// Computes each position by the definition.
 Reference reference(const Tensors& x, const Case& c) {
   const AttentionLayout& l = c.layout;
   const int64_t d = l.d_head;
@@ -180,7 +181,7 @@ TEST_CASE("window attention backward equals the CPU's in f64") {
   }
 }
 
-TEST_CASE("window attention of a sequence in segments is that of the whole") {
+TEST_CASE("window attention of a sequence in segments equals that of the whole") {
   TestContext ctx;
   for (const bool positions : {false, true}) {
     for (const int64_t size : {4, 9, 40}) {
@@ -205,7 +206,7 @@ TEST_CASE("window attention of a sequence in segments is that of the whole") {
   }
 }
 
-TEST_CASE("window attention that is as wide as the sequence is causal attention") {
+TEST_CASE("window attention with a window as wide as the sequence equals causal attention") {
   TestContext ctx;
   const AttentionLayout layout{33, 4, 2, 9};
   Tensors x(ctx, {layout, {33, 0, true}, false});
@@ -216,7 +217,7 @@ TEST_CASE("window attention that is as wide as the sequence is causal attention"
   CHECK(get(narrow, 6 * 36) != get(x.out, 6 * 36));
 }
 
-TEST_CASE("window attention gives the same bits for any number of threads, and twice") {
+TEST_CASE("window attention gives identical bits for any number of threads and in repeated runs") {
   TestContext ctx(GENERATE(from_range(device_dtypes())));
   const Case c{{70, 4, 2, 9}, {50, 30, false}, true};
   const auto all = [&](int num_threads) {
@@ -232,7 +233,7 @@ TEST_CASE("window attention gives the same bits for any number of threads, and t
   check_same_bits("d_positions", two.d_positions, one.d_positions);
 }
 
-TEST_CASE("window attention takes no tokens, and refuses what does not fit") {
+TEST_CASE("window attention accepts no tokens, and refuses invalid arguments") {
   TestContext ctx;
   const Case c{{4, 2, 1, 3}, {6, 2, true}, true};
   Tensors none(ctx, c, 0), x(ctx, c);

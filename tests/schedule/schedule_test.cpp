@@ -12,7 +12,7 @@ using namespace moe;
 static constexpr int64_t kUpdates = 100;
 static const RunLength kRun{kUpdates, 64, 20};
 
-// Through the configuration, as a user writes it: {kind: ..., options}.
+// Made through the configuration, as a user writes it: {kind: ..., options}.
 static Choice<Schedule> schedule_choice(const std::string& yaml) {
   TrainConfig config;
   read_config(parse_config("train: {learning_rate: " + yaml + "}", "test"), config);
@@ -28,7 +28,7 @@ static std::unique_ptr<Schedule> schedule(const std::string& yaml) {
   return schedule_choice(yaml).make(Schedule::Setup{kRun});
 }
 
-TEST_CASE("every schedule: finite, and the warm-up rises in equal steps from above 0 to the value after it") {
+TEST_CASE("every schedule is finite, and its warm-up rises in equal steps from above 0 to the value after it") {
   for (const Member& member : family<Schedule>()) {
     for (const int warmup : {0, 1, 7}) {
       INFO(member.name << ", warmup " << warmup);
@@ -42,7 +42,7 @@ TEST_CASE("every schedule: finite, and the warm-up rises in equal steps from abo
   }
 }
 
-TEST_CASE("a bare number is a constant schedule, written back as one that reads the same") {
+TEST_CASE("a bare number is a constant schedule, and survives a round trip") {
   CHECK(schedule("0.25")->at(7) == 0.25);
   CHECK(schedule("3e-4")->at(0) == 3e-4);
   TrainConfig config;
@@ -53,7 +53,7 @@ TEST_CASE("a bare number is a constant schedule, written back as one that reads 
   CHECK_THROWS_WITH(schedule("fast"), Catch::Contains("constant") && Catch::Contains("fast"));
 }
 
-TEST_CASE("a scheduled quantity stays in its range, and a schedule that leaves it is refused with its place") {
+TEST_CASE("a scheduled quantity stays in its range, and a schedule that leaves it is refused with its key") {
   const Scheduled k = field("moe.router.k", schedule_choice("{kind: linear, from: 8, to: 2}"), {1, 8}).make(kRun);
   CHECK(k.at(0) == 8);
   CHECK(k.at(kUpdates) == 2);
@@ -68,10 +68,10 @@ TEST_CASE("a scheduled quantity stays in its range, and a schedule that leaves i
                     Catch::Contains("my.yaml:3: moe.x.p '-1': must be at least 0"));
   CHECK_THROWS_WITH(field("moe.x.k", constantly(9), {1, 8, "moe.experts"}).make(kRun),
                     Catch::Contains("between 1 and 8 (moe.experts)"));
-  // What is never reached does not matter.
+  // Values that are never reached do not matter.
   CHECK(field("moe.x.p", schedule_choice("{kind: linear, from: 0, to: 2, over: 300}"), {0, 1}).make(kRun).largest() <
         1);
-  // Another schedule in the same field stays in the same range.
+  // Another schedule in the same field has the same range.
   ScheduleField other(0.5, {0, 1});
   other = 2;
   CHECK_THROWS_AS(other.make(kRun), UsageError);
@@ -104,7 +104,7 @@ TEST_CASE("linear: the middle and both ends, counted from the end of the warm-up
   CHECK(s->at(99) == Approx(0.2));
 }
 
-TEST_CASE("linear may rise: a paced quantity is not always a learning rate") {
+TEST_CASE("linear may rise: a scheduled quantity is not always a learning rate") {
   const auto s = schedule("{kind: linear, from: 2, to: 8, over: 50%}");
   CHECK(s->at(0) == 2);
   CHECK(s->at(25) == Approx(5));
@@ -120,7 +120,7 @@ TEST_CASE("cosine: quarter points of half a cosine") {
   CHECK(s->at(150) == Approx(0.1));
 }
 
-TEST_CASE("wsd: stable, then each shape of the way down") {
+TEST_CASE("wsd: stable, then each shape of the decay") {
   for (const auto& [shape, at_quarter] :
        {std::pair{"sqrt", 0.5}, {"linear", 0.75}, {"cosine", 0.5 + std::sqrt(0.5) / 2}}) {
     INFO(shape);
@@ -133,7 +133,7 @@ TEST_CASE("wsd: stable, then each shape of the way down") {
   CHECK(schedule("{kind: wsd, value: 2, decay: 0}")->at(99) == 2);
 }
 
-TEST_CASE("step: multiplied at equal distances") {
+TEST_CASE("step: multiplied at equal intervals") {
   const auto s = schedule("{kind: step, from: 8, factor: 0.5, every: 10}");
   CHECK(s->at(0) == 8);
   CHECK(s->at(9) == 8);
@@ -186,7 +186,7 @@ TEST_CASE("table: with steps a value holds until the next") {
   CHECK(schedule("{kind: table, at: 5, values: [0.25]}")->at(70) == 0.25);
 }
 
-TEST_CASE("table: what is no table is refused") {
+TEST_CASE("table: invalid tables are refused") {
   for (const char* bad :
        {"at: [], values: []", "at: [0, 10], values: [1]", "at: [0], values: [1, 2]",
         "at: [0, 20, 10], values: [1, 2, 3]", "at: [5, 5%], values: [1, 2]", "at: [0, soon], values: [1, 2]"}) {
@@ -199,14 +199,14 @@ TEST_CASE("table: what is no table is refused") {
                     Catch::Contains("moe.x.p: ") && Catch::Contains("as many values as times"));
 }
 
-TEST_CASE("a scheduled quantity sees the peak of a table however narrow it is") {
+TEST_CASE("the range check finds the peak of a table however narrow it is") {
   const RunLength long_run{100000, 64, 20};
   const auto choice = schedule_choice("{kind: table, at: [0, 50001, 50002, 50003], values: [0, 0, 1, 0]}");
   CHECK(field("p", choice, {0, 1}).make(long_run).largest() == 1);
   CHECK_THROWS_WITH(field("p", choice, {0, 0.5}).make(long_run), Catch::Contains("must be between 0 and 0.5"));
 }
 
-TEST_CASE("a table is written back as one that reads the same") {
+TEST_CASE("a table survives a round trip") {
   TrainConfig config;
   read_config(parse_config("train: {learning_rate: {kind: table, at: [0, 5%], values: [0.5, 1e-7]}}", "test"), config);
   TrainConfig again;

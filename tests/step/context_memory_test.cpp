@@ -1,4 +1,4 @@
-// A model that remembers the segments before, in training, evaluation, checkpoints and generated text.
+// A model with a context memory of preceding segments, in training, evaluation, checkpoints and generated text.
 #include "core/nn/context_memory.h"
 
 #include <algorithm>
@@ -33,7 +33,7 @@ static std::vector<int32_t> some_text(int64_t tokens) {
   return text;
 }
 
-TEST_CASE("evaluation in segments with a memory equals evaluation in one piece with a sliding window") {
+TEST_CASE("evaluation in segments with a context memory equals evaluation in one piece with a sliding window") {
   const std::vector<int32_t> text = some_text(61);
   Split split("test");
   split.append(text);
@@ -50,7 +50,7 @@ TEST_CASE("evaluation in segments with a memory equals evaluation in one piece w
   }
 }
 
-TEST_CASE("evaluation in streams does not depend on how many are computed at a time") {
+TEST_CASE("evaluation in streams does not depend on the number computed at a time") {
   const std::vector<int32_t> text = some_text(300);
   Split split("test");
   split.append(text);
@@ -60,10 +60,10 @@ TEST_CASE("evaluation in streams does not depend on how many are computed at a t
   };
   for (const int64_t sequences : {1, 2, 3}) CHECK(nll(sequences, 5) == Approx(nll(4, 5)).epsilon(1e-6));
   CHECK(nll(4, 5) != nll(4, 1));
-  CHECK(run.state.memory.filled() == 0);  // training's is another
+  CHECK(run.state.memory.filled() == 0);  // training has a separate memory
 }
 
-TEST_CASE("training with a memory: micro-batches give what one gives, and a beginning forgets") {
+TEST_CASE("training with a context memory: micro-batches equal a single batch, and a new start clears it") {
   for (const char* position : {"rope", "relative"}) {
     const std::string attention = fmt::format("memory: 90, position: {}", position);
     TinyRun whole(config_with(attention), kVocab, ProcessGroups::single(), DType::f64),
@@ -86,14 +86,14 @@ TEST_CASE("training with a memory: micro-batches give what one gives, and a begi
   }
 }
 
-TEST_CASE("the gradient of a step with a memory equals central differences") {
+TEST_CASE("the gradient of a step with a context memory equals central differences") {
   TinyRun run(config_with("memory: 7, position: relative"), kVocab, ProcessGroups::single(), DType::f64);
   run.config.data.sequence = 5;
   for (MoELayer* layer : run.state.model->moe_layers()) CHECK(layer->num_experts() == 4);
   run.accumulate(RandomBatch(run.config, kVocab, 1));
   REQUIRE(run.state.memory.filled() == 5);
   const RandomBatch batch(run.config, kVocab, 2);
-  // Every call reads the same memory: what a step puts there is taken back.
+  // Every call reads the same memory, so the entries that a step adds are removed again.
   const std::vector<NamedTensor> rows = memory_tensors(run.state.memory, 0);
   std::vector<std::vector<double>> kept;
   for (const NamedTensor& row : rows)
@@ -127,7 +127,7 @@ TEST_CASE("the gradient of a step with a memory equals central differences") {
   }
 }
 
-TEST_CASE("a memory comes back from files, whichever rows they were of") {
+TEST_CASE("a context memory is restored from files of any rows") {
   const TemporaryFolder folder;
   TinyRun run(config_with("memory: 80"), kVocab, ProcessGroups::single());
   run.accumulate(RandomBatch(run.config, kVocab, 1));
@@ -158,7 +158,7 @@ TEST_CASE("generated text does not depend on where its segments end") {
   for (const int64_t context : {1, 5, 23}) CHECK(text(context) == whole);
 }
 
-TEST_CASE("the memory plan is what a step with a memory then uses") {
+TEST_CASE("the memory plan equals what a step with a context memory uses") {
   for (const char* attention : {"memory: 7", "memory: 80, position: relative"}) {
     TinyRun run(config_with(attention), kVocab, ProcessGroups::single());
     const MemoryPlan plan = plan_memory({run.config, kVocab, run.groups});
@@ -170,7 +170,7 @@ TEST_CASE("the memory plan is what a step with a memory then uses") {
   }
 }
 
-TEST_CASE("a memory that cannot be meant is refused") {
+TEST_CASE("an invalid context memory is refused") {
   const auto build = [](const std::string& yaml) {
     const TrainConfig config = config_from(yaml);
     SampleShape sample(kVocab);

@@ -1,4 +1,4 @@
-// Every router, strategy and balance loss in training steps on the device that the tests run on, against the CPU's.
+// Every router, strategy and balance loss in training steps on the tested device, compared with the CPU.
 #include <cmath>
 
 #include "core/moe/strategy.h"
@@ -11,7 +11,7 @@ using namespace moe;
 
 static constexpr int64_t kVocab = 29;
 
-// A tiny model with `moe` below its moe.
+// A tiny model with the keys `moe` in its moe section.
 static TrainConfig config_of(const std::string& moe) {
   return config_from(fmt::format(
       "{{model: {{layers: 1, d_model: 16, init_std: 0.1, attention: {{heads: 2}}}}, moe: {{experts: 4, d_ff: 16, {}}}, "
@@ -23,7 +23,7 @@ static std::unique_ptr<TinyRun> run_of(const TrainConfig& config, DType dtype, D
   return std::make_unique<TinyRun>(config, kVocab, ProcessGroups::single(), dtype, device);
 }
 
-// On the CPU in f32; null for a member that cannot do without options of its own.
+// The run on the CPU in f32; null for a member that requires options.
 static std::unique_ptr<TinyRun> cpu_run_of(const TrainConfig& config) try {
   return run_of(config, DType::f32, Device::cpu);
 } catch (const UsageError&) {
@@ -38,7 +38,7 @@ static std::vector<std::string> members(const std::string& format) {
   return result;
 }
 
-// What is computed otherwise than by default.
+// Settings that change the computation.
 static const char* kVariants[] = {
     "router: {kind: topk, k: 3, softmax: all, jitter: 0.2, expert_dropout: 0.3, learn_temperature: true}",
     "hidden_dropout: 0.4, router: {kind: topk, input_dropout: 0.3}",
@@ -94,7 +94,7 @@ TEST_CASE("every router and strategy gives the same gradients on the device") {
       INFO(name);
       CHECK(distance(gradients.at(name), gradient) < 1e-4);
     }
-    // Whole steps: the rules that update what is not trained, and what they do to the next step.
+    // Whole steps: the rules that update untrained values, and their effect on the next step.
     for (TinyRun* run : {&*cpu, &*device}) run->clear_gradients();
     for (int64_t i = 0; i < 2; ++i) {
       const double loss = cpu->run(batch, i, 1e-3).loss;
@@ -109,7 +109,7 @@ TEST_CASE("every router and strategy gives the same gradients on the device") {
   CHECK(compared > 30);
 }
 
-// Rounding may choose other experts here and there, so gradients are not compared one by one.
+// Rounding may change a few choices of experts, so gradients are not compared one by one.
 TEST_CASE("every router and strategy trains in bf16 from the loss of f32") {
   if (test::on_cpu()) return;  // the CPU computes in f32
   for (const std::string& variant : variants()) {
@@ -130,7 +130,7 @@ TEST_CASE("every router and strategy trains in bf16 from the loss of f32") {
   }
 }
 
-// Planning is the step itself without its arithmetic, so all combinations can be asked what they need.
+// Planning is the step itself without its arithmetic, so all combinations can be asked for their requirements.
 TEST_CASE("no router, strategy or balance loss needs the host on a GPU") {
   int planned = 0;
   for (const std::string& router : members<Router>("router: {{kind: {}}}")) {
@@ -153,7 +153,7 @@ TEST_CASE("no router, strategy or balance loss needs the host on a GPU") {
             CHECK_FALSE(needs_host);
             ++planned;
           } catch (const UsageError&) {
-            break;  // does not go together
+            break;  // incompatible
           }
         }
       }

@@ -1,4 +1,4 @@
-// Whole training steps on the device that the tests run on, against the CPU's.
+// Whole training steps on the tested device, compared with the CPU.
 #include <cmath>
 
 #include "comm/staged_communicator.h"
@@ -56,11 +56,12 @@ data: {sequence: 19}
 train: {batch: 3}
 )"};
 
-TEST_CASE("samples' signals and weights on the device are the CPU's") {
+TEST_CASE("samples' signals and weights on the device equal the CPU's") {
   for (const char* yaml : kModels) {
     INFO(yaml);
     TrainConfig config = config_from(yaml);
-    if (config.model.attention.memory == 0) config.curriculum.sampler.select("importance");  // else read in order
+    // With a context memory samples are read in order.
+    if (config.model.attention.memory == 0) config.curriculum.sampler.select("importance");
     for (double& weight : config.curriculum.signals.weight) weight = 1;
     TinyRun cpu(config, kVocab, ProcessGroups::single());
     TinyRun device(config, kVocab, ProcessGroups::single(), DType::f32, test::test_device());
@@ -116,7 +117,7 @@ TEST_CASE("losses of training on the device follow the CPU's") {
   }
 }
 
-TEST_CASE("bf16 training begins at the loss of f32 and learns") {
+TEST_CASE("bf16 training starts at the loss of f32 and learns") {
   if (test::on_cpu()) return;  // the CPU computes in f32
   for (const char* yaml : kModels) {
     INFO(yaml);
@@ -130,7 +131,7 @@ TEST_CASE("bf16 training begins at the loss of f32 and learns") {
   }
 }
 
-TEST_CASE("expert-parallel ranks on the device give what one gives") {
+TEST_CASE("expert-parallel ranks on the device equal a single rank") {
   const TrainConfig config = config_from(kModels[0]);
   TinyRun cpu(config, kVocab, ProcessGroups::single());
   const RandomBatch batch(config, kVocab, 11);
@@ -168,7 +169,7 @@ TEST_CASE("checkpoints move between devices") {
   }
 }
 
-TEST_CASE("experts on the device become what they become on the CPU") {
+TEST_CASE("expert events on the device equal those on the CPU") {
   const TemporaryFolder folder;
   const TrainConfig config = config_from(kModels[0]);
   const RandomBatch batch(config, kVocab, 11);
@@ -199,7 +200,7 @@ TEST_CASE("experts on the device become what they become on the CPU") {
   }
 }
 
-TEST_CASE("two equal runs on the device give the same bits") {
+TEST_CASE("two equal runs on the device give identical bits") {
   for (const DType dtype : {DType::f32, test::on_cpu() ? DType::f32 : DType::bf16}) {
     TinyRun one(config_from(kModels[0]), kVocab, ProcessGroups::single(), dtype, test::test_device());
     TinyRun two(config_from(kModels[0]), kVocab, ProcessGroups::single(), dtype, test::test_device());
@@ -211,7 +212,7 @@ TEST_CASE("two equal runs on the device give the same bits") {
   }
 }
 
-TEST_CASE("the memory plan of a device is what a step then uses") {
+TEST_CASE("the memory plan of a device equals what a step uses") {
   for (const char* yaml : kModels) {
     INFO(yaml);
     TinyRun run(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());

@@ -1,4 +1,4 @@
-// What a capacity does to the memory that a run plans for.
+// The effect of a capacity on the planned memory of a run.
 #include <map>
 
 #include "comm/planned_communicator.h"
@@ -30,15 +30,15 @@ TEST_CASE("a capacity bounds the worst imbalance, if evaluation has one too") {
   CHECK(both.worst_scratch < dropless.worst_scratch);
   CHECK(trained.worst_scratch < dropless.worst_scratch);
   CHECK(trained.worst_activations > both.worst_activations);
-  // One rank has no imbalance; a factor below 1 saves rows all the same.
+  // One rank has no imbalance, but a factor below 1 still saves rows.
   CHECK(plan("{kind: fixed, factor: 0.5, evaluation: 0.5}", 1).activations < plan("dropless", 1).activations);
-  // The largest factor of the run counts.
+  // The largest factor of the run determines the memory.
   CHECK(
       plan("{kind: fixed, factor: {kind: linear, from: 0.5, to: 1, over: 100%}, evaluation: 1}", 4).worst_activations ==
       both.worst_activations);
 }
 
-TEST_CASE("evaluation without drops has the memory that it needs after training with many") {
+TEST_CASE("evaluation without drops has enough memory after training with many drops") {
   TinyRun run(config_with("{kind: fixed, factor: 0.1}"), kVocab, ProcessGroups::single());
   const RandomBatch batch(run.config, kVocab, 11);
   run.run(batch, 0, 1e-3);
@@ -52,8 +52,8 @@ TEST_CASE("evaluation without drops has the memory that it needs after training 
   SUCCEED("no arena was too small");
 }
 
-TEST_CASE("a step with a capacity knows the losses of tokens that lost an expert") {
-  for (const char* micro_batches : {"1", "2"}) {  // with two the step is passed twice for its sums
+TEST_CASE("a step with a capacity reports the losses of tokens with dropped assignments") {
+  for (const char* micro_batches : {"1", "2"}) {  // with two, the step is run twice for its sums
     TrainConfig config = config_with("{kind: fixed, factor: 0.5}");
     config.train.micro_batches = std::stoll(micro_batches);
     TinyRun run(config, kVocab, ProcessGroups::single());

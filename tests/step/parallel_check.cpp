@@ -1,5 +1,5 @@
-// Run under mpirun: every split of the work among the ranks gives what one rank gives. The reference is computed in the
-// same process. Exit code 1 and a line per difference when something differs.
+// Run under mpirun: every split of the work among the ranks gives the same as one rank. The reference is computed in
+// the same process. Prints a line for each difference and exits with code 1 if there is any.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -14,8 +14,8 @@
 using namespace moe;
 
 static constexpr int64_t kVocab = 23;
-static constexpr double kTolerance = 1e-5;       // of one step, relative to a tensor's largest element
-static constexpr double kCurveTolerance = 1e-4;  // of each of 20 losses, relative
+static constexpr double kTolerance = 1e-5;       // for one step, relative to a tensor's largest element
+static constexpr double kCurveTolerance = 1e-4;  // for each of 20 losses, relative
 
 static const char* kBase = R"(
 model: {layers: 2, d_model: 16, d_ff: 24, attention: {heads: 4, kv_heads: 2}, init_std: 0.1}
@@ -27,8 +27,8 @@ train: {batch: 8}
 struct Case {
   const char* name;
   const char* yaml;
-  bool all_to_first = false;  // router weights of 0: every token goes to the experts of the smallest numbers
-  bool curve = false;         // compared over 20 steps too
+  bool all_to_first = false;  // router weights of 0: every token goes to the experts with the smallest indices
+  bool curve = false;         // also compared over 20 steps
 };
 static const Case kCases[] = {
     {"plain", "{}", false, true},
@@ -66,21 +66,20 @@ static const Case kCases[] = {
     {"a capacity, batch of 7", "{moe: {capacity: {kind: fixed, factor: 0.7}}, train: {batch: 7}}"},
     {"a capacity by score, 2 micro-batches, all tokens to two experts",
      "{moe: {capacity: {kind: fixed, factor: 0.7, drop: score, renormalise: true}}, train: {micro_batches: 2}}", true},
-    {"a capacity as needed", "moe: {capacity: {kind: needed, dropped: 0.1}}", false, true},
-    {"a capacity by complexity", "moe: {capacity: {kind: complexity, smallest: 0.5, largest: 1}}", false, true},
-    {"a bandit's capacity", "moe: {capacity: {kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}}", false,
-     true},
+    {"capacity needed", "moe: {capacity: {kind: needed, dropped: 0.1}}", false, true},
+    {"capacity complexity", "moe: {capacity: {kind: complexity, smallest: 0.5, largest: 1}}", false, true},
+    {"capacity bandit", "moe: {capacity: {kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}}", false, true},
     {"layers that differ, 2 micro-batches",
      "{moe: {layers: [{at: 0, router: {kind: hash, k: 2}, experts: 8, balance: [], shared_experts: 1}, {at: last, "
      "d_ff: "
      "20, strategy: contrastive, capacity: 0.9}]}, train: {micro_batches: 2}}",
      false, true},
     {"dense", "model: {arrangement: dense}"},
-    {"labelled texts, a class token behind them, a tanh head, batch of 7, 3 micro-batches",
+    {"labelled texts, a class token after them, a tanh head, batch of 7, 3 micro-batches",
      "{task: classify, model: {dropout: 0.2, pooling: class_token, head: tanh}, train: {batch: 7, micro_batches: 3}, "
      "data: {labelled: {format: tsv}}}",
      false, true},
-    {"labelled texts, seen whole, balanced per sequence and rank, batch of 3",
+    {"labelled texts, non-causal, balanced per sequence and rank, batch of 3",
      "{task: classify, model: {pooling: last, attention: {causal: false}}, moe: {capacity: {kind: fixed, factor: 0.7, "
      "group: sequence}, balance: [{kind: switch, coefficient: 0.1, scope: sequence}]}, train: {batch: 3}, "
      "data: {labelled: {format: tsv}}}"},
@@ -91,19 +90,19 @@ static const Case kCases[] = {
     {"labelled texts chosen by experts",
      "{task: classify, moe: {router: {kind: expert_choice, group: sequence}}, train: {micro_batches: 2}, "
      "data: {labelled: {format: tsv}}}"},
-    {"a memory", "{model: {attention: {memory: 10}}, curriculum: {sampler: contiguous}}", false, true},
-    {"a memory with relative positions, dropout, batch of 7, 3 micro-batches",
+    {"context memory", "{model: {attention: {memory: 10}}, curriculum: {sampler: contiguous}}", false, true},
+    {"context memory with relative positions, dropout, batch of 7, 3 micro-batches",
      "{model: {dropout: 0.2, attention: {memory: 5, position: relative, dropout: 0.2}}, curriculum: {sampler: "
      "contiguous}, train: "
      "{batch: 7, micro_batches: 3}}",
      false, true},
-    {"norms behind, biases, 5 experts, 2 micro-batches",
+    {"post-norm, biases, 5 experts, 2 micro-batches",
      "{model: {norm: layer, norm_place: post_twice, bias: true, arrangement: glam}, moe: {experts: 5, shared_experts: "
      "1}, "
      "train: {micro_batches: 2}}",
      false, true},
-    {"a memory, batch of 3", "{model: {attention: {memory: 9}}, curriculum: {sampler: contiguous}, train: {batch: 3}}",
-     false, true},
+    {"context memory, batch of 3",
+     "{model: {attention: {memory: 9}}, curriculum: {sampler: contiguous}, train: {batch: 3}}", false, true},
     {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
     {"classifier with a class token, dropout, 3 micro-batches",
      "{task: classify, model: {dropout: 0.2, pooling: class_token, attention: {causal: false}}, train: {batch: 7, "
@@ -144,7 +143,7 @@ static void prepare(TinyRun& run, const Case& c) {
   }
 }
 
-// The tensors of this rank against those of the reference, which holds all experts.
+// Compares the tensors of this rank with those of the reference, which holds all experts.
 static void compare_tensors(const Communicator& world, const std::string& where,
                             const std::map<std::string, std::vector<double>>& mine,
                             const std::map<std::string, std::vector<double>>& reference, double tolerance) {
@@ -189,7 +188,7 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
       report(*world, fmt::format("{}: the load of layer {} differs", where, layer));
   }
 
-  // The same once more, in a fresh state: the same bits.
+  // The same again in a fresh state must give identical bits.
   TinyRun again(config, kVocab,
                 ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   prepare(again, c);

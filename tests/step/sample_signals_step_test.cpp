@@ -1,4 +1,4 @@
-// What a training step measures of its samples, and a curriculum on real steps.
+// A training step's measurements of its samples, and a curriculum on real steps.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -34,7 +34,7 @@ static TrainConfig with(const std::string& yaml) {
   return config;
 }
 
-// Easy and hard text, known as such: windows of sources of small and of large entropy. Sample s is of source s % 4.
+// Text of known difficulty: windows from sources of small and of large entropy. Sample s is from source s % 4.
 struct GradedCorpus {
   GradedCorpus(int64_t num_samples, int64_t window) : samples(num_samples), length(window) {
     for (uint64_t source = 0; source < 4; ++source) {
@@ -78,7 +78,7 @@ static double spearman(const std::vector<double>& a, const std::vector<double>& 
   return 1 - 6 * squares / (n * (n * n - 1));
 }
 
-TEST_CASE("a sample's signals are its own, whatever it is computed with") {
+TEST_CASE("a sample's signals do not depend on the other samples in the batch") {
   TinyRun whole(with("{}"), kVocab, ProcessGroups::single());
   const RandomBatch batch(whole.config, kVocab, 5);
   whole.accumulate(batch);
@@ -149,10 +149,10 @@ TEST_CASE("weights make the gradient the weighted sum of the samples' gradients"
   }
   batch.weights.clear();
   run.clear_gradients();
-  CHECK(run.accumulate(batch).loss == loss);  // what is reported has no weights
+  CHECK(run.accumulate(batch).loss == loss);  // the reported loss is not weighted
 }
 
-TEST_CASE("the bound on the gradient ranks samples as their exact gradient norms do") {
+TEST_CASE("the bound on the gradient ranks samples like their exact gradient norms") {
   TrainConfig config = with("{data: {sequence: 64}, train: {batch: 16}}");
   TinyRun run(config, kVocab, ProcessGroups::single());
   const GradedCorpus corpus(400, config.data.sequence);
@@ -216,7 +216,7 @@ struct CurriculumRun {
   std::vector<int64_t> samples;
 };
 
-TEST_CASE("a curriculum on a corpus of known difficulty finds out what is easy and what is hard") {
+TEST_CASE("a curriculum on a corpus of known difficulty finds the easy and the hard samples") {
   const GradedCorpus corpus(400, 12);
   REQUIRE(corpus.entropy[0] < corpus.entropy[1] - 0.2);
   REQUIRE(corpus.entropy[2] < corpus.entropy[3] - 0.2);
@@ -231,7 +231,8 @@ TEST_CASE("a curriculum on a corpus of known difficulty finds out what is easy a
   for (size_t source = 0; source < 4; ++source) {
     REQUIRE(seen[source] > 50);
     INFO(source << ": mean rank " << rank[source] / seen[source]);
-    // After so few updates nothing of the last source but one is learned: to the model the last two are alike.
+    // After so few updates nothing beyond the last source but one is learned: the last two are equally hard for the
+    // model.
     const size_t easier = source == 3 ? 1 : source - 1;
     if (source > 0) CHECK(rank[source] / seen[source] > rank[easier] / seen[easier] + 0.05);
   }
@@ -262,7 +263,8 @@ TEST_CASE("1, 2 and 4 ranks draw the same batches and keep the same store") {
           CHECK(store.seen() == expected.seen());
           for (int64_t s = 0; s < corpus.samples; ++s) {
             REQUIRE(store.is_seen(s) == expected.is_seen(s));
-            // A code at most: what the order of a reduction changes in the last bits may be rounded the other way.
+            // They differ by at most one code, because the order of a reduction can change the rounding of the last
+            // bits.
             if (store.is_seen(s)) CHECK(store.score(s) == Approx(expected.score(s)).epsilon(0.01).margin(0.01));
           }
           for (size_t step = 0; step < losses.size(); ++step) {
@@ -310,7 +312,7 @@ TEST_CASE("weighted and measured gradients do not depend on ranks and micro-batc
   }
 }
 
-TEST_CASE("a step that measures its samples allocates nothing after the first, and uses what was planned") {
+TEST_CASE("a step that measures its samples allocates nothing after the first, and uses the planned memory") {
   TinyRun run(with("{train: {micro_batches: 2}, curriculum: {sampler: importance}}"), kVocab, ProcessGroups::single());
   RandomBatch batch(run.config, kVocab, 5);
   batch.weights.assign(8, 1.5);

@@ -8,7 +8,7 @@ using namespace moe;
 static constexpr int64_t kVocab = 29;
 static constexpr RunLength kRun{101, 32, 10};
 
-TEST_CASE("what follows a schedule is found wherever it stands, and has its values") {
+TEST_CASE("scheduled quantities are found in all sections, and have their values") {
   const TrainConfig config = config_from(
       "{moe: {router: {kind: topk, k: {kind: linear, from: 4, to: 2}, jitter: 0.1}, balance: [z, {kind: switch, "
       "coefficient: {kind: linear, from: 0, to: 1}}], strategy: {kind: change, first: {kind: compete, probability: "
@@ -29,7 +29,7 @@ TEST_CASE("what follows a schedule is found wherever it stands, and has its valu
   CHECK(paced.at(4)[0].second == Approx(0.2 * 5 / 11).epsilon(1e-9));
 }
 
-TEST_CASE("a configuration without schedules paces nothing") {
+TEST_CASE("a configuration without schedules has no scheduled quantities") {
   CHECK(ScheduledQuantities(TrainConfig(), kRun).empty());
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("a schedule that leaves its quantity's range is refused before the run
   }
 }
 
-TEST_CASE("label smoothing changes a language model's gradient, not the loss that is told") {
+TEST_CASE("label smoothing changes a language model's gradient, not the reported loss") {
   const char* kModel =
       "{model: {layers: 1, d_model: 16, attention: {heads: 2}}, moe: {experts: 4, d_ff: 8}, data: {sequence: 8}, "
       "train: {batch: 2, label_smoothing: %s}}";
@@ -73,7 +73,7 @@ TEST_CASE("label smoothing changes a language model's gradient, not the loss tha
   CHECK(run("0").second != run("0.3").second);
 }
 
-TEST_CASE("every place of dropout draws in training alone") {
+TEST_CASE("every dropout is used only in training") {
   for (const char* place :
        {"model: {attention: {heads: 2}, dropout: 0.5, ", "model: {attention: {heads: 2}, hidden_dropout: 0.5, ",
         "model: {attention: {heads: 2}, layer_dropout: 0.5, ", "model: {attention: {heads: 2, dropout: 0.5}, ",

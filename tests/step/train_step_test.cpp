@@ -26,8 +26,8 @@ static double golden_loss(TinyRun& run, int64_t i) {
   return run.run(RandomBatch(run.config, kVocab, 11, static_cast<uint64_t>(i % 5)), i, 3e-3).loss;
 }
 
-// Any change of the mathematics, of the initial values or of the random numbers shows here. Where it is meant, take
-// over the numbers that the failing test prints.
+// Any change of the mathematics, the initial values or the random numbers shows here. If the change is intended,
+// replace the values by those that the failing test prints.
 TEST_CASE("golden first losses") {
   static constexpr double kLosses[] = {3.402696, 3.364887, 3.398867, 3.444665, 3.372212, 3.042356, 3.104945,
                                        3.135232, 3.202998, 3.201720, 2.905537, 2.971239, 3.015071, 3.071688,
@@ -44,7 +44,7 @@ TEST_CASE("golden first losses") {
   CHECK(equal);
 }
 
-TEST_CASE("two equal runs give the same bits") {
+TEST_CASE("two equal runs give identical bits") {
   TinyRun one(config_from(kGolden), kVocab, ProcessGroups::single()),
       two(config_from(kGolden), kVocab, ProcessGroups::single());
   for (int64_t i = 0; i < 5; ++i) CHECK(golden_loss(one, i) == golden_loss(two, i));
@@ -93,14 +93,14 @@ TEST_CASE("a step that is not finite changes no parameter") {
   CHECK(after == expected);
 }
 
-TEST_CASE("a signal is passed on, SIGINT before SIGTERM") {
+TEST_CASE("a signal is forwarded, SIGINT before SIGTERM") {
   TinyRun run(config_from(kGolden), kVocab, ProcessGroups::single());
   const RandomBatch batch(run.config, kVocab, 11);
   for (const int signal : {0, SIGINT, SIGTERM})
     CHECK(run.step.accumulate(batch.share(*run.groups.world), 0, signal).signal == signal);
 }
 
-TEST_CASE("the memory plan is what a step then uses") {
+TEST_CASE("the memory plan equals what a step uses") {
   for (const char* yaml : {kGolden,
                            "{model: {layers: 3, d_model: 24, arrangement: glam}, moe: {experts: 5}, data: {sequence: "
                            "16}, train: {batch: 3}}"}) {

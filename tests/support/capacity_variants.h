@@ -1,11 +1,12 @@
-// Options under which every capacity drops a good part of what a small router sends, for the tests that all must pass.
+// Options with which every capacity drops a large share of a small router's assignments, for tests that cover all
+// capacities.
 #pragma once
 #include <map>
 #include <string>
 
 namespace moe::test {
 
-// By kind, below `moe.capacity`, in YAML. Whoever adds a kind adds it here.
+// By kind, below `moe.capacity`, in YAML. A new kind must be added here.
 inline const std::map<std::string, std::string>& capacity_variants() {
   static const std::map<std::string, std::string> variants = {
       {"dropless", "{kind: dropless}"},

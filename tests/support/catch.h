@@ -1,4 +1,4 @@
-// Catch2 2.13 (Debian 12) and 3.x behind one include.
+// Includes Catch2 2.13 (Debian 12) or 3.x.
 #pragma once
 #ifdef MOE_CATCH2_V3
 #include <catch2/catch_all.hpp>

@@ -84,7 +84,7 @@ Finished ChildProcess::wait() {
   const auto end = Clock::now() + std::chrono::seconds(kHangSeconds);
   while (!has_ended()) {
     if (Clock::now() > end)
-      throw std::runtime_error("the program does not end; its last words: " + read_file(folder_ / "err"));
+      throw std::runtime_error("the program does not end; its last output: " + read_file(folder_ / "err"));
     std::this_thread::sleep_for(kPoll);
   }
   return {WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_), read_file(folder_ / "out"),

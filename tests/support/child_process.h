@@ -1,4 +1,4 @@
-// Programs started as a user starts them, in a process group of their own that ends with the test.
+// Programs that are started as a user starts them, in a separate process group that ends with the test.
 #pragma once
 #include <sys/types.h>
 
@@ -10,7 +10,7 @@
 
 namespace moe {
 
-// After so long a program counts as hanging. No slow or busy machine takes as long as that.
+// Limit after which a program counts as hanging. Even on a slow or busy machine no program needs this long.
 inline constexpr int kHangSeconds = 1800;
 
 struct Finished {
@@ -20,16 +20,16 @@ struct Finished {
 
 class ChildProcess {
  public:
-  // `in_child` runs between fork and exec: resource limits and the like.
+  // `in_child` runs between fork and exec, for example to set resource limits.
   explicit ChildProcess(const std::vector<std::string>& arguments, const std::function<void()>& in_child = {});
   ChildProcess(const ChildProcess&) = delete;
   ~ChildProcess();
 
   pid_t pid() const { return pid_; }
-  std::vector<pid_t> children() const;  // of mpirun: the ranks
+  std::vector<pid_t> children() const;  // for mpirun: the ranks
   void signal(int number) const;
 
-  // Blocks until standard error holds `text`; false when the program ended without it, or seems to hang.
+  // Blocks until standard error contains `text`; returns false when the program ended without it, or seems to hang.
   bool wait_for(const std::string& text);
   // Throws when the program seems to hang.
   Finished wait();

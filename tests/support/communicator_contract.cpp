@@ -40,7 +40,7 @@ void check_reductions(Communicator& ranks) {
   }
 }
 
-// Sums of numbers that do not add up exactly: every rank must see the same bits.
+// Sums of numbers that do not add up exactly: every rank must get identical bits.
 void check_same_bits_everywhere(Communicator& ranks) {
   std::vector<float> x;
   for (int i = 0; i < 1000; ++i) x.push_back(1.0f / static_cast<float>(3 + i + 7 * ranks.rank()));
@@ -50,7 +50,7 @@ void check_same_bits_everywhere(Communicator& ranks) {
   expect("all_reduce_sum on every rank", x, of_first);
 }
 
-// Rank s sends rows(s, r) rows to rank r, each telling who sent it, to whom, and its number.
+// Rank s sends rows(s, r) rows to rank r, each with the sender, the receiver and its index.
 template <class T, class Rows>
 void check_all_to_all(Communicator& ranks, Rows rows, bool one_dimension) {
   const int64_t width = one_dimension ? 1 : 3;
@@ -81,7 +81,7 @@ void check_all_exchanges(Communicator& ranks) {
     check_all_to_all<T>(
         ranks, [](int64_t from, int64_t to) { return 1 + (from + 2 * to) % 3; }, one_dimension);
     check_all_to_all<T>(
-        ranks, [](int64_t from, int64_t to) { return (from + to) % 2 * 4; }, one_dimension);  // some none
+        ranks, [](int64_t from, int64_t to) { return (from + to) % 2 * 4; }, one_dimension);  // some send none
     check_all_to_all<T>(
         ranks, [](int64_t, int64_t to) { return to == 0 ? 5 : 0; }, one_dimension);  // all to one
     check_all_to_all<T>(
@@ -101,7 +101,7 @@ void check_split(Communicator& ranks) {
   for (int peer = ranks.rank() % 2; peer < ranks.size(); peer += 2) expected[0] += peer;
   part->all_reduce_sum(tensor_of(sum, {1}));
   expect("all_reduce_sum of a part", sum, expected);
-  // Parts of different sizes do different things at the same time; a part can be split again.
+  // Parts of different sizes do different things at the same time, and a part can be split again.
   const auto own = part->split(part->rank());
   MOE_CHECK(own->size() == 1 && own->rank() == 0, "{} ranks in a part of one", own->size());
   own->barrier();

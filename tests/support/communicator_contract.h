@@ -1,5 +1,5 @@
-// What every Communicator has to do, checked with its own ranks. Throws InternalError, so that it serves
-// Catch, threads and programs under mpirun alike.
+// The contract of every Communicator, checked with its own ranks. Throws InternalError, so that it can be used with
+// Catch, threads and programs under mpirun.
 #pragma once
 #include "comm/communicator.h"
 

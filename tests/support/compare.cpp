@@ -29,7 +29,7 @@ static std::string place(const Shape& shape, int64_t i) {
   return "(" + result + ")";
 }
 
-// Empty when all is well.
+// Empty when there is no difference.
 static std::string difference(ConstTensor actual, const std::vector<double>& expected, Tolerance tolerance) {
   if (actual.size() != static_cast<int64_t>(expected.size())) {
     return fmt::format("{} against {} elements", actual.shape.to_string(), expected.size());

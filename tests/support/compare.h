@@ -1,5 +1,4 @@
-// Comparing tensors. A NaN fails before anything else, and the first bad element is named with both its
-// values.
+// Compares tensors. A NaN fails before anything else, and the first wrong element is reported with both its values.
 #pragma once
 #include <string>
 #include <vector>
@@ -13,15 +12,15 @@ struct Tolerance {
   double relative = 0;
   double absolute = 0;
 };
-Tolerance tolerance_of(DType dtype);  // what rounding explains: 2e-2 for bf16, 1e-5 for f32, 1e-12 for f64
+Tolerance tolerance_of(DType dtype);  // the errors that rounding explains: 2e-2 for bf16, 1e-5 for f32, 1e-12 for f64
 
-// Each checks once with Catch and returns whether it was good.
+// Each makes one Catch check and returns whether it passed.
 bool check_close(const std::string& what, ConstTensor actual, const std::vector<double>& expected, Tolerance tolerance);
 bool check_close(const std::string& what, ConstTensor actual, ConstTensor expected, Tolerance tolerance);
 bool check_close(const std::string& what, ConstTensor actual, const std::vector<double>& expected);
 bool check_close(const std::string& what, ConstTensor actual, ConstTensor expected);
 
-// Bit for bit.
+// Compares bit by bit.
 bool check_same_bits(const std::string& what, ConstTensor actual, ConstTensor expected);
 
 }  // namespace moe::test

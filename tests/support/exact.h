@@ -1,4 +1,4 @@
-// An op beside itself on the CPU in f64, which the gradient checks prove.
+// An op together with the same op on the CPU in f64, which the gradient checks verify.
 #pragma once
 #include <vector>
 
@@ -7,7 +7,7 @@
 
 namespace moe::test {
 
-// The CPU's f64 context, and tensors of the device's as they are there.
+// The CPU's f64 context, and copies of the device's tensors in it.
 struct Exact : TestContext {
   Exact() : TestContext(DType::f64, Device::cpu) {}
   Tensor operator()(ConstTensor x) {
@@ -17,12 +17,12 @@ struct Exact : TestContext {
   }
 };
 
-// bf16 results have a rounding error of the size of what was added up, not of the result.
+// bf16 results have a rounding error proportional to the summands, not to the result.
 inline Tolerance tolerance(const TestContext& ctx) {
   return ctx.dtype == DType::bf16 ? Tolerance{2e-2, 1e-2} : Tolerance{2e-5, 1e-5};
 }
 
-// What a device computes in, but for the f64 that it is compared with.
+// The types that a device computes in, without the f64 that it is compared with.
 inline std::vector<DType> device_dtypes() {
   return on_cpu() ? std::vector{DType::f32} : std::vector{DType::f32, DType::bf16};
 }

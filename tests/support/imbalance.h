@@ -1,4 +1,4 @@
-// Expert choices with a wanted imbalance.
+// Expert choices with a given imbalance.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -11,12 +11,12 @@ namespace moe::test {
 struct Imbalance {
   std::string name;
   double ratio;              // assignments of expert 0 over the mean; at most experts / k
-  bool spread = true;        // the other assignments go round all other experts, else round the odd ones
+  bool spread = true;        // the other assignments are distributed over all other experts, else over the odd ones
   bool empty_slots = false;  // every third token leaves its last slot empty
 };
 
-// For `tokens` tokens with k of `experts` experts each: even, skewed, all to one, experts and slots left
-// empty.
+// For `tokens` tokens with k of `experts` experts each: even, skewed, all to one expert, with unused experts, with
+// empty slots.
 inline std::vector<Imbalance> imbalances(int64_t experts, int64_t k) {
   const double most = static_cast<double>(experts) / static_cast<double>(k);
   return {{"ratio 1", 1},

@@ -25,10 +25,10 @@ MoEConfig combination(const std::string& yaml, const std::string& router, const 
   return config;
 }
 
-// Of the imagined run; schedules of paced quantities are measured against it.
+// The length of an imagined run, to which schedules refer.
 static constexpr RunLength kRun{100, 1000, 50};
 
-static constexpr int64_t kVocab = 20;  // token ids of the tests are below
+static constexpr int64_t kVocab = 20;  // the tests' token ids are below
 
 LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : config(moe) {
   const FeedForwardShape expert{
@@ -50,7 +50,7 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : 
   layer->bind_loss_sums(loss_sums);
 }
 
-// The objective with everything shifted along a direction; leaves all values as they were.
+// The objective with all values shifted along a direction; restores all values.
 static double shifted_objective(LayerFixture& f, const TokenBatch& batch, Tensor x, ConstTensor d_y, uint64_t direction,
                                 double step) {
   const RandomKey key{.seed = 12, .purpose = RandomPurpose::test, .step = direction};
@@ -69,8 +69,8 @@ static double shifted_objective(LayerFixture& f, const TokenBatch& batch, Tensor
   return objective;
 }
 
-// Whether the objective is smooth along a few random directions. Their steps go further in each element than a
-// difference quotient does; a changed choice shows as a jump and a bend as one in the slope, where a smooth function's
+// Whether the objective is smooth along a few random directions. Their steps are larger in each element than those of a
+// difference quotient. A changed choice shows as a jump, and a kink as a jump of the slope, while a smooth function's
 // fourth difference is of the order of step^4.
 static bool is_smooth(LayerFixture& f, const TokenBatch& batch, Tensor x, ConstTensor d_y, double step) {
   for (uint64_t direction = 0; direction < 12; ++direction) {
@@ -89,7 +89,7 @@ Tensor LayerFixture::smooth_inputs(const TokenBatch& batch, ConstTensor d_y) {
     for (int64_t i = 0; i < x.size(); ++i) set(x, i, candidate[static_cast<size_t>(i)]);
     if (is_smooth(*this, batch, x, d_y, kStep)) return x;
   }
-  FAIL("no inputs whose choices are clear were found");
+  FAIL("found no inputs with unambiguous choices");
   return x;
 }
 
@@ -114,7 +114,7 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
   StepResult result;
   std::mutex mutex;
   run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
-    const ThreadCount one(1);  // a team of threads for every rank of every step would cost more than the step
+    const ThreadCount one(1);  // a team of threads per rank and step would cost more than the step
     const auto rank = static_cast<size_t>(world->rank());
     const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, config.experts);
     LayerFixture f(config, groups);

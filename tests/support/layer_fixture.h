@@ -12,15 +12,15 @@
 
 namespace moe::test {
 
-// A configuration from YAML below `moe`. Throws UsageError for what the families do not understand.
+// A configuration from YAML below `moe`. Throws UsageError for YAML that the families do not accept.
 MoEConfig moe_config(const std::string& yaml);
 
-// A router that the balance loss can work with.
+// A router that is compatible with the balance loss.
 inline const char* router_for(const std::string& balance_loss) {
   return balance_loss == "load" ? "noisy_topk" : "topk";
 }
 
-// A router with a strategy, with the members' default options; twice the experts where both halve them.
+// A router with a strategy, with the members' default options; twice the experts where both halve their number.
 MoEConfig combination(const std::string& yaml, const std::string& router, const std::string& strategy);
 
 inline constexpr int64_t kModelWidth = 6;
@@ -37,7 +37,7 @@ struct LayerFixture {
   std::vector<double> counts() const { return {layer->load().counts.begin(), layer->load().counts.end()}; }
 
   // Inputs at which <y, d_y> plus the auxiliary losses is so smooth that no difference quotient meets another choice or
-  // a bend, whatever the router and the strategy choose by: found by trying.
+  // a kink, whatever the router and the strategy choose by. They are found by trial.
   Tensor smooth_inputs(const TokenBatch& batch, ConstTensor d_y);
 
   MoEConfig config;
@@ -47,7 +47,7 @@ struct LayerFixture {
   std::vector<double> sums, loss_sums;
 };
 
-// A step's batch and what came out of it.
+// A step's batch and its results.
 struct StepInput {
   int64_t time;
   std::vector<double> x, d_y;    // (tokens, kModelWidth)
@@ -56,12 +56,12 @@ struct StepInput {
   int64_t tokens() const { return static_cast<int64_t>(targets.size()); }
 };
 struct StepResult {
-  std::map<std::string, std::vector<double>> values;  // by what they are: y, d_x, sums, gradients by parameter name
+  std::map<std::string, std::vector<double>> values;  // by name: y, d_x, sums, gradients by parameter name
 };
 StepInput step_input(int64_t sequences, int64_t time);
 
-// Runs the step with the sequences dealt out to ranks (sequences_per_rank.size() of them), of which
-// `expert_parallel` share the experts; reduces what the trainer would reduce and puts the parts together.
+// Runs the step with the sequences distributed over ranks (sequences_per_rank.size() of them), of which
+// `expert_parallel` share the experts. Reduces what the trainer would reduce and merges the ranks' results.
 StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
                     int64_t expert_parallel);
 

@@ -9,15 +9,15 @@
 #include "tests/support/catch.h"
 #include "tests/support/test_context.h"
 
-// --device cpu|cuda, before Catch's own arguments: where every test runs. Returns 77, which ctest shows as skipped,
-// when there is no such device.
+// --device cpu|cuda, before Catch's own arguments, selects the device for all tests. Returns 77, which ctest shows as
+// skipped, when there is no such device.
 int main(int argc, char** argv) {
   moe::log::initialise(0, 1);
   moe::log::quiet_console();
   for (int i = 1; i + 1 < argc; ++i) {
     if (std::strcmp(argv[i], "--device") != 0) continue;
     if (std::strcmp(argv[i + 1], "cuda") == 0) {
-      setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // tests look at results without waiting for the queue
+      setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // tests read results without synchronising with the queue
       if (moe::cuda::device_count() == 0) {
         std::printf("skipped: %s\n", moe::cuda::why_no_device().c_str());
         return 77;

@@ -1,4 +1,4 @@
-// What tests of modules share.
+// Functions shared by the tests of modules.
 #pragma once
 #include <string>
 #include <vector>
@@ -20,7 +20,7 @@ inline std::vector<Differentiable> parameters_of(const ParameterStore& store) {
   return result;
 }
 
-// Values that hide nothing: no norm weight is 1, no matrix is nearly zero.
+// Values that do not hide errors: no norm weight is 1, no matrix is nearly zero.
 inline void randomise(const ParameterStore& store, double scale) {
   uint64_t stream = 0;
   for (const Parameter& p : store.parameters()) {

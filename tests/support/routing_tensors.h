@@ -1,4 +1,4 @@
-// What routers make of a batch, at any size, for tests of the ops that read it.
+// Routing results of any size, for tests of the ops that read them.
 #pragma once
 #include "core/base/token.h"
 #include "tests/support/compare.h"
@@ -13,7 +13,7 @@ inline Tensor some_targets(TestContext& ctx, int64_t tokens) {
   return targets;
 }
 
-// Each token's k experts, all different, (tokens, k) i32; with `every` > 0 every so manieth slot is empty.
+// Each token's k experts, all different, (tokens, k) i32; with `every` > 0 every `every`-th slot is empty.
 inline Tensor some_choices(TestContext& ctx, int64_t tokens, int64_t experts, int64_t k, int64_t every = 0) {
   const Tensor indices = ctx.output({tokens, k}, DType::i32);
   for (int64_t i = 0; i < tokens * k; ++i) {

@@ -1,11 +1,11 @@
-// Options of strategies that change what is computed, for the tests that every strategy has to pass.
+// Options of strategies that change the computation, for tests that every strategy must pass.
 #pragma once
 #include <string>
 #include <vector>
 
 namespace moe::test {
 
-// Below `moe.strategy`, in YAML. No gradient is stopped in them: difference quotients know nothing of that.
+// Below `moe.strategy`, in YAML. None of them stops a gradient, because difference quotients cannot reproduce that.
 inline const std::vector<std::string>& strategy_variants() {
   static const std::vector<std::string> variants = {
       "{kind: compete, probability: 1, router_loss: 0}",

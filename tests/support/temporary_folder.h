@@ -1,4 +1,4 @@
-// A folder of a test's own that goes away with it.
+// A folder for one test, which is removed with the object.
 #pragma once
 #include <cstdlib>
 #include <filesystem>
@@ -12,7 +12,7 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string pattern = (std::filesystem::temp_directory_path() / "moe_test_XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot make a temporary folder");
+    if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot create a temporary folder");
     path_ = pattern;
   }
   TemporaryFolder(const TemporaryFolder&) = delete;

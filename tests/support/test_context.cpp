@@ -56,8 +56,7 @@ TestContext::~TestContext() {
     const bool before = std::all_of(begin, begin + kGuardBytes, is_guard);
     const bool behind = std::all_of(end - kGuardBytes, end, is_guard);
     if (!before || !behind) {
-      FAIL_CHECK("something wrote " << (before ? "behind" : "before") << " a tensor "
-                                    << block.tensor.shape.to_string());
+      FAIL_CHECK("an op wrote " << (before ? "past" : "before") << " a tensor " << block.tensor.shape.to_string());
     }
     if (queue)
       cuda::release(block.memory);

@@ -1,4 +1,4 @@
-// A Context with memory of its own, and tensors to feed ops with.
+// A Context with its own memory, and tensors as inputs for ops.
 #pragma once
 #include <cstddef>
 #include <deque>
@@ -10,19 +10,19 @@
 
 namespace moe::test {
 
-// Where tests run; main sets it.
+// The device that tests run on; main sets it.
 void use_device(Device device);
 Device test_device();
 inline bool on_cpu() {
   return test_device() == Device::cpu;
 }
-// The types that a device computes in: f32 and f64 on the CPU, f32 and bf16 on CUDA. For
+// The types that a device computes in: f32 and f64 on the CPU, f32 and bf16 on CUDA. Use as
 //   TestContext ctx(GENERATE(from_range(tested_dtypes())));
 std::vector<DType> tested_dtypes();
 
-// Tensors made here have guard bytes on both sides, checked when the context dies; an op that writes past one
-// fails the test. They live as long as the context. On CUDA they are in memory that the host can reach as well, and
-// f64, which a device does not compute in, becomes f32.
+// Tensors made here have guard bytes on both sides, which are checked when the context is destroyed: an op that writes
+// past either side fails the test. They exist as long as the context. On CUDA they are in memory that the host can
+// access too, and f64, which a device does not compute in, becomes f32.
 class TestContext : public Context {
  public:
   explicit TestContext(DType type = DType::f32) : TestContext(type, test_device()) {}
@@ -30,7 +30,7 @@ class TestContext : public Context {
   ~TestContext();
   TestContext(const TestContext&) = delete;
 
-  // What an op has to overwrite: NaN, or a wild number for i32.
+  // A tensor that an op has to overwrite: filled with NaN, or an invalid number for i32.
   Tensor output(Shape shape) { return output(shape, dtype); }
   Tensor wide_output(Shape shape) { return output(shape, wide(dtype)); }
   Tensor output(Shape shape, DType type);
@@ -39,7 +39,7 @@ class TestContext : public Context {
   Tensor wide_constant(Shape shape, double value) { return constant(shape, value, wide(dtype)); }
   Tensor zeros(Shape shape) { return constant(shape, 0); }
   Tensor wide_zeros(Shape shape) { return wide_constant(shape, 0); }
-  // Philox numbers; another stream, other numbers.
+  // Philox numbers; each stream gives other numbers.
   Tensor normal(Shape shape, uint32_t stream, double scale = 1) { return normal(shape, stream, scale, dtype); }
   Tensor wide_normal(Shape shape, uint32_t stream, double scale = 1) {
     return normal(shape, stream, scale, wide(dtype));
@@ -51,7 +51,7 @@ class TestContext : public Context {
   Tensor random_i32(Shape shape, int32_t bound, uint32_t stream);
   Tensor copy_of(ConstTensor x);
 
-  // Empties the activations, so that a module can run again.
+  // Clears the activations, so that a module can run again.
   void reset() { activations->reset(); }
 
  private:
@@ -78,13 +78,13 @@ class ThreadCount {
   int before_;
 };
 
-// Element i of a tensor of any dtype, and all of them.
+// Element i of a tensor of any dtype, and all elements.
 double get(ConstTensor x, int64_t i);
 void set(Tensor x, int64_t i, double value);
 std::vector<double> values(ConstTensor x);
 double dot(ConstTensor a, ConstTensor b);
 
-// What an op adds to the sum (1) f64 that it is called with.
+// The value that an op adds to the sum (1) f64 that it is called with.
 template <class AddTo>
 double sum_from(AddTo add_to) {
   double sum = 0;

@@ -15,10 +15,10 @@
 namespace moe::test {
 namespace {
 
-// Thrown in ranks that waited for one that failed; never the error that the caller sees.
+// Thrown in ranks that wait for a failed rank; it is never the error that the caller gets.
 struct Released {};
 
-// What all ranks of a run share. One mutex guards every meeting.
+// The state shared by all ranks of a run. One mutex guards every meeting.
 struct World {
   std::mutex mutex;
   std::condition_variable changed;
@@ -27,11 +27,11 @@ struct World {
   int finished = 0;
   bool failed = false;
 
-  // With the mutex held: whether nobody is left who could end the waiting.
+  // Called with the mutex held: whether no rank is left that could end the waiting.
   bool stuck() const { return waiting > 0 && waiting + finished == num_ranks; }
 };
 
-// What a rank brings to a collective; the others read it between two meetings.
+// A rank's data for a collective; the others read it between two meetings.
 struct Contribution {
   const char* call = "";
   Tensor tensor;
@@ -50,8 +50,8 @@ struct Group {
 
   Group(World& shared, int num_ranks) : world(shared), size(num_ranks), contributions(static_cast<size_t>(num_ranks)) {}
 
-  // Returns when all ranks of the group are here. A meeting that all of them are sure to reach takes place
-  // even when a rank has failed.
+  // Returns when all ranks of the group are here. A meeting that all of them are sure to reach takes place even when a
+  // rank has failed.
   void meet(bool is_sure) {
     std::unique_lock lock(world.mutex);
     if (world.failed && !is_sure) throw Released();
@@ -66,7 +66,7 @@ struct Group {
     if (world.stuck()) {
       world.failed = true;
       world.changed.notify_all();
-      throw DeviceError("the ranks wait for each other in vain");
+      throw DeviceError("the ranks wait for each other in a deadlock");
     }
     const uint64_t meeting = meetings;
     world.changed.wait(lock, [&] { return (world.failed && !is_sure) || meetings != meeting; });
@@ -148,8 +148,8 @@ class ThreadCommunicator : public Communicator {
   const Contribution& of(int rank) const { return *group_->contributions[static_cast<size_t>(rank)]; }
   static size_t row_bytes(ConstTensor x) { return x.dim(0) == 0 ? 0 : x.bytes() / static_cast<size_t>(x.dim(0)); }
 
-  // Shows `mine` to the others while `read` runs on every rank. Nobody leaves, not even by an exception,
-  // while another may still read.
+  // Shows `mine` to the others while `read` runs on every rank. No rank leaves, not even by an exception, while another
+  // may still read.
   template <class Read>
   void exchange(const Contribution& mine, Read read) {
     group_->contributions[static_cast<size_t>(rank_)] = &mine;

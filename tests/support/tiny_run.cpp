@@ -40,7 +40,7 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   const auto draw = [&](int64_t i) {
     return static_cast<int32_t>(key.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab));
   };
-  if (shape.vocab > 0 && shape.classes > 0) {  // a text that fills its place, others that do not
+  if (shape.vocab > 0 && shape.classes > 0) {  // one text with the full length, others shorter
     const RandomKey ends{seed, RandomPurpose::test, 2, step};
     for (int64_t i = 0; i < sequences; ++i) {
       const int64_t shorter = i == 0 ? 0 : ends.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(time);

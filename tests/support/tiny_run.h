@@ -1,4 +1,5 @@
-// A small model with all that a training step needs, from a few lines of YAML, and batches of random samples for it.
+// A small model with everything that a training step needs, from a few lines of YAML, and batches of random samples for
+// it.
 #pragma once
 #include <map>
 #include <string>
@@ -8,25 +9,25 @@
 
 namespace moe {
 
-// The configuration of `yaml` over the defaults, read as strictly as a user's file.
+// The configuration `yaml` over the defaults, read as strictly as a user's file.
 TrainConfig config_from(const std::string& yaml);
 
-// What the tests' samples are: texts of `vocab` kinds of tokens; with `task: classify` images of data.sequence patches
-// in `vocab` classes or, with a format of texts, labelled texts of up to data.sequence tokens of as many kinds and
-// classes.
+// The shape of the tests' samples: texts with `vocab` kinds of tokens; with `task: classify` images of data.sequence
+// patches in `vocab` classes or, with a text format, labelled texts of up to data.sequence tokens with `vocab` kinds of
+// tokens and `vocab` classes.
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab);
 
-// A step's whole batch, of which every rank takes its share.
+// A step's whole batch, of which every rank takes its slice.
 struct RandomBatch {
   RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step = 0);
   LocalBatch share(const Communicator& world) const;
-  // Labelled texts with so much more padding behind them.
+  // The same labelled texts with `more` additional padding tokens.
   RandomBatch padded(int64_t more) const;
 
   int64_t sequences, time, patch_features;
   std::vector<int32_t> inputs, targets, labels, lengths;
   std::vector<float> features;
-  std::vector<double> weights;  // (sequences), or none
+  std::vector<double> weights;  // (sequences), or empty
 };
 
 struct TinyRun {
@@ -52,7 +53,7 @@ struct TinyRun {
 std::map<std::string, std::vector<double>> named_values(TinyRun& run);
 std::map<std::string, std::vector<double>> named_gradients(TinyRun& run);
 
-// The norm of the difference, over the norm of what is expected.
+// The norm of the difference, relative to the norm of the expected values.
 double distance(const std::vector<double>& actual, const std::vector<double>& expected);
 
 }  // namespace moe

@@ -7,7 +7,7 @@
 
 namespace moe::test {
 
-TEST_CASE("an arena hands out aligned tensors that do not overlap") {
+TEST_CASE("an arena allocates aligned tensors that do not overlap") {
   Arena arena("test", Device::cpu, 1 << 20);
   const Tensor a = arena.allocate({3}, DType::f32), b = arena.allocate({5, 7}, DType::f64),
                c = arena.allocate({0}, DType::i32);
@@ -48,15 +48,15 @@ TEST_CASE("a scratch scope frees its tensors in the reverse order") {
   CHECK(arena.used() == 0);
 }
 
-TEST_CASE("a full arena says so, with its name and the shape") {
+TEST_CASE("a full arena throws with its name and the shape") {
   Arena arena("activations", Device::cpu, 1);
-  arena.allocate({1 << 19}, DType::f32);  // the two MiB that the capacity is rounded up to
+  arena.allocate({1 << 19}, DType::f32);  // the capacity is rounded up to these two MiB
   CHECK_THROWS_AS(arena.allocate({1}, DType::f32), DeviceError);
   CHECK_THROWS_WITH(arena.allocate({7, 9}, DType::f32), Catch::Contains("activations") && Catch::Contains("(7, 9)"));
   CHECK(arena.used() == arena.capacity());
 }
 
-TEST_CASE("a planning arena counts what no memory would hold") {
+TEST_CASE("a planning arena counts sizes beyond any memory") {
   Arena arena = Arena::planning("plan", Device::cpu);
   CHECK(arena.is_planning());
   arena.allocate({int64_t{1} << 40}, DType::f64);

@@ -30,7 +30,7 @@ TEST_CASE("slices and reshapes are views of the same memory") {
   CHECK_THROWS_AS(x.reshape({5, 5}), InternalError);
 }
 
-TEST_CASE("a tensor is read as what it is") {
+TEST_CASE("a tensor can only be read as its dtype") {
   std::vector<float> memory(2);
   const Tensor x{memory.data(), {2}, DType::f32, Device::cpu};
   CHECK(x);

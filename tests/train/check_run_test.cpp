@@ -15,7 +15,7 @@ namespace moe::test {
 
 namespace {
 
-// A run that is planned in a moment.
+// A run that is planned quickly.
 constexpr const char* kTiny =
     "{model: {layers: 1, d_model: 16, attention: {heads: 2}}, moe: {experts: 4, d_ff: 16},"
     " data: {path: synthetic, sequence: 16, synthetic: {states: 8, train_tokens: 2000, validation_tokens: 200}},"
@@ -29,7 +29,7 @@ TrainConfig tiny_with(const std::string& yaml) {
   return config;
 }
 
-// What --dry-run says of the configuration; empty where it has nothing against it.
+// The refusal of the configuration by --dry-run; empty if it is accepted.
 std::string refusal(const std::string& yaml) {
   try {
     describe_dry_run(tiny_with(yaml), std::make_shared<SelfCommunicator>(), 0);
@@ -41,13 +41,13 @@ std::string refusal(const std::string& yaml) {
 
 // A field with a range, as a configuration reaches it.
 struct RangedField {
-  std::string key;                 // as it must be named
-  std::string before, after;       // of its value, in YAML
-  std::vector<std::string> wrong;  // values outside
+  std::string key;                 // the key that must be named
+  std::string before, after;       // YAML before and after its value
+  std::vector<std::string> wrong;  // values outside the range
   bool is_schedule = false;
 };
 
-// All fields with a range of all members of all families; each family inside another of its kind once.
+// All fields with a range of all members of all families; each family nested in another of its kind once.
 class RangedFields : public FieldWalker {
  public:
   using FieldWalker::field;
@@ -109,7 +109,7 @@ TEST_CASE("a value outside of any field's range is refused by --dry-run with the
       const std::string what = refusal(yaml);
       CHECK_THAT(what, Catch::Contains("my.yaml:1: " + field.key + " '") && Catch::Contains("must be "));
       if (!field.is_schedule) continue;
-      // A schedule that ends there is refused once the run's length is known.
+      // A schedule that ends at the wrong value is refused once the run's length is known.
       const std::string schedule = fmt::format("{}{{kind: constant, value: {}}}{}", field.before, wrong, field.after);
       INFO(schedule);
       CHECK_THAT(refusal(schedule), Catch::Contains("my.yaml:1: " + field.key) && Catch::Contains("must be "));
@@ -139,7 +139,7 @@ TEST_CASE("more experts per token than there are is refused with the key that th
              Catch::Contains("my.yaml:1: moe.strategy.first.k"));
 }
 
-TEST_CASE("what no run can be made of is refused by --dry-run, naming a key") {
+TEST_CASE("invalid configurations are refused by --dry-run, naming a key") {
   struct Case {
     const char *yaml, *key;
   };
@@ -174,7 +174,7 @@ TEST_CASE("what no run can be made of is refused by --dry-run, naming a key") {
   }
 }
 
-TEST_CASE("a run needs what it starts from only at its start") {
+TEST_CASE("a run needs its source only at its start") {
   for (const char* yaml : {"{init: {from: not/there}}", "{curriculum: {from: not/there, sampler: buckets}}"}) {
     INFO(yaml);
     const TrainConfig config = tiny_with(yaml);

@@ -11,7 +11,7 @@ using namespace moe;
 
 static constexpr int64_t kVocab = 29;
 
-// All tokens go to experts 0 and 1 of 4, by a router without weights: shares of a half, and the most undecided router.
+// All tokens go to experts 0 and 1 of 4, by a router with zero weights: shares of one half, and a uniform router.
 static TrainConfig config_with(const std::string& alarm) {
   return config_from(fmt::format(
       "{{model: {{layers: 2, d_model: 16, attention: {{heads: 2}}}}, moe: {{experts: 4, d_ff: 8, alarm: {}}}, data: "
@@ -34,7 +34,7 @@ struct Watched {
   CollapseAlarm alarm;
 };
 
-TEST_CASE("the alarm goes off for a share beyond its limit after so many updates in a row, and then again") {
+TEST_CASE("the alarm is raised for a share beyond its limit after a number of consecutive updates, and repeatedly") {
   Watched w("{share: 0.45, updates: 3}");
   for (int round = 0; round < 2; ++round) {
     CHECK(w.observe().empty());
@@ -51,7 +51,7 @@ TEST_CASE("the alarm goes off for a share beyond its limit after so many updates
   }
 }
 
-TEST_CASE("an update within the limits begins the count anew") {
+TEST_CASE("an update within the limits restarts the count") {
   Watched w("{share: 0.45, updates: 2}");
   CHECK(w.observe().empty());
   const std::span<double> counts = w.run.state.model->moe_layers()[0]->load().counts;
@@ -63,9 +63,9 @@ TEST_CASE("an update within the limits begins the count anew") {
   CHECK(w.observe().size() == 2);
 }
 
-TEST_CASE("the alarm hears of entropy, and is silent within limits or when it is off") {
-  CHECK(Watched("{share: 0.5, updates: 1}").observe().empty());    // not beyond
-  CHECK(Watched("{entropy: 0.9, updates: 1}").observe().empty());  // an undecided router has all of it
+TEST_CASE("the alarm monitors entropy, and is silent within limits or when it is off") {
+  CHECK(Watched("{share: 0.5, updates: 1}").observe().empty());    // not beyond the limit
+  CHECK(Watched("{entropy: 0.9, updates: 1}").observe().empty());  // a uniform router has the maximum entropy
   CHECK(Watched("{updates: 1}").observe().empty());
   Watched w("{entropy: 0.9, updates: 1}");
   for (MoELayer* layer : w.run.state.model->moe_layers()) layer->load().scalars[0] *= 0.5;
@@ -75,7 +75,7 @@ TEST_CASE("the alarm hears of entropy, and is silent within limits or when it is
   CHECK(events[0].value == Approx(0.5));
 }
 
-TEST_CASE("the alarm's state goes through a checkpoint, with what was raised, and foreign ones are refused") {
+TEST_CASE("the alarm's state, including raised losses, is saved and restored, and foreign states are refused") {
   Watched before("{share: 0.45, updates: 2, action: raise}"), after("{share: 0.45, updates: 2, action: raise}");
   before.observe();
   before.run.state.model->moe_layers()[1]->balance().raise_by(4);
@@ -90,7 +90,7 @@ TEST_CASE("the alarm's state goes through a checkpoint, with what was raised, an
   }
 }
 
-TEST_CASE("raised balance losses count so much more in the objective and in the gradient") {
+TEST_CASE("raised balance losses are multiplied in the objective and in the gradient") {
   const TrainConfig config = config_with("{}");
   TinyRun run(config, kVocab, ProcessGroups::single());
   const RandomBatch batch(config, kVocab, 5);
@@ -102,10 +102,10 @@ TEST_CASE("raised balance losses count so much more in the objective and in the 
   CHECK(distance(named_gradients(run).at("blocks.0.moe.router.weight"), gradient.at("blocks.0.moe.router.weight")) > 0);
 }
 
-TEST_CASE("a restart takes the experts without tokens of the layers that the alarm tells of") {
+TEST_CASE("a restart takes the experts without tokens in the layers of the alarm") {
   Watched w("{share: 0.45, updates: 1, action: restart}");
   const std::span<double> counts = w.run.state.model->moe_layers()[0]->load().counts;
-  std::fill(counts.begin(), counts.end(), 8.0);  // one layer is well
+  std::fill(counts.begin(), counts.end(), 8.0);  // one layer is balanced
   const auto [use, experts] = CollapseAlarm::under_used(*w.run.state.model, w.observe());
   REQUIRE(experts.size() == 2);
   CHECK(experts[0].empty());

@@ -1,6 +1,6 @@
-// Opens the next part when the open one has been learned: when its loss falls at less than a fraction of the fastest
-// rate that it fell at. The rate is (slow - fast) / horizon, where fast and slow are moving averages of the loss over
-// `horizon` and twice as many updates: on a straight line the slow one lags behind by just that much more.
+// Opens the next part when the open one has been learned: when its loss falls at less than a fraction of its fastest
+// rate. The rate is (slow - fast) / horizon, where fast and slow are moving averages of the loss over `horizon` and 2 *
+// `horizon` updates: on a straight line the slow average lags by `horizon` more updates.
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -16,10 +16,12 @@ struct Options : Fields<Options>, PaceOptions {
   Duration horizon = Duration::percent(1);
   void fields(FieldVisitor& v) override {
     common_fields(v);
-    v.field("parts", parts, "in how many equal steps the rest is opened; step i no later than at i / parts of `over`",
+    v.field("parts", parts,
+            "number of equal steps in which the rest is opened; step i is made no later than at i / parts of `over`",
             {1, 1000});
-    v.field("fraction", fraction, "of its fastest fall, below which the loss counts as learned", {0, 1});
-    v.field("horizon", horizon, "updates that the rate of the loss is averaged over");
+    v.field("fraction", fraction,
+            "fraction of the fastest rate of decrease below which the open part counts as learned", {0, 1});
+    v.field("horizon", horizon, "number of updates over which the rate of the loss is averaged");
   }
 };
 
@@ -47,7 +49,7 @@ class AutoPacer : public Pacer {
     ++observed_;
     const double rate = (slow_ - fast_) / horizon_;
     peak_ = std::max(peak_, rate);
-    // Both averages start at the same point: for two horizons the rate is still rising to what it is.
+    // Both averages start at the same value, so the measured rate is still rising during the first two horizons.
     if (static_cast<double>(observed_) > 2 * horizon_ && rate <= options_.fraction * peak_) begin_part(opened_ + 1);
   }
 
@@ -71,7 +73,7 @@ class AutoPacer : public Pacer {
 
   Options options_;
   double over_, horizon_;
-  int64_t opened_ = 0, observed_ = 0;  // parts; updates since the last was opened
+  int64_t opened_ = 0, observed_ = 0;  // open parts; updates since the last one was opened
   double fast_ = 0, slow_ = 0, peak_ = 0;
 };
 
@@ -79,7 +81,7 @@ class AutoPacer : public Pacer {
 
 Member auto_pacer() {
   return member<Pacer, AutoPacer, Options>("auto",
-                                           "the next part opens when the loss of the open one no longer falls fast");
+                                           "the next part opens when the loss of the open part no longer falls fast");
 }
 
 }  // namespace moe

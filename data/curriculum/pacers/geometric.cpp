@@ -22,7 +22,7 @@ class GeometricPacer : public CurvePacer {
 
 Member geometric_pacer() {
   return member<Pacer, GeometricPacer, Options>(
-      "geometric", "the open share grows by the same factor in every update: slow at first");
+      "geometric", "the open share grows by the same factor in every update, slowly at first");
 }
 
 }  // namespace moe

@@ -19,7 +19,7 @@ class LinearPacer : public CurvePacer {
 }  // namespace
 
 Member linear_pacer() {
-  return member<Pacer, LinearPacer, Options>("linear", "the open share grows by as much in every update");
+  return member<Pacer, LinearPacer, Options>("linear", "the open share grows by the same amount in every update");
 }
 
 }  // namespace moe

@@ -13,7 +13,7 @@ class NonePacer : public Pacer {
 }  // namespace
 
 Member none_pacer() {
-  return member<Pacer, NonePacer, NoFields>("none", "everything is open throughout");
+  return member<Pacer, NonePacer, NoFields>("none", "all samples are open throughout");
 }
 
 }  // namespace moe

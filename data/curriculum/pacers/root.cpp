@@ -9,7 +9,7 @@ namespace {
 struct Options : Fields<Options>, PaceOptions {
   double power = 2;
   void fields(FieldVisitor& v) override {
-    v.field("power", power, "p: larger opens earlier", {1, 100});
+    v.field("power", power, "exponent p of the curve; a larger p opens samples earlier", {1, 100});
     common_fields(v);
   }
 };
@@ -30,8 +30,9 @@ class RootPacer : public CurvePacer {
 }  // namespace
 
 Member root_pacer() {
-  return member<Pacer, RootPacer, Options>(
-      "root", "the open share grows fast at first: new samples come in at the rate at which the old ones are learned");
+  return member<Pacer, RootPacer, Options>("root",
+                                           "the open share grows fast at first, so that new samples are added at the "
+                                           "rate at which the old ones are learned");
 }
 
 }  // namespace moe

@@ -9,7 +9,7 @@ namespace {
 struct Options : Fields<Options>, PaceOptions {
   int64_t parts = 4;
   void fields(FieldVisitor& v) override {
-    v.field("parts", parts, "how many", {1, 1000});
+    v.field("parts", parts, "number of equal steps", {1, 1000});
     common_fields(v);
   }
 };

@@ -20,7 +20,8 @@ class HardFirstSampler : public BucketSampler {
 }  // namespace
 
 Member anti_sampler() {
-  return member<CurriculumSampler, HardFirstSampler, Options>("anti", "the same with the hardest samples first");
+  return member<CurriculumSampler, HardFirstSampler, Options>(
+      "anti", "a mix of easy, medium and hard samples, hardest samples first (an anti-curriculum)");
 }
 
 }  // namespace moe

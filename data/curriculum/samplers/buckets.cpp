@@ -1,4 +1,4 @@
-// A mix of easy, medium and hard samples, easy ones first where a pacing is given.
+// A mix of easy, medium and hard samples, easy ones first where a pacing is configured.
 #include "data/curriculum/bucket_sampler.h"
 
 namespace moe {
@@ -17,7 +17,7 @@ class EasyFirstSampler : public BucketSampler {
 
 Member buckets_sampler() {
   return member<CurriculumSampler, EasyFirstSampler, Options>(
-      "buckets", "a mix of easy, medium and hard samples, by what the model finds them to be");
+      "buckets", "a mix of easy, medium and hard samples, by their measured difficulty");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// Every row of the batch reads the corpus on from where it stopped: for models that remember what came before.
+// Every row of the batch continues reading the corpus where it stopped, for models with a context memory.
 #include "core/base/check.h"
 #include "data/curriculum/curriculum_sampler.h"
 
@@ -10,8 +10,8 @@ struct Options : Fields<Options>, SamplerOptions {
 };
 
 // Row r of the batch has the samples [r steps, (r + 1) steps), one after the other, where steps = samples / batch. A
-// pass ends for all rows at once; the few samples that are left over belong to no row, but the cuts between samples lie
-// elsewhere in every pass (data/sampler.h), so that it is other tokens every time.
+// pass ends for all rows at once. The few samples that are left over belong to no row, but the cuts between samples
+// differ in every pass (data/sampler.h), so the tokens left over differ too.
 class ContiguousSampler : public CurriculumSampler {
  public:
   ContiguousSampler(const Options&, const Setup& setup) : steps_(setup.samples / setup.batch) {
@@ -29,14 +29,14 @@ class ContiguousSampler : public CurriculumSampler {
   std::optional<StreamPlace> stream(int64_t step) const override { return StreamPlace{step / steps_, step % steps_}; }
 
  private:
-  int64_t steps_;  // of a pass
+  int64_t steps_;  // steps of a pass
 };
 
 }  // namespace
 
 Member contiguous_sampler() {
   return member<CurriculumSampler, ContiguousSampler, Options>(
-      "contiguous", "every row of the batch reads on where it stopped; for model.attention.memory");
+      "contiguous", "every row of the batch continues where it stopped; for model.attention.memory");
 }
 
 }  // namespace moe

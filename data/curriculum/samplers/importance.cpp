@@ -1,6 +1,6 @@
-// Importance sampling in proportion to the loss: sample i with p_i = (1 - u) l_i / sum l + u / N, where l_i is the
-// moving average of its loss (the mean of the others for a sample that nobody has seen), with replacement. Its loss
-// weighs 1 / (N p_i), which makes the gradient that of the mean over all samples, in expectation.
+// Importance sampling in proportion to the loss, with replacement: sample i is drawn with p_i = (1 - u) l_i / sum l + u
+// / N, where l_i is the moving average of its loss (the mean of the others for a sample that has not been seen). Its
+// loss is weighted by 1 / (N p_i), so the expected gradient is that of the mean over all samples.
 #include <algorithm>
 
 #include "core/base/philox.h"
@@ -17,8 +17,9 @@ struct Options : Fields<Options>, SamplerOptions {
   double uniform = 0.1;
   void fields(FieldVisitor& v) override {
     v.field("unbiased", unbiased,
-            "each loss weighs the inverse of its sample's probability; false: they weigh the same");
-    v.field("uniform", uniform, "u: the share that is drawn evenly, which keeps the weights below 1 / u", {0.001, 1});
+            "true: each loss is weighted by the inverse of its sample's probability, which keeps the gradient "
+            "unbiased; false: all losses have the same weight");
+    v.field("uniform", uniform, "share u of the draws that is uniform, which bounds the weights by 1 / u", {0.001, 1});
   }
   DifficultyUse use() const override {
     return {.score = true, .weights = unbiased, .averages = SampleSignalSet().set(index_of(SampleSignal::loss))};
@@ -36,13 +37,13 @@ class ImportanceSampler : public CurriculumSampler {
     const double largest = std::max(store.largest_average(SampleSignal::loss), mean);
     const int64_t explored = store.explored(), unseen = setup_.samples - explored;
     int64_t next = explored;
-    // The mean over all samples is that over the seen ones, whichever the others are.
+    // Unseen samples count with the mean of the seen ones, so the mean over all samples is the mean over the seen ones.
     const double share_of_unseen = static_cast<double>(unseen) / static_cast<double>(setup_.samples);
     const RandomKey key{setup_.seed, RandomPurpose::sampling, kImportanceStream, static_cast<uint64_t>(step)};
     for (size_t i = 0; i < batch.size(); ++i) {
       const uint64_t first = i * kTries;
       const bool even = unit_of(key.words(first)[0]) < options_.uniform;
-      // Which of the unseen is all the same: they come in the order of exploration.
+      // Unseen samples are interchangeable, so they are taken in the order of exploration.
       const bool explores = unit_of(key.words(first)[1]) < share_of_unseen && next < setup_.samples;
       int64_t sample = explores ? store.sample_at(next++) : 0;
       for (uint64_t t = 0; !explores && t < kTries; ++t) {
@@ -52,13 +53,13 @@ class ImportanceSampler : public CurriculumSampler {
         sample = store.sample_at(static_cast<int64_t>(place));
         if (even || unit_of(key.words(first + t + kAcceptance)[0]) * largest < loss_of(sample, mean)) break;
       }
-      const double p = (1 - options_.uniform) * loss_of(sample, mean) / mean + options_.uniform;  // times N
+      const double p = (1 - options_.uniform) * loss_of(sample, mean) / mean + options_.uniform;  // p_i * N
       batch[i] = {sample, options_.unbiased ? 1 / p : 1, explores ? DrawnAs::explore : DrawnAs::any, explores || even};
     }
   }
 
  private:
-  static constexpr uint64_t kAcceptance = uint64_t{1} << 40;  // elements that no place is drawn by
+  static constexpr uint64_t kAcceptance = uint64_t{1} << 40;  // offset of RNG counters that draw no position
   double loss_of(int64_t sample, double mean) const {
     return setup_.store->average(SampleSignal::loss, sample).value_or(mean);
   }
@@ -71,7 +72,7 @@ class ImportanceSampler : public CurriculumSampler {
 
 Member importance_sampler() {
   return member<CurriculumSampler, ImportanceSampler, Options>(
-      "importance", "in proportion to the loss, with the weights that undo it");
+      "importance", "importance sampling: draws in proportion to the loss, with weights that correct for it");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// A baseline: every epoch in the same order, by a score that is given and never changes.
+// A baseline: every epoch has the same order, by a given score that never changes.
 #include <algorithm>
 #include <fstream>
 #include <numeric>
@@ -13,8 +13,10 @@ struct Options : Fields<Options>, SamplerOptions {
   std::string scores;
   bool descending = false;
   void fields(FieldVisitor& v) override {
-    v.field("scores", scores, "a text file with one number per sample, a line each; empty: those of `curriculum.from`");
-    v.field("descending", descending, "the largest score first");
+    v.field(
+        "scores", scores,
+        "text file with one score per line, one line per sample; empty: the scores of the store in `curriculum.from`");
+    v.field("descending", descending, "order samples from the largest score to the smallest");
   }
   DifficultyUse use() const override { return {.frozen = scores.empty()}; }
 };
@@ -24,19 +26,19 @@ std::vector<double> read_scores(const std::string& path, int64_t samples) {
   if (!file) raise<DataError>("cannot read the scores {}", path);
   std::vector<double> scores;
   for (double score; file >> score;) scores.push_back(score);
-  if (!file.eof()) raise<DataError>("{} line {}: no number", path, scores.size() + 1);
+  if (!file.eof()) raise<DataError>("{} line {}: not a number", path, scores.size() + 1);
   if (static_cast<int64_t>(scores.size()) != samples) {
-    raise<DataError>("{} has {} scores; there are {} samples", path, scores.size(), samples);
+    raise<DataError>("{} has {} scores; expected {}, one per sample", path, scores.size(), samples);
   }
   return scores;
 }
 
 std::vector<double> stored_scores(const DifficultyStore* store) {
   if (!store || store->seen() == 0) {
-    raise<UsageError>("curriculum.sampler order: give scores, or a run to take them from (curriculum.from)");
+    raise<UsageError>("curriculum.sampler order: no scores; set `scores`, or a run with a store in curriculum.from");
   }
   std::vector<double> scores(static_cast<size_t>(store->num_samples()));
-  for (size_t i = 0; i < scores.size(); ++i) {  // what nobody has seen stands in the middle
+  for (size_t i = 0; i < scores.size(); ++i) {  // unseen samples are put in the middle
     const auto sample = static_cast<int64_t>(i);
     scores[i] = store->is_seen(sample) ? store->rank(sample) : 0.5;
   }
@@ -46,7 +48,7 @@ std::vector<double> stored_scores(const DifficultyStore* store) {
 class OrderSampler : public CurriculumSampler {
  public:
   OrderSampler(const Options& options, const Setup& setup) : setup_(setup), descending_(options.descending) {
-    // A store comes filled in later, by restore().
+    // A store is filled later, by restore().
     if (!options.scores.empty()) sort(read_scores(options.scores, setup.samples));
   }
 
@@ -60,7 +62,7 @@ class OrderSampler : public CurriculumSampler {
   }
 
  private:
-  // Equal scores by number.
+  // Samples of equal score are ordered by number.
   void sort(const std::vector<double>& scores) const {
     order_.resize(scores.size());
     std::iota(order_.begin(), order_.end(), uint32_t{0});
@@ -77,7 +79,7 @@ class OrderSampler : public CurriculumSampler {
 }  // namespace
 
 Member order_sampler() {
-  return member<CurriculumSampler, OrderSampler, Options>("order", "every epoch in the order of a given score");
+  return member<CurriculumSampler, OrderSampler, Options>("order", "every epoch is in the order of a given score");
 }
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-// Each epoch sees every sample once, in an order of its own.
+// Each epoch visits every sample once, in its own order.
 #include "data/curriculum/curriculum_sampler.h"
 #include "data/sampler.h"
 
@@ -27,7 +27,7 @@ class UniformSampler : public CurriculumSampler {
 }  // namespace
 
 Member uniform_sampler() {
-  return member<CurriculumSampler, UniformSampler, Options>("uniform", "shuffled anew in every epoch");
+  return member<CurriculumSampler, UniformSampler, Options>("uniform", "re-shuffled in every epoch");
 }
 
 }  // namespace moe

@@ -13,7 +13,7 @@ static std::vector<std::string> read_categories(const std::string& path) {
   try {
     return parse_json(read_maybe_compressed(path)).get<std::vector<std::string>>();
   } catch (const nlohmann::json::exception& error) {
-    raise<DataError>("{} is no list of names: {}", path, error.what());
+    raise<DataError>("{} is not a list of names: {}", path, error.what());
   }
 }
 

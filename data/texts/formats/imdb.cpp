@@ -5,9 +5,9 @@
 
 namespace moe {
 
-constexpr size_t kBefore = 3;  // fields before the review: label, number, rating
+constexpr size_t kBefore = 3;  // number of fields before the review: label, number, rating
 
-// The fields before the review and where it begins; nothing for a line with too few.
+// The fields before the review and where the review begins; nothing for a line with too few fields.
 struct Review {
   std::array<std::string_view, kBefore> fields;
   std::string_view text;
@@ -27,7 +27,8 @@ static std::optional<Review> cut(std::string_view line) {
 static void read_part(const std::string& path, TextSet& set) {
   for_each_line(path, [&](std::string_view line, int64_t number) {
     const auto review = cut(line);
-    if (!review) refuse_line(path, number, "fewer than 4 fields: label, number, rating and review, with tabs between");
+    if (!review)
+      refuse_line(path, number, "fewer than 4 fields; expected label, number, rating and review, separated by tabs");
     label_from(review->fields[2], 10, path, number, "rating");
     set.add(review->text, label_from(review->fields[0], 1, path, number, "label"));
   });

@@ -9,7 +9,7 @@ static void read_part(const std::string& folder, const std::string& part, TextSe
   for_each_line(*path, [&](std::string_view line, int64_t number) {
     if (number == 1 && line == "sentence\tlabel") return;
     const size_t tab = line.rfind('\t');
-    if (tab == line.npos) refuse_line(*path, number, "no tab between a sentence and its label");
+    if (tab == line.npos) refuse_line(*path, number, "no tab between the sentence and its label");
     set.add(line.substr(0, tab), label_from(line.substr(tab + 1), 1, *path, number, "label"));
   });
 }

@@ -7,14 +7,14 @@ namespace {
 
 constexpr int32_t kLargest = 4;
 
-// The words of brackets as the treebank writes them.
+// Replaces the treebank's spelling of brackets.
 std::string_view plain(std::string_view word) {
   if (word == "-LRB-") return "(";
   if (word == "-RRB-") return ")";
   return word;
 }
 
-// One line, from left to right.
+// Parses one line, from left to right.
 class Tree {
  public:
   Tree(std::string_view text, const std::string& path, int64_t line) : text_(text), path_(path), line_(line) {}
@@ -23,7 +23,7 @@ class Tree {
   int32_t read_whole(std::string& sentence) {
     const int32_t label = read(sentence, 0);
     skip_blanks();
-    if (at_ < text_.size()) refuse_line(path_, line_, "something follows the tree at column {}", at_ + 1);
+    if (at_ < text_.size()) refuse_line(path_, line_, "text follows the tree at column {}", at_ + 1);
     return label;
   }
 
@@ -31,7 +31,7 @@ class Tree {
   static constexpr int kDeepest = 1000;
 
   int32_t read(std::string& sentence, int depth) {
-    if (depth > kDeepest) refuse_line(path_, line_, "a tree deeper than {}", kDeepest);
+    if (depth > kDeepest) refuse_line(path_, line_, "the tree is deeper than {} levels", kDeepest);
     expect('(');
     const int32_t label = label_from(word(), kLargest, path_, line_, "label");
     skip_blanks();

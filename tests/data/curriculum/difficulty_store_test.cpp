@@ -36,7 +36,7 @@ const char* const kYamls[] = {
 
 }  // namespace
 
-TEST_CASE("a store keeps moving averages, standardised by what evenly drawn samples showed at the time") {
+TEST_CASE("a store keeps moving averages, standardised by evenly drawn samples at the time of the visit") {
   DifficultyStore store({.samples = 10, .weights = {2}, .decay = 0.75, .window = 8, .seed = 3});
   CHECK(store.seen() == 0);
   std::vector<Observation> visits;
@@ -49,7 +49,7 @@ TEST_CASE("a store keeps moving averages, standardised by what evenly drawn samp
   CHECK(*store.average(SampleSignal::loss, 7) == Approx(8));
   CHECK_FALSE(store.average(SampleSignal::loss, 9).has_value());
   CHECK_FALSE(store.average(SampleSignal::entropy, 7).has_value());
-  store.observe(4, std::vector{visit(7, 4.5, false)});  // not even: it moves no quantile
+  store.observe(4, std::vector{visit(7, 4.5, false)});  // not evenly drawn: it changes no quantile
   CHECK(*store.average(SampleSignal::loss, 7) == Approx(0.75 * 8 + 0.25 * 4.5).epsilon(1e-3));
   CHECK(store.score(7) == Approx(0.75 * 2 * (8 - 4.5) / 2.38).epsilon(2e-3));
   CHECK(store.last_seen(7) == 5);
@@ -58,13 +58,13 @@ TEST_CASE("a store keeps moving averages, standardised by what evenly drawn samp
   for (int64_t s = 0; s < 8; ++s) CHECK(store.rank(s) == Approx((static_cast<double>(s) + 0.5) / 8).margin(0.07));
 }
 
-TEST_CASE("progress is the drop of the loss since the last visit") {
+TEST_CASE("progress is the decrease of the loss since the last visit") {
   DifficultyStore::Setup setup{.samples = 4, .decay = 0, .window = 8};
   setup.weights[index_of(SampleSignal::progress)] = 1;
   DifficultyStore store(setup);
   CHECK(store.signals()[index_of(SampleSignal::loss)]);
   store.observe(0, std::vector{visit(0, 5), visit(1, 5), visit(2, 5), visit(3, 5)});
-  for (int64_t s = 0; s < 4; ++s) CHECK(store.score(s) == 0);  // a first visit tells none
+  for (int64_t s = 0; s < 4; ++s) CHECK(store.score(s) == 0);  // a first visit has no progress
   store.observe(1, std::vector{visit(0, 5), visit(1, 4), visit(2, 3), visit(3, 2)});
   CHECK(*store.average(SampleSignal::progress, 0) == 0);
   CHECK(*store.average(SampleSignal::progress, 3) == 3);
@@ -72,14 +72,14 @@ TEST_CASE("progress is the drop of the loss since the last visit") {
   CHECK(store.score(2) < store.score(3));
 }
 
-TEST_CASE("a signal that is no number counts as hard and disturbs no other sample") {
+TEST_CASE("a signal that is NaN counts as hard and does not affect other samples") {
   DifficultyStore store({.samples = 5, .weights = {1}});
   store.observe(0, std::vector{visit(0, 1), visit(1, 2), visit(2, std::nan("")), visit(3, 3)});
   CHECK(store.rank(2) > store.rank(3));
   CHECK(std::isfinite(store.recent(SampleSignal::loss).quantile(0.5)));
 }
 
-TEST_CASE("a run that is saved and read goes on as if nothing had been") {
+TEST_CASE("a run that is saved and read continues unchanged") {
   TemporaryFolder folder;
   for (const char* yaml : kYamls) {
     INFO(yaml);
@@ -123,7 +123,7 @@ TEST_CASE("damaged stores are checkpoint errors that name the file") {
     CHECK_THROWS_AS(SimulatedRun(kYamls[1], 100, 7, 1000, path), CheckpointError);
   };
   refuses("", "damaged");
-  refuses("something else entirely", "is no difficulty store");
+  refuses("something else entirely", "is not a difficulty store");
   refuses(good.substr(0, 12), "cut off");
   refuses(good.substr(0, 100), "cut off");
   refuses(good.substr(0, good.size() - 1), "length");
@@ -142,7 +142,7 @@ TEST_CASE("damaged stores are checkpoint errors that name the file") {
   CHECK_NOTHROW(fine.curriculum.read(path));
 }
 
-TEST_CASE("another run starts from a store; of other data only when told to") {
+TEST_CASE("another run starts from a store; with other data only if configured") {
   TemporaryFolder folder;
   const std::string path = folder / "difficulty.bin";
   SimulatedRun run("{sampler: uniform, signals: {loss: 1}}", 1000, 20);
@@ -156,11 +156,11 @@ TEST_CASE("another run starts from a store; of other data only when told to") {
   for (int64_t s = 0; s < 1000; ++s) {
     REQUIRE(store.score(s) == before.score(s));
     REQUIRE(store.rank(s) == before.rank(s));
-    REQUIRE(store.last_seen(s) == 0);  // by this run
+    REQUIRE(store.last_seen(s) == 0);  // in this run
   }
   for (const Drawn& d : next.step(graded_signals)) CHECK(d.as != DrawnAs::explore);
 
-  // Of a store that has not seen everything, exploration goes on where it was.
+  // With a store that has not seen all samples, exploration continues where it was.
   SimulatedRun half("{sampler: uniform, signals: {loss: 1}}", 1000, 20);
   for (int step = 0; step < 10; ++step) half.step(graded_signals);
   save(half.curriculum, folder / "half");
@@ -180,7 +180,7 @@ TEST_CASE("another run starts from a store; of other data only when told to") {
   CHECK(larger.curriculum.store().seen() == 2500);
   CHECK_THROWS_AS(SimulatedRun("sampler: uniform", 1000, 20, 1000, path), UsageError);
 
-  // The order that a store gives stays as it is.
+  // The order given by a store does not change.
   SimulatedRun ordered("sampler: order", 1000, 20, 1000, path);
   double rank = -1;
   for (int step = 0; step < 50; ++step) {
@@ -189,14 +189,14 @@ TEST_CASE("another run starts from a store; of other data only when told to") {
       rank = before.rank(d.sample);
     }
   }
-  // Resuming finds the same.
+  // Resuming gives the same.
   save(ordered.curriculum, folder / "ordered");
   SimulatedRun again("sampler: order", 1000, 20, 1000, path);
   again.curriculum.read(folder / "ordered");
   CHECK(again.curriculum.draw(50)[0].sample == ordered.curriculum.draw(50)[0].sample);
 }
 
-TEST_CASE("what a run must measure follows from its sampler and its weights") {
+TEST_CASE("the measured signals follow from the sampler and the weights") {
   const auto names = [](const std::string& yaml) {
     const SampleSignalSet set = measured_signals(curriculum_config(yaml));
     std::string list;

@@ -24,7 +24,7 @@ std::unique_ptr<Pacer> pacer(const std::string& yaml) {
 
 }  // namespace
 
-TEST_CASE("every pacer opens ever more, and in the end everything") {
+TEST_CASE("every pacer opens monotonically, and everything at the end") {
   for (const Member& member : family<Pacer>()) {
     INFO(member.name);
     const auto paced = pacer(member.name);
@@ -41,7 +41,7 @@ TEST_CASE("every pacer opens ever more, and in the end everything") {
   }
 }
 
-TEST_CASE("pacers follow their formula") {
+TEST_CASE("pacers follow their formulas") {
   struct Row {
     const char* yaml;
     double at_0, at_100, at_250, at_499;
@@ -63,7 +63,7 @@ TEST_CASE("pacers follow their formula") {
   }
 }
 
-TEST_CASE("auto opens a part when its loss is learned, and at the latest in time") {
+TEST_CASE("auto opens a part when its loss is learned, and at the latest at its scheduled time") {
   const char* yaml = "{kind: auto, start: 0.2, over: 100%, parts: 4, fraction: 0.3, horizon: 10}";
   const auto opening = [&](double learning_time) {  // the update at which the second part opens
     const auto paced = pacer(yaml);
@@ -77,9 +77,9 @@ TEST_CASE("auto opens a part when its loss is learned, and at the latest in time
   // fallen to 0.3 of its peak at t = 114.
   CHECK(opening(40) == Approx(114).margin(4));
   CHECK(opening(80) > opening(40));
-  CHECK(opening(1e6) == 250);  // as good as no change of the rate: only time opens
+  CHECK(opening(1e6) == 250);  // nearly no change of the rate, so only time opens the part
 
-  // What it remembers is all it needs.
+  // Its saved state is all that it needs.
   const auto whole = pacer(yaml), first = pacer(yaml), second = pacer(yaml);
   const auto loss = [](int64_t update) { return 2 + std::exp(-static_cast<double>(update % 90) / 20); };
   for (int64_t update = 0; update < 77; ++update) {

@@ -48,13 +48,13 @@ const Case kCases[] = {
 
 }  // namespace
 
-TEST_CASE("every sampler has a case here") {
-  std::set<std::string> found{"order", "contiguous"};  // which needs scores, and which draws nothing at random
+TEST_CASE("every sampler is tested here") {
+  std::set<std::string> found{"order", "contiguous"};  // the first needs scores, the second draws nothing at random
   for (const Case& c : kCases) found.insert(curriculum_config(c.yaml).sampler.kind());
   for (const Member& member : family<CurriculumSampler>()) CHECK(found.count(member.name) == 1);
 }
 
-TEST_CASE("every sampler draws samples that exist, the same for equal seeds, others for others") {
+TEST_CASE("every sampler draws valid samples, the same for equal seeds and others for other seeds") {
   for (const Case& c : kCases) {
     for (const int64_t samples : {1, 3, 40, 500}) {
       INFO(c.name << ", " << samples << " samples");
@@ -78,7 +78,7 @@ TEST_CASE("every sampler draws samples that exist, the same for equal seeds, oth
   }
 }
 
-TEST_CASE("uniform sampling draws what the plain sampler draws") {
+TEST_CASE("uniform sampling draws the same as the plain sampler") {
   const Sampler plain({1001, 10, 6, 7});
   SimulatedRun run("sampler: uniform", plain.num_windows(), 6);
   std::vector<int64_t> starts(6);
@@ -95,7 +95,7 @@ TEST_CASE("uniform sampling draws what the plain sampler draws") {
   CHECK(run.curriculum.record().empty());
 }
 
-TEST_CASE("the store ranks samples as their difficulty is, whatever the model had learned when it met them") {
+TEST_CASE("the store ranks samples by their difficulty, independently of when they were seen") {
   constexpr int64_t kSamples = 1000;
   for (const Case& c : kCases) {
     if (std::string(c.name) == "uniform" || std::string(c.name) == "all signals") continue;
@@ -103,7 +103,7 @@ TEST_CASE("the store ranks samples as their difficulty is, whatever the model ha
     SimulatedRun run(c.yaml, kSamples, 16, 400);
     for (int step = 0; step < 400; ++step) run.step(graded_of(kSamples));
     const DifficultyStore& store = run.curriculum.store();
-    // Spearman's rank correlation with the truth, over what was seen: sample number = difficulty.
+    // Spearman's rank correlation with the true difficulty, over the seen samples: sample number = difficulty.
     std::vector<std::pair<int64_t, double>> seen;
     for (int64_t s = 0; s < kSamples; ++s) {
       if (store.is_seen(s)) seen.emplace_back(s, store.rank(s));
@@ -115,16 +115,17 @@ TEST_CASE("the store ranks samples as their difficulty is, whatever the model ha
       const double d = (static_cast<double>(i) + 0.5) / n - seen[i].second;
       squares += d * d;
     }
-    CHECK(1 - 6 * squares / n > 0.9);  // the loss of all fell by 3, that of a sample's difficulty goes over 1
+    CHECK(1 - 6 * squares / n > 0.9);  // the loss of all samples fell by 3, and the difficulties of the samples range
+                                       // over 1
   }
 }
 
-TEST_CASE("a batch is mixed as wanted, of the samples that it says, each once") {
+TEST_CASE("a batch has the requested mix, of the stated samples, each once") {
   constexpr int64_t kSamples = 2000, kBatch = 10;
   SimulatedRun run("sampler: {kind: buckets, mix: {easy: 30, medium: 45, hard: 25}, revisit: 0.1}", kSamples, kBatch);
   std::map<DrawnAs, double> counts;
   for (int step = 0; step < 1000; ++step) {
-    // The buckets are those of the moment before the step.
+    // The buckets are those before the step.
     const auto drawn = run.curriculum.draw(run.now);
     const DifficultyStore& store = run.curriculum.store();
     std::set<int64_t> distinct;
@@ -137,7 +138,7 @@ TEST_CASE("a batch is mixed as wanted, of the samples that it says, each once") 
     }
     CHECK(distinct.size() == kBatch);
     for (const Drawn& d : run.step(graded_of(kSamples))) {
-      if (step >= 8) counts[d.as] += 1;  // the first are the warm-up
+      if (step >= 8) counts[d.as] += 1;  // the first steps are the warm-up
     }
   }
   const double mixed = 992 * kBatch * 0.9;
@@ -152,7 +153,7 @@ TEST_CASE("a batch is mixed as wanted, of the samples that it says, each once") 
   }
 }
 
-TEST_CASE("the mix follows its schedules; the default stays in the ranges of the field") {
+TEST_CASE("the mix follows its schedules; the default stays in the usual ranges") {
   const RunLength run{1000, 1, 1};
   const Mix standard(MixConfig{}, run);
   for (int64_t update = 0; update < 1000; ++update) {
@@ -171,7 +172,7 @@ TEST_CASE("the mix follows its schedules; the default stays in the ranges of the
   CHECK_THROWS_AS(Mix(moving, run), UsageError);
 }
 
-TEST_CASE("places are divided exactly, with the shares as their mean") {
+TEST_CASE("places are divided exactly, and their means are the shares") {
   const std::array<double, 3> shares{0.2, 0.5, 0.3};
   std::array<double, 3> sums{};
   for (int i = 0; i < 1000; ++i) {
@@ -187,7 +188,7 @@ TEST_CASE("places are divided exactly, with the shares as their mean") {
   }
 }
 
-TEST_CASE("only what is open is drawn: the easiest first, or the hardest") {
+TEST_CASE("only open samples are drawn: the easiest first, or the hardest") {
   constexpr int64_t kSamples = 400;
   for (const bool hardest : {false, true}) {
     INFO((hardest ? "anti" : "buckets"));
@@ -219,13 +220,13 @@ TEST_CASE("samples near the target difficulty are drawn more often") {
       if (step > 1000) counts[static_cast<size_t>(d.sample * 15 / kSamples)] += 1;
     }
   }
-  // Within a bucket: of the medium fifteenths (5 to 9) the last is nearest, of the hard ones (10 to 14) the second or
-  // third.
+  // Within a bucket: of the medium fifteenths (5 to 9) the last is nearest to the target, of the hard ones (10 to 14)
+  // the second or third.
   CHECK(counts[9] > 1.5 * counts[5]);
   CHECK(counts[11] + counts[12] > 3 * counts[14]);
 }
 
-TEST_CASE("no sample is forgotten: each is seen again within (2 N + 1) / revisit + 2 batch draws") {
+TEST_CASE("each sample is seen again within (2 N + 1) / revisit + 2 batch draws") {
   for (const double revisit : {0.05, 0.2, 1.0}) {
     for (const char* pacing : {"none", "{kind: linear, start: 0.05, over: 100%}"}) {
       constexpr int64_t kSamples = 300, kBatch = 8;
@@ -245,15 +246,15 @@ TEST_CASE("no sample is forgotten: each is seen again within (2 N + 1) / revisit
       }
       for (const double before : last) {
         if (before >= 0) worst = std::max(worst, 6000 * kBatch - before);
-        if (revisit < 1) CHECK(before >= 0);  // with nothing but revisits nobody explores after the warm-up
+        if (revisit < 1) CHECK(before >= 0);  // if all places are revisits, nothing is explored after the warm-up
       }
       CHECK(worst <= bound);
-      if (revisit < 1) CHECK(worst > kSamples);  // the bound is not idle: revisits are a small share
+      if (revisit < 1) CHECK(worst > kSamples);  // the bound is not trivial, because revisits are a small share
     }
   }
 }
 
-TEST_CASE("importance sampling draws in proportion to the loss, with weights that undo it") {
+TEST_CASE("importance sampling draws in proportion to the loss, with weights that correct for it") {
   constexpr int64_t kSamples = 50;
   SimulatedRun run("{decay: 0, sampler: {kind: importance, uniform: 0.2}}", kSamples, 16);
   const auto signals = [](int64_t sample, int64_t, SignalValues& values) {
@@ -277,7 +278,7 @@ TEST_CASE("importance sampling draws in proportion to the loss, with weights tha
   CHECK(mean / draws == Approx(24.5).epsilon(0.01));  // the plain mean over all samples: unbiased
 }
 
-TEST_CASE("the order of a given score is kept, epoch for epoch") {
+TEST_CASE("the order of a given score is kept in every epoch") {
   TemporaryFolder folder;
   const std::string path = folder.path() + "/scores.txt";
   std::ofstream(path) << "5 1\n3\n1 9";
@@ -300,8 +301,8 @@ TEST_CASE("the order of a given score is kept, epoch for epoch") {
   CHECK_THROWS_AS(none.curriculum.draw(0), UsageError);
 }
 
-TEST_CASE("contiguous rows read on where they stopped, pass for pass") {
-  SimulatedRun run("sampler: contiguous", 23, 5);  // 4 steps a pass; 3 samples are left over
+TEST_CASE("contiguous rows continue where they stopped, in every pass") {
+  SimulatedRun run("sampler: contiguous", 23, 5);  // 4 steps per pass; 3 samples are left over
   for (int64_t step = 0; step < 12; ++step) {
     const auto place = run.curriculum.stream(step);
     REQUIRE(place.has_value());

@@ -11,7 +11,7 @@
 
 namespace moe {
 
-TEST_CASE("score codes keep numbers to a thousandth, and their order") {
+TEST_CASE("score codes keep values to a thousandth, and their order") {
   double before = -std::numeric_limits<double>::infinity();
   for (int code = 1; code < kScoreCodes; ++code) {
     const double value = decode_score(static_cast<uint16_t>(code));
@@ -32,7 +32,7 @@ TEST_CASE("score codes keep numbers to a thousandth, and their order") {
   CHECK(encode_score(-1e30) == 1);
 }
 
-TEST_CASE("a histogram has the ranks and the mean of a sorted list through any changes") {
+TEST_CASE("a histogram has the ranks and the mean of a sorted list after any changes") {
   ScoreHistogram histogram;
   CHECK(histogram.quantile(0.5) == 0);
   CHECK(histogram.mean() == 0);
@@ -44,7 +44,7 @@ TEST_CASE("a histogram has the ranks and the mean of a sorted list through any c
       const size_t place = words[1] % list.size();
       histogram.remove(list[place]);
       list.erase(list.begin() + static_cast<std::ptrdiff_t>(place));
-    } else {  // few different ones, the outermost among them
+    } else {  // few different values, including the extremes
       const auto code = static_cast<uint16_t>(std::min<uint32_t>(1 + words[1] % 9 * 8000, kScoreCodes - 1));
       histogram.add(code);
       list.push_back(code);
@@ -72,7 +72,7 @@ TEST_CASE("a histogram has the ranks and the mean of a sorted list through any c
   }
 }
 
-TEST_CASE("running quantiles are those of the window's numbers") {
+TEST_CASE("running quantiles are those of the window's values") {
   RunningQuantiles quantiles(100);
   CHECK(quantiles.standardise(3) == 0);
   std::vector<double> all;

@@ -1,4 +1,4 @@
-// A curriculum without a model: the samples' signals come from a function.
+// A curriculum without a model: a function gives the samples' signals.
 #pragma once
 #include <cmath>
 #include <functional>
@@ -44,7 +44,7 @@ struct SimulatedRun {
   int64_t now = 0;
 };
 
-// A loss that grows with the sample's number, with all other signals, and falls as the run goes on.
+// A loss that grows with the sample's index, like all other signals, and decreases during the run.
 inline void graded(int64_t sample, int64_t step, SignalValues& values, double samples = 1000) {
   const double difficulty = static_cast<double>(sample) / samples;
   values.fill(1 + difficulty + 3 * std::exp(-static_cast<double>(step) / 50));

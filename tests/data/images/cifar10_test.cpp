@@ -12,7 +12,7 @@ static std::string record(int label, int pixel) {
   return static_cast<char>(label) + std::string(3072, static_cast<char>(pixel));
 }
 
-TEST_CASE("CIFAR-10's batches are read in order, as many as there are") {
+TEST_CASE("CIFAR-10's batches are read in order, for any number of files") {
   TemporaryFolder folder;
   CHECK_FALSE(has_cifar10_images(folder.path()));
   write_bytes(folder / "data_batch_1.bin", record(3, 10) + record(9, 20));
@@ -28,7 +28,7 @@ TEST_CASE("CIFAR-10's batches are read in order, as many as there are") {
   CHECK(files.test.labels == std::vector<uint8_t>{7});
 }
 
-TEST_CASE("broken CIFAR-10 files are data errors that say what is wrong") {
+TEST_CASE("damaged CIFAR-10 files are data errors with a reason") {
   TemporaryFolder folder;
   write_bytes(folder / "data_batch_1.bin", record(3, 10) + record(12, 20));
   CHECK_THROWS_WITH(read_cifar10_images(folder.path()),

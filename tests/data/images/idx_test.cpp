@@ -19,14 +19,14 @@ TEST_CASE("an IDX file is read as it was written") {
   CHECK(array.elements == std::vector<uint8_t>{1, 2, 3, 250, 251, 252});
 }
 
-TEST_CASE("a compressed IDX file is the same, or says what to do") {
+TEST_CASE("a compressed IDX file gives the same, or the error says what to do") {
   TemporaryFolder folder;
   write_bytes(folder / "a", idx_bytes({3, 2}, {1, 2, 3, 4, 5, 6}));
-  if (std::system(("gzip -c " + (folder / "a") + " >" + (folder / "a.gz")).c_str()) != 0) return;  // no gzip here
+  if (std::system(("gzip -c " + (folder / "a") + " >" + (folder / "a.gz")).c_str()) != 0) return;  // no gzip
 #if MOE_HAS_ZLIB
   CHECK(read_idx(folder / "a.gz").elements == read_idx(folder / "a").elements);
   std::filesystem::resize_file(folder / "a.gz", std::filesystem::file_size(folder / "a.gz") - 9);
-  CHECK_THROWS_WITH(read_idx(folder / "a.gz"), Catch::Contains("cut off"));
+  CHECK_THROWS_WITH(read_idx(folder / "a.gz"), Catch::Contains("truncated"));
   write_bytes(folder / "b.gz", "\x1f\x8bnonsense that is not gzip's");
   CHECK_THROWS_AS(read_idx(folder / "b.gz"), DataError);
 #else
@@ -34,7 +34,7 @@ TEST_CASE("a compressed IDX file is the same, or says what to do") {
 #endif
 }
 
-TEST_CASE("broken IDX files are data errors that say what is wrong") {
+TEST_CASE("damaged IDX files are data errors with a reason") {
   TemporaryFolder folder;
   const auto error = [&](const std::string& bytes) {
     write_bytes(folder / "x", bytes);
@@ -47,19 +47,19 @@ TEST_CASE("broken IDX files are data errors that say what is wrong") {
     return std::string("no error");
   };
   const std::string good = idx_bytes({2, 2}, {1, 2, 3, 4});
-  CHECK_THAT(error(""), Catch::Contains("no IDX file"));
-  CHECK_THAT(error("GIF89a"), Catch::Contains("no IDX file"));
+  CHECK_THAT(error(""), Catch::Contains("not an IDX file"));
+  CHECK_THAT(error("GIF89a"), Catch::Contains("not an IDX file"));
   CHECK_THAT(error(idx_bytes({2, 2}, {1, 2, 3, 4}, 0x0D)), Catch::Contains("0x0d"));
   CHECK_THAT(error(idx_bytes({}, {})), Catch::Contains("0 dimensions"));
   CHECK_THAT(error(good.substr(0, 9)), Catch::Contains("header"));
   CHECK_THAT(error(good.substr(0, good.size() - 1)),
-             Catch::Contains("cut off") && Catch::Contains("3 bytes") && Catch::Contains("of 4"));
+             Catch::Contains("truncated") && Catch::Contains("3 bytes") && Catch::Contains("of 4"));
   CHECK_THAT(error(good + "x"), Catch::Contains("too long"));
-  CHECK_THAT(error(idx_bytes({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {1})), Catch::Contains("too much"));
+  CHECK_THAT(error(idx_bytes({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {1})), Catch::Contains("too large"));
   CHECK_THROWS_AS(read_idx(folder / "absent"), DataError);
 }
 
-TEST_CASE("images and labels have to fit together") {
+TEST_CASE("images and labels must match") {
   TemporaryFolder folder;
   const ImageSet set = bright_quarters(6, 4, 1);
   write_idx_folder(folder.path(), set, set);

@@ -28,7 +28,7 @@ static std::multiset<std::string> images(const ImageSplit& split) {
   return result;
 }
 
-TEST_CASE("validation is drawn from the training images by a seed of its own; the splits are the files' images") {
+TEST_CASE("validation is drawn from the training images by its own seed; the splits contain the files' images") {
   TemporaryFolder folder;
   const ImageSet train = bright_quarters(40, 4, 1), test = bright_quarters(12, 4, 2);
   write_idx_folder(folder.path(), train, test);
@@ -42,7 +42,7 @@ TEST_CASE("validation is drawn from the training images by a seed of its own; th
   auto both = images(corpus.split("train"));
   both.merge(images(corpus.split("validation")));
   CHECK(both == images(ImageCorpus::open(config_for(folder.path(), 0)).split("train")));
-  // Not simply the end.
+  // They are not simply the last ones.
   CHECK(corpus.split("validation").image(0).data() != corpus.split("train").image(0).data());
   const ImageSplit& held_out = corpus.split("validation");
   bool spread = false;
@@ -60,7 +60,7 @@ TEST_CASE("validation is drawn from the training images by a seed of its own; th
   CHECK_FALSE(ImageCorpus::open(config_for(folder.path(), 0)).has_split("validation"));
 }
 
-TEST_CASE("the content hash tells every pixel and label") {
+TEST_CASE("the content hash depends on every pixel and label") {
   TemporaryFolder folder;
   const ImageSet train = bright_quarters(8, 4, 1);
   const auto hash = [&](const ImageSet& set) {
@@ -81,7 +81,7 @@ TEST_CASE("the content hash tells every pixel and label") {
   CHECK(ImageCorpus::open(config_for(folder.path(), 0)).split("train").content_hash() != expected);
 }
 
-TEST_CASE("folders that hold no labelled samples, or contradict themselves, are data errors") {
+TEST_CASE("folders without labelled samples, or with inconsistent files, are data errors") {
   TemporaryFolder folder;
   CHECK_THROWS_WITH(ImageCorpus::open(config_for(folder / "nowhere", 0)), Catch::Contains("no such folder"));
   CHECK_THROWS_WITH(ImageCorpus::open(config_for(folder.path(), 0)), Catch::Contains("idx, cifar10"));

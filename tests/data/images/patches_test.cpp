@@ -53,7 +53,7 @@ TEST_CASE("normalised training pixels have mean 0 and variance 1") {
   CHECK(squares / count == Approx(1).epsilon(1e-4));
 }
 
-TEST_CASE("augmentation is a function of seed, sample and epoch, and covers what it may") {
+TEST_CASE("augmentation is a function of seed, sample and epoch, and covers its range") {
   const auto draw = [](int64_t shift, bool flip, uint64_t seed, int64_t sample, int64_t epoch) {
     AugmentConfig config;
     config.shift = shift, config.flip = flip;
@@ -77,7 +77,7 @@ TEST_CASE("augmentation is a function of seed, sample and epoch, and covers what
   CHECK((none.right == 0 && none.down == 0 && !none.mirrored));
 }
 
-TEST_CASE("the loader fills a batch; samples behind the end are all padding") {
+TEST_CASE("the loader fills a batch; samples past the end are all padding") {
   const auto set = std::make_shared<const ImageSet>(bright_quarters(6, 4, 1));
   const ImageSplit split("some", set, {4, 2, 0});
   const ImageLoader loader(PatchGrid(set->shape, 2), kNone, 1);

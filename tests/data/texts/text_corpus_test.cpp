@@ -1,4 +1,4 @@
-// Labelled texts as tokens: splits, cutting, tokenizers, batches.
+// Labelled texts as tokens: splits, truncation, tokenizers, batches.
 #include "data/texts/text_corpus.h"
 
 #include "core/base/error.h"
@@ -50,7 +50,7 @@ TEST_CASE("validation comes from its file, or is drawn from the training texts")
   CHECK_THROWS_AS(drawn.split("dev"), DataError);
 }
 
-TEST_CASE("a text that is too long keeps the end that is wanted") {
+TEST_CASE("a text that is too long keeps the configured end") {
   LabelledDataConfig config;
   config.validation = 0;
   for (const auto& [keep, expected] : {std::pair("beginning", "trai"), std::pair("end", "ain1")}) {
@@ -64,7 +64,7 @@ TEST_CASE("a text that is too long keeps the end that is wanted") {
   }
 }
 
-TEST_CASE("characters that a tokenizer lacks are named, with what helps") {
+TEST_CASE("characters that a tokenizer lacks are named, with a remedy") {
   LabelledDataConfig config;
   config.validation = 0;
   const std::string letters = " abcdefghijklmnopqrstuvwxyz";
@@ -90,18 +90,18 @@ TEST_CASE("characters that a tokenizer lacks are named, with what helps") {
   CHECK(corpus.tokenizer().decode(corpus.split("test").tokens(2)) == "test two");
 }
 
-TEST_CASE("a tokenizer of one's own knows the training texts") {
+TEST_CASE("the run's own tokenizer is made from the training texts") {
   LabelledDataConfig config;
   config.validation = 0;
   config.tokenizer = "word";
   const TextCorpus corpus = corpus_of(files_of(2), config);
   CHECK(corpus.split("train").length(0) == 1);
   CHECK(corpus.tokenizer().decode(corpus.split("train").tokens(1)) == "train1");
-  config.tokenizer = "char";  // lacks what only the test texts have
+  config.tokenizer = "char";  // lacks characters that only the test texts have
   CHECK_THROWS_AS(corpus_of(files_of(2), config), DataError);
 }
 
-TEST_CASE("a batch of texts has lengths, and padding behind them") {
+TEST_CASE("a batch of texts has lengths, and padding after them") {
   LabelledDataConfig config;
   config.validation = 0;
   TextFiles files;

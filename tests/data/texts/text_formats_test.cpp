@@ -1,4 +1,4 @@
-// The published formats of labelled texts, whole and broken.
+// The published formats of labelled texts, valid and damaged.
 #include <functional>
 
 #include "data/texts/text_format.h"
@@ -99,7 +99,7 @@ TEST_CASE("CSV fields may be quoted and hold commas, quotes and line ends") {
   CHECK(lines == std::vector<int64_t>{1, 2, 6, 7});
   CHECK(read("").first.empty());
   CHECK(has(message_of([&] { read("a,b\nc,\"d\n"); }), "a.csv:2: a quote is not closed"));
-  CHECK(has(message_of([&] { read("a,\"b\"c\n"); }), "a.csv:1: something follows"));
+  CHECK(has(message_of([&] { read("a,\"b\"c\n"); }), "a.csv:1: text follows"));
 }
 
 TEST_CASE("BANKING77 takes the order of its classes from categories.json") {
@@ -120,7 +120,7 @@ TEST_CASE("BANKING77 takes the order of its classes from categories.json") {
   CHECK(has(message_of([&] { read_banking77_texts(folder.path()); }), "categories.json"));
 }
 
-TEST_CASE("texts of one's own: any labels, in TSV or JSON lines") {
+TEST_CASE("custom texts: any labels, in TSV or JSON lines") {
   TemporaryFolder tsv, jsonl;
   write_bytes(tsv / "train.tsv", "spam\tbuy\tnow\nham\thi\nspam\t\n");
   write_bytes(tsv / "test.tsv", "ham\tyes\n");
@@ -149,7 +149,7 @@ TEST_CASE("texts of one's own: any labels, in TSV or JSON lines") {
   CHECK(has(message_of([&] { read_jsonl_texts(tsv.path()); }), "absent or empty"));
 }
 
-TEST_CASE("a folder's format is found, unless there are two") {
+TEST_CASE("a folder's format is detected, unless there are two") {
   TemporaryFolder folder;
   DataConfig config;
   config.path = folder / "nowhere";

@@ -1,5 +1,5 @@
-// Stands in for the CUDA toolkit's header of this name in the emulated build: the part of it that this project uses,
-// with host memory as device memory. No toolkit is needed.
+// Replaces the CUDA toolkit's header of this name in the emulated build. It has the subset that this project uses, with
+// host memory as device memory. No toolkit is needed.
 #pragma once
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-// The emulator's launch: the same checks, then the kernel runs to its end.
+// The emulator's launch: the same checks, then the kernel runs to completion.
 #pragma once
 #include "core/tensor/context.h"
 #include "cuda/device/queue.h"

@@ -13,7 +13,7 @@ T& shared_memory() {
   return *static_cast<T*>(emulator::shared_memory(sizeof(T)));
 }
 
-// As in a descriptor: from the beginning of the block's shared memory.
+// As in a descriptor: relative to the start of the block's shared memory.
 inline uint32_t shared_address(const void* pointer) {
   return static_cast<uint32_t>(emulator::shared_offset(pointer, 0));
 }
@@ -29,7 +29,7 @@ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
   emulator::load_matrices(r, row, true);
 }
 
-// Copies land when they are waited for, and not before.
+// Copies are done when they are waited for, not before.
 inline void cp_async_cg_16(void* shared, const void* global, bool valid) {
   emulator::copy_async(shared, valid ? global : nullptr);
 }

@@ -16,7 +16,7 @@ inline void mbarrier_arrive(uint64_t& barrier) {
 inline void mbarrier_arrive_expect_tx(uint64_t& barrier, uint32_t bytes) {
   emulator::mbarrier_arrive(&barrier, bytes);
 }
-// Sleeps until it can say yes.
+// Sleeps until it can return true.
 inline bool mbarrier_try_wait_parity(uint64_t& barrier, uint32_t parity) {
   emulator::mbarrier_wait(&barrier, parity);
   return true;
