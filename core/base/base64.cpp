@@ -35,8 +35,7 @@ std::string from_base64(std::string_view text) {
     for (int shift = 16; shift >= 0; shift -= 8) out += static_cast<char>(group >> shift & 0xFF);
     group = 0;
   }
-  out.resize(out.size() - padding);
-  return out;
+  return out.substr(0, out.size() - padding);
 }
 
 }  // namespace moe

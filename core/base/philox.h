@@ -28,7 +28,7 @@ enum class RandomPurpose : uint32_t {
   layer_dropout = 13,
   hidden_dropout = 14,
   output_dropout = 15,
-  expert_life = 16,
+  expert_lifecycle = 16,
   clusters = 17,
   reptile = 18,
   expert_hidden_dropout = 19,

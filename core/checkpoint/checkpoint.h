@@ -27,7 +27,7 @@ struct RunState {
   int64_t unlogged_steps = 0;  // of which there are so many
   nlohmann::json alarm;        // the collapse alarm's state, and what each layer's balance losses were raised by
   nlohmann::json capacity;     // what each MoE layer's capacity remembers; null when they have nothing to
-  nlohmann::json experts;      // what became of them by moe.life; null without
+  nlohmann::json experts;      // what became of them by moe.lifecycle; null without
   nlohmann::json identity;     // hashes of data, vocabulary: what must be the same on resume
 };
 

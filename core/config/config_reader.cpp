@@ -11,6 +11,7 @@
 #include "core/base/text.h"
 #include "core/config/choice.h"
 #include "core/config/layer_overrides.h"
+#include "core/config/old_keys.h"
 #include "core/config/schedule_field.h"
 
 namespace moe {
@@ -329,7 +330,9 @@ static void refuse(const std::vector<std::string>& problems) {
   if (!problems.empty()) throw UsageError("the configuration has problems:\n  " + join(problems, "\n  "));
 }
 
-void read_config(const ConfigNode& root, FieldSet& config) {
+void read_config(const ConfigNode& given, FieldSet& config) {
+  ConfigNode root = given;
+  rename_old_keys(root);
   std::vector<std::string> problems;
   Reader(root, "", problems).read_fields(root, "", config, nullptr);
   refuse(problems);

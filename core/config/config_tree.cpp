@@ -10,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/base/text.h"
+#include "core/config/old_keys.h"
 
 namespace moe {
 
@@ -70,6 +71,7 @@ static ConfigNode read_file(const std::string& path, int depth) {
   if (!file || !(text << file.rdbuf())) raise<UsageError>("cannot read the configuration file {}", path);
   ConfigNode node = parse_config(text.str(), path);
   if (node.kind != ConfigNode::Kind::map) raise<UsageError>("{}: expected `key: value` lines", path);
+  rename_old_keys(node);
 
   const auto include = std::find_if(node.entries.begin(), node.entries.end(),
                                     [](const auto& entry) { return entry.first == "include"; });
@@ -128,7 +130,7 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
   ConfigNode value = parse_config(assignment.substr(equals + 1), origin);
   value.origin = origin;
   // Wrap the value in one map per path component, then merge; a list element is reached in place.
-  const std::vector<std::string> path = split(assignment.substr(0, equals), '.');
+  const std::vector<std::string> path = split(present_key(assignment.substr(0, equals), origin), '.');
   ConfigNode* node = &root;
   for (size_t i = 0; i < path.size(); ++i) {
     const bool is_index = !path[i].empty() && std::all_of(path[i].begin(), path[i].end(), ::isdigit);

@@ -59,7 +59,8 @@ struct AlarmConfig : Fields<AlarmConfig> {
   }
 };
 
-// The number of experts of a layer, and the factor by which events of moe.life have multiplied its experts per token.
+// The number of experts of a layer, and the factor by which events of moe.lifecycle have multiplied its experts per
+// token.
 struct ExpertNumbers {
   int64_t experts = 0;
   double k_factor = 1;
@@ -77,14 +78,14 @@ struct MoEConfig : Fields<MoEConfig> {
   ChoiceList<BalanceLoss> balance{"switch", "z"};
   Choice<Capacity> capacity{"dropless"};
   AlarmConfig alarm;
-  ChoiceList<ExpertEvent> life;
+  ChoiceList<ExpertEvent> lifecycle;
 
   LayerOverrides layers{{},
                         {"router", "strategy", "experts", "d_ff", "shared_experts", "capacity", "balance", "dropout",
                          "hidden_dropout", "expert_init"}};
 
-  // The factor by which events of moe.life have multiplied the experts per token so far; `experts` is also the current
-  // number. It is not a key, but part of a run's state.
+  // The factor by which events of moe.lifecycle have multiplied the experts per token so far; `experts` is also the
+  // current number. It is not a key, but part of a run's state.
   double k_factor = 1;
   // The same for single blocks after events. Empty before the first event.
   std::map<int64_t, ExpertNumbers> now;
@@ -110,7 +111,7 @@ struct MoEConfig : Fields<MoEConfig> {
     v.choices("balance", balance, "Balance losses: auxiliary losses on the routing, each with its coefficient.");
     v.choice("capacity", capacity, "Limit on the number of tokens per expert; a number means a fixed factor.");
     v.group("alarm", alarm, "Alarm for routing collapse, when few experts get all tokens.");
-    v.choices("life", life,
+    v.choices("lifecycle", lifecycle,
               "Events that change the experts during the run; events of the same update happen in this order.");
     v.overrides(
         "layers", layers,

@@ -246,7 +246,7 @@ class ClusterStart {
   void draw(const MoELayer& layer, int64_t expert, const ExpertMatrix& matrix, std::vector<float>& values,
             const std::vector<char>& units) const {
     const std::string which = matrix.is_output ? ".output" : ".input";
-    draw_units_anew(
+    redraw_units(
         values, matrix, [&](int64_t unit) { return units[static_cast<size_t>(unit)] != 0; },
         key(expert_name(layer.name() + ".experts.{}" + which, expert), kUnits));
   }

@@ -10,7 +10,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/initialise/unit_draws.h"
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/run_folder.h"
 #include "core/tasks/task.h"
 
@@ -126,8 +126,8 @@ class Start {
     // Biases get no noise, and re-drawn units keep their biases.
     if (!is_bias) {
       add_noise(values, t.name);
-      draw_units_anew(values, expert_name(layer.name() + ".experts.{}", t.expert), t.name,
-                      {dense.shape, is_output, matrices_});
+      redraw_units(values, expert_name(layer.name() + ".experts.{}", t.expert), t.name,
+                   {dense.shape, is_output, matrices_});
     }
     if (is_output) {
       for (float& x : values) x = static_cast<float>(init_.scale * static_cast<double>(x));
@@ -151,7 +151,7 @@ class Start {
   }
 
   RandomKey key(const std::string& name, Draw draw) const {
-    return {state_.ctx.seed, RandomPurpose::expert_life, name_stream(name), draw};
+    return {state_.ctx.seed, RandomPurpose::expert_lifecycle, name_stream(name), draw};
   }
 
   void add_noise(std::vector<float>& x, const std::string& name) const {
@@ -165,11 +165,11 @@ class Start {
   }
 
   // With init.clusters the units are chosen by the clusters, later (core/initialise/cluster_start.h).
-  void draw_units_anew(std::vector<float>& x, const std::string& expert, const std::string& name,
-                       const ExpertMatrix& matrix) const {
+  void redraw_units(std::vector<float>& x, const std::string& expert, const std::string& name,
+                    const ExpertMatrix& matrix) const {
     if (init_.reinitialise == 0 || init_.clusters.tokens > 0) return;
     const RandomKey units = key(expert, kUnits);
-    moe::draw_units_anew(
+    moe::redraw_units(
         x, matrix,
         [&](int64_t unit) {
           return static_cast<double>(units.uniform(static_cast<uint64_t>(unit))) < init_.reinitialise;

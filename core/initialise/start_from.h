@@ -17,7 +17,7 @@ struct StartReport {
   std::vector<std::string> fresh;     // tensors of this model's head that the checkpoint lacks
   std::vector<std::string> left_out;  // tensors of the checkpoint's head that this model lacks
   // Settings, as text, that make this model compute differently from the checkpoint's although all tensors fit; set by
-  // begin_run().
+  // initialise_run().
   std::vector<std::string> differences{};
 };
 

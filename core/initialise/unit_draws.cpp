@@ -12,8 +12,8 @@ MeanAndDeviation mean_and_deviation(const std::vector<float>& x) {
   return {mean, std::sqrt(std::max(squares / n - mean * mean, 0.0))};
 }
 
-void draw_units_anew(std::vector<float>& values, const ExpertMatrix& matrix,
-                     const std::function<bool(int64_t)>& is_drawn, const RandomKey& fresh) {
+void redraw_units(std::vector<float>& values, const ExpertMatrix& matrix, const std::function<bool(int64_t)>& is_drawn,
+                  const RandomKey& fresh) {
   const auto [mean, deviation] = mean_and_deviation(values);
   std::vector<char> drawn(static_cast<size_t>(matrix.units()));
   for (size_t unit = 0; unit < drawn.size(); ++unit) drawn[unit] = is_drawn(static_cast<int64_t>(unit));

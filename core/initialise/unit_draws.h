@@ -21,8 +21,8 @@ struct ExpertMatrix {
 
 // Re-draws the values of the units for which is_drawn(unit) holds, with the mean and deviation of all values; `fresh`
 // gives one draw per element.
-void draw_units_anew(std::vector<float>& values, const ExpertMatrix& matrix,
-                     const std::function<bool(int64_t)>& is_drawn, const RandomKey& fresh);
+void redraw_units(std::vector<float>& values, const ExpertMatrix& matrix, const std::function<bool(int64_t)>& is_drawn,
+                  const RandomKey& fresh);
 
 struct MeanAndDeviation {
   double mean = 0, deviation = 0;

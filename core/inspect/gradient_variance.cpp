@@ -7,7 +7,7 @@
 
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 #include "core/ops/elementwise.h"
 #include "core/optim/gradient_norm.h"
 #include "core/record/run_folder.h"

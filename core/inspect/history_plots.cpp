@@ -36,9 +36,9 @@ Curve named_curve(const RunHistory& history, NamedNumbers TrainPoint::*numbers, 
 }
 
 // The steps at which expert events happened.
-std::vector<LineChart::Moment> life_moments(const RunHistory& history, double per_step = 1) {
+std::vector<LineChart::Moment> lifecycle_moments(const RunHistory& history, double per_step = 1) {
   std::vector<LineChart::Moment> moments;
-  for (const LifePoint& p : history.life) {
+  for (const LifecyclePoint& p : history.lifecycle) {
     const std::string label = fmt::format("{} at step {}", p.kind, p.step);
     if (moments.empty() || moments.back().label != label)
       moments.push_back({static_cast<double>(p.step) * per_step, label});
@@ -60,7 +60,7 @@ LineChart learning_curves(const Inspection& i) {
     validation.x.push_back(tokens_at(e.step));
     validation.y.push_back(e.quality);
   }
-  chart.moments = life_moments(i.history, tokens_at(1));
+  chart.moments = lifecycle_moments(i.history, tokens_at(1));
   if (!train.x.empty()) chart.curves.push_back(train);
   if (!validation.x.empty()) chart.curves.push_back(validation);
   const EvaluationPoint* best = i.history.best();
@@ -161,8 +161,8 @@ std::string learning_plots(const Inspection& i) {
                   {train_curve("tokens/s", h, [](const TrainPoint& p) { return p.tokens_per_second; })},
                   true};
   std::vector<LineChart> charts{learning_curves(i), rate, norm, speed};
-  for (const std::string& key : names_in(h, &TrainPoint::paced)) {
-    charts.push_back({"Schedule: " + key, "", "step", {named_curve(h, &TrainPoint::paced, key)}});
+  for (const std::string& key : names_in(h, &TrainPoint::scheduled)) {
+    charts.push_back({"Schedule: " + key, "", "step", {named_curve(h, &TrainPoint::scheduled, key)}});
   }
   return draw(charts);
 }
@@ -184,8 +184,8 @@ std::string balance_plots(const Inspection& i) {
     dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
   }
   std::vector<LineChart> charts = {imbalance};
-  if (std::any_of(h.life.begin(), h.life.end(),
-                  [](const LifePoint& p) { return p.experts_before != p.experts_after; })) {
+  if (std::any_of(h.lifecycle.begin(), h.lifecycle.end(),
+                  [](const LifecyclePoint& p) { return p.experts_before != p.experts_after; })) {
     charts.push_back({"Experts",
                       "experts of each MoE layer",
                       "step",
@@ -243,7 +243,7 @@ std::string balance_plots(const Inspection& i) {
     chart.cut_beginning = true;
     charts.push_back(chart);
   }
-  for (LineChart& chart : charts) chart.moments = life_moments(h);
+  for (LineChart& chart : charts) chart.moments = lifecycle_moments(h);
   return draw(charts);
 }
 

@@ -12,7 +12,7 @@
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/heat_map.h"
 #include "core/inspect/history_plots.h"
-#include "core/inspect/life_report.h"
+#include "core/inspect/lifecycle_report.h"
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
 
@@ -181,7 +181,7 @@ std::string html_report(const Inspection& i) {
     body += section("Experts", figure("Load", "share of the assignments over the fair share",
                                       load_map_legend() + draw_load_map(i.layers), "whole") +
                                    layer_overview(i.layers));
-    body += section("Lifecycle of the experts", life_table(i.history));
+    body += section("Lifecycle of the experts", lifecycle_table(i.history));
     body += section("Balance over the run", plots(balance_plots(i)));
     const std::string maps = load_plots(i);
     body += section("Load over the run", maps.empty() ? "" : load_over_time_legend() + plots(maps));

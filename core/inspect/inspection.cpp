@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "core/inspect/churn.h"
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/run_folder.h"
 
 namespace moe {

@@ -4,7 +4,7 @@
 
 #include "core/base/build_info.h"
 #include "core/inspect/curriculum_report.h"
-#include "core/inspect/life_report.h"
+#include "core/inspect/lifecycle_report.h"
 #include "core/record/metrics.h"
 
 namespace moe {
@@ -76,7 +76,7 @@ ordered_json json_report(const Inspection& i) {
           {"dead", i.dead()},
           {"nearly_dead", i.nearly_dead()},
           {"layers", layers},
-          {"life", life_json(i.history)},
+          {"lifecycle", lifecycle_json(i.history)},
           {"curriculum", curriculum_json(i.curriculum, i.history)},
           {"history", to_json(i.history)}};
 }

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
+#include "core/base/metric_keys.h"
+#include "core/record/old_records.h"
 
 namespace moe {
 
@@ -23,7 +25,7 @@ static double quality(const json& record) {
 
 // Empty unless the entry is a list of lists of numbers.
 static LoadShares load_shares(const json& record) {
-  const auto it = record.find("load");
+  const auto it = record.find(metric_keys::kLoad);
   if (it == record.end() || !it->is_array()) return {};
   LoadShares shares;
   for (const json& layer : *it) {
@@ -48,15 +50,15 @@ static std::map<std::string, double> named_numbers(const json& record, const cha
 }
 
 static EvaluationPoint evaluation_point(int64_t step, const json& r) {
-  EvaluationPoint e{step, number(r, "loss"), quality(r), load_shares(r)};
-  e.tokens = number(r, "tokens");
-  e.stride = number(r, "stride");
-  if (const auto it = r.find("data"); it != r.end() && it->is_string()) e.data = it->get<std::string>();
+  EvaluationPoint e{step, number(r, metric_keys::kLoss), quality(r), load_shares(r)};
+  e.tokens = number(r, metric_keys::kTokens);
+  e.stride = number(r, metric_keys::kStride);
+  if (const auto it = r.find(metric_keys::kData); it != r.end() && it->is_string()) e.data = it->get<std::string>();
   return e;
 }
 
 static std::optional<CurriculumPoint> curriculum_point(const json& record) {
-  const auto it = record.find("curriculum");
+  const auto it = record.find(metric_keys::kCurriculum);
   if (it == record.end() || !it->is_object()) return std::nullopt;
   CurriculumPoint point{number(*it, "open"), number(*it, "seen"), named_numbers(*it, "drawn"),
                         named_numbers(*it, "wanted")};
@@ -72,21 +74,21 @@ static std::optional<CurriculumPoint> curriculum_point(const json& record) {
 static TrainPoint train_point(int64_t step, const json& r) {
   TrainPoint p;
   p.step = step;
-  p.tokens = number(r, "tokens");
-  p.loss = number(r, "loss");
+  p.tokens = number(r, metric_keys::kTokens);
+  p.loss = number(r, metric_keys::kLoss);
   p.quality = quality(r);
-  p.auxiliary = number(r, "aux");
-  p.norm = number(r, "norm");
-  p.learning_rate = number(r, "lr");
-  p.milliseconds = number(r, "ms");
-  p.tokens_per_second = number(r, "tokens_per_s");
-  p.router_entropy = number(r, "router_entropy");
-  p.max_over_mean = number(r, "load_max_over_mean");
-  p.dead = number(r, "dead");
-  p.dropped = number(r, "drop");
-  p.balance = named_numbers(r, "balance");
-  p.measures = named_numbers(r, "measures");
-  p.paced = named_numbers(r, "paced");
+  p.auxiliary = number(r, metric_keys::kAuxiliary);
+  p.norm = number(r, metric_keys::kNorm);
+  p.learning_rate = number(r, metric_keys::kLearningRate);
+  p.milliseconds = number(r, metric_keys::kMilliseconds);
+  p.tokens_per_second = number(r, metric_keys::kTokensPerSecond);
+  p.router_entropy = number(r, metric_keys::kRouterEntropy);
+  p.max_over_mean = number(r, metric_keys::kLoadMaxOverMean);
+  p.dead = number(r, metric_keys::kDead);
+  p.dropped = number(r, metric_keys::kDropped);
+  p.balance = named_numbers(r, metric_keys::kBalance);
+  p.measures = named_numbers(r, metric_keys::kMeasures);
+  p.scheduled = named_numbers(r, metric_keys::kScheduled);
   p.curriculum = curriculum_point(r);
   p.load = load_shares(r);
   return p;
@@ -97,19 +99,19 @@ static std::string text(const json& record, const char* key) {
   return it != record.end() && it->is_string() ? it->get<std::string>() : "";
 }
 
-static LifePoint life_point(int64_t step, const json& r) {
-  LifePoint p;
+static LifecyclePoint lifecycle_point(int64_t step, const json& r) {
+  LifecyclePoint p;
   p.step = step;
-  p.kind = text(r, "kind");
-  if (const double layer = number(r, "layer"); !std::isnan(layer)) p.layer = static_cast<int64_t>(layer);
-  p.experts_before = number(r, "experts_before");
-  p.experts_after = number(r, "experts_after");
-  p.what = text(r, "what");
-  p.why = text(r, "why");
-  const auto preserved = r.find("preserved");
+  p.kind = text(r, metric_keys::kKind);
+  if (const double layer = number(r, metric_keys::kLayer); !std::isnan(layer)) p.layer = static_cast<int64_t>(layer);
+  p.experts_before = number(r, metric_keys::kExpertsBefore);
+  p.experts_after = number(r, metric_keys::kExpertsAfter);
+  p.what = text(r, metric_keys::kWhat);
+  p.why = text(r, metric_keys::kWhy);
+  const auto preserved = r.find(metric_keys::kPreserved);
   p.preserved = preserved != r.end() && preserved->is_boolean() && preserved->get<bool>();
-  p.loss_before = number(r, "loss_before");
-  p.loss_after = number(r, "loss_after");
+  p.loss_before = number(r, metric_keys::kLossBefore);
+  p.loss_after = number(r, metric_keys::kLossAfter);
   return p;
 }
 
@@ -129,18 +131,21 @@ RunHistory read_history(const std::string& path) {
   std::map<int64_t, EvaluationPoint> evaluations;
   for (std::string line; std::getline(file, line);) {
     if (line.empty()) continue;
-    const json record = parse_json_or_discard(line);
-    const bool intact = record.is_object() && record.contains("step") && record["step"].is_number_integer() &&
-                        record.contains("type") && record["type"].is_string();
+    json record = parse_json_or_discard(line);
+    update_record(record);
+    const bool intact = record.is_object() && record.contains(metric_keys::kStep) &&
+                        record[metric_keys::kStep].is_number_integer() && record.contains(metric_keys::kType) &&
+                        record[metric_keys::kType].is_string();
     if (!intact) {
       ++history.damaged_lines;
       continue;
     }
-    const auto step = record["step"].get<int64_t>();
-    if (record["type"] == "stopped") history.stopped = step;
-    if (record["type"] == "life") history.life.push_back(life_point(step, record));
-    if (record["type"] == "train") train[step] = train_point(step, record);
-    if (record["type"] != "eval") continue;
+    const auto step = record[metric_keys::kStep].get<int64_t>();
+    const auto type = record[metric_keys::kType].get<std::string>();
+    if (type == metric_keys::kStopped) history.stopped = step;
+    if (type == metric_keys::kLifecycle) history.lifecycle.push_back(lifecycle_point(step, record));
+    if (type == metric_keys::kTrain) train[step] = train_point(step, record);
+    if (type != metric_keys::kEvaluation) continue;
     evaluations[step] = evaluation_point(step, record);
     history.judged_by = record.contains(kBitsPerCharacter.key) ? &kBitsPerCharacter : &kErrorRate;
   }

@@ -40,7 +40,7 @@ struct TrainPoint {
   double dead = kAbsent;            // experts of all layers
   double dropped = kAbsent;         // share of the assignments, mean over layers
   std::map<std::string, double> balance, measures;
-  std::map<std::string, double> paced;  // scheduled quantities, by their keys
+  std::map<std::string, double> scheduled;  // scheduled quantities, by their keys
   std::optional<CurriculumPoint> curriculum;
   LoadShares load;
 };
@@ -53,8 +53,8 @@ struct EvaluationPoint {
   std::string data{};                         // the hash of the split
 };
 
-// The effect of an event of moe.life on a layer: core/lifecycle/life_record.h.
-struct LifePoint {
+// The effect of an event of moe.lifecycle on a layer: core/lifecycle/lifecycle_record.h.
+struct LifecyclePoint {
   int64_t step = 0;
   std::string kind;
   int64_t layer = 0;
@@ -70,7 +70,7 @@ struct RunHistory {
   std::optional<int64_t> stopped;            // the step at which the run ended early, if it did
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step
-  std::vector<LifePoint> life;               // in the order of the records
+  std::vector<LifecyclePoint> lifecycle;     // in the order of the records
   const Quality* judged_by = &kBitsPerCharacter;
 
   // The evaluation with the smallest loss, or null.

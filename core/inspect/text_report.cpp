@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "core/base/units.h"
-#include "core/inspect/life_report.h"
+#include "core/inspect/lifecycle_report.h"
 
 namespace moe {
 namespace {
@@ -187,7 +187,7 @@ std::string text_report(const Inspection& i, bool colour) {
     text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint)) +
             drop_rows(s) + measure_rows(s);
   }
-  text += life_text(i.history);
+  text += lifecycle_text(i.history);
   text += paint(Colour::faint,
                 fmt::format("\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"
                             "weak: less than {:.0f}% of a fair share, not dead\n"

@@ -129,7 +129,8 @@ MovedTensors::MovedTensors(TrainingState& state, const ProcessGroups& groups, co
     for (size_t layer = 0; layer < layers.size(); ++layer) {
       if (!belongs_to(p, *layers[layer])) continue;
       const ExpertMapping& mapping = change.mappings[layer];
-      const RandomKey key{state.ctx.seed, RandomPurpose::expert_life, name_stream(p.name), static_cast<uint64_t>(step)};
+      const RandomKey key{state.ctx.seed, RandomPurpose::expert_lifecycle, name_stream(p.name),
+                          static_cast<uint64_t>(step)};
       if (p.group == ParameterGroup::expert) {
         map_stack(p, mapping, change, key, groups, next, held);
       } else {

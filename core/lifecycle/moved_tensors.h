@@ -4,7 +4,7 @@
 #pragma once
 #include <map>
 
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 
 namespace moe {
 

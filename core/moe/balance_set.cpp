@@ -82,14 +82,14 @@ void BalanceSet::for_each_group_with_sums(Context& ctx, size_t i, const TokenBat
   const auto next_sums = [&] { return std::span(group_sums_).subspan(n * next++, n); };
   {
     ScratchScope scratch(ctx);
-    DeviceSums twins;  // all groups' sums are queued before the host waits for the first
+    DeviceSums device_copies;  // all groups' sums are queued before the host waits for the first
     if (ctx.device == Device::cuda && groups > 0) {
-      twins =
+      device_copies =
           DeviceSums(ctx, group_sums_, scratch.allocate(Shape{static_cast<int64_t>(group_sums_.size())}, DType::f64));
     }
-    const SumsScope scope(ctx, twins);
+    const SumsScope scope(ctx, device_copies);
     for_each([&](const Group& group) { add_sums(ctx, loss, next_sums(), group); });
-    twins.collect(ctx);
+    device_copies.collect(ctx);
   }
   next = 0;
   for_each([&](const Group& group) { visit(group, next_sums()); });

@@ -62,7 +62,7 @@ CapacityLimit::Kept CapacityLimit::keep(Context& ctx, const TokenBatch& batch, c
   }
   if (capacity_->options().renormalise) {
     const Tensor weights = ctx.allocate_wide(routing.weights.shape);
-    hand_over_weights_forward(ctx, weights, routing.weights, routing.indices, indices);
+    renormalise_after_drop_forward(ctx, weights, routing.weights, routing.indices, indices);
     kept.weights = weights;
   }
   return kept;
@@ -70,7 +70,7 @@ CapacityLimit::Kept CapacityLimit::keep(Context& ctx, const TokenBatch& batch, c
 
 void CapacityLimit::backward(Context& ctx, Tensor d_weights, const Kept& kept, const Routing& routing) const {
   if (!limits() || !capacity_->options().renormalise) return;
-  hand_over_weights_backward(ctx, d_weights, routing.weights, routing.indices, kept.indices);
+  renormalise_after_drop_backward(ctx, d_weights, routing.weights, routing.indices, kept.indices);
 }
 
 void CapacityLimit::count_drops(Context& ctx, ConstTensor demand, const TokenGroups& groups) {

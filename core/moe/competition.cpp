@@ -7,11 +7,11 @@ namespace moe {
 
 void Competition::respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x,
                           int64_t first_token) {
-  const Tensor everybody = ctx.allocate(Shape{x.dim(0), experts_}, DType::i32);
-  choose_all(ctx, everybody);
-  const Tensor rows = dispatcher.dispatch(ctx, x, everybody, part_.plan);
+  const Tensor all_experts = ctx.allocate(Shape{x.dim(0), experts_}, DType::i32);
+  choose_all(ctx, all_experts);
+  const Tensor rows = dispatcher.dispatch(ctx, x, all_experts, part_.plan);
   ConstTensor numbers;
-  if (experts.drops_hidden(ctx)) numbers = dispatcher.number(ctx, everybody, first_token, part_.plan);
+  if (experts.drops_hidden(ctx)) numbers = dispatcher.number(ctx, all_experts, first_token, part_.plan);
   part_.out = experts.forward(ctx, rows, part_.plan.local_offsets, numbers, part_.experts);
   part_.row_scores = ctx.allocate_wide(Shape{part_.out.dim(0), 1});
   response_forward(ctx, part_.row_scores, part_.out, response_);

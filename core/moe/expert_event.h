@@ -1,5 +1,5 @@
-// ExpertEvent: a change to a layer's experts during training (moe.life). Members are in life/, the table in
-// expert_event.cpp; core/lifecycle/expert_life.h decides when one happens and carries it out.
+// ExpertEvent: a change to a layer's experts during training (moe.lifecycle). Members are in lifecycle/, the table in
+// expert_event.cpp; core/lifecycle/expert_lifecycle.h decides when one happens and carries it out.
 #pragma once
 #include <functional>
 
@@ -43,7 +43,7 @@ struct ExpertUse {
   std::span<const double> share;  // (experts) share of the assignments: a moving average over updates
   std::span<const int64_t> low;  // (experts) latest consecutive updates with a share below `below` times the fair share
   // How similar two experts are to the router: the cosine of their router rows (RouterTraits::directions).
-  std::function<double(int64_t, int64_t)> likeness;
+  std::function<double(int64_t, int64_t)> similarity;
   int64_t experts() const { return static_cast<int64_t>(share.size()); }
 };
 

@@ -14,8 +14,8 @@
 
 namespace moe {
 
-// Events of moe.life can make `unit` a quotient. Its rounding could then put a k equal to all experts outside of the
-// range.
+// Events of moe.lifecycle can make `unit` a quotient. Its rounding could then put a k equal to all experts outside of
+// the range.
 static Range<double> range_of_k(const Range<double>& declared, int64_t experts, double unit) {
   return {1 / unit, static_cast<double>(experts) / unit * (unit == 1 ? 1 : 1 + 1e-12), declared.at_most};
 }

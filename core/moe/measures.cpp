@@ -13,7 +13,7 @@ size_t MeasureSet::declare(const std::string& name, std::optional<Scheduled> coe
 
 void MeasureSet::begin(const Context& ctx) {
   for (Measure& measure : measures_) {
-    if (measure.paced) measure.coefficient = now(*measure.paced, ctx);
+    if (measure.scheduled) measure.coefficient = now(*measure.scheduled, ctx);
   }
 }
 

@@ -45,7 +45,7 @@ class MeasureSet {
  private:
   struct Measure {
     std::string name;
-    std::optional<Scheduled> paced;  // coefficient of a loss
+    std::optional<Scheduled> scheduled;  // coefficient of a loss
     double coefficient;
     LayerSums::Range range;  // sum, count
   };

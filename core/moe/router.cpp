@@ -57,7 +57,7 @@ void Router::close_experts(ConstTensor closed) {
 }
 
 void require_own_k(const BuildContext& context, const char* why) {
-  if (context.moe.k_factor != 1) raise<UsageError>("moe.life: scale_k: {}", why);
+  if (context.moe.k_factor != 1) raise<UsageError>("moe.lifecycle: scale_k: {}", why);
 }
 
 const char* name_of(Causality causality) {

@@ -38,7 +38,8 @@ class Router {
   RouterTraits traits_;
 };
 
-// Throws UsageError if an event of moe.life has multiplied the experts per token of a router whose number is fixed.
+// Throws UsageError if an event of moe.lifecycle has multiplied the experts per token of a router whose number is
+// fixed.
 void require_own_k(const BuildContext& context, const char* why);
 
 }  // namespace moe

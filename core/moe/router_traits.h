@@ -36,7 +36,7 @@ struct RouterTraits {
   // Causality of the trained model, and during training, when a router may couple more tokens.
   Causality causality = Causality::causal;
   Causality training_causality = Causality::causal;
-  // The reason why the number of experts cannot change during a run (moe.life); empty if it can.
+  // The reason why the number of experts cannot change during a run (moe.lifecycle); empty if it can.
   std::string fixed_experts{};
   // The reason why c copies of every expert with c times the k do not give the same output at evaluation; empty if they
   // do.

@@ -27,11 +27,11 @@ Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& ba
   const Tensor y = ctx.allocate(x.shape);
   combine_forward(ctx, y, returned_, kept_.weights, plan_.position);
   if (routing.skip) add_scaled_rows(ctx, y, x, routing.skip);
-  if (ctx.signals) tell(ctx, routing);
+  if (ctx.signals) report(ctx, routing);
   return y;
 }
 
-void SparsePass::tell(Context& ctx, const Routing& routing) const {
+void SparsePass::report(Context& ctx, const Routing& routing) const {
   RoutingSignals& signals = *ctx.signals;
   if (signals.router_entropy && routing.probabilities) {
     add_router_entropy(ctx, signals.router_entropy, routing.probabilities);

@@ -45,7 +45,7 @@ class SparsePass {
   // Applies training's dropout to the experts' outputs, or to their gradient.
   void drop(Context& ctx, const LayerParts& parts, Tensor rows) const;
   // Adds to ctx.signals.
-  void tell(Context& ctx, const Routing& routing) const;
+  void report(Context& ctx, const Routing& routing) const;
 
   ConstTensor x_;
   CapacityLimit::Kept kept_;

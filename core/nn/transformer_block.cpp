@@ -46,10 +46,10 @@ void TransformerBlock::backward(Context& ctx, const TokenBatch& batch, Tensor d_
   if (place_.before)
     backward_before(ctx, batch, d_hidden);
   else
-    backward_behind(ctx, batch, d_hidden);
+    backward_after(ctx, batch, d_hidden);
 }
 
-void TransformerBlock::backward_behind(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
+void TransformerBlock::backward_after(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
   ScratchScope scratch(ctx);
   const Tensor d_sum = scratch.allocate(d_hidden.shape), d_x = scratch.allocate(d_hidden.shape);
   // The gradient of a norm's result in d_hidden -> the gradient of its input, in d_sum for the branch and in d_hidden

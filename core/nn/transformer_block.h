@@ -57,7 +57,7 @@ class TransformerBlock {
   // Adds the branch's output, with dropout, to the residual stream.
   Tensor add_branch(Context& ctx, const TokenBatch& batch, ConstTensor hidden, Tensor branch, uint32_t branch_index);
   void backward_before(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
-  void backward_behind(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
+  void backward_after(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
 
   int layer_;
   double depth_;  // relative depth: 1 for the last block

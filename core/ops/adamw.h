@@ -20,7 +20,7 @@ struct AdamWStep {
 void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient,
            const AdamWStep& step, Tensor master = {});
 
-namespace cuda {  // the twins; their arguments have been checked
+namespace cuda {  // the CUDA implementations; their arguments have been checked
 decltype(moe::adamw) adamw;
 }  // namespace cuda
 

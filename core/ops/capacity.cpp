@@ -102,9 +102,10 @@ struct Sums {
 
 }  // namespace
 
-void hand_over_weights_forward(Context& ctx, Tensor y, ConstTensor weights, ConstTensor indices, ConstTensor kept) {
+void renormalise_after_drop_forward(Context& ctx, Tensor y, ConstTensor weights, ConstTensor indices,
+                                    ConstTensor kept) {
   check_weights(y, weights, indices, kept);
-  if (on_cuda(ctx)) return cuda::hand_over_weights_forward(ctx, y, weights, indices, kept);
+  if (on_cuda(ctx)) return cuda::renormalise_after_drop_forward(ctx, y, weights, indices, kept);
   const int64_t tokens = weights.dim(0), k = weights.dim(1);
   run(ctx, weights.dtype, [&]<class T>(T) {
     const T* w = weights.as<T>();
@@ -120,10 +121,10 @@ void hand_over_weights_forward(Context& ctx, Tensor y, ConstTensor weights, Cons
 }
 
 // y_j = w_j A / K gives dL/dw_i = [i kept] (g_i A / K - S A / K^2) + S / K, where S = sum over the kept of g_j w_j.
-void hand_over_weights_backward(Context& ctx, Tensor d_weights, ConstTensor weights, ConstTensor indices,
-                                ConstTensor kept) {
+void renormalise_after_drop_backward(Context& ctx, Tensor d_weights, ConstTensor weights, ConstTensor indices,
+                                     ConstTensor kept) {
   check_weights(d_weights, weights, indices, kept);
-  if (on_cuda(ctx)) return cuda::hand_over_weights_backward(ctx, d_weights, weights, indices, kept);
+  if (on_cuda(ctx)) return cuda::renormalise_after_drop_backward(ctx, d_weights, weights, indices, kept);
   const int64_t tokens = weights.dim(0), k = weights.dim(1);
   run(ctx, weights.dtype, [&]<class T>(T) {
     const T* w = weights.as<T>();

@@ -23,10 +23,10 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
 // Distributes the weight of a token's dropped slots over its kept slots: y = w * (sum over all) / (sum over the kept),
 // 0 for dropped or empty slots. Weights stay unchanged if the kept ones sum to 0. weights, y (tokens, k); indices, kept
 // (tokens, k) i32
-void hand_over_weights_forward(Context& ctx, Tensor y, ConstTensor weights, ConstTensor indices, ConstTensor kept);
+void renormalise_after_drop_forward(Context& ctx, Tensor y, ConstTensor weights, ConstTensor indices, ConstTensor kept);
 // d_weights (tokens, k): the gradient of y on entry, of the weights on return
-void hand_over_weights_backward(Context& ctx, Tensor d_weights, ConstTensor weights, ConstTensor indices,
-                                ConstTensor kept);
+void renormalise_after_drop_backward(Context& ctx, Tensor d_weights, ConstTensor weights, ConstTensor indices,
+                                     ConstTensor kept);
 
 struct LossByDrops {
   double lost_loss = 0, lost_tokens = 0;  // of predictions that lost an assignment; loss in nats
@@ -38,8 +38,8 @@ LossByDrops loss_by_drops(Context& ctx, ConstTensor losses, ConstTensor lost, Co
 
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::limit_assignments) limit_assignments;
-decltype(moe::hand_over_weights_forward) hand_over_weights_forward;
-decltype(moe::hand_over_weights_backward) hand_over_weights_backward;
+decltype(moe::renormalise_after_drop_forward) renormalise_after_drop_forward;
+decltype(moe::renormalise_after_drop_backward) renormalise_after_drop_backward;
 decltype(moe::loss_by_drops) loss_by_drops;
 }  // namespace cuda
 

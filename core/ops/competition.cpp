@@ -174,13 +174,13 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
   });
 }
 
-void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
-                   ConstTensor targets) {
+void distillation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
+                      ConstTensor targets) {
   const int64_t experts = p.dim(1), k = indices.dim(1);
   MOE_CHECK(p.shape == q.shape, "shapes of probabilities {} and targets {} differ", p.shape.to_string(),
             q.shape.to_string());
   MOE_CHECK_SHAPE(sum, {1});
-  if (on_cuda(ctx)) return cuda::imitation_sum(ctx, sum, p, q, indices, chosen_weight, targets);
+  if (on_cuda(ctx)) return cuda::distillation_sum(ctx, sum, p, q, indices, chosen_weight, targets);
   run(ctx, p.dtype, [&]<class T>(T) {
     const T *is = p.as<T>(), *wanted = q.as<T>();
     const int32_t* index = indices.as<int32_t>();
@@ -198,11 +198,12 @@ void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, Const
   });
 }
 
-void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
-                        double chosen_weight, double factor, ConstTensor targets) {
+void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
+                           double chosen_weight, double factor, ConstTensor targets) {
   const int64_t tokens = p.dim(0), experts = p.dim(1), k = indices.dim(1);
   MOE_CHECK_SHAPE(d_logits, {tokens, experts});
-  if (on_cuda(ctx)) return cuda::imitation_backward(ctx, d_logits, d_q, p, q, indices, chosen_weight, factor, targets);
+  if (on_cuda(ctx))
+    return cuda::distillation_backward(ctx, d_logits, d_q, p, q, indices, chosen_weight, factor, targets);
   run(ctx, p.dtype, [&]<class T>(T) {
     const T *is = p.as<T>(), *wanted = q.as<T>();
     const int32_t *index = indices.as<int32_t>(), *target = targets.as<int32_t>();
@@ -248,10 +249,10 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) 
   });
 }
 
-void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {
+void output_similarity_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {
   const int64_t d = rows.dim(1), k = position.dim(1);
   MOE_CHECK_SHAPE(sum, {1});
-  if (on_cuda(ctx)) return cuda::likeness_sum(ctx, sum, rows, position, targets);
+  if (on_cuda(ctx)) return cuda::output_similarity_sum(ctx, sum, rows, position, targets);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     const int32_t* at = position.as<int32_t>();
@@ -270,12 +271,12 @@ void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor positi
   });
 }
 
-void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
-                       ConstTensor targets) {
+void output_similarity_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
+                                ConstTensor targets) {
   const int64_t d = rows.dim(1), tokens = position.dim(0), k = position.dim(1);
   MOE_CHECK(d_rows.shape == rows.shape, "shapes of d_rows {} and rows {} differ", d_rows.shape.to_string(),
             rows.shape.to_string());
-  if (on_cuda(ctx)) return cuda::likeness_backward(ctx, d_rows, rows, position, factor, targets);
+  if (on_cuda(ctx)) return cuda::output_similarity_backward(ctx, d_rows, rows, position, factor, targets);
   run(ctx, rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     const int32_t *at = position.as<int32_t>(), *target = targets.as<int32_t>();
@@ -304,10 +305,10 @@ void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTenso
   });
 }
 
-void agreement_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets) {
+void topk_overlap_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets) {
   const int64_t k = a.dim(1), m = b.dim(1);
   MOE_CHECK_SHAPE(sum, {1});
-  if (on_cuda(ctx)) return cuda::agreement_sum(ctx, sum, a, b, targets);
+  if (on_cuda(ctx)) return cuda::topk_overlap_sum(ctx, sum, a, b, targets);
   run(ctx, DType::f32, [&]<class T>(T) {
     const int32_t *first = a.as<int32_t>(), *second = b.as<int32_t>();
     cpu::sum_over_tokens(sum, targets, [&](int64_t t) {

@@ -33,11 +33,11 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
 // Distillation loss of probabilities p (tokens, experts) with respect to targets q (tokens, experts): the sum over
 // tokens, padding excluded, of mean_experts (p - q)^2 + chosen_weight * mean_S (p - q)^2, where S are the chosen
 // experts (tokens, k). p is the softmax of logits.
-void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
-                   ConstTensor targets);
+void distillation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
+                      ConstTensor targets);
 // factor * gradient -> d_logits (the logits of p) and, if given, d_q; both (tokens, experts), added to
-void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
-                        double chosen_weight, double factor, ConstTensor targets);
+void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
+                           double chosen_weight, double factor, ConstTensor targets);
 
 // d_p (tokens, experts), p = softmax(z) -> d_z (tokens, experts), added to
 void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p);
@@ -45,14 +45,14 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p);
 // Similarity of the outputs of a token's experts: the sum over tokens, padding excluded, of the mean over the k x k
 // matrix of the outputs' cosines, with its diagonal set to 0. rows (num_rows, d), position (tokens, k) i32: -1 where a
 // slot has no row; its cosines are 0.
-void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets);
+void output_similarity_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets);
 // factor * gradient -> d_rows (num_rows, d), added to
-void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
-                       ConstTensor targets);
+void output_similarity_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
+                                ConstTensor targets);
 
 // Top-k overlap: the sum over tokens, padding excluded, of the share of a's choices (tokens, k) that b (tokens, m) also
 // chose
-void agreement_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets);
+void topk_overlap_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::choose_all) choose_all;
@@ -62,12 +62,12 @@ decltype(moe::share_weights_forward) share_weights_forward;
 decltype(moe::share_weights_backward) share_weights_backward;
 decltype(moe::spread_chosen) spread_chosen;
 decltype(moe::gather_chosen) gather_chosen;
-decltype(moe::imitation_sum) imitation_sum;
-decltype(moe::imitation_backward) imitation_backward;
+decltype(moe::distillation_sum) distillation_sum;
+decltype(moe::distillation_backward) distillation_backward;
 decltype(moe::softmax_backward) softmax_backward;
-decltype(moe::likeness_sum) likeness_sum;
-decltype(moe::likeness_backward) likeness_backward;
-decltype(moe::agreement_sum) agreement_sum;
+decltype(moe::output_similarity_sum) output_similarity_sum;
+decltype(moe::output_similarity_backward) output_similarity_backward;
+decltype(moe::topk_overlap_sum) topk_overlap_sum;
 }  // namespace cuda
 
 }  // namespace moe

@@ -8,8 +8,10 @@
 #include <map>
 
 #include "core/base/json.h"
+#include "core/base/metric_keys.h"
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"
+#include "core/record/old_records.h"
 
 namespace moe {
 
@@ -18,11 +20,12 @@ MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(
   bool dropped = false;
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
-    const auto record = parse_json_or_discard(line);
+    auto record = parse_json_or_discard(line);
+    update_record(record);
     // A checkpoint is written before the expert events of its step, so these will happen again.
-    const bool again = record.is_object() && record.value("type", "") == "life";
-    const bool keep =
-        record.is_object() && resumed_step > 0 && record.value("step", int64_t{0}) <= resumed_step - (again ? 1 : 0);
+    const bool again = record.is_object() && record.value(metric_keys::kType, "") == metric_keys::kLifecycle;
+    const bool keep = record.is_object() && resumed_step > 0 &&
+                      record.value(metric_keys::kStep, int64_t{0}) <= resumed_step - (again ? 1 : 0);
     if (keep) kept += line + "\n";
     dropped |= !keep;
   }
@@ -36,7 +39,8 @@ MetricsFile::~MetricsFile() {
 }
 
 void MetricsFile::write(const std::string& type, int64_t step, nlohmann::ordered_json record) {
-  nlohmann::ordered_json line = {{"schema", kSchema}, {"type", type}, {"step", step}};
+  nlohmann::ordered_json line = {
+      {metric_keys::kSchema, metric_keys::kSchemaNumber}, {metric_keys::kType, type}, {metric_keys::kStep, step}};
   line.update(record);
   const std::string text = json_text(line) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
@@ -71,8 +75,8 @@ std::string console_line(const TrainRecord& r, const Model& model) {
   line += fmt::format("norm {:.2f} | lr {:.1e} | ", r.last.norm, r.last.learning_rate);
   if (!model.moe_layers().empty()) {
     const LoadSummary load = summarise_load(model);
-    line +=
-        fmt::format("load max/mean {:.2f} dead {} drop {:.1f}% | ", load.max_over_mean, load.dead, 100 * load.dropped);
+    line += fmt::format("load max/mean {:.2f} dead {} dropped {:.1f}% | ", load.max_over_mean, load.dead,
+                        100 * load.dropped);
   }
   return line + fmt::format("{:.0f} ms | {} tok/s | eta {}", r.milliseconds, format_count(r.tokens_per_second),
                             format_seconds(r.seconds_left));
@@ -92,10 +96,10 @@ static nlohmann::json shares_to_json(const Model& model, std::span<double> LoadS
 
 void add_loads(nlohmann::ordered_json& record, const Model& model) {
   if (model.moe_layers().empty()) return;
-  record["load"] = shares_to_json(model, &LoadStats::counts);
+  record[metric_keys::kLoad] = shares_to_json(model, &LoadStats::counts);
   const auto drops = [](const MoELayer* layer) { return layer->load().dropped_share() > 0; };
   if (std::any_of(model.moe_layers().begin(), model.moe_layers().end(), drops))
-    record["dropped"] = shares_to_json(model, &LoadStats::dropped);
+    record[metric_keys::kDroppedLoad] = shares_to_json(model, &LoadStats::dropped);
 }
 
 // The mean of each measure over the layers that have counted something.
@@ -139,15 +143,15 @@ static std::vector<std::pair<std::string, std::vector<double>>> balance_values(c
 static constexpr int64_t kMaxLoadNumbers = 4096;
 
 nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
-  nlohmann::ordered_json json = {{"tokens", r.tokens}, {"loss", r.loss}};
+  nlohmann::ordered_json json = {{metric_keys::kTokens, r.tokens}, {metric_keys::kLoss, r.loss}};
   for (const auto& [name, value] : r.figures) json[name] = value;
-  json.update({{"aux", r.last.auxiliary},
-               {"norm", r.last.norm},
-               {"lr", r.last.learning_rate},
-               {"ms", r.milliseconds},
-               {"tokens_per_s", r.tokens_per_second}});
-  if (!r.curriculum.empty()) json["curriculum"] = r.curriculum;
-  for (const auto& [key, value] : r.paced) json["paced"][key] = value;
+  json.update({{metric_keys::kAuxiliary, r.last.auxiliary},
+               {metric_keys::kNorm, r.last.norm},
+               {metric_keys::kLearningRate, r.last.learning_rate},
+               {metric_keys::kMilliseconds, r.milliseconds},
+               {metric_keys::kTokensPerSecond, r.tokens_per_second}});
+  if (!r.curriculum.empty()) json[metric_keys::kCurriculum] = r.curriculum;
+  for (const auto& [key, value] : r.scheduled) json[metric_keys::kScheduled][key] = value;
   if (model.moe_layers().empty()) return json;
   const LoadSummary load = summarise_load(model);
   nlohmann::ordered_json balance;
@@ -156,12 +160,12 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
     for (const double value : values) mean += value / static_cast<double>(values.size());
     balance[name] = mean;
   }
-  json["balance"] = balance;
-  if (const auto measures = measures_to_json(model); !measures.empty()) json["measures"] = measures;
-  json["load_max_over_mean"] = load.max_over_mean;
-  json["dead"] = load.dead;
-  json["drop"] = load.dropped;
-  json["router_entropy"] = load.entropy;
+  json[metric_keys::kBalance] = balance;
+  if (const auto measures = measures_to_json(model); !measures.empty()) json[metric_keys::kMeasures] = measures;
+  json[metric_keys::kLoadMaxOverMean] = load.max_over_mean;
+  json[metric_keys::kDead] = load.dead;
+  json[metric_keys::kDropped] = load.dropped;
+  json[metric_keys::kRouterEntropy] = load.entropy;
   int64_t numbers = 0;
   for (const MoELayer* layer : model.moe_layers()) numbers += layer->num_experts();
   if (numbers <= kMaxLoadNumbers) add_loads(json, model);
@@ -169,12 +173,12 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
 }
 
 nlohmann::ordered_json to_json(const Evaluation& e) {
-  nlohmann::ordered_json json = {{"loss", e.nll()}};
+  nlohmann::ordered_json json = {{metric_keys::kLoss, e.nll()}};
   for (const char* name : e.metrics) {
     const double value = metrics().at(name).value(e);
     if (std::string_view(name) != "nll" && !std::isnan(value)) json[name] = value;
   }
-  json["tokens"] = e.tokens;
+  json[metric_keys::kTokens] = e.tokens;
   return json;
 }
 

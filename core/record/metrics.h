@@ -24,17 +24,15 @@ struct TrainRecord {
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
   double seconds_left = 0;
-  nlohmann::ordered_json curriculum{};                  // Curriculum::record()
-  std::vector<std::pair<std::string, double>> paced{};  // ScheduledQuantities::at() of the latest step
+  nlohmann::ordered_json curriculum{};                      // Curriculum::record()
+  std::vector<std::pair<std::string, double>> scheduled{};  // ScheduledQuantities::at() of the latest step
 };
 
 // metrics.jsonl: one record per line is appended, each with the schema's version. Only rank 0 has one.
 class MetricsFile {
  public:
-  static constexpr int kSchema = 1;
-
-  // Drops the records after `resumed_step`, and the moe.life records of that step, which will be written again. Throws
-  // CheckpointError.
+  // Drops the records after `resumed_step`, and the moe.lifecycle records of that step, which will be written again.
+  // Throws CheckpointError.
   MetricsFile(const std::string& path, int64_t resumed_step);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;

@@ -4,7 +4,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/run_folder.h"
 
 namespace moe {

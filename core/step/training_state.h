@@ -14,7 +14,7 @@ namespace moe {
 // Bytes of one rank, by arena.
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
-  size_t sums = 0;                                  // on a GPU: twins of the layers' sums over tokens
+  size_t sums = 0;                                  // on a GPU: device copies of the layers' sums over tokens
   size_t memory = 0, evaluation_memory = 0;         // of earlier segments, in training and at evaluation
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
   bool needs_host = false;                          // on a GPU: some ops run on the CPU, over managed memory
@@ -83,7 +83,7 @@ void with_model(const TrainConfig& config, const SampleShape& sample, const RunL
 // Experts per token when the run has ended, in the layer that has most; throws UsageError as building the model does. 0
 // for a dense model.
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run = kSomeRun);
-// What moe.life may not do (Strategy::fixed_experts, fixed_places); nothing where it may, and for a dense model.
+// What moe.lifecycle may not do (Strategy::fixed_experts, fixed_places); nothing where it may, and for a dense model.
 struct FixedExperts {
   std::string number, places;
 };

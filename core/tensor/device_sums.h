@@ -13,22 +13,22 @@ class DeviceSums {
  public:
   // Without counterparts: ops add to the host sums directly, as on the CPU.
   DeviceSums() = default;
-  // Device counterparts of all sums in `host`, which must stay in place: in separate memory, or in `twins`
+  // Device counterparts of all sums in `host`, which must stay in place: in separate memory, or in `device_copies`
   // (host.size()) f64.
   DeviceSums(Context& ctx, std::span<double> host);
-  DeviceSums(Context& ctx, std::span<double> host, Tensor twins);
+  DeviceSums(Context& ctx, std::span<double> host, Tensor device_copies);
 
   // The device counterpart of `part`, a range of the host sums (f64), to which kernels add instead. Empty for any other
   // tensor.
-  Tensor twin(const Tensor& part) const;
+  Tensor device_copy(const Tensor& part) const;
   // Adds the values that kernels have accumulated since the last call to the host sums. Synchronises with the device.
   void collect(Context& ctx);
-  size_t bytes() const { return twins_ ? twins_.bytes() : 0; }  // device memory in use
+  size_t bytes() const { return device_copies_ ? device_copies_.bytes() : 0; }  // device memory in use
 
  private:
   std::span<double> host_;
   std::unique_ptr<Arena> memory_;
-  Tensor twins_;
+  Tensor device_copies_;
   std::vector<double> buffer_;
 };
 

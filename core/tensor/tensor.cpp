@@ -21,7 +21,7 @@ int64_t Shape::size() const {
 std::string Shape::to_string() const {
   std::vector<std::string> parts;
   for (int i = 0; i < rank_; ++i) parts.push_back(fmt::format("{}", (*this)[i]));
-  return "(" + join(parts, ", ") + ")";
+  return fmt::format("({})", join(parts, ", "));
 }
 
 }  // namespace moe

@@ -1,8 +1,8 @@
 #include "core/train/check_run.h"
 
 #include "core/config/field_walker.h"
-#include "core/initialise/beginning.h"
-#include "core/lifecycle/life_plan.h"
+#include "core/initialise/initialise_run.h"
+#include "core/lifecycle/lifecycle_plan.h"
 #include "core/schedule/scheduled.h"
 #include "core/train/difficulty_source.h"
 #include "data/curriculum/curriculum.h"
@@ -44,7 +44,7 @@ void check_curriculum(const RunFacts& f) {
 }
 
 void check_lifecycle(const RunFacts& f) {
-  check_life(f.config, f.task.shape(), f.length, f.task.num_samples(), f.ranks);
+  check_lifecycle_plan(f.config, f.task.shape(), f.length, f.task.num_samples(), f.ranks);
 }
 
 void check_alarm(const RunFacts& f) {
@@ -56,7 +56,7 @@ void check_alarm(const RunFacts& f) {
 
 void check_start(const RunFacts& f) {
   if (!f.starts) return;
-  check_beginning(f.config, f.task, f.length);
+  check_initialisation(f.config, f.task, f.length);
   const CurriculumConfig& curriculum = f.config.curriculum;
   if (needs_given_store(curriculum) && curriculum.from.empty()) {
     raise<UsageError>("{}: {} needs difficulty scores; set curriculum.from to a run or file that has them",

@@ -50,8 +50,8 @@ CollapseAlarm::UnderUsed CollapseAlarm::under_used(const Model& model, const std
     std::vector<double>& use = result.use.emplace_back(load.counts.begin(), load.counts.end());
     std::vector<int64_t>& found = result.experts.emplace_back();
     for (double& share : use) share /= std::max(load.assignments(), 1.0);
-    const bool told = std::any_of(events.begin(), events.end(), [&](const Event& e) { return e.moe_layer == i; });
-    if (!told) continue;
+    const bool reported = std::any_of(events.begin(), events.end(), [&](const Event& e) { return e.moe_layer == i; });
+    if (!reported) continue;
     const double limit = kUnderUsed / static_cast<double>(use.size());
     for (const int64_t expert : by_use(use)) {
       if (found.empty() || use[static_cast<size_t>(expert)] < limit) found.push_back(expert);

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "comm/planned_communicator.h"
-#include "core/lifecycle/life_plan.h"
+#include "core/lifecycle/lifecycle_plan.h"
 #include "core/record/run_folder.h"
 #include "core/tensor/device.h"
 #include "core/train/check_run.h"
@@ -47,11 +47,11 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
     notes.push_back(fmt::format("{} experts on {} ranks: some ranks hold one expert more than others", uneven->experts,
                                 expert_parallel));
   }
-  for (const Choice<ExpertEvent>& choice : config.moe.life.items()) {
+  for (const Choice<ExpertEvent>& choice : config.moe.lifecycle.items()) {
     const auto event = choice.make(ExpertEvent::Setup{run});
     if (event->kind() == "grow" && event->scales_k() && event->noise() == 0)
       notes.push_back(
-          "moe.life: grow with scale_k and without noise: copies that are always chosen together get the same "
+          "moe.lifecycle: grow with scale_k and without noise: copies that are always chosen together get the same "
           "gradients and stay equal; set noise: 0.01");
   }
   if (k == fewest(numbers)) notes.push_back("every token goes to all experts: the model is not sparse");
@@ -111,7 +111,7 @@ static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
   return a;
 }
 
-// The plan for given numbers of experts, which moe.life may reach.
+// The plan for given numbers of experts, which moe.lifecycle may reach.
 static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers) {
   const TrainConfig config = with_experts(setup.config, numbers);
   const int64_t ranks = setup.groups.world->size();
@@ -168,7 +168,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   if (numbers.size() > 1) {
     row("experts",
         fmt::format(
-            "{} at first, by moe.life from {} to {}; all other rows are for the start, memory is for the largest",
+            "{} at first, by moe.lifecycle from {} to {}; all other rows are for the start, memory is for the largest",
             to_words(configured_experts(config.model, config.moe)), to_words(*numbers.begin()),
             to_words(*numbers.rbegin())));
   }

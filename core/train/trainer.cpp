@@ -12,10 +12,11 @@
 #include "core/base/build_info.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
+#include "core/base/metric_keys.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
 #include "core/config/field_walker.h"
-#include "core/lifecycle/life_record.h"
+#include "core/lifecycle/lifecycle_record.h"
 #include "core/lifecycle/moved_tensors.h"
 #include "core/step/capacity_state.h"
 #include "core/step/memory_state.h"
@@ -53,7 +54,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       device_(device),
       task_(open_task(config)),
       length_(run_length(config, *task_)),
-      life_(config.model, config.moe, length_),
+      lifecycle_(config.model, config.moe, length_),
       folder_(config_),
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0) {
@@ -77,7 +78,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
     resume_from(*step);
   } else {
     build_state(true);
-    beginning_ = begin_run(*state_, *train_step_, state_config_, groups_, *task_);
+    initialisation_ = initialise_run(*state_, *train_step_, state_config_, groups_, *task_);
   }
   groups_.world->barrier();  // no rank writes to the folder before all ranks have checked it
   if (is_first()) {
@@ -125,11 +126,11 @@ void Trainer::resume_from(int64_t step) {
     raise<CheckpointError>("{} was trained on other data: the checkpoint has {}, this run has {}", path,
                            json_text(run_.identity), json_text(identity));
   }
-  life_.restore(run_.experts, path);
-  if (const int64_t experts = fewest(life_.numbers()); experts != smallest_experts(config_.model, config_.moe)) {
+  lifecycle_.restore(run_.experts, path);
+  if (const int64_t experts = fewest(lifecycle_.numbers()); experts != smallest_experts(config_.model, config_.moe)) {
     groups_ = ProcessGroups::make(groups_.world, config_.parallel.expert, experts);
   }
-  state_config_ = with_experts(config_, life_.numbers());
+  state_config_ = with_experts(config_, lifecycle_.numbers());
   build_state(false);
   load_tensors(path, state_->parameters, state_->optimizer.get());
   restore_capacity_state(*state_->model, run_.capacity, path);
@@ -154,8 +155,8 @@ void Trainer::describe() const {
             format_count(static_cast<double>(summary.parameters)),
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
             format_bytes(static_cast<double>(plan_.total())));
-  for (const std::string& line : beginning_.to_words()) log::info("init  {}", line);
-  for (const auto& record : beginning_.to_json()) metrics_->write("init", run_.step, record);
+  for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
+  for (const auto& record : initialisation_.to_json()) metrics_->write("init", run_.step, record);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
@@ -212,8 +213,8 @@ ExitCode Trainer::run() {
   if (run_.step == 0) run_evaluation();
   int signal = 0;
   while (run_.step < length_.total_updates && signal == 0 && !out_of_patience()) {
-    if (!life_.empty()) {
-      life_.happen(
+    if (!lifecycle_.empty()) {
+      lifecycle_.happen(
           run_.step, curriculum_->open(run_.step), [&]() -> TrainingState& { return *state_; },
           [&](const ExpertChange& change) { change_experts(change); });
     }
@@ -228,7 +229,7 @@ ExitCode Trainer::run() {
           run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
     }
     curriculum_->observe(run_.step, train_step_->sample_signals());
-    life_.observe(*state_->model);
+    lifecycle_.observe(*state_->model);
     ++run_.step;
     run_.tokens += outcome.tokens;
     run_.unlogged_loss += outcome.loss;
@@ -255,7 +256,7 @@ ExitCode Trainer::run() {
   }
   if (run_.step < length_.total_updates) {
     save_checkpoint();
-    if (is_first()) metrics_->write("stopped", run_.step, {{"reason", "patience"}});
+    if (is_first()) metrics_->write(metric_keys::kStopped, run_.step, {{"reason", "patience"}});
     log::info("No better evaluation in the last {} evaluations (best: {} at step {}): stopped early at step {} of {}",
               run_.evaluations_since_best, best_.figure(), run_.best_step, run_.step, length_.total_updates);
   }
@@ -282,14 +283,14 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.tokens_per_second = length_.tokens_per_update * static_cast<double>(steps_) / seconds_;
   record.seconds_left = static_cast<double>(length_.total_updates - run_.step) * seconds_ / static_cast<double>(steps_);
   record.curriculum = curriculum_->record();
-  record.paced = scheduled_->at(run_.step - 1);
+  record.scheduled = scheduled_->at(run_.step - 1);
   curriculum_->clear();
   run_.unlogged_loss = seconds_ = 0;
   run_.unlogged_steps = steps_ = 0;
   if (!is_first()) return;
   bar_.clear();
   log::info("{}", console_line(record, *state_->model));
-  metrics_->write("train", run_.step, to_json(record, *state_->model));
+  metrics_->write(metric_keys::kTrain, run_.step, to_json(record, *state_->model));
 }
 
 // The loss on a part of the validation split that is as long as a batch, the same in any layout; nullopt without that
@@ -327,7 +328,8 @@ void Trainer::change_experts(const ExpertChange& change) {
   if (!is_first()) return;
   bar_.clear();
   for (const std::string& line : to_words(change, outcome, *state_->model, run_.step)) log::info("{}", line);
-  for (const auto& record : to_json(change, outcome, *state_->model)) metrics_->write("life", run_.step, record);
+  for (const auto& record : to_json(change, outcome, *state_->model))
+    metrics_->write(metric_keys::kLifecycle, run_.step, record);
 }
 
 void Trainer::run_evaluation() {
@@ -346,8 +348,8 @@ void Trainer::run_evaluation() {
     log::info("[valid] step {} | {} | {}", run_.step, figures, verdict.words);
     nlohmann::ordered_json record = to_json(result);
     record["split"] = kSplit;
-    record["data"] = format_hash(task_->content_hash(kSplit));
-    record["stride"] = config_.evaluate.stride > 0 ? config_.evaluate.stride : task_->shape().time;
+    record[metric_keys::kData] = format_hash(task_->content_hash(kSplit));
+    record[metric_keys::kStride] = config_.evaluate.stride > 0 ? config_.evaluate.stride : task_->shape().time;
     if (state_->memory) {
       record["memory"] = config_.model.attention.memory;
       record["streams"] = config_.evaluate.streams;
@@ -355,7 +357,7 @@ void Trainer::run_evaluation() {
     record["best"] = verdict.is_best;
     record["seconds"] = seconds_since(start);
     add_loads(record, *state_->model);
-    metrics_->write("eval", run_.step, record);
+    metrics_->write(metric_keys::kEvaluation, run_.step, record);
   }
   if (verdict.is_best && run_.step > 0 && config_.checkpoint.keep_best) {
     save_checkpoint();
@@ -393,7 +395,7 @@ void Trainer::heed_alarm() {
   if (!events.empty() && action == "restart") {
     const auto [use, experts] = CollapseAlarm::under_used(*state_->model, events);
     const double noise = config_.moe.alarm.noise;
-    change_experts(restart_experts(use, experts, life_.numbers(), noise, noise));
+    change_experts(restart_experts(use, experts, lifecycle_.numbers(), noise, noise));
   }
   if (events.empty() || action != "stop") return;
   save_checkpoint();
@@ -422,7 +424,7 @@ void Trainer::save_checkpoint() {
   }
   run_.capacity = capacity_state(*state_->model);
   run_.alarm = alarm_->state(*state_->model);
-  run_.experts = life_.save();
+  run_.experts = lifecycle_.save();
   checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files,
                    {kMemoryFile, memory_tensors(state_->memory, state_setup().rows().begin)});
   if (!is_first()) return;

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "comm/mpi_session.h"
-#include "core/initialise/beginning.h"
-#include "core/lifecycle/expert_life.h"
+#include "core/initialise/initialise_run.h"
+#include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/metrics.h"
 #include "core/record/run_folder.h"
 #include "core/step/device_choice.h"
@@ -33,7 +33,7 @@ class Trainer {
   StateSetup state_setup() const;
   void build_state(bool initialise);
   void resume_from(int64_t step);
-  // Applies an event of moe.life before the next update.
+  // Applies an event of moe.lifecycle before the next update.
   void change_experts(const ExpertChange& change);
   std::optional<double> probe_loss();
   void describe() const;
@@ -47,13 +47,13 @@ class Trainer {
   bool is_first() const { return groups_.world->rank() == 0; }
 
   TrainConfig config_;        // as configured by the user
-  TrainConfig state_config_;  // with the current numbers of experts (moe.life)
+  TrainConfig state_config_;  // with the current numbers of experts (moe.lifecycle)
   ProcessGroups groups_;
   int threads_;
   DeviceChoice device_;
   std::unique_ptr<Task> task_;
   RunLength length_;
-  ExpertLife life_;
+  ExpertLifecycle lifecycle_;
   std::unique_ptr<Curriculum> curriculum_;
   std::optional<TrainingBatches> batches_;
   std::optional<Scheduled> learning_rate_;
@@ -62,7 +62,7 @@ class Trainer {
   std::unique_ptr<TrainingState> state_;
   std::unique_ptr<CollapseAlarm> alarm_;
   std::optional<TrainStep> train_step_;
-  Beginning beginning_;  // for a new run
+  RunInitialisation initialisation_;  // for a new run
   RunFolder folder_;
   RunState run_;
   BestEvaluation best_;

@@ -66,7 +66,7 @@ inline void add_to_sums(Context& ctx, std::initializer_list<Tensor> sums, const 
   int64_t begin = 0;
   for (const Tensor& tensor : sums) {
     const int64_t n = tensor.size();
-    const Tensor target = tensor.device == Device::cuda ? tensor : ctx.sums ? ctx.sums->twin(tensor) : Tensor{};
+    const Tensor target = tensor.device == Device::cuda ? tensor : ctx.sums ? ctx.sums->device_copy(tensor) : Tensor{};
     if (target) {
       add_partials(ctx, target.as<double>(), partial + begin, n, stride, partials);
     } else {

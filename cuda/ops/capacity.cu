@@ -133,8 +133,8 @@ static __device__ WeightSums sums_of(const float* weights, const int32_t* indice
 }
 
 // One thread per token.
-static __global__ void hand_over_weights_forward_kernel(float* y, const float* weights, const int32_t* indices,
-                                                        const int32_t* kept, int64_t tokens, int64_t k) {
+static __global__ void renormalise_after_drop_forward_kernel(float* y, const float* weights, const int32_t* indices,
+                                                             const int32_t* kept, int64_t tokens, int64_t k) {
   const int64_t t = thread_in_grid();
   if (t >= tokens) return;
   const WeightSums sum = sums_of(weights, indices, kept, t * k, (t + 1) * k);
@@ -142,8 +142,9 @@ static __global__ void hand_over_weights_forward_kernel(float* y, const float* w
   for (int64_t s = t * k; s < (t + 1) * k; ++s) y[s] = kept[s] < 0 ? 0.0f : weights[s] * scale;
 }
 
-static __global__ void hand_over_weights_backward_kernel(float* d_weights, const float* weights, const int32_t* indices,
-                                                         const int32_t* kept, int64_t tokens, int64_t k) {
+static __global__ void renormalise_after_drop_backward_kernel(float* d_weights, const float* weights,
+                                                              const int32_t* indices, const int32_t* kept,
+                                                              int64_t tokens, int64_t k) {
   const int64_t t = thread_in_grid();
   if (t >= tokens) return;
   const WeightSums sum = sums_of(weights, indices, kept, t * k, (t + 1) * k);
@@ -197,16 +198,17 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
          indices.as<int32_t>(), targets.as<int32_t>(), tokens, k);
 }
 
-void hand_over_weights_forward(Context& ctx, Tensor y, ConstTensor weights, ConstTensor indices, ConstTensor kept) {
+void renormalise_after_drop_forward(Context& ctx, Tensor y, ConstTensor weights, ConstTensor indices,
+                                    ConstTensor kept) {
   const int64_t tokens = weights.dim(0);
-  launch(ctx, hand_over_weights_forward_kernel, blocks_for(tokens, kThreads), kThreads, 0, y.as<float>(),
+  launch(ctx, renormalise_after_drop_forward_kernel, blocks_for(tokens, kThreads), kThreads, 0, y.as<float>(),
          weights.as<float>(), indices.as<int32_t>(), kept.as<int32_t>(), tokens, weights.dim(1));
 }
 
-void hand_over_weights_backward(Context& ctx, Tensor d_weights, ConstTensor weights, ConstTensor indices,
-                                ConstTensor kept) {
+void renormalise_after_drop_backward(Context& ctx, Tensor d_weights, ConstTensor weights, ConstTensor indices,
+                                     ConstTensor kept) {
   const int64_t tokens = weights.dim(0);
-  launch(ctx, hand_over_weights_backward_kernel, blocks_for(tokens, kThreads), kThreads, 0, d_weights.as<float>(),
+  launch(ctx, renormalise_after_drop_backward_kernel, blocks_for(tokens, kThreads), kThreads, 0, d_weights.as<float>(),
          weights.as<float>(), indices.as<int32_t>(), kept.as<int32_t>(), tokens, weights.dim(1));
 }
 

@@ -102,7 +102,7 @@ static __global__ void gather_chosen_kernel(float* values, const float* all, con
   if (j < slots) values[j] = indices[j] < 0 ? 0.0f : all[j / k * experts + indices[j]];
 }
 
-struct ImitationTerm {
+struct DistillationTerm {
   const float *p, *q;
   const int32_t* indices;
   int64_t experts, k;
@@ -123,9 +123,9 @@ struct ImitationTerm {
 };
 
 // One warp per token, which computes the gradient with respect to p twice: for its mean, and for the result.
-static __global__ void imitation_backward_kernel(float* d_logits, float* d_q, const float* p, const float* q,
-                                                 const int32_t* indices, const int32_t* targets, int64_t tokens,
-                                                 int64_t experts, int64_t k, float over_all, float over_chosen) {
+static __global__ void distillation_backward_kernel(float* d_logits, float* d_q, const float* p, const float* q,
+                                                    const int32_t* indices, const int32_t* targets, int64_t tokens,
+                                                    int64_t experts, int64_t k, float over_all, float over_chosen) {
   const int64_t t = warp_in_grid();
   if (t >= tokens || targets[t] == kIgnoreTarget) return;
   const float *is = p + t * experts, *wanted = q + t * experts;
@@ -175,7 +175,7 @@ static __device__ Products products_of(const T* a, const T* b, int64_t d) {
 }
 
 template <class T, int N>
-struct LikenessTerm {
+struct OutputSimilarityTerm {
   const T* rows;
   const int32_t* position;
   int64_t d, k;
@@ -197,8 +197,9 @@ struct LikenessTerm {
 // One warp per token, which owns its rows. Shared memory of a warp, (2, k): the divisors of a row's cosines, and the
 // coefficient of the row itself in its gradient. Gradients are made column by column, so each is rounded once.
 template <class T>
-__global__ void likeness_backward_kernel(T* d_rows, const T* rows, const int32_t* position, const int32_t* targets,
-                                         int64_t tokens, int64_t d, int64_t k, float scale) {
+__global__ void output_similarity_backward_kernel(T* d_rows, const T* rows, const int32_t* position,
+                                                  const int32_t* targets, int64_t tokens, int64_t d, int64_t k,
+                                                  float scale) {
   const int64_t t = warp_in_grid();
   if (t >= tokens || targets[t] == kIgnoreTarget) return;
   float *inverse = &shared_memory<float>() + 2 * k * warp_index(), *own = inverse + k;
@@ -229,7 +230,7 @@ __global__ void likeness_backward_kernel(T* d_rows, const T* rows, const int32_t
   }
 }
 
-struct AgreementTerm {
+struct TopkOverlapTerm {
   const int32_t *a, *b;
   int64_t k, m;
 
@@ -315,17 +316,17 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
          indices.as<int32_t>(), slots, all.dim(1), indices.dim(1));
 }
 
-void imitation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
-                   ConstTensor targets) {
+void distillation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
+                      ConstTensor targets) {
   sum_over_tokens(
       ctx, sum, targets,
-      ImitationTerm{p.as<float>(), q.as<float>(), indices.as<int32_t>(), p.dim(1), indices.dim(1), chosen_weight});
+      DistillationTerm{p.as<float>(), q.as<float>(), indices.as<int32_t>(), p.dim(1), indices.dim(1), chosen_weight});
 }
 
-void imitation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
-                        double chosen_weight, double factor, ConstTensor targets) {
+void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
+                           double chosen_weight, double factor, ConstTensor targets) {
   const int64_t tokens = p.dim(0), experts = p.dim(1), k = indices.dim(1);
-  launch(ctx, imitation_backward_kernel, warps_for(tokens), kThreads, 0, d_logits.as<float>(),
+  launch(ctx, distillation_backward_kernel, warps_for(tokens), kThreads, 0, d_logits.as<float>(),
          d_q ? d_q.as<float>() : nullptr, p.as<float>(), q.as<float>(), indices.as<int32_t>(), targets.as<int32_t>(),
          tokens, experts, k, static_cast<float>(2 * factor / static_cast<double>(experts)),
          static_cast<float>(2 * factor * chosen_weight / static_cast<double>(k)));
@@ -337,32 +338,32 @@ void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) 
          tokens, p.dim(1));
 }
 
-void likeness_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {
+void output_similarity_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {
   const int64_t d = rows.dim(1), k = position.dim(1);
   for_type(rows.dtype, [&]<class T>(T) {
     const T* in = rows.as<T>();
     for_width(
         d,
         [&]<int N>(std::integral_constant<int, N>) {
-          sum_over_tokens(ctx, sum, targets, LikenessTerm<T, N>{in, position.as<int32_t>(), d, k});
+          sum_over_tokens(ctx, sum, targets, OutputSimilarityTerm<T, N>{in, position.as<int32_t>(), d, k});
         },
         in);
   });
 }
 
-void likeness_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
-                       ConstTensor targets) {
+void output_similarity_backward(Context& ctx, Tensor d_rows, ConstTensor rows, ConstTensor position, double factor,
+                                ConstTensor targets) {
   const int64_t tokens = position.dim(0), d = rows.dim(1), k = position.dim(1);
   constexpr int kWarps = 4;
   for_type(rows.dtype, [&]<class T>(T) {
-    launch(ctx, likeness_backward_kernel<T>, blocks_for(tokens, kWarps), kWarps * kWarp,
+    launch(ctx, output_similarity_backward_kernel<T>, blocks_for(tokens, kWarps), kWarps * kWarp,
            static_cast<size_t>(kWarps * 2 * k) * sizeof(float), d_rows.as<T>(), rows.as<T>(), position.as<int32_t>(),
            targets.as<int32_t>(), tokens, d, k, static_cast<float>(2 * factor / static_cast<double>(k * k)));
   });
 }
 
-void agreement_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets) {
-  sum_over_tokens(ctx, sum, targets, AgreementTerm{a.as<int32_t>(), b.as<int32_t>(), a.dim(1), b.dim(1)});
+void topk_overlap_sum(Context& ctx, Tensor sum, ConstTensor a, ConstTensor b, ConstTensor targets) {
+  sum_over_tokens(ctx, sum, targets, TopkOverlapTerm{a.as<int32_t>(), b.as<int32_t>(), a.dim(1), b.dim(1)});
 }
 
 }  // namespace moe::cuda

@@ -249,7 +249,7 @@ static void spread(std::vector<T>& ours, const std::vector<T>& theirs) {
   for (size_t i = 0; i < ours.size(); ++i) ours[i] = theirs[i * theirs.size() / ours.size()];  // both are below 2^32
 }
 
-nlohmann::json DifficultyStore::read(const std::string& path, bool anew) {
+nlohmann::json DifficultyStore::read(const std::string& path, bool fresh) {
   StoreFile file(path);
   file.check_size();
   const bool same = file.samples == setup_.samples;
@@ -269,7 +269,7 @@ nlohmann::json DifficultyStore::read(const std::string& path, bool anew) {
   }
   const std::vector<uint32_t> visits = file.array<uint32_t>();
   file.check_hash();
-  if (anew) {
+  if (fresh) {
     std::fill(last_seen_.begin(), last_seen_.end(), 0);
   } else if (same) {
     last_seen_ = visits;

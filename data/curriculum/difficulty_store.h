@@ -75,9 +75,9 @@ class DifficultyStore {
   void write(const Sink& sink, const nlohmann::json& about) const;
   // Restores what write() wrote. Signals that the file lacks start without a history. A store with the same number of
   // samples is restored with its order of exploration. From a store with another number, sample i takes the values at i
-  // * theirs / ours, and all samples count as seen, with the median score where the file has none. `anew`: resets all
+  // * theirs / ours, and all samples count as seen, with the median score where the file has none. `fresh`: resets all
   // last visits to "never in this run". Returns `about`. Throws CheckpointError for an unreadable or damaged file.
-  nlohmann::json read(const std::string& path, bool anew);
+  nlohmann::json read(const std::string& path, bool fresh);
 
  private:
   struct Average {

@@ -14,7 +14,7 @@ TEST_CASE("a run whose layers differ trains, resumes with other ranks, is evalua
   const Arguments differ = {
       "moe.layers=[{at: 0, router: {kind: hash, k: 2}, balance: []}, {at: last, experts: 6, d_ff: 8, router: {k: 1, "
       "softmax: all, renormalise: false}, capacity: 2}]",
-      "moe.life=[{kind: grow, at: [8], factor: 1.5}]", "curriculum.sampler=buckets",
+      "moe.lifecycle=[{kind: grow, at: [8], factor: 1.5}]", "curriculum.sampler=buckets",
       "curriculum.signals={loss: 1, router_entropy: 1}"};
   // The number of experts of a hash router cannot grow: a dry run refuses it with the same message as training.
   const Finished refused = run_child(tiny_train(folder.path(), differ) + Arguments{"--dry-run"});

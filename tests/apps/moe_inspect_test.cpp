@@ -60,9 +60,9 @@ TEST_CASE("moe-inspect reports how well a competing run's router predicts the co
     REQUIRE(result.code == 0);
     const nlohmann::json json = parse_json(result.out);
     for (const auto& layer : json.at("layers")) {
-      const double agreement = layer.at("measures").at("agreement");
-      CHECK(agreement > 0);
-      CHECK(agreement <= 1);
+      const double topk_overlap = layer.at("measures").at("topk_overlap");
+      CHECK(topk_overlap > 0);
+      CHECK(topk_overlap <= 1);
     }
   }
 }

@@ -468,7 +468,7 @@ TEST_CASE("a resumed run whose strategy and coefficients change is bitwise equal
   CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
   CHECK(metrics_difference(straight / "run", broken / "run") == "");
   CHECK_THAT(read_file(straight / "run/metrics.jsonl"),
-             Catch::Contains(R"("paced":{"moe.balance.0.coefficient":0.1})"));
+             Catch::Contains(R"("scheduled":{"moe.balance.0.coefficient":0.1})"));
 }
 
 TEST_CASE("moe-train --dump-config prints a configuration that dumps to itself") {

@@ -7,7 +7,7 @@
 
 #include "core/config/config_reader.h"
 #include "core/config/train_config.h"
-#include "core/lifecycle/life_plan.h"
+#include "core/lifecycle/lifecycle_plan.h"
 #include "core/schedule/schedule.h"
 #include "core/step/training_state.h"
 #include "data/curriculum/pacer.h"
@@ -87,9 +87,9 @@ TEST_CASE("every expert event has an example configuration in which it can happe
   for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/experts")) {
     INFO(entry.path().string());
     const TrainConfig config = build(entry.path());
-    for (const Choice<ExpertEvent>& event : config.moe.life.items()) found.insert(event.kind());
+    for (const Choice<ExpertEvent>& event : config.moe.lifecycle.items()) found.insert(event.kind());
     const RunLength run{2000, 2048, 100};
-    CHECK_NOTHROW(check_life(config, 256, run, 1000, 4));
+    CHECK_NOTHROW(check_lifecycle_plan(config, 256, run, 1000, 4));
     CHECK(most(*possible_experts(config.model, config.moe, run).rbegin()) <= 16);
   }
   for (const Member& event : family<ExpertEvent>()) {

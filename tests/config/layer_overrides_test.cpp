@@ -107,7 +107,8 @@ TEST_CASE("mistakes in moe.layers are reported with file, line and key") {
   CHECK_THAT(with("{at: 1, router: {kk: 1}}"), Catch::Contains("unknown key 'moe.layers.0.router.kk'"));
   CHECK_THAT(with("{at: 1, router: topp}"), Catch::Contains("moe.layers.0.router 'topp'") && Catch::Contains("topk"));
   CHECK_THAT(with("{at: 1, exprts: 4}"), Catch::Contains("moe.layers.0.exprts") && Catch::Contains("experts"));
-  CHECK_THAT(with("{at: 1, life: []}"), Catch::Contains("moe.layers.0.life") && Catch::Contains("single layers"));
+  CHECK_THAT(with("{at: 1, lifecycle: []}"),
+             Catch::Contains("moe.layers.0.lifecycle") && Catch::Contains("single layers"));
   CHECK_THAT(refusal("model: {layers: 4, arrangement: glam}\nmoe: {layers: [{at: 2, experts: 4}]}"),
              Catch::Contains("moe.layers.0.at '2'") && Catch::Contains("none of these blocks is MoE"));
   CHECK(refusal("model: {layers: 4, arrangement: glam}\nmoe: {layers: [{at: 2-3, experts: 4}]}").empty());

@@ -161,14 +161,14 @@ void tensor_store(const moe::cuda::TensorMap& map, const int32_t* coordinates, i
   const size_t offset = shared_offset(shared, bytes_of_box(content));
   // The source is read at the earliest when the store is issued, at the latest when it is waited for.
   const uintptr_t place = MOE_CALLER;
-  const auto tell = [=](bool is_done) {
+  const auto report = [=](bool is_done) {
     const watch::Actor actor = watch::actor("a store by TMA", place, watch::Proxy::async);
     watch::access(actor, at_shared_offset(offset, bytes_of_box(content)), bytes_of_box(content), watch::Access::read,
                   is_done);
   };
-  tell(false);
-  current->stores.add([content, offset, tell, place, at = copy_of(coordinates, rank)] {
-    tell(true);
+  report(false);
+  current->stores.add([content, offset, report, place, at = copy_of(coordinates, rank)] {
+    report(true);
     for_rows(content, at, [&](size_t row, char* global, int64_t columns) {
       watch::access(watch::actor("a store by TMA", place, watch::Proxy::async), global,
                     static_cast<size_t>(2 * columns), watch::Access::write);
@@ -215,19 +215,20 @@ class Operand {
       fail("a wgmma operand does not start at a block of 1024 bytes");
   }
   // Reports accesses to `count` rows or columns from `first` on.
-  void tell(const watch::Actor& actor, int first, int count, bool is_done) const {
+  void report(const watch::Actor& actor, int first, int count, bool is_done) const {
     for (int i = first; i < first + count; i += columns_ ? 64 : 1) {
       if (columns_) {
         const int width = std::min(64 - i % 64, first + count - i);
         for (int k = 0; k < 16; ++k) {
           const size_t row = start_ + static_cast<size_t>(i / 64) * leading_ + static_cast<size_t>(k / 8) * stride_ +
                              static_cast<size_t>(k % 8 * 128);
-          for (int x = i % 64; x < i % 64 + width; x += 8) tell_piece(actor, row + static_cast<size_t>(2 * x), is_done);
+          for (int x = i % 64; x < i % 64 + width; x += 8)
+            report_piece(actor, row + static_cast<size_t>(2 * x), is_done);
         }
       } else {
         const size_t row = start_ + static_cast<size_t>(i / 8) * stride_ + static_cast<size_t>(i % 8 * 128);
-        tell_piece(actor, row, is_done);
-        tell_piece(actor, row + 16, is_done);
+        report_piece(actor, row, is_done);
+        report_piece(actor, row + 16, is_done);
       }
     }
   }
@@ -249,7 +250,7 @@ class Operand {
   }
 
  private:
-  static void tell_piece(const watch::Actor& actor, size_t offset, bool is_done) {
+  static void report_piece(const watch::Actor& actor, size_t offset, bool is_done) {
     watch::access(actor, at_shared_offset(swizzled(offset), 16), 16, watch::Access::read, is_done);
   }
   static float element(size_t offset) {
@@ -292,15 +293,15 @@ void multiply(const Product& product) {
   }
   // One lane of each warp reports what its warp reads.
   const uintptr_t place = MOE_CALLER;
-  const auto tell = [product, lane, warp, place](bool is_done) {
+  const auto report = [product, lane, warp, place](bool is_done) {
     if (!watch::on || lane != 0) return;
     const watch::Actor actor = watch::actor("wgmma", place, watch::Proxy::async);
-    if (!product.a_registers) Operand(product.a, product.a_columns).tell(actor, 16 * warp, 16, is_done);
-    Operand(product.b, product.b_columns).tell(actor, 0, product.n, is_done);
+    if (!product.a_registers) Operand(product.a, product.a_columns).report(actor, 16 * warp, 16, is_done);
+    Operand(product.b, product.b_columns).report(actor, 0, product.n, is_done);
   };
-  tell(false);
-  current->products.add([product, rows, lane, warp, tell]() mutable {
-    tell(true);
+  report(false);
+  current->products.add([product, rows, lane, warp, report]() mutable {
+    report(true);
     if (!product.a_registers) {
       const Operand a(product.a, product.a_columns);
       for (int half = 0; half < 2; ++half) a.get(rows.a[half], 16 * warp + lane / 4 + 8 * half);

@@ -12,7 +12,7 @@ void atomic_access(const void* address, size_t bytes) {
 
 // ---- cp.async ------------------------------------------------------------------------------------------------------
 
-static void tell_of(const Thread::Copy& copy, bool is_done) {
+static void report_copy(const Thread::Copy& copy, bool is_done) {
   const watch::Actor actor = watch::actor("cp.async", copy.place, watch::Proxy::generic);
   if (copy.from) watch::access(actor, copy.from, 16, watch::Access::read, is_done);
   watch::access(actor, copy.to, 16, watch::Access::write, is_done);
@@ -23,7 +23,7 @@ void copy_async(void* to, const void* from) {
     fail("cp.async with addresses that are not aligned to 16 bytes");
   }
   current->open_copies.push_back({to, from, MOE_CALLER});
-  tell_of(current->open_copies.back(), false);
+  report_copy(current->open_copies.back(), false);
 }
 
 void commit_copies() {
@@ -35,7 +35,7 @@ void wait_for_copies(size_t pending) {
   auto& groups = current->pending_groups;
   while (groups.size() > pending) {
     for (const Thread::Copy& copy : groups.front()) {
-      tell_of(copy, true);
+      report_copy(copy, true);
       if (copy.from)
         std::memcpy(copy.to, copy.from, 16);
       else

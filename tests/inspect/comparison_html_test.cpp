@@ -13,7 +13,7 @@ TEST_CASE("the page of a comparison is well-formed and shows everything") {
   CHECK(page_error(page) == "");
   for (const char* part :
        {"Comparison with a", "[-0.0448, +0.0048]", "Paired differences", "Difference to the baseline",
-        "class=\"band c1\"", "agreement", "1.20x", "moe.router.kind"}) {
+        "class=\"band c1\"", "topk_overlap", "1.20x", "moe.router.kind"}) {
     CHECK_THAT(page, Catch::Contains(part));
   }
 }

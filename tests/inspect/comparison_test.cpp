@@ -41,7 +41,7 @@ TEST_CASE("the table of two configurations with three seeds") {
   CHECK_THAT(text, Catch::Contains("b           0.203\n"));
   CHECK_THAT(text, Catch::Contains("b: moe.router.kind: a -> b\n"));
   CHECK(text.find("note:") == std::string::npos);
-  CHECK(comparison_text(c, false).find("agreement") == std::string::npos);
+  CHECK(comparison_text(c, false).find("topk_overlap") == std::string::npos);
 }
 
 TEST_CASE("the baseline's tokens are those after which it first reached its final quality") {
@@ -185,7 +185,7 @@ TEST_CASE("the JSON report parses and agrees") {
   CHECK(json["configs"][1]["difference"].get<double>() == Approx(-0.02));
   CHECK(json["configs"][1]["interval"][0].get<double>() == Approx(-0.0448414).epsilon(1e-5));
   CHECK(json["configs"][1]["excludes_zero"] == false);
-  CHECK(json["configs"][1]["measures"]["agreement"].get<double>() == Approx(0.203));
+  CHECK(json["configs"][1]["measures"]["topk_overlap"].get<double>() == Approx(0.203));
   CHECK(json["terms"]["evaluated tokens"] == "499");
 }
 
@@ -203,7 +203,7 @@ TEST_CASE("a run's folder is read completely") {
   CHECK(last.max_over_mean == 2);  // half of the load on one of four experts, in the worse layer
   CHECK(last.dead == 2);
   CHECK(last.router_entropy == Approx(0.5));  // in the last tenth: ln 2 over ln 4
-  CHECK(last.measures.at("agreement") == 0.25);
+  CHECK(last.measures.at("topk_overlap") == 0.25);
   CHECK(last.machine == "h, 1 x 2 threads, avx2");
 
   const ComparedRun best = read_compared_run(folder.path(), "a-seed1", ComparedAt::best);
@@ -211,7 +211,7 @@ TEST_CASE("a run's folder is read completely") {
   CHECK(best.quality == 1.5);
   CHECK(best.max_over_mean == 1);
   CHECK(best.router_entropy == Approx(1));
-  CHECK(best.measures.at("agreement") == 0.5);
+  CHECK(best.measures.at("topk_overlap") == 0.5);
   CHECK(best.terms.back() == std::pair<std::string, std::string>{"number of evaluations", "3"});
 
   // A name that scripts/compare does not give makes a separate configuration.

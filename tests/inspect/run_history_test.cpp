@@ -3,7 +3,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "core/inspect/life_report.h"
+#include "core/inspect/lifecycle_report.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -53,24 +53,24 @@ TEST_CASE("damaged lines of metrics.jsonl are skipped and counted") {
 TEST_CASE("expert events are read and reported") {
   TemporaryFolder folder;
   std::ofstream(folder / "metrics.jsonl")
-      << R"({"type":"life","step":5,"kind":"grow","layer":1,"experts_before":4,"experts_after":8,"what":"4 <- 0","preserved":true,"loss_before":2.5,"loss_after":2.5})"
+      << R"({"type":"lifecycle","step":5,"kind":"grow","layer":1,"experts_before":4,"experts_after":8,"what":"4 <- 0","preserved":true,"loss_before":2.5,"loss_after":2.5})"
          "\n"
-         R"({"type":"life","step":9,"kind":"restart","layer":0,"what":"3 <- 1","preserved":false,"why":"a < b","loss_before":"x"})"
+         R"({"type":"lifecycle","step":9,"kind":"restart","layer":0,"what":"3 <- 1","preserved":false,"why":"a < b","loss_before":"x"})"
          "\n";
   const RunHistory h = read_history(folder / "metrics.jsonl");
-  REQUIRE(h.life.size() == 2);
-  CHECK(h.life[0].experts_after == 8);
-  CHECK(h.life[0].preserved);
-  CHECK(std::isnan(h.life[1].loss_before));
-  CHECK(h.life[1].why == "a < b");
-  const std::string text = life_text(h), table = life_table(h);
+  REQUIRE(h.lifecycle.size() == 2);
+  CHECK(h.lifecycle[0].experts_after == 8);
+  CHECK(h.lifecycle[0].preserved);
+  CHECK(std::isnan(h.lifecycle[1].loss_before));
+  CHECK(h.lifecycle[1].why == "a < b");
+  const std::string text = lifecycle_text(h), table = lifecycle_table(h);
   CHECK_THAT(text, Catch::Contains("4 -> 8"));
   CHECK_THAT(text, Catch::Contains("loss 2.5000 -> 2.5000 preserved"));
   CHECK_THAT(text, Catch::Contains("not preserved: a < b"));
   CHECK_THAT(table, Catch::Contains("a &lt; b"));
-  CHECK(life_json(h).at(1).at("loss_before").is_null());
-  CHECK(life_text(RunHistory{}).empty());
-  CHECK(life_table(RunHistory{}).empty());
+  CHECK(lifecycle_json(h).at(1).at("loss_before").is_null());
+  CHECK(lifecycle_text(RunHistory{}).empty());
+  CHECK(lifecycle_table(RunHistory{}).empty());
 }
 
 TEST_CASE("no metrics.jsonl is an empty history") {
@@ -91,4 +91,28 @@ TEST_CASE("a classifier's records are compared by its error rate") {
   CHECK(h.train.at(0).quality == Approx(75));
   CHECK(h.evaluations.at(0).quality == Approx(2));
   CHECK(read_history(folder / "absent").judged_by == &kBitsPerCharacter);
+}
+
+TEST_CASE("records of schema 1 are read under the names of this version") {
+  TemporaryFolder folder;
+  std::ofstream(folder / "metrics.jsonl")
+      << R"({"schema":1,"type":"life","step":5,"kind":"grow","layer":1,"experts_before":4,"experts_after":8})"
+         "\n"
+         R"({"schema":1,"type":"train","step":10,"loss":2.5,"drop":0.25,"dropped":[[0.5,0]],"paced":{"model.dropout":0.1},)"
+         R"("measures":{"agreement":0.5}})"
+         "\n"
+         R"({"schema":2,"type":"train","step":20,"loss":2,"dropped":0.125,"dropped_load":[[0.25,0]],)"
+         R"("scheduled":{"model.dropout":0.2},"measures":{"topk_overlap":0.75}})"
+         "\n";
+  const RunHistory h = read_history(folder / "metrics.jsonl");
+  CHECK(h.damaged_lines == 0);
+  REQUIRE(h.lifecycle.size() == 1);
+  CHECK(h.lifecycle[0].experts_after == 8);
+  REQUIRE(h.train.size() == 2);
+  CHECK(h.train[0].dropped == 0.25);
+  CHECK(h.train[0].scheduled.at("model.dropout") == 0.1);
+  CHECK(h.train[0].measures.at("topk_overlap") == 0.5);
+  CHECK(h.train[1].dropped == 0.125);
+  CHECK(h.train[1].scheduled.at("model.dropout") == 0.2);
+  CHECK(h.train[1].measures.at("topk_overlap") == 0.75);
 }

@@ -32,7 +32,7 @@ inline ComparedRun sample_run(const std::string& config, int64_t seed, double bi
   run.max_over_mean = 1.5;
   run.dead = 1;
   run.router_entropy = 0.75;
-  run.measures = {{"agreement", bits / 10}};
+  run.measures = {{"topk_overlap", bits / 10}};
   for (const int64_t step : {0, 10, 20}) {
     const double here = bits + static_cast<double>(20 - step) / 10;
     run.history.evaluations.push_back({step, here, here});
@@ -60,10 +60,10 @@ struct SampleFolder {
   std::string config = "seed: 1\nmoe: {experts: 4}\n";
   std::string metrics =
       R"({"type":"eval","step":0,"loss":3,"bpc":4,"tokens":499,"stride":16,"data":"bb","load":[[0.5,0.25,0.25,0]]}
-{"type":"train","step":10,"loss":2.5,"bpc":3.5,"ms":30,"router_entropy":1.3862943611198906,"measures":{"agreement":0.5}}
+{"type":"train","step":10,"loss":2.5,"bpc":3.5,"ms":30,"router_entropy":1.3862943611198906,"measures":{"topk_overlap":0.5}}
 {"type":"eval","step":10,"loss":1,"bpc":1.5,"tokens":499,"stride":16,"data":"bb","load":[[0.25,0.25,0.25,0.25]]}
 {"type":"train","step":15,"loss":2.5,"bpc":3.5,"ms":10,"router_entropy":1.3862943611198906}
-{"type":"train","step":20,"loss":2,"bpc":3,"ms":20,"router_entropy":0.6931471805599453,"measures":{"agreement":0.25}}
+{"type":"train","step":20,"loss":2,"bpc":3,"ms":20,"router_entropy":0.6931471805599453,"measures":{"topk_overlap":0.25}}
 {"type":"eval","step":20,"loss":2,"bpc":2.5,"tokens":499,"stride":16,"data":"bb","load":[[0.5,0.5,0,0],[0.4,0.2,0.2,0.2]]}
 )";
 

@@ -49,7 +49,7 @@ inline Inspection sample_inspection(int64_t layers = 2, int64_t experts = 8) {
     LayerStats stats = layer_stats(layer, sums.view());
     stats.norms = {std::vector<double>(n, 3.25), std::vector<double>(n, 2.5), std::vector<double>(n, 1.125)};
     stats.balance = {{"switch", 1.5}};
-    stats.measures = {{"router_temperature", 0.25}, {"a rather long name of a measure", 1e-9}, {"agreement", 0.5}};
+    stats.measures = {{"router_temperature", 0.25}, {"a rather long name of a measure", 1e-9}, {"topk_overlap", 0.5}};
     if (layer > 0) stats.measures.emplace_back("only of some layers", 7);
     i.layers.push_back(stats);
   }

@@ -88,7 +88,7 @@ TEST_CASE("more padding changes neither logits nor gradients nor statistics") {
     REQUIRE(before.size() == 5 * kClasses);
     for (size_t i = 0; i < before.size(); ++i) CHECK(after[i] == Approx(before[i]).epsilon(1e-12).margin(1e-12));
 
-    const auto told = [&](const RandomBatch& of) {
+    const auto reported = [&](const RandomBatch& of) {
       run.clear_gradients();
       const StepOutcome outcome = run.accumulate(of);
       std::vector<double> result{outcome.loss, outcome.auxiliary, outcome.tokens, outcome.norm, outcome.accuracy};
@@ -96,8 +96,8 @@ TEST_CASE("more padding changes neither logits nor gradients nor statistics") {
       for (const double signal : run.step.sample_signals()) result.push_back(signal);
       return std::pair(result, named_gradients(run));
     };
-    const auto [figures, gradients] = told(batch);
-    const auto [more_figures, more_gradients] = told(longer);
+    const auto [figures, gradients] = reported(batch);
+    const auto [more_figures, more_gradients] = reported(longer);
     REQUIRE(figures.size() == more_figures.size());
     for (size_t i = 0; i < figures.size(); ++i) {
       INFO("figure " << i);

@@ -105,8 +105,8 @@ TEST_CASE("evaluation has a separate capacity, by default none") {
 }
 
 TEST_CASE("a capacity uses the k of the update") {
-  const std::string paced = "{k: {kind: linear, from: 4, to: 1, over: 50}, softmax: all, renormalise: false}";
-  Bounded b("{kind: fixed, factor: 1}", paced);
+  const std::string scheduled = "{k: {kind: linear, from: 4, to: 1, over: 50}, softmax: all, renormalise: false}";
+  Bounded b("{kind: fixed, factor: 1}", scheduled);
   for (const auto& [update, places] : {std::pair{0, 8}, {50, 2}, {99, 2}}) {
     b.f.ctx.step = static_cast<uint64_t>(update);
     b.pass();

@@ -95,11 +95,11 @@ TEST_CASE("outside of competing updates, and at evaluation, compete equals plain
   CHECK_FALSE(measure(never, "router_loss"));
   always.ctx.training = false;
   check_same_bits("evaluation", always.forward(batch, x), y);
-  CHECK_FALSE(measure(always, "agreement"));
+  CHECK_FALSE(measure(always, "topk_overlap"));
   always.ctx.diagnose = true;
   check_same_bits("diagnosis", always.forward(batch, x), y);
-  CHECK(*measure(always, "agreement") > 0);
-  CHECK(*measure(always, "agreement") < 1);
+  CHECK(*measure(always, "topk_overlap") > 0);
+  CHECK(*measure(always, "topk_overlap") < 1);
 }
 
 TEST_CASE("the version sets the defaults, and other keys override them") {
@@ -141,7 +141,7 @@ TEST_CASE("the router learns to predict the competition") {
   const TokenBatch batch = make_batch(f.ctx, 16, 4);
   const Tensor x = f.ctx.normal({64, kModelWidth}, 1), no_gradient = f.ctx.zeros(x.shape), d_x = f.ctx.output(x.shape);
   f.forward(batch, x);
-  const double loss = *measure(f, "router_loss"), agreement = *measure(f, "agreement");
+  const double loss = *measure(f, "router_loss"), topk_overlap = *measure(f, "topk_overlap");
   for (int step = 0; step < 300; ++step) {
     for (const Parameter& p : f.store.parameters()) {
       for (int64_t i = 0; i < p.gradient.size(); ++i) set(p.gradient, i, 0);
@@ -154,7 +154,7 @@ TEST_CASE("the router learns to predict the competition") {
   }
   f.forward(batch, x);
   CHECK(*measure(f, "router_loss") < 0.7 * loss);
-  CHECK(*measure(f, "agreement") > agreement + 0.05);
+  CHECK(*measure(f, "topk_overlap") > topk_overlap + 0.05);
 }
 
 }  // namespace moe::test

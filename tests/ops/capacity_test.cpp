@@ -167,7 +167,7 @@ TEST_CASE("kept slots take over the weight of dropped ones") {
   for (int64_t i = 0; i < 9; ++i) set(weights, i, w[static_cast<size_t>(i)]);
   const Tensor indices = ctx.of_i32({3, 3}, {0, 1, 2, 3, 4, -1, 0, 1, 2}),
                kept = ctx.of_i32({3, 3}, {0, -1, 2, -1, -1, -1, -1, -1, 2}), y = ctx.wide_output({3, 3});
-  hand_over_weights_forward(ctx, y, weights, indices, kept);
+  renormalise_after_drop_forward(ctx, y, weights, indices, kept);
   check_close("weights", y, {2.0 / 3, 0, 1.0 / 3, 0, 0, 0, 0, 0, 0}, {1e-6, 1e-7});
 }
 
@@ -182,11 +182,11 @@ TEST_CASE("kept slots take over the weight of dropped ones: gradients", "[cpu]")
     set(kept, i, i % 3 == 1 || i / k == 5 ? -1.0 : get(indices, i));
   }
   const auto loss = [&] {
-    hand_over_weights_forward(ctx, y, weights, indices, kept);
+    renormalise_after_drop_forward(ctx, y, weights, indices, kept);
     return dot(y, d_y);
   };
   const Tensor d_weights = ctx.copy_of(d_y);
-  hand_over_weights_backward(ctx, d_weights, weights, indices, kept);
+  renormalise_after_drop_backward(ctx, d_weights, weights, indices, kept);
   check_gradients(loss, {{"weights", weights, d_weights}}, {.samples = 1000});
 }
 
@@ -202,11 +202,11 @@ TEST_CASE("kept slots take over weights as on the CPU in f64") {
         set(kept, i, i % 3 == 1 ? -1.0 : get(indices, i));
       }
       const Tensor y64 = exact.output(indices.shape), d64 = exact(d);
-      hand_over_weights_forward(ctx, y, weights, indices, kept);
-      hand_over_weights_forward(exact, y64, exact(weights), exact(indices), exact(kept));
+      renormalise_after_drop_forward(ctx, y, weights, indices, kept);
+      renormalise_after_drop_forward(exact, y64, exact(weights), exact(indices), exact(kept));
       check_close("weights", y, y64, tolerance(ctx));
-      hand_over_weights_backward(ctx, d, weights, indices, kept);
-      hand_over_weights_backward(exact, d64, exact(weights), exact(indices), exact(kept));
+      renormalise_after_drop_backward(ctx, d, weights, indices, kept);
+      renormalise_after_drop_backward(exact, d64, exact(weights), exact(indices), exact(kept));
       check_close("gradient", d, d64, tolerance(ctx));
     }
   }

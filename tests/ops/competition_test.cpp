@@ -109,16 +109,16 @@ TEST_CASE("values are scattered to the chosen experts and gathered from them") {
   check_close("all", all, {2, 0, 0, 1, 0, 3, 0, 0}, {});
   gather_chosen(ctx, back, all, indices);
   check_close("back", back, {1, 2, 3, 0}, {});
-  const Tensor everybody = ctx.output({2, 3}, DType::i32);
-  choose_all(ctx, everybody);
-  check_close("everybody", everybody, {0, 1, 2, 0, 1, 2}, {});
+  const Tensor all_experts = ctx.output({2, 3}, DType::i32);
+  choose_all(ctx, all_experts);
+  check_close("all_experts", all_experts, {0, 1, 2, 0, 1, 2}, {});
 }
 
 TEST_CASE("distillation loss: hand-computed, without padding, and its gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   CHECK(sum_from([&](Tensor sum) {
-          imitation_sum(ctx, sum, ctx.of({2, 2}, {0.5, 0.5, 0.1, 0.9}), ctx.of({2, 2}, {1, 0, 0, 0}),
-                        ctx.of_i32({2, 1}, {0, 0}), 0.2, ctx.of_i32({2}, {1, kIgnoreTarget}));
+          distillation_sum(ctx, sum, ctx.of({2, 2}, {0.5, 0.5, 0.1, 0.9}), ctx.of({2, 2}, {1, 0, 0, 0}),
+                           ctx.of_i32({2, 1}, {0, 0}), 0.2, ctx.of_i32({2}, {1, kIgnoreTarget}));
         }) == Approx(0.25 + 0.2 * 0.25));
 
   const Tensor logits = ctx.normal({7, 5}, 1), q = some_probabilities(ctx, ctx.normal({7, 5}, 2));
@@ -126,10 +126,10 @@ TEST_CASE("distillation loss: hand-computed, without padding, and its gradients"
   const Tensor d_logits = ctx.zeros({7, 5}), d_q = ctx.zeros({7, 5});
   const auto loss = [&] {
     return 3 * sum_from([&](Tensor sum) {
-             imitation_sum(ctx, sum, some_probabilities(ctx, logits), q, indices, 0.2, targets);
+             distillation_sum(ctx, sum, some_probabilities(ctx, logits), q, indices, 0.2, targets);
            });
   };
-  imitation_backward(ctx, d_logits, d_q, some_probabilities(ctx, logits), q, indices, 0.2, 3, targets);
+  distillation_backward(ctx, d_logits, d_q, some_probabilities(ctx, logits), q, indices, 0.2, 3, targets);
   check_gradients(loss, {{"logits", logits, d_logits}, {"q", q, d_q}});
   for (int64_t e = 0; e < 5; ++e) CHECK(get(d_logits, 2 * 5 + e) == 0);
 }
@@ -146,29 +146,30 @@ TEST_CASE("similarity of outputs: hand-computed, without padding, and its gradie
   // Cosines of the pairs: 1, 0, 0; the mean over 3 x 3 counts each twice.
   const Tensor three = ctx.of({3, 2}, {1, 0, 2, 0, 0, 5});
   CHECK(sum_from([&](Tensor sum) {
-          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {1}));
+          output_similarity_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {1}));
         }) == Approx(2.0 / 9));
   CHECK(sum_from([&](Tensor sum) {
-          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {kIgnoreTarget}));
+          output_similarity_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, 1, 2}), ctx.of_i32({1}, {kIgnoreTarget}));
         }) == 0);
   CHECK(sum_from([&](Tensor sum) {
-          likeness_sum(ctx, sum, ctx.zeros({2, 2}), ctx.of_i32({1, 2}, {0, 1}), ctx.of_i32({1}, {1}));
+          output_similarity_sum(ctx, sum, ctx.zeros({2, 2}), ctx.of_i32({1, 2}, {0, 1}), ctx.of_i32({1}, {1}));
         }) == 0);
 
   CHECK(sum_from([&](Tensor sum) {
-          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, -1, 2}), ctx.of_i32({1}, {1}));
+          output_similarity_sum(ctx, sum, three, ctx.of_i32({1, 3}, {0, -1, 2}), ctx.of_i32({1}, {1}));
         }) == 0);
   CHECK(sum_from([&](Tensor sum) {
-          likeness_sum(ctx, sum, three, ctx.of_i32({1, 3}, {1, -1, 0}), ctx.of_i32({1}, {1}));
+          output_similarity_sum(ctx, sum, three, ctx.of_i32({1, 3}, {1, -1, 0}), ctx.of_i32({1}, {1}));
         }) == Approx(2.0 / 9));
 
   const Tensor rows = ctx.normal({9, 6}, 1), d_rows = ctx.zeros({9, 6});
   const Tensor position = ctx.of_i32({4, 3}, {0, 4, 8, 3, 1, 7, 6, 2, 5, -1, -1, -1}),
                targets = ctx.of_i32({4}, {1, kIgnoreTarget, 2, 3});
   set(position, 7, -1);
-  likeness_backward(ctx, d_rows, rows, position, -2, targets);
-  check_gradients([&] { return -2 * sum_from([&](Tensor sum) { likeness_sum(ctx, sum, rows, position, targets); }); },
-                  {{"rows", rows, d_rows}});
+  output_similarity_backward(ctx, d_rows, rows, position, -2, targets);
+  check_gradients(
+      [&] { return -2 * sum_from([&](Tensor sum) { output_similarity_sum(ctx, sum, rows, position, targets); }); },
+      {{"rows", rows, d_rows}});
 }
 
 TEST_CASE("top-k overlap counts common choices of tokens that are not padding") {
@@ -176,10 +177,10 @@ TEST_CASE("top-k overlap counts common choices of tokens that are not padding") 
   const Tensor a = ctx.of_i32({4, 2}, {0, 1, 0, 1, 2, -1, -1, -1}),
                b = ctx.of_i32({4, 3}, {1, 0, 5, 3, 4, 0, 2, 1, 0, 1, 2, 3});
   CHECK(sum_from([&](Tensor sum) {
-          agreement_sum(ctx, sum, a, b, ctx.of_i32({4}, {1, 1, 1, 1}));
+          topk_overlap_sum(ctx, sum, a, b, ctx.of_i32({4}, {1, 1, 1, 1}));
         }) == Approx(1 + 0.5 + 1 + 0));
   CHECK(sum_from([&](Tensor sum) {
-          agreement_sum(ctx, sum, a, b, ctx.of_i32({4}, {kIgnoreTarget, 1, 1, 1}));
+          topk_overlap_sum(ctx, sum, a, b, ctx.of_i32({4}, {kIgnoreTarget, 1, 1, 1}));
         }) == Approx(0.5 + 1));
 }
 
@@ -190,7 +191,7 @@ TEST_CASE("sums of competition do not depend on the threads", "[cpu]") {
   const Tensor indices = some_choices(ctx, 301, 9, 3), targets = ctx.constant({301}, 1, DType::i32);
   const auto sums = [&](int num_threads) {
     const ThreadCount threads(num_threads);
-    return sum_from([&](Tensor sum) { imitation_sum(ctx, sum, p, q, indices, 0.3, targets); });
+    return sum_from([&](Tensor sum) { distillation_sum(ctx, sum, p, q, indices, 0.3, targets); });
   };
   CHECK(sums(1) == sums(2));
   CHECK(sums(1) > 0);

@@ -82,8 +82,8 @@ TEST_CASE("sums with a device copy are complete when they are collected") {
   DeviceSums sums;
   if (!on_cpu()) sums = DeviceSums(ctx, host);
   ctx.sums = &sums;
-  CHECK(bool(sums.twin(tensor(host, 1, 3))) == !on_cpu());
-  CHECK_FALSE(sums.twin(tensor(other, 0, 2)));
+  CHECK(bool(sums.device_copy(tensor(host, 1, 3))) == !on_cpu());
+  CHECK_FALSE(sums.device_copy(tensor(other, 0, 2)));
   column_sums(ctx, tensor(host, 1, 2), x, targets);
   column_sums(ctx, tensor(other, 0, 2), x, targets);
   CHECK(other == std::vector<double>{5, 8});  // these are not collected

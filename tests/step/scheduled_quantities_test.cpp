@@ -14,19 +14,19 @@ TEST_CASE("scheduled quantities are found in all sections, and have their values
       "coefficient: {kind: linear, from: 0, to: 1}}], strategy: {kind: change, first: {kind: compete, probability: "
       "{kind: linear, from: 1, to: 0}}}}, model: {dropout: {kind: constant, value: 0.2, warmup: 10}}, train: "
       "{learning_rate: cosine}}");
-  const ScheduledQuantities paced(config, kRun);
+  const ScheduledQuantities scheduled(config, kRun);
   const std::vector<std::pair<std::string, double>> middle = {{"model.dropout", 0.2},
                                                               {"moe.router.k", 3},
                                                               {"moe.strategy.first.probability", 0.5},
                                                               {"moe.balance.1.coefficient", 0.5}};
-  const auto found = paced.at(50);
+  const auto found = scheduled.at(50);
   REQUIRE(found.size() == middle.size());
   for (size_t i = 0; i < middle.size(); ++i) {
     INFO(found[i].first);
     CHECK(found[i].first == middle[i].first);
     CHECK(found[i].second == Approx(middle[i].second).epsilon(0.02));
   }
-  CHECK(paced.at(4)[0].second == Approx(0.2 * 5 / 11).epsilon(1e-9));
+  CHECK(scheduled.at(4)[0].second == Approx(0.2 * 5 / 11).epsilon(1e-9));
 }
 
 TEST_CASE("a configuration without schedules has no scheduled quantities") {

@@ -44,7 +44,7 @@ class StableRouter : public LogitRouter {
             table(setup, ".router.frozen.centroids", setup.experts, ParameterGroup::untrained, PerExpert::alike)),
         measures_(*setup.measures),
         loss_(measures_.add_loss("distillation", options.distillation.make(setup.run))),
-        agreement_(measures_.add_figure("distilled_agreement")) {
+        overlap_(measures_.add_figure("distilled_topk_overlap")) {
     if (setup.vocab == 0)
       raise<UsageError>(
           "{}: stable needs token ids for the distilled router, but the tokens of this task's samples have none",
@@ -124,7 +124,7 @@ class StableRouter : public LogitRouter {
     if (!ctx.observe) return;
     const LossSums sums = loss_sums(ctx, losses, correct, wanted);
     measures_.observe(ctx, loss_, sums.loss, static_cast<double>(batch.counted()));
-    measures_.observe(ctx, agreement_, sums.correct, sums.tokens);
+    measures_.observe(ctx, overlap_, sums.correct, sums.tokens);
   }
 
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
@@ -145,7 +145,7 @@ class StableRouter : public LogitRouter {
   Parameter &embedding_, &centroids_;                // (vocab, dimension), (experts, dimension)
   Parameter &frozen_embedding_, &frozen_centroids_;  // copies of them from the end of stage 1
   MeasureSet& measures_;
-  size_t loss_, agreement_;
+  size_t loss_, overlap_;
 };
 
 }  // namespace

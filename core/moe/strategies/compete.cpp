@@ -98,7 +98,7 @@ class CompeteStrategy : public RoutedStrategy {
         competition_(experts_, k_, response_),
         measures_(setup.measures),
         competing_figure_(setup.measures->add_figure("competing")),
-        agreement_figure_(setup.measures->add_figure("agreement")),
+        overlap_figure_(setup.measures->add_figure("topk_overlap")),
         router_loss_(setup.measures->add_loss("router_loss", options.router_loss.make(setup.run))),
         diversity_(setup.measures->add_loss("diversity", options.diversity.make(setup.run))),
         chosen_loss_(options.chosen_loss.make(setup.run)),
@@ -127,7 +127,9 @@ class CompeteStrategy : public RoutedStrategy {
     if (chosen_by_competition() && diversity() > 0) {
       measures().observe_sum(
           ctx, diversity_,
-          [&](Tensor sum) { likeness_sum(ctx, sum, pass().returned(), pass().plan().position, batch.targets); },
+          [&](Tensor sum) {
+            output_similarity_sum(ctx, sum, pass().returned(), pass().plan().position, batch.targets);
+          },
           tokens);
     }
     return y;
@@ -181,8 +183,8 @@ class CompeteStrategy : public RoutedStrategy {
     if (by_share_) share_weights_forward(ctx, outcome_.weights, outcome_.logits, outcome_.indices);
     const auto count = static_cast<double>(batch.counted());
     measures().observe_sum(
-        ctx, agreement_figure_,
-        [&](Tensor sum) { agreement_sum(ctx, sum, routing_.indices, outcome_.indices, batch.targets); }, count);
+        ctx, overlap_figure_,
+        [&](Tensor sum) { topk_overlap_sum(ctx, sum, routing_.indices, outcome_.indices, batch.targets); }, count);
     if (!competing_) return;
     target_ = outcome_.probabilities;
     if (options_.target == "chosen") {
@@ -192,8 +194,8 @@ class CompeteStrategy : public RoutedStrategy {
     measures().observe_sum(
         ctx, router_loss_,
         [&](Tensor sum) {
-          imitation_sum(ctx, sum, routing_.probabilities, target_, outcome_.indices, now(chosen_loss_, ctx),
-                        batch.targets);
+          distillation_sum(ctx, sum, routing_.probabilities, target_, outcome_.indices, now(chosen_loss_, ctx),
+                           batch.targets);
         },
         count);
   }
@@ -219,8 +221,8 @@ class CompeteStrategy : public RoutedStrategy {
         weights_backward(ctx, d_scores, d_weights);
         if (!gradient_of_all_scores()) responses_of_chosen_backward(ctx, d_returned, d_scores);
         if (diversity() > 0) {
-          likeness_backward(ctx, d_returned, pass().returned(), pass().plan().position,
-                            diversity() / static_cast<double>(batch.global_tokens), batch.targets);
+          output_similarity_backward(ctx, d_returned, pass().returned(), pass().plan().position,
+                                     diversity() / static_cast<double>(batch.global_tokens), batch.targets);
         }
       });
     } else {
@@ -242,8 +244,9 @@ class CompeteStrategy : public RoutedStrategy {
       d_target = scratch.allocate_wide(target_.shape);
       fill_zero(ctx, d_target);
     }
-    imitation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices,
-                       now(chosen_loss_, ctx), router_loss() / static_cast<double>(batch.global_tokens), batch.targets);
+    distillation_backward(ctx, d_logits, d_target, routing_.probabilities, target_, outcome_.indices,
+                          now(chosen_loss_, ctx), router_loss() / static_cast<double>(batch.global_tokens),
+                          batch.targets);
     if (options_.detach) return;
     if (options_.target == "all") {
       softmax_backward(ctx, d_scores, d_target, outcome_.probabilities);
@@ -279,7 +282,7 @@ class CompeteStrategy : public RoutedStrategy {
   Response response_;
   Competition competition_;
   MeasureSet* measures_;
-  size_t competing_figure_, agreement_figure_, router_loss_, diversity_;
+  size_t competing_figure_, overlap_figure_, router_loss_, diversity_;
   Scheduled chosen_loss_, balance_scale_;
   bool competing_ = false, drops_ = false;
   Routing routing_;  // the router's

@@ -27,15 +27,15 @@ std::unique_ptr<Pacer> pacer(const std::string& yaml) {
 TEST_CASE("every pacer opens monotonically, and everything at the end") {
   for (const Member& member : family<Pacer>()) {
     INFO(member.name);
-    const auto paced = pacer(member.name);
+    const auto scheduled = pacer(member.name);
     double before = 0;
     for (int64_t update = 0; update < kUpdates; ++update) {
-      const double open = paced->open(update);
+      const double open = scheduled->open(update);
       REQUIRE(open > 0);
       REQUIRE(open <= 1);
       REQUIRE(open >= before);
       before = open;
-      paced->observe(update, 5.0);
+      scheduled->observe(update, 5.0);
     }
     CHECK(before == 1);
   }
@@ -53,23 +53,23 @@ TEST_CASE("pacers follow their formulas") {
                          Row{"{kind: geometric, start: 0.25}", 0.25, std::pow(0.25, 0.8), 0.5, std::pow(0.25, 0.002)},
                          Row{"{kind: step, start: 0.2, parts: 4}", 0.2, 0.2, 0.6, 0.8}}) {
     INFO(row.yaml);
-    const auto paced = pacer(row.yaml);
-    CHECK(paced->open(0) == Approx(row.at_0));
-    CHECK(paced->open(100) == Approx(row.at_100));
-    CHECK(paced->open(250) == Approx(row.at_250));
-    CHECK(paced->open(499) == Approx(row.at_499));
-    CHECK(paced->open(500) == 1);
-    CHECK(paced->open(999) == 1);
+    const auto scheduled = pacer(row.yaml);
+    CHECK(scheduled->open(0) == Approx(row.at_0));
+    CHECK(scheduled->open(100) == Approx(row.at_100));
+    CHECK(scheduled->open(250) == Approx(row.at_250));
+    CHECK(scheduled->open(499) == Approx(row.at_499));
+    CHECK(scheduled->open(500) == 1);
+    CHECK(scheduled->open(999) == 1);
   }
 }
 
 TEST_CASE("auto opens a part when its loss is learned, and at the latest at its scheduled time") {
   const char* yaml = "{kind: auto, start: 0.2, over: 100%, parts: 4, fraction: 0.3, horizon: 10}";
   const auto opening = [&](double learning_time) {  // the update at which the second part opens
-    const auto paced = pacer(yaml);
+    const auto scheduled = pacer(yaml);
     for (int64_t update = 0; update < kUpdates; ++update) {
-      if (paced->open(update) > 0.2) return update;
-      paced->observe(update, 2 + std::exp(-static_cast<double>(update) / learning_time));
+      if (scheduled->open(update) > 0.2) return update;
+      scheduled->observe(update, 2 + std::exp(-static_cast<double>(update) / learning_time));
     }
     return kUpdates;
   };

@@ -1,4 +1,4 @@
-// Reports on the events of a run's experts (moe.life), from its history.
+// Reports on the events of a run's experts (moe.lifecycle), from its history.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -8,9 +8,9 @@
 namespace moe {
 
 // One line per event and layer; empty without events. Only the latest events are listed if there are many.
-std::string life_text(const RunHistory& history);
+std::string lifecycle_text(const RunHistory& history);
 // The same as a table of a web page.
-std::string life_table(const RunHistory& history);
-nlohmann::ordered_json life_json(const RunHistory& history);
+std::string lifecycle_table(const RunHistory& history);
+nlohmann::ordered_json lifecycle_json(const RunHistory& history);
 
 }  // namespace moe

@@ -1,9 +1,10 @@
-#include "core/lifecycle/life_record.h"
+#include "core/lifecycle/lifecycle_record.h"
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/metric_keys.h"
 #include "core/base/text.h"
 
 namespace moe {
@@ -86,7 +87,7 @@ static std::string description(const ExpertMapping& mapping) {
 
 std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcome& outcome, const Model& model,
                                   int64_t step) {
-  std::string line = fmt::format("[life]  step {} | {}", step, change.kind);
+  std::string line = fmt::format("[lifecycle]  step {} | {}", step, change.kind);
   if (to_words(change.before) != to_words(change.after))
     line += fmt::format(" | {} -> {} experts", to_words(change.before), to_words(change.after));
   // k grows with the number of experts: by the same factor in all layers, or as near as whole numbers of experts allow.
@@ -100,7 +101,7 @@ std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcom
   for (size_t layer = 0; layer < change.mappings.size(); ++layer) {
     const ExpertMapping& mapping = change.mappings[layer];
     if (mapping.is_identity()) continue;
-    lines.push_back(fmt::format("[life]  layer {} | {}", model.moe_layers()[layer]->layer(), description(mapping)));
+    lines.push_back(fmt::format("[lifecycle]  layer {} | {}", model.moe_layers()[layer]->layer(), description(mapping)));
   }
   return lines;
 }
@@ -118,20 +119,20 @@ std::vector<nlohmann::ordered_json> to_json(const ExpertChange& change, const Ch
       for (const auto& [origin, weight] : mapping.experts[e].origins) from.push_back({origin, weight});
       experts.push_back({{"expert", e}, {"from", from}});
     }
-    nlohmann::ordered_json record = {{"kind", change.kind},
-                                     {"layer", model.moe_layers()[layer]->layer()},
-                                     {"experts_before", change.before[layer].experts},
-                                     {"experts_after", change.after[layer].experts},
+    nlohmann::ordered_json record = {{metric_keys::kKind, change.kind},
+                                     {metric_keys::kLayer, model.moe_layers()[layer]->layer()},
+                                     {metric_keys::kExpertsBefore, change.before[layer].experts},
+                                     {metric_keys::kExpertsAfter, change.after[layer].experts},
                                      {"k_factor", change.after[layer].k_factor},
-                                     {"what", description(mapping)},
+                                     {metric_keys::kWhat, description(mapping)},
                                      {"experts", experts},
                                      {"gone", gone(mapping)},
                                      {"noise", change.noise},
                                      {"router_noise", change.router_noise},
-                                     {"preserved", outcome.preserved()}};
-    if (!outcome.why.empty()) record["why"] = outcome.why;
-    if (outcome.loss_before) record["loss_before"] = *outcome.loss_before;
-    if (outcome.loss_after) record["loss_after"] = *outcome.loss_after;
+                                     {metric_keys::kPreserved, outcome.preserved()}};
+    if (!outcome.why.empty()) record[metric_keys::kWhy] = outcome.why;
+    if (outcome.loss_before) record[metric_keys::kLossBefore] = *outcome.loss_before;
+    if (outcome.loss_after) record[metric_keys::kLossAfter] = *outcome.loss_after;
     record["seconds"] = outcome.seconds;
     records.push_back(std::move(record));
   }

@@ -79,8 +79,8 @@ class MergeEvent : public ExpertEvent {
       auto best = groups.begin();
       double highest = -std::numeric_limits<double>::infinity();
       for (auto g = groups.begin(); g != groups.end(); ++g) {
-        const double likeness = use.likeness(going.experts[0], g->experts[0]);
-        if (likeness > highest) best = g, highest = likeness;
+        const double similarity = use.similarity(going.experts[0], g->experts[0]);
+        if (similarity > highest) best = g, highest = similarity;
       }
       const bool busier = going.use > best->use;
       best->experts.insert(busier ? best->experts.begin() : best->experts.end(), going.experts.begin(),

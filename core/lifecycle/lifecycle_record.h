@@ -1,9 +1,9 @@
-// Reports on an event of moe.life: lines for the console, and a metrics.jsonl record for each layer.
+// Reports on an event of moe.lifecycle: lines for the console, and a metrics.jsonl record for each layer.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 
 namespace moe {
 

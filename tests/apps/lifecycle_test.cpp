@@ -1,4 +1,4 @@
-// moe.life and init.from through the programs: runs whose experts change, resumed, split among ranks and inspected.
+// moe.lifecycle and init.from through the programs: runs whose experts change, resumed, split among ranks and inspected.
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -23,29 +23,29 @@ static std::string last_checkpoint(const std::string& folder) {
 }
 
 // Grows 4 -> 8 at step 10, prunes 3 at step 20, merges 1 at step 25.
-static const Arguments kLife = {
-    "moe.life=[{kind: grow, at: [10], scale_k: true, noise: 0.01}, {kind: restart, below: 0.3, for: 3}, {kind: prune, "
+static const Arguments kLifecycle = {
+    "moe.lifecycle=[{kind: grow, at: [10], scale_k: true, noise: 0.01}, {kind: restart, below: 0.3, for: 3}, {kind: prune, "
     "at: [20], count: 3}, {kind: merge, at: [25]}]"};
 
-static std::vector<nlohmann::json> life_records(const std::string& run) {
+static std::vector<nlohmann::json> lifecycle_records(const std::string& run) {
   std::vector<nlohmann::json> records;
   for (const nlohmann::json& record : comparable_metrics(run)) {
-    if (record.at("type") == "life") records.push_back(record);
+    if (record.at("type") == "lifecycle") records.push_back(record);
   }
   return records;
 }
 
 TEST_CASE("a resumed run whose experts change is bitwise equal to an uninterrupted one", "[slow]") {
   TemporaryFolder straight, broken;
-  done(tiny_train(straight.path(), kLife));
+  done(tiny_train(straight.path(), kLifecycle));
   // The checkpoint of step 20 is written before the event of that step.
-  done(tiny_train(broken.path(), kLife + Arguments{"train.steps=15"}));
-  done(tiny_train(broken.path(), kLife + Arguments{"train.steps=20"}));
-  done(tiny_train(broken.path(), kLife) + Arguments{"--resume", "must"});
+  done(tiny_train(broken.path(), kLifecycle + Arguments{"train.steps=15"}));
+  done(tiny_train(broken.path(), kLifecycle + Arguments{"train.steps=20"}));
+  done(tiny_train(broken.path(), kLifecycle) + Arguments{"--resume", "must"});
   CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
   CHECK(metrics_difference(straight / "run", broken / "run") == "");
   std::vector<std::pair<int, std::string>> events;
-  for (const nlohmann::json& record : life_records(broken / "run")) {
+  for (const nlohmann::json& record : lifecycle_records(broken / "run")) {
     if (record.at("layer") == 0 && record.at("kind") != "restart")
       events.emplace_back(record.at("step").get<int>(), record.at("kind").get<std::string>());
     CHECK(record.at("loss_before").is_number());
@@ -57,12 +57,12 @@ TEST_CASE("a resumed run whose experts change is bitwise equal to an uninterrupt
 
 TEST_CASE("several ranks change the experts like one", "[slow]") {
   TemporaryFolder one;
-  done(tiny_train(one.path(), kLife));
+  done(tiny_train(one.path(), kLifecycle));
   for (const int ranks : {2, 3}) {
     INFO(ranks << " ranks");
     TemporaryFolder shared;
-    done(mpirun(ranks) + tiny_train(shared.path(), kLife));
-    const auto expected = life_records(one / "run"), found = life_records(shared / "run");
+    done(mpirun(ranks) + tiny_train(shared.path(), kLifecycle));
+    const auto expected = lifecycle_records(one / "run"), found = lifecycle_records(shared / "run");
     REQUIRE(found.size() == expected.size());
     for (size_t i = 0; i < found.size(); ++i) {
       for (const char* key : {"step", "kind", "layer", "experts_after", "gone"})
@@ -72,14 +72,14 @@ TEST_CASE("several ranks change the experts like one", "[slow]") {
     const double loss = comparable_metrics(one / "run").back().at("loss");
     CHECK(comparable_metrics(shared / "run").back().at("loss").get<double>() == Approx(loss).epsilon(1e-3));
     // One rank resumes what several have written.
-    done(tiny_train(shared.path(), kLife + Arguments{"train.steps=32"}));
+    done(tiny_train(shared.path(), kLifecycle + Arguments{"train.steps=32"}));
   }
 }
 
 TEST_CASE("growing all experts and k preserves the function, and the reports say so", "[slow]") {
   TemporaryFolder folder;
-  done(tiny_train(folder.path(), {"moe.life=[{kind: grow, at: [10], scale_k: true}]"}));
-  const auto records = life_records(folder / "run");
+  done(tiny_train(folder.path(), {"moe.lifecycle=[{kind: grow, at: [10], scale_k: true}]"}));
+  const auto records = lifecycle_records(folder / "run");
   REQUIRE(records.size() == 2);
   for (const nlohmann::json& record : records) {
     CHECK(record.at("preserved") == true);
@@ -94,7 +94,7 @@ TEST_CASE("growing all experts and k preserves the function, and the reports say
   CHECK_THAT(page, Catch::Contains("Lifecycle of the experts"));
   CHECK_THAT(page, Catch::Contains("grow at step 10"));
   const Finished json = done(program("moe-inspect") + Arguments{folder / "run", "--json"});
-  CHECK(parse_json(json.out).at("life").size() == 2);
+  CHECK(parse_json(json.out).at("lifecycle").size() == 2);
   // The checkpoint of the event's step still has the experts from before the event.
   const Finished before = done(program("moe-eval") + Arguments{folder / "run", "--split", "validation"});
   CHECK(std::stod(before.out) > 0);

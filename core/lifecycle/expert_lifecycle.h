@@ -1,4 +1,4 @@
-// The lifecycle of a run's experts (moe.life): their use, the events that are due, and the changes these make.
+// The lifecycle of a run's experts (moe.lifecycle): their use, the events that are due, and the changes these make.
 // Decisions depend only on sums over all ranks, so all ranks and all layouts decide the same.
 #pragma once
 #include <functional>
@@ -40,10 +40,10 @@ struct ExpertChange {
 ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const std::vector<std::vector<int64_t>>& dead,
                              const LayerNumbers& numbers, double noise, double router_noise);
 
-class ExpertLife {
+class ExpertLifecycle {
  public:
   // Throws the UsageErrors of the events.
-  ExpertLife(const ModelConfig& model, const MoEConfig& moe, const RunLength& run);
+  ExpertLifecycle(const ModelConfig& model, const MoEConfig& moe, const RunLength& run);
 
   bool empty() const { return events_.empty(); }
 

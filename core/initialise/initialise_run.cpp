@@ -1,4 +1,4 @@
-#include "core/initialise/beginning.h"
+#include "core/initialise/initialise_run.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -92,7 +92,7 @@ StartReport from_other_run(TrainingState& state, const TrainConfig& config, cons
 
 }  // namespace
 
-void check_beginning(const TrainConfig& config, const Task& task, const RunLength& run) {
+void check_initialisation(const TrainConfig& config, const Task& task, const RunLength& run) {
   if (!config.init.from.empty()) find_source(config, task);
   check_clusters(config, task.shape(), run);
   const ReptileConfig& reptile = config.init.reptile;
@@ -102,12 +102,12 @@ void check_beginning(const TrainConfig& config, const Task& task, const RunLengt
   }
 }
 
-Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
+RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
                     const Task& task) {
   const int64_t samples = task.num_samples(), domains = config.init.reptile.domains, batch = config.train.batch;
   const bool meta_learns = config.init.reptile.rounds > 0;
-  Beginning beginning;
-  if (!config.init.from.empty()) beginning.from = from_other_run(state, config, task);
+  RunInitialisation initialisation;
+  if (!config.init.from.empty()) initialisation.from = from_other_run(state, config, task);
   Batches batches(config, groups, task);
   const auto seed = static_cast<uint64_t>(config.seed);
   const auto pick = [&](const RandomKey& key, int64_t number, int64_t begin, int64_t end) {
@@ -116,23 +116,23 @@ Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& co
   };
   if (config.init.clusters.tokens > 0) {
     const RandomKey key{seed, RandomPurpose::clusters, 0, ~uint64_t{0}};  // tensors' streams have smaller steps
-    beginning.clusters = start_from_clusters(
-        state, config, groups, beginning.from ? beginning.from->upcycled : std::set<std::string>{}, [&](int64_t index) {
+    initialisation.clusters = start_from_clusters(
+        state, config, groups, initialisation.from ? initialisation.from->upcycled : std::set<std::string>{}, [&](int64_t index) {
           return batches.load([&](int64_t i) { return pick(key, index * batch + i, 0, samples); });
         });
   }
   if (meta_learns) {
-    beginning.reptile = start_by_reptile(state, step, config, [&](int64_t domain, int64_t index) {
+    initialisation.reptile = start_by_reptile(state, step, config, [&](int64_t domain, int64_t index) {
       const RandomKey key{seed, RandomPurpose::reptile, 1, static_cast<uint64_t>(domain)};
       return batches.load([&](int64_t i) {
         return pick(key, index * batch + i, domain * samples / domains, (domain + 1) * samples / domains);
       });
     });
   }
-  return beginning;
+  return initialisation;
 }
 
-std::vector<std::string> Beginning::to_words() const {
+std::vector<std::string> RunInitialisation::to_words() const {
   std::vector<std::string> lines;
   if (from) {
     lines.push_back(fmt::format(
@@ -167,7 +167,7 @@ std::vector<std::string> Beginning::to_words() const {
   return lines;
 }
 
-std::vector<nlohmann::ordered_json> Beginning::to_json() const {
+std::vector<nlohmann::ordered_json> RunInitialisation::to_json() const {
   std::vector<nlohmann::ordered_json> records;
   if (clusters) {
     for (const LayerClusters& layer : clusters->layers) {

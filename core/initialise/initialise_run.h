@@ -11,7 +11,7 @@
 
 namespace moe {
 
-struct Beginning {
+struct RunInitialisation {
   std::optional<StartReport> from;
   std::optional<ClusterReport> clusters;
   std::optional<ReptileReport> reptile;
@@ -20,14 +20,14 @@ struct Beginning {
   std::vector<nlohmann::ordered_json> to_json() const;  // records of metrics.jsonl, type "init"
 };
 
-// Throws the errors of begin_run() in advance: UsageError, and CheckpointError for a source run that does not exist or
+// Throws the errors of initialise_run() in advance: UsageError, and CheckpointError for a source run that does not exist or
 // does not fit.
-void check_beginning(const TrainConfig& config, const Task& task, const RunLength& run);
+void check_initialisation(const TrainConfig& config, const Task& task, const RunLength& run);
 
 // Applies another run's weights, then clusters, then Reptile, as configured in init. They use the training samples of
-// `task`; the seed determines which ones. check_beginning() must have passed. Collective. Throws the errors of the
+// `task`; the seed determines which ones. check_initialisation() must have passed. Collective. Throws the errors of the
 // parts.
-Beginning begin_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
+RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
                     const Task& task);
 
 }  // namespace moe

@@ -1,4 +1,4 @@
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 
 #include <algorithm>
 #include <cmath>
@@ -79,15 +79,15 @@ ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const 
   return change;
 }
 
-ExpertLife::ExpertLife(const ModelConfig& model, const MoEConfig& moe, const RunLength& run)
+ExpertLifecycle::ExpertLifecycle(const ModelConfig& model, const MoEConfig& moe, const RunLength& run)
     : numbers_(configured_experts(model, moe)) {
-  for (const Choice<ExpertEvent>& choice : moe.life.items()) {
+  for (const Choice<ExpertEvent>& choice : moe.lifecycle.items()) {
     events_.push_back({choice.make(ExpertEvent::Setup{run}), 0, 0, {}});
   }
 }
 
 // Allocates the counters of each expert.
-void ExpertLife::prepare(size_t layers) {
+void ExpertLifecycle::prepare(size_t layers) {
   const auto make_room = [&](auto& lists) {
     if (lists.size() == layers) return;
     lists.assign(layers, {});
@@ -97,7 +97,7 @@ void ExpertLife::prepare(size_t layers) {
   for (Event& event : events_) make_room(event.low);
 }
 
-void ExpertLife::observe(const Model& model) {
+void ExpertLifecycle::observe(const Model& model) {
   if (empty()) return;
   const auto layers = model.moe_layers();
   prepare(layers.size());
@@ -117,7 +117,7 @@ void ExpertLife::observe(const Model& model) {
   }
 }
 
-std::vector<std::vector<double>> ExpertLife::use() const {
+std::vector<std::vector<double>> ExpertLifecycle::use() const {
   std::vector<std::vector<double>> shares = sums_;
   for (size_t layer = 0; layer < shares.size(); ++layer) {
     const double fair = 1 / static_cast<double>(numbers_[layer].experts);
@@ -130,14 +130,14 @@ static int64_t levels_below(const std::vector<double>& levels, double open) {
   return std::count_if(levels.begin(), levels.end(), [&](double level) { return level <= open + 1e-9; });
 }
 
-bool ExpertLife::is_due(const Event& event, int64_t step, double open) const {
+bool ExpertLifecycle::is_due(const Event& event, int64_t step, double open) const {
   const ExpertEvent& e = *event.event;
   if (e.options().times > 0 && event.happened >= e.options().times) return false;
   return e.is_triggered() || e.is_scheduled_at(step) || levels_below(e.opened(), open) > event.opened;
 }
 
 // The change that the event makes now; nothing when some layer does not have the experts for it.
-std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingState& state) const {
+std::optional<ExpertChange> ExpertLifecycle::change_by(const Event& event, TrainingState& state) const {
   const ExpertEvent& e = *event.event;
   ExpertChange change{e.kind(), numbers_, numbers_, e.noise(), e.router_noise(), {}};
   for (ExpertNumbers& n : change.after) n = e.numbers_after(n);
@@ -146,7 +146,7 @@ std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingSt
   bool changes = false;
   for (size_t layer = 0; layer < layers.size(); ++layer) {
     std::vector<std::vector<double>> rows;  // computed on the first request
-    const auto likeness = [&](int64_t a, int64_t b) {
+    const auto similarity = [&](int64_t a, int64_t b) {
       if (rows.empty()) rows = router_rows(state, *layers[layer]);
       const std::vector<double>&x = rows[static_cast<size_t>(a)], &y = rows[static_cast<size_t>(b)];
       const auto product = [](const std::vector<double>& u, const std::vector<double>& v) {
@@ -154,14 +154,14 @@ std::optional<ExpertChange> ExpertLife::change_by(const Event& event, TrainingSt
       };
       return product(x, y) / std::max(std::sqrt(product(x, x) * product(y, y)), 1e-30);
     };
-    change.mappings.push_back(e.map({shares[layer], event.low[layer], likeness}));
+    change.mappings.push_back(e.map({shares[layer], event.low[layer], similarity}));
     if (change.mappings.back().after() != change.after[layer].experts) return std::nullopt;
     changes |= !change.mappings.back().is_identity();
   }
   return changes ? std::optional(change) : std::nullopt;
 }
 
-void ExpertLife::happen(int64_t step, double open, const std::function<TrainingState&()>& state,
+void ExpertLifecycle::happen(int64_t step, double open, const std::function<TrainingState&()>& state,
                         const std::function<void(const ExpertChange&)>& change) {
   for (Event& event : events_) {
     if (!is_due(event, step, open)) continue;
@@ -176,7 +176,7 @@ void ExpertLife::happen(int64_t step, double open, const std::function<TrainingS
 }
 
 // Experts keep their use through the mapping; the time for which they have been under-used starts again from 0.
-void ExpertLife::apply(const ExpertChange& change) {
+void ExpertLifecycle::apply(const ExpertChange& change) {
   numbers_ = change.after;
   for (size_t layer = 0; layer < sums_.size(); ++layer) {
     sums_[layer] = mapped_use(change.mappings[layer], sums_[layer]);
@@ -184,7 +184,7 @@ void ExpertLife::apply(const ExpertChange& change) {
   }
 }
 
-nlohmann::json ExpertLife::save() const {
+nlohmann::json ExpertLifecycle::save() const {
   if (empty()) return nullptr;
   nlohmann::json events = nlohmann::json::array();
   for (const Event& e : events_) {
@@ -200,9 +200,9 @@ nlohmann::json ExpertLife::save() const {
   return {{"number", experts}, {"k_factor", factors}, {"weight", weight_}, {"use", sums_}, {"events", events}};
 }
 
-void ExpertLife::restore(const nlohmann::json& saved, const std::string& path) {
+void ExpertLifecycle::restore(const nlohmann::json& saved, const std::string& path) {
   if (empty()) return;
-  const auto damaged = [&] { raise<CheckpointError>("{} does not hold the state of moe.life", path); };
+  const auto damaged = [&] { raise<CheckpointError>("{} does not hold the state of moe.lifecycle", path); };
   if (saved.is_null()) damaged();
   numbers_ = read_numbers(saved, numbers_.size(), path);
   const auto fits = [&](const auto& lists) {

@@ -1,9 +1,9 @@
-// The effects that moe.life can have on a run's experts, computed before it starts, so that a run is not refused in the
+// The effects that moe.lifecycle can have on a run's experts, computed before it starts, so that a run is not refused in the
 // middle and memory is planned for the largest number of experts.
 #pragma once
 #include <set>
 
-#include "core/lifecycle/expert_life.h"
+#include "core/lifecycle/expert_lifecycle.h"
 
 namespace moe {
 
@@ -14,7 +14,7 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
 // Throws UsageError for a configuration that cannot run: a router that does not support the numbers of experts, ranks
 // without experts, an event that the curriculum never triggers.
 // `samples`: number of samples in the training split.
-void check_life(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
+void check_lifecycle_plan(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
                 int64_t ranks);
 
 }  // namespace moe

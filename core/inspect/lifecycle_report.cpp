@@ -1,4 +1,4 @@
-#include "core/inspect/life_report.h"
+#include "core/inspect/lifecycle_report.h"
 
 #include <fmt/core.h>
 
@@ -14,27 +14,27 @@ namespace moe {
 static constexpr size_t kMostShown = 200;  // lines
 
 // The latest events, and the number of earlier ones.
-static std::pair<size_t, std::vector<LifePoint>> shown(const RunHistory& history) {
-  const size_t hidden = history.life.size() - std::min(history.life.size(), kMostShown);
-  return {hidden, {history.life.begin() + static_cast<std::ptrdiff_t>(hidden), history.life.end()}};
+static std::pair<size_t, std::vector<LifecyclePoint>> shown(const RunHistory& history) {
+  const size_t hidden = history.lifecycle.size() - std::min(history.lifecycle.size(), kMostShown);
+  return {hidden, {history.lifecycle.begin() + static_cast<std::ptrdiff_t>(hidden), history.lifecycle.end()}};
 }
 
-static std::string losses(const LifePoint& p) {
+static std::string losses(const LifecyclePoint& p) {
   if (std::isnan(p.loss_before) || std::isnan(p.loss_after)) return "-";
   return fmt::format("{:.4f} -> {:.4f}", p.loss_before, p.loss_after);
 }
 
-static std::string verdict(const LifePoint& p) {
+static std::string verdict(const LifecyclePoint& p) {
   if (p.preserved) return "preserved";
   return p.why.empty() ? "not preserved" : "not preserved: " + p.why;
 }
 
-std::string life_text(const RunHistory& history) {
-  if (history.life.empty()) return "";
+std::string lifecycle_text(const RunHistory& history) {
+  if (history.lifecycle.empty()) return "";
   const auto [hidden, points] = shown(history);
   std::string text = "\nlifecycle of the experts\n";
   if (hidden > 0) text += fmt::format("  ({} earlier lines left out)\n", hidden);
-  for (const LifePoint& p : points) {
+  for (const LifecyclePoint& p : points) {
     text += fmt::format("  step {:>6} layer {:>2} {:<8} {:>3} -> {:<3} loss {} {}\n", p.step, p.layer, p.kind,
                         p.experts_before, p.experts_after, losses(p), verdict(p));
     if (!p.what.empty()) text += fmt::format("         {}\n", p.what);
@@ -42,13 +42,13 @@ std::string life_text(const RunHistory& history) {
   return text;
 }
 
-std::string life_table(const RunHistory& history) {
-  if (history.life.empty()) return "";
+std::string lifecycle_table(const RunHistory& history) {
+  if (history.lifecycle.empty()) return "";
   const auto [hidden, points] = shown(history);
   std::string html = "<div class=\"card scroll\"><table>\n" +
                      header_cells({"step", "layer", "event", "experts", "loss of one batch", "function", "what"}) +
                      "<tbody>\n";
-  for (const LifePoint& p : points) {
+  for (const LifecyclePoint& p : points) {
     html +=
         fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{} to {}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
                     p.step, p.layer, escape_markup(p.kind), p.experts_before, p.experts_after, escape_markup(losses(p)),
@@ -63,9 +63,9 @@ static nlohmann::ordered_json or_null(double x) {
   return std::isnan(x) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(x);
 }
 
-nlohmann::ordered_json life_json(const RunHistory& history) {
+nlohmann::ordered_json lifecycle_json(const RunHistory& history) {
   nlohmann::ordered_json events = nlohmann::ordered_json::array();
-  for (const LifePoint& p : history.life) {
+  for (const LifecyclePoint& p : history.lifecycle) {
     events.push_back({{"step", p.step},
                       {"layer", p.layer},
                       {"kind", p.kind},

@@ -1,5 +1,5 @@
-// Events of moe.life: their effect on a model, when they happen, and refusals before a run starts.
-#include "core/lifecycle/expert_life.h"
+// Events of moe.lifecycle: their effect on a model, when they happen, and refusals before a run starts.
+#include "core/lifecycle/expert_lifecycle.h"
 #include "core/base/json.h"
 
 #include <cmath>
@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/checkpoint/checkpoint.h"
-#include "core/lifecycle/life_plan.h"
-#include "core/lifecycle/life_record.h"
+#include "core/lifecycle/lifecycle_plan.h"
+#include "core/lifecycle/lifecycle_record.h"
 #include "core/lifecycle/moved_tensors.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -252,10 +252,10 @@ TEST_CASE("a change gives identical bits in any layout") {
 
 static constexpr RunLength kRun{100, 32, 50};
 
-static std::vector<int64_t> steps_of(ExpertLife& life, TinyRun& run, int64_t until, double open = 1) {
+static std::vector<int64_t> steps_of(ExpertLifecycle& lifecycle, TinyRun& run, int64_t until, double open = 1) {
   std::vector<int64_t> steps;
   for (int64_t step = 0; step < until; ++step) {
-    life.happen(
+    lifecycle.happen(
         step, open, [&]() -> TrainingState& { return run.state; }, [&](const ExpertChange&) { steps.push_back(step); });
   }
   return steps;
@@ -264,9 +264,9 @@ static std::vector<int64_t> steps_of(ExpertLife& life, TinyRun& run, int64_t unt
 TEST_CASE("events happen when they are due") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
   const auto steps = [&](const std::string& event) {
-    const TrainConfig config = config_of("experts: 4, life: [" + event + "]");
-    ExpertLife life(config.model, config.moe, kRun);
-    return steps_of(life, run, 100);
+    const TrainConfig config = config_of("experts: 4, lifecycle: [" + event + "]");
+    ExpertLifecycle lifecycle(config.model, config.moe, kRun);
+    return steps_of(lifecycle, run, 100);
   };
   using Steps = std::vector<int64_t>;
   CHECK(steps("{kind: grow, at: [10%, 25, 1000]}") == Steps{10, 25});
@@ -279,27 +279,27 @@ TEST_CASE("events happen when they are due") {
 
 TEST_CASE("a curriculum that opens its levels makes the experts grow") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
-  const TrainConfig opening = config_of("experts: 4, life: [{kind: grow, opened: [50%, 100%]}]");
-  ExpertLife life(opening.model, opening.moe, kRun);
+  const TrainConfig opening = config_of("experts: 4, lifecycle: [{kind: grow, opened: [50%, 100%]}]");
+  ExpertLifecycle lifecycle(opening.model, opening.moe, kRun);
   std::vector<int64_t> experts;
   int64_t step = 0;
   for (const double open : {0.1, 0.4, 0.5, 0.7, 0.99, 1.0, 1.0}) {
-    life.happen(
+    lifecycle.happen(
         step++, open, [&]() -> TrainingState& { return run.state; }, [](const ExpertChange&) {});
-    experts.push_back(life.numbers()[0].experts);
+    experts.push_back(lifecycle.numbers()[0].experts);
   }
   CHECK(experts == std::vector<int64_t>{4, 4, 8, 8, 8, 16, 16});
 }
 
 TEST_CASE("experts that are never chosen are restarted after their patience, also in a resumed run") {
-  TrainConfig config = config_of("experts: 4, router: sigmoid_bias, life: [{kind: restart, below: 0.2, for: 4}]");
+  TrainConfig config = config_of("experts: 4, router: sigmoid_bias, lifecycle: [{kind: restart, below: 0.2, for: 4}]");
   TinyRun run(config, kVocab, ProcessGroups::single());
   for (const Parameter& p : run.state.parameters.parameters()) {
     if (p.name.find("router.bias") != std::string::npos) p.value.as<float>()[2] = -1000;
   }
-  ExpertLife life(config.model, config.moe, kRun), resumed(config.model, config.moe, kRun);
+  ExpertLifecycle lifecycle(config.model, config.moe, kRun), resumed(config.model, config.moe, kRun);
   std::vector<int64_t> happened, again;
-  const auto happen = [&](ExpertLife& of, int64_t step, std::vector<int64_t>& steps) {
+  const auto happen = [&](ExpertLifecycle& of, int64_t step, std::vector<int64_t>& steps) {
     of.happen(
         step, 1, [&]() -> TrainingState& { return run.state; },
         [&](const ExpertChange& change) {
@@ -313,30 +313,30 @@ TEST_CASE("experts that are never chosen are restarted after their patience, als
         });
   };
   for (int64_t step = 0; step < 6; ++step) {
-    happen(life, step, happened);
+    happen(lifecycle, step, happened);
     if (step >= 3) happen(resumed, step, again);
     run.run(RandomBatch(config, kVocab, 7, static_cast<uint64_t>(step)), step, 1e-4);
-    life.observe(*run.state.model);
+    lifecycle.observe(*run.state.model);
     if (step == 2) {
-      resumed.restore(parse_json(json_text(life.save())), "x");
+      resumed.restore(parse_json(json_text(lifecycle.save())), "x");
     } else if (step > 2) {
       resumed.observe(*run.state.model);
     }
   }
   CHECK(happened == std::vector<int64_t>{4});
   CHECK(again == happened);
-  CHECK(resumed.save() == life.save());
+  CHECK(resumed.save() == lifecycle.save());
   CHECK_THROWS_AS(resumed.restore(nullptr, "x"), CheckpointError);
   CHECK_THROWS_AS(resumed.restore({{"number", 4}, {"k_factor", 1}, {"use", 3}}, "x"), CheckpointError);
 }
 
 TEST_CASE("merging finds copies by the router") {
-  TrainConfig config = config_of("experts: 8, life: [{kind: merge, at: [1], count: 4, scale_k: true}]");
+  TrainConfig config = config_of("experts: 8, lifecycle: [{kind: merge, at: [1], count: 4, scale_k: true}]");
   TinyRun small(config_of("experts: 4"), kVocab, ProcessGroups::single());
   const auto grown = changed(small, change_of("grow", {4, 1}, doubled(4), false), ProcessGroups::single());
-  ExpertLife life(config.model, config.moe, kRun);
+  ExpertLifecycle lifecycle(config.model, config.moe, kRun);
   int happened = 0;
-  life.happen(
+  lifecycle.happen(
       1, 1, [&]() -> TrainingState& { return grown->state; },
       [&](const ExpertChange& change) {
         ++happened;
@@ -353,12 +353,12 @@ TEST_CASE("merging finds copies by the router") {
 
 TEST_CASE("events use each layer's number of experts") {
   const TrainConfig config = config_of(
-      "experts: 4, layers: [{at: last, experts: 6}], life: [{kind: grow, at: [1], factor: 2, scale_k: true}, {kind: "
+      "experts: 4, layers: [{at: last, experts: 6}], lifecycle: [{kind: grow, at: [1], factor: 2, scale_k: true}, {kind: "
       "prune, at: [2], count: 3}]");
   TinyRun run(config, kVocab, ProcessGroups::single());
   REQUIRE(run.state.model->moe_layers().size() == 2);
-  ExpertLife life(config.model, config.moe, kRun);
-  CHECK(life.numbers() == LayerNumbers{{4, 1}, {6, 1}});
+  ExpertLifecycle lifecycle(config.model, config.moe, kRun);
+  CHECK(lifecycle.numbers() == LayerNumbers{{4, 1}, {6, 1}});
   std::unique_ptr<TinyRun> next;
   const auto state = [&]() -> TrainingState& { return next ? next->state : run.state; };
   std::vector<LayerNumbers> found;
@@ -366,8 +366,8 @@ TEST_CASE("events use each layer's number of experts") {
     found.push_back(what.after);
     next = changed(next ? *next : run, what, ProcessGroups::single());
   };
-  life.happen(1, 1, state, change);
-  life.happen(2, 1, state, change);
+  lifecycle.happen(1, 1, state, change);
+  lifecycle.happen(2, 1, state, change);
   CHECK(found == std::vector<LayerNumbers>{{{8, 2}, {12, 2}}, {{5, 2}, {9, 2}}});
   for (size_t layer = 0; layer < 2; ++layer) {
     CHECK(next->state.model->moe_layers()[layer]->num_experts() == found.back()[layer].experts);
@@ -377,7 +377,7 @@ TEST_CASE("events use each layer's number of experts") {
   CHECK(possible.count({{4, 1}, {6, 1}}) == 1);
   CHECK(possible.count({{5, 2}, {9, 2}}) == 1);
   // The state in a checkpoint, and the one from when all layers had one number.
-  const nlohmann::json saved = life.save();
+  const nlohmann::json saved = lifecycle.save();
   const TrainConfig again = with_saved_experts(config, saved, "x");
   CHECK(configured_experts(again.model, again.moe) == found.back());
   const TrainConfig old = with_saved_experts(config_of("experts: 4"), {{"number", 8}, {"k_factor", 2.0}}, "x");
@@ -395,19 +395,19 @@ TEST_CASE("the numbers of experts that a run may have are computed before it sta
   };
   using Experts = std::vector<int64_t>;
   CHECK(numbers("experts: 4") == Experts{4});
-  CHECK(numbers("experts: 4, life: [{kind: grow, at: [10, 20]}]") == Experts{4, 8, 16});
-  CHECK(numbers("experts: 4, life: [{kind: grow, at: [10]}, {kind: prune, at: [50], count: 3}]") == Experts{4, 5, 8});
-  CHECK(numbers("experts: 6, life: [{kind: prune, below: 0.1, least: 3}]") == Experts{3, 4, 5, 6});
-  CHECK(numbers("experts: 6, life: [{kind: prune, below: 0.1, least: 3, times: 1}]") == Experts{5, 6});
-  CHECK(numbers("experts: 4, life: [{kind: grow, opened: [50%, 90%]}]") == Experts{4, 8, 16});
-  CHECK(numbers("experts: 4, life: [{kind: restart}]") == Experts{4});
-  CHECK_THROWS_WITH(numbers("experts: 4, life: [{kind: grow, every: 2}]"), Catch::Contains("give it a limit"));
+  CHECK(numbers("experts: 4, lifecycle: [{kind: grow, at: [10, 20]}]") == Experts{4, 8, 16});
+  CHECK(numbers("experts: 4, lifecycle: [{kind: grow, at: [10]}, {kind: prune, at: [50], count: 3}]") == Experts{4, 5, 8});
+  CHECK(numbers("experts: 6, lifecycle: [{kind: prune, below: 0.1, least: 3}]") == Experts{3, 4, 5, 6});
+  CHECK(numbers("experts: 6, lifecycle: [{kind: prune, below: 0.1, least: 3, times: 1}]") == Experts{5, 6});
+  CHECK(numbers("experts: 4, lifecycle: [{kind: grow, opened: [50%, 90%]}]") == Experts{4, 8, 16});
+  CHECK(numbers("experts: 4, lifecycle: [{kind: restart}]") == Experts{4});
+  CHECK_THROWS_WITH(numbers("experts: 4, lifecycle: [{kind: grow, every: 2}]"), Catch::Contains("give it a limit"));
 }
 
-TEST_CASE("impossible events of moe.life are refused before the run starts") {
+TEST_CASE("impossible events of moe.lifecycle are refused before the run starts") {
   const auto check = [](const std::string& moe, const std::string& more = "", int64_t ranks = 1) {
     const TrainConfig config = config_of(moe, more);
-    check_life(config, tiny_shape(config, kVocab), kRun, 1000, ranks);
+    check_lifecycle_plan(config, tiny_shape(config, kVocab), kRun, 1000, ranks);
   };
   const auto refuses = [&](const std::string& part, const std::string& moe, const std::string& more = "",
                            int64_t ranks = 1) {
@@ -415,18 +415,18 @@ TEST_CASE("impossible events of moe.life are refused before the run starts") {
     CHECK_THROWS_AS(check(moe, more, ranks), UsageError);
     CHECK_THROWS_WITH(check(moe, more, ranks), Catch::Contains(part));
   };
-  CHECK_NOTHROW(check("experts: 4, life: [{kind: grow, at: [10]}, {kind: restart}]"));
-  CHECK_NOTHROW(check("experts: 4, router: hash, life: [{kind: restart}]"));
-  refuses("hash", "experts: 4, router: hash, life: [{kind: grow, at: [10]}]");
-  refuses("groups consist of neighbouring", "experts: 4, router: hierarchical, life: [{kind: prune, at: [10]}]");
-  refuses("groups have their own routers", "experts: 4, strategy: hierarchical, life: [{kind: restart}]");
-  refuses("never happens", "experts: 4, life: [{kind: prune}]");
-  refuses("not a length of training", "experts: 4, life: [{kind: prune, at: [soon]}]");
-  refuses("no share of the difficulties", "experts: 4, life: [{kind: grow, opened: [5]}]");
-  refuses("opens all samples", "experts: 4, life: [{kind: grow, opened: [50%]}]");
-  refuses("with 2 experts", "experts: 4, router: {k: 3}, life: [{kind: prune, at: [10], count: 2}]");
-  refuses("always chooses two", "experts: 4, router: gshard, life: [{kind: grow, at: [10], scale_k: true}]");
-  refuses("cannot share 3 experts", "experts: 4, life: [{kind: prune, at: [10]}]", ", parallel: {expert: 4}", 4);
-  CHECK_NOTHROW(check("experts: 4, life: [{kind: grow, opened: [50%]}]",
+  CHECK_NOTHROW(check("experts: 4, lifecycle: [{kind: grow, at: [10]}, {kind: restart}]"));
+  CHECK_NOTHROW(check("experts: 4, router: hash, lifecycle: [{kind: restart}]"));
+  refuses("hash", "experts: 4, router: hash, lifecycle: [{kind: grow, at: [10]}]");
+  refuses("groups consist of neighbouring", "experts: 4, router: hierarchical, lifecycle: [{kind: prune, at: [10]}]");
+  refuses("groups have their own routers", "experts: 4, strategy: hierarchical, lifecycle: [{kind: restart}]");
+  refuses("never happens", "experts: 4, lifecycle: [{kind: prune}]");
+  refuses("not a length of training", "experts: 4, lifecycle: [{kind: prune, at: [soon]}]");
+  refuses("no share of the difficulties", "experts: 4, lifecycle: [{kind: grow, opened: [5]}]");
+  refuses("opens all samples", "experts: 4, lifecycle: [{kind: grow, opened: [50%]}]");
+  refuses("with 2 experts", "experts: 4, router: {k: 3}, lifecycle: [{kind: prune, at: [10], count: 2}]");
+  refuses("always chooses two", "experts: 4, router: gshard, lifecycle: [{kind: grow, at: [10], scale_k: true}]");
+  refuses("cannot share 3 experts", "experts: 4, lifecycle: [{kind: prune, at: [10]}]", ", parallel: {expert: 4}", 4);
+  CHECK_NOTHROW(check("experts: 4, lifecycle: [{kind: grow, opened: [50%]}]",
                       ", curriculum: {sampler: {kind: buckets, pacing: {kind: linear, start: 0.2}}}"));
 }

@@ -1,5 +1,5 @@
 // Initialisation of weights before step 0: clusters and Reptile, on a tiny model.
-#include "core/initialise/beginning.h"
+#include "core/initialise/initialise_run.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "core/lifecycle/life_plan.h"
+#include "core/lifecycle/lifecycle_plan.h"
 
 #include <algorithm>
 
@@ -55,7 +55,7 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
   Events events;
   Point start{configured_experts(model, moe), {}};
   std::vector<bool> any_time;
-  for (const Choice<ExpertEvent>& choice : moe.life.items()) {
+  for (const Choice<ExpertEvent>& choice : moe.lifecycle.items()) {
     const auto& event = events.emplace_back(choice.make(ExpertEvent::Setup{run}));
     const int64_t times = event->options().times;
     const auto levels = static_cast<int64_t>(event->opened().size());
@@ -89,17 +89,17 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
   return numbers;
 }
 
-void check_life(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
+void check_lifecycle_plan(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
                 int64_t ranks) {
-  if (config.moe.life.items().empty()) return;
+  if (config.moe.lifecycle.items().empty()) return;
   const std::set<LayerNumbers> all = possible_experts(config.model, config.moe, run);
   const FixedExperts fixed = fixed_experts(config, sample, run);
-  if (!fixed.places.empty()) raise<UsageError>("moe.life: events are not supported for experts of {}", fixed.places);
+  if (!fixed.places.empty()) raise<UsageError>("moe.lifecycle: events are not supported for experts of {}", fixed.places);
   const bool changes = std::any_of(all.begin(), all.end(), [&](const LayerNumbers& n) { return n != *all.begin(); });
   if (changes && !fixed.number.empty()) {
-    raise<UsageError>("moe.life: the number of experts cannot change with {}", fixed.number);
+    raise<UsageError>("moe.lifecycle: the number of experts cannot change with {}", fixed.number);
   }
-  for (const Choice<ExpertEvent>& choice : config.moe.life.items()) {
+  for (const Choice<ExpertEvent>& choice : config.moe.lifecycle.items()) {
     const auto event = choice.make(ExpertEvent::Setup{run});
     if (event->opened().empty()) continue;
     const auto sampler = config.curriculum.sampler.make(
@@ -115,7 +115,7 @@ void check_life(const TrainConfig& config, const SampleShape& sample, const RunL
       summarise(then, sample, run);  // builds the model without allocating it
       expert_parallel_size(ranks, config.parallel.expert, fewest(numbers));
     } catch (const UsageError& error) {
-      raise<UsageError>("moe.life, with {} experts: {}", to_words(numbers), error.what());
+      raise<UsageError>("moe.lifecycle, with {} experts: {}", to_words(numbers), error.what());
     }
   }
 }

@@ -74,27 +74,27 @@ TEST_CASE("scores, weights and the distillation loss equal the CPU's in f64") {
     gather_chosen(exact, back64, q64, indices64);
     check_close("spread", q, q64, {});
     check_close("gathered", back, back64, {});
-    const Tensor everybody = ctx.output({tokens, experts}, DType::i32);
-    choose_all(ctx, everybody);
-    for (int64_t i = 0; i < everybody.size(); ++i) CHECK(get(everybody, i) == static_cast<double>(i % experts));
+    const Tensor all_experts = ctx.output({tokens, experts}, DType::i32);
+    choose_all(ctx, all_experts);
+    for (int64_t i = 0; i < all_experts.size(); ++i) CHECK(get(all_experts, i) == static_cast<double>(i % experts));
 
     const double expected =
-        sum_from([&](Tensor sum) { imitation_sum(exact, sum, p64, q64, indices64, 0.3, targets64); });
-    CHECK(sum_from([&](Tensor sum) { imitation_sum(ctx, sum, p, q, indices, 0.3, targets); }) ==
+        sum_from([&](Tensor sum) { distillation_sum(exact, sum, p64, q64, indices64, 0.3, targets64); });
+    CHECK(sum_from([&](Tensor sum) { distillation_sum(ctx, sum, p, q, indices, 0.3, targets); }) ==
           Approx(expected).epsilon(1e-6));
     for (const bool with_target : {false, true}) {
       const Tensor d_z = ctx.normal(z.shape, 4), d_q = ctx.normal(z.shape, 5), d_z64 = exact(d_z), d_q64 = exact(d_q);
-      imitation_backward(ctx, d_z, with_target ? d_q : Tensor{}, p, q, indices, 0.3, -2, targets);
-      imitation_backward(exact, d_z64, with_target ? d_q64 : Tensor{}, p64, q64, indices64, 0.3, -2, targets64);
+      distillation_backward(ctx, d_z, with_target ? d_q : Tensor{}, p, q, indices, 0.3, -2, targets);
+      distillation_backward(exact, d_z64, with_target ? d_q64 : Tensor{}, p64, q64, indices64, 0.3, -2, targets64);
       softmax_backward(ctx, d_z, d_q, p);
       softmax_backward(exact, d_z64, d_q64, p64);
       check_close("d_logits", d_z, d_z64, {1e-5, 1e-6});
       check_close("d_q", d_q, d_q64, {1e-5, 1e-6});
     }
     const Tensor others = ctx.random_i32({tokens, 4}, experts, 6);
-    CHECK(sum_from([&](Tensor sum) { agreement_sum(ctx, sum, indices, others, targets); }) ==
+    CHECK(sum_from([&](Tensor sum) { topk_overlap_sum(ctx, sum, indices, others, targets); }) ==
           Approx(sum_from([&](Tensor sum) {
-            agreement_sum(exact, sum, indices64, exact(others), targets64);
+            topk_overlap_sum(exact, sum, indices64, exact(others), targets64);
           })).epsilon(1e-12));
   }
 }
@@ -112,12 +112,12 @@ TEST_CASE("similarity of outputs equals the CPU's in f64") {
       for (int64_t i = 0; i < d; ++i) set(rows, i, 0);
       const Tensor d_rows = ctx.normal(rows.shape, 2), d_rows64 = exact(d_rows);
       CHECK(
-          sum_from([&](Tensor sum) { likeness_sum(ctx, sum, rows, position, targets); }) ==
-          Approx(sum_from([&](Tensor sum) { likeness_sum(exact, sum, exact(rows), exact(position), exact(targets)); }))
+          sum_from([&](Tensor sum) { output_similarity_sum(ctx, sum, rows, position, targets); }) ==
+          Approx(sum_from([&](Tensor sum) { output_similarity_sum(exact, sum, exact(rows), exact(position), exact(targets)); }))
               .epsilon(1e-5)
               .margin(1e-6));
-      likeness_backward(ctx, d_rows, rows, position, -3, targets);
-      likeness_backward(exact, d_rows64, exact(rows), exact(position), -3, exact(targets));
+      output_similarity_backward(ctx, d_rows, rows, position, -3, targets);
+      output_similarity_backward(exact, d_rows64, exact(rows), exact(position), -3, exact(targets));
       check_close("d_rows", d_rows, d_rows64, tolerance(ctx));
     }
   }

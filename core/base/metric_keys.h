@@ -1,0 +1,51 @@
+// The keys of metrics.jsonl that both its writers and its readers use (docs/comparing.md lists the records). A renamed
+// key gets another schema number, and core/record/old_records.h translates records of earlier schemas.
+#pragma once
+
+namespace moe::metric_keys {
+
+inline constexpr int kSchemaNumber = 2;
+
+// Every record.
+inline constexpr const char* kSchema = "schema";
+inline constexpr const char* kType = "type";
+inline constexpr const char* kStep = "step";
+// The values of kType that readers look for.
+inline constexpr const char* kTrain = "train";
+inline constexpr const char* kEvaluation = "eval";
+inline constexpr const char* kLifecycle = "lifecycle";
+inline constexpr const char* kStopped = "stopped";
+
+// Records of training and of evaluation.
+inline constexpr const char* kTokens = "tokens";
+inline constexpr const char* kLoss = "loss";
+inline constexpr const char* kAuxiliary = "aux";
+inline constexpr const char* kNorm = "norm";
+inline constexpr const char* kLearningRate = "lr";
+inline constexpr const char* kMilliseconds = "ms";
+inline constexpr const char* kTokensPerSecond = "tokens_per_s";
+inline constexpr const char* kCurriculum = "curriculum";
+inline constexpr const char* kScheduled = "scheduled";  // values of quantities that follow a schedule, by key
+inline constexpr const char* kBalance = "balance";
+inline constexpr const char* kMeasures = "measures";
+inline constexpr const char* kLoadMaxOverMean = "load_max_over_mean";
+inline constexpr const char* kDead = "dead";
+inline constexpr const char* kDropped = "dropped";  // share of the assignments, mean over layers
+inline constexpr const char* kRouterEntropy = "router_entropy";
+inline constexpr const char* kLoad = "load";                // (layers, experts) shares of a layer's assignments
+inline constexpr const char* kDroppedLoad = "dropped_load";  // likewise of those that were dropped
+inline constexpr const char* kStride = "stride";
+inline constexpr const char* kData = "data";
+
+// Records of kLifecycle.
+inline constexpr const char* kKind = "kind";
+inline constexpr const char* kLayer = "layer";
+inline constexpr const char* kExpertsBefore = "experts_before";
+inline constexpr const char* kExpertsAfter = "experts_after";
+inline constexpr const char* kWhat = "what";
+inline constexpr const char* kWhy = "why";
+inline constexpr const char* kPreserved = "preserved";
+inline constexpr const char* kLossBefore = "loss_before";
+inline constexpr const char* kLossAfter = "loss_after";
+
+}  // namespace moe::metric_keys
