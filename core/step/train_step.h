@@ -1,4 +1,4 @@
-// One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer. docs/architecture.md
+// One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer. docs/one_training_step.md
 // walks through it.
 #pragma once
 #include "core/schedule/scheduled.h"
