@@ -128,7 +128,8 @@ TEST_CASE("a header that lies is damaged") {
 TEST_CASE("a header of an absurd length is damaged") {
   TemporaryFolder folder;
   for (const uint64_t length : {uint64_t{9}, uint64_t{1} << 32, uint64_t{1} << 63, ~uint64_t{0}, ~uint64_t{0} - 7}) {
-    write_bytes(folder / "x", std::string(reinterpret_cast<const char*>(&length), sizeof length) + "{}      ");
+    std::string file(reinterpret_cast<const char*>(&length), sizeof length);
+    write_bytes(folder / "x", file.append("{}      "));
     CHECK_THROWS_AS(TensorFile(folder / "x"), CheckpointError);
   }
 }
