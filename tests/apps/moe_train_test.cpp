@@ -66,7 +66,7 @@ TEST_CASE("a run writes the documented files") {
   const auto manifest = parse_json(read_file(folder / "run/manifest.json"));
   CHECK(manifest.at("ranks") == 1);
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 30);
-  for (const nlohmann::json& record : comparable_metrics(folder / "run")) CHECK(record.at("schema") == 1);
+  for (const nlohmann::json& record : comparable_metrics(folder / "run")) CHECK(record.at("schema") == 2);
   // The console and the log agree.
   CHECK_THAT(result.err, Catch::Contains("step     30/30 |"));
   CHECK_THAT(read_file(folder / "run/train.log"), Catch::Contains("step     30/30 |"));

@@ -116,7 +116,7 @@ TEST_CASE("documents end with the tokenizer's end-of-document token if requested
   options.entries = "", options.hold_out = 0;
   CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("cut into entries"));
   options.entries = "lines", options.tokenizer = "byte", options.vocabulary = {};
-  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("'byte' has none"));
+  CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("'byte' has no end-of-document token"));
 }
 #endif
 

@@ -60,7 +60,7 @@ TEST_CASE("SST-2 has its labels last") {
   CHECK(files.train.text(1) == "clich\xc3\xa9s");
   CHECK(files.train.label(1) == 0);
   write_bytes(folder / "sst2_test.tsv", "fine\t1\nfine\t2\n");
-  CHECK(has(message_of([&] { read_sst2_texts(folder.path()); }), "sst2_test.tsv:2: the label '2'"));
+  CHECK(has(message_of([&] { read_sst2_texts(folder.path()); }), "sst2_test.tsv:2: the label is '2'; expected 0 to 1"));
   write_bytes(folder / "sst2_test.tsv", "no tab\n");
   CHECK(has(message_of([&] { read_sst2_texts(folder.path()); }), "sst2_test.tsv:1: no tab"));
 }
@@ -78,7 +78,7 @@ TEST_CASE("IMDB has label, number, rating and review") {
   write_bytes(folder / "test.tsv", "1\t0\t10\tGood\n1\t0\tGood\n");
   CHECK(has(message_of([&] { read_imdb_texts(folder.path()); }), "test.tsv:2: fewer than 4 fields"));
   write_bytes(folder / "test.tsv", "1\t0\t11\tGood\n");
-  CHECK(has(message_of([&] { read_imdb_texts(folder.path()); }), "test.tsv:1: the rating '11'"));
+  CHECK(has(message_of([&] { read_imdb_texts(folder.path()); }), "test.tsv:1: the rating is '11'; expected 0 to 10"));
 }
 
 TEST_CASE("CSV fields may be quoted and hold commas, quotes and line ends") {
