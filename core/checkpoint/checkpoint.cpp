@@ -140,7 +140,7 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
 
   if (first) {
     std::error_code error;
-    fs::remove_all(target, error);  // an earlier try that was cut off before COMPLETE, or this step saved once before
+    fs::remove_all(target, error);  // left by an interrupted save, or by an earlier save of this step
     sync_folder(temporary);
     fs::rename(temporary, target, error);
     if (error) raise<CheckpointError>("cannot rename {} to {}: {}", temporary, target, error.message());
@@ -158,7 +158,7 @@ void CheckpointFolder::prune(int64_t keep_last, bool keep_best) const {
     const int64_t step = all[static_cast<size_t>(i)];
     if (keep && step == *keep) continue;
     std::error_code error;
-    fs::remove(path(step) + "/COMPLETE", error);  // first, so that a cut-off removal leaves nothing that looks whole
+    fs::remove(path(step) + "/COMPLETE", error);  // first, so that an interrupted removal leaves no complete checkpoint
     fs::remove_all(path(step), error);
     if (error) log::warn("cannot remove the old checkpoint {}: {}", path(step), error.message());
   }
@@ -175,7 +175,7 @@ RunState load_run_state(const std::string& path) {
       std::error_code error;
       const auto found = fs::file_size(path + "/" + name, error);
       if (error || found != bytes)
-        raise<CheckpointError>("{}/{} is damaged: it has not the {} bytes that were written", path, name,
+        raise<CheckpointError>("{}/{} is damaged: expected {} bytes; resume from another checkpoint", path, name,
                                json_text(bytes));
     }
     RunState state;
@@ -199,8 +199,8 @@ RunState load_run_state(const std::string& path) {
   }
 }
 
-// The tensors that are kept follow from the optimizer's kind and its options. Checkpoints from before they were listed
-// have two moments.
+// An optimizer's kind and options determine its states. A checkpoint that does not list them is of version 0.1.0, whose
+// only optimizer was AdamW.
 static void check_optimizer(const std::string& path, const Optimizer& optimizer) {
   const auto json = parse_json(read_text(path + "/state.json"));
   const std::vector<std::string> stored =
@@ -241,9 +241,9 @@ void load_tensors(const std::string& path, ParameterStore& parameters, const Opt
 
 std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which) {
   const std::string given =
-      (fs::path(run_or_checkpoint) / "").lexically_normal().parent_path().string();  // no slash at its end
+      (fs::path(run_or_checkpoint) / "").lexically_normal().parent_path().string();  // without a trailing slash
   if (fs::exists(given + "/state.json")) {
-    if (!fs::exists(given + "/COMPLETE")) raise<CheckpointError>("{} was never completed", given);
+    if (!fs::exists(given + "/COMPLETE")) raise<CheckpointError>("{} is incomplete: it has no file COMPLETE", given);
     return given;
   }
   const CheckpointFolder folder(given + "/checkpoints");
@@ -254,7 +254,7 @@ std::string find_checkpoint(const std::string& run_or_checkpoint, const std::str
   int64_t step = -1;
   const auto [end, status] = std::from_chars(which.data(), which.data() + which.size(), step);
   if (status != std::errc() || end != which.data() + which.size()) {
-    raise<UsageError>("'{}' is no checkpoint; say last, best or a step", which);
+    raise<UsageError>("'{}' is not a checkpoint; expected last, best or a step", which);
   }
   if (std::find(all.begin(), all.end(), step) == all.end()) {
     std::vector<std::string> known;

@@ -1,5 +1,6 @@
-// Checkpoints of a run: folders step_00000500 with the model, the optimizer and the run's state, one tensor per global
-// expert, so that any rank layout can read what any other wrote. A folder counts only once it holds the file COMPLETE.
+// Checkpoints of a run: folders such as step_00000500 with the model, the optimizer's states and the run's state. Every
+// global expert has its own tensors, so any rank layout can read what another wrote. A folder counts as a checkpoint
+// once it contains the file COMPLETE.
 #pragma once
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -14,24 +15,24 @@
 
 namespace moe {
 
-// What a run is besides its tensors.
+// The state of a run besides its tensors.
 struct RunState {
-  int64_t step = 0;                     // updates made
-  RunLength length;                     // that the run is meant to have
-  double tokens = 0;                    // trained on
-  std::optional<double> best_loss;      // of the best evaluation, nats per prediction
-  std::optional<double> best_accuracy;  // likewise, where that is what counts
+  int64_t step = 0;                     // number of updates made
+  RunLength length;                     // planned length of the run
+  double tokens = 0;                    // number of tokens trained on
+  std::optional<double> best_loss;      // of the best evaluation, in nats per prediction
+  std::optional<double> best_accuracy;  // of the best evaluation, for tasks that are judged by it
   int64_t best_step = 0;
   int64_t evaluations_since_best = 0;
-  double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl,
-  int64_t unlogged_steps = 0;  // of which there are so many
-  nlohmann::json alarm;        // the collapse alarm's state, and what each layer's balance losses were raised by
-  nlohmann::json capacity;     // what each MoE layer's capacity remembers; null when they have nothing to
+  double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl
+  int64_t unlogged_steps = 0;  // number of these steps
+  nlohmann::json alarm;        // state of the collapse alarm, and the factor on each layer's balance losses
+  nlohmann::json capacity;     // state of each MoE layer's capacity; null when none has a state
   nlohmann::json experts;      // what became of them by moe.lifecycle; null without
   nlohmann::json identity;     // hashes of data, vocabulary: what must be the same on resume
 };
 
-// A file beside the tensors.
+// A file of a checkpoint besides the tensor files.
 struct CheckpointFile {
   CheckpointFile(std::string n, std::string text)
       : name(std::move(n)), write([t = std::move(text)](const FileSink& sink) { sink(t.data(), t.size()); }) {}
@@ -41,7 +42,7 @@ struct CheckpointFile {
   std::function<void(const FileSink&)> write;
 };
 
-// Tensors that every rank has of its own: a file NAME-RANK-of-RANKS.safetensors for each, where there are any.
+// Tensors that differ between ranks. Each rank that has any writes a file NAME-RANK-of-RANKS.safetensors.
 struct RankTensors {
   std::string name;
   std::vector<NamedTensor> tensors;
@@ -49,18 +50,18 @@ struct RankTensors {
 
 class CheckpointFolder {
  public:
-  // `folder`: the run's checkpoints/
+  // `folder`: the folder checkpoints/ of a run
   explicit CheckpointFolder(std::string folder) : folder_(std::move(folder)) {}
 
-  // Complete checkpoints, by step.
+  // The steps of the complete checkpoints, in ascending order.
   std::vector<int64_t> steps() const;
   std::optional<int64_t> last() const;
   std::optional<int64_t> best() const;
   std::string path(int64_t step) const;
 
-  // Writes one, collectively: every expert-parallel rank of the first data-parallel copy its experts, rank 0 the rest.
-  // Rank 0 also writes `files` (configuration, tokenizer, difficulties), every rank its own tensors. Nothing changes
-  // for other checkpoints when it fails. Throws CheckpointError.
+  // Writes a checkpoint; collective. Every expert-parallel rank of the first data-parallel copy writes its experts,
+  // rank 0 writes the other parameters and `files` (configuration, tokenizer, difficulties), and every rank writes its
+  // own tensors. A failure leaves other checkpoints as they are. Throws CheckpointError.
   void save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
             const RankTensors& of_rank = {}) const;
@@ -72,14 +73,14 @@ class CheckpointFolder {
   std::string folder_;
 };
 
-// What a run is besides its tensors, out of one checkpoint's folder. Throws CheckpointError.
+// Reads the state of a run from a checkpoint's folder. Throws CheckpointError.
 RunState load_run_state(const std::string& path);
-// Values, and the optimizer's tensors where `optimizer` is not null. Throws CheckpointError, also when the checkpoint
-// was written by an optimizer that keeps other tensors.
+// Reads the parameters and, if `optimizer` is not null, its states. Throws CheckpointError, also when the checkpoint
+// was written by an optimizer with other states.
 void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer);
 
-// The checkpoint's folder that a user means by a run's or a checkpoint's path; `which`: last, best or a step. Throws
-// CheckpointError that says what is there.
+// Returns the folder of the checkpoint that a user means by the path of a run or of a checkpoint. `which`: last, best
+// or a step. Throws CheckpointError, which lists the existing checkpoints.
 std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which);
 
 }  // namespace moe

@@ -56,7 +56,7 @@ void replace_text(const std::string& path, const std::string& text) {
 void sync_folder(const std::string& path) {
   const int folder = ::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) fail("open the folder", path, errno);
-  ::fsync(folder);  // some file systems refuse it for folders; the rename is as safe as they make it
+  ::fsync(folder);  // some file systems refuse it for folders; there the rename alone has to be safe
   ::close(folder);
 }
 

@@ -10,7 +10,7 @@ namespace moe {
 using FileSink = std::function<void(const void* data, size_t bytes)>;
 void write_synced(const std::string& path, const std::function<void(const FileSink&)>& write);
 void write_text_synced(const std::string& path, const std::string& text);
-// The same through a temporary name: the file is either old or new.
+// The same through a temporary name: after a crash `path` holds either the old or the new text.
 void replace_text(const std::string& path, const std::string& text);
 
 void sync_folder(const std::string& path);

@@ -35,7 +35,7 @@ static const char* name_in_file(DType dtype) {
   return "?";
 }
 
-// A tensor's elements on the host as the file has them: its own memory, or a copy in one of the buffers.
+// A tensor's elements on the host in the file's dtype: the tensor's own memory, or a copy in one of the buffers.
 static const void* file_content(ConstTensor x, std::vector<char>& copy, std::vector<float>& widened) {
   const void* content = x.data;
   if (x.device == Device::cuda) {
@@ -52,7 +52,7 @@ static const void* file_content(ConstTensor x, std::vector<char>& copy, std::vec
 
 void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
   nlohmann::ordered_json header;
-  header["__metadata__"] = {{"format", "pt"}};  // readers of Hugging Face models ask for it
+  header["__metadata__"] = {{"format", "pt"}};  // required by readers of Hugging Face models
   size_t offset = 0;
   for (const NamedTensor& t : tensors) {
     std::vector<int64_t> shape;
@@ -133,7 +133,7 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
       tensors_.emplace(name, tensor);
       ranges.emplace_back(offsets[0], offsets[1]);
     }
-    // The format allows neither overlaps nor holes nor a rest.
+    // The format allows no overlaps, no gaps and no trailing bytes.
     std::sort(ranges.begin(), ranges.end());
     size_t covered = 0;
     for (const auto& [begin, end] : ranges) {
@@ -185,7 +185,7 @@ ConstTensor TensorFolder::at(const std::string& name) const {
 void TensorFolder::read(const std::string& name, Tensor into) const {
   const ConstTensor from = at(name);
   if (from.shape != into.shape || from.dtype != wide(into.dtype)) {
-    raise<CheckpointError>("{}: {} is {} {}, the model wants {} {}", folder_, name, name_of(from.dtype),
+    raise<CheckpointError>("{}: {} is {} {}; the model expects {} {}", folder_, name, name_of(from.dtype),
                            from.shape.to_string(), name_of(wide(into.dtype)), into.shape.to_string());
   }
   write_tensor(into, from);

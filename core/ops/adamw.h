@@ -9,14 +9,14 @@ struct AdamWStep {
   double beta1 = 0.9, beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0;    // decoupled: w -= learning_rate * weight_decay * w
-  double gradient_scale = 1;  // of clipping
+  double gradient_scale = 1;  // gradients are multiplied by it: clipping
   int64_t update = 1;         // counted from 1, for the bias corrections
   bool clear_gradient = true;
 };
 
-// weight, first_moment, second_moment (n), updated in place; gradient (n) is set to zero, ready to be added to,
-// unless it is to be left alone. bf16 weights come with a `master` (n) f32, which is what is updated; they are its
-// rounded values. Everything else is f32 then.
+// weight, first_moment, second_moment (n) are updated in place; gradient (n) is set to zero if `clear_gradient`. bf16
+// weights come with a `master` (n) f32, which is updated; the weights are its rounded values. All other tensors are f32
+// then. Throws InternalError when sizes or types do not match.
 void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient,
            const AdamWStep& step, Tensor master = {});
 

@@ -5,11 +5,11 @@
 
 namespace moe {
 
-// The 2-norm over shared parameters (equal on all ranks) and all experts (each rank its own), after the gradients have
-// been reduced. Collective over the expert group; the same on every rank.
+// The 2-norm of the gradient of the shared parameters (equal on all ranks) and of all experts (each rank has its own),
+// after the gradients have been reduced. Collective over the expert group; returns the same on every rank.
 double gradient_norm(Context& ctx, ParameterStore& parameters, const ProcessGroups& groups);
 
-// What gradients are multiplied by so that their norm is at most `clip_norm` (0: no limit).
+// The factor that reduces a gradient of this norm to at most `clip_norm` (0: no limit).
 double clip_scale(double norm, double clip_norm);
 
 }  // namespace moe

@@ -4,7 +4,7 @@
 
 namespace moe {
 
-// By role; norms and biases are vectors, whatever they are part of.
+// The class of a role. Norms and biases belong to `vectors` in every part of the model.
 static const ParameterClassConfig& class_of(ParameterRole role, const ParameterClassesConfig& classes) {
   switch (role) {
     case ParameterRole::embedding:
@@ -26,7 +26,7 @@ static const ParameterClassConfig& class_of(ParameterRole role, const ParameterC
     case ParameterRole::router:
       return classes.routers;
   }
-  raise<InternalError>("a parameter of no role");
+  raise<InternalError>("a parameter without a role");
 }
 
 const ParameterClassConfig& class_of(const Parameter& parameter, const ParameterClassesConfig& classes) {
@@ -44,7 +44,7 @@ std::vector<ParameterRange> parameter_ranges(ParameterStore& parameters, Paramet
   }
   std::sort(ranges.begin(), ranges.end(),
             [](const ParameterRange& a, const ParameterRange& b) { return a.begin < b.begin; });
-  // A range reaches to the next one: the gaps between parameters are zero and stay so.
+  // A range extends to the next one. The gaps between parameters hold zeros and stay zero.
   std::vector<ParameterRange> merged;
   for (const ParameterRange& range : ranges) {
     const bool same = !merged.empty() && merged.back().learning_rate == range.learning_rate &&

@@ -18,7 +18,7 @@ bool StepOutcome::finite() const {
   return std::isfinite(loss) && std::isfinite(norm) && std::isfinite(auxiliary);
 }
 
-// Of the step's global batch.
+// Number of tokens in the step's global batch.
 static int64_t tokens_of(const LocalBatch& batch) {
   return batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time;
 }
@@ -34,7 +34,8 @@ TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   return micro;
 }
 
-// A micro-batch's signals to their place in the step's. The host has waited for the micro-batch's losses already.
+// Copies a micro-batch's signals to their place among the step's. The host has waited for the losses already, so this
+// does not synchronise.
 void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
   const ConstTensor host = on_host(state_.ctx, signals, host_signals_);
   const size_t begin = static_cast<size_t>(state_.ctx.first_token / micro.time) * kNumMeasuredSignals;
@@ -43,8 +44,8 @@ void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
   }
 }
 
-// Balance losses are functions of sums over the whole step. With several micro-batches their gradients need sums of
-// tokens that would come later, so the step is first run forward once, for the sums alone.
+// Balance losses are functions of sums over the whole step. With several micro-batches the gradients of the first need
+// the sums of the last, so all forward passes are run once before, for the sums alone.
 void TrainStep::collect_sums(const LocalBatch& batch) {
   Model& model = *state_.model;
   for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));
@@ -75,8 +76,8 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
 
   // Sums over the ranks.
   struct Totals {
-    double losses = 0, predictions = 0;  // of scored predictions, and how many these are
-    double interrupted, terminated;      // ranks that received SIGINT, and SIGTERM
+    double losses = 0, predictions = 0;  // sum over the scored predictions, and their number
+    double interrupted, terminated;      // number of ranks that received SIGINT, and SIGTERM
     double correct = 0, seconds = 0;
   } totals{.interrupted = signal == SIGINT ? 1.0 : 0.0, .terminated = signal == SIGTERM ? 1.0 : 0.0};
   const int64_t predictions = model.predictions_per_sample(batch.time);
@@ -106,7 +107,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   groups_.world->all_reduce_sum(sums_tensor(totals));
   if (!model.loss_sums().empty()) groups_.world->all_reduce_sum(as_tensor(model.loss_sums()));
-  // Every sample is zero on all ranks but its own: a gather, to the bit.
+  // Every sample is zero on all ranks but one, so the sum is an exact gather.
   if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
   const auto all = static_cast<double>(tokens_of(batch));
@@ -120,7 +121,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   return outcome;
 }
 
-// Of an update whose sums are complete.
+// Number of operations of an update whose sums are complete.
 double TrainStep::flops(int64_t tokens, int64_t time) const {
   const Model& model = *state_.model;
   double sum = static_cast<double>(tokens) * dense_flops_per_token(state_.parameters, model, time);

@@ -1,5 +1,5 @@
-// One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer. docs/one_training_step.md
-// walks through it.
+// One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer.
+// docs/one_training_step.md walks through it.
 #pragma once
 #include "core/schedule/scheduled.h"
 #include "core/step/local_batch.h"
@@ -10,8 +10,8 @@ namespace moe {
 struct StepOutcome {
   // Mean -ln p over the step's predictions on all ranks, nats; never weighted or with auxiliary losses.
   double loss = 0;
-  double accuracy = 0;   // share of the predictions that had the largest logit
-  double tokens = 0;     // trained on: with all their predictions scored, those of the step's samples
+  double accuracy = 0;   // share of the predictions whose target has the largest logit
+  double tokens = 0;     // number trained on: the samples' tokens, times the share of their predictions that are scored
   double auxiliary = 0;  // sum over layers of coefficient * balance loss
   double norm = 0;       // of the gradient, before clipping
   double learning_rate = 0;
@@ -25,15 +25,16 @@ class TrainStep {
   TrainStep(TrainingState& state, const TrainConfig& config, const ProcessGroups& groups, const RunLength& run = {})
       : state_(state), config_(config), groups_(groups), clip_norm_(config.train.clip_norm.make(run)) {}
 
-  // `update` counts from 0; `signal` is what this rank received. Parameters stay as they are when loss or gradient are
-  // not finite. Collective. Afterwards the model's sums hold the whole step's routing statistics.
+  // Collective. `update` counts from 0; `signal` is the signal that this rank received, or 0. Parameters stay as they
+  // are when the loss or the gradient is not finite. Afterwards the model's sums hold the whole step's routing
+  // statistics.
   StepOutcome run(const LocalBatch& batch, int64_t update, double learning_rate, int signal);
 
-  // The same without an update: the gradients stay in the buffers, reduced. For tests and for signals of difficulty.
+  // The same without the optimizer: the reduced gradients stay in the buffers.
   StepOutcome accumulate(const LocalBatch& batch, int64_t update, int signal);
 
-  // (global sequences, kNumMeasuredSignals): what the last step measured of its samples, on every rank in the order of
-  // the global batch, whatever the layout; empty when nothing was asked for.
+  // (global sequences, kNumMeasuredSignals): the signals that the last step measured of its samples, in the order of
+  // the global batch, equal on every rank and for every layout; empty when the curriculum needs none.
   std::span<const double> sample_signals() const { return signals_; }
 
  private:

@@ -19,7 +19,8 @@ Share StateSetup::rows() const {
   return share_of(config.train.batch, groups.world->size(), groups.world->rank());
 }
 
-// What rows of a batch remember. Labelled samples follow nothing: they only see as far as the memory would reach.
+// The context memory of a batch's rows. Labelled samples have no predecessors: for them the memory's length only limits
+// how far attention reaches.
 static MemoryShape memory_of(const TrainConfig& config) {
   return config.task == "language_model" ? MemoryShape::of(config.model) : MemoryShape{};
 }
@@ -42,7 +43,7 @@ static std::unique_ptr<Optimizer> make_optimizer(Context& ctx, ParameterStore& p
   return s.config.optimizer.make(Optimizer::Setup{.ctx = ctx, .parameters = parameters, .run = s.run});
 }
 
-// A micro-batch without memory.
+// A micro-batch whose tensors are not allocated.
 static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {
   const auto host = [&](Shape shape, DType dtype) {
     return to_device(ctx, Tensor{nullptr, shape, dtype, Device::cpu});
@@ -86,7 +87,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     ctx.needs_host = &plan.needs_host;
     ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
     ctx.training = setup.trains;
-    ctx.diagnose = !setup.trains;  // moe-inspect asks for it; others use less
+    ctx.diagnose = !setup.trains;  // moe-inspect needs it; other programs use less memory
     ParameterStore parameters;
     const std::unique_ptr<Model> model = make_model(parameters, setup);
     parameters.allocate(ctx, setup.dtype, setup.trains);
@@ -106,7 +107,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     if (setup.trains) {
       model->losses_and_backward(ctx, batch, 1);
       for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
-      // An evaluation may need what training does not: a capacity may leave experts more rows there.
+      // An evaluation may need more than training, because a capacity may keep more rows there.
       activations.reset();
       scratch.reset();
       ctx.training = false;
@@ -147,7 +148,7 @@ size_t TrainingState::used_bytes() const {
          sums_.bytes() + memory.bytes() + activations_.peak() + scratch_.peak();
 }
 
-// Calls use(parameters, model) with the model of one rank, whose tensors have no memory.
+// Calls use(parameters, model, time) with the model of one rank, whose tensors are not allocated.
 template <class Use>
 static auto with_planned_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run, Use use) {
   const ProcessGroups groups = ProcessGroups::single();

@@ -1,4 +1,4 @@
-// Everything a step works on: parameters, model, optimizer and the arenas, of one rank.
+// The state that a step works on, of one rank: parameters, model, optimizer and arenas.
 #pragma once
 #include <functional>
 #include <map>
@@ -11,17 +11,17 @@
 
 namespace moe {
 
-// Bytes of one rank, by arena.
+// Memory of one rank in bytes, by arena.
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
   size_t sums = 0;                                  // on a GPU: device copies of the layers' sums over tokens
-  size_t memory = 0, evaluation_memory = 0;         // of earlier segments, in training and at evaluation
+  size_t memory = 0, evaluation_memory = 0;         // context memory, in training and at evaluation
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
   bool needs_host = false;                          // on a GPU: some ops run on the CPU, over managed memory
   size_t worst_activations = 0, worst_scratch = 0;  // when one rank's experts get every token of the expert group
   size_t total() const { return lasting() + activations + scratch; }
   size_t worst_total() const { return lasting() + worst_activations + worst_scratch; }
-  // What is there between steps.
+  // Memory in use between steps.
   size_t lasting() const { return parameters + gradients + optimizer + sums + memory + evaluation_memory; }
 };
 
@@ -29,43 +29,43 @@ struct StateSetup {
   const TrainConfig& config;
   SampleShape sample;
   const ProcessGroups& groups;
-  RunLength run{};     // of the whole run
-  bool trains = true;  // with gradients and optimizer
+  RunLength run{};     // length of the whole run
+  bool trains = true;  // false: no gradients and no optimizer
   DType dtype = DType::f32;
   Device device = Device::cpu;
   int device_index = 0;
-  std::shared_ptr<cuda::Queue> queue{};  // of the device; absent: made by TrainingState
+  std::shared_ptr<cuda::Queue> queue{};  // of the device; if absent, TrainingState makes one
 
-  // Tokens of a sample.
+  // Number of tokens of a sample.
   int64_t time() const { return sample.time > 0 ? sample.time : config.data.sequence; }
-  // Sequences of the largest micro-batch that any rank computes.
+  // Number of sequences in the largest micro-batch of any rank.
   int64_t micro_sequences() const;
-  // Rows of a step's batch that are this rank's.
+  // This rank's rows of a step's batch.
   Share rows() const;
 };
 
-// Runs one step of the real model in planning mode: exact, because it is the step itself. Throws UsageError for a
-// configuration that no model can be built from.
+// Runs one step of the real model in planning mode, so the result is exact. Throws UsageError for a configuration that
+// no model can be built from.
 MemoryPlan plan_memory(const StateSetup& setup);
 
 class TrainingState {
  public:
-  // Reserves memory for the worst case of `plan`; on the CPU pages are only taken when they are used. Throws
-  // DeviceError when the device is absent or too small. Initial values are drawn when `initialise`.
+  // Reserves memory for the worst case of `plan`; on the CPU only pages that are touched become resident. Throws
+  // DeviceError when the device is absent or too small. Draws initial values if `initialise`.
   TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise);
 
   Context ctx;
   ParameterStore parameters;
   std::unique_ptr<Model> model;
   std::unique_ptr<Optimizer> optimizer;  // absent where nothing is trained
-  ContextMemory memory;                  // of this rank's rows of the training batch; none where nothing is remembered
+  ContextMemory memory;  // of this rank's rows of the training batch; empty without model.attention.memory
 
-  // Makes the model's sums those of all ranks' tokens.
+  // Reduces the model's sums over tokens over all ranks.
   void complete_sums(const ProcessGroups& groups);
 
   const Arena& activations() const { return activations_; }
   const Arena& scratch() const { return scratch_; }
-  // Bytes that were really used so far.
+  // Peak of the memory that was used so far, in bytes.
   size_t used_bytes() const;
 
  private:
@@ -74,24 +74,25 @@ class TrainingState {
   DeviceSums sums_;
 };
 
-// Some run, for models in which nothing follows a schedule.
+// An arbitrary length, for models in which nothing follows a schedule.
 inline constexpr RunLength kSomeRun{1000, 1000, 100};
-// Calls use(model) with the model that the configuration describes, of one rank and without memory. Throws UsageError
-// as building the model does.
+// Builds the configured model for one rank, without allocating its tensors, and calls use(model). Throws UsageError in
+// the same cases as building the model.
 void with_model(const TrainConfig& config, const SampleShape& sample, const RunLength& run,
                 const std::function<void(const Model&)>& use);
-// Experts per token when the run has ended, in the layer that has most; throws UsageError as building the model does. 0
-// for a dense model.
+// Experts per token at the end of the run, in the layer with the most; 0 for a dense model. Throws UsageError in the
+// same cases as building the model.
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run = kSomeRun);
-// What moe.lifecycle may not do (Strategy::fixed_experts, fixed_places); nothing where it may, and for a dense model.
+// Reasons why the number (RouterTraits::fixed_experts) or the places (fixed_places) of experts cannot change during a
+// run; empty where they can, and for a dense model.
 struct FixedExperts {
   std::string number, places;
 };
 FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
-// What the tensors of its checkpoints belong to, by name, those of all experts.
+// The part of the model that each tensor of its checkpoints belongs to, by name, for all experts.
 std::map<std::string, ParameterPlace> tensor_places(const TrainConfig& config, const SampleShape& sample,
                                                     const RunLength& run = kSomeRun);
-// Of the model that the configuration describes, which is built for it without its memory.
+// Summarises the configured model, which is built without allocating its tensors.
 ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
 
 }  // namespace moe

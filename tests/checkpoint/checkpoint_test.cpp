@@ -17,7 +17,7 @@
 using namespace moe;
 namespace fs = std::filesystem;
 
-// One of `size` ranks that only ever wait for each other, which is all that a checkpoint needs.
+// One of `size` ranks whose only communication is the barrier, which is all that a checkpoint needs.
 class WaitingRank : public SelfCommunicator {
  public:
   WaitingRank(int rank, int size, std::barrier<>* meeting = nullptr) : rank_(rank), size_(size), meeting_(meeting) {}
@@ -38,7 +38,7 @@ static ProcessGroups groups_of(int rank, int ranks, int expert_parallel, std::ba
           std::make_shared<WaitingRank>(rank / expert_parallel, ranks / expert_parallel)};
 }
 
-// The parameters and moments of one rank, of a model with `kExperts` experts.
+// The parameters and optimizer states of one rank, for a model with `kExperts` experts.
 static constexpr int64_t kExperts = 5;
 struct RankState {
   explicit RankState(const ProcessGroups& groups) {
@@ -57,7 +57,7 @@ struct RankState {
     optimizer = Choice<Optimizer>("adamw").make(Optimizer::Setup{ctx, parameters, {1, 1, 1}});
   }
 
-  // visit(what, the named tensor) for every value and moment.
+  // Calls visit("value" or the kind of state, the named tensor) for every tensor.
   template <class Visit>
   void for_each(Visit visit) {
     for (const ParameterGroup group : kTrainedGroups) {
@@ -69,7 +69,7 @@ struct RankState {
     }
   }
 
-  // Numbers that follow from the tensor's name and what it is, so that no mix-up goes unseen.
+  // Values derived from the tensor's name and kind, so that every mix-up is noticed.
   static float expected(const std::string& what, const std::string& name, int64_t i) {
     return static_cast<float>(std::hash<std::string>{}(what + name) % 100003) + static_cast<float>(i) / 64;
   }
@@ -111,7 +111,7 @@ static RunState run_at(int64_t step) {
   return run;
 }
 
-TEST_CASE("every tensor and moment is found again under any expert-parallel layout") {
+TEST_CASE("every tensor and optimizer state is read back under any expert-parallel layout") {
   for (const auto& [ranks, expert_parallel] : {std::pair{1, 1}, {2, 2}, {4, 4}, {2, 1}, {4, 2}, {4, 1}}) {
     TemporaryFolder folder;
     const CheckpointFolder checkpoints(folder.path());
@@ -129,7 +129,7 @@ TEST_CASE("every tensor and moment is found again under any expert-parallel layo
   }
 }
 
-TEST_CASE("a checkpoint stores each expert under its global number, once") {
+TEST_CASE("a checkpoint stores each expert once, under its global index") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(3), 4, 2);
@@ -140,7 +140,7 @@ TEST_CASE("a checkpoint stores each expert under its global number, once") {
   CHECK(TensorFolder(checkpoints.path(3), "optimizer").tensors().size() == 2 * (2 + 3 * kExperts));
 }
 
-TEST_CASE("a checkpoint of another optimizer is refused, and read where only the values are wanted") {
+TEST_CASE("a checkpoint of another optimizer is refused, unless only the parameters are read") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(3));
@@ -155,7 +155,7 @@ TEST_CASE("a checkpoint of another optimizer is refused, and read where only the
   CHECK(state.parameters.parameters()[0].value.as<float>()[0] == RankState::expected("value", "embedding.weight", 0));
 }
 
-TEST_CASE("a checkpoint from before optimizers listed their states has AdamW's") {
+TEST_CASE("a checkpoint that does not list optimizer states is read as one of AdamW") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(3));
@@ -169,7 +169,7 @@ TEST_CASE("a checkpoint from before optimizers listed their states has AdamW's")
   CHECK(state.num_wrong() == 0);
 }
 
-TEST_CASE("an optimizer without states leaves no file for them") {
+TEST_CASE("an optimizer without states writes no file for them") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
@@ -187,7 +187,7 @@ TEST_CASE("an optimizer without states leaves no file for them") {
                     Catch::Contains("kept nothing of each parameter"));
 }
 
-TEST_CASE("the run's state comes back") {
+TEST_CASE("the run's state is read back") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   RunState run = run_at(12);
@@ -211,7 +211,7 @@ TEST_CASE("the run's state comes back") {
   CHECK(read_text(checkpoints.path(12) + "/config.yaml") == "name: x\n");
 }
 
-TEST_CASE("damaged or foreign state is a checkpoint error") {
+TEST_CASE("a damaged state, or one of another format, is a checkpoint error") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(1));
@@ -230,7 +230,7 @@ TEST_CASE("damaged or foreign state is a checkpoint error") {
   CHECK_THROWS_AS(load_run_state(path), CheckpointError);
 }
 
-TEST_CASE("a text that was cut off is seen, although half a YAML file may be a whole one") {
+TEST_CASE("a truncated text file is noticed, although part of a YAML file may be valid YAML") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(1));
@@ -247,7 +247,7 @@ TEST_CASE("only complete checkpoints count") {
   CHECK(CheckpointFolder(folder / "absent").steps().empty());
   save(checkpoints, run_at(5));
   save(checkpoints, run_at(10));
-  // What a kill leaves: the temporary folder, a renamed one without its mark, and things that are no checkpoints.
+  // The remains of a killed process: the temporary folder, a renamed one without COMPLETE, and unrelated entries.
   fs::copy(checkpoints.path(10), checkpoints.path(15) + ".tmp", fs::copy_options::recursive);
   fs::copy(checkpoints.path(10), checkpoints.path(20), fs::copy_options::recursive);
   fs::remove(checkpoints.path(20) + "/COMPLETE");
@@ -265,7 +265,7 @@ TEST_CASE("only complete checkpoints count") {
   CHECK_FALSE(fs::exists(checkpoints.path(15) + ".tmp"));
 }
 
-TEST_CASE("a failing save leaves the others alone, and no remains") {
+TEST_CASE("a failed save leaves other checkpoints as they are, and no partial one") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(5));
@@ -291,11 +291,11 @@ TEST_CASE("pruning keeps the newest and the best") {
   CHECK(checkpoints.steps().size() == 4);
   checkpoints.prune(1, false);
   CHECK(checkpoints.steps() == std::vector<int64_t>{100000000});
-  CHECK_FALSE(checkpoints.best());  // marked, but gone
+  CHECK_FALSE(checkpoints.best());  // marked, but deleted
   CHECK_FALSE(fs::exists(checkpoints.path(2)));
 }
 
-TEST_CASE("find_checkpoint: by run, by step, by folder, and what it says when there is none") {
+TEST_CASE("find_checkpoint takes a run, a step or a folder, and its error lists what exists") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder / "checkpoints");
   CHECK_THROWS_WITH(find_checkpoint(folder.path(), "last"), Catch::Contains("no complete checkpoint"));
@@ -313,5 +313,5 @@ TEST_CASE("find_checkpoint: by run, by step, by folder, and what it says when th
   CHECK_THROWS_WITH(find_checkpoint(folder.path(), "7"), Catch::Contains("5, 10"));
   CHECK_THROWS_AS(find_checkpoint(folder.path(), "newest"), UsageError);
   fs::remove(checkpoints.path(10) + "/COMPLETE");
-  CHECK_THROWS_WITH(find_checkpoint(checkpoints.path(10), "last"), Catch::Contains("never completed"));
+  CHECK_THROWS_WITH(find_checkpoint(checkpoints.path(10), "last"), Catch::Contains("has no file COMPLETE"));
 }

@@ -51,7 +51,7 @@ TEST_CASE("tensors survive the round trip through a file") {
   }
 }
 
-TEST_CASE("the file is what the safetensors format says") {
+TEST_CASE("the file follows the safetensors format") {
   TemporaryFolder folder;
   Numbers numbers;
   write_tensor_file(folder / "x.safetensors", numbers.tensors());
@@ -72,7 +72,7 @@ TEST_CASE("the file is what the safetensors format says") {
   CHECK(std::memcmp(bytes.data() + 8 + length + 24, numbers.f64.data(), 16) == 0);
 }
 
-TEST_CASE("a file cut off anywhere is damaged, and the error names it") {
+TEST_CASE("a file truncated anywhere is damaged, and the error names it") {
   TemporaryFolder folder;
   Numbers numbers;
   write_tensor_file(folder / "whole", numbers.tensors());
@@ -85,7 +85,7 @@ TEST_CASE("a file cut off anywhere is damaged, and the error names it") {
   }
 }
 
-TEST_CASE("a header that lies is damaged") {
+TEST_CASE("a header that contradicts the data is damaged") {
   TemporaryFolder folder;
   const std::string path = folder / "x";
   const auto entry = [](const char* dtype, const char* shape, const char* offsets) {
@@ -99,11 +99,11 @@ TEST_CASE("a header that lies is damaged") {
   write_file(path, entry("F32", "[2]", "[0,8]"), 8);
   CHECK(TensorFile(path).tensors().size() == 1);
 
-  is_damaged(entry("F32", "[2]", "[0,8]"), 7);  // beyond the end
-  is_damaged(entry("F32", "[3]", "[0,8]"), 8);  // another shape than bytes
-  is_damaged(entry("F64", "[2]", "[0,8]"), 8);  // another dtype than bytes
-  is_damaged(entry("Q7", "[2]", "[0,8]"), 8);   // no such dtype
-  is_damaged(entry("F32", "[2]", "[8,0]"), 8);  // backward
+  is_damaged(entry("F32", "[2]", "[0,8]"), 7);  // past the end
+  is_damaged(entry("F32", "[3]", "[0,8]"), 8);  // shape and bytes differ
+  is_damaged(entry("F64", "[2]", "[0,8]"), 8);  // dtype and bytes differ
+  is_damaged(entry("Q7", "[2]", "[0,8]"), 8);   // unknown dtype
+  is_damaged(entry("F32", "[2]", "[8,0]"), 8);  // end before begin
   is_damaged(entry("F32", "[-2]", "[0,8]"), 8);
   is_damaged(entry("F32", "[2]", "[-8,0]"), 8);
   is_damaged(entry("F32", "[2]", "[0]"), 8);
@@ -117,8 +117,8 @@ TEST_CASE("a header that lies is damaged") {
   is_damaged(R"([1,2])", 8);
   is_damaged(R"({"a":)", 8);
   is_damaged("", 8);
-  is_damaged(entry("F32", "[2]", "[8,16]"), 16);  // a hole
-  is_damaged(entry("F32", "[2]", "[0,8]"), 9);    // a rest
+  is_damaged(entry("F32", "[2]", "[8,16]"), 16);  // a gap
+  is_damaged(entry("F32", "[2]", "[0,8]"), 9);    // trailing bytes
   // Two tensors in the same bytes.
   is_damaged(
       R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
@@ -134,7 +134,7 @@ TEST_CASE("a header of an absurd length is damaged") {
   }
 }
 
-TEST_CASE("a folder's files are read as one, and what the model does not want is refused") {
+TEST_CASE("a folder's files are read as one, and tensors that the model does not expect are refused") {
   TemporaryFolder folder;
   std::vector<float> a{1, 2}, b{3, 4, 5};
   write_tensor_file(folder / "model-00001-of-00002.safetensors",

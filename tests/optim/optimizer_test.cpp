@@ -10,7 +10,7 @@
 
 using namespace moe;
 
-// Shared and expert parameters, decayed and not, with sizes that are no multiple of a vector.
+// Shared and expert parameters, with and without decay; their sizes are not multiples of a vector.
 static TrainConfig optimizer_config(const std::string& optimizer) {
   return config_from(fmt::format("{{optimizer: {}}}", optimizer));
 }
@@ -94,7 +94,7 @@ static void check_against(const std::string& options, const Rule& rule) {
   }
 }
 
-// What the tests below run of each optimizer: a new one fails them until it is listed.
+// The options and rules that the tests run for each optimizer. The first test fails for an optimizer without a case.
 struct Case {
   const char* kind;
   const char* options;
@@ -133,7 +133,7 @@ TEST_CASE("every optimizer equals its textbook rule, decays only what is decayed
   }
 }
 
-TEST_CASE("without a gradient only weight decay moves a weight, whatever the optimizer") {
+TEST_CASE("with a zero gradient every optimizer applies weight decay only") {
   for (const std::string& kind : family<Optimizer>().names()) {
     INFO(kind);
     Fixture f(DType::f64);
@@ -169,7 +169,7 @@ TEST_CASE("an optimizer takes memory for the states that its options need") {
   CHECK(moments == 2 * sum);
 }
 
-TEST_CASE("options without kind are AdamW's, as before there was a choice; those of another kind are refused") {
+TEST_CASE("options without a kind belong to AdamW, as in version 0.1.0; options of another kind are refused") {
   const TrainConfig old = optimizer_config("{beta1: 0.5, weight_decay: 0}");
   CHECK(old.optimizer.kind() == "adamw");
   CHECK_THROWS_WITH(optimizer_config("{kind: sgd, beta1: 0.5}"), Catch::Contains("optimizer.beta1"));
@@ -177,7 +177,7 @@ TEST_CASE("options without kind are AdamW's, as before there was a choice; those
   CHECK_THROWS_WITH(f.optimizer("{kind: sgd, momentum: 0, nesterov: true}"), Catch::Contains("optimizer.nesterov"));
 }
 
-TEST_CASE("the gradient's norm is over shared and expert parameters") {
+TEST_CASE("the gradient norm covers shared and expert parameters") {
   Fixture f(DType::f64);
   double squares = 0;
   uint64_t index = 0;
@@ -191,7 +191,7 @@ TEST_CASE("the gradient's norm is over shared and expert parameters") {
   CHECK(gradient_norm(f.ctx, f.parameters, ProcessGroups::single()) == Approx(std::sqrt(squares)).epsilon(1e-12));
 }
 
-TEST_CASE("clipping scales only norms above the limit, and not at all without one") {
+TEST_CASE("clipping scales only norms above the limit, and none without a limit") {
   CHECK(clip_scale(0.5, 1) == 1);
   CHECK(clip_scale(1, 1) == 1);
   CHECK(clip_scale(4, 1) == 0.25);

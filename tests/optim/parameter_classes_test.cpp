@@ -63,7 +63,7 @@ TEST_CASE("every parameter has the class that its name suggests") {
   CHECK(experts >= 2);
 }
 
-TEST_CASE("ranges cover each buffer once, and by default are the decayed and the others") {
+TEST_CASE("ranges cover each buffer once; by default there is one with decay and one without") {
   for (const char* classes : {"{}", "{routers: {learning_rate: 0.1}, embeddings: {weight_decay: 0}}"}) {
     TinyRun run(config_with(classes), kVocab, ProcessGroups::single());
     for (const ParameterGroup group : kTrainedGroups) {
@@ -80,7 +80,7 @@ TEST_CASE("ranges cover each buffer once, and by default are the decayed and the
   }
 }
 
-TEST_CASE("a class whose learning rate is 0 is frozen, and the others move as they would") {
+TEST_CASE("a class with learning rate 0 is frozen, and the others are updated as usual") {
   TinyRun all(config_with("{}"), kVocab, ProcessGroups::single());
   TinyRun part(config_with("{experts: {learning_rate: 0}, head: {learning_rate: 0}}"), kVocab, ProcessGroups::single());
   const auto before = named_values(part);
