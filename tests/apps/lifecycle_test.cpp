@@ -168,6 +168,6 @@ TEST_CASE("a warm start refuses a checkpoint of another shape", "[slow]") {
   refused("moe.d_ff=24", "moe.d_ff must equal");
   refused("model.layers=3", "its model is different");
   refused("model.layers=1", "no place");
-  refused("model.d_model=32", "the model wants");
+  refused("model.d_model=32", "the model expects");
   refused("init.checkpoint=77", "no checkpoint of step 77");
 }
