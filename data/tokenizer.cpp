@@ -30,6 +30,15 @@ const Table<TokenizerEntry>& tokenizers() {
   return table;
 }
 
+template <>
+std::vector<std::string> words_of<TokenizerEntry>() {
+  std::vector<std::string> words;
+  for (const TokenizerEntry& entry : tokenizers()) {
+    if (entry.make) words.emplace_back(entry.name);
+  }
+  return words;
+}
+
 std::unique_ptr<Tokenizer> naming(const std::string& path, const std::function<std::unique_ptr<Tokenizer>()>& make) {
   try {
     return make();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/table.h"
+#include "core/base/words.h"
 
 namespace moe {
 
@@ -74,6 +75,8 @@ struct TokenizerEntry {
 };
 
 const Table<TokenizerEntry>& tokenizers();
+template <>
+std::vector<std::string> words_of<TokenizerEntry>();  // those that can be made from texts
 
 // Calls make() for a vocabulary's file or folder, and adds `path` to the message of a DataError that does not name it
 // yet.

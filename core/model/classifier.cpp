@@ -16,6 +16,11 @@ static const Table<PoolingEntry>& poolings() {
   return table;
 }
 
+template <>
+std::vector<std::string> words_of<Pooling>() {
+  return poolings().names();
+}
+
 static bool has_class_token(const ModelConfig& model) {
   return poolings().at(model.pooling).pooling == Pooling::class_token;
 }

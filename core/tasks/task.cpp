@@ -17,6 +17,11 @@ const Table<TaskKind>& tasks() {
   return table;
 }
 
+template <>
+std::vector<std::string> words_of<TaskKind>() {
+  return tasks().names();
+}
+
 std::unique_ptr<Task> open_task(const TrainConfig& config) {
   return tasks().at(config.task).open(config, nullptr, "");
 }
