@@ -19,10 +19,10 @@ Share StateSetup::rows() const {
   return share_of(config.train.batch, groups.world->size(), groups.world->rank());
 }
 
-// The context memory of a batch's rows. Labelled samples have no predecessors: for them the memory's length only limits
-// how far attention reaches.
+// The context memory of a batch's rows. Independent samples have no predecessors: for them the memory's length only
+// limits how far attention reaches.
 static MemoryShape memory_of(const TrainConfig& config) {
-  return config.task == "language_model" ? MemoryShape::of(config.model) : MemoryShape{};
+  return models().at(config.task).reads_on ? MemoryShape::of(config.model) : MemoryShape{};
 }
 
 static std::unique_ptr<Model> make_model(ParameterStore& parameters, const StateSetup& s) {
