@@ -43,8 +43,7 @@ static std::unique_ptr<Optimizer> make_optimizer(Context& ctx, ParameterStore& p
   return s.config.optimizer.make(Optimizer::Setup{.ctx = ctx, .parameters = parameters, .run = s.run});
 }
 
-// A micro-batch whose tensors are not allocated.
-static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {
+TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {
   const auto host = [&](Shape shape, DType dtype) {
     return to_device(ctx, Tensor{nullptr, shape, dtype, Device::cpu});
   };
@@ -55,6 +54,7 @@ static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& 
   const Shape tokens{batch.tokens()}, sequences{batch.sequences};
   if (s.sample.features == 0) batch.ids = host(tokens, DType::i32);
   batch.targets = host(tokens, DType::i32);
+  if (s.sample.classes == 0) batch.domains = host(sequences, DType::i32);
   if (s.trains && draws_weights(s.config.curriculum)) {
     batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
   }

@@ -56,6 +56,7 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   }
   if (shape.vocab > 0) {
     for (int64_t i = 0; i < 2 * sequences * time; ++i) (i % 2 ? inputs : targets).push_back(draw(i));
+    for (int64_t i = 0; i < sequences; ++i) domains.push_back(static_cast<int32_t>(i % 3));
     return;
   }
   targets.assign(static_cast<size_t>(sequences * time), 0);
@@ -73,6 +74,7 @@ LocalBatch RandomBatch::share(const Communicator& world) const {
     return std::span(all).subspan(static_cast<size_t>(mine.begin * each), static_cast<size_t>(mine.count * each));
   };
   LocalBatch local{mine.count, time, part(inputs), part(targets), mine.begin, sequences};
+  local.domains = part(domains);
   local.weights = part(weights);
   local.labels = part(labels);
   local.lengths = part(lengths);

@@ -25,7 +25,7 @@ struct RandomBatch {
   RandomBatch padded(int64_t more) const;
 
   int64_t sequences, time, patch_features;
-  std::vector<int32_t> inputs, targets, labels, lengths;
+  std::vector<int32_t> inputs, targets, domains, labels, lengths;
   std::vector<float> features;
   std::vector<double> weights;  // (sequences), or empty
 };
