@@ -94,7 +94,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
     if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
-    plan.optimizer = setup.trains ? make_optimizer(ctx, parameters, setup)->bytes() : 0;
+    const std::unique_ptr<Optimizer> optimizer = setup.trains ? make_optimizer(ctx, parameters, setup) : nullptr;
+    plan.optimizer = optimizer ? optimizer->bytes() : 0;
 
     const auto memory_for = [&](int64_t rows) { return ContextMemory(ctx, memory_of(setup.config), rows); };
     const int64_t ranks = setup.groups.world->size();
@@ -106,6 +107,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     model->forward(ctx, batch);
     if (setup.trains) {
       model->losses_and_backward(ctx, batch, 1);
+      optimizer->step(ctx, {});
       for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
       // An evaluation may need more than training, because a capacity may keep more rows there.
       activations.reset();
