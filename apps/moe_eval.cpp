@@ -152,7 +152,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   log::info("{} | {} split of {} | {:.0f} predictions{}", run.checkpoint, split, task->data_name(), e.tokens, terms);
   log::info("{}", join(to_words(e), " | "));
   if (const Causality worst = std::max(causality, measured.value_or(causality));
-      worst > run.state->model->allowed_causality()) {
+      worst > models().at(run.config.task).allowed_causality) {
     log::warn("not causal: a token's experts depend on {}. These results do not measure prediction",
               worst == Causality::sequence ? "later tokens of its sequence"
                                            : "the tokens that it is evaluated together with");

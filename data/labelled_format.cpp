@@ -7,27 +7,49 @@
 
 namespace moe {
 
-std::string labelled_format(const DataConfig& config) {
+const std::vector<LabelledFormat>& labelled_formats() {
+  static const std::vector<LabelledFormat> all = [] {
+    std::vector<LabelledFormat> formats;
+    const auto add = [&](const char* kind, const auto& table) {
+      for (const auto& format : table) formats.push_back({format.name, kind, format.is_in});
+    };
+    add("images", image_formats());
+    add("texts", text_formats());
+    return formats;
+  }();
+  return all;
+}
+
+static std::vector<std::string> names_of(const std::vector<const LabelledFormat*>& formats) {
+  std::vector<std::string> names;
+  for (const LabelledFormat* format : formats) names.emplace_back(format->name);
+  return names;
+}
+
+template <>
+std::vector<std::string> words_of<LabelledFormat>() {
+  std::vector<std::string> words{"auto"};
+  for (const LabelledFormat& format : labelled_formats()) words.emplace_back(format.name);
+  return words;
+}
+
+const LabelledFormat& labelled_format(const DataConfig& config) {
   if (!std::filesystem::is_directory(config.path)) {
     raise<DataError>("{}: no such folder of labelled samples", config.path);
   }
-  if (config.labelled.format != "auto") return config.labelled.format;
-  std::vector<std::string> found, known;
-  const auto look = [&](const auto& table) {
-    for (const auto& format : table) {
-      known.emplace_back(format.name);
-      if (format.is_in(config.path)) found.emplace_back(format.name);
-    }
-  };
-  look(image_formats());
-  look(text_formats());
+  std::vector<const LabelledFormat*> found, known;
+  for (const LabelledFormat& format : labelled_formats()) {
+    if (format.name == config.labelled.format) return format;
+    known.push_back(&format);
+    if (config.labelled.format == "auto" && format.is_in(config.path)) found.push_back(&format);
+  }
   if (found.empty())
     raise<DataError>("{} holds no labelled samples of a known format; known formats: {}", config.path,
-                     join(known, ", "));
+                     join(names_of(known), ", "));
   if (found.size() > 1)
     raise<UsageError>("data.labelled.format: {} holds {}; set the key to one of them", config.path,
-                      join(found, " and "));
-  return found[0];
+                      join(names_of(found), " and "));
+  return *found[0];
 }
 
 }  // namespace moe

@@ -16,18 +16,28 @@ const Table<TokenizerEntry>& tokenizers() {
   static const Table<TokenizerEntry> table(
       "tokenizer",
       {
-          {"byte", "one id per byte value, 256 in all; takes any input", ByteTokenizer::from_json, ByteTokenizer::make},
+          {"byte", "one id per byte value, 256 in all; takes any input", ByteTokenizer::from_json, ByteTokenizer::make,
+           nullptr},
           {"char", "one id per distinct byte of the training text", CharacterTokenizer::from_json,
-           CharacterTokenizer::make},
+           CharacterTokenizer::make, nullptr},
           {"word", "one id per word between blanks, and one for the end of a line; rare words (--min-count) are <unk>",
-           WordTokenizer::from_json, WordTokenizer::make},
+           WordTokenizer::from_json, WordTokenizer::make, nullptr},
           {"bpe", "GPT-2's byte pairs: --vocabulary is the folder with encoder.json and vocab.bpe; takes any input",
-           BytePairTokenizer::from_json, BytePairTokenizer::make},
+           BytePairTokenizer::from_json, BytePairTokenizer::make, BytePairTokenizer::is_vocabulary},
           {"sentencepiece", "read from a .model file (--vocabulary), or learned from the training text (--vocab-size)",
-           SentencePieceTokenizer::from_json, SentencePieceTokenizer::make},
-          {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr},
+           SentencePieceTokenizer::from_json, SentencePieceTokenizer::make, SentencePieceTokenizer::is_vocabulary},
+          {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr, nullptr},
       });
   return table;
+}
+
+template <>
+std::vector<std::string> words_of<TokenizerEntry>() {
+  std::vector<std::string> words;
+  for (const TokenizerEntry& entry : tokenizers()) {
+    if (entry.make) words.emplace_back(entry.name);
+  }
+  return words;
 }
 
 std::unique_ptr<Tokenizer> naming(const std::string& path, const std::function<std::unique_ptr<Tokenizer>()>& make) {
@@ -59,9 +69,14 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
-  const TokenizerOptions options{.vocabulary = path};
-  return std::filesystem::is_directory(path) ? BytePairTokenizer::make({}, options)
-                                             : SentencePieceTokenizer::make({}, options);
+  if (!std::filesystem::exists(path)) raise<DataError>("{}: no such file or folder", path);
+  std::vector<std::string> known;
+  for (const TokenizerEntry& entry : tokenizers()) {
+    if (!entry.is_vocabulary) continue;
+    if (entry.is_vocabulary(path)) return entry.make({}, {.vocabulary = path});
+    known.emplace_back(entry.name);
+  }
+  raise<DataError>("{}: not the vocabulary of a known tokenizer; known: {}", path, join(known, ", "));
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const nlohmann::json& description, const std::string& origin) {

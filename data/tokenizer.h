@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/table.h"
+#include "core/base/words.h"
 
 namespace moe {
 
@@ -71,9 +72,14 @@ struct TokenizerEntry {
   // Makes the tokenizer for a training text, from which it may learn; null where a tokenizer cannot be made from text.
   // Throws UsageError for an option that the tokenizer does not accept.
   std::unique_ptr<Tokenizer> (*make)(const TrainingText&, const TokenizerOptions&);
+  // Whether the file or folder `path` is its vocabulary, made by another program. At most one tokenizer returns true
+  // for a path; null where there is no such program.
+  bool (*is_vocabulary)(const std::string& path);
 };
 
 const Table<TokenizerEntry>& tokenizers();
+template <>
+std::vector<std::string> words_of<TokenizerEntry>();  // those that can be made from texts
 
 // Calls make() for a vocabulary's file or folder, and adds `path` to the message of a DataError that does not name it
 // yet.
@@ -82,7 +88,8 @@ std::unique_ptr<Tokenizer> naming(const std::string& path, const std::function<s
 // Throws UsageError for options that tokenizer `name` does not accept; `takes` lists the accepted ones.
 void refuse_foreign(const TokenizerOptions& options, std::string_view name, std::string_view takes);
 
-// Opens the tokenizer of another program's files: a folder of byte pairs, or a file of SentencePiece.
+// Opens the tokenizer of another program's files: the one whose is_vocabulary() returns true. Throws DataError where
+// none does.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
 // Restores the tokenizer from the output of to_json. The DataError about an invalid description names `origin` (a

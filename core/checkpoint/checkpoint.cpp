@@ -16,6 +16,7 @@ namespace moe {
 namespace fs = std::filesystem;
 
 static constexpr int kFormat = 1;
+static constexpr const char* kBestFigure = "best_accuracy";  // so called when no other figure was judged by
 
 static std::string folder_name(int64_t step) {
   return fmt::format("step_{:08}", step);
@@ -73,7 +74,7 @@ static nlohmann::json to_json(const RunState& state) {
                          {"experts", state.experts},
                          {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
-  if (state.best_accuracy) json["best_accuracy"] = *state.best_accuracy;
+  if (state.best_figure) json[kBestFigure] = *state.best_figure;
   return json;
 }
 
@@ -192,7 +193,7 @@ RunState load_run_state(const std::string& path) {
     state.experts = json.value("experts", nlohmann::json());
     state.identity = json.at("identity");
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
-    if (json.contains("best_accuracy")) state.best_accuracy = json.at("best_accuracy").get<double>();
+    if (json.contains(kBestFigure)) state.best_figure = json.at(kBestFigure).get<double>();
     return state;
   } catch (const nlohmann::json::exception& error) {
     raise<CheckpointError>("{}/state.json is damaged: {}", path, error.what());

@@ -17,11 +17,11 @@ namespace moe {
 
 // The state of a run besides its tensors.
 struct RunState {
-  int64_t step = 0;                     // number of updates made
-  RunLength length;                     // planned length of the run
-  double tokens = 0;                    // number of tokens trained on
-  std::optional<double> best_loss;      // of the best evaluation, in nats per prediction
-  std::optional<double> best_accuracy;  // of the best evaluation, for tasks that are judged by it
+  int64_t step = 0;                   // number of updates made
+  RunLength length;                   // planned length of the run
+  double tokens = 0;                  // number of tokens trained on
+  std::optional<double> best_loss;    // of the best evaluation, in nats per prediction
+  std::optional<double> best_figure;  // of the best evaluation: the task's first metric, if a larger one is better
   int64_t best_step = 0;
   int64_t evaluations_since_best = 0;
   double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl

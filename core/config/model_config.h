@@ -1,9 +1,17 @@
 // model: the shape of the transformer.
 #pragma once
+#include "core/base/words.h"
 #include "core/config/choice.h"
 #include "core/config/schedule_field.h"
 
 namespace moe {
+
+enum class Activation;
+enum class Pooling;
+template <>
+std::vector<std::string> words_of<Activation>();
+template <>
+std::vector<std::string> words_of<Pooling>();
 
 struct AttentionConfig : Fields<AttentionConfig> {
   int64_t heads = 4;
@@ -67,7 +75,7 @@ struct ModelConfig : Fields<ModelConfig> {
     v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
             {0, 1 << 22});
     v.field("activation", activation, "activation function of feed-forward layers, dense ones and experts",
-            {"relu", "gelu", "swiglu"});
+            words_of<Activation>());
     v.schedule("dropout", dropout, "Dropout rate of the embedding and of the branches' outputs in training.");
     v.schedule("hidden_dropout", hidden_dropout,
                "Dropout rate in training inside dense feed-forward layers and shared experts, after the activation.");
@@ -92,7 +100,7 @@ struct ModelConfig : Fields<ModelConfig> {
     v.field("pooling", pooling,
             "how a classifier pools a sample's tokens: mean = their mean; last = the last token; class_token = a "
             "learned token that is placed before an image's patches or after a text",
-            {"mean", "class_token", "last"});
+            words_of<Pooling>());
     v.field("head", head,
             "output head of a classifier: linear, or tanh = preceded by a layer of width d_model with a tanh (as in "
             "the papers' fine-tuning)",

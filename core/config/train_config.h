@@ -1,5 +1,6 @@
 // The whole configuration of a run.
 #pragma once
+#include "core/base/words.h"
 #include "core/config/curriculum_config.h"
 #include "core/config/init_config.h"
 #include "core/config/model_config.h"
@@ -11,6 +12,19 @@ namespace moe {
 class Optimizer;
 template <>
 const Table<Member>& family<Optimizer>();
+
+struct LabelledFormat;
+struct TaskKind;
+struct TextCleaning;
+struct TokenizerEntry;
+template <>
+std::vector<std::string> words_of<LabelledFormat>();  // "auto" first
+template <>
+std::vector<std::string> words_of<TaskKind>();
+template <>
+std::vector<std::string> words_of<TextCleaning>();
+template <>
+std::vector<std::string> words_of<TokenizerEntry>();  // those that can be made from texts
 
 struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
   int64_t states = 32;
@@ -46,7 +60,7 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   void fields(FieldVisitor& v) override {
     v.field("format", format,
             "format of the folder's files; auto detects it. idx and cifar10 are images, the others texts",
-            {"auto", "idx", "cifar10", "sst2", "sst5", "imdb", "banking77", "tsv", "jsonl"});
+            words_of<LabelledFormat>());
     v.field("validation", validation,
             "number of randomly drawn samples of the training files that are held out for validation; unused if there "
             "are validation files",
@@ -56,7 +70,7 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
     v.field("tokenizer", tokenizer,
             "tokenizer of texts, built from the training texts; a run that starts from another run (init.from) uses "
             "that run's tokenizer",
-            {"byte", "char", "word", "bpe", "sentencepiece"});
+            words_of<TokenizerEntry>());
     v.field("vocabulary", vocabulary,
             "for tokenizer bpe: the folder with GPT-2's encoder.json and vocab.bpe; for sentencepiece: a .model file");
     v.field("vocab_size", vocab_size,
@@ -65,7 +79,7 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
     v.field("clean", clean,
             "cleaning of texts before tokenization: none, or text8 = lower case, digits as words, a blank for "
             "everything that is not a letter",
-            {"none", "text8"});
+            words_of<TextCleaning>());
     v.field("keep", keep, "which end of a text longer than data.sequence is kept", {"beginning", "end"});
   }
 };
@@ -238,7 +252,7 @@ struct TrainConfig : Fields<TrainConfig> {
     v.field(
         "task", task,
         "what is learned: language_model = predict the next token of a text; classify = predict the label of a sample",
-        {"language_model", "classify"});
+        words_of<TaskKind>());
     v.field("seed", seed, "seed of initial weights, data order, dropout and all other random numbers", {0, 1LL << 62});
     v.field("device", device, "device to compute on; auto = a GPU if there is one, else the CPU",
             {"auto", "cpu", "cuda"});

@@ -26,16 +26,6 @@ double Evaluation::bits_per_character() const {
   return raw_bytes ? bits_per_byte() : bits_per_token();
 }
 
-const Table<Metric>& metrics() {
-  static const Table<Metric> table{"metric",
-                                   {{"bpc", [](const Evaluation& e) { return e.bits_per_character(); }, "{:.4f}"},
-                                    {"nll", [](const Evaluation& e) { return e.nll(); }, "{:.4f} nats"},
-                                    {"ppl", [](const Evaluation& e) { return e.perplexity(); }, "{:.3f}"},
-                                    {"bpb", [](const Evaluation& e) { return e.bits_per_byte(); }, "{:.4f}"},
-                                    {"accuracy", [](const Evaluation& e) { return e.accuracy(); }, "{:.2f}%", 100}}};
-  return table;
-}
-
 std::vector<std::string> to_words(const Evaluation& e) {
   std::vector<std::string> words;
   for (const char* name : e.metrics) {

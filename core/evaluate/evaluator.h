@@ -1,11 +1,11 @@
 // The loss of a model on a split. Results do not depend on ranks or batch size: every sequence is computed alone, or
 // after the preceding ones of its stream.
 #pragma once
-#include <array>
 #include <functional>
 #include <optional>
 #include <span>
 
+#include "core/evaluate/metric.h"
 #include "core/step/training_state.h"
 #include "data/corpus.h"
 #include "data/evaluation_set.h"
@@ -19,9 +19,6 @@ struct EvaluationOptions {
   int64_t sequences = 1;  // per forward pass on each rank
   int64_t streams = 0;    // for a model with a context memory: parts that a text is cut into; 0 = evaluate.streams
 };
-
-// The metrics of a language model, the primary one first.
-inline constexpr std::array kTextMetrics = {"bpc", "nll", "ppl", "bpb", "accuracy"};
 
 struct Evaluation {
   double loss_sum = 0;                                  // -ln p over all predictions, nats
@@ -38,14 +35,6 @@ struct Evaluation {
   double accuracy() const { return correct / tokens; }
 };
 
-// The metrics by the names that users give.
-struct Metric {
-  const char* name;
-  double (*value)(const Evaluation&);
-  const char* format;  // format of value * factor for console output
-  double factor = 1;
-};
-const Table<Metric>& metrics();
 // The meaningful metrics as text: "bpc 1.2345", "accuracy 98.02%".
 std::vector<std::string> to_words(const Evaluation& evaluation);
 

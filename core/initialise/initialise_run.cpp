@@ -73,7 +73,9 @@ struct SourceRun {
 SourceRun find_source(const TrainConfig& config, const Task& task) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
   SourceRun source{load_run_config(checkpoint)};
-  if (source.config.task != config.task && config.task != "classify") {
+  const auto& starts_from = tasks().at(config.task).starts_from;
+  if (source.config.task != config.task &&
+      std::find(starts_from.begin(), starts_from.end(), source.config.task) == starts_from.end()) {
     raise<UsageError>("{}: {} was trained with task: {}; this run has task: {}", config.init.where("from"), checkpoint,
                       source.config.task, config.task);
   }
@@ -102,8 +104,8 @@ void check_initialisation(const TrainConfig& config, const Task& task, const Run
   }
 }
 
-RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
-                    const Task& task) {
+RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const TrainConfig& config,
+                                 const ProcessGroups& groups, const Task& task) {
   const int64_t samples = task.num_samples(), domains = config.init.reptile.domains, batch = config.train.batch;
   const bool meta_learns = config.init.reptile.rounds > 0;
   RunInitialisation initialisation;
@@ -117,7 +119,8 @@ RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const Tr
   if (config.init.clusters.tokens > 0) {
     const RandomKey key{seed, RandomPurpose::clusters, 0, ~uint64_t{0}};  // tensors' streams have smaller steps
     initialisation.clusters = start_from_clusters(
-        state, config, groups, initialisation.from ? initialisation.from->upcycled : std::set<std::string>{}, [&](int64_t index) {
+        state, config, groups, initialisation.from ? initialisation.from->upcycled : std::set<std::string>{},
+        [&](int64_t index) {
           return batches.load([&](int64_t i) { return pick(key, index * batch + i, 0, samples); });
         });
   }

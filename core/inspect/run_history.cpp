@@ -18,9 +18,18 @@ static double number(const json& record, const char* key) {
   return it != record.end() && it->is_number() ? it->get<double>() : kAbsent;
 }
 
+// The metric that a record is judged by: the first one in the table of metrics that runs are judged by and that the
+// record has; null if there is none.
+static const Metric* judging_metric(const json& record) {
+  for (const Metric& metric : metrics()) {
+    if (metric.quality.of && record.contains(metric.name)) return &metric;
+  }
+  return nullptr;
+}
+
 static double quality(const json& record) {
-  const char* bits = kBitsPerCharacter.key;
-  return record.contains(bits) ? number(record, bits) : 100 * (1 - number(record, "accuracy"));
+  const Metric* metric = judging_metric(record);
+  return metric ? metric->quality.of(number(record, metric->name)) : kAbsent;
 }
 
 // Empty unless the entry is a list of lists of numbers.
@@ -147,7 +156,7 @@ RunHistory read_history(const std::string& path) {
     if (type == metric_keys::kTrain) train[step] = train_point(step, record);
     if (type != metric_keys::kEvaluation) continue;
     evaluations[step] = evaluation_point(step, record);
-    history.judged_by = record.contains(kBitsPerCharacter.key) ? &kBitsPerCharacter : &kErrorRate;
+    if (const Metric* metric = judging_metric(record)) history.judged_by = &metric->quality;
   }
   history.train = in_order(std::move(train));
   history.evaluations = in_order(std::move(evaluations));

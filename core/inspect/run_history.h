@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/evaluate/metric.h"
+
 namespace moe {
 
 constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();  // value of a number that a record lacks
@@ -21,15 +23,6 @@ struct CurriculumPoint {
   std::map<std::string, double> drawn{}, wanted{};
   std::map<std::string, std::array<double, 3>> difficulty{};  // by signal: its 10 %, 50 % and 90 % quantile
 };
-
-// The metric by which runs of a task are compared; smaller is better.
-struct Quality {
-  const char* key;   // in reports as JSON
-  const char* name;  // on the console and in reports
-};
-// The metric in a record of metrics.jsonl: bits per character for a language model, else the error rate of a classifier
-// in per cent.
-inline constexpr Quality kBitsPerCharacter{"bpc", "bits per character"}, kErrorRate{"error", "error in %"};
 
 struct TrainPoint {
   int64_t step = 0;
@@ -71,7 +64,9 @@ struct RunHistory {
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step
   std::vector<LifecyclePoint> lifecycle;     // in the order of the records
-  const Quality* judged_by = &kBitsPerCharacter;
+  // What its evaluations are judged by: bits per character for a language model, the error rate in per cent for a
+  // classifier. Bits per character where there are no evaluations.
+  const Quality* judged_by = &metrics().at("bpc").quality;
 
   // The evaluation with the smallest loss, or null.
   const EvaluationPoint* best() const;

@@ -28,6 +28,29 @@ bool is_router_matrix(const Parameter& p) {
   return p.per_expert != PerExpert::no && p.shape.rank() == 2 && !p.lookup;
 }
 
+// The element of an origin's state in the form in which `origins` of them are added up. For a single origin no root is
+// taken, so that no bit is lost.
+double to_sum(StateMerge merge, size_t origins, double x) {
+  switch (merge) {
+    case StateMerge::sum:
+      return x;
+    case StateMerge::squares:
+      return origins > 1 ? std::sqrt(x) : x;
+  }
+  return x;
+}
+// The new expert's element, computed from their sum; its gradient is the origins' sum times `gradient_scale`.
+double from_sum(StateMerge merge, size_t origins, double sum, double gradient_scale) {
+  const double scaled = gradient_scale * sum;
+  switch (merge) {
+    case StateMerge::sum:
+      return scaled;
+    case StateMerge::squares:
+      return origins > 1 ? scaled * scaled : gradient_scale * scaled;
+  }
+  return scaled;
+}
+
 // Sums over one new expert's origins, in f64; see MappedExpert.
 class Sum {
  public:
@@ -37,8 +60,7 @@ class Sum {
   void add_value(const float* x, double weight) {
     for (size_t i = 0; i < value_.size(); ++i) value_[i] += weight * static_cast<double>(x[i]);
   }
-  // `state(kind)` returns an origin's values of that kind of state. Adds square roots where the kind grows with the
-  // gradient's square. For a single origin no root is taken, so that no bit is lost.
+  // `state(kind)` returns an origin's values of that kind of state.
   template <class State>
   void add_states(State state) {
     states_.resize(kinds_.size());
@@ -46,8 +68,7 @@ class Sum {
       const float* x = state(kind);
       states_[kind].resize(value_.size());
       for (size_t i = 0; i < value_.size(); ++i) {
-        const auto element = static_cast<double>(x[i]);
-        states_[kind][i] += adds_roots(kind) ? std::sqrt(element) : element;
+        states_[kind][i] += to_sum(kinds_[kind].merge, expert_.origins.size(), static_cast<double>(x[i]));
       }
     }
   }
@@ -67,18 +88,13 @@ class Sum {
     moved.states.resize(states_.size());
     for (size_t kind = 0; kind < states_.size(); ++kind) {
       for (const double x : states_[kind]) {
-        const double scaled = expert_.gradient_scale * x;
-        const bool squares = kinds_[kind].merge == StateMerge::squares;
-        moved.states[kind].push_back(static_cast<float>(!squares           ? scaled
-                                                        : adds_roots(kind) ? scaled * scaled
-                                                                           : expert_.gradient_scale * scaled));
+        moved.states[kind].push_back(
+            static_cast<float>(from_sum(kinds_[kind].merge, expert_.origins.size(), x, expert_.gradient_scale)));
       }
     }
   }
 
  private:
-  bool adds_roots(size_t kind) const { return kinds_[kind].merge == StateMerge::squares && expert_.origins.size() > 1; }
-
   const MappedExpert& expert_;
   const std::vector<OptimizerStateKind>& kinds_;
   std::vector<double> value_;

@@ -16,6 +16,11 @@ static const Table<PoolingEntry>& poolings() {
   return table;
 }
 
+template <>
+std::vector<std::string> words_of<Pooling>() {
+  return poolings().names();
+}
+
 static bool has_class_token(const ModelConfig& model) {
   return poolings().at(model.pooling).pooling == Pooling::class_token;
 }
@@ -37,6 +42,20 @@ static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters
 
 Classifier::Classifier(ParameterStore& parameters, const ModelSetup& setup)
     : Model(parameters, setup, make_embedding(parameters, setup), setup.sample.classes), pooling_(pooling_of(setup)) {}
+
+void Classifier::check(const ModelConfig& model, const SampleShape& sample) {
+  if (model.tie_embeddings) {
+    raise<UsageError>("{}: cannot be used with task: classify, whose output head has classes instead of tokens",
+                      model.where("tie_embeddings"));
+  }
+  if (model.attention.causal && sample.features > 0 && has_class_token(model)) {
+    raise<UsageError>(
+        "{}: with causal attention the class token cannot attend to an image's patches, which come after it; set "
+        "model.attention.causal: false",
+        model.where("pooling"));
+  }
+  if (sample.classes < 2) raise<UsageError>("the data has {} classes; a classifier needs at least 2", sample.classes);
+}
 
 void Classifier::forward(Context& ctx, const TokenBatch& batch) {
   hidden_ = backbone_.forward(ctx, batch);

@@ -8,13 +8,16 @@ namespace moe {
 
 class Classifier : public Model {
  public:
+  static constexpr Causality kAllowedCausality = Causality::sequence;
+  static constexpr bool kReadsOn = false;
+  static void check(const ModelConfig& model, const SampleShape& sample);
+
   Classifier(ParameterStore& parameters, const ModelSetup& setup);
 
   void forward(Context& ctx, const TokenBatch& batch) override;
   Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) override;
 
   int64_t predictions_per_sample(int64_t) const override { return 1; }
-  Causality allowed_causality() const override { return Causality::sequence; }
 
  private:
   Predictions predictions(const TokenBatch& batch) const override;

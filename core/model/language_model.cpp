@@ -9,6 +9,18 @@ LanguageModel::LanguageModel(ParameterStore& parameters, const ModelSetup& setup
             std::make_unique<TokenEmbedding>(parameters, setup.sample.vocab, setup.model.d_model, setup.model.init_std),
             setup.sample.vocab) {}
 
+void LanguageModel::check(const ModelConfig& model, const SampleShape&) {
+  if (!model.attention.causal) {
+    raise<UsageError>(
+        "{}: must be true for task: language_model, which would otherwise read the tokens that it has to predict",
+        model.attention.where("causal"));
+  }
+  if (model.pooling != "mean")
+    raise<UsageError>("{}: only mean is possible unless task: classify", model.where("pooling"));
+  if (model.head != "linear")
+    raise<UsageError>("{}: {} is only possible with task: classify; use linear", model.where("head"), model.head);
+}
+
 void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
   finish(ctx, backbone_.forward(ctx, batch));
 }

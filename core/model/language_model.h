@@ -7,13 +7,16 @@ namespace moe {
 
 class LanguageModel : public Model {
  public:
+  static constexpr Causality kAllowedCausality = Causality::causal;
+  static constexpr bool kReadsOn = true;
+  static void check(const ModelConfig& model, const SampleShape& sample);
+
   LanguageModel(ParameterStore& parameters, const ModelSetup& setup);
 
   void forward(Context& ctx, const TokenBatch& batch) override;
   Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) override;
 
   int64_t predictions_per_sample(int64_t time) const override { return time; }
-  Causality allowed_causality() const override { return Causality::causal; }
 
  private:
   Predictions predictions(const TokenBatch& batch) const override;

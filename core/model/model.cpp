@@ -57,13 +57,18 @@ Tensor Model::logits(Context& ctx, int64_t first_row, int64_t rows) {
 }
 
 template <class M>
-static std::unique_ptr<Model> make(ParameterStore& parameters, const ModelSetup& setup) {
-  return std::make_unique<M>(parameters, setup);
+static ModelKind kind(const char* name) {
+  return {.name = name,
+          .make = [](ParameterStore& parameters, const ModelSetup& setup) -> std::unique_ptr<Model> {
+            return std::make_unique<M>(parameters, setup);
+          },
+          .check = M::check,
+          .allowed_causality = M::kAllowedCausality,
+          .reads_on = M::kReadsOn};
 }
 
 const Table<ModelKind>& models() {
-  static const Table<ModelKind> table{"task",
-                                      {{"language_model", make<LanguageModel>}, {"classify", make<Classifier>}}};
+  static const Table<ModelKind> table{"task", {kind<LanguageModel>("language_model"), kind<Classifier>("classify")}};
   return table;
 }
 

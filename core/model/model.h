@@ -26,8 +26,6 @@ class Model {
 
   // Number of predictions for a sample of `time` tokens.
   virtual int64_t predictions_per_sample(int64_t time) const = 0;
-  // The weakest causality with which the loss is still meaningful.
-  virtual Causality allowed_causality() const = 0;
   const OutputHead& head() const { return head_; }
 
   std::span<MoELayer* const> moe_layers() const { return backbone_.moe_layers(); }
@@ -66,11 +64,19 @@ class Model {
   Tensor head_input_;  // (predictions, d_model): set by forward()
 };
 
-// A line in the table of models; there is one for each value of `task`.
+// A line in the table of models; there is one for each value of `task`. Its facts are static members of the model's
+// class, so a class that lacks one does not compile.
 struct ModelKind {
   const char* name;
   // Throws UsageError for options that the model does not support.
   std::unique_ptr<Model> (*make)(ParameterStore& parameters, const ModelSetup& setup);
+  // Throws UsageError for settings and samples that make no sense with the model (`check`).
+  void (*check)(const ModelConfig& model, const SampleShape& sample);
+  // The weakest causality with which the loss is still meaningful (`kAllowedCausality`).
+  Causality allowed_causality;
+  // A row of a batch may continue the same row of the previous batch. Otherwise samples are independent, and there is
+  // no context memory (`kReadsOn`).
+  bool reads_on;
 };
 const Table<ModelKind>& models();
 

@@ -61,14 +61,23 @@ static void swiglu_backward(T* d_z, const T* d_y, const T* z, int64_t d_ff) {
 
 }  // namespace cpu
 
-Activation activation_from_name(const std::string& name) {
-  struct Entry {
-    const char* name;
-    Activation activation;
-  };
-  static const Table<Entry> table{
+struct ActivationEntry {
+  const char* name;
+  Activation activation;
+};
+static const Table<ActivationEntry>& activations() {
+  static const Table<ActivationEntry> table{
       "activation", {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"swiglu", Activation::swiglu}}};
-  return table.at(name).activation;
+  return table;
+}
+
+template <>
+std::vector<std::string> words_of<Activation>() {
+  return activations().names();
+}
+
+Activation activation_from_name(const std::string& name) {
+  return activations().at(name).activation;
 }
 
 void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activation, ConstTensor offsets) {

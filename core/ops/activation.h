@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 
+#include "core/base/words.h"
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -9,6 +10,8 @@ namespace moe {
 enum class Activation { relu, gelu, swiglu };  // gelu in its tanh form, swiglu = silu(gate) * up (Shazeer, 2020)
 
 Activation activation_from_name(const std::string& name);  // throws UsageError
+template <>
+std::vector<std::string> words_of<Activation>();
 // Columns of the first product per column of the result: 2 for gated activations (gate columns first, then up), else 1.
 inline int64_t width_factor(Activation a) {
   return a == Activation::swiglu ? 2 : 1;

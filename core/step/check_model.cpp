@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/model/model.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
@@ -12,7 +13,7 @@ struct Facts {
   const TrainConfig& config;
   const SampleShape& sample;
   bool trains;
-  bool is_classifier() const { return config.task == "classify"; }
+  const ModelKind& model() const { return models().at(config.task); }
 };
 
 void check_heads(const Facts& f) {
@@ -45,10 +46,11 @@ void check_context_memory(const Facts& f) {
   if (!attention.causal)
     raise<UsageError>("{}: needs causal attention; set model.attention.causal: true or memory: 0",
                       attention.where("memory"));
-  if (f.is_classifier()) {  // samples of a classifier do not use the context memory
+  if (!f.model().reads_on) {  // such samples do not use the context memory
     if (f.trains && reads_on) {
-      raise<UsageError>("{}: contiguous needs continuous text, but labelled samples are independent; use uniform",
-                        curriculum.where("sampler"));
+      raise<UsageError>(
+          "{}: contiguous needs continuous text, but the samples of task: {} are independent; use uniform",
+          curriculum.where("sampler"), f.config.task);
     }
     return;
   }
@@ -66,35 +68,8 @@ void check_context_memory(const Facts& f) {
   }
 }
 
-void check_language_model(const Facts& f) {
-  if (f.is_classifier()) return;
-  const ModelConfig& model = f.config.model;
-  if (!model.attention.causal) {
-    raise<UsageError>(
-        "{}: must be true for task: language_model, which would otherwise read the tokens that it has to predict",
-        model.attention.where("causal"));
-  }
-  if (model.pooling != "mean")
-    raise<UsageError>("{}: only mean is possible unless task: classify", model.where("pooling"));
-  if (model.head != "linear")
-    raise<UsageError>("{}: {} is only possible with task: classify; use linear", model.where("head"), model.head);
-}
-
-void check_classifier(const Facts& f) {
-  if (!f.is_classifier()) return;
-  const ModelConfig& model = f.config.model;
-  if (model.tie_embeddings) {
-    raise<UsageError>("{}: cannot be used with task: classify, whose output head has classes instead of tokens",
-                      model.where("tie_embeddings"));
-  }
-  if (model.attention.causal && f.sample.features > 0 && model.pooling == "class_token") {
-    raise<UsageError>(
-        "{}: with causal attention the class token cannot attend to an image's patches, which come after it; set "
-        "model.attention.causal: false",
-        model.where("pooling"));
-  }
-  if (f.sample.classes < 2)
-    raise<UsageError>("the data has {} classes; a classifier needs at least 2", f.sample.classes);
+void check_task(const Facts& f) {
+  f.model().check(f.config.model, f.sample);
 }
 
 void check_signals(const Facts& f) {
@@ -110,7 +85,10 @@ void check_signals(const Facts& f) {
 }
 
 constexpr void (*kChecks[])(const Facts&) = {
-    check_heads, check_context_memory, check_language_model, check_classifier, check_signals,
+    check_heads,
+    check_context_memory,
+    check_task,
+    check_signals,
 };
 
 }  // namespace

@@ -19,10 +19,10 @@ Share StateSetup::rows() const {
   return share_of(config.train.batch, groups.world->size(), groups.world->rank());
 }
 
-// The context memory of a batch's rows. Labelled samples have no predecessors: for them the memory's length only limits
-// how far attention reaches.
+// The context memory of a batch's rows. Independent samples have no predecessors: for them the memory's length only
+// limits how far attention reaches.
 static MemoryShape memory_of(const TrainConfig& config) {
-  return config.task == "language_model" ? MemoryShape::of(config.model) : MemoryShape{};
+  return models().at(config.task).reads_on ? MemoryShape::of(config.model) : MemoryShape{};
 }
 
 static std::unique_ptr<Model> make_model(ParameterStore& parameters, const StateSetup& s) {
@@ -43,8 +43,7 @@ static std::unique_ptr<Optimizer> make_optimizer(Context& ctx, ParameterStore& p
   return s.config.optimizer.make(Optimizer::Setup{.ctx = ctx, .parameters = parameters, .run = s.run});
 }
 
-// A micro-batch whose tensors are not allocated.
-static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {
+TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {
   const auto host = [&](Shape shape, DType dtype) {
     return to_device(ctx, Tensor{nullptr, shape, dtype, Device::cpu});
   };
@@ -55,6 +54,7 @@ static TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& 
   const Shape tokens{batch.tokens()}, sequences{batch.sequences};
   if (s.sample.features == 0) batch.ids = host(tokens, DType::i32);
   batch.targets = host(tokens, DType::i32);
+  if (s.sample.classes == 0) batch.domains = host(sequences, DType::i32);
   if (s.trains && draws_weights(s.config.curriculum)) {
     batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
   }
@@ -94,7 +94,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
     if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
-    plan.optimizer = setup.trains ? make_optimizer(ctx, parameters, setup)->bytes() : 0;
+    const std::unique_ptr<Optimizer> optimizer = setup.trains ? make_optimizer(ctx, parameters, setup) : nullptr;
+    plan.optimizer = optimizer ? optimizer->bytes() : 0;
 
     const auto memory_for = [&](int64_t rows) { return ContextMemory(ctx, memory_of(setup.config), rows); };
     const int64_t ranks = setup.groups.world->size();
@@ -106,6 +107,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     model->forward(ctx, batch);
     if (setup.trains) {
       model->losses_and_backward(ctx, batch, 1);
+      optimizer->step(ctx, {});
       for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
       // An evaluation may need more than training, because a capacity may keep more rows there.
       activations.reset();

@@ -48,6 +48,10 @@ struct StateSetup {
 // no model can be built from.
 MemoryPlan plan_memory(const StateSetup& setup);
 
+// The micro-batch with which memory is planned: the largest one of a run, whose tensors are not allocated. It has every
+// tensor that a batch of such samples has.
+TokenBatch planned_batch(Context& ctx, const StateSetup& setup, const Model& model, const ContextMemory& memory);
+
 class TrainingState {
  public:
   // Reserves memory for the worst case of `plan`; on the CPU only pages that are touched become resident. Throws

@@ -4,19 +4,11 @@
 
 #include "core/tasks/image_task.h"
 #include "core/tasks/labelled_text_task.h"
-#include "data/images/image_corpus.h"
 #include "data/labelled_format.h"
 
 namespace moe {
 
-// An entry for each kind of samples; a description names it.
-struct SampleKind {
-  const char* name;
-  SampleShape (*shape)(const TrainConfig& config, const nlohmann::json& description, const std::string& origin);
-  std::unique_ptr<Task> (*open)(const TrainConfig& config, const std::string& format, const nlohmann::json* trained,
-                                const std::string& origin);
-};
-static const Table<SampleKind>& sample_kinds() {
+const Table<SampleKind>& sample_kinds() {
   static const Table<SampleKind> table{
       "kind of samples",
       {{"images", image_shape, open_image_task}, {"texts", labelled_text_shape, open_labelled_text_task}}};
@@ -39,13 +31,13 @@ SampleShape classify_shape(const TrainConfig& config, const nlohmann::json& samp
 
 std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const nlohmann::json* samples,
                                          const std::string& origin) {
-  const std::string format = labelled_format(config.data);
-  const SampleKind& kind = sample_kinds().at(image_formats().find(format) ? "images" : "texts");
+  const LabelledFormat& format = labelled_format(config.data);
+  const SampleKind& kind = sample_kinds().at(format.kind);
   if (samples && &described(*samples, origin) != &kind) {
     raise<DataError>("{} holds {}, but the model was trained on {}", config.data.path, kind.name,
                      described(*samples, origin).name);
   }
-  return kind.open(config, format, samples, origin);
+  return kind.open(config, format.name, samples, origin);
 }
 
 }  // namespace moe

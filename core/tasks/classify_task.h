@@ -1,8 +1,17 @@
-// The task of classifying labelled samples, either images or texts.
+// The task of classifying labelled samples: images, texts.
 #pragma once
 #include "core/tasks/task.h"
 
 namespace moe {
+
+// An entry for each kind of samples (data/labelled_format.h). A description names it.
+struct SampleKind {
+  const char* name;
+  SampleShape (*shape)(const TrainConfig& config, const nlohmann::json& description, const std::string& origin);
+  std::unique_ptr<Task> (*open)(const TrainConfig& config, const std::string& format, const nlohmann::json* trained,
+                                const std::string& origin);
+};
+const Table<SampleKind>& sample_kinds();
 
 SampleShape classify_shape(const TrainConfig& config, const nlohmann::json& samples, const std::string& origin);
 std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const nlohmann::json* samples,

@@ -4,18 +4,18 @@
 
 #include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/tasks/task.h"
 
 namespace moe {
 
-// A language model's checkpoint stores it in a separate file, a classifier's in the description of its samples.
+// Every task says where its checkpoints have it.
 static std::unique_ptr<Tokenizer> tokenizer_of(const std::string& checkpoint) {
-  for (const char* name : {"tokenizer.json", "samples.json"}) {
-    const std::string file = checkpoint + "/" + name;
+  for (const TaskKind& task : tasks()) {
+    const std::string file = checkpoint + "/" + task.file;
     if (!std::filesystem::exists(file)) continue;
-    const auto json = parse_json_or_discard(read_text(file));
-    if (json.is_discarded()) raise<CheckpointError>("{} is damaged", file);
-    if (name == std::string("tokenizer.json")) return load_tokenizer(json, file);
-    if (json.contains("tokenizer")) return load_tokenizer(json["tokenizer"], file);
+    const nlohmann::json description = parse_json_or_discard(read_text(file));
+    if (description.is_discarded()) raise<CheckpointError>("{} is damaged", file);
+    if (const nlohmann::json* tokenizer = task.tokenizer(description)) return load_tokenizer(*tokenizer, file);
   }
   raise<CheckpointError>("init.from: {} has no tokenizer, so its model was not trained on text", checkpoint);
 }

@@ -1,7 +1,5 @@
 #include "core/tasks/labelled_task.h"
 
-#include <array>
-
 namespace moe {
 
 void LabelledTask::check(const TrainConfig& config) const {
@@ -22,11 +20,6 @@ std::unique_ptr<EvaluationSet> LabelledTask::evaluation_set(const std::string& s
   if (options.context > 0 || options.stride > 0 || options.streams > 0)
     throw UsageError("labelled samples have no context, stride or streams; remove these options");
   return samples_of(split, options.tokens);
-}
-
-std::span<const char* const> LabelledTask::metrics() const {
-  static constexpr std::array kMetrics = {"accuracy", "nll"};
-  return kMetrics;
 }
 
 }  // namespace moe

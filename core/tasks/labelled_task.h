@@ -1,8 +1,12 @@
 // Base of the tasks with labelled samples, images or texts: each sample is one prediction.
 #pragma once
+#include <array>
+
 #include "core/tasks/task.h"
 
 namespace moe {
+
+inline constexpr std::array kLabelledMetrics = {"accuracy", "nll"};
 
 class LabelledTask : public Task {
  public:
@@ -10,7 +14,6 @@ class LabelledTask : public Task {
   NamedFigures training_figures(double loss, const StepOutcome& last) const override;
   std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                 const EvaluationOptions& options) const override;
-  std::span<const char* const> metrics() const override;
 
  private:
   // The first `samples` of a split; 0 = all.

@@ -6,34 +6,68 @@
 #include "core/base/json.h"
 #include "core/checkpoint/files.h"
 #include "core/tasks/classify_task.h"
+#include "core/tasks/labelled_task.h"
 #include "core/tasks/text_task.h"
 
 namespace moe {
 
+using nlohmann::json;
+
 const Table<TaskKind>& tasks() {
   static const Table<TaskKind> table{"task",
-                                     {{"language_model", "tokenizer.json", text_shape, open_text_task},
-                                      {"classify", "samples.json", classify_shape, open_classify_task}}};
+                                     {{.name = "language_model",
+                                       .file = "tokenizer.json",
+                                       .shape = text_shape,
+                                       .open = open_text_task,
+                                       .metrics = kTextMetrics,
+                                       .starts_from = {},
+                                       .tokenizer = [](const json& description) { return &description; }},
+                                      {.name = "classify",
+                                       .file = "samples.json",
+                                       .shape = classify_shape,
+                                       .open = open_classify_task,
+                                       .metrics = kLabelledMetrics,
+                                       .starts_from = {"language_model"},
+                                       .tokenizer = [](const json& description) {
+                                         const auto found = description.find("tokenizer");
+                                         return found != description.end() ? &*found : nullptr;
+                                       }}}};
   return table;
 }
 
-std::unique_ptr<Task> open_task(const TrainConfig& config) {
-  return tasks().at(config.task).open(config, nullptr, "");
+template <>
+std::vector<std::string> words_of<TaskKind>() {
+  return tasks().names();
 }
 
-nlohmann::json read_description(const std::string& task, const std::string& checkpoint) {
+std::unique_ptr<Task> open_task(const TaskKind& kind, const TrainConfig& config, const json* trained,
+                                const std::string& origin) {
+  std::unique_ptr<Task> task = kind.open(config, trained, origin);
+  task->kind_ = &kind;
+  return task;
+}
+
+std::unique_ptr<Task> open_task(const TrainConfig& config) {
+  return open_task(tasks().at(config.task), config, nullptr, "");
+}
+
+std::span<const char* const> Task::metrics() const {
+  return kind_->metrics;
+}
+
+json read_description(const std::string& task, const std::string& checkpoint) {
   const std::string file = checkpoint + "/" + tasks().at(task).file;
   try {
     return parse_json(read_text(file));
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const json::exception& error) {
     raise<CheckpointError>("{} is damaged: {}", file, error.what());
   }
 }
 
 std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint) {
-  const nlohmann::json description = read_description(config.task, checkpoint);
+  const json description = read_description(config.task, checkpoint);
   const TaskKind& kind = tasks().at(config.task);
-  return kind.open(config, &description, checkpoint + "/" + kind.file);
+  return open_task(kind, config, &description, checkpoint + "/" + kind.file);
 }
 
 void refuse_augmentation(const DataConfig& config) {

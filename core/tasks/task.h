@@ -66,8 +66,8 @@ class Task {
   virtual std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                         const EvaluationOptions& options) const = 0;
   virtual uint64_t content_hash(const std::string& split) const = 0;
-  // The names of the task's metrics, the primary one first.
-  virtual std::span<const char* const> metrics() const = 0;
+  // TaskKind::metrics of the task.
+  std::span<const char* const> metrics() const;
   // Lower bound of the loss in nats per prediction, where known.
   virtual std::optional<double> entropy_rate() const { return std::nullopt; }
   // Whether the head of a model that was trained on the samples described by `trained` fits these samples too.
@@ -76,6 +76,11 @@ class Task {
   // predict tokens.
   virtual Causality measure_causality(TrainingState& state, const std::string& split,
                                       const EvaluationOptions& options) const;
+
+ private:
+  friend std::unique_ptr<Task> open_task(const TaskKind& kind, const TrainConfig& config, const nlohmann::json* trained,
+                                         const std::string& origin);
+  const TaskKind* kind_ = nullptr;  // its line in the table
 };
 
 // Calls evaluate() for a task's split, with the task's metrics.
@@ -91,6 +96,12 @@ struct TaskKind {
   // `trained`: the description of the samples that a model was trained on; may be null. Throws DataError for other
   // samples.
   std::unique_ptr<Task> (*open)(const TrainConfig& config, const nlohmann::json* trained, const std::string& origin);
+  // The names of its metrics (core/evaluate/evaluator.h). Runs are judged by the first one.
+  std::span<const char* const> metrics;
+  // The tasks from whose runs a run may start (init.from), besides those of its own.
+  std::vector<std::string_view> starts_from;
+  // The part of a description that describes a tokenizer; null if there is none.
+  const nlohmann::json* (*tokenizer)(const nlohmann::json& description);
 };
 const Table<TaskKind>& tasks();
 

@@ -112,7 +112,6 @@ class TextTask : public Task {
                                                options.stride > 0 ? options.stride : context, options.tokens);
   }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
-  std::span<const char* const> metrics() const override { return kTextMetrics; }
   std::optional<double> entropy_rate() const override { return corpus_.entropy_rate(); }
   Causality measure_causality(TrainingState& state, const std::string& split,
                               const EvaluationOptions& options) const override {

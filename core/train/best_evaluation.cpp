@@ -2,26 +2,32 @@
 
 namespace moe {
 
-// Equal accuracies, which are common with few samples, are compared by the loss.
+// Equal values, which are common for the accuracy of few samples, are compared by the loss.
 bool BestEvaluation::is_better(const Evaluation& result) const {
   if (!run_.best_loss) return true;
-  if (by_accuracy() && run_.best_accuracy && result.accuracy() != *run_.best_accuracy) {
-    return result.accuracy() > *run_.best_accuracy;
+  switch (metric().order) {
+    case MetricOrder::larger:
+      if (run_.best_figure && metric().value(result) != *run_.best_figure)
+        return metric().value(result) > *run_.best_figure;
+      break;
+    case MetricOrder::as_loss:
+      break;
   }
   return result.nll() < *run_.best_loss;
 }
 
 std::string BestEvaluation::figure() const {
-  return run_.best_accuracy ? fmt::format("{:.2f}%", 100 * *run_.best_accuracy)
-                            : fmt::format("{:.4f}", run_.best_loss.value_or(0));
+  return run_.best_figure ? fmt::format(fmt::runtime(metric().format), metric().factor * *run_.best_figure)
+                          : fmt::format("{:.4f}", run_.best_loss.value_or(0));
 }
 
 BestEvaluation::Verdict BestEvaluation::judge(const Evaluation& result) {
-  // The accuracy before training may be high by chance and hard to beat, and there is no checkpoint of it.
-  if (run_.step == 0 && by_accuracy()) return {false, "before training"};
+  const bool by_figure = metric().order == MetricOrder::larger;
+  // The figure before training may be high by chance and hard to beat, and there is no checkpoint of it.
+  if (run_.step == 0 && by_figure) return {false, "before training"};
   if (is_better(result)) {
     run_.best_loss = result.nll();
-    if (by_accuracy()) run_.best_accuracy = result.accuracy();
+    if (by_figure) run_.best_figure = metric().value(result);
     run_.best_step = run_.step;
     run_.evaluations_since_best = 0;
     return {true, "new best"};

@@ -22,7 +22,7 @@ class BestEvaluation {
   std::string figure() const;
 
  private:
-  bool by_accuracy() const { return task_.metrics()[0] == std::string_view("accuracy"); }
+  const Metric& metric() const { return metrics().at(task_.metrics()[0]); }
   bool is_better(const Evaluation& result) const;
 
   RunState& run_;

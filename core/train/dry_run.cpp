@@ -27,7 +27,7 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
   if (config.train.batch % (ranks * config.train.micro_batches) != 0) {
     notes.push_back("train.batch is not a multiple of ranks x micro-batches: the ranks' shares are uneven");
   }
-  if (config.task == "classify" && config.model.attention.causal)
+  if (models().at(config.task).allowed_causality != Causality::causal && config.model.attention.causal)
     notes.push_back("model.attention.causal is true: a patch or token does not attend to later ones of its sample");
   if (config.train.clip_norm.make(run).largest() == 0)
     notes.push_back("train.clip_norm is 0: without clipping, one bad batch can make the run diverge");

@@ -297,7 +297,8 @@ void Trainer::log_step(const StepOutcome& outcome) {
 // split.
 std::optional<double> Trainer::probe_loss() {
   if (!task_->has_split("validation")) return std::nullopt;
-  const int64_t tokens = config_.train.batch * (task_->shape().classes > 0 ? 1 : task_->shape().time) + 1;
+  const int64_t predictions = state_->model->predictions_per_sample(task_->shape().time);
+  const int64_t tokens = config_.train.batch * predictions + 1;
   return evaluate(*state_, groups_, *task_, "validation", {0, 0, tokens, state_setup().micro_sequences()}).nll();
 }
 

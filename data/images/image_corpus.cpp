@@ -34,7 +34,7 @@ uint64_t ImageSplit::content_hash() const {
 }
 
 ImageCorpus ImageCorpus::open(const DataConfig& config) {
-  const ImageFormat& format = image_formats().at(labelled_format(config));
+  const ImageFormat& format = image_formats().at(labelled_format(config).name);
   fs::path path = fs::absolute(config.path).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   return {path.filename().string(), format.read(config.path), config.labelled};

@@ -33,4 +33,9 @@ const Table<TextCleaning>& text_cleanings() {
   return table;
 }
 
+template <>
+std::vector<std::string> words_of<TextCleaning>() {
+  return text_cleanings().names();
+}
+
 }  // namespace moe

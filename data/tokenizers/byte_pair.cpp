@@ -64,6 +64,10 @@ std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText&, const To
                 [&] { return std::make_unique<BytePairTokenizer>(read_byte_pairs(options.vocabulary)); });
 }
 
+bool BytePairTokenizer::is_vocabulary(const std::string& path) {
+  return holds_byte_pairs(path);
+}
+
 std::optional<std::vector<int32_t>> BytePairTokenizer::bytes_by_id() const {
   std::vector<int32_t> lengths;
   for (const std::string& bytes : bytes_) lengths.push_back(static_cast<int32_t>(bytes.size()));

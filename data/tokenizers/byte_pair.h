@@ -26,6 +26,7 @@ class BytePairTokenizer : public Tokenizer {
   static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
   // options.vocabulary: the folder of GPT-2's files (byte_pair_files.h).
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
+  static bool is_vocabulary(const std::string& path);
 
   std::string_view name() const override { return "bpe"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(bytes_.size()); }

@@ -1,8 +1,8 @@
 #include "data/tokenizers/byte_pair_files.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
-#include <initializer_list>
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
@@ -38,11 +38,15 @@ constexpr std::array<int, 0x200> kBytes = [] {
   return bytes;
 }();
 
-std::string first_of(const std::string& folder, std::initializer_list<const char*> names) {
+// The names of each file, GPT-2's first.
+using Names = std::array<const char*, 2>;
+constexpr Names kTokenFiles = {"encoder.json", "vocab.json"}, kMergeFiles = {"vocab.bpe", "merges.txt"};
+
+std::string first_of(const std::string& folder, const Names& names) {
   for (const char* name : names) {
     if (const std::string path = folder + "/" + name; fs::exists(path)) return path;
   }
-  raise<DataError>("{}: contains no {} of a byte-pair vocabulary", folder, *names.begin());
+  raise<DataError>("{}: contains no {} of a byte-pair vocabulary", folder, names[0]);
 }
 
 std::vector<std::string> read_tokens(const std::string& path) {
@@ -100,10 +104,15 @@ std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
   return bytes;
 }
 
+bool holds_byte_pairs(const std::string& folder) {
+  const auto exists = [&](const char* name) { return fs::exists(folder + "/" + name); };
+  return fs::is_directory(folder) && (std::any_of(kTokenFiles.begin(), kTokenFiles.end(), exists) ||
+                                      std::any_of(kMergeFiles.begin(), kMergeFiles.end(), exists));
+}
+
 BytePairTokenizer::Vocabulary read_byte_pairs(const std::string& folder) {
   if (!fs::is_directory(folder)) raise<DataError>("{}: not a folder of a byte-pair vocabulary", folder);
-  return {read_tokens(first_of(folder, {"encoder.json", "vocab.json"})),
-          read_merges(first_of(folder, {"vocab.bpe", "merges.txt"}))};
+  return {read_tokens(first_of(folder, kTokenFiles)), read_merges(first_of(folder, kMergeFiles))};
 }
 
 }  // namespace moe

@@ -8,6 +8,8 @@
 
 namespace moe {
 
+// Returns whether `folder` is a folder with at least one of the files below.
+bool holds_byte_pairs(const std::string& folder);
 // Reads encoder.json and vocab.bpe, or vocab.json and merges.txt, from `folder`. Throws DataError for every fault; it
 // names the file, and the line where there is one.
 BytePairTokenizer::Vocabulary read_byte_pairs(const std::string& folder);

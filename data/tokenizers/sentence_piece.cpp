@@ -1,6 +1,7 @@
 #include "data/tokenizers/sentence_piece.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 
 #include "core/base/base64.h"
@@ -14,6 +15,13 @@
 #endif
 
 namespace moe {
+
+bool SentencePieceTokenizer::is_vocabulary(const std::string& path) {
+  constexpr char kFirstPiece = '\x0A';
+  if (!std::filesystem::is_regular_file(path)) return false;
+  char first = 0;
+  return PosixFile::open(path).read(&first, 1) == 1 && first == kFirstPiece;
+}
 
 #if MOE_HAS_SENTENCEPIECE
 

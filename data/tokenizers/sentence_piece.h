@@ -20,6 +20,9 @@ class SentencePieceTokenizer : public Tokenizer {
   // most 64 MiB of the text, taken evenly. That model does not normalise and encodes unknown characters as bytes, so
   // decoding restores every text.
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
+  // A .model file begins with its first piece: the protobuf field 1. No text file begins with this byte but one whose
+  // first line is empty.
+  static bool is_vocabulary(const std::string& path);
 
   std::string_view name() const override { return "sentencepiece"; }
   int64_t vocab_size() const override;

@@ -14,6 +14,7 @@
 #include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
+#include "tests/support/optimizer_variants.h"
 
 using namespace moe;
 namespace fs = std::filesystem;
@@ -84,7 +85,7 @@ TEST_CASE("a resumed run is bitwise equal to an uninterrupted one") {
 }
 
 TEST_CASE("a resumed run of any optimizer is bitwise equal to an uninterrupted one") {
-  for (const char* optimizer : {"{kind: sgd, momentum: 0}", "{kind: sgd, nesterov: true}"}) {
+  for (const std::string& optimizer : test::optimizer_variants()) {
     INFO(optimizer);
     TemporaryFolder straight, broken;
     const Arguments settings{fmt::format("optimizer={}", optimizer), "train.steps=20"};

@@ -1,11 +1,13 @@
-// Every example configuration builds, and every router and strategy has one.
+// Every example configuration builds, and every kind of every family has one.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "core/config/config_reader.h"
+#include "core/config/field_walker.h"
 #include "core/config/train_config.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/schedule/schedule.h"
@@ -114,6 +116,46 @@ TEST_CASE("every curriculum sampler and pacer has an example configuration that 
     INFO(pacer.name);
     const auto uses = [&](const std::string& text) { return text.find("pacing: {kind: " + pacer.name) != text.npos; };
     CHECK((pacer.name == "none" || std::any_of(texts.begin(), texts.end(), uses)));
+  }
+}
+
+// The kinds of every family that configurations choose from, and those that some configuration has.
+class Kinds : public FieldWalker {
+ public:
+  std::map<std::string, std::set<std::string>> known, used;  // by family
+
+  void schedule(const char*, ScheduleField& value, const char*) override { take(value); }
+  void choice(const char* name, ChoiceBase& choice, const char* help) override {
+    take(choice);
+    FieldWalker::choice(name, choice, help);
+  }
+  void choices(const char* name, ChoiceListBase& choices, const char* help) override {
+    for (const std::string& kind : choices.example()->kinds()) known[choices.example()->family_name()].insert(kind);
+    for (size_t i = 0; i < choices.size(); ++i) take(choices.at(i));
+    FieldWalker::choices(name, choices, help);
+  }
+
+ private:
+  void take(const ChoiceBase& choice) {
+    for (const std::string& kind : choice.kinds()) known[choice.family_name()].insert(kind);
+    used[choice.family_name()].insert(choice.kind());
+  }
+};
+
+TEST_CASE("every kind of every family has a configuration that uses it") {
+  Kinds kinds;
+  for (const auto& entry : fs::recursive_directory_iterator(MOE_SOURCES "/configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    TrainConfig config;
+    read_config(read_config_file(entry.path().string()), config);
+    kinds.enter("", config);
+  }
+  CHECK(kinds.known.size() >= 9);
+  for (const auto& [family, known] : kinds.known) {
+    for (const std::string& kind : known) {
+      INFO(family << " " << kind);
+      CHECK(kinds.used[family].contains(kind));
+    }
   }
 }
 

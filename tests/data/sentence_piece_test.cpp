@@ -56,6 +56,8 @@ TEST_CASE("a SentencePiece model is a valid file, or it is refused") {
   write_text_file(folder / "m.model", from_base64(learned->to_json().at("model").get<std::string>()));
   CHECK(open_tokenizer(folder / "m.model")->to_json() == learned->to_json());
   write_text_file(folder / "bad.model", "no model at all");
+  CHECK_THROWS_WITH(open_tokenizer(folder / "bad.model"), Catch::Contains("bad.model: not the vocabulary of a known"));
+  write_text_file(folder / "bad.model", "\nno model at all");
   CHECK_THROWS_WITH(open_tokenizer(folder / "bad.model"), Catch::Contains("bad.model: not a SentencePiece model"));
   CHECK_THROWS_AS(open_tokenizer(folder / "absent.model"), DataError);
   CHECK_THROWS_AS(SentencePieceTokenizer::make(repeated("a"), {}), UsageError);

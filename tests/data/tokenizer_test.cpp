@@ -65,6 +65,38 @@ TEST_CASE("every tokenizer made from text restores the text, also after a round 
   }
 }
 
+// The vocabulary of another program's tokenizer, as its first bytes or files. A new one fails the test below until it
+// is added.
+static std::string write_vocabulary(std::string_view tokenizer, const TemporaryFolder& folder) {
+  if (tokenizer == "bpe") return write_tiny_byte_pairs(folder);
+  if (tokenizer == "sentencepiece") {
+    write_text_file(folder / "m.model", "\x0A\x0E\x0A\x05<unk>");
+    return folder / "m.model";
+  }
+  return "";
+}
+
+TEST_CASE("another program's vocabulary is recognised by its tokenizer alone, and nothing else is opened") {
+  const TemporaryFolder folder;
+  for (const TokenizerEntry& entry : tokenizers()) {
+    if (!entry.is_vocabulary) continue;
+    INFO(entry.name);
+    REQUIRE(entry.make);
+    const std::string path = write_vocabulary(entry.name, folder);
+    REQUIRE(!path.empty());
+    for (const TokenizerEntry& other : tokenizers()) {
+      INFO("asked: " << other.name);
+      if (other.is_vocabulary) CHECK(other.is_vocabulary(path) == (other.name == entry.name));
+    }
+  }
+  write_text_file(folder / "words.txt", "the\nand\n");
+  for (const std::string& path : {folder / "words.txt", folder.path()}) {
+    INFO(path);
+    CHECK_THROWS_WITH(open_tokenizer(path), Catch::Contains("known: bpe, sentencepiece"));
+  }
+  CHECK_THROWS_WITH(open_tokenizer(folder / "absent"), Catch::Contains("absent: no such file"));
+}
+
 TEST_CASE("the word tokenizer has frequent words, line ends and nothing else") {
   const std::string text = " the cat  sat on the mat .\n\n the <unk> sat\ton a cat\n";
   const auto all = WordTokenizer::make(text_of(text), {});

@@ -87,10 +87,10 @@ TEST_CASE("a classifier's records are compared by its error rate") {
                                           << R"({"type":"eval","step":2,"loss":0.5,"accuracy":0.98,"tokens":50})"
                                           << "\n";
   const RunHistory h = read_history(folder / "metrics.jsonl");
-  CHECK(h.judged_by == &kErrorRate);
+  CHECK(h.judged_by == &metrics().at("accuracy").quality);
   CHECK(h.train.at(0).quality == Approx(75));
   CHECK(h.evaluations.at(0).quality == Approx(2));
-  CHECK(read_history(folder / "absent").judged_by == &kBitsPerCharacter);
+  CHECK(read_history(folder / "absent").judged_by == &metrics().at("bpc").quality);
 }
 
 TEST_CASE("records of schema 1 are read under the names of this version") {

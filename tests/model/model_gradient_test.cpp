@@ -107,6 +107,12 @@ static const Case& case_of(const std::string& name) {
   return *found;
 }
 
+TEST_CASE("the models whose gradients are compared are of every task and kind of samples") {
+  std::vector<TrainConfig> configs;
+  for (const Case& c : kCases) configs.push_back(case_config(c));
+  CHECK(missing_tasks(configs) == std::vector<std::string>{});
+}
+
 struct Objective {
   double value;
   std::vector<double> counts;  // assignments of every layer and expert

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "core/config/field_walker.h"
 #include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -149,6 +150,39 @@ TEST_CASE("every router with every strategy: gradients of input and parameters")
 
 TEST_CASE("variants of the MoE layer: gradients of input and parameters") {
   for (const NamedConfig& named : variants()) check_layer_gradients(named, 3, 4);
+}
+
+// The names of a member's options.
+struct OptionNames : FieldWalker {
+  std::vector<std::string> names;
+  void field(const char* name, bool&, const char*) override { names.emplace_back(name); }
+  void field(const char* name, int64_t&, const char*, Range<int64_t>) override { names.emplace_back(name); }
+  void field(const char* name, double&, const char*, Range<double>) override { names.emplace_back(name); }
+  void field(const char* name, Duration&, const char*) override { names.emplace_back(name); }
+  void field(const char* name, std::string&, const char*, std::vector<std::string>) override {
+    names.emplace_back(name);
+  }
+  void schedule(const char* name, ScheduleField&, const char*) override { names.emplace_back(name); }
+  void choice(const char* name, ChoiceBase&, const char*) override { names.emplace_back(name); }
+  void choices(const char* name, ChoiceListBase&, const char*) override { names.emplace_back(name); }
+  using FieldWalker::field;
+};
+
+TEST_CASE("every option of a strategy is among the variants") {
+  for (const Member& strategy : family<Strategy>()) {
+    OptionNames options;
+    strategy.make_options()->fields(options);
+    for (const std::string& name : options.names) {
+      const std::string option = strategy.name + "." + name;
+      INFO(option);
+      const auto sets = [&](const std::string& variant) {
+        return variant.starts_with(fmt::format("{{kind: {},", strategy.name)) &&
+               variant.find(" " + name + ": ") != variant.npos;
+      };
+      const bool varied = std::any_of(strategy_variants().begin(), strategy_variants().end(), sets);
+      CHECK(varied != options_without_variant().contains(option));
+    }
+  }
 }
 
 TEST_CASE("variants of the strategies: gradients of input and parameters") {

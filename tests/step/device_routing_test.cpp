@@ -1,8 +1,11 @@
-// Every router, strategy and balance loss in training steps on the tested device, compared with the CPU.
+// Every router, strategy, balance loss and optimizer in training steps on the tested device, compared with the CPU.
 #include <cmath>
 
+#include "core/config/config_reader.h"
 #include "core/moe/strategy.h"
+#include "core/tensor/copy.h"
 #include "tests/support/catch.h"
+#include "tests/support/optimizer_variants.h"
 #include "tests/support/strategy_variants.h"
 #include "tests/support/test_context.h"
 #include "tests/support/tiny_run.h"
@@ -130,8 +133,44 @@ TEST_CASE("every router and strategy trains in bf16 from the loss of f32") {
   }
 }
 
+static TrainConfig with_optimizer(const std::string& optimizer) {
+  TrainConfig config = config_of("router: topk");
+  read_config(parse_config(fmt::format("{{optimizer: {}}}", optimizer), "test"), config);
+  return config;
+}
+
+TEST_CASE("every optimizer updates the same on the device") {
+  for (const std::string& optimizer : test::optimizer_variants()) {
+    INFO(optimizer);
+    const TrainConfig config = with_optimizer(optimizer);
+    const auto cpu = run_of(config, DType::f32, Device::cpu);
+    const auto device = run_of(config, DType::f32, test::test_device());
+    const RandomBatch batch(config, kVocab, 11);
+    for (int64_t i = 0; i < 3; ++i) {
+      const double loss = cpu->run(batch, i, 1e-3).loss;
+      CHECK(device->run(batch, i, 1e-3).loss == Approx(loss).epsilon(1e-4));
+    }
+    const auto values = named_values(*device);
+    for (const auto& [name, value] : named_values(*cpu)) {
+      INFO(name);
+      CHECK(distance(values.at(name), value) < 1e-2);
+    }
+    for (const ParameterGroup group : kTrainedGroups) {
+      const auto expected = cpu->state.optimizer->states(group), found = device->state.optimizer->states(group);
+      REQUIRE(found.size() == expected.size());
+      for (size_t kind = 0; kind < found.size(); ++kind) {
+        INFO(cpu->state.optimizer->state_kinds()[kind].name);
+        std::vector<float> a, b;
+        append_floats(cpu->state.ctx, a, expected[kind]);
+        append_floats(device->state.ctx, b, found[kind]);
+        CHECK(distance({b.begin(), b.end()}, {a.begin(), a.end()}) < 1e-2);
+      }
+    }
+  }
+}
+
 // Planning is the step itself without its arithmetic, so all combinations can be asked for their requirements.
-TEST_CASE("no router, strategy or balance loss needs the host on a GPU") {
+TEST_CASE("no router, strategy, balance loss, capacity or optimizer needs the host on a GPU") {
   int planned = 0;
   for (const std::string& router : members<Router>("router: {{kind: {}}}")) {
     for (const std::string& strategy : members<Strategy>("strategy: {{kind: {}}}")) {
@@ -166,4 +205,10 @@ TEST_CASE("no router, strategy or balance loss needs the host on a GPU") {
     CHECK_FALSE(plan_memory({config, kVocab, groups, {1, 32, 1}, true, DType::bf16, Device::cuda}).needs_host);
   }
   CHECK(planned > 500);
+  for (const std::string& optimizer : test::optimizer_variants()) {
+    INFO(optimizer);
+    const TrainConfig config = with_optimizer(optimizer);
+    const ProcessGroups groups = ProcessGroups::single();
+    CHECK_FALSE(plan_memory({config, kVocab, groups, {1, 32, 1}, true, DType::bf16, Device::cuda}).needs_host);
+  }
 }

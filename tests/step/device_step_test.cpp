@@ -54,7 +54,20 @@ model: {layers: 2, d_model: 24, pooling: mean, activation: gelu, init_std: 0.05,
 moe: {experts: 5, d_ff: 33, balance: [{kind: switch, scope: sequence}, z]}
 data: {sequence: 19}
 train: {batch: 3}
+)",
+    R"(
+task: classify
+model: {layers: 1, d_model: 24, pooling: class_token, head: tanh, init_std: 0.05, attention: {heads: 3}}
+moe: {experts: 4, d_ff: 24}
+data: {sequence: 16, labelled: {format: tsv}}
+train: {batch: 3}
 )"};
+
+TEST_CASE("the compared models are of every task and kind of samples") {
+  std::vector<TrainConfig> configs;
+  for (const char* yaml : kModels) configs.push_back(config_from(yaml));
+  CHECK(missing_tasks(configs) == std::vector<std::string>{});
+}
 
 TEST_CASE("samples' signals and weights on the device equal the CPU's") {
   for (const char* yaml : kModels) {

@@ -232,6 +232,9 @@ static void check_curve(const std::shared_ptr<Communicator>& world, const Case& 
 int main(int argc, char** argv) {
   return run_program(argc, argv, [](MpiSession& session) {
     const auto world = session.world();
+    std::vector<TrainConfig> configs;
+    for (const Case& c : kCases) configs.push_back(case_config(c));
+    for (const std::string& task : missing_tasks(configs)) report(*world, "no case has " + task);
     for (const int64_t expert_parallel : {1, 2, 4}) {
       if (expert_parallel > world->size()) continue;
       for (const Case& c : kCases) check_step(world, c, expert_parallel);

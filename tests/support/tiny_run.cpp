@@ -5,8 +5,9 @@
 
 #include "core/config/config_reader.h"
 #include "core/ops/elementwise.h"
+#include "core/tasks/classify_task.h"
 #include "core/tensor/copy.h"
-#include "data/texts/text_format.h"
+#include "data/labelled_format.h"
 
 namespace moe {
 
@@ -16,12 +17,16 @@ TrainConfig config_from(const std::string& yaml) {
   return config;
 }
 
-static bool has_labelled_texts(const TrainConfig& config) {
-  return text_formats().find(config.data.labelled.format) != nullptr;
+// The kind of the labelled samples that stand for those of the configured format; images for `auto`.
+static std::string sample_kind(const TrainConfig& config) {
+  for (const LabelledFormat& format : labelled_formats()) {
+    if (format.name == config.data.labelled.format) return format.kind;
+  }
+  return "images";
 }
 
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab) {
-  SampleShape shape(config.task == "classify" && !has_labelled_texts(config) ? 0 : vocab);
+  SampleShape shape(config.task == "classify" && sample_kind(config) == "images" ? 0 : vocab);
   shape.time = config.data.sequence;
   if (config.task != "classify") return shape;
   shape.classes = vocab;
@@ -30,6 +35,18 @@ SampleShape tiny_shape(const TrainConfig& config, int64_t vocab) {
   shape.time += config.model.pooling == "class_token" ? 1 : 0;
   shape.features = 6;
   return shape;
+}
+
+std::vector<std::string> missing_tasks(const std::vector<TrainConfig>& configs) {
+  std::vector<std::string> missing;
+  const auto require = [&](const std::string& name, auto has) {
+    if (std::none_of(configs.begin(), configs.end(), has)) missing.push_back(name);
+  };
+  for (const TaskKind& task : tasks()) require(task.name, [&](const TrainConfig& c) { return c.task == task.name; });
+  for (const SampleKind& kind : sample_kinds()) {
+    require(kind.name, [&](const TrainConfig& c) { return c.task == "classify" && sample_kind(c) == kind.name; });
+  }
+  return missing;
 }
 
 RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step)
@@ -56,6 +73,7 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   }
   if (shape.vocab > 0) {
     for (int64_t i = 0; i < 2 * sequences * time; ++i) (i % 2 ? inputs : targets).push_back(draw(i));
+    for (int64_t i = 0; i < sequences; ++i) domains.push_back(static_cast<int32_t>(i % 3));
     return;
   }
   targets.assign(static_cast<size_t>(sequences * time), 0);
@@ -73,6 +91,7 @@ LocalBatch RandomBatch::share(const Communicator& world) const {
     return std::span(all).subspan(static_cast<size_t>(mine.begin * each), static_cast<size_t>(mine.count * each));
   };
   LocalBatch local{mine.count, time, part(inputs), part(targets), mine.begin, sequences};
+  local.domains = part(domains);
   local.weights = part(weights);
   local.labels = part(labels);
   local.lengths = part(lengths);

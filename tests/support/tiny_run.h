@@ -17,6 +17,10 @@ TrainConfig config_from(const std::string& yaml);
 // tokens and `vocab` classes.
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab);
 
+// The tasks, and of labelled samples the kinds, that none of these configurations has. Tests of whole steps require
+// that nothing is missing, so a new task or kind fails them until it is added.
+std::vector<std::string> missing_tasks(const std::vector<TrainConfig>& configs);
+
 // A step's whole batch, of which every rank takes its slice.
 struct RandomBatch {
   RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step = 0);
@@ -25,7 +29,7 @@ struct RandomBatch {
   RandomBatch padded(int64_t more) const;
 
   int64_t sequences, time, patch_features;
-  std::vector<int32_t> inputs, targets, labels, lengths;
+  std::vector<int32_t> inputs, targets, domains, labels, lengths;
   std::vector<float> features;
   std::vector<double> weights;  // (sequences), or empty
 };

@@ -1,0 +1,101 @@
+// Memory is planned with the tensors that the batches of each task have.
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "core/step/local_batch.h"
+#include "core/tasks/classify_task.h"
+#include "data/curriculum/curriculum.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_images.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+// The names of the tensors of a batch. A new member of TokenBatch does not compile until it is considered here.
+static std::set<std::string> tensors_of(const TokenBatch& batch) {
+  const auto& [sequences, time, ids, targets, global_tokens, global_sequences, domains, weights, labels, lengths,
+               padding, host_lengths, features, memory, first_row] = batch;
+  const std::map<std::string, ConstTensor> all{{"ids", ids},          {"targets", targets}, {"domains", domains},
+                                               {"weights", weights},  {"labels", labels},   {"lengths", lengths},
+                                               {"features", features}};
+  std::set<std::string> names;
+  for (const auto& [name, tensor] : all) {
+    if (tensor) names.insert(name);
+  }
+  return names;
+}
+
+// The same for what a task loads.
+static std::set<std::string> arrays_of(const Batch& batch) {
+  const auto& [sequences, length, inputs, targets, sample_ids, domains, labels, lengths, features, patch_features] =
+      batch;
+  std::set<std::string> names;
+  if (!inputs.empty()) names.insert("ids");
+  if (!targets.empty()) names.insert("targets");
+  if (!domains.empty()) names.insert("domains");
+  if (!labels.empty()) names.insert("labels");
+  if (!lengths.empty()) names.insert("lengths");
+  if (!features.empty()) names.insert("features");
+  return names;
+}
+
+// A configuration on a few samples, by task or, for labelled ones, by their kind. A new one fails the test below until
+// it is added.
+static std::map<std::string, std::string> configurations(const TemporaryFolder& folder) {
+  const std::string images = folder / "images", texts = folder / "texts";
+  std::filesystem::create_directories(images);
+  test::write_idx_folder(images, test::bright_quarters(20, 8, 1), test::bright_quarters(4, 8, 2));
+  std::filesystem::create_directories(texts);
+  test::write_bytes(texts + "/train.tsv", "a\tone\nb\ttwo words\na\tthree\nb\tand four\n");
+  const std::string labelled = "task: classify, data: {{sequence: 16, path: {}, labelled: {{validation: 1}}}}";
+  return {
+      {"language_model", "data: {sequence: 16, synthetic: {states: 8, train_tokens: 2000, validation_tokens: 200}}"},
+      {"images", fmt::format(fmt::runtime(labelled), images)},
+      {"texts", fmt::format(fmt::runtime(labelled), texts)}};
+}
+
+// The configurations of a task: one for each kind of samples that it has.
+static std::vector<std::string> kinds_of(const TaskKind& task) {
+  if (task.name == std::string("classify")) return sample_kinds().names();
+  return {task.name};
+}
+
+TEST_CASE("memory is planned with every tensor that a batch of the task has") {
+  const TemporaryFolder folder;
+  for (const TaskKind& task : tasks()) {
+    for (const std::string& kind : kinds_of(task)) {
+      for (const char* sampler : {"uniform", "importance"}) {
+        INFO(kind << ", " << sampler);
+        const auto known = configurations(folder);
+        REQUIRE(known.contains(kind));
+        const TrainConfig config = config_from(
+            fmt::format("{{model: {{layers: 1, d_model: 16, attention: {{heads: 2}}}}, moe: {{experts: 2, d_ff: 8}}, "
+                        "train: {{batch: 3}}, curriculum: {{sampler: {}}}, {}}}",
+                        sampler, known.at(kind)));
+        REQUIRE(config.task == task.name);
+        const std::unique_ptr<Task> opened = open_task(config);
+        const ProcessGroups groups = ProcessGroups::single();
+        const StateSetup setup{
+            .config = config, .sample = opened->shape(), .groups = groups, .run = run_length(config, *opened)};
+        TrainingState state(setup, plan_memory(setup), false);
+
+        const std::vector<SampleVisit> visits{{0, 0}, {1, 0}, {2, 0}};
+        const SampleExtent extent = opened->extent(visits);
+        Batch batch;
+        opened->load(visits, extent.time, batch);
+        LocalBatch local = LocalBatch::of(batch, 0, 3);
+        const std::vector<double> weights{1, 2, 3};
+        if (draws_weights(config.curriculum)) local.weights = weights;
+        BatchBuffers buffers;
+        const TokenBatch real =
+            to_device(state.ctx, local, {0, 3}, state.model->predictions_per_sample(batch.length), buffers);
+        std::set<std::string> arrays = arrays_of(batch);
+        if (draws_weights(config.curriculum)) arrays.insert("weights");
+        CHECK(tensors_of(real) == arrays);
+        CHECK(tensors_of(planned_batch(state.ctx, setup, *state.model, {})) == arrays);
+      }
+    }
+  }
+}
