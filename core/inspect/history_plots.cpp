@@ -167,74 +167,85 @@ std::string learning_plots(const Inspection& i) {
   return draw(charts);
 }
 
-std::string balance_plots(const Inspection& i) {
-  if (i.layers.empty()) return "";
+namespace {
+
+// How unevenly the layers' experts are used, and how many are not used at all.
+struct UnevennessCharts {
+  LineChart imbalance{"Imbalance", "largest load over the mean, 1 is even", "step", {}};
+  LineChart dead_experts{"Dead experts", "experts without a token", "step", {}, true};
+};
+
+UnevennessCharts unevenness_charts(const Inspection& i) {
   const RunHistory& h = i.history;
   const LoadSeries series = load_series(i);
-  LineChart imbalance{"Imbalance", "largest load over the mean, 1 is even", "step", {}};
-  imbalance.cut_beginning = true;
-  LineChart dead_experts{"Dead experts", "experts without a token", "step", {}, true};
+  UnevennessCharts charts;
+  charts.imbalance.cut_beginning = true;
   if (!series.steps.empty()) {
-    imbalance.note += "; " + series.source;
-    dead_experts.note += "; " + series.source;
-    imbalance.curves = layer_curves(i, series, max_over_mean);
-    dead_experts.curves = layer_curves(i, series, dead);
+    charts.imbalance.note += "; " + series.source;
+    charts.dead_experts.note += "; " + series.source;
+    charts.imbalance.curves = layer_curves(i, series, max_over_mean);
+    charts.dead_experts.curves = layer_curves(i, series, dead);
   } else {
-    imbalance.curves = {train_curve("worst layer", h, [](const TrainPoint& p) { return p.max_over_mean; })};
-    dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
+    charts.imbalance.curves = {train_curve("worst layer", h, [](const TrainPoint& p) { return p.max_over_mean; })};
+    charts.dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
   }
-  std::vector<LineChart> charts = {imbalance};
-  if (std::any_of(h.lifecycle.begin(), h.lifecycle.end(),
-                  [](const LifecyclePoint& p) { return p.experts_before != p.experts_after; })) {
-    charts.push_back({"Experts",
-                      "experts of each MoE layer",
-                      "step",
-                      {train_curve("experts", h,
-                                   [](const TrainPoint& p) {
-                                     return p.load.empty() ? kAbsent : static_cast<double>(p.load[0].size());
-                                   })},
-                      true});
-  }
-  if (any_positive(dead_experts.curves)) charts.push_back(dead_experts);
+  return charts;
+}
 
+// For a run whose number of experts changed.
+void add_experts_chart(std::vector<LineChart>& charts, const RunHistory& h) {
+  const auto changed = [](const LifecyclePoint& p) { return p.experts_before != p.experts_after; };
+  if (std::none_of(h.lifecycle.begin(), h.lifecycle.end(), changed)) return;
+  const auto experts = [](const TrainPoint& p) {
+    return p.load.empty() ? kAbsent : static_cast<double>(p.load[0].size());
+  };
+  charts.push_back({"Experts", "experts of each MoE layer", "step", {train_curve("experts", h, experts)}, true});
+}
+
+// For a run that dropped assignments.
+void add_drop_charts(std::vector<LineChart>& charts, const RunHistory& h) {
   LineChart drops{"Dropped",
                   "share of the assignments, mean over layers",
                   "step",
                   {train_curve("dropped", h, [](const TrainPoint& p) { return p.dropped; })},
                   true};
-  if (any_positive(drops.curves)) {
-    charts.push_back(drops);
-    LineChart capacity{"Capacity",
-                       "multiple of the fair share, mean over layers",
-                       "step",
-                       {named_curve(h, &TrainPoint::measures, "capacity")}};
-    LineChart losses{
-        "Loss by drops",
-        "nats, mean over layers: tokens with dropped assignments and other tokens",
-        "step",
-        {named_curve(h, &TrainPoint::measures, "loss_dropped"), named_curve(h, &TrainPoint::measures, "loss_kept")}};
-    losses.cut_beginning = true;
-    charts.push_back(capacity);
-    charts.push_back(losses);
-  }
+  if (!any_positive(drops.curves)) return;
+  charts.push_back(drops);
+  charts.push_back({"Capacity",
+                    "multiple of the fair share, mean over layers",
+                    "step",
+                    {named_curve(h, &TrainPoint::measures, "capacity")}});
+  LineChart losses{
+      "Loss by drops",
+      "nats, mean over layers: tokens with dropped assignments and other tokens",
+      "step",
+      {named_curve(h, &TrainPoint::measures, "loss_dropped"), named_curve(h, &TrainPoint::measures, "loss_kept")}};
+  losses.cut_beginning = true;
+  charts.push_back(losses);
+}
 
-  // Computed for the number of experts at that time.
-  const auto uniform = [&](const TrainPoint& p) {
-    double sum = 0;
-    for (size_t layer = 0; layer < i.layers.size(); ++layer) {
-      const double experts = layer < p.load.size() ? static_cast<double>(p.load[layer].size())
-                                                   : static_cast<double>(i.layers[layer].experts());
-      sum += std::log(experts) / static_cast<double>(i.layers.size());
-    }
-    return sum > 0 ? sum : kAbsent;
-  };
-  const auto has_choice = [](const LayerStats& layer) { return layer.experts() > 1; };
-  if (std::any_of(i.layers.begin(), i.layers.end(), has_choice)) {
-    charts.push_back({"Router entropy",
-                      "mean, divided by ln(experts): 1 is uniform, 0 is one-hot",
-                      "step",
-                      {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform(p); })}});
+// The entropy of uniform probabilities, summed over the layers, for the number of experts at that time.
+double uniform_entropy(const Inspection& i, const TrainPoint& p) {
+  double sum = 0;
+  for (size_t layer = 0; layer < i.layers.size(); ++layer) {
+    const double experts = layer < p.load.size() ? static_cast<double>(p.load[layer].size())
+                                                 : static_cast<double>(i.layers[layer].experts());
+    sum += std::log(experts) / static_cast<double>(i.layers.size());
   }
+  return sum > 0 ? sum : kAbsent;
+}
+
+void add_entropy_chart(std::vector<LineChart>& charts, const Inspection& i) {
+  const auto has_choice = [](const LayerStats& layer) { return layer.experts() > 1; };
+  if (std::none_of(i.layers.begin(), i.layers.end(), has_choice)) return;
+  const auto entropy = [&](const TrainPoint& p) { return p.router_entropy / uniform_entropy(i, p); };
+  charts.push_back({"Router entropy",
+                    "mean, divided by ln(experts): 1 is uniform, 0 is one-hot",
+                    "step",
+                    {train_curve("entropy", i.history, entropy)}});
+}
+
+void add_balance_loss_charts(std::vector<LineChart>& charts, const RunHistory& h) {
   for (const std::string& name : names_in(h, &TrainPoint::balance)) {
     LineChart chart{fmt::format("Balance loss: {}", name),
                     "mean over layers, without its coefficient",
@@ -243,7 +254,20 @@ std::string balance_plots(const Inspection& i) {
     chart.cut_beginning = true;
     charts.push_back(chart);
   }
-  for (LineChart& chart : charts) chart.moments = lifecycle_moments(h);
+}
+
+}  // namespace
+
+std::string balance_plots(const Inspection& i) {
+  if (i.layers.empty()) return "";
+  const UnevennessCharts unevenness = unevenness_charts(i);
+  std::vector<LineChart> charts{unevenness.imbalance};
+  add_experts_chart(charts, i.history);
+  if (any_positive(unevenness.dead_experts.curves)) charts.push_back(unevenness.dead_experts);
+  add_drop_charts(charts, i.history);
+  add_entropy_chart(charts, i);
+  add_balance_loss_charts(charts, i.history);
+  for (LineChart& chart : charts) chart.moments = lifecycle_moments(i.history);
   return draw(charts);
 }
 

@@ -66,6 +66,10 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
     blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward,
                          moe_configs.count(i) > 0, relative_positions_);
   }
+  bind_sums();
+}
+
+void Backbone::bind_sums() {
   size_t num_sums = 0, num_loss_sums = 0;
   for (MoELayer* layer : moe_layers_) {
     num_sums += layer->num_sums();

@@ -1,5 +1,5 @@
-// One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer. docs/one_training_step.md
-// walks through it.
+// One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer.
+// docs/one_training_step.md walks through it.
 #pragma once
 #include "core/schedule/scheduled.h"
 #include "core/step/local_batch.h"
@@ -37,6 +37,9 @@ class TrainStep {
   std::span<const double> sample_signals() const { return signals_; }
 
  private:
+  struct Totals;
+  void clear_sums(const LocalBatch& batch);
+  void add_micro_batch(const LocalBatch& batch, int64_t index, Totals& totals);
   TokenBatch micro_batch(const LocalBatch& batch, int64_t index);
   void collect_signals(const TokenBatch& micro, ConstTensor signals);
   void collect_sums(const LocalBatch& batch);

@@ -144,8 +144,14 @@ void Trainer::resume_from(int64_t step) {
 // For rank 0: logs a summary of the run and writes the manifest.
 void Trainer::describe() const {
   const ModelSummary summary = summarise(state_config_, task_->shape(), length_);
-  char host[256] = "?";
-  gethostname(host, sizeof host - 1);
+  log_summary(summary);
+  for (const auto& record : initialisation_.to_json()) metrics_->write("init", run_.step, record);
+  // Reopening a finished run must not overwrite its manifest.
+  const bool finished = run_.step > 0 && run_.step >= length_.total_updates;
+  if (!finished || !folder_.has_manifest()) write_manifest(summary);
+}
+
+void Trainer::log_summary(const ModelSummary& summary) const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s",
             groups_.expert->size(), cpu_instruction_set());
@@ -156,7 +162,6 @@ void Trainer::describe() const {
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
             format_bytes(static_cast<double>(plan_.total())));
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
-  for (const auto& record : initialisation_.to_json()) metrics_->write("init", run_.step, record);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
@@ -166,8 +171,11 @@ void Trainer::describe() const {
     log::info("store {} for the difficulty of {} samples, {:.2f} % of the run's memory", format_bytes(bytes),
               format_count(static_cast<double>(task_->num_samples())), share * 100);
   }
-  // Reopening a finished run must not overwrite its manifest.
-  if (run_.step > 0 && run_.step >= length_.total_updates && folder_.has_manifest()) return;
+}
+
+void Trainer::write_manifest(const ModelSummary& summary) const {
+  char host[256] = "?";
+  gethostname(host, sizeof host - 1);
   TrainConfig config = config_;
   const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
   folder_.write_manifest({{"schema", 1},

@@ -37,6 +37,8 @@ class Trainer {
   void change_experts(const ExpertChange& change);
   std::optional<double> probe_loss();
   void describe() const;
+  void log_summary(const ModelSummary& summary) const;
+  void write_manifest(const ModelSummary& summary) const;
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   void run_evaluation();
