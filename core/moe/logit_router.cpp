@@ -84,6 +84,7 @@ void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert
                                    {Initialisation::Kind::normal, setup.init_std}},
                                   copies));
   traits_.directions = {weight_};
+  traits_.expert_rows = weight_;
   if (setup.bias()) {
     logit_bias_ = &setup.add(per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
   }

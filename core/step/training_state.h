@@ -31,6 +31,9 @@ struct StateSetup {
   const ProcessGroups& groups;
   RunLength run{};     // of the whole run
   bool trains = true;  // with gradients and optimizer
+  // Per forward pass of a rank; 0: those of a micro-batch in training. A model that is only evaluated may have another
+  // number than its configuration.
+  int64_t sequences = 0;
   DType dtype = DType::f32;
   Device device = Device::cpu;
   int device_index = 0;
@@ -38,7 +41,7 @@ struct StateSetup {
 
   // Tokens of a sample.
   int64_t time() const { return sample.time > 0 ? sample.time : config.data.sequence; }
-  // Sequences of the largest micro-batch that any rank computes.
+  // Sequences of the largest forward pass of any rank.
   int64_t micro_sequences() const;
   // Rows of a step's batch that are this rank's.
   Share rows() const;

@@ -60,6 +60,7 @@ class CosineRouter : public SoftmaxRouter {
                                          ParameterGroup::shared,
                                          {Initialisation::Kind::normal, embedding_std(width(options, setup))}}))) {
     traits_.directions = {&embedding_, projection_, true};
+    traits_.expert_rows = &embedding_;
   }
 
  private:
