@@ -5,6 +5,7 @@
 
 #include "comm/communicator.h"
 #include "core/ops/routing_sums.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -19,7 +20,7 @@ void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor target
   column_sums(ctx, as_tensor(probability), routing.probabilities, targets);
   entropy_sum(ctx, as_tensor(scalars.first(1)), routing.probabilities, targets);
   token_sum(ctx, as_tensor(scalars.last(1)), targets);
-  if (choices && !ctx.planning) append_indices(ctx, *choices, routing.indices);
+  if (choices && !ctx.planning) append_integers(ctx, *choices, routing.indices);
 }
 
 double LoadStats::assignments() const {

@@ -2,6 +2,7 @@
 // attention_sm90.h declares Hopper's kernels, which have no dropout.
 #pragma once
 #include <cmath>
+#include <numbers>
 #include <type_traits>
 
 #include "core/ops/attention.h"
@@ -16,7 +17,7 @@ inline constexpr int kRows = 64;
 inline constexpr int kThreads = 128;
 inline constexpr int kWarps = kThreads / kWarp;
 inline constexpr int kBlocks = kRows / 8;  // 8-column blocks of a tile of scores
-inline constexpr float kLog2e = 1.4426950408889634f;
+inline constexpr float kLog2e = std::numbers::log2e_v<float>;
 
 struct AttentionProblem {
   AttentionLayout layout;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <type_traits>
 
 #include "cuda/kernel/reduce.cuh"
@@ -16,7 +17,7 @@ static constexpr int kRows = 32;
 static constexpr int kThreads = 128;
 static constexpr int kOwn = kRows / (kThreads / kWarp);  // rows of a warp
 static constexpr int kSpan = 2 * kRows - 1;
-static constexpr float kLog2e = 1.4426950408889634f;
+static constexpr float kLog2e = std::numbers::log2e_v<float>;
 
 struct WindowProblem {
   AttentionLayout layout;

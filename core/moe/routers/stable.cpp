@@ -9,8 +9,8 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/gating.h"
+#include "core/ops/mask_padding.h"
 #include "core/ops/matmul.h"
-#include "core/ops/routing_sums.h"
 #include "core/ops/sigmoid_gating.h"
 
 namespace moe {

@@ -11,6 +11,7 @@
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
+#include "core/ops/softmax.h"
 
 namespace moe {
 namespace {

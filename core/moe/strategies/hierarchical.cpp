@@ -8,6 +8,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
 #include "core/ops/hierarchy.h"
+#include "core/ops/softmax.h"
 
 namespace moe {
 namespace {
