@@ -68,8 +68,12 @@ struct Measurement {
 // The batches that the curriculum of `config` draws after the checkpoint, without updates. `mean`: the mean gradient.
 GradientVariance measure(const Measurement& m, const TrainConfig& config, TrainStep& step, Gradients& gradients,
                          Vector& mean) {
-  Curriculum curriculum({config.curriculum, m.task.num_samples(), config.train.batch,
-                         static_cast<uint64_t>(config.seed), m.saved.length, m.task.samples()},
+  Curriculum curriculum({.config = config.curriculum,
+                         .samples = m.task.num_samples(),
+                         .batch = config.train.batch,
+                         .seed = static_cast<uint64_t>(config.seed),
+                         .run = m.saved.length,
+                         .data = m.task.samples()},
                         "");
   if (curriculum.has_store()) curriculum.read(m.checkpoint + "/" + Curriculum::kFile);
   TrainingBatches source(config, m.task, curriculum);
@@ -124,7 +128,12 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
   // The alarm may have raised the weights of the balance losses.
   CollapseAlarm(config.moe.alarm, state.model->moe_layers().size()).restore(*state.model, saved.alarm, path);
 
-  GradientVarianceReport report{path, saved.step, batches, config.train.batch, task->num_samples(), {}};
+  GradientVarianceReport report{.checkpoint = path,
+                                .step = saved.step,
+                                .batches = batches,
+                                .batch = config.train.batch,
+                                .samples = task->num_samples(),
+                                .samplers = {}};
   Gradients gradients(state, groups);
   TrainStep step(state, config, groups, saved.length);
   std::vector<Vector> means;

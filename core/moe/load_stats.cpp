@@ -11,8 +11,12 @@ namespace moe {
 
 LoadStats LoadStats::view(std::span<double> sums, int64_t experts) {
   const auto n = static_cast<size_t>(experts);
-  return {sums.first(n),          sums.subspan(n, n),     sums.subspan(2 * n, n),
-          sums.subspan(3 * n, n), sums.subspan(4 * n, 2), nullptr};
+  return {.counts = sums.first(n),
+          .importance = sums.subspan(n, n),
+          .probability = sums.subspan(2 * n, n),
+          .dropped = sums.subspan(3 * n, n),
+          .scalars = sums.subspan(4 * n, 2),
+          .choices = nullptr};
 }
 
 void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor targets) const {

@@ -69,10 +69,13 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   plan_ = plan_memory(state_setup());
   run_.length = length_;
   run_.identity = task_->identity();
-  curriculum_ =
-      std::make_unique<Curriculum>(Curriculum::Setup{config_.curriculum, task_->num_samples(), config_.train.batch,
-                                                     static_cast<uint64_t>(config_.seed), length_, task_->samples()},
-                                   step ? "" : find_difficulties(config_.curriculum));
+  curriculum_ = std::make_unique<Curriculum>(Curriculum::Setup{.config = config_.curriculum,
+                                                               .samples = task_->num_samples(),
+                                                               .batch = config_.train.batch,
+                                                               .seed = static_cast<uint64_t>(config_.seed),
+                                                               .run = length_,
+                                                               .data = task_->samples()},
+                                             step ? "" : find_difficulties(config_.curriculum));
   batches_.emplace(config_, *task_, *curriculum_);
   if (step) {
     resume_from(*step);
@@ -332,7 +335,10 @@ void Trainer::change_experts(const ExpertChange& change) {
     alarm_->restore(*state_->model, alarm, "the run");
     state_->ctx.step = latest;
   }
-  const ChangeOutcome outcome{before, probe_loss(), why_changed(change, *state_->model), seconds_since(start)};
+  const ChangeOutcome outcome{.loss_before = before,
+                              .loss_after = probe_loss(),
+                              .why = why_changed(change, *state_->model),
+                              .seconds = seconds_since(start)};
   if (!is_first()) return;
   bar_.clear();
   for (const std::string& line : to_words(change, outcome, *state_->model, run_.step)) log::info("{}", line);

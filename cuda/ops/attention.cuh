@@ -119,9 +119,11 @@ void for_head(DType dtype, const AttentionLayout& layout, bool drops, Body body)
 template <class T, class... Pointers>
 AttentionProblem make_problem(const AttentionLayout& layout, const AttentionDropout& dropout,
                               const Pointers*... pointers) {
-  return {layout, static_cast<int>(layout.width()),
-          static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
-          in_vectors<T>(layout.d_head, pointers...), AttentionMask::of(dropout, layout)};
+  return {.layout = layout,
+          .width = static_cast<int>(layout.width()),
+          .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
+          .vectors = in_vectors<T>(layout.d_head, pointers...),
+          .mask = AttentionMask::of(dropout, layout)};
 }
 
 // A grid with one block per head of every sequence and tile of queries or keys.

@@ -307,9 +307,13 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
 
 void distillation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
                       ConstTensor targets) {
-  sum_over_tokens(
-      ctx, sum, targets,
-      DistillationTerm{p.as<float>(), q.as<float>(), indices.as<int32_t>(), p.dim(1), indices.dim(1), chosen_weight});
+  sum_over_tokens(ctx, sum, targets,
+                  DistillationTerm{.p = p.as<float>(),
+                                   .q = q.as<float>(),
+                                   .indices = indices.as<int32_t>(),
+                                   .experts = p.dim(1),
+                                   .k = indices.dim(1),
+                                   .chosen_weight = chosen_weight});
 }
 
 void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,

@@ -123,9 +123,11 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
                             ConstTensor d_weights, ConstTensor d_skip, int64_t group, int64_t first,
                             const GroupChoice& groups, const GroupChoice& inner) {
   const int64_t tokens = inner.logits.dim(0);
-  const GroupGradient to{d_inner_logits.as<float>(), d_inner_weights.as<float>(),
-                         inner.skip ? d_inner_skip.as<float>() : nullptr, d_group_log_probabilities.as<float>(),
-                         d_group_weights.as<float>()};
+  const GroupGradient to{.inner_logits = d_inner_logits.as<float>(),
+                         .inner_weights = d_inner_weights.as<float>(),
+                         .inner_skip = inner.skip ? d_inner_skip.as<float>() : nullptr,
+                         .group_log_probabilities = d_group_log_probabilities.as<float>(),
+                         .group_weights = d_group_weights.as<float>()};
   launch(ctx, compose_group_backward_kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, to,
          d_log_probabilities.as<float>(), d_weights.as<float>(), inner.skip ? d_skip.as<float>() : nullptr, tokens,
          d_log_probabilities.dim(1), d_weights.dim(1) / groups.indices.dim(1), group, first, Choice(groups),

@@ -2,6 +2,7 @@
 
 #include "core/base/token.h"
 #include "cuda/device/launch.cuh"
+#include "cuda/kernel/warp.cuh"
 
 namespace moe::cuda {
 

@@ -57,16 +57,35 @@ static __device__ HeadRows<T> head_rows(const T* qkv, const T* memory, int64_t b
   const auto before = [&](int64_t column) {  // pointer past the memory's last position
     return memory ? memory + (batch + 1) * p.window.size * kept + column : nullptr;
   };
-  return {
-      {sequence + head * l.d_head, nullptr, width, 0, 0, l.time},
-      {sequence + l.key_column() + kv, before(kv), width, kept, -p.window.filled, l.time},
-      {sequence + l.value_column() + kv, before(l.kv_heads * l.d_head + kv), width, kept, -p.window.filled, l.time}};
+  return {.queries = {.sequence = sequence + head * l.d_head,
+                      .memory = nullptr,
+                      .ld = width,
+                      .memory_ld = 0,
+                      .begin = 0,
+                      .end = l.time},
+          .keys = {.sequence = sequence + l.key_column() + kv,
+                   .memory = before(kv),
+                   .ld = width,
+                   .memory_ld = kept,
+                   .begin = -p.window.filled,
+                   .end = l.time},
+          .values = {.sequence = sequence + l.value_column() + kv,
+                     .memory = before(l.kv_heads * l.d_head + kv),
+                     .ld = width,
+                     .memory_ld = kept,
+                     .begin = -p.window.filled,
+                     .end = l.time}};
 }
 
 // The learned position embeddings by distance; distances below 1 and above the window's size do not exist.
 template <class T>
 static __device__ Places<T> distances(const T* positions, const WindowProblem& p) {
-  return {positions - p.layout.d_head, nullptr, p.layout.d_head, 0, 1, p.window.size + 1};
+  return {.sequence = positions - p.layout.d_head,
+          .memory = nullptr,
+          .ld = p.layout.d_head,
+          .memory_ld = 0,
+          .begin = 1,
+          .end = p.window.size + 1};
 }
 
 // Called by all threads of the block: loads kCount rows from position `first` on; zeros where there is none.
@@ -211,7 +230,12 @@ struct QueryValues {
 template <class T>
 static __device__ Places<T> d_out_rows(const T* d_out, int64_t batch, int64_t head, const WindowProblem& p) {
   const AttentionLayout& l = p.layout;
-  return {d_out + (batch * l.time * l.heads + head) * l.d_head, nullptr, l.heads * l.d_head, 0, 0, l.time};
+  return {.sequence = d_out + (batch * l.time * l.heads + head) * l.d_head,
+          .memory = nullptr,
+          .ld = l.heads * l.d_head,
+          .memory_ld = 0,
+          .begin = 0,
+          .end = l.time};
 }
 
 // score: S -> P including dropout, the weight that multiplied V. d_score: dP -> dS = P (dP - delta), the gradient of
@@ -407,8 +431,11 @@ static void for_head(DType dtype, const AttentionLayout& layout, Body body) {
 
 static WindowProblem make_problem(const AttentionLayout& layout, const AttentionWindow& window,
                                   const AttentionDropout& dropout) {
-  return {layout, window, static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
-          static_cast<int>(layout.d_head) | 1, AttentionMask::of(dropout, layout, window.size)};
+  return {.layout = layout,
+          .window = window,
+          .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
+          .ld = static_cast<int>(layout.d_head) | 1,
+          .mask = AttentionMask::of(dropout, layout, window.size)};
 }
 
 static size_t shared_bytes(int rows, bool with_distances, const WindowProblem& p) {
