@@ -82,8 +82,11 @@ static __global__ void attention_backward_rows_sm90_kernel(float* rows, const BF
 
 // ---- parts of both kernels -----------------------------------------------------------------------------------------
 
-template <class Shared>
-static __device__ void start(Shared& shared, const Backward& p) {
+// One thread of the first warpgroup calls copy_tiles. The two others call multiply(group, row): their index, and the
+// first of the calling warp's 16 rows among those that the block keeps.
+template <class Shared, class Tile, class Multiply>
+static __device__ void run_warpgroups(Shared& shared, const Backward& p, const Tile& tile, Multiply multiply) {
+  const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1;
   if (threadIdx.x == 0) {
     prefetch_tensormap(p.qkv);
     prefetch_tensormap(p.d_out);
@@ -92,6 +95,14 @@ static __device__ void start(Shared& shared, const Backward& p) {
     fence_mbarrier_init();
   }
   __syncthreads();
+  if (group < 0) {
+    setmaxnreg_dec<kCopyRegisters>();
+    if (threadIdx.x == 0) copy_tiles(shared, p, tile);
+  } else {
+    setmaxnreg_inc<kMultiplyRegisters>();
+    multiply(group, tile.first + group * kGroupRows + warp_index() % 4 * 16);
+    if (lane_index() == 0) bulk_wait_group_read<0>();
+  }
 }
 
 // Loads the 128 rows of a head from `first` on that a block keeps.
@@ -229,23 +240,15 @@ static __device__ void add_key_gradients(float (&d_keys)[kD / 8][4], float (&d_v
 template <int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 1) attention_backward_keys_sm90_kernel(const __grid_constant__ Backward p) {
   auto& shared = shared_memory<KeysShared<kD>>();
-  const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1;
   const KeysTile tile = keys_tile<kCausal>(p);
-  start(shared, p);
-  if (group < 0) {
-    setmaxnreg_dec<kCopyRegisters>();
-    if (threadIdx.x == 0) copy_tiles(shared, p, tile);
-  } else {
-    setmaxnreg_inc<kMultiplyRegisters>();
-    const int key = tile.first + group * kGroupRows + warp_index() % 4 * 16;
+  run_warpgroups(shared, p, tile, [&](int group, int key) {
     float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
     add_key_gradients<kD, kCausal>(d_keys, d_values, shared, p, tile, group, key);
     barrier_sync(1 + group, kWarpgroup);  // all warps of the group have read the memory that is overwritten now
     const float scales[2] = {p.scale, p.scale}, ones[2] = {1, 1};
     store_head<kD>(p.d_qkv, shared.keys[group], d_keys, scales, p.key_head(tile.kv_head), key, tile.sequence);
     store_head<kD>(p.d_qkv, shared.values[group], d_values, ones, p.value_head(tile.kv_head), key, tile.sequence);
-    if (lane_index() == 0) bulk_wait_group_read<0>();
-  }
+  });
 }
 
 // ---- dQ ------------------------------------------------------------------------------------------------------------
@@ -332,22 +335,14 @@ template <int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 1)
     attention_backward_queries_sm90_kernel(const __grid_constant__ Backward p) {
   auto& shared = shared_memory<QueriesShared<kD>>();
-  const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1;
   const QueriesTile tile = queries_tile<kCausal>(p);
-  start(shared, p);
-  if (group < 0) {
-    setmaxnreg_dec<kCopyRegisters>();
-    if (threadIdx.x == 0) copy_tiles(shared, p, tile);
-  } else {
-    setmaxnreg_inc<kMultiplyRegisters>();
-    const int query = tile.first + group * kGroupRows + warp_index() % 4 * 16;
+  run_warpgroups(shared, p, tile, [&](int group, int query) {
     float d_queries[kD / 8][4] = {};
     add_query_gradients<kD, kCausal>(d_queries, shared, p, tile, group, query);
     barrier_sync(1 + group, kWarpgroup);  // all warps of the group have read the memory that is overwritten now
     const float scales[2] = {p.scale, p.scale};
     store_head<kD>(p.d_qkv, shared.queries[group], d_queries, scales, tile.head, query, tile.sequence);
-    if (lane_index() == 0) bulk_wait_group_read<0>();
-  }
+  });
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------

@@ -179,13 +179,7 @@ static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, 
   PlainProduct<T, T> product{};
   product.a = a.as<T>();
   product.b = weight.as<T>();
-  product.c = c.as<T>();
-  product.n = static_cast<int>(n);
-  product.k = static_cast<int>(k);
-  product.tiles = tiles.tiles();
-  product.num_tiles = tiles.count();
-  product.experts = static_cast<int>(weight.dim(0));
-  product.activated = activated ? activated.as<T>() : nullptr;
+  product.set_rows(c, k, weight.dim(0), tiles, activated);
   product.vectors = in_vectors<T>(width, product.a, product.b, product.c, product.activated) && in_vectors<T>(k);
   launch(ctx, grouped_gemm_kernel<T, kKind, kFused>,
          persistent_grid(ctx, tiles.most() * ((width + L::kOut - 1) / L::kOut), L::kResident), L::kThreads,
@@ -233,12 +227,7 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
     PlainProduct<T, float> product{};
     product.a = d_y.as<T>();
     product.b = x.as<T>();
-    product.c = d_weight.as<float>();
-    product.m = static_cast<int>(m);
-    product.n = static_cast<int>(n);
-    product.offsets = offsets.as<int32_t>();
-    product.experts = static_cast<int>(experts);
-    product.accumulate = accumulate;
+    product.set_weight(d_weight, offsets, accumulate);
     product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(m);
     const int64_t tiles = experts * ((m + L::kM - 1) / L::kM) * ((n + L::kN - 1) / L::kN);
     launch(ctx, grouped_gemm_kernel<T, Kind::weight>, persistent_grid(ctx, tiles, L::kResident), L::kThreads,

@@ -36,6 +36,26 @@ struct Product {
   const int32_t* num_tiles = nullptr;
   int experts = 0;
   bool accumulate = false;  // only for weight
+
+  // c (rows, n) = the product over k columns, for the rows that `row_tiles` lists.
+  void set_rows(Tensor rows, int64_t columns, int64_t num_experts, const RowTiles& row_tiles, Tensor activation) {
+    c = rows.as<Result>();
+    activated = activation ? activation.as<T>() : nullptr;
+    n = static_cast<int>(rows.dim(1));
+    k = static_cast<int>(columns);
+    tiles = row_tiles.tiles();
+    num_tiles = row_tiles.count();
+    experts = static_cast<int>(num_experts);
+  }
+  // c (experts, m, n) (+)= the products of each expert's rows, which begin at `row_offsets`.
+  void set_weight(Tensor d_weight, ConstTensor row_offsets, bool adds) {
+    c = d_weight.as<Result>();
+    m = static_cast<int>(d_weight.dim(1));
+    n = static_cast<int>(d_weight.dim(2));
+    offsets = row_offsets.as<int32_t>();
+    experts = static_cast<int>(d_weight.dim(0));
+    accumulate = adds;
+  }
 };
 
 }  // namespace moe::cuda

@@ -57,10 +57,20 @@ static __device__ Tile tile_at(const MappedProduct<typename L::Result>& p, int i
   if constexpr (L::kind == Kind::weight) {
     const int per_expert = (p.m + L::kM - 1) / L::kM, expert = tile_m / per_expert, row = tile_m % per_expert * L::kM;
     const int token = p.offsets[expert];
-    return {expert, row, min(L::kM, p.m - row), column, token, p.offsets[expert + 1] - token};
+    return {.expert = expert,
+            .row = row,
+            .rows = min(L::kM, p.m - row),
+            .column = column,
+            .token = token,
+            .depth = p.offsets[expert + 1] - token};
   } else {
     const RowTile own = p.tiles[tile_m];
-    return {own.expert, own.begin, own.end - own.begin, column, 0, p.k};
+    return {.expert = own.expert,
+            .row = own.begin,
+            .rows = own.end - own.begin,
+            .column = column,
+            .token = 0,
+            .depth = p.k};
   }
 }
 
@@ -282,13 +292,7 @@ static void run_rows(Context& ctx, Tensor c, Tensor activated, ConstTensor a, Co
     MappedProduct<BFloat16> product{};
     product.a = map_of(a, L::kM);
     product.b = map_of_weight(weight, kKind == Kind::forward ? L::kOut : L::kK);
-    product.c = c.as<BFloat16>();
-    product.activated = activated ? activated.as<BFloat16>() : nullptr;
-    product.n = static_cast<int>(n);
-    product.k = static_cast<int>(a.dim(1));
-    product.tiles = tiles.tiles();
-    product.num_tiles = tiles.count();
-    product.experts = static_cast<int>(weight.dim(0));
+    product.set_rows(c, a.dim(1), weight.dim(0), tiles, activated);
     run<L>(ctx, product, tiles.most() * ((n / (L::kGated ? 2 : 1) + L::kOut - 1) / L::kOut));
   });
 }
@@ -317,12 +321,7 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
     MappedProduct<float> product{};
     product.a = map_of(d_y, L::kK);
     product.b = map_of(x, L::kK);
-    product.c = d_weight.as<float>();
-    product.m = static_cast<int>(m);
-    product.n = static_cast<int>(n);
-    product.offsets = offsets.as<int32_t>();
-    product.experts = static_cast<int>(experts);
-    product.accumulate = accumulate;
+    product.set_weight(d_weight, offsets, accumulate);
     run<L>(ctx, product, experts * ((m + L::kM - 1) / L::kM) * ((n + kN - 1) / kN));
   });
 }
