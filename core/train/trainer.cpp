@@ -84,19 +84,22 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
     initialisation_ = initialise_run(*state_, *train_step_, state_config_, groups_, *task_);
   }
   groups_.world->barrier();  // no rank writes to the folder before all ranks have checked it
-  if (is_first()) {
-    folder_.prepare(config_);
-    log::add_file(folder_.path() + "/train.log");
-    if (step) {
-      log::info("Resuming {} at step {}", folder_.path(), run_.step);
-      // The process may have been killed between saving the best checkpoint and marking it.
-      if (config_.checkpoint.keep_best && run_.best_step == run_.step && folder_.checkpoints().best() != run_.step) {
-        folder_.checkpoints().mark_best(run_.step);
-      }
+  if (is_first()) open_files(step.has_value());
+}
+
+// For rank 0: opens the run's folder and files, and reports what the run is.
+void Trainer::open_files(bool resumed) {
+  folder_.prepare(config_);
+  log::add_file(folder_.path() + "/train.log");
+  if (resumed) {
+    log::info("Resuming {} at step {}", folder_.path(), run_.step);
+    // The process may have been killed between saving the best checkpoint and marking it.
+    if (config_.checkpoint.keep_best && run_.best_step == run_.step && folder_.checkpoints().best() != run_.step) {
+      folder_.checkpoints().mark_best(run_.step);
     }
-    metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
-    describe();
   }
+  metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
+  describe();
 }
 
 StateSetup Trainer::state_setup() const {

@@ -33,6 +33,7 @@ class Trainer {
   StateSetup state_setup() const;
   void build_state(bool initialise);
   void resume_from(int64_t step);
+  void open_files(bool resumed);
   // Applies an event of moe.lifecycle before the next update.
   void change_experts(const ExpertChange& change);
   std::optional<double> probe_loss();
