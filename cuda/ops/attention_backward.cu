@@ -12,7 +12,7 @@ __global__ void attention_backward_delta_kernel(float* delta, const T* out, cons
                                                 int64_t d_head) {
   const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
   if (i >= heads) return;
-  const float product = attention_delta(out + i * d_head, d_out + i * d_head, d_head);
+  const float product = warp_sum(attention_delta_part(out + i * d_head, d_out + i * d_head, d_head));
   if (lane_index() == 0) delta[i] = product;
 }
 

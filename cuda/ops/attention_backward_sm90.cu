@@ -72,7 +72,9 @@ static __global__ void attention_backward_rows_sm90_kernel(float* rows, const BF
   if (i >= all) return;
   const int64_t head = i % heads, t = i / heads % padded, sequence = i / heads / padded;
   const int64_t at = (sequence * time + t) * heads + head;
-  const float delta = attention_delta(out + at * d_head, d_out + at * d_head, t < time ? d_head : 0);
+  float delta = 0;
+  if (t < time) delta = attention_delta_part(out + at * d_head, d_out + at * d_head, d_head);
+  delta = warp_sum(delta);
   if (lane_index() == 0) {
     const int64_t to = (sequence * heads + head) * padded + t;
     rows[to] = t < time ? logsumexp[at] * kLog2e : INFINITY;

@@ -5,12 +5,12 @@
 
 namespace moe::cuda {
 
-// Computed by a warp for its lanes.
+// A lane's part of it, which warp_sum() completes.
 template <class T>
-__device__ inline float attention_delta(const T* out, const T* d_out, int64_t d_head) {
-  float delta = 0;
-  for (int64_t c = lane_index(); c < d_head; c += kWarp) delta += load(out + c) * load(d_out + c);
-  return warp_sum(delta);
+__device__ inline float attention_delta_part(const T* out, const T* d_out, int64_t d_head) {
+  float part = 0;
+  for (int64_t c = lane_index(); c < d_head; c += kWarp) part += load(out + c) * load(d_out + c);
+  return part;
 }
 
 }  // namespace moe::cuda

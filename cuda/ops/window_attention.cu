@@ -217,7 +217,7 @@ __global__ void window_attention_backward_delta_kernel(float* delta, const T* ou
                                                        int64_t d_head) {
   const int64_t i = warp_in_grid();
   if (i >= heads) return;  // whole warps return
-  const float product = attention_delta(out + i * d_head, d_out + i * d_head, d_head);
+  const float product = warp_sum(attention_delta_part(out + i * d_head, d_out + i * d_head, d_head));
   if (lane_index() == 0) delta[i] = product;
 }
 
