@@ -1,8 +1,7 @@
 // moe-data: prepares corpora and describes them.
 #include <cstdio>
-#include <exception>
 
-#include "core/base/error.h"
+#include "core/base/failure.h"
 #include "core/base/log.h"
 #include "data/data_commands.h"
 
@@ -13,11 +12,9 @@ int main(int argc, char** argv) {
   try {
     app.parse_or_throw(argc, argv);
     return static_cast<int>(moe::ExitCode::done);
-  } catch (const moe::Error& error) {
-    std::fprintf(stderr, "Error: %s\n", error.what());
-    return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "Error: %s\n", error.what());
-    return static_cast<int>(moe::ExitCode::internal);
+  } catch (...) {
+    const moe::Failure failure = moe::current_failure();
+    std::fprintf(stderr, "Error: %s\n", failure.message.c_str());
+    return static_cast<int>(failure.code);
   }
 }

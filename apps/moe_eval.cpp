@@ -1,6 +1,7 @@
 // moe-eval: computes the loss or accuracy of a trained model. Prints one bare number on standard output, everything
 // else on standard error.
 #include <algorithm>
+#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -54,124 +55,191 @@ struct Varied {
   }
 };
 
-static int evaluate_run(int argc, char** argv, MpiSession& session) {
-  CommandLine app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
+// The options of the command line.
+struct Options {
   std::string path, which = "last", metric, split = "test", data, device = "auto", precision = "f32";
-  EvaluationOptions options{0, 0, 0, 8};
+  EvaluationOptions evaluation{.sequences = 8};
   int64_t expert_parallel = 0;
   int threads = 0;
   bool json = false, probe = false;
-  app.add_option("run", path, "folder of a run or of a checkpoint").required();
-  app.add_option("--checkpoint", which, "checkpoint of a run: last, best or a step").capture_default_str();
-  app.add_option("--metric", metric,
-                 "metric to print: " + join(metrics().names(), ", ") + "; default: bpc, for a classifier accuracy");
-  app.add_option("--split", split, "train, validation or test").capture_default_str();
-  app.add_option("--data", data, "path of other data than the run's");
-  app.add_option("--context", options.context, "tokens per window; default: the training length");
-  app.add_option("--stride", options.stride,
-                 "tokens scored per window, the others only serve as context; default: all");
-  app.add_option("--streams", options.streams,
-                 "for a model with a context memory: number of parts that the text is cut into and read in parallel; "
-                 "default: the run's "
-                 "evaluate.streams");
-  app.add_option("--tokens", options.tokens, "leading tokens, or labelled samples, of the split; default: all");
-  app.add_option("--batch", options.sequences, "windows or samples per forward pass; affects only the speed")
-      .capture_default_str()
-      .positive();
-  app.add_option("--expert-parallel", expert_parallel,
-                 "number of ranks that share the experts; default: the largest possible number");
-  app.add_option("--threads", threads, "threads per rank; default: cores / ranks");
-  add_device_options(app, device, precision);
-  app.add_flag("--json", json, "print everything as one JSON object");
-  app.add_flag("--probe-causality", probe,
-               "also measure whether a token's loss depends on later tokens or on other windows");
   Varied varied;
-  varied.add_options(app);
-  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
-  if (!varied.html.empty() && !varied.any())
-    throw UsageError("--html needs several evaluations; add --k, --experts, --router, --vary or --knock-out");
-  if (!metric.empty()) metrics().at(metric);  // checked before the run is loaded, which may take long
-  const bool first = session.world()->rank() == 0;
-  setup_cpu(threads, session.local());
-  const DeviceChoice on = choose_device(device, precision, session.local());
-  const auto load = [&](const std::vector<std::string>& settings) {
-    return load_run(path, which, session.world(), expert_parallel, options.sequences, on, settings);
-  };
-  LoadedRun run = load({});
-  const std::unique_ptr<Task> task = run.open_task(data);
-  const std::span<const char* const> offered = task->metrics();
-  if (metric.empty()) metric = offered.front();
-  const Metric& chosen = metrics().at(metric);
-  if (std::find(offered.begin(), offered.end(), metric) == offered.end())
-    raise<UsageError>("--metric {}: this model has {}", metric,
-                      join(std::vector<std::string>(offered.begin(), offered.end()), ", "));
-  const auto set = task->evaluation_set(split, options);
-  if (varied.any()) {
-    const Variations variations(*task, *set, options.sequences);
-    std::vector<VariedEvaluation> all{variations.evaluate("as trained", run)};
-    for (const int64_t count : varied.experts) {
-      if (all.size() > 1) variations.evaluate("as trained", run);  // the next call uses its loads
-      all.push_back(variations.with_busiest(run, count));
-    }
-    if (varied.knock_out) {
-      for (VariedEvaluation& e : variations.without_each_expert(run)) all.push_back(std::move(e));
-    }
-    if (varied.asks_oracle()) {
-      all.push_back(variations.in_hindsight(run));
-      if (first)
-        log::warn("oracle: its experts are chosen by the loss itself, so its results do not measure prediction");
-    }
-    const std::string checkpoint = run.checkpoint;
-    for (const std::string& setting : varied.settings(run.config)) {
-      run.state.reset();  // keep only one model in memory
-      run = load({setting});
-      all.push_back(variations.evaluate(setting, run));
-    }
-    if (!first) return 0;
-    const std::string note = fmt::format("{} | {} split of {} | {:.0f} predictions", checkpoint, split,
-                                         task->data_name(), all.front().evaluation.tokens);
-    log::info("{}", note);
-    std::cout << (json ? json_text(variation_json(all)) + "\n" : variation_text(all)) << std::flush;
-    if (!varied.html.empty()) replace_text(varied.html, variation_html(all, "What routing contributes", note));
-    return 0;
+
+  void add_to(CommandLine& app) {
+    app.add_option("run", path, "folder of a run or of a checkpoint").required();
+    app.add_option("--checkpoint", which, "checkpoint of a run: last, best or a step").capture_default_str();
+    app.add_option("--metric", metric,
+                   "metric to print: " + join(metrics().names(), ", ") + "; default: bpc, for a classifier accuracy");
+    app.add_option("--split", split, "train, validation or test").capture_default_str();
+    app.add_option("--data", data, "path of other data than the run's");
+    app.add_option("--context", evaluation.context, "tokens per window; default: the training length");
+    app.add_option("--stride", evaluation.stride,
+                   "tokens scored per window, the others only serve as context; default: all");
+    app.add_option("--streams", evaluation.streams,
+                   "for a model with a context memory: number of parts that the text is cut into and read in parallel; "
+                   "default: the run's "
+                   "evaluate.streams");
+    app.add_option("--tokens", evaluation.tokens, "leading tokens, or labelled samples, of the split; default: all");
+    app.add_option("--batch", evaluation.sequences, "windows or samples per forward pass; affects only the speed")
+        .capture_default_str()
+        .positive();
+    app.add_option("--expert-parallel", expert_parallel,
+                   "number of ranks that share the experts; default: the largest possible number");
+    app.add_option("--threads", threads, "threads per rank; default: cores / ranks");
+    add_device_options(app, device, precision);
+    app.add_flag("--json", json, "print everything as one JSON object");
+    app.add_flag("--probe-causality", probe,
+                 "also measure whether a token's loss depends on later tokens or on other windows");
+    varied.add_options(app);
   }
-  Evaluation e = evaluate(*run.state, run.groups, *set, options.sequences);
-  e.metrics = offered;
-  const Causality causality = run.state->model->causality();
-  std::optional<Causality> measured;
-  if (probe) measured = task->measure_causality(*run.state, split, options);
-  if (metric == "bpb" && !e.raw_bytes) {
+  // Refuses what can be refused before the run is loaded, which may take long. Throws UsageError.
+  void check() const {
+    if (!varied.html.empty() && !varied.any())
+      throw UsageError("--html needs several evaluations; add --k, --experts, --router, --vary or --knock-out");
+    if (!metric.empty()) metrics().at(metric);
+  }
+  // The metric to print, one of those that the task offers.
+  const Metric& chosen_metric(std::span<const char* const> offered) const {
+    if (metric.empty()) return metrics().at(offered.front());
+    const Metric& chosen = metrics().at(metric);
+    if (std::find(offered.begin(), offered.end(), metric) == offered.end())
+      raise<UsageError>("--metric {}: this model has {}", metric,
+                        join(std::vector<std::string>(offered.begin(), offered.end()), ", "));
+    return chosen;
+  }
+};
+
+// Loads the run with further settings ("key=value") applied to its configuration.
+using Loader = std::function<LoadedRun(const std::vector<std::string>& settings)>;
+
+// What is evaluated, and on which samples.
+struct Subject {
+  LoadedRun& run;
+  const Task& task;
+  const EvaluationSet& set;
+};
+
+static std::vector<VariedEvaluation> evaluate_variations(const Options& options, const Subject& subject,
+                                                         const Loader& load, bool first) {
+  const Varied& varied = options.varied;
+  LoadedRun& run = subject.run;
+  const Variations variations(subject.task, subject.set, options.evaluation.sequences);
+  std::vector<VariedEvaluation> all{variations.evaluate("as trained", run)};
+  for (const int64_t count : varied.experts) {
+    if (all.size() > 1) variations.evaluate("as trained", run);  // the next call uses its loads
+    all.push_back(variations.with_busiest(run, count));
+  }
+  if (varied.knock_out) {
+    for (VariedEvaluation& e : variations.without_each_expert(run)) all.push_back(std::move(e));
+  }
+  if (varied.asks_oracle()) {
+    all.push_back(variations.in_hindsight(run));
+    if (first) log::warn("oracle: its experts are chosen by the loss itself, so its results do not measure prediction");
+  }
+  for (const std::string& setting : varied.settings(run.config)) {
+    run.state.reset();  // keep only one model in memory
+    run = load({setting});
+    all.push_back(variations.evaluate(setting, run));
+  }
+  return all;
+}
+
+static void print_variations(const Options& options, const std::string& note,
+                             const std::vector<VariedEvaluation>& all) {
+  log::info("{}", note);
+  std::cout << (options.json ? json_text(variation_json(all)) + "\n" : variation_text(all)) << std::flush;
+  if (!options.varied.html.empty())
+    replace_text(options.varied.html, variation_html(all, "What routing contributes", note));
+}
+
+static std::string note_on(const std::string& checkpoint, const Options& options, const Task& task, double tokens) {
+  return fmt::format("{} | {} split of {} | {:.0f} predictions", checkpoint, options.split, task.data_name(), tokens);
+}
+
+// The evaluation of the run as it was trained.
+struct Result {
+  Evaluation evaluation;
+  Causality causality;                // by the model's configuration
+  std::optional<Causality> measured;  // with --probe-causality
+};
+
+static Result evaluate_as_trained(const Options& options, const Subject& subject) {
+  TrainingState& state = *subject.run.state;
+  Result result{
+      evaluate(state, subject.run.groups, subject.set, options.evaluation.sequences), state.model->causality(), {}};
+  result.evaluation.metrics = subject.task.metrics();
+  if (options.probe) result.measured = subject.task.measure_causality(state, options.split, options.evaluation);
+  if (options.metric == "bpb" && !result.evaluation.raw_bytes) {
     raise<DataError>("{} does not record the byte lengths of its tokens, so bits per byte are unknown",
-                     task->data_name());
+                     subject.task.data_name());
   }
-  if (!first) return 0;
+  return result;
+}
+
+static void log_result(const Options& options, const Subject& subject, const Result& result) {
+  const Evaluation& e = result.evaluation;
   std::string terms;
-  for (const auto& [name, value] : set->terms()) terms += fmt::format(" | {} {}", name, value);
-  if (!set->documents().empty()) terms += fmt::format(" | documents {}", set->documents());
+  for (const auto& [name, value] : subject.set.terms()) terms += fmt::format(" | {} {}", name, value);
+  if (!subject.set.documents().empty()) terms += fmt::format(" | documents {}", subject.set.documents());
   if (e.raw_bytes) terms += fmt::format(" | {} bytes", *e.raw_bytes);
-  log::info("{} | {} split of {} | {:.0f} predictions{}", run.checkpoint, split, task->data_name(), e.tokens, terms);
+  log::info("{}{}", note_on(subject.run.checkpoint, options, subject.task, e.tokens), terms);
   log::info("{}", join(to_words(e), " | "));
-  if (const Causality worst = std::max(causality, measured.value_or(causality));
-      worst > models().at(run.config.task).allowed_causality) {
+  if (const Causality worst = std::max(result.causality, result.measured.value_or(result.causality));
+      worst > models().at(subject.run.config.task).allowed_causality) {
     log::warn("not causal: a token's experts depend on {}. These results do not measure prediction",
               worst == Causality::sequence ? "later tokens of its sequence"
                                            : "the tokens that it is evaluated together with");
   }
-  if (measured) log::info("measured causality: {}", name_of(*measured));
-  if (!json) {
-    std::cout << fmt::format("{:.6f}\n", chosen.value(e));
-    return 0;
-  }
-  nlohmann::ordered_json record = {
-      {"checkpoint", run.checkpoint}, {"step", run.step}, {"data", task->data_name()}, {"split", split}};
-  for (const auto& [name, value] : set->terms()) record[name] = value;
-  if (!set->documents().empty()) record["documents"] = set->documents();
+  if (result.measured) log::info("measured causality: {}", name_of(*result.measured));
+}
+
+static nlohmann::ordered_json to_json(const Options& options, const Subject& subject, const Result& result) {
+  const Evaluation& e = result.evaluation;
+  nlohmann::ordered_json record = {{"checkpoint", subject.run.checkpoint},
+                                   {"step", subject.run.step},
+                                   {"data", subject.task.data_name()},
+                                   {"split", options.split}};
+  for (const auto& [name, value] : subject.set.terms()) record[name] = value;
+  if (!subject.set.documents().empty()) record["documents"] = subject.set.documents();
   record["tokens"] = e.tokens;
   if (e.raw_bytes) record["raw_bytes"] = *e.raw_bytes;
-  record["causality"] = name_of(causality);
-  if (measured) record["measured_causality"] = name_of(*measured);
-  for (const char* name : offered) record[name] = metrics().at(name).value(e);
-  std::cout << json_text(record) << "\n";
+  record["causality"] = name_of(result.causality);
+  if (result.measured) record["measured_causality"] = name_of(*result.measured);
+  for (const char* name : e.metrics) record[name] = metrics().at(name).value(e);
+  return record;
+}
+
+static int evaluate_run(int argc, char** argv, MpiSession& session) {
+  CommandLine app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
+  Options options;
+  options.add_to(app);
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  options.check();
+  const bool first = session.world()->rank() == 0;
+  setup_cpu(options.threads, session.local());
+  const DeviceChoice device = choose_device(options.device, options.precision, session.local());
+  const Loader load = [&](const std::vector<std::string>& settings) {
+    return load_run(options.path, options.which, session.world(), options.expert_parallel, options.evaluation.sequences,
+                    device, settings);
+  };
+  LoadedRun run = load({});
+  const std::unique_ptr<Task> task = run.open_task(options.data);
+  if (options.metric.empty()) options.metric = task->metrics().front();
+  const Metric& chosen = options.chosen_metric(task->metrics());
+  const auto set = task->evaluation_set(options.split, options.evaluation);
+  const Subject subject{run, *task, *set};
+  if (options.varied.any()) {
+    const std::string checkpoint = run.checkpoint;
+    const std::vector<VariedEvaluation> all = evaluate_variations(options, subject, load, first);
+    if (first) print_variations(options, note_on(checkpoint, options, *task, all.front().evaluation.tokens), all);
+    return 0;
+  }
+  const Result result = evaluate_as_trained(options, subject);
+  if (!first) return 0;
+  log_result(options, subject, result);
+  if (options.json)
+    std::cout << json_text(to_json(options, subject, result)) << "\n";
+  else
+    std::cout << fmt::format("{:.6f}\n", chosen.value(result.evaluation));
   return 0;
 }
 

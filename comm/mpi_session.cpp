@@ -3,12 +3,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
-#include <new>
 #include <thread>
 
 #include "comm/mpi_communicator.h"
 #include "comm/self_communicator.h"
+#include "core/base/failure.h"
 #include "core/base/log.h"
 
 namespace moe {
@@ -58,12 +57,9 @@ int run_program(int argc, char** argv, const std::function<int(MpiSession&)>& bo
   };
   try {
     return body(session);
-  } catch (const Error& error) {
-    return fail(error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    return fail(ExitCode::device, "out of memory");
-  } catch (const std::exception& error) {
-    return fail(ExitCode::internal, error.what());
+  } catch (...) {
+    const Failure failure = current_failure();
+    return fail(failure.code, failure.message);
   }
 }
 

@@ -10,13 +10,13 @@ namespace moe {
 void Split::append(const TokenFile& file, int64_t begin, int64_t count) {
   MOE_CHECK(begin >= 0 && count >= 0 && count <= file.num_tokens() - begin, "tokens [{}, +{}) of {} in {}", begin,
             count, file.num_tokens(), file.path());
-  parts_.push_back({&file, nullptr, begin, num_tokens_, count});
+  parts_.push_back({.file = &file, .memory = nullptr, .file_begin = begin, .begin = num_tokens_, .count = count});
   num_tokens_ += count;
 }
 
 void Split::append(std::span<const int32_t> tokens) {
   const auto count = static_cast<int64_t>(tokens.size());
-  parts_.push_back({nullptr, tokens.data(), 0, num_tokens_, count});
+  parts_.push_back({.file = nullptr, .memory = tokens.data(), .file_begin = 0, .begin = num_tokens_, .count = count});
   num_tokens_ += count;
 }
 

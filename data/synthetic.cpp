@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numbers>
 #include <span>
 
 #include "core/base/check.h"
@@ -31,7 +32,7 @@ double log_gamma_variate(double shape, RandomKey key, uint64_t element) {
   for (key.step = 1;; ++key.step) {
     const auto words = key.words(element);
     const auto uniform = [&](size_t word) { return open_unit_of(words[word]); };
-    const double x = std::sqrt(-2 * std::log(uniform(0))) * std::cos(2 * M_PI * uniform(1));
+    const double x = std::sqrt(-2 * std::log(uniform(0))) * std::cos(2 * std::numbers::pi * uniform(1));
     const double v = std::pow(1 + c * x, 3);
     if (v <= 0 || std::log(uniform(2)) > 0.5 * x * x + d - d * v + d * std::log(v)) continue;
     const double boost = shape < 1 ? std::log(uniform(3)) / shape : 0;

@@ -48,7 +48,12 @@ static void run_case(const CurriculumCase& c, const CurriculumBenchOptions& opti
                      const std::function<void(const std::string&)>& print) {
   CurriculumConfig config;
   read_config(parse_config(c.yaml, "bench"), config);
-  Curriculum curriculum({config, options.samples, options.batch, 1, RunLength{1'000'000'000, 1, 1}}, "");
+  Curriculum curriculum({.config = config,
+                         .samples = options.samples,
+                         .batch = options.batch,
+                         .seed = 1,
+                         .run = RunLength{1'000'000'000, 1, 1}},
+                        "");
   std::vector<double> values(static_cast<size_t>(options.batch) * kNumMeasuredSignals);
   const auto measure = [&](int64_t step, std::span<const Drawn> drawn) {
     for (size_t i = 0; i < drawn.size(); ++i) {

@@ -158,7 +158,7 @@ void activated(Bench& b, int64_t experts, int64_t d, int64_t f, int64_t wanted_r
 
 void attention(Bench& b, int64_t heads, int64_t d_head, int64_t time) {
   const int64_t batch = std::max<int64_t>(b.shrunk(16384) / time, 1), tokens = batch * time;
-  const AttentionLayout layout{time, heads, heads, d_head};
+  const AttentionLayout layout{.time = time, .heads = heads, .kv_heads = heads, .d_head = d_head};
   const std::string shape = fmt::format("B{} T{} H{} d{} causal", batch, time, heads, d_head);
   // Half of all (query, key) pairs, two products.
   const double flops = 2.0 * static_cast<double>(tokens * time * heads * d_head);

@@ -46,6 +46,38 @@ static size_t peak_resident_bytes() {
   return static_cast<size_t>(usage.ru_maxrss) * 1024;
 }
 
+// Seconds of each step after the warm-up, in ascending order, on random tokens.
+static std::vector<double> time_steps(TrainingState& state, const StateSetup& setup, Communicator& world,
+                                      const BenchOptions& options) {
+  const TrainConfig& config = setup.config;
+  const int64_t time = config.data.sequence, vocab = setup.sample.vocab;
+  const Share mine = share_of(config.train.batch, world.size(), world.rank());
+  TrainStep step(state, config, setup.groups);
+  std::vector<int32_t> tokens(static_cast<size_t>(mine.count * time + 1));
+  std::vector<double> times;
+  for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
+    const RandomKey key{1, RandomPurpose::sampling, 0, static_cast<uint64_t>(i)};
+    for (size_t t = 0; t < tokens.size(); ++t) {
+      tokens[t] =
+          static_cast<int32_t>(key.bits(static_cast<uint64_t>(mine.begin * time) + t) % static_cast<uint64_t>(vocab));
+    }
+    const LocalBatch batch{.sequences = mine.count,
+                           .time = time,
+                           .inputs = std::span(tokens).first(tokens.size() - 1),
+                           .targets = std::span(tokens).subspan(1),
+                           .first_sequence = mine.begin,
+                           .global_sequences = config.train.batch};
+    world.barrier();
+    const auto start = Clock::now();
+    step.run(batch, i, 1e-4, 0);
+    if (state.ctx.queue) cuda::synchronise(*state.ctx.queue);
+    world.barrier();
+    if (i >= options.warmup) times.push_back(seconds_since(start));
+  }
+  std::sort(times.begin(), times.end());
+  return times;
+}
+
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
                        const DeviceChoice& device, const BenchOptions& options) {
   const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
@@ -61,35 +93,13 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                          .queue = device.queue};
   const MemoryPlan plan = plan_memory(setup);
   TrainingState state(setup, plan, true);
-  TrainStep step(state, config, groups);
-
-  const Share mine = share_of(config.train.batch, world->size(), world->rank());
-  const int64_t time = config.data.sequence;
-  std::vector<int32_t> tokens(static_cast<size_t>(mine.count * time + 1));
-  std::vector<double> times;
-  for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
-    const RandomKey key{1, RandomPurpose::sampling, 0, static_cast<uint64_t>(i)};
-    for (size_t t = 0; t < tokens.size(); ++t) {
-      tokens[t] =
-          static_cast<int32_t>(key.bits(static_cast<uint64_t>(mine.begin * time) + t) % static_cast<uint64_t>(vocab));
-    }
-    const LocalBatch batch{
-        mine.count,        time, std::span(tokens).first(tokens.size() - 1), std::span(tokens).subspan(1), mine.begin,
-        config.train.batch};
-    world->barrier();
-    const auto start = Clock::now();
-    step.run(batch, i, 1e-4, 0);
-    if (state.ctx.queue) cuda::synchronise(*state.ctx.queue);
-    world->barrier();
-    if (i >= options.warmup) times.push_back(seconds_since(start));
-  }
+  const std::vector<double> times = time_steps(state, setup, *world, options);
   const size_t peak = peak_resident_bytes();
   double sgemm = device.device == Device::cpu ? sgemm_rate(threads) : 0;
   world->all_reduce_sum(as_tensor(std::span(&sgemm, 1)));
 
-  std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
-  const double count = static_cast<double>(config.train.batch * time);
+  const double count = static_cast<double>(config.train.batch * config.data.sequence);
   const double gflops = summarise(config, vocab).flops_per_token * count / median / 1e9;
   const nlohmann::ordered_json line{{"bench", "step"},
                                     {"name", config.name},

@@ -84,6 +84,45 @@ static std::vector<std::string> names_of(const std::vector<OptimizerStateKind>& 
   return names;
 }
 
+// The name of a file of tensors, of which `count` ranks write one each.
+static std::string tensor_file(const std::string& folder, const std::string& name, int index, int count) {
+  const std::string suffix = count == 1 ? "" : fmt::format("-{:05}-of-{:05}", index + 1, count);
+  return folder + "/" + name + suffix + ".safetensors";
+}
+
+// The model's and the optimizer's tensors that this rank holds: its experts, and on the first rank all others.
+static void write_tensors(const std::string& folder, const ParameterStore& parameters, const Optimizer& optimizer,
+                          const ProcessGroups& groups) {
+  const int parts = groups.expert->size(), part = groups.expert->rank();
+  std::vector<NamedTensor> model, optimizer_states;
+  for (const ParameterGroup group : kParameterGroups) {
+    if (group != ParameterGroup::expert && part != 0) continue;
+    const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
+    const Tensor exact = group == ParameterGroup::untrained ? Tensor{} : optimizer.master(group);
+    parameters.for_each_named(group, exact ? exact : buffer.value, [&](const NamedTensor& t) { model.push_back(t); });
+    if (group == ParameterGroup::untrained) continue;
+    optimizer.for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& whole) {
+      parameters.for_each_named(group, whole, [&](const NamedTensor& t) {
+        optimizer_states.push_back({kind.name + "." + t.name, t.tensor});
+      });
+    });
+  }
+  write_tensor_file(tensor_file(folder, "model", part, parts), model);
+  if (!optimizer.state_kinds().empty())
+    write_tensor_file(tensor_file(folder, "optimizer", part, parts), optimizer_states);
+}
+
+static void write_state(const std::string& folder, const RunState& state, const Optimizer& optimizer,
+                        const std::vector<CheckpointFile>& files) {
+  nlohmann::json json = to_json(state);
+  json["optimizer_states"] = names_of(optimizer.state_kinds());
+  for (const CheckpointFile& file : files) {
+    write_synced(folder + "/" + file.name, file.write);
+    json["file_bytes"][file.name] = fs::file_size(folder + "/" + file.name);
+  }
+  write_text_synced(folder + "/state.json", json_text(json, 2) + "\n");
+}
+
 void CheckpointFolder::save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
                             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
                             const RankTensors& of_rank) const {
@@ -96,42 +135,13 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
   }
   groups.world->barrier();
 
-  const int parts = groups.expert->size(), part = groups.expert->rank();
-  const auto file_of = [&](const std::string& name, int index, int count) {
-    const std::string suffix = count == 1 ? "" : fmt::format("-{:05}-of-{:05}", index + 1, count);
-    return temporary + "/" + name + suffix + ".safetensors";
-  };
   try {
     if (!of_rank.tensors.empty()) {
-      write_tensor_file(file_of(of_rank.name, groups.world->rank(), groups.world->size()), of_rank.tensors);
+      write_tensor_file(tensor_file(temporary, of_rank.name, groups.world->rank(), groups.world->size()),
+                        of_rank.tensors);
     }
-    if (groups.data->rank() == 0) {
-      std::vector<NamedTensor> model, optimizer_states;
-      for (const ParameterGroup group : kParameterGroups) {
-        if (group != ParameterGroup::expert && part != 0) continue;
-        const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
-        const Tensor exact = group == ParameterGroup::untrained ? Tensor{} : optimizer.master(group);
-        parameters.for_each_named(group, exact ? exact : buffer.value,
-                                  [&](const NamedTensor& t) { model.push_back(t); });
-        if (group == ParameterGroup::untrained) continue;
-        optimizer.for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& whole) {
-          parameters.for_each_named(group, whole, [&](const NamedTensor& t) {
-            optimizer_states.push_back({kind.name + "." + t.name, t.tensor});
-          });
-        });
-      }
-      write_tensor_file(file_of("model", part, parts), model);
-      if (!optimizer.state_kinds().empty()) write_tensor_file(file_of("optimizer", part, parts), optimizer_states);
-    }
-    if (first) {
-      nlohmann::json json = to_json(state);
-      json["optimizer_states"] = names_of(optimizer.state_kinds());
-      for (const CheckpointFile& file : files) {
-        write_synced(temporary + "/" + file.name, file.write);
-        json["file_bytes"][file.name] = fs::file_size(temporary + "/" + file.name);
-      }
-      write_text_synced(temporary + "/state.json", json_text(json, 2) + "\n");
-    }
+    if (groups.data->rank() == 0) write_tensors(temporary, parameters, optimizer, groups);
+    if (first) write_state(temporary, state, optimizer, files);
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(temporary, ignored);

@@ -76,6 +76,66 @@ void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& 
   });
 }
 
+static DType dtype_of(const std::string& tensor, const std::string& name) {
+  for (const DTypeName& entry : kDTypes) {
+    if (name == entry.name) return entry.dtype;
+  }
+  throw std::runtime_error(tensor + " has the unknown dtype " + name);
+}
+
+static Shape shape_of(const std::string& tensor, const std::vector<int64_t>& dims) {
+  int64_t elements = 1;
+  for (const int64_t dim : dims) {
+    if (dim < 0) throw std::runtime_error(tensor + " has a negative dimension");
+    if (__builtin_mul_overflow(elements, dim, &elements) || elements > (int64_t{1} << 56))
+      throw std::runtime_error(tensor + " is absurdly large");
+  }
+  return dims.empty()       ? Shape{1}
+         : dims.size() == 1 ? Shape{dims[0]}
+         : dims.size() == 2 ? Shape{dims[0], dims[1]}
+         : dims.size() == 3 ? Shape{dims[0], dims[1], dims[2]}
+                            : Shape{dims[0], dims[1], dims[2], dims[3]};
+}
+
+// The bytes of a file that follow its header.
+struct FileContent {
+  const char* begin;
+  size_t bytes;
+};
+// A tensor's place in them.
+using ByteRange = std::pair<size_t, size_t>;
+
+// The tensor that an entry of the header describes. Throws any exception for a damaged one.
+static ConstTensor read_entry(const std::string& name, const nlohmann::json& entry, const FileContent& content,
+                              std::vector<ByteRange>& ranges) {
+  ConstTensor tensor;
+  const auto dtype = entry.at("dtype").get<std::string>();
+  const auto dims = entry.at("shape").get<std::vector<int64_t>>();
+  const auto offsets = entry.at("data_offsets").get<std::vector<size_t>>();
+  tensor.dtype = dtype_of(name, dtype);
+  if (dims.size() > 4 || offsets.size() != 2) throw std::runtime_error(name + " has an unusable shape");
+  tensor.shape = shape_of(name, dims);
+  if (offsets[1] > content.bytes || offsets[0] > offsets[1] || offsets[1] - offsets[0] != tensor.bytes()) {
+    throw std::runtime_error(
+        fmt::format("{} lies at [{}, {}) of {} bytes", name, offsets[0], offsets[1], content.bytes));
+  }
+  tensor.data = content.begin + offsets[0];
+  ranges.emplace_back(offsets[0], offsets[1]);
+  return tensor;
+}
+
+// The format allows neither overlaps nor holes nor a rest.
+static void check_coverage(std::vector<ByteRange> ranges, size_t content_bytes) {
+  std::sort(ranges.begin(), ranges.end());
+  size_t covered = 0;
+  for (const auto& [begin, end] : ranges) {
+    if (begin != covered) throw std::runtime_error(fmt::format("the tensors overlap or leave a hole at {}", covered));
+    covered = end;
+  }
+  if (covered != content_bytes)
+    throw std::runtime_error(fmt::format("the tensors end at {} of {} bytes", covered, content_bytes));
+}
+
 TensorFile::TensorFile(const std::string& path) : path_(path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) raise<CheckpointError>("cannot open {}: {}", path, std::strerror(errno));
@@ -97,51 +157,14 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
   if (length > bytes_ - sizeof length)
     damaged(fmt::format("the header claims {} bytes, the file has {}", length, bytes_));
   const char* header = static_cast<const char*>(data_) + sizeof length;
-  const char* content = header + length;
-  const size_t content_bytes = bytes_ - sizeof length - length;
-  std::vector<std::pair<size_t, size_t>> ranges;
+  const FileContent content{header + length, bytes_ - sizeof length - length};
   try {
+    std::vector<ByteRange> ranges;
     const auto parsed = parse_json({header, length});
     for (const auto& [name, entry] : parsed.items()) {
-      if (name == "__metadata__") continue;
-      ConstTensor tensor;
-      const auto dtype = entry.at("dtype").get<std::string>();
-      bool known_dtype = false;
-      for (const DTypeName& candidate : kDTypes) {
-        if (dtype == candidate.name) tensor.dtype = candidate.dtype, known_dtype = true;
-      }
-      const auto dims = entry.at("shape").get<std::vector<int64_t>>();
-      const auto offsets = entry.at("data_offsets").get<std::vector<size_t>>();
-      if (!known_dtype) throw std::runtime_error(name + " has the unknown dtype " + dtype);
-      if (dims.size() > 4 || offsets.size() != 2) throw std::runtime_error(name + " has an unusable shape");
-      int64_t elements = 1;
-      for (const int64_t dim : dims) {
-        if (dim < 0) throw std::runtime_error(name + " has a negative dimension");
-        if (__builtin_mul_overflow(elements, dim, &elements) || elements > (int64_t{1} << 56))
-          throw std::runtime_error(name + " is absurdly large");
-      }
-      tensor.shape = dims.empty()       ? Shape{1}
-                     : dims.size() == 1 ? Shape{dims[0]}
-                     : dims.size() == 2 ? Shape{dims[0], dims[1]}
-                     : dims.size() == 3 ? Shape{dims[0], dims[1], dims[2]}
-                                        : Shape{dims[0], dims[1], dims[2], dims[3]};
-      if (offsets[1] > content_bytes || offsets[0] > offsets[1] || offsets[1] - offsets[0] != tensor.bytes()) {
-        throw std::runtime_error(
-            fmt::format("{} lies at [{}, {}) of {} bytes", name, offsets[0], offsets[1], content_bytes));
-      }
-      tensor.data = content + offsets[0];
-      tensors_.emplace(name, tensor);
-      ranges.emplace_back(offsets[0], offsets[1]);
+      if (name != "__metadata__") tensors_.emplace(name, read_entry(name, entry, content, ranges));
     }
-    // The format allows no overlaps, no gaps and no trailing bytes.
-    std::sort(ranges.begin(), ranges.end());
-    size_t covered = 0;
-    for (const auto& [begin, end] : ranges) {
-      if (begin != covered) throw std::runtime_error(fmt::format("the tensors overlap or leave a hole at {}", covered));
-      covered = end;
-    }
-    if (covered != content_bytes)
-      throw std::runtime_error(fmt::format("the tensors end at {} of {} bytes", covered, content_bytes));
+    check_coverage(std::move(ranges), content.bytes);
   } catch (const std::exception& error) {
     damaged(error.what());
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "core/ops/cross_entropy.h"
 #include "core/step/local_batch.h"
@@ -11,16 +12,15 @@
 
 namespace moe {
 
-static constexpr double kLn2 = 0.6931471805599453;
-
 double Evaluation::perplexity() const {
   return std::exp(nll());
 }
 double Evaluation::bits_per_token() const {
-  return nll() / kLn2;
+  return nll() / std::numbers::ln2;
 }
 double Evaluation::bits_per_byte() const {
-  return raw_bytes ? loss_sum / kLn2 / static_cast<double>(*raw_bytes) : std::numeric_limits<double>::quiet_NaN();
+  return raw_bytes ? loss_sum / std::numbers::ln2 / static_cast<double>(*raw_bytes)
+                   : std::numeric_limits<double>::quiet_NaN();
 }
 double Evaluation::bits_per_character() const {
   return raw_bytes ? bits_per_byte() : bits_per_token();
@@ -38,7 +38,7 @@ std::vector<std::string> to_words(const Evaluation& e) {
 }
 
 double bits_per_character(double nll, std::optional<double> bytes_per_token) {
-  return nll / kLn2 / bytes_per_token.value_or(1.0);
+  return nll / std::numbers::ln2 / bytes_per_token.value_or(1.0);
 }
 
 namespace {

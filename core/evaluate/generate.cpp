@@ -39,9 +39,12 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     ctx.activations->reset();
     ctx.scratch->reset();
     const auto seen = std::span(std::as_const(text)).subspan(static_cast<size_t>(first), static_cast<size_t>(time));
-    TokenBatch batch{
-        1,    time, to_device(ctx, as_tensor(seen)), to_device(ctx, as_tensor(std::span(std::as_const(targets)))),
-        time, 1};
+    TokenBatch batch{.sequences = 1,
+                     .time = time,
+                     .ids = to_device(ctx, as_tensor(seen)),
+                     .targets = to_device(ctx, as_tensor(std::span(std::as_const(targets)))),
+                     .global_tokens = time,
+                     .global_sequences = 1};
     if (memory) batch.memory = &memory;
     state.model->forward(ctx, batch);
     return batch;

@@ -27,13 +27,13 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
     }
     ctx.activations->reset();
     ctx.scratch->reset();
-    const TokenBatch tokens{count,
-                            context,
-                            to_device(ctx, as_tensor(std::span(std::as_const(ids)))),
-                            to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
-                            count * context,
-                            count,
-                            to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
+    const TokenBatch tokens{.sequences = count,
+                            .time = context,
+                            .ids = to_device(ctx, as_tensor(std::span(std::as_const(ids)))),
+                            .targets = to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
+                            .global_tokens = count * context,
+                            .global_sequences = count,
+                            .domains = to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
     state.model->forward(ctx, tokens);
     const Outcome outcome = state.model->losses(ctx, tokens);
     std::vector<char> buffer;

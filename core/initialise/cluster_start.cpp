@@ -67,7 +67,11 @@ class ClusterStart {
       const double deviation = set_router(*layer, clusters, inputs);
       if (config_.init.clusters.experts == "tokens") turn_to_tokens(*layer, clusters);
       if (config_.init.reinitialise > 0 && upcycled.count(layer->name()) > 0) draw_unused(*layer, clusters, inputs);
-      report.layers.push_back({layer->layer(), clusters.sizes, clusters.mean_cosine, clusters.iterations, deviation});
+      report.layers.push_back({.layer = layer->layer(),
+                               .sizes = clusters.sizes,
+                               .mean_cosine = clusters.mean_cosine,
+                               .iterations = clusters.iterations,
+                               .logit_deviation = deviation});
     }
     return report;
   }

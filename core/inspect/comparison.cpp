@@ -42,12 +42,14 @@ std::vector<ConfigDifference> essential(std::vector<ConfigDifference> all) {
   return all;
 }
 
+// The runs of each configuration, by its name.
+using ConfigGroups = std::vector<std::pair<std::string, std::vector<ComparedRun*>>>;
+
 // Groups all runs by configuration, in each group by seed.
-std::vector<std::pair<std::string, std::vector<ComparedRun*>>> grouped(std::vector<ComparedRun>& runs,
-                                                                       const std::vector<std::string>& order) {
+ConfigGroups grouped(std::vector<ComparedRun>& runs, const std::vector<std::string>& order) {
   std::map<std::string, std::vector<ComparedRun*>> by_name;
   for (ComparedRun& run : runs) by_name[run.config].push_back(&run);
-  std::vector<std::pair<std::string, std::vector<ComparedRun*>>> groups;
+  ConfigGroups groups;
   const auto take = [&](const std::string& name) {
     const auto it = by_name.find(name);
     if (it == by_name.end()) return;
@@ -186,12 +188,16 @@ std::vector<std::string> Comparison::measures() const {
   return {names.begin(), names.end()};
 }
 
-Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::string>& order,
-                        const ComparisonOptions& options) {
-  Comparison c;
-  c.at = options.at;
-  c.runs = std::move(runs);
-  auto groups = grouped(c.runs, order);
+namespace {
+
+// The configuration that the others are compared with, and its first fair run.
+struct Baseline {
+  std::string name;
+  const ComparedRun* reference;
+};
+
+// The requested configuration, or the first that has a fair run.
+Baseline find_baseline(const ConfigGroups& groups, const Comparison& c, const std::string& requested) {
   const auto first_fair = [](const std::vector<ComparedRun*>& members) -> const ComparedRun* {
     const auto it = std::find_if(members.begin(), members.end(),
                                  [](const ComparedRun* run) { return run->standing == Standing::fair; });
@@ -199,26 +205,35 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
   };
   std::vector<std::string> names;
   for (const auto& [name, members] : groups) names.push_back(name);
-  // The requested configuration, or the first that has a fair run.
   const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) {
-    return options.baseline.empty() ? first_fair(g.second) != nullptr : g.first == options.baseline;
+    return requested.empty() ? first_fair(g.second) != nullptr : g.first == requested;
   });
-  if (group == groups.end() && !options.baseline.empty())
-    raise<UsageError>("no runs of a baseline '{}'; configurations: {}", options.baseline, join(names, ", "));
+  if (group == groups.end() && !requested.empty())
+    raise<UsageError>("no runs of a baseline '{}'; configurations: {}", requested, join(names, ", "));
   const ComparedRun* reference = group == groups.end() ? nullptr : first_fair(group->second);
   if (!reference) {
     std::vector<std::string> reasons;
     for (const ComparedRun& run : c.runs) {
-      if (options.baseline.empty() || run.config == options.baseline)
-        reasons.push_back(fmt::format("{}: {}", run.name, run.reason));
+      if (requested.empty() || run.config == requested) reasons.push_back(fmt::format("{}: {}", run.name, run.reason));
     }
     raise<CheckpointError>("no run {}can be compared:\n  {}",
-                           options.baseline.empty() ? "" : fmt::format("of the baseline {} ", options.baseline),
+                           requested.empty() ? "" : fmt::format("of the baseline {} ", requested),
                            join(reasons, "\n  "));
   }
-  const std::string wanted = group->first;
-  if (options.baseline.empty() && group != groups.begin())
-    c.notes.push_back(fmt::format("no run of {} can be compared: {} is the baseline", names.front(), wanted));
+  return {group->first, reference};
+}
+
+}  // namespace
+
+Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::string>& order,
+                        const ComparisonOptions& options) {
+  Comparison c;
+  c.at = options.at;
+  c.runs = std::move(runs);
+  auto groups = grouped(c.runs, order);
+  const auto [wanted, reference] = find_baseline(groups, c, options.baseline);
+  if (options.baseline.empty() && wanted != groups.front().first)
+    c.notes.push_back(fmt::format("no run of {} can be compared: {} is the baseline", groups.front().first, wanted));
 
   for (auto& [name, members] : groups) {
     const ComparedRun* sibling = nullptr;

@@ -97,7 +97,8 @@ std::optional<LineChart> quality_by_flops(const Comparison& c) {
     std::vector<double> values;
     for (const ComparedRun* run : config.runs) values.push_back(run->quality);
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    chart.curves.push_back({config.name, {cost}, {mean(values)}, true, {*low}, {*high}});
+    chart.curves.push_back(
+        {.name = config.name, .x = {cost}, .y = {mean(values)}, .markers = true, .low = {*low}, .high = {*high}});
     costs.insert(cost);
   }
   return costs.size() > 1 ? std::optional(chart) : std::nullopt;
@@ -114,9 +115,13 @@ std::string difference_plot(const Comparison& c) {
   for (size_t i = 0; i < c.configs.size(); ++i) {
     const PairedDifference& d = c.configs[i].difference;
     if (i == c.baseline || d.differences.empty()) continue;
-    plot.rows.push_back({c.configs[i].name, i, d.differences, d.mean, d.half_width,
-                         d.has_interval() ? fmt::format("{:+.4f} [{:+.4f}, {:+.4f}]", d.mean, d.low(), d.high())
-                                          : fmt::format("{:+.4f}, needs 2 seeds", d.mean)});
+    plot.rows.push_back({.name = c.configs[i].name,
+                         .colour = i,
+                         .points = d.differences,
+                         .mean = d.mean,
+                         .half_width = d.half_width,
+                         .text = d.has_interval() ? fmt::format("{:+.4f} [{:+.4f}, {:+.4f}]", d.mean, d.low(), d.high())
+                                                  : fmt::format("{:+.4f}, needs 2 seeds", d.mean)});
   }
   return draw(plot);
 }

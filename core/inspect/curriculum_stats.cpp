@@ -10,7 +10,8 @@
 namespace moe {
 
 static RatedSample rated(const DifficultyStore& store, int64_t sample, const ViewSample& view) {
-  RatedSample result{sample, store.rank(sample), store.score(sample), store.last_seen(sample)};
+  RatedSample result{
+      .sample = sample, .rank = store.rank(sample), .score = store.score(sample), .last_seen = store.last_seen(sample)};
   for (size_t i = 0; i < kSampleSignals.size(); ++i) {
     if (const auto average = store.average(static_cast<SampleSignal>(i), sample)) {
       result.averages.emplace_back(kSampleSignals[i].name, *average);
@@ -34,8 +35,13 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
     }
   }
   if (measured_signals(plain).none()) plain.signals.weight[index_of(SampleSignal::loss)] = 1;
-  Curriculum curriculum(
-      {plain, header.at("samples"), config.train.batch, 0, RunLength{1, 1, 1}, header.at("about").at("data")}, "");
+  Curriculum curriculum({.config = plain,
+                         .samples = header.at("samples"),
+                         .batch = config.train.batch,
+                         .seed = 0,
+                         .run = RunLength{1, 1, 1},
+                         .data = header.at("about").at("data")},
+                        "");
   curriculum.read(file);
   const DifficultyStore& store = curriculum.store();
 

@@ -56,6 +56,48 @@ class Gradients {
   std::vector<float> values_;
 };
 
+// What the measurements of all samplers have in common.
+struct Measurement {
+  const std::string& checkpoint;
+  const RunState& saved;
+  const Task& task;
+  const ProcessGroups& groups;
+  int64_t batches;
+};
+
+// The batches that the curriculum of `config` draws after the checkpoint, without updates. `mean`: the mean gradient.
+GradientVariance measure(const Measurement& m, const TrainConfig& config, TrainStep& step, Gradients& gradients,
+                         Vector& mean) {
+  Curriculum curriculum({.config = config.curriculum,
+                         .samples = m.task.num_samples(),
+                         .batch = config.train.batch,
+                         .seed = static_cast<uint64_t>(config.seed),
+                         .run = m.saved.length,
+                         .data = m.task.samples()},
+                        "");
+  if (curriculum.has_store()) curriculum.read(m.checkpoint + "/" + Curriculum::kFile);
+  TrainingBatches source(config, m.task, curriculum);
+  GradientVariance result;
+  result.sampler = config.curriculum.sampler.kind();
+  const auto n = static_cast<double>(m.batches);
+  for (int64_t i = 0; i < m.batches; ++i) {
+    LocalBatch batch = source.draw(m.saved.step + i, *m.groups.world);
+    batch.begins = batch.begins || i == 0 || !curriculum.stream(m.saved.step + i);
+    gradients.clear();
+    const StepOutcome outcome = step.accumulate(batch, m.saved.step + i, 0);
+    if (!outcome.finite())
+      raise<DivergedError>("{}: loss {}, gradient norm {}", m.checkpoint, outcome.loss, outcome.norm);
+    gradients.add_to(mean);
+    result.loss += outcome.loss / n;
+    result.mean_square += outcome.norm * outcome.norm / n;
+  }
+  for (std::vector<double>& group : mean) {
+    for (double& value : group) value /= n;
+  }
+  result.variance = n / (n - 1) * (result.mean_square - gradients.dot(mean, mean));
+  return result;
+}
+
 }  // namespace
 
 GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, const std::string& which,
@@ -85,38 +127,22 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
   restore_capacity_state(*state.model, saved.capacity, path);
   // The alarm may have raised the weights of the balance losses.
   CollapseAlarm(config.moe.alarm, state.model->moe_layers().size()).restore(*state.model, saved.alarm, path);
-  const int64_t samples = task->num_samples();
 
-  GradientVarianceReport report{path, saved.step, batches, config.train.batch, samples, {}};
+  GradientVarianceReport report{.checkpoint = path,
+                                .step = saved.step,
+                                .batches = batches,
+                                .batch = config.train.batch,
+                                .samples = task->num_samples(),
+                                .samplers = {}};
   Gradients gradients(state, groups);
   TrainStep step(state, config, groups, saved.length);
   std::vector<Vector> means;
   std::vector<const TrainConfig*> configs{&config};
   if (config.curriculum.sampler.kind() != uniform.curriculum.sampler.kind()) configs.push_back(&uniform);
-  for (const TrainConfig* c : configs) {
-    Curriculum curriculum(
-        {c->curriculum, samples, c->train.batch, static_cast<uint64_t>(c->seed), saved.length, task->samples()}, "");
-    if (curriculum.has_store()) curriculum.read(path + "/" + Curriculum::kFile);
-    TrainingBatches source(*c, *task, curriculum);
-    GradientVariance& result = report.samplers.emplace_back();
-    result.sampler = c->curriculum.sampler.kind();
-    Vector& mean = means.emplace_back();
-    for (int64_t i = 0; i < batches; ++i) {
-      LocalBatch batch = source.draw(saved.step + i, *groups.world);
-      batch.begins = batch.begins || i == 0 || !curriculum.stream(saved.step + i);
-      gradients.clear();
-      const StepOutcome outcome = step.accumulate(batch, saved.step + i, 0);
-      if (!outcome.finite()) raise<DivergedError>("{}: loss {}, gradient norm {}", path, outcome.loss, outcome.norm);
-      gradients.add_to(mean);
-      result.loss += outcome.loss / static_cast<double>(batches);
-      result.mean_square += outcome.norm * outcome.norm / static_cast<double>(batches);
-    }
-    const auto n = static_cast<double>(batches);
-    for (std::vector<double>& group : mean) {
-      for (double& value : group) value /= n;
-    }
-    result.variance = n / (n - 1) * (result.mean_square - gradients.dot(mean, mean));
-  }
+  const Measurement measurement{
+      .checkpoint = path, .saved = saved, .task = *task, .groups = groups, .batches = batches};
+  for (const TrainConfig* c : configs)
+    report.samplers.push_back(measure(measurement, *c, step, gradients, means.emplace_back()));
   for (size_t i = 0; i < means.size(); ++i) {
     const Vector& reference = means.back();
     report.samplers[i].cosine = gradients.dot(means[i], reference) /

@@ -49,7 +49,7 @@ std::vector<LineChart::Moment> lifecycle_moments(const RunHistory& history, doub
 LineChart learning_curves(const Inspection& i) {
   // Evaluations record only their step; the number of tokens follows from it.
   const auto tokens_at = [&](int64_t step) { return static_cast<double>(step * i.config.train.batch * i.sample.time); };
-  LineChart chart{"Learning curves", i.history.judged_by->name, "tokens", {}};
+  LineChart chart{.title = "Learning curves", .note = i.history.judged_by->name, .x_label = "tokens"};
   chart.cut_beginning = true;
   Curve train{"training", {}, {}}, validation{"validation", {}, {}, true};
   for (const TrainPoint& p : i.history.train) {
@@ -144,106 +144,138 @@ std::set<std::string> names_in(const RunHistory& history, NamedNumbers TrainPoin
 
 std::string learning_plots(const Inspection& i) {
   const RunHistory& h = i.history;
-  LineChart rate{"Learning rate",
-                 "",
-                 "step",
-                 {train_curve("learning rate", h, [](const TrainPoint& p) { return p.learning_rate; })},
-                 true};
-  LineChart norm{"Gradient norm",
-                 "before clipping, at the logged steps",
-                 "step",
-                 {train_curve("norm", h, [](const TrainPoint& p) { return p.norm; })},
-                 true,
-                 true};
-  LineChart speed{"Throughput",
-                  "tokens per second, all ranks",
-                  "step",
-                  {train_curve("tokens/s", h, [](const TrainPoint& p) { return p.tokens_per_second; })},
-                  true};
+  LineChart rate{.title = "Learning rate",
+                 .note = "",
+                 .x_label = "step",
+                 .curves = {train_curve("learning rate", h, [](const TrainPoint& p) { return p.learning_rate; })},
+                 .from_zero = true};
+  LineChart norm{.title = "Gradient norm",
+                 .note = "before clipping, at the logged steps",
+                 .x_label = "step",
+                 .curves = {train_curve("norm", h, [](const TrainPoint& p) { return p.norm; })},
+                 .from_zero = true,
+                 .log_y = true};
+  LineChart speed{.title = "Throughput",
+                  .note = "tokens per second, all ranks",
+                  .x_label = "step",
+                  .curves = {train_curve("tokens/s", h, [](const TrainPoint& p) { return p.tokens_per_second; })},
+                  .from_zero = true};
   std::vector<LineChart> charts{learning_curves(i), rate, norm, speed};
   for (const std::string& key : names_in(h, &TrainPoint::scheduled)) {
-    charts.push_back({"Schedule: " + key, "", "step", {named_curve(h, &TrainPoint::scheduled, key)}});
+    charts.push_back({.title = "Schedule: " + key,
+                      .note = "",
+                      .x_label = "step",
+                      .curves = {named_curve(h, &TrainPoint::scheduled, key)}});
   }
   return draw(charts);
 }
 
-std::string balance_plots(const Inspection& i) {
-  if (i.layers.empty()) return "";
+namespace {
+
+// How unevenly the layers' experts are used, and how many are not used at all.
+struct UnevennessCharts {
+  LineChart imbalance{.title = "Imbalance", .note = "largest load over the mean, 1 is even", .x_label = "step"};
+  LineChart dead_experts{
+      .title = "Dead experts", .note = "experts without a token", .x_label = "step", .curves = {}, .from_zero = true};
+};
+
+UnevennessCharts unevenness_charts(const Inspection& i) {
   const RunHistory& h = i.history;
   const LoadSeries series = load_series(i);
-  LineChart imbalance{"Imbalance", "largest load over the mean, 1 is even", "step", {}};
-  imbalance.cut_beginning = true;
-  LineChart dead_experts{"Dead experts", "experts without a token", "step", {}, true};
+  UnevennessCharts charts;
+  charts.imbalance.cut_beginning = true;
   if (!series.steps.empty()) {
-    imbalance.note += "; " + series.source;
-    dead_experts.note += "; " + series.source;
-    imbalance.curves = layer_curves(i, series, max_over_mean);
-    dead_experts.curves = layer_curves(i, series, dead);
+    charts.imbalance.note += "; " + series.source;
+    charts.dead_experts.note += "; " + series.source;
+    charts.imbalance.curves = layer_curves(i, series, max_over_mean);
+    charts.dead_experts.curves = layer_curves(i, series, dead);
   } else {
-    imbalance.curves = {train_curve("worst layer", h, [](const TrainPoint& p) { return p.max_over_mean; })};
-    dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
+    charts.imbalance.curves = {train_curve("worst layer", h, [](const TrainPoint& p) { return p.max_over_mean; })};
+    charts.dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
   }
-  std::vector<LineChart> charts = {imbalance};
-  if (std::any_of(h.lifecycle.begin(), h.lifecycle.end(),
-                  [](const LifecyclePoint& p) { return p.experts_before != p.experts_after; })) {
-    charts.push_back({"Experts",
-                      "experts of each MoE layer",
-                      "step",
-                      {train_curve("experts", h,
-                                   [](const TrainPoint& p) {
-                                     return p.load.empty() ? kAbsent : static_cast<double>(p.load[0].size());
-                                   })},
-                      true});
-  }
-  if (any_positive(dead_experts.curves)) charts.push_back(dead_experts);
+  return charts;
+}
 
-  LineChart drops{"Dropped",
-                  "share of the assignments, mean over layers",
-                  "step",
-                  {train_curve("dropped", h, [](const TrainPoint& p) { return p.dropped; })},
-                  true};
-  if (any_positive(drops.curves)) {
-    charts.push_back(drops);
-    LineChart capacity{"Capacity",
-                       "multiple of the fair share, mean over layers",
-                       "step",
-                       {named_curve(h, &TrainPoint::measures, "capacity")}};
-    LineChart losses{
-        "Loss by drops",
-        "nats, mean over layers: tokens with dropped assignments and other tokens",
-        "step",
-        {named_curve(h, &TrainPoint::measures, "loss_dropped"), named_curve(h, &TrainPoint::measures, "loss_kept")}};
-    losses.cut_beginning = true;
-    charts.push_back(capacity);
-    charts.push_back(losses);
-  }
-
-  // Computed for the number of experts at that time.
-  const auto uniform = [&](const TrainPoint& p) {
-    double sum = 0;
-    for (size_t layer = 0; layer < i.layers.size(); ++layer) {
-      const double experts = layer < p.load.size() ? static_cast<double>(p.load[layer].size())
-                                                   : static_cast<double>(i.layers[layer].experts());
-      sum += std::log(experts) / static_cast<double>(i.layers.size());
-    }
-    return sum > 0 ? sum : kAbsent;
+// For a run whose number of experts changed.
+void add_experts_chart(std::vector<LineChart>& charts, const RunHistory& h) {
+  const auto changed = [](const LifecyclePoint& p) { return p.experts_before != p.experts_after; };
+  if (std::none_of(h.lifecycle.begin(), h.lifecycle.end(), changed)) return;
+  const auto experts = [](const TrainPoint& p) {
+    return p.load.empty() ? kAbsent : static_cast<double>(p.load[0].size());
   };
-  const auto has_choice = [](const LayerStats& layer) { return layer.experts() > 1; };
-  if (std::any_of(i.layers.begin(), i.layers.end(), has_choice)) {
-    charts.push_back({"Router entropy",
-                      "mean, divided by ln(experts): 1 is uniform, 0 is one-hot",
-                      "step",
-                      {train_curve("entropy", h, [&](const TrainPoint& p) { return p.router_entropy / uniform(p); })}});
+  charts.push_back({.title = "Experts",
+                    .note = "experts of each MoE layer",
+                    .x_label = "step",
+                    .curves = {train_curve("experts", h, experts)},
+                    .from_zero = true});
+}
+
+// For a run that dropped assignments.
+void add_drop_charts(std::vector<LineChart>& charts, const RunHistory& h) {
+  LineChart drops{.title = "Dropped",
+                  .note = "share of the assignments, mean over layers",
+                  .x_label = "step",
+                  .curves = {train_curve("dropped", h, [](const TrainPoint& p) { return p.dropped; })},
+                  .from_zero = true};
+  if (!any_positive(drops.curves)) return;
+  charts.push_back(drops);
+  charts.push_back({.title = "Capacity",
+                    .note = "multiple of the fair share, mean over layers",
+                    .x_label = "step",
+                    .curves = {named_curve(h, &TrainPoint::measures, "capacity")}});
+  LineChart losses{.title = "Loss by drops",
+                   .note = "nats, mean over layers: tokens with dropped assignments and other tokens",
+                   .x_label = "step",
+                   .curves = {named_curve(h, &TrainPoint::measures, "loss_dropped"),
+                              named_curve(h, &TrainPoint::measures, "loss_kept")}};
+  losses.cut_beginning = true;
+  charts.push_back(losses);
+}
+
+// The entropy of uniform probabilities, summed over the layers, for the number of experts at that time.
+double uniform_entropy(const Inspection& i, const TrainPoint& p) {
+  double sum = 0;
+  for (size_t layer = 0; layer < i.layers.size(); ++layer) {
+    const double experts = layer < p.load.size() ? static_cast<double>(p.load[layer].size())
+                                                 : static_cast<double>(i.layers[layer].experts());
+    sum += std::log(experts) / static_cast<double>(i.layers.size());
   }
+  return sum > 0 ? sum : kAbsent;
+}
+
+void add_entropy_chart(std::vector<LineChart>& charts, const Inspection& i) {
+  const auto has_choice = [](const LayerStats& layer) { return layer.experts() > 1; };
+  if (std::none_of(i.layers.begin(), i.layers.end(), has_choice)) return;
+  const auto entropy = [&](const TrainPoint& p) { return p.router_entropy / uniform_entropy(i, p); };
+  charts.push_back({.title = "Router entropy",
+                    .note = "mean, divided by ln(experts): 1 is uniform, 0 is one-hot",
+                    .x_label = "step",
+                    .curves = {train_curve("entropy", i.history, entropy)}});
+}
+
+void add_balance_loss_charts(std::vector<LineChart>& charts, const RunHistory& h) {
   for (const std::string& name : names_in(h, &TrainPoint::balance)) {
-    LineChart chart{fmt::format("Balance loss: {}", name),
-                    "mean over layers, without its coefficient",
-                    "step",
-                    {named_curve(h, &TrainPoint::balance, name)}};
+    LineChart chart{.title = fmt::format("Balance loss: {}", name),
+                    .note = "mean over layers, without its coefficient",
+                    .x_label = "step",
+                    .curves = {named_curve(h, &TrainPoint::balance, name)}};
     chart.cut_beginning = true;
     charts.push_back(chart);
   }
-  for (LineChart& chart : charts) chart.moments = lifecycle_moments(h);
+}
+
+}  // namespace
+
+std::string balance_plots(const Inspection& i) {
+  if (i.layers.empty()) return "";
+  const UnevennessCharts unevenness = unevenness_charts(i);
+  std::vector<LineChart> charts{unevenness.imbalance};
+  add_experts_chart(charts, i.history);
+  if (any_positive(unevenness.dead_experts.curves)) charts.push_back(unevenness.dead_experts);
+  add_drop_charts(charts, i.history);
+  add_entropy_chart(charts, i);
+  add_balance_loss_charts(charts, i.history);
+  for (LineChart& chart : charts) chart.moments = lifecycle_moments(i.history);
   return draw(charts);
 }
 

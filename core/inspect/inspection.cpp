@@ -61,7 +61,8 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.data = task->data_name();
   result.split = options.split;
   run.state->ctx.diagnose = true;
-  const EvaluationOptions evaluation{0, 0, options.tokens, kInspectionSequences};
+  const EvaluationOptions evaluation{
+      .context = 0, .stride = 0, .tokens = options.tokens, .sequences = kInspectionSequences};
   Choices choices;
   result.evaluation = evaluate_with_choices(run, *task, options.split, evaluation, choices);
   for (const MoELayer* layer : run.state->model->moe_layers()) {

@@ -74,12 +74,12 @@ WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const M
                          const ProcessGroups& groups) {
   const auto n = static_cast<size_t>(layer.num_experts());
   WeightNorms norms;
+  if (const Parameter* rows = layer.traits().expert_rows) {
+    norms.router.resize(n);
+    row_norms(ctx, norms.router, 0, rows->value);
+  }
   for (const Parameter& p : parameters.parameters()) {
     if (p.place.layer != layer.layer()) continue;
-    if (p.name == layer.name() + ".router.weight" && p.shape[0] == layer.num_experts()) {
-      norms.router.resize(n);
-      row_norms(ctx, norms.router, 0, p.value);
-    }
     for (const auto& [part, list] : {std::pair{FeedForwardPart::input_weight, &norms.input},
                                      std::pair{FeedForwardPart::output_weight, &norms.output}}) {
       if (p.place.role != ParameterRole::expert || p.place.part != part) continue;

@@ -59,7 +59,7 @@ static std::map<std::string, double> named_numbers(const json& record, const cha
 }
 
 static EvaluationPoint evaluation_point(int64_t step, const json& r) {
-  EvaluationPoint e{step, number(r, metric_keys::kLoss), quality(r), load_shares(r)};
+  EvaluationPoint e{.step = step, .loss = number(r, metric_keys::kLoss), .quality = quality(r), .load = load_shares(r)};
   e.tokens = number(r, metric_keys::kTokens);
   e.stride = number(r, metric_keys::kStride);
   if (const auto it = r.find(metric_keys::kData); it != r.end() && it->is_string()) e.data = it->get<std::string>();
@@ -69,8 +69,10 @@ static EvaluationPoint evaluation_point(int64_t step, const json& r) {
 static std::optional<CurriculumPoint> curriculum_point(const json& record) {
   const auto it = record.find(metric_keys::kCurriculum);
   if (it == record.end() || !it->is_object()) return std::nullopt;
-  CurriculumPoint point{number(*it, "open"), number(*it, "seen"), named_numbers(*it, "drawn"),
-                        named_numbers(*it, "wanted")};
+  CurriculumPoint point{.open = number(*it, "open"),
+                        .seen = number(*it, "seen"),
+                        .drawn = named_numbers(*it, "drawn"),
+                        .wanted = named_numbers(*it, "wanted")};
   const json difficulty = it->value("difficulty", json::object());
   for (const auto& [name, quantiles] : difficulty.items()) {
     const bool intact = quantiles.is_array() && quantiles.size() == 3 &&

@@ -72,7 +72,12 @@ TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, 
 ExpertChange restart_experts(const std::vector<std::vector<double>>& use, const std::vector<std::vector<int64_t>>& dead,
                              const LayerNumbers& numbers, double noise, double router_noise) {
   MOE_CHECK(use.size() == dead.size(), "{} layers of {}", dead.size(), use.size());
-  ExpertChange change{"restart", numbers, numbers, noise, router_noise, {}};
+  ExpertChange change{.kind = "restart",
+                      .before = numbers,
+                      .after = numbers,
+                      .noise = noise,
+                      .router_noise = router_noise,
+                      .mappings = {}};
   for (size_t layer = 0; layer < use.size(); ++layer) {
     change.mappings.push_back(restarting(use[layer], dead[layer]));
   }
@@ -139,7 +144,12 @@ bool ExpertLifecycle::is_due(const Event& event, int64_t step, double open) cons
 // The change that the event makes now; nothing when some layer does not have the experts for it.
 std::optional<ExpertChange> ExpertLifecycle::change_by(const Event& event, TrainingState& state) const {
   const ExpertEvent& e = *event.event;
-  ExpertChange change{e.kind(), numbers_, numbers_, e.noise(), e.router_noise(), {}};
+  ExpertChange change{.kind = e.kind(),
+                      .before = numbers_,
+                      .after = numbers_,
+                      .noise = e.noise(),
+                      .router_noise = e.router_noise(),
+                      .mappings = {}};
   for (ExpertNumbers& n : change.after) n = e.numbers_after(n);
   const auto layers = state.model->moe_layers();
   const std::vector<std::vector<double>> shares = use();
@@ -162,7 +172,7 @@ std::optional<ExpertChange> ExpertLifecycle::change_by(const Event& event, Train
 }
 
 void ExpertLifecycle::happen(int64_t step, double open, const std::function<TrainingState&()>& state,
-                        const std::function<void(const ExpertChange&)>& change) {
+                             const std::function<void(const ExpertChange&)>& change) {
   for (Event& event : events_) {
     if (!is_due(event, step, open)) continue;
     prepare(state().model->moe_layers().size());

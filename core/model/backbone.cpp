@@ -11,13 +11,13 @@ namespace moe {
 
 static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff) {
   const ModelConfig& config = setup.model;
-  return {config.d_model,
-          d_ff,
-          activation_from_name(config.activation),
-          config.init_std,
-          config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers)),
-          config.hidden_dropout.make(setup.run),
-          config.bias};
+  return {.d_model = config.d_model,
+          .d_ff = d_ff,
+          .activation = activation_from_name(config.activation),
+          .input_std = config.init_std,
+          .output_std = config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers)),
+          .hidden_dropout = config.hidden_dropout.make(setup.run),
+          .bias = config.bias};
 }
 
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
@@ -66,6 +66,10 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
     blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward,
                          moe_configs.count(i) > 0, relative_positions_);
   }
+  bind_sums();
+}
+
+void Backbone::bind_sums() {
   size_t num_sums = 0, num_loss_sums = 0;
   for (MoELayer* layer : moe_layers_) {
     num_sums += layer->num_sums();

@@ -60,6 +60,9 @@ class Backbone {
   int attention_products() const { return relative_positions_ ? 3 : 2; }
 
  private:
+  // Allocates the layers' sums over tokens, one after another.
+  void bind_sums();
+
   int64_t attention_width_;
   bool is_causal_;
   MemoryShape memory_;

@@ -26,7 +26,11 @@ void LanguageModel::forward(Context& ctx, const TokenBatch& batch) {
 }
 
 Predictions LanguageModel::predictions(const TokenBatch& batch) const {
-  return {head_input_, batch.targets, batch.time, batch.weights, backbone_.routing_signals()};
+  return {.x = head_input_,
+          .targets = batch.targets,
+          .per_sample = batch.time,
+          .weights = batch.weights,
+          .routing = backbone_.routing_signals()};
 }
 
 Outcome LanguageModel::losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) {

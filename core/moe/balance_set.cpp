@@ -47,19 +47,23 @@ template <class Visit>
 void BalanceSet::for_each_group(BalanceLoss::Scope scope, const TokenBatch& batch, const Routing& routing,
                                 const ExpertOutputs& outputs, Visit visit) const {
   if (scope == BalanceLoss::Scope::global) {
-    visit(Group{0, 1, routing, batch.targets, outputs});
+    visit(Group{.begin = 0, .weight = 1, .routing = routing, .targets = batch.targets, .outputs = outputs});
   } else if (scope == BalanceLoss::Scope::sequence) {
     for (int64_t s = 0; s < batch.sequences; ++s) {
       const int64_t begin = s * batch.time, count = batch.time;
-      visit(Group{begin,
-                  1.0 / static_cast<double>(batch.global_sequences),
-                  slice(routing, begin, count),
-                  batch.targets.slice(begin, count),
-                  {outputs.rows, outputs.rows ? ConstTensor(outputs.position.slice(begin, count)) : ConstTensor()}});
+      visit(Group{
+          .begin = begin,
+          .weight = 1.0 / static_cast<double>(batch.global_sequences),
+          .routing = slice(routing, begin, count),
+          .targets = batch.targets.slice(begin, count),
+          .outputs = {outputs.rows, outputs.rows ? ConstTensor(outputs.position.slice(begin, count)) : ConstTensor()}});
     }
   } else if (batch.counted() > 0) {
-    visit(Group{0, static_cast<double>(batch.counted()) / static_cast<double>(batch.global_tokens), routing,
-                batch.targets, outputs});
+    visit(Group{.begin = 0,
+                .weight = static_cast<double>(batch.counted()) / static_cast<double>(batch.global_tokens),
+                .routing = routing,
+                .targets = batch.targets,
+                .outputs = outputs});
   }
 }
 

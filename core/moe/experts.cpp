@@ -55,8 +55,11 @@ void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {
 Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers, Saved& saved) {
   const int64_t num_rows = rows.dim(0);
   MOE_CHECK(bool(numbers) == drops_hidden(ctx), "row numbers must be given exactly when hidden units are dropped");
-  saved = {rows, offsets, ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
-           ctx.allocate(Shape{num_rows, shape_.d_ff}), numbers};
+  saved = {.rows = rows,
+           .offsets = offsets,
+           .z = ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
+           .activated = ctx.allocate(Shape{num_rows, shape_.d_ff}),
+           .numbers = numbers};
   const Tensor out = ctx.allocate(rows.shape);
   if (input_bias_) {
     grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);

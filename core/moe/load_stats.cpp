@@ -5,13 +5,18 @@
 
 #include "comm/communicator.h"
 #include "core/ops/routing_sums.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
 LoadStats LoadStats::view(std::span<double> sums, int64_t experts) {
   const auto n = static_cast<size_t>(experts);
-  return {sums.first(n),          sums.subspan(n, n),     sums.subspan(2 * n, n),
-          sums.subspan(3 * n, n), sums.subspan(4 * n, 2), nullptr};
+  return {.counts = sums.first(n),
+          .importance = sums.subspan(n, n),
+          .probability = sums.subspan(2 * n, n),
+          .dropped = sums.subspan(3 * n, n),
+          .scalars = sums.subspan(4 * n, 2),
+          .choices = nullptr};
 }
 
 void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor targets) const {
@@ -19,7 +24,7 @@ void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor target
   column_sums(ctx, as_tensor(probability), routing.probabilities, targets);
   entropy_sum(ctx, as_tensor(scalars.first(1)), routing.probabilities, targets);
   token_sum(ctx, as_tensor(scalars.last(1)), targets);
-  if (choices && !ctx.planning) append_indices(ctx, *choices, routing.indices);
+  if (choices && !ctx.planning) append_integers(ctx, *choices, routing.indices);
 }
 
 double LoadStats::assignments() const {

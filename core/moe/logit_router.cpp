@@ -67,10 +67,10 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
           "learn_temperature: false",
           options.temperature.place().to_string());
     }
-    Parameter temperature{setup.name + ".router.temperature",
-                          Shape{1},
-                          ParameterGroup::shared,
-                          {Initialisation::Kind::constant, temperature_.largest()}};
+    Parameter temperature{.name = setup.name + ".router.temperature",
+                          .shape = Shape{1},
+                          .group = ParameterGroup::shared,
+                          .initialisation = {Initialisation::Kind::constant, temperature_.largest()}};
     temperature.decay = false;
     learned_temperature_ = &setup.add(temperature);
     temperature_figure_ = measures_.add_figure("router_temperature");
@@ -78,12 +78,13 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
 }
 
 void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert copies) {
-  weight_ = &setup.add(per_expert({setup.name + ".router.weight",
-                                   Shape{setup.experts, setup.d_model()},
-                                   group,
-                                   {Initialisation::Kind::normal, setup.init_std}},
+  weight_ = &setup.add(per_expert({.name = setup.name + ".router.weight",
+                                   .shape = Shape{setup.experts, setup.d_model()},
+                                   .group = group,
+                                   .initialisation = {Initialisation::Kind::normal, setup.init_std}},
                                   copies));
   traits_.directions = {weight_};
+  traits_.expert_rows = weight_;
   if (setup.bias()) {
     logit_bias_ = &setup.add(per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
   }

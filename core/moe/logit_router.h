@@ -92,7 +92,8 @@ class LogitRouter : public Router {
 
   // Allocates probabilities and logsumexp, and indices and weights with `slots` slots per token.
   void allocate_choice(Context& ctx, Routing& routing, int64_t slots) const;
-  // The random number stream of this layer's router for one use. Members use the numbers 0 to 5.
+  // The random number stream of this layer's router for one use. Members use the numbers 0 to 5; 6 (input dropout) and
+  // 7 (jitter) are used here.
   RandomKey noise_key(const Context& ctx, uint32_t use) const {
     return ctx.random(RandomPurpose::router_noise, static_cast<uint32_t>(layer_) * 8 + use);
   }

@@ -42,6 +42,9 @@ struct RouterTraits {
   // do.
   std::string unlike_copies{};
   ExpertDirections directions{nullptr, nullptr, false, "it has no matrix with a row per expert"};
+  // The router's matrix with a row per expert (experts, width), also where its rows alone do not choose (directions);
+  // none: it has no such matrix.
+  const Parameter* expert_rows = nullptr;
 
   // Traits of a router with a constant number of experts per token.
   static RouterTraits constant(int64_t slots, double experts) {

@@ -18,7 +18,7 @@ struct GroupOptions {
 };
 
 inline TokenGroups token_groups(const std::string& group, const TokenBatch& batch) {
-  TokenGroups groups{1, batch.tokens(), 0, 1};
+  TokenGroups groups{.count = 1, .size = batch.tokens(), .first = 0, .step = 1};
   if (group == "sequence") groups = {batch.sequences, batch.time, batch.time, 1};
   if (group == "position") groups = {batch.time, batch.sequences, 1, batch.time};
   groups.time = batch.time;

@@ -30,9 +30,12 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
             config.attention.position);
   if (config.attention.qk_norm) {
     const auto norm = [&](const char* which) {
-      return &parameters.add(
-          {ParameterRole::attention, static_cast<int>(layer)},
-          {name + which, Shape{layout_.d_head}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
+      return &parameters.add({ParameterRole::attention, static_cast<int>(layer)},
+                             {.name = name + which,
+                              .shape = Shape{layout_.d_head},
+                              .group = ParameterGroup::shared,
+                              .initialisation = {Initialisation::Kind::constant, 1},
+                              .decay = false});
     };
     q_norm_ = norm(".q_norm.weight");
     k_norm_ = norm(".k_norm.weight");

@@ -6,8 +6,11 @@
 namespace moe {
 
 static Parameter& add_vector(ParameterStore& parameters, const std::string& name, int64_t d, double value) {
-  return parameters.add({ParameterRole::norm},
-                        {name, Shape{d}, ParameterGroup::shared, {Initialisation::Kind::constant, value}, false});
+  return parameters.add({ParameterRole::norm}, {.name = name,
+                                                .shape = Shape{d},
+                                                .group = ParameterGroup::shared,
+                                                .initialisation = {Initialisation::Kind::constant, value},
+                                                .decay = false});
 }
 
 Norm::Norm(ParameterStore& parameters, const std::string& name, int64_t d, double eps, const std::string& kind)

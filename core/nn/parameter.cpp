@@ -12,18 +12,28 @@ namespace moe {
 static constexpr int64_t kAlignElements = 16;  // parameters start at vector boundaries; the gaps stay zero
 
 Parameter lookup_table(const std::string& name, int64_t rows, int64_t columns, double init_std) {
-  Parameter table{name, Shape{rows, columns}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}};
+  Parameter table{.name = name,
+                  .shape = Shape{rows, columns},
+                  .group = ParameterGroup::shared,
+                  .initialisation = {Initialisation::Kind::normal, init_std}};
   table.lookup = true;
   return table;
 }
 
 Parameter class_token_row(int64_t d_model, double init_std) {
-  return {
-      "class_token.weight", Shape{d_model}, ParameterGroup::shared, {Initialisation::Kind::normal, init_std}, false};
+  return {.name = "class_token.weight",
+          .shape = Shape{d_model},
+          .group = ParameterGroup::shared,
+          .initialisation = {Initialisation::Kind::normal, init_std},
+          .decay = false};
 }
 
 Parameter bias_vector(const std::string& name, int64_t n, ParameterGroup group) {
-  return {name, Shape{n}, group, {Initialisation::Kind::constant, 0}, false};
+  return {.name = name,
+          .shape = Shape{n},
+          .group = group,
+          .initialisation = {Initialisation::Kind::constant, 0},
+          .decay = false};
 }
 
 std::string expert_name(const std::string& stack_name, int64_t expert) {

@@ -30,14 +30,14 @@ struct AttentionMask {
   int64_t quads = 0;   // groups of four keys
 
   static AttentionMask of(const AttentionDropout& dropout, const AttentionLayout& layout, int64_t before = 0) {
-    return {dropout.key,
-            static_cast<uint32_t>(dropout.rate * 4294967296.0),
-            static_cast<float>(1 / (1 - dropout.rate)),
-            dropout.first_sequence,
-            layout.heads,
-            layout.time,
-            before,
-            (layout.time + before + 3) / 4};
+    return {.key = dropout.key,
+            .threshold = static_cast<uint32_t>(dropout.rate * 4294967296.0),
+            .keep = static_cast<float>(1 / (1 - dropout.rate)),
+            .first_sequence = dropout.first_sequence,
+            .heads = layout.heads,
+            .time = layout.time,
+            .before = before,
+            .quads = (layout.time + before + 3) / 4};
   }
   MOE_HOST_DEVICE explicit operator bool() const { return threshold > 0; }
 

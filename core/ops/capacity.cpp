@@ -9,8 +9,8 @@
 
 namespace moe {
 
-void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
-                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
+static void check_assignments(ConstTensor kept, ConstTensor demand, ConstTensor lost, ConstTensor indices,
+                              ConstTensor weights, ConstTensor targets, const TokenGroups& groups) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1), experts = demand.dim(1);
   MOE_CHECK_SHAPE(kept, {tokens, k});
   MOE_CHECK_SHAPE(weights, {tokens, k});
@@ -22,6 +22,12 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
   MOE_CHECK_DTYPE(lost, DType::i32);
   MOE_CHECK(groups.count * groups.size == tokens, "{} groups of {} tokens do not cover {} tokens", groups.count,
             groups.size, tokens);
+}
+
+void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
+                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
+  check_assignments(kept, demand, lost, indices, weights, targets, groups);
+  const int64_t k = indices.dim(1), experts = demand.dim(1);
   if (on_cuda(ctx)) {
     return cuda::limit_assignments(ctx, kept, demand, lost, indices, weights, targets, groups, room, rule);
   }

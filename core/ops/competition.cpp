@@ -233,22 +233,6 @@ void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTenso
   });
 }
 
-void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) {
-  const int64_t tokens = p.dim(0), experts = p.dim(1);
-  MOE_CHECK_SHAPE(d_z, {tokens, experts});
-  MOE_CHECK_SHAPE(d_p, {tokens, experts});
-  if (on_cuda(ctx)) return cuda::softmax_backward(ctx, d_z, d_p, p);
-  run(ctx, p.dtype, [&]<class T>(T) {
-    const T *in = p.as<T>(), *d = d_p.as<T>();
-    T* out = d_z.as<T>();
-#pragma omp parallel for schedule(static)
-    for (int64_t t = 0; t < tokens; ++t) {
-      const T mean = cpu::dot(in + t * experts, d + t * experts, experts);
-      for (int64_t e = t * experts; e < (t + 1) * experts; ++e) out[e] += in[e] * (d[e] - mean);
-    }
-  });
-}
-
 void output_similarity_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {
   const int64_t d = rows.dim(1), k = position.dim(1);
   MOE_CHECK_SHAPE(sum, {1});

@@ -39,9 +39,6 @@ void distillation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, Co
 void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
                            double chosen_weight, double factor, ConstTensor targets);
 
-// d_p (tokens, experts), p = softmax(z) -> d_z (tokens, experts), added to
-void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p);
-
 // Similarity of the outputs of a token's experts: the sum over tokens, padding excluded, of the mean over the k x k
 // matrix of the outputs' cosines, with its diagonal set to 0. rows (num_rows, d), position (tokens, k) i32: -1 where a
 // slot has no row; its cosines are 0.
@@ -64,7 +61,6 @@ decltype(moe::spread_chosen) spread_chosen;
 decltype(moe::gather_chosen) gather_chosen;
 decltype(moe::distillation_sum) distillation_sum;
 decltype(moe::distillation_backward) distillation_backward;
-decltype(moe::softmax_backward) softmax_backward;
 decltype(moe::output_similarity_sum) output_similarity_sum;
 decltype(moe::output_similarity_backward) output_similarity_backward;
 decltype(moe::topk_overlap_sum) topk_overlap_sum;

@@ -37,17 +37,17 @@ void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor wei
   if (on_cuda(ctx)) return cuda::grouped_gemm_forward(ctx, y, x, weight, offsets);
   run(ctx, x.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
-      return GemmProblem<T>{x.as<T>() + row * in,
-                            in,
-                            Transpose::no,
-                            weight.as<T>() + e * out * in,
-                            in,
-                            Transpose::yes,
-                            y.as<T>() + row * out,
-                            out,
-                            rows,
-                            out,
-                            in};
+      return GemmProblem<T>{.a = x.as<T>() + row * in,
+                            .lda = in,
+                            .transpose_a = Transpose::no,
+                            .b = weight.as<T>() + e * out * in,
+                            .ldb = in,
+                            .transpose_b = Transpose::yes,
+                            .c = y.as<T>() + row * out,
+                            .ldc = out,
+                            .m = rows,
+                            .n = out,
+                            .k = in};
     });
   });
 }
@@ -67,17 +67,17 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
   if (on_cuda(ctx)) return cuda::grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
-      return GemmProblem<T>{d_y.as<T>() + row * out,
-                            out,
-                            Transpose::no,
-                            weight.as<T>() + e * out * in,
-                            in,
-                            Transpose::no,
-                            d_x.as<T>() + row * in,
-                            in,
-                            rows,
-                            in,
-                            out};
+      return GemmProblem<T>{.a = d_y.as<T>() + row * out,
+                            .lda = out,
+                            .transpose_a = Transpose::no,
+                            .b = weight.as<T>() + e * out * in,
+                            .ldb = in,
+                            .transpose_b = Transpose::no,
+                            .c = d_x.as<T>() + row * in,
+                            .ldc = in,
+                            .m = rows,
+                            .n = in,
+                            .k = out};
     });
   });
 }
@@ -89,19 +89,19 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
   if (on_cuda(ctx)) return cuda::grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets, accumulate);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
-      return GemmProblem<T>{d_y.as<T>() + row * out,
-                            out,
-                            Transpose::yes,
-                            x.as<T>() + row * in,
-                            in,
-                            Transpose::no,
-                            d_weight.as<T>() + e * out * in,
-                            in,
-                            out,
-                            in,
-                            rows,
-                            T(1),
-                            accumulate};
+      return GemmProblem<T>{.a = d_y.as<T>() + row * out,
+                            .lda = out,
+                            .transpose_a = Transpose::yes,
+                            .b = x.as<T>() + row * in,
+                            .ldb = in,
+                            .transpose_b = Transpose::no,
+                            .c = d_weight.as<T>() + e * out * in,
+                            .ldc = in,
+                            .m = out,
+                            .n = in,
+                            .k = rows,
+                            .alpha = T(1),
+                            .accumulate = accumulate};
     });
   });
 }

@@ -122,21 +122,4 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
   });
 }
 
-void log_softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_log_p, ConstTensor z, ConstTensor logsumexp) {
-  const int64_t tokens = z.dim(0), n = z.dim(1);
-  MOE_CHECK_SHAPE(d_z, {tokens, n});
-  MOE_CHECK_SHAPE(d_log_p, {tokens, n});
-  if (on_cuda(ctx)) return cuda::log_softmax_backward(ctx, d_z, d_log_p, z, logsumexp);
-  run(ctx, d_z.dtype, [&]<class T>(T) {
-    const T *logit = z.as<T>(), *lse = logsumexp.as<T>(), *d = d_log_p.as<T>();
-    T* out = d_z.as<T>();
-#pragma omp parallel for schedule(static)
-    for (int64_t t = 0; t < tokens; ++t) {
-      T sum = 0;
-      for (int64_t i = t * n; i < (t + 1) * n; ++i) sum += d[i];
-      for (int64_t i = t * n; i < (t + 1) * n; ++i) out[i] += d[i] - std::exp(logit[i] - lse[t]) * sum;
-    }
-  });
-}
-
 }  // namespace moe

@@ -35,14 +35,10 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
                             ConstTensor d_weights, ConstTensor d_skip, int64_t group, int64_t first,
                             const GroupChoice& groups, const GroupChoice& inner);
 
-// d_log_p (tokens, n) of ln softmax(z) -> d_z (tokens, n), added to
-void log_softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_log_p, ConstTensor z, ConstTensor logsumexp);
-
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::targets_in_group) targets_in_group;
 decltype(moe::compose_group) compose_group;
 decltype(moe::compose_group_backward) compose_group_backward;
-decltype(moe::log_softmax_backward) log_softmax_backward;
 }  // namespace cuda
 
 }  // namespace moe

@@ -14,8 +14,17 @@ void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
   MOE_CHECK_SHAPE(y, {rows, out});
   if (on_cuda(ctx)) return cuda::linear_forward(ctx, y, x, weight);
   run(ctx, x.dtype, [&]<class T>(T) {
-    const GemmProblem<T> problem{x.as<T>(), in, Transpose::no, weight.as<T>(), in, Transpose::yes, y.as<T>(), out, rows,
-                                 out,       in};
+    const GemmProblem<T> problem{.a = x.as<T>(),
+                                 .lda = in,
+                                 .transpose_a = Transpose::no,
+                                 .b = weight.as<T>(),
+                                 .ldb = in,
+                                 .transpose_b = Transpose::yes,
+                                 .c = y.as<T>(),
+                                 .ldc = out,
+                                 .m = rows,
+                                 .n = out,
+                                 .k = in};
     cpu::gemm_batch<T>({&problem, 1});
   });
 }
@@ -26,9 +35,19 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
   MOE_CHECK_SHAPE(d_x, {rows, in});
   if (on_cuda(ctx)) return cuda::linear_backward_input(ctx, d_x, d_y, weight, accumulate);
   run(ctx, d_y.dtype, [&]<class T>(T) {
-    const GemmProblem<T> problem{
-        d_y.as<T>(), out, Transpose::no, weight.as<T>(), in,        Transpose::no, d_x.as<T>(), in,
-        rows,        in,  out,           T(1),           accumulate};
+    const GemmProblem<T> problem{.a = d_y.as<T>(),
+                                 .lda = out,
+                                 .transpose_a = Transpose::no,
+                                 .b = weight.as<T>(),
+                                 .ldb = in,
+                                 .transpose_b = Transpose::no,
+                                 .c = d_x.as<T>(),
+                                 .ldc = in,
+                                 .m = rows,
+                                 .n = in,
+                                 .k = out,
+                                 .alpha = T(1),
+                                 .accumulate = accumulate};
     cpu::gemm_batch<T>({&problem, 1});
   });
 }
@@ -39,8 +58,19 @@ void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, Cons
   MOE_CHECK_SHAPE(d_weight, {out, in});
   if (on_cuda(ctx)) return cuda::linear_backward_weight(ctx, d_weight, d_y, x);
   run(ctx, d_y.dtype, [&]<class T>(T) {
-    const GemmProblem<T> problem{d_y.as<T>(), out, Transpose::yes, x.as<T>(), in,  Transpose::no, d_weight.as<T>(), in,
-                                 out,         in,  rows,           T(1),      true};
+    const GemmProblem<T> problem{.a = d_y.as<T>(),
+                                 .lda = out,
+                                 .transpose_a = Transpose::yes,
+                                 .b = x.as<T>(),
+                                 .ldb = in,
+                                 .transpose_b = Transpose::no,
+                                 .c = d_weight.as<T>(),
+                                 .ldc = in,
+                                 .m = out,
+                                 .n = in,
+                                 .k = rows,
+                                 .alpha = T(1),
+                                 .accumulate = true};
     cpu::gemm_batch<T>({&problem, 1});
   });
 }

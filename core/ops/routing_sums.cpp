@@ -5,7 +5,6 @@
 
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
-#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -16,19 +15,6 @@ void token_sum(Context& ctx, Tensor sum, ConstTensor targets) {
     const int32_t* target = targets.as<int32_t>();
     sum.as<double>()[0] +=
         static_cast<double>(targets.size() - std::count(target, target + targets.size(), kIgnoreTarget));
-  });
-}
-
-void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
-  MOE_CHECK(ids.size() == targets.size(), "{} ids, {} targets", ids.size(), targets.size());
-  MOE_CHECK_DTYPE(ids, DType::i32);
-  if (on_cuda(ctx)) return cuda::mask_padding(ctx, ids, targets);
-  run(ctx, DType::f32, [&]<class T>(T) {
-    int32_t* id = ids.as<int32_t>();
-    const int32_t* target = targets.as<int32_t>();
-    for (int64_t t = 0; t < ids.size(); ++t) {
-      if (target[t] == kIgnoreTarget) id[t] = kIgnoreTarget;
-    }
   });
 }
 
@@ -193,13 +179,6 @@ void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor proba
       for (int64_t i = 0; i < n; ++i) out[t * n + i] += f * lse[t] * p[t * n + i];
     }
   });
-}
-
-void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices) {
-  if (ctx.planning) return;
-  std::vector<char> buffer;
-  const int32_t* index = on_host(ctx, indices, buffer).as<int32_t>();
-  list.insert(list.end(), index, index + indices.size());
 }
 
 }  // namespace moe

@@ -3,16 +3,12 @@
 // GPU, sums may be in host or device memory; host sums without a device counterpart cause a synchronisation
 // (core/tensor/device_sums.h).
 #pragma once
-#include <vector>
-
 #include "core/tensor/context.h"
 
 namespace moe {
 
 // The number of tokens, padding excluded -> sum (1) f64, added to
 void token_sum(Context& ctx, Tensor sum, ConstTensor targets);
-// ids (tokens) i32, in place: set to kIgnoreTarget where the target is kIgnoreTarget
-void mask_padding(Context& ctx, Tensor ids, ConstTensor targets);
 // x (tokens, n), targets (tokens) i32 -> sums (n) f64, added to
 void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
 // indices (tokens, k) i32 -> counts (experts) f64: assignments per expert, added to; weights (tokens, k), optional ->
@@ -40,9 +36,6 @@ void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, Co
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
                                 double factor, ConstTensor targets);
 
-// Appends all elements of indices (tokens, k) i32 to the list, for callers that need the individual choices.
-void append_indices(Context& ctx, std::vector<int32_t>& list, ConstTensor indices);
-
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::token_sum) token_sum;
 decltype(moe::column_sums) column_sums;
@@ -51,7 +44,6 @@ decltype(moe::entropy_sum) entropy_sum;
 decltype(moe::squared_logsumexp_sum) squared_logsumexp_sum;
 decltype(moe::softmax_sum_backward) softmax_sum_backward;
 decltype(moe::squared_logsumexp_backward) squared_logsumexp_backward;
-decltype(moe::mask_padding) mask_padding;
 decltype(moe::top1_counts) top1_counts;
 decltype(moe::count_assignments) count_assignments;
 decltype(moe::weight_sum_backward) weight_sum_backward;

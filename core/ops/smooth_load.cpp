@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
@@ -94,7 +95,7 @@ void smooth_load_backward(Context& ctx, Tensor d_noisy, Tensor d_deviation, Cons
         if (rival < 0) continue;
         const double sigma = std::max(static_cast<double>(s[e]), cpu::kLeastDeviation);
         const double u = (static_cast<double>(c[e]) - static_cast<double>(h[rival])) / sigma;
-        const double slope = g[e] * std::exp(-0.5 * u * u) / (std::sqrt(2 * M_PI) * sigma);
+        const double slope = g[e] * std::exp(-0.5 * u * u) / (std::sqrt(2 * std::numbers::pi) * sigma);
         const double noise = (static_cast<double>(h[e]) - static_cast<double>(c[e])) / sigma;
         d_h[e] += static_cast<T>(slope);
         d_h[rival] -= static_cast<T>(slope);

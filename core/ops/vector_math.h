@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 
 namespace moe::cpu {
 
@@ -13,7 +14,7 @@ inline float fast_exp(float x) {
   x = x < -87.33f ? -87.33f : x;
   x = x > 88.37f ? 88.37f : x;
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
-  const float shifted = x * 1.44269504088896341f + magic;
+  const float shifted = x * std::numbers::log2e_v<float> + magic;
   const float n = shifted - magic;
   const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;

@@ -73,8 +73,17 @@ struct Head {
   void products(T* c, const T* a, int64_t lda, const Rows<T>& b, int64_t first, int64_t end, int64_t begin) const {
     for (const auto& part : {b.before(begin, end), b.inside(begin, end)}) {
       if (part.count == 0) continue;
-      gemm_serial<T>({a, lda, Transpose::no, part.rows, part.ld, Transpose::yes, c + part.begin - begin, keys_at_most(),
-                      end - first, part.count, layout.d_head});
+      gemm_serial<T>({.a = a,
+                      .lda = lda,
+                      .transpose_a = Transpose::no,
+                      .b = part.rows,
+                      .ldb = part.ld,
+                      .transpose_b = Transpose::yes,
+                      .c = c + part.begin - begin,
+                      .ldc = keys_at_most(),
+                      .m = end - first,
+                      .n = part.count,
+                      .k = layout.d_head});
     }
   }
 
@@ -85,8 +94,17 @@ struct Head {
     products(s, q + first * width, width, keys, first, end, begin);
     const int64_t distances = std::min(window.size, end - 1 - begin);
     if (positions && distances > 0) {
-      gemm_serial<T>({q + first * width, width, Transpose::no, positions, d, Transpose::yes, by_distance, ld,
-                      end - first, distances, d});
+      gemm_serial<T>({.a = q + first * width,
+                      .lda = width,
+                      .transpose_a = Transpose::no,
+                      .b = positions,
+                      .ldb = d,
+                      .transpose_b = Transpose::yes,
+                      .c = by_distance,
+                      .ldc = ld,
+                      .m = end - first,
+                      .n = distances,
+                      .k = d});
     }
     for (int64_t i = first; i < end; ++i) {
       T* const row = s + (i - first) * ld - begin;
@@ -128,13 +146,7 @@ struct Head {
       const T* const kept = factors(s + 2 * tile(), i, from + begin, to + begin);
       for (int64_t j = from; j < to; ++j) row[j] *= kept[j - from];
     }
-    bool written = false;
-    for (const auto& part : {values.before(begin, end), values.inside(begin, end)}) {
-      if (part.count == 0) continue;
-      gemm_serial<T>({s + part.begin - begin, ld, Transpose::no, part.rows, part.ld, Transpose::no,
-                      out + first * out_ld, out_ld, end - first, d, part.count, T(1), written});
-      written = true;
-    }
+    weighted_sums(out + first * out_ld, out_ld, s, values, T(1), first, end, begin);
   }
 
   int64_t backward_workspace() const {
@@ -144,32 +156,103 @@ struct Head {
   void backward(T* d_q, T* d_k, T* d_v, T* d_positions, const T* d_out, const T* out, const T* logsumexp, int64_t first,
                 int64_t end) const {
     const int64_t d = layout.d_head, width = layout.width(), ld = keys_at_most(), out_ld = layout.heads * d;
-    const int64_t begin = window.first_seen(first);
+    const int64_t begin = window.first_seen(first), queries = end - first;
     const T factor = T(1) / std::sqrt(static_cast<T>(d));
     T *const p = workspace<T>(backward_workspace()), *const ds = p + tile(), *const by_distance = ds + tile();
     scores(p, by_distance, first, end, begin);
     products(ds, d_out + first * out_ld, out_ld, values, first, end, begin);
+    to_d_scores(p, ds, by_distance, d_out, out, logsumexp, first, end);
+    weighted_sums(d_q + first * width, width, ds, keys, factor, first, end, begin);
+    const auto inside = keys.inside(begin, end);
+    add_transposed(d_k + inside.begin * width, width, ds + inside.begin - begin, inside.count, q + first * width, width,
+                   queries, factor);
+    add_transposed(d_v + inside.begin * width, width, p + inside.begin - begin, inside.count, d_out + first * out_ld,
+                   out_ld, queries, T(1));
     const int64_t distances = std::min(window.size, end - 1 - begin);
+    if (!positions || distances <= 0) return;
+    gemm_serial<T>({.a = by_distance,
+                    .lda = ld,
+                    .transpose_a = Transpose::no,
+                    .b = positions,
+                    .ldb = d,
+                    .transpose_b = Transpose::no,
+                    .c = d_q + first * width,
+                    .ldc = width,
+                    .m = queries,
+                    .n = d,
+                    .k = distances,
+                    .alpha = factor,
+                    .accumulate = true});
+    add_transposed(d_positions, d, by_distance, distances, q + first * width, width, queries, factor);
+  }
+
+ private:
+  // c (queries [first, end) x d_head) = alpha * weights of the positions [begin, end) . rows
+  void weighted_sums(T* c, int64_t ldc, const T* weights, const Rows<T>& rows, T alpha, int64_t first, int64_t end,
+                     int64_t begin) const {
+    bool written = false;
+    for (const auto& part : {rows.before(begin, end), rows.inside(begin, end)}) {
+      if (part.count == 0) continue;
+      gemm_serial<T>({.a = weights + part.begin - begin,
+                      .lda = keys_at_most(),
+                      .transpose_a = Transpose::no,
+                      .b = part.rows,
+                      .ldb = part.ld,
+                      .transpose_b = Transpose::no,
+                      .c = c,
+                      .ldc = ldc,
+                      .m = end - first,
+                      .n = layout.d_head,
+                      .k = part.count,
+                      .alpha = alpha,
+                      .accumulate = written});
+      written = true;
+    }
+  }
+
+  // c (count x d_head) += alpha * weights^T . rows, for a tile of weights (queries x count)
+  void add_transposed(T* c, int64_t ldc, const T* weights, int64_t count, const T* rows, int64_t ld, int64_t queries,
+                      T alpha) const {
+    gemm_serial<T>({.a = weights,
+                    .lda = keys_at_most(),
+                    .transpose_a = Transpose::yes,
+                    .b = rows,
+                    .ldb = ld,
+                    .transpose_b = Transpose::no,
+                    .c = c,
+                    .ldc = ldc,
+                    .m = count,
+                    .n = layout.d_head,
+                    .k = queries,
+                    .alpha = alpha,
+                    .accumulate = true});
+  }
+
+  // p: S -> P including dropout. ds: dP -> dS = P (dP - delta). by_distance: with relative positions, dS by distance.
+  void to_d_scores(T* p, T* ds, T* by_distance, const T* d_out, const T* out, const T* logsumexp, int64_t first,
+                   int64_t end) const {
+    const int64_t d = layout.d_head, ld = keys_at_most(), out_ld = layout.heads * d;
+    const int64_t begin = window.first_seen(first), distances = std::min(window.size, end - 1 - begin);
     for (int64_t i = first; i < end; ++i) {
       T *const p_row = p + (i - first) * ld - begin, *const ds_row = ds + (i - first) * ld - begin;
       const T *const o = out + i * out_ld, *const d_o = d_out + i * out_ld;
       const int64_t from = window.first_seen(i), to = std::max(window.end_seen(i), from);
-      T dot = 0;
-      for (int64_t c = 0; c < d; ++c) dot += o[c] * d_o[c];
+      T delta = 0;
+      for (int64_t c = 0; c < d; ++c) delta += o[c] * d_o[c];
       const T shift = logsumexp[i * layout.heads];
       if (mask && to > from) {
         const T* const kept = factors(by_distance + tile(), i, from, to) - from;
 #pragma omp simd
         for (int64_t j = from; j < to; ++j) {
           const T weight = fast_exp(p_row[j] - shift);
-          ds_row[j] = weight * (kept[j] * ds_row[j] - dot);
+          ds_row[j] = weight * (kept[j] * ds_row[j] - delta);
           p_row[j] = kept[j] * weight;
         }
       } else {
 #pragma omp simd
         for (int64_t j = from; j < to; ++j) {
           p_row[j] = fast_exp(p_row[j] - shift);
-          ds_row[j] = p_row[j] * (ds_row[j] - dot);
+          ds_row[j] = p_row[j] * (ds_row[j] - delta);
         }
       }
       for (T* const row : {p_row, ds_row}) {
@@ -182,23 +265,6 @@ struct Head {
 #pragma omp simd
       for (int64_t j = from; j < i; ++j) distance[i - j - 1] = ds_row[j];
     }
-    bool written = false;
-    for (const auto& part : {keys.before(begin, end), keys.inside(begin, end)}) {
-      if (part.count == 0) continue;
-      gemm_serial<T>({ds + part.begin - begin, ld, Transpose::no, part.rows, part.ld, Transpose::no,
-                      d_q + first * width, width, end - first, d, part.count, factor, written});
-      written = true;
-    }
-    const auto inside = keys.inside(begin, end);
-    gemm_serial<T>({ds + inside.begin - begin, ld, Transpose::yes, q + first * width, width, Transpose::no,
-                    d_k + inside.begin * width, width, inside.count, d, end - first, factor, true});
-    gemm_serial<T>({p + inside.begin - begin, ld, Transpose::yes, d_out + first * out_ld, out_ld, Transpose::no,
-                    d_v + inside.begin * width, width, inside.count, d, end - first, T(1), true});
-    if (!positions || distances <= 0) return;
-    gemm_serial<T>({by_distance, ld, Transpose::no, positions, d, Transpose::no, d_q + first * width, width,
-                    end - first, d, distances, factor, true});
-    gemm_serial<T>({by_distance, ld, Transpose::yes, q + first * width, width, Transpose::no, d_positions, d, distances,
-                    d, end - first, factor, true});
   }
 };
 
@@ -210,6 +276,17 @@ struct Tensors {
   const AttentionWindow& window;
   const AttentionMask mask;
 
+  static Tensors of(ConstTensor qkv, ConstTensor memory, ConstTensor positions, const AttentionLayout& layout,
+                    const AttentionWindow& window, const AttentionDropout& dropout) {
+    const auto data = [](ConstTensor x) { return x ? x.as<T>() : nullptr; };
+    return {.qkv = data(qkv),
+            .memory = data(memory),
+            .positions = data(positions),
+            .layout = layout,
+            .window = window,
+            .mask = AttentionMask::of(dropout, layout, window.size)};
+  }
+
   Head<T> head(int64_t sequence, int64_t h) const {
     const int64_t kv = h / (layout.heads / layout.kv_heads), d = layout.d_head, kept = layout.memory_width();
     const T* const rows = qkv + sequence * layout.time * layout.width();
@@ -217,15 +294,15 @@ struct Tensors {
     const auto at = [&](int64_t column, int64_t memory_column) {
       return Rows<T>{rows + column + kv * d, before ? before + memory_column + kv * d : nullptr, layout.width(), kept};
     };
-    return {layout,
-            window,
-            rows + h * d,
-            at(layout.key_column(), 0),
-            at(layout.value_column(), layout.kv_heads * d),
-            positions,
-            mask,
-            sequence,
-            h};
+    return {.layout = layout,
+            .window = window,
+            .q = rows + h * d,
+            .keys = at(layout.key_column(), 0),
+            .values = at(layout.value_column(), layout.kv_heads * d),
+            .positions = positions,
+            .mask = mask,
+            .sequence = sequence,
+            .head = h};
   }
 };
 
@@ -312,21 +389,15 @@ static int64_t check(ConstTensor qkv, ConstTensor memory, ConstTensor positions,
   return tokens / layout.time;
 }
 
-template <class T>
-static const T* data_of(ConstTensor x) {
-  return x ? x.as<T>() : nullptr;
-}
-
 void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, ConstTensor memory,
                               ConstTensor positions, const AttentionLayout& layout, const AttentionWindow& window,
                               const AttentionDropout& dropout) {
   const int64_t batch = check(qkv, memory, positions, out, logsumexp, layout, window, dropout);
   if (on_cuda(ctx))
     return cuda::window_attention_forward(ctx, out, logsumexp, qkv, memory, positions, layout, window, dropout);
-  const AttentionMask mask = AttentionMask::of(dropout, layout, window.size);
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    cpu::forward<T>(out.as<T>(), logsumexp.as<T>(),
-                    {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window, mask}, batch);
+    const auto tensors = cpu::Tensors<T>::of(qkv, memory, positions, layout, window, dropout);
+    cpu::forward<T>(out.as<T>(), logsumexp.as<T>(), tensors, batch);
   });
 }
 
@@ -342,15 +413,14 @@ void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, C
     return cuda::window_attention_backward(ctx, d_qkv, d_positions, d_out, qkv, memory, positions, out, logsumexp,
                                            layout, window, dropout);
   }
-  const AttentionMask mask = AttentionMask::of(dropout, layout, window.size);
   const int64_t tasks = batch * layout.kv_heads, parts = positions ? std::min(tasks, kParts) : tasks;
   ScratchScope scratch(ctx);
   const Tensor partial =
       positions ? scratch.allocate_wide(Shape{std::max<int64_t>(parts, 1), window.size, layout.d_head}) : Tensor{};
   run(ctx, qkv.dtype, [&]<class T>(T) {
+    const auto tensors = cpu::Tensors<T>::of(qkv, memory, positions, layout, window, dropout);
     cpu::backward<T>(d_qkv.as<T>(), positions ? d_positions.as<T>() : nullptr, positions ? partial.as<T>() : nullptr,
-                     parts, d_out.as<T>(), out.as<T>(), logsumexp.as<T>(),
-                     {qkv.as<T>(), data_of<T>(memory), data_of<T>(positions), layout, window, mask}, batch);
+                     parts, d_out.as<T>(), out.as<T>(), logsumexp.as<T>(), tensors, batch);
   });
 }
 

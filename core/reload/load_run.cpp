@@ -30,14 +30,12 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.world = world;
   run.groups = ProcessGroups::make(communicator_for(device, run.config.parallel.communication, world), expert_parallel,
                                    smallest_experts(run.config.model, run.config.moe));
-  // The requested number of windows, independent of the batch size in training.
-  run.config.train.batch = sequences * world->size();
-  run.config.train.micro_batches = 1;
   const StateSetup setup{.config = run.config,
                          .sample = task.shape(run.config, run.samples, run.samples_file),
                          .groups = run.groups,
                          .run = state.length,
                          .trains = false,
+                         .sequences = sequences,
                          .dtype = device.dtype,
                          .device = device.device,
                          .device_index = device.index,

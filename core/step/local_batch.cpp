@@ -8,8 +8,18 @@
 namespace moe {
 
 LocalBatch LocalBatch::of(const Batch& batch, int64_t first_sequence, int64_t global_sequences) {
-  return {batch.sequences, batch.length, batch.inputs, batch.targets, first_sequence, global_sequences,
-          batch.domains,   {},           batch.labels, batch.lengths, batch.features, batch.patch_features};
+  return {.sequences = batch.sequences,
+          .time = batch.length,
+          .inputs = batch.inputs,
+          .targets = batch.targets,
+          .first_sequence = first_sequence,
+          .global_sequences = global_sequences,
+          .domains = batch.domains,
+          .weights = {},
+          .labels = batch.labels,
+          .lengths = batch.lengths,
+          .features = batch.features,
+          .patch_features = batch.patch_features};
 }
 
 // `repeat` copies of each value in the wide dtype: in `buffer`, or the values themselves if no conversion is needed.
@@ -40,12 +50,13 @@ TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t 
   const auto ids = [&](std::span<const int32_t> all, int64_t each) {
     return all.empty() && batch.sequences > 0 ? ConstTensor() : to_device(ctx, as_tensor(of_part(all, each)));
   };
-  TokenBatch result{part.count,
-                    batch.time,
-                    ids(batch.inputs, batch.time),
-                    ids(batch.targets, batch.time),
-                    batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time,
-                    batch.global_sequences};
+  TokenBatch result{
+      .sequences = part.count,
+      .time = batch.time,
+      .ids = ids(batch.inputs, batch.time),
+      .targets = ids(batch.targets, batch.time),
+      .global_tokens = batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time,
+      .global_sequences = batch.global_sequences};
   if (!batch.domains.empty()) result.domains = ids(batch.domains, 1);
   if (!batch.weights.empty()) {
     result.weights = widened(ctx, of_part(batch.weights, 1), predictions_per_sample,

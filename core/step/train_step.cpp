@@ -58,15 +58,48 @@ void TrainStep::reduce_gradients() {
   groups_.data->all_reduce_sum(state_.parameters.buffer(ParameterGroup::expert).gradient);
 }
 
+// Sums over the step's micro-batches, and then over the ranks.
+struct TrainStep::Totals {
+  double losses = 0, predictions = 0;  // of scored predictions, and how many these are
+  double interrupted, terminated;      // ranks that received SIGINT, and SIGTERM
+  double correct = 0, seconds = 0;
+};
+
+void TrainStep::clear_sums(const LocalBatch& batch) {
+  Model& model = *state_.model;
+  std::fill(model.sums().begin(), model.sums().end(), 0.0);
+  std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
+  signals_.clear();
+  if (measured_signals(config_.curriculum).any()) {
+    signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
+  }
+}
+
+void TrainStep::add_micro_batch(const LocalBatch& batch, int64_t index, Totals& totals) {
+  Context& ctx = state_.ctx;
+  Model& model = *state_.model;
+  const int64_t predictions = model.predictions_per_sample(batch.time);
+  const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * predictions);
+  const TokenBatch micro = micro_batch(batch, index);
+  model.forward(ctx, micro);
+  if (config_.train.micro_batches == 1) state_.complete_sums(groups_);
+  const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
+  const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
+  totals.losses += sums.loss;
+  totals.predictions += sums.tokens;
+  totals.correct += sums.correct;
+  model.observe_losses(ctx, outcome);
+  if (outcome.signals) collect_signals(micro, outcome.signals);
+  model.remember(ctx, micro);
+}
+
 StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal) {
   const auto start = std::chrono::steady_clock::now();
   Context& ctx = state_.ctx;
   Model& model = *state_.model;
   const ModeScope modes(ctx, {.training = true, .observe = true});
   ctx.step = static_cast<uint64_t>(update);
-  std::fill(model.sums().begin(), model.sums().end(), 0.0);
-  std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
-
+  clear_sums(batch);
   if (batch.begins) state_.memory.clear();
 
   const int64_t micro_batches = config_.train.micro_batches;
@@ -74,31 +107,8 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   if (sums_first) collect_sums(batch);
   ctx.observe = !sums_first;
 
-  // Sums over the ranks.
-  struct Totals {
-    double losses = 0, predictions = 0;  // sum over the scored predictions, and their number
-    double interrupted, terminated;      // number of ranks that received SIGINT, and SIGTERM
-    double correct = 0, seconds = 0;
-  } totals{.interrupted = signal == SIGINT ? 1.0 : 0.0, .terminated = signal == SIGTERM ? 1.0 : 0.0};
-  const int64_t predictions = model.predictions_per_sample(batch.time);
-  signals_.clear();
-  if (measured_signals(config_.curriculum).any()) {
-    signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
-  }
-  const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * predictions);
-  for (int64_t m = 0; m < micro_batches; ++m) {
-    const TokenBatch micro = micro_batch(batch, m);
-    model.forward(ctx, micro);
-    if (micro_batches == 1) state_.complete_sums(groups_);
-    const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
-    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
-    totals.losses += sums.loss;
-    totals.predictions += sums.tokens;
-    totals.correct += sums.correct;
-    model.observe_losses(ctx, outcome);
-    if (outcome.signals) collect_signals(micro, outcome.signals);
-    model.remember(ctx, micro);
-  }
+  Totals totals{.interrupted = signal == SIGINT ? 1.0 : 0.0, .terminated = signal == SIGTERM ? 1.0 : 0.0};
+  for (int64_t m = 0; m < micro_batches; ++m) add_micro_batch(batch, m, totals);
   state_.memory.advance(batch.time);
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);
@@ -111,7 +121,8 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
   const auto all = static_cast<double>(tokens_of(batch));
-  outcome.tokens = totals.predictions * all / static_cast<double>(batch.global_sequences * predictions);
+  const int64_t predictions = batch.global_sequences * model.predictions_per_sample(batch.time);
+  outcome.tokens = totals.predictions * all / static_cast<double>(predictions);
   outcome.accuracy = totals.correct / std::max(totals.predictions, 1.0);
   outcome.loss = totals.losses / std::max(totals.predictions, 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();

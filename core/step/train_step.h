@@ -38,6 +38,9 @@ class TrainStep {
   std::span<const double> sample_signals() const { return signals_; }
 
  private:
+  struct Totals;
+  void clear_sums(const LocalBatch& batch);
+  void add_micro_batch(const LocalBatch& batch, int64_t index, Totals& totals);
   TokenBatch micro_batch(const LocalBatch& batch, int64_t index);
   void collect_signals(const TokenBatch& micro, ConstTensor signals);
   void collect_sums(const LocalBatch& batch);

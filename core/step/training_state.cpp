@@ -12,6 +12,7 @@
 namespace moe {
 
 int64_t StateSetup::micro_sequences() const {
+  if (sequences > 0) return sequences;
   return divide_up(divide_up(config.train.batch, groups.world->size()), config.train.micro_batches);
 }
 

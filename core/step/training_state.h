@@ -31,6 +31,9 @@ struct StateSetup {
   const ProcessGroups& groups;
   RunLength run{};     // length of the whole run
   bool trains = true;  // false: no gradients and no optimizer
+  // Number of sequences in a forward pass of a rank; 0: of a micro-batch in training. A model that is only evaluated may
+  // use another number than its configuration.
+  int64_t sequences = 0;
   DType dtype = DType::f32;
   Device device = Device::cpu;
   int device_index = 0;
@@ -38,7 +41,7 @@ struct StateSetup {
 
   // Number of tokens of a sample.
   int64_t time() const { return sample.time > 0 ? sample.time : config.data.sequence; }
-  // Number of sequences in the largest micro-batch of any rank.
+  // Number of sequences in the largest forward pass of any rank.
   int64_t micro_sequences() const;
   // This rank's rows of a step's batch.
   Share rows() const;

@@ -68,6 +68,13 @@ void append_floats(Context& ctx, std::vector<float>& list, ConstTensor x) {
   }
 }
 
+void append_integers(Context& ctx, std::vector<int32_t>& list, ConstTensor x) {
+  MOE_CHECK(x.dtype == DType::i32, "append_integers: {} is not i32", name_of(x.dtype));
+  std::vector<char> buffer;
+  const int32_t* values = on_host(ctx, x, buffer).as<int32_t>();
+  list.insert(list.end(), values, values + x.size());
+}
+
 ConstTensor on_device(Context& ctx, ScratchScope& scratch, ConstTensor x) {
   if (x.device == ctx.device) return x;
   const Tensor y = scratch.allocate(x.shape, x.dtype);

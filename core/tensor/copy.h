@@ -17,6 +17,8 @@ void copy_from_host(Context& ctx, Tensor x, ConstTensor host);
 
 // Appends the elements of x (f32, bf16 or f64, on host or device) to `list`.
 void append_floats(Context& ctx, std::vector<float>& list, ConstTensor x);
+// The same for i32.
+void append_integers(Context& ctx, std::vector<int32_t>& list, ConstTensor x);
 
 // The tensor in host memory: x itself, or a copy in `buffer`.
 ConstTensor on_host(Context& ctx, ConstTensor x, std::vector<char>& buffer);

@@ -38,8 +38,12 @@ void check_task(const RunFacts& f) {
 }
 
 void check_curriculum(const RunFacts& f) {
-  Curriculum::check({f.config.curriculum, f.task.num_samples(), f.config.train.batch,
-                     static_cast<uint64_t>(f.config.seed), f.length, f.task.samples()},
+  Curriculum::check({.config = f.config.curriculum,
+                     .samples = f.task.num_samples(),
+                     .batch = f.config.train.batch,
+                     .seed = static_cast<uint64_t>(f.config.seed),
+                     .run = f.length,
+                     .data = f.task.samples()},
                     f.starts ? find_difficulties(f.config.curriculum) : "");
 }
 

@@ -35,9 +35,20 @@ std::vector<CollapseAlarm::Event> CollapseAlarm::observe(const Model& model) {
       updates = 0;
       events.push_back(event);
     };
-    look(0, config_.share > 0 && share > config_.share, {i, layer.layer(), "share", share, config_.share, expert});
+    look(0, config_.share > 0 && share > config_.share,
+         {.moe_layer = i,
+          .layer = layer.layer(),
+          .quantity = "share",
+          .value = share,
+          .limit = config_.share,
+          .expert = expert});
     look(1, config_.entropy > 0 && entropy < config_.entropy,
-         {i, layer.layer(), "entropy", entropy, config_.entropy, expert});
+         {.moe_layer = i,
+          .layer = layer.layer(),
+          .quantity = "entropy",
+          .value = entropy,
+          .limit = config_.entropy,
+          .expert = expert});
   }
   return events;
 }

@@ -16,11 +16,9 @@
 
 namespace moe {
 
-std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t ranks, int64_t expert_parallel,
-                              int64_t k, const RunLength& run) {
+// Doubtful settings that have nothing to do with experts.
+static std::vector<std::string> lint_run(const TrainConfig& config, int64_t ranks, const RunLength& run) {
   std::vector<std::string> notes;
-  const std::vector<bool> layers = config.model.moe_layers();
-  const bool has_moe = std::find(layers.begin(), layers.end(), true) != layers.end();
   if (config.train.batch < ranks)
     notes.push_back(fmt::format("train.batch is {}: {} of {} ranks get no samples", config.train.batch,
                                 ranks - config.train.batch, ranks));
@@ -36,7 +34,14 @@ std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t r
         fmt::format("init.reptile trains on as many batches as {} updates, which are not included in the run's counts",
                     r.rounds * r.domains * r.inner_steps));
   }
-  if (!has_moe) {
+  return notes;
+}
+
+std::vector<std::string> lint(const TrainConfig& config, int64_t time, int64_t ranks, int64_t expert_parallel,
+                              int64_t k, const RunLength& run) {
+  std::vector<std::string> notes = lint_run(config, ranks, run);
+  const std::vector<bool> layers = config.model.moe_layers();
+  if (std::find(layers.begin(), layers.end(), true) == layers.end()) {
     notes.push_back("no block is MoE: this is a dense model");
     return notes;
   }
@@ -128,6 +133,98 @@ static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers
                       .queue = setup.queue});
 }
 
+namespace {
+
+// What a dry run describes, and what it found out about it.
+struct DryRun {
+  const TrainConfig& config;
+  const Task& task;
+  const RunLength& length;
+  int64_t ranks, width;  // width: ranks that share the experts
+  DType dtype;
+  bool on_gpu;
+  ModelSummary summary;
+  std::set<LayerNumbers> numbers;  // of experts, which moe.lifecycle may reach
+  MemoryPlan plan;                 // of the largest of these
+};
+
+std::string bytes_text(size_t bytes) {
+  return format_bytes(static_cast<double>(bytes));
+}
+
+std::string size_and_cost(const DryRun& d) {
+  std::string text;
+  auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
+  auto count = [](double n) {
+    return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n);
+  };
+  const auto& [updates, per_update, per_epoch] = d.length;
+  row("device",
+      fmt::format("{}, {}{}", name_of(d.on_gpu ? Device::cuda : Device::cpu), name_of(d.dtype),
+                  d.on_gpu && cuda::device_count() == 0 ? " (planned only: " + cuda::why_no_device() + ")" : ""));
+  row("parameters", count(static_cast<double>(d.summary.parameters)));
+  row("active parameters", count(static_cast<double>(d.summary.active_parameters)));
+  row("expert parameters", count(static_cast<double>(d.summary.expert_parameters)));
+  if (d.numbers.size() > 1) {
+    row("experts",
+        fmt::format(
+            "{} at first, by moe.lifecycle from {} to {}; all other rows are for the start, memory is for the largest",
+            to_words(configured_experts(d.config.model, d.config.moe)), to_words(*d.numbers.begin()),
+            to_words(*d.numbers.rbegin())));
+  }
+  row("FLOPs per token", count(d.summary.flops_per_token));
+  row("tokens per step", count(per_update));
+  row("steps", fmt::format("{} ({:.2f} epochs, {} tokens)", updates, static_cast<double>(updates) / per_epoch,
+                           format_count(per_update * static_cast<double>(updates))));
+  row("FLOPs of the run", fmt::format("{:.3g}", d.summary.flops_per_token * per_update * static_cast<double>(updates)));
+  row("ranks", fmt::format("{} = {} data x {} expert parallel", d.ranks, d.ranks / d.width, d.width));
+  return text;
+}
+
+// Bytes of a rank besides the plan's: the process or the driver, and what it reads.
+size_t other_bytes(const DryRun& d) {
+  return d.on_gpu ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(d.task.memory_bytes());
+}
+
+std::string memory_table(const DryRun& d, size_t rest) {
+  const MemoryPlan& plan = d.plan;
+  const auto store = static_cast<size_t>(store_bytes(d.config.curriculum, d.task.num_samples()));
+  std::string text = "\nbytes per rank             balanced      worst imbalance\n";
+  auto row = [&](const char* name, size_t balanced, size_t worst) {
+    text += fmt::format("  {:<24} {:<13} {}\n", name, bytes_text(balanced), bytes_text(worst));
+  };
+  row("parameters", plan.parameters, plan.parameters);
+  row("gradients", plan.gradients, plan.gradients);
+  row("optimizer", plan.optimizer, plan.optimizer);
+  if (plan.memory > 0) {
+    row("memory of rows", plan.memory, plan.memory);
+    row("memory at evaluation", plan.evaluation_memory, plan.evaluation_memory);
+  }
+  if (plan.sums > 0) row("sums over tokens", plan.sums, plan.sums);
+  row("activations", plan.activations, plan.worst_activations);
+  row("scratch", plan.scratch, plan.worst_scratch);
+  if (store > 0) row("difficulties (host)", store, store);
+  row(d.on_gpu ? "driver and libraries" : "program and data", rest, rest);
+  row("total", plan.total() + store + rest, plan.worst_total() + store + rest);
+  return text;
+}
+
+std::string warnings(const DryRun& d, size_t rest) {
+  auto notes = lint(d.config, d.task.shape().time, d.ranks, d.width, experts_per_token(d.config, d.length), d.length);
+  if (d.on_gpu && !cuda::built())
+    notes.push_back("this build has no CUDA: the scratch memory of kernels is not included");
+  if (d.on_gpu && cuda::device_count() > 0 && d.plan.worst_total() + rest > cuda::memory_info().total_bytes) {
+    notes.push_back(fmt::format(
+        "the GPU has only {}: training will not start; raise train.micro_batches or use more ranks (parallel.expert)",
+        bytes_text(cuda::memory_info().total_bytes)));
+  }
+  std::string text = notes.empty() ? "" : "\nwarnings\n";
+  for (const std::string& note : notes) text += "  - " + note + "\n";
+  return text;
+}
+
+}  // namespace
+
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
                              int64_t pretended_ranks) {
   const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
@@ -136,7 +233,6 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
 
   const std::unique_ptr<Task> task = open_task(config);
   const RunLength length = run_length(config, *task);
-  const auto& [updates, per_update, per_epoch] = length;
   const bool starts = !RunFolder(config).checkpoints().last();
   check_run({.config = config, .task = *task, .length = length, .ranks = ranks, .starts = starts});
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
@@ -147,67 +243,20 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
                          .run = length,
                          .dtype = dtype,
                          .device = on_gpu ? Device::cuda : Device::cpu};
-  MemoryPlan plan = plan_memory(setup);
-  const std::set<LayerNumbers> numbers = possible_experts(config.model, config.moe, length);
-  for (const LayerNumbers& n : numbers) plan = largest(plan, plan_with(setup, n));
-  const ModelSummary summary = summarise(config, task->shape(), length);
-  const auto store = static_cast<size_t>(store_bytes(config.curriculum, task->num_samples()));
-
-  std::string text;
-  auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
-  auto count = [](double n) {
-    return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n);
-  };
-  auto bytes = [](size_t n) { return format_bytes(static_cast<double>(n)); };
-  row("device",
-      fmt::format("{}, {}{}", name_of(setup.device), name_of(dtype),
-                  on_gpu && cuda::device_count() == 0 ? " (planned only: " + cuda::why_no_device() + ")" : ""));
-  row("parameters", count(static_cast<double>(summary.parameters)));
-  row("active parameters", count(static_cast<double>(summary.active_parameters)));
-  row("expert parameters", count(static_cast<double>(summary.expert_parameters)));
-  if (numbers.size() > 1) {
-    row("experts",
-        fmt::format(
-            "{} at first, by moe.lifecycle from {} to {}; all other rows are for the start, memory is for the largest",
-            to_words(configured_experts(config.model, config.moe)), to_words(*numbers.begin()),
-            to_words(*numbers.rbegin())));
-  }
-  row("FLOPs per token", count(summary.flops_per_token));
-  row("tokens per step", count(per_update));
-  row("steps", fmt::format("{} ({:.2f} epochs, {} tokens)", updates, static_cast<double>(updates) / per_epoch,
-                           format_count(per_update * static_cast<double>(updates))));
-  row("FLOPs of the run", fmt::format("{:.3g}", summary.flops_per_token * per_update * static_cast<double>(updates)));
-  row("ranks", fmt::format("{} = {} data x {} expert parallel", ranks, ranks / width, width));
-  text += "\nbytes per rank             balanced      worst imbalance\n";
-  auto memory = [&](const char* name, size_t balanced, size_t worst) {
-    text += fmt::format("  {:<24} {:<13} {}\n", name, bytes(balanced), bytes(worst));
-  };
-  memory("parameters", plan.parameters, plan.parameters);
-  memory("gradients", plan.gradients, plan.gradients);
-  memory("optimizer", plan.optimizer, plan.optimizer);
-  if (plan.memory > 0) {
-    memory("memory of rows", plan.memory, plan.memory);
-    memory("memory at evaluation", plan.evaluation_memory, plan.evaluation_memory);
-  }
-  if (plan.sums > 0) memory("sums over tokens", plan.sums, plan.sums);
-  memory("activations", plan.activations, plan.worst_activations);
-  memory("scratch", plan.scratch, plan.worst_scratch);
-  if (store > 0) memory("difficulties (host)", store, store);
-  const size_t rest = on_gpu ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(task->memory_bytes());
-  memory(on_gpu ? "driver and libraries" : "program and data", rest, rest);
-  memory("total", plan.total() + store + rest, plan.worst_total() + store + rest);
-
-  auto notes = lint(config, task->shape().time, ranks, width, experts_per_token(config, length), length);
-  if (on_gpu && !cuda::built())
-    notes.push_back("this build has no CUDA: the scratch memory of kernels is not included");
-  if (on_gpu && cuda::device_count() > 0 && plan.worst_total() + rest > cuda::memory_info().total_bytes) {
-    notes.push_back(fmt::format(
-        "the GPU has only {}: training will not start; raise train.micro_batches or use more ranks (parallel.expert)",
-        bytes(cuda::memory_info().total_bytes)));
-  }
-  if (!notes.empty()) text += "\nwarnings\n";
-  for (const std::string& note : notes) text += "  - " + note + "\n";
-  return text;
+  DryRun d{.config = config,
+           .task = *task,
+           .length = length,
+           .ranks = ranks,
+           .width = width,
+           .dtype = dtype,
+           .on_gpu = on_gpu,
+           .summary = summarise(config, task->shape(), length),
+           .numbers = possible_experts(config.model, config.moe, length),
+           .plan = plan_memory(setup)};
+  for (const LayerNumbers& n : d.numbers) d.plan = largest(d.plan, plan_with(setup, n));
+  const std::string cost = size_and_cost(d);
+  const size_t rest = other_bytes(d);
+  return cost + memory_table(d, rest) + warnings(d, rest);
 }
 
 }  // namespace moe

@@ -69,10 +69,13 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
   plan_ = plan_memory(state_setup());
   run_.length = length_;
   run_.identity = task_->identity();
-  curriculum_ =
-      std::make_unique<Curriculum>(Curriculum::Setup{config_.curriculum, task_->num_samples(), config_.train.batch,
-                                                     static_cast<uint64_t>(config_.seed), length_, task_->samples()},
-                                   step ? "" : find_difficulties(config_.curriculum));
+  curriculum_ = std::make_unique<Curriculum>(Curriculum::Setup{.config = config_.curriculum,
+                                                               .samples = task_->num_samples(),
+                                                               .batch = config_.train.batch,
+                                                               .seed = static_cast<uint64_t>(config_.seed),
+                                                               .run = length_,
+                                                               .data = task_->samples()},
+                                             step ? "" : find_difficulties(config_.curriculum));
   batches_.emplace(config_, *task_, *curriculum_);
   if (step) {
     resume_from(*step);
@@ -81,19 +84,22 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
     initialisation_ = initialise_run(*state_, *train_step_, state_config_, groups_, *task_);
   }
   groups_.world->barrier();  // no rank writes to the folder before all ranks have checked it
-  if (is_first()) {
-    folder_.prepare(config_);
-    log::add_file(folder_.path() + "/train.log");
-    if (step) {
-      log::info("Resuming {} at step {}", folder_.path(), run_.step);
-      // The process may have been killed between saving the best checkpoint and marking it.
-      if (config_.checkpoint.keep_best && run_.best_step == run_.step && folder_.checkpoints().best() != run_.step) {
-        folder_.checkpoints().mark_best(run_.step);
-      }
+  if (is_first()) open_files(step.has_value());
+}
+
+// For rank 0: opens the run's folder and files, and reports what the run is.
+void Trainer::open_files(bool resumed) {
+  folder_.prepare(config_);
+  log::add_file(folder_.path() + "/train.log");
+  if (resumed) {
+    log::info("Resuming {} at step {}", folder_.path(), run_.step);
+    // The process may have been killed between saving the best checkpoint and marking it.
+    if (config_.checkpoint.keep_best && run_.best_step == run_.step && folder_.checkpoints().best() != run_.step) {
+      folder_.checkpoints().mark_best(run_.step);
     }
-    metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
-    describe();
   }
+  metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
+  describe();
 }
 
 StateSetup Trainer::state_setup() const {
@@ -144,8 +150,14 @@ void Trainer::resume_from(int64_t step) {
 // For rank 0: logs a summary of the run and writes the manifest.
 void Trainer::describe() const {
   const ModelSummary summary = summarise(state_config_, task_->shape(), length_);
-  char host[256] = "?";
-  gethostname(host, sizeof host - 1);
+  log_summary(summary);
+  for (const auto& record : initialisation_.to_json()) metrics_->write("init", run_.step, record);
+  // Reopening a finished run must not overwrite its manifest.
+  const bool finished = run_.step > 0 && run_.step >= length_.total_updates;
+  if (!finished || !folder_.has_manifest()) write_manifest(summary);
+}
+
+void Trainer::log_summary(const ModelSummary& summary) const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s",
             groups_.expert->size(), cpu_instruction_set());
@@ -156,7 +168,6 @@ void Trainer::describe() const {
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
             format_bytes(static_cast<double>(plan_.total())));
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
-  for (const auto& record : initialisation_.to_json()) metrics_->write("init", run_.step, record);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
             static_cast<double>(length_.total_updates) / length_.updates_per_epoch);
@@ -166,8 +177,11 @@ void Trainer::describe() const {
     log::info("store {} for the difficulty of {} samples, {:.2f} % of the run's memory", format_bytes(bytes),
               format_count(static_cast<double>(task_->num_samples())), share * 100);
   }
-  // Reopening a finished run must not overwrite its manifest.
-  if (run_.step > 0 && run_.step >= length_.total_updates && folder_.has_manifest()) return;
+}
+
+void Trainer::write_manifest(const ModelSummary& summary) const {
+  char host[256] = "?";
+  gethostname(host, sizeof host - 1);
   TrainConfig config = config_;
   const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
   folder_.write_manifest({{"schema", 1},
@@ -325,7 +339,10 @@ void Trainer::change_experts(const ExpertChange& change) {
     alarm_->restore(*state_->model, alarm, "the run");
     state_->ctx.step = latest;
   }
-  const ChangeOutcome outcome{before, probe_loss(), why_changed(change, *state_->model), seconds_since(start)};
+  const ChangeOutcome outcome{.loss_before = before,
+                              .loss_after = probe_loss(),
+                              .why = why_changed(change, *state_->model),
+                              .seconds = seconds_since(start)};
   if (!is_first()) return;
   bar_.clear();
   for (const std::string& line : to_words(change, outcome, *state_->model, run_.step)) log::info("{}", line);

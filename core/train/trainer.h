@@ -33,10 +33,13 @@ class Trainer {
   StateSetup state_setup() const;
   void build_state(bool initialise);
   void resume_from(int64_t step);
+  void open_files(bool resumed);
   // Applies an event of moe.lifecycle before the next update.
   void change_experts(const ExpertChange& change);
   std::optional<double> probe_loss();
   void describe() const;
+  void log_summary(const ModelSummary& summary) const;
+  void write_manifest(const ModelSummary& summary) const;
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   void run_evaluation();

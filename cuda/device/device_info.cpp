@@ -26,8 +26,11 @@ std::string why_no_device() {
 DeviceInfo device_info(int index) {
   cudaDeviceProp properties{};
   CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
-  return {properties.name, properties.multiProcessorCount, properties.major * 10 + properties.minor,
-          properties.sharedMemPerBlockOptin, properties.totalGlobalMem};
+  return {.name = properties.name,
+          .multiprocessors = properties.multiProcessorCount,
+          .capability = properties.major * 10 + properties.minor,
+          .shared_bytes_per_block = properties.sharedMemPerBlockOptin,
+          .total_bytes = properties.totalGlobalMem};
 }
 
 std::string describe_device(int index) {

@@ -1,4 +1,4 @@
-// Owning wrappers of a CUDA stream and a CUDA event.
+// An owning wrapper of a CUDA stream.
 #pragma once
 #include <utility>
 
@@ -20,30 +20,6 @@ class Stream {
 
  private:
   cudaStream_t handle_ = nullptr;
-};
-
-// A point in a stream's work.
-class Event {
- public:
-  Event() { CUDA_CHECK(cudaEventCreate(&handle_)); }
-  Event(Event&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  Event& operator=(Event&&) = delete;
-  ~Event() {
-    if (handle_) cudaEventDestroy(handle_);
-  }
-  void record(const Stream& stream) { CUDA_CHECK(cudaEventRecord(handle_, stream.get())); }
-  void synchronise() const { CUDA_CHECK(cudaEventSynchronize(handle_)); }
-  // Makes `stream` wait until this point has been reached.
-  void make_wait(const Stream& stream) const { CUDA_CHECK(cudaStreamWaitEvent(stream.get(), handle_, 0)); }
-  // Both events must have been recorded and reached.
-  double milliseconds_since(const Event& earlier) const {
-    float milliseconds = 0;
-    CUDA_CHECK(cudaEventElapsedTime(&milliseconds, earlier.handle_, handle_));
-    return static_cast<double>(milliseconds);
-  }
-
- private:
-  cudaEvent_t handle_ = nullptr;
 };
 
 }  // namespace moe::cuda

@@ -44,14 +44,14 @@ void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_momen
            const AdamWStep& step, Tensor master) {
   const int64_t n = weight.size();
   const double updates = static_cast<double>(step.update);
-  const AdamWFactors factors{static_cast<float>(step.beta1),
-                             static_cast<float>(step.beta2),
-                             static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, updates))),
-                             static_cast<float>(1 / (1 - std::pow(step.beta2, updates))),
-                             static_cast<float>(step.eps),
-                             static_cast<float>(1 - step.learning_rate * step.weight_decay),
-                             static_cast<float>(step.gradient_scale),
-                             step.clear_gradient};
+  const AdamWFactors factors{.beta1 = static_cast<float>(step.beta1),
+                             .beta2 = static_cast<float>(step.beta2),
+                             .rate = static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, updates))),
+                             .correction2 = static_cast<float>(1 / (1 - std::pow(step.beta2, updates))),
+                             .eps = static_cast<float>(step.eps),
+                             .keep = static_cast<float>(1 - step.learning_rate * step.weight_decay),
+                             .clip = static_cast<float>(step.gradient_scale),
+                             .clear_gradient = step.clear_gradient};
   float *m = first_moment.as<float>(), *v = second_moment.as<float>(), *g = gradient.as<float>();
   float* exact = master ? master.as<float>() : nullptr;
   for_type(weight.dtype, [&]<class T>(T) {

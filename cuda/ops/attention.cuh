@@ -2,6 +2,7 @@
 // attention_sm90.h declares Hopper's kernels, which have no dropout.
 #pragma once
 #include <cmath>
+#include <numbers>
 #include <type_traits>
 
 #include "core/ops/attention.h"
@@ -16,7 +17,7 @@ inline constexpr int kRows = 64;
 inline constexpr int kThreads = 128;
 inline constexpr int kWarps = kThreads / kWarp;
 inline constexpr int kBlocks = kRows / 8;  // 8-column blocks of a tile of scores
-inline constexpr float kLog2e = 1.4426950408889634f;
+inline constexpr float kLog2e = std::numbers::log2e_v<float>;
 
 struct AttentionProblem {
   AttentionLayout layout;
@@ -118,9 +119,11 @@ void for_head(DType dtype, const AttentionLayout& layout, bool drops, Body body)
 template <class T, class... Pointers>
 AttentionProblem make_problem(const AttentionLayout& layout, const AttentionDropout& dropout,
                               const Pointers*... pointers) {
-  return {layout, static_cast<int>(layout.width()),
-          static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
-          in_vectors<T>(layout.d_head, pointers...), AttentionMask::of(dropout, layout)};
+  return {.layout = layout,
+          .width = static_cast<int>(layout.width()),
+          .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))),
+          .vectors = in_vectors<T>(layout.d_head, pointers...),
+          .mask = AttentionMask::of(dropout, layout)};
 }
 
 // A grid with one block per head of every sequence and tile of queries or keys.

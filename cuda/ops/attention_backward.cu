@@ -1,30 +1,39 @@
 #include <type_traits>
 
 #include "cuda/ops/attention.cuh"
+#include "cuda/ops/attention_delta.cuh"
 #include "cuda/ops/attention_sm90.h"
 
 namespace moe::cuda {
 
-// dots (tokens, heads): delta = <O, dO> of each head, which the gradient of softmax subtracts. One warp per head of a
-// token.
+// delta (tokens, heads). One warp per head of a token.
 template <class T>
-__global__ void attention_backward_dots_kernel(float* dots, const T* out, const T* d_out, int64_t heads,
-                                               int64_t d_head) {
+__global__ void attention_backward_delta_kernel(float* delta, const T* out, const T* d_out, int64_t heads,
+                                                int64_t d_head) {
   const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
   if (i >= heads) return;
-  float dot = 0;
-  for (int64_t c = lane_index(); c < d_head; c += kWarp)
-    dot += load(out + i * d_head + c) * load(d_out + i * d_head + c);
-  dot = warp_sum(dot);
-  if (lane_index() == 0) dots[i] = dot;
+  const float product = warp_sum(attention_delta_part(out + i * d_head, d_out + i * d_head, d_head));
+  if (lane_index() == 0) delta[i] = product;
 }
 
-// Two tiles that stay (a) and two that are streamed (b, with LSE and delta of their queries).
+// Two tiles that stay, and two that are streamed.
 template <class T, int kD, int kStages>
-struct BackwardShared {
-  typename HeadTile<T, kD>::Tile a[2];
-  typename HeadTile<T, kD>::Tile b[kStages][2];
-  float logsumexp[kStages][kRows], dots[kStages][kRows];
+struct KeysShared {
+  using Tile = typename HeadTile<T, kD>::Tile;
+  Tile keys, values;
+  struct {
+    Tile queries, d_out;
+  } tiles[kStages];
+  float logsumexp[kStages][kRows], delta[kStages][kRows];  // of the queries
+  float staging[kWarps][staging_floats<T>(kRows)];
+};
+template <class T, int kD, int kStages>
+struct QueriesShared {
+  using Tile = typename HeadTile<T, kD>::Tile;
+  Tile queries, d_out;
+  struct {
+    Tile keys, values;
+  } tiles[kStages];
   float staging[kWarps][staging_floats<T>(kRows)];
 };
 
@@ -34,10 +43,10 @@ struct BackwardShared {
 // owner: no atomics, a fixed order. kKeys, kValues: whether dK, dV are computed.
 template <class T, int kD, int kStages, bool kCausal, bool kDrops, bool kKeys, bool kValues>
 __global__ void __launch_bounds__(kThreads, 2)
-    attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
+    attention_backward_keys_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* delta,
                                    AttentionProblem p) {
   using S = HeadTile<T, kD>;
-  auto& shared = shared_memory<BackwardShared<T, kD, kStages>>();
+  auto& shared = shared_memory<KeysShared<T, kD, kStages>>();
   const AttentionLayout& l = p.layout;
   const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads, token = batch * l.time;
   const int tile = static_cast<int>(blockIdx.y), first = tile * kRows;
@@ -49,8 +58,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   const auto load = [&](int step) {
     const int head = static_cast<int>(kv_head) * group + step / tiles, begin = (first_tile + step % tiles) * kRows;
     const int stage = step % kStages, rows = time - static_cast<int>(begin);
-    load_rows<kD>(shared.b[stage][0], sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
-    load_rows<kD>(shared.b[stage][1], d_out + ((token + begin) * l.heads + head) * l.d_head,
+    load_rows<kD>(shared.tiles[stage].queries, sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
+    load_rows<kD>(shared.tiles[stage].d_out, d_out + ((token + begin) * l.heads + head) * l.d_head,
                   static_cast<int>(l.heads * l.d_head), rows, p);
     cp_async_commit_group();
     if (threadIdx.x < kRows) {
@@ -58,12 +67,12 @@ __global__ void __launch_bounds__(kThreads, 2)
       const int64_t at = (token + begin + i) * l.heads + head;
       // Past the end LSE is infinite, so that P is 2^-infinity = 0.
       shared.logsumexp[stage][i] = i < rows ? logsumexp[at] * kLog2e : INFINITY;
-      shared.dots[stage][i] = i < rows ? dots[at] : 0.0f;
+      shared.delta[stage][i] = i < rows ? delta[at] : 0.0f;
     }
   };
 
-  load_rows<kD>(shared.a[0], sequence + first * l.width() + key_column, p.width, time - first, p);
-  load_rows<kD>(shared.a[1], sequence + first * l.width() + value_column, p.width, time - first, p);
+  load_rows<kD>(shared.keys, sequence + first * l.width() + key_column, p.width, time - first, p);
+  load_rows<kD>(shared.values, sequence + first * l.width() + value_column, p.width, time - first, p);
   load(0);
   const float scale = p.scale * kLog2e;
   float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
@@ -73,16 +82,16 @@ __global__ void __launch_bounds__(kThreads, 2)
     if (kStages == 2 && step + 1 < group * tiles) load(step + 1);
     const int stage = step % kStages;
     const bool diagonal = kCausal && step % tiles == 0;
-    const T *q = shared.b[stage][0], *d_o = shared.b[stage][1];
+    const T *query_tile = shared.tiles[stage].queries, *d_out_tile = shared.tiles[stage].d_out;
     const uint32_t kept = kDrops ? kept_of_keys(p, batch, kv_head * group + step / tiles,
                                                 int64_t{first_tile + step % tiles} * kRows, first + warp_row)
                                  : 0;
 
-    float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
-    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
-                                                                            q);
-    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(slopes, shared.a[1] + warp_row * S::kStride,
-                                                                            d_o);
+    float scores[1][kBlocks][4] = {}, d_scores[1][kBlocks][4] = {};
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.keys + warp_row * S::kStride,
+                                                                            query_tile);
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(
+        d_scores, shared.values + warp_row * S::kStride, d_out_tile);
 #pragma unroll
     for (int b = 0; b < kBlocks; ++b) {
 #pragma unroll
@@ -93,15 +102,15 @@ __global__ void __launch_bounds__(kThreads, 2)
         probability = ex2_approx(hidden ? -INFINITY : probability * scale - shared.logsumexp[stage][query]);
         if (kDrops) {
           const float factor = is_kept(kept, b, e) ? p.mask.keep : 0.0f;
-          slopes[0][b][e] = probability * (slopes[0][b][e] * factor - shared.dots[stage][query]);
+          d_scores[0][b][e] = probability * (d_scores[0][b][e] * factor - shared.delta[stage][query]);
           probability *= factor;
         } else {
-          slopes[0][b][e] = probability * (slopes[0][b][e] - shared.dots[stage][query]);
+          d_scores[0][b][e] = probability * (d_scores[0][b][e] - shared.delta[stage][query]);
         }
       }
     }
-    if (kValues) warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_o, shared.staging[warp_index()]);
-    if (kKeys) warp_multiply_accumulator<S::kStride>(d_keys, slopes[0], q, shared.staging[warp_index()]);
+    if (kValues) warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_out_tile, shared.staging[warp_index()]);
+    if (kKeys) warp_multiply_accumulator<S::kStride>(d_keys, d_scores[0], query_tile, shared.staging[warp_index()]);
     __syncthreads();
     if (kStages == 1 && step + 1 < group * tiles) load(step + 1);
   }
@@ -109,11 +118,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   T* target = d_qkv + (token + first + warp_row) * l.width();
   const float one[2] = {1, 1}, scales[2] = {p.scale, p.scale};
   if (kKeys) {
-    store_rows<kD>(target + key_column, shared.a[0] + warp_row * S::kStride, d_keys, scales, p.width,
+    store_rows<kD>(target + key_column, shared.keys + warp_row * S::kStride, d_keys, scales, p.width,
                    time - first - warp_row, p);
   }
   if (kValues) {
-    store_rows<kD>(target + value_column, shared.a[1] + warp_row * S::kStride, d_values, one, p.width,
+    store_rows<kD>(target + value_column, shared.values + warp_row * S::kStride, d_values, one, p.width,
                    time - first - warp_row, p);
   }
 }
@@ -121,10 +130,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 // Computes dQ. One block per tile of queries of one head; it loops over the tiles of keys that the queries attend to.
 template <class T, int kD, int kStages, bool kCausal, bool kDrops>
 __global__ void __launch_bounds__(kThreads, 2)
-    attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp, const float* dots,
-                                      AttentionProblem p) {
+    attention_backward_queries_kernel(T* d_qkv, const T* d_out, const T* qkv, const float* logsumexp,
+                                      const float* delta, AttentionProblem p) {
   using S = HeadTile<T, kD>;
-  auto& shared = shared_memory<BackwardShared<T, kD, kStages>>();
+  auto& shared = shared_memory<QueriesShared<T, kD, kStages>>();
   const AttentionLayout& l = p.layout;
   const int64_t head = blockIdx.x % l.heads, batch = blockIdx.x / l.heads, token = batch * l.time;
   const int tile = static_cast<int>(gridDim.y - 1 - blockIdx.y), first = tile * kRows;
@@ -136,22 +145,22 @@ __global__ void __launch_bounds__(kThreads, 2)
   const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
   const auto load = [&](int j) {
     const int64_t begin = int64_t{j} * kRows;
-    load_rows<kD>(shared.b[j % kStages][0], keys + begin * l.width(), p.width, time - j * kRows, p);
-    load_rows<kD>(shared.b[j % kStages][1], values + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.tiles[j % kStages].keys, keys + begin * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.tiles[j % kStages].values, values + begin * l.width(), p.width, time - j * kRows, p);
     cp_async_commit_group();
   };
 
-  load_rows<kD>(shared.a[0], sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
-  load_rows<kD>(shared.a[1], d_out + ((token + first) * l.heads + head) * l.d_head,
+  load_rows<kD>(shared.queries, sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
+  load_rows<kD>(shared.d_out, d_out + ((token + first) * l.heads + head) * l.d_head,
                 static_cast<int>(l.heads * l.d_head), time - first, p);
   load(0);
-  float lse[2], dot[2];
+  float lse[2], query_delta[2];
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
-    const int own = warp_row + accumulator_row(lane, 2 * h);
-    const int64_t at = (token + first + own) * l.heads + head;
-    lse[h] = first + own < time ? logsumexp[at] * kLog2e : INFINITY;
-    dot[h] = first + own < time ? dots[at] : 0.0f;
+    const int row = warp_row + accumulator_row(lane, 2 * h);
+    const int64_t at = (token + first + row) * l.heads + head;
+    lse[h] = first + row < time ? logsumexp[at] * kLog2e : INFINITY;
+    query_delta[h] = first + row < time ? delta[at] : 0.0f;
   }
   const float scale = p.scale * kLog2e;
   float d_queries[kD / 8][4] = {};
@@ -159,14 +168,14 @@ __global__ void __launch_bounds__(kThreads, 2)
     cp_async_wait_group<0>();
     __syncthreads();
     if (kStages == 2 && j < last) load(j + 1);
-    const T *k = shared.b[j % kStages][0], *v = shared.b[j % kStages][1];
+    const T *key_tile = shared.tiles[j % kStages].keys, *value_tile = shared.tiles[j % kStages].values;
     const uint32_t kept = kDrops ? kept_of_queries(p, batch, head, first + warp_row, int64_t{j} * kRows) : 0;
 
-    float scores[1][kBlocks][4] = {}, slopes[1][kBlocks][4] = {};
-    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.a[0] + warp_row * S::kStride,
-                                                                            k);
-    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(slopes, shared.a[1] + warp_row * S::kStride,
-                                                                            v);
+    float scores[1][kBlocks][4] = {}, d_scores[1][kBlocks][4] = {};
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(
+        scores, shared.queries + warp_row * S::kStride, key_tile);
+    warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(
+        d_scores, shared.d_out + warp_row * S::kStride, value_tile);
 #pragma unroll
     for (int b = 0; b < kBlocks; ++b) {
 #pragma unroll
@@ -175,17 +184,17 @@ __global__ void __launch_bounds__(kThreads, 2)
         const bool visible =
             j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows);
         const float probability = visible ? ex2_approx(scores[0][b][e] * scale - lse[e / 2]) : 0.0f;
-        if (kDrops) slopes[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
-        slopes[0][b][e] = probability * (slopes[0][b][e] - dot[e / 2]);
+        if (kDrops) d_scores[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
+        d_scores[0][b][e] = probability * (d_scores[0][b][e] - query_delta[e / 2]);
       }
     }
-    warp_multiply_accumulator<S::kStride>(d_queries, slopes[0], k, shared.staging[warp_index()]);
+    warp_multiply_accumulator<S::kStride>(d_queries, d_scores[0], key_tile, shared.staging[warp_index()]);
     __syncthreads();
     if (kStages == 1 && j < last) load(j + 1);
   }
   const float scales[2] = {p.scale, p.scale};
-  store_rows<kD>(d_qkv + (token + first + warp_row) * l.width() + head * l.d_head, shared.a[0] + warp_row * S::kStride,
-                 d_queries, scales, p.width, time - first - warp_row, p);
+  store_rows<kD>(d_qkv + (token + first + warp_row) * l.width() + head * l.d_head,
+                 shared.queries + warp_row * S::kStride, d_queries, scales, p.width, time - first - warp_row, p);
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
@@ -210,28 +219,28 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
   // The larger size of the two variants, because planning does not determine which one runs.
   const int64_t kept =
       layout.time < sm90::kShortest ? heads : 2 * batch * layout.heads * sm90::padded_time(layout.time);
-  float* dots = scratch.allocate(Shape{kept}, DType::f32).as<float>();
+  float* delta = scratch.allocate(Shape{kept}, DType::f32).as<float>();
   if (!dropout && sm90::takes_attention(ctx, qkv.dtype, layout, {d_qkv.data, d_out.data, qkv.data, out.data}))
-    return sm90::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, dots, layout);
+    return sm90::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, delta, layout);
   for_head(
       qkv.dtype, layout, bool(dropout),
       [&]<class T, int kD, bool kCausal, bool kDrops>(T, std::integral_constant<int, kD>, std::bool_constant<kCausal>,
                                                       std::bool_constant<kDrops>) {
         // Wide tiles use one stage; a second block on the multiprocessor hides the latency where it fits.
         constexpr int kStages = sizeof(T) == 2 && kD == 64 ? 2 : 1;
-        constexpr size_t kBytes = sizeof(BackwardShared<T, kD, kStages>);
+        constexpr size_t kBytes = sizeof(KeysShared<T, kD, kStages>);
         check_shared(ctx, kBytes, layout);
         const AttentionProblem problem = make_problem<T>(layout, dropout, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>());
-        launch(ctx, attention_backward_dots_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, dots, out.as<T>(),
+        launch(ctx, attention_backward_delta_kernel<T>, blocks_for(heads, 8), 8 * kWarp, 0, delta, out.as<T>(),
                d_out.as<T>(), heads, layout.d_head);
         const auto of_keys = [&](auto kernel, size_t bytes) {
           launch(ctx, kernel, grid_of(batch * layout.kv_heads, layout), kThreads, bytes, d_qkv.as<T>(), d_out.as<T>(),
-                 qkv.as<T>(), logsumexp.as<float>(), dots, problem);
+                 qkv.as<T>(), logsumexp.as<float>(), delta, problem);
         };
         // For wide heads one kernel for both dK and dV would spill registers, unless it is causal and without dropout.
         constexpr bool kWide = kD > 64, kBoth = !kWide || (kCausal && !kDrops);
         constexpr int kStagesOfBoth = sizeof(T) == 2 ? 2 : 1;
-        constexpr size_t kBytesOfBoth = sizeof(BackwardShared<T, kD, kStagesOfBoth>);
+        constexpr size_t kBytesOfBoth = sizeof(KeysShared<T, kD, kStagesOfBoth>);
         if (kBoth && has_shared(ctx, kBytesOfBoth)) {
           if constexpr (kBoth) {
             of_keys(attention_backward_keys_kernel<T, kD, kStagesOfBoth, kCausal, kDrops, true, true>, kBytesOfBoth);
@@ -241,8 +250,8 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
           of_keys(attention_backward_keys_kernel<T, kD, kStages, kCausal, kDrops, false, true>, kBytes);
         }
         launch(ctx, attention_backward_queries_kernel<T, kD, kStages, kCausal, kDrops>,
-               grid_of(batch * layout.heads, layout), kThreads, kBytes, d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(),
-               logsumexp.as<float>(), dots, problem);
+               grid_of(batch * layout.heads, layout), kThreads, sizeof(QueriesShared<T, kD, kStages>), d_qkv.as<T>(),
+               d_out.as<T>(), qkv.as<T>(), logsumexp.as<float>(), delta, problem);
       });
 }
 

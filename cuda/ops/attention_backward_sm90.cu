@@ -2,41 +2,69 @@
 #include <type_traits>
 
 #include "cuda/device/launch.cuh"
+#include "cuda/ops/attention_delta.cuh"
 #include "cuda/ops/attention_sm90.cuh"
 
 namespace moe::cuda::sm90 {
 
-// The gradients are computed in two passes of one form. A block keeps 128 rows of two matrices and loops over pairs of
-// tiles of two other matrices. S is the product of the first matrices of each pair, dP that of the second ones.
+// Two kernels of one form. A block keeps 128 rows of two matrices and loops over pairs of tiles of two other matrices:
 //   keys:    keeps K and V, loops over Q and dO; owns dK and dV
 //   queries: keeps Q and dO, loops over K and V; owns dQ
-// S is computed twice, and every gradient element has one owner, which adds in order: no atomics.
-enum class Side { keys, queries };
+// S and dP are computed twice, and every gradient element has one owner, which adds in order: no atomics.
+//
+// Blocks have three warpgroups: one thread of the first copies pairs of tiles into a ring, and the two others own 64
+// rows each. The kernel of the keys computes transposed matrices, (keys, queries), so that P^T and dS^T are left
+// operands that never leave the registers; in that of the queries dS is such an operand without transposition.
 
 static constexpr int kRows = 64;  // rows of a streamed tile
 
 struct Backward {
   TensorMap qkv, d_out, d_qkv;
   const float* logsumexp;  // (sequences, heads, padded): LSE in powers of two; infinity past the end
-  const float* dots;       // the same shape: delta; 0 past the end
+  const float* delta;      // the same shape; 0 past the end
   int time, padded, heads, kv_heads;
   float scale;
 
   __device__ int group() const { return heads / kv_heads; }
+  // The places of key/value head `kv_head` among all heads of qkv.
+  __device__ int key_head(int kv_head) const { return heads + kv_head; }
+  __device__ int value_head(int kv_head) const { return heads + kv_heads + kv_head; }
+  // The index of a query in logsumexp and delta.
+  __device__ int64_t query_at(int sequence, int head, int row) const {
+    return (int64_t{sequence} * heads + head) * padded + row;
+  }
 };
 
-template <Side kSide, int kD>
-struct BackwardShared {
-  static constexpr int kStages = kD == 64 ? 4 : 2;
-  alignas(1024) BFloat16 own[2][2][kGroupRows * kD];  // of the first and second matrix that stay, by warpgroup
-  BFloat16 pair[kStages][2][kRows * kD];
-  alignas(16) float logsumexp[kStages][kRows], dots[kStages][kRows];  // for Side::keys: of the queries
-  uint64_t own_full;
+template <int kD>
+inline constexpr int kStagesFor = kD == 64 ? 4 : 2;
+
+// Tiles that stay are split by warpgroup.
+template <int kD>
+struct KeysShared {
+  static constexpr int kStages = kStagesFor<kD>;
+  alignas(1024) BFloat16 keys[2][kGroupRows * kD];
+  BFloat16 values[2][kGroupRows * kD];
+  struct {
+    BFloat16 queries[kRows * kD], d_out[kRows * kD];
+  } tiles[kStages];
+  alignas(16) float logsumexp[kStages][kRows], delta[kStages][kRows];  // of the queries
+  uint64_t kept_full;
   Ring<kStages> ring;
 };
 
-// rows (2, sequences, heads, padded): LSE in powers of two, and delta = <O, dO>, which the gradient of softmax
-// subtracts. One warp per head of a token.
+template <int kD>
+struct QueriesShared {
+  static constexpr int kStages = kStagesFor<kD>;
+  alignas(1024) BFloat16 queries[2][kGroupRows * kD];
+  BFloat16 d_out[2][kGroupRows * kD];
+  struct {
+    BFloat16 keys[kRows * kD], values[kRows * kD];
+  } tiles[kStages];
+  uint64_t kept_full;
+  Ring<kStages> ring;
+};
+
+// rows (2, sequences, heads, padded): LSE in powers of two, and delta. One warp per head of a token.
 static __global__ void attention_backward_rows_sm90_kernel(float* rows, const BFloat16* out, const BFloat16* d_out,
                                                            const float* logsumexp, int64_t sequences, int64_t time,
                                                            int64_t padded, int64_t heads, int64_t d_head) {
@@ -44,176 +72,279 @@ static __global__ void attention_backward_rows_sm90_kernel(float* rows, const BF
   if (i >= all) return;
   const int64_t head = i % heads, t = i / heads % padded, sequence = i / heads / padded;
   const int64_t at = (sequence * time + t) * heads + head;
-  float dot = 0;
-  if (t < time) {
-    for (int64_t c = lane_index(); c < d_head; c += kWarp)
-      dot += load(out + at * d_head + c) * load(d_out + at * d_head + c);
-  }
-  dot = warp_sum(dot);
+  float delta = 0;
+  if (t < time) delta = attention_delta_part(out + at * d_head, d_out + at * d_head, d_head);
+  delta = warp_sum(delta);
   if (lane_index() == 0) {
     const int64_t to = (sequence * heads + head) * padded + t;
     rows[to] = t < time ? logsumexp[at] * kLog2e : INFINITY;
-    rows[all + to] = dot;
+    rows[all + to] = delta;
   }
 }
 
-// The work of a block: 128 rows from `first` on of `head` (a key/value head for Side::keys), in `steps` steps.
-struct BackwardTile {
-  int first, head, sequence, begin, tiles, steps;  // `tiles` tiles from tile `begin` on; for Side::keys once per query
-                                                   // head
-};
+// ---- parts of both kernels -----------------------------------------------------------------------------------------
 
-template <Side kSide, bool kCausal>
-static __device__ BackwardTile backward_tile(const Backward& p) {
-  const int heads = kSide == Side::keys ? p.kv_heads : p.heads, all = (p.time + kRows - 1) / kRows;
-  BackwardTile tile{};
-  tile.head = static_cast<int>(blockIdx.x) % heads;
-  tile.sequence = static_cast<int>(blockIdx.x) / heads;
-  if constexpr (kSide == Side::keys) {  // with a causal mask the first keys have the most queries
-    tile.first = static_cast<int>(blockIdx.y) * kAttentionRows;
-    tile.begin = kCausal ? tile.first / kRows : 0;
-    tile.tiles = all - tile.begin;
-    tile.steps = tile.tiles * p.group();
-  } else {  // the last queries have the most keys
-    tile.first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kAttentionRows;
-    tile.begin = 0;
-    tile.tiles = tile.steps = kCausal ? min(all, (tile.first + kAttentionRows) / kRows) : all;
-  }
-  return tile;
-}
-
-// Three warpgroups: one thread of the first copies pairs of tiles into a ring, and the two others own 64 rows each. For
-// Side::keys everything is transposed, (keys, queries), so that P^T and dS^T are left operands that never leave the
-// registers; for Side::queries dS is such an operand without transposition.
-template <Side kSide, int kD, bool kCausal>
-__global__ void __launch_bounds__(kThreads, 1) attention_backward_sm90_kernel(const __grid_constant__ Backward p) {
-  using S = BackwardShared<kSide, kD>;
-  constexpr bool kKeys = kSide == Side::keys;
-  auto& shared = shared_memory<S>();
-  const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1, lane = lane_index();
-  const BackwardTile tile = backward_tile<kSide, kCausal>(p);
+// One thread of the first warpgroup calls copy_tiles. The two others call multiply(group, row): their index, and the
+// first of the calling warp's 16 rows among those that the block keeps.
+template <class Shared, class Tile, class Multiply>
+static __device__ void run_warpgroups(Shared& shared, const Backward& p, const Tile& tile, Multiply multiply) {
+  const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1;
   if (threadIdx.x == 0) {
     prefetch_tensormap(p.qkv);
     prefetch_tensormap(p.d_out);
-    mbarrier_init(shared.own_full, 1);
+    mbarrier_init(shared.kept_full, 1);
     shared.ring.initialise(kMultiplyWarps);
     fence_mbarrier_init();
   }
   __syncthreads();
-  RingPlace<S::kStages> place;
-
   if (group < 0) {
     setmaxnreg_dec<kCopyRegisters>();
-    if (threadIdx.x == 0) {
-      const int kv_head = kKeys ? tile.head : tile.head / p.group();
-      const int key = p.heads + kv_head, value = p.heads + p.kv_heads + kv_head;
-      mbarrier_arrive_expect_tx(shared.own_full, 2 * 2 * kAttentionRows * kD);
-      for (int g = 0; g < 2; ++g) {
-        const int row = tile.first + g * kGroupRows;
-        load_head<kGroupRows, kD>(shared.own[0][g], p.qkv, shared.own_full, kKeys ? key : tile.head, row,
-                                  tile.sequence);
-        load_head<kGroupRows, kD>(shared.own[1][g], kKeys ? p.qkv : p.d_out, shared.own_full, kKeys ? value : tile.head,
-                                  row, tile.sequence);
-      }
-      for (int step = 0; step < tile.steps; ++step, place.advance()) {
-        const int row = (tile.begin + step % tile.tiles) * kRows;
-        BFloat16 *first = shared.pair[place.stage][0], *second = shared.pair[place.stage][1];
-        if constexpr (kKeys) {
-          const int head = tile.head * p.group() + step / tile.tiles;
-          uint64_t& full = shared.ring.fill(place, 2 * 2 * kRows * kD + 2 * kRows * sizeof(float));
-          load_head<kRows, kD>(first, p.qkv, full, head, row, tile.sequence);
-          load_head<kRows, kD>(second, p.d_out, full, head, row, tile.sequence);
-          const int64_t at = (int64_t{tile.sequence} * p.heads + head) * p.padded + row;
-          bulk_load(shared.logsumexp[place.stage], p.logsumexp + at, kRows * sizeof(float), full);
-          bulk_load(shared.dots[place.stage], p.dots + at, kRows * sizeof(float), full);
-        } else {
-          uint64_t& full = shared.ring.fill(place, 2 * 2 * kRows * kD);
-          load_head<kRows, kD>(first, p.qkv, full, key, row, tile.sequence);
-          load_head<kRows, kD>(second, p.qkv, full, value, row, tile.sequence);
-        }
-      }
-    }
+    if (threadIdx.x == 0) copy_tiles(shared, p, tile);
   } else {
     setmaxnreg_inc<kMultiplyRegisters>();
-    const int group_first = tile.first + group * kGroupRows, row = group_first + warp_index() % 4 * 16;
-    const BFloat16 *own_first = shared.own[0][group], *own_second = shared.own[1][group];
-    float d_first[kD / 8][4] = {}, d_second[kKeys ? kD / 8 : 1][4] = {};
-    float lse[2] = {0, 0}, dot[2] = {0, 0};
-    if constexpr (!kKeys) {
+    multiply(group, tile.first + group * kGroupRows + warp_index() % 4 * 16);
+    if (lane_index() == 0) bulk_wait_group_read<0>();
+  }
+}
+
+// Loads the 128 rows of a head from `first` on that a block keeps.
+template <int kD>
+static __device__ void load_kept(BFloat16 (&tiles)[2][kGroupRows * kD], const TensorMap& map, uint64_t& full, int head,
+                                 int first, int sequence) {
+  for (int g = 0; g < 2; ++g) load_head<kGroupRows, kD>(tiles[g], map, full, head, first + g * kGroupRows, sequence);
+}
+
+// The products of a pair of tiles: S = Q K^T and dP = dO V^T, or their transposes. On return S is complete, and dP
+// after wgmma_wait_group<0>().
+template <int kD>
+static __device__ void multiply_pair(float (&scores)[kRows / 8][4], const BFloat16* kept, const BFloat16* streamed,
+                                     float (&d_probabilities)[kRows / 8][4], const BFloat16* d_kept,
+                                     const BFloat16* d_streamed) {
+  wgmma_fence();
+  warpgroup_multiply<Operand::rows, Operand::rows, kD, kGroupRows, kRows>(scores, kept, streamed, false);
+  wgmma_commit_group();
+  warpgroup_multiply<Operand::rows, Operand::rows, kD, kGroupRows, kRows>(d_probabilities, d_kept, d_streamed, false);
+  wgmma_commit_group();
+  wgmma_wait_group<1>();
+  keep_registers(scores);
+}
+
+// S -> P = 2^(scale S - LSE), 0 where the query does not attend to the key. Both functions are called with a block of 8
+// columns and an element of it.
+template <class Visible, class LogSumExp>
+static __device__ void to_probabilities(float (&scores)[kRows / 8][4], float scale, Visible is_visible,
+                                        LogSumExp logsumexp) {
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const int64_t at =
-            (int64_t{tile.sequence} * p.heads + tile.head) * p.padded + row + accumulator_row(lane, 2 * h);
-        lse[h] = p.logsumexp[at];
-        dot[h] = p.dots[at];
-      }
-    }
-    const float scale = p.scale * kLog2e;
-    mbarrier_wait_parity(shared.own_full, 0);
-    for (int step = 0; step < tile.steps; ++step) {
-      const int other_first = (tile.begin + step % tile.tiles) * kRows;
-      const BFloat16 *first = shared.pair[place.stage][0], *second = shared.pair[place.stage][1];
-      float scores[kRows / 8][4], slopes[kRows / 8][4];
-      uint32_t left[kRows / 16][4], left_slopes[kRows / 16][4];
-      shared.ring.wait(place);
-      wgmma_fence();
-      warpgroup_multiply<Operand::rows, Operand::rows, kD, kGroupRows, kRows>(scores, own_first, first, false);
-      wgmma_commit_group();
-      warpgroup_multiply<Operand::rows, Operand::rows, kD, kGroupRows, kRows>(slopes, own_second, second, false);
-      wgmma_commit_group();
-      wgmma_wait_group<1>();
-      keep_registers(scores);
-      // Whether some pairs of these queries and keys are masked: the key comes after the query, or is past the end.
-      // (Rows past the end of a block that keeps keys may hold any values, because they are not stored.)
-      const bool partial = kCausal ? kKeys ? group_first + kGroupRows > other_first : other_first + kRows > group_first
-                                   : !kKeys && other_first + kRows > p.time;
+  for (int b = 0; b < kRows / 8; ++b) {
 #pragma unroll
-      for (int b = 0; b < kRows / 8; ++b) {
+    for (int e = 0; e < 4; ++e)
+      scores[b][e] = is_visible(b, e) ? ex2_approx(scores[b][e] * scale - logsumexp(b, e)) : 0.0f;
+  }
+}
+
+// dP -> dS = P (dP - delta), the gradient of the scores before scaling.
+template <class Delta>
+static __device__ void to_d_scores(float (&d_probabilities)[kRows / 8][4], const float (&probabilities)[kRows / 8][4],
+                                   Delta delta) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const int column = 8 * b + accumulator_column(lane, e);
-          const int own = row + accumulator_row(lane, e), other = other_first + column;
-          const float less = kKeys ? shared.logsumexp[place.stage][column] : lse[e / 2];
-          const bool visible = !partial || (kCausal ? kKeys ? own <= other : other <= own : other < p.time);
-          scores[b][e] = visible ? ex2_approx(scores[b][e] * scale - less) : 0.0f;
-        }
-      }
-      if constexpr (kKeys) to_operand(left, scores);
-      wgmma_wait_group<0>();
-      keep_registers(slopes);
+  for (int b = 0; b < kRows / 8; ++b) {
 #pragma unroll
-      for (int b = 0; b < kRows / 8; ++b) {
+    for (int e = 0; e < 4; ++e) d_probabilities[b][e] = probabilities[b][e] * (d_probabilities[b][e] - delta(b, e));
+  }
+}
+
+// ---- dK and dV -----------------------------------------------------------------------------------------------------
+
+// The work of a block: 128 keys from `first` on. It loops over `tiles` tiles of queries from tile `begin` on, once per
+// query head of the key/value head.
+struct KeysTile {
+  int first, kv_head, sequence, begin, tiles, steps;
+
+  __device__ int query_head(const Backward& p, int step) const { return kv_head * p.group() + step / tiles; }
+  __device__ int first_query(int step) const { return (begin + step % tiles) * kRows; }
+};
+
+// With a causal mask the first keys have the most queries, so they come first.
+template <bool kCausal>
+static __device__ KeysTile keys_tile(const Backward& p) {
+  KeysTile tile{};
+  tile.first = static_cast<int>(blockIdx.y) * kAttentionRows;
+  tile.kv_head = static_cast<int>(blockIdx.x) % p.kv_heads;
+  tile.sequence = static_cast<int>(blockIdx.x) / p.kv_heads;
+  tile.begin = kCausal ? tile.first / kRows : 0;
+  tile.tiles = (p.time + kRows - 1) / kRows - tile.begin;
+  tile.steps = tile.tiles * p.group();
+  return tile;
+}
+
+// By one thread.
+template <int kD>
+static __device__ void copy_tiles(KeysShared<kD>& shared, const Backward& p, const KeysTile& tile) {
+  mbarrier_arrive_expect_tx(shared.kept_full, 2 * 2 * kAttentionRows * kD);
+  load_kept<kD>(shared.keys, p.qkv, shared.kept_full, p.key_head(tile.kv_head), tile.first, tile.sequence);
+  load_kept<kD>(shared.values, p.qkv, shared.kept_full, p.value_head(tile.kv_head), tile.first, tile.sequence);
+  RingPlace<KeysShared<kD>::kStages> place;
+  for (int step = 0; step < tile.steps; ++step, place.advance()) {
+    const int head = tile.query_head(p, step), query = tile.first_query(step);
+    uint64_t& full = shared.ring.fill(place, 2 * 2 * kRows * kD + 2 * kRows * sizeof(float));
+    load_head<kRows, kD>(shared.tiles[place.stage].queries, p.qkv, full, head, query, tile.sequence);
+    load_head<kRows, kD>(shared.tiles[place.stage].d_out, p.d_out, full, head, query, tile.sequence);
+    const int64_t at = p.query_at(tile.sequence, head, query);
+    bulk_load(shared.logsumexp[place.stage], p.logsumexp + at, kRows * sizeof(float), full);
+    bulk_load(shared.delta[place.stage], p.delta + at, kRows * sizeof(float), full);
+  }
+}
+
+// Adds to the gradients of a warpgroup's 64 keys, of which this warp's 16 begin at `key`.
+template <int kD, bool kCausal>
+static __device__ void add_key_gradients(float (&d_keys)[kD / 8][4], float (&d_values)[kD / 8][4],
+                                         KeysShared<kD>& shared, const Backward& p, const KeysTile& tile, int group,
+                                         int key) {
+  const int lane = lane_index(), end_key = tile.first + (group + 1) * kGroupRows;
+  const float scale = p.scale * kLog2e;
+  RingPlace<KeysShared<kD>::kStages> place;
+  mbarrier_wait_parity(shared.kept_full, 0);
+  for (int step = 0; step < tile.steps; ++step) {
+    const int first_query = tile.first_query(step);
+    const BFloat16 *queries = shared.tiles[place.stage].queries, *d_out = shared.tiles[place.stage].d_out;
+    const auto column = [&](int b, int e) { return 8 * b + accumulator_column(lane, e); };
+    float scores[kRows / 8][4], d_scores[kRows / 8][4];
+    uint32_t left_probabilities[kRows / 16][4], left_d_scores[kRows / 16][4];
+    shared.ring.wait(place);
+    multiply_pair<kD>(scores, shared.keys[group], queries, d_scores, shared.values[group], d_out);
+    // Whether a key comes after a query. (Keys past the end may have any values, because they are not stored; for
+    // queries past the end LSE is infinite.)
+    const bool partial = kCausal && end_key > first_query;
+    to_probabilities(
+        scores, scale,
+        [&](int b, int e) { return !partial || key + accumulator_row(lane, e) <= first_query + column(b, e); },
+        [&](int b, int e) { return shared.logsumexp[place.stage][column(b, e)]; });
+    to_operand(left_probabilities, scores);
+    wgmma_wait_group<0>();
+    keep_registers(d_scores);
+    to_d_scores(d_scores, scores, [&](int b, int e) { return shared.delta[place.stage][column(b, e)]; });
+    to_operand(left_d_scores, d_scores);
+    keep_registers(d_keys);
+    keep_registers(d_values);
+    wgmma_fence();
+    warpgroup_multiply<Operand::columns, kRows>(d_values, left_probabilities, d_out, true);
+    warpgroup_multiply<Operand::columns, kRows>(d_keys, left_d_scores, queries, true);
+    wgmma_commit_group();
+    wgmma_wait_group<0>();
+    keep_registers(d_keys);
+    keep_registers(d_values);
+    __syncwarp();  // other lanes have read LSE and delta
+    if (lane == 0) shared.ring.release(place);
+    place.advance();
+  }
+}
+
+template <int kD, bool kCausal>
+__global__ void __launch_bounds__(kThreads, 1) attention_backward_keys_sm90_kernel(const __grid_constant__ Backward p) {
+  auto& shared = shared_memory<KeysShared<kD>>();
+  const KeysTile tile = keys_tile<kCausal>(p);
+  run_warpgroups(shared, p, tile, [&](int group, int key) {
+    float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
+    add_key_gradients<kD, kCausal>(d_keys, d_values, shared, p, tile, group, key);
+    barrier_sync(1 + group, kWarpgroup);  // all warps of the group have read the memory that is overwritten now
+    const float scales[2] = {p.scale, p.scale}, ones[2] = {1, 1};
+    store_head<kD>(p.d_qkv, shared.keys[group], d_keys, scales, p.key_head(tile.kv_head), key, tile.sequence);
+    store_head<kD>(p.d_qkv, shared.values[group], d_values, ones, p.value_head(tile.kv_head), key, tile.sequence);
+  });
+}
+
+// ---- dQ ------------------------------------------------------------------------------------------------------------
+
+// The work of a block: 128 queries of a head from `first` on. It loops over the first `tiles` tiles of keys.
+struct QueriesTile {
+  int first, head, sequence, tiles;
+};
+
+// The last queries have the most keys, so they come first.
+template <bool kCausal>
+static __device__ QueriesTile queries_tile(const Backward& p) {
+  const int all = (p.time + kRows - 1) / kRows;
+  QueriesTile tile{};
+  tile.first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kAttentionRows;
+  tile.head = static_cast<int>(blockIdx.x) % p.heads;
+  tile.sequence = static_cast<int>(blockIdx.x) / p.heads;
+  tile.tiles = kCausal ? min(all, (tile.first + kAttentionRows) / kRows) : all;
+  return tile;
+}
+
+// By one thread.
+template <int kD>
+static __device__ void copy_tiles(QueriesShared<kD>& shared, const Backward& p, const QueriesTile& tile) {
+  const int key_head = p.key_head(tile.head / p.group()), value_head = p.value_head(tile.head / p.group());
+  mbarrier_arrive_expect_tx(shared.kept_full, 2 * 2 * kAttentionRows * kD);
+  load_kept<kD>(shared.queries, p.qkv, shared.kept_full, tile.head, tile.first, tile.sequence);
+  load_kept<kD>(shared.d_out, p.d_out, shared.kept_full, tile.head, tile.first, tile.sequence);
+  RingPlace<QueriesShared<kD>::kStages> place;
+  for (int step = 0; step < tile.tiles; ++step, place.advance()) {
+    uint64_t& full = shared.ring.fill(place, 2 * 2 * kRows * kD);
+    load_head<kRows, kD>(shared.tiles[place.stage].keys, p.qkv, full, key_head, step * kRows, tile.sequence);
+    load_head<kRows, kD>(shared.tiles[place.stage].values, p.qkv, full, value_head, step * kRows, tile.sequence);
+  }
+}
+
+// Adds to the gradient of a warpgroup's 64 queries, of which this warp's 16 begin at `query`.
+template <int kD, bool kCausal>
+static __device__ void add_query_gradients(float (&d_queries)[kD / 8][4], QueriesShared<kD>& shared, const Backward& p,
+                                           const QueriesTile& tile, int group, int query) {
+  const int lane = lane_index(), first_query = tile.first + group * kGroupRows;
+  float logsumexp[2], delta[2];
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const int column = 8 * b + accumulator_column(lane, e);
-          slopes[b][e] = scores[b][e] * (slopes[b][e] - (kKeys ? shared.dots[place.stage][column] : dot[e / 2]));
-        }
-      }
-      to_operand(left_slopes, slopes);
-      keep_registers(d_first);
-      if constexpr (kKeys) keep_registers(d_second);
-      wgmma_fence();
-      if constexpr (kKeys) warpgroup_multiply<Operand::columns, kRows>(d_second, left, second, true);
-      warpgroup_multiply<Operand::columns, kRows>(d_first, left_slopes, first, true);
-      wgmma_commit_group();
-      wgmma_wait_group<0>();
-      keep_registers(d_first);
-      if constexpr (kKeys) keep_registers(d_second);
-      if constexpr (kKeys) __syncwarp();  // other lanes have read LSE and delta
-      if (lane == 0) shared.ring.release(place);
-      place.advance();
-    }
+  for (int h = 0; h < 2; ++h) {
+    const int64_t at = p.query_at(tile.sequence, tile.head, query + accumulator_row(lane, 2 * h));
+    logsumexp[h] = p.logsumexp[at];
+    delta[h] = p.delta[at];
+  }
+  const float scale = p.scale * kLog2e;
+  RingPlace<QueriesShared<kD>::kStages> place;
+  mbarrier_wait_parity(shared.kept_full, 0);
+  for (int step = 0; step < tile.tiles; ++step) {
+    const int first_key = step * kRows;
+    const BFloat16 *keys = shared.tiles[place.stage].keys, *values = shared.tiles[place.stage].values;
+    float scores[kRows / 8][4], d_scores[kRows / 8][4];
+    uint32_t left_d_scores[kRows / 16][4];
+    shared.ring.wait(place);
+    multiply_pair<kD>(scores, shared.queries[group], keys, d_scores, shared.d_out[group], values);
+    // Whether a key comes after a query, or is past the end.
+    const bool partial = first_key + kRows > (kCausal ? first_query : p.time);
+    to_probabilities(
+        scores, scale,
+        [&](int b, int e) {
+          const int key = first_key + 8 * b + accumulator_column(lane, e);
+          return !partial || (kCausal ? key <= query + accumulator_row(lane, e) : key < p.time);
+        },
+        [&](int, int e) { return logsumexp[e / 2]; });
+    wgmma_wait_group<0>();
+    keep_registers(d_scores);
+    to_d_scores(d_scores, scores, [&](int, int e) { return delta[e / 2]; });
+    to_operand(left_d_scores, d_scores);
+    keep_registers(d_queries);
+    wgmma_fence();
+    warpgroup_multiply<Operand::columns, kRows>(d_queries, left_d_scores, keys, true);
+    wgmma_commit_group();
+    wgmma_wait_group<0>();
+    keep_registers(d_queries);
+    if (lane == 0) shared.ring.release(place);
+    place.advance();
+  }
+}
+
+template <int kD, bool kCausal>
+__global__ void __launch_bounds__(kThreads, 1)
+    attention_backward_queries_sm90_kernel(const __grid_constant__ Backward p) {
+  auto& shared = shared_memory<QueriesShared<kD>>();
+  const QueriesTile tile = queries_tile<kCausal>(p);
+  run_warpgroups(shared, p, tile, [&](int group, int query) {
+    float d_queries[kD / 8][4] = {};
+    add_query_gradients<kD, kCausal>(d_queries, shared, p, tile, group, query);
     barrier_sync(1 + group, kWarpgroup);  // all warps of the group have read the memory that is overwritten now
     const float scales[2] = {p.scale, p.scale};
-    store_head<kD>(p.d_qkv, shared.own[0][group], d_first, scales, kKeys ? p.heads + tile.head : tile.head, row,
-                   tile.sequence);
-    if constexpr (kKeys) {
-      const float one[2] = {1, 1};
-      store_head<kD>(p.d_qkv, shared.own[1][group], d_second, one, p.heads + p.kv_heads + tile.head, row,
-                     tile.sequence);
-    }
-    if (lane == 0) bulk_wait_group_read<0>();
-  }
+    store_head<kD>(p.d_qkv, shared.queries[group], d_queries, scales, tile.head, query, tile.sequence);
+  });
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
@@ -232,7 +363,7 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
     p.d_out = map_of_heads(d_out.data, layout.heads, tokens, layout, kRows);
     p.d_qkv = map_of_heads(d_qkv.data, all_heads, tokens, layout, kStoredRows);
     p.logsumexp = rows;
-    p.dots = rows + all;
+    p.delta = rows + all;
     p.time = static_cast<int>(layout.time);
     p.padded = static_cast<int>(padded);
     p.heads = static_cast<int>(layout.heads);
@@ -243,10 +374,10 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
       grid.y = static_cast<unsigned>(padded / kAttentionRows);
       return grid;
     };
-    launch(ctx, attention_backward_sm90_kernel<Side::keys, kD, kCausal>, grid_of(layout.kv_heads), kThreads,
-           sizeof(BackwardShared<Side::keys, kD>), p);
-    launch(ctx, attention_backward_sm90_kernel<Side::queries, kD, kCausal>, grid_of(layout.heads), kThreads,
-           sizeof(BackwardShared<Side::queries, kD>), p);
+    launch(ctx, attention_backward_keys_sm90_kernel<kD, kCausal>, grid_of(layout.kv_heads), kThreads,
+           sizeof(KeysShared<kD>), p);
+    launch(ctx, attention_backward_queries_sm90_kernel<kD, kCausal>, grid_of(layout.heads), kThreads,
+           sizeof(QueriesShared<kD>), p);
   });
 }
 

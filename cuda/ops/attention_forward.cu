@@ -115,9 +115,9 @@ __global__ void __launch_bounds__(kThreads, 2)
   for (int h = 0; h < 2; ++h) {
     total[h] = warp_sum<4>(total[h]);
     inverse[h] = 1.0f / total[h];
-    const int own = accumulator_row(lane, 2 * h);
-    if (lane % 4 == 0 && first + warp_row + own < time) {
-      logsumexp[(row + own) * l.heads + head] = largest[h] / kLog2e + logf(total[h]);
+    const int query = accumulator_row(lane, 2 * h);
+    if (lane % 4 == 0 && first + warp_row + query < time) {
+      logsumexp[(row + query) * l.heads + head] = largest[h] / kLog2e + logf(total[h]);
     }
   }
   store_rows<kD>(out + (row * l.heads + head) * l.d_head, shared.q + warp_row * S::kStride, sums, inverse,

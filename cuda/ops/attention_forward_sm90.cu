@@ -188,9 +188,9 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
       for (int h = 0; h < 2; ++h) {
         total[h] = warp_sum<4>(total[h]);
         inverse[h] = 1.0f / total[h];
-        const int own = tile.first + row + accumulator_row(lane, 2 * h);
-        if (lane % 4 == 0 && own < p.time) {
-          p.logsumexp[(int64_t{tile.sequence} * p.time + own) * p.heads + tile.head] =
+        const int query = tile.first + row + accumulator_row(lane, 2 * h);
+        if (lane % 4 == 0 && query < p.time) {
+          p.logsumexp[(int64_t{tile.sequence} * p.time + query) * p.heads + tile.head] =
               largest[h] * p.scale / kLog2e + logf(total[h]);
         }
       }

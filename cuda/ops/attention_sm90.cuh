@@ -1,6 +1,7 @@
 // Shared by forward and backward of Hopper's attention. Blocks have three warpgroups: one thread of the first copies
 // tiles of heads, and the two others multiply, 64 rows each.
 #pragma once
+#include <numbers>
 #include <type_traits>
 
 #include "core/ops/attention_layout.h"
@@ -13,7 +14,7 @@ inline constexpr int kThreads = 3 * kWarpgroup;
 inline constexpr int kCopyRegisters = 24, kMultiplyRegisters = 240;
 inline constexpr int kMultiplyWarps = 8;
 inline constexpr int kGroupRows = 64;  // rows of a warpgroup
-inline constexpr float kLog2e = 1.4426950408889634f;
+inline constexpr float kLog2e = std::numbers::log2e_v<float>;
 
 // Describes a tensor (tokens, heads * d_head) as (d_head, heads, time, sequences), so that copies stop at the end of a
 // head and of a sequence. Elements past either end are read as zero and not written.

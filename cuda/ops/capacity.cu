@@ -183,15 +183,15 @@ static __global__ void loss_by_drops_kernel(double* partial, const float* losses
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
                        ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1), experts = demand.dim(1);
-  const Assignments in{indices.as<int32_t>(),
-                       targets.as<int32_t>(),
-                       weights.as<float>(),
-                       groups,
-                       0,
-                       0,
-                       k,
-                       rule == DropRule::score,
-                       false};
+  const Assignments in{.indices = indices.as<int32_t>(),
+                       .targets = targets.as<int32_t>(),
+                       .weights = weights.as<float>(),
+                       .groups = groups,
+                       .group = 0,
+                       .expert = 0,
+                       .k = k,
+                       .by_score = rule == DropRule::score,
+                       .padding = false};
   launch(ctx, limit_assignments_kernel, blocks_for(groups.count * experts, 1), kThreads, sizeof(LimitShared),
          kept.as<int32_t>(), demand.as<int32_t>(), in, static_cast<int>(experts), room);
   launch(ctx, count_lost_kernel, blocks_for(tokens, kThreads), kThreads, 0, kept.as<int32_t>(), lost.as<int32_t>(),

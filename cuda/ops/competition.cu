@@ -144,17 +144,6 @@ static __global__ void distillation_backward_kernel(float* d_logits, float* d_q,
   }
 }
 
-// One warp per row.
-static __global__ void softmax_backward_kernel(float* d_z, const float* d_p, const float* p, int64_t tokens,
-                                               int64_t experts) {
-  const int64_t t = warp_in_grid();
-  if (t >= tokens) return;
-  float mean = 0;
-  for (int64_t i = t * experts + lane_index(); i < (t + 1) * experts; i += kWarp) mean += p[i] * d_p[i];
-  mean = warp_sum(mean);
-  for (int64_t i = t * experts + lane_index(); i < (t + 1) * experts; i += kWarp) d_z[i] += p[i] * (d_p[i] - mean);
-}
-
 // Inner products of two rows, on every lane.
 struct Products {
   float ab, aa, bb;
@@ -318,9 +307,13 @@ void gather_chosen(Context& ctx, Tensor values, ConstTensor all, ConstTensor ind
 
 void distillation_sum(Context& ctx, Tensor sum, ConstTensor p, ConstTensor q, ConstTensor indices, double chosen_weight,
                       ConstTensor targets) {
-  sum_over_tokens(
-      ctx, sum, targets,
-      DistillationTerm{p.as<float>(), q.as<float>(), indices.as<int32_t>(), p.dim(1), indices.dim(1), chosen_weight});
+  sum_over_tokens(ctx, sum, targets,
+                  DistillationTerm{.p = p.as<float>(),
+                                   .q = q.as<float>(),
+                                   .indices = indices.as<int32_t>(),
+                                   .experts = p.dim(1),
+                                   .k = indices.dim(1),
+                                   .chosen_weight = chosen_weight});
 }
 
 void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTensor p, ConstTensor q, ConstTensor indices,
@@ -330,12 +323,6 @@ void distillation_backward(Context& ctx, Tensor d_logits, Tensor d_q, ConstTenso
          d_q ? d_q.as<float>() : nullptr, p.as<float>(), q.as<float>(), indices.as<int32_t>(), targets.as<int32_t>(),
          tokens, experts, k, static_cast<float>(2 * factor / static_cast<double>(experts)),
          static_cast<float>(2 * factor * chosen_weight / static_cast<double>(k)));
-}
-
-void softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_p, ConstTensor p) {
-  const int64_t tokens = p.dim(0);
-  launch(ctx, softmax_backward_kernel, warps_for(tokens), kThreads, 0, d_z.as<float>(), d_p.as<float>(), p.as<float>(),
-         tokens, p.dim(1));
 }
 
 void output_similarity_sum(Context& ctx, Tensor sum, ConstTensor rows, ConstTensor position, ConstTensor targets) {

@@ -3,11 +3,9 @@
 #include "core/ops/grouped_gemm.h"
 
 #include "cuda/device/launch.cuh"
-#include "cuda/kernel/fused_activation.cuh"
-#include "cuda/kernel/mma_tile.cuh"
 #include "cuda/kernel/tile.cuh"
+#include "cuda/ops/grouped_gemm.cuh"
 #include "cuda/ops/grouped_gemm_sm90.h"
-#include "cuda/ops/row_tiles.h"
 
 namespace moe::cuda {
 
@@ -15,24 +13,19 @@ namespace moe::cuda {
 
 // ---- the product ---------------------------------------------------------------------------------------------------
 
-// forward: y = x W^T. input: d_x = d_y W. weight: d_W += d_y^T x, over the expert's rows.
-enum class Kind { forward, input, weight };
-
 template <class T, Kind kKind, Fused kFused = Fused::none>
-struct Layout {
-  static constexpr bool kGated = kFused == Fused::swiglu;
-  static constexpr int kM = 128, kN = 128, kK = sizeof(T) == 2 ? 32 : 16, kStages = sizeof(T) == 2 ? 4 : 3;
-  static constexpr int kOut = kGated ? kN / 2 : kN;             // contiguous columns; with a gate, of each half
+struct Layout : GemmTile<T, kKind, kFused, 128, 128> {
+  using Base = GemmTile<T, kKind, kFused, 128, 128>;
+  using Base::kA, Base::kB, Base::kM, Base::kN;
+  using typename Base::Result;
+  static constexpr int kK = sizeof(T) == 2 ? 32 : 16, kStages = sizeof(T) == 2 ? 4 : 3;
   static constexpr int kResident = sizeof(T) == 2 ? 2 : 1;      // blocks per multiprocessor
   static constexpr int kThreads = 256, kWarpsN = 4;             // 2 x 4 warps
   static constexpr int kWarpM = kM / 2, kWarpN = kN / kWarpsN;  // of C, per warp
-  static constexpr Operand kA = kKind == Kind::weight ? Operand::columns : Operand::rows;
-  static constexpr Operand kB = kKind == Kind::forward ? Operand::rows : Operand::columns;
   static constexpr int kStrideA = tile_stride<T>(kA == Operand::rows ? kK : kM);
   static constexpr int kStrideB = tile_stride<T>(kB == Operand::rows ? kK : kN);
   static constexpr int kTileA = (kA == Operand::rows ? kM : kK) * kStrideA;
   static constexpr int kTileB = (kB == Operand::rows ? kN : kK) * kStrideB;
-  using Result = std::conditional_t<kKind == Kind::weight, float, T>;
   static constexpr int kStrideC = tile_stride<Result>(kN);
   union Shared {
     struct {
@@ -44,17 +37,8 @@ struct Layout {
 };
 
 template <class T, class Result>
-struct Product {
-  Result* c;
-  const T *a, *b;
-  int m, n, k;  // weight: m = out, n = in; otherwise n and k of one row tile's product
-  const int32_t* offsets = nullptr;
-  const RowTile* tiles = nullptr;  // unused for weight
-  const int32_t* num_tiles = nullptr;
-  int experts = 0;
-  bool accumulate = false;  // only for weight
-  bool vectors = false;
-  T* activated = nullptr;  // only with an activation
+struct PlainProduct : Product<T, Result, const T*> {
+  bool vectors = false;  // whether rows can be read and written in vectors
 };
 
 // activated = activation(z) for a tile of z in shared memory. With a gate, the tile's other half starts kOut columns
@@ -86,7 +70,7 @@ static __device__ void store_activated(T* target, const T* tile, int ld, int row
 // in order. With a gate a tile has 64 columns of each half of C, so that the activation has both operands.
 template <class T, Kind kKind, Fused kFused = Fused::none>
 __global__ void __launch_bounds__(Layout<T, kKind>::kThreads, Layout<T, kKind>::kResident)
-    grouped_gemm_kernel(Product<T, typename Layout<T, kKind>::Result> p) {
+    grouped_gemm_kernel(PlainProduct<T, typename Layout<T, kKind>::Result> p) {
   using L = Layout<T, kKind, kFused>;
   auto& shared = shared_memory<typename L::Shared>();
   const int warp_m = warp_index() / L::kWarpsN * L::kWarpM, warp_n = warp_index() % L::kWarpsN * L::kWarpN;
@@ -192,11 +176,10 @@ static void run_rows(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, 
                      Tensor activated = {}) {
   using L = Layout<T, kKind, kFused>;
   const int64_t n = c.dim(1), k = a.dim(1), width = n / (L::kGated ? 2 : 1);
-  Product<T, T> product{c.as<T>(), a.as<T>(), weight.as<T>(), 0, static_cast<int>(n), static_cast<int>(k)};
-  product.tiles = tiles.tiles();
-  product.num_tiles = tiles.count();
-  product.experts = static_cast<int>(weight.dim(0));
-  product.activated = activated ? activated.as<T>() : nullptr;
+  PlainProduct<T, T> product{};
+  product.a = a.as<T>();
+  product.b = weight.as<T>();
+  product.set_rows(c, k, weight.dim(0), tiles, activated);
   product.vectors = in_vectors<T>(width, product.a, product.b, product.c, product.activated) && in_vectors<T>(k);
   launch(ctx, grouped_gemm_kernel<T, kKind, kFused>,
          persistent_grid(ctx, tiles.most() * ((width + L::kOut - 1) / L::kOut), L::kResident), L::kThreads,
@@ -218,7 +201,7 @@ void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor
                                    ConstTensor offsets, Activation activation) {
   const RowTiles tiles(ctx, offsets, x.dim(0), weight.dim(0), kTileRows);
   if (sm90::takes_grouped_gemm(ctx, x.dtype, {y.dim(1), x.dim(1)}, {y.data, z.data, x.data, weight.data}))
-    return sm90::grouped_gemm_activate(ctx, y, z, x, weight, tiles, activation);
+    return sm90::grouped_gemm_activate_forward(ctx, y, z, x, weight, tiles, activation);
   for_type(x.dtype, [&]<class T>(T) {
     for_fused(activation, [&]<Fused kFused>(std::integral_constant<Fused, kFused>) {
       run_rows<T, Kind::forward, kFused>(ctx, z, x, weight, tiles, y);
@@ -229,7 +212,7 @@ void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {
   const RowTiles tiles(ctx, offsets, d_y.dim(0), weight.dim(0), kTileRows);
   if (sm90::takes_grouped_gemm(ctx, d_y.dtype, {d_x.dim(1), d_y.dim(1)}, {d_x.data, d_y.data, weight.data}))
-    return sm90::grouped_gemm_input(ctx, d_x, d_y, weight, tiles);
+    return sm90::grouped_gemm_backward_input(ctx, d_x, d_y, weight, tiles);
   for_type(d_y.dtype, [&]<class T>(T) { run_rows<T, Kind::input>(ctx, d_x, d_y, weight, tiles); });
 }
 
@@ -238,14 +221,13 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
   const int64_t experts = d_weight.dim(0), m = d_y.dim(1), n = x.dim(1);
   // Tensor maps need at least one row; with none, the portable kernel clears the gradients.
   if (d_y.dim(0) > 0 && sm90::takes_grouped_gemm(ctx, d_y.dtype, {m, n}, {d_weight.data, d_y.data, x.data}))
-    return sm90::grouped_gemm_weight(ctx, d_weight, d_y, x, offsets, accumulate);
+    return sm90::grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets, accumulate);
   for_type(d_y.dtype, [&]<class T>(T) {
     using L = Layout<T, Kind::weight>;
-    Product<T, float> product{d_weight.as<float>(), d_y.as<T>(),         x.as<T>(),
-                              static_cast<int>(m),  static_cast<int>(n), 0};
-    product.offsets = offsets.as<int32_t>();
-    product.experts = static_cast<int>(experts);
-    product.accumulate = accumulate;
+    PlainProduct<T, float> product{};
+    product.a = d_y.as<T>();
+    product.b = x.as<T>();
+    product.set_weight(d_weight, offsets, accumulate);
     product.vectors = in_vectors<T>(n, product.a, product.b, product.c) && in_vectors<T>(m);
     const int64_t tiles = experts * ((m + L::kM - 1) / L::kM) * ((n + L::kN - 1) / L::kN);
     launch(ctx, grouped_gemm_kernel<T, Kind::weight>, persistent_grid(ctx, tiles, L::kResident), L::kThreads,

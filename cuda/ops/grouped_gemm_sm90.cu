@@ -6,14 +6,11 @@
 
 #include "cuda/device/launch.cuh"
 #include "cuda/device/tensor_map.h"
-#include "cuda/kernel/fused_activation.cuh"
 #include "cuda/kernel/tile.cuh"
 #include "cuda/kernel/wgmma_tile.cuh"
+#include "cuda/ops/grouped_gemm.cuh"
 
 namespace moe::cuda::sm90 {
-
-// forward: y = x W^T. input: d_x = d_y W. weight: d_W (+)= d_y^T x, over the expert's rows.
-enum class Kind { forward, input, weight };
 
 // Three warpgroups: one copies, two multiply 64 rows each. The first gives up registers for the others.
 static constexpr int kThreads = 3 * kWarpgroup;
@@ -21,16 +18,12 @@ static constexpr int kCopyRegisters = 40, kMultiplyRegisters = 232;
 static constexpr int kMultiplyWarps = 8;
 
 template <Kind kKind, int kColumns, Fused kFused>
-struct Layout {
-  static constexpr Kind kind = kKind;
-  static constexpr Fused fused = kFused;
-  static constexpr bool kGated = kFused == Fused::swiglu;
-  static constexpr int kM = 128, kN = kColumns, kK = kChunk, kStages = kN == 256 ? 4 : 6;
-  static constexpr int kOut = kGated ? kN / 2 : kN;  // contiguous columns; with a gate, of each half
-  static constexpr Operand kA = kKind == Kind::weight ? Operand::columns : Operand::rows;
-  static constexpr Operand kB = kKind == Kind::forward ? Operand::rows : Operand::columns;
+struct Layout : GemmTile<BFloat16, kKind, kFused, kTileRows, kColumns> {
+  using Base = GemmTile<BFloat16, kKind, kFused, kTileRows, kColumns>;
+  using Base::kA, Base::kB, Base::kM, Base::kN;
+  using typename Base::Result;
+  static constexpr int kK = kChunk, kStages = kN == 256 ? 4 : 6;
   static constexpr int kRowsA = kA == Operand::rows ? kM : kK, kRowsB = kB == Operand::rows ? kN : kK;
-  using Result = std::conditional_t<kKind == Kind::weight, float, BFloat16>;
   static constexpr int kStaged = 128 / sizeof(Result);  // columns that are stored at once: 128 bytes
   static constexpr int kStride = tile_stride<Result>(kStaged);
   static constexpr uint32_t kStageBytes = 2 * (kM + kN) * kK;
@@ -43,17 +36,7 @@ struct Layout {
 };
 
 template <class Result>
-struct Product {
-  TensorMap a, b;
-  Result* c;
-  BFloat16* activated;  // only with an activation
-  int m, n, k;          // weight: m = out, n = in; otherwise n and k of one row tile's product
-  const int32_t* offsets;
-  const RowTile* tiles;  // unused for weight
-  const int32_t* num_tiles;
-  int experts;
-  bool accumulate;  // only for weight
-};
+using MappedProduct = Product<BFloat16, Result, TensorMap>;
 
 // One tile of C: `rows` rows from `row` on, kOut columns from `column` on. Rows are tokens or, for weight, an expert's
 // outputs; then the depth is the tokens from `token` on.
@@ -62,29 +45,39 @@ struct Tile {
 };
 
 template <class L>
-static __device__ int num_tiles(const Product<typename L::Result>& p, int tiles_n) {
+static __device__ int num_tiles(const MappedProduct<typename L::Result>& p, int tiles_n) {
   return (L::kind == Kind::weight ? p.experts * ((p.m + L::kM - 1) / L::kM) : *p.num_tiles) * tiles_n;
 }
 
 // Neighbours in n come first, because they share A.
 template <class L>
-static __device__ Tile tile_at(const Product<typename L::Result>& p, int index, int tiles, int tiles_n) {
+static __device__ Tile tile_at(const MappedProduct<typename L::Result>& p, int index, int tiles, int tiles_n) {
   if (index >= tiles) return {};
   const int tile_m = index / tiles_n, column = index % tiles_n * L::kOut;
   if constexpr (L::kind == Kind::weight) {
     const int per_expert = (p.m + L::kM - 1) / L::kM, expert = tile_m / per_expert, row = tile_m % per_expert * L::kM;
     const int token = p.offsets[expert];
-    return {expert, row, min(L::kM, p.m - row), column, token, p.offsets[expert + 1] - token};
+    return {.expert = expert,
+            .row = row,
+            .rows = min(L::kM, p.m - row),
+            .column = column,
+            .token = token,
+            .depth = p.offsets[expert + 1] - token};
   } else {
     const RowTile own = p.tiles[tile_m];
-    return {own.expert, own.begin, own.end - own.begin, column, 0, p.k};
+    return {.expert = own.expert,
+            .row = own.begin,
+            .rows = own.end - own.begin,
+            .column = column,
+            .token = 0,
+            .depth = p.k};
   }
 }
 
 // Copies slice k of a tile. Rows past an expert's last one are copied too: those of A are never stored, those of the
 // depth are cleared by clear_tail. Elements outside the tensors are read as zero.
 template <class L>
-static __device__ void copy_slice(const Product<typename L::Result>& p, BFloat16* a, BFloat16* b, uint64_t& full,
+static __device__ void copy_slice(const MappedProduct<typename L::Result>& p, BFloat16* a, BFloat16* b, uint64_t& full,
                                   const Tile& tile, int k) {
   if constexpr (L::kind == Kind::weight) {
 #pragma unroll
@@ -148,7 +141,7 @@ static __device__ float rounded(float x) {
 
 // Stores this warp's 16 rows of a tile, from `row` of the tile on.
 template <class L, bool kAdd>
-static __device__ void store_result(const Product<typename L::Result>& p, const Tile& tile, int row,
+static __device__ void store_result(const MappedProduct<typename L::Result>& p, const Tile& tile, int row,
                                     typename L::Result* staging, const float (&sums)[L::kN / 8][4]) {
   constexpr int kBlocks = L::kStaged / 8;
   const int rows = tile.rows - row, halves = L::kGated ? 2 : 1, width = p.n / halves;
@@ -183,7 +176,7 @@ static __device__ void store_result(const Product<typename L::Result>& p, const 
 // has one owner, which adds along the depth in order.
 template <class L>
 __global__ void __launch_bounds__(kThreads, 1)
-    grouped_gemm_sm90_kernel(const __grid_constant__ Product<typename L::Result> p) {
+    grouped_gemm_sm90_kernel(const __grid_constant__ MappedProduct<typename L::Result> p) {
   auto& shared = shared_memory<typename L::Shared>();
   const int tiles_n = ((L::kGated ? p.n / 2 : p.n) + L::kOut - 1) / L::kOut, tiles = num_tiles<L>(p, tiles_n);
   const int first = static_cast<int>(blockIdx.x), step = static_cast<int>(gridDim.x);
@@ -274,7 +267,7 @@ static void for_columns(int64_t columns, Body body) {
 }
 
 template <class L>
-static void run(Context& ctx, const Product<typename L::Result>& product, int64_t tiles) {
+static void run(Context& ctx, const MappedProduct<typename L::Result>& product, int64_t tiles) {
   launch(ctx, grouped_gemm_sm90_kernel<L>, persistent_grid(ctx, tiles, 1), kThreads, sizeof(typename L::Shared),
          product);
 }
@@ -296,50 +289,39 @@ static void run_rows(Context& ctx, Tensor c, Tensor activated, ConstTensor a, Co
   const int64_t n = c.dim(1);
   for_columns(n, [&]<int kN>(std::integral_constant<int, kN>) {
     using L = Layout<kKind, kN, kFused>;
-    Product<BFloat16> product{};
+    MappedProduct<BFloat16> product{};
     product.a = map_of(a, L::kM);
     product.b = map_of_weight(weight, kKind == Kind::forward ? L::kOut : L::kK);
-    product.c = c.as<BFloat16>();
-    product.activated = activated ? activated.as<BFloat16>() : nullptr;
-    product.n = static_cast<int>(n);
-    product.k = static_cast<int>(a.dim(1));
-    product.tiles = tiles.tiles();
-    product.num_tiles = tiles.count();
-    product.experts = static_cast<int>(weight.dim(0));
+    product.set_rows(c, a.dim(1), weight.dim(0), tiles, activated);
     run<L>(ctx, product, tiles.most() * ((n / (L::kGated ? 2 : 1) + L::kOut - 1) / L::kOut));
   });
 }
 
-void grouped_gemm_forward(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, const RowTiles& tiles) {
-  run_rows<Kind::forward, Fused::none>(ctx, c, {}, a, weight, tiles);
+void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, const RowTiles& tiles) {
+  run_rows<Kind::forward, Fused::none>(ctx, y, {}, x, weight, tiles);
 }
 
-void grouped_gemm_input(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, const RowTiles& tiles) {
-  run_rows<Kind::input, Fused::none>(ctx, c, {}, a, weight, tiles);
-}
-
-void grouped_gemm_activate(Context& ctx, Tensor activated, Tensor z, ConstTensor a, ConstTensor weight,
-                           const RowTiles& tiles, Activation activation) {
+void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor x, ConstTensor weight,
+                                   const RowTiles& tiles, Activation activation) {
   for_fused(activation, [&]<Fused kFused>(std::integral_constant<Fused, kFused>) {
-    run_rows<Kind::forward, kFused>(ctx, z, activated, a, weight, tiles);
+    run_rows<Kind::forward, kFused>(ctx, z, y, x, weight, tiles);
   });
 }
 
-void grouped_gemm_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
-                         bool accumulate) {
+void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, const RowTiles& tiles) {
+  run_rows<Kind::input, Fused::none>(ctx, d_x, {}, d_y, weight, tiles);
+}
+
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
+                                  bool accumulate) {
   if (ctx.planning || d_weight.size() == 0) return;
   const int64_t experts = d_weight.dim(0), m = d_y.dim(1), n = x.dim(1);
   for_columns(n, [&]<int kN>(std::integral_constant<int, kN>) {
     using L = Layout<Kind::weight, kN, Fused::none>;
-    Product<float> product{};
+    MappedProduct<float> product{};
     product.a = map_of(d_y, L::kK);
     product.b = map_of(x, L::kK);
-    product.c = d_weight.as<float>();
-    product.m = static_cast<int>(m);
-    product.n = static_cast<int>(n);
-    product.offsets = offsets.as<int32_t>();
-    product.experts = static_cast<int>(experts);
-    product.accumulate = accumulate;
+    product.set_weight(d_weight, offsets, accumulate);
     run<L>(ctx, product, experts * ((m + L::kM - 1) / L::kM) * ((n + kN - 1) / kN));
   });
 }

@@ -13,15 +13,14 @@ namespace moe::cuda::sm90 {
 bool takes_grouped_gemm(const Context& ctx, DType dtype, std::initializer_list<int64_t> widths,
                         std::initializer_list<const void*> pointers);
 
-// Computes the rows of c = a W_e^T (forward) or a W_e (input) that `tiles` lists; a tile has at most kTileRows rows.
+// The ops of core/ops/grouped_gemm.h, for the rows that `tiles` lists; a tile has at most kTileRows rows.
 inline constexpr int kTileRows = 128;
-void grouped_gemm_forward(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, const RowTiles& tiles);
-void grouped_gemm_input(Context& ctx, Tensor c, ConstTensor a, ConstTensor weight, const RowTiles& tiles);
-// z = a W_e^T and activated = activation(z), computed from z as it is stored
-void grouped_gemm_activate(Context& ctx, Tensor activated, Tensor z, ConstTensor a, ConstTensor weight,
-                           const RowTiles& tiles, Activation activation);
-// d_weight[e] (+)= d_y^T x over expert e's rows
-void grouped_gemm_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
-                         bool accumulate);
+void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, const RowTiles& tiles);
+// y is computed from z as it is stored.
+void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor x, ConstTensor weight,
+                                   const RowTiles& tiles, Activation activation);
+void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, const RowTiles& tiles);
+void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, ConstTensor offsets,
+                                  bool accumulate);
 
 }  // namespace moe::cuda::sm90

@@ -2,7 +2,7 @@
 
 #include "core/base/token.h"
 #include "cuda/device/launch.cuh"
-#include "cuda/kernel/warp.cuh"
+#include "cuda/kernel/softmax_row.cuh"
 
 namespace moe::cuda {
 
@@ -69,16 +69,6 @@ static __global__ void compose_group_kernel(float* log_probabilities, int32_t* i
   }
 }
 
-// d_z += d - softmax * sum of d, for one row, computed by a warp; returns the sum.
-static __device__ float log_softmax_row_backward(float* d_z, const float* d, const float* z, float logsumexp,
-                                                 int64_t n) {
-  float sum = 0;
-  for (int64_t i = lane_index(); i < n; i += kWarp) sum += d[i];
-  sum = warp_sum(sum);
-  for (int64_t i = lane_index(); i < n; i += kWarp) d_z[i] += d[i] - expf(z[i] - logsumexp) * sum;
-  return sum;
-}
-
 // The destination of a group's part of the gradients.
 struct GroupGradient {
   float *inner_logits, *inner_weights, *inner_skip, *group_log_probabilities, *group_weights;
@@ -112,14 +102,6 @@ static __global__ void compose_group_backward_kernel(GroupGradient to, const flo
   if (slot >= 0) to.group_weights[t * groups.k + slot] += dot;
 }
 
-// One warp per row.
-static __global__ void log_softmax_backward_kernel(float* d_z, const float* d_log_p, const float* z,
-                                                   const float* logsumexp, int64_t tokens, int64_t n) {
-  const int64_t t = warp_in_grid();
-  if (t >= tokens) return;
-  log_softmax_row_backward(d_z + t * n, d_log_p + t * n, z + t * n, logsumexp[t], n);
-}
-
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 void targets_in_group(Context& ctx, Tensor inside, ConstTensor targets, ConstTensor choices, int64_t group) {
@@ -141,19 +123,15 @@ void compose_group_backward(Context& ctx, Tensor d_inner_logits, Tensor d_inner_
                             ConstTensor d_weights, ConstTensor d_skip, int64_t group, int64_t first,
                             const GroupChoice& groups, const GroupChoice& inner) {
   const int64_t tokens = inner.logits.dim(0);
-  const GroupGradient to{d_inner_logits.as<float>(), d_inner_weights.as<float>(),
-                         inner.skip ? d_inner_skip.as<float>() : nullptr, d_group_log_probabilities.as<float>(),
-                         d_group_weights.as<float>()};
+  const GroupGradient to{.inner_logits = d_inner_logits.as<float>(),
+                         .inner_weights = d_inner_weights.as<float>(),
+                         .inner_skip = inner.skip ? d_inner_skip.as<float>() : nullptr,
+                         .group_log_probabilities = d_group_log_probabilities.as<float>(),
+                         .group_weights = d_group_weights.as<float>()};
   launch(ctx, compose_group_backward_kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, to,
          d_log_probabilities.as<float>(), d_weights.as<float>(), inner.skip ? d_skip.as<float>() : nullptr, tokens,
          d_log_probabilities.dim(1), d_weights.dim(1) / groups.indices.dim(1), group, first, Choice(groups),
          Choice(inner));
-}
-
-void log_softmax_backward(Context& ctx, Tensor d_z, ConstTensor d_log_p, ConstTensor z, ConstTensor logsumexp) {
-  const int64_t tokens = z.dim(0);
-  launch(ctx, log_softmax_backward_kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, d_z.as<float>(),
-         d_log_p.as<float>(), z.as<float>(), logsumexp.as<float>(), tokens, z.dim(1));
 }
 
 }  // namespace moe::cuda

@@ -36,8 +36,20 @@ void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
   x = as_type(ctx, scratch, x, type);
   weight = as_type(ctx, scratch, weight, type);
   if (ctx.planning) return;
-  multiply(ctx.queue->blas(),
-           {x.data, in, false, weight.data, in, true, y.data, out, rows, out, in, type, y.dtype, false});
+  multiply(ctx.queue->blas(), {.a = x.data,
+                               .lda = in,
+                               .transpose_a = false,
+                               .b = weight.data,
+                               .ldb = in,
+                               .transpose_b = true,
+                               .c = y.data,
+                               .ldc = out,
+                               .m = rows,
+                               .n = out,
+                               .k = in,
+                               .type = type,
+                               .type_c = y.dtype,
+                               .accumulate = false});
 }
 
 void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, bool accumulate) {
@@ -47,8 +59,20 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
   d_y = as_type(ctx, scratch, d_y, type);
   weight = as_type(ctx, scratch, weight, type);
   if (ctx.planning) return;
-  multiply(ctx.queue->blas(),
-           {d_y.data, out, false, weight.data, in, false, d_x.data, in, rows, in, out, type, d_x.dtype, accumulate});
+  multiply(ctx.queue->blas(), {.a = d_y.data,
+                               .lda = out,
+                               .transpose_a = false,
+                               .b = weight.data,
+                               .ldb = in,
+                               .transpose_b = false,
+                               .c = d_x.data,
+                               .ldc = in,
+                               .m = rows,
+                               .n = in,
+                               .k = out,
+                               .type = type,
+                               .type_c = d_x.dtype,
+                               .accumulate = accumulate});
 }
 
 void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x) {
@@ -58,8 +82,20 @@ void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, Cons
   d_y = as_type(ctx, scratch, d_y, type);
   x = as_type(ctx, scratch, x, type);
   if (ctx.planning) return;
-  multiply(ctx.queue->blas(),
-           {d_y.data, out, true, x.data, in, false, d_weight.data, in, out, in, rows, type, d_weight.dtype, true});
+  multiply(ctx.queue->blas(), {.a = d_y.data,
+                               .lda = out,
+                               .transpose_a = true,
+                               .b = x.data,
+                               .ldb = in,
+                               .transpose_b = false,
+                               .c = d_weight.data,
+                               .ldc = in,
+                               .m = out,
+                               .n = in,
+                               .k = rows,
+                               .type = type,
+                               .type_c = d_weight.dtype,
+                               .accumulate = true});
 }
 
 }  // namespace moe::cuda

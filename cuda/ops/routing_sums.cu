@@ -47,11 +47,6 @@ static __global__ void assignment_sums_kernel(double* partial, const int32_t* in
   add_up_warps(partial, n);
 }
 
-static __global__ void mask_padding_kernel(int32_t* ids, const int32_t* targets, int64_t n) {
-  const int64_t i = thread_in_grid();
-  if (i < n && targets[i] == kIgnoreTarget) ids[i] = kIgnoreTarget;
-}
-
 // One warp per token, strided over the grid. Row of a warp: counts (n), of which lane i % 32 owns i. If all values are
 // NaN, there is no largest one, and as on the CPU the first is counted.
 static __global__ void top1_counts_kernel(double* partial, const float* p, const int32_t* targets, int64_t tokens,
@@ -155,11 +150,6 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
     add_to_sums(ctx, {counts, importance}, partial, 2 * experts, blocks);
   else
     add_to_sums(ctx, {counts}, partial, 2 * experts, blocks);
-}
-
-void mask_padding(Context& ctx, Tensor ids, ConstTensor targets) {
-  launch(ctx, mask_padding_kernel, blocks_for(ids.size(), kThreads), kThreads, 0, ids.as<int32_t>(),
-         targets.as<int32_t>(), ids.size());
 }
 
 void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets) {

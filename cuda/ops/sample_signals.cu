@@ -116,12 +116,12 @@ void add_expert_variance(Context& ctx, Tensor sums, ConstTensor rows, ConstTenso
 
 void sample_signals(Context& ctx, Tensor signals, const TokenSignals& tokens, ConstTensor targets, int64_t time) {
   const auto data = [](const ConstTensor& x) { return x ? x.as<float>() : nullptr; };
-  const TokenArrays in{data(tokens.losses),
-                       data(tokens.entropy),
-                       data(tokens.residual),
-                       data(tokens.routing.router_entropy),
-                       data(tokens.routing.expert_variance),
-                       tokens.routing.passes > 0 ? 1.0f / static_cast<float>(tokens.routing.passes) : 0.0f};
+  const TokenArrays in{.losses = data(tokens.losses),
+                       .entropy = data(tokens.entropy),
+                       .residual = data(tokens.residual),
+                       .router_entropy = data(tokens.routing.router_entropy),
+                       .expert_variance = data(tokens.routing.expert_variance),
+                       .per_pass = tokens.routing.passes > 0 ? 1.0f / static_cast<float>(tokens.routing.passes) : 0.0f};
   for_type(tokens.hidden ? tokens.hidden.dtype : DType::f32, [&]<class T>(T) {
     launch(ctx, sample_signals_kernel<T>, blocks_for(signals.dim(0), 1), kThreads, 32 * sizeof(double),
            signals.as<float>(), in, tokens.hidden ? tokens.hidden.as<T>() : nullptr, targets.as<int32_t>(), time,

@@ -43,7 +43,12 @@ SampleSignalSet measured_signals(const CurriculumConfig& config) {
 }
 
 static DifficultyStore::Setup store_setup(const CurriculumConfig& config, int64_t samples, uint64_t seed) {
-  return {samples, weights_of(config), use_of(config).averages, config.decay, config.window, seed};
+  return {.samples = samples,
+          .weights = weights_of(config),
+          .kept = use_of(config).averages,
+          .decay = config.decay,
+          .window = config.window,
+          .seed = seed};
 }
 
 bool needs_given_store(const CurriculumConfig& config) {
@@ -60,7 +65,8 @@ int64_t store_bytes(const CurriculumConfig& config, int64_t samples) {
 }
 
 static std::unique_ptr<CurriculumSampler> make_sampler(const Curriculum::Setup& setup, DifficultyStore* store) {
-  return setup.config.sampler.make(CurriculumSampler::Setup{setup.samples, setup.batch, setup.seed, setup.run, store});
+  return setup.config.sampler.make(CurriculumSampler::Setup{
+      .samples = setup.samples, .batch = setup.batch, .seed = setup.seed, .run = setup.run, .store = store});
 }
 
 void Curriculum::check(const Setup& setup, const std::string& given) {

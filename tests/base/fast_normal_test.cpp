@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "core/base/philox.h"
 #include "tests/support/catch.h"
@@ -16,7 +17,7 @@ TEST_CASE("fast_log and fast_turn have the documented accuracy") {
     const double exact = std::log(static_cast<double>(u));
     log_error = std::max(log_error, std::abs(static_cast<double>(fast_log(u)) / exact - 1));
     const float turns = static_cast<float>(i) * 0x1p-24f;
-    const double angle = 2 * 3.14159265358979324 * static_cast<double>(turns);
+    const double angle = 2 * std::numbers::pi * static_cast<double>(turns);
     const SineCosine result = fast_turn(turns);
     turn_error = std::max({turn_error, std::abs(static_cast<double>(result.sine) - std::sin(angle)),
                            std::abs(static_cast<double>(result.cosine) - std::cos(angle))});
@@ -36,7 +37,7 @@ TEST_CASE("fast normal numbers are Box and Muller's") {
     const NormalPair pair = fast_normal_pair(w[0], w[1]);
     const float u = (static_cast<float>(w[0] >> 8) + 0.5f) * 0x1p-24f;  // rounded near 1
     const double radius = std::sqrt(-2 * std::log(static_cast<double>(u)));
-    const double angle = 2 * 3.14159265358979324 * static_cast<double>(w[1] >> 8) * 0x1p-24;
+    const double angle = 2 * std::numbers::pi * static_cast<double>(w[1] >> 8) * 0x1p-24;
     REQUIRE(static_cast<double>(pair.first) == Approx(radius * std::cos(angle)).margin(2e-6));
     REQUIRE(static_cast<double>(pair.second) == Approx(radius * std::sin(angle)).margin(2e-6));
     const double both[2] = {static_cast<double>(pair.first), static_cast<double>(pair.second)};

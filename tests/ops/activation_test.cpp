@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -16,7 +17,7 @@ static double silu(double x) {
   return x / (1 + std::exp(-x));
 }
 static double gelu(double x) {
-  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
 }
 
 static std::vector<double> reference(ConstTensor z, int64_t d_ff, Activation activation) {

@@ -134,13 +134,6 @@ TEST_CASE("distillation loss: hand-computed, without padding, and its gradients"
   for (int64_t e = 0; e < 5; ++e) CHECK(get(d_logits, 2 * 5 + e) == 0);
 }
 
-TEST_CASE("the softmax's gradient", "[cpu]") {
-  TestContext ctx(DType::f64);
-  const Tensor logits = ctx.normal({6, 4}, 1), d_p = ctx.normal({6, 4}, 2), d_z = ctx.zeros({6, 4});
-  softmax_backward(ctx, d_z, d_p, some_probabilities(ctx, logits));
-  check_gradients([&] { return dot(some_probabilities(ctx, logits), d_p); }, {{"logits", logits, d_z}});
-}
-
 TEST_CASE("similarity of outputs: hand-computed, without padding, and its gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   // Cosines of the pairs: 1, 0, 0; the mean over 3 x 3 counts each twice.

@@ -8,6 +8,7 @@
 #include "core/ops/gating.h"
 #include "core/ops/group_gating.h"
 #include "core/ops/hash_choice.h"
+#include "core/ops/mask_padding.h"
 #include "core/ops/normalise_rows.h"
 #include "core/ops/relu_gating.h"
 #include "core/ops/router_noise.h"

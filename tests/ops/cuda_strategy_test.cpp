@@ -12,6 +12,7 @@
 #include "core/ops/info_nce.h"
 #include "core/ops/merge_gate.h"
 #include "core/ops/prototypes.h"
+#include "core/ops/softmax.h"
 #include "tests/support/catch.h"
 #include "tests/support/exact.h"
 #include "tests/support/routing_tensors.h"
@@ -111,11 +112,12 @@ TEST_CASE("similarity of outputs equals the CPU's in f64") {
         set(position, i, static_cast<double>(i % 9 == 4 ? -1 : tokens * k - 1 - i));
       for (int64_t i = 0; i < d; ++i) set(rows, i, 0);
       const Tensor d_rows = ctx.normal(rows.shape, 2), d_rows64 = exact(d_rows);
-      CHECK(
-          sum_from([&](Tensor sum) { output_similarity_sum(ctx, sum, rows, position, targets); }) ==
-          Approx(sum_from([&](Tensor sum) { output_similarity_sum(exact, sum, exact(rows), exact(position), exact(targets)); }))
-              .epsilon(1e-5)
-              .margin(1e-6));
+      CHECK(sum_from([&](Tensor sum) { output_similarity_sum(ctx, sum, rows, position, targets); }) ==
+            Approx(sum_from([&](Tensor sum) {
+              output_similarity_sum(exact, sum, exact(rows), exact(position), exact(targets));
+            }))
+                .epsilon(1e-5)
+                .margin(1e-6));
       output_similarity_backward(ctx, d_rows, rows, position, -3, targets);
       output_similarity_backward(exact, d_rows64, exact(rows), exact(position), -3, exact(targets));
       check_close("d_rows", d_rows, d_rows64, tolerance(ctx));

@@ -4,6 +4,7 @@
 
 #include "core/base/token.h"
 #include "core/ops/gating.h"
+#include "core/ops/softmax.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"

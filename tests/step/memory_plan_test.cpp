@@ -38,6 +38,24 @@ TEST_CASE("a capacity bounds the worst imbalance, if evaluation has one too") {
       both.worst_activations);
 }
 
+TEST_CASE("a model that is only evaluated is planned for the sequences of a pass, not for its training batch") {
+  const TrainConfig config = config_with("dropless");
+  TrainConfig smaller = config;
+  smaller.train.batch = 3;
+  const ProcessGroups groups = ProcessGroups::single();
+  const auto plan_for = [&](const TrainConfig& c, int64_t sequences) {
+    return plan_memory({.config = c,
+                        .sample = kVocab,
+                        .groups = groups,
+                        .run = {100, 128, 1},
+                        .trains = false,
+                        .sequences = sequences});
+  };
+  CHECK(plan_for(config, 3).activations == plan_for(smaller, 0).activations);
+  CHECK(plan_for(config, 3).scratch == plan_for(smaller, 0).scratch);
+  CHECK(plan_for(config, 3).activations < plan_for(config, 0).activations);
+}
+
 TEST_CASE("evaluation without drops has enough memory after training with many drops") {
   TinyRun run(config_with("{kind: fixed, factor: 0.1}"), kVocab, ProcessGroups::single());
   const RandomBatch batch(run.config, kVocab, 11);

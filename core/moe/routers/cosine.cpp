@@ -50,16 +50,19 @@ class CosineRouter : public SoftmaxRouter {
   CosineRouter(const CosineOptions& options, const Setup& setup)
       : SoftmaxRouter(setup, options),
         perturbation_(options.perturbation),
-        projection_(options.dimension > 0 ? &setup.add({setup.name + ".router.projection.weight",
-                                                        Shape{options.dimension, setup.d_model()},
-                                                        ParameterGroup::shared,
-                                                        {Initialisation::Kind::normal, setup.init_std}})
-                                          : nullptr),
-        embedding_(setup.add(per_expert({setup.name + ".router.weight",
-                                         Shape{setup.experts, width(options, setup)},
-                                         ParameterGroup::shared,
-                                         {Initialisation::Kind::normal, embedding_std(width(options, setup))}}))) {
+        projection_(options.dimension > 0
+                        ? &setup.add({.name = setup.name + ".router.projection.weight",
+                                      .shape = Shape{options.dimension, setup.d_model()},
+                                      .group = ParameterGroup::shared,
+                                      .initialisation = {Initialisation::Kind::normal, setup.init_std}})
+                        : nullptr),
+        embedding_(setup.add(
+            per_expert({.name = setup.name + ".router.weight",
+                        .shape = Shape{setup.experts, width(options, setup)},
+                        .group = ParameterGroup::shared,
+                        .initialisation = {Initialisation::Kind::normal, embedding_std(width(options, setup))}}))) {
     traits_.directions = {&embedding_, projection_, true};
+    traits_.expert_rows = &embedding_;
   }
 
  private:

@@ -33,10 +33,10 @@ class HierarchicalRouter : public LogitRouter {
         chosen_(o.chosen_groups),
         each_(o.experts_per_group),
         weights_{o.softmax == "chosen", o.renormalise},
-        group_weight_(setup.add({setup.name + ".router.group.weight",
-                                 Shape{o.groups, setup.d_model()},
-                                 ParameterGroup::shared,
-                                 {Initialisation::Kind::normal, setup.init_std}})) {
+        group_weight_(setup.add({.name = setup.name + ".router.group.weight",
+                                 .shape = Shape{o.groups, setup.d_model()},
+                                 .group = ParameterGroup::shared,
+                                 .initialisation = {Initialisation::Kind::normal, setup.init_std}})) {
     if (chosen_ > groups_ || groups_ > experts_ || each_ > experts_ / groups_) {
       raise<UsageError>("{}: cannot choose {} experts in each of {} of {} groups from {} experts", o.key(), each_,
                         chosen_, groups_, experts_);

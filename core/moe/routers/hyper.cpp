@@ -33,8 +33,11 @@ class HyperRouter : public SoftmaxRouter {
  private:
   static Parameter& add(const Setup& setup, const char* name, Shape shape, ParameterGroup group, double std,
                         PerExpert copies = PerExpert::no) {
-    return setup.add(
-        per_expert({setup.name + ".router." + name, shape, group, {Initialisation::Kind::normal, std}}, copies));
+    return setup.add(per_expert({.name = setup.name + ".router." + name,
+                                 .shape = shape,
+                                 .group = group,
+                                 .initialisation = {Initialisation::Kind::normal, std}},
+                                copies));
   }
 
   // The matrix and the tensors for its backward. It costs little compared with the tokens' logits, so backward

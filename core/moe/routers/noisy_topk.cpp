@@ -20,10 +20,10 @@ class NoisyTopKRouter : public SoftmaxRouter {
  public:
   NoisyTopKRouter(const Options& options, const Setup& setup)
       : SoftmaxRouter(setup, options),
-        noise_weight_(setup.add(per_expert({setup.name + ".router.noise.weight",
-                                            Shape{setup.experts, setup.d_model()},
-                                            ParameterGroup::shared,
-                                            {Initialisation::Kind::constant, 0}}))),
+        noise_weight_(setup.add(per_expert({.name = setup.name + ".router.noise.weight",
+                                            .shape = Shape{setup.experts, setup.d_model()},
+                                            .group = ParameterGroup::shared,
+                                            .initialisation = {Initialisation::Kind::constant, 0}}))),
         strength_(options.noise.make(setup.run)) {
     add_weight(setup);
   }

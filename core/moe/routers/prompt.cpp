@@ -25,19 +25,19 @@ class PromptRouter : public SoftmaxRouter {
   PromptRouter(const Options& o, const Setup& setup)
       : SoftmaxRouter(setup, o),
         prompts_(setup.add(table(setup, o))),
-        prompt_weight_(setup.add(per_expert({setup.name + ".router.prompt.weight",
-                                             Shape{setup.experts, o.dimension},
-                                             ParameterGroup::shared,
-                                             {Initialisation::Kind::normal, setup.init_std}}))) {
+        prompt_weight_(setup.add(per_expert({.name = setup.name + ".router.prompt.weight",
+                                             .shape = Shape{setup.experts, o.dimension},
+                                             .group = ParameterGroup::shared,
+                                             .initialisation = {Initialisation::Kind::normal, setup.init_std}}))) {
     add_weight(setup);
   }
 
  private:
   static Parameter table(const Setup& setup, const Options& o) {
-    Parameter p{setup.name + ".router.prompts",
-                Shape{o.domains, o.dimension},
-                ParameterGroup::shared,
-                {Initialisation::Kind::normal, 1}};
+    Parameter p{.name = setup.name + ".router.prompts",
+                .shape = Shape{o.domains, o.dimension},
+                .group = ParameterGroup::shared,
+                .initialisation = {Initialisation::Kind::normal, 1}};
     p.lookup = true;
     p.decay = false;
     return p;

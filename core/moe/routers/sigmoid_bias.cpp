@@ -44,10 +44,10 @@ class SigmoidBiasRouter : public LogitRouter {
         rate_(options.rate.make(setup.run)),
         limit_{options.groups, std::min(options.group_limit, options.groups)},
         weights_{options.renormalise, options.scale},
-        bias_(setup.add(per_expert({setup.name + ".router.bias",
-                                    Shape{setup.experts},
-                                    ParameterGroup::untrained,
-                                    {Initialisation::Kind::constant, 0}}))),
+        bias_(setup.add(per_expert({.name = setup.name + ".router.bias",
+                                    .shape = Shape{setup.experts},
+                                    .group = ParameterGroup::untrained,
+                                    .initialisation = {Initialisation::Kind::constant, 0}}))),
         measures_(*setup.measures),
         bias_figure_(measures_.add_figure("router_bias_rms")) {
     traits_ = k_.traits();

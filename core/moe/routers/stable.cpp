@@ -9,8 +9,8 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/gating.h"
+#include "core/ops/mask_padding.h"
 #include "core/ops/matmul.h"
-#include "core/ops/routing_sums.h"
 #include "core/ops/sigmoid_gating.h"
 
 namespace moe {
@@ -71,7 +71,10 @@ class StableRouter : public LogitRouter {
 
   Parameter& table(const Setup& setup, const char* name, int64_t rows, ParameterGroup group,
                    PerExpert copies = PerExpert::no) {
-    Parameter p{setup.name + name, Shape{rows, dimension_}, group, {Initialisation::Kind::normal, setup.init_std}};
+    Parameter p{.name = setup.name + name,
+                .shape = Shape{rows, dimension_},
+                .group = group,
+                .initialisation = {Initialisation::Kind::normal, setup.init_std}};
     p.lookup = copies == PerExpert::no;
     p.decay = false;
     p.per_expert = copies;

@@ -11,6 +11,7 @@
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
+#include "core/ops/softmax.h"
 
 namespace moe {
 namespace {
@@ -92,8 +93,12 @@ class CompeteStrategy : public RoutedStrategy {
         experts_(setup.experts),
         k_(options.k > 0 ? options.k : static_cast<int64_t>(std::ceil(router().traits().final_k))),
         by_share_(options.weights == "share"),
-        steps_({options.probability.make(setup.run), options.draw_every, options.max_layers,
-                to_updates(options.warmup, setup.run), setup.moe_layer, setup.moe_layers}),
+        steps_({.probability = options.probability.make(setup.run),
+                .draw_every = options.draw_every,
+                .max_layers = options.max_layers,
+                .first_update = to_updates(options.warmup, setup.run),
+                .layer = setup.moe_layer,
+                .layers = setup.moe_layers}),
         response_(options.score == "norm" ? Response::norm : Response::softplus),
         competition_(experts_, k_, response_),
         measures_(setup.measures),

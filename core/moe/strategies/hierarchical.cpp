@@ -8,6 +8,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
 #include "core/ops/hierarchy.h"
+#include "core/ops/softmax.h"
 
 namespace moe {
 namespace {
@@ -27,7 +28,7 @@ struct Options : Fields<Options> {
 };
 
 GroupChoice choice_of(const Routing& r) {
-  return {r.logits, r.logsumexp, r.indices, r.weights, r.skip};
+  return {.logits = r.logits, .logsumexp = r.logsumexp, .indices = r.indices, .weights = r.weights, .skip = r.skip};
 }
 
 class HierarchicalStrategy : public Strategy {
@@ -124,8 +125,11 @@ class HierarchicalStrategy : public Strategy {
     group_router_->after_step(ctx, group_load());
     for (const Group& group : groups_) {
       const auto first = static_cast<size_t>(group.experts.begin), n = static_cast<size_t>(group.experts.count);
-      group.router->after_step(ctx, {load.counts.subspan(first, n), load.importance.subspan(first, n),
-                                     load.probability.subspan(first, n), load.dropped.subspan(first, n), load.scalars});
+      group.router->after_step(ctx, {.counts = load.counts.subspan(first, n),
+                                     .importance = load.importance.subspan(first, n),
+                                     .probability = load.probability.subspan(first, n),
+                                     .dropped = load.dropped.subspan(first, n),
+                                     .scalars = load.scalars});
     }
   }
 

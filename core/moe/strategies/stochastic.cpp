@@ -46,15 +46,15 @@ class StochasticStrategy : public RoutedStrategy {
       : RoutedStrategy(setup),
         options_(options),
         layer_(static_cast<uint32_t>(setup.layer)),
-        gate_(setup.add({setup.name + ".merge_gate.weight",
-                         Shape{1, setup.d_model()},
-                         ParameterGroup::shared,
-                         {Initialisation::Kind::constant, 0}})),
-        gate_bias_(setup.add({setup.name + ".merge_gate.bias",
-                              Shape{1},
-                              ParameterGroup::shared,
-                              {Initialisation::Kind::constant, 0},
-                              false})),
+        gate_(setup.add({.name = setup.name + ".merge_gate.weight",
+                         .shape = Shape{1, setup.d_model()},
+                         .group = ParameterGroup::shared,
+                         .initialisation = {Initialisation::Kind::constant, 0}})),
+        gate_bias_(setup.add({.name = setup.name + ".merge_gate.bias",
+                              .shape = Shape{1},
+                              .group = ParameterGroup::shared,
+                              .initialisation = {Initialisation::Kind::constant, 0},
+                              .decay = false})),
         measures_(setup.measures),
         uncertainty_(setup.measures->add_loss("uncertainty", options.uncertainty.make(setup.run))),
         gate_figure_(setup.measures->add_figure("merge_gate")),
@@ -67,10 +67,10 @@ class StochasticStrategy : public RoutedStrategy {
       traits_.training_causality = std::max(traits_.training_causality, Causality::sequence);
     }
     if (options.statistics != "running") return;
-    moments_ = &setup.add({setup.name + ".noise.moments",
-                           Shape{2 * setup.d_model() + 1},
-                           ParameterGroup::untrained,
-                           {Initialisation::Kind::constant, 0}});
+    moments_ = &setup.add({.name = setup.name + ".noise.moments",
+                           .shape = Shape{2 * setup.d_model() + 1},
+                           .group = ParameterGroup::untrained,
+                           .initialisation = {Initialisation::Kind::constant, 0}});
     moment_range_ = setup.sums->reserve(static_cast<size_t>(2 * setup.d_model() + 1));
   }
 

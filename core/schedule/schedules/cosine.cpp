@@ -1,5 +1,6 @@
 // Half a cosine from `from` to `to`, which is reached at `over` (Loshchilov and Hutter, 2017, without restarts).
 #include <cmath>
+#include <numbers>
 
 #include "core/schedule/schedule.h"
 
@@ -24,7 +25,7 @@ class CosineSchedule : public Schedule {
 
  private:
   double shape(double update) const override {
-    return to_ + (from_ - to_) * 0.5 * (1 + std::cos(3.141592653589793 * progress(update, end_)));
+    return to_ + (from_ - to_) * 0.5 * (1 + std::cos(std::numbers::pi * progress(update, end_)));
   }
   double from_, to_, end_;
 };

@@ -1,6 +1,7 @@
 // Warm-up, stable, decay (Hu et al., 2024): `value` until the last `decay` of the run, then down to `to`.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "core/schedule/schedule.h"
 
@@ -37,7 +38,7 @@ class WsdSchedule : public Schedule {
     const double p = decay_ > 0 ? std::clamp((update - (total_ - decay_)) / decay_, 0.0, 1.0) : 0.0;
     const double left = shape_ == "sqrt"     ? 1 - std::sqrt(p)
                         : shape_ == "linear" ? 1 - p
-                                             : 0.5 * (1 + std::cos(3.141592653589793 * p));
+                                             : 0.5 * (1 + std::cos(std::numbers::pi * p));
     return to_ + (value_ - to_) * left;
   }
   double value_, to_, total_, decay_;
