@@ -1,5 +1,7 @@
 #include "comm/mpi_communicator.h"
 
+#include "core/base/integer.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -80,7 +82,7 @@ void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows
   const char* own = nullptr;
   char* own_into = nullptr;
   for (int peer = 0; peer < size_; ++peer) {
-    const int64_t count = recv_rows[static_cast<size_t>(peer)] * width;
+    const int64_t count = recv_rows[as_index(peer)] * width;
     if (peer == rank_)
       own_into = into;
     else if (count > 0)
@@ -88,14 +90,14 @@ void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows
     into += count * element;
   }
   for (int peer = 0; peer < size_; ++peer) {
-    const int64_t count = send_rows[static_cast<size_t>(peer)] * send_width;
+    const int64_t count = send_rows[as_index(peer)] * send_width;
     if (peer == rank_)
       own = from;
     else if (count > 0)
       MPI_CHECK(MPI_Isend(from, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
     from += count * element;
   }
-  const int64_t own_bytes = send_rows[static_cast<size_t>(rank_)] * send_width * element;
+  const int64_t own_bytes = send_rows[as_index(rank_)] * send_width * element;
   if (own_bytes > 0) std::memcpy(own_into, own, static_cast<size_t>(own_bytes));
   if (!requests_.empty()) {
     MPI_CHECK(MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE));

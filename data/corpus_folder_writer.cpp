@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -91,7 +92,7 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_tex
 }
 
 void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset) {
-  SplitWriter& writer = writers_[static_cast<size_t>(split)];
+  SplitWriter& writer = writers_[as_index(split)];
   ids_.clear();
   lengths_.clear();
   if (!writer.lengths) {
@@ -109,7 +110,7 @@ void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset)
 }
 
 void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
-  SplitWriter& writer = writers_[static_cast<size_t>(split)];
+  SplitWriter& writer = writers_[as_index(split)];
   writer.tokens->write(tokens);
   if (writer.lengths) writer.lengths->write(std::vector<int32_t>(tokens.size(), 0));
 }

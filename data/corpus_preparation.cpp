@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "data/content_hash.h"
@@ -42,7 +43,7 @@ void visit_pieces(const Plan& plan, const PieceVisitor& visit) {
     return;
   }
   for (int split = 0; split < 3; ++split) {
-    int64_t left = plan.sizes[static_cast<size_t>(split)];
+    int64_t left = plan.sizes[as_index(split)];
     while (left > 0) {
       const int64_t offset = reader.offset();
       const std::string_view piece = reader.next_piece(left);
@@ -175,11 +176,10 @@ bool prepare_corpus(const PreparationOptions& options) {
     try {
       folder.write(split, text, offset);
     } catch (const DataError& error) {
-      raise<DataError>("{} ({}): {}", plan.input.paths().front(), kSplitNames[static_cast<size_t>(split)],
-                       error.what());
+      raise<DataError>("{} ({}): {}", plan.input.paths().front(), kSplitNames[as_index(split)], error.what());
     }
     folder.write(split, end);
-    *raw_bytes[static_cast<size_t>(split)] += static_cast<int64_t>(text.size());
+    *raw_bytes[as_index(split)] += static_cast<int64_t>(text.size());
   });
   for (size_t i = 0; i < 3; ++i) {
     if (plan.rule.kind == SplitRule::Kind::hold_out && *raw_bytes[i] == 0) {

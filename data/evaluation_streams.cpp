@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -35,8 +36,8 @@ void EvaluationStreams::load(int64_t first, int64_t count, Batch& batch) const {
     }
     std::fill(inputs + available, inputs + context_, kPaddingToken);
     std::fill(targets + available, targets + context_, kIgnoreTarget);
-    batch.sample_ids[static_cast<size_t>(i)] = first + i;
-    batch.domains[static_cast<size_t>(i)] = split_.part_of(start);
+    batch.sample_ids[as_index(i)] = first + i;
+    batch.domains[as_index(i)] = split_.part_of(start);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -37,8 +38,8 @@ void EvaluationWindows::load(int64_t first, int64_t count, Batch& batch) const {
     std::fill(inputs + available, inputs + context_, kPaddingToken);
     std::fill(targets, targets + unscored, kIgnoreTarget);
     std::fill(targets + available, targets + context_, kIgnoreTarget);
-    batch.sample_ids[static_cast<size_t>(i)] = window;
-    batch.domains[static_cast<size_t>(i)] = split_.part_of(start);
+    batch.sample_ids[as_index(i)] = window;
+    batch.domains[as_index(i)] = split_.part_of(start);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "data/keyed_permutation.h"
 
 namespace moe {
@@ -16,7 +17,7 @@ HeldOut hold_out(int64_t samples, int64_t validation, int64_t seed) {
   }
   const KeyedPermutation order(samples, {static_cast<uint64_t>(seed), RandomPurpose::sampling, kValidationStream, 0});
   std::vector<int64_t> shuffled(static_cast<size_t>(samples));
-  for (int64_t i = 0; i < samples; ++i) shuffled[static_cast<size_t>(i)] = order(i);
+  for (int64_t i = 0; i < samples; ++i) shuffled[as_index(i)] = order(i);
   const auto middle = shuffled.begin() + validation;
   std::sort(shuffled.begin(), middle);
   std::sort(middle, shuffled.end());

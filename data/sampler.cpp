@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "data/keyed_permutation.h"
 
 namespace moe {
@@ -43,7 +44,7 @@ void Sampler::sample(int64_t step, std::span<int64_t> window_starts) const {
   const int64_t first = step * config_.batch;
   for (int64_t i = 0; i < config_.batch; ++i) {
     const int64_t window = shuffled_sample(config_.seed, num_windows_, first + i);
-    window_starts[static_cast<size_t>(i)] = window_start(epoch_of(first + i), window);
+    window_starts[as_index(i)] = window_start(epoch_of(first + i), window);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -81,8 +82,8 @@ std::optional<int64_t> Split::raw_bytes(int64_t begin, int64_t count) const {
       read(begin, here, block.data());
     }
     for (int64_t i = 0; i < here; ++i) {
-      const int32_t value = block[static_cast<size_t>(i)];
-      bytes += lengths_ ? value : (*bytes_by_id_)[static_cast<size_t>(value)];
+      const int32_t value = block[as_index(i)];
+      bytes += lengths_ ? value : (*bytes_by_id_)[as_index(value)];
     }
   }
   return bytes;

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/philox.h"
 
 namespace moe {
@@ -108,9 +109,9 @@ void SyntheticSource::find_stationary() {
     std::fill(next.begin(), next.end(), 0);
     for (int64_t context = 0; context < num_contexts_; ++context) {
       const int64_t first = context * config_.states % num_contexts_;
-      const double mass = stationary_[static_cast<size_t>(context)];
+      const double mass = stationary_[as_index(context)];
       for (int64_t token = 0; token < config_.states; ++token) {
-        next[static_cast<size_t>(first + token)] += mass * probability(context, token);
+        next[as_index(first + token)] += mass * probability(context, token);
       }
     }
     distance = 0;
@@ -125,7 +126,7 @@ void SyntheticSource::find_stationary() {
       const double p = probability(context, token);
       entropy -= p * std::log(p);
     }
-    entropy_rate_ += stationary_[static_cast<size_t>(context)] * entropy;
+    entropy_rate_ += stationary_[as_index(context)] * entropy;
   }
 }
 
@@ -136,7 +137,7 @@ std::vector<int32_t> SyntheticSource::generate(uint32_t stream, int64_t num_toke
   int64_t context = num_contexts_ - 1;
   double left = open_uniform({config_.seed, RandomPurpose::synthetic_data, stream + 1, 1}, 0);
   for (int64_t candidate = 0; candidate < num_contexts_; ++candidate) {
-    left -= stationary_[static_cast<size_t>(candidate)];
+    left -= stationary_[as_index(candidate)];
     if (left < 0) {
       context = candidate;
       break;

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/text.h"
 
 namespace moe {
@@ -33,7 +34,7 @@ Duration Duration::parse(std::string_view text) {
 
 std::string Duration::to_string() const {
   static constexpr std::array<const char*, 4> kSuffix = {"", "t", "e", "%"};
-  return fmt::format("{}{}", amount, kSuffix[static_cast<size_t>(unit)]);
+  return fmt::format("{}{}", amount, kSuffix[as_index(unit)]);
 }
 
 double to_updates(const Duration& duration, const RunLength& run) {

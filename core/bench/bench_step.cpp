@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/build_info.h"
+#include "core/base/integer.h"
 #include "core/base/json.h"
 #include "core/step/train_step.h"
 #include "core/tensor/device.h"
@@ -32,7 +33,7 @@ static double sgemm_rate(int threads) {
     const auto start = Clock::now();
 #pragma omp parallel num_threads(threads)
     {
-      float* a = memory[static_cast<size_t>(omp_get_thread_num())].data();
+      float* a = memory[as_index(omp_get_thread_num())].data();
       cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a, n, a + n * n, n, 0, a + 2 * n * n, n);
     }
     best = std::max(best, 2.0 * n * n * n * threads / seconds_since(start) / 1e9);

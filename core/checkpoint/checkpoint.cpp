@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "core/base/integer.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -166,7 +167,7 @@ void CheckpointFolder::prune(int64_t keep_last, bool keep_best) const {
   std::vector<int64_t> all = steps();
   const std::optional<int64_t> keep = keep_best ? best() : std::nullopt;
   for (int64_t i = 0; i + keep_last < static_cast<int64_t>(all.size()); ++i) {
-    const int64_t step = all[static_cast<size_t>(i)];
+    const int64_t step = all[as_index(i)];
     if (keep && step == *keep) continue;
     std::error_code error;
     fs::remove(path(step) + "/COMPLETE", error);  // first, so that an interrupted removal leaves no complete checkpoint

@@ -124,7 +124,7 @@ static ConstTensor read_entry(const std::string& name, const nlohmann::json& ent
   return tensor;
 }
 
-// The format allows neither overlaps nor holes nor a rest.
+// The format allows no overlaps, no gaps and no trailing bytes.
 static void check_coverage(std::vector<ByteRange> ranges, size_t content_bytes) {
   std::sort(ranges.begin(), ranges.end());
   size_t covered = 0;

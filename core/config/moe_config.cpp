@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/config/config_reader.h"
 
 namespace moe {
@@ -34,13 +35,13 @@ std::map<int64_t, MoEConfig> moe_blocks(const ModelConfig& model, const MoEConfi
   const std::vector<bool> is_moe = model.moe_layers();
   for (const LayerOverride& entry : moe.layers.entries) {
     const std::vector<int64_t> at = blocks_of(entry, model.layers);
-    if (std::any_of(at.begin(), at.end(), [&](int64_t block) { return is_moe[static_cast<size_t>(block)]; })) continue;
+    if (std::any_of(at.begin(), at.end(), [&](int64_t block) { return is_moe[as_index(block)]; })) continue;
     raise<UsageError>("{}: {}.at '{}': none of these blocks is MoE (model.arrangement)", entry.origin, entry.key,
                       entry.at);
   }
   std::map<int64_t, MoEConfig> result;
   for (int64_t block = 0; block < model.layers; ++block) {
-    if (is_moe[static_cast<size_t>(block)]) result.emplace(block, moe.of_block(block, model.layers));
+    if (is_moe[as_index(block)]) result.emplace(block, moe.of_block(block, model.layers));
   }
   return result;
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/base/name_hash.h"
 #include "core/initialise/exact_values.h"
 #include "core/initialise/unit_draws.h"
@@ -27,8 +28,7 @@ std::vector<double> mean_row(const std::vector<float>& x, int64_t d) {
   std::vector<double> mean(static_cast<size_t>(d));
   const auto rows = std::ssize(x) / d;
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t i = 0; i < d; ++i)
-      mean[static_cast<size_t>(i)] += static_cast<double>(x[static_cast<size_t>(r * d + i)]);
+    for (int64_t i = 0; i < d; ++i) mean[as_index(i)] += static_cast<double>(x[as_index(r * d + i)]);
   }
   for (double& m : mean) m /= static_cast<double>(std::max<int64_t>(rows, 1));
   return mean;
@@ -239,7 +239,7 @@ class ClusterStart {
       std::vector<char>& units = drawn[expert];
       units.resize(use.size());
       const auto count = std::llround(config_.init.reinitialise * static_cast<double>(use.size()));
-      for (int64_t i = 0; i < count; ++i) units[order[static_cast<size_t>(i)]] = 1;
+      for (int64_t i = 0; i < count; ++i) units[order[as_index(i)]] = 1;
       draw(layer, expert, matrix, values, units);
     });
     change_experts(layer, true, [&](int64_t expert, const ExpertMatrix& matrix, std::vector<float>& values) {
@@ -251,7 +251,7 @@ class ClusterStart {
             const std::vector<char>& units) const {
     const std::string which = matrix.is_output ? ".output" : ".input";
     redraw_units(
-        values, matrix, [&](int64_t unit) { return units[static_cast<size_t>(unit)] != 0; },
+        values, matrix, [&](int64_t unit) { return units[as_index(unit)] != 0; },
         key(expert_name(layer.name() + ".experts.{}" + which, expert), kUnits));
   }
 

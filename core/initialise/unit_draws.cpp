@@ -1,5 +1,7 @@
 #include "core/initialise/unit_draws.h"
 
+#include "core/base/integer.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -18,7 +20,7 @@ void redraw_units(std::vector<float>& values, const ExpertMatrix& matrix, const 
   std::vector<char> drawn(static_cast<size_t>(matrix.units()));
   for (size_t unit = 0; unit < drawn.size(); ++unit) drawn[unit] = is_drawn(static_cast<int64_t>(unit));
   for (size_t i = 0; i < values.size(); ++i) {
-    if (!drawn[static_cast<size_t>(matrix.unit_of(static_cast<int64_t>(i)))]) continue;
+    if (!drawn[as_index(matrix.unit_of(static_cast<int64_t>(i)))]) continue;
     values[i] = static_cast<float>(mean + deviation * static_cast<double>(fresh.normal(i)));
   }
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/base/integer.h"
 #include "core/base/log.h"
 #include "data/curriculum/curriculum.h"
 
@@ -60,7 +61,7 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
   const auto n = std::min<int64_t>(count, static_cast<int64_t>(seen.size()));
   const auto pick = [&](auto before, std::vector<RatedSample>& into) {
     std::partial_sort(seen.begin(), seen.begin() + n, seen.end(), before);
-    for (int64_t i = 0; i < n; ++i) into.push_back(rated(store, seen[static_cast<size_t>(i)], view));
+    for (int64_t i = 0; i < n; ++i) into.push_back(rated(store, seen[as_index(i)], view));
   };
   const auto key = [&](int64_t s) { return std::pair(store.score(s), s); };
   pick([&](int64_t a, int64_t b) { return key(a) < key(b); }, stats.easiest);

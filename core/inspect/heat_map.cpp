@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "core/inspect/line_chart.h"
 #include "core/inspect/markup.h"
 
@@ -107,16 +108,16 @@ class LoadGrid {
   // The step at which a column begins; edge(columns()) is the end of the map.
   double edge(int64_t column) const {
     const int64_t record = share_of(records_, columns(), column).begin;
-    return record == 0 ? begin() : map_.steps[static_cast<size_t>(record - 1)];
+    return record == 0 ? begin() : map_.steps[as_index(record - 1)];
   }
   // Mean relative load.
   double cell(int64_t row, int64_t column) const {
     const Share records = share_of(records_, columns(), column), members = experts_of(row);
     double sum = 0;
     for (int64_t r = records.begin; r < records.begin + records.count; ++r) {
-      const std::vector<double>& load = map_.loads[static_cast<size_t>(r)];
+      const std::vector<double>& load = map_.loads[as_index(r)];
       const int64_t end = std::min(members.begin + members.count, static_cast<int64_t>(load.size()));
-      for (int64_t e = members.begin; e < end; ++e) sum += load[static_cast<size_t>(e)];
+      for (int64_t e = members.begin; e < end; ++e) sum += load[as_index(e)];
     }
     return sum * static_cast<double>(experts_) / static_cast<double>(records.count * members.count);
   }
@@ -149,7 +150,7 @@ std::string draw(const LoadOverTime& map) {
       for (next = column; next < grid.columns() && colour_of(grid.cell(row, next)) == colour; ++next) {
         total += grid.cell(row, next);
       }
-      paths[static_cast<size_t>(colour)] +=
+      paths[as_index(colour)] +=
           fmt::format("M{0:.1f} {1:.2f}H{2:.1f}v{3:.2f}H{0:.1f}z", x_of(column), y, x_of(next), row_height - row_gap);
     }
     const Share members = grid.experts_of(row);
@@ -180,7 +181,7 @@ std::string draw(const LoadOverTime& map) {
 static std::string legend(const std::string& dead) {
   static constexpr std::array<const char*, kColours> kLabels = {"1/4", "", "1/2", "", "1", "", "2", "", "4"};
   std::string html = "<p class=\"legend ramp\"><span>load over fair share</span>";
-  for (int c = 0; c < kColours; ++c) html += fmt::format("<i class=\"b{}\">{}</i>", c, kLabels[static_cast<size_t>(c)]);
+  for (int c = 0; c < kColours; ++c) html += fmt::format("<i class=\"b{}\">{}</i>", c, kLabels[as_index(c)]);
   return html + dead + "</p>\n";
 }
 

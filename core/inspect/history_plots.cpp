@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "core/base/integer.h"
 #include "core/inspect/heat_map.h"
 #include "core/inspect/line_chart.h"
 
@@ -120,7 +121,7 @@ std::vector<Curve> layer_curves(const Inspection& i, const LoadSeries& series, V
       std::vector<double> values;
       for (const std::vector<double>& load : loads) values.push_back(value(load));
       std::sort(values.begin(), values.end());
-      curve.y.push_back(values[static_cast<size_t>(std::lround(quantile * static_cast<double>(values.size() - 1)))]);
+      curve.y.push_back(values[as_index(std::lround(quantile * static_cast<double>(values.size() - 1)))]);
     }
   }
   return curves;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/tensor/copy.h"
 
 namespace moe {
@@ -66,7 +67,7 @@ static void row_norms(Context& ctx, std::vector<double>& norms, int64_t first, C
     const ConstTensor row = on_host(ctx, t.slice(r, 1), buffer);
     double squares = 0;
     for (int64_t i = 0; i < width; ++i) squares += element(row, i) * element(row, i);
-    norms[static_cast<size_t>(first + r)] = std::sqrt(squares);
+    norms[as_index(first + r)] = std::sqrt(squares);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/base/base64.h"
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/inspect/markup.h"
 
 namespace moe {
@@ -58,7 +59,7 @@ std::string stored(std::string_view data) {
 }
 
 uint8_t pixel(const SampleView& v, int64_t channel, int64_t y, int64_t x) {
-  return v.pixels[static_cast<size_t>((channel * v.height + y) * v.width + x)];
+  return v.pixels[as_index((channel * v.height + y) * v.width + x)];
 }
 
 }  // namespace
@@ -102,7 +103,7 @@ std::string picture_text(const SampleView& v, int64_t columns) {
           for (int64_t c = 0; c < v.channels; ++c, ++count) sum += pixel(v, c, y, x);
         }
       }
-      line += kShades[static_cast<size_t>(sum * static_cast<int64_t>(kShades.size()) / (256 * count))];
+      line += kShades[as_index(sum * static_cast<int64_t>(kShades.size()) / (256 * count))];
     }
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "core/base/integer.h"
 #include "core/base/units.h"
 #include "core/inspect/lifecycle_report.h"
 
@@ -30,7 +31,7 @@ class Painter {
   std::string operator()(Colour colour, std::string_view text) const {
     static constexpr std::array<const char*, 6> kCodes = {"0", "2", "31", "33", "35", "1"};
     if (!colour_ || colour == Colour::none) return std::string(text);
-    return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<size_t>(colour)], text);
+    return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[as_index(colour)], text);
   }
 
  private:
@@ -47,7 +48,7 @@ std::string_view bar(double relative) {
   static constexpr std::array<std::string_view, 8> kBars = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   if (relative == 0) return "×";
   const auto eighths = static_cast<int>(std::lround(relative / kFullBar * 8));
-  return kBars[static_cast<size_t>(std::clamp(eighths, 1, 8) - 1)];
+  return kBars[as_index(std::clamp(eighths, 1, 8) - 1)];
 }
 
 std::string repeat(std::string_view text, size_t times) {
@@ -110,7 +111,7 @@ std::string sorted_rows(const LayerStats& s, const Painter& paint) {
     bars += paint(colour_of(level), bar(level));
   }
   const auto quantile = [&](double q) {
-    return relative[static_cast<size_t>(std::lround((1 - q) * static_cast<double>(relative.size() - 1)))];
+    return relative[as_index(std::lround((1 - q) * static_cast<double>(relative.size() - 1)))];
   };
   return fmt::format("{}\n{:{}}sorted by load; min {:.2f}, 10% {:.2f}, median {:.2f}, 90% {:.2f}, max {:.2f}\n", bars,
                      "", kIndent, quantile(0), quantile(0.1), quantile(0.5), quantile(0.9), quantile(1));

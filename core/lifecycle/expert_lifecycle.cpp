@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/base/text.h"
 #include "core/lifecycle/moved_tensors.h"
 
@@ -158,7 +159,7 @@ std::optional<ExpertChange> ExpertLifecycle::change_by(const Event& event, Train
     std::vector<std::vector<double>> rows;  // computed on the first request
     const auto similarity = [&](int64_t a, int64_t b) {
       if (rows.empty()) rows = router_rows(state, *layers[layer]);
-      const std::vector<double>&x = rows[static_cast<size_t>(a)], &y = rows[static_cast<size_t>(b)];
+      const std::vector<double>&x = rows[as_index(a)], &y = rows[as_index(b)];
       const auto product = [](const std::vector<double>& u, const std::vector<double>& v) {
         return std::inner_product(u.begin(), u.end(), v.begin(), 0.0);
       };

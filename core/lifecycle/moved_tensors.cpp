@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "core/base/name_hash.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/tensor/copy.h"
@@ -167,7 +168,7 @@ void MovedTensors::map_rows(const Parameter& p, const ExpertMapping& mapping, co
     Sum sum(width, mapping.experts[e], kinds_);
     for (const auto& [expert, weight] : mapping.experts[e].origins) {
       const size_t begin = static_cast<size_t>(expert) * width;
-      const double part = 1 / static_cast<double>(copies[static_cast<size_t>(expert)]);
+      const double part = 1 / static_cast<double>(copies[as_index(expert)]);
       sum.add_value(&old.value[begin], p.per_expert == PerExpert::divided ? part : weight);
       if (!old.states.empty()) sum.add_states([&](size_t kind) { return &old.states[kind][begin]; });
     }
@@ -185,7 +186,7 @@ void MovedTensors::map_stack(const Parameter& p, const ExpertMapping& mapping, c
   const Share mine = next.local_experts(mapping.after());
   std::vector<Sum> sums;
   for (int64_t e = mine.begin; e < mine.begin + mine.count; ++e) {
-    sums.emplace_back(n, mapping.experts[static_cast<size_t>(e)], kinds_);
+    sums.emplace_back(n, mapping.experts[as_index(e)], kinds_);
   }
   const size_t parts = 1 + kinds_.size();
   std::vector<float> travelling(parts * n);  // value and states of one expert

@@ -1,5 +1,7 @@
 #include "core/moe/competition_steps.h"
 
+#include "core/base/integer.h"
+
 #include <algorithm>
 
 namespace moe {
@@ -39,7 +41,7 @@ void CompetitionSteps::draw_window(uint64_t seed, uint64_t window) {
         const auto has_room = [&](int64_t at) {
           return at >= 0 && at < static_cast<int64_t>(kWindow) &&
                  static_cast<double>(window * kWindow) + static_cast<double>(at) >= setup_.first_update &&
-                 count[static_cast<size_t>(at)] < setup_.max_layers && !competes[layer][static_cast<size_t>(at)];
+                 count[as_index(at)] < setup_.max_layers && !competes[layer][as_index(at)];
         };
         for (int64_t distance = 1; distance < static_cast<int64_t>(kWindow); ++distance) {
           const int64_t before = static_cast<int64_t>(i) - distance, after = static_cast<int64_t>(i) + distance;
@@ -52,7 +54,7 @@ void CompetitionSteps::draw_window(uint64_t seed, uint64_t window) {
       }
     }
   }
-  mine_ = std::move(competes[static_cast<size_t>(setup_.layer)]);
+  mine_ = std::move(competes[as_index(setup_.layer)]);
 }
 
 }  // namespace moe

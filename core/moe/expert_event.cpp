@@ -1,5 +1,7 @@
 #include "core/moe/expert_event.h"
 
+#include "core/base/integer.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -63,7 +65,7 @@ bool ExpertEvent::is_scheduled_at(int64_t step) const {
 std::vector<int64_t> ExpertEvent::under_used(const ExpertUse& use) const {
   std::vector<int64_t> order = by_use(use.share);
   if (options_.below > 0) {
-    std::erase_if(order, [&](int64_t e) { return use.low[static_cast<size_t>(e)] < options_.patience; });
+    std::erase_if(order, [&](int64_t e) { return use.low[as_index(e)] < options_.patience; });
   }
   return order;
 }

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -14,7 +15,7 @@ bool ExpertMapping::is_identity() const {
 std::vector<int64_t> ExpertMapping::copies() const {
   std::vector<int64_t> count(static_cast<size_t>(before));
   for (const MappedExpert& expert : experts) {
-    for (const ExpertOrigin& origin : expert.origins) ++count[static_cast<size_t>(origin.expert)];
+    for (const ExpertOrigin& origin : expert.origins) ++count[as_index(origin.expert)];
   }
   return count;
 }
@@ -39,7 +40,7 @@ ExpertMapping growing(int64_t experts, std::span<const int64_t> sources, bool no
   for (const int64_t source : sources) mapping.experts.push_back({{{source, 1}}, 1, noisy});
   const std::vector<int64_t> copies = mapping.copies();
   for (MappedExpert& expert : mapping.experts) {
-    expert.gradient_scale = 1.0 / static_cast<double>(copies[static_cast<size_t>(expert.origins[0].expert)]);
+    expert.gradient_scale = 1.0 / static_cast<double>(copies[as_index(expert.origins[0].expert)]);
   }
   return mapping;
 }
@@ -60,11 +61,11 @@ ExpertMapping merging(std::span<const double> use, const std::vector<std::vector
     MOE_CHECK(!group.empty(), "a group to merge contains no experts");
     std::sort(group.begin(), group.end());
     double total = 0;
-    for (const int64_t e : group) total += use[static_cast<size_t>(e)];
-    MappedExpert& merged = mapping.experts[static_cast<size_t>(group[0])];
+    for (const int64_t e : group) total += use[as_index(e)];
+    MappedExpert& merged = mapping.experts[as_index(group[0])];
     merged.origins.clear();
     for (const int64_t e : group) {
-      const double weight = total > 0 ? use[static_cast<size_t>(e)] / total : 1.0 / static_cast<double>(group.size());
+      const double weight = total > 0 ? use[as_index(e)] / total : 1.0 / static_cast<double>(group.size());
       merged.origins.push_back({e, weight});
     }
     gone.insert(gone.end(), group.begin() + 1, group.end());
@@ -77,11 +78,11 @@ ExpertMapping merging(std::span<const double> use, const std::vector<std::vector
 ExpertMapping restarting(std::span<const double> use, std::span<const int64_t> which) {
   ExpertMapping mapping = identity_mapping(static_cast<int64_t>(use.size()));
   std::vector<double> left(use.begin(), use.end());
-  for (const int64_t dead : which) left[static_cast<size_t>(dead)] = -1;
+  for (const int64_t dead : which) left[as_index(dead)] = -1;
   for (const int64_t dead : which) {
     const auto busiest = std::max_element(left.begin(), left.end());
     if (*busiest < 0) break;  // all experts are to be restarted: there is none to copy
-    mapping.experts[static_cast<size_t>(dead)] = {{{busiest - left.begin(), 1}}, 0, true};
+    mapping.experts[as_index(dead)] = {{{busiest - left.begin(), 1}}, 0, true};
     *busiest /= 2;
   }
   return mapping;
@@ -91,7 +92,7 @@ std::vector<int64_t> by_use(std::span<const double> use) {
   std::vector<int64_t> order(use.size());
   std::iota(order.rbegin(), order.rend(), 0);
   std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return use[static_cast<size_t>(a)] < use[static_cast<size_t>(b)]; });
+                   [&](int64_t a, int64_t b) { return use[as_index(a)] < use[as_index(b)]; });
   return order;
 }
 
@@ -101,7 +102,7 @@ std::vector<double> mapped_use(const ExpertMapping& mapping, std::span<const dou
   for (const MappedExpert& expert : mapping.experts) {
     double sum = 0;
     for (const auto& [e, weight] : expert.origins) {
-      sum += use[static_cast<size_t>(e)] / static_cast<double>(copies[static_cast<size_t>(e)]);
+      sum += use[as_index(e)] / static_cast<double>(copies[as_index(e)]);
     }
     result.push_back(sum);
   }

@@ -1,6 +1,7 @@
 #include "core/moe/router.h"
 
 #include "core/base/error.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -62,7 +63,7 @@ void require_own_k(const BuildContext& context, const char* why) {
 
 const char* name_of(Causality causality) {
   static constexpr const char* names[] = {"causal", "sequence", "batch"};
-  return names[static_cast<size_t>(causality)];
+  return names[as_index(causality)];
 }
 
 }  // namespace moe

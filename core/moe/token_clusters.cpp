@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -62,9 +63,7 @@ class SphericalKMeans {
  private:
   float* token(int64_t t) { return result_.directions.data() + t * d_; }
   float* centroid(int64_t c) { return result_.centroids.data() + c * d_; }
-  int64_t& size_of_cluster(int64_t t) {
-    return result_.sizes[static_cast<size_t>(result_.cluster_of[static_cast<size_t>(t)])];
-  }
+  int64_t& size_of_cluster(int64_t t) { return result_.sizes[as_index(result_.cluster_of[static_cast<size_t>(t)])]; }
 
   // Draws the first seed uniformly and each further one with probability proportional to the token's squared distance 2
   // (1 - cosine) from the nearest seed.
@@ -77,7 +76,7 @@ class SphericalKMeans {
       int64_t chosen = 0;
       double sum = 0;
       for (int64_t t = 0; t < tokens_; ++t) {
-        const double own = distance[static_cast<size_t>(t)];
+        const double own = distance[as_index(t)];
         if (own > 0) chosen = t;
         sum += own;
         if (sum > wanted) break;
@@ -86,7 +85,7 @@ class SphericalKMeans {
 #pragma omp parallel for schedule(static)
       for (int64_t t = 0; t < tokens_; ++t) {
         const double own = t == chosen ? 0 : std::max(0.0, 1 - static_cast<double>(dot(token(t), centroid(c), d_)));
-        distance[static_cast<size_t>(t)] = c == 0 ? own : std::min(distance[static_cast<size_t>(t)], own);
+        distance[as_index(t)] = c == 0 ? own : std::min(distance[as_index(t)], own);
       }
     }
   }
@@ -102,10 +101,10 @@ class SphericalKMeans {
         const float cosine = dot(token(t), centroid(c), d_);
         if (cosine > largest) largest = cosine, best = static_cast<int32_t>(c);
       }
-      int32_t& own = result_.cluster_of[static_cast<size_t>(t)];
+      int32_t& own = result_.cluster_of[as_index(t)];
       changed += own != best;
       own = best;
-      cosine_[static_cast<size_t>(t)] = largest;
+      cosine_[as_index(t)] = largest;
     }
     std::fill(result_.sizes.begin(), result_.sizes.end(), 0);
     for (int64_t t = 0; t < tokens_; ++t) ++size_of_cluster(t);
@@ -114,16 +113,16 @@ class SphericalKMeans {
 
   void fill_empty() {
     for (int64_t c = 0; c < clusters_; ++c) {
-      if (result_.sizes[static_cast<size_t>(c)] > 0) continue;
+      if (result_.sizes[as_index(c)] > 0) continue;
       int64_t furthest = -1;
       for (int64_t t = 0; t < tokens_; ++t) {
         if (size_of_cluster(t) < 2) continue;
-        if (furthest < 0 || cosine_[static_cast<size_t>(t)] < cosine_[static_cast<size_t>(furthest)]) furthest = t;
+        if (furthest < 0 || cosine_[as_index(t)] < cosine_[as_index(furthest)]) furthest = t;
       }
       if (furthest < 0) return;  // every cluster has at most one token
       --size_of_cluster(furthest);
-      result_.cluster_of[static_cast<size_t>(furthest)] = static_cast<int32_t>(c);
-      cosine_[static_cast<size_t>(furthest)] = 1;
+      result_.cluster_of[as_index(furthest)] = static_cast<int32_t>(c);
+      cosine_[as_index(furthest)] = 1;
       ++size_of_cluster(furthest);
     }
   }
@@ -131,12 +130,12 @@ class SphericalKMeans {
   void move_centroids() {
     std::vector<double> sums(static_cast<size_t>(clusters_ * d_));
     for (int64_t t = 0; t < tokens_; ++t) {
-      double* const sum = sums.data() + result_.cluster_of[static_cast<size_t>(t)] * d_;
+      double* const sum = sums.data() + result_.cluster_of[as_index(t)] * d_;
       const float* const x = token(t);
       for (int64_t i = 0; i < d_; ++i) sum[i] += static_cast<double>(x[i]);
     }
     for (int64_t c = 0; c < clusters_; ++c) {
-      if (result_.sizes[static_cast<size_t>(c)] > 0) normalise(sums.data() + c * d_, centroid(c), d_);
+      if (result_.sizes[as_index(c)] > 0) normalise(sums.data() + c * d_, centroid(c), d_);
     }
   }
 

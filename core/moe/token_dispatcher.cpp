@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/tensor/copy.h"
 
@@ -42,7 +43,7 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t 
   receive_experts_.clear();
   for (int64_t peer = 0; peer < peers; ++peer) {
     const Share theirs = share_of(experts_, peers, peer);
-    send[static_cast<size_t>(peer)] = global[theirs.begin + theirs.count] - global[theirs.begin];
+    send[as_index(peer)] = global[theirs.begin + theirs.count] - global[theirs.begin];
     send_experts_.push_back(theirs.count);
     receive_experts_.push_back(local.count);
   }
@@ -53,9 +54,9 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t 
   for (int64_t e = 0; e < local.count; ++e) {
     offsets[e + 1] = offsets[e];
     for (int64_t peer = 0; peer < peers; ++peer) {
-      const int32_t count = received_counts_[static_cast<size_t>(peer * local.count + e)];
+      const int32_t count = received_counts_[as_index(peer * local.count + e)];
       offsets[e + 1] += count;
-      plan.receive_rows[static_cast<size_t>(peer)] += count;
+      plan.receive_rows[as_index(peer)] += count;
     }
   }
   plan.num_received = offsets[local.count];
@@ -67,8 +68,8 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t 
   int32_t arrival = 0;
   for (int64_t peer = 0; peer < peers; ++peer) {
     for (int64_t e = 0; e < local.count; ++e) {
-      for (int32_t i = 0; i < received_counts_[static_cast<size_t>(peer * local.count + e)]; ++i, ++arrival) {
-        const int32_t row = counts_[static_cast<size_t>(e)]++;
+      for (int32_t i = 0; i < received_counts_[as_index(peer * local.count + e)]; ++i, ++arrival) {
+        const int32_t row = counts_[as_index(e)]++;
         by_expert[row] = arrival;
         by_arrival[arrival] = row;
       }

@@ -53,12 +53,12 @@ Parameter& ParameterStore::add(const ParameterPlace& place, Parameter parameter)
 void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   auto padded = [](int64_t n) { return round_up(n, kAlignElements); };
   std::array<int64_t, kParameterGroups.size()> sizes{};
-  for (const Parameter& p : parameters_) sizes[static_cast<size_t>(p.group)] += padded(p.shape.size());
+  for (const Parameter& p : parameters_) sizes[as_index(p.group)] += padded(p.shape.size());
   // Untrained parameters have no f32 master copy, and rules change them by steps that bf16 would round away.
   auto dtype_of = [&](ParameterGroup group) { return group == ParameterGroup::untrained ? wide(dtype) : dtype; };
   size_t value_bytes = 512, gradient_bytes = 512;
   for (const ParameterGroup group : kParameterGroups) {
-    const auto elements = static_cast<size_t>(sizes[static_cast<size_t>(group)]);
+    const auto elements = static_cast<size_t>(sizes[as_index(group)]);
     value_bytes += elements * size_of(dtype_of(group));
     if (group != ParameterGroup::untrained) gradient_bytes += elements * size_of(wide(dtype));
   }
@@ -71,7 +71,7 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
   for (const ParameterGroup group : kParameterGroups) {
     ParameterBuffer& target = buffer(group);
     const bool has_gradients = with_gradients && group != ParameterGroup::untrained;
-    const Shape size{sizes[static_cast<size_t>(group)]};
+    const Shape size{sizes[as_index(group)]};
     target.value = values_->allocate(size, dtype_of(group));
     if (has_gradients) target.gradient = gradients_->allocate(size, wide(dtype));
     int64_t begin = 0;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "core/base/integer.h"
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -109,7 +110,7 @@ class ParameterStore {
   // Clears gradients that are still marked old, because nothing was added to them in this step.
   void clear_old_gradients(Context& ctx);
 
-  ParameterBuffer& buffer(ParameterGroup group) { return buffers_[static_cast<size_t>(group)]; }
+  ParameterBuffer& buffer(ParameterGroup group) { return buffers_[as_index(group)]; }
   const std::deque<Parameter>& parameters() const { return parameters_; }
 
   // Visits every parameter of the group under its checkpoint name, with the matching range of `like_buffer`: any tensor
@@ -136,7 +137,7 @@ std::string expert_name(const std::string& stack_name, int64_t expert);
 
 template <class Visit>
 void ParameterStore::for_each_named(ParameterGroup group, Tensor like_buffer, Visit visit) const {
-  const ParameterBuffer& buffer = buffers_[static_cast<size_t>(group)];
+  const ParameterBuffer& buffer = buffers_[as_index(group)];
   for (const Parameter& parameter : parameters_) {
     if (parameter.group != group) continue;
     const int64_t begin = element_offset(parameter.value, buffer.value);

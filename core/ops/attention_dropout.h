@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/base/host_device.h"
+#include "core/base/integer.h"
 #include "core/base/philox.h"
 #include "core/ops/attention_layout.h"
 
@@ -55,7 +56,7 @@ struct AttentionMask {
   MOE_HOST_DEVICE float factor(uint32_t word) const { return word < threshold ? 0.0f : keep; }
   // The factor on one weight. Draws all four words of its group.
   MOE_HOST_DEVICE float factor(int64_t sequence, int64_t head, int64_t query, int64_t key_place) const {
-    return factor(words(sequence, head, query, quad_of(key_place))[static_cast<size_t>(lane_of(key_place))]);
+    return factor(words(sequence, head, query, quad_of(key_place))[as_index(lane_of(key_place))]);
   }
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
 
@@ -69,7 +70,7 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
       for (int64_t place = 0; place < groups.size; ++place) {
         for (int64_t j = 0; j < k; ++j) {
           const int64_t s = slot(place, j);
-          if (expert[s] >= 0) slots[static_cast<size_t>(begin[static_cast<size_t>(expert[s]) + 1]++)] = s;
+          if (expert[s] >= 0) slots[as_index(begin[static_cast<size_t>(expert[s]) + 1]++)] = s;
         }
       }
       for (size_t e = 0; e < static_cast<size_t>(experts); ++e) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
@@ -24,7 +25,7 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
   thread_local std::vector<int32_t> next;
   next.assign(first, first + experts);
   for (int64_t i = 0; i < slots; ++i) {
-    to[i] = expert[i] < 0 ? -1 : next[static_cast<size_t>(expert[i])]++;
+    to[i] = expert[i] < 0 ? -1 : next[as_index(expert[i])]++;
     if (to[i] >= 0) from[to[i]] = static_cast<int32_t>(i);
   }
 }

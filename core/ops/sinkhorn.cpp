@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
@@ -44,18 +45,17 @@ void sinkhorn_scores(Context& ctx, Tensor scores, ConstTensor logits, const Toke
       for (int64_t round = 0; round < iterations && counted > 1; ++round) {
         for (int64_t j = 0; j < groups.size; ++j) {
           const T* mine = z + row(j);
-          f[static_cast<size_t>(j)] =
-              -cpu::log_sum_exp<T>(experts, [&](int64_t e) { return mine[e] + g[static_cast<size_t>(e)]; });
+          f[as_index(j)] = -cpu::log_sum_exp<T>(experts, [&](int64_t e) { return mine[e] + g[as_index(e)]; });
         }
         for (int64_t e = 0; e < experts; ++e) {
           const T mass = cpu::log_sum_exp<T>(groups.size, [&](int64_t j) {
-            return counts(j) ? z[row(j) + e] + f[static_cast<size_t>(j)] : -std::numeric_limits<T>::infinity();
+            return counts(j) ? z[row(j) + e] + f[as_index(j)] : -std::numeric_limits<T>::infinity();
           });
-          g[static_cast<size_t>(e)] = std::isfinite(mass) ? wanted - mass : T(0);
+          g[as_index(e)] = std::isfinite(mass) ? wanted - mass : T(0);
         }
       }
       for (int64_t j = 0; j < groups.size; ++j) {
-        for (int64_t e = 0; e < experts; ++e) out[row(j) + e] = z[row(j) + e] + g[static_cast<size_t>(e)];
+        for (int64_t e = 0; e < experts; ++e) out[row(j) + e] = z[row(j) + e] + g[as_index(e)];
       }
     }
   });

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/model/model_summary.h"
@@ -52,7 +53,7 @@ std::vector<VariedEvaluation> Variations::without_each_expert(LoadedRun& run) co
     for (int64_t expert = 0; expert < layer->num_experts(); ++expert) {
       ClosedExperts closed(run, layer->num_experts());
       std::vector<int32_t> mask(static_cast<size_t>(layer->num_experts()));
-      mask[static_cast<size_t>(expert)] = 1;
+      mask[as_index(expert)] = 1;
       closed.close(*layer, as_tensor(std::span(mask)));
       results.push_back(evaluate(fmt::format("without expert {} of layer {}", expert, layer->layer()), run));
     }
@@ -74,10 +75,9 @@ VariedEvaluation Variations::with_busiest(LoadedRun& run, int64_t count) const {
       raise<UsageError>("--experts {}: expected 1 to {}", count, layer->num_experts());
     std::vector<int32_t> order(counts.size()), mask(counts.size(), 1);
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-      return counts[static_cast<size_t>(a)] > counts[static_cast<size_t>(b)];
-    });
-    for (int64_t i = 0; i < count; ++i) mask[static_cast<size_t>(order[static_cast<size_t>(i)])] = 0;
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int32_t a, int32_t b) { return counts[as_index(a)] > counts[as_index(b)]; });
+    for (int64_t i = 0; i < count; ++i) mask[as_index(order[static_cast<size_t>(i)])] = 0;
     closed.close(*layer, as_tensor(std::span(mask)));
   }
   return evaluate(fmt::format("the {} busiest experts", count), run);
@@ -99,7 +99,7 @@ VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
     for (int64_t expert = 0; expert < experts; ++expert) {
       ClosedExperts others(run, experts);
       std::vector<int32_t> mask(static_cast<size_t>(experts), 1);
-      mask[static_cast<size_t>(expert)] = 0;
+      mask[as_index(expert)] = 0;
       others.close(*layer, as_tensor(std::span(mask)));
       moe::evaluate(*run.state, run.groups, set_, sequences_, [&](int64_t first, ConstTensor found) {
         some.clear();
@@ -116,7 +116,7 @@ VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
       std::iota(order.begin(), order.end(), 0);
       std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return of_token[a] < of_token[b]; });
       for (int64_t i = 0; i < std::min(layer->experts_per_token(), experts); ++i)
-        mask[token * order.size() + static_cast<size_t>(order[static_cast<size_t>(i)])] = 0;
+        mask[token * order.size() + static_cast<size_t>(order[as_index(i)])] = 0;
     }
     Tensor by_token = as_tensor(std::span(mask));
     by_token.shape = Shape{tokens, experts};

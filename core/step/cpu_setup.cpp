@@ -13,6 +13,7 @@
 #endif
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -69,7 +70,7 @@ CpuSetup setup_cpu(int wanted, const LocalRanks& local) {
     cpu_set_t mine;
     CPU_ZERO(&mine);
     for (int i = 0; i < setup.threads; ++i) {
-      CPU_SET(cores[static_cast<size_t>((local.rank * share + i) % static_cast<int>(cores.size()))], &mine);
+      CPU_SET(cores[as_index((local.rank * share + i) % static_cast<int>(cores.size()))], &mine);
     }
     if (sched_setaffinity(0, sizeof mine, &mine) == 0) {
       setup.notice = fmt::format("mpirun bound this rank to fewer cores than its {} threads; it now uses {} cores",

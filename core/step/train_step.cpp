@@ -60,8 +60,8 @@ void TrainStep::reduce_gradients() {
 
 // Sums over the step's micro-batches, and then over the ranks.
 struct TrainStep::Totals {
-  double losses = 0, predictions = 0;  // of scored predictions, and how many these are
-  double interrupted, terminated;      // ranks that received SIGINT, and SIGTERM
+  double losses = 0, predictions = 0;  // sum over the scored predictions, and their number
+  double interrupted, terminated;      // number of ranks that received SIGINT, and SIGTERM
   double correct = 0, seconds = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/base/integer.h"
 #include "core/base/units.h"
 #include "core/tasks/inherited_tokenizer.h"
 #include "core/tasks/labelled_task.h"
@@ -105,7 +106,7 @@ class LabelledTextTask : public LabelledTask {
   }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
   SampleView view(int64_t sample) const override {
-    return {fmt::format("[{}] {}", corpus_.classes()[static_cast<size_t>(train_.label(sample))], train_.text(sample))};
+    return {fmt::format("[{}] {}", corpus_.classes()[as_index(train_.label(sample))], train_.text(sample))};
   }
 
   // Padding does not affect results, so a step's samples are padded only to the longest of them.
@@ -140,7 +141,7 @@ class LabelledTextTask : public LabelledTask {
   // The accuracy of a model that always predicts the same class.
   double largest_class_share() const {
     std::vector<int64_t> counts(corpus_.classes().size());
-    for (int64_t i = 0; i < train_.size(); ++i) ++counts[static_cast<size_t>(train_.label(i))];
+    for (int64_t i = 0; i < train_.size(); ++i) ++counts[as_index(train_.label(i))];
     return static_cast<double>(*std::max_element(counts.begin(), counts.end())) / static_cast<double>(train_.size());
   }
 

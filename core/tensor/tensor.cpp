@@ -1,5 +1,6 @@
 #include "core/tensor/tensor.h"
 
+#include "core/base/integer.h"
 #include "core/base/text.h"
 
 namespace moe {
@@ -8,7 +9,7 @@ Shape::Shape(std::initializer_list<int64_t> dims) {
   MOE_CHECK(dims.size() <= dims_.size(), "a tensor has at most {} dimensions, not {}", dims_.size(), dims.size());
   for (int64_t dim : dims) {
     MOE_CHECK(dim >= 0, "negative dimension {}", dim);
-    dims_[static_cast<size_t>(rank_++)] = dim;
+    dims_[as_index(rank_++)] = dim;
   }
 }
 

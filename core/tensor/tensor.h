@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/tensor/dtype.h"
 
 namespace moe {
@@ -19,7 +20,7 @@ class Shape {
   Shape(std::initializer_list<int64_t> dims);
 
   int rank() const { return rank_; }
-  int64_t operator[](int i) const { return dims_[static_cast<size_t>(i)]; }
+  int64_t operator[](int i) const { return dims_[as_index(i)]; }
   int64_t size() const;  // number of elements; 1 for rank 0
   std::string to_string() const;
   bool operator==(const Shape&) const = default;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/integer.h"
 #include "core/moe/expert_mapping.h"
 
 namespace moe {
@@ -65,7 +66,7 @@ CollapseAlarm::UnderUsed CollapseAlarm::under_used(const Model& model, const std
     if (!reported) continue;
     const double limit = kUnderUsed / static_cast<double>(use.size());
     for (const int64_t expert : by_use(use)) {
-      if (found.empty() || use[static_cast<size_t>(expert)] < limit) found.push_back(expert);
+      if (found.empty() || use[as_index(expert)] < limit) found.push_back(expert);
     }
   }
   return result;

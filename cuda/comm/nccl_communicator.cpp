@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/nccl.h"
+#include "core/base/integer.h"
 #include "cuda/device/queue.h"
 
 #define NCCL_CHECK(call) ::moe::cuda::check_nccl((call), #call)
@@ -69,8 +70,7 @@ class NcclCommunicator : public Communicator {
     const auto* from = static_cast<const char*>(send.data);
     NCCL_CHECK(ncclGroupStart());
     for (int peer = 0; peer < size(); ++peer) {
-      const int64_t in = recv_rows[static_cast<size_t>(peer)] * width,
-                    out = send_rows[static_cast<size_t>(peer)] * width;
+      const int64_t in = recv_rows[as_index(peer)] * width, out = send_rows[as_index(peer)] * width;
       if (out > 0) NCCL_CHECK(ncclSend(from, static_cast<size_t>(out), type, peer, handle_, queue_->stream()));
       if (in > 0) NCCL_CHECK(ncclRecv(into, static_cast<size_t>(in), type, peer, handle_, queue_->stream()));
       into += in * element;

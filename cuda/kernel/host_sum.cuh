@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
@@ -27,7 +28,7 @@ class HostSums {
     if (ctx_.planning) return sums;
     std::vector<char> bytes;
     const double* host = on_host(ctx_, partial_, bytes).as<double>();
-    for (int64_t i = 0; i < partial_.size(); ++i) sums[static_cast<size_t>(i % kValues)] += host[i];
+    for (int64_t i = 0; i < partial_.size(); ++i) sums[as_index(i % kValues)] += host[i];
     return sums;
   }
 

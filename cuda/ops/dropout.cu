@@ -1,3 +1,4 @@
+#include "core/base/integer.h"
 #include "core/ops/dropout.h"
 
 #include "cuda/device/launch.cuh"
@@ -20,7 +21,7 @@ __global__ void dropout_kernel(T* x, const int32_t* ids, RandomKey key, int64_t 
   for (int j = 0; j < 4; ++j) {
     if (begin + j >= d) continue;
     T* element = x + r * d + begin + j;
-    store(element, words[static_cast<size_t>(j)] < threshold ? 0.0f : load(element) * keep);
+    store(element, words[as_index(j)] < threshold ? 0.0f : load(element) * keep);
   }
 }
 

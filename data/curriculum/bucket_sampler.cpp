@@ -1,5 +1,7 @@
 #include "data/curriculum/bucket_sampler.h"
 
+#include "core/base/integer.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -50,7 +52,7 @@ BucketSampler::Places BucketSampler::places_of(int64_t step) const {
 
 std::optional<DrawCounts> BucketSampler::wanted(int64_t step) const {
   DrawCounts counts{};
-  const auto at = [&](DrawnAs as) -> double& { return counts[static_cast<size_t>(as)]; };
+  const auto at = [&](DrawnAs as) -> double& { return counts[as_index(as)]; };
   const auto batch = static_cast<double>(setup_.batch);
   if (warms_up()) {
     at(DrawnAs::explore) = batch;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/json.h"
 
 namespace moe {
@@ -109,7 +110,7 @@ void Curriculum::observe(int64_t step, std::span<const double> values) {
   const auto wanted = sampler_->wanted(step);
   has_wanted_ = wanted.has_value();
   steps_ += 1;
-  for (const Drawn& drawn : drawn_) counts_[static_cast<size_t>(drawn.as)] += 1;
+  for (const Drawn& drawn : drawn_) counts_[as_index(drawn.as)] += 1;
   for (size_t i = 0; wanted && i < wanted->size(); ++i) wanted_[i] += (*wanted)[i];
   if (!store_ || frozen_) return;
   MOE_CHECK(values.size() == drawn_.size() * kNumMeasuredSignals, "{} values for {} samples", values.size(),

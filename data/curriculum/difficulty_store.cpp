@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/json.h"
 #include "data/content_hash.h"
 
@@ -49,15 +50,15 @@ static double tie_order(int64_t sample) {
 }
 
 double DifficultyStore::rank(int64_t sample) const {
-  const uint16_t code = score_[static_cast<size_t>(sample)];
+  const uint16_t code = score_[as_index(sample)];
   return (static_cast<double>(scores_.below(code)) + tie_order(sample) * static_cast<double>(scores_.count(code))) /
          static_cast<double>(scores_.total());
 }
 
 std::optional<double> DifficultyStore::average(SampleSignal signal, int64_t sample) const {
   const auto& codes = averages_[index_of(signal)].codes;
-  if (codes.empty() || codes[static_cast<size_t>(sample)] == kNoScore) return std::nullopt;
-  return decode_score(codes[static_cast<size_t>(sample)]);
+  if (codes.empty() || codes[as_index(sample)] == kNoScore) return std::nullopt;
+  return decode_score(codes[as_index(sample)]);
 }
 
 double DifficultyStore::largest_average(SampleSignal signal) const {
@@ -93,7 +94,7 @@ static uint16_t moved(uint16_t code, double value, double decay) {
 }
 
 static void replace(std::vector<uint16_t>& codes, ScoreHistogram* histogram, int64_t sample, uint16_t code) {
-  uint16_t& place = codes[static_cast<size_t>(sample)];
+  uint16_t& place = codes[as_index(sample)];
   if (histogram && place != code) {
     if (place != kNoScore) histogram->remove(place);
     histogram->add(code);

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "core/base/integer.h"
 #include "core/config/curriculum_config.h"
 #include "data/curriculum/running_quantiles.h"
 #include "data/curriculum/score_histogram.h"
@@ -42,10 +43,10 @@ class DifficultyStore {
   int64_t num_samples() const { return setup_.samples; }
   const SampleSignalSet& signals() const { return signals_; }
   int64_t seen() const { return scores_.total(); }
-  bool is_seen(int64_t sample) const { return score_[static_cast<size_t>(sample)] != kNoScore; }
+  bool is_seen(int64_t sample) const { return score_[as_index(sample)] != kNoScore; }
   // The score of a seen sample: the moving average of its standardised, weighted signals. Signals are standardised by
   // the evenly drawn samples at the time of each visit, because all samples become easier as the model learns.
-  double score(int64_t sample) const { return decode_score(score_[static_cast<size_t>(sample)]); }
+  double score(int64_t sample) const { return decode_score(score_[as_index(sample)]); }
   // The share of the seen samples that are easier, in [0, 1); samples of equal score have a fixed order.
   double rank(int64_t sample) const;
   // The score at a quantile in [0, 1] of the seen samples.
@@ -56,7 +57,7 @@ class DifficultyStore {
   double largest_average(SampleSignal signal) const;
   double mean_average(SampleSignal signal) const;
   // The update after which a sample was last seen, counted from 1; 0 = never in this run.
-  int64_t last_seen(int64_t sample) const { return last_seen_[static_cast<size_t>(sample)]; }
+  int64_t last_seen(int64_t sample) const { return last_seen_[as_index(sample)]; }
   // The latest values of a signal for evenly drawn samples.
   const RunningQuantiles& recent(SampleSignal signal) const { return recent_[index_of(signal)]; }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -14,13 +15,13 @@ ScoreHistogram::ScoreHistogram(std::span<const uint16_t> codes) : ScoreHistogram
   for (const uint16_t code : codes) ++counts[code];
   counts[kNoScore] = 0;
   for (int code = 0; code < kScoreCodes; ++code) {
-    const auto count = counts[static_cast<size_t>(code)];
+    const auto count = counts[as_index(code)];
     if (count > 0) change(static_cast<uint16_t>(code), count);
   }
 }
 
 void ScoreHistogram::change(uint16_t code, int32_t by) {
-  for (int i = code + 1; i <= kScoreCodes; i += i & -i) tree_[static_cast<size_t>(i)] += by;
+  for (int i = code + 1; i <= kScoreCodes; i += i & -i) tree_[as_index(i)] += by;
   total_ += by;
   sum_ += by * std::llround(decode_score(code) / kUnit);
 }
@@ -31,7 +32,7 @@ double ScoreHistogram::mean() const {
 
 int64_t ScoreHistogram::below(uint16_t code) const {
   int64_t sum = 0;
-  for (int i = code; i > 0; i -= i & -i) sum += tree_[static_cast<size_t>(i)];
+  for (int i = code; i > 0; i -= i & -i) sum += tree_[as_index(i)];
   return sum;
 }
 
@@ -39,7 +40,7 @@ int64_t ScoreHistogram::count(uint16_t code) const {
   // The two paths to the root meet; only the nodes before the meeting point are visited.
   int64_t sum = tree_[static_cast<size_t>(code) + 1];
   const int end = (code + 1) & code;
-  for (int i = code; i > end; i -= i & -i) sum -= tree_[static_cast<size_t>(i)];
+  for (int i = code; i > end; i -= i & -i) sum -= tree_[as_index(i)];
   return sum;
 }
 
@@ -48,8 +49,8 @@ uint16_t ScoreHistogram::at_rank(int64_t rank) const {
   int place = 0;
   for (int step = kScoreCodes; step > 0; step /= 2) {
     const int next = place + step;
-    if (next <= kScoreCodes && tree_[static_cast<size_t>(next)] <= rank) {
-      rank -= tree_[static_cast<size_t>(next)];
+    if (next <= kScoreCodes && tree_[as_index(next)] <= rank) {
+      rank -= tree_[as_index(next)];
       place = next;
     }
   }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string_view>
 
+#include "core/base/integer.h"
 #include "core/base/table.h"
 #include "core/config/train_config.h"
 #include "data/images/image_set.h"
@@ -25,8 +26,8 @@ class ImageSplit {
 
   const std::string& name() const { return name_; }
   int64_t size() const { return static_cast<int64_t>(members_.size()); }
-  std::span<const uint8_t> image(int64_t i) const { return set_->image(members_[static_cast<size_t>(i)]); }
-  int32_t label(int64_t i) const { return set_->label(members_[static_cast<size_t>(i)]); }
+  std::span<const uint8_t> image(int64_t i) const { return set_->image(members_[as_index(i)]); }
+  int32_t label(int64_t i) const { return set_->label(members_[as_index(i)]); }
   // XXH64 of the images' shape, their number, and all pixels and labels in order.
   uint64_t content_hash() const;
 

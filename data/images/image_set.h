@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <vector>
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -22,7 +23,7 @@ struct ImageSet {
   std::span<const uint8_t> image(int64_t i) const {
     return std::span(pixels).subspan(static_cast<size_t>(i * shape.pixels()), static_cast<size_t>(shape.pixels()));
   }
-  int32_t label(int64_t i) const { return labels[static_cast<size_t>(i)]; }
+  int32_t label(int64_t i) const { return labels[as_index(i)]; }
 };
 
 // The contents of a folder of a known format.

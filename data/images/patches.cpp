@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "core/base/philox.h"
 
 namespace moe {
@@ -53,14 +54,14 @@ void cut_patches(std::span<const uint8_t> image, const PatchGrid& grid, const No
   for (int64_t top = 0; top < shape.height; top += grid.side) {
     for (int64_t left = 0; left < shape.width; left += grid.side) {
       for (int64_t c = 0; c < shape.channels; ++c) {
-        const auto mean = static_cast<float>(normalisation.mean[static_cast<size_t>(c)]),
-                   scale = static_cast<float>(normalisation.scale[static_cast<size_t>(c)]);
+        const auto mean = static_cast<float>(normalisation.mean[as_index(c)]),
+                   scale = static_cast<float>(normalisation.scale[as_index(c)]);
         for (int64_t y = top - augmentation.down; y < top - augmentation.down + grid.side; ++y) {
           for (int64_t i = 0; i < grid.side; ++i) {
             int64_t x = left + i - augmentation.right;
             if (augmentation.mirrored) x = shape.width - 1 - x;
             const bool inside = x >= 0 && x < shape.width && y >= 0 && y < shape.height;
-            const uint8_t pixel = inside ? image[static_cast<size_t>((c * shape.height + y) * shape.width + x)] : 0;
+            const uint8_t pixel = inside ? image[as_index((c * shape.height + y) * shape.width + x)] : 0;
             *to++ = (static_cast<float>(pixel) - mean) * scale;
           }
         }

@@ -4,6 +4,7 @@
 #include <span>
 #include <string_view>
 
+#include "core/base/integer.h"
 #include "core/config/train_config.h"
 #include "data/texts/text_set.h"
 #include "data/tokenizer.h"
@@ -19,12 +20,12 @@ class LabelledTexts {
 
   const std::string& name() const { return name_; }
   int64_t size() const { return static_cast<int64_t>(members_.size()); }
-  std::string_view text(int64_t i) const { return set_->text(members_[static_cast<size_t>(i)]); }
-  int32_t label(int64_t i) const { return set_->label(members_[static_cast<size_t>(i)]); }
+  std::string_view text(int64_t i) const { return set_->text(members_[as_index(i)]); }
+  int32_t label(int64_t i) const { return set_->label(members_[as_index(i)]); }
   std::span<const int32_t> tokens(int64_t i) const {
     return std::span(tokens_).subspan(static_cast<size_t>(begin(i)), static_cast<size_t>(length(i)));
   }
-  int64_t length(int64_t i) const { return ends_[static_cast<size_t>(i)] - begin(i); }
+  int64_t length(int64_t i) const { return ends_[as_index(i)] - begin(i); }
   int64_t num_tokens() const { return std::ssize(tokens_); }
   int64_t longest() const { return longest_; }
   int64_t num_cut() const { return num_cut_; }  // texts that were truncated
@@ -33,7 +34,7 @@ class LabelledTexts {
   int64_t memory_bytes() const { return (num_tokens() + 2 * size()) * 8; }
 
  private:
-  int64_t begin(int64_t i) const { return i > 0 ? ends_[static_cast<size_t>(i - 1)] : 0; }
+  int64_t begin(int64_t i) const { return i > 0 ? ends_[as_index(i - 1)] : 0; }
 
   std::string name_;
   std::shared_ptr<const TextSet> set_;

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <vector>
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -20,7 +21,7 @@ class TextSet {
     const size_t begin = n > 0 ? ends_[n - 1] : 0;
     return std::string_view(bytes_).substr(begin, ends_[n] - begin);
   }
-  int32_t label(int64_t i) const { return labels_[static_cast<size_t>(i)]; }
+  int32_t label(int64_t i) const { return labels_[as_index(i)]; }
   int64_t memory_bytes() const {
     return static_cast<int64_t>(bytes_.capacity() + ends_.capacity() * sizeof(size_t) +
                                 labels_.capacity() * sizeof(int32_t));

@@ -6,6 +6,7 @@
 #include <queue>
 #include <tuple>
 
+#include "core/base/integer.h"
 #include "data/tokenizers/byte_pair_files.h"
 
 namespace moe {
@@ -89,9 +90,9 @@ void BytePairTokenizer::merge_word(std::string_view word, std::vector<int32_t>& 
   const auto count = static_cast<int32_t>(word.size());
   std::vector<Node> nodes;
   for (int32_t i = 0; i < count; ++i)
-    nodes.push_back({byte_ids_[static_cast<unsigned char>(word[static_cast<size_t>(i)])], i - 1, i + 1});
+    nodes.push_back({byte_ids_[static_cast<unsigned char>(word[as_index(i)])], i - 1, i + 1});
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
-  const auto at = [&](int32_t i) -> Node& { return nodes[static_cast<size_t>(i)]; };
+  const auto at = [&](int32_t i) -> Node& { return nodes[as_index(i)]; };
   const auto consider = [&](int32_t place) {
     if (place < 0 || at(place).next == count) return;
     const int32_t left = at(place).id, right = at(at(place).next).id;

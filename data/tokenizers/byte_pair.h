@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "data/tokenizer.h"
 #include "data/tokenizers/word_pattern.h"
 
@@ -37,7 +38,7 @@ class BytePairTokenizer : public Tokenizer {
  protected:
   int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
                       std::vector<int32_t>* lengths) const override;
-  void append_bytes(int32_t id, std::string& bytes) const override { bytes += bytes_[static_cast<size_t>(id)]; }
+  void append_bytes(int32_t id, std::string& bytes) const override { bytes += bytes_[as_index(id)]; }
 
  private:
   struct Merge {

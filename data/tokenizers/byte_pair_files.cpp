@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/json.h"
 #include "data/lines.h"
 #include "data/posix_file.h"
@@ -25,7 +26,7 @@ constexpr std::array<uint32_t, 256> kCharacters = [] {
   std::array<uint32_t, 256> characters{};
   uint32_t next = 0x100;
   for (int byte = 0; byte < 256; ++byte) {
-    characters[static_cast<size_t>(byte)] = is_visible(byte) ? static_cast<uint32_t>(byte) : next++;
+    characters[as_index(byte)] = is_visible(byte) ? static_cast<uint32_t>(byte) : next++;
   }
   return characters;
 }();

@@ -1,5 +1,7 @@
 #include "data/tokenizers/character.h"
 
+#include "core/base/integer.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -55,7 +57,7 @@ int64_t CharacterTokenizer::encode_text(std::string_view text, int64_t text_offs
 }
 
 void CharacterTokenizer::append_bytes(int32_t id, std::string& bytes) const {
-  bytes += static_cast<char>(alphabet_[static_cast<size_t>(id)]);
+  bytes += static_cast<char>(alphabet_[as_index(id)]);
 }
 
 nlohmann::json CharacterTokenizer::to_json() const {

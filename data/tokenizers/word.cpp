@@ -1,5 +1,7 @@
 #include "data/tokenizers/word.h"
 
+#include "core/base/integer.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -90,7 +92,7 @@ void WordTokenizer::append_bytes(int32_t id, std::string& bytes) const {
     return;
   }
   if (!bytes.empty() && bytes.back() != '\n') bytes += ' ';
-  bytes += words_[static_cast<size_t>(id)];
+  bytes += words_[as_index(id)];
 }
 
 nlohmann::json WordTokenizer::to_json() const {

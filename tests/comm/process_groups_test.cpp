@@ -2,6 +2,7 @@
 
 #include <mutex>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/thread_ranks.h"
 
@@ -20,8 +21,8 @@ std::vector<Place> places(int num_ranks, int64_t expert_parallel, int64_t expert
   run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
     const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, experts);
     const Share local = groups.local_experts(experts);
-    result[static_cast<size_t>(world->rank())] = {groups.expert->rank(), groups.expert->size(), groups.data->rank(),
-                                                  groups.data->size(),   local.begin,           local.count};
+    result[as_index(world->rank())] = {groups.expert->rank(), groups.expert->size(), groups.data->rank(),
+                                       groups.data->size(),   local.begin,           local.count};
   });
   return result;
 }

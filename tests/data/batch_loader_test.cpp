@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/base/integer.h"
 #include "data/evaluation_streams.h"
 #include "data/evaluation_windows.h"
 #include "tests/support/catch.h"
@@ -61,7 +62,7 @@ TEST_CASE("evaluation predicts every token but the first exactly once") {
           for (size_t place = 0; place < batch.targets.size(); ++place) {
             const int32_t target = batch.targets[place];
             if (target == kIgnoreTarget) continue;
-            ++predicted[static_cast<size_t>(target)];
+            ++predicted[as_index(target)];
             REQUIRE(batch.inputs[place] == target - 1);
             const auto position = static_cast<int64_t>(place) % context;
             const bool first_window = batch.sample_ids[place / static_cast<size_t>(context)] == 0;
@@ -91,10 +92,9 @@ TEST_CASE("evaluation in streams predicts every token but the first exactly once
           for (size_t place = 0; place < batch.targets.size(); ++place) {
             const int32_t target = batch.targets[place];
             if (target == kIgnoreTarget) continue;
-            ++predicted[static_cast<size_t>(target)];
+            ++predicted[as_index(target)];
             REQUIRE(batch.inputs[place] == target - 1);
-            int32_t& expected =
-                next[static_cast<size_t>((first + static_cast<int64_t>(place) / context) % set.streams())];
+            int32_t& expected = next[as_index((first + static_cast<int64_t>(place) / context) % set.streams())];
             if (expected >= 0) REQUIRE(batch.inputs[place] == expected);
             expected = target;
           }

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "data/posix_file.h"
 #include "data/token_writer.h"
 #include "tests/data/tiny_byte_pairs.h"
@@ -47,7 +48,7 @@ TEST_CASE("shards are read as one sequence, however they are cut") {
       for (int64_t count = 0; begin + count <= 20; ++count) {
         std::vector<int32_t> tokens(static_cast<size_t>(count));
         train.read(begin, count, tokens.data());
-        for (int64_t i = 0; i < count; ++i) REQUIRE(tokens[static_cast<size_t>(i)] == begin + i);
+        for (int64_t i = 0; i < count; ++i) REQUIRE(tokens[as_index(i)] == begin + i);
       }
     }
     CHECK(train.at(10) == 10);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/integer.h"
 #include "data/keyed_permutation.h"
 #include "tests/support/catch.h"
 
@@ -27,11 +28,11 @@ TEST_CASE("a keyed permutation is a bijection that changes with its key") {
     if (size >= 7) CHECK(images != permuted(size, 1));
     if (size >= 1000) {  // far from the identity: about one fixed point is expected
       int64_t fixed = 0;
-      for (int64_t i = 0; i < size; ++i) fixed += images[static_cast<size_t>(i)] == i;
+      for (int64_t i = 0; i < size; ++i) fixed += images[as_index(i)] == i;
       CHECK(fixed < 10);
     }
     std::sort(images.begin(), images.end());
-    for (int64_t i = 0; i < size; ++i) REQUIRE(images[static_cast<size_t>(i)] == i);
+    for (int64_t i = 0; i < size; ++i) REQUIRE(images[as_index(i)] == i);
   }
 }
 
@@ -39,7 +40,7 @@ TEST_CASE("all orders of three are equally likely") {
   std::vector<int> counts(27, 0);
   for (uint64_t epoch = 0; epoch < 6000; ++epoch) {
     const auto images = permuted(3, epoch);
-    ++counts[static_cast<size_t>(images[0] * 9 + images[1] * 3 + images[2])];
+    ++counts[as_index(images[0] * 9 + images[1] * 3 + images[2])];
   }
   std::erase(counts, 0);
   REQUIRE(counts.size() == 6);
@@ -84,7 +85,7 @@ TEST_CASE("the samples do not depend on how they are grouped into steps") {
     for (int64_t i = 0; i < 12; ++i) {
       int64_t start = 0;
       ones.sample(step * 12 + i, std::span(&start, 1));
-      CHECK(start == starts[static_cast<size_t>(i)]);
+      CHECK(start == starts[as_index(i)]);
     }
   }
   CHECK(differs);

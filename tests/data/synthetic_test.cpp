@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 
 namespace moe {
@@ -16,14 +17,13 @@ TEST_CASE("the rows and the stationary distribution of a synthetic source are di
     double total = 0;
     std::vector<double> next(source.stationary().size(), 0.0);
     for (int64_t context = 0; context < contexts; ++context) {
-      total += source.stationary()[static_cast<size_t>(context)];
+      total += source.stationary()[as_index(context)];
       double row = 0;
       for (int64_t token = 0; token < config.states; ++token) {
         const double p = source.probability(context, token);
         CHECK(p > 0);
         row += p;
-        next[static_cast<size_t>((context * config.states + token) % contexts)] +=
-            p * source.stationary()[static_cast<size_t>(context)];
+        next[as_index((context * config.states + token) % contexts)] += p * source.stationary()[as_index(context)];
       }
       CHECK(row == Approx(1).epsilon(1e-12));
     }

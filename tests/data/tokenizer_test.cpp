@@ -1,4 +1,5 @@
 #include "data/tokenizer.h"
+#include "core/base/integer.h"
 #include "core/base/json.h"
 
 #include "data/tokenizers/character.h"
@@ -34,7 +35,7 @@ static int64_t bytes_of(const Tokenizer& tokenizer, const std::string& text) {
   int64_t bytes = 0;
   if (const auto by_id = tokenizer.bytes_by_id()) {
     tokenizer.encode(text, ids);
-    for (const int32_t id : ids) bytes += (*by_id)[static_cast<size_t>(id)];
+    for (const int32_t id : ids) bytes += (*by_id)[as_index(id)];
   } else {
     bytes = tokenizer.encode(text, ids, lengths);
     CHECK(lengths.size() == ids.size());

@@ -2,6 +2,8 @@
 
 #include "tests/emulated/on_threads.h"
 
+#include "core/base/integer.h"
+
 namespace moe::test {
 
 TEST_CASE("an mbarrier's phase ends when all threads have arrived, repeatedly") {
@@ -27,12 +29,12 @@ TEST_CASE("an mbarrier's phase ends when all threads have arrived, repeatedly") 
         cuda::mbarrier_arrive(shared.full);
       } else {
         wait(shared.full, parity);
-        sums[static_cast<size_t>(lane)] += shared.number[31 - lane];
+        sums[as_index(lane)] += shared.number[31 - lane];
         cuda::mbarrier_arrive(shared.empty);
       }
     }
   });
-  for (int lane = 0; lane < 32; ++lane) CHECK(sums[static_cast<size_t>(lane)] == 1000 + 5 * (31 - lane));
+  for (int lane = 0; lane < 32; ++lane) CHECK(sums[as_index(lane)] == 1000 + 5 * (31 - lane));
 }
 
 TEST_CASE("an mbarrier waits for the announced bytes") {
@@ -51,7 +53,7 @@ TEST_CASE("an mbarrier waits for the announced bytes") {
     }
     __syncwarp();
     wait(shared.full, 0);
-    got[static_cast<size_t>(thread_index())] = shared.numbers[thread_index()] + shared.numbers[thread_index() + 32];
+    got[as_index(thread_index())] = shared.numbers[thread_index()] + shared.numbers[thread_index() + 32];
   });
   CHECK(got == std::vector<float>(32, 6.0f));
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "tests/emulated/on_threads.h"
 
 namespace moe::test {
@@ -56,8 +57,7 @@ TEST_CASE("a box of a matrix is swizzled, with zeros for elements outside") {
       for (int j = 0; j < 64; ++j) {
         const int r = row + i, c = column + j;
         const bool inside = r >= 0 && r < 11 && c < 100;
-        REQUIRE(got[place(static_cast<size_t>(i), static_cast<size_t>(j))] ==
-                (inside ? x[static_cast<size_t>(r * 104 + c)] : 0));
+        REQUIRE(got[place(static_cast<size_t>(i), static_cast<size_t>(j))] == (inside ? x[as_index(r * 104 + c)] : 0));
       }
     }
   }
@@ -71,7 +71,7 @@ TEST_CASE("a third and fourth dimension end where the tensor ends") {
   for (int i = 0; i < 8; ++i) {
     for (int j = 0; j < 64; ++j) {
       const bool inside = 1 + i < 5 && j < 40;
-      const auto want = inside ? x[static_cast<size_t>(600 + (1 + i) * 120 + 80 + j)] : 0;
+      const auto want = inside ? x[as_index(600 + (1 + i) * 120 + 80 + j)] : 0;
       REQUIRE(got[place(static_cast<size_t>(i), static_cast<size_t>(j))] == want);
     }
   }
@@ -80,7 +80,7 @@ TEST_CASE("a third and fourth dimension end where the tensor ends") {
   for (int i = 0; i < 16; ++i) {
     for (int j = 0; j < 64; ++j) {
       const bool inside = 4 + i < 6 && 8 + j < 40;
-      const auto want = inside ? x[static_cast<size_t>(3 * 240 + (4 + i) * 40 + 8 + j)] : 0;
+      const auto want = inside ? x[as_index(3 * 240 + (4 + i) * 40 + 8 + j)] : 0;
       REQUIRE(matrix[place(static_cast<size_t>(i), static_cast<size_t>(j))] == want);
     }
   }

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/tensor/bfloat16.h"
 #include "cuda/kernel/wgmma_tile.cuh"
 #include "tests/emulated/on_threads.h"
@@ -68,8 +69,8 @@ void check_product() {
     const auto keep = [&](std::vector<float>& result) {
       for (int j = 0; j < kN / 8; ++j) {
         for (int e = 0; e < 4; ++e)
-          result[static_cast<size_t>((warp_row + cuda::accumulator_row(lane, e)) * kN + 8 * j +
-                                     cuda::accumulator_column(lane, e))] = d[j][e];
+          result[as_index((warp_row + cuda::accumulator_row(lane, e)) * kN + 8 * j +
+                          cuda::accumulator_column(lane, e))] = d[j][e];
       }
     };
     multiply(false);
@@ -81,8 +82,8 @@ void check_product() {
     for (int n = 0; n < kN; ++n) {
       float sum = 0;
       for (int k = 0; k < kDepth; ++k) sum += number(1, m * kDepth + k) * number(2, n * kDepth + k);
-      REQUIRE(once[static_cast<size_t>(m * kN + n)] == sum);
-      REQUIRE(twice[static_cast<size_t>(m * kN + n)] == 2 * sum);
+      REQUIRE(once[as_index(m * kN + n)] == sum);
+      REQUIRE(twice[as_index(m * kN + n)] == 2 * sum);
     }
   }
 }

@@ -1,5 +1,6 @@
 // Initialisation of weights before step 0: clusters and Reptile, on a tiny model.
 #include "core/initialise/initialise_run.h"
+#include "core/base/integer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -65,7 +66,7 @@ static std::vector<double> shares(TinyRun& run, size_t layer, int64_t batches) {
   }
   run.state.model->moe_layers()[layer]->record_choices(nullptr);
   counts.resize(static_cast<size_t>(run.config.moe.experts));
-  for (const int32_t e : choices) counts[static_cast<size_t>(e)] += 1;
+  for (const int32_t e : choices) counts[as_index(e)] += 1;
   return counts;
 }
 

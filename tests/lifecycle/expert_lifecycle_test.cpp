@@ -1,5 +1,6 @@
 // Events of moe.lifecycle: their effect on a model, when they happen, and refusals before a run starts.
 #include "core/lifecycle/expert_lifecycle.h"
+#include "core/base/integer.h"
 #include "core/base/json.h"
 
 #include <cmath>
@@ -244,7 +245,7 @@ TEST_CASE("a change gives identical bits in any layout") {
         size_t found = 0;
         for (const auto& [name, x] : named_values(*next)) same &= values.at(name) == x, ++found;
         for (const auto& [name, x] : named_moments(*next)) same &= moments.at(name) == x, ++found;
-        equal[static_cast<size_t>(world->rank())] = same && found > 20;
+        equal[as_index(world->rank())] = same && found > 20;
       });
       CHECK(equal == std::vector<int>(equal.size(), 1));
     }

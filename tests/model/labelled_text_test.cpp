@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/config/config_reader.h"
 #include "core/model/classifier.h"
@@ -125,7 +126,7 @@ TEST_CASE("every token of a text affects its logits, and padding does not") {
     const bool has_class_token = run.config.model.pooling == "class_token";
     for (int64_t s = 0; s < batch.sequences; ++s) {
       for (int64_t t = 0; t < batch.time; ++t) {
-        int32_t& id = batch.inputs[static_cast<size_t>(s * batch.time + t)];
+        int32_t& id = batch.inputs[as_index(s * batch.time + t)];
         const int32_t old = id;
         id = (id + 1) % static_cast<int32_t>(kClasses);
         const std::vector<double> after = logits(run, batch);
@@ -138,7 +139,7 @@ TEST_CASE("every token of a text affects its logits, and padding does not") {
         INFO("token " << t << " of text " << s);
         CHECK(others == 0);
         // The class token takes the last place.
-        const int64_t seen = batch.lengths[static_cast<size_t>(s)] - (has_class_token ? 1 : 0);
+        const int64_t seen = batch.lengths[as_index(s)] - (has_class_token ? 1 : 0);
         if (t < seen) {
           CHECK(own > 1e-7);
         } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -40,7 +41,7 @@ TEST_CASE("a later token changes no earlier logit and no logit of another sequen
       RandomBatch batch(config, vocab, 3);
       const std::vector<double> before = logits(run, batch);
       for (int64_t changed = 0; changed < batch.time; ++changed) {
-        int32_t& token = batch.inputs[static_cast<size_t>(changed)];
+        int32_t& token = batch.inputs[as_index(changed)];
         const int32_t old = token;
         token = (token + 5) % vocab;
         const std::vector<double> after = logits(run, batch);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
@@ -180,7 +181,7 @@ static void check_gradients(const Case& c, bool ignore_some, bool weighted = fal
         };
         constexpr double h = 2e-5;
         const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);  // error of order h^4
-        CHECK(gradient[static_cast<size_t>(i)] == Approx(numeric).epsilon(1e-6).margin(1e-8));
+        CHECK(gradient[as_index(i)] == Approx(numeric).epsilon(1e-6).margin(1e-8));
       }
     });
   }

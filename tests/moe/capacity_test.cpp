@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -122,7 +123,7 @@ TEST_CASE("losses of tokens with dropped assignments are measured separately") {
   double lost = 0, kept = 0, lost_tokens = 0;
   for (int64_t t = 0; t < 24; ++t) {
     set(losses, t, 1 + static_cast<double>(t));
-    const bool dropped = b.y[static_cast<size_t>(t * kModelWidth)] == 0;
+    const bool dropped = b.y[as_index(t * kModelWidth)] == 0;
     (dropped ? lost : kept) += 1 + static_cast<double>(t);
     lost_tokens += dropped;
   }

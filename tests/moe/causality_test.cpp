@@ -1,4 +1,5 @@
 // The declared causality of routers and strategies equals what perturbing later tokens shows.
+#include "core/base/integer.h"
 #include "core/moe/causality_probe.h"
 #include "tests/support/catch.h"
 #include "tests/support/layer_fixture.h"
@@ -20,8 +21,7 @@ Causality found_causality(const MoEConfig& config, bool training) {
   batch.ids = ids;
   const std::vector<double> old_ids = values(ids);
   const auto outputs = [&](const std::vector<bool>& changed) {
-    for (int64_t i = 0; i < x.size(); ++i)
-      set(x, i, get(changed[static_cast<size_t>(i / kModelWidth)] ? other : before, i));
+    for (int64_t i = 0; i < x.size(); ++i) set(x, i, get(changed[as_index(i / kModelWidth)] ? other : before, i));
     for (int64_t t = 0; t < tokens; ++t) {
       const auto i = static_cast<size_t>(t);
       set(ids, t, changed[i] ? old_ids[i] + 5 : old_ids[i]);

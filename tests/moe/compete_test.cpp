@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/layer_fixture.h"
@@ -32,7 +33,7 @@ std::vector<std::vector<double>> responses(LayerFixture& f, ConstTensor x) {
       for (int64_t j = 0; j < d_ff; ++j) inner.push_back(z(j) / (1 + std::exp(-z(j))) * z(j + d_ff));
       for (int64_t i = 0; i < d; ++i) {
         double sum = 0;
-        for (int64_t j = 0; j < d_ff; ++j) sum += get(out, i * d_ff + j) * inner[static_cast<size_t>(j)];
+        for (int64_t j = 0; j < d_ff; ++j) sum += get(out, i * d_ff + j) * inner[as_index(j)];
         all.push_back(sum);
       }
     }
@@ -65,7 +66,7 @@ TEST_CASE("a competing update combines the experts with the largest responses") 
       for (size_t e = 0; e < 5; ++e) {
         double norm = 0, mean = 0;
         for (int64_t i = 0; i < kModelWidth; ++i) {
-          const double value = outputs[e][static_cast<size_t>(t * kModelWidth + i)];
+          const double value = outputs[e][as_index(t * kModelWidth + i)];
           norm += value * value;
           mean += std::log1p(std::exp(value)) / kModelWidth;
         }

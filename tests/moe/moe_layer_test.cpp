@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "core/base/integer.h"
 #include "core/config/field_walker.h"
 #include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
@@ -301,8 +302,7 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
       std::vector<double> out;
       for (int64_t o = 0; o < weight.dim(0); ++o) {
         double sum = 0;
-        for (int64_t i = 0; i < weight.dim(1); ++i)
-          sum += in[static_cast<size_t>(i)] * get(weight, o * weight.dim(1) + i);
+        for (int64_t i = 0; i < weight.dim(1); ++i) sum += in[as_index(i)] * get(weight, o * weight.dim(1) + i);
         out.push_back(sum);
       }
       return out;

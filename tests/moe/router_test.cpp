@@ -1,5 +1,6 @@
 // Properties specific to single routers, besides the tests of all routers in moe_layer_test.cpp.
 #include "core/moe/router.h"
+#include "core/base/integer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -168,7 +169,7 @@ TEST_CASE("random chooses other experts for every token and step, each equally o
   Decision d(router_config("{kind: random, k: 2}"), 40, 50);
   const auto chosen = values(d.run().indices);
   std::vector<int> counts(5);
-  for (const double e : chosen) ++counts[static_cast<size_t>(e)];
+  for (const double e : chosen) ++counts[as_index(e)];
   for (const int count : counts) CHECK(count == Approx(800).margin(90));
   for (const double w : values(d.routing.weights)) CHECK(w == Approx(0.5));
   d.f.ctx.step = 5;
@@ -380,7 +381,7 @@ TEST_CASE("sinkhorn distributes tokens in training that all prefer one expert") 
   const auto most_loaded = [&] {
     d.run();
     std::vector<int> counts(5);
-    for (int64_t t = 0; t < 80; ++t) ++counts[static_cast<size_t>(d.routing.indices.as<int32_t>()[t])];
+    for (int64_t t = 0; t < 80; ++t) ++counts[as_index(d.routing.indices.as<int32_t>()[t])];
     return *std::max_element(counts.begin(), counts.end());
   };
   CHECK(most_loaded() <= 32);  // 16 would be perfect balance
@@ -395,7 +396,7 @@ TEST_CASE("hash depends only on the token id and the layer's seed, and distribut
   d.batch.ids = ids;
   const auto chosen = values(d.run().indices);
   std::vector<int> counts(5);
-  for (const double e : chosen) ++counts[static_cast<size_t>(e)];
+  for (const double e : chosen) ++counts[as_index(e)];
   for (const int count : counts) CHECK(count == Approx(800).margin(90));
   d.f.ctx.seed = 77, d.f.ctx.step = 5;
   CHECK(values(d.run().indices) == chosen);

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 
 using namespace moe;
@@ -30,8 +31,8 @@ TEST_CASE("separate clusters are found, each with one centroid") {
     CHECK(found.sizes == std::vector<int64_t>{40, 40, 40});
     for (size_t t = 3; t < 120; ++t) CHECK(found.cluster_of[t] == found.cluster_of[t - 3]);
     for (int64_t kind = 0; kind < 3; ++kind) {
-      const int32_t c = found.cluster_of[static_cast<size_t>(kind)];
-      CHECK(found.centroids[static_cast<size_t>(c * 8 + kind)] > 0.99f);
+      const int32_t c = found.cluster_of[as_index(kind)];
+      CHECK(found.centroids[as_index(c * 8 + kind)] > 0.99f);
     }
     CHECK(found.mean_cosine > 0.97);
     CHECK(found.iterations < 50);
@@ -51,7 +52,7 @@ TEST_CASE("clusters are a function of tokens and key, and every token belongs to
       cosines.push_back(
           std::inner_product(&one.directions[6 * t], &one.directions[6 * t] + 6, &one.centroids[6 * c], 0.0));
     }
-    for (const double cosine : cosines) CHECK(cosine <= cosines[static_cast<size_t>(one.cluster_of[t])] + 1e-6);
+    for (const double cosine : cosines) CHECK(cosine <= cosines[as_index(one.cluster_of[t])] + 1e-6);
   }
   for (size_t c = 0; c < 7; ++c) {
     const float* x = &one.centroids[6 * c];

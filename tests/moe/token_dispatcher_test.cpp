@@ -3,6 +3,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "core/base/integer.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
 #include "tests/support/catch.h"
@@ -84,9 +85,9 @@ TEST_CASE("rows are sent to their experts and back, on any number of ranks") {
         const Tensor x = ctx.normal({kTokens, kWidth}, 1), weights = ctx.normal({kTokens, k}, 2);
         std::vector<double> y(kTokens * kWidth);
         for (int64_t slot = 0; slot < kTokens * k; ++slot) {
-          if (indices[static_cast<size_t>(slot)] < 0) continue;
+          if (indices[as_index(slot)] < 0) continue;
           for (int64_t i = 0; i < kWidth; ++i) {
-            y[static_cast<size_t>(slot / k * kWidth + i)] += 2 * get(weights, slot) * get(x, slot / k * kWidth + i);
+            y[as_index(slot / k * kWidth + i)] += 2 * get(weights, slot) * get(x, slot / k * kWidth + i);
           }
         }
         for (size_t i = 0; i < one.numbers.size(); ++i) {

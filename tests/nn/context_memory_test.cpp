@@ -2,6 +2,7 @@
 
 #include "core/nn/context_memory.h"
 
+#include "core/base/integer.h"
 #include "core/nn/attention.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -96,8 +97,7 @@ TEST_CASE("Attention in segments equals attention in one piece with the same win
           const Tensor y = layer.attention.forward(ctx, batch, part);
           for (int64_t i = 0; i < y.size(); ++i) {
             const int64_t row = i / (segment * 6);
-            REQUIRE(get(y, i) ==
-                    Approx(whole[static_cast<size_t>((row * 24 + first) * 6 + i % (segment * 6))]).margin(1e-12));
+            REQUIRE(get(y, i) == Approx(whole[as_index((row * 24 + first) * 6 + i % (segment * 6))]).margin(1e-12));
           }
           layer.attention.remember(ctx, batch);
           layer.memory.advance(segment);

@@ -1,5 +1,6 @@
 #include "core/nn/linear.h"
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/modules.h"
 
@@ -20,7 +21,7 @@ TEST_CASE("Linear: gradients of input and weight; the weight's gradient is accum
   check_gradients(loss, {{"x", x, d_x}, parameters_of(store)[0]});
   const auto once = values(linear.weight().gradient);
   linear.backward(ctx, d_x, d_y, x);
-  for (int64_t i = 0; i < 15; ++i) CHECK(get(linear.weight().gradient, i) == Approx(2 * once[static_cast<size_t>(i)]));
+  for (int64_t i = 0; i < 15; ++i) CHECK(get(linear.weight().gradient, i) == Approx(2 * once[as_index(i)]));
 }
 
 }  // namespace moe::test

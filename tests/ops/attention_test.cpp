@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -52,9 +53,9 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout, const Attent
       result.logsumexp.push_back(largest + std::log(sum));
       for (int64_t s = first; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
         const double kept = dropout ? static_cast<double>(mask.factor(t / layout.time, h, t - first, s - first)) : 1;
-        const double p = kept * std::exp(scores[static_cast<size_t>(s - first)] - largest) / sum;
+        const double p = kept * std::exp(scores[as_index(s - first)] - largest) / sum;
         for (int64_t i = 0; i < d; ++i) {
-          result.out[static_cast<size_t>((t * layout.heads + h) * d + i)] +=
+          result.out[as_index((t * layout.heads + h) * d + i)] +=
               p * get(qkv, s * layout.width() + layout.value_column() + kv * d + i);
         }
       }

@@ -1,5 +1,6 @@
 #include "core/ops/bias.h"
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_context.h"
@@ -31,8 +32,8 @@ TEST_CASE("a bias is added to every row, or to those of its group") {
         expected.clear();
         for (int64_t i = 0; i < x.size(); ++i) expected.push_back(get(x, i));
         for (int64_t g = 0; g < groups; ++g) {
-          for (int64_t i = offsets[static_cast<size_t>(g)] * n; i < offsets[static_cast<size_t>(g) + 1] * n; ++i)
-            expected[static_cast<size_t>(i)] += get(biases, g * n + i % n);
+          for (int64_t i = offsets[as_index(g)] * n; i < offsets[static_cast<size_t>(g) + 1] * n; ++i)
+            expected[as_index(i)] += get(biases, g * n + i % n);
         }
         check_close(fmt::format("{} groups of {} rows", groups, rows), z, expected);
       }
@@ -46,7 +47,7 @@ TEST_CASE("a bias's gradient sums the rows") {
     for (const int64_t n : {1, 33, 70}) {
       const Tensor d_y = ctx.normal({rows, n}, 1), d_bias = ctx.wide_normal({n}, 2);
       std::vector<double> expected = values(d_bias);
-      for (int64_t i = 0; i < d_y.size(); ++i) expected[static_cast<size_t>(i % n)] += get(d_y, i);
+      for (int64_t i = 0; i < d_y.size(); ++i) expected[as_index(i % n)] += get(d_y, i);
       bias_backward(ctx, d_bias, d_y);
       check_close("all", d_bias, expected, {1e-5, 1e-5});
       for (const std::vector<int32_t>& offsets : group_cases(rows)) {
@@ -55,8 +56,8 @@ TEST_CASE("a bias's gradient sums the rows") {
           const Tensor sums = ctx.wide_normal({groups, n}, 3);
           expected = accumulate ? values(sums) : std::vector<double>(static_cast<size_t>(groups * n));
           for (int64_t g = 0; g < groups; ++g) {
-            for (int64_t i = offsets[static_cast<size_t>(g)] * n; i < offsets[static_cast<size_t>(g) + 1] * n; ++i)
-              expected[static_cast<size_t>(g * n + i % n)] += get(d_y, i);
+            for (int64_t i = offsets[as_index(g)] * n; i < offsets[static_cast<size_t>(g) + 1] * n; ++i)
+              expected[as_index(g * n + i % n)] += get(d_y, i);
           }
           bias_backward(ctx, sums, d_y, ctx.of_i32({groups + 1}, offsets), accumulate);
           check_close(fmt::format("{} groups of {} rows", groups, rows), sums, expected, {1e-5, 1e-5});

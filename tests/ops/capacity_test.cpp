@@ -1,5 +1,6 @@
 // The limit on experts' rows, compared with plain loops over the assignments.
 #include "core/ops/capacity.h"
+#include "core/base/integer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -50,9 +51,9 @@ Expected reference(ConstTensor indices, ConstTensor weights, ConstTensor targets
       if (!entry.padding) e.demand[static_cast<size_t>(g * experts) + expert] += 1;
       if (taken[expert] < capacity) {
         ++taken[expert];
-        e.kept[static_cast<size_t>(s)] = static_cast<double>(expert);
+        e.kept[as_index(s)] = static_cast<double>(expert);
       } else if (!entry.padding) {
-        e.lost[static_cast<size_t>(entry.token)] += 1;
+        e.lost[as_index(entry.token)] += 1;
       }
     }
   }
@@ -113,7 +114,7 @@ TEST_CASE("by position first choices come before second ones, by score larger we
   const Tensor indices = ctx.of_i32({3, 2}, {1, 0, 2, 0, 0, 1}), targets = ctx.of_i32({3}, {1, 1, 1});
   const Tensor weights = ctx.wide_output({3, 2});
   const std::vector<double> w = {0.5, 0.25, 0.5, 0.75, 0.5, 0.125};
-  for (int64_t i = 0; i < 6; ++i) set(weights, i, w[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i < 6; ++i) set(weights, i, w[as_index(i)]);
   const Tensor kept = ctx.output({3, 2}, DType::i32), demand = ctx.output({1, 3}, DType::i32);
   const auto run = [&](DropRule rule) {
     const Tensor lost = ctx.constant({3}, 1, DType::i32);  // it is accumulated
@@ -164,7 +165,7 @@ TEST_CASE("kept slots take over the weight of dropped ones") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const Tensor weights = ctx.wide_zeros({3, 3});
   const std::vector<double> w = {0.5, 0.25, 0.25, 0.5, 0.5, 0.75, 0.5, 0.5, 0};
-  for (int64_t i = 0; i < 9; ++i) set(weights, i, w[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i < 9; ++i) set(weights, i, w[as_index(i)]);
   const Tensor indices = ctx.of_i32({3, 3}, {0, 1, 2, 3, 4, -1, 0, 1, 2}),
                kept = ctx.of_i32({3, 3}, {0, -1, 2, -1, -1, -1, -1, -1, 2}), y = ctx.wide_output({3, 3});
   renormalise_after_drop_forward(ctx, y, weights, indices, kept);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "core/ops/rope.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -30,7 +31,7 @@ TEST_CASE("a context memory holds the last appended positions, in order") {
           const double expected =
               place < 0
                   ? 0
-                  : get(segments[static_cast<size_t>(place / layout.time)],
+                  : get(segments[as_index(place / layout.time)],
                         (sequence * layout.time + place % layout.time) * layout.width() + layout.key_column() + n);
           REQUIRE(get(memory, (sequence * size + i) * width + n) == expected);
         }

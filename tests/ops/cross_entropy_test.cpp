@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -98,7 +99,7 @@ TEST_CASE("weights multiply only a token's gradient") {
   const Tensor logits = ctx.normal({4, 33}, 3), targets = ctx.of_i32({4}, {0, 32, kIgnoreTarget, 3});
   const Tensor weights = ctx.wide_constant({4}, 0), losses = ctx.wide_output({4}), plain_losses = ctx.wide_output({4});
   const std::vector<double> factors{2, 0.5, 3, 0};
-  for (int64_t t = 0; t < 4; ++t) set(weights, t, factors[static_cast<size_t>(t)]);
+  for (int64_t t = 0; t < 4; ++t) set(weights, t, factors[as_index(t)]);
   const Tensor weighted = ctx.copy_of(logits), plain = ctx.copy_of(logits);
   cross_entropy(ctx, losses, {}, weighted, targets, 0.5, {.weights = weights});
   cross_entropy(ctx, plain_losses, {}, plain, targets, 0.5);
@@ -130,8 +131,8 @@ TEST_CASE("label smoothing: the gradient is that of the smoothed loss, the repor
   const auto loss = [&] {
     double sum = 0;
     for (int64_t t = 0; t < 4; ++t) {
-      if (wanted[static_cast<size_t>(t)] != kIgnoreTarget)
-        sum += get(weights, t) * smoothed_loss(logits, t, wanted[static_cast<size_t>(t)], 0.2);
+      if (wanted[as_index(t)] != kIgnoreTarget)
+        sum += get(weights, t) * smoothed_loss(logits, t, wanted[as_index(t)], 0.2);
     }
     return 0.5 * sum;
   };
@@ -150,7 +151,7 @@ TEST_CASE("label smoothing changes the gradient equally on every device") {
     for (int64_t t = 0; t < 5; ++t) {
       if (t == 3) continue;
       for (int64_t i = 0; i < vocab; ++i) {
-        expected[static_cast<size_t>(t * vocab + i)] +=
+        expected[as_index(t * vocab + i)] +=
             0.5 * 0.2 * ((get(targets, t) == static_cast<double>(i)) - 1 / static_cast<double>(vocab));
       }
     }

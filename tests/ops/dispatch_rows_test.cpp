@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -102,7 +103,7 @@ TEST_CASE("rows are sent to experts and back") {
           for (int64_t slot = 0; slot < tokens * k; ++slot) {
             if (indices.as<int32_t>()[slot] < 0) continue;
             for (int64_t i = 0; i < d; ++i) {
-              expected[static_cast<size_t>(slot / k * d + i)] += get(weights, slot) * get(x, slot / k * d + i);
+              expected[as_index(slot / k * d + i)] += get(weights, slot) * get(x, slot / k * d + i);
             }
           }
           check_close("rows, " + imbalance.name, rows, expected_rows, {});
@@ -166,7 +167,7 @@ TEST_CASE("rows are gathered by index") {
     const Tensor whole = ctx.of_i32({3, d}, numbers), gathered = ctx.output({4, d}, DType::i32);
     gather_rows(ctx, gathered, whole, ctx.of_i32({4}, {2, 0, 0, 1}));
     for (int64_t i = 0; i < 4 * d; ++i) {
-      const int64_t from = std::array{2, 0, 0, 1}[static_cast<size_t>(i / d)];
+      const int64_t from = std::array{2, 0, 0, 1}[as_index(i / d)];
       CHECK(get(gathered, i) == get(whole, from * d + i % d));
     }
   }

@@ -1,5 +1,6 @@
 #include "core/ops/dropout.h"
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_context.h"
@@ -64,7 +65,7 @@ TEST_CASE("dropout of rows in another order depends on each row's number") {
     dropout(ctx, whole, 0.5, key, 20);
     dropout(ctx, rows, 0.5, key, 20, ctx.of_i32({6}, order));
     for (int64_t r = 0; r < 6; ++r) {
-      for (int64_t i = 0; i < d; ++i) CHECK(get(rows, r * d + i) == get(whole, order[static_cast<size_t>(r)] * d + i));
+      for (int64_t i = 0; i < d; ++i) CHECK(get(rows, r * d + i) == get(whole, order[as_index(r)] * d + i));
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "core/ops/embedding.h"
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -19,7 +20,7 @@ TEST_CASE("embedding selects rows and accumulates their gradients") {
       for (int64_t i = 0; i < tokens * d; ++i) {
         const int64_t at = ids.as<int32_t>()[i / d] * d + i % d;
         picked.push_back(get(table, at));
-        gradient[static_cast<size_t>(at)] += get(d_y, i);
+        gradient[as_index(at)] += get(d_y, i);
       }
       check_close("y", y, picked, {});
       check_close("d_table", d_table, gradient);

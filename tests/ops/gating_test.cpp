@@ -5,6 +5,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -78,10 +79,10 @@ TEST_CASE("gating equals the reference") {
             std::vector<int64_t> order(static_cast<size_t>(experts));
             std::iota(order.begin(), order.end(), 0);
             std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return z(a) > z(b); });
-            for (int64_t j = 0; j < k; ++j) chosen += std::exp(z(order[static_cast<size_t>(j)])) / sum;
+            for (int64_t j = 0; j < k; ++j) chosen += std::exp(z(order[as_index(j)])) / sum;
             for (int64_t j = 0; j < k; ++j) {
-              indices.push_back(static_cast<double>(order[static_cast<size_t>(j)]));
-              weights.push_back(std::exp(z(order[static_cast<size_t>(j)])) / sum /
+              indices.push_back(static_cast<double>(order[as_index(j)]));
+              weights.push_back(std::exp(z(order[as_index(j)])) / sum /
                                 (options.softmax_over_chosen || options.renormalise ? chosen : 1));
             }
           }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "core/ops/dispatch_rows.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -16,7 +17,7 @@ namespace moe::test {
 static Tensor offsets_of(TestContext& ctx, int64_t tokens, int64_t experts, const Imbalance& imbalance) {
   std::vector<int32_t> offsets(static_cast<size_t>(experts + 1));
   for (const int32_t e : imbalanced_indices(tokens, 1, experts, imbalance)) {
-    if (e >= 0) ++offsets[static_cast<size_t>(e + 1)];
+    if (e >= 0) ++offsets[as_index(e + 1)];
   }
   for (size_t e = 0; e < static_cast<size_t>(experts); ++e) offsets[e + 1] += offsets[e];
   return ctx.of_i32({experts + 1}, offsets);
@@ -53,15 +54,15 @@ static void check_products(TestContext& ctx, int64_t experts, int64_t rows, int6
       want_weight(static_cast<size_t>(weight.size()), 3);
   for (int64_t e = 0; e < experts; ++e) {
     for (int64_t r = first[e]; r < first[e + 1]; ++r) {
-      for (int64_t o = 0; o < out; ++o) want_y[static_cast<size_t>(r * out + o)] = 0;
-      for (int64_t i = 0; i < in; ++i) want_x[static_cast<size_t>(r * in + i)] = 0;
+      for (int64_t o = 0; o < out; ++o) want_y[as_index(r * out + o)] = 0;
+      for (int64_t i = 0; i < in; ++i) want_x[as_index(r * in + i)] = 0;
       for (int64_t o = 0; o < out; ++o) {
-        const double slope = d_ys[static_cast<size_t>(r * out + o)];
+        const double slope = d_ys[as_index(r * out + o)];
         for (int64_t i = 0; i < in; ++i) {
           const auto w = static_cast<size_t>((e * out + o) * in + i);
-          want_y[static_cast<size_t>(r * out + o)] += xs[static_cast<size_t>(r * in + i)] * ws[w];
-          want_x[static_cast<size_t>(r * in + i)] += slope * ws[w];
-          want_weight[w] += slope * xs[static_cast<size_t>(r * in + i)];
+          want_y[as_index(r * out + o)] += xs[as_index(r * in + i)] * ws[w];
+          want_x[as_index(r * in + i)] += slope * ws[w];
+          want_weight[w] += slope * xs[as_index(r * in + i)];
         }
       }
     }

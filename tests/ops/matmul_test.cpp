@@ -1,5 +1,6 @@
 #include "core/ops/matmul.h"
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -25,9 +26,9 @@ TEST_CASE("linear products equal the reference") {
         for (int64_t r = 0; r < rows; ++r) {
           for (int64_t o = 0; o < out; ++o) {
             for (int64_t i = 0; i < in; ++i) {
-              want_y[static_cast<size_t>(r * out + o)] += get(x, r * in + i) * get(weight, o * in + i);
-              want_x[static_cast<size_t>(r * in + i)] += get(d_y, r * out + o) * get(weight, o * in + i);
-              want_weight[static_cast<size_t>(o * in + i)] += get(d_y, r * out + o) * get(x, r * in + i);
+              want_y[as_index(r * out + o)] += get(x, r * in + i) * get(weight, o * in + i);
+              want_x[as_index(r * in + i)] += get(d_y, r * out + o) * get(weight, o * in + i);
+              want_weight[as_index(o * in + i)] += get(d_y, r * out + o) * get(x, r * in + i);
             }
           }
         }

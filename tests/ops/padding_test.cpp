@@ -2,6 +2,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/ops/attention.h"
 #include "core/ops/capacity.h"
@@ -25,7 +26,7 @@ const auto kSequences = static_cast<int64_t>(kLengths.size());
 template <class Visit>
 void for_each_sequence(Visit visit) {
   for (int64_t s = 0; s < kSequences; ++s) {
-    if (const int32_t length = kLengths[static_cast<size_t>(s)]; length > 0) visit(s, int64_t{length});
+    if (const int32_t length = kLengths[as_index(s)]; length > 0) visit(s, int64_t{length});
   }
 }
 
@@ -34,7 +35,7 @@ Tensor padded(TestContext& ctx, int64_t width, uint32_t stream, bool is_wide = f
   const Shape shape{kSequences * kTime, width};
   const Tensor x = is_wide ? ctx.wide_normal(shape, stream) : ctx.normal(shape, stream);
   for (int64_t t = 0; t < shape[0]; ++t) {
-    if (t % kTime < kLengths[static_cast<size_t>(t / kTime)]) continue;
+    if (t % kTime < kLengths[as_index(t / kTime)]) continue;
     for (int64_t i = 0; i < width; ++i) set(x, t * width + i, 1e3);
   }
   return x;
@@ -54,7 +55,7 @@ TEST_CASE("non-causal attention ignores padding, forward and backward", "[hopper
     const int64_t tokens = kSequences * kTime, wide_of = layout.heads * layout.d_head;
     const Tensor d_out = ctx.normal({tokens, wide_of}, 2);
     for (int64_t t = 0; t < tokens; ++t) {  // padding gets no gradient
-      if (t % kTime < kLengths[static_cast<size_t>(t / kTime)]) continue;
+      if (t % kTime < kLengths[as_index(t / kTime)]) continue;
       for (int64_t i = 0; i < wide_of; ++i) set(d_out, t * wide_of + i, 0);
     }
     const auto both = [&](ConstTensor x, ConstTensor d, const AttentionLayout& l) {
@@ -89,11 +90,11 @@ TEST_CASE("a row after every text, and its gradient") {
     end_token_backward(ctx, d_hidden, d_row, lengths, kTime);
     std::vector<double> sum(static_cast<size_t>(d), 0.0);
     for (int64_t t = 0; t < hidden.dim(0); ++t) {
-      const bool is_row = t % kTime == kLengths[static_cast<size_t>(t / kTime)] - 1;
+      const bool is_row = t % kTime == kLengths[as_index(t / kTime)] - 1;
       for (int64_t i = 0; i < d; ++i) {
         REQUIRE(get(hidden, t * d + i) == (is_row ? get(row, i) : get(before, t * d + i)));
         REQUIRE(get(d_hidden, t * d + i) == (is_row ? 0 : get(d_before, t * d + i)));
-        if (is_row) sum[static_cast<size_t>(i)] += get(d_before, t * d + i);
+        if (is_row) sum[as_index(i)] += get(d_before, t * d + i);
       }
     }
     check_close("d_row", d_row, sum, {1e-5, 1e-5});
@@ -178,7 +179,7 @@ TEST_CASE("a capacity counts only tokens") {
   const Tensor indices = ctx.random_i32(weights.shape, experts, 2);
   const Tensor targets = ctx.constant({kSequences * kTime}, 0, DType::i32);
   for (int64_t t = 0; t < targets.size(); ++t) {
-    if (t % kTime >= kLengths[static_cast<size_t>(t / kTime)]) set(targets, t, kIgnoreTarget);
+    if (t % kTime >= kLengths[as_index(t / kTime)]) set(targets, t, kIgnoreTarget);
   }
   const GroupRoom room = GroupRoom::share(0.6 * k / experts);
   for (const DropRule rule : {DropRule::position, DropRule::score}) {

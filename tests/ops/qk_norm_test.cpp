@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -28,7 +29,7 @@ TEST_CASE("every query and key head is normalised separately") {
           for (int64_t i = 0; i < d; ++i) squares += std::pow(get(x, t * layout.width() + head * d + i), 2);
           scales.push_back(1 / std::sqrt(squares / static_cast<double>(d) + eps));
           for (int64_t i = 0; i < d; ++i) {
-            expected[static_cast<size_t>(t * layout.width() + head * d + i)] *=
+            expected[as_index(t * layout.width() + head * d + i)] *=
                 scales.back() * get(head < layout.heads ? q_weight : k_weight, i);
           }
         }

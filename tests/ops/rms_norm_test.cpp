@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -37,7 +38,7 @@ TEST_CASE("RMS norm equals the reference at odd sizes") {
           const double n = get(x, r * d + i) * scale;
           want_y.push_back(n * get(weight, i));
           mean += n * get(weight, i) * get(d_y, r * d + i) / static_cast<double>(d);
-          want_weight[static_cast<size_t>(i)] += n * get(d_y, r * d + i);
+          want_weight[as_index(i)] += n * get(d_y, r * d + i);
         }
         for (int64_t i = 0; i < d; ++i) {
           want_x.push_back(scale * (get(weight, i) * get(d_y, r * d + i) - get(x, r * d + i) * scale * mean));

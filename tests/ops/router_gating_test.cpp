@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/ops/expert_choice.h"
 #include "core/ops/expert_output_sums.h"
@@ -189,8 +190,7 @@ TEST_CASE("the smooth load is the share of choices under re-drawn noise; gradien
     smooth_load_sums(ctx, sums, clean.slice(0, 1), noisy.slice(0, 1), sigma.slice(0, 1), indices.slice(0, 1),
                      targets.slice(0, 1));
     const double expected =
-        k == 4 ? 1
-               : 0.5 * std::erfc(-(get(clean, 0) - others[static_cast<size_t>(k - 1)]) / get(sigma, 0) / std::sqrt(2));
+        k == 4 ? 1 : 0.5 * std::erfc(-(get(clean, 0) - others[as_index(k - 1)]) / get(sigma, 0) / std::sqrt(2));
     CHECK(get(sums, 0) == Approx(expected));
     const Tensor d_noisy = ctx.zeros({tokens, n}), d_sigma = ctx.zeros({tokens, n});
     smooth_load_backward(ctx, d_noisy, d_sigma, clean, noisy, sigma, indices, gradient, targets);

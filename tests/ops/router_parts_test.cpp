@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "comm/communicator.h"
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/ops/gating.h"
 #include "core/ops/normalise_rows.h"
@@ -33,7 +34,7 @@ TEST_CASE("division by a temperature: values, floor, gradients, infinite logits"
     const Tensor d_x = ctx.copy_of(weights), d_t = ctx.zeros({1});
     const auto loss = [&] {
       const auto before = values(x);
-      for (int64_t i = 0; i < x.size(); ++i) set(y, i, before[static_cast<size_t>(i)]);
+      for (int64_t i = 0; i < x.size(); ++i) set(y, i, before[as_index(i)]);
       temperature_forward(ctx, y, t, 0.1);
       return dot(y, weights);
     };

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "core/tensor/device_sums.h"
 #include "tests/support/catch.h"
@@ -56,7 +57,7 @@ TEST_CASE("routing sums equal the reference, for any split") {
       for (int64_t t = 0; t < tokens; t += 3) targets.as<int32_t>()[t] = kIgnoreTarget;
       std::vector<double> expected(static_cast<size_t>(n));
       for (int64_t i = 0; i < tokens * n; ++i) {
-        if (targets.as<int32_t>()[i / n] != kIgnoreTarget) expected[static_cast<size_t>(i % n)] += get(x, i);
+        if (targets.as<int32_t>()[i / n] != kIgnoreTarget) expected[as_index(i % n)] += get(x, i);
       }
       const Tensor whole = ctx.constant({n}, 0, DType::f64), parts = ctx.constant({n}, 0, DType::f64);
       column_sums(ctx, whole, x, targets);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "core/base/token.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -25,7 +26,7 @@ TEST_CASE("router entropy of each token equals the reference at odd sizes") {
         for (int64_t e = 0; e < experts; ++e) {
           const double share = (1.0 + static_cast<double>((e * 7 + t) % 5)) / total;
           set(p, t * experts + e, t == 3 ? e == 0 : share);  // one row is one-hot: 0 ln 0 is 0
-          if (t != 3) expected[static_cast<size_t>(t)] -= share * std::log(share);
+          if (t != 3) expected[as_index(t)] -= share * std::log(share);
         }
       }
       add_router_entropy(ctx, sums, p);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/exact.h"
@@ -120,8 +121,7 @@ Reference reference(const Tensors& x, const Case& c) {
       for (const auto& [j, score] : scores) {
         const double kept = c.dropout ? static_cast<double>(mask.factor(sequence, h, i, j)) : 1;
         for (int64_t n = 0; n < d; ++n) {
-          result.out[static_cast<size_t>((t * l.heads + h) * d + n)] +=
-              kept * std::exp(score - largest) / sum * element(j, 1, n);
+          result.out[as_index((t * l.heads + h) * d + n)] += kept * std::exp(score - largest) / sum * element(j, 1, n);
         }
       }
     }

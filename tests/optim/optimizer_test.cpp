@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "core/base/integer.h"
 #include "core/optim/gradient_norm.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -81,7 +82,7 @@ static void check_against(const std::string& options, const Rule& rule) {
         INFO(p.name << " after update " << update);
         const bool expert = p.group == ParameterGroup::expert;
         for (int64_t i = 0; i < p.value.size(); ++i) {
-          Element& e = reference[index][static_cast<size_t>(i)];
+          Element& e = reference[index][as_index(i)];
           rule(e, scale * gradient_of(index, i, update), rate, p.decay ? rate * 0.3 : 0, update);
           CHECK(f.get(p.value, i) ==
                 Approx(e.w).epsilon(dtype == DType::f64 ? 1e-12 : 1e-5).margin(dtype == DType::f64 ? 1e-14 : 1e-6));

@@ -1,5 +1,6 @@
 // A model with a context memory of preceding segments, in training, evaluation, checkpoints and generated text.
 #include "core/nn/context_memory.h"
+#include "core/base/integer.h"
 
 #include <algorithm>
 #include <numeric>
@@ -122,7 +123,7 @@ TEST_CASE("the gradient of a step with a context memory equals central differenc
         return result;
       };
       const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
-      CHECK(gradient[static_cast<size_t>(i)] == Approx(numeric).epsilon(1e-5).margin(1e-8));
+      CHECK(gradient[as_index(i)] == Approx(numeric).epsilon(1e-5).margin(1e-8));
     }
   }
 }

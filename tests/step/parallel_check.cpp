@@ -6,6 +6,7 @@
 #include <map>
 
 #include "comm/mpi_session.h"
+#include "core/base/integer.h"
 #include "core/config/config_reader.h"
 #include "core/ops/elementwise.h"
 #include "tests/step/allocation_counter.h"
@@ -205,7 +206,7 @@ static void check_allocations(const std::shared_ptr<Communicator>& world, const 
   for (uint64_t i = 0; i < 5; ++i) batches.emplace_back(config, kVocab, 5, i);
   run.run(batches[0], 0, 3e-3);
   const int64_t allocations = allocations_during([&] {
-    for (int64_t i = 1; i < 5; ++i) run.run(batches[static_cast<size_t>(i)], i, 3e-3);
+    for (int64_t i = 1; i < 5; ++i) run.run(batches[as_index(i)], i, 3e-3);
   });
   if (allocations > 0)
     report(*world, fmt::format("{}, {} ranks share the experts: {} allocations after the first step", c.name,

@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 
+#include "core/base/integer.h"
 #include "core/config/config_reader.h"
 #include "data/curriculum/curriculum.h"
 #include "data/synthetic.h"
@@ -46,12 +47,11 @@ struct GradedCorpus {
   }
   void load(std::span<const Drawn> drawn, RandomBatch& batch) const {
     for (size_t i = 0; i < drawn.size(); ++i) {
-      const auto& source = tokens[static_cast<size_t>(drawn[i].sample % 4)];
+      const auto& source = tokens[as_index(drawn[i].sample % 4)];
       const int64_t begin = drawn[i].sample / 4 * (length + 1);
       for (int64_t t = 0; t < length; ++t) {
-        batch.inputs[i * static_cast<size_t>(length) + static_cast<size_t>(t)] = source[static_cast<size_t>(begin + t)];
-        batch.targets[i * static_cast<size_t>(length) + static_cast<size_t>(t)] =
-            source[static_cast<size_t>(begin + t + 1)];
+        batch.inputs[i * static_cast<size_t>(length) + static_cast<size_t>(t)] = source[as_index(begin + t)];
+        batch.targets[i * static_cast<size_t>(length) + static_cast<size_t>(t)] = source[as_index(begin + t + 1)];
       }
       if (!batch.weights.empty()) batch.weights[i] = drawn[i].weight;
     }
@@ -225,8 +225,8 @@ TEST_CASE("a curriculum on a corpus of known difficulty finds the easy and the h
   std::array<double, 4> rank{}, seen{};
   for (int64_t s = 0; s < corpus.samples; ++s) {
     if (!run.curriculum.store().is_seen(s)) continue;
-    rank[static_cast<size_t>(s % 4)] += run.curriculum.store().rank(s);
-    seen[static_cast<size_t>(s % 4)] += 1;
+    rank[as_index(s % 4)] += run.curriculum.store().rank(s);
+    seen[as_index(s % 4)] += 1;
   }
   for (size_t source = 0; source < 4; ++source) {
     REQUIRE(seen[source] > 50);

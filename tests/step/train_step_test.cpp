@@ -6,6 +6,7 @@
 #include <csignal>
 #include <limits>
 
+#include "core/base/integer.h"
 #include "tests/step/allocation_counter.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -72,7 +73,7 @@ TEST_CASE("no allocation inside a step after the first") {
       for (uint64_t i = 0; i < 5; ++i) batches.emplace_back(run.config, kVocab, 11, i);
       run.run(batches[0], 0, 1e-3);
       CHECK(allocations_during([&] {
-              for (int64_t i = 1; i < 5; ++i) run.run(batches[static_cast<size_t>(i)], i, 1e-3);
+              for (int64_t i = 1; i < 5; ++i) run.run(batches[as_index(i)], i, 1e-3);
             }) == 0);
     }
   }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/test_context.h"
 
@@ -40,10 +41,10 @@ static std::string difference(ConstTensor actual, const std::vector<double>& exp
   const int64_t width = actual.shape.rank() == 0 ? 1 : actual.dim(actual.shape.rank() - 1);
   for (int64_t begin = 0; begin < actual.size(); begin += width) {
     double squares = 0;
-    for (int64_t i = begin; i < begin + width; ++i) squares += std::pow(expected[static_cast<size_t>(i)], 2);
+    for (int64_t i = begin; i < begin + width; ++i) squares += std::pow(expected[as_index(i)], 2);
     const double allowed = tolerance.absolute + tolerance.relative * std::sqrt(squares);
     for (int64_t i = begin; i < begin + width; ++i) {
-      const double is = get(actual, i), wanted = expected[static_cast<size_t>(i)];
+      const double is = get(actual, i), wanted = expected[as_index(i)];
       if (is != wanted && !(std::abs(is - wanted) <= allowed)) {
         return fmt::format("element {} is {}, not {}; they differ by {:.3g}, allowed is {:.3g}", place(actual.shape, i),
                            is, wanted, is - wanted, allowed);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+#include "core/base/integer.h"
 
 namespace moe::test {
 
@@ -50,7 +51,7 @@ inline double imbalance_ratio(const std::vector<int32_t>& indices, int64_t exper
   std::vector<double> counts(static_cast<size_t>(experts));
   double total = 0;
   for (const int32_t e : indices) {
-    if (e >= 0) counts[static_cast<size_t>(e)] += 1, total += 1;
+    if (e >= 0) counts[as_index(e)] += 1, total += 1;
   }
   return total == 0 ? 1 : *std::max_element(counts.begin(), counts.end()) * static_cast<double>(experts) / total;
 }

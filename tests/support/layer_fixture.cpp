@@ -4,6 +4,7 @@
 #include <cmath>
 #include <mutex>
 
+#include "core/base/integer.h"
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -86,7 +87,7 @@ Tensor LayerFixture::smooth_inputs(const TokenBatch& batch, ConstTensor d_y) {
   const Tensor x = ctx.output({batch.tokens(), kModelWidth});
   for (uint32_t stream = 77; stream < 177; ++stream) {
     const std::vector<double> candidate = values(ctx.normal(x.shape, stream));
-    for (int64_t i = 0; i < x.size(); ++i) set(x, i, candidate[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < x.size(); ++i) set(x, i, candidate[as_index(i)]);
     if (is_smooth(*this, batch, x, d_y, kStep)) return x;
   }
   FAIL("found no inputs with unambiguous choices");

@@ -6,6 +6,7 @@
 #include <limits>
 #include <new>
 
+#include "core/base/integer.h"
 #include "core/tensor/device.h"
 #include "tests/support/catch.h"
 
@@ -97,7 +98,7 @@ Tensor TestContext::of(Shape shape, const std::vector<double>& numbers) {
   MOE_CHECK(shape.size() == static_cast<int64_t>(numbers.size()), "{} numbers for {}", numbers.size(),
             shape.to_string());
   const Tensor x = allocate_guarded(shape, dtype);
-  for (int64_t i = 0; i < x.size(); ++i) set(x, i, numbers[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i < x.size(); ++i) set(x, i, numbers[as_index(i)]);
   return x;
 }
 
@@ -105,7 +106,7 @@ Tensor TestContext::of_i32(Shape shape, const std::vector<int32_t>& numbers) {
   MOE_CHECK(shape.size() == static_cast<int64_t>(numbers.size()), "{} numbers for {}", numbers.size(),
             shape.to_string());
   const Tensor x = allocate_guarded(shape, DType::i32);
-  for (int64_t i = 0; i < x.size(); ++i) x.as<int32_t>()[i] = numbers[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < x.size(); ++i) x.as<int32_t>()[i] = numbers[as_index(i)];
   return x;
 }
 
@@ -164,7 +165,7 @@ void set(Tensor x, int64_t i, double value) {
 
 std::vector<double> values(ConstTensor x) {
   std::vector<double> result(static_cast<size_t>(x.size()));
-  for (int64_t i = 0; i < x.size(); ++i) result[static_cast<size_t>(i)] = get(x, i);
+  for (int64_t i = 0; i < x.size(); ++i) result[as_index(i)] = get(x, i);
   return result;
 }
 

@@ -1,5 +1,7 @@
 #include "tests/support/thread_ranks.h"
 
+#include "core/base/integer.h"
+
 #include <omp.h>
 
 #include <algorithm>
@@ -108,9 +110,9 @@ class ThreadCommunicator : public Communicator {
       auto* into = static_cast<char*>(recv.data);
       for (int peer = 0; peer < size(); ++peer) {
         const Contribution& theirs = of(peer);
-        const int64_t rows = theirs.rows[static_cast<size_t>(rank_)];
-        MOE_CHECK(rows == recv_rows[static_cast<size_t>(peer)], "rank {} sends {} rows to rank {}, which wants {}",
-                  peer, rows, rank_, recv_rows[static_cast<size_t>(peer)]);
+        const int64_t rows = theirs.rows[as_index(rank_)];
+        MOE_CHECK(rows == recv_rows[as_index(peer)], "rank {} sends {} rows to rank {}, which wants {}", peer, rows,
+                  rank_, recv_rows[as_index(peer)]);
         if (rows == 0) continue;
         MOE_CHECK(theirs.tensor.dtype == recv.dtype && row_bytes(theirs.tensor) == row_bytes(recv), "rows of {} to {}",
                   theirs.tensor.shape.to_string(), recv.shape.to_string());
@@ -145,14 +147,14 @@ class ThreadCommunicator : public Communicator {
   }
 
  private:
-  const Contribution& of(int rank) const { return *group_->contributions[static_cast<size_t>(rank)]; }
+  const Contribution& of(int rank) const { return *group_->contributions[as_index(rank)]; }
   static size_t row_bytes(ConstTensor x) { return x.dim(0) == 0 ? 0 : x.bytes() / static_cast<size_t>(x.dim(0)); }
 
   // Shows `mine` to the others while `read` runs on every rank. No rank leaves, not even by an exception, while another
   // may still read.
   template <class Read>
   void exchange(const Contribution& mine, Read read) {
-    group_->contributions[static_cast<size_t>(rank_)] = &mine;
+    group_->contributions[as_index(rank_)] = &mine;
     group_->meet(false);
     std::exception_ptr error;
     try {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/base/integer.h"
 #include "core/moe/expert_event.h"
 
 namespace moe {
@@ -66,8 +67,7 @@ class MergeEvent : public ExpertEvent {
                                             int64_t count) const {
     std::vector<Group> groups;
     for (int64_t e = 0; e < use.experts(); ++e) {
-      groups.push_back(
-          {{e}, use.share[static_cast<size_t>(e)], std::find(which.begin(), which.end(), e) != which.end()});
+      groups.push_back({{e}, use.share[as_index(e)], std::find(which.begin(), which.end(), e) != which.end()});
     }
     for (int64_t n = 0; n < count; ++n) {
       auto least = groups.end();

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "data/curriculum/curriculum_sampler.h"
 
 namespace moe {
@@ -57,7 +58,7 @@ class OrderSampler : public CurriculumSampler {
     const int64_t first = step * setup_.batch;
     for (size_t i = 0; i < batch.size(); ++i) {
       const int64_t place = (first + static_cast<int64_t>(i)) % setup_.samples;
-      batch[i] = {order_[static_cast<size_t>(place)]};
+      batch[i] = {order_[as_index(place)]};
     }
   }
 

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/base/integer.h"
 #include "data/curriculum/mix.h"
 #include "data/sampler.h"
 #include "tests/data/curriculum/simulated_run.h"
@@ -86,8 +87,8 @@ TEST_CASE("uniform sampling draws the same as the plain sampler") {
     plain.sample(step, starts);
     const auto drawn = run.step(graded_of(100));
     for (int64_t i = 0; i < 6; ++i) {
-      const Drawn& d = drawn[static_cast<size_t>(i)];
-      CHECK(plain.window_start(plain.epoch_of(step * 6 + i), d.sample) == starts[static_cast<size_t>(i)]);
+      const Drawn& d = drawn[as_index(i)];
+      CHECK(plain.window_start(plain.epoch_of(step * 6 + i), d.sample) == starts[as_index(i)]);
       CHECK(d.weight == 1);
     }
   }
@@ -217,7 +218,7 @@ TEST_CASE("samples near the target difficulty are drawn more often") {
   std::vector<double> counts(15);
   for (int step = 0; step < 3000; ++step) {
     for (const Drawn& d : run.step(graded_of(kSamples))) {
-      if (step > 1000) counts[static_cast<size_t>(d.sample * 15 / kSamples)] += 1;
+      if (step > 1000) counts[as_index(d.sample * 15 / kSamples)] += 1;
     }
   }
   // Within a bucket: of the medium fifteenths (5 to 9) the last is nearest to the target, of the hard ones (10 to 14)
@@ -239,7 +240,7 @@ TEST_CASE("each sample is seen again within (2 N + 1) / revisit + 2 batch draws"
       for (int64_t step = 0; step < 6000; ++step) {
         for (const Drawn& d : run.step(graded_of(kSamples))) {
           const auto now = static_cast<double>(step * kBatch);
-          double& before = last[static_cast<size_t>(d.sample)];
+          double& before = last[as_index(d.sample)];
           if (before >= 0) worst = std::max(worst, now - before);
           before = now;
         }
