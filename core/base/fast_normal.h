@@ -4,6 +4,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 
 #include "core/base/host_device.h"
 
@@ -36,7 +37,7 @@ MOE_HOST_DEVICE inline SineCosine fast_turn(float u) {
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
   const float shifted = u * 4.0f + magic;
   const auto quarter = __builtin_bit_cast(int32_t, shifted);
-  const float r = (u - (shifted - magic) * 0.25f) * 6.28318530717958648f, z = r * r;
+  const float r = (u - (shifted - magic) * 0.25f) * (2 * std::numbers::pi_v<float>), z = r * r;
   const float sine = ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * r + r;
   const float cosine =
       ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z - 0.5f * z + 1.0f;

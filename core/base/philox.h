@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 
 #include "core/base/host_device.h"
 
@@ -88,7 +89,7 @@ struct RandomKey {
   MOE_HOST_DEVICE float normal(uint64_t element) const {
     const auto w = words(element);
     const double radius = std::sqrt(-2.0 * std::log(open_unit_of(w[0])));
-    return static_cast<float>(radius * std::cos(6.283185307179586 * unit_of(w[1])));
+    return static_cast<float>(radius * std::cos(2 * std::numbers::pi * unit_of(w[1])));
   }
 };
 

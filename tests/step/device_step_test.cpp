@@ -229,8 +229,12 @@ TEST_CASE("the memory plan of a device equals what a step uses") {
   for (const char* yaml : kModels) {
     INFO(yaml);
     TinyRun run(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());
-    const MemoryPlan plan = plan_memory(
-        {run.config, tiny_shape(run.config, kVocab), run.groups, {1, 1, 1}, true, DType::f32, test::test_device()});
+    const MemoryPlan plan = plan_memory({.config = run.config,
+                                         .sample = tiny_shape(run.config, kVocab),
+                                         .groups = run.groups,
+                                         .run = {1, 1, 1},
+                                         .dtype = DType::f32,
+                                         .device = test::test_device()});
     run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
     CHECK(run.state.activations().peak() == plan.activations);
     CHECK(run.state.scratch().peak() == plan.scratch);
