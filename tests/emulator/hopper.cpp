@@ -5,7 +5,6 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "core/base/integer.h"
 #include "tests/emulator/memory.h"
 
 namespace emulator {
@@ -110,7 +109,7 @@ static void for_rows(const TensorMapContent& map, const std::array<int32_t, 5>& 
     char* global = map.base;
     bool exists = true;
     for (int i = 1; i < map.rank; ++i) {
-      const int64_t x = at[as_index(i)] + rest % map.box[i];
+      const int64_t x = at[static_cast<size_t>(i)] + rest % map.box[i];
       rest /= map.box[i];
       exists = exists && x >= 0 && x < static_cast<int64_t>(map.extent[i]);
       global += x * static_cast<int64_t>(map.stride_bytes[i]);
@@ -124,7 +123,7 @@ static void for_rows(const TensorMapContent& map, const std::array<int32_t, 5>& 
 
 static std::array<int32_t, 5> copy_of(const int32_t* coordinates, int rank) {
   std::array<int32_t, 5> copy{};
-  for (int i = 0; i < rank; ++i) copy[as_index(i)] = coordinates[i];
+  for (int i = 0; i < rank; ++i) copy[static_cast<size_t>(i)] = coordinates[i];
   return copy;
 }
 

@@ -207,13 +207,20 @@ TEST_CASE("no router, strategy, balance loss, capacity or optimizer needs the ho
                              .groups = groups,
                              .run = {1, 32, 1},
                              .dtype = DType::bf16,
-                             .device = Device::cuda}).needs_host);
+                             .device = Device::cuda})
+                    .needs_host);
   }
   CHECK(planned > 500);
   for (const std::string& optimizer : test::optimizer_variants()) {
     INFO(optimizer);
     const TrainConfig config = with_optimizer(optimizer);
     const ProcessGroups groups = ProcessGroups::single();
-    CHECK_FALSE(plan_memory({config, kVocab, groups, {1, 32, 1}, true, DType::bf16, Device::cuda}).needs_host);
+    CHECK_FALSE(plan_memory({.config = config,
+                             .sample = kVocab,
+                             .groups = groups,
+                             .run = {1, 32, 1},
+                             .dtype = DType::bf16,
+                             .device = Device::cuda})
+                    .needs_host);
   }
 }
