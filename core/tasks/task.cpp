@@ -52,6 +52,7 @@ std::unique_ptr<Task> open_task(const TrainConfig& config) {
 }
 
 std::span<const char* const> Task::metrics() const {
+  MOE_CHECK(kind_, "a task that open_task() has not opened");
   return kind_->metrics;
 }
 

@@ -94,7 +94,7 @@ struct TaskKind {
   // Computed from such a description. Throws CheckpointError for a damaged one; `origin` is its file.
   SampleShape (*shape)(const TrainConfig& config, const nlohmann::json& description, const std::string& origin);
   // `trained`: the description of the samples that a model was trained on; may be null. Throws DataError for other
-  // samples.
+  // samples. Called by open_task() alone, which also sets Task::kind_.
   std::unique_ptr<Task> (*open)(const TrainConfig& config, const nlohmann::json* trained, const std::string& origin);
   // The names of its metrics (core/evaluate/evaluator.h). Runs are judged by the first one.
   std::span<const char* const> metrics;
@@ -105,6 +105,9 @@ struct TaskKind {
 };
 const Table<TaskKind>& tasks();
 
+// Opens samples through an entry of the table; `trained` and `origin` as in TaskKind::open and shape.
+std::unique_ptr<Task> open_task(const TaskKind& kind, const TrainConfig& config, const nlohmann::json* trained,
+                                const std::string& origin);
 // Opens the samples that a configuration names. Throws DataError, UsageError.
 std::unique_ptr<Task> open_task(const TrainConfig& config);
 // The same for the samples that a checkpoint of a run of this task describes. Throws CheckpointError too.
