@@ -27,8 +27,8 @@ void rename_old_keys(ConfigNode& root) {
                                   [&](const auto& entry) { return entry.first == key.old_name; });
     if (old == group->entries.end()) continue;
     if (group->find(key.name)) {
-      raise<UsageError>("{}: {}.{} is the old name of {}.{}, which is given too; remove one of them", old->second.origin,
-                        key.group, key.old_name, key.group, key.name);
+      raise<UsageError>("{}: {}.{} is the old name of {}.{}, which is given too; remove one of them",
+                        old->second.origin, key.group, key.old_name, key.group, key.name);
     }
     give_notice(old->second.origin, key);
     old->first = key.name;

@@ -20,14 +20,14 @@ struct RunInitialisation {
   std::vector<nlohmann::ordered_json> to_json() const;  // records of metrics.jsonl, type "init"
 };
 
-// Throws the errors of initialise_run() in advance: UsageError, and CheckpointError for a source run that does not exist or
-// does not fit.
+// Throws the errors of initialise_run() in advance: UsageError, and CheckpointError for a source run that does not
+// exist or does not fit.
 void check_initialisation(const TrainConfig& config, const Task& task, const RunLength& run);
 
 // Applies another run's weights, then clusters, then Reptile, as configured in init. They use the training samples of
 // `task`; the seed determines which ones. check_initialisation() must have passed. Collective. Throws the errors of the
 // parts.
-RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const TrainConfig& config, const ProcessGroups& groups,
-                    const Task& task);
+RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const TrainConfig& config,
+                                 const ProcessGroups& groups, const Task& task);
 
 }  // namespace moe

@@ -90,11 +90,12 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
 }
 
 void check_lifecycle_plan(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
-                int64_t ranks) {
+                          int64_t ranks) {
   if (config.moe.lifecycle.items().empty()) return;
   const std::set<LayerNumbers> all = possible_experts(config.model, config.moe, run);
   const FixedExperts fixed = fixed_experts(config, sample, run);
-  if (!fixed.places.empty()) raise<UsageError>("moe.lifecycle: events are not supported for experts of {}", fixed.places);
+  if (!fixed.places.empty())
+    raise<UsageError>("moe.lifecycle: events are not supported for experts of {}", fixed.places);
   const bool changes = std::any_of(all.begin(), all.end(), [&](const LayerNumbers& n) { return n != *all.begin(); });
   if (changes && !fixed.number.empty()) {
     raise<UsageError>("moe.lifecycle: the number of experts cannot change with {}", fixed.number);

@@ -1,5 +1,5 @@
-// The effects that moe.lifecycle can have on a run's experts, computed before it starts, so that a run is not refused in the
-// middle and memory is planned for the largest number of experts.
+// The effects that moe.lifecycle can have on a run's experts, computed before it starts, so that a run is not refused
+// in the middle and memory is planned for the largest number of experts.
 #pragma once
 #include <set>
 
@@ -15,6 +15,6 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
 // without experts, an event that the curriculum never triggers.
 // `samples`: number of samples in the training split.
 void check_lifecycle_plan(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
-                int64_t ranks);
+                          int64_t ranks);
 
 }  // namespace moe

@@ -101,7 +101,8 @@ std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcom
   for (size_t layer = 0; layer < change.mappings.size(); ++layer) {
     const ExpertMapping& mapping = change.mappings[layer];
     if (mapping.is_identity()) continue;
-    lines.push_back(fmt::format("[lifecycle]  layer {} | {}", model.moe_layers()[layer]->layer(), description(mapping)));
+    lines.push_back(
+        fmt::format("[lifecycle]  layer {} | {}", model.moe_layers()[layer]->layer(), description(mapping)));
   }
   return lines;
 }

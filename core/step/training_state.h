@@ -31,8 +31,8 @@ struct StateSetup {
   const ProcessGroups& groups;
   RunLength run{};     // length of the whole run
   bool trains = true;  // false: no gradients and no optimizer
-  // Number of sequences in a forward pass of a rank; 0: of a micro-batch in training. A model that is only evaluated may
-  // use another number than its configuration.
+  // Number of sequences in a forward pass of a rank; 0: of a micro-batch in training. A model that is only evaluated
+  // may use another number than its configuration.
   int64_t sequences = 0;
   DType dtype = DType::f32;
   Device device = Device::cpu;

@@ -15,8 +15,8 @@ TEST_CASE("installed programs run, and installed configurations can be read") {
     CHECK(result.code == 0);
     CHECK_THAT(result.out, Catch::Contains("0."));
   }
-  const Finished dump = run_child({folder / "bin/moe-train", "-c",
-                                   folder / "share/moe-train/configs/routers/switch.yaml", "--dump-config"});
+  const Finished dump = run_child(
+      {folder / "bin/moe-train", "-c", folder / "share/moe-train/configs/routers/switch.yaml", "--dump-config"});
   INFO(dump.err);
   CHECK(dump.code == 0);
   CHECK_THAT(dump.out, Catch::Contains("kind: switch"));

@@ -1,4 +1,5 @@
-// moe.lifecycle and init.from through the programs: runs whose experts change, resumed, split among ranks and inspected.
+// moe.lifecycle and init.from through the programs: runs whose experts change, resumed, split among ranks and
+// inspected.
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -24,7 +25,8 @@ static std::string last_checkpoint(const std::string& folder) {
 
 // Grows 4 -> 8 at step 10, prunes 3 at step 20, merges 1 at step 25.
 static const Arguments kLifecycle = {
-    "moe.lifecycle=[{kind: grow, at: [10], scale_k: true, noise: 0.01}, {kind: restart, below: 0.3, for: 3}, {kind: prune, "
+    "moe.lifecycle=[{kind: grow, at: [10], scale_k: true, noise: 0.01}, {kind: restart, below: 0.3, for: 3}, {kind: "
+    "prune, "
     "at: [20], count: 3}, {kind: merge, at: [25]}]"};
 
 static std::vector<nlohmann::json> lifecycle_records(const std::string& run) {

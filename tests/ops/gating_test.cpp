@@ -43,7 +43,7 @@ TEST_CASE("gating of a hand-computed token") {
   check_close("renormalised weights", run_gating(ctx, logits, 2, {false, true}).weights, {4.0 / 7, 3.0 / 7});
 }
 
-TEST_CASE("-inf is never chosen, and NaN is chosen after all others") {
+TEST_CASE("an expert at -inf is never chosen, and NaN is chosen after all others") {
   TestContext ctx(wide(GENERATE(from_range(tested_dtypes()))));
   constexpr double kOut = -INFINITY;
   const Tensor scores = ctx.of({3, 4}, {kOut, 2, kOut, 1, kOut, NAN, 3, kOut, 1, NAN, 2, 3});
