@@ -154,7 +154,8 @@ TEST_CASE("a warm start reports differences that no shape shows", "[slow]") {
   const Finished run = done(tiny_train(other.path(), {"model.d_ff=16", "train.steps=1", "init.from=" + (dense / "run"),
                                                       "model.activation=gelu", "model.attention.rope_theta=500"}));
   CHECK_THAT(run.err,
-             Catch::Contains("model.activation gelu (there relu), model.attention.rope_theta 500 (there 10000)"));
+             Catch::Contains(
+                 "model.activation gelu (in init.from relu), model.attention.rope_theta 500 (in init.from 10000)"));
 }
 
 TEST_CASE("a warm start refuses a checkpoint of another shape", "[slow]") {
