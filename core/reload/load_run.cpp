@@ -12,7 +12,7 @@ namespace moe {
 std::unique_ptr<Task> LoadedRun::open_task(const std::string& path) const {
   TrainConfig with_path = config;
   if (!path.empty()) with_path.data.path = path;
-  return moe::open_task(tasks().at(config.task), with_path, &samples, samples_file);
+  return tasks().at(config.task).open(with_path, &samples, samples_file);
 }
 
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,

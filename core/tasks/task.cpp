@@ -18,14 +18,14 @@ const Table<TaskKind>& tasks() {
                                      {{.name = "language_model",
                                        .file = "tokenizer.json",
                                        .shape = text_shape,
-                                       .open = open_text_task,
+                                       .make = open_text_task,
                                        .metrics = kTextMetrics,
                                        .starts_from = {},
                                        .tokenizer = [](const json& description) { return &description; }},
                                       {.name = "classify",
                                        .file = "samples.json",
                                        .shape = classify_shape,
-                                       .open = open_classify_task,
+                                       .make = open_classify_task,
                                        .metrics = kLabelledMetrics,
                                        .starts_from = {"language_model"},
                                        .tokenizer = [](const json& description) {
@@ -40,19 +40,18 @@ std::vector<std::string> words_of<TaskKind>() {
   return tasks().names();
 }
 
-std::unique_ptr<Task> open_task(const TaskKind& kind, const TrainConfig& config, const json* trained,
-                                const std::string& origin) {
-  std::unique_ptr<Task> task = kind.open(config, trained, origin);
-  task->kind_ = &kind;
+std::unique_ptr<Task> TaskKind::open(const TrainConfig& config, const json* trained, const std::string& origin) const {
+  std::unique_ptr<Task> task = make(config, trained, origin);
+  task->kind_ = this;
   return task;
 }
 
 std::unique_ptr<Task> open_task(const TrainConfig& config) {
-  return open_task(tasks().at(config.task), config, nullptr, "");
+  return tasks().at(config.task).open(config, nullptr, "");
 }
 
 std::span<const char* const> Task::metrics() const {
-  MOE_CHECK(kind_, "a task that open_task() has not opened");
+  MOE_CHECK(kind_, "a task that TaskKind::open did not make");
   return kind_->metrics;
 }
 
@@ -68,7 +67,7 @@ json read_description(const std::string& task, const std::string& checkpoint) {
 std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint) {
   const json description = read_description(config.task, checkpoint);
   const TaskKind& kind = tasks().at(config.task);
-  return open_task(kind, config, &description, checkpoint + "/" + kind.file);
+  return kind.open(config, &description, checkpoint + "/" + kind.file);
 }
 
 void refuse_augmentation(const DataConfig& config) {

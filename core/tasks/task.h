@@ -78,8 +78,7 @@ class Task {
                                       const EvaluationOptions& options) const;
 
  private:
-  friend std::unique_ptr<Task> open_task(const TaskKind& kind, const TrainConfig& config, const nlohmann::json* trained,
-                                         const std::string& origin);
+  friend struct TaskKind;
   const TaskKind* kind_ = nullptr;  // its line in the table
 };
 
@@ -93,21 +92,21 @@ struct TaskKind {
   const char* file;  // file of a checkpoint that holds Task::description()
   // Computed from such a description. Throws CheckpointError for a damaged one; `origin` is its file.
   SampleShape (*shape)(const TrainConfig& config, const nlohmann::json& description, const std::string& origin);
-  // `trained`: the description of the samples that a model was trained on; may be null. Throws DataError for other
-  // samples. Called by open_task() alone, which also sets Task::kind_.
-  std::unique_ptr<Task> (*open)(const TrainConfig& config, const nlohmann::json* trained, const std::string& origin);
+  // See open().
+  std::unique_ptr<Task> (*make)(const TrainConfig& config, const nlohmann::json* trained, const std::string& origin);
   // The names of its metrics (core/evaluate/evaluator.h). Runs are judged by the first one.
   std::span<const char* const> metrics;
   // The tasks from whose runs a run may start (init.from), besides those of its own.
   std::vector<std::string_view> starts_from;
   // The part of a description that describes a tokenizer; null if there is none.
   const nlohmann::json* (*tokenizer)(const nlohmann::json& description);
+
+  // Makes the task with its line of the table. `trained`: the description of the samples that a model was trained on;
+  // may be null. Throws DataError for other samples.
+  std::unique_ptr<Task> open(const TrainConfig& config, const nlohmann::json* trained, const std::string& origin) const;
 };
 const Table<TaskKind>& tasks();
 
-// Opens samples through an entry of the table; `trained` and `origin` as in TaskKind::open and shape.
-std::unique_ptr<Task> open_task(const TaskKind& kind, const TrainConfig& config, const nlohmann::json* trained,
-                                const std::string& origin);
 // Opens the samples that a configuration names. Throws DataError, UsageError.
 std::unique_ptr<Task> open_task(const TrainConfig& config);
 // The same for the samples that a checkpoint of a run of this task describes. Throws CheckpointError too.
