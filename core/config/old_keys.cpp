@@ -30,7 +30,8 @@ void rename_old_keys(ConfigNode& root) {
       raise<UsageError>("{}: {}.{} is the old name of {}.{}, which is given too; remove one of them",
                         old->second.origin, key.group, key.old_name, key.group, key.name);
     }
-    give_notice(old->second.origin, key);
+    // Configurations that runs have stored name every key. The default is not worth a notice.
+    if (old->second.kind != ConfigNode::Kind::list || !old->second.items.empty()) give_notice(old->second.origin, key);
     old->first = key.name;
   }
 }
