@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "core/config/config_writer.h"
+#include "core/config/old_keys.h"
 #include "core/config/text_visitor.h"
 
 namespace moe {
@@ -98,7 +99,8 @@ class KeyFinder : public TextVisitor {
 
 }  // namespace
 
-std::string describe_key(FieldSet& config, const std::string& key) {
+std::string describe_key(FieldSet& config, const std::string& given) {
+  const std::string key = present_key(given, "--help-key " + given);
   KeyFinder finder(without_numbers(key));
   config.fields(finder);
   if (finder.found.empty()) {

@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "core/config/config_reader.h"
+#include "core/config/config_writer.h"
 #include "core/config/train_config.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -26,6 +27,11 @@ TEST_CASE("a renamed key is read under its old name, in files, on the command li
   TrainConfig config;
   read_config(root, config);
   CHECK(config.moe.lifecycle.items()[0].options().where("below").find("moe.lifecycle.0.below") != std::string::npos);
+}
+
+TEST_CASE("the help of a renamed key is that of its present name") {
+  TrainConfig config;
+  CHECK(describe_key(config, "moe.life") == describe_key(config, "moe.lifecycle"));
 }
 
 TEST_CASE("a key under its old and its present name at once is refused") {
