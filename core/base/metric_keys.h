@@ -1,5 +1,5 @@
-// The keys of metrics.jsonl that both its writers and its readers use (docs/comparing.md lists the records). A renamed
-// key gets another schema number, and core/record/old_records.h translates records of earlier schemas.
+// The keys of metrics.jsonl that both its writers and its readers use. When one is renamed, the schema's number goes
+// up, and core/record/old_records.h translates records of earlier schemas.
 #pragma once
 
 namespace moe::metric_keys {

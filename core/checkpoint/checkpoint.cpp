@@ -203,6 +203,7 @@ RunState load_run_state(const std::string& path) {
     state.capacity = json.value("capacity", nlohmann::json());
     state.experts = json.value("experts", nlohmann::json());
     state.identity = json.at("identity");
+    state.optimizer_states = json.value("optimizer_states", state.optimizer_states);
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
     if (json.contains(kBestFigure)) state.best_figure = json.at(kBestFigure).get<double>();
     return state;
@@ -211,12 +212,9 @@ RunState load_run_state(const std::string& path) {
   }
 }
 
-// An optimizer's kind and options determine its states. A checkpoint that does not list them is of version 0.1.0, whose
-// only optimizer was AdamW.
+// An optimizer's kind and options determine its states.
 static void check_optimizer(const std::string& path, const Optimizer& optimizer) {
-  const auto json = parse_json(read_text(path + "/state.json"));
-  const std::vector<std::string> stored =
-      json.value("optimizer_states", std::vector<std::string>{"first_moment", "second_moment"});
+  const std::vector<std::string> stored = load_run_state(path).optimizer_states;
   const std::vector<std::string> wanted = names_of(optimizer.state_kinds());
   if (stored == wanted) return;
   const auto in_words = [](const std::vector<std::string>& names) {

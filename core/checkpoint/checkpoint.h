@@ -29,7 +29,9 @@ struct RunState {
   nlohmann::json alarm;        // state of the collapse alarm, and the factor on each layer's balance losses
   nlohmann::json capacity;     // state of each MoE layer's capacity; null when none has a state
   nlohmann::json experts;      // what became of them by moe.lifecycle; null without
-  nlohmann::json identity;     // hashes of data, vocabulary: what must be the same on resume
+  // What the checkpoint's optimizer keeps; save() writes it. Version 0.1.0, whose only one was AdamW, did not list it.
+  std::vector<std::string> optimizer_states{"first_moment", "second_moment"};
+  nlohmann::json identity;  // hashes of data, vocabulary: what must be the same on resume
 };
 
 // A file of a checkpoint besides the tensor files.

@@ -37,7 +37,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Setup& setup, std::v
                    : Arena("optimizer", ctx.device, tensors * elements * size_of(wide(stored)) + padding, ctx.managed));
   for (const ParameterGroup name : kTrainedGroups) {
     const Tensor like = parameters_.buffer(name).value;
-    Group& group = groups_[index_of(name)];
+    Group& group = groups_[as_index(name)];
     for (size_t i = 0; i < kinds_.size(); ++i) {
       group.states.push_back(arena_->allocate(like.shape, wide(stored)));
       fill_zero(ctx, group.states.back());
@@ -54,7 +54,7 @@ void Optimizer::step(Context& ctx, const OptimizerUpdate& update) {
   const double weight_decay = weight_decay_.at(static_cast<uint64_t>(update.number));
   for (const ParameterGroup name : kTrainedGroups) {
     const ParameterBuffer& buffer = parameters_.buffer(name);
-    const Group& group = groups_[index_of(name)];
+    const Group& group = groups_[as_index(name)];
     // The experts' gradients have one writer, which overwrites what is marked as old: clearing would cost a pass.
     const bool clear_gradient = name != ParameterGroup::expert;
     for (const ParameterRange& range : group.ranges) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/integer.h"
 #include "core/optim/parameter_classes.h"
 #include "core/schedule/scheduled.h"
 
@@ -58,15 +59,15 @@ class Optimizer {
 
   // The f32 values that bf16 parameters are rounded from, laid out like the group's buffer; absent when parameters are
   // f32 or f64.
-  Tensor master(ParameterGroup group) const { return groups_[index_of(group)].master; }
+  Tensor master(ParameterGroup group) const { return groups_[as_index(group)].master; }
   // The kinds of state, in a fixed order, and a group's tensors in that order. Checkpoints and the lifecycle of experts
   // know an optimizer by these alone.
   const std::vector<OptimizerStateKind>& state_kinds() const { return kinds_; }
-  std::span<const Tensor> states(ParameterGroup group) const { return groups_[index_of(group)].states; }
+  std::span<const Tensor> states(ParameterGroup group) const { return groups_[as_index(group)].states; }
   // Calls visit(kind, tensor) for each of the group's tensors.
   template <class Visit>
   void for_each_state(ParameterGroup group, Visit visit) const {
-    for (size_t i = 0; i < kinds_.size(); ++i) visit(kinds_[i], groups_[index_of(group)].states[i]);
+    for (size_t i = 0; i < kinds_.size(); ++i) visit(kinds_[i], groups_[as_index(group)].states[i]);
   }
   size_t bytes() const { return arena_->used(); }
 
@@ -93,7 +94,6 @@ class Optimizer {
     std::vector<Tensor> states;
     std::vector<ParameterRange> ranges;
   };
-  static size_t index_of(ParameterGroup group) { return static_cast<size_t>(group); }
 
   ParameterStore& parameters_;
   const Scheduled weight_decay_;

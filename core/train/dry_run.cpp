@@ -127,6 +127,7 @@ static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers
                       .groups = groups,
                       .run = setup.run,
                       .trains = setup.trains,
+                      .sequences = setup.sequences,
                       .dtype = setup.dtype,
                       .device = setup.device,
                       .device_index = setup.device_index,

@@ -33,6 +33,32 @@ static std::unique_ptr<TinyRun> cpu_run_of(const TrainConfig& config) try {
   return nullptr;
 }
 
+// Whether a step, or an evaluation, of the model on a GPU runs some ops on the host.
+static bool needs_host(const TrainConfig& config, bool trains) {
+  const ProcessGroups groups = ProcessGroups::single();
+  return plan_memory({.config = config,
+                      .sample = kVocab,
+                      .groups = groups,
+                      .run = {1, 32, 1},
+                      .trains = trains,
+                      .dtype = DType::bf16,
+                      .device = Device::cuda})
+      .needs_host;
+}
+
+// Runs whole steps on both, with the rules that update untrained values, and compares losses and what they lead to.
+static void check_updates(TinyRun& cpu, TinyRun& device, const RandomBatch& batch, int64_t updates) {
+  for (int64_t i = 0; i < updates; ++i) {
+    const double loss = cpu.run(batch, i, 1e-3).loss;
+    CHECK(device.run(batch, i, 1e-3).loss == Approx(loss).epsilon(1e-4));
+  }
+  const auto values = named_values(device);
+  for (const auto& [name, value] : named_values(cpu)) {
+    INFO(name);
+    CHECK(distance(values.at(name), value) < 1e-2);
+  }
+}
+
 // The members of a family under their key, in YAML.
 template <class Family>
 static std::vector<std::string> members(const std::string& format) {
@@ -97,17 +123,8 @@ TEST_CASE("every router and strategy gives the same gradients on the device") {
       INFO(name);
       CHECK(distance(gradients.at(name), gradient) < 1e-4);
     }
-    // Whole steps: the rules that update untrained values, and their effect on the next step.
     for (TinyRun* run : {&*cpu, &*device}) run->clear_gradients();
-    for (int64_t i = 0; i < 2; ++i) {
-      const double loss = cpu->run(batch, i, 1e-3).loss;
-      CHECK(device->run(batch, i, 1e-3).loss == Approx(loss).epsilon(1e-4));
-    }
-    const auto values = named_values(*device);
-    for (const auto& [name, value] : named_values(*cpu)) {
-      INFO(name);
-      CHECK(distance(values.at(name), value) < 1e-2);
-    }
+    check_updates(*cpu, *device, batch, 2);
   }
   CHECK(compared > 30);
 }
@@ -146,15 +163,7 @@ TEST_CASE("every optimizer updates the same on the device") {
     const auto cpu = run_of(config, DType::f32, Device::cpu);
     const auto device = run_of(config, DType::f32, test::test_device());
     const RandomBatch batch(config, kVocab, 11);
-    for (int64_t i = 0; i < 3; ++i) {
-      const double loss = cpu->run(batch, i, 1e-3).loss;
-      CHECK(device->run(batch, i, 1e-3).loss == Approx(loss).epsilon(1e-4));
-    }
-    const auto values = named_values(*device);
-    for (const auto& [name, value] : named_values(*cpu)) {
-      INFO(name);
-      CHECK(distance(values.at(name), value) < 1e-2);
-    }
+    check_updates(*cpu, *device, batch, 3);
     for (const ParameterGroup group : kTrainedGroups) {
       const auto expected = cpu->state.optimizer->states(group), found = device->state.optimizer->states(group);
       REQUIRE(found.size() == expected.size());
@@ -179,17 +188,9 @@ TEST_CASE("no router, strategy, balance loss, capacity or optimizer needs the ho
         INFO(text);
         const TrainConfig config = config_of(text);
         for (const bool trains : {true, false}) {
-          const ProcessGroups groups = ProcessGroups::single();
           try {
-            const StateSetup setup{.config = config,
-                                   .sample = kVocab,
-                                   .groups = groups,
-                                   .run = {1, 32, 1},
-                                   .trains = trains,
-                                   .dtype = DType::bf16,
-                                   .device = Device::cuda};
-            const bool needs_host = plan_memory(setup).needs_host;
-            CHECK_FALSE(needs_host);
+            const bool on_host = needs_host(config, trains);
+            CHECK_FALSE(on_host);
             ++planned;
           } catch (const UsageError&) {
             break;  // incompatible
@@ -201,26 +202,12 @@ TEST_CASE("no router, strategy, balance loss, capacity or optimizer needs the ho
   for (const std::string& capacity : members<Capacity>("capacity: {{kind: {}}}")) {
     INFO(capacity);
     const TrainConfig config = config_of(capacity);
-    const ProcessGroups groups = ProcessGroups::single();
-    CHECK_FALSE(plan_memory({.config = config,
-                             .sample = kVocab,
-                             .groups = groups,
-                             .run = {1, 32, 1},
-                             .dtype = DType::bf16,
-                             .device = Device::cuda})
-                    .needs_host);
+    CHECK_FALSE(needs_host(config, true));
   }
   CHECK(planned > 500);
   for (const std::string& optimizer : test::optimizer_variants()) {
     INFO(optimizer);
     const TrainConfig config = with_optimizer(optimizer);
-    const ProcessGroups groups = ProcessGroups::single();
-    CHECK_FALSE(plan_memory({.config = config,
-                             .sample = kVocab,
-                             .groups = groups,
-                             .run = {1, 32, 1},
-                             .dtype = DType::bf16,
-                             .device = Device::cuda})
-                    .needs_host);
+    CHECK_FALSE(needs_host(config, true));
   }
 }
