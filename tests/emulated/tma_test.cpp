@@ -50,8 +50,8 @@ std::vector<uint16_t> loaded(uint32_t elements, Load load) {
 TEST_CASE("a box of a matrix is swizzled, with zeros for elements outside") {
   const ManagedVector<uint16_t> x = counted(11 * 104);
   const TensorMap map = cuda::make_tensor_map(x.data(), {{100, 1, 64}, {11, 104, 16}});
-  for (const auto& [column, row] :
-       {std::pair{0, 0}, std::pair{64, 0}, std::pair{8, 5}, std::pair{0, -3}, std::pair{128, 20}}) {
+  for (const auto& start : {std::pair{0, 0}, std::pair{64, 0}, std::pair{8, 5}, std::pair{0, -3}, std::pair{128, 20}}) {
+    const int column = start.first, row = start.second;
     const auto got = loaded(16 * 64, [&](void* to, uint64_t& full) { cuda::tma_load_2d(to, map, full, column, row); });
     for (int i = 0; i < 16; ++i) {
       for (int j = 0; j < 64; ++j) {

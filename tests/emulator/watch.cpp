@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <unordered_map>
 
@@ -442,6 +443,17 @@ void __tsan_read_range(void* address, size_t bytes) {
 void __tsan_write_range(void* address, size_t bytes) {
   from_kernel(address, bytes, Access::write, MOE_CALLER);
 }
+// clang calls these instead of the C library's functions.
+void* __tsan_memcpy(void* to, const void* from, size_t bytes) {
+  from_kernel(from, bytes, Access::read, MOE_CALLER);
+  from_kernel(to, bytes, Access::write, MOE_CALLER);
+  return std::memcpy(to, from, bytes);
+}
+void* __tsan_memset(void* to, int value, size_t bytes) {
+  from_kernel(to, bytes, Access::write, MOE_CALLER);
+  return std::memset(to, value, bytes);
+}
+void __tsan_vptr_read(void*) {}
 void __tsan_vptr_update(void*, void*) {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}

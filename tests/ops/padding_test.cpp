@@ -65,7 +65,8 @@ TEST_CASE("non-causal attention ignores padding, forward and backward", "[hopper
       return std::pair(out, d_x);
     };
     layout.lengths = lengths.as<int32_t>();
-    const auto [out, d_qkv] = both(qkv, d_out, layout);
+    const auto results = both(qkv, d_out, layout);
+    const Tensor &out = results.first, &d_qkv = results.second;  // bindings cannot be captured inside OpenMP's regions
     for_each_sequence([&](int64_t s, int64_t length) {
       AttentionLayout alone = layout;
       alone.time = length, alone.lengths = nullptr;
