@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
 #include "core/base/json.h"
@@ -192,12 +191,12 @@ static void log_result(const Options& options, const Subject& subject, const Res
   if (result.measured) log::info("measured causality: {}", name_of(*result.measured));
 }
 
-static nlohmann::ordered_json to_json(const Options& options, const Subject& subject, const Result& result) {
+static Json to_json(const Options& options, const Subject& subject, const Result& result) {
   const Evaluation& e = result.evaluation;
-  nlohmann::ordered_json record = {{"checkpoint", subject.run.checkpoint},
-                                   {"step", subject.run.step},
-                                   {"data", subject.task.data_name()},
-                                   {"split", options.split}};
+  Json record = {{"checkpoint", subject.run.checkpoint},
+                 {"step", subject.run.step},
+                 {"data", subject.task.data_name()},
+                 {"split", options.split}};
   for (const auto& [name, value] : subject.set.terms()) record[name] = value;
   if (!subject.set.documents().empty()) record["documents"] = subject.set.documents();
   record["tokens"] = e.tokens;

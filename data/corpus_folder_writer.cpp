@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -37,7 +38,7 @@ static std::string foreign_file(const std::string& folder) {
   return "";
 }
 
-CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, nlohmann::json source, bool force)
+CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, Json source, bool force)
     : folder_(fs::path(folder).lexically_normal().string()), source_(std::move(source)) {
   while (folder_.size() > 1 && folder_.back() == '/') folder_.pop_back();
   temporary_ = folder_ + ".partial";

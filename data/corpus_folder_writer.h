@@ -15,7 +15,7 @@ class CorpusFolderWriter {
  public:
   // `source`: inputs and options; equal sources give equal corpora. Throws DataError when `folder` exists and may not
   // be replaced.
-  CorpusFolderWriter(const std::string& folder, nlohmann::json source, bool force);
+  CorpusFolderWriter(const std::string& folder, Json source, bool force);
   CorpusFolderWriter(const CorpusFolderWriter&) = delete;
   CorpusFolderWriter& operator=(const CorpusFolderWriter&) = delete;
   ~CorpusFolderWriter();
@@ -37,7 +37,7 @@ class CorpusFolderWriter {
 
   std::string folder_;
   std::string temporary_;
-  nlohmann::json source_;
+  Json source_;
   bool already_prepared_ = false;
   bool replace_ = false;
   std::unique_ptr<Tokenizer> tokenizer_;

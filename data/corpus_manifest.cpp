@@ -44,23 +44,23 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
       }
       manifest.splits.push_back(std::move(split));
     }
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     raise<DataError>("{}: not a valid corpus description: {}", path, error.what());
   }
   return manifest;
 }
 
 void CorpusManifest::write(const std::string& folder) const {
-  nlohmann::ordered_json json;
+  Json json;
   json["format"] = kFormat;
   json["version"] = kVersion;
   json["name"] = name;
   json["tokenizer"] = tokenizer;
   json["vocab_size"] = vocab_size;
   if (entropy_rate) json["entropy_rate"] = *entropy_rate;
-  json["splits"] = nlohmann::ordered_json::array();
+  json["splits"] = Json::array();
   for (const Split& split : splits) {
-    nlohmann::ordered_json entry;
+    Json entry;
     entry["name"] = split.name;
     entry["file"] = split.file;
     entry["tokens"] = split.num_tokens;

@@ -2,11 +2,12 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -25,10 +26,10 @@ struct CorpusManifest {
   };
 
   std::string name;
-  nlohmann::json tokenizer;
+  Json tokenizer;
   int64_t vocab_size = 0;
   std::vector<Split> splits;
-  nlohmann::json source;  // inputs with their sizes and hashes, and the options of the preparation
+  Json source;  // inputs with their sizes and hashes, and the options of the preparation
   std::optional<double> entropy_rate;
 
   static std::string path_in(const std::string& folder) { return folder + "/corpus.json"; }

@@ -4,10 +4,10 @@
 #include <array>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "data/content_hash.h"
@@ -91,7 +91,7 @@ Plan make_plan(const PreparationOptions& options) {
   return plan;
 }
 
-nlohmann::json describe_file(const std::string& path) {
+Json describe_file(const std::string& path) {
   std::vector<char> block(size_t{1} << 20);
   ContentHash hash;
   PosixFile file = PosixFile::open(path);
@@ -103,8 +103,8 @@ nlohmann::json describe_file(const std::string& path) {
           {"xxh64", format_hash(hash.value())}};
 }
 
-nlohmann::json describe_files(const std::vector<std::string>& paths) {
-  nlohmann::json files = nlohmann::json::array();
+Json describe_files(const std::vector<std::string>& paths) {
+  Json files = Json::array();
   for (const std::string& path : paths) files.push_back(describe_file(path));
   return files;
 }
@@ -121,10 +121,10 @@ std::vector<std::string> vocabulary_files(const std::string& path) {
   return files;
 }
 
-nlohmann::json describe_source(const PreparationOptions& options, const Plan& plan) {
-  nlohmann::json source = {{"inputs", describe_files(plan.input.paths())},
-                           {"tokenizer", options.tokenizer},
-                           {"split", plan.rule.to_string()}};
+Json describe_source(const PreparationOptions& options, const Plan& plan) {
+  Json source = {{"inputs", describe_files(plan.input.paths())},
+                 {"tokenizer", options.tokenizer},
+                 {"split", plan.rule.to_string()}};
   if (options.vocabulary.min_count != 1) source["min_count"] = options.vocabulary.min_count;
   if (options.vocabulary.vocab_size != 0) source["vocab_size"] = options.vocabulary.vocab_size;
   if (const std::string& vocabulary = options.vocabulary.vocabulary; std::filesystem::exists(vocabulary))

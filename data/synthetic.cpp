@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 #include <span>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/base/philox.h"
 
 namespace moe {
@@ -49,7 +49,7 @@ void check_range(const char* name, double value, double low, double high) {
 
 }  // namespace
 
-nlohmann::json to_json(const SyntheticConfig& config) {
+Json to_json(const SyntheticConfig& config) {
   return {{"states", config.states},
           {"order", config.order},
           {"concentration", config.concentration},

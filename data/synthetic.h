@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -21,7 +21,7 @@ struct SyntheticConfig {
   bool operator==(const SyntheticConfig&) const = default;
 };
 
-nlohmann::json to_json(const SyntheticConfig& config);
+Json to_json(const SyntheticConfig& config);
 
 class SyntheticSource {
  public:

@@ -1,8 +1,8 @@
 #include "data/tokenizer.h"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "data/tokenizers/byte.h"
 #include "data/tokenizers/byte_pair.h"
 #include "data/tokenizers/character.h"
@@ -79,10 +79,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
   raise<DataError>("{}: not the vocabulary of a known tokenizer; known: {}", path, join(known, ", "));
 }
 
-std::unique_ptr<Tokenizer> load_tokenizer(const nlohmann::json& description, const std::string& origin) {
+std::unique_ptr<Tokenizer> load_tokenizer(const Json& description, const std::string& origin) {
   try {
     return tokenizers().at(description.at("name").get<std::string>()).from_json(description);
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     raise<DataError>("{}: invalid tokenizer description: {}", origin, error.what());
   } catch (const Error& error) {
     raise<DataError>("{}: {}", origin, error.what());

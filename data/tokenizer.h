@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/base/table.h"
 #include "core/base/words.h"
 
@@ -23,7 +23,7 @@ class Tokenizer {
   virtual std::string_view name() const = 0;
   virtual int64_t vocab_size() const = 0;
   // Everything that from_json needs, including "name".
-  virtual nlohmann::json to_json() const = 0;
+  virtual Json to_json() const = 0;
 
   // Appends the ids of `text`. Throws DataError for text that cannot be encoded; it names the byte and its offset,
   // counted from `text_offset`, the position of `text` in its file.
@@ -68,7 +68,7 @@ struct TokenizerOptions {
 struct TokenizerEntry {
   std::string_view name;
   std::string_view help;
-  std::unique_ptr<Tokenizer> (*from_json)(const nlohmann::json&);
+  std::unique_ptr<Tokenizer> (*from_json)(const Json&);
   // Makes the tokenizer for a training text, from which it may learn; null where a tokenizer cannot be made from text.
   // Throws UsageError for an option that the tokenizer does not accept.
   std::unique_ptr<Tokenizer> (*make)(const TrainingText&, const TokenizerOptions&);
@@ -94,6 +94,6 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
 // Restores the tokenizer from the output of to_json. The DataError about an invalid description names `origin` (a
 // path).
-std::unique_ptr<Tokenizer> load_tokenizer(const nlohmann::json& description, const std::string& origin);
+std::unique_ptr<Tokenizer> load_tokenizer(const Json& description, const std::string& origin);
 
 }  // namespace moe

@@ -1,7 +1,6 @@
 #include "core/bench/bench_curriculum.h"
 
 #include <unistd.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -78,13 +77,13 @@ static void run_case(const CurriculumCase& c, const CurriculumBenchOptions& opti
     measure(step, drawn);
     observe.push_back(seconds([&] { curriculum.observe(step, values); }));
   }
-  nlohmann::ordered_json line{{"bench", "curriculum"},
-                              {"case", c.name},
-                              {"samples", options.samples},
-                              {"batch", options.batch},
-                              {"us_draw", median(draw) * 1e6},
-                              {"us_observe", median(observe) * 1e6},
-                              {"us_most", *std::max_element(draw.begin(), draw.end()) * 1e6}};
+  Json line{{"bench", "curriculum"},
+            {"case", c.name},
+            {"samples", options.samples},
+            {"batch", options.batch},
+            {"us_draw", median(draw) * 1e6},
+            {"us_observe", median(observe) * 1e6},
+            {"us_most", *std::max_element(draw.begin(), draw.end()) * 1e6}};
   if (curriculum.has_store()) {
     const std::string path =
         (std::filesystem::temp_directory_path() / fmt::format("moe_bench_store_{}", getpid())).string();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "core/base/json.h"
@@ -75,15 +74,15 @@ class Bench {
     std::vector<double> seconds;
     for (int i = 0; i < 5; ++i) seconds.push_back(time(repeats) / static_cast<double>(repeats));
     std::sort(seconds.begin(), seconds.end());
-    nlohmann::ordered_json line{{"bench", "op"},
-                                {"op", op},
-                                {"shape", shape},
-                                {"who", options_.who},
-                                {"dtype", name_of(ctx.dtype)},
-                                {"device", description_},
-                                {"us", seconds[2] * 1e6},
-                                {"us_min", seconds.front() * 1e6},
-                                {"us_max", seconds.back() * 1e6}};
+    Json line{{"bench", "op"},
+              {"op", op},
+              {"shape", shape},
+              {"who", options_.who},
+              {"dtype", name_of(ctx.dtype)},
+              {"device", description_},
+              {"us", seconds[2] * 1e6},
+              {"us_min", seconds.front() * 1e6},
+              {"us_max", seconds.back() * 1e6}};
     if (flops > 0) line["tflops"] = flops / seconds[2] / 1e12;
     if (bytes > 0) line["gbps"] = bytes / seconds[2] / 1e9;
     print_(json_text(line));

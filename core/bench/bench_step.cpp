@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "core/base/build_info.h"
@@ -102,22 +101,22 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   const double median = times[times.size() / 2];
   const double count = static_cast<double>(config.train.batch * config.data.sequence);
   const double gflops = summarise(config, vocab).flops_per_token * count / median / 1e9;
-  const nlohmann::ordered_json line{{"bench", "step"},
-                                    {"name", config.name},
-                                    {"ranks", world->size()},
-                                    {"threads", threads},
-                                    {"device", device.description},
-                                    {"precision", name_of(device.dtype)},
-                                    {"instruction_set", cpu_instruction_set()},
-                                    {"ms", median * 1e3},
-                                    {"ms_min", times.front() * 1e3},
-                                    {"ms_max", times.back() * 1e3},
-                                    {"tokens_per_s", count / median},
-                                    {"gflops", gflops},
-                                    {"sgemm_gflops", sgemm},
-                                    {"sgemm_share", sgemm > 0 ? gflops / sgemm : 0},
-                                    {"peak_bytes", peak},
-                                    {"planned_bytes", plan.total()}};
+  const Json line{{"bench", "step"},
+                  {"name", config.name},
+                  {"ranks", world->size()},
+                  {"threads", threads},
+                  {"device", device.description},
+                  {"precision", name_of(device.dtype)},
+                  {"instruction_set", cpu_instruction_set()},
+                  {"ms", median * 1e3},
+                  {"ms_min", times.front() * 1e3},
+                  {"ms_max", times.back() * 1e3},
+                  {"tokens_per_s", count / median},
+                  {"gflops", gflops},
+                  {"sgemm_gflops", sgemm},
+                  {"sgemm_share", sgemm > 0 ? gflops / sgemm : 0},
+                  {"peak_bytes", peak},
+                  {"planned_bytes", plan.total()}};
   return json_text(line);
 }
 

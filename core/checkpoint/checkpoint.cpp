@@ -59,21 +59,21 @@ void CheckpointFolder::mark_best(int64_t step) const {
   replace_text(folder_ + "/BEST", fmt::format("{}\n", step));
 }
 
-static nlohmann::json to_json(const RunState& state) {
-  nlohmann::json json = {{"format", kFormat},
-                         {"step", state.step},
-                         {"tokens", state.tokens},
-                         {"total_updates", state.length.total_updates},
-                         {"tokens_per_update", state.length.tokens_per_update},
-                         {"updates_per_epoch", state.length.updates_per_epoch},
-                         {"best_step", state.best_step},
-                         {"evaluations_since_best", state.evaluations_since_best},
-                         {"unlogged_loss", state.unlogged_loss},
-                         {"unlogged_steps", state.unlogged_steps},
-                         {"alarm", state.alarm},
-                         {"capacity", state.capacity},
-                         {"experts", state.experts},
-                         {"identity", state.identity}};
+static Json to_json(const RunState& state) {
+  Json json = {{"format", kFormat},
+               {"step", state.step},
+               {"tokens", state.tokens},
+               {"total_updates", state.length.total_updates},
+               {"tokens_per_update", state.length.tokens_per_update},
+               {"updates_per_epoch", state.length.updates_per_epoch},
+               {"best_step", state.best_step},
+               {"evaluations_since_best", state.evaluations_since_best},
+               {"unlogged_loss", state.unlogged_loss},
+               {"unlogged_steps", state.unlogged_steps},
+               {"alarm", state.alarm},
+               {"capacity", state.capacity},
+               {"experts", state.experts},
+               {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
   if (state.best_figure) json[kBestFigure] = *state.best_figure;
   return json;
@@ -115,7 +115,7 @@ static void write_tensors(const std::string& folder, const ParameterStore& param
 
 static void write_state(const std::string& folder, const RunState& state, const Optimizer& optimizer,
                         const std::vector<CheckpointFile>& files) {
-  nlohmann::json json = to_json(state);
+  Json json = to_json(state);
   json["optimizer_states"] = names_of(optimizer.state_kinds());
   for (const CheckpointFile& file : files) {
     write_synced(folder + "/" + file.name, file.write);
@@ -182,7 +182,7 @@ RunState load_run_state(const std::string& path) {
     if (json.at("format") != kFormat) {
       raise<CheckpointError>("{} has format {}, this program reads {}", path, json_text(json.at("format")), kFormat);
     }
-    const nlohmann::json files = json.value("file_bytes", nlohmann::json::object());
+    const Json files = json.value("file_bytes", Json::object());
     for (const auto& [name, bytes] : files.items()) {
       std::error_code error;
       const auto found = fs::file_size(path + "/" + name, error);
@@ -199,15 +199,15 @@ RunState load_run_state(const std::string& path) {
     state.evaluations_since_best = json.at("evaluations_since_best");
     state.unlogged_loss = json.at("unlogged_loss");
     state.unlogged_steps = json.at("unlogged_steps");
-    state.alarm = json.value("alarm", nlohmann::json());
-    state.capacity = json.value("capacity", nlohmann::json());
-    state.experts = json.value("experts", nlohmann::json());
+    state.alarm = json.value("alarm", Json());
+    state.capacity = json.value("capacity", Json());
+    state.experts = json.value("experts", Json());
     state.identity = json.at("identity");
     state.optimizer_states = json.value("optimizer_states", state.optimizer_states);
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();
     if (json.contains(kBestFigure)) state.best_figure = json.at(kBestFigure).get<double>();
     return state;
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     raise<CheckpointError>("{}/state.json is damaged: {}", path, error.what());
   }
 }

@@ -3,12 +3,12 @@
 // once it contains the file COMPLETE.
 #pragma once
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "comm/process_groups.h"
+#include "core/base/json.h"
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"
 #include "core/optim/optimizer.h"
@@ -26,12 +26,12 @@ struct RunState {
   int64_t evaluations_since_best = 0;
   double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl
   int64_t unlogged_steps = 0;  // number of these steps
-  nlohmann::json alarm;        // state of the collapse alarm, and the factor on each layer's balance losses
-  nlohmann::json capacity;     // state of each MoE layer's capacity; null when none has a state
-  nlohmann::json experts;      // what became of them by moe.lifecycle; null without
+  Json alarm;                  // state of the collapse alarm, and the factor on each layer's balance losses
+  Json capacity;               // state of each MoE layer's capacity; null when none has a state
+  Json experts;                // what became of them by moe.lifecycle; null without
   // What the checkpoint's optimizer keeps; save() writes it. Version 0.1.0, whose only one was AdamW, did not list it.
   std::vector<std::string> optimizer_states{"first_moment", "second_moment"};
-  nlohmann::json identity;  // hashes of data, vocabulary: what must be the same on resume
+  Json identity;  // hashes of data, vocabulary: what must be the same on resume
 };
 
 // A file of a checkpoint besides the tensor files.

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -51,7 +50,7 @@ static const void* file_content(ConstTensor x, std::vector<char>& copy, std::vec
 }
 
 void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
-  nlohmann::ordered_json header;
+  Json header;
   header["__metadata__"] = {{"format", "pt"}};  // required by readers of Hugging Face models
   size_t offset = 0;
   for (const NamedTensor& t : tensors) {
@@ -106,7 +105,7 @@ struct FileContent {
 using ByteRange = std::pair<size_t, size_t>;
 
 // The tensor that an entry of the header describes. Throws any exception for a damaged one.
-static ConstTensor read_entry(const std::string& name, const nlohmann::json& entry, const FileContent& content,
+static ConstTensor read_entry(const std::string& name, const Json& entry, const FileContent& content,
                               std::vector<ByteRange>& ranges) {
   ConstTensor tensor;
   const auto dtype = entry.at("dtype").get<std::string>();

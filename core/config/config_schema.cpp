@@ -1,7 +1,6 @@
 // A JSON schema of the configuration, for editors. Each family is defined once and referenced by all keys that choose
 // from it.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/config/config_writer.h"
@@ -9,8 +8,6 @@
 
 namespace moe {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 class SchemaWriter : public FieldVisitor {
  public:

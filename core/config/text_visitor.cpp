@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 
@@ -17,7 +16,7 @@ std::string quote_yaml(const std::string& text) {
                   [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/'; }) &&
       lower != "true" && lower != "false" && lower != "yes" && lower != "no" && lower != "on" && lower != "off" &&
       lower != "null";
-  return plain ? text : json_text(nlohmann::json(text));
+  return plain ? text : json_text(Json(text));
 }
 
 std::string flow_yaml(const ConfigNode& node) {

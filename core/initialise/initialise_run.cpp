@@ -1,9 +1,9 @@
 #include "core/initialise/initialise_run.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
 #include "core/record/run_folder.h"
@@ -170,8 +170,8 @@ std::vector<std::string> RunInitialisation::to_words() const {
   return lines;
 }
 
-std::vector<nlohmann::ordered_json> RunInitialisation::to_json() const {
-  std::vector<nlohmann::ordered_json> records;
+std::vector<Json> RunInitialisation::to_json() const {
+  std::vector<Json> records;
   if (clusters) {
     for (const LayerClusters& layer : clusters->layers) {
       records.push_back({{"kind", "clusters"},

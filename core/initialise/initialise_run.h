@@ -1,9 +1,9 @@
 // Initialises a new run's weights before step 0 (init), and reports on it. Intermediate results are not saved: a run
 // that is killed during it starts again from scratch.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 
+#include "core/base/json.h"
 #include "core/initialise/cluster_start.h"
 #include "core/initialise/reptile.h"
 #include "core/initialise/start_from.h"
@@ -17,7 +17,7 @@ struct RunInitialisation {
   std::optional<ReptileReport> reptile;
 
   std::vector<std::string> to_words() const;
-  std::vector<nlohmann::ordered_json> to_json() const;  // records of metrics.jsonl, type "init"
+  std::vector<Json> to_json() const;  // records of metrics.jsonl, type "init"
 };
 
 // Throws the errors of initialise_run() in advance: UsageError, and CheckpointError for a source run that does not

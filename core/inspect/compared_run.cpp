@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "core/base/check.h"
@@ -18,7 +17,6 @@
 namespace moe {
 namespace {
 
-using nlohmann::json;
 using Standing = ComparedRun::Standing;
 
 // Thrown while a run is read, and caught by the function that reads it.
@@ -27,19 +25,19 @@ struct LeftOut {
   std::string reason;
 };
 
-double number(const json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_number() ? it->get<double>() : kAbsent;
+double number(const Json& object, const char* key) {
+  const Json* it = object.find(key);
+  return it && it->is_number() ? it->get<double>() : kAbsent;
 }
 
 // Formats a term of the comparison; two unknown values count as equal.
 std::string text(double value) {
   return std::isnan(value) ? "unknown" : fmt::format("{:.0f}", value);
 }
-std::string text(const json& object, const char* key) {
-  const auto it = object.find(key);
-  if (it == object.end()) return "unknown";
-  return it->is_string() ? it->get<std::string>() : it->dump();
+std::string text(const Json& object, const char* key) {
+  const Json* it = object.find(key);
+  if (!it) return "unknown";
+  return it->is_string() ? it->get<std::string>() : json_text(*it);
 }
 
 void add_once(std::vector<std::string>& list, const std::string& item) {
@@ -47,11 +45,11 @@ void add_once(std::vector<std::string>& list, const std::string& item) {
 }
 
 // Reads the machines and programs that made the run.
-void read_sessions(const json& manifest, ComparedRun& run) {
+void read_sessions(const Json& manifest, ComparedRun& run) {
   std::vector<std::string> machines, programs, lengths;
-  const auto sessions = manifest.find("sessions");
-  if (sessions != manifest.end() && sessions->is_array()) {
-    for (const json& s : *sessions) {
+  const Json* sessions = manifest.find("sessions");
+  if (sessions && sessions->is_array()) {
+    for (const Json& s : *sessions) {
       if (!s.is_object()) continue;
       add_once(machines, fmt::format("{}, {} x {} threads, {}", text(s, "host"), text(s, "ranks"),
                                      text(s, "threads_per_rank"), text(s, "instruction_set")));
@@ -120,7 +118,7 @@ ConfigNode configuration_of(const std::string& path) try {
 }
 
 void read(const std::string& path, ComparedAt at, ComparedRun& run) {
-  const json manifest = parse_json_or_discard(read_text(path + "/manifest.json"));
+  const Json manifest = parse_json_or_null(read_text(path + "/manifest.json"));
   if (!manifest.is_object()) throw LeftOut{Standing::unreadable, "manifest.json is damaged"};
   const double seed = number(manifest, "seed"), updates = number(manifest, "updates");
   if (std::isnan(seed) || std::isnan(updates))
@@ -137,7 +135,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
 
   const int64_t length = run.history.stopped.value_or(static_cast<int64_t>(updates));
   const EvaluationPoint& evaluation = evaluation_of(run.history, length, at);
-  const json data = manifest.value("data", json::object());
+  const Json data = manifest.value("data", Json::object());
   run.terms = {{"training data", text(data, "data")},
                {"vocabulary", text(data, "vocab")},
                {"tokens per update", text(run.tokens_per_update)},

@@ -1,13 +1,11 @@
 #include "core/inspect/comparison_json.h"
 
-#include <nlohmann/json.hpp>
-
 #include "core/base/build_info.h"
+#include "core/base/json.h"
 
 namespace moe {
 namespace {
 
-using nlohmann::ordered_json;
 using Standing = ComparedRun::Standing;
 
 struct StandingName {
@@ -32,8 +30,8 @@ constexpr Figure kFigures[] = {{"ms_per_step", &ComparedRun::milliseconds},
                                {"dead", &ComparedRun::dead},
                                {"router_entropy", &ComparedRun::router_entropy}};
 
-ordered_json run_json(const Comparison& c, const ComparedRun& run) {
-  ordered_json json = {{"name", run.name}, {"config", run.config}, {"seed", run.seed}};
+Json run_json(const Comparison& c, const ComparedRun& run) {
+  Json json = {{"name", run.name}, {"config", run.config}, {"seed", run.seed}};
   for (const StandingName& s : kStandings) {
     if (s.standing == run.standing) json["standing"] = s.name;
   }
@@ -47,17 +45,17 @@ ordered_json run_json(const Comparison& c, const ComparedRun& run) {
   return json;
 }
 
-ordered_json config_json(const Comparison& c, const ComparedConfig& config) {
-  ordered_json json = {{"name", config.name}, {"seeds", ordered_json::array()}};
+Json config_json(const Comparison& c, const ComparedConfig& config) {
+  Json json = {{"name", config.name}, {"seeds", Json::array()}};
   for (const ComparedRun* run : config.runs) json["seeds"].push_back(run->seed);
   const std::string quality = c.judged_by().key;
   json[quality] = config.mean_of(&ComparedRun::quality);
   for (const Figure& f : kFigures) json[f.name] = config.mean_of(f.value);
   json[quality + "_sd"] = config.deviation_of(&ComparedRun::quality);
-  ordered_json measures = ordered_json::object();
+  Json measures = Json::object();
   for (const std::string& name : c.measures()) measures[name] = config.mean_measure(name);
   json["measures"] = measures;
-  ordered_json changes = ordered_json::array();
+  Json changes = Json::array();
   for (const ConfigDifference& d : config.changes)
     changes.push_back({{"key", d.key}, {"baseline", d.before}, {"value", d.after}});
   json["changes"] = changes;
@@ -66,8 +64,8 @@ ordered_json config_json(const Comparison& c, const ComparedConfig& config) {
   json["paired_seeds"] = config.paired_seeds;
   json["differences"] = d.differences;
   json["difference"] = d.mean;
-  json["interval"] = d.has_interval() ? ordered_json{d.low(), d.high()} : ordered_json(nullptr);
-  json["excludes_zero"] = d.has_interval() ? ordered_json(d.excludes_zero()) : ordered_json(nullptr);
+  json["interval"] = d.has_interval() ? Json{d.low(), d.high()} : Json(nullptr);
+  json["excludes_zero"] = d.has_interval() ? Json(d.excludes_zero()) : Json(nullptr);
   json["time_ratio"] = config.time_ratio;
   json["tokens_to_match"] = config.tokens_to_match;
   return json;
@@ -75,10 +73,10 @@ ordered_json config_json(const Comparison& c, const ComparedConfig& config) {
 
 }  // namespace
 
-ordered_json comparison_json(const Comparison& c) {
-  ordered_json terms = ordered_json::object();
+Json comparison_json(const Comparison& c) {
+  Json terms = Json::object();
   for (const auto& [name, value] : c.reference().terms) terms[name] = value;
-  ordered_json configs = ordered_json::array(), runs = ordered_json::array();
+  Json configs = Json::array(), runs = Json::array();
   for (const ComparedConfig& config : c.configs) configs.push_back(config_json(c, config));
   for (const ComparedRun& run : c.runs) runs.push_back(run_json(c, run));
   return {{"schema", kComparisonSchema},

@@ -1,13 +1,13 @@
 // The comparison for other programs.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 
+#include "core/base/json.h"
 #include "core/inspect/comparison.h"
 
 namespace moe {
 
 constexpr int kComparisonSchema = 1;
 
-nlohmann::ordered_json comparison_json(const Comparison& comparison);
+Json comparison_json(const Comparison& comparison);
 
 }  // namespace moe

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/base/units.h"
 #include "core/inspect/line_chart.h"
@@ -84,8 +84,8 @@ std::set<std::string> names_in(const RunHistory& history, std::map<std::string, 
   return names;
 }
 
-nlohmann::ordered_json to_json(const std::vector<RatedSample>& samples) {
-  auto list = nlohmann::ordered_json::array();
+Json to_json(const std::vector<RatedSample>& samples) {
+  auto list = Json::array();
   for (const RatedSample& s : samples) {
     list.push_back({{"sample", s.sample}, {"rank", s.rank}, {"score", s.score}, {"last_seen", s.last_seen}});
     for (const auto& [name, value] : s.averages) list.back()[name] = value;
@@ -136,8 +136,8 @@ std::string curriculum_text(const std::optional<CurriculumStats>& stats, const R
   return text;
 }
 
-nlohmann::ordered_json curriculum_json(const std::optional<CurriculumStats>& stats, const RunHistory& history) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+Json curriculum_json(const std::optional<CurriculumStats>& stats, const RunHistory& history) {
+  Json json = Json::object();
   if (stats) {
     json = {{"sampler", stats->sampler}, {"samples", stats->samples}, {"seen", stats->seen}, {"bytes", stats->bytes}};
     for (const auto& [q, score] : stats->score_quantiles) json["score_quantiles"].push_back({q, score});

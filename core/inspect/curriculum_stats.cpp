@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "data/curriculum/curriculum.h"
 
@@ -26,7 +26,7 @@ std::optional<CurriculumStats> curriculum_stats(const std::string& checkpoint, c
                                                 const ViewSample& view) {
   const std::string file = checkpoint + "/" + Curriculum::kFile;
   if (!std::filesystem::exists(file)) return std::nullopt;
-  const nlohmann::json header = read_store_header(file);
+  const Json header = read_store_header(file);
   CurriculumConfig plain = config.curriculum;  // nothing is drawn, so the sampler that made the store is not needed
   plain.sampler.select("uniform");
   for (const auto& name : header.at("signals")) {

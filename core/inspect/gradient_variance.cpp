@@ -3,8 +3,8 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/lifecycle/expert_lifecycle.h"
@@ -167,10 +167,9 @@ std::string to_words(const GradientVarianceReport& r) {
          "without the contribution of the variance; cosine: between the mean gradients.\n";
 }
 
-nlohmann::ordered_json to_json(const GradientVarianceReport& r) {
-  nlohmann::ordered_json json{{"checkpoint", r.checkpoint}, {"step", r.step},
-                              {"batches", r.batches},       {"batch", r.batch},
-                              {"samples", r.samples},       {"samplers", nlohmann::ordered_json::array()}};
+Json to_json(const GradientVarianceReport& r) {
+  Json json{{"checkpoint", r.checkpoint}, {"step", r.step},       {"batches", r.batches},
+            {"batch", r.batch},           {"samples", r.samples}, {"samplers", Json::array()}};
   for (const GradientVariance& s : r.samplers) {
     json["samplers"].push_back({{"sampler", s.sampler},
                                 {"loss", s.loss},

@@ -1,10 +1,10 @@
 // Measures the variance of a batch's gradient under a run's sampler and under uniform sampling, at the same parameters.
 // The possible gain of a curriculum or of importance sampling shows here before it shows in a loss.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/step/device_choice.h"
 #include "core/tasks/task.h"
 
@@ -37,6 +37,6 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
                                          const DeviceChoice& device);
 
 std::string to_words(const GradientVarianceReport& report);
-nlohmann::ordered_json to_json(const GradientVarianceReport& report);
+Json to_json(const GradientVarianceReport& report);
 
 }  // namespace moe

@@ -1,20 +1,17 @@
 #include "core/inspect/json_report.h"
 
-#include <nlohmann/json.hpp>
-
 #include "core/base/build_info.h"
+#include "core/base/json.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/lifecycle_report.h"
 #include "core/record/metrics.h"
 
 namespace moe {
 
-using nlohmann::ordered_json;
-
-static ordered_json to_json(const LayerStats& s) {
-  ordered_json balance = ordered_json::object();
+static Json to_json(const LayerStats& s) {
+  Json balance = Json::object();
   for (const auto& [name, value] : s.balance) balance[name] = value;
-  ordered_json measures = ordered_json::object();
+  Json measures = Json::object();
   for (const auto& [name, value] : s.measures) measures[name] = value;
   return {{"layer", s.layer},
           {"experts", s.experts()},
@@ -40,24 +37,24 @@ static ordered_json to_json(const LayerStats& s) {
           {"router_norm", s.norms.router}};
 }
 
-static ordered_json to_json(const RunHistory& history) {
-  ordered_json evaluations = ordered_json::array();
+static Json to_json(const RunHistory& history) {
+  Json evaluations = Json::array();
   for (const EvaluationPoint& e : history.evaluations) {
     evaluations.push_back({{"step", e.step}, {"loss", e.loss}, {history.judged_by->key, e.quality}});
   }
-  ordered_json json = {{"found", history.found},
-                       {"damaged_lines", history.damaged_lines},
-                       {"train_records", history.train.size()},
-                       {"evaluations", evaluations},
-                       {"best", nullptr}};
+  Json json = {{"found", history.found},
+               {"damaged_lines", history.damaged_lines},
+               {"train_records", history.train.size()},
+               {"evaluations", evaluations},
+               {"best", nullptr}};
   if (const EvaluationPoint* best = history.best()) {
     json["best"] = {{"step", best->step}, {"loss", best->loss}, {history.judged_by->key, best->quality}};
   }
   return json;
 }
 
-ordered_json json_report(const Inspection& i) {
-  ordered_json layers = ordered_json::array();
+Json json_report(const Inspection& i) {
+  Json layers = Json::array();
   for (const LayerStats& s : i.layers) layers.push_back(to_json(s));
   return {{"schema", kInspectionSchema},
           {"version", version()},

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
 
@@ -59,12 +59,12 @@ std::string lifecycle_table(const RunHistory& history) {
   return html;
 }
 
-static nlohmann::ordered_json or_null(double x) {
-  return std::isnan(x) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(x);
+static Json or_null(double x) {
+  return std::isnan(x) ? Json(nullptr) : Json(x);
 }
 
-nlohmann::ordered_json lifecycle_json(const RunHistory& history) {
-  nlohmann::ordered_json events = nlohmann::ordered_json::array();
+Json lifecycle_json(const RunHistory& history) {
+  Json events = Json::array();
   for (const LifecyclePoint& p : history.lifecycle) {
     events.push_back({{"step", p.step},
                       {"layer", p.layer},

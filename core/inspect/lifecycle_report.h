@@ -1,8 +1,8 @@
 // Reports on the events of a run's experts (moe.lifecycle), from its history.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "core/base/json.h"
 #include "core/inspect/run_history.h"
 
 namespace moe {
@@ -11,6 +11,6 @@ namespace moe {
 std::string lifecycle_text(const RunHistory& history);
 // The same as a table of a web page.
 std::string lifecycle_table(const RunHistory& history);
-nlohmann::ordered_json lifecycle_json(const RunHistory& history);
+Json lifecycle_json(const RunHistory& history);
 
 }  // namespace moe

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/base/metric_keys.h"
@@ -11,36 +10,34 @@
 
 namespace moe {
 
-using nlohmann::json;
-
-static double number(const json& record, const char* key) {
-  const auto it = record.find(key);
-  return it != record.end() && it->is_number() ? it->get<double>() : kAbsent;
+static double number(const Json& record, const char* key) {
+  const Json* it = record.find(key);
+  return it && it->is_number() ? it->get<double>() : kAbsent;
 }
 
 // The metric that a record is judged by: the first one in the table of metrics that runs are judged by and that the
 // record has; null if there is none.
-static const Metric* judging_metric(const json& record) {
+static const Metric* judging_metric(const Json& record) {
   for (const Metric& metric : metrics()) {
     if (metric.quality.of && record.contains(metric.name)) return &metric;
   }
   return nullptr;
 }
 
-static double quality(const json& record) {
+static double quality(const Json& record) {
   const Metric* metric = judging_metric(record);
   return metric ? metric->quality.of(number(record, metric->name)) : kAbsent;
 }
 
 // Empty unless the entry is a list of lists of numbers.
-static LoadShares load_shares(const json& record) {
-  const auto it = record.find(metric_keys::kLoad);
-  if (it == record.end() || !it->is_array()) return {};
+static LoadShares load_shares(const Json& record) {
+  const Json* it = record.find(metric_keys::kLoad);
+  if (!it || !it->is_array()) return {};
   LoadShares shares;
-  for (const json& layer : *it) {
+  for (const Json& layer : *it) {
     if (!layer.is_array() || layer.empty()) return {};
     std::vector<double>& list = shares.emplace_back();
-    for (const json& share : layer) {
+    for (const Json& share : layer) {
       if (!share.is_number()) return {};
       list.push_back(share.get<double>());
     }
@@ -48,41 +45,41 @@ static LoadShares load_shares(const json& record) {
   return shares;
 }
 
-static std::map<std::string, double> named_numbers(const json& record, const char* key) {
+static std::map<std::string, double> named_numbers(const Json& record, const char* key) {
   std::map<std::string, double> numbers;
-  const auto it = record.find(key);
-  if (it == record.end() || !it->is_object()) return numbers;
+  const Json* it = record.find(key);
+  if (!it || !it->is_object()) return numbers;
   for (const auto& [name, value] : it->items()) {
     if (value.is_number()) numbers[name] = value.get<double>();
   }
   return numbers;
 }
 
-static EvaluationPoint evaluation_point(int64_t step, const json& r) {
+static EvaluationPoint evaluation_point(int64_t step, const Json& r) {
   EvaluationPoint e{.step = step, .loss = number(r, metric_keys::kLoss), .quality = quality(r), .load = load_shares(r)};
   e.tokens = number(r, metric_keys::kTokens);
   e.stride = number(r, metric_keys::kStride);
-  if (const auto it = r.find(metric_keys::kData); it != r.end() && it->is_string()) e.data = it->get<std::string>();
+  if (const Json* it = r.find(metric_keys::kData); it && it->is_string()) e.data = it->get<std::string>();
   return e;
 }
 
-static std::optional<CurriculumPoint> curriculum_point(const json& record) {
-  const auto it = record.find(metric_keys::kCurriculum);
-  if (it == record.end() || !it->is_object()) return std::nullopt;
+static std::optional<CurriculumPoint> curriculum_point(const Json& record) {
+  const Json* it = record.find(metric_keys::kCurriculum);
+  if (!it || !it->is_object()) return std::nullopt;
   CurriculumPoint point{.open = number(*it, "open"),
                         .seen = number(*it, "seen"),
                         .drawn = named_numbers(*it, "drawn"),
                         .wanted = named_numbers(*it, "wanted")};
-  const json difficulty = it->value("difficulty", json::object());
+  const Json difficulty = it->value("difficulty", Json::object());
   for (const auto& [name, quantiles] : difficulty.items()) {
     const bool intact = quantiles.is_array() && quantiles.size() == 3 &&
-                        std::all_of(quantiles.begin(), quantiles.end(), [](const json& q) { return q.is_number(); });
+                        std::all_of(quantiles.begin(), quantiles.end(), [](const Json& q) { return q.is_number(); });
     if (intact) point.difficulty[name] = quantiles.get<std::array<double, 3>>();
   }
   return point;
 }
 
-static TrainPoint train_point(int64_t step, const json& r) {
+static TrainPoint train_point(int64_t step, const Json& r) {
   TrainPoint p;
   p.step = step;
   p.tokens = number(r, metric_keys::kTokens);
@@ -105,12 +102,12 @@ static TrainPoint train_point(int64_t step, const json& r) {
   return p;
 }
 
-static std::string text(const json& record, const char* key) {
-  const auto it = record.find(key);
-  return it != record.end() && it->is_string() ? it->get<std::string>() : "";
+static std::string text(const Json& record, const char* key) {
+  const Json* it = record.find(key);
+  return it && it->is_string() ? it->get<std::string>() : "";
 }
 
-static LifecyclePoint lifecycle_point(int64_t step, const json& r) {
+static LifecyclePoint lifecycle_point(int64_t step, const Json& r) {
   LifecyclePoint p;
   p.step = step;
   p.kind = text(r, metric_keys::kKind);
@@ -119,8 +116,8 @@ static LifecyclePoint lifecycle_point(int64_t step, const json& r) {
   p.experts_after = number(r, metric_keys::kExpertsAfter);
   p.what = text(r, metric_keys::kWhat);
   p.why = text(r, metric_keys::kWhy);
-  const auto preserved = r.find(metric_keys::kPreserved);
-  p.preserved = preserved != r.end() && preserved->is_boolean() && preserved->get<bool>();
+  const Json* preserved = r.find(metric_keys::kPreserved);
+  p.preserved = preserved && preserved->is_boolean() && preserved->get<bool>();
   p.loss_before = number(r, metric_keys::kLossBefore);
   p.loss_after = number(r, metric_keys::kLossAfter);
   return p;
@@ -142,10 +139,10 @@ RunHistory read_history(const std::string& path) {
   std::map<int64_t, EvaluationPoint> evaluations;
   for (std::string line; std::getline(file, line);) {
     if (line.empty()) continue;
-    json record = parse_json_or_discard(line);
+    Json record = parse_json_or_null(line);
     update_record(record);
     const bool intact = record.is_object() && record.contains(metric_keys::kStep) &&
-                        record[metric_keys::kStep].is_number_integer() && record.contains(metric_keys::kType) &&
+                        record[metric_keys::kStep].is_integer() && record.contains(metric_keys::kType) &&
                         record[metric_keys::kType].is_string();
     if (!intact) {
       ++history.damaged_lines;

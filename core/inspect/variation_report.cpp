@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/inspect/line_chart.h"
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
@@ -62,10 +62,10 @@ std::string variation_text(std::span<const VariedEvaluation> evaluations) {
   return text + "\n" + kReading + "\n";
 }
 
-nlohmann::ordered_json variation_json(std::span<const VariedEvaluation> evaluations) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+Json variation_json(std::span<const VariedEvaluation> evaluations) {
+  Json list = Json::array();
   for (const VariedEvaluation& e : evaluations) {
-    nlohmann::ordered_json record = {{"evaluated", e.name}};
+    Json record = {{"evaluated", e.name}};
     for (const char* name : e.evaluation.metrics) record[name] = metrics().at(name).value(e.evaluation);
     record["experts_per_token"] = e.experts_per_token;
     record["flops_per_token"] = e.flops_per_token;

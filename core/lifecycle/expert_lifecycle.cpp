@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/lifecycle/moved_tensors.h"
 
@@ -49,7 +49,7 @@ std::string to_words(const LayerNumbers& numbers) {
 }
 
 // A single number for all layers was written before layers could differ.
-static LayerNumbers read_numbers(const nlohmann::json& saved, size_t layers, const std::string& path) {
+static LayerNumbers read_numbers(const Json& saved, size_t layers, const std::string& path) {
   try {
     LayerNumbers numbers;
     const auto &experts = saved.at("number"), &factors = saved.at("k_factor");
@@ -59,12 +59,12 @@ static LayerNumbers read_numbers(const nlohmann::json& saved, size_t layers, con
     }
     const bool fits = !experts.is_array() || (experts.size() == layers && factors.size() == layers);
     if (fits && numbers.size() == layers && fewest(numbers) >= (layers > 0 ? 1 : 0)) return numbers;
-  } catch (const nlohmann::json::exception&) {
+  } catch (const JsonError&) {
   }
   raise<CheckpointError>("{}/state.json is damaged: it has no number of experts", path);
 }
 
-TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, const std::string& path) {
+TrainConfig with_saved_experts(TrainConfig config, const Json& saved, const std::string& path) {
   if (saved.is_null()) return config;
   const size_t layers = moe_blocks(config.model, config.moe).size();
   return with_experts(std::move(config), read_numbers(saved, layers, path));
@@ -195,14 +195,14 @@ void ExpertLifecycle::apply(const ExpertChange& change) {
   }
 }
 
-nlohmann::json ExpertLifecycle::save() const {
+Json ExpertLifecycle::save() const {
   if (empty()) return nullptr;
-  nlohmann::json events = nlohmann::json::array();
+  Json events = Json::array();
   for (const Event& e : events_) {
     events.push_back({{"happened", e.happened}, {"opened", e.opened}, {"low", e.low}});
   }
   // A single number where all layers agree, as earlier versions wrote it.
-  nlohmann::json experts, factors;
+  Json experts, factors;
   for (const ExpertNumbers& n : numbers_) experts.push_back(n.experts), factors.push_back(n.k_factor);
   if (!numbers_.empty() && std::count(numbers_.begin(), numbers_.end(), numbers_[0]) == std::ssize(numbers_)) {
     experts = numbers_[0].experts;
@@ -211,7 +211,7 @@ nlohmann::json ExpertLifecycle::save() const {
   return {{"number", experts}, {"k_factor", factors}, {"weight", weight_}, {"use", sums_}, {"events", events}};
 }
 
-void ExpertLifecycle::restore(const nlohmann::json& saved, const std::string& path) {
+void ExpertLifecycle::restore(const Json& saved, const std::string& path) {
   if (empty()) return;
   const auto damaged = [&] { raise<CheckpointError>("{} does not hold the state of moe.lifecycle", path); };
   if (saved.is_null()) damaged();
@@ -235,7 +235,7 @@ void ExpertLifecycle::restore(const nlohmann::json& saved, const std::string& pa
       if (!fits(events_[i].low)) damaged();
     }
     if (!fits(sums_)) damaged();
-  } catch (const nlohmann::json::exception&) {
+  } catch (const JsonError&) {
     damaged();
   }
 }

@@ -2,9 +2,9 @@
 // Decisions depend only on sums over all ranks, so all ranks and all layouts decide the same.
 #pragma once
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 
+#include "core/base/json.h"
 #include "core/moe/expert_event.h"
 #include "core/step/training_state.h"
 
@@ -24,7 +24,7 @@ int64_t most(const LayerNumbers& numbers);
 std::string to_words(const LayerNumbers& numbers);
 // Sets the numbers of a checkpoint, from RunState::experts; null leaves the configuration unchanged. Throws
 // CheckpointError, which names `path`, for anything that save() did not write.
-TrainConfig with_saved_experts(TrainConfig config, const nlohmann::json& saved, const std::string& path);
+TrainConfig with_saved_experts(TrainConfig config, const Json& saved, const std::string& path);
 
 // A change of the experts of all MoE layers.
 struct ExpertChange {
@@ -61,8 +61,8 @@ class ExpertLifecycle {
   std::vector<std::vector<double>> use() const;
 
   // State for checkpoints; null without events. restore() throws CheckpointError, which names `path`.
-  nlohmann::json save() const;
-  void restore(const nlohmann::json& saved, const std::string& path);
+  Json save() const;
+  void restore(const Json& saved, const std::string& path);
 
  private:
   struct Event {

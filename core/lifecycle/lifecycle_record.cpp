@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/base/metric_keys.h"
 #include "core/base/text.h"
 
@@ -107,30 +107,29 @@ std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcom
   return lines;
 }
 
-std::vector<nlohmann::ordered_json> to_json(const ExpertChange& change, const ChangeOutcome& outcome,
-                                            const Model& model) {
-  std::vector<nlohmann::ordered_json> records;
+std::vector<Json> to_json(const ExpertChange& change, const ChangeOutcome& outcome, const Model& model) {
+  std::vector<Json> records;
   for (size_t layer = 0; layer < change.mappings.size(); ++layer) {
     const ExpertMapping& mapping = change.mappings[layer];
     if (mapping.is_identity()) continue;
-    nlohmann::ordered_json experts = nlohmann::ordered_json::array();
+    Json experts = Json::array();
     for (const size_t e : made(mapping)) {
       if (experts.size() == kMostListed) break;
-      nlohmann::ordered_json from = nlohmann::ordered_json::array();
+      Json from = Json::array();
       for (const auto& [origin, weight] : mapping.experts[e].origins) from.push_back({origin, weight});
       experts.push_back({{"expert", e}, {"from", from}});
     }
-    nlohmann::ordered_json record = {{metric_keys::kKind, change.kind},
-                                     {metric_keys::kLayer, model.moe_layers()[layer]->layer()},
-                                     {metric_keys::kExpertsBefore, change.before[layer].experts},
-                                     {metric_keys::kExpertsAfter, change.after[layer].experts},
-                                     {"k_factor", change.after[layer].k_factor},
-                                     {metric_keys::kWhat, description(mapping)},
-                                     {"experts", experts},
-                                     {"gone", gone(mapping)},
-                                     {"noise", change.noise},
-                                     {"router_noise", change.router_noise},
-                                     {metric_keys::kPreserved, outcome.preserved()}};
+    Json record = {{metric_keys::kKind, change.kind},
+                   {metric_keys::kLayer, model.moe_layers()[layer]->layer()},
+                   {metric_keys::kExpertsBefore, change.before[layer].experts},
+                   {metric_keys::kExpertsAfter, change.after[layer].experts},
+                   {"k_factor", change.after[layer].k_factor},
+                   {metric_keys::kWhat, description(mapping)},
+                   {"experts", experts},
+                   {"gone", gone(mapping)},
+                   {"noise", change.noise},
+                   {"router_noise", change.router_noise},
+                   {metric_keys::kPreserved, outcome.preserved()}};
     if (!outcome.why.empty()) record[metric_keys::kWhy] = outcome.why;
     if (outcome.loss_before) record[metric_keys::kLossBefore] = *outcome.loss_before;
     if (outcome.loss_after) record[metric_keys::kLossAfter] = *outcome.loss_after;

@@ -1,8 +1,8 @@
 // Reports on an event of moe.lifecycle: lines for the console, and a metrics.jsonl record for each layer.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 
+#include "core/base/json.h"
 #include "core/lifecycle/expert_lifecycle.h"
 
 namespace moe {
@@ -23,7 +23,6 @@ std::string why_changed(const ExpertChange& change, const Model& model);
 
 std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcome& outcome, const Model& model,
                                   int64_t step);
-std::vector<nlohmann::ordered_json> to_json(const ExpertChange& change, const ChangeOutcome& outcome,
-                                            const Model& model);
+std::vector<Json> to_json(const ExpertChange& change, const ChangeOutcome& outcome, const Model& model);
 
 }  // namespace moe

@@ -20,7 +20,7 @@ MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(
   bool dropped = false;
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
-    auto record = parse_json_or_discard(line);
+    auto record = parse_json_or_null(line);
     update_record(record);
     // A checkpoint is written before the expert events of its step, so these will happen again.
     const bool again = record.is_object() && record.value(metric_keys::kType, "") == metric_keys::kLifecycle;
@@ -38,8 +38,8 @@ MetricsFile::~MetricsFile() {
   if (file_) std::fclose(file_);
 }
 
-void MetricsFile::write(const std::string& type, int64_t step, nlohmann::ordered_json record) {
-  nlohmann::ordered_json line = {
+void MetricsFile::write(const std::string& type, int64_t step, Json record) {
+  Json line = {
       {metric_keys::kSchema, metric_keys::kSchemaNumber}, {metric_keys::kType, type}, {metric_keys::kStep, step}};
   line.update(record);
   const std::string text = json_text(line) + "\n";
@@ -83,10 +83,10 @@ std::string console_line(const TrainRecord& r, const Model& model) {
 }
 
 // Per layer: each count divided by the layer's assignments.
-static nlohmann::json shares_to_json(const Model& model, std::span<double> LoadStats::*counts) {
-  nlohmann::json layers = nlohmann::json::array();
+static Json shares_to_json(const Model& model, std::span<double> LoadStats::*counts) {
+  Json layers = Json::array();
   for (const MoELayer* layer : model.moe_layers()) {
-    nlohmann::json shares = nlohmann::json::array();
+    Json shares = Json::array();
     const double total = std::max(layer->load().assignments(), 1.0);
     for (const double count : layer->load().*counts) shares.push_back(std::round(count / total * 1e6) / 1e6);
     layers.push_back(std::move(shares));
@@ -94,7 +94,7 @@ static nlohmann::json shares_to_json(const Model& model, std::span<double> LoadS
   return layers;
 }
 
-void add_loads(nlohmann::ordered_json& record, const Model& model) {
+void add_loads(Json& record, const Model& model) {
   if (model.moe_layers().empty()) return;
   record[metric_keys::kLoad] = shares_to_json(model, &LoadStats::counts);
   const auto drops = [](const MoELayer* layer) { return layer->load().dropped_share() > 0; };
@@ -103,7 +103,7 @@ void add_loads(nlohmann::ordered_json& record, const Model& model) {
 }
 
 // The mean of each measure over the layers that have counted something.
-static nlohmann::ordered_json measures_to_json(const Model& model) {
+static Json measures_to_json(const Model& model) {
   std::map<std::string, std::pair<double, int>> means;
   for (const MoELayer* layer : model.moe_layers()) {
     layer->for_each_measure([&](const std::string& name, std::optional<double> value) {
@@ -112,7 +112,7 @@ static nlohmann::ordered_json measures_to_json(const Model& model) {
       count += value.has_value();
     });
   }
-  nlohmann::ordered_json json;
+  Json json;
   for (const auto& [name, mean] : means) {
     if (mean.second > 0) json[name] = mean.first / mean.second;
   }
@@ -142,8 +142,8 @@ static std::vector<std::pair<std::string, std::vector<double>>> balance_values(c
 // Above this number of values a record contains only a summary of the load.
 static constexpr int64_t kMaxLoadNumbers = 4096;
 
-nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
-  nlohmann::ordered_json json = {{metric_keys::kTokens, r.tokens}, {metric_keys::kLoss, r.loss}};
+Json to_json(const TrainRecord& r, const Model& model) {
+  Json json = {{metric_keys::kTokens, r.tokens}, {metric_keys::kLoss, r.loss}};
   for (const auto& [name, value] : r.figures) json[name] = value;
   json.update({{metric_keys::kAuxiliary, r.last.auxiliary},
                {metric_keys::kNorm, r.last.norm},
@@ -154,7 +154,7 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
   for (const auto& [key, value] : r.scheduled) json[metric_keys::kScheduled][key] = value;
   if (model.moe_layers().empty()) return json;
   const LoadSummary load = summarise_load(model);
-  nlohmann::ordered_json balance;
+  Json balance;
   for (const auto& [name, values] : balance_values(model)) {
     double mean = 0;
     for (const double value : values) mean += value / static_cast<double>(values.size());
@@ -172,8 +172,8 @@ nlohmann::ordered_json to_json(const TrainRecord& r, const Model& model) {
   return json;
 }
 
-nlohmann::ordered_json to_json(const Evaluation& e) {
-  nlohmann::ordered_json json = {{metric_keys::kLoss, e.nll()}};
+Json to_json(const Evaluation& e) {
+  Json json = {{metric_keys::kLoss, e.nll()}};
   for (const char* name : e.metrics) {
     const double value = metrics().at(name).value(e);
     if (std::string_view(name) != "nll" && !std::isnan(value)) json[name] = value;

@@ -1,11 +1,11 @@
 // The progress reports of a run: one console line and one JSON line per logged step.
 #pragma once
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/evaluate/evaluator.h"
 #include "core/step/train_step.h"
 
@@ -24,7 +24,7 @@ struct TrainRecord {
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
   double seconds_left = 0;
-  nlohmann::ordered_json curriculum{};                      // Curriculum::record()
+  Json curriculum{};                                        // Curriculum::record()
   std::vector<std::pair<std::string, double>> scheduled{};  // ScheduledQuantities::at() of the latest step
 };
 
@@ -37,7 +37,7 @@ class MetricsFile {
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
 
-  void write(const std::string& type, int64_t step, nlohmann::ordered_json record);
+  void write(const std::string& type, int64_t step, Json record);
 
  private:
   std::string path_;
@@ -45,10 +45,10 @@ class MetricsFile {
 };
 
 std::string console_line(const TrainRecord& record, const Model& model);
-nlohmann::ordered_json to_json(const TrainRecord& record, const Model& model);
-nlohmann::ordered_json to_json(const Evaluation& evaluation);
+Json to_json(const TrainRecord& record, const Model& model);
+Json to_json(const Evaluation& evaluation);
 // Adds to a record, per layer: each expert's share of the assignments and, where some were dropped, each expert's
 // dropped assignments as a share of the layer's assignments.
-void add_loads(nlohmann::ordered_json& record, const Model& model);
+void add_loads(Json& record, const Model& model);
 
 }  // namespace moe

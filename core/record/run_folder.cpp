@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -85,11 +84,11 @@ bool RunFolder::has_manifest() const {
   return fs::exists(path_ + "/manifest.json");
 }
 
-void RunFolder::write_manifest(nlohmann::json manifest, const nlohmann::json& session) const {
+void RunFolder::write_manifest(Json manifest, const Json& session) const {
   const std::string file = path_ + "/manifest.json";
-  auto sessions = nlohmann::json::array();
+  auto sessions = Json::array();
   if (const int64_t from = session.at("from"); from > 0 && fs::exists(file)) {
-    const auto before = parse_json_or_discard(read_text(file));
+    const auto before = parse_json_or_null(read_text(file));
     if (before.is_object() && before.contains("sessions")) {
       for (const auto& s : before["sessions"]) {
         if (s.is_object() && s.value("from", from) < from) sessions.push_back(s);

@@ -1,9 +1,9 @@
 // The folder of a run: its contents, whether it may be written to, and the step at which the run resumes.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 
+#include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/config/config_tree.h"
 #include "core/config/train_config.h"
@@ -37,7 +37,7 @@ class RunFolder {
   // `session` describes this process, including the step `from` at which it resumes; sessions of earlier processes are
   // kept.
   bool has_manifest() const;
-  void write_manifest(nlohmann::json manifest, const nlohmann::json& session) const;
+  void write_manifest(Json manifest, const Json& session) const;
 
  private:
   std::string path_;

@@ -1,8 +1,8 @@
 // Loads a trained model from a run or checkpoint folder, for programs that only read it.
 #pragma once
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/step/device_choice.h"
 #include "core/tasks/task.h"
 
@@ -15,7 +15,7 @@ struct LoadedRun {
   DeviceChoice device;
   std::shared_ptr<Communicator> world;  // as passed in; groups use the communicator that suits the device
   ProcessGroups groups;
-  nlohmann::json samples;                // Task::description() of the training samples,
+  Json samples;                          // Task::description() of the training samples,
   std::string samples_file;              // and the file it was read from
   std::unique_ptr<TrainingState> state;  // gradients and optimizer are not used
 

@@ -1,12 +1,13 @@
 #include "core/step/capacity_state.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "core/base/json.h"
 
 namespace moe {
 
-nlohmann::json capacity_state(const Model& model) {
-  nlohmann::json layers;
+Json capacity_state(const Model& model) {
+  Json layers;
   for (MoELayer* layer : model.moe_layers()) {
     const std::span<const double> numbers = layer->capacity_state();
     if (!numbers.empty()) layers.push_back(std::vector<double>(numbers.begin(), numbers.end()));
@@ -14,7 +15,7 @@ nlohmann::json capacity_state(const Model& model) {
   return layers;
 }
 
-void restore_capacity_state(Model& model, const nlohmann::json& state, const std::string& path) {
+void restore_capacity_state(Model& model, const Json& state, const std::string& path) {
   size_t next = 0;
   for (MoELayer* layer : model.moe_layers()) {
     const std::span<double> numbers = layer->capacity_state();

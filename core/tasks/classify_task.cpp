@@ -1,7 +1,6 @@
 #include "core/tasks/classify_task.h"
 
-#include <nlohmann/json.hpp>
-
+#include "core/base/json.h"
 #include "core/tasks/image_task.h"
 #include "core/tasks/labelled_text_task.h"
 #include "data/labelled_format.h"
@@ -15,22 +14,20 @@ const Table<SampleKind>& sample_kinds() {
   return table;
 }
 
-static const SampleKind& described(const nlohmann::json& description, const std::string& origin) {
-  const auto kind = description.find("kind");
-  const SampleKind* found =
-      kind != description.end() && kind->is_string() ? sample_kinds().find(kind->get<std::string>()) : nullptr;
+static const SampleKind& described(const Json& description, const std::string& origin) {
+  const Json* kind = description.find("kind");
+  const SampleKind* found = kind && kind->is_string() ? sample_kinds().find(kind->get<std::string>()) : nullptr;
   if (!found)
     raise<CheckpointError>("{} has an unknown kind of samples; expected one of: {}", origin,
                            join(sample_kinds().names(), ", "));
   return *found;
 }
 
-SampleShape classify_shape(const TrainConfig& config, const nlohmann::json& samples, const std::string& origin) {
+SampleShape classify_shape(const TrainConfig& config, const Json& samples, const std::string& origin) {
   return described(samples, origin).shape(config, samples, origin);
 }
 
-std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const nlohmann::json* samples,
-                                         const std::string& origin) {
+std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const Json* samples, const std::string& origin) {
   const LabelledFormat& format = labelled_format(config.data);
   const SampleKind& kind = sample_kinds().at(format.kind);
   if (samples && &described(*samples, origin) != &kind) {

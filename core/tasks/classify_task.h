@@ -7,14 +7,13 @@ namespace moe {
 // An entry for each kind of samples (data/labelled_format.h). A description names it.
 struct SampleKind {
   const char* name;
-  SampleShape (*shape)(const TrainConfig& config, const nlohmann::json& description, const std::string& origin);
-  std::unique_ptr<Task> (*open)(const TrainConfig& config, const std::string& format, const nlohmann::json* trained,
+  SampleShape (*shape)(const TrainConfig& config, const Json& description, const std::string& origin);
+  std::unique_ptr<Task> (*open)(const TrainConfig& config, const std::string& format, const Json* trained,
                                 const std::string& origin);
 };
 const Table<SampleKind>& sample_kinds();
 
-SampleShape classify_shape(const TrainConfig& config, const nlohmann::json& samples, const std::string& origin);
-std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const nlohmann::json* samples,
-                                         const std::string& origin);
+SampleShape classify_shape(const TrainConfig& config, const Json& samples, const std::string& origin);
+std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const Json* samples, const std::string& origin);
 
 }  // namespace moe

@@ -1,8 +1,8 @@
 #include "core/tasks/image_task.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/base/units.h"
 #include "core/tasks/labelled_task.h"
 #include "data/content_hash.h"
@@ -17,11 +17,11 @@ struct ImageDescription {
   int64_t classes = 0;
   Normalisation normalisation;
 
-  nlohmann::json to_json() const {
+  Json to_json() const {
     return {{"kind", "images"},   {"channels", shape.channels}, {"height", shape.height},      {"width", shape.width},
             {"classes", classes}, {"mean", normalisation.mean}, {"scale", normalisation.scale}};
   }
-  static ImageDescription from(const nlohmann::json& json, const std::string& origin) {
+  static ImageDescription from(const Json& json, const std::string& origin) {
     try {
       if (json.at("kind") != "images") raise<CheckpointError>("{} does not describe images", origin);
       ImageDescription result{{json.at("channels"), json.at("height"), json.at("width")},
@@ -33,7 +33,7 @@ struct ImageDescription {
         raise<CheckpointError>("{} is inconsistent", origin);
       }
       return result;
-    } catch (const nlohmann::json::exception& error) {
+    } catch (const JsonError& error) {
       raise<CheckpointError>("{} is damaged: {}", origin, error.what());
     }
   }
@@ -85,11 +85,9 @@ class ImageTask : public LabelledTask {
   std::string data_name() const override { return corpus_.name(); }
   SampleShape shape() const override { return shape_of(config_, corpus_.shape(), corpus_.classes()); }
   int64_t num_samples() const override { return train_.size(); }
-  nlohmann::json identity() const override {
-    return {{"data", format_hash(train_hash_)}, {"classes", corpus_.classes()}};
-  }
-  nlohmann::json samples() const override { return {{"data", format_hash(train_hash_)}, {"samples", train_.size()}}; }
-  nlohmann::json description() const override {
+  Json identity() const override { return {{"data", format_hash(train_hash_)}, {"classes", corpus_.classes()}}; }
+  Json samples() const override { return {{"data", format_hash(train_hash_)}, {"samples", train_.size()}}; }
+  Json description() const override {
     return ImageDescription{corpus_.shape(), corpus_.classes(), loader_.normalisation()}.to_json();
   }
   std::string summary() const override {
@@ -132,12 +130,12 @@ class ImageTask : public LabelledTask {
 
 }  // namespace
 
-SampleShape image_shape(const TrainConfig& config, const nlohmann::json& images, const std::string& origin) {
+SampleShape image_shape(const TrainConfig& config, const Json& images, const std::string& origin) {
   const ImageDescription description = ImageDescription::from(images, origin);
   return shape_of(config, description.shape, description.classes);
 }
 
-std::unique_ptr<Task> open_image_task(const TrainConfig& config, const std::string&, const nlohmann::json* images,
+std::unique_ptr<Task> open_image_task(const TrainConfig& config, const std::string&, const Json* images,
                                       const std::string& origin) {
   ImageCorpus corpus = ImageCorpus::open(config.data);
   if (!images) return std::make_unique<ImageTask>(config, std::move(corpus), nullptr);

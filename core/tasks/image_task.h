@@ -4,8 +4,8 @@
 
 namespace moe {
 
-SampleShape image_shape(const TrainConfig& config, const nlohmann::json& images, const std::string& origin);
-std::unique_ptr<Task> open_image_task(const TrainConfig& config, const std::string& format,
-                                      const nlohmann::json* images, const std::string& origin);
+SampleShape image_shape(const TrainConfig& config, const Json& images, const std::string& origin);
+std::unique_ptr<Task> open_image_task(const TrainConfig& config, const std::string& format, const Json* images,
+                                      const std::string& origin);
 
 }  // namespace moe

@@ -13,9 +13,9 @@ static std::unique_ptr<Tokenizer> tokenizer_of(const std::string& checkpoint) {
   for (const TaskKind& task : tasks()) {
     const std::string file = checkpoint + "/" + task.file;
     if (!std::filesystem::exists(file)) continue;
-    const nlohmann::json description = parse_json_or_discard(read_text(file));
-    if (description.is_discarded()) raise<CheckpointError>("{} is damaged", file);
-    if (const nlohmann::json* tokenizer = task.tokenizer(description)) return load_tokenizer(*tokenizer, file);
+    const Json description = parse_json_or_null(read_text(file));
+    if (description.is_null()) raise<CheckpointError>("{} is damaged", file);
+    if (const Json* tokenizer = task.tokenizer(description)) return load_tokenizer(*tokenizer, file);
   }
   raise<CheckpointError>("init.from: {} has no tokenizer, so its model was not trained on text", checkpoint);
 }

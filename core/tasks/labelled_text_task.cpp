@@ -1,9 +1,9 @@
 #include "core/tasks/labelled_text_task.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/base/units.h"
 #include "core/tasks/inherited_tokenizer.h"
 #include "core/tasks/labelled_task.h"
@@ -15,14 +15,14 @@ namespace {
 
 // A checkpoint's description of the texts that its model was trained on.
 struct TextDescription {
-  nlohmann::json tokenizer;
+  Json tokenizer;
   std::vector<std::string> classes;
 
-  nlohmann::json to_json() const { return {{"kind", "texts"}, {"classes", classes}, {"tokenizer", tokenizer}}; }
-  static TextDescription from(const nlohmann::json& json, const std::string& origin) {
+  Json to_json() const { return {{"kind", "texts"}, {"classes", classes}, {"tokenizer", tokenizer}}; }
+  static TextDescription from(const Json& json, const std::string& origin) {
     try {
       return {json.at("tokenizer"), json.at("classes").get<std::vector<std::string>>()};
-    } catch (const nlohmann::json::exception& error) {
+    } catch (const JsonError& error) {
       raise<CheckpointError>("{} is damaged: {}", origin, error.what());
     }
   }
@@ -82,13 +82,13 @@ class LabelledTextTask : public LabelledTask {
     return shape_of(config_, corpus_.tokenizer().vocab_size(), corpus_.classes().size());
   }
   int64_t num_samples() const override { return train_.size(); }
-  nlohmann::json identity() const override {
+  Json identity() const override {
     return {{"data", format_hash(train_hash_)},
             {"classes", corpus_.classes().size()},
             {"vocab", corpus_.tokenizer().vocab_size()}};
   }
-  nlohmann::json samples() const override { return {{"data", format_hash(train_hash_)}, {"samples", train_.size()}}; }
-  nlohmann::json description() const override {
+  Json samples() const override { return {{"data", format_hash(train_hash_)}, {"samples", train_.size()}}; }
+  Json description() const override {
     return TextDescription{corpus_.tokenizer().to_json(), corpus_.classes()}.to_json();
   }
   std::string summary() const override {
@@ -129,7 +129,7 @@ class LabelledTextTask : public LabelledTask {
 
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
-  bool predicts_alike(const nlohmann::json& trained, const std::string& origin) const override {
+  bool predicts_alike(const Json& trained, const std::string& origin) const override {
     return TextDescription::from(trained, origin).classes == corpus_.classes();
   }
 
@@ -154,13 +154,13 @@ class LabelledTextTask : public LabelledTask {
 
 }  // namespace
 
-SampleShape labelled_text_shape(const TrainConfig& config, const nlohmann::json& texts, const std::string& origin) {
+SampleShape labelled_text_shape(const TrainConfig& config, const Json& texts, const std::string& origin) {
   const TextDescription description = TextDescription::from(texts, origin);
   return shape_of(config, load_tokenizer(description.tokenizer, origin)->vocab_size(), description.classes.size());
 }
 
-std::unique_ptr<Task> open_labelled_text_task(const TrainConfig& config, const std::string& format,
-                                              const nlohmann::json* texts, const std::string& origin) {
+std::unique_ptr<Task> open_labelled_text_task(const TrainConfig& config, const std::string& format, const Json* texts,
+                                              const std::string& origin) {
   const int64_t longest = config.data.sequence - trailing_tokens(config);
   if (longest < 1) {
     raise<UsageError>("{}: leaves no room for a text besides its class token; use at least 2",

@@ -1,7 +1,6 @@
 #include "core/tasks/task.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/checkpoint/files.h"
@@ -11,27 +10,23 @@
 
 namespace moe {
 
-using nlohmann::json;
-
 const Table<TaskKind>& tasks() {
-  static const Table<TaskKind> table{"task",
-                                     {{.name = "language_model",
-                                       .file = "tokenizer.json",
-                                       .shape = text_shape,
-                                       .make = open_text_task,
-                                       .metrics = kTextMetrics,
-                                       .starts_from = {},
-                                       .tokenizer = [](const json& description) { return &description; }},
-                                      {.name = "classify",
-                                       .file = "samples.json",
-                                       .shape = classify_shape,
-                                       .make = open_classify_task,
-                                       .metrics = kLabelledMetrics,
-                                       .starts_from = {"language_model"},
-                                       .tokenizer = [](const json& description) {
-                                         const auto found = description.find("tokenizer");
-                                         return found != description.end() ? &*found : nullptr;
-                                       }}}};
+  static const Table<TaskKind> table{
+      "task",
+      {{.name = "language_model",
+        .file = "tokenizer.json",
+        .shape = text_shape,
+        .make = open_text_task,
+        .metrics = kTextMetrics,
+        .starts_from = {},
+        .tokenizer = [](const Json& description) { return &description; }},
+       {.name = "classify",
+        .file = "samples.json",
+        .shape = classify_shape,
+        .make = open_classify_task,
+        .metrics = kLabelledMetrics,
+        .starts_from = {"language_model"},
+        .tokenizer = [](const Json& description) { return description.find("tokenizer"); }}}};
   return table;
 }
 
@@ -40,7 +35,7 @@ std::vector<std::string> words_of<TaskKind>() {
   return tasks().names();
 }
 
-std::unique_ptr<Task> TaskKind::open(const TrainConfig& config, const json* trained, const std::string& origin) const {
+std::unique_ptr<Task> TaskKind::open(const TrainConfig& config, const Json* trained, const std::string& origin) const {
   std::unique_ptr<Task> task = make(config, trained, origin);
   task->kind_ = this;
   return task;
@@ -55,17 +50,17 @@ std::span<const char* const> Task::metrics() const {
   return kind_->metrics;
 }
 
-json read_description(const std::string& task, const std::string& checkpoint) {
+Json read_description(const std::string& task, const std::string& checkpoint) {
   const std::string file = checkpoint + "/" + tasks().at(task).file;
   try {
     return parse_json(read_text(file));
-  } catch (const json::exception& error) {
+  } catch (const JsonError& error) {
     raise<CheckpointError>("{} is damaged: {}", file, error.what());
   }
 }
 
 std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint) {
-  const json description = read_description(config.task, checkpoint);
+  const Json description = read_description(config.task, checkpoint);
   const TaskKind& kind = tasks().at(config.task);
   return kind.open(config, &description, checkpoint + "/" + kind.file);
 }

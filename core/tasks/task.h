@@ -1,9 +1,9 @@
 // The task of a run: its samples, its metrics, and the reports on both. The training loop, the evaluation and the
 // reports depend on texts and images only through this interface.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
+#include "core/base/json.h"
 #include "core/evaluate/evaluator.h"
 #include "core/record/metrics.h"
 #include "data/evaluation_set.h"
@@ -35,11 +35,11 @@ class Task {
   virtual std::string data_name() const = 0;
   // Includes the length `time`.
   virtual SampleShape shape() const = 0;
-  virtual int64_t num_samples() const = 0;         // of the training split
-  virtual nlohmann::json identity() const = 0;     // must be the same when a run is resumed
-  virtual nlohmann::json samples() const = 0;      // identifies the samples of a difficulty store
-  virtual nlohmann::json description() const = 0;  // the properties of its samples that a trained model needs
-  virtual std::string summary() const = 0;         // a line for the console
+  virtual int64_t num_samples() const = 0;  // of the training split
+  virtual Json identity() const = 0;        // must be the same when a run is resumed
+  virtual Json samples() const = 0;         // identifies the samples of a difficulty store
+  virtual Json description() const = 0;     // the properties of its samples that a trained model needs
+  virtual std::string summary() const = 0;  // a line for the console
   virtual int64_t memory_bytes() const = 0;
   virtual SampleView view(int64_t sample) const = 0;
 
@@ -71,7 +71,7 @@ class Task {
   // Lower bound of the loss in nats per prediction, where known.
   virtual std::optional<double> entropy_rate() const { return std::nullopt; }
   // Whether the head of a model that was trained on the samples described by `trained` fits these samples too.
-  virtual bool predicts_alike(const nlohmann::json& /*trained*/, const std::string& /*origin*/) const { return true; }
+  virtual bool predicts_alike(const Json& /*trained*/, const std::string& /*origin*/) const { return true; }
   // Measured causality (core/evaluate/measure_causality.h). Collective. Throws UsageError for a task that does not
   // predict tokens.
   virtual Causality measure_causality(TrainingState& state, const std::string& split,
@@ -91,19 +91,19 @@ struct TaskKind {
   const char* name;
   const char* file;  // file of a checkpoint that holds Task::description()
   // Computed from such a description. Throws CheckpointError for a damaged one; `origin` is its file.
-  SampleShape (*shape)(const TrainConfig& config, const nlohmann::json& description, const std::string& origin);
+  SampleShape (*shape)(const TrainConfig& config, const Json& description, const std::string& origin);
   // See open().
-  std::unique_ptr<Task> (*make)(const TrainConfig& config, const nlohmann::json* trained, const std::string& origin);
+  std::unique_ptr<Task> (*make)(const TrainConfig& config, const Json* trained, const std::string& origin);
   // The names of its metrics (core/evaluate/evaluator.h). Runs are judged by the first one.
   std::span<const char* const> metrics;
   // The tasks from whose runs a run may start (init.from), besides those of its own.
   std::vector<std::string_view> starts_from;
   // The part of a description that describes a tokenizer; null if there is none.
-  const nlohmann::json* (*tokenizer)(const nlohmann::json& description);
+  const Json* (*tokenizer)(const Json& description);
 
   // Makes the task with its line of the table. `trained`: the description of the samples that a model was trained on;
   // may be null. Throws DataError for other samples.
-  std::unique_ptr<Task> open(const TrainConfig& config, const nlohmann::json* trained, const std::string& origin) const;
+  std::unique_ptr<Task> open(const TrainConfig& config, const Json* trained, const std::string& origin) const;
 };
 const Table<TaskKind>& tasks();
 
@@ -112,7 +112,7 @@ std::unique_ptr<Task> open_task(const TrainConfig& config);
 // The same for the samples that a checkpoint of a run of this task describes. Throws CheckpointError too.
 std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint);
 // The description of its samples in a checkpoint of a run of `task`: Task::description(). Throws CheckpointError.
-nlohmann::json read_description(const std::string& task, const std::string& checkpoint);
+Json read_description(const std::string& task, const std::string& checkpoint);
 
 // Throws UsageError where image augmentation is configured, for tasks without images.
 void refuse_augmentation(const DataConfig& config);

@@ -1,8 +1,8 @@
 #include "core/tasks/text_task.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/base/units.h"
 #include "core/evaluate/generate.h"
 #include "core/evaluate/measure_causality.h"
@@ -48,15 +48,15 @@ class TextTask : public Task {
     return shape;
   }
   int64_t num_samples() const override { return windows_.num_windows(); }
-  nlohmann::json identity() const override {
+  Json identity() const override {
     return {{"data", format_hash(train_.content_hash())}, {"vocab", corpus_.vocab_size()}};
   }
-  nlohmann::json samples() const override {
+  Json samples() const override {
     return {{"data", format_hash(train_.content_hash())},
             {"sequence", config_.data.sequence},
             {"samples", windows_.num_windows()}};
   }
-  nlohmann::json description() const override { return corpus_.tokenizer().to_json(); }
+  Json description() const override { return corpus_.tokenizer().to_json(); }
   std::string summary() const override {
     return fmt::format("{} | {} training tokens, vocabulary {} ({})", corpus_.name(),
                        format_count(static_cast<double>(train_.num_tokens())), corpus_.vocab_size(),
@@ -131,14 +131,13 @@ class TextTask : public Task {
 
 }  // namespace
 
-SampleShape text_shape(const TrainConfig& config, const nlohmann::json& tokenizer, const std::string& origin) {
+SampleShape text_shape(const TrainConfig& config, const Json& tokenizer, const std::string& origin) {
   SampleShape shape(load_tokenizer(tokenizer, origin)->vocab_size());
   shape.time = config.data.sequence;
   return shape;
 }
 
-std::unique_ptr<Task> open_text_task(const TrainConfig& config, const nlohmann::json* tokenizer,
-                                     const std::string& origin) {
+std::unique_ptr<Task> open_text_task(const TrainConfig& config, const Json* tokenizer, const std::string& origin) {
   return std::make_unique<TextTask>(
       config, tokenizer ? open_corpus(config.data, *load_tokenizer(*tokenizer, origin)) : open_corpus(config.data));
 }

@@ -4,8 +4,7 @@
 
 namespace moe {
 
-SampleShape text_shape(const TrainConfig& config, const nlohmann::json& tokenizer, const std::string& origin);
-std::unique_ptr<Task> open_text_task(const TrainConfig& config, const nlohmann::json* tokenizer,
-                                     const std::string& origin);
+SampleShape text_shape(const TrainConfig& config, const Json& tokenizer, const std::string& origin);
+std::unique_ptr<Task> open_text_task(const TrainConfig& config, const Json* tokenizer, const std::string& origin);
 
 }  // namespace moe

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/moe/expert_mapping.h"
 
 namespace moe {
@@ -72,18 +72,18 @@ CollapseAlarm::UnderUsed CollapseAlarm::under_used(const Model& model, const std
   return result;
 }
 
-nlohmann::json CollapseAlarm::state(const Model& model) const {
+Json CollapseAlarm::state(const Model& model) const {
   if (!is_on()) return {};
   std::vector<double> raised;
   for (MoELayer* layer : model.moe_layers()) raised.push_back(layer->balance().raised());
   return {{"updates", updates_}, {"raised", raised}};
 }
 
-void CollapseAlarm::restore(Model& model, const nlohmann::json& state, const std::string& path) {
+void CollapseAlarm::restore(Model& model, const Json& state, const std::string& path) {
   if (!is_on() || state.is_null()) return;  // the alarm may have been off when the checkpoint was written
   const auto numbers = [&](const char* name, size_t count) {
-    const auto list = state.find(name);
-    const bool fits = list != state.end() && list->is_array() && list->size() == count &&
+    const Json* list = state.find(name);
+    const bool fits = list && list->is_array() && list->size() == count &&
                       std::all_of(list->begin(), list->end(), [](const auto& x) { return x.is_number(); });
     if (!fits) raise<CheckpointError>("{} does not contain a fitting state of moe.alarm", path);
     return list->get<std::vector<double>>();

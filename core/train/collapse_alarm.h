@@ -1,10 +1,10 @@
 // The collapse alarm (moe.alarm): it is raised when a layer's most used expert has too large a share, or the layer's
 // router has too low an entropy, for a number of consecutive updates.
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/model/model.h"
 
 namespace moe {
@@ -39,8 +39,8 @@ class CollapseAlarm {
   // State for checkpoints: for how many updates each layer has been beyond each limit, and the factor by which its
   // balance losses were raised; null if the alarm is off. restore() throws CheckpointError, which names `path`, if the
   // state does not fit.
-  nlohmann::json state(const Model& model) const;
-  void restore(Model& model, const nlohmann::json& state, const std::string& path);
+  Json state(const Model& model) const;
+  void restore(Model& model, const Json& state, const std::string& path);
 
  private:
   AlarmConfig config_;

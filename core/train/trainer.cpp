@@ -1,7 +1,6 @@
 #include "core/train/trainer.h"
 
 #include <unistd.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -125,7 +124,7 @@ void Trainer::build_state(bool initialise) {
 
 void Trainer::resume_from(int64_t step) {
   const std::string path = folder_.checkpoints().path(step);
-  const nlohmann::json identity = run_.identity;
+  const Json identity = run_.identity;
   run_ = load_run_state(path);
   run_.length = length_;
   if (run_.identity != identity) {
@@ -364,7 +363,7 @@ void Trainer::run_evaluation() {
     std::string figures = join(to_words(result), " ");
     if (task_->entropy_rate()) figures += fmt::format(" (entropy rate {:.4f})", *task_->entropy_rate());
     log::info("[valid] step {} | {} | {}", run_.step, figures, verdict.words);
-    nlohmann::ordered_json record = to_json(result);
+    Json record = to_json(result);
     record["split"] = kSplit;
     record[metric_keys::kData] = format_hash(task_->content_hash(kSplit));
     record[metric_keys::kStride] = config_.evaluate.stride > 0 ? config_.evaluate.stride : task_->shape().time;

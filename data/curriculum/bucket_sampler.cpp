@@ -1,12 +1,12 @@
 #include "data/curriculum/bucket_sampler.h"
 
-#include "core/base/integer.h"
-
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
-#include <nlohmann/json.hpp>
+
+#include "core/base/integer.h"
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -158,11 +158,11 @@ void BucketSampler::observe(int64_t step, std::span<const Drawn> batch, std::spa
   if (open_samples > 0) pacer_->observe(step, open_loss / open_samples);
 }
 
-nlohmann::json BucketSampler::state() const {
+Json BucketSampler::state() const {
   return {{"sweep", sweep_}, {"sweep_end", sweep_end_}, {"pacer", pacer_->state()}};
 }
 
-void BucketSampler::restore(const nlohmann::json& state) {
+void BucketSampler::restore(const Json& state) {
   sweep_ = state.at("sweep");
   sweep_end_ = state.at("sweep_end");
   pacer_->restore(state.at("pacer"));

@@ -58,8 +58,8 @@ class BucketSampler : public CurriculumSampler {
   void observe(int64_t step, std::span<const Drawn> batch, std::span<const double> losses) override;
   double open(int64_t step) const override { return pacer_->open(step); }
   std::optional<DrawCounts> wanted(int64_t step) const override;
-  nlohmann::json state() const override;
-  void restore(const nlohmann::json& state) override;
+  Json state() const override;
+  void restore(const Json& state) override;
 
  private:
   struct Places {

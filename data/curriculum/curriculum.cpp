@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
@@ -82,11 +81,11 @@ void Curriculum::check(const Setup& setup, const std::string& given) {
           "curriculum.signals",
           config.where("from"));
     }
-    const nlohmann::json about = read_store_header(given).at("about");
-    if (about.value("data", nlohmann::json()) != setup.data && !config.from_other_data) {
+    const Json about = read_store_header(given).at("about");
+    if (about.value("data", Json()) != setup.data && !config.from_other_data) {
       raise<CheckpointError>(
           "{} describes other data ({}) than this run's ({}); curriculum.from_other_data: true accepts it", given,
-          json_text(about.value("data", nlohmann::json())), json_text(setup.data));
+          json_text(about.value("data", Json())), json_text(setup.data));
     }
   }
   make_sampler(setup, nullptr);
@@ -141,8 +140,8 @@ void Curriculum::meet(int64_t count, const std::function<SignalValues(int64_t)>&
   }
 }
 
-nlohmann::ordered_json Curriculum::record() const {
-  nlohmann::ordered_json json;
+Json Curriculum::record() const {
+  Json json;
   if (steps_ == 0 || (!store_ && !has_wanted_)) return json;
   double drawn = 0;
   for (const double count : counts_) drawn += count;
@@ -182,21 +181,21 @@ void Curriculum::write(const DifficultyStore::Sink& sink) const {
 }
 
 void Curriculum::read(const std::string& path) {
-  const nlohmann::json about = store_->read(path, false);
+  const Json about = store_->read(path, false);
   try {
     if (about.at("data") != data_) {
       raise<CheckpointError>("{} describes other data ({}) than this run's ({})", path, json_text(about.at("data")),
                              json_text(data_));
     }
     sampler_->restore(about.at("sampler"));
-    const nlohmann::json& unlogged = about.at("unlogged");
+    const Json& unlogged = about.at("unlogged");
     counts_ = unlogged.at("counts");
     wanted_ = unlogged.at("wanted");
     has_wanted_ = std::any_of(wanted_.begin(), wanted_.end(), [](double w) { return w > 0; });
     open_ = unlogged.at("open");
     weighted_loss_ = unlogged.at("weighted_loss");
     steps_ = unlogged.at("steps");
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     raise<CheckpointError>("the difficulty store {} is damaged: {}", path, error.what());
   }
 }

@@ -2,8 +2,8 @@
 // and the metrics of both.
 #pragma once
 #include <functional>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "data/curriculum/curriculum_sampler.h"
 
 namespace moe {
@@ -28,7 +28,7 @@ class Curriculum {
     int64_t batch = 0;  // over all ranks
     uint64_t seed = 0;
     RunLength run{};
-    nlohmann::json data{};  // identifies the samples; a store of other samples is refused
+    Json data{};  // identifies the samples; a store of other samples is refused
   };
   // Throws UsageError for options that are inconsistent, and CheckpointError for a store `given` that is damaged or
   // describes other data. Does not allocate a store, so it costs no memory.
@@ -51,7 +51,7 @@ class Curriculum {
   void meet(int64_t count, const std::function<SignalValues(int64_t sample)>& signals);
 
   // Metrics since the last call of clear(), for a record of metrics.jsonl. Empty for uniform sampling without a store.
-  nlohmann::ordered_json record() const;
+  Json record() const;
   void clear();
 
   // The state in a checkpoint. read() throws CheckpointError.
@@ -60,7 +60,7 @@ class Curriculum {
   void read(const std::string& path);
 
  private:
-  nlohmann::json data_;
+  Json data_;
   std::optional<DifficultyStore> store_;
   bool frozen_ = false;
   std::unique_ptr<CurriculumSampler> sampler_;

@@ -1,6 +1,6 @@
 #include "data/curriculum/curriculum_sampler.h"
 
-#include <nlohmann/json.hpp>
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -25,7 +25,7 @@ const Table<Member>& family<CurriculumSampler>() {
   return table;
 }
 
-nlohmann::json CurriculumSampler::state() const {
+Json CurriculumSampler::state() const {
   return nullptr;
 }
 

@@ -62,8 +62,8 @@ class CurriculumSampler {
   // Set where the samples of consecutive steps follow one another, row by row.
   virtual std::optional<StreamPlace> stream(int64_t /*step*/) const { return std::nullopt; }
   // The state that draw() needs besides the store.
-  virtual nlohmann::json state() const;
-  virtual void restore(const nlohmann::json& /*state*/) {}
+  virtual Json state() const;
+  virtual void restore(const Json& /*state*/) {}
 };
 
 }  // namespace moe

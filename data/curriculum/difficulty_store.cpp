@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
@@ -138,9 +137,8 @@ int64_t DifficultyStore::bytes_for(const Setup& setup) {
 
 // The file: magic, length of the header, header (JSON), scores, averages, last visits, XXH64 of all that.
 
-void DifficultyStore::write(const Sink& sink, const nlohmann::json& about) const {
-  nlohmann::json header = {
-      {"samples", setup_.samples}, {"order_seed", order_seed_}, {"explored", explored_}, {"about", about}};
+void DifficultyStore::write(const Sink& sink, const Json& about) const {
+  Json header = {{"samples", setup_.samples}, {"order_seed", order_seed_}, {"explored", explored_}, {"about", about}};
   for (size_t i = 0; i < signals_.size(); ++i) {
     if (!signals_[i]) continue;
     header["signals"].push_back(kSampleSignals[i].name);
@@ -183,11 +181,11 @@ class StoreFile {
       order_seed = header.at("order_seed");
       explored = header.at("explored");
       about = header.at("about");
-      for (const auto& name : header.value("signals", nlohmann::json::array())) signals.push_back(name);
-      for (const auto& values : header.value("recent", nlohmann::json::array())) {
+      for (const auto& name : header.value("signals", Json::array())) signals.push_back(name);
+      for (const auto& values : header.value("recent", Json::array())) {
         recent.push_back(values.get<std::vector<double>>());
       }
-    } catch (const nlohmann::json::exception& error) {
+    } catch (const JsonError& error) {
       damaged(error.what());
     }
     if (samples <= 0 || explored < 0 || explored > samples || recent.size() != signals.size())
@@ -225,7 +223,7 @@ class StoreFile {
     raise<CheckpointError>("the difficulty store {} is damaged: {}", path_, why);
   }
 
-  nlohmann::json header, about;
+  Json header, about;
   int64_t samples = 0, explored = 0;
   uint64_t order_seed = 0;
   std::vector<std::string> signals;
@@ -239,7 +237,7 @@ class StoreFile {
 
 }  // namespace
 
-nlohmann::json read_store_header(const std::string& path) {
+Json read_store_header(const std::string& path) {
   StoreFile file(path);
   return {{"samples", file.samples}, {"signals", file.signals}, {"about", file.about}};
 }
@@ -250,7 +248,7 @@ static void spread(std::vector<T>& ours, const std::vector<T>& theirs) {
   for (size_t i = 0; i < ours.size(); ++i) ours[i] = theirs[i * theirs.size() / ours.size()];  // both are below 2^32
 }
 
-nlohmann::json DifficultyStore::read(const std::string& path, bool fresh) {
+Json DifficultyStore::read(const std::string& path, bool fresh) {
   StoreFile file(path);
   file.check_size();
   const bool same = file.samples == setup_.samples;

@@ -4,12 +4,12 @@
 #pragma once
 #include <array>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/config/curriculum_config.h"
 #include "data/curriculum/running_quantiles.h"
 #include "data/curriculum/score_histogram.h"
@@ -73,12 +73,12 @@ class DifficultyStore {
   int64_t bytes() const { return bytes_for(setup_); }
   // `about` is stored with it: a description of the data, and the state of the sampler.
   using Sink = std::function<void(const void* data, size_t bytes)>;
-  void write(const Sink& sink, const nlohmann::json& about) const;
+  void write(const Sink& sink, const Json& about) const;
   // Restores what write() wrote. Signals that the file lacks start without a history. A store with the same number of
   // samples is restored with its order of exploration. From a store with another number, sample i takes the values at i
   // * theirs / ours, and all samples count as seen, with the median score where the file has none. `fresh`: resets all
   // last visits to "never in this run". Returns `about`. Throws CheckpointError for an unreadable or damaged file.
-  nlohmann::json read(const std::string& path, bool fresh);
+  Json read(const std::string& path, bool fresh);
 
  private:
   struct Average {
@@ -101,6 +101,6 @@ class DifficultyStore {
 };
 
 // Reads only the header: the number of samples, the signals and `about`. Throws CheckpointError.
-nlohmann::json read_store_header(const std::string& path);
+Json read_store_header(const std::string& path);
 
 }  // namespace moe

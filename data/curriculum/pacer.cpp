@@ -1,6 +1,6 @@
 #include "data/curriculum/pacer.h"
 
-#include <nlohmann/json.hpp>
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -25,7 +25,7 @@ const Table<Member>& family<Pacer>() {
   return table;
 }
 
-nlohmann::json Pacer::state() const {
+Json Pacer::state() const {
   return nullptr;
 }
 

@@ -3,8 +3,8 @@
 // is in pacer.cpp.
 #pragma once
 #include <algorithm>
-#include <nlohmann/json_fwd.hpp>
 
+#include "core/base/json.h"
 #include "core/config/choice.h"
 
 namespace moe {
@@ -35,8 +35,8 @@ class Pacer {
   // Called after an update with the mean loss of the samples that were drawn from the open share.
   virtual void observe(int64_t /*update*/, double /*loss*/) {}
   // The state that observe() keeps.
-  virtual nlohmann::json state() const;
-  virtual void restore(const nlohmann::json& /*state*/) {}
+  virtual Json state() const;
+  virtual void restore(const Json& /*state*/) {}
 };
 
 // Progress in [0, 1] towards `over` updates.

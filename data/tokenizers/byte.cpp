@@ -1,10 +1,10 @@
 #include "data/tokenizers/byte.h"
 
-#include <nlohmann/json.hpp>
+#include "core/base/json.h"
 
 namespace moe {
 
-std::unique_ptr<Tokenizer> ByteTokenizer::from_json(const nlohmann::json&) {
+std::unique_ptr<Tokenizer> ByteTokenizer::from_json(const Json&) {
   return std::make_unique<ByteTokenizer>();
 }
 
@@ -21,7 +21,7 @@ int64_t ByteTokenizer::encode_text(std::string_view text, int64_t, std::vector<i
   return 0;
 }
 
-nlohmann::json ByteTokenizer::to_json() const {
+Json ByteTokenizer::to_json() const {
   return {{"name", "byte"}};
 }
 

@@ -6,12 +6,12 @@ namespace moe {
 
 class ByteTokenizer : public Tokenizer {
  public:
-  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> from_json(const Json& description);
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options = {});
 
   std::string_view name() const override { return "byte"; }
   int64_t vocab_size() const override { return 256; }
-  nlohmann::json to_json() const override;
+  Json to_json() const override;
   std::optional<std::vector<int32_t>> bytes_by_id() const override { return std::vector<int32_t>(256, 1); }
 
  protected:

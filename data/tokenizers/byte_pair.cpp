@@ -2,11 +2,11 @@
 
 #include <functional>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <queue>
 #include <tuple>
 
 #include "core/base/integer.h"
+#include "core/base/json.h"
 #include "data/tokenizers/byte_pair_files.h"
 
 namespace moe {
@@ -52,7 +52,7 @@ BytePairTokenizer::BytePairTokenizer(Vocabulary vocabulary) : vocabulary_(std::m
   }
 }
 
-std::unique_ptr<Tokenizer> BytePairTokenizer::from_json(const nlohmann::json& description) {
+std::unique_ptr<Tokenizer> BytePairTokenizer::from_json(const Json& description) {
   return std::make_unique<BytePairTokenizer>(Vocabulary{description.at("tokens").get<std::vector<std::string>>(),
                                                         description.at("merges").get<std::vector<std::string>>()});
 }
@@ -133,7 +133,7 @@ int64_t BytePairTokenizer::encode_text(std::string_view text, int64_t, std::vect
   return 0;
 }
 
-nlohmann::json BytePairTokenizer::to_json() const {
+Json BytePairTokenizer::to_json() const {
   return {{"name", "bpe"}, {"tokens", vocabulary_.tokens}, {"merges", vocabulary_.merges}};
 }
 

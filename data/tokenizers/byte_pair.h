@@ -24,14 +24,14 @@ class BytePairTokenizer : public Tokenizer {
   // Throws DataError for a byte without a token, a token that occurs twice, a merge that involves something other than
   // tokens, and too many tokens.
   explicit BytePairTokenizer(Vocabulary vocabulary);
-  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> from_json(const Json& description);
   // options.vocabulary: the folder of GPT-2's files (byte_pair_files.h).
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
   static bool is_vocabulary(const std::string& path);
 
   std::string_view name() const override { return "bpe"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(bytes_.size()); }
-  nlohmann::json to_json() const override;
+  Json to_json() const override;
   std::optional<std::vector<int32_t>> bytes_by_id() const override;
   std::optional<int32_t> end_of_document() const override { return end_of_document_; }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
@@ -51,17 +50,17 @@ std::string first_of(const std::string& folder, const Names& names) {
 }
 
 std::vector<std::string> read_tokens(const std::string& path) {
-  nlohmann::json json;
+  Json json;
   try {
     json = parse_json(read_text_file(path));
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     raise<DataError>("{}: {}", path, error.what());
   }
   if (!json.is_object() || json.empty()) raise<DataError>("{}: not an object of tokens and their ids", path);
   std::vector<std::string> tokens(json.size());
   std::vector<bool> seen(json.size());
   for (const auto& [token, id] : json.items()) {
-    if (!id.is_number_unsigned() || id.get<size_t>() >= tokens.size() || seen[id.get<size_t>()]) {
+    if (!id.is_unsigned() || id.get<size_t>() >= tokens.size() || seen[id.get<size_t>()]) {
       raise<DataError>("{}: the id of '{}' is {}; expected each number below {} once", path, token, json_text(id),
                        tokens.size());
     }

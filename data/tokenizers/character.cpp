@@ -1,9 +1,9 @@
 #include "data/tokenizers/character.h"
 
-#include "core/base/integer.h"
-
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "core/base/integer.h"
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -16,7 +16,7 @@ CharacterTokenizer::CharacterTokenizer(std::vector<unsigned char> alphabet) : al
   }
 }
 
-std::unique_ptr<Tokenizer> CharacterTokenizer::from_json(const nlohmann::json& description) {
+std::unique_ptr<Tokenizer> CharacterTokenizer::from_json(const Json& description) {
   return std::make_unique<CharacterTokenizer>(description.at("alphabet").get<std::vector<unsigned char>>());
 }
 
@@ -60,7 +60,7 @@ void CharacterTokenizer::append_bytes(int32_t id, std::string& bytes) const {
   bytes += static_cast<char>(alphabet_[as_index(id)]);
 }
 
-nlohmann::json CharacterTokenizer::to_json() const {
+Json CharacterTokenizer::to_json() const {
   return {{"name", "char"}, {"alphabet", alphabet_}};
 }
 

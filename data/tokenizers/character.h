@@ -10,12 +10,12 @@ class CharacterTokenizer : public Tokenizer {
  public:
   // `alphabet`: the bytes in the order of their ids. Throws DataError when a byte occurs twice or there are none.
   explicit CharacterTokenizer(std::vector<unsigned char> alphabet);
-  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> from_json(const Json& description);
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options = {});
 
   std::string_view name() const override { return "char"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(alphabet_.size()); }
-  nlohmann::json to_json() const override;
+  Json to_json() const override;
   std::optional<std::vector<int32_t>> bytes_by_id() const override { return std::vector<int32_t>(alphabet_.size(), 1); }
 
  protected:

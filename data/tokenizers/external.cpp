@@ -1,7 +1,8 @@
 #include "data/tokenizers/external.h"
 
 #include <limits>
-#include <nlohmann/json.hpp>
+
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -11,7 +12,7 @@ ExternalTokenizer::ExternalTokenizer(int64_t vocab_size) : vocab_size_(vocab_siz
   }
 }
 
-std::unique_ptr<Tokenizer> ExternalTokenizer::from_json(const nlohmann::json& description) {
+std::unique_ptr<Tokenizer> ExternalTokenizer::from_json(const Json& description) {
   return std::make_unique<ExternalTokenizer>(description.at("vocab_size").get<int64_t>());
 }
 
@@ -24,7 +25,7 @@ void ExternalTokenizer::append_bytes(int32_t id, std::string& bytes) const {
   bytes += std::to_string(id);
 }
 
-nlohmann::json ExternalTokenizer::to_json() const {
+Json ExternalTokenizer::to_json() const {
   return {{"name", "external"}, {"vocab_size", vocab_size_}};
 }
 

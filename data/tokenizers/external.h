@@ -7,11 +7,11 @@ namespace moe {
 class ExternalTokenizer : public Tokenizer {
  public:
   explicit ExternalTokenizer(int64_t vocab_size);
-  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> from_json(const Json& description);
 
   std::string_view name() const override { return "external"; }
   int64_t vocab_size() const override { return vocab_size_; }
-  nlohmann::json to_json() const override;
+  Json to_json() const override;
 
  protected:
   [[noreturn]] int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,

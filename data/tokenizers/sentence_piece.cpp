@@ -6,12 +6,12 @@
 
 #include "core/base/base64.h"
 #include "core/base/check.h"
+#include "core/base/json.h"
 #include "data/posix_file.h"
 
 #if MOE_HAS_SENTENCEPIECE
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
-#include <nlohmann/json.hpp>
 #endif
 
 namespace moe {
@@ -125,7 +125,7 @@ int64_t SentencePieceTokenizer::vocab_size() const {
   return model_->processor.GetPieceSize();
 }
 
-nlohmann::json SentencePieceTokenizer::to_json() const {
+Json SentencePieceTokenizer::to_json() const {
   return {{"name", name()}, {"model", to_base64(model_->bytes)}};
 }
 
@@ -200,7 +200,7 @@ std::unique_ptr<Tokenizer> SentencePieceTokenizer::make(const TrainingText&, con
 int64_t SentencePieceTokenizer::vocab_size() const {
   refuse();
 }
-nlohmann::json SentencePieceTokenizer::to_json() const {
+Json SentencePieceTokenizer::to_json() const {
   refuse();
 }
 std::optional<int32_t> SentencePieceTokenizer::end_of_document() const {
@@ -216,7 +216,7 @@ void SentencePieceTokenizer::append_bytes(int32_t, std::string&) const {
 
 #endif
 
-std::unique_ptr<Tokenizer> SentencePieceTokenizer::from_json(const nlohmann::json& description) {
+std::unique_ptr<Tokenizer> SentencePieceTokenizer::from_json(const Json& description) {
   return std::make_unique<SentencePieceTokenizer>(from_base64(description.at("model").get<std::string>()));
 }
 

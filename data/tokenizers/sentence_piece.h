@@ -15,7 +15,7 @@ class SentencePieceTokenizer : public Tokenizer {
   // without SentencePiece.
   explicit SentencePieceTokenizer(std::string model);
   ~SentencePieceTokenizer() override;
-  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> from_json(const Json& description);
   // options.vocabulary: a .model file; or options.vocab_size: the size of a unigram model, which is learned from at
   // most 64 MiB of the text, taken evenly. That model does not normalise and encodes unknown characters as bytes, so
   // decoding restores every text.
@@ -26,7 +26,7 @@ class SentencePieceTokenizer : public Tokenizer {
 
   std::string_view name() const override { return "sentencepiece"; }
   int64_t vocab_size() const override;
-  nlohmann::json to_json() const override;
+  Json to_json() const override;
   std::optional<int32_t> end_of_document() const override;
 
  protected:

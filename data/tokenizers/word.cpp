@@ -1,9 +1,9 @@
 #include "data/tokenizers/word.h"
 
-#include "core/base/integer.h"
-
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "core/base/integer.h"
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -41,7 +41,7 @@ WordTokenizer::WordTokenizer(std::vector<std::string> words) : words_(std::move(
   }
 }
 
-std::unique_ptr<Tokenizer> WordTokenizer::from_json(const nlohmann::json& description) {
+std::unique_ptr<Tokenizer> WordTokenizer::from_json(const Json& description) {
   return std::make_unique<WordTokenizer>(description.at("words").get<std::vector<std::string>>());
 }
 
@@ -95,7 +95,7 @@ void WordTokenizer::append_bytes(int32_t id, std::string& bytes) const {
   bytes += words_[as_index(id)];
 }
 
-nlohmann::json WordTokenizer::to_json() const {
+Json WordTokenizer::to_json() const {
   return {{"name", "word"}, {"words", words_}};
 }
 

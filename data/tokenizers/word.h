@@ -18,13 +18,13 @@ class WordTokenizer : public Tokenizer {
   // `words` in the order of their ids. Throws DataError unless they begin with <unk> and <eos>, and for a word that is
   // empty, contains a blank, or occurs twice.
   explicit WordTokenizer(std::vector<std::string> words);
-  static std::unique_ptr<Tokenizer> from_json(const nlohmann::json& description);
+  static std::unique_ptr<Tokenizer> from_json(const Json& description);
   // Uses options.min_count. The most frequent words come first; words of equal frequency are in byte order.
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
 
   std::string_view name() const override { return "word"; }
   int64_t vocab_size() const override { return static_cast<int64_t>(words_.size()); }
-  nlohmann::json to_json() const override;
+  Json to_json() const override;
 
  protected:
   int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,

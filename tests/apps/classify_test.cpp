@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "tests/apps/programs.h"
@@ -44,8 +43,8 @@ struct Images {
                                                      "checkpoint.every=10"} +
                                            assignments);
   }
-  std::vector<nlohmann::json> records(const std::string& type, const std::string& run = "run") const {
-    std::vector<nlohmann::json> result;
+  std::vector<Json> records(const std::string& type, const std::string& run = "run") const {
+    std::vector<Json> result;
     std::ifstream file(folder / (run + "/metrics.jsonl"));
     for (std::string line; std::getline(file, line);) {
       auto json = parse_json(line);

@@ -39,8 +39,8 @@ double largest_difference(const std::string& checkpoint, const std::string& othe
   return worst;
 }
 
-std::vector<nlohmann::json> comparable_metrics(const std::string& run) {
-  std::vector<nlohmann::json> records;
+std::vector<Json> comparable_metrics(const std::string& run) {
+  std::vector<Json> records;
   std::istringstream lines(read_file(run + "/metrics.jsonl"));
   for (std::string line; std::getline(lines, line);) {
     auto record = parse_json(line);

@@ -1,8 +1,9 @@
 // Compares the results of two runs.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include "core/base/json.h"
 
 namespace moe {
 
@@ -11,7 +12,7 @@ namespace moe {
 double largest_difference(const std::string& checkpoint, const std::string& other, bool moments = true);
 
 // The records of metrics.jsonl that do not depend on time and machine: without timings and checkpoints.
-std::vector<nlohmann::json> comparable_metrics(const std::string& run);
+std::vector<Json> comparable_metrics(const std::string& run);
 // The first record that differs between two runs, as text; empty when there is none.
 std::string metrics_difference(const std::string& run, const std::string& other);
 

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
@@ -39,7 +38,7 @@ struct Workplace : TemporaryFolder {
     for (const std::string& config : configs) arguments.push_back(*this / config);
     return arguments;
   }
-  nlohmann::json result() const { return parse_json(read_file(runs() + "/compare.json")); }
+  Json result() const { return parse_json(read_file(runs() + "/compare.json")); }
 };
 
 // Programs are those of this build, with what `folder` holds in their place.
@@ -79,10 +78,10 @@ TEST_CASE("scripts/compare is interrupted, resumes, and adds seeds and configura
   CHECK(read_file(place.run("one-seed1/manifest.json")) == manifest);  // it was finished before and is unchanged
   CHECK(read_file(place.run("one-seed1/metrics.jsonl")) == metrics);
   // Seeds are really paired: configurations that compute the same give identical bits.
-  nlohmann::json result = place.result();
+  Json result = place.result();
   CHECK(result["baseline"] == "one");
-  CHECK(result["configs"][1]["differences"] == nlohmann::json{0.0, 0.0});
-  CHECK(result["configs"][0]["bpc_sd"] > 0.0);  // while seeds differ
+  CHECK(result["configs"][1]["differences"] == Json{0.0, 0.0});
+  CHECK(result["configs"][0]["bpc_sd"].get<double>() > 0.0);  // while seeds differ
   CHECK_THAT(whole.out, Catch::Contains("[+0.0000, +0.0000]"));
   CHECK_THAT(read_file(place.runs() + "/compare.html"), Catch::Contains("</html>"));
 
@@ -93,7 +92,7 @@ TEST_CASE("scripts/compare is interrupted, resumes, and adds seeds and configura
   CHECK(result["runs"].size() == 6);
   CHECK(result["baseline"] == "one");  // the first configuration used in the folder
   CHECK(result["configs"][2]["name"] == "other");
-  CHECK(result["configs"][2]["paired_seeds"] == nlohmann::json{3});
+  CHECK(result["configs"][2]["paired_seeds"] == Json{3});
   CHECK_THAT(more.out, Catch::Contains("other and one do not share the seeds 1 2"));
   CHECK_THAT(more.out, Catch::Contains("other: moe.router.k.value: 2 -> 3"));
 }

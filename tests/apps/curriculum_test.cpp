@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/base/json.h"
@@ -20,12 +19,12 @@ static std::string store_of(const std::string& folder, const std::string& run = 
   return read_file(fmt::format("{}/{}/checkpoints/step_00000030/difficulty.bin", folder, run));
 }
 
-static std::vector<nlohmann::json> curriculum_records(const std::string& folder) {
-  std::vector<nlohmann::json> records;
+static std::vector<Json> curriculum_records(const std::string& folder) {
+  std::vector<Json> records;
   std::ifstream file(folder + "/run/metrics.jsonl");
   for (std::string line; std::getline(file, line);) {
     const auto json = parse_json(line);
-    if (json["type"] == "train") records.push_back(json.value("curriculum", nlohmann::json()));
+    if (json["type"] == "train") records.push_back(json.value("curriculum", Json()));
   }
   return records;
 }
@@ -69,8 +68,8 @@ TEST_CASE("a curriculum that only measures does not change the training", "[slow
   REQUIRE(run_child(tiny_train(plain.path())).code == 0);
   REQUIRE(run_child(tiny_train(measured.path(), {"curriculum.signals={loss: 1, entropy: 1, gradient: 1}"})).code == 0);
   CHECK_FALSE(fs::exists(plain.path() + "/run/checkpoints/step_00000030/difficulty.bin"));
-  for (const nlohmann::json& record : curriculum_records(plain.path())) CHECK(record.is_null());
-  for (const nlohmann::json& record : curriculum_records(measured.path())) CHECK(record["difficulty"].size() == 3);
+  for (const Json& record : curriculum_records(plain.path())) CHECK(record.is_null());
+  for (const Json& record : curriculum_records(measured.path())) CHECK(record["difficulty"].size() == 3);
   const std::string model = "/run/checkpoints/step_00000030/model.safetensors";
   CHECK(read_file(plain.path() + model) == read_file(measured.path() + model));
 }

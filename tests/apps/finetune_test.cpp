@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "core/base/json.h"
@@ -84,9 +83,9 @@ struct Texts {
                     assignments);
   }
   std::string last(const std::string& run = "run") const { return find_checkpoint(folder / run, "last"); }
-  std::vector<nlohmann::json> records(const std::string& type, const std::string& run = "run") const {
-    std::vector<nlohmann::json> result;
-    for (const nlohmann::json& record : comparable_metrics(folder / run)) {
+  std::vector<Json> records(const std::string& type, const std::string& run = "run") const {
+    std::vector<Json> result;
+    for (const Json& record : comparable_metrics(folder / run)) {
       if (record.at("type") == type) result.push_back(record);
     }
     return result;
@@ -105,7 +104,7 @@ TEST_CASE("a language model becomes a classifier, and moe-eval reports its accur
   }
   const auto evaluations = texts.records("eval");
   double best = 0;
-  for (const nlohmann::json& record : evaluations) best = std::max(best, record.at("accuracy").get<double>());
+  for (const Json& record : evaluations) best = std::max(best, record.at("accuracy").get<double>());
   CHECK(best > 0.9);
 
   const std::string run = texts.folder / "run";
@@ -138,9 +137,9 @@ TEST_CASE("the checkpoint with the best accuracy is kept; ties go to the smalles
   done(texts.classify({"train.steps=12e", "checkpoint.keep_last=1"}));
   double best = -1, loss = 0;
   int64_t best_step = 0;
-  for (const nlohmann::json& record : texts.records("eval")) {
+  for (const Json& record : texts.records("eval")) {
     const double accuracy = record.at("accuracy"), nll = record.at("loss");
-    const bool better = record.at("step") > 0 && (accuracy > best || (accuracy == best && nll < loss));
+    const bool better = record.at("step").get<int64_t>() > 0 && (accuracy > best || (accuracy == best && nll < loss));
     CHECK(record.at("best") == better);
     if (better) best = accuracy, loss = nll, best_step = record.at("step");
   }

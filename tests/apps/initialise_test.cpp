@@ -1,6 +1,6 @@
 // init.clusters and init.reptile through the programs.
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 #include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
@@ -15,9 +15,9 @@ static Finished done(const Arguments& arguments) {
   return result;
 }
 
-static std::vector<nlohmann::json> init_records(const std::string& run) {
-  std::vector<nlohmann::json> records;
-  for (const nlohmann::json& record : comparable_metrics(run)) {
+static std::vector<Json> init_records(const std::string& run) {
+  std::vector<Json> records;
+  for (const Json& record : comparable_metrics(run)) {
     if (record.at("type") == "init") records.push_back(record);
   }
   return records;

@@ -1,7 +1,7 @@
 // Runs with different settings per MoE layer (moe.layers), through all programs.
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/base/json.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/child_process.h"
@@ -37,7 +37,7 @@ TEST_CASE("a run whose layers differ trains, resumes with other ranks, is evalua
   CHECK(run_child(program("moe-eval") + Arguments{folder / "run", "--split", "validation"}).code == 0);
   const Finished inspected = run_child(program("moe-inspect") + Arguments{folder / "run", "--json"});
   REQUIRE(inspected.code == 0);
-  const auto json = nlohmann::json::parse(inspected.out);
+  const auto json = parse_json(inspected.out);
   REQUIRE(json.at("layers").size() == 2);
   CHECK(json["layers"][0].at("experts") == 6);
   CHECK(json["layers"][1].at("experts") == 9);

@@ -2,7 +2,6 @@
 // inspected.
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
@@ -29,9 +28,9 @@ static const Arguments kLifecycle = {
     "prune, "
     "at: [20], count: 3}, {kind: merge, at: [25]}]"};
 
-static std::vector<nlohmann::json> lifecycle_records(const std::string& run) {
-  std::vector<nlohmann::json> records;
-  for (const nlohmann::json& record : comparable_metrics(run)) {
+static std::vector<Json> lifecycle_records(const std::string& run) {
+  std::vector<Json> records;
+  for (const Json& record : comparable_metrics(run)) {
     if (record.at("type") == "lifecycle") records.push_back(record);
   }
   return records;
@@ -47,7 +46,7 @@ TEST_CASE("a resumed run whose experts change is bitwise equal to an uninterrupt
   CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
   CHECK(metrics_difference(straight / "run", broken / "run") == "");
   std::vector<std::pair<int, std::string>> events;
-  for (const nlohmann::json& record : lifecycle_records(broken / "run")) {
+  for (const Json& record : lifecycle_records(broken / "run")) {
     if (record.at("layer") == 0 && record.at("kind") != "restart")
       events.emplace_back(record.at("step").get<int>(), record.at("kind").get<std::string>());
     CHECK(record.at("loss_before").is_number());
@@ -83,7 +82,7 @@ TEST_CASE("growing all experts and k preserves the function, and the reports say
   done(tiny_train(folder.path(), {"moe.lifecycle=[{kind: grow, at: [10], scale_k: true}]"}));
   const auto records = lifecycle_records(folder / "run");
   REQUIRE(records.size() == 2);
-  for (const nlohmann::json& record : records) {
+  for (const Json& record : records) {
     CHECK(record.at("preserved") == true);
     CHECK(record.at("loss_after").get<double>() == Approx(record.at("loss_before").get<double>()).epsilon(1e-6));
     CHECK(record.at("experts_after") == 8);
@@ -121,7 +120,7 @@ TEST_CASE("an upcycled model starts at the loss of the dense one", "[slow]") {
     const Finished run =
         done(tiny_train(folder.path(), tiny + Arguments{"init.from=" + (dense / "run"), "train.steps=1", c.settings}));
     CHECK_THAT(run.err, Catch::Contains("dense feed-forward layers"));
-    const nlohmann::json first = comparable_metrics(folder / "run").front();
+    const Json first = comparable_metrics(folder / "run").front();
     REQUIRE(first.at("step") == 0);
     if (c.exact) {
       CHECK(first.at("loss").get<double>() == Approx(loss).epsilon(1e-6));

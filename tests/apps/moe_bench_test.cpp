@@ -1,5 +1,3 @@
-#include <nlohmann/json.hpp>
-
 #include "core/base/json.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"

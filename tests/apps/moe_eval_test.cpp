@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -101,9 +100,9 @@ TEST_CASE("bits per byte count exactly the bytes that the predicted tokens stand
   }
 }
 
-static double least_bpc(const std::vector<nlohmann::json>& records) {
+static double least_bpc(const std::vector<Json>& records) {
   double best = INFINITY;
-  for (const nlohmann::json& record : records) {
+  for (const Json& record : records) {
     if (record.at("type") == "eval") best = std::min(best, record.at("bpc").get<double>());
   }
   return best;
@@ -123,17 +122,17 @@ TEST_CASE("all metrics of a corpus without text are per token, from a folder and
   CHECK_THAT(stored.err, Catch::Contains("new best"));
   const auto records = comparable_metrics(folder / "stored");
   CHECK(metrics_difference(folder / "stored", folder / "run") == "");
-  for (const nlohmann::json& record : records) {
+  for (const Json& record : records) {
     if (record.contains("bpc"))
       CHECK(record["bpc"].get<double>() == Approx(record.at("loss").get<double>() / std::log(2.0)));
   }
   const Finished evaluated = run_child(eval(folder / "stored", {"--json"}));
-  const auto json = nlohmann::json::parse(evaluated.out);
+  const auto json = parse_json(evaluated.out);
   CHECK(json.at("bpc").get<double>() == Approx(json.at("nll").get<double>() / std::log(2.0)));
   CHECK(json.at("bpb").is_null());
   CHECK_FALSE(json.contains("raw_bytes"));
   CHECK(run_child(eval(folder / "stored", {"--metric", "bpb"})).code == 3);
-  const auto made = nlohmann::json::parse(run_child(eval(folder / "run", {"--json", "--tokens", "2000"})).out);
+  const auto made = parse_json(run_child(eval(folder / "run", {"--json", "--tokens", "2000"})).out);
   CHECK(made.at("bpc") == json.at("bpc"));
   const Finished inspected = run_child(program("moe-inspect") + Arguments{folder / "stored"});
   CHECK(inspected.code == 0);
@@ -142,7 +141,7 @@ TEST_CASE("all metrics of a corpus without text are per token, from a folder and
 
 TEST_CASE("moe-eval agrees with the evaluation during training") {
   const TrainedRun run;
-  const nlohmann::json record = comparable_metrics(run.path()).back();
+  const Json record = comparable_metrics(run.path()).back();
   REQUIRE(record.at("type") == "eval");
   const Finished result = run_child(eval(run.path(), {"--split", "validation", "--json"}));
   REQUIRE(result.code == 0);
@@ -267,7 +266,7 @@ TEST_CASE("moe-eval reports whether a model is causal, and measures it") {
   }
 }
 
-static nlohmann::json varied(const std::string& run, const Arguments& more) {
+static Json varied(const std::string& run, const Arguments& more) {
   const Finished result = run_child(eval(run, more + Arguments{"--json"}));
   INFO(result.err);
   REQUIRE(result.code == 0);

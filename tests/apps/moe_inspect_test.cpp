@@ -1,5 +1,3 @@
-#include <nlohmann/json.hpp>
-
 #include "core/base/json.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
@@ -7,7 +5,7 @@
 
 using namespace moe;
 
-static nlohmann::json inspect(const Arguments& arguments) {
+static Json inspect(const Arguments& arguments) {
   const Finished result = run_child(program("moe-inspect") + arguments + Arguments{"--json", "--no-html"});
   INFO(result.err);
   REQUIRE(result.code == 0);
@@ -22,7 +20,7 @@ TEST_CASE("moe-inspect reports how many choices changed since another checkpoint
   const std::string run = folder / "run";
   const auto churn = [&](const Arguments& more) {
     std::vector<double> result;
-    const nlohmann::json json = inspect(Arguments{run} + more);
+    const Json json = inspect(Arguments{run} + more);
     for (const auto& layer : json.at("layers")) {
       result.push_back(layer.at("measures").at("churn"));
     }
@@ -58,7 +56,7 @@ TEST_CASE("moe-inspect reports how well a competing run's router predicts the co
                                       Arguments{folder / "run", "--json", "--no-html"});
     INFO(result.err);
     REQUIRE(result.code == 0);
-    const nlohmann::json json = parse_json(result.out);
+    const Json json = parse_json(result.out);
     for (const auto& layer : json.at("layers")) {
       const double topk_overlap = layer.at("measures").at("topk_overlap");
       CHECK(topk_overlap > 0);

@@ -4,7 +4,6 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/base/philox.h"
@@ -47,7 +46,7 @@ TEST_CASE("moe-train learns the synthetic source to within 2 % of its entropy ra
                    "train.learning_rate={kind: cosine, from: 0.01, to: 0.0005, warmup: 20}", "evaluate.every=0",
                    "evaluate.tokens=0", "checkpoint.every=0", "log.every=100"}));
   const auto records = comparable_metrics(folder / "run");
-  const nlohmann::json first = records.front(), last = records.back();
+  const Json first = records.front(), last = records.back();
   REQUIRE(last.at("type") == "eval");
   const double entropy_rate = SyntheticSource(source).entropy_rate();
   CHECK(first.at("type") == "eval");
@@ -67,7 +66,7 @@ TEST_CASE("a run writes the documented files") {
   const auto manifest = parse_json(read_file(folder / "run/manifest.json"));
   CHECK(manifest.at("ranks") == 1);
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 30);
-  for (const nlohmann::json& record : comparable_metrics(folder / "run")) CHECK(record.at("schema") == 2);
+  for (const Json& record : comparable_metrics(folder / "run")) CHECK(record.at("schema") == 2);
   // The console and the log agree.
   CHECK_THAT(result.err, Catch::Contains("step     30/30 |"));
   CHECK_THAT(read_file(folder / "run/train.log"), Catch::Contains("step     30/30 |"));

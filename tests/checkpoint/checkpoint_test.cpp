@@ -160,7 +160,7 @@ TEST_CASE("a checkpoint that does not list optimizer states is read as one of Ad
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(3));
   const std::string file = checkpoints.path(3) + "/state.json";
-  nlohmann::json json = parse_json(read_text(file));
+  Json json = parse_json(read_text(file));
   REQUIRE(json.erase("optimizer_states") == 1);
   replace_text(file, json_text(json, 2));
   const ProcessGroups groups = groups_of(0, 1, 1, nullptr);

@@ -1,11 +1,10 @@
 #include "core/checkpoint/tensor_file.h"
-#include "core/base/json.h"
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "core/checkpoint/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -63,9 +62,9 @@ TEST_CASE("the file follows the safetensors format") {
   CHECK(length % 8 == 0);  // content is aligned
   CHECK(bytes[8] == '{');
   const auto header = parse_json(bytes.substr(8, length));
-  CHECK(header.at("matrix") == nlohmann::json{{"dtype", "F32"}, {"shape", {2, 3}}, {"data_offsets", {0, 24}}});
-  CHECK(header.at("doubles") == nlohmann::json{{"dtype", "F64"}, {"shape", {2}}, {"data_offsets", {24, 40}}});
-  CHECK(header.at("indices") == nlohmann::json{{"dtype", "I32"}, {"shape", {3, 1, 1}}, {"data_offsets", {40, 52}}});
+  CHECK(header.at("matrix") == Json{{"dtype", "F32"}, {"shape", {2, 3}}, {"data_offsets", {0, 24}}});
+  CHECK(header.at("doubles") == Json{{"dtype", "F64"}, {"shape", {2}}, {"data_offsets", {24, 40}}});
+  CHECK(header.at("indices") == Json{{"dtype", "I32"}, {"shape", {3, 1, 1}}, {"data_offsets", {40, 52}}});
   CHECK(header.at("__metadata__").at("format") == "pt");
   CHECK(bytes.size() == 8 + length + 52);
   CHECK(std::memcmp(bytes.data() + 8 + length, numbers.f32.data(), 24) == 0);

@@ -1,11 +1,10 @@
 #include "core/config/config_writer.h"
-#include "core/base/json.h"
 
 #include <functional>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/base/json.h"
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/sample_config.h"
@@ -188,7 +187,7 @@ TEST_CASE("the JSON schema contains types, ranges, defaults and kinds") {
   CHECK(fields.at("steps").at("minimum") == 1);
   CHECK(fields.at("steps").at("maximum") == 2'000'000);
   CHECK(fields.at("scale").at("default") == 1.5);
-  CHECK(fields.at("word").at("enum") == nlohmann::json({"one", "two"}));
+  CHECK(fields.at("word").at("enum") == Json({"one", "two"}));
   CHECK(fields.at("numbers").at("items").at("type") == "integer");
   CHECK(fields.at("group").at("properties").at("rate").at("maximum") == 1);
   CHECK(fields.at("factor").at("anyOf").at(0).at("maximum") == 1);
@@ -200,7 +199,7 @@ TEST_CASE("the JSON schema contains types, ranges, defaults and kinds") {
   CHECK(router.at(1).at("properties").contains("k"));
   CHECK(fields.at("balance").at("items").at("$ref") == "#/$defs/balance_loss");
   CHECK(schema.at("$defs").at("balance_loss").at("anyOf").size() == 1 + family<BalanceLoss>().names().size());
-  const auto capacity = nlohmann::json::parse(write_json_schema(*std::make_unique<MoEConfig>())).at("properties");
+  const auto capacity = parse_json(write_json_schema(*std::make_unique<MoEConfig>())).at("properties");
   CHECK(capacity.at("capacity").at("anyOf").at(0).at("maximum") == 1024);  // a bare number is a factor
 }
 

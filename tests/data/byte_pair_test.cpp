@@ -1,8 +1,5 @@
-#include <nlohmann/json.hpp>
-
-#include "core/base/json.h"
 #include "data/tokenizers/byte_pair.h"
-
+#include "core/base/json.h"
 #include "data/tokenizers/byte_pair_files.h"
 #include "tests/data/tiny_byte_pairs.h"
 #include "tests/support/catch.h"
@@ -78,9 +75,9 @@ TEST_CASE("a long word is encoded fast, and any bytes are restored") {
 TEST_CASE("invalid vocabularies are data errors that name the file or the token") {
   const TemporaryFolder folder;
   const std::string path = write_tiny_byte_pairs(folder);
-  const nlohmann::json good = parse_json(read_text_file(path + "/encoder.json"));
+  const Json good = parse_json(read_text_file(path + "/encoder.json"));
   const std::string merges = read_text_file(path + "/vocab.bpe");
-  const auto message = [&](const nlohmann::json& tokens, const std::string& text) -> std::string {
+  const auto message = [&](const Json& tokens, const std::string& text) -> std::string {
     write_text_file(path + "/encoder.json", json_text(tokens));
     write_text_file(path + "/vocab.bpe", text);
     try {
@@ -94,14 +91,14 @@ TEST_CASE("invalid vocabularies are data errors that name the file or the token"
   CHECK(message(good, "#version: 0.2\r\nt o\r\n").empty());
   CHECK_THAT(message(good, merges + "x\n"), Catch::Contains("vocab.bpe:8: 'x' is not a merge"));
   CHECK_THAT(message(good, merges + "x y\n"), Catch::Contains("'xy' is not a token"));
-  nlohmann::json tokens = good;
+  Json tokens = good;
   tokens["to"] = 3;
   CHECK_THAT(message(tokens, merges), Catch::Contains("encoder.json: the id of"));
   tokens = good;
   tokens.erase("\xC4\xA0");
   tokens[" "] = 32;
   CHECK_THAT(message(tokens, merges), Catch::Contains("a character that stands for no byte"));
-  CHECK_THAT(message(nlohmann::json::array(), merges), Catch::Contains("not an object of tokens"));
+  CHECK_THAT(message(Json::array(), merges), Catch::Contains("not an object of tokens"));
   CHECK_THROWS_WITH(BytePairTokenizer::make({}, {.vocabulary = folder.path()}), Catch::Contains("no encoder.json"));
   CHECK_THROWS_AS(BytePairTokenizer::make({}, {}), UsageError);
 }

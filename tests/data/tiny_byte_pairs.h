@@ -1,7 +1,6 @@
 // A small byte-pair vocabulary with a few merges, as files.
 #pragma once
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "core/base/json.h"
@@ -12,8 +11,8 @@
 namespace moe {
 
 // All bytes in their order, then the results of the merges, then the end-of-document mark.
-inline nlohmann::json tiny_tokens(const std::vector<std::string>& merges) {
-  nlohmann::json tokens = nlohmann::json::object();
+inline Json tiny_tokens(const std::vector<std::string>& merges) {
+  Json tokens = Json::object();
   for (int byte = 0; byte < 256; ++byte) tokens[spelling_of_byte(static_cast<unsigned char>(byte))] = byte;
   for (std::string merge : merges) tokens[merge.erase(merge.find(' '), 1)] = tokens.size();
   tokens[BytePairTokenizer::kEndOfDocument] = tokens.size();

@@ -1,7 +1,6 @@
 #include "data/tokenizer.h"
 #include "core/base/integer.h"
 #include "core/base/json.h"
-
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
 #include "data/tokenizers/word.h"

@@ -1,11 +1,11 @@
 #include "core/inspect/comparison.h"
-#include "core/base/json.h"
 
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
 
+#include "core/base/json.h"
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_text.h"
 #include "tests/inspect/sample_comparison.h"

@@ -1,10 +1,9 @@
 #include <algorithm>
 
 #include "core/base/json.h"
-#include "core/inspect/text_report.h"
-
 #include "core/base/text.h"
 #include "core/inspect/json_report.h"
+#include "core/inspect/text_report.h"
 #include "tests/inspect/sample_inspection.h"
 #include "tests/support/catch.h"
 

@@ -1,12 +1,11 @@
 // Events of moe.lifecycle: their effect on a model, when they happen, and refusals before a run starts.
 #include "core/lifecycle/expert_lifecycle.h"
-#include "core/base/integer.h"
-#include "core/base/json.h"
 
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 
+#include "core/base/integer.h"
+#include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/lifecycle/lifecycle_record.h"
@@ -380,7 +379,7 @@ TEST_CASE("events use each layer's number of experts") {
   CHECK(possible.count({{4, 1}, {6, 1}}) == 1);
   CHECK(possible.count({{5, 2}, {9, 2}}) == 1);
   // The state in a checkpoint, and the one from when all layers had one number.
-  const nlohmann::json saved = lifecycle.save();
+  const Json saved = lifecycle.save();
   const TrainConfig again = with_saved_experts(config, saved, "x");
   CHECK(configured_experts(again.model, again.moe) == found.back());
   const TrainConfig old = with_saved_experts(config_of("experts: 4"), {{"number", 8}, {"k_factor", 2.0}}, "x");

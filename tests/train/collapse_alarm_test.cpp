@@ -1,9 +1,7 @@
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "core/train/collapse_alarm.h"
-
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -79,7 +77,7 @@ TEST_CASE("the alarm's state, including raised losses, is saved and restored, an
   Watched before("{share: 0.45, updates: 2, action: raise}"), after("{share: 0.45, updates: 2, action: raise}");
   before.observe();
   before.run.state.model->moe_layers()[1]->balance().raise_by(4);
-  const nlohmann::json state = parse_json(json_text(before.alarm.state(*before.run.state.model)));
+  const Json state = parse_json(json_text(before.alarm.state(*before.run.state.model)));
   after.alarm.restore(*after.run.state.model, state, "here");
   CHECK(after.observe().size() == 2);
   CHECK(after.run.state.model->moe_layers()[0]->balance().raised() == 1);

@@ -3,8 +3,8 @@
 // `horizon` updates: on a straight line the slow average lags by `horizon` more updates.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "core/base/json.h"
 #include "data/curriculum/pacer.h"
 
 namespace moe {
@@ -53,10 +53,10 @@ class AutoPacer : public Pacer {
     if (static_cast<double>(observed_) > 2 * horizon_ && rate <= options_.fraction * peak_) begin_part(opened_ + 1);
   }
 
-  nlohmann::json state() const override {
+  Json state() const override {
     return {{"opened", opened_}, {"observed", observed_}, {"fast", fast_}, {"slow", slow_}, {"peak", peak_}};
   }
-  void restore(const nlohmann::json& state) override {
+  void restore(const Json& state) override {
     opened_ = state.at("opened");
     observed_ = state.at("observed");
     fast_ = state.at("fast");

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/base/json.h"
 #include "data/gzip.h"
@@ -12,7 +11,7 @@ namespace moe {
 static std::vector<std::string> read_categories(const std::string& path) {
   try {
     return parse_json(read_maybe_compressed(path)).get<std::vector<std::string>>();
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     raise<DataError>("{} is not a list of names: {}", path, error.what());
   }
 }

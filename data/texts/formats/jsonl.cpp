@@ -1,5 +1,3 @@
-#include <nlohmann/json.hpp>
-
 #include "core/base/json.h"
 #include "data/texts/text_format.h"
 #include "data/texts/text_lines.h"
@@ -9,13 +7,14 @@ namespace moe {
 static std::vector<NamedText> read_jsonl(const std::string& path) {
   std::vector<NamedText> texts;
   for_each_line(path, [&](std::string_view line, int64_t number) {
-    const auto json = parse_json_or_discard(line);
+    const auto json = parse_json_or_null(line);
     if (!json.is_object()) refuse_line(path, number, "is not a JSON object");
-    const auto label = json.find("label"), text = json.find("text");
-    if (label == json.end() || !(label->is_string() || label->is_number_integer()))
+    const Json *label = json.find("label"), *text = json.find("text");
+    if (!label || !(label->is_string() || label->is_integer()))
       refuse_line(path, number, "has no \"label\" that is a string or a whole number");
-    if (text == json.end() || !text->is_string()) refuse_line(path, number, "has no \"text\" that is a string");
-    texts.push_back({label->is_string() ? label->get<std::string>() : label->dump(), text->get<std::string>(), number});
+    if (!text || !text->is_string()) refuse_line(path, number, "has no \"text\" that is a string");
+    texts.push_back(
+        {label->is_string() ? label->get<std::string>() : json_text(*label), text->get<std::string>(), number});
   });
   return texts;
 }

@@ -1,8 +1,8 @@
 #include "data/curriculum/pacer.h"
-#include "core/base/json.h"
 
 #include <cmath>
 
+#include "core/base/json.h"
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 

@@ -17,7 +17,7 @@ inline CurriculumConfig curriculum_config(const std::string& yaml) {
 
 struct SimulatedRun {
   SimulatedRun(const std::string& yaml, int64_t num_samples, int64_t batch_size, int64_t updates = 1000,
-               const std::string& given = "", const nlohmann::json& data = "these", uint64_t seed = 7)
+               const std::string& given = "", const Json& data = "these", uint64_t seed = 7)
       : config(curriculum_config(yaml)),
         samples(num_samples),
         batch(batch_size),
