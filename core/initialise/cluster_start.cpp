@@ -8,8 +8,8 @@
 #include "core/base/integer.h"
 #include "core/base/name_hash.h"
 #include "core/initialise/exact_values.h"
+#include "core/initialise/token_clusters.h"
 #include "core/initialise/unit_draws.h"
-#include "core/moe/token_clusters.h"
 #include "core/ops/matmul.h"
 
 namespace moe {

@@ -1,4 +1,4 @@
-#include "core/moe/token_clusters.h"
+#include "core/initialise/token_clusters.h"
 
 #include <cmath>
 #include <numeric>
