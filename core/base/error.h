@@ -22,6 +22,7 @@ enum class ExitCode : int {
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ~Error() override;  // in error.cpp, so that the class is compiled once
   ExitCode code() const { return code_; }
 
  private:

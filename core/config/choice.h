@@ -40,23 +40,31 @@ struct NumberShorthand {
 template <class F>
 inline constexpr NumberShorthand kNumberShorthand{};
 
-// The interface of a choice for visitors.
+// A choice as visitors see it: without the type of its family.
 class ChoiceBase {
  public:
-  virtual ~ChoiceBase() = default;
+  ChoiceBase(const Table<Member>& table, NumberShorthand shorthand, const std::string& kind);
+  ChoiceBase(const ChoiceBase& other);
+  ChoiceBase& operator=(const ChoiceBase& other);
+  ~ChoiceBase();
+
   const std::string& kind() const { return kind_; }
   FieldSet& options() { return *options_; }
   const FieldSet& options() const { return *options_; }
 
   // Selects a member with its default options. Throws UsageError that lists the known members.
-  virtual void select(const std::string& kind) = 0;
-  virtual std::vector<std::string> kinds() const = 0;
-  virtual std::string help_of(const std::string& kind) const = 0;
-  virtual std::string family_name() const = 0;
-  virtual NumberShorthand number_shorthand() const = 0;
-  virtual std::unique_ptr<ChoiceBase> copy() const = 0;
+  void select(const std::string& kind);
+  std::vector<std::string> kinds() const;
+  std::string help_of(const std::string& kind) const;
+  const std::string& family_name() const;
+  NumberShorthand number_shorthand() const { return shorthand_; }
 
  protected:
+  void* make_untyped(const void* setup) const;
+
+ private:
+  const Table<Member>* table_;
+  NumberShorthand shorthand_;
   std::string kind_;
   std::unique_ptr<FieldSet> options_;
 };
@@ -64,34 +72,18 @@ class ChoiceBase {
 template <class F>
 class Choice : public ChoiceBase {
  public:
-  explicit Choice(const std::string& kind) { select(kind); }
-  Choice(const Choice& other) { *this = other; }
-  Choice& operator=(const Choice& other) {
-    kind_ = other.kind_;
-    options_ = other.options_->clone();
-    return *this;
-  }
-
-  void select(const std::string& kind) override {
-    options_ = family<F>().at(kind).make_options();
-    kind_ = kind;
-  }
-  std::vector<std::string> kinds() const override { return family<F>().names(); }
-  std::string help_of(const std::string& kind) const override { return family<F>().at(kind).help; }
-  std::string family_name() const override { return family<F>().family(); }
-  NumberShorthand number_shorthand() const override { return kNumberShorthand<F>; }
-  std::unique_ptr<ChoiceBase> copy() const override { return std::make_unique<Choice>(*this); }
+  explicit Choice(const std::string& kind) : ChoiceBase(family<F>(), kNumberShorthand<F>, kind) {}
 
   template <class Setup>
   std::unique_ptr<F> make(const Setup& setup) const {
     static_assert(std::is_same_v<Setup, typename F::Setup>);
-    return std::unique_ptr<F>(static_cast<F*>(family<F>().at(kind_).make(*options_, &setup)));
+    return std::unique_ptr<F>(static_cast<F*>(make_untyped(&setup)));
   }
 
   // The options as the member's option struct, to set them from code.
   template <class Options>
   Options& as() {
-    return dynamic_cast<Options&>(*options_);
+    return dynamic_cast<Options&>(options());
   }
 };
 
@@ -102,7 +94,7 @@ class ChoiceListBase {
   virtual ChoiceBase& append() = 0;  // with the family's first member selected
   virtual size_t size() const = 0;
   virtual ChoiceBase& at(size_t i) = 0;
-  virtual std::unique_ptr<ChoiceBase> example() const = 0;
+  virtual ChoiceBase example() const = 0;  // the family's first member
 };
 
 template <class F>
@@ -116,9 +108,7 @@ class ChoiceList : public ChoiceListBase {
   ChoiceBase& append() override { return items_.emplace_back(family<F>().begin()->name); }
   size_t size() const override { return items_.size(); }
   ChoiceBase& at(size_t i) override { return items_.at(i); }
-  std::unique_ptr<ChoiceBase> example() const override {
-    return std::make_unique<Choice<F>>(family<F>().begin()->name);
-  }
+  ChoiceBase example() const override { return Choice<F>(family<F>().begin()->name); }
   const std::vector<Choice<F>>& items() const { return items_; }
 
  private:

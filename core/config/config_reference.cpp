@@ -40,7 +40,7 @@ class ReferenceWriter : public TextVisitor {
   // all fields of the same level.
   void write(FieldSet& set) {
     set.fields(*this);
-    for (const auto& [key, choice] : pending_) sections += members(key + ".", key, *choice);
+    for (const auto& [key, choice] : pending_) sections += members(key + ".", key, choice);
     pending_.clear();
   }
 
@@ -68,7 +68,7 @@ class ReferenceWriter : public TextVisitor {
   void choices(const char* name, ChoiceListBase& choices, const char* help) override {
     std::vector<std::string> kinds;
     for (size_t i = 0; i < choices.size(); ++i) kinds.push_back(choices.at(i).kind());
-    family(name, "list of ", *choices.example(), "[" + join(kinds, ", ") + "]", help);
+    family(name, "list of ", choices.example(), "[" + join(kinds, ", ") + "]", help);
   }
 
  private:
@@ -80,7 +80,7 @@ class ReferenceWriter : public TextVisitor {
         std::string(article) == "a " ? with_article(choice.family_name()) : article + choice.family_name() + " members";
     const std::string where = first ? ", see below" : fmt::format(", like `{}`", place->second);
     rows.push_back({key, noun + where, value, help});
-    if (first) pending_.emplace_back(key, choice.copy());
+    if (first) pending_.emplace_back(key, choice);
   }
 
   struct Kind {
@@ -110,11 +110,11 @@ class ReferenceWriter : public TextVisitor {
   // Describes all members of a family. `path`: prefix of their fields' names.
   std::string members(const std::string& path, const std::string& title, const ChoiceBase& choice) {
     std::vector<Kind> kinds;
-    const std::unique_ptr<ChoiceBase> member = choice.copy();
+    ChoiceBase member = choice;
     for (const std::string& name : choice.kinds()) {
-      member->select(name);
+      member.select(name);
       ReferenceWriter inner(path, described_);
-      inner.write(member->options());
+      inner.write(member.options());
       kinds.push_back({name, choice.help_of(name), inner.sections, inner.rows});
       take_schedules(inner);
     }
@@ -169,7 +169,7 @@ class ReferenceWriter : public TextVisitor {
   std::string path_;
   Described& described_;
   // Families that are still to be described, with their keys.
-  std::vector<std::pair<std::string, std::unique_ptr<ChoiceBase>>> pending_;
+  std::vector<std::pair<std::string, ChoiceBase>> pending_;
 };
 
 }  // namespace

@@ -57,16 +57,16 @@ class SchemaWriter : public FieldVisitor {
   void choice(const char* name, ChoiceBase& choice, const char* help) override {
     properties_[name] = reference(choice);
     if (const NumberShorthand shorthand = choice.number_shorthand(); shorthand.kind) {
-      const std::unique_ptr<ChoiceBase> member = choice.copy();
-      member->select(shorthand.kind);
-      const Json number = object(member->options(), definitions_)["properties"][shorthand.field]["anyOf"][0];
+      ChoiceBase member = choice;
+      member.select(shorthand.kind);
+      const Json number = object(member.options(), definitions_)["properties"][shorthand.field]["anyOf"][0];
       properties_[name] = {{"anyOf", {number, reference(choice)}}};
     }
     properties_[name]["default"] = choice.kind();
     properties_[name]["description"] = help;
   }
   void choices(const char* name, ChoiceListBase& choices, const char* help) override {
-    properties_[name] = {{"type", "array"}, {"items", reference(*choices.example())}, {"description", help}};
+    properties_[name] = {{"type", "array"}, {"items", reference(choices.example())}, {"description", help}};
   }
 
   static Json object(FieldSet& set, Json& definitions) {
@@ -90,11 +90,11 @@ class SchemaWriter : public FieldVisitor {
     std::replace(name.begin(), name.end(), ' ', '_');
     if (!definitions_.contains(name)) {
       definitions_[name] = nullptr;  // reserves the name: a member may contain a choice of the same family
-      definitions_[name] = members(*choice.copy());
+      definitions_[name] = members(choice);
     }
     return {{"$ref", "#/$defs/" + name}};
   }
-  Json members(ChoiceBase& choice) {
+  Json members(ChoiceBase choice) {
     Json any = {{{"enum", choice.kinds()}}};
     for (const std::string& kind : choice.kinds()) {
       choice.select(kind);

@@ -15,6 +15,11 @@
 namespace moe {
 
 ConfigNode::ConfigNode() = default;
+ConfigNode::ConfigNode(const ConfigNode&) = default;
+ConfigNode::ConfigNode(ConfigNode&&) noexcept = default;
+ConfigNode& ConfigNode::operator=(const ConfigNode&) = default;
+ConfigNode& ConfigNode::operator=(ConfigNode&&) noexcept = default;
+ConfigNode::~ConfigNode() = default;
 
 ConfigNode* ConfigNode::find(const std::string& key) {
   for (auto& [name, node] : entries) {

@@ -8,7 +8,14 @@
 namespace moe {
 
 struct ConfigNode {
-  ConfigNode();  // defined in the .cpp: inline, Clang 14 needs pair<string, ConfigNode> too early
+  // Defined in the .cpp: inline, they are compiled in each file that holds a configuration.
+  ConfigNode();
+  ConfigNode(const ConfigNode&);
+  ConfigNode(ConfigNode&&) noexcept;
+  ConfigNode& operator=(const ConfigNode&);
+  ConfigNode& operator=(ConfigNode&&) noexcept;
+  ~ConfigNode();
+
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   std::string scalar;

@@ -79,8 +79,8 @@ std::string options_text(const ChoiceBase& choice) {
     void choice(const char*, ChoiceBase&, const char*) override {}
     void choices(const char*, ChoiceListBase&, const char*) override {}
   } visitor;
-  const std::unique_ptr<ChoiceBase> copy = choice.copy();
-  copy->options().fields(visitor);
+  ChoiceBase copy = choice;
+  copy.options().fields(visitor);
   return visitor.texts.empty() ? choice.kind() : fmt::format("{} ({})", choice.kind(), join(visitor.texts, ", "));
 }
 

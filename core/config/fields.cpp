@@ -2,6 +2,11 @@
 
 namespace moe {
 
+FieldSet::FieldSet() = default;
+FieldSet::FieldSet(const FieldSet&) = default;
+FieldSet& FieldSet::operator=(const FieldSet&) = default;
+FieldSet::~FieldSet() = default;
+
 std::string FieldSet::where(const std::string& field) const {
   for (const auto& [name, place] : places_) {
     if (name == field) return place.to_string();

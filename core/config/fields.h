@@ -32,7 +32,10 @@ struct FieldPlace {
 // name the key that the user wrote.
 class FieldSet {
  public:
-  virtual ~FieldSet() = default;
+  FieldSet();
+  FieldSet(const FieldSet&);
+  FieldSet& operator=(const FieldSet&);
+  virtual ~FieldSet();
   virtual void fields(FieldVisitor& visitor) = 0;
   virtual std::unique_ptr<FieldSet> clone() const = 0;
 

@@ -49,13 +49,13 @@ class KeyFinder : public TextVisitor {
     if (leads_to_wanted(name)) members(name, choice);
   }
   void choices(const char* name, ChoiceListBase& choices, const char* help) override {
-    const std::unique_ptr<ChoiceBase> example = choices.example();
+    const ChoiceBase example = choices.example();
     if (is_wanted(name)) {
       std::vector<std::string> kinds;
       for (size_t i = 0; i < choices.size(); ++i) kinds.push_back(choices.at(i).kind());
-      take_family("list of", *example, "[" + join(kinds, ", ") + "]", help);
+      take_family("list of", example, "[" + join(kinds, ", ") + "]", help);
     }
-    if (leads_to_wanted(name)) members(name, *example);
+    if (leads_to_wanted(name)) members(name, example);
   }
 
  private:
@@ -85,10 +85,10 @@ class KeyFinder : public TextVisitor {
     path_ = outer;
   }
   void members(const char* name, const ChoiceBase& choice) {
-    const std::unique_ptr<ChoiceBase> member = choice.copy();
+    ChoiceBase member = choice;
     for (const std::string& kind : choice.kinds()) {
-      member->select(kind);
-      enter(name, member->options(), choice.family_name() + " " + kind);
+      member.select(kind);
+      enter(name, member.options(), choice.family_name() + " " + kind);
     }
   }
 

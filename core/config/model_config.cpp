@@ -36,4 +36,75 @@ int64_t ModelConfig::dense_d_ff() const {
   return (8 * d_model / 3 + 7) / 8 * 8;
 }
 
+void AttentionConfig::fields(FieldVisitor& v) {
+  v.field("heads", heads, "number of query heads", {1, 1024});
+  v.field("kv_heads", kv_heads,
+          "number of key/value heads, each shared by a group of query heads; 0 = as many as `heads`", {0, 1024});
+  v.field("d_head", d_head, "width of an attention head; 0 = d_model / heads", {0, 1024});
+  v.field("position", position,
+          "kind of positions: rope rotates queries and keys (with an odd d_head not the last dimension); learned "
+          "adds a table to the embedding; relative adds a learned vector for each distance up to `memory` to the "
+          "keys, and a token does not attend to itself; none = no positions",
+          {"rope", "learned", "relative", "none"});
+  v.field("rope_theta", rope_theta, "base of the rotary frequencies (position: rope)", {1, 1e9});
+  v.field("qk_norm", qk_norm, "apply RMS normalisation to each query and key head");
+  v.field("causal", causal,
+          "a token does not attend to later tokens; false = it attends to its whole sample, for classifiers only");
+  v.field("memory", memory,
+          "maximum number of earlier tokens that a token attends to, including those of previous segments, whose "
+          "keys and values are kept without gradient; needs curriculum.sampler: contiguous. 0 = all tokens of its "
+          "sequence and no context memory",
+          {0, 1 << 20});
+  v.schedule("dropout", dropout, "Dropout rate of the attention weights in training, after the softmax.");
+}
+
+ModelConfig::ModelConfig() = default;
+ModelConfig::ModelConfig(const ModelConfig&) = default;
+ModelConfig& ModelConfig::operator=(const ModelConfig&) = default;
+ModelConfig::~ModelConfig() = default;
+
+void ModelConfig::fields(FieldVisitor& v) {
+  v.field("layers", layers, "number of transformer blocks", {1, 10000});
+  v.field("d_model", d_model, "width of the residual stream", {1, 1 << 20});
+  v.field("arrangement", arrangement,
+          "which blocks are MoE: switch = all; glam = dense and MoE blocks alternate; dense = none; or a list of "
+          "dense and moe, one per block");
+  v.group("attention", attention, "Self-attention.");
+  v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
+          {0, 1 << 22});
+  v.field("activation", activation, "activation function of feed-forward layers, dense ones and experts",
+          words_of<Activation>());
+  v.schedule("dropout", dropout, "Dropout rate of the embedding and of the branches' outputs in training.");
+  v.schedule("hidden_dropout", hidden_dropout,
+             "Dropout rate in training inside dense feed-forward layers and shared experts, after the activation.");
+  v.schedule("layer_dropout", layer_dropout,
+             "Stochastic depth: probability with which the last block's branches are skipped for a sample in "
+             "training; earlier blocks in proportion to their depth.");
+  v.field("norm", norm,
+          "kind of normalisation: rms = by the root mean square; layer = by mean and standard deviation, with a bias",
+          {"rms", "layer"});
+  v.field("norm_place", norm_place,
+          "position of the norms: pre = before attention and feed-forward layers, and a final one before the head; "
+          "post = after the sums of these layers and their inputs; post_twice = as post, and in addition the sum of "
+          "a MoE layer and its input is normalised and added to that input",
+          {"pre", "post", "post_twice"});
+  v.field("norm_eps", norm_eps, "epsilon of the norms, added to the mean square under the root", {0, 1});
+  v.field("bias", bias,
+          "add biases to feed-forward layers, experts, the output head and routers with a weight matrix, but not to "
+          "attention");
+  v.field("tie_embeddings", tie_embeddings, "use the embedding table as the weight of the output head");
+  v.field("patch", patch, "side length in pixels of the square patches that images are cut into; each patch is a token",
+          {1, 1024});
+  v.field("pooling", pooling,
+          "how a classifier pools a sample's tokens: mean = their mean; last = the last token; class_token = a "
+          "learned token that is placed before an image's patches or after a text",
+          words_of<Pooling>());
+  v.field("head", head,
+          "output head of a classifier: linear, or tanh = preceded by a layer of width d_model with a tanh (as in "
+          "the papers' fine-tuning)",
+          {"linear", "tanh"});
+  v.field("init_std", init_std,
+          "standard deviation of initial weights; for output projections it is divided by sqrt(2 layers)", {0, 10});
+}
+
 }  // namespace moe

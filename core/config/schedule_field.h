@@ -21,8 +21,9 @@ class ScheduleField : public Choice<Schedule> {
  public:
   explicit ScheduleField(double constant, Range<double> range = {});
   explicit ScheduleField(const Choice<Schedule>& schedule, Range<double> range = {});
-  ScheduleField(const ScheduleField&) = default;
-  ScheduleField& operator=(const ScheduleField&) = default;
+  ScheduleField(const ScheduleField&);
+  ScheduleField& operator=(const ScheduleField&);
+  ~ScheduleField();
   ScheduleField& operator=(const Choice<Schedule>& schedule);
   ScheduleField& operator=(double constant);
 

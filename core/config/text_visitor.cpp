@@ -66,4 +66,17 @@ std::string schedule_text(ScheduleField& field) {
   return fmt::format("{{kind: {}, {}}}", field.kind(), join(options.words, ", "));
 }
 
+void TextVisitor::overrides(const char* name, LayerOverrides& value, const char* help) {
+  std::vector<std::string> entries;
+  for (const LayerOverride& entry : value.entries) {
+    ConfigNode node = entry.settings;
+    ConfigNode at;
+    at.kind = ConfigNode::Kind::scalar;
+    at.scalar = entry.at;
+    node.entries.insert(node.entries.begin(), {"at", at});
+    entries.push_back(flow_yaml(node));
+  }
+  leaf(name, "[" + join(entries, ", ") + "]", help, "list of `{at: BLOCKS, key: value, ...}`");
+}
+
 }  // namespace moe

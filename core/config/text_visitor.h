@@ -20,18 +20,7 @@ std::string flow_yaml(const ConfigNode& node);
 // Visits fields as text: the base of the YAML and Markdown writers.
 class TextVisitor : public FieldVisitor {
  public:
-  void overrides(const char* name, LayerOverrides& value, const char* help) override {
-    std::vector<std::string> entries;
-    for (const LayerOverride& entry : value.entries) {
-      ConfigNode node = entry.settings;
-      ConfigNode at;
-      at.kind = ConfigNode::Kind::scalar;
-      at.scalar = entry.at;
-      node.entries.insert(node.entries.begin(), {"at", at});
-      entries.push_back(flow_yaml(node));
-    }
-    leaf(name, "[" + join(entries, ", ") + "]", help, "list of `{at: BLOCKS, key: value, ...}`");
-  }
+  void overrides(const char* name, LayerOverrides& value, const char* help) override;
 
   virtual void leaf(const char* name, const std::string& value, const char* help, const std::string& type) = 0;
 

@@ -1,6 +1,5 @@
 // The whole configuration of a run.
 #pragma once
-#include "core/base/words.h"
 #include "core/config/curriculum_config.h"
 #include "core/config/init_config.h"
 #include "core/config/model_config.h"
@@ -13,19 +12,6 @@ class Optimizer;
 template <>
 const Table<Member>& family<Optimizer>();
 
-struct LabelledFormat;
-struct TaskKind;
-struct TextCleaning;
-struct TokenizerEntry;
-template <>
-std::vector<std::string> words_of<LabelledFormat>();  // "auto" first
-template <>
-std::vector<std::string> words_of<TaskKind>();
-template <>
-std::vector<std::string> words_of<TextCleaning>();
-template <>
-std::vector<std::string> words_of<TokenizerEntry>();  // those that can be made from texts
-
 struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
   int64_t states = 32;
   int64_t order = 1;
@@ -34,16 +20,7 @@ struct SyntheticDataConfig : Fields<SyntheticDataConfig> {
   int64_t train_tokens = 1'000'000;
   int64_t validation_tokens = 50'000;
 
-  void fields(FieldVisitor& v) override {
-    v.field("states", states, "size of the vocabulary", {2, 4096});
-    v.field("order", order, "number of previous tokens that a token depends on", {1, 8});
-    v.field("concentration", concentration,
-            "concentration of the Dirichlet distribution of transition rows; small = predictable text", {1e-6, 1e6});
-    v.field("seed", seed, "seed of the Markov source, independent of the run's seed");
-    v.field("train_tokens", train_tokens, "length of the training split, in tokens", {2, 1'000'000'000});
-    v.field("validation_tokens", validation_tokens, "length of the validation split and of the test split, in tokens",
-            {2, 100'000'000});
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct LabelledDataConfig : Fields<LabelledDataConfig> {
@@ -57,42 +34,14 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   std::string clean = "none";
   std::string keep = "beginning";
 
-  void fields(FieldVisitor& v) override {
-    v.field("format", format,
-            "format of the folder's files; auto detects it. idx and cifar10 are images, the others texts",
-            words_of<LabelledFormat>());
-    v.field("validation", validation,
-            "number of randomly drawn samples of the training files that are held out for validation; unused if there "
-            "are validation files",
-            {0, 1LL << 40});
-    v.field("split_seed", split_seed, "seed of the draw of held-out samples, independent of the run's seed",
-            {0, 1LL << 62});
-    v.field("tokenizer", tokenizer,
-            "tokenizer of texts, built from the training texts; a run that starts from another run (init.from) uses "
-            "that run's tokenizer",
-            words_of<TokenizerEntry>());
-    v.field("vocabulary", vocabulary,
-            "for tokenizer bpe: the folder with GPT-2's encoder.json and vocab.bpe; for sentencepiece: a .model file");
-    v.field("vocab_size", vocab_size,
-            "for tokenizer sentencepiece without a .model file: maximum number of pieces to learn", {0, 1 << 24});
-    v.field("min_count", min_count, "for tokenizer word: words with fewer occurrences become <unk>", {1, 1 << 30});
-    v.field("clean", clean,
-            "cleaning of texts before tokenization: none, or text8 = lower case, digits as words, a blank for "
-            "everything that is not a letter",
-            words_of<TextCleaning>());
-    v.field("keep", keep, "which end of a text longer than data.sequence is kept", {"beginning", "end"});
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct AugmentConfig : Fields<AugmentConfig> {
   int64_t shift = 0;
   bool flip = false;
 
-  void fields(FieldVisitor& v) override {
-    v.field("shift", shift,
-            "maximum shift of a training image in pixels, in each direction; drawn again in every epoch", {0, 1024});
-    v.field("flip", flip, "mirror each training image with probability 1/2; drawn again in every epoch");
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct DataConfig : Fields<DataConfig> {
@@ -104,24 +53,7 @@ struct DataConfig : Fields<DataConfig> {
   LabelledDataConfig labelled;
   AugmentConfig augment;
 
-  void fields(FieldVisitor& v) override {
-    v.field("path", path,
-            "training data: a corpus written by moe-data, a .bin file in llm.c's format, a folder or pattern of .bin "
-            "files, or synthetic; with task: classify, a folder of labelled samples");
-    v.field("sequence", sequence,
-            "tokens per training sequence: the context length; of labelled texts, class token included, the most; "
-            "images decide "
-            "their own",
-            {1, 1 << 20});
-    v.field("vocab_size", vocab_size,
-            "vocabulary size for .bin files, which do not contain it; 0 = the tokenizer's size", {0, 1 << 24});
-    v.field("tokenizer", tokenizer,
-            "tokenizer of .bin files, from which their text and byte counts are derived: the folder with GPT-2's "
-            "encoder.json and vocab.bpe, or a .model file of SentencePiece; empty = unknown");
-    v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
-    v.group("labelled", labelled, "Labelled samples, for `task: classify`.");
-    v.group("augment", augment, "Augmentation of training images.");
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct TrainingConfig : Fields<TrainingConfig> {
@@ -132,20 +64,7 @@ struct TrainingConfig : Fields<TrainingConfig> {
   ScheduleField clip_norm{1, {0}};
   ScheduleField label_smoothing{0, {0, 0.99}};
 
-  void fields(FieldVisitor& v) override {
-    v.field("steps", steps, "length of the run, in updates (2000), tokens (5Mt) or epochs (3e)");
-    v.field("batch", batch, "number of sequences or labelled samples per update, over all ranks and micro-batches",
-            {1, 1 << 24});
-    v.field(
-        "micro_batches", micro_batches,
-        "number of parts into which a rank's share of the batch is split to save memory; more parts need less memory",
-        {1, 1 << 20});
-    v.schedule("learning_rate", learning_rate, "The learning rate over the run.");
-    v.schedule("clip_norm", clip_norm, "Gradient clipping: maximum global norm of the gradient; 0 = no clipping.");
-    v.schedule("label_smoothing", label_smoothing,
-               "Label smoothing: share of the target's probability that is spread over all classes or tokens; the "
-               "reported loss is computed without it.");
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct ParallelConfig : Fields<ParallelConfig> {
@@ -153,17 +72,7 @@ struct ParallelConfig : Fields<ParallelConfig> {
   int64_t threads = 0;
   std::string communication = "auto";
 
-  void fields(FieldVisitor& v) override {
-    v.field("expert", expert,
-            "size of an expert-parallel group: number of ranks that share one copy of the experts; groups are data "
-            "parallel to each other; 0 = the largest number that divides the ranks and gives each rank an expert",
-            {0, 1 << 20});
-    v.field("communication", communication,
-            "how ranks on GPUs communicate: nccl (one GPU per rank), mpi (through host memory; ranks may share a GPU), "
-            "auto = nccl if possible",
-            {"auto", "nccl", "mpi"});
-    v.field("threads", threads, "number of threads per rank; 0 = cores / ranks of the host", {0, 4096});
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct EvaluateConfig : Fields<EvaluateConfig> {
@@ -173,22 +82,7 @@ struct EvaluateConfig : Fields<EvaluateConfig> {
   int64_t patience = 0;
   int64_t streams = 8;
 
-  void fields(FieldVisitor& v) override {
-    v.field("every", every,
-            "interval of evaluations on the validation split, in addition to those at step 0 and at the end; 0 = only "
-            "those two");
-    v.field("tokens", tokens, "number of leading tokens, or labelled samples, of the split that are evaluated; 0 = all",
-            {0, 1LL << 50});
-    v.field("stride", stride, "number of tokens scored per window of data.sequence tokens; 0 = all of them",
-            {0, 1 << 20});
-    v.field("patience", patience,
-            "early stopping: number of evaluations without a new best after which the run ends; 0 = never",
-            {0, 1 << 30});
-    v.field("streams", streams,
-            "with model.attention.memory: number of parts that a text is cut into and that are evaluated in parallel, "
-            "each starting with an empty memory; results depend on it",
-            {1, 1 << 20});
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct CheckpointConfig : Fields<CheckpointConfig> {
@@ -196,19 +90,13 @@ struct CheckpointConfig : Fields<CheckpointConfig> {
   int64_t keep_last = 2;
   bool keep_best = true;
 
-  void fields(FieldVisitor& v) override {
-    v.field("every", every, "interval of checkpoints, in addition to the one at the end; 0 = only that one");
-    v.field("keep_last", keep_last, "number of latest checkpoints to keep", {1, 1 << 20});
-    v.field("keep_best", keep_best, "also keep the checkpoint with the best evaluation");
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct LogConfig : Fields<LogConfig> {
   Duration every = Duration::updates(10);
 
-  void fields(FieldVisitor& v) override {
-    v.field("every", every, "interval of lines in metrics.jsonl and on the console");
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct SampleConfig : Fields<SampleConfig> {
@@ -217,16 +105,16 @@ struct SampleConfig : Fields<SampleConfig> {
   std::string prompt;
   double temperature = 0.8;
 
-  void fields(FieldVisitor& v) override {
-    v.field("every", every, "interval of samples of generated text; 0 = none");
-    v.field("tokens", tokens, "length of a sample, in tokens", {1, 1 << 20});
-    v.field("prompt", prompt, "text that the sample continues; empty = the beginning of the validation split");
-    v.field("temperature", temperature,
-            "sampling temperature, the divisor of the logits; 0 = always the most likely token", {0, 100});
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct TrainConfig : Fields<TrainConfig> {
+  // Defined in the .cpp: inline, they are compiled in each file that holds a configuration.
+  TrainConfig();
+  TrainConfig(const TrainConfig&);
+  TrainConfig& operator=(const TrainConfig&);
+  ~TrainConfig() override;
+
   std::string name = "run";
   std::string folder = "runs";
   std::string task = "language_model";
@@ -246,32 +134,7 @@ struct TrainConfig : Fields<TrainConfig> {
   LogConfig log;
   SampleConfig sample;
 
-  void fields(FieldVisitor& v) override {
-    v.field("name", name, "name of the run and of its folder below `folder`");
-    v.field("folder", folder, "folder in which runs are stored");
-    v.field(
-        "task", task,
-        "what is learned: language_model = predict the next token of a text; classify = predict the label of a sample",
-        words_of<TaskKind>());
-    v.field("seed", seed, "seed of initial weights, data order, dropout and all other random numbers", {0, 1LL << 62});
-    v.field("device", device, "device to compute on; auto = a GPU if there is one, else the CPU",
-            {"auto", "cpu", "cuda"});
-    v.field("precision", precision,
-            "dtype of weights and activations; auto = bf16 (with f32 master weights) on a GPU, f32 on the CPU",
-            {"auto", "f32", "bf16"});
-    v.group("model", model, "The transformer.");
-    v.group("moe", moe, "Experts and routing.");
-    v.group("init", init, "Initial weights of the run.");
-    v.group("data", data, "Training data.");
-    v.group("curriculum", curriculum, "Which samples form a step.");
-    v.group("train", train, "Length, batch and learning rate.");
-    v.choice("optimizer", optimizer, "How gradients change the parameters.");
-    v.group("parallel", parallel, "Ranks and threads.");
-    v.group("evaluate", evaluate, "Evaluation during training.");
-    v.group("checkpoint", checkpoint, "Which checkpoints are saved and kept.");
-    v.group("log", log, "Metrics.");
-    v.group("sample", sample, "Samples of generated text.");
-  }
+  void fields(FieldVisitor& v) override;
 
   std::string run_folder() const { return folder + "/" + name; }
 };

@@ -2,6 +2,14 @@
 
 namespace moe {
 
+void BalanceOptions::common_fields(FieldVisitor& v) {
+  v.schedule("coefficient", coefficient, "Weight of the loss in the training objective, per layer.");
+  v.field("scope", scope,
+          "which tokens are balanced together: those of the step's whole batch, of each sequence, or of each rank's "
+          "micro-batch",
+          {"global", "sequence", "rank"});
+}
+
 Member switch_balance();
 Member sequence_balance();
 Member gshard_balance();

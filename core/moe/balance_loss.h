@@ -16,13 +16,7 @@ struct BalanceOptions {
   ScheduleField coefficient{0.01, {0, 1e6}};
   std::string scope = "global";
 
-  void common_fields(FieldVisitor& v) {
-    v.schedule("coefficient", coefficient, "Weight of the loss in the training objective, per layer.");
-    v.field("scope", scope,
-            "which tokens are balanced together: those of the step's whole batch, of each sequence, or of each rank's "
-            "micro-batch",
-            {"global", "sequence", "rank"});
-  }
+  void common_fields(FieldVisitor& v);
 };
 
 class BalanceLoss {

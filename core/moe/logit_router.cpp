@@ -14,6 +14,38 @@
 
 namespace moe {
 
+LogitOptions::~LogitOptions() = default;
+LogitRouter::~LogitRouter() = default;
+SoftmaxRouter::~SoftmaxRouter() = default;
+
+void LogitOptions::logit_fields(FieldVisitor& v) {
+  v.schedule("temperature", temperature, "Divisor of the router's logits.");
+  v.field("learn_temperature", learn_temperature, "train the temperature, starting at the value of `temperature`");
+  v.schedule("jitter", jitter,
+             "Multiplicative noise on the router's input in training, drawn from U[1 - jitter, 1 + jitter].");
+  v.schedule("input_dropout", input_dropout,
+             "Dropout rate of the router's input in training; the experts get the whole input.");
+  v.schedule(
+      "expert_dropout", expert_dropout,
+      "Probability with which an expert is excluded from a token's choice in training; at least k experts remain.");
+  v.field("expert_dropout_per", expert_dropout_per,
+          "token: experts are excluded for each token separately; sequence: for all tokens of a sequence together",
+          {"token", "sequence"});
+}
+
+void SoftmaxOptions::softmax_fields(FieldVisitor& v) {
+  v.schedule("k", k, "Experts per token.");
+  weight_fields(v);
+}
+
+void SoftmaxOptions::weight_fields(FieldVisitor& v) {
+  v.field("softmax", softmax, "whether the weights are a softmax over the chosen experts or over all experts",
+          {"chosen", "all"});
+  v.field("renormalise", renormalise,
+          "divide the chosen experts' weights by their sum (with softmax: chosen the sum is already 1)");
+  logit_fields(v);
+}
+
 // Events of moe.lifecycle can make `unit` a quotient. Its rounding could then put a k equal to all experts outside of
 // the range.
 static Range<double> range_of_k(const Range<double>& declared, int64_t experts, double unit) {

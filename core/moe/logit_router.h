@@ -18,20 +18,8 @@ struct LogitOptions {
   ScheduleField expert_dropout{0, {0, 0.99}};
   std::string expert_dropout_per = "token";
 
-  void logit_fields(FieldVisitor& v) {
-    v.schedule("temperature", temperature, "Divisor of the router's logits.");
-    v.field("learn_temperature", learn_temperature, "train the temperature, starting at the value of `temperature`");
-    v.schedule("jitter", jitter,
-               "Multiplicative noise on the router's input in training, drawn from U[1 - jitter, 1 + jitter].");
-    v.schedule("input_dropout", input_dropout,
-               "Dropout rate of the router's input in training; the experts get the whole input.");
-    v.schedule(
-        "expert_dropout", expert_dropout,
-        "Probability with which an expert is excluded from a token's choice in training; at least k experts remain.");
-    v.field("expert_dropout_per", expert_dropout_per,
-            "token: experts are excluded for each token separately; sequence: for all tokens of a sequence together",
-            {"token", "sequence"});
-  }
+  ~LogitOptions();
+  void logit_fields(FieldVisitor& v);
 };
 
 // Range of fields for the number of experts per token: at most all experts of the layer.
@@ -64,6 +52,7 @@ class ScheduledK {
 
 class LogitRouter : public Router {
  public:
+  ~LogitRouter() override;
   void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) final;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
                 const Routing& routing) final;
@@ -133,22 +122,15 @@ struct SoftmaxOptions : LogitOptions {
   std::string softmax = "chosen";
   bool renormalise = true;
 
-  void softmax_fields(FieldVisitor& v) {
-    v.schedule("k", k, "Experts per token.");
-    weight_fields(v);
-  }
-  void weight_fields(FieldVisitor& v) {
-    v.field("softmax", softmax, "whether the weights are a softmax over the chosen experts or over all experts",
-            {"chosen", "all"});
-    v.field("renormalise", renormalise,
-            "divide the chosen experts' weights by their sum (with softmax: chosen the sum is already 1)");
-    logit_fields(v);
-  }
+  void softmax_fields(FieldVisitor& v);
+  void weight_fields(FieldVisitor& v);
 };
 
 // Chooses the k experts with the largest logits and weights them by softmax.
 class SoftmaxRouter : public LogitRouter {
  public:
+  ~SoftmaxRouter() override;
+
  protected:
   // Throws UsageError for a k that is out of range, and for k = 1 with renormalised weights.
   SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options);

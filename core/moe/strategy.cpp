@@ -2,6 +2,11 @@
 
 namespace moe {
 
+RoutedStrategy::RoutedStrategy(const Setup& setup)
+    : router_(setup.router ? setup.router : std::shared_ptr<Router>(setup.moe.router.make(setup))) {
+  traits_ = {router_->traits()};
+}
+
 Member plain_strategy();
 Member compete_strategy();
 Member stochastic_strategy();

@@ -34,10 +34,7 @@ class Strategy {
 // A strategy with the configured router over all experts. It may share the router with another strategy.
 class RoutedStrategy : public Strategy {
  public:
-  explicit RoutedStrategy(const Setup& setup)
-      : router_(setup.router ? setup.router : std::shared_ptr<Router>(setup.moe.router.make(setup))) {
-    traits_ = {router_->traits()};
-  }
+  explicit RoutedStrategy(const Setup& setup);
   Router& router() override { return *router_; }
 
  protected:

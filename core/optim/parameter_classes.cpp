@@ -4,6 +4,22 @@
 
 namespace moe {
 
+void ParameterClassConfig::fields(FieldVisitor& v) {
+  v.field("learning_rate", learning_rate, "factor on the learning rate of this class; 0 freezes its parameters",
+          {0, 1e6});
+  v.field("weight_decay", weight_decay, "factor on the weight decay of this class", {0, 1e6});
+}
+
+void ParameterClassesConfig::fields(FieldVisitor& v) {
+  v.group("vectors", vectors, "Norms, biases, learned temperatures and tables that are not matrices of the model.");
+  v.group("embeddings", embeddings, "Embeddings of tokens, patches and positions; with tied embeddings also the head.");
+  v.group("head", head, "The output head.");
+  v.group("routers", routers, "Routers and other parameters of strategies.");
+  v.group("experts", experts, "Routed experts.");
+  v.group("attention", attention, "Attention projections.");
+  v.group("dense", dense, "Dense feed-forward layers and shared experts.");
+}
+
 // The class of a role. Norms and biases belong to `vectors` in every part of the model.
 static const ParameterClassConfig& class_of(ParameterRole role, const ParameterClassesConfig& classes) {
   switch (role) {

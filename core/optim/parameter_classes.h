@@ -11,27 +11,14 @@ namespace moe {
 // Factors on the learning rate and the weight decay of one class of parameters.
 struct ParameterClassConfig : Fields<ParameterClassConfig> {
   double learning_rate = 1, weight_decay = 1;
-  void fields(FieldVisitor& v) override {
-    v.field("learning_rate", learning_rate, "factor on the learning rate of this class; 0 freezes its parameters",
-            {0, 1e6});
-    v.field("weight_decay", weight_decay, "factor on the weight decay of this class", {0, 1e6});
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 // Each parameter belongs to the first class that matches it.
 struct ParameterClassesConfig : Fields<ParameterClassesConfig> {
   ParameterClassConfig vectors, embeddings, head, routers, experts, attention, dense;
   ParameterClassesConfig() { vectors.weight_decay = 0; }
-  void fields(FieldVisitor& v) override {
-    v.group("vectors", vectors, "Norms, biases, learned temperatures and tables that are not matrices of the model.");
-    v.group("embeddings", embeddings,
-            "Embeddings of tokens, patches and positions; with tied embeddings also the head.");
-    v.group("head", head, "The output head.");
-    v.group("routers", routers, "Routers and other parameters of strategies.");
-    v.group("experts", experts, "Routed experts.");
-    v.group("attention", attention, "Attention projections.");
-    v.group("dense", dense, "Dense feed-forward layers and shared experts.");
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 // Elements [begin, begin + count) of a buffer.

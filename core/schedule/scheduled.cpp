@@ -50,6 +50,10 @@ ScheduleField::ScheduleField(double constant, Range<double> range)
 ScheduleField::ScheduleField(const Choice<Schedule>& schedule, Range<double> range)
     : Choice<Schedule>(schedule), range_(range) {}
 
+ScheduleField::ScheduleField(const ScheduleField&) = default;
+ScheduleField& ScheduleField::operator=(const ScheduleField&) = default;
+ScheduleField::~ScheduleField() = default;
+
 ScheduleField& ScheduleField::operator=(const Choice<Schedule>& schedule) {
   Choice<Schedule>::operator=(schedule);
   return *this;

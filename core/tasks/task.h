@@ -27,6 +27,8 @@ struct GeneratedText {
   std::string prompt, text;
 };
 
+struct TaskKind;
+
 class Task {
  public:
   virtual ~Task() = default;

@@ -13,15 +13,7 @@ namespace moe {
 struct TargetConfig : Fields<TargetConfig> {
   ScheduleField difficulty{0.5, {0, 1}};
   double width = 0;
-  void fields(FieldVisitor& v) override {
-    v.schedule("difficulty", difficulty,
-               "The target difficulty, given as the share of the seen samples that are easier.");
-    v.field(
-        "width", width,
-        "width of the preference, as a share of the seen samples: samples at this distance from target.difficulty are "
-        "drawn exp(-1/2) times as often as those at it, samples far away a twentieth as often; 0 = no preference",
-        {0, 10});
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 struct BucketOptions : Fields<BucketOptions>, SamplerOptions {
@@ -32,20 +24,7 @@ struct BucketOptions : Fields<BucketOptions>, SamplerOptions {
   double explore = 1;
   double revisit = 0.05;
   int64_t warmup = 0;
-  void fields(FieldVisitor& v) override {
-    v.group("mix", mix, "Shares of easy, medium and hard samples in a batch (they are divided by their sum).");
-    v.choice("pacing", pacing, "Schedule of the share of the samples, by difficulty, that is open.");
-    v.group("target", target, "Draws samples near one difficulty more often than others.");
-    v.field("easy_below", easy_below, "share of the open samples that counts as easy", {0, 1});
-    v.field("hard_above", hard_above, "1 - the share of the open samples that counts as hard", {0, 1});
-    v.field("explore", explore, "share of the places of medium samples that unseen samples take while there are any",
-            {0, 1});
-    v.field("revisit", revisit,
-            "share of a batch that revisits all seen samples in turn, which bounds the time between visits; 0 = no "
-            "revisits and no bound",
-            {0, 1});
-    v.field("warmup", warmup, "number of samples that are seen before scores are used; 0 = 8 batches", {0, 1LL << 40});
-  }
+  void fields(FieldVisitor& v) override;
   DifficultyUse use() const override { return {.score = true}; }
 };
 

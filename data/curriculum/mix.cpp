@@ -2,6 +2,12 @@
 
 namespace moe {
 
+void MixConfig::fields(FieldVisitor& v) {
+  v.schedule("easy", easy, "Share of easy samples in a batch, before the shares are divided by their sum.");
+  v.schedule("medium", medium, "Share of medium samples in a batch, before the shares are divided by their sum.");
+  v.schedule("hard", hard, "Share of hard samples in a batch, before the shares are divided by their sum.");
+}
+
 Mix::Mix(const MixConfig& config, const RunLength& run)
     : parts_{config.easy.make(run), config.medium.make(run), config.hard.make(run)} {
   constexpr int64_t kProbes = 256;

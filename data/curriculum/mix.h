@@ -13,11 +13,7 @@ namespace moe {
 struct MixConfig : Fields<MixConfig> {
   ScheduleField easy{linearly(0.40, 0.25), {0, 1e6}}, medium{linearly(0.45, 0.50), {0, 1e6}},
       hard{linearly(0.15, 0.25), {0, 1e6}};
-  void fields(FieldVisitor& v) override {
-    v.schedule("easy", easy, "Share of easy samples in a batch, before the shares are divided by their sum.");
-    v.schedule("medium", medium, "Share of medium samples in a batch, before the shares are divided by their sum.");
-    v.schedule("hard", hard, "Share of hard samples in a batch, before the shares are divided by their sum.");
-  }
+  void fields(FieldVisitor& v) override;
 };
 
 class Mix {

@@ -51,19 +51,18 @@ struct Names : FieldVisitor {
   // A family that several keys choose from is described once, at the outermost key.
   void members(const std::string& path, const ChoiceBase& choice) {
     if (!described.insert(choice.family_name()).second) return;
-    pending.push_back(
-        [this, path, member = std::shared_ptr<ChoiceBase>(choice.copy())] { visit_members(path, *member); });
+    pending.push_back([this, path, choice] { visit_members(path, choice); });
   }
-  void visit_members(const std::string& path, ChoiceBase& choice) {
-    ChoiceBase* const member = &choice;
-    for (const std::string& kind : choice.kinds()) {
-      member->select(kind);
+  void visit_members(const std::string& path, ChoiceBase member) {
+    for (const std::string& kind : member.kinds()) {
+      member.select(kind);
       Names inner(path, found, described);
-      inner.visit(member->options());
+      inner.visit(member.options());
     }
   }
   void choices(const char* name, ChoiceListBase& choices, const char* help) override {
-    choice(name, *choices.example(), help);
+    ChoiceBase example = choices.example();
+    choice(name, example, help);
   }
 };
 

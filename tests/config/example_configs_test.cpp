@@ -130,7 +130,8 @@ class Kinds : public FieldWalker {
     FieldWalker::choice(name, choice, help);
   }
   void choices(const char* name, ChoiceListBase& choices, const char* help) override {
-    for (const std::string& kind : choices.example()->kinds()) known[choices.example()->family_name()].insert(kind);
+    const ChoiceBase example = choices.example();
+    for (const std::string& kind : example.kinds()) known[example.family_name()].insert(kind);
     for (size_t i = 0; i < choices.size(); ++i) take(choices.at(i));
     FieldWalker::choices(name, choices, help);
   }

@@ -29,7 +29,8 @@ static ParameterClassesConfig classes_of(const TrainConfig& config) {
       if (const auto* classes = dynamic_cast<const ParameterClassesConfig*>(&group)) found = *classes;
     }
   } finder;
-  config.optimizer.copy()->options().fields(finder);
+  Choice<Optimizer> optimizer = config.optimizer;
+  optimizer.options().fields(finder);
   return finder.found;
 }
 

@@ -61,7 +61,7 @@ class RangedFields : public FieldWalker {
   }
   void choice(const char* name, ChoiceBase& choice, const char*) override { members(name, "{", "}", "", choice); }
   void choices(const char* name, ChoiceListBase& choices, const char*) override {
-    members(name, "[{", "}]", "0.", *choices.example());
+    members(name, "[{", "}]", "0.", choices.example());
   }
 
  private:
@@ -81,11 +81,11 @@ class RangedFields : public FieldWalker {
   void members(const char* name, const char* open, const char* close, const char* index, const ChoiceBase& choice) {
     if (std::count(families_.begin(), families_.end(), choice.family_name()) > 1) return;
     families_.push_back(choice.family_name());
-    const auto member = choice.copy();
+    ChoiceBase member = choice;
     for (const std::string& kind : choice.kinds()) {
-      member->select(kind);
+      member.select(kind);
       enter(fmt::format("{}: {}kind: {}, ", name, open, kind), close, fmt::format("{}.{}", name, index),
-            member->options());
+            member.options());
     }
     families_.pop_back();
   }

@@ -1,0 +1,7 @@
+#include "core/base/error.h"
+
+namespace moe {
+
+Error::~Error() = default;
+
+}  // namespace moe
