@@ -180,7 +180,6 @@ class Json {
   friend bool operator==(const Json& a, const T& b) {
     return a.equals(Json(b));
   }
-  friend bool operator==(const Json& a, const char* b) { return a.equals(Json(b)); }
   friend std::ostream& operator<<(std::ostream& out, const Json& json);  // json_text_replacing()
 
  private:

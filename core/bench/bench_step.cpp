@@ -1,7 +1,5 @@
 #include "core/bench/bench_step.h"
 
-#include <cblas.h>
-#include <omp.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include "core/base/build_info.h"
 #include "core/base/integer.h"
 #include "core/base/json.h"
+#include "core/ops/gemm/fma_peak.h"
 #include "core/step/train_step.h"
 #include "core/tensor/device.h"
 
@@ -19,25 +18,6 @@ namespace moe {
 using Clock = std::chrono::steady_clock;
 static double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// The rate of the library's SGEMM in GFLOP/s, with a separate product of 1536^3 on every thread at the same time: the
-// cores' combined peak.
-static double sgemm_rate(int threads) {
-  constexpr int n = 1536;
-  constexpr int kRepeats = 3;
-  double best = 0;
-  std::vector<std::vector<float>> memory(static_cast<size_t>(threads), std::vector<float>(3 * n * n, 0.5f));
-  for (int repeat = 0; repeat < kRepeats; ++repeat) {
-    const auto start = Clock::now();
-#pragma omp parallel num_threads(threads)
-    {
-      float* a = memory[as_index(omp_get_thread_num())].data();
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a, n, a + n * n, n, 0, a + 2 * n * n, n);
-    }
-    best = std::max(best, 2.0 * n * n * n * threads / seconds_since(start) / 1e9);
-  }
-  return best;
 }
 
 static size_t peak_resident_bytes() {
@@ -95,8 +75,8 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   TrainingState state(setup, plan, true);
   const std::vector<double> times = time_steps(state, setup, *world, options);
   const size_t peak = peak_resident_bytes();
-  double sgemm = device.device == Device::cpu ? sgemm_rate(threads) : 0;
-  world->all_reduce_sum(as_tensor(std::span(&sgemm, 1)));
+  double peak_gflops = device.device == Device::cpu ? fma_peak_gflops(threads) : 0;
+  world->all_reduce_sum(as_tensor(std::span(&peak_gflops, 1)));
 
   const double median = times[times.size() / 2];
   const double count = static_cast<double>(config.train.batch * config.data.sequence);
@@ -113,8 +93,8 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                   {"ms_max", times.back() * 1e3},
                   {"tokens_per_s", count / median},
                   {"gflops", gflops},
-                  {"sgemm_gflops", sgemm},
-                  {"sgemm_share", sgemm > 0 ? gflops / sgemm : 0},
+                  {"peak_gflops", peak_gflops},
+                  {"peak_share", peak_gflops > 0 ? gflops / peak_gflops : 0},
                   {"peak_bytes", peak},
                   {"planned_bytes", plan.total()}};
   return json_text(line);

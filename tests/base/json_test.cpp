@@ -1,7 +1,9 @@
 #include "core/base/json.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <sstream>
 
 #include "tests/support/catch.h"

@@ -17,7 +17,9 @@ namespace {
 CurriculumStats sample_stats() {
   CurriculumStats stats{"buckets", 1000, 400, 9e4, {{0, -2}, {0.5, 0}, {1, 3}}};
   stats.easiest = {{12, 0, -2, 7, {{"loss", 1.25}}, {"plain\nand <easy>"}}};
-  stats.hardest = {{99, 0.999, 3, 0, {{"loss", 4.5}}, {std::string(600, 'x') + "\xc3\xa9"}}};
+  std::string text(600, 'x');
+  text += "\xc3\xa9";
+  stats.hardest = {{99, 0.999, 3, 0, {{"loss", 4.5}}, {text}}};
   return stats;
 }
 

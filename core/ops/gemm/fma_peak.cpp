@@ -1,0 +1,50 @@
+#include "core/ops/gemm/fma_peak.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace moe {
+
+#if defined(__AVX512F__)
+static constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+static constexpr int kVectorBytes = 32;
+#else
+static constexpr int kVectorBytes = 16;
+#endif
+using Vector __attribute__((vector_size(kVectorBytes))) = float;
+
+static constexpr int kChains = 12;  // more than latency x units of a core, and they fit into 16 registers
+static constexpr int64_t kRounds = 1'000'000;
+static constexpr int kTrials = 5;
+
+static float run_chains(float factor, float term) {
+  const Vector f = Vector{} + factor, t = Vector{} + term;
+  Vector a = t, b = a + t, c = b + t, d = c + t, e = d + t, g = e + t;
+  Vector h = g + t, i = h + t, j = i + t, k = j + t, l = k + t, m = l + t;
+  for (int64_t round = 0; round < kRounds; ++round) {
+    a = a * f + t, b = b * f + t, c = c * f + t, d = d * f + t;
+    e = e * f + t, g = g * f + t, h = h * f + t, i = i * f + t;
+    j = j * f + t, k = k * f + t, l = l * f + t, m = m * f + t;
+  }
+  return (a + b + c + d + e + g + h + i + j + k + l + m)[0];
+}
+
+double fma_peak_gflops(int threads) {
+  constexpr double kOperations = 2.0 * kChains * kRounds * (kVectorBytes / sizeof(float));
+  double best = 0;
+  float sum = 0;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    const auto start = std::chrono::steady_clock::now();
+#pragma omp parallel num_threads(threads) reduction(+ : sum)
+    sum += run_chains(0.5f, 1);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::max(best, kOperations * threads / seconds / 1e9);
+  }
+  volatile float used = sum;
+  (void)used;
+  return best;
+}
+
+}  // namespace moe
