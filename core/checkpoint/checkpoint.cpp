@@ -30,7 +30,11 @@ std::string CheckpointFolder::path(int64_t step) const {
 std::vector<int64_t> CheckpointFolder::steps() const {
   std::vector<int64_t> result;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder_, error)) {
+  fs::directory_iterator list(folder_, error);
+  if (error == std::errc::no_such_file_or_directory) return result;
+  // A failed listing is no empty folder: the run would start anew and remove what it did not see.
+  for (; !error && list != fs::directory_iterator(); list.increment(error)) {
+    const fs::directory_entry& entry = *list;
     const std::string name = entry.path().filename().string();
     int64_t step = 0;
     if (name.rfind("step_", 0) != 0) continue;
@@ -39,6 +43,7 @@ std::vector<int64_t> CheckpointFolder::steps() const {
       result.push_back(step);
     }
   }
+  if (error) raise<CheckpointError>("cannot list the checkpoints in {}: {}", folder_, error.message());
   std::sort(result.begin(), result.end());
   return result;
 }

@@ -55,7 +55,7 @@ class CheckpointFolder {
   // `folder`: the folder checkpoints/ of a run
   explicit CheckpointFolder(std::string folder) : folder_(std::move(folder)) {}
 
-  // The steps of the complete checkpoints, in ascending order.
+  // The steps of the complete checkpoints, in ascending order. Throws CheckpointError if the folder cannot be listed.
   std::vector<int64_t> steps() const;
   std::optional<int64_t> last() const;
   std::optional<int64_t> best() const;

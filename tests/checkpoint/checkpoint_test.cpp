@@ -315,3 +315,10 @@ TEST_CASE("find_checkpoint takes a run, a step or a folder, and its error lists 
   fs::remove(checkpoints.path(10) + "/COMPLETE");
   CHECK_THROWS_WITH(find_checkpoint(checkpoints.path(10), "last"), Catch::Contains("has no file COMPLETE"));
 }
+TEST_CASE("a folder of checkpoints that cannot be listed is an error, one that is not there is empty") {
+  TemporaryFolder folder;
+  CHECK(CheckpointFolder(folder / "none").steps().empty());
+  replace_text(folder / "file", "no folder");
+  CHECK_THROWS_WITH(CheckpointFolder(folder / "file").steps(), Catch::Contains("cannot list the checkpoints"));
+  CHECK_THROWS_AS(CheckpointFolder(folder / "file").last(), CheckpointError);
+}
