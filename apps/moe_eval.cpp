@@ -145,7 +145,7 @@ static std::vector<VariedEvaluation> evaluate_variations(const Options& options,
 static void print_variations(const Options& options, const std::string& note,
                              const std::vector<VariedEvaluation>& all) {
   log::info("{}", note);
-  std::cout << (options.json ? json_text(variation_json(all)) + "\n" : variation_text(all)) << std::flush;
+  std::cout << (options.json ? json_text_replacing(variation_json(all)) + "\n" : variation_text(all)) << std::flush;
   if (!options.varied.html.empty())
     replace_text(options.varied.html, variation_html(all, "What routing contributes", note));
 }
@@ -236,7 +236,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   if (!first) return 0;
   log_result(options, subject, result);
   if (options.json)
-    std::cout << json_text(to_json(options, subject, result)) << "\n";
+    std::cout << json_text_replacing(to_json(options, subject, result)) << "\n";
   else
     std::cout << fmt::format("{:.6f}\n", chosen.value(result.evaluation));
   return 0;

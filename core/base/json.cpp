@@ -9,6 +9,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/base/base64.h"
+#include "core/base/error.h"
+#include "core/base/text.h"
+
 namespace moe {
 
 // Objects of many members, such as vocabularies, have an index by key; for few members a search is faster.
@@ -48,6 +52,7 @@ struct Json::Object {
   }
 };
 
+static constexpr const char* kBytes = "base64";  // the only member of an object that stands for a string of bytes
 static constexpr const char* kTypeNames[] = {"null",     "a boolean", "an integer", "an integer",
                                              "a number", "a string",  "an array",   "an object"};
 
@@ -187,6 +192,14 @@ void Json::read(float& value) const {
 }
 
 void Json::read(std::string& value) const {
+  if (is_object() && size() == 1 && items()[0].key == kBytes) {
+    try {
+      value = from_base64(items()[0].value.get<std::string>());
+    } catch (const DataError& error) {
+      throw JsonError(error.what());
+    }
+    return;
+  }
   require(Type::string);
   value = *value_.string;
 }
@@ -423,7 +436,8 @@ class Builder : public nlohmann::json_sax<Library> {
   Json* member_ = nullptr;   // where the next value of the innermost one belongs if that is an object
 };
 
-Library to_library(const Json& json) {
+// With `bytes` a string that is not UTF-8 becomes an object of its bytes.
+Library to_library(const Json& json, bool bytes) {
   switch (json.type()) {
     case Json::Type::null:
       return nullptr;
@@ -435,19 +449,22 @@ Library to_library(const Json& json) {
       return json.get<uint64_t>();
     case Json::Type::real:
       return json.get<double>();
-    case Json::Type::string:
-      return json.get<std::string>();
+    case Json::Type::string: {
+      std::string text = json.get<std::string>();
+      if (bytes && !is_utf8(text)) return {{kBytes, to_base64(text)}};
+      return text;
+    }
     case Json::Type::array:
       break;
     case Json::Type::object: {
       Library::object_t members;
       // The base's emplace_back does not search for the key, which is new.
-      for (const auto& [key, value] : json.items()) members.emplace_back(key, to_library(value));
+      for (const auto& [key, value] : json.items()) members.emplace_back(key, to_library(value, bytes));
       return members;
     }
   }
   Library::array_t elements;
-  for (const Json& element : json) elements.push_back(to_library(element));
+  for (const Json& element : json) elements.push_back(to_library(element, bytes));
   return elements;
 }
 
@@ -467,16 +484,16 @@ Json parse_json_or_null(std::string_view text) {
   }
 }
 
+static std::string text_of(const Library& json, int indent) {
+  return json.dump(indent, ' ', false, Library::error_handler_t::replace);
+}
+
 std::string json_text(const Json& json, int indent) {
-  try {
-    return to_library(json).dump(indent);
-  } catch (const Library::exception& error) {
-    throw JsonError(words_of(error));
-  }
+  return text_of(to_library(json, true), indent);
 }
 
 std::string json_text_replacing(const Json& json, int indent) {
-  return to_library(json).dump(indent, ' ', false, Library::error_handler_t::replace);
+  return text_of(to_library(json, false), indent);
 }
 
 std::ostream& operator<<(std::ostream& out, const Json& json) {

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "core/base/check.h"
+#include "core/base/text.h"
 
 namespace moe::log {
 
@@ -36,7 +37,7 @@ void write(Level level, fmt::string_view format, fmt::format_args args) {
                                                           spdlog::level::warn, spdlog::level::err};
   spdlog::logger& logger = *spdlog::default_logger_raw();
   const spdlog::level::level_enum chosen = kLevels[static_cast<int>(level)];
-  if (logger.should_log(chosen)) logger.log(chosen, fmt::vformat(format, args));
+  if (logger.should_log(chosen)) logger.log(chosen, shown(fmt::vformat(format, args)));
 }
 
 }  // namespace moe::log

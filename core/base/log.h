@@ -15,8 +15,8 @@ void quiet_console();
 
 enum class Level { debug, info, warn, error };
 
-// Formats and writes one message. spdlog's headers are included only by log.cpp, because every file that formats
-// through them compiles all of fmt's formatting again.
+// Formats and writes one message, as shown() in core/base/text.h shows it. spdlog's headers are included only by
+// log.cpp, because every file that formats through them compiles all of fmt's formatting again.
 void write(Level level, fmt::string_view format, fmt::format_args args);
 
 template <class... Args>

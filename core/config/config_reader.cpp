@@ -1,6 +1,7 @@
 #include "core/config/config_reader.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -19,6 +20,8 @@ namespace {
 
 using Kind = ConfigNode::Kind;
 
+constexpr const char* kNoList = "has no value; write [] for an empty list";
+
 class Reader : public FieldVisitor {
  public:
   // `over`: fields without a value keep their current place, instead of being named as defaults.
@@ -27,9 +30,11 @@ class Reader : public FieldVisitor {
 
   void field(const char* name, bool& value, const char*) override {
     if (const ConfigNode* node = scalar(name)) {
-      if (node->scalar == "true" || node->scalar == "yes" || node->scalar == "on")
+      std::string word = node->scalar;
+      std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
+      if (word == "true" || word == "yes" || word == "on")
         value = true;
-      else if (node->scalar == "false" || node->scalar == "no" || node->scalar == "off")
+      else if (word == "false" || word == "no" || word == "off")
         value = false;
       else
         complain(*node, name, "expected true or false");
@@ -91,7 +96,7 @@ class Reader : public FieldVisitor {
     const ConfigNode* node = find(name);
     if (!node) return;
     value.entries.clear();
-    if (node->kind == Kind::null) return;
+    if (node->kind == Kind::null) return complain(*node, name, kNoList);
     if (node->kind != Kind::list)
       return complain(*node, name, "expected a list, for example [{at: 0-2, router: hash}]");
     for (size_t i = 0; i < node->items.size(); ++i) {
@@ -125,7 +130,7 @@ class Reader : public FieldVisitor {
       return;
     }
     choices.clear();
-    if (node->kind == Kind::null) return;
+    if (node->kind == Kind::null) return complain(*node, name, kNoList);
     if (node->kind != Kind::list) return complain(*node, name, "expected a list, for example [] or [{kind: ...}]");
     for (size_t i = 0; i < node->items.size(); ++i) {
       read_choice(node->items[i], fmt::format("{}.{}", full(name), i), choices.append());
@@ -227,7 +232,8 @@ class Reader : public FieldVisitor {
     if (!node) return;
     clear();
     if (node->kind == Kind::scalar) return add(*node);
-    if (node->kind != Kind::list && node->kind != Kind::null) return complain(*node, name, "expected a list");
+    if (node->kind == Kind::null) return complain(*node, name, kNoList);
+    if (node->kind != Kind::list) return complain(*node, name, "expected a list");
     for (const ConfigNode& item : node->items) {
       if (item.kind == Kind::scalar)
         add(item);

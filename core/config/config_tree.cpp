@@ -6,8 +6,10 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <system_error>
+#include <unordered_set>
 
+#include "core/base/base64.h"
 #include "core/base/check.h"
 #include "core/base/text.h"
 #include "core/config/old_keys.h"
@@ -32,38 +34,97 @@ const ConfigNode* ConfigNode::find(const std::string& key) const {
   return const_cast<ConfigNode*>(this)->find(key);
 }
 
-static ConfigNode convert(const YAML::Node& yaml, const std::string& source) {
-  ConfigNode node;
-  node.origin = yaml.Mark().line >= 0 ? fmt::format("{}:{}", source, yaml.Mark().line + 1) : source;
-  switch (yaml.Type()) {
-    case YAML::NodeType::Scalar:
-      node.kind = ConfigNode::Kind::scalar;
-      node.scalar = yaml.Scalar();
-      break;
-    case YAML::NodeType::Sequence:
-      node.kind = ConfigNode::Kind::list;
-      for (const YAML::Node& item : yaml) node.items.push_back(convert(item, source));
-      break;
-    case YAML::NodeType::Map:
-      node.kind = ConfigNode::Kind::map;
-      for (const auto& entry : yaml) {
-        if (!entry.first.IsScalar()) raise<UsageError>("{}: a key must be a word", node.origin);
-        const std::string key = entry.first.Scalar();
-        ConfigNode value = convert(entry.second, source);
-        value.origin = fmt::format("{}:{}", source, entry.first.Mark().line + 1);
-        if (node.find(key)) raise<UsageError>("{}: the key '{}' is given twice; remove one of them", value.origin, key);
-        node.entries.emplace_back(key, std::move(value));
-      }
-      break;
-    default:
-      break;
+namespace {
+
+// Far above what a configuration needs. An alias of itself has no end, and aliases of aliases multiply.
+constexpr int kMostLevels = 50;
+constexpr int64_t kMostNodes = 20'000;
+constexpr size_t kMostBytes = 1 << 20;
+
+class Converter {
+ public:
+  explicit Converter(const std::string& source) : source_(source) {}
+
+  ConfigNode convert(const YAML::Node& yaml, int level = 0) {
+    ConfigNode node;
+    node.origin = origin(yaml);
+    if (level > kMostLevels)
+      raise<UsageError>("{}: more than {} levels, or an alias of itself", node.origin, kMostLevels);
+    if (++nodes_ > kMostNodes) raise<UsageError>("{}: more than {} values, aliases included", source_, kMostNodes);
+    switch (yaml.Type()) {
+      case YAML::NodeType::Scalar:
+        node.kind = ConfigNode::Kind::scalar;
+        node.scalar = yaml.Tag() == "tag:yaml.org,2002:binary" ? bytes(yaml, node.origin) : yaml.Scalar();
+        break;
+      case YAML::NodeType::Sequence:
+        node.kind = ConfigNode::Kind::list;
+        for (const YAML::Node& item : yaml) node.items.push_back(convert(item, level + 1));
+        break;
+      case YAML::NodeType::Map:
+        node.kind = ConfigNode::Kind::map;
+        add_entries(node, yaml, level);
+        break;
+      default:
+        break;
+    }
+    return node;
   }
-  return node;
-}
+
+ private:
+  std::string origin(const YAML::Node& yaml) const {
+    return yaml.Mark().line >= 0 ? fmt::format("{}:{}", source_, yaml.Mark().line + 1) : source_;
+  }
+  static std::string bytes(const YAML::Node& yaml, const std::string& origin) {
+    try {
+      return from_base64(yaml.Scalar());
+    } catch (const DataError& error) {
+      raise<UsageError>("{}: !!binary: {}", origin, error.what());
+    }
+  }
+
+  void add_entries(ConfigNode& node, const YAML::Node& yaml, int level) {
+    std::unordered_set<std::string> keys;
+    std::vector<ConfigNode> merged;  // maps that `<<` names
+    for (const auto& entry : yaml) {
+      if (!entry.first.IsScalar()) raise<UsageError>("{}: a key must be a word", node.origin);
+      const std::string& key = entry.first.Scalar();
+      ConfigNode value = convert(entry.second, level + 1);
+      value.origin = origin(entry.first);
+      if (!keys.insert(key).second)
+        raise<UsageError>("{}: the key '{}' is given twice; remove one of them", value.origin, key);
+      if (key == "<<") {
+        const bool is_list = value.kind == ConfigNode::Kind::list;
+        for (const ConfigNode& map : is_list ? value.items : std::vector{value}) {
+          if (map.kind != ConfigNode::Kind::map)
+            raise<UsageError>("{}: << takes a map or a list of maps", value.origin);
+          merged.push_back(map);
+        }
+        continue;
+      }
+      node.entries.emplace_back(key, std::move(value));
+    }
+    // A key of the map itself comes before one that is merged, and of merged maps the first one's.
+    for (ConfigNode& map : merged) {
+      for (auto& [key, value] : map.entries) {
+        if (keys.insert(key).second) node.entries.emplace_back(key, std::move(value));
+      }
+    }
+  }
+
+  const std::string& source_;
+  int64_t nodes_ = 0;
+};
+
+}  // namespace
 
 ConfigNode parse_config(const std::string& text, const std::string& origin) {
+  if (text.size() > kMostBytes) raise<UsageError>("{}: longer than {} bytes", origin, kMostBytes);
+  if (!is_utf8(text)) raise<UsageError>("{}: not UTF-8, the encoding of YAML", origin);
   try {
-    return convert(YAML::Load(text), origin);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1)
+      raise<UsageError>("{}: {} documents, separated by '---'; expected one", origin, documents.size());
+    return documents.empty() ? ConfigNode() : Converter(origin).convert(documents[0]);
   } catch (const YAML::Exception& error) {
     raise<UsageError>("{}:{}: not valid YAML: {}", origin, error.mark.line + 1, error.msg);
   }
@@ -71,11 +132,19 @@ ConfigNode parse_config(const std::string& text, const std::string& origin) {
 
 static ConfigNode read_file(const std::string& path, int depth) {
   if (depth > 16) raise<UsageError>("{}: includes itself", path);
+  // A pipe that nobody writes to has no end. Only the first file may be one, as in -c <(...).
+  if (std::error_code error; depth > 0 && !std::filesystem::is_regular_file(path, error))
+    raise<UsageError>("cannot include {}: {}", path, error ? error.message() : "not a file");
   std::ifstream file(path);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) raise<UsageError>("cannot read the configuration file {}", path);
-  ConfigNode node = parse_config(text.str(), path);
-  if (node.kind != ConfigNode::Kind::map) raise<UsageError>("{}: expected `key: value` lines", path);
+  // One byte more than is allowed shows that a file, or a device without an end, is longer.
+  std::string text(kMostBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file && !file.eof()) raise<UsageError>("cannot read the configuration file {}", path);
+  text.resize(static_cast<size_t>(file.gcount()));
+  ConfigNode node = parse_config(text, path);
+  if (node.kind != ConfigNode::Kind::map) {
+    raise<UsageError>("{}: {}expected `key: value` lines", path, text.empty() ? "the file is empty; " : "");
+  }
   rename_old_keys(node);
 
   const auto include = std::find_if(node.entries.begin(), node.entries.end(),
@@ -132,7 +201,13 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
     raise<UsageError>("--set {}: write key=value, for example --set moe.router.k=1", assignment);
   }
   const std::string origin = "--set " + assignment;
-  ConfigNode value = parse_config(assignment.substr(equals + 1), origin);
+  ConfigNode value;
+  if (const std::string text = assignment.substr(equals + 1); is_utf8(text)) {
+    value = parse_config(text, origin);
+  } else {  // a path may be any bytes
+    value.kind = ConfigNode::Kind::scalar;
+    value.scalar = text;
+  }
   value.origin = origin;
   // Wrap the value in one map per path component, then merge; a list element is reached in place.
   const std::vector<std::string> path = split(present_key(assignment.substr(0, equals), origin), '.');

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/base/base64.h"
 #include "core/base/json.h"
 
 namespace moe {
 
 std::string quote_yaml(const std::string& text) {
+  if (!is_utf8(text)) return "!!binary " + to_base64(text);
   std::string lower = text;  // YAML accepts its keywords in any case
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
   const bool plain =

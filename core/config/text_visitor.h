@@ -10,7 +10,7 @@
 
 namespace moe {
 
-// The text as a YAML scalar, quoted if YAML would read it as another type.
+// The text as a YAML scalar, quoted if YAML would read it as another type; `!!binary` and base64 if it is not UTF-8.
 std::string quote_yaml(const std::string& text);
 // A schedule on one line: "0.1" for a constant without a warm-up, else "{kind: linear, from: 1, ...}".
 std::string schedule_text(ScheduleField& field);

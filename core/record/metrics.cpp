@@ -42,7 +42,7 @@ void MetricsFile::write(const std::string& type, int64_t step, Json record) {
   Json line = {
       {metric_keys::kSchema, metric_keys::kSchemaNumber}, {metric_keys::kType, type}, {metric_keys::kStep, step}};
   line.update(record);
-  const std::string text = json_text(line) + "\n";
+  const std::string text = json_text_replacing(line) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
     raise<CheckpointError>("cannot write {}: {}", path_, std::strerror(errno));
   }

@@ -167,7 +167,15 @@ TEST_CASE("text that is not JSON is refused with its place, and too deep text be
   CHECK(parse_json(R"({"a": 1, "a": 2})").at("a") == 2);
 }
 
-TEST_CASE("bytes that are not UTF-8 are refused, or replaced where a text is only shown") {
-  CHECK_THROWS_WITH(json_text("a\xff"), Catch::Contains("invalid UTF-8"));
-  CHECK(json_text_replacing("a\xff") == "\"a\uFFFD\"");
+TEST_CASE(
+    "a string that is not UTF-8 keeps its bytes in files that are read again, and is replaced where it is shown") {
+  const std::string bytes("a\xff\x00z", 4);
+  const Json json = {{"list", {bytes, "plain"}}};
+  CHECK(json_text(json) == R"({"list":[{"base64":"Yf8Aeg=="},"plain"]})");
+  CHECK(parse_json(json_text(json)).at("list").get<std::vector<std::string>>() ==
+        std::vector<std::string>{bytes, "plain"});
+  CHECK(json_text_replacing(json) == "{\"list\":[\"a\uFFFD\\u0000z\",\"plain\"]}");
+  CHECK(json_text({{"k\xff", 1}}) == "{\"k\uFFFD\":1}");
+  CHECK_THROWS_WITH(parse_json(R"({"base64": "!"})").get<std::string>(), Catch::Contains("invalid base64"));
+  CHECK_THROWS_AS(parse_json(R"({"base64": "Yf8A", "x": 1})").get<std::string>(), JsonError);
 }

@@ -21,6 +21,23 @@ TEST_CASE("the nearest name is a similar one or none") {
   CHECK(nearest("x", {}).empty());
 }
 
+TEST_CASE("well-formed UTF-8 is recognised, and everything else is shown as U+FFFD") {
+  for (const char* good : {"", "a", "\u00e4", "\u20ac", "\U0001F600", "\uFFFD", "\U0010FFFF"}) {
+    CAPTURE(good);
+    CHECK(is_utf8(good));
+    CHECK(shown(good) == good);
+  }
+  for (const char* bad : {"\xff", "\xc3", "\xe2\x82", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\x80z"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(is_utf8(bad));
+    CHECK(is_utf8(shown(bad)));
+    CHECK(shown(bad).find("\uFFFD") != std::string::npos);
+  }
+  CHECK(shown("a\x1b[1m\tb\n\x7f\r") == "a\uFFFD[1m\tb\n\uFFFD\uFFFD");
+  CHECK(shown("\u009b31m") == "\uFFFD31m");  // the control sequence introducer in one character
+  CHECK(utf8_length("\u20acx") == 3);
+}
+
 TEST_CASE("a table finds its entries, or lists them") {
   struct Entry {
     const char* name;

@@ -1,7 +1,7 @@
 #include "core/config/config_reader.h"
 
 #include "core/config/field_walker.h"
-
+#include "core/config/train_config.h"
 #include "tests/support/catch.h"
 #include "tests/support/sample_config.h"
 
@@ -145,7 +145,6 @@ TEST_CASE("lists are replaced as a whole, and a word is a list of one") {
   CHECK(read("words: []").words.empty());
   CHECK(read("numbers: 7").numbers == std::vector<int64_t>{7});
   CHECK(read("balance: []").balance.items().empty());
-  CHECK(read("balance:").balance.items().empty());
   CHECK(read("balance: [z, switch, z]").balance.items().size() == 3);
 }
 
@@ -214,6 +213,22 @@ TEST_CASE("a copied configuration is independent") {
   CHECK(number_of(copy.router, "k") == 4);
   CHECK(original.balance.size() == 2);
   CHECK(copy.balance.size() == 1);
+}
+
+TEST_CASE("true and false have their words in any case, and a list without a value is refused") {
+  for (const char* word : {"true", "True", "TRUE", "yes", "On"}) {
+    TrainConfig config;
+    read_config(parse_config(fmt::format("data: {{augment: {{flip: {}}}}}", word), "run.yaml"), config);
+    CHECK(config.data.augment.flip);
+  }
+  for (const char* key : {"moe.balance", "moe.lifecycle", "moe.layers", "model.arrangement"}) {
+    CAPTURE(key);
+    ConfigNode root;
+    root.kind = ConfigNode::Kind::map;
+    apply_override(root, std::string(key) + "=");
+    TrainConfig config;
+    CHECK_THROWS_WITH(read_config(root, config), Catch::Contains(std::string(key) + ": has no value; write []"));
+  }
 }
 
 }  // namespace moe::test

@@ -1,5 +1,7 @@
 #include "core/config/config_tree.h"
 
+#include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -150,6 +152,50 @@ TEST_CASE("a file that cannot be read is named") {
                     Catch::Contains("deep.yaml:2"));
   CHECK_THROWS_AS(read_config_file(folder.path("sub")), UsageError);
   CHECK_THROWS_WITH(read_config_file(folder.write("empty.yaml", "# nothing\n")), Catch::Contains("empty.yaml"));
+}
+
+TEST_CASE("configurations that could fill memory or stack are refused") {
+  CHECK_THROWS_WITH(parse_config("a: &a [*a]", "x"), Catch::Contains("an alias of itself"));
+  CHECK_THROWS_WITH(parse_config("a: &a {b: *a}", "x"), Catch::Contains("an alias of itself"));
+  CHECK_THROWS_WITH(parse_config("a: &a {<<: *a}", "x"), Catch::Contains("an alias of itself"));
+  std::string aliases = "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]\n";
+  for (int i = 1; i < 20; ++i) {
+    aliases += fmt::format("a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i, i - 1);
+  }
+  CHECK_THROWS_WITH(parse_config(aliases, "x"), Catch::Contains("more than 20000 values"));
+  std::string lines;
+  for (int i = 0; i < 60'000; ++i) lines += fmt::format("k{}: 1\n", i);
+  CHECK_THROWS_WITH(parse_config(lines, "x"), Catch::Contains("more than 20000 values"));
+  CHECK_THROWS_AS(parse_config(std::string(100'000, '['), "x"), UsageError);
+  CHECK_THROWS_WITH(parse_config(std::string(2 << 20, '#'), "x"), Catch::Contains("longer than"));
+  Folder folder;
+  CHECK_THROWS_WITH(read_config_file("/dev/zero"), Catch::Contains("longer than"));
+  CHECK_THROWS_WITH(read_config_file(folder.write("zero.yaml", "include: /dev/zero")), Catch::Contains("not a file"));
+  REQUIRE(::mkfifo(folder.path("pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(read_config_file(folder.write("pipe.yaml", "include: pipe")), Catch::Contains("not a file"));
+}
+
+TEST_CASE("several documents, an empty file and text that is not UTF-8 are refused") {
+  CHECK_THROWS_WITH(parse_config("a: 1\n---\nb: 2\n", "x"), Catch::Contains("2 documents"));
+  CHECK(show(parse_config("---\na: 1\n...\n", "x")) == "{a: 1}");
+  CHECK_THROWS_WITH(parse_config("a: \xff", "x"), Catch::Contains("not UTF-8"));
+  Folder folder;
+  CHECK_THROWS_WITH(read_config_file(folder.write("empty.yaml", "")), Catch::Contains("the file is empty"));
+  CHECK_THROWS_WITH(read_config_file(folder.path("none.yaml")), Catch::Contains("cannot read"));
+}
+
+TEST_CASE("<< merges maps, whose keys give way to the map's own") {
+  CHECK(show(parse_config("a: &a {x: 1, y: 2}\nb: {y: 3, <<: *a, z: 4}", "x")) ==
+        "{a: {x: 1, y: 2}, b: {y: 3, z: 4, x: 1}}");
+  CHECK(show(parse_config("a: {<<: [{x: 1}, {x: 2, y: 3}]}", "x")) == "{a: {x: 1, y: 3}}");
+  CHECK_THROWS_WITH(parse_config("a: {<<: 3}", "x"), Catch::Contains("<< takes a map"));
+  CHECK_THROWS_WITH(parse_config("a: {<<: {x: 1}, <<: {y: 1}}", "x"), Catch::Contains("given twice"));
+}
+
+TEST_CASE("!!binary is bytes, and --set takes any bytes") {
+  CHECK(show(parse_config("a: !!binary Yf8=", "x")) == "{a: a\xff}");
+  CHECK_THROWS_WITH(parse_config("a: !!binary '?'", "x"), Catch::Contains("base64"));
+  CHECK(overridden("a: 1", "a=x\xff: [y") == "{a: x\xff: [y}");
 }
 
 }  // namespace moe::test
