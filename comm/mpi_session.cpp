@@ -9,6 +9,8 @@
 #include "comm/self_communicator.h"
 #include "core/base/failure.h"
 #include "core/base/log.h"
+#include "core/base/output.h"
+#include "core/base/text.h"
 
 namespace moe {
 
@@ -50,13 +52,15 @@ int run_program(int argc, char** argv, const std::function<int(MpiSession&)>& bo
     const auto patience = std::chrono::milliseconds(code == ExitCode::usage ? 5000 : 500);
     if (rank > 0) std::this_thread::sleep_for(patience);
     const std::string where = size > 1 ? fmt::format(" (rank {} of {})", rank, size) : "";
-    std::fprintf(stderr, "Error: %s%s\n", message.c_str(), where.c_str());
+    std::fprintf(stderr, "Error: %s%s\n", shown(message).c_str(), where.c_str());
     std::fflush(stderr);
     if (size > 1) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
     return static_cast<int>(code);
   };
   try {
-    return body(session);
+    const int code = body(session);
+    check_output();
+    return code;
   } catch (...) {
     const Failure failure = current_failure();
     return fail(failure.code, failure.message);

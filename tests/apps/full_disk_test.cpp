@@ -1,5 +1,7 @@
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -56,4 +58,22 @@ TEST_CASE("a full disk ends with 4, and the earlier checkpoint can be resumed on
   CHECK(grown);
   check_recovery(folder.path(), settings);
   CHECK(umount(folder.path().c_str()) == 0);
+}
+
+TEST_CASE("a result that cannot be written ends with 4") {
+  const auto into_full_disk = [] {
+    const int full = ::open("/dev/full", O_WRONLY);
+    ::dup2(full, STDOUT_FILENO);
+  };
+  TemporaryFolder folder;
+  REQUIRE(run_child(tiny_train(folder.path(), {"train.steps=5"})).code == 0);
+  for (const Arguments& command :
+       {program("moe-train") + Arguments{"--dump-config"}, program("moe-train") + Arguments{"--version"},
+        program("moe-eval") + Arguments{folder / "run"}, program("moe-eval") + Arguments{folder / "run", "--json"},
+        program("moe-inspect") + Arguments{folder / "run", "--no-html"}, program("moe-data") + Arguments{"--help"}}) {
+    const Finished result = run_child(command, into_full_disk);
+    CAPTURE(command, result.err);
+    CHECK(result.code == 4);
+    CHECK_THAT(result.err, Catch::Contains("cannot write to standard output"));
+  }
 }
