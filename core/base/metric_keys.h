@@ -13,6 +13,7 @@ inline constexpr const char* kStep = "step";
 // The values of kType that readers look for.
 inline constexpr const char* kTrain = "train";
 inline constexpr const char* kEvaluation = "eval";
+inline constexpr const char* kSample = "sample";
 inline constexpr const char* kLifecycle = "lifecycle";
 inline constexpr const char* kStopped = "stopped";
 

@@ -60,10 +60,6 @@ std::optional<int64_t> CheckpointFolder::best() const {
   return std::find(all.begin(), all.end(), step) == all.end() ? std::nullopt : std::optional(step);
 }
 
-void CheckpointFolder::mark_best(int64_t step) const {
-  replace_text(folder_ + "/BEST", fmt::format("{}\n", step));
-}
-
 static Json to_json(const RunState& state) {
   Json json = {{"format", kFormat},
                {"step", state.step},
@@ -75,6 +71,7 @@ static Json to_json(const RunState& state) {
                {"evaluations_since_best", state.evaluations_since_best},
                {"unlogged_loss", state.unlogged_loss},
                {"unlogged_steps", state.unlogged_steps},
+               {"step_finished", state.step_finished},
                {"alarm", state.alarm},
                {"capacity", state.capacity},
                {"experts", state.experts},
@@ -82,6 +79,17 @@ static Json to_json(const RunState& state) {
   if (state.best_loss) json["best_loss"] = *state.best_loss;
   if (state.best_figure) json[kBestFigure] = *state.best_figure;
   return json;
+}
+
+void CheckpointFolder::replace_state(const RunState& state) const {
+  const std::string file = path(state.step) + "/state.json";
+  Json json = parse_json(read_text(file));
+  json.update(to_json(state));
+  replace_text(file, json_text(json, 2) + "\n");
+}
+
+void CheckpointFolder::mark_best(int64_t step) const {
+  replace_text(folder_ + "/BEST", fmt::format("{}\n", step));
 }
 
 static std::vector<std::string> names_of(const std::vector<OptimizerStateKind>& kinds) {
@@ -204,6 +212,7 @@ RunState load_run_state(const std::string& path) {
     state.evaluations_since_best = json.at("evaluations_since_best");
     state.unlogged_loss = json.at("unlogged_loss");
     state.unlogged_steps = json.at("unlogged_steps");
+    state.step_finished = json.value("step_finished", true);
     state.alarm = json.value("alarm", Json());
     state.capacity = json.value("capacity", Json());
     state.experts = json.value("experts", Json());

@@ -26,9 +26,11 @@ struct RunState {
   int64_t evaluations_since_best = 0;
   double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl
   int64_t unlogged_steps = 0;  // number of these steps
-  Json alarm;                  // state of the collapse alarm, and the factor on each layer's balance losses
-  Json capacity;               // state of each MoE layer's capacity; null when none has a state
-  Json experts;                // what became of them by moe.lifecycle; null without
+  // Whether what is due after the step (evaluation, sample) was done; a signal ends a run before it.
+  bool step_finished = true;
+  Json alarm;     // state of the collapse alarm, and the factor on each layer's balance losses
+  Json capacity;  // state of each MoE layer's capacity; null when none has a state
+  Json experts;   // what became of them by moe.lifecycle; null without
   // What the checkpoint's optimizer keeps; save() writes it. Version 0.1.0, whose only one was AdamW, did not list it.
   std::vector<std::string> optimizer_states{"first_moment", "second_moment"};
   Json identity;  // hashes of data, vocabulary: what must be the same on resume
@@ -67,6 +69,8 @@ class CheckpointFolder {
   void save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
             const RankTensors& of_rank = {}) const;
+  // Rank 0: replaces the state of a complete checkpoint, that of state.step; tensors and files stay.
+  void replace_state(const RunState& state) const;
   void mark_best(int64_t step) const;
   // Deletes all but the newest `keep_last` and, with `keep_best`, the best. Rank 0 only.
   void prune(int64_t keep_last, bool keep_best) const;

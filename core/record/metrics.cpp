@@ -15,15 +15,17 @@
 
 namespace moe {
 
-MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step) : path_(path) {
+MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step, bool step_finished) : path_(path) {
   std::string kept;
   bool dropped = false;
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
     auto record = parse_json_or_null(line);
     update_record(record);
+    const std::string type = record.is_object() ? record.value(metric_keys::kType, "") : "";
     // A checkpoint is written before the expert events of its step, so these will happen again.
-    const bool again = record.is_object() && record.value(metric_keys::kType, "") == metric_keys::kLifecycle;
+    const bool again = type == metric_keys::kLifecycle ||
+                       (!step_finished && (type == metric_keys::kEvaluation || type == metric_keys::kSample));
     const bool keep = record.is_object() && resumed_step > 0 &&
                       record.value(metric_keys::kStep, int64_t{0}) <= resumed_step - (again ? 1 : 0);
     if (keep) kept += line + "\n";

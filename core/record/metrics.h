@@ -31,9 +31,9 @@ struct TrainRecord {
 // metrics.jsonl: one record per line is appended, each with the schema's version. Only rank 0 has one.
 class MetricsFile {
  public:
-  // Drops the records after `resumed_step`, and the moe.lifecycle records of that step, which will be written again.
-  // Throws CheckpointError.
-  MetricsFile(const std::string& path, int64_t resumed_step);
+  // Drops the records after `resumed_step` and those of that step that will be written again: of moe.lifecycle, and of
+  // what is due after the step if it is not finished (RunState::step_finished). Throws CheckpointError.
+  MetricsFile(const std::string& path, int64_t resumed_step, bool step_finished = true);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
 

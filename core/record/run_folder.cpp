@@ -53,8 +53,8 @@ ConfigNode complete_config(const std::string& folder) {
   return parse_config(write_yaml(config, false, Constants::as_schedules), folder + "/config.yaml");
 }
 
-std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode mode) const {
-  const std::optional<int64_t> last = checkpoints_.last();
+std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode mode,
+                                                 std::optional<int64_t> last) const {
   if (!last) {
     if (mode == ResumeMode::must) raise<CheckpointError>("--resume must: {} holds no complete checkpoint", path_);
     return std::nullopt;

@@ -28,9 +28,10 @@ class RunFolder {
   const std::string& path() const { return path_; }
   const CheckpointFolder& checkpoints() const { return checkpoints_; }
 
-  // The step at which training resumes, or none for a new run. Throws CheckpointError when the folder holds a run with
-  // another configuration (all differing keys are named), when `never` finds checkpoints or `must` finds none.
-  std::optional<int64_t> step_to_resume(TrainConfig& config, ResumeMode mode) const;
+  // The step at which training resumes, which is that of the last checkpoint, or none for a new run. Throws
+  // CheckpointError when the folder holds a run with another configuration (all differing keys are named), when `never`
+  // finds checkpoints or `must` finds none.
+  std::optional<int64_t> step_to_resume(TrainConfig& config, ResumeMode mode, std::optional<int64_t> last) const;
 
   // Rank 0: creates the folder and writes config.yaml.
   void prepare(TrainConfig& config) const;

@@ -1,6 +1,6 @@
-// Handles SIGTERM and SIGINT as requests for an orderly end: all ranks finish the step and save a checkpoint. A second
-// signal ends the process immediately. SIGUSR1 is treated as SIGTERM, because Open MPI's mpirun forwards it without
-// killing its ranks afterwards.
+// Handles signals as requests for an orderly end: all ranks finish the step and save a checkpoint. These are SIGTERM
+// and SIGINT, of which a second one ends the process at once; SIGUSR1 and SIGUSR2, which Open MPI's mpirun forwards
+// without killing its ranks afterwards; SIGHUP, when the terminal is closed; and SIGXCPU, a limit of batch systems.
 #pragma once
 
 namespace moe {

@@ -43,6 +43,13 @@ static TrainConfig named(TrainConfig config) {
   return config;
 }
 
+// Rank 0 alone decides where a run goes on: a shared file system may show the ranks different folders.
+static std::optional<int64_t> last_checkpoint(const CheckpointFolder& checkpoints, Communicator& world) {
+  double step = world.rank() == 0 ? static_cast<double>(checkpoints.last().value_or(-1)) : 0;
+  world.broadcast(as_tensor(std::span(&step, 1)), 0);
+  return step < 0 ? std::nullopt : std::optional(static_cast<int64_t>(step));
+}
+
 Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads,
                  const DeviceChoice& device, ResumeMode resume)
     : config_(named(config)),
@@ -57,7 +64,8 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       folder_(config_),
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0) {
-  const std::optional<int64_t> step = folder_.step_to_resume(config_, resume);
+  saved_ = last_checkpoint(folder_.checkpoints(), *groups_.world);
+  const std::optional<int64_t> step = folder_.step_to_resume(config_, resume, saved_);
   check_run({.config = config_,
              .task = *task_,
              .length = length_,
@@ -97,7 +105,7 @@ void Trainer::open_files(bool resumed) {
       folder_.checkpoints().mark_best(run_.step);
     }
   }
-  metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step);
+  metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", run_.step, run_.step_finished);
   describe();
 }
 
@@ -224,6 +232,7 @@ bool Trainer::is_due(const Duration& every, int64_t step) const {
 
 ExitCode Trainer::run() {
   if (run_.step == 0) run_evaluation();
+  if (!run_.step_finished) finish_step();
   int signal = 0;
   while (run_.step < length_.total_updates && signal == 0 && !out_of_patience()) {
     if (!lifecycle_.empty()) {
@@ -239,7 +248,7 @@ ExitCode Trainer::run() {
       raise<DivergedError>(
           "step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. Try a lower "
           "learning rate, a longer warm-up or a smaller train.clip_norm",
-          run_.step + 1, outcome.loss, outcome.norm, folder_.checkpoints().last().value_or(0));
+          run_.step + 1, outcome.loss, outcome.norm, saved_.value_or(0));
     }
     curriculum_->observe(run_.step, train_step_->sample_signals());
     lifecycle_.observe(*state_->model);
@@ -250,16 +259,14 @@ ExitCode Trainer::run() {
     seconds_ += seconds_since(start);
     ++steps_;
     signal = outcome.signal;
-    const bool last = run_.step == length_.total_updates;
-    if (is_due(config_.log.every, run_.step) || last || signal)
+    run_.step_finished = false;
+    // A signal is no reason to log: the run has the same records as one that was not interrupted.
+    if (is_due(config_.log.every, run_.step) || run_.step == length_.total_updates)
       log_step(outcome);
     else if (is_first())
       bar_.draw(run_.step, length_.total_updates, progress_text(outcome));
     heed_alarm();
-    if (signal) break;
-    if (is_due(config_.evaluate.every, run_.step) || last) run_evaluation();
-    if (is_due(config_.sample.every, run_.step)) show_sample();
-    if (is_due(config_.checkpoint.every, run_.step) || last) save_checkpoint();
+    if (!signal) finish_step();
   }
   bar_.clear();
   if (signal) {
@@ -275,6 +282,20 @@ ExitCode Trainer::run() {
   }
   log::info("Training finished: {}", folder_.path());
   return ExitCode::done;
+}
+
+// What is due after a step. After a signal it is made up for when the run goes on.
+void Trainer::finish_step() {
+  const bool last = run_.step == length_.total_updates, stored = saved_ == run_.step;
+  if (is_due(config_.sample.every, run_.step)) show_sample();
+  run_.step_finished =
+      true;  // before the evaluation, which saves a checkpoint if it is the best: nothing comes after it
+  if (is_due(config_.evaluate.every, run_.step) || last) run_evaluation();
+  if (stored) {
+    if (is_first()) folder_.checkpoints().replace_state(run_);
+  } else if (is_due(config_.checkpoint.every, run_.step) || last) {
+    save_checkpoint();
+  }
 }
 
 std::string Trainer::progress_text(const StepOutcome& outcome) const {
@@ -426,13 +447,12 @@ void Trainer::show_sample() {
   if (!sample || !is_first()) return;
   bar_.clear();
   log::info("[sample] step {} | {} >>> {}", run_.step, sample->prompt, sample->text);
-  metrics_->write("sample", run_.step, {{"text", sample->text}});
+  metrics_->write(metric_keys::kSample, run_.step, {{"text", sample->text}});
 }
 
 void Trainer::save_checkpoint() {
   const CheckpointFolder& checkpoints = folder_.checkpoints();
-  if (checkpoints.last() == run_.step) return;
-  groups_.world->barrier();  // all ranks have checked before the first one writes
+  if (saved_ == run_.step) return;
   const auto start = Clock::now();
   std::vector<CheckpointFile> files{{"config.yaml", write_yaml(config_, false)},
                                     {tasks().at(config_.task).file, json_text(task_->description(), 2) + "\n"}};
@@ -444,6 +464,7 @@ void Trainer::save_checkpoint() {
   run_.experts = lifecycle_.save();
   checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files,
                    {kMemoryFile, memory_tensors(state_->memory, state_setup().rows().begin)});
+  saved_ = run_.step;
   if (!is_first()) return;
   checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
   metrics_->write("checkpoint", run_.step, {{"seconds", seconds_since(start)}});

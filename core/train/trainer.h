@@ -46,6 +46,7 @@ class Trainer {
   void show_sample();
   void heed_alarm();
   bool out_of_patience() const;
+  void finish_step();
   void save_checkpoint();
   bool is_first() const { return groups_.world->rank() == 0; }
 
@@ -68,6 +69,7 @@ class Trainer {
   RunInitialisation initialisation_;  // for a new run
   RunFolder folder_;
   RunState run_;
+  std::optional<int64_t> saved_;  // the step of the last checkpoint
   BestEvaluation best_;
   std::unique_ptr<MetricsFile> metrics_;  // only on rank 0
   ProgressBar bar_;

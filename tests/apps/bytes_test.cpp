@@ -9,7 +9,9 @@
 
 using namespace moe;
 
-static const std::string kLatin1 = "Gr\xf6\xdf" "ere B\xe4ume\n";
+static const std::string kLatin1 =
+    "Gr\xf6\xdf"
+    "ere B\xe4ume\n";
 
 static std::string repeated(const std::string& line, int times) {
   std::string text;
@@ -29,8 +31,8 @@ TEST_CASE("samples of text that is not UTF-8 are shown with replacement characte
   write_text_file(folder / "text", repeated(kLatin1, 300));
   succeed(program("moe-data") + Arguments{"prepare", "--input", folder / "text", "--output", folder / "corpus"});
   const std::string prompt = "B\xe4";
-  succeed(tiny_train(folder.path(),
-                     {"data.path=" + folder / "corpus", "sample.every=5", "sample.prompt=" + prompt, "train.steps=10"}));
+  succeed(tiny_train(folder.path(), {"data.path=" + folder / "corpus", "sample.every=5", "sample.prompt=" + prompt,
+                                     "train.steps=10"}));
   int samples = 0;
   for (const std::string& line : split(read_file(folder / "run/metrics.jsonl"), '\n')) {
     if (line.empty()) continue;
@@ -57,14 +59,21 @@ TEST_CASE("tokens, labels, files and folders that are not UTF-8 survive in corpo
   CHECK(figures.at("nll").get<double>() > 0);
 
   std::filesystem::create_directory(folder / "labelled");
-  write_text_file(folder / "labelled/train.tsv", repeated("tr\xfc" "b\tB\xe4ume\nheiter\tWiese\n", 40));
-  write_text_file(folder / "labelled/test.tsv", repeated("tr\xfc" "b\tB\xe4ume\nheiter\tWiese\n", 10));
+  write_text_file(folder / "labelled/train.tsv", repeated("tr\xfc"
+                                                          "b\tB\xe4ume\nheiter\tWiese\n",
+                                                          40));
+  write_text_file(folder / "labelled/test.tsv", repeated("tr\xfc"
+                                                         "b\tB\xe4ume\nheiter\tWiese\n",
+                                                         10));
   const Arguments settings = {"task=classify", "data.path=" + folder / "labelled", "data.labelled.tokenizer=word",
                               "data.labelled.validation=10", "train.steps=5"};
   succeed(tiny_train(folder / "classes", settings));
   const Json description = parse_json(read_file(folder / "classes/run/checkpoints/step_00000005/samples.json"));
-  CHECK(description.at("classes").get<std::vector<std::string>>() == std::vector<std::string>{"heiter", "tr\xfc" "b"});
-  CHECK(parse_json(succeed(program("moe-eval") + Arguments{folder / "classes/run", "--json"}).out).contains("accuracy"));
+  CHECK(description.at("classes").get<std::vector<std::string>>() == std::vector<std::string>{"heiter",
+                                                                                              "tr\xfc"
+                                                                                              "b"});
+  CHECK(
+      parse_json(succeed(program("moe-eval") + Arguments{folder / "classes/run", "--json"}).out).contains("accuracy"));
   succeed(program("moe-inspect") + Arguments{folder / "classes/run", "--no-html"});
 }
 

@@ -9,6 +9,7 @@
 #include "core/base/philox.h"
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
+#include "data/posix_file.h"
 #include "data/synthetic.h"
 #include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
@@ -492,4 +493,57 @@ TEST_CASE("moe-train --dry-run reports the size and does not train") {
     CHECK_THAT(result.out, Catch::Contains(part));
   }
   CHECK_FALSE(fs::exists(folder / "run"));
+}
+
+TEST_CASE("SIGHUP, SIGXCPU and SIGUSR2 end a run like SIGTERM") {
+  const int number = GENERATE(SIGHUP, SIGXCPU, SIGUSR2);
+  check_interruption(number, 143, {}, 0);
+}
+
+TEST_CASE("an evaluation and a sample that are due when a signal comes are made up for") {
+  TemporaryFolder straight, broken, text;
+  write_text_file(text / "text", std::string(3000, 'a') + std::string(3000, 'b') + std::string(3000, 'a'));
+  done(program("moe-data") + Arguments{"prepare", "--input", text / "text", "--output", text / "corpus"});
+  // After each step, so that any signal comes before one; the step after the resumed one is the last.
+  const Arguments due{"data.path=" + text / "corpus",
+                      "evaluate.every=1",
+                      "evaluate.tokens=100",
+                      "sample.every=1",
+                      "sample.tokens=2",
+                      "checkpoint.every=0",
+                      "checkpoint.keep_last=100"};
+  ChildProcess run(tiny_train(broken.path(), due + Arguments{"train.steps=1M"}));
+  REQUIRE(run.wait_for("step      3/"));
+  run.signal(SIGTERM);
+  REQUIRE(run.wait().code == 143);
+  const int64_t step = CheckpointFolder(broken / "run/checkpoints").last().value_or(0);
+  REQUIRE(step >= 3);
+  CHECK_FALSE(load_run_state(last_checkpoint(broken.path())).step_finished);
+  const Arguments rest = due + Arguments{fmt::format("train.steps={}", step)};
+  done(tiny_train(broken.path(), rest));
+  done(tiny_train(straight.path(), rest));
+  CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  const RunState made_up = load_run_state(last_checkpoint(broken.path())),
+                 direct = load_run_state(last_checkpoint(straight.path()));
+  CHECK(made_up.step_finished);
+  CHECK(made_up.best_step == direct.best_step);
+  CHECK(made_up.best_loss == direct.best_loss);
+  CHECK(made_up.evaluations_since_best == direct.evaluations_since_best);
+  // Once more, nothing is left to do.
+  const std::string before = read_file(broken / "run/metrics.jsonl");
+  done(tiny_train(broken.path(), rest));
+  CHECK(read_file(broken / "run/metrics.jsonl") == before);
+}
+
+TEST_CASE("a run goes on when nobody reads its output any more") {
+  TemporaryFolder folder;
+  const Finished result = run_child(tiny_train(folder.path(), {"train.steps=10"}), [] {
+    int ends[2];
+    if (::pipe(ends) != 0) return;
+    ::close(ends[0]);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::dup2(ends[1], STDOUT_FILENO);
+  });
+  CHECK(result.code == 0);
+  CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 10);
 }
