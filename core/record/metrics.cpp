@@ -22,12 +22,13 @@ MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step, bool ste
   for (std::string line; std::getline(old, line);) {
     auto record = parse_json_or_null(line);
     update_record(record);
-    const std::string type = record.is_object() ? record.value(metric_keys::kType, "") : "";
+    const Json *type = record.find(metric_keys::kType), *step = record.find(metric_keys::kStep);
+    const bool intact = type && type->is_string() && step && step->is_integer();
     // A checkpoint is written before the expert events of its step, so these will happen again.
-    const bool again = type == metric_keys::kLifecycle ||
-                       (!step_finished && (type == metric_keys::kEvaluation || type == metric_keys::kSample));
-    const bool keep = record.is_object() && resumed_step > 0 &&
-                      record.value(metric_keys::kStep, int64_t{0}) <= resumed_step - (again ? 1 : 0);
+    const bool again =
+        intact && (*type == metric_keys::kLifecycle ||
+                   (!step_finished && (*type == metric_keys::kEvaluation || *type == metric_keys::kSample)));
+    const bool keep = intact && resumed_step > 0 && step->get<int64_t>() <= resumed_step - (again ? 1 : 0);
     if (keep) kept += line + "\n";
     dropped |= !keep;
   }

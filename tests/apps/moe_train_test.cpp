@@ -547,3 +547,13 @@ TEST_CASE("a run goes on when nobody reads its output any more") {
   CHECK(result.code == 0);
   CHECK(CheckpointFolder(folder / "run/checkpoints").last() == 10);
 }
+
+TEST_CASE("damaged lines of metrics.jsonl do not keep a run from going on, and are dropped") {
+  TemporaryFolder folder;
+  done(tiny_train(folder.path(), {"train.steps=5"}));
+  const std::string file = folder / "run/metrics.jsonl", before = read_file(file);
+  std::ofstream(file, std::ios::app)
+      << "{\"type\": 3, \"step\": 2}\n[1]\n{\"type\": \"train\", \"step\": \"x\"}\n{\n\xff\n";
+  done(tiny_train(folder.path(), {"train.steps=5"}));
+  CHECK(read_file(file) == before);
+}
