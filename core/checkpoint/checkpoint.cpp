@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -240,12 +241,24 @@ static void check_optimizer(const std::string& path, const Optimizer& optimizer)
       path, in_words(stored), in_words(wanted));
 }
 
+// A weight that is no number makes every figure one; the figures' reader would look for the reason in the wrong place.
+static void require_finite(const std::string& path, const std::string& name, const ConstTensor& tensor) {
+  if (tensor.dtype != DType::f32) return;
+  const std::span<const float> values(tensor.as<float>(), static_cast<size_t>(tensor.size()));
+  const auto wrong = std::find_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
+  if (wrong == values.end()) return;
+  raise<DivergedError>("{}: {} holds {} at element {} of {}", path, name, *wrong, wrong - values.begin(),
+                       values.size());
+}
+
 void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer) {
   if (optimizer) check_optimizer(path, *optimizer);
   const TensorFolder model(path, "model");
   for (const ParameterGroup group : kParameterGroups) {
-    parameters.for_each_named(group, parameters.buffer(group).value,
-                              [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
+    parameters.for_each_named(group, parameters.buffer(group).value, [&](const NamedTensor& t) {
+      model.read(t.name, t.tensor);
+      if (group != ParameterGroup::untrained) require_finite(path, t.name, model.at(t.name));
+    });
   }
   if (!optimizer) return;
   for (const ParameterGroup group : kTrainedGroups) {
@@ -274,7 +287,16 @@ std::string find_checkpoint(const std::string& run_or_checkpoint, const std::str
   const std::vector<int64_t> all = folder.steps();
   if (all.empty()) raise<CheckpointError>("{} holds no complete checkpoint", run_or_checkpoint);
   if (which == "last") return folder.path(all.back());
-  if (which == "best") return folder.path(folder.best().value_or(all.back()));
+  if (which == "best") {
+    const std::optional<int64_t> best = folder.best();
+    if (!best) {
+      raise<CheckpointError>(
+          "{} has no checkpoint of the best evaluation: none was better than that before the first step, "
+          "checkpoint.keep_best is off, or it was removed; the last one is of step {}",
+          run_or_checkpoint, all.back());
+    }
+    return folder.path(*best);
+  }
   int64_t step = -1;
   const auto [end, status] = std::from_chars(which.data(), which.data() + which.size(), step);
   if (status != std::errc() || end != which.data() + which.size()) {

@@ -82,7 +82,7 @@ class CheckpointFolder {
 // Reads the state of a run from a checkpoint's folder. Throws CheckpointError.
 RunState load_run_state(const std::string& path);
 // Reads the parameters and, if `optimizer` is not null, its states. Throws CheckpointError, also when the checkpoint
-// was written by an optimizer with other states.
+// was written by an optimizer with other states, and DivergedError for a trained parameter that is not finite.
 void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer);
 
 // Returns the folder of the checkpoint that a user means by the path of a run or of a checkpoint. `which`: last, best

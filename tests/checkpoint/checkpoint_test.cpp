@@ -3,6 +3,7 @@
 #include <barrier>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <thread>
 
 #include "comm/self_communicator.h"
@@ -187,6 +188,22 @@ TEST_CASE("an optimizer without states writes no file for them") {
                     Catch::Contains("kept nothing of each parameter"));
 }
 
+TEST_CASE("a weight that is not finite is refused with its tensor's name, as training that diverged") {
+  for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    TemporaryFolder folder;
+    const CheckpointFolder checkpoints(folder.path());
+    const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+    RankState state(groups);
+    state.fill();
+    state.parameters.parameters()[0].value.as<float>()[5] = wrong;
+    checkpoints.save(run_at(1), state.parameters, *state.optimizer, groups, {});
+    RankState read(groups);
+    CHECK_THROWS_AS(load_tensors(checkpoints.path(1), read.parameters, nullptr), DivergedError);
+    CHECK_THROWS_WITH(load_tensors(checkpoints.path(1), read.parameters, nullptr),
+                      Catch::Contains("embedding.weight") && Catch::Contains("at element 5"));
+  }
+}
+
 TEST_CASE("the run's state is read back") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
@@ -305,7 +322,8 @@ TEST_CASE("find_checkpoint takes a run, a step or a folder, and its error lists 
   save(checkpoints, run_at(10));
   CHECK(find_checkpoint(folder.path(), "last") == checkpoints.path(10));
   CHECK(find_checkpoint(folder.path() + "/", "last") == checkpoints.path(10));
-  CHECK(find_checkpoint(folder.path(), "best") == checkpoints.path(10));  // none marked: the last
+  CHECK_THROWS_WITH(find_checkpoint(folder.path(), "best"),
+                    Catch::Contains("has no checkpoint of the best evaluation"));
   checkpoints.mark_best(5);
   CHECK(find_checkpoint(folder.path(), "best") == checkpoints.path(5));
   CHECK(find_checkpoint(folder.path(), "5") == checkpoints.path(5));
