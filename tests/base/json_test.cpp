@@ -154,7 +154,7 @@ TEST_CASE("a copy is independent, and a moved value becomes null") {
 }
 
 TEST_CASE("text that is not JSON is refused with its place, and too deep text before it fills the stack") {
-  CHECK_THROWS_WITH(parse_json("{\"a\": 1,\n \"b\" 2}"), Catch::StartsWith("parse error at line 2, column 6"));
+  CHECK_THROWS_WITH(parse_json("{\"a\": 1,\n \"b\" 2}"), Catch::Contains("parse error at line 2, column 6"));
   for (const char* text : {"", "{", "[1,]", "{\"a\"}", "1 2", "nul", "\"\xff\"", "[1e999]", "\"\\ud800\"", "'a'"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(parse_json(text), JsonError);
