@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
 #include "core/base/json.h"
 #include "core/inspect/comparison_json.h"
@@ -15,11 +17,11 @@
 using namespace moe;
 using Standing = ComparedRun::Standing;
 
-static const ComparedRun& run_called(const Comparison& c, const std::string& name) {
+static const ComparedRun& run_called(const Comparison& c, std::string_view name) {
   for (const ComparedRun& run : c.runs) {
     if (run.name == name) return run;
   }
-  throw std::runtime_error("no run " + name);
+  throw std::runtime_error("no run " + std::string(name));
 }
 
 TEST_CASE("the table of two configurations with three seeds") {
