@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "apps/command_line.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
 #include "core/inspect/comparison_html.h"

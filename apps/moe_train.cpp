@@ -62,7 +62,7 @@ static int train(int argc, char** argv, MpiSession& session) {
   if (quiet) log::quiet_console();
   if (dry_run) return print(describe_dry_run(config, session.world(), ranks));
 
-  // Messages that nobody reads any more, as after a lost connection, are dropped, and the run goes on.
+  // When the output is no longer read, as after a lost connection, messages are dropped and the run goes on.
   std::signal(SIGPIPE, SIG_IGN);
   const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
   if (first && !cpu.notice.empty()) log::info("{}", cpu.notice);

@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "core/base/check.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/posix_file.h"
 
 namespace moe {

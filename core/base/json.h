@@ -1,8 +1,8 @@
-// JSON values, their parsing and writing.
+// JSON values. json_text.h parses and writes them.
 //
-// nlohmann's library parses and writes, in json.cpp alone. Its own value type is a template, which each of the hundred
-// files that handle JSON would compile and optimise again: half of the time that the programs' compilation took. This
-// type has the part of its interface that is used here, compiled once.
+// nlohmann's library parses and writes, in json_text.cpp alone. Its own value type is a template, which each of the
+// hundred files that handle JSON would compile and optimise again: half of the time that the programs' compilation
+// took. This type has the part of its interface that is used here, compiled once.
 #pragma once
 #include <array>
 #include <concepts>
@@ -41,6 +41,9 @@ template <class T, size_t n>
 inline constexpr bool kJsonReads<std::array<T, n>> = kJsonReads<T>;
 template <class T>
 concept JsonReadable = kJsonReads<T>;
+
+// The only member of an object that stands for a string that is not UTF-8 (json_text.h).
+inline constexpr const char* kJsonBytes = "base64";
 
 // Null, a boolean, a number, a string, an array or an object. The members of an object stay in the order in which they
 // were added; two objects are equal whatever their order. Numbers are integers of 64 bits or doubles; one that is not
@@ -234,17 +237,5 @@ struct Json::Member {
   std::string key;
   Json value;
 };
-
-// Throws JsonError when the text is not JSON, or has more than 500 levels of arrays and objects.
-Json parse_json(std::string_view text);
-// Returns null instead.
-Json parse_json_or_null(std::string_view text);
-
-// On one line, or with `indent` spaces per level. For files that are read again: a string that is not UTF-8, such as a
-// label or a token that is bytes, becomes {"base64": ...}, which get<std::string>() reads. In a key U+FFFD stands for
-// such bytes.
-std::string json_text(const Json& json, int indent = -1);
-// For people and other programs: writes U+FFFD for bytes that are not UTF-8.
-std::string json_text_replacing(const Json& json, int indent = -1);
 
 }  // namespace moe

@@ -10,6 +10,7 @@ namespace moe {
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
+std::string lower_case(std::string text);  // of ASCII letters
 
 // Number of bytes of the well-formed UTF-8 character at the start of `text`, which is not empty; 0 if there is none.
 size_t utf8_length(std::string_view text);

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/philox.h"
 #include "core/base/statistics.h"
 #include "core/checkpoint/files.h"

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <vector>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
 #include "core/ops/cross_entropy.h"

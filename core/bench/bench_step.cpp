@@ -8,7 +8,7 @@
 
 #include "core/base/build_info.h"
 #include "core/base/integer.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/ops/gemm/fma_peak.h"
 #include "core/step/train_step.h"
 #include "core/tensor/device.h"

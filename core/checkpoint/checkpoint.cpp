@@ -8,7 +8,7 @@
 #include <system_error>
 
 #include "core/base/integer.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/checkpoint/tensor_file.h"
@@ -33,7 +33,8 @@ std::vector<int64_t> CheckpointFolder::steps() const {
   std::error_code error;
   fs::directory_iterator list(folder_, error);
   if (error == std::errc::no_such_file_or_directory) return result;
-  // A failed listing is no empty folder: the run would start anew and remove what it did not see.
+  // A failed listing is no empty folder: the run would start from step 0 and remove the checkpoints that it did not
+  // find.
   for (; !error && list != fs::directory_iterator(); list.increment(error)) {
     const fs::directory_entry& entry = *list;
     const std::string name = entry.path().filename().string();

@@ -14,7 +14,7 @@
 #include <system_error>
 #include <utility>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/files.h"
 #include "core/tensor/device.h"
 

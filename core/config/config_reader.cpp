@@ -1,7 +1,6 @@
 #include "core/config/config_reader.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -30,8 +29,7 @@ class Reader : public FieldVisitor {
 
   void field(const char* name, bool& value, const char*) override {
     if (const ConfigNode* node = scalar(name)) {
-      std::string word = node->scalar;
-      std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
+      const std::string word = lower_case(node->scalar);
       if (word == "true" || word == "yes" || word == "on")
         value = true;
       else if (word == "false" || word == "no" || word == "off")

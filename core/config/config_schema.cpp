@@ -2,7 +2,7 @@
 // from it.
 #include <algorithm>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/config/config_writer.h"
 #include "core/config/schedule_field.h"
 

@@ -132,7 +132,7 @@ ConfigNode parse_config(const std::string& text, const std::string& origin) {
 
 static ConfigNode read_file(const std::string& path, int depth) {
   if (depth > 16) raise<UsageError>("{}: includes itself", path);
-  // A pipe that nobody writes to has no end. Only the first file may be one, as in -c <(...).
+  // Reading a pipe without a writer never ends. Only the first file may be one, as in -c <(...).
   if (std::error_code error; depth > 0 && !std::filesystem::is_regular_file(path, error))
     raise<UsageError>("cannot include {}: {}", path, error ? error.message() : "not a file");
   std::ifstream file(path);

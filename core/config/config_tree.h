@@ -29,8 +29,8 @@ struct ConfigNode {
 
 // Throws UsageError: unreadable file, YAML syntax, a key given twice, several documents, text that is not UTF-8, and
 // more levels, values or bytes than a configuration can need (so that aliases and devices cannot fill the memory).
-// Maps may be merged by `<<`. An `include: other.yaml` (or a list) at the top
-// level is read first, relative to the file.
+// Maps may be merged by `<<`. An `include: other.yaml` (or a list) at the top level is read first, relative to the
+// file.
 ConfigNode read_config_file(const std::string& path);
 ConfigNode parse_config(const std::string& text, const std::string& origin);
 

@@ -4,14 +4,13 @@
 #include <cctype>
 
 #include "core/base/base64.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 
 namespace moe {
 
 std::string quote_yaml(const std::string& text) {
   if (!is_utf8(text)) return "!!binary " + to_base64(text);
-  std::string lower = text;  // YAML accepts its keywords in any case
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string lower = lower_case(text);  // YAML accepts its keywords in any case
   const bool plain =
       !text.empty() && std::isalpha(static_cast<unsigned char>(text[0])) &&
       std::all_of(text.begin(), text.end(),

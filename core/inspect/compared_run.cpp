@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/statistics.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/metric_keys.h"
 #include "core/record/old_records.h"
 

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <map>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/metric_keys.h"
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"

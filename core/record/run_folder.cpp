@@ -4,7 +4,7 @@
 #include <functional>
 #include <map>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/tasks/task.h"
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/files.h"
 #include "core/tasks/classify_task.h"
 #include "core/tasks/labelled_task.h"

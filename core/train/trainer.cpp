@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "core/base/build_info.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/metric_keys.h"
 #include "core/checkpoint/files.h"

@@ -6,7 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 
 namespace moe {
 

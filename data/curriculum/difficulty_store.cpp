@@ -7,7 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/content_hash.h"
 
 namespace moe {

@@ -6,7 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/lines.h"
 #include "data/posix_file.h"
 

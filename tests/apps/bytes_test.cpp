@@ -1,7 +1,7 @@
 // Texts, labels and names that are bytes, not UTF-8: nothing ends because of them, and what is read again is the same.
 #include <filesystem>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/text.h"
 #include "data/posix_file.h"
 #include "tests/apps/programs.h"
@@ -19,20 +19,13 @@ static std::string repeated(const std::string& line, int times) {
   return text;
 }
 
-static Finished succeed(const Arguments& arguments) {
-  Finished result = run_child(arguments);
-  INFO(result.err);
-  REQUIRE(result.code == 0);
-  return result;
-}
-
 TEST_CASE("samples of text that is not UTF-8 are shown with replacement characters, and the run goes on") {
   TemporaryFolder folder;
   write_text_file(folder / "text", repeated(kLatin1, 300));
-  succeed(program("moe-data") + Arguments{"prepare", "--input", folder / "text", "--output", folder / "corpus"});
+  done(program("moe-data") + Arguments{"prepare", "--input", folder / "text", "--output", folder / "corpus"});
   const std::string prompt = "B\xe4";
-  succeed(tiny_train(folder.path(), {"data.path=" + folder / "corpus", "sample.every=5", "sample.prompt=" + prompt,
-                                     "train.steps=10"}));
+  done(tiny_train(folder.path(),
+                  {"data.path=" + folder / "corpus", "sample.every=5", "sample.prompt=" + prompt, "train.steps=10"}));
   int samples = 0;
   for (const std::string& line : split(read_file(folder / "run/metrics.jsonl"), '\n')) {
     if (line.empty()) continue;
@@ -43,8 +36,8 @@ TEST_CASE("samples of text that is not UTF-8 are shown with replacement characte
   CHECK(samples == 2);
   CHECK(is_utf8(read_file(folder / "run/train.log")));
   // The run's own configuration has the prompt's bytes.
-  succeed(tiny_train(folder.path(), {"data.path=" + folder / "corpus", "sample.every=5", "sample.prompt=" + prompt,
-                                     "train.steps=15"}));
+  done(tiny_train(folder.path(),
+                  {"data.path=" + folder / "corpus", "sample.every=5", "sample.prompt=" + prompt, "train.steps=15"}));
 }
 
 TEST_CASE("tokens, labels, files and folders that are not UTF-8 survive in corpora, checkpoints and configurations") {
@@ -52,10 +45,10 @@ TEST_CASE("tokens, labels, files and folders that are not UTF-8 survive in corpo
   const std::string name = folder / "t\xe4xt";
   write_text_file(name, repeated(kLatin1, 300));
   const std::string corpus = folder / "c\xf6rpus";
-  succeed(program("moe-data") + Arguments{"prepare", "--input", name, "--output", corpus, "--tokenizer", "word"});
+  done(program("moe-data") + Arguments{"prepare", "--input", name, "--output", corpus, "--tokenizer", "word"});
   const std::string runs = folder / "l\xe4uf";
-  succeed(tiny_train(runs, {"data.path=" + corpus, "train.steps=5", "evaluate.stride=16"}));
-  const Json figures = parse_json(succeed(program("moe-eval") + Arguments{runs + "/run", "--json"}).out);
+  done(tiny_train(runs, {"data.path=" + corpus, "train.steps=5", "evaluate.stride=16"}));
+  const Json figures = parse_json(done(program("moe-eval") + Arguments{runs + "/run", "--json"}).out);
   CHECK(figures.at("nll").get<double>() > 0);
 
   std::filesystem::create_directory(folder / "labelled");
@@ -67,14 +60,13 @@ TEST_CASE("tokens, labels, files and folders that are not UTF-8 survive in corpo
                                                          10));
   const Arguments settings = {"task=classify", "data.path=" + folder / "labelled", "data.labelled.tokenizer=word",
                               "data.labelled.validation=10", "train.steps=5"};
-  succeed(tiny_train(folder / "classes", settings));
+  done(tiny_train(folder / "classes", settings));
   const Json description = parse_json(read_file(folder / "classes/run/checkpoints/step_00000005/samples.json"));
   CHECK(description.at("classes").get<std::vector<std::string>>() == std::vector<std::string>{"heiter",
                                                                                               "tr\xfc"
                                                                                               "b"});
-  CHECK(
-      parse_json(succeed(program("moe-eval") + Arguments{folder / "classes/run", "--json"}).out).contains("accuracy"));
-  succeed(program("moe-inspect") + Arguments{folder / "classes/run", "--no-html"});
+  CHECK(parse_json(done(program("moe-eval") + Arguments{folder / "classes/run", "--json"}).out).contains("accuracy"));
+  done(program("moe-inspect") + Arguments{folder / "classes/run", "--no-html"});
 }
 
 TEST_CASE("messages show no control characters, which could control a terminal") {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_images.h"

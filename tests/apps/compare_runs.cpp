@@ -5,7 +5,8 @@
 #include <limits>
 #include <sstream>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
+#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/tensor_file.h"
 #include "tests/support/child_process.h"
 
@@ -14,6 +15,10 @@ namespace moe {
 // Whether the checkpoint's optimizer keeps tensors.
 static bool has_states(const std::string& checkpoint) {
   return !parse_json(read_file(checkpoint + "/state.json")).at("optimizer_states").empty();
+}
+
+std::string last_checkpoint(const std::string& folder) {
+  return find_checkpoint(folder + "/run", "last");
 }
 
 double largest_difference(const std::string& checkpoint, const std::string& other, bool moments) {

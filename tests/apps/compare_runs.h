@@ -11,6 +11,9 @@ namespace moe {
 // checkpoints, relative to the largest element of its tensor; infinity when they hold different tensors.
 double largest_difference(const std::string& checkpoint, const std::string& other, bool moments = true);
 
+// The last checkpoint of `folder`/run, where tiny_train() writes.
+std::string last_checkpoint(const std::string& folder);
+
 // The records of metrics.jsonl that do not depend on time and machine: without timings and checkpoints.
 std::vector<Json> comparable_metrics(const std::string& run);
 // The first record that differs between two runs, as text; empty when there is none.

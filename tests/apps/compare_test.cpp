@@ -6,7 +6,7 @@
 #include <fstream>
 #include <functional>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"

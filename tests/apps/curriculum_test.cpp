@@ -4,7 +4,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <tuple>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/philox.h"
 #include "core/checkpoint/checkpoint.h"
 #include "tests/apps/compare_runs.h"
@@ -17,13 +17,6 @@
 using namespace moe;
 using namespace moe::test;
 namespace fs = std::filesystem;
-
-static Finished done(const Arguments& arguments) {
-  const Finished result = run_child(arguments);
-  INFO(result.err);
-  REQUIRE(result.code == 0);
-  return result;
-}
 
 // Sentences of small words; the class is whether they contain "good" or "bad".
 static std::string sentence(uint64_t seed, int64_t i, bool good) {

@@ -8,13 +8,6 @@
 
 using namespace moe;
 
-static Finished done(const Arguments& arguments) {
-  const Finished result = run_child(arguments);
-  INFO(result.err);
-  REQUIRE(result.code == 0);
-  return result;
-}
-
 static std::vector<Json> init_records(const std::string& run) {
   std::vector<Json> records;
   for (const Json& record : comparable_metrics(run)) {

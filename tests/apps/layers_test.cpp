@@ -1,7 +1,7 @@
 // Runs with different settings per MoE layer (moe.layers), through all programs.
 #include <string>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/child_process.h"

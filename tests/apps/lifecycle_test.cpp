@@ -3,24 +3,13 @@
 #include <cmath>
 #include <filesystem>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 
 using namespace moe;
-
-static Finished done(const Arguments& arguments) {
-  const Finished result = run_child(arguments);
-  INFO(result.err);
-  REQUIRE(result.code == 0);
-  return result;
-}
-
-static std::string last_checkpoint(const std::string& folder) {
-  return find_checkpoint(folder + "/run", "last");
-}
 
 // Grows 4 -> 8 at step 10, prunes 3 at step 20, merges 1 at step 25.
 static const Arguments kLifecycle = {

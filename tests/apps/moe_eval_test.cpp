@@ -2,7 +2,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "data/corpus.h"

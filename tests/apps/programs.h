@@ -18,6 +18,9 @@ inline Arguments program(const std::string& name) {
   return {MOE_PROGRAMS "/" + name};
 }
 
+// Runs the program, which must succeed.
+Finished done(const Arguments& arguments);
+
 // Allows more ranks than cores; Open MPI 4 and 5 both accept these options.
 inline Arguments mpirun(int ranks, const Arguments& options = {}) {
   return Arguments{MPIRUN, "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", "-n", std::to_string(ranks)} + options;

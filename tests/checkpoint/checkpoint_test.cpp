@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "comm/self_communicator.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/files.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/config/config_reader.h"

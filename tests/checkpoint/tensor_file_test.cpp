@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <set>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/sample_config.h"

@@ -1,5 +1,5 @@
 #include "data/tokenizers/byte_pair.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/tokenizers/byte_pair_files.h"
 #include "tests/data/tiny_byte_pairs.h"
 #include "tests/support/catch.h"

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/posix_file.h"
 #include "data/tokenizers/byte_pair_files.h"
 #include "tests/support/temporary_folder.h"

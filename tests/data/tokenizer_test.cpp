@@ -1,6 +1,6 @@
 #include "data/tokenizer.h"
 #include "core/base/integer.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
 #include "data/tokenizers/word.h"

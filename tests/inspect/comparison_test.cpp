@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_text.h"
 #include "tests/inspect/sample_comparison.h"

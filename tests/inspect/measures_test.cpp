@@ -1,5 +1,5 @@
 // The measures that routers and strategies report reach every report by name.
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/base/text.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"

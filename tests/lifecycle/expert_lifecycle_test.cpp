@@ -5,7 +5,7 @@
 #include <map>
 
 #include "core/base/integer.h"
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/lifecycle/lifecycle_record.h"

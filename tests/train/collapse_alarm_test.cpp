@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/train/collapse_alarm.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"

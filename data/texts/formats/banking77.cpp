@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/gzip.h"
 #include "data/texts/csv.h"
 #include "data/texts/text_format.h"

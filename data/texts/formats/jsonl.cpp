@@ -1,4 +1,4 @@
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "data/texts/text_format.h"
 #include "data/texts/text_lines.h"
 

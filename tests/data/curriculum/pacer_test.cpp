@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "core/base/json.h"
+#include "core/base/json_text.h"
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 
