@@ -288,8 +288,8 @@ ExitCode Trainer::run() {
 void Trainer::finish_step() {
   const bool last = run_.step == length_.total_updates, stored = saved_ == run_.step;
   if (is_due(config_.sample.every, run_.step)) show_sample();
-  run_.step_finished =
-      true;  // before the evaluation, which saves a checkpoint if it is the best: nothing comes after it
+  // Set before the evaluation, the last of what is due, because it saves a checkpoint if it is the best.
+  run_.step_finished = true;
   if (is_due(config_.evaluate.every, run_.step) || last) run_evaluation();
   if (stored) {
     if (is_first()) folder_.checkpoints().replace_state(run_);

@@ -147,7 +147,7 @@ TEST_CASE("an evaluation and a sample that are due when a signal comes are made 
   TemporaryFolder straight, broken, text;
   write_text_file(text / "text", std::string(3000, 'a') + std::string(3000, 'b') + std::string(3000, 'a'));
   done(program("moe-data") + Arguments{"prepare", "--input", text / "text", "--output", text / "corpus"});
-  // After each step, so that any signal comes before one; the step after the resumed one is the last.
+  // Both are due after each step, so any signal comes before one.
   const Arguments due{"data.path=" + text / "corpus",
                       "evaluate.every=1",
                       "evaluate.tokens=100",
