@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -30,23 +31,30 @@ void Batch::resize_texts(int64_t num_sequences, int64_t sequence_length) {
   domains.clear();
 }
 
+void load_window(const Split& split, const Window& window, int64_t sequence, Batch& batch) {
+  const auto [start, tokens, context] = window;
+  MOE_CHECK(start >= 0 && 0 <= context && context <= tokens && tokens <= batch.length,
+            "a window of {} tokens from {}, {} of them context, in a row of {}", tokens, start, context, batch.length);
+  int32_t* const inputs = batch.inputs.data() + sequence * batch.length;
+  int32_t* const targets = batch.targets.data() + sequence * batch.length;
+  if (tokens > 0) {
+    split.read(start, tokens, inputs);
+    split.read(start + 1, tokens, targets);
+  }
+  std::fill(inputs + tokens, inputs + batch.length, kPaddingToken);
+  std::fill(targets, targets + context, kIgnoreTarget);
+  std::fill(targets + tokens, targets + batch.length, kIgnoreTarget);
+  batch.lengths[as_index(sequence)] = static_cast<int32_t>(tokens);
+  batch.domains[as_index(sequence)] = split.part_of(start);
+}
+
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch) {
   MOE_CHECK(length > 0, "windows of length {}; expected at least 1", length);
-  batch.resize(static_cast<int64_t>(starts.size()), length);
-  for (size_t s = 0; s < starts.size(); ++s) {
-    const int64_t start = starts[s];
-    MOE_CHECK(start >= 0, "a window starts at {}; expected 0 or more", start);
-    int32_t* inputs = batch.inputs.data() + static_cast<int64_t>(s) * length;
-    int32_t* targets = batch.targets.data() + static_cast<int64_t>(s) * length;
-    const int64_t num_inputs = std::clamp<int64_t>(split.num_tokens() - start, 0, length);
-    const int64_t num_targets = std::clamp<int64_t>(split.num_tokens() - start - 1, 0, length);
-    if (num_inputs > 0) split.read(start, num_inputs, inputs);
-    if (num_targets > 0) split.read(start + 1, num_targets, targets);
-    std::fill(inputs + num_inputs, inputs + length, kPaddingToken);
-    std::fill(targets + num_targets, targets + length, kIgnoreTarget);
-    batch.sample_ids[s] = start / length;
-    batch.domains[s] = split.part_of(start);
-  }
+  load_windows(split, std::ssize(starts), length, batch, [&](int64_t i) {
+    const int64_t start = starts[as_index(i)];
+    return Window{start, std::clamp<int64_t>(split.num_tokens() - start - 1, 0, length)};
+  });
+  for (size_t s = 0; s < starts.size(); ++s) batch.sample_ids[s] = starts[s] / length;
 }
 
 }  // namespace moe

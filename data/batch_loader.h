@@ -1,5 +1,6 @@
 // The arrays of a batch, and loading of plain windows of a split.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -14,18 +15,24 @@ struct SampleVisit {
   int64_t sample = 0, epoch = 0;
 };
 
-constexpr int32_t kPaddingToken = 0;  // the input past the end of a split
+constexpr int32_t kPaddingToken = 0;  // the input at places after the end of a sequence
 
+// A place of a batch is one of three things, and `targets` and `lengths` say which:
+//   scored   a token whose prediction or label counts: its target is not kIgnoreTarget
+//   context  a token that is only there for others: before its sequence's end, but its target is kIgnoreTarget
+//   padding  no token: after its sequence's end, where the target is kIgnoreTarget, too
+// Losses and statistics are of scored places. Limits (capacities, experts that choose tokens) divide the room among all
+// tokens, scored or not. Nothing else decides which places count.
 struct Batch {
   int64_t sequences = 0;
   int64_t length = 0;
   std::vector<int32_t> inputs;      // (sequences, length); empty where tokens have no ids
-  std::vector<int32_t> targets;     // (sequences, length); kIgnoreTarget where there is none
+  std::vector<int32_t> targets;     // (sequences, length); kIgnoreTarget at places that are not scored
   std::vector<int64_t> sample_ids;  // (sequences): identifies a sample across epochs, see load()
 
   std::vector<int32_t> domains;  // (sequences): index of the part of the split in which the window begins
   std::vector<int32_t> labels;   // (sequences), of labelled samples; kIgnoreTarget where there is none
-  std::vector<int32_t> lengths;  // (sequences): tokens of texts that may end before `length`; empty where all are full
+  std::vector<int32_t> lengths;  // (sequences): number of tokens; empty where all are full
   std::vector<float> features;   // (sequences, patches, patch_features), of images
   int64_t patch_features = 0;
 
@@ -37,9 +44,26 @@ struct Batch {
   void resize_labelled(int64_t num_sequences, int64_t sequence_length, int64_t num_features);
 };
 
-// inputs[s][t] = token starts[s] + t, targets[s][t] = token starts[s] + t + 1. A window may extend past the end of the
-// split. sample_ids[s] = starts[s] / length: the index of the window in the sampler's grid. It is the same in every
-// epoch although the grid shifts.
+// Consecutive tokens of a split: inputs[t] = token start + t, targets[t] = token start + t + 1.
+struct Window {
+  int64_t start = 0;
+  int64_t tokens = 0;   // the window ends with the last token that has a target; the rest of the batch's row is padding
+  int64_t context = 0;  // leading tokens that are not scored
+};
+// Writes a window into row `sequence` of a resized batch, except for sample_ids.
+void load_window(const Split& split, const Window& window, int64_t sequence, Batch& batch);
+// Resizes the batch and loads window_of(i), a Window, into each row i.
+template <class WindowOf>
+void load_windows(const Split& split, int64_t sequences, int64_t length, Batch& batch, WindowOf window_of) {
+  batch.resize(sequences, length);
+  batch.lengths.resize(batch.sample_ids.size());
+  for (int64_t i = 0; i < sequences; ++i) load_window(split, window_of(i), i, batch);
+  const auto is_full = [&](int32_t tokens) { return tokens == length; };
+  if (std::all_of(batch.lengths.begin(), batch.lengths.end(), is_full)) batch.lengths.clear();
+}
+
+// Loads the windows that begin at `starts`, which may extend past the end of the split. sample_ids[s] = starts[s] /
+// length: the index of the window in the sampler's grid. It is the same in every epoch although the grid shifts.
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch);
 
 }  // namespace moe

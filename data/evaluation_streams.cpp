@@ -23,22 +23,13 @@ EvaluationStreams::EvaluationStreams(const Split& split, int64_t context, int64_
 }
 
 void EvaluationStreams::load(int64_t first, int64_t count, Batch& batch) const {
-  batch.resize(count, context_);
-  for (int64_t i = 0; i < count; ++i) {
+  load_windows(split_, count, context_, batch, [&](int64_t i) -> Window {
     const int64_t segment = (first + i) / streams_, stream = (first + i) % streams_;
     const int64_t start = std::min(num_targets(), stream * per_stream_ + segment * context_);
     const int64_t end = std::min(num_targets(), (stream + 1) * per_stream_);
-    const int64_t available = std::clamp<int64_t>(end - start, 0, segment < segments() ? context_ : 0);
-    int32_t *const inputs = batch.inputs.data() + i * context_, *const targets = batch.targets.data() + i * context_;
-    if (available > 0) {
-      split_.read(start, available, inputs);
-      split_.read(start + 1, available, targets);
-    }
-    std::fill(inputs + available, inputs + context_, kPaddingToken);
-    std::fill(targets + available, targets + context_, kIgnoreTarget);
-    batch.sample_ids[as_index(i)] = first + i;
-    batch.domains[as_index(i)] = split_.part_of(start);
-  }
+    return {start, std::clamp<int64_t>(end - start, 0, segment < segments() ? context_ : 0)};
+  });
+  for (int64_t i = 0; i < count; ++i) batch.sample_ids[as_index(i)] = first + i;
 }
 
 }  // namespace moe

@@ -22,25 +22,13 @@ EvaluationWindows::EvaluationWindows(const Split& split, int64_t context, int64_
 }
 
 void EvaluationWindows::load(int64_t first, int64_t count, Batch& batch) const {
-  batch.resize(count, context_);
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t window = first + i;
-    const int64_t start = window * stride_;
-    const bool exists = window < num_windows_;
-    int32_t* inputs = batch.inputs.data() + i * context_;
-    int32_t* targets = batch.targets.data() + i * context_;
-    const int64_t available = exists ? std::min(context_, num_targets() - start) : 0;
-    if (available > 0) {
-      split_.read(start, available, inputs);
-      split_.read(start + 1, available, targets);
-    }
-    const int64_t unscored = window == 0 ? 0 : std::min(context_ - stride_, available);
-    std::fill(inputs + available, inputs + context_, kPaddingToken);
-    std::fill(targets, targets + unscored, kIgnoreTarget);
-    std::fill(targets + available, targets + context_, kIgnoreTarget);
-    batch.sample_ids[as_index(i)] = window;
-    batch.domains[as_index(i)] = split_.part_of(start);
-  }
+  load_windows(split_, count, context_, batch, [&](int64_t i) -> Window {
+    const int64_t window = first + i, start = window * stride_;
+    if (window >= num_windows_) return {};
+    const int64_t tokens = std::min(context_, num_targets() - start);
+    return {start, tokens, window == 0 ? 0 : std::min(context_ - stride_, tokens)};
+  });
+  for (int64_t i = 0; i < count; ++i) batch.sample_ids[as_index(i)] = first + i;
 }
 
 }  // namespace moe

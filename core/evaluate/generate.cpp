@@ -6,6 +6,7 @@
 
 #include "core/base/token.h"
 #include "core/ops/elementwise.h"
+#include "core/step/local_batch.h"
 #include "core/tensor/copy.h"
 
 namespace moe {
@@ -32,6 +33,7 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
   const RandomKey key{options.seed, RandomPurpose::generation, 0, 0};
   std::vector<int32_t> text = prompt, targets;
   std::vector<char> buffer;
+  BatchBuffers buffers;
   ContextMemory memory(ctx, state.model->memory_shape(), 1);
   int64_t remembered = 0;  // leading tokens that are in the context memory
   const auto read = [&](int64_t first, int64_t time) {
@@ -39,12 +41,8 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     ctx.activations->reset();
     ctx.scratch->reset();
     const auto seen = std::span(std::as_const(text)).subspan(static_cast<size_t>(first), static_cast<size_t>(time));
-    TokenBatch batch{.sequences = 1,
-                     .time = time,
-                     .ids = to_device(ctx, as_tensor(seen)),
-                     .targets = to_device(ctx, as_tensor(std::span(std::as_const(targets)))),
-                     .global_tokens = time,
-                     .global_sequences = 1};
+    const LocalBatch host{.sequences = 1, .time = time, .inputs = seen, .targets = targets, .global_sequences = 1};
+    TokenBatch batch = to_device(ctx, host, {0, 1}, time, buffers);
     if (memory) batch.memory = &memory;
     state.model->forward(ctx, batch);
     return batch;

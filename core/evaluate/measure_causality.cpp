@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/moe/causality_probe.h"
+#include "core/step/local_batch.h"
 #include "core/tensor/copy.h"
 #include "data/evaluation_windows.h"
 
@@ -21,19 +22,16 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
   const ModeScope modes(ctx, {.training = false, .observe = false});
   const auto vocab = static_cast<int32_t>(state.model->head().classes());
   std::vector<int32_t> ids(batch.inputs.size());
+  BatchBuffers buffers;
   const auto losses = [&](const std::vector<bool>& changed) {
     for (size_t t = 0; t < ids.size(); ++t) {
       ids[t] = changed[t] ? (batch.inputs[t] + 1 + static_cast<int32_t>(t) % 3) % vocab : batch.inputs[t];
     }
     ctx.activations->reset();
     ctx.scratch->reset();
-    const TokenBatch tokens{.sequences = count,
-                            .time = context,
-                            .ids = to_device(ctx, as_tensor(std::span(std::as_const(ids)))),
-                            .targets = to_device(ctx, as_tensor(std::span(std::as_const(batch.targets)))),
-                            .global_tokens = count * context,
-                            .global_sequences = count,
-                            .domains = to_device(ctx, as_tensor(std::span(std::as_const(batch.domains))))};
+    LocalBatch host = LocalBatch::of(batch, 0, count);
+    host.inputs = ids;
+    const TokenBatch tokens = to_device(ctx, host, {0, count}, context, buffers);
     state.model->forward(ctx, tokens);
     const Outcome outcome = state.model->losses(ctx, tokens);
     std::vector<char> buffer;

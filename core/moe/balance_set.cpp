@@ -58,9 +58,9 @@ void BalanceSet::for_each_group(BalanceLoss::Scope scope, const TokenBatch& batc
           .targets = batch.targets.slice(begin, count),
           .outputs = {outputs.rows, outputs.rows ? ConstTensor(outputs.position.slice(begin, count)) : ConstTensor()}});
     }
-  } else if (batch.counted() > 0) {
+  } else if (batch.scored() > 0) {
     visit(Group{.begin = 0,
-                .weight = static_cast<double>(batch.counted()) / static_cast<double>(batch.global_tokens),
+                .weight = static_cast<double>(batch.scored()) / static_cast<double>(batch.global_tokens),
                 .routing = routing,
                 .targets = batch.targets,
                 .outputs = outputs});

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "core/ops/elementwise.h"
+#include "core/ops/routing_sums.h"
 #include "core/tensor/copy.h"
+#include "core/tensor/device_sums.h"
 
 namespace moe {
 
@@ -52,12 +54,12 @@ CapacityLimit::Kept CapacityLimit::keep(Context& ctx, const TokenBatch& batch, c
   {
     ScratchScope scratch(ctx);
     const Tensor demand = scratch.allocate(Shape{groups.count, experts_}, DType::i32);
-    limit_assignments(ctx, indices, demand, lost_, routing.indices, routing.weights, batch.targets, groups, places,
-                      rule_);
-    if (ctx.observe && !ctx.planning) {
+    limit_assignments(ctx, indices, demand, lost_, routing.indices, routing.weights, groups, places, rule_);
+    if (ctx.observe) count_drops(ctx, batch, routing, indices);
+    if (ctx.observe && ctx.training && !ctx.planning) {
       TokenGroups on_host = groups;
       on_host.lengths = batch.host_lengths.empty() ? nullptr : batch.host_lengths.data();
-      count_drops(ctx, demand, on_host);
+      try_candidates(ctx, demand, on_host);
     }
   }
   if (capacity_->options().renormalise) {
@@ -73,28 +75,42 @@ void CapacityLimit::backward(Context& ctx, Tensor d_weights, const Kept& kept, c
   renormalise_after_drop_backward(ctx, d_weights, routing.weights, routing.indices, kept.indices);
 }
 
-void CapacityLimit::count_drops(Context& ctx, ConstTensor demand, const TokenGroups& groups) {
-  const ConstTensor host = on_host(ctx, demand, buffer_);
-  const std::span<const int32_t> wanted(host.as<int32_t>(), static_cast<size_t>(host.size()));
+void CapacityLimit::count_drops(Context& ctx, const TokenBatch& batch, const Routing& routing, ConstTensor kept) {
   const auto experts = static_cast<size_t>(experts_);
-  const auto group_of = [&](size_t i) { return static_cast<int64_t>(i / experts); };
-  const GroupRoom places = room(factor_, k_);
+  assignments_.assign(2 * experts, 0.0);
+  const std::span<double> wanted = std::span(assignments_).first(experts), left = std::span(assignments_).last(experts);
+  {
+    ScratchScope scratch(ctx);
+    DeviceSums device_copies;  // both sums are queued before the host waits for the first
+    if (ctx.device == Device::cuda)
+      device_copies = DeviceSums(ctx, assignments_, scratch.allocate(Shape{std::ssize(assignments_)}, DType::f64));
+    const SumsScope scope(ctx, device_copies);
+    assignment_sums(ctx, as_tensor(wanted), {}, routing.indices, routing.weights, batch.targets);
+    assignment_sums(ctx, as_tensor(left), {}, kept, routing.weights, batch.targets);
+    if (ctx.planning) return;
+    device_copies.collect(ctx);
+  }
   double assignments = 0, dropped = 0;
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    const auto beyond = static_cast<double>(std::max<int64_t>(wanted[i] - places.of(groups.counted(group_of(i))), 0));
-    assignments += wanted[i];
-    dropped += beyond;
-    load_.dropped[i % experts] += beyond;
+  for (size_t e = 0; e < experts; ++e) {
+    assignments += wanted[e];
+    dropped += wanted[e] - left[e];
+    load_.dropped[e] += wanted[e] - left[e];
   }
   measures_->observe(ctx, capacity_figure_, factor_ * assignments, assignments);
   measures_->observe(ctx, dropped_figure_, dropped, assignments);
-  if (!ctx.training) return;
+}
+
+void CapacityLimit::try_candidates(Context& ctx, ConstTensor demand, const TokenGroups& groups) {
   const std::span<const double> candidates = capacity_->candidates();
+  if (candidates.empty()) return;
+  const ConstTensor host = on_host(ctx, demand, buffer_);
+  const std::span<const int32_t> wanted(host.as<int32_t>(), static_cast<size_t>(host.size()));
   const std::span<double> sums = sums_->of(candidate_range_);
   for (size_t c = 0; c < candidates.size(); ++c) {
     const GroupRoom would_be = room(candidates[c], k_);
     for (size_t i = 0; i < wanted.size(); ++i) {
-      sums[c] += static_cast<double>(std::max<int64_t>(wanted[i] - would_be.of(groups.counted(group_of(i))), 0));
+      const int64_t tokens = groups.counted(static_cast<int64_t>(i) / experts_);
+      sums[c] += static_cast<double>(std::max<int64_t>(wanted[i] - would_be.of(tokens), 0));
     }
   }
 }

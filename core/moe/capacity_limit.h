@@ -48,8 +48,10 @@ class CapacityLimit {
 
  private:
   GroupRoom room(double factor, double k) const;
-  // The lengths of `groups` must be on the host.
-  void count_drops(Context& ctx, ConstTensor demand, const TokenGroups& groups);
+  // Adds up the scored tokens' assignments that were dropped.
+  void count_drops(Context& ctx, const TokenBatch& batch, const Routing& routing, ConstTensor kept);
+  // Adds up what would be dropped with each candidate for the factor. The lengths of `groups` must be on the host.
+  void try_candidates(Context& ctx, ConstTensor demand, const TokenGroups& groups);
 
   const int64_t experts_;
   const std::unique_ptr<Capacity> capacity_;
@@ -67,6 +69,7 @@ class CapacityLimit {
   double factor_ = 0, k_ = 0;
   Tensor lost_;  // (tokens) i32: assignments that a token lost in all passes
   std::vector<char> buffer_;
+  std::vector<double> assignments_;  // (2, experts): wanted, kept
 };
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// How one layer's tokens were distributed over its experts: sums over all tokens since the sums were cleared. They
-// cover this rank's tokens until the trainer has reduced them, and the whole step's afterwards.
+// How one layer's tokens were distributed over its experts: sums over all scored tokens since the sums were cleared.
+// They cover this rank's tokens until the trainer has reduced them, and the whole step's afterwards.
 #pragma once
 #include <span>
 #include <vector>
@@ -15,7 +15,7 @@ struct LoadStats {
   std::span<double> probability;            // (experts) sums of router probabilities
   std::span<double> dropped;                // (experts) assignments that were dropped
   std::span<double> scalars;                // entropy of the router (nats), tokens
-  std::vector<int32_t>* choices = nullptr;  // if set, observe() appends every token's indices
+  std::vector<int32_t>* choices = nullptr;  // if set, observe() appends the indices of scored tokens
 
   static size_t num_sums(int64_t experts) { return 4 * static_cast<size_t>(experts) + 2; }
   static LoadStats view(std::span<double> sums, int64_t experts);

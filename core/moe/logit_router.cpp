@@ -171,7 +171,7 @@ void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, 
   if (learned_temperature_) {
     temperature_forward(ctx, routing.logits, learned_temperature_->value, kTemperatureFloor);
     if (ctx.observe) {
-      const auto tokens = static_cast<double>(batch.counted());
+      const auto tokens = static_cast<double>(batch.scored());
       measures_.observe(ctx, temperature_figure_,
                         tokens * temperature_value(ctx, learned_temperature_->value, kTemperatureFloor), tokens);
     }

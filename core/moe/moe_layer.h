@@ -37,7 +37,8 @@ class MoELayer : public FeedForward {
   const std::string& name() const { return name_; }  // the prefix of its parameters' names
   int64_t num_experts() const { return experts_; }
   const LoadStats& load() const { return load_; }
-  // From now on appends every observed token's choices, traits().k each, to `list`; nullptr stops the recording.
+  // From now on appends the choices of every observed token that is scored, traits().k each, to `list`; nullptr stops
+  // the recording.
   void record_choices(std::vector<int32_t>* list) { load_.choices = list; }
   // From now on appends the input (d_model) of every token to `list`; nullptr stops the recording.
   void record_inputs(std::vector<float>* list) { inputs_ = list; }

@@ -12,19 +12,21 @@ struct TokenBatch {
   int64_t sequences = 0;
   int64_t time = 0;
   ConstTensor ids;  // (tokens) i32; absent if tokens have features instead
-  // (tokens) i32: the next tokens for a language model, 0 for labelled samples; kIgnoreTarget marks padding, which all
-  // statistics exclude.
+  // (tokens) i32: the next tokens for a language model, 0 for labelled samples; kIgnoreTarget for tokens that are not
+  // scored, which all losses and statistics exclude (see Batch, data/batch_loader.h).
   ConstTensor targets;
-  // Tokens of the whole step over all ranks and micro-batches, without padding: the divisor of sums.
+  // Scored tokens of the whole step over all ranks and micro-batches: the divisor of sums.
   int64_t global_tokens = 0;
   int64_t global_sequences = 0;  // likewise
   ConstTensor domains{};         // (sequences) i32, or none: the domain of each sequence's text
 
   ConstTensor weights{};  // (predictions) wide, or none: weight of each prediction's loss in the objective
   ConstTensor labels{};   // (sequences) i32, for labelled samples; kIgnoreTarget for no label
-  ConstTensor lengths{};  // (sequences) i32, for texts that may end before `time`; none if all sequences are full
-  int64_t padding = 0;    // number of tokens after those ends
+  // (sequences) i32: the number of tokens of each sequence, after which is padding, that takes no room from tokens;
+  // none if all sequences are full.
+  ConstTensor lengths{};
   std::span<const int32_t> host_lengths{};  // `lengths` in host memory
+  int64_t unscored = 0;                     // number of targets that are kIgnoreTarget
   ConstTensor features{};                   // (patches, features) wide, for images
 
   // The context memory before the sequences: its rows [first_row, first_row + sequences). Null without context memory.
@@ -32,7 +34,7 @@ struct TokenBatch {
   int64_t first_row = 0;
 
   int64_t tokens() const { return sequences * time; }
-  int64_t counted() const { return tokens() - padding; }
+  int64_t scored() const { return tokens() - unscored; }
   // Token slots in the whole step, padding included: an exclusive upper bound on the token index used as RNG counter.
   int64_t global_places() const { return global_sequences * time; }
 };

@@ -11,12 +11,11 @@
 namespace moe {
 
 static void check_assignments(ConstTensor kept, ConstTensor demand, ConstTensor lost, ConstTensor indices,
-                              ConstTensor weights, ConstTensor targets, const TokenGroups& groups) {
+                              ConstTensor weights, const TokenGroups& groups) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1), experts = demand.dim(1);
   MOE_CHECK_SHAPE(kept, {tokens, k});
   MOE_CHECK_SHAPE(weights, {tokens, k});
   MOE_CHECK_SHAPE(lost, {tokens});
-  MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_SHAPE(demand, {groups.count, experts});
   MOE_CHECK_DTYPE(kept, DType::i32);
   MOE_CHECK_DTYPE(demand, DType::i32);
@@ -26,14 +25,14 @@ static void check_assignments(ConstTensor kept, ConstTensor demand, ConstTensor 
 }
 
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
-                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
-  check_assignments(kept, demand, lost, indices, weights, targets, groups);
+                       const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
+  check_assignments(kept, demand, lost, indices, weights, groups);
   const int64_t k = indices.dim(1), experts = demand.dim(1);
   if (on_cuda(ctx)) {
-    return cuda::limit_assignments(ctx, kept, demand, lost, indices, weights, targets, groups, room, rule);
+    return cuda::limit_assignments(ctx, kept, demand, lost, indices, weights, groups, room, rule);
   }
   run(ctx, weights.dtype, [&]<class T>(T) {
-    const int32_t *expert = indices.as<int32_t>(), *target = targets.as<int32_t>();
+    const int32_t* expert = indices.as<int32_t>();
     const T* weight = weights.as<T>();
     int32_t *out = kept.as<int32_t>(), *lost_rows = lost.as<int32_t>();
     // clang 16 does not capture variables that are only used by a lambda inside a parallel loop.
@@ -42,7 +41,7 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
     for (int64_t g = 0; g < groups.count; ++g) {
       thread_local std::vector<int64_t> begin, slots;  // first slot of each expert; slots sorted by expert
       const auto slot = [&](int64_t place, int64_t j) { return groups.token(g, place) * k + j; };
-      const auto is_padding = [&](int64_t s) { return target[s / k] == kIgnoreTarget; };
+      const auto is_padding = [&](int64_t s) { return !groups.counts(s / k); };
       const auto goes_first = [&](int64_t a, int64_t b) {
         if (is_padding(a) != is_padding(b)) return is_padding(b);
         if (by_position) return a % k != b % k ? a % k < b % k : a < b;

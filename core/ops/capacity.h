@@ -12,13 +12,12 @@ enum class DropRule {
   score,     // larger weights; NaN last
 };
 
-// In every group each expert keeps as many of its assignments as it has places. Tokens whose target is kIgnoreTarget
-// are padding: they only get places that no other token takes, and are not counted. indices (tokens, k) i32, weights
-// (tokens, k) -> kept (tokens, k) i32: indices, -1 for dropped ones; demand (groups, experts) i32: assignments before
-// any was dropped; lost (tokens) i32: assignments that each token lost, added to. If several slots of a token name the
-// same expert, each is counted.
+// In every group each expert keeps as many of its assignments as it has places. Padding only gets places that no token
+// takes, and is not counted. indices (tokens, k) i32, weights (tokens, k) -> kept (tokens, k) i32: indices, -1 for
+// dropped ones; demand (groups, experts) i32: assignments before any was dropped; lost (tokens) i32: assignments that
+// each token lost, added to. If several slots of a token name the same expert, each is counted.
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
-                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule);
+                       const TokenGroups& groups, const GroupRoom& room, DropRule rule);
 
 // Distributes the weight of a token's dropped slots over its kept slots: y = w * (sum over all) / (sum over the kept),
 // 0 for dropped or empty slots. Weights stay unchanged if the kept ones sum to 0. weights, y (tokens, k); indices, kept

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/token.h"
 #include "core/tensor/copy.h"
 
 namespace moe {
@@ -57,6 +58,8 @@ TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t 
       .targets = ids(batch.targets, batch.time),
       .global_tokens = batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time,
       .global_sequences = batch.global_sequences};
+  const std::span<const int32_t> targets = of_part(batch.targets, batch.time);
+  result.unscored = std::count(targets.begin(), targets.end(), kIgnoreTarget);
   if (!batch.domains.empty()) result.domains = ids(batch.domains, 1);
   if (!batch.weights.empty()) {
     result.weights = widened(ctx, of_part(batch.weights, 1), predictions_per_sample,
@@ -66,7 +69,6 @@ TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t 
   if (!batch.lengths.empty()) {
     result.host_lengths = of_part(batch.lengths, 1);
     result.lengths = ids(batch.lengths, 1);
-    for (const int32_t length : result.host_lengths) result.padding += batch.time - length;
   }
   if (batch.patch_features > 0) {
     const int64_t each = batch.sequences > 0 ? std::ssize(batch.features) / batch.sequences : 0;

@@ -19,10 +19,10 @@ struct LocalBatch {
   std::span<const int32_t> domains{};  // (sequences): the domain of each one's text
   std::span<const double> weights{};   // (sequences): weight of each one's loss in the objective
   std::span<const int32_t> labels{};   // (sequences)
-  std::span<const int32_t> lengths{};  // (sequences): token counts of texts that may end before `time`
+  std::span<const int32_t> lengths{};  // (sequences): numbers of tokens; empty where all are `time`
   std::span<const float> features{};   // (sequences, patches, patch_features)
   int64_t patch_features = 0;
-  int64_t global_tokens = 0;  // tokens of the step's global batch, without padding; 0: all of its sequences are full
+  int64_t global_tokens = 0;  // scored tokens of the step's global batch; 0: all of its places
   bool begins = false;        // the sequences do not continue those of the previous step: clear the context memory
 
   static LocalBatch of(const Batch& batch, int64_t first_sequence, int64_t global_sequences);
@@ -33,8 +33,9 @@ struct BatchBuffers {
   std::vector<char> weights, features;
 };
 
-// Returns the sequences of `part`, in the activations arena unless the device is the host. Each of a sequence's
-// `predictions_per_sample` predictions gets the sequence's weight. The buffers must live as long as the result.
+// Returns the sequences of `part`, with the number of tokens that are scored, in the activations arena unless the
+// device is the host. Each of a sequence's `predictions_per_sample` predictions gets the sequence's weight. The buffers
+// must live as long as the result.
 TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t predictions_per_sample,
                      BatchBuffers& buffers);
 

@@ -60,7 +60,8 @@ TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, 
     batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
   }
   if (s.sample.classes > 0) batch.labels = host(sequences, DType::i32);
-  if (s.sample.classes > 0 && s.sample.vocab > 0) batch.lengths = host(sequences, DType::i32);
+  // A window of a text may only end early at evaluation.
+  if (s.sample.vocab > 0 && (s.sample.classes > 0 || !ctx.training)) batch.lengths = host(sequences, DType::i32);
   if (s.sample.features > 0) {
     batch.features = host(Shape{batch.sequences * s.sample.patches, s.sample.features}, wide(ctx.dtype));
   }
@@ -104,7 +105,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     plan.evaluation_memory = memory_for(divide_up(setup.config.evaluate.streams, ranks)).bytes();
     ContextMemory memory = memory_for(setup.micro_sequences());
     memory.advance(setup.config.model.attention.memory);
-    const TokenBatch batch = planned_batch(ctx, setup, *model, memory);
+    TokenBatch batch = planned_batch(ctx, setup, *model, memory);
     model->forward(ctx, batch);
     if (setup.trains) {
       model->losses_and_backward(ctx, batch, 1);
@@ -114,6 +115,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
       activations.reset();
       scratch.reset();
       ctx.training = false;
+      batch = planned_batch(ctx, setup, *model, memory);
       model->forward(ctx, batch);
     }
     model->observe_losses(ctx, model->losses(ctx, batch));

@@ -52,7 +52,7 @@ struct StateSetup {
 MemoryPlan plan_memory(const StateSetup& setup);
 
 // The micro-batch with which memory is planned: the largest one of a run, whose tensors are not allocated. It has every
-// tensor that a batch of such samples has.
+// tensor that a batch of such samples may have in training or, by ctx.training, at evaluation.
 TokenBatch planned_batch(Context& ctx, const StateSetup& setup, const Model& model, const ContextMemory& memory);
 
 class TrainingState {

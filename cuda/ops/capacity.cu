@@ -20,7 +20,7 @@ struct LimitShared {
 
 // Numbering of a block's assignments: by position slot by slot, by score token by token.
 struct Assignments {
-  const int32_t *indices, *targets;
+  const int32_t* indices;
   const float* weights;
   TokenGroups groups;
   int64_t group;
@@ -32,7 +32,7 @@ struct Assignments {
     const int64_t place = by_score ? i / k : i % groups.size, j = by_score ? i % k : i / groups.size;
     return groups.token(group, place) * k + j;
   }
-  __device__ bool has(int64_t s) const { return indices[s] == expert && (targets[s / k] == kIgnoreTarget) == padding; }
+  __device__ bool has(int64_t s) const { return indices[s] == expert && groups.counts(s / k) != padding; }
   __device__ uint32_t key(int64_t s) const { return by_score ? key_of(weights[s]) : 0; }
 };
 
@@ -106,7 +106,7 @@ static __global__ void limit_assignments_kernel(int32_t* kept, int32_t* demand, 
 }
 
 // One thread per token: clears its empty slots and counts its dropped assignments.
-static __global__ void count_lost_kernel(int32_t* kept, int32_t* lost, const int32_t* indices, const int32_t* targets,
+static __global__ void count_lost_kernel(int32_t* kept, int32_t* lost, const int32_t* indices, TokenGroups groups,
                                          int64_t tokens, int64_t k) {
   const int64_t t = thread_in_grid();
   if (t >= tokens) return;
@@ -115,7 +115,7 @@ static __global__ void count_lost_kernel(int32_t* kept, int32_t* lost, const int
     if (indices[s] < 0) kept[s] = -1;
     count += indices[s] >= 0 && kept[s] < 0;
   }
-  if (targets[t] != kIgnoreTarget) lost[t] += count;
+  if (groups.counts(t)) lost[t] += count;
 }
 
 // Sums of one token's weights: of all its choices, and of the kept ones.
@@ -181,10 +181,9 @@ static __global__ void loss_by_drops_kernel(double* partial, const float* losses
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, ConstTensor indices, ConstTensor weights,
-                       ConstTensor targets, const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
+                       const TokenGroups& groups, const GroupRoom& room, DropRule rule) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1), experts = demand.dim(1);
   const Assignments in{.indices = indices.as<int32_t>(),
-                       .targets = targets.as<int32_t>(),
                        .weights = weights.as<float>(),
                        .groups = groups,
                        .group = 0,
@@ -195,7 +194,7 @@ void limit_assignments(Context& ctx, Tensor kept, Tensor demand, Tensor lost, Co
   launch(ctx, limit_assignments_kernel, blocks_for(groups.count * experts, 1), kThreads, sizeof(LimitShared),
          kept.as<int32_t>(), demand.as<int32_t>(), in, static_cast<int>(experts), room);
   launch(ctx, count_lost_kernel, blocks_for(tokens, kThreads), kThreads, 0, kept.as<int32_t>(), lost.as<int32_t>(),
-         indices.as<int32_t>(), targets.as<int32_t>(), tokens, k);
+         indices.as<int32_t>(), groups, tokens, k);
 }
 
 void renormalise_after_drop_forward(Context& ctx, Tensor y, ConstTensor weights, ConstTensor indices,

@@ -29,8 +29,9 @@ TEST_CASE("a batch holds inputs and the same shifted by one") {
   load(counting.split, std::vector<int64_t>{3, 0, 17}, 4, batch);
   CHECK(batch.sequences == 3);
   CHECK(batch.length == 4);
-  CHECK(batch.inputs == std::vector<int32_t>{3, 4, 5, 6, 0, 1, 2, 3, 17, 18, 19, kPaddingToken});
+  CHECK(batch.inputs == std::vector<int32_t>{3, 4, 5, 6, 0, 1, 2, 3, 17, 18, kPaddingToken, kPaddingToken});
   CHECK(batch.targets == std::vector<int32_t>{4, 5, 6, 7, 1, 2, 3, 4, 18, 19, kIgnoreTarget, kIgnoreTarget});
+  CHECK(batch.lengths == std::vector<int32_t>{4, 4, 2});  // the last token has no target
   CHECK(batch.sample_ids == std::vector<int64_t>{0, 0, 4});
 }
 

@@ -18,8 +18,15 @@ struct Expected {
   std::vector<double> kept, demand, lost;
 };
 
+// `groups` in sequences of one place, which holds a token where is_token (tokens) i32 is 1 and padding where it is 0.
+TokenGroups with_padding(TokenGroups groups, ConstTensor is_token) {
+  groups.lengths = is_token.as<int32_t>();
+  groups.time = 1;
+  return groups;
+}
+
 // Sorts all assignments of a group by the rule and assigns places in that order, to padding last.
-Expected reference(ConstTensor indices, ConstTensor weights, ConstTensor targets, const TokenGroups& groups,
+Expected reference(ConstTensor indices, ConstTensor weights, ConstTensor is_token, const TokenGroups& groups,
                    int64_t experts, int64_t capacity, DropRule rule) {
   const int64_t k = indices.dim(1);
   Expected e{std::vector<double>(static_cast<size_t>(indices.size()), -1),
@@ -37,7 +44,7 @@ Expected reference(ConstTensor indices, ConstTensor weights, ConstTensor targets
       for (int64_t j = 0; j < k; ++j) {
         const double w = get(weights, t * k + j);
         if (get(indices, t * k + j) < 0) continue;
-        entries.push_back({get(targets, t) == kIgnoreTarget, t, j, std::isnan(w) ? -INFINITY : w});
+        entries.push_back({get(is_token, t) == 0, t, j, std::isnan(w) ? -INFINITY : w});
       }
     }
     std::stable_sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
@@ -84,11 +91,11 @@ TEST_CASE("a capacity keeps the same assignments as the plain reference") {
                                         TokenGroups{1, 600, 0, 1}, TokenGroups{3, 257, 257, 1}}) {
         const int64_t tokens = groups.count * groups.size;
         const Tensor indices = choices(ctx, tokens, k, experts), weights = ctx.wide_output({tokens, k}),
-                     targets = ctx.constant({tokens}, 1, DType::i32);
+                     is_token = ctx.constant({tokens}, 1, DType::i32);
         for (int64_t i = 0; i < weights.size(); ++i) {  // many ties, both zeros, some NaN
           set(weights, i, i % 29 == 5 ? NAN : i % 31 == 3 ? -0.0 : static_cast<double>(i * 7 % 11) / 8);
         }
-        for (int64_t t = 2; t < tokens; t += 5) set(targets, t, kIgnoreTarget);
+        for (int64_t t = 2; t < tokens; t += 5) set(is_token, t, 0);
         for (const DropRule rule : {DropRule::position, DropRule::score}) {
           for (const int64_t capacity : {int64_t{0}, int64_t{1}, groups.size / experts + 1, groups.size * k}) {
             INFO(experts << " experts, k " << k << ", groups of " << groups.size << ", capacity " << capacity
@@ -96,8 +103,9 @@ TEST_CASE("a capacity keeps the same assignments as the plain reference") {
             const Tensor kept = ctx.output(indices.shape, DType::i32),
                          demand = ctx.output({groups.count, experts}, DType::i32),
                          lost = ctx.constant({tokens}, 0, DType::i32);
-            limit_assignments(ctx, kept, demand, lost, indices, weights, targets, groups, capacity, rule);
-            const Expected expected = reference(indices, weights, targets, groups, experts, capacity, rule);
+            limit_assignments(ctx, kept, demand, lost, indices, weights, with_padding(groups, is_token), capacity,
+                              rule);
+            const Expected expected = reference(indices, weights, is_token, groups, experts, capacity, rule);
             CHECK(values(kept) == expected.kept);
             CHECK(values(demand) == expected.demand);
             CHECK(values(lost) == expected.lost);
@@ -111,14 +119,14 @@ TEST_CASE("a capacity keeps the same assignments as the plain reference") {
 TEST_CASE("by position first choices come before second ones, by score larger weights come first") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   // Tokens 0 and 1 have expert 0 as their second choice, token 2 as its first; there is room for one.
-  const Tensor indices = ctx.of_i32({3, 2}, {1, 0, 2, 0, 0, 1}), targets = ctx.of_i32({3}, {1, 1, 1});
+  const Tensor indices = ctx.of_i32({3, 2}, {1, 0, 2, 0, 0, 1});
   const Tensor weights = ctx.wide_output({3, 2});
   const std::vector<double> w = {0.5, 0.25, 0.5, 0.75, 0.5, 0.125};
   for (int64_t i = 0; i < 6; ++i) set(weights, i, w[as_index(i)]);
   const Tensor kept = ctx.output({3, 2}, DType::i32), demand = ctx.output({1, 3}, DType::i32);
   const auto run = [&](DropRule rule) {
     const Tensor lost = ctx.constant({3}, 1, DType::i32);  // it is accumulated
-    limit_assignments(ctx, kept, demand, lost, indices, weights, targets, {1, 3, 0, 1}, 1, rule);
+    limit_assignments(ctx, kept, demand, lost, indices, weights, {1, 3, 0, 1}, 1, rule);
     return values(lost);
   };
   CHECK(run(DropRule::position) == std::vector<double>{2, 2, 2});
@@ -131,12 +139,13 @@ TEST_CASE("by position first choices come before second ones, by score larger we
 TEST_CASE("padding takes no place from a token") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const Tensor indices = ctx.of_i32({4, 1}, {0, 0, 0, 0}), weights = ctx.wide_constant({4, 1}, 0.5),
-               targets = ctx.of_i32({4}, {kIgnoreTarget, kIgnoreTarget, 1, 1});
+               is_token = ctx.of_i32({4}, {0, 0, 1, 1});
   const Tensor kept = ctx.output({4, 1}, DType::i32), demand = ctx.output({1, 1}, DType::i32);
   for (const DropRule rule : {DropRule::position, DropRule::score}) {
     for (const int64_t capacity : {2, 3}) {
       const Tensor lost = ctx.constant({4}, 0, DType::i32);
-      limit_assignments(ctx, kept, demand, lost, indices, weights, targets, {1, 4, 0, 1}, capacity, rule);
+      limit_assignments(ctx, kept, demand, lost, indices, weights, with_padding({1, 4, 0, 1}, is_token), capacity,
+                        rule);
       CHECK(values(kept) == std::vector<double>{capacity == 2 ? -1.0 : 0.0, -1, 0, 0});
       CHECK(values(lost) == std::vector<double>{0, 0, 0, 0});
       CHECK(get(demand, 0) == 2);
@@ -147,18 +156,17 @@ TEST_CASE("padding takes no place from a token") {
 TEST_CASE("a capacity refuses invalid arguments") {
   TestContext ctx;
   const Tensor indices = ctx.of_i32({4, 1}, {0, 0, 0, 0}), weights = ctx.wide_zeros({4, 1}),
-               targets = ctx.of_i32({4}, {1, 1, 1, 1}), kept = ctx.output({4, 1}, DType::i32),
-               demand = ctx.output({1, 2}, DType::i32), lost = ctx.constant({4}, 0, DType::i32);
+               kept = ctx.output({4, 1}, DType::i32), demand = ctx.output({1, 2}, DType::i32),
+               lost = ctx.constant({4}, 0, DType::i32);
   const auto limit = [&](const TokenGroups& groups, int64_t capacity) {
-    limit_assignments(ctx, kept, demand, lost, indices, weights, targets, groups, capacity, DropRule::score);
+    limit_assignments(ctx, kept, demand, lost, indices, weights, groups, capacity, DropRule::score);
   };
   CHECK_THROWS_AS(limit({1, 3, 0, 1}, 1), InternalError);
   CHECK_THROWS_AS(limit({2, 2, 2, 1}, 1), InternalError);
   CHECK_THROWS_AS(limit({1, 4, 0, 1}, -1), InternalError);
   // A rank without tokens.
   limit_assignments(ctx, ctx.output({0, 1}, DType::i32), ctx.output({0, 2}, DType::i32), ctx.output({0}, DType::i32),
-                    ctx.output({0, 1}, DType::i32), ctx.wide_zeros({0, 1}), ctx.output({0}, DType::i32), {0, 4, 4, 1},
-                    1, DropRule::position);
+                    ctx.output({0, 1}, DType::i32), ctx.wide_zeros({0, 1}), {0, 4, 4, 1}, 1, DropRule::position);
 }
 
 TEST_CASE("kept slots take over the weight of dropped ones") {

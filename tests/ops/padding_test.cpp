@@ -3,7 +3,6 @@
 #include <tuple>
 
 #include "core/base/integer.h"
-#include "core/base/token.h"
 #include "core/ops/attention.h"
 #include "core/ops/capacity.h"
 #include "core/ops/class_token.h"
@@ -178,23 +177,18 @@ TEST_CASE("a capacity counts only tokens") {
   const int64_t experts = 3, k = 2;
   const Tensor lengths = ctx.of_i32({kSequences}, kLengths), weights = padded(ctx, k, 1, true);
   const Tensor indices = ctx.random_i32(weights.shape, experts, 2);
-  const Tensor targets = ctx.constant({kSequences * kTime}, 0, DType::i32);
-  for (int64_t t = 0; t < targets.size(); ++t) {
-    if (t % kTime >= kLengths[as_index(t / kTime)]) set(targets, t, kIgnoreTarget);
-  }
   const GroupRoom room = GroupRoom::share(0.6 * k / experts);
   for (const DropRule rule : {DropRule::position, DropRule::score}) {
-    const auto limit = [&](ConstTensor i, ConstTensor w, ConstTensor t, const TokenGroups& groups) {
+    const auto limit = [&](ConstTensor i, ConstTensor w, const TokenGroups& groups) {
       const Tensor kept = ctx.output(i.shape, DType::i32), demand = ctx.output({groups.count, experts}, DType::i32),
                    lost = ctx.constant({i.dim(0)}, 0, DType::i32);
-      limit_assignments(ctx, kept, demand, lost, i, w, t, groups, room, rule);
+      limit_assignments(ctx, kept, demand, lost, i, w, groups, room, rule);
       return std::tuple(kept, demand, lost);
     };
-    const auto [kept, demand, lost] = limit(indices, weights, targets, groups_of(kSequences, kTime, kTime, 1, lengths));
+    const auto [kept, demand, lost] = limit(indices, weights, groups_of(kSequences, kTime, kTime, 1, lengths));
     for_each_sequence([&, &kept = kept, &demand = demand, &lost = lost](int64_t s, int64_t length) {
       const auto part = [&](ConstTensor all) { return ctx.copy_of(all.slice(s * kTime, length)); };
-      const auto [want, want_demand, want_lost] =
-          limit(part(indices), part(weights), part(targets), {1, length, length, 1});
+      const auto [want, want_demand, want_lost] = limit(part(indices), part(weights), {1, length, length, 1});
       CHECK(values(kept.slice(s * kTime, length)) == values(want));
       CHECK(values(demand.slice(s, 1)) == values(want_demand));
       CHECK(values(lost.slice(s * kTime, length)) == values(want_lost));

@@ -16,7 +16,7 @@ using namespace moe;
 // The names of the tensors of a batch. A new member of TokenBatch does not compile until it is considered here.
 static std::set<std::string> tensors_of(const TokenBatch& batch) {
   const auto& [sequences, time, ids, targets, global_tokens, global_sequences, domains, weights, labels, lengths,
-               padding, host_lengths, features, memory, first_row] = batch;
+               host_lengths, unscored, features, memory, first_row] = batch;
   const std::map<std::string, ConstTensor> all{{"ids", ids},          {"targets", targets}, {"domains", domains},
                                                {"weights", weights},  {"labels", labels},   {"lengths", lengths},
                                                {"features", features}};

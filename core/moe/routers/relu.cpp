@@ -62,7 +62,7 @@ class ReluRouter : public LogitRouter {
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     relu_gating_forward(ctx, routing.indices, routing.weights, routing.logits);
     // Padding counts as 0 in the loss's mean, so the divisor is known before any sum over ranks and micro-batches.
-    const auto tokens = static_cast<double>(batch.counted());
+    const auto tokens = static_cast<double>(batch.scored());
     measures_.observe_sum(
         ctx, loss_,
         [&](Tensor sum) { scaled_weight_sum(ctx, sum, routing.weights, batch.targets, coefficient_.value); }, tokens);

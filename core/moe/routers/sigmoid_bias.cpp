@@ -85,7 +85,7 @@ class SigmoidBiasRouter : public LogitRouter {
     }
     sigmoid_weights_forward(ctx, routing.weights, routing.logits, routing.indices, weights_);
     if (!ctx.observe) return;
-    const auto tokens = static_cast<double>(batch.counted());
+    const auto tokens = static_cast<double>(batch.scored());
     const double rms = std::sqrt(sum_of_squares(ctx, bias_.value) / static_cast<double>(experts_));
     measures_.observe(ctx, bias_figure_, tokens * rms, tokens);
   }

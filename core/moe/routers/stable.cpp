@@ -126,7 +126,7 @@ class StableRouter : public LogitRouter {
                   measures_.coefficient(loss_) / static_cast<double>(batch.global_tokens));
     if (!ctx.observe) return;
     const LossSums sums = loss_sums(ctx, losses, correct, wanted);
-    measures_.observe(ctx, loss_, sums.loss, static_cast<double>(batch.counted()));
+    measures_.observe(ctx, loss_, sums.loss, static_cast<double>(batch.scored()));
     measures_.observe(ctx, overlap_, sums.correct, sums.tokens);
   }
 

@@ -122,7 +122,7 @@ class CompeteStrategy : public RoutedStrategy {
     drops_ = parts.capacity.limits() || parts.dropout.now(ctx) > 0;
     competing_ = ctx.training && (ctx.planning || steps_.competes(ctx.seed, ctx.step));
     router().forward(ctx, batch, x, routing_);
-    const auto tokens = static_cast<double>(batch.counted());
+    const auto tokens = static_cast<double>(batch.scored());
     if (ctx.training) measures().observe(ctx, competing_figure_, competing_ ? tokens : 0, tokens);
     if (competing_ || ctx.diagnose) compete(ctx, parts, batch, x);
     const Routing& used = chosen_by_competition() ? outcome_ : routing_;
@@ -186,7 +186,7 @@ class CompeteStrategy : public RoutedStrategy {
     gating_forward(ctx, outcome_.probabilities, outcome_.logsumexp, outcome_.indices, outcome_.weights, outcome_.logits,
                    {});
     if (by_share_) share_weights_forward(ctx, outcome_.weights, outcome_.logits, outcome_.indices);
-    const auto count = static_cast<double>(batch.counted());
+    const auto count = static_cast<double>(batch.scored());
     measures().observe_sum(
         ctx, overlap_figure_,
         [&](Tensor sum) { topk_overlap_sum(ctx, sum, routing_.indices, outcome_.indices, batch.targets); }, count);

@@ -101,7 +101,7 @@ class ContrastiveStrategy : public RoutedStrategy {
                   coefficient() / (static_cast<double>(batch.global_tokens) * std::max(per_token, 1.0)));
     scale(ctx, cosines, 1 / now(temperature_, ctx));  // `cosines` now holds their gradient
     measures_->observe(ctx, contrast_, loss_sums(ctx, losses, correct, labels).loss,
-                       static_cast<double>(batch.counted() * routing.indices.dim(1)));
+                       static_cast<double>(batch.scored() * routing.indices.dim(1)));
     const Tensor d_unit = scratch.allocate(rows.shape);
     linear_backward_input(ctx, d_unit, cosines, centres);
     fill_zero(ctx, d_contrast_);

@@ -168,7 +168,7 @@ class StochasticStrategy : public RoutedStrategy {
         [&](Tensor sum) {
           column_sums(ctx, sum, losses.reshape({x.dim(0), 1}), batch.targets);
         },
-        static_cast<double>(batch.counted()));
+        static_cast<double>(batch.scored()));
   }
 
   void observe_gates(Context& ctx, const TokenBatch& batch) {
@@ -177,7 +177,7 @@ class StochasticStrategy : public RoutedStrategy {
         [&](Tensor sum) {
           column_sums(ctx, sum, gates_.reshape({gates_.dim(0), 1}), batch.targets);
         },
-        static_cast<double>(batch.counted()));
+        static_cast<double>(batch.scored()));
   }
 
   Options options_;
