@@ -5,14 +5,33 @@
 #include "apps/command_line.h"
 #include "core/base/build_info.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
 #include "core/train/dry_run.h"
 #include "core/train/trainer.h"
 
 using namespace moe;
+
+// Reads the configuration. One that says no version and goes on with a run gets the version of that run, so that the
+// same command continues it although the meaning of a key has changed since. Rank 0 decides.
+static void read_for_run(ConfigNode& root, TrainConfig& config, Communicator& world) {
+  read_config(root, config);
+  if (root.find("config_version")) return;
+  double version = 0;
+  if (world.rank() == 0) version = static_cast<double>(RunFolder(config).config_version().value_or(kConfigVersion));
+  world.broadcast(as_tensor(std::span(&version, 1)), 0);
+  if (static_cast<int64_t>(version) == kConfigVersion) return;
+  if (world.rank() == 0)
+    log::info("{} was made with configuration version {}, whose meanings also apply to this configuration",
+              shown(config.run_folder()), version);
+  apply_override(root, fmt::format("config_version={}", version));
+  config = TrainConfig();
+  read_config(root, config);
+}
 
 static int train(int argc, char** argv, MpiSession& session) {
   CommandLine app(
@@ -56,9 +75,12 @@ static int train(int argc, char** argv, MpiSession& session) {
   root.kind = ConfigNode::Kind::map;
   for (const std::string& file : files) merge_config(root, read_config_file(file));
   for (const std::string& assignment : overrides) apply_override(root, assignment);
-  read_config(root, config);
-  if (dump_config) return print(write_yaml(config, true));
+  if (dump_config) {
+    read_config(root, config);
+    return print(write_yaml(config, true));
+  }
   if (files.empty() && overrides.empty()) throw UsageError("no configuration; give -c FILE (see configs/), or --help");
+  read_for_run(root, config, *session.world());
   if (quiet) log::quiet_console();
   if (dry_run) return print(describe_dry_run(config, session.world(), ranks));
 

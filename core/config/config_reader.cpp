@@ -10,6 +10,7 @@
 
 #include "core/base/text.h"
 #include "core/config/choice.h"
+#include "core/config/config_versions.h"
 #include "core/config/layer_overrides.h"
 #include "core/config/old_keys.h"
 #include "core/config/schedule_field.h"
@@ -337,6 +338,7 @@ static void refuse(const std::vector<std::string>& problems) {
 void read_config(const ConfigNode& given, FieldSet& config) {
   ConfigNode root = given;
   rename_old_keys(root);
+  apply_version(root);
   std::vector<std::string> problems;
   Reader(root, "", problems).read_fields(root, "", config, nullptr);
   refuse(problems);

@@ -12,14 +12,16 @@ std::vector<bool> ModelConfig::moe_layers() const {
     result.assign(static_cast<size_t>(layers), true);
     return result;
   }
-  if (arrangement.size() == 1 && arrangement[0] == "glam") {
-    for (int64_t i = 0; i < layers; ++i) result.push_back(i % 2 == 1);
+  if (arrangement.size() == 1 && (arrangement[0] == "glam" || arrangement[0] == "dense_moe")) {
+    for (int64_t i = 0; i < layers; ++i) result.push_back(i % 2 == (arrangement[0] == "glam" ? 0 : 1));
     return result;
   }
   for (const std::string& word : arrangement) {
     if (word != "dense" && word != "moe") {
-      raise<UsageError>("model.arrangement: '{}' is unknown; expected switch, glam, dense, or a list of dense and moe",
-                        word);
+      raise<UsageError>(
+          "model.arrangement: '{}' is unknown; expected switch, glam, dense_moe, dense, or a list of "
+          "dense and moe",
+          word);
     }
     result.push_back(word == "moe");
   }
@@ -67,8 +69,9 @@ void ModelConfig::fields(FieldVisitor& v) {
   v.field("layers", layers, "number of transformer blocks", {1, 10000});
   v.field("d_model", d_model, "width of the residual stream", {1, 1 << 20});
   v.field("arrangement", arrangement,
-          "which blocks are MoE: switch = all; glam = dense and MoE blocks alternate; dense = none; or a list of "
-          "dense and moe, one per block");
+          "which blocks are MoE: switch = all; glam = MoE and dense blocks alternate, MoE first; dense_moe = they "
+          "alternate, "
+          "dense first; dense = none; or a list of dense and moe, one per block");
   v.group("attention", attention, "Self-attention.");
   v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
           {0, 1 << 22});

@@ -145,6 +145,10 @@ TrainConfig& TrainConfig::operator=(const TrainConfig&) = default;
 TrainConfig::~TrainConfig() = default;
 
 void TrainConfig::fields(FieldVisitor& v) {
+  v.field("config_version", config_version,
+          "version whose meanings the other keys have; 1 = those up to version 0.2.0 of the program: ours for every "
+          "`form`, and `arrangement: glam` begins with a dense block. A run keeps its version",
+          {1, kConfigVersion});
   v.field("name", name, "name of the run and of its folder below `folder`");
   v.field("folder", folder, "folder in which runs are stored");
   v.field(

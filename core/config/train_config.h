@@ -1,5 +1,6 @@
 // The whole configuration of a run.
 #pragma once
+#include "core/config/config_versions.h"
 #include "core/config/curriculum_config.h"
 #include "core/config/init_config.h"
 #include "core/config/model_config.h"
@@ -115,6 +116,7 @@ struct TrainConfig : Fields<TrainConfig> {
   TrainConfig& operator=(const TrainConfig&);
   ~TrainConfig() override;
 
+  int64_t config_version = kConfigVersion;
   std::string name = "run";
   std::string folder = "runs";
   std::string task = "language_model";

@@ -18,6 +18,7 @@ Member load_balance();
 Member entropy_balance();
 Member kl_balance();
 Member similarity_balance();
+Member stable_balance();
 Member z_balance();
 
 template <>
@@ -32,6 +33,7 @@ const Table<Member>& family<BalanceLoss>() {
                                        entropy_balance(),
                                        kl_balance(),
                                        similarity_balance(),
+                                       stable_balance(),
                                        z_balance(),
                                    }};
   return table;

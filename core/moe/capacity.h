@@ -27,9 +27,10 @@ struct CapacityOptions : GroupOptions {
 
 // Measurements of one update for the whole model; the same on every rank.
 struct UpdateFacts {
-  double loss = 0;     // mean over the update's tokens, nats
-  double flops = 0;    // of forward and backward, without dropped assignments
-  double seconds = 0;  // time of forward and backward, mean over the ranks
+  double loss = 0;                                   // mean over the update's tokens, nats
+  double flops = 0;                                  // of forward and backward, without dropped assignments
+  double seconds = 0;                                // time of forward and backward, mean over the ranks
+  std::optional<double> shared_experts_per_token{};  // see LoadStats
 };
 
 // Measurements of one update for one layer, over all ranks and micro-batches.

@@ -1,6 +1,7 @@
 // How one layer's tokens were distributed over its experts: sums over all scored tokens since the sums were cleared.
 // They cover this rank's tokens until the trainer has reduced them, and the whole step's afterwards.
 #pragma once
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,11 +11,13 @@
 namespace moe {
 
 struct LoadStats {
-  std::span<double> counts;                 // (experts) assignments, including those dropped by a capacity
-  std::span<double> importance;             // (experts) sums of gate weights
-  std::span<double> probability;            // (experts) sums of router probabilities
-  std::span<double> dropped;                // (experts) assignments that were dropped
-  std::span<double> scalars;                // entropy of the router (nats), tokens
+  std::span<double> counts;       // (experts) assignments, including those dropped by a capacity
+  std::span<double> importance;   // (experts) sums of gate weights
+  std::span<double> probability;  // (experts) sums of router probabilities
+  std::span<double> dropped;      // (experts) assignments that were dropped
+  std::span<double> scalars;      // entropy of the router (nats), tokens
+  // After a step: the mean number of experts per token over the layers with RouterTraits::shares_target; else none.
+  std::optional<double> shared_experts_per_token{};
   std::vector<int32_t>* choices = nullptr;  // if set, observe() appends the indices of scored tokens
 
   static size_t num_sums(int64_t experts) { return 4 * static_cast<size_t>(experts) + 2; }

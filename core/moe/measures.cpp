@@ -5,10 +5,15 @@
 
 namespace moe {
 
-size_t MeasureSet::declare(const std::string& name, std::optional<Scheduled> coefficient) {
+size_t MeasureSet::declare(const std::string& name, std::optional<Scheduled> coefficient, LayerSums::Range range,
+                           Value value) {
   const double first = coefficient ? coefficient->at(0) : 0;
-  measures_.push_back({name, std::move(coefficient), first, sums_.reserve(2)});
+  measures_.push_back({name, std::move(coefficient), first, range, std::move(value)});
   return measures_.size() - 1;
+}
+
+std::optional<double> MeasureSet::mean(std::span<const double> sums) {
+  return sums[1] == 0 ? std::nullopt : std::optional(sums[0] / sums[1]);
 }
 
 void MeasureSet::begin(const Context& ctx) {
@@ -32,8 +37,7 @@ void MeasureSet::add(size_t measure, double sum, double count) const {
 }
 
 std::optional<double> MeasureSet::value(size_t i) const {
-  const std::span<const double> sums = sums_.of(measures_[i].range);
-  return sums[1] == 0 ? std::nullopt : std::optional(sums[0] / sums[1]);
+  return measures_[i].value(sums_.of(measures_[i].range));
 }
 
 double MeasureSet::weighted_value() const {

@@ -1,6 +1,8 @@
 // Measures that routers and strategies report beyond the load: figures for the log only, and auxiliary losses of their
-// own. Each is a mean, stored as a sum and a count so that it can be added over ranks and micro-batches.
+// own. Each is computed from sums that are added over ranks and micro-batches: a mean from a sum and a count, or
+// another function of sums of its own.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,8 +19,15 @@ class MeasureSet {
 
   // Declares a measure and returns its index. A loss enters the training objective with its coefficient. The component
   // that declares it also adds the gradient of coefficient() * value, with the whole step's count as the divisor.
-  size_t add_figure(const std::string& name) { return declare(name, {}); }
-  size_t add_loss(const std::string& name, const Scheduled& coefficient) { return declare(name, coefficient); }
+  size_t add_figure(const std::string& name) { return declare(name, {}, sums_.reserve(2), mean); }
+  size_t add_loss(const std::string& name, const Scheduled& coefficient) {
+    return declare(name, coefficient, sums_.reserve(2), mean);
+  }
+  // A loss that is a function of complete sums, to which the component adds itself; nullopt without tokens.
+  using Value = std::function<std::optional<double>(std::span<const double> sums)>;
+  size_t add_loss(const std::string& name, const Scheduled& coefficient, LayerSums::Range range, Value value) {
+    return declare(name, coefficient, range, std::move(value));
+  }
   // Looks up the coefficients for the step of ctx. Must be the first call in a step.
   void begin(const Context& ctx);
   double coefficient(size_t i) const { return measures_[i].coefficient; }  // in this step
@@ -37,7 +46,7 @@ class MeasureSet {
 
   size_t size() const { return measures_.size(); }
   const std::string& name(size_t i) const { return measures_[i].name; }
-  // The mean from complete sums; nullopt if the count is 0.
+  // The value from complete sums; nullopt without tokens.
   std::optional<double> value(size_t i) const;
   // The sum of coefficient * value over all losses, from complete sums.
   double weighted_value() const;
@@ -47,9 +56,11 @@ class MeasureSet {
     std::string name;
     std::optional<Scheduled> scheduled;  // coefficient of a loss
     double coefficient;
-    LayerSums::Range range;  // sum, count
+    LayerSums::Range range;  // of a mean: sum, count
+    Value value;
   };
-  size_t declare(const std::string& name, std::optional<Scheduled> coefficient);
+  static std::optional<double> mean(std::span<const double> sums);
+  size_t declare(const std::string& name, std::optional<Scheduled> coefficient, LayerSums::Range range, Value value);
   Tensor sum_of(size_t measure) const;
 
   LayerSums& sums_;

@@ -67,11 +67,13 @@ double MoELayer::auxiliary_loss() const {
 
 bool MoELayer::needs_sums_before_backward() const {
   const BalanceSet* own = strategy_->own_balance();
-  return balance_.needs_whole_step() || (own && own->needs_whole_step());
+  return balance_.needs_whole_step() || (own && own->needs_whole_step()) || traits().needs_whole_step;
 }
 
 void MoELayer::after_step(Context& ctx, const UpdateFacts& facts) {
-  strategy_->after_step(ctx, load_);
+  LoadStats load = load_;
+  load.shared_experts_per_token = facts.shared_experts_per_token;
+  strategy_->after_step(ctx, load);
   if (!ctx.planning) capacity_.after_step(facts);
 }
 

@@ -33,6 +33,10 @@ struct RouterTraits {
   double mean_k = 1;
   std::function<double(uint64_t update)> k_at;
   bool bounds_load = false;  // an expert takes a fixed number of tokens
+  // The router has a loss of its own whose gradient needs the sums of the whole step.
+  bool needs_whole_step = false;
+  // Its rule after each step goes by the mean number of experts per token over all layers with such a router.
+  bool shares_target = false;
   // Causality of the trained model, and during training, when a router may couple more tokens.
   Causality causality = Causality::causal;
   Causality training_causality = Causality::causal;

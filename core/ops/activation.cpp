@@ -24,7 +24,7 @@ static constexpr double kGeluInner = 0.7978845608028654;  // sqrt(2 / pi)
 static constexpr double kGeluCubic = 0.044715;
 
 template <class T>
-static void gelu_forward(T* y, const T* z, int64_t n) {
+static void gelu_tanh_forward(T* y, const T* z, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const T inner = T(kGeluInner) * (z[i] + T(kGeluCubic) * z[i] * z[i] * z[i]);
@@ -33,13 +33,28 @@ static void gelu_forward(T* y, const T* z, int64_t n) {
 }
 
 template <class T>
-static void gelu_backward(T* d_z, const T* d_y, const T* z, int64_t n) {
+static void gelu_tanh_backward(T* d_z, const T* d_y, const T* z, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const T inner = T(kGeluInner) * (z[i] + T(kGeluCubic) * z[i] * z[i] * z[i]);
     const T t = fast_tanh(inner);
     const T slope = T(kGeluInner) * (T(1) + T(3 * kGeluCubic) * z[i] * z[i]);
     d_z[i] = d_y[i] * (T(0.5) * (T(1) + t) + T(0.5) * z[i] * (T(1) - t * t) * slope);
+  }
+}
+
+template <class T>
+static void gelu_erf_forward(T* y, const T* z, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = z[i] * normal_cdf(z[i]);
+}
+
+template <class T>
+static void gelu_erf_backward(T* d_z, const T* d_y, const T* z, int64_t n) {
+  constexpr double kDensity = 0.3989422804014327;  // 1 / sqrt(2 pi)
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    d_z[i] = d_y[i] * (normal_cdf(z[i]) + z[i] * T(kDensity) * fast_exp(T(-0.5) * z[i] * z[i]));
   }
 }
 
@@ -61,13 +76,39 @@ static void swiglu_backward(T* d_z, const T* d_y, const T* z, int64_t d_ff) {
 
 }  // namespace cpu
 
+template <class T>
+struct ActivationLoops {
+  void (*forward)(T* y, const T* z, int64_t d_ff);
+  void (*backward)(T* d_z, const T* d_y, const T* z, int64_t d_ff);
+};
+
+// The loops over one row.
+template <class T>
+static ActivationLoops<T> loops_of(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return {cpu::relu_forward<T>, cpu::relu_backward<T>};
+    case Activation::gelu_tanh:
+      return {cpu::gelu_tanh_forward<T>, cpu::gelu_tanh_backward<T>};
+    case Activation::gelu_erf:
+      return {cpu::gelu_erf_forward<T>, cpu::gelu_erf_backward<T>};
+    case Activation::swiglu:
+      return {cpu::swiglu_forward<T>, cpu::swiglu_backward<T>};
+  }
+  MOE_CHECK(false, "activation {}", static_cast<int>(activation));
+  return {};
+}
+
 struct ActivationEntry {
   const char* name;
   Activation activation;
 };
 static const Table<ActivationEntry>& activations() {
-  static const Table<ActivationEntry> table{
-      "activation", {{"relu", Activation::relu}, {"gelu", Activation::gelu}, {"swiglu", Activation::swiglu}}};
+  static const Table<ActivationEntry> table{"activation",
+                                            {{"relu", Activation::relu},
+                                             {"gelu_tanh", Activation::gelu_tanh},
+                                             {"gelu_erf", Activation::gelu_erf},
+                                             {"swiglu", Activation::swiglu}}};
   return table;
 }
 
@@ -87,9 +128,7 @@ void activation_forward(Context& ctx, Tensor y, ConstTensor z, Activation activa
   run(ctx, z.dtype, [&]<class T>(T) {
     T* out = y.as<T>();
     const T* in = z.as<T>();
-    const auto row = activation == Activation::relu   ? cpu::relu_forward<T>
-                     : activation == Activation::gelu ? cpu::gelu_forward<T>
-                                                      : cpu::swiglu_forward<T>;
+    const auto row = loops_of<T>(activation).forward;
     const int64_t all = rows_in_groups(rows, offsets);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < all; ++r) row(out + r * d_ff, in + r * width, d_ff);
@@ -105,9 +144,7 @@ void activation_backward(Context& ctx, Tensor d_z, ConstTensor d_y, ConstTensor 
   run(ctx, z.dtype, [&]<class T>(T) {
     T* out = d_z.as<T>();
     const T *grad = d_y.as<T>(), *in = z.as<T>();
-    const auto row = activation == Activation::relu   ? cpu::relu_backward<T>
-                     : activation == Activation::gelu ? cpu::gelu_backward<T>
-                                                      : cpu::swiglu_backward<T>;
+    const auto row = loops_of<T>(activation).backward;
     const int64_t all = rows_in_groups(rows, offsets);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < all; ++r) row(out + r * width, grad + r * d_ff, in + r * width, d_ff);

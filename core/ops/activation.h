@@ -7,7 +7,9 @@
 
 namespace moe {
 
-enum class Activation { relu, gelu, swiglu };  // gelu in its tanh form, swiglu = silu(gate) * up (Shazeer, 2020)
+// gelu_erf = x Phi(x) with the normal distribution function Phi, gelu_tanh = its approximation by a tanh (both
+// Hendrycks and Gimpel, 2016); swiglu = silu(gate) * up (Shazeer, 2020).
+enum class Activation { relu, gelu_tanh, gelu_erf, swiglu };
 
 Activation activation_from_name(const std::string& name);  // throws UsageError
 template <>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/token.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
@@ -108,6 +109,50 @@ void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weigh
         if (index[i] < 0) continue;
         const T s = cpu::exact_sigmoid(z[t * experts + index[i]]);
         d_z[t * experts + index[i]] += factor * (d_w[i] - mean) * s * (T(1) - s);
+      }
+    }
+  });
+}
+
+void sigmoid_shares_forward(Context& ctx, Tensor shares, ConstTensor logits) {
+  const int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  MOE_CHECK_SHAPE(shares, {tokens, experts});
+  if (on_cuda(ctx)) return cuda::sigmoid_shares_forward(ctx, shares, logits);
+  run(ctx, logits.dtype, [&]<class T>(T) {
+    const T* z = logits.as<T>();
+    T* out = shares.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      T sum = 0;
+      for (int64_t i = t * experts; i < (t + 1) * experts; ++i) sum += out[i] = cpu::exact_sigmoid(z[i]);
+      if (sum == 0) continue;
+      for (int64_t i = t * experts; i < (t + 1) * experts; ++i) out[i] /= sum;
+    }
+  });
+}
+
+// With r_i = s_i / sum_j s_j: dr_i / dz_j = (delta_ij - r_i) r_j (1 - s_j).
+void sigmoid_shares_backward(Context& ctx, Tensor d_logits, ConstTensor shares, ConstTensor logits,
+                             ConstTensor gradient, ConstTensor targets) {
+  const int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  MOE_CHECK_SHAPE(d_logits, {tokens, experts});
+  MOE_CHECK_SHAPE(shares, {tokens, experts});
+  MOE_CHECK_SHAPE(gradient, {experts});
+  MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::sigmoid_shares_backward(ctx, d_logits, shares, logits, gradient, targets);
+  run(ctx, logits.dtype, [&]<class T>(T) {
+    const T *z = logits.as<T>(), *r = shares.as<T>();
+    const double* g = gradient.as<double>();
+    const int32_t* target = targets.as<int32_t>();
+    T* d_z = d_logits.as<T>();
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      double mean = 0;
+      for (int64_t e = 0; e < experts; ++e) mean += g[e] * static_cast<double>(r[t * experts + e]);
+      for (int64_t e = 0; e < experts; ++e) {
+        const int64_t i = t * experts + e;
+        d_z[i] += static_cast<T>(g[e] - mean) * r[i] * (T(1) - cpu::exact_sigmoid(z[i]));
       }
     }
   });

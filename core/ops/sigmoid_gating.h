@@ -43,6 +43,12 @@ void sigmoid_weights_forward(Context& ctx, Tensor weights, ConstTensor logits, C
 void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor logits,
                               ConstTensor indices, SigmoidWeights options);
 
+// logits (tokens, experts) -> shares (tokens, experts): sigmoid(z_i) / sum_j sigmoid(z_j); 0 if the sum is 0
+void sigmoid_shares_forward(Context& ctx, Tensor shares, ConstTensor logits);
+// L = F(sum over scored tokens of the shares), gradient (experts) f64 = dF/dsum -> d_logits (tokens, experts), added to
+void sigmoid_shares_backward(Context& ctx, Tensor d_logits, ConstTensor shares, ConstTensor logits,
+                             ConstTensor gradient, ConstTensor targets);
+
 // bias (experts) += rate * sign(mean of counts - count), counts (experts) f64 in host memory
 void step_bias(Context& ctx, Tensor bias, ConstTensor counts, double rate);
 
@@ -50,6 +56,8 @@ namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::biased_sigmoid_scores) biased_sigmoid_scores;
 decltype(moe::sigmoid_weights_forward) sigmoid_weights_forward;
 decltype(moe::sigmoid_weights_backward) sigmoid_weights_backward;
+decltype(moe::sigmoid_shares_forward) sigmoid_shares_forward;
+decltype(moe::sigmoid_shares_backward) sigmoid_shares_backward;
 decltype(moe::step_bias) step_bias;
 }  // namespace cuda
 

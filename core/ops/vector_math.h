@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <numbers>
 
+#include "core/base/normal_tail.h"
+
 namespace moe::cpu {
 
 // e^x to 2 ulp: 2^n times a polynomial in the remainder, |remainder| <= ln(2)/2 (Cephes' expf coefficients). Inputs
@@ -39,6 +41,16 @@ inline T sigmoid(T x) {
 template <class T>
 inline T fast_tanh(T x) {
   return T(2) * sigmoid(T(2) * x) - T(1);
+}
+
+// The normal distribution function Phi(x) = erfc(-x / sqrt(2)) / 2, in f32 without cancellation in either tail.
+inline float normal_cdf(float x) {
+  const float z = (x < 0 ? -x : x) * 0.70710678118654752f, t = 1.0f / (1.0f + 0.5f * z);
+  const float tail = 0.5f * t * fast_exp(tail_exponent(t) - z * z);
+  return x < 0 ? tail : 1.0f - tail;
+}
+inline double normal_cdf(double x) {
+  return 0.5 * std::erfc(-x * (1 / std::numbers::sqrt2));
 }
 
 }  // namespace moe::cpu

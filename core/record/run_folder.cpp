@@ -9,6 +9,7 @@
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_reader.h"
+#include "core/config/config_versions.h"
 #include "core/config/config_writer.h"
 
 namespace moe {
@@ -75,6 +76,16 @@ std::optional<int64_t> RunFolder::step_to_resume(TrainConfig& config, ResumeMode
   return last;
 }
 
+std::optional<int64_t> RunFolder::config_version() const {
+  const std::optional<int64_t> last = checkpoints_.last();
+  if (!last) return std::nullopt;
+  try {
+    return load_run_config(checkpoints_.path(*last)).config_version;
+  } catch (const CheckpointError&) {
+    return std::nullopt;  // step_to_resume() says what is wrong with it
+  }
+}
+
 void RunFolder::prepare(TrainConfig& config) const {
   make_folder(path_ + "/checkpoints");
   replace_text(path_ + "/config.yaml", write_yaml(config, false));
@@ -107,6 +118,7 @@ TrainConfig load_run_config(const std::string& folder, const std::vector<std::st
   ConfigNode root;
   try {
     root = parse_config(read_text(file), file);
+    mark_stored(root);
     read_config(root, config);
   } catch (const UsageError& error) {
     throw CheckpointError(error.what());

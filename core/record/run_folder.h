@@ -33,6 +33,10 @@ class RunFolder {
   // finds checkpoints or `must` finds none.
   std::optional<int64_t> step_to_resume(TrainConfig& config, ResumeMode mode, std::optional<int64_t> last) const;
 
+  // The version of the stored configuration's meanings (core/config/config_versions.h); none where there is no run to go
+  // on with.
+  std::optional<int64_t> config_version() const;
+
   // Rank 0: creates the folder and writes config.yaml.
   void prepare(TrainConfig& config) const;
   // `session` describes this process, including the step `from` at which it resumes; sessions of earlier processes are

@@ -143,6 +143,18 @@ double TrainStep::flops(int64_t tokens, int64_t time) const {
   return sum;
 }
 
+// The mean over the layers whose routers adjust themselves together; none without such layers.
+static std::optional<double> shared_experts_per_token(const Model& model) {
+  double sum = 0, layers = 0;
+  for (const MoELayer* layer : model.moe_layers()) {
+    const LoadStats& load = layer->load();
+    if (!layer->traits().shares_target || load.tokens() == 0) continue;
+    sum += load.assignments() / load.tokens();
+    layers += 1;
+  }
+  return layers > 0 ? std::optional(sum / layers) : std::nullopt;
+}
+
 StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learning_rate, int signal) {
   StepOutcome outcome = accumulate(batch, update, signal);
   outcome.learning_rate = learning_rate;
@@ -151,7 +163,10 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   state_.optimizer->step(
       state_.ctx,
       {.number = update, .learning_rate = learning_rate, .gradient_scale = clip_scale(outcome.norm, limit)});
-  const UpdateFacts facts{outcome.loss, flops(tokens_of(batch), batch.time), outcome.seconds};
+  const UpdateFacts facts{.loss = outcome.loss,
+                          .flops = flops(tokens_of(batch), batch.time),
+                          .seconds = outcome.seconds,
+                          .shared_experts_per_token = shared_experts_per_token(*state_.model)};
   for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx, facts);
   return outcome;
 }

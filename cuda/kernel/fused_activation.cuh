@@ -10,7 +10,8 @@ namespace moe::cuda {
 enum class Fused {
   none = -1,
   relu = static_cast<int>(Activation::relu),
-  gelu = static_cast<int>(Activation::gelu),
+  gelu_tanh = static_cast<int>(Activation::gelu_tanh),
+  gelu_erf = static_cast<int>(Activation::gelu_erf),
   swiglu = static_cast<int>(Activation::swiglu),
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/token.h"
 #include "core/tensor/copy.h"
 #include "cuda/device/launch.cuh"
 #include "cuda/kernel/activation.cuh"
@@ -76,6 +77,34 @@ static __global__ void sigmoid_weights_backward_kernel(float* d_logits, const fl
   }
 }
 
+// One warp per token.
+static __global__ void sigmoid_shares_forward_kernel(float* shares, const float* logits, int64_t tokens,
+                                                     int64_t experts) {
+  const int64_t t = warp_in_grid();
+  if (t >= tokens) return;
+  const int64_t begin = t * experts + lane_index(), end = (t + 1) * experts;
+  float sum = 0;
+  for (int64_t i = begin; i < end; i += kWarp) sum += sigmoid(logits[i]);
+  sum = warp_sum(sum);
+  for (int64_t i = begin; i < end; i += kWarp) shares[i] = sum == 0 ? 0.0f : sigmoid(logits[i]) / sum;
+}
+
+// One warp per token.
+static __global__ void sigmoid_shares_backward_kernel(float* d_logits, const float* shares, const float* logits,
+                                                      const double* gradient, const int32_t* targets, int64_t tokens,
+                                                      int experts) {
+  const int64_t t = warp_in_grid();
+  if (t >= tokens || targets[t] == kIgnoreTarget) return;
+  double mean = 0;
+  for (int e = lane_index(); e < experts; e += kWarp)
+    mean += gradient[e] * static_cast<double>(shares[t * experts + e]);
+  mean = warp_sum(mean);
+  for (int e = lane_index(); e < experts; e += kWarp) {
+    const int64_t i = t * experts + e;
+    d_logits[i] += static_cast<float>(gradient[e] - mean) * shares[i] * (1.0f - sigmoid(logits[i]));
+  }
+}
+
 // One thread per expert. Each computes the mean in the order of the CPU, because at balance its last bit decides the
 // comparison.
 static __global__ void step_bias_kernel(float* bias, const double* counts, int64_t experts, double rate) {
@@ -110,6 +139,22 @@ void sigmoid_weights_backward(Context& ctx, Tensor d_logits, ConstTensor d_weigh
   launch(ctx, sigmoid_weights_backward_kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, d_logits.as<float>(),
          d_weights.as<float>(), logits.as<float>(), indices.as<int32_t>(), tokens, indices.dim(1), logits.dim(1),
          options);
+}
+
+void sigmoid_shares_forward(Context& ctx, Tensor shares, ConstTensor logits) {
+  const int64_t tokens = logits.dim(0);
+  launch(ctx, sigmoid_shares_forward_kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, shares.as<float>(),
+         logits.as<float>(), tokens, logits.dim(1));
+}
+
+void sigmoid_shares_backward(Context& ctx, Tensor d_logits, ConstTensor shares, ConstTensor logits,
+                             ConstTensor gradient, ConstTensor targets) {
+  const int64_t tokens = logits.dim(0);
+  ScratchScope scratch(ctx);
+  const ConstTensor here = on_device(ctx, scratch, gradient);
+  launch(ctx, sigmoid_shares_backward_kernel, blocks_for(tokens, kThreads / kWarp), kThreads, 0, d_logits.as<float>(),
+         shares.as<float>(), logits.as<float>(), here.as<double>(), targets.as<int32_t>(), tokens,
+         static_cast<int>(logits.dim(1)));
 }
 
 void step_bias(Context& ctx, Tensor bias, ConstTensor counts, double rate) {

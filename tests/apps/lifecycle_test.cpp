@@ -140,10 +140,11 @@ TEST_CASE("a warm start reports differences that no shape shows", "[slow]") {
   done(
       tiny_train(dense.path(), {"model.d_ff=16", "model.arrangement=dense", "train.steps=1", "model.activation=relu"}));
   const Finished run = done(tiny_train(other.path(), {"model.d_ff=16", "train.steps=1", "init.from=" + (dense / "run"),
-                                                      "model.activation=gelu", "model.attention.rope_theta=500"}));
-  CHECK_THAT(run.err,
-             Catch::Contains(
-                 "model.activation gelu (in init.from relu), model.attention.rope_theta 500 (in init.from 10000)"));
+                                                      "model.activation=gelu_tanh", "model.attention.rope_theta=500"}));
+  CHECK_THAT(
+      run.err,
+      Catch::Contains(
+          "model.activation gelu_tanh (in init.from relu), model.attention.rope_theta 500 (in init.from 10000)"));
 }
 
 TEST_CASE("a warm start refuses a checkpoint of another shape", "[slow]") {

@@ -95,6 +95,29 @@ TEST_CASE("a resumed run of a router with state is bitwise equal to an uninterru
   }
 }
 
+TEST_CASE("a run of an earlier configuration version goes on as it began, with a command that says no version") {
+  for (const char* changed :
+       {"moe.router={kind: stable, stage1: 10}", "moe.router=relu", "moe.router=hyper", "model.arrangement=glam"}) {
+    INFO(changed);
+    const TemporaryFolder straight, broken, fresh;
+    const Arguments old{changed, "config_version=1", "train.steps=20"};
+    done(tiny_train(straight.path(), old));
+    done(tiny_train(broken.path(), old + Arguments{"train.steps=15"}));
+    const Finished second = done(mpirun(2) + tiny_train(broken.path(), {changed, "train.steps=17"}));
+    CHECK_THAT(second.err, Catch::Contains("configuration version 1"));
+    const Finished third = done(tiny_train(broken.path(), {changed, "train.steps=20"}));
+    CHECK_THAT(third.err, Catch::Contains("at step 17"));
+    CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) < 1e-5);
+    // A new run has the present meaning, so it is another model or learns otherwise.
+    done(tiny_train(fresh.path(), {changed, "train.steps=20"}));
+    CHECK(read_text(fresh / "run/config.yaml") != read_text(broken / "run/config.yaml"));
+    // A configuration that says a version is held to it.
+    const Finished refused = run_child(tiny_train(broken.path(), {changed, "config_version=2", "train.steps=25"}));
+    CHECK(refused.code == 4);
+    CHECK_THAT(refused.err, Catch::Contains("config_version"));
+  }
+}
+
 TEST_CASE("a resumed run with a stateful capacity is bitwise equal to an uninterrupted one") {
   for (const char* capacity : {"{kind: needed, dropped: 0.05}", "{kind: complexity, by: loss, smallest: 0.5}",
                                "{kind: bandit, smallest: 0.5, largest: 1, arms: 3, hold: 2}"}) {

@@ -109,9 +109,9 @@ TEST_CASE("mistakes in moe.layers are reported with file, line and key") {
   CHECK_THAT(with("{at: 1, exprts: 4}"), Catch::Contains("moe.layers.0.exprts") && Catch::Contains("experts"));
   CHECK_THAT(with("{at: 1, lifecycle: []}"),
              Catch::Contains("moe.layers.0.lifecycle") && Catch::Contains("single layers"));
-  CHECK_THAT(refusal("model: {layers: 4, arrangement: glam}\nmoe: {layers: [{at: 2, experts: 4}]}"),
+  CHECK_THAT(refusal("model: {layers: 4, arrangement: dense_moe}\nmoe: {layers: [{at: 2, experts: 4}]}"),
              Catch::Contains("moe.layers.0.at '2'") && Catch::Contains("none of these blocks is MoE"));
-  CHECK(refusal("model: {layers: 4, arrangement: glam}\nmoe: {layers: [{at: 2-3, experts: 4}]}").empty());
+  CHECK(refusal("model: {layers: 4, arrangement: dense_moe}\nmoe: {layers: [{at: 2-3, experts: 4}]}").empty());
 }
 
 }  // namespace moe::test

@@ -36,7 +36,7 @@ static const Case kCases[] = {
     {"learned positions", "model: {attention: {position: learned}}"},
     {"no positions, relu", "model: {activation: relu, attention: {position: none}}"},
     {"q/k norm, odd head size", "model: {attention: {qk_norm: true, d_head: 3}}"},
-    {"grouped key/value heads, gelu", "model: {activation: gelu, attention: {heads: 4, kv_heads: 2}}"},
+    {"grouped key/value heads, gelu", "model: {activation: gelu_tanh, attention: {heads: 4, kv_heads: 2}}"},
     {"glam arrangement", "model: {arrangement: glam}"},
     {"dense", "model: {arrangement: dense}"},
     {"shared experts", "moe: {shared_experts: 2}"},

@@ -10,7 +10,7 @@ TEST_CASE("the summary counts the parameters of the parameter store") {
   for (const char* yaml :
        {"{}", "model: {tie_embeddings: true, activation: relu}",
         "model: {attention: {position: learned, qk_norm: true}}",
-        "model: {attention: {heads: 8, kv_heads: 2, d_head: 5}, activation: gelu}",
+        "model: {attention: {heads: 8, kv_heads: 2, d_head: 5}, activation: gelu_tanh}",
         "model: {arrangement: glam, layers: 5, d_ff: 40}", "model: {arrangement: dense}",
         "{model: {arrangement: [dense, moe, moe, dense]}, moe: {shared_experts: 2, d_ff: 24}}",
         "moe: {experts: 5, router: {k: 1, softmax: all, renormalise: false}}", "moe: {experts: 3, router: {k: 3}}",

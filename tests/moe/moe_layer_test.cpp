@@ -9,6 +9,7 @@
 #include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/forms.h"
 #include "tests/support/layer_fixture.h"
 #include "tests/support/strategy_variants.h"
 
@@ -45,6 +46,14 @@ std::vector<NamedConfig> variants() {
         "{experts: 5, balance: [], router: {jitter: 0.2, input_dropout: 0.3}}"}) {
     result.push_back({yaml, moe_config(yaml)});
   }
+  for (const Form& f : forms_of<Router>()) {
+    const std::string yaml =
+        fmt::format("{{experts: 5, balance: [], router: {{kind: {}, form: {}{}}}}}", f.kind, f.form,
+                    f.kind == "hyper"  ? ", hidden: 16"
+                    : f.kind == "relu" ? ", l1: 0.5"
+                                       : "");
+    result.push_back({yaml, moe_config(yaml)});
+  }
   for (const std::string& strategy : strategy_variants()) {
     const std::string yaml = fmt::format("{{experts: 5, balance: [], hidden_dropout: 0.4, strategy: {}}}", strategy);
     result.push_back({yaml, moe_config(yaml)});
@@ -62,6 +71,11 @@ std::vector<NamedConfig> losses() {
                       scope, router_for(loss.name));
       result.push_back({yaml, moe_config(yaml)});
     }
+  }
+  for (const Form& f : forms_of<BalanceLoss>()) {
+    const std::string yaml = fmt::format(
+        "{{experts: 5, balance: [{{kind: {}, form: {}, coefficient: 3}}], router: sigmoid_bias}}", f.kind, f.form);
+    result.push_back({yaml, moe_config(yaml)});
   }
   return result;
 }
@@ -112,7 +126,7 @@ void check_layer_gradients(const NamedConfig& named, int64_t sequences, int64_t 
   TokenBatch batch = make_batch(f.ctx, sequences, time);
   const Tensor targets = f.ctx.constant({batch.tokens()}, 1, DType::i32);
   if (batch.tokens() > 2) targets.as<int32_t>()[1] = kIgnoreTarget;
-  batch.targets = targets;
+  set_targets(batch, targets);
   take_a_step(f);
   const Tensor d_y = f.ctx.normal({batch.tokens(), kModelWidth}, 2), d_x = f.ctx.output(d_y.shape);
   const Tensor x = f.smooth_inputs(batch, d_y);
@@ -272,7 +286,7 @@ TEST_CASE("a batch of only padding has no balance loss and is not counted") {
     INFO(named.name);
     LayerFixture f(named.config);
     TokenBatch batch = make_batch(f.ctx, 2, 3);
-    batch.targets = f.ctx.constant({6}, kIgnoreTarget, DType::i32);
+    set_targets(batch, f.ctx.constant({6}, kIgnoreTarget, DType::i32));
     const Tensor x = f.ctx.normal({6, kModelWidth}, 1), d_x = f.ctx.output(x.shape);
     f.forward(batch, x);
     f.layer->backward(f.ctx, batch, d_x, f.ctx.zeros(x.shape));

@@ -28,7 +28,7 @@ struct Block {
               store, name + ".feed_forward",
               FeedForwardShape{.d_model = 6,
                                .d_ff = 5,
-                               .activation = Activation::gelu,
+                               .activation = Activation::gelu_tanh,
                                .hidden_dropout = ScheduleField(hidden_dropout).make({}),
                                .bias = bias},
               ParameterPlace{ParameterRole::feed_forward, 3});

@@ -11,13 +11,17 @@
 
 namespace moe::test {
 
-static constexpr Activation kActivations[] = {Activation::relu, Activation::gelu, Activation::swiglu};
+static constexpr Activation kActivations[] = {Activation::relu, Activation::gelu_tanh, Activation::gelu_erf,
+                                              Activation::swiglu};
 
 static double silu(double x) {
   return x / (1 + std::exp(-x));
 }
-static double gelu(double x) {
+static double gelu_tanh(double x) {
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+static double gelu_erf(double x) {
+  return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
 }
 
 static std::vector<double> reference(ConstTensor z, int64_t d_ff, Activation activation) {
@@ -25,9 +29,10 @@ static std::vector<double> reference(ConstTensor z, int64_t d_ff, Activation act
   for (int64_t r = 0; r < z.dim(0); ++r) {
     for (int64_t i = 0; i < d_ff; ++i) {
       const double x = get(z, r * z.dim(1) + i);
-      y.push_back(activation == Activation::relu   ? std::max(x, 0.0)
-                  : activation == Activation::gelu ? gelu(x)
-                                                   : silu(x) * get(z, r * z.dim(1) + d_ff + i));
+      y.push_back(activation == Activation::relu        ? std::max(x, 0.0)
+                  : activation == Activation::gelu_tanh ? gelu_tanh(x)
+                  : activation == Activation::gelu_erf  ? gelu_erf(x)
+                                                        : silu(x) * get(z, r * z.dim(1) + d_ff + i));
     }
   }
   return y;
@@ -38,8 +43,10 @@ TEST_CASE("activations have their known values") {
   const Tensor z = ctx.of({1, 4}, {-1, 2, 3, 0.5}), y = ctx.output({1, 4}), gated = ctx.output({1, 2});
   activation_forward(ctx, y, z, Activation::relu);
   check_close("relu", y, {0, 2, 3, 0.5});
-  activation_forward(ctx, y, z, Activation::gelu);
-  check_close("gelu", y, {-0.15880800939172324, 1.9545976940877750, 2.9963626079182273, 0.34571400982514394});
+  activation_forward(ctx, y, z, Activation::gelu_tanh);
+  check_close("gelu_tanh", y, {-0.15880800939172324, 1.9545976940877750, 2.9963626079182273, 0.34571400982514394});
+  activation_forward(ctx, y, z, Activation::gelu_erf);
+  check_close("gelu_erf", y, {-0.15865525393145707, 1.9544997361036416, 2.99595030590511, 0.34573123063700656});
   activation_forward(ctx, gated, z, Activation::swiglu);  // gates -1, 2; up values 3, 0.5
   check_close("swiglu", gated, {-0.8068242641109854, 0.8807970779778824});
 }
@@ -90,6 +97,22 @@ TEST_CASE("activations stay finite for large inputs") {
   }
 }
 
+TEST_CASE("the two forms of GELU differ by up to half a thousandth, and f32 keeps gelu_erf's digits in both tails") {
+  TestContext ctx(DType::f32);
+  const int64_t n = 2401;
+  const Tensor z = ctx.output({1, n}), y = ctx.output({1, n}), approximate = ctx.output({1, n});
+  for (int64_t i = 0; i < n; ++i) set(z, i, static_cast<double>(i - 1200) / 100);
+  activation_forward(ctx, y, z, Activation::gelu_erf);
+  activation_forward(ctx, approximate, z, Activation::gelu_tanh);
+  double largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    CHECK(get(y, i) == Approx(gelu_erf(get(z, i))).epsilon(2e-5));
+    largest = std::max(largest, std::abs(get(y, i) - get(approximate, i)));
+  }
+  CHECK(largest > 4e-4);
+  CHECK(largest < 6e-4);
+}
+
 TEST_CASE("activation gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   for (const Activation activation : kActivations) {
@@ -113,7 +136,7 @@ TEST_CASE("activations refuse invalid shapes and names") {
       InternalError);
   CHECK_THROWS_AS(activation_forward(ctx, ctx.output({2, 3}, DType::f64), ctx.zeros({2, 3}), Activation::relu),
                   InternalError);
-  CHECK(activation_from_name("gelu") == Activation::gelu);
+  CHECK(activation_from_name("gelu_tanh") == Activation::gelu_tanh);
   CHECK_THROWS_AS(activation_from_name("tanh"), UsageError);
 }
 

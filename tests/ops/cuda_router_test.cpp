@@ -206,6 +206,18 @@ TEST_CASE("sigmoid gating equals the CPU's in f64") {
       check_close("weights", w, w64, {1e-5, 1e-6});
       check_close("d_logits", d_z, d_z64, {1e-5, 1e-6});
     }
+    const Tensor shares = ctx.output(z.shape), shares64 = exact.output(z.shape), d_z = ctx.normal(z.shape, 5),
+                 d_z64 = exact(d_z), targets = ctx.constant({9}, 1, DType::i32);
+    set(targets, 4, kIgnoreTarget);
+    std::vector<double> gradient;
+    for (int64_t e = 0; e < experts; ++e) gradient.push_back(static_cast<double>(e % 4) - 1.5);
+    sigmoid_shares_forward(ctx, shares, z);
+    sigmoid_shares_backward(ctx, d_z, shares, z, as_tensor(gradient), targets);
+    sigmoid_shares_forward(exact, shares64, exact(z));
+    sigmoid_shares_backward(exact, d_z64, shares64, exact(z), as_tensor(gradient), exact(targets));
+    check_close("shares", shares, shares64, {1e-5, 1e-6});
+    check_close("d_logits of shares", d_z, d_z64, {1e-5, 1e-6});
+
     std::vector<double> counts;
     for (int64_t e = 0; e < experts; ++e) counts.push_back(static_cast<double>(e % 3));
     const Tensor bias64 = exact(bias);

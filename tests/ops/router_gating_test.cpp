@@ -37,6 +37,37 @@ TEST_CASE("sigmoid scores with a bias, and the limit to the best groups", "[cpu]
   CHECK(values(bias) == std::vector<double>{-0.5, 1.5, 0, 9});
 }
 
+TEST_CASE("shares of sigmoid scores: values and gradients", "[cpu]") {
+  TestContext ctx(DType::f64);
+  const Tensor z = ctx.normal({3, 5}, 1), shares = ctx.output({3, 5}), d_z = ctx.constant({3, 5}, 1);
+  const Tensor targets = ctx.of_i32({3}, {1, kIgnoreTarget, 1}), gradient = ctx.of({5}, {0.5, -1, 2, 0, 3});
+  const auto loss = [&] {
+    sigmoid_shares_forward(ctx, shares, z);
+    double sum = 0;
+    for (const int64_t t : {0, 2}) {
+      for (int64_t e = 0; e < 5; ++e) sum += get(shares, t * 5 + e) * get(gradient, e);
+    }
+    return sum;
+  };
+  loss();
+  for (int64_t t = 0; t < 3; ++t) {
+    double sum = 0, scores = 0;
+    for (int64_t e = 0; e < 5; ++e) scores += 1 / (1 + std::exp(-get(z, t * 5 + e)));
+    for (int64_t e = 0; e < 5; ++e) {
+      sum += get(shares, t * 5 + e);
+      CHECK(get(shares, t * 5 + e) == Approx(1 / (1 + std::exp(-get(z, t * 5 + e))) / scores));
+    }
+    CHECK(sum == Approx(1));
+  }
+  sigmoid_shares_backward(ctx, d_z, shares, z, gradient, targets);
+  for (int64_t i = 0; i < d_z.size(); ++i) set(d_z, i, get(d_z, i) - 1);  // it is accumulated
+  for (int64_t e = 5; e < 10; ++e) CHECK(get(d_z, e) == 0);
+  check_gradients(loss, {{"logits", z, d_z}});
+  const Tensor none = ctx.constant({1, 2}, -INFINITY), zero = ctx.output({1, 2});
+  sigmoid_shares_forward(ctx, zero, none);
+  CHECK(values(zero) == std::vector<double>{0, 0});
+}
+
 TEST_CASE("sigmoid weights: values and gradients", "[cpu]") {
   TestContext ctx(DType::f64);
   const Tensor indices = ctx.of_i32({2, 3}, {4, 0, -1, 1, 2, 3});

@@ -12,7 +12,7 @@ static constexpr int64_t kVocab = 29;
 
 static TrainConfig config_with(const std::string& classes) {
   return config_from(fmt::format(
-      "{{model: {{layers: 2, arrangement: glam, d_model: 16, attention: {{heads: 2, position: learned}}}}, moe: "
+      "{{model: {{layers: 2, arrangement: dense_moe, d_model: 16, attention: {{heads: 2, position: learned}}}}, moe: "
       "{{experts: 4, d_ff: 8, shared_experts: 1, strategy: stochastic}}, data: {{sequence: 8}}, train: {{batch: 2}}, "
       "optimizer: {{classes: {}}}}}",
       classes));

@@ -22,7 +22,7 @@ data: {sequence: 16}
 train: {batch: 4, micro_batches: 2}
 )",
     R"(
-model: {layers: 2, d_model: 24, arrangement: glam, activation: gelu, attention: {heads: 3, position: learned}, init_std: 0.05}
+model: {layers: 2, d_model: 24, arrangement: glam, activation: gelu_tanh, attention: {heads: 3, position: learned}, init_std: 0.05}
 moe: {experts: 5, d_ff: 33, router: {kind: topk, k: 1, softmax: all, renormalise: false}, balance: [{kind: switch, scope: sequence}, z]}
 data: {sequence: 19}
 train: {batch: 3}
@@ -50,7 +50,7 @@ train: {batch: 4, micro_batches: 2, label_smoothing: 0.1}
 )",
     R"(
 task: classify
-model: {layers: 2, d_model: 24, pooling: mean, activation: gelu, init_std: 0.05, attention: {heads: 3, causal: false}}
+model: {layers: 2, d_model: 24, pooling: mean, activation: gelu_tanh, init_std: 0.05, attention: {heads: 3, causal: false}}
 moe: {experts: 5, d_ff: 33, balance: [{kind: switch, scope: sequence}, z]}
 data: {sequence: 19}
 train: {batch: 3}

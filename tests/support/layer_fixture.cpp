@@ -21,6 +21,8 @@ MoEConfig moe_config(const std::string& yaml) {
 MoEConfig combination(const std::string& yaml, const std::string& router, const std::string& strategy) {
   MoEConfig config = moe_config(yaml);
   config.router.select(router);
+  // With the default of 256 hidden units, some of a hypernetwork's ReLUs is always close to its kink.
+  if (router == "hyper") config = moe_config(yaml.substr(0, yaml.rfind('}')) + ", router: {kind: hyper, hidden: 16}}");
   config.strategy.select(strategy);
   if (router == "hierarchical" && strategy == "hierarchical") config.experts *= 2;
   return config;
@@ -129,8 +131,13 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
     const Tensor targets =
         f.ctx.of_i32({tokens}, {input.targets.begin() + begin, input.targets.begin() + begin + tokens});
     const Tensor ids = f.ctx.of_i32({tokens}, {input.ids.begin() + begin, input.ids.begin() + begin + tokens});
-    const TokenBatch batch{sequences_per_rank[rank],   input.time, ids, targets, input.tokens(),
-                           input.tokens() / input.time};
+    TokenBatch batch{.sequences = sequences_per_rank[rank],
+                     .time = input.time,
+                     .ids = ids,
+                     .targets = targets,
+                     .global_sequences = input.tokens() / input.time};
+    set_targets(batch, targets);
+    batch.global_tokens = input.tokens() - std::count(input.targets.begin(), input.targets.end(), kIgnoreTarget);
     f.ctx.first_token = begin;
 
     const Tensor x = part(input.x), d_y = part(input.d_y), d_in = f.ctx.output(x.shape);

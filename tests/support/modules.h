@@ -1,5 +1,6 @@
 // Functions shared by the tests of modules.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,13 @@ inline void randomise(const ParameterStore& store, double scale) {
 inline TokenBatch make_batch(TestContext& ctx, int64_t sequences, int64_t time) {
   const int64_t tokens = sequences * time;
   return {sequences, time, ctx.random_i32({tokens}, 5, 900), ctx.random_i32({tokens}, 5, 901), tokens, sequences};
+}
+
+// Gives a step's only batch other targets, and counts those that are scored, as to_device() does.
+inline void set_targets(TokenBatch& batch, Tensor targets) {
+  batch.targets = targets;
+  batch.unscored = std::count(targets.as<int32_t>(), targets.as<int32_t>() + targets.size(), kIgnoreTarget);
+  batch.global_tokens = batch.scored();
 }
 
 }  // namespace moe::test

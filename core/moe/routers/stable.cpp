@@ -1,7 +1,9 @@
 // StableMoE (Dai et al., 2022). Stage 1 trains a router z = W x and distils it into a router that depends only on the
 // token id: 50-dimensional embeddings times centroids, trained by cross-entropy with the learned router's choice. In
 // stage 2 the distilled router is frozen and chooses the experts. There is one expert per token, and the output is a
-// E(x) + (1 - a) x with a = sigmoid(z_i).
+// E(x) with a = sigmoid(z_i): the authors write a (h + E(norm h)) + (1 - a) h for the block, which is h + a E(norm h).
+// They evaluate by the distilled router in stage 1, too. With `form: ours` the output is a E(x) + (1 - a) x, and stage
+// 1 is evaluated by the learned router.
 #include <cmath>
 
 #include "core/moe/logit_router.h"
@@ -17,10 +19,16 @@ namespace moe {
 namespace {
 
 struct Options : Fields<Options>, LogitOptions {
+  std::string form = "source";
   Duration stage1 = Duration::percent(10);
   ScheduleField distillation{0.3, {0, 1e6}};
   int64_t dimension = 50;
   void fields(FieldVisitor& v) override {
+    v.field(
+        "form", form,
+        "source = the output is a E(x), and the distilled router chooses at every evaluation, as in the authors' "
+        "code; ours = the output is a E(x) + (1 - a) x, and in stage 1 the learned router chooses at evaluation, too",
+        {"source", "ours"});
     v.field("stage1", stage1, "length of stage 1, after which the frozen distilled router chooses the experts");
     v.schedule("distillation", distillation, "Coefficient of the distillation loss, per layer.");
     v.field("dimension", dimension, "width of the distilled router's token embeddings", {1, 4096});
@@ -34,6 +42,7 @@ class StableRouter : public LogitRouter {
  public:
   StableRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1),
+        is_source_(options.form == "source"),
         stage1_(std::llround(to_updates(options.stage1, setup.run))),
         dimension_(options.dimension),
         embedding_(table(setup, ".router.distilled.embedding", setup.vocab, ParameterGroup::shared)),
@@ -91,21 +100,28 @@ class StableRouter : public LogitRouter {
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
     const int64_t tokens = routing.x.dim(0);
     allocate_choice(ctx, routing, 1);
-    routing.skip = ctx.allocate_wide(Shape{tokens});
     softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
     if (is_stage1(ctx)) {
       select_top_k(ctx, routing.indices, routing.logits, 1);
       distil(ctx, batch, routing);
+      if (is_source_ && !ctx.training) choose_distilled(ctx, batch, routing, embedding_, centroids_);
     } else {
-      ScratchScope scratch(ctx);
-      const Tensor logits = scratch.allocate_wide(routing.logits.shape);
-      distilled_logits(ctx, logits, scratch.allocate(Shape{tokens, dimension_}, frozen_embedding_.value.dtype), batch,
-                       frozen_embedding_, frozen_centroids_);
-      mask_closed(ctx, logits);
-      select_top_k(ctx, routing.indices, logits, 1);
+      choose_distilled(ctx, batch, routing, frozen_embedding_, frozen_centroids_);
     }
     sigmoid_weights_forward(ctx, routing.weights, routing.logits, routing.indices, kWeights);
+    if (is_source_) return;
+    routing.skip = ctx.allocate_wide(Shape{tokens});
     complement(ctx, routing.skip, routing.weights);
+  }
+
+  void choose_distilled(Context& ctx, const TokenBatch& batch, Routing& routing, const Parameter& embedding,
+                        const Parameter& centroids) const {
+    ScratchScope scratch(ctx);
+    const Tensor logits = scratch.allocate_wide(routing.logits.shape);
+    distilled_logits(ctx, logits, scratch.allocate(Shape{routing.x.dim(0), dimension_}, embedding.value.dtype), batch,
+                     embedding, centroids);
+    mask_closed(ctx, logits);
+    select_top_k(ctx, routing.indices, logits, 1);
   }
 
   void distil(Context& ctx, const TokenBatch& batch, Routing& routing) const {
@@ -132,7 +148,7 @@ class StableRouter : public LogitRouter {
 
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,
                        const Routing& routing) override {
-    add_scaled(ctx, d_routing.weights, d_routing.skip, -1);
+    if (d_routing.skip) add_scaled(ctx, d_routing.weights, d_routing.skip, -1);
     sigmoid_weights_backward(ctx, d_logits, d_routing.weights, routing.logits, routing.indices, kWeights);
     if (!is_stage1(ctx) || measures_.coefficient(loss_) == 0) return;
     const Tensor d_distilled = routing.extra[kDistilledGradient];
@@ -143,6 +159,7 @@ class StableRouter : public LogitRouter {
     embedding_backward(ctx, embedding_.gradient, d_embedded, batch.ids);
   }
 
+  const bool is_source_;
   const int64_t stage1_;
   const int64_t dimension_;
   Parameter &embedding_, &centroids_;                // (vocab, dimension), (experts, dimension)
