@@ -42,7 +42,7 @@ static int bench(int argc, char** argv, MpiSession& session) {
   draws.add_option("--only", curriculum.only, "measure only cases whose name contains this text");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (op.parsed()) {
-    setup_cpu(0, session.local());
+    setup_cpu(0, false, session.local());
     bench_ops(choose_device(device_name, precision, session.local()), ops,
               [](const std::string& line) { std::cout << line << std::endl; });
     return 0;
@@ -57,7 +57,8 @@ static int bench(int argc, char** argv, MpiSession& session) {
   for (const std::string& assignment : overrides) apply_override(root, assignment);
   TrainConfig config;
   read_config(root, config);
-  const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
+  const CpuSetup cpu =
+      setup_cpu(static_cast<int>(config.parallel.threads), config.parallel.hardware_threads, session.local());
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   const std::string line = bench_step(config, session.world(), cpu.threads, device, options);
   if (session.world()->rank() == 0) std::cout << line << "\n";

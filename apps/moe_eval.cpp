@@ -214,7 +214,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   options.check();
   const bool first = session.world()->rank() == 0;
-  setup_cpu(options.threads, session.local());
+  setup_cpu(options.threads, false, session.local());
   const DeviceChoice device = choose_device(options.device, options.precision, session.local());
   const Loader load = [&](const std::vector<std::string>& settings) {
     return load_run(options.path, options.which, session.world(), options.expert_parallel, options.evaluation.sequences,

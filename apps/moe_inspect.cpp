@@ -56,7 +56,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const bool wants_html = html_option.count() > 0;
   const std::string page = no_html ? "" : report_path(html, wants_html, path);
-  setup_cpu(threads, session.local());
+  setup_cpu(threads, false, session.local());
   const DeviceChoice on = choose_device(device, precision, session.local());
   LoadedRun run = load_run(path, which, session.world(), expert_parallel, kInspectionSequences, on);
   const Inspection inspection = inspect(run, path, options);
@@ -116,7 +116,7 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   add_device_options(app, device, precision);
   app.add_flag("--json", json, "print everything as one JSON object");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
-  setup_cpu(threads, session.local());
+  setup_cpu(threads, false, session.local());
   const DeviceChoice on = choose_device(device, precision, session.local());
   const GradientVarianceReport report = gradient_variance(path, which, batches, data, session.world(), on);
   if (session.world()->rank() != 0) return 0;

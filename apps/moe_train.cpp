@@ -82,18 +82,19 @@ static int train(int argc, char** argv, MpiSession& session) {
   if (files.empty() && overrides.empty()) throw UsageError("no configuration; give -c FILE (see configs/), or --help");
   read_for_run(root, config, *session.world());
   if (quiet) log::quiet_console();
-  if (dry_run) return print(describe_dry_run(config, session.world(), ranks));
+  if (dry_run) return print(describe_dry_run(config, session.world(), ranks, session.local().size));
 
   // When the output is no longer read, as after a lost connection, messages are dropped and the run goes on.
   std::signal(SIGPIPE, SIG_IGN);
-  const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
-  if (first && !cpu.notice.empty()) log::info("{}", cpu.notice);
+  const CpuSetup cpu =
+      setup_cpu(static_cast<int>(config.parallel.threads), config.parallel.hardware_threads, session.local());
+  if (first && !cpu.notice.empty()) log::warn("{}", cpu.notice);
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   if (first && !device.notice.empty()) log::info("{}", device.notice);
   const ResumeMode mode = resume == "auto"    ? ResumeMode::automatic
                           : resume == "never" ? ResumeMode::never
                                               : ResumeMode::must;
-  return static_cast<int>(Trainer(config, session.world(), cpu.threads, device, mode).run());
+  return static_cast<int>(Trainer(config, session.world(), cpu, device, mode).run());
 }
 
 int main(int argc, char** argv) {

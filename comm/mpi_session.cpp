@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/output.h"
 #include "core/base/text.h"
+#include "core/machine/waits.h"
 
 namespace moe {
 
@@ -43,6 +44,7 @@ MpiSession::~MpiSession() {
 }
 
 int run_program(int argc, char** argv, const std::function<int(MpiSession&)>& body) {
+  let_waits_give_way(argv);
   MpiSession session(argc, argv);
   const int rank = session.world()->rank(), size = session.world()->size();
   log::initialise(rank, size);

@@ -8,7 +8,59 @@ cd "$repository"
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "Error: $*"; exit 1; }
 
-cores() { nproc 2>/dev/null || echo 1; }
+# The folders of this process's control group and of those around it, for a controller (cpu, memory), one per line. The
+# programs read the same in core/machine/cgroup.cpp.
+cgroup_folders() {  # CONTROLLER
+  local controllers path base
+  while IFS=: read -r _ controllers path; do
+    local -a bases=()
+    case ",$controllers," in
+      ,,) bases=(/sys/fs/cgroup /sys/fs/cgroup/unified) ;;
+      *",$1,"*) bases=("/sys/fs/cgroup/$controllers" "/sys/fs/cgroup/$1") ;;
+    esac
+    for base in "${bases[@]}"; do
+      local group=${path%/}
+      while [ -n "$group" ]; do
+        printf '%s\n' "$base$group"
+        group=${group%/*}
+      done
+      printf '%s\n' "$base"
+    done
+  done </proc/self/cgroup 2>/dev/null || true
+}
+
+# The number of cores that this process may use: those of its mask, or fewer where a control group has a quota.
+cores() {
+  local count folder quota period
+  count=$(nproc 2>/dev/null || echo 1)
+  while read -r folder; do
+    quota='' period=''
+    if [ -r "$folder/cpu.max" ]; then
+      read -r quota period <"$folder/cpu.max" || true
+    elif [ -r "$folder/cpu.cfs_quota_us" ]; then
+      read -r quota <"$folder/cpu.cfs_quota_us" || true
+      read -r period <"$folder/cpu.cfs_period_us" || true
+    fi
+    [[ $quota =~ ^[0-9]+$ && $period =~ ^[1-9][0-9]*$ ]] || continue
+    [ $((quota / period)) -ge "$count" ] || count=$((quota / period))
+  done < <(cgroup_folders cpu)
+  echo $((count > 1 ? count : 1))
+}
+
+# The memory in KiB that is available, or the control group's limit if that is smaller; nothing where neither is known.
+memory_kib() {
+  local kib folder file limit
+  kib=$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo 2>/dev/null || true)
+  while read -r folder; do
+    for file in "$folder/memory.max" "$folder/memory.limit_in_bytes"; do
+      limit=''
+      [ ! -r "$file" ] || read -r limit <"$file" || true
+      [[ $limit =~ ^[0-9]{1,18}$ ]] || continue  # "max", or about 2^63: no limit
+      if [ -z "$kib" ] || [ $((limit / 1024)) -lt "$kib" ]; then kib=$((limit / 1024)); fi
+    done
+  done < <(cgroup_folders memory)
+  [ -z "$kib" ] || echo "$kib"
+}
 
 # Prints the time since $1, a value of SECONDS.
 took() { printf '%d:%02d' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60)); }

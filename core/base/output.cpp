@@ -1,9 +1,13 @@
 #include "core/base/output.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <string_view>
 
 #include "core/base/check.h"
 
@@ -14,6 +18,11 @@ void check_output() {
   std::cout.flush();
   if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return;
   raise<CheckpointError>("cannot write to standard output: {}", errno != 0 ? std::strerror(errno) : "a write failed");
+}
+
+bool is_capable_terminal(int descriptor) {
+  const char* terminal = std::getenv("TERM");
+  return isatty(descriptor) && terminal && *terminal && std::string_view(terminal) != "dumb";
 }
 
 }  // namespace moe

@@ -7,4 +7,7 @@ namespace moe {
 // result on a full disk.
 void check_output();
 
+// Whether a file descriptor is a terminal that understands escape sequences: not TERM=dumb, as in editors and logs.
+bool is_capable_terminal(int descriptor);
+
 }  // namespace moe

@@ -102,7 +102,12 @@ void ParallelConfig::fields(FieldVisitor& v) {
           "how ranks on GPUs communicate: nccl (one GPU per rank), mpi (through host memory; ranks may share a GPU), "
           "auto = nccl if possible",
           {"auto", "nccl", "mpi"});
-  v.field("threads", threads, "number of threads per rank; 0 = cores / ranks of the host", {0, 4096});
+  v.field(
+      "threads", threads,
+      "number of threads per rank; 0 = physical cores / ranks of the host, or fewer where a mask or a cgroup's quota "
+      "allows fewer",
+      {0, 4096});
+  v.field("hardware_threads", hardware_threads, "count each hardware thread of a core as a core (with threads: 0)");
 }
 
 void EvaluateConfig::fields(FieldVisitor& v) {

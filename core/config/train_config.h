@@ -71,6 +71,7 @@ struct TrainingConfig : Fields<TrainingConfig> {
 struct ParallelConfig : Fields<ParallelConfig> {
   int64_t expert = 0;
   int64_t threads = 0;
+  bool hardware_threads = false;
   std::string communication = "auto";
 
   void fields(FieldVisitor& v) override;

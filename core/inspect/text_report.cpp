@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "core/base/integer.h"
+#include "core/base/output.h"
 #include "core/base/units.h"
 #include "core/inspect/lifecycle_report.h"
 
@@ -200,8 +201,7 @@ std::string text_report(const Inspection& i, bool colour) {
 
 bool wants_colour() {
   const char* no_colour = std::getenv("NO_COLOR");
-  const char* terminal = std::getenv("TERM");
-  return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && !(terminal && std::string_view(terminal) == "dumb");
+  return is_capable_terminal(STDOUT_FILENO) && !(no_colour && *no_colour);
 }
 
 }  // namespace moe

@@ -9,6 +9,7 @@
 
 #include "comm/planned_communicator.h"
 #include "core/lifecycle/lifecycle_plan.h"
+#include "core/machine/memory.h"
 #include "core/record/run_folder.h"
 #include "core/tensor/device.h"
 #include "core/train/check_run.h"
@@ -142,6 +143,7 @@ struct DryRun {
   const Task& task;
   const RunLength& length;
   int64_t ranks, width;  // width: ranks that share the experts
+  int64_t local_ranks;   // on this host
   DType dtype;
   bool on_gpu;
   ModelSummary summary;
@@ -219,6 +221,10 @@ std::string warnings(const DryRun& d, size_t rest) {
         "the GPU has only {}: training will not start; raise train.micro_batches or use more ranks (parallel.expert)",
         bytes_text(cuda::memory_info().total_bytes)));
   }
+  if (const std::string note =
+          memory_warning(read_memory_limit(SystemFiles()), d.on_gpu ? rest : d.plan.total() + rest, d.local_ranks);
+      !note.empty())
+    notes.push_back(note);
   std::string text = notes.empty() ? "" : "\nwarnings\n";
   for (const std::string& note : notes) text += "  - " + note + "\n";
   return text;
@@ -227,7 +233,7 @@ std::string warnings(const DryRun& d, size_t rest) {
 }  // namespace
 
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
-                             int64_t pretended_ranks) {
+                             int64_t pretended_ranks, int64_t local_ranks) {
   const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
   const int64_t width = expert_parallel_size(ranks, config.parallel.expert, smallest_experts(config.model, config.moe));
   const ProcessGroups groups = planned_groups(ranks, width);
@@ -249,6 +255,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
            .length = length,
            .ranks = ranks,
            .width = width,
+           .local_ranks = pretended_ranks > 0 ? 1 : local_ranks,
            .dtype = dtype,
            .on_gpu = on_gpu,
            .summary = summarise(config, task->shape(), length),

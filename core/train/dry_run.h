@@ -9,9 +9,10 @@
 
 namespace moe {
 
-// A text table for the user. `pretended_ranks` > 0 plans for that number of ranks instead of the world's size.
+// A text table for the user. `pretended_ranks` > 0 plans for that number of ranks instead of the world's size;
+// `local_ranks`: those of the world that share this host's memory.
 std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
-                             int64_t pretended_ranks);
+                             int64_t pretended_ranks, int64_t local_ranks);
 
 // Combinations that run but are probably not intended, one sentence each.
 // `time`: tokens of a sample.

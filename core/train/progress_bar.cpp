@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/base/output.h"
+
 namespace moe {
 
-ProgressBar::ProgressBar(bool shown) : active_(shown && isatty(STDERR_FILENO)) {}
+ProgressBar::ProgressBar(bool shown) : active_(shown && is_capable_terminal(STDERR_FILENO)) {}
 ProgressBar::~ProgressBar() {
   clear();
 }

@@ -17,6 +17,7 @@
 #include "core/config/field_walker.h"
 #include "core/lifecycle/lifecycle_record.h"
 #include "core/lifecycle/moved_tensors.h"
+#include "core/machine/memory.h"
 #include "core/step/capacity_state.h"
 #include "core/step/memory_state.h"
 #include "core/tensor/device.h"
@@ -50,13 +51,13 @@ static std::optional<int64_t> last_checkpoint(const CheckpointFolder& checkpoint
   return step < 0 ? std::nullopt : std::optional(static_cast<int64_t>(step));
 }
 
-Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads,
+Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, const CpuSetup& cpu,
                  const DeviceChoice& device, ResumeMode resume)
     : config_(named(config)),
       state_config_(config_),
       groups_(ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
                                   config.parallel.expert, smallest_experts(config.model, config.moe))),
-      threads_(threads),
+      cpu_(cpu),
       device_(device),
       task_(open_task(config)),
       length_(run_length(config, *task_)),
@@ -165,15 +166,21 @@ void Trainer::describe() const {
 }
 
 void Trainer::log_summary(const ModelSummary& summary) const {
-  log::info("moe-train {} | {} | {} rank{} x {} thread{} | expert parallel {} | {}", version(), folder_.path(),
-            groups_.world->size(), groups_.world->size() == 1 ? "" : "s", threads_, threads_ == 1 ? "" : "s",
-            groups_.expert->size(), cpu_instruction_set());
+  log::info("moe-train {} | {} | {} rank{} x {} thread{} ({}) | expert parallel {} | {}", version(), folder_.path(),
+            groups_.world->size(), groups_.world->size() == 1 ? "" : "s", cpu_.threads, cpu_.threads == 1 ? "" : "s",
+            cpu_.source, groups_.expert->size(), cpu_instruction_set());
   if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.dtype));
   log::info("data  {}", task_->summary());
   log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
             format_count(static_cast<double>(summary.parameters)),
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
             format_bytes(static_cast<double>(plan_.total())));
+  if (const std::string warning = device_.device == Device::cpu ? memory_warning(read_memory_limit(SystemFiles()),
+                                                                                 plan_.total(), cpu_.local_ranks)
+                                                                : "";
+      !warning.empty()) {
+    log::warn("{}", warning);
+  }
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", length_.total_updates,
             format_count(length_.tokens_per_update),
@@ -202,7 +209,7 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
                           {"instruction_set", cpu_instruction_set()},
                           {"ranks", groups_.world->size()},
                           {"expert_parallel", groups_.expert->size()},
-                          {"threads_per_rank", threads_},
+                          {"threads_per_rank", cpu_.threads},
                           {"seed", config_.seed},
                           {"config_hash", format_hash(hash_of(write_yaml(config, false)))},
                           {"program_hash", program_hash},
@@ -220,7 +227,7 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
                           {"updates", length_.total_updates},
                           {"host", host},
                           {"ranks", groups_.world->size()},
-                          {"threads_per_rank", threads_},
+                          {"threads_per_rank", cpu_.threads},
                           {"instruction_set", cpu_instruction_set()},
                           {"program_hash", program_hash}});
 }

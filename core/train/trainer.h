@@ -7,6 +7,7 @@
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/metrics.h"
 #include "core/record/run_folder.h"
+#include "core/step/cpu_setup.h"
 #include "core/step/device_choice.h"
 #include "core/step/scheduled_quantities.h"
 #include "core/step/train_step.h"
@@ -21,7 +22,7 @@ namespace moe {
 class Trainer {
  public:
   // Opens the data, and builds or resumes the run. Collective. Throws the errors of the components.
-  Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, int threads, const DeviceChoice& device,
+  Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, const CpuSetup& cpu, const DeviceChoice& device,
           ResumeMode resume);
 
   // Trains to the end of the run and returns the exit code: done, or that of the signal that ended it. Throws
@@ -53,7 +54,7 @@ class Trainer {
   TrainConfig config_;        // as configured by the user
   TrainConfig state_config_;  // with the current numbers of experts (moe.lifecycle)
   ProcessGroups groups_;
-  int threads_;
+  const CpuSetup cpu_;
   DeviceChoice device_;
   std::unique_ptr<Task> task_;
   RunLength length_;

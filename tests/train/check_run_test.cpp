@@ -32,7 +32,7 @@ TrainConfig tiny_with(const std::string& yaml) {
 // The refusal of the configuration by --dry-run; empty if it is accepted.
 std::string refusal(const std::string& yaml) {
   try {
-    describe_dry_run(tiny_with(yaml), std::make_shared<SelfCommunicator>(), 0);
+    describe_dry_run(tiny_with(yaml), std::make_shared<SelfCommunicator>(), 0, 1);
   } catch (const UsageError& error) {
     return error.what();
   }
@@ -178,7 +178,7 @@ TEST_CASE("a run needs its source only at its start") {
   for (const char* yaml : {"{init: {from: not/there}}", "{curriculum: {from: not/there, sampler: buckets}}"}) {
     INFO(yaml);
     const TrainConfig config = tiny_with(yaml);
-    CHECK_THROWS_AS(describe_dry_run(config, std::make_shared<SelfCommunicator>(), 0), CheckpointError);
+    CHECK_THROWS_AS(describe_dry_run(config, std::make_shared<SelfCommunicator>(), 0, 1), CheckpointError);
     const auto task = open_task(config);
     CHECK_NOTHROW(check_run({.config = config, .task = *task, .length = run_length(config, *task), .starts = false}));
   }
