@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
