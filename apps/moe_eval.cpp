@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "apps/command_line.h"
+#include "comm/link_watch.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -215,6 +216,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   options.check();
   const bool first = session.world()->rank() == 0;
   setup_cpu(options.threads, false, session.local());
+  const LinkWatch links(*session.world(), session.local().rank);
   const DeviceChoice device = choose_device(options.device, options.precision, session.local());
   const Loader load = [&](const std::vector<std::string>& settings) {
     return load_run(options.path, options.which, session.world(), options.expert_parallel, options.evaluation.sequences,

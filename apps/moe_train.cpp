@@ -3,11 +3,14 @@
 #include <iostream>
 
 #include "apps/command_line.h"
+#include "comm/agreement.h"
+#include "comm/link_watch.h"
 #include "core/base/build_info.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "core/config/flat_values.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
@@ -16,10 +19,21 @@
 
 using namespace moe;
 
+// What all ranks must be given alike, except for data, of which each host may have its own copy, and cores.
+static Facts facts_of(TrainConfig& config) {
+  Facts facts{{"program's version", version()}};
+  for (const auto& [key, value] : flat_values(config)) {
+    if (key != "data.path" && key != "parallel.threads" && key != "parallel.hardware_threads")
+      facts.emplace_back(key, value);
+  }
+  return facts;
+}
+
 // Reads the configuration. One that says no version and goes on with a run gets the version of that run, so that the
 // same command continues it although the meaning of a key has changed since. Rank 0 decides.
 static void read_for_run(ConfigNode& root, TrainConfig& config, Communicator& world) {
   read_config(root, config);
+  require_agreement(world, "the same configuration and program", facts_of(config));
   if (root.find("config_version")) return;
   double version = 0;
   if (world.rank() == 0) version = static_cast<double>(RunFolder(config).config_version().value_or(kConfigVersion));
@@ -81,6 +95,9 @@ static int train(int argc, char** argv, MpiSession& session) {
   }
   if (files.empty() && overrides.empty()) throw UsageError("no configuration; give -c FILE (see configs/), or --help");
   read_for_run(root, config, *session.world());
+  if (const std::string other = disagreement(*session.world(), {{"build", build_info(cuda::built())}}, 1);
+      first && !other.empty())
+    log::warn("the ranks run different builds of the same commit: {}", other);
   if (quiet) log::quiet_console();
   if (dry_run) return print(describe_dry_run(config, session.world(), ranks, session.local().size));
 
@@ -94,6 +111,7 @@ static int train(int argc, char** argv, MpiSession& session) {
   const ResumeMode mode = resume == "auto"    ? ResumeMode::automatic
                           : resume == "never" ? ResumeMode::never
                                               : ResumeMode::must;
+  const LinkWatch links(*session.world(), session.local().rank, config.parallel.timeout);
   return static_cast<int>(Trainer(config, session.world(), cpu, device, mode).run());
 }
 

@@ -108,6 +108,11 @@ void ParallelConfig::fields(FieldVisitor& v) {
       "allows fewer",
       {0, 4096});
   v.field("hardware_threads", hardware_threads, "count each hardware thread of a core as a core (with threads: 0)");
+  v.field("timeout", timeout,
+          "seconds after which a host of the job that no longer answers ends the job; slow ranks are no such host. 0 = "
+          "only "
+          "MPI and the kernel decide, which takes minutes",
+          {0, 86400});
 }
 
 void EvaluateConfig::fields(FieldVisitor& v) {

@@ -72,6 +72,7 @@ struct ParallelConfig : Fields<ParallelConfig> {
   int64_t expert = 0;
   int64_t threads = 0;
   bool hardware_threads = false;
+  double timeout = 60;
   std::string communication = "auto";
 
   void fields(FieldVisitor& v) override;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <set>
 
 #include "core/base/integer.h"
@@ -112,6 +113,11 @@ CpuFacts read_cpu_facts(const SystemFiles& files) {
   facts.cores = cores_of(files, facts.bound_on_request ? facts.mask : facts.launcher_mask);
   facts.quota = read_cgroup_limits(files).cores;
   return facts;
+}
+
+int launcher_process(const SystemFiles& files) {
+  const std::string pid = find_launcher(files).first;
+  return pid.empty() ? 0 : std::atoi(pid.c_str());
 }
 
 // The number of this host's ranks that share the cores of `facts`. A mask that is meant may be a rank's own or that of

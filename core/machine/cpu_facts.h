@@ -23,6 +23,9 @@ struct CpuFacts {
 // Never fails: where a file cannot be read, its fact is absent, and a mask that cannot be read is that of CPU 0.
 CpuFacts read_cpu_facts(const SystemFiles& files);
 
+// The process number of the program that started this one as a rank; 0 without one.
+int launcher_process(const SystemFiles& files);
+
 // The threads that a rank should use, and the CPUs that it should be bound to.
 struct CpuPlan {
   int threads = 1;

@@ -1,9 +1,13 @@
 #include "core/reload/load_run.h"
 
 #include <algorithm>
+#include <map>
 
+#include "comm/agreement.h"
+#include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
+#include "core/config/flat_values.h"
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/run_folder.h"
 
@@ -26,6 +30,11 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   const TaskKind& task = tasks().at(run.config.task);
   run.samples_file = run.checkpoint + "/" + task.file;
   run.samples = read_description(run.config.task, run.checkpoint);
+  const std::map<std::string, std::string> values = flat_values(run.config);
+  Facts facts(values.begin(), values.end());
+  facts.emplace_back("step", std::to_string(run.step));
+  facts.emplace_back("samples", json_text(run.samples));
+  require_agreement(*world, "the same checkpoint and settings", facts);
   run.device = device;
   run.world = world;
   run.groups = ProcessGroups::make(communicator_for(device, run.config.parallel.communication, world), expert_parallel,

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "comm/agreement.h"
 #include "core/base/build_info.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
@@ -65,6 +66,8 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       folder_(config_),
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0) {
+  require_agreement(*groups_.world, "the same data",
+                    {{"data", json_text(task_->identity())}, {"samples", json_text(task_->samples())}});
   saved_ = last_checkpoint(folder_.checkpoints(), *groups_.world);
   const std::optional<int64_t> step = folder_.step_to_resume(config_, resume, saved_);
   check_run({.config = config_,

@@ -1,0 +1,14 @@
+// A configuration as a flat list of keys and values.
+#pragma once
+#include <map>
+#include <string>
+
+#include "core/config/fields.h"
+
+namespace moe {
+
+// The value of every key, "moe.router.k" -> "2". Numbers that may be schedules are written as schedules, so that a
+// constant and another schedule differ in their options.
+std::map<std::string, std::string> flat_values(FieldSet& config);
+
+}  // namespace moe

@@ -1,0 +1,78 @@
+// Several hosts, which scripts/with_hosts makes up from network namespaces. Only root can make them.
+#include <unistd.h>
+
+#include "tests/apps/programs.h"
+#include "tests/support/catch.h"
+
+using namespace moe;
+
+namespace {
+
+// A run of two ranks on two hosts, one on each.
+struct TwoHosts {
+  explicit TwoHosts(const TemporaryFolder& folder, const Arguments& more)
+      : name("moe" + std::to_string(getpid())),
+        child(Arguments{MOE_SCRIPTS "/with_hosts", "--name", name, "2", MPIRUN, "--host", name + "-0," + name + "-1",
+                        "-n", "2"} +
+              tiny_train(folder.path(), more)) {}
+  // Whether the job runs; false where hosts cannot be made up.
+  bool starts() {
+    if (child.wait_for("step")) return true;
+    const Finished finished = child.wait();
+    INFO(finished.err);
+    REQUIRE(finished.code == 77);
+    WARN("not tested: no hosts can be made up here");
+    return false;
+  }
+  void set_link(const char* state) const {
+    done({"/bin/sh", "-c", fmt::format("exec ip -n {}-1 link set eth0 {}", name, state)});
+  }
+  std::string name;
+  ChildProcess child;
+};
+
+}  // namespace
+
+TEST_CASE("a cut link ends the job with the name of the host that no longer answers", "[slow]") {
+  const TemporaryFolder folder;
+  TwoHosts job(folder, {"train.steps=100000000", "parallel.timeout=5", "log.every=1000"});
+  if (!job.starts()) return;
+  job.set_link("down");
+  const Finished finished = job.child.wait();
+  INFO(finished.err);
+  CHECK(finished.code != 0);
+  CHECK_THAT(finished.err, Catch::Contains("host " + job.name + "-1 (rank 1) has not answered for 5 seconds"));
+}
+
+TEST_CASE("a link that is down for a while does not end a job, and neither does a stopped rank", "[slow]") {
+  const TemporaryFolder folder;
+  TwoHosts job(folder, {"train.steps=3000", "log.every=1000"});
+  if (!job.starts()) return;
+  job.set_link("down");
+  sleep(3);
+  job.set_link("up");
+  const Finished finished = job.child.wait();
+  INFO(finished.err);
+  CHECK(finished.code == 0);
+}
+
+TEST_CASE("ranks that are given different things end at once, and name rank, host and key") {
+  const TemporaryFolder folder;
+  struct Case {
+    const char *mine, *theirs, *key;
+  };
+  for (const Case& c : {Case{"train.learning_rate=0.01", "train.learning_rate=0.02", "train.learning_rate.value"},
+                        Case{"train.steps=20", "train.steps=30", "train.steps"},
+                        Case{"checkpoint.every=5", "checkpoint.every=7", "checkpoint.every"},
+                        Case{"parallel.expert=1", "parallel.expert=2", "parallel.expert"},
+                        Case{"seed=1", "config_version=1", "config_version"},
+                        Case{"data.synthetic.seed=1", "data.synthetic.seed=2", "data.synthetic.seed"}}) {
+    INFO(c.key);
+    const Finished finished = run_child(mpirun(1) + tiny_train(folder.path(), {c.mine}) + Arguments{":", "-n", "1"} +
+                                        tiny_train(folder.path(), {c.theirs}));
+    INFO(finished.err);
+    CHECK(finished.code == 2);
+    CHECK_THAT(finished.err, Catch::Contains("the ranks were not given the same configuration") &&
+                                 Catch::Contains(std::string(c.key) + ": ") && Catch::Contains("on rank 1 (host "));
+  }
+}
