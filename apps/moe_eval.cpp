@@ -9,9 +9,11 @@
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
 #include "core/evaluate/evaluator.h"
 #include "core/inspect/variation_report.h"
+#include "core/record/run_folder.h"
 #include "core/reload/load_run.h"
 #include "core/step/cpu_setup.h"
 
@@ -71,7 +73,9 @@ struct Options {
                    "metric to print: " + join(metrics().names(), ", ") + "; default: bpc, for a classifier accuracy");
     app.add_option("--split", split, "train, validation or test").capture_default_str();
     app.add_option("--data", data, "path of other data than the run's");
-    app.add_option("--context", evaluation.context, "tokens per window; default: the training length");
+    app.add_option("--context", evaluation.context,
+                   "tokens per window; default: the training length. Longer ones need positions that go on (rope, "
+                   "relative, none)");
     app.add_option("--stride", evaluation.stride,
                    "tokens scored per window, the others only serve as context; default: all");
     app.add_option("--streams", evaluation.streams,
@@ -208,6 +212,24 @@ static Json to_json(const Options& options, const Subject& subject, const Result
   return record;
 }
 
+// Settings for a context that is longer than the one that the run was trained with; none for any other. Rotary and
+// relative positions, and none, go on past the training's; a learned table ends.
+static std::vector<std::string> for_longer_context(const Options& options) {
+  if (options.evaluation.context == 0) return {};
+  const TrainConfig config = load_run_config(find_checkpoint(options.path, options.which));
+  const int64_t trained = config.data.sequence, context = options.evaluation.context;
+  if (context <= trained) return {};
+  if (config.model.attention.position == "learned") {
+    raise<UsageError>(
+        "--context {}: the model was trained on {} tokens, and its learned positions (model.attention.position) end "
+        "there; use at most that",
+        context, trained);
+  }
+  log::warn("a context of {} tokens is longer than the {} of the training: the loss of the later ones may be high",
+            context, trained);
+  return {fmt::format("data.sequence={}", context)};
+}
+
 static int evaluate_run(int argc, char** argv, MpiSession& session) {
   CommandLine app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
   Options options;
@@ -218,7 +240,9 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   setup_cpu(options.threads, false, session.local());
   const LinkWatch links(*session.world(), session.local().rank);
   const DeviceChoice device = choose_device(options.device, options.precision, session.local());
-  const Loader load = [&](const std::vector<std::string>& settings) {
+  const std::vector<std::string> longer = for_longer_context(options);
+  const Loader load = [&](std::vector<std::string> settings) {
+    settings.insert(settings.end(), longer.begin(), longer.end());
     return load_run(options.path, options.which, session.world(), options.expert_parallel, options.evaluation.sequences,
                     device, settings);
   };

@@ -92,7 +92,7 @@ class TextTask : public Task {
                                                 const EvaluationOptions& options) const override {
     const int64_t context = options.context > 0 ? options.context : config_.data.sequence;
     if (context > config_.data.sequence) {
-      raise<UsageError>("a context of {}: the model was trained on {} tokens; use at most that", context,
+      raise<UsageError>("a context of {}: the model was loaded for {} tokens; use at most that", context,
                         config_.data.sequence);
     }
     const int64_t memory = config_.model.attention.memory;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "comm/planned_communicator.h"
+#include "core/config/field_walker.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/machine/memory.h"
 #include "core/record/run_folder.h"
@@ -16,6 +17,27 @@
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
+
+// Schedules that do not reach their value in the run.
+static std::vector<std::string> long_warmups(TrainConfig config, const RunLength& run) {
+  class Visitor : public FieldWalker {
+   public:
+    explicit Visitor(const RunLength& length) : run_(length) {}
+    std::vector<std::string> notes;
+
+   private:
+    void schedule(const char* name, ScheduleField& value, const char*) override {
+      const double warmup = value.make(run_).warmup();
+      if (warmup <= static_cast<double>(run_.total_updates)) return;
+      notes.push_back(
+          fmt::format("{}: the warm-up of {} updates is longer than the run of {}: its value is never reached",
+                      key(name), warmup, run_.total_updates));
+    }
+    const RunLength run_;
+  } visitor(run);
+  visitor.enter("", config);
+  return visitor.notes;
+}
 
 // Doubtful settings that have nothing to do with experts.
 static std::vector<std::string> lint_run(const TrainConfig& config, int64_t ranks, const RunLength& run) {
@@ -26,6 +48,7 @@ static std::vector<std::string> lint_run(const TrainConfig& config, int64_t rank
   if (config.train.batch % (ranks * config.train.micro_batches) != 0) {
     notes.push_back("train.batch is not a multiple of ranks x micro-batches: the ranks' shares are uneven");
   }
+  for (const std::string& note : long_warmups(config, run)) notes.push_back(note);
   if (models().at(config.task).allowed_causality != Causality::causal && config.model.attention.causal)
     notes.push_back("model.attention.causal is true: a patch or token does not attend to later ones of its sample");
   if (config.train.clip_norm.make(run).largest() == 0)

@@ -139,6 +139,24 @@ TEST_CASE("more experts per token than there are is refused with the key that th
              Catch::Contains("my.yaml:1: moe.strategy.first.k"));
 }
 
+TEST_CASE("a router's own number of experts is refused by the router's key, without a word of schedules") {
+  const std::string what = refusal("{moe: {experts: 1, router: gshard}}");
+  CHECK_THAT(what, Catch::Contains("moe.router: gshard chooses two experts") && !Catch::Contains("schedule"));
+}
+
+TEST_CASE("--dry-run warns of warm-ups that are longer than the run") {
+  for (const char* yaml :
+       {"train: {steps: 10, learning_rate: {kind: cosine, warmup: 11}}",
+        "{train: {steps: 10}, moe: {balance: [{kind: switch, coefficient: {kind: linear, warmup: 50}}]}}"}) {
+    INFO(yaml);
+    CHECK_THAT(describe_dry_run(tiny_with(yaml), std::make_shared<SelfCommunicator>(), 0, 1),
+               Catch::Contains("is longer than the run of 10"));
+  }
+  CHECK_THAT(describe_dry_run(tiny_with("train: {steps: 10, learning_rate: {kind: cosine, warmup: 10}}"),
+                              std::make_shared<SelfCommunicator>(), 0, 1),
+             !Catch::Contains("is longer than the run"));
+}
+
 TEST_CASE("invalid configurations are refused by --dry-run, naming a key") {
   struct Case {
     const char *yaml, *key;

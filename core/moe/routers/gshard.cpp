@@ -14,12 +14,20 @@ struct Options : Fields<Options>, SoftmaxOptions {
 
 class GShardRouter : public SoftmaxRouter {
  public:
-  GShardRouter(const Options& options, const Setup& setup) : SoftmaxRouter(setup, options) {
+  GShardRouter(const Options& options, const Setup& setup) : SoftmaxRouter(with_two(options, setup), options) {
     require_own_k(setup, "router gshard always chooses two experts");
     add_weight(setup);
   }
 
  private:
+  // The number is no option of this router, so the base class's message could name no key.
+  static const Setup& with_two(const Options& options, const Setup& setup) {
+    if (setup.experts < 2)
+      raise<UsageError>("{}: gshard chooses two experts, but the layer has only {} (moe.experts)", options.key(),
+                        setup.experts);
+    return setup;
+  }
+
   enum { kIndices, kWeights };  // indices into Routing::extra: both choices, before the drop
 
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override {
