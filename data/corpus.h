@@ -46,7 +46,7 @@ class Corpus {
   // Nats per token; only set for synthetic text.
   std::optional<double> entropy_rate() const { return entropy_rate_; }
 
-  // Bytes of tokens that are held in memory; tokens of files are only mapped.
+  // Bytes of tokens that are held in memory; tokens of files are read when they are needed.
   int64_t memory_bytes() const;
 
   // Reads everything and checks that all tokens are inside the vocabulary and all files are as they were prepared.

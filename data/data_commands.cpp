@@ -51,7 +51,11 @@ void run_prepare(const PreparationOptions& options) {
 void add_prepare(CommandLine& app) {
   auto options = std::make_shared<PreparationOptions>();
   CommandLine command = app.add_subcommand("prepare", "Make a corpus folder from text files");
-  command.add_option("-i,--input", options->inputs, "text files, concatenated in this order").required();
+  command
+      .add_option("-i,--input", options->inputs,
+                  "files of text or of JSON lines, plain or compressed by gzip, xz or zstd, - for standard input, or "
+                  "folders, whose files are documents; concatenated in this order")
+      .required();
   command.add_option("-o,--output", options->output, "output folder").required();
   command.add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command.add_option("--tokenizer", options->tokenizer, describe_tokenizers()).capture_default_str();
@@ -63,12 +67,18 @@ void add_prepare(CommandLine& app) {
       .add_option("--min-count", options->vocabulary.min_count,
                   "least count of a word in the training split; rarer words become <unk>")
       .capture_default_str();
-  command.add_option("--split", options->split,
-                     "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
+  command.add_option(
+      "--split", options->split,
+      "train/validation/test as percent (90/5/5, the default), shares (0.9/0.05/0.05), or bytes with a unit: "
+      "k, M, G or B (90M/5M/5M)");
   command.add_option("--entries", options->entries, describe_entry_formats());
   command.add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the one after it to test; default 20; entries default to paragraphs");
+  command
+      .add_option("--text-field", options->text_field,
+                  "the member of JSON lines that holds the text; '': JSON lines are plain text")
+      .capture_default_str();
   command.add_flag(
       "--end-of-document", options->end_of_document,
       "append the tokenizer's end-of-document token to every entry: bpe's <|endoftext|>, sentencepiece's </s>");

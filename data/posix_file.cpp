@@ -29,6 +29,16 @@ PosixFile PosixFile::create(const std::string& path) {
   return file;
 }
 
+PosixFile PosixFile::adopt(const std::string& path, int descriptor) {
+  PosixFile file(path, descriptor);
+  if (file.descriptor_ < 0) file.fail("open");
+  return file;
+}
+
+PosixFile PosixFile::duplicate() const {
+  return adopt(path_, ::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0));
+}
+
 PosixFile::PosixFile(PosixFile&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
 
@@ -52,6 +62,19 @@ int64_t PosixFile::read(void* out, int64_t bytes) {
   int64_t done = 0;
   while (done < bytes) {
     const ssize_t count = ::read(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read");
+    if (count == 0) break;
+    done += count;
+  }
+  return done;
+}
+
+int64_t PosixFile::read_at(void* out, int64_t bytes, int64_t offset) const {
+  int64_t done = 0;
+  while (done < bytes) {
+    const ssize_t count =
+        ::pread(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done), offset + done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("read");
     if (count == 0) break;
