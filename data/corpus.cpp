@@ -64,16 +64,26 @@ Corpus Corpus::open_prepared(const std::string& folder) {
     Split& split = corpus.splits_.emplace_back(described.name);
     split.append(file, 0, file.num_tokens());
     if (described.raw_bytes) split.set_raw_bytes(*described.raw_bytes);
-    if (described.lengths_file.empty()) continue;
-    const TokenFile& lengths = corpus.add_file(folder + "/" + described.lengths_file, int64_t{1} << 16);
-    if (lengths.num_tokens() != file.num_tokens()) {
-      raise<DataError>("{}: {} lengths; expected one for each of {} tokens", lengths.path(), lengths.num_tokens(),
-                       file.num_tokens());
+    // A file that has a value for each token.
+    const auto add_measure = [&](const std::string& name, const std::string& hash, const char* what) {
+      const TokenFile& measure = corpus.add_file(folder + "/" + name, int64_t{1} << 16);
+      if (measure.num_tokens() != file.num_tokens()) {
+        raise<DataError>("{}: {} {}; expected one for each of {} tokens", measure.path(), measure.num_tokens(), what,
+                         file.num_tokens());
+      }
+      corpus.file_hashes_.push_back(hash);
+      return &measure;
+    };
+    if (described.unknown) {
+      const std::string& name = described.unknown_file;
+      split.set_unknown(*described.unknown,
+                        name.empty() ? nullptr : add_measure(name, described.unknown_hash, "counts of unknown text"));
     }
-    corpus.file_hashes_.push_back(described.lengths_hash);
+    if (described.lengths_file.empty()) continue;
+    const TokenFile* lengths = add_measure(described.lengths_file, described.lengths_hash, "lengths");
     // Older synthetic corpora have a length of 0 for each token. A split that was not made from text has no bytes to
     // count, so its losses are per token.
-    if (described.raw_bytes) split.measure_by_file(lengths);
+    if (described.raw_bytes) split.measure_by_file(*lengths);
   }
   corpus.measure_by_id();
   for (const Split& split : corpus.splits_) {
@@ -134,12 +144,15 @@ const TokenFile& Corpus::add_file(const std::string& path, int64_t vocab_size) {
   return *files_.back();
 }
 
-// Measures every split if the tokenizer's ids determine how many bytes they stand for.
+// Measures every split if the tokenizer's ids determine how many bytes they stand for; then it has no unknown token.
 void Corpus::measure_by_id() {
   auto bytes = tokenizer_->bytes_by_id();
   if (!bytes) return;
   bytes_by_id_ = std::make_unique<const std::vector<int32_t>>(std::move(*bytes));
-  for (Split& split : splits_) split.measure_by_id(*bytes_by_id_);
+  for (Split& split : splits_) {
+    split.measure_by_id(*bytes_by_id_);
+    split.set_unknown({}, nullptr);
+  }
 }
 
 void Corpus::hold_out_tail(double share) {
@@ -178,6 +191,27 @@ bool Corpus::has_split(std::string_view name) const {
 
 const Split& Corpus::split(std::string_view name) const {
   return split_named(name_, splits_, name);
+}
+
+std::vector<std::string> Corpus::doubts() const {
+  std::vector<std::string> found;
+  std::vector<UnknownShare> shares;
+  bool counted = true;
+  for (const Split& split : splits_) {
+    if (const auto unknown = split.unknown()) {
+      shares.push_back({split.name(), unknown->share_of(split.num_tokens())});
+    } else {
+      counted = counted && !split.raw_bytes();
+    }
+  }
+  if (auto doubt = doubt_of_unknown(shares)) found.push_back(std::move(*doubt));
+  if (!counted) {
+    found.push_back(
+        fmt::format("{} was prepared before unknown tokens were counted, so bits per character do not charge them; "
+                    "prepare it again",
+                    name_));
+  }
+  return found;
 }
 
 int64_t Corpus::memory_bytes() const {

@@ -46,6 +46,9 @@ class Corpus {
   // Nats per token; only set for synthetic text.
   std::optional<double> entropy_rate() const { return entropy_rate_; }
 
+  // Sentences about what is doubtful: unknown text, or that it was not counted.
+  std::vector<std::string> doubts() const;
+
   // Bytes of tokens that are held in memory; tokens of files are read when they are needed.
   int64_t memory_bytes() const;
 

@@ -22,7 +22,7 @@ class CorpusFolderWriter {
 
   bool already_prepared() const { return already_prepared_; }
 
-  // `of_text`: the tokens stand for bytes of text. Their lengths are stored where the tokenizer's ids do not determine
+  // `of_text`: the tokens stand for bytes of text. Their measures are stored where the tokenizer's ids do not determine
   // them.
   void begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text = true);
   // Encodes `text`, which continues the split (an index of kSplitNames). `offset`: the position of `text` in the input.
@@ -42,11 +42,14 @@ class CorpusFolderWriter {
   bool replace_ = false;
   std::unique_ptr<Tokenizer> tokenizer_;
   struct SplitWriter {
-    std::unique_ptr<TokenWriter> tokens, lengths;  // lengths: null where ids give them, or without text
-    int64_t waiting = 0;                           // bytes that no token includes yet
+    std::unique_ptr<TokenWriter> tokens, lengths, unknown;  // the last two: null where ids give them, or without text
+    int64_t waiting = 0;                                    // bytes that no token includes yet
+    UnknownText unknown_text;
   };
   std::array<SplitWriter, 3> writers_;
-  std::vector<int32_t> ids_, lengths_;  // of the latest text
+  bool of_text_ = true;
+  std::vector<int32_t> ids_;  // of the latest text
+  TokenMeasures measures_;    // likewise
 };
 
 }  // namespace moe

@@ -30,9 +30,11 @@ std::string describe_corpus(const Corpus& corpus, int64_t preview_tokens) {
   }
   text += fmt::format("\n{:<12}{:>14}{:>14}  {}\n", "split", "tokens", "bytes", "content hash");
   for (const Split& split : corpus.splits()) {
-    text += fmt::format("{:<12}{:>14}{:>14}  {}\n", split.name(), split.num_tokens(),
+    const auto unknown = split.unknown();
+    text += fmt::format("{:<12}{:>14}{:>14}  {}{}\n", split.name(), split.num_tokens(),
                         split.raw_bytes() ? std::to_string(*split.raw_bytes()) : "unknown",
-                        format_hash(split.content_hash()));
+                        format_hash(split.content_hash()),
+                        unknown && unknown->tokens > 0 ? "  " + unknown_in_words(*unknown, split.num_tokens()) : "");
   }
   const Split& first = corpus.splits().front();
   std::vector<int32_t> tokens(static_cast<size_t>(std::min(preview_tokens, first.num_tokens())));

@@ -42,6 +42,14 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
         split.lengths_file = entry["lengths"].at("file").get<std::string>();
         split.lengths_hash = entry["lengths"].at("xxh64").get<std::string>();
       }
+      if (entry.contains("unknown")) {
+        const Json& unknown = entry["unknown"];
+        split.unknown = {unknown.at("tokens").get<int64_t>(), unknown.at("bytes").get<int64_t>()};
+        if (*split.unknown != UnknownText{}) {
+          split.unknown_file = unknown.at("file").get<std::string>();
+          split.unknown_hash = unknown.at("xxh64").get<std::string>();
+        }
+      }
       manifest.splits.push_back(std::move(split));
     }
   } catch (const JsonError& error) {
@@ -67,6 +75,13 @@ void CorpusManifest::write(const std::string& folder) const {
     if (split.raw_bytes) entry["raw_bytes"] = *split.raw_bytes;
     entry["xxh64"] = split.payload_hash;
     if (!split.lengths_file.empty()) entry["lengths"] = {{"file", split.lengths_file}, {"xxh64", split.lengths_hash}};
+    if (split.unknown) {
+      entry["unknown"] = {{"tokens", split.unknown->tokens}, {"bytes", split.unknown->bytes}};
+      if (!split.unknown_file.empty()) {
+        entry["unknown"]["file"] = split.unknown_file;
+        entry["unknown"]["xxh64"] = split.unknown_hash;
+      }
+    }
     json["splits"].push_back(std::move(entry));
   }
   json["source"] = source;

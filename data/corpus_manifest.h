@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "data/unknown_text.h"
 
 namespace moe {
 
@@ -23,6 +24,10 @@ struct CorpusManifest {
     // Used where a token's id does not determine its length in bytes: a file of the lengths, token by token, in the
     // format of token files.
     std::string lengths_file, lengths_hash;
+    // How much of the text is unknown; nothing where it was not counted, as in older corpora and without a text. Where
+    // it is any, a file like that of the lengths has the bytes of unknown text, token by token.
+    std::optional<UnknownText> unknown;
+    std::string unknown_file, unknown_hash;
   };
 
   std::string name;

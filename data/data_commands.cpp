@@ -31,6 +31,7 @@ std::string describe_entry_formats() {
 
 void show(const Corpus& corpus) {
   fmt::print("{}", describe_corpus(corpus));
+  for (const std::string& doubt : corpus.doubts()) log::warn("{}", doubt);
 }
 
 void run_prepare(const PreparationOptions& options) {

@@ -100,9 +100,18 @@ class LabelledTextTask : public LabelledTask {
     }
     return fmt::format(
         "{} | {} texts in {} classes, the largest {:.1f}% | {:.0f} tokens per text on average, {} at most, "
-        "{} truncated | vocabulary {} ({})",
+        "{} truncated | vocabulary {} ({}) | labels: {}",
         corpus_.name(), join(sizes, ", "), corpus_.classes().size(), 100 * largest_class_share(), tokens_per_sample(),
-        train_.longest() + trailing_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name());
+        train_.longest() + trailing_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name(),
+        corpus_.class_counts().in_words());
+  }
+  std::vector<std::string> doubts() const override {
+    std::vector<std::string> found = corpus_.class_counts().doubts();
+    std::vector<UnknownShare> shares;
+    for (const LabelledTexts& split : corpus_.splits())
+      shares.push_back({split.name(), split.unknown().share_of(split.num_encoded())});
+    if (auto doubt = doubt_of_unknown(shares)) found.push_back(std::move(*doubt));
+    return found;
   }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
   SampleView view(int64_t sample) const override {

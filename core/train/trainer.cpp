@@ -170,6 +170,7 @@ void Trainer::log_summary(const ModelSummary& summary) const {
             groups_.expert->size(), cpu_instruction_set());
   if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.dtype));
   log::info("data  {}", task_->summary());
+  for (const std::string& doubt : task_->doubts()) log::warn("data  {}", doubt);
   log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
             format_count(static_cast<double>(summary.parameters)),
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,

@@ -74,7 +74,10 @@ TEST_CASE("moe-eval of a checkpoint reports the run's own evaluation") {
 TEST_CASE("bits per byte count exactly the bytes that the predicted tokens stand for") {
   const TemporaryFolder folder;
   std::string text;
-  for (int i = 0; i < 400; ++i) text += i % 3 == 0 ? "a  long one, extraordinarily \n" : "to be\n";
+  for (int i = 0; i < 400; ++i) {
+    text += i % 3 == 0 ? "a  long one, extraordinarily \n" : "to be\n";
+    if (i % 20 == 1) text += "once" + std::to_string(i) + " <unk>\n";  // the first is unknown to all but training
+  }
   write_text_file(folder / "text", text);
   REQUIRE(run_child(program("moe-data") + Arguments{"prepare", "-i", folder / "text", "-o", folder / "corpus",
                                                     "--tokenizer", "word", "--split", "80/10/10"})
@@ -94,7 +97,12 @@ TEST_CASE("bits per byte count exactly the bytes that the predicted tokens stand
     CHECK(json.at("tokens") == predicted);
     CHECK(json.at("raw_bytes") == *test.raw_bytes(1, predicted));
     CHECK(json.at("documents") == "joined");
-    const double bits = json.at("nll").get<double>() * static_cast<double>(predicted) / std::log(2.0);
+    // Unknown words are spelled out: 8 bits for each byte, and 8 for an end mark.
+    const UnknownText unknown = *test.unknown(1, predicted);
+    CHECK((unknown.tokens > 0) == (predicted > 1));
+    CHECK(json.at("unknown") == Json{{"tokens", unknown.tokens}, {"bytes", unknown.bytes}});
+    const double bits = json.at("nll").get<double>() * static_cast<double>(predicted) / std::log(2.0) +
+                        8 * static_cast<double>(unknown.bytes + unknown.tokens);
     CHECK(json.at("bpb").get<double>() == Approx(bits / json.at("raw_bytes").get<double>()));
     CHECK(json.at("bpc") == json.at("bpb"));
   }

@@ -92,6 +92,76 @@ TEST_CASE("the byte lengths of all tokens are known for every tokenizer") {
   CHECK_THROWS_AS(Corpus::open(folder / "word"), DataError);
 }
 
+TEST_CASE("tokens that the tokenizer made unknown are counted, those that the text spells <unk> are not") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 3000; ++i) text += i % 90 == 7 ? "once" + std::to_string(i) + " <unk> often\n" : "often <unk>\n";
+  write_text_file(folder / "a.txt", text);
+  PreparationOptions options{{folder / "a.txt"}, folder / "c", "", "word", "", "", 0, false};
+  options.vocabulary.min_count = 2;
+  prepare_corpus(options);
+  const Corpus corpus = Corpus::open(folder / "c");
+  corpus.verify();
+  for (const Split& split : corpus.splits()) {
+    INFO(split.name());
+    // Computed from the tokens and the text again.
+    const int64_t all = split.num_tokens();
+    std::vector<UnknownText> until{{}};
+    const int64_t first_line = split.name() == "train" ? 0 : -1;
+    REQUIRE(split.unknown().has_value());
+    CHECK(split.unknown()->tokens > 0);
+    CHECK(split.unknown() == split.slice("all", 0, all).unknown());
+    CHECK(*split.unknown(0, 100) == split.slice("part", 0, 100).unknown());
+    if (first_line < 0) continue;
+    int64_t line = 0;
+    for (int64_t i = 0; i < 2000; ++i) {
+      const std::string word = "once" + std::to_string(line);
+      UnknownText next = until.back();
+      const bool begins_line = i == 0 || split.at(i - 1) == 1;
+      if (begins_line && line % 90 == 7) next.tokens += 1, next.bytes += std::ssize(word);
+      line += split.at(i) == 1;
+      until.push_back(next);
+    }
+    for (const auto& [begin, end] : {std::pair{0, 2000}, {7, 26}, {21, 23}, {30, 31}, {14, 1999}, {100, 100}}) {
+      const UnknownText found = *split.slice("a", 5, 1995).unknown(std::max(begin - 5, 0), end - std::max(begin, 5));
+      CHECK(found.tokens == until[as_index(end)].tokens - until[as_index(std::max(begin, 5))].tokens);
+      CHECK(found.bytes == until[as_index(end)].bytes - until[as_index(std::max(begin, 5))].bytes);
+    }
+    CHECK(EvaluationWindows(split, 64, 64, 500).unknown() == split.unknown(1, 499));
+    CHECK(EvaluationStreams(split, 64, 3, 128, 500).unknown() == split.unknown(1, 499));
+  }
+  CHECK(corpus.doubts().empty());
+  CHECK_THAT(describe_corpus(corpus), Catch::Contains("unknown tokens ("));
+
+  // No text is unknown to a tokenizer of bytes, and all of it is counted.
+  options.output = folder / "b", options.tokenizer = "byte", options.vocabulary = {};
+  prepare_corpus(options);
+  CHECK(Corpus::open(folder / "b").split("train").unknown() == UnknownText{});
+  // Without text there is nothing to count.
+  prepare_synthetic({8, 2, 0.3, 5, 10'000, 500, 0}, folder / "s", false);
+  CHECK_FALSE(Corpus::open(folder / "s").split("train").unknown().has_value());
+  CHECK(Corpus::open(folder / "s").doubts().empty());
+}
+
+TEST_CASE("more unknown text than one in a hundred tokens, or text in which it was not counted, is doubtful") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(1000));
+  PreparationOptions options{{folder / "a.txt"}, folder / "c", "", "word", "", "", 0, false};
+  prepare_corpus(options);
+  const std::vector<std::string> doubts = Corpus::open(folder / "c").doubts();
+  REQUIRE(doubts.size() == 1);
+  CHECK_THAT(doubts[0], Catch::Contains("% of split validation") && Catch::Contains("% of split test") &&
+                            !Catch::Contains("split train"));
+
+  CorpusManifest older = CorpusManifest::read(folder / "c");
+  for (CorpusManifest::Split& split : older.splits) split.unknown.reset();
+  older.write(folder / "c");
+  const Corpus corpus = Corpus::open(folder / "c");
+  CHECK_FALSE(corpus.split("test").unknown().has_value());
+  REQUIRE(corpus.doubts().size() == 1);
+  CHECK_THAT(corpus.doubts()[0], Catch::Contains("before unknown tokens were counted"));
+}
+
 #if MOE_HAS_PCRE2
 TEST_CASE("documents end with the tokenizer's end-of-document token if requested") {
   const TemporaryFolder folder;
