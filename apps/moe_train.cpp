@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "core/config/input_paths.h"
 #include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
 #include "core/train/dry_run.h"
@@ -60,6 +61,7 @@ static int train(int argc, char** argv, MpiSession& session) {
   if (dump_config) return print(write_yaml(config, true));
   if (files.empty() && overrides.empty()) throw UsageError("no configuration; give -c FILE (see configs/), or --help");
   if (quiet) log::quiet_console();
+  locate_inputs(config);
   if (dry_run) return print(describe_dry_run(config, session.world(), ranks));
 
   // When the output is no longer read, as after a lost connection, messages are dropped and the run goes on.

@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "data/content_hash.h"
 #include "data/corpus_manifest.h"
 #include "data/find_split.h"
@@ -28,16 +29,28 @@ static std::vector<std::string> matching_files(const std::string& pattern) {
   return paths;
 }
 
+static std::string how_to_prepare(const std::string& path) {
+  return fmt::format("if it is text, make a corpus of it and use its folder: moe-data prepare --input {} --output {}",
+                     path, "corpora/" + fs::path(path).lexically_normal().stem().string());
+}
+
 Corpus Corpus::open(const std::string& path, const CorpusOptions& options) {
   if (fs::is_directory(path)) {
     if (CorpusManifest::exists_in(path)) return open_prepared(path);
     const std::vector<std::string> files = matching_files(path + "/*.bin");
     if (files.empty()) {
-      raise<DataError>("{}: neither a prepared corpus (no corpus.json) nor a folder of .bin token files", path);
+      raise<DataError>("{}: neither a prepared corpus (no corpus.json) nor a folder of .bin token files; {}", path,
+                       how_to_prepare(path));
     }
     return open_shards(path, files, options);
   }
-  if (fs::exists(path)) return open_shards(path, {path}, options);
+  if (fs::exists(path)) {
+    if (!TokenFile::is_one(path)) {
+      raise<DataError>("{}: neither the folder of a prepared corpus nor a .bin file of tokens; {}", path,
+                       how_to_prepare(path));
+    }
+    return open_shards(path, {path}, options);
+  }
   const std::vector<std::string> files = matching_files(path);
   if (files.empty()) raise<DataError>("{}: no such corpus; make one from text with moe-data prepare", path);
   return open_shards(path, files, options);
@@ -47,6 +60,8 @@ Corpus Corpus::open_prepared(const std::string& folder) {
   const CorpusManifest manifest = CorpusManifest::read(folder);
   const std::string manifest_path = CorpusManifest::path_in(folder);
   Corpus corpus;
+  corpus.manifest_path_ = manifest_path;
+  corpus.manifest_as_written_ = manifest.as_written;
   corpus.name_ = manifest.name;
   corpus.tokenizer_ = load_tokenizer(manifest.tokenizer, manifest_path);
   corpus.entropy_rate_ = manifest.entropy_rate;
@@ -85,6 +100,7 @@ Corpus Corpus::open_prepared(const std::string& folder) {
     // count, so its losses are per token.
     if (described.raw_bytes) split.measure_by_file(*lengths);
   }
+  if (corpus.splits_.empty()) raise<DataError>("{}: a corpus without splits", manifest_path);
   corpus.measure_by_id();
   for (const Split& split : corpus.splits_) {
     if (split.raw_bytes() && !split.raw_bytes(0, 0))
@@ -220,20 +236,35 @@ int64_t Corpus::memory_bytes() const {
   return bytes;
 }
 
-void Corpus::verify() const {
+std::vector<VerifiedFile> Corpus::verify() const {
   constexpr int64_t kBlockTokens = 1 << 16;
   std::vector<int32_t> tokens(static_cast<size_t>(kBlockTokens));
+  std::vector<VerifiedFile> files;
+  std::vector<std::string> changed;
+  if (!manifest_path_.empty()) {
+    files.push_back({manifest_path_, manifest_as_written_.has_value()});
+    if (!manifest_as_written_.value_or(true)) changed.push_back(manifest_path_);
+  }
   for (size_t i = 0; i < files_.size(); ++i) {
     const TokenFile& file = *files_[i];
+    const bool hashed = i < file_hashes_.size();
+    files.push_back({file.path(), hashed});
+    if (hashed && (!file.has_plain_header() || format_hash(file.payload_hash()) != file_hashes_[i])) {
+      changed.push_back(file.path());
+      continue;
+    }
     for (int64_t begin = 0; begin < file.num_tokens(); begin += kBlockTokens) {
       file.read(begin, std::min(kBlockTokens, file.num_tokens() - begin), tokens.data());
     }
-    if (i >= file_hashes_.size()) continue;
-    if (const std::string found = format_hash(file.payload_hash()); found != file_hashes_[i]) {
-      raise<DataError>("{}: its content changed since it was prepared (hash {}, expected {})", file.path(), found,
-                       file_hashes_[i]);
-    }
   }
+  if (!changed.empty()) {
+    raise<CheckpointError>(
+        "{}: not what was prepared: the content has another hash than was recorded. Prepare the corpus again, or copy "
+        "it "
+        "again from where it is whole",
+        join(changed, ", "));
+  }
+  return files;
 }
 
 }  // namespace moe

@@ -41,10 +41,16 @@ static std::string foreign_file(const std::string& folder) {
   return "";
 }
 
+static std::string without_slash(std::string folder) {
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  return folder;
+}
+
 CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, Json source, bool force)
-    : folder_(fs::path(folder).lexically_normal().string()), source_(std::move(source)) {
-  while (folder_.size() > 1 && folder_.back() == '/') folder_.pop_back();
-  temporary_ = folder_ + ".partial";
+    : folder_(without_slash(fs::path(folder).lexically_normal().string())),
+      temporary_(folder_ + ".partial"),
+      lock_(folder_, temporary_),
+      source_(std::move(source)) {
   if (!fs::exists(folder_)) return;
   if (!fs::is_directory(folder_)) raise<DataError>("{} exists and is not a folder", folder_);
   if (fs::is_empty(folder_)) return;
@@ -132,6 +138,8 @@ void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
 
 void CorpusFolderWriter::finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
                                 std::optional<double> entropy_rate) {
+  if (writers_[0].tokens->num_tokens() == 0)
+    raise<DataError>("the training text has no tokens for the tokenizer '{}'; is it only blanks?", tokenizer_->name());
   CorpusManifest manifest;
   manifest.name = name;
   manifest.tokenizer = tokenizer_->to_json();

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/corpus_manifest.h"
+#include "data/output_lock.h"
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
 
@@ -13,8 +14,8 @@ namespace moe {
 
 class CorpusFolderWriter {
  public:
-  // `source`: inputs and options; equal sources give equal corpora. Throws DataError when `folder` exists and may not
-  // be replaced.
+  // `source`: inputs and options; equal sources give equal corpora. Waits while another process writes the same folder.
+  // Throws DataError when `folder` exists and may not be replaced.
   CorpusFolderWriter(const std::string& folder, Json source, bool force);
   CorpusFolderWriter(const CorpusFolderWriter&) = delete;
   CorpusFolderWriter& operator=(const CorpusFolderWriter&) = delete;
@@ -37,6 +38,7 @@ class CorpusFolderWriter {
 
   std::string folder_;
   std::string temporary_;
+  OutputLock lock_;
   Json source_;
   bool already_prepared_ = false;
   bool replace_ = false;

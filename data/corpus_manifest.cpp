@@ -4,12 +4,23 @@
 
 #include "core/base/check.h"
 #include "core/base/json_text.h"
+#include "data/content_hash.h"
 #include "data/posix_file.h"
 
 namespace moe {
 
 constexpr const char* kFormat = "moe-corpus";
 constexpr int kVersion = 1;
+
+// The member of the description that has the hash of all others, as text.
+constexpr const char* kHash = "xxh64";
+
+static std::string hash_of(const Json& json) {
+  const std::string text = json_text(json, 2);
+  ContentHash hash;
+  hash.update(text.data(), std::ssize(text));
+  return format_hash(hash.value());
+}
 
 bool CorpusManifest::exists_in(const std::string& folder) {
   return std::filesystem::exists(path_in(folder));
@@ -20,7 +31,12 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
   const std::string text = read_text_file(path);
   CorpusManifest manifest;
   try {
-    const auto json = parse_json(text);
+    auto json = parse_json(text);
+    if (const Json* hash = json.find(kHash)) {
+      const Json recorded = *hash;
+      json.erase(kHash);
+      manifest.as_written = recorded == hash_of(json);
+    }
     const auto format = json.at("format").get<std::string>();
     const auto version = json.at("version").get<int>();
     if (format != kFormat || version != kVersion) {
@@ -85,6 +101,7 @@ void CorpusManifest::write(const std::string& folder) const {
     json["splits"].push_back(std::move(entry));
   }
   json["source"] = source;
+  json[kHash] = hash_of(json);
   write_text_file(path_in(folder), json_text(json, 2) + "\n");
 }
 

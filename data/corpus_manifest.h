@@ -37,6 +37,10 @@ struct CorpusManifest {
   Json source;  // inputs with their sizes and hashes, and the options of the preparation
   std::optional<double> entropy_rate;
 
+  // Whether the file still has the content that was written; nothing for one of an earlier version, which has no hash
+  // of itself. Set by read().
+  std::optional<bool> as_written;
+
   static std::string path_in(const std::string& folder) { return folder + "/corpus.json"; }
   static bool exists_in(const std::string& folder);
   // Throws DataError when the file is absent or not JSON, has a foreign or newer format, or lacks a field.

@@ -28,6 +28,12 @@ static uint32_t widen(const unsigned char* stored, int64_t count, int32_t* out) 
   return largest;
 }
 
+bool TokenFile::is_one(const std::string& path) {
+  int32_t magic = 0;
+  PosixFile::open(path).read(&magic, sizeof(magic));
+  return magic == kTokenFormat16.magic || magic == kTokenFormat32.magic;
+}
+
 TokenFile::TokenFile(const std::string& path) : file_(PosixFile::open(path)) {
   const int64_t file_bytes = file_.size();
   TokenHeader header = {};
@@ -93,6 +99,14 @@ void TokenFile::fail_vocabulary(int64_t begin, int64_t count, const int32_t* tok
     }
   }
   MOE_CHECK(false, "no token >= {} in {}", vocab_size_, path());
+}
+
+bool TokenFile::has_plain_header() const {
+  TokenHeader header = {};
+  read_bytes(0, kTokenHeaderBytes, header.data());
+  const TokenFormat& format = bytes_per_token_ == kTokenFormat16.bytes_per_token ? kTokenFormat16 : kTokenFormat32;
+  TokenHeader expected = {format.magic, format.version, static_cast<int32_t>(num_tokens_)};
+  return header == expected;
 }
 
 uint64_t TokenFile::payload_hash() const {

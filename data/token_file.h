@@ -22,6 +22,8 @@ constexpr int64_t kTokenHeaderBytes = sizeof(TokenHeader);
 
 class TokenFile {
  public:
+  // Whether a file begins as a token file does. Throws DataError for one that cannot be read.
+  static bool is_one(const std::string& path);
   // Throws DataError that names the path, what was found and what was expected for every kind of damage: a short
   // header, an unknown magic or version, a length that does not match the header.
   explicit TokenFile(const std::string& path);
@@ -38,6 +40,8 @@ class TokenFile {
 
   // XXH64 of all token bytes (not of the header): reads the whole file.
   uint64_t payload_hash() const;
+  // Whether the header has nothing but what is read from it: magic, version, count and zeros.
+  bool has_plain_header() const;
 
  private:
   void read_bytes(int64_t offset, int64_t bytes, void* out) const;

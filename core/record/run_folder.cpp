@@ -10,6 +10,7 @@
 #include "core/checkpoint/files.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "core/config/input_paths.h"
 
 namespace moe {
 
@@ -108,6 +109,7 @@ TrainConfig load_run_config(const std::string& folder, const std::vector<std::st
   try {
     root = parse_config(read_text(file), file);
     read_config(root, config);
+    locate_again(config.data);
   } catch (const UsageError& error) {
     throw CheckpointError(error.what());
   }
@@ -115,6 +117,10 @@ TrainConfig load_run_config(const std::string& folder, const std::vector<std::st
   for (const std::string& setting : settings) apply_override(root, setting);
   TrainConfig changed;
   read_config(root, changed);
+  if (changed.data.path == config.data.path)
+    locate_again(changed.data);
+  else
+    changed.data.path_absolute.clear();
   return changed;
 }
 

@@ -178,11 +178,12 @@ std::unique_ptr<Task> open_labelled_text_task(const TrainConfig& config, const s
   TextCorpus::Setup setup{config.data.labelled, nullptr, longest};
   if (!texts) {
     setup.tokenizer = inherited_tokenizer(config);
-    return std::make_unique<LabelledTextTask>(config, TextCorpus::open(config.data.path, format, std::move(setup)));
+    return std::make_unique<LabelledTextTask>(config,
+                                              TextCorpus::open(config.data.location(), format, std::move(setup)));
   }
   const TextDescription trained = TextDescription::from(*texts, origin);
   setup.tokenizer = load_tokenizer(trained.tokenizer, origin);
-  TextCorpus corpus = TextCorpus::open(config.data.path, format, std::move(setup));
+  TextCorpus corpus = TextCorpus::open(config.data.location(), format, std::move(setup));
   if (trained.classes != corpus.classes()) {
     raise<DataError>("{} has the classes {}; the model was trained on {}", corpus.name(),
                      join(corpus.classes(), ", ").substr(0, 200), join(trained.classes, ", ").substr(0, 200));

@@ -35,9 +35,9 @@ uint64_t ImageSplit::content_hash() const {
 
 ImageCorpus ImageCorpus::open(const DataConfig& config) {
   const ImageFormat& format = image_formats().at(labelled_format(config).name);
-  fs::path path = fs::absolute(config.path).lexically_normal();
+  fs::path path = fs::absolute(config.location()).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  return {path.filename().string(), format.read(config.path), config.labelled};
+  return {path.filename().string(), format.read(config.location()), config.labelled};
 }
 
 static void check_labels(const std::string& name, const ImageSet& set, int64_t classes) {

@@ -40,8 +40,8 @@ class ImageSplit {
 
 class ImageCorpus {
  public:
-  // Reads the folder config.path, whose files have the format that labelled_format() finds. Throws DataError for faults
-  // in its files, UsageError when validation would leave nothing to train on.
+  // Reads the folder config.location(), whose files have the format that labelled_format() finds. Throws DataError for
+  // faults in its files, UsageError when validation would leave nothing to train on.
   static ImageCorpus open(const DataConfig& config);
   // Validation is drawn from the training images by a permutation keyed by config.split_seed; both splits keep the
   // order of the files. Throws DataError when shapes or labels of the parts are inconsistent.
