@@ -106,7 +106,7 @@ Corpus Corpus::open_prepared(const std::string& folder) {
     if (split.raw_bytes() && !split.raw_bytes(0, 0))
       log::warn(
           "{}: split {} was prepared without the byte lengths of its tokens, so bits per byte are unknown; "
-          "prepare it again",
+          "prepare it again with --force",
           manifest_path, split.name());
   }
   return corpus;
@@ -209,22 +209,23 @@ const Split& Corpus::split(std::string_view name) const {
   return split_named(name_, splits_, name);
 }
 
+std::vector<UnknownShare> Corpus::unknown_shares() const {
+  std::vector<UnknownShare> shares;
+  for (const Split& split : splits_) {
+    if (const auto unknown = split.unknown()) shares.push_back({split.name(), unknown->share_of(split.num_tokens())});
+  }
+  return shares;
+}
+
 std::vector<std::string> Corpus::doubts() const {
   std::vector<std::string> found;
-  std::vector<UnknownShare> shares;
-  bool counted = true;
-  for (const Split& split : splits_) {
-    if (const auto unknown = split.unknown()) {
-      shares.push_back({split.name(), unknown->share_of(split.num_tokens())});
-    } else {
-      counted = counted && !split.raw_bytes();
-    }
-  }
-  if (auto doubt = doubt_of_unknown(shares)) found.push_back(std::move(*doubt));
+  const bool counted = std::all_of(splits_.begin(), splits_.end(),
+                                   [](const Split& split) { return split.unknown() || !split.raw_bytes(); });
+  if (auto doubt = doubt_of_unknown(unknown_shares())) found.push_back(std::move(*doubt));
   if (!counted) {
     found.push_back(
         fmt::format("{} was prepared before unknown tokens were counted, so bits per character do not charge them; "
-                    "prepare it again",
+                    "prepare it again with --force",
                     name_));
   }
   return found;

@@ -52,6 +52,8 @@ class Corpus {
   // Nats per token; only set for synthetic text.
   std::optional<double> entropy_rate() const { return entropy_rate_; }
 
+  // Of the splits in which unknown text was counted.
+  std::vector<UnknownShare> unknown_shares() const;
   // Sentences about what is doubtful: unknown text, or that it was not counted.
   std::vector<std::string> doubts() const;
 

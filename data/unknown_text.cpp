@@ -10,6 +10,14 @@ std::string unknown_in_words(const UnknownText& unknown, int64_t tokens) {
   return fmt::format("{} unknown tokens ({:.2g}%)", unknown.tokens, 100 * unknown.share_of(tokens));
 }
 
+std::string unknown_in_words(const std::vector<UnknownShare>& splits) {
+  std::vector<std::string> shares;
+  for (const UnknownShare& split : splits) {
+    if (split.share > 0) shares.push_back(fmt::format("{:.2g}% of {}", 100 * split.share, split.name));
+  }
+  return shares.empty() ? "" : "unknown tokens: " + join(shares, ", ");
+}
+
 std::optional<std::string> doubt_of_unknown(const std::vector<UnknownShare>& splits) {
   std::vector<std::string> shares;
   for (const UnknownShare& split : splits) {

@@ -30,6 +30,8 @@ struct UnknownShare {
   std::string name;  // of a split
   double share = 0;  // of its tokens that are unknown
 };
+// "unknown tokens: 12% of train, 21% of validation": of the splits that have any; empty where none has.
+std::string unknown_in_words(const std::vector<UnknownShare>& splits);
 // A sentence that warns of the splits with more than that share of unknown tokens; nothing where there are none.
 constexpr double kDoubtfulUnknown = 0.01;
 std::optional<std::string> doubt_of_unknown(const std::vector<UnknownShare>& splits);

@@ -25,7 +25,7 @@ struct Evaluation {
   double tokens = 0;                                    // predictions: tokens of a text, or labelled samples
   double correct = 0;                                   // predictions whose target had the largest logit
   std::optional<int64_t> raw_bytes;                     // bytes of text that the predictions stand for
-  std::optional<UnknownText> unknown;                   // what of it is unknown to the tokenizer; nothing: not counted
+  std::optional<UnknownText> unknown = {};              // what of it is unknown to the tokenizer; nothing: not counted
   std::span<const char* const> metrics = kTextMetrics;  // metrics that are meaningful for it
 
   double nll() const { return loss_sum / tokens; }  // nats per prediction

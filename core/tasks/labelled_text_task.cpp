@@ -98,19 +98,17 @@ class LabelledTextTask : public LabelledTask {
       sizes.push_back(fmt::format("{} {}", split.size(), split.name()));
       cut += split.num_cut();
     }
+    const std::string unknown = unknown_in_words(unknown_shares());
     return fmt::format(
         "{} | {} texts in {} classes, the largest {:.1f}% | {:.0f} tokens per text on average, {} at most, "
-        "{} truncated | vocabulary {} ({}) | labels: {}",
+        "{} truncated | vocabulary {} ({}){} | labels: {}",
         corpus_.name(), join(sizes, ", "), corpus_.classes().size(), 100 * largest_class_share(), tokens_per_sample(),
         train_.longest() + trailing_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name(),
-        corpus_.class_counts().in_words());
+        unknown.empty() ? "" : " | " + unknown, corpus_.class_counts().in_words());
   }
   std::vector<std::string> doubts() const override {
     std::vector<std::string> found = corpus_.class_counts().doubts();
-    std::vector<UnknownShare> shares;
-    for (const LabelledTexts& split : corpus_.splits())
-      shares.push_back({split.name(), split.unknown().share_of(split.num_encoded())});
-    if (auto doubt = doubt_of_unknown(shares)) found.push_back(std::move(*doubt));
+    if (auto doubt = doubt_of_unknown(unknown_shares())) found.push_back(std::move(*doubt));
     return found;
   }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
@@ -145,6 +143,13 @@ class LabelledTextTask : public LabelledTask {
  private:
   std::unique_ptr<EvaluationSet> samples_of(const std::string& split, int64_t samples) const override {
     return std::make_unique<TextEvaluation>(corpus_.split(split), loader_, samples);
+  }
+
+  std::vector<UnknownShare> unknown_shares() const {
+    std::vector<UnknownShare> shares;
+    for (const LabelledTexts& split : corpus_.splits())
+      shares.push_back({split.name(), split.unknown().share_of(split.num_encoded())});
+    return shares;
   }
 
   // The accuracy of a model that always predicts the same class.

@@ -60,11 +60,10 @@ class TextTask : public Task {
   }
   Json description() const override { return corpus_.tokenizer().to_json(); }
   std::string summary() const override {
-    const auto unknown = train_.unknown();
+    const std::string unknown = unknown_in_words(corpus_.unknown_shares());
     return fmt::format("{} | {} training tokens, vocabulary {} ({}){}", corpus_.name(),
                        format_count(static_cast<double>(train_.num_tokens())), corpus_.vocab_size(),
-                       corpus_.tokenizer().name(),
-                       unknown && unknown->tokens > 0 ? " | " + unknown_in_words(*unknown, train_.num_tokens()) : "");
+                       corpus_.tokenizer().name(), unknown.empty() ? "" : " | " + unknown);
   }
   std::vector<std::string> doubts() const override { return corpus_.doubts(); }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
