@@ -197,7 +197,7 @@ class ArchiveDecoder : public Decoder {
   [[noreturn]] void fail() {
     if (failure_) std::rethrow_exception(failure_);
     const char* reason = archive_error_string(archive_.get());
-    raise<DataError>("{} is truncated or damaged: its compressed data cannot be unpacked ({})", stored_.name(),
+    raise<DataError>("{} cannot be unpacked; is it truncated or damaged? ({})", stored_.name(),
                      reason ? reason : "libarchive gives no reason");
   }
 

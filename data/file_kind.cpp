@@ -55,6 +55,7 @@ constexpr std::array kKinds = std::to_array<FileKind>({
     {0, "\xFD\x37zXZ\0"sv, "an xz file inside of a compressed file", kTwice},
     {0, "\x28\xB5\x2F\xFD", "a zstd file inside of a compressed file", kTwice},
     {0, "%PDF-", "a PDF document", "extract its text first, for example with pdftotext"},
+    {0, "{\\rtf", "a document in RTF", "save it as plain text"},
     {0, "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an Office document", "save it as plain text"},
     {0, "\x93NUMPY", "a NumPy array", kTensors},
     {0, "GGUF", "a GGUF model", kTensors},

@@ -48,6 +48,9 @@ InputFile::InputFile(const std::string& path) : path_(path) {
   if (::fstat(file.descriptor(), &status) != 0) raise<DataError>("cannot inspect {}: {}", path, std::strerror(errno));
   if (S_ISDIR(status.st_mode)) raise<DataError>("cannot read {}: {}", path, std::strerror(EISDIR));
   if (S_ISREG(status.st_mode) && path != "-") return;
+  // A device such as /dev/zero has no end.
+  const bool ends = S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode);
+  if (!ends && !::isatty(file.descriptor())) raise<DataError>("{} is a device; give a file, a folder or a pipe", path);
   copy_ = copy_of(file);
 }
 

@@ -11,9 +11,9 @@ namespace moe {
 
 class InputFile {
  public:
-  // `path`: a file, a named pipe, a device such as /dev/stdin, or "-" for standard input. Throws DataError when it
-  // cannot be opened, is a folder, or is a pipe that cannot be copied; TMPDIR names the folder for such copies, by
-  // default /var/tmp.
+  // `path`: a file, a pipe such as /dev/stdin may be, a terminal, or "-" for standard input. Throws DataError when it
+  // cannot be opened, is a folder or a device, or is a pipe that cannot be copied; TMPDIR names the folder for such
+  // copies, by default /var/tmp.
   explicit InputFile(const std::string& path);
 
   // As the user wrote it.

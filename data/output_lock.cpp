@@ -48,7 +48,10 @@ OutputLock::OutputLock(const std::string& output, const std::string& temporary, 
   std::error_code ignored;  // the preparation itself reports what cannot be created
   fs::create_directories(fs::path(path_).parent_path(), ignored);
   while (true) {
-    const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    // Another user's lock may be waited for without the right to write to it.
+    const bool may_write = descriptor >= 0;
+    if (!may_write && errno == EACCES) descriptor = ::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (descriptor < 0 && (errno == EACCES || errno == EROFS || errno == ENOENT || errno == ENOTDIR)) return;
     file_.emplace(PosixFile::adopt(path_, descriptor));
     int error = lock(descriptor, false);
@@ -65,10 +68,11 @@ OutputLock::OutputLock(const std::string& output, const std::string& temporary, 
       lock_folder(output, temporary);
       return;
     }
-    if (leads_to(path_, descriptor)) break;
+    if (!leads_to(path_, descriptor)) continue;
+    const std::string owner = this_process();
+    if (may_write && ::ftruncate(descriptor, 0) == 0) file_->write_at(owner.data(), std::ssize(owner), 0);
+    return;
   }
-  const std::string owner = this_process();
-  if (::ftruncate(file_->descriptor(), 0) == 0) file_->write_at(owner.data(), std::ssize(owner), 0);
 }
 
 void OutputLock::lock_folder(const std::string& output, const std::string& temporary) {

@@ -84,12 +84,12 @@ bool TextReader::refill() {
   }
 }
 
-bool TextReader::document_begins_at(int64_t offset) {
-  while (!documents_.empty() && documents_.front() < offset) documents_.pop_front();
+bool TextReader::document_begins_at(int64_t offset) const {
   return !documents_.empty() && documents_.front() == offset;
 }
 
 std::string_view TextReader::take(size_t bytes) {
+  while (!documents_.empty() && documents_.front() < offset_) documents_.pop_front();
   const std::string_view result(buffer_.data() + begin_, bytes);
   begin_ += bytes;
   offset_ += static_cast<int64_t>(bytes);

@@ -50,8 +50,8 @@ class TextReader {
 
   // The position of the next byte in the whole input.
   int64_t offset() const { return offset_; }
-  // Whether a document begins at `offset`, which must not be smaller than in the call before.
-  bool document_begins_at(int64_t offset);
+  // Whether a document begins at `offset`, where the line or piece that was returned last begins.
+  bool document_begins_at(int64_t offset) const;
 
   // Returns at most `limit` bytes (and at most a megabyte). Where more text follows, the piece ends before the line end
   // or blank after its last whole line, or else its last whole word, if it has one; it never ends within a run of them.
@@ -71,7 +71,7 @@ class TextReader {
   std::string buffer_;
   size_t begin_ = 0;  // start of the text that has not been returned
   int64_t offset_ = 0;
-  std::deque<int64_t> documents_;  // where documents begin, from the last one asked for
+  std::deque<int64_t> documents_;  // where documents begin in the buffer and in the text that was returned last
 };
 
 }  // namespace moe

@@ -129,6 +129,7 @@ TEST_CASE("a pipe is read as often as a file") {
   }
   CHECK_THROWS_WITH(InputFile(folder.path()), Catch::Contains("Is a directory"));
   CHECK_THROWS_WITH(InputFile(folder / "absent"), Catch::Contains("No such file"));
+  CHECK_THROWS_WITH(InputFile("/dev/zero"), Catch::Contains("is a device"));
 }
 
 TEST_CASE("every reader of input takes compressed files") {

@@ -38,6 +38,7 @@ TEST_CASE("what is not text is refused by its content, with a hint") {
       {"7z\xBC\xAF\x27\x1C\0"s, "a 7z archive"},
       {"BZh91AY&SY" + words, "bunzip2"},
       {"%PDF-1.7\n" + words, "pdftotext"},
+      {"{\\rtf1 " + words, "plain text"},
       {"\x93NUMPY\x01\0v\0"s, "a NumPy array"},
       {"\x10\x01\0\0\0\0\0\0{\"weight\":"s, "a safetensors file"},
       {"\x7F"
