@@ -1,6 +1,7 @@
 #include "data/posix_file.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,8 +18,20 @@ void PosixFile::fail(const char* action) const {
   raise<DataError>("cannot {} {}: {}", action, path_, std::strerror(errno));
 }
 
+// Raises the number of files that this process may have open as far as it may. A corpus of a thousand shards has more
+// than the usual limit of 1024.
+static bool raise_limit_of_files() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return false;
+  limit.rlim_cur = limit.rlim_max;
+  return ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 PosixFile PosixFile::open(const std::string& path) {
-  PosixFile file(path, ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0 && errno == EMFILE && raise_limit_of_files())
+    descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  PosixFile file(path, descriptor);
   if (file.descriptor_ < 0) file.fail("open");
   return file;
 }

@@ -125,6 +125,21 @@ TEST_CASE("a token file that becomes shorter while it is in use is an error with
   }
 }
 
+TEST_CASE("a corpus may have more shards than the usual limit of open files") {
+  const TemporaryFolder folder;
+  write_tokens(folder / "tokens.bin", 10, {1, 2, 3});
+  rlimit before = {};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit small = before;
+  small.rlim_cur = 50;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &small) == 0);
+  std::vector<TokenFile> files;
+  for (int i = 0; i < 100; ++i) files.emplace_back(folder / "tokens.bin");
+  CHECK(files.front().at(1) == 2);
+  CHECK(files.back().at(2) == 3);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+}
+
 TEST_CASE("an unfinished token file is removed") {
   const TemporaryFolder folder;
   {
