@@ -6,7 +6,6 @@
 #include "core/bench/bench_ops.h"
 #include "core/bench/bench_step.h"
 #include "core/config/config_reader.h"
-#include "core/config/input_paths.h"
 #include "core/step/cpu_setup.h"
 
 using namespace moe;
@@ -58,7 +57,6 @@ static int bench(int argc, char** argv, MpiSession& session) {
   for (const std::string& assignment : overrides) apply_override(root, assignment);
   TrainConfig config;
   read_config(root, config);
-  locate_inputs(config);
   const CpuSetup cpu = setup_cpu(static_cast<int>(config.parallel.threads), session.local());
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   const std::string line = bench_step(config, session.world(), cpu.threads, device, options);

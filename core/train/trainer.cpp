@@ -190,7 +190,10 @@ void Trainer::log_summary(const ModelSummary& summary) const {
 void Trainer::write_manifest(const ModelSummary& summary) const {
   char host[256] = "?";
   gethostname(host, sizeof host - 1);
+  // The same configuration has the same hash, wherever its data is.
   TrainConfig config = config_;
+  config.data.path_absolute.clear();
+  config.data.tokenizer_absolute.clear();
   const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
   folder_.write_manifest({{"schema", 1},
                           {"version", version()},
