@@ -185,6 +185,7 @@ static void log_result(const Options& options, const Subject& subject, const Res
   for (const auto& [name, value] : subject.set.terms()) terms += fmt::format(" | {} {}", name, value);
   if (!subject.set.documents().empty()) terms += fmt::format(" | documents {}", subject.set.documents());
   if (e.raw_bytes) terms += fmt::format(" | {} bytes", *e.raw_bytes);
+  if (e.unknown && e.unknown->tokens > 0) terms += " | " + unknown_in_words(*e.unknown, static_cast<int64_t>(e.tokens));
   log::info("{}{}", note_on(subject.run.checkpoint, options, subject.task, e.tokens), terms);
   log::info("{}", join(to_words(e), " | "));
   if (const Causality worst = std::max(result.causality, result.measured.value_or(result.causality));
@@ -206,6 +207,7 @@ static Json to_json(const Options& options, const Subject& subject, const Result
   if (!subject.set.documents().empty()) record["documents"] = subject.set.documents();
   record["tokens"] = e.tokens;
   if (e.raw_bytes) record["raw_bytes"] = *e.raw_bytes;
+  if (e.unknown) record["unknown"] = {{"tokens", e.unknown->tokens}, {"bytes", e.unknown->bytes}};
   record["causality"] = name_of(result.causality);
   if (result.measured) record["measured_causality"] = name_of(*result.measured);
   for (const char* name : e.metrics) record[name] = metrics().at(name).value(e);
@@ -248,6 +250,9 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   };
   LoadedRun run = load({});
   const std::unique_ptr<Task> task = run.open_task(options.data);
+  if (first) {
+    for (const std::string& doubt : task->doubts()) log::warn("{}", doubt);
+  }
   if (options.metric.empty()) options.metric = task->metrics().front();
   const Metric& chosen = options.chosen_metric(task->metrics());
   const auto set = task->evaluation_set(options.split, options.evaluation);

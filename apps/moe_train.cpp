@@ -11,6 +11,7 @@
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
 #include "core/config/flat_values.h"
+#include "core/config/input_paths.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
@@ -23,7 +24,8 @@ using namespace moe;
 static Facts facts_of(TrainConfig& config) {
   Facts facts{{"program's version", version()}};
   for (const auto& [key, value] : flat_values(config)) {
-    if (key != "data.path" && key != "parallel.threads" && key != "parallel.hardware_threads")
+    if (key.rfind("data.path", 0) != 0 && !key.ends_with("_absolute") && key != "parallel.threads" &&
+        key != "parallel.hardware_threads")
       facts.emplace_back(key, value);
   }
   return facts;
@@ -99,6 +101,7 @@ static int train(int argc, char** argv, MpiSession& session) {
       first && !other.empty())
     log::warn("the ranks run different builds of the same commit: {}", other);
   if (quiet) log::quiet_console();
+  locate_inputs(config);
   if (dry_run) return print(describe_dry_run(config, session.world(), ranks, session.local().size));
 
   // When the output is no longer read, as after a lost connection, messages are dropped and the run goes on.

@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "data/content_hash.h"
 #include "data/corpus_manifest.h"
 #include "data/find_split.h"
@@ -28,16 +29,28 @@ static std::vector<std::string> matching_files(const std::string& pattern) {
   return paths;
 }
 
+static std::string how_to_prepare(const std::string& path) {
+  return fmt::format("if it is text, make a corpus of it and use its folder: moe-data prepare --input {} --output {}",
+                     path, "corpora/" + fs::path(path).lexically_normal().stem().string());
+}
+
 Corpus Corpus::open(const std::string& path, const CorpusOptions& options) {
   if (fs::is_directory(path)) {
     if (CorpusManifest::exists_in(path)) return open_prepared(path);
     const std::vector<std::string> files = matching_files(path + "/*.bin");
     if (files.empty()) {
-      raise<DataError>("{}: neither a prepared corpus (no corpus.json) nor a folder of .bin token files", path);
+      raise<DataError>("{}: neither a prepared corpus (no corpus.json) nor a folder of .bin token files; {}", path,
+                       how_to_prepare(path));
     }
     return open_shards(path, files, options);
   }
-  if (fs::exists(path)) return open_shards(path, {path}, options);
+  if (fs::exists(path)) {
+    if (!TokenFile::is_one(path)) {
+      raise<DataError>("{}: neither the folder of a prepared corpus nor a .bin file of tokens; {}", path,
+                       how_to_prepare(path));
+    }
+    return open_shards(path, {path}, options);
+  }
   const std::vector<std::string> files = matching_files(path);
   if (files.empty()) raise<DataError>("{}: no such corpus; make one from text with moe-data prepare", path);
   return open_shards(path, files, options);
@@ -47,6 +60,8 @@ Corpus Corpus::open_prepared(const std::string& folder) {
   const CorpusManifest manifest = CorpusManifest::read(folder);
   const std::string manifest_path = CorpusManifest::path_in(folder);
   Corpus corpus;
+  corpus.manifest_path_ = manifest_path;
+  corpus.manifest_as_written_ = manifest.as_written;
   corpus.name_ = manifest.name;
   corpus.tokenizer_ = load_tokenizer(manifest.tokenizer, manifest_path);
   corpus.entropy_rate_ = manifest.entropy_rate;
@@ -64,23 +79,34 @@ Corpus Corpus::open_prepared(const std::string& folder) {
     Split& split = corpus.splits_.emplace_back(described.name);
     split.append(file, 0, file.num_tokens());
     if (described.raw_bytes) split.set_raw_bytes(*described.raw_bytes);
-    if (described.lengths_file.empty()) continue;
-    const TokenFile& lengths = corpus.add_file(folder + "/" + described.lengths_file, int64_t{1} << 16);
-    if (lengths.num_tokens() != file.num_tokens()) {
-      raise<DataError>("{}: {} lengths; expected one for each of {} tokens", lengths.path(), lengths.num_tokens(),
-                       file.num_tokens());
+    // A file that has a value for each token.
+    const auto add_measure = [&](const std::string& name, const std::string& hash, const char* what) {
+      const TokenFile& measure = corpus.add_file(folder + "/" + name, int64_t{1} << 16);
+      if (measure.num_tokens() != file.num_tokens()) {
+        raise<DataError>("{}: {} {}; expected one for each of {} tokens", measure.path(), measure.num_tokens(), what,
+                         file.num_tokens());
+      }
+      corpus.file_hashes_.push_back(hash);
+      return &measure;
+    };
+    if (described.unknown) {
+      const std::string& name = described.unknown_file;
+      split.set_unknown(*described.unknown,
+                        name.empty() ? nullptr : add_measure(name, described.unknown_hash, "counts of unknown text"));
     }
-    corpus.file_hashes_.push_back(described.lengths_hash);
+    if (described.lengths_file.empty()) continue;
+    const TokenFile* lengths = add_measure(described.lengths_file, described.lengths_hash, "lengths");
     // Older synthetic corpora have a length of 0 for each token. A split that was not made from text has no bytes to
     // count, so its losses are per token.
-    if (described.raw_bytes) split.measure_by_file(lengths);
+    if (described.raw_bytes) split.measure_by_file(*lengths);
   }
+  if (corpus.splits_.empty()) raise<DataError>("{}: a corpus without splits", manifest_path);
   corpus.measure_by_id();
   for (const Split& split : corpus.splits_) {
     if (split.raw_bytes() && !split.raw_bytes(0, 0))
       log::warn(
           "{}: split {} was prepared without the byte lengths of its tokens, so bits per byte are unknown; "
-          "prepare it again",
+          "prepare it again with --force",
           manifest_path, split.name());
   }
   return corpus;
@@ -134,12 +160,15 @@ const TokenFile& Corpus::add_file(const std::string& path, int64_t vocab_size) {
   return *files_.back();
 }
 
-// Measures every split if the tokenizer's ids determine how many bytes they stand for.
+// Measures every split if the tokenizer's ids determine how many bytes they stand for; then it has no unknown token.
 void Corpus::measure_by_id() {
   auto bytes = tokenizer_->bytes_by_id();
   if (!bytes) return;
   bytes_by_id_ = std::make_unique<const std::vector<int32_t>>(std::move(*bytes));
-  for (Split& split : splits_) split.measure_by_id(*bytes_by_id_);
+  for (Split& split : splits_) {
+    split.measure_by_id(*bytes_by_id_);
+    split.set_unknown({}, nullptr);
+  }
 }
 
 void Corpus::hold_out_tail(double share) {
@@ -180,26 +209,63 @@ const Split& Corpus::split(std::string_view name) const {
   return split_named(name_, splits_, name);
 }
 
+std::vector<UnknownShare> Corpus::unknown_shares() const {
+  std::vector<UnknownShare> shares;
+  for (const Split& split : splits_) {
+    if (const auto unknown = split.unknown()) shares.push_back({split.name(), unknown->share_of(split.num_tokens())});
+  }
+  return shares;
+}
+
+std::vector<std::string> Corpus::doubts() const {
+  std::vector<std::string> found;
+  const bool counted = std::all_of(splits_.begin(), splits_.end(),
+                                   [](const Split& split) { return split.unknown() || !split.raw_bytes(); });
+  if (auto doubt = doubt_of_unknown(unknown_shares())) found.push_back(std::move(*doubt));
+  if (!counted) {
+    found.push_back(
+        fmt::format("{} was prepared before unknown tokens were counted, so bits per character do not charge them; "
+                    "prepare it again with --force",
+                    name_));
+  }
+  return found;
+}
+
 int64_t Corpus::memory_bytes() const {
   int64_t bytes = 0;
   for (const std::vector<int32_t>& tokens : memory_) bytes += static_cast<int64_t>(tokens.size() * sizeof(int32_t));
   return bytes;
 }
 
-void Corpus::verify() const {
+std::vector<VerifiedFile> Corpus::verify() const {
   constexpr int64_t kBlockTokens = 1 << 16;
   std::vector<int32_t> tokens(static_cast<size_t>(kBlockTokens));
+  std::vector<VerifiedFile> files;
+  std::vector<std::string> changed;
+  if (!manifest_path_.empty()) {
+    files.push_back({manifest_path_, manifest_as_written_.has_value()});
+    if (!manifest_as_written_.value_or(true)) changed.push_back(manifest_path_);
+  }
   for (size_t i = 0; i < files_.size(); ++i) {
     const TokenFile& file = *files_[i];
+    const bool hashed = i < file_hashes_.size();
+    files.push_back({file.path(), hashed});
+    if (hashed && (!file.has_plain_header() || format_hash(file.payload_hash()) != file_hashes_[i])) {
+      changed.push_back(file.path());
+      continue;
+    }
     for (int64_t begin = 0; begin < file.num_tokens(); begin += kBlockTokens) {
       file.read(begin, std::min(kBlockTokens, file.num_tokens() - begin), tokens.data());
     }
-    if (i >= file_hashes_.size()) continue;
-    if (const std::string found = format_hash(file.payload_hash()); found != file_hashes_[i]) {
-      raise<DataError>("{}: its content changed since it was prepared (hash {}, expected {})", file.path(), found,
-                       file_hashes_[i]);
-    }
   }
+  if (!changed.empty()) {
+    raise<CheckpointError>(
+        "{}: not what was prepared: the content has another hash than was recorded. Prepare the corpus again, or copy "
+        "it "
+        "again from where it is whole",
+        join(changed, ", "));
+  }
+  return files;
 }
 
 }  // namespace moe

@@ -25,6 +25,12 @@ struct CorpusOptions {
   std::string tokenizer = {};
 };
 
+// A file that was verified.
+struct VerifiedFile {
+  std::string path;
+  bool hashed = true;  // false: no hash was recorded, so only lengths and tokens were checked
+};
+
 class Corpus {
  public:
   // `path`: a prepared folder, one .bin file, a folder of .bin shards, or a pattern like "data/fineweb_*.bin". Shards
@@ -46,11 +52,17 @@ class Corpus {
   // Nats per token; only set for synthetic text.
   std::optional<double> entropy_rate() const { return entropy_rate_; }
 
-  // Bytes of tokens that are held in memory; tokens of files are only mapped.
+  // Of the splits in which unknown text was counted.
+  std::vector<UnknownShare> unknown_shares() const;
+  // Sentences about what is doubtful: unknown text, or that it was not counted.
+  std::vector<std::string> doubts() const;
+
+  // Bytes of tokens that are held in memory; tokens of files are read when they are needed.
   int64_t memory_bytes() const;
 
-  // Reads everything and checks that all tokens are inside the vocabulary and all files are as they were prepared.
-  void verify() const;
+  // Reads all files and checks that all tokens are inside the vocabulary and that all content is as it was prepared.
+  // Throws CheckpointError that names every file that is not, and DataError for a token outside the vocabulary.
+  std::vector<VerifiedFile> verify() const;
 
  private:
   Corpus() = default;
@@ -66,6 +78,8 @@ class Corpus {
   std::unique_ptr<const std::vector<int32_t>> bytes_by_id_;  // the splits point to it
   std::vector<std::unique_ptr<TokenFile>> files_;            // pointers, because splits keep pointers to them
   std::vector<std::string> file_hashes_;                     // as recorded; empty for foreign shards
+  std::string manifest_path_;                                // empty for foreign shards
+  std::optional<bool> manifest_as_written_;
   std::vector<std::vector<int32_t>> memory_;
   std::vector<Split> splits_;
   std::optional<double> entropy_rate_;

@@ -22,12 +22,15 @@ static std::string file_name(std::string_view split) {
 static std::string lengths_name(std::string_view split) {
   return std::string(split) + ".lengths";
 }
+static std::string unknown_name(std::string_view split) {
+  return std::string(split) + ".unknown";
+}
 
 // The first file in `folder` that a preparation does not write, or "".
 static std::string foreign_file(const std::string& folder) {
   std::set<std::string> ours = {"corpus.json", "corpus.json.partial"};
   for (const std::string_view split : kSplitNames) {
-    for (const std::string& name : {file_name(split), lengths_name(split)}) {
+    for (const std::string& name : {file_name(split), lengths_name(split), unknown_name(split)}) {
       ours.insert(name);
       ours.insert(name + ".partial");
     }
@@ -38,10 +41,16 @@ static std::string foreign_file(const std::string& folder) {
   return "";
 }
 
+static std::string without_slash(std::string folder) {
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  return folder;
+}
+
 CorpusFolderWriter::CorpusFolderWriter(const std::string& folder, Json source, bool force)
-    : folder_(fs::path(folder).lexically_normal().string()), source_(std::move(source)) {
-  while (folder_.size() > 1 && folder_.back() == '/') folder_.pop_back();
-  temporary_ = folder_ + ".partial";
+    : folder_(without_slash(fs::path(folder).lexically_normal().string())),
+      temporary_(folder_ + ".partial"),
+      lock_(folder_, temporary_),
+      source_(std::move(source)) {
   if (!fs::exists(folder_)) return;
   if (!fs::is_directory(folder_)) raise<DataError>("{} exists and is not a folder", folder_);
   if (fs::is_empty(folder_)) return;
@@ -83,29 +92,37 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_tex
   fs::create_directories(temporary_, error);
   if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
   tokenizer_ = std::move(tokenizer);
-  const bool keeps_lengths = of_text && !tokenizer_->bytes_by_id().has_value();
+  of_text_ = of_text;
+  const bool keeps_measures = of_text && !tokenizer_->bytes_by_id().has_value();
   for (size_t i = 0; i < writers_.size(); ++i) {
     const std::string folder = temporary_ + "/";
     writers_[i].tokens = std::make_unique<TokenWriter>(folder + file_name(kSplitNames[i]), tokenizer_->vocab_size());
-    if (keeps_lengths)
-      writers_[i].lengths = std::make_unique<TokenWriter>(folder + lengths_name(kSplitNames[i]), kLongestToken);
+    if (!keeps_measures) continue;
+    writers_[i].lengths = std::make_unique<TokenWriter>(folder + lengths_name(kSplitNames[i]), kLongestToken);
+    writers_[i].unknown = std::make_unique<TokenWriter>(folder + unknown_name(kSplitNames[i]), kLongestToken);
   }
 }
 
 void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset) {
   SplitWriter& writer = writers_[as_index(split)];
   ids_.clear();
-  lengths_.clear();
+  measures_ = {};
   if (!writer.lengths) {
     tokenizer_->encode(text, ids_, offset);
   } else {
-    const int64_t left = tokenizer_->encode(text, ids_, lengths_, offset);
-    if (!lengths_.empty()) lengths_.front() += static_cast<int32_t>(std::exchange(writer.waiting, 0));
+    const int64_t left = tokenizer_->encode(text, ids_, measures_, offset);
+    std::vector<int32_t>& lengths = measures_.lengths;
+    if (!lengths.empty()) lengths.front() += static_cast<int32_t>(std::exchange(writer.waiting, 0));
     writer.waiting += left;
-    for (const int32_t length : lengths_) {
+    for (const int32_t length : lengths) {
       if (length >= kLongestToken) raise<DataError>("a token of {} bytes is too long; is the input text?", length);
     }
-    writer.lengths->write(lengths_);
+    writer.lengths->write(lengths);
+    writer.unknown->write(measures_.unknown);
+    for (const int32_t bytes : measures_.unknown) {
+      writer.unknown_text.bytes += bytes;
+      writer.unknown_text.tokens += bytes > 0;
+    }
   }
   writer.tokens->write(ids_);
 }
@@ -113,11 +130,16 @@ void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset)
 void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
   SplitWriter& writer = writers_[as_index(split)];
   writer.tokens->write(tokens);
-  if (writer.lengths) writer.lengths->write(std::vector<int32_t>(tokens.size(), 0));
+  const std::vector<int32_t> zeros(writer.lengths ? tokens.size() : 0, 0);
+  for (TokenWriter* const measure : {writer.lengths.get(), writer.unknown.get()}) {
+    if (measure) measure->write(zeros);
+  }
 }
 
 void CorpusFolderWriter::finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
                                 std::optional<double> entropy_rate) {
+  if (writers_[0].tokens->num_tokens() == 0)
+    raise<DataError>("the training text has no tokens for the tokenizer '{}'; is it only blanks?", tokenizer_->name());
   CorpusManifest manifest;
   manifest.name = name;
   manifest.tokenizer = tokenizer_->to_json();
@@ -139,6 +161,12 @@ void CorpusFolderWriter::finish(const std::string& name, const std::array<std::o
         writer.lengths->finish();
         split.lengths_file = lengths_name(kSplitNames[i]);
         split.lengths_hash = format_hash(writer.lengths->payload_hash());
+      }
+      if (of_text_) split.unknown = writer.unknown_text;
+      if (writer.unknown_text.tokens > 0) {
+        writer.unknown->finish();
+        split.unknown_file = unknown_name(kSplitNames[i]);
+        split.unknown_hash = format_hash(writer.unknown->payload_hash());
       }
     }
     writer = {};

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/corpus_manifest.h"
+#include "data/output_lock.h"
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
 
@@ -13,8 +14,8 @@ namespace moe {
 
 class CorpusFolderWriter {
  public:
-  // `source`: inputs and options; equal sources give equal corpora. Throws DataError when `folder` exists and may not
-  // be replaced.
+  // `source`: inputs and options; equal sources give equal corpora. Waits while another process writes the same folder.
+  // Throws DataError when `folder` exists and may not be replaced.
   CorpusFolderWriter(const std::string& folder, Json source, bool force);
   CorpusFolderWriter(const CorpusFolderWriter&) = delete;
   CorpusFolderWriter& operator=(const CorpusFolderWriter&) = delete;
@@ -22,7 +23,7 @@ class CorpusFolderWriter {
 
   bool already_prepared() const { return already_prepared_; }
 
-  // `of_text`: the tokens stand for bytes of text. Their lengths are stored where the tokenizer's ids do not determine
+  // `of_text`: the tokens stand for bytes of text. Their measures are stored where the tokenizer's ids do not determine
   // them.
   void begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text = true);
   // Encodes `text`, which continues the split (an index of kSplitNames). `offset`: the position of `text` in the input.
@@ -37,16 +38,20 @@ class CorpusFolderWriter {
 
   std::string folder_;
   std::string temporary_;
+  OutputLock lock_;
   Json source_;
   bool already_prepared_ = false;
   bool replace_ = false;
   std::unique_ptr<Tokenizer> tokenizer_;
   struct SplitWriter {
-    std::unique_ptr<TokenWriter> tokens, lengths;  // lengths: null where ids give them, or without text
-    int64_t waiting = 0;                           // bytes that no token includes yet
+    std::unique_ptr<TokenWriter> tokens, lengths, unknown;  // the last two: null where ids give them, or without text
+    int64_t waiting = 0;                                    // bytes that no token includes yet
+    UnknownText unknown_text;
   };
   std::array<SplitWriter, 3> writers_;
-  std::vector<int32_t> ids_, lengths_;  // of the latest text
+  bool of_text_ = true;
+  std::vector<int32_t> ids_;  // of the latest text
+  TokenMeasures measures_;    // likewise
 };
 
 }  // namespace moe

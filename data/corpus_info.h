@@ -6,7 +6,8 @@
 
 namespace moe {
 
-// A table of the splits, and the beginning of the training text with unprintable bytes as \xNN.
+// A table of the splits, and the beginning of the training text as one line of at most 200 characters, in which \n and
+// \xNN stand for line ends and for bytes that cannot be printed.
 std::string describe_corpus(const Corpus& corpus, int64_t preview_tokens = 200);
 
 }  // namespace moe

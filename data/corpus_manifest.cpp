@@ -4,12 +4,23 @@
 
 #include "core/base/check.h"
 #include "core/base/json_text.h"
+#include "data/content_hash.h"
 #include "data/posix_file.h"
 
 namespace moe {
 
 constexpr const char* kFormat = "moe-corpus";
 constexpr int kVersion = 1;
+
+// The member of the description that has the hash of all others, as text.
+constexpr const char* kHash = "xxh64";
+
+static std::string hash_of(const Json& json) {
+  const std::string text = json_text(json, 2);
+  ContentHash hash;
+  hash.update(text.data(), std::ssize(text));
+  return format_hash(hash.value());
+}
 
 bool CorpusManifest::exists_in(const std::string& folder) {
   return std::filesystem::exists(path_in(folder));
@@ -20,7 +31,12 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
   const std::string text = read_text_file(path);
   CorpusManifest manifest;
   try {
-    const auto json = parse_json(text);
+    auto json = parse_json(text);
+    if (const Json* hash = json.find(kHash)) {
+      const Json recorded = *hash;
+      json.erase(kHash);
+      manifest.as_written = recorded == hash_of(json);
+    }
     const auto format = json.at("format").get<std::string>();
     const auto version = json.at("version").get<int>();
     if (format != kFormat || version != kVersion) {
@@ -41,6 +57,14 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
       if (entry.contains("lengths")) {
         split.lengths_file = entry["lengths"].at("file").get<std::string>();
         split.lengths_hash = entry["lengths"].at("xxh64").get<std::string>();
+      }
+      if (entry.contains("unknown")) {
+        const Json& unknown = entry["unknown"];
+        split.unknown = {unknown.at("tokens").get<int64_t>(), unknown.at("bytes").get<int64_t>()};
+        if (*split.unknown != UnknownText{}) {
+          split.unknown_file = unknown.at("file").get<std::string>();
+          split.unknown_hash = unknown.at("xxh64").get<std::string>();
+        }
       }
       manifest.splits.push_back(std::move(split));
     }
@@ -67,9 +91,17 @@ void CorpusManifest::write(const std::string& folder) const {
     if (split.raw_bytes) entry["raw_bytes"] = *split.raw_bytes;
     entry["xxh64"] = split.payload_hash;
     if (!split.lengths_file.empty()) entry["lengths"] = {{"file", split.lengths_file}, {"xxh64", split.lengths_hash}};
+    if (split.unknown) {
+      entry["unknown"] = {{"tokens", split.unknown->tokens}, {"bytes", split.unknown->bytes}};
+      if (!split.unknown_file.empty()) {
+        entry["unknown"]["file"] = split.unknown_file;
+        entry["unknown"]["xxh64"] = split.unknown_hash;
+      }
+    }
     json["splits"].push_back(std::move(entry));
   }
   json["source"] = source;
+  json[kHash] = hash_of(json);
   write_text_file(path_in(folder), json_text(json, 2) + "\n");
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "data/unknown_text.h"
 
 namespace moe {
 
@@ -23,6 +24,10 @@ struct CorpusManifest {
     // Used where a token's id does not determine its length in bytes: a file of the lengths, token by token, in the
     // format of token files.
     std::string lengths_file, lengths_hash;
+    // How much of the text is unknown; nothing where it was not counted, as in older corpora and without a text. Where
+    // it is any, a file like that of the lengths has the bytes of unknown text, token by token.
+    std::optional<UnknownText> unknown;
+    std::string unknown_file, unknown_hash;
   };
 
   std::string name;
@@ -31,6 +36,10 @@ struct CorpusManifest {
   std::vector<Split> splits;
   Json source;  // inputs with their sizes and hashes, and the options of the preparation
   std::optional<double> entropy_rate;
+
+  // Whether the file still has the content that was written; nothing for one of an earlier version, which has no hash
+  // of itself. Set by read().
+  std::optional<bool> as_written;
 
   static std::string path_in(const std::string& folder) { return folder + "/corpus.json"; }
   static bool exists_in(const std::string& folder);

@@ -78,13 +78,19 @@ Plan make_plan(const PreparationOptions& options) {
   } else if (!options.split.empty()) {
     rule = SplitRule::parse(options.split);
   }
-  Plan plan{TextInput(options.inputs), entries, rule, {}};
+  const TextInputOptions reading{.text_field = options.text_field, .documents = entries && entries->of_documents};
+  Plan plan{TextInput(options.inputs, reading), entries, rule, {}};
   const bool standard = is_standard(plan.input);
   if (standard && options.split.empty() && !entries) {
     plan.rule = SplitRule::parse("90M/5M/5M");
     log::info("{}: using the standard split, 90M / 5M / 5M", plan.input.paths()[0]);
   }
   if (rule.kind != SplitRule::Kind::hold_out) plan.sizes = plan.rule.sizes(plan.input.total_bytes());
+  if (const int64_t unused = plan.input.total_bytes() - plan.sizes[0] - plan.sizes[1] - plan.sizes[2];
+      plan.rule.kind == SplitRule::Kind::counts && unused > 0) {
+    log::warn("the split {} leaves the last {} of {} bytes unused", plan.rule.to_string(), unused,
+              plan.input.total_bytes());
+  }
   if (standard && plan.sizes != kStandardSplit) {
     log::warn("{}: not the standard split 90M / 5M / 5M: results will not be comparable", plan.input.paths()[0]);
   }
@@ -122,9 +128,8 @@ std::vector<std::string> vocabulary_files(const std::string& path) {
 }
 
 Json describe_source(const PreparationOptions& options, const Plan& plan) {
-  Json source = {{"inputs", describe_files(plan.input.paths())},
-                 {"tokenizer", options.tokenizer},
-                 {"split", plan.rule.to_string()}};
+  Json source = {
+      {"inputs", plan.input.description()}, {"tokenizer", options.tokenizer}, {"split", plan.rule.to_string()}};
   if (options.vocabulary.min_count != 1) source["min_count"] = options.vocabulary.min_count;
   if (options.vocabulary.vocab_size != 0) source["vocab_size"] = options.vocabulary.vocab_size;
   if (const std::string& vocabulary = options.vocabulary.vocabulary; std::filesystem::exists(vocabulary))

@@ -1,4 +1,4 @@
-// Text files -> a prepared corpus folder (corpus.h). The input is streamed, so memory use does not depend on its size.
+// Texts -> a prepared corpus folder (corpus.h). The input is streamed, so memory use does not depend on its size.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,7 +9,7 @@
 namespace moe {
 
 struct PreparationOptions {
-  std::vector<std::string> inputs;
+  std::vector<std::string> inputs;  // as TextInput takes them
   std::string output;
   std::string name;                // default: the name of the output folder
   std::string tokenizer = "byte";  // a member of tokenizers()
@@ -19,6 +19,7 @@ struct PreparationOptions {
   bool force = false;              // replace a prepared corpus of other inputs or options
   TokenizerOptions vocabulary = {};  // the options of the tokenizer
   bool end_of_document = false;      // an end-of-document token after every entry, which the tokenizer must have
+  std::string text_field = "text";   // as in TextInputOptions
 };
 
 // Returns false when the folder already holds exactly this corpus. The folder appears under its name only when it is

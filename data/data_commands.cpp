@@ -9,6 +9,7 @@
 #include "data/corpus.h"
 #include "data/corpus_export.h"
 #include "data/corpus_info.h"
+#include "data/corpus_manifest.h"
 #include "data/corpus_preparation.h"
 #include "data/entry_format.h"
 
@@ -31,6 +32,7 @@ std::string describe_entry_formats() {
 
 void show(const Corpus& corpus) {
   fmt::print("{}", describe_corpus(corpus));
+  for (const std::string& doubt : corpus.doubts()) log::warn("{}", doubt);
 }
 
 void run_prepare(const PreparationOptions& options) {
@@ -51,7 +53,11 @@ void run_prepare(const PreparationOptions& options) {
 void add_prepare(CommandLine& app) {
   auto options = std::make_shared<PreparationOptions>();
   CommandLine command = app.add_subcommand("prepare", "Make a corpus folder from text files");
-  command.add_option("-i,--input", options->inputs, "text files, concatenated in this order").required();
+  command
+      .add_option("-i,--input", options->inputs,
+                  "files of text or of JSON lines, plain or compressed by gzip, xz or zstd, - for standard input, or "
+                  "folders, whose files are documents; concatenated in this order")
+      .required();
   command.add_option("-o,--output", options->output, "output folder").required();
   command.add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command.add_option("--tokenizer", options->tokenizer, describe_tokenizers()).capture_default_str();
@@ -63,12 +69,18 @@ void add_prepare(CommandLine& app) {
       .add_option("--min-count", options->vocabulary.min_count,
                   "least count of a word in the training split; rarer words become <unk>")
       .capture_default_str();
-  command.add_option("--split", options->split,
-                     "train/validation/test as percent (90/5/5, the default), shares or bytes (90M/5M/5M)");
+  command.add_option(
+      "--split", options->split,
+      "train/validation/test as percent (90/5/5, the default), shares (0.9/0.05/0.05), or bytes with a unit: "
+      "k, M, G or B (90M/5M/5M)");
   command.add_option("--entries", options->entries, describe_entry_formats());
   command.add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the one after it to test; default 20; entries default to paragraphs");
+  command
+      .add_option("--text-field", options->text_field,
+                  "the member of JSON lines that holds the text; '': JSON lines are plain text")
+      .capture_default_str();
   command.add_flag(
       "--end-of-document", options->end_of_document,
       "append the tokenizer's end-of-document token to every entry: bpe's <|endoftext|>, sentencepiece's </s>");
@@ -88,19 +100,50 @@ struct InfoOptions {
   bool verify = false;
 };
 
+// Prints what of each file was checked.
+void verify(const std::string& path, const CorpusOptions& options) {
+  std::vector<VerifiedFile> files;
+  try {
+    files = Corpus::open(path, options).verify();
+  } catch (const DataError& error) {
+    // What a prepared corpus lacks or holds in place of its files is damage, as another hash is.
+    if (!CorpusManifest::exists_in(path)) throw;
+    throw CheckpointError(error.what());
+  }
+  bool all_hashed = true;
+  for (const VerifiedFile& file : files) {
+    all_hashed = all_hashed && file.hashed;
+    fmt::print("{}: {}\n", file.path, file.hashed ? "as it was prepared" : "readable; no hash of it was recorded");
+  }
+  if (!all_hashed) {
+    log::warn(
+        "{}: changes that keep the length cannot be noticed where no hash was recorded; moe-data prepare records "
+        "hashes "
+        "of all files",
+        path);
+  }
+}
+
+void add_verify(CommandLine& app) {
+  auto options = std::make_shared<InfoOptions>();
+  CommandLine command =
+      app.add_subcommand("verify", "Check that a corpus is what was prepared, by the hashes of all its files");
+  command.add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
+      .required();
+  add_shard_options(command, options->corpus);
+  command.callback([options] { verify(options->path, options->corpus); });
+}
+
 void add_info(CommandLine& app) {
   auto options = std::make_shared<InfoOptions>();
   CommandLine command = app.add_subcommand("info", "Describe a corpus");
   command.add_option("path", options->path, "a prepared folder, a .bin file, a folder of them or a quoted pattern")
       .required();
   add_shard_options(command, options->corpus);
-  command.add_flag("--verify", options->verify,
-                   "read all files and compare their hashes with those recorded by the preparation");
+  command.add_flag("--verify", options->verify, "the same as `moe-data verify` first");
   command.callback([options] {
-    const Corpus corpus = Corpus::open(options->path, options->corpus);
-    if (options->verify) corpus.verify();
-    show(corpus);
-    if (options->verify) fmt::print("verified: every token and file is as expected\n");
+    if (options->verify) verify(options->path, options->corpus);
+    show(Corpus::open(options->path, options->corpus));
   });
 }
 
@@ -165,6 +208,7 @@ void add_data_commands(CommandLine& app) {
   app.require_subcommand();
   add_prepare(app);
   add_info(app);
+  add_verify(app);
   add_export(app);
   add_synthetic(app);
 }

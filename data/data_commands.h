@@ -4,8 +4,8 @@
 
 namespace moe {
 
-// Adds `prepare`, `info`, `export` and `synthetic` to the program. Each runs while the command line is parsed and
-// throws the errors of error.h. Results are printed to stdout.
+// Adds `prepare`, `info`, `verify`, `export` and `synthetic` to the program. Each runs while the command line is parsed
+// and throws the errors of error.h. Results are printed to stdout.
 void add_data_commands(CommandLine& app);
 
 }  // namespace moe

@@ -17,6 +17,7 @@ struct EntryFormat {
   std::string_view name;
   std::string_view help;
   void (*read)(TextReader& reader, const EntryVisitor& visit);
+  bool of_documents = false;  // its entries are the input's documents, so every file must be one
 };
 
 const Table<EntryFormat>& entry_formats();

@@ -29,6 +29,8 @@ class EvaluationSet {
   virtual std::string_view documents() const { return {}; }
   // Exact number of bytes of text that the predicted tokens stand for; nothing where it is unknown.
   virtual std::optional<int64_t> raw_bytes() const { return std::nullopt; }
+  // What of that text is unknown to the tokenizer; nothing where it was not counted.
+  virtual std::optional<UnknownText> unknown() const { return std::nullopt; }
 };
 
 }  // namespace moe

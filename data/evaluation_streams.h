@@ -27,6 +27,7 @@ class EvaluationStreams : public EvaluationSet {
   }
   std::string_view documents() const override { return "joined"; }
   std::optional<int64_t> raw_bytes() const override { return split_.raw_bytes(1, num_targets()); }
+  std::optional<UnknownText> unknown() const override { return split_.unknown(1, num_targets()); }
   void load(int64_t first, int64_t count, Batch& batch) const override;
 
  private:

@@ -25,6 +25,7 @@ class EvaluationWindows : public EvaluationSet {
   }
   std::string_view documents() const override { return "joined"; }
   std::optional<int64_t> raw_bytes() const override { return split_.raw_bytes(1, num_targets()); }
+  std::optional<UnknownText> unknown() const override { return split_.unknown(1, num_targets()); }
 
   // Loads windows first, first + 1, ... Positions that are not scored have kIgnoreTarget. Windows past the last one are
   // ignored entirely, so that all ranks can take equal shares. sample_ids are the indices of the windows.

@@ -34,20 +34,20 @@ std::vector<std::string> words_of<LabelledFormat>() {
 }
 
 const LabelledFormat& labelled_format(const DataConfig& config) {
-  if (!std::filesystem::is_directory(config.path)) {
-    raise<DataError>("{}: no such folder of labelled samples", config.path);
+  if (!std::filesystem::is_directory(config.location())) {
+    raise<DataError>("{}: no such folder of labelled samples", config.location());
   }
   std::vector<const LabelledFormat*> found, known;
   for (const LabelledFormat& format : labelled_formats()) {
     if (format.name == config.labelled.format) return format;
     known.push_back(&format);
-    if (config.labelled.format == "auto" && format.is_in(config.path)) found.push_back(&format);
+    if (config.labelled.format == "auto" && format.is_in(config.location())) found.push_back(&format);
   }
   if (found.empty())
-    raise<DataError>("{} holds no labelled samples of a known format; known formats: {}", config.path,
+    raise<DataError>("{} holds no labelled samples of a known format; known formats: {}", config.location(),
                      join(names_of(known), ", "));
   if (found.size() > 1)
-    raise<UsageError>("data.labelled.format: {} holds {}; set the key to one of them", config.path,
+    raise<UsageError>("data.labelled.format: {} holds {}; set the key to one of them", config.location(),
                       join(names_of(found), " and "));
   return *found[0];
 }

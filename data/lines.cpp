@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
-#include "data/gzip.h"
+#include "data/file_kind.h"
 
 namespace moe {
 
 void for_each_line(const std::string& path, const std::function<void(std::string_view, int64_t)>& visit) {
-  const std::string content = read_maybe_compressed(path);
+  const std::string content = read_text_input(path);
   const std::string_view all = content;
   int64_t number = 0;
   for (size_t begin = 0; begin < all.size();) {

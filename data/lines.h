@@ -8,9 +8,9 @@
 
 namespace moe {
 
-// Calls visit(line, its number counted from 1) for every line of a file, which may be compressed. Line ends
-//  and \r
-//  are removed, empty lines are skipped. Throws DataError for a file that cannot be read.
+// Calls visit(line, its number counted from 1) for every line of a file, which may be compressed. Line ends, also of
+// two characters (CR LF), and a byte order mark are removed, empty lines are skipped. Throws DataError for a file that
+// cannot be read or is not text.
 void for_each_line(const std::string& path, const std::function<void(std::string_view, int64_t)>& visit);
 
 // Throws DataError "PATH:LINE: ...".

@@ -1,6 +1,7 @@
 #include "data/posix_file.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,8 +18,20 @@ void PosixFile::fail(const char* action) const {
   raise<DataError>("cannot {} {}: {}", action, path_, std::strerror(errno));
 }
 
+// Raises the number of files that this process may have open as far as it may. A corpus of a thousand shards has more
+// than the usual limit of 1024.
+static bool raise_limit_of_files() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return false;
+  limit.rlim_cur = limit.rlim_max;
+  return ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 PosixFile PosixFile::open(const std::string& path) {
-  PosixFile file(path, ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0 && errno == EMFILE && raise_limit_of_files())
+    descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  PosixFile file(path, descriptor);
   if (file.descriptor_ < 0) file.fail("open");
   return file;
 }
@@ -27,6 +40,16 @@ PosixFile PosixFile::create(const std::string& path) {
   PosixFile file(path, ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (file.descriptor_ < 0) file.fail("create");
   return file;
+}
+
+PosixFile PosixFile::adopt(const std::string& path, int descriptor) {
+  PosixFile file(path, descriptor);
+  if (file.descriptor_ < 0) file.fail("open");
+  return file;
+}
+
+PosixFile PosixFile::duplicate() const {
+  return adopt(path_, ::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0));
 }
 
 PosixFile::PosixFile(PosixFile&& other) noexcept
@@ -52,6 +75,19 @@ int64_t PosixFile::read(void* out, int64_t bytes) {
   int64_t done = 0;
   while (done < bytes) {
     const ssize_t count = ::read(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read");
+    if (count == 0) break;
+    done += count;
+  }
+  return done;
+}
+
+int64_t PosixFile::read_at(void* out, int64_t bytes, int64_t offset) const {
+  int64_t done = 0;
+  while (done < bytes) {
+    const ssize_t count =
+        ::pread(descriptor_, static_cast<char*>(out) + done, static_cast<size_t>(bytes - done), offset + done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("read");
     if (count == 0) break;

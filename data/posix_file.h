@@ -9,6 +9,10 @@ class PosixFile {
  public:
   static PosixFile open(const std::string& path);    // for reading
   static PosixFile create(const std::string& path);  // for writing; truncates
+  // Takes over an open descriptor; `path` is what errors call it. Throws DataError for a negative descriptor.
+  static PosixFile adopt(const std::string& path, int descriptor);
+  // The same open file under another descriptor; both share one position, so read it with read_at().
+  PosixFile duplicate() const;
 
   PosixFile(PosixFile&& other) noexcept;
   PosixFile& operator=(PosixFile&& other) noexcept;
@@ -20,6 +24,8 @@ class PosixFile {
 
   // Fills `out` up to the end of the file; returns the number of bytes read.
   int64_t read(void* out, int64_t bytes);
+  // The same from a position in the file; other reads are not affected, so threads may call it at the same time.
+  int64_t read_at(void* out, int64_t bytes, int64_t offset) const;
   void write(const void* data, int64_t bytes);
   void write_at(const void* data, int64_t bytes, int64_t offset);
   void sync();

@@ -27,7 +27,9 @@ Split Split::slice(std::string name, int64_t begin, int64_t count) const {
   Split result(std::move(name));
   result.bytes_by_id_ = bytes_by_id_;
   result.lengths_ = lengths_;
-  result.lengths_begin_ = lengths_begin_ + begin;
+  result.unknown_ = unknown(begin, count);
+  result.unknown_by_token_ = unknown_by_token_;
+  result.measures_begin_ = measures_begin_ + begin;
   for (const Part& part : parts_) {
     const int64_t first = std::max(begin, part.begin);
     const int64_t end = std::min(begin + count, part.begin + part.count);
@@ -66,7 +68,7 @@ void Split::measure_by_file(const TokenFile& lengths) {
   MOE_CHECK(lengths.num_tokens() == num_tokens_, "{} lengths in {} of {} tokens in split {}", lengths.num_tokens(),
             lengths.path(), num_tokens_, name_);
   lengths_ = &lengths;
-  lengths_begin_ = 0;
+  measures_begin_ = 0;
 }
 
 std::optional<int64_t> Split::raw_bytes(int64_t begin, int64_t count) const {
@@ -77,7 +79,7 @@ std::optional<int64_t> Split::raw_bytes(int64_t begin, int64_t count) const {
   for (const int64_t end = begin + count; begin < end; begin += kBlock) {
     const int64_t here = std::min(kBlock, end - begin);
     if (lengths_) {
-      lengths_->read(lengths_begin_ + begin, here, block.data());
+      lengths_->read(measures_begin_ + begin, here, block.data());
     } else {
       read(begin, here, block.data());
     }
@@ -87,6 +89,31 @@ std::optional<int64_t> Split::raw_bytes(int64_t begin, int64_t count) const {
     }
   }
   return bytes;
+}
+
+void Split::set_unknown(const UnknownText& unknown, const TokenFile* by_token) {
+  MOE_CHECK(!by_token || by_token->num_tokens() == num_tokens_, "unknown text of {} tokens in split {} of {}",
+            by_token->num_tokens(), name_, num_tokens_);
+  MOE_CHECK(by_token || unknown == UnknownText{}, "no file of the unknown text in split {}", name_);
+  unknown_ = unknown;
+  unknown_by_token_ = by_token;
+  measures_begin_ = 0;
+}
+
+std::optional<UnknownText> Split::unknown(int64_t begin, int64_t count) const {
+  if (!unknown_ || !unknown_by_token_ || (begin == 0 && count == num_tokens_)) return unknown_;
+  UnknownText found;
+  constexpr int64_t kBlock = 1 << 16;
+  std::vector<int32_t> block(static_cast<size_t>(std::clamp<int64_t>(count, 0, kBlock)));
+  for (const int64_t end = begin + count; begin < end; begin += kBlock) {
+    const int64_t here = std::min(kBlock, end - begin);
+    unknown_by_token_->read(measures_begin_ + begin, here, block.data());
+    for (int64_t i = 0; i < here; ++i) {
+      found.bytes += block[as_index(i)];
+      found.tokens += block[as_index(i)] > 0;
+    }
+  }
+  return found;
 }
 
 std::optional<double> Split::bytes_per_token() const {

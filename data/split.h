@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/token_file.h"
+#include "data/unknown_text.h"
 
 namespace moe {
 
@@ -25,6 +26,9 @@ class Split {
   // Both must outlive the split and its slices.
   void measure_by_id(const std::vector<int32_t>& bytes_by_id) { bytes_by_id_ = &bytes_by_id; }
   void measure_by_file(const TokenFile& lengths);
+  // Sets how much of the whole split is unknown text, and, where it is any, the file that has its bytes token by token,
+  // which must outlive the split and its slices.
+  void set_unknown(const UnknownText& unknown, const TokenFile* by_token);
   // All bytes that were read for the split, including those that no token covers.
   void set_raw_bytes(int64_t raw_bytes) { raw_bytes_ = raw_bytes; }
 
@@ -34,6 +38,9 @@ class Split {
   std::optional<int64_t> raw_bytes() const { return raw_bytes_; }
   // Exact number of bytes of text that the tokens [begin, begin + count) stand for; nothing where it is unknown.
   std::optional<int64_t> raw_bytes(int64_t begin, int64_t count) const;
+  // Unknown text in the whole split, and in the tokens [begin, begin + count); nothing where it was not counted.
+  std::optional<UnknownText> unknown() const { return unknown_; }
+  std::optional<UnknownText> unknown(int64_t begin, int64_t count) const;
   // Average over the split, or over its first million tokens where the average of the whole requires reading it;
   // nothing for an empty split.
   std::optional<double> bytes_per_token() const;
@@ -65,7 +72,9 @@ class Split {
   std::optional<int64_t> raw_bytes_;
   const std::vector<int32_t>* bytes_by_id_ = nullptr;
   const TokenFile* lengths_ = nullptr;
-  int64_t lengths_begin_ = 0;  // index in that file of the split's first token
+  std::optional<UnknownText> unknown_;
+  const TokenFile* unknown_by_token_ = nullptr;  // null: none of the text is unknown, if it was counted
+  int64_t measures_begin_ = 0;                   // index in these files of the split's first token
 };
 
 }  // namespace moe

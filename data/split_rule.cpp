@@ -2,51 +2,100 @@
 
 #include <charconv>
 #include <cmath>
-#include <numeric>
 #include <system_error>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/base/text.h"
 
 namespace moe {
 
-static double parse_amount(std::string_view text, bool& has_suffix, std::string_view whole) {
-  double amount = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
-  const std::string_view suffix = trim(std::string_view(end, static_cast<size_t>(text.data() + text.size() - end)));
-  const double scale = suffix.empty() ? 1 : suffix == "k" ? 1e3 : suffix == "M" ? 1e6 : suffix == "G" ? 1e9 : 0;
-  if (error != std::errc() || scale == 0 || !(amount >= 0) || amount * scale > 9e18) {
-    raise<UsageError>(
-        "split '{}' is not valid; write percent (90/5/5), shares (0.9/0.05/0.05) or bytes "
-        "(90M/5M/5M)",
-        whole);
+namespace {
+
+constexpr std::string_view kForms =
+    "write percent that add up to 100 (90/5/5), shares that add up to 1 (0.9/0.05/0.05), or bytes with a unit, k, M, G "
+    "or B (90M/5M/5M)";
+
+struct Unit {
+  std::string_view name;
+  double bytes;  // 0: percent
+};
+constexpr Unit kUnits[] = {{"%", 0}, {"B", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}};
+
+struct Amount {
+  double number = 0;
+  const Unit* unit = nullptr;
+};
+
+Amount parse_amount(std::string_view text, std::string_view whole) {
+  Amount amount;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount.number);
+  const std::string_view name = trim(std::string_view(end, static_cast<size_t>(text.data() + text.size() - end)));
+  for (const Unit& unit : kUnits) {
+    if (unit.name == name) amount.unit = &unit;
   }
-  has_suffix |= !suffix.empty();
-  return amount * scale;
+  const bool fits = amount.number >= 0 && amount.number * (amount.unit ? amount.unit->bytes : 1) <= 9e18;
+  if (error != std::errc() || (!name.empty() && !amount.unit) || !fits) {
+    raise<UsageError>("split '{}' is not valid; {}", whole, kForms);
+  }
+  return amount;
 }
+
+bool adds_up(double sum, double whole) {
+  return std::abs(sum - whole) <= 1e-9 * whole;
+}
+
+// For three numbers without a unit.
+SplitRule without_unit(const std::array<Amount, 3>& amounts, std::string_view text) {
+  SplitRule rule;
+  const double sum = amounts[0].number + amounts[1].number + amounts[2].number;
+  for (const double whole : {1.0, 100.0}) {
+    if (!adds_up(sum, whole)) continue;
+    for (size_t i = 0; i < 3; ++i) rule.fractions[i] = amounts[i].number / whole;
+    return rule;
+  }
+  rule.kind = SplitRule::Kind::whole_input;
+  for (size_t i = 0; i < 3; ++i) {
+    const double number = amounts[i].number;
+    if (number != std::floor(number)) raise<UsageError>("split '{}' adds up to {:g}; {}", text, sum, kForms);
+    rule.counts[i] = static_cast<int64_t>(number);
+  }
+  return rule;
+}
+
+}  // namespace
 
 SplitRule SplitRule::parse(std::string_view text) {
   const std::vector<std::string> parts = split(text, '/');
   if (parts.size() != 3) {
     raise<UsageError>("split '{}' has {} parts; expected three: train/validation/test", text, parts.size());
   }
-  SplitRule rule;
-  bool has_suffix = false;
-  std::array<double, 3> amounts = {};
-  for (size_t i = 0; i < 3; ++i) amounts[i] = parse_amount(trim(parts[i]), has_suffix, text);
-  const double sum = std::accumulate(amounts.begin(), amounts.end(), 0.0);
-  for (const double whole : {1.0, 100.0}) {
-    if (has_suffix || std::abs(sum - whole) > 1e-9 * whole) continue;
-    for (size_t i = 0; i < 3; ++i) rule.fractions[i] = amounts[i] / whole;
-    return rule;
-  }
-  rule.kind = Kind::counts;
+  std::array<Amount, 3> amounts = {};
+  int percents = 0, bytes = 0, bare = 0;
   for (size_t i = 0; i < 3; ++i) {
-    if (amounts[i] != std::floor(amounts[i])) {
-      raise<UsageError>("split '{}': shares must add up to 1 or 100, bytes must be whole", text);
-    }
-    rule.counts[i] = static_cast<int64_t>(amounts[i]);
+    amounts[i] = parse_amount(trim(parts[i]), text);
+    const Amount& amount = amounts[i];
+    percents += amount.unit && amount.unit->bytes == 0;
+    bytes += amount.unit && amount.unit->bytes > 0;
+    bare += !amount.unit && amount.number != 0;
   }
+  if (percents == 0 && bytes == 0) return without_unit(amounts, text);
+  if (bare > 0 || (percents > 0 && bytes > 0)) {
+    raise<UsageError>("split '{}' mixes units; give all parts in percent, or each with a unit of bytes: k, M, G or B",
+                      text);
+  }
+  SplitRule rule;
+  double sum = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    const double number = amounts[i].number;
+    sum += number;
+    rule.fractions[i] = number / 100;
+    const double count = amounts[i].unit ? number * amounts[i].unit->bytes : 0;
+    if (bytes > 0 && count != std::floor(count)) raise<UsageError>("split '{}': bytes must be whole", text);
+    rule.counts[i] = static_cast<int64_t>(count);
+  }
+  if (percents > 0 && !adds_up(sum, 100)) raise<UsageError>("split '{}' adds up to {:g} %; {}", text, sum, kForms);
+  rule.kind = percents > 0 ? Kind::fractions : Kind::counts;
   return rule;
 }
 
@@ -70,7 +119,12 @@ SplitSizes SplitRule::sizes(int64_t total_bytes) const {
     }
     result[0] = total_bytes - result[1] - result[2];
   }
-  if (const int64_t needed = result[0] + result[1] + result[2]; needed > total_bytes) {
+  const int64_t needed = result[0] + result[1] + result[2];
+  if (kind == Kind::whole_input && needed != total_bytes) {
+    raise<UsageError>("split {}/{}/{} adds up to {}, neither to 100 nor to the {} bytes of text; {}", counts[0],
+                      counts[1], counts[2], needed, total_bytes, kForms);
+  }
+  if (needed > total_bytes) {
     raise<DataError>("the split {} needs {} bytes of text, the input has {}", to_string(), needed, total_bytes);
   }
   if (result[0] < 2)
@@ -83,6 +137,7 @@ std::string SplitRule::to_string() const {
     case Kind::fractions:
       return fmt::format("{:g}/{:g}/{:g}", 100 * fractions[0], 100 * fractions[1], 100 * fractions[2]);
     case Kind::counts:
+    case Kind::whole_input:
       return fmt::format("{}/{}/{} bytes", counts[0], counts[1], counts[2]);
     case Kind::hold_out:
       return fmt::format("every {} entries", hold_out);

@@ -1,40 +1,43 @@
 #include "data/token_file.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <utility>
+#include <vector>
 
 #include "core/base/check.h"
 #include "data/content_hash.h"
-#include "data/posix_file.h"
 
 namespace moe {
 
-static_assert(std::endian::native == std::endian::little, "token files are mapped as they are");
+static_assert(std::endian::native == std::endian::little, "token files are read as they are");
 
-// Copies `count` tokens to `out` and returns the largest.
+// Writes `count` tokens to `out` and returns the largest. `stored` may be the end of `out`: a token is written only
+// where all stored ones have been read.
 template <class Stored>
 static uint32_t widen(const unsigned char* stored, int64_t count, int32_t* out) {
-  const auto* tokens = reinterpret_cast<const Stored*>(stored);
   uint32_t largest = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const uint32_t token = tokens[i];
-    largest = std::max(largest, token);
-    out[i] = static_cast<int32_t>(token);
+    Stored token;
+    std::memcpy(&token, stored + i * static_cast<int64_t>(sizeof(Stored)), sizeof(token));
+    largest = std::max<uint32_t>(largest, token);
+    const auto wide = static_cast<int32_t>(token);
+    std::memcpy(out + i, &wide, sizeof(wide));
   }
   return largest;
 }
 
-TokenFile::TokenFile(const std::string& path) : path_(path) {
-  PosixFile file = PosixFile::open(path);
-  const int64_t file_bytes = file.size();
+bool TokenFile::is_one(const std::string& path) {
+  int32_t magic = 0;
+  PosixFile::open(path).read(&magic, sizeof(magic));
+  return magic == kTokenFormat16.magic || magic == kTokenFormat32.magic;
+}
+
+TokenFile::TokenFile(const std::string& path) : file_(PosixFile::open(path)) {
+  const int64_t file_bytes = file_.size();
   TokenHeader header = {};
-  if (const int64_t count = file.read(header.data(), kTokenHeaderBytes); count < kTokenHeaderBytes) {
+  if (const int64_t count = file_.read(header.data(), kTokenHeaderBytes); count < kTokenHeaderBytes) {
     raise<DataError>("{}: {} bytes are too few for the header of a token file ({} bytes)", path, count,
                      kTokenHeaderBytes);
   }
@@ -57,29 +60,17 @@ TokenFile::TokenFile(const std::string& path) : path_(path) {
                      path, file_bytes < expected ? "truncated" : "too long", std::abs(file_bytes - expected),
                      num_tokens_, bytes_per_token_, expected, file_bytes);
   }
-
-  void* mapping = ::mmap(nullptr, static_cast<size_t>(file_bytes), PROT_READ, MAP_SHARED, file.descriptor(), 0);
-  if (mapping == MAP_FAILED) raise<DataError>("cannot map {}: {}", path, std::strerror(errno));
-  mapping_ = static_cast<const unsigned char*>(mapping);
-  mapping_bytes_ = file_bytes;
 }
 
-TokenFile::TokenFile(TokenFile&& other) noexcept {
-  *this = std::move(other);
-}
-
-TokenFile& TokenFile::operator=(TokenFile&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(mapping_, other.mapping_);
-  std::swap(mapping_bytes_, other.mapping_bytes_);
-  num_tokens_ = other.num_tokens_;
-  bytes_per_token_ = other.bytes_per_token_;
-  vocab_size_ = other.vocab_size_;
-  return *this;
-}
-
-TokenFile::~TokenFile() {
-  if (mapping_) ::munmap(const_cast<unsigned char*>(mapping_), static_cast<size_t>(mapping_bytes_));
+// Reads rather than maps the file: of a mapping that a file has become too short for, or whose disk fails, nothing is
+// left but a signal (SIGBUS), and it belongs to the process's memory, of which --dry-run says how much a run needs.
+void TokenFile::read_bytes(int64_t offset, int64_t bytes, void* out) const {
+  if (file_.read_at(out, bytes, offset) < bytes) {
+    raise<CheckpointError>(
+        "{} became shorter while it was in use: it ends at byte {}; expected {} bytes. Prepare the corpus again, and "
+        "give a changed one another name",
+        path(), file_.size(), kTokenHeaderBytes + num_tokens_ * bytes_per_token_);
+  }
 }
 
 int32_t TokenFile::at(int64_t index) const {
@@ -90,36 +81,44 @@ int32_t TokenFile::at(int64_t index) const {
 
 void TokenFile::read(int64_t begin, int64_t count, int32_t* out) const {
   MOE_CHECK(begin >= 0 && count >= 0 && count <= num_tokens_ - begin, "tokens [{}, +{}) of {} in {}", begin, count,
-            num_tokens_, path_);
-  const unsigned char* stored = mapping_ + kTokenHeaderBytes + begin * bytes_per_token_;
+            num_tokens_, path());
+  // 16-bit tokens are read into the second half of `out` and widened from there.
+  const int64_t bytes = count * bytes_per_token_;
+  unsigned char* const stored = reinterpret_cast<unsigned char*>(out + count) - bytes;
+  read_bytes(kTokenHeaderBytes + begin * bytes_per_token_, bytes, stored);
   const uint32_t largest =
       bytes_per_token_ == 2 ? widen<uint16_t>(stored, count, out) : widen<uint32_t>(stored, count, out);
-  if (largest >= vocab_size_) fail_vocabulary(begin, count);
-
-  // Pages that were read stay in the system's cache but leave this process's resident size, so that a run needs what
-  // --dry-run says however large its corpus is. A read maps at least the 64 KiB around it.
-  touched_bytes_ += std::max<int64_t>(count * bytes_per_token_, 1 << 16);
-  if (touched_bytes_ > (4 << 20)) {
-    ::madvise(const_cast<unsigned char*>(mapping_), static_cast<size_t>(mapping_bytes_), MADV_DONTNEED);
-    touched_bytes_ = 0;
-  }
+  if (largest >= vocab_size_) fail_vocabulary(begin, count, out);
 }
 
-void TokenFile::fail_vocabulary(int64_t begin, int64_t count) const {
-  for (int64_t i = begin; i < begin + count; ++i) {
-    uint32_t token = 0;
-    std::memcpy(&token, mapping_ + kTokenHeaderBytes + i * bytes_per_token_, static_cast<size_t>(bytes_per_token_));
-    if (token >= vocab_size_) {
-      raise<DataError>("{}: token {} at position {}; expected tokens below {} (the vocabulary)", path_, token, i,
-                       vocab_size_);
+void TokenFile::fail_vocabulary(int64_t begin, int64_t count, const int32_t* tokens) const {
+  for (int64_t i = 0; i < count; ++i) {
+    if (const auto token = static_cast<uint32_t>(tokens[i]); token >= vocab_size_) {
+      raise<DataError>("{}: token {} at position {}; expected tokens below {} (the vocabulary)", path(), token,
+                       begin + i, vocab_size_);
     }
   }
-  MOE_CHECK(false, "no token >= {} in {}", vocab_size_, path_);
+  MOE_CHECK(false, "no token >= {} in {}", vocab_size_, path());
+}
+
+bool TokenFile::has_plain_header() const {
+  TokenHeader header = {};
+  read_bytes(0, kTokenHeaderBytes, header.data());
+  const TokenFormat& format = bytes_per_token_ == kTokenFormat16.bytes_per_token ? kTokenFormat16 : kTokenFormat32;
+  TokenHeader expected = {format.magic, format.version, static_cast<int32_t>(num_tokens_)};
+  return header == expected;
 }
 
 uint64_t TokenFile::payload_hash() const {
   ContentHash hash;
-  hash.update(mapping_ + kTokenHeaderBytes, mapping_bytes_ - kTokenHeaderBytes);
+  std::vector<unsigned char> block(size_t{1} << 20);
+  const int64_t end = num_tokens_ * bytes_per_token_;
+  for (int64_t done = 0; done < end;) {
+    const int64_t count = std::min(std::ssize(block), end - done);
+    read_bytes(kTokenHeaderBytes + done, count, block.data());
+    hash.update(block.data(), count);
+    done += count;
+  }
   return hash.value();
 }
 

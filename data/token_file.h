@@ -1,10 +1,12 @@
-// A memory-mapped file of token ids in llm.c's formats: a header of 256 int32 (magic, version, number of
+// A file of token ids in llm.c's formats: a header of 256 int32 (magic, version, number of
 // tokens, zeros), then the tokens as uint16 (20240520, version 1) or uint32 (20240801, version 7),
 // little-endian.
 #pragma once
 #include <array>
 #include <cstdint>
 #include <string>
+
+#include "data/posix_file.h"
 
 namespace moe {
 
@@ -20,14 +22,12 @@ constexpr int64_t kTokenHeaderBytes = sizeof(TokenHeader);
 
 class TokenFile {
  public:
+  // Whether a file begins as a token file does. Throws DataError for one that cannot be read.
+  static bool is_one(const std::string& path);
   // Throws DataError that names the path, what was found and what was expected for every kind of damage: a short
   // header, an unknown magic or version, a length that does not match the header.
   explicit TokenFile(const std::string& path);
-  TokenFile(TokenFile&& other) noexcept;
-  TokenFile& operator=(TokenFile&& other) noexcept;
-  ~TokenFile();
-
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return file_.path(); }
   int64_t num_tokens() const { return num_tokens_; }
   int64_t bytes_per_token() const { return bytes_per_token_; }
 
@@ -35,22 +35,22 @@ class TokenFile {
   void expect_vocabulary(int64_t vocab_size) { vocab_size_ = vocab_size; }
 
   int32_t at(int64_t index) const;
-  // Not thread-safe: it counts the bytes read, in order to release mapped pages.
+  // Throws CheckpointError when the file has become shorter since it was opened.
   void read(int64_t begin, int64_t count, int32_t* out) const;
 
   // XXH64 of all token bytes (not of the header): reads the whole file.
   uint64_t payload_hash() const;
+  // Whether the header has nothing but what is read from it: magic, version, count and zeros.
+  bool has_plain_header() const;
 
  private:
-  [[noreturn]] void fail_vocabulary(int64_t begin, int64_t count) const;
+  void read_bytes(int64_t offset, int64_t bytes, void* out) const;
+  [[noreturn]] void fail_vocabulary(int64_t begin, int64_t count, const int32_t* tokens) const;
 
-  std::string path_;
-  const unsigned char* mapping_ = nullptr;
-  int64_t mapping_bytes_ = 0;
+  PosixFile file_;
   int64_t num_tokens_ = 0;
   int64_t bytes_per_token_ = 0;
   int64_t vocab_size_ = int64_t{1} << 31;  // the range of an int32
-  mutable int64_t touched_bytes_ = 0;      // bytes read since pages were last released
 };
 
 }  // namespace moe

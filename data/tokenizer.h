@@ -16,6 +16,12 @@
 
 namespace moe {
 
+// What a text has, token by token, that the ids do not determine.
+struct TokenMeasures {
+  std::vector<int32_t> lengths;  // bytes of the text that the token stands for
+  std::vector<int32_t> unknown;  // bytes of it that the unknown token replaced; 0 for all other tokens
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -30,26 +36,26 @@ class Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids, int64_t text_offset = 0) const {
     encode_text(text, text_offset, ids, nullptr);
   }
-  // Also appends the number of bytes of `text` that each id stands for, and returns the number of bytes after the last
-  // id that no token covers, such as blanks. Lengths and result add up to text.size(). For tokenizers without
-  // bytes_by_id().
-  int64_t encode(std::string_view text, std::vector<int32_t>& ids, std::vector<int32_t>& lengths,
+  // Also appends the measures of each id, and returns the number of bytes after the last id that no token covers, such
+  // as blanks. Lengths and result add up to text.size(). For tokenizers without bytes_by_id().
+  int64_t encode(std::string_view text, std::vector<int32_t>& ids, TokenMeasures& measures,
                  int64_t text_offset = 0) const {
-    return encode_text(text, text_offset, ids, &lengths);
+    return encode_text(text, text_offset, ids, &measures);
   }
   // Returns the bytes of `ids`. Throws DataError for an id outside [0, vocab_size).
   std::string decode(std::span<const int32_t> ids) const;
 
-  // Bytes of text that each id stands for (0 for marks like the end of a document). Nothing where the lengths depend on
-  // the text; their corpora store the lengths token by token.
+  // Bytes of text that each id stands for (0 for marks like the end of a document); such a tokenizer has a token for
+  // every byte that it accepts, and no unknown token. Nothing where the lengths depend on the text; their corpora store
+  // the measures token by token.
   virtual std::optional<std::vector<int32_t>> bytes_by_id() const { return std::nullopt; }
   // The id that marks the end of a document, if there is one. No text is encoded as this id.
   virtual std::optional<int32_t> end_of_document() const { return std::nullopt; }
 
  protected:
-  // If ids determine their bytes, `lengths` is ignored and the result is 0. Otherwise `lengths` may be null.
+  // If ids determine their bytes, `measures` is ignored and the result is 0. Otherwise `measures` may be null.
   virtual int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
-                              std::vector<int32_t>* lengths) const = 0;
+                              TokenMeasures* measures) const = 0;
   // `bytes`: the bytes of the preceding ids.
   virtual void append_bytes(int32_t id, std::string& bytes) const = 0;
 };

@@ -14,6 +14,13 @@ std::string FieldSet::where(const std::string& field) const {
   return prefix_ + field;
 }
 
+std::string FieldSet::origin(const std::string& field) const {
+  for (const auto& [name, place] : places_) {
+    if (name == field) return place.origin;
+  }
+  return "";
+}
+
 void FieldSet::set_place(const std::string& field, FieldPlace place) {
   for (auto& [name, known] : places_) {
     if (name == field) {

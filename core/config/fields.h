@@ -41,6 +41,8 @@ class FieldSet {
 
   // The place of one of the fields as text, with which an error message about the field starts.
   std::string where(const std::string& field) const;
+  // Where the value of one of the fields was set: "my.yaml:12"; empty for a default.
+  std::string origin(const std::string& field) const;
   // The key of this struct: "moe.strategy.first".
   std::string key() const { return prefix_.empty() ? prefix_ : prefix_.substr(0, prefix_.size() - 1); }
 

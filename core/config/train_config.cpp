@@ -63,7 +63,10 @@ void AugmentConfig::fields(FieldVisitor& v) {
 void DataConfig::fields(FieldVisitor& v) {
   v.field("path", path,
           "training data: a corpus written by moe-data, a .bin file in llm.c's format, a folder or pattern of .bin "
-          "files, or synthetic; with task: classify, a folder of labelled samples");
+          "files, or synthetic; with task: classify, a folder of labelled samples. It is looked for in the current "
+          "folder, then in the folder of the configuration file");
+  v.field("path_absolute", path_absolute,
+          "where data.path was found; a run writes it for evaluations from other folders, what is set here is ignored");
   v.field("sequence", sequence,
           "tokens per training sequence: the context length; of labelled texts, class token included, the most; "
           "images decide "
@@ -74,6 +77,7 @@ void DataConfig::fields(FieldVisitor& v) {
   v.field("tokenizer", tokenizer,
           "tokenizer of .bin files, from which their text and byte counts are derived: the folder with GPT-2's "
           "encoder.json and vocab.bpe, or a .model file of SentencePiece; empty = unknown");
+  v.field("tokenizer_absolute", tokenizer_absolute, "where data.tokenizer was found, like data.path_absolute");
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("labelled", labelled, "Labelled samples, for `task: classify`.");
   v.group("augment", augment, "Augmentation of training images.");

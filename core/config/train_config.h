@@ -45,14 +45,24 @@ struct AugmentConfig : Fields<AugmentConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+inline constexpr const char* kSyntheticData = "synthetic";  // for data.path: no files
+
 struct DataConfig : Fields<DataConfig> {
-  std::string path = "synthetic";
+  std::string path = kSyntheticData;
+  std::string path_absolute;
   int64_t sequence = 128;
   int64_t vocab_size = 0;
   std::string tokenizer;
+  std::string tokenizer_absolute;
   SyntheticDataConfig synthetic;
   LabelledDataConfig labelled;
   AugmentConfig augment;
+
+  // Where the data and the tokenizer are: as they were found (core/config/input_paths.h), or else as they were given.
+  const std::string& location() const { return path_absolute.empty() ? path : path_absolute; }
+  const std::string& tokenizer_location() const { return tokenizer_absolute.empty() ? tokenizer : tokenizer_absolute; }
+  // Other data than the configured.
+  void use(const std::string& other_path) { path = other_path, path_absolute.clear(); }
 
   void fields(FieldVisitor& v) override;
 };

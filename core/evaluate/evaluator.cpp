@@ -19,8 +19,9 @@ double Evaluation::bits_per_token() const {
   return nll() / std::numbers::ln2;
 }
 double Evaluation::bits_per_byte() const {
-  return raw_bytes ? loss_sum / std::numbers::ln2 / static_cast<double>(*raw_bytes)
-                   : std::numeric_limits<double>::quiet_NaN();
+  if (!raw_bytes) return std::numeric_limits<double>::quiet_NaN();
+  const double bits = loss_sum / std::numbers::ln2 + spelling_bits(unknown.value_or(UnknownText{}));
+  return bits / static_cast<double>(*raw_bytes);
 }
 double Evaluation::bits_per_character() const {
   return raw_bytes ? bits_per_byte() : bits_per_token();
@@ -37,8 +38,9 @@ std::vector<std::string> to_words(const Evaluation& e) {
   return words;
 }
 
-double bits_per_character(double nll, std::optional<double> bytes_per_token) {
-  return nll / std::numbers::ln2 / bytes_per_token.value_or(1.0);
+double bits_per_character(double nll, std::optional<double> bytes_per_token, double spelling_bits) {
+  const double bits = nll / std::numbers::ln2;
+  return bytes_per_token ? (bits + spelling_bits) / *bytes_per_token : bits;
 }
 
 namespace {
@@ -116,7 +118,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   groups.world->all_reduce_sum(sums_tensor(totals));
   state.complete_sums(groups);
   if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
-  return {totals.losses, totals.predictions, totals.correct, set.raw_bytes()};
+  return {totals.losses, totals.predictions, totals.correct, set.raw_bytes(), set.unknown()};
 }
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,

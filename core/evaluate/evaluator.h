@@ -25,12 +25,15 @@ struct Evaluation {
   double tokens = 0;                                    // predictions: tokens of a text, or labelled samples
   double correct = 0;                                   // predictions whose target had the largest logit
   std::optional<int64_t> raw_bytes;                     // bytes of text that the predictions stand for
+  std::optional<UnknownText> unknown = {};              // what of it is unknown to the tokenizer; nothing: not counted
   std::span<const char* const> metrics = kTextMetrics;  // metrics that are meaningful for it
 
   double nll() const { return loss_sum / tokens; }  // nats per prediction
   double perplexity() const;
   double bits_per_token() const;
-  double bits_per_byte() const;       // for the predicted text; NaN when its length is unknown
+  // For the predicted text, with the bits that spell out what is unknown to the tokenizer (data/unknown_text.h), if
+  // that was counted; NaN when its length is unknown.
+  double bits_per_byte() const;
   double bits_per_character() const;  // bits per byte where known (a character is a byte, as in text8), else per token
   double accuracy() const { return correct / tokens; }
 };
@@ -50,7 +53,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
                     const EvaluationOptions& options);
 
-// Bits per character for a mean loss, with the same convention.
-double bits_per_character(double nll, std::optional<double> bytes_per_token);
+// Bits per character for a mean loss, with the same convention. spelling_bits: of unknown text, per token.
+double bits_per_character(double nll, std::optional<double> bytes_per_token, double spelling_bits = 0);
 
 }  // namespace moe

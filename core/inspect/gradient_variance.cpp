@@ -11,6 +11,7 @@
 #include "core/ops/elementwise.h"
 #include "core/optim/gradient_norm.h"
 #include "core/record/run_folder.h"
+#include "core/reload/load_run.h"
 #include "core/step/capacity_state.h"
 #include "core/step/train_step.h"
 #include "core/tensor/copy.h"
@@ -106,11 +107,10 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
   if (batches < 2) throw UsageError("a variance needs at least 2 batches");
   const std::string path = find_checkpoint(run_or_checkpoint, which);
   const RunState saved = load_run_state(path);
-  TrainConfig config = with_saved_experts(load_run_config(path), saved.experts, path);
-  if (!data.empty()) config.data.path = data;
+  const TrainConfig config = with_saved_experts(load_run_config(path), saved.experts, path);
   TrainConfig uniform = config;
   uniform.curriculum = CurriculumConfig();
-  const std::unique_ptr<Task> task = open_task(config, path);
+  const std::unique_ptr<Task> task = open_trained_task(config, path, saved.identity, data);
   const ProcessGroups groups =
       ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
                           config.parallel.expert, smallest_experts(config.model, config.moe));

@@ -11,6 +11,7 @@
 #include "core/config/config_reader.h"
 #include "core/config/config_versions.h"
 #include "core/config/config_writer.h"
+#include "core/config/input_paths.h"
 
 namespace moe {
 
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 // Keys that do not change the computation; they may differ between a run and its continuation.
 static bool is_free(const std::string& key) {
   for (const char* prefix : {"name", "folder", "device", "precision", "parallel.", "evaluate.", "checkpoint.", "log.",
-                             "sample.", "train.steps", "train.micro_batches", "data.path"}) {
+                             "sample.", "train.steps", "train.micro_batches", "data.path", "data.tokenizer_absolute"}) {
     if (key.rfind(prefix, 0) == 0) return true;
   }
   return false;
@@ -120,6 +121,7 @@ TrainConfig load_run_config(const std::string& folder, const std::vector<std::st
     root = parse_config(read_text(file), file);
     mark_stored(root);
     read_config(root, config);
+    locate_again(config.data);
   } catch (const UsageError& error) {
     throw CheckpointError(error.what());
   }
@@ -127,6 +129,10 @@ TrainConfig load_run_config(const std::string& folder, const std::vector<std::st
   for (const std::string& setting : settings) apply_override(root, setting);
   TrainConfig changed;
   read_config(root, changed);
+  if (changed.data.path == config.data.path)
+    locate_again(changed.data);
+  else
+    changed.data.path_absolute.clear();
   return changed;
 }
 

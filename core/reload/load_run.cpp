@@ -13,10 +13,23 @@
 
 namespace moe {
 
-std::unique_ptr<Task> LoadedRun::open_task(const std::string& path) const {
+std::unique_ptr<Task> open_trained_task(const TrainConfig& config, const std::string& checkpoint, const Json& identity,
+                                        const std::string& path) {
   TrainConfig with_path = config;
-  if (!path.empty()) with_path.data.path = path;
-  return tasks().at(config.task).open(with_path, &samples, samples_file);
+  if (!path.empty()) with_path.data.use(path);
+  std::unique_ptr<Task> task = open_task(with_path, checkpoint);
+  // Other data is not wrong where it was asked for.
+  if (path.empty() && !identity.is_null() && identity != task->identity()) {
+    raise<CheckpointError>(
+        "{} was trained on other data than {} holds now: the checkpoint has {}, the data {}; --data {} uses it "
+        "nevertheless",
+        checkpoint, config.data.location(), json_text(identity), json_text(task->identity()), config.data.location());
+  }
+  return task;
+}
+
+std::unique_ptr<Task> LoadedRun::open_task(const std::string& path) const {
+  return open_trained_task(config, checkpoint, identity, path);
 }
 
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
@@ -26,6 +39,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.checkpoint = find_checkpoint(run_or_checkpoint, which);
   const RunState state = load_run_state(run.checkpoint);
   run.step = state.step;
+  run.identity = state.identity;
   run.config = with_saved_experts(load_run_config(run.checkpoint, settings), state.experts, run.checkpoint);
   const TaskKind& task = tasks().at(run.config.task);
   run.samples_file = run.checkpoint + "/" + task.file;

@@ -8,6 +8,12 @@
 
 namespace moe {
 
+// Opens the samples of a run whose checkpoint this is, or those at `path` unless it is empty. Throws DataError for
+// samples of another kind than the model was trained on, and CheckpointError when the run's own data has no longer the
+// identity that the checkpoint recorded.
+std::unique_ptr<Task> open_trained_task(const TrainConfig& config, const std::string& checkpoint, const Json& identity,
+                                        const std::string& path);
+
 struct LoadedRun {
   std::string checkpoint;  // its folder
   int64_t step = 0;
@@ -15,12 +21,12 @@ struct LoadedRun {
   DeviceChoice device;
   std::shared_ptr<Communicator> world;  // as passed in; groups use the communicator that suits the device
   ProcessGroups groups;
+  Json identity;                         // Task::identity() of the data that it was trained on
   Json samples;                          // Task::description() of the training samples,
   std::string samples_file;              // and the file it was read from
   std::unique_ptr<TrainingState> state;  // gradients and optimizer are not used
 
-  // Opens the samples of the run, or those at `path` unless it is empty. Throws DataError for samples of another kind
-  // than the model was trained on.
+  // Calls open_trained_task().
   std::unique_ptr<Task> open_task(const std::string& path) const;
 };
 

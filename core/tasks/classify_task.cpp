@@ -31,7 +31,7 @@ std::unique_ptr<Task> open_classify_task(const TrainConfig& config, const Json* 
   const LabelledFormat& format = labelled_format(config.data);
   const SampleKind& kind = sample_kinds().at(format.kind);
   if (samples && &described(*samples, origin) != &kind) {
-    raise<DataError>("{} holds {}, but the model was trained on {}", config.data.path, kind.name,
+    raise<DataError>("{} holds {}, but the model was trained on {}", config.data.location(), kind.name,
                      described(*samples, origin).name);
   }
   return kind.open(config, format.name, samples, origin);

@@ -94,10 +94,11 @@ class ImageTask : public LabelledTask {
     const ImageShape& shape = corpus_.shape();
     std::vector<std::string> sizes;
     for (const ImageSplit& split : corpus_.splits()) sizes.push_back(fmt::format("{} {}", split.size(), split.name()));
-    return fmt::format("{} | {} images of {} x {} x {} in {} classes, {} patches each", corpus_.name(),
+    return fmt::format("{} | {} images of {} x {} x {} in {} classes, {} patches each | labels: {}", corpus_.name(),
                        join(sizes, ", "), shape.channels, shape.height, shape.width, corpus_.classes(),
-                       loader_.grid().patches());
+                       loader_.grid().patches(), corpus_.class_counts().in_words());
   }
+  std::vector<std::string> doubts() const override { return corpus_.class_counts().doubts(); }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
   SampleView view(int64_t sample) const override {
     const ImageShape& shape = corpus_.shape();

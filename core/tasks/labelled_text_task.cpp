@@ -98,11 +98,18 @@ class LabelledTextTask : public LabelledTask {
       sizes.push_back(fmt::format("{} {}", split.size(), split.name()));
       cut += split.num_cut();
     }
+    const std::string unknown = unknown_in_words(unknown_shares());
     return fmt::format(
         "{} | {} texts in {} classes, the largest {:.1f}% | {:.0f} tokens per text on average, {} at most, "
-        "{} truncated | vocabulary {} ({})",
+        "{} truncated | vocabulary {} ({}){} | labels: {}",
         corpus_.name(), join(sizes, ", "), corpus_.classes().size(), 100 * largest_class_share(), tokens_per_sample(),
-        train_.longest() + trailing_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name());
+        train_.longest() + trailing_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name(),
+        unknown.empty() ? "" : " | " + unknown, corpus_.class_counts().in_words());
+  }
+  std::vector<std::string> doubts() const override {
+    std::vector<std::string> found = corpus_.class_counts().doubts();
+    if (auto doubt = doubt_of_unknown(unknown_shares())) found.push_back(std::move(*doubt));
+    return found;
   }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
   SampleView view(int64_t sample) const override {
@@ -138,6 +145,13 @@ class LabelledTextTask : public LabelledTask {
     return std::make_unique<TextEvaluation>(corpus_.split(split), loader_, samples);
   }
 
+  std::vector<UnknownShare> unknown_shares() const {
+    std::vector<UnknownShare> shares;
+    for (const LabelledTexts& split : corpus_.splits())
+      shares.push_back({split.name(), split.unknown().share_of(split.num_encoded())});
+    return shares;
+  }
+
   // The accuracy of a model that always predicts the same class.
   double largest_class_share() const {
     std::vector<int64_t> counts(corpus_.classes().size());
@@ -169,11 +183,12 @@ std::unique_ptr<Task> open_labelled_text_task(const TrainConfig& config, const s
   TextCorpus::Setup setup{config.data.labelled, nullptr, longest};
   if (!texts) {
     setup.tokenizer = inherited_tokenizer(config);
-    return std::make_unique<LabelledTextTask>(config, TextCorpus::open(config.data.path, format, std::move(setup)));
+    return std::make_unique<LabelledTextTask>(config,
+                                              TextCorpus::open(config.data.location(), format, std::move(setup)));
   }
   const TextDescription trained = TextDescription::from(*texts, origin);
   setup.tokenizer = load_tokenizer(trained.tokenizer, origin);
-  TextCorpus corpus = TextCorpus::open(config.data.path, format, std::move(setup));
+  TextCorpus corpus = TextCorpus::open(config.data.location(), format, std::move(setup));
   if (trained.classes != corpus.classes()) {
     raise<DataError>("{} has the classes {}; the model was trained on {}", corpus.name(),
                      join(corpus.classes(), ", ").substr(0, 200), join(trained.classes, ", ").substr(0, 200));

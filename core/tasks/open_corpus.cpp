@@ -3,8 +3,8 @@
 namespace moe {
 
 Corpus open_corpus(const DataConfig& config) {
-  if (config.path != "synthetic")
-    return Corpus::open(config.path, {.vocab_size = config.vocab_size, .tokenizer = config.tokenizer});
+  if (config.path != kSyntheticData)
+    return Corpus::open(config.location(), {.vocab_size = config.vocab_size, .tokenizer = config.tokenizer_location()});
   const SyntheticDataConfig& s = config.synthetic;
   return Corpus::synthetic({.states = s.states,
                             .order = s.order,

@@ -42,6 +42,8 @@ class Task {
   virtual Json samples() const = 0;         // identifies the samples of a difficulty store
   virtual Json description() const = 0;     // the properties of its samples that a trained model needs
   virtual std::string summary() const = 0;  // a line for the console
+  // Sentences about what is doubtful in the data, for reports to warn of.
+  virtual std::vector<std::string> doubts() const { return {}; }
   virtual int64_t memory_bytes() const = 0;
   virtual SampleView view(int64_t sample) const = 0;
 

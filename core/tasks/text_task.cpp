@@ -37,7 +37,9 @@ class TextTask : public Task {
         train_(corpus_.split("train")),
         windows_({train_.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.seed)}),
         prompt_(sample_prompt(config, corpus_)),
-        bytes_per_token_(train_.bytes_per_token()) {}
+        bytes_per_token_(train_.bytes_per_token()),
+        spelling_bits_(spelling_bits(train_.unknown().value_or(UnknownText{})) /
+                       static_cast<double>(std::max<int64_t>(train_.num_tokens(), 1))) {}
 
   void check(const TrainConfig& config) const override { refuse_augmentation(config.data); }
 
@@ -58,10 +60,12 @@ class TextTask : public Task {
   }
   Json description() const override { return corpus_.tokenizer().to_json(); }
   std::string summary() const override {
-    return fmt::format("{} | {} training tokens, vocabulary {} ({})", corpus_.name(),
+    const std::string unknown = unknown_in_words(corpus_.unknown_shares());
+    return fmt::format("{} | {} training tokens, vocabulary {} ({}){}", corpus_.name(),
                        format_count(static_cast<double>(train_.num_tokens())), corpus_.vocab_size(),
-                       corpus_.tokenizer().name());
+                       corpus_.tokenizer().name(), unknown.empty() ? "" : " | " + unknown);
   }
+  std::vector<std::string> doubts() const override { return corpus_.doubts(); }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
   SampleView view(int64_t sample) const override {
     std::vector<int32_t> tokens(static_cast<size_t>(config_.data.sequence));
@@ -77,7 +81,7 @@ class TextTask : public Task {
     moe::load(train_, starts_, time, batch);
   }
   NamedFigures training_figures(double loss, const StepOutcome&) const override {
-    return {{"bpc", bits_per_character(loss, bytes_per_token_)}};
+    return {{"bpc", bits_per_character(loss, bytes_per_token_, spelling_bits_)}};
   }
   std::optional<GeneratedText> generate(TrainingState& state, int64_t step) const override {
     const std::vector<int32_t> text =
@@ -126,6 +130,7 @@ class TextTask : public Task {
   Sampler windows_;
   std::vector<int32_t> prompt_;
   std::optional<double> bytes_per_token_;  // of the training text
+  double spelling_bits_;                   // of its unknown text, per token
   mutable std::vector<int64_t> starts_;    // buffer of load(), which allocates nothing after the first call
 };
 

@@ -237,6 +237,7 @@ std::string memory_table(const DryRun& d, size_t rest) {
 
 std::string warnings(const DryRun& d, size_t rest) {
   auto notes = lint(d.config, d.task.shape().time, d.ranks, d.width, experts_per_token(d.config, d.length), d.length);
+  for (std::string& doubt : d.task.doubts()) notes.push_back(std::move(doubt));
   if (d.on_gpu && !cuda::built())
     notes.push_back("this build has no CUDA: the scratch memory of kernels is not included");
   if (d.on_gpu && cuda::device_count() > 0 && d.plan.worst_total() + rest > cuda::memory_info().total_bytes) {

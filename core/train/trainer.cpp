@@ -174,6 +174,7 @@ void Trainer::log_summary(const ModelSummary& summary) const {
             cpu_.source, groups_.expert->size(), cpu_instruction_set());
   if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.dtype));
   log::info("data  {}", task_->summary());
+  for (const std::string& doubt : task_->doubts()) log::warn("data  {}", doubt);
   log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
             format_count(static_cast<double>(summary.parameters)),
             format_count(static_cast<double>(summary.active_parameters)), summary.flops_per_token / 1e6,
@@ -199,7 +200,10 @@ void Trainer::log_summary(const ModelSummary& summary) const {
 void Trainer::write_manifest(const ModelSummary& summary) const {
   char host[256] = "?";
   gethostname(host, sizeof host - 1);
+  // The same configuration has the same hash, wherever its data is.
   TrainConfig config = config_;
+  config.data.path_absolute.clear();
+  config.data.tokenizer_absolute.clear();
   const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
   folder_.write_manifest({{"schema", 1},
                           {"version", version()},

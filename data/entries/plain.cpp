@@ -32,4 +32,20 @@ void read_paragraph_entries(TextReader& reader, const EntryVisitor& visit) {
   }
 }
 
+void read_document_entries(TextReader& reader, const EntryVisitor& visit) {
+  std::string document;
+  int64_t begin = 0;
+  while (true) {
+    const int64_t offset = reader.offset();
+    const auto line = reader.next_line();
+    if (!document.empty() && (!line || reader.document_begins_at(offset))) {
+      visit(document, begin);
+      document.clear();
+    }
+    if (!line) return;
+    if (document.empty()) begin = offset;
+    document += *line;
+  }
+}
+
 }  // namespace moe

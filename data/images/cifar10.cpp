@@ -1,26 +1,15 @@
 #include "data/images/cifar10.h"
 
-#include <filesystem>
-#include <optional>
-
 #include "core/base/check.h"
-#include "data/gzip.h"
+#include "data/byte_stream.h"
 
 namespace moe {
 
 static constexpr ImageShape kShape{3, 32, 32};
 static constexpr int kClasses = 10, kBatches = 5;
 
-static std::optional<std::string> find(const std::string& folder, const std::string& name) {
-  for (const char* ending : {".bin", ".bin.gz"}) {
-    const std::string path = folder + "/" + name + ending;
-    if (std::filesystem::exists(path)) return path;
-  }
-  return std::nullopt;
-}
-
 static void append(const std::string& path, ImageSet& set) {
-  const std::string content = read_maybe_compressed(path);
+  const std::string content = read_bytes(path);
   const auto record = static_cast<size_t>(1 + kShape.pixels());
   if (content.empty() || content.size() % record != 0) {
     raise<DataError>("{} is truncated or not a CIFAR-10 file: {} bytes; expected a multiple of a record's {}", path,
@@ -38,16 +27,16 @@ static void append(const std::string& path, ImageSet& set) {
 }
 
 bool has_cifar10_images(const std::string& folder) {
-  return find(folder, "data_batch_1").has_value();
+  return find_input(folder, "data_batch_1.bin").has_value();
 }
 
 ImageFiles read_cifar10_images(const std::string& folder) {
   ImageFiles files{{kShape, {}, {}}, {kShape, {}, {}}, kClasses};
   for (int i = 1; i <= kBatches; ++i) {
-    if (const auto path = find(folder, fmt::format("data_batch_{}", i))) append(*path, files.train);
+    if (const auto path = find_input(folder, fmt::format("data_batch_{}.bin", i))) append(*path, files.train);
   }
   if (files.train.labels.empty()) raise<DataError>("{} has no data_batch_1.bin", folder);
-  if (const auto path = find(folder, "test_batch")) append(*path, files.test);
+  if (const auto path = find_input(folder, "test_batch.bin")) append(*path, files.test);
   return files;
 }
 

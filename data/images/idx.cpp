@@ -1,15 +1,12 @@
 #include "data/images/idx.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 
 #include "core/base/check.h"
-#include "data/gzip.h"
+#include "data/byte_stream.h"
 
 namespace moe {
-
-namespace fs = std::filesystem;
 
 static uint32_t big_endian(const std::string& bytes, size_t at) {
   uint32_t value = 0;
@@ -19,7 +16,7 @@ static uint32_t big_endian(const std::string& bytes, size_t at) {
 
 IdxArray read_idx(const std::string& path) {
   constexpr unsigned char kBytes = 0x08;  // the type of the elements
-  const std::string content = read_maybe_compressed(path);
+  const std::string content = read_bytes(path);
   if (content.size() < 4 || content[0] != 0 || content[1] != 0) raise<DataError>("{} is not an IDX file", path);
   const auto type = static_cast<unsigned char>(content[2]), rank = static_cast<unsigned char>(content[3]);
   if (type != kBytes) raise<DataError>("{}: elements of type {:#04x}; expected bytes ({:#04x})", path, type, kBytes);
@@ -43,14 +40,12 @@ IdxArray read_idx(const std::string& path) {
   return array;
 }
 
-// Finds the file under its original name or the name used by other distributions, plain or compressed.
+// Finds the file under its original name or the name used by other distributions.
 static std::optional<std::string> find(const std::string& folder, const std::string& part, const std::string& what,
                                        int rank) {
   for (const char* separator : {"-", "."}) {
-    for (const char* ending : {"", ".gz"}) {
-      const std::string path = fmt::format("{}/{}-{}{}idx{}-ubyte{}", folder, part, what, separator, rank, ending);
-      if (fs::exists(path)) return path;
-    }
+    const std::string name = fmt::format("{}-{}{}idx{}-ubyte", part, what, separator, rank);
+    if (auto path = find_input(folder, name)) return path;
   }
   return std::nullopt;
 }

@@ -35,9 +35,9 @@ uint64_t ImageSplit::content_hash() const {
 
 ImageCorpus ImageCorpus::open(const DataConfig& config) {
   const ImageFormat& format = image_formats().at(labelled_format(config).name);
-  fs::path path = fs::absolute(config.path).lexically_normal();
+  fs::path path = fs::absolute(config.location()).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  return {path.filename().string(), format.read(config.path), config.labelled};
+  return {path.filename().string(), format.read(config.location()), config.labelled};
 }
 
 static void check_labels(const std::string& name, const ImageSet& set, int64_t classes) {
@@ -49,9 +49,18 @@ static void check_labels(const std::string& name, const ImageSet& set, int64_t c
   }
 }
 
+static ClassCounts count_classes(const ImageSet& set, int64_t classes) {
+  ClassCounts result;
+  result.counts.resize(as_index(classes));
+  for (int64_t i = 0; i < classes; ++i) result.names.push_back(std::to_string(i));
+  for (int64_t i = 0; i < set.size(); ++i) ++result.counts[as_index(set.label(i))];
+  if (set.size() > 0) result.first = set.label(0);
+  return result;
+}
+
 ImageCorpus::ImageCorpus(std::string name, ImageFiles files, const LabelledDataConfig& config)
-    : name_(std::move(name)), shape_(files.train.shape), classes_(files.classes) {
-  check_labels(name_, files.test, classes_);
+    : name_(std::move(name)), shape_(files.train.shape), classes_(count_classes(files.train, files.classes)) {
+  check_labels(name_, files.test, classes());
   if (files.test.size() > 0 && !(files.test.shape == shape_)) {
     raise<DataError>("{}: test images are {} x {}, but training images are {} x {}", name_, files.test.shape.width,
                      files.test.shape.height, shape_.width, shape_.height);

@@ -6,6 +6,7 @@
 #include "core/base/integer.h"
 #include "core/base/table.h"
 #include "core/config/train_config.h"
+#include "data/class_counts.h"
 #include "data/images/image_set.h"
 
 namespace moe {
@@ -39,8 +40,8 @@ class ImageSplit {
 
 class ImageCorpus {
  public:
-  // Reads the folder config.path, whose files have the format that labelled_format() finds. Throws DataError for faults
-  // in its files, UsageError when validation would leave nothing to train on.
+  // Reads the folder config.location(), whose files have the format that labelled_format() finds. Throws DataError for
+  // faults in its files, UsageError when validation would leave nothing to train on.
   static ImageCorpus open(const DataConfig& config);
   // Validation is drawn from the training images by a permutation keyed by config.split_seed; both splits keep the
   // order of the files. Throws DataError when shapes or labels of the parts are inconsistent.
@@ -48,7 +49,9 @@ class ImageCorpus {
 
   const std::string& name() const { return name_; }
   const ImageShape& shape() const { return shape_; }
-  int64_t classes() const { return classes_; }
+  int64_t classes() const { return std::ssize(classes_.names); }
+  // Of the training files, held-out images included.
+  const ClassCounts& class_counts() const { return classes_; }
   bool has_split(std::string_view name) const;
   const ImageSplit& split(std::string_view name) const;  // throws DataError that lists the existing splits
   const std::vector<ImageSplit>& splits() const { return splits_; }
@@ -57,7 +60,8 @@ class ImageCorpus {
  private:
   std::string name_;
   ImageShape shape_;
-  int64_t classes_ = 0, memory_bytes_ = 0;
+  ClassCounts classes_;
+  int64_t memory_bytes_ = 0;
   std::vector<ImageSplit> splits_;
 };
 

@@ -1,13 +1,13 @@
 #include "data/texts/csv.h"
 
-#include "data/gzip.h"
+#include "data/file_kind.h"
 #include "data/texts/text_lines.h"
 
 namespace moe {
 
 void for_each_csv_record(const std::string& path,
                          const std::function<void(const std::vector<std::string>&, int64_t)>& visit) {
-  const std::string content = read_maybe_compressed(path);
+  const std::string content = read_text_input(path);
   std::vector<std::string> fields;
   int64_t line = 1;
   for (size_t at = 0; at < content.size();) {

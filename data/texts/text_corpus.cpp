@@ -18,12 +18,19 @@ LabelledTexts::LabelledTexts(std::string name, std::shared_ptr<const TextSet> se
                              const LabelledDataConfig& config, const Tokenizer& tokenizer, int64_t longest)
     : name_(std::move(name)), set_(std::move(set)), members_(std::move(members)) {
   const TextCleaning& cleaning = text_cleanings().at(config.clean);
+  const bool may_not_know = !tokenizer.bytes_by_id().has_value();
   std::vector<int32_t> ids;
   ends_.reserve(members_.size());
   for (int64_t i = 0; i < size(); ++i) {
     ids.clear();
     try {
-      tokenizer.encode(cleaning.clean(text(i)), ids);
+      if (may_not_know) {
+        TokenMeasures measures;
+        tokenizer.encode(cleaning.clean(text(i)), ids, measures);
+        for (const int32_t bytes : measures.unknown) unknown_.bytes += bytes, unknown_.tokens += bytes > 0;
+      } else {
+        tokenizer.encode(cleaning.clean(text(i)), ids);
+      }
     } catch (const DataError& error) {
       raise<DataError>(
           "text {} of the {} split, '{}': {}. The {} tokenizer covers only the text it was made from; "
@@ -37,6 +44,7 @@ LabelledTexts::LabelledTexts(std::string name, std::shared_ptr<const TextSet> se
     ends_.push_back(std::ssize(tokens_));
     longest_ = std::max(longest_, kept);
     num_cut_ += kept < all;
+    num_encoded_ += all;
   }
 }
 
@@ -58,6 +66,14 @@ TextCorpus TextCorpus::open(const std::string& path, const std::string& format, 
   return {folder.filename().string(), text_formats().at(format).read(path), std::move(setup)};
 }
 
+static ClassCounts count_classes(std::vector<std::string> names, const TextSet& set) {
+  ClassCounts classes{std::move(names), {}};
+  classes.counts.resize(classes.names.size());
+  for (int64_t i = 0; i < set.size(); ++i) ++classes.counts[as_index(set.label(i))];
+  if (set.size() > 0) classes.first = set.label(0);
+  return classes;
+}
+
 // Makes the configured tokenizer from the cleaned training texts.
 static std::unique_ptr<Tokenizer> make_tokenizer(const TextSet& set, const std::vector<int64_t>& members,
                                                  const LabelledDataConfig& config) {
@@ -69,7 +85,9 @@ static std::unique_ptr<Tokenizer> make_tokenizer(const TextSet& set, const std::
 }
 
 TextCorpus::TextCorpus(std::string name, TextFiles files, Setup setup)
-    : name_(std::move(name)), classes_(std::move(files.classes)), tokenizer_(std::move(setup.tokenizer)) {
+    : name_(std::move(name)),
+      classes_(count_classes(std::move(files.classes), files.train)),
+      tokenizer_(std::move(setup.tokenizer)) {
   const auto train = std::make_shared<const TextSet>(std::move(files.train)),
              validation = std::make_shared<const TextSet>(std::move(files.validation)),
              test = std::make_shared<const TextSet>(std::move(files.test));

@@ -6,8 +6,10 @@
 
 #include "core/base/integer.h"
 #include "core/config/train_config.h"
+#include "data/class_counts.h"
 #include "data/texts/text_set.h"
 #include "data/tokenizer.h"
+#include "data/unknown_text.h"
 
 namespace moe {
 
@@ -29,6 +31,9 @@ class LabelledTexts {
   int64_t num_tokens() const { return std::ssize(tokens_); }
   int64_t longest() const { return longest_; }
   int64_t num_cut() const { return num_cut_; }  // texts that were truncated
+  // Of all tokens, before truncation.
+  const UnknownText& unknown() const { return unknown_; }
+  int64_t num_encoded() const { return num_encoded_; }
   // XXH64 of all original texts and labels in order, before cleaning and truncation.
   uint64_t content_hash() const;
   int64_t memory_bytes() const { return (num_tokens() + 2 * size()) * 8; }
@@ -41,7 +46,8 @@ class LabelledTexts {
   std::vector<int64_t> members_;
   std::vector<int32_t> tokens_;  // of all texts, concatenated
   std::vector<int64_t> ends_;
-  int64_t longest_ = 0, num_cut_ = 0;
+  int64_t longest_ = 0, num_cut_ = 0, num_encoded_ = 0;
+  UnknownText unknown_;
 };
 
 class TextCorpus {
@@ -59,7 +65,9 @@ class TextCorpus {
   TextCorpus(std::string name, TextFiles files, Setup setup);
 
   const std::string& name() const { return name_; }
-  const std::vector<std::string>& classes() const { return classes_; }
+  const std::vector<std::string>& classes() const { return classes_.names; }
+  // Of the training file, held-out texts included.
+  const ClassCounts& class_counts() const { return classes_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   bool has_split(std::string_view name) const;
   const LabelledTexts& split(std::string_view name) const;  // throws DataError that lists the existing splits
@@ -68,7 +76,7 @@ class TextCorpus {
 
  private:
   std::string name_;
-  std::vector<std::string> classes_;
+  ClassCounts classes_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<LabelledTexts> splits_;
   int64_t raw_bytes_ = 0;

@@ -2,19 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <set>
 #include <system_error>
 
 namespace moe {
-
-std::optional<std::string> find_text_file(const std::string& folder, const std::string& name) {
-  for (const char* ending : {"", ".gz"}) {
-    const std::string path = folder + "/" + name + ending;
-    if (std::filesystem::exists(path)) return path;
-  }
-  return std::nullopt;
-}
 
 std::string first_line(const std::string& path) {
   std::string first;
@@ -56,7 +47,7 @@ TextFiles with_named_labels(const std::string& folder, const std::string& ending
                             std::vector<NamedText> (*read)(const std::string& path)) {
   TextFiles files;
   const auto add = [&](const std::string& part, TextSet& set) {
-    const auto path = find_text_file(folder, part + ending);
+    const auto path = find_input(folder, part + ending);
     if (!path) return;
     const std::vector<NamedText> texts = read(*path);
     if (files.classes.empty()) files.classes = class_names(texts);

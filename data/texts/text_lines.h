@@ -1,17 +1,15 @@
-// Functions shared by the readers of labelled texts: finding files, labels by name.
+// Functions shared by the readers of labelled texts: labels by number and by name.
 #pragma once
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "data/input_file.h"
 #include "data/lines.h"
 #include "data/texts/text_set.h"
 
 namespace moe {
-
-// Returns folder/name or folder/name.gz, whichever exists.
-std::optional<std::string> find_text_file(const std::string& folder, const std::string& name);
 
 // Returns the first line, "" for an empty file.
 std::string first_line(const std::string& path);

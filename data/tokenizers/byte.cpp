@@ -13,8 +13,7 @@ std::unique_ptr<Tokenizer> ByteTokenizer::make(const TrainingText&, const Tokeni
   return std::make_unique<ByteTokenizer>();
 }
 
-int64_t ByteTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
-                                   std::vector<int32_t>*) const {
+int64_t ByteTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids, TokenMeasures*) const {
   const size_t before = ids.size();
   ids.resize(before + text.size());
   for (size_t i = 0; i < text.size(); ++i) ids[before + i] = static_cast<unsigned char>(text[i]);

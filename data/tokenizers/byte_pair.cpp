@@ -115,7 +115,7 @@ void BytePairTokenizer::merge_word(std::string_view word, std::vector<int32_t>& 
 }
 
 int64_t BytePairTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
-                                       std::vector<int32_t>*) const {
+                                       TokenMeasures*) const {
   // Most words of a text have occurred before, so their ids are cached.
   constexpr size_t kRemembered = 32;  // maximum bytes of a cached word
   std::unordered_map<std::string, std::vector<int32_t>> known;

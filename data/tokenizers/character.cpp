@@ -34,7 +34,7 @@ std::unique_ptr<Tokenizer> CharacterTokenizer::make(const TrainingText& text, co
 }
 
 int64_t CharacterTokenizer::encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
-                                        std::vector<int32_t>*) const {
+                                        TokenMeasures*) const {
   const size_t before = ids.size();
   ids.resize(before + text.size());
   int32_t smallest = 0;

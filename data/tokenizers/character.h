@@ -20,7 +20,7 @@ class CharacterTokenizer : public Tokenizer {
 
  protected:
   int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
-                      std::vector<int32_t>* lengths) const override;
+                      TokenMeasures* measures) const override;
   void append_bytes(int32_t id, std::string& bytes) const override;
 
  private:

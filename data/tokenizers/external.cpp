@@ -16,7 +16,7 @@ std::unique_ptr<Tokenizer> ExternalTokenizer::from_json(const Json& description)
   return std::make_unique<ExternalTokenizer>(description.at("vocab_size").get<int64_t>());
 }
 
-int64_t ExternalTokenizer::encode_text(std::string_view, int64_t, std::vector<int32_t>&, std::vector<int32_t>*) const {
+int64_t ExternalTokenizer::encode_text(std::string_view, int64_t, std::vector<int32_t>&, TokenMeasures*) const {
   raise<DataError>("this corpus was tokenised by another program, so text cannot be encoded here");
 }
 

@@ -134,13 +134,16 @@ std::optional<int32_t> SentencePieceTokenizer::end_of_document() const {
 }
 
 int64_t SentencePieceTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
-                                            std::vector<int32_t>* lengths) const {
+                                            TokenMeasures* measures) const {
   const sentencepiece::SentencePieceProcessor& processor = model_->processor;
   int64_t waiting = 0;  // bytes that no piece covers, such as blanks that the model drops; they are added to the next
                         // piece
-  const auto add = [&](int32_t id, int64_t bytes) {
+  const auto add = [&](int32_t id, int64_t bytes, int64_t unknown) {
     ids.push_back(id);
-    if (lengths) lengths->push_back(static_cast<int32_t>(waiting + bytes));
+    if (measures) {
+      measures->lengths.push_back(static_cast<int32_t>(waiting + bytes));
+      measures->unknown.push_back(static_cast<int32_t>(unknown));
+    }
     waiting = 0;
   };
   while (!text.empty()) {
@@ -151,13 +154,14 @@ int64_t SentencePieceTokenizer::encode_text(std::string_view text, int64_t, std:
     uint32_t done = 0;
     for (size_t i = 0; i < pieces.pieces_size(); ++i) {
       const auto piece = pieces.pieces(static_cast<int>(i));
-      add(static_cast<int32_t>(piece.id()), piece.end() - done);
+      const auto id = static_cast<int32_t>(piece.id());
+      add(id, piece.end() - done, processor.IsUnknown(id) ? piece.end() - piece.begin() : 0);
       done = piece.end();
     }
     waiting += static_cast<int64_t>(sentence.size()) - done;
     text.remove_prefix(sentence.size());
     if (line == sentence.npos) break;
-    add(processor.eos_id(), 1);
+    add(processor.eos_id(), 1, 0);
     text.remove_prefix(1);
   }
   return waiting;
@@ -206,8 +210,7 @@ Json SentencePieceTokenizer::to_json() const {
 std::optional<int32_t> SentencePieceTokenizer::end_of_document() const {
   refuse();
 }
-int64_t SentencePieceTokenizer::encode_text(std::string_view, int64_t, std::vector<int32_t>&,
-                                            std::vector<int32_t>*) const {
+int64_t SentencePieceTokenizer::encode_text(std::string_view, int64_t, std::vector<int32_t>&, TokenMeasures*) const {
   refuse();
 }
 void SentencePieceTokenizer::append_bytes(int32_t, std::string&) const {

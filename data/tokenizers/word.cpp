@@ -68,21 +68,25 @@ std::unique_ptr<Tokenizer> WordTokenizer::make(const TrainingText& text, const T
 }
 
 int64_t WordTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
-                                   std::vector<int32_t>* lengths) const {
+                                   TokenMeasures* measures) const {
   const char* begin = text.data();  // start of the bytes that no token covers yet; blanks belong to the token after
                                     // them
-  const auto add = [&](int32_t id, const char* end) {
+  const auto add = [&](int32_t id, const char* end, size_t unknown) {
     ids.push_back(id);
-    if (lengths) lengths->push_back(static_cast<int32_t>(end - begin));
+    if (measures) {
+      measures->lengths.push_back(static_cast<int32_t>(end - begin));
+      measures->unknown.push_back(static_cast<int32_t>(unknown));
+    }
     begin = end;
   };
   for_each_token(
       text,
       [&](std::string_view word) {
         const auto found = ids_.find(word);
-        add(found == ids_.end() ? kUnknownId : found->second, word.data() + word.size());
+        const bool known = found != ids_.end();
+        add(known ? found->second : kUnknownId, word.data() + word.size(), known ? 0 : word.size());
       },
-      [&](const char* end) { add(kLineEndId, end); });
+      [&](const char* end) { add(kLineEndId, end, 0); });
   return text.data() + text.size() - begin;
 }
 

@@ -1,6 +1,7 @@
 // One id per word, where words are separated by blanks. The end of a line is a token too, as in the word-level WikiText
 // corpora; the number of blanks is lost. Words that occur fewer than `min_count` times in the training text become
-// <unk>, and their spelling is lost: perplexities of such a text do not account for it.
+// <unk>, and their spelling is lost: perplexities of such a text do not account for it, bits per character do
+// (data/unknown_text.h).
 #pragma once
 #include <string>
 #include <unordered_map>
@@ -28,7 +29,7 @@ class WordTokenizer : public Tokenizer {
 
  protected:
   int64_t encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,
-                      std::vector<int32_t>* lengths) const override;
+                      TokenMeasures* measures) const override;
   void append_bytes(int32_t id, std::string& bytes) const override;
 
  private:

@@ -14,3 +14,12 @@ TEST_CASE("the peak resident size is within 1.3 times the planned memory", "[slo
   CHECK(json.at("peak_bytes").get<double>() < 1.3 * json.at("planned_bytes").get<double>());
   CHECK(json.at("peak_bytes").get<double>() > 0.5 * json.at("planned_bytes").get<double>());
 }
+
+TEST_CASE("a step is measured without the data that its configuration names") {
+  const Finished result = run_child(
+      program("moe-bench") + Arguments{"step", "-c", MOE_CONFIGS "/quickstart.yaml", "--steps", "1", "--warmup", "1"} +
+      settings({"data.path=/absent", "data.sequence=16", "data.vocab_size=50", "model.layers=1", "model.d_model=16",
+                "model.attention.heads=2", "moe.experts=2", "moe.d_ff=16", "train.batch=2", "parallel.threads=1"}));
+  INFO(result.err);
+  CHECK(result.code == 0);
+}

@@ -74,7 +74,10 @@ TEST_CASE("moe-eval of a checkpoint reports the run's own evaluation") {
 TEST_CASE("bits per byte count exactly the bytes that the predicted tokens stand for") {
   const TemporaryFolder folder;
   std::string text;
-  for (int i = 0; i < 400; ++i) text += i % 3 == 0 ? "a  long one, extraordinarily \n" : "to be\n";
+  for (int i = 0; i < 400; ++i) {
+    text += i % 3 == 0 ? "a  long one, extraordinarily \n" : "to be\n";
+    if (i % 20 == 1) text += "once" + std::to_string(i) + " <unk>\n";  // the first is unknown to all but training
+  }
   write_text_file(folder / "text", text);
   REQUIRE(run_child(program("moe-data") + Arguments{"prepare", "-i", folder / "text", "-o", folder / "corpus",
                                                     "--tokenizer", "word", "--split", "80/10/10"})
@@ -94,10 +97,65 @@ TEST_CASE("bits per byte count exactly the bytes that the predicted tokens stand
     CHECK(json.at("tokens") == predicted);
     CHECK(json.at("raw_bytes") == *test.raw_bytes(1, predicted));
     CHECK(json.at("documents") == "joined");
-    const double bits = json.at("nll").get<double>() * static_cast<double>(predicted) / std::log(2.0);
+    // Unknown words are spelled out: 8 bits for each byte, and 8 for an end mark.
+    const UnknownText unknown = *test.unknown(1, predicted);
+    CHECK((unknown.tokens > 0) == (predicted > 1));
+    CHECK(json.at("unknown") == Json{{"tokens", unknown.tokens}, {"bytes", unknown.bytes}});
+    const double bits = json.at("nll").get<double>() * static_cast<double>(predicted) / std::log(2.0) +
+                        8 * static_cast<double>(unknown.bytes + unknown.tokens);
     CHECK(json.at("bpb").get<double>() == Approx(bits / json.at("raw_bytes").get<double>()));
     CHECK(json.at("bpc") == json.at("bpb"));
   }
+}
+
+// Runs a command in a folder.
+static Finished run_in(const std::string& folder, const Arguments& command) {
+  return run_child(Arguments{"/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", folder} + command);
+}
+
+TEST_CASE("evaluations find a run's data from any folder, and refuse other data in its place") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "elsewhere");
+  const auto prepare = [&](const std::string& text, const std::string& corpus) {
+    write_text_file(folder / "text", text);
+    REQUIRE(
+        run_in(folder.path(), program("moe-data") + Arguments{"prepare", "-i", "text", "-o", corpus, "--force"}).code ==
+        0);
+  };
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "to be or not to be " + std::to_string(i) + "\n";
+  prepare(text, "corpus");
+  write_text_file(folder / "my.yaml", "data: {path: corpus}\n");
+  // The data is found from the folder of the configuration file.
+  const Finished trained =
+      run_in(folder / "elsewhere",
+             tiny_train(folder.path(), {"evaluate.tokens=0", "train.steps=5"}) + Arguments{"-c", "../my.yaml"});
+  INFO(trained.err);
+  REQUIRE(trained.code == 0);
+  const Finished here = run_in(folder.path(), eval("run", {"--tokens", "200"}));
+  const Finished there = run_in(folder / "elsewhere", eval("../run", {"--tokens", "200"}));
+  INFO(there.err);
+  CHECK(there.code == 0);
+  CHECK(there.out == here.out);
+  CHECK(run_in(folder / "elsewhere", program("moe-inspect") + Arguments{"../run", "--tokens", "200"}).code == 0);
+  CHECK_THAT(read_text_file(folder / "run/config.yaml"),
+             Catch::Contains("path: corpus\n") && Catch::Contains("/corpus\"\n"));
+
+  prepare(text + "and more\n", "corpus");
+  for (const char* name : {"moe-eval", "moe-inspect"}) {
+    const Finished replaced = run_in(folder / "elsewhere", program(name) + Arguments{"../run", "--tokens", "200"});
+    CHECK(replaced.code == 4);
+    CHECK_THAT(replaced.err, Catch::Contains("was trained on other data"));
+  }
+  CHECK(run_in(folder.path(), eval("run", {"--tokens", "200", "--data", "corpus"})).code == 0);
+  fs::remove_all(folder / "corpus");
+  const Finished gone = run_in(folder.path(), eval("run"));
+  CHECK(gone.code == 3);
+  CHECK_THAT(gone.err, Catch::Contains("/corpus: no such corpus"));
+  // Text in place of a corpus.
+  const Finished raw = run_in(folder.path(), eval("run", {"--data", "text"}));
+  CHECK(raw.code == 3);
+  CHECK_THAT(raw.err, Catch::Contains("moe-data prepare --input text --output corpora/text"));
 }
 
 static double least_bpc(const std::vector<Json>& records) {

@@ -55,6 +55,10 @@ double number_of(ChoiceBase& choice, const std::string& name) {
 
 }  // namespace
 
+TEST_CASE("a configuration may begin with a byte order mark") {
+  CHECK(read("\xEF\xBB\xBFsteps: 7\n").steps == 7);
+}
+
 TEST_CASE("every type of field is read") {
   SampleConfig c = read(
       "flag: yes\nsteps: 20\nscale: -2.5\nlength: 5Mt\ntext: \"a: b\"\nword: two\nwords: [x]\nnumbers: [3, "

@@ -2,10 +2,16 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
+#include "core/base/json_text.h"
 #include "data/corpus_folder_writer.h"
 #include "data/corpus_info.h"
 #include "data/corpus_manifest.h"
@@ -90,6 +96,76 @@ TEST_CASE("the byte lengths of all tokens are known for every tokenizer") {
   }
   fs::resize_file(folder / "word/test.lengths", 1024);
   CHECK_THROWS_AS(Corpus::open(folder / "word"), DataError);
+}
+
+TEST_CASE("tokens that the tokenizer made unknown are counted, those that the text spells <unk> are not") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 3000; ++i) text += i % 90 == 7 ? "once" + std::to_string(i) + " <unk> often\n" : "often <unk>\n";
+  write_text_file(folder / "a.txt", text);
+  PreparationOptions options{{folder / "a.txt"}, folder / "c", "", "word", "", "", 0, false};
+  options.vocabulary.min_count = 2;
+  prepare_corpus(options);
+  const Corpus corpus = Corpus::open(folder / "c");
+  corpus.verify();
+  for (const Split& split : corpus.splits()) {
+    INFO(split.name());
+    // Computed from the tokens and the text again.
+    const int64_t all = split.num_tokens();
+    std::vector<UnknownText> until{{}};
+    const int64_t first_line = split.name() == "train" ? 0 : -1;
+    REQUIRE(split.unknown().has_value());
+    CHECK(split.unknown()->tokens > 0);
+    CHECK(split.unknown() == split.slice("all", 0, all).unknown());
+    CHECK(*split.unknown(0, 100) == split.slice("part", 0, 100).unknown());
+    if (first_line < 0) continue;
+    int64_t line = 0;
+    for (int64_t i = 0; i < 2000; ++i) {
+      const std::string word = "once" + std::to_string(line);
+      UnknownText next = until.back();
+      const bool begins_line = i == 0 || split.at(i - 1) == 1;
+      if (begins_line && line % 90 == 7) next.tokens += 1, next.bytes += std::ssize(word);
+      line += split.at(i) == 1;
+      until.push_back(next);
+    }
+    for (const auto& [begin, end] : {std::pair{0, 2000}, {7, 26}, {21, 23}, {30, 31}, {14, 1999}, {100, 100}}) {
+      const UnknownText found = *split.slice("a", 5, 1995).unknown(std::max(begin - 5, 0), end - std::max(begin, 5));
+      CHECK(found.tokens == until[as_index(end)].tokens - until[as_index(std::max(begin, 5))].tokens);
+      CHECK(found.bytes == until[as_index(end)].bytes - until[as_index(std::max(begin, 5))].bytes);
+    }
+    CHECK(EvaluationWindows(split, 64, 64, 500).unknown() == split.unknown(1, 499));
+    CHECK(EvaluationStreams(split, 64, 3, 128, 500).unknown() == split.unknown(1, 499));
+  }
+  CHECK(corpus.doubts().empty());
+  CHECK_THAT(describe_corpus(corpus), Catch::Contains("unknown tokens ("));
+
+  // No text is unknown to a tokenizer of bytes, and all of it is counted.
+  options.output = folder / "b", options.tokenizer = "byte", options.vocabulary = {};
+  prepare_corpus(options);
+  CHECK(Corpus::open(folder / "b").split("train").unknown() == UnknownText{});
+  // Without text there is nothing to count.
+  prepare_synthetic({8, 2, 0.3, 5, 10'000, 500, 0}, folder / "s", false);
+  CHECK_FALSE(Corpus::open(folder / "s").split("train").unknown().has_value());
+  CHECK(Corpus::open(folder / "s").doubts().empty());
+}
+
+TEST_CASE("more unknown text than one in a hundred tokens, or text in which it was not counted, is doubtful") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(1000));
+  PreparationOptions options{{folder / "a.txt"}, folder / "c", "", "word", "", "", 0, false};
+  prepare_corpus(options);
+  const std::vector<std::string> doubts = Corpus::open(folder / "c").doubts();
+  REQUIRE(doubts.size() == 1);
+  CHECK_THAT(doubts[0], Catch::Contains("% of split validation") && Catch::Contains("% of split test") &&
+                            !Catch::Contains("split train"));
+
+  CorpusManifest older = CorpusManifest::read(folder / "c");
+  for (CorpusManifest::Split& split : older.splits) split.unknown.reset();
+  older.write(folder / "c");
+  const Corpus corpus = Corpus::open(folder / "c");
+  CHECK_FALSE(corpus.split("test").unknown().has_value());
+  REQUIRE(corpus.doubts().size() == 1);
+  CHECK_THAT(corpus.doubts()[0], Catch::Contains("before unknown tokens were counted"));
 }
 
 #if MOE_HAS_PCRE2
@@ -187,16 +263,132 @@ TEST_CASE("text that cannot be prepared is refused") {
   CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "external", "", "", 0, false}), UsageError);
   CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, output, "", "byte", "90/5/5", "lines", 0, false}), UsageError);
   CHECK_THROWS_AS(prepare_corpus({{folder / "late.txt"}, "", "", "byte", "", "", 0, false}), UsageError);
+  write_text_file(folder / "blanks.txt", std::string(1000, ' '));
+  CHECK_THROWS_WITH(prepare_corpus({{folder / "blanks.txt"}, output, "", "word", "", "", 0, false}),
+                    Catch::Contains("no tokens"));
   CHECK_FALSE(fs::exists(output));
   CHECK_FALSE(fs::exists(output + ".partial"));
 }
 
-TEST_CASE("damage to a prepared corpus is detected") {
+TEST_CASE("a changed byte in any file of a prepared corpus is noticed, and the file named") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(1000));
+  PreparationOptions options{{folder / "a.txt"}, folder / "c", "", "word", "", "", 0, false};
+  options.vocabulary.min_count = 2;
+  prepare_corpus(options);
+  std::vector<std::string> files;
+  for (const VerifiedFile& file : Corpus::open(folder / "c").verify()) {
+    CHECK(file.hashed);
+    files.push_back(file.path);
+  }
+  CHECK(std::ssize(files) == std::distance(fs::directory_iterator(folder / "c"), fs::directory_iterator()));
+  CHECK(files.size() == 10);  // corpus.json, and tokens, lengths and unknown text of three splits
+  for (const std::string& file : files) {
+    const auto bytes = static_cast<int64_t>(fs::file_size(file));
+    for (const int64_t offset : {int64_t{2}, int64_t{500}, bytes / 2, bytes - 3}) {
+      INFO(file << ", byte " << offset);
+      const std::string before = read_text_file(file);
+      flip_byte(file, offset);
+      std::string message = "no error";
+      try {
+        Corpus::open(folder / "c").verify();
+      } catch (const Error& error) {
+        message = error.what();
+      }
+      CHECK_THAT(message, Catch::Contains(file));
+      write_text_file(file, before);
+    }
+  }
+  flip_byte(files[1], kTokenHeaderBytes + 100);
+  flip_byte(files.back(), kTokenHeaderBytes + 100);
+  CHECK_THROWS_AS(Corpus::open(folder / "c").verify(), CheckpointError);
+  CHECK_THROWS_WITH(Corpus::open(folder / "c").verify(), Catch::Contains(files[1]) && Catch::Contains(files.back()));
+}
+
+TEST_CASE("files without a recorded hash are read, and said to have none") {
   const TemporaryFolder folder;
   write_text_file(folder / "a.txt", numbered_text(100));
   prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, false});
-  flip_byte(folder / "c/train.bin", kTokenHeaderBytes + 100);
-  CHECK_THROWS_WITH(Corpus::open(folder / "c").verify(), Catch::Contains("changed since it was prepared"));
+  // A description of an earlier version.
+  Json json = parse_json(read_text_file(folder / "c/corpus.json"));
+  json.erase("xxh64");
+  write_text_file(folder / "c/corpus.json", json_text(json, 2));
+  const std::vector<VerifiedFile> files = Corpus::open(folder / "c").verify();
+  REQUIRE(files.size() == 4);
+  CHECK_FALSE(files[0].hashed);
+  CHECK(files[1].hashed);
+  for (const VerifiedFile& file : Corpus::open(folder / "c/train.bin", {.vocab_size = 256}).verify())
+    CHECK_FALSE(file.hashed);
+  CHECK_THROWS_AS(Corpus::open(folder / "c/train.bin", {.vocab_size = 50}).verify(), DataError);
+}
+
+TEST_CASE("of several preparations of one output one makes it, and the others find it there") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(20'000));
+  constexpr size_t kPreparations = 6;
+  std::array<std::future<bool>, kPreparations> made;
+  for (auto& result : made) {
+    result = std::async(std::launch::async, [&] {
+      return prepare_corpus({{folder / "a.txt"}, folder / "c", "", "word", "", "", 0, false});
+    });
+  }
+  int64_t makers = 0;
+  for (auto& result : made) makers += result.get();
+  CHECK(makers == 1);
+  Corpus::open(folder / "c").verify();
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 2);  // no lock is left
+  // Nothing is written where a corpus is there, not even a lock's file that could not be removed.
+  CHECK_FALSE(prepare_corpus({{folder / "a.txt"}, folder / "c", "", "word", "", "", 0, false}));
+}
+
+TEST_CASE("the lock of an output without the file system's locks is the folder in which it is collected") {
+  const TemporaryFolder folder;
+  const auto no_locks = [](int, bool) { return ENOLCK; };
+  const std::string output = folder / "c", temporary = folder / "c.partial";
+  {
+    const OutputLock lock(output, temporary, no_locks);
+    CHECK(fs::exists(temporary));
+    CHECK_THROWS_AS(OutputLock(output, temporary, no_locks), DataError);
+    CHECK_THROWS_WITH(OutputLock(output, temporary, no_locks), Catch::Contains("by another process"));
+    CHECK(fs::exists(temporary));
+  }
+  CHECK(fs::is_empty(folder.path()));
+  // What was left by a process that ended is no lock: nothing changes in it any more.
+  fs::create_directories(temporary);
+  write_text_file(temporary + "/train.bin.partial", "");
+  CHECK_THROWS_AS(OutputLock(output, temporary, no_locks), DataError);
+  const auto past = fs::file_time_type::clock::now() - std::chrono::minutes(2);
+  fs::last_write_time(temporary + "/train.bin.partial", past);
+  CHECK_THROWS_AS(OutputLock(output, temporary, no_locks), DataError);
+  fs::last_write_time(temporary, past);
+  const OutputLock lock(output, temporary, no_locks);
+}
+
+TEST_CASE("the preview of a text is one short line") {
+  const TemporaryFolder folder;
+  for (const std::string& text :
+       {std::string(50'000, 'x'), numbered_text(5000), std::string(5000, '\xE4'), std::string(9000, '\t')}) {
+    write_text_file(folder / "a.txt", text);
+    for (const char* tokenizer : {"byte", "word"}) {
+      if (text[0] == '\t' && tokenizer == std::string("word")) continue;  // no words
+      prepare_corpus({{folder / "a.txt"}, folder / "c", "", tokenizer, "90/5/5", "", 0, true});
+      const std::string all = describe_corpus(Corpus::open(folder / "c"));
+      const size_t begin = all.find("begins:\n") + 8;
+      CHECK(all.find('\n', begin) == all.size() - 1);
+      CHECK(all.size() - begin <= 201);
+    }
+  }
+  std::string accents;
+  for (int i = 0; i < 1000; ++i) accents += "é";
+  write_text_file(folder / "a.txt", accents + "\n");
+  prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, true});
+  CHECK_THAT(describe_corpus(Corpus::open(folder / "c")), Catch::Contains("ééé") && !Catch::Contains("\\x"));
+}
+
+TEST_CASE("damage to a prepared corpus is detected when it is opened") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", numbered_text(100));
+  prepare_corpus({{folder / "a.txt"}, folder / "c", "", "byte", "", "", 0, false});
   fs::copy_file(folder / "c/test.bin", folder / "c/train.bin", fs::copy_options::overwrite_existing);
   CHECK_THROWS_WITH(Corpus::open(folder / "c"), Catch::Contains("by corpus.json"));
   fs::remove(folder / "c/train.bin");

@@ -7,6 +7,10 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
+#if MOE_HAS_SENTENCEPIECE
+#include <sentencepiece_trainer.h>
+#endif
+
 namespace moe {
 
 #if MOE_HAS_SENTENCEPIECE
@@ -25,9 +29,10 @@ TEST_CASE("SentencePiece learns pieces deterministically, and encodes unknown ch
   CHECK(tokenizer->to_json() == SentencePieceTokenizer::make(text, options)->to_json());
   CHECK(tokenizer->vocab_size() > 258);  // <unk>, </s>, bytes
   CHECK(tokenizer->vocab_size() <= 290);
-  std::vector<int32_t> ids, lengths;
+  std::vector<int32_t> ids;
+  TokenMeasures measures;
   const std::string other = "  the cat\n\nsat \xE2\x98\x83  on\nZ";
-  CHECK(tokenizer->encode(other, ids, lengths) == 0);
+  CHECK(tokenizer->encode(other, ids, measures) == 0);
   CHECK(tokenizer->decode(ids) == other);
   CHECK(std::count(ids.begin(), ids.end(), *tokenizer->end_of_document()) == 3);  // line ends
   std::vector<int32_t> known;
@@ -38,6 +43,29 @@ TEST_CASE("SentencePiece learns pieces deterministically, and encodes unknown ch
   tokenizer->encode(other.substr(0, 5), parts);
   tokenizer->encode(other.substr(5), parts);
   CHECK(parts == ids);
+}
+
+TEST_CASE("characters that a SentencePiece model lacks are counted as unknown text") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "text", "played player\nplaying plays\n");
+  REQUIRE(sentencepiece::SentencePieceTrainer::Train({{"input", folder / "text"},
+                                                      {"model_prefix", folder / "m"},
+                                                      {"vocab_size", "20"},
+                                                      {"hard_vocab_limit", "false"},
+                                                      {"minloglevel", "2"}})
+              .ok());
+  const std::string model = read_text_file(folder / "m.model");
+  const SentencePieceTokenizer tokenizer(model);
+  std::vector<int32_t> ids;
+  TokenMeasures measures;
+  tokenizer.encode("player \xE2\x98\x83\xC3\xA9 plays\nplays Z\n", ids, measures);
+  int64_t bytes = 0, tokens = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    CHECK((ids[i] == 0) == (measures.unknown[i] > 0));
+    bytes += measures.unknown[i], tokens += measures.unknown[i] > 0;
+  }
+  CHECK(bytes == 6);
+  CHECK(tokens >= 2);
 }
 
 TEST_CASE("a line that is too long for the library is split for learning") {

@@ -107,6 +107,39 @@ TEST_CASE("a token outside the vocabulary is detected when it is read") {
   CHECK_THROWS_WITH(TokenFile(path).at(0), Catch::Contains("token 4294967295"));
 }
 
+TEST_CASE("a token file that becomes shorter while it is in use is an error with its name") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "tokens.bin";
+  for (const int64_t vocab_size : {int64_t{1000}, int64_t{100'000}}) {
+    write_tokens(path, vocab_size, std::vector<int32_t>(100'000, 7));
+    const TokenFile file(path);
+    std::vector<int32_t> read(100);
+    file.read(99'900, 100, read.data());
+    CHECK(read == std::vector<int32_t>(100, 7));
+    std::filesystem::resize_file(path, static_cast<uintmax_t>(kTokenHeaderBytes) + 150'001);
+    file.read(0, 100, read.data());
+    CHECK_THROWS_AS(file.read(99'900, 100, read.data()), CheckpointError);
+    CHECK_THROWS_WITH(file.at(99'999),
+                      Catch::Contains(path + " became shorter") && Catch::Contains("ends at byte 151025"));
+    CHECK_THROWS_AS(file.payload_hash(), CheckpointError);
+  }
+}
+
+TEST_CASE("a corpus may have more shards than the usual limit of open files") {
+  const TemporaryFolder folder;
+  write_tokens(folder / "tokens.bin", 10, {1, 2, 3});
+  rlimit before = {};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit small = before;
+  small.rlim_cur = 50;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &small) == 0);
+  std::vector<TokenFile> files;
+  for (int i = 0; i < 100; ++i) files.emplace_back(folder / "tokens.bin");
+  CHECK(files.front().at(1) == 2);
+  CHECK(files.back().at(2) == 3);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+}
+
 TEST_CASE("an unfinished token file is removed") {
   const TemporaryFolder folder;
   {

@@ -30,15 +30,17 @@ static TokenizerOptions options_of(std::string_view tokenizer, const TemporaryFo
 
 // The number of bytes that the tokens of a text stand for.
 static int64_t bytes_of(const Tokenizer& tokenizer, const std::string& text) {
-  std::vector<int32_t> ids, lengths;
+  std::vector<int32_t> ids;
+  TokenMeasures measures;
   int64_t bytes = 0;
   if (const auto by_id = tokenizer.bytes_by_id()) {
     tokenizer.encode(text, ids);
     for (const int32_t id : ids) bytes += (*by_id)[as_index(id)];
   } else {
-    bytes = tokenizer.encode(text, ids, lengths);
-    CHECK(lengths.size() == ids.size());
-    for (const int32_t length : lengths) bytes += length;
+    bytes = tokenizer.encode(text, ids, measures);
+    CHECK(measures.lengths.size() == ids.size());
+    CHECK(measures.unknown == std::vector<int32_t>(ids.size(), 0));
+    for (const int32_t length : measures.lengths) bytes += length;
   }
   return bytes;
 }
@@ -125,10 +127,12 @@ TEST_CASE("the word tokenizer has frequent words, line ends and nothing else") {
 
 TEST_CASE("the word tokenizer adds blanks to the word after them") {
   const auto tokenizer = WordTokenizer::make(text_of("a b\n"), {});
-  std::vector<int32_t> ids, lengths;
-  CHECK(tokenizer->encode("  a\n\n unknown\t ", ids, lengths) == 2);
+  std::vector<int32_t> ids;
+  TokenMeasures measures;
+  CHECK(tokenizer->encode("  a\n\n unknown\t ", ids, measures) == 2);
   CHECK(ids == std::vector<int32_t>{2, 1, 1, 0});
-  CHECK(lengths == std::vector<int32_t>{3, 1, 1, 8});
+  CHECK(measures.lengths == std::vector<int32_t>{3, 1, 1, 8});
+  CHECK(measures.unknown == std::vector<int32_t>{0, 0, 0, 7});
 }
 
 TEST_CASE("options that a tokenizer does not accept are usage errors") {

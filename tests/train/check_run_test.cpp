@@ -144,7 +144,7 @@ TEST_CASE("a router's own number of experts is refused by the router's key, with
   CHECK_THAT(what, Catch::Contains("moe.router: gshard chooses two experts") && !Catch::Contains("schedule"));
 }
 
-TEST_CASE("--dry-run warns of warm-ups that are longer than the run") {
+TEST_CASE("a dry run warns of warm-ups that are longer than the run") {
   for (const char* yaml :
        {"train: {steps: 10, learning_rate: {kind: cosine, warmup: 11}}",
         "{train: {steps: 10}, moe: {balance: [{kind: switch, coefficient: {kind: linear, warmup: 50}}]}}"}) {

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "core/base/json_text.h"
-#include "data/gzip.h"
+#include "data/file_kind.h"
 #include "data/texts/csv.h"
 #include "data/texts/text_format.h"
 #include "data/texts/text_lines.h"
@@ -10,7 +10,7 @@ namespace moe {
 
 static std::vector<std::string> read_categories(const std::string& path) {
   try {
-    return parse_json(read_maybe_compressed(path)).get<std::vector<std::string>>();
+    return parse_json(read_text_input(path)).get<std::vector<std::string>>();
   } catch (const JsonError& error) {
     raise<DataError>("{} is not a list of names: {}", path, error.what());
   }
@@ -29,17 +29,17 @@ static void read_part(const std::string& path, const std::vector<std::string>& c
 }
 
 bool has_banking77_texts(const std::string& folder) {
-  return find_text_file(folder, "train.csv") && find_text_file(folder, "categories.json");
+  return find_input(folder, "train.csv") && find_input(folder, "categories.json");
 }
 
 TextFiles read_banking77_texts(const std::string& folder) {
-  const auto categories = find_text_file(folder, "categories.json"), train = find_text_file(folder, "train.csv");
+  const auto categories = find_input(folder, "categories.json"), train = find_input(folder, "train.csv");
   if (!categories || !train) raise<DataError>("{} has no {}", folder, categories ? "train.csv" : "categories.json");
   TextFiles files;
   files.classes = read_categories(*categories);
   read_part(*train, files.classes, files.train);
   if (files.train.size() == 0) raise<DataError>("{} is empty", *train);
-  if (const auto test = find_text_file(folder, "test.csv")) read_part(*test, files.classes, files.test);
+  if (const auto test = find_input(folder, "test.csv")) read_part(*test, files.classes, files.test);
   return files;
 }
 

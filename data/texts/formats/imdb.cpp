@@ -35,7 +35,7 @@ static void read_part(const std::string& path, TextSet& set) {
 }
 
 bool has_imdb_texts(const std::string& folder) {
-  const auto path = find_text_file(folder, "train.tsv");
+  const auto path = find_input(folder, "train.tsv");
   if (!path) return false;
   const std::string line = first_line(*path);
   const auto first = cut(line);
@@ -48,8 +48,8 @@ bool has_imdb_texts(const std::string& folder) {
 TextFiles read_imdb_texts(const std::string& folder) {
   TextFiles files;
   files.classes = {"negative", "positive"};
-  if (const auto path = find_text_file(folder, "train.tsv")) read_part(*path, files.train);
-  if (const auto path = find_text_file(folder, "test.tsv")) read_part(*path, files.test);
+  if (const auto path = find_input(folder, "train.tsv")) read_part(*path, files.train);
+  if (const auto path = find_input(folder, "test.tsv")) read_part(*path, files.test);
   if (files.train.size() == 0) raise<DataError>("{}/train.tsv is absent or empty", folder);
   return files;
 }

@@ -20,7 +20,7 @@ static std::vector<NamedText> read_jsonl(const std::string& path) {
 }
 
 bool has_jsonl_texts(const std::string& folder) {
-  return find_text_file(folder, "train.jsonl").has_value();
+  return find_input(folder, "train.jsonl").has_value();
 }
 
 TextFiles read_jsonl_texts(const std::string& folder) {

@@ -4,7 +4,7 @@
 namespace moe {
 
 static void read_part(const std::string& folder, const std::string& part, TextSet& set) {
-  const auto path = find_text_file(folder, "sst2_" + part + ".tsv");
+  const auto path = find_input(folder, "sst2_" + part + ".tsv");
   if (!path) return;
   for_each_line(*path, [&](std::string_view line, int64_t number) {
     if (number == 1 && line == "sentence\tlabel") return;
@@ -15,7 +15,7 @@ static void read_part(const std::string& folder, const std::string& part, TextSe
 }
 
 bool has_sst2_texts(const std::string& folder) {
-  return find_text_file(folder, "sst2_train.tsv").has_value();
+  return find_input(folder, "sst2_train.tsv").has_value();
 }
 
 TextFiles read_sst2_texts(const std::string& folder) {

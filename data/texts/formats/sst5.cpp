@@ -71,7 +71,7 @@ class Tree {
 };
 
 void read_part(const std::string& folder, const std::string& part, TextSet& set) {
-  const auto path = find_text_file(folder, "trees_" + part + ".txt");
+  const auto path = find_input(folder, "trees_" + part + ".txt");
   if (!path) return;
   for_each_line(*path, [&](std::string_view line, int64_t number) {
     std::string sentence;
@@ -83,7 +83,7 @@ void read_part(const std::string& folder, const std::string& part, TextSet& set)
 }  // namespace
 
 bool has_sst5_texts(const std::string& folder) {
-  return find_text_file(folder, "trees_train.txt").has_value();
+  return find_input(folder, "trees_train.txt").has_value();
 }
 
 TextFiles read_sst5_texts(const std::string& folder) {

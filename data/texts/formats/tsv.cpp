@@ -15,7 +15,7 @@ static std::vector<NamedText> read_tsv(const std::string& path) {
 }
 
 bool has_tsv_texts(const std::string& folder) {
-  return find_text_file(folder, "train.tsv") && !has_imdb_texts(folder);
+  return find_input(folder, "train.tsv") && !has_imdb_texts(folder);
 }
 
 TextFiles read_tsv_texts(const std::string& folder) {

@@ -1,6 +1,5 @@
 #include "data/images/idx.h"
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "core/base/error.h"
@@ -17,21 +16,6 @@ TEST_CASE("an IDX file is read as it was written") {
   const IdxArray array = read_idx(folder / "a");
   CHECK(array.dims == std::vector<int64_t>{2, 1, 3});
   CHECK(array.elements == std::vector<uint8_t>{1, 2, 3, 250, 251, 252});
-}
-
-TEST_CASE("a compressed IDX file gives the same, or the error says what to do") {
-  TemporaryFolder folder;
-  write_bytes(folder / "a", idx_bytes({3, 2}, {1, 2, 3, 4, 5, 6}));
-  if (std::system(("gzip -c " + (folder / "a") + " >" + (folder / "a.gz")).c_str()) != 0) return;  // no gzip
-#if MOE_HAS_ZLIB
-  CHECK(read_idx(folder / "a.gz").elements == read_idx(folder / "a").elements);
-  std::filesystem::resize_file(folder / "a.gz", std::filesystem::file_size(folder / "a.gz") - 9);
-  CHECK_THROWS_WITH(read_idx(folder / "a.gz"), Catch::Contains("truncated"));
-  write_bytes(folder / "b.gz", "\x1f\x8bnonsense that is not gzip's");
-  CHECK_THROWS_AS(read_idx(folder / "b.gz"), DataError);
-#else
-  CHECK_THROWS_WITH(read_idx(folder / "a.gz"), Catch::Contains("gunzip"));
-#endif
 }
 
 TEST_CASE("damaged IDX files are data errors with a reason") {

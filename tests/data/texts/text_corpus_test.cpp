@@ -50,6 +50,20 @@ TEST_CASE("validation comes from its file, or is drawn from the training texts")
   CHECK_THROWS_AS(drawn.split("dev"), DataError);
 }
 
+TEST_CASE("classes are counted, and unknown text is") {
+  LabelledDataConfig config;
+  config.validation = 2;
+  config.tokenizer = "word";
+  const TextCorpus corpus = corpus_of(files_of(20), config);
+  CHECK(corpus.class_counts().in_words() == "even 10, odd 10");
+  CHECK(corpus.class_counts().doubts().empty());
+  CHECK(corpus.split("train").unknown() == UnknownText{});
+  CHECK(corpus.split("test").unknown() == UnknownText{3, 15});  // test0, test1, test2
+  CHECK(corpus.split("test").num_encoded() == 3);
+  config.tokenizer = "byte";
+  CHECK(corpus_of(files_of(20), config).split("test").unknown() == UnknownText{});
+}
+
 TEST_CASE("a text that is too long keeps the configured end") {
   LabelledDataConfig config;
   config.validation = 0;

@@ -148,6 +148,25 @@ TEST_CASE("custom texts: any labels, in TSV or JSON lines") {
   CHECK(has(message_of([&] { read_jsonl_texts(tsv.path()); }), "absent or empty"));
 }
 
+TEST_CASE("a byte order mark is no part of a label or a text") {
+  const std::string mark = "\xEF\xBB\xBF";
+  TemporaryFolder tsv, jsonl, sst2, sst5, imdb, banking;
+  write_bytes(tsv / "train.tsv", mark + "spam\tbuy\nham\thi\nspam\tnow\n");
+  CHECK(read_tsv_texts(tsv.path()).classes == std::vector<std::string>{"ham", "spam"});
+  write_bytes(jsonl / "train.jsonl", mark + "{\"label\": \"a\", \"text\": \"b\"}\n");
+  CHECK(read_jsonl_texts(jsonl.path()).train.size() == 1);
+  write_bytes(sst2 / "sst2_train.tsv", mark + "sentence\tlabel\ngood\t1\n");
+  CHECK(read_sst2_texts(sst2.path()).train.size() == 1);
+  write_bytes(sst5 / "trees_train.txt", mark + "(3 good)\n");
+  CHECK(read_sst5_texts(sst5.path()).train.size() == 1);
+  write_bytes(imdb / "train.tsv", mark + "1\t17\t9\tgood\n");
+  CHECK(has_imdb_texts(imdb.path()));
+  CHECK(read_imdb_texts(imdb.path()).train.size() == 1);
+  write_bytes(banking / "categories.json", mark + "[\"a\"]");
+  write_bytes(banking / "train.csv", mark + "text,category\n\"x\",a\n");
+  CHECK(read_banking77_texts(banking.path()).train.size() == 1);
+}
+
 TEST_CASE("a folder's format is detected, unless there are two") {
   TemporaryFolder folder;
   DataConfig config;

@@ -1,0 +1,125 @@
+#include "data/document_stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/integer.h"
+#include "core/base/json_text.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+
+namespace moe {
+
+constexpr size_t kBlockBytes = size_t{1} << 20;
+constexpr size_t kMaxLineBytes = size_t{64} << 20;
+
+static_assert(kBlockBytes >= kTextSample, "the first block is the sample");
+
+// Names the members of an object that could be meant, for an error.
+static std::string text_members(const Json& object) {
+  std::vector<std::string> names;
+  for (const Json::Member& member : object.items()) {
+    if (member.value.is_string() && names.size() < 10) names.push_back(member.key);
+  }
+  return names.empty() ? "it has no text at all" : "its texts are: " + join(names, ", ");
+}
+
+TextSource recognise_text(InputFile file, const std::string& text_field, bool is_document) {
+  ByteStream stream(file);
+  std::string begin(kBlockBytes, '\0');
+  begin.resize(as_index(stream.read(begin.data(), static_cast<int64_t>(begin.size()))));
+  TextCheck(file.path()).begin(std::string_view(begin).substr(0, as_index(kTextSample)));
+  TextSource source{.file = std::move(file), .is_document = is_document};
+  if (text_field.empty()) return source;
+  std::string_view text = without_mark(begin);
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  const std::string_view line = text.substr(0, text.find('\n'));
+  if (line.starts_with('[') && trim(text.substr(1)).starts_with('{')) {
+    log::warn(
+        "{}: an array of JSON objects is read as plain text; JSON lines, an object on each line, are read by "
+        "their texts",
+        source.file.path());
+  }
+  // A longer line than was read is taken for an object by its first character; if it is none, the reader says so.
+  const bool cut = line.size() == text.size() && begin.size() == kBlockBytes;
+  const Json object = line.starts_with('{') && !cut ? parse_json_or_null(line) : Json();
+  if (!object.is_object() && !(cut && line.starts_with("{\""))) return source;
+  const Json* found = object.find(text_field);
+  if (object.is_object() && (!found || !found->is_string())) {
+    raise<DataError>(
+        "{} holds JSON lines without a text called '{}' ({}); name it with --text-field, or give --text-field '' to "
+        "take "
+        "the file as plain text",
+        source.file.path(), text_field, text_members(object));
+  }
+  source.text_field = text_field;
+  return source;
+}
+
+DocumentStream::DocumentStream(const TextSource& source)
+    : source_(source), bytes_(source.file), check_(source.file.path()) {}
+
+bool DocumentStream::read(std::string& text, std::vector<size_t>& begins) {
+  if (ended_) return false;
+  source_.text_field.empty() ? read_plain(text, begins) : read_lines(text, begins);
+  return true;
+}
+
+// Appends a block of the file's bytes; sets ended_ with the last one.
+bool DocumentStream::read_block(std::string& text) {
+  const size_t before = text.size();
+  text.resize(before + kBlockBytes);
+  const auto count = as_index(bytes_.read(text.data() + before, static_cast<int64_t>(kBlockBytes)));
+  text.resize(before + count);
+  ended_ = count < kBlockBytes;
+  const std::string_view block = std::string_view(text).substr(before);
+  const bool first = !std::exchange(begun_, true);
+  if (first) check_.begin(block.substr(0, as_index(kTextSample)));
+  check_.add(block);
+  if (ended_) check_.end();
+  had_mark_ = had_mark_ || (first && block.starts_with(kByteOrderMark));
+  if (first && had_mark_) text.erase(before, kByteOrderMark.size());
+  return first;
+}
+
+void DocumentStream::read_plain(std::string& text, std::vector<size_t>& begins) {
+  const size_t before = text.size();
+  const bool first = read_block(text);
+  if (source_.is_document && first && text.size() > before) begins.push_back(before);
+  if (text.size() > before) last_ = text.back();
+  if (ended_ && source_.is_document && last_ != '\n' && last_ != '\0') text += '\n';
+}
+
+void DocumentStream::read_lines(std::string& text, std::vector<size_t>& begins) {
+  size_t searched = waiting_.size();
+  read_block(waiting_);
+  size_t begin = 0;
+  for (size_t end = 0; (end = waiting_.find('\n', std::max(begin, searched))) != waiting_.npos; begin = end + 1) {
+    add_line(std::string_view(waiting_).substr(begin, end - begin), text, begins);
+    searched = 0;
+  }
+  waiting_.erase(0, begin);
+  if (waiting_.size() > kMaxLineBytes) {
+    raise<DataError>("{}:{}: a line longer than {} bytes", source_.file.path(), line_ + 1, kMaxLineBytes);
+  }
+  if (ended_ && !waiting_.empty()) add_line(waiting_, text, begins);
+}
+
+void DocumentStream::add_line(std::string_view line, std::string& text, std::vector<size_t>& begins) {
+  ++line_;
+  if (trim(line).empty()) return;
+  const Json object = parse_json_or_null(line);
+  const Json* found = object.find(source_.text_field);
+  if (!found || !found->is_string()) {
+    raise<DataError>("{}:{}: {}; expected a JSON object with a text '{}', as on the lines before", source_.file.path(),
+                     line_, object.is_object() ? text_members(object) : "is not a JSON object", source_.text_field);
+  }
+  const auto document = found->get<std::string>();
+  if (document.empty()) return;
+  begins.push_back(text.size());
+  text += document;
+  if (document.back() != '\n') text += '\n';
+}
+
+}  // namespace moe
