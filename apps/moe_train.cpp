@@ -10,6 +10,7 @@
 #include "core/base/text.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "core/config/expand_paths.h"
 #include "core/config/flat_values.h"
 #include "core/config/input_paths.h"
 #include "core/record/run_folder.h"
@@ -35,6 +36,7 @@ static Facts facts_of(TrainConfig& config) {
 // same command continues it although the meaning of a key has changed since. Rank 0 decides.
 static void read_for_run(ConfigNode& root, TrainConfig& config, Communicator& world) {
   read_config(root, config);
+  expand_paths(config);
   require_agreement(world, "the same configuration and program", facts_of(config));
   if (root.find("config_version")) return;
   double version = 0;
@@ -47,6 +49,7 @@ static void read_for_run(ConfigNode& root, TrainConfig& config, Communicator& wo
   apply_override(root, fmt::format("config_version={}", version));
   config = TrainConfig();
   read_config(root, config);
+  expand_paths(config);
 }
 
 static int train(int argc, char** argv, MpiSession& session) {
