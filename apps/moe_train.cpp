@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/config/config_reader.h"
+#include "core/config/config_versions.h"
 #include "core/config/config_writer.h"
 #include "core/config/expand_paths.h"
 #include "core/config/flat_values.h"
@@ -92,7 +93,11 @@ static int train(int argc, char** argv, MpiSession& session) {
 
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;
-  for (const std::string& file : files) merge_config(root, read_config_file(file));
+  for (const std::string& file : files) {
+    ConfigNode node = read_config_file(file);
+    if (is_runs_copy(file)) mark_stored(node);  // it means what it meant to its run
+    merge_config(root, node);
+  }
   for (const std::string& assignment : overrides) apply_override(root, assignment);
   if (dump_config) {
     read_config(root, config);

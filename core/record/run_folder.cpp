@@ -19,8 +19,9 @@ namespace fs = std::filesystem;
 
 // Keys that do not change the computation; they may differ between a run and its continuation.
 static bool is_free(const std::string& key) {
-  for (const char* prefix : {"name", "folder", "device", "precision", "parallel.", "evaluate.", "checkpoint.", "log.",
-                             "sample.", "train.steps", "train.micro_batches", "data.path", "data.tokenizer_absolute"}) {
+  for (const char* prefix :
+       {"name", "folder", "config_version", "device", "precision", "parallel.", "evaluate.", "checkpoint.", "log.",
+        "sample.", "train.steps", "train.micro_batches", "data.path", "data.tokenizer_absolute"}) {
     if (key.rfind(prefix, 0) == 0) return true;
   }
   return false;
