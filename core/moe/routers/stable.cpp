@@ -34,7 +34,7 @@ class StableRouter : public LogitRouter {
  public:
   StableRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1),
-        stage1_(std::llround(to_updates(options.stage1, setup.run))),
+        stage1_(to_whole_updates(options.stage1, setup.run)),
         dimension_(options.dimension),
         embedding_(table(setup, ".router.distilled.embedding", setup.vocab, ParameterGroup::shared)),
         centroids_(
