@@ -5,6 +5,8 @@
 #include "apps/command_line.h"
 #include "core/base/build_info.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/checkpoint/verify.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
 #include "core/step/cpu_setup.h"
@@ -14,15 +16,32 @@
 
 using namespace moe;
 
+// Throws UsageError for a key that may not be changed, or if nothing is to be resumed.
+static ResumeOptions resume_options(const std::string& mode, const std::vector<std::string>& changes) {
+  ResumeOptions options{mode == "auto"    ? ResumeMode::automatic
+                        : mode == "never" ? ResumeMode::never
+                                          : ResumeMode::must,
+                        {}};
+  if (!changes.empty() && options.mode != ResumeMode::must)
+    throw UsageError("--change needs --resume must: it changes how an earlier run goes on");
+  for (const std::string& change : changes) {
+    const std::string key = change.substr(0, change.find('='));
+    if (const auto why = why_fixed(key))
+      raise<UsageError>("--change {}: a run cannot go on with another value: {}", key, *why);
+    options.changed.push_back(key);
+  }
+  return options;
+}
+
 static int train(int argc, char** argv, MpiSession& session) {
   CommandLine app(
       "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares the work among N "
       "ranks.");
   app.footer(
-      "SIGTERM, SIGINT and SIGUSR1 end a run after the current step and a checkpoint.\n"
+      "SIGTERM, SIGINT and SIGUSR1 end a run after the current step and a checkpoint. So does train.time_limit.\n"
       "Send SIGUSR1 to mpirun, which forwards it to the ranks; it kills its ranks a second after the other two.");
-  std::vector<std::string> files, overrides;
-  std::string resume = "auto", help_key;
+  std::vector<std::string> files, overrides, changes;
+  std::string resume = "auto", help_key, verified;
   int64_t ranks = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
   app.add_option("-c,--config", files, "YAML configuration; may be repeated, later files override earlier ones")
@@ -30,8 +49,16 @@ static int train(int argc, char** argv, MpiSession& session) {
   app.add_option("--set", overrides, "key=value, for example moe.router.k=1; overrides files").allow_extra_args(false);
   app.add_option(
          "--resume", resume,
-         "auto: resume if the run folder has a checkpoint; never: fail if it has one; must: fail if it has none")
+         "auto: resume from the newest good checkpoint of the run's folder, if it has any; never: fail if it has one; "
+         "must: fail if it has none, or if the newest is damaged")
       .one_of({"auto", "never", "must"});
+  app.add_option("--change", changes,
+                 "key=value, with --resume must: go on with another value than the checkpoint's, for example "
+                 "train.learning_rate=1e-4; the optimizer's state and the place in the data are kept")
+      .allow_extra_args(false);
+  app.add_option("--verify", verified,
+                 "check the content of all checkpoints of this run (or of one checkpoint), print a line for each and "
+                 "exit, with 4 if one is damaged");
   app.add_flag("--dry-run", dry_run, "print size, cost and memory, and warn about doubtful settings; do not train");
   app.add_option("--ranks", ranks, "with --dry-run: number of ranks to plan for");
   app.add_flag("--dump-config", dump_config, "print the whole effective configuration with explanations and exit");
@@ -47,6 +74,10 @@ static int train(int argc, char** argv, MpiSession& session) {
     return 0;
   };
   if (show_build) return print(build_info(cuda::built()));
+  if (!verified.empty()) {
+    const bool good = !first || verify_run(verified, [&](const std::string& line) { print(shown(line) + "\n"); });
+    return static_cast<int>(good ? ExitCode::done : ExitCode::checkpoint);
+  }
   TrainConfig config;
   if (dump_docs) return print(write_markdown(config));
   if (dump_schema) return print(write_json_schema(config));
@@ -56,11 +87,13 @@ static int train(int argc, char** argv, MpiSession& session) {
   root.kind = ConfigNode::Kind::map;
   for (const std::string& file : files) merge_config(root, read_config_file(file));
   for (const std::string& assignment : overrides) apply_override(root, assignment);
+  for (const std::string& assignment : changes) apply_override(root, assignment);
   read_config(root, config);
   if (dump_config) return print(write_yaml(config, true));
   if (files.empty() && overrides.empty()) throw UsageError("no configuration; give -c FILE (see configs/), or --help");
+  const ResumeOptions options = resume_options(resume, changes);
   if (quiet) log::quiet_console();
-  if (dry_run) return print(describe_dry_run(config, session.world(), ranks));
+  if (dry_run) return print(shown(describe_dry_run(config, session.world(), ranks)));
 
   // When the output is no longer read, as after a lost connection, messages are dropped and the run goes on.
   std::signal(SIGPIPE, SIG_IGN);
@@ -68,10 +101,8 @@ static int train(int argc, char** argv, MpiSession& session) {
   if (first && !cpu.notice.empty()) log::info("{}", cpu.notice);
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   if (first && !device.notice.empty()) log::info("{}", device.notice);
-  const ResumeMode mode = resume == "auto"    ? ResumeMode::automatic
-                          : resume == "never" ? ResumeMode::never
-                                              : ResumeMode::must;
-  return static_cast<int>(Trainer(config, session.world(), cpu.threads, device, mode).run());
+  if (first && !session.notice().empty()) log::warn("{}", session.notice());
+  return static_cast<int>(Trainer(config, session.world(), cpu.threads, device, options).run());
 }
 
 int main(int argc, char** argv) {

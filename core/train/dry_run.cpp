@@ -12,6 +12,7 @@
 #include "core/record/run_folder.h"
 #include "core/tensor/device.h"
 #include "core/train/check_run.h"
+#include "core/train/free_space.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
@@ -153,6 +154,11 @@ std::string bytes_text(size_t bytes) {
   return format_bytes(static_cast<double>(bytes));
 }
 
+// Bytes of a checkpoint.
+double bytes_on_disk(const DryRun& d) {
+  return checkpoint_bytes(d.summary, d.plan, d.dtype, store_bytes(d.config.curriculum, d.task.num_samples()));
+}
+
 std::string size_and_cost(const DryRun& d) {
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
@@ -179,6 +185,7 @@ std::string size_and_cost(const DryRun& d) {
                            format_count(per_update * static_cast<double>(updates))));
   row("FLOPs of the run", fmt::format("{:.3g}", d.summary.flops_per_token * per_update * static_cast<double>(updates)));
   row("ranks", fmt::format("{} = {} data x {} expert parallel", d.ranks, d.ranks / d.width, d.width));
+  row("checkpoint", bytes_text(static_cast<size_t>(bytes_on_disk(d))));
   return text;
 }
 
@@ -219,6 +226,7 @@ std::string warnings(const DryRun& d, size_t rest) {
         "the GPU has only {}: training will not start; raise train.micro_batches or use more ranks (parallel.expert)",
         bytes_text(cuda::memory_info().total_bytes)));
   }
+  if (const auto notice = space_notice(d.config.run_folder(), bytes_on_disk(d))) notes.push_back(*notice);
   std::string text = notes.empty() ? "" : "\nwarnings\n";
   for (const std::string& note : notes) text += "  - " + note + "\n";
   return text;
