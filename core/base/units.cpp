@@ -27,7 +27,8 @@ static std::optional<double> parse_wall_time(std::string_view text) {
     double amount = 0;
     const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), amount);
     if (status != std::errc() || !std::isfinite(amount) || amount < 0 || end == text.data() + text.size()) return {};
-    const TimeUnit* unit = std::find_if(next, std::end(kUnits), [&](const TimeUnit& u) { return u.letter == *end; });
+    const char letter = *end;
+    const TimeUnit* unit = std::find_if(next, std::end(kUnits), [&](const TimeUnit& u) { return u.letter == letter; });
     if (unit == std::end(kUnits)) return {};
     seconds += amount * unit->seconds;
     next = unit + 1;
