@@ -399,8 +399,9 @@ std::string find_checkpoint(const std::string& run_or_checkpoint, const std::str
     const std::optional<int64_t> best = folder.best();
     if (!best) {
       raise<CheckpointError>(
-          "{} has no checkpoint of the best evaluation: none was better than that before the first step, "
-          "checkpoint.keep_best is off, it was removed, or checkpoints/BEST is damaged; the last one is of step {}",
+          "{} has no checkpoint of the best evaluation: checkpoint.keep_best is off, there was no evaluation, the "
+          "checkpoint or the file checkpoints/BEST was removed or damaged, or a version before 0.2 found the best one "
+          "before the first update; the last checkpoint is of step {}",
           run_or_checkpoint, all.back());
     }
     return folder.path(*best);

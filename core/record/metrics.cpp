@@ -18,9 +18,12 @@
 
 namespace moe {
 
-// The experts that the alarm restarted are in the checkpoint of the step; those of moe.lifecycle change after it.
-static bool happens_after_checkpoint(const Json& record) {
-  return record.value(metric_keys::kCause, "") != metric_keys::kAlarm;
+// Whether a run that resumes at the record's step writes it again. A checkpoint is written before the expert events of
+// moe.lifecycle of its step, but after the alarm restarted experts, and before a run stops.
+static bool happens_again(const Json& type, const Json& record, bool step_finished) {
+  if (type == metric_keys::kLifecycle) return record.value(metric_keys::kCause, "") != metric_keys::kAlarm;
+  if (type == metric_keys::kEvaluation || type == metric_keys::kSample) return !step_finished;
+  return type == metric_keys::kStopped;
 }
 
 MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step, bool step_finished)
@@ -36,10 +39,7 @@ MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed
     update_record(record);
     const Json *type = record.find(metric_keys::kType), *step = record.find(metric_keys::kStep);
     const bool intact = type && type->is_string() && step && step->is_integer();
-    // A checkpoint is written before the expert events of its step, so these will happen again.
-    const bool again =
-        intact && ((*type == metric_keys::kLifecycle && happens_after_checkpoint(record)) ||
-                   (!step_finished && (*type == metric_keys::kEvaluation || *type == metric_keys::kSample)));
+    const bool again = intact && happens_again(*type, record, step_finished);
     const bool keep = intact && resumed_step && step->get<int64_t>() <= *resumed_step - (again ? 1 : 0);
     if (keep) kept += line + "\n";
     dropped |= !keep;

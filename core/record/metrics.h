@@ -33,8 +33,8 @@ struct TrainRecord {
 class MetricsFile {
  public:
   // `resumed_step`: absent for a new run, which drops all records. A resumed run drops the records after that step and
-  // those of that step that will be written again: of moe.lifecycle, and of what is due after the step if it is not
-  // finished (RunState::step_finished). Throws CheckpointError, also for a path that is a link.
+  // those of that step that will be written again: of moe.lifecycle, of a stop, and of what is due after the step if it
+  // is not finished (RunState::step_finished). Throws CheckpointError, also for a path that is a link.
   MetricsFile(const std::string& path, std::optional<int64_t> resumed_step, bool step_finished = true);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;

@@ -38,13 +38,14 @@ TEST_CASE("a resumed run keeps the records that it will not write again") {
     file.write("eval", 1, {{"loss", 1}});
     file.write("lifecycle", 1, {{"kind", "grow"}});
     file.write("train", 2, {{"loss", 1}});
+    file.write("stopped", 2, {{"reason", "patience"}});
   };
   const auto resumed = [&](int64_t step, bool finished) {
     write();
     MetricsFile file(path, step, finished);
     return records_in(path);
   };
-  CHECK(resumed(2, true).find("train 2") != std::string::npos);
+  CHECK(resumed(2, true).ends_with("train 2, "));  // it stops again, or has more patience now
   CHECK(resumed(1, true) == "init 0, eval 0, lifecycle 0, train 1, alarm 1, lifecycle 1, sample 1, eval 1, ");
   CHECK(resumed(1, false) == "init 0, eval 0, lifecycle 0, train 1, alarm 1, lifecycle 1, ");
   CHECK(resumed(0, true) == "init 0, eval 0, ");
