@@ -10,6 +10,8 @@
 
 using namespace moe;
 
+static constexpr int64_t kMost = 1'000'000'000;  // steps
+
 static int bench(int argc, char** argv, MpiSession& session) {
   CommandLine app("Measures training steps, single ops and curriculum sampling on random data.");
   app.require_subcommand();
@@ -18,9 +20,11 @@ static int bench(int argc, char** argv, MpiSession& session) {
   CommandLine step = app.add_subcommand("step", "measure whole training steps: forward, backward, optimizer");
   step.add_option("-c,--config", files, "YAML configuration").required().allow_extra_args(false);
   step.add_option("--set", overrides, "key=value").allow_extra_args(false);
-  step.add_option("--steps", options.steps, "number of measured steps").capture_default_str();
-  step.add_option("--warmup", options.warmup, "number of steps before the measured ones").capture_default_str();
-  step.add_option("--vocab", options.vocab, "vocabulary").capture_default_str();
+  step.add_option("--steps", options.steps, "number of measured steps").capture_default_str().between(1, kMost);
+  step.add_option("--warmup", options.warmup, "number of steps before the measured ones")
+      .capture_default_str()
+      .between(0, kMost);
+  step.add_option("--vocab", options.vocab, "vocabulary").capture_default_str().between(1, 1 << 24);
   std::string device_name = "auto", precision = "auto";
   OpBenchOptions ops;
   CommandLine op = app.add_subcommand("ops", "measure single ops at the shapes of training steps");
@@ -28,17 +32,23 @@ static int bench(int argc, char** argv, MpiSession& session) {
   op.add_option("--precision", precision, "auto, f32 or bf16").capture_default_str();
   op.add_option("--only", ops.only, "measure only ops whose name contains this text");
   op.add_option("--who", ops.who, "label of the printed rows").capture_default_str();
-  op.add_option("--shrink", ops.shrink, "factor by which the sizes are divided").capture_default_str();
-  op.add_option("--seconds", ops.seconds, "duration of one measurement in seconds").capture_default_str();
+  op.add_option("--shrink", ops.shrink, "factor by which the sizes are divided")
+      .capture_default_str()
+      .between_numbers(1, 1e6);
+  op.add_option("--seconds", ops.seconds, "duration of one measurement in seconds")
+      .capture_default_str()
+      .between_numbers(1e-6, 3600);
   CurriculumBenchOptions curriculum;
   CommandLine draws =
       app.add_subcommand("curriculum", "measure drawing samples by difficulty and updating the difficulty store");
   draws.add_option("--samples", curriculum.samples, "number of samples in the simulated data set")
-      .capture_default_str();
-  draws.add_option("--batch", curriculum.batch, "samples per step").capture_default_str();
-  draws.add_option("--steps", curriculum.steps, "number of measured steps").capture_default_str();
+      .capture_default_str()
+      .between(1, int64_t{1} << 31);
+  draws.add_option("--batch", curriculum.batch, "samples per step").capture_default_str().between(1, 1 << 24);
+  draws.add_option("--steps", curriculum.steps, "number of measured steps").capture_default_str().between(1, kMost);
   draws.add_option("--seen", curriculum.seen, "share of the samples that have been seen before the measurement")
-      .capture_default_str();
+      .capture_default_str()
+      .between_numbers(0, 1);
   draws.add_option("--only", curriculum.only, "measure only cases whose name contains this text");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (op.parsed()) {

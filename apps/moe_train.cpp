@@ -8,6 +8,7 @@
 #include "core/base/build_info.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/checkpoint/verify.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_versions.h"
 #include "core/config/config_writer.h"
@@ -53,15 +54,32 @@ static void read_for_run(ConfigNode& root, TrainConfig& config, Communicator& wo
   expand_paths(config);
 }
 
+// Throws UsageError for a key that may not be changed, or if nothing is to be resumed.
+static ResumeOptions resume_options(const std::string& mode, const std::vector<std::string>& changes) {
+  ResumeOptions options{mode == "auto"    ? ResumeMode::automatic
+                        : mode == "never" ? ResumeMode::never
+                                          : ResumeMode::must,
+                        {}};
+  if (!changes.empty() && options.mode != ResumeMode::must)
+    throw UsageError("--change needs --resume must: it changes how an earlier run goes on");
+  for (const std::string& change : changes) {
+    const std::string key = change.substr(0, change.find('='));
+    if (const auto why = why_fixed(key))
+      raise<UsageError>("--change {}: a run cannot go on with another value: {}", key, *why);
+    options.changed.push_back(key);
+  }
+  return options;
+}
+
 static int train(int argc, char** argv, MpiSession& session) {
   CommandLine app(
       "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares the work among N "
       "ranks.");
   app.footer(
-      "SIGTERM, SIGINT and SIGUSR1 end a run after the current step and a checkpoint.\n"
+      "SIGTERM, SIGINT and SIGUSR1 end a run after the current step and a checkpoint. So does train.time_limit.\n"
       "Send SIGUSR1 to mpirun, which forwards it to the ranks; it kills its ranks a second after the other two.");
-  std::vector<std::string> files, overrides;
-  std::string resume = "auto", help_key;
+  std::vector<std::string> files, overrides, changes;
+  std::string resume = "auto", help_key, verified;
   int64_t ranks = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
   app.add_option("-c,--config", files, "YAML configuration; may be repeated, later files override earlier ones")
@@ -69,8 +87,16 @@ static int train(int argc, char** argv, MpiSession& session) {
   app.add_option("--set", overrides, "key=value, for example moe.router.k=1; overrides files").allow_extra_args(false);
   app.add_option(
          "--resume", resume,
-         "auto: resume if the run folder has a checkpoint; never: fail if it has one; must: fail if it has none")
+         "auto: resume from the newest good checkpoint of the run's folder, if it has any; never: fail if it has one; "
+         "must: fail if it has none, or if the newest is damaged")
       .one_of({"auto", "never", "must"});
+  app.add_option("--change", changes,
+                 "key=value, with --resume must: go on with another value than the checkpoint's, for example "
+                 "train.learning_rate=1e-4; the optimizer's state and the place in the data are kept")
+      .allow_extra_args(false);
+  app.add_option("--verify", verified,
+                 "check the content of all checkpoints of this run (or of one checkpoint), print a line for each and "
+                 "exit, with 4 if one is damaged");
   app.add_flag("--dry-run", dry_run, "print size, cost and memory, and warn about doubtful settings; do not train");
   app.add_option("--ranks", ranks, "with --dry-run: number of ranks to plan for");
   app.add_flag("--dump-config", dump_config, "print the whole effective configuration with explanations and exit");
@@ -86,6 +112,10 @@ static int train(int argc, char** argv, MpiSession& session) {
     return 0;
   };
   if (show_build) return print(build_info(cuda::built()));
+  if (!verified.empty()) {
+    const bool good = !first || verify_run(verified, [&](const std::string& line) { print(shown(line) + "\n"); });
+    return static_cast<int>(good ? ExitCode::done : ExitCode::checkpoint);
+  }
   TrainConfig config;
   if (dump_docs) return print(write_markdown(config));
   if (dump_schema) return print(write_json_schema(config));
@@ -99,6 +129,7 @@ static int train(int argc, char** argv, MpiSession& session) {
     merge_config(root, node);
   }
   for (const std::string& assignment : overrides) apply_override(root, assignment);
+  for (const std::string& assignment : changes) apply_override(root, assignment);
   if (dump_config) {
     read_config(root, config);
     return print(write_yaml(config, true));
@@ -108,9 +139,10 @@ static int train(int argc, char** argv, MpiSession& session) {
   if (const std::string other = disagreement(*session.world(), {{"build", build_info(cuda::built())}}, 1);
       first && !other.empty())
     log::warn("the ranks run different builds of the same commit: {}", other);
+  const ResumeOptions options = resume_options(resume, changes);
   if (quiet) log::quiet_console();
   locate_inputs(config);
-  if (dry_run) return print(describe_dry_run(config, session.world(), ranks, session.local().size));
+  if (dry_run) return print(shown(describe_dry_run(config, session.world(), ranks, session.local().size)));
 
   // When the output is no longer read, as after a lost connection, messages are dropped and the run goes on.
   std::signal(SIGPIPE, SIG_IGN);
@@ -119,11 +151,9 @@ static int train(int argc, char** argv, MpiSession& session) {
   if (first && !cpu.notice.empty()) log::warn("{}", cpu.notice);
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   if (first && !device.notice.empty()) log::info("{}", device.notice);
-  const ResumeMode mode = resume == "auto"    ? ResumeMode::automatic
-                          : resume == "never" ? ResumeMode::never
-                                              : ResumeMode::must;
+  if (first && !session.notice().empty()) log::warn("{}", session.notice());
   const LinkWatch links(*session.world(), session.local().rank, config.parallel.timeout);
-  return static_cast<int>(Trainer(config, session.world(), cpu, device, mode).run());
+  return static_cast<int>(Trainer(config, session.world(), cpu, device, options).run());
 }
 
 int main(int argc, char** argv) {

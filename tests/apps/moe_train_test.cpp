@@ -244,6 +244,7 @@ TEST_CASE("a run of an earlier version without a key can be resumed if the key h
     while (config.compare(end, 4, "    ") == 0) end = config.find('\n', end) + 1;
     std::string filling = in_place + "#" + std::string(end - begin - in_place.size() - 2, '-') + "\n";
     std::ofstream(file) << config.replace(begin, end - begin, filling);
+    forget_hashes(fs::path(file).parent_path());
   };
   rewrite(5, "");
   const Finished other = run_child(tiny_train(folder.path(), {"train.steps=6", "model.hidden_dropout=0.1"}));
@@ -295,16 +296,6 @@ TEST_CASE("missing data ends with 3 and creates no folder") {
   CHECK(result.code == 3);
   CHECK_THAT(result.err, Catch::Contains("absent"));
   CHECK_FALSE(fs::exists(folder / "run"));
-}
-
-TEST_CASE("a corrupt checkpoint ends with 4 and names the file") {
-  TemporaryFolder folder;
-  done(tiny_train(folder.path(), {"train.steps=5"}));
-  const std::string model = last_checkpoint(folder.path()) + "/model.safetensors";
-  fs::resize_file(model, fs::file_size(model) - 8);
-  const Finished result = run_child(tiny_train(folder.path()));
-  CHECK(result.code == 4);
-  CHECK_THAT(result.err, Catch::Contains(model));
 }
 
 TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
