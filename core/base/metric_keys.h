@@ -17,6 +17,7 @@ inline constexpr const char* kSample = "sample";
 inline constexpr const char* kLifecycle = "lifecycle";
 inline constexpr const char* kStopped = "stopped";
 inline constexpr const char* kAlarm = "alarm";
+inline constexpr const char* kCheckpoint = "checkpoint";
 
 // Records of training and of evaluation.
 inline constexpr const char* kTokens = "tokens";

@@ -41,16 +41,21 @@ VerifiedCheckpoint verify_checkpoint(const std::string& path) {
 // One line about a checkpoint; `good` becomes false if it is damaged.
 static std::string verdict(const std::string& path, bool& good) {
   const std::string name = fs::path(path).filename().string();
+  const auto bad = [&](const char* what, const std::string& why) {
+    std::error_code error;
+    if (fs::status(path, error).type() == fs::file_type::not_found)
+      return fmt::format("{}  removed  by the run, while it was verified", name);
+    good = false;
+    return fmt::format("{}  {}  {}", name, what, why);
+  };
   try {
     const VerifiedCheckpoint v = verify_checkpoint(path);
     return fmt::format("{}  good     {} tensors, {}{}", name, v.tensors, format_bytes(v.bytes),
                        v.has_hashes ? "" : "; it has no hashes, so only sizes and headers were checked");
   } catch (const DamagedCheckpoint& error) {
-    good = false;
-    return fmt::format("{}  damaged  {}", name, error.what());
+    return bad("damaged", error.what());
   } catch (const CheckpointError& error) {
-    good = false;
-    return fmt::format("{}  unread   {}", name, error.what());
+    return bad("unread ", error.what());
   }
 }
 

@@ -68,6 +68,17 @@ void MetricsFile::write(const std::string& type, int64_t step, Json record) {
   }
 }
 
+std::optional<int64_t> recorded_checkpoint(const std::string& path) {
+  std::optional<int64_t> step;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const Json record = parse_json_or_null(line);
+    const Json *type = record.find(metric_keys::kType), *at = record.find(metric_keys::kStep);
+    if (type && *type == metric_keys::kCheckpoint && at && at->is_integer()) step = at->get<int64_t>();
+  }
+  return step;
+}
+
 // Statistics of all MoE layers together.
 struct LoadSummary {
   double max_over_mean = 1, entropy = 0;

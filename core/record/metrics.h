@@ -47,6 +47,9 @@ class MetricsFile {
   std::FILE* file_ = nullptr;
 };
 
+// The step of the last checkpoint that a file of records tells of; nothing if it is absent or tells of none.
+std::optional<int64_t> recorded_checkpoint(const std::string& path);
+
 std::string console_line(const TrainRecord& record, const Model& model);
 Json to_json(const TrainRecord& record, const Model& model);
 Json to_json(const Evaluation& evaluation);

@@ -13,6 +13,7 @@
 #include "core/config/config_versions.h"
 #include "core/config/config_writer.h"
 #include "core/config/input_paths.h"
+#include "core/record/metrics.h"
 
 namespace moe {
 
@@ -126,6 +127,13 @@ RunFolder::RunFolder(const TrainConfig& config)
     : path_((check_name(config), config.run_folder())), checkpoints_(path_ + "/checkpoints") {}
 
 void RunFolder::check_mode(ResumeMode mode, const std::vector<int64_t>& steps) const {
+  const std::string records = path_ + "/metrics.jsonl";
+  if (const auto recorded = steps.empty() ? recorded_checkpoint(records) : std::nullopt) {
+    raise<CheckpointError>(
+        "{}/checkpoints holds no complete checkpoint, but {} tells of one of step {}. Is a disk not mounted? To start "
+        "again, remove {} or choose another name",
+        path_, records, *recorded, records);
+  }
   if (mode == ResumeMode::must && steps.empty())
     raise<CheckpointError>("--resume must: {} holds no complete checkpoint", path_);
   if (mode == ResumeMode::never && !steps.empty()) {

@@ -37,6 +37,8 @@ class RunFolder {
   const CheckpointFolder& checkpoints() const { return checkpoints_; }
 
   // Throws CheckpointError when `never` finds checkpoints or `must` finds none; `steps` are those of the checkpoints.
+  // Also when there are none and metrics.jsonl tells of some: a new run would remove the records of the old one, whose
+  // checkpoints may be on a disk that is not mounted.
   void check_mode(ResumeMode mode, const std::vector<int64_t>& steps) const;
   // Compares the configuration with that of a checkpoint. Returns the differences in `changed` keys, and throws
   // CheckpointError that names all others.

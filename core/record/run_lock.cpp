@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/json_text.h"
@@ -89,6 +90,7 @@ static bool leads_to(const std::string& path, int descriptor) {
 
 void RunLock::create_folder() {
   std::error_code error;
+  created_.clear();
   for (fs::path path = folder_; !path.empty() && !fs::exists(path, error); path = path.parent_path())
     created_.insert(created_.begin(), path.string());
   make_folder(folder_);
@@ -96,8 +98,15 @@ void RunLock::create_folder() {
   if (folder_descriptor_ < 0) raise<CheckpointError>("cannot open the folder {}: {}", folder_, std::strerror(errno));
 }
 
-int RunLock::open_file() const {
-  const int descriptor = ::open(file_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+// A process that was refused may remove the folder that it had created just after we found it, so it is made again.
+int RunLock::open_file() {
+  int descriptor = -1;
+  for (int attempt = 0; attempt < 10 && descriptor < 0; ++attempt) {
+    if (folder_descriptor_ < 0) create_folder();
+    descriptor = ::open(file_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (descriptor >= 0 || errno != ENOENT) break;
+    ::close(std::exchange(folder_descriptor_, -1));
+  }
   if (descriptor < 0) raise<CheckpointError>("cannot open {}: {}", file_, std::strerror(errno));
   return descriptor;
 }
@@ -156,7 +165,6 @@ void RunLock::refresh() {
 RunLock::RunLock(const std::string& folder, TryLock try_lock)
     : folder_((fs::path(folder) / "").lexically_normal().parent_path().string()), file_(folder_ + "/lock") {
   try {
-    create_folder();
     lock(try_lock);
   } catch (...) {
     release();

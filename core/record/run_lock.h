@@ -32,7 +32,7 @@ class RunLock {
 
  private:
   void create_folder();
-  int open_file() const;
+  int open_file();
   void lock(TryLock try_lock);
   void lock_by_record();
   void refresh();

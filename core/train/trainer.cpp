@@ -337,7 +337,7 @@ void Trainer::save_checkpoint() {
   if (!is_first()) return;
   checkpoint_bytes_ = folder_bytes(checkpoints.path(run_.step));
   checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
-  metrics_->write("checkpoint", run_.step, {{"seconds", seconds_since(start)}});
+  metrics_->write(metric_keys::kCheckpoint, run_.step, {{"seconds", seconds_since(start)}});
 }
 
 }  // namespace moe

@@ -143,6 +143,23 @@ TEST_CASE("moe-eval and moe-inspect take no other checkpoint than was asked for"
   done(program("moe-eval") + Arguments{folder / "run", "--checkpoint", "10"});
 }
 
+TEST_CASE("a run whose checkpoints are gone does not start again over its records") {
+  TemporaryFolder folder;
+  done(tiny_train(folder.path(), kKeep));
+  const std::string metrics = read_file(folder / "run/metrics.jsonl");
+  fs::remove_all(folder / "run/checkpoints");  // a disk that is not mounted
+  fs::create_directories(folder / "run/checkpoints");
+  for (const char* mode : {"auto", "never", "must"}) {
+    const Finished result = run_child(tiny_train(folder.path(), kKeep) + Arguments{"--resume", mode});
+    INFO(result.err);
+    CHECK(result.code == 4);
+    CHECK_THAT(result.err, Catch::Contains("metrics.jsonl tells of one of step 15"));
+    CHECK(read_file(folder / "run/metrics.jsonl") == metrics);
+  }
+  fs::remove(folder / "run/metrics.jsonl");
+  done(tiny_train(folder.path(), kKeep));
+}
+
 TEST_CASE("an empty BEST or manifest.json does not keep a run from going on") {
   TemporaryFolder folder, straight;
   done(tiny_train(folder.path(), kKeep + Arguments{"train.steps=10"}));
