@@ -26,21 +26,24 @@ void relu_gating_forward(Context& ctx, Tensor indices, Tensor weights, ConstTens
 }
 
 void relu_gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor indices,
-                          ConstTensor targets, ConstTensor coefficient, double factor) {
+                          ConstTensor targets, ConstTensor coefficient, ConstTensor factors) {
   const int64_t tokens = d_logits.dim(0), experts = d_logits.dim(1);
   MOE_CHECK_SHAPE(d_weights, {tokens, experts});
   MOE_CHECK_SHAPE(indices, {tokens, experts});
   MOE_CHECK_SHAPE(targets, {tokens});
   MOE_CHECK_SHAPE(coefficient, {1});
-  if (on_cuda(ctx)) return cuda::relu_gating_backward(ctx, d_logits, d_weights, indices, targets, coefficient, factor);
+  MOE_CHECK_SHAPE(factors, {experts});
+  if (on_cuda(ctx)) return cuda::relu_gating_backward(ctx, d_logits, d_weights, indices, targets, coefficient, factors);
   run(ctx, d_logits.dtype, [&]<class T>(T) {
     T* d_z = d_logits.as<T>();
     const T* d_w = d_weights.as<T>();
-    const T sparsity = static_cast<T>(factor) * *coefficient.as<T>();
+    const T l1 = *coefficient.as<T>();
+    const double* factor = factors.as<double>();
     const int32_t *index = indices.as<int32_t>(), *target = targets.as<int32_t>();
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < tokens * experts; ++i) {
-      if (index[i] >= 0) d_z[i] += d_w[i] + (target[i / experts] == kIgnoreTarget ? T(0) : sparsity);
+      if (index[i] < 0) continue;
+      d_z[i] += d_w[i] + (target[i / experts] == kIgnoreTarget ? T(0) : static_cast<T>(factor[i % experts]) * l1);
     }
   });
 }

@@ -1,5 +1,6 @@
 #include "core/ops/relu_gating.h"
 
+#include "core/tensor/copy.h"
 #include "cuda/kernel/host_sum.cuh"
 
 namespace moe::cuda {
@@ -16,11 +17,13 @@ static __global__ void relu_gating_forward_kernel(int32_t* indices, float* weigh
 }
 
 static __global__ void relu_gating_backward_kernel(float* d_logits, const float* d_weights, const int32_t* indices,
-                                                   const int32_t* targets, const float* coefficient, float factor,
-                                                   int64_t size, int64_t experts) {
+                                                   const int32_t* targets, const float* coefficient,
+                                                   const double* factors, int64_t size, int64_t experts) {
   const int64_t i = thread_in_grid();
   if (i >= size || indices[i] < 0) return;
-  d_logits[i] += d_weights[i] + (targets[i / experts] == kIgnoreTarget ? 0.0f : factor * *coefficient);
+  d_logits[i] +=
+      d_weights[i] +
+      (targets[i / experts] == kIgnoreTarget ? 0.0f : static_cast<float>(factors[i % experts]) * *coefficient);
 }
 
 struct ScaledWeightTerm {
@@ -47,10 +50,12 @@ void relu_gating_forward(Context& ctx, Tensor indices, Tensor weights, ConstTens
 }
 
 void relu_gating_backward(Context& ctx, Tensor d_logits, ConstTensor d_weights, ConstTensor indices,
-                          ConstTensor targets, ConstTensor coefficient, double factor) {
+                          ConstTensor targets, ConstTensor coefficient, ConstTensor factors) {
+  ScratchScope scratch(ctx);
+  const ConstTensor here = on_device(ctx, scratch, factors);
   launch(ctx, relu_gating_backward_kernel, blocks_for(d_logits.size(), kThreads), kThreads, 0, d_logits.as<float>(),
          d_weights.as<float>(), indices.as<int32_t>(), targets.as<int32_t>(), coefficient.as<float>(),
-         static_cast<float>(factor), d_logits.size(), d_logits.dim(1));
+         here.as<double>(), d_logits.size(), d_logits.dim(1));
 }
 
 void scaled_weight_sum(Context& ctx, Tensor sum, ConstTensor weights, ConstTensor targets, ConstTensor coefficient) {

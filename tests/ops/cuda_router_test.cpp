@@ -282,13 +282,15 @@ TEST_CASE("ReLU gating equals the CPU's in f64") {
   Exact exact;
   for (const int64_t experts : {1, 33, 100}) {
     const Tensor z = ctx.normal({40, experts}, 1), d_w = ctx.normal(z.shape, 2), l1 = ctx.constant({1}, 0.25);
+    std::vector<double> factors;
+    for (int64_t e = 0; e < experts; ++e) factors.push_back(3 + static_cast<double>(e % 7));
     const Tensor targets = some_targets(ctx, 40);
     const Tensor indices = ctx.output(z.shape, DType::i32), w = ctx.output(z.shape), d_z = ctx.normal(z.shape, 3);
     const Tensor indices64 = exact.output(z.shape, DType::i32), w64 = exact.output(z.shape), d_z64 = exact(d_z);
     relu_gating_forward(ctx, indices, w, z);
-    relu_gating_backward(ctx, d_z, d_w, indices, targets, l1, 3);
+    relu_gating_backward(ctx, d_z, d_w, indices, targets, l1, as_tensor(factors));
     relu_gating_forward(exact, indices64, w64, exact(z));
-    relu_gating_backward(exact, d_z64, exact(d_w), indices64, exact(targets), exact(l1), 3);
+    relu_gating_backward(exact, d_z64, exact(d_w), indices64, exact(targets), exact(l1), as_tensor(factors));
     check_close("indices", indices, indices64, {});
     check_close("weights", w, w64, {});
     check_close("d_logits", d_z, d_z64);

@@ -102,8 +102,8 @@ TEST_CASE("ReLU gating: values, gradients, padding and the regulated coefficient
   check_close("weights", w, {0.5, 0, 2, 0, 3, 0}, {});
   const Tensor targets = ctx.of_i32({2}, {1, kIgnoreTarget}), l1 = ctx.of({1}, {0.1}), d_z = ctx.constant({2, 3}, 1);
   CHECK(sum_from([&](Tensor sum) { scaled_weight_sum(ctx, sum, w, targets, l1); }) == Approx(0.25));
-  relu_gating_backward(ctx, d_z, ctx.constant({2, 3}, 4), indices, targets, l1, 5);
-  check_close("gradient", d_z, {5.5, 1, 5.5, 1, 5, 1});
+  relu_gating_backward(ctx, d_z, ctx.constant({2, 3}, 4), indices, targets, l1, ctx.of({3}, {5, 5, 20}));
+  check_close("gradient", d_z, {5.5, 1, 7, 1, 5, 1});
   scale_within(ctx, l1, 3, 0, 0.2);
   CHECK(get(l1, 0) == 0.2);
   scale_within(ctx, l1, 0.01, 0.05, 1);

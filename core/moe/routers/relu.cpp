@@ -8,11 +8,11 @@
 #include <functional>
 
 #include "comm/communicator.h"
+#include "core/base/integer.h"
 #include "core/moe/logit_router.h"
 #include "core/ops/gating.h"
 #include "core/ops/relu_gating.h"
 #include "core/ops/routing_sums.h"
-#include "core/tensor/copy.h"
 
 namespace moe {
 namespace {
@@ -43,9 +43,8 @@ class L1Loss {
   virtual ~L1Loss() = default;
   // Adds a micro-batch's tokens to the measure `router_l1`.
   virtual void observe(Context& ctx, const TokenBatch& batch, const Routing& routing) const = 0;
-  // Adds to d_logits (tokens, experts) the gradients of the loss and of the weights, d_weights (tokens, experts), which
-  // it may change.
-  virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, Tensor d_weights,
+  // Adds to d_logits (tokens, experts) the gradients of the loss and of the weights, d_weights (tokens, experts).
+  virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, ConstTensor d_weights,
                         const Routing& routing) = 0;
 };
 
@@ -64,18 +63,21 @@ class PlainL1 : public L1Loss {
         [&](Tensor sum) { scaled_weight_sum(ctx, sum, routing.weights, batch.targets, coefficient_.value); },
         static_cast<double>(batch.scored()));
   }
-  void backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, Tensor d_weights,
+  void backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, ConstTensor d_weights,
                 const Routing& routing) override {
+    gradient_.assign(as_index(routing.indices.dim(1)), 1 / static_cast<double>(batch.global_tokens));
     relu_gating_backward(ctx, d_logits, d_weights, routing.indices, batch.targets, coefficient_.value,
-                         1 / static_cast<double>(batch.global_tokens));
+                         as_tensor(gradient_));
   }
 
  private:
   const Parameter& coefficient_;
+  std::vector<double> gradient_;
   MeasureSet& measures_;
   size_t loss_;
 };
 
+// The coefficient stays on the device: reading it would make the host wait in every layer.
 class BalancedL1 : public L1Loss {
  public:
   BalancedL1(const Router::Setup& setup, const Parameter& coefficient, std::function<double(uint64_t update)> k)
@@ -83,44 +85,55 @@ class BalancedL1 : public L1Loss {
         coefficient_(coefficient),
         k_(std::move(k)),
         sums_(*setup.sums),
-        range_(sums_.reserve(2 * experts_ + 2)),
+        range_(sums_.reserve(2 * experts_ + 3)),
         gradient_(experts_) {
     setup.measures->add_loss("router_l1", ScheduleField(1).make(setup.run), range_,
-                             [n = experts_](std::span<const double> sums) { return value(sums, n); });
+                             [n = experts_](std::span<const double> sums) {
+                               return value({sums, n});
+                             });
   }
 
   void observe(Context& ctx, const TokenBatch& batch, const Routing& routing) const override {
     if (!ctx.observe) return;
-    const std::span<double> sums = sums_.of(range_);
-    assignment_sums(ctx, as_tensor(sums.first(experts_)), as_tensor(sums.subspan(experts_, experts_)), routing.indices,
-                    routing.weights, batch.targets);
-    token_sum(ctx, as_tensor(sums.subspan(2 * experts_, 1)), batch.targets);
-    if (!ctx.planning) sums[2 * experts_ + 1] += static_cast<double>(batch.scored()) * scale(ctx);
+    const Sums<double> sums{sums_.of(range_), experts_};
+    assignment_sums(ctx, as_tensor(sums.counts()), as_tensor(sums.weights()), routing.indices, routing.weights,
+                    batch.targets);
+    token_sum(ctx, as_tensor(sums.tokens()), batch.targets);
+    scaled_weight_sum(ctx, as_tensor(sums.scaled()), routing.weights, batch.targets, coefficient_.value);
+    if (!ctx.planning) sums.shares()[0] += static_cast<double>(batch.scored()) * share(ctx);
   }
-  void backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, Tensor d_weights,
+  void backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, ConstTensor d_weights,
                 const Routing& routing) override {
-    const std::span<const double> sums = sums_.of(range_);
-    const double tokens = sums[2 * experts_], factor = tokens > 0 ? scale(ctx) / (tokens * tokens) : 0;
-    for (size_t i = 0; i < experts_; ++i) gradient_[i] = factor * sums[i];
-    weight_sum_backward(ctx, d_weights, routing.indices, as_tensor(gradient_), batch.targets);
-    relu_gating_backward(ctx, d_logits, d_weights, routing.indices, batch.targets, coefficient_.value, 0);
+    const Sums<double> sums{sums_.of(range_), experts_};
+    const double tokens = sums.tokens()[0], factor = tokens > 0 ? share(ctx) / (tokens * tokens) : 0;
+    for (size_t i = 0; i < experts_; ++i) gradient_[i] = factor * sums.counts()[i];
+    relu_gating_backward(ctx, d_logits, d_weights, routing.indices, batch.targets, coefficient_.value,
+                         as_tensor(gradient_));
   }
 
  private:
-  // l1 N / k
-  double scale(Context& ctx) const {
-    std::vector<char> buffer;
-    const ConstTensor host = on_host(ctx, coefficient_.value, buffer);
-    const double l1 = host.dtype == DType::f64 ? host.as<double>()[0] : static_cast<double>(host.as<float>()[0]);
-    return l1 * static_cast<double>(experts_) / k_(ctx.step);
-  }
-  // Sums: tokens per expert, weights per expert, tokens, tokens times scale().
-  static std::optional<double> value(std::span<const double> sums, size_t experts) {
-    const double tokens = sums[2 * experts];
+  template <class T>
+  struct Sums {
+    std::span<T> all;
+    size_t n;
+    std::span<T> counts() const { return all.first(n); }               // tokens per expert
+    std::span<T> weights() const { return all.subspan(n, n); }         // weights per expert
+    std::span<T> tokens() const { return all.subspan(2 * n, 1); }      // number of tokens
+    std::span<T> scaled() const { return all.subspan(2 * n + 1, 1); }  // all weights times l1
+    std::span<T> shares() const { return all.subspan(2 * n + 2, 1); }  // tokens times share()
+  };
+
+  // N / k
+  double share(const Context& ctx) const { return static_cast<double>(experts_) / k_(ctx.step); }
+  static std::optional<double> value(const Sums<const double>& sums) {
+    const double tokens = sums.tokens()[0];
     if (tokens == 0) return std::nullopt;
-    double dot = 0;
-    for (size_t i = 0; i < experts; ++i) dot += sums[i] * sums[experts + i];
-    return sums[2 * experts + 1] / tokens * dot / (tokens * tokens);
+    double dot = 0, all = 0;
+    for (size_t i = 0; i < sums.n; ++i) {
+      dot += sums.counts()[i] * sums.weights()[i];
+      all += sums.weights()[i];
+    }
+    return all == 0 ? 0 : sums.scaled()[0] / all * sums.shares()[0] / tokens * dot / (tokens * tokens);
   }
 
   const size_t experts_;
