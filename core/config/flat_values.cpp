@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "core/config/config_tree.h"
 #include "core/config/config_writer.h"
 
 namespace moe {
@@ -13,10 +12,14 @@ static void flatten(const ConfigNode& node, const std::string& path, std::map<st
   for (const auto& [key, value] : node.entries) flatten(value, path.empty() ? key : path + "." + key, values);
 }
 
-std::map<std::string, std::string> flat_values(FieldSet& config) {
+std::map<std::string, std::string> flat_values(const ConfigNode& tree) {
   std::map<std::string, std::string> values;
-  flatten(parse_config(write_yaml(config, false, Constants::as_schedules), "configuration"), "", values);
+  flatten(tree, "", values);
   return values;
+}
+
+std::map<std::string, std::string> flat_values(FieldSet& config) {
+  return flat_values(parse_config(write_yaml(config, false, Constants::as_schedules), "configuration"));
 }
 
 }  // namespace moe

@@ -12,6 +12,7 @@
 #include "core/config/config_reader.h"
 #include "core/config/config_versions.h"
 #include "core/config/config_writer.h"
+#include "core/config/flat_values.h"
 #include "core/config/input_paths.h"
 #include "core/record/metrics.h"
 
@@ -74,17 +75,9 @@ std::optional<std::string> why_fixed(const std::string& key) {
   return rule->why_fixed ? std::optional<std::string>(rule->why_fixed) : std::nullopt;
 }
 
-static std::map<std::string, std::string> flatten(const ConfigNode& node, const std::string& path = "") {
-  std::map<std::string, std::string> result;
-  if (node.kind == ConfigNode::Kind::scalar) result[path] = node.scalar;
-  for (size_t i = 0; i < node.items.size(); ++i) result.merge(flatten(node.items[i], fmt::format("{}.{}", path, i)));
-  for (const auto& [key, value] : node.entries) result.merge(flatten(value, path.empty() ? key : path + "." + key));
-  return result;
-}
-
 std::vector<ConfigDifference> config_differences(const ConfigNode& one, const ConfigNode& other) {
   static const std::string kNothing = "(absent)";
-  const auto before = flatten(one), after = flatten(other);
+  const auto before = flat_values(one), after = flat_values(other);
   std::vector<ConfigDifference> differences;
   for (const auto& [key, value] : after) {
     const auto it = before.find(key);
