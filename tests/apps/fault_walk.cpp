@@ -46,8 +46,8 @@ class Walker {
     const TemporaryFolder folder;
     const Finished hit = run_child(command(folder.path(), fault));
     ++outcome.trials;
-    const std::string name = "rank " + std::to_string(fault.rank) + ", call " + std::to_string(fault.call) + ", " +
-                             fault.kind + ": ";
+    const std::string name =
+        "rank " + std::to_string(fault.rank) + ", call " + std::to_string(fault.call) + ", " + fault.kind + ": ";
     note_end(hit, fault, name, outcome);
     note_recovery(folder.path(), name, outcome);
   }

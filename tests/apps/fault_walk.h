@@ -12,7 +12,7 @@ namespace moe {
 
 struct FaultWalk {
   int ranks = 1;
-  Arguments settings{};             // of the run, besides those of tiny_train()
+  Arguments settings{};              // of the run, besides those of tiny_train()
   std::vector<std::string> kinds{};  // MOE_FAULT_KIND; call n has kind n modulo their number, or `all` of them
   bool all = false;
   bool lasts = false;  // the fault stays, as a full disk does

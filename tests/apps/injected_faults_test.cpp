@@ -9,8 +9,8 @@
 using namespace moe;
 
 // Saves, prunes, evaluates, marks the best and writes records, in as few calls as can be.
-static const Arguments kShort{"model.layers=1",  "train.steps=4",          "evaluate.every=2",
-                              "checkpoint.every=2", "checkpoint.keep_last=1", "sample.every=3", "sample.tokens=4"};
+static const Arguments kShort{"model.layers=1",         "train.steps=4",  "evaluate.every=2", "checkpoint.every=2",
+                              "checkpoint.keep_last=1", "sample.every=3", "sample.tokens=4"};
 
 static void check_outcomes(const std::map<std::string, FaultOutcome>& outcomes, size_t kinds) {
   CHECK(outcomes.size() == kinds);
@@ -34,8 +34,9 @@ TEST_CASE("faults in every call, by every kind and rank", "[.reliability]") {
     std::string name;
     FaultWalk walk;
   };
-  const Arguments larger = kShort + Arguments{"model.layers=2", "train.steps=9", "moe.lifecycle=[{kind: grow, at: 4, "
-                                                                                 "experts: 8}]"};
+  const Arguments larger = kShort + Arguments{"model.layers=2", "train.steps=9",
+                                              "moe.lifecycle=[{kind: grow, at: 4, "
+                                              "experts: 8}]"};
   const std::vector<Case> cases{
       {"1 rank", {.settings = kShort, .kinds = kinds, .all = true}},
       {"1 rank, the fault lasts", {.settings = kShort, .kinds = {"ENOSPC", "EIO"}, .all = true, .lasts = true}},

@@ -269,25 +269,25 @@ FILE* fopen64(const char* path, const char* mode) {
 }
 
 // open() and its relatives have a mode only where they create.
-#define MOE_OPEN(NAME)                                                                               \
-  int NAME(const char* path, int flags, ...) {                                                       \
-    static const auto real = next<int (*)(const char*, int, ...)>(#NAME);                            \
-    va_list more;                                                                                    \
-    va_start(more, flags);                                                                           \
-    const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : mode_t{0};      \
-    va_end(more);                                                                                    \
-    if (creates(flags) && fate("open", absolute(path)) == Fate::fails) return -1;                    \
-    return real(path, flags, mode);                                                                  \
+#define MOE_OPEN(NAME)                                                                           \
+  int NAME(const char* path, int flags, ...) {                                                   \
+    static const auto real = next<int (*)(const char*, int, ...)>(#NAME);                        \
+    va_list more;                                                                                \
+    va_start(more, flags);                                                                       \
+    const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : mode_t{0}; \
+    va_end(more);                                                                                \
+    if (creates(flags) && fate("open", absolute(path)) == Fate::fails) return -1;                \
+    return real(path, flags, mode);                                                              \
   }
-#define MOE_OPENAT(NAME)                                                                             \
-  int NAME(int folder, const char* path, int flags, ...) {                                           \
-    static const auto real = next<int (*)(int, const char*, int, ...)>(#NAME);                       \
-    va_list more;                                                                                    \
-    va_start(more, flags);                                                                           \
-    const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : mode_t{0};      \
-    va_end(more);                                                                                    \
-    if (creates(flags) && fate("open", path_at(folder, path)) == Fate::fails) return -1;             \
-    return real(folder, path, flags, mode);                                                          \
+#define MOE_OPENAT(NAME)                                                                         \
+  int NAME(int folder, const char* path, int flags, ...) {                                       \
+    static const auto real = next<int (*)(int, const char*, int, ...)>(#NAME);                   \
+    va_list more;                                                                                \
+    va_start(more, flags);                                                                       \
+    const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : mode_t{0}; \
+    va_end(more);                                                                                \
+    if (creates(flags) && fate("open", path_at(folder, path)) == Fate::fails) return -1;         \
+    return real(folder, path, flags, mode);                                                      \
   }
 MOE_OPEN(open)
 MOE_OPEN(open64)

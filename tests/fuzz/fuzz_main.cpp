@@ -1,4 +1,8 @@
-// Joins a target to libFuzzer. With MOE_FUZZ_SEEDS=FOLDER the program writes the target's seeds there and ends.
+// Joins the targets to libFuzzer. Variables of the environment:
+//
+//   MOE_FUZZ_TARGET   the target that is run; without it the program prints the names of all and ends
+//   MOE_FUZZ_SEEDS    a folder: the target's seeds are written there, and the program ends
+//   MOE_FUZZ_SCRATCH  where the folder for readers of files is made; by default where temporary files are
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -15,6 +19,28 @@
 namespace moe {
 namespace fs = std::filesystem;
 
+static std::vector<FuzzTarget*>& targets() {
+  static std::vector<FuzzTarget*> all;
+  return all;
+}
+
+FuzzTarget::FuzzTarget(const char* n, Read r, Seeds s) : name(n), read(r), seeds(s) {
+  targets().push_back(this);
+}
+
+// The target of MOE_FUZZ_TARGET, or null.
+static const FuzzTarget* chosen() {
+  static const FuzzTarget* const target = [] {
+    const char* name = std::getenv("MOE_FUZZ_TARGET");
+    const FuzzTarget* found = nullptr;
+    for (const FuzzTarget* t : targets()) {
+      if (name && std::string_view(t->name) == name) found = t;
+    }
+    return found;
+  }();
+  return target;
+}
+
 static void write_file(const fs::path& path, std::string_view content) {
   std::ofstream file(path, std::ios::binary);
   file.write(content.data(), static_cast<std::streamsize>(content.size()));
@@ -24,8 +50,8 @@ static void write_file(const fs::path& path, std::string_view content) {
 
 const std::string& scratch_folder() {
   static const std::string folder = [] {
-    const char* chosen = std::getenv("MOE_FUZZ_SCRATCH");
-    const fs::path parent = chosen ? fs::path(chosen) : fs::temp_directory_path();
+    const char* given = std::getenv("MOE_FUZZ_SCRATCH");
+    const fs::path parent = given ? fs::path(given) : fs::temp_directory_path();
     const fs::path path = parent / ("moe_fuzz." + std::to_string(::getpid()));
     fs::create_directories(path);
     return path.string();
@@ -75,13 +101,18 @@ static void remove_scratch() {
 static void write_seeds(const fs::path& folder) {
   fs::create_directories(folder);
   int number = 0;
-  for (const std::string& seed : seeds()) write_file(folder / ("seed_" + std::to_string(number++)), seed);
+  for (const std::string& seed : chosen()->seeds()) write_file(folder / ("seed_" + std::to_string(number++)), seed);
 }
 
 }  // namespace moe
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
   spdlog::set_level(spdlog::level::off);
+  if (!moe::chosen()) {
+    for (const moe::FuzzTarget* target : moe::targets()) std::puts(target->name);
+    std::exit(0);
+  }
+  moe::scratch_folder();  // made before remove_scratch() is registered, so that its name still exists then
   std::atexit(moe::remove_scratch);
   if (const char* folder = std::getenv("MOE_FUZZ_SEEDS")) {
     moe::write_seeds(folder);
@@ -92,7 +123,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
-    moe::read_input({reinterpret_cast<const char*>(data), size});
+    moe::chosen()->read({reinterpret_cast<const char*>(data), size});
   } catch (const moe::InternalError&) {
     throw;  // a fault of the program
   } catch (const moe::Error&) {

@@ -1,6 +1,6 @@
-// What the fuzz targets share. A target is a file in tests/fuzz/targets with the two functions below; fuzz_main.cpp
-// joins it to libFuzzer. An input may be refused with one of the project's errors, InternalError excepted. Everything
-// else is a finding: a crash, a report of a sanitizer, another exception, an input that takes too much time or memory.
+// What the fuzz targets share. A target is a file in tests/fuzz/targets that reads inputs by one reader of the program.
+// An input may be refused with one of the project's errors, InternalError excepted. Everything else is a finding: a
+// crash, a report of a sanitizer, another exception, an input that takes too much time or memory.
 #pragma once
 #include <string>
 #include <string_view>
@@ -8,10 +8,18 @@
 
 namespace moe {
 
-// Reads one input.
-void read_input(std::string_view input);
-// Inputs to begin with: small, and together using most of what the reader knows.
-std::vector<std::string> seeds();
+struct FuzzTarget {
+  using Read = void (*)(std::string_view input);
+  // Inputs to begin with: small, and together using most of what the reader knows.
+  using Seeds = std::vector<std::string> (*)();
+
+  // Registers itself: a target is an object of its file.
+  FuzzTarget(const char* name, Read read, Seeds seeds);
+
+  const char* name;
+  Read read;
+  Seeds seeds;
+};
 
 // A folder of this process for the files that a reader wants, in memory where the system has such a place.
 const std::string& scratch_folder();

@@ -8,7 +8,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const auto files = parts(input, 3);
   const std::string folder = scratch_folder() + "/byte_pairs";
   std::filesystem::create_directories(folder);
@@ -20,11 +20,13 @@ void read_input(std::string_view input) {
   require(tokenizer.decode(ids) == files[2], "a text is decoded as it was");
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   const TemporaryFolder folder;
   const std::string path = write_tiny_byte_pairs(folder);
-  return {joined({file_content(path + "/encoder.json"), file_content(path + "/vocab.bpe"),
-                  "to be abc, 12 \xc3\xa9 can't  x\n"})};
+  return {joined(
+      {file_content(path + "/encoder.json"), file_content(path + "/vocab.bpe"), "to be abc, 12 \xc3\xa9 can't  x\n"})};
 }
+
+static const FuzzTarget target{"byte_pair", read_input, seeds};
 
 }  // namespace moe

@@ -7,7 +7,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   std::string records;
   for (size_t i = 0; i + 1 < input.size() && i < 16; i += 2) {
     records += input[i];
@@ -23,9 +23,14 @@ void read_input(std::string_view input) {
   for (const ImageSplit& split : corpus.splits()) split.content_hash();
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   using namespace std::string_literals;
-  return {"\0a\1b\2c"s, "\x0a" "a", "\0a\1"s};
+  return {"\0a\1b\2c"s,
+          "\x0a"
+          "a",
+          "\0a\1"s};
 }
+
+static const FuzzTarget target{"cifar10", read_input, seeds};
 
 }  // namespace moe

@@ -7,7 +7,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   ByteStream stream{InputFile(scratch_file("input", input))};
   std::vector<char> block(1 << 16);
   int64_t total = 0;
@@ -38,14 +38,17 @@ static std::string packed(int (*filter)(archive*), const std::string& text) {
   return out;
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   std::vector<std::string> result = {"plain text\n"};
-  for (const auto filter : {archive_write_add_filter_gzip, archive_write_add_filter_xz, archive_write_add_filter_zstd}) {
+  for (const auto filter :
+       {archive_write_add_filter_gzip, archive_write_add_filter_xz, archive_write_add_filter_zstd}) {
     const std::string one = packed(filter, "one two three, one two three, one two three\n");
     result.push_back(one);
     result.push_back(one + packed(filter, "and more\n"));
   }
   return result;
 }
+
+static const FuzzTarget target{"compressed", read_input, seeds};
 
 }  // namespace moe

@@ -6,7 +6,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;
   for (const std::string& line : split(input, '\n')) apply_override(root, line);
@@ -22,11 +22,16 @@ void read_input(std::string_view input) {
   require(write_yaml(again, false) == text, "a configuration that was written is read as it was");
 }
 
-std::vector<std::string> seeds() {
-  return {"train.steps=100\nmoe.balance=[switch, z]\nmoe.balance.0.coefficient=0.5\nmodel.arrangement=[dense, moe]",
-          "moe.router={kind: topk, k: 2}\nmoe.router.k=1\nname=a b\nsample.prompt=\"x\\n\\x01: #\"\ntrain.learning_rate=1e-3",
-          "moe.lifecycle=[{kind: grow, at: 10, experts: 8}]\nmoe.lifecycle.0.experts=16\nmoe.capacity=1.25",
-          "optimizer.kind=sgd\noptimizer.momentum=0.9\ncurriculum.sampler=bucket"};
+static std::vector<std::string> seeds() {
+  return {
+      "train.steps=100\nmoe.balance=[switch, z]\nmoe.balance.0.coefficient=0.5\nmodel.arrangement=[dense, "
+      "moe]\nmodel.layers=2",
+      "moe.router={kind: topk, k: 2}\nmoe.router.k=1\nname=a b\nsample.prompt=\"x\\n\\x01: "
+      "#\"\ntrain.learning_rate=1e-3",
+      "moe.lifecycle=[{kind: grow, at: 10}]\nmoe.lifecycle.0.factor=4\nmoe.capacity=1.25",
+      "optimizer.kind=sgd\noptimizer.momentum=0.9\ncurriculum.sampler=buckets"};
 }
+
+static const FuzzTarget target{"config_override", read_input, seeds};
 
 }  // namespace moe

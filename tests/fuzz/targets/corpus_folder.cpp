@@ -20,17 +20,19 @@ static std::string prepare(const std::string& tokenizer) {
   return file_content(options.output + "/corpus.json");
 }
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   static const std::string prepared = prepare("word");
   scratch_file("corpus/corpus.json", input);
   const Corpus corpus = Corpus::open(scratch_folder() + "/corpus");
   corpus.doubts();
-  for (const Split& split : corpus.splits()) require(split.size() >= 0, "a split has a size");
+  for (const Split& split : corpus.splits()) require(split.num_tokens() >= 0, "a split has a size");
   corpus.verify();
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   return {prepare("word"), prepare("char"), prepare("byte")};
 }
+
+static const FuzzTarget target{"corpus_folder", read_input, seeds};
 
 }  // namespace moe

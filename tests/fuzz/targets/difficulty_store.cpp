@@ -16,7 +16,7 @@ static DifficultyStore new_store(int64_t samples) {
   return DifficultyStore(setup);
 }
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   ContentHash hash;
   hash.update(input.data(), std::ssize(input));
   const uint64_t check = hash.value();
@@ -40,7 +40,7 @@ void read_input(std::string_view input) {
   }
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   DifficultyStore store = new_store(8);
   std::vector<Observation> visits;
   for (int64_t i = 0; i < 6; ++i)
@@ -52,5 +52,7 @@ std::vector<std::string> seeds() {
   file.resize(file.size() - sizeof(uint64_t));
   return {file};
 }
+
+static const FuzzTarget target{"difficulty_store", read_input, seeds};
 
 }  // namespace moe

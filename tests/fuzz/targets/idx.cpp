@@ -7,7 +7,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const size_t labels = std::min<size_t>(input.size(), 8 + 4);
   std::filesystem::create_directories(scratch_folder() + "/mnist");
   scratch_file("mnist/train-labels-idx1-ubyte", input.substr(0, labels));
@@ -18,11 +18,13 @@ void read_input(std::string_view input) {
   for (const ImageSplit& split : corpus.splits()) split.content_hash();
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   using namespace std::string_literals;
   const std::string labels = "\0\0\x08\x01\0\0\0\x04\0\1\2\1"s;
   const std::string images = "\0\0\x08\x03\0\0\0\x04\0\0\0\2\0\0\0\2"s + std::string(16, 'x');
   return {labels + images};
 }
+
+static const FuzzTarget target{"idx", read_input, seeds};
 
 }  // namespace moe

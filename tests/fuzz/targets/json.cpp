@@ -4,7 +4,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   Json json;
   try {
     json = parse_json(input);
@@ -17,9 +17,11 @@ void read_input(std::string_view input) {
   json_text_replacing(json, 2);
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   return {R"({"a": [1, -2, 3.5e-7, true, null, "xé\u00e9\ud83d\ude00\n"], "b": {"base64": "/w=="}, "c": {}})",
-          "[18446744073709551615, -9223372036854775808, 1e400, 0.1]", std::string(499, '[') + std::string(499, ']')};
+          "[18446744073709551615, -9223372036854775808, 1e400, 0.1]", std::string(60, '[') + std::string(60, ']')};
 }
+
+static const FuzzTarget target{"json", read_input, seeds};
 
 }  // namespace moe

@@ -8,7 +8,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const auto files = parts(input, 3);
   std::filesystem::create_directories(scratch_folder() + "/run");
   scratch_file("run/config.yaml", files[0]);
@@ -23,7 +23,7 @@ void read_input(std::string_view input) {
           "the manifest has the new session");
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   const std::string config = "name: run-seed1\nseed: 1\nmodel: {layers: 2, d_model: 16}\nmoe: {experts: 4}\n";
   const std::string manifest =
       R"({"program": {"version": "0.2.0", "commit": "abc"}, "data": {"hash": "0123"}, "parameters": 100,
@@ -34,5 +34,7 @@ std::vector<std::string> seeds() {
 )";
   return {joined({config, manifest, metrics}), joined({"", "{\"sessions\": 3}", ""})};
 }
+
+static const FuzzTarget target{"run_folder", read_input, seeds};
 
 }  // namespace moe

@@ -6,7 +6,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const auto files = parts(input, 2);
   const std::string folder = scratch_folder() + "/step_00000007";
   std::filesystem::create_directories(folder);
@@ -18,7 +18,7 @@ void read_input(std::string_view input) {
   require(state.optimizer_states.size() <= input.size(), "there are as many states as were listed");
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   const std::string state =
       R"({"format": 1, "step": 7, "tokens": 448.0, "total_updates": 30, "tokens_per_update": 64.0,
 "updates_per_epoch": 312.5, "best_step": 5, "evaluations_since_best": 0, "unlogged_loss": 0.0, "unlogged_steps": 0,
@@ -27,5 +27,7 @@ std::vector<std::string> seeds() {
 "best_loss": 2.5, "best_figure": 91.5, "file_bytes": {"state.json": 12}})";
   return {joined({state, "7\n"}), joined({"{}", "99999999999999999999"})};
 }
+
+static const FuzzTarget target{"run_state", read_input, seeds};
 
 }  // namespace moe

@@ -7,7 +7,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const TensorFile file(scratch_file("model.safetensors", input));
   uint64_t sum = 0;
   for (const auto& [name, tensor] : file.tensors()) {
@@ -25,7 +25,7 @@ static std::string with_header(const std::string& header, const std::string& con
   return file + header + content;
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   std::vector<float> values(6, 0.5F);
   Tensor tensor;
   tensor.dtype = DType::f32;
@@ -37,5 +37,7 @@ std::vector<std::string> seeds() {
                       R"("u":{"dtype":"I32","shape":[0],"data_offsets":[8,8]}})",
                       "12345678")};
 }
+
+static const FuzzTarget target{"safetensors", read_input, seeds};
 
 }  // namespace moe

@@ -1,11 +1,11 @@
 // SentencePiece's model files, and a text to encode.
-#include "core/base/base64.h"
 #include "data/tokenizers/sentence_piece.h"
+#include "core/base/base64.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const SentencePieceTokenizer tokenizer{std::string(input)};
   const std::string_view text = "one two  three\nfour \xff";
   std::vector<int32_t> ids;
@@ -17,7 +17,7 @@ void read_input(std::string_view input) {
   tokenizer.decode(ids);
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   const TrainingText text = [](const TextVisitor& visit) {
     for (int i = 0; i < 50; ++i) visit("one two three\nfour five six\n");
   };
@@ -25,5 +25,7 @@ std::vector<std::string> seeds() {
   options.vocab_size = 290;
   return {from_base64(SentencePieceTokenizer::make(text, options)->to_json().at("model").get<std::string>())};
 }
+
+static const FuzzTarget target{"sentence_piece", read_input, seeds};
 
 }  // namespace moe

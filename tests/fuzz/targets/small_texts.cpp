@@ -20,7 +20,7 @@ static void try_to(Read read) {
   }
 }
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   require(is_utf8(shown(input)), "a text for people is UTF-8");
   require(from_base64(to_base64(input)) == input, "base64 gives the bytes back");
   clean_like_text8(input);
@@ -41,9 +41,23 @@ void read_input(std::string_view input) {
   cpu_list_text(parse_cpu_list(std::string(input)));
 }
 
-std::vector<std::string> seeds() {
-  return {"90/5/5", "0.9/0.05/0.05", "90M/5M/5M", "900/50/50", "90%/5%/5%", "5Mt", "2000u", "3e", "10%", "1.5e3",
-          "0-3,8,10-11", "T25lIHR3bw==", "Gr\xc3\xb6\xc3\x9f" "e 12 \x1b[31m\n"};
+static std::vector<std::string> seeds() {
+  return {"90/5/5",
+          "0.9/0.05/0.05",
+          "90M/5M/5M",
+          "900/50/50",
+          "90%/5%/5%",
+          "5Mt",
+          "2000u",
+          "3e",
+          "10%",
+          "1.5e3",
+          "0-3,8,10-11",
+          "T25lIHR3bw==",
+          "Gr\xc3\xb6\xc3\x9f"
+          "e 12 \x1b[31m\n"};
 }
+
+static const FuzzTarget target{"small_texts", read_input, seeds};
 
 }  // namespace moe

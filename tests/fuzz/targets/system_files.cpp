@@ -8,11 +8,15 @@
 
 namespace moe {
 
-static constexpr const char* kFiles[] = {"proc/self/mountinfo", "proc/self/cgroup", "proc/self/status", "proc/meminfo",
-                                         "sys/fs/cgroup/cpu.max", "sys/fs/cgroup/memory.max",
+static constexpr const char* kFiles[] = {"proc/self/mountinfo",
+                                         "proc/self/cgroup",
+                                         "proc/self/status",
+                                         "proc/meminfo",
+                                         "sys/fs/cgroup/cpu.max",
+                                         "sys/fs/cgroup/memory.max",
                                          "sys/devices/system/cpu/cpu0/topology/thread_siblings_list"};
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const auto contents = parts(input, std::size(kFiles));
   for (size_t i = 0; i < std::size(kFiles); ++i) {
     const std::filesystem::path path = std::filesystem::path("machine") / kFiles[i];
@@ -30,10 +34,14 @@ void read_input(std::string_view input) {
   }
 }
 
-std::vector<std::string> seeds() {
-  return {joined({"36 35 98:0 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n37 35 98:0 /a /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n",
-                  "0::/\n4:cpu,cpuacct:/a/b\n", "Name:\tx\nPPid:\t12\nCpus_allowed_list:\t0-3,8\n",
-                  "MemTotal: 1000 kB\nMemAvailable: 500 kB\n", "150000 100000\n", "max\n", "0,4\n"})};
+static std::vector<std::string> seeds() {
+  return {
+      joined({"36 35 98:0 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n37 35 98:0 /a /sys/fs/cgroup/cpu rw - cgroup cgroup "
+              "rw,cpu,cpuacct\n",
+              "0::/\n4:cpu,cpuacct:/a/b\n", "Name:\tx\nPPid:\t12\nCpus_allowed_list:\t0-3,8\n",
+              "MemTotal: 1000 kB\nMemAvailable: 500 kB\n", "150000 100000\n", "max\n", "0,4\n"})};
 }
+
+static const FuzzTarget target{"system_files", read_input, seeds};
 
 }  // namespace moe

@@ -14,7 +14,7 @@ static int64_t bytes_in_pieces(const TextInput& input) {
   return total;
 }
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   if (input.empty()) return;
   const std::vector<EntryFormat> formats(entry_formats().begin(), entry_formats().end());
   const EntryFormat& format = formats[static_cast<unsigned char>(input[0]) % formats.size()];
@@ -28,13 +28,17 @@ void read_input(std::string_view input) {
   });
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   std::vector<std::string> result;
   for (char format = 0; format < 4; ++format) {
-    result.push_back(std::string(1, format) + "one\ntwo\n\nthree four\r\n\n<p><ent>Abc</ent><def>x</def></p>\n\n<p><hw>A</hw>");
-    result.push_back(std::string(1, format) + "\xEF\xBB\xBF{\"text\": \"one\\ntwo\"}\n{\"text\": \"\"}\n{\"text\": \"\\u00e9\", \"n\": 1}\n");
+    result.push_back(std::string(1, format) +
+                     "one\ntwo\n\nthree four\r\n\n<p><ent>Abc</ent><def>x</def></p>\n\n<p><hw>A</hw>");
+    result.push_back(std::string(1, format) +
+                     "\xEF\xBB\xBF{\"text\": \"one\\ntwo\"}\n{\"text\": \"\"}\n{\"text\": \"\\u00e9\", \"n\": 1}\n");
   }
   return result;
 }
+
+static const FuzzTarget target{"text_input", read_input, seeds};
 
 }  // namespace moe

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const std::string path = scratch_file("tokens.bin", input);
   TokenFile::is_one(path);
   TokenFile file(path);
@@ -19,7 +19,7 @@ void read_input(std::string_view input) {
   } catch (const DataError&) {
   }
   const Corpus corpus = Corpus::open(path);
-  for (const Split& split : corpus.splits()) require(split.size() <= file.num_tokens(), "a split is of the file");
+  for (const Split& split : corpus.splits()) require(split.num_tokens() <= file.num_tokens(), "a split is of the file");
   corpus.verify();
 }
 
@@ -32,8 +32,10 @@ static std::string tokens_of(int64_t vocab_size) {
   return file_content(path);
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   return {tokens_of(1000), tokens_of(100000)};
 }
+
+static const FuzzTarget target{"token_file", read_input, seeds};
 
 }  // namespace moe

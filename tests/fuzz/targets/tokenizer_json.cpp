@@ -7,7 +7,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const auto files = parts(input, 2);
   const auto tokenizer = load_tokenizer(parse_json_or_null(files[0]), "corpus.json");
   tokenizer->to_json();
@@ -21,7 +21,7 @@ void read_input(std::string_view input) {
   tokenizer->decode(ids);
 }
 
-std::vector<std::string> seeds() {
+static std::vector<std::string> seeds() {
   std::vector<std::string> result;
   const TrainingText text = [](const TextVisitor& visit) { visit("one two two\nthree \xff three two one\n"); };
   for (const char* name : {"byte", "char", "word"}) {
@@ -32,5 +32,7 @@ std::vector<std::string> seeds() {
   result.push_back(joined({R"({"name": "bpe", "tokens": ["a", "b", "ab"], "merges": ["a b"]})", "ab"}));
   return result;
 }
+
+static const FuzzTarget target{"tokenizer_json", read_input, seeds};
 
 }  // namespace moe

@@ -4,7 +4,7 @@
 
 namespace moe {
 
-void read_input(std::string_view input) {
+static void read_input(std::string_view input) {
   const TrainingText text = [&](const TextVisitor& visit) { visit(input); };
   for (const char* name : {"byte", "char", "word"}) {
     const auto tokenizer = tokenizers().at(name).make(text, {});
@@ -23,8 +23,12 @@ void read_input(std::string_view input) {
   }
 }
 
-std::vector<std::string> seeds() {
-  return {"one two  two\r\nthree \xff\t<unk> three\n\n <eos> one", "Gr\xc3\xb6\xc3\x9f" "e\n"};
+static std::vector<std::string> seeds() {
+  return {"one two  two\r\nthree \xff\t<unk> three\n\n <eos> one",
+          "Gr\xc3\xb6\xc3\x9f"
+          "e\n"};
 }
+
+static const FuzzTarget target{"tokenizer_text", read_input, seeds};
 
 }  // namespace moe
