@@ -10,57 +10,91 @@
 
 using namespace moe;
 
+static constexpr int64_t kMost = 1'000'000'000;  // steps
+
+namespace {
+
+// What the command line asks for.
+struct Request {
+  std::vector<std::string> files, overrides;
+  BenchOptions step;
+  std::string device = "auto", precision = "auto";
+  OpBenchOptions ops;
+  CurriculumBenchOptions curriculum;
+};
+
+}  // namespace
+
+static CommandLine add_step(CommandLine& app, Request& r) {
+  CommandLine step = app.add_subcommand("step", "measure whole training steps: forward, backward, optimizer");
+  step.add_option("-c,--config", r.files, "YAML configuration").required().allow_extra_args(false);
+  step.add_option("--set", r.overrides, "key=value").allow_extra_args(false);
+  step.add_option("--steps", r.step.steps, "number of measured steps").capture_default_str().between(1, kMost);
+  step.add_option("--warmup", r.step.warmup, "number of steps before the measured ones")
+      .capture_default_str()
+      .between(0, kMost);
+  step.add_option("--vocab", r.step.vocab, "vocabulary").capture_default_str().between(1, 1 << 24);
+  return step;
+}
+
+static CommandLine add_ops(CommandLine& app, Request& r) {
+  CommandLine op = app.add_subcommand("ops", "measure single ops at the shapes of training steps");
+  op.add_option("--device", r.device, "auto, cpu or cuda").capture_default_str();
+  op.add_option("--precision", r.precision, "auto, f32 or bf16").capture_default_str();
+  op.add_option("--only", r.ops.only, "measure only ops whose name contains this text");
+  op.add_option("--who", r.ops.who, "label of the printed rows").capture_default_str();
+  op.add_option("--shrink", r.ops.shrink, "factor by which the sizes are divided")
+      .capture_default_str()
+      .between_numbers(0.01, 1e6);
+  op.add_option("--seconds", r.ops.seconds, "duration of one measurement in seconds")
+      .capture_default_str()
+      .between_numbers(1e-6, 3600);
+  return op;
+}
+
+static CommandLine add_curriculum(CommandLine& app, Request& r) {
+  CurriculumBenchOptions& c = r.curriculum;
+  CommandLine draws =
+      app.add_subcommand("curriculum", "measure drawing samples by difficulty and updating the difficulty store");
+  draws.add_option("--samples", c.samples, "number of samples in the simulated data set")
+      .capture_default_str()
+      .between(1, int64_t{1} << 31);
+  draws.add_option("--batch", c.batch, "samples per step").capture_default_str().between(1, 1 << 24);
+  draws.add_option("--steps", c.steps, "number of measured steps").capture_default_str().between(1, kMost);
+  draws.add_option("--seen", c.seen, "share of the samples that have been seen before the measurement")
+      .capture_default_str()
+      .between_numbers(0, 1);
+  draws.add_option("--only", c.only, "measure only cases whose name contains this text");
+  return draws;
+}
+
 static int bench(int argc, char** argv, MpiSession& session) {
   CommandLine app("Measures training steps, single ops and curriculum sampling on random data.");
   app.require_subcommand();
-  std::vector<std::string> files, overrides;
-  BenchOptions options;
-  CommandLine step = app.add_subcommand("step", "measure whole training steps: forward, backward, optimizer");
-  step.add_option("-c,--config", files, "YAML configuration").required().allow_extra_args(false);
-  step.add_option("--set", overrides, "key=value").allow_extra_args(false);
-  step.add_option("--steps", options.steps, "number of measured steps").capture_default_str();
-  step.add_option("--warmup", options.warmup, "number of steps before the measured ones").capture_default_str();
-  step.add_option("--vocab", options.vocab, "vocabulary").capture_default_str();
-  std::string device_name = "auto", precision = "auto";
-  OpBenchOptions ops;
-  CommandLine op = app.add_subcommand("ops", "measure single ops at the shapes of training steps");
-  op.add_option("--device", device_name, "auto, cpu or cuda").capture_default_str();
-  op.add_option("--precision", precision, "auto, f32 or bf16").capture_default_str();
-  op.add_option("--only", ops.only, "measure only ops whose name contains this text");
-  op.add_option("--who", ops.who, "label of the printed rows").capture_default_str();
-  op.add_option("--shrink", ops.shrink, "factor by which the sizes are divided").capture_default_str();
-  op.add_option("--seconds", ops.seconds, "duration of one measurement in seconds").capture_default_str();
-  CurriculumBenchOptions curriculum;
-  CommandLine draws =
-      app.add_subcommand("curriculum", "measure drawing samples by difficulty and updating the difficulty store");
-  draws.add_option("--samples", curriculum.samples, "number of samples in the simulated data set")
-      .capture_default_str();
-  draws.add_option("--batch", curriculum.batch, "samples per step").capture_default_str();
-  draws.add_option("--steps", curriculum.steps, "number of measured steps").capture_default_str();
-  draws.add_option("--seen", curriculum.seen, "share of the samples that have been seen before the measurement")
-      .capture_default_str();
-  draws.add_option("--only", curriculum.only, "measure only cases whose name contains this text");
+  Request r;
+  add_step(app, r);
+  const CommandLine op = add_ops(app, r), draws = add_curriculum(app, r);
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (op.parsed()) {
     setup_cpu(0, false, session.local());
-    bench_ops(choose_device(device_name, precision, session.local()), ops,
+    bench_ops(choose_device(r.device, r.precision, session.local()), r.ops,
               [](const std::string& line) { std::cout << line << std::endl; });
     return 0;
   }
   if (draws.parsed()) {
-    bench_curriculum(curriculum, [](const std::string& line) { std::cout << line << std::endl; });
+    bench_curriculum(r.curriculum, [](const std::string& line) { std::cout << line << std::endl; });
     return 0;
   }
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;
-  for (const std::string& file : files) merge_config(root, read_config_file(file));
-  for (const std::string& assignment : overrides) apply_override(root, assignment);
+  for (const std::string& file : r.files) merge_config(root, read_config_file(file));
+  for (const std::string& assignment : r.overrides) apply_override(root, assignment);
   TrainConfig config;
   read_config(root, config);
   const CpuSetup cpu =
       setup_cpu(static_cast<int>(config.parallel.threads), config.parallel.hardware_threads, session.local());
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
-  const std::string line = bench_step(config, session.world(), cpu.threads, device, options);
+  const std::string line = bench_step(config, session.world(), cpu.threads, device, r.step);
   if (session.world()->rank() == 0) std::cout << line << "\n";
   return 0;
 }

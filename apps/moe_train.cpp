@@ -8,8 +8,11 @@
 #include "core/base/build_info.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/checkpoint/verify.h"
 #include "core/config/config_reader.h"
+#include "core/config/config_versions.h"
 #include "core/config/config_writer.h"
+#include "core/config/expand_paths.h"
 #include "core/config/flat_values.h"
 #include "core/config/input_paths.h"
 #include "core/record/run_folder.h"
@@ -35,6 +38,7 @@ static Facts facts_of(TrainConfig& config) {
 // same command continues it although the meaning of a key has changed since. Rank 0 decides.
 static void read_for_run(ConfigNode& root, TrainConfig& config, Communicator& world) {
   read_config(root, config);
+  expand_paths(config);
   require_agreement(world, "the same configuration and program", facts_of(config));
   if (root.find("config_version")) return;
   double version = 0;
@@ -47,63 +51,84 @@ static void read_for_run(ConfigNode& root, TrainConfig& config, Communicator& wo
   apply_override(root, fmt::format("config_version={}", version));
   config = TrainConfig();
   read_config(root, config);
+  expand_paths(config);
 }
 
-static int train(int argc, char** argv, MpiSession& session) {
-  CommandLine app(
-      "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares the work among N "
-      "ranks.");
-  app.footer(
-      "SIGTERM, SIGINT and SIGUSR1 end a run after the current step and a checkpoint.\n"
-      "Send SIGUSR1 to mpirun, which forwards it to the ranks; it kills its ranks a second after the other two.");
-  std::vector<std::string> files, overrides;
-  std::string resume = "auto", help_key;
+// Throws UsageError for a key that may not be changed, or if nothing is to be resumed.
+static ResumeOptions resume_options(const std::string& mode, const std::vector<std::string>& changes) {
+  ResumeOptions options{mode == "auto"    ? ResumeMode::automatic
+                        : mode == "never" ? ResumeMode::never
+                                          : ResumeMode::must,
+                        {}};
+  if (!changes.empty() && options.mode != ResumeMode::must)
+    throw UsageError("--change needs --resume must: it changes how an earlier run goes on");
+  for (const std::string& change : changes) {
+    const std::string key = change.substr(0, change.find('='));
+    if (const auto why = why_fixed(key))
+      raise<UsageError>("--change {}: a run cannot go on with another value: {}", key, *why);
+    options.changed.push_back(key);
+  }
+  return options;
+}
+
+namespace {
+
+// What the command line asks for.
+struct Request {
+  std::vector<std::string> files, overrides, changes;
+  std::string resume = "auto", help_key, verified;
   int64_t ranks = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
-  app.add_option("-c,--config", files, "YAML configuration; may be repeated, later files override earlier ones")
-      .allow_extra_args(false);
-  app.add_option("--set", overrides, "key=value, for example moe.router.k=1; overrides files").allow_extra_args(false);
-  app.add_option(
-         "--resume", resume,
-         "auto: resume if the run folder has a checkpoint; never: fail if it has one; must: fail if it has none")
-      .one_of({"auto", "never", "must"});
-  app.add_flag("--dry-run", dry_run, "print size, cost and memory, and warn about doubtful settings; do not train");
-  app.add_option("--ranks", ranks, "with --dry-run: number of ranks to plan for");
-  app.add_flag("--dump-config", dump_config, "print the whole effective configuration with explanations and exit");
-  app.add_flag("--dump-docs", dump_docs, "print the reference of all keys as Markdown and exit");
-  app.add_flag("--dump-schema", dump_schema, "print a JSON schema of the configuration for editors and exit");
-  app.add_option("--help-key", help_key, "print what a key means, for example moe.router.k, and exit");
-  app.add_flag("--quiet", quiet, "print only warnings on the console");
-  app.add_flag("--build-info", show_build, "print how this program was built and exit");
-  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
-  const bool first = session.world()->rank() == 0;
-  auto print = [&](const std::string& text) {
-    if (first) std::cout << text << std::flush;
-    return 0;
-  };
-  if (show_build) return print(build_info(cuda::built()));
-  TrainConfig config;
-  if (dump_docs) return print(write_markdown(config));
-  if (dump_schema) return print(write_json_schema(config));
-  if (!help_key.empty()) return print(describe_key(config, help_key));
+};
 
+}  // namespace
+
+static void add_options(CommandLine& app, Request& r) {
+  app.footer(
+      "SIGTERM, SIGINT and SIGUSR1 end a run after the current step and a checkpoint. So does train.time_limit.\n"
+      "Send SIGUSR1 to mpirun, which forwards it to the ranks; it kills its ranks a second after the other two.");
+  app.add_option("-c,--config", r.files, "YAML configuration; may be repeated, later files override earlier ones")
+      .allow_extra_args(false);
+  app.add_option("--set", r.overrides, "key=value, for example moe.router.k=1; overrides files")
+      .allow_extra_args(false);
+  app.add_option(
+         "--resume", r.resume,
+         "auto: resume from the newest good checkpoint of the run's folder, if it has any; never: fail if it has one; "
+         "must: fail if it has none, or if the newest is damaged")
+      .one_of({"auto", "never", "must"});
+  app.add_option("--change", r.changes,
+                 "key=value, with --resume must: go on with another value than the checkpoint's, for example "
+                 "train.learning_rate=1e-4; the optimizer's state and the place in the data are kept")
+      .allow_extra_args(false);
+  app.add_option("--verify", r.verified,
+                 "check the content of all checkpoints of this run (or of one checkpoint), print a line for each and "
+                 "exit, with 4 if one is damaged");
+  app.add_flag("--dry-run", r.dry_run, "print size, cost and memory, and warn about doubtful settings; do not train");
+  app.add_option("--ranks", r.ranks, "with --dry-run: number of ranks to plan for");
+  app.add_flag("--dump-config", r.dump_config, "print the whole effective configuration with explanations and exit");
+  app.add_flag("--dump-docs", r.dump_docs, "print the reference of all keys as Markdown and exit");
+  app.add_flag("--dump-schema", r.dump_schema, "print a JSON schema of the configuration for editors and exit");
+  app.add_option("--help-key", r.help_key, "print what a key means, for example moe.router.k, and exit");
+  app.add_flag("--quiet", r.quiet, "print only warnings on the console");
+  app.add_flag("--build-info", r.show_build, "print how this program was built and exit");
+}
+
+// The tree of all that the command line names.
+static ConfigNode read_request(const Request& r) {
   ConfigNode root;
   root.kind = ConfigNode::Kind::map;
-  for (const std::string& file : files) merge_config(root, read_config_file(file));
-  for (const std::string& assignment : overrides) apply_override(root, assignment);
-  if (dump_config) {
-    read_config(root, config);
-    return print(write_yaml(config, true));
+  for (const std::string& file : r.files) {
+    ConfigNode node = read_config_file(file);
+    if (is_runs_copy(file)) mark_stored(node);  // it means what it meant to its run
+    merge_config(root, node);
   }
-  if (files.empty() && overrides.empty()) throw UsageError("no configuration; give -c FILE (see configs/), or --help");
-  read_for_run(root, config, *session.world());
-  if (const std::string other = disagreement(*session.world(), {{"build", build_info(cuda::built())}}, 1);
-      first && !other.empty())
-    log::warn("the ranks run different builds of the same commit: {}", other);
-  if (quiet) log::quiet_console();
-  locate_inputs(config);
-  if (dry_run) return print(describe_dry_run(config, session.world(), ranks, session.local().size));
+  for (const std::string& assignment : r.overrides) apply_override(root, assignment);
+  for (const std::string& assignment : r.changes) apply_override(root, assignment);
+  return root;
+}
 
+static int train(const TrainConfig& config, const ResumeOptions& resume, MpiSession& session) {
+  const bool first = session.world()->rank() == 0;
   // When the output is no longer read, as after a lost connection, messages are dropped and the run goes on.
   std::signal(SIGPIPE, SIG_IGN);
   const CpuSetup cpu =
@@ -111,13 +136,51 @@ static int train(int argc, char** argv, MpiSession& session) {
   if (first && !cpu.notice.empty()) log::warn("{}", cpu.notice);
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   if (first && !device.notice.empty()) log::info("{}", device.notice);
-  const ResumeMode mode = resume == "auto"    ? ResumeMode::automatic
-                          : resume == "never" ? ResumeMode::never
-                                              : ResumeMode::must;
+  if (first && !session.notice().empty()) log::warn("{}", session.notice());
   const LinkWatch links(*session.world(), session.local().rank, config.parallel.timeout);
-  return static_cast<int>(Trainer(config, session.world(), cpu, device, mode).run());
+  return static_cast<int>(Trainer(config, session.world(), cpu, device, resume).run());
+}
+
+static int run(int argc, char** argv, MpiSession& session) {
+  CommandLine app(
+      "Trains a sparse mixture-of-experts language model. mpirun -n N moe-train -c FILE shares the work among N "
+      "ranks.");
+  Request r;
+  add_options(app, r);
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  const bool first = session.world()->rank() == 0;
+  auto print = [&](const std::string& text) {
+    if (first) std::cout << text << std::flush;
+    return 0;
+  };
+  if (r.show_build) return print(build_info(cuda::built()));
+  if (!r.verified.empty()) {
+    const bool good = !first || verify_run(r.verified, [&](const std::string& line) { print(shown(line) + "\n"); });
+    return static_cast<int>(good ? ExitCode::done : ExitCode::checkpoint);
+  }
+  TrainConfig config;
+  if (r.dump_docs) return print(write_markdown(config));
+  if (r.dump_schema) return print(write_json_schema(config));
+  if (!r.help_key.empty()) return print(describe_key(config, r.help_key));
+
+  ConfigNode root = read_request(r);
+  if (r.dump_config) {
+    read_config(root, config);
+    return print(write_yaml(config, true));
+  }
+  if (r.files.empty() && r.overrides.empty())
+    throw UsageError("no configuration; give -c FILE (see configs/), or --help");
+  read_for_run(root, config, *session.world());
+  if (const std::string other = disagreement(*session.world(), {{"build", build_info(cuda::built())}}, 1);
+      first && !other.empty())
+    log::warn("the ranks run different builds of the same commit: {}", other);
+  const ResumeOptions resume = resume_options(r.resume, r.changes);
+  if (r.quiet) log::quiet_console();
+  locate_inputs(config);
+  if (r.dry_run) return print(shown(describe_dry_run(config, session.world(), r.ranks, session.local().size)));
+  return train(config, resume, session);
 }
 
 int main(int argc, char** argv) {
-  return run_program(argc, argv, [&](MpiSession& session) { return train(argc, argv, session); });
+  return run_program(argc, argv, [&](MpiSession& session) { return run(argc, argv, session); });
 }

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "comm/gather_texts.h"
+#include "comm/rank_texts.h"
 #include "core/base/check.h"
 #include "core/base/name_hash.h"
 #include "core/base/text.h"

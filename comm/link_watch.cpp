@@ -20,7 +20,7 @@
 #include <thread>
 #include <utility>
 
-#include "comm/gather_texts.h"
+#include "comm/rank_texts.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -177,8 +177,8 @@ Socket connect_to(const Endpoint& peer, const Token& own) {
   return Socket();
 }
 
-// The kernel asks the other one for a sign of life after a quarter of the time without traffic, and gives up early enough
-// for the job to end in time.
+// The kernel asks the other one for a sign of life after a quarter of the time without traffic, and gives up early
+// enough for the job to end in time.
 void keep_alive(int descriptor, double seconds) {
   const double limit = seconds - std::min(5.0, seconds / 5);
   const int on = 1, part = std::max(1, static_cast<int>(limit / 4)), count = 3,
@@ -319,9 +319,9 @@ void LinkWatch::end_job(const std::string& message) {
   std::fflush(stderr);
   const int launcher = launcher_process(SystemFiles());
   if (launcher > 1 && fork() == 0) {
-    // The launcher notices the end of its ranks and ends the others of this host, but then waits for the daemon on the lost
-    // host. (At a SIGTERM on top of that, Open MPI 4.1 crashes with a page of addresses.) Only functions that are safe
-    // after a fork of a program with threads.
+    // The launcher notices the end of its ranks and ends the others of this host, but then waits for the daemon on the
+    // lost host. (At a SIGTERM on top of that, Open MPI 4.1 crashes with a page of addresses.) Only functions that are
+    // safe after a fork of a program with threads.
     setsid();
     const timespec pause{3, 0};
     nanosleep(&pause, nullptr);

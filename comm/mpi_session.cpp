@@ -38,6 +38,19 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   MPI_Comm_free(&host);
 }
 
+std::string MpiSession::notice() const {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}) {
+    const char* value = std::getenv(variable);
+    const int64_t ranks = value ? std::strtoll(value, nullptr, 10) : 0;
+    if (ranks <= world_->size()) continue;
+    return fmt::format(
+        "{} is {}, but MPI connects {} rank{}: if {} processes were started, each of them trains alone. With srun, "
+        "choose an interface that this MPI supports (srun --mpi=list, for example srun --mpi=pmix), or use mpirun",
+        variable, value, world_->size(), world_->size() == 1 ? "" : "s", value);
+  }
+  return "";
+}
+
 MpiSession::~MpiSession() {
   world_.reset();
   if (active_) MPI_Finalize();

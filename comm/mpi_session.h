@@ -23,6 +23,8 @@ class MpiSession {
 
   std::shared_ptr<Communicator> world() const { return world_; }
   LocalRanks local() const { return local_; }
+  // A warning if the launcher seems to have started more ranks than MPI connects; else empty.
+  std::string notice() const;
 
  private:
   bool active_ = false;

@@ -168,6 +168,8 @@ void add_export(CommandLine& app) {
   });
 }
 
+constexpr int64_t kMostTokens = 1'000'000'000'000;  // of a split
+
 struct SyntheticOptions {
   SyntheticConfig config;
   std::string output;
@@ -179,19 +181,25 @@ void add_synthetic(CommandLine& app) {
   SyntheticConfig& config = options->config;
   CommandLine command = app.add_subcommand("synthetic", "Make a corpus from a random source with a known entropy rate");
   command.add_option("-o,--output", options->output, "output folder").required();
-  command.add_option("--states", config.states, "vocabulary").capture_default_str();
+  command.add_option("--states", config.states, "vocabulary").capture_default_str().between(2, 1 << 24);
   command.add_option("--order", config.order, "number of preceding tokens that the next one depends on")
-      .capture_default_str();
+      .capture_default_str()
+      .between(1, 24);
   command
       .add_option("--concentration", config.concentration,
                   "concentration of the Dirichlet rows: small is predictable, large is uniform")
-      .capture_default_str();
+      .capture_default_str()
+      .between_numbers(1e-3, 1e6);
   command.add_option("--seed", config.seed, "seed").capture_default_str();
   command.add_option("--train-tokens", config.train_tokens, "number of tokens in the training split")
-      .capture_default_str();
+      .capture_default_str()
+      .between(2, kMostTokens);
   command.add_option("--validation-tokens", config.validation_tokens, "number of tokens in the validation split")
-      .capture_default_str();
-  command.add_option("--test-tokens", config.test_tokens, "number of tokens in the test split").capture_default_str();
+      .capture_default_str()
+      .between(0, kMostTokens);
+  command.add_option("--test-tokens", config.test_tokens, "number of tokens in the test split")
+      .capture_default_str()
+      .between(0, kMostTokens);
   command.add_flag("--force", options->force, "replace a corpus prepared with other options");
   command.callback([options] {
     if (prepare_synthetic(options->config, options->output, options->force)) {

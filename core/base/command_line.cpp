@@ -57,6 +57,16 @@ CommandOption& CommandOption::between(int64_t min, int64_t max) {
   return *this;
 }
 
+// CLI::Range accepts what is no number at all.
+CommandOption& CommandOption::between_numbers(double min, double max) {
+  option_->check([min, max](const std::string& text) {
+    double value = 0;
+    if (CLI::detail::lexical_cast(text, value) && value >= min && value <= max) return std::string();
+    return fmt::format("Value {} not in range {} to {}", text, min, max);
+  });
+  return *this;
+}
+
 size_t CommandOption::count() const {
   return option_->count();
 }

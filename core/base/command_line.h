@@ -31,6 +31,7 @@ class CommandOption {
   CommandOption& positive();
   CommandOption& not_negative();
   CommandOption& between(int64_t min, int64_t max);
+  CommandOption& between_numbers(double min, double max);
   // The number of times that the option was given.
   size_t count() const;
 

@@ -1,8 +1,14 @@
 #include "core/base/log.h"
 
-#include <spdlog/sinks/basic_file_sink.h>
+#include <fcntl.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
 
 #include "core/base/check.h"
 #include "core/base/text.h"
@@ -18,14 +24,34 @@ void initialise(int rank, int num_ranks) {
   spdlog::set_default_logger(logger);
 }
 
-void add_file(const std::string& path) {
-  try {
-    auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-    file->set_pattern("[%Y-%m-%d %T] %v");
-    spdlog::default_logger()->sinks().push_back(file);
-  } catch (const spdlog::spdlog_ex& error) {
-    raise<CheckpointError>("cannot write the log file {}: {}", path, error.what());
+namespace {
+
+// Appends to a file that is no link. spdlog's own sink opens it by name and follows links.
+class FileSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FileSink(std::FILE* file) : file_(file) {}
+  ~FileSink() override { std::fclose(file_); }
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    std::fwrite(line.data(), 1, line.size(), file_);
   }
+  void flush_() override { std::fflush(file_); }
+
+  std::FILE* file_;
+};
+
+}  // namespace
+
+void add_file(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+  std::FILE* file = descriptor < 0 ? nullptr : ::fdopen(descriptor, "a");
+  if (!file) raise<CheckpointError>("cannot write the log file {}: {}", path, std::strerror(errno));
+  auto sink = std::make_shared<FileSink>(file);
+  sink->set_pattern("[%Y-%m-%d %T] %v");
+  spdlog::default_logger()->sinks().push_back(sink);
 }
 
 void quiet_console() {

@@ -16,6 +16,8 @@ inline constexpr const char* kEvaluation = "eval";
 inline constexpr const char* kSample = "sample";
 inline constexpr const char* kLifecycle = "lifecycle";
 inline constexpr const char* kStopped = "stopped";
+inline constexpr const char* kAlarm = "alarm";
+inline constexpr const char* kCheckpoint = "checkpoint";
 
 // Records of training and of evaluation.
 inline constexpr const char* kTokens = "tokens";
@@ -44,6 +46,7 @@ inline constexpr const char* kLayer = "layer";
 inline constexpr const char* kExpertsBefore = "experts_before";
 inline constexpr const char* kExpertsAfter = "experts_after";
 inline constexpr const char* kWhat = "what";
+inline constexpr const char* kCause = "cause";  // kAlarm for experts that moe.alarm restarted
 inline constexpr const char* kWhy = "why";
 inline constexpr const char* kPreserved = "preserved";
 inline constexpr const char* kLossBefore = "loss_before";

@@ -1,8 +1,11 @@
 #include "core/base/units.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <optional>
 #include <system_error>
 
 #include "core/base/check.h"
@@ -11,8 +14,30 @@
 
 namespace moe {
 
-Duration Duration::parse(std::string_view text) {
-  const std::string_view whole = trim(text);
+// "3h50m" as seconds: whole or decimal numbers with units, the longest unit first; nothing for other text.
+static std::optional<double> parse_wall_time(std::string_view text) {
+  struct TimeUnit {
+    char letter;
+    double seconds;
+  };
+  static constexpr TimeUnit kUnits[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+  const TimeUnit* next = std::begin(kUnits);
+  double seconds = 0;
+  while (!text.empty()) {
+    double amount = 0;
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), amount);
+    if (status != std::errc() || !std::isfinite(amount) || amount < 0 || end == text.data() + text.size()) return {};
+    const char letter = *end;
+    const TimeUnit* unit = std::find_if(next, std::end(kUnits), [&](const TimeUnit& u) { return u.letter == letter; });
+    if (unit == std::end(kUnits)) return {};
+    seconds += amount * unit->seconds;
+    next = unit + 1;
+    text.remove_prefix(static_cast<size_t>(end + 1 - text.data()));
+  }
+  return next == std::begin(kUnits) ? std::nullopt : std::optional(seconds);
+}
+
+static std::optional<Duration> parse_training(std::string_view whole) {
   Duration result;
   const auto [end, status] = std::from_chars(whole.data(), whole.data() + whole.size(), result.amount);
   std::string_view rest = trim(std::string_view(end, whole.data() + whole.size() - end));
@@ -22,18 +47,35 @@ Duration Duration::parse(std::string_view text) {
     if (scale != 1) rest.remove_prefix(1);
     result.amount *= scale;
   }
-  if (is_number && (rest.empty() || rest == "u")) return result.unit = Unit::updates, result;
-  if (is_number && rest == "t") return result.unit = Unit::tokens, result;
-  if (is_number && rest == "e") return result.unit = Unit::epochs, result;
-  if (is_number && rest == "%" && result.amount <= 100) return result.unit = Unit::percent, result;
+  if (is_number && (rest.empty() || rest == "u")) return result.unit = Duration::Unit::updates, result;
+  if (is_number && rest == "t") return result.unit = Duration::Unit::tokens, result;
+  if (is_number && rest == "e") return result.unit = Duration::Unit::epochs, result;
+  if (is_number && rest == "%" && result.amount <= 100) return result.unit = Duration::Unit::percent, result;
+  return std::nullopt;
+}
+
+Duration Duration::parse(std::string_view text, Lengths accepted) {
+  const std::string_view whole = trim(text);
+  const std::optional<Duration> training = parse_training(whole);
+  const std::optional<double> seconds = parse_wall_time(whole);
+  if (seconds && accepted != Lengths::training) return Duration::seconds(*seconds);
+  if (training && (accepted != Lengths::wall_time || training->amount == 0)) return *training;
+  if (seconds) {
+    raise<UsageError>(
+        "'{}' is a length of time, and the result must not depend on the machine's speed; write updates "
+        "(2000, 2k), tokens (5Mt), epochs (3e) or a share of the run (10%)",
+        whole);
+  }
+  if (accepted == Lengths::wall_time)
+    raise<UsageError>("'{}' is not a length of time; write for example 90s, 10m, 3h50m or 2d", whole);
   raise<UsageError>(
       "'{}' is not a length of training; write updates (2000, 2k), tokens (5Mt), epochs (3e) or a share of the run "
-      "(10%)",
-      whole);
+      "(10%){}",
+      whole, accepted == Lengths::either ? ", or a length of time (90s, 10m, 3h50m)" : "");
 }
 
 std::string Duration::to_string() const {
-  static constexpr std::array<const char*, 4> kSuffix = {"", "t", "e", "%"};
+  static constexpr std::array<const char*, 5> kSuffix = {"", "t", "e", "%", "s"};
   return fmt::format("{}{}", amount, kSuffix[as_index(unit)]);
 }
 
@@ -50,8 +92,15 @@ double to_updates(const Duration& duration, const RunLength& run) {
         raise<UsageError>("'{}' needs a corpus of known length; write updates (2000) or tokens (5Mt)",
                           duration.to_string());
       return duration.amount * run.updates_per_epoch;
+    case Duration::Unit::seconds:
+      raise<UsageError>("'{}' is a length of time; write updates (2000)", duration.to_string());
   }
   return 0;
+}
+
+int64_t to_whole_updates(const Duration& duration, const RunLength& run) {
+  constexpr double kBeyond = 0x1p60;
+  return std::llround(std::min(to_updates(duration, run), kBeyond));
 }
 
 std::string format_count(double count) {

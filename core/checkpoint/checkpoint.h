@@ -1,6 +1,7 @@
 // Checkpoints of a run: folders such as step_00000500 with the model, the optimizer's states and the run's state. Every
 // global expert has its own tensors, so any rank layout can read what another wrote. A folder counts as a checkpoint
-// once it contains the file COMPLETE.
+// once it contains the file COMPLETE. state.json lists the other files with their sizes and hashes (of tensor files: of
+// the header, which holds the tensors' hashes), and has a hash of itself.
 #pragma once
 #include <functional>
 #include <optional>
@@ -28,6 +29,8 @@ struct RunState {
   int64_t unlogged_steps = 0;  // number of these steps
   // Whether what is due after the step (evaluation, sample) was done; a signal ends a run before it.
   bool step_finished = true;
+  // Added to the step where samples are drawn: it keeps the place in the data when a run goes on with another batch.
+  int64_t draw_shift = 0;
   Json alarm;     // state of the collapse alarm, and the factor on each layer's balance losses
   Json capacity;  // state of each MoE layer's capacity; null when none has a state
   Json experts;   // what became of them by moe.lifecycle; null without
@@ -60,12 +63,18 @@ class CheckpointFolder {
   // The steps of the complete checkpoints, in ascending order. Throws CheckpointError if the folder cannot be listed.
   std::vector<int64_t> steps() const;
   std::optional<int64_t> last() const;
+  // The complete checkpoint of the best evaluation, by the file BEST. None if that file is damaged.
   std::optional<int64_t> best() const;
+  // Whether there is a file BEST that does not name a step.
+  bool best_is_damaged() const;
   std::string path(int64_t step) const;
+  // What interrupted processes left in the folder: checkpoints without COMPLETE, and folders of unfinished ones.
+  std::vector<std::string> remains() const;
 
   // Writes a checkpoint; collective. Every expert-parallel rank of the first data-parallel copy writes its experts,
   // rank 0 writes the other parameters and `files` (configuration, tokenizer, difficulties), and every rank writes its
-  // own tensors. A failure leaves other checkpoints as they are. Throws CheckpointError.
+  // own tensors. A failure leaves other checkpoints as they are. Throws CheckpointError, on all ranks if one of them
+  // cannot write its files, with that rank's reason.
   void save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
             const RankTensors& of_rank = {}) const;
@@ -74,15 +83,23 @@ class CheckpointFolder {
   void mark_best(int64_t step) const;
   // Deletes all but the newest `keep_last` and, with `keep_best`, the best. Rank 0 only.
   void prune(int64_t keep_last, bool keep_best) const;
+  // Rank 0: removes what remains() lists.
+  void remove_remains() const;
+  // Rank 0: renames a damaged checkpoint, so that it no longer counts as one, and returns its new path.
+  std::string set_aside(int64_t step) const;
 
  private:
+  std::optional<int64_t> step_in_best() const;
+
   std::string folder_;
 };
 
-// Reads the state of a run from a checkpoint's folder. Throws CheckpointError.
+// Reads the state of a run from a checkpoint's folder, and compares its files with the sizes and hashes in the state.
+// Throws DamagedCheckpoint, and CheckpointError for files that cannot be read or have another format.
 RunState load_run_state(const std::string& path);
-// Reads the parameters and, if `optimizer` is not null, its states. Throws CheckpointError, also when the checkpoint
-// was written by an optimizer with other states, and DivergedError for a trained parameter that is not finite.
+// Reads the parameters and, if `optimizer` is not null, its states. Throws DamagedCheckpoint for content that is not
+// what was written; CheckpointError, when the checkpoint was written by an optimizer with other states; and
+// DivergedError for a trained parameter that is not finite.
 void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer);
 
 // Returns the folder of the checkpoint that a user means by the path of a run or of a checkpoint. `which`: last, best

@@ -7,9 +7,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <system_error>
+#include <vector>
 
 #include "core/base/check.h"
 
@@ -19,20 +18,36 @@ namespace moe {
   raise<CheckpointError>("cannot {} {}: {}", what, path, std::strerror(error));
 }
 
-void write_synced(const std::string& path, const std::function<void(const FileSink&)>& write) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+// Calls `some(data, bytes)`, which returns the number of bytes it took or -1, until all are written.
+template <class WriteSome>
+static void write_all(const std::string& path, const void* data, size_t bytes, WriteSome some) {
+  const char* from = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t done = some(from, std::min<size_t>(bytes, size_t{1} << 30));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) fail("write", path, errno);
+    from += done;
+    bytes -= static_cast<size_t>(done);
+  }
+}
+
+void write_synced(const std::string& path, const std::function<void(const FileSink&)>& write,
+                  const std::function<void(const FilePatch&)>& patch) {
+  ::unlink(path.c_str());  // left by an interrupted process
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (file < 0) fail("create", path, errno);
   try {
     write([&](const void* data, size_t bytes) {
-      const char* from = static_cast<const char*>(data);
-      while (bytes > 0) {
-        const ssize_t done = ::write(file, from, std::min<size_t>(bytes, size_t{1} << 30));
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) fail("write", path, errno);
-        from += done;
-        bytes -= static_cast<size_t>(done);
-      }
+      write_all(path, data, bytes, [&](const char* from, size_t n) { return ::write(file, from, n); });
     });
+    if (patch) {
+      patch([&](const void* data, size_t bytes, size_t offset) {
+        write_all(path, data, bytes, [&](const char* from, size_t n) {
+          const auto done = from - static_cast<const char*>(data);
+          return ::pwrite(file, from, n, static_cast<off_t>(offset) + done);
+        });
+      });
+    }
     if (::fsync(file) != 0) fail("sync", path, errno);
   } catch (...) {
     ::close(file);
@@ -60,11 +75,34 @@ void sync_folder(const std::string& path) {
   ::close(folder);
 }
 
+void read_blocks(const std::string& path, const FileSink& sink) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) fail("read", path, errno);
+  std::vector<char> block(size_t{1} << 20);
+  for (;;) {
+    const ssize_t count = ::read(file, block.data(), block.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      const int error = errno;
+      ::close(file);
+      if (count < 0) fail("read", path, error);
+      return;
+    }
+    sink(block.data(), static_cast<size_t>(count));
+  }
+}
+
 std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf()).good()) raise<CheckpointError>("cannot read {}", path);
-  return text.str();
+  std::string text;
+  read_blocks(path, [&](const void* data, size_t bytes) { text.append(static_cast<const char*>(data), bytes); });
+  return text;
+}
+
+bool file_exists(const std::string& path) {
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (type == std::filesystem::file_type::none) raise<CheckpointError>("cannot look at {}: {}", path, error.message());
+  return type != std::filesystem::file_type::not_found;
 }
 
 void make_folder(const std::string& path) {

@@ -10,13 +10,16 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include "core/base/json_text.h"
+#include "core/checkpoint/damage.h"
 #include "core/checkpoint/files.h"
 #include "core/tensor/device.h"
+#include "data/content_hash.h"
 
 namespace moe {
 
@@ -34,6 +37,18 @@ static const char* name_in_file(DType dtype) {
   return "?";
 }
 
+static constexpr const char* kHashes = "xxh64";
+
+static size_t bytes_in_file(const Tensor& x) {
+  return static_cast<size_t>(x.size()) * size_of(wide(x.dtype));
+}
+
+static uint64_t content_hash(const void* data, size_t bytes) {
+  ContentHash hash;
+  hash.update(data, static_cast<int64_t>(bytes));
+  return hash.value();
+}
+
 // A tensor's elements on the host in the file's dtype: the tensor's own memory, or a copy in one of the buffers.
 static const void* file_content(ConstTensor x, std::vector<char>& copy, std::vector<float>& widened) {
   const void* content = x.data;
@@ -49,30 +64,69 @@ static const void* file_content(ConstTensor x, std::vector<char>& copy, std::vec
   return widened.data();
 }
 
-void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
+// The file's header. It is of the same length for any `hashes`, one for each tensor.
+static std::string header_of(const std::vector<NamedTensor>& tensors, const std::vector<uint64_t>& hashes) {
+  Json hash_of = Json::object();
+  for (size_t i = 0; i < tensors.size(); ++i) hash_of[tensors[i].name] = format_hash(hashes[i]);
   Json header;
-  header["__metadata__"] = {{"format", "pt"}};  // required by readers of Hugging Face models
+  // "format" is required by readers of Hugging Face models; values must be strings.
+  header["__metadata__"] = {{"format", "pt"}, {kHashes, json_text(hash_of)}};
   size_t offset = 0;
   for (const NamedTensor& t : tensors) {
     std::vector<int64_t> shape;
     for (int i = 0; i < t.tensor.shape.rank(); ++i) shape.push_back(t.tensor.dim(i));
-    const size_t bytes = static_cast<size_t>(t.tensor.size()) * size_of(wide(t.tensor.dtype));
+    const size_t bytes = bytes_in_file(t.tensor);
     header[t.name] = {
         {"dtype", name_in_file(wide(t.tensor.dtype))}, {"shape", shape}, {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
   }
   std::string text = json_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  write_synced(path, [&](const FileSink& sink) {
-    const uint64_t length = text.size();
-    sink(&length, sizeof length);
-    sink(text.data(), text.size());
-    std::vector<char> copy;
-    std::vector<float> widened;
-    for (const NamedTensor& t : tensors) {
-      sink(file_content(t.tensor, copy, widened), static_cast<size_t>(t.tensor.size()) * size_of(wide(t.tensor.dtype)));
-    }
-  });
+  return text;
+}
+
+// Whether the file gets the tensor's own memory.
+static bool is_written_as_it_is(const Tensor& x) {
+  return x.device == Device::cpu && x.dtype == wide(x.dtype);
+}
+
+// The hashes of the tensors whose memory is written as it is, by all threads: one thread hashes 5 GB/s, which would
+// show beside a fast disk. The others are hashed when they are converted.
+static std::vector<uint64_t> hashes_in_memory(const std::vector<NamedTensor>& tensors) {
+  std::vector<uint64_t> hashes(tensors.size());
+#pragma omp parallel for schedule(dynamic)
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor& x = tensors[i].tensor;
+    if (is_written_as_it_is(x)) hashes[i] = content_hash(x.data, bytes_in_file(x));
+  }
+  return hashes;
+}
+
+// All hashes are known only after the data was written, so that a tensor on a device is copied to the host once. They
+// are then put into the header.
+void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
+  std::vector<uint64_t> hashes = hashes_in_memory(tensors);
+  const std::string blank = header_of(tensors, hashes);
+  write_synced(
+      path,
+      [&](const FileSink& sink) {
+        const uint64_t length = blank.size();
+        sink(&length, sizeof length);
+        sink(blank.data(), blank.size());
+        std::vector<char> copy;
+        std::vector<float> widened;
+        for (size_t i = 0; i < tensors.size(); ++i) {
+          const void* content = file_content(tensors[i].tensor, copy, widened);
+          if (!is_written_as_it_is(tensors[i].tensor))
+            hashes[i] = content_hash(content, bytes_in_file(tensors[i].tensor));
+          sink(content, bytes_in_file(tensors[i].tensor));
+        }
+      },
+      [&](const FilePatch& patch) {
+        const std::string header = header_of(tensors, hashes);
+        MOE_CHECK(header.size() == blank.size(), "a header of {} bytes in place of {}", header.size(), blank.size());
+        patch(header.data(), header.size(), sizeof(uint64_t));
+      });
 }
 
 static DType dtype_of(const std::string& tensor, const std::string& name) {
@@ -135,26 +189,55 @@ static void check_coverage(std::vector<ByteRange> ranges, size_t content_bytes) 
     throw std::runtime_error(fmt::format("the tensors end at {} of {} bytes", covered, content_bytes));
 }
 
+[[noreturn]] static void refuse_file(const std::string& path, int error) {
+  if (error == ENOENT) raise<DamagedCheckpoint>("{} is missing", path);
+  raise<CheckpointError>("cannot open {}: {}", path, std::strerror(error));
+}
+
+// Throws DamagedCheckpoint for a length of the header, in the file's first bytes, that the file does not have.
+static void check_header_length(const std::string& path, uint64_t length, size_t file_bytes) {
+  if (file_bytes < sizeof length)
+    raise<DamagedCheckpoint>("{} is damaged: {} bytes are too few for a header", path, file_bytes);
+  if (length > file_bytes - sizeof length)
+    raise<DamagedCheckpoint>("{} is damaged: the header claims {} bytes, the file has {}", path, length, file_bytes);
+}
+
+// The hashes in the header's metadata.
+static std::map<std::string, std::string> read_hashes(const Json& header) {
+  std::map<std::string, std::string> hashes;
+  const Json* metadata = header.find("__metadata__");
+  const Json* text = metadata && metadata->is_object() ? metadata->find(kHashes) : nullptr;
+  if (!text) return hashes;
+  const Json parsed = parse_json(text->get<std::string>());
+  for (const auto& [name, hash] : parsed.items()) hashes.emplace(name, hash.get<std::string>());
+  return hashes;
+}
+
 TensorFile::TensorFile(const std::string& path) : path_(path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) raise<CheckpointError>("cannot open {}: {}", path, std::strerror(errno));
+  if (file < 0) refuse_file(path, errno);
   struct stat info {};
   const bool known = ::fstat(file, &info) == 0;
   bytes_ = known ? static_cast<size_t>(info.st_size) : 0;
   data_ = bytes_ > 0 ? ::mmap(nullptr, bytes_, PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
+  const int error = errno;
   ::close(file);
-  if (data_ == MAP_FAILED) raise<CheckpointError>("cannot map {}: {}", path, std::strerror(errno));
-
-  auto damaged = [&](const std::string& what) {
-    if (data_) ::munmap(data_, bytes_);
+  if (data_ == MAP_FAILED) {
     data_ = nullptr;
-    raise<CheckpointError>("{} is damaged: {}", path, what);
-  };
+    raise<CheckpointError>("cannot map {}: {}", path, std::strerror(error));
+  }
+  try {
+    read_header();
+  } catch (...) {
+    if (data_) ::munmap(data_, bytes_);
+    throw;
+  }
+}
+
+void TensorFile::read_header() {
   uint64_t length = 0;
-  if (bytes_ < sizeof length) damaged(fmt::format("{} bytes are too few for a header", bytes_));
-  std::memcpy(&length, data_, sizeof length);
-  if (length > bytes_ - sizeof length)
-    damaged(fmt::format("the header claims {} bytes, the file has {}", length, bytes_));
+  if (bytes_ >= sizeof length) std::memcpy(&length, data_, sizeof length);
+  check_header_length(path_, length, bytes_);
   const char* header = static_cast<const char*>(data_) + sizeof length;
   const FileContent content{header + length, bytes_ - sizeof length - length};
   try {
@@ -164,16 +247,45 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
       if (name != "__metadata__") tensors_.emplace(name, read_entry(name, entry, content, ranges));
     }
     check_coverage(std::move(ranges), content.bytes);
+    hashes_ = read_hashes(parsed);
+    for (const auto& [name, tensor] : tensors_) {
+      if (has_hashes() && !hashes_.count(name)) throw std::runtime_error("there is no hash of " + name);
+    }
   } catch (const std::exception& error) {
-    damaged(error.what());
+    raise<DamagedCheckpoint>("{} is damaged: {}", path_, error.what());
   }
+}
+
+void TensorFile::verify(const std::string& tensor) const {
+  if (!has_hashes()) return;
+  const ConstTensor content = tensors_.at(tensor);
+  const std::string written = hashes_.at(tensor), found = format_hash(content_hash(content.data, content.bytes()));
+  if (found == written) return;
+  raise<DamagedCheckpoint>("{} is damaged: the content of {} has the hash {}, expected {}", path_, tensor, found,
+                           written);
+}
+
+std::string header_hash(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) refuse_file(path, errno);
+  uint64_t length = 0;
+  file.read(reinterpret_cast<char*>(&length), sizeof length);
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  check_header_length(path, length, error ? 0 : bytes);
+  std::vector<char> header(sizeof length + length);
+  std::memcpy(header.data(), &length, sizeof length);
+  file.read(header.data() + sizeof length, static_cast<std::streamsize>(length));
+  if (!file) raise<CheckpointError>("cannot read {}", path);
+  return format_hash(content_hash(header.data(), header.size()));
 }
 
 TensorFile::TensorFile(TensorFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
       bytes_(other.bytes_),
-      tensors_(std::move(other.tensors_)) {}
+      tensors_(std::move(other.tensors_)),
+      hashes_(std::move(other.hashes_)) {}
 
 TensorFile::~TensorFile() {
   if (data_) ::munmap(data_, bytes_);
@@ -188,27 +300,32 @@ TensorFolder::TensorFolder(const std::string& folder, const std::string& prefix)
       paths.push_back(entry.path().string());
   }
   if (error) raise<CheckpointError>("cannot read the folder {}: {}", folder, error.message());
-  if (paths.empty()) raise<CheckpointError>("{} holds no {}*.safetensors", folder, prefix);
+  if (paths.empty()) raise<DamagedCheckpoint>("{} holds no {}*.safetensors", folder, prefix);
   std::sort(paths.begin(), paths.end());
   for (const std::string& path : paths) {
     files_.emplace_back(path);
     for (const auto& [name, tensor] : files_.back().tensors()) {
-      if (!tensors_.emplace(name, tensor).second) raise<CheckpointError>("{}: {} occurs in two files", folder, name);
+      if (!tensors_.emplace(name, tensor).second) raise<DamagedCheckpoint>("{}: {} occurs in two files", folder, name);
+      file_of_.emplace(name, files_.size() - 1);
     }
   }
 }
 
 ConstTensor TensorFolder::at(const std::string& name) const {
   const auto found = tensors_.find(name);
-  if (found == tensors_.end()) raise<CheckpointError>("{} holds no tensor {}", folder_, name);
+  if (found == tensors_.end()) raise<DamagedCheckpoint>("{} holds no tensor {}", folder_, name);
+  if (!verified_.count(name)) {
+    files_[file_of_.at(name)].verify(name);
+    verified_.insert(name);
+  }
   return found->second;
 }
 
 void TensorFolder::read(const std::string& name, Tensor into) const {
   const ConstTensor from = at(name);
   if (from.shape != into.shape || from.dtype != wide(into.dtype)) {
-    raise<CheckpointError>("{}: {} is {} {}; the model expects {} {}", folder_, name, name_of(from.dtype),
-                           from.shape.to_string(), name_of(wide(into.dtype)), into.shape.to_string());
+    raise<DamagedCheckpoint>("{}: {} is {} {}; the model expects {} {}", folder_, name, name_of(from.dtype),
+                             from.shape.to_string(), name_of(wide(into.dtype)), into.shape.to_string());
   }
   write_tensor(into, from);
 }

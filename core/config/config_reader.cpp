@@ -48,11 +48,11 @@ class Reader : public FieldVisitor {
     if (const ConfigNode* node = scalar(name)) number(*node, name, value, range);
   }
 
-  void field(const char* name, Duration& value, const char*) override {
+  void field(const char* name, Duration& value, const char*, Lengths accepted) override {
     const ConfigNode* node = scalar(name);
     if (!node) return;
     try {
-      value = Duration::parse(node->scalar);
+      value = Duration::parse(node->scalar, accepted);
     } catch (const UsageError& error) {
       complain(*node, name, error.what());
     }

@@ -22,7 +22,7 @@ class SchemaWriter : public FieldVisitor {
   void field(const char* name, double& value, const char* help, Range<double> range) override {
     properties_[name] = with_range({{"type", "number"}, {"default", value}, {"description", help}}, range);
   }
-  void field(const char* name, Duration& value, const char* help) override {
+  void field(const char* name, Duration& value, const char* help, Lengths) override {
     properties_[name] = {{"type", {"string", "number"}}, {"default", value.to_string()}, {"description", help}};
   }
   void field(const char* name, std::string& value, const char* help) override {

@@ -14,7 +14,7 @@ class FieldWalker : public FieldVisitor {
   void field(const char*, bool&, const char*) override {}
   void field(const char*, int64_t&, const char*, Range<int64_t>) override {}
   void field(const char*, double&, const char*, Range<double>) override {}
-  void field(const char*, Duration&, const char*) override {}
+  void field(const char*, Duration&, const char*, Lengths) override {}
   void field(const char*, std::string&, const char*) override {}
   void field(const char*, std::string&, const char*, std::vector<std::string>) override {}
   void field(const char*, std::vector<std::string>&, const char*) override {}

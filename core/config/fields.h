@@ -74,7 +74,7 @@ class FieldVisitor {
   virtual void field(const char* name, bool& value, const char* help) = 0;
   virtual void field(const char* name, int64_t& value, const char* help, Range<int64_t> range = {}) = 0;
   virtual void field(const char* name, double& value, const char* help, Range<double> range = {}) = 0;
-  virtual void field(const char* name, Duration& value, const char* help) = 0;
+  virtual void field(const char* name, Duration& value, const char* help, Lengths accepted = Lengths::training) = 0;
   virtual void field(const char* name, std::string& value, const char* help) = 0;
   // A word from a fixed list.
   virtual void field(const char* name, std::string& value, const char* help, std::vector<std::string> allowed) = 0;

@@ -18,9 +18,8 @@ std::optional<fs::path> folder_of(const FieldSet& set, const char* field) {
   const std::string origin = set.origin(field);  // "folder/my.yaml:12"
   const std::string file = origin.substr(0, origin.rfind(':'));
   if (origin.find(':') == origin.npos || !fs::is_regular_file(file)) return std::nullopt;
-  const fs::path folder = fs::path(file).parent_path();
-  if (fs::exists(folder / "checkpoints") || fs::exists(folder / "state.json")) return std::nullopt;
-  return folder;
+  if (is_runs_copy(file)) return std::nullopt;
+  return fs::path(file).parent_path();
 }
 
 std::string full_path(const fs::path& path) {
@@ -47,6 +46,11 @@ bool names_something(const std::string& path) {
   const bool found = ::glob(path.c_str(), GLOB_NOSORT, nullptr, &matches) == 0;
   ::globfree(&matches);
   return found;
+}
+
+bool is_runs_copy(const std::string& file) {
+  const fs::path folder = fs::path(file).parent_path();
+  return fs::exists(folder / "checkpoints") || fs::exists(folder / "state.json");
 }
 
 void locate_inputs(TrainConfig& config) {

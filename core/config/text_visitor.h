@@ -33,8 +33,8 @@ class TextVisitor : public FieldVisitor {
   void field(const char* name, double& value, const char* help, Range<double> range) override {
     leaf(name, fmt::format("{}", value), help, "number" + in_words(range));
   }
-  void field(const char* name, Duration& value, const char* help) override {
-    leaf(name, value.to_string(), help, "length (2000, 5Mt, 3e, 10%)");
+  void field(const char* name, Duration& value, const char* help, Lengths accepted) override {
+    leaf(name, value.to_string(), help, words_of(accepted));
   }
   void field(const char* name, std::string& value, const char* help) override {
     leaf(name, quote_yaml(value), help, "text");
@@ -55,6 +55,17 @@ class TextVisitor : public FieldVisitor {
   }
 
  private:
+  static const char* words_of(Lengths accepted) {
+    switch (accepted) {
+      case Lengths::training:
+        return "length (2000, 5Mt, 3e, 10%)";
+      case Lengths::wall_time:
+        return "time (90s, 10m, 3h50m)";
+      case Lengths::either:
+        return "length (2000, 5Mt, 3e, 10%) or time (90s, 10m, 3h50m)";
+    }
+    return "";
+  }
   template <class T>
   static std::string listed(const std::vector<T>& numbers) {
     std::vector<std::string> words;

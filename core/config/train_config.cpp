@@ -85,6 +85,17 @@ void DataConfig::fields(FieldVisitor& v) {
 
 void TrainingConfig::fields(FieldVisitor& v) {
   v.field("steps", steps, "length of the run, in updates (2000), tokens (5Mt) or epochs (3e)");
+  v.field("extend", extend,
+          "what happens when a run is resumed with another length: refuse = it is refused if a schedule or another "
+          "length depends on it; keep_schedule = all schedules and shares of the run keep the length for which they "
+          "were planned, and updates past it have the final values; stretch = they are computed for the new length, so "
+          "that the learning rate may jump",
+          {"refuse", "keep_schedule", "stretch"});
+  v.field("time_limit", time_limit,
+          "wall time after which the process saves a checkpoint and ends with exit code 143, as after SIGTERM; counted "
+          "from its start, for batch queues; it ends early enough for the longest update and checkpoint so far; 0 = no "
+          "limit",
+          Lengths::wall_time);
   v.field("batch", batch, "number of sequences or labelled samples per update, over all ranks and micro-batches",
           {1, 1 << 24});
   v.field("micro_batches", micro_batches,
@@ -136,7 +147,10 @@ void EvaluateConfig::fields(FieldVisitor& v) {
 }
 
 void CheckpointConfig::fields(FieldVisitor& v) {
-  v.field("every", every, "interval of checkpoints, in addition to the one at the end; 0 = only that one");
+  v.field("every", every,
+          "interval of checkpoints, in addition to the one at the end; in wall time, the first update that ends after "
+          "it is saved; 0 = only the one at the end",
+          Lengths::either);
   v.field("keep_last", keep_last, "number of latest checkpoints to keep", {1, 1 << 20});
   v.field("keep_best", keep_best, "also keep the checkpoint with the best evaluation");
 }

@@ -69,6 +69,8 @@ struct DataConfig : Fields<DataConfig> {
 
 struct TrainingConfig : Fields<TrainingConfig> {
   Duration steps = Duration::updates(1000);
+  std::string extend = "refuse";
+  Duration time_limit = Duration::seconds(0);
   int64_t batch = 16;
   int64_t micro_batches = 1;
   ScheduleField learning_rate{Choice<Schedule>("cosine"), {0}};

@@ -80,7 +80,7 @@ std::vector<Round> rounds_of_streams(const EvaluationSet& set, int64_t ranks, in
 }  // namespace
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
-                    const LossVisitor& visit) {
+                    const LossVisitor& visit, const std::function<bool()>& stop) {
   Context& ctx = state.ctx;
   Model& model = *state.model;
   const ModeScope modes(ctx, {.training = false, .observe = true});
@@ -96,6 +96,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     double losses = 0, predictions = 0, correct = 0;
   } totals;
   for (const Round& round : (memory ? rounds_of_streams : rounds_of_windows)(set, ranks, rank, sequences)) {
+    if (stop && stop()) return {.is_complete = false};
     set.load(round.first, round.count, batch);
     ctx.activations->reset();
     ctx.scratch->reset();

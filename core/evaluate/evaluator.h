@@ -18,15 +18,17 @@ struct EvaluationOptions {
   int64_t tokens = 0;     // leading tokens of the split, or labelled samples; 0 = all
   int64_t sequences = 1;  // per forward pass on each rank
   int64_t streams = 0;    // for a model with a context memory: parts that a text is cut into; 0 = evaluate.streams
+  std::function<bool()> stop{};  // see evaluate()
 };
 
 struct Evaluation {
   double loss_sum = 0;                                  // -ln p over all predictions, nats
   double tokens = 0;                                    // predictions: tokens of a text, or labelled samples
   double correct = 0;                                   // predictions whose target had the largest logit
-  std::optional<int64_t> raw_bytes;                     // bytes of text that the predictions stand for
-  std::optional<UnknownText> unknown = {};              // what of it is unknown to the tokenizer; nothing: not counted
+  std::optional<int64_t> raw_bytes{};                   // bytes of text that the predictions stand for
+  std::optional<UnknownText> unknown{};                 // what of it is unknown to the tokenizer; nothing: not counted
   std::span<const char* const> metrics = kTextMetrics;  // metrics that are meaningful for it
+  bool is_complete = true;                              // false: it was stopped, and its figures mean nothing
 
   double nll() const { return loss_sum / tokens; }  // nats per prediction
   double perplexity() const;
@@ -46,9 +48,10 @@ using LossVisitor = std::function<void(int64_t first, ConstTensor losses)>;
 
 // Collective. Computes `sequences` of the set at a time on each rank. A set of streams is computed segment by segment,
 // with its own context memory, which is empty at first. The routing statistics of the evaluated tokens are in the
-// model's sums afterwards.
+// model's sums afterwards. `stop` is called by every rank before each round, and must return the same on all of them;
+// true ends the evaluation.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
-                    const LossVisitor& visit = {});
+                    const LossVisitor& visit = {}, const std::function<bool()>& stop = {});
 // Evaluates a text in windows; each token but the very first is predicted once.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
                     const EvaluationOptions& options);

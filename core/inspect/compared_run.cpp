@@ -46,7 +46,7 @@ void add_once(std::vector<std::string>& list, const std::string& item) {
 
 // Reads the machines and programs that made the run.
 void read_sessions(const Json& manifest, ComparedRun& run) {
-  std::vector<std::string> machines, programs, lengths;
+  std::vector<std::string> machines, programs, lengths, changes;
   const Json* sessions = manifest.find("sessions");
   if (sessions && sessions->is_array()) {
     for (const Json& s : *sessions) {
@@ -55,10 +55,16 @@ void read_sessions(const Json& manifest, ComparedRun& run) {
                                      text(s, "threads_per_rank"), text(s, "instruction_set")));
       add_once(programs, text(s, "program_hash"));
       add_once(lengths, text(number(s, "updates")));
+      if (const Json* made = s.find("changes"); made && made->is_object()) {
+        for (const auto& [key, values] : made->items()) add_once(changes, key);
+      }
     }
   }
   run.machine = join(machines, " + ");
   run.program = join(programs, " + ");
+  if (!changes.empty()) {
+    throw LeftOut{Standing::unfair, "keys were changed during training (--change): " + join(changes, ", ")};
+  }
   if (lengths.size() > 1) {
     throw LeftOut{Standing::unfair, "its length was changed during training (" + join(lengths, ", then ") +
                                         " updates): its schedules differ from those of a run with one length"};

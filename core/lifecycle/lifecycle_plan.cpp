@@ -8,6 +8,8 @@ namespace moe {
 namespace {
 
 constexpr int64_t kMostExperts = 1 << 16;  // the limit of moe.experts
+// Events that undo each other could repeat for ever; after so many all their states have been seen.
+constexpr int64_t kMostApplied = 1'000'000;
 
 // A state that the run may reach: the numbers, and how often each event may still happen (-1: without limit).
 struct Point {
@@ -49,6 +51,29 @@ void add_unscheduled(const Events& events, const std::vector<bool>& any_time, Po
   }
 }
 
+// The first update, `step` or later, at which an event is scheduled. Events that are quiet, because they changed
+// nothing since the last change, need not be repeated.
+std::optional<int64_t> next_step(const Events& events, int64_t step, const std::vector<bool>& quiet) {
+  std::optional<int64_t> first;
+  for (size_t i = 0; i < events.size(); ++i) {
+    const std::optional<int64_t> next = events[i]->next_scheduled(step, !quiet[i]);
+    if (next && (!first || *next < *first)) first = next;
+  }
+  return first;
+}
+
+// The states after event i at its time.
+Points after_all(const Events& events, size_t i, const Points& points) {
+  Points next;
+  for (const Point& point : points) {
+    const auto moved = after(events, i, point);
+    if (moved) next.insert(*moved);
+    // An event that depends on the experts' use may not happen.
+    if (!moved || events[i]->options().below > 0) next.insert(point);
+  }
+  return next;
+}
+
 }  // namespace
 
 std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfig& moe, const RunLength& run) {
@@ -65,26 +90,30 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
     start.left.push_back(times == 0 && levels > 0 && !scheduled ? levels : times > 0 ? times : -1);
   }
   Points points{start};
-  std::set<LayerNumbers> numbers{start.numbers};
   add_unscheduled(events, any_time, points);
-  for (int64_t step = 0; step < run.total_updates; ++step) {
+  std::set<LayerNumbers> numbers{start.numbers};
+  const auto note = [&] {
+    for (const Point& point : points) numbers.insert(point.numbers);
+  };
+  note();
+  // Only the updates at which something is scheduled are visited: a run may have more updates than a loop can.
+  std::vector<bool> quiet(events.size());
+  for (int64_t step = 0, applied = 0; applied < kMostApplied; ++step) {
+    const std::optional<int64_t> next = next_step(events, step, quiet);
+    if (!next || *next >= run.total_updates) break;
+    step = *next;
     bool any = false;
     for (size_t i = 0; i < events.size(); ++i) {
       if (!events[i]->is_scheduled_at(step)) continue;
-      Points next;
-      for (const Point& point : points) {
-        const auto moved = after(events, i, point);
-        if (moved) next.insert(*moved);
-        // An event that depends on the experts' use may not happen.
-        if (!moved || events[i]->options().below > 0) next.insert(point);
-      }
-      any |= next != points;
-      points = std::move(next);
+      Points moved = after_all(events, i, points);
+      ++applied;
+      if (moved != points) quiet.assign(events.size(), false);
+      quiet[i] = moved == points;
+      any |= moved != points;
+      points = std::move(moved);
     }
     if (any) add_unscheduled(events, any_time, points);
-    if (any || step == 0) {
-      for (const Point& point : points) numbers.insert(point.numbers);
-    }
+    if (any) note();
   }
   return numbers;
 }

@@ -41,7 +41,7 @@ ExpertEvent::ExpertEvent(const std::string& kind, const EventOptions& options, c
         kind);
   }
   for (const std::string& text : options.at) {
-    steps_.push_back(std::llround(to_updates(parse(fields.where("at"), text), setup.run)));
+    steps_.push_back(to_whole_updates(parse(fields.where("at"), text), setup.run));
   }
   for (const std::string& text : options.opened) {
     const Duration share = parse(fields.where("opened"), text);
@@ -53,13 +53,25 @@ ExpertEvent::ExpertEvent(const std::string& kind, const EventOptions& options, c
   }
   std::sort(opened_.begin(), opened_.end());
   if (options.every.amount > 0) {
-    every_ = std::max<int64_t>(std::llround(to_updates(options.every, setup.run)), 1);
+    every_ = std::max<int64_t>(to_whole_updates(options.every, setup.run), 1);
   }
 }
 
 bool ExpertEvent::is_scheduled_at(int64_t step) const {
   return (every_ > 0 && step > 0 && step % every_ == 0) ||
          std::find(steps_.begin(), steps_.end(), step) != steps_.end();
+}
+
+std::optional<int64_t> ExpertEvent::next_scheduled(int64_t step, bool repeats) const {
+  std::optional<int64_t> next;
+  for (const int64_t at : steps_) {
+    if (at >= step && (!next || at < *next)) next = at;
+  }
+  if (repeats && every_ > 0) {
+    const int64_t repeated = round_up(std::max<int64_t>(step, 1), every_);
+    if (!next || repeated < *next) next = repeated;
+  }
+  return next;
 }
 
 std::vector<int64_t> ExpertEvent::under_used(const ExpertUse& use) const {

@@ -2,6 +2,7 @@
 // expert_event.cpp; core/lifecycle/expert_lifecycle.h decides when one happens and carries it out.
 #pragma once
 #include <functional>
+#include <optional>
 
 #include "core/config/moe_config.h"
 #include "core/moe/expert_mapping.h"
@@ -64,6 +65,9 @@ class ExpertEvent {
   const std::string& key() const { return key_; }
   // Whether `at` or `every` schedule the event after `step` updates; `opened` is not considered.
   bool is_scheduled_at(int64_t step) const;
+  // The first number of updates, `step` or more, at which `at` schedules the event, or, with `repeats`, `at` or
+  // `every`.
+  std::optional<int64_t> next_scheduled(int64_t step, bool repeats) const;
   // The opened shares of the difficulties at which it happens, in ascending order.
   const std::vector<double>& opened() const { return opened_; }
   // Whether the event has no schedule, so that it happens as soon as the experts' use calls for it.

@@ -1,5 +1,8 @@
 #include "core/record/metrics.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -15,7 +18,19 @@
 
 namespace moe {
 
-MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step, bool step_finished) : path_(path) {
+// Whether a run that resumes at the record's step writes it again. A checkpoint is written before the expert events of
+// moe.lifecycle of its step, but after the alarm restarted experts, and before a run stops.
+static bool happens_again(const Json& type, const Json& record, bool step_finished) {
+  if (type == metric_keys::kLifecycle) return record.value(metric_keys::kCause, "") != metric_keys::kAlarm;
+  if (type == metric_keys::kEvaluation || type == metric_keys::kSample) return !step_finished;
+  return type == metric_keys::kStopped;
+}
+
+MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step, bool step_finished)
+    : path_(path) {
+  struct stat named {};
+  if (::lstat(path.c_str(), &named) == 0 && S_ISLNK(named.st_mode))
+    raise<CheckpointError>("{} is a link, which a run does not write through; remove it", path);
   std::string kept;
   bool dropped = false;
   std::ifstream old(path);
@@ -24,16 +39,14 @@ MetricsFile::MetricsFile(const std::string& path, int64_t resumed_step, bool ste
     update_record(record);
     const Json *type = record.find(metric_keys::kType), *step = record.find(metric_keys::kStep);
     const bool intact = type && type->is_string() && step && step->is_integer();
-    // A checkpoint is written before the expert events of its step, so these will happen again.
-    const bool again =
-        intact && (*type == metric_keys::kLifecycle ||
-                   (!step_finished && (*type == metric_keys::kEvaluation || *type == metric_keys::kSample)));
-    const bool keep = intact && resumed_step > 0 && step->get<int64_t>() <= resumed_step - (again ? 1 : 0);
+    const bool again = intact && happens_again(*type, record, step_finished);
+    const bool keep = intact && resumed_step && step->get<int64_t>() <= *resumed_step - (again ? 1 : 0);
     if (keep) kept += line + "\n";
     dropped |= !keep;
   }
   if (dropped) replace_text(path, kept);
-  file_ = std::fopen(path.c_str(), "a");
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+  file_ = descriptor < 0 ? nullptr : ::fdopen(descriptor, "a");
   if (!file_) raise<CheckpointError>("cannot write {}: {}", path, std::strerror(errno));
 }
 
@@ -46,9 +59,24 @@ void MetricsFile::write(const std::string& type, int64_t step, Json record) {
       {metric_keys::kSchema, metric_keys::kSchemaNumber}, {metric_keys::kType, type}, {metric_keys::kStep, step}};
   line.update(record);
   const std::string text = json_text_replacing(line) + "\n";
+  struct stat open {
+  }, named{};
+  if (::fstat(::fileno(file_), &open) != 0 || ::lstat(path_.c_str(), &named) != 0 || open.st_ino != named.st_ino)
+    raise<CheckpointError>("{} is gone: it was removed or replaced while the run was writing it", path_);
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
     raise<CheckpointError>("cannot write {}: {}", path_, std::strerror(errno));
   }
+}
+
+std::optional<int64_t> recorded_checkpoint(const std::string& path) {
+  std::optional<int64_t> step;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const Json record = parse_json_or_null(line);
+    const Json *type = record.find(metric_keys::kType), *at = record.find(metric_keys::kStep);
+    if (type && *type == metric_keys::kCheckpoint && at && at->is_integer()) step = at->get<int64_t>();
+  }
+  return step;
 }
 
 // Statistics of all MoE layers together.

@@ -1,6 +1,7 @@
 // The progress reports of a run: one console line and one JSON line per logged step.
 #pragma once
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,18 +32,23 @@ struct TrainRecord {
 // metrics.jsonl: one record per line is appended, each with the schema's version. Only rank 0 has one.
 class MetricsFile {
  public:
-  // Drops the records after `resumed_step` and those of that step that will be written again: of moe.lifecycle, and of
-  // what is due after the step if it is not finished (RunState::step_finished). Throws CheckpointError.
-  MetricsFile(const std::string& path, int64_t resumed_step, bool step_finished = true);
+  // `resumed_step`: absent for a new run, which drops all records. A resumed run drops the records after that step and
+  // those of that step that will be written again: of moe.lifecycle, of a stop, and of what is due after the step if it
+  // is not finished (RunState::step_finished). Throws CheckpointError, also for a path that is a link.
+  MetricsFile(const std::string& path, std::optional<int64_t> resumed_step, bool step_finished = true);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
 
+  // Throws CheckpointError, also when the file was removed or replaced.
   void write(const std::string& type, int64_t step, Json record);
 
  private:
   std::string path_;
   std::FILE* file_ = nullptr;
 };
+
+// The step of the last checkpoint that a file of records tells of; nothing if it is absent or tells of none.
+std::optional<int64_t> recorded_checkpoint(const std::string& path);
 
 std::string console_line(const TrainRecord& record, const Model& model);
 Json to_json(const TrainRecord& record, const Model& model);

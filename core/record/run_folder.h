@@ -21,17 +21,29 @@ struct ConfigDifference {
 // ...).
 std::vector<ConfigDifference> config_differences(const ConfigNode& one, const ConfigNode& other);
 
+// Why a key may not be changed when a run goes on (--change), or nothing if it may. Keys that decide which tensors the
+// model and its optimizer have, or which samples are drawn, may not.
+std::optional<std::string> why_fixed(const std::string& key);
+
+// Whether a key may differ between a run and its continuation, because it does not change what is computed.
+bool may_differ(const std::string& key);
+
 class RunFolder {
  public:
-  explicit RunFolder(const TrainConfig& config) : path_(config.run_folder()), checkpoints_(path_ + "/checkpoints") {}
+  // Throws UsageError for a name that is no folder below config.folder.
+  explicit RunFolder(const TrainConfig& config);
 
   const std::string& path() const { return path_; }
   const CheckpointFolder& checkpoints() const { return checkpoints_; }
 
-  // The step at which training resumes, which is that of the last checkpoint, or none for a new run. Throws
-  // CheckpointError when the folder holds a run with another configuration (all differing keys are named), when `never`
-  // finds checkpoints or `must` finds none.
-  std::optional<int64_t> step_to_resume(TrainConfig& config, ResumeMode mode, std::optional<int64_t> last) const;
+  // Throws CheckpointError when `never` finds checkpoints or `must` finds none; `steps` are those of the checkpoints.
+  // Also when there are none and metrics.jsonl tells of some: a new run would remove the records of the old one, whose
+  // checkpoints may be on a disk that is not mounted.
+  void check_mode(ResumeMode mode, const std::vector<int64_t>& steps) const;
+  // Compares the configuration with that of a checkpoint. Returns the differences in `changed` keys, and throws
+  // CheckpointError that names all others.
+  std::vector<ConfigDifference> check_config(TrainConfig& config, int64_t step,
+                                             const std::vector<std::string>& changed) const;
 
   // The version of the stored configuration's meanings (core/config/config_versions.h); none where there is no run to go
   // on with.

@@ -4,6 +4,7 @@
 
 #include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/damage.h"
 #include "core/tasks/task.h"
 
 namespace moe {
@@ -22,7 +23,15 @@ static std::unique_ptr<Tokenizer> tokenizer_of(const std::string& checkpoint) {
 
 std::unique_ptr<Tokenizer> inherited_tokenizer(const TrainConfig& config) {
   const CheckpointFolder own(config.run_folder() + "/checkpoints");
-  if (const auto last = own.last()) return tokenizer_of(own.path(*last));
+  const std::vector<int64_t> steps = own.steps();
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    try {
+      load_run_state(own.path(*step));  // compares the files with their hashes
+      return tokenizer_of(own.path(*step));
+    } catch (const DamagedCheckpoint&) {
+      // The run will go on from an earlier checkpoint, and has had this tokenizer from the start.
+    }
+  }
   if (config.init.from.empty()) return nullptr;
   return tokenizer_of(find_checkpoint(config.init.from, config.init.checkpoint));
 }

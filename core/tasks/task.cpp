@@ -76,10 +76,14 @@ Causality Task::measure_causality(TrainingState&, const std::string&, const Eval
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Task& task, const std::string& split,
                     const EvaluationOptions& options) {
-  Evaluation result = evaluate(state, groups, *task.evaluation_set(split, options), options.sequences);
+  Evaluation result =
+      evaluate(state, groups, *task.evaluation_set(split, options), options.sequences, {}, options.stop);
   result.metrics = task.metrics();
   return result;
 }
+
+// Tokens and samples of a run are counted in 64 bits.
+static constexpr double kMostUpdates = 1e12;
 
 RunLength run_length(const TrainConfig& config, const Task& task) {
   if (config.train.steps.unit == Duration::Unit::percent) {
@@ -88,7 +92,12 @@ RunLength run_length(const TrainConfig& config, const Task& task) {
   }
   const double tokens = static_cast<double>(config.train.batch) * task.tokens_per_sample();
   const double per_epoch = static_cast<double>(task.num_samples()) / static_cast<double>(config.train.batch);
-  return {std::llround(to_updates(config.train.steps, {0, tokens, per_epoch})), tokens, per_epoch};
+  const double updates = to_updates(config.train.steps, {0, tokens, per_epoch});
+  if (updates > kMostUpdates) {
+    raise<UsageError>("{}: {} is {:.3g} updates; a run has at most {:.0e}", config.train.where("steps"),
+                      config.train.steps.to_string(), updates, kMostUpdates);
+  }
+  return {std::llround(updates), tokens, per_epoch};
 }
 
 }  // namespace moe

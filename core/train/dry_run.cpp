@@ -14,6 +14,7 @@
 #include "core/record/run_folder.h"
 #include "core/tensor/device.h"
 #include "core/train/check_run.h"
+#include "core/train/free_space.h"
 #include "data/curriculum/curriculum.h"
 
 namespace moe {
@@ -178,6 +179,11 @@ std::string bytes_text(size_t bytes) {
   return format_bytes(static_cast<double>(bytes));
 }
 
+// Bytes of a checkpoint.
+double bytes_on_disk(const DryRun& d) {
+  return checkpoint_bytes(d.summary, d.plan, d.dtype, store_bytes(d.config.curriculum, d.task.num_samples()));
+}
+
 std::string size_and_cost(const DryRun& d) {
   std::string text;
   auto row = [&](const char* name, const std::string& value) { text += fmt::format("{:<26} {}\n", name, value); };
@@ -204,6 +210,7 @@ std::string size_and_cost(const DryRun& d) {
                            format_count(per_update * static_cast<double>(updates))));
   row("FLOPs of the run", fmt::format("{:.3g}", d.summary.flops_per_token * per_update * static_cast<double>(updates)));
   row("ranks", fmt::format("{} = {} data x {} expert parallel", d.ranks, d.ranks / d.width, d.width));
+  row("checkpoint", bytes_text(static_cast<size_t>(bytes_on_disk(d))));
   return text;
 }
 
@@ -249,6 +256,7 @@ std::string warnings(const DryRun& d, size_t rest) {
           memory_warning(read_memory_limit(SystemFiles()), d.on_gpu ? rest : d.plan.total() + rest, d.local_ranks);
       !note.empty())
     notes.push_back(note);
+  if (const auto notice = space_notice(d.config.run_folder(), bytes_on_disk(d))) notes.push_back(*notice);
   std::string text = notes.empty() ? "" : "\nwarnings\n";
   for (const std::string& note : notes) text += "  - " + note + "\n";
   return text;

@@ -1,12 +1,16 @@
 // The training loop.
 #pragma once
+#include <chrono>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "comm/mpi_session.h"
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/metrics.h"
 #include "core/record/run_folder.h"
+#include "core/record/run_lock.h"
 #include "core/step/cpu_setup.h"
 #include "core/step/device_choice.h"
 #include "core/step/scheduled_quantities.h"
@@ -14,50 +18,85 @@
 #include "core/train/best_evaluation.h"
 #include "core/train/collapse_alarm.h"
 #include "core/train/progress_bar.h"
-#include "core/train/signal_guard.h"
+#include "core/train/stop_request.h"
 #include "core/train/training_batches.h"
 
 namespace moe {
 
+// How a run goes on from its folder's checkpoints.
+struct ResumeOptions {
+  ResumeMode mode = ResumeMode::automatic;
+  std::vector<std::string> changed;  // keys that may have other values than in the checkpoint (--change)
+};
+
 class Trainer {
  public:
-  // Opens the data, and builds or resumes the run. Collective. Throws the errors of the components.
-  Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, const CpuSetup& cpu, const DeviceChoice& device,
-          ResumeMode resume);
+  // Opens the data, locks the run's folder, and builds or resumes the run. Collective. Throws the errors of the
+  // components.
+  Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world, const CpuSetup& cpu,
+          const DeviceChoice& device, ResumeOptions resume);
 
   // Trains to the end of the run and returns the exit code: done, or that of the signal that ended it. Throws
   // DivergedError.
   ExitCode run();
 
  private:
-  bool is_due(const Duration& every, int64_t step) const;
+  // ---- from the folder to the first update (trainer_setup.cpp)
+  // A checkpoint that was passed over because it is damaged.
+  struct Damaged {
+    int64_t step;
+    std::string reason;
+  };
   StateSetup state_setup() const;
   void build_state(bool initialise);
-  void resume_from(int64_t step);
+  std::vector<int64_t> find_steps() const;
+  bool resume_from_newest(const std::vector<int64_t>& steps);
+  std::string read_state(int64_t step);
+  void prepare(bool starts);
+  void change_data(const Json& identity, const std::string& path);
+  void change_batch(int64_t before);
+  std::string read_tensors(int64_t step);
+  [[noreturn]] void refuse_damaged(const std::vector<int64_t>& steps);
   void open_files(bool resumed);
-  // Applies an event of moe.lifecycle before the next update.
-  void change_experts(const ExpertChange& change);
-  std::optional<double> probe_loss();
-  void describe() const;
+  void settle_checkpoints();
+  void describe();
   void log_summary(const ModelSummary& summary) const;
   void write_manifest(const ModelSummary& summary) const;
+
+  // Whether the run has not been trained for more updates than it is to have. The end of a finished run may still be
+  // due.
+  bool has_work() const { return run_.step <= end_; }
+
+  // ---- the loop (trainer.cpp)
+  bool is_due(const Duration& every, int64_t step) const;
+  bool checkpoint_is_due() const;
+  // Applies an event of moe.lifecycle, or of the alarm, before the next update.
+  void change_experts(const ExpertChange& change, const char* cause = "");
+  std::optional<double> probe_loss();
+  ExitCode train();
+  StepOutcome make_update();
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
-  void run_evaluation();
+  int run_evaluation();
+  void record_evaluation(const Evaluation& result, const BestEvaluation::Verdict& verdict, double seconds);
   void show_sample();
   void heed_alarm();
   bool out_of_patience() const;
-  void finish_step();
+  int finish_step();
+  ExitCode end_interrupted(int signal);
   void save_checkpoint();
   bool is_first() const { return groups_.world->rank() == 0; }
 
   TrainConfig config_;        // as configured by the user
   TrainConfig state_config_;  // with the current numbers of experts (moe.lifecycle)
+  ResumeOptions resume_;
   ProcessGroups groups_;
   const CpuSetup cpu_;
   DeviceChoice device_;
+  RunFolder folder_;
   std::unique_ptr<Task> task_;
-  RunLength length_;
+  RunLength length_;  // to which schedules refer
+  int64_t end_;       // number of updates after which the run ends
   ExpertLifecycle lifecycle_;
   std::unique_ptr<Curriculum> curriculum_;
   std::optional<TrainingBatches> batches_;
@@ -68,17 +107,21 @@ class Trainer {
   std::unique_ptr<CollapseAlarm> alarm_;
   std::optional<TrainStep> train_step_;
   RunInitialisation initialisation_;  // for a new run
-  RunFolder folder_;
+  std::unique_ptr<RunLock> lock_;     // only on rank 0
   RunState run_;
-  std::optional<int64_t> saved_;  // the step of the last checkpoint
+  std::vector<Damaged> damaged_;           // newest first
+  std::vector<ConfigDifference> changes_;  // made by --change
+  std::optional<int64_t> saved_;           // the step of the last checkpoint
   BestEvaluation best_;
   std::unique_ptr<MetricsFile> metrics_;  // only on rank 0
   ProgressBar bar_;
-  SignalGuard signals_;
+  StopRequest stop_;
 
   // Time and steps since the last record, in this process.
   double seconds_ = 0;
   int64_t steps_ = 0;
+  std::chrono::steady_clock::time_point last_save_;  // or the start
+  double checkpoint_bytes_ = 0;                      // of the last one, or expected
 };
 
 }  // namespace moe

@@ -4,12 +4,12 @@ namespace moe {
 
 LocalBatch TrainingBatches::draw(int64_t step, const Communicator& world) {
   visits_.resize(static_cast<size_t>(config_.train.batch));
-  const std::span<const Drawn> drawn = curriculum_.draw(step);
+  const std::span<const Drawn> drawn = curriculum_.draw(step + shift_);
   const std::optional<StreamPlace> place = curriculum_.stream(step);
   const bool weighted = draws_weights(config_.curriculum);
   weights_.resize(weighted ? drawn.size() : 0);
   for (size_t i = 0; i < drawn.size(); ++i) {
-    const int64_t draw = step * config_.train.batch + static_cast<int64_t>(i);
+    const int64_t draw = (step + shift_) * config_.train.batch + static_cast<int64_t>(i);
     visits_[i] = {drawn[i].sample, place ? place->pass : draw / task_.num_samples()};
     if (weighted) weights_[i] = drawn[i].weight;
   }

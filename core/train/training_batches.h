@@ -10,9 +10,9 @@ namespace moe {
 
 class TrainingBatches {
  public:
-  // The arguments must outlive this object.
-  TrainingBatches(const TrainConfig& config, const Task& task, Curriculum& curriculum)
-      : config_(config), task_(task), curriculum_(curriculum) {}
+  // The arguments must outlive this object. `shift` is added to an update's number when its samples are drawn.
+  TrainingBatches(const TrainConfig& config, const Task& task, Curriculum& curriculum, int64_t shift)
+      : config_(config), task_(task), curriculum_(curriculum), shift_(shift) {}
 
   // The batch of an update, counted from 0; valid until the next call. The ranks of `world` share the batch. Throws
   // DataError.
@@ -22,6 +22,7 @@ class TrainingBatches {
   const TrainConfig& config_;
   const Task& task_;
   Curriculum& curriculum_;
+  const int64_t shift_;
   // Reused between steps.
   Batch batch_;
   std::vector<SampleVisit> visits_;

@@ -76,3 +76,17 @@ TEST_CASE("messages show no control characters, which could control a terminal")
   CHECK(result.err.find('\x1b') == std::string::npos);
   CHECK_THAT(result.err, Catch::Contains("\uFFFD[31mred"));
 }
+
+TEST_CASE("samples with escape sequences control neither the terminal nor who reads train.log") {
+  TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "\x1b[31mred\x1b[0m ";
+  write_text_file(folder / "text", text);
+  done(program("moe-data") + Arguments{"prepare", "--input", folder / "text", "--output", folder / "corpus"});
+  const Finished result =
+      done(tiny_train(folder.path(), {"data.path=" + folder / "corpus", "train.steps=20", "sample.every=10",
+                                      "sample.tokens=40", R"(sample.prompt="\u001b[2J")"}));
+  CHECK_THAT(result.err, Catch::Contains("[sample] step 10 | \uFFFD[2J"));
+  for (const std::string& shown : {result.err, read_file(folder / "run/train.log")})
+    CHECK(shown.find('\x1b') == std::string::npos);
+}

@@ -7,6 +7,7 @@
 
 #include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/files.h"
 #include "core/checkpoint/tensor_file.h"
 #include "tests/support/child_process.h"
 
@@ -19,6 +20,12 @@ static bool has_states(const std::string& checkpoint) {
 
 std::string last_checkpoint(const std::string& folder) {
   return find_checkpoint(folder + "/run", "last");
+}
+
+void forget_hashes(const std::string& checkpoint) {
+  Json state = parse_json(read_file(checkpoint + "/state.json"));
+  for (const char* key : {"xxh64", "file_hashes"}) state.erase(key);
+  replace_text(checkpoint + "/state.json", json_text(state, 2));
 }
 
 double largest_difference(const std::string& checkpoint, const std::string& other, bool moments) {

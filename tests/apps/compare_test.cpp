@@ -117,7 +117,9 @@ TEST_CASE(
   REQUIRE(step >= 20);
 
   const std::string steps = "train.steps=" + std::to_string(step + 5);
-  const Finished whole = run_child(place.compare("1", {"one.yaml", "other.yaml"}, {"--set", steps}), with_programs());
+  const Finished whole =
+      run_child(place.compare("1", {"one.yaml", "other.yaml"}, {"--set", steps, "--set", "train.extend=stretch"}),
+                with_programs());
   INFO(whole.err << whole.out);
   CHECK(whole.code == 4);
   CHECK_THAT(whole.out, Catch::Contains("UNFAIR, left out: one-seed1: its length was changed during training"));

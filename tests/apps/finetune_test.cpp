@@ -125,6 +125,21 @@ TEST_CASE("a language model becomes a classifier, and moe-eval reports its accur
   CHECK(run_child(program("moe-eval") + Arguments{run, "--data", texts.folder / "others"}).code == 3);
 }
 
+TEST_CASE("a classifier whose last description of the samples is damaged goes on from the checkpoint before") {
+  const Texts texts;
+  done(texts.classify({"train.steps=40", "checkpoint.every=10", "evaluate.every=0", "checkpoint.keep_last=9"}));
+  const std::string damaged = texts.last() + "/samples.json";
+  for (const char* text : {"", "{}"}) {
+    write_bytes(damaged, text);
+    const Finished refused = run_child(texts.classify({"train.steps=50"}) + Arguments{"--resume", "must"});
+    INFO(refused.err);
+    CHECK(refused.code == 4);
+    CHECK_THAT(refused.err, Catch::Contains(damaged) && Catch::Contains("The last good one is of step 30"));
+  }
+  const Finished resumed = done(texts.classify({"train.steps=50"}));
+  CHECK_THAT(resumed.err, Catch::Contains("The run goes on from step 30"));
+}
+
 TEST_CASE("the checkpoint with the best accuracy is kept; ties go to the smallest loss", "[slow]") {
   const Texts texts;
   done(texts.classify({"train.steps=12e", "checkpoint.keep_last=1"}));

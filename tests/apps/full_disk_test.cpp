@@ -60,6 +60,24 @@ TEST_CASE("a full disk ends with 4, and the earlier checkpoint can be resumed on
   CHECK(umount(folder.path().c_str()) == 0);
 }
 
+TEST_CASE("on a full disk the rank that met it gives the reason, and the run warns before") {
+  TemporaryFolder folder;
+  if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=500k") != 0) {
+    WARN("cannot mount a file system: not tested");
+    return;
+  }
+  const Arguments settings{"checkpoint.keep_last=100", "checkpoint.every=2", "train.steps=100"};
+  const Finished planned =
+      run_child(tiny_train(folder.path(), settings + Arguments{"model.d_model=64"}) + Arguments{"--dry-run"});
+  const Finished result = run_child(mpirun(2) + tiny_train(folder.path(), settings));
+  CHECK(umount(folder.path().c_str()) == 0);
+  CHECK_THAT(planned.out, Catch::Contains("of free space, and a checkpoint needs about"));
+  INFO(result.err);
+  CHECK(result.code == 4);
+  CHECK_THAT(result.err, Catch::Contains("No space left on device") && !Catch::Contains("No such file") &&
+                             Catch::Contains("of free space, and a checkpoint needs about"));
+}
+
 TEST_CASE("a result that cannot be written ends with 4") {
   const auto into_full_disk = [] {
     const int full = ::open("/dev/full", O_WRONLY);

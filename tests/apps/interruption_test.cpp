@@ -178,6 +178,75 @@ TEST_CASE("an evaluation and a sample that are due when a signal comes are made 
   CHECK(read_file(broken / "run/metrics.jsonl") == before);
 }
 
+// An evaluation takes seconds when it is of the whole split, and is over at once when it is of 500 tokens.
+static const Arguments kLongSplit{"data.synthetic.validation_tokens=10M", "checkpoint.every=0"};
+
+TEST_CASE("a signal during an evaluation ends it, and it is made up for") {
+  for (const Arguments& launcher : {Arguments{}, mpirun(2)}) {
+    TemporaryFolder straight, broken;
+    // Before the first update, and after the fifth.
+    for (const char* place : {"run   8 updates", "step      5/8"}) {
+      ChildProcess run(launcher +
+                       tiny_train(broken.path(), kLongSplit + Arguments{"train.steps=8", "evaluate.tokens=0"}));
+      REQUIRE(run.wait_for(place));
+      if (launcher.empty())
+        run.signal(SIGTERM);
+      else
+        kill(run.children().at(1), SIGTERM);
+      const Finished result = run.wait();
+      INFO(result.err);
+      CHECK(result.code == 143);
+      const RunState state = load_run_state(last_checkpoint(broken.path()));
+      CHECK_FALSE(state.step_finished);
+      CHECK_THAT(result.err, Catch::Contains(fmt::format("interrupted at step {}", state.step)));
+      if (state.step == 0)
+        done(launcher + tiny_train(broken.path(), kLongSplit + Arguments{"train.steps=4", "evaluate.every=0"}));
+    }
+    done(launcher + tiny_train(straight.path(), kLongSplit + Arguments{"train.steps=4", "evaluate.every=0"}));
+    for (const TemporaryFolder* folder : {&straight, &broken})
+      done(launcher + tiny_train(folder->path(), kLongSplit + Arguments{"train.steps=8"}));
+    CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+    CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  }
+}
+
+TEST_CASE("experts that the alarm restarted at the step of a signal keep their record") {
+  TemporaryFolder straight, broken;
+  // The alarm restarts experts at every step.
+  const Arguments settings{"moe.alarm={share: 0.01, updates: 1, action: restart}", "checkpoint.every=0",
+                           "evaluate.every=0"};
+  ChildProcess run(tiny_train(broken.path(), settings + Arguments{"train.steps=1M"}));
+  REQUIRE(run.wait_for("step      3/"));
+  run.signal(SIGTERM);
+  REQUIRE(run.wait().code == 143);
+  const Arguments rest =
+      settings + Arguments{fmt::format("train.steps={}", load_run_state(last_checkpoint(broken.path())).step + 3)};
+  done(tiny_train(broken.path(), rest));
+  done(tiny_train(straight.path(), rest));
+  CHECK_THAT(read_file(straight / "run/metrics.jsonl"), Catch::Contains(R"("cause":"alarm")"));
+  CHECK(metrics_difference(straight / "run", broken / "run") == "");
+}
+
+// All signals are pending when the stopped process goes on, so that they come at once.
+static Finished after_signals(const std::string& folder, const std::vector<int>& numbers) {
+  ChildProcess run(tiny_train(folder, {"train.steps=1M", "checkpoint.every=0", "evaluate.every=0"}));
+  REQUIRE(run.wait_for("step     20/"));
+  run.signal(SIGSTOP);
+  for (const int number : numbers) run.signal(number);
+  run.signal(SIGCONT);
+  return run.wait();
+}
+
+TEST_CASE("only a second SIGINT or SIGTERM ends a run at once; other signals may come as often as they like") {
+  TemporaryFolder saved, lost;
+  CHECK(after_signals(saved.path(), {SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU, SIGTERM}).code == 143);
+  CHECK(CheckpointFolder(saved / "run/checkpoints").last().value_or(0) >= 20);
+  const Finished result = after_signals(lost.path(), {SIGINT, SIGTERM});
+  CHECK((result.code == 130 || result.code == 143));
+  CHECK_THAT(result.err, !Catch::Contains("interrupted at step"));
+  CHECK(CheckpointFolder(lost / "run/checkpoints").last().value_or(0) < 20);
+}
+
 TEST_CASE("a run goes on when its output is no longer read") {
   TemporaryFolder folder;
   const Finished result = run_child(tiny_train(folder.path(), {"train.steps=10"}), [] {

@@ -29,7 +29,8 @@ TEST_CASE("a run whose layers differ trains, resumes with other ranks, is evalua
   CHECK_THAT(planned.out, Catch::Contains("4, 6 at first"));
 
   REQUIRE(run_child(tiny_train(folder.path(), grows + Arguments{"train.steps=5"})).code == 0);
-  const Finished resumed = run_child(mpirun(2) + tiny_train(folder.path(), grows + Arguments{"train.steps=20"}));
+  const Finished resumed =
+      run_child(mpirun(2) + tiny_train(folder.path(), grows + Arguments{"train.steps=20", "train.extend=stretch"}));
   INFO(resumed.err);
   REQUIRE(resumed.code == 0);
   CHECK_THAT(resumed.err, Catch::Contains("4, 6 -> 6, 9 experts"));

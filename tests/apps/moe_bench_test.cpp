@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "core/base/json_text.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
@@ -22,4 +24,29 @@ TEST_CASE("a step is measured without the data that its configuration names") {
                 "model.attention.heads=2", "moe.experts=2", "moe.d_ff=16", "train.batch=2", "parallel.threads=1"}));
   INFO(result.err);
   CHECK(result.code == 0);
+}
+
+TEST_CASE("sizes that are negative or that nothing can hold are errors of the command line") {
+  TemporaryFolder folder;
+  const auto refuses = [](const Arguments& command) {
+    const Finished result = run_child(command);
+    CAPTURE(command, result.err);
+    CHECK(result.code == 2);
+  };
+  for (const char* option : {"--samples", "--batch", "--steps", "--seen"}) {
+    for (const char* value : {"-1", "99999999999999999999", "nan"})
+      refuses(program("moe-bench") + Arguments{"curriculum", option, value});
+  }
+  for (const char* option : {"--steps", "--warmup", "--vocab"}) {
+    refuses(program("moe-bench") + Arguments{"step", "-c", MOE_CONFIGS "/bench/cpu_small.yaml", option, "-5"});
+  }
+  for (const char* option : {"--shrink", "--seconds"}) {
+    for (const char* value : {"-1", "0", "nan", "inf"}) refuses(program("moe-bench") + Arguments{"ops", option, value});
+  }
+  for (const char* option :
+       {"--states", "--order", "--concentration", "--train-tokens", "--validation-tokens", "--test-tokens"}) {
+    for (const char* value : {"-1", "9999999999999999", "nan"})
+      refuses(program("moe-data") + Arguments{"synthetic", "-o", folder / "corpus", option, value});
+  }
+  CHECK_FALSE(std::filesystem::exists(folder / "corpus"));
 }

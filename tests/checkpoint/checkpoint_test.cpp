@@ -1,42 +1,41 @@
 #include "core/checkpoint/checkpoint.h"
 
-#include <barrier>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <limits>
-#include <thread>
 
 #include "comm/self_communicator.h"
 #include "core/base/json_text.h"
+#include "core/checkpoint/damage.h"
 #include "core/checkpoint/files.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/checkpoint/verify.h"
 #include "core/config/config_reader.h"
 #include "core/config/train_config.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/thread_ranks.h"
 
 using namespace moe;
 namespace fs = std::filesystem;
 
-// One of `size` ranks whose only communication is the barrier, which is all that a checkpoint needs.
-class WaitingRank : public SelfCommunicator {
+// One of `size` ranks that do not communicate.
+class SilentRank : public SelfCommunicator {
  public:
-  WaitingRank(int rank, int size, std::barrier<>* meeting = nullptr) : rank_(rank), size_(size), meeting_(meeting) {}
+  SilentRank(int rank, int size) : rank_(rank), size_(size) {}
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  void barrier() override {
-    if (meeting_) meeting_->arrive_and_wait();
-  }
 
  private:
   int rank_, size_;
-  std::barrier<>* meeting_;
 };
 
-static ProcessGroups groups_of(int rank, int ranks, int expert_parallel, std::barrier<>* meeting) {
-  return {std::make_shared<WaitingRank>(rank, ranks, meeting),
-          std::make_shared<WaitingRank>(rank % expert_parallel, expert_parallel),
-          std::make_shared<WaitingRank>(rank / expert_parallel, ranks / expert_parallel)};
+// The groups of a rank, of which only the world may communicate.
+static ProcessGroups groups_of(int rank, int ranks, int expert_parallel, std::shared_ptr<Communicator> world = {}) {
+  return {world ? std::move(world) : std::make_shared<SilentRank>(rank, ranks),
+          std::make_shared<SilentRank>(rank % expert_parallel, expert_parallel),
+          std::make_shared<SilentRank>(rank / expert_parallel, ranks / expert_parallel)};
 }
 
 // The parameters and optimizer states of one rank, for a model with `kExperts` experts.
@@ -93,17 +92,12 @@ struct RankState {
 };
 
 static void save(const CheckpointFolder& folder, const RunState& run, int ranks = 1, int expert_parallel = 1) {
-  std::barrier<> meeting(ranks);
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < ranks; ++rank) {
-    threads.emplace_back([&, rank] {
-      const ProcessGroups groups = groups_of(rank, ranks, expert_parallel, &meeting);
-      RankState state(groups);
-      state.fill();
-      folder.save(run, state.parameters, *state.optimizer, groups, {{"config.yaml", "name: x\n"}});
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
+  test::run_ranks(ranks, [&](const std::shared_ptr<Communicator>& world) {
+    const ProcessGroups groups = groups_of(world->rank(), ranks, expert_parallel, world);
+    RankState state(groups);
+    state.fill();
+    folder.save(run, state.parameters, *state.optimizer, groups, {{"config.yaml", "name: x\n"}});
+  });
 }
 
 static RunState run_at(int64_t step) {
@@ -121,7 +115,7 @@ TEST_CASE("every tensor and optimizer state is read back under any expert-parall
       for (int rank = 0; rank < parts; ++rank) {
         INFO("saved by " << ranks << " ranks at EP " << expert_parallel << ", loaded by rank " << rank << " of "
                          << parts);
-        RankState state(groups_of(rank, parts, parts, nullptr));
+        RankState state(groups_of(rank, parts, parts));
         CHECK(state.num_wrong() > 0);
         load_tensors(checkpoints.path(3), state.parameters, state.optimizer.get());
         CHECK(state.num_wrong() == 0);
@@ -145,7 +139,7 @@ TEST_CASE("a checkpoint of another optimizer is refused, unless only the paramet
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
   save(checkpoints, run_at(3));
-  const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+  const ProcessGroups groups = groups_of(0, 1, 1);
   RankState state(groups);
   Choice<Optimizer> sgd("sgd");
   const auto other = sgd.make(Optimizer::Setup{state.ctx, state.parameters, {1, 1, 1}});
@@ -163,8 +157,9 @@ TEST_CASE("a checkpoint that does not list optimizer states is read as one of Ad
   const std::string file = checkpoints.path(3) + "/state.json";
   Json json = parse_json(read_text(file));
   REQUIRE(json.erase("optimizer_states") == 1);
+  for (const char* newer : {"xxh64", "file_hashes"}) REQUIRE(json.erase(newer));
   replace_text(file, json_text(json, 2));
-  const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+  const ProcessGroups groups = groups_of(0, 1, 1);
   RankState state(groups);
   load_tensors(checkpoints.path(3), state.parameters, state.optimizer.get());
   CHECK(state.num_wrong() == 0);
@@ -173,7 +168,7 @@ TEST_CASE("a checkpoint that does not list optimizer states is read as one of Ad
 TEST_CASE("an optimizer without states writes no file for them") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());
-  const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+  const ProcessGroups groups = groups_of(0, 1, 1);
   RankState state(groups);
   state.fill();
   TrainConfig config;
@@ -192,7 +187,7 @@ TEST_CASE("a weight that is not finite is refused with its tensor's name, as tra
   for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     TemporaryFolder folder;
     const CheckpointFolder checkpoints(folder.path());
-    const ProcessGroups groups = groups_of(0, 1, 1, nullptr);
+    const ProcessGroups groups = groups_of(0, 1, 1);
     RankState state(groups);
     state.fill();
     state.parameters.parameters()[0].value.as<float>()[5] = wrong;
@@ -253,6 +248,7 @@ TEST_CASE("a truncated text file is noticed, although part of a YAML file may be
   save(checkpoints, run_at(1));
   fs::resize_file(checkpoints.path(1) + "/config.yaml", 3);
   CHECK_THROWS_WITH(load_run_state(checkpoints.path(1)), Catch::Contains("config.yaml is damaged"));
+  CHECK_THROWS_AS(load_run_state(checkpoints.path(1)), DamagedCheckpoint);
   fs::remove(checkpoints.path(1) + "/config.yaml");
   CHECK_THROWS_AS(load_run_state(checkpoints.path(1)), CheckpointError);
 }
@@ -339,4 +335,247 @@ TEST_CASE("a folder of checkpoints that cannot be listed is an error, one that i
   replace_text(folder / "file", "no folder");
   CHECK_THROWS_WITH(CheckpointFolder(folder / "file").steps(), Catch::Contains("cannot list the checkpoints"));
   CHECK_THROWS_AS(CheckpointFolder(folder / "file").last(), CheckpointError);
+}
+
+// Every file of a checkpoint, by its name.
+static std::vector<std::string> files_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  return names;
+}
+
+static void flip_bit(const std::string& file, size_t byte) {
+  std::string text = read_text(file);
+  text.at(byte) = static_cast<char>(text.at(byte) ^ 4);
+  write_text_synced(file, text);
+}
+
+TEST_CASE("a flipped bit anywhere in any file of a checkpoint is found") {
+  const int ranks = GENERATE(1, 2);
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3), ranks, ranks);
+  const std::string path = checkpoints.path(3);
+  CHECK(verify_checkpoint(path).has_hashes);
+  CHECK(verify_checkpoint(path).tensors == 3 * (2 + 3 * kExperts));
+  for (const std::string& name : files_in(path)) {
+    if (name == "COMPLETE") continue;
+    const std::string whole = read_text(path + "/" + name);
+    for (size_t part = 0; part < 40; ++part) {
+      const size_t byte = (whole.size() - 1) * part / 39;
+      INFO(name << ", byte " << byte << " of " << whole.size());
+      flip_bit(path + "/" + name, byte);
+      CHECK_THROWS_AS(verify_checkpoint(path), DamagedCheckpoint);
+      CHECK_THROWS_WITH(verify_checkpoint(path), Catch::Contains(name));
+      write_text_synced(path + "/" + name, whole);
+    }
+    fs::resize_file(path + "/" + name, whole.size() - 1);
+    CHECK_THROWS_AS(verify_checkpoint(path), DamagedCheckpoint);
+    fs::remove(path + "/" + name);
+    CHECK_THROWS_AS(verify_checkpoint(path), DamagedCheckpoint);
+    write_text_synced(path + "/" + name, "");
+    CHECK_THROWS_AS(verify_checkpoint(path), DamagedCheckpoint);
+    write_text_synced(path + "/" + name, whole);
+  }
+  verify_checkpoint(path);
+}
+
+TEST_CASE("the rank that reads a tensor checks its content, and names file and tensor") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3));
+  const std::string path = checkpoints.path(3);
+  RankState state(groups_of(0, 1, 1));
+  for (const char* name : {"model", "optimizer"}) {
+    const std::string file = path + "/" + name + ".safetensors", whole = read_text(file);
+    flip_bit(file, whole.size() - 1);  // the last tensor's last byte
+    load_run_state(path);              // which reads no tensor
+    CHECK_THROWS_AS(load_tensors(path, state.parameters, state.optimizer.get()), DamagedCheckpoint);
+    CHECK_THROWS_WITH(load_tensors(path, state.parameters, state.optimizer.get()),
+                      Catch::Contains(file) && Catch::Contains("blocks.0.experts.4.bias"));
+    write_text_synced(file, whole);
+  }
+  load_tensors(path, state.parameters, state.optimizer.get());
+}
+
+TEST_CASE("a file of another checkpoint is found, although its own hashes are right") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3));
+  const ProcessGroups groups = groups_of(0, 1, 1);
+  RankState other(groups);  // of other values
+  checkpoints.save(run_at(4), other.parameters, *other.optimizer, groups, {{"config.yaml", "name: x\n"}});
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    fs::copy_file(checkpoints.path(4) + "/" + name, checkpoints.path(3) + "/" + name,
+                  fs::copy_options::overwrite_existing);
+    CHECK_THROWS_WITH(load_run_state(checkpoints.path(3)), Catch::Contains(name) && Catch::Contains("damaged"));
+    save(checkpoints, run_at(3));
+  }
+}
+
+TEST_CASE("a wrong hash comes before a weight that is not finite") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3));
+  const std::string file = checkpoints.path(3) + "/model.safetensors";
+  std::string text = read_text(file);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  text.replace(text.size() - sizeof nan, sizeof nan, reinterpret_cast<const char*>(&nan), sizeof nan);
+  write_text_synced(file, text);
+  RankState state(groups_of(0, 1, 1));
+  CHECK_THROWS_AS(load_tensors(checkpoints.path(3), state.parameters, nullptr), DamagedCheckpoint);
+}
+
+TEST_CASE("a replaced state has a right hash again") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3));
+  RunState run = load_run_state(checkpoints.path(3));
+  run.evaluations_since_best = 7;
+  checkpoints.replace_state(run);
+  CHECK(load_run_state(checkpoints.path(3)).evaluations_since_best == 7);
+  verify_checkpoint(checkpoints.path(3));
+}
+
+// A checkpoint as version 0.1 wrote it: without any hash.
+static void remove_hashes(const std::string& path) {
+  Json state = parse_json(read_text(path + "/state.json"));
+  state.erase("xxh64");
+  state.erase("file_hashes");
+  state["file_bytes"] = {{"config.yaml", 8}};
+  write_text_synced(path + "/state.json", json_text(state, 2) + "\n");
+  for (const char* name : {"model", "optimizer"}) {
+    const std::string file = path + "/" + name + ".safetensors", text = read_text(file);
+    uint64_t length = 0;
+    std::memcpy(&length, text.data(), sizeof length);
+    const std::string data = text.substr(sizeof length + length);
+    Json header = parse_json(text.substr(sizeof length, length));
+    header["__metadata__"].erase("xxh64");
+    const std::string shorter = json_text(header);
+    length = shorter.size();
+    write_text_synced(file, std::string(reinterpret_cast<const char*>(&length), sizeof length) + shorter + data);
+  }
+}
+
+TEST_CASE("a checkpoint without hashes loads") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(3));
+  const std::string path = checkpoints.path(3);
+  remove_hashes(path);
+  RankState state(groups_of(0, 1, 1));
+  CHECK(load_run_state(path).step == 3);
+  load_tensors(path, state.parameters, state.optimizer.get());
+  CHECK(state.num_wrong() == 0);
+  CHECK_FALSE(verify_checkpoint(path).has_hashes);
+  checkpoints.replace_state(run_at(3));
+  CHECK(load_run_state(path).step == 3);
+}
+
+TEST_CASE("the verification of a run has a line for each checkpoint") {
+  TemporaryFolder folder;
+  fs::create_directories(folder / "checkpoints");
+  const CheckpointFolder checkpoints(folder / "checkpoints");
+  std::string lines;
+  const auto verify = [&](const std::string& path) {
+    lines.clear();
+    return verify_run(path, [&](const std::string& line) { lines += line + "\n"; });
+  };
+  CHECK_THROWS_AS(verify(folder.path()), CheckpointError);
+  save(checkpoints, run_at(3));
+  save(checkpoints, run_at(4));
+  fs::create_directories(checkpoints.path(5) + ".tmp");
+  CHECK(verify(folder.path()));
+  CHECK_THAT(lines, Catch::Contains("step_00000003  good") && Catch::Contains("step_00000004  good") &&
+                        Catch::Contains("step_00000005.tmp  unfinished"));
+  flip_bit(checkpoints.path(3) + "/model.safetensors",
+           read_text(checkpoints.path(3) + "/model.safetensors").size() - 1);
+  CHECK_FALSE(verify(folder.path()));
+  CHECK_THAT(lines, Catch::Contains("step_00000003  damaged") && Catch::Contains("step_00000004  good"));
+  CHECK(verify(checkpoints.path(4)));
+  CHECK_FALSE(verify(checkpoints.path(3)));
+}
+
+TEST_CASE("what interrupted processes left is removed, and nothing else") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  for (const int64_t step : {5, 10, 15}) save(checkpoints, run_at(step));
+  fs::remove(checkpoints.path(10) + "/COMPLETE");  // killed while it was removed
+  fs::create_directories(checkpoints.path(20) + ".tmp/deeper");
+  for (const char* other : {"step_7.bak", "step_x", "mine.tmp"}) fs::create_directories(folder / other);
+  CHECK(checkpoints.remains() == std::vector<std::string>{checkpoints.path(10), checkpoints.path(20) + ".tmp"});
+  const std::string aside = checkpoints.set_aside(15);
+  checkpoints.remove_remains();
+  CHECK(checkpoints.remains().empty());
+  CHECK(checkpoints.steps() == std::vector<int64_t>{5});
+  CHECK(fs::exists(aside + "/state.json"));
+  for (const char* other : {"step_7.bak", "step_x", "mine.tmp"}) CHECK(fs::exists(folder / other));
+}
+
+TEST_CASE("a file BEST that names no step is no best checkpoint") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  CHECK_FALSE(checkpoints.best_is_damaged());
+  save(checkpoints, run_at(0));
+  for (const char* text : {"", "\n", "many", "5 5", "-"}) {
+    write_text_synced(folder / "BEST", text);
+    INFO(text);
+    CHECK_FALSE(checkpoints.best());
+    CHECK(checkpoints.best_is_damaged());
+  }
+  checkpoints.mark_best(0);
+  CHECK(checkpoints.best() == 0);
+  CHECK_FALSE(checkpoints.best_is_damaged());
+}
+
+TEST_CASE("a failure of one rank to write ends all ranks with its reason") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(5), 2, 2);
+  std::vector<std::string> reasons(2);
+  test::run_ranks(2, [&](const std::shared_ptr<Communicator>& world) {
+    const ProcessGroups groups = groups_of(world->rank(), 2, 2, world);
+    RankState state(groups);
+    RankTensors tensors;
+    // The second rank writes into a folder that is not there.
+    if (world->rank() == 1) tensors = {"absent/memory", {{"x", state.parameters.buffer(ParameterGroup::shared).value}}};
+    try {
+      checkpoints.save(run_at(6), state.parameters, *state.optimizer, groups, {}, tensors);
+    } catch (const CheckpointError& error) {
+      reasons[static_cast<size_t>(world->rank())] = error.what();
+    }
+  });
+  CHECK_THAT(reasons[0], Catch::Contains("absent/memory") && Catch::Contains("reported by rank 1 of 2"));
+  CHECK_THAT(reasons[1], Catch::Contains("absent/memory"));
+  CHECK(checkpoints.steps() == std::vector<int64_t>{5});
+  CHECK(checkpoints.remains().empty());
+}
+
+TEST_CASE("a checkpoint is not written into a folder that was removed") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder / "gone");
+  CHECK_THROWS_WITH(save(checkpoints, run_at(1)), Catch::Contains("is gone"));
+  CHECK_FALSE(fs::exists(folder / "gone"));
+}
+
+TEST_CASE("a checkpoint that cannot be looked into is an error of the checkpoint") {
+  TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  save(checkpoints, run_at(1));
+  fs::remove(checkpoints.path(1) + "/COMPLETE");
+  fs::create_symlink("COMPLETE", checkpoints.path(1) + "/COMPLETE");  // a link to itself cannot be followed
+  CHECK_THROWS_AS(checkpoints.steps(), CheckpointError);
+  CHECK_THROWS_AS(find_checkpoint(checkpoints.path(1), "last"), CheckpointError);
+}
+
+TEST_CASE("files are not written through links") {
+  TemporaryFolder folder;
+  write_text_synced(folder / "target", "precious");
+  fs::create_symlink(folder / "target", folder / "x.tmp");
+  replace_text(folder / "x", "new");
+  CHECK(read_text(folder / "x") == "new");
+  CHECK(read_text(folder / "target") == "precious");
+  fs::create_symlink(folder / "target", folder / "y");
+  write_text_synced(folder / "y", "new");
+  CHECK(read_text(folder / "target") == "precious");
 }

@@ -3,28 +3,13 @@
 #include <functional>
 #include <mutex>
 
-#include "comm/gather_texts.h"
+#include "comm/rank_texts.h"
 #include "core/base/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/thread_ranks.h"
 
 using namespace moe;
 using namespace moe::test;
-
-TEST_CASE("every rank gets the texts of all ranks, of any bytes and lengths") {
-  std::mutex mutex;
-  run_ranks(3, [&](std::shared_ptr<Communicator> world) {
-    std::string bytes(static_cast<size_t>(5 * world->rank()), '\xff');
-    bytes += '\0';
-    const auto texts = gather_texts(*world, bytes);
-    const std::scoped_lock lock(mutex);
-    REQUIRE(texts.size() == 3);
-    for (size_t rank = 0; rank < 3; ++rank) {
-      CHECK(texts[rank].size() == 5 * rank + 1);
-      CHECK(texts[rank].find_first_not_of('\xff') == 5 * rank);
-    }
-  });
-}
 
 TEST_CASE("ranks that agree go on, and those that do not all get the same error, which names rank, host and key") {
   std::mutex mutex;

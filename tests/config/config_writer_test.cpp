@@ -25,7 +25,7 @@ struct Names : FieldVisitor {
   void field(const char* name, bool&, const char*) override { take(name); }
   void field(const char* name, int64_t&, const char*, Range<int64_t>) override { take(name); }
   void field(const char* name, double&, const char*, Range<double>) override { take(name); }
-  void field(const char* name, Duration&, const char*) override { take(name); }
+  void field(const char* name, Duration&, const char*, Lengths) override { take(name); }
   void field(const char* name, std::string&, const char*) override { take(name); }
   void field(const char* name, std::string&, const char*, std::vector<std::string>) override { take(name); }
   void field(const char* name, std::vector<std::string>&, const char*) override { take(name); }

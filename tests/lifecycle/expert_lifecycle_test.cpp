@@ -407,6 +407,28 @@ TEST_CASE("the numbers of experts that a run may have are computed before it sta
   CHECK_THROWS_WITH(numbers("experts: 4, lifecycle: [{kind: grow, every: 2}]"), Catch::Contains("give it a limit"));
 }
 
+TEST_CASE("the numbers of experts of a run with more updates than a loop can make are computed, too") {
+  const auto numbers = [](const std::string& moe) {
+    std::vector<int64_t> experts;
+    const TrainConfig config = config_of(moe);
+    const RunLength run{int64_t{1} << 50, 32, 64};
+    for (const LayerNumbers& n : possible_experts(config.model, config.moe, run)) experts.push_back(n[0].experts);
+    return experts;
+  };
+  using Experts = std::vector<int64_t>;
+  CHECK(numbers("experts: 4") == Experts{4});
+  CHECK(numbers("experts: 4, lifecycle: [{kind: grow, every: 1k, times: 2}]") == Experts{4, 8, 16});
+  CHECK(numbers("experts: 8, lifecycle: [{kind: prune, every: 7, least: 5}, {kind: restart, every: 1}]") ==
+        Experts{5, 6, 7, 8});
+  // Seldom, often, and once far ahead.
+  CHECK(numbers("experts: 4, lifecycle: [{kind: restart, every: 1}, {kind: prune, every: 100G, least: 3}, "
+                "{kind: grow, at: [50%]}]") == Experts{3, 4, 5, 6});
+  // They undo each other.
+  CHECK(numbers("experts: 4, lifecycle: [{kind: grow, every: 2}, {kind: prune, every: 2, count: 4}]") == Experts{4});
+  CHECK(numbers("experts: 4, lifecycle: [{kind: grow, every: 10}, {kind: prune, every: 5, count: 2, least: 4}]") ==
+        Experts{4, 6});
+}
+
 TEST_CASE("impossible events of moe.lifecycle are refused before the run starts") {
   const auto check = [](const std::string& moe, const std::string& more = "", int64_t ranks = 1) {
     const TrainConfig config = config_of(moe, more);

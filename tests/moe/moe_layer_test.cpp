@@ -173,7 +173,7 @@ struct OptionNames : FieldWalker {
   void field(const char* name, bool&, const char*) override { names.emplace_back(name); }
   void field(const char* name, int64_t&, const char*, Range<int64_t>) override { names.emplace_back(name); }
   void field(const char* name, double&, const char*, Range<double>) override { names.emplace_back(name); }
-  void field(const char* name, Duration&, const char*) override { names.emplace_back(name); }
+  void field(const char* name, Duration&, const char*, Lengths) override { names.emplace_back(name); }
   void field(const char* name, std::string&, const char*, std::vector<std::string>) override {
     names.emplace_back(name);
   }

@@ -43,7 +43,7 @@ class StableRouter : public LogitRouter {
   StableRouter(const Options& options, const Setup& setup)
       : LogitRouter(setup, options, 1),
         is_source_(options.form == "source"),
-        stage1_(std::llround(to_updates(options.stage1, setup.run))),
+        stage1_(to_whole_updates(options.stage1, setup.run)),
         dimension_(options.dimension),
         embedding_(table(setup, ".router.distilled.embedding", setup.vocab, ParameterGroup::shared)),
         centroids_(

@@ -24,7 +24,7 @@ class ChangeStrategy : public RoutedStrategy {
  public:
   ChangeStrategy(const Options& options, const Setup& setup)
       : RoutedStrategy(setup),
-        at_(std::llround(to_updates(options.at, setup.run))),
+        at_(to_whole_updates(options.at, setup.run)),
         share_(setup.run.total_updates > 0
                    ? std::min(1.0, static_cast<double>(at_) / static_cast<double>(setup.run.total_updates))
                    : 0),
