@@ -13,7 +13,9 @@ namespace moe {
 struct FaultWalk {
   int ranks = 1;
   Arguments settings{};              // of the run, besides those of tiny_train()
-  std::vector<std::string> kinds{};  // MOE_FAULT_KIND; call n has kind n modulo their number, or `all` of them
+  std::vector<std::string> kinds{};  // MOE_FAULT_KIND
+  // Every call by every kind. Otherwise each call has one of the kinds, in turns, and of several equal calls in a row
+  // (writes to one file) the first and the last are tried.
   bool all = false;
   bool lasts = false;  // the fault stays, as a full disk does
 };
@@ -26,7 +28,7 @@ struct FaultOutcome {
   std::vector<std::string> failures{};           // one text each
 };
 
-// By kind. Runs the program about two times for every call.
+// By kind. Runs the program two times for every trial.
 std::map<std::string, FaultOutcome> walk(const FaultWalk& walk);
 
 // The same for SIGKILL after times that are drawn from `seed`, at most as long as a whole run takes.
