@@ -1,6 +1,7 @@
 // Calls on the run folder that fail, and kills in place of them.
 #include <cstdlib>
 #include <iostream>
+#include <map>
 
 #include "core/base/check.h"
 #include "tests/apps/fault_walk.h"

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "core/base/error.h"
 #include "tests/fuzz/fuzz_target.h"

@@ -1,4 +1,5 @@
 // MNIST's format: the training images and labels.
+#include <algorithm>
 #include <filesystem>
 
 #include "data/images/idx.h"
