@@ -277,7 +277,7 @@ void Trainer::settle_checkpoints() {
   if (config_.checkpoint.keep_best && run_.best_loss && is_kept && checkpoints.best() != run_.best_step)
     checkpoints.mark_best(run_.best_step);
   // The same for the time between saving the last checkpoint and removing older ones.
-  checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
+  remove_old_checkpoints();
 }
 
 StateSetup Trainer::state_setup() const {
