@@ -64,6 +64,9 @@ class Walker {
     {
       ChildProcess child(command(folder.path()));
       std::this_thread::sleep_for(time);
+      if (walk_.ranks > 1) {  // which are in groups of their own
+        for (const pid_t rank : child.children()) ::kill(rank, SIGKILL);
+      }
       ::kill(-child.pid(), SIGKILL);
       child.wait();
     }
