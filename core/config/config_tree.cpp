@@ -1,11 +1,13 @@
 #include "core/config/config_tree.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <system_error>
 #include <unordered_set>
 
@@ -117,14 +119,38 @@ class Converter {
 
 }  // namespace
 
+// Whether the text has a document; throws UsageError for more than one. YAML::LoadAll() is not used: of a text like ","
+// yaml-cpp 0.7 reads nothing and finds an empty document for ever.
+static bool check_documents(const std::string& text, const std::string& origin) {
+  class Ignored : public YAML::EventHandler {
+   public:
+    void OnDocumentStart(const YAML::Mark& mark) override { line = mark.line + 1; }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+    void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnMapEnd() override {}
+    int line = 0;
+  } events;
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  if (!parser.HandleNextDocument(events)) return false;
+  if (!parser.HandleNextDocument(events)) return true;
+  raise<UsageError>(
+      "{}:{}: more text after the end of a document; expected one document (look for '---' or a stray "
+      "character)",
+      origin, events.line);
+}
+
 ConfigNode parse_config(const std::string& text, const std::string& origin) {
   if (text.size() > kMostBytes) raise<UsageError>("{}: longer than {} bytes", origin, kMostBytes);
   if (!is_utf8(text)) raise<UsageError>("{}: not UTF-8, the encoding of YAML", origin);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1)
-      raise<UsageError>("{}: {} documents, separated by '---'; expected one", origin, documents.size());
-    return documents.empty() ? ConfigNode() : Converter(origin).convert(documents[0]);
+    if (!check_documents(text, origin)) return ConfigNode();
+    return Converter(origin).convert(YAML::Load(text));
   } catch (const YAML::Exception& error) {
     raise<UsageError>("{}:{}: not valid YAML: {}", origin, error.mark.line + 1, error.msg);
   }

@@ -55,7 +55,8 @@ std::vector<std::string> folders(const SystemFiles& files, const Mount& mount) {
   if (mount.root != "/" && (group == mount.root || group.rfind(mount.root + "/", 0) == 0)) {
     group = group.substr(mount.root.size());
   }
-  if (group.rfind("/..", 0) == 0) group.clear();
+  // Of the kernel it begins with a slash; of other text below, the loop would never end.
+  if (group.rfind("/..", 0) == 0 || group.rfind('/', 0) != 0) group.clear();
   std::vector<std::string> result;
   while (!group.empty() && group != "/") {
     result.push_back(mount.point + group);

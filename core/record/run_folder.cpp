@@ -182,9 +182,11 @@ void RunFolder::write_manifest(Json manifest, const Json& session) const {
   if (const int64_t from = session.at("from"); from > 0 && file_exists(file)) {
     const auto before = parse_json_or_null(read_text(file));
     if (!before.is_object()) log::warn("{} is damaged; it is written again, without the earlier sessions", file);
-    if (before.is_object() && before.contains("sessions")) {
-      for (const auto& s : before["sessions"]) {
-        if (s.is_object() && s.value("from", from) < from) sessions.push_back(s);
+    const Json* earlier = before.find("sessions");
+    if (earlier && earlier->is_array()) {
+      for (const Json& s : *earlier) {
+        const Json* start = s.find("from");
+        if (start && start->is_integer() && start->get<int64_t>() < from) sessions.push_back(s);
       }
     }
   }

@@ -241,7 +241,10 @@ int Trainer::run_evaluation() {
   if (is_first()) record_evaluation(result, verdict, seconds_since(start));
   if (verdict.is_best && config_.checkpoint.keep_best) {
     save_checkpoint();
-    if (is_first()) folder_.checkpoints().mark_best(run_.step);
+    if (is_first()) {
+      folder_.checkpoints().mark_best(run_.step);
+      remove_old_checkpoints();  // the one that was the best until now
+    }
     groups_.world->barrier();
   }
   return 0;
@@ -313,6 +316,10 @@ void Trainer::show_sample() {
   metrics_->write(metric_keys::kSample, run_.step, {{"text", sample->text}});
 }
 
+void Trainer::remove_old_checkpoints() const {
+  folder_.checkpoints().prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
+}
+
 void Trainer::save_checkpoint() {
   const CheckpointFolder& checkpoints = folder_.checkpoints();
   if (saved_ == run_.step) return;
@@ -336,7 +343,7 @@ void Trainer::save_checkpoint() {
   stop_.took_checkpoint(seconds_since(start));
   if (!is_first()) return;
   checkpoint_bytes_ = folder_bytes(checkpoints.path(run_.step));
-  checkpoints.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
+  remove_old_checkpoints();
   metrics_->write(metric_keys::kCheckpoint, run_.step, {{"seconds", seconds_since(start)}});
 }
 

@@ -85,6 +85,7 @@ class Trainer {
   int finish_step();
   ExitCode end_interrupted(int signal);
   void save_checkpoint();
+  void remove_old_checkpoints() const;  // rank 0
   bool is_first() const { return groups_.world->rank() == 0; }
 
   TrainConfig config_;        // as configured by the user

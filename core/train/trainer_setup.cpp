@@ -276,6 +276,8 @@ void Trainer::settle_checkpoints() {
   const bool is_kept = std::find(steps.begin(), steps.end(), run_.best_step) != steps.end();
   if (config_.checkpoint.keep_best && run_.best_loss && is_kept && checkpoints.best() != run_.best_step)
     checkpoints.mark_best(run_.best_step);
+  // The same for the time between saving the last checkpoint and removing older ones.
+  remove_old_checkpoints();
 }
 
 StateSetup Trainer::state_setup() const {

@@ -172,6 +172,21 @@ TEST_CASE("an empty BEST or manifest.json does not keep a run from going on") {
   CHECK(parse_json(read_file(folder / "run/manifest.json")).contains("sessions"));
 }
 
+TEST_CASE("a manifest.json whose sessions are no list is written again") {
+  TemporaryFolder folder;
+  const std::string manifest = folder / "run/manifest.json";
+  done(tiny_train(folder.path(), {"train.steps=5"}));
+  for (const char* text : {R"({"sessions": 3})", R"({"sessions": [3, {"from": "a"}, {}]})"}) {
+    CAPTURE(text);
+    std::ofstream(manifest) << text;
+    done(tiny_train(folder.path(), {"train.steps=5"}));
+    std::ofstream(manifest) << text;
+    done(tiny_train(folder.path(), {"train.steps=10"}));
+    CHECK(parse_json(read_file(manifest)).at("sessions").size() == 1);
+    fs::remove_all(folder / "run/checkpoints/step_00000010");
+  }
+}
+
 TEST_CASE("half-removed and unfinished checkpoints are removed when the run goes on") {
   TemporaryFolder folder;
   done(tiny_train(folder.path(), kKeep + Arguments{"train.steps=10"}));

@@ -141,6 +141,7 @@ TEST_CASE("a cgroup's quota and memory limit, of both versions, from the own gro
        {{v2 + "/job/cpu.max", "0 0\n"}, {v2 + "/job/memory.max", "-5\n"}},
        {},
        {}},
+      {"a group without a slash", kV2Mounts, "0::job/step\n", {{v2 + "/cpu.max", "150000 100000\n"}}, 1.5, {}},
       {"no cgroups", "", "", {}, {}, {}},
   };
   for (const Case& c : cases) {
