@@ -4,6 +4,7 @@
 
 #include "comm/rank_texts.h"
 #include "core/base/check.h"
+#include "core/base/host.h"
 #include "core/base/name_hash.h"
 #include "core/base/text.h"
 

@@ -21,7 +21,9 @@
 #include <utility>
 
 #include "comm/rank_texts.h"
+#include "core/base/background_thread.h"
 #include "core/base/error.h"
+#include "core/base/host.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/machine/cpu_facts.h"
@@ -227,12 +229,7 @@ class LinkWatch::Watcher {
     if (pipe2(ends, O_CLOEXEC) != 0) return;
     stop_ = Socket(ends[0]), stopper_ = Socket(ends[1]);
     for (const Link& link : links_) keep_alive(link.socket.get(), seconds);
-    // Signals are for the main thread.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { watch(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread_ = background_thread([this] { watch(); });
   }
   ~Watcher() {
     stopper_ = Socket();  // the reading end becomes ready

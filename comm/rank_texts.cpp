@@ -1,7 +1,5 @@
 #include "comm/rank_texts.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 namespace moe {
@@ -44,11 +42,6 @@ RankText first_text(Communicator& ranks, const std::string& mine) {
   if (distance == 0) return {};
   const int rank = ranks.size() - static_cast<int>(distance);
   return {rank, broadcast_text(ranks, mine, rank)};
-}
-
-std::string host_name() {
-  char name[256] = "";
-  return gethostname(name, sizeof name - 1) == 0 && *name ? name : "unknown";
 }
 
 }  // namespace moe

@@ -22,7 +22,4 @@ RankText first_text(Communicator& ranks, const std::string& mine);
 // Collective. The text of rank `root`, on every rank.
 std::string broadcast_text(Communicator& ranks, const std::string& text, int root);
 
-// The name of this process's host.
-std::string host_name();
-
 }  // namespace moe

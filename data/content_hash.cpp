@@ -81,4 +81,10 @@ std::string format_hash(uint64_t hash) {
   return fmt::format("{:016x}", hash);
 }
 
+std::string hash_of_text(std::string_view text) {
+  ContentHash hash;
+  hash.update(text.data(), std::ssize(text));
+  return format_hash(hash.value());
+}
+
 }  // namespace moe

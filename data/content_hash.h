@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace moe {
 
@@ -22,5 +23,6 @@ class ContentHash {
 };
 
 std::string format_hash(uint64_t hash);  // 16 hexadecimal digits, as xxhsum prints them
+std::string hash_of_text(std::string_view text);
 
 }  // namespace moe

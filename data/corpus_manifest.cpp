@@ -16,10 +16,7 @@ constexpr int kVersion = 1;
 constexpr const char* kHash = "xxh64";
 
 static std::string hash_of(const Json& json) {
-  const std::string text = json_text(json, 2);
-  ContentHash hash;
-  hash.update(text.data(), std::ssize(text));
-  return format_hash(hash.value());
+  return hash_of_text(json_text(json, 2));
 }
 
 bool CorpusManifest::exists_in(const std::string& folder) {

@@ -20,7 +20,7 @@ class InputFile {
   const std::string& path() const { return path_; }
   // Whether it is a copy of something without a name of its own, such as standard input.
   bool is_copy() const { return copy_ != nullptr; }
-  // Opens the stored bytes, each time anew.
+  // Opens the stored bytes, from their start at every call.
   PosixFile open() const;
 
  private:

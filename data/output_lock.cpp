@@ -1,7 +1,6 @@
 #include "data/output_lock.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <system_error>
 
 #include "core/base/check.h"
+#include "core/base/host.h"
 #include "core/base/log.h"
 
 namespace moe {
@@ -20,31 +20,16 @@ namespace fs = std::filesystem;
 
 constexpr double kFreshSeconds = 60;
 
-int OutputLock::kernel_lock(int descriptor, bool waits) {
-  while (::flock(descriptor, waits ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EINTR) return errno;
-  }
-  return 0;
-}
-
-// Whether the path still leads to the open file: its owner removes it.
-static bool leads_to(const std::string& path, int descriptor) {
-  struct stat open = {}, named = {};
-  return ::fstat(descriptor, &open) == 0 && ::lstat(path.c_str(), &named) == 0 && open.st_dev == named.st_dev &&
-         open.st_ino == named.st_ino;
-}
-
 static double seconds_of(const struct stat& status) {
   return static_cast<double>(status.st_mtim.tv_sec) + static_cast<double>(status.st_mtim.tv_nsec) * 1e-9;
 }
 
 static std::string this_process() {
-  char host[256] = "?";
-  ::gethostname(host, sizeof host - 1);
-  return fmt::format("process {} on {}", ::getpid(), host);
+  return fmt::format("process {} on {}", ::getpid(), host_name());
 }
 
-OutputLock::OutputLock(const std::string& output, const std::string& temporary, Lock lock) : path_(output + ".lock") {
+OutputLock::OutputLock(const std::string& output, const std::string& temporary, LockFile lock_with)
+    : path_(output + ".lock") {
   std::error_code ignored;  // the preparation itself reports what cannot be created
   fs::create_directories(fs::path(path_).parent_path(), ignored);
   while (true) {
@@ -54,13 +39,13 @@ OutputLock::OutputLock(const std::string& output, const std::string& temporary, 
     if (!may_write && errno == EACCES) descriptor = ::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (descriptor < 0 && (errno == EACCES || errno == EROFS || errno == ENOENT || errno == ENOTDIR)) return;
     file_.emplace(PosixFile::adopt(path_, descriptor));
-    int error = lock(descriptor, false);
+    int error = lock_with(descriptor, false);
     if (error == EWOULDBLOCK) {
       std::string owner(256, '\0');
       owner.resize(static_cast<size_t>(file_->read_at(owner.data(), std::ssize(owner), 0)));
       log::info("{} is being prepared by {}: waiting until that has ended", output,
                 owner.empty() ? "another process" : owner);
-      error = lock(descriptor, true);
+      error = lock_with(descriptor, true);
     }
     if (error != 0) {
       log::warn("{} is on a file system without locks ({}): do not prepare it twice at the same time", output,
@@ -68,7 +53,7 @@ OutputLock::OutputLock(const std::string& output, const std::string& temporary, 
       lock_folder(output, temporary);
       return;
     }
-    if (!leads_to(path_, descriptor)) continue;
+    if (!leads_to(path_, descriptor)) continue;  // its owner has removed it
     const std::string owner = this_process();
     if (may_write && ::ftruncate(descriptor, 0) == 0) file_->write_at(owner.data(), std::ssize(owner), 0);
     return;

@@ -4,22 +4,18 @@
 #include <optional>
 #include <string>
 
+#include "core/base/file_lock.h"
 #include "data/posix_file.h"
 
 namespace moe {
 
 class OutputLock {
  public:
-  // Locks an open file, and waits for it if `waits`. Returns 0, EWOULDBLOCK where another process holds the lock and
-  // the call does not wait, or another error of errno where the file system has no locks.
-  using Lock = int (*)(int descriptor, bool waits);
-  static int kernel_lock(int descriptor, bool waits);
-
   // Waits, with a message, while another process prepares `output`, and locks it. `temporary`: the folder in which the
   // output is collected. Where the file system has no locks, that folder serves as one: it is created, and if it exists
   // already, DataError is thrown unless nothing in it was changed within the last minute. Nothing is locked where the
   // lock's file cannot be created because this process may not write there.
-  OutputLock(const std::string& output, const std::string& temporary, Lock lock = kernel_lock);
+  OutputLock(const std::string& output, const std::string& temporary, LockFile lock_with = lock_file);
   // Removes the lock's file.
   ~OutputLock();
   OutputLock(const OutputLock&) = delete;

@@ -21,12 +21,6 @@ static constexpr const char* kOwnHash = "xxh64";
 static constexpr const char* kBlank = "0000000000000000";
 static constexpr const char* kBeforeHash = "\"xxh64\": \"";
 
-static std::string hash_of_text(const std::string& text) {
-  ContentHash hash;
-  hash.update(text.data(), static_cast<int64_t>(text.size()));
-  return format_hash(hash.value());
-}
-
 // Files are read in blocks, because a difficulty store may be large.
 static std::string hash_of_file(const std::string& path) {
   if (fs::path(path).extension() == ".safetensors") return header_hash(path);

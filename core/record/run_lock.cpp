@@ -1,13 +1,11 @@
 #include "core/record/run_lock.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -15,7 +13,9 @@
 #include <system_error>
 #include <utility>
 
+#include "core/base/background_thread.h"
 #include "core/base/check.h"
+#include "core/base/host.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -30,24 +30,17 @@ static constexpr double kFreshSeconds = 60;
 // Two processes that find no lock may both write their record; the later record stays.
 static constexpr auto kSettled = std::chrono::milliseconds(500);
 
-int RunLock::kernel_lock(int descriptor) {
-  while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EINTR) return errno;
-  }
-  return 0;
-}
-
 // This process's record.
 static std::string own_record() {
-  char host[256] = "?", started[64] = "";
-  ::gethostname(host, sizeof host - 1);
+  char started[64] = "";
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
   if (::gmtime_r(&now, &utc)) std::strftime(started, sizeof started, "%F %T UTC", &utc);
   std::string command = read_text("/proc/self/cmdline");
   while (!command.empty() && command.back() == '\0') command.pop_back();
   for (char& c : command) c = c == '\0' ? ' ' : c;
-  return json_text_replacing({{"host", host}, {"process", ::getpid()}, {"started", started}, {"command", command}}, 1) +
+  return json_text_replacing(
+             {{"host", host_name()}, {"process", ::getpid()}, {"started", started}, {"command", command}}, 1) +
          "\n";
 }
 
@@ -77,17 +70,6 @@ static std::string owner_in(const std::string& record) {
       folder, owner_in(record));
 }
 
-static bool same_file(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-// Whether the path leads to the folder or file that is open. A folder may be reached through a link.
-static bool leads_to(const std::string& path, int descriptor) {
-  struct stat open {
-  }, named{};
-  return ::fstat(descriptor, &open) == 0 && ::stat(path.c_str(), &named) == 0 && same_file(open, named);
-}
-
 void RunLock::create_folder() {
   std::error_code error;
   created_.clear();
@@ -112,10 +94,10 @@ int RunLock::open_file() {
 }
 
 // A file that its owner removed between our opening and locking it is no longer the lock, so it is opened again.
-void RunLock::lock(TryLock try_lock) {
+void RunLock::lock(LockFile lock_with) {
   for (;;) {
     descriptor_ = open_file();
-    const int error = try_lock(descriptor_);
+    const int error = lock_with(descriptor_, false);
     if (error == EWOULDBLOCK) refuse(folder_, read_descriptor(descriptor_));
     if (error != 0) {
       log::warn("{} is on a file system without locks ({}): only a record tells other processes that it is in use",
@@ -162,10 +144,10 @@ void RunLock::refresh() {
   while (!ending_.wait_for(guard, kRefreshed, [&] { return ends_; })) ::futimens(descriptor_, nullptr);
 }
 
-RunLock::RunLock(const std::string& folder, TryLock try_lock)
+RunLock::RunLock(const std::string& folder, LockFile lock_with)
     : folder_((fs::path(folder) / "").lexically_normal().parent_path().string()), file_(folder_ + "/lock") {
   try {
-    lock(try_lock);
+    lock(lock_with);
   } catch (...) {
     release();
     throw;
@@ -175,12 +157,7 @@ RunLock::RunLock(const std::string& folder, TryLock try_lock)
   } catch (const CheckpointError& error) {
     log::warn("{}; other processes cannot name the owner of this run", error.what());
   }
-  // Signals are for the main thread.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  refresher_ = std::thread([this] { refresh(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  refresher_ = background_thread([this] { refresh(); });
 }
 
 // Closes what is open and removes what was created, as far as it is empty.

@@ -10,19 +10,16 @@
 #include <thread>
 #include <vector>
 
+#include "core/base/file_lock.h"
+
 namespace moe {
 
 class RunLock {
  public:
-  // Locks an open file without waiting. Returns 0, EWOULDBLOCK if another process holds the lock, or another error of
-  // errno where the file system has no locks.
-  using TryLock = int (*)(int descriptor);
-  static int kernel_lock(int descriptor);
-
   // Creates the folder, with parents, if it does not exist, and locks it. Throws CheckpointError, which names the
   // owner, when another process uses the folder. Where the file system has no locks it logs a warning, and refuses
   // only if the owner's record was refreshed within the last minute; every lock refreshes its own.
-  explicit RunLock(const std::string& folder, TryLock try_lock = kernel_lock);
+  explicit RunLock(const std::string& folder, LockFile lock_with = lock_file);
   // Removes the file, and the folders that were created if they are still empty.
   ~RunLock();
   RunLock(const RunLock&) = delete;
@@ -33,7 +30,7 @@ class RunLock {
  private:
   void create_folder();
   int open_file();
-  void lock(TryLock try_lock);
+  void lock(LockFile lock_with);
   void lock_by_record();
   void refresh();
   void release();

@@ -8,6 +8,7 @@
 #include "comm/agreement.h"
 #include "comm/rank_texts.h"
 #include "core/base/build_info.h"
+#include "core/base/host.h"
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
@@ -31,12 +32,6 @@
 namespace moe {
 
 static constexpr double kSlowDisk = 2e8;  // bytes per second, until a checkpoint was saved
-
-static uint64_t hash_of(const std::string& content) {
-  ContentHash hash;
-  hash.update(content.data(), static_cast<int64_t>(content.size()));
-  return hash.value();
-}
 
 // Sets the keys' names also in a configuration that was built by code, for error messages.
 static TrainConfig named(TrainConfig config) {
@@ -355,17 +350,15 @@ static Json changes_to_json(const std::vector<ConfigDifference>& changes) {
 }
 
 void Trainer::write_manifest(const ModelSummary& summary) const {
-  char host[256] = "?";
-  gethostname(host, sizeof host - 1);
   // The same configuration has the same hash, wherever its data is.
   TrainConfig config = config_;
   config.data.path_absolute.clear();
   config.data.tokenizer_absolute.clear();
-  const std::string program_hash = format_hash(hash_of(read_text("/proc/self/exe")));
+  const std::string program_hash = hash_of_text(read_text("/proc/self/exe"));
   folder_.write_manifest({{"schema", 1},
                           {"version", version()},
                           {"build", build_info(cuda::built())},
-                          {"host", host},
+                          {"host", host_name()},
                           {"pid", getpid()},
                           {"device", name_of(device_.device)},
                           {"device_name", device_.description},
@@ -375,7 +368,7 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
                           {"expert_parallel", groups_.expert->size()},
                           {"threads_per_rank", cpu_.threads},
                           {"seed", config_.seed},
-                          {"config_hash", format_hash(hash_of(write_yaml(config, false)))},
+                          {"config_hash", hash_of_text(write_yaml(config, false))},
                           {"program_hash", program_hash},
                           {"data", run_.identity},
                           {"task", config_.task},
@@ -391,7 +384,7 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
                           {"updates", end_},
                           {"planned_updates", length_.total_updates},
                           {"changes", changes_to_json(changes_)},
-                          {"host", host},
+                          {"host", host_name()},
                           {"ranks", groups_.world->size()},
                           {"threads_per_rank", cpu_.threads},
                           {"instruction_set", cpu_instruction_set()},

@@ -3,8 +3,8 @@
 #include <functional>
 #include <mutex>
 
-#include "comm/rank_texts.h"
 #include "core/base/error.h"
+#include "core/base/host.h"
 #include "tests/support/catch.h"
 #include "tests/support/thread_ranks.h"
 

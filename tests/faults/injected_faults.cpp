@@ -9,8 +9,8 @@
 //   MOE_FAULT_RANK    the rank of mpirun that is meant; absent: every process
 //   MOE_FAULT_LOG     a file to which the name and the path of each counted call is appended
 //
-// It knows nothing of the program: a call that the program makes anew is counted without a change here, as long as its
-// name is one of those below. Calls within the C library, as of fclose(), cannot be seen.
+// Nothing here depends on the program: a new call in it is counted without a change here, as long as its name is one of
+// those below. Calls within the C library, as of fclose(), cannot be seen.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -13,7 +13,7 @@
 using namespace moe;
 namespace fs = std::filesystem;
 
-static int no_locks(int) {
+static int no_locks(int, bool) {
   return ENOLCK;
 }
 
