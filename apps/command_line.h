@@ -13,14 +13,14 @@ inline std::optional<int> parse_command_line(CommandLine& app, int argc, char** 
   return app.parse(argc, argv, session.world()->rank() == 0);
 }
 
-// For programs that read a trained model. The default is f32, so that results do not depend on the machine.
+// For programs that read a trained model, which choose the device by choose_device_for().
 inline void add_device_options(CommandLine& app, std::string& device, std::string& precision) {
   app.add_option("--device", device, "auto (a GPU where there is one), cpu or cuda")
       .capture_default_str()
       .one_of({"auto", "cpu", "cuda"});
-  app.add_option("--precision", precision, "f32, bf16 (faster on a GPU) or auto")
+  app.add_option("--precision", precision, "run (as the run was configured), f32, bf16 or auto")
       .capture_default_str()
-      .one_of({"auto", "f32", "bf16"});
+      .one_of({"run", "auto", "f32", "bf16"});
 }
 
 }  // namespace moe

@@ -59,7 +59,7 @@ struct Varied {
 
 // The options of the command line.
 struct Options {
-  std::string path, which = "last", metric, split = "test", data, device = "auto", precision = "f32";
+  std::string path, which = "last", metric, split = "test", data, device = "auto", precision = "run";
   EvaluationOptions evaluation{.sequences = 8};
   int64_t expert_parallel = 0;
   int threads = 0;
@@ -241,7 +241,8 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   const bool first = session.world()->rank() == 0;
   setup_cpu(options.threads, false, session.local());
   const LinkWatch links(*session.world(), session.local().rank);
-  const DeviceChoice device = choose_device(options.device, options.precision, session.local());
+  const DeviceChoice device =
+      choose_device_for(options.path, options.which, options.device, options.precision, session.local());
   const std::vector<std::string> longer = for_longer_context(options);
   const Loader load = [&](std::vector<std::string> settings) {
     settings.insert(settings.end(), longer.begin(), longer.end());

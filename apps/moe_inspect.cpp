@@ -31,7 +31,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
       "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN reports on a run's "
       "curriculum, "
       "moe-inspect gradients RUN measures the variance of its batches' gradients; see their --help.");
-  std::string path, which = "last", html, device = "auto", precision = "f32";
+  std::string path, which = "last", html, device = "auto", precision = "run";
   InspectionOptions options;
   int64_t expert_parallel = 0;
   int threads = 0;
@@ -59,7 +59,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   const std::string page = no_html ? "" : report_path(html, wants_html, path);
   setup_cpu(threads, false, session.local());
   const LinkWatch links(*session.world(), session.local().rank);
-  const DeviceChoice on = choose_device(device, precision, session.local());
+  const DeviceChoice on = choose_device_for(path, which, device, precision, session.local());
   LoadedRun run = load_run(path, which, session.world(), expert_parallel, kInspectionSequences, on);
   const Inspection inspection = inspect(run, path, options);
   if (session.world()->rank() != 0) return 0;
@@ -104,7 +104,7 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
       "Measures the variance of a batch's gradient at a checkpoint, with the run's sampler and with uniform sampling. "
       "mpirun shares the work among ranks.",
       "moe-inspect gradients");
-  std::string path, which = "last", data, device = "auto", precision = "f32";
+  std::string path, which = "last", data, device = "auto", precision = "run";
   int64_t batches = 16;
   int threads = 0;
   bool json = false;
@@ -120,7 +120,7 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   setup_cpu(threads, false, session.local());
   const LinkWatch links(*session.world(), session.local().rank);
-  const DeviceChoice on = choose_device(device, precision, session.local());
+  const DeviceChoice on = choose_device_for(path, which, device, precision, session.local());
   const GradientVarianceReport report = gradient_variance(path, which, batches, data, session.world(), on);
   if (session.world()->rank() != 0) return 0;
   std::cout << (json ? json_text_replacing(to_json(report)) + "\n" : to_words(report)) << std::flush;

@@ -15,6 +15,7 @@
 #include "core/config/expand_paths.h"
 #include "core/config/flat_values.h"
 #include "core/config/input_paths.h"
+#include "core/machine/instruction_set.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
@@ -153,7 +154,7 @@ static int run(int argc, char** argv, MpiSession& session) {
     if (first) std::cout << text << std::flush;
     return 0;
   };
-  if (r.show_build) return print(build_info(cuda::built()));
+  if (r.show_build) return print(build_info(cuda::built()) + "cpu kernels: " + name_of(instruction_set()) + "\n");
   if (!r.verified.empty()) {
     const bool good = !first || verify_run(r.verified, [&](const std::string& line) { print(shown(line) + "\n"); });
     return static_cast<int>(good ? ExitCode::done : ExitCode::checkpoint);

@@ -8,19 +8,9 @@ std::string version() {
   return fmt::format("{} ({})", MOE_VERSION, MOE_GIT_COMMIT);
 }
 
-std::string cpu_instruction_set() {
-#if defined(__AVX512F__)
-  return "avx512f";
-#elif defined(__AVX2__) && defined(__FMA__)
-  return "avx2";
-#else
-  return "generic";
-#endif
-}
-
 std::string build_info(bool with_cuda) {
-  return fmt::format("version: {}\ncommit: {}\nbuild type: {}\ncompiler: {}\ncpu architecture: {} ({})\ncuda: {}\n",
-                     MOE_VERSION, MOE_GIT_COMMIT, MOE_BUILD_TYPE, MOE_COMPILER, MOE_CPU_ARCH, cpu_instruction_set(),
+  return fmt::format("version: {}\ncommit: {}\nbuild type: {}\ncompiler: {}\ncpu architecture: {}\ncuda: {}\n",
+                     MOE_VERSION, MOE_GIT_COMMIT, MOE_BUILD_TYPE, MOE_COMPILER, MOE_CPU_ARCH[0] ? MOE_CPU_ARCH : "any",
                      with_cuda ? "yes" : "no");
 }
 

@@ -4,8 +4,8 @@
 
 namespace moe {
 
-std::string version();                   // "0.2.0 (commit)"
-std::string build_info(bool with_cuda);  // one "key: value" per line; with_cuda: cuda::built()
-std::string cpu_instruction_set();  // the widest set that the CPU kernels were compiled for: avx512f, avx2, generic
+std::string version();  // "0.2.0 (commit)"
+// One "key: value" per line; with_cuda: cuda::built(). What the program finds on the machine is not in it.
+std::string build_info(bool with_cuda);
 
 }  // namespace moe

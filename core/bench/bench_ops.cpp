@@ -33,7 +33,8 @@ class Bench {
         activations_("bench", device.device, static_cast<size_t>(kBytes / options.shrink)),
         scratch_("scratch", device.device, static_cast<size_t>(kBytes / 8 / options.shrink)) {
     ctx.device = device.device;
-    ctx.dtype = device.dtype;
+    ctx.dtype = device.precision.storage;
+    ctx.products = device.precision.products;
     ctx.queue = queue_.get();
     ctx.activations = &activations_;
     ctx.scratch = &scratch_;

@@ -6,10 +6,10 @@
 #include <chrono>
 #include <vector>
 
-#include "core/base/build_info.h"
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
-#include "core/ops/gemm/fma_peak.h"
+#include "core/machine/instruction_set.h"
+#include "core/ops/cpu_kernels.h"
 #include "core/step/train_step.h"
 #include "core/tensor/device.h"
 
@@ -67,7 +67,7 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                          .sample = vocab,
                          .groups = groups,
                          .run = {options.warmup + options.steps, 1, 1},
-                         .dtype = device.dtype,
+                         .precision = device.precision,
                          .device = device.device,
                          .device_index = device.index,
                          .queue = device.queue};
@@ -75,7 +75,9 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   TrainingState state(setup, plan, true);
   const std::vector<double> times = time_steps(state, setup, *world, options);
   const size_t peak = peak_resident_bytes();
-  double peak_gflops = device.device == Device::cpu ? fma_peak_gflops(threads) : 0;
+  const cpu::KernelTable& kernels = cpu::kernel_table();
+  const auto peak_of = device.precision.products == Products::bf16 ? kernels.bf16_peak_gflops : kernels.fma_peak_gflops;
+  double peak_gflops = device.device == Device::cpu ? peak_of(threads) : 0;
   world->all_reduce_sum(as_tensor(std::span(&peak_gflops, 1)));
 
   const double median = times[times.size() / 2];
@@ -86,8 +88,8 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                   {"ranks", world->size()},
                   {"threads", threads},
                   {"device", device.description},
-                  {"precision", name_of(device.dtype)},
-                  {"instruction_set", cpu_instruction_set()},
+                  {"precision", name_of(device.precision)},
+                  {"instruction_set", name_of(instruction_set())},
                   {"ms", median * 1e3},
                   {"ms_min", times.front() * 1e3},
                   {"ms_max", times.back() * 1e3},

@@ -13,7 +13,7 @@ struct BenchOptions {
   int64_t vocab = 8192;  // used if config.data.vocab_size is 0
 };
 
-// One JSON object: ms (median), tokens_per_s, gflops (useful operations), peak_gflops (core/ops/gemm/fma_peak.h, of
+// One JSON object: ms (median), tokens_per_s, gflops (useful operations), peak_gflops (core/ops/cpu_kernels.h, of
 // all ranks; 0 on a GPU), peak_share = gflops / peak_gflops, peak_bytes (resident, this rank), planned_bytes, and the
 // shape.
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,

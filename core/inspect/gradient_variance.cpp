@@ -118,7 +118,7 @@ GradientVarianceReport gradient_variance(const std::string& run_or_checkpoint, c
                          .sample = task->shape(),
                          .groups = groups,
                          .run = saved.length,
-                         .dtype = device.dtype,
+                         .precision = device.precision,
                          .device = device.device,
                          .device_index = device.index,
                          .queue = device.queue};

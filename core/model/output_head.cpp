@@ -18,7 +18,7 @@ OutputHead::OutputHead(Parameter& weight, Parameter* bias, SampleSignalSet signa
     : weight_(weight), bias_(bias), signals_(signals), smoothing_(std::move(smoothing)) {}
 
 void OutputHead::product(Context& ctx, Tensor y, ConstTensor x) const {
-  linear_forward(ctx, y, x, weight_.value);
+  linear_forward(ctx, y, x, weight_.value, ctx.products);
   if (bias_) bias_forward(ctx, y, bias_->value);
 }
 
@@ -56,9 +56,9 @@ Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double g
     cross_entropy(ctx, outcome.losses.slice(begin, count), outcome.correct.slice(begin, count), part,
                   p.targets.slice(begin, count), gradient_scale, chunk_extras);
     if (!d_x) continue;
-    linear_backward_weight(ctx, weight_.gradient, part, x);
+    linear_backward_weight(ctx, weight_.gradient, part, x, ctx.products);
     if (bias_) bias_backward(ctx, bias_->gradient, part);
-    linear_backward_input(ctx, d_x.slice(begin, count), part, weight_.value);
+    linear_backward_input(ctx, d_x.slice(begin, count), part, weight_.value, false, ctx.products);
   }
   if (measured) {
     signals.routing = p.routing;

@@ -20,14 +20,14 @@ Linear::Linear(ParameterStore& parameters, const ParameterPlace& place, const st
 }
 
 void Linear::forward(Context& ctx, Tensor y, ConstTensor x) const {
-  linear_forward(ctx, y, x, weight_.value);
+  linear_forward(ctx, y, x, weight_.value, ctx.products);
   if (bias_) bias_forward(ctx, y, bias_->value);
 }
 
 void Linear::backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x) const {
-  linear_backward_weight(ctx, weight_.gradient, d_y, x);
+  linear_backward_weight(ctx, weight_.gradient, d_y, x, ctx.products);
   if (bias_) bias_backward(ctx, bias_->gradient, d_y);
-  linear_backward_input(ctx, d_x, d_y, weight_.value);
+  linear_backward_input(ctx, d_x, d_y, weight_.value, false, ctx.products);
 }
 
 }  // namespace moe

@@ -27,22 +27,22 @@ Tensor PatchEmbedding::forward(Context& ctx, const TokenBatch& batch) {
   }
   const Tensor hidden = ctx.allocate(Shape{batch.tokens(), d_model});
   if (!class_token_) {
-    linear_forward(ctx, hidden, saved_.patches, weight_.value);
+    linear_forward(ctx, hidden, saved_.patches, weight_.value, ctx.products);
     return hidden;
   }
   ScratchScope scratch(ctx);
   const Tensor embedded = scratch.allocate(Shape{patches, d_model});
-  linear_forward(ctx, embedded, saved_.patches, weight_.value);
+  linear_forward(ctx, embedded, saved_.patches, weight_.value, ctx.products);
   class_token_forward(ctx, hidden, embedded, class_token_->value, batch.time);
   return hidden;
 }
 
 void PatchEmbedding::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
-  if (!class_token_) return linear_backward_weight(ctx, weight_.gradient, d_hidden, saved_.patches);
+  if (!class_token_) return linear_backward_weight(ctx, weight_.gradient, d_hidden, saved_.patches, ctx.products);
   ScratchScope scratch(ctx);
   const Tensor d_embedded = scratch.allocate(Shape{saved_.patches.dim(0), weight_.shape[0]});
   class_token_backward(ctx, d_embedded, class_token_->gradient, d_hidden, batch.time);
-  linear_backward_weight(ctx, weight_.gradient, d_embedded, saved_.patches);
+  linear_backward_weight(ctx, weight_.gradient, d_embedded, saved_.patches, ctx.products);
 }
 
 }  // namespace moe

@@ -3,21 +3,14 @@
 #include <string>
 
 #include "core/base/words.h"
+#include "core/ops/activation_kind.h"
 #include "core/tensor/context.h"
 
 namespace moe {
 
-// gelu_erf = x Phi(x) with the normal distribution function Phi, gelu_tanh = its approximation by a tanh (both
-// Hendrycks and Gimpel, 2016); swiglu = silu(gate) * up (Shazeer, 2020).
-enum class Activation { relu, gelu_tanh, gelu_erf, swiglu };
-
 Activation activation_from_name(const std::string& name);  // throws UsageError
 template <>
 std::vector<std::string> words_of<Activation>();
-// Columns of the first product per column of the result: 2 for gated activations (gate columns first, then up), else 1.
-inline int64_t width_factor(Activation a) {
-  return a == Activation::swiglu ? 2 : 1;
-}
 
 // z (rows, width_factor * d_ff) -> y (rows, d_ff). With the `offsets` (groups + 1) i32 of grouped rows, rows after the
 // last group are not touched: they are unused and may be uninitialised.

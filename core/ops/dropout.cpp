@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/ops/dispatch.h"
-#include "core/ops/drop_factors.h"
+#include "core/ops/kernels/drop_factors.h"
 
 namespace moe {
 

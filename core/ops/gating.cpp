@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "core/ops/dispatch.h"
-#include "core/ops/vector_math.h"
+#include "core/ops/kernels/vector_math.h"
 
 namespace moe {
 namespace cpu {

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/ops/dispatch.h"
-#include "core/ops/gemm/gemm.h"
+#include "core/ops/gemm.h"
 
 namespace moe {
 namespace {
@@ -21,12 +21,12 @@ void check(ConstTensor wide, ConstTensor narrow, ConstTensor weight, ConstTensor
 // Calls solve(problem of expert e, first row, number of rows) for every expert and runs the batch. The list of problems
 // is a thread-local buffer, so that a step allocates nothing.
 template <class T, class Fill>
-void for_each_expert(ConstTensor offsets, Fill fill) {
+void for_each_expert(const Context& ctx, ConstTensor offsets, Fill fill) {
   thread_local std::vector<GemmProblem<T>> problems;
   problems.clear();
   const int32_t* first = offsets.as<int32_t>();
   for (int64_t e = 0; e + 1 < offsets.dim(0); ++e) problems.push_back(fill(e, first[e], first[e + 1] - first[e]));
-  cpu::gemm_batch<T>(problems);
+  cpu::gemm_batch<T>(problems, ctx.products);
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor wei
   const int64_t out = y.dim(1), in = x.dim(1);
   if (on_cuda(ctx)) return cuda::grouped_gemm_forward(ctx, y, x, weight, offsets);
   run(ctx, x.dtype, [&]<class T>(T) {
-    for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
+    for_each_expert<T>(ctx, offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{.a = x.as<T>() + row * in,
                             .lda = in,
                             .transpose_a = Transpose::no,
@@ -66,7 +66,7 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
   const int64_t out = d_y.dim(1), in = d_x.dim(1);
   if (on_cuda(ctx)) return cuda::grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
   run(ctx, d_y.dtype, [&]<class T>(T) {
-    for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
+    for_each_expert<T>(ctx, offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{.a = d_y.as<T>() + row * out,
                             .lda = out,
                             .transpose_a = Transpose::no,
@@ -88,7 +88,7 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
   const int64_t out = d_y.dim(1), in = x.dim(1);
   if (on_cuda(ctx)) return cuda::grouped_gemm_backward_weight(ctx, d_weight, d_y, x, offsets, accumulate);
   run(ctx, d_y.dtype, [&]<class T>(T) {
-    for_each_expert<T>(offsets, [&](int64_t e, int64_t row, int64_t rows) {
+    for_each_expert<T>(ctx, offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{.a = d_y.as<T>() + row * out,
                             .lda = out,
                             .transpose_a = Transpose::yes,

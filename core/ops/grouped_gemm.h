@@ -1,5 +1,5 @@
 // One matrix product per expert over rows that are sorted by expert, for the expert feed-forward layers. Experts may
-// have any number of rows, including none.
+// have any number of rows, including none. On the CPU the context says how they are computed (Products).
 #pragma once
 #include "core/ops/activation.h"
 #include "core/tensor/context.h"

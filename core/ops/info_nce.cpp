@@ -6,7 +6,7 @@
 
 #include "core/base/token.h"
 #include "core/ops/dispatch.h"
-#include "core/ops/vector_math.h"
+#include "core/ops/kernels/vector_math.h"
 
 namespace moe {
 

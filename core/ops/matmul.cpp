@@ -1,18 +1,18 @@
 #include "core/ops/matmul.h"
 
 #include "core/ops/dispatch.h"
-#include "core/ops/gemm/gemm.h"
+#include "core/ops/gemm.h"
 
 namespace moe {
 
 using cpu::GemmProblem;
 using cpu::Transpose;
 
-void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
+void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, Products products) {
   const int64_t rows = x.dim(0), in = x.dim(1), out = weight.dim(0);
   MOE_CHECK_SHAPE(weight, {out, in});
   MOE_CHECK_SHAPE(y, {rows, out});
-  if (on_cuda(ctx)) return cuda::linear_forward(ctx, y, x, weight);
+  if (on_cuda(ctx)) return cuda::linear_forward(ctx, y, x, weight, products);
   run(ctx, x.dtype, [&]<class T>(T) {
     const GemmProblem<T> problem{.a = x.as<T>(),
                                  .lda = in,
@@ -25,15 +25,16 @@ void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
                                  .m = rows,
                                  .n = out,
                                  .k = in};
-    cpu::gemm_batch<T>({&problem, 1});
+    cpu::gemm_batch<T>({&problem, 1}, products);
   });
 }
 
-void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, bool accumulate) {
+void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, bool accumulate,
+                           Products products) {
   const int64_t rows = d_y.dim(0), out = d_y.dim(1), in = weight.dim(1);
   MOE_CHECK_SHAPE(weight, {out, in});
   MOE_CHECK_SHAPE(d_x, {rows, in});
-  if (on_cuda(ctx)) return cuda::linear_backward_input(ctx, d_x, d_y, weight, accumulate);
+  if (on_cuda(ctx)) return cuda::linear_backward_input(ctx, d_x, d_y, weight, accumulate, products);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     const GemmProblem<T> problem{.a = d_y.as<T>(),
                                  .lda = out,
@@ -48,15 +49,15 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
                                  .k = out,
                                  .alpha = T(1),
                                  .accumulate = accumulate};
-    cpu::gemm_batch<T>({&problem, 1});
+    cpu::gemm_batch<T>({&problem, 1}, products);
   });
 }
 
-void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x) {
+void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, Products products) {
   const int64_t rows = d_y.dim(0), out = d_y.dim(1), in = x.dim(1);
   MOE_CHECK_SHAPE(x, {rows, in});
   MOE_CHECK_SHAPE(d_weight, {out, in});
-  if (on_cuda(ctx)) return cuda::linear_backward_weight(ctx, d_weight, d_y, x);
+  if (on_cuda(ctx)) return cuda::linear_backward_weight(ctx, d_weight, d_y, x, products);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     const GemmProblem<T> problem{.a = d_y.as<T>(),
                                  .lda = out,
@@ -71,7 +72,7 @@ void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, Cons
                                  .k = rows,
                                  .alpha = T(1),
                                  .accumulate = true};
-    cpu::gemm_batch<T>({&problem, 1});
+    cpu::gemm_batch<T>({&problem, 1}, products);
   });
 }
 

@@ -171,9 +171,10 @@ void RunFolder::prepare(TrainConfig& config) const {
   replace_text(path_ + "/config.yaml", write_yaml(config, false));
 }
 
-bool RunFolder::has_manifest() const {
+Json RunFolder::manifest() const {
   const std::string file = path_ + "/manifest.json";
-  return file_exists(file) && parse_json_or_null(read_text(file)).is_object();
+  Json manifest = file_exists(file) ? parse_json_or_null(read_text(file)) : Json();
+  return manifest.is_object() ? manifest : Json();
 }
 
 void RunFolder::write_manifest(Json manifest, const Json& session) const {

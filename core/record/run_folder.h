@@ -45,15 +45,15 @@ class RunFolder {
   std::vector<ConfigDifference> check_config(TrainConfig& config, int64_t step,
                                              const std::vector<std::string>& changed) const;
 
-  // The version of the stored configuration's meanings (core/config/config_versions.h); none where there is no run to go
-  // on with.
+  // The version of the stored configuration's meanings (core/config/config_versions.h); none where there is no run to
+  // go on with.
   std::optional<int64_t> config_version() const;
 
   // Rank 0: creates the folder and writes config.yaml.
   void prepare(TrainConfig& config) const;
   // `session` describes this process, including the step `from` at which it resumes; sessions of earlier processes are
   // kept.
-  bool has_manifest() const;
+  Json manifest() const;  // null when there is none that can be read
   void write_manifest(Json manifest, const Json& session) const;
 
  private:

@@ -32,6 +32,12 @@ std::unique_ptr<Task> LoadedRun::open_task(const std::string& path) const {
   return open_trained_task(config, checkpoint, identity, path);
 }
 
+DeviceChoice choose_device_for(const std::string& run_or_checkpoint, const std::string& which,
+                               const std::string& device, const std::string& precision, const LocalRanks& local) {
+  if (precision != "run") return choose_device(device, precision, local);
+  return choose_device(device, load_run_config(find_checkpoint(run_or_checkpoint, which)).precision, local);
+}
+
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
                    int64_t expert_parallel, int64_t sequences, const DeviceChoice& device,
                    const std::vector<std::string>& settings) {
@@ -59,7 +65,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
                          .run = state.length,
                          .trains = false,
                          .sequences = sequences,
-                         .dtype = device.dtype,
+                         .precision = device.precision,
                          .device = device.device,
                          .device_index = device.index,
                          .queue = device.queue};

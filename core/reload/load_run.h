@@ -30,6 +30,11 @@ struct LoadedRun {
   std::unique_ptr<Task> open_task(const std::string& path) const;
 };
 
+// As choose_device(); `precision` may also be "run": the one that the run was configured with. Throws CheckpointError
+// where there is no such checkpoint.
+DeviceChoice choose_device_for(const std::string& run_or_checkpoint, const std::string& which,
+                               const std::string& device, const std::string& precision, const LocalRanks& local);
+
 // `which`: last, best or a step. `sequences`: the number that evaluate() will be called with. `settings`: "key=value"
 // applied to the run's configuration. Throws CheckpointError for a model that then needs tensors of other shapes,
 // UsageError for an unknown key. Collective. Also throws CheckpointError and DeviceError.

@@ -72,7 +72,8 @@ TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, 
 static Context make_context(const StateSetup& setup, Arena& activations, Arena& scratch) {
   Context ctx;
   ctx.device = setup.device;
-  ctx.dtype = setup.dtype;
+  ctx.dtype = setup.precision.storage;
+  ctx.products = setup.precision.products;
   ctx.activations = &activations;
   ctx.scratch = &scratch;
   ctx.seed = static_cast<uint64_t>(setup.config.seed);
@@ -92,7 +93,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     ctx.diagnose = !setup.trains;  // moe-inspect needs it; other programs use less memory
     ParameterStore parameters;
     const std::unique_ptr<Model> model = make_model(parameters, setup);
-    parameters.allocate(ctx, setup.dtype, setup.trains);
+    parameters.allocate(ctx, setup.precision.storage, setup.trains);
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
     if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
@@ -135,7 +136,7 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
   model = make_model(parameters, setup);
   if (ctx.device == Device::cuda) sums_ = DeviceSums(ctx, model->sums());
   ctx.sums = &sums_;
-  parameters.allocate(ctx, setup.dtype, setup.trains);
+  parameters.allocate(ctx, setup.precision.storage, setup.trains);
   if (initialise) parameters.initialise(ctx, static_cast<uint64_t>(setup.config.seed));
   if (setup.trains) {
     optimizer = make_optimizer(ctx, parameters, setup);

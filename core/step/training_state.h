@@ -34,7 +34,7 @@ struct StateSetup {
   // Number of sequences in a forward pass of a rank; 0: of a micro-batch in training. A model that is only evaluated
   // may use another number than its configuration.
   int64_t sequences = 0;
-  DType dtype = DType::f32;
+  Precision precision{};
   Device device = Device::cpu;
   int device_index = 0;
   std::shared_ptr<cuda::Queue> queue{};  // of the device; if absent, TrainingState makes one

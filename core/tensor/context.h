@@ -17,6 +17,8 @@ struct Context {
   Device device = Device::cpu;
   cuda::Queue* queue = nullptr;  // with device == cuda: the queue for kernel launches; may be null while planning
   DType dtype = DType::f32;      // dtype of activations
+  // With device == cpu: the products of the model's layers, experts and head. Routers' products are always full.
+  Products products = Products::full;
   // With device == cuda: the host can access all tensors, so that ops without a CUDA implementation can run there.
   bool managed = false;
   bool* needs_host = nullptr;    // while planning: set by ops without a CUDA implementation

@@ -10,6 +10,10 @@ namespace moe {
 enum class DType : uint8_t { f32, f64, bf16, i32 };
 enum class Device : uint8_t { cpu, cuda };
 
+// How a matrix product on the CPU takes its operands: as they are stored, or rounded to bf16 with sums in f32
+// (docs/numerics.md). On a GPU the type of storage alone decides.
+enum class Products : uint8_t { full, bf16 };
+
 constexpr size_t size_of(DType dtype) {
   switch (dtype) {
     case DType::f64:
@@ -39,6 +43,20 @@ constexpr const char* name_of(DType dtype) {
       return "i32";
   }
   return "?";
+}
+
+constexpr const char* name_of(Products products) {
+  return products == Products::bf16 ? "bf16" : "full";
+}
+
+// What `precision` of a run's configuration means on its device.
+struct Precision {
+  DType storage = DType::f32;  // of weights and activations
+  Products products = Products::full;
+};
+
+constexpr const char* name_of(Precision precision) {
+  return precision.products == Products::bf16 ? "f32, products in bf16" : name_of(precision.storage);
 }
 
 constexpr const char* name_of(Device device) {

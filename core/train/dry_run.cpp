@@ -10,8 +10,10 @@
 #include "comm/planned_communicator.h"
 #include "core/config/field_walker.h"
 #include "core/lifecycle/lifecycle_plan.h"
+#include "core/machine/instruction_set.h"
 #include "core/machine/memory.h"
 #include "core/record/run_folder.h"
+#include "core/step/device_choice.h"
 #include "core/tensor/device.h"
 #include "core/train/check_run.h"
 #include "core/train/free_space.h"
@@ -153,7 +155,7 @@ static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers
                       .run = setup.run,
                       .trains = setup.trains,
                       .sequences = setup.sequences,
-                      .dtype = setup.dtype,
+                      .precision = setup.precision,
                       .device = setup.device,
                       .device_index = setup.device_index,
                       .queue = setup.queue});
@@ -168,7 +170,7 @@ struct DryRun {
   const RunLength& length;
   int64_t ranks, width;  // width: ranks that share the experts
   int64_t local_ranks;   // on this host
-  DType dtype;
+  Precision precision;
   bool on_gpu;
   ModelSummary summary;
   std::set<LayerNumbers> numbers;  // of experts, which moe.lifecycle may reach
@@ -181,7 +183,8 @@ std::string bytes_text(size_t bytes) {
 
 // Bytes of a checkpoint.
 double bytes_on_disk(const DryRun& d) {
-  return checkpoint_bytes(d.summary, d.plan, d.dtype, store_bytes(d.config.curriculum, d.task.num_samples()));
+  return checkpoint_bytes(d.summary, d.plan, d.precision.storage,
+                          store_bytes(d.config.curriculum, d.task.num_samples()));
 }
 
 std::string size_and_cost(const DryRun& d) {
@@ -191,9 +194,12 @@ std::string size_and_cost(const DryRun& d) {
     return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n);
   };
   const auto& [updates, per_update, per_epoch] = d.length;
-  row("device",
-      fmt::format("{}, {}{}", name_of(d.on_gpu ? Device::cuda : Device::cpu), name_of(d.dtype),
-                  d.on_gpu && cuda::device_count() == 0 ? " (planned only: " + cuda::why_no_device() + ")" : ""));
+  row("device", fmt::format("{}, {}{}", name_of(d.on_gpu ? Device::cuda : Device::cpu), name_of(d.precision),
+                            d.on_gpu && cuda::device_count() == 0 ? " (planned only: " + cuda::why_no_device() + ")"
+                            : d.on_gpu                            ? ""
+                                                                  : ", " + name_of(instruction_set())));
+  const std::string advice = faster_precision(d.on_gpu ? Device::cuda : Device::cpu, d.precision);
+  if (!advice.empty()) row("", advice);
   row("parameters", count(static_cast<double>(d.summary.parameters)));
   row("active parameters", count(static_cast<double>(d.summary.active_parameters)));
   row("expert parameters", count(static_cast<double>(d.summary.expert_parameters)));
@@ -275,20 +281,21 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
   const bool starts = !RunFolder(config).checkpoints().last();
   check_run({.config = config, .task = *task, .length = length, .ranks = ranks, .starts = starts});
   const bool on_gpu = config.device == "cuda" || (config.device == "auto" && cuda::device_count() > 0);
-  const DType dtype = config.precision == "bf16" || (config.precision == "auto" && on_gpu) ? DType::bf16 : DType::f32;
+  const Device device = on_gpu ? Device::cuda : Device::cpu;
+  const Precision precision = choose_precision(config.precision, device);
   const StateSetup setup{.config = config,
                          .sample = task->shape(),
                          .groups = groups,
                          .run = length,
-                         .dtype = dtype,
-                         .device = on_gpu ? Device::cuda : Device::cpu};
+                         .precision = precision,
+                         .device = device};
   DryRun d{.config = config,
            .task = *task,
            .length = length,
            .ranks = ranks,
            .width = width,
            .local_ranks = pretended_ranks > 0 ? 1 : local_ranks,
-           .dtype = dtype,
+           .precision = precision,
            .on_gpu = on_gpu,
            .summary = summarise(config, task->shape(), length),
            .numbers = possible_experts(config.model, config.moe, length),

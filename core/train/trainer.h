@@ -61,6 +61,7 @@ class Trainer {
   void settle_checkpoints();
   void describe();
   void log_summary(const ModelSummary& summary) const;
+  void say_what_changed(const Json& manifest) const;
   void write_manifest(const ModelSummary& summary) const;
 
   // Whether the run has not been trained for more updates than it is to have. The end of a finished run may still be

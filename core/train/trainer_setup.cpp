@@ -18,6 +18,7 @@
 #include "core/checkpoint/verify.h"
 #include "core/config/config_writer.h"
 #include "core/config/field_walker.h"
+#include "core/machine/instruction_set.h"
 #include "core/machine/memory.h"
 #include "core/step/capacity_state.h"
 #include "core/step/memory_state.h"
@@ -280,7 +281,7 @@ StateSetup Trainer::state_setup() const {
           .sample = task_->shape(),
           .groups = groups_,
           .run = length_,
-          .dtype = device_.dtype,
+          .precision = device_.precision,
           .device = device_.device,
           .device_index = device_.index,
           .queue = device_.queue};
@@ -300,20 +301,40 @@ void Trainer::build_state(bool initialise) {
 void Trainer::describe() {
   const ModelSummary summary = summarise(state_config_, task_->shape(), length_);
   const int64_t store = curriculum_->has_store() ? curriculum_->store().bytes() : 0;
-  checkpoint_bytes_ = checkpoint_bytes(summary, plan_, device_.dtype, store);
+  checkpoint_bytes_ = checkpoint_bytes(summary, plan_, device_.precision.storage, store);
   stop_.expect_checkpoint(checkpoint_bytes_ / kSlowDisk);
   log_summary(summary);
   for (const auto& record : initialisation_.to_json()) metrics_->write("init", run_.step, record);
   // Reopening a finished run must not overwrite its manifest.
   const bool finished = run_.step > 0 && run_.step >= end_;
-  if (!finished || !folder_.has_manifest()) write_manifest(summary);
+  const Json before = folder_.manifest();
+  if (!finished) say_what_changed(before);
+  if (!finished || before.is_null()) write_manifest(summary);
+}
+
+// A run that goes on may compute in another way than it did; then results agree to rounding only.
+void Trainer::say_what_changed(const Json& manifest) const {
+  if (run_.step == 0 || manifest.is_null()) return;
+  const std::pair<const char*, std::string> facts[] = {{"precision", name_of(device_.precision)},
+                                                       {"instruction_set", name_of(instruction_set())}};
+  for (const auto& [key, now] : facts) {
+    const Json* then = manifest.find(key);
+    if (!then || !then->is_string() || *then == now) continue;
+    log::warn("this run goes on with another {}: {}, before {}", key, now, then->get<std::string>());
+  }
 }
 
 void Trainer::log_summary(const ModelSummary& summary) const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} ({}) | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", cpu_.threads, cpu_.threads == 1 ? "" : "s",
-            cpu_.source, groups_.expert->size(), cpu_instruction_set());
-  if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.dtype));
+            cpu_.source, groups_.expert->size(),
+            device_.device == Device::cpu
+                ? fmt::format("{}, {}", name_of(device_.precision), name_of(instruction_set()))
+                : name_of(instruction_set()));
+  if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.precision));
+  if (const std::string advice = faster_precision(device_.device, device_.precision); !advice.empty()) {
+    log::info("cpu   {}", advice);
+  }
   log::info("data  {}", task_->summary());
   for (const std::string& doubt : task_->doubts()) log::warn("data  {}", doubt);
   log::info("model {} parameters, {} active per token | {:.1f} MFLOP per token | {} per rank",
@@ -362,8 +383,8 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
                           {"pid", getpid()},
                           {"device", name_of(device_.device)},
                           {"device_name", device_.description},
-                          {"precision", name_of(device_.dtype)},
-                          {"instruction_set", cpu_instruction_set()},
+                          {"precision", name_of(device_.precision)},
+                          {"instruction_set", name_of(instruction_set())},
                           {"ranks", groups_.world->size()},
                           {"expert_parallel", groups_.expert->size()},
                           {"threads_per_rank", cpu_.threads},
@@ -387,7 +408,7 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
                           {"host", host_name()},
                           {"ranks", groups_.world->size()},
                           {"threads_per_rank", cpu_.threads},
-                          {"instruction_set", cpu_instruction_set()},
+                          {"instruction_set", name_of(instruction_set())},
                           {"program_hash", program_hash}});
 }
 

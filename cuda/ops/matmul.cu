@@ -29,7 +29,7 @@ static ConstTensor as_type(Context& ctx, ScratchScope& scratch, ConstTensor x, D
   return rounded;
 }
 
-void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
+void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, Products) {
   const int64_t rows = x.dim(0), in = x.dim(1), out = weight.dim(0);
   const DType type = product_type(x, weight, y);
   ScratchScope scratch(ctx);
@@ -52,7 +52,8 @@ void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight) {
                                .accumulate = false});
 }
 
-void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, bool accumulate) {
+void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, bool accumulate,
+                           Products) {
   const int64_t rows = d_y.dim(0), out = d_y.dim(1), in = weight.dim(1);
   const DType type = product_type(d_y, weight, d_x);
   ScratchScope scratch(ctx);
@@ -75,7 +76,7 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
                                .accumulate = accumulate});
 }
 
-void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x) {
+void linear_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y, ConstTensor x, Products) {
   const int64_t rows = d_y.dim(0), out = d_y.dim(1), in = x.dim(1);
   const DType type = product_type(d_y, x, d_weight);
   ScratchScope scratch(ctx);

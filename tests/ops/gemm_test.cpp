@@ -1,4 +1,4 @@
-#include "core/ops/gemm/gemm.h"
+#include "core/ops/gemm.h"
 
 #include <omp.h>
 

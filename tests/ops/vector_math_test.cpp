@@ -1,4 +1,4 @@
-#include "core/ops/vector_math.h"
+#include "core/ops/kernels/vector_math.h"
 
 #include <cmath>
 #include <limits>

@@ -22,13 +22,13 @@ static TrainConfig config_of(const std::string& moe) {
       moe));
 }
 
-static std::unique_ptr<TinyRun> run_of(const TrainConfig& config, DType dtype, Device device) {
-  return std::make_unique<TinyRun>(config, kVocab, ProcessGroups::single(), dtype, device);
+static std::unique_ptr<TinyRun> run_of(const TrainConfig& config, Precision precision, Device device) {
+  return std::make_unique<TinyRun>(config, kVocab, ProcessGroups::single(), precision, device);
 }
 
 // The run on the CPU in f32; null for a member that requires options.
 static std::unique_ptr<TinyRun> cpu_run_of(const TrainConfig& config) try {
-  return run_of(config, DType::f32, Device::cpu);
+  return run_of(config, Precision{}, Device::cpu);
 } catch (const UsageError&) {
   return nullptr;
 }
@@ -41,7 +41,7 @@ static bool needs_host(const TrainConfig& config, bool trains) {
                       .groups = groups,
                       .run = {1, 32, 1},
                       .trains = trains,
-                      .dtype = DType::bf16,
+                      .precision = {.storage = DType::bf16},
                       .device = Device::cuda})
       .needs_host;
 }
@@ -113,7 +113,7 @@ TEST_CASE("every router and strategy gives the same gradients on the device") {
     const auto cpu = cpu_run_of(config);
     if (!cpu) continue;
     ++compared;
-    const auto device = run_of(config, DType::f32, test::test_device());
+    const auto device = run_of(config, Precision{}, test::test_device());
     const RandomBatch batch(config, kVocab, 11);
     const StepOutcome expected = cpu->accumulate(batch), outcome = device->accumulate(batch);
     CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
@@ -131,13 +131,14 @@ TEST_CASE("every router and strategy gives the same gradients on the device") {
 
 // Rounding may change a few choices of experts, so gradients are not compared one by one.
 TEST_CASE("every router and strategy trains in bf16 from the loss of f32") {
-  if (test::on_cpu()) return;  // the CPU computes in f32
+  const Precision precision =
+      test::on_cpu() ? Precision{.products = Products::bf16} : Precision{.storage = DType::bf16};
   for (const std::string& variant : variants()) {
     INFO(variant);
     const TrainConfig config = config_of(variant);
     const auto cpu = cpu_run_of(config);
     if (!cpu) continue;
-    const auto device = run_of(config, DType::bf16, test::test_device());
+    const auto device = run_of(config, precision, test::test_device());
     const RandomBatch batch(config, kVocab, 11);
     for (int64_t i = 0; i < 3; ++i) {
       const StepOutcome expected = cpu->run(batch, i, 3e-3), outcome = device->run(batch, i, 3e-3);
@@ -160,8 +161,8 @@ TEST_CASE("every optimizer updates the same on the device") {
   for (const std::string& optimizer : test::optimizer_variants()) {
     INFO(optimizer);
     const TrainConfig config = with_optimizer(optimizer);
-    const auto cpu = run_of(config, DType::f32, Device::cpu);
-    const auto device = run_of(config, DType::f32, test::test_device());
+    const auto cpu = run_of(config, Precision{}, Device::cpu);
+    const auto device = run_of(config, Precision{}, test::test_device());
     const RandomBatch batch(config, kVocab, 11);
     check_updates(*cpu, *device, batch, 3);
     for (const ParameterGroup group : kTrainedGroups) {

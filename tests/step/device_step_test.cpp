@@ -233,7 +233,7 @@ TEST_CASE("the memory plan of a device equals what a step uses") {
                                          .sample = tiny_shape(run.config, kVocab),
                                          .groups = run.groups,
                                          .run = {1, 1, 1},
-                                         .dtype = DType::f32,
+                                         .precision = {.storage = DType::f32},
                                          .device = test::test_device()});
     run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
     CHECK(run.state.activations().peak() == plan.activations);

@@ -115,7 +115,7 @@ RandomBatch RandomBatch::padded(int64_t more) const {
   return longer;
 }
 
-static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, DType dtype,
+static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessGroups& groups, Precision precision,
                         Device device) {
   const auto updates = static_cast<int64_t>(config.train.steps.amount);
   const SampleShape shape = tiny_shape(config, vocab);
@@ -123,16 +123,19 @@ static StateSetup setup(const TrainConfig& config, int64_t vocab, const ProcessG
           .sample = shape,
           .groups = groups,
           .run = {updates, static_cast<double>(config.train.batch * shape.time), 1},
-          .dtype = dtype,
+          .precision = precision,
           .device = device};
 }
 
-TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, DType dtype, Device device)
+TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, Precision precision, Device device)
     : config(c),
       groups(std::move(g)),
-      state(setup(config, vocab, groups, dtype, device), plan_memory(setup(config, vocab, groups, dtype, device)),
-            true),
+      state(setup(config, vocab, groups, precision, device),
+            plan_memory(setup(config, vocab, groups, precision, device)), true),
       step(state, config, groups) {}
+
+TinyRun::TinyRun(const TrainConfig& c, int64_t vocab, ProcessGroups g, DType storage, Device device)
+    : TinyRun(c, vocab, std::move(g), Precision{.storage = storage}, device) {}
 
 void TinyRun::clear_gradients() {
   for (const ParameterGroup group : kTrainedGroups) {

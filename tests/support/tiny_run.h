@@ -35,7 +35,8 @@ struct RandomBatch {
 };
 
 struct TinyRun {
-  TinyRun(const TrainConfig& config, int64_t vocab, ProcessGroups groups, DType dtype = DType::f32,
+  TinyRun(const TrainConfig& config, int64_t vocab, ProcessGroups groups, Precision precision, Device device);
+  TinyRun(const TrainConfig& config, int64_t vocab, ProcessGroups groups, DType storage = DType::f32,
           Device device = Device::cpu);
   TinyRun(const TinyRun&) = delete;
 

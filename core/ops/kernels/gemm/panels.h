@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/ops/gemm/micro_kernel.h"
+#include "core/ops/kernels/gemm/micro_kernel.h"
 
-namespace moe::cpu {
+namespace moe::cpu::MOE_LEVEL {
 
 // Rows of A: panels of kTileRows rows from pack.h, each k long, or rows in place.
 template <class T>
@@ -52,4 +52,4 @@ inline void multiply_panels(const BlockA<T>& a, int64_t rows, const T* b, int64_
   for (int64_t i = 0; i < rows; ++i) std::copy_n(full + i * kTileColumns<T>, columns, out.c + i * out.ldc);
 }
 
-}  // namespace moe::cpu
+}  // namespace moe::cpu::MOE_LEVEL

@@ -1,23 +1,22 @@
 // Cuts a batch of problems into pieces and distributes them to the threads.
-#include "core/ops/gemm/gemm.h"
+#include "core/ops/gemm.h"
 
 #include <omp.h>
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 #include <vector>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
-#include "core/ops/gemm/micro_kernel.h"
+#include "core/ops/cpu_kernels.h"
 
 namespace moe::cpu {
 namespace {
 
 // Average number of pieces per thread: enough to balance their sizes, few enough not to pack operands too often.
 constexpr int64_t kPiecesPerThread = 4;
-// A piece below this many multiply-adds (some 20 microseconds) is not worth cutting.
-constexpr int64_t kMinWork = int64_t{1} << 20;
 
 template <class T>
 struct Piece {
@@ -35,11 +34,11 @@ void check(const GemmProblem<T>& problem) {
   MOE_CHECK(ldc >= n, "gemm: rows of C overlap: ldc {}, n {}", ldc, n);
 }
 
-// Cost in multiply-adds, counted in whole tiles, plus a small cost for each row and column that has to be packed.
+// Cost in multiply-adds, counted in whole tiles; with a cost for each element that is packed or written.
 template <class T>
-int64_t work_of(const GemmProblem<T>& problem) {
-  const int64_t m = round_up(problem.m, kTileRows);
-  return (m + 16) * (problem.n + 16) * (problem.k + 16);
+int64_t work_of(const GemmProblem<T>& problem, const GemmKernel<T>& kernel) {
+  const auto [m, n, k] = std::array{round_up(problem.m, kernel.tile_rows), problem.n, problem.k};
+  return m * n * k + kernel.packing_cost * (m * k + k * n + m * n);
 }
 
 // Rows [row, row + m) and columns [column, column + n) of C.
@@ -56,15 +55,16 @@ GemmProblem<T> block_of(GemmProblem<T> problem, int64_t row, int64_t m, int64_t 
 // Appends the pieces of one problem: a grid of about work / piece_work blocks of C, with the shape that needs the least
 // packing. k is never cut, so each element of C has one writer and one order of summation.
 template <class T>
-void cut(const GemmProblem<T>& problem, int64_t place, int64_t piece_work, std::vector<Piece<T>>& pieces) {
+void cut(const GemmProblem<T>& problem, const GemmKernel<T>& kernel, int64_t place, int64_t piece_work,
+         std::vector<Piece<T>>& pieces) {
   const auto [m, n] = std::array{problem.m, problem.n};
   if (m == 0 || n == 0) return;
-  const int64_t num_pieces = std::max<int64_t>(1, (work_of(problem) + piece_work / 2) / piece_work);
+  const int64_t num_pieces = std::max<int64_t>(1, (work_of(problem, kernel) + piece_work / 2) / piece_work);
   int64_t best_rows = m, best_columns = n, least_packed = -1;
   for (int64_t num_down = 1; num_down <= num_pieces; ++num_down) {
     const int64_t num_across = divide_up(num_pieces, num_down);
-    const int64_t rows = round_up(divide_up(m, num_down), kTileRows);
-    const int64_t columns = round_up(divide_up(n, num_across), kTileColumns<T>);
+    const int64_t rows = round_up(divide_up(m, num_down), kernel.tile_rows);
+    const int64_t columns = round_up(divide_up(n, num_across), kernel.tile_columns);
     // A is packed once for each column of blocks, B once for each row of blocks.
     const int64_t packed = m * divide_up(n, columns) + n * divide_up(m, rows);
     if (least_packed >= 0 && packed >= least_packed) continue;
@@ -75,19 +75,32 @@ void cut(const GemmProblem<T>& problem, int64_t place, int64_t piece_work, std::
   for (int64_t column = 0; column < n; column += best_columns) {
     for (int64_t row = 0; row < m; row += best_rows) {
       const GemmProblem<T> piece = block_of(problem, row, best_rows, column, best_columns);
-      pieces.push_back({piece, work_of(piece), place});
+      pieces.push_back({piece, work_of(piece, kernel), place});
     }
   }
+}
+
+template <class T>
+const GemmKernel<T>& kernel_for(Products products) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (products == Products::bf16) return kernel_table().bf16_gemm;
+  }
+  MOE_CHECK(products == Products::full, "gemm: {} products of f64", name_of(products));
+  return cpu_kernels<T>().gemm;
 }
 
 }  // namespace
 
 template <class T>
-void gemm_batch(std::span<const GemmProblem<T>> problems) {
-  for (const GemmProblem<T>& problem : problems) check(problem);
+void gemm_batch(std::span<const GemmProblem<T>> problems, Products products) {
+  for (const GemmProblem<T>& problem : problems) {
+    check(problem);
+    MOE_CHECK(products == Products::full || problem.alpha == 1, "gemm: bf16 products with a factor");
+  }
+  const GemmKernel<T>& kernel = kernel_for<T>(products);
   const int64_t num_threads = omp_in_parallel() ? 1 : omp_get_max_threads();
   if (num_threads == 1) {
-    for (const GemmProblem<T>& problem : problems) gemm_serial(problem);
+    for (const GemmProblem<T>& problem : problems) kernel.serial(problem);
     return;
   }
 
@@ -96,16 +109,16 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
   pieces.clear();
   pieces.reserve(3 * problems.size() + static_cast<size_t>(2 * num_threads * kPiecesPerThread));
   int64_t work = 0;
-  for (const GemmProblem<T>& problem : problems) work += work_of(problem);
-  const int64_t piece_work = std::max(kMinWork, work / (num_threads * kPiecesPerThread));
-  for (size_t i = 0; i < problems.size(); ++i) cut(problems[i], static_cast<int64_t>(i), piece_work, pieces);
+  for (const GemmProblem<T>& problem : problems) work += work_of(problem, kernel);
+  const int64_t piece_work = std::max(kernel.min_work, work / (num_threads * kPiecesPerThread));
+  for (size_t i = 0; i < problems.size(); ++i) cut(problems[i], kernel, static_cast<int64_t>(i), piece_work, pieces);
   // The largest pieces come first, so that the last ones to finish are short.
   std::sort(pieces.begin(), pieces.end(), [](const Piece<T>& left, const Piece<T>& right) {
     return left.work != right.work ? left.work > right.work : left.place < right.place;
   });
 
   if (pieces.size() == 1) {  // avoids waking the threads for a small problem
-    gemm_serial(pieces[0].problem);
+    kernel.serial(pieces[0].problem);
     return;
   }
   // The vector is thread-local, so its name refers to another vector on each thread.
@@ -113,13 +126,27 @@ void gemm_batch(std::span<const GemmProblem<T>> problems) {
   const auto num_pieces = static_cast<int64_t>(pieces.size());
 #pragma omp parallel
   {
-    prepare_gemm_thread<T>();
+    kernel.prepare_thread();
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t i = 0; i < num_pieces; ++i) gemm_serial(shared[i].problem);
+    for (int64_t i = 0; i < num_pieces; ++i) kernel.serial(shared[i].problem);
   }
 }
 
-template void gemm_batch(std::span<const GemmProblem<float>>);
-template void gemm_batch(std::span<const GemmProblem<double>>);
+template <class T>
+void gemm_serial(const GemmProblem<T>& problem) {
+  cpu_kernels<T>().gemm.serial(problem);
+}
+
+template <class T>
+void prepare_gemm_thread() {
+  cpu_kernels<T>().gemm.prepare_thread();
+}
+
+template void gemm_batch(std::span<const GemmProblem<float>>, Products);
+template void gemm_batch(std::span<const GemmProblem<double>>, Products);
+template void gemm_serial(const GemmProblem<float>&);
+template void gemm_serial(const GemmProblem<double>&);
+template void prepare_gemm_thread<float>();
+template void prepare_gemm_thread<double>();
 
 }  // namespace moe::cpu

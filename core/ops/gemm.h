@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "core/tensor/dtype.h"
+
 namespace moe::cpu {
 
 enum class Transpose { no, yes };
@@ -29,8 +31,9 @@ struct GemmProblem {
 // outputs must not overlap. Any of m, n, k may be 0; k = 0 writes zeros, or leaves C unchanged when accumulating.
 // Every element of C is summed in an order that depends only on k. The result is bitwise the same for any number of
 // threads, any m and n and any position of a row in its problem.
+// Products::bf16 needs T = float and alpha = 1.
 template <class T>  // float, double
-void gemm_batch(std::span<const GemmProblem<T>> problems);
+void gemm_batch(std::span<const GemmProblem<T>> problems, Products products = Products::full);
 
 // Solves one problem on the calling thread, bitwise equal to gemm_batch.
 template <class T>

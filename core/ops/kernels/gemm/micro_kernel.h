@@ -7,7 +7,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace moe::cpu {
+#include "core/ops/kernels/level.h"
+
+namespace moe::cpu::MOE_LEVEL {
 
 #if defined(__AVX512F__)
 inline constexpr int kVectorBytes = 64;
@@ -96,4 +98,4 @@ inline constexpr auto kTileFunctions = []<int... i>(std::integer_sequence<int, i
 }
 (std::make_integer_sequence<int, kTileRows>{});
 
-}  // namespace moe::cpu
+}  // namespace moe::cpu::MOE_LEVEL

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "core/ops/gemm/gemm.h"
+#include "core/ops/kernels/gemm/gemm_kernels.h"
 
-namespace moe::cpu {
+namespace moe::cpu::MOE_LEVEL {
 
 // pack_along may write this many elements past the last panel.
 inline constexpr int64_t kPackSlack = 4;
@@ -100,4 +100,4 @@ void pack_b(const GemmProblem<T>& problem, int64_t p, int64_t k, int64_t column,
   }
 }
 
-}  // namespace moe::cpu
+}  // namespace moe::cpu::MOE_LEVEL

@@ -1,18 +1,13 @@
-#include "core/ops/gemm/fma_peak.h"
+// The peak of this machine's cores, to which the shares of moe-bench refer.
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 
-namespace moe {
+#include "core/ops/kernels/gemm/gemm_kernels.h"
 
-#if defined(__AVX512F__)
-static constexpr int kVectorBytes = 64;
-#elif defined(__AVX__)
-static constexpr int kVectorBytes = 32;
-#else
-static constexpr int kVectorBytes = 16;
-#endif
+namespace moe::cpu::MOE_LEVEL {
+
 using Vector __attribute__((vector_size(kVectorBytes))) = float;
 
 static constexpr int kChains = 12;  // more than latency x units of a core, and they fit into 16 registers
@@ -47,4 +42,4 @@ double fma_peak_gflops(int threads) {
   return best;
 }
 
-}  // namespace moe
+}  // namespace moe::cpu::MOE_LEVEL

@@ -4,8 +4,9 @@
 #include <cstdint>
 
 #include "core/base/philox.h"
+#include "core/ops/kernels/level.h"
 
-namespace moe::cpu {
+namespace moe::cpu::MOE_LEVEL {
 
 // factors (4 * quads): draws four words for each element from `first` on; the factor is 0 for a word below `threshold`,
 // else `keep`.
@@ -35,4 +36,4 @@ inline void drop_factors(T* factors, const RandomKey& key, uint64_t first, int64
   }
 }
 
-}  // namespace moe::cpu
+}  // namespace moe::cpu::MOE_LEVEL

@@ -4,7 +4,7 @@
 
 #include "core/base/integer.h"
 
-namespace moe::cpu {
+namespace moe::cpu::MOE_LEVEL {
 
 class Prefetcher {
  public:
@@ -40,4 +40,4 @@ class Prefetcher {
   int64_t offset_bytes_ = 0;  // within the row
 };
 
-}  // namespace moe::cpu
+}  // namespace moe::cpu::MOE_LEVEL

@@ -5,14 +5,14 @@
 #include <array>
 #include <memory>
 
-#include "core/base/check.h"
 #include "core/base/integer.h"
-#include "core/ops/gemm/gemm.h"
-#include "core/ops/gemm/pack.h"
-#include "core/ops/gemm/panels.h"
-#include "core/ops/gemm/prefetch.h"
+#include "core/ops/kernels/gemm/gemm_kernels.h"
+#include "core/ops/kernels/gemm/pack.h"
+#include "core/ops/kernels/gemm/panels.h"
+#include "core/ops/kernels/gemm/prefetch.h"
+#include "core/ops/kernels/round_bf16.h"
 
-namespace moe::cpu {
+namespace moe::cpu::MOE_LEVEL {
 namespace {
 
 // The longest run of k that is summed in registers; for f64, half of it. It is part of the definition of the
@@ -96,10 +96,13 @@ Prefetcher fetch_b(const GemmProblem<T>& problem, int64_t p, int64_t k, int64_t 
   return {problem.b + p * problem.ldb + column, problem.ldb, k, extent, num_steps};
 }
 
-}  // namespace
+void round(float* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) values[i] = round_to_bf16(values[i]);
+}
 
-template <class T>
-void gemm_serial(const GemmProblem<T>& problem) {
+// kRound: the operands are rounded to bf16 as they are packed; T is float then.
+template <bool kRound, class T>
+void solve(const GemmProblem<T>& problem) {
   const auto [m, n, k] = std::array{problem.m, problem.n, problem.k};
   if (m == 0 || n == 0) return;
   if (k == 0) {
@@ -113,11 +116,9 @@ void gemm_serial(const GemmProblem<T>& problem) {
   const int64_t max_rows = std::max<int64_t>(kBlockABytes / sizeof(T) / block_depth, kTileRows);
   const int64_t block_rows = block_size(m, max_rows, kTileRows);
   const int64_t block_columns = block_size(n, kMaxColumns, kPackColumns<T>);
-  const bool in_place = readable_in_place(problem);
+  const bool in_place = !kRound && readable_in_place(problem);
   const bool keep_b = block_rows < m;  // several blocks of A use the same panels of B
 
-  MOE_CHECK(block_rows * block_depth <= PackBuffers<T>::kMaxA && block_columns * block_depth <= PackBuffers<T>::kMaxB,
-            "gemm: invalid blocks of {} rows, {} columns, depth {}", block_rows, block_columns, block_depth);
   PackBuffers<T>& buffers = PackBuffers<T>::of_this_thread();
   T* const packed_a = buffers.a();
   T* const packed_b = buffers.b();
@@ -131,6 +132,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
         const BlockA<T> block_a = in_place ? BlockA<T>{problem.a + row * problem.lda + p, problem.lda, Rows::in_place}
                                            : BlockA<T>{packed_a, 0, Rows::packed};
         if (!in_place) pack_a<kTileRows>(problem, row, rows, p, depth, packed_a);
+        if constexpr (kRound) round(packed_a, round_up(rows, kTileRows) * depth);
         for (int64_t column = column0; column < end; column += kPackColumns<T>) {
           const int64_t columns = std::min(kPackColumns<T>, end - column);
           T* const pack = packed_b + (keep_b ? (column - column0) * depth : 0);
@@ -139,6 +141,7 @@ void gemm_serial(const GemmProblem<T>& problem) {
             // B is packed at its first use, so that it is read from a near cache. The next panels are prefetched
             // meanwhile.
             pack_b<kTileColumns<T>>(problem, p, depth, column, columns, pack);
+            if constexpr (kRound) round(pack, round_up(columns, kTileColumns<T>) * depth);
             const int64_t next_columns = std::min(kPackColumns<T>, end - column - columns);
             const int64_t num_tiles = divide_up(columns, kTileColumns<T>) * divide_up(rows, kTileRows);
             if (next_columns > 0) next = fetch_b(problem, p, depth, column + columns, next_columns, num_tiles);
@@ -152,6 +155,17 @@ void gemm_serial(const GemmProblem<T>& problem) {
   }
 }
 
+}  // namespace
+
+template <class T>
+void gemm_serial(const GemmProblem<T>& problem) {
+  solve<false>(problem);
+}
+
+void rounding_gemm_serial(const GemmProblem<float>& problem) {
+  solve<true>(problem);
+}
+
 template <class T>
 void prepare_gemm_thread() {
   PackBuffers<T>::of_this_thread();
@@ -162,4 +176,4 @@ template void prepare_gemm_thread<double>();
 template void gemm_serial(const GemmProblem<float>&);
 template void gemm_serial(const GemmProblem<double>&);
 
-}  // namespace moe::cpu
+}  // namespace moe::cpu::MOE_LEVEL

@@ -7,8 +7,9 @@
 #include <numbers>
 
 #include "core/base/normal_tail.h"
+#include "core/ops/kernels/level.h"
 
-namespace moe::cpu {
+namespace moe::cpu::MOE_LEVEL {
 
 // e^x to 2 ulp: 2^n times a polynomial in the remainder, |remainder| <= ln(2)/2 (Cephes' expf coefficients). Inputs
 // below -87.3 give at most about the smallest normal number; inputs above 88.7 a large finite number.
@@ -53,4 +54,4 @@ inline double normal_cdf(double x) {
   return 0.5 * std::erfc(-x * (1 / std::numbers::sqrt2));
 }
 
-}  // namespace moe::cpu
+}  // namespace moe::cpu::MOE_LEVEL

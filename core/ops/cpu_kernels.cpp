@@ -1,0 +1,92 @@
+#include "core/ops/cpu_kernels.h"
+
+#include "core/base/check.h"
+
+namespace moe::cpu {
+
+// Defined by the files of core/ops/kernels. CMakeLists.txt says which of them this build has.
+#ifdef MOE_PORTABLE_KERNELS
+namespace portable {
+extern const KernelTable table;
+}
+#endif
+#ifdef MOE_X86_KERNELS
+namespace avx2 {
+extern const KernelTable table;
+}
+namespace avx512 {
+extern const KernelTable table;
+}
+#endif
+#ifdef MOE_BF16_KERNELS
+namespace avx512_bf16 {
+extern const GemmKernel<float> gemm;
+double peak_gflops(int threads);
+}  // namespace avx512_bf16
+namespace amx {
+extern const GemmKernel<float> gemm;
+double peak_gflops(int threads);
+}  // namespace amx
+
+// The kernels of AVX-512 with other products of bf16.
+static KernelTable with_bf16(const GemmKernel<float>& gemm, double (*peak_gflops)(int threads)) {
+  KernelTable table = avx512::table;
+  table.bf16_gemm = gemm;
+  table.bf16_peak_gflops = peak_gflops;
+  return table;
+}
+#endif
+
+const KernelTable* kernel_table_of(InstructionSet set) {
+  switch (set) {
+#ifdef MOE_PORTABLE_KERNELS
+    case InstructionSet::portable:
+      return &portable::table;
+#endif
+#ifdef MOE_X86_KERNELS
+    case InstructionSet::avx2:
+      return &avx2::table;
+    case InstructionSet::avx512:
+      return &avx512::table;
+#endif
+#ifdef MOE_BF16_KERNELS
+    case InstructionSet::avx512_bf16: {
+      static const KernelTable table = with_bf16(avx512_bf16::gemm, avx512_bf16::peak_gflops);
+      return &table;
+    }
+    case InstructionSet::amx: {
+      static const KernelTable table = with_bf16(amx::gemm, amx::peak_gflops);
+      return &table;
+    }
+#elif defined(MOE_X86_KERNELS)  // the compiler does not know the instructions
+    case InstructionSet::avx512_bf16:
+    case InstructionSet::amx:
+      return &avx512::table;
+#endif
+    default:
+      return nullptr;
+  }
+}
+
+const KernelTable& kernel_table() {
+  static const KernelTable& chosen = [&]() -> const KernelTable& {
+    const InstructionSet set = instruction_set();
+    if (const KernelTable* table = kernel_table_of(set)) return *table;
+    if (set == widest_instruction_set()) {
+      raise<DeviceError>("this build needs a processor with AVX2; build it with -DMOE_CPU_ARCH= for others");
+    }
+    raise<UsageError>("MOE_CPU_ISA={}: this build has no such kernels", name_of(set));
+  }();
+  return chosen;
+}
+
+template <>
+const CpuKernels<float>& cpu_kernels() {
+  return kernel_table().f32;
+}
+template <>
+const CpuKernels<double>& cpu_kernels() {
+  return kernel_table().f64;
+}
+
+}  // namespace moe::cpu

@@ -1,0 +1,103 @@
+// The CPU kernels whose speed follows the instruction set. Each exists once per instruction set (core/ops/kernels), and
+// one table of them is chosen when the program starts.
+#pragma once
+#include <cstdint>
+
+#include "core/machine/instruction_set.h"
+#include "core/ops/activation_kind.h"
+#include "core/ops/attention_dropout.h"
+#include "core/ops/attention_layout.h"
+#include "core/ops/attention_window.h"
+#include "core/ops/gemm.h"
+
+namespace moe::cpu {
+
+// A product on one thread, and what the division of larger products among threads must know about it.
+template <class T>
+struct GemmKernel {
+  void (*serial)(const GemmProblem<T>& problem);
+  void (*prepare_thread)();  // allocates the calling thread's memory
+  int64_t tile_rows, tile_columns;
+  int64_t packing_cost;  // of an element of A or B, in multiply-adds
+  int64_t min_work;      // a piece below this many multiply-adds (some 20 microseconds) is not worth cutting
+};
+
+// The tensors of attention with a sliding window; `memory` and `positions` may be null.
+template <class T>
+struct WindowTensors {
+  const T *qkv, *memory, *positions;
+  const AttentionLayout& layout;
+  const AttentionWindow& window;
+  const AttentionMask mask;
+};
+
+// The tensors of softmax cross-entropy; `correct`, `weights`, `entropy` and `residual` may be null.
+template <class T>
+struct CrossEntropyRows {
+  T* logits;
+  const int32_t* targets;
+  T* losses;
+  int32_t* correct;
+  const T* weights;
+  T *entropy, *residual;
+  int64_t tokens, vocab;
+  double gradient_scale, smoothing;
+};
+
+// The numbers of one AdamW update; rate and correction2 include the corrections of bias.
+template <class T>
+struct AdamWFactors {
+  T beta1, beta2, rate, correction2, eps, keep, clip;
+  bool clear;  // the gradient
+};
+
+// Arguments as in the op of the same name. `rows` of activations are those in groups.
+template <class T>
+struct CpuKernels {
+  GemmKernel<T> gemm;
+  void (*attention_forward)(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout,
+                            const AttentionMask& mask);
+  void (*attention_backward)(T* d_qkv, const T* d_out, const T* qkv, const T* out, const T* logsumexp, int64_t batch,
+                             const AttentionLayout& layout, const AttentionMask& mask);
+  void (*window_attention_forward)(T* out, T* logsumexp, const WindowTensors<T>& x, int64_t batch);
+  // partial: (parts, window.size * d_head), memory for sums of the positions' gradients, or null without positions
+  void (*window_attention_backward)(T* d_qkv, T* d_positions, T* partial, int64_t parts, const T* d_out, const T* out,
+                                    const T* logsumexp, const WindowTensors<T>& x, int64_t batch);
+  void (*activation_forward)(T* y, const T* z, int64_t rows, int64_t d_ff, Activation activation);
+  void (*activation_backward)(T* d_z, const T* d_y, const T* z, int64_t rows, int64_t d_ff, Activation activation);
+  void (*rms_norm_forward)(T* y, T* inverse_rms, const T* x, const T* weight, int64_t rows, int64_t d, T eps);
+  void (*rms_norm_backward_input)(T* d_x, const T* d_y, const T* x, const T* weight, const T* inverse_rms, int64_t rows,
+                                  int64_t d, bool accumulate);
+  void (*rms_norm_backward_weight)(T* d_weight, const T* d_y, const T* x, const T* inverse_rms, int64_t rows,
+                                   int64_t d);
+  void (*layer_norm_forward)(T* y, T* statistics, const T* x, const T* weight, const T* bias, int64_t rows, int64_t d,
+                             T eps);
+  void (*layer_norm_backward_input)(T* d_x, const T* d_y, const T* x, const T* weight, const T* statistics,
+                                    int64_t rows, int64_t d, bool accumulate);
+  void (*layer_norm_backward_parameters)(T* d_weight, T* d_bias, const T* d_y, const T* x, const T* statistics,
+                                         int64_t rows, int64_t d);
+  void (*cross_entropy)(const CrossEntropyRows<T>& x);
+  void (*adamw)(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
+};
+
+// The kernels of one instruction set.
+struct KernelTable {
+  CpuKernels<float> f32;
+  CpuKernels<double> f64;
+  GemmKernel<float> bf16_gemm;  // operands rounded to bf16, f32 sums
+  // The rate in GFLOP/s that `threads` threads reach together with independent fused multiply-adds of f32 vectors. The
+  // best of several short trials.
+  double (*fma_peak_gflops)(int threads);
+  double (*bf16_peak_gflops)(int threads);  // likewise with the instruction of bf16_gemm
+};
+
+// The kernels of instruction_set(). Throws UsageError where MOE_CPU_ISA names a set that this build has no kernels
+// for, DeviceError where the processor lacks what the build needs.
+const KernelTable& kernel_table();
+// The kernels of a set that the processor has; null where this build has none.
+const KernelTable* kernel_table_of(InstructionSet set);
+
+template <class T>
+const CpuKernels<T>& cpu_kernels();
+
+}  // namespace moe::cpu

@@ -1,0 +1,38 @@
+// Loops over rows and elements for one instruction set: activations, norms, cross-entropy, optimizers. T: float,
+// double. Arguments as in core/ops/cpu_kernels.h.
+#pragma once
+#include "core/ops/cpu_kernels.h"
+#include "core/ops/kernels/level.h"
+
+namespace moe::cpu::MOE_LEVEL {
+
+template <class T>
+void activation_forward(T* y, const T* z, int64_t rows, int64_t d_ff, Activation activation);
+template <class T>
+void activation_backward(T* d_z, const T* d_y, const T* z, int64_t rows, int64_t d_ff, Activation activation);
+
+template <class T>
+void rms_norm_forward(T* y, T* inverse_rms, const T* x, const T* weight, int64_t rows, int64_t d, T eps);
+template <class T>
+void rms_norm_backward_input(T* d_x, const T* d_y, const T* x, const T* weight, const T* inverse_rms, int64_t rows,
+                             int64_t d, bool accumulate);
+template <class T>
+void rms_norm_backward_weight(T* d_weight, const T* d_y, const T* x, const T* inverse_rms, int64_t rows, int64_t d);
+
+template <class T>
+void layer_norm_forward(T* y, T* statistics, const T* x, const T* weight, const T* bias, int64_t rows, int64_t d,
+                        T eps);
+template <class T>
+void layer_norm_backward_input(T* d_x, const T* d_y, const T* x, const T* weight, const T* statistics, int64_t rows,
+                               int64_t d, bool accumulate);
+template <class T>
+void layer_norm_backward_parameters(T* d_weight, T* d_bias, const T* d_y, const T* x, const T* statistics, int64_t rows,
+                                    int64_t d);
+
+template <class T>
+void cross_entropy(const CrossEntropyRows<T>& x);
+
+template <class T>
+void adamw(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
+
+}  // namespace moe::cpu::MOE_LEVEL

@@ -1,0 +1,95 @@
+// Products of bf16 numbers with vdpbf16ps, which adds to an f32 number the product of the odd numbers of a pair, then
+// that of the even ones. On Intel's processors it is as fast as products of f32; on AMD's it is faster.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "core/ops/kernels/tiles/avx512_pack.h"
+#include "core/ops/kernels/tiles/tiled_gemm.h"
+
+namespace moe::cpu::MOE_LEVEL {
+namespace {
+
+struct DotProducts : Avx512Pack {
+  struct Scope {
+    Scope() {}  // nothing to prepare; with a constructor, so that it counts as used
+  };
+
+  [[gnu::always_inline]] static __m512bh pairs(__m512i x) { return reinterpret_cast<__m512bh>(x); }
+
+  // Eight rows of C at a time: 16 sums, two vectors of B and a pair of A fit the registers.
+  template <class Fetch>
+  [[gnu::always_inline]] static void multiply(const uint16_t* a, const uint16_t* b, int64_t steps, float* c,
+                                              int64_t ldc, bool load, Fetch& fetch) {
+    constexpr int kRows = 8;
+    for (int64_t row = 0; row < kPanelExtent; row += kRows) {
+      const uint16_t* a_tile = a + row / kTileExtent * kTileElements + row % kTileExtent * kTileDepth;
+      const uint16_t* b_tile = b;
+      float* const c_row = c + row * ldc;
+      __m512 sum[kRows][2];
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; ++i) {
+        sum[i][0] = load ? _mm512_loadu_ps(c_row + i * ldc) : _mm512_setzero_ps();
+        sum[i][1] = load ? _mm512_loadu_ps(c_row + i * ldc + kTileExtent) : _mm512_setzero_ps();
+      }
+      for (int64_t step = 0; step < steps; ++step, a_tile += 2 * kTileElements, b_tile += 2 * kTileElements) {
+        if (row == 0) fetch.step();
+        for (int64_t pair = 0; pair < kTileDepth / 2; ++pair) {
+          const __m512i left = _mm512_load_si512(b_tile + pair * 32);
+          const __m512i right = _mm512_load_si512(b_tile + kTileElements + pair * 32);
+#pragma GCC unroll 8
+          for (int i = 0; i < kRows; ++i) {
+            int32_t both;
+            std::memcpy(&both, a_tile + i * kTileDepth + 2 * pair, sizeof(both));
+            const __m512i row_pair = _mm512_set1_epi32(both);
+            sum[i][0] = _mm512_dpbf16_ps(sum[i][0], pairs(row_pair), pairs(left));
+            sum[i][1] = _mm512_dpbf16_ps(sum[i][1], pairs(row_pair), pairs(right));
+          }
+        }
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; ++i) {
+        _mm512_storeu_ps(c_row + i * ldc, sum[i][0]);
+        _mm512_storeu_ps(c_row + i * ldc + kTileExtent, sum[i][1]);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+extern const GemmKernel<float> gemm;
+const GemmKernel<float> gemm = kTiledGemm<DotProducts>;
+
+double peak_gflops(int threads);
+double peak_gflops(int threads) {
+  constexpr int64_t kRounds = 1'000'000;
+  constexpr int kChains = 12;
+  constexpr double kOperations = 2.0 * 32 * kChains * kRounds;
+  double best = 0;
+  float total = 0;
+  for (int trial = 0; trial < 5; ++trial) {
+    const auto start = std::chrono::steady_clock::now();
+#pragma omp parallel num_threads(threads) reduction(+ : total)
+    {
+      const __m512i one = _mm512_set1_epi32(0x3f803f80);
+      __m512 sum[kChains] = {};
+      for (int64_t round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 12
+        for (int i = 0; i < kChains; ++i) {
+          sum[i] = _mm512_dpbf16_ps(sum[i], DotProducts::pairs(one), DotProducts::pairs(one));
+        }
+      }
+      for (int i = 0; i < kChains; ++i) total += sum[i][0];
+    }
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::max(best, kOperations * threads / seconds / 1e9);
+  }
+  volatile float used = total;
+  (void)used;
+  return best;
+}
+
+}  // namespace moe::cpu::MOE_LEVEL
