@@ -76,7 +76,7 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   const std::vector<double> times = time_steps(state, setup, *world, options);
   const size_t peak = peak_resident_bytes();
   const cpu::KernelTable& kernels = cpu::kernel_table();
-  const auto peak_of = device.precision.products == Products::bf16 ? kernels.bf16_peak_gflops : kernels.fma_peak_gflops;
+  const auto peak_of = device.precision.products == Products::bf16 ? kernels.bf16.peak_gflops : kernels.fma_peak_gflops;
   double peak_gflops = device.device == Device::cpu ? peak_of(threads) : 0;
   world->all_reduce_sum(as_tensor(std::span(&peak_gflops, 1)));
 

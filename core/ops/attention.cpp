@@ -1,5 +1,7 @@
 #include "core/ops/attention.h"
 
+#include <type_traits>
+
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/dispatch.h"
 
@@ -25,7 +27,11 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
   if (on_cuda(ctx)) return cuda::attention_forward(ctx, out, logsumexp, qkv, layout, dropout);
   const AttentionMask mask = AttentionMask::of(dropout, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    cpu::cpu_kernels<T>().attention_forward(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout, mask);
+    auto forward = cpu::cpu_kernels<T>().attention_forward;
+    if constexpr (std::is_same_v<T, float>) {
+      if (ctx.products == Products::bf16) forward = cpu::kernel_table().bf16.attention_forward;
+    }
+    forward(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout, mask);
   });
 }
 
@@ -38,8 +44,11 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
   if (on_cuda(ctx)) return cuda::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, layout, dropout);
   const AttentionMask mask = AttentionMask::of(dropout, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    cpu::cpu_kernels<T>().attention_backward(d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), out.as<T>(), logsumexp.as<T>(),
-                                             batch, layout, mask);
+    auto backward = cpu::cpu_kernels<T>().attention_backward;
+    if constexpr (std::is_same_v<T, float>) {
+      if (ctx.products == Products::bf16) backward = cpu::kernel_table().bf16.attention_backward;
+    }
+    backward(d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), out.as<T>(), logsumexp.as<T>(), batch, layout, mask);
   });
 }
 

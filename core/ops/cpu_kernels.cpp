@@ -20,19 +20,16 @@ extern const KernelTable table;
 #endif
 #ifdef MOE_BF16_KERNELS
 namespace avx512_bf16 {
-extern const GemmKernel<float> gemm;
-double peak_gflops(int threads);
-}  // namespace avx512_bf16
+extern const Bf16Kernels kernels;
+}
 namespace amx {
-extern const GemmKernel<float> gemm;
-double peak_gflops(int threads);
-}  // namespace amx
+extern const Bf16Kernels kernels;
+}
 
 // The kernels of AVX-512 with other products of bf16.
-static KernelTable with_bf16(const GemmKernel<float>& gemm, double (*peak_gflops)(int threads)) {
+static KernelTable with_bf16(const Bf16Kernels& kernels) {
   KernelTable table = avx512::table;
-  table.bf16_gemm = gemm;
-  table.bf16_peak_gflops = peak_gflops;
+  table.bf16 = kernels;
   return table;
 }
 #endif
@@ -51,11 +48,11 @@ const KernelTable* kernel_table_of(InstructionSet set) {
 #endif
 #ifdef MOE_BF16_KERNELS
     case InstructionSet::avx512_bf16: {
-      static const KernelTable table = with_bf16(avx512_bf16::gemm, avx512_bf16::peak_gflops);
+      static const KernelTable table = with_bf16(avx512_bf16::kernels);
       return &table;
     }
     case InstructionSet::amx: {
-      static const KernelTable table = with_bf16(amx::gemm, amx::peak_gflops);
+      static const KernelTable table = with_bf16(amx::kernels);
       return &table;
     }
 #elif defined(MOE_X86_KERNELS)  // the compiler does not know the instructions
@@ -87,6 +84,16 @@ const CpuKernels<float>& cpu_kernels() {
 template <>
 const CpuKernels<double>& cpu_kernels() {
   return kernel_table().f64;
+}
+
+template <>
+const GemmKernel<float>& gemm_kernel(Products products) {
+  return products == Products::bf16 ? kernel_table().bf16.gemm : kernel_table().f32.gemm;
+}
+template <>
+const GemmKernel<double>& gemm_kernel(Products products) {
+  MOE_CHECK(products == Products::full, "gemm: {} products of f64", name_of(products));
+  return kernel_table().f64.gemm;
 }
 
 }  // namespace moe::cpu

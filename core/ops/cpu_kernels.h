@@ -22,9 +22,10 @@ struct GemmKernel {
   int64_t min_work;      // a piece below this many multiply-adds (some 20 microseconds) is not worth cutting
 };
 
-// The tensors of attention with a sliding window; `memory` and `positions` may be null.
+// The tensors of attention with a sliding window, and its product; `memory` and `positions` may be null.
 template <class T>
 struct WindowTensors {
+  const GemmKernel<T>& gemm;
   const T *qkv, *memory, *positions;
   const AttentionLayout& layout;
   const AttentionWindow& window;
@@ -80,15 +81,23 @@ struct CpuKernels {
   void (*adamw)(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
 };
 
+// Products of operands that are rounded to bf16, with f32 sums. Attention without an instruction for them is that of
+// f32.
+struct Bf16Kernels {
+  GemmKernel<float> gemm;
+  decltype(CpuKernels<float>::attention_forward) attention_forward;
+  decltype(CpuKernels<float>::attention_backward) attention_backward;
+  double (*peak_gflops)(int threads);  // as fma_peak_gflops, with the instruction of `gemm`
+};
+
 // The kernels of one instruction set.
 struct KernelTable {
   CpuKernels<float> f32;
   CpuKernels<double> f64;
-  GemmKernel<float> bf16_gemm;  // operands rounded to bf16, f32 sums
+  Bf16Kernels bf16;
   // The rate in GFLOP/s that `threads` threads reach together with independent fused multiply-adds of f32 vectors. The
   // best of several short trials.
   double (*fma_peak_gflops)(int threads);
-  double (*bf16_peak_gflops)(int threads);  // likewise with the instruction of bf16_gemm
 };
 
 // The kernels of instruction_set(). Throws UsageError where MOE_CPU_ISA names a set that this build has no kernels
@@ -97,7 +106,10 @@ const KernelTable& kernel_table();
 // The kernels of a set that the processor has; null where this build has none.
 const KernelTable* kernel_table_of(InstructionSet set);
 
-template <class T>
+template <class T>  // float, double
 const CpuKernels<T>& cpu_kernels();
+// The product for a context's `products`; full for T = double. Throws InternalError for Products::bf16 of f64.
+template <class T>
+const GemmKernel<T>& gemm_kernel(Products products);
 
 }  // namespace moe::cpu

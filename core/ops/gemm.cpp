@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <type_traits>
 #include <vector>
 
 #include "core/base/check.h"
@@ -80,24 +79,12 @@ void cut(const GemmProblem<T>& problem, const GemmKernel<T>& kernel, int64_t pla
   }
 }
 
-template <class T>
-const GemmKernel<T>& kernel_for(Products products) {
-  if constexpr (std::is_same_v<T, float>) {
-    if (products == Products::bf16) return kernel_table().bf16_gemm;
-  }
-  MOE_CHECK(products == Products::full, "gemm: {} products of f64", name_of(products));
-  return cpu_kernels<T>().gemm;
-}
-
 }  // namespace
 
 template <class T>
 void gemm_batch(std::span<const GemmProblem<T>> problems, Products products) {
-  for (const GemmProblem<T>& problem : problems) {
-    check(problem);
-    MOE_CHECK(products == Products::full || problem.alpha == 1, "gemm: bf16 products with a factor");
-  }
-  const GemmKernel<T>& kernel = kernel_for<T>(products);
+  for (const GemmProblem<T>& problem : problems) check(problem);
+  const GemmKernel<T>& kernel = gemm_kernel<T>(products);
   const int64_t num_threads = omp_in_parallel() ? 1 : omp_get_max_threads();
   if (num_threads == 1) {
     for (const GemmProblem<T>& problem : problems) kernel.serial(problem);

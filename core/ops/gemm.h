@@ -31,7 +31,7 @@ struct GemmProblem {
 // outputs must not overlap. Any of m, n, k may be 0; k = 0 writes zeros, or leaves C unchanged when accumulating.
 // Every element of C is summed in an order that depends only on k. The result is bitwise the same for any number of
 // threads, any m and n and any position of a row in its problem.
-// Products::bf16 needs T = float and alpha = 1.
+// Products::bf16 needs T = float.
 template <class T>  // float, double
 void gemm_batch(std::span<const GemmProblem<T>> problems, Products products = Products::full);
 

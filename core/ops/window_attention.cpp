@@ -31,11 +31,12 @@ static int64_t check(ConstTensor qkv, ConstTensor memory, ConstTensor positions,
 }
 
 template <class T>
-static cpu::WindowTensors<T> tensors_of(ConstTensor qkv, ConstTensor memory, ConstTensor positions,
+static cpu::WindowTensors<T> tensors_of(const Context& ctx, ConstTensor qkv, ConstTensor memory, ConstTensor positions,
                                         const AttentionLayout& layout, const AttentionWindow& window,
                                         const AttentionDropout& dropout) {
   const auto data = [](ConstTensor x) { return x ? x.as<T>() : nullptr; };
-  return {.qkv = data(qkv),
+  return {.gemm = cpu::gemm_kernel<T>(ctx.products),
+          .qkv = data(qkv),
           .memory = data(memory),
           .positions = data(positions),
           .layout = layout,
@@ -51,7 +52,7 @@ void window_attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstT
     return cuda::window_attention_forward(ctx, out, logsumexp, qkv, memory, positions, layout, window, dropout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
     cpu::cpu_kernels<T>().window_attention_forward(
-        out.as<T>(), logsumexp.as<T>(), tensors_of<T>(qkv, memory, positions, layout, window, dropout), batch);
+        out.as<T>(), logsumexp.as<T>(), tensors_of<T>(ctx, qkv, memory, positions, layout, window, dropout), batch);
   });
 }
 
@@ -74,8 +75,8 @@ void window_attention_backward(Context& ctx, Tensor d_qkv, Tensor d_positions, C
   run(ctx, qkv.dtype, [&]<class T>(T) {
     cpu::cpu_kernels<T>().window_attention_backward(
         d_qkv.as<T>(), positions ? d_positions.as<T>() : nullptr, positions ? partial.as<T>() : nullptr, parts,
-        d_out.as<T>(), out.as<T>(), logsumexp.as<T>(), tensors_of<T>(qkv, memory, positions, layout, window, dropout),
-        batch);
+        d_out.as<T>(), out.as<T>(), logsumexp.as<T>(),
+        tensors_of<T>(ctx, qkv, memory, positions, layout, window, dropout), batch);
   });
 }
 

@@ -31,13 +31,13 @@ static std::vector<NamedProduct> bf16_products() {
   for (const InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512,
                                    InstructionSet::avx512_bf16, InstructionSet::amx}) {
     const cpu::KernelTable* table = set <= widest_instruction_set() ? cpu::kernel_table_of(set) : nullptr;
-    if (table) products.push_back({name_of(set), &table->bf16_gemm});
+    if (table) products.push_back({name_of(set), &table->bf16.gemm});
   }
   return products;
 }
 static const GemmKernel<float>* product_of(InstructionSet set) {
   const cpu::KernelTable* table = set <= widest_instruction_set() ? cpu::kernel_table_of(set) : nullptr;
-  return table ? &table->bf16_gemm : nullptr;
+  return table ? &table->bf16.gemm : nullptr;
 }
 
 // Operands of one product, made by a function of the element, with three elements of padding after each row.
@@ -247,7 +247,7 @@ TEST_CASE("f32 and f64 products are bitwise equal on all instruction sets with f
         const Operands operands(m, n, k, ta, tb, [](uint64_t element) { return kKey.uniform(element) - 0.5f; });
         CAPTURE(ta, tb, m, n, k);
         CHECK(same_bits(operands.run(avx2->f32.gemm, true), operands.run(avx512->f32.gemm, true)));
-        CHECK(same_bits(operands.run(avx2->bf16_gemm, true), operands.run(avx512->bf16_gemm, true)));
+        CHECK(same_bits(operands.run(avx2->bf16.gemm, true), operands.run(avx512->bf16.gemm, true)));
       }
     }
   }

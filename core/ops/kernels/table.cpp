@@ -25,8 +25,10 @@ constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,
 extern const KernelTable table;
 const KernelTable table{.f32 = kKernels<float>,
                         .f64 = kKernels<double>,
-                        .bf16_gemm = kRoundingGemm,
-                        .fma_peak_gflops = fma_peak_gflops,
-                        .bf16_peak_gflops = fma_peak_gflops};
+                        .bf16 = {.gemm = kRoundingGemm,
+                                 .attention_forward = attention_forward<float>,
+                                 .attention_backward = attention_backward<float>,
+                                 .peak_gflops = fma_peak_gflops},
+                        .fma_peak_gflops = fma_peak_gflops};
 
 }  // namespace moe::cpu::MOE_LEVEL

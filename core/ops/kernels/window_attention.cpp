@@ -5,7 +5,6 @@
 
 #include "core/ops/kernels/attention_kernels.h"
 #include "core/ops/kernels/drop_factors.h"
-#include "core/ops/kernels/gemm/gemm_kernels.h"
 #include "core/ops/kernels/vector_math.h"
 
 namespace moe::cpu::MOE_LEVEL {
@@ -54,6 +53,7 @@ struct HeadRows {
 // One query head of one sequence.
 template <class T>
 struct Head {
+  const GemmKernel<T>& gemm;
   const AttentionLayout& layout;
   const AttentionWindow& window;
   const T* q;
@@ -79,17 +79,17 @@ struct Head {
   void products(T* c, const T* a, int64_t lda, const HeadRows<T>& b, int64_t first, int64_t end, int64_t begin) const {
     for (const auto& part : {b.before(begin, end), b.inside(begin, end)}) {
       if (part.count == 0) continue;
-      gemm_serial<T>({.a = a,
-                      .lda = lda,
-                      .transpose_a = Transpose::no,
-                      .b = part.rows,
-                      .ldb = part.ld,
-                      .transpose_b = Transpose::yes,
-                      .c = c + part.begin - begin,
-                      .ldc = keys_at_most(),
-                      .m = end - first,
-                      .n = part.count,
-                      .k = layout.d_head});
+      gemm.serial({.a = a,
+                   .lda = lda,
+                   .transpose_a = Transpose::no,
+                   .b = part.rows,
+                   .ldb = part.ld,
+                   .transpose_b = Transpose::yes,
+                   .c = c + part.begin - begin,
+                   .ldc = keys_at_most(),
+                   .m = end - first,
+                   .n = part.count,
+                   .k = layout.d_head});
     }
   }
 
@@ -100,17 +100,17 @@ struct Head {
     products(s, q + first * width, width, keys, first, end, begin);
     const int64_t distances = std::min(window.size, end - 1 - begin);
     if (positions && distances > 0) {
-      gemm_serial<T>({.a = q + first * width,
-                      .lda = width,
-                      .transpose_a = Transpose::no,
-                      .b = positions,
-                      .ldb = d,
-                      .transpose_b = Transpose::yes,
-                      .c = by_distance,
-                      .ldc = ld,
-                      .m = end - first,
-                      .n = distances,
-                      .k = d});
+      gemm.serial({.a = q + first * width,
+                   .lda = width,
+                   .transpose_a = Transpose::no,
+                   .b = positions,
+                   .ldb = d,
+                   .transpose_b = Transpose::yes,
+                   .c = by_distance,
+                   .ldc = ld,
+                   .m = end - first,
+                   .n = distances,
+                   .k = d});
     }
     for (int64_t i = first; i < end; ++i) {
       T* const row = s + (i - first) * ld - begin;
@@ -176,19 +176,19 @@ struct Head {
                    out_ld, queries, T(1));
     const int64_t distances = std::min(window.size, end - 1 - begin);
     if (!positions || distances <= 0) return;
-    gemm_serial<T>({.a = by_distance,
-                    .lda = ld,
-                    .transpose_a = Transpose::no,
-                    .b = positions,
-                    .ldb = d,
-                    .transpose_b = Transpose::no,
-                    .c = d_q + first * width,
-                    .ldc = width,
-                    .m = queries,
-                    .n = d,
-                    .k = distances,
-                    .alpha = factor,
-                    .accumulate = true});
+    gemm.serial({.a = by_distance,
+                 .lda = ld,
+                 .transpose_a = Transpose::no,
+                 .b = positions,
+                 .ldb = d,
+                 .transpose_b = Transpose::no,
+                 .c = d_q + first * width,
+                 .ldc = width,
+                 .m = queries,
+                 .n = d,
+                 .k = distances,
+                 .alpha = factor,
+                 .accumulate = true});
     add_transposed(d_positions, d, by_distance, distances, q + first * width, width, queries, factor);
   }
 
@@ -199,19 +199,19 @@ struct Head {
     bool written = false;
     for (const auto& part : {rows.before(begin, end), rows.inside(begin, end)}) {
       if (part.count == 0) continue;
-      gemm_serial<T>({.a = weights + part.begin - begin,
-                      .lda = keys_at_most(),
-                      .transpose_a = Transpose::no,
-                      .b = part.rows,
-                      .ldb = part.ld,
-                      .transpose_b = Transpose::no,
-                      .c = c,
-                      .ldc = ldc,
-                      .m = end - first,
-                      .n = layout.d_head,
-                      .k = part.count,
-                      .alpha = alpha,
-                      .accumulate = written});
+      gemm.serial({.a = weights + part.begin - begin,
+                   .lda = keys_at_most(),
+                   .transpose_a = Transpose::no,
+                   .b = part.rows,
+                   .ldb = part.ld,
+                   .transpose_b = Transpose::no,
+                   .c = c,
+                   .ldc = ldc,
+                   .m = end - first,
+                   .n = layout.d_head,
+                   .k = part.count,
+                   .alpha = alpha,
+                   .accumulate = written});
       written = true;
     }
   }
@@ -219,19 +219,19 @@ struct Head {
   // c (count x d_head) += alpha * weights^T . rows, for a tile of weights (queries x count)
   void add_transposed(T* c, int64_t ldc, const T* weights, int64_t count, const T* rows, int64_t ld, int64_t queries,
                       T alpha) const {
-    gemm_serial<T>({.a = weights,
-                    .lda = keys_at_most(),
-                    .transpose_a = Transpose::yes,
-                    .b = rows,
-                    .ldb = ld,
-                    .transpose_b = Transpose::no,
-                    .c = c,
-                    .ldc = ldc,
-                    .m = count,
-                    .n = layout.d_head,
-                    .k = queries,
-                    .alpha = alpha,
-                    .accumulate = true});
+    gemm.serial({.a = weights,
+                 .lda = keys_at_most(),
+                 .transpose_a = Transpose::yes,
+                 .b = rows,
+                 .ldb = ld,
+                 .transpose_b = Transpose::no,
+                 .c = c,
+                 .ldc = ldc,
+                 .m = count,
+                 .n = layout.d_head,
+                 .k = queries,
+                 .alpha = alpha,
+                 .accumulate = true});
   }
 
   // p: S -> P including dropout. ds: dP -> dS = P (dP - delta). by_distance: with relative positions, dS by distance.
@@ -286,7 +286,8 @@ static Head<T> head_of(const WindowTensors<T>& x, int64_t sequence, int64_t h) {
     return HeadRows<T>{rows + column + kv * d, before ? before + memory_column + kv * d : nullptr, layout.width(),
                        kept};
   };
-  return {.layout = layout,
+  return {.gemm = x.gemm,
+          .layout = layout,
           .window = window,
           .q = rows + h * d,
           .keys = at(layout.key_column(), 0),
@@ -305,7 +306,7 @@ void window_attention_forward(T* out, T* logsumexp, const WindowTensors<T>& x, i
   {
     // Also allocates what backward needs, on every thread, because any thread may get the work.
     workspace<T>(head_of(x, 0, 0).backward_workspace());
-    prepare_gemm_thread<T>();
+    x.gemm.prepare_thread();
 #pragma omp for collapse(3) schedule(dynamic, 1)
     for (int64_t b = 0; b < batch; ++b) {
       for (int64_t h = 0; h < layout.heads; ++h) {

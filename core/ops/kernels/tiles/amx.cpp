@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "core/ops/kernels/tiles/avx512_pack.h"
+#include "core/ops/kernels/tiles/tiled_attention.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
 
 namespace moe::cpu::MOE_LEVEL {
@@ -69,11 +70,7 @@ struct Amx : Avx512Pack {
 
 }  // namespace
 
-extern const GemmKernel<float> gemm;
-const GemmKernel<float> gemm = kTiledGemm<Amx>;
-
-double peak_gflops(int threads);
-double peak_gflops(int threads) {
+static double peak_gflops(int threads) {
   constexpr int64_t kRounds = 200'000;
   constexpr double kOperations = 4.0 * 2 * 16 * 16 * 32 * kRounds;
   alignas(64) static constexpr uint16_t kZeros[kTileElements] = {};
@@ -103,5 +100,11 @@ double peak_gflops(int threads) {
   }
   return best;
 }
+
+extern const Bf16Kernels kernels;
+const Bf16Kernels kernels{.gemm = kTiledGemm<Amx>,
+                          .attention_forward = tiled_attention_forward<Amx>,
+                          .attention_backward = tiled_attention_backward<Amx>,
+                          .peak_gflops = peak_gflops};
 
 }  // namespace moe::cpu::MOE_LEVEL

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/ops/kernels/tiles/avx512_pack.h"
+#include "core/ops/kernels/tiles/tiled_attention.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
 
 namespace moe::cpu::MOE_LEVEL {
@@ -60,11 +61,7 @@ struct DotProducts : Avx512Pack {
 
 }  // namespace
 
-extern const GemmKernel<float> gemm;
-const GemmKernel<float> gemm = kTiledGemm<DotProducts>;
-
-double peak_gflops(int threads);
-double peak_gflops(int threads) {
+static double peak_gflops(int threads) {
   constexpr int64_t kRounds = 1'000'000;
   constexpr int kChains = 12;
   constexpr double kOperations = 2.0 * 32 * kChains * kRounds;
@@ -91,5 +88,11 @@ double peak_gflops(int threads) {
   (void)used;
   return best;
 }
+
+extern const Bf16Kernels kernels;
+const Bf16Kernels kernels{.gemm = kTiledGemm<DotProducts>,
+                          .attention_forward = tiled_attention_forward<DotProducts>,
+                          .attention_backward = tiled_attention_backward<DotProducts>,
+                          .peak_gflops = peak_gflops};
 
 }  // namespace moe::cpu::MOE_LEVEL

@@ -64,24 +64,34 @@ struct BlockFetch {
   Prefetcher& next;
 };
 
-// One block of C of at most 32 x 32 elements.
+// One block of C of at most 32 x 32 elements: c = [c +] alpha A B.
 template <class Unit>
 [[gnu::noinline]] void multiply_panels(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t ldc,
-                                       int64_t rows, int64_t columns, bool load, Prefetcher& next) {
-  if (rows >= kPanelExtent && columns >= kPanelExtent) {
+                                       int64_t rows, int64_t columns, bool load, Prefetcher& next, float alpha = 1) {
+  if (rows >= kPanelExtent && columns >= kPanelExtent && alpha == 1) {
     BlockFetch fetch(c, ldc, steps, next);
     return Unit::multiply(a, b, steps, c, ldc, load, fetch);
   }
   alignas(64) float full[kPanelExtent * kPanelExtent];
   const int64_t height = std::min(rows, kPanelExtent), width = std::min(columns, kPanelExtent);
   const auto bytes = static_cast<size_t>(width) * sizeof(float);
-  if (load) {
+  const bool load_full = load && alpha == 1;
+  if (load_full) {
     std::memset(full, 0, sizeof(full));
     for (int64_t i = 0; i < height; ++i) std::memcpy(full + i * kPanelExtent, c + i * ldc, bytes);
   }
   BlockFetch fetch(full, kPanelExtent, steps, next);
-  Unit::multiply(a, b, steps, full, kPanelExtent, load, fetch);
-  for (int64_t i = 0; i < height; ++i) std::memcpy(c + i * ldc, full + i * kPanelExtent, bytes);
+  Unit::multiply(a, b, steps, full, kPanelExtent, load_full, fetch);
+  if (alpha == 1) {
+    for (int64_t i = 0; i < height; ++i) std::memcpy(c + i * ldc, full + i * kPanelExtent, bytes);
+    return;
+  }
+  for (int64_t i = 0; i < height; ++i) {
+    for (int64_t j = 0; j < width; ++j) {
+      const float product = alpha * full[i * kPanelExtent + j];
+      c[i * ldc + j] = load ? c[i * ldc + j] + product : product;
+    }
+  }
 }
 
 template <class Unit>
@@ -128,7 +138,7 @@ void tiled_gemm(const GemmProblem<float>& problem) {
           for (int64_t column = 0; column < columns; column += kPanelExtent) {
             multiply_panels<Unit>(buffers.a() + row / kPanelExtent * panel, buffers.b() + column / kPanelExtent * panel,
                                   steps, problem.c + (row0 + row) * problem.ldc + column0 + column, problem.ldc,
-                                  rows - row, columns - column, load, next);
+                                  rows - row, columns - column, load, next, problem.alpha);
           }
         }
       }
