@@ -26,7 +26,7 @@ struct Piece {
 
 template <class T>
 void check(const GemmProblem<T>& problem) {
-  const auto& [a, lda, transpose_a, b, ldb, transpose_b, c, ldc, m, n, k, alpha, accumulate] = problem;
+  const auto& [a, lda, transpose_a, b, ldb, transpose_b, c, ldc, m, n, k, alpha, accumulate, streamed] = problem;
   MOE_CHECK(m >= 0 && n >= 0 && k >= 0, "gemm: negative size m {}, n {}, k {}", m, n, k);
   MOE_CHECK(lda >= (transpose_a == Transpose::yes ? m : k), "gemm: rows of A overlap: lda {}, m {}, k {}", lda, m, k);
   MOE_CHECK(ldb >= (transpose_b == Transpose::yes ? k : n), "gemm: rows of B overlap: ldb {}, k {}, n {}", ldb, k, n);

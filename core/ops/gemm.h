@@ -25,6 +25,7 @@ struct GemmProblem {
   int64_t m, n, k;
   T alpha = 1;
   bool accumulate = false;  // otherwise C is only written, never read
+  bool streamed = false;    // C is large and not needed soon: it may be written past the caches
 };
 
 // Solves all problems on the caller's OpenMP threads, or on the calling thread alone inside a parallel region. The

@@ -101,7 +101,8 @@ void grouped_gemm_backward_weight(Context& ctx, Tensor d_weight, ConstTensor d_y
                             .n = in,
                             .k = rows,
                             .alpha = T(1),
-                            .accumulate = accumulate};
+                            .accumulate = accumulate,
+                            .streamed = true};
     });
   });
 }

@@ -41,6 +41,11 @@ struct PlainPack {
     std::memcpy(to, tile, sizeof(tile));
   }
 
+  static void stream(const float* block, float* c, int64_t ldc) {
+    for (int i = 0; i < 32; ++i) std::memcpy(c + i * ldc, block + i * 32, 32 * sizeof(float));
+  }
+  static void finish_streams() {}
+
   static float number(uint16_t bits) { return flushed(std::bit_cast<float>(static_cast<uint32_t>(bits) << 16)); }
   // Elements of packed panels at a position along k of 32 times `steps`.
   static float a_at(const uint16_t* panel, int64_t row, int64_t p) {

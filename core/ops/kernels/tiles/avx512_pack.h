@@ -54,6 +54,14 @@ struct Avx512Pack {
     }
   }
 
+  [[gnu::always_inline]] static void stream(const float* block, float* c, int64_t ldc) {
+    for (int i = 0; i < 32; ++i) {
+      _mm512_stream_ps(c + i * ldc, _mm512_load_ps(block + i * 32));
+      _mm512_stream_ps(c + i * ldc + 16, _mm512_load_ps(block + i * 32 + 16));
+    }
+  }
+  static void finish_streams() { _mm_sfence(); }
+
  private:
   [[gnu::always_inline]] static void store(uint16_t* to, __m512bh rounded) {
     _mm512_store_si512(to, reinterpret_cast<__m512i>(rounded));

@@ -3,7 +3,9 @@
 #pragma once
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/ops/kernels/attention_kernels.h"
 #include "core/ops/kernels/attention_rows.h"

@@ -8,6 +8,7 @@
 //   multiply(a, b, steps, c, ldc, load, fetch)  c (32, 32) = [c +] A B over panels of `steps` times two tiles; each
 //                               element of c is summed in an order that depends on nothing but the positions along k.
 //                               Calls fetch.step() at every step.
+//   stream(block, c, ldc)       writes 32 x 32 elements to c past the caches; finish_streams() ends such writes
 //   Scope                       an object that lives while a thread uses the unit
 #pragma once
 #include <algorithm>
@@ -21,12 +22,16 @@
 
 namespace moe::cpu::MOE_LEVEL {
 
-// Positions along k that are packed at a time. A sum goes on from C as it is stored, so this changes no result.
-static constexpr int64_t kTiledDepth = 512;
-// Rows of A and columns of B that are packed at a time: 512 and 256 KiB, together less than an L2 cache of 1 MiB. Where
-// B is contiguous across, its rows are read in runs of so many columns.
+// Positions along k, rows of A and elements of B that are packed at a time: at most 1 MiB and 256 KiB. They are meant
+// for an L2 cache of 2 MiB, which processors with AMX have, with room for the next elements of B as f32. A sum goes on
+// from C as it is stored, so the sizes change no result; but each further block along k reads and writes C again.
+static constexpr int64_t kTiledDepth = 1024;
 static constexpr int64_t kTiledRows = 512;
-static constexpr int64_t kTiledColumns = 256;
+static constexpr int64_t kTiledElementsB = 128 * 1024;
+// A C of up to so many bytes stays in the L2 cache. A B across is then packed in blocks of fewer positions and more
+// columns, because memory is read faster in long runs.
+static constexpr int64_t kSmallC = 512 << 10;
+static constexpr int64_t kTiledDepthOfSmallC = 256;
 
 // The calling thread's memory for packed tiles.
 class TileBuffers {
@@ -42,7 +47,7 @@ class TileBuffers {
   struct alignas(64) Line {
     uint16_t elements[32];
   };
-  std::unique_ptr<Line[]> a_{new Line[kTiledRows * kTiledDepth / 32]}, b_{new Line[kTiledColumns * kTiledDepth / 32]};
+  std::unique_ptr<Line[]> a_{new Line[kTiledRows * kTiledDepth / 32]}, b_{new Line[kTiledElementsB / 32]};
 };
 
 // What is fetched while a block of C is computed, some at every step: the block's own lines, which are needed at the
@@ -67,8 +72,9 @@ struct BlockFetch {
 // One block of C of at most 32 x 32 elements: c = [c +] alpha A B.
 template <class Unit>
 [[gnu::noinline]] void multiply_panels(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t ldc,
-                                       int64_t rows, int64_t columns, bool load, Prefetcher& next, float alpha = 1) {
-  if (rows >= kPanelExtent && columns >= kPanelExtent && alpha == 1) {
+                                       int64_t rows, int64_t columns, bool load, Prefetcher& next, float alpha = 1,
+                                       bool streamed = false) {
+  if (rows >= kPanelExtent && columns >= kPanelExtent && alpha == 1 && !streamed) {
     BlockFetch fetch(c, ldc, steps, next);
     return Unit::multiply(a, b, steps, c, ldc, load, fetch);
   }
@@ -82,6 +88,7 @@ template <class Unit>
   }
   BlockFetch fetch(full, kPanelExtent, steps, next);
   Unit::multiply(a, b, steps, full, kPanelExtent, load_full, fetch);
+  if (streamed && height == kPanelExtent && width == kPanelExtent) return Unit::stream(full, c, ldc);
   if (alpha == 1) {
     for (int64_t i = 0; i < height; ++i) std::memcpy(c + i * ldc, full + i * kPanelExtent, bytes);
     return;
@@ -92,6 +99,11 @@ template <class Unit>
       c[i * ldc + j] = load ? c[i * ldc + j] + product : product;
     }
   }
+}
+
+static inline Prefetcher fetch_of(const TileSource& source, int64_t num_steps) {
+  return source.along ? Prefetcher(source.first, source.ld, source.extent, source.depth, num_steps)
+                      : Prefetcher(source.first, source.ld, source.depth, source.extent, num_steps);
 }
 
 template <class Unit>
@@ -106,8 +118,24 @@ void tiled_gemm(const GemmProblem<float>& problem) {
   TileBuffers& buffers = TileBuffers::of_this_thread();
   const typename Unit::Scope scope;
   const bool a_along = problem.transpose_a == Transpose::no, b_along = problem.transpose_b == Transpose::yes;
-  for (int64_t p = 0; p < k; p += kTiledDepth) {
-    const int64_t depth = std::min(kTiledDepth, k - p), steps = divide_up(depth, kTileDepth);
+  // Equal blocks along k.
+  const int64_t all_steps = divide_up(k, kTileDepth);
+  const bool small_c = !b_along && m * n * static_cast<int64_t>(sizeof(float)) <= kSmallC;
+  const int64_t most_steps = (small_c ? kTiledDepthOfSmallC : kTiledDepth) / kTileDepth;
+  const int64_t block_steps = divide_up(all_steps, divide_up(all_steps, most_steps));
+  const int64_t block_depth = block_steps * kTileDepth;
+  const int64_t block_columns = kTiledElementsB / block_depth / kPanelExtent * kPanelExtent;
+  const bool streamed = problem.streamed && !problem.accumulate && problem.alpha == 1 && block_depth >= k &&
+                        problem.ldc % kTileExtent == 0 && reinterpret_cast<uintptr_t>(problem.c) % 64 == 0;
+  const auto b_block = [&](int64_t p, int64_t column) {
+    return TileSource{.first = problem.b + (b_along ? column * problem.ldb + p : p * problem.ldb + column),
+                      .ld = problem.ldb,
+                      .along = b_along,
+                      .extent = std::min(block_columns, n - column),
+                      .depth = std::min(block_depth, k - p)};
+  };
+  for (int64_t p = 0; p < k; p += block_depth) {
+    const int64_t depth = std::min(block_depth, k - p), steps = divide_up(depth, kTileDepth);
     const int64_t panel = steps * 2 * kTileElements;
     const bool load = problem.accumulate || p > 0;
     for (int64_t row0 = 0; row0 < m; row0 += kTiledRows) {
@@ -118,32 +146,28 @@ void tiled_gemm(const GemmProblem<float>& problem) {
                                        .extent = rows,
                                        .depth = depth},
                                       buffers.a());
-      for (int64_t column0 = 0; column0 < n; column0 += kTiledColumns) {
-        const int64_t columns = std::min(kTiledColumns, n - column0);
-        const auto b_at = [&](int64_t column) {
-          return problem.b + (b_along ? column * problem.ldb + p : p * problem.ldb + column);
-        };
-        pack_tiles<Unit, TileLayout::b>(
-            {.first = b_at(column0), .ld = problem.ldb, .along = b_along, .extent = columns, .depth = depth},
-            buffers.b());
-        // Weights come from memory: the next columns are fetched while these are multiplied.
-        const int64_t next_columns = std::min(kTiledColumns, n - column0 - columns);
+      for (int64_t column0 = 0; column0 < n; column0 += block_columns) {
+        const TileSource source = b_block(p, column0);
+        pack_tiles<Unit, TileLayout::b>(source, buffers.b());
+        // Weights come from memory: the block that is packed next is fetched while this one is multiplied.
         Prefetcher next;
-        if (next_columns > 0) {
-          const int64_t all_steps = divide_up(rows, kPanelExtent) * divide_up(columns, kPanelExtent) * steps;
-          next = b_along ? Prefetcher(b_at(column0 + columns), problem.ldb, next_columns, depth, all_steps)
-                         : Prefetcher(b_at(column0 + columns), problem.ldb, depth, next_columns, all_steps);
+        const int64_t products = divide_up(rows, kPanelExtent) * divide_up(source.extent, kPanelExtent);
+        if (column0 + block_columns < n) {
+          next = fetch_of(b_block(p, column0 + block_columns), products * steps);
+        } else if (row0 + rows == m && p + depth < k) {
+          next = fetch_of(b_block(p + depth, 0), products * steps);
         }
         for (int64_t row = 0; row < rows; row += kPanelExtent) {
-          for (int64_t column = 0; column < columns; column += kPanelExtent) {
+          for (int64_t column = 0; column < source.extent; column += kPanelExtent) {
             multiply_panels<Unit>(buffers.a() + row / kPanelExtent * panel, buffers.b() + column / kPanelExtent * panel,
                                   steps, problem.c + (row0 + row) * problem.ldc + column0 + column, problem.ldc,
-                                  rows - row, columns - column, load, next, problem.alpha);
+                                  rows - row, source.extent - column, load, next, problem.alpha, streamed);
           }
         }
       }
     }
   }
+  if (streamed) Unit::finish_streams();
 }
 
 static inline void prepare_tile_buffers() {
