@@ -45,6 +45,16 @@ struct CrossEntropyRows {
   double gradient_scale, smoothing;
 };
 
+// The draw of one call of dropout; `ids` may be null.
+template <class T>
+struct DropoutDraw {
+  RandomKey key;
+  uint32_t threshold;  // a word below it drops
+  T keep;
+  int64_t first_row;
+  const int32_t* ids;
+};
+
 // The numbers of one AdamW update; rate and correction2 include the corrections of bias.
 template <class T>
 struct AdamWFactors {
@@ -78,6 +88,7 @@ struct CpuKernels {
   void (*layer_norm_backward_parameters)(T* d_weight, T* d_bias, const T* d_y, const T* x, const T* statistics,
                                          int64_t rows, int64_t d);
   void (*cross_entropy)(const CrossEntropyRows<T>& x);
+  void (*dropout)(T* x, int64_t rows, int64_t d, const DropoutDraw<T>& draw);
   void (*adamw)(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
 };
 

@@ -1,9 +1,7 @@
 #include "core/ops/dropout.h"
 
-#include <vector>
-
+#include "core/ops/cpu_kernels.h"
 #include "core/ops/dispatch.h"
-#include "core/ops/kernels/drop_factors.h"
 
 namespace moe {
 
@@ -20,24 +18,12 @@ void dropout(Context& ctx, Tensor x, double rate, const RandomKey& key, int64_t 
   const uint32_t threshold = threshold_of(rate);
   if (on_cuda(ctx)) return cuda::dropout(ctx, x, rate, key, first_row, ids);
   run(ctx, x.dtype, [&]<class T>(T) {
-    T* p = x.as<T>();
-    const int32_t* id = ids ? ids.as<int32_t>() : nullptr;
-    const T keep = static_cast<T>(1 / (1 - rate));
-    const int64_t quads = (d + 3) / 4;
-#pragma omp parallel
-    {
-      thread_local std::vector<T> factors;  // for one row; reused by all calls
-      if (std::ssize(factors) < 4 * quads) factors.resize(static_cast<size_t>(4 * quads));
-      const T* const factor = factors.data();
-#pragma omp for schedule(static)
-      for (int64_t r = 0; r < rows; ++r) {
-        if (id && id[r] < 0) continue;
-        const int64_t row = first_row + (id ? id[r] : r);
-        cpu::drop_factors(factors.data(), key, static_cast<uint64_t>(row * quads), quads, threshold, keep);
-#pragma omp simd
-        for (int64_t i = 0; i < d; ++i) p[r * d + i] *= factor[i];
-      }
-    }
+    cpu::cpu_kernels<T>().dropout(x.as<T>(), rows, d,
+                                  {.key = key,
+                                   .threshold = threshold,
+                                   .keep = static_cast<T>(1 / (1 - rate)),
+                                   .first_row = first_row,
+                                   .ids = ids ? ids.as<int32_t>() : nullptr});
   });
 }
 

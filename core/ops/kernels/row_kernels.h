@@ -33,6 +33,9 @@ template <class T>
 void cross_entropy(const CrossEntropyRows<T>& x);
 
 template <class T>
+void dropout(T* x, int64_t rows, int64_t d, const DropoutDraw<T>& draw);
+
+template <class T>
 void adamw(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
 
 }  // namespace moe::cpu::MOE_LEVEL

@@ -20,6 +20,7 @@ constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,
                                  .layer_norm_backward_input = layer_norm_backward_input<T>,
                                  .layer_norm_backward_parameters = layer_norm_backward_parameters<T>,
                                  .cross_entropy = cross_entropy<T>,
+                                 .dropout = dropout<T>,
                                  .adamw = adamw<T>};
 
 extern const KernelTable table;

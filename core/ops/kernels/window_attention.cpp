@@ -10,8 +10,12 @@
 namespace moe::cpu::MOE_LEVEL {
 
 // A tile of queries is processed with all keys that any of them attends to: matrix products, with a mask for the other
-// keys.
-static constexpr int64_t kQueries = 64;
+// keys. Larger tiles compute more masked products, and pack keys and values less often.
+template <class T>
+static int64_t queries_at_once(const GemmKernel<T>& gemm) {
+  constexpr int64_t kDearPacking = 256;
+  return gemm.packing_cost < kDearPacking ? 64 : 128;
+}
 
 // A thread's buffer. It is large enough for all later calls for the same model.
 template <class T>
@@ -71,9 +75,9 @@ struct Head {
   }
   int64_t factors_at_most() const { return window.size + 1 + 8; }
 
-  int64_t keys_at_most() const { return window.size + kQueries; }
+  int64_t keys_at_most() const { return window.size + queries_at_once(gemm); }
   // Size of each part of a workspace.
-  int64_t tile() const { return kQueries * keys_at_most(); }
+  int64_t tile() const { return queries_at_once(gemm) * keys_at_most(); }
 
   // c (queries [first, end) x positions [begin, end)) = rows of a . rows of b
   void products(T* c, const T* a, int64_t lda, const HeadRows<T>& b, int64_t first, int64_t end, int64_t begin) const {
@@ -301,7 +305,7 @@ static Head<T> head_of(const WindowTensors<T>& x, int64_t sequence, int64_t h) {
 template <class T>
 void window_attention_forward(T* out, T* logsumexp, const WindowTensors<T>& x, int64_t batch) {
   const AttentionLayout& layout = x.layout;
-  const int64_t tiles = (layout.time + kQueries - 1) / kQueries;
+  const int64_t queries = queries_at_once(x.gemm), tiles = (layout.time + queries - 1) / queries;
 #pragma omp parallel
   {
     // Also allocates what backward needs, on every thread, because any thread may get the work.
@@ -311,9 +315,9 @@ void window_attention_forward(T* out, T* logsumexp, const WindowTensors<T>& x, i
     for (int64_t b = 0; b < batch; ++b) {
       for (int64_t h = 0; h < layout.heads; ++h) {
         for (int64_t tile = 0; tile < tiles; ++tile) {
-          const int64_t row = b * layout.time * layout.heads + h, first = tile * kQueries;
+          const int64_t row = b * layout.time * layout.heads + h, first = tile * queries;
           head_of(x, b, h).forward(out + row * layout.d_head, logsumexp + row, first,
-                                   std::min(layout.time, first + kQueries));
+                                   std::min(layout.time, first + queries));
         }
       }
     }
@@ -327,7 +331,7 @@ void window_attention_backward(T* d_qkv, T* d_positions, T* partial, int64_t par
                                const T* logsumexp, const WindowTensors<T>& x, int64_t batch) {
   const AttentionLayout& layout = x.layout;
   const int64_t d = layout.d_head, width = layout.width(), heads = layout.heads, group = heads / layout.kv_heads;
-  const int64_t tasks = batch * layout.kv_heads, positions = x.window.size * d;
+  const int64_t tasks = batch * layout.kv_heads, positions = x.window.size * d, queries = queries_at_once(x.gemm);
 #pragma omp parallel for schedule(dynamic, 1)
   for (int64_t part = 0; part < parts; ++part) {
     T* const own = partial ? partial + part * positions : nullptr;
@@ -342,9 +346,9 @@ void window_attention_backward(T* d_qkv, T* d_positions, T* partial, int64_t par
       }
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
         const int64_t row = b * layout.time * heads + h;
-        for (int64_t first = 0; first < layout.time; first += kQueries) {
+        for (int64_t first = 0; first < layout.time; first += queries) {
           head_of(x, b, h).backward(d_rows + h * d, d_k, d_v, own, d_out + row * d, out + row * d, logsumexp + row,
-                                    first, std::min(layout.time, first + kQueries));
+                                    first, std::min(layout.time, first + queries));
         }
       }
     }
