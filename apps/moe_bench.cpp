@@ -5,6 +5,7 @@
 #include "core/bench/bench_curriculum.h"
 #include "core/bench/bench_ops.h"
 #include "core/bench/bench_step.h"
+#include "core/bench/parallel_regions.h"
 #include "core/config/config_reader.h"
 #include "core/step/cpu_setup.h"
 
@@ -94,6 +95,7 @@ static int bench(int argc, char** argv, MpiSession& session) {
   const CpuSetup cpu =
       setup_cpu(static_cast<int>(config.parallel.threads), config.parallel.hardware_threads, session.local());
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
+  r.step.regions = region_counts;
   const std::string line = bench_step(config, session.world(), cpu.threads, device, r.step);
   if (session.world()->rank() == 0) std::cout << line << "\n";
   return 0;

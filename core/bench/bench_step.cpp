@@ -58,6 +58,19 @@ static std::vector<double> time_steps(TrainingState& state, const StateSetup& se
   return times;
 }
 
+// What `steps` steps of `threads` threads did together, in `all_seconds`.
+static void add_regions(Json& line, const RegionCounts& before, const RegionCounts& after, double all_seconds,
+                        int64_t steps, int threads) {
+  constexpr double kThreads = 32, kBarrierSeconds = 10e-6;
+  const double count = static_cast<double>(steps), inside = after.seconds - before.seconds;
+  const double barriers = static_cast<double>(after.barriers - before.barriers), serial = all_seconds - inside;
+  if (after.regions == before.regions) return;
+  line["regions"] = static_cast<double>(after.regions - before.regions) / count;
+  line["barriers"] = barriers / count;
+  line["serial_ms"] = serial / count * 1e3;
+  line["planned_ms_32"] = (serial + inside * threads / kThreads + barriers * kBarrierSeconds) / count * 1e3;
+}
+
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
                        const DeviceChoice& device, const BenchOptions& options) {
   const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
@@ -73,7 +86,11 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                          .queue = device.queue};
   const MemoryPlan plan = plan_memory(setup);
   TrainingState state(setup, plan, true);
+  const RegionCounts before = options.regions ? options.regions() : RegionCounts{};
+  const auto start = Clock::now();
   const std::vector<double> times = time_steps(state, setup, *world, options);
+  const double all_seconds = seconds_since(start);
+  const RegionCounts after = options.regions ? options.regions() : RegionCounts{};
   const size_t peak = peak_resident_bytes();
   const cpu::KernelTable& kernels = cpu::kernel_table();
   const auto peak_of = device.precision.products == Products::bf16 ? kernels.bf16.peak_gflops : kernels.fma_peak_gflops;
@@ -83,22 +100,25 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   const double median = times[times.size() / 2];
   const double count = static_cast<double>(config.train.batch * config.data.sequence);
   const double gflops = summarise(config, vocab).flops_per_token * count / median / 1e9;
-  const Json line{{"bench", "step"},
-                  {"name", config.name},
-                  {"ranks", world->size()},
-                  {"threads", threads},
-                  {"device", device.description},
-                  {"precision", name_of(device.precision)},
-                  {"instruction_set", name_of(instruction_set())},
-                  {"ms", median * 1e3},
-                  {"ms_min", times.front() * 1e3},
-                  {"ms_max", times.back() * 1e3},
-                  {"tokens_per_s", count / median},
-                  {"gflops", gflops},
-                  {"peak_gflops", peak_gflops},
-                  {"peak_share", peak_gflops > 0 ? gflops / peak_gflops : 0},
-                  {"peak_bytes", peak},
-                  {"planned_bytes", plan.total()}};
+  Json line{{"bench", "step"},
+            {"name", config.name},
+            {"ranks", world->size()},
+            {"threads", threads},
+            {"device", device.description},
+            {"precision", name_of(device.precision)},
+            {"instruction_set", name_of(instruction_set())},
+            {"ms", median * 1e3},
+            {"ms_min", times.front() * 1e3},
+            {"ms_max", times.back() * 1e3},
+            {"tokens_per_s", count / median},
+            {"gflops", gflops},
+            {"peak_gflops", peak_gflops},
+            {"peak_share", peak_gflops > 0 ? gflops / peak_gflops : 0},
+            {"peak_bytes", peak},
+            {"planned_bytes", plan.total()}};
+  if (options.regions && threads > 1) {
+    add_regions(line, before, after, all_seconds, options.warmup + options.steps, threads);
+  }
   return json_text(line);
 }
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/base/check.h"
@@ -51,23 +53,27 @@ GemmProblem<T> block_of(GemmProblem<T> problem, int64_t row, int64_t m, int64_t 
   return problem;
 }
 
-// Appends the pieces of one problem: a grid of about work / piece_work blocks of C, with the shape that needs the least
-// packing. k is never cut, so each element of C has one writer and one order of summation.
+// Appends the pieces of one problem: a grid of about work / piece_work blocks of C, of shapes that give most of these
+// pieces the one that needs the least packing. (A narrow C cannot be cut into many columns.) k is never cut, so each
+// element of C has one writer and one order of summation.
 template <class T>
 void cut(const GemmProblem<T>& problem, const GemmKernel<T>& kernel, int64_t place, int64_t piece_work,
          std::vector<Piece<T>>& pieces) {
   const auto [m, n] = std::array{problem.m, problem.n};
   if (m == 0 || n == 0) return;
   const int64_t num_pieces = std::max<int64_t>(1, (work_of(problem, kernel) + piece_work / 2) / piece_work);
-  int64_t best_rows = m, best_columns = n, least_packed = -1;
+  int64_t best_rows = m, best_columns = n;
+  std::pair<int64_t, int64_t> least{std::numeric_limits<int64_t>::max(), 0};  // missing pieces, packed rows and columns
   for (int64_t num_down = 1; num_down <= num_pieces; ++num_down) {
     const int64_t num_across = divide_up(num_pieces, num_down);
     const int64_t rows = round_up(divide_up(m, num_down), kernel.tile_rows);
     const int64_t columns = round_up(divide_up(n, num_across), kernel.tile_columns);
     // A is packed once for each column of blocks, B once for each row of blocks.
-    const int64_t packed = m * divide_up(n, columns) + n * divide_up(m, rows);
-    if (least_packed >= 0 && packed >= least_packed) continue;
-    least_packed = packed;
+    const int64_t across = divide_up(n, columns), down = divide_up(m, rows);
+    const int64_t missing = std::max<int64_t>(0, num_pieces * 3 / 4 - across * down);
+    const std::pair cost{missing, m * across + n * down};
+    if (cost >= least) continue;
+    least = cost;
     best_rows = rows;
     best_columns = columns;
   }

@@ -26,6 +26,21 @@ TEST_CASE("a step is measured without the data that its configuration names") {
   CHECK(result.code == 0);
 }
 
+TEST_CASE("a step of two threads counts their regions and what lies outside of them") {
+  const Finished result =
+      run_child(program("moe-bench") +
+                Arguments{"step", "-c", MOE_CONFIGS "/bench/cpu_small.yaml", "--steps", "1", "--warmup", "1"} +
+                settings({"model.layers=1", "train.batch=2", "parallel.threads=2", "precision=bf16"}));
+  REQUIRE(result.code == 0);
+  const auto json = parse_json(result.out);
+  INFO(result.out);
+  CHECK(json.at("precision") == "f32, products in bf16");
+  CHECK(json.at("regions").get<double>() > 10);
+  CHECK(json.at("barriers").get<double>() >= json.at("regions").get<double>());
+  CHECK(json.at("serial_ms").get<double>() > 0);
+  CHECK(json.at("planned_ms_32").get<double>() > json.at("serial_ms").get<double>());
+}
+
 TEST_CASE("sizes that are negative or that nothing can hold are errors of the command line") {
   TemporaryFolder folder;
   const auto refuses = [](const Arguments& command) {
