@@ -2,7 +2,7 @@
 #include "core/ops/kernels/row_kernels.h"
 #include "core/ops/kernels/vector_math.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>
 static void relu_forward(T* y, const T* z, int64_t n) {

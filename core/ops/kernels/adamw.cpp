@@ -4,7 +4,7 @@
 
 #include "core/ops/kernels/row_kernels.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T, bool kClear>
 static void update(T* w, T* m, T* v, T* g, int64_t n, const AdamWFactors<T>& f) {

@@ -17,7 +17,7 @@
 #include "core/ops/kernels/gemm/panels.h"
 #include "core/ops/kernels/vector_math.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // A tile of queries is processed with all keys that it attends to. Keys and values are packed once per head. Products
 // are cut into the micro-kernel's panels, so that causal attention computes little more than half of them.

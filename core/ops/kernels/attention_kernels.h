@@ -3,7 +3,7 @@
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>
 void attention_forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout,

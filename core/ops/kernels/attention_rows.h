@@ -11,7 +11,7 @@
 #include "core/ops/kernels/gemm/micro_kernel.h"
 #include "core/ops/kernels/vector_math.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // scores (visible) -> e^(score - largest), and zeros up to `end`; returns the sum and the largest score.
 template <class T>

@@ -6,7 +6,7 @@
 #include "core/ops/kernels/row_kernels.h"
 #include "core/ops/kernels/vector_math.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // The sums that a pass over one row of logits computes.
 template <class T>

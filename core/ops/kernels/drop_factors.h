@@ -6,7 +6,7 @@
 #include "core/base/philox.h"
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // factors (4 * quads): draws four words for each element from `first` on; the factor is 0 for a word below `threshold`,
 // else `keep`.

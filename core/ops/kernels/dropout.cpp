@@ -4,7 +4,7 @@
 #include "core/ops/kernels/drop_factors.h"
 #include "core/ops/kernels/row_kernels.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>
 void dropout(T* x, int64_t rows, int64_t d, const DropoutDraw<T>& draw) {

@@ -6,7 +6,7 @@
 
 #include "core/ops/kernels/gemm/gemm_kernels.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 using Vector __attribute__((vector_size(kVectorBytes))) = float;
 

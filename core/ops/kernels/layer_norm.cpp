@@ -4,7 +4,7 @@
 
 #include "core/ops/kernels/row_kernels.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>
 void layer_norm_forward(T* y, T* statistics, const T* x, const T* weight, const T* bias, int64_t rows, int64_t d,

@@ -6,7 +6,7 @@
 
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // The upper half is the bf16 number, the lower half is zero. Without branches, so that loops over it are vectorised.
 static inline uint32_t rounded_bits(float x) {

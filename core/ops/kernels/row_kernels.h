@@ -4,7 +4,7 @@
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>
 void activation_forward(T* y, const T* z, int64_t rows, int64_t d_ff, Activation activation);

@@ -3,7 +3,7 @@
 #include "core/ops/kernels/gemm/gemm_kernels.h"
 #include "core/ops/kernels/row_kernels.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>
 constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,

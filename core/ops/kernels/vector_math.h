@@ -9,7 +9,7 @@
 #include "core/base/normal_tail.h"
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // e^x to 2 ulp: 2^n times a polynomial in the remainder, |remainder| <= ln(2)/2 (Cephes' expf coefficients). Inputs
 // below -87.3 give at most about the smallest normal number; inputs above 88.7 a large finite number.

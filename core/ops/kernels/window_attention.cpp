@@ -7,7 +7,7 @@
 #include "core/ops/kernels/drop_factors.h"
 #include "core/ops/kernels/vector_math.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // A tile of queries is processed with all keys that any of them attends to: matrix products, with a mask for the other
 // keys. Larger tiles compute more masked products, and pack keys and values less often.

@@ -3,7 +3,7 @@
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/kernels/gemm/micro_kernel.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>  // float, double
 void gemm_serial(const GemmProblem<T>& problem);

@@ -12,7 +12,7 @@
 #include "core/ops/kernels/gemm/prefetch.h"
 #include "core/ops/kernels/round_bf16.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 namespace {
 
 // The longest run of k that is summed in registers; for f64, half of it. It is part of the definition of the

@@ -9,7 +9,7 @@
 
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 #if defined(__AVX512F__)
 inline constexpr int kVectorBytes = 64;

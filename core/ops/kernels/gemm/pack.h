@@ -8,7 +8,7 @@
 
 #include "core/ops/kernels/gemm/gemm_kernels.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // pack_along may write this many elements past the last panel.
 inline constexpr int64_t kPackSlack = 4;

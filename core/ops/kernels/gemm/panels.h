@@ -5,7 +5,7 @@
 
 #include "core/ops/kernels/gemm/micro_kernel.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // Rows of A: panels of kTileRows rows from pack.h, each k long, or rows in place.
 template <class T>

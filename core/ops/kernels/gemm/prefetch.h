@@ -4,7 +4,7 @@
 
 #include "core/base/integer.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 class Prefetcher {
  public:

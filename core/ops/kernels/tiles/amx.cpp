@@ -11,7 +11,7 @@
 #include "core/ops/kernels/tiles/tiled_attention.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 namespace {
 
 struct alignas(64) TileConfiguration {

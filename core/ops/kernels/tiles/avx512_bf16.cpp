@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "core/ops/kernels/tiles/avx512_pack.h"
 #include "core/ops/kernels/tiles/tiled_attention.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 namespace {
 
 struct DotProducts : Avx512Pack {
@@ -19,6 +18,12 @@ struct DotProducts : Avx512Pack {
   };
 
   [[gnu::always_inline]] static __m512bh pairs(__m512i x) { return reinterpret_cast<__m512bh>(x); }
+
+  // sum += products of a pair of numbers in memory and the pairs of b. As assembly, because clang 16 crashes on the
+  // intrinsic with a pair that is repeated.
+  [[gnu::always_inline]] static void add_products(__m512& sum, const uint16_t* pair, __m512i b) {
+    asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*reinterpret_cast<const uint16_t(*)[2]>(pair)));
+  }
 
   // Eight rows of C at a time: 16 sums, two vectors of B and a pair of A fit the registers.
   template <class Fetch>
@@ -42,11 +47,9 @@ struct DotProducts : Avx512Pack {
           const __m512i right = _mm512_load_si512(b_tile + kTileElements + pair * 32);
 #pragma GCC unroll 8
           for (int i = 0; i < kRows; ++i) {
-            int32_t both;
-            std::memcpy(&both, a_tile + i * kTileDepth + 2 * pair, sizeof(both));
-            const __m512i row_pair = _mm512_set1_epi32(both);
-            sum[i][0] = _mm512_dpbf16_ps(sum[i][0], pairs(row_pair), pairs(left));
-            sum[i][1] = _mm512_dpbf16_ps(sum[i][1], pairs(row_pair), pairs(right));
+            const uint16_t* const both = a_tile + i * kTileDepth + 2 * pair;
+            add_products(sum[i][0], both, left);
+            add_products(sum[i][1], both, right);
           }
         }
       }
@@ -95,4 +98,4 @@ const Bf16Kernels kernels{.gemm = kTiledGemm<DotProducts>,
                           .attention_backward = tiled_attention_backward<DotProducts>,
                           .peak_gflops = peak_gflops};
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

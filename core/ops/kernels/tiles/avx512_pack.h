@@ -6,7 +6,7 @@
 
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 struct Avx512Pack {
   [[gnu::always_inline]] static void round_row(const float* from, uint16_t* to) {

@@ -11,7 +11,7 @@
 
 #include "core/ops/kernels/level.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 static constexpr int64_t kTileExtent = 16;                // rows of A or columns of B in a tile
 static constexpr int64_t kTileDepth = 32;                 // positions along k

@@ -11,7 +11,7 @@
 #include "core/ops/kernels/attention_rows.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // Queries that backward processes at a time: their number is the inner dimension of the products for keys and values.
 static constexpr int64_t kTiledQueries = 128;

@@ -20,7 +20,7 @@
 #include "core/ops/kernels/gemm/prefetch.h"
 #include "core/ops/kernels/tiles/tile_pack.h"
 
-namespace moe::cpu::MOE_LEVEL {
+namespace moe::cpu::inline MOE_LEVEL {
 
 // Positions along k, rows of A and elements of B that are packed at a time: at most 1 MiB and 256 KiB. They are meant
 // for an L2 cache of 2 MiB, which processors with AMX have, with room for the next elements of B as f32. A sum goes on
