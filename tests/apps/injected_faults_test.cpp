@@ -61,7 +61,7 @@ TEST_CASE("kills at random times, on one and two ranks", "[.reliability]") {
   const char* kills = std::getenv("MOE_RELIABILITY_KILLS");
   for (const int ranks : {1, 2}) {
     const FaultWalk faults{.ranks = ranks, .settings = kLarger};
-    print_row(fmt::format("{} ranks, experts grow", ranks), "SIGKILL at a random time",
+    print_row(fmt::format("{} rank{}, experts grow", ranks, ranks == 1 ? "" : "s"), "SIGKILL at a random time",
               kill_by_time(faults, kills ? std::atoll(kills) : 100, 1));
   }
 }
