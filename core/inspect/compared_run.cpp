@@ -46,7 +46,7 @@ void add_once(std::vector<std::string>& list, const std::string& item) {
 
 // Reads the machines and programs that made the run.
 void read_sessions(const Json& manifest, ComparedRun& run) {
-  std::vector<std::string> machines, programs, lengths, changes;
+  std::vector<std::string> machines, programs, precisions, lengths, changes;
   const Json* sessions = manifest.find("sessions");
   if (sessions && sessions->is_array()) {
     for (const Json& s : *sessions) {
@@ -54,6 +54,7 @@ void read_sessions(const Json& manifest, ComparedRun& run) {
       add_once(machines, fmt::format("{}, {} x {} threads, {}", text(s, "host"), text(s, "ranks"),
                                      text(s, "threads_per_rank"), text(s, "instruction_set")));
       add_once(programs, text(s, "program_hash"));
+      add_once(precisions, text(s.find("precision") ? s : manifest, "precision"));
       add_once(lengths, text(number(s, "updates")));
       if (const Json* made = s.find("changes"); made && made->is_object()) {
         for (const auto& [key, values] : made->items()) add_once(changes, key);
@@ -62,6 +63,7 @@ void read_sessions(const Json& manifest, ComparedRun& run) {
   }
   run.machine = join(machines, " + ");
   run.program = join(programs, " + ");
+  run.precision = join(precisions, " + ");
   if (!changes.empty()) {
     throw LeftOut{Standing::unfair, "keys were changed during training (--change): " + join(changes, ", ")};
   }

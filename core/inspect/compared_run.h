@@ -27,6 +27,7 @@ struct ComparedRun {
   std::vector<std::pair<std::string, std::string>> terms{};
   ConfigNode configuration{};
   std::string machine{}, program{};  // where and by which build it was made; several when the run was moved
+  std::string precision{};           // likewise
   double tokens_per_update = kAbsent;
 
   int64_t step = 0;  // step of the evaluation that is compared

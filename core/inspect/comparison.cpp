@@ -138,7 +138,7 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
   }
 }
 
-// Adds a note when the fair runs were made on different machines or by different builds.
+// Adds a note when the fair runs were made on different machines, in different precisions or by different builds.
 void note_mixture(Comparison& c, std::string ComparedRun::*origin, const std::string& warning) {
   std::map<std::string, int> origins;
   for (const ComparedRun* run : c.with(Standing::fair)) ++origins[run->*origin];
@@ -255,6 +255,7 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
     if (i != c.baseline) pair_up(c.configs[i], c.configs[c.baseline], c.notes);
   }
   note_mixture(c, &ComparedRun::machine, "times cannot be compared, because the runs were made on different machines");
+  note_mixture(c, &ComparedRun::precision, "the runs were computed in different precisions");
   note_mixture(c, &ComparedRun::program, "the runs were made by different builds of moe-train");
   for (const ComparedRun& run : c.runs) {
     if (run.history.damaged_lines > 0)

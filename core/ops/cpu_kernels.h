@@ -87,6 +87,8 @@ struct CpuKernels {
                                     int64_t rows, int64_t d, bool accumulate);
   void (*layer_norm_backward_parameters)(T* d_weight, T* d_bias, const T* d_y, const T* x, const T* statistics,
                                          int64_t rows, int64_t d);
+  void (*softmax_backward)(T* d_z, const T* d_p, const T* p, int64_t rows, int64_t n);
+  void (*log_softmax_backward)(T* d_z, const T* d_log_p, const T* z, const T* logsumexp, int64_t rows, int64_t n);
   void (*cross_entropy)(const CrossEntropyRows<T>& x);
   void (*dropout)(T* x, int64_t rows, int64_t d, const DropoutDraw<T>& draw);
   void (*adamw)(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);

@@ -409,6 +409,7 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
                           {"ranks", groups_.world->size()},
                           {"threads_per_rank", cpu_.threads},
                           {"instruction_set", name_of(instruction_set())},
+                          {"precision", name_of(device_.precision)},
                           {"program_hash", program_hash}});
 }
 

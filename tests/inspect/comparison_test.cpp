@@ -168,8 +168,10 @@ TEST_CASE("choice of the baseline") {
   CHECK_THROWS_AS(compare_runs(runs, {}, {}), CheckpointError);
 }
 
-TEST_CASE("other machines and other builds are reported") {
+TEST_CASE("other machines, precisions and builds are reported") {
   std::vector<ComparedRun> runs = sample_runs();
+  for (ComparedRun& run : runs) run.precision = "f32";
+  runs[1].precision = "f32, products in bf16";
   runs[2].machine = "other, 2 x 1 threads, avx2";
   runs[3].program = "q";
   const std::string text = comparison_text(compare_runs(runs, {}, {}), false);
@@ -177,6 +179,7 @@ TEST_CASE("other machines and other builds are reported") {
              Catch::Contains("times cannot be compared, because the runs were made on different machines: host, 1 x 1 "
                              "threads, avx2 (5 runs); other, 2 x 1 threads, avx2 (1 run)"));
   CHECK_THAT(text, Catch::Contains("different builds of moe-train: p (5 runs); q (1 run)"));
+  CHECK_THAT(text, Catch::Contains("different precisions: f32 (5 runs); f32, products in bf16 (1 run)"));
 }
 
 TEST_CASE("the JSON report parses and agrees") {

@@ -253,6 +253,35 @@ TEST_CASE("f32 and f64 products are bitwise equal on all instruction sets with f
   }
 }
 
+TEST_CASE("dropout draws the same words on every instruction set") {
+  // Elements around a carry into the upper half of the counter.
+  constexpr RandomKey kKeys[] = {
+      kKey, {.seed = ~uint64_t{0} - 5, .purpose = RandomPurpose::strategy, .stream = 7, .step = ~uint64_t{0}}};
+  constexpr uint32_t kThreshold = 0x60000000u;
+  for (const InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512}) {
+    const cpu::KernelTable* table = set <= widest_instruction_set() ? cpu::kernel_table_of(set) : nullptr;
+    if (!table) continue;
+    for (const RandomKey& key : kKeys) {
+      for (const int64_t d : {1, 4, 30, 63, 64, 65, 300}) {
+        for (const int64_t first_row : {int64_t{0}, (int64_t{1} << 32) / ((d + 3) / 4) - 2}) {
+          std::vector<float> x(static_cast<size_t>(5 * d), 1.0f);
+          table->f32.dropout(
+              x.data(), 5, d,
+              {.key = key, .threshold = kThreshold, .keep = 2.0f, .first_row = first_row, .ids = nullptr});
+          int64_t wrong = 0;
+          for (int64_t i = 0; i < 5 * d; ++i) {
+            const int64_t row = first_row + i / d, column = i % d;
+            const auto words = key.words(static_cast<uint64_t>(row * ((d + 3) / 4) + column / 4));
+            wrong += x[static_cast<size_t>(i)] != (words[static_cast<size_t>(column % 4)] < kThreshold ? 0.0f : 2.0f);
+          }
+          CAPTURE(name_of(set), d, first_row);
+          CHECK(wrong == 0);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the number of threads changes no bit of a product of bf16 operands") {
   const Operands operands(300, 260, 520, Transpose::no, Transpose::no,
                           [](uint64_t element) { return kKey.uniform(element) - 0.5f; });

@@ -1,5 +1,5 @@
-// Loops over rows and elements for one instruction set: activations, norms, cross-entropy, optimizers. T: float,
-// double. Arguments as in core/ops/cpu_kernels.h.
+// Loops over rows and elements for one instruction set: activations, norms, softmax, cross-entropy, dropout, optimizers.
+// T: float, double. Arguments as in core/ops/cpu_kernels.h.
 #pragma once
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/kernels/level.h"
@@ -30,6 +30,11 @@ void layer_norm_backward_parameters(T* d_weight, T* d_bias, const T* d_y, const 
                                     int64_t d);
 
 template <class T>
+void softmax_backward(T* d_z, const T* d_p, const T* p, int64_t rows, int64_t n);
+template <class T>
+void log_softmax_backward(T* d_z, const T* d_log_p, const T* z, const T* logsumexp, int64_t rows, int64_t n);
+
+template <class T>
 void cross_entropy(const CrossEntropyRows<T>& x);
 
 template <class T>
@@ -38,4 +43,4 @@ void dropout(T* x, int64_t rows, int64_t d, const DropoutDraw<T>& draw);
 template <class T>
 void adamw(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -19,6 +19,8 @@ constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,
                                  .layer_norm_forward = layer_norm_forward<T>,
                                  .layer_norm_backward_input = layer_norm_backward_input<T>,
                                  .layer_norm_backward_parameters = layer_norm_backward_parameters<T>,
+                                 .softmax_backward = softmax_backward<T>,
+                                 .log_softmax_backward = log_softmax_backward<T>,
                                  .cross_entropy = cross_entropy<T>,
                                  .dropout = dropout<T>,
                                  .adamw = adamw<T>};
@@ -32,4 +34,4 @@ const KernelTable table{.f32 = kKernels<float>,
                                  .peak_gflops = fma_peak_gflops},
                         .fma_peak_gflops = fma_peak_gflops};
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL
