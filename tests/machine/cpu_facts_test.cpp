@@ -76,6 +76,7 @@ TEST_CASE("lists of CPUs are read and written as Linux does") {
   CHECK(parse_cpu_list("0-3,8,10-11\n") == std::vector<int>{0, 1, 2, 3, 8, 10, 11});
   CHECK(parse_cpu_list("5") == std::vector<int>{5});
   CHECK(parse_cpu_list("2000-2001,1").size() == 3);
+  CHECK(parse_cpu_list("3,0-4,2-5,1-2,4").size() == 6);
   for (const char* wrong : {"", "x", "3-1", "-1", "1-2-3", "0-99999999999"}) CHECK(parse_cpu_list(wrong).empty());
   CHECK(cpu_list_text({0, 1, 2, 8, 10, 11}) == "0-2,8,10-11");
   CHECK(cpu_list_text({}).empty());
