@@ -104,6 +104,8 @@ class Walker {
       ++outcome.went_on;
     } else if (hit.code == 4 && !kills) {
       ++outcome.refused;
+    } else if (fault.kind == "SIGTERM" && (hit.code == 128 + SIGTERM || hit.code == -SIGTERM)) {
+      ++outcome.killed;
     } else if (kills && (hit.code == -SIGKILL || (walk_.ranks > 1 && hit.code == 128 + SIGKILL))) {
       ++outcome.killed;
     } else {

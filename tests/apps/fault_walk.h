@@ -23,7 +23,7 @@ struct FaultWalk {
 // What became of the trials with one kind of fault.
 struct FaultOutcome {
   int64_t trials = 0;
-  int64_t went_on = 0, refused = 0, killed = 0;  // exit 0, exit 4, SIGKILL
+  int64_t went_on = 0, refused = 0, killed = 0;  // exit 0, exit 4, ended by SIGKILL or SIGTERM
   int64_t most_repeated = 0;                     // updates that were made again, at most
   std::vector<std::string> failures{};           // one text each
 };
