@@ -77,7 +77,8 @@ std::optional<double> cores_in(const SystemFiles& files, const Mount& mount, con
     quota = static_cast<double>(files.number(folder + "/cpu.cfs_quota_us").value_or(-1));
     period = static_cast<double>(files.number(folder + "/cpu.cfs_period_us").value_or(0));
   }
-  return quota > 0 && period > 0 ? std::optional(quota / period) : std::nullopt;
+  constexpr double kMost = 1 << 16;  // more cores than Linux supports are no quota
+  return quota > 0 && period > 0 && quota / period <= kMost ? std::optional(quota / period) : std::nullopt;
 }
 
 std::optional<int64_t> memory_in(const SystemFiles& files, const Mount& mount, const std::string& folder) {

@@ -108,6 +108,12 @@ TEST_CASE("a cgroup's quota and memory limit, of both versions, from the own gro
        {{v2 + "/job/cpu.max", "0 0\n"}, {v2 + "/job/memory.max", "-5\n"}},
        {},
        {}},
+      {"a quota beyond any machine",
+       kV2Mounts,
+       "0::/job\n",
+       {{v2 + "/job/cpu.max", "10999999999999999 100000\n"}, {v2 + "/cpu.max", "200000 100000\n"}},
+       2,
+       {}},
       {"a group without a slash", kV2Mounts, "0::job/step\n", {{v2 + "/cpu.max", "150000 100000\n"}}, 1.5, {}},
       {"no cgroups", "", "", {}, {}, {}},
   };
@@ -127,6 +133,8 @@ TEST_CASE("a cgroup's quota and memory limit, of both versions, from the own gro
 TEST_CASE("the memory limit is the machine's or the cgroup's, whichever is smaller") {
   MadeUpSystem system;
   CHECK_FALSE(read_memory_limit(system.files()).has_value());
+  system.write("/proc/meminfo", "MemTotal:       55555555555555555555 kB\n");
+  CHECK_FALSE(read_memory_limit(system.files()));
   system.write("/proc/meminfo", "MemTotal:       1000 kB\nMemFree:        10 kB\n");
   CHECK(read_memory_limit(system.files())->bytes == 1024000);
   CHECK(memory_warning(read_memory_limit(system.files()), 512000, 2).empty());
