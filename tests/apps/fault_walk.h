@@ -18,6 +18,7 @@ struct FaultWalk {
   // (writes to one file) the first and the last are tried.
   bool all = false;
   bool lasts = false;  // the fault stays, as a full disk does
+  std::string text{};  // only writes of something that contains this text
 };
 
 // What became of the trials with one kind of fault.
