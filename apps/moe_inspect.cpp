@@ -11,6 +11,7 @@
 #include "core/checkpoint/files.h"
 #include "core/inspect/comparison_html.h"
 #include "core/inspect/comparison_json.h"
+#include "core/inspect/comparison_tables.h"
 #include "core/inspect/comparison_text.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/gradient_variance.h"
@@ -150,6 +151,10 @@ static int compare(int argc, char** argv, MpiSession& session) {
   options.at = at == "last" ? ComparedAt::last : ComparedAt::best;
   const Comparison comparison = compare_folder(folder, options);
   std::cout << (rank ? ranking(comparison) : comparison_text(comparison, measures)) << std::flush;
+  // The lines of a ranking are for programs and say nothing of the runs that are not in it.
+  for (const Remark& remark : remarks(comparison)) {
+    if (rank && remark.alarming) log::warn("{}: {}", remark.label, remark.text);
+  }
   if (!json.empty()) {
     replace_text(json, json_text_replacing(comparison_json(comparison), 1) + "\n");
     log::info("Wrote {}", json);

@@ -16,6 +16,7 @@
 #include "core/config/flat_values.h"
 #include "core/config/input_paths.h"
 #include "core/machine/instruction_set.h"
+#include "core/machine/kill_watch.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
@@ -139,6 +140,10 @@ static int train(const TrainConfig& config, const ResumeOptions& resume, MpiSess
   if (first && !device.notice.empty()) log::info("{}", device.notice);
   if (first && !session.notice().empty()) log::warn("{}", session.notice());
   const LinkWatch links(*session.world(), session.local().rank, config.parallel.timeout);
+  // The first two ranks of a host watch, because one of them may be the process that ends.
+  std::optional<KillWatch> kills;
+  if (session.local().size > 1 && session.local().rank < 2)
+    kills.emplace(SystemFiles(), [](const std::string& message) { log::warn("{}", message); });
   return static_cast<int>(Trainer(config, session.world(), cpu, device, resume).run());
 }
 

@@ -12,18 +12,22 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "data/content_hash.h"
 
 namespace moe {
 
-constexpr size_t kBlockBytes = size_t{1} << 18;
+constexpr int64_t kBlockBytes = int64_t{1} << 18;
 
 // The stored bytes of an input, block by block.
 class StoredBytes {
  public:
-  explicit StoredBytes(const InputFile& input) : name_(input.path()), file_(input.open()), block_(kBlockBytes) {}
+  explicit StoredBytes(const InputFile& input)
+      : name_(input.path()), file_(input.open()), size_(file_.size()), block_(as_index(block_bytes(kBlockBytes))) {}
 
   const std::string& name() const { return name_; }
+  // The file's size, and a byte to notice its end, or `most`. The kernel's files say that they have no bytes.
+  int64_t block_bytes(int64_t most) const { return size_ > 0 ? std::min(size_ + 1, most) : most; }
   // The next block, empty at the end. Valid until the next call.
   std::string_view next() {
     const int64_t count = file_.read_at(block_.data(), static_cast<int64_t>(block_.size()), bytes_);
@@ -37,6 +41,7 @@ class StoredBytes {
  private:
   std::string name_;
   PosixFile file_;
+  int64_t size_;
   std::vector<char> block_;
   int64_t bytes_ = 0;
   ContentHash hash_;
@@ -241,6 +246,10 @@ int64_t ByteStream::read(char* out, int64_t bytes) {
   return decoder_->read(out, bytes);
 }
 
+int64_t ByteStream::block_bytes(int64_t most) const {
+  return compression_.empty() ? stored_->block_bytes(most) : most;
+}
+
 std::string_view ByteStream::compression() const {
   return compression_;
 }
@@ -255,9 +264,10 @@ uint64_t ByteStream::stored_hash() const {
 
 std::string read_bytes(const std::string& path) {
   ByteStream stream{InputFile(path)};
+  const size_t block = as_index(stream.block_bytes(kBlockBytes));
   std::string bytes;
   for (size_t done = 0;;) {
-    bytes.resize(done + std::max(done, kBlockBytes));
+    bytes.resize(done + std::max(done, block));
     done += static_cast<size_t>(stream.read(bytes.data() + done, static_cast<int64_t>(bytes.size() - done)));
     if (done < bytes.size()) {
       bytes.resize(done);

@@ -25,6 +25,9 @@ class ByteStream {
 
   // Fills `out` up to the end of the input; returns the number of bytes.
   int64_t read(char* out, int64_t bytes);
+  // How much to ask read() for at once, at most `most`: no more than a file that is not compressed can give, so that
+  // a small file takes a small buffer. One byte more than it has, because less than was asked for means the end.
+  int64_t block_bytes(int64_t most) const;
   // "gzip", "xz", "zstd", or "" for a file that is not compressed.
   std::string_view compression() const;
 

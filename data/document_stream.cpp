@@ -11,7 +11,7 @@
 
 namespace moe {
 
-constexpr size_t kBlockBytes = size_t{1} << 20;
+constexpr int64_t kBlockBytes = int64_t{1} << 20;
 constexpr size_t kMaxLineBytes = size_t{64} << 20;
 
 static_assert(kBlockBytes >= kTextSample, "the first block is the sample");
@@ -27,7 +27,7 @@ static std::string text_members(const Json& object) {
 
 TextSource recognise_text(InputFile file, const std::string& text_field, bool is_document) {
   ByteStream stream(file);
-  std::string begin(kBlockBytes, '\0');
+  std::string begin(as_index(stream.block_bytes(kBlockBytes)), '\0');
   begin.resize(as_index(stream.read(begin.data(), static_cast<int64_t>(begin.size()))));
   TextCheck(file.path()).begin(std::string_view(begin).substr(0, as_index(kTextSample)));
   TextSource source{.file = std::move(file), .is_document = is_document};
@@ -42,7 +42,7 @@ TextSource recognise_text(InputFile file, const std::string& text_field, bool is
         source.file.path());
   }
   // A longer line than was read is taken for an object by its first character; if it is none, the reader says so.
-  const bool cut = line.size() == text.size() && begin.size() == kBlockBytes;
+  const bool cut = line.size() == text.size() && std::ssize(begin) == kBlockBytes;
   const Json object = line.starts_with('{') && !cut ? parse_json_or_null(line) : Json();
   if (!object.is_object() && !(cut && line.starts_with("{\""))) return source;
   const Json* found = object.find(text_field);
@@ -69,10 +69,11 @@ bool DocumentStream::read(std::string& text, std::vector<size_t>& begins) {
 // Appends a block of the file's bytes; sets ended_ with the last one.
 bool DocumentStream::read_block(std::string& text) {
   const size_t before = text.size();
-  text.resize(before + kBlockBytes);
-  const auto count = as_index(bytes_.read(text.data() + before, static_cast<int64_t>(kBlockBytes)));
-  text.resize(before + count);
-  ended_ = count < kBlockBytes;
+  const int64_t wanted = bytes_.block_bytes(kBlockBytes);
+  text.resize(before + as_index(wanted));
+  const int64_t count = bytes_.read(text.data() + before, wanted);
+  text.resize(before + as_index(count));
+  ended_ = count < wanted;
   const std::string_view block = std::string_view(text).substr(before);
   const bool first = !std::exchange(begun_, true);
   if (first) check_.begin(block.substr(0, as_index(kTextSample)));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -111,8 +112,8 @@ bool TokenFile::has_plain_header() const {
 
 uint64_t TokenFile::payload_hash() const {
   ContentHash hash;
-  std::vector<unsigned char> block(size_t{1} << 20);
   const int64_t end = num_tokens_ * bytes_per_token_;
+  std::vector<unsigned char> block(as_index(std::min(end, int64_t{1} << 20)));
   for (int64_t done = 0; done < end;) {
     const int64_t count = std::min(std::ssize(block), end - done);
     read_bytes(kTokenHeaderBytes + done, count, block.data());

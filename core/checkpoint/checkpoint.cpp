@@ -129,6 +129,8 @@ static Json to_json(const RunState& state) {
                {"alarm", state.alarm},
                {"capacity", state.capacity},
                {"experts", state.experts},
+               {"lifecycle_records", state.lifecycle_records},
+               {"unmeasured_change", state.unmeasured_change},
                {"identity", state.identity}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
   if (state.best_figure) json[kBestFigure] = *state.best_figure;
@@ -324,6 +326,8 @@ RunState load_run_state(const std::string& path) {
     state.alarm = json.value("alarm", Json());
     state.capacity = json.value("capacity", Json());
     state.experts = json.value("experts", Json());
+    state.lifecycle_records = json.value("lifecycle_records", int64_t{0});
+    state.unmeasured_change = json.value("unmeasured_change", Json());
     state.identity = json.at("identity");
     state.optimizer_states = json.value("optimizer_states", state.optimizer_states);
     if (json.contains("best_loss")) state.best_loss = json.at("best_loss").get<double>();

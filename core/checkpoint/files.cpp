@@ -1,6 +1,7 @@
 #include "core/checkpoint/files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,9 +77,13 @@ void sync_folder(const std::string& path) {
 }
 
 void read_blocks(const std::string& path, const FileSink& sink) {
+  constexpr off_t kMost = off_t{1} << 20;
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) fail("read", path, errno);
-  std::vector<char> block(size_t{1} << 20);
+  struct stat status {};
+  // The kernel's files say that they have no bytes.
+  const bool has_size = ::fstat(file, &status) == 0 && status.st_size > 0;
+  std::vector<char> block(static_cast<size_t>(std::min<off_t>(has_size ? status.st_size : kMost, kMost)));
   for (;;) {
     const ssize_t count = ::read(file, block.data(), block.size());
     if (count < 0 && errno == EINTR) continue;

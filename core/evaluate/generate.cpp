@@ -47,7 +47,7 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     state.model->forward(ctx, batch);
     return batch;
   };
-  for (int64_t i = 0; i < options.tokens; ++i) {
+  for (int64_t i = 0; i < options.tokens && !(options.stop && options.stop()); ++i) {
     while (memory && static_cast<int64_t>(text.size()) - remembered > options.context) {
       state.model->remember(ctx, read(remembered, options.context));
       memory.advance(options.context);

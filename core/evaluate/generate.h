@@ -1,5 +1,6 @@
 // Generates text from a model, one token after the other.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "core/step/training_state.h"
@@ -11,6 +12,8 @@ struct GenerateOptions {
   int64_t context = 0;
   double temperature = 0.8;  // 0: the most likely token
   uint64_t seed = 1;
+  // Called by every rank before each token; must return the same on all of them. If it returns true, the text ends.
+  std::function<bool()> stop{};
 };
 
 // Continues `prompt` (at least one token). With a context memory the text is read in segments of `context` tokens, each

@@ -268,12 +268,18 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
 Comparison compare_folder(const std::string& folder, const ComparisonOptions& options) {
   std::error_code error;
   std::vector<ComparedRun> runs;
+  // A folder with one of the files of a run may be a run that lost the others.
+  const auto is_run = [](const fs::path& path) {
+    return fs::exists(path / "config.yaml") || fs::exists(path / "manifest.json") || fs::exists(path / "metrics.jsonl");
+  };
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.is_directory() && fs::exists(entry.path() / "config.yaml"))
+    if (entry.is_directory() && is_run(entry.path()))
       runs.push_back(read_compared_run(folder, entry.path().filename().string(), options.at));
   }
   if (error) raise<CheckpointError>("cannot read the folder {}: {}", folder, error.message());
-  if (runs.empty()) raise<CheckpointError>("{} holds no runs: no folder in it has a config.yaml", folder);
+  if (runs.empty())
+    raise<CheckpointError>("{} holds no runs: no folder in it has a config.yaml, manifest.json or metrics.jsonl",
+                           folder);
   std::sort(runs.begin(), runs.end(), [](const ComparedRun& a, const ComparedRun& b) { return a.name < b.name; });
   std::vector<std::string> order;
   std::ifstream file(folder + "/configs.txt");

@@ -173,8 +173,10 @@ std::optional<ExpertChange> ExpertLifecycle::change_by(const Event& event, Train
 }
 
 void ExpertLifecycle::happen(int64_t step, double open, const std::function<TrainingState&()>& state,
-                             const std::function<void(const ExpertChange&)>& change) {
-  for (Event& event : events_) {
+                             const std::function<bool(const ExpertChange&)>& change) {
+  if (step != step_) step_ = step, next_ = 0;
+  while (next_ < events_.size()) {
+    Event& event = events_[next_++];
     if (!is_due(event, step, open)) continue;
     prepare(state().model->moe_layers().size());
     const std::optional<ExpertChange> what = change_by(event, state());
@@ -182,7 +184,7 @@ void ExpertLifecycle::happen(int64_t step, double open, const std::function<Trai
     apply(*what);
     ++event.happened;
     event.opened = levels_below(event.event->opened(), open);
-    change(*what);
+    if (!change(*what)) return;
   }
 }
 
@@ -208,7 +210,8 @@ Json ExpertLifecycle::save() const {
     experts = numbers_[0].experts;
     factors = numbers_[0].k_factor;
   }
-  return {{"number", experts}, {"k_factor", factors}, {"weight", weight_}, {"use", sums_}, {"events", events}};
+  return {{"number", experts}, {"k_factor", factors}, {"weight", weight_}, {"use", sums_},
+          {"events", events},  {"step", step_},       {"next", next_}};
 }
 
 void ExpertLifecycle::restore(const Json& saved, const std::string& path) {
@@ -234,7 +237,10 @@ void ExpertLifecycle::restore(const Json& saved, const std::string& path) {
       events_[i].low = events[i].at("low").get<std::vector<std::vector<int64_t>>>();
       if (!fits(events_[i].low)) damaged();
     }
-    if (!fits(sums_)) damaged();
+    // Earlier versions did not write these: with them all events of a step happened before a checkpoint of it.
+    step_ = saved.value("step", int64_t{-1});
+    next_ = saved.value("next", size_t{0});
+    if (!fits(sums_) || next_ > events_.size()) damaged();
   } catch (const JsonError&) {
     damaged();
   }

@@ -52,9 +52,10 @@ class ExpertLifecycle {
 
   // Called before an update, when `step` updates have been made and the curriculum has opened a share `open` of the
   // samples by difficulty. Calls `change` for each event that is due, in the order of the configuration; `change` must
-  // have carried it out when it returns. `state()` returns the training state.
+  // have carried it out when it returns. If it returns false, the later events of the step wait for the next call for
+  // the same step, also in a run that is resumed. `state()` returns the training state.
   void happen(int64_t step, double open, const std::function<TrainingState&()>& state,
-              const std::function<void(const ExpertChange&)>& change);
+              const std::function<bool(const ExpertChange&)>& change);
 
   const LayerNumbers& numbers() const { return numbers_; }
   // Moving averages of each expert's share of the assignments, for each MoE layer.
@@ -77,6 +78,8 @@ class ExpertLifecycle {
 
   LayerNumbers numbers_;
   std::vector<Event> events_;
+  int64_t step_ = -1;                      // of the last call of happen()
+  size_t next_ = 0;                        // the first event that it has not looked at
   double weight_ = 0;                      // total weight of the moving averages, which start at 0
   std::vector<std::vector<double>> sums_;  // by layer and expert
 };

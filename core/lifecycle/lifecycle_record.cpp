@@ -13,9 +13,12 @@ static constexpr double kRounding = 1e-6;    // relative tolerance for a loss
 static constexpr size_t kMostDescribed = 8;  // experts of a layer printed on the console
 static constexpr size_t kMostListed = 4096;  // experts of a layer listed in metrics.jsonl
 
+static bool equal_losses(double before, double after) {
+  return std::abs(after - before) <= kRounding * std::max(1.0, std::abs(before));
+}
+
 bool ChangeOutcome::preserved() const {
-  if (!loss_before || !loss_after) return why.empty();
-  return std::abs(*loss_after - *loss_before) <= kRounding * std::max(1.0, std::abs(*loss_before));
+  return loss_before && loss_after ? equal_losses(*loss_before, *loss_after) : why.empty();
 }
 
 std::string why_changed(const ExpertChange& change, const Model& model) {
@@ -137,6 +140,13 @@ std::vector<Json> to_json(const ExpertChange& change, const ChangeOutcome& outco
     records.push_back(std::move(record));
   }
   return records;
+}
+
+void add_loss_after(Json& record, double loss, double seconds) {
+  record[metric_keys::kPreserved] = equal_losses(record.at(metric_keys::kLossBefore), loss);
+  record.erase("seconds");
+  record[metric_keys::kLossAfter] = loss;
+  record["seconds"] = seconds;
 }
 
 }  // namespace moe

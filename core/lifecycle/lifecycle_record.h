@@ -25,4 +25,7 @@ std::vector<std::string> to_words(const ExpertChange& change, const ChangeOutcom
                                   int64_t step);
 std::vector<Json> to_json(const ExpertChange& change, const ChangeOutcome& outcome, const Model& model);
 
+// Completes a record of to_json() that was made before the loss after the change was measured.
+void add_loss_after(Json& record, double loss, double seconds);
+
 }  // namespace moe

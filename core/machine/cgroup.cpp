@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "core/base/text.h"
 
@@ -76,7 +77,8 @@ std::optional<double> cores_in(const SystemFiles& files, const Mount& mount, con
     quota = static_cast<double>(files.number(folder + "/cpu.cfs_quota_us").value_or(-1));
     period = static_cast<double>(files.number(folder + "/cpu.cfs_period_us").value_or(0));
   }
-  return quota > 0 && period > 0 ? std::optional(quota / period) : std::nullopt;
+  constexpr double kMost = 1 << 16;  // more cores than Linux supports are no quota
+  return quota > 0 && period > 0 && quota / period <= kMost ? std::optional(quota / period) : std::nullopt;
 }
 
 std::optional<int64_t> memory_in(const SystemFiles& files, const Mount& mount, const std::string& folder) {
@@ -93,11 +95,14 @@ void keep_smaller(std::optional<T>& smallest, std::optional<T> other) {
 
 }  // namespace
 
+static bool has_controller(const Mount& mount, const char* name) {
+  return mount.version == 2 || contains(mount.controllers, name);
+}
+
 CgroupLimits read_cgroup_limits(const SystemFiles& files) {
   CgroupLimits limits;
   for (const Mount& mount : mounts(files)) {
-    const bool cpu = mount.version == 2 || contains(mount.controllers, "cpu"),
-               memory = mount.version == 2 || contains(mount.controllers, "memory");
+    const bool cpu = has_controller(mount, "cpu"), memory = has_controller(mount, "memory");
     if (!cpu && !memory) continue;
     for (const std::string& folder : folders(files, mount)) {
       if (cpu) keep_smaller(limits.cores, cores_in(files, mount, folder));
@@ -105,6 +110,15 @@ CgroupLimits read_cgroup_limits(const SystemFiles& files) {
     }
   }
   return limits;
+}
+
+std::vector<std::string> memory_groups(const SystemFiles& files) {
+  std::vector<std::string> result;
+  for (const Mount& mount : mounts(files)) {
+    if (!has_controller(mount, "memory")) continue;
+    for (std::string& folder : folders(files, mount)) result.push_back(std::move(folder));
+  }
+  return result;
 }
 
 }  // namespace moe

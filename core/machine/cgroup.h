@@ -3,6 +3,8 @@
 // cgroup-v2.
 #pragma once
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "core/machine/system_files.h"
 
@@ -16,5 +18,8 @@ struct CgroupLimits {
 // The smallest limits of the process's group and the groups around it. Nothing where no limit is set or no cgroup is
 // found.
 CgroupLimits read_cgroup_limits(const SystemFiles& files);
+
+// The folders that describe the memory of the process's group and of the groups around it. None if no cgroup is found.
+std::vector<std::string> memory_groups(const SystemFiles& files);
 
 }  // namespace moe

@@ -1,6 +1,7 @@
 #include "core/machine/memory.h"
 
 #include <cstdlib>
+#include <limits>
 
 #include "core/base/units.h"
 #include "core/machine/cgroup.h"
@@ -13,7 +14,8 @@ std::optional<MemoryLimit> read_memory_limit(const SystemFiles& files) {
   for (const std::string& line : files.lines("/proc/meminfo")) {
     if (line.rfind(kTotal, 0) != 0) continue;
     const long long kib = std::atoll(line.c_str() + std::string_view(kTotal).size());
-    if (kib > 0) limit = MemoryLimit{kib * 1024, "this machine has"};
+    if (kib > 0 && kib <= std::numeric_limits<int64_t>::max() / 1024)
+      limit = MemoryLimit{kib * 1024, "this machine has"};
   }
   if (const std::optional<int64_t> bytes = read_cgroup_limits(files).memory;
       bytes && (!limit || *bytes < limit->bytes)) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "core/base/text.h"
 
@@ -41,16 +42,20 @@ std::optional<int64_t> SystemFiles::number(const std::string& path) const {
 }
 
 std::vector<int> parse_cpu_list(const std::string& text) {
-  constexpr int kMost = 1 << 20;  // far above what Linux supports
-  std::vector<int> cpus;
+  constexpr int kMost = 1 << 16;  // far above what Linux supports
+  std::vector<std::pair<int, int>> ranges;
   for (const std::string& part : split(std::string(trim(text)), ',')) {
     const std::vector<std::string> ends = split(part, '-');
     const std::optional<int> first = parse<int>(ends.front()), last = parse<int>(ends.back());
     if (!first || !last || *first < 0 || *last < *first || *last >= kMost || ends.size() > 2) continue;
-    for (int cpu = *first; cpu <= *last; ++cpu) cpus.push_back(cpu);
+    ranges.emplace_back(*first, *last);
   }
-  std::sort(cpus.begin(), cpus.end());
-  cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
+  // Ranges may overlap: in ascending order, each adds only what lies after the ones before it.
+  std::sort(ranges.begin(), ranges.end());
+  std::vector<int> cpus;
+  for (const auto& [first, last] : ranges) {
+    for (int cpu = cpus.empty() ? first : std::max(first, cpus.back() + 1); cpu <= last; ++cpu) cpus.push_back(cpu);
+  }
   return cpus;
 }
 

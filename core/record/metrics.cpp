@@ -19,28 +19,32 @@
 namespace moe {
 
 // Whether a run that resumes at the record's step writes it again. A checkpoint is written before the expert events of
-// moe.lifecycle of its step, but after the alarm restarted experts, and before a run stops.
-static bool happens_again(const Json& type, const Json& record, bool step_finished) {
-  if (type == metric_keys::kLifecycle) return record.value(metric_keys::kCause, "") != metric_keys::kAlarm;
-  if (type == metric_keys::kEvaluation || type == metric_keys::kSample) return !step_finished;
+// moe.lifecycle of its step, except those that a signal ended, but after the alarm restarted experts, and before a run
+// stops. `resumed` counts the records that are kept.
+static bool happens_again(const Json& type, const Json& record, ResumedRecords& resumed) {
+  if (type == metric_keys::kLifecycle) {
+    if (record.value(metric_keys::kCause, "") == metric_keys::kAlarm) return resumed.alarm_writes_again;
+    return --resumed.lifecycle_records < 0;
+  }
+  if (type == metric_keys::kEvaluation || type == metric_keys::kSample) return !resumed.step_finished;
   return type == metric_keys::kStopped;
 }
 
-MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step, bool step_finished)
-    : path_(path) {
+MetricsFile::MetricsFile(const std::string& path, const std::optional<ResumedRecords>& resumed) : path_(path) {
   struct stat named {};
   if (::lstat(path.c_str(), &named) == 0 && S_ISLNK(named.st_mode))
     raise<CheckpointError>("{} is a link, which a run does not write through; remove it", path);
   std::string kept;
   bool dropped = false;
+  ResumedRecords counted = resumed.value_or(ResumedRecords());
   std::ifstream old(path);
   for (std::string line; std::getline(old, line);) {
     auto record = parse_json_or_null(line);
     update_record(record);
     const Json *type = record.find(metric_keys::kType), *step = record.find(metric_keys::kStep);
-    const bool intact = type && type->is_string() && step && step->is_integer();
-    const bool again = intact && happens_again(*type, record, step_finished);
-    const bool keep = intact && resumed_step && step->get<int64_t>() <= *resumed_step - (again ? 1 : 0);
+    const bool intact = resumed && type && type->is_string() && step && step->is_integer();
+    const int64_t at = intact ? step->get<int64_t>() : 0;
+    const bool keep = intact && (at < resumed->step || (at == resumed->step && !happens_again(*type, record, counted)));
     if (keep) kept += line + "\n";
     dropped |= !keep;
   }

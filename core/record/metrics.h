@@ -29,13 +29,21 @@ struct TrainRecord {
   std::vector<std::pair<std::string, double>> scheduled{};  // ScheduledQuantities::at() of the latest step
 };
 
+// The checkpoint from which a run goes on with its records (RunState).
+struct ResumedRecords {
+  int64_t step = 0;
+  bool step_finished = true;        // whether what is due after the step was done
+  int64_t lifecycle_records = 0;    // of moe.lifecycle, which the checkpoint has
+  bool alarm_writes_again = false;  // whether the records of experts that the alarm restarted will be written again
+};
+
 // metrics.jsonl: one record per line is appended, each with the schema's version. Only rank 0 has one.
 class MetricsFile {
  public:
-  // `resumed_step`: absent for a new run, which drops all records. A resumed run drops the records after that step and
-  // those of that step that will be written again: of moe.lifecycle, of a stop, and of what is due after the step if it
-  // is not finished (RunState::step_finished). Throws CheckpointError, also for a path that is a link.
-  MetricsFile(const std::string& path, std::optional<int64_t> resumed_step, bool step_finished = true);
+  // `resumed`: absent for a new run, which drops all records. A resumed run drops the records after that step and those
+  // of that step that will be written again: of moe.lifecycle, of a stop, and of what is due after the step if it is
+  // not finished. Throws CheckpointError, also for a path that is a link.
+  MetricsFile(const std::string& path, const std::optional<ResumedRecords>& resumed);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
 

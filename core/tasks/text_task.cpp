@@ -1,6 +1,7 @@
 #include "core/tasks/text_task.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/base/json.h"
 #include "core/base/units.h"
@@ -83,11 +84,12 @@ class TextTask : public Task {
   NamedFigures training_figures(double loss, const StepOutcome&) const override {
     return {{"bpc", bits_per_character(loss, bytes_per_token_, spelling_bits_)}};
   }
-  std::optional<GeneratedText> generate(TrainingState& state, int64_t step) const override {
+  std::optional<GeneratedText> generate(TrainingState& state, int64_t step,
+                                        const std::function<bool()>& stop) const override {
     const std::vector<int32_t> text =
         moe::generate(state, prompt_,
                       {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
-                       static_cast<uint64_t>(config_.seed + step)});
+                       static_cast<uint64_t>(config_.seed + step), stop});
     return GeneratedText{corpus_.tokenizer().decode(prompt_), corpus_.tokenizer().decode(text)};
   }
 

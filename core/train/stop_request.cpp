@@ -55,7 +55,7 @@ int StopRequest::before_update() const {
   return wanted(2 * update_);
 }
 
-int StopRequest::within_evaluation(double next_seconds, Communicator& ranks) const {
+int StopRequest::before_part(double next_seconds, Communicator& ranks) const {
   const int signal = wanted(next_seconds);
   double order = signal == SIGINT ? 2 : signal == SIGTERM ? 1 : 0;
   ranks.all_reduce_max(as_tensor(std::span(&order, 1)));

@@ -25,8 +25,8 @@ class StopRequest {
   // SIGINT or SIGTERM if this rank asks for the end: by a signal that it received, or as SIGTERM because an update that
   // begins now would be the last that leaves time for a checkpoint.
   int before_update() const;
-  // Collective: the same within an evaluation whose next part takes so long; equal on every rank.
-  int within_evaluation(double next_seconds, Communicator& ranks) const;
+  // Collective: the same before the next part of an evaluation or a sample, which takes so long; equal on every rank.
+  int before_part(double next_seconds, Communicator& ranks) const;
 
   // Whether the time limit is the reason.
   bool is_late() const { return signals_.received() == 0; }

@@ -24,6 +24,9 @@ static double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+static constexpr const char* kSplit = "validation";
+static constexpr const char* kRecords = "records";  // of RunState::unmeasured_change
+
 bool Trainer::is_due(const Duration& every, int64_t step) const {
   return every.amount > 0 && step % std::max<int64_t>(to_whole_updates(every, length_), 1) == 0;
 }
@@ -56,6 +59,7 @@ StepOutcome Trainer::make_update() {
   run_.unlogged_loss += outcome.loss;
   ++run_.unlogged_steps;
   run_.step_finished = false;
+  run_.lifecycle_records = 0;
   const double seconds = seconds_since(start);
   stop_.took_update(seconds);
   seconds_ += seconds;
@@ -81,13 +85,11 @@ ExitCode Trainer::train() {
         folder_.path(), run_.step, end_);
     return ExitCode::done;
   }
-  int signal = run_.step_finished ? 0 : finish_step();
+  int signal = finish_change();
+  if (!signal && !run_.step_finished) signal = finish_step();
   while (run_.step < end_ && signal == 0 && !out_of_patience()) {
-    if (!lifecycle_.empty()) {
-      lifecycle_.happen(
-          run_.step, curriculum_->open(run_.step), [&]() -> TrainingState& { return *state_; },
-          [&](const ExpertChange& change) { change_experts(change); });
-    }
+    signal = apply_lifecycle();
+    if (signal) break;
     const StepOutcome outcome = make_update();
     signal = outcome.signal;
     // A signal is no reason to log: the run has the same records as one that was not interrupted.
@@ -95,7 +97,7 @@ ExitCode Trainer::train() {
       log_step(outcome);
     else if (is_first())
       bar_.draw(run_.step, end_, progress_text(outcome));
-    heed_alarm();
+    if (const int asked = heed_alarm(); !signal) signal = asked;
     if (!signal) signal = finish_step();
   }
   bar_.clear();
@@ -126,7 +128,9 @@ ExitCode Trainer::end_interrupted(int signal) {
 // up for when the run goes on.
 int Trainer::finish_step() {
   const bool first = run_.step == 0, last = run_.step == end_, stored = saved_ == run_.step;
-  if (!first && is_due(config_.sample.every, run_.step)) show_sample();
+  if (!first && is_due(config_.sample.every, run_.step)) {
+    if (const int signal = show_sample()) return signal;
+  }
   // Set before the evaluation, the last of what is due, because it saves a checkpoint if it is the best.
   run_.step_finished = true;
   if (is_due(config_.evaluate.every, run_.step) || first || last) {
@@ -172,21 +176,50 @@ void Trainer::log_step(const StepOutcome& outcome) {
   metrics_->write(metric_keys::kTrain, run_.step, to_json(record, *state_->model));
 }
 
-// The loss on a part of the validation split that is as long as a batch, the same in any layout; nullopt without that
-// split.
-std::optional<double> Trainer::probe_loss() {
-  if (!task_->has_split("validation")) return std::nullopt;
-  const int64_t predictions = state_->model->predictions_per_sample(task_->shape().time);
-  const int64_t tokens = config_.train.batch * predictions + 1;
-  return evaluate(*state_, groups_, *task_, "validation", {0, 0, tokens, state_setup().micro_sequences()}).nll();
+// What evaluations and samples ask before each of their parts, on every rank: whether a signal ends them. It is stored
+// in `signal`.
+std::function<bool()> Trainer::stop_between_parts(int& signal) {
+  return [this, &signal, longest = 0.0, part = Clock::now()]() mutable {
+    longest = std::max(longest, seconds_since(part));
+    part = Clock::now();
+    signal = stop_.before_part(longest, *groups_.world);
+    return signal != 0;
+  };
 }
 
-void Trainer::change_experts(const ExpertChange& change, const char* cause) {
+// The loss on a part of the validation split that is as long as a batch, the same in any layout; nullopt without that
+// split, or if `stop` ended it.
+std::optional<double> Trainer::probe_loss(const std::function<bool()>& stop) {
+  if (!task_->has_split(kSplit)) return std::nullopt;
+  const int64_t predictions = state_->model->predictions_per_sample(task_->shape().time);
+  const int64_t tokens = config_.train.batch * predictions + 1;
+  EvaluationOptions options{0, 0, tokens, state_setup().micro_sequences()};
+  options.stop = stop;
+  const Evaluation result = evaluate(*state_, groups_, *task_, kSplit, options);
+  return result.is_complete ? std::optional(result.nll()) : std::nullopt;
+}
+
+// Applies the events of moe.lifecycle that are due. Returns the signal that ended it early, or 0.
+int Trainer::apply_lifecycle() {
+  int signal = 0;
+  if (lifecycle_.empty()) return signal;
+  lifecycle_.happen(
+      run_.step, curriculum_->open(run_.step), [&]() -> TrainingState& { return *state_; },
+      [&](const ExpertChange& change) {
+        signal = change_experts(change);
+        return signal == 0;
+      });
+  return signal;
+}
+
+// Returns the signal that ended it early, or 0. The change is always made: it cannot be undone. After a signal only the
+// loss after it is left for when the run goes on, at a checkpoint that has the change.
+int Trainer::change_experts(const ExpertChange& change, const char* cause) {
   const auto start = Clock::now();
   // The step of the latest update, also in a run that is being resumed.
   const auto latest = static_cast<uint64_t>(std::max<int64_t>(run_.step - 1, 0));
   state_->ctx.step = latest;
-  const std::optional<double> before = probe_loss();
+  const std::optional<double> before = probe_loss({});
   const auto capacity = capacity_state(*state_->model), alarm = alarm_->state(*state_->model);
   if (change.before == change.after) {
     MovedTensors(*state_, groups_, groups_, change, run_.step).write_to(*state_);
@@ -204,36 +237,63 @@ void Trainer::change_experts(const ExpertChange& change, const char* cause) {
     alarm_->restore(*state_->model, alarm, "the run");
     state_->ctx.step = latest;
   }
+  int signal = 0;
   const ChangeOutcome outcome{.loss_before = before,
-                              .loss_after = probe_loss(),
+                              .loss_after = probe_loss(stop_between_parts(signal)),
                               .why = why_changed(change, *state_->model),
                               .seconds = seconds_since(start)};
+  if (is_first()) {
+    bar_.clear();
+    for (const std::string& line : to_words(change, outcome, *state_->model, run_.step)) log::info("{}", line);
+  }
+  const std::vector<Json> records = to_json(change, outcome, *state_->model);
+  if (signal)
+    run_.unmeasured_change = {{metric_keys::kCause, cause}, {kRecords, records}};
+  else
+    write_change(records, cause);
+  return signal;
+}
+
+void Trainer::write_change(const std::vector<Json>& records, const std::string& cause) {
+  if (cause.empty()) run_.lifecycle_records += std::ssize(records);
   if (!is_first()) return;
-  bar_.clear();
-  for (const std::string& line : to_words(change, outcome, *state_->model, run_.step)) log::info("{}", line);
-  for (Json record : to_json(change, outcome, *state_->model)) {
-    if (*cause) record[metric_keys::kCause] = cause;
+  for (Json record : records) {
+    if (!cause.empty()) record[metric_keys::kCause] = cause;
     metrics_->write(metric_keys::kLifecycle, run_.step, std::move(record));
   }
 }
 
-static constexpr const char* kSplit = "validation";
+// Measures the loss after a change of experts if a signal ended the run before it was. Returns a signal that ends it
+// again, or 0.
+int Trainer::finish_change() {
+  if (run_.unmeasured_change.is_null()) return 0;
+  const auto start = Clock::now();
+  state_->ctx.step = static_cast<uint64_t>(std::max<int64_t>(run_.step - 1, 0));
+  int signal = 0;
+  const std::optional<double> loss = probe_loss(stop_between_parts(signal));
+  if (signal) return signal;
+  try {
+    std::vector<Json> records;
+    for (Json record : run_.unmeasured_change.at(kRecords)) {
+      if (loss) add_loss_after(record, *loss, seconds_since(start));
+      records.push_back(std::move(record));
+    }
+    if (loss) log::info("[lifecycle]  step {} | loss {:.4f} after the change", run_.step, *loss);
+    write_change(records, run_.unmeasured_change.at(metric_keys::kCause).get<std::string>());
+  } catch (const JsonError& error) {
+    raise<CheckpointError>("{}/state.json is damaged: {}", folder_.checkpoints().path(run_.step), error.what());
+  }
+  run_.unmeasured_change = nullptr;
+  return 0;
+}
 
 // Returns the signal that ended it early, or 0.
 int Trainer::run_evaluation() {
   if (!task_->has_split(kSplit)) return 0;
   const auto start = Clock::now();
   int signal = 0;
-  double longest = 0;
-  auto part = start;
-  const auto stop = [&] {
-    longest = std::max(longest, seconds_since(part));
-    part = Clock::now();
-    signal = stop_.within_evaluation(longest, *groups_.world);
-    return signal != 0;
-  };
   EvaluationOptions options{0, config_.evaluate.stride, config_.evaluate.tokens, state_setup().micro_sequences()};
-  options.stop = stop;
+  options.stop = stop_between_parts(signal);
   const Evaluation result = evaluate(*state_, groups_, *task_, kSplit, options);
   if (!result.is_complete) return signal;
   if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
@@ -274,8 +334,8 @@ bool Trainer::out_of_patience() const {
   return config_.evaluate.patience > 0 && run_.evaluations_since_best >= config_.evaluate.patience;
 }
 
-// Collective: the sums are the same on all ranks.
-void Trainer::heed_alarm() {
+// Collective: the sums are the same on all ranks. Returns a signal that ended the restart of experts early, or 0.
+int Trainer::heed_alarm() {
   const std::string& action = config_.moe.alarm.action;
   const std::vector<CollapseAlarm::Event> events = alarm_->observe(*state_->model);
   for (const CollapseAlarm::Event& event : events) {
@@ -299,21 +359,24 @@ void Trainer::heed_alarm() {
   if (!events.empty() && action == "restart") {
     const auto [use, experts] = CollapseAlarm::under_used(*state_->model, events);
     const double noise = config_.moe.alarm.noise;
-    change_experts(restart_experts(use, experts, lifecycle_.numbers(), noise, noise), metric_keys::kAlarm);
+    return change_experts(restart_experts(use, experts, lifecycle_.numbers(), noise, noise), metric_keys::kAlarm);
   }
-  if (events.empty() || action != "stop") return;
+  if (events.empty() || action != "stop") return 0;
   save_checkpoint();
   raise<CollapseError>(
       "step {}: {}, beyond the limit {} for {} updates; a checkpoint is saved. The limits are set by moe.alarm",
       run_.step, events[0].in_words(), events[0].limit, config_.moe.alarm.updates);
 }
 
-void Trainer::show_sample() {
-  const std::optional<GeneratedText> sample = task_->generate(*state_, run_.step);
-  if (!sample || !is_first()) return;
+// Returns the signal that ended it early, or 0.
+int Trainer::show_sample() {
+  int signal = 0;
+  const std::optional<GeneratedText> sample = task_->generate(*state_, run_.step, stop_between_parts(signal));
+  if (signal || !sample || !is_first()) return signal;
   bar_.clear();
   log::info("[sample] step {} | {} >>> {}", run_.step, sample->prompt, sample->text);
   metrics_->write(metric_keys::kSample, run_.step, {{"text", sample->text}});
+  return 0;
 }
 
 void Trainer::remove_old_checkpoints() const {

@@ -1,6 +1,7 @@
 // The training loop.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,17 +72,21 @@ class Trainer {
   // ---- the loop (trainer.cpp)
   bool is_due(const Duration& every, int64_t step) const;
   bool checkpoint_is_due() const;
+  std::function<bool()> stop_between_parts(int& signal);
   // Applies an event of moe.lifecycle, or of the alarm, before the next update.
-  void change_experts(const ExpertChange& change, const char* cause = "");
-  std::optional<double> probe_loss();
+  int change_experts(const ExpertChange& change, const char* cause = "");
+  int apply_lifecycle();
+  int finish_change();
+  void write_change(const std::vector<Json>& records, const std::string& cause);
+  std::optional<double> probe_loss(const std::function<bool()>& stop);
   ExitCode train();
   StepOutcome make_update();
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   int run_evaluation();
   void record_evaluation(const Evaluation& result, const BestEvaluation::Verdict& verdict, double seconds);
-  void show_sample();
-  void heed_alarm();
+  int show_sample();
+  int heed_alarm();
   bool out_of_patience() const;
   int finish_step();
   ExitCode end_interrupted(int signal);

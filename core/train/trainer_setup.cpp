@@ -12,6 +12,7 @@
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
+#include "core/base/metric_keys.h"
 #include "core/base/text.h"
 #include "core/checkpoint/damage.h"
 #include "core/checkpoint/files.h"
@@ -250,8 +251,14 @@ void Trainer::open_files(bool resumed) {
   log::add_file(folder_.path() + "/train.log");
   if (resumed) log::info("Resuming {} at step {}", folder_.path(), run_.step);
   settle_checkpoints();
-  metrics_ = std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl",
-                                           resumed ? std::optional(run_.step) : std::nullopt, run_.step_finished);
+  const Json& unmeasured = run_.unmeasured_change;
+  const ResumedRecords at{
+      .step = run_.step,
+      .step_finished = run_.step_finished,
+      .lifecycle_records = run_.lifecycle_records,
+      .alarm_writes_again = !unmeasured.is_null() && unmeasured.value(metric_keys::kCause, "") == metric_keys::kAlarm};
+  metrics_ =
+      std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", resumed ? std::optional(at) : std::nullopt);
   describe();
 }
 

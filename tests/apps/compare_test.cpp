@@ -165,6 +165,18 @@ TEST_CASE("scripts/compare reports mistakes before it trains") {
   }
 }
 
+TEST_CASE("a run with empty records is named by the comparison and by its ranking") {
+  const Workplace place;
+  REQUIRE(run_child(place.compare("1", {"one.yaml", "same.yaml", "other.yaml"}), with_programs()).code == 0);
+  fs::resize_file(place.run("other-seed1/metrics.jsonl"), 0);
+  const std::string reason = "left out: other-seed1: it was never evaluated";
+  const Finished table = done(program("moe-inspect") + Arguments{"compare", place.runs()});
+  CHECK_THAT(table.out, Catch::Contains("2 configurations, 2 runs") && Catch::Contains(reason));
+  const Finished ranking = done(program("moe-inspect") + Arguments{"compare", place.runs(), "--rank"});
+  CHECK_THAT(ranking.out, !Catch::Contains("other"));
+  CHECK_THAT(ranking.err, Catch::Contains(reason));
+}
+
 TEST_CASE("moe-inspect compare refuses unfair comparisons, and still inspects runs") {
   const Workplace place;
   REQUIRE(run_child(place.compare("1 2", {"one.yaml", "other.yaml"}), with_programs()).code == 0);

@@ -93,6 +93,7 @@ class Walker {
                           "MOE_FAULT_AT=" + std::to_string(fault.call), "MOE_FAULT_KIND=" + fault.kind};
     if (walk_.ranks > 1) environment.push_back("MOE_FAULT_RANK=" + std::to_string(fault.rank));
     if (fault.lasts) environment.emplace_back("MOE_FAULT_LASTS=1");
+    if (!walk_.text.empty()) environment.push_back("MOE_FAULT_TEXT=" + walk_.text);
     if (!log.empty()) environment.push_back("MOE_FAULT_LOG=" + log);
     const Arguments train = environment + tiny_train(folder, walk_.settings);
     return walk_.ranks > 1 ? mpirun(walk_.ranks) + train : train;
@@ -104,6 +105,8 @@ class Walker {
       ++outcome.went_on;
     } else if (hit.code == 4 && !kills) {
       ++outcome.refused;
+    } else if (fault.kind == "SIGTERM" && (hit.code == 128 + SIGTERM || hit.code == -SIGTERM)) {
+      ++outcome.killed;
     } else if (kills && (hit.code == -SIGKILL || (walk_.ranks > 1 && hit.code == 128 + SIGKILL))) {
       ++outcome.killed;
     } else {

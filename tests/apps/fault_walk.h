@@ -18,12 +18,13 @@ struct FaultWalk {
   // (writes to one file) the first and the last are tried.
   bool all = false;
   bool lasts = false;  // the fault stays, as a full disk does
+  std::string text{};  // only writes of something that contains this text
 };
 
 // What became of the trials with one kind of fault.
 struct FaultOutcome {
   int64_t trials = 0;
-  int64_t went_on = 0, refused = 0, killed = 0;  // exit 0, exit 4, SIGKILL
+  int64_t went_on = 0, refused = 0, killed = 0;  // exit 0, exit 4, ended by SIGKILL or SIGTERM
   int64_t most_repeated = 0;                     // updates that were made again, at most
   std::vector<std::string> failures{};           // one text each
 };

@@ -26,6 +26,21 @@ TEST_CASE("a fault in any call on the run folder costs no result", "[slow]") {
   check_outcomes(walk({.settings = kShort, .kinds = {"kill", "ENOSPC", "torn", "EIO", "short", "kill", "EACCES"}}), 6);
 }
 
+// Two events of a step, and experts that the alarm restarts at every step.
+static const Arguments kChanging{"model.layers=1",
+                                 "train.steps=4",
+                                 "checkpoint.every=2",
+                                 "checkpoint.keep_last=1",
+                                 "evaluate.every=2",
+                                 "sample.every=1",
+                                 "sample.tokens=4",
+                                 "moe.lifecycle=[{kind: grow, at: 3}, {kind: prune, at: 3, count: 2}]",
+                                 "moe.alarm={share: 0.01, updates: 1, action: restart}"};
+
+TEST_CASE("a signal at any record costs no record", "[slow]") {
+  check_outcomes(walk({.settings = kChanging, .kinds = {"SIGTERM"}, .all = true, .text = R"("type":)"}), 1);
+}
+
 // The rest is for scripts/reliability, which runs it for an hour or more and prints these rows as a table.
 
 static void print_row(const std::string& name, const std::string& kind, const FaultOutcome& outcome) {

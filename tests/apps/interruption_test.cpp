@@ -210,6 +210,90 @@ TEST_CASE("a signal during an evaluation ends it, and it is made up for") {
   }
 }
 
+// A process that is sent SIGTERM in the moment when it writes the first record with this text, by tests/faults. What
+// follows the record is made with the signal pending, whatever the machine's speed.
+static Finished signalled_at(const std::string& record, const std::string& folder, const Arguments& launcher,
+                             const Arguments& settings) {
+  return run_child(launcher +
+                   Arguments{"/usr/bin/env", "LD_PRELOAD=" MOE_FAULTS, "MOE_FAULT_FOLDER=" + folder + "/run",
+                             "MOE_FAULT_TEXT=" + record, "MOE_FAULT_AT=1", "MOE_FAULT_KIND=SIGTERM"} +
+                   tiny_train(folder, settings));
+}
+
+// Runs with a signal at that record, and to the end; and straight. Returns the state that the signalled run saved.
+static RunState check_signal_at(const std::string& record, const Arguments& launcher, const Arguments& settings) {
+  TemporaryFolder straight, broken;
+  const Finished result = signalled_at(record, broken.path(), launcher, settings);
+  INFO(record << "\n" << result.err);
+  CHECK(result.code == 143);
+  const RunState state = load_run_state(last_checkpoint(broken.path()));
+  for (const TemporaryFolder* folder : {&straight, &broken}) done(launcher + tiny_train(folder->path(), settings));
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+  CHECK(metrics_difference(straight / "run", broken / "run") == "");
+  CHECK_THAT(read_file(straight / "run/metrics.jsonl"), Catch::Contains(record));
+  // Once more, nothing is left to do.
+  const std::string before = read_file(broken / "run/metrics.jsonl");
+  done(launcher + tiny_train(broken.path(), settings));
+  CHECK(read_file(broken / "run/metrics.jsonl") == before);
+  return state;
+}
+
+TEST_CASE("a signal before or during a sample ends it, and it is made up for") {
+  // A million tokens, which take minutes and whose record would be seen.
+  const Arguments endless{"train.steps=8", "sample.every=7", "sample.tokens=1048576"};
+  for (const Arguments& launcher : {Arguments{}, mpirun(2)}) {
+    const TemporaryFolder folder;
+    const Finished result = signalled_at(R"("type":"train","step":7,)", folder.path(), launcher, endless);
+    INFO(result.err);
+    CHECK(result.code == 143);
+    const RunState state = load_run_state(last_checkpoint(folder.path()));
+    CHECK(state.step == 7);
+    CHECK_FALSE(state.step_finished);
+    CHECK_THAT(read_file(folder / "run/metrics.jsonl"), !Catch::Contains(R"("type":"sample")"));
+    check_signal_at(R"("type":"train","step":7,)", launcher, {"train.steps=8", "sample.every=7", "sample.tokens=5"});
+  }
+  // The same within the sample.
+  const TemporaryFolder folder;
+  ChildProcess run(tiny_train(folder.path(), endless));
+  REQUIRE(run.wait_for("step      7/8"));
+  run.signal(SIGTERM);
+  CHECK(run.wait().code == 143);
+  CHECK_FALSE(load_run_state(last_checkpoint(folder.path())).step_finished);
+}
+
+TEST_CASE("a signal while experts change ends the run, and the loss after the change is measured when it goes on") {
+  const Arguments changing{"train.steps=9", "moe.lifecycle=[{kind: grow, at: 7}, {kind: prune, at: 7, count: 3}]"};
+  for (const Arguments& launcher : {Arguments{}, mpirun(2)}) {
+    // Before the first change: it is made and saved, and the second one waits.
+    const RunState grown = check_signal_at(R"("type":"train","step":7,)", launcher, changing);
+    CHECK(grown.step == 7);
+    CHECK(grown.experts.at("number") == 8);
+    CHECK(grown.lifecycle_records == 0);
+    CHECK(grown.unmeasured_change.is_object());
+    // Before the second: the first one has its records, one for each of two layers.
+    const RunState pruned = check_signal_at(R"("type":"lifecycle","step":7,)", launcher, changing);
+    CHECK(pruned.step == 7);
+    CHECK(pruned.experts.at("number") == 5);
+    CHECK(pruned.lifecycle_records == 2);
+    CHECK(pruned.unmeasured_change.is_object());
+    // The checkpoint of the step has neither, and both are made again.
+    const RunState before =
+        check_signal_at(R"("type":"lifecycle","step":7,)", launcher, changing + Arguments{"checkpoint.every=7"});
+    CHECK(before.step == 7);
+    CHECK(before.experts.at("number") == 4);
+    CHECK(before.unmeasured_change.is_null());
+  }
+}
+
+TEST_CASE("a signal while the alarm restarts experts keeps the alarm's records and no second ones") {
+  const RunState state = check_signal_at(
+      R"("type":"alarm","step":3,)", {},
+      {"train.steps=6", "moe.alarm={share: 0.01, updates: 1, action: restart}", "sample.every=3", "sample.tokens=2"});
+  CHECK(state.step == 3);
+  CHECK_FALSE(state.step_finished);
+  CHECK(state.unmeasured_change.at("cause") == "alarm");
+}
+
 TEST_CASE("experts that the alarm restarted at the step of a signal keep their record") {
   TemporaryFolder straight, broken;
   // The alarm restarts experts at every step.

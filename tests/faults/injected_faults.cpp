@@ -4,8 +4,10 @@
 //   MOE_FAULT_FOLDER  the folder, absolute; without it nothing is changed
 //   MOE_FAULT_AT      n, counted from 1; 0 or absent: calls are counted and none fails
 //   MOE_FAULT_KIND    an error (ENOSPC, EIO, EACCES); "short": a write does half of its bytes, other calls are done as
-//                     always; "kill": SIGKILL in place of the call; "torn": half of a write, then SIGKILL
+//                     always; "kill": SIGKILL in place of the call; "torn": half of a write, then SIGKILL; "SIGTERM":
+//                     the call is done, after the process was sent this signal
 //   MOE_FAULT_LASTS   set: all later calls fail as well, as on a disk that stays full
+//   MOE_FAULT_TEXT    only writes of something that contains this text are counted
 //   MOE_FAULT_RANK    the rank of mpirun that is meant; absent: every process
 //   MOE_FAULT_LOG     a file to which the name and the path of each counted call is appended
 //
@@ -34,7 +36,7 @@
 namespace {
 
 struct Plan {
-  std::string folder, kind, log;
+  std::string folder, kind, log, text;
   long at = 0;
   bool lasts = false;
   int error = 0;
@@ -60,6 +62,7 @@ const Plan& plan() {
     p.folder = variable("MOE_FAULT_FOLDER");
     p.kind = variable("MOE_FAULT_KIND");
     p.log = variable("MOE_FAULT_LOG");
+    p.text = variable("MOE_FAULT_TEXT");
     p.at = std::atol(variable("MOE_FAULT_AT").c_str());
     p.lasts = std::getenv("MOE_FAULT_LASTS") != nullptr;
     p.error = error_named(p.kind);
@@ -97,16 +100,22 @@ void note(const char* call, const std::string& path) {
 
 enum class Fate { as_always, fails, half, half_and_killed };
 
-// Counts the call, and says what becomes of it. `writes`: it can be done by half.
-Fate fate(const char* call, const std::string& path, bool writes = false) {
+// Counts the call, and says what becomes of it. `written`: the bytes of a write, which can be done by half.
+Fate fate(const char* call, const std::string& path, std::string_view written = {}) {
   const Plan& p = plan();
+  const bool writes = !written.empty();
   if (p.folder.empty() || path.rfind(p.folder, 0) != 0) return Fate::as_always;
+  if (!p.text.empty() && written.find(p.text) == written.npos) return Fate::as_always;
   static std::atomic<long> calls{0};
   const long number = ++calls;
   note(call, path);
   if (p.at == 0 || (p.lasts ? number < p.at : number != p.at)) return Fate::as_always;
   if (p.kind == "torn" && writes) return Fate::half_and_killed;
   if (p.kind == "kill" || p.kind == "torn") ::kill(::getpid(), SIGKILL);
+  if (p.kind == "SIGTERM") {
+    ::kill(::getpid(), SIGTERM);
+    return Fate::as_always;
+  }
   if (p.kind == "short") return writes ? Fate::half : Fate::as_always;
   errno = p.error;
   return Fate::fails;
@@ -119,8 +128,8 @@ Function next(const char* name) {
 
 // Does a write of `size` bytes by `write`, which takes a number of bytes.
 template <class Write>
-ssize_t write_by(const char* call, int file, size_t size, Write write) {
-  const Fate f = fate(call, path_of(file), true);
+ssize_t write_by(const char* call, int file, const void* data, size_t size, Write write) {
+  const Fate f = fate(call, path_of(file), {static_cast<const char*>(data), size});
   if (f == Fate::as_always) return write(size);
   if (f == Fate::fails) return -1;
   const ssize_t done = write(size > 1 ? size / 2 : size);
@@ -138,7 +147,7 @@ extern "C" {
 
 ssize_t write(int file, const void* data, size_t size) {
   static const auto real = next<ssize_t (*)(int, const void*, size_t)>("write");
-  return write_by("write", file, size, [&](size_t n) { return real(file, data, n); });
+  return write_by("write", file, data, size, [&](size_t n) { return real(file, data, n); });
 }
 
 ssize_t writev(int file, const iovec* pieces, int count) {
@@ -149,17 +158,17 @@ ssize_t writev(int file, const iovec* pieces, int count) {
 
 ssize_t pwrite(int file, const void* data, size_t size, off_t offset) {
   static const auto real = next<ssize_t (*)(int, const void*, size_t, off_t)>("pwrite");
-  return write_by("pwrite", file, size, [&](size_t n) { return real(file, data, n, offset); });
+  return write_by("pwrite", file, data, size, [&](size_t n) { return real(file, data, n, offset); });
 }
 
 ssize_t pwrite64(int file, const void* data, size_t size, off64_t offset) {
   static const auto real = next<ssize_t (*)(int, const void*, size_t, off64_t)>("pwrite64");
-  return write_by("pwrite", file, size, [&](size_t n) { return real(file, data, n, offset); });
+  return write_by("pwrite", file, data, size, [&](size_t n) { return real(file, data, n, offset); });
 }
 
 size_t fwrite(const void* data, size_t size, size_t count, FILE* file) {
   static const auto real = next<size_t (*)(const void*, size_t, size_t, FILE*)>("fwrite");
-  const Fate f = fate("fwrite", path_of(::fileno(file)), true);
+  const Fate f = fate("fwrite", path_of(::fileno(file)), {static_cast<const char*>(data), size * count});
   if (f == Fate::as_always) return real(data, size, count, file);
   if (f == Fate::fails) return 0;
   const size_t items = size == 1 ? count / 2 : 0;  // half of one record is none

@@ -259,6 +259,31 @@ TEST_CASE("folders of runs that cannot be compared") {
   CHECK_THAT(reason(s, Standing::unfair), Catch::Contains("length was changed during training (10, then 20 updates)"));
 }
 
+TEST_CASE("no run is left out of a comparison without a word") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a-seed1", "b-seed1", "empty-seed1", "absent-seed1", "torn-seed1"})
+    SampleFolder().write(folder.path(), name);
+  const auto remove = [&](const std::string& file) { std::filesystem::remove(folder / file); };
+  std::ofstream(folder / "empty-seed1/metrics.jsonl", std::ios::trunc);
+  remove("absent-seed1/metrics.jsonl");
+  std::ofstream(folder / "torn-seed1/metrics.jsonl", std::ios::trunc) << "{\"type\":\"tr";
+  SampleFolder().write(folder.path(), "bare-seed1");
+  remove("bare-seed1/config.yaml");
+  remove("bare-seed1/manifest.json");
+  SampleFolder().write(folder.path(), "lost-seed1");
+  remove("lost-seed1/config.yaml");
+  const Comparison c = compare_folder(folder.path(), {});
+  REQUIRE(c.configs.size() == 2);
+  const std::string text = comparison_text(c, false), json = json_text(comparison_json(c));
+  INFO(text);
+  for (const char* name : {"empty", "absent", "torn"})
+    CHECK_THAT(text, Catch::Contains(fmt::format("left out: {}-seed1: it was never evaluated", name)));
+  CHECK_THAT(text, Catch::Contains("left out: bare-seed1: it has not started: no manifest.json"));
+  CHECK_THAT(text, Catch::Contains("left out: lost-seed1: cannot read"));
+  for (const char* name : {"empty", "absent", "torn", "bare", "lost"})
+    CHECK_THAT(json, Catch::Contains(fmt::format("\"{}-seed1\"", name)));
+}
+
 TEST_CASE("a folder without runs, and a missing folder") {
   TemporaryFolder folder;
   CHECK_THROWS_AS(compare_folder(folder.path(), {}), CheckpointError);

@@ -257,7 +257,11 @@ static std::vector<int64_t> steps_of(ExpertLifecycle& lifecycle, TinyRun& run, i
   std::vector<int64_t> steps;
   for (int64_t step = 0; step < until; ++step) {
     lifecycle.happen(
-        step, open, [&]() -> TrainingState& { return run.state; }, [&](const ExpertChange&) { steps.push_back(step); });
+        step, open, [&]() -> TrainingState& { return run.state; },
+        [&](const ExpertChange&) {
+          steps.push_back(step);
+          return true;
+        });
   }
   return steps;
 }
@@ -278,6 +282,32 @@ TEST_CASE("events happen when they are due") {
   CHECK(steps("{kind: prune, every: 10, below: 0.5}") == Steps{});  // no expert has been under-used
 }
 
+TEST_CASE("events that a signal leaves for later happen once, also in a resumed run") {
+  TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
+  const TrainConfig config = config_of(
+      "experts: 4, lifecycle: [{kind: grow, every: 10}, {kind: grow, at: [10]}, {kind: grow, every: 10, times: 3}]");
+  ExpertLifecycle lifecycle(config.model, config.moe, kRun), resumed(config.model, config.moe, kRun);
+  // Applies the events of a step, but not more than `most`, and returns the number of experts.
+  const auto happen = [&](ExpertLifecycle& of, int64_t step, int most) {
+    of.happen(
+        step, 1, [&]() -> TrainingState& { return run.state; }, [&](const ExpertChange&) { return --most > 0; });
+    return of.numbers()[0].experts;
+  };
+  CHECK(happen(lifecycle, 9, 9) == 4);
+  CHECK(happen(lifecycle, 10, 1) == 8);
+  resumed.restore(parse_json(json_text(lifecycle.save())), "x");
+  for (ExpertLifecycle* of : {&lifecycle, &resumed}) {
+    CHECK(happen(*of, 10, 1) == 16);
+    CHECK(happen(*of, 10, 1) == 32);
+    CHECK(happen(*of, 10, 1) == 32);
+    CHECK(happen(*of, 11, 9) == 32);
+    CHECK(happen(*of, 20, 9) == 128);
+  }
+  Json damaged = lifecycle.save();
+  damaged["next"] = 4;
+  CHECK_THROWS_AS(resumed.restore(damaged, "x"), CheckpointError);
+}
+
 TEST_CASE("a curriculum that opens its levels makes the experts grow") {
   TinyRun run(config_of("experts: 4"), kVocab, ProcessGroups::single());
   const TrainConfig opening = config_of("experts: 4, lifecycle: [{kind: grow, opened: [50%, 100%]}]");
@@ -286,7 +316,7 @@ TEST_CASE("a curriculum that opens its levels makes the experts grow") {
   int64_t step = 0;
   for (const double open : {0.1, 0.4, 0.5, 0.7, 0.99, 1.0, 1.0}) {
     lifecycle.happen(
-        step++, open, [&]() -> TrainingState& { return run.state; }, [](const ExpertChange&) {});
+        step++, open, [&]() -> TrainingState& { return run.state; }, [](const ExpertChange&) { return true; });
     experts.push_back(lifecycle.numbers()[0].experts);
   }
   CHECK(experts == std::vector<int64_t>{4, 4, 8, 8, 8, 16, 16});
@@ -311,6 +341,7 @@ TEST_CASE("experts that are never chosen are restarted after their patience, als
             CHECK(mapping.experts[2].gradient_scale == 0);
             CHECK(mapping.experts[2].origins[0].expert != 2);
           }
+          return true;
         });
   };
   for (int64_t step = 0; step < 6; ++step) {
@@ -348,6 +379,7 @@ TEST_CASE("merging finds copies by the router") {
             CHECK(expert.origins[1].expert == expert.origins[0].expert + 4);
           }
         }
+        return true;
       });
   CHECK(happened == 1);
 }
@@ -367,6 +399,7 @@ TEST_CASE("events use each layer's number of experts") {
   const auto change = [&](const ExpertChange& what) {
     found.push_back(what.after);
     next = changed(next ? *next : run, what, ProcessGroups::single());
+    return true;
   };
   lifecycle.happen(1, 1, state, change);
   lifecycle.happen(2, 1, state, change);

@@ -1,51 +1,17 @@
 #include "core/machine/cpu_facts.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <tuple>
 
 #include "core/machine/cgroup.h"
 #include "core/machine/memory.h"
+#include "tests/machine/made_up_system.h"
 #include "tests/support/catch.h"
-#include "tests/support/temporary_folder.h"
 
 using namespace moe;
 
 namespace {
-
-// A folder with made-up /proc and /sys.
-class MadeUpSystem {
- public:
-  void write(const std::string& path, const std::string& text) {
-    const std::filesystem::path file = folder_.path() + path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
-  void process(const std::string& pid, const std::string& parent, const std::string& name, const std::string& cpus) {
-    write("/proc/" + pid + "/status",
-          fmt::format("Name:\t{}\nPPid:\t{}\nCpus_allowed:\tff\nCpus_allowed_list:\t{}\n", name, parent, cpus));
-  }
-  void command(const std::string& pid, std::string words) {
-    std::replace(words.begin(), words.end(), ' ', '\0');
-    write("/proc/" + pid + "/cmdline", words + '\0');
-  }
-  void siblings(int cpu, const std::string& list) {
-    write(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu), list + "\n");
-  }
-  SystemFiles files() const { return SystemFiles(folder_.path()); }
-
- private:
-  TemporaryFolder folder_;
-};
-
-constexpr const char* kV1Mounts =
-    "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:5 - cgroup cgroup rw,cpu,cpuacct\n"
-    "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
-    "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n"
-    "50 31 8:1 / / rw,relatime - ext4 /dev/root rw\n";
-constexpr const char* kV2Mounts = "41 31 0:38 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n";
 
 std::vector<int> range(int first, int count) {
   std::vector<int> result(static_cast<size_t>(count));
@@ -76,6 +42,7 @@ TEST_CASE("lists of CPUs are read and written as Linux does") {
   CHECK(parse_cpu_list("0-3,8,10-11\n") == std::vector<int>{0, 1, 2, 3, 8, 10, 11});
   CHECK(parse_cpu_list("5") == std::vector<int>{5});
   CHECK(parse_cpu_list("2000-2001,1").size() == 3);
+  CHECK(parse_cpu_list("3,0-4,2-5,1-2,4").size() == 6);
   for (const char* wrong : {"", "x", "3-1", "-1", "1-2-3", "0-99999999999"}) CHECK(parse_cpu_list(wrong).empty());
   CHECK(cpu_list_text({0, 1, 2, 8, 10, 11}) == "0-2,8,10-11");
   CHECK(cpu_list_text({}).empty());
@@ -141,6 +108,12 @@ TEST_CASE("a cgroup's quota and memory limit, of both versions, from the own gro
        {{v2 + "/job/cpu.max", "0 0\n"}, {v2 + "/job/memory.max", "-5\n"}},
        {},
        {}},
+      {"a quota beyond any machine",
+       kV2Mounts,
+       "0::/job\n",
+       {{v2 + "/job/cpu.max", "10999999999999999 100000\n"}, {v2 + "/cpu.max", "200000 100000\n"}},
+       2,
+       {}},
       {"a group without a slash", kV2Mounts, "0::job/step\n", {{v2 + "/cpu.max", "150000 100000\n"}}, 1.5, {}},
       {"no cgroups", "", "", {}, {}, {}},
   };
@@ -160,6 +133,8 @@ TEST_CASE("a cgroup's quota and memory limit, of both versions, from the own gro
 TEST_CASE("the memory limit is the machine's or the cgroup's, whichever is smaller") {
   MadeUpSystem system;
   CHECK_FALSE(read_memory_limit(system.files()).has_value());
+  system.write("/proc/meminfo", "MemTotal:       55555555555555555555 kB\n");
+  CHECK_FALSE(read_memory_limit(system.files()));
   system.write("/proc/meminfo", "MemTotal:       1000 kB\nMemFree:        10 kB\n");
   CHECK(read_memory_limit(system.files())->bytes == 1024000);
   CHECK(memory_warning(read_memory_limit(system.files()), 512000, 2).empty());

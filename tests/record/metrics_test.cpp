@@ -40,9 +40,9 @@ TEST_CASE("a resumed run keeps the records that it will not write again") {
     file.write("train", 2, {{"loss", 1}});
     file.write("stopped", 2, {{"reason", "patience"}});
   };
-  const auto resumed = [&](int64_t step, bool finished) {
+  const auto resumed = [&](int64_t step, bool finished, int64_t lifecycle = 0, bool alarm = false) {
     write();
-    MetricsFile file(path, step, finished);
+    MetricsFile file(path, ResumedRecords{step, finished, lifecycle, alarm});
     return records_in(path);
   };
   CHECK(resumed(2, true).ends_with("train 2, "));  // it stops again, or has more patience now
@@ -50,6 +50,9 @@ TEST_CASE("a resumed run keeps the records that it will not write again") {
   CHECK(resumed(1, false) == "init 0, eval 0, lifecycle 0, train 1, alarm 1, lifecycle 1, ");
   CHECK(resumed(0, true) == "init 0, eval 0, ");
   CHECK(resumed(0, false) == "init 0, ");
+  CHECK(resumed(1, true, 1).ends_with("sample 1, eval 1, lifecycle 1, "));  // a change that the checkpoint has
+  CHECK(resumed(0, true, 1) == "init 0, eval 0, lifecycle 0, ");
+  CHECK(resumed(1, false, 0, true) == "init 0, eval 0, lifecycle 0, train 1, alarm 1, ");
   write();
   MetricsFile file(path, std::nullopt);
   CHECK(records_in(path).empty());

@@ -159,6 +159,15 @@ TEST_CASE("generated text does not depend on where its segments end") {
   for (const int64_t context : {1, 5, 23}) CHECK(text(context) == whole);
 }
 
+TEST_CASE("generated text that is stopped ends after the token in work") {
+  TinyRun run(config_with("memory: 30, position: relative"), kVocab, ProcessGroups::single());
+  const std::vector<int32_t> whole = generate(run.state, some_text(23), {30, 5, 0.8, 4});
+  int asked = 0;
+  const std::vector<int32_t> begin = generate(run.state, some_text(23), {30, 5, 0.8, 4, [&] { return ++asked == 8; }});
+  CHECK(asked == 8);
+  CHECK(begin == std::vector<int32_t>(whole.begin(), whole.begin() + 7));
+}
+
 TEST_CASE("the memory plan equals what a step with a context memory uses") {
   for (const char* attention : {"memory: 7", "memory: 80, position: relative"}) {
     TinyRun run(config_with(attention), kVocab, ProcessGroups::single());

@@ -16,8 +16,8 @@ TEST_CASE("the time limit ends a run while there is time for an update and a che
 
   StopRequest stop(Duration::seconds(process_seconds() + 1e6), true);
   CHECK(stop.before_update() == 0);
-  CHECK(stop.within_evaluation(5e5, alone) == 0);
-  CHECK(stop.within_evaluation(2e6, alone) == SIGTERM);
+  CHECK(stop.before_part(5e5, alone) == 0);
+  CHECK(stop.before_part(2e6, alone) == SIGTERM);
   stop.took_update(3e5);  // this update and one more are possible
   CHECK(stop.before_update() == 0);
   stop.expect_checkpoint(5e5);

@@ -9,7 +9,7 @@ namespace moe {
 
 static void read_input(std::string_view input) {
   ByteStream stream{InputFile(scratch_file("input", input))};
-  std::vector<char> block(1 << 16);
+  static std::vector<char> block(1 << 16);
   int64_t total = 0;
   for (int64_t bytes = 0; (bytes = stream.read(block.data(), std::ssize(block))) > 0;) {
     total += bytes;

@@ -9,7 +9,7 @@ static void read_input(std::string_view input) {
   const std::string path = scratch_file("metrics.jsonl", input);
   const RunHistory history = read_history(path);
   require(history.train.size() + history.evaluations.size() <= input.size(), "a line makes one point");
-  { MetricsFile metrics(path, 5, false); }
+  { MetricsFile metrics(path, ResumedRecords{.step = 5, .step_finished = false}); }
   const RunHistory kept = read_history(path);
   require(kept.damaged_lines == 0, "damaged lines are dropped");
   require(kept.train.empty() || kept.train.back().step <= 5, "records after the step are dropped");

@@ -24,6 +24,7 @@ static std::vector<std::string> seeds() {
 "updates_per_epoch": 312.5, "best_step": 5, "evaluations_since_best": 0, "unlogged_loss": 0.0, "unlogged_steps": 0,
 "step_finished": true, "alarm": {"updates": [0, 1], "factors": [1.0]}, "capacity": [[1, 2.5], null], "experts": [[4, 4]],
 "identity": {"data": "0123456789abcdef", "vocabulary": 256}, "optimizer_states": ["first_moment", "second_moment"],
+"lifecycle_records": 2, "unmeasured_change": {"cause": "alarm", "records": [{"loss_before": 2.5}]},
 "best_loss": 2.5, "best_figure": 91.5, "file_bytes": {"state.json": 12}})";
   return {joined({state, "7\n"}), joined({"{}", "99999999999999999999"})};
 }
