@@ -22,8 +22,8 @@ std::string name_of(InstructionSet set);
 template <>
 std::vector<std::string> words_of<InstructionSet>();
 
-// What the processor offers, and the kernel lets programs use. Asks for the tile registers of AMX, which Linux lends
-// to a whole process, so the first call must come before other threads start.
+// What the processor offers, and the kernel lets programs use. Asks Linux for the tile registers of AMX, which it lends
+// to the whole process.
 InstructionSet widest_instruction_set();
 
 // The instruction set for the kernels: the widest, or that which MOE_CPU_ISA names. Throws UsageError when the variable

@@ -7,14 +7,15 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "core/machine/system_files.h"
 
 namespace moe {
 
-// The number of processes that the kernel has ended for want of memory since it counts, in the process's control group
-// or one around it, whichever says more; of the whole machine where no group counts. Nothing where neither is counted.
-std::optional<int64_t> memory_kills(const SystemFiles& files);
+// The number of processes that the kernel has ended for want of memory since it counts, in one of the control groups of
+// memory_groups(), whichever says more; of the whole machine where no group counts. Nothing where neither is counted.
+std::optional<int64_t> memory_kills(const SystemFiles& files, const std::vector<std::string>& groups);
 
 class KillWatch {
  public:
@@ -30,6 +31,7 @@ class KillWatch {
   void watch(int64_t before, const OnKill& on_kill);
 
   SystemFiles files_;
+  std::vector<std::string> groups_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool ends_ = false;

@@ -1,7 +1,5 @@
 #include "core/ops/attention.h"
 
-#include <type_traits>
-
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/dispatch.h"
 
@@ -27,11 +25,7 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
   if (on_cuda(ctx)) return cuda::attention_forward(ctx, out, logsumexp, qkv, layout, dropout);
   const AttentionMask mask = AttentionMask::of(dropout, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    auto forward = cpu::cpu_kernels<T>().attention_forward;
-    if constexpr (std::is_same_v<T, float>) {
-      if (ctx.products == Products::bf16) forward = cpu::kernel_table().bf16.attention_forward;
-    }
-    forward(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout, mask);
+    cpu::attention_kernels<T>(ctx.products).forward(out.as<T>(), logsumexp.as<T>(), qkv.as<T>(), batch, layout, mask);
   });
 }
 
@@ -44,11 +38,8 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
   if (on_cuda(ctx)) return cuda::attention_backward(ctx, d_qkv, d_out, qkv, out, logsumexp, layout, dropout);
   const AttentionMask mask = AttentionMask::of(dropout, layout);
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    auto backward = cpu::cpu_kernels<T>().attention_backward;
-    if constexpr (std::is_same_v<T, float>) {
-      if (ctx.products == Products::bf16) backward = cpu::kernel_table().bf16.attention_backward;
-    }
-    backward(d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), out.as<T>(), logsumexp.as<T>(), batch, layout, mask);
+    cpu::attention_kernels<T>(ctx.products)
+        .backward(d_qkv.as<T>(), d_out.as<T>(), qkv.as<T>(), out.as<T>(), logsumexp.as<T>(), batch, layout, mask);
   });
 }
 

@@ -17,8 +17,6 @@ extern const KernelTable table;
 namespace avx512 {
 extern const KernelTable table;
 }
-#endif
-#ifdef MOE_BF16_KERNELS
 namespace avx512_bf16 {
 extern const Bf16Kernels kernels;
 }
@@ -45,8 +43,6 @@ const KernelTable* kernel_table_of(InstructionSet set) {
       return &avx2::table;
     case InstructionSet::avx512:
       return &avx512::table;
-#endif
-#ifdef MOE_BF16_KERNELS
     case InstructionSet::avx512_bf16: {
       static const KernelTable table = with_bf16(avx512_bf16::kernels);
       return &table;
@@ -55,10 +51,6 @@ const KernelTable* kernel_table_of(InstructionSet set) {
       static const KernelTable table = with_bf16(amx::kernels);
       return &table;
     }
-#elif defined(MOE_X86_KERNELS)  // the compiler does not know the instructions
-    case InstructionSet::avx512_bf16:
-    case InstructionSet::amx:
-      return &avx512::table;
 #endif
     default:
       return nullptr;
@@ -86,14 +78,28 @@ const CpuKernels<double>& cpu_kernels() {
   return kernel_table().f64;
 }
 
+static void require_full(Products products) {
+  MOE_CHECK(products == Products::full, "{} products of f64", name_of(products));
+}
+
 template <>
 const GemmKernel<float>& gemm_kernel(Products products) {
   return products == Products::bf16 ? kernel_table().bf16.gemm : kernel_table().f32.gemm;
 }
 template <>
 const GemmKernel<double>& gemm_kernel(Products products) {
-  MOE_CHECK(products == Products::full, "gemm: {} products of f64", name_of(products));
+  require_full(products);
   return kernel_table().f64.gemm;
+}
+
+template <>
+const AttentionKernels<float>& attention_kernels(Products products) {
+  return products == Products::bf16 ? kernel_table().bf16.attention : kernel_table().f32.attention;
+}
+template <>
+const AttentionKernels<double>& attention_kernels(Products products) {
+  require_full(products);
+  return kernel_table().f64.attention;
 }
 
 }  // namespace moe::cpu

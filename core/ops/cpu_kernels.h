@@ -22,6 +22,14 @@ struct GemmKernel {
   int64_t min_work;      // a piece below this many multiply-adds (some 20 microseconds) is not worth cutting
 };
 
+template <class T>
+struct AttentionKernels {
+  void (*forward)(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout,
+                  const AttentionMask& mask);
+  void (*backward)(T* d_qkv, const T* d_out, const T* qkv, const T* out, const T* logsumexp, int64_t batch,
+                   const AttentionLayout& layout, const AttentionMask& mask);
+};
+
 // The tensors of attention with a sliding window, and its product; `memory` and `positions` may be null.
 template <class T>
 struct WindowTensors {
@@ -66,10 +74,7 @@ struct AdamWFactors {
 template <class T>
 struct CpuKernels {
   GemmKernel<T> gemm;
-  void (*attention_forward)(T* out, T* logsumexp, const T* qkv, int64_t batch, const AttentionLayout& layout,
-                            const AttentionMask& mask);
-  void (*attention_backward)(T* d_qkv, const T* d_out, const T* qkv, const T* out, const T* logsumexp, int64_t batch,
-                             const AttentionLayout& layout, const AttentionMask& mask);
+  AttentionKernels<T> attention;
   void (*window_attention_forward)(T* out, T* logsumexp, const WindowTensors<T>& x, int64_t batch);
   // partial: (parts, window.size * d_head), memory for sums of the positions' gradients, or null without positions
   void (*window_attention_backward)(T* d_qkv, T* d_positions, T* partial, int64_t parts, const T* d_out, const T* out,
@@ -98,8 +103,7 @@ struct CpuKernels {
 // f32.
 struct Bf16Kernels {
   GemmKernel<float> gemm;
-  decltype(CpuKernels<float>::attention_forward) attention_forward;
-  decltype(CpuKernels<float>::attention_backward) attention_backward;
+  AttentionKernels<float> attention;
   double (*peak_gflops)(int threads);  // as fma_peak_gflops, with the instruction of `gemm`
 };
 
@@ -121,8 +125,10 @@ const KernelTable* kernel_table_of(InstructionSet set);
 
 template <class T>  // float, double
 const CpuKernels<T>& cpu_kernels();
-// The product for a context's `products`; full for T = double. Throws InternalError for Products::bf16 of f64.
+// The product and the attention for a context's `products`. Throw InternalError for Products::bf16 of f64.
 template <class T>
 const GemmKernel<T>& gemm_kernel(Products products);
+template <class T>
+const AttentionKernels<T>& attention_kernels(Products products);
 
 }  // namespace moe::cpu

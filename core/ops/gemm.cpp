@@ -125,21 +125,7 @@ void gemm_batch(std::span<const GemmProblem<T>> problems, Products products) {
   }
 }
 
-template <class T>
-void gemm_serial(const GemmProblem<T>& problem) {
-  cpu_kernels<T>().gemm.serial(problem);
-}
-
-template <class T>
-void prepare_gemm_thread() {
-  cpu_kernels<T>().gemm.prepare_thread();
-}
-
 template void gemm_batch(std::span<const GemmProblem<float>>, Products);
 template void gemm_batch(std::span<const GemmProblem<double>>, Products);
-template void gemm_serial(const GemmProblem<float>&);
-template void gemm_serial(const GemmProblem<double>&);
-template void prepare_gemm_thread<float>();
-template void prepare_gemm_thread<double>();
 
 }  // namespace moe::cpu

@@ -36,13 +36,4 @@ struct GemmProblem {
 template <class T>  // float, double
 void gemm_batch(std::span<const GemmProblem<T>> problems, Products products = Products::full);
 
-// Solves one problem on the calling thread, bitwise equal to gemm_batch.
-template <class T>
-void gemm_serial(const GemmProblem<T>& problem);
-
-// Allocates the calling thread's memory for gemm_serial, so that later calls do not allocate. Then only the first
-// training step allocates, even if other threads do the work in later steps.
-template <class T>
-void prepare_gemm_thread();
-
 }  // namespace moe::cpu

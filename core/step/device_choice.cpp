@@ -34,10 +34,15 @@ DeviceChoice choose_device(const std::string& device, const std::string& precisi
   return choice;
 }
 
+std::string computed_in(Device device, Precision precision) {
+  if (device == Device::cuda) return name_of(precision);
+  return fmt::format("{}, {}", name_of(precision), name_of(instruction_set()));
+}
+
 std::string faster_precision(Device device, Precision precision) {
   if (device != Device::cpu || precision.products == Products::bf16 || instruction_set() != InstructionSet::amx)
     return "";
-  return "this CPU has AMX: precision: bf16 would be about 2 times faster";
+  return "this CPU has AMX: precision: bf16 would be about twice as fast";
 }
 
 std::shared_ptr<Communicator> communicator_for(const DeviceChoice& device, const std::string& communication,

@@ -27,6 +27,8 @@ Precision choose_precision(const std::string& precision, Device device);
 // MOE_CPU_ISA names an instruction set that is not there.
 DeviceChoice choose_device(const std::string& device, const std::string& precision, const LocalRanks& local);
 
+// How it is computed, for the user: "bf16" on a GPU; on the CPU with its instruction set: "f32, avx512".
+std::string computed_in(Device device, Precision precision);
 // For the user: what would be faster on this processor than the precision that was chosen; or empty.
 std::string faster_precision(Device device, Precision precision);
 

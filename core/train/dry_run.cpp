@@ -10,7 +10,6 @@
 #include "comm/planned_communicator.h"
 #include "core/config/field_walker.h"
 #include "core/lifecycle/lifecycle_plan.h"
-#include "core/machine/instruction_set.h"
 #include "core/machine/memory.h"
 #include "core/record/run_folder.h"
 #include "core/step/device_choice.h"
@@ -171,7 +170,7 @@ struct DryRun {
   int64_t ranks, width;  // width: ranks that share the experts
   int64_t local_ranks;   // on this host
   Precision precision;
-  bool on_gpu;
+  Device device;
   ModelSummary summary;
   std::set<LayerNumbers> numbers;  // of experts, which moe.lifecycle may reach
   MemoryPlan plan;                 // of the largest of these
@@ -194,12 +193,10 @@ std::string size_and_cost(const DryRun& d) {
     return n < 1e4 ? fmt::format("{:.0f}", n) : fmt::format("{} ({:.0f})", format_count(n), n);
   };
   const auto& [updates, per_update, per_epoch] = d.length;
-  row("device", fmt::format("{}, {}{}", name_of(d.on_gpu ? Device::cuda : Device::cpu), name_of(d.precision),
-                            d.on_gpu && cuda::device_count() == 0 ? " (planned only: " + cuda::why_no_device() + ")"
-                            : d.on_gpu                            ? ""
-                                                                  : ", " + name_of(instruction_set())));
-  const std::string advice = faster_precision(d.on_gpu ? Device::cuda : Device::cpu, d.precision);
-  if (!advice.empty()) row("", advice);
+  const bool absent = d.device == Device::cuda && cuda::device_count() == 0;
+  row("device", fmt::format("{}, {}{}", name_of(d.device), computed_in(d.device, d.precision),
+                            absent ? " (planned only: " + cuda::why_no_device() + ")" : ""));
+  if (const std::string advice = faster_precision(d.device, d.precision); !advice.empty()) row("", advice);
   row("parameters", count(static_cast<double>(d.summary.parameters)));
   row("active parameters", count(static_cast<double>(d.summary.active_parameters)));
   row("expert parameters", count(static_cast<double>(d.summary.expert_parameters)));
@@ -222,7 +219,7 @@ std::string size_and_cost(const DryRun& d) {
 
 // Bytes of a rank besides the plan's: the process or the driver, and what it reads.
 size_t other_bytes(const DryRun& d) {
-  return d.on_gpu ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(d.task.memory_bytes());
+  return d.device == Device::cuda ? kDeviceProgramBytes : program_bytes() + static_cast<size_t>(d.task.memory_bytes());
 }
 
 std::string memory_table(const DryRun& d, size_t rest) {
@@ -243,7 +240,7 @@ std::string memory_table(const DryRun& d, size_t rest) {
   row("activations", plan.activations, plan.worst_activations);
   row("scratch", plan.scratch, plan.worst_scratch);
   if (store > 0) row("difficulties (host)", store, store);
-  row(d.on_gpu ? "driver and libraries" : "program and data", rest, rest);
+  row(d.device == Device::cuda ? "driver and libraries" : "program and data", rest, rest);
   row("total", plan.total() + store + rest, plan.worst_total() + store + rest);
   return text;
 }
@@ -251,15 +248,16 @@ std::string memory_table(const DryRun& d, size_t rest) {
 std::string warnings(const DryRun& d, size_t rest) {
   auto notes = lint(d.config, d.task.shape().time, d.ranks, d.width, experts_per_token(d.config, d.length), d.length);
   for (std::string& doubt : d.task.doubts()) notes.push_back(std::move(doubt));
-  if (d.on_gpu && !cuda::built())
+  if (d.device == Device::cuda && !cuda::built())
     notes.push_back("this build has no CUDA: the scratch memory of kernels is not included");
-  if (d.on_gpu && cuda::device_count() > 0 && d.plan.worst_total() + rest > cuda::memory_info().total_bytes) {
+  if (d.device == Device::cuda && cuda::device_count() > 0 &&
+      d.plan.worst_total() + rest > cuda::memory_info().total_bytes) {
     notes.push_back(fmt::format(
         "the GPU has only {}: training will not start; raise train.micro_batches or use more ranks (parallel.expert)",
         bytes_text(cuda::memory_info().total_bytes)));
   }
-  if (const std::string note =
-          memory_warning(read_memory_limit(SystemFiles()), d.on_gpu ? rest : d.plan.total() + rest, d.local_ranks);
+  if (const std::string note = memory_warning(read_memory_limit(SystemFiles()),
+                                              d.device == Device::cuda ? rest : d.plan.total() + rest, d.local_ranks);
       !note.empty())
     notes.push_back(note);
   if (const auto notice = space_notice(d.config.run_folder(), bytes_on_disk(d))) notes.push_back(*notice);
@@ -296,7 +294,7 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
            .width = width,
            .local_ranks = pretended_ranks > 0 ? 1 : local_ranks,
            .precision = precision,
-           .on_gpu = on_gpu,
+           .device = device,
            .summary = summarise(config, task->shape(), length),
            .numbers = possible_experts(config.model, config.moe, length),
            .plan = plan_memory(setup)};

@@ -322,8 +322,8 @@ void Trainer::describe() {
 // A run that goes on may compute in another way than it did; then results agree to rounding only.
 void Trainer::say_what_changed(const Json& manifest) const {
   if (run_.step == 0 || manifest.is_null()) return;
-  const std::pair<const char*, std::string> facts[] = {{"precision", name_of(device_.precision)},
-                                                       {"instruction_set", name_of(instruction_set())}};
+  std::vector<std::pair<const char*, std::string>> facts{{"precision", name_of(device_.precision)}};
+  if (device_.device == Device::cpu) facts.emplace_back("instruction_set", name_of(instruction_set()));
   for (const auto& [key, now] : facts) {
     const Json* then = manifest.find(key);
     if (!then || !then->is_string() || *then == now) continue;
@@ -334,11 +334,8 @@ void Trainer::say_what_changed(const Json& manifest) const {
 void Trainer::log_summary(const ModelSummary& summary) const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} ({}) | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", cpu_.threads, cpu_.threads == 1 ? "" : "s",
-            cpu_.source, groups_.expert->size(),
-            device_.device == Device::cpu
-                ? fmt::format("{}, {}", name_of(device_.precision), name_of(instruction_set()))
-                : name_of(instruction_set()));
-  if (device_.device == Device::cuda) log::info("gpu   {} | {}", device_.description, name_of(device_.precision));
+            cpu_.source, groups_.expert->size(), computed_in(device_.device, device_.precision));
+  if (device_.device == Device::cuda) log::info("gpu   {}", device_.description);
   if (const std::string advice = faster_precision(device_.device, device_.precision); !advice.empty()) {
     log::info("cpu   {}", advice);
   }

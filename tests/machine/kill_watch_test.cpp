@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 
+#include "core/machine/cgroup.h"
 #include "tests/machine/made_up_system.h"
 #include "tests/support/catch.h"
 
@@ -12,25 +13,25 @@ using namespace moe;
 TEST_CASE(
     "processes that the kernel ended for want of memory are counted in groups of both versions, or by the machine") {
   MadeUpSystem system;
-  CHECK_FALSE(memory_kills(system.files()));
+  CHECK_FALSE(memory_kills(system.files(), memory_groups(system.files())));
   system.write("/proc/vmstat", "pgfault 12\noom_kill 7\noom_kill_other 9\n");
-  CHECK(memory_kills(system.files()) == 7);
+  CHECK(memory_kills(system.files(), memory_groups(system.files())) == 7);
   SECTION("version 2") {
     system.write("/proc/self/mountinfo", kV2Mounts);
     system.write("/proc/self/cgroup", "0::/job/step\n");
-    CHECK(memory_kills(system.files()) == 7);
+    CHECK(memory_kills(system.files(), memory_groups(system.files())) == 7);
     system.write("/sys/fs/cgroup/job/step/memory.events", "low 0\noom 4\noom_kill 1\noom_group_kill 9\n");
-    CHECK(memory_kills(system.files()) == 1);
+    CHECK(memory_kills(system.files(), memory_groups(system.files())) == 1);
     system.write("/sys/fs/cgroup/job/memory.events", "oom_kill 3\n");  // two in a sibling
-    CHECK(memory_kills(system.files()) == 3);
+    CHECK(memory_kills(system.files(), memory_groups(system.files())) == 3);
   }
   SECTION("version 1") {
     system.write("/proc/self/mountinfo", kV1Mounts);
     system.write("/proc/self/cgroup", "9:memory:/job\n8:cpu,cpuacct:/other\n0::/\n");
     system.write("/sys/fs/cgroup/memory/job/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
-    CHECK(memory_kills(system.files()) == 2);
+    CHECK(memory_kills(system.files(), memory_groups(system.files())) == 2);
     system.write("/sys/fs/cgroup/memory/job/memory.oom_control", "oom_kill_disable 0\n");  // before Linux 4.13
-    CHECK(memory_kills(system.files()) == 7);
+    CHECK(memory_kills(system.files(), memory_groups(system.files())) == 7);
   }
 }
 

@@ -17,29 +17,26 @@
 
 namespace moe::test {
 
-using cpu::Bf16Kernels;
+using Kernels = cpu::AttentionKernels<float>;
 
 template <class Unit>
-static Bf16Kernels model_kernels() {
-  Bf16Kernels kernels{};
-  kernels.attention_forward = cpu::tiled_attention_forward<Unit>;
-  kernels.attention_backward = cpu::tiled_attention_backward<Unit>;
-  return kernels;
+static Kernels model_kernels() {
+  return {cpu::tiled_attention_forward<Unit>, cpu::tiled_attention_backward<Unit>};
 }
-static const Bf16Kernels* kernels_of(InstructionSet set) {
+static const Kernels* kernels_of(InstructionSet set) {
   const cpu::KernelTable* table = set <= widest_instruction_set() ? cpu::kernel_table_of(set) : nullptr;
-  return table ? &table->bf16 : nullptr;
+  return table ? &table->bf16.attention : nullptr;
 }
 
 struct NamedKernels {
   std::string name;
-  Bf16Kernels kernels;
+  Kernels kernels;
 };
 static std::vector<NamedKernels> all_kernels() {
   std::vector<NamedKernels> all{{"the model of amx", model_kernels<TileModel>()},
                                 {"the model of avx512_bf16", model_kernels<DotModel>()}};
   for (const InstructionSet set : {InstructionSet::avx512_bf16, InstructionSet::amx}) {
-    if (const Bf16Kernels* kernels = kernels_of(set)) all.push_back({name_of(set), *kernels});
+    if (const Kernels* kernels = kernels_of(set)) all.push_back({name_of(set), *kernels});
   }
   return all;
 }
@@ -68,8 +65,8 @@ struct Results {
 
 static constexpr RandomKey kKey{.seed = 3, .purpose = RandomPurpose::test};
 
-template <class T, class Kernels>
-static Results<T> run_attention(const Kernels& kernels, const Shape4& shape) {
+template <class T>
+static Results<T> run_attention(const cpu::AttentionKernels<T>& kernels, const Shape4& shape) {
   const AttentionLayout& layout = shape.layout;
   const auto tokens = static_cast<size_t>(shape.batch * layout.time), width = static_cast<size_t>(layout.width());
   const auto out_width = static_cast<size_t>(layout.heads * layout.d_head);
@@ -79,9 +76,9 @@ static Results<T> run_attention(const Kernels& kernels, const Shape4& shape) {
   const AttentionMask mask = AttentionMask::of({.rate = shape.dropout, .key = kKey}, layout);
   Results<T> r{std::vector<T>(tokens * out_width), std::vector<T>(tokens * static_cast<size_t>(layout.heads)),
                std::vector<T>(qkv.size(), T(NAN))};
-  kernels.attention_forward(r.out.data(), r.logsumexp.data(), qkv.data(), shape.batch, layout, mask);
-  kernels.attention_backward(r.d_qkv.data(), d_out.data(), qkv.data(), r.out.data(), r.logsumexp.data(), shape.batch,
-                             layout, mask);
+  kernels.forward(r.out.data(), r.logsumexp.data(), qkv.data(), shape.batch, layout, mask);
+  kernels.backward(r.d_qkv.data(), d_out.data(), qkv.data(), r.out.data(), r.logsumexp.data(), shape.batch, layout,
+                   mask);
   return r;
 }
 
@@ -97,7 +94,7 @@ static double relative(const std::vector<float>& actual, const std::vector<doubl
 TEST_CASE("attention with products in bf16 is within 1e-2 of f64 in both directions") {
   for (const auto& [name, kernels] : all_kernels()) {
     for (const Shape4& shape : shapes()) {
-      const Results<double> expected = run_attention<double>(cpu::cpu_kernels<double>(), shape);
+      const Results<double> expected = run_attention<double>(cpu::cpu_kernels<double>().attention, shape);
       const Results<float> found = run_attention<float>(kernels, shape);
       CAPTURE(name, shape.layout.time, shape.layout.d_head, shape.layout.causal);
       CHECK(relative(found.out, expected.out) < 1e-2);
@@ -114,7 +111,7 @@ TEST_CASE("attention in bf16 has the same bits for any number of threads, and is
   const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
     return std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
   };
-  const auto run_with = [](const Bf16Kernels& kernels, const Shape4& shape, int threads) {
+  const auto run_with = [](const Kernels& kernels, const Shape4& shape, int threads) {
     const int before = omp_get_max_threads();
     omp_set_num_threads(threads);
     const Results<float> results = run_attention<float>(kernels, shape);

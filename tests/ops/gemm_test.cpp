@@ -8,11 +8,17 @@
 #include <vector>
 
 #include "core/base/philox.h"
+#include "core/ops/cpu_kernels.h"
 #include "tests/support/catch.h"
 
 using namespace moe::cpu;
 
 namespace {
+
+template <class T>
+void gemm_serial(const GemmProblem<T>& problem) {
+  cpu_kernels<T>().gemm.serial(problem);
+}
 
 constexpr double kSentinel = -12345;
 constexpr int64_t kPadding = 3;  // padding elements between stored rows

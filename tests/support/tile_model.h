@@ -56,42 +56,42 @@ struct PlainPack {
   }
 };
 
-// tdpbf16ps: of 32 positions the even and the odd ones are summed apart.
-struct TileModel : PlainPack {
+// One way to add the products of a row of A and a column of B, at `steps` times 32 positions, to a number.
+template <class Sum>
+struct TileUnit : PlainPack {
   template <class Fetch>
   static void multiply(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t ldc, bool load, Fetch&) {
     for (int64_t i = 0; i < 32; ++i) {
       for (int64_t j = 0; j < 32; ++j) {
-        float sum = load ? flushed(c[i * ldc + j]) : 0;
-        for (int64_t step = 0; step < steps; ++step) {
-          float even = 0, odd = 0;
-          for (int64_t p = step * 32; p < (step + 1) * 32; p += 2) {
-            even = flushed(std::fma(a_at(a, i, p), b_at(b, p, j), even));
-            odd = flushed(std::fma(a_at(a, i, p + 1), b_at(b, p + 1, j), odd));
-          }
-          sum = flushed(sum + flushed(even + odd));
-        }
-        c[i * ldc + j] = sum;
+        const auto product = [&](int64_t p, float sum) { return flushed(std::fma(a_at(a, i, p), b_at(b, p, j), sum)); };
+        c[i * ldc + j] = Sum::of(product, 32 * steps, load ? flushed(c[i * ldc + j]) : 0);
       }
     }
   }
 };
 
-// vdpbf16ps: one chain, of each pair the odd number first.
-struct DotModel : PlainPack {
-  template <class Fetch>
-  static void multiply(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t ldc, bool load, Fetch&) {
-    for (int64_t i = 0; i < 32; ++i) {
-      for (int64_t j = 0; j < 32; ++j) {
-        float sum = load ? flushed(c[i * ldc + j]) : 0;
-        for (int64_t p = 0; p < 32 * steps; p += 2) {
-          sum = flushed(std::fma(a_at(a, i, p + 1), b_at(b, p + 1, j), sum));
-          sum = flushed(std::fma(a_at(a, i, p), b_at(b, p, j), sum));
-        }
-        c[i * ldc + j] = sum;
-      }
+// tdpbf16ps: of 32 positions the even and the odd ones are summed apart.
+struct ApartSum {
+  template <class Product>
+  static float of(const Product& product, int64_t positions, float sum) {
+    for (int64_t first = 0; first < positions; first += 32) {
+      float even = 0, odd = 0;
+      for (int64_t p = first; p < first + 32; p += 2) even = product(p, even), odd = product(p + 1, odd);
+      sum = flushed(sum + flushed(even + odd));
     }
+    return sum;
   }
 };
+using TileModel = TileUnit<ApartSum>;
+
+// vdpbf16ps: one chain, of each pair the odd number first.
+struct ChainSum {
+  template <class Product>
+  static float of(const Product& product, int64_t positions, float sum) {
+    for (int64_t p = 0; p < positions; p += 2) sum = product(p, product(p + 1, sum));
+    return sum;
+  }
+};
+using DotModel = TileUnit<ChainSum>;
 
 }  // namespace moe::test

@@ -113,4 +113,4 @@ template void activation_forward(double*, const double*, int64_t, int64_t, Activ
 template void activation_backward(float*, const float*, const float*, int64_t, int64_t, Activation);
 template void activation_backward(double*, const double*, const double*, int64_t, int64_t, Activation);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -28,4 +28,4 @@ void adamw(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n,
 template void adamw(float*, float*, float*, float*, int64_t, const AdamWFactors<float>&);
 template void adamw(double*, double*, double*, double*, int64_t, const AdamWFactors<double>&);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <initializer_list>
 #include <limits>
-#include <memory>
 #include <utility>
 
 #include "core/base/integer.h"
@@ -16,6 +15,7 @@
 #include "core/ops/kernels/gemm/pack.h"
 #include "core/ops/kernels/gemm/panels.h"
 #include "core/ops/kernels/vector_math.h"
+#include "core/ops/kernels/workspace.h"
 
 namespace moe::cpu::inline MOE_LEVEL {
 
@@ -26,35 +26,10 @@ static constexpr int64_t kQueries = 96;
 // rows.
 static constexpr int64_t kKeys = 240;
 
-// A thread's memory, divided into pieces that start at cache lines.
-template <class T>
-class Workspace {
- public:
-  // Allocates memory for `count` elements, including the padding of the pieces, unless the thread already has it.
-  explicit Workspace(int64_t count) {
-    struct Memory {
-      std::unique_ptr<T[]> elements;
-      int64_t size = 0;
-    };
-    static thread_local Memory memory;
-    if (memory.size < count) {
-      memory.elements.reset();
-      memory.elements.reset(new T[static_cast<size_t>(count)]());
-      memory.size = count;
-    }
-    next_ = reinterpret_cast<T*>(round_up(reinterpret_cast<intptr_t>(memory.elements.get()), kLineBytes));
-  }
-  T* take(int64_t count) {
-    T* const piece = next_;
-    next_ += room(count);
-    return piece;
-  }
-  static int64_t room(int64_t count) { return round_up(count + kPackSlack, kLineBytes / sizeof(T)); }
-  static constexpr int64_t kLineBytes = 64;
-
- private:
-  T* next_;
-};
+// A piece's elements, with those that packing may write past its end.
+static constexpr int64_t padded(int64_t count) {
+  return count + kPackSlack;
+}
 
 // The sizes of the pieces, which determine the memory that a thread needs.
 template <class T>
@@ -68,8 +43,8 @@ struct Sizes {
         keys_down(round_up(layout.time, kTileRows) * d),
         values(columns * layout.time) {}
 
-  int64_t forward() const { return total({keys_across, values, kQueryRows * d, kQueryRows * scores_ld}); }
-  int64_t backward() const {
+  int64_t forward_bytes() const { return total({keys_across, values, kQueryRows * d, kQueryRows * scores_ld}); }
+  int64_t backward_bytes() const {
     return total({keys_down, keys_down, values, kQueryColumns * d, kQueryColumns * d, columns * kQueries,
                   columns * kQueries, kTileRows * kQueryColumns, kTileRows * kQueryColumns, kKeyRows * kQueryColumns,
                   kQueryRows * kKeyRows, kQueryColumns, kQueryColumns});
@@ -84,9 +59,9 @@ struct Sizes {
 
  private:
   static int64_t total(std::initializer_list<int64_t> counts) {
-    int64_t sum = Workspace<T>::kLineBytes / sizeof(T);
-    for (const int64_t count : counts) sum += Workspace<T>::room(count);
-    return sum;
+    int64_t bytes = 0;
+    for (const int64_t count : counts) bytes += Workspace<T>::template room<T>(padded(count));
+    return bytes;
   }
 };
 
@@ -113,11 +88,12 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
   const Sizes<T> sizes(layout);
   const int64_t d = layout.d_head, width = layout.width(), ld = sizes.scores_ld, out_ld = layout.heads * d;
   const T factor = T(1) / std::sqrt(static_cast<T>(d));
-  Workspace<T> workspace(sizes.forward());
-  T* const keys = workspace.take(sizes.keys_across);  // (d, keys)
-  T* const values = workspace.take(sizes.values);     // (keys, d)
-  T* const queries = workspace.take(Sizes<T>::kQueryRows * d);
-  T* const scores = workspace.take(Sizes<T>::kQueryRows * ld);
+  Workspace<T> workspace(sizes.forward_bytes());
+  const auto take = [&](int64_t count) { return workspace.template take<T>(padded(count)); };
+  T* const keys = take(sizes.keys_across);  // (d, keys)
+  T* const values = take(sizes.values);     // (keys, d)
+  T* const queries = take(Sizes<T>::kQueryRows * d);
+  T* const scores = take(Sizes<T>::kQueryRows * ld);
   const int64_t num_keys = layout.visible(end - 1, length);
   pack_along<kTileColumns<T>>(k, width, num_keys, d, keys);
   pack_across<kTileColumns<T>>(v, width, d, num_keys, values);
@@ -166,9 +142,9 @@ void attention_forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const 
   const int64_t part = divide_up(tiles, parts) * kQueries;
   // Also allocates what backward needs, on every thread, because any thread may get the work.
   const Sizes<T> sizes(layout);
-  const int64_t count = std::max(sizes.forward(), sizes.backward());
+  const int64_t bytes = std::max(sizes.forward_bytes(), sizes.backward_bytes());
 #pragma omp parallel
-  Workspace<T>{count};
+  Workspace<T>{bytes};
 #pragma omp parallel for collapse(3) schedule(dynamic, 1)
   for (int64_t reversed = 0; reversed < parts; ++reversed) {  // the longest parts first, for load balance
     for (int64_t b = 0; b < batch; ++b) {
@@ -332,10 +308,11 @@ void attention_backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, co
         std::fill_n(d_k + t * width, d, T(0));
         std::fill_n(d_v + t * width, d, T(0));
       }
-      Workspace<T> workspace(sizes.backward());
-      T* const keys = workspace.take(sizes.keys_down);
-      T* const values = workspace.take(sizes.keys_down);
-      T* const keys_across = workspace.take(sizes.values);
+      Workspace<T> workspace(sizes.backward_bytes());
+      const auto take = [&](int64_t count) { return workspace.template take<T>(padded(count)); };
+      T* const keys = take(sizes.keys_down);
+      T* const values = take(sizes.keys_down);
+      T* const keys_across = take(sizes.values);
       pack_along<kTileRows>(k, width, time, d, keys);
       pack_along<kTileRows>(v, width, time, d, values);
       pack_across<kTileColumns<T>>(k, width, d, time, keys_across);
@@ -350,16 +327,16 @@ void attention_backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, co
                              .keys_across = keys_across,
                              .d_k = d_k,
                              .d_v = d_v,
-                             .queries = workspace.take(S::kQueryColumns * d),
-                             .d_outs = workspace.take(S::kQueryColumns * d),
-                             .query_rows = workspace.take(sizes.columns * kQueries),
-                             .d_out_rows = workspace.take(sizes.columns * kQueries),
-                             .probabilities = workspace.take(kTileRows * S::kQueryColumns),
-                             .factors = workspace.take(kTileRows * S::kQueryColumns),
-                             .d_scores = workspace.take(S::kKeyRows * S::kQueryColumns),
-                             .packed = workspace.take(S::kQueryRows * S::kKeyRows),
-                             .shift = workspace.take(S::kQueryColumns),
-                             .dot = workspace.take(S::kQueryColumns)};
+                             .queries = take(S::kQueryColumns * d),
+                             .d_outs = take(S::kQueryColumns * d),
+                             .query_rows = take(sizes.columns * kQueries),
+                             .d_out_rows = take(sizes.columns * kQueries),
+                             .probabilities = take(kTileRows * S::kQueryColumns),
+                             .factors = take(kTileRows * S::kQueryColumns),
+                             .d_scores = take(S::kKeyRows * S::kQueryColumns),
+                             .packed = take(S::kQueryRows * S::kKeyRows),
+                             .shift = take(S::kQueryColumns),
+                             .dot = take(S::kQueryColumns)};
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
         const int64_t row = (b * time * heads + h) * d;
         work.add_head(h, d_sequence + h * d, sequence + h * d, out + row, d_out + row,
@@ -376,4 +353,4 @@ template void attention_backward(float*, const float*, const float*, const float
 template void attention_backward(double*, const double*, const double*, const double*, const double*, int64_t,
                                  const AttentionLayout&, const AttentionMask&);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

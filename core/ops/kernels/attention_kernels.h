@@ -18,4 +18,4 @@ template <class T>
 void window_attention_backward(T* d_qkv, T* d_positions, T* partial, int64_t parts, const T* d_out, const T* out,
                                const T* logsumexp, const WindowTensors<T>& x, int64_t batch);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -59,4 +59,4 @@ struct HeadMask {
   }
 };
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -90,4 +90,4 @@ void cross_entropy(const CrossEntropyRows<T>& x) {
 template void cross_entropy(const CrossEntropyRows<float>&);
 template void cross_entropy(const CrossEntropyRows<double>&);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

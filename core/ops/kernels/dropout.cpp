@@ -29,4 +29,4 @@ void dropout(T* x, int64_t rows, int64_t d, const DropoutDraw<T>& draw) {
 template void dropout(float*, int64_t, int64_t, const DropoutDraw<float>&);
 template void dropout(double*, int64_t, int64_t, const DropoutDraw<double>&);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

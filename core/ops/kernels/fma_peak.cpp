@@ -1,10 +1,9 @@
 // The peak of this machine's cores, to which the shares of moe-bench refer.
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
 
 #include "core/ops/kernels/gemm/gemm_kernels.h"
+#include "core/ops/kernels/peak.h"
 
 namespace moe::cpu::inline MOE_LEVEL {
 
@@ -12,7 +11,6 @@ using Vector __attribute__((vector_size(kVectorBytes))) = float;
 
 static constexpr int kChains = 12;  // more than latency x units of a core, and they fit into 16 registers
 static constexpr int64_t kRounds = 1'000'000;
-static constexpr int kTrials = 5;
 
 static float run_chains(float factor, float term) {
   const Vector f = Vector{} + factor, t = Vector{} + term;
@@ -28,18 +26,7 @@ static float run_chains(float factor, float term) {
 
 double fma_peak_gflops(int threads) {
   constexpr double kOperations = 2.0 * kChains * kRounds * (kVectorBytes / sizeof(float));
-  double best = 0;
-  float sum = 0;
-  for (int trial = 0; trial < kTrials; ++trial) {
-    const auto start = std::chrono::steady_clock::now();
-#pragma omp parallel num_threads(threads) reduction(+ : sum)
-    sum += run_chains(0.5f, 1);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::max(best, kOperations * threads / seconds / 1e9);
-  }
-  volatile float used = sum;
-  (void)used;
-  return best;
+  return best_gflops(threads, kOperations, [] { return run_chains(0.5f, 1); });
 }
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -81,4 +81,4 @@ template void layer_norm_backward_parameters(float*, float*, const float*, const
 template void layer_norm_backward_parameters(double*, double*, const double*, const double*, const double*, int64_t,
                                              int64_t);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

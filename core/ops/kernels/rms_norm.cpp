@@ -72,4 +72,4 @@ template void rms_norm_backward_input(double*, const double*, const double*, con
 template void rms_norm_backward_weight(float*, const float*, const float*, const float*, int64_t, int64_t);
 template void rms_norm_backward_weight(double*, const double*, const double*, const double*, int64_t, int64_t);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -21,4 +21,4 @@ static inline float round_to_bf16(float x) {
   return std::bit_cast<float>(rounded_bits(x));
 }
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -1,5 +1,5 @@
-// Loops over rows and elements for one instruction set: activations, norms, softmax, cross-entropy, dropout, optimizers.
-// T: float, double. Arguments as in core/ops/cpu_kernels.h.
+// Loops over rows and elements for one instruction set: activations, norms, softmax, cross-entropy, dropout,
+// optimizers. T: float, double. Arguments as in core/ops/cpu_kernels.h.
 #pragma once
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/kernels/level.h"

@@ -7,8 +7,7 @@ namespace moe::cpu::inline MOE_LEVEL {
 
 template <class T>
 constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,
-                                 .attention_forward = attention_forward<T>,
-                                 .attention_backward = attention_backward<T>,
+                                 .attention = {attention_forward<T>, attention_backward<T>},
                                  .window_attention_forward = window_attention_forward<T>,
                                  .window_attention_backward = window_attention_backward<T>,
                                  .activation_forward = activation_forward<T>,
@@ -26,12 +25,10 @@ constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,
                                  .adamw = adamw<T>};
 
 extern const KernelTable table;
-const KernelTable table{.f32 = kKernels<float>,
-                        .f64 = kKernels<double>,
-                        .bf16 = {.gemm = kRoundingGemm,
-                                 .attention_forward = attention_forward<float>,
-                                 .attention_backward = attention_backward<float>,
-                                 .peak_gflops = fma_peak_gflops},
-                        .fma_peak_gflops = fma_peak_gflops};
+const KernelTable table{
+    .f32 = kKernels<float>,
+    .f64 = kKernels<double>,
+    .bf16 = {.gemm = kRoundingGemm, .attention = kKernels<float>.attention, .peak_gflops = fma_peak_gflops},
+    .fma_peak_gflops = fma_peak_gflops};
 
 }  // namespace moe::cpu::inline MOE_LEVEL

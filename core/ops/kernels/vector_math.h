@@ -54,4 +54,4 @@ inline double normal_cdf(double x) {
   return 0.5 * std::erfc(-x * (1 / std::numbers::sqrt2));
 }
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -1,11 +1,11 @@
 // Attention with a sliding window (core/ops/window_attention.h).
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 #include "core/ops/kernels/attention_kernels.h"
 #include "core/ops/kernels/drop_factors.h"
 #include "core/ops/kernels/vector_math.h"
+#include "core/ops/kernels/workspace.h"
 
 namespace moe::cpu::inline MOE_LEVEL {
 
@@ -17,20 +17,11 @@ static int64_t queries_at_once(const GemmKernel<T>& gemm) {
   return gemm.packing_cost < kDearPacking ? 64 : 128;
 }
 
-// A thread's buffer. It is large enough for all later calls for the same model.
+// A thread's buffer, of `count` elements.
 template <class T>
 static T* workspace(int64_t count) {
-  struct Memory {
-    std::unique_ptr<T[]> elements;
-    int64_t size = 0;
-  };
-  static thread_local Memory memory;
-  if (memory.size < count) {
-    memory.elements.reset();
-    memory.elements.reset(new T[static_cast<size_t>(count)]());
-    memory.size = count;
-  }
-  return memory.elements.get();
+  using Memory = Workspace<WindowTensors<T>>;
+  return Memory(Memory::template room<T>(count)).template take<T>(count);
 }
 
 // Keys or values of one head: positions from 0 on are in the sequence, negative positions in the context memory.
@@ -367,4 +358,4 @@ template void window_attention_backward(float*, float*, float*, int64_t, const f
 template void window_attention_backward(double*, double*, double*, int64_t, const double*, const double*, const double*,
                                         const WindowTensors<double>&, int64_t);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

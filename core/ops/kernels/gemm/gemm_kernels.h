@@ -5,10 +5,13 @@
 
 namespace moe::cpu::inline MOE_LEVEL {
 
+// Solves one problem on the calling thread.
 template <class T>  // float, double
 void gemm_serial(const GemmProblem<T>& problem);
 // Rounds the operands to bf16 as it packs them.
 void rounding_gemm_serial(const GemmProblem<float>& problem);
+// Allocates the calling thread's memory, so that later calls do not. Then only the first training step allocates, even
+// if other threads do the work in later steps.
 template <class T>
 void prepare_gemm_thread();
 
@@ -19,13 +22,12 @@ constexpr GemmKernel<T> kGemm{.serial = gemm_serial<T>,
                               .tile_columns = kTileColumns<T>,
                               .packing_cost = 16,
                               .min_work = int64_t{1} << 20};
-constexpr GemmKernel<float> kRoundingGemm{.serial = rounding_gemm_serial,
-                                          .prepare_thread = prepare_gemm_thread<float>,
-                                          .tile_rows = kTileRows,
-                                          .tile_columns = kTileColumns<float>,
-                                          .packing_cost = 16,
-                                          .min_work = int64_t{1} << 20};
+constexpr GemmKernel<float> kRoundingGemm = [] {
+  GemmKernel<float> kernel = kGemm<float>;
+  kernel.serial = rounding_gemm_serial;
+  return kernel;
+}();
 
 double fma_peak_gflops(int threads);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -176,4 +176,4 @@ template void prepare_gemm_thread<double>();
 template void gemm_serial(const GemmProblem<float>&);
 template void gemm_serial(const GemmProblem<double>&);
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

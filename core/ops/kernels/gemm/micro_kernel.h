@@ -98,4 +98,4 @@ inline constexpr auto kTileFunctions = []<int... i>(std::integer_sequence<int, i
 }
 (std::make_integer_sequence<int, kTileRows>{});
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -100,4 +100,4 @@ void pack_b(const GemmProblem<T>& problem, int64_t p, int64_t k, int64_t column,
   }
 }
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

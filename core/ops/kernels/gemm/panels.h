@@ -52,4 +52,4 @@ inline void multiply_panels(const BlockA<T>& a, int64_t rows, const T* b, int64_
   for (int64_t i = 0; i < rows; ++i) std::copy_n(full + i * kTileColumns<T>, columns, out.c + i * out.ldc);
 }
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

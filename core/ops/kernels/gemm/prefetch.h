@@ -40,4 +40,4 @@ class Prefetcher {
   int64_t offset_bytes_ = 0;  // within the row
 };
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

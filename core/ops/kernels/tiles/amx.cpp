@@ -4,9 +4,7 @@
 // C++.
 #include <immintrin.h>
 
-#include <algorithm>
-#include <chrono>
-
+#include "core/ops/kernels/peak.h"
 #include "core/ops/kernels/tiles/avx512_pack.h"
 #include "core/ops/kernels/tiles/tiled_attention.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
@@ -72,39 +70,30 @@ struct Amx : Avx512Pack {
 
 static double peak_gflops(int threads) {
   constexpr int64_t kRounds = 200'000;
-  constexpr double kOperations = 4.0 * 2 * 16 * 16 * 32 * kRounds;
   alignas(64) static constexpr uint16_t kZeros[kTileElements] = {};
-  double best = 0;
-  for (int trial = 0; trial < 5; ++trial) {
-    const auto start = std::chrono::steady_clock::now();
-#pragma omp parallel num_threads(threads)
-    {
-      const Amx::Scope scope;
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-      _tile_loadd(4, kZeros, 64);
-      _tile_loadd(5, kZeros, 64);
-      _tile_loadd(6, kZeros, 64);
-      _tile_loadd(7, kZeros, 64);
-      for (int64_t round = 0; round < kRounds; ++round) {
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-      }
+  return best_gflops(threads, 4.0 * 2 * 16 * 16 * 32 * kRounds, [] {
+    const Amx::Scope scope;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_loadd(4, kZeros, 64);
+    _tile_loadd(5, kZeros, 64);
+    _tile_loadd(6, kZeros, 64);
+    _tile_loadd(7, kZeros, 64);
+    for (int64_t round = 0; round < kRounds; ++round) {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
     }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::max(best, kOperations * threads / seconds / 1e9);
-  }
-  return best;
+    return 0.0f;  // the instructions are never left out
+  });
 }
 
 extern const Bf16Kernels kernels;
 const Bf16Kernels kernels{.gemm = kTiledGemm<Amx>,
-                          .attention_forward = tiled_attention_forward<Amx>,
-                          .attention_backward = tiled_attention_backward<Amx>,
+                          .attention = {tiled_attention_forward<Amx>, tiled_attention_backward<Amx>},
                           .peak_gflops = peak_gflops};
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -2,9 +2,7 @@
 // that of the even ones. On Intel's processors it is as fast as products of f32; on AMD's it is faster.
 #include <immintrin.h>
 
-#include <algorithm>
-#include <chrono>
-
+#include "core/ops/kernels/peak.h"
 #include "core/ops/kernels/tiles/avx512_pack.h"
 #include "core/ops/kernels/tiles/tiled_attention.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
@@ -67,35 +65,24 @@ struct DotProducts : Avx512Pack {
 static double peak_gflops(int threads) {
   constexpr int64_t kRounds = 1'000'000;
   constexpr int kChains = 12;
-  constexpr double kOperations = 2.0 * 32 * kChains * kRounds;
-  double best = 0;
-  float total = 0;
-  for (int trial = 0; trial < 5; ++trial) {
-    const auto start = std::chrono::steady_clock::now();
-#pragma omp parallel num_threads(threads) reduction(+ : total)
-    {
-      const __m512i one = _mm512_set1_epi32(0x3f803f80);
-      __m512 sum[kChains] = {};
-      for (int64_t round = 0; round < kRounds; ++round) {
+  return best_gflops(threads, 2.0 * 32 * kChains * kRounds, [] {
+    const __m512i one = _mm512_set1_epi32(0x3f803f80);
+    __m512 sum[kChains] = {};
+    for (int64_t round = 0; round < kRounds; ++round) {
 #pragma GCC unroll 12
-        for (int i = 0; i < kChains; ++i) {
-          sum[i] = _mm512_dpbf16_ps(sum[i], DotProducts::pairs(one), DotProducts::pairs(one));
-        }
+      for (int i = 0; i < kChains; ++i) {
+        sum[i] = _mm512_dpbf16_ps(sum[i], DotProducts::pairs(one), DotProducts::pairs(one));
       }
-      for (int i = 0; i < kChains; ++i) total += sum[i][0];
     }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::max(best, kOperations * threads / seconds / 1e9);
-  }
-  volatile float used = total;
-  (void)used;
-  return best;
+    float total = 0;
+    for (int i = 0; i < kChains; ++i) total += sum[i][0];
+    return total;
+  });
 }
 
 extern const Bf16Kernels kernels;
 const Bf16Kernels kernels{.gemm = kTiledGemm<DotProducts>,
-                          .attention_forward = tiled_attention_forward<DotProducts>,
-                          .attention_backward = tiled_attention_backward<DotProducts>,
+                          .attention = {tiled_attention_forward<DotProducts>, tiled_attention_backward<DotProducts>},
                           .peak_gflops = peak_gflops};
 
 }  // namespace moe::cpu::inline MOE_LEVEL

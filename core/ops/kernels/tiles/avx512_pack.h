@@ -68,4 +68,4 @@ struct Avx512Pack {
   }
 };
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

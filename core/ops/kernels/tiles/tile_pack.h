@@ -116,4 +116,4 @@ void pack_tiles(const TileSource& source, uint16_t* block) {
   }
 }
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -10,44 +10,14 @@
 #include "core/ops/kernels/attention_kernels.h"
 #include "core/ops/kernels/attention_rows.h"
 #include "core/ops/kernels/tiles/tiled_gemm.h"
+#include "core/ops/kernels/workspace.h"
 
 namespace moe::cpu::inline MOE_LEVEL {
 
 // Queries that backward processes at a time: their number is the inner dimension of the products for keys and values.
 static constexpr int64_t kTiledQueries = 128;
 
-// A thread's memory, divided into pieces that start at cache lines.
-class TiledWorkspace {
- public:
-  // Has memory for `bytes`, pieces' padding included.
-  explicit TiledWorkspace(int64_t bytes) {
-    struct Memory {
-      std::unique_ptr<char[]> bytes;
-      int64_t size = 0;
-    };
-    static thread_local Memory memory;
-    if (memory.size < bytes + kLine) {
-      memory.bytes.reset();
-      memory.bytes.reset(new char[static_cast<size_t>(bytes + kLine)]());
-      memory.size = bytes + kLine;
-    }
-    next_ = reinterpret_cast<char*>(round_up(reinterpret_cast<intptr_t>(memory.bytes.get()), kLine));
-  }
-  template <class E>
-  E* take(int64_t count) {
-    E* const piece = reinterpret_cast<E*>(next_);
-    next_ += room<E>(count);
-    return piece;
-  }
-  template <class E>
-  static int64_t room(int64_t count) {
-    return round_up(count * static_cast<int64_t>(sizeof(E)), kLine);
-  }
-
- private:
-  static constexpr int64_t kLine = 64;
-  char* next_;
-};
+using TiledWorkspace = Workspace<uint16_t>;
 
 // Sizes in tiles, and of the pieces of memory.
 struct TiledSizes {
@@ -352,4 +322,4 @@ void tiled_attention_backward(float* d_qkv, const float* d_out, const float* qkv
   }
 }
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL

@@ -182,4 +182,4 @@ constexpr GemmKernel<float> kTiledGemm{.serial = tiled_gemm<Unit>,
                                        .packing_cost = 256,
                                        .min_work = int64_t{1} << 23};
 
-}  // namespace moe::cpu::MOE_LEVEL
+}  // namespace moe::cpu::inline MOE_LEVEL
