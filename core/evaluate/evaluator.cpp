@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "core/ops/cross_entropy.h"
+#include "core/ops/packed_weights.h"
 #include "core/step/local_batch.h"
 #include "data/evaluation_windows.h"
 
@@ -84,6 +85,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   Context& ctx = state.ctx;
   Model& model = *state.model;
   const ModeScope modes(ctx, {.training = false, .observe = true});
+  const PackedWeightsScope packed(ctx);
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
 

@@ -6,6 +6,7 @@
 
 #include "core/base/token.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/packed_weights.h"
 #include "core/step/local_batch.h"
 #include "core/tensor/copy.h"
 
@@ -30,6 +31,7 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
   Context& ctx = state.ctx;
   MOE_CHECK(!prompt.empty() && wide(ctx.dtype) == DType::f32, "a prompt of {} tokens", prompt.size());
   const ModeScope modes(ctx, {.training = false, .observe = false});
+  const PackedWeightsScope packed(ctx);
   const RandomKey key{options.seed, RandomPurpose::generation, 0, 0};
   std::vector<int32_t> text = prompt, targets;
   std::vector<char> buffer;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/moe/causality_probe.h"
+#include "core/ops/packed_weights.h"
 #include "core/step/local_batch.h"
 #include "core/tensor/copy.h"
 #include "data/evaluation_windows.h"
@@ -20,6 +21,7 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
   windows.load(0, count, batch);
   Context& ctx = state.ctx;
   const ModeScope modes(ctx, {.training = false, .observe = false});
+  const PackedWeightsScope packed(ctx);
   const auto vocab = static_cast<int32_t>(state.model->head().classes());
   std::vector<int32_t> ids(batch.inputs.size());
   BatchBuffers buffers;

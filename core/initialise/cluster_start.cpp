@@ -11,6 +11,7 @@
 #include "core/initialise/token_clusters.h"
 #include "core/initialise/unit_draws.h"
 #include "core/ops/matmul.h"
+#include "core/ops/packed_weights.h"
 
 namespace moe {
 namespace {
@@ -85,6 +86,7 @@ class ClusterStart {
   std::vector<float> inputs_of(MoELayer& layer) {
     Context& ctx = state_.ctx;
     const ModeScope modes(ctx, {.training = false, .observe = false});
+    const PackedWeightsScope packed(ctx);
     ctx.step = 0;
     std::vector<float> all, own;
     BatchBuffers buffers;

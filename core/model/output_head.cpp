@@ -5,6 +5,7 @@
 #include "core/ops/bias.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/matmul.h"
+#include "core/ops/packed_weights.h"
 
 namespace moe {
 
@@ -42,6 +43,7 @@ Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double g
   const int64_t bytes = ctx.device == Device::cpu ? kLogitBytes : kLogitBytesOnDevice;
   const int64_t fitting = bytes / (classes() * static_cast<int64_t>(size_of(ctx.dtype)));
   const int64_t chunk = std::clamp<int64_t>(fitting, 64, std::max<int64_t>(rows, 64));
+  const PackedWeightsScope packed(ctx);
   ScratchScope scratch(ctx);
   const Tensor logits = scratch.allocate(Shape{std::min(chunk, rows), classes()});
   for (int64_t begin = 0; begin < rows; begin += chunk) {

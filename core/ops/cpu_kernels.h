@@ -104,7 +104,8 @@ struct CpuKernels {
 struct Bf16Kernels {
   GemmKernel<float> gemm;
   AttentionKernels<float> attention;
-  double (*peak_gflops)(int threads);  // as fma_peak_gflops, with the instruction of `gemm`
+  void (*pack_b)(const PackedOperand& operand);  // on the calling thread; null where `gemm` uses no packed operands
+  double (*peak_gflops)(int threads);            // as fma_peak_gflops, with the instruction of `gemm`
 };
 
 // The kernels of one instruction set.

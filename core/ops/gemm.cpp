@@ -28,7 +28,8 @@ struct Piece {
 
 template <class T>
 void check(const GemmProblem<T>& problem) {
-  const auto& [a, lda, transpose_a, b, ldb, transpose_b, c, ldc, m, n, k, alpha, accumulate, streamed] = problem;
+  const auto& [a, lda, transpose_a, b, ldb, transpose_b, c, ldc, m, n, k, alpha, accumulate, streamed, packed_b] =
+      problem;
   MOE_CHECK(m >= 0 && n >= 0 && k >= 0, "gemm: negative size m {}, n {}, k {}", m, n, k);
   MOE_CHECK(lda >= (transpose_a == Transpose::yes ? m : k), "gemm: rows of A overlap: lda {}, m {}, k {}", lda, m, k);
   MOE_CHECK(ldb >= (transpose_b == Transpose::yes ? k : n), "gemm: rows of B overlap: ldb {}, k {}, n {}", ldb, k, n);
@@ -39,7 +40,7 @@ void check(const GemmProblem<T>& problem) {
 template <class T>
 int64_t work_of(const GemmProblem<T>& problem, const GemmKernel<T>& kernel) {
   const auto [m, n, k] = std::array{round_up(problem.m, kernel.tile_rows), problem.n, problem.k};
-  return m * n * k + kernel.packing_cost * (m * k + k * n + m * n);
+  return m * n * k + kernel.packing_cost * (m * k + (problem.packed_b ? 0 : k * n) + m * n);
 }
 
 // Rows [row, row + m) and columns [column, column + n) of C.
@@ -47,6 +48,7 @@ template <class T>
 GemmProblem<T> block_of(GemmProblem<T> problem, int64_t row, int64_t m, int64_t column, int64_t n) {
   problem.a += row * (problem.transpose_a == Transpose::yes ? 1 : problem.lda);
   problem.b += column * (problem.transpose_b == Transpose::yes ? problem.ldb : 1);
+  if (problem.packed_b) problem.packed_b += packed_elements(column, problem.k);  // columns of pieces are whole panels
   problem.c += row * problem.ldc + column;
   problem.m = std::min(m, problem.m - row);
   problem.n = std::min(n, problem.n - column);
@@ -127,5 +129,29 @@ void gemm_batch(std::span<const GemmProblem<T>> problems, Products products) {
 
 template void gemm_batch(std::span<const GemmProblem<float>>, Products);
 template void gemm_batch(std::span<const GemmProblem<double>>, Products);
+
+bool can_pack_b() {
+  return kernel_table().bf16.pack_b != nullptr;
+}
+
+void pack_b(std::span<const PackedOperand> operands) {
+  constexpr int64_t kColumns = 4 * kPackedExtent;  // of a piece: long enough for runs of memory, many enough to share
+  const auto pack = kernel_table().bf16.pack_b;
+  int64_t most = 0;
+  for (const PackedOperand& x : operands) most = std::max(most, divide_up(x.n, kColumns));
+  const auto count = static_cast<int64_t>(operands.size());
+#pragma omp parallel for collapse(2) schedule(dynamic, 4)
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t piece = 0; piece < most; ++piece) {
+      PackedOperand x = operands[static_cast<size_t>(i)];
+      const int64_t column = piece * kColumns;
+      if (column >= x.n) continue;
+      x.b += column * (x.transpose_b == Transpose::yes ? x.ldb : 1);
+      x.tiles += packed_elements(column, x.k);
+      x.n = std::min(kColumns, x.n - column);
+      pack(x);
+    }
+  }
+}
 
 }  // namespace moe::cpu

@@ -4,6 +4,7 @@
 
 #include "core/ops/dispatch.h"
 #include "core/ops/gemm.h"
+#include "core/ops/packed_weights.h"
 
 namespace moe {
 namespace {
@@ -16,6 +17,11 @@ void check(ConstTensor wide, ConstTensor narrow, ConstTensor weight, ConstTensor
   MOE_CHECK_SHAPE(offsets, {weight.dim(0) + 1});
   MOE_CHECK_DTYPE(offsets, DType::i32);
   MOE_CHECK(wide.dim(0) == narrow.dim(0), "numbers of rows differ: {} and {}", wide.dim(0), narrow.dim(0));
+}
+
+// The tiles of expert e's weight (out, in), if there are `packed` ones.
+const uint16_t* tiles_of(const uint16_t* packed, int64_t e, int64_t n, int64_t k) {
+  return packed ? packed + e * cpu::packed_elements(n, k) : nullptr;
 }
 
 // Calls solve(problem of expert e, first row, number of rows) for every expert and runs the batch. The list of problems
@@ -35,6 +41,7 @@ void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor wei
   check(y, x, weight, offsets);
   const int64_t out = y.dim(1), in = x.dim(1);
   if (on_cuda(ctx)) return cuda::grouped_gemm_forward(ctx, y, x, weight, offsets);
+  const uint16_t* const packed = PackedWeights::of(ctx, weight, Transpose::yes, ctx.products);
   run(ctx, x.dtype, [&]<class T>(T) {
     for_each_expert<T>(ctx, offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{.a = x.as<T>() + row * in,
@@ -47,7 +54,8 @@ void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor wei
                             .ldc = out,
                             .m = rows,
                             .n = out,
-                            .k = in};
+                            .k = in,
+                            .packed_b = tiles_of(packed, e, out, in)};
     });
   });
 }
@@ -65,6 +73,7 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
   check(d_y, d_x, weight, offsets);
   const int64_t out = d_y.dim(1), in = d_x.dim(1);
   if (on_cuda(ctx)) return cuda::grouped_gemm_backward_input(ctx, d_x, d_y, weight, offsets);
+  const uint16_t* const packed = PackedWeights::of(ctx, weight, Transpose::no, ctx.products);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     for_each_expert<T>(ctx, offsets, [&](int64_t e, int64_t row, int64_t rows) {
       return GemmProblem<T>{.a = d_y.as<T>() + row * out,
@@ -77,7 +86,8 @@ void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, Cons
                             .ldc = in,
                             .m = rows,
                             .n = in,
-                            .k = out};
+                            .k = out,
+                            .packed_b = tiles_of(packed, e, in, out)};
     });
   });
 }

@@ -2,6 +2,7 @@
 
 #include "core/ops/dispatch.h"
 #include "core/ops/gemm.h"
+#include "core/ops/packed_weights.h"
 
 namespace moe {
 
@@ -13,6 +14,7 @@ void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, P
   MOE_CHECK_SHAPE(weight, {out, in});
   MOE_CHECK_SHAPE(y, {rows, out});
   if (on_cuda(ctx)) return cuda::linear_forward(ctx, y, x, weight, products);
+  const uint16_t* const packed = PackedWeights::of(ctx, weight, Transpose::yes, products);
   run(ctx, x.dtype, [&]<class T>(T) {
     const GemmProblem<T> problem{.a = x.as<T>(),
                                  .lda = in,
@@ -24,7 +26,8 @@ void linear_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, P
                                  .ldc = out,
                                  .m = rows,
                                  .n = out,
-                                 .k = in};
+                                 .k = in,
+                                 .packed_b = packed};
     cpu::gemm_batch<T>({&problem, 1}, products);
   });
 }
@@ -35,6 +38,7 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
   MOE_CHECK_SHAPE(weight, {out, in});
   MOE_CHECK_SHAPE(d_x, {rows, in});
   if (on_cuda(ctx)) return cuda::linear_backward_input(ctx, d_x, d_y, weight, accumulate, products);
+  const uint16_t* const packed = PackedWeights::of(ctx, weight, Transpose::no, products);
   run(ctx, d_y.dtype, [&]<class T>(T) {
     const GemmProblem<T> problem{.a = d_y.as<T>(),
                                  .lda = out,
@@ -48,7 +52,8 @@ void linear_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTenso
                                  .n = in,
                                  .k = out,
                                  .alpha = T(1),
-                                 .accumulate = accumulate};
+                                 .accumulate = accumulate,
+                                 .packed_b = packed};
     cpu::gemm_batch<T>({&problem, 1}, products);
   });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/ops/elementwise.h"
+#include "core/ops/packed_weights.h"
 
 namespace moe {
 
@@ -51,6 +52,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Setup& setup, std::v
 }
 
 void Optimizer::step(Context& ctx, const OptimizerUpdate& update) {
+  PackedWeights::expect_no_scope(ctx);
   const double weight_decay = weight_decay_.at(static_cast<uint64_t>(update.number));
   for (const ParameterGroup name : kTrainedGroups) {
     const ParameterBuffer& buffer = parameters_.buffer(name);

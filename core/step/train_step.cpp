@@ -8,6 +8,7 @@
 
 #include "core/model/model_summary.h"
 #include "core/ops/cross_entropy.h"
+#include "core/ops/packed_weights.h"
 #include "core/optim/gradient_norm.h"
 #include "core/tensor/copy.h"
 #include "data/curriculum/curriculum.h"
@@ -104,11 +105,13 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
 
   const int64_t micro_batches = config_.train.micro_batches;
   const bool sums_first = micro_batches > 1 && model.needs_sums_before_backward();
-  if (sums_first) collect_sums(batch);
-  ctx.observe = !sums_first;
-
   Totals totals{.interrupted = signal == SIGINT ? 1.0 : 0.0, .terminated = signal == SIGTERM ? 1.0 : 0.0};
-  for (int64_t m = 0; m < micro_batches; ++m) add_micro_batch(batch, m, totals);
+  {
+    const PackedWeightsScope packed(ctx, micro_batches > 1);
+    if (sums_first) collect_sums(batch);
+    ctx.observe = !sums_first;
+    for (int64_t m = 0; m < micro_batches; ++m) add_micro_batch(batch, m, totals);
+  }
   state_.memory.advance(batch.time);
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);

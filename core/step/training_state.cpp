@@ -86,6 +86,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     Arena activations = Arena::planning("activations", setup.device),
           scratch = Arena::planning("scratch", setup.device);
     Context ctx = make_context(setup, activations, scratch);
+    PackedWeights packed_weights(Arena::planning("packed weights", setup.device));
+    ctx.packed_weights = &packed_weights;
     ctx.planning = true;
     ctx.needs_host = &plan.needs_host;
     ctx.planned_imbalance = worst ? static_cast<double>(setup.groups.expert->size()) : 1;
@@ -107,9 +109,12 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     ContextMemory memory = memory_for(setup.micro_sequences());
     memory.advance(setup.config.model.attention.memory);
     TokenBatch batch = planned_batch(ctx, setup, *model, memory);
-    model->forward(ctx, batch);
     if (setup.trains) {
-      model->losses_and_backward(ctx, batch, 1);
+      {
+        const PackedWeightsScope packed(ctx, setup.config.train.micro_batches > 1);
+        model->forward(ctx, batch);
+        model->losses_and_backward(ctx, batch, 1);
+      }
       optimizer->step(ctx, {});
       for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
       // An evaluation may need more than training, because a capacity may keep more rows there.
@@ -117,9 +122,11 @@ MemoryPlan plan_memory(const StateSetup& setup) {
       scratch.reset();
       ctx.training = false;
       batch = planned_batch(ctx, setup, *model, memory);
-      model->forward(ctx, batch);
     }
+    const PackedWeightsScope packed(ctx);
+    model->forward(ctx, batch);
     model->observe_losses(ctx, model->losses(ctx, batch));
+    plan.packed_weights = packed_weights.bytes();
     (worst ? plan.worst_activations : plan.activations) = activations.peak();
     (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
   }
@@ -129,9 +136,11 @@ MemoryPlan plan_memory(const StateSetup& setup) {
 TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
     : queue_(setup.device == Device::cpu || setup.queue ? setup.queue : cuda::make_queue(setup.device_index)),
       activations_("activations", setup.device, plan.worst_activations, plan.needs_host),
-      scratch_("scratch", setup.device, plan.worst_scratch, plan.needs_host) {
+      scratch_("scratch", setup.device, plan.worst_scratch, plan.needs_host),
+      packed_weights_(Arena("packed weights", setup.device, plan.packed_weights)) {
   ctx = make_context(setup, activations_, scratch_);
   ctx.queue = queue_.get();
+  ctx.packed_weights = &packed_weights_;
   ctx.managed = plan.needs_host;
   model = make_model(parameters, setup);
   if (ctx.device == Device::cuda) sums_ = DeviceSums(ctx, model->sums());
@@ -151,7 +160,7 @@ void TrainingState::complete_sums(const ProcessGroups& groups) {
 
 size_t TrainingState::used_bytes() const {
   return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) +
-         sums_.bytes() + memory.bytes() + activations_.peak() + scratch_.peak();
+         sums_.bytes() + packed_weights_.bytes() + memory.bytes() + activations_.peak() + scratch_.peak();
 }
 
 // Calls use(parameters, model, time) with the model of one rank, whose tensors are not allocated.

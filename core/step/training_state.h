@@ -6,6 +6,7 @@
 
 #include "core/config/train_config.h"
 #include "core/model/model_summary.h"
+#include "core/ops/packed_weights.h"
 #include "core/optim/optimizer.h"
 #include "core/tensor/device_sums.h"
 
@@ -15,6 +16,7 @@ namespace moe {
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
   size_t sums = 0;                                  // on a GPU: device copies of the layers' sums over tokens
+  size_t packed_weights = 0;                        // on the CPU: weights in bf16 that several products use
   size_t memory = 0, evaluation_memory = 0;         // context memory, in training and at evaluation
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
   bool needs_host = false;                          // on a GPU: some ops run on the CPU, over managed memory
@@ -22,7 +24,9 @@ struct MemoryPlan {
   size_t total() const { return lasting() + activations + scratch; }
   size_t worst_total() const { return lasting() + worst_activations + worst_scratch; }
   // Memory in use between steps.
-  size_t lasting() const { return parameters + gradients + optimizer + sums + memory + evaluation_memory; }
+  size_t lasting() const {
+    return parameters + gradients + optimizer + sums + packed_weights + memory + evaluation_memory;
+  }
 };
 
 struct StateSetup {
@@ -78,6 +82,7 @@ class TrainingState {
  private:
   std::shared_ptr<cuda::Queue> queue_;  // on CUDA
   Arena activations_, scratch_;
+  PackedWeights packed_weights_;
   DeviceSums sums_;
 };
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -49,7 +50,9 @@ Arena Arena::planning(std::string name, Device device) {
   arena.device_ = device;
   arena.planning_ = true;
   arena.capacity_ = std::numeric_limits<size_t>::max();
-  arena.base_ = reinterpret_cast<char*>(kAlignment);  // not null, but faults when accessed
+  // Faults when accessed. Each arena begins somewhere else, so that no two tensors have the same address.
+  static std::atomic<uintptr_t> arenas = 0;
+  arena.base_ = reinterpret_cast<char*>(++arenas << 40);
   return arena;
 }
 

@@ -12,6 +12,7 @@ class Queue;
 }
 struct RoutingSignals;
 class DeviceSums;
+class PackedWeights;
 
 struct Context {
   Device device = Device::cpu;
@@ -21,9 +22,10 @@ struct Context {
   Products products = Products::full;
   // With device == cuda: the host can access all tensors, so that ops without a CUDA implementation can run there.
   bool managed = false;
-  bool* needs_host = nullptr;    // while planning: set by ops without a CUDA implementation
-  Arena* activations = nullptr;  // valid until the end of a micro-batch's backward
-  Arena* scratch = nullptr;      // last in, first out, by ScratchScope
+  bool* needs_host = nullptr;               // while planning: set by ops without a CUDA implementation
+  Arena* activations = nullptr;             // valid until the end of a micro-batch's backward
+  Arena* scratch = nullptr;                 // last in, first out, by ScratchScope
+  PackedWeights* packed_weights = nullptr;  // for products in bf16 (core/ops/packed_weights.h)
 
   bool training = true;               // dropout, noise and other training-only behaviour
   bool observe = true;                // collect routing statistics (off when a micro-batch is passed a second time)

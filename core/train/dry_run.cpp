@@ -232,6 +232,7 @@ std::string memory_table(const DryRun& d, size_t rest) {
   row("parameters", plan.parameters, plan.parameters);
   row("gradients", plan.gradients, plan.gradients);
   row("optimizer", plan.optimizer, plan.optimizer);
+  if (plan.packed_weights > 0) row("weights in bf16", plan.packed_weights, plan.packed_weights);
   if (plan.memory > 0) {
     row("memory of rows", plan.memory, plan.memory);
     row("memory at evaluation", plan.evaluation_memory, plan.evaluation_memory);

@@ -45,6 +45,7 @@ struct Operands {
   int64_t m, n, k, lda, ldb, ldc;
   Transpose transpose_a, transpose_b;
   std::vector<float> a, b, c;
+  const uint16_t* packed_b = nullptr;
 
   template <class Make>
   Operands(int64_t m_, int64_t n_, int64_t k_, Transpose ta, Transpose tb, Make make)
@@ -81,7 +82,8 @@ struct Operands {
                    .m = m,
                    .n = n,
                    .k = k,
-                   .accumulate = accumulate});
+                   .accumulate = accumulate,
+                   .packed_b = packed_b});
     return result;
   }
 };
@@ -162,6 +164,54 @@ TEST_CASE("the processor's products of bf16 are those of its model, bit for bit"
     }
   }
   if (compared == 0) WARN("this processor has no instruction for bf16: nothing was compared");
+}
+
+// A product, and what packs its operand B before.
+struct PackingProduct {
+  std::string name;
+  const GemmKernel<float>* kernel;
+  void (*pack_b)(const cpu::PackedOperand&);
+};
+static std::vector<PackingProduct> packing_products() {
+  std::vector<PackingProduct> products{
+      {"the model of amx", bf16_products()[0].kernel, cpu::pack_operand<TileModel>},
+      {"the model of avx512_bf16", bf16_products()[1].kernel, cpu::pack_operand<DotModel>}};
+  for (const InstructionSet set : {InstructionSet::avx512_bf16, InstructionSet::amx}) {
+    const cpu::KernelTable* table = set <= widest_instruction_set() ? cpu::kernel_table_of(set) : nullptr;
+    if (table) products.push_back({name_of(set), &table->bf16.gemm, table->bf16.pack_b});
+  }
+  return products;
+}
+
+TEST_CASE("a product with an operand that was packed before has the bits of one that packs it itself") {
+  const auto values = [](uint64_t element) { return kKey.uniform(element) - 0.5f; };
+  for (const auto& [name, kernel, pack_b] : packing_products()) {
+    for (const Transpose tb : {Transpose::no, Transpose::yes}) {
+      for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
+                                    {32, 64, 32},
+                                    {5, 130, 700},     // blocks of fewer columns along k
+                                    {3, 40, 2100},     // several blocks along k
+                                    {530, 33, 65}}) {  // several blocks of rows
+        Operands operands(m, n, k, Transpose::no, tb, values);
+        const std::vector<float> expected = operands.run(*kernel, true);
+        struct alignas(64) Line {
+          uint16_t elements[32];
+        };
+        // Full of what a missing zero would be noticed by: infinity.
+        std::vector<Line> tiles(static_cast<size_t>(cpu::packed_elements(n, k) / 32));
+        for (Line& line : tiles) std::fill(std::begin(line.elements), std::end(line.elements), uint16_t{0x7f80});
+        pack_b({.b = operands.b.data(),
+                .ldb = operands.ldb,
+                .transpose_b = tb,
+                .n = n,
+                .k = k,
+                .tiles = tiles[0].elements});
+        operands.packed_b = tiles[0].elements;
+        CAPTURE(name, tb, m, n, k);
+        CHECK(same_bits(operands.run(*kernel, true), expected));
+      }
+    }
+  }
 }
 
 TEST_CASE("operands are rounded to the nearest even bf16 number, and denormal numbers to zero, on every processor") {

@@ -70,6 +70,36 @@ TEST_CASE("evaluation without drops has enough memory after training with many d
   SUCCEED("no arena was too small");
 }
 
+TEST_CASE("the memory plan has the weights that are kept packed in bf16, in training and at evaluation") {
+  for (const char* micro_batches : {"1", "2"}) {
+    TrainConfig config = config_with("dropless");
+    config.train.micro_batches = std::stoll(micro_batches);
+    const Precision precision{.products = Products::bf16};
+    TinyRun run(config, kVocab, ProcessGroups::single(), precision, Device::cpu);
+    const RandomBatch batch(run.config, kVocab, 11);
+    run.run(batch, 0, 1e-3);
+    const PackedWeights& packed = *run.state.ctx.packed_weights;
+    const size_t in_training = packed.bytes();
+    Context& ctx = run.state.ctx;
+    ctx.activations->reset();
+    ctx.scratch->reset();
+    const ModeScope modes(ctx, {.training = false, .observe = false});
+    const PackedWeightsScope scope(ctx);
+    const TokenBatch tokens{
+        batch.sequences, batch.time, as_tensor(std::span(batch.inputs)), as_tensor(std::span(batch.targets)), 128, 8};
+    run.state.model->forward(ctx, tokens);
+    run.state.model->losses(ctx, tokens);
+    const MemoryPlan plan = plan_memory(
+        {.config = config, .sample = kVocab, .groups = run.groups, .run = {1, 1, 1}, .precision = precision});
+    CAPTURE(micro_batches);
+    CHECK(packed.bytes() == plan.packed_weights);
+    if (!cpu::can_pack_b()) continue;
+    // With one micro-batch only the head's two forms are used more than once in training.
+    CHECK((in_training == plan.packed_weights) == (config.train.micro_batches > 1));
+    CHECK(in_training > 0);
+  }
+}
+
 TEST_CASE("a step with a capacity reports the losses of tokens with dropped assignments") {
   for (const char* micro_batches : {"1", "2"}) {  // with two, the step is run twice for its sums
     TrainConfig config = config_with("{kind: fixed, factor: 0.5}");

@@ -25,10 +25,12 @@ constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,
                                  .adamw = adamw<T>};
 
 extern const KernelTable table;
-const KernelTable table{
-    .f32 = kKernels<float>,
-    .f64 = kKernels<double>,
-    .bf16 = {.gemm = kRoundingGemm, .attention = kKernels<float>.attention, .peak_gflops = fma_peak_gflops},
-    .fma_peak_gflops = fma_peak_gflops};
+const KernelTable table{.f32 = kKernels<float>,
+                        .f64 = kKernels<double>,
+                        .bf16 = {.gemm = kRoundingGemm,
+                                 .attention = kKernels<float>.attention,
+                                 .pack_b = nullptr,
+                                 .peak_gflops = fma_peak_gflops},
+                        .fma_peak_gflops = fma_peak_gflops};
 
 }  // namespace moe::cpu::inline MOE_LEVEL

@@ -94,6 +94,7 @@ static double peak_gflops(int threads) {
 extern const Bf16Kernels kernels;
 const Bf16Kernels kernels{.gemm = kTiledGemm<Amx>,
                           .attention = {tiled_attention_forward<Amx>, tiled_attention_backward<Amx>},
+                          .pack_b = pack_operand<Amx>,
                           .peak_gflops = peak_gflops};
 
 }  // namespace moe::cpu::inline MOE_LEVEL

@@ -83,6 +83,7 @@ static double peak_gflops(int threads) {
 extern const Bf16Kernels kernels;
 const Bf16Kernels kernels{.gemm = kTiledGemm<DotProducts>,
                           .attention = {tiled_attention_forward<DotProducts>, tiled_attention_backward<DotProducts>},
+                          .pack_b = pack_operand<DotProducts>,
                           .peak_gflops = peak_gflops};
 
 }  // namespace moe::cpu::inline MOE_LEVEL

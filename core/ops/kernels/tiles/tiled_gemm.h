@@ -101,9 +101,26 @@ template <class Unit>
   }
 }
 
-static inline Prefetcher fetch_of(const TileSource& source, int64_t num_steps) {
-  return source.along ? Prefetcher(source.first, source.ld, source.extent, source.depth, num_steps)
-                      : Prefetcher(source.first, source.ld, source.depth, source.extent, num_steps);
+// A block of B, as it is stored, or as it was packed: panels that are `packed_panel` elements apart.
+struct BlockOfB {
+  TileSource source;
+  const uint16_t* packed;
+  int64_t packed_panel;
+
+  Prefetcher fetch(int64_t num_steps) const {
+    if (packed) {
+      const int64_t panels = divide_up(source.extent, kPanelExtent);
+      return {packed, packed_panel, panels, divide_up(source.depth, kTileDepth) * 2 * kTileElements, num_steps};
+    }
+    return source.along ? Prefetcher(source.first, source.ld, source.extent, source.depth, num_steps)
+                        : Prefetcher(source.first, source.ld, source.depth, source.extent, num_steps);
+  }
+};
+
+template <class Unit>
+void pack_operand(const PackedOperand& x) {
+  pack_tiles<Unit, TileLayout::b>(
+      {.first = x.b, .ld = x.ldb, .along = x.transpose_b == Transpose::yes, .extent = x.n, .depth = x.k}, x.tiles);
 }
 
 template <class Unit>
@@ -120,7 +137,7 @@ void tiled_gemm(const GemmProblem<float>& problem) {
   const bool a_along = problem.transpose_a == Transpose::no, b_along = problem.transpose_b == Transpose::yes;
   // Equal blocks along k.
   const int64_t all_steps = divide_up(k, kTileDepth);
-  const bool small_c = !b_along && m * n * static_cast<int64_t>(sizeof(float)) <= kSmallC;
+  const bool small_c = !b_along && !problem.packed_b && m * n * static_cast<int64_t>(sizeof(float)) <= kSmallC;
   const int64_t most_steps = (small_c ? kTiledDepthOfSmallC : kTiledDepth) / kTileDepth;
   const int64_t block_steps = divide_up(all_steps, divide_up(all_steps, most_steps));
   const int64_t block_depth = block_steps * kTileDepth;
@@ -128,11 +145,13 @@ void tiled_gemm(const GemmProblem<float>& problem) {
   const bool streamed = problem.streamed && !problem.accumulate && problem.alpha == 1 && block_depth >= k &&
                         problem.ldc % kTileExtent == 0 && reinterpret_cast<uintptr_t>(problem.c) % 64 == 0;
   const auto b_block = [&](int64_t p, int64_t column) {
-    return TileSource{.first = problem.b + (b_along ? column * problem.ldb + p : p * problem.ldb + column),
-                      .ld = problem.ldb,
-                      .along = b_along,
-                      .extent = std::min(block_columns, n - column),
-                      .depth = std::min(block_depth, k - p)};
+    return BlockOfB{.source = {.first = problem.b + (b_along ? column * problem.ldb + p : p * problem.ldb + column),
+                               .ld = problem.ldb,
+                               .along = b_along,
+                               .extent = std::min(block_columns, n - column),
+                               .depth = std::min(block_depth, k - p)},
+                    .packed = problem.packed_b ? problem.packed_b + (column * all_steps + p) * kTileDepth : nullptr,
+                    .packed_panel = all_steps * 2 * kTileElements};
   };
   for (int64_t p = 0; p < k; p += block_depth) {
     const int64_t depth = std::min(block_depth, k - p), steps = divide_up(depth, kTileDepth);
@@ -147,21 +166,23 @@ void tiled_gemm(const GemmProblem<float>& problem) {
                                        .depth = depth},
                                       buffers.a());
       for (int64_t column0 = 0; column0 < n; column0 += block_columns) {
-        const TileSource source = b_block(p, column0);
-        pack_tiles<Unit, TileLayout::b>(source, buffers.b());
-        // Weights come from memory: the block that is packed next is fetched while this one is multiplied.
+        const BlockOfB block = b_block(p, column0);
+        if (!block.packed) pack_tiles<Unit, TileLayout::b>(block.source, buffers.b());
+        const uint16_t* const b = block.packed ? block.packed : buffers.b();
+        const int64_t b_panel = block.packed ? block.packed_panel : panel, columns = block.source.extent;
+        // Weights come from memory: the block that is used next is fetched while this one is multiplied.
         Prefetcher next;
-        const int64_t products = divide_up(rows, kPanelExtent) * divide_up(source.extent, kPanelExtent);
+        const int64_t products = divide_up(rows, kPanelExtent) * divide_up(columns, kPanelExtent);
         if (column0 + block_columns < n) {
-          next = fetch_of(b_block(p, column0 + block_columns), products * steps);
+          next = b_block(p, column0 + block_columns).fetch(products * steps);
         } else if (row0 + rows == m && p + depth < k) {
-          next = fetch_of(b_block(p + depth, 0), products * steps);
+          next = b_block(p + depth, 0).fetch(products * steps);
         }
         for (int64_t row = 0; row < rows; row += kPanelExtent) {
-          for (int64_t column = 0; column < source.extent; column += kPanelExtent) {
-            multiply_panels<Unit>(buffers.a() + row / kPanelExtent * panel, buffers.b() + column / kPanelExtent * panel,
-                                  steps, problem.c + (row0 + row) * problem.ldc + column0 + column, problem.ldc,
-                                  rows - row, source.extent - column, load, next, problem.alpha, streamed);
+          for (int64_t column = 0; column < columns; column += kPanelExtent) {
+            multiply_panels<Unit>(buffers.a() + row / kPanelExtent * panel, b + column / kPanelExtent * b_panel, steps,
+                                  problem.c + (row0 + row) * problem.ldc + column0 + column, problem.ldc, rows - row,
+                                  columns - column, load, next, problem.alpha, streamed);
           }
         }
       }
