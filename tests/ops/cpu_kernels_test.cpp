@@ -232,7 +232,8 @@ TEST_CASE("operands are rounded to the nearest even bf16 number, and denormal nu
       {bits(0x00000001), 0.0f},
       {bits(0x807fffff), 0.0f}};
   for (const auto& [name, kernel] : bf16_products()) {
-    for (const auto& [from, to] : expected) {
+    for (const auto& pair : expected) {
+      const float from = pair.first, to = pair.second;  // clang 16 captures no structured bindings here
       const Operands row(1, 1, 1, Transpose::no, Transpose::no,
                          [&](uint64_t element) { return element < 4 ? from : 1; });
       CAPTURE(name, std::bit_cast<uint32_t>(from));
