@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <system_error>
 #include <type_traits>
 
@@ -29,15 +30,12 @@ class Reader : public FieldVisitor {
       : node_(node), path_(std::move(path)), problems_(problems), over_(over) {}
 
   void field(const char* name, bool& value, const char*) override {
-    if (const ConfigNode* node = scalar(name)) {
-      const std::string word = lower_case(node->scalar);
-      if (word == "true" || word == "yes" || word == "on")
-        value = true;
-      else if (word == "false" || word == "no" || word == "off")
-        value = false;
-      else
-        complain(*node, name, "expected true or false");
-    }
+    const ConfigNode* node = scalar(name);
+    if (!node) return;
+    if (const std::optional<bool> on = switch_value(*node))
+      value = *on;
+    else
+      complain(*node, name, "expected true or false");
   }
 
   void field(const char* name, int64_t& value, const char*, Range<int64_t> range) override {

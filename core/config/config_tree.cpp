@@ -36,6 +36,14 @@ const ConfigNode* ConfigNode::find(const std::string& key) const {
   return const_cast<ConfigNode*>(this)->find(key);
 }
 
+std::optional<bool> switch_value(const ConfigNode& node) {
+  if (node.kind != ConfigNode::Kind::scalar) return std::nullopt;
+  const std::string word = lower_case(node.scalar);
+  if (word == "true" || word == "yes" || word == "on") return true;
+  if (word == "false" || word == "no" || word == "off") return false;
+  return std::nullopt;
+}
+
 namespace {
 
 // Far above what a configuration needs. An alias of itself has no end, and aliases of aliases multiply.

@@ -1,6 +1,7 @@
 // YAML text as a tree that stores the origin of every value, so that files can be layered and errors can name file and
 // line.
 #pragma once
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,9 @@ struct ConfigNode {
   ConfigNode* find(const std::string& key);
   const ConfigNode* find(const std::string& key) const;
 };
+
+// The meaning of a node as a switch: true, yes and on, or false, no and off, in any case; nothing for any other node.
+std::optional<bool> switch_value(const ConfigNode& node);
 
 // Throws UsageError: unreadable file, YAML syntax, a key given twice, several documents, text that is not UTF-8, and
 // more levels, values or bytes than a configuration can need (so that aliases and devices cannot fill the memory).

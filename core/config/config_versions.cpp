@@ -1,5 +1,6 @@
 #include "core/config/config_versions.h"
 
+#include <optional>
 #include <string_view>
 
 #include "core/base/log.h"
@@ -31,6 +32,13 @@ constexpr NewMeaning kNewMeanings[] = {
     {0, "activation", "gelu", "gelu_tanh"},
 };
 
+// A key that was true or false before it had words. These values stay short for two of the words, so there is no
+// notice.
+struct SwitchWords {
+  const char *key, *on, *off;
+};
+constexpr SwitchWords kSwitchWords[] = {{"qk_norm", "head", "none"}};
+
 // Keys under which there is a member of a family, or a list of members.
 struct FamilyKey {
   const char *key, *family;
@@ -53,6 +61,7 @@ class Updater {
   // `key`: the node's full key; `name`: its last part
   void visit(ConfigNode& node, const std::string& key, const std::string& name) {
     for (const NewMeaning& row : kNewMeanings) replace_word(node, key, name, row);
+    for (const SwitchWords& row : kSwitchWords) replace_switch(node, name, row);
     for (const FamilyKey& row : kFamilyKeys) {
       if (name != row.key) continue;
       if (node.kind == ConfigNode::Kind::list) {
@@ -81,6 +90,11 @@ class Updater {
       log::info("{}: {}: {} is read as {}, which it meant before version {} of the configuration", node.origin, key,
                 row.word, row.before, row.version);
     }
+  }
+
+  static void replace_switch(ConfigNode& node, const std::string& name, const SwitchWords& row) {
+    if (name != row.key) return;
+    if (const std::optional<bool> on = switch_value(node)) node.scalar = *on ? row.on : row.off;
   }
 
   void add_options(ConfigNode& node, const std::string& key, std::string_view family) const {

@@ -49,7 +49,11 @@ void AttentionConfig::fields(FieldVisitor& v) {
           "keys, and a token does not attend to itself; none = no positions",
           {"rope", "learned", "relative", "none"});
   v.field("rope_theta", rope_theta, "base of the rotary frequencies (position: rope)", {1, 1e9});
-  v.field("qk_norm", qk_norm, "apply RMS normalisation to each query and key head");
+  v.field("qk_norm", qk_norm,
+          "RMS normalisation of queries and keys before positions are applied: none; head = each head separately, with "
+          "one weight of width d_head for all heads (as in Qwen3); full = all heads of a token together (as in OLMoE). "
+          "true is read as head, false as none",
+          {"none", "head", "full"});
   v.field("causal", causal,
           "a token does not attend to later tokens; false = it attends to its whole sample, for classifiers only");
   v.field("memory", memory,

@@ -19,7 +19,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
   int64_t d_head = 0;
   std::string position = "rope";
   double rope_theta = 10000;
-  bool qk_norm = false;
+  std::string qk_norm = "none";
   bool causal = true;
   int64_t memory = 0;
   ScheduleField dropout{0, {0, 0.99}};

@@ -28,18 +28,18 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
   MOE_CHECK((config.attention.position == "relative") == (relative_positions != nullptr),
             "position {}: a relative-position table must be given exactly for position: relative",
             config.attention.position);
-  if (config.attention.qk_norm) {
-    const auto norm = [&](const char* which) {
-      return &parameters.add({ParameterRole::attention, static_cast<int>(layer)},
-                             {.name = name + which,
-                              .shape = Shape{layout_.d_head},
-                              .group = ParameterGroup::shared,
-                              .initialisation = {Initialisation::Kind::constant, 1},
-                              .decay = false});
-    };
-    q_norm_ = norm(".q_norm.weight");
-    k_norm_ = norm(".k_norm.weight");
-  }
+  if (config.attention.qk_norm == "none") return;
+  const bool is_full = config.attention.qk_norm == "full";
+  const auto norm = [&](const char* which, int64_t heads) {
+    return &parameters.add({ParameterRole::attention, static_cast<int>(layer)},
+                           {.name = name + which,
+                            .shape = Shape{(is_full ? heads : 1) * layout_.d_head},
+                            .group = ParameterGroup::shared,
+                            .initialisation = {Initialisation::Kind::constant, 1},
+                            .decay = false});
+  };
+  q_norm_ = norm(".q_norm.weight", layout_.heads);
+  k_norm_ = norm(".k_norm.weight", layout_.kv_heads);
 }
 
 Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
@@ -53,7 +53,7 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   saved_.qkv = ctx.allocate(Shape{tokens, layout_.width()});
   if (q_norm_) {
     saved_.qkv_before_norm = ctx.allocate(Shape{tokens, layout_.width()});
-    saved_.inverse_rms = ctx.allocate_wide(Shape{tokens, layout_.heads + layout_.kv_heads});
+    saved_.inverse_rms = ctx.allocate_wide(Shape{tokens, QkNormSpans::of(layout_, q_norm_->shape[0]).count()});
     qkv_.forward(ctx, saved_.qkv_before_norm, x);
     qk_norm_forward(ctx, saved_.qkv, saved_.inverse_rms, saved_.qkv_before_norm, q_norm_->value, k_norm_->value,
                     saved_.layout, norm_eps_);

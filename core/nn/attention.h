@@ -1,5 +1,6 @@
-// Self-attention: fused query/key/value projection, optional per-head norm, positions, attention, output projection.
-// With model.attention.memory a token attends to a window of earlier tokens that reaches into previous segments.
+// Self-attention: fused query/key/value projection, optional norm of queries and keys, positions, attention, output
+// projection. With model.attention.memory a token attends to a window of earlier tokens that reaches into previous
+// segments.
 #pragma once
 #include <optional>
 

@@ -10,44 +10,50 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 256;
 static constexpr int kWarps = kThreads / kWarp;
+static constexpr size_t kMostShared = size_t{96} << 10;
 
-// One warp per head of a token; value heads are copied.
+// One warp per span of a token that is normalised, and one per value head, which is copied.
 template <class T>
 __global__ void qk_norm_forward_kernel(T* y, float* inverse_rms, const T* x, const T* q_weight, const T* k_weight,
-                                       AttentionLayout layout, int64_t tokens, float eps) {
-  const int64_t all = layout.heads + 2 * layout.kv_heads, normed = layout.heads + layout.kv_heads, d = layout.d_head;
-  const int64_t i = warp_in_grid(), t = i / all, head = i % all;
+                                       AttentionLayout layout, QkNormSpans spans, int64_t tokens, float eps) {
+  const int64_t normed = spans.count(), all = normed + layout.kv_heads;
+  const int64_t i = warp_in_grid(), t = i / all, span = i % all;
   if (t >= tokens) return;
   const int lane = lane_index();
-  const T* in = x + t * layout.width() + head * d;
-  T* out = y + t * layout.width() + head * d;
-  if (head >= normed) {  // the same for all lanes
-    for (int64_t c = lane; c < d; c += kWarp) out[c] = in[c];
+  const bool is_value = span >= normed;  // the same for all lanes
+  const int64_t begin = is_value ? layout.value_column() + (span - normed) * layout.d_head : spans.begin(span);
+  const T* in = x + t * layout.width() + begin;
+  T* out = y + t * layout.width() + begin;
+  if (is_value) {
+    for (int64_t c = lane; c < layout.d_head; c += kWarp) out[c] = in[c];
     return;
   }
-  const T* weight = head < layout.heads ? q_weight : k_weight;
+  const T* weight = spans.is_query(span) ? q_weight : k_weight;
+  const int64_t d = spans.width(span);
   float squares = 0;
   for (int64_t c = lane; c < d; c += kWarp) squares += load(in + c) * load(in + c);
   const float factor = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(d) + eps);
-  if (lane == 0) inverse_rms[t * normed + head] = factor;
+  if (lane == 0) inverse_rms[t * normed + span] = factor;
   for (int64_t c = lane; c < d; c += kWarp) store(out + c, load(in + c) * factor * load(weight + c));
 }
 
-// One warp per query or key head of a token, strided over the grid. Each warp sums the weights' gradients of its heads
-// in shared memory, (warps, 2, d_head) f32. The block adds its warps, in order, into partial (blocks, 2, d_head).
+// One warp per span of a token, strided over the grid. Each warp sums the weights' gradients of its spans in shared
+// memory, (warps, query_width + key_width) f32. The block adds its warps, in order, into partial (blocks, query_width +
+// key_width).
 template <class T>
 __global__ void qk_norm_backward_kernel(T* d_qkv, float* partial, const T* x, const T* q_weight, const T* k_weight,
-                                        const float* inverse_rms, AttentionLayout layout, int64_t tokens) {
-  const int64_t normed = layout.heads + layout.kv_heads, d = layout.d_head;
+                                        const float* inverse_rms, int64_t row_width, QkNormSpans spans,
+                                        int64_t tokens) {
+  const int64_t normed = spans.count(), columns = spans.query_width + spans.key_width;
   const int lane = lane_index();
-  float* own = own_sums<float>(2 * d);
+  float* own = own_sums<float>(columns);
   for (int64_t i = warp_in_grid(); i < tokens * normed; i += warps_in_grid()) {
-    const int64_t t = i / normed, head = i % normed;
-    const T* in = x + t * layout.width() + head * d;
-    T* grad = d_qkv + t * layout.width() + head * d;
-    const bool query = head < layout.heads;
+    const int64_t t = i / normed, span = i % normed, d = spans.width(span);
+    const T* in = x + t * row_width + spans.begin(span);
+    T* grad = d_qkv + t * row_width + spans.begin(span);
+    const bool query = spans.is_query(span);
     const T* weight = query ? q_weight : k_weight;
-    float* sum = query ? own : own + d;
+    float* sum = query ? own : own + spans.query_width;
     const float factor = inverse_rms[i];
     float dot = 0;
     for (int64_t c = lane; c < d; c += kWarp) dot += load(in + c) * load(weight + c) * load(grad + c);
@@ -58,27 +64,28 @@ __global__ void qk_norm_backward_kernel(T* d_qkv, float* partial, const T* x, co
       store(grad + c, load(weight + c) * g * factor - value * shared);
     }
   }
-  add_up_warps(partial, 2 * d);
+  add_up_warps(partial, columns);
 }
 
-// Adds partial (blocks, 2, d) to the two gradients.
-static __global__ void qk_norm_weights_kernel(float* d_q_weight, float* d_k_weight, const float* partial, int64_t d,
-                                              int blocks) {
+// Adds partial (blocks, query_width + key_width) to the two gradients.
+static __global__ void qk_norm_weights_kernel(float* d_q_weight, float* d_k_weight, const float* partial,
+                                              int64_t query_width, int64_t columns, int blocks) {
   const int64_t c = thread_in_grid();
-  if (c >= 2 * d) return;
+  if (c >= columns) return;
   float sum = 0;
-  for (int b = 0; b < blocks; ++b) sum += partial[b * 2 * d + c];
-  (c < d ? d_q_weight[c] : d_k_weight[c - d]) += sum;
+  for (int b = 0; b < blocks; ++b) sum += partial[b * columns + c];
+  (c < query_width ? d_q_weight[c] : d_k_weight[c - query_width]) += sum;
 }
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
 void qk_norm_forward(Context& ctx, Tensor y, Tensor inverse_rms, ConstTensor x, ConstTensor q_weight,
                      ConstTensor k_weight, const AttentionLayout& layout, double eps) {
-  const int64_t tokens = x.dim(0), all = layout.heads + 2 * layout.kv_heads;
+  const QkNormSpans spans = QkNormSpans::of(layout, q_weight.size());
+  const int64_t tokens = x.dim(0), all = spans.count() + layout.kv_heads;
   for_type(x.dtype, [&]<class T>(T) {
     launch(ctx, qk_norm_forward_kernel<T>, blocks_for(tokens * all, kWarps), kThreads, 0, y.as<T>(),
-           inverse_rms.as<float>(), x.as<T>(), q_weight.as<T>(), k_weight.as<T>(), layout, tokens,
+           inverse_rms.as<float>(), x.as<T>(), q_weight.as<T>(), k_weight.as<T>(), layout, spans, tokens,
            static_cast<float>(eps));
   });
 }
@@ -86,17 +93,19 @@ void qk_norm_forward(Context& ctx, Tensor y, Tensor inverse_rms, ConstTensor x, 
 void qk_norm_backward(Context& ctx, Tensor d_qkv, Tensor d_q_weight, Tensor d_k_weight, ConstTensor x,
                       ConstTensor q_weight, ConstTensor k_weight, ConstTensor inverse_rms,
                       const AttentionLayout& layout) {
-  const int64_t tokens = x.dim(0), heads = tokens * (layout.heads + layout.kv_heads), d = layout.d_head;
-  const int blocks = static_cast<int>(std::min<int64_t>(2 * kPartials, (heads + kWarps - 1) / kWarps));
+  const QkNormSpans spans = QkNormSpans::of(layout, q_weight.size());
+  const int64_t tokens = x.dim(0), columns = spans.query_width + spans.key_width;
+  const int warps = static_cast<int>(std::clamp<int64_t>(static_cast<int64_t>(kMostShared) / (4 * columns), 1, kWarps));
+  const int blocks = static_cast<int>(std::min<int64_t>(2 * kPartials, (tokens * spans.count() + warps - 1) / warps));
   ScratchScope scratch(ctx);
-  float* partial = scratch.allocate(Shape{blocks, 2, d}, DType::f32).as<float>();
+  float* partial = scratch.allocate(Shape{blocks, columns}, DType::f32).as<float>();
   for_type(x.dtype, [&]<class T>(T) {
-    launch(ctx, qk_norm_backward_kernel<T>, dim3(static_cast<unsigned>(blocks)), kThreads,
-           static_cast<size_t>(2 * kWarps * d) * sizeof(float), d_qkv.as<T>(), partial, x.as<T>(), q_weight.as<T>(),
-           k_weight.as<T>(), inverse_rms.as<float>(), layout, tokens);
+    launch(ctx, qk_norm_backward_kernel<T>, dim3(static_cast<unsigned>(blocks)), warps * kWarp,
+           static_cast<size_t>(warps * columns) * sizeof(float), d_qkv.as<T>(), partial, x.as<T>(), q_weight.as<T>(),
+           k_weight.as<T>(), inverse_rms.as<float>(), layout.width(), spans, tokens);
   });
-  launch(ctx, qk_norm_weights_kernel, blocks_for(2 * d, 128), 128, 0, d_q_weight.as<float>(), d_k_weight.as<float>(),
-         partial, d, blocks);
+  launch(ctx, qk_norm_weights_kernel, blocks_for(columns, 128), 128, 0, d_q_weight.as<float>(), d_k_weight.as<float>(),
+         partial, spans.query_width, columns, blocks);
 }
 
 }  // namespace moe::cuda

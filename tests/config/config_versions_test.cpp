@@ -71,6 +71,21 @@ TEST_CASE("gelu is another name of gelu_tanh in every version") {
   }
 }
 
+TEST_CASE("a q/k norm of true or false is one of its words") {
+  const auto qk_norm = [](const char* value) {
+    return config_from(fmt::format("{{model: {{attention: {{qk_norm: {}}}}}}}", value)).model.attention.qk_norm;
+  };
+  for (const char* on : {"true", "True", "yes", "on", "head"}) CHECK(qk_norm(on) == "head");
+  for (const char* off : {"false", "no", "off", "none"}) CHECK(qk_norm(off) == "none");
+  CHECK(qk_norm("full") == "full");
+  CHECK_THROWS_WITH(qk_norm("1"), Catch::Contains("model.attention.qk_norm '1': expected one of: none, head, full"));
+  ConfigNode root;
+  apply_override(root, "model.attention.qk_norm=true");
+  TrainConfig config;
+  read_config(root, config);
+  CHECK(config.model.attention.qk_norm == "head");
+}
+
 TEST_CASE("a stored configuration without a version has version 1, and one that does not exist is refused") {
   ConfigNode stored = parse_config("{moe: {router: relu}}", "test"),
              marked = parse_config("{config_version: 2}", "test");

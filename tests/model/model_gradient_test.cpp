@@ -35,7 +35,9 @@ static const Case kCases[] = {
     {"tied head", "model: {tie_embeddings: true}"},
     {"learned positions", "model: {attention: {position: learned}}"},
     {"no positions, relu", "model: {activation: relu, attention: {position: none}}"},
-    {"q/k norm, odd head size", "model: {attention: {qk_norm: true, d_head: 3}}"},
+    {"q/k norm, odd head size", "model: {attention: {qk_norm: head, d_head: 3}}"},
+    {"q/k norm over all heads, grouped key/value heads",
+     "model: {attention: {qk_norm: full, heads: 4, kv_heads: 2, d_head: 3}}"},
     {"grouped key/value heads, gelu", "model: {activation: gelu_tanh, attention: {heads: 4, kv_heads: 2}}"},
     {"glam arrangement", "model: {arrangement: glam}"},
     {"dense", "model: {arrangement: dense}"},
@@ -68,7 +70,7 @@ static const Case kCases[] = {
      "{moe: {balance: [{kind: switch, coefficient: 0.3, scope: rank}]}, train: {micro_batches: 2}}"},
     {"classifier of patches", "{task: classify, model: {attention: {causal: false, position: learned}}}"},
     {"classifier with a class token, q/k norm, shared experts",
-     "{task: classify, model: {pooling: class_token, attention: {causal: false, qk_norm: true}}, moe: {shared_experts: "
+     "{task: classify, model: {pooling: class_token, attention: {causal: false, qk_norm: head}}, moe: {shared_experts: "
      "1}}"},
     {"causal classifier, micro-batches, dropout", "{task: classify, model: {dropout: 0.2}, train: {micro_batches: 2}}"},
     {"classifier of texts, class token and tanh head, dropout, micro-batches",

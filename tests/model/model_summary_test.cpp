@@ -9,7 +9,8 @@ using namespace moe;
 TEST_CASE("the summary counts the parameters of the parameter store") {
   for (const char* yaml :
        {"{}", "model: {tie_embeddings: true, activation: relu}",
-        "model: {attention: {position: learned, qk_norm: true}}",
+        "model: {attention: {position: learned, qk_norm: head}}",
+        "model: {attention: {heads: 4, kv_heads: 2, qk_norm: full}}",
         "model: {attention: {heads: 8, kv_heads: 2, d_head: 5}, activation: gelu_tanh}",
         "model: {arrangement: glam, layers: 5, d_ff: 40}", "model: {arrangement: dense}",
         "{model: {arrangement: [dense, moe, moe, dense]}, moe: {shared_experts: 2, d_ff: 24}}",

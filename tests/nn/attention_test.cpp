@@ -8,7 +8,7 @@
 
 namespace moe::test {
 
-static ModelConfig small_model(const std::string& position, bool qk_norm, int64_t heads, int64_t kv_heads,
+static ModelConfig small_model(const std::string& position, const std::string& qk_norm, int64_t heads, int64_t kv_heads,
                                int64_t d_head) {
   ModelConfig config;
   config.d_model = 6;
@@ -24,7 +24,7 @@ static ModelConfig small_model(const std::string& position, bool qk_norm, int64_
 
 TEST_CASE("Attention: gradients of input and parameters") {
   for (const char* position : {"rope", "none"}) {
-    for (const bool qk_norm : {false, true}) {
+    for (const char* qk_norm : {"none", "head", "full"}) {
       for (const auto& [heads, kv_heads, d_head] : {std::tuple{2, 0, 4}, std::tuple{4, 2, 3}, std::tuple{3, 1, 1}}) {
         INFO(position << ", q/k norm " << qk_norm << ", heads " << heads << "/" << kv_heads << " of " << d_head);
         TestContext ctx(DType::f64);
@@ -52,7 +52,7 @@ TEST_CASE("Attention distinguishes positions only with rope") {
   for (const char* position : {"rope", "none"}) {
     TestContext ctx(DType::f64);
     ParameterStore store;
-    Attention attention(store, "attention", small_model(position, false, 2, 0, 3), RunLength{});
+    Attention attention(store, "attention", small_model(position, "none", 2, 0, 3), RunLength{});
     store.allocate(ctx, DType::f64);
     randomise(store, 0.5);
     // The last token attends to the same earlier tokens, in another order.
@@ -65,9 +65,10 @@ TEST_CASE("Attention distinguishes positions only with rope") {
 }
 
 TEST_CASE("Attention accepts a batch without sequences") {
+  const std::string qk_norm = GENERATE("head", "full");
   TestContext ctx;
   ParameterStore store;
-  Attention attention(store, "attention", small_model("rope", true, 2, 1, 3), RunLength{});
+  Attention attention(store, "attention", small_model("rope", qk_norm, 2, 1, 3), RunLength{});
   store.allocate(ctx, DType::f32);
   store.initialise(ctx, 1);
   const TokenBatch batch = make_batch(ctx, 0, 4);

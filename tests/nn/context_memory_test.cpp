@@ -10,7 +10,7 @@
 
 namespace moe::test {
 
-static ModelConfig model(const std::string& position, int64_t memory, bool qk_norm) {
+static ModelConfig model(const std::string& position, int64_t memory, const std::string& qk_norm) {
   ModelConfig config;
   config.layers = 1;
   config.d_model = 6;
@@ -26,7 +26,7 @@ static ModelConfig model(const std::string& position, int64_t memory, bool qk_no
 
 // An attention layer with a context memory, and rows to pass through it.
 struct Layer {
-  Layer(TestContext& ctx, const std::string& position, int64_t size, bool qk_norm = false)
+  Layer(TestContext& ctx, const std::string& position, int64_t size, const std::string& qk_norm = "none")
       : config(model(position, size, qk_norm)),
         positions(position == "relative" ? &store.add({}, lookup_table("positions", size, 3, 1)) : nullptr),
         attention(store, "attention", config, RunLength{}, 0, positions),
@@ -59,7 +59,7 @@ TEST_CASE("Attention with a context memory: gradients with the memory as a const
       for (const int64_t before : {0, 4, 20}) {
         INFO(position << ", memory " << size << ", " << before << " tokens before");
         TestContext ctx(DType::f64);
-        Layer layer(ctx, position, size, size == 5);
+        Layer layer(ctx, position, size, size == 5 ? "head" : size == 12 ? "full" : "none");
         for (int64_t t = 0; t < before; t += 4) layer.pass(ctx, 4, static_cast<uint32_t>(20 + t));
         CHECK(layer.memory.filled() == std::min(size, before));
         const TokenBatch batch = layer.batch(ctx, 5);
@@ -84,7 +84,7 @@ TEST_CASE("Attention in segments equals attention in one piece with the same win
       for (const int64_t segment : {1, 4, 12}) {
         INFO(position << ", memory " << size << ", segments of " << segment);
         TestContext ctx(DType::f64);
-        Layer layer(ctx, position, size, true);
+        Layer layer(ctx, position, size, size == 7 ? "full" : "head");
         const Tensor x = ctx.normal({48, 6}, 1);  // two rows of 24
         const std::vector<double> whole = values(layer.attention.forward(ctx, layer.batch(ctx, 24), x));
         for (int64_t first = 0; first < 24; first += segment) {
@@ -109,10 +109,10 @@ TEST_CASE("Attention in segments equals attention in one piece with the same win
 
 TEST_CASE("a context memory counts its bytes, can be cleared, and can be absent") {
   TestContext ctx;
-  const ContextMemory none(ctx, MemoryShape::of(model("rope", 0, false)), 3);
+  const ContextMemory none(ctx, MemoryShape::of(model("rope", 0, "none")), 3);
   CHECK_FALSE(none);
   CHECK(none.bytes() == 0);
-  ContextMemory memory(ctx, MemoryShape::of(model("rope", 7, false)), 3);
+  ContextMemory memory(ctx, MemoryShape::of(model("rope", 7, "none")), 3);
   CHECK(memory);
   CHECK(memory.bytes() >= 3 * 7 * 12 * sizeof(float));
   CHECK(memory.bytes() < 3 * 7 * 12 * sizeof(float) + 64);

@@ -123,11 +123,27 @@ TEST_CASE("norms backward equal the CPU's in f64") {
     check_close("d_x", d_x, d_x64, tolerance(ctx));
     check_close("d_weight", d_w, d_w64, {1e-5, 1e-5});
   }
-  for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 1}, {1, 4, 2, 33}, {1, 3, 3, 64}}) {
-    const int64_t d = layout.d_head, normed = layout.heads + layout.kv_heads;
-    const Tensor x = ctx.normal({9, layout.width()}, 1), wq = ctx.normal({d}, 2), wk = ctx.normal({d}, 3);
-    const Tensor y = ctx.output(x.shape), rms = ctx.wide_output({9, normed}), d_x = ctx.normal(x.shape, 4);
-    const Tensor d_q = ctx.wide_normal({d}, 5), d_k = ctx.wide_normal({d}, 6);
+}
+
+TEST_CASE("q/k norms backward equal the CPU's in f64") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  struct Case {
+    AttentionLayout layout;
+    bool is_full;
+  };
+  for (const auto& [layout, is_full] : {Case{{1, 1, 1, 1}, false},
+                                        {{1, 4, 2, 33}, false},
+                                        {{1, 3, 3, 64}, false},
+                                        {{1, 4, 2, 33}, true},
+                                        {{1, 3, 3, 64}, true},
+                                        {{1, 32, 8, 128}, true}}) {
+    const int64_t q = is_full ? layout.heads * layout.d_head : layout.d_head,
+                  k = is_full ? layout.kv_heads * layout.d_head : layout.d_head;
+    const Tensor x = ctx.normal({9, layout.width()}, 1), wq = ctx.normal({q}, 2), wk = ctx.normal({k}, 3);
+    const Tensor y = ctx.output(x.shape), rms = ctx.wide_output({9, QkNormSpans::of(layout, q).count()}),
+                 d_x = ctx.normal(x.shape, 4);
+    const Tensor d_q = ctx.wide_normal({q}, 5), d_k = ctx.wide_normal({k}, 6);
     const Tensor y64 = exact.output(x.shape), rms64 = exact.output(rms.shape), d_x64 = exact(d_x), d_q64 = exact(d_q),
                  d_k64 = exact(d_k);
     qk_norm_forward(ctx, y, rms, x, wq, wk, layout, 1e-2);
