@@ -87,6 +87,9 @@ void MoEConfig::fields(FieldVisitor& v) {
   v.field("d_ff", d_ff, "inner width of an expert; 0 = the dense layers' inner width (model.d_ff)", {0, 1 << 22});
   v.field("shared_experts", shared_experts, "number of experts that process every token in addition to the routed ones",
           {0, 1024});
+  v.field("shared_gate", shared_gate,
+          "multiply the output of the shared experts by a learned gate, sigmoid(g . x) with a vector g, for each token "
+          "(as in Qwen2-MoE); needs shared_experts above 0");
   v.field("expert_init", expert_init,
           "initial weights of experts: normal = like other weights; small = uniform within 1/d_model, so that all "
           "experts start with nearly equal responses",

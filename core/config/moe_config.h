@@ -55,6 +55,7 @@ struct MoEConfig : Fields<MoEConfig> {
   int64_t experts = 8;
   int64_t d_ff = 0;
   int64_t shared_experts = 0;
+  bool shared_gate = false;
   std::string expert_init = "normal";
   ScheduleField dropout{0, {0, 0.99}}, hidden_dropout{0, {0, 0.99}};
   Choice<Router> router{"topk"};
@@ -65,8 +66,8 @@ struct MoEConfig : Fields<MoEConfig> {
   ChoiceList<ExpertEvent> lifecycle;
 
   LayerOverrides layers{{},
-                        {"router", "strategy", "experts", "d_ff", "shared_experts", "capacity", "balance", "dropout",
-                         "hidden_dropout", "expert_init"}};
+                        {"router", "strategy", "experts", "d_ff", "shared_experts", "shared_gate", "capacity",
+                         "balance", "dropout", "hidden_dropout", "expert_init"}};
 
   // The factor by which events of moe.lifecycle have multiplied the experts per token so far; `experts` is also the
   // current number. It is not a key, but part of a run's state.

@@ -80,7 +80,9 @@ std::string essentials(const Inspection& i) {
       {"figures", join(to_words(i.evaluation), ", ")},
       {"FLOPs", fmt::format("{} per token and training step", format_count(i.summary.flops_per_token))}};
   if (!i.layers.empty()) {
-    const std::string shared = c.moe.shared_experts > 0 ? fmt::format(", {} shared", c.moe.shared_experts) : "";
+    const std::string shared = c.moe.shared_experts > 0 ? fmt::format(", {} shared{}", c.moe.shared_experts,
+                                                                      c.moe.shared_gate ? " with a gate" : "")
+                                                        : "";
     rows.insert(rows.begin() + 1, {"experts", fmt::format("{} per layer, {} per token{}", i.experts_in_words(),
                                                           i.experts_per_token, shared)});
     rows.insert(rows.begin() + 2,

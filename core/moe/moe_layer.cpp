@@ -1,6 +1,5 @@
 #include "core/moe/moe_layer.h"
 
-#include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
 
 namespace moe {
@@ -48,10 +47,12 @@ MoELayer::MoELayer(BuildContext context)
         context.moe.router.kind());
   }
   if (context.moe.shared_experts > 0) {
-    FeedForwardShape shape = context.expert;
-    shape.d_ff *= context.moe.shared_experts;
-    shared_ = std::make_unique<DenseFeedForward>(context.parameters, name_ + ".shared", shape,
-                                                 ParameterPlace{ParameterRole::shared_expert, layer_});
+    shared_.emplace(context, measures_);
+  } else if (context.moe.shared_gate) {
+    raise<UsageError>(
+        "{}: there is no shared expert whose output could be gated (shared_experts: 0); set moe.shared_experts above 0 "
+        "or shared_gate: false",
+        context.moe.where("shared_gate"));
   }
 }
 
@@ -83,17 +84,13 @@ Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   measures_.begin(ctx);
   capacity_.begin(ctx, batch, traits().k_at(ctx.step));
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
-  if (shared_) add(ctx, y, y, shared_->forward(ctx, batch, x));
+  if (shared_) shared_->forward(ctx, batch, y, x);
   return y;
 }
 
 void MoELayer::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) {
   strategy_->backward(ctx, parts_, batch, d_x, d_y);
-  if (!shared_) return;
-  ScratchScope scratch(ctx);
-  const Tensor d_shared = scratch.allocate(d_x.shape);
-  shared_->backward(ctx, batch, d_shared, d_y);
-  add(ctx, d_x, d_x, d_shared);
+  if (shared_) shared_->backward(ctx, batch, d_x, d_y);
 }
 
 }  // namespace moe

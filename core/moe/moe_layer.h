@@ -3,8 +3,10 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/config/model_config.h"
+#include "core/moe/shared_experts.h"
 #include "core/moe/strategy.h"
 
 namespace moe {
@@ -92,7 +94,7 @@ class MoELayer : public FeedForward {
   OutputDropout dropout_;
   LayerParts parts_;
   std::vector<float>* inputs_ = nullptr;
-  std::unique_ptr<DenseFeedForward> shared_;  // one layer with the width of all shared experts together
+  std::optional<SharedExperts> shared_;
 };
 
 }  // namespace moe

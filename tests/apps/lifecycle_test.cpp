@@ -99,11 +99,11 @@ TEST_CASE("an upcycled model starts at the loss of the dense one", "[slow]") {
     const char* settings;
     bool exact;
   };
-  for (const Case& c :
-       {Case{"moe.router=topk", true}, Case{"moe.router=gshard", true}, Case{"moe.router=hash", true},
-        Case{"moe.router=sigmoid_bias", true}, Case{"moe.shared_experts=1", true}, Case{"model.arrangement=glam", true},
-        Case{"moe.strategy=stochastic", true}, Case{"moe.router=switch", false}, Case{"init.noise=3", false},
-        Case{"init.reinitialise=0.5", false}}) {
+  for (const Case& c : {Case{"moe.router=topk", true}, Case{"moe.router=gshard", true}, Case{"moe.router=hash", true},
+                        Case{"moe.router=sigmoid_bias", true}, Case{"moe.shared_experts=1", true},
+                        Case{"moe={shared_experts: 1, shared_gate: true}", true}, Case{"model.arrangement=glam", true},
+                        Case{"moe.strategy=stochastic", true}, Case{"moe.router=switch", false},
+                        Case{"init.noise=3", false}, Case{"init.reinitialise=0.5", false}}) {
     INFO(c.settings);
     TemporaryFolder folder;
     const Finished run =

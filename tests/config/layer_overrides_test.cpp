@@ -58,7 +58,7 @@ TEST_CASE("moe.layers overrides settings of single blocks, the later entry wins,
       "  router: {kind: topk, k: 3, jitter: 0.1}\n"
       "  layers:\n"
       "  - {at: 0-2, router: hash, experts: 4}\n"
-      "  - {at: last, experts: 32, d_ff: 64, router: {k: 1}, balance: [z], shared_experts: 2}\n"
+      "  - {at: last, experts: 32, d_ff: 64, router: {k: 1}, balance: [z], shared_experts: 2, shared_gate: true}\n"
       "  - {at: 1, router: {k: 2}, capacity: 1.5}\n"
       "  - {at: 2-last, strategy: contrastive}\n");
   const std::map<int64_t, MoEConfig> blocks = moe_blocks(config.model, config.moe);
@@ -81,6 +81,8 @@ TEST_CASE("moe.layers overrides settings of single blocks, the later entry wins,
   CHECK(blocks.at(4).experts == 32);
   CHECK(blocks.at(4).d_ff == 64);
   CHECK(blocks.at(4).shared_experts == 2);
+  CHECK(blocks.at(4).shared_gate);
+  CHECK_FALSE(blocks.at(3).shared_gate);
   CHECK(blocks.at(4).balance.items().size() == 1);
   CHECK_THAT(options(4), Catch::Contains("k: 1") && Catch::Contains("jitter: 0.1"));  // the other options stay
   CHECK(smallest_experts(config.model, config.moe) == 4);

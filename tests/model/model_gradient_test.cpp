@@ -42,6 +42,8 @@ static const Case kCases[] = {
     {"glam arrangement", "model: {arrangement: glam}"},
     {"dense", "model: {arrangement: dense}"},
     {"shared experts", "moe: {shared_experts: 2}"},
+    {"shared experts with a gate, dropout, micro-batches",
+     "{moe: {shared_experts: 2, shared_gate: true}, model: {hidden_dropout: 0.2}, train: {micro_batches: 2}}"},
     {"dropout", "model: {dropout: 0.3}"},
     {"dropout in every place, shared experts, glam",
      "{model: {arrangement: glam, dropout: 0.1, hidden_dropout: 0.2, layer_dropout: 0.3, attention: {dropout: 0.2}}, "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "core/base/integer.h"
 #include "core/config/field_walker.h"
@@ -42,7 +43,13 @@ std::vector<NamedConfig> variants() {
         "{experts: 5, balance: [], router: {k: 2, softmax: all, renormalise: true}}",
         "{experts: 5, balance: [], router: {k: 3, softmax: all, renormalise: false}}",
         "{experts: 5, balance: [], router: {k: 5}}", "{experts: 1, balance: [], router: {k: 1}}",
-        "{experts: 5, balance: [], shared_experts: 2}", "{experts: 5, balance: [], expert_init: small}",
+        "{experts: 5, balance: [], shared_experts: 2}",
+        "{experts: 5, balance: [], shared_experts: 2, shared_gate: true}",
+        "{experts: 5, balance: [], shared_experts: 1, shared_gate: true, strategy: {kind: compete, probability: 1, "
+        "router_loss: 0}}",
+        "{experts: 5, balance: [], shared_experts: 1, shared_gate: true, strategy: {kind: stochastic, statistics: "
+        "running}}",
+        "{experts: 5, balance: [], expert_init: small}",
         "{experts: 5, balance: [], router: {jitter: 0.2, input_dropout: 0.3}}"}) {
     result.push_back({yaml, moe_config(yaml)});
   }
@@ -300,7 +307,8 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
   for (const char* yaml :
        {"{experts: 5, router: {k: 2}}", "{experts: 5, router: {k: 2, softmax: all, renormalise: false}}",
         "{experts: 5, router: {k: 1, softmax: all, renormalise: false}}",
-        "{experts: 5, router: {k: 5}, shared_experts: 1}"}) {
+        "{experts: 5, router: {k: 5}, shared_experts: 1}",
+        "{experts: 5, router: {k: 2}, shared_experts: 1, shared_gate: true}"}) {
     INFO(yaml);
     const MoEConfig config = moe_config(yaml);
     LayerFixture f(config);
@@ -343,11 +351,42 @@ TEST_CASE("the plain top-k layer equals a dense evaluation") {
         for (size_t i = 0; i < out.size(); ++i) out[i] += weight * one[i];
       };
       for (size_t j = 0; j < k; ++j) add(std::exp(logits[order[j]]) / sum, fmt::format("layer.experts.{}", order[j]));
-      if (config.shared_experts > 0) add(1, "layer.shared");
+      const double gate =
+          config.shared_gate ? 1 / (1 + std::exp(-product(in, by_name.at("layer.shared_gate.weight"))[0])) : 1;
+      if (config.shared_experts > 0) add(gate, "layer.shared");
       expected.insert(expected.end(), out.begin(), out.end());
     }
     check_close("y", y, expected);
   }
+}
+
+TEST_CASE("a gate without shared experts is refused") {
+  CHECK_THROWS_WITH(LayerFixture(moe_config("{experts: 5, shared_gate: true}")),
+                    Catch::Contains("shared_gate") && Catch::Contains("no shared expert"));
+}
+
+TEST_CASE("the mean gate of the shared experts is a figure of the layer") {
+  LayerFixture f(moe_config("{experts: 5, shared_experts: 1, shared_gate: true}"));
+  const TokenBatch batch = make_batch(f.ctx, 3, 5);
+  const Tensor x = f.ctx.normal({15, kModelWidth}, 1);
+  f.forward(batch, x);
+  double sum = 0;
+  for (const Parameter& p : f.store.parameters()) {
+    if (p.name != "layer.shared_gate.weight") continue;
+    for (int64_t t = 0; t < 15; ++t) {
+      double z = 0;
+      for (int64_t i = 0; i < kModelWidth; ++i) z += get(x, t * kModelWidth + i) * get(p.value, i);
+      sum += 1 / (1 + std::exp(-z));
+    }
+  }
+  int found = 0;
+  f.layer->for_each_measure([&](const std::string& name, const std::optional<double>& value) {
+    if (name != "shared_gate") return;
+    ++found;
+    REQUIRE(value.has_value());
+    CHECK(*value == Approx(sum / 15));
+  });
+  CHECK(found == 1);
 }
 
 TEST_CASE("k = 1 with renormalised weights is refused; accepted settings train the router") {

@@ -48,7 +48,8 @@ TEST_CASE("every router, and every strategy, is the same on any number of ranks"
       for (const int experts : {5, 4, 8}) {  // divided unevenly and evenly among 2, 3 and 4 ranks
         if (experts != 5 && strategy.name != "plain") continue;
         const MoEConfig config =
-            combination(fmt::format("{{experts: {}, shared_experts: 1}}", experts), router.name, strategy.name);
+            combination(fmt::format("{{experts: {}, shared_experts: 1, shared_gate: {}}}", experts, experts != 4),
+                        router.name, strategy.name);
         // For combinations of two non-default members a few layouts are enough.
         check_layouts(fmt::format("{} and {}, {} experts", router.name, strategy.name, experts), config, input,
                       one_default ? kLayouts : kFewLayouts);
