@@ -105,9 +105,13 @@ class Reader : public FieldVisitor {
     static const ConfigNode kNothing;  // an empty node: its fields only get their names
     const ConfigNode* node = find(name);
     if (!node && over_) return;
-    if (node && node->kind != Kind::map && node->kind != Kind::null)
-      return complain(*node, name, "expected a group of keys");
-    read_fields(node && node->kind == Kind::map ? *node : kNothing, full(name) + ".", group, nullptr);
+    const bool is_switch = node && read_switch(*node, group);
+    if (node && node->kind != Kind::map && node->kind != Kind::null && !is_switch)
+      return complain(
+          *node, name,
+          group.clone()->set_switch(true) ? "expected true, false or a group of keys" : "expected a group of keys");
+    read_fields(node && node->kind == Kind::map ? *node : kNothing, full(name) + ".", group,
+                is_switch ? "kind" : nullptr);
   }
 
   void choice(const char* name, ChoiceBase& choice, const char*) override {
@@ -183,6 +187,14 @@ class Reader : public FieldVisitor {
     const std::unique_ptr<FieldSet> trial = set_->clone();
     read_over(entry.settings, key, value.keys, *trial);
     value.entries.push_back(std::move(entry));
+  }
+
+  // Reads `true` or `false` in the place of a group. When other files set single keys of the group, merge_config() has
+  // made it the entry `kind` of a map; these keys take precedence.
+  static bool read_switch(const ConfigNode& node, FieldSet& group) {
+    const ConfigNode* given = node.kind == Kind::map ? node.find("kind") : &node;
+    const std::optional<bool> on = given ? switch_value(*given) : std::nullopt;
+    return on && group.set_switch(*on);
   }
 
   template <class T>

@@ -52,6 +52,10 @@ class SchemaWriter : public FieldVisitor {
   }
   void group(const char* name, FieldSet& group, const char* help) override {
     properties_[name] = object(group, definitions_);
+    if (group.clone()->set_switch(true)) {
+      const Json keys = properties_[name], boolean = {{"type", "boolean"}};
+      properties_[name] = {{"anyOf", {boolean, keys}}};
+    }
     properties_[name]["description"] = help;
   }
   void choice(const char* name, ChoiceBase& choice, const char* help) override {

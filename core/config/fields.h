@@ -38,6 +38,9 @@ class FieldSet {
   virtual ~FieldSet();
   virtual void fields(FieldVisitor& visitor) = 0;
   virtual std::unique_ptr<FieldSet> clone() const = 0;
+  // Sets the fields to what `true` or `false` in the place of the whole group means. Returns false for a group in whose
+  // place these values have no meaning.
+  virtual bool set_switch(bool /*on*/) { return false; }
 
   // The place of one of the fields as text, with which an error message about the field starts.
   std::string where(const std::string& field) const;

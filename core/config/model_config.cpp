@@ -64,6 +64,23 @@ void AttentionConfig::fields(FieldVisitor& v) {
   v.schedule("dropout", dropout, "Dropout rate of the attention weights in training, after the softmax.");
 }
 
+void BiasConfig::fields(FieldVisitor& v) {
+  v.field("attention", attention,
+          "biases of the attention projections: none; qkv = of queries, keys and values (as in Qwen2); all = of the "
+          "output too (as in GPT-2)",
+          {"none", "qkv", "all"});
+  v.field("feed_forward", feed_forward, "biases of feed-forward layers, of experts and of shared experts");
+  v.field("head", head, "a bias of the output head, and of the layer before it (model.head: tanh)");
+  v.field("router", router, "biases of the logits of routers with a weight matrix");
+}
+
+// This is what the key meant when it was true or false.
+bool BiasConfig::set_switch(bool on) {
+  attention = "none";
+  feed_forward = head = router = on;
+  return true;
+}
+
 ModelConfig::ModelConfig() = default;
 ModelConfig::ModelConfig(const ModelConfig&) = default;
 ModelConfig& ModelConfig::operator=(const ModelConfig&) = default;
@@ -96,9 +113,9 @@ void ModelConfig::fields(FieldVisitor& v) {
           "a MoE layer and its input is normalised and added to that input",
           {"pre", "post", "post_twice"});
   v.field("norm_eps", norm_eps, "epsilon of the norms, added to the mean square under the root", {0, 1});
-  v.field("bias", bias,
-          "add biases to feed-forward layers, experts, the output head and routers with a weight matrix, but not to "
-          "attention");
+  v.group("bias", bias,
+          "Biases, which start at 0 and have no weight decay. `true` in place of the group means biases everywhere but "
+          "in attention, `false` means none.");
   v.field("tie_embeddings", tie_embeddings, "use the embedding table as the weight of the output head");
   v.field("patch", patch, "side length in pixels of the square patches that images are cut into; each patch is a token",
           {1, 1024});

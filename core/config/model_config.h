@@ -27,6 +27,15 @@ struct AttentionConfig : Fields<AttentionConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+// Where the model has biases.
+struct BiasConfig : Fields<BiasConfig> {
+  std::string attention = "none";
+  bool feed_forward = false, head = false, router = false;
+
+  void fields(FieldVisitor& v) override;
+  bool set_switch(bool on) override;
+};
+
 struct ModelConfig : Fields<ModelConfig> {
   ModelConfig();  // these are defined in the .cpp, like TrainConfig's
   ModelConfig(const ModelConfig&);
@@ -43,7 +52,7 @@ struct ModelConfig : Fields<ModelConfig> {
   std::string norm = "rms";
   std::string norm_place = "pre";
   double norm_eps = 1e-5;
-  bool bias = false;
+  BiasConfig bias;
   bool tie_embeddings = false;
   int64_t patch = 4;
   std::string pooling = "mean";

@@ -17,7 +17,7 @@ static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff
           .input_std = config.init_std,
           .output_std = config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers)),
           .hidden_dropout = config.hidden_dropout.make(setup.run),
-          .bias = config.bias};
+          .bias = config.bias.feed_forward};
 }
 
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
@@ -53,6 +53,7 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                                                                .moe = moe->second,
                                                                .expert = feed_forward_shape(setup, d_ff),
                                                                .init_std = config.init_std,
+                                                               .router_bias = config.bias.router,
                                                                .vocab = setup.sample.vocab,
                                                                .run = setup.run,
                                                                .trains = setup.trains,

@@ -16,7 +16,7 @@ static Parameter& head_weight(ParameterStore& parameters, const ModelConfig& mod
 }
 
 static Parameter* head_bias(ParameterStore& parameters, const ModelConfig& model, int64_t classes) {
-  return model.bias ? &parameters.add({ParameterRole::head}, bias_vector("head.bias", classes)) : nullptr;
+  return model.bias.head ? &parameters.add({ParameterRole::head}, bias_vector("head.bias", classes)) : nullptr;
 }
 
 Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding,
@@ -26,7 +26,7 @@ Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_pt
                       ? std::optional<Norm>(std::in_place, parameters, "final_norm", setup.model)
                       : std::nullopt),
       head_layer_(setup.model.head == "tanh" ? std::optional<HeadLayer>(std::in_place, parameters, setup.model.d_model,
-                                                                        setup.model.init_std, setup.model.bias)
+                                                                        setup.model.init_std, setup.model.bias.head)
                                              : std::nullopt),
       head_(head_weight(parameters, setup.model, backbone_, classes), head_bias(parameters, setup.model, classes),
             setup.signals, setup.label_smoothing.make(setup.run)) {}

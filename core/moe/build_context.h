@@ -19,6 +19,7 @@ struct BuildContext {
   const MoEConfig& moe;       // this layer's configuration
   FeedForwardShape expert{};  // shape of one routed expert, and of each shared one
   double init_std = 0.02;     // for the weights of routers
+  bool router_bias = false;   // routers with a weight matrix have a bias on their logits
   int64_t vocab = 0;          // token ids are < vocab; 0: tokens have no ids
   RunLength run{};            // the run's length, which schedules refer to
   bool trains = true;         // false: a constant weight for a single expert is allowed
@@ -34,7 +35,6 @@ struct BuildContext {
   std::shared_ptr<Router> router{};  // shared by strategies that follow each other; none: the strategy makes its own
 
   int64_t d_model() const { return expert.d_model; }
-  bool bias() const { return expert.bias; }
   // Adds a parameter of the router or of the strategy.
   Parameter& add(Parameter parameter) const {
     return parameters.add({ParameterRole::router, layer}, std::move(parameter));

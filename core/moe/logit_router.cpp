@@ -117,7 +117,7 @@ void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert
                                   copies));
   traits_.directions = {weight_};
   traits_.expert_rows = weight_;
-  if (setup.bias()) {
+  if (setup.router_bias) {
     logit_bias_ = &setup.add(per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
   }
 }

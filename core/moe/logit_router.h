@@ -62,8 +62,8 @@ class LogitRouter : public Router {
   // `keep`: minimum number of experts that expert dropout leaves for a token.
   LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep);
 
-  // Adds the weight matrix that most routers use, "<layer>.router.weight", and with model.bias
-  // "<layer>.router.logit_bias".
+  // Adds the weight matrix that most routers use, "<layer>.router.weight", and with
+  // BuildContext::router_bias "<layer>.router.logit_bias".
   void add_weight(const Setup& setup, ParameterGroup group = ParameterGroup::shared,
                   PerExpert copies = PerExpert::alike);
 

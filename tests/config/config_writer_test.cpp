@@ -100,8 +100,8 @@ TEST_CASE("a written configuration reads back as it was") {
   check_round_trip(sample);
   experts = configured<MoEConfig>("{experts: 3, balance: [], router: {k: 1, softmax: all, renormalise: false}}");
   check_round_trip(experts);
-  model =
-      configured<ModelConfig>("{arrangement: [dense, moe], layers: 2, attention: {qk_norm: true}, norm_eps: 1e-12}");
+  model = configured<ModelConfig>(
+      "{arrangement: [dense, moe], layers: 2, attention: {qk_norm: true}, bias: {attention: qkv}, norm_eps: 1e-12}");
   check_round_trip(model);
 }
 
@@ -174,6 +174,16 @@ TEST_CASE("the Markdown reference and the schema mention every field of every me
       CHECK_THAT(flat, Catch::Contains("\"" + name.substr(name.rfind('.') + 1) + "\":"));
     }
   }
+}
+
+TEST_CASE("the JSON schema accepts a switch in place of a group that has one") {
+  ModelConfig config;
+  const auto fields = parse_json(write_json_schema(config)).at("properties");
+  const auto& any = fields.at("bias").at("anyOf");
+  CHECK(any.at(0).at("type") == "boolean");
+  CHECK(any.at(1).at("properties").at("attention").at("enum").size() == 3);
+  CHECK_FALSE(config.bias.head);  // writing the schema changes nothing
+  CHECK(fields.at("attention").at("type") == "object");
 }
 
 TEST_CASE("the JSON schema contains types, ranges, defaults and kinds") {

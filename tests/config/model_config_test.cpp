@@ -42,4 +42,43 @@ TEST_CASE("default widths are derived from d_model") {
   CHECK(read("{attention: {heads: 6, kv_heads: 2, d_head: 5}}").d_head() == 5);
 }
 
+TEST_CASE("a bias of true or false stands for the whole group") {
+  const auto check = [](const BiasConfig& bias, const std::string& attention, bool others) {
+    CHECK(bias.attention == attention);
+    CHECK(bias.feed_forward == others);
+    CHECK(bias.head == others);
+    CHECK(bias.router == others);
+  };
+  check(read("{}").bias, "none", false);
+  check(read("{bias: false}").bias, "none", false);
+  check(read("{bias: true}").bias, "none", true);
+  check(read("{bias: Yes}").bias, "none", true);
+  check(read("{bias: {attention: qkv}}").bias, "qkv", false);
+  check(read("{bias: {attention: all, feed_forward: true, head: true, router: true}}").bias, "all", true);
+  // Where layers of configurations meet, single keys keep the rest of what `true` means, and `true` replaces all keys.
+  const auto layered = [](const char* base, const char* over) {
+    ConfigNode root = parse_config(base, "base");
+    merge_config(root, parse_config(over, "over"));
+    ModelConfig config;
+    read_config(root, config);
+    return config.bias;
+  };
+  check(layered("{bias: true}", "{bias: {attention: qkv}}"), "qkv", true);
+  check(layered("{bias: {attention: qkv}}", "{bias: true}"), "none", true);
+  check(layered("{bias: {attention: qkv, head: true}}", "{bias: {head: false}}"), "qkv", false);
+  ConfigNode root = parse_config("{bias: on}", "base");
+  apply_override(root, "bias.attention=all");
+  ModelConfig config;
+  read_config(root, config);
+  check(config.bias, "all", true);
+}
+
+TEST_CASE("other values in place of a group of switches are refused") {
+  CHECK_THROWS_WITH(read("{bias: 1}"), Catch::Contains("bias '1': expected true, false or a group of keys"));
+  CHECK_THROWS_WITH(read("{bias: [qkv]}"), Catch::Contains("expected true, false or a group of keys"));
+  CHECK_THROWS_WITH(read("{bias: {kind: qkv}}"), Catch::Contains("unknown key 'bias.kind'"));
+  CHECK_THROWS_WITH(read("{bias: {attention: true}}"), Catch::Contains("bias.attention 'true': expected one of"));
+  CHECK_THROWS_WITH(read("{attention: true}"), Catch::Contains("attention 'true': expected a group of keys"));
+}
+
 }  // namespace moe::test

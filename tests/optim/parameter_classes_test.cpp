@@ -12,7 +12,8 @@ static constexpr int64_t kVocab = 29;
 
 static TrainConfig config_with(const std::string& classes) {
   return config_from(fmt::format(
-      "{{model: {{layers: 2, arrangement: dense_moe, d_model: 16, attention: {{heads: 2, position: learned}}}}, moe: "
+      "{{model: {{layers: 2, arrangement: dense_moe, d_model: 16, bias: {{attention: all, router: true}}, attention: "
+      "{{heads: 2, position: learned}}}}, moe: "
       "{{experts: 4, d_ff: 8, shared_experts: 1, shared_gate: true, strategy: stochastic}}, data: {{sequence: 8}}, "
       "train: {{batch: 2}}, "
       "optimizer: {{classes: {}}}}}",
@@ -45,10 +46,13 @@ TEST_CASE("every parameter has the class that its name suggests") {
       {"final_norm.weight", &c.vectors},
       {"blocks.0.attention_norm.weight", &c.vectors},
       {"blocks.0.attention.output.weight", &c.attention},
+      {"blocks.0.attention.qkv.bias", &c.vectors},
+      {"blocks.0.attention.output.bias", &c.vectors},
       {"blocks.0.feed_forward.input.weight", &c.dense},
       {"blocks.1.moe.shared.input.weight", &c.dense},
       {"blocks.1.moe.shared_gate.weight", &c.dense},
       {"blocks.1.moe.router.weight", &c.routers},
+      {"blocks.1.moe.router.logit_bias", &c.vectors},
       {"blocks.1.moe.merge_gate.weight", &c.routers},
       {"blocks.1.moe.merge_gate.bias", &c.vectors},
   };

@@ -28,7 +28,7 @@ data: {sequence: 19}
 train: {batch: 3}
 )",
     R"(
-model: {layers: 2, d_model: 24, norm: layer, norm_place: post_twice, bias: true, attention: {heads: 3, position: relative, memory: 21}, init_std: 0.05}
+model: {layers: 2, d_model: 24, norm: layer, norm_place: post_twice, bias: {attention: all, feed_forward: true, head: true, router: true}, attention: {heads: 3, position: relative, memory: 21}, init_std: 0.05}
 moe: {experts: 4, d_ff: 24}
 curriculum: {sampler: contiguous}
 data: {sequence: 16}

@@ -1,0 +1,80 @@
+// Parts of published models: which parameters they add.
+#include <initializer_list>
+#include <set>
+
+#include "core/base/text.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 11;
+
+static TrainConfig config_with(const std::string& model, const std::string& moe = "{}",
+                               const std::string& more = "{}") {
+  ConfigNode root = parse_config(
+      "{model: {layers: 2, arrangement: dense_moe, d_model: 8, attention: {heads: 2}}, moe: {experts: 2, d_ff: 6, "
+      "shared_experts: 1}, data: {sequence: 5}, train: {batch: 2}}",
+      "base");
+  merge_config(root, parse_config("{model: " + model + ", moe: " + moe + "}", "case"));
+  merge_config(root, parse_config(more, "more"));
+  TrainConfig config;
+  read_config(root, config);
+  return config;
+}
+
+// The names of all tensors that end in `ending`.
+static std::set<std::string> names_with(const TrainConfig& config, const std::string& ending) {
+  TinyRun run(config, kVocab, ProcessGroups::single());
+  std::set<std::string> names;
+  for (const auto& [name, values] : named_values(run)) {
+    if (name.ends_with(ending)) names.insert(name);
+  }
+  return names;
+}
+
+TEST_CASE("biases are in the places that model.bias names") {
+  using Names = std::set<std::string>;
+  const Names qkv = {"blocks.0.attention.qkv.bias", "blocks.1.attention.qkv.bias"},
+              output = {"blocks.0.attention.output.bias", "blocks.1.attention.output.bias"},
+              feed_forward = {"blocks.0.feed_forward.input.bias",  "blocks.0.feed_forward.output.bias",
+                              "blocks.1.moe.experts.0.input.bias", "blocks.1.moe.experts.0.output.bias",
+                              "blocks.1.moe.experts.1.input.bias", "blocks.1.moe.experts.1.output.bias",
+                              "blocks.1.moe.shared.input.bias",    "blocks.1.moe.shared.output.bias"},
+              head = {"head.bias"}, router = {"blocks.1.moe.router.logit_bias"};
+  const auto together = [](std::initializer_list<Names> parts) {
+    Names all;
+    for (const Names& part : parts) all.insert(part.begin(), part.end());
+    return all;
+  };
+  for (const auto& [bias, expected] : {std::pair<const char*, Names>{"false", {}},
+                                       {"true", together({feed_forward, head, router})},
+                                       {"{attention: qkv}", qkv},
+                                       {"{attention: all}", together({qkv, output})},
+                                       {"{feed_forward: true}", feed_forward},
+                                       {"{head: true}", head},
+                                       {"{router: true}", router}}) {
+    INFO(bias);
+    CHECK(names_with(config_with(fmt::format("{{bias: {}}}", bias)), "bias") == expected);
+  }
+  CHECK(names_with(config_with("{bias: {head: true}, head: tanh, pooling: last}", "{}",
+                               "{task: classify, data: {labelled: {format: tsv}}}"),
+                   "bias") == Names{"head.bias", "head.hidden.bias"});
+}
+
+TEST_CASE("a part that is added leaves the first values of all other tensors as they are") {
+  TinyRun plain(config_with("{}"), kVocab, ProcessGroups::single());
+  for (const auto& [model, moe] :
+       {std::pair{"{bias: {attention: all, feed_forward: true, head: true, router: true}}", "{}"},
+        {"{attention: {qk_norm: full}}", "{}"},
+        {"{}", "{shared_gate: true}"}}) {
+    INFO(model << moe);
+    TinyRun run(config_with(model, moe), kVocab, ProcessGroups::single());
+    const auto values = named_values(run);
+    CHECK(values.size() > named_values(plain).size());
+    for (const auto& [name, before] : named_values(plain)) {
+      INFO(name);
+      CHECK(values.at(name) == before);
+    }
+  }
+}
