@@ -75,7 +75,8 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                        const DeviceChoice& device, const BenchOptions& options) {
   const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
                                                    config.parallel.expert, smallest_experts(config.model, config.moe));
-  const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : options.vocab;
+  const int64_t most = config.model.vocabulary_rows(options.vocab);  // of random ids
+  const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : std::min(options.vocab, most);
   const StateSetup setup{.config = config,
                          .sample = vocab,
                          .groups = groups,

@@ -93,6 +93,11 @@ void ModelConfig::fields(FieldVisitor& v) {
           "which blocks are MoE: switch = all; glam = MoE and dense blocks alternate, MoE first; dense_moe = they "
           "alternate, "
           "dense first; dense = none; or a list of dense and moe, one per block");
+  v.field("vocab_size", vocab_size,
+          "number of rows of the token embedding and of a language model's output head; rows above the tokenizer's "
+          "number of tokens belong to no token: they are part of the loss's softmax, but are never generated. 0 = the "
+          "tokenizer's number of tokens",
+          {0, 1 << 24});
   v.group("attention", attention, "Self-attention.");
   v.field("d_ff", d_ff, "inner width of dense feed-forward layers; 0 = 4 d_model (8/3 d_model for swiglu)",
           {0, 1 << 22});

@@ -45,6 +45,7 @@ struct ModelConfig : Fields<ModelConfig> {
   int64_t layers = 4;
   int64_t d_model = 128;
   std::vector<std::string> arrangement = {"switch"};
+  int64_t vocab_size = 0;
   AttentionConfig attention;
   int64_t d_ff = 0;
   std::string activation = "swiglu";
@@ -63,6 +64,8 @@ struct ModelConfig : Fields<ModelConfig> {
 
   // Which blocks are MoE, one flag per layer. Throws UsageError for an arrangement that does not fit `layers`.
   std::vector<bool> moe_layers() const;
+  // Rows of the token embedding, for a tokenizer of `tokens` tokens.
+  int64_t vocabulary_rows(int64_t tokens) const { return vocab_size > 0 ? vocab_size : tokens; }
   int64_t d_head() const { return attention.d_head > 0 ? attention.d_head : d_model / attention.heads; }
   int64_t kv_heads() const { return attention.kv_heads > 0 ? attention.kv_heads : attention.heads; }
   int64_t dense_d_ff() const;

@@ -12,6 +12,7 @@
 
 namespace moe {
 
+// Draws one of the first `vocab` ids. A model may have further logits, which belong to no token.
 static int32_t draw(const float* logits, int64_t vocab, double temperature, double uniform) {
   const int64_t best = std::max_element(logits, logits + vocab) - logits;
   if (temperature <= 0) return static_cast<int32_t>(best);
@@ -60,7 +61,7 @@ std::vector<int32_t> generate(TrainingState& state, const std::vector<int32_t>& 
     read(size - time, time);
     const Tensor logits = state.model->logits(ctx, time - 1, 1), exact = ctx.allocate_wide(logits.shape);
     convert(ctx, exact, logits);
-    text.push_back(draw(on_host(ctx, exact, buffer).as<float>(), state.model->head().classes(), options.temperature,
+    text.push_back(draw(on_host(ctx, exact, buffer).as<float>(), state.model->vocab(), options.temperature,
                         key.uniform(static_cast<uint64_t>(i))));
   }
   return {text.begin() + static_cast<int64_t>(prompt.size()), text.end()};

@@ -22,7 +22,7 @@ Causality measure_causality(TrainingState& state, const Split& split, int64_t co
   Context& ctx = state.ctx;
   const ModeScope modes(ctx, {.training = false, .observe = false});
   const PackedWeightsScope packed(ctx);
-  const auto vocab = static_cast<int32_t>(state.model->head().classes());
+  const auto vocab = static_cast<int32_t>(state.model->vocab());
   std::vector<int32_t> ids(batch.inputs.size());
   BatchBuffers buffers;
   const auto losses = [&](const std::vector<bool>& changed) {

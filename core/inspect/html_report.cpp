@@ -68,8 +68,11 @@ std::string essentials(const Inspection& i) {
   std::vector<std::pair<std::string, std::string>> rows = {
       {"model", fmt::format("{} layers ({}), width {}, {} heads, {}", c.model.layers, join(c.model.arrangement, " "),
                             c.model.d_model, c.model.attention.heads, c.model.activation)},
-      {"sample", i.sample.vocab > 0 ? fmt::format("{} tokens, vocabulary {}", i.sample.time, i.sample.vocab)
-                                    : fmt::format("{} tokens, {} classes", i.sample.time, i.sample.classes)},
+      {"sample",
+       i.sample.vocab > 0
+           ? fmt::format("{} tokens, vocabulary {}{}", i.sample.time, i.sample.vocab,
+                         c.model.vocab_size > i.sample.vocab ? fmt::format(" in {} rows", c.model.vocab_size) : "")
+           : fmt::format("{} tokens, {} classes", i.sample.time, i.sample.classes)},
       {"batch", fmt::format("{} samples, {} tokens", c.train.batch, count(c.train.batch * i.sample.time))},
       {"learning rate", c.train.learning_rate.kind()},
       {"optimizer", options_text(c.optimizer)},

@@ -34,8 +34,8 @@ static Pooling pooling_of(const ModelSetup& setup) {
 static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters, const ModelSetup& s) {
   const int64_t d_model = s.model.d_model;
   if (s.sample.features == 0)
-    return std::make_unique<TokenEmbedding>(parameters, s.sample.vocab, d_model, s.model.init_std,
-                                            has_class_token(s.model));
+    return std::make_unique<TokenEmbedding>(parameters, s.model.vocabulary_rows(s.sample.vocab), d_model,
+                                            s.model.init_std, has_class_token(s.model));
   return std::make_unique<PatchEmbedding>(parameters, s.sample.features, d_model, has_class_token(s.model),
                                           s.model.init_std);
 }

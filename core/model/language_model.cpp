@@ -6,8 +6,9 @@ namespace moe {
 
 LanguageModel::LanguageModel(ParameterStore& parameters, const ModelSetup& setup)
     : Model(parameters, setup,
-            std::make_unique<TokenEmbedding>(parameters, setup.sample.vocab, setup.model.d_model, setup.model.init_std),
-            setup.sample.vocab) {}
+            std::make_unique<TokenEmbedding>(parameters, setup.model.vocabulary_rows(setup.sample.vocab),
+                                             setup.model.d_model, setup.model.init_std),
+            setup.model.vocabulary_rows(setup.sample.vocab)) {}
 
 void LanguageModel::check(const ModelConfig& model, const SampleShape&) {
   if (!model.attention.causal) {

@@ -21,7 +21,8 @@ static Parameter* head_bias(ParameterStore& parameters, const ModelConfig& model
 
 Model::Model(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding,
              int64_t classes)
-    : backbone_(parameters, setup, std::move(embedding)),
+    : vocab_(setup.sample.vocab),
+      backbone_(parameters, setup, std::move(embedding)),
       final_norm_(NormPlace::of(setup.model).before
                       ? std::optional<Norm>(std::in_place, parameters, "final_norm", setup.model)
                       : std::nullopt),

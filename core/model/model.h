@@ -26,6 +26,9 @@ class Model {
 
   // Number of predictions for a sample of `time` tokens.
   virtual int64_t predictions_per_sample(int64_t time) const = 0;
+  // Token ids are below this number, the tokenizer's. The embedding and a language model's head may have more rows
+  // (model.vocab_size). 0: tokens have no ids.
+  int64_t vocab() const { return vocab_; }
   const OutputHead& head() const { return head_; }
 
   std::span<MoELayer* const> moe_layers() const { return backbone_.moe_layers(); }
@@ -57,6 +60,7 @@ class Model {
   void finish(Context& ctx, Tensor x);
   void finish_backward(Context& ctx, Tensor d_x, Tensor d_input);
 
+  const int64_t vocab_;
   Backbone backbone_;
   std::optional<Norm> final_norm_;  // with pre-norm
   std::optional<HeadLayer> head_layer_;

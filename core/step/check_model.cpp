@@ -68,6 +68,20 @@ void check_context_memory(const Facts& f) {
   }
 }
 
+void check_vocabulary(const Facts& f) {
+  const ModelConfig& model = f.config.model;
+  if (model.vocab_size == 0) return;
+  if (f.sample.vocab == 0) {
+    raise<UsageError>("{}: the samples of this task have no token ids; remove the key or set it to 0",
+                      model.where("vocab_size"));
+  }
+  if (model.vocab_size < f.sample.vocab) {
+    raise<UsageError>(
+        "{}: {} rows are too few for the {} tokens of the tokenizer; use at least {}, or 0 for that number",
+        model.where("vocab_size"), model.vocab_size, f.sample.vocab, f.sample.vocab);
+  }
+}
+
 void check_task(const Facts& f) {
   f.model().check(f.config.model, f.sample);
 }
@@ -85,10 +99,7 @@ void check_signals(const Facts& f) {
 }
 
 constexpr void (*kChecks[])(const Facts&) = {
-    check_heads,
-    check_context_memory,
-    check_task,
-    check_signals,
+    check_heads, check_context_memory, check_vocabulary, check_task, check_signals,
 };
 
 }  // namespace

@@ -85,19 +85,23 @@ TEST_CASE("the head gives the same in chunks of rows as at once") {
   }
 }
 
-TEST_CASE("the loss is the mean of -ln softmax of the logits") {
+TEST_CASE("the loss is the mean of -ln softmax of the logits, over all rows of the head") {
   constexpr int64_t vocab = 7;
+  const int64_t rows = GENERATE(7, 12);
   const TrainConfig config = config_from(
-      "{model: {layers: 1, d_model: 16, init_std: 0.5, attention: {heads: 2}}, data: {sequence: 20}, train: {batch: "
-      "2}}");
+      fmt::format("{{model: {{layers: 1, d_model: 16, init_std: 0.5, vocab_size: {}, attention: {{heads: 2}}}}, data: "
+                  "{{sequence: 20}}, train: {{batch: 2}}}}",
+                  rows == vocab ? 0 : rows));
   TinyRun run(config, vocab, ProcessGroups::single(), DType::f64);
   const RandomBatch batch(config, vocab, 8);
   const std::vector<double> z = logits(run, batch);
+  const auto width = static_cast<size_t>(rows);
+  REQUIRE(z.size() == batch.targets.size() * width);
   double expected = 0;
   for (size_t t = 0; t < batch.targets.size(); ++t) {
     double total = 0;
-    for (int64_t v = 0; v < vocab; ++v) total += std::exp(z[t * vocab + static_cast<size_t>(v)]);
-    expected -= std::log(std::exp(z[t * vocab + static_cast<size_t>(batch.targets[t])]) / total);
+    for (size_t v = 0; v < width; ++v) total += std::exp(z[t * width + v]);
+    expected -= std::log(std::exp(z[t * width + static_cast<size_t>(batch.targets[t])]) / total);
   }
   CHECK(run.accumulate(batch).loss == Approx(expected / static_cast<double>(batch.targets.size())).epsilon(1e-12));
 }

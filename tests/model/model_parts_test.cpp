@@ -3,6 +3,8 @@
 #include <set>
 
 #include "core/base/text.h"
+#include "core/config/config_reader.h"
+#include "core/evaluate/generate.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -77,4 +79,62 @@ TEST_CASE("a part that is added leaves the first values of all other tensors as 
       CHECK(values.at(name) == before);
     }
   }
+}
+
+// More rows than there are tokens.
+static constexpr int64_t kRows = 19;
+
+TEST_CASE("a larger vocabulary adds rows to the embedding and the head, and changes no other first value") {
+  TinyRun plain(config_with("{}"), kVocab, ProcessGroups::single()),
+      padded(config_with("{vocab_size: 19}"), kVocab, ProcessGroups::single());
+  const auto values = named_values(padded);
+  for (const auto& [name, before] : named_values(plain)) {
+    INFO(name);
+    std::vector<double> found = values.at(name);
+    if (name == "embedding.weight" || name == "head.weight") {
+      REQUIRE(std::ssize(found) == kRows * 8);
+      found.resize(kVocab * 8);  // a value depends on its place in the tensor
+    }
+    CHECK(found == before);
+  }
+  CHECK(padded.state.model->vocab() == kVocab);
+  CHECK(padded.state.model->head().classes() == kRows);
+  // Two tensors of eight columns.
+  CHECK(summarise(padded.config, kVocab).parameters ==
+        summarise(plain.config, kVocab).parameters + 2 * 8 * (kRows - kVocab));
+}
+
+TEST_CASE("rows that belong to no token are never generated") {
+  TinyRun run(config_with("{vocab_size: 19, bias: {head: true}}"), kVocab, ProcessGroups::single());
+  for (const Parameter& p : run.state.parameters.parameters()) {
+    if (p.name != "head.bias") continue;
+    for (int64_t i = kVocab; i < kRows; ++i) p.value.as<float>()[i] = 100;  // by far the most likely
+  }
+  for (const double temperature : {0.0, 0.8, 100.0}) {
+    const std::vector<int32_t> text =
+        generate(run.state, {1, 2}, {.tokens = 40, .context = 5, .temperature = temperature});
+    CHECK(text.size() == 40);
+    for (const int32_t id : text) CHECK((id >= 0 && id < kVocab));
+  }
+}
+
+TEST_CASE("a vocabulary that is too small, or that no sample uses, is refused") {
+  CHECK_THROWS_WITH(summarise(config_with("{vocab_size: 10}"), kVocab),
+                    Catch::Contains("model.vocab_size: 10 rows are too few for the 11 tokens of the tokenizer"));
+  CHECK_NOTHROW(summarise(config_with("{vocab_size: 11}"), kVocab));
+  const TrainConfig images = config_with("{vocab_size: 19}", "{}", "{task: classify}");
+  CHECK_THROWS_WITH(summarise(images, tiny_shape(images, kVocab)), Catch::Contains("have no token ids"));
+}
+
+TEST_CASE("the memory plan equals what a step with these parts uses") {
+  const TrainConfig config = config_with(
+      "{vocab_size: 19, bias: {attention: all, feed_forward: true, head: true, router: true}, attention: {qk_norm: "
+      "full}}",
+      "{shared_gate: true}");
+  TinyRun run(config, kVocab, ProcessGroups::single());
+  const MemoryPlan plan = plan_memory({run.config, kVocab, run.groups});
+  for (int64_t i = 0; i < 3; ++i) run.run(RandomBatch(config, kVocab, 11), i, 1e-3);
+  CHECK(run.state.activations().peak() == plan.activations);
+  CHECK(run.state.scratch().peak() == plan.scratch);
+  CHECK(run.state.used_bytes() == plan.total());
 }

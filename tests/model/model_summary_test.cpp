@@ -15,9 +15,10 @@ TEST_CASE("the summary counts the parameters of the parameter store") {
         "model: {arrangement: glam, layers: 5, d_ff: 40}", "model: {arrangement: dense}",
         "{model: {arrangement: [dense, moe, moe, dense]}, moe: {shared_experts: 2, d_ff: 24}}",
         "moe: {shared_experts: 2, shared_gate: true}", "model: {bias: {attention: all, feed_forward: true}}",
-        "moe: {experts: 5, router: {k: 1, softmax: all, renormalise: false}}", "moe: {experts: 3, router: {k: 3}}",
-        "moe: {router: expert_choice}", "moe: {router: {kind: random_frozen, share: 0.25}}", "moe: {router: stable}",
-        "moe: {router: hyper}", "moe: {router: sigmoid_bias}", "moe: {router: relu}"}) {
+        "model: {vocab_size: 50}", "moe: {experts: 5, router: {k: 1, softmax: all, renormalise: false}}",
+        "moe: {experts: 3, router: {k: 3}}", "moe: {router: expert_choice}",
+        "moe: {router: {kind: random_frozen, share: 0.25}}", "moe: {router: stable}", "moe: {router: hyper}",
+        "moe: {router: sigmoid_bias}", "moe: {router: relu}"}) {
     INFO(yaml);
     constexpr int64_t vocab = 37;
     const TrainConfig config = config_from(yaml);

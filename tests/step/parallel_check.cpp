@@ -103,7 +103,8 @@ static const Case kCases[] = {
      "train: {micro_batches: 2}}",
      false, true},
     {"parts of published models, 5 experts, batch of 7, 3 micro-batches",
-     "{model: {bias: {attention: all, router: true}, attention: {qk_norm: full}}, moe: {experts: 5, shared_experts: 1, "
+     "{model: {vocab_size: 30, bias: {attention: all, router: true}, attention: {qk_norm: full}}, moe: {experts: 5, "
+     "shared_experts: 1, "
      "shared_gate: true}, train: {batch: 7, "
      "micro_batches: 3}}",
      false, true},
