@@ -49,6 +49,8 @@ void AttentionConfig::fields(FieldVisitor& v) {
           "keys, and a token does not attend to itself; none = no positions",
           {"rope", "learned", "relative", "none"});
   v.field("rope_theta", rope_theta, "base of the rotary frequencies (position: rope)", {1, 1e9});
+  v.choice("rope_scaling", rope_scaling,
+           "Change of the rotary frequencies by which a model reads longer texts than it was trained on at first.");
   v.field("qk_norm", qk_norm,
           "RMS normalisation of queries and keys before positions are applied: none; head = each head separately, with "
           "one weight of width d_head for all heads (as in Qwen3); full = all heads of a token together (as in OLMoE). "

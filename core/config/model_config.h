@@ -12,6 +12,9 @@ template <>
 std::vector<std::string> words_of<Activation>();
 template <>
 std::vector<std::string> words_of<Pooling>();
+class RopeScaling;
+template <>
+const Table<Member>& family<RopeScaling>();
 
 struct AttentionConfig : Fields<AttentionConfig> {
   int64_t heads = 4;
@@ -19,6 +22,7 @@ struct AttentionConfig : Fields<AttentionConfig> {
   int64_t d_head = 0;
   std::string position = "rope";
   double rope_theta = 10000;
+  Choice<RopeScaling> rope_scaling{"none"};
   std::string qk_norm = "none";
   bool causal = true;
   int64_t memory = 0;

@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
+#include "core/config/config_writer.h"
 #include "core/record/run_folder.h"
 
 namespace moe {
@@ -51,6 +52,7 @@ constexpr Unseen kUnseen[] = {
     {"model.attention.position", [](const TrainConfig& c) { return c.model.attention.position; }},
     {"model.attention.rope_theta",
      [](const TrainConfig& c) { return fmt::format("{}", c.model.attention.rope_theta); }},
+    {"model.attention.rope_scaling", [](const TrainConfig& c) { return options_text(c.model.attention.rope_scaling); }},
     {"model.attention.causal", [](const TrainConfig& c) { return fmt::format("{}", c.model.attention.causal); }},
     {"moe.router", [](const TrainConfig& c) { return c.moe.router.kind(); }},
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/nn/rope_scaling.h"
 #include "core/ops/attention.h"
 #include "core/ops/context_memory.h"
 #include "core/ops/qk_norm.h"
@@ -13,8 +14,7 @@ namespace moe {
 Attention::Attention(ParameterStore& parameters, const std::string& name, const ModelConfig& config,
                      const RunLength& run, int64_t layer, Parameter* relative_positions)
     : layout_{0, config.attention.heads, config.kv_heads(), config.d_head(), config.attention.causal},
-      rotary_dims_(config.attention.position == "rope" ? config.d_head() / 2 * 2 : 0),
-      rope_theta_(config.attention.rope_theta),
+      frequencies_(rope_frequencies(config)),
       norm_eps_(config.norm_eps),
       qkv_(parameters, {ParameterRole::attention, static_cast<int>(layer)}, name + ".qkv", config.d_model,
            layout_.width(), config.init_std, config.bias.attention != "none"),
@@ -81,7 +81,7 @@ void Attention::attend(Context& ctx, const TokenBatch& batch) {
     saved_.recent = ctx.allocate(Shape{batch.sequences, kept, layout_.memory_width()});
     take_recent(ctx, saved_.recent, saved_.qkv, saved_.layout);
   }
-  if (rotary_dims_ > 0) rope_forward(ctx, saved_.qkv, saved_.layout, rotary_dims_, rope_theta_);
+  if (frequencies_.dims > 0) rope_forward(ctx, saved_.qkv, saved_.layout, frequencies_);
   if (window_.size == 0) {
     return attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout, saved_.dropout);
   }
@@ -99,9 +99,9 @@ void Attention::attend(Context& ctx, const TokenBatch& batch) {
 // The context memory with rotated keys, as attention reads it. Backward recomputes it, which costs less than storing
 // it.
 Tensor Attention::turned_memory(Context& ctx, ScratchScope& scratch) const {
-  if (!saved_.memory || rotary_dims_ == 0) return saved_.memory;
+  if (!saved_.memory || frequencies_.dims == 0) return saved_.memory;
   const Tensor turned = scratch.allocate(saved_.memory.shape);
-  turn_memory(ctx, turned, saved_.memory, saved_.layout, saved_.window.filled, rotary_dims_, rope_theta_);
+  turn_memory(ctx, turned, saved_.memory, saved_.layout, saved_.window.filled, frequencies_);
   return turned;
 }
 
@@ -128,7 +128,7 @@ void Attention::backward(Context& ctx, Tensor d_x, ConstTensor d_y) {
   output_.backward(ctx, d_out, d_y, saved_.out);
   const Tensor d_qkv = scratch.allocate(saved_.qkv.shape);
   attend_backward(ctx, d_qkv, d_out);
-  if (rotary_dims_ > 0) rope_backward(ctx, d_qkv, saved_.layout, rotary_dims_, rope_theta_);
+  if (frequencies_.dims > 0) rope_backward(ctx, d_qkv, saved_.layout, frequencies_);
   if (q_norm_) {
     qk_norm_backward(ctx, d_qkv, q_norm_->gradient, k_norm_->gradient, saved_.qkv_before_norm, q_norm_->value,
                      k_norm_->value, saved_.inverse_rms, saved_.layout);

@@ -9,6 +9,7 @@
 #include "core/nn/linear.h"
 #include "core/nn/now.h"
 #include "core/nn/token_batch.h"
+#include "core/ops/rope_frequencies.h"
 #include "core/ops/window_attention.h"
 
 namespace moe {
@@ -34,9 +35,9 @@ class Attention {
   Tensor turned_memory(Context& ctx, ScratchScope& scratch) const;
   void attend_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out);
 
-  AttentionLayout layout_;  // without the time, which comes from the batch
-  int64_t rotary_dims_;     // 0: no rotation
-  double rope_theta_, norm_eps_;
+  AttentionLayout layout_;       // without the time, which comes from the batch
+  RopeFrequencies frequencies_;  // without dimensions: no rotation
+  double norm_eps_;
   Linear qkv_, output_;
   Parameter* q_norm_ = nullptr;
   Parameter* k_norm_ = nullptr;

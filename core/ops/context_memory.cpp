@@ -43,15 +43,16 @@ void append_recent(Context& ctx, Tensor memory, ConstTensor recent) {
 }
 
 void turn_memory(Context& ctx, Tensor turned, ConstTensor memory, const AttentionLayout& layout, int64_t filled,
-                 int64_t rotary_dims, double theta) {
-  const int64_t sequences = memory.dim(0), size = memory.dim(1), width = layout.memory_width(), half = rotary_dims / 2;
+                 const RopeFrequencies& frequencies) {
+  const int64_t sequences = memory.dim(0), size = memory.dim(1), width = layout.memory_width(),
+                half = frequencies.dims / 2;
   MOE_CHECK_SHAPE(memory, {sequences, size, width});
   MOE_CHECK_SHAPE(turned, {sequences, size, width});
-  MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head,
-            "{} rotary dimensions: must be even and at most d_head, which is {}", rotary_dims, layout.d_head);
+  MOE_CHECK(frequencies.dims % 2 == 0 && frequencies.dims <= layout.d_head,
+            "{} rotary dimensions: must be even and at most d_head, which is {}", frequencies.dims, layout.d_head);
   MOE_CHECK(filled >= 0 && filled <= size, "{} filled positions: must be between 0 and the memory's size {}", filled,
             size);
-  if (on_cuda(ctx)) return cuda::turn_memory(ctx, turned, memory, layout, filled, rotary_dims, theta);
+  if (on_cuda(ctx)) return cuda::turn_memory(ctx, turned, memory, layout, filled, frequencies);
   run(ctx, memory.dtype, [&]<class T>(T) {
     thread_local std::vector<T> table;  // cos and sin per (position, pair) for the whole memory
     table.resize(static_cast<size_t>(2 * size * half));
@@ -63,8 +64,7 @@ void turn_memory(Context& ctx, Tensor turned, ConstTensor memory, const Attentio
 #pragma omp for schedule(static)
       for (int64_t i = size - filled; i < size; ++i) {
         for (int64_t j = 0; j < half; ++j) {
-          const double angle = static_cast<double>(i - size) *
-                               std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(rotary_dims));
+          const double angle = static_cast<double>(i - size) * frequencies.at(j);
           cosines[i * half + j] = static_cast<T>(std::cos(angle));
           sines[i * half + j] = static_cast<T>(std::sin(angle));
         }

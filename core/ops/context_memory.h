@@ -2,6 +2,7 @@
 // keys are rotated.
 #pragma once
 #include "core/ops/attention_layout.h"
+#include "core/ops/rope_frequencies.h"
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -15,7 +16,7 @@ void append_recent(Context& ctx, Tensor memory, ConstTensor recent);
 // Copies the last `filled` positions of memory (sequences, size, width) to turned, with keys rotated as in rope.h at
 // the positions -filled .. -1, which precede a sequence. The rest of turned stays unchanged.
 void turn_memory(Context& ctx, Tensor turned, ConstTensor memory, const AttentionLayout& layout, int64_t filled,
-                 int64_t rotary_dims, double theta);
+                 const RopeFrequencies& frequencies);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::take_recent) take_recent;

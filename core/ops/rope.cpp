@@ -7,14 +7,14 @@
 
 namespace moe {
 
-static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta,
+static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies,
                    double direction) {
-  const int64_t tokens = qkv.dim(0), half = rotary_dims / 2;
+  const int64_t tokens = qkv.dim(0), half = frequencies.dims / 2;
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
-  MOE_CHECK(rotary_dims % 2 == 0 && rotary_dims <= layout.d_head,
-            "{} rotary dimensions: must be even and at most d_head, which is {}", rotary_dims, layout.d_head);
+  MOE_CHECK(frequencies.dims % 2 == 0 && frequencies.dims <= layout.d_head,
+            "{} rotary dimensions: must be even and at most d_head, which is {}", frequencies.dims, layout.d_head);
   if (on_cuda(ctx)) {
-    return (direction > 0 ? cuda::rope_forward : cuda::rope_backward)(ctx, qkv, layout, rotary_dims, theta);
+    return (direction > 0 ? cuda::rope_forward : cuda::rope_backward)(ctx, qkv, layout, frequencies);
   }
   run(ctx, qkv.dtype, [&]<class T>(T) {
     // cos and sin per (position, pair), reused by each thread between calls
@@ -27,8 +27,7 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int6
 #pragma omp for schedule(static)
       for (int64_t position = 0; position < layout.time; ++position) {
         for (int64_t j = 0; j < half; ++j) {
-          const double angle = static_cast<double>(position) *
-                               std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(rotary_dims));
+          const double angle = static_cast<double>(position) * frequencies.at(j);
           cosines[position * half + j] = static_cast<T>(std::cos(angle));
           sines[position * half + j] = static_cast<T>(direction * std::sin(angle));
         }
@@ -51,12 +50,12 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int6
   });
 }
 
-void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta) {
-  rotate(ctx, qkv, layout, rotary_dims, theta, 1);
+void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies) {
+  rotate(ctx, qkv, layout, frequencies, 1);
 }
 
-void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta) {
-  rotate(ctx, d_qkv, layout, rotary_dims, theta, -1);
+void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies) {
+  rotate(ctx, d_qkv, layout, frequencies, -1);
 }
 
 }  // namespace moe

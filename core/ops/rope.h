@@ -1,16 +1,17 @@
 // Rotary position embedding (Su et al., 2021) in the rotate-half form: in each query and key head, the pair (j, j +
-// r/2) is rotated by position * theta^(-2j/r). r = rotary_dims <= d_head must be even; the other dimensions stay
-// unchanged.
+// r/2) is rotated by position * frequencies.at(j). r = frequencies.dims <= d_head must be even; the other dimensions
+// stay unchanged.
 #pragma once
 #include "core/ops/attention_layout.h"
+#include "core/ops/rope_frequencies.h"
 #include "core/tensor/context.h"
 
 namespace moe {
 
 // qkv (tokens, layout.width()), in place. The position of a token is its index in its sequence.
-void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta);
+void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies);
 // Applies the inverse rotation to d_qkv, in place.
-void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta);
+void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::rope_forward) rope_forward;

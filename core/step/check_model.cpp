@@ -31,6 +31,10 @@ void check_heads(const Facts& f) {
     raise<UsageError>("{}: rope needs a head of at least 2 dimensions; set position: learned or none",
                       attention.where("position"));
   }
+  if (attention.position != "rope" && attention.rope_scaling.kind() != "none") {
+    raise<UsageError>("{}: {} changes the frequencies of rope, but model.attention.position is {}; use none",
+                      attention.where("rope_scaling"), attention.rope_scaling.kind(), attention.position);
+  }
 }
 
 void check_context_memory(const Facts& f) {

@@ -33,11 +33,10 @@ __global__ void append_recent_kernel(T* memory, const T* recent, int64_t size, i
 }
 
 // table (filled, half): cosine and sine of each position before the sequence and pair, in f64 as on the CPU
-static __global__ void turn_memory_table_kernel(float2* table, int64_t filled, int64_t half, double theta) {
-  const int64_t i = thread_in_grid();
+static __global__ void turn_memory_table_kernel(float2* table, int64_t filled, RopeFrequencies frequencies) {
+  const int64_t i = thread_in_grid(), half = frequencies.dims / 2;
   if (i >= filled * half) return;
-  const double angle = static_cast<double>(i / half - filled) *
-                       pow(theta, -2.0 * static_cast<double>(i % half) / static_cast<double>(2 * half));
+  const double angle = static_cast<double>(i / half - filled) * frequencies.at(i % half);
   table[i] = make_float2(static_cast<float>(cos(angle)), static_cast<float>(sin(angle)));
 }
 
@@ -78,12 +77,12 @@ void append_recent(Context& ctx, Tensor memory, ConstTensor recent) {
 }
 
 void turn_memory(Context& ctx, Tensor turned, ConstTensor memory, const AttentionLayout& layout, int64_t filled,
-                 int64_t rotary_dims, double theta) {
-  const int64_t size = memory.dim(1), half = rotary_dims / 2, elements = memory.dim(0) * filled * memory.dim(2);
+                 const RopeFrequencies& frequencies) {
+  const int64_t size = memory.dim(1), half = frequencies.dims / 2, elements = memory.dim(0) * filled * memory.dim(2);
   ScratchScope scratch(ctx);
   auto* table = static_cast<float2*>(scratch.allocate(Shape{size, std::max<int64_t>(half, 1), 2}, DType::f32).data);
   if (half > 0)
-    launch(ctx, turn_memory_table_kernel, blocks_for(filled * half, kThreads), kThreads, 0, table, filled, half, theta);
+    launch(ctx, turn_memory_table_kernel, blocks_for(filled * half, kThreads), kThreads, 0, table, filled, frequencies);
   for_type(memory.dtype, [&]<class T>(T) {
     launch(ctx, turn_memory_kernel<T>, blocks_for(elements, kThreads), kThreads, 0, turned.as<T>(), memory.as<T>(),
            table, layout, size, filled, half, elements);

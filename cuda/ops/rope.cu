@@ -9,11 +9,10 @@ namespace moe::cuda {
 static constexpr int kThreads = 256;
 
 // table (time, half): cosine and sine of each position and pair, in f64 as on the CPU
-static __global__ void rope_table_kernel(float2* table, int64_t time, int64_t half, double theta, double direction) {
-  const int64_t i = thread_in_grid();
+static __global__ void rope_table_kernel(float2* table, int64_t time, RopeFrequencies frequencies, double direction) {
+  const int64_t i = thread_in_grid(), half = frequencies.dims / 2;
   if (i >= time * half) return;
-  const double angle =
-      static_cast<double>(i / half) * pow(theta, -2.0 * static_cast<double>(i % half) / static_cast<double>(2 * half));
+  const double angle = static_cast<double>(i / half) * frequencies.at(i % half);
   table[i] = make_float2(static_cast<float>(cos(angle)), static_cast<float>(direction * sin(angle)));
 }
 
@@ -33,13 +32,13 @@ __global__ void rope_kernel(T* qkv, const float2* table, AttentionLayout layout,
 
 // ---- launchers -----------------------------------------------------------------------------------------------------
 
-static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta,
+static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies,
                    double direction) {
-  const int64_t tokens = qkv.dim(0), half = rotary_dims / 2;
+  const int64_t tokens = qkv.dim(0), half = frequencies.dims / 2;
   if (half == 0) return;
   ScratchScope scratch(ctx);
   auto* table = static_cast<float2*>(scratch.allocate(Shape{layout.time, half, 2}, DType::f32).data);
-  launch(ctx, rope_table_kernel, blocks_for(layout.time * half, kThreads), kThreads, 0, table, layout.time, half, theta,
+  launch(ctx, rope_table_kernel, blocks_for(layout.time * half, kThreads), kThreads, 0, table, layout.time, frequencies,
          direction);
   for_type(qkv.dtype, [&]<class T>(T) {
     launch(ctx, rope_kernel<T>, blocks_for(tokens * (layout.heads + layout.kv_heads) * half, kThreads), kThreads, 0,
@@ -47,12 +46,12 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, int6
   });
 }
 
-void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta) {
-  rotate(ctx, qkv, layout, rotary_dims, theta, 1);
+void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies) {
+  rotate(ctx, qkv, layout, frequencies, 1);
 }
 
-void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, int64_t rotary_dims, double theta) {
-  rotate(ctx, d_qkv, layout, rotary_dims, theta, -1);
+void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies) {
+  rotate(ctx, d_qkv, layout, frequencies, -1);
 }
 
 }  // namespace moe::cuda

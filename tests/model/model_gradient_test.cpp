@@ -91,6 +91,8 @@ static const Case kCases[] = {
      "model: {bias: {attention: qkv}, attention: {qk_norm: head, heads: 4, kv_heads: 2}}"},
     {"biases in attention and feed-forward layers, dense",
      "model: {bias: {attention: all, feed_forward: true}, arrangement: dense, norm: layer, activation: gelu_tanh}"},
+    {"scaled frequencies of rope",
+     "model: {attention: {rope_scaling: {kind: llama3, factor: 4, original_max_position: 5}}}"},
     {"more rows than tokens", "model: {vocab_size: 16}"},
     {"more rows than tokens, tied head", "model: {vocab_size: 16, tie_embeddings: true}"},
     {"classifier of texts, more rows than tokens",

@@ -138,3 +138,39 @@ TEST_CASE("the memory plan equals what a step with these parts uses") {
   CHECK(run.state.scratch().peak() == plan.scratch);
   CHECK(run.state.used_bytes() == plan.total());
 }
+
+TEST_CASE("a scaling of frequencies that the positions do not have is refused") {
+  CHECK_THROWS_WITH(summarise(config_with("{attention: {position: learned, rope_scaling: linear}}"), kVocab),
+                    Catch::Contains("model.attention.rope_scaling: linear") && Catch::Contains("position is learned"));
+}
+
+TEST_CASE("models of published shapes have the published numbers of parameters") {
+  struct Published {
+    const char* name;
+    int64_t tokens, parameters;
+    const char* yaml;
+  };
+  const Published models[] = {
+      {"OLMoE-1B-7B", 50280, 6'919'161'856,
+       "{model: {layers: 16, d_model: 2048, vocab_size: 50304, attention: {heads: 16, qk_norm: full}}, "
+       "moe: {experts: 64, d_ff: 1024, router: {k: 8, softmax: all, renormalise: false}}}"},
+      {"Qwen1.5-MoE-A2.7B", 151646, 14'315'784'192,
+       "{model: {layers: 24, d_model: 2048, vocab_size: 151936, attention: {heads: 16}, bias: {attention: qkv}}, moe: "
+       "{experts: 60, d_ff: 1408, shared_experts: 4, shared_gate: true, router: {k: 4, softmax: all, renormalise: "
+       "false}}}"},
+      {"Qwen3-30B-A3B", 151669, 30'532'122'624,
+       "{model: {layers: 48, d_model: 2048, vocab_size: 151936, attention: {heads: 32, kv_heads: 4, d_head: 128, "
+       "qk_norm: head}}, moe: {experts: 128, d_ff: 768, router: {k: 8, softmax: all, renormalise: true}}}"},
+      {"Llama 3.1 8B", 128256, 8'030'261'248,
+       "{model: {layers: 32, d_model: 4096, d_ff: 14336, arrangement: dense, attention: {heads: 32, kv_heads: 8, "
+       "rope_theta: 500000, rope_scaling: llama3}}}"},
+      {"GPT-2", 50257, 124'439'808,
+       "{model: {layers: 12, d_model: 768, arrangement: dense, activation: gelu_tanh, norm: layer, tie_embeddings: "
+       "true, attention: {heads: 12, position: learned}, bias: {attention: all, feed_forward: true}}, data: {sequence: "
+       "1024}}"},
+  };
+  for (const Published& model : models) {
+    INFO(model.name);
+    CHECK(summarise(config_from(model.yaml), model.tokens).parameters == model.parameters);
+  }
+}

@@ -21,6 +21,7 @@ static ModelConfig model(const std::string& position, int64_t memory, const std:
   config.attention.kv_heads = 2;
   config.attention.d_head = 3;
   config.attention.rope_theta = 20;
+  if (memory >= 12 && position == "rope") config.attention.rope_scaling.select("linear");
   return config;
 }
 

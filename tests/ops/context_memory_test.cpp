@@ -47,7 +47,7 @@ TEST_CASE("a rotated memory equals rope of keys before the sequence") {
     const Tensor memory = ctx.normal({2, size, width}, 1);
     for (const int64_t filled : {0, 1, 5, 9}) {
       const Tensor turned = ctx.constant(memory.shape, 7);
-      turn_memory(ctx, turned, memory, layout, filled, rotary, 50);
+      turn_memory(ctx, turned, memory, layout, filled, {rotary, 50});
       std::vector<double> expected;
       for (int64_t i = 0; i < memory.size(); ++i) {
         const int64_t place = i / width % size - size, column = i % width, inside = column % layout.d_head;
@@ -70,15 +70,38 @@ TEST_CASE("a rotated memory equals rope of keys before the sequence") {
   }
 }
 
+TEST_CASE("a memory that is rotated by scaled frequencies equals rope of the same frequencies, backwards") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  const AttentionLayout layout{6, 2, 2, 16};
+  const int64_t size = 9;
+  for (const RopeFrequencies& frequencies : {RopeFrequencies{16, 50, RopeFrequencies::Scaling::linear, 4},
+                                             RopeFrequencies{16, 50, RopeFrequencies::Scaling::llama3, 4, 1, 4, 30}}) {
+    const Tensor memory = ctx.normal({1, size, layout.memory_width()}, 1), turned = ctx.output(memory.shape);
+    turn_memory(ctx, turned, memory, layout, size, frequencies);
+    std::vector<double> expected = values(memory);
+    for (int64_t i = 0; i < size; ++i) {
+      for (int64_t head = 0; head < layout.kv_heads; ++head) {
+        double* x = expected.data() + i * layout.memory_width() + head * layout.d_head;
+        for (int64_t j = 0; j < 8; ++j) {
+          const double angle = static_cast<double>(i - size) * frequencies.at(j), a = x[j], b = x[j + 8];
+          x[j] = a * std::cos(angle) - b * std::sin(angle);
+          x[j + 8] = a * std::sin(angle) + b * std::cos(angle);
+        }
+      }
+    }
+    check_close("turned", turned, expected);
+  }
+}
+
 TEST_CASE("a context memory accepts no sequences, and refuses invalid arguments") {
   TestContext ctx;
   const AttentionLayout layout{4, 2, 1, 3};
   take_recent(ctx, ctx.output({0, 2, 6}), ctx.zeros({0, 12}), layout);
   append_recent(ctx, ctx.output({0, 5, 6}), ctx.zeros({0, 2, 6}));
-  turn_memory(ctx, ctx.output({0, 5, 6}), ctx.zeros({0, 5, 6}), layout, 2, 2, 50);
+  turn_memory(ctx, ctx.output({0, 5, 6}), ctx.zeros({0, 5, 6}), layout, 2, {2, 50});
   CHECK_THROWS_AS(take_recent(ctx, ctx.output({1, 5, 6}), ctx.zeros({4, 12}), layout), InternalError);
   CHECK_THROWS_AS(append_recent(ctx, ctx.zeros({1, 5, 6}), ctx.zeros({1, 6, 6})), InternalError);
-  CHECK_THROWS_AS(turn_memory(ctx, ctx.output({1, 5, 6}), ctx.zeros({1, 5, 6}), layout, 6, 2, 50), InternalError);
+  CHECK_THROWS_AS(turn_memory(ctx, ctx.output({1, 5, 6}), ctx.zeros({1, 5, 6}), layout, 6, {2, 50}), InternalError);
 }
 
 }  // namespace moe::test

@@ -162,9 +162,18 @@ TEST_CASE("rope backward equals the CPU's in f64") {
   Exact exact;
   for (const AttentionLayout& layout : {AttentionLayout{1, 1, 1, 2}, {33, 4, 2, 17}}) {
     const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 1), qkv64 = exact(qkv);
-    rope_backward(ctx, qkv, layout, layout.d_head / 2 * 2, 10000);
-    rope_backward(exact, qkv64, layout, layout.d_head / 2 * 2, 10000);
+    rope_backward(ctx, qkv, layout, {layout.d_head / 2 * 2, 10000});
+    rope_backward(exact, qkv64, layout, {layout.d_head / 2 * 2, 10000});
     check_close("d_qkv", qkv, qkv64);
+  }
+  const AttentionLayout layout{257, 2, 1, 64};
+  for (const RopeFrequencies& frequencies :
+       {RopeFrequencies{64, 10000, RopeFrequencies::Scaling::linear, 4},
+        RopeFrequencies{64, 10000, RopeFrequencies::Scaling::llama3, 8, 1, 4, 128}}) {
+    const Tensor qkv = ctx.normal({layout.time, layout.width()}, 1), qkv64 = exact(qkv);
+    rope_backward(ctx, qkv, layout, frequencies);
+    rope_backward(exact, qkv64, layout, frequencies);
+    check_close("d_qkv of scaled frequencies", qkv, qkv64);
   }
 }
 

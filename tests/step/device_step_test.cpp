@@ -35,7 +35,7 @@ data: {sequence: 16}
 train: {batch: 3}
 )",
     R"(
-model: {layers: 2, d_model: 24, vocab_size: 33, attention: {heads: 4, kv_heads: 2, qk_norm: full, memory: 9, dropout: 0.2}, init_std: 0.05}
+model: {layers: 2, d_model: 24, vocab_size: 33, attention: {heads: 4, kv_heads: 2, qk_norm: full, rope_scaling: {kind: llama3, original_max_position: 16}, memory: 9, dropout: 0.2}, init_std: 0.05}
 moe: {experts: 4, d_ff: 24, shared_experts: 2, shared_gate: true}
 curriculum: {sampler: contiguous}
 data: {sequence: 16}

@@ -103,10 +103,9 @@ static const Case kCases[] = {
      "train: {micro_batches: 2}}",
      false, true},
     {"parts of published models, 5 experts, batch of 7, 3 micro-batches",
-     "{model: {vocab_size: 30, bias: {attention: all, router: true}, attention: {qk_norm: full}}, moe: {experts: 5, "
-     "shared_experts: 1, "
-     "shared_gate: true}, train: {batch: 7, "
-     "micro_batches: 3}}",
+     "{model: {vocab_size: 30, bias: {attention: all, router: true}, attention: {qk_norm: full, rope_scaling: "
+     "linear}}, "
+     "moe: {experts: 5, shared_experts: 1, shared_gate: true}, train: {batch: 7, micro_batches: 3}}",
      false, true},
     {"context memory, batch of 3",
      "{model: {attention: {memory: 9}}, curriculum: {sampler: contiguous}, train: {batch: 3}}", false, true},
