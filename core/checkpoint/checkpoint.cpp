@@ -187,9 +187,10 @@ static void write_files(const std::string& folder, const std::vector<CheckpointF
 }
 
 // The last file that is written, because it lists all others.
-static void write_state(const std::string& folder, const RunState& state, const Optimizer& optimizer) {
+static void write_state(const std::string& folder, const RunState& state,
+                        const std::vector<std::string>& optimizer_states) {
   Json json = to_json(state);
-  json["optimizer_states"] = names_of(optimizer.state_kinds());
+  json["optimizer_states"] = optimizer_states;
   add_file_hashes(json, folder);
   write_text_synced(folder + "/" + kStateFile, with_own_hash(std::move(json)));
 }
@@ -262,10 +263,27 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
       world,
       [&] {
         if (!first) return;
-        write_state(temporary, state, optimizer);
+        write_state(temporary, state, names_of(optimizer.state_kinds()));
         finish(folder_, temporary, target);
       },
       clean_up);
+}
+
+void CheckpointFolder::save_model(const RunState& state,
+                                  const std::function<void(const std::string& path)>& write_model,
+                                  const std::vector<CheckpointFile>& files) const {
+  const std::string target = path(state.step), temporary = target + kUnfinished;
+  make_unfinished(folder_, temporary);
+  try {
+    write_model(tensor_file(temporary, "model", 0, 1));
+    write_files(temporary, files);
+    write_state(temporary, state, {});
+    finish(folder_, temporary, target);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
 }
 
 // COMPLETE goes first, so that an interrupted removal leaves no complete checkpoint.

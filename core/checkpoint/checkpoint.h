@@ -83,6 +83,10 @@ class CheckpointFolder {
   void save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
             const RankTensors& of_rank = {}) const;
+  // One process: writes the checkpoint of a model alone, without an optimizer. `write_model` writes its tensors to the
+  // path that it is given. Throws CheckpointError.
+  void save_model(const RunState& state, const std::function<void(const std::string& path)>& write_model,
+                  const std::vector<CheckpointFile>& files) const;
   // Rank 0: replaces the state of a complete checkpoint, that of state.step; tensors and files stay.
   void replace_state(const RunState& state) const;
   void mark_best(int64_t step) const;

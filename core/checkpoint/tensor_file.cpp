@@ -11,6 +11,7 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -102,10 +103,11 @@ static std::vector<uint64_t> hashes_in_memory(const std::vector<NamedTensor>& te
   return hashes;
 }
 
-// All hashes are known only after the data was written, so that a tensor on a device is copied to the host once. They
-// are then put into the header.
-void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
-  std::vector<uint64_t> hashes = hashes_in_memory(tensors);
+// Writes a file of the tensors' headers, and the contents by `write`, which sets the hashes. All hashes are known only
+// after the data was written, so that a tensor on a device is copied to the host once. They are then put into the
+// header.
+static void write_with_hashes(const std::string& path, const std::vector<NamedTensor>& tensors,
+                              std::vector<uint64_t>& hashes, const std::function<void(const FileSink&)>& write) {
   const std::string blank = header_of(tensors, hashes);
   write_synced(
       path,
@@ -113,20 +115,41 @@ void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& 
         const uint64_t length = blank.size();
         sink(&length, sizeof length);
         sink(blank.data(), blank.size());
-        std::vector<char> copy;
-        std::vector<float> widened;
-        for (size_t i = 0; i < tensors.size(); ++i) {
-          const void* content = file_content(tensors[i].tensor, copy, widened);
-          if (!is_written_as_it_is(tensors[i].tensor))
-            hashes[i] = content_hash(content, bytes_in_file(tensors[i].tensor));
-          sink(content, bytes_in_file(tensors[i].tensor));
-        }
+        write(sink);
       },
       [&](const FilePatch& patch) {
         const std::string header = header_of(tensors, hashes);
         MOE_CHECK(header.size() == blank.size(), "a header of {} bytes in place of {}", header.size(), blank.size());
         patch(header.data(), header.size(), sizeof(uint64_t));
       });
+}
+
+void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
+  std::vector<uint64_t> hashes = hashes_in_memory(tensors);
+  write_with_hashes(path, tensors, hashes, [&](const FileSink& sink) {
+    std::vector<char> copy;
+    std::vector<float> widened;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const void* content = file_content(tensors[i].tensor, copy, widened);
+      if (!is_written_as_it_is(tensors[i].tensor)) hashes[i] = content_hash(content, bytes_in_file(tensors[i].tensor));
+      sink(content, bytes_in_file(tensors[i].tensor));
+    }
+  });
+}
+
+void write_tensor_file(const std::string& path, const std::vector<StreamedTensor>& tensors) {
+  std::vector<NamedTensor> described;  // without contents
+  for (const StreamedTensor& t : tensors) described.push_back({.name = t.name, .tensor = {.shape = t.shape}});
+  std::vector<uint64_t> hashes(tensors.size());
+  write_with_hashes(path, described, hashes, [&](const FileSink& sink) {
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const std::vector<float> values = tensors[i].values();
+      MOE_CHECK(static_cast<int64_t>(values.size()) == tensors[i].shape.size(), "{} values for {} {}", values.size(),
+                tensors[i].name, tensors[i].shape.to_string());
+      hashes[i] = content_hash(values.data(), values.size() * sizeof(float));
+      sink(values.data(), values.size() * sizeof(float));
+    }
+  });
 }
 
 static DType dtype_of(const std::string& tensor, const std::string& name) {

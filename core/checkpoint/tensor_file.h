@@ -2,6 +2,7 @@
 // reader of that format opens them. The header's __metadata__, which other readers ignore, has an entry "xxh64": the
 // content hash of every tensor, as a JSON object in a string. Files of version 0.1 have none.
 #pragma once
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -14,6 +15,15 @@ namespace moe {
 // Writes `path`, synced to disk; tensors may be on the device. bf16 is converted to f32, so that a
 // checkpoint does not depend on the backend. Throws CheckpointError with the system's reason (a full disk, ...).
 void write_tensor_file(const std::string& path, const std::vector<NamedTensor>& tensors);
+
+// A tensor of f32 whose values are made when it is its turn to be written.
+struct StreamedTensor {
+  std::string name;
+  Shape shape;
+  std::function<std::vector<float>()> values;
+};
+// The same for tensors of which only one is in memory at a time.
+void write_tensor_file(const std::string& path, const std::vector<StreamedTensor>& tensors);
 
 // Copies `from` (f32 or f64, on the host, same shape) to `into`, which may be on the device. f32 is rounded for a bf16
 // `into`.

@@ -9,6 +9,7 @@
 
 #include "comm/planned_communicator.h"
 #include "core/config/field_walker.h"
+#include "core/convert/hf_layout.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/machine/memory.h"
 #include "core/record/run_folder.h"
@@ -248,6 +249,9 @@ std::string memory_table(const DryRun& d, size_t rest) {
 
 std::string warnings(const DryRun& d, size_t rest) {
   auto notes = lint(d.config, d.task.shape().time, d.ranks, d.width, experts_per_token(d.config, d.length), d.length);
+  if (const std::string why = why_not_exportable(d.config, d.task.shape().vocab, d.length); !why.empty()) {
+    notes.push_back("no other program could compute this model, so moe-convert would not export it: " + why);
+  }
   for (std::string& doubt : d.task.doubts()) notes.push_back(std::move(doubt));
   if (d.device == Device::cuda && !cuda::built())
     notes.push_back("this build has no CUDA: the scratch memory of kernels is not included");
