@@ -40,6 +40,7 @@ static void export_to_hf(const Command& c) {
   log::info("{} -> {}: {}, {} tensors, {} parameters", result.checkpoint, c.to, result.layout, result.tensors,
             format_count(static_cast<double>(result.parameters)));
   if (!result.tokenizer_refusal.empty()) log::warn("no tokenizer was written: {}", result.tokenizer_refusal);
+  if (!result.tokenizer_warning.empty()) log::warn("{}", result.tokenizer_warning);
   if (result.left_out.empty()) return;
   for (const Refusal& r : result.left_out) log::warn("left out: {}: {}", r.key, r.reason);
   setup_cpu(0, false, {});

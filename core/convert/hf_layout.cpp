@@ -204,7 +204,7 @@ TensorNames qwen2_moe_names() {
   n.shared_down = "model.layers.{i}.mlp.shared_expert.down_proj";
   n.shared_switch = "model.layers.{i}.mlp.shared_expert_gate";
   n.always_qkv_bias = true;
-  n.least_shared_d_ff = kAbsentShared;
+  n.absent_shared_d_ff = kAbsentShared;
   return n;
 }
 void check_qwen2_moe(const PlainModel& m, Reasons& reasons) {
@@ -258,6 +258,7 @@ TensorNames dots1_names() {
   n.shared_gate = "model.layers.{i}.mlp.shared_experts.gate_proj";
   n.shared_up = "model.layers.{i}.mlp.shared_experts.up_proj";
   n.shared_down = "model.layers.{i}.mlp.shared_experts.down_proj";
+  n.absent_shared_d_ff = TensorNames::kAsOneExpert;
   return n;
 }
 void check_dots1(const PlainModel& m, Reasons& reasons) {
@@ -306,7 +307,7 @@ void read_dots1(const HfConfig& config, PlainModel& m) {
   if (!config.has("layer_types")) require_no_window(config);
 }
 void refine_dots1(const ForeignTensors& tensors, PlainModel& m) {
-  if (is_zero_everywhere(tensors, ".mlp.shared_experts.down_proj.weight") &&
+  if (m.experts.shared_d_ff == m.experts.d_ff && is_zero_everywhere(tensors, ".mlp.shared_experts.down_proj.weight") &&
       is_zero_everywhere(tensors, ".mlp.shared_experts.gate_proj.weight"))
     m.experts.shared_d_ff = 0;
 }

@@ -1,6 +1,8 @@
 #include "core/convert/hf_tokenizer.h"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "core/base/base64.h"
 #include "core/base/check.h"
@@ -59,11 +61,11 @@ Json byte_pair_model(Json vocab, Json merges) {
   return model;
 }
 
-void set_pad(HfTokenizer& result, int64_t id, const std::string& token, bool special) {
+void set_pad(HfTokenizer& result, int64_t id, const std::string& token) {
   result.pad_id = id;
   result.config["pad_token"] = token;
   Json decoder = Json::object();
-  Json entry = added_token(id, token, special);
+  Json entry = added_token(id, token, true);
   entry.erase("id");
   decoder[std::to_string(id)] = std::move(entry);
   result.config["added_tokens_decoder"] = std::move(decoder);
@@ -73,32 +75,38 @@ void set_pad(HfTokenizer& result, int64_t id, const std::string& token, bool spe
 constexpr int kNoUtf8 = 0xFF;
 constexpr const char* kPad = "<|pad|>";
 
+// The id of the byte that is least missed where transformers leaves out special tokens: a control character, a sign, or
+// the last letter.
+size_t least_missed(const std::vector<unsigned char>& alphabet) {
+  const auto find = [&](auto fits) { return std::find_if(alphabet.rbegin(), alphabet.rend(), fits); };
+  auto found = find([](unsigned char c) { return c == kNoUtf8; });
+  if (found == alphabet.rend()) found = find([](unsigned char c) { return c < ' ' && c != '\n'; });
+  if (found == alphabet.rend()) found = find([](unsigned char c) { return c > ' ' && !std::isalnum(c); });
+  if (found == alphabet.rend()) found = alphabet.rbegin();
+  return static_cast<size_t>(alphabet.rend() - found) - 1;
+}
+
 // A tokenizer with an id for each byte of `alphabet`.
 HfTokenizer bytes(const std::vector<unsigned char>& alphabet, int64_t positions) {
+  const size_t pad = least_missed(alphabet);
+  const bool is_free = alphabet[pad] == kNoUtf8;
+  const std::string pad_token = is_free ? kPad : spelling_of_byte(alphabet[pad]);
   Json vocab = Json::object();
-  int64_t pad = -1;
-  std::string pad_token = kPad;
-  for (size_t id = 0; id < alphabet.size(); ++id) {
-    const bool free = alphabet[id] == kNoUtf8;
-    if (free) pad = static_cast<int64_t>(id);
-    vocab[free ? kPad : spelling_of_byte(alphabet[id])] = id;
-  }
+  for (size_t id = 0; id < alphabet.size(); ++id) vocab[id == pad ? pad_token : spelling_of_byte(alphabet[id])] = id;
   HfTokenizer result;
-  const bool special = pad >= 0;
-  // Without such a byte the padding is a letter. It stays an ordinary token, whose text is itself.
-  for (size_t id = 0; pad < 0 && id < alphabet.size(); ++id) {
-    const unsigned char byte = alphabet[id];
-    if (byte <= ' ' || byte >= 0x7F) continue;
-    pad = static_cast<int64_t>(id);
-    pad_token = std::string(1, static_cast<char>(byte));
-  }
-  if (pad < 0) return {.refusal = "no byte of its alphabet can stand for the padding"};
   Json added = Json::array();
-  added.push_back(added_token(pad, pad_token, special));
+  added.push_back(added_token(static_cast<int64_t>(pad), pad_token, true));
   result.tokenizer = tokenizer_file(std::move(added), nullptr, byte_level(false), byte_level(false),
                                     byte_pair_model(std::move(vocab), Json::array()));
   result.config = tokenizer_config(positions);
-  set_pad(result, pad, pad_token, special);
+  set_pad(result, static_cast<int64_t>(pad), pad_token);
+  if (!is_free) {
+    result.warning = fmt::format(
+        "all ids stand for text, so the padding is byte 0x{:02x}, which transformers leaves out of a text that it "
+        "decodes "
+        "with skip_special_tokens=True",
+        alphabet[pad]);
+  }
   return result;
 }
 
@@ -135,7 +143,7 @@ HfTokenizer of_bpe(const Json& description, int64_t positions) {
     result.config["eos_token"] = token;
     result.config["bos_token"] = token;
   }
-  set_pad(result, pad, token, true);
+  set_pad(result, pad, token);
   Json added = Json::array();
   added.push_back(added_token(pad, token, true));
   result.tokenizer = tokenizer_file(std::move(added), nullptr, byte_level(true), byte_level(true),
@@ -153,7 +161,7 @@ HfTokenizer of_word(const Json& description, int64_t positions) {
   HfTokenizer result;
   result.config = tokenizer_config(positions);
   result.config["unk_token"] = WordTokenizer::kUnknown;
-  set_pad(result, 0, WordTokenizer::kUnknown, true);
+  set_pad(result, 0, WordTokenizer::kUnknown);
   Json added = Json::array();
   added.push_back(added_token(0, WordTokenizer::kUnknown, true));
   // A line's end is a word of its own. What separates words is removed.
@@ -170,6 +178,16 @@ HfTokenizer of_word(const Json& description, int64_t positions) {
 
 // Nothing is encoded as the unknown piece, because unknown characters become bytes. Its own name could match a text.
 constexpr const char* kUnknownPiece = "<|unknown|>";
+
+// In transformers the names of bytes, such as <0x41>, are pieces that a text could spell. Where no other piece contains
+// their beginning, no piece can cross it, and words may end there.
+Json apart_from_bytes(const SentencePieceModel& model) {
+  for (const SentencePiece& piece : model.pieces) {
+    if (piece.kind == SentencePiece::Kind::normal && piece.text.find("<0") != std::string::npos) return nullptr;
+  }
+  return {
+      {"type", "Split"}, {"pattern", {{"Regex", "(?<=<)0(?=x)"}}}, {"behavior", "MergedWithNext"}, {"invert", false}};
+}
 
 // The library encodes line by line, and our tokenizer puts </s> at a line's end. Here that token is the line end
 // itself: no other piece contains one, so the best pieces of a text are those of its lines.
@@ -192,7 +210,7 @@ HfTokenizer of_sentencepiece(const Json& description, int64_t positions) {
   }
   HfTokenizer result;
   result.config = tokenizer_config(positions);
-  set_pad(result, model.unknown, kUnknownPiece, true);
+  set_pad(result, model.unknown, kUnknownPiece);
   Json added = Json::array();
   added.push_back(added_token(model.unknown, kUnknownPiece, true));
   const Json blanks = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSentencePieceBlank}};
@@ -203,7 +221,7 @@ HfTokenizer of_sentencepiece(const Json& description, int64_t positions) {
   const Json decoder = {{"type", "Sequence"}, {"decoders", std::move(steps)}};
   Json unigram = {{"type", "Unigram"}, {"unk_id", model.unknown}, {"byte_fallback", true}};
   unigram["vocab"] = std::move(vocab);
-  result.tokenizer = tokenizer_file(std::move(added), blanks, nullptr, decoder, std::move(unigram));
+  result.tokenizer = tokenizer_file(std::move(added), blanks, apart_from_bytes(model), decoder, std::move(unigram));
   MOE_CHECK(end >= 0, "a SentencePiece model without </s>");
   result.note = "The end of a line is a token of its own, which was </s> in training.";
   return result;

@@ -14,6 +14,7 @@ struct HfTokenizer {
   Json tokenizer{}, config{};       // the contents of the two files
   std::optional<int64_t> pad_id{};  // an existing id, which no text's meaning depends on
   std::optional<int64_t> end_id{};  // that marks the end of a document
+  std::string warning{};            // what is lost; empty: nothing
   std::string note{};               // for the model card: what a user of the tokenizer must know
 };
 

@@ -43,8 +43,7 @@ void require_added(const Json& file, const std::vector<std::string>& known) {
   if (is_null(file, "added_tokens")) return;
   for (const Json& token : file.at("added_tokens")) {
     const auto text = token.at("content").get<std::string>();
-    if (std::find(known.begin(), known.end(), text) == known.end() && text.size() != 1)
-      throw NotOurs{"it has the special token " + text};
+    if (std::find(known.begin(), known.end(), text) == known.end()) throw NotOurs{"it has the special token " + text};
   }
 }
 
@@ -81,8 +80,9 @@ Json byte_pairs(const Json& file) {
   const std::vector<std::string> tokens = tokens_by_id(model.at("vocab"));
   if (!split.value("use_regex", true)) {
     if (model.at("merges").size() > 0) throw NotOurs{"it does not divide texts into words as GPT-2 does"};
-    require_added(file, {"<|pad|>"});
-    return bytes_by_id(tokens);
+    Json description = bytes_by_id(tokens);
+    require_added(file, tokens);
+    return description;
   }
   require_added(file, {BytePairTokenizer::kEndOfDocument, spelling_of_byte(0xFF)});
   return {{"name", "bpe"}, {"tokens", tokens}, {"merges", merges_of(model)}};

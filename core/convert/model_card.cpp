@@ -77,6 +77,7 @@ std::string model_card(const CardFacts& f) {
   } else {
     text += "\nThe folder has no tokenizer: " + f.tokenizer.refusal + ".\n";
   }
+  if (!f.tokenizer.warning.empty()) text += "\nOf its tokenizer: " + f.tokenizer.warning + ".\n";
   if (!f.tokenizer.note.empty()) text += "\n" + f.tokenizer.note + "\n";
   return text;
 }

@@ -163,8 +163,8 @@ class Mapper {
     if (e.shared_d_ff > 0) {
       const bool halved = names_.shared_switch && !e.shared_gate;
       feed_forward(ours + ".shared", names, e.shared_d_ff, TensorUse::matrix, halved ? Change::doubled : Change::none);
-    } else if (names_.least_shared_d_ff > 0) {
-      const int64_t width = names_.least_shared_d_ff;
+    } else if (names_.absent_shared_d_ff != 0) {
+      const int64_t width = names_.absent_shared_d_ff == TensorNames::kAsOneExpert ? e.d_ff : names_.absent_shared_d_ff;
       zeros(names.gate, {width, m_.d_model});
       zeros(names.up, {width, m_.d_model});
       zeros(names.down, {m_.d_model, width});

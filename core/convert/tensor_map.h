@@ -54,6 +54,8 @@ struct TensorMap {
 // Names of weights in a layout, without the ending ".weight", whose bias ends in ".bias". {i} stands for the block, {e}
 // for the expert. Null: the layout has no such tensor. The default values are those that most layouts have.
 struct TensorNames {
+  static constexpr int64_t kAsOneExpert = -1;  // for absent_shared_d_ff
+
   const char* embedding = "model.embed_tokens";
   const char* positions = nullptr;
   const char* attention_norm = "model.layers.{i}.input_layernorm";
@@ -81,8 +83,9 @@ struct TensorNames {
   const char* head = "lm_head";
 
   // What a layout always has, and a model perhaps not. It is filled so that nothing changes.
-  bool always_qkv_bias = false;       // zeros
-  int64_t least_shared_d_ff = 0;      // a shared expert of at least this width; one that the model lacks is zero
+  bool always_qkv_bias = false;  // zeros
+  // The width of the shared expert of zeros for a model without one; 0: there is none.
+  int64_t absent_shared_d_ff = 0;
   bool linear_is_transposed = false;  // matrices are (in, out)
 };
 

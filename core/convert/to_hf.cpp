@@ -94,6 +94,7 @@ HfExport to_hf(const std::string& checkpoint, const std::string& out, const HfEx
 
   HfExport result{.checkpoint = checkpoint, .layout = layout.name, .left_out = source.form.refusals};
   result.tokenizer_refusal = tokenizer.refusal;
+  result.tokenizer_warning = tokenizer.warning;
   result.tensors = std::ssize(map.theirs);
   for (const TheirTensor& tensor : map.theirs) result.parameters += elements(tensor.dims);
 

@@ -21,6 +21,7 @@ struct HfExport {
   std::string checkpoint{}, layout{};
   int64_t tensors = 0, parameters = 0;
   std::vector<Refusal> left_out{};  // by `approximate`
+  std::string tokenizer_warning{};
   std::string tokenizer_refusal{};  // why there is no tokenizer; empty: there is one
 };
 

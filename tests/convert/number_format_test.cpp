@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/base/error.h"
 #include "tests/support/catch.h"
 
 using namespace moe;

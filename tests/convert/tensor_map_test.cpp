@@ -30,7 +30,7 @@ static PlainModel model_for(const HfLayout& layout) {
   }
   const bool mixed = name == "qwen3_moe" || name == "qwen2_moe" || name == "dots1";
   m.is_moe = {!mixed, true};
-  m.experts = {.count = 4, .d_ff = 3};
+  m.experts.count = 4, m.experts.d_ff = 3;
   m.experts.routing.k = 2;
   if (name == "qwen2_moe") m.qkv_bias = true, m.experts.shared_d_ff = 6, m.experts.shared_gate = true;
   if (name == "dots1") {
@@ -115,6 +115,23 @@ TEST_CASE("an ungated shared expert is doubled for Qwen2-MoE, whose gate of zero
     if (t.name.ends_with("shared_expert.up_proj.weight")) CHECK(first == 1);
     if (t.name.ends_with("shared_expert_gate.weight")) CHECK(first == 0);
     if (t.name.ends_with("q_proj.bias")) CHECK(first == 0);
+  }
+}
+
+TEST_CASE("a shared expert that a model lacks is written as zeros, where the layout always has one") {
+  for (const char* name : {"qwen2_moe", "dots1"}) {
+    PlainModel m = model_for(hf_layouts().at(name));
+    m.experts.shared_d_ff = 0;
+    m.experts.shared_gate = false;
+    round_trip(m, hf_layouts().at(name).names);
+    const TensorMap map = map_tensors(m, hf_layouts().at(name).names);
+    int64_t zeros = 0;
+    for (const TheirTensor& t : map.theirs) {
+      if (t.name.find("shared_expert") == std::string::npos) continue;
+      for (const float x : their_values(t, {})) CHECK(x == 0);
+      ++zeros;
+    }
+    CHECK(zeros >= 3);
   }
 }
 

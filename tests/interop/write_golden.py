@@ -30,11 +30,9 @@ def main(out):
             model = make(name, **changes)
         else:
             model = make(name, small=True)
-        model = model.to(torch.bfloat16).float()
-        if layout == "dots1":  # transformers keeps these in f32
-            for module in model.modules():
-                if hasattr(module, "e_score_correction_bias"):
-                    module.e_score_correction_bias.copy_(module.e_score_correction_bias.to(torch.bfloat16).float())
+        with torch.no_grad():  # weights alone: the frequencies of positions are computed in f32
+            for value in model.parameters():
+                value.copy_(value.to(torch.bfloat16).float())
         folder = pathlib.Path(out) / layout
         generator = torch.Generator().manual_seed(3)
         margins = Margins(model)
