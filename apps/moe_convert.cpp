@@ -11,8 +11,11 @@
 #include "core/checkpoint/files.h"
 #include "core/convert/approximation.h"
 #include "core/convert/check_against.h"
+#include "core/convert/from_gguf.h"
 #include "core/convert/from_hf.h"
+#include "core/convert/gguf_layout.h"
 #include "core/convert/logits.h"
+#include "core/convert/to_gguf.h"
 #include "core/convert/to_hf.h"
 #include "core/step/cpu_setup.h"
 
@@ -49,17 +52,38 @@ static void export_to_hf(const Command& c) {
             gap.data, gap.exported, gap.trained, gap.exported - gap.trained, gap.tokens);
 }
 
+static void warn_of_tokenizer(const std::string& why) {
+  if (why.empty()) return;
+  log::warn(
+      "its tokenizer is none of ours: {}. The model reads files of token ids that its own tokenizer made (data.path "
+      "and data.vocab_size; see docs/using_the_model.md) and refuses texts that moe-data prepared",
+      why);
+}
+
 static void import_from_hf(const Command& c) {
   const HfImport result = from_hf(c.from, c.to, {.sequence = c.sequence});
   log::info("{} -> {}: {}, {} parameters, sequences of {} tokens, tokenizer {}", c.from, c.to, result.layout,
             format_count(static_cast<double>(result.parameters)), result.sequence, result.tokenizer);
-  if (!result.tokenizer_missing.empty()) {
-    log::warn(
-        "its tokenizer is none of ours: {}. The model reads files of token ids that its own tokenizer made (data.path "
-        "and data.vocab_size; see docs/using_the_model.md) and refuses texts that moe-data prepared",
-        result.tokenizer_missing);
-  }
+  warn_of_tokenizer(result.tokenizer_missing);
   if (!result.unread.empty()) log::warn("config.json has keys that were not read: {}", join(result.unread, ", "));
+}
+
+static void export_to_gguf(const Command& c) {
+  const GgufExport result =
+      to_gguf(find_checkpoint(c.from, c.which), c.to, {.format = gguf_format(c.dtype), .layout = c.layout});
+  log::info("{} -> {}: {}, {} tensors, {} parameters", c.from, c.to, result.layout, result.tensors,
+            format_count(static_cast<double>(result.parameters)));
+  if (!result.vocabulary_missing.empty())
+    log::warn("the file has no vocabulary: {}; llama.cpp reads token ids only", result.vocabulary_missing);
+  if (!result.note.empty()) log::warn("{}", result.note);
+}
+
+static void import_from_gguf(const Command& c) {
+  const GgufImport result = from_gguf(c.from, c.to, c.sequence);
+  log::info("{} -> {}: {}, {} parameters, sequences of {} tokens, tokenizer {}", c.from, c.to, result.layout,
+            format_count(static_cast<double>(result.parameters)), result.sequence, result.tokenizer);
+  warn_of_tokenizer(result.tokenizer_missing);
+  if (!result.unread.empty()) log::warn("the file has keys that were not read: {}", join(result.unread, ", "));
 }
 
 static size_t longest(const TokenSequences& sequences) {
@@ -120,6 +144,22 @@ static int convert(int argc, char** argv, MpiSession& session) {
   from.add_option("--sequence", c.sequence, "data.sequence of the run; default: the model's length, at most 2048")
       .not_negative();
   from.callback([&] { import_from_hf(c); });
+
+  CommandLine to_file = app.add_subcommand("to-gguf", "write a model as a GGUF file, which llama.cpp runs");
+  add_checkpoint(to_file, c);
+  to_file.add_option("out", c.to, "the new file").required();
+  to_file.add_option("--dtype", c.dtype, "numbers of the matrices: f32, f16, bf16 or q8_0").capture_default_str();
+  to_file.add_option("--layout", c.layout,
+                     "architecture of llama.cpp, of those that compute the model exactly: " +
+                         join(gguf_layouts().names(), ", ") + "; default: the first of them");
+  to_file.callback([&] { export_to_gguf(c); });
+
+  CommandLine from_file = app.add_subcommand("from-gguf", "read a GGUF file as a run at step 0");
+  from_file.add_option("file", c.from, "GGUF file with numbers in F32, F16, BF16 or Q8_0").required();
+  from_file.add_option("out", c.to, "the new run's folder").required();
+  from_file.add_option("--sequence", c.sequence, "data.sequence of the run; default: the model's length, at most 2048")
+      .not_negative();
+  from_file.callback([&] { import_from_gguf(c); });
 
   CommandLine logits = app.add_subcommand("logits", "write the logits of token ids into a safetensors file");
   add_checkpoint(logits, c);

@@ -8,55 +8,16 @@
 #include "core/base/check.h"
 #include "core/base/json_text.h"
 #include "core/base/text.h"
-#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
+#include "core/convert/export_source.h"
 #include "core/convert/hf_tokenizer.h"
 #include "core/convert/model_card.h"
 #include "core/convert/new_folder.h"
 #include "core/convert/our_tensors.h"
-#include "core/lifecycle/expert_lifecycle.h"
-#include "core/record/run_folder.h"
-#include "core/tasks/task.h"
 
 namespace moe {
 
 namespace {
-
-// What is exported: a checkpoint and its model in shared terms.
-struct Source {
-  std::string checkpoint;
-  RunState state;
-  TrainConfig config;
-  Json description;  // Task::description()
-  PlainForm form;
-};
-
-Source open_source(const std::string& checkpoint) {
-  Source source;
-  source.checkpoint = checkpoint;
-  source.state = load_run_state(checkpoint);
-  source.config = with_saved_experts(load_run_config(checkpoint), source.state.experts, checkpoint);
-  const TaskKind& task = tasks().at(source.config.task);
-  source.description = read_description(source.config.task, checkpoint);
-  const SampleShape sample = task.shape(source.config, source.description, checkpoint + "/" + task.file);
-  const auto update = static_cast<uint64_t>(std::max<int64_t>(source.state.step - 1, 0));
-  source.form = plain_form(source.config, sample.vocab, source.state.length, update);
-  return source;
-}
-
-// Throws unless the model is exact, or is to be approximated and can be.
-void require_form(const PlainForm& form, bool approximate) {
-  if (form.refusals.empty()) return;
-  if (!approximate) {
-    raise<UsageError>(
-        "no layout of other programs computes the same as this model: {}. --approximate leaves out what "
-        "can be left out, and measures the difference",
-        to_words(form.refusals));
-  }
-  for (const Refusal& r : form.refusals) {
-    if (!r.has_nearest) raise<UsageError>("{}: {}; there is nothing near to it", r.key, r.reason);
-  }
-}
 
 std::vector<TensorToWrite> tensors_to_write(const TensorMap& map, const OurTensors& ours, NumberFormat format) {
   std::vector<TensorToWrite> tensors;
@@ -83,8 +44,11 @@ void write_json(const std::string& path, const Json& json) {
 }  // namespace
 
 HfExport to_hf(const std::string& checkpoint, const std::string& out, const HfExportOptions& options) {
-  const Source source = open_source(checkpoint);
-  require_form(source.form, options.approximate);
+  const ExportSource source = open_export_source(checkpoint);
+  if (options.approximate)
+    require_nearest(source.form);
+  else
+    require_exact(source.form, "--approximate leaves out what can be left out, and measures the difference");
   const PlainModel& model = source.form.model;
   const HfLayout& layout = choose_layout(model, options.layout);
   const TensorMap map = map_tensors(model, layout.names);

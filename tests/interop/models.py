@@ -30,6 +30,8 @@ MODELS = {
         num_experts=4, num_experts_per_tok=2, norm_topk_prob=True, intermediate_size=24)),
     "qwen2_moe": (transformers.Qwen2MoeConfig, dict(
         MOE, num_experts=6, num_experts_per_tok=2, norm_topk_prob=False, shared_expert_intermediate_size=48)),
+    "qwen2_moe, renormalised": (transformers.Qwen2MoeConfig, dict(
+        MOE, num_experts=4, num_experts_per_tok=2, norm_topk_prob=True, shared_expert_intermediate_size=24)),
     "qwen2_moe, renormalised, a dense layer": (transformers.Qwen2MoeConfig, dict(
         MOE, num_experts=4, num_experts_per_tok=3, norm_topk_prob=True, shared_expert_intermediate_size=24,
         mlp_only_layers=[0])),
