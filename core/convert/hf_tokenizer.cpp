@@ -64,6 +64,8 @@ Json byte_pair_model(Json vocab, Json merges) {
 void set_pad(HfTokenizer& result, int64_t id, const std::string& token) {
   result.pad_id = id;
   result.config["pad_token"] = token;
+  // Programs such as lm-eval want a token for the end. Nothing stops at it, because config.json does not name it.
+  if (!result.end_id) result.config["eos_token"] = token;
   Json decoder = Json::object();
   Json entry = added_token(id, token, true);
   entry.erase("id");
