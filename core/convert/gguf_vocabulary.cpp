@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "core/base/base64.h"
@@ -102,30 +103,43 @@ GgufVocabulary of_bpe(const Json& description, int64_t rows) {
                     rows);
 }
 
+// The character that a piece for a byte stands for, where a byte is one. A line's end is </s>, and blanks are escaped.
+std::optional<std::string> ascii_of(const SentencePiece& piece) {
+  if (piece.kind != SentencePiece::Kind::byte || piece.text.size() != 6) return std::nullopt;  // <0x41>
+  const int byte = std::stoi(piece.text.substr(3, 2), nullptr, 16);
+  if (byte >= 0x80 || byte == 0 || byte == '\n' || byte == ' ') return std::nullopt;
+  return std::string(1, static_cast<char>(byte));
+}
+
 // As in hf_tokenizer.cpp, the token </s>, which our tokenizer puts at the end of a line, is the line end itself.
 GgufVocabulary of_sentencepiece(const Json& description, int64_t rows) {
   const SentencePieceModel model = read_sentence_piece(from_base64(description.at("model").get<std::string>()));
   if (const std::string why = model.why_not_plain(); !why.empty()) return without(why);
+  std::set<std::string> texts;
+  for (const SentencePiece& piece : model.pieces) texts.insert(piece.text);
   Tokens tokens;
   std::vector<double> scores;
   for (const SentencePiece& piece : model.pieces) {
     const bool is_end = piece.text == "</s>";
-    const bool is_normal = is_end || piece.kind == SentencePiece::Kind::normal;
+    // llama.cpp falls back to no bytes. One that is a character by itself, and has no other piece, is a piece of it.
+    const std::optional<std::string> character = ascii_of(piece);
+    const bool is_byte = character && texts.count(*character) == 0;
+    const bool is_normal = is_end || is_byte || piece.kind == SentencePiece::Kind::normal;
     const int64_t type = is_normal                                    ? kNormal
                          : piece.kind == SentencePiece::Kind::unknown ? kUnknown
                          : piece.kind == SentencePiece::Kind::byte    ? kByte
                                                                       : kControl;
-    tokens.add(is_end ? "\n" : piece.text, type);
-    scores.push_back(piece.score);
+    tokens.add(is_end ? "\n" : is_byte ? *character : piece.text, type);
+    scores.push_back(is_byte ? kNeverChosen : piece.score);
   }
   add_unused(tokens, rows);
   scores.resize(tokens.texts.size(), kNeverChosen);
-  GgufVocabulary result{
-      .metadata = {},
-      .missing = {},
-      .note =
-          "characters that no piece has become the unknown token in llama.cpp; in training they were bytes. The end "
-          "of a line is a token of its own"};
+  GgufVocabulary result{.metadata = {},
+                        .missing = {},
+                        .note =
+                            "characters beyond ASCII that no piece has become the unknown token in llama.cpp; in "
+                            "training they were bytes. The end "
+                            "of a line is a token of its own"};
   std::vector<GgufEntry>& out = result.metadata;
   put(out, kModel, std::string(kUnigram));
   put(out, kTokens, std::move(tokens.texts));

@@ -59,7 +59,7 @@ def make(name, seed=0, small=False, **changes):
     torch.manual_seed(seed)
     kind, keys = MODELS[name]
     if kind is transformers.GPT2Config:
-        size = dict(vocab_size=23, n_embd=16, n_layer=2, n_positions=32) if small else dict(
+        size = dict(vocab_size=23, n_embd=8, n_layer=2, n_positions=32) if small else dict(
             vocab_size=VOCAB, n_embd=32, n_layer=3, n_positions=128)
         config = kind(n_head=4, initializer_range=STD, bos_token_id=None, eos_token_id=None, **size)
     else:

@@ -10,6 +10,7 @@ if MISSING is None:
     import numpy
     import torch
     import test_export
+    import test_tokenizers
     from models import make
     from test_export import HEAD_NORM, SIGMOID, TOPK
 
@@ -156,22 +157,24 @@ class Gguf(InteropTest):
                         self.assertTrue(torch.equal(value, after[key]), key)
 
     def test_texts_get_the_same_ids(self):
-        text = "".join(f"line {i * i % 977},  of a text\n\n   with blanks\tand \u00e4\u00f6\u00fc \u4f60\u597d \U0001f600\n"
-                       for i in range(18000))
-        (self.folder / "text").write_text(text)
-        run("moe-data", "prepare", "-i", self.folder / "text", "-o", self.folder / "corpus", "--tokenizer", "byte",
-            "--split", "90/10/0")
-        settings = ["model.layers=1", "model.d_model=32", "model.attention.heads=2", "moe.experts=2", "train.steps=1",
-                    "train.batch=1", "data.sequence=32", "name=run", f"folder={self.folder}",
-                    f"data.path={self.folder / 'corpus'}"]
-        run("moe-train", *[part for setting in settings for part in ("--set", setting)])
-        run("moe-convert", "to-gguf", self.folder / "run", self.folder / "model.gguf")
-        run("moe-convert", "ids", self.folder / "run", self.folder / "text", self.folder / "ids.json")
-        ours = json.loads((self.folder / "ids.json").read_text())
-        model = llama_cpp.Llama(str(self.folder / "model.gguf"), vocab_only=True, verbose=False)
-        theirs = model.tokenize(text.encode(), add_bos=False, special=False)
-        self.assertGreater(len(theirs), 1_000_000)
-        self.assertEqual(ours, theirs)
+        rare = "don't I'll 3.14 x=y; \t_a_ ## !! <unk> </s> <|pad|> <0x41>".split(" ")
+        plain = test_tokenizers.text(1 << 20, rare)
+        for name, content, options in (("byte", test_tokenizers.text(1 << 20), ()),
+                                       ("bpe", test_tokenizers.text(1 << 20), ()),
+                                       ("sentencepiece", plain, ("--vocab-size", "500"))):
+            with self.subTest(name):
+                self.folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+                tokenizers = test_tokenizers.Tokenizers()
+                tokenizers.folder = self.folder
+                if name == "bpe":
+                    tokenizers.test_bpe()
+                    ours = json.loads((self.folder / "ids.json").read_text())
+                else:
+                    _, ours = tokenizers.check(name, content, *options)
+                run("moe-convert", "to-gguf", self.folder / "run", self.folder / "model.gguf")
+                model = llama_cpp.Llama(str(self.folder / "model.gguf"), vocab_only=True, verbose=False)
+                self.assertEqual(ours, model.tokenize(content.encode(), add_bos=False, special=False))
+                print(f"llama.cpp: {len(ours)} ids of {name} are equal", flush=True)
 
 
 if __name__ == "__main__":

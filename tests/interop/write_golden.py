@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from interop import Margins
 from models import MODELS, make
 
-SMALL = dict(vocab_size=23, hidden_size=16, num_hidden_layers=2, max_position_embeddings=32)
+SMALL = dict(vocab_size=23, hidden_size=8, num_hidden_layers=2, max_position_embeddings=32)
 NAMES = ["mixtral, head width, tied", "qwen3_moe, not renormalised, a dense layer", "olmoe", "qwen2_moe",
          "dots1, groups, not renormalised", "llama, biases, llama3 positions", "qwen3", "gpt2"]
 
@@ -20,8 +20,8 @@ def main(out):
         changes = dict(SMALL)
         if layout != "gpt2":
             if "moe_intermediate_size" in MODELS[name][1]:
-                changes.update(moe_intermediate_size=8)
-            changes.update(intermediate_size=8)
+                changes.update(moe_intermediate_size=4)
+            changes.update(intermediate_size=4)
             if layout == "qwen2_moe":
                 changes.update(shared_expert_intermediate_size=8)
             if "rope_parameters" in MODELS[name][1]:
