@@ -1,10 +1,8 @@
 #include "core/convert/approximation.h"
 
-#include <filesystem>
-#include <system_error>
-
 #include "comm/self_communicator.h"
 #include "core/convert/from_hf.h"
+#include "core/convert/scratch_folder.h"
 #include "core/reload/load_run.h"
 
 namespace moe {
@@ -16,15 +14,6 @@ constexpr int64_t kSequences = 8;
 LoadedRun load(const std::string& path) {
   return load_run(path, "last", std::make_shared<SelfCommunicator>(), 0, kSequences, choose_device("cpu", "f32", {}));
 }
-
-// A folder that is removed in the end.
-struct RemovedFolder {
-  std::string path;
-  ~RemovedFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
 
 }  // namespace
 
@@ -41,10 +30,10 @@ Gap measure_gap(const std::string& checkpoint, const std::string& exported, cons
   gap.trained = before.nll();
   gap.tokens = before.tokens;
   gap.data = task->data_name() + ", " + split;
-  trained.state.reset();  // one model in memory at a time
-  const RemovedFolder again{exported + ".read-back"};
-  from_hf(exported, again.path, {.sequence = trained.config.data.sequence});
-  LoadedRun run = load(again.path);
+  trained.state.reset();                // one model in memory at a time
+  const ScratchFolder again(exported);  // beside it, where a model has room
+  from_hf(exported, again.path(), {.sequence = trained.config.data.sequence});
+  LoadedRun run = load(again.path());
   gap.exported = evaluate(*run.state, run.groups, *set, kSequences).nll();
   return gap;
 }

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <system_error>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
@@ -16,6 +15,7 @@
 #include "core/base/philox.h"
 #include "core/checkpoint/files.h"
 #include "core/convert/foreign_tensors.h"
+#include "core/convert/scratch_folder.h"
 
 namespace moe {
 
@@ -95,16 +95,8 @@ TokenSequences random_sequences(int64_t vocab, int64_t sequences, int64_t time, 
 
 LogitComparison compare_logits(LoadedRun& run, const TokenSequences& sequences, const std::string& theirs,
                                const std::string& python) {
-  const std::string pattern = (std::filesystem::temp_directory_path() / "moe-convert-XXXXXX").string();
-  std::string folder = pattern;
-  if (!::mkdtemp(folder.data())) raise<CheckpointError>("cannot create {}: {}", pattern, std::strerror(errno));
-  const struct Removed {
-    const std::string& path;
-    ~Removed() {
-      std::error_code ignored;
-      std::filesystem::remove_all(path, ignored);
-    }
-  } removed{folder};
+  const ScratchFolder scratch((std::filesystem::temp_directory_path() / "moe-convert").string());
+  const std::string& folder = scratch.path();
   Json ids = Json::array();
   for (const auto& sequence : sequences) ids.push_back(sequence);
   replace_text(folder + "/ids.json", json_text(ids));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -10,6 +9,7 @@
 #include "core/base/json_text.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
+#include "core/convert/plain_model.h"
 
 namespace moe {
 
@@ -43,7 +43,7 @@ Json read_json(const std::string& path) {
 
 int64_t elements(const Dims& dims) {
   int64_t n = 1;
-  for (const int64_t dim : dims) n *= dim;
+  for (const int64_t dim : dims) n = size_product(n, dim);
   return n;
 }
 
@@ -93,10 +93,10 @@ void ForeignTensors::open_file(const std::string& path) {
     for (const auto& [name, entry] : json.items()) {
       if (name == "__metadata__") continue;
       const auto offsets = entry.at("data_offsets").get<std::array<int64_t, 2>>();
+      if (offsets[0] < 0 || offsets[1] < offsets[0] || offsets[1] > size - content)
+        raise<CheckpointError>("{} is damaged: {} lies outside of the file", path, name);
       Entry found{files_.size(), entry.at("dtype").get<std::string>(), entry.at("shape").get<Dims>(),
                   content + offsets[0], offsets[1] - offsets[0]};
-      if (offsets[0] < 0 || found.bytes < 0 || found.offset + found.bytes > size)
-        raise<CheckpointError>("{} is damaged: {} lies outside of the file", path, name);
       if (std::any_of(found.dims.begin(), found.dims.end(), [](int64_t d) { return d < 0 || d > int64_t{1} << 40; }))
         raise<CheckpointError>("{} is damaged: {} has the shape {}", path, name, to_string(found.dims));
       if (!tensors_.emplace(name, std::move(found)).second)
@@ -132,13 +132,14 @@ std::vector<float> ForeignTensors::read(const std::string& name) const {
     raise<CheckpointError>("{}: {} has the type {}; F32, BF16 and F16 can be read. Convert the model to one of them",
                            files_[entry.file].path(), name, entry.type);
   }
-  if (elements(entry.dims) * bytes_of(type->format) != entry.bytes)
+  const int64_t count = elements(entry.dims), each = bytes_of(type->format);
+  if (entry.bytes % each != 0 || count != entry.bytes / each)
     raise<CheckpointError>("{} is damaged: {} has {} bytes for the shape {}", files_[entry.file].path(), name,
                            entry.bytes, to_string(entry.dims));
   std::vector<char> content(static_cast<size_t>(entry.bytes));
   if (files_[entry.file].read_at(content.data(), entry.bytes, entry.offset) != entry.bytes)
     raise<CheckpointError>("{} was cut off while it was read", files_[entry.file].path());
-  std::vector<float> values(static_cast<size_t>(elements(entry.dims)));
+  std::vector<float> values(static_cast<size_t>(count));
   decode_numbers(content.data(), type->format, values);
   return values;
 }
@@ -182,14 +183,6 @@ std::string header_of(const Shard& shard) {
   return text;
 }
 
-void require_range(const TensorToWrite& tensor, const std::vector<float>& values) {
-  constexpr float kLargestHalf = 65504;
-  if (tensor.format != NumberFormat::f16) return;
-  const auto beyond = std::find_if(values.begin(), values.end(), [](float x) { return std::abs(x) > kLargestHalf; });
-  if (beyond != values.end())
-    raise<CheckpointError>("{} holds {}, which f16 cannot hold; choose --dtype bf16 or f32", tensor.name, *beyond);
-}
-
 void write_shard(const std::string& path, const Shard& shard) {
   const std::string header = header_of(shard);
   write_synced(path, [&](const FileSink& sink) {
@@ -201,7 +194,7 @@ void write_shard(const std::string& path, const Shard& shard) {
       const std::vector<float> values = tensor->values();
       MOE_CHECK(static_cast<int64_t>(values.size()) == elements(tensor->dims), "{} values for {} {}", values.size(),
                 tensor->name, to_string(tensor->dims));
-      require_range(*tensor, values);
+      if (tensor->format == NumberFormat::f16) require_within(tensor->name, values, kLargestHalf, "f16");
       content.resize(static_cast<size_t>(bytes_of(*tensor)));
       encode_numbers(values, tensor->format, content.data());
       sink(content.data(), content.size());

@@ -13,7 +13,7 @@ namespace moe {
 
 // A tensor's dimensions; other programs' tensors may have more than ours.
 using Dims = std::vector<int64_t>;
-int64_t elements(const Dims& dims);
+int64_t elements(const Dims& dims);       // the largest number where that does not hold it
 std::string to_string(const Dims& dims);  // "[4, 8]"
 
 class ForeignTensors {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <list>
-#include <set>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
@@ -57,26 +56,22 @@ class Reader {
 
 // A tensor without which the model is complete: zeros that the layout wants, and a bias of zeros.
 bool may_be_absent(const TheirTensor& tensor) {
-  return tensor.use == TensorUse::selection_bias ||
-         std::all_of(tensor.pieces.begin(), tensor.pieces.end(), [](const Piece& piece) { return piece.ours.empty(); });
+  return tensor.use == TensorUse::selection_bias || tensor.is_zero();
 }
 
-void check_tensors(const GgufFile& file, const GgufMap& gguf, const PlainModel& model) {
-  std::set<std::string> unused;
-  for (const std::string& name : file.names()) unused.insert(name);
-  for (const TheirTensor& tensor : gguf.map.theirs) {
-    if (!file.contains(tensor.name) && may_be_absent(tensor)) continue;
-    if (const Dims& found = file.dims(tensor.name); found != gguf.dims(tensor)) {
-      raise<CheckpointError>("{}: {} has the shape {}; by the metadata it has {}", file.path(), tensor.name,
-                             to_string(found), to_string(gguf.dims(tensor)));
-    }
-    unused.erase(tensor.name);
-  }
-  unused.erase("rope_freqs.weight");
-  if (model.tied) unused.erase("output.weight");
-  if (unused.empty()) return;
-  raise<CheckpointError>("{} holds {}{}, for which this architecture has no place here", file.path(), *unused.begin(),
-                         unused.size() > 1 ? fmt::format(" and {} more tensors", unused.size() - 1) : "");
+std::vector<ExpectedTensor> expected_tensors(const GgufMap& gguf) {
+  std::vector<ExpectedTensor> expected;
+  for (const TheirTensor& tensor : gguf.map.theirs)
+    expected.push_back({tensor.name, gguf.dims(tensor), may_be_absent(tensor)});
+  return expected;
+}
+
+// Of the tensors that do not follow from others.
+std::vector<std::string> names_in(const GgufFile& file, const PlainModel& model) {
+  std::vector<std::string> names = file.names();
+  std::erase(names, "rope_freqs.weight");
+  if (model.tied) std::erase(names, "output.weight");
+  return names;
 }
 
 // A shared expert of zeros was only written because the architecture wants one.
@@ -90,8 +85,6 @@ void drop_absent_shared(const GgufFile& file, const GgufLayout& layout, PlainMod
   model.experts.shared_d_ff = 0;
 }
 
-constexpr int64_t kLongestSequence = 2048;
-
 }  // namespace
 
 GgufImport from_gguf(const std::string& path, const std::string& out, int64_t sequence) {
@@ -101,8 +94,9 @@ GgufImport from_gguf(const std::string& path, const std::string& out, int64_t se
   imported.model = read_model(layout, file);
   drop_absent_shared(file, layout, imported.model);
   const GgufMap gguf = map_gguf(layout, imported.model, false);
-  check_tensors(file, gguf, imported.model);
-  imported.sequence = sequence > 0 ? sequence : std::min(imported.model.positions, kLongestSequence);
+  check_tensors(path, expected_tensors(gguf), names_in(file, imported.model),
+                [&](const std::string& name) -> const Dims& { return file.dims(name); });
+  imported.sequence = imported_sequence(sequence, imported.model);
   imported.tensors = gguf.map.ours;
   const GgufTokenizer tokenizer = tokenizer_of(file, imported.model.vocab);
   imported.tokenizer = tokenizer.description;

@@ -1,7 +1,6 @@
 #include "core/convert/from_hf.h"
 
 #include <algorithm>
-#include <set>
 
 #include "core/base/check.h"
 #include "core/base/text.h"
@@ -13,8 +12,6 @@
 namespace moe {
 
 namespace {
-
-constexpr int64_t kLongestSequence = 2048;
 
 // Their tensors under the names of the layout. Some GPT-2 files have a prefix, others not.
 class NamedAsInLayout {
@@ -40,28 +37,19 @@ bool follows_from_others(const std::string& name, const PlainModel& model) {
   return model.tied && name == "lm_head.weight";
 }
 
-void check_tensors(const ForeignTensors& tensors, const TensorMap& map, const NamedAsInLayout& names,
-                   const PlainModel& model) {
-  std::set<std::string> unused;
-  for (const std::string& name : tensors.names()) unused.insert(name);
-  for (const TheirTensor& tensor : map.theirs) {
-    const std::string name = names.stored(tensor.name);
-    if (!tensors.contains(name)) {
-      // Zeros that the layout always has in our exports, and that others may leave out.
-      const bool needed = std::any_of(tensor.pieces.begin(), tensor.pieces.end(),
-                                      [](const Piece& piece) { return !piece.ours.empty(); });
-      if (!needed) continue;
-    }
-    if (const Dims& found = tensors.dims(name); found != tensor.dims) {
-      raise<CheckpointError>("{}: {} has the shape {}; by config.json it has {}", tensors.folder(), name,
-                             to_string(found), to_string(tensor.dims));
-    }
-    unused.erase(name);
-  }
-  std::erase_if(unused, [&](const std::string& name) { return follows_from_others(name, model); });
-  if (unused.empty()) return;
-  raise<CheckpointError>("{} holds {}{}, for which this layout has no place", tensors.folder(), *unused.begin(),
-                         unused.size() > 1 ? fmt::format(" and {} more tensors", unused.size() - 1) : "");
+// Zeros that the layout always has in our exports may be absent in others'.
+std::vector<ExpectedTensor> expected_tensors(const TensorMap& map, const NamedAsInLayout& names) {
+  std::vector<ExpectedTensor> expected;
+  for (const TheirTensor& tensor : map.theirs)
+    expected.push_back({names.stored(tensor.name), tensor.dims, tensor.is_zero()});
+  return expected;
+}
+
+// Of the tensors that do not follow from others.
+std::vector<std::string> names_in(const ForeignTensors& tensors, const PlainModel& model) {
+  std::vector<std::string> names = tensors.names();
+  std::erase_if(names, [&](const std::string& name) { return follows_from_others(name, model); });
+  return names;
 }
 
 PlainModel model_of(const HfLayout& layout, const HfConfig& config, const ForeignTensors& tensors) {
@@ -82,13 +70,12 @@ HfImport from_hf(const std::string& folder, const std::string& out, const HfImpo
   imported.model = model_of(layout, config, tensors);
   const TensorMap map = map_tensors(imported.model, layout.names);
   const NamedAsInLayout names(tensors, map);
-  check_tensors(tensors, map, names, imported.model);
+  check_tensors(folder, expected_tensors(map, names), names_in(tensors, imported.model),
+                [&](const std::string& name) -> const Dims& { return tensors.dims(name); });
 
   HfImport result{.layout = layout.name, .unread = config.unread()};
   for (const OurTensor& tensor : map.ours) result.parameters += elements(tensor.dims);
-  const int64_t positions = imported.model.positions;
-  imported.sequence = options.sequence > 0 ? options.sequence : std::min(positions, kLongestSequence);
-  if (imported.model.learned_positions) imported.sequence = positions;
+  imported.sequence = imported_sequence(options.sequence, imported.model);
   result.sequence = imported.sequence;
   imported.tensors = map.ours;
   const ImportedTokenizer tokenizer = imported_tokenizer(folder, imported.model.vocab);

@@ -5,60 +5,30 @@
 #include "core/base/check.h"
 #include "core/base/integer.h"
 #include "core/base/text.h"
+#include "core/convert/layout_checks.h"
 
 namespace moe {
 
 namespace {
 
-using Reasons = std::vector<std::string>;
 using Metadata = std::vector<GgufEntry>;
-
-void unless(bool holds, const char* reason, Reasons& reasons) {
-  if (!holds) reasons.emplace_back(reason);
-}
 
 // How scores become weights, as metadata numbers it.
 constexpr int64_t kSoftmax = 1, kSigmoid = 2;
 
-// ---- what several architectures demand ----
+// ---- what several architectures demand besides layout_checks.h ----
 
-void check_all_moe(const PlainModel& m, Reasons& reasons) {
-  unless(m.has_experts() && m.all_moe(), "it has experts in every layer", reasons);
-}
-void check_softmax(const PlainModel& m, Reasons& reasons) {
-  unless(!m.experts.routing.sigmoid, "its scores are a softmax", reasons);
+void check_plain_softmax(const PlainModel& m, Reasons& reasons) {
+  check_softmax(m, reasons);
   unless(!m.experts.routing.selection_bias, "experts are chosen without a bias", reasons);
   unless(m.experts.routing.groups == 1, "experts have no groups", reasons);
-}
-void check_renormalised(const PlainModel& m, bool wanted, Reasons& reasons) {
-  unless(m.experts.routing.renormalise == wanted,
-         wanted ? "it divides the chosen experts' weights by their sum"
-                : "it does not divide the chosen experts' weights by their sum",
-         reasons);
-}
-void check_not_shared(const PlainModel& m, Reasons& reasons) {
-  unless(m.experts.shared_d_ff == 0, "it has no shared experts", reasons);
-}
-void check_whole_shared(const PlainModel& m, Reasons& reasons) {
-  unless(!m.experts.shared_gate, "its shared experts have no gate", reasons);
-  unless(m.experts.d_ff > 0 && m.experts.shared_d_ff % m.experts.d_ff == 0,
-         "its shared experts are together as wide as a whole number of others", reasons);
-}
-void check_qk_norm(const PlainModel& m, QkNorm wanted, Reasons& reasons) {
-  static constexpr const char* kWords[] = {"it does not normalise queries and keys",
-                                           "it normalises queries and keys per head",
-                                           "it normalises the whole projections of queries and keys"};
-  unless(m.qk_norm == wanted, kWords[as_index(static_cast<int>(wanted))], reasons);
-}
-void check_head_width(const PlainModel& m, Reasons& reasons) {
-  unless(m.d_head * m.heads == m.d_model, "its heads are d_model / heads wide", reasons);
 }
 void check_kv_heads(const PlainModel& m, Reasons& reasons) {
   unless(m.kv_heads == m.heads, "it has as many heads of keys as of queries", reasons);
 }
 void check_few_biases(const PlainModel& m, Reasons& reasons) {
   unless(!m.attention_output_bias, "the output of its attention has no bias", reasons);
-  unless(!m.feed_forward_bias, "its feed-forward layers have no biases", reasons);
+  check_no_feed_forward_bias(m, reasons);
 }
 
 void write_experts(const PlainModel& m, Metadata& out) {
@@ -83,7 +53,7 @@ void write_weights(const PlainModel& m, Metadata& out) {
   out.push_back({"expert_weights_scale", m.experts.routing.scale});
 }
 void read_weights(const GgufFile& file, const std::string& prefix, PlainModel& m) {
-  m.experts.shared_d_ff = m.experts.d_ff * file.integer(prefix + "expert_shared_count");
+  m.experts.shared_d_ff = size_product(m.experts.d_ff, file.integer(prefix + "expert_shared_count"));
   m.experts.routing.renormalise = file.flag(prefix + "expert_weights_norm", false);
   m.experts.routing.scale = file.number(prefix + "expert_weights_scale", 1);
 }
@@ -94,11 +64,11 @@ void check_llama(const PlainModel& m, Reasons& reasons) {
   unless(!m.has_experts() || m.all_moe(), "it has experts in every layer or in none", reasons);
   check_qk_norm(m, QkNorm::none, reasons);
   if (!m.has_experts()) return;
-  check_softmax(m, reasons);
+  check_plain_softmax(m, reasons);
   check_not_shared(m, reasons);
   check_renormalised(m, true, reasons);
   unless(m.experts.routing.scale == 1, "the weights are not scaled", reasons);
-  unless(!m.feed_forward_bias, "its experts have no biases", reasons);
+  check_no_feed_forward_bias(m, reasons);
 }
 void write_llama(const PlainModel& m, Metadata& out) {
   if (m.has_experts()) write_experts(m, out);
@@ -112,7 +82,7 @@ void read_llama(const GgufFile& file, const std::string& prefix, PlainModel& m) 
 // ---- qwen3, qwen3moe ----
 
 void check_qwen3(const PlainModel& m, Reasons& reasons) {
-  unless(!m.has_experts(), "it has no experts", reasons);
+  check_dense(m, reasons);
   check_qk_norm(m, QkNorm::head, reasons);
   check_few_biases(m, reasons);
 }
@@ -123,7 +93,7 @@ void read_qwen3(const GgufFile&, const std::string&, PlainModel& m) {
 
 void check_qwen3moe(const PlainModel& m, Reasons& reasons) {
   check_all_moe(m, reasons);
-  check_softmax(m, reasons);
+  check_plain_softmax(m, reasons);
   check_not_shared(m, reasons);
   check_renormalised(m, true, reasons);
   check_qk_norm(m, QkNorm::head, reasons);
@@ -143,7 +113,7 @@ void read_qwen3moe(const GgufFile& file, const std::string& prefix, PlainModel& 
 
 void check_olmoe(const PlainModel& m, Reasons& reasons) {
   check_all_moe(m, reasons);
-  check_softmax(m, reasons);
+  check_plain_softmax(m, reasons);
   check_not_shared(m, reasons);
   check_renormalised(m, false, reasons);
   check_qk_norm(m, QkNorm::full, reasons);
@@ -163,7 +133,7 @@ void read_olmoe(const GgufFile& file, const std::string& prefix, PlainModel& m) 
 // llama.cpp divides silu(x) by x to get the gate, which is no number for a gate that is always open by half.
 void check_qwen2moe(const PlainModel& m, Reasons& reasons) {
   check_all_moe(m, reasons);
-  check_softmax(m, reasons);
+  check_plain_softmax(m, reasons);
   check_renormalised(m, false, reasons);
   check_qk_norm(m, QkNorm::none, reasons);
   check_head_width(m, reasons);
@@ -185,7 +155,7 @@ void read_qwen2moe(const GgufFile& file, const std::string& prefix, PlainModel& 
 
 void check_bailingmoe(const PlainModel& m, Reasons& reasons) {
   check_all_moe(m, reasons);
-  check_softmax(m, reasons);
+  check_plain_softmax(m, reasons);
   check_whole_shared(m, reasons);
   check_qk_norm(m, QkNorm::none, reasons);
   check_few_biases(m, reasons);
@@ -206,8 +176,7 @@ void read_bailingmoe(const GgufFile& file, const std::string& prefix, PlainModel
 void check_dots1(const PlainModel& m, Reasons& reasons) {
   const PlainRouting& r = m.experts.routing;
   unless(m.has_experts(), "it has experts", reasons);
-  unless(std::find(m.is_moe.begin() + m.leading_dense(), m.is_moe.end(), false) == m.is_moe.end(),
-         "its dense layers come before all others", reasons);
+  check_leading_dense(m, reasons);
   check_qk_norm(m, QkNorm::head, reasons);
   check_kv_heads(m, reasons);
   check_whole_shared(m, reasons);
@@ -294,7 +263,6 @@ bool is_tied(const GgufFile& file) {
 
 // What the tensors show.
 void read_shapes(const GgufFile& file, PlainModel& m) {
-  m.vocab = file.dims("token_embd.weight").front();
   m.tied = is_tied(file);
   m.qkv_bias = file.contains("blk.0.attn_q.bias");
   m.attention_output_bias = file.contains("blk.0.attn_output.bias");
@@ -307,18 +275,52 @@ const Table<GgufLayout>& gguf_layouts() {
   static const Table<GgufLayout> table{
       "architecture",
       {
-          {"llama", "no experts, or Mixtral's", check_llama, write_llama, read_llama, true},
-          {"qwen3", "no experts, norms of query and key heads", check_qwen3, write_nothing, read_qwen3},
-          {"qwen3moe", "norms of query and key heads, softmax, renormalised", check_qwen3moe, write_qwen3moe,
-           read_qwen3moe},
-          {"olmoe", "norms of whole queries and keys, softmax, not renormalised", check_olmoe, write_experts,
-           read_olmoe, false, true},
-          {"qwen2moe", "a shared expert with a gate, softmax, not renormalised", check_qwen2moe, write_qwen2moe,
-           read_qwen2moe, false, true},
-          {"bailingmoe", "softmax, renormalised or not, shared experts", check_bailingmoe, write_bailingmoe,
-           read_bailingmoe, true, true, true},
-          {"dots1", "norms of query and key heads, sigmoid or softmax, groups, shared experts", check_dots1,
-           write_dots1, read_dots1, false, true, true},
+          {.name = "llama",
+           .help = "no experts, or Mixtral's",
+           .check = check_llama,
+           .write = write_llama,
+           .read = read_llama,
+           .interleaved = true,
+           .one_width = true,
+           .rope_factors = true},
+          {.name = "qwen3",
+           .help = "no experts, norms of query and key heads",
+           .check = check_qwen3,
+           .write = write_nothing,
+           .read = read_qwen3},
+          {.name = "qwen3moe",
+           .help = "norms of query and key heads, softmax, renormalised",
+           .check = check_qwen3moe,
+           .write = write_qwen3moe,
+           .read = read_qwen3moe},
+          {.name = "olmoe",
+           .help = "norms of whole queries and keys, softmax, not renormalised",
+           .check = check_olmoe,
+           .write = write_experts,
+           .read = read_olmoe,
+           .wants_head = true,
+           .one_width = true},
+          {.name = "qwen2moe",
+           .help = "a shared expert with a gate, softmax, not renormalised",
+           .check = check_qwen2moe,
+           .write = write_qwen2moe,
+           .read = read_qwen2moe,
+           .wants_head = true},
+          {.name = "bailingmoe",
+           .help = "softmax, renormalised or not, shared experts",
+           .check = check_bailingmoe,
+           .write = write_bailingmoe,
+           .read = read_bailingmoe,
+           .interleaved = true,
+           .wants_head = true,
+           .wants_shared = true},
+          {.name = "dots1",
+           .help = "norms of query and key heads, sigmoid or softmax, groups, shared experts",
+           .check = check_dots1,
+           .write = write_dots1,
+           .read = read_dots1,
+           .wants_head = true,
+           .wants_shared = true},
       }};
   return table;
 }
@@ -329,25 +331,15 @@ std::vector<std::string> why_not(const GgufLayout& layout, const PlainModel& m) 
   unless(!m.learned_positions && !m.layer_norm, "it has rotary positions and norms by the root mean square", reasons);
   unless(m.activation == "swiglu", "its feed-forward layers are gated by silu", reasons);
   unless(m.d_head % 2 == 0, "the width of its heads is even", reasons);
-  if (layout.name != "llama")
+  if (!layout.rope_factors)
     unless(m.rope_scaling.kind != "llama3", "rotary positions are not scaled as in Llama 3", reasons);
   return reasons;
 }
 
 const GgufLayout& choose_gguf_layout(const PlainModel& model, const std::string& requested) {
-  if (!requested.empty()) {
-    const GgufLayout& layout = gguf_layouts().at(requested);
-    const Reasons reasons = why_not(layout, model);
-    if (reasons.empty()) return layout;
-    raise<UsageError>("--layout {}: this model is not one: {}", requested, join(reasons, "; "));
-  }
-  std::vector<std::string> lines;
-  for (const GgufLayout& layout : gguf_layouts()) {
-    const Reasons reasons = why_not(layout, model);
-    if (reasons.empty()) return layout;
-    lines.push_back(layout.name + ": " + join(reasons, "; "));
-  }
-  raise<UsageError>("no architecture of llama.cpp computes this model exactly:\n  {}", join(lines, "\n  "));
+  return choose_among<GgufLayout>(
+      gguf_layouts(), requested, [&](const GgufLayout& layout) { return why_not(layout, model); },
+      "no architecture of llama.cpp computes this model exactly");
 }
 
 std::vector<GgufEntry> gguf_metadata(const GgufLayout& layout, const PlainModel& m, const std::string& name,
@@ -358,7 +350,6 @@ std::vector<GgufEntry> gguf_metadata(const GgufLayout& layout, const PlainModel&
                             : format == GgufFormat::q8_0 ? 7
                                                          : 32;
   const std::string prefix = layout.name + ".";
-  const bool width_of_experts = layout.name == "llama" || layout.name == "olmoe";
   Metadata out{{"general.architecture", layout.name},
                {"general.type", std::string("model")},
                {"general.name", name},
@@ -368,7 +359,7 @@ std::vector<GgufEntry> gguf_metadata(const GgufLayout& layout, const PlainModel&
                {prefix + "context_length", m.positions},
                {prefix + "embedding_length", m.d_model},
                {prefix + "block_count", m.layers},
-               {prefix + "feed_forward_length", m.has_experts() && width_of_experts ? m.experts.d_ff : m.d_ff},
+               {prefix + "feed_forward_length", m.has_experts() && layout.one_width ? m.experts.d_ff : m.d_ff},
                {prefix + "attention.head_count", m.heads},
                {prefix + "attention.head_count_kv", m.kv_heads},
                {prefix + "attention.key_length", m.d_head},
@@ -396,9 +387,8 @@ PlainModel read_model(const GgufLayout& layout, const GgufFile& file) {
   m.layers = file.integer(prefix + "block_count");
   m.d_model = file.integer(prefix + "embedding_length");
   m.heads = file.integer(prefix + "attention.head_count");
-  if (m.layers < 1 || m.layers > 1 << 16 || m.d_model < 1 || m.heads < 1)
-    raise<CheckpointError>("{}: a model of {} layers, width {} and {} heads", file.path(), m.layers, m.d_model,
-                           m.heads);
+  m.vocab = file.dims("token_embd.weight").front();
+  require_sizes(m, file.path());
   m.kv_heads = file.integer(prefix + "attention.head_count_kv", m.heads);
   m.d_head = file.integer(prefix + "attention.key_length", m.d_model / m.heads);
   if (file.integer(prefix + "attention.value_length", m.d_head) != m.d_head)
@@ -413,7 +403,8 @@ PlainModel read_model(const GgufLayout& layout, const GgufFile& file) {
   read_rope(file, prefix, m);
   read_shapes(file, m);
   layout.read(file, prefix, m);
-  file.integer(prefix + "vocab_size", m.vocab);
+  file.integer(prefix + "vocab_size", m.vocab);  // the embedding's rows count
+  require_sizes(m, file.path());
   return m;
 }
 

@@ -22,6 +22,8 @@ struct GgufLayout {
   bool interleaved = false;   // rotary pairs are neighbours: (2j, 2j + 1) in place of (j, j + d_head / 2)
   bool wants_head = false;    // the head is stored although it is the embedding
   bool wants_shared = false;  // there is always a shared expert, as wide as a whole number of experts
+  bool one_width = false;     // experts have the width of dense layers in the metadata
+  bool rope_factors = false;  // reads a factor for each rotary frequency, by which Llama 3's scaling is written
 };
 // In the order of preference where several compute a model.
 const Table<GgufLayout>& gguf_layouts();

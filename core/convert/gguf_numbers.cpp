@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
@@ -16,11 +17,13 @@ struct Entry {
   GgufFormat format;
   const char* name;
   int64_t block, bytes;  // values of a block, and its bytes
+  float largest;
 };
-constexpr Entry kFormats[] = {{GgufFormat::f32, "f32", 1, 4},
-                              {GgufFormat::f16, "f16", 1, 2},
-                              {GgufFormat::bf16, "bf16", 1, 2},
-                              {GgufFormat::q8_0, "q8_0", kGgufBlock, 2 + kGgufBlock}};
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr Entry kFormats[] = {{GgufFormat::f32, "f32", 1, 4, kInfinity},
+                              {GgufFormat::f16, "f16", 1, 2, kLargestHalf},
+                              {GgufFormat::bf16, "bf16", 1, 2, kInfinity},
+                              {GgufFormat::q8_0, "q8_0", kGgufBlock, 2 + kGgufBlock, 127 * kLargestHalf}};
 
 // Types of GGUF files that are only named.
 struct TypeName {
@@ -82,6 +85,10 @@ GgufFormat gguf_format(const std::string& name) {
 
 const char* name_of(GgufFormat format) {
   return entry_of(format).name;
+}
+
+float largest_of(GgufFormat format) {
+  return entry_of(format).largest;
 }
 
 bool is_gguf_format(uint32_t type) {

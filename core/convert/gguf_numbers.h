@@ -18,6 +18,8 @@ bool is_gguf_format(uint32_t type);
 // The name of any type of a file, such as "Q4_K", or its number.
 std::string name_of_gguf_type(uint32_t type);
 
+float largest_of(GgufFormat format);  // the largest magnitude that it holds
+
 // Of a tensor of `count` values. Throws InternalError where a block is not complete.
 int64_t gguf_bytes(GgufFormat format, int64_t count);
 // `out` has gguf_bytes(). Rounds to nearest. What f16 cannot hold becomes infinite.

@@ -8,6 +8,7 @@
 #include "core/base/base64.h"
 #include "core/base/check.h"
 #include "core/base/integer.h"
+#include "core/base/table.h"
 #include "core/base/text.h"
 #include "core/convert/sentence_piece_model.h"
 #include "data/tokenizer.h"
@@ -164,12 +165,16 @@ struct Kind {
   const char* name;
   GgufVocabulary (*make)(const Json& description, int64_t rows);
 };
-constexpr Kind kKinds[] = {{"byte", of_byte},
-                           {"char", of_char},
-                           {"word", of_word},
-                           {"bpe", of_bpe},
-                           {"sentencepiece", of_sentencepiece},
-                           {"external", of_external}};
+const Table<Kind>& kinds() {
+  static const Table<Kind> table{"tokenizer",
+                                 {{"byte", of_byte},
+                                  {"char", of_char},
+                                  {"word", of_word},
+                                  {"bpe", of_bpe},
+                                  {"sentencepiece", of_sentencepiece},
+                                  {"external", of_external}}};
+  return table;
+}
 
 // ---- the way back ----
 
@@ -209,9 +214,7 @@ std::optional<Json> description_of(const GgufFile& file, std::string& why) {
 
 GgufVocabulary gguf_vocabulary(const Json& description, int64_t rows) {
   const auto name = description.at("name").get<std::string>();
-  for (const Kind& kind : kKinds) {
-    if (name == kind.name) return kind.make(description, rows);
-  }
+  if (const Kind* kind = kinds().find(name)) return kind->make(description, rows);
   return without(fmt::format("the tokenizer {} has no form in llama.cpp", name));
 }
 

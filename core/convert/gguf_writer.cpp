@@ -1,6 +1,5 @@
 // Writing GGUF files (gguf_file.h).
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <system_error>
 #include <variant>
@@ -76,22 +75,11 @@ class Head {
   std::string bytes_;
 };
 
-void require_range(const GgufTensor& tensor, const std::vector<float>& values) {
-  constexpr float kLargestHalf = 65504;
-  const float most = tensor.format == GgufFormat::f16    ? kLargestHalf
-                     : tensor.format == GgufFormat::q8_0 ? 127 * kLargestHalf
-                                                         : INFINITY;
-  const auto beyond = std::find_if(values.begin(), values.end(), [&](float x) { return std::abs(x) > most; });
-  if (beyond != values.end())
-    raise<CheckpointError>("{} holds {}, which {} cannot hold; choose --dtype bf16 or f32", tensor.name, *beyond,
-                           name_of(tensor.format));
-}
-
 void write_tensor(const GgufTensor& tensor, const FileSink& sink) {
   const std::vector<float> values = tensor.values();
   MOE_CHECK(std::ssize(values) == elements(tensor.dims), "{} values for {} {}", values.size(), tensor.name,
             to_string(tensor.dims));
-  require_range(tensor, values);
+  require_within(tensor.name, values, largest_of(tensor.format), name_of(tensor.format));
   const int64_t bytes = gguf_bytes(tensor.format, std::ssize(values));
   std::vector<char> content(as_index(round_up(bytes, kAlignment)));
   encode_gguf(values, tensor.format, content.data());

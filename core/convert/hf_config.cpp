@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/json_text.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
@@ -189,31 +190,17 @@ void read_rope(const HfConfig& config, PlainModel& m) {
   config.require("partial_rotary_factor", {"1", "1.0"});
 }
 
-// GPT-2 has other names for what the others share.
-bool is_gpt2(const HfLayout& layout) {
-  return layout.name == "gpt2";
-}
-
 void read_common(const HfLayout& layout, const HfConfig& config, PlainModel& m) {
-  const bool gpt2 = is_gpt2(layout);
   m.vocab = config.integer("vocab_size");
-  m.layers = config.integer(gpt2 ? "n_layer" : "num_hidden_layers");
-  m.d_model = config.integer(gpt2 ? "n_embd" : "hidden_size");
-  m.heads = config.integer(gpt2 ? "n_head" : "num_attention_heads");
-  m.positions = config.integer(gpt2 ? "n_positions" : "max_position_embeddings");
-  if (m.vocab < 1 || m.layers < 1 || m.d_model < 1 || m.heads < 1)
-    raise<CheckpointError>("{}: a model of {} layers, width {}, {} heads and {} tokens", config.path(), m.layers,
-                           m.d_model, m.heads, m.vocab);
-  m.kv_heads = gpt2 ? m.heads : config.integer("num_key_value_heads", m.heads);
+  m.layers = config.integer(layout.keys.layers);
+  m.d_model = config.integer(layout.keys.d_model);
+  m.heads = config.integer(layout.keys.heads);
+  m.positions = config.integer(layout.keys.positions);
+  require_sizes(m, config.path());
+  m.kv_heads = config.integer("num_key_value_heads", m.heads);
   m.d_head = config.integer("head_dim", m.d_model / m.heads);
-  m.is_moe.assign(static_cast<size_t>(m.layers), false);
-  m.tied = config.flag("tie_word_embeddings", gpt2);
-  if (gpt2) {
-    config.require("activation_function", {"\"gelu_new\"", "\"gelu_pytorch_tanh\"", "\"gelu\"", "\"relu\""});
-    const std::string word = config.word("activation_function", "gelu_new");
-    m.activation = word == "gelu" ? "gelu_erf" : word == "relu" ? "relu" : "gelu_tanh";
-    return;
-  }
+  m.is_moe.assign(as_index(m.layers), false);
+  m.tied = config.flag("tie_word_embeddings", layout.tied);
   config.require("hidden_act", {"\"silu\"", "\"swish\""});
   m.norm_eps = config.number("rms_norm_eps", layout.norm_eps);
   m.rope_theta = layout.rope_theta;
@@ -267,6 +254,7 @@ PlainModel read_model(const HfLayout& layout, const HfConfig& config, const Fore
   PlainModel model;
   read_common(layout, config, model);
   layout.read(config, model);
+  require_sizes(model, config.path());
   if (layout.refine) layout.refine(tensors, model);
   return model;
 }

@@ -6,40 +6,14 @@
 #include "core/base/integer.h"
 #include "core/base/text.h"
 #include "core/convert/exportable.h"
+#include "core/convert/layout_checks.h"
 
 namespace moe {
 
 namespace {
 
-using Reasons = std::vector<std::string>;
+// ---- what several layouts demand besides layout_checks.h ----
 
-void unless(bool holds, const char* reason, Reasons& reasons) {
-  if (!holds) reasons.emplace_back(reason);
-}
-
-// ---- what several layouts demand ----
-
-void check_dense(const PlainModel& m, Reasons& reasons) {
-  unless(!m.has_experts(), "it has no experts", reasons);
-}
-void check_all_moe(const PlainModel& m, Reasons& reasons) {
-  unless(m.has_experts() && m.all_moe(), "it has experts in every layer", reasons);
-}
-void check_softmax(const PlainModel& m, Reasons& reasons) {
-  unless(!m.experts.routing.sigmoid, "its scores are a softmax", reasons);
-}
-void check_not_shared(const PlainModel& m, Reasons& reasons) {
-  unless(m.experts.shared_d_ff == 0, "it has no shared experts", reasons);
-}
-void check_qk_norm(const PlainModel& m, QkNorm wanted, Reasons& reasons) {
-  static constexpr const char* kWords[] = {"it does not normalise queries and keys",
-                                           "it normalises queries and keys per head",
-                                           "it normalises the whole projections of queries and keys"};
-  unless(m.qk_norm == wanted, kWords[as_index(static_cast<int>(wanted))], reasons);
-}
-void check_head_width(const PlainModel& m, Reasons& reasons) {
-  unless(m.d_head * m.heads == m.d_model, "its heads are d_model / heads wide", reasons);
-}
 void check_no_bias(const PlainModel& m, Reasons& reasons) {
   unless(!m.qkv_bias && !m.attention_output_bias, "its attention has no biases", reasons);
 }
@@ -47,10 +21,6 @@ void check_no_bias(const PlainModel& m, Reasons& reasons) {
 void check_whole_bias(const PlainModel& m, Reasons& reasons) {
   unless(m.qkv_bias == m.attention_output_bias, "its attention has biases everywhere or nowhere", reasons);
 }
-void check_no_feed_forward_bias(const PlainModel& m, Reasons& reasons) {
-  unless(!m.feed_forward_bias, "its feed-forward layers have no biases", reasons);
-}
-
 // Layers with experts as Qwen writes them: a list of dense layers.
 void write_mixed_layers(const PlainModel& m, Json& config) {
   Json dense = Json::array();
@@ -119,7 +89,7 @@ void check_mixtral(const PlainModel& m, Reasons& reasons) {
   check_not_shared(m, reasons);
   check_qk_norm(m, QkNorm::none, reasons);
   check_no_bias(m, reasons);
-  unless(m.experts.routing.renormalise, "it divides the chosen experts' weights by their sum", reasons);
+  check_renormalised(m, true, reasons);
 }
 void write_mixtral(const PlainModel& m, Json& config) {
   write_experts(m, "num_local_experts", config);
@@ -265,12 +235,10 @@ void check_dots1(const PlainModel& m, Reasons& reasons) {
   const PlainExperts& e = m.experts;
   unless(m.has_experts(), "it has experts", reasons);
   unless(e.routing.sigmoid, "its scores are sigmoids", reasons);
-  unless(std::find(m.is_moe.begin() + m.leading_dense(), m.is_moe.end(), false) == m.is_moe.end(),
-         "its dense layers come before all others", reasons);
+  check_leading_dense(m, reasons);
   check_qk_norm(m, QkNorm::head, reasons);
   check_whole_bias(m, reasons);
-  unless(!e.shared_gate, "its shared experts have no gate", reasons);
-  unless(e.d_ff > 0 && e.shared_d_ff % e.d_ff == 0, "a shared expert is as wide as the others", reasons);
+  check_whole_shared(m, reasons);
   unless(e.routing.groups > 0 && e.count / e.routing.groups >= 2, "a group has at least two experts", reasons);
 }
 void write_dots1(const PlainModel& m, Json& config) {
@@ -301,7 +269,7 @@ void read_dots1(const HfConfig& config, PlainModel& m) {
   for (int64_t i = 0; i < m.layers; ++i) m.is_moe[as_index(i)] = i >= dense;
   m.qk_norm = QkNorm::head;
   m.experts.d_ff = config.integer("moe_intermediate_size");
-  m.experts.shared_d_ff = m.experts.d_ff * config.integer("n_shared_experts", 1);
+  m.experts.shared_d_ff = size_product(m.experts.d_ff, config.integer("n_shared_experts", 1));
   m.d_ff = config.integer("intermediate_size", m.experts.d_ff);
   read_attention_bias(config, m);
   if (!config.has("layer_types")) require_no_window(config);
@@ -366,6 +334,9 @@ TensorNames gpt2_names() {
   return n;
 }
 void read_gpt2(const HfConfig& config, PlainModel& m) {
+  config.require("activation_function", {"\"gelu_new\"", "\"gelu_pytorch_tanh\"", "\"gelu\"", "\"relu\""});
+  const std::string word = config.word("activation_function", "gelu_new");
+  m.activation = word == "gelu" ? "gelu_erf" : word == "relu" ? "relu" : "gelu_tanh";
   m.d_ff = config.integer("n_inner", 4 * m.d_model);
   m.learned_positions = m.layer_norm = true;
   m.qkv_bias = m.attention_output_bias = m.feed_forward_bias = true;
@@ -381,75 +352,80 @@ const Table<HfLayout>& hf_layouts() {
   static const Table<HfLayout> table{
       "layout",
       {
-          {"mixtral", "MixtralForCausalLM", "experts in every layer, softmax, renormalised", mixtral_names(),
-           check_mixtral, write_mixtral, read_mixtral, nullptr, 1e6, 1e-5},
-          {"qwen3_moe",
-           "Qwen3MoeForCausalLM",
-           "norms of query and key heads, softmax, dense layers mixed in",
-           {},
-           check_qwen3_moe,
-           write_qwen3_moe,
-           read_qwen3_moe,
-           nullptr},
-          {"olmoe",
-           "OlmoeForCausalLM",
-           "norms of whole queries and keys, softmax",
-           {},
-           check_olmoe,
-           write_olmoe,
-           read_olmoe,
-           nullptr},
-          {"qwen2_moe", "Qwen2MoeForCausalLM", "softmax without renormalisation, or with shared experts",
-           qwen2_moe_names(), check_qwen2_moe, write_qwen2_moe, read_qwen2_moe, refine_qwen2_moe},
-          {"dots1", "Dots1ForCausalLM", "norms of query and key heads, sigmoid scores, groups, shared experts",
-           dots1_names(), check_dots1, write_dots1, read_dots1, refine_dots1},
-          {"llama", "LlamaForCausalLM", "no experts", {}, check_llama, write_llama, read_llama, nullptr},
-          {"qwen3",
-           "Qwen3ForCausalLM",
-           "no experts, norms of query and key heads",
-           {},
-           check_qwen3,
-           write_qwen3,
-           read_qwen3,
-           nullptr},
-          {"gpt2", "GPT2LMHeadModel", "learned positions and layer norm; import only", gpt2_names(), nullptr, nullptr,
-           read_gpt2, nullptr},
+          {.name = "mixtral",
+           .architecture = "MixtralForCausalLM",
+           .help = "experts in every layer, softmax, renormalised",
+           .names = mixtral_names(),
+           .check = check_mixtral,
+           .write = write_mixtral,
+           .read = read_mixtral,
+           .rope_theta = 1e6,
+           .norm_eps = 1e-5},
+          {.name = "qwen3_moe",
+           .architecture = "Qwen3MoeForCausalLM",
+           .help = "norms of query and key heads, softmax, dense layers mixed in",
+           .check = check_qwen3_moe,
+           .write = write_qwen3_moe,
+           .read = read_qwen3_moe},
+          {.name = "olmoe",
+           .architecture = "OlmoeForCausalLM",
+           .help = "norms of whole queries and keys, softmax",
+           .check = check_olmoe,
+           .write = write_olmoe,
+           .read = read_olmoe},
+          {.name = "qwen2_moe",
+           .architecture = "Qwen2MoeForCausalLM",
+           .help = "softmax without renormalisation, or with shared experts",
+           .names = qwen2_moe_names(),
+           .check = check_qwen2_moe,
+           .write = write_qwen2_moe,
+           .read = read_qwen2_moe,
+           .refine = refine_qwen2_moe},
+          {.name = "dots1",
+           .architecture = "Dots1ForCausalLM",
+           .help = "norms of query and key heads, sigmoid scores, groups, shared experts",
+           .names = dots1_names(),
+           .check = check_dots1,
+           .write = write_dots1,
+           .read = read_dots1,
+           .refine = refine_dots1},
+          {.name = "llama",
+           .architecture = "LlamaForCausalLM",
+           .help = "no experts",
+           .check = check_llama,
+           .write = write_llama,
+           .read = read_llama,
+           .feed_forward_bias = true},
+          {.name = "qwen3",
+           .architecture = "Qwen3ForCausalLM",
+           .help = "no experts, norms of query and key heads",
+           .check = check_qwen3,
+           .write = write_qwen3,
+           .read = read_qwen3},
+          {.name = "gpt2",
+           .architecture = "GPT2LMHeadModel",
+           .help = "learned positions and layer norm; import only",
+           .keys = {.layers = "n_layer", .d_model = "n_embd", .heads = "n_head", .positions = "n_positions"},
+           .names = gpt2_names(),
+           .read = read_gpt2,
+           .feed_forward_bias = true,
+           .tied = true},
       }};
   return table;
 }
 
 std::vector<std::string> why_not(const HfLayout& layout, const PlainModel& model) {
-  std::vector<std::string> reasons;
+  Reasons reasons;
   if (!layout.check) return {"it can only be imported"};
   layout.check(model, reasons);
-  if (layout.name != "llama") check_no_feed_forward_bias(model, reasons);
+  if (!layout.feed_forward_bias) check_no_feed_forward_bias(model, reasons);
   return reasons;
 }
 
 const HfLayout& choose_layout(const PlainModel& model, const std::string& requested) {
-  if (!requested.empty()) {
-    const HfLayout& layout = hf_layouts().at(requested);
-    const std::vector<std::string> reasons = why_not(layout, model);
-    if (reasons.empty()) return layout;
-    raise<UsageError>("--layout {}: this model is not one: {}", requested, join(reasons, "; "));
-  }
-  std::vector<std::string> lines;
-  for (const HfLayout& layout : hf_layouts()) {
-    const std::vector<std::string> reasons = why_not(layout, model);
-    if (reasons.empty()) return layout;
-    if (layout.check) lines.push_back(layout.name + ": " + join(reasons, "; "));
-  }
-  raise<UsageError>("no layout of Hugging Face expresses this model exactly:\n  {}", join(lines, "\n  "));
-}
-
-std::string why_not_exportable(const TrainConfig& config, int64_t tokens, const RunLength& run) {
-  if (config.task != "language_model") return {};
-  const auto last = static_cast<uint64_t>(std::max<int64_t>(run.total_updates, 1) - 1);
-  const PlainForm form = plain_form(config, tokens, run, last);
-  if (!form.refusals.empty()) return to_words(form.refusals);
-  const bool fits = std::any_of(hf_layouts().begin(), hf_layouts().end(),
-                                [&](const HfLayout& layout) { return why_not(layout, form.model).empty(); });
-  return fits ? std::string() : "no layout has this combination of norms, scores, shared experts and biases";
+  return choose_among<HfLayout>(
+      hf_layouts(), requested, [&](const HfLayout& layout) { return why_not(layout, model); },
+      "no layout of Hugging Face expresses this model exactly");
 }
 
 }  // namespace moe

@@ -45,20 +45,31 @@ class HfConfig {
   mutable std::set<std::string> asked_;
 };
 
+// Names in config.json of what every layout has. The default values are those that most layouts have.
+struct HfKeys {
+  const char* layers = "num_hidden_layers";
+  const char* d_model = "hidden_size";
+  const char* heads = "num_attention_heads";
+  const char* positions = "max_position_embeddings";
+};
+
 struct HfLayout {
   std::string name;          // on the command line, and `model_type` in config.json
   const char* architecture;  // the class in transformers
   const char* help;
-  TensorNames names;
+  HfKeys keys{};
+  TensorNames names{};
   // Adds to `reasons` why it does not express the model; nothing: it computes exactly the same. Null: import only.
-  void (*check)(const PlainModel& model, std::vector<std::string>& reasons);
-  // Adds the keys of config.json besides the common ones.
-  void (*write)(const PlainModel& model, Json& config);
+  void (*check)(const PlainModel& model, std::vector<std::string>& reasons) = nullptr;
+  // Adds the keys of config.json besides the common ones. Null: import only.
+  void (*write)(const PlainModel& model, Json& config) = nullptr;
   // Reads them, on top of the common ones.
-  void (*read)(const HfConfig& config, PlainModel& model);
+  void (*read)(const HfConfig& config, PlainModel& model) = nullptr;
   // What only the tensors show, such as a shared expert that is zero. May be null.
-  void (*refine)(const ForeignTensors& tensors, PlainModel& model);
-  // What an absent rope_theta and rms_norm_eps mean.
+  void (*refine)(const ForeignTensors& tensors, PlainModel& model) = nullptr;
+  bool feed_forward_bias = false;  // its feed-forward layers may have biases
+  // What absent keys mean.
+  bool tied = false;
   double rope_theta = 1e4, norm_eps = 1e-6;
 };
 // In the order of preference where several express a model.
@@ -68,10 +79,6 @@ const Table<HfLayout>& hf_layouts();
 std::vector<std::string> why_not(const HfLayout& layout, const PlainModel& model);
 // The first layout that expresses the model, or the requested one if it does. Throws UsageError with all reasons.
 const HfLayout& choose_layout(const PlainModel& model, const std::string& requested);
-
-// Why a configured model could not be exported exactly after its last update, in one sentence; empty if it could, and
-// for tasks other than language models. `tokens`: of the tokenizer.
-std::string why_not_exportable(const TrainConfig& config, int64_t tokens, const RunLength& run);
 
 // config.json of a model in a layout, without the tokens' ids.
 Json hf_config(const HfLayout& layout, const PlainModel& model, NumberFormat format);

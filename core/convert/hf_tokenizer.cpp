@@ -7,6 +7,7 @@
 #include "core/base/base64.h"
 #include "core/base/check.h"
 #include "core/base/integer.h"
+#include "core/base/table.h"
 #include "core/base/text.h"
 #include "core/convert/sentence_piece_model.h"
 #include "data/tokenizers/byte_pair.h"
@@ -237,20 +238,22 @@ struct Kind {
   const char* name;
   HfTokenizer (*make)(const Json& description, int64_t positions);
 };
-constexpr Kind kKinds[] = {{"byte", of_byte},
-                           {"char", of_char},
-                           {"word", of_word},
-                           {"bpe", of_bpe},
-                           {"sentencepiece", of_sentencepiece},
-                           {"external", of_external}};
+const Table<Kind>& kinds() {
+  static const Table<Kind> table{"tokenizer",
+                                 {{"byte", of_byte},
+                                  {"char", of_char},
+                                  {"word", of_word},
+                                  {"bpe", of_bpe},
+                                  {"sentencepiece", of_sentencepiece},
+                                  {"external", of_external}}};
+  return table;
+}
 
 }  // namespace
 
 HfTokenizer hf_tokenizer(const Json& description, int64_t positions) {
   const auto name = description.at("name").get<std::string>();
-  for (const Kind& kind : kKinds) {
-    if (name == kind.name) return kind.make(description, positions);
-  }
+  if (const Kind* kind = kinds().find(name)) return kind->make(description, positions);
   return {.refusal = fmt::format("the tokenizer {} has no form in transformers", name)};
 }
 

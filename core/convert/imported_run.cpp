@@ -1,6 +1,8 @@
 #include "core/convert/imported_run.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
@@ -110,6 +112,27 @@ std::vector<StreamedTensor> streamed(const ImportedModel& imported) {
 }
 
 }  // namespace
+
+int64_t imported_sequence(int64_t requested, const PlainModel& model) {
+  constexpr int64_t kLongest = 2048;
+  if (model.learned_positions) return model.positions;
+  return requested > 0 ? requested : std::min(model.positions, kLongest);
+}
+
+void check_tensors(const std::string& file, const std::vector<ExpectedTensor>& expected,
+                   const std::vector<std::string>& names, const std::function<const Dims&(const std::string&)>& dims) {
+  std::set<std::string> unused(names.begin(), names.end());
+  for (const ExpectedTensor& tensor : expected) {
+    if (unused.erase(tensor.name) == 0 && tensor.may_be_absent) continue;
+    if (const Dims& found = dims(tensor.name); found != tensor.dims) {
+      raise<CheckpointError>("{}: {} has the shape {}; by the model's description it has {}", file, tensor.name,
+                             to_string(found), to_string(tensor.dims));
+    }
+  }
+  if (unused.empty()) return;
+  raise<CheckpointError>("{} holds {}{}, for which this layout has no place", file, *unused.begin(),
+                         unused.size() > 1 ? fmt::format(" and {} more tensors", unused.size() - 1) : "");
+}
 
 TrainConfig imported_config(const ImportedModel& imported, const std::string& folder) {
   ConfigNode root;

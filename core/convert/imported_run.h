@@ -25,6 +25,21 @@ struct ImportedModel {
   std::string origin;  // for the manifest: where it came from
 };
 
+// data.sequence of such a run: the requested one, or the model's length, but at most 2048 tokens. With learned
+// positions it is their number.
+int64_t imported_sequence(int64_t requested, const PlainModel& model);
+
+// A tensor that a layout has, under its name in the file.
+struct ExpectedTensor {
+  std::string name;
+  Dims dims;
+  bool may_be_absent = false;
+};
+// Throws CheckpointError unless the file has the expected tensors and no others. `names`: those of the file, without
+// the ones that follow from others; `dims`: of a tensor, which throws for one that is absent.
+void check_tensors(const std::string& file, const std::vector<ExpectedTensor>& expected,
+                   const std::vector<std::string>& names, const std::function<const Dims&(const std::string&)>& dims);
+
 // The configuration of a run with such a model. `folder` is the run's. Throws UsageError for a model that ours cannot
 // be.
 TrainConfig imported_config(const ImportedModel& imported, const std::string& folder);

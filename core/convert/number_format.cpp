@@ -1,6 +1,8 @@
 #include "core/convert/number_format.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "core/base/check.h"
@@ -89,6 +91,12 @@ void decode_numbers(const char* in, NumberFormat format, std::span<float> values
     std::memcpy(&bits, in + 2 * i, sizeof bits);
     values[i] = format == NumberFormat::bf16 ? to_float(BFloat16{bits}) : from_half(bits);
   }
+}
+
+void require_within(const std::string& tensor, std::span<const float> values, float most, const char* format) {
+  const auto beyond = std::find_if(values.begin(), values.end(), [&](float x) { return std::abs(x) > most; });
+  if (beyond != values.end())
+    raise<CheckpointError>("{} holds {}, which {} cannot hold; choose --dtype bf16 or f32", tensor, *beyond, format);
 }
 
 }  // namespace moe

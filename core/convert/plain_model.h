@@ -65,4 +65,10 @@ struct PlainModel {
   int64_t leading_dense() const;
 };
 
+// The product of two sizes out of a file; the largest number where that does not hold it.
+int64_t size_product(int64_t a, int64_t b);
+// Throws CheckpointError, which names the file, for sizes that no model has, so that products of them do not overflow.
+// A size that was not read yet is zero.
+void require_sizes(const PlainModel& model, const std::string& file);
+
 }  // namespace moe

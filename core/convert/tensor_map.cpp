@@ -210,6 +210,10 @@ int64_t TheirTensor::columns() const {
   return dims.empty() || dims[0] == 0 ? 1 : elements(dims) / dims[0];
 }
 
+bool TheirTensor::is_zero() const {
+  return std::all_of(pieces.begin(), pieces.end(), [](const Piece& piece) { return piece.ours.empty(); });
+}
+
 TensorMap map_tensors(const PlainModel& model, const TensorNames& names) {
   return Mapper(model, names).run();
 }

@@ -37,6 +37,7 @@ struct TheirTensor {
   std::vector<Piece> pieces{};  // they cover all rows
 
   int64_t columns() const;
+  bool is_zero() const;  // nothing of ours is in it
 };
 
 struct OurTensor {

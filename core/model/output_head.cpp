@@ -43,7 +43,7 @@ Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double g
   const int64_t bytes = ctx.device == Device::cpu ? kLogitBytes : kLogitBytesOnDevice;
   const int64_t fitting = bytes / (classes() * static_cast<int64_t>(size_of(ctx.dtype)));
   const int64_t chunk = std::clamp<int64_t>(fitting, 64, std::max<int64_t>(rows, 64));
-  const PackedWeightsScope packed(ctx);
+  const PackedWeightsScope packed(ctx, rows > chunk);
   ScratchScope scratch(ctx);
   const Tensor logits = scratch.allocate(Shape{std::min(chunk, rows), classes()});
   for (int64_t begin = 0; begin < rows; begin += chunk) {

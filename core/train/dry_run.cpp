@@ -9,7 +9,7 @@
 
 #include "comm/planned_communicator.h"
 #include "core/config/field_walker.h"
-#include "core/convert/hf_layout.h"
+#include "core/convert/why_not_exportable.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/machine/memory.h"
 #include "core/record/run_folder.h"

@@ -2,6 +2,7 @@
 
 #include "core/convert/hf_layout.h"
 #include "core/convert/method_lines.h"
+#include "core/convert/why_not_exportable.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -79,4 +80,14 @@ TEST_CASE("scheduled quantities have the value of the last update") {
   CHECK(form_of(yaml, 99).model.experts.routing.k == 2);
   const std::string warm = "moe: {router: {kind: topk, temperature: {kind: linear, from: 2, to: 1}}}";
   CHECK(form_of(warm, 50).routers.begin()->second.temperature == Approx(1.5));
+}
+
+TEST_CASE("a model that only llama.cpp computes can be exported too") {
+  const auto why_not = [](const std::string& yaml) {
+    return why_not_exportable(config_from(yaml), 50, RunLength{100, 1000, 10});
+  };
+  CHECK(why_not("").empty());
+  CHECK(why_not("model: {arrangement: dense, bias: {attention: qkv}}").empty());
+  CHECK_FALSE(why_not("moe: {router: sigmoid_bias}").empty());
+  CHECK(why_not("moe: {router: cosine}").find("moe.router") != std::string::npos);
 }

@@ -135,6 +135,49 @@ TEST_CASE("counts, sizes and places of a damaged GGUF file lead to errors") {
   CHECK(refused > 500);  // others change a text or a number, which no reader can notice
 }
 
+TEST_CASE("sizes that no model has are refused before they are multiplied") {
+  const TemporaryFolder folder;
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, int64_t>>{{"llama.block_count", 4'000'000'000},
+                                                    {"llama.attention.head_count", 0},
+                                                    {"llama.attention.head_count_kv", 4'000'000'000},
+                                                    {"llama.attention.key_length", 4'000'000'000},
+                                                    {"llama.expert_count", 4'000'000'000},
+                                                    {"llama.feed_forward_length", 4'000'000'000}}) {
+    PlainModel m;
+    m.vocab = 3, m.layers = 1, m.d_model = 4, m.heads = 1, m.kv_heads = 1, m.d_head = 4, m.d_ff = 2, m.positions = 8;
+    m.is_moe = {true};
+    m.experts.count = 2, m.experts.d_ff = 2;
+    std::vector<GgufEntry> metadata = gguf_metadata(gguf_layouts().at("llama"), m, "name", GgufFormat::f32);
+    int found = 0;
+    for (GgufEntry& entry : metadata) {
+      if (entry.key == key || (key == "llama.attention.key_length" && entry.key == "llama.attention.value_length") ||
+          (key == "llama.attention.key_length" && entry.key == "llama.rope.dimension_count"))
+        entry.value = value, ++found;
+    }
+    INFO(key);
+    CHECK(found > 0);
+    write_gguf(folder / "model.gguf", metadata,
+               {{"token_embd.weight", {3, 4}, GgufFormat::f32, [] { return std::vector<float>(12); }}});
+    const GgufFile file(folder / "model.gguf");
+    CHECK_THROWS_AS(read_model(layout_of(file), file), CheckpointError);
+  }
+  CHECK(elements({int64_t{1} << 40, int64_t{1} << 40}) == std::numeric_limits<int64_t>::max());
+}
+
+TEST_CASE("offsets of a safetensors file that cannot be added are refused") {
+  const TemporaryFolder folder;
+  for (const char* offsets :
+       {"[9223372036854775807, 9223372036854775807]", "[8, 0]", "[-8, 0]", "[0, 9223372036854775807]"}) {
+    const std::string header = fmt::format(R"({{"x": {{"dtype": "F32", "shape": [2], "data_offsets": {}}}}})", offsets);
+    const uint64_t length = header.size();
+    write_bytes(folder / "model.safetensors",
+                std::string(reinterpret_cast<const char*>(&length), sizeof length) + header + "12345678");
+    INFO(offsets);
+    CHECK_THROWS_AS(ForeignTensors(folder / ""), CheckpointError);
+  }
+}
+
 TEST_CASE("values that a format cannot hold are refused, and no file is left") {
   const TemporaryFolder folder;
   for (const GgufFormat format : {GgufFormat::f16, GgufFormat::q8_0}) {

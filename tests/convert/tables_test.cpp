@@ -3,9 +3,12 @@
 
 #include "core/config/field_walker.h"
 #include "core/convert/exportable.h"
+#include "core/convert/gguf_vocabulary.h"
+#include "core/convert/hf_tokenizer.h"
 #include "core/moe/capacity.h"
 #include "core/moe/router.h"
 #include "core/moe/strategy.h"
+#include "data/tokenizer.h"
 #include "tests/support/catch.h"
 
 using namespace moe;
@@ -27,6 +30,25 @@ TEST_CASE("every router, strategy and capacity has a line that says what other p
   compare<Router>(router_lines());
   compare<Strategy>(strategy_lines());
   compare<Capacity>(capacity_lines());
+}
+
+TEST_CASE("every tokenizer has a line that says what transformers and llama.cpp make of it") {
+  for (const TokenizerEntry& kind : tokenizers()) {
+    const Json description = {{"name", std::string(kind.name)}};
+    const auto refusal = [](auto make) {
+      try {
+        return std::string(make());
+      } catch (const JsonError&) {
+        return std::string();  // its line wants more of the description
+      }
+    };
+    INFO(kind.name);
+    for (const std::string& said : {refusal([&] { return hf_tokenizer(description, 8).refusal; }),
+                                    refusal([&] { return gguf_vocabulary(description, 8).missing; })}) {
+      INFO(said);
+      CHECK(said.find("has no form") == std::string::npos);
+    }
+  }
 }
 
 // Collects the keys of a configuration, without the options of chosen members.

@@ -38,6 +38,17 @@ TEST_CASE("rope rotates pairs of query and key dimensions by the position") {
 
 // Computed by a program in another language from the formulas of the published models: Llama 3.1's frequencies, and
 // small ones.
+// Llama 3's scaling of a few frequencies: all three cases of it.
+static const RopeFrequencies kSmall{16, 100, RopeFrequencies::Scaling::llama3, 4, 1, 4, 64};
+static const std::vector<double> kOfSmall = {1.0,
+                                             0.5623413251903491,
+                                             0.25464790894703254,
+                                             0.08052673936717925,
+                                             0.025464790894703257,
+                                             0.014058533129758726,
+                                             0.007905694150420948,
+                                             0.004445698525097307};
+
 TEST_CASE("scaled frequencies equal those of published models") {
   const RopeFrequencies llama{128, 500'000, RopeFrequencies::Scaling::llama3, 8, 1, 4, 8192};
   const std::pair<int64_t, double> of_llama[] = {
@@ -59,16 +70,7 @@ TEST_CASE("scaled frequencies equal those of published models") {
     INFO("pair " << pair);
     CHECK(llama.at(pair) == Approx(expected).epsilon(1e-12));
   }
-  const RopeFrequencies small{16, 100, RopeFrequencies::Scaling::llama3, 4, 1, 4, 64};
-  const std::vector<double> of_small = {1.0,
-                                        0.5623413251903491,
-                                        0.25464790894703254,
-                                        0.08052673936717925,
-                                        0.025464790894703257,
-                                        0.014058533129758726,
-                                        0.007905694150420948,
-                                        0.004445698525097307};
-  for (int64_t j = 0; j < 8; ++j) CHECK(small.at(j) == Approx(of_small[static_cast<size_t>(j)]).epsilon(1e-12));
+  for (int64_t j = 0; j < 8; ++j) CHECK(kSmall.at(j) == Approx(kOfSmall[static_cast<size_t>(j)]).epsilon(1e-12));
   const RopeFrequencies linear{16, 100, RopeFrequencies::Scaling::linear, 4};
   for (int64_t j = 0; j < 8; ++j) CHECK(linear.at(j) == std::pow(100.0, -2.0 * static_cast<double>(j) / 16) / 4);
 }
@@ -76,18 +78,9 @@ TEST_CASE("scaled frequencies equal those of published models") {
 TEST_CASE("rope rotates by scaled frequencies") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const AttentionLayout layout{70, 2, 1, 17};
-  const std::vector<double> llama3 = {1.0,
-                                      0.5623413251903491,
-                                      0.25464790894703254,
-                                      0.08052673936717925,
-                                      0.025464790894703257,
-                                      0.014058533129758726,
-                                      0.007905694150420948,
-                                      0.004445698525097307};
   for (const bool is_linear : {true, false}) {
-    const RopeFrequencies frequencies = is_linear
-                                            ? RopeFrequencies{16, 100, RopeFrequencies::Scaling::linear, 4}
-                                            : RopeFrequencies{16, 100, RopeFrequencies::Scaling::llama3, 4, 1, 4, 64};
+    const RopeFrequencies frequencies =
+        is_linear ? RopeFrequencies{16, 100, RopeFrequencies::Scaling::linear, 4} : kSmall;
     const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 1);
     std::vector<double> expected = values(qkv);
     for (int64_t t = 0; t < 2 * layout.time; ++t) {
@@ -95,7 +88,7 @@ TEST_CASE("rope rotates by scaled frequencies") {
         double* x = expected.data() + t * layout.width() + head * layout.d_head;
         for (int64_t j = 0; j < 8; ++j) {
           const double frequency =
-              is_linear ? std::pow(100.0, -static_cast<double>(j) / 8) / 4 : llama3[static_cast<size_t>(j)];
+              is_linear ? std::pow(100.0, -static_cast<double>(j) / 8) / 4 : kOfSmall[static_cast<size_t>(j)];
           const double angle = static_cast<double>(t % layout.time) * frequency;
           const double a = x[j], b = x[j + 8];
           x[j] = a * std::cos(angle) - b * std::sin(angle);

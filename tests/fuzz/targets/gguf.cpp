@@ -11,12 +11,10 @@ namespace moe {
 static void read_input(std::string_view input) {
   const GgufFile file(scratch_file("model.gguf", input));
   tokenizer_of(file, 300);
-  int64_t numbers = 0;
-  for (const std::string& name : file.names()) numbers += std::ssize(file.read(name));
-  require(numbers <= 32 * std::ssize(input), "a number takes at least a byte");
+  for (const std::string& name : file.names()) file.read(name);
   const GgufLayout& layout = layout_of(file);
   const PlainModel model = read_model(layout, file);
-  if (model.layers <= 64 && model.experts.count <= 64) map_gguf(layout, model, false);
+  if (model.layers * (model.experts.count + 1) <= 1000) map_gguf(layout, model, false);
 }
 
 static std::vector<std::string> seeds() {

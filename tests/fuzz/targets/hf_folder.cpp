@@ -12,12 +12,10 @@ static void read_input(std::string_view input) {
   scratch_file("model.safetensors", files[2]);
   imported_tokenizer(scratch_folder(), 300);
   const ForeignTensors tensors(scratch_folder());
-  int64_t numbers = 0;
-  for (const std::string& name : tensors.names()) numbers += std::ssize(tensors.read(name));
-  require(numbers <= std::ssize(input) * 64, "tensors lie in the file");
+  for (const std::string& name : tensors.names()) tensors.read(name);
   const HfLayout& layout = layout_of(config);
   const PlainModel model = read_model(layout, config, tensors);
-  if (model.layers <= 64 && model.experts.count <= 64) map_tensors(model, layout.names);
+  if (model.layers * (model.experts.count + 1) <= 1000) map_tensors(model, layout.names);
   config.unread();
 }
 
