@@ -1,4 +1,5 @@
 // moe-train: trains a sparse mixture-of-experts language model.
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 
@@ -79,7 +80,7 @@ namespace {
 struct Request {
   std::vector<std::string> files, overrides, changes;
   std::string resume = "auto", help_key, verified;
-  int64_t ranks = 0;
+  int64_t ranks = 0, hosts = 0;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
 };
 
@@ -107,6 +108,8 @@ static void add_options(CommandLine& app, Request& r) {
                  "exit, with 4 if one is damaged");
   app.add_flag("--dry-run", r.dry_run, "print size, cost and memory, and warn about doubtful settings; do not train");
   app.add_option("--ranks", r.ranks, "with --dry-run: number of ranks to plan for");
+  app.add_option("--hosts", r.hosts,
+                 "with --ranks: the number of hosts that they are on, equally many on each (default: 1)");
   app.add_flag("--dump-config", r.dump_config, "print the whole effective configuration with explanations and exit");
   app.add_flag("--dump-docs", r.dump_docs, "print the reference of all keys as Markdown and exit");
   app.add_flag("--dump-schema", r.dump_schema, "print a JSON schema of the configuration for editors and exit");
@@ -127,6 +130,17 @@ static ConfigNode read_request(const Request& r) {
   for (const std::string& assignment : r.overrides) apply_override(root, assignment);
   for (const std::string& assignment : r.changes) apply_override(root, assignment);
   return root;
+}
+
+// The ranks that a dry run plans for.
+static RankCounts planned_ranks(const Request& r, const Communicator& world) {
+  if (r.ranks < 0 || r.hosts < 0) throw UsageError("--ranks and --hosts must be positive numbers");
+  if (r.hosts > 0 && (r.ranks == 0 || r.ranks % r.hosts != 0)) {
+    raise<UsageError>("--hosts {}: give --ranks with a multiple of {}, since the hosts have equally many ranks",
+                      r.hosts, r.hosts);
+  }
+  if (r.ranks == 0) return RankCounts::of(world);
+  return {.ranks = r.ranks, .per_host = r.ranks / std::max<int64_t>(r.hosts, 1)};
 }
 
 static int train(const TrainConfig& config, const ResumeOptions& resume, MpiSession& session) {
@@ -183,7 +197,10 @@ static int run(int argc, char** argv, MpiSession& session) {
   const ResumeOptions resume = resume_options(r.resume, r.changes);
   if (r.quiet) log::quiet_console();
   locate_inputs(config);
-  if (r.dry_run) return print(shown(describe_dry_run(config, session.world(), r.ranks, session.local().size)));
+  if (r.dry_run) {
+    const RankCounts ranks = planned_ranks(r, *session.world());
+    return print(shown(describe_dry_run(config, ranks, r.ranks > 0 ? 1 : session.local().size)));
+  }
   return train(config, resume, session);
 }
 

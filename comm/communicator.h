@@ -4,16 +4,46 @@
 #include <memory>
 #include <span>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "core/tensor/tensor.h"
 
 namespace moe {
+
+class Communicator;
+
+// A communication that was started and goes on while the program computes. Its tensors must not be used before wait()
+// returns.
+class Pending {
+ public:
+  Pending() = default;  // of a communication that is complete already
+  Pending(Communicator& owner, int64_t ticket) : owner_(&owner), ticket_(ticket) {}
+  Pending(Pending&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), ticket_(other.ticket_) {}
+  Pending& operator=(Pending&& other) noexcept {
+    std::swap(owner_, other.owner_);
+    std::swap(ticket_, other.ticket_);
+    return *this;
+  }
+  // Without wait(), which happens when an exception is thrown: all communications of this process that were started are
+  // given up, because the other ranks may never take part. The program must end then.
+  ~Pending();
+
+  // Returns when the communication is complete. Throws DeviceError if it failed.
+  void wait();
+
+ private:
+  Communicator* owner_ = nullptr;
+  int64_t ticket_ = 0;
+};
 
 class Communicator {
  public:
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // The host of a rank: ranks of equal hosts share a machine.
+  virtual int host_of(int /*rank*/) const { return 0; }
 
   // Element-wise over all ranks, in place; f32, f64, i32. The result is bitwise the same on every rank.
   virtual void all_reduce_sum(Tensor x) = 0;
@@ -24,9 +54,33 @@ class Communicator {
   virtual void all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                           std::span<const int64_t> send_rows) = 0;
   virtual void barrier() = 0;
+
+  // Communications that go on while the program computes. All ranks must start them in the same order, and may wait for
+  // them in any. By default they are complete when they return.
+  // Sums over the ranks, added in the order of the ranks, so that the bits do not depend on which rank adds. f32 and
+  // f64. x (n) consists of one part for each rank, parts[r] elements long; afterwards rank r's part holds the sums, and
+  // the others are undefined. `wire`: bf16 to send f32 elements in bf16, in both directions: each rank's terms are
+  // rounded, and the sums too, which are added in f32. One rank alone
+  // rounds nothing.
+  virtual Pending start_reduce_scatter_sum(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
+  // Copies each rank's part of x to all ranks. With `wire` bf16 the parts must be rounded already.
+  virtual Pending start_all_gather(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
+  // The first, then the second.
+  virtual Pending start_all_reduce_sum(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
+  virtual Pending start_all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
+                                   std::span<const int64_t> send_rows);
+
   // Returns a communicator of the ranks with the same colour, ordered by their rank here. Collective.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;
+
+ private:
+  friend class Pending;
+  virtual void finish(int64_t /*ticket*/) {}
+  virtual void give_up() {}
 };
+
+// The parts of n elements that collectives of parts take: equal ones, which differ by at most one element.
+std::vector<int64_t> equal_parts(int64_t n, int ranks);
 
 // Wraps host values as tensors, for collectives.
 inline Tensor as_tensor(std::span<double> values) {

@@ -7,40 +7,27 @@
 
 namespace moe {
 
-void check_mpi(int status, const char* call) {
-  if (status == MPI_SUCCESS) return;
-  char text[MPI_MAX_ERROR_STRING];
-  int length = 0;
-  MPI_Error_string(status, text, &length);
-  raise<DeviceError>("MPI: {} failed: {}", call, std::string(text, static_cast<size_t>(length)));
-}
-
-static MPI_Datatype type_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return MPI_FLOAT;
-    case DType::f64:
-      return MPI_DOUBLE;
-    case DType::i32:
-      return MPI_INT32_T;
-    default:
-      raise<InternalError>("MPI communication does not support {} tensors", name_of(dtype));
-  }
-}
-
 // MPI counts are int, so larger tensors are sent in pieces of this number of elements.
 static constexpr int64_t kPiece = int64_t{1} << 28;
 
-MpiCommunicator::MpiCommunicator(MPI_Comm handle) : handle_(handle) {
+MpiCommunicator::MpiCommunicator(MPI_Comm handle, int host, std::shared_ptr<MpiTransfers> transfers)
+    : handle_(handle), transfers_(std::move(transfers)) {
   MPI_CHECK(MPI_Comm_set_errhandler(handle_, MPI_ERRORS_RETURN));
   MPI_CHECK(MPI_Comm_rank(handle_, &rank_));
   MPI_CHECK(MPI_Comm_size(handle_, &size_));
+  hosts_.resize(as_index(size_));
+  MPI_CHECK(MPI_Allgather(&host, 1, MPI_INT, hosts_.data(), 1, MPI_INT, handle_));
+  if (size_ == 1) return;
+  MPI_CHECK(MPI_Comm_dup(handle_, &started_));
+  MPI_CHECK(MPI_Comm_set_errhandler(started_, MPI_ERRORS_RETURN));
 }
 
 MpiCommunicator::~MpiCommunicator() {
   int finalized = 0;
   MPI_Finalized(&finalized);
-  if (!finalized && handle_ != MPI_COMM_WORLD) MPI_Comm_free(&handle_);
+  if (finalized) return;
+  if (started_ != MPI_COMM_NULL) MPI_Comm_free(&started_);
+  if (handle_ != MPI_COMM_WORLD) MPI_Comm_free(&handle_);
 }
 
 template <class Call>
@@ -54,18 +41,18 @@ static void in_pieces(Tensor x, Call call) {
 
 void MpiCommunicator::all_reduce_sum(Tensor x) {
   in_pieces(x, [&](void* data, int count) {
-    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, type_of(x.dtype), MPI_SUM, handle_));
+    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, mpi_type_of(x.dtype), MPI_SUM, handle_));
   });
 }
 
 void MpiCommunicator::all_reduce_max(Tensor x) {
   in_pieces(x, [&](void* data, int count) {
-    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, type_of(x.dtype), MPI_MAX, handle_));
+    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, mpi_type_of(x.dtype), MPI_MAX, handle_));
   });
 }
 
 void MpiCommunicator::broadcast(Tensor x, int root) {
-  in_pieces(x, [&](void* data, int count) { MPI_CHECK(MPI_Bcast(data, count, type_of(x.dtype), root, handle_)); });
+  in_pieces(x, [&](void* data, int count) { MPI_CHECK(MPI_Bcast(data, count, mpi_type_of(x.dtype), root, handle_)); });
 }
 
 void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
@@ -74,7 +61,7 @@ void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows
   const int64_t width = recv.shape.rank() == 1 ? 1 : recv.size() / std::max<int64_t>(recv.dim(0), 1);
   const int64_t send_width = send.shape.rank() == 1 ? 1 : send.size() / std::max<int64_t>(send.dim(0), 1);
   const auto element = static_cast<int64_t>(size_of(recv.dtype));
-  const MPI_Datatype type = type_of(recv.dtype);
+  const MPI_Datatype type = mpi_type_of(recv.dtype);
   constexpr int kTag = 7;
   requests_.clear();
   auto* into = static_cast<char*>(recv.data);
@@ -108,10 +95,34 @@ void MpiCommunicator::barrier() {
   MPI_CHECK(MPI_Barrier(handle_));
 }
 
+Pending MpiCommunicator::start_reduce_scatter_sum(Tensor x, std::span<const int64_t> parts, DType wire) {
+  if (size_ == 1) return {};
+  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Steps::reduce_scatter, x, parts, wire)};
+}
+
+Pending MpiCommunicator::start_all_gather(Tensor x, std::span<const int64_t> parts, DType wire) {
+  if (size_ == 1) return {};
+  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Steps::all_gather, x, parts, wire)};
+}
+
+Pending MpiCommunicator::start_all_reduce_sum(Tensor x, std::span<const int64_t> parts, DType wire) {
+  if (size_ == 1) return {};
+  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Steps::all_reduce, x, parts, wire)};
+}
+
+Pending MpiCommunicator::start_all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
+                                          std::span<const int64_t> send_rows) {
+  if (size_ == 1) {
+    all_to_all(recv, recv_rows, send, send_rows);
+    return {};
+  }
+  return {*this, transfers_->start_exchange(ranks(), recv, recv_rows, send, send_rows)};
+}
+
 std::unique_ptr<Communicator> MpiCommunicator::split(int colour) {
   MPI_Comm part = MPI_COMM_NULL;
   MPI_CHECK(MPI_Comm_split(handle_, colour, rank_, &part));
-  return std::make_unique<MpiCommunicator>(part);
+  return std::make_unique<MpiCommunicator>(part, hosts_[as_index(rank_)], transfers_);
 }
 
 }  // namespace moe

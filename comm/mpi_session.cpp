@@ -28,14 +28,19 @@ MpiSession::MpiSession(int& argc, char**& argv) {
     return;
   }
   int provided = 0;
-  MPI_CHECK(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided));
+  MPI_CHECK(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided));
   active_ = true;
-  world_ = std::make_shared<MpiCommunicator>(MPI_COMM_WORLD);
   MPI_Comm host = MPI_COMM_NULL;
-  MPI_CHECK(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, world_->rank(), MPI_INFO_NULL, &host));
+  MPI_CHECK(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
   MPI_CHECK(MPI_Comm_rank(host, &local_.rank));
   MPI_CHECK(MPI_Comm_size(host, &local_.size));
+  // A host's number is that of its first rank.
+  int first = 0;
+  MPI_CHECK(MPI_Comm_rank(MPI_COMM_WORLD, &first));
+  MPI_CHECK(MPI_Bcast(&first, 1, MPI_INT, 0, host));
   MPI_Comm_free(&host);
+  world_ = std::make_shared<MpiCommunicator>(MPI_COMM_WORLD, first,
+                                             std::make_shared<MpiTransfers>(provided == MPI_THREAD_MULTIPLE));
 }
 
 std::string MpiSession::notice() const {

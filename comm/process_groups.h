@@ -1,9 +1,11 @@
-// world = data x expert: the ranks [g * expert, (g + 1) * expert) share one copy of the experts (expert group g); ranks
-// that hold the same experts form a data group. Every rank processes its own share of the batch.
+// world = data x expert: the ranks of an expert group share one copy of the experts; ranks that hold the same experts
+// form a data group. Expert groups are taken from the ranks by host, so that rows travel within a host as far as
+// possible. Every rank processes its own share of the batch.
 #pragma once
 #include <memory>
 
 #include "comm/communicator.h"
+#include "comm/rank_counts.h"
 
 namespace moe {
 
@@ -17,9 +19,10 @@ inline Share share_of(int64_t total, int64_t parts, int64_t index) {
   return {begin, end - begin};
 }
 
-// The number of ranks that share one copy of the experts: `wanted`, or if that is 0, the largest divisor of `ranks`
-// that is at most `num_experts`. Throws UsageError if `wanted` does not divide the ranks or exceeds the experts.
-int64_t expert_parallel_size(int64_t ranks, int64_t wanted, int64_t num_experts);
+// The number of ranks that share one copy of the experts: `wanted`, or if that is 0, the largest number that divides
+// the ranks of every host and is at most `num_experts`. Throws UsageError if `wanted` does not divide the ranks or
+// exceeds the experts.
+int64_t expert_parallel_size(const RankCounts& counts, int64_t wanted, int64_t num_experts);
 
 struct ProcessGroups {
   std::shared_ptr<Communicator> world;

@@ -13,6 +13,7 @@ class StagedCommunicator : public Communicator {
 
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
+  int host_of(int rank) const override { return host_->host_of(rank); }
   void all_reduce_sum(Tensor x) override;
   void all_reduce_max(Tensor x) override;
   void broadcast(Tensor x, int root) override;

@@ -111,7 +111,8 @@ void TrainingConfig::fields(FieldVisitor& v) {
 void ParallelConfig::fields(FieldVisitor& v) {
   v.field("expert", expert,
           "size of an expert-parallel group: number of ranks that share one copy of the experts; groups are data "
-          "parallel to each other; 0 = the largest number that divides the ranks and gives each rank an expert",
+          "parallel to each other; 0 = the largest number that divides the ranks of every host and gives each rank an "
+          "expert",
           {0, 1 << 20});
   v.field("communication", communication,
           "how ranks on GPUs communicate: nccl (one GPU per rank), mpi (through host memory; ranks may share a GPU), "

@@ -119,7 +119,7 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
 }
 
 void check_lifecycle_plan(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
-                          int64_t ranks) {
+                          const RankCounts& ranks) {
   if (config.moe.lifecycle.items().empty()) return;
   const std::set<LayerNumbers> all = possible_experts(config.model, config.moe, run);
   const FixedExperts fixed = fixed_experts(config, sample, run);

@@ -15,6 +15,6 @@ std::set<LayerNumbers> possible_experts(const ModelConfig& model, const MoEConfi
 // without experts, an event that the curriculum never triggers.
 // `samples`: number of samples in the training split.
 void check_lifecycle_plan(const TrainConfig& config, const SampleShape& sample, const RunLength& run, int64_t samples,
-                          int64_t ranks);
+                          const RankCounts& ranks);
 
 }  // namespace moe

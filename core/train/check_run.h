@@ -9,7 +9,7 @@ struct RunFacts {
   const TrainConfig& config;
   const Task& task;  // must be open
   RunLength length;
-  int64_t ranks = 1;
+  RankCounts ranks{};
   bool starts = true;  // the run starts at step 0; a resumed run skips checks of inputs that only the start needs
 };
 

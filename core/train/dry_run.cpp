@@ -144,11 +144,10 @@ static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
 }
 
 // The plan for given numbers of experts, which moe.lifecycle may reach.
-static MemoryPlan plan_with(const StateSetup& setup, const LayerNumbers& numbers) {
+static MemoryPlan plan_with(const StateSetup& setup, const RankCounts& ranks, const LayerNumbers& numbers) {
   const TrainConfig config = with_experts(setup.config, numbers);
-  const int64_t ranks = setup.groups.world->size();
   const ProcessGroups groups =
-      planned_groups(ranks, expert_parallel_size(ranks, config.parallel.expert, fewest(numbers)));
+      planned_groups(ranks.ranks, expert_parallel_size(ranks, config.parallel.expert, fewest(numbers)));
   return plan_memory({.config = config,
                       .sample = setup.sample,
                       .groups = groups,
@@ -168,8 +167,9 @@ struct DryRun {
   const TrainConfig& config;
   const Task& task;
   const RunLength& length;
-  int64_t ranks, width;  // width: ranks that share the experts
-  int64_t local_ranks;   // on this host
+  RankCounts ranks;
+  int64_t width;        // ranks that share the experts
+  int64_t local_ranks;  // on this host
   Precision precision;
   Device device;
   ModelSummary summary;
@@ -213,7 +213,9 @@ std::string size_and_cost(const DryRun& d) {
   row("steps", fmt::format("{} ({:.2f} epochs, {} tokens)", updates, static_cast<double>(updates) / per_epoch,
                            format_count(per_update * static_cast<double>(updates))));
   row("FLOPs of the run", fmt::format("{:.3g}", d.summary.flops_per_token * per_update * static_cast<double>(updates)));
-  row("ranks", fmt::format("{} = {} data x {} expert parallel", d.ranks, d.ranks / d.width, d.width));
+  const int64_t ranks = d.ranks.ranks;
+  row("ranks", fmt::format("{} = {} data x {} expert parallel{}", ranks, ranks / d.width, d.width,
+                           d.ranks.per_host < ranks ? fmt::format(", {} per host", d.ranks.per_host) : ""));
   row("checkpoint", bytes_text(static_cast<size_t>(bytes_on_disk(d))));
   return text;
 }
@@ -248,7 +250,8 @@ std::string memory_table(const DryRun& d, size_t rest) {
 }
 
 std::string warnings(const DryRun& d, size_t rest) {
-  auto notes = lint(d.config, d.task.shape().time, d.ranks, d.width, experts_per_token(d.config, d.length), d.length);
+  auto notes =
+      lint(d.config, d.task.shape().time, d.ranks.ranks, d.width, experts_per_token(d.config, d.length), d.length);
   if (const std::string why = why_not_exportable(d.config, d.task.shape().vocab, d.length); !why.empty()) {
     notes.push_back("no other program could compute this model, so moe-convert would not export it: " + why);
   }
@@ -273,11 +276,9 @@ std::string warnings(const DryRun& d, size_t rest) {
 
 }  // namespace
 
-std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
-                             int64_t pretended_ranks, int64_t local_ranks) {
-  const int64_t ranks = pretended_ranks > 0 ? pretended_ranks : world->size();
+std::string describe_dry_run(const TrainConfig& config, const RankCounts& ranks, int64_t local_ranks) {
   const int64_t width = expert_parallel_size(ranks, config.parallel.expert, smallest_experts(config.model, config.moe));
-  const ProcessGroups groups = planned_groups(ranks, width);
+  const ProcessGroups groups = planned_groups(ranks.ranks, width);
 
   const std::unique_ptr<Task> task = open_task(config);
   const RunLength length = run_length(config, *task);
@@ -297,13 +298,13 @@ std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Co
            .length = length,
            .ranks = ranks,
            .width = width,
-           .local_ranks = pretended_ranks > 0 ? 1 : local_ranks,
+           .local_ranks = local_ranks,
            .precision = precision,
            .device = device,
            .summary = summarise(config, task->shape(), length),
            .numbers = possible_experts(config.model, config.moe, length),
            .plan = plan_memory(setup)};
-  for (const LayerNumbers& n : d.numbers) d.plan = largest(d.plan, plan_with(setup, n));
+  for (const LayerNumbers& n : d.numbers) d.plan = largest(d.plan, plan_with(setup, ranks, n));
   const std::string cost = size_and_cost(d);
   const size_t rest = other_bytes(d);
   return cost + memory_table(d, rest) + warnings(d, rest);

@@ -1,18 +1,15 @@
 // The cost of a configuration, and warnings about it, without training.
 #pragma once
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
+#include "comm/rank_counts.h"
 #include "core/config/train_config.h"
 
 namespace moe {
 
-// A text table for the user. `pretended_ranks` > 0 plans for that number of ranks instead of the world's size;
-// `local_ranks`: those of the world that share this host's memory.
-std::string describe_dry_run(const TrainConfig& config, const std::shared_ptr<Communicator>& world,
-                             int64_t pretended_ranks, int64_t local_ranks);
+// A text table for the user, for so many ranks. `local_ranks`: those that share this host's memory.
+std::string describe_dry_run(const TrainConfig& config, const RankCounts& ranks, int64_t local_ranks);
 
 // Combinations that run but are probably not intended, one sentence each.
 // `time`: tokens of a sample.

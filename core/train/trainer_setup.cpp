@@ -207,7 +207,7 @@ void Trainer::change_batch(int64_t before) {
 
 // Makes what depends on the length of the run. `starts`: it is a new run.
 void Trainer::prepare(bool starts) {
-  check_run({.config = config_, .task = *task_, .length = length_, .ranks = groups_.world->size(), .starts = starts});
+  check_run({.config = config_, .task = *task_, .length = length_, .ranks = RankCounts::of(*groups_.world), .starts = starts});
   lifecycle_ = ExpertLifecycle(config_.model, config_.moe, length_);
   scheduled_.emplace(config_, length_);
   learning_rate_.emplace(config_.train.learning_rate.make(length_));
@@ -230,7 +230,7 @@ std::string Trainer::read_tensors(int64_t step) {
   lifecycle_.restore(run_.experts, path);
   const int64_t experts =
       lifecycle_.numbers().empty() ? smallest_experts(config_.model, config_.moe) : fewest(lifecycle_.numbers());
-  if (expert_parallel_size(groups_.world->size(), config_.parallel.expert, experts) != groups_.expert->size())
+  if (expert_parallel_size(RankCounts::of(*groups_.world), config_.parallel.expert, experts) != groups_.expert->size())
     groups_ = ProcessGroups::make(groups_.world, config_.parallel.expert, experts);
   state_config_ = with_experts(config_, lifecycle_.numbers());
   build_state(false);

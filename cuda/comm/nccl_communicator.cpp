@@ -46,6 +46,7 @@ class NcclCommunicator : public Communicator {
 
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
+  int host_of(int rank) const override { return host_->host_of(rank); }
 
   void all_reduce_sum(Tensor x) override {
     if (x.device == Device::cpu) return host_->all_reduce_sum(x);

@@ -16,14 +16,17 @@ struct Place {
   bool operator==(const Place&) const = default;
 };
 
-std::vector<Place> places(int num_ranks, int64_t expert_parallel, int64_t experts) {
+std::vector<Place> places(int num_ranks, int64_t expert_parallel, int64_t experts, const std::vector<int>& hosts = {}) {
   std::vector<Place> result(static_cast<size_t>(num_ranks));
-  run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
-    const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, experts);
-    const Share local = groups.local_experts(experts);
-    result[as_index(world->rank())] = {groups.expert->rank(), groups.expert->size(), groups.data->rank(),
-                                       groups.data->size(),   local.begin,           local.count};
-  });
+  run_ranks(
+      num_ranks,
+      [&](std::shared_ptr<Communicator> world) {
+        const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, experts);
+        const Share local = groups.local_experts(experts);
+        result[as_index(world->rank())] = {groups.expert->rank(), groups.expert->size(), groups.data->rank(),
+                                           groups.data->size(),   local.begin,           local.count};
+      },
+      hosts);
   return result;
 }
 
@@ -44,6 +47,27 @@ TEST_CASE("the number of expert-parallel ranks is chosen") {
   CHECK(chosen(3, 2) == 1);
   CHECK(chosen(4, 1) == 1);
   CHECK(chosen(4, 0) == 1);  // a model without experts
+}
+
+TEST_CASE(
+    "by default the experts are shared within a host, by a number of ranks that divides the ranks of every host") {
+  const auto chosen = [](const std::vector<int>& hosts, int64_t experts) {
+    return places(static_cast<int>(hosts.size()), 0, experts, hosts)[0].expert_size;
+  };
+  CHECK(chosen({0, 0, 1, 1}, 8) == 2);
+  CHECK(chosen({0, 1, 0, 1}, 8) == 2);
+  CHECK(chosen({0, 1}, 8) == 1);
+  CHECK(chosen({0, 0, 0, 0, 1, 1}, 8) == 2);
+  CHECK(chosen({0, 0, 0, 1, 1}, 8) == 1);
+  CHECK(chosen({0, 0, 0, 0, 1, 1, 1, 1}, 3) == 2);
+}
+
+TEST_CASE("expert groups are taken from the ranks by host, wherever neighbours are") {
+  // Ranks 0, 2 are on one host, 1, 3 on the other.
+  CHECK(places(4, 2, 5, {0, 1, 0, 1}) ==
+        std::vector<Place>{{0, 2, 0, 2, 0, 2}, {0, 2, 1, 2, 0, 2}, {1, 2, 0, 2, 2, 3}, {1, 2, 1, 2, 2, 3}});
+  // A width that was asked for may span hosts.
+  for (const Place& place : places(4, 4, 8, {0, 1, 0, 1})) CHECK(place.expert_size == 4);
 }
 
 TEST_CASE("impossible groups are refused") {

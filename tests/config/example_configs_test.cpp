@@ -91,7 +91,7 @@ TEST_CASE("every expert event has an example configuration in which it can happe
     const TrainConfig config = build(entry.path());
     for (const Choice<ExpertEvent>& event : config.moe.lifecycle.items()) found.insert(event.kind());
     const RunLength run{2000, 2048, 100};
-    CHECK_NOTHROW(check_lifecycle_plan(config, 256, run, 1000, 4));
+    CHECK_NOTHROW(check_lifecycle_plan(config, 256, run, 1000, RankCounts::on_one_host(4)));
     CHECK(most(*possible_experts(config.model, config.moe, run).rbegin()) <= 16);
   }
   for (const Member& event : family<ExpertEvent>()) {

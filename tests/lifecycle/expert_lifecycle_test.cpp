@@ -465,7 +465,7 @@ TEST_CASE("the numbers of experts of a run with more updates than a loop can mak
 TEST_CASE("impossible events of moe.lifecycle are refused before the run starts") {
   const auto check = [](const std::string& moe, const std::string& more = "", int64_t ranks = 1) {
     const TrainConfig config = config_of(moe, more);
-    check_lifecycle_plan(config, tiny_shape(config, kVocab), kRun, 1000, ranks);
+    check_lifecycle_plan(config, tiny_shape(config, kVocab), kRun, 1000, RankCounts::on_one_host(ranks));
   };
   const auto refuses = [&](const std::string& part, const std::string& moe, const std::string& more = "",
                            int64_t ranks = 1) {

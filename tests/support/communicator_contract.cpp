@@ -1,7 +1,10 @@
 #include "tests/support/communicator_contract.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
+
+#include "core/tensor/bfloat16.h"
 
 namespace moe::test {
 
@@ -93,6 +96,86 @@ void check_all_exchanges(Communicator& ranks) {
   }
 }
 
+// Element i of a rank's terms: numbers that do not add up exactly.
+template <class T>
+T term(int rank, int64_t i, DType wire) {
+  const T x = T(1) / static_cast<T>(3 + i % 1000 + 7 * rank);
+  return wire == DType::bf16 ? static_cast<T>(to_float(to_bfloat16(static_cast<float>(x)))) : x;
+}
+
+// The sum over the ranks in their order.
+template <class T>
+T sum_of_terms(int ranks, int64_t i, DType wire) {
+  T sum = term<T>(0, i, wire);
+  for (int r = 1; r < ranks; ++r) sum += term<T>(r, i, wire);
+  return wire == DType::bf16 ? static_cast<T>(to_float(to_bfloat16(static_cast<float>(sum)))) : sum;
+}
+
+template <class T>
+void check_started_sums(Communicator& ranks, int64_t n, bool uneven, DType wire) {
+  std::vector<int64_t> parts = equal_parts(n, ranks.size());
+  if (uneven) {  // the first rank has no part, the last has two
+    parts.back() += std::exchange(parts.front(), 0);
+    if (ranks.size() == 1) parts = {n};
+  }
+  std::vector<T> terms, sums;
+  for (int64_t i = 0; i < n; ++i) {
+    terms.push_back(term<T>(ranks.rank(), i, DType::f32));
+    sums.push_back(ranks.size() == 1 ? terms.back() : sum_of_terms<T>(ranks.size(), i, wire));
+  }
+  std::vector<T> reduced = terms, scattered = terms;
+  Pending first = ranks.start_all_reduce_sum(tensor_of(reduced, {n}), parts, wire);
+  Pending second = ranks.start_reduce_scatter_sum(tensor_of(scattered, {n}), parts, wire);
+  second.wait();
+  int64_t begin = 0;
+  for (int r = 0; r < ranks.rank(); ++r) begin += parts[static_cast<size_t>(r)];
+  const int64_t end = begin + parts[static_cast<size_t>(ranks.rank())];
+  for (int64_t i = begin; i < end; ++i) {
+    const auto at = static_cast<size_t>(i);
+    MOE_CHECK(scattered[at] == sums[at], "start_reduce_scatter_sum: element {} is {}, not {}", i, scattered[at],
+              sums[at]);
+  }
+  // Only a rank's own part may be used.
+  std::fill(scattered.begin(), scattered.begin() + begin, T(-1));
+  std::fill(scattered.begin() + end, scattered.end(), T(-1));
+  Pending third = ranks.start_all_gather(tensor_of(scattered, {n}), parts, wire);
+  third.wait();
+  first.wait();
+  expect("start_all_gather", scattered, sums);
+  expect("start_all_reduce_sum", reduced, sums);
+}
+
+void check_started(Communicator& ranks) {
+  for (const int64_t n : {int64_t{0}, int64_t{1}, int64_t{5}, int64_t{100'003}}) {
+    for (const bool uneven : {false, true}) {
+      check_started_sums<float>(ranks, n, uneven, DType::f32);
+      check_started_sums<float>(ranks, n, uneven, DType::bf16);
+      check_started_sums<double>(ranks, n, uneven, DType::f32);
+    }
+  }
+  // Many at once, waited for in the reverse order, while others are carried out as usual.
+  constexpr int64_t kRows = 40, kMany = 30;
+  const std::vector<int64_t> rows(static_cast<size_t>(ranks.size()), kRows);
+  std::vector<std::vector<int32_t>> sent, received;
+  std::vector<Pending> pending;
+  for (int32_t m = 0; m < kMany; ++m) {
+    sent.emplace_back(static_cast<size_t>(kRows * ranks.size()), 100 * ranks.rank() + m);
+    received.emplace_back(sent.back().size(), -1);
+  }
+  for (size_t m = 0; m < kMany; ++m) {
+    const Shape shape{kRows * ranks.size()};
+    pending.push_back(ranks.start_all_to_all(tensor_of(received[m], shape), rows, tensor_of(sent[m], shape), rows));
+    check_same_bits_everywhere(ranks);
+  }
+  for (size_t m = kMany; m-- > 0;) {
+    pending[m].wait();
+    pending[m].wait();  // does nothing
+    std::vector<int32_t> expected;
+    for (int r = 0; r < ranks.size(); ++r) expected.insert(expected.end(), kRows, 100 * r + static_cast<int32_t>(m));
+    expect("start_all_to_all", received[m], expected);
+  }
+}
+
 void check_split(Communicator& ranks) {
   const auto part = ranks.split(ranks.rank() % 2);
   MOE_CHECK(part->size() == (ranks.size() + 1 - ranks.rank() % 2) / 2, "{} ranks in a part", part->size());
@@ -123,7 +206,9 @@ void check_communicator(Communicator& ranks) {
   check_all_exchanges<float>(ranks);
   check_all_exchanges<double>(ranks);
   check_all_exchanges<int32_t>(ranks);
+  check_started(ranks);
   check_split(ranks);
+  check_started(*ranks.split(ranks.rank() / 2));
   ranks.barrier();
 }
 

@@ -46,11 +46,16 @@ struct Contribution {
 struct Group {
   World& world;
   int size;
+  std::vector<int> hosts;  // by rank
   std::vector<const Contribution*> contributions;
   int arrived = 0;
   uint64_t meetings = 0;
 
-  Group(World& shared, int num_ranks) : world(shared), size(num_ranks), contributions(static_cast<size_t>(num_ranks)) {}
+  Group(World& shared, std::vector<int> of_ranks)
+      : world(shared),
+        size(static_cast<int>(of_ranks.size())),
+        hosts(std::move(of_ranks)),
+        contributions(hosts.size()) {}
 
   // Returns when all ranks of the group are here. A meeting that all of them are sure to reach takes place even when a
   // rank has failed.
@@ -82,6 +87,7 @@ class ThreadCommunicator : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return group_->size; }
+  int host_of(int rank) const override { return group_->hosts[as_index(rank)]; }
 
   void all_reduce_sum(Tensor x) override {
     reduce("all_reduce_sum", x, [](auto a, auto b) { return a + b; });
@@ -132,16 +138,17 @@ class ThreadCommunicator : public Communicator {
   std::unique_ptr<Communicator> split(int colour) override {
     Contribution mine{.call = "split", .tensor = {}, .rows = {}, .number = colour, .group = {}};
     std::shared_ptr<Group> part;
-    int first = -1, members = 0, place = 0;
+    int first = -1, place = 0;
+    std::vector<int> hosts;
     exchange(mine, [&] {
       for (int peer = 0; peer < size(); ++peer) {
         if (of(peer).number != colour) continue;
         if (first < 0) first = peer;
-        if (peer == rank_) place = members;
-        ++members;
+        if (peer == rank_) place = static_cast<int>(hosts.size());
+        hosts.push_back(host_of(peer));
       }
     });
-    if (first == rank_) mine.group = std::make_shared<Group>(group_->world, members);
+    if (first == rank_) mine.group = std::make_shared<Group>(group_->world, hosts);
     exchange(mine, [&] { part = of(first).group; });
     return std::make_unique<ThreadCommunicator>(part, place);
   }
@@ -210,10 +217,11 @@ class ThreadCommunicator : public Communicator {
 
 }  // namespace
 
-void run_ranks(int num_ranks, const std::function<void(std::shared_ptr<Communicator>)>& body) {
+void run_ranks(int num_ranks, const std::function<void(std::shared_ptr<Communicator>)>& body, std::vector<int> hosts) {
   World world;
   world.num_ranks = num_ranks;
-  const auto group = std::make_shared<Group>(world, num_ranks);
+  hosts.resize(static_cast<size_t>(num_ranks), 0);
+  const auto group = std::make_shared<Group>(world, std::move(hosts));
   std::exception_ptr first_error;
 
   const auto end_rank = [&](std::exception_ptr error, bool is_cause) {

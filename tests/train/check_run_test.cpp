@@ -32,7 +32,7 @@ TrainConfig tiny_with(const std::string& yaml) {
 // The refusal of the configuration by --dry-run; empty if it is accepted.
 std::string refusal(const std::string& yaml) {
   try {
-    describe_dry_run(tiny_with(yaml), std::make_shared<SelfCommunicator>(), 0, 1);
+    describe_dry_run(tiny_with(yaml), RankCounts{}, 1);
   } catch (const UsageError& error) {
     return error.what();
   }
@@ -149,11 +149,11 @@ TEST_CASE("a dry run warns of warm-ups that are longer than the run") {
        {"train: {steps: 10, learning_rate: {kind: cosine, warmup: 11}}",
         "{train: {steps: 10}, moe: {balance: [{kind: switch, coefficient: {kind: linear, warmup: 50}}]}}"}) {
     INFO(yaml);
-    CHECK_THAT(describe_dry_run(tiny_with(yaml), std::make_shared<SelfCommunicator>(), 0, 1),
+    CHECK_THAT(describe_dry_run(tiny_with(yaml), RankCounts{}, 1),
                Catch::Contains("is longer than the run of 10"));
   }
   CHECK_THAT(describe_dry_run(tiny_with("train: {steps: 10, learning_rate: {kind: cosine, warmup: 10}}"),
-                              std::make_shared<SelfCommunicator>(), 0, 1),
+                              RankCounts{}, 1),
              !Catch::Contains("is longer than the run"));
 }
 
@@ -196,7 +196,7 @@ TEST_CASE("a run needs its source only at its start") {
   for (const char* yaml : {"{init: {from: not/there}}", "{curriculum: {from: not/there, sampler: buckets}}"}) {
     INFO(yaml);
     const TrainConfig config = tiny_with(yaml);
-    CHECK_THROWS_AS(describe_dry_run(config, std::make_shared<SelfCommunicator>(), 0, 1), CheckpointError);
+    CHECK_THROWS_AS(describe_dry_run(config, RankCounts{}, 1), CheckpointError);
     const auto task = open_task(config);
     CHECK_NOTHROW(check_run({.config = config, .task = *task, .length = run_length(config, *task), .starts = false}));
   }

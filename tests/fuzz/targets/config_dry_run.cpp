@@ -12,7 +12,7 @@ static void read_input(std::string_view input) {
   read_config(root, config);
   use_few_tokens(config);
   if (!is_small(config)) return;
-  describe_dry_run(config, std::make_shared<SelfCommunicator>(), 2, 1);
+  describe_dry_run(config, RankCounts::on_one_host(2), 1);
 }
 
 // A configuration with every key, and one with many families.

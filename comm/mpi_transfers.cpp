@@ -1,0 +1,324 @@
+#include "comm/mpi_transfers.h"
+
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "comm/mpi_types.h"
+#include "core/base/background_thread.h"
+#include "core/base/integer.h"
+#include "core/tensor/bfloat16.h"
+
+namespace moe {
+namespace {
+
+// While nothing waits for a transfer, the thread looks at its messages this often. A link of 10 Gbit/s brings 25 kB in
+// between, which is less than the system's buffers hold.
+constexpr std::chrono::microseconds kPause{20};
+
+char* at(Tensor x, int64_t element) {
+  return static_cast<char*>(x.data) + element * static_cast<int64_t>(size_of(x.dtype));
+}
+
+void post_receive(std::vector<MPI_Request>& requests, void* into, int64_t count, DType type, int peer, int tag,
+                  MPI_Comm handle) {
+  if (count == 0) return;
+  MPI_CHECK(MPI_Irecv(into, mpi_count(count), mpi_type_of(type), peer, tag, handle, &requests.emplace_back()));
+}
+
+void post_send(std::vector<MPI_Request>& requests, const void* from, int64_t count, DType type, int peer, int tag,
+               MPI_Comm handle) {
+  if (count == 0) return;
+  MPI_CHECK(MPI_Isend(from, mpi_count(count), mpi_type_of(type), peer, tag, handle, &requests.emplace_back()));
+}
+
+void round(char* to, ConstTensor from) {
+  const float* const values = from.as<float>();
+  auto* const rounded = reinterpret_cast<BFloat16*>(to);
+  for (int64_t i = 0; i < from.size(); ++i) rounded[i] = to_bfloat16(values[i]);
+}
+
+void widen(Tensor to, const char* from) {
+  float* const values = to.as<float>();
+  const auto* const rounded = reinterpret_cast<const BFloat16*>(from);
+  for (int64_t i = 0; i < to.size(); ++i) values[i] = to_float(rounded[i]);
+}
+
+// mine (n) = the sum of the ranks' terms in the order of the ranks; terms[r] (n) for every other rank r.
+template <class T, class Term>
+void add_in_order(T* mine, int64_t n, int rank, int size, Term term) {
+  constexpr int64_t kRun = 1024;
+  T sums[kRun];
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t count = std::min(kRun, n - begin);
+    for (int peer = 0; peer < size; ++peer) {
+      for (int64_t i = 0; i < count; ++i) {
+        const T x = peer == rank ? mine[begin + i] : term(peer, begin + i);
+        sums[i] = peer == 0 ? x : sums[i] + x;
+      }
+    }
+    std::copy_n(sums, count, mine + begin);
+  }
+}
+
+}  // namespace
+
+MpiTransfers::~MpiTransfers() {
+  give_up();
+  if (thread_.joinable()) thread_.join();
+}
+
+void MpiTransfers::give_up() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+}
+
+MpiTransfers::Transfer& MpiTransfers::claim(const Ranks& ranks, int64_t& ticket) {
+  const auto free = std::find_if(transfers_.begin(), transfers_.end(),
+                                 [](const Transfer& t) { return t.state == Transfer::State::free; });
+  ticket = free - transfers_.begin();
+  Transfer& t = free == transfers_.end() ? transfers_.emplace_back() : *free;
+  t.ranks = ranks;
+  // Two tags for each communication, below what every MPI allows.
+  t.tag = static_cast<int>((*ranks.next_tag)++ % 16'000) * 2;
+  t.exchange = t.reduce = t.sum = t.gather = t.widens = false;
+  t.wire = DType::f32;
+  t.requests.clear();
+  t.error = nullptr;
+  return t;
+}
+
+void MpiTransfers::launch(Transfer& transfer) {
+  transfer.state = Transfer::State::running;
+  if (!threaded_) {
+    while (!advance(transfer)) {
+      MPI_CHECK(MPI_Waitall(static_cast<int>(transfer.requests.size()), transfer.requests.data(), MPI_STATUSES_IGNORE));
+    }
+    transfer.state = Transfer::State::done;
+    return;
+  }
+  if (!thread_.joinable()) {
+    std::fegetenv(&floating_point_);
+    thread_ = background_thread([this] { run(); });
+  }
+  started_.push_back(&transfer);
+  changed_.notify_all();
+}
+
+int64_t MpiTransfers::start_sums(const Ranks& ranks, Steps steps, Tensor x, std::span<const int64_t> parts,
+                                 DType wire) {
+  MOE_CHECK(x.device == Device::cpu, "MPI communication needs host tensors");
+  MOE_CHECK(std::ssize(parts) == ranks.size, "{} parts for {} ranks", parts.size(), ranks.size);
+  const std::scoped_lock lock(mutex_);
+  int64_t ticket = 0;
+  Transfer& t = claim(ranks, ticket);
+  t.x = x;
+  t.wire = x.dtype == DType::f32 ? wire : DType::f32;
+  t.begins.assign(1, 0);
+  for (const int64_t part : parts) t.begins.push_back(t.begins.back() + part);
+  MOE_CHECK(t.begins.back() == x.size(), "parts of {} elements of {}", t.begins.back(), x.size());
+  t.reduce = t.sum = steps != Steps::all_gather;
+  t.gather = steps != Steps::reduce_scatter;
+  launch(t);
+  return ticket;
+}
+
+int64_t MpiTransfers::start_exchange(const Ranks& ranks, Tensor recv, std::span<const int64_t> recv_rows,
+                                     ConstTensor send, std::span<const int64_t> send_rows) {
+  MOE_CHECK(recv.device == Device::cpu, "MPI communication needs host tensors");
+  const std::scoped_lock lock(mutex_);
+  int64_t ticket = 0;
+  Transfer& t = claim(ranks, ticket);
+  t.x = recv;
+  t.send = send;
+  const auto elements = [](std::vector<int64_t>& counts, std::span<const int64_t> rows, const auto& x) {
+    const int64_t width = x.size() / std::max<int64_t>(x.dim(0), 1);
+    counts.clear();
+    for (const int64_t r : rows) counts.push_back(r * width);
+  };
+  elements(t.recv_counts, recv_rows, recv);
+  elements(t.send_counts, send_rows, send);
+  t.exchange = true;
+  launch(t);
+  return ticket;
+}
+
+void MpiTransfers::wait(int64_t ticket) {
+  std::unique_lock lock(mutex_);
+  Transfer& t = transfers_[as_index(ticket)];
+  ++waiting_;
+  changed_.wait(lock, [&] { return t.state == Transfer::State::done || stop_; });
+  --waiting_;
+  if (t.state != Transfer::State::done) throw DeviceError("a communication was given up");
+  t.state = Transfer::State::free;
+  if (t.error) std::rethrow_exception(t.error);
+}
+
+void MpiTransfers::run() {
+  std::fesetenv(&floating_point_);  // denormal numbers are handled as everywhere
+  prctl(PR_SET_TIMERSLACK, 1000UL);
+  std::vector<Transfer*> running, complete;
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    running.insert(running.end(), started_.begin(), started_.end());
+    started_.clear();
+    if (running.empty()) {
+      changed_.wait(lock, [&] { return stop_ || !started_.empty(); });
+      continue;
+    }
+    const bool hurry = waiting_ > 0;
+    lock.unlock();
+    complete.clear();
+    for (Transfer* const t : running) {
+      try {
+        if (advance(*t)) complete.push_back(t);
+      } catch (...) {
+        t->error = std::current_exception();
+        complete.push_back(t);
+      }
+    }
+    if (complete.empty()) {
+      if (hurry) {
+        sched_yield();
+      } else {
+        std::this_thread::sleep_for(kPause);
+      }
+    }
+    lock.lock();
+    for (Transfer* const t : complete) {
+      t->state = Transfer::State::done;
+      std::erase(running, t);
+    }
+    if (!complete.empty()) changed_.notify_all();
+  }
+}
+
+bool MpiTransfers::advance(Transfer& t) {
+  for (;;) {
+    int arrived = 1;
+    if (!t.requests.empty()) {
+      MPI_CHECK(MPI_Testall(static_cast<int>(t.requests.size()), t.requests.data(), &arrived, MPI_STATUSES_IGNORE));
+    }
+    if (!arrived) return false;
+    t.requests.clear();
+    if (std::exchange(t.exchange, false)) {
+      post_exchange(t);
+    } else if (std::exchange(t.reduce, false)) {
+      post_reduce_scatter(t);
+    } else if (std::exchange(t.sum, false)) {
+      add_parts(t);
+    } else if (std::exchange(t.gather, false)) {
+      post_all_gather(t);
+    } else {
+      finish_all_gather(t);
+      return true;
+    }
+  }
+}
+
+void MpiTransfers::post_exchange(Transfer& t) {
+  int64_t into = 0, from = 0, own_into = 0, own_from = 0;
+  const auto element = static_cast<int64_t>(size_of(t.x.dtype));
+  const char* const sent = static_cast<const char*>(t.send.data);
+  for (int peer = 0; peer < t.ranks.size; ++peer) {
+    const int64_t count = t.recv_counts[as_index(peer)];
+    if (peer == t.ranks.rank) {
+      own_into = into;
+    } else {
+      post_receive(t.requests, at(t.x, into), count, t.x.dtype, peer, t.tag, t.ranks.handle);
+    }
+    into += count;
+  }
+  for (int peer = 0; peer < t.ranks.size; ++peer) {
+    const int64_t count = t.send_counts[as_index(peer)];
+    if (peer == t.ranks.rank) {
+      own_from = from;
+    } else {
+      post_send(t.requests, sent + from * element, count, t.x.dtype, peer, t.tag, t.ranks.handle);
+    }
+    from += count;
+  }
+  const auto own = static_cast<size_t>(t.send_counts[as_index(t.ranks.rank)] * element);
+  if (own > 0) std::memcpy(at(t.x, own_into), sent + own_from * element, own);
+}
+
+void MpiTransfers::post_reduce_scatter(Transfer& t) {
+  const DType sent = t.rounds() ? DType::bf16 : t.x.dtype;
+  const auto element = static_cast<int64_t>(size_of(sent));
+  const int64_t own = t.part(t.ranks.rank);
+  // The other ranks' terms of this rank's part, by rank, with room for its own.
+  t.inbox.resize(static_cast<size_t>(own * t.ranks.size * element));
+  for (int peer = 0; peer < t.ranks.size; ++peer) {
+    if (peer == t.ranks.rank) continue;
+    post_receive(t.requests, t.inbox.data() + own * peer * element, own, sent, peer, t.tag, t.ranks.handle);
+  }
+  if (t.rounds()) {
+    t.outbox.resize(static_cast<size_t>(t.x.size() * element));
+    round(t.outbox.data(), t.x);
+  }
+  for (int peer = 0; peer < t.ranks.size; ++peer) {
+    if (peer == t.ranks.rank) continue;
+    const int64_t begin = t.begins[as_index(peer)];
+    post_send(t.requests, t.rounds() ? t.outbox.data() + begin * element : at(t.x, begin), t.part(peer), sent, peer,
+              t.tag, t.ranks.handle);
+  }
+}
+
+void MpiTransfers::add_parts(Transfer& t) {
+  const int rank = t.ranks.rank, size = t.ranks.size;
+  const int64_t own = t.part(rank);
+  const Tensor mine = t.x.slice(t.begins[as_index(rank)], own);
+  const auto add = [&]<class T>(T*) {
+    const T* const terms = reinterpret_cast<const T*>(t.inbox.data());
+    add_in_order(mine.as<T>(), own, rank, size, [&](int peer, int64_t i) { return terms[own * peer + i]; });
+  };
+  if (t.x.dtype == DType::f64) return add(static_cast<double*>(nullptr));
+  if (!t.rounds()) return add(static_cast<float*>(nullptr));
+  const auto* const terms = reinterpret_cast<const BFloat16*>(t.inbox.data());
+  auto* const rounded = reinterpret_cast<char*>(t.outbox.data());
+  widen(mine, rounded + t.begins[as_index(rank)] * static_cast<int64_t>(sizeof(BFloat16)));  // its own terms too
+  add_in_order(mine.as<float>(), own, rank, size, [&](int peer, int64_t i) { return to_float(terms[own * peer + i]); });
+  round(rounded, mine);
+  widen(mine, rounded);
+}
+
+void MpiTransfers::post_all_gather(Transfer& t) {
+  const DType sent = t.rounds() ? DType::bf16 : t.x.dtype;
+  const auto element = static_cast<int64_t>(size_of(sent));
+  const int rank = t.ranks.rank;
+  const Tensor mine = t.x.slice(t.begins[as_index(rank)], t.part(rank));
+  if (t.rounds()) {
+    t.inbox.resize(static_cast<size_t>(t.x.size() * element));
+    t.outbox.resize(static_cast<size_t>(mine.size() * element));
+    round(t.outbox.data(), mine);
+  }
+  for (int peer = 0; peer < t.ranks.size; ++peer) {
+    if (peer == rank) continue;
+    const int64_t begin = t.begins[as_index(peer)];
+    post_receive(t.requests, t.rounds() ? t.inbox.data() + begin * element : at(t.x, begin), t.part(peer), sent, peer,
+                 t.tag + 1, t.ranks.handle);
+  }
+  for (int peer = 0; peer < t.ranks.size; ++peer) {
+    if (peer == rank) continue;
+    post_send(t.requests, t.rounds() ? t.outbox.data() : mine.data, mine.size(), sent, peer, t.tag + 1, t.ranks.handle);
+  }
+  t.widens = t.rounds();
+}
+
+void MpiTransfers::finish_all_gather(Transfer& t) {
+  if (!std::exchange(t.widens, false)) return;
+  for (int peer = 0; peer < t.ranks.size; ++peer) {
+    if (peer == t.ranks.rank) continue;
+    const int64_t begin = t.begins[as_index(peer)];
+    widen(t.x.slice(begin, t.part(peer)), t.inbox.data() + begin * static_cast<int64_t>(sizeof(BFloat16)));
+  }
+}
+
+}  // namespace moe

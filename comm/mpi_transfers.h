@@ -1,0 +1,87 @@
+// Communications by MPI that go on while the program computes. MPI itself only moves messages while it is called, so a
+// thread calls it.
+#pragma once
+#include <mpi.h>
+
+#include <atomic>
+#include <cfenv>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "core/tensor/tensor.h"
+
+namespace moe {
+
+class MpiTransfers {
+ public:
+  // With `threaded`, which needs MPI_THREAD_MULTIPLE, a thread carries out what is started. Otherwise a communication
+  // is complete when start() returns.
+  explicit MpiTransfers(bool threaded) : threaded_(threaded) {}
+  ~MpiTransfers();
+  MpiTransfers(const MpiTransfers&) = delete;
+
+  // The ranks of a communication; `handle` belongs to these alone.
+  struct Ranks {
+    MPI_Comm handle;
+    int rank, size;
+    int64_t* next_tag;  // all ranks start the same communications, so they count alike
+  };
+  enum class Steps { reduce_scatter, all_gather, all_reduce };
+
+  // See Communicator. Each returns a ticket for wait().
+  int64_t start_sums(const Ranks& ranks, Steps steps, Tensor x, std::span<const int64_t> parts, DType wire);
+  int64_t start_exchange(const Ranks& ranks, Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
+                         std::span<const int64_t> send_rows);
+  void wait(int64_t ticket);
+  // Nothing that was started goes on.
+  void give_up();
+
+ private:
+  // One communication. Its memory is kept for later ones.
+  struct Transfer {
+    enum class State { free, running, done } state = State::free;
+    Ranks ranks{};
+    int tag = 0;
+    // The steps that are left; each posts messages, and ends when they have arrived.
+    bool exchange = false, reduce = false, sum = false, gather = false, widens = false;
+    Tensor x{};
+    DType wire = DType::f32;
+    std::vector<int64_t> begins;  // of the parts, and the end
+    ConstTensor send{};
+    std::vector<int64_t> send_counts, recv_counts;  // elements per peer
+    std::vector<MPI_Request> requests;
+    std::vector<char> inbox, outbox;
+    std::exception_ptr error;
+
+    int64_t part(int rank) const { return begins[as_index(rank) + 1] - begins[as_index(rank)]; }
+    bool rounds() const { return wire == DType::bf16; }
+  };
+
+  Transfer& claim(const Ranks& ranks, int64_t& ticket);
+  void launch(Transfer& transfer);
+  void run();
+  // Carries a transfer on as far as it goes without waiting. Returns whether it is complete.
+  static bool advance(Transfer& transfer);
+  static void post_exchange(Transfer& t);
+  static void post_reduce_scatter(Transfer& t);
+  static void add_parts(Transfer& t);
+  static void post_all_gather(Transfer& t);
+  static void finish_all_gather(Transfer& t);
+
+  const bool threaded_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Transfer> transfers_;  // by ticket; their places do not change
+  std::vector<Transfer*> started_;  // not seen by the thread yet
+  int waiting_ = 0;
+  std::atomic<bool> stop_ = false;
+  std::fenv_t floating_point_{};  // of the thread that starts communications
+  std::thread thread_;
+};
+
+}  // namespace moe

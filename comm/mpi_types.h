@@ -1,0 +1,18 @@
+// MPI's names for our types, and its errors as exceptions.
+#pragma once
+#include <mpi.h>
+
+#include "core/tensor/tensor.h"
+
+namespace moe {
+
+// Throws a DeviceError with MPI's message if a call fails.
+#define MPI_CHECK(call) ::moe::check_mpi((call), #call)
+void check_mpi(int status, const char* call);
+
+// bf16 elements may be moved, but not added.
+MPI_Datatype mpi_type_of(DType dtype);
+// A number of elements as MPI takes it. Throws InternalError above 2^31 - 1.
+int mpi_count(int64_t elements);
+
+}  // namespace moe
