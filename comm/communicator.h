@@ -65,6 +65,7 @@ class Communicator {
   virtual Pending start_reduce_scatter_sum(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
   // Copies each rank's part of x to all ranks. With `wire` bf16 the parts must be rounded already.
   virtual Pending start_all_gather(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
+  virtual bool can_send_bf16() const { return true; }
   // The first, then the second.
   virtual Pending start_all_reduce_sum(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
   virtual Pending start_all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,

@@ -19,6 +19,8 @@ namespace {
 // While nothing waits for a transfer, the thread looks at its messages this often. A link of 10 Gbit/s brings 25 kB in
 // between, which is less than the system's buffers hold.
 constexpr std::chrono::microseconds kPause{20};
+// Room for so many communications at once; more would allocate memory.
+constexpr size_t kMostStarted = 4096;
 
 char* at(Tensor x, int64_t element) {
   return static_cast<char*>(x.data) + element * static_cast<int64_t>(size_of(x.dtype));
@@ -67,6 +69,16 @@ void add_in_order(T* mine, int64_t n, int rank, int size, Term term) {
 
 }  // namespace
 
+MpiTransfers::MpiTransfers(bool threaded) : threaded_(threaded) {
+  started_.reserve(kMostStarted);
+}
+
+size_t MpiTransfers::Transfer::bytes_in() const {
+  const size_t element = rounds() ? sizeof(BFloat16) : size_of(x.dtype);
+  const size_t terms = static_cast<size_t>(part(ranks.rank)) * static_cast<size_t>(ranks.size) * element;
+  return std::max(terms, rounds() ? static_cast<size_t>(x.size()) * element : 0);
+}
+
 MpiTransfers::~MpiTransfers() {
   give_up();
   if (thread_.joinable()) thread_.join();
@@ -91,6 +103,7 @@ MpiTransfers::Transfer& MpiTransfers::claim(const Ranks& ranks, int64_t& ticket)
   t.exchange = t.reduce = t.sum = t.gather = t.widens = false;
   t.wire = DType::f32;
   t.requests.clear();
+  t.mail = nullptr;
   t.error = nullptr;
   return t;
 }
@@ -98,9 +111,11 @@ MpiTransfers::Transfer& MpiTransfers::claim(const Ranks& ranks, int64_t& ticket)
 void MpiTransfers::launch(Transfer& transfer) {
   transfer.state = Transfer::State::running;
   if (!threaded_) {
+    take_mailbox(transfer);
     while (!advance(transfer)) {
       MPI_CHECK(MPI_Waitall(static_cast<int>(transfer.requests.size()), transfer.requests.data(), MPI_STATUSES_IGNORE));
     }
+    if (transfer.mail) release(transfer);
     transfer.state = Transfer::State::done;
     return;
   }
@@ -126,6 +141,11 @@ int64_t MpiTransfers::start_sums(const Ranks& ranks, Steps steps, Tensor x, std:
   MOE_CHECK(t.begins.back() == x.size(), "parts of {} elements of {}", t.begins.back(), x.size());
   t.reduce = t.sum = steps != Steps::all_gather;
   t.gather = steps != Steps::reduce_scatter;
+  most_in_ = std::max(most_in_, t.bytes_in());
+  most_out_ = std::max(most_out_, t.bytes_out());
+  for (Mailbox& mailbox : mailboxes_) {
+    if (!mailbox.used) enlarge(mailbox);
+  }
   launch(t);
   return ticket;
 }
@@ -165,10 +185,11 @@ void MpiTransfers::run() {
   std::fesetenv(&floating_point_);  // denormal numbers are handled as everywhere
   prctl(PR_SET_TIMERSLACK, 1000UL);
   std::vector<Transfer*> running, complete;
+  running.reserve(kMostStarted);
+  complete.reserve(kMostStarted);
   std::unique_lock lock(mutex_);
   while (!stop_) {
-    running.insert(running.end(), started_.begin(), started_.end());
-    started_.clear();
+    begin_started(running);
     if (running.empty()) {
       changed_.wait(lock, [&] { return stop_ || !started_.empty(); });
       continue;
@@ -193,11 +214,43 @@ void MpiTransfers::run() {
     }
     lock.lock();
     for (Transfer* const t : complete) {
+      if (t->mail) release(*t);
       t->state = Transfer::State::done;
       std::erase(running, t);
     }
     if (!complete.empty()) changed_.notify_all();
   }
+}
+
+bool MpiTransfers::take_mailbox(Transfer& t) {
+  if (!t.is_sum()) return true;
+  const auto free = std::find_if(mailboxes_.begin(), mailboxes_.end(), [](const Mailbox& m) { return !m.used; });
+  if (free == mailboxes_.end()) return false;
+  free->used = true;
+  t.mail = &*free;
+  return true;
+}
+
+void MpiTransfers::enlarge(Mailbox& mailbox) const {
+  if (mailbox.in.size() < most_in_) mailbox.in.resize(most_in_);
+  if (mailbox.out.size() < most_out_) mailbox.out.resize(most_out_);
+}
+
+void MpiTransfers::release(Transfer& t) {
+  t.mail->used = false;
+  enlarge(*t.mail);
+}
+
+void MpiTransfers::begin_started(std::vector<Transfer*>& running) {
+  bool sums_wait = false;
+  std::erase_if(started_, [&](Transfer* t) {
+    if (t->is_sum() && (sums_wait || !take_mailbox(*t))) {
+      sums_wait = true;
+      return false;
+    }
+    running.push_back(t);
+    return true;
+  });
 }
 
 bool MpiTransfers::advance(Transfer& t) {
@@ -254,19 +307,17 @@ void MpiTransfers::post_reduce_scatter(Transfer& t) {
   const auto element = static_cast<int64_t>(size_of(sent));
   const int64_t own = t.part(t.ranks.rank);
   // The other ranks' terms of this rank's part, by rank, with room for its own.
-  t.inbox.resize(static_cast<size_t>(own * t.ranks.size * element));
   for (int peer = 0; peer < t.ranks.size; ++peer) {
     if (peer == t.ranks.rank) continue;
-    post_receive(t.requests, t.inbox.data() + own * peer * element, own, sent, peer, t.tag, t.ranks.handle);
+    post_receive(t.requests, t.mail->in.data() + own * peer * element, own, sent, peer, t.tag, t.ranks.handle);
   }
   if (t.rounds()) {
-    t.outbox.resize(static_cast<size_t>(t.x.size() * element));
-    round(t.outbox.data(), t.x);
+    round(t.mail->out.data(), t.x);
   }
   for (int peer = 0; peer < t.ranks.size; ++peer) {
     if (peer == t.ranks.rank) continue;
     const int64_t begin = t.begins[as_index(peer)];
-    post_send(t.requests, t.rounds() ? t.outbox.data() + begin * element : at(t.x, begin), t.part(peer), sent, peer,
+    post_send(t.requests, t.rounds() ? t.mail->out.data() + begin * element : at(t.x, begin), t.part(peer), sent, peer,
               t.tag, t.ranks.handle);
   }
 }
@@ -276,13 +327,13 @@ void MpiTransfers::add_parts(Transfer& t) {
   const int64_t own = t.part(rank);
   const Tensor mine = t.x.slice(t.begins[as_index(rank)], own);
   const auto add = [&]<class T>(T*) {
-    const T* const terms = reinterpret_cast<const T*>(t.inbox.data());
+    const T* const terms = reinterpret_cast<const T*>(t.mail->in.data());
     add_in_order(mine.as<T>(), own, rank, size, [&](int peer, int64_t i) { return terms[own * peer + i]; });
   };
   if (t.x.dtype == DType::f64) return add(static_cast<double*>(nullptr));
   if (!t.rounds()) return add(static_cast<float*>(nullptr));
-  const auto* const terms = reinterpret_cast<const BFloat16*>(t.inbox.data());
-  auto* const rounded = reinterpret_cast<char*>(t.outbox.data());
+  const auto* const terms = reinterpret_cast<const BFloat16*>(t.mail->in.data());
+  auto* const rounded = reinterpret_cast<char*>(t.mail->out.data());
   widen(mine, rounded + t.begins[as_index(rank)] * static_cast<int64_t>(sizeof(BFloat16)));  // its own terms too
   add_in_order(mine.as<float>(), own, rank, size, [&](int peer, int64_t i) { return to_float(terms[own * peer + i]); });
   round(rounded, mine);
@@ -295,19 +346,18 @@ void MpiTransfers::post_all_gather(Transfer& t) {
   const int rank = t.ranks.rank;
   const Tensor mine = t.x.slice(t.begins[as_index(rank)], t.part(rank));
   if (t.rounds()) {
-    t.inbox.resize(static_cast<size_t>(t.x.size() * element));
-    t.outbox.resize(static_cast<size_t>(mine.size() * element));
-    round(t.outbox.data(), mine);
+    round(t.mail->out.data(), mine);
   }
   for (int peer = 0; peer < t.ranks.size; ++peer) {
     if (peer == rank) continue;
     const int64_t begin = t.begins[as_index(peer)];
-    post_receive(t.requests, t.rounds() ? t.inbox.data() + begin * element : at(t.x, begin), t.part(peer), sent, peer,
-                 t.tag + 1, t.ranks.handle);
+    post_receive(t.requests, t.rounds() ? t.mail->in.data() + begin * element : at(t.x, begin), t.part(peer), sent,
+                 peer, t.tag + 1, t.ranks.handle);
   }
   for (int peer = 0; peer < t.ranks.size; ++peer) {
     if (peer == rank) continue;
-    post_send(t.requests, t.rounds() ? t.outbox.data() : mine.data, mine.size(), sent, peer, t.tag + 1, t.ranks.handle);
+    post_send(t.requests, t.rounds() ? t.mail->out.data() : mine.data, mine.size(), sent, peer, t.tag + 1,
+              t.ranks.handle);
   }
   t.widens = t.rounds();
 }
@@ -317,7 +367,7 @@ void MpiTransfers::finish_all_gather(Transfer& t) {
   for (int peer = 0; peer < t.ranks.size; ++peer) {
     if (peer == t.ranks.rank) continue;
     const int64_t begin = t.begins[as_index(peer)];
-    widen(t.x.slice(begin, t.part(peer)), t.inbox.data() + begin * static_cast<int64_t>(sizeof(BFloat16)));
+    widen(t.x.slice(begin, t.part(peer)), t.mail->in.data() + begin * static_cast<int64_t>(sizeof(BFloat16)));
   }
 }
 

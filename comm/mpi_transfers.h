@@ -3,6 +3,7 @@
 #pragma once
 #include <mpi.h>
 
+#include <array>
 #include <atomic>
 #include <cfenv>
 #include <condition_variable>
@@ -21,7 +22,7 @@ class MpiTransfers {
  public:
   // With `threaded`, which needs MPI_THREAD_MULTIPLE, a thread carries out what is started. Otherwise a communication
   // is complete when start() returns.
-  explicit MpiTransfers(bool threaded) : threaded_(threaded) {}
+  explicit MpiTransfers(bool threaded);
   ~MpiTransfers();
   MpiTransfers(const MpiTransfers&) = delete;
 
@@ -42,6 +43,12 @@ class MpiTransfers {
   void give_up();
 
  private:
+  // Messages of a sum on their way. There are few, so that sums that wait for a slow link need no memory.
+  struct Mailbox {
+    std::vector<char> in, out;
+    bool used = false;
+  };
+  static constexpr size_t kSumsAtOnce = 4;
   // One communication. Its memory is kept for later ones.
   struct Transfer {
     enum class State { free, running, done } state = State::free;
@@ -55,16 +62,29 @@ class MpiTransfers {
     ConstTensor send{};
     std::vector<int64_t> send_counts, recv_counts;  // elements per peer
     std::vector<MPI_Request> requests;
-    std::vector<char> inbox, outbox;
+    Mailbox* mail = nullptr;  // of sums, while they are carried out
     std::exception_ptr error;
 
+    // Bytes of messages that a sum keeps. Received: the terms of its own part from every rank, or rounded sums of all
+    // parts.
+    size_t bytes_in() const;
+    size_t bytes_out() const { return rounds() ? static_cast<size_t>(x.size()) * sizeof(BFloat16) : 0; }
     int64_t part(int rank) const { return begins[as_index(rank) + 1] - begins[as_index(rank)]; }
     bool rounds() const { return wire == DType::bf16; }
+    bool is_sum() const { return reduce || gather; }  // before it has begun
   };
 
   Transfer& claim(const Ranks& ranks, int64_t& ticket);
   void launch(Transfer& transfer);
   void run();
+  // Moves what may begin from started_ to `running`. Sums begin in the order in which they were started: all ranks have
+  // the same order, so the first one can always go on.
+  void begin_started(std::vector<Transfer*>& running);
+  bool take_mailbox(Transfer& transfer);
+  // Which mailbox a sum gets depends on time, so all are made as large as the largest sum needs: the first step
+  // allocates all memory.
+  void enlarge(Mailbox& mailbox) const;
+  void release(Transfer& transfer);  // its mailbox
   // Carries a transfer on as far as it goes without waiting. Returns whether it is complete.
   static bool advance(Transfer& transfer);
   static void post_exchange(Transfer& t);
@@ -77,7 +97,9 @@ class MpiTransfers {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Transfer> transfers_;  // by ticket; their places do not change
-  std::vector<Transfer*> started_;  // not seen by the thread yet
+  std::vector<Transfer*> started_;  // not begun yet, in order
+  std::array<Mailbox, kSumsAtOnce> mailboxes_;
+  size_t most_in_ = 0, most_out_ = 0;  // bytes of the largest sum's messages
   int waiting_ = 0;
   std::atomic<bool> stop_ = false;
   std::fenv_t floating_point_{};  // of the thread that starts communications

@@ -31,6 +31,22 @@ void StagedCommunicator::broadcast(Tensor x, int root) {
   in_place(x, [&](Tensor host) { host_->broadcast(host, root); });
 }
 
+// Complete when they return: the copies to and from the GPU wait for it.
+Pending StagedCommunicator::start_reduce_scatter_sum(Tensor x, std::span<const int64_t> parts, DType wire) {
+  in_place(x, [&](Tensor host) { host_->start_reduce_scatter_sum(host, parts, wire).wait(); });
+  return {};
+}
+
+Pending StagedCommunicator::start_all_gather(Tensor x, std::span<const int64_t> parts, DType wire) {
+  in_place(x, [&](Tensor host) { host_->start_all_gather(host, parts, wire).wait(); });
+  return {};
+}
+
+Pending StagedCommunicator::start_all_reduce_sum(Tensor x, std::span<const int64_t> parts, DType wire) {
+  in_place(x, [&](Tensor host) { host_->start_all_reduce_sum(host, parts, wire).wait(); });
+  return {};
+}
+
 // bf16 rows are sent as raw bytes, in units of 4 bytes (i32), because nothing is added during the exchange.
 static std::pair<Shape, DType> as_bytes(const Shape& shape, DType dtype) {
   if (dtype != DType::bf16) return {shape, dtype};

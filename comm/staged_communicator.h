@@ -19,6 +19,9 @@ class StagedCommunicator : public Communicator {
   void broadcast(Tensor x, int root) override;
   void all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                   std::span<const int64_t> send_rows) override;
+  Pending start_reduce_scatter_sum(Tensor x, std::span<const int64_t> parts, DType wire) override;
+  Pending start_all_gather(Tensor x, std::span<const int64_t> parts, DType wire) override;
+  Pending start_all_reduce_sum(Tensor x, std::span<const int64_t> parts, DType wire) override;
   void barrier() override { host_->barrier(); }
   std::unique_ptr<Communicator> split(int colour) override;
 

@@ -124,6 +124,14 @@ void ParallelConfig::fields(FieldVisitor& v) {
       "allows fewer",
       {0, 4096});
   v.field("hardware_threads", hardware_threads, "count each hardware thread of a core as a core (with threads: 0)");
+  v.field("reduce_during_backward", reduce_during_backward,
+          "add the gradients over the ranks while backward still computes others; false = afterwards");
+  v.field(
+      "reduce_in", reduce_in,
+      "what gradients are sent as when they are added over the ranks: f32, or bf16, which halves the bytes and rounds "
+      "each rank's gradients and their sums",
+      {"f32", "bf16"});
+  v.field("bucket", bucket, "number of elements of gradients that are sent together", {1, 1LL << 30});
   v.field("timeout", timeout,
           "seconds after which a host of the job that no longer answers ends the job; slow ranks are no such host. 0 = "
           "only "

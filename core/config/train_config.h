@@ -86,6 +86,9 @@ struct ParallelConfig : Fields<ParallelConfig> {
   bool hardware_threads = false;
   double timeout = 60;
   std::string communication = "auto";
+  bool reduce_during_backward = true;
+  std::string reduce_in = "f32";
+  int64_t bucket = int64_t{1} << 22;
 
   void fields(FieldVisitor& v) override;
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "core/nn/gradient_observer.h"
 #include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 
@@ -137,7 +138,13 @@ double Backbone::mean_visible(int64_t time) const {
 }
 
 void Backbone::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
-  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(ctx, batch, d_hidden);
+  if (ctx.gradients) ctx.gradients->before_blocks(ctx);
+  auto number = std::ssize(blocks_);
+  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
+    block->backward(ctx, batch, d_hidden);
+    --number;
+    if (ctx.gradients) ctx.gradients->block_complete(ctx, number);
+  }
   if (ctx.training) dropout(ctx, d_hidden, now(dropout_, ctx), embedding_dropout_key(ctx), ctx.first_token);
   if (positions_) positions_->backward(ctx, d_hidden);
   embedding_->backward(ctx, batch, d_hidden);

@@ -25,6 +25,7 @@ struct BuildContext {
   bool trains = true;         // false: a constant weight for a single expert is allowed
   std::string name;           // the layer's name, the prefix of parameter names
   int layer = 0;              // index of the block
+  int level = 0;              // of a router that has others of the same layer beside it
   int moe_layer = 0;          // index among the model's MoE layers
   int moe_layers = 1;         // number of MoE layers in the model
 
@@ -35,6 +36,8 @@ struct BuildContext {
   std::shared_ptr<Router> router{};  // shared by strategies that follow each other; none: the strategy makes its own
 
   int64_t d_model() const { return expert.d_model; }
+  // The layer's number in streams of random numbers; those of different levels do not collide.
+  uint32_t random_layer() const { return static_cast<uint32_t>(layer + level * 1024); }
   // Adds a parameter of the router or of the strategy.
   Parameter& add(Parameter parameter) const {
     return parameters.add({ParameterRole::router, layer}, std::move(parameter));

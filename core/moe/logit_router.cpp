@@ -84,7 +84,7 @@ RouterTraits ScheduledK::traits() const {
 
 LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep)
     : experts_(setup.experts),
-      layer_(setup.layer),
+      layer_(static_cast<int>(setup.random_layer())),
       jitter_(options.jitter.make(setup.run)),
       input_dropout_(options.input_dropout.make(setup.run)),
       expert_dropout_(options.expert_dropout.make(setup.run)),

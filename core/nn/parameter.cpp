@@ -123,6 +123,17 @@ void ParameterStore::clear_old_gradients(Context& ctx) {
   }
 }
 
+void ParameterStore::clear_old_gradients(Context& ctx, int64_t begin, int64_t count) {
+  const ParameterBuffer& experts = buffer(ParameterGroup::expert);
+  for (Parameter& p : parameters_) {
+    if (p.group != ParameterGroup::expert || !p.gradient_is_old) continue;
+    const int64_t first = element_offset(p.gradient, experts.gradient);
+    if (first >= begin + count || first + p.shape.size() <= begin) continue;
+    p.gradient_is_old = false;
+    fill_zero(ctx, p.gradient);
+  }
+}
+
 size_t ParameterStore::gradient_bytes() const {
   return buffers_[0].gradient ? buffers_[0].gradient.bytes() + buffers_[1].gradient.bytes() : 0;
 }

@@ -109,6 +109,8 @@ class ParameterStore {
   void mark_gradients_old(ParameterGroup group);
   // Clears gradients that are still marked old, because nothing was added to them in this step.
   void clear_old_gradients(Context& ctx);
+  // The same for the experts' parameters that overlap these elements of their buffer.
+  void clear_old_gradients(Context& ctx, int64_t begin, int64_t count);
 
   ParameterBuffer& buffer(ParameterGroup group) { return buffers_[as_index(group)]; }
   const std::deque<Parameter>& parameters() const { return parameters_; }

@@ -19,6 +19,21 @@ bool StepOutcome::finite() const {
   return std::isfinite(loss) && std::isfinite(norm) && std::isfinite(auxiliary);
 }
 
+TrainStep::TrainStep(TrainingState& state, const TrainConfig& config, const ProcessGroups& groups, const RunLength& run)
+    : state_(state),
+      config_(config),
+      groups_(groups),
+      clip_norm_(config.train.clip_norm.make(run)),
+      reduction_(state.parameters, groups,
+                 {.bucket = config.parallel.bucket,
+                  .wire = config.parallel.reduce_in == "bf16" ? DType::bf16 : DType::f32,
+                  .during_backward = config.parallel.reduce_during_backward}) {
+  if (config.parallel.reduce_in == "bf16" && !groups.world->can_send_bf16()) {
+    raise<UsageError>("{}: NCCL adds in the type that it sends; use f32, or parallel.communication: mpi",
+                      config.parallel.where("reduce_in"));
+  }
+}
+
 // Number of tokens in the step's global batch.
 static int64_t tokens_of(const LocalBatch& batch) {
   return batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time;
@@ -51,12 +66,6 @@ void TrainStep::collect_sums(const LocalBatch& batch) {
   Model& model = *state_.model;
   for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));
   state_.complete_sums(groups_);
-}
-
-void TrainStep::reduce_gradients() {
-  state_.parameters.clear_old_gradients(state_.ctx);
-  groups_.world->all_reduce_sum(state_.parameters.buffer(ParameterGroup::shared).gradient);
-  groups_.data->all_reduce_sum(state_.parameters.buffer(ParameterGroup::expert).gradient);
 }
 
 // Sums over the step's micro-batches, and then over the ranks.
@@ -110,13 +119,16 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
     const PackedWeightsScope packed(ctx, micro_batches > 1);
     if (sums_first) collect_sums(batch);
     ctx.observe = !sums_first;
-    for (int64_t m = 0; m < micro_batches; ++m) add_micro_batch(batch, m, totals);
+    for (int64_t m = 0; m < micro_batches; ++m) {
+      if (m == micro_batches - 1) reduction_.begin(ctx);
+      add_micro_batch(batch, m, totals);
+    }
   }
   state_.memory.advance(batch.time);
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);
 
-  reduce_gradients();
+  reduction_.finish(ctx);
   totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   groups_.world->all_reduce_sum(sums_tensor(totals));
   if (!model.loss_sums().empty()) groups_.world->all_reduce_sum(as_tensor(model.loss_sums()));

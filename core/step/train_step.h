@@ -1,6 +1,7 @@
 // One update: forward, loss and backward of every micro-batch, reduction, clipping, the optimizer.
 // docs/one_training_step.md walks through it.
 #pragma once
+#include "core/optim/gradient_reduction.h"
 #include "core/schedule/scheduled.h"
 #include "core/step/local_batch.h"
 #include "core/step/training_state.h"
@@ -22,8 +23,7 @@ struct StepOutcome {
 
 class TrainStep {
  public:
-  TrainStep(TrainingState& state, const TrainConfig& config, const ProcessGroups& groups, const RunLength& run = {})
-      : state_(state), config_(config), groups_(groups), clip_norm_(config.train.clip_norm.make(run)) {}
+  TrainStep(TrainingState& state, const TrainConfig& config, const ProcessGroups& groups, const RunLength& run = {});
 
   // Collective. `update` counts from 0; `signal` is the signal that this rank received, or 0. Parameters stay as they
   // are when the loss or the gradient is not finite. Afterwards the model's sums hold the whole step's routing
@@ -37,6 +37,8 @@ class TrainStep {
   // the global batch, equal on every rank and for every layout; empty when the curriculum needs none.
   std::span<const double> sample_signals() const { return signals_; }
 
+  const GradientReduction& reduction() const { return reduction_; }
+
  private:
   struct Totals;
   void clear_sums(const LocalBatch& batch);
@@ -44,13 +46,13 @@ class TrainStep {
   TokenBatch micro_batch(const LocalBatch& batch, int64_t index);
   void collect_signals(const TokenBatch& micro, ConstTensor signals);
   void collect_sums(const LocalBatch& batch);
-  void reduce_gradients();
   double flops(int64_t tokens, int64_t time) const;
 
   TrainingState& state_;
   const TrainConfig& config_;
   const ProcessGroups& groups_;
   const Scheduled clip_norm_;
+  GradientReduction reduction_;
   std::vector<double> signals_;
   std::vector<char> host_signals_;  // of a micro-batch
   BatchBuffers buffers_;

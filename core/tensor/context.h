@@ -13,6 +13,7 @@ class Queue;
 struct RoutingSignals;
 class DeviceSums;
 class PackedWeights;
+class GradientObserver;
 
 struct Context {
   Device device = Device::cpu;
@@ -31,9 +32,10 @@ struct Context {
   bool observe = true;                // collect routing statistics (off when a micro-batch is passed a second time)
   const DeviceSums* sums = nullptr;   // with device == cuda: device counterparts of host sums that are collected later
   RoutingSignals* signals = nullptr;  // if set, MoE layers add their signals per token (core/ops/sample_signals.h)
-  bool diagnose = false;              // evaluation only: strategies also compute figures that are only reported
-  bool planning = false;              // allocate and check shapes without computing
-  double planned_imbalance = 1;       // planning only: rows that a rank receives, relative to the mean over ranks
+  GradientObserver* gradients = nullptr;  // if set, backward tells which gradients are complete
+  bool diagnose = false;                  // evaluation only: strategies also compute figures that are only reported
+  bool planning = false;                  // allocate and check shapes without computing
+  double planned_imbalance = 1;           // planning only: rows that a rank receives, relative to the mean over ranks
 
   uint64_t seed = 0;
   uint64_t step = 0;

@@ -20,7 +20,7 @@ class HashRouter : public UnlearnedRouter {
  public:
   HashRouter(const Options& options, const Setup& setup)
       : UnlearnedRouter(options.where("k"), setup, options.k),
-        key_{static_cast<uint64_t>(options.seed), RandomPurpose::router_noise, static_cast<uint32_t>(setup.layer), 0} {
+        key_{static_cast<uint64_t>(options.seed), RandomPurpose::router_noise, setup.random_layer(), 0} {
     traits_.fixed_experts = "hash: with another number of experts the hash would send tokens to unrelated experts";
     if (setup.vocab == 0) {
       raise<UsageError>("{}: hash needs token ids, but the tokens of this task's samples have none", options.key());

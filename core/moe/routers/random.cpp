@@ -19,7 +19,7 @@ constexpr double kAll = 1 - 0x1p-32;
 class RandomRouter : public UnlearnedRouter {
  public:
   RandomRouter(const Options& options, const Setup& setup)
-      : UnlearnedRouter(options.where("k"), setup, options.k), stream_(static_cast<uint32_t>(setup.layer) * 8) {
+      : UnlearnedRouter(options.where("k"), setup, options.k), stream_(setup.random_layer() * 8) {
     require_own_k(setup, "router random draws a fixed number of experts");
   }
 

@@ -167,10 +167,9 @@ class HierarchicalStrategy : public Strategy {
   // The context for a router of one level, with separate parameters and random numbers.
   static BuildContext level_setup(const BuildContext& whole, const std::string& suffix, int64_t level,
                                   int64_t experts) {
-    constexpr int kLayers = 1024;  // above any layer index, so that random streams do not collide
     BuildContext setup = whole;
     setup.name += suffix;
-    setup.layer += static_cast<int>(level) * kLayers;
+    setup.level += static_cast<int>(level);
     setup.experts = experts;
     return setup;
   }

@@ -45,7 +45,7 @@ class StochasticStrategy : public RoutedStrategy {
   StochasticStrategy(const Options& options, const Setup& setup)
       : RoutedStrategy(setup),
         options_(options),
-        layer_(static_cast<uint32_t>(setup.layer)),
+        layer_(setup.random_layer()),
         gate_(setup.add({.name = setup.name + ".merge_gate.weight",
                          .shape = Shape{1, setup.d_model()},
                          .group = ParameterGroup::shared,
