@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "apps/command_line.h"
+#include "core/bench/bench_communication.h"
 #include "core/bench/bench_curriculum.h"
 #include "core/bench/bench_ops.h"
 #include "core/bench/bench_step.h"
@@ -22,6 +23,7 @@ struct Request {
   std::string device = "auto", precision = "auto";
   OpBenchOptions ops;
   CurriculumBenchOptions curriculum;
+  CommunicationBenchOptions communication;
 };
 
 }  // namespace
@@ -69,17 +71,36 @@ static CommandLine add_curriculum(CommandLine& app, Request& r) {
   return draws;
 }
 
+static CommandLine add_communication(CommandLine& app, Request& r) {
+  CommandLine links = app.add_subcommand("communication", "measure collectives between the ranks of this job");
+  links.add_option("--most", r.communication.most, "bytes that a rank sends in the largest measurement")
+      .capture_default_str()
+      .between(4096, int64_t{1} << 30);
+  links.add_option("--seconds", r.communication.seconds, "duration of one measurement in seconds")
+      .capture_default_str()
+      .between_numbers(1e-6, 3600);
+  return links;
+}
+
 static int bench(int argc, char** argv, MpiSession& session) {
   CommandLine app("Measures training steps, single ops and curriculum sampling on random data.");
   app.require_subcommand();
   Request r;
   add_step(app, r);
-  const CommandLine op = add_ops(app, r), draws = add_curriculum(app, r);
+  const CommandLine op = add_ops(app, r), draws = add_curriculum(app, r), links = add_communication(app, r);
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (op.parsed()) {
     setup_cpu(0, false, session.local());
     bench_ops(choose_device(r.device, r.precision, session.local()), r.ops,
               [](const std::string& line) { std::cout << line << std::endl; });
+    return 0;
+  }
+  if (links.parsed()) {
+    if (session.world()->size() == 1)
+      throw UsageError("one rank has nobody to talk to; start this with mpirun -n 2 or more");
+    setup_cpu(0, false, session.local());
+    bench_communication(*session.world(), r.communication,
+                        [](const std::string& line) { std::cout << line << std::endl; });
     return 0;
   }
   if (draws.parsed()) {

@@ -26,15 +26,24 @@ static size_t peak_resident_bytes() {
   return static_cast<size_t>(usage.ru_maxrss) * 1024;
 }
 
-// Seconds of each step after the warm-up, in ascending order, on random tokens.
-static std::vector<double> time_steps(TrainingState& state, const StateSetup& setup, Communicator& world,
-                                      const BenchOptions& options) {
+constexpr double StepTimes::*kPhases[] = {&StepTimes::forward, &StepTimes::backward, &StepTimes::reduction,
+                                          &StepTimes::update};
+
+// Seconds of each step after the warm-up, in ascending order, on random tokens, and the means of their phases.
+struct MeasuredSteps {
+  std::vector<double> seconds;
+  StepTimes phases;
+};
+
+static MeasuredSteps time_steps(TrainingState& state, const StateSetup& setup, Communicator& world,
+                                const BenchOptions& options) {
   const TrainConfig& config = setup.config;
   const int64_t time = config.data.sequence, vocab = setup.sample.vocab;
   const Share mine = share_of(config.train.batch, world.size(), world.rank());
   TrainStep step(state, config, setup.groups);
   std::vector<int32_t> tokens(static_cast<size_t>(mine.count * time + 1));
-  std::vector<double> times;
+  MeasuredSteps measured;
+  std::vector<double>& times = measured.seconds;
   for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
     const RandomKey key{1, RandomPurpose::sampling, 0, static_cast<uint64_t>(i)};
     for (size_t t = 0; t < tokens.size(); ++t) {
@@ -52,10 +61,13 @@ static std::vector<double> time_steps(TrainingState& state, const StateSetup& se
     step.run(batch, i, 1e-4, 0);
     if (state.ctx.queue) cuda::synchronise(*state.ctx.queue);
     world.barrier();
-    if (i >= options.warmup) times.push_back(seconds_since(start));
+    if (i < options.warmup) continue;
+    times.push_back(seconds_since(start));
+    for (double StepTimes::*phase : kPhases) measured.phases.*phase += step.times().*phase;
   }
   std::sort(times.begin(), times.end());
-  return times;
+  for (double StepTimes::*phase : kPhases) measured.phases.*phase /= static_cast<double>(times.size());
+  return measured;
 }
 
 // What `steps` steps of `threads` threads did together, in `all_seconds`.
@@ -89,7 +101,8 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   TrainingState state(setup, plan, true);
   const RegionCounts before = options.regions ? options.regions() : RegionCounts{};
   const auto start = Clock::now();
-  const std::vector<double> times = time_steps(state, setup, *world, options);
+  const MeasuredSteps measured = time_steps(state, setup, *world, options);
+  const std::vector<double>& times = measured.seconds;
   const double all_seconds = seconds_since(start);
   const RegionCounts after = options.regions ? options.regions() : RegionCounts{};
   const size_t peak = peak_resident_bytes();
@@ -117,6 +130,12 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
             {"peak_share", peak_gflops > 0 ? gflops / peak_gflops : 0},
             {"peak_bytes", peak},
             {"planned_bytes", plan.total()}};
+  if (device.device == Device::cpu) {
+    line["forward_ms"] = measured.phases.forward * 1e3;
+    line["backward_ms"] = measured.phases.backward * 1e3;
+    line["reduction_ms"] = measured.phases.reduction * 1e3;
+    line["update_ms"] = measured.phases.update * 1e3;
+  }
   if (options.regions && threads > 1) {
     add_regions(line, before, after, all_seconds, options.warmup + options.steps, threads);
   }

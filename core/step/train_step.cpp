@@ -39,6 +39,12 @@ static int64_t tokens_of(const LocalBatch& batch) {
   return batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time;
 }
 
+using Clock = std::chrono::steady_clock;
+
+static double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
 // Micro-batch `index` of this rank, possibly without sequences. Starts with empty arenas.
 TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
   const Share share = share_of(batch.sequences, config_.train.micro_batches, index);
@@ -91,8 +97,11 @@ void TrainStep::add_micro_batch(const LocalBatch& batch, int64_t index, Totals& 
   const int64_t predictions = model.predictions_per_sample(batch.time);
   const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * predictions);
   const TokenBatch micro = micro_batch(batch, index);
+  const auto start = Clock::now();
   model.forward(ctx, micro);
   if (config_.train.micro_batches == 1) state_.complete_sums(groups_);
+  times_.forward += seconds_since(start);
+  const auto middle = Clock::now();
   const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
   const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
   totals.losses += sums.loss;
@@ -101,10 +110,12 @@ void TrainStep::add_micro_batch(const LocalBatch& batch, int64_t index, Totals& 
   model.observe_losses(ctx, outcome);
   if (outcome.signals) collect_signals(micro, outcome.signals);
   model.remember(ctx, micro);
+  times_.backward += seconds_since(middle);
 }
 
 StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
+  times_ = {};
   Context& ctx = state_.ctx;
   Model& model = *state_.model;
   const ModeScope modes(ctx, {.training = true, .observe = true});
@@ -128,13 +139,16 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   ctx.observe = true;
   if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);
 
+  const auto reducing = Clock::now();
   reduction_.finish(ctx);
-  totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  times_.reduction = seconds_since(reducing);
+  totals.seconds = seconds_since(start);
   groups_.world->all_reduce_sum(sums_tensor(totals));
   if (!model.loss_sums().empty()) groups_.world->all_reduce_sum(as_tensor(model.loss_sums()));
   // Every sample is zero on all ranks but one, so the sum is an exact gather.
   if (!signals_.empty()) groups_.world->all_reduce_sum(as_tensor(std::span(signals_)));
   StepOutcome outcome;
+  const auto updating = Clock::now();
   const auto all = static_cast<double>(tokens_of(batch));
   const int64_t predictions = batch.global_sequences * model.predictions_per_sample(batch.time);
   outcome.tokens = totals.predictions * all / static_cast<double>(predictions);
@@ -142,6 +156,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   outcome.loss = totals.losses / std::max(totals.predictions, 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
   outcome.norm = gradient_norm(ctx, state_.parameters, groups_);
+  times_.update = seconds_since(updating);
   outcome.seconds = totals.seconds / static_cast<double>(groups_.world->size());
   outcome.signal = totals.interrupted > 0 ? SIGINT : totals.terminated > 0 ? SIGTERM : 0;
   return outcome;
@@ -172,6 +187,7 @@ static std::optional<double> shared_experts_per_token(const Model& model) {
 
 StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learning_rate, int signal) {
   StepOutcome outcome = accumulate(batch, update, signal);
+  const auto start = Clock::now();
   outcome.learning_rate = learning_rate;
   if (!outcome.finite()) return outcome;
   const double limit = clip_norm_.at(static_cast<uint64_t>(update));
@@ -183,6 +199,7 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
                           .seconds = outcome.seconds,
                           .shared_experts_per_token = shared_experts_per_token(*state_.model)};
   for (MoELayer* layer : state_.model->moe_layers()) layer->after_step(state_.ctx, facts);
+  times_.update += seconds_since(start);
   return outcome;
 }
 

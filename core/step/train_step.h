@@ -21,6 +21,13 @@ struct StepOutcome {
   bool finite() const;
 };
 
+// Where the host spent the time of a step, in seconds. On a GPU the host only starts the work, so these say little.
+struct StepTimes {
+  double forward = 0, backward = 0;  // of all micro-batches; backward begins with the losses
+  double reduction = 0;              // waiting for the gradients' sums after backward
+  double update = 0;                 // norm, optimizer, rules
+};
+
 class TrainStep {
  public:
   TrainStep(TrainingState& state, const TrainConfig& config, const ProcessGroups& groups, const RunLength& run = {});
@@ -38,6 +45,7 @@ class TrainStep {
   std::span<const double> sample_signals() const { return signals_; }
 
   const GradientReduction& reduction() const { return reduction_; }
+  const StepTimes& times() const { return times_; }  // of the last run()
 
  private:
   struct Totals;
@@ -53,6 +61,7 @@ class TrainStep {
   const ProcessGroups& groups_;
   const Scheduled clip_norm_;
   GradientReduction reduction_;
+  StepTimes times_;
   std::vector<double> signals_;
   std::vector<char> host_signals_;  // of a micro-batch
   BatchBuffers buffers_;

@@ -1,4 +1,6 @@
 #include <filesystem>
+#include <map>
+#include <sstream>
 
 #include "core/base/json_text.h"
 #include "tests/apps/programs.h"
@@ -24,6 +26,31 @@ TEST_CASE("a step is measured without the data that its configuration names") {
                 "model.attention.heads=2", "moe.experts=2", "moe.d_ff=16", "train.batch=2", "parallel.threads=1"}));
   INFO(result.err);
   CHECK(result.code == 0);
+}
+
+TEST_CASE("the communication between ranks is measured, and needs more than one") {
+  const Arguments command = program("moe-bench") + Arguments{"communication", "--most", "65536", "--seconds", "0.001"};
+  const Finished alone = run_child(command);
+  CHECK(alone.code == 2);
+  CHECK_THAT(alone.err, Catch::Contains("mpirun -n 2"));
+  const Finished result = run_child(mpirun(2) + command);
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  std::map<std::string, int> lines;
+  Json network;
+  std::istringstream text(result.out);
+  for (std::string line; std::getline(text, line);) {
+    const Json json = parse_json(line);
+    if (json.contains("network")) {
+      network = json.at("network");
+    } else {
+      ++lines[json.at("collective").get<std::string>()];
+      CHECK(json.at("seconds").get<double>() > 0);
+    }
+  }
+  CHECK(lines == std::map<std::string, int>{{"pair", 4}, {"all_to_all", 4}, {"all_reduce", 4}});
+  CHECK(network.at("inside").at("latency").get<double>() >= 0);
+  CHECK(network.at("inside").contains("bytes_per_second"));
 }
 
 TEST_CASE("a step of two threads counts their regions and what lies outside of them") {
