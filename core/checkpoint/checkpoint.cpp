@@ -5,6 +5,7 @@
 #include <cmath>
 #include <exception>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
@@ -17,6 +18,7 @@
 #include "core/checkpoint/damage.h"
 #include "core/checkpoint/state_file.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/tensor/device.h"
 
 namespace moe {
 
@@ -168,18 +170,94 @@ static void write_tensors(const std::string& folder, const ParameterStore& param
   for (const ParameterGroup group : kParameterGroups) {
     if (group != ParameterGroup::expert && part != 0) continue;
     const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
-    const Tensor exact = group == ParameterGroup::untrained ? Tensor{} : optimizer.master(group);
-    parameters.for_each_named(group, exact ? exact : buffer.value, [&](const NamedTensor& t) { model.push_back(t); });
+    const auto add_value = [&](const NamedTensor& t) { model.push_back(t); };
+    if (group != ParameterGroup::untrained && optimizer.has_master()) {
+      optimizer.visit_state(group, Optimizer::kMaster, add_value);
+    } else {
+      parameters.for_each_named(group, buffer.value, add_value);
+    }
     if (group == ParameterGroup::untrained) continue;
-    optimizer.for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& whole) {
-      parameters.for_each_named(group, whole, [&](const NamedTensor& t) {
-        optimizer_states.push_back({kind.name + "." + t.name, t.tensor});
+    for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
+      optimizer.visit_state(group, kind, [&](const NamedTensor& t) {
+        optimizer_states.push_back({optimizer.state_kinds()[kind].name + "." + t.name, t.tensor});
       });
-    });
+    }
   }
   write_tensor_file(tensor_file(folder, "model", part, parts), model);
   if (!optimizer.state_kinds().empty())
     write_tensor_file(tensor_file(folder, "optimizer", part, parts), optimizer_states);
+}
+
+// A tensor of a file that is made of parts of several ranks.
+struct CollectedTensor {
+  std::string name;
+  ParameterGroup group;
+  std::optional<size_t> kind;  // of the optimizer's state; none: `value` itself, which this rank has
+  NamedTensor value;           // of the parameter
+  bool in_file;                // of this rank; otherwise it only gives its part
+};
+
+static std::vector<float> collect(const Optimizer& optimizer, const CollectedTensor& t) {
+  const Tensor whole = t.kind ? optimizer.collect(t.group, *t.kind, t.value) : t.value.tensor;
+  std::vector<float> values(as_index(whole.size()));
+  MOE_CHECK(whole.dtype == DType::f32, "a collected tensor of {}", name_of(whole.dtype));
+  if (whole.device == Device::cuda) {
+    if (!values.empty()) cuda::copy_now(values.data(), whole.data, whole.bytes(), cuda::Direction::to_host);
+  } else {
+    std::copy_n(whole.as<float>(), whole.size(), values.begin());
+  }
+  return values;
+}
+
+// Writes a file of tensors that are collected one at a time, in an order that is the same for all ranks that take part.
+// A rank that cannot write takes part until the end, because the others count on it.
+static void write_collected(const std::string& path, const Optimizer& optimizer,
+                            const std::vector<CollectedTensor>& tensors) {
+  size_t next = 0;
+  const auto give_until = [&](size_t end) {
+    while (next < end) collect(optimizer, tensors[next++]);
+  };
+  std::vector<StreamedTensor> streamed;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const CollectedTensor& t = tensors[i];
+    if (!t.in_file) continue;
+    streamed.push_back({t.name, t.value.tensor.shape, [&, i] {
+                          give_until(i);
+                          ++next;
+                          return collect(optimizer, tensors[i]);
+                        }});
+  }
+  std::exception_ptr error;
+  try {
+    if (!streamed.empty()) write_tensor_file(path, streamed);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  give_until(tensors.size());
+  if (error) std::rethrow_exception(error);
+}
+
+// write_tensors for an optimizer whose state is divided among ranks. Called by all ranks.
+static void write_collected_tensors(const std::string& folder, const ParameterStore& parameters,
+                                    const Optimizer& optimizer, const ProcessGroups& groups) {
+  const int parts = groups.expert->size(), part = groups.expert->rank();
+  std::vector<CollectedTensor> model, states;
+  for (const ParameterGroup group : kParameterGroups) {
+    const bool trained = group != ParameterGroup::untrained;
+    const bool in_file = groups.data->rank() == 0 && (group == ParameterGroup::expert || part == 0);
+    const Tensor values = const_cast<ParameterStore&>(parameters).buffer(group).value;
+    const auto add = [&](std::vector<CollectedTensor>& to, const std::string& prefix, std::optional<size_t> kind) {
+      parameters.for_each_named(group, values, [&](const NamedTensor& t) {
+        to.push_back({prefix + t.name, group, kind, t, in_file});
+      });
+    };
+    add(model, "", trained && optimizer.has_master() ? std::optional(Optimizer::kMaster) : std::nullopt);
+    for (size_t kind = 0; trained && kind < optimizer.state_kinds().size(); ++kind) {
+      add(states, optimizer.state_kinds()[kind].name + ".", kind);
+    }
+  }
+  write_collected(tensor_file(folder, "model", part, parts), optimizer, model);
+  write_collected(tensor_file(folder, "optimizer", part, parts), optimizer, states);
 }
 
 static void write_files(const std::string& folder, const std::vector<CheckpointFile>& files) {
@@ -255,7 +333,11 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
       [&] {
         if (!of_rank.tensors.empty())
           write_tensor_file(tensor_file(temporary, of_rank.name, world.rank(), world.size()), of_rank.tensors);
-        if (groups.data->rank() == 0) write_tensors(temporary, parameters, optimizer, groups);
+        if (optimizer.is_sharded()) {
+          write_collected_tensors(temporary, parameters, optimizer, groups);
+        } else if (groups.data->rank() == 0) {
+          write_tensors(temporary, parameters, optimizer, groups);
+        }
         if (first) write_files(temporary, files);
       },
       clean_up);
@@ -391,17 +473,16 @@ void load_tensors(const std::string& path, ParameterStore& parameters, const Opt
   }
   if (!optimizer) return;
   for (const ParameterGroup group : kTrainedGroups) {
-    if (const Tensor exact = optimizer->master(group)) {
-      parameters.for_each_named(group, exact, [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
-    }
+    if (!optimizer->has_master()) continue;
+    optimizer->fill_state(group, Optimizer::kMaster, [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
   }
   if (optimizer->state_kinds().empty()) return;
   const TensorFolder states(path, "optimizer");
   for (const ParameterGroup group : kTrainedGroups) {
-    optimizer->for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& state) {
-      parameters.for_each_named(group, state,
-                                [&](const NamedTensor& t) { states.read(kind.name + "." + t.name, t.tensor); });
-    });
+    for (size_t kind = 0; kind < optimizer->state_kinds().size(); ++kind) {
+      const std::string& name = optimizer->state_kinds()[kind].name;
+      optimizer->fill_state(group, kind, [&](const NamedTensor& t) { states.read(name + "." + t.name, t.tensor); });
+    }
   }
 }
 

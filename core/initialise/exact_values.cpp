@@ -6,8 +6,13 @@
 namespace moe {
 
 static Tensor exact_buffer(TrainingState& state, ParameterGroup group) {
-  const Tensor exact = group == ParameterGroup::untrained ? Tensor{} : state.optimizer->master(group);
-  return exact ? exact : state.parameters.buffer(group).value;
+  if (group == ParameterGroup::untrained || !state.optimizer->has_master()) return state.parameters.buffer(group).value;
+  if (state.optimizer->is_sharded()) {
+    throw UsageError(
+        "optimizer.shard: this start of a run needs the whole master weights, which are divided among ranks; make the "
+        "first checkpoint without it, and go on with it");
+  }
+  return state.optimizer->held(group, Optimizer::kMaster);
 }
 
 static void write(Tensor into, const std::vector<float>& values) {

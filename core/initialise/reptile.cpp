@@ -71,7 +71,7 @@ class Reptile {
 
   void go_down(ParameterGroup group) {
     const ParameterBuffer& buffer = state_.parameters.buffer(group);
-    const Tensor exact = state_.optimizer->master(group);
+    const Tensor exact = state_.optimizer->has_master() ? state_.optimizer->held(group, Optimizer::kMaster) : Tensor{};
     add_scaled(state_.ctx, exact ? exact : buffer.value, buffer.gradient, -config_.inner_rate);
     if (exact) convert(state_.ctx, buffer.value, exact);
   }

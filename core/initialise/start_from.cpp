@@ -65,7 +65,7 @@ class Start {
     refuse_unused();
     for (const ParameterGroup group : kTrainedGroups) {
       // The master weights, where parameters are rounded.
-      if (const Tensor exact = state_.optimizer->master(group)) fill_exact(group, exact);
+      if (state_.optimizer->has_master()) fill_exact(group);
     }
     report.checkpoint = folder_;
     return report;
@@ -142,8 +142,8 @@ class Start {
   static void write(const NamedTensor& t, const std::vector<float>& values) {
     write_tensor(t.tensor, BasicTensor<const void>{values.data(), t.tensor.shape, DType::f32, Device::cpu});
   }
-  void fill_exact(ParameterGroup group, Tensor exact) {
-    state_.parameters.for_each_named(group, exact, [&](const NamedTensor& t) {
+  void fill_exact(ParameterGroup group) {
+    state_.optimizer->fill_state(group, Optimizer::kMaster, [&](const NamedTensor& t) {
       if (!is_taken(t.parameter->place)) return;
       if (source_.contains(t.name)) return read(t);
       fill(t, *layer_in_place_of_dense(t));

@@ -121,13 +121,16 @@ std::vector<std::vector<double>> router_rows(TrainingState& state, const MoELaye
 // A group's tensors as stored on this rank; the master weights where parameters are rounded.
 void MovedTensors::take(TrainingState& state, ParameterGroup group, std::map<std::string, Moved>& into) const {
   const bool trained = group != ParameterGroup::untrained;
-  const Tensor exact = trained ? state.optimizer->master(group) : Tensor{};
-  state.parameters.for_each_named(group, exact ? exact : state.parameters.buffer(group).value,
-                                  [&](const NamedTensor& t) { into[t.name].value = on_host(state.ctx, t.tensor); });
-  if (!trained) return;
-  for (const Tensor& buffer : state.optimizer->states(group)) {
-    state.parameters.for_each_named(
-        group, buffer, [&](const NamedTensor& t) { into[t.name].states.push_back(on_host(state.ctx, t.tensor)); });
+  const Optimizer& optimizer = *state.optimizer;
+  const auto take_value = [&](const NamedTensor& t) { into[t.name].value = on_host(state.ctx, t.tensor); };
+  if (trained && optimizer.has_master()) {
+    optimizer.visit_state(group, Optimizer::kMaster, take_value);
+  } else {
+    state.parameters.for_each_named(group, state.parameters.buffer(group).value, take_value);
+  }
+  for (size_t kind = 0; trained && kind < optimizer.state_kinds().size(); ++kind) {
+    optimizer.visit_state(group, kind,
+                          [&](const NamedTensor& t) { into[t.name].states.push_back(on_host(state.ctx, t.tensor)); });
   }
 }
 
@@ -219,20 +222,17 @@ void MovedTensors::map_stack(const Parameter& p, const ExpertMapping& mapping, c
 
 void MovedTensors::write_to(TrainingState& state) const {
   for (const ParameterGroup group : kParameterGroups) {
-    const auto write = [&](Tensor buffer, auto values_of) {
-      state.parameters.for_each_named(group, buffer, [&](const NamedTensor& t) {
-        const std::vector<float>& values = values_of(tensors_.at(t.name));
-        write_tensor(t.tensor, BasicTensor<const void>{values.data(), Shape{static_cast<int64_t>(values.size())},
-                                                       DType::f32, Device::cpu});
-      });
+    const auto write = [](const NamedTensor& t, const std::vector<float>& values) {
+      write_tensor(t.tensor, BasicTensor<const void>{values.data(), Shape{static_cast<int64_t>(values.size())},
+                                                     DType::f32, Device::cpu});
     };
-    const auto value = [](const Moved& moved) -> const std::vector<float>& { return moved.value; };
-    write(state.parameters.buffer(group).value, value);
+    const auto write_value = [&](const NamedTensor& t) { write(t, tensors_.at(t.name).value); };
+    state.parameters.for_each_named(group, state.parameters.buffer(group).value, write_value);
     if (group == ParameterGroup::untrained) continue;
-    if (const Tensor exact = state.optimizer->master(group)) write(exact, value);
-    const std::span<const Tensor> states = state.optimizer->states(group);
-    for (size_t kind = 0; kind < states.size(); ++kind) {
-      write(states[kind], [&](const Moved& moved) -> const std::vector<float>& { return moved.states[kind]; });
+    const Optimizer& optimizer = *state.optimizer;
+    if (optimizer.has_master()) optimizer.fill_state(group, Optimizer::kMaster, write_value);
+    for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
+      optimizer.fill_state(group, kind, [&](const NamedTensor& t) { write(t, tensors_.at(t.name).states[kind]); });
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "core/base/integer.h"
@@ -162,33 +163,43 @@ double sum_of_elements(Context& ctx, ConstTensor x) {
   return total;
 }
 
-double sum_of_squares(Context& ctx, ConstTensor x) {
-  if (on_cuda(ctx)) return cuda::sum_of_squares(ctx, x);
-  double total = 0;
+void sums_of_squares(Context& ctx, ConstTensor x, std::span<double> blocks) {
+  MOE_CHECK(std::ssize(blocks) == divide_up(x.size(), kSquaresBlock), "{} sums of {} elements", blocks.size(),
+            x.size());
+  if (on_cuda(ctx)) {
+    for (int64_t b = 0; b < std::ssize(blocks); ++b) {
+      const int64_t begin = b * kSquaresBlock;
+      blocks[as_index(b)] = cuda::sum_of_squares(ctx, x.slice(begin, std::min(kSquaresBlock, x.size() - begin)));
+    }
+    return;
+  }
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* p = x.as<T>();
-    const int64_t n = x.size();
-    // Partial sums per block are added in order, so the result does not depend on the threads.
-    constexpr int64_t kBlock = 16384;
-    const int64_t blocks = divide_up(n, kBlock);
-    thread_local std::vector<double> partial;
-    partial.resize(static_cast<size_t>(blocks));
-    double* sums = partial.data();
+    const int64_t n = x.size(), num_blocks = std::ssize(blocks);
+    double* const sums = blocks.data();
 #pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < blocks; ++b) {
+    for (int64_t b = 0; b < num_blocks; ++b) {
       double sum = 0;
-      for (int64_t begin = b * kBlock; begin < std::min((b + 1) * kBlock, n); begin += 256) {
+      const int64_t block_end = std::min((b + 1) * kSquaresBlock, n);
+      for (int64_t begin = b * kSquaresBlock; begin < block_end; begin += 256) {
         T squares = 0;
-        const int64_t end = std::min(begin + 256, std::min((b + 1) * kBlock, n));
+        const int64_t end = std::min(begin + 256, block_end);
 #pragma omp simd reduction(+ : squares)
         for (int64_t i = begin; i < end; ++i) squares += p[i] * p[i];
         sum += static_cast<double>(squares);
       }
       sums[b] = sum;
     }
-    for (int64_t b = 0; b < blocks; ++b) total += sums[b];
   });
-  return total;
+}
+
+double sum_of_squares(Context& ctx, ConstTensor x) {
+  if (on_cuda(ctx)) return cuda::sum_of_squares(ctx, x);
+  // Added in order, so the result does not depend on the threads.
+  thread_local std::vector<double> blocks;
+  blocks.resize(as_index(divide_up(x.size(), kSquaresBlock)));
+  sums_of_squares(ctx, x, blocks);
+  return std::accumulate(blocks.begin(), blocks.end(), 0.0);
 }
 
 }  // namespace moe

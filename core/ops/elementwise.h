@@ -1,5 +1,7 @@
 // Small ops over whole tensors.
 #pragma once
+#include <span>
+
 #include "core/tensor/context.h"
 
 namespace moe {
@@ -21,8 +23,11 @@ void row_dots(Context& ctx, Tensor dots, ConstTensor a, ConstTensor b);
 
 // Sum of all elements, in f64, in order.
 double sum_of_elements(Context& ctx, ConstTensor x);
-// Sum of squares of all elements, in f64, in a fixed order.
+// Sum of squares of all elements, in f64, in a fixed order: the sums of blocks of kSquaresBlock elements, in order.
+inline constexpr int64_t kSquaresBlock = 16384;
 double sum_of_squares(Context& ctx, ConstTensor x);
+// The sums of these blocks of x: blocks[i] of x[i * kSquaresBlock, ...), as many as x has, the last one may be shorter.
+void sums_of_squares(Context& ctx, ConstTensor x, std::span<double> blocks);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::fill_zero) fill_zero;

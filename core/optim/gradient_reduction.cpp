@@ -1,17 +1,27 @@
 #include "core/optim/gradient_reduction.h"
 
+#include <cmath>
+#include <numeric>
+
+#include "core/base/integer.h"
+#include "core/ops/elementwise.h"
+#include "core/optim/gradient_norm.h"
+
 namespace moe {
 
-GradientReduction::GradientReduction(ParameterStore& parameters, const ProcessGroups& groups, const Options& options)
+GradientReduction::GradientReduction(ParameterStore& parameters, const ProcessGroups& groups, const Options& options,
+                                     const std::vector<GradientBucket>& sharded)
     : parameters_(parameters),
       groups_(groups),
       options_(options),
-      plan_(groups.world->size() > 1 ? plan_reduction(parameters, groups, options.bucket)
-                                     : std::vector<GradientBucket>{}) {
+      plan_(!sharded.empty()           ? sharded
+            : groups.world->size() > 1 ? plan_reduction(parameters, groups, options.bucket)
+                                       : std::vector<GradientBucket>{}) {
   pending_.reserve(plan_.size());
 }
 
-void GradientReduction::begin(Context& ctx) {
+void GradientReduction::begin(Context& ctx, Sums sums) {
+  sums_ = sums;
   if (options_.during_backward && !plan_.empty()) ctx.gradients = this;
 }
 
@@ -31,6 +41,30 @@ void GradientReduction::finish(Context& ctx) {
   start(ctx, GradientBucket::kAtEnd);
   for (Pending& pending : pending_) pending.wait();
   pending_.clear();
+}
+
+double GradientReduction::squares_of_parts(Context& ctx, ParameterGroup group) {
+  const Tensor gradient = parameters_.buffer(group).gradient;
+  Communicator& ranks = reduced_over(groups_, group);
+  squares_.assign(as_index(divide_up(gradient.size(), kSquaresBlock)), 0);
+  for (const GradientBucket& bucket : plan_) {
+    if (bucket.group != group) continue;
+    const int64_t before = std::accumulate(bucket.parts.begin(), bucket.parts.begin() + ranks.rank(), int64_t{0});
+    const int64_t begin = bucket.begin + before, count = bucket.parts[as_index(ranks.rank())];
+    // Parts begin at blocks, so each block is on one rank.
+    sums_of_squares(
+        ctx, gradient.slice(begin, count),
+        std::span(squares_).subspan(as_index(begin / kSquaresBlock), as_index(divide_up(count, kSquaresBlock))));
+  }
+  ranks.all_reduce_sum(as_tensor(std::span(squares_)));
+  return std::accumulate(squares_.begin(), squares_.end(), 0.0);
+}
+
+double GradientReduction::norm(Context& ctx) {
+  if (sums_ == Sums::everywhere) return gradient_norm(ctx, parameters_, groups_);
+  double experts = squares_of_parts(ctx, ParameterGroup::expert);
+  groups_.expert->all_reduce_sum(as_tensor(std::span(&experts, 1)));
+  return std::sqrt(experts + squares_of_parts(ctx, ParameterGroup::shared));
 }
 
 }  // namespace moe

@@ -14,16 +14,24 @@ class GradientReduction : public GradientObserver {
     DType wire;            // of what is sent: f32 or bf16
     bool during_backward;  // otherwise nothing is sent before finish()
   };
-  GradientReduction(ParameterStore& parameters, const ProcessGroups& groups, const Options& options);
+  // `sharded`: the plan of an optimizer whose state is divided among ranks; otherwise empty.
+  GradientReduction(ParameterStore& parameters, const ProcessGroups& groups, const Options& options,
+                    const std::vector<GradientBucket>& sharded = {});
 
+  // Where the sums are needed: everywhere, or only where a divided optimizer updates the parameters.
+  enum class Sums { everywhere, own_parts };
   // Called before the last backward pass of a step, which then starts what it completes: makes this the context's
   // observer.
-  void begin(Context& ctx);
+  void begin(Context& ctx, Sums sums);
   // Starts the rest and waits for all. Clears gradients that are marked old.
   void finish(Context& ctx);
 
   void before_blocks(Context& ctx) override { start(ctx, GradientBucket::kBeforeBlocks); }
   void block_complete(Context& ctx, int64_t block) override { start(ctx, block); }
+
+  // The 2-norm of the whole gradient, after finish(). Collective; the same bits on every rank, and wherever the sums
+  // are.
+  double norm(Context& ctx);
 
   const std::vector<GradientBucket>& plan() const { return plan_; }
   // The number of buckets that were started before finish() in the last step.
@@ -32,6 +40,8 @@ class GradientReduction : public GradientObserver {
  private:
   // Starts the buckets that are complete at this place or were before.
   void start(Context& ctx, int64_t place);
+  // The squares of a group's gradient that lie in the parts of this rank, added over the ranks.
+  double squares_of_parts(Context& ctx, ParameterGroup group);
 
   ParameterStore& parameters_;
   const ProcessGroups& groups_;
@@ -39,6 +49,8 @@ class GradientReduction : public GradientObserver {
   const std::vector<GradientBucket> plan_;  // empty for a single rank
   std::vector<Pending> pending_;            // of the first buckets of the plan
   size_t started_early_ = 0;
+  Sums sums_ = Sums::everywhere;
+  std::vector<double> squares_;  // of a group's blocks
 };
 
 }  // namespace moe

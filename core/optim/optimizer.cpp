@@ -1,9 +1,12 @@
 #include "core/optim/optimizer.h"
 
 #include <algorithm>
+#include <cstring>
+#include <numeric>
 
 #include "core/ops/elementwise.h"
 #include "core/ops/packed_weights.h"
+#include "core/tensor/device.h"
 
 namespace moe {
 
@@ -21,15 +24,21 @@ const Table<Member>& family<Optimizer>() {
 }
 
 Optimizer::Optimizer(const OptimizerOptions& options, const Setup& setup, std::vector<OptimizerStateKind> kinds)
-    : parameters_(setup.parameters), weight_decay_(options.weight_decay.make(setup.run)), kinds_(std::move(kinds)) {
+    : parameters_(setup.parameters),
+      rank_groups_(setup.groups ? *setup.groups : ProcessGroups::single()),
+      weight_decay_(options.weight_decay.make(setup.run)),
+      kinds_(std::move(kinds)) {
   MOE_CHECK(kinds_.size() <= kMostStates, "{} kinds of state", kinds_.size());
   Context& ctx = setup.ctx;
+  if (options.shard && rank_groups_.world->size() > 1) {
+    plan_ = plan_reduction(parameters_, rank_groups_, setup.bucket, kSquaresBlock);
+    gathering_.reserve(plan_.size());
+  }
+  divide();
   const DType stored = parameters_.buffer(ParameterGroup::shared).value.dtype;
   const bool rounds = wide(stored) != stored;
   size_t elements = 0;
-  for (const ParameterGroup group : kTrainedGroups) {
-    elements += static_cast<size_t>(parameters_.buffer(group).value.size());
-  }
+  for (const ParameterGroup group : kTrainedGroups) elements += static_cast<size_t>(groups_[as_index(group)].held);
   const size_t tensors = kinds_.size() + (rounds ? 1 : 0);
   // Every tensor begins at a multiple of 64 bytes, and an arena is never empty.
   const size_t padding = 64 * (tensors * kTrainedGroups.size() + 1);
@@ -37,44 +46,156 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Setup& setup, std::v
       ctx.planning ? Arena::planning("optimizer", ctx.device)
                    : Arena("optimizer", ctx.device, tensors * elements * size_of(wide(stored)) + padding, ctx.managed));
   for (const ParameterGroup name : kTrainedGroups) {
-    const Tensor like = parameters_.buffer(name).value;
+    const Tensor values = parameters_.buffer(name).value;
     Group& group = groups_[as_index(name)];
     for (size_t i = 0; i < kinds_.size(); ++i) {
-      group.states.push_back(arena_->allocate(like.shape, wide(stored)));
+      group.states.push_back(arena_->allocate(Shape{group.held}, wide(stored)));
       fill_zero(ctx, group.states.back());
     }
     if (rounds) {
-      group.master = arena_->allocate(like.shape, wide(stored));
-      convert(ctx, group.master, like);
+      group.master = arena_->allocate(Shape{group.held}, wide(stored));
+      for (const Part& part : group.parts) {
+        convert(ctx, group.master.slice(part.at, part.count), values.slice(part.begin, part.count));
+      }
     }
     group.ranges = parameter_ranges(parameters_, name, options.classes);
+  }
+}
+
+// Finds the parts that this rank updates: all, or one of each bucket.
+void Optimizer::divide() {
+  for (const ParameterGroup name : kTrainedGroups) {
+    Group& group = groups_[as_index(name)];
+    if (!is_sharded()) {
+      group.held = parameters_.buffer(name).value.size();
+      group.parts = {{0, group.held, 0}};
+      continue;
+    }
+    const int rank = reduced_over(rank_groups_, name).rank();
+    for (const GradientBucket& bucket : plan_) {
+      if (bucket.group != name) continue;
+      const int64_t before = std::accumulate(bucket.parts.begin(), bucket.parts.begin() + rank, int64_t{0});
+      const int64_t count = bucket.parts[as_index(rank)];
+      group.parts.push_back({bucket.begin + before, count, group.held});
+      group.held += count;
+    }
+  }
+}
+
+void Optimizer::update_part(Context& ctx, ParameterGroup name, const Part& part, const OptimizerUpdate& update,
+                            double weight_decay) const {
+  const ParameterBuffer& buffer = parameters_.buffer(name);
+  const Group& group = groups_[as_index(name)];
+  for (const ParameterRange& range : group.ranges) {
+    const int64_t begin = std::max(range.begin, part.begin),
+                  end = std::min(range.begin + range.count, part.begin + part.count);
+    if (begin >= end) continue;
+    const auto held = [&](const Tensor& whole) { return whole.slice(part.at + begin - part.begin, end - begin); };
+    // An array, since a step allocates nothing.
+    std::array<Tensor, kMostStates> states;
+    std::transform(group.states.begin(), group.states.end(), states.begin(), held);
+    this->update(ctx, {.weight = buffer.value.slice(begin, end - begin),
+                       .master = group.master ? held(group.master) : Tensor{},
+                       .gradient = buffer.gradient.slice(begin, end - begin),
+                       .states = std::span(states).first(group.states.size()),
+                       .learning_rate = range.learning_rate * update.learning_rate,
+                       .weight_decay = range.weight_decay * weight_decay,
+                       .gradient_scale = update.gradient_scale,
+                       .update = update.number + 1,
+                       // The experts' gradients have one writer, which overwrites what is marked as old: clearing would
+                       // cost a pass.
+                       .clear_gradient = name != ParameterGroup::expert});
+  }
+}
+
+// Of parts that other ranks update: they are undefined since the reduction.
+void Optimizer::clear_other_gradients(Context& ctx, ParameterGroup name) const {
+  const Tensor gradient = parameters_.buffer(name).gradient;
+  size_t next = 0;
+  const std::vector<Part>& parts = groups_[as_index(name)].parts;
+  for (const GradientBucket& bucket : plan_) {
+    if (bucket.group != name) continue;
+    const Part& mine = parts[next++];
+    const int64_t end = mine.begin + mine.count;
+    fill_zero(ctx, gradient.slice(bucket.begin, mine.begin - bucket.begin));
+    fill_zero(ctx, gradient.slice(end, bucket.begin + bucket.count - end));
   }
 }
 
 void Optimizer::step(Context& ctx, const OptimizerUpdate& update) {
   PackedWeights::expect_no_scope(ctx);
   const double weight_decay = weight_decay_.at(static_cast<uint64_t>(update.number));
-  for (const ParameterGroup name : kTrainedGroups) {
-    const ParameterBuffer& buffer = parameters_.buffer(name);
-    const Group& group = groups_[as_index(name)];
-    // The experts' gradients have one writer, which overwrites what is marked as old: clearing would cost a pass.
-    const bool clear_gradient = name != ParameterGroup::expert;
-    for (const ParameterRange& range : group.ranges) {
-      const auto slice = [&](const Tensor& whole) { return whole.slice(range.begin, range.count); };
-      // An array, since a step allocates nothing.
-      std::array<Tensor, kMostStates> states;
-      std::transform(group.states.begin(), group.states.end(), states.begin(), slice);
-      this->update(ctx, {.weight = slice(buffer.value),
-                         .master = group.master ? slice(group.master) : Tensor{},
-                         .gradient = slice(buffer.gradient),
-                         .states = std::span(states).first(group.states.size()),
-                         .learning_rate = range.learning_rate * update.learning_rate,
-                         .weight_decay = range.weight_decay * weight_decay,
-                         .gradient_scale = update.gradient_scale,
-                         .update = update.number + 1,
-                         .clear_gradient = clear_gradient});
+  if (!is_sharded()) {
+    for (const ParameterGroup name : kTrainedGroups) {
+      for (const Part& part : groups_[as_index(name)].parts) update_part(ctx, name, part, update, weight_decay);
     }
-    if (!clear_gradient) parameters_.mark_gradients_old(name);
+  } else {
+    // The new values of a bucket travel while the next one is updated.
+    std::array<size_t, kTrainedGroups.size()> next{};
+    for (const GradientBucket& bucket : plan_) {
+      const Part& part = groups_[as_index(bucket.group)].parts[next[as_index(bucket.group)]++];
+      update_part(ctx, bucket.group, part, update, weight_decay);
+      if (ctx.planning) continue;
+      gathering_.push_back(
+          reduced_over(rank_groups_, bucket.group)
+              .start_all_gather(parameters_.buffer(bucket.group).value.slice(bucket.begin, bucket.count),
+                                bucket.parts));
+    }
+    for (Pending& pending : gathering_) pending.wait();
+    gathering_.clear();
+    clear_other_gradients(ctx, ParameterGroup::shared);
+  }
+  parameters_.mark_gradients_old(ParameterGroup::expert);
+}
+
+Tensor Optimizer::buffer_for(const Tensor& like, Shape shape) const {
+  whole_.resize(static_cast<size_t>(shape.size()) * size_of(like.dtype));
+  return {whole_.data(), shape, like.dtype, Device::cpu};
+}
+
+static void copy_elements(const Tensor& to, const Tensor& from) {
+  if (from.bytes() == 0) return;
+  if (to.device == Device::cuda) {
+    cuda::copy_now(to.data, from.data, from.bytes(), cuda::Direction::to_device);
+  } else if (from.device == Device::cuda) {
+    cuda::copy_now(to.data, from.data, from.bytes(), cuda::Direction::to_host);
+  } else {
+    std::memcpy(to.data, from.data, from.bytes());
+  }
+}
+
+Tensor Optimizer::collect(ParameterGroup group, size_t kind, const NamedTensor& value) const {
+  const Tensor state = held(group, kind), whole = buffer_for(state, value.tensor.shape),
+               flat = whole.reshape(Shape{whole.size()});
+  Communicator& ranks = reduced_over(rank_groups_, group);
+  const int64_t begin = element_offset(value.tensor, parameters_.buffer(group).value), end = begin + whole.size();
+  size_t next = 0;
+  for (const GradientBucket& bucket : plan_) {
+    if (bucket.group != group) continue;
+    const Part& mine = groups_[as_index(group)].parts[next++];
+    int64_t first = bucket.begin;
+    for (int rank = 0; rank < ranks.size(); ++rank) {
+      const int64_t last = first + bucket.parts[as_index(rank)];
+      const int64_t from = std::max(first, begin), to = std::min(last, end);
+      if (from < to) {
+        const Tensor piece = flat.slice(from - begin, to - from);
+        if (rank == ranks.rank()) copy_elements(piece, state.slice(mine.at + from - mine.begin, to - from));
+        ranks.broadcast(piece, rank);
+      }
+      first = last;
+    }
+  }
+  return whole;
+}
+
+void Optimizer::copy_part(ParameterGroup group, const Tensor& held, int64_t begin, const Tensor& whole,
+                          bool to_state) const {
+  const Tensor flat = whole.reshape(Shape{whole.size()});
+  for (const Part& part : groups_[as_index(group)].parts) {
+    const int64_t from = std::max(part.begin, begin), to = std::min(part.begin + part.count, begin + whole.size());
+    if (from >= to) continue;
+    const Tensor mine = held.slice(part.at + from - part.begin, to - from), piece = flat.slice(from - begin, to - from);
+    copy_elements(to_state ? mine : piece, to_state ? piece : mine);
   }
 }
 

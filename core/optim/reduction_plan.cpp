@@ -1,6 +1,9 @@
 #include "core/optim/reduction_plan.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "core/base/integer.h"
 
 namespace moe {
 namespace {
@@ -33,18 +36,40 @@ std::vector<Run> runs_of(const ParameterStore& parameters, ParameterGroup group,
 
 }  // namespace
 
-std::vector<GradientBucket> plan_reduction(ParameterStore& parameters, const ProcessGroups& groups, int64_t least) {
+// Cuts a bucket into consecutive parts. Each unit goes to the rank that has the fewest elements so far.
+static std::vector<int64_t> parts_of(int64_t count, int64_t unit, std::vector<int64_t>& held) {
+  std::vector<int64_t> parts(held.size());
+  for (int64_t begin = 0; begin < count; begin += unit) {
+    const auto least = std::min_element(held.begin(), held.end()) - held.begin();
+    const int64_t elements = std::min(unit, count - begin);
+    held[as_index(least)] += elements;
+    parts[as_index(least)] += elements;
+  }
+  return parts;
+}
+
+std::vector<GradientBucket> plan_reduction(ParameterStore& parameters, const ProcessGroups& groups, int64_t least,
+                                           int64_t unit) {
   std::vector<GradientBucket> plan;
+  least = round_up(least, unit);
   for (const ParameterGroup group : kTrainedGroups) {
     const int ranks = reduced_over(groups, group).size();
     const ParameterBuffer& buffer = parameters.buffer(group);
+    std::vector<int64_t> held(as_index(ranks));
+    int64_t end = buffer.value.size();  // of what is not in a bucket yet: buckets are taken from the end
+    int64_t rest_complete_at = GradientBucket::kBeforeBlocks;  // of a run's elements that are left to the next bucket
     const auto append = [&](const Run& run) {
-      for (int64_t begin = run.begin; begin < run.end; begin += least) {
-        const int64_t count = std::min(least, run.end - begin);
-        plan.push_back({group, begin, count, run.complete_at, equal_parts(count, ranks)});
+      const int64_t first = std::min(round_up(run.begin, unit), end);
+      const int64_t complete_at = std::min(run.complete_at, rest_complete_at);
+      rest_complete_at = first > run.begin ? complete_at : GradientBucket::kBeforeBlocks;
+      for (int64_t begin = first; begin < end; begin += least) {
+        const int64_t count = std::min(least, end - begin);
+        plan.push_back(
+            {group, begin, count, complete_at, unit == 1 ? equal_parts(count, ranks) : parts_of(count, unit, held)});
       }
+      end = first;
     };
-    for (const bool decay : {true, false}) {
+    for (const bool decay : {false, true}) {
       // From the end of the buffer, whose blocks are complete first.
       std::vector<Run> runs = runs_of(parameters, group, buffer, decay);
       std::optional<Run> joined;

@@ -20,8 +20,10 @@ struct GradientBucket {
 
 // Covers the gradients of both groups, by place: those that are complete first come first. Neighbours in a buffer that
 // are completed by different blocks are joined until they have `least` elements, and longer runs are cut into parts of
-// at most that many. Depends on the model and the ranks alone, so it is the same everywhere.
-std::vector<GradientBucket> plan_reduction(ParameterStore& parameters, const ProcessGroups& groups, int64_t least);
+// at most that many. Depends on the model and the ranks alone, so it is the same everywhere. Buckets and parts begin at
+// multiples of `unit` elements of the buffer; over all buckets, the ranks' parts of a group differ by at most one unit.
+std::vector<GradientBucket> plan_reduction(ParameterStore& parameters, const ProcessGroups& groups, int64_t least,
+                                           int64_t unit = 1);
 
 // The ranks over which a group's gradients are added.
 inline Communicator& reduced_over(const ProcessGroups& groups, ParameterGroup group) {

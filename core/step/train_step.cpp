@@ -27,7 +27,8 @@ TrainStep::TrainStep(TrainingState& state, const TrainConfig& config, const Proc
       reduction_(state.parameters, groups,
                  {.bucket = config.parallel.bucket,
                   .wire = config.parallel.reduce_in == "bf16" ? DType::bf16 : DType::f32,
-                  .during_backward = config.parallel.reduce_during_backward}) {
+                  .during_backward = config.parallel.reduce_during_backward},
+                 state.optimizer ? state.optimizer->plan() : std::vector<GradientBucket>{}) {
   if (config.parallel.reduce_in == "bf16" && !groups.world->can_send_bf16()) {
     raise<UsageError>("{}: NCCL adds in the type that it sends; use f32, or parallel.communication: mpi",
                       config.parallel.where("reduce_in"));
@@ -114,6 +115,10 @@ void TrainStep::add_micro_batch(const LocalBatch& batch, int64_t index, Totals& 
 }
 
 StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal) {
+  return accumulate(batch, update, signal, GradientReduction::Sums::everywhere);
+}
+
+StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int signal, GradientReduction::Sums sums) {
   const auto start = Clock::now();
   times_ = {};
   Context& ctx = state_.ctx;
@@ -131,7 +136,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
     if (sums_first) collect_sums(batch);
     ctx.observe = !sums_first;
     for (int64_t m = 0; m < micro_batches; ++m) {
-      if (m == micro_batches - 1) reduction_.begin(ctx);
+      if (m == micro_batches - 1) reduction_.begin(ctx, sums);
       add_micro_batch(batch, m, totals);
     }
   }
@@ -155,7 +160,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   outcome.accuracy = totals.correct / std::max(totals.predictions, 1.0);
   outcome.loss = totals.losses / std::max(totals.predictions, 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();
-  outcome.norm = gradient_norm(ctx, state_.parameters, groups_);
+  outcome.norm = reduction_.norm(ctx);
   times_.update = seconds_since(updating);
   outcome.seconds = totals.seconds / static_cast<double>(groups_.world->size());
   outcome.signal = totals.interrupted > 0 ? SIGINT : totals.terminated > 0 ? SIGTERM : 0;
@@ -186,7 +191,9 @@ static std::optional<double> shared_experts_per_token(const Model& model) {
 }
 
 StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learning_rate, int signal) {
-  StepOutcome outcome = accumulate(batch, update, signal);
+  const auto sums =
+      state_.optimizer->is_sharded() ? GradientReduction::Sums::own_parts : GradientReduction::Sums::everywhere;
+  StepOutcome outcome = accumulate(batch, update, signal, sums);
   const auto start = Clock::now();
   outcome.learning_rate = learning_rate;
   if (!outcome.finite()) return outcome;

@@ -49,6 +49,7 @@ class TrainStep {
 
  private:
   struct Totals;
+  StepOutcome accumulate(const LocalBatch& batch, int64_t update, int signal, GradientReduction::Sums sums);
   void clear_sums(const LocalBatch& batch);
   void add_micro_batch(const LocalBatch& batch, int64_t index, Totals& totals);
   TokenBatch micro_batch(const LocalBatch& batch, int64_t index);

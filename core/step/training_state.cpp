@@ -41,7 +41,8 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
 }
 
 static std::unique_ptr<Optimizer> make_optimizer(Context& ctx, ParameterStore& parameters, const StateSetup& s) {
-  return s.config.optimizer.make(Optimizer::Setup{.ctx = ctx, .parameters = parameters, .run = s.run});
+  return s.config.optimizer.make(Optimizer::Setup{
+      .ctx = ctx, .parameters = parameters, .run = s.run, .groups = &s.groups, .bucket = s.config.parallel.bucket});
 }
 
 TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, const ContextMemory& memory) {

@@ -54,9 +54,10 @@ struct RankState {
     for (const ParameterGroup group : kTrainedGroups) {
       parameters.for_each_named(group, parameters.buffer(group).value,
                                 [&](const NamedTensor& t) { visit("value", t); });
-      optimizer->for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& state) {
-        parameters.for_each_named(group, state, [&](const NamedTensor& t) { visit(kind.name, t); });
-      });
+      for (size_t kind = 0; kind < optimizer->state_kinds().size(); ++kind) {
+        optimizer->visit_state(group, kind,
+                               [&](const NamedTensor& t) { visit(optimizer->state_kinds()[kind].name, t); });
+      }
     }
   }
 

@@ -7,6 +7,8 @@
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/config/config_reader.h"
+#include "core/config/config_tree.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/lifecycle/lifecycle_record.h"
 #include "core/lifecycle/moved_tensors.h"
@@ -85,11 +87,13 @@ static void train(TinyRun& run, int64_t updates) {
 static std::map<std::string, std::vector<double>> named_moments(TinyRun& run) {
   std::map<std::string, std::vector<double>> result;
   for (const ParameterGroup group : kTrainedGroups) {
-    run.state.optimizer->for_each_state(group, [&](const OptimizerStateKind& kind, const Tensor& state) {
-      run.state.parameters.for_each_named(group, state, [&](const NamedTensor& t) {
-        result[kind.name + "." + t.name] = {t.tensor.as<float>(), t.tensor.as<float>() + t.tensor.size()};
+    const Optimizer& optimizer = *run.state.optimizer;
+    for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
+      optimizer.visit_state(group, kind, [&](const NamedTensor& t) {
+        result[optimizer.state_kinds()[kind].name + "." + t.name] = {t.tensor.as<float>(),
+                                                                     t.tensor.as<float>() + t.tensor.size()};
       });
-    });
+    }
   }
   return result;
 }
@@ -232,12 +236,23 @@ TEST_CASE("a change gives identical bits in any layout") {
     INFO(change.kind);
     const auto expected = changed(reference, change, ProcessGroups::single(), 2);
     const auto values = named_values(*expected), moments = named_moments(*expected);
-    for (const auto& [ranks, expert_parallel] :
-         {std::pair{1, 1}, std::pair{2, 1}, std::pair{2, 2}, std::pair{3, 3}, std::pair{4, 2}}) {
-      INFO(ranks << " ranks, " << expert_parallel << " share the experts");
+    struct Layout {
+      int ranks, expert_parallel;
+      bool shard;
+    };
+    for (const auto& [ranks, expert_parallel, shard] : {Layout{1, 1, false},
+                                                        {2, 1, false},
+                                                        {2, 2, false},
+                                                        {3, 3, false},
+                                                        {4, 2, false},
+                                                        {2, 1, true},
+                                                        {4, 2, true}}) {
+      INFO(ranks << " ranks, " << expert_parallel << " share the experts" << (shard ? ", a divided optimizer" : ""));
+      TrainConfig ranked = config;
+      read_config(parse_config(fmt::format("optimizer: {{shard: {}}}", shard), "a test"), ranked);
       std::vector<int> equal(static_cast<size_t>(ranks));
       test::run_ranks(ranks, [&, width = expert_parallel](std::shared_ptr<Communicator> world) {
-        TinyRun run(config, kVocab, ProcessGroups::make(world, width, 5));
+        TinyRun run(ranked, kVocab, ProcessGroups::make(world, width, 5));
         load_tensors(checkpoints.path(2), run.state.parameters, run.state.optimizer.get());
         const auto next = changed(run, change, ProcessGroups::make(world, width, fewest(change.after)), 2);
         bool same = true;

@@ -32,26 +32,36 @@ void add_parameters(ParameterStore& store) {
 struct Planned {
   ParameterStore store;
   std::vector<GradientBucket> plan;
-  explicit Planned(int64_t least, const ProcessGroups& groups = ProcessGroups::single()) {
+  explicit Planned(int64_t least, const ProcessGroups& groups = ProcessGroups::single(), int64_t unit = 1) {
     test::TestContext context;
     add_parameters(store);
     store.allocate(context, DType::f32);
-    plan = plan_reduction(store, groups, least);
+    plan = plan_reduction(store, groups, least, unit);
   }
 };
 
 }  // namespace
 
 TEST_CASE("the plan of a reduction covers every gradient once, in the order of backward") {
-  for (const int64_t least : {1, 16, 100, 256, 1000, 100'000}) {
-    INFO(least);
-    Planned p(least);
+  for (const auto& [least, unit] : {std::pair<int64_t, int64_t>{1, 1},
+                                    {16, 1},
+                                    {100, 1},
+                                    {256, 1},
+                                    {1000, 1},
+                                    {100'000, 1},
+                                    {1, 64},
+                                    {100, 64},
+                                    {1000, 64},
+                                    {1, 512}}) {
+    INFO(least << ", in units of " << unit);
+    Planned p(least, ProcessGroups::single(), unit);
     for (const ParameterGroup group : kTrainedGroups) {
       std::vector<int> covered(as_index(p.store.buffer(group).gradient.size()));
       for (const GradientBucket& bucket : p.plan) {
         if (bucket.group != group) continue;
         CHECK(bucket.count >= 1);
-        CHECK(bucket.count <= least);
+        CHECK(bucket.count <= round_up(least, unit));
+        CHECK(bucket.begin % unit == 0);
         for (int64_t i = 0; i < bucket.count; ++i) ++covered[as_index(bucket.begin + i)];
       }
       CHECK(std::count(covered.begin(), covered.end(), 1) == std::ssize(covered));
@@ -97,6 +107,30 @@ TEST_CASE("each rank adds an equal part of a bucket") {
         sum += part;
       }
       MOE_CHECK(sum == bucket.count, "parts of {} elements", sum);
+    }
+  });
+}
+
+TEST_CASE("parts in units are of whole units, and all buckets together divide a group evenly") {
+  test::run_ranks(4, [](std::shared_ptr<Communicator> world) {
+    for (const int64_t unit : {16, 64, 200}) {
+      Planned p(300, ProcessGroups::make(world, 2, 4), unit);
+      for (const ParameterGroup group : kTrainedGroups) {
+        const int ranks = group == ParameterGroup::expert ? 2 : 4;
+        std::vector<int64_t> held(as_index(ranks));
+        for (const GradientBucket& bucket : p.plan) {
+          if (bucket.group != group) continue;
+          int64_t begin = bucket.begin;
+          for (int r = 0; r < ranks; ++r) {
+            MOE_CHECK(bucket.parts[as_index(r)] == 0 || begin % unit == 0, "a part begins at {}", begin);
+            begin += bucket.parts[as_index(r)];
+            held[as_index(r)] += bucket.parts[as_index(r)];
+          }
+          MOE_CHECK(begin == bucket.begin + bucket.count, "parts end at {}", begin);
+        }
+        const auto [least, most] = std::minmax_element(held.begin(), held.end());
+        MOE_CHECK(*most - *least <= unit, "between {} and {} elements", *least, *most);
+      }
     }
   });
 }

@@ -166,13 +166,13 @@ TEST_CASE("every optimizer updates the same on the device") {
     const RandomBatch batch(config, kVocab, 11);
     check_updates(*cpu, *device, batch, 3);
     for (const ParameterGroup group : kTrainedGroups) {
-      const auto expected = cpu->state.optimizer->states(group), found = device->state.optimizer->states(group);
-      REQUIRE(found.size() == expected.size());
-      for (size_t kind = 0; kind < found.size(); ++kind) {
+      const size_t kinds = cpu->state.optimizer->state_kinds().size();
+      REQUIRE(device->state.optimizer->state_kinds().size() == kinds);
+      for (size_t kind = 0; kind < kinds; ++kind) {
         INFO(cpu->state.optimizer->state_kinds()[kind].name);
         std::vector<float> a, b;
-        append_floats(cpu->state.ctx, a, expected[kind]);
-        append_floats(device->state.ctx, b, found[kind]);
+        append_floats(cpu->state.ctx, a, cpu->state.optimizer->held(group, kind));
+        append_floats(device->state.ctx, b, device->state.optimizer->held(group, kind));
         CHECK(distance({b.begin(), b.end()}, {a.begin(), a.end()}) < 1e-2);
       }
     }
