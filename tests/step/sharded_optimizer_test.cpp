@@ -1,4 +1,5 @@
 // An optimizer whose state is divided among ranks (optimizer.shard).
+#include <cmath>
 #include <map>
 #include <mutex>
 
