@@ -1,6 +1,7 @@
 // A model with a context memory of preceding segments, in training, evaluation, checkpoints and generated text.
 #include "core/nn/context_memory.h"
 #include "core/base/integer.h"
+#include "core/config/recompute.h"
 
 #include <algorithm>
 #include <numeric>
@@ -170,7 +171,7 @@ TEST_CASE("generated text that is stopped ends after the token in work") {
 
 TEST_CASE("the memory plan equals what a step with a context memory uses") {
   for (const char* attention : {"memory: 7", "memory: 80, position: relative"}) {
-    for (const char* recompute : {"none", "experts", "blocks"}) {
+    for (const std::string& recompute : recompute_values()) {
       INFO(attention << ", " << recompute);
       TrainConfig config = config_with(attention);
       config.model.recompute = recompute;

@@ -3,6 +3,7 @@
 
 #include "comm/staged_communicator.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/config/recompute.h"
 #include "core/lifecycle/moved_tensors.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -227,7 +228,7 @@ TEST_CASE("two equal runs on the device give identical bits") {
 
 TEST_CASE("the memory plan of a device equals what a step uses") {
   for (const char* yaml : kModels) {
-    for (const char* recompute : {"none", "experts", "blocks"}) {
+    for (const std::string& recompute : recompute_values()) {
       INFO(yaml << ", " << recompute);
       TrainConfig config = config_from(yaml);
       config.model.recompute = recompute;

@@ -3,13 +3,17 @@
 #include <string>
 #include <vector>
 
+#include "core/checkpoint/checkpoint.h"
 #include "core/config/config_reader.h"
+#include "core/config/recompute.h"
 #include "core/model/model.h"
+#include "core/record/run_folder.h"
 #include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
 #include "tests/support/forms.h"
 #include "tests/support/layer_fixture.h"
 #include "tests/support/strategy_variants.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/thread_ranks.h"
 #include "tests/support/tiny_run.h"
 
@@ -215,7 +219,7 @@ TEST_CASE("the memory plan equals what a step with recomputation uses, and recom
       config.data.sequence = 32;
       if (ranks > 1) config.moe.router.select("uniform");
       size_t before = 0;
-      for (const char* recompute : {"none", "experts", "blocks"}) {
+      for (const std::string& recompute : recompute_values()) {
         INFO(recompute);
         const std::vector<Activations> found = activations_of(config, ranks, recompute);
         for (const Activations& a : found) CHECK(a.used == a.planned);
@@ -228,7 +232,7 @@ TEST_CASE("the memory plan equals what a step with recomputation uses, and recom
 }
 
 TEST_CASE("the memory plan of a strategy that changes is enough for both, with recomputation too") {
-  for (const char* recompute : {"none", "experts", "blocks"}) {
+  for (const std::string& recompute : recompute_values()) {
     for (const char* strategies : {"first: stochastic, then: plain", "first: plain, then: stochastic",
                                    "first: plain, then: {kind: compete, probability: 1}",
                                    "first: {kind: compete, probability: 1}, then: {kind: contrastive, contrast: 1}"}) {
@@ -253,4 +257,25 @@ TEST_CASE("blocks keep little more than their inputs and the routing") {
   const double tokens = 4 * 32, input = tokens * 64 * 4;
   CHECK(more > input);
   CHECK(more < 1.5 * input);
+}
+
+TEST_CASE("a run goes on with another recomputation, and its results stay the same") {
+  const TemporaryFolder folder;
+  TrainConfig config = config_with("moe: {router: sigmoid_bias, capacity: {kind: fixed, factor: 0.8}}");
+  const auto update = [](TinyRun& run, int64_t i) {
+    run.run(RandomBatch(run.config, kVocab, 11, static_cast<uint64_t>(i)), i, 1e-3);
+  };
+  TinyRun whole(config, kVocab, ProcessGroups::single());
+  for (int64_t i = 0; i < 3; ++i) update(whole, i);
+  RunState state;
+  for (const char* recompute : {"blocks", "none", "experts"}) {
+    config.model.recompute = recompute;
+    TinyRun part(config, kVocab, ProcessGroups::single());
+    const CheckpointFolder checkpoints(folder.path());
+    if (state.step > 0) load_tensors(checkpoints.path(state.step), part.state.parameters, part.state.optimizer.get());
+    update(part, state.step++);
+    checkpoints.save(state, part.state.parameters, *part.state.optimizer, part.groups, {});
+    if (state.step == 3) CHECK(named_values(part) == named_values(whole));
+  }
+  CHECK(may_differ("model.recompute"));
 }

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/base/integer.h"
+#include "core/config/recompute.h"
 #include "tests/step/allocation_counter.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -105,7 +106,7 @@ TEST_CASE("the memory plan equals what a step uses") {
   for (const char* yaml : {kGolden,
                            "{model: {layers: 3, d_model: 24, arrangement: glam}, moe: {experts: 5}, data: {sequence: "
                            "16}, train: {batch: 3}}"}) {
-    for (const char* recompute : {"none", "experts", "blocks"}) {
+    for (const std::string& recompute : recompute_values()) {
       INFO(yaml << ", " << recompute);
       TrainConfig config = config_from(yaml);
       config.model.recompute = recompute;
