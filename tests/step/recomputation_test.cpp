@@ -7,6 +7,7 @@
 #include "core/config/config_reader.h"
 #include "core/config/recompute.h"
 #include "core/model/model.h"
+#include "core/ops/initialise.h"
 #include "core/record/run_folder.h"
 #include "tests/support/capacity_variants.h"
 #include "tests/support/catch.h"
@@ -114,6 +115,50 @@ TEST_CASE("recomputation changes no bit of a step with any strategy and router")
           config_with(fmt::format("moe: {{experts: {}, router: {}, strategy: {}}}", both_hierarchical ? 12 : 6,
                                   router.name, strategy_text(strategy.name)));
       for (const Layout& layout : kLayouts) check_equal_bits(router.name + " and " + strategy.name, config, layout);
+    }
+  }
+}
+
+// The gradients of a step whose routers change between forward and backward.
+static std::map<std::string, std::vector<double>> gradients_after_change(TrainConfig config,
+                                                                         const std::string& recompute) {
+  config.model.recompute = recompute;
+  TinyRun run(config, kVocab, ProcessGroups::single());
+  RandomBatch random(config, kVocab, 11);
+  Context& ctx = run.state.ctx;
+  ctx.step = 1;
+  TokenBatch batch{random.sequences,
+                   random.time,
+                   as_tensor(std::span(random.inputs)),
+                   as_tensor(std::span(random.targets)),
+                   random.sequences * random.time,
+                   random.sequences};
+  batch.domains = as_tensor(std::span(random.domains));
+  run.state.model->forward(ctx, batch);
+  run.state.complete_sums(run.groups);
+  for (const Parameter& p : run.state.parameters.parameters()) {
+    if (p.name.find(".router.") != std::string::npos) fill_constant(ctx, p.value, 0.1);
+  }
+  run.state.model->losses_and_backward(ctx, batch, 1);
+  return named_gradients(run);
+}
+
+TEST_CASE("no router chooses again: backward has the choices of forward, whatever became of the router") {
+  std::vector<std::string> layers;
+  for (const Member& router : family<Router>()) layers.push_back(fmt::format("{{router: {}}}", router.name));
+  for (const Member& strategy : family<Strategy>()) {
+    layers.push_back(fmt::format("{{strategy: {}}}", strategy_text(strategy.name)));
+  }
+  for (const std::string& layer : layers) {
+    INFO(layer);
+    const TrainConfig config = config_with("moe: " + layer);
+    const auto expected = gradients_after_change(config, "none");
+    for (const char* recompute : {"experts", "blocks"}) {
+      const auto found = gradients_after_change(config, recompute);
+      for (const auto& [name, gradient] : expected) {
+        INFO(recompute << ", " << name);
+        CHECK(found.at(name) == gradient);
+      }
     }
   }
 }
