@@ -1,5 +1,7 @@
 #include "core/config/model_config.h"
 
+#include "core/config/recompute.h"
+
 namespace moe {
 
 std::vector<bool> ModelConfig::moe_layers() const {
@@ -136,6 +138,11 @@ void ModelConfig::fields(FieldVisitor& v) {
           {"linear", "tanh"});
   v.field("init_std", init_std,
           "standard deviation of initial weights; for output projections it is divided by sqrt(2 layers)", {0, 10});
+  v.field("recompute", recompute,
+          "activations that backward computes again, to save memory; it changes no result, and a run may go on with "
+          "another value: none; experts = the inner activations of experts and of dense feed-forward layers; blocks = "
+          "all but each block's input and the routers' choices, which costs about a third more time",
+          recompute_values());
 }
 
 }  // namespace moe

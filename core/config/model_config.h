@@ -63,6 +63,7 @@ struct ModelConfig : Fields<ModelConfig> {
   std::string pooling = "mean";
   std::string head = "linear";
   double init_std = 0.02;
+  std::string recompute = "none";
 
   void fields(FieldVisitor& v) override;
 

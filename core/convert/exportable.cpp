@@ -78,6 +78,7 @@ constexpr KeyLine kKeys[] = {
     {"model.head", Fate::exact, "classifiers only", nullptr},
     {"model.vocab_size", Fate::exact, "vocab_size", nullptr},
     {"model.init_std", Fate::exact, kInitial, nullptr},
+    {"model.recompute", Fate::exact, kTraining, nullptr},
     {"moe.experts", Fate::depends, "the same number in all layers", nullptr},
     {"moe.d_ff", Fate::depends, "the same width in all layers", nullptr},
     {"moe.shared_experts", Fate::depends, "chooses the layout", nullptr},

@@ -18,7 +18,8 @@ static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff
           .input_std = config.init_std,
           .output_std = config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers)),
           .hidden_dropout = config.hidden_dropout.make(setup.run),
-          .bias = config.bias.feed_forward};
+          .bias = config.bias.feed_forward,
+          .recompute = config.recompute == "experts"};
 }
 
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)

@@ -12,7 +12,8 @@ void Competition::respond(Context& ctx, TokenDispatcher& dispatcher, Experts& ex
   const Tensor rows = dispatcher.dispatch(ctx, x, all_experts, part_.plan);
   ConstTensor numbers;
   if (experts.drops_hidden(ctx)) numbers = dispatcher.number(ctx, all_experts, first_token, part_.plan);
-  part_.out = experts.forward(ctx, rows, part_.plan.local_offsets, numbers, part_.experts);
+  part_.out = ctx.allocate(rows.shape);
+  part_.experts = experts.forward(ctx, part_.out, rows, part_.plan.local_offsets, numbers);
   part_.row_scores = ctx.allocate_wide(Shape{part_.out.dim(0), 1});
   response_forward(ctx, part_.row_scores, part_.out, response_);
 }

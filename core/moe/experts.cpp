@@ -52,15 +52,14 @@ void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {
           ctx.random(RandomPurpose::expert_hidden_dropout, static_cast<uint32_t>(layer_)), 0, numbers);
 }
 
-Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers, Saved& saved) {
+Experts::Saved Experts::hidden(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers) const {
   const int64_t num_rows = rows.dim(0);
   MOE_CHECK(bool(numbers) == drops_hidden(ctx), "row numbers must be given exactly when hidden units are dropped");
-  saved = {.rows = rows,
-           .offsets = offsets,
-           .z = ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
-           .activated = ctx.allocate(Shape{num_rows, shape_.d_ff}),
-           .numbers = numbers};
-  const Tensor out = ctx.allocate(rows.shape);
+  const Saved saved{.rows = rows,
+                    .offsets = offsets,
+                    .z = ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
+                    .activated = ctx.allocate(Shape{num_rows, shape_.d_ff}),
+                    .numbers = numbers};
   if (input_bias_) {
     grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
     bias_forward(ctx, saved.z, input_bias_->value, offsets);
@@ -69,9 +68,15 @@ Tensor Experts::forward(Context& ctx, ConstTensor rows, ConstTensor offsets, Con
     grouped_gemm_activate_forward(ctx, saved.activated, saved.z, rows, input_.value, offsets, shape_.activation);
   }
   drop(ctx, saved.activated, numbers);
+  return saved;
+}
+
+Experts::Saved Experts::forward(Context& ctx, Tensor out, ConstTensor rows, ConstTensor offsets,
+                                ConstTensor numbers) const {
+  const Saved saved = hidden(ctx, rows, offsets, numbers);
   grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
   if (output_bias_) bias_forward(ctx, out, output_bias_->value, offsets);
-  return out;
+  return saved;
 }
 
 void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved) {

@@ -18,15 +18,20 @@ class Experts {
   Experts(ParameterStore& parameters, const std::string& name, Share local, const FeedForwardShape& shape, int layer,
           bool small_init);
 
-  // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> (num_rows, d_model). `numbers` (num_rows)
+  // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> out (num_rows, d_model). `numbers` (num_rows)
   // i32: numbers of the rows' assignments (TokenDispatcher::number), needed if drops_hidden().
-  Tensor forward(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers, Saved& saved);
+  Saved forward(Context& ctx, Tensor out, ConstTensor rows, ConstTensor offsets, ConstTensor numbers) const;
+  // The part of forward() up to the hidden units, which is all that backward needs.
+  Saved hidden(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers) const;
   // d_out (num_rows, d_model) -> d_rows (num_rows, d_model), overwritten
   void backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved);
 
   // Whether there is dropout of hidden units now. The mask is a function of token and expert: two passes of a token
   // through an expert in one update drop the same units.
   bool drops_hidden(const Context& ctx) const { return ctx.training && hidden_dropout(ctx) > 0; }
+
+  // Whether the hidden units shall not be kept until backward, which computes them again by hidden().
+  bool recomputes() const { return shape_.recompute; }
 
   int64_t first() const { return first_; }
   int64_t count() const { return count_; }

@@ -158,15 +158,15 @@ void LogitRouter::disturb(Context& ctx, Tensor x) const {
   dropout(ctx, x, now(input_dropout_, ctx), noise_key(ctx, 6), ctx.first_token);
 }
 
-void LogitRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
-  routing = {};
-  routing.x = x;
-  if (disturbs(ctx)) {
-    const Tensor disturbed = ctx.allocate(x.shape);
-    copy(ctx, disturbed, x);
-    disturb(ctx, disturbed);
-    routing.x = disturbed;
-  }
+ConstTensor LogitRouter::input(Context& ctx, ConstTensor x) const {
+  if (!disturbs(ctx)) return x;
+  const Tensor disturbed = ctx.allocate(x.shape);
+  copy(ctx, disturbed, x);
+  disturb(ctx, disturbed);
+  return disturbed;
+}
+
+void LogitRouter::route(Context& ctx, const TokenBatch& batch, Routing& routing) {
   logits_forward(ctx, batch, routing);
   if (learned_temperature_) {
     temperature_forward(ctx, routing.logits, learned_temperature_->value, kTemperatureFloor);

@@ -53,12 +53,13 @@ class ScheduledK {
 class LogitRouter : public Router {
  public:
   ~LogitRouter() override;
-  void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) final;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits, const RoutingGradient& d_routing,
                 const Routing& routing) final;
   void close_experts(ConstTensor closed) override { closed_ = closed; }
 
  protected:
+  ConstTensor input(Context& ctx, ConstTensor x) const final;
+  void route(Context& ctx, const TokenBatch& batch, Routing& routing) final;
   // `keep`: minimum number of experts that expert dropout leaves for a token.
   LogitRouter(const Setup& setup, const LogitOptions& options, int64_t keep);
 

@@ -1,6 +1,7 @@
 #include "core/moe/moe_layer.h"
 
 #include "core/tensor/copy.h"
+#include "core/tensor/recomputation.h"
 
 namespace moe {
 
@@ -78,11 +79,16 @@ void MoELayer::after_step(Context& ctx, const UpdateFacts& facts) {
   if (!ctx.planning) capacity_.after_step(facts);
 }
 
-Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+void MoELayer::begin(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   if (inputs_) append_floats(ctx, *inputs_, x);
   balance_.begin(ctx);
   measures_.begin(ctx);
+  const KeepScope keep(ctx);
   capacity_.begin(ctx, batch, traits().k_at(ctx.step));
+}
+
+Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  if (!ctx.replays) begin(ctx, batch, x);
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
   if (shared_) shared_->forward(ctx, batch, y, x);
   return y;

@@ -78,6 +78,9 @@ class MoELayer : public FeedForward {
   }
 
  private:
+  // Called before a micro-batch's first pass.
+  void begin(Context& ctx, const TokenBatch& batch, ConstTensor x);
+
   const std::string name_;
   const int layer_;
   const int64_t experts_;

@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "core/base/integer.h"
+#include "core/tensor/recomputation.h"
 
 namespace moe {
 
@@ -50,6 +51,19 @@ const Table<Member>& family<Router>() {
                                        uniform_router(),
                                    }};
   return table;
+}
+
+void Router::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
+  if (ctx.replays) {
+    MOE_CHECK(routing.indices && routing.indices.dim(0) == x.dim(0),
+              "a pass over {} tokens is run again without the choices of the first pass", x.dim(0));
+    routing.x = input(ctx, x);
+    return;
+  }
+  routing = {};
+  routing.x = input(ctx, x);
+  const KeepScope keep(ctx);
+  route(ctx, batch, routing);
 }
 
 void Router::close_experts(ConstTensor closed) {

@@ -18,8 +18,9 @@ class Router {
 
   virtual ~Router() = default;
   const RouterTraits& traits() const { return traits_; }
-  // x (tokens, d_model), which must live until backward
-  virtual void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) = 0;
+  // x (tokens, d_model), which must live until backward. In a ReplayScope only routing.x is set again: the choices are
+  // those of the first pass.
+  void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing);
   // `d_routing`: gradients of the routing's weights and, where it has one, of its skip. d_logits (tokens, experts)
   // holds the balance losses' gradient on entry. Adds to d_x and to the router's parameters' gradients.
   virtual void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Tensor d_logits,
@@ -33,6 +34,11 @@ class Router {
   virtual void after_step(Context& ctx, const LoadStats& load) { (void)ctx, (void)load; }
 
  protected:
+  // The router's input for the layer's input x (tokens, d_model): x itself, or a tensor that is allocated here.
+  virtual ConstTensor input(Context& ctx, ConstTensor x) const { return (void)ctx, x; }
+  // routing.x (tokens, d_model) -> all other members of the routing, allocated here
+  virtual void route(Context& ctx, const TokenBatch& batch, Routing& routing) = 0;
+
   int64_t k() const { return traits_.k; }
   // Set by the constructors of members.
   RouterTraits traits_;

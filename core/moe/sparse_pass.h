@@ -44,12 +44,18 @@ class SparsePass {
  private:
   // Applies training's dropout to the experts' outputs, or to their gradient.
   void drop(Context& ctx, const LayerParts& parts, Tensor rows) const;
+  // Decides which assignments are dispatched, and to which rows.
+  void plan(Context& ctx, LayerParts& parts, const TokenBatch& batch, const Routing& routing);
+  // x (tokens, d_model) -> returned_
+  void apply_experts(Context& ctx, LayerParts& parts, ConstTensor x);
+  void recompute_hidden(Context& ctx, LayerParts& parts);
   // Adds to ctx.signals.
   void report(Context& ctx, const Routing& routing) const;
 
   ConstTensor x_;
   CapacityLimit::Kept kept_;
   DispatchPlan plan_;
+  ConstTensor numbers_;  // of the rows' assignments, with dropout of hidden units only
   Experts::Saved experts_;
   Tensor returned_;
 };

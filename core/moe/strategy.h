@@ -15,7 +15,8 @@ class Strategy {
   // The router whose choices count as the layer's.
   virtual Router& router() = 0;
   const StrategyTraits& traits() const { return traits_; }
-  // x (tokens, d_model), which must live until backward -> (tokens, d_model)
+  // x (tokens, d_model), which must live until backward -> (tokens, d_model). In a ReplayScope the last pass is run
+  // again for its activations: it takes its choices from that pass.
   virtual Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) = 0;
   // d_y (tokens, d_model) -> d_x (tokens, d_model), overwritten
   virtual void backward(Context& ctx, LayerParts& parts, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) = 0;

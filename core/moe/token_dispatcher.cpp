@@ -81,9 +81,8 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t 
   copy_from_host(ctx, plan.by_arrival, as_tensor(by_arrival_));
 }
 
-Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan,
-                                 int64_t most_per_expert) {
-  const int64_t tokens = x.dim(0), d = x.dim(1), k = indices.dim(1);
+void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
@@ -96,11 +95,18 @@ Tensor TokenDispatcher::dispatch(Context& ctx, ConstTensor x, ConstTensor indice
   if (alone()) {
     plan.num_received = plan.num_sorted;
     plan.local_offsets = plan.global_offsets;
+    return;
+  }
+  exchange_counts(ctx, plan, most_per_expert);
+}
+
+Tensor TokenDispatcher::send(Context& ctx, ConstTensor x, const DispatchPlan& plan) {
+  const int64_t d = x.dim(1), k = plan.position.dim(1);
+  if (alone()) {
     const Tensor rows = ctx.allocate(Shape{plan.num_sorted, d});
     permute_forward(ctx, rows, x, plan.source, k);
     return rows;
   }
-  exchange_counts(ctx, plan, most_per_expert);
   const Tensor received = ctx.allocate(Shape{plan.num_received, d});
   ScratchScope scratch(ctx);
   const Tensor sorted = scratch.allocate(Shape{plan.num_sorted, d});

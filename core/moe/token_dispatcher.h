@@ -32,7 +32,14 @@ class TokenDispatcher {
   // x (tokens, d), indices (tokens, k) i32 -> received rows (num_received, d), sorted by local expert.
   // `most_per_expert`: upper bound, valid on every rank, on a rank's assignments to one expert (0 = unknown); memory is
   // planned for it.
-  Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert = 0);
+  Tensor dispatch(Context& ctx, ConstTensor x, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert = 0) {
+    prepare(ctx, indices, plan, most_per_expert);
+    return send(ctx, x, plan);
+  }
+  // The two halves of dispatch(): sorts the assignments and exchanges their numbers; sends the rows, for which the same
+  // plan may be used again.
+  void prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert = 0);
+  Tensor send(Context& ctx, ConstTensor x, const DispatchPlan& plan);
   // d_received -> adds to d_x
   void dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan);
 
@@ -46,9 +53,11 @@ class TokenDispatcher {
   // d_returned (num_sorted, width) -> d_out (num_received, width), in `scratch` or the same memory
   Tensor collect_backward(Context& ctx, ScratchScope& scratch, Tensor d_returned, const DispatchPlan& plan);
 
+  // Whether this rank holds all experts, so that no row is sent to another rank.
+  bool alone() const { return group_->size() == 1; }
+
  private:
   void exchange_counts(Context& ctx, DispatchPlan& plan, int64_t most_per_expert);
-  bool alone() const { return group_->size() == 1; }
 
   std::shared_ptr<Communicator> group_;
   int64_t experts_;

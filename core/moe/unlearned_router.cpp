@@ -10,10 +10,8 @@ UnlearnedRouter::UnlearnedRouter(const std::string& where, const Setup& setup, i
   if (k > experts_) raise<UsageError>("{}: cannot choose {} experts out of {}", where, k, experts_);
 }
 
-void UnlearnedRouter::forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) {
-  const int64_t tokens = x.dim(0);
-  routing = {};
-  routing.x = x;
+void UnlearnedRouter::route(Context& ctx, const TokenBatch& batch, Routing& routing) {
+  const int64_t tokens = routing.x.dim(0);
   routing.logits = ctx.allocate_wide(Shape{tokens, experts_});
   routing.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
   routing.logsumexp = ctx.allocate_wide(Shape{tokens});

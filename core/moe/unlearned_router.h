@@ -7,10 +7,10 @@ namespace moe {
 
 class UnlearnedRouter : public Router {
  public:
-  void forward(Context& ctx, const TokenBatch& batch, ConstTensor x, Routing& routing) final;
   void backward(Context&, const TokenBatch&, Tensor, Tensor, const RoutingGradient&, const Routing&) final {}
 
  protected:
+  void route(Context& ctx, const TokenBatch& batch, Routing& routing) final;
   // Throws UsageError if k exceeds the number of experts.
   // `where`: the key of k, for messages.
   UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k);

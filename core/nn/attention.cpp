@@ -8,6 +8,7 @@
 #include "core/ops/context_memory.h"
 #include "core/ops/qk_norm.h"
 #include "core/ops/rope.h"
+#include "core/tensor/recomputation.h"
 
 namespace moe {
 
@@ -45,6 +46,7 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
 Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   const int64_t tokens = batch.tokens();
   saved_ = {};
+  if (!ctx.replays) recent_ = {};
   saved_.x = x;
   saved_.layout = layout_;
   saved_.layout.time = batch.time;
@@ -77,9 +79,11 @@ AttentionDropout Attention::dropout_now(const Context& ctx, const TokenBatch& ba
 // Rotates queries and keys, then computes attention.
 void Attention::attend(Context& ctx, const TokenBatch& batch) {
   const int64_t kept = std::min(batch.time, window_.size);
-  if (batch.memory && kept > 0) {  // keys are stored before rotation, because their position changes later
-    saved_.recent = ctx.allocate(Shape{batch.sequences, kept, layout_.memory_width()});
-    take_recent(ctx, saved_.recent, saved_.qkv, saved_.layout);
+  if (batch.memory && kept > 0 && !ctx.replays) {
+    const KeepScope keep(ctx);  // remember() needs them after backward
+    // Keys are stored before rotation, because their position changes later.
+    recent_ = ctx.allocate(Shape{batch.sequences, kept, layout_.memory_width()});
+    take_recent(ctx, recent_, saved_.qkv, saved_.layout);
   }
   if (frequencies_.dims > 0) rope_forward(ctx, saved_.qkv, saved_.layout, frequencies_);
   if (window_.size == 0) {
@@ -118,8 +122,8 @@ void Attention::attend_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out) {
 }
 
 void Attention::remember(Context& ctx, const TokenBatch& batch) {
-  if (!saved_.recent) return;
-  append_recent(ctx, batch.memory->layer(layer_, batch.first_row, batch.sequences), saved_.recent);
+  if (!recent_) return;
+  append_recent(ctx, batch.memory->layer(layer_, batch.first_row, batch.sequences), recent_);
 }
 
 void Attention::backward(Context& ctx, Tensor d_x, ConstTensor d_y) {

@@ -53,8 +53,8 @@ class Attention {
     AttentionWindow window;
     AttentionDropout dropout;
     Tensor memory;  // (sequences, positions, width) before its keys are rotated; absent if the memory is empty
-    Tensor recent;  // keys and values to append to the memory
   } saved_;
+  Tensor recent_;  // keys and values to append to the memory
 };
 
 }  // namespace moe

@@ -1,6 +1,7 @@
 #include "core/nn/feed_forward.h"
 
 #include "core/ops/dropout.h"
+#include "core/tensor/recomputation.h"
 
 namespace moe {
 
@@ -19,19 +20,26 @@ void DenseFeedForward::drop(Context& ctx, Tensor activated) const {
           ctx.random(RandomPurpose::hidden_dropout, static_cast<uint32_t>(layer_)), ctx.first_token);
 }
 
-Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x) {
+void DenseFeedForward::hidden(Context& ctx, ConstTensor x) {
   const int64_t tokens = x.dim(0);
   saved_ = {x, ctx.allocate(Shape{tokens, width_factor(shape_.activation) * shape_.d_ff}),
             ctx.allocate(Shape{tokens, shape_.d_ff})};
   input_.forward(ctx, saved_.z, x);
   activation_forward(ctx, saved_.activated, saved_.z, shape_.activation);
   drop(ctx, saved_.activated);
+}
+
+Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x) {
   const Tensor y = ctx.allocate(x.shape);
+  const TransientScope transient(ctx, shape_.recompute);
+  hidden(ctx, x);
   output_.forward(ctx, y, saved_.activated);
   return y;
 }
 
 void DenseFeedForward::backward(Context& ctx, const TokenBatch&, Tensor d_x, ConstTensor d_y) {
+  const ActivationScope again(ctx);
+  if (shape_.recompute) hidden(ctx, saved_.x);
   ScratchScope scratch(ctx);
   const Tensor d_activated = scratch.allocate(saved_.activated.shape);
   output_.backward(ctx, d_activated, d_y, saved_.activated);

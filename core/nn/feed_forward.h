@@ -25,6 +25,7 @@ struct FeedForwardShape {
   double input_std = 0.02, output_std = 0.02;  // of the initial weights
   std::optional<Scheduled> hidden_dropout{};   // rate for a dense layer's activations; none: 0
   bool bias = false;
+  bool recompute = false;  // z and the hidden units are not kept until backward, which computes them again
 };
 
 class DenseFeedForward : public FeedForward {
@@ -37,6 +38,8 @@ class DenseFeedForward : public FeedForward {
 
  private:
   void drop(Context& ctx, Tensor activated) const;
+  // x -> saved_
+  void hidden(Context& ctx, ConstTensor x);
 
   FeedForwardShape shape_;
   int layer_;

@@ -4,6 +4,7 @@
 
 #include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
+#include "core/tensor/recomputation.h"
 
 namespace moe {
 
@@ -26,6 +27,15 @@ Tensor TransformerBlock::add_branch(Context& ctx, const TokenBatch& batch, Const
 }
 
 Tensor TransformerBlock::forward(Context& ctx, const TokenBatch& batch, ConstTensor hidden) {
+  if (!recomputes_) return compute(ctx, batch, hidden);
+  input_ = hidden;
+  const Tensor next = ctx.allocate(hidden.shape);
+  const TransientScope transient(ctx);
+  copy(ctx, next, compute(ctx, batch, hidden));
+  return next;
+}
+
+Tensor TransformerBlock::compute(Context& ctx, const TokenBatch& batch, ConstTensor hidden) {
   if (!place_.before) {
     const Tensor attended = attention_.forward(ctx, batch, hidden);
     const Tensor middle = attention_norm_.forward(ctx, add_branch(ctx, batch, hidden, attended, 0));
@@ -43,6 +53,11 @@ Tensor TransformerBlock::forward(Context& ctx, const TokenBatch& batch, ConstTen
 }
 
 void TransformerBlock::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {
+  const ActivationScope again(ctx);
+  if (recomputes_) {
+    const ReplayScope replay(ctx);
+    compute(ctx, batch, input_);
+  }
   if (place_.before)
     backward_before(ctx, batch, d_hidden);
   else

@@ -33,6 +33,7 @@ class TransformerBlock {
         dropout_(config.dropout.make(run)),
         layer_dropout_(config.layer_dropout.make(run)),
         place_(NormPlace::of(config)),
+        recomputes_(config.recompute == "blocks"),
         attention_norm_(parameters, name + ".attention_norm", config),
         attention_(parameters, name + ".attention", config, run, layer, relative_positions),
         feed_forward_norm_(parameters, name + ".feed_forward_norm", config),
@@ -40,7 +41,7 @@ class TransformerBlock {
     if (place_.twice && is_moe) inner_norm_.emplace(parameters, name + ".moe_norm", config);
   }
 
-  // hidden (tokens, d_model) -> the next hidden (tokens, d_model)
+  // hidden (tokens, d_model), which must live until backward -> the next hidden (tokens, d_model)
   Tensor forward(Context& ctx, const TokenBatch& batch, ConstTensor hidden);
   // d_hidden: the gradient of the result on entry, of the input on return
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden);
@@ -51,6 +52,7 @@ class TransformerBlock {
   FeedForward& feed_forward() { return *feed_forward_; }
 
  private:
+  Tensor compute(Context& ctx, const TokenBatch& batch, ConstTensor hidden);
   // Applies training's dropout to a branch's output, or to its gradient.
   void drop(Context& ctx, const TokenBatch& batch, Tensor branch, uint32_t branch_index) const;
   bool drops(const Context& ctx) const;
@@ -63,6 +65,8 @@ class TransformerBlock {
   double depth_;  // relative depth: 1 for the last block
   Scheduled dropout_, layer_dropout_;
   NormPlace place_;
+  bool recomputes_;    // backward runs forward again, from
+  ConstTensor input_;  // the block's input
   Norm attention_norm_;
   Attention attention_;
   Norm feed_forward_norm_;

@@ -17,6 +17,8 @@ namespace moe {
 
 static constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register
 static constexpr size_t kHugePage = size_t{2} << 20;
+// Addresses between the starts of two planning arenas, and from a planning arena's start to its upper end.
+static constexpr size_t kPlannedSpacing = size_t{1} << 40, kPlannedRange = size_t{1} << 39;
 
 Arena::Arena(std::string name, Device device, size_t capacity, bool managed)
     : name_(std::move(name)), device_(device), capacity_((capacity + kHugePage - 1) / kHugePage * kHugePage) {
@@ -52,7 +54,7 @@ Arena Arena::planning(std::string name, Device device) {
   arena.capacity_ = std::numeric_limits<size_t>::max();
   // Faults when accessed. Each arena begins somewhere else, so that no two tensors have the same address.
   static std::atomic<uintptr_t> arenas = 0;
-  arena.base_ = reinterpret_cast<char*>(++arenas << 40);
+  arena.base_ = reinterpret_cast<char*>(++arenas * kPlannedSpacing);
   return arena;
 }
 
@@ -62,7 +64,8 @@ Arena::Arena(Arena&& other) noexcept
       planning_(other.planning_),
       base_(std::exchange(other.base_, nullptr)),
       capacity_(other.capacity_),
-      used_(other.used_),
+      lower_(other.lower_),
+      upper_(other.upper_),
       peak_(other.peak_) {}
 
 Arena::~Arena() {
@@ -73,19 +76,31 @@ Arena::~Arena() {
     munmap(base_, capacity_);
 }
 
-Tensor Arena::allocate(Shape shape, DType dtype) {
+Tensor Arena::claim(size_t& used_here, Shape shape, DType dtype) {
   Tensor tensor{nullptr, shape, dtype, device_};
   const size_t bytes = (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
-  if (bytes > capacity_ - used_) {
+  if (bytes > capacity_ - used()) {
     raise<DeviceError>(
         "the arena '{}' is full: {} of {} in use, {} more needed for a tensor {}; raise train.micro_batches to need "
         "less",
-        name_, format_bytes(static_cast<double>(used_)), format_bytes(static_cast<double>(capacity_)),
+        name_, format_bytes(static_cast<double>(used())), format_bytes(static_cast<double>(capacity_)),
         format_bytes(static_cast<double>(bytes)), shape.to_string());
   }
-  tensor.data = base_ + used_;
-  used_ += bytes;
-  peak_ = std::max(peak_, used_);
+  used_here += bytes;
+  peak_ = std::max(peak_, used());
+  return tensor;
+}
+
+Tensor Arena::allocate(Shape shape, DType dtype) {
+  const size_t begin = lower_;
+  Tensor tensor = claim(lower_, shape, dtype);
+  tensor.data = base_ + begin;
+  return tensor;
+}
+
+Tensor Arena::allocate_upper(Shape shape, DType dtype) {
+  Tensor tensor = claim(upper_, shape, dtype);
+  tensor.data = base_ + (planning_ ? kPlannedRange : capacity_) - upper_;
   return tensor;
 }
 

@@ -34,6 +34,9 @@ struct Context {
   RoutingSignals* signals = nullptr;  // if set, MoE layers add their signals per token (core/ops/sample_signals.h)
   GradientObserver* gradients = nullptr;  // if set, backward tells which gradients are complete
   bool diagnose = false;                  // evaluation only: strategies also compute figures that are only reported
+  bool transient = false;                 // activations are freed before backward (TransientScope)
+  bool keeps = false;                     // but those allocated now live until it (KeepScope)
+  bool replays = false;                   // a forward pass is run again, with the choices of the first (ReplayScope)
   bool planning = false;                  // allocate and check shapes without computing
   double planned_imbalance = 1;           // planning only: rows that a rank receives, relative to the mean over ranks
 
@@ -43,10 +46,12 @@ struct Context {
   // numbers do not depend on the layout.
   int64_t first_token = 0;
 
-  Tensor allocate(Shape shape) { return activations->allocate(shape, dtype); }
-  Tensor allocate(Shape shape, DType type) { return activations->allocate(shape, type); }
+  Tensor allocate(Shape shape) { return allocate(shape, dtype); }
+  Tensor allocate(Shape shape, DType type) {
+    return keeps ? activations->allocate_upper(shape, type) : activations->allocate(shape, type);
+  }
   // At least f32, for statistics, routing and losses.
-  Tensor allocate_wide(Shape shape) { return activations->allocate(shape, wide(dtype)); }
+  Tensor allocate_wide(Shape shape) { return allocate(shape, wide(dtype)); }
   RandomKey random(RandomPurpose purpose, uint32_t stream) const { return {seed, purpose, stream, step}; }
 };
 
@@ -73,14 +78,15 @@ class ModeScope {
 // values that backward recomputes.
 class ActivationScope {
  public:
-  explicit ActivationScope(Context& ctx) : arena_(*ctx.activations), mark_(arena_.mark()) {}
-  ~ActivationScope() { arena_.rewind(mark_); }
+  explicit ActivationScope(Context& ctx)
+      : arena_(*ctx.activations), mark_(arena_.mark()), upper_mark_(arena_.upper_mark()) {}
+  ~ActivationScope() { arena_.rewind(mark_), arena_.rewind_upper(upper_mark_); }
   ActivationScope(const ActivationScope&) = delete;
   ActivationScope& operator=(const ActivationScope&) = delete;
 
  private:
   Arena& arena_;
-  size_t mark_;
+  size_t mark_, upper_mark_;
 };
 
 // Temporary tensors of one function, freed when it returns.

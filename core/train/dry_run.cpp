@@ -9,6 +9,7 @@
 
 #include "comm/planned_communicator.h"
 #include "core/config/field_walker.h"
+#include "core/config/recompute.h"
 #include "core/convert/why_not_exportable.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/machine/memory.h"
@@ -160,6 +161,39 @@ static MemoryPlan plan_with(const StateSetup& setup, const RankCounts& ranks, co
                       .queue = setup.queue});
 }
 
+// The plan for the largest of these numbers of experts.
+static MemoryPlan largest_plan(const StateSetup& setup, const RankCounts& ranks,
+                               const std::set<LayerNumbers>& numbers) {
+  MemoryPlan plan = plan_memory(setup);
+  for (const LayerNumbers& n : numbers) plan = largest(plan, plan_with(setup, ranks, n));
+  return plan;
+}
+
+// What activations would take with another model.recompute.
+struct OtherActivations {
+  std::string recompute;
+  size_t balanced, worst;
+};
+
+static std::vector<OtherActivations> other_activations(const StateSetup& setup, const RankCounts& ranks,
+                                                       const std::set<LayerNumbers>& numbers) {
+  std::vector<OtherActivations> result;
+  for (const std::string& value : recompute_values()) {
+    if (value == setup.config.model.recompute) continue;
+    TrainConfig config = setup.config;
+    config.model.recompute = value;
+    const MemoryPlan plan = largest_plan({.config = config,
+                                          .sample = setup.sample,
+                                          .groups = setup.groups,
+                                          .run = setup.run,
+                                          .precision = setup.precision,
+                                          .device = setup.device},
+                                         ranks, numbers);
+    result.push_back({value, plan.activations, plan.worst_activations});
+  }
+  return result;
+}
+
 namespace {
 
 // What a dry run describes, and what it found out about it.
@@ -175,6 +209,7 @@ struct DryRun {
   ModelSummary summary;
   std::set<LayerNumbers> numbers;  // of experts, which moe.lifecycle may reach
   MemoryPlan plan;                 // of the largest of these
+  std::vector<OtherActivations> others;
 };
 
 std::string bytes_text(size_t bytes) {
@@ -246,6 +281,8 @@ std::string memory_table(const DryRun& d, size_t rest) {
   if (store > 0) row("difficulties (host)", store, store);
   row(d.device == Device::cuda ? "driver and libraries" : "program and data", rest, rest);
   row("total", plan.total() + store + rest, plan.worst_total() + store + rest);
+  text += fmt::format("activations, model.recompute: {} (above)\n", d.config.model.recompute);
+  for (const OtherActivations& other : d.others) row(("with " + other.recompute).c_str(), other.balanced, other.worst);
   return text;
 }
 
@@ -303,8 +340,10 @@ std::string describe_dry_run(const TrainConfig& config, const RankCounts& ranks,
            .device = device,
            .summary = summarise(config, task->shape(), length),
            .numbers = possible_experts(config.model, config.moe, length),
-           .plan = plan_memory(setup)};
-  for (const LayerNumbers& n : d.numbers) d.plan = largest(d.plan, plan_with(setup, ranks, n));
+           .plan = {},
+           .others = {}};
+  d.plan = largest_plan(setup, ranks, d.numbers);
+  d.others = other_activations(setup, ranks, d.numbers);
   const std::string cost = size_and_cost(d);
   const size_t rest = other_bytes(d);
   return cost + memory_table(d, rest) + warnings(d, rest);

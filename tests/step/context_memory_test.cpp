@@ -1,6 +1,7 @@
 // A model with a context memory of preceding segments, in training, evaluation, checkpoints and generated text.
 #include "core/nn/context_memory.h"
 #include "core/base/integer.h"
+#include "core/config/recompute.h"
 
 #include <algorithm>
 #include <numeric>
@@ -170,13 +171,18 @@ TEST_CASE("generated text that is stopped ends after the token in work") {
 
 TEST_CASE("the memory plan equals what a step with a context memory uses") {
   for (const char* attention : {"memory: 7", "memory: 80, position: relative"}) {
-    TinyRun run(config_with(attention), kVocab, ProcessGroups::single());
-    const MemoryPlan plan = plan_memory({run.config, kVocab, run.groups});
-    for (int64_t i = 0; i < 3; ++i) run.run(RandomBatch(run.config, kVocab, 11), i, 1e-3);
-    CHECK(run.state.activations().peak() == plan.activations);
-    CHECK(run.state.scratch().peak() == plan.scratch);
-    CHECK(run.state.memory.bytes() == plan.memory);
-    CHECK(run.state.used_bytes() + plan.evaluation_memory == plan.total());
+    for (const std::string& recompute : recompute_values()) {
+      INFO(attention << ", " << recompute);
+      TrainConfig config = config_with(attention);
+      config.model.recompute = recompute;
+      TinyRun run(config, kVocab, ProcessGroups::single());
+      const MemoryPlan plan = plan_memory({run.config, kVocab, run.groups});
+      for (int64_t i = 0; i < 3; ++i) run.run(RandomBatch(run.config, kVocab, 11), i, 1e-3);
+      CHECK(run.state.activations().peak() == plan.activations);
+      CHECK(run.state.scratch().peak() == plan.scratch);
+      CHECK(run.state.memory.bytes() == plan.memory);
+      CHECK(run.state.used_bytes() + plan.evaluation_memory == plan.total());
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "comm/staged_communicator.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/config/recompute.h"
 #include "core/lifecycle/moved_tensors.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -227,17 +228,21 @@ TEST_CASE("two equal runs on the device give identical bits") {
 
 TEST_CASE("the memory plan of a device equals what a step uses") {
   for (const char* yaml : kModels) {
-    INFO(yaml);
-    TinyRun run(config_from(yaml), kVocab, ProcessGroups::single(), DType::f32, test::test_device());
-    const MemoryPlan plan = plan_memory({.config = run.config,
-                                         .sample = tiny_shape(run.config, kVocab),
-                                         .groups = run.groups,
-                                         .run = {1, 1, 1},
-                                         .precision = {.storage = DType::f32},
-                                         .device = test::test_device()});
-    run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
-    CHECK(run.state.activations().peak() == plan.activations);
-    CHECK(run.state.scratch().peak() == plan.scratch);
-    CHECK(run.state.used_bytes() + plan.evaluation_memory == plan.total());
+    for (const std::string& recompute : recompute_values()) {
+      INFO(yaml << ", " << recompute);
+      TrainConfig config = config_from(yaml);
+      config.model.recompute = recompute;
+      TinyRun run(config, kVocab, ProcessGroups::single(), DType::f32, test::test_device());
+      const MemoryPlan plan = plan_memory({.config = run.config,
+                                           .sample = tiny_shape(run.config, kVocab),
+                                           .groups = run.groups,
+                                           .run = {1, 1, 1},
+                                           .precision = {.storage = DType::f32},
+                                           .device = test::test_device()});
+      run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
+      CHECK(run.state.activations().peak() == plan.activations);
+      CHECK(run.state.scratch().peak() == plan.scratch);
+      CHECK(run.state.used_bytes() + plan.evaluation_memory == plan.total());
+    }
   }
 }

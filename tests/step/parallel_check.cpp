@@ -75,6 +75,14 @@ static const Case kCases[] = {
      "d_ff: "
      "20, strategy: contrastive, capacity: 0.9}]}, train: {micro_batches: 2}}",
      false, true},
+    {"experts computed again, 5 of them, dropout inside, batch of 7",
+     "{model: {recompute: experts}, moe: {experts: 5, hidden_dropout: 0.3, shared_experts: 1}, train: {batch: 7}}",
+     false, true},
+    {"blocks computed again, a capacity, a noisy copy, dropout, 2 micro-batches",
+     "{model: {recompute: blocks, dropout: 0.2}, moe: {hidden_dropout: 0.3, strategy: stochastic, capacity: {kind: "
+     "fixed, "
+     "factor: 0.7}}, train: {micro_batches: 2}}",
+     false, true},
     {"dense", "model: {arrangement: dense}"},
     {"labelled texts, a class token after them, a tanh head, batch of 7, 3 micro-batches",
      "{task: classify, model: {dropout: 0.2, pooling: class_token, head: tanh}, train: {batch: 7, micro_batches: 3}, "

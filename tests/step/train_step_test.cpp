@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/base/integer.h"
+#include "core/config/recompute.h"
 #include "tests/step/allocation_counter.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -105,12 +106,16 @@ TEST_CASE("the memory plan equals what a step uses") {
   for (const char* yaml : {kGolden,
                            "{model: {layers: 3, d_model: 24, arrangement: glam}, moe: {experts: 5}, data: {sequence: "
                            "16}, train: {batch: 3}}"}) {
-    INFO(yaml);
-    TinyRun run(config_from(yaml), kVocab, ProcessGroups::single());
-    const MemoryPlan plan = plan_memory({run.config, kVocab, run.groups});
-    run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
-    CHECK(run.state.activations().peak() == plan.activations);
-    CHECK(run.state.scratch().peak() == plan.scratch);
-    CHECK(run.state.used_bytes() == plan.total());
+    for (const std::string& recompute : recompute_values()) {
+      INFO(yaml << ", " << recompute);
+      TrainConfig config = config_from(yaml);
+      config.model.recompute = recompute;
+      TinyRun run(config, kVocab, ProcessGroups::single());
+      const MemoryPlan plan = plan_memory({run.config, kVocab, run.groups});
+      run.run(RandomBatch(run.config, kVocab, 11), 0, 1e-3);
+      CHECK(run.state.activations().peak() == plan.activations);
+      CHECK(run.state.scratch().peak() == plan.scratch);
+      CHECK(run.state.used_bytes() == plan.total());
+    }
   }
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/tensor/context.h"
+#include "core/tensor/recomputation.h"
 #include "tests/support/catch.h"
 
 namespace moe::test {
@@ -46,6 +47,68 @@ TEST_CASE("a scratch scope frees its tensors in the reverse order") {
     CHECK(arena.used() == used);
   }
   CHECK(arena.used() == 0);
+}
+
+TEST_CASE("the upper end of an arena grows downwards, and both ends share the capacity") {
+  Arena arena("test", Device::cpu, 1);
+  const Tensor lower = arena.allocate({16}, DType::f32), a = arena.allocate_upper({3}, DType::f32),
+               b = arena.allocate_upper({20}, DType::f64);
+  for (const Tensor& tensor : {a, b}) CHECK(reinterpret_cast<uintptr_t>(tensor.data) % 64 == 0);
+  CHECK(static_cast<char*>(a.data) + 64 == static_cast<char*>(lower.data) + arena.capacity());
+  CHECK(static_cast<char*>(b.data) + 192 == a.data);
+  CHECK(arena.used() == 64 + 64 + 192);
+  arena.rewind(0);
+  CHECK(arena.used() == 64 + 192);
+  CHECK(arena.peak() == 64 + 64 + 192);
+  CHECK_THROWS_AS(arena.allocate({static_cast<int64_t>(arena.capacity())}, DType::i32), DeviceError);
+  arena.rewind_upper(64);
+  CHECK(arena.allocate_upper({20}, DType::f64).data == b.data);
+  arena.reset();
+  CHECK(arena.used() == 0);
+}
+
+TEST_CASE("a transient scope frees all activations but those that are kept; a replay keeps none apart") {
+  Arena arena("test", Device::cpu, 1 << 20);
+  Context ctx;
+  ctx.activations = &arena;
+  {
+    const KeepScope keep(ctx);  // outside of a transient scope it changes nothing
+    ctx.allocate({16});
+  }
+  CHECK(arena.upper_mark() == 0);
+  Tensor kept;
+  {
+    const TransientScope transient(ctx);
+    ctx.allocate({16});
+    {
+      const KeepScope keep(ctx);
+      kept = ctx.allocate_wide({16});
+      const ActivationScope activations(ctx);
+      ctx.allocate({100});
+    }
+    ctx.allocate({16});
+    CHECK(arena.used() == 4 * 64);
+  }
+  CHECK(arena.mark() == 64);
+  CHECK(arena.upper_mark() == 64);
+  {
+    const ActivationScope activations(ctx);
+    const ReplayScope replay(ctx);
+    const KeepScope keep(ctx);
+    CHECK(ctx.replays);
+    CHECK_FALSE(ctx.observe);
+    ctx.allocate({16});
+    CHECK(arena.mark() == 128);
+  }
+  CHECK(arena.used() == 128);
+  CHECK(ctx.observe);
+  CHECK_FALSE(ctx.replays);
+  CHECK_FALSE(ctx.transient);
+  {
+    const TransientScope inactive(ctx, false);
+    ctx.allocate({16});
+  }
+  CHECK(arena.mark() == 128);
 }
 
 TEST_CASE("a full arena throws with its name and the shape") {

@@ -41,11 +41,12 @@ class ChangeStrategy : public RoutedStrategy {
     parts.balance.set_scale(1);  // resets a scale that the other strategy may have set
     if (!ctx.planning) return current(ctx).forward(ctx, parts, batch, x);
     // Plans memory for either: runs both forward, then again the one that keeps more activations.
+    const auto in_use = [&] { return ctx.transient ? ctx.activations->upper_mark() : ctx.activations->used(); };
     const auto kept_by = [&](Strategy& strategy) {
       ActivationScope scope(ctx);
-      const size_t before = ctx.activations->used();
+      const size_t before = in_use();
       strategy.forward(ctx, parts, batch, x);
-      return ctx.activations->used() - before;
+      return in_use() - before;
     };
     const size_t first = kept_by(*first_), then = kept_by(*then_);
     return (first > then ? *first_ : *then_).forward(ctx, parts, batch, x);

@@ -12,6 +12,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
 #include "core/ops/softmax.h"
+#include "core/tensor/recomputation.h"
 
 namespace moe {
 namespace {
@@ -174,7 +175,10 @@ class CompeteStrategy : public RoutedStrategy {
 
   // Computes the scores, the winners and their weights, and the router's target.
   void compete(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) {
+    outcome_.x = x;
+    if (ctx.replays) return;
     const int64_t tokens = x.dim(0);
+    const KeepScope keep(ctx);
     outcome_ = {};
     outcome_.x = x;
     outcome_.logits = ctx.allocate_wide(Shape{tokens, experts_});

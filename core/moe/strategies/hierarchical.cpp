@@ -9,6 +9,7 @@
 #include "core/ops/gating.h"
 #include "core/ops/hierarchy.h"
 #include "core/ops/softmax.h"
+#include "core/tensor/recomputation.h"
 
 namespace moe {
 namespace {
@@ -62,33 +63,12 @@ class HierarchicalStrategy : public Strategy {
 
   Router& router() override { return *group_router_; }
   Tensor forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x) override {
-    group_balance_.begin(ctx);
     group_router_->forward(ctx, batch, x, first_);
-    const int64_t tokens = x.dim(0);
-    routing_ = {};
-    routing_.x = x;
-    routing_.logits = ctx.allocate_wide(Shape{tokens, experts_});
-    routing_.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
-    routing_.logsumexp = ctx.allocate_wide(Shape{tokens});
-    routing_.indices = ctx.allocate(Shape{tokens, first_.indices.dim(1) * slots_}, DType::i32);
-    routing_.weights = ctx.allocate_wide(routing_.indices.shape);
-    for (size_t g = 0; g < groups_.size(); ++g) {
-      Group& group = groups_[g];
-      const int64_t index = static_cast<int64_t>(g);
-      group.targets = ctx.allocate(Shape{tokens}, DType::i32);
-      targets_in_group(ctx, group.targets, batch.targets, first_.indices, index);
-      group.router->forward(ctx, inside(batch, group), x, group.routing);
-      if (group.routing.skip && !routing_.skip) {
-        routing_.skip = ctx.allocate_wide(Shape{tokens});
-        fill_zero(ctx, routing_.skip);
-      }
-      compose_group(ctx, routing_.logits, routing_.indices, routing_.weights, routing_.skip, index, group.experts.begin,
-                    choice_of(first_), choice_of(group.routing));
-    }
-    softmax_forward(ctx, routing_.probabilities, routing_.logsumexp, routing_.logits);
-    if (ctx.observe) {
-      group_load().observe(ctx, first_, batch.targets);
-      group_balance_.observe(ctx, batch, first_);
+    if (ctx.replays) {
+      for (Group& group : groups_) group.router->forward(ctx, inside(batch, group), x, group.routing);
+      routing_.x = x;
+    } else {
+      route_in_groups(ctx, batch, x);
     }
     return pass_.forward(ctx, parts, batch, x, routing_);
   }
@@ -147,6 +127,47 @@ class HierarchicalStrategy : public Strategy {
     Routing routing;
     Tensor targets;  // (tokens) i32: kIgnoreTarget for tokens that are not routed to this group
   };
+
+  // Routes within every group, and makes one routing over all experts of both levels.
+  void route_in_groups(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+    group_balance_.begin(ctx);
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      Group& group = groups_[g];
+      {
+        const KeepScope keep(ctx);
+        group.targets = ctx.allocate(Shape{x.dim(0)}, DType::i32);
+      }
+      targets_in_group(ctx, group.targets, batch.targets, first_.indices, static_cast<int64_t>(g));
+      group.router->forward(ctx, inside(batch, group), x, group.routing);
+    }
+    compose(ctx, x);
+    if (ctx.observe) {
+      group_load().observe(ctx, first_, batch.targets);
+      group_balance_.observe(ctx, batch, first_);
+    }
+  }
+
+  void compose(Context& ctx, ConstTensor x) {
+    const KeepScope keep(ctx);
+    const int64_t tokens = x.dim(0);
+    routing_ = {};
+    routing_.x = x;
+    routing_.logits = ctx.allocate_wide(Shape{tokens, experts_});
+    routing_.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
+    routing_.logsumexp = ctx.allocate_wide(Shape{tokens});
+    routing_.indices = ctx.allocate(Shape{tokens, first_.indices.dim(1) * slots_}, DType::i32);
+    routing_.weights = ctx.allocate_wide(routing_.indices.shape);
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const Group& group = groups_[g];
+      if (group.routing.skip && !routing_.skip) {
+        routing_.skip = ctx.allocate_wide(Shape{tokens});
+        fill_zero(ctx, routing_.skip);
+      }
+      compose_group(ctx, routing_.logits, routing_.indices, routing_.weights, routing_.skip, static_cast<int64_t>(g),
+                    group.experts.begin, choice_of(first_), choice_of(group.routing));
+    }
+    softmax_forward(ctx, routing_.probabilities, routing_.logsumexp, routing_.logits);
+  }
 
   void combine_traits() {
     const RouterTraits &outer = group_router_->traits(), &inner = groups_[0].router->traits();
