@@ -80,12 +80,17 @@ struct TrainingConfig : Fields<TrainingConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+class Placement;
+template <>
+const Table<Member>& family<Placement>();
+
 struct ParallelConfig : Fields<ParallelConfig> {
   int64_t expert = 0;
   int64_t threads = 0;
   bool hardware_threads = false;
   double timeout = 60;
   std::string communication = "auto";
+  Choice<Placement> placement{"contiguous"};
 
   void fields(FieldVisitor& v) override;
 };

@@ -57,6 +57,8 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                                                                .vocab = setup.sample.vocab,
                                                                .run = setup.run,
                                                                .trains = setup.trains,
+                                                               .moves_experts = setup.moves_experts,
+                                                               .counts_pairs = setup.counts_pairs,
                                                                .name = name + ".moe",
                                                                .layer = layer,
                                                                .moe_layer = static_cast<int>(moe_layers_.size()),

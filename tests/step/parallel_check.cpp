@@ -8,8 +8,10 @@
 #include "comm/mpi_session.h"
 #include "core/base/integer.h"
 #include "core/config/config_reader.h"
+#include "core/lifecycle/moved_experts.h"
 #include "core/ops/elementwise.h"
 #include "tests/step/allocation_counter.h"
+#include "tests/support/random_map.h"
 #include "tests/support/tiny_run.h"
 
 using namespace moe;
@@ -134,15 +136,26 @@ static void compare(const Communicator& world, const std::string& what, double i
   }
 }
 
-static TrainConfig case_config(const Case& c) {
+static TrainConfig case_config(const Case& c, const char* placement = "contiguous") {
   ConfigNode root = parse_config(kBase, "base");
   merge_config(root, parse_config(c.yaml, c.name));
   TrainConfig config;
   read_config(root, config);
+  config.parallel.placement.select(placement);
   return config;
 }
 
+// Experts at random places, where they may be anywhere.
+static void place(TinyRun& run) {
+  for (MoELayer* layer : run.state.model->moe_layers()) {
+    const auto seed = static_cast<uint64_t>(layer->layer() + 1);
+    const ExpertMap& now = layer->expert_map();
+    move_experts(run.state, run.groups, *layer, test::random_map(now.experts(), now.ranks(), seed));
+  }
+}
+
 static void prepare(TinyRun& run, const Case& c) {
+  if (run.groups.expert->size() > 1 && run.config.parallel.placement.kind() != "contiguous") place(run);
   if (!c.all_to_first) return;
   for (const Parameter& p : run.state.parameters.parameters()) {
     if (p.name.find("router") != std::string::npos) fill_zero(run.state.ctx, p.value);
@@ -168,9 +181,10 @@ static void compare_tensors(const Communicator& world, const std::string& where,
   }
 }
 
-static void check_step(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
-  const TrainConfig config = case_config(c);
-  const std::string where = fmt::format("{}, {} ranks share the experts", c.name, expert_parallel);
+static void check_step(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel,
+                       const char* placement) {
+  const TrainConfig config = case_config(c, placement);
+  const std::string where = fmt::format("{}, {} ranks share the experts, {}", c.name, expert_parallel, placement);
   TinyRun reference(config, kVocab, ProcessGroups::single());
   TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   prepare(reference, c);
@@ -243,7 +257,10 @@ int main(int argc, char** argv) {
     for (const std::string& task : missing_tasks(configs)) report(*world, "no case has " + task);
     for (const int64_t expert_parallel : {1, 2, 4}) {
       if (expert_parallel > world->size()) continue;
-      for (const Case& c : kCases) check_step(world, c, expert_parallel);
+      for (const Case& c : kCases) check_step(world, c, expert_parallel, "contiguous");
+      for (const Case& c : kCases) {
+        if (expert_parallel > 1) check_step(world, c, expert_parallel, "co_activation");
+      }
       for (const Case& c : kCases) {
         if (c.curve) check_curve(world, c, expert_parallel);
       }
