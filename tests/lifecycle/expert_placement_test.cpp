@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <numeric>
 
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
@@ -12,6 +13,7 @@
 #include "core/lifecycle/moved_experts.h"
 #include "core/lifecycle/moved_tensors.h"
 #include "core/lifecycle/placement_record.h"
+#include "core/ops/hash_choice.h"
 #include "tests/support/catch.h"
 #include "tests/support/optimizer_variants.h"
 #include "tests/support/random_map.h"
@@ -169,19 +171,45 @@ TEST_CASE("experts that are changed while they are at random places become the s
 
 // ---- a whole run ---------------------------------------------------------------------------------------------------
 
-// Makes expert e about 1 / (e + 1) times as likely as the first.
-static void skew_routers(TinyRun& run) {
-  for (const Parameter& p : run.state.parameters.parameters()) {
-    if (p.name.find("logit_bias") == std::string::npos) continue;
-    for (int64_t e = 0; e < p.shape[0]; ++e)
-      p.value.as<float>()[e] = static_cast<float>(-std::log(static_cast<double>(e + 1)));
+// Batches whose tokens choose expert e of the first layer with a probability proportional to 1 / (e + 1) (Zipf),
+// through a router that is a hash of the token id.
+class ZipfBatches {
+ public:
+  static constexpr int64_t kIds = 1024;
+
+  explicit ZipfBatches(TinyRun& run) : id_of_(as_index(run.config.moe.experts), -1) {
+    Context& ctx = run.state.ctx;
+    ctx.activations->reset();
+    std::vector<int32_t> ids(kIds);
+    std::iota(ids.begin(), ids.end(), 0);
+    const Tensor chosen = ctx.allocate(Shape{kIds, 1}, DType::i32);
+    hash_choice(ctx, chosen, as_tensor(std::span(ids)), run.config.moe.experts,
+                {.seed = 0, .purpose = RandomPurpose::router_noise, .stream = 0, .step = 0});
+    for (int32_t id = 0; id < kIds; ++id) id_of_[as_index(chosen.as<int32_t>()[id])] = id;
+    double sum = 0;
+    for (size_t e = 0; e < id_of_.size(); ++e) below_.push_back(sum += 1 / static_cast<double>(e + 1));
   }
-}
+
+  RandomBatch at(const TrainConfig& config, int64_t step) const {
+    RandomBatch batch(config, kIds, 7, static_cast<uint64_t>(step));
+    const RandomKey key{.seed = 4, .purpose = RandomPurpose::test, .step = static_cast<uint64_t>(step)};
+    for (size_t i = 0; i < batch.inputs.size(); ++i) {
+      const double draw = static_cast<double>(key.uniform(i)) * below_.back();
+      const auto expert = std::upper_bound(below_.begin(), below_.end() - 1, draw) - below_.begin();
+      batch.inputs[i] = id_of_[static_cast<size_t>(expert)];
+    }
+    return batch;
+  }
+
+ private:
+  std::vector<int32_t> id_of_;  // by expert
+  std::vector<double> below_;
+};
 
 struct Curve {
   std::vector<double> losses;
   Values values;
-  std::vector<double> busiest;  // per layer, over the last ten updates
+  double busiest = 0;  // over the last ten updates
   std::vector<LayerPlacement> first;
 };
 
@@ -189,68 +217,70 @@ static Curve train_skewed(const TrainConfig& config, int ranks, int64_t width) {
   Curve curve;
   std::mutex mutex;
   test::run_ranks(ranks, [&](std::shared_ptr<Communicator> world) {
-    TinyRun run(config, kVocab, ProcessGroups::make(world, width, config.moe.experts));
-    skew_routers(run);
+    TinyRun run(config, ZipfBatches::kIds, ProcessGroups::make(world, width, config.moe.experts));
+    const ZipfBatches batches(run);
     ExpertPlacement placement(config.parallel.placement, {100, 1000, 10});
-    std::vector<std::vector<double>> rows(2, std::vector<double>(as_index(config.moe.experts)));
+    std::vector<double> rows(as_index(config.moe.experts)), losses;
     std::vector<LayerPlacement> first;
-    std::vector<double> losses, busiest;
+    double busiest = 0;
     for (int64_t step = 0; step < 50; ++step) {
-      losses.push_back(update(run, step).loss);
+      losses.push_back(run.run(batches.at(config, step), step, 3e-3).loss);
       placement.observe(*run.state.model, run.groups);
-      for (size_t i = 0; i < 2 && step >= 40; ++i) {
-        const auto counts = run.state.model->moe_layers()[i]->load().counts;
-        for (size_t e = 0; e < counts.size(); ++e) rows[i][e] += counts[e];
-      }
-      if (step == 49) {
-        for (size_t i = 0; i < 2; ++i)
-          busiest.push_back(busiest_over_mean(run.state.model->moe_layers()[i]->expert_map(), rows[i]));
-      }
+      const MoELayer& layer = *run.state.model->moe_layers()[0];
+      for (size_t e = 0; e < rows.size() && step >= 40; ++e) rows[e] += layer.load().counts[e];
+      if (step == 49) busiest = busiest_over_mean(layer.expert_map(), rows);
       if (!placement.is_due(step + 1, run.groups)) continue;
       const auto placed = placement.place(run.state, run.groups);
       if (first.empty()) first = placed;
     }
+    Values values = saved_values(run);
     const std::scoped_lock lock(mutex);
-    curve.values.merge(saved_values(run));
+    curve.values.merge(values);
     if (world->rank() == 0) curve.losses = losses, curve.busiest = busiest, curve.first = first;
   });
   return curve;
 }
 
 TEST_CASE("a skewed load is balanced to a tenth of the mean, and the loss stays the same") {
-  for (const auto& [experts, ranks] : {std::pair{64, 4}, std::pair{16, 2}}) {
-    const auto with = [&, experts = experts](const char* placement) {
-      TrainConfig config = config_of(fmt::format("experts: {}, balance: []", experts), placement);
+  struct Case {
+    int experts, ranks, k;
+    const char* placement;
+  };
+  for (const Case& c : {Case{64, 4, 1, "{kind: load, every: 10}"}, Case{16, 2, 1, "{kind: load, every: 10}"},
+                        Case{64, 4, 2, "{kind: co_activation, every: 10, slack: 0.05}"}}) {
+    INFO(c.placement << ", " << c.experts << " experts on " << c.ranks << " ranks");
+    const auto with = [&](const char* placement) {
+      TrainConfig config =
+          config_of(fmt::format("experts: {}, balance: [], router: {{kind: hash, k: {}}}", c.experts, c.k), placement);
+      config.model.layers = 1;
       config.train.batch = 16;
       config.data.sequence = 48;
       return config;
     };
-    const Curve contiguous = train_skewed(with("contiguous"), ranks, ranks);
-    for (const char* placement : {"{kind: load, every: 10}", "{kind: co_activation, every: 10, slack: 0.03}"}) {
-      INFO(placement << ", " << experts << " experts on " << ranks << " ranks");
-      const Curve placed = train_skewed(with(placement), ranks, ranks);
-      CHECK(placed.losses == contiguous.losses);  // to the bit, without clipping
-      CHECK(placed.values == contiguous.values);
-      for (size_t i = 0; i < 2; ++i) {
-        CHECK(contiguous.busiest[i] > 1.5);
-        CHECK(placed.busiest[i] <= 1.1);
-        CHECK(placed.first[i].busiest_before > 1.5);
-        CHECK(placed.first[i].busiest_after <= 1.1);
-        CHECK(placed.first[i].moved > 0);
-      }
-    }
+    const Curve contiguous = train_skewed(with("contiguous"), c.ranks, c.ranks),
+                placed = train_skewed(with(c.placement), c.ranks, c.ranks);
+    CHECK(placed.losses == contiguous.losses);  // to the bit, without clipping
+    CHECK(placed.values == contiguous.values);
+    CAPTURE(contiguous.busiest, placed.busiest);
+    CHECK(contiguous.busiest > 1.5);
+    CHECK(placed.busiest <= 1.1);
+    CHECK(placed.first[0].busiest_before > 1.5);
+    CHECK(placed.first[0].busiest_after <= 1.1);
+    CHECK(placed.first[0].moved > 0);
+    if (c.k > 1) CHECK(placed.first[0].together_after > placed.first[0].together_before);
   }
 }
 
 TEST_CASE("with clipping, the loss differs by rounding only") {
   const auto with = [](const char* placement) {
-    TrainConfig config = config_of("experts: 16, balance: []", placement, ", precision: f32");
+    TrainConfig config = config_of("experts: 16, balance: []", placement);
     config.train.clip_norm = ScheduleField(0.1, {0});
     return config;
   };
   const Curve contiguous = train_skewed(with("contiguous"), 4, 2),
               placed = train_skewed(with("{kind: load, every: 7}"), 4, 2);
   REQUIRE(placed.losses.size() == 50);
+  CHECK(placed.first[0].moved > 0);
   for (size_t i = 0; i < 50; ++i) CHECK(placed.losses[i] == Approx(contiguous.losses[i]).epsilon(1e-5));
 }
 

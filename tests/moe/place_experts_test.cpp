@@ -91,7 +91,7 @@ TEST_CASE("a map lists each rank's experts in ascending order") {
   CHECK(map.experts_of(2) == std::vector<int64_t>{0, 3});
   CHECK(map.places() == std::vector<int32_t>{3, 0, 1, 4, 2});
   CHECK_FALSE(map.is_contiguous());
-  CHECK(map.moved(ExpertMap::contiguous(5, 3)) == 4);
+  CHECK(map.moved(ExpertMap::contiguous(5, 3)) == 3);
   CHECK(ExpertMap::contiguous(5, 3).ranks_of_experts() == std::vector<int32_t>{0, 1, 1, 2, 2});
   CHECK(ExpertMap::contiguous(5, 3).places() == std::vector<int32_t>{0, 1, 2, 3, 4});
   CHECK_THROWS_AS(ExpertMap({0, 0, 1, 2, 1}, 3), InternalError);  // rank 0 has one place
@@ -121,7 +121,8 @@ TEST_CASE("every placement gives each rank its number of experts and is a functi
             CHECK(placement->choose(input) == map);
             // What is placed well stays where it is.
             const PlacementInput next{.now = map, .rows = load.rows, .pairs = pairs, .hosts = used};
-            if (member.name != "contiguous") CHECK(placement->choose(next) == map);
+            // (On hosts another first map may lead to a better one.)
+            if (member.name != "contiguous" && used.empty()) CHECK(placement->choose(next) == map);
           }
         }
       }
@@ -154,9 +155,10 @@ TEST_CASE("a Zipf load is spread within a tenth of the mean") {
     INFO(experts << " experts on " << ranks << " ranks: " << busiest_over_mean(now, rows) << " -> "
                  << busiest_over_mean(map, rows));
     CHECK(busiest_over_mean(now, rows) > 1.5);
-    // Of 256 experts on 8 ranks the first alone has more than a rank's share.
-    CHECK(busiest_over_mean(map, rows) <=
-          std::max(1.1, 1.01 * rows[0] * static_cast<double>(ranks) / std::accumulate(rows.begin(), rows.end(), 0.0)));
+    // Of 256 experts on 8 ranks the first alone has more than the mean; its rank has the 31 smallest besides.
+    const double all = std::accumulate(rows.begin(), rows.end(), 0.0), mean = all / static_cast<double>(ranks);
+    const double least = rows[0] + std::accumulate(rows.end() - (experts / ranks - 1), rows.end(), 0.0);
+    CHECK(busiest_over_mean(map, rows) <= std::max(1.1, least / mean));
   }
 }
 
