@@ -11,7 +11,7 @@ static const Arguments kSkewed = {"moe.experts=6", "moe.balance=[]", "train.clip
                                   "moe.layers=[{at: last, experts: 4, capacity: 1.25}]"};
 
 static Arguments placed(const char* kind) {
-  return kSkewed + Arguments{std::string("parallel.placement={kind: ") + kind + ", every: 7}"};
+  return kSkewed + Arguments{std::string("parallel.placement={kind: ") + kind + ", every: 4}"};
 }
 
 static std::vector<Json> records_of(const std::string& run, const std::string& type) {
@@ -28,19 +28,20 @@ TEST_CASE("a resumed run whose experts move is bitwise equal to an uninterrupted
     TemporaryFolder straight, broken;
     const Arguments settings = placed(kind);
     done(mpirun(2) + tiny_train(straight.path(), settings));
-    // Experts move at steps 7, 14, 21 and 28; the checkpoints are between these and, the last one, at one of them.
-    for (const char* steps : {"train.steps=10", "train.steps=17", "train.steps=21"}) {
+    // Experts move at every fourth step: between two of these are the first checkpoints, and the last is at one of
+    // them.
+    for (const char* steps : {"train.steps=5", "train.steps=10", "train.steps=20"}) {
       done(mpirun(2) + tiny_train(broken.path(), settings + Arguments{steps}));
     }
     done(mpirun(2) + tiny_train(broken.path(), settings));
     CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
     CHECK(metrics_difference(straight / "run", broken / "run") == "");
     const std::vector<Json> records = records_of(broken / "run", "placement");
-    REQUIRE(records.size() == 4);
-    for (size_t i = 0; i < 4; ++i) {
-      CHECK(records[i].at("step").get<size_t>() == 7 * (i + 1));
+    REQUIRE(records.size() == 7);
+    for (size_t i = 0; i < 7; ++i) {
+      CHECK(records[i].at("step").get<size_t>() == 4 * (i + 1));
       CHECK(records[i].at("kind") == kind);
-      CHECK(records[i].at("updates") == 7);
+      CHECK(records[i].at("updates") == 4);
       CHECK(records[i].at("layers").size() == 2);
     }
     CHECK(load_run_state(last_checkpoint(straight.path())).placement.at("updates") == 2);
@@ -84,7 +85,7 @@ TEST_CASE("experts that are changed and placed in one run resume to the bit", "[
                 "moe.lifecycle=[{kind: grow, at: [10], noise: 0.01}, {kind: restart, below: 0.5, for: 3}]"};
   TemporaryFolder straight, broken;
   done(mpirun(2) + tiny_train(straight.path(), settings));
-  for (const char* steps : {"train.steps=8", "train.steps=16"}) {
+  for (const char* steps : {"train.steps=10", "train.steps=20"}) {
     done(mpirun(2) + tiny_train(broken.path(), settings + Arguments{steps}));
   }
   done(mpirun(2) + tiny_train(broken.path(), settings));
