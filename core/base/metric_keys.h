@@ -58,5 +58,8 @@ inline constexpr const char* kLayers = "layers";
 inline constexpr const char* kMoved = "moved";                   // experts that changed their rank
 inline constexpr const char* kBusiestBefore = "busiest_before";  // rows of the busiest rank, relative to the mean
 inline constexpr const char* kBusiestAfter = "busiest_after";
+// Share of the pairs of chosen experts that are on one rank; only where they are counted.
+inline constexpr const char* kTogetherBefore = "together_before";
+inline constexpr const char* kTogetherAfter = "together_after";
 
 }  // namespace moe::metric_keys

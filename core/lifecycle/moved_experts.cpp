@@ -56,7 +56,8 @@ void exchange(Context& ctx, Communicator& group, const Exchange& e, Tensor stack
     std::memcpy(sent.data() + i * words, before.data() + as_index(e.sent[i]) * bytes, bytes);
   }
   const auto rows_of = [&](std::vector<int32_t>& rows) {
-    return as_tensor(std::span<int32_t>(rows)).reshape({std::ssize(rows) / static_cast<int64_t>(words), static_cast<int64_t>(words)});
+    return as_tensor(std::span<int32_t>(rows))
+        .reshape({std::ssize(rows) / static_cast<int64_t>(words), static_cast<int64_t>(words)});
   };
   group.all_to_all(rows_of(received), e.receive_rows, rows_of(sent), e.send_rows);
   for (const auto& [from, to] : e.stays) {

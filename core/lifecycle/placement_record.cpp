@@ -35,8 +35,8 @@ Json to_json(const PlacementOutcome& outcome) {
                   {metric_keys::kBusiestBefore, l.busiest_before},
                   {metric_keys::kBusiestAfter, l.busiest_after}};
     if (outcome.counts_pairs) {
-      layer["together_before"] = l.together_before;
-      layer["together_after"] = l.together_after;
+      layer[metric_keys::kTogetherBefore] = l.together_before;
+      layer[metric_keys::kTogetherAfter] = l.together_after;
     }
     layers.push_back(std::move(layer));
   }
