@@ -279,9 +279,12 @@ double share_together(const ExpertMap& map, const PlacementInput& input) {
 
 ExpertMap balance_rows(const PlacementInput& input) {
   check(input);
-  ExpertMap map = renamed(most_even(input), input.now, {});
-  const double gain = busiest_over_mean(input.now, input.rows) - busiest_over_mean(map, input.rows);
-  return gain > kWorthMoving ? map : input.now;
+  const ExpertMap even = renamed(most_even(input), input.now, {});
+  const double mean = total(input.rows) / static_cast<double>(input.now.ranks());
+  const double enough = Draft(input, even).busiest() + kWorthMoving * mean;
+  Draft near(input, input.now);
+  near.relieve(enough);
+  return near.busiest() <= enough ? near.map() : even;
 }
 
 ExpertMap keep_together(const PlacementInput& input, double slack) {
@@ -290,16 +293,16 @@ ExpertMap keep_together(const PlacementInput& input, double slack) {
             input.pairs.size(), input.now.experts());
   const ExpertMap even = renamed(most_even(input), input.now, {});
   const double bound = (1 + slack) * Draft(input, even).busiest();
-  const PairSearch search(input, bound);
-  const bool now_is_within = Draft(input, input.now).busiest() <= bound;
-  ExpertMap best = now_is_within ? input.now : even;
+  Draft near(input, input.now);
+  near.relieve(bound);
+  ExpertMap best = near.busiest() <= bound ? near.map() : even;
   double kept = share_together(best, input);
-  const double worth_moving = now_is_within ? kWorthMoving : 0;
-  for (const ExpertMap& first : {input.now, even, search.collected()}) {
+  const PairSearch search(input, bound);
+  for (const ExpertMap& first : {best, even, search.collected()}) {
     const std::optional<ExpertMap> map = search.improved(first);
     if (!map) continue;
     const double share = share_together(*map, input);
-    if (share <= kept + (best == input.now ? worth_moving : 0)) continue;
+    if (share <= kept + kWorthMoving) continue;
     best = renamed(*map, input.now, input.hosts);
     kept = share;
   }

