@@ -31,15 +31,16 @@ struct RunState {
   bool step_finished = true;
   // Added to the step where samples are drawn: it keeps the place in the data when a run goes on with another batch.
   int64_t draw_shift = 0;
-  Json alarm;        // state of the collapse alarm, and the factor on each layer's balance losses
-  Json capacity;     // state of each MoE layer's capacity; null when none has a state
-  Json placement{};  // which rank held which expert, and what was measured of them; null without parallel.placement
-  Json experts;      // what became of them by moe.lifecycle; null without
+  Json alarm;     // state of the collapse alarm, and the factor on each layer's balance losses
+  Json capacity;  // state of each MoE layer's capacity; null when none has a state
+  Json experts;   // what became of them by moe.lifecycle; null without
   // A signal may end a run between the events of moe.lifecycle of its step, or before the loss after the last change of
   // experts was measured. Then: the number of records that metrics.jsonl has of these events, and the records of the
   // last change, which lack that loss, with their cause (null: there is no such change).
   int64_t lifecycle_records = 0;
   Json unmeasured_change;
+  // Which rank of an expert group held which expert, and what was measured of them; null without parallel.placement.
+  Json placement;
   // What the checkpoint's optimizer keeps; save() writes it. Version 0.1.0, whose only one was AdamW, did not list it.
   std::vector<std::string> optimizer_states{"first_moment", "second_moment"};
   Json identity;  // hashes of data, vocabulary: what must be the same on resume

@@ -57,12 +57,12 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                                                                .vocab = setup.sample.vocab,
                                                                .run = setup.run,
                                                                .trains = setup.trains,
-                                                               .moves_experts = setup.moves_experts,
-                                                               .counts_pairs = setup.counts_pairs,
                                                                .name = name + ".moe",
                                                                .layer = layer,
                                                                .moe_layer = static_cast<int>(moe_layers_.size()),
-                                                               .moe_layers = static_cast<int>(moe_configs.size())});
+                                                               .moe_layers = static_cast<int>(moe_configs.size()),
+                                                               .moves_experts = setup.moves_experts,
+                                                               .counts_pairs = setup.counts_pairs});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };

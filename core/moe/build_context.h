@@ -16,19 +16,21 @@ namespace moe {
 struct BuildContext {
   ParameterStore& parameters;
   const ProcessGroups& groups;
-  const MoEConfig& moe;        // this layer's configuration
-  FeedForwardShape expert{};   // shape of one routed expert, and of each shared one
-  double init_std = 0.02;      // for the weights of routers
-  bool router_bias = false;    // routers with a weight matrix have a bias on their logits
-  int64_t vocab = 0;           // token ids are < vocab; 0: tokens have no ids
-  RunLength run{};             // the run's length, which schedules refer to
-  bool trains = true;          // false: a constant weight for a single expert is allowed
-  bool moves_experts = false;  // experts may leave their contiguous shares (MoELayer::place)
-  bool counts_pairs = false;   // the load also has the tokens that chose two experts
-  std::string name;            // the layer's name, the prefix of parameter names
-  int layer = 0;               // index of the block
-  int moe_layer = 0;           // index among the model's MoE layers
-  int moe_layers = 1;          // number of MoE layers in the model
+  const MoEConfig& moe;       // this layer's configuration
+  FeedForwardShape expert{};  // shape of one routed expert, and of each shared one
+  double init_std = 0.02;     // for the weights of routers
+  bool router_bias = false;   // routers with a weight matrix have a bias on their logits
+  int64_t vocab = 0;          // token ids are < vocab; 0: tokens have no ids
+  RunLength run{};            // the run's length, which schedules refer to
+  bool trains = true;         // false: a constant weight for a single expert is allowed
+  std::string name;           // the layer's name, the prefix of parameter names
+  int layer = 0;              // index of the block
+  int moe_layer = 0;          // index among the model's MoE layers
+  int moe_layers = 1;         // number of MoE layers in the model
+
+  // Experts may leave their contiguous shares (MoELayer::place); the load also counts the tokens that chose two
+  // experts.
+  bool moves_experts = false, counts_pairs = false;
 
   // Set by the layer for its parts.
   LayerSums* sums = nullptr;

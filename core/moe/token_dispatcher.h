@@ -10,8 +10,8 @@
 namespace moe {
 
 // The destinations of one micro-batch's rows. `sorted` rows are this rank's assignments by the place of their expert
-// (ExpertMap::places): by rank, then by global expert; without a map that is by global expert. `received`
-// rows are those of all ranks for the local experts, by expert, then by rank, then by token.
+// (ExpertMap::places): by rank, then by global expert; without a map that is by global expert. `received` rows are
+// those of all ranks for the local experts, by expert, then by rank, then by token.
 struct DispatchPlan {
   Tensor position;        // (tokens, k) i32: sorted row of each slot, -1 for none
   Tensor source;          // (tokens * k) i32: slot of each sorted row

@@ -218,9 +218,11 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
   }
 }
 
-static void check_allocations(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
-  const TrainConfig config = case_config(c);
+static void check_allocations(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel,
+                              const char* placement) {
+  const TrainConfig config = case_config(c, placement);
   TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  if (config.parallel.placement.kind() != "contiguous") place(run);
   std::vector<RandomBatch> batches;
   for (uint64_t i = 0; i < 5; ++i) batches.emplace_back(config, kVocab, 5, i);
   run.run(batches[0], 0, 3e-3);
@@ -228,8 +230,8 @@ static void check_allocations(const std::shared_ptr<Communicator>& world, const 
     for (int64_t i = 1; i < 5; ++i) run.run(batches[as_index(i)], i, 3e-3);
   });
   if (allocations > 0)
-    report(*world, fmt::format("{}, {} ranks share the experts: {} allocations after the first step", c.name,
-                               expert_parallel, allocations));
+    report(*world, fmt::format("{}, {} ranks share the experts, {}: {} allocations after the first step", c.name,
+                               expert_parallel, placement, allocations));
 }
 
 static void check_curve(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
@@ -264,7 +266,8 @@ int main(int argc, char** argv) {
       for (const Case& c : kCases) {
         if (c.curve) check_curve(world, c, expert_parallel);
       }
-      for (const Case& c : kCases) check_allocations(world, c, expert_parallel);
+      for (const Case& c : kCases) check_allocations(world, c, expert_parallel, "contiguous");
+      if (expert_parallel > 1) check_allocations(world, kCases[0], expert_parallel, "co_activation");
     }
     double failures = g_failures;
     world->all_reduce_sum(as_tensor(std::span(&failures, 1)));

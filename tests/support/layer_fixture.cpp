@@ -44,10 +44,10 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, bo
                                                   .init_std = 0.7,
                                                   .vocab = kVocab,
                                                   .run = kRun,
-                                                  .moves_experts = placed,
-                                                  .counts_pairs = placed,
                                                   .name = "layer",
-                                                  .layer = 1});
+                                                  .layer = 1,
+                                                  .moves_experts = placed,
+                                                  .counts_pairs = placed});
   if (placed && groups.expert->size() > 1) layer->place(random_map(config.experts, groups.expert->size(), 3));
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
