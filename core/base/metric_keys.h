@@ -18,6 +18,7 @@ inline constexpr const char* kLifecycle = "lifecycle";
 inline constexpr const char* kStopped = "stopped";
 inline constexpr const char* kAlarm = "alarm";
 inline constexpr const char* kCheckpoint = "checkpoint";
+inline constexpr const char* kPlacement = "placement";
 
 // Records of training and of evaluation.
 inline constexpr const char* kTokens = "tokens";
@@ -51,5 +52,14 @@ inline constexpr const char* kWhy = "why";
 inline constexpr const char* kPreserved = "preserved";
 inline constexpr const char* kLossBefore = "loss_before";
 inline constexpr const char* kLossAfter = "loss_after";
+
+// Records of kPlacement.
+inline constexpr const char* kLayers = "layers";
+inline constexpr const char* kMoved = "moved";                   // experts that changed their rank
+inline constexpr const char* kBusiestBefore = "busiest_before";  // rows of the busiest rank, relative to the mean
+inline constexpr const char* kBusiestAfter = "busiest_after";
+// Share of the pairs of chosen experts that are on one rank; only where they are counted.
+inline constexpr const char* kTogetherBefore = "together_before";
+inline constexpr const char* kTogetherAfter = "together_after";
 
 }  // namespace moe::metric_keys

@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 static constexpr int kFormat = 1;
 static constexpr const char* kComplete = "COMPLETE";
 static constexpr const char* kUnfinished = ".tmp";  // ending of the folder of a checkpoint that is being written
+static constexpr const char* kPlacement = "placement";
 static constexpr const char* kBestFigure = "best_accuracy";  // so called when no other figure was judged by
 
 static std::string folder_name(int64_t step) {
@@ -134,6 +135,7 @@ static Json to_json(const RunState& state) {
                {"lifecycle_records", state.lifecycle_records},
                {"unmeasured_change", state.unmeasured_change},
                {"identity", state.identity}};
+  if (!state.placement.is_null()) json[kPlacement] = state.placement;
   if (state.best_loss) json["best_loss"] = *state.best_loss;
   if (state.best_figure) json[kBestFigure] = *state.best_figure;
   return json;
@@ -426,6 +428,7 @@ RunState load_run_state(const std::string& path) {
     state.alarm = json.value("alarm", Json());
     state.capacity = json.value("capacity", Json());
     state.experts = json.value("experts", Json());
+    state.placement = json.value(kPlacement, Json());
     state.lifecycle_records = json.value("lifecycle_records", int64_t{0});
     state.unmeasured_change = json.value("unmeasured_change", Json());
     state.identity = json.at("identity");

@@ -39,6 +39,8 @@ struct RunState {
   // last change, which lack that loss, with their cause (null: there is no such change).
   int64_t lifecycle_records = 0;
   Json unmeasured_change;
+  // Which rank of an expert group held which expert, and what was measured of them; null without parallel.placement.
+  Json placement;
   // What the checkpoint's optimizer keeps; save() writes it. Version 0.1.0, whose only one was AdamW, did not list it.
   std::vector<std::string> optimizer_states{"first_moment", "second_moment"};
   Json identity;  // hashes of data, vocabulary: what must be the same on resume

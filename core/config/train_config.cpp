@@ -118,6 +118,7 @@ void ParallelConfig::fields(FieldVisitor& v) {
           "how ranks on GPUs communicate: nccl (one GPU per rank), mpi (through host memory; ranks may share a GPU), "
           "auto = nccl if possible",
           {"auto", "nccl", "mpi"});
+  v.choice("placement", placement, "Which ranks of an expert-parallel group hold which experts.");
   v.field(
       "threads", threads,
       "number of threads per rank; 0 = physical cores / ranks of the host, or fewer where a mask or a cgroup's quota "

@@ -80,6 +80,10 @@ struct TrainingConfig : Fields<TrainingConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+class Placement;
+template <>
+const Table<Member>& family<Placement>();
+
 struct ParallelConfig : Fields<ParallelConfig> {
   int64_t expert = 0;
   int64_t threads = 0;
@@ -89,6 +93,7 @@ struct ParallelConfig : Fields<ParallelConfig> {
   bool reduce_during_backward = true;
   std::string reduce_in = "f32";
   int64_t bucket = int64_t{1} << 22;
+  Choice<Placement> placement{"contiguous"};
 
   void fields(FieldVisitor& v) override;
 };

@@ -177,7 +177,7 @@ class ClusterStart {
       const int64_t each = matrix.shape.size();
       for (int64_t e = 0; e < p.shape[0]; ++e) {
         std::vector<float> values(all.begin() + e * each, all.begin() + (e + 1) * each);
-        change(p.first_expert + e, matrix, values);
+        change(p.experts[as_index(e)], matrix, values);
         std::copy(values.begin(), values.end(), all.begin() + e * each);
       }
       set_exact_values(state_, p, all);

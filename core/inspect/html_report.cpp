@@ -15,6 +15,7 @@
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
+#include "core/inspect/placement_report.h"
 
 namespace moe {
 namespace {
@@ -187,6 +188,7 @@ std::string html_report(const Inspection& i) {
                                       load_map_legend() + draw_load_map(i.layers), "whole") +
                                    layer_overview(i.layers));
     body += section("Lifecycle of the experts", lifecycle_table(i.history));
+    body += section("Experts moved between ranks", placement_table(i.history));
     body += section("Balance over the run", plots(balance_plots(i)));
     const std::string maps = load_plots(i);
     body += section("Load over the run", maps.empty() ? "" : load_over_time_legend() + plots(maps));

@@ -4,6 +4,7 @@
 #include "core/base/json.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/lifecycle_report.h"
+#include "core/inspect/placement_report.h"
 #include "core/record/metrics.h"
 
 namespace moe {
@@ -74,6 +75,7 @@ Json json_report(const Inspection& i) {
           {"nearly_dead", i.nearly_dead()},
           {"layers", layers},
           {"lifecycle", lifecycle_json(i.history)},
+          {"placements", placement_json(i.history)},
           {"curriculum", curriculum_json(i.curriculum, i.history)},
           {"history", to_json(i.history)}};
 }

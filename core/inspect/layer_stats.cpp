@@ -59,15 +59,15 @@ static double element(ConstTensor t, int64_t i) {
   return t.dtype == DType::f64 ? t.as<double>()[i] : static_cast<double>(t.as<float>()[i]);
 }
 
-// Writes the norms of the entries of dimension 0 to `norms` from index `first` on.
-static void row_norms(Context& ctx, std::vector<double>& norms, int64_t first, ConstTensor t) {
+// Writes the norms of the entries of dimension 0 to `norms`: entry r to index `places[r]`, or r without places.
+static void row_norms(Context& ctx, std::vector<double>& norms, const std::vector<int64_t>& places, ConstTensor t) {
   std::vector<char> buffer;
   const int64_t rows = t.dim(0), width = t.size() / std::max<int64_t>(rows, 1);
   for (int64_t r = 0; r < rows; ++r) {
     const ConstTensor row = on_host(ctx, t.slice(r, 1), buffer);
     double squares = 0;
     for (int64_t i = 0; i < width; ++i) squares += element(row, i) * element(row, i);
-    norms[as_index(first + r)] = std::sqrt(squares);
+    norms[as_index(places.empty() ? r : places[as_index(r)])] = std::sqrt(squares);
   }
 }
 
@@ -77,7 +77,7 @@ WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const M
   WeightNorms norms;
   if (const Parameter* rows = layer.traits().expert_rows) {
     norms.router.resize(n);
-    row_norms(ctx, norms.router, 0, rows->value);
+    row_norms(ctx, norms.router, {}, rows->value);
   }
   for (const Parameter& p : parameters.parameters()) {
     if (p.place.layer != layer.layer()) continue;
@@ -85,7 +85,7 @@ WeightNorms weight_norms(Context& ctx, const ParameterStore& parameters, const M
                                      std::pair{FeedForwardPart::output_weight, &norms.output}}) {
       if (p.place.role != ParameterRole::expert || p.place.part != part) continue;
       list->assign(n, 0.0);
-      row_norms(ctx, *list, p.first_expert, p.value);
+      row_norms(ctx, *list, p.experts, p.value);
       groups.expert->all_reduce_sum(as_tensor(*list));
     }
   }

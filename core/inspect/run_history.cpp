@@ -123,6 +123,28 @@ static LifecyclePoint lifecycle_point(int64_t step, const Json& r) {
   return p;
 }
 
+static PlacementPoint placement_point(int64_t step, const Json& r) {
+  PlacementPoint p;
+  p.step = step;
+  p.kind = text(r, metric_keys::kKind);
+  const Json* layers = r.find(metric_keys::kLayers);
+  if (!layers || !layers->is_array() || layers->empty()) return p;
+  const auto largest = [&](double& to, const Json& layer, const char* key) { to = std::fmax(to, number(layer, key)); };
+  const auto mean = [&](const char* key) {
+    double sum = 0;
+    for (const Json& layer : *layers) sum += number(layer, key);
+    return sum / static_cast<double>(layers->size());
+  };
+  for (const Json& layer : *layers) {
+    largest(p.busiest_before, layer, metric_keys::kBusiestBefore);
+    largest(p.busiest_after, layer, metric_keys::kBusiestAfter);
+    if (const double moved = number(layer, metric_keys::kMoved); !std::isnan(moved)) p.moved += moved;
+  }
+  p.together_before = mean(metric_keys::kTogetherBefore);
+  p.together_after = mean(metric_keys::kTogetherAfter);
+  return p;
+}
+
 // Points in the order of steps; if a step was recorded twice, the later record is kept.
 template <class Point>
 static std::vector<Point> in_order(std::map<int64_t, Point>&& by_step) {
@@ -152,6 +174,7 @@ RunHistory read_history(const std::string& path) {
     const auto type = record[metric_keys::kType].get<std::string>();
     if (type == metric_keys::kStopped) history.stopped = step;
     if (type == metric_keys::kLifecycle) history.lifecycle.push_back(lifecycle_point(step, record));
+    if (type == metric_keys::kPlacement) history.placements.push_back(placement_point(step, record));
     if (type == metric_keys::kTrain) train[step] = train_point(step, record);
     if (type != metric_keys::kEvaluation) continue;
     evaluations[step] = evaluation_point(step, record);

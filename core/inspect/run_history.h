@@ -57,6 +57,16 @@ struct LifecyclePoint {
   double loss_before = kAbsent, loss_after = kAbsent;  // on one validation batch
 };
 
+// A time at which experts were placed again: core/lifecycle/placement_record.h.
+struct PlacementPoint {
+  int64_t step = 0;
+  std::string kind;
+  // Rows of the busiest rank in the layer where it is busiest, relative to the mean; share of the pairs of chosen
+  // experts on one rank, mean over the layers.
+  double busiest_before = kAbsent, busiest_after = kAbsent, together_before = kAbsent, together_after = kAbsent;
+  double moved = 0;  // experts of all layers that changed their rank
+};
+
 struct RunHistory {
   bool found = false;  // the file exists
   int64_t damaged_lines = 0;
@@ -64,6 +74,7 @@ struct RunHistory {
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step
   std::vector<LifecyclePoint> lifecycle;     // in the order of the records
+  std::vector<PlacementPoint> placements;    // likewise
   // What its evaluations are judged by: bits per character for a language model, the error rate in per cent for a
   // classifier. Bits per character where there are no evaluations.
   const Quality* judged_by = &metrics().at("bpc").quality;

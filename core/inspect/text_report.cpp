@@ -14,6 +14,7 @@
 #include "core/base/output.h"
 #include "core/base/units.h"
 #include "core/inspect/lifecycle_report.h"
+#include "core/inspect/placement_report.h"
 
 namespace moe {
 namespace {
@@ -190,6 +191,7 @@ std::string text_report(const Inspection& i, bool colour) {
             drop_rows(s) + measure_rows(s);
   }
   text += lifecycle_text(i.history);
+  text += placement_text(i.history);
   text += paint(Colour::faint,
                 fmt::format("\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"
                             "weak: less than {:.0f}% of a fair share, not dead\n"

@@ -152,7 +152,13 @@ MovedTensors::MovedTensors(TrainingState& state, const ProcessGroups& groups, co
       const RandomKey key{state.ctx.seed, RandomPurpose::expert_lifecycle, name_stream(p.name),
                           static_cast<uint64_t>(step)};
       if (p.group == ParameterGroup::expert) {
-        map_stack(p, mapping, change, key, groups, next, held);
+        // A state with the same numbers of experts is the same state, with its maps; others start with contiguous
+        // shares.
+        const ExpertMap &before = layers[layer]->expert_map(),
+                        after = change.before == change.after
+                                    ? before
+                                    : ExpertMap::contiguous(mapping.after(), next.expert->size());
+        map_stack(p, mapping, change, key, groups, {before, after.experts_of(next.expert->rank())}, held);
       } else {
         map_rows(p, mapping, change, key);
       }
@@ -182,39 +188,34 @@ void MovedTensors::map_rows(const Parameter& p, const ExpertMapping& mapping, co
 
 // Every old expert in turn is broadcast to all ranks of its group and added to the sums that need it.
 void MovedTensors::map_stack(const Parameter& p, const ExpertMapping& mapping, const ExpertChange& change,
-                             RandomKey key, const ProcessGroups& groups, const ProcessGroups& next,
+                             RandomKey key, const ProcessGroups& groups, const Places& places,
                              const std::map<std::string, Moved>& held) {
   const int64_t width = p.shape.rank() == 3 ? p.shape[1] * p.shape[2] : p.shape[1];
   const auto n = static_cast<size_t>(width);
-  const Share mine = next.local_experts(mapping.after());
   std::vector<Sum> sums;
-  for (int64_t e = mine.begin; e < mine.begin + mine.count; ++e) {
-    sums.emplace_back(n, mapping.experts[as_index(e)], kinds_);
-  }
+  for (const int64_t e : places.mine) sums.emplace_back(n, mapping.experts[as_index(e)], kinds_);
   const size_t parts = 1 + kinds_.size();
   std::vector<float> travelling(parts * n);  // value and states of one expert
-  for (int owner = 0; owner < groups.expert->size(); ++owner) {
-    const Share theirs = share_of(mapping.before, groups.expert->size(), owner);
-    for (int64_t expert = theirs.begin; expert < theirs.begin + theirs.count; ++expert) {
-      if (groups.expert->rank() == owner) {
-        const Moved& own = held.at(expert_name(p.name, expert));
-        auto end = std::copy(own.value.begin(), own.value.end(), travelling.begin());
-        for (const std::vector<float>& state : own.states) end = std::copy(state.begin(), state.end(), end);
-      }
-      const Shape all{static_cast<int64_t>(travelling.size())};
-      groups.expert->broadcast({travelling.data(), all, DType::f32, Device::cpu}, owner);
-      for (size_t i = 0; i < sums.size(); ++i) {
-        const MappedExpert& wants = mapping.experts[static_cast<size_t>(mine.begin) + i];
-        for (const auto& [origin, weight] : wants.origins) {
-          if (origin != expert) continue;
-          sums[i].add_value(travelling.data(), weight);
-          sums[i].add_states([&](size_t kind) { return &travelling[(1 + kind) * n]; });
-        }
+  for (int64_t expert = 0; expert < mapping.before; ++expert) {
+    const int owner = places.before.rank_of(expert);
+    if (groups.expert->rank() == owner) {
+      const Moved& own = held.at(expert_name(p.name, expert));
+      auto end = std::copy(own.value.begin(), own.value.end(), travelling.begin());
+      for (const std::vector<float>& state : own.states) end = std::copy(state.begin(), state.end(), end);
+    }
+    const Shape all{static_cast<int64_t>(travelling.size())};
+    groups.expert->broadcast({travelling.data(), all, DType::f32, Device::cpu}, owner);
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const MappedExpert& wants = mapping.experts[as_index(places.mine[i])];
+      for (const auto& [origin, weight] : wants.origins) {
+        if (origin != expert) continue;
+        sums[i].add_value(travelling.data(), weight);
+        sums[i].add_states([&](size_t kind) { return &travelling[(1 + kind) * n]; });
       }
     }
   }
   for (size_t i = 0; i < sums.size(); ++i) {
-    const auto expert = mine.begin + static_cast<int64_t>(i);
+    const int64_t expert = places.mine[i];
     sums[i].add_noise(change.noise, key, static_cast<uint64_t>(expert * width));
     sums[i].append_to(tensors_[expert_name(p.name, expert)] = {});
   }

@@ -11,7 +11,8 @@ namespace moe {
 class MovedTensors {
  public:
   // Takes all tensors out of `state`, with the experts mapped. Of the mapped experts it keeps those that this rank will
-  // hold in the groups `next`. Experts are broadcast within their old group, sums are taken in the order of the old
+  // hold: by the layers' present maps (MoELayer::expert_map) if no number of experts changes, else its contiguous share
+  // in the groups `next`. Experts are broadcast within their old group, sums are taken in the order of the old
   // experts, and noise is drawn by (seed, step, name, element), so results are identical to the bit in all layouts.
   // Collective.
   MovedTensors(TrainingState& state, const ProcessGroups& groups, const ProcessGroups& next, const ExpertChange& change,
@@ -25,10 +26,15 @@ class MovedTensors {
     std::vector<float> value;
     std::vector<std::vector<float>> states;  // of the optimizer, by kind; empty for what is not trained
   };
+  // The present map, and the experts that this rank will hold.
+  struct Places {
+    const ExpertMap& before;
+    std::vector<int64_t> mine;
+  };
   void take(TrainingState& state, ParameterGroup group, std::map<std::string, Moved>& into) const;
   void map_rows(const Parameter& parameter, const ExpertMapping& mapping, const ExpertChange& change, RandomKey key);
   void map_stack(const Parameter& parameter, const ExpertMapping& mapping, const ExpertChange& change, RandomKey key,
-                 const ProcessGroups& groups, const ProcessGroups& next, const std::map<std::string, Moved>& held);
+                 const ProcessGroups& groups, const Places& places, const std::map<std::string, Moved>& held);
 
   const std::vector<OptimizerStateKind> kinds_;
   std::map<std::string, Moved> tensors_;

@@ -62,7 +62,9 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                                                                .name = name + ".moe",
                                                                .layer = layer,
                                                                .moe_layer = static_cast<int>(moe_layers_.size()),
-                                                               .moe_layers = static_cast<int>(moe_configs.size())});
+                                                               .moe_layers = static_cast<int>(moe_configs.size()),
+                                                               .moves_experts = setup.moves_experts,
+                                                               .counts_pairs = setup.counts_pairs});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };

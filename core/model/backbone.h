@@ -25,6 +25,7 @@ struct ModelSetup {
   SampleSignalSet signals{};  // measured by losses_and_backward()
   ScheduleField label_smoothing{0};
   bool trains = true;
+  bool moves_experts = false, counts_pairs = false;  // see BuildContext
 };
 
 class Backbone {

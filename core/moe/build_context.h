@@ -29,6 +29,10 @@ struct BuildContext {
   int moe_layer = 0;          // index among the model's MoE layers
   int moe_layers = 1;         // number of MoE layers in the model
 
+  // Experts may leave their contiguous shares (MoELayer::place); the load also counts the tokens that chose two
+  // experts.
+  bool moves_experts = false, counts_pairs = false;
+
   // Set by the layer for its parts.
   LayerSums* sums = nullptr;
   MeasureSet* measures = nullptr;

@@ -8,35 +8,34 @@
 
 namespace moe {
 
-static Parameter expert_stack(const std::string& name, int64_t first, Shape shape, double std, int64_t d_model,
-                              bool small) {
+static Parameter expert_stack(const std::string& name, const std::vector<int64_t>& experts, Shape shape, double std,
+                              int64_t d_model, bool small) {
   Parameter p;
   p.name = name;
   p.shape = shape;
   p.group = ParameterGroup::expert;
   p.initialisation = small ? Initialisation{Initialisation::Kind::uniform, 1.0 / static_cast<double>(d_model)}
                            : Initialisation{Initialisation::Kind::normal, std};
-  p.first_expert = first;
+  p.experts = experts;
   return p;
 }
 
-Experts::Experts(ParameterStore& parameters, const std::string& name, Share local, const FeedForwardShape& shape,
-                 int layer, bool small_init)
-    : first_(local.begin),
-      count_(local.count),
+Experts::Experts(ParameterStore& parameters, const std::string& name, const std::vector<int64_t>& local,
+                 const FeedForwardShape& shape, int layer, bool small_init)
+    : count_(std::ssize(local)),
       shape_(shape),
       layer_(layer),
       input_(parameters.add({ParameterRole::expert, layer, FeedForwardPart::input_weight},
-                            expert_stack(name + ".experts.{}.input.weight", first_,
+                            expert_stack(name + ".experts.{}.input.weight", local,
                                          {count_, width_factor(shape.activation) * shape.d_ff, shape.d_model},
                                          shape.input_std, shape.d_model, small_init))),
       output_(
           parameters.add({ParameterRole::expert, layer, FeedForwardPart::output_weight},
-                         expert_stack(name + ".experts.{}.output.weight", first_, {count_, shape.d_model, shape.d_ff},
+                         expert_stack(name + ".experts.{}.output.weight", local, {count_, shape.d_model, shape.d_ff},
                                       shape.output_std, shape.d_model, small_init))) {
   if (!shape.bias) return;
   const auto biases = [&](FeedForwardPart part, const char* which, int64_t n) {
-    Parameter p = expert_stack(name + which, first_, {count_, n}, 0, shape.d_model, false);
+    Parameter p = expert_stack(name + which, local, {count_, n}, 0, shape.d_model, false);
     p.initialisation = {Initialisation::Kind::constant, 0};
     p.decay = false;
     return &parameters.add({ParameterRole::expert, layer, part}, p);
@@ -44,6 +43,13 @@ Experts::Experts(ParameterStore& parameters, const std::string& name, Share loca
   input_bias_ =
       biases(FeedForwardPart::input_bias, ".experts.{}.input.bias", width_factor(shape.activation) * shape.d_ff);
   output_bias_ = biases(FeedForwardPart::output_bias, ".experts.{}.output.bias", shape.d_model);
+}
+
+void Experts::rename(const std::vector<int64_t>& local) {
+  MOE_CHECK(std::ssize(local) == count_, "{} experts for stacks of {}", local.size(), count_);
+  for (Parameter* p : {&input_, &output_, input_bias_, output_bias_}) {
+    if (p) p->experts = local;
+  }
 }
 
 void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {

@@ -1,6 +1,8 @@
 // The routed experts that this rank holds: each is a feed-forward layer, applied to rows sorted by expert.
 #pragma once
-#include "comm/process_groups.h"
+#include <string>
+#include <vector>
+
 #include "core/nn/feed_forward.h"
 
 namespace moe {
@@ -13,10 +15,10 @@ class Experts {
     ConstTensor numbers;  // none if there was no dropout
   };
 
-  // The layer's experts in the range `local`. `layer`: index of the block, a key of the random numbers. `small_init`:
-  // weights are uniform within 1/d_model.
-  Experts(ParameterStore& parameters, const std::string& name, Share local, const FeedForwardShape& shape, int layer,
-          bool small_init);
+  // The layer's experts with the indices `local`. `layer`: index of the block, a key of the random numbers.
+  // `small_init`: weights are uniform within 1/d_model.
+  Experts(ParameterStore& parameters, const std::string& name, const std::vector<int64_t>& local,
+          const FeedForwardShape& shape, int layer, bool small_init);
 
   // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> out (num_rows, d_model). `numbers` (num_rows)
   // i32: numbers of the rows' assignments (TokenDispatcher::number), needed if drops_hidden().
@@ -33,8 +35,9 @@ class Experts {
   // Whether the hidden units shall not be kept until backward, which computes them again by hidden().
   bool recomputes() const { return shape_.recompute; }
 
-  int64_t first() const { return first_; }
   int64_t count() const { return count_; }
+  // From now on the stacks hold the experts with these indices, as many as before. The caller moves their values.
+  void rename(const std::vector<int64_t>& local);
 
  private:
   double hidden_dropout(const Context& ctx) const {
@@ -42,7 +45,7 @@ class Experts {
   }
   void drop(Context& ctx, Tensor activated, ConstTensor numbers) const;
 
-  int64_t first_, count_;
+  int64_t count_;
   FeedForwardShape shape_;
   int layer_;
   Parameter& input_;                                          // (count, width_factor * d_ff, d_model)

@@ -38,6 +38,7 @@ void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor target
   column_sums(ctx, as_tensor(probability), routing.probabilities, targets);
   entropy_sum(ctx, as_tensor(scalars.first(1)), routing.probabilities, targets);
   token_sum(ctx, as_tensor(scalars.last(1)), targets);
+  if (!pairs.empty()) pair_sums(ctx, as_tensor(pairs), routing.indices, targets);
   if (choices && !ctx.planning) append_scored(ctx, *choices, routing.indices, targets);
 }
 

@@ -16,6 +16,7 @@ struct LoadStats {
   std::span<double> probability;  // (experts) sums of router probabilities
   std::span<double> dropped;      // (experts) assignments that were dropped
   std::span<double> scalars;      // entropy of the router (nats), tokens
+  std::span<double> pairs{};      // (num_pairs(experts)) tokens that chose both experts, by pair_index; mostly none
   // After a step: the mean number of experts per token over the layers with RouterTraits::shares_target; else none.
   std::optional<double> shared_experts_per_token{};
   std::vector<int32_t>* choices = nullptr;  // if set, observe() appends the indices of scored tokens

@@ -1,5 +1,7 @@
 #include "core/moe/moe_layer.h"
 
+#include "core/base/integer.h"
+#include "core/moe/place_experts.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/recomputation.h"
 
@@ -29,10 +31,14 @@ MoELayer::MoELayer(BuildContext context)
       experts_(context.moe.experts),
       flops_per_assignment_(flops_of_assignment(context.expert)),
       load_range_(sums_.reserve(LoadStats::num_sums(experts_))),
+      pair_range_(sums_.reserve(context.counts_pairs ? as_index(num_pairs(experts_)) : 0)),
       measures_(sums_),
       strategy_(context.moe.strategy.make(with_parts(context, sums_, measures_))),
+      expert_rank_(context.groups.expert->rank()),
+      moves_experts_(context.moves_experts && context.groups.expert->size() > 1),
+      map_(ExpertMap::contiguous(experts_, context.groups.expert->size())),
       dispatcher_(context.groups, experts_),
-      local_experts_(context.parameters, name_, context.groups.local_experts(experts_), routed_shape(context), layer_,
+      local_experts_(context.parameters, name_, map_.experts_of(expert_rank_), routed_shape(context), layer_,
                      context.moe.expert_init == "small"),
       balance_(
           sums_, context.moe.balance,
@@ -47,6 +53,7 @@ MoELayer::MoELayer(BuildContext context)
         context.moe.where("capacity"), context.moe.capacity.kind(), context.moe.strategy.kind(),
         context.moe.router.kind());
   }
+  if (moves_experts_) place(map_);
   if (context.moe.shared_experts > 0) {
     shared_.emplace(context, measures_);
   } else if (context.moe.shared_gate) {
@@ -60,6 +67,16 @@ MoELayer::MoELayer(BuildContext context)
 void MoELayer::bind_sums(std::span<double> sums) {
   sums_.bind(sums);
   load_ = LoadStats::view(sums_.of(load_range_), experts_);
+  load_.pairs = sums_.of(pair_range_);
+}
+
+void MoELayer::place(const ExpertMap& map) {
+  MOE_CHECK(moves_experts_ && map.experts() == experts_ && map.ranks() == map_.ranks(),
+            "{}: a map of {} experts on {} ranks for a layer that has {} on {} and {} move them", name_, map.experts(),
+            map.ranks(), experts_, map_.ranks(), moves_experts_ ? "may" : "may not");
+  map_ = map;
+  local_experts_.rename(map.experts_of(expert_rank_));
+  dispatcher_.place(map.places());
 }
 
 double MoELayer::auxiliary_loss() const {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/config/model_config.h"
+#include "core/moe/expert_map.h"
 #include "core/moe/shared_experts.h"
 #include "core/moe/strategy.h"
 
@@ -38,6 +39,10 @@ class MoELayer : public FeedForward {
   int layer() const { return layer_; }
   const std::string& name() const { return name_; }  // the prefix of its parameters' names
   int64_t num_experts() const { return experts_; }
+  const ExpertMap& expert_map() const { return map_; }
+  // From now on the ranks of the expert group hold the experts by this map. The caller moves their values and states
+  // (core/lifecycle/moved_experts.h); the layer must have been built with BuildContext::moves_experts.
+  void place(const ExpertMap& map);
   const LoadStats& load() const { return load_; }
   // From now on appends the choices of every observed token that is scored, traits().k each, to `list`; nullptr stops
   // the recording.
@@ -86,9 +91,12 @@ class MoELayer : public FeedForward {
   const int64_t experts_;
   double flops_per_assignment_;
   LayerSums sums_;
-  LayerSums::Range load_range_;
+  LayerSums::Range load_range_, pair_range_;
   MeasureSet measures_;
   std::unique_ptr<Strategy> strategy_;
+  const int expert_rank_;  // this rank's index in its expert group
+  const bool moves_experts_;
+  ExpertMap map_;
   TokenDispatcher dispatcher_;
   Experts local_experts_;
   BalanceSet balance_;

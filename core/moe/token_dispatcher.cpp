@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/base/integer.h"
 #include "core/ops/dispatch_rows.h"
@@ -81,12 +82,25 @@ void TokenDispatcher::exchange_counts(Context& ctx, DispatchPlan& plan, int64_t 
   copy_from_host(ctx, plan.by_arrival, as_tensor(by_arrival_));
 }
 
+void TokenDispatcher::place(std::vector<int32_t> places) {
+  MOE_CHECK(std::ssize(places) == experts_, "{} places of {} experts", places.size(), experts_);
+  places_ = std::move(places);
+}
+
+void TokenDispatcher::sort(Context& ctx, const DispatchPlan& plan, ConstTensor indices) {
+  if (places_.empty()) return sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
+  ScratchScope scratch(ctx);
+  const Tensor placed = scratch.allocate(indices.shape, DType::i32);
+  place_assignments(ctx, placed, indices, on_device(ctx, scratch, as_tensor(places_)));
+  sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, placed);
+}
+
 void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
-  sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
+  sort(ctx, plan, indices);
   const int64_t planned = most_per_expert > 0 ? std::min(experts_ * most_per_expert, tokens * k) : tokens * k;
   // On one GPU the number of assignments never leaves the device, so there is no host synchronisation. num_sorted is
   // then the maximum number of rows, and the last rows may be unused.

@@ -1,5 +1,6 @@
 #include "core/nn/parameter.h"
 
+#include <numeric>
 #include <utility>
 
 #include "core/base/integer.h"
@@ -47,6 +48,14 @@ Parameter& ParameterStore::add(const ParameterPlace& place, Parameter parameter)
   MOE_CHECK(!values_, "parameter {} is added after allocate()", parameter.name);
   MOE_CHECK((parameter.group == ParameterGroup::expert) == (parameter.name.find("{}") != std::string::npos),
             "{}: exactly the names of expert stacks must contain {{}} for the expert's index", parameter.name);
+  if (parameter.group == ParameterGroup::expert) {
+    if (parameter.experts.empty()) {
+      parameter.experts.resize(as_index(parameter.shape[0]));
+      std::iota(parameter.experts.begin(), parameter.experts.end(), 0);
+    }
+    MOE_CHECK(std::ssize(parameter.experts) == parameter.shape[0], "{}: indices of {} experts for {}", parameter.name,
+              parameter.experts.size(), parameter.shape[0]);
+  }
   return parameters_.emplace_back(std::move(parameter));
 }
 
@@ -108,7 +117,7 @@ void ParameterStore::initialise(Context& ctx, uint64_t seed) {
       continue;
     }
     for (int64_t e = 0; e < p.shape[0]; ++e) {
-      initialise_one(ctx, p.value.slice(e, 1), p.initialisation, seed, expert_name(p.name, p.first_expert + e));
+      initialise_one(ctx, p.value.slice(e, 1), p.initialisation, seed, expert_name(p.name, p.experts[as_index(e)]));
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/integer.h"
 #include "core/tensor/context.h"
@@ -50,13 +51,14 @@ enum class PerExpert { no, alike, divided };
 
 struct Parameter {
   // The name in the checkpoint. In a stack of experts the name contains "{}" for the expert's global index, and
-  // dimension 0 of the shape counts the local experts, the first of which is global expert `first_expert`.
+  // dimension 0 of the shape counts the local experts, whose global indices are `experts`
+  // (ParameterStore::add sets 0, 1, ... where they are not given).
   std::string name;
   Shape shape;
   ParameterGroup group = ParameterGroup::shared;
   Initialisation initialisation;
   bool decay = true;  // subject to weight decay: matrices, not norms
-  int64_t first_expert = 0;
+  std::vector<int64_t> experts{};
   bool lookup = false;  // rows are looked up, not multiplied: no floating-point operations
   // For parameters other than expert stacks: dimension 0 also counts the layer's experts, and its entries are mapped
   // with the experts when their number changes (core/moe/expert_mapping.h).
@@ -152,7 +154,7 @@ void ParameterStore::for_each_named(ParameterGroup group, Tensor like_buffer, Vi
       Tensor one = whole.slice(e, 1);
       one.shape =
           parameter.shape.rank() == 3 ? Shape{parameter.shape[1], parameter.shape[2]} : Shape{parameter.shape[1]};
-      const int64_t expert = parameter.first_expert + e;
+      const int64_t expert = parameter.experts[as_index(e)];
       visit(NamedTensor{expert_name(parameter.name, expert), one, &parameter, expert});
     }
   }

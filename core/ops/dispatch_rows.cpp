@@ -30,6 +30,16 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
   }
 }
 
+void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor places) {
+  MOE_CHECK(placed.shape == indices.shape && places.shape.rank() == 1, "shapes do not fit: placed {}, indices {}",
+            placed.shape.to_string(), indices.shape.to_string());
+  if (on_cuda(ctx)) return cuda::place_assignments(ctx, placed, indices, places);
+  if (ctx.planning) return;
+  const int32_t *expert = indices.as<int32_t>(), *place = places.as<int32_t>();
+  int32_t* to = placed.as<int32_t>();
+  for (int64_t i = 0; i < indices.size(); ++i) to[i] = expert[i] < 0 ? -1 : place[expert[i]];
+}
+
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
                         int64_t experts) {
   const int64_t count = numbers.size(), k = indices.dim(1);

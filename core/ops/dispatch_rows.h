@@ -10,6 +10,10 @@ namespace moe {
 // source (tokens * k) i32: the slot (token * k + j) of each sorted row; offsets (experts + 1) i32
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices);
 
+// indices (tokens, k) i32, places (experts) i32 -> placed (tokens, k) i32: places[expert] of each slot's expert, -1 for
+// an empty slot. Sorting by places instead of experts puts experts in any order.
+void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor places);
+
 // Numbers the assignment of each sorted row within the step's global batch, independent of rank and row order: (token *
 // experts + expert) modulo 2^32, where token = first_token + source[i] / k is the index in the global batch. indices
 // (tokens, k) i32, source as above -> numbers (num_rows) i32, undefined for unused rows
@@ -34,6 +38,7 @@ void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::sort_assignments) sort_assignments;
+decltype(moe::place_assignments) place_assignments;
 decltype(moe::number_assignments) number_assignments;
 decltype(moe::permute_forward) permute_forward;
 decltype(moe::permute_backward) permute_backward;

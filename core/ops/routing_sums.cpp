@@ -60,6 +60,24 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
   });
 }
 
+void pair_sums(Context& ctx, Tensor pairs, ConstTensor indices, ConstTensor targets) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1);
+  MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::pair_sums(ctx, pairs, indices, targets);
+  if (ctx.planning) return;
+  double* sums = pairs.as<double>();
+  for (int64_t t = 0; t < tokens; ++t) {
+    if (targets.as<int32_t>()[t] == kIgnoreTarget) continue;
+    const int32_t* chosen = indices.as<int32_t>() + t * k;
+    for (int64_t i = 1; i < k; ++i) {
+      for (int64_t j = 0; j < i; ++j) {
+        const int64_t a = std::min(chosen[i], chosen[j]), b = std::max(chosen[i], chosen[j]);
+        if (a >= 0 && a != b) sums[b * (b - 1) / 2 + a] += 1;
+      }
+    }
+  }
+}
+
 void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets) {
   const int64_t tokens = probabilities.dim(0), n = probabilities.dim(1);
   MOE_CHECK_SHAPE(counts, {n});

@@ -15,6 +15,9 @@ void column_sums(Context& ctx, Tensor sums, ConstTensor x, ConstTensor targets);
 // importance (experts) f64: sums of weights, added to
 void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor indices, ConstTensor weights,
                      ConstTensor targets);
+// indices (tokens, k) i32 -> pairs (experts * (experts - 1) / 2) f64: for experts a < b the number of tokens that chose
+// both, at index b * (b - 1) / 2 + a, added to
+void pair_sums(Context& ctx, Tensor pairs, ConstTensor indices, ConstTensor targets);
 // The number of tokens for which each expert has the largest probability, ties to the smaller index -> counts (experts)
 // f64, added to
 void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets);
@@ -40,6 +43,7 @@ namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::token_sum) token_sum;
 decltype(moe::column_sums) column_sums;
 decltype(moe::assignment_sums) assignment_sums;
+decltype(moe::pair_sums) pair_sums;
 decltype(moe::entropy_sum) entropy_sum;
 decltype(moe::squared_logsumexp_sum) squared_logsumexp_sum;
 decltype(moe::softmax_sum_backward) softmax_sum_backward;

@@ -188,6 +188,11 @@ Tensor Optimizer::collect(ParameterGroup group, size_t kind, const NamedTensor& 
   return whole;
 }
 
+void Optimizer::store(ParameterGroup group, size_t kind, const NamedTensor& value, const Tensor& whole) const {
+  const int64_t begin = element_offset(value.tensor, parameters_.buffer(group).value);
+  copy_part(group, held(group, kind), begin, whole, true);
+}
+
 void Optimizer::copy_part(ParameterGroup group, const Tensor& held, int64_t begin, const Tensor& whole,
                           bool to_state) const {
   const Tensor flat = whole.reshape(Shape{whole.size()});

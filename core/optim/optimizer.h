@@ -79,6 +79,8 @@ class Optimizer {
   // With a divided state: the state of one tensor, a value of for_each_named, on the host until the next call.
   // Collective.
   Tensor collect(ParameterGroup group, size_t kind, const NamedTensor& value) const;
+  // The opposite: keeps this rank's part of `whole`. Not collective.
+  void store(ParameterGroup group, size_t kind, const NamedTensor& value, const Tensor& whole) const;
   // Calls fill(tensor), which changes elements, likewise; not collective. Of a divided state this rank has and keeps
   // only its part.
   template <class Fill>

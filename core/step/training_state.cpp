@@ -4,6 +4,7 @@
 
 #include "comm/communicator.h"
 #include "core/base/integer.h"
+#include "core/moe/placement.h"
 #include "core/step/check_model.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
@@ -37,6 +38,11 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
                    .label_smoothing = s.config.train.label_smoothing,
                    .trains = s.trains};
   setup.sample.time = s.time();
+  const std::unique_ptr<Placement> placement = s.config.parallel.placement.make(Placement::Setup{s.run});
+  if (s.trains && s.groups.expert->size() > 1) {
+    setup.moves_experts = placement->moves();
+    setup.counts_pairs = placement->counts_pairs();
+  }
   return models().at(s.config.task).make(parameters, setup);
 }
 

@@ -11,6 +11,7 @@
 #include "core/config/config_writer.h"
 #include "core/lifecycle/lifecycle_record.h"
 #include "core/lifecycle/moved_tensors.h"
+#include "core/lifecycle/placement_record.h"
 #include "core/machine/memory.h"
 #include "core/step/capacity_state.h"
 #include "core/step/memory_state.h"
@@ -54,6 +55,7 @@ StepOutcome Trainer::make_update() {
   }
   curriculum_->observe(run_.step, train_step_->sample_signals());
   lifecycle_.observe(*state_->model);
+  placement_.observe(*state_->model, groups_);
   ++run_.step;
   run_.tokens += outcome.tokens;
   run_.unlogged_loss += outcome.loss;
@@ -97,6 +99,7 @@ ExitCode Trainer::train() {
       log_step(outcome);
     else if (is_first())
       bar_.draw(run_.step, end_, progress_text(outcome));
+    place_experts();
     if (const int asked = heed_alarm(); !signal) signal = asked;
     if (!signal) signal = finish_step();
   }
@@ -233,6 +236,7 @@ int Trainer::change_experts(const ExpertChange& change, const char* cause) {
     build_state(false);
     state_->memory = std::move(memory);
     moved.write_to(*state_);
+    placement_.forget();
     restore_capacity_state(*state_->model, capacity, "the run");
     alarm_->restore(*state_->model, alarm, "the run");
     state_->ctx.step = latest;
@@ -261,6 +265,23 @@ void Trainer::write_change(const std::vector<Json>& records, const std::string& 
     if (!cause.empty()) record[metric_keys::kCause] = cause;
     metrics_->write(metric_keys::kLifecycle, run_.step, std::move(record));
   }
+}
+
+// Moves experts between ranks if that is due after the update. A checkpoint of the step has them at their new places,
+// so a run that goes on from it does not move them again.
+void Trainer::place_experts() {
+  if (!placement_.is_due(run_.step, groups_)) return;
+  const auto start = Clock::now();
+  PlacementOutcome outcome{.kind = placement_.kind(),
+                           .updates = placement_.updates(),
+                           .layers = {},
+                           .counts_pairs = placement_.counts_pairs()};
+  outcome.layers = placement_.place(*state_, groups_);
+  outcome.seconds = seconds_since(start);
+  if (!is_first()) return;
+  bar_.clear();
+  log::info("{}", to_words(outcome, run_.step));
+  metrics_->write(metric_keys::kPlacement, run_.step, to_json(outcome));
 }
 
 // Measures the loss after a change of experts if a signal ended the run before it was. Returns a signal that ends it
@@ -399,6 +420,7 @@ void Trainer::save_checkpoint() {
   run_.capacity = capacity_state(*state_->model);
   run_.alarm = alarm_->state(*state_->model);
   run_.experts = lifecycle_.save();
+  run_.placement = placement_.save(*state_->model, groups_);
   checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files,
                    {kMemoryFile, memory_tensors(state_->memory, state_setup().rows().begin)});
   saved_ = run_.step;

@@ -9,6 +9,7 @@
 #include "comm/mpi_session.h"
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/expert_lifecycle.h"
+#include "core/lifecycle/expert_placement.h"
 #include "core/record/metrics.h"
 #include "core/record/run_folder.h"
 #include "core/record/run_lock.h"
@@ -77,6 +78,7 @@ class Trainer {
   int change_experts(const ExpertChange& change, const char* cause = "");
   int apply_lifecycle();
   int finish_change();
+  void place_experts();
   void write_change(const std::vector<Json>& records, const std::string& cause);
   std::optional<double> probe_loss(const std::function<bool()>& stop);
   ExitCode train();
@@ -105,6 +107,7 @@ class Trainer {
   RunLength length_;  // to which schedules refer
   int64_t end_;       // number of updates after which the run ends
   ExpertLifecycle lifecycle_;
+  ExpertPlacement placement_;
   std::unique_ptr<Curriculum> curriculum_;
   std::optional<TrainingBatches> batches_;
   std::optional<Scheduled> learning_rate_;

@@ -70,6 +70,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       length_(run_length(config, *task_)),
       end_(length_.total_updates),
       lifecycle_(config.model, config.moe, length_),
+      placement_(config.parallel.placement, length_),
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0),
       stop_(config_.train.time_limit, groups_.world->rank() == 0),
@@ -209,6 +210,7 @@ void Trainer::change_batch(int64_t before) {
 void Trainer::prepare(bool starts) {
   check_run({.config = config_, .task = *task_, .length = length_, .ranks = RankCounts::of(*groups_.world), .starts = starts});
   lifecycle_ = ExpertLifecycle(config_.model, config_.moe, length_);
+  placement_ = ExpertPlacement(config_.parallel.placement, length_);
   scheduled_.emplace(config_, length_);
   learning_rate_.emplace(config_.train.learning_rate.make(length_));
   run_.length = length_;
@@ -234,6 +236,7 @@ std::string Trainer::read_tensors(int64_t step) {
     groups_ = ProcessGroups::make(groups_.world, config_.parallel.expert, experts);
   state_config_ = with_experts(config_, lifecycle_.numbers());
   build_state(false);
+  placement_.restore(run_.placement, *state_->model, groups_, path);
   return damage(*groups_.world, [&] {
     load_tensors(path, state_->parameters, state_->optimizer.get());
     restore_capacity_state(*state_->model, run_.capacity, path);
@@ -350,6 +353,9 @@ void Trainer::log_summary(const ModelSummary& summary) const {
                                                                 : "";
       !warning.empty()) {
     log::warn("{}", warning);
+  }
+  if (placement_.moves() && !placement_.is_active(groups_)) {
+    log::info("experts are not moved (parallel.placement: {}), because each rank holds all of them", placement_.kind());
   }
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", end_, format_count(length_.tokens_per_update),

@@ -22,6 +22,13 @@ __global__ void permute_forward_kernel(T* rows, const T* x, const int32_t* sourc
   }
 }
 
+// One thread per slot.
+static __global__ void place_assignments_kernel(int32_t* placed, const int32_t* indices, const int32_t* places,
+                                                int64_t slots) {
+  const int64_t i = thread_in_grid();
+  if (i < slots) placed[i] = indices[i] < 0 ? -1 : places[indices[i]];
+}
+
 // One thread per row.
 static __global__ void number_assignments_kernel(int32_t* numbers, const int32_t* source, const int32_t* indices,
                                                  int64_t count, int64_t first_token, int64_t k, int64_t experts) {
@@ -100,6 +107,12 @@ static __global__ void clear_empty_slots_kernel(float* d_weights, const int32_t*
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices) {
   counting_sort(ctx, position.as<int32_t>(), source.as<int32_t>(), offsets.as<int32_t>(),
                 SortKeys{indices.as<int32_t>(), nullptr, 0, -1}, indices.size(), offsets.dim(0) - 1);
+}
+
+void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor places) {
+  const int64_t slots = indices.size();
+  launch(ctx, place_assignments_kernel, blocks_for(slots, kThreads), kThreads, 0, placed.as<int32_t>(),
+         indices.as<int32_t>(), places.as<int32_t>(), slots);
 }
 
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,

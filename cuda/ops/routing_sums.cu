@@ -63,6 +63,22 @@ static __global__ void top1_counts_kernel(double* partial, const float* p, const
   add_up_warps(partial, n);
 }
 
+// One thread per pair of slots (first, second) of a token, of k * k; those with second < first count. counts (experts *
+// (experts - 1) / 2) are whole numbers, so their atomic additions give the same in any order.
+static __global__ void pair_counts_kernel(int32_t* counts, const int32_t* indices, const int32_t* targets,
+                                          int64_t tokens, int64_t k) {
+  const int64_t i = thread_in_grid(), t = i / (k * k), first = i / k % k, second = i % k;
+  if (t >= tokens || second >= first || targets[t] == kIgnoreTarget) return;
+  const int32_t x = indices[t * k + first], y = indices[t * k + second];
+  const int64_t a = min(x, y), b = max(x, y);
+  if (a >= 0 && a != b) atomicAdd(&counts[b * (b - 1) / 2 + a], 1);
+}
+
+static __global__ void pair_sums_kernel(double* sums, const int32_t* counts, int64_t n) {
+  const int64_t i = thread_in_grid();
+  if (i < n) sums[i] = static_cast<double>(counts[i]);
+}
+
 static __global__ void weight_sum_backward_kernel(float* d_weights, const int32_t* indices, const double* gradient,
                                                   const int32_t* targets, int64_t slots, int64_t k) {
   const int64_t s = thread_in_grid();
@@ -150,6 +166,18 @@ void assignment_sums(Context& ctx, Tensor counts, Tensor importance, ConstTensor
     add_to_sums(ctx, {counts, importance}, partial, 2 * experts, blocks);
   else
     add_to_sums(ctx, {counts}, partial, 2 * experts, blocks);
+}
+
+void pair_sums(Context& ctx, Tensor pairs, ConstTensor indices, ConstTensor targets) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1), n = pairs.size();
+  if (n == 0) return;
+  ScratchScope scratch(ctx);
+  const Tensor counts = scratch.allocate(Shape{n}, DType::i32), sums = scratch.allocate(Shape{n}, DType::f64);
+  moe::cuda::fill_zero(ctx, counts);
+  launch(ctx, pair_counts_kernel, blocks_for(tokens * k * k, kThreads), kThreads, 0, counts.as<int32_t>(),
+         indices.as<int32_t>(), targets.as<int32_t>(), tokens, k);
+  launch(ctx, pair_sums_kernel, blocks_for(n, kThreads), kThreads, 0, sums.as<double>(), counts.as<int32_t>(), n);
+  add_to_sums(ctx, {pairs}, sums.as<double>(), n, 1);
 }
 
 void top1_counts(Context& ctx, Tensor counts, ConstTensor probabilities, ConstTensor targets) {

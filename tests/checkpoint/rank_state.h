@@ -2,7 +2,9 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "comm/self_communicator.h"
 #include "core/checkpoint/checkpoint.h"
@@ -34,16 +36,15 @@ inline constexpr int64_t kExperts = 5;
 struct RankState {
   explicit RankState(const ProcessGroups& groups) {
     const Share mine = groups.local_experts(kExperts);
+    std::vector<int64_t> experts(static_cast<size_t>(mine.count));
+    std::iota(experts.begin(), experts.end(), mine.begin);
     parameters.add({}, {"embedding.weight", Shape{7, 3}, ParameterGroup::shared, {}});
     parameters.add({}, {"norm.weight", Shape{3}, ParameterGroup::shared, {}, false});
     parameters.add(
-        {},
-        {"blocks.0.experts.{}.input.weight", Shape{mine.count, 4, 3}, ParameterGroup::expert, {}, true, mine.begin});
+        {}, {"blocks.0.experts.{}.input.weight", Shape{mine.count, 4, 3}, ParameterGroup::expert, {}, true, experts});
     parameters.add(
-        {},
-        {"blocks.0.experts.{}.output.weight", Shape{mine.count, 3, 4}, ParameterGroup::expert, {}, true, mine.begin});
-    parameters.add({},
-                   {"blocks.0.experts.{}.bias", Shape{mine.count, 3}, ParameterGroup::expert, {}, false, mine.begin});
+        {}, {"blocks.0.experts.{}.output.weight", Shape{mine.count, 3, 4}, ParameterGroup::expert, {}, true, experts});
+    parameters.add({}, {"blocks.0.experts.{}.bias", Shape{mine.count, 3}, ParameterGroup::expert, {}, false, experts});
     parameters.allocate(ctx, DType::f32);
     optimizer = Choice<Optimizer>("adamw").make(Optimizer::Setup{ctx, parameters, {1, 1, 1}});
   }

@@ -100,6 +100,18 @@ TEST_CASE("every expert event has an example configuration in which it can happe
   }
 }
 
+TEST_CASE("every placement that moves experts has an example configuration that builds") {
+  std::set<std::string> found;
+  for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/parallel")) {
+    INFO(entry.path().string());
+    found.insert(build(entry.path()).parallel.placement.kind());
+  }
+  for (const Member& placement : family<Placement>()) {
+    INFO(placement.name);
+    CHECK((placement.name == "contiguous" || found.count(placement.name) == 1));
+  }
+}
+
 TEST_CASE("every curriculum sampler and pacer has an example configuration that builds") {
   std::set<std::string> samplers, texts;
   for (const auto& entry : fs::directory_iterator(MOE_SOURCES "/configs/curricula")) {

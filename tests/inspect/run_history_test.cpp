@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/inspect/lifecycle_report.h"
+#include "core/inspect/placement_report.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -48,6 +49,34 @@ TEST_CASE("damaged lines of metrics.jsonl are skipped and counted") {
   REQUIRE(h.evaluations.size() == 3);
   REQUIRE(h.best());
   CHECK(h.best()->step == 20);
+}
+
+TEST_CASE("moves of experts between ranks are read and reported") {
+  TemporaryFolder folder;
+  std::ofstream(folder / "metrics.jsonl")
+      << R"({"type":"placement","step":5,"kind":"load","layers":[{"layer":0,"moved":3,"busiest_before":2.5,"busiest_after":1.0},{"layer":1,"moved":4,"busiest_before":1.5,"busiest_after":1.25}]})"
+         "\n"
+         R"({"type":"placement","step":9,"kind":"co_activation","layers":[{"layer":0,"moved":0,"busiest_before":1,"busiest_after":1,"together_before":0.25,"together_after":0.5}]})"
+         "\n"
+         R"({"type":"placement","step":12,"kind":"<","layers":[1,{"moved":"x"}]})"
+         "\n"
+         R"({"type":"placement","step":13,"layers":7})"
+         "\n";
+  const RunHistory h = read_history(folder / "metrics.jsonl");
+  REQUIRE(h.placements.size() == 4);
+  CHECK(h.placements[0].busiest_before == 2.5);
+  CHECK(h.placements[0].busiest_after == 1.25);
+  CHECK(h.placements[0].moved == 7);
+  CHECK(std::isnan(h.placements[0].together_after));
+  CHECK(h.placements[1].together_after == 0.5);
+  CHECK(std::isnan(h.placements[2].busiest_after));
+  const std::string text = placement_text(h), table = placement_table(h);
+  CHECK_THAT(text, Catch::Contains("2.500 -> 1.250 | 7 experts moved"));
+  CHECK_THAT(text, Catch::Contains("25.0% -> 50.0%"));
+  CHECK_THAT(table, Catch::Contains("&lt;"));
+  CHECK(placement_json(h).at(2).at("busiest_after").is_null());
+  CHECK(placement_text(RunHistory{}).empty());
+  CHECK(placement_table(RunHistory{}).empty());
 }
 
 TEST_CASE("expert events are read and reported") {

@@ -34,6 +34,22 @@ void check_layouts(const std::string& name, const MoEConfig& config, const StepI
   }
 }
 
+// Layouts with experts on ranks by random maps.
+void check_placed(const std::string& name, const MoEConfig& config, const StepInput& input) {
+  const StepResult expected = run_step(config, input, {6}, 1, true);
+  for (const Layout& layout : kFewLayouts) {
+    if (layout.expert_parallel > config.experts) continue;
+    INFO(name << "; " << layout.sequences.size() << " ranks, expert parallel " << layout.expert_parallel);
+    const StepResult placed = run_step(config, input, layout.sequences, layout.expert_parallel, true);
+    check_same_step(placed, expected);
+    // A map changes no sum that a token or an expert takes part in.
+    const StepResult contiguous = run_step(config, input, layout.sequences, layout.expert_parallel);
+    for (const auto& [what, values] : contiguous.values) {
+      if (what == "y" || what.rfind("gradient of layer.experts", 0) == 0) CHECK(placed.values.at(what) == values);
+    }
+  }
+}
+
 void check_all_layouts(const std::string& name, const MoEConfig& config, const StepInput& input) {
   check_layouts(name, config, input, kLayouts);
 }
@@ -56,6 +72,28 @@ TEST_CASE("every router, and every strategy, is the same on any number of ranks"
       }
     }
   }
+}
+
+TEST_CASE("every router, and every strategy, is the same wherever the experts are") {
+  const StepInput input = step_input(6, 5);
+  for (const Member& router : family<Router>()) {
+    for (const Member& strategy : family<Strategy>()) {
+      const MoEConfig config = combination("{experts: 5, shared_experts: 1}", router.name, strategy.name);
+      check_placed(fmt::format("{} and {}", router.name, strategy.name), config, input);
+    }
+  }
+  std::vector<std::string> others = {"{experts: 8, hidden_dropout: 0.3, dropout: 0.2}"};
+  for (const std::string& strategy : strategy_variants()) {
+    others.push_back(fmt::format("{{experts: 5, strategy: {}}}", strategy));
+  }
+  for (const Member& capacity : family<Capacity>()) {
+    others.push_back(fmt::format("{{experts: 5, capacity: {}}}", capacity_variants().at(capacity.name)));
+  }
+  for (const Member& loss : family<BalanceLoss>()) {
+    others.push_back(
+        fmt::format("{{experts: 5, balance: [{{kind: {}}}], router: {}}}", loss.name, router_for(loss.name)));
+  }
+  for (const std::string& yaml : others) check_placed(yaml, moe_config(yaml), input);
 }
 
 TEST_CASE("variants of the strategies are the same on any number of ranks") {

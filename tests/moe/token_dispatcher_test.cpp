@@ -1,5 +1,6 @@
 #include "core/moe/token_dispatcher.h"
 
+#include <algorithm>
 #include <mutex>
 #include <stdexcept>
 
@@ -9,6 +10,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/imbalance.h"
+#include "tests/support/random_map.h"
 #include "tests/support/test_context.h"
 #include "tests/support/thread_ranks.h"
 
@@ -19,15 +21,15 @@ namespace {
 constexpr int64_t kTokens = 21, kWidth = 3;
 
 struct Result {
-  std::vector<double> rows;     // received by all ranks, in order: sorted by expert
+  std::vector<double> rows;     // received by all ranks, in order: sorted by expert, or by its place
   std::vector<double> numbers;  // the assignment numbers of the rows
   std::vector<double> y, d_x, d_out, d_weights;
 };
 
 // Dispatches, doubles every row as the "experts", combines, and runs backward. Rank r has the tokens [first[r], first[r
 // + 1]).
-Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t k,
-                    const std::vector<int32_t>& indices) {
+Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t k, const std::vector<int32_t>& indices,
+                    bool placed = false) {
   const size_t ranks = first.size() - 1;
   std::vector<Result> parts(ranks);
   run_ranks(static_cast<int>(ranks), [&](std::shared_ptr<Communicator> world) {
@@ -35,6 +37,7 @@ Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t 
     const ProcessGroups groups = ProcessGroups::make(world, world->size(), experts);
     TestContext ctx(DType::f64);
     TokenDispatcher dispatcher(groups, experts);
+    if (placed) dispatcher.place(random_map(experts, world->size(), 5).places());
     DispatchPlan plan;
     const int64_t begin = first[rank], tokens = first[rank + 1] - begin;
     const Tensor x = ctx.normal({kTokens, kWidth}, 1).slice(begin, tokens);
@@ -109,6 +112,19 @@ TEST_CASE("rows are sent to their experts and back, on any number of ranks") {
           CHECK(many.d_x == one.d_x);
           CHECK(many.d_out == one.d_out);
           CHECK(many.d_weights == one.d_weights);
+          // With the experts anywhere, only the order in which the ranks list their experts differs.
+          Result placed = run_dispatch(split, experts, k, indices, true), sorted = one;
+          for (Result* result : {&placed, &sorted}) {
+            for (auto member : {&Result::rows, &Result::numbers, &Result::d_out}) {
+              std::sort((result->*member).begin(), (result->*member).end());
+            }
+          }
+          CHECK(placed.rows == sorted.rows);
+          CHECK(placed.numbers == sorted.numbers);
+          CHECK(placed.y == one.y);
+          CHECK(placed.d_x == one.d_x);
+          CHECK(placed.d_out == sorted.d_out);
+          CHECK(placed.d_weights == one.d_weights);
         }
       }
     }

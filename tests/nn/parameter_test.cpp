@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "core/ops/initialise.h"
 #include "tests/support/catch.h"
@@ -18,9 +19,12 @@ constexpr auto kNormal = Initialisation::Kind::normal;
 void fill(ParameterStore& store, int64_t first, int64_t count) {
   store.add({}, {"a.weight", {3, 5}, ParameterGroup::shared, {kNormal, 0.1}});
   store.add({}, {"norm.weight", {5}, ParameterGroup::shared, {Initialisation::Kind::constant, 1}, false});
-  store.add({}, {"experts.{}.input", {count, 4, 3}, ParameterGroup::expert, {kNormal, 0.1}, true, first});
+  std::vector<int64_t> experts(as_index(count));
+  std::iota(experts.begin(), experts.end(), first);
+  store.add({}, {"experts.{}.input", {count, 4, 3}, ParameterGroup::expert, {kNormal, 0.1}, true, experts});
   store.add(
-      {}, {"experts.{}.bias", {count, 2}, ParameterGroup::expert, {Initialisation::Kind::uniform, 0.3}, false, first});
+      {},
+      {"experts.{}.bias", {count, 2}, ParameterGroup::expert, {Initialisation::Kind::uniform, 0.3}, false, experts});
   store.add({}, {"b.weight", {2, 7}, ParameterGroup::shared, {kNormal, 0.2}});
 }
 

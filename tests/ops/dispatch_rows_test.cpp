@@ -70,6 +70,25 @@ TEST_CASE("sorted rows are a permutation of the assignments") {
   }
 }
 
+TEST_CASE("assignments are relabelled by the places of their experts") {
+  TestContext ctx;
+  for (const int64_t k : {1, 3}) {
+    for (const int64_t tokens : {0, 1, 31, 257}) {
+      const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, 5, imbalances(5, k).back()));
+      const Tensor places = ctx.of_i32({5}, {3, 0, 4, 1, 2}), placed = ctx.output(indices.shape, DType::i32);
+      place_assignments(ctx, placed, indices, places);
+      bool good = true;
+      for (int64_t i = 0; i < tokens * k; ++i) {
+        const int32_t expert = indices.as<int32_t>()[i];
+        good = good && placed.as<int32_t>()[i] == (expert < 0 ? -1 : places.as<int32_t>()[expert]);
+      }
+      CHECK(good);
+    }
+  }
+  const Tensor some = ctx.of_i32({2, 2}, {0, 1, -1, 0}), other = ctx.output({2, 1}, DType::i32);
+  CHECK_THROWS_AS(place_assignments(ctx, other, some, ctx.of_i32({2}, {1, 0})), InternalError);
+}
+
 TEST_CASE("the imbalance generator gives the requested imbalance") {
   for (const Imbalance& imbalance : imbalances(8, 1)) {
     const auto indices = imbalanced_indices(800, 1, 8, imbalance);

@@ -1,5 +1,6 @@
 #include "core/ops/routing_sums.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/integer.h"
@@ -69,6 +70,39 @@ TEST_CASE("routing sums equal the reference, for any split") {
         check_same_bits("sums of two parts", parts, whole);
       else  // partial sums cover whole calls
         check_close("sums of two parts", parts, whole, {1e-13, 1e-13});
+    }
+  }
+}
+
+TEST_CASE("pairs of experts that a token chose are counted, without padding and empty slots") {
+  TestContext ctx;
+  const Tensor pairs = ctx.constant({3}, 10, DType::f64);  // {0, 1}, {0, 2}, {1, 2}
+  pair_sums(ctx, pairs, ctx.of_i32({4, 3}, {2, 0, -1, 0, 1, 2, 1, 1, 0, 2, -1, -1}),
+            ctx.of_i32({4}, {1, kIgnoreTarget, 1, 1}));
+  check_close("pairs are added to", pairs, {12, 11, 10}, {});  // an expert that is chosen twice makes two pairs
+  for (const int64_t experts : {1, 2, 33}) {
+    for (const int64_t tokens : {0, 1, 257}) {
+      for (const int64_t k : {int64_t{1}, int64_t{2}, int64_t{5}}) {
+        const int64_t n = experts * (experts - 1) / 2;
+        const Tensor indices = ctx.random_i32({tokens, k}, static_cast<int32_t>(experts), 2);
+        const Tensor targets = ctx.random_i32({tokens}, 4, 3), sums = ctx.constant({n}, 0, DType::f64);
+        for (int64_t t = 0; t < tokens; t += 3) targets.as<int32_t>()[t] = kIgnoreTarget;
+        for (int64_t i = 0; i < tokens * k; i += 7) indices.as<int32_t>()[i] = -1;
+        std::vector<double> expected(static_cast<size_t>(n));
+        for (int64_t t = 0; t < tokens; ++t) {
+          if (targets.as<int32_t>()[t] == kIgnoreTarget) continue;
+          for (int64_t b = 1; b < experts; ++b) {
+            for (int64_t a = 0; a < b; ++a) {
+              const int32_t* chosen = indices.as<int32_t>() + t * k;
+              expected[as_index(b * (b - 1) / 2 + a)] +=
+                  static_cast<double>(std::count(chosen, chosen + k, static_cast<int32_t>(a)) *
+                                      std::count(chosen, chosen + k, static_cast<int32_t>(b)));
+            }
+          }
+        }
+        pair_sums(ctx, sums, indices, targets);
+        check_close(fmt::format("pairs of {} experts, {} tokens, k {}", experts, tokens, k), sums, expected, {});
+      }
     }
   }
 }

@@ -4,8 +4,10 @@
 #include "comm/staged_communicator.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/config/recompute.h"
+#include "core/lifecycle/moved_experts.h"
 #include "core/lifecycle/moved_tensors.h"
 #include "tests/support/catch.h"
+#include "tests/support/random_map.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_context.h"
 #include "tests/support/thread_ranks.h"
@@ -160,6 +162,35 @@ TEST_CASE("expert-parallel ranks on the device equal a single rank") {
     });
     CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
     CHECK(outcome.norm == Approx(expected.norm).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("experts that moved between ranks on the device train as before") {
+  TrainConfig config = config_from(kModels[0]);
+  config.parallel.placement.select("co_activation");
+  TinyRun cpu(config, kVocab, ProcessGroups::single());
+  const RandomBatch batch(config, kVocab, 11);
+  std::vector<double> expected;
+  for (int64_t i = 0; i < 3; ++i) expected.push_back(cpu.run(batch, i, 3e-3).loss);
+  for (const DType dtype : {DType::f32, test::on_cpu() ? DType::f32 : DType::bf16}) {
+    std::vector<double> losses;
+    int equal = 0;
+    test::run_ranks(2, [&](std::shared_ptr<Communicator> world) {
+      const auto staged = std::make_shared<StagedCommunicator>(world);
+      TinyRun rank(config, kVocab, ProcessGroups::make(staged, 2, 4), dtype, test::test_device());
+      TinyRun still(config, kVocab, ProcessGroups::make(staged, 2, 4), dtype, test::test_device());
+      for (int64_t i = 0; i < 3; ++i) {
+        const double loss = rank.run(batch, i, 3e-3).loss, same = still.run(batch, i, 3e-3).loss;
+        if (world->rank() == 0) losses.push_back(loss), equal += std::abs(loss - same) <= 1e-5 * same;
+        for (MoELayer* layer : rank.state.model->moe_layers()) {
+          move_experts(rank.state, rank.groups, *layer, test::random_map(4, 2, static_cast<uint64_t>(i)));
+        }
+      }
+    });
+    CHECK(equal == 3);
+    for (size_t i = 0; i < losses.size(); ++i) {
+      CHECK(losses[i] == Approx(expected[i]).epsilon(dtype == DType::f32 ? 1e-4 : 2e-2));
+    }
   }
 }
 

@@ -8,8 +8,10 @@
 #include "comm/mpi_session.h"
 #include "core/base/integer.h"
 #include "core/config/config_reader.h"
+#include "core/lifecycle/moved_experts.h"
 #include "core/ops/elementwise.h"
 #include "tests/step/allocation_counter.h"
+#include "tests/support/random_map.h"
 #include "tests/support/tiny_run.h"
 
 using namespace moe;
@@ -142,15 +144,26 @@ static void compare(const Communicator& world, const std::string& what, double i
   }
 }
 
-static TrainConfig case_config(const Case& c) {
+static TrainConfig case_config(const Case& c, const char* placement = "contiguous") {
   ConfigNode root = parse_config(kBase, "base");
   merge_config(root, parse_config(c.yaml, c.name));
   TrainConfig config;
   read_config(root, config);
+  config.parallel.placement.select(placement);
   return config;
 }
 
+// Experts at random places, where they may be anywhere.
+static void place(TinyRun& run) {
+  for (MoELayer* layer : run.state.model->moe_layers()) {
+    const auto seed = static_cast<uint64_t>(layer->layer() + 1);
+    const ExpertMap& now = layer->expert_map();
+    move_experts(run.state, run.groups, *layer, test::random_map(now.experts(), now.ranks(), seed));
+  }
+}
+
 static void prepare(TinyRun& run, const Case& c) {
+  if (run.groups.expert->size() > 1 && run.config.parallel.placement.kind() != "contiguous") place(run);
   if (!c.all_to_first) return;
   for (const Parameter& p : run.state.parameters.parameters()) {
     if (p.name.find("router") != std::string::npos) fill_zero(run.state.ctx, p.value);
@@ -176,9 +189,10 @@ static void compare_tensors(const Communicator& world, const std::string& where,
   }
 }
 
-static void check_step(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
-  const TrainConfig config = case_config(c);
-  const std::string where = fmt::format("{}, {} ranks share the experts", c.name, expert_parallel);
+static void check_step(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel,
+                       const char* placement) {
+  const TrainConfig config = case_config(c, placement);
+  const std::string where = fmt::format("{}, {} ranks share the experts, {}", c.name, expert_parallel, placement);
   TinyRun reference(config, kVocab, ProcessGroups::single());
   TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   prepare(reference, c);
@@ -212,9 +226,11 @@ static void check_step(const std::shared_ptr<Communicator>& world, const Case& c
   }
 }
 
-static void check_allocations(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
-  const TrainConfig config = case_config(c);
+static void check_allocations(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel,
+                              const char* placement) {
+  const TrainConfig config = case_config(c, placement);
   TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  if (config.parallel.placement.kind() != "contiguous") place(run);
   std::vector<RandomBatch> batches;
   for (uint64_t i = 0; i < 5; ++i) batches.emplace_back(config, kVocab, 5, i);
   run.run(batches[0], 0, 3e-3);
@@ -222,8 +238,8 @@ static void check_allocations(const std::shared_ptr<Communicator>& world, const 
     for (int64_t i = 1; i < 5; ++i) run.run(batches[as_index(i)], i, 3e-3);
   });
   if (allocations > 0)
-    report(*world, fmt::format("{}, {} ranks share the experts: {} allocations after the first step", c.name,
-                               expert_parallel, allocations));
+    report(*world, fmt::format("{}, {} ranks share the experts, {}: {} allocations after the first step", c.name,
+                               expert_parallel, placement, allocations));
 }
 
 static void check_curve(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
@@ -251,11 +267,15 @@ int main(int argc, char** argv) {
     for (const std::string& task : missing_tasks(configs)) report(*world, "no case has " + task);
     for (const int64_t expert_parallel : {1, 2, 4}) {
       if (expert_parallel > world->size()) continue;
-      for (const Case& c : kCases) check_step(world, c, expert_parallel);
+      for (const Case& c : kCases) check_step(world, c, expert_parallel, "contiguous");
+      for (const Case& c : kCases) {
+        if (expert_parallel > 1) check_step(world, c, expert_parallel, "co_activation");
+      }
       for (const Case& c : kCases) {
         if (c.curve) check_curve(world, c, expert_parallel);
       }
-      for (const Case& c : kCases) check_allocations(world, c, expert_parallel);
+      for (const Case& c : kCases) check_allocations(world, c, expert_parallel, "contiguous");
+      if (expert_parallel > 1) check_allocations(world, kCases[0], expert_parallel, "co_activation");
     }
     double failures = g_failures;
     world->all_reduce_sum(as_tensor(std::span(&failures, 1)));

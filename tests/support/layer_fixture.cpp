@@ -8,6 +8,7 @@
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/random_map.h"
 #include "tests/support/thread_ranks.h"
 
 namespace moe::test {
@@ -33,7 +34,7 @@ static constexpr RunLength kRun{100, 1000, 50};
 
 static constexpr int64_t kVocab = 20;  // the tests' token ids are below
 
-LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : config(moe) {
+LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, bool placed) : config(moe) {
   const FeedForwardShape expert{
       .d_model = kModelWidth, .d_ff = 5, .activation = Activation::swiglu, .input_std = 0.5, .output_std = 0.5};
   layer = std::make_unique<MoELayer>(BuildContext{.parameters = store,
@@ -44,7 +45,10 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups) : 
                                                   .vocab = kVocab,
                                                   .run = kRun,
                                                   .name = "layer",
-                                                  .layer = 1});
+                                                  .layer = 1,
+                                                  .moves_experts = placed,
+                                                  .counts_pairs = placed});
+  if (placed && groups.expert->size() > 1) layer->place(random_map(config.experts, groups.expert->size(), 3));
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
   sums.resize(layer->num_sums());
@@ -111,7 +115,7 @@ StepInput step_input(int64_t sequences, int64_t time) {
 }
 
 StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
-                    int64_t expert_parallel) {
+                    int64_t expert_parallel, bool placed) {
   const auto num_ranks = static_cast<int>(sequences_per_rank.size());
   std::vector<std::vector<double>> y(sequences_per_rank.size()), d_x(sequences_per_rank.size());
   StepResult result;
@@ -120,7 +124,7 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
     const ThreadCount one(1);  // a team of threads per rank and step would cost more than the step
     const auto rank = static_cast<size_t>(world->rank());
     const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, config.experts);
-    LayerFixture f(config, groups);
+    LayerFixture f(config, groups, placed);
     int64_t begin = 0;
     for (size_t r = 0; r < rank; ++r) begin += sequences_per_rank[r] * input.time;
     const int64_t tokens = sequences_per_rank[rank] * input.time;

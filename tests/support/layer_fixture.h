@@ -26,7 +26,9 @@ MoEConfig combination(const std::string& yaml, const std::string& router, const 
 inline constexpr int64_t kModelWidth = 6;
 
 struct LayerFixture {
-  explicit LayerFixture(const MoEConfig& moe, const ProcessGroups& groups = ProcessGroups::single());
+  // `placed`: the experts are on the ranks by a random map from the start, and pairs are counted.
+  explicit LayerFixture(const MoEConfig& moe, const ProcessGroups& groups = ProcessGroups::single(),
+                        bool placed = false);
 
   Tensor forward(const TokenBatch& batch, ConstTensor x) {
     ctx.reset();
@@ -61,9 +63,10 @@ struct StepResult {
 StepInput step_input(int64_t sequences, int64_t time);
 
 // Runs the step with the sequences distributed over ranks (sequences_per_rank.size() of them), of which
-// `expert_parallel` share the experts. Reduces what the trainer would reduce and merges the ranks' results.
+// `expert_parallel` share the experts. Reduces what the trainer would reduce and merges the ranks' results. `placed`:
+// as for LayerFixture.
 StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
-                    int64_t expert_parallel);
+                    int64_t expert_parallel, bool placed = false);
 
 // Fails where `actual` differs from `expected` by more than rounding.
 void check_same_step(const StepResult& actual, const StepResult& expected);

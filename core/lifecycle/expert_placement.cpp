@@ -1,0 +1,116 @@
+#include "core/lifecycle/expert_placement.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/base/integer.h"
+#include "core/lifecycle/moved_experts.h"
+
+namespace moe {
+
+ExpertPlacement::ExpertPlacement(const Choice<Placement>& choice, const RunLength& run, std::vector<int32_t> hosts)
+    : kind_(choice.kind()), placement_(choice.make(Placement::Setup{run})), hosts_(std::move(hosts)) {}
+
+void ExpertPlacement::forget() {
+  updates_ = 0;
+  layers_.clear();
+}
+
+// Allocates the sums of each layer.
+void ExpertPlacement::prepare(const Model& model) {
+  if (!layers_.empty()) return;
+  for (const MoELayer* layer : model.moe_layers()) {
+    Measured& measured = layers_.emplace_back();
+    measured.rows.resize(as_index(layer->num_experts()));
+    if (counts_pairs()) measured.pairs.resize(as_index(num_pairs(layer->num_experts())));
+  }
+}
+
+void ExpertPlacement::observe(const Model& model, const ProcessGroups& groups) {
+  if (!is_active(groups)) return;
+  prepare(model);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const LoadStats& load = model.moe_layers()[i]->load();
+    for (size_t e = 0; e < layers_[i].rows.size(); ++e) layers_[i].rows[e] += load.counts[e] - load.dropped[e];
+    for (size_t p = 0; p < layers_[i].pairs.size(); ++p) layers_[i].pairs[p] += load.pairs[p];
+  }
+  ++updates_;
+}
+
+std::vector<LayerPlacement> ExpertPlacement::place(TrainingState& state, const ProcessGroups& groups) {
+  prepare(*state.model);
+  std::vector<LayerPlacement> result;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    MoELayer& layer = *state.model->moe_layers()[i];
+    const ExpertMap before = layer.expert_map();
+    const PlacementInput input{.now = before, .rows = layers_[i].rows, .pairs = layers_[i].pairs, .hosts = hosts_};
+    const ExpertMap after = placement_->choose(input);
+    LayerPlacement& placed = result.emplace_back();
+    placed.layer = layer.layer();
+    placed.experts = layer.num_experts();
+    placed.moved = after.moved(before);
+    placed.busiest_before = busiest_over_mean(before, input.rows);
+    placed.busiest_after = busiest_over_mean(after, input.rows);
+    if (counts_pairs()) {
+      placed.together_before = share_together(before, input);
+      placed.together_after = share_together(after, input);
+    }
+    move_experts(state, groups, layer, after);
+  }
+  forget();
+  prepare(*state.model);
+  return result;
+}
+
+Json ExpertPlacement::save(const Model& model, const ProcessGroups& groups) const {
+  if (!is_active(groups)) return nullptr;
+  Json layers = Json::array();
+  for (size_t i = 0; i < model.moe_layers().size(); ++i) {
+    Json layer = {{"rank_of_expert", model.moe_layers()[i]->expert_map().ranks_of_experts()}};
+    if (!layers_.empty()) {
+      layer["rows"] = layers_[i].rows;
+      if (counts_pairs()) layer["pairs"] = layers_[i].pairs;
+    }
+    layers.push_back(std::move(layer));
+  }
+  return {{"ranks", groups.expert->size()}, {"updates", updates_}, {"layers", layers}};
+}
+
+// Sums of whole numbers of rows and tokens.
+static bool are_counts(const std::vector<double>& x) {
+  return std::all_of(x.begin(), x.end(), [](double n) { return std::isfinite(n) && n >= 0; });
+}
+
+void ExpertPlacement::restore(const Json& saved, Model& model, const ProcessGroups& groups, const std::string& path) {
+  forget();
+  if (saved.is_null() || !is_active(groups)) return;
+  const auto damaged = [&] { raise<CheckpointError>("{} does not hold the state of parallel.placement", path); };
+  try {
+    const auto ranks = saved.at("ranks").get<int64_t>();
+    const Json& layers = saved.at("layers");
+    if (ranks < 1 || layers.size() != model.moe_layers().size()) damaged();
+    bool complete = true;  // what the next choice needs was measured
+    for (size_t i = 0; i < layers.size(); ++i) {
+      MoELayer& layer = *model.moe_layers()[i];
+      const auto rank_of = layers[i].at("rank_of_expert").get<std::vector<int32_t>>();
+      const bool fits = std::ssize(rank_of) == layer.num_experts() && ranks <= layer.num_experts();
+      if (!fits || !ExpertMap::fits(rank_of, ranks)) damaged();
+      if (ranks == groups.expert->size()) layer.place({rank_of, ranks});
+      Measured& measured = layers_.emplace_back();
+      complete &= layers[i].contains("rows") && (!counts_pairs() || layers[i].contains("pairs"));
+      if (!complete) continue;
+      measured.rows = layers[i].at("rows").get<std::vector<double>>();
+      if (counts_pairs()) measured.pairs = layers[i].at("pairs").get<std::vector<double>>();
+      const int64_t pairs = counts_pairs() ? num_pairs(layer.num_experts()) : 0;
+      if (measured.rows.size() != rank_of.size() || std::ssize(measured.pairs) != pairs) damaged();
+      if (!are_counts(measured.rows) || !are_counts(measured.pairs)) damaged();
+    }
+    updates_ = saved.at("updates").get<int64_t>();
+    if (!complete) forget();
+  } catch (const JsonError&) {
+    damaged();
+  }
+}
+
+}  // namespace moe

@@ -1,0 +1,394 @@
+// parallel.placement: experts that move between ranks during a run, and its state in checkpoints.
+#include "core/lifecycle/expert_placement.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <numeric>
+
+#include "core/base/integer.h"
+#include "core/base/json_text.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/lifecycle/moved_experts.h"
+#include "core/lifecycle/moved_tensors.h"
+#include "core/lifecycle/placement_record.h"
+#include "core/ops/hash_choice.h"
+#include "tests/support/catch.h"
+#include "tests/support/optimizer_variants.h"
+#include "tests/support/random_map.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/thread_ranks.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 19;
+using Values = std::map<std::string, std::vector<double>>;
+
+static TrainConfig config_of(const std::string& moe, const std::string& placement, const std::string& more = "") {
+  return config_from(fmt::format(
+      "{{model: {{layers: 2, d_model: 16, attention: {{heads: 2}}, init_std: 0.2, bias: {{router: true, feed_forward: "
+      "true}}}}, data: {{sequence: 8}}, train: {{batch: 4, steps: 100, clip_norm: 0}}, moe: {{d_ff: 12, {}}}, "
+      "parallel: {{placement: {}}}{}}}",
+      moe, placement, more));
+}
+
+// Everything that is saved of this rank's parameters: values and the optimizer's states.
+static Values saved_values(TinyRun& run) {
+  Values result = named_values(run);
+  for (const ParameterGroup group : kTrainedGroups) {
+    const Optimizer& optimizer = *run.state.optimizer;
+    for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
+      optimizer.visit_state(group, kind, [&](const NamedTensor& t) {
+        result[optimizer.state_kinds()[kind].name + "." + t.name] = {t.tensor.as<float>(),
+                                                                     t.tensor.as<float>() + t.tensor.size()};
+      });
+    }
+  }
+  return result;
+}
+
+static StepOutcome update(TinyRun& run, int64_t step) {
+  return run.run(RandomBatch(run.config, kVocab, 7, static_cast<uint64_t>(step)), step, 3e-3);
+}
+
+static void place_randomly(TinyRun& run, uint64_t seed) {
+  for (MoELayer* layer : run.state.model->moe_layers()) {
+    const ExpertMap& now = layer->expert_map();
+    const auto of_layer = seed + 100 * static_cast<uint64_t>(layer->layer());
+    move_experts(run.state, run.groups, *layer, test::random_map(now.experts(), now.ranks(), of_layer));
+  }
+}
+
+TEST_CASE("experts move with all that is kept of them, and training goes on as if they had not") {
+  std::vector<std::string> optimizers = test::optimizer_variants();
+  optimizers.push_back("{kind: adamw, shard: true}");
+  for (const std::string& optimizer : optimizers) {
+    const TrainConfig config = config_of("experts: 7, layers: [{at: last, experts: 5}]", "{kind: load, every: 3}",
+                                         ", optimizer: " + optimizer);
+    for (const auto& [ranks, width] : {std::pair{2, 2}, std::pair{3, 3}, std::pair{4, 2}, std::pair{4, 4}}) {
+      INFO(optimizer << ", " << ranks << " ranks, " << width << " share the experts");
+      std::mutex mutex;
+      Values before, after, trained, expected;  // of all ranks, before and after the first move, and in the end
+      bool same_losses = true;
+      test::run_ranks(ranks, [&, width = width](std::shared_ptr<Communicator> world) {
+        TinyRun run(config, kVocab, ProcessGroups::make(world, width, 5)),
+            reference(config, kVocab, ProcessGroups::make(world, width, 5));
+        for (int64_t step = 0; step < 6; ++step) {
+          // Without clipping, for which the norm is summed in the order of the buffer, all bits are the same.
+          const bool same = update(run, step).loss == update(reference, step).loss;
+          Values here = saved_values(run);
+          if (step % 2 == 0) place_randomly(run, static_cast<uint64_t>(step));
+          Values there = saved_values(run);
+          const std::scoped_lock lock(mutex);
+          same_losses &= same;
+          if (step == 0) before.merge(here), after.merge(there);
+        }
+        Values in_the_end = saved_values(run), wanted = saved_values(reference);
+        const std::scoped_lock lock(mutex);
+        trained.merge(in_the_end), expected.merge(wanted);
+      });
+      CHECK(same_losses);
+      CHECK(before.size() > 30);
+      CHECK(before == after);
+      CHECK(trained == expected);
+    }
+  }
+}
+
+TEST_CASE("a checkpoint of experts at random places is read by any layout, and the other way round") {
+  const TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  const TrainConfig config = config_of("experts: 7", "{kind: co_activation, every: 3}");
+  Values expected;
+  std::mutex mutex;
+  test::run_ranks(4, [&](std::shared_ptr<Communicator> world) {
+    TinyRun run(config, kVocab, ProcessGroups::make(world, 4, 7));
+    for (int64_t step = 0; step < 2; ++step) update(run, step);
+    place_randomly(run, 5);
+    RunState state;
+    state.step = 2;
+    checkpoints.save(state, run.state.parameters, *run.state.optimizer, run.groups, {});
+    Values values = saved_values(run);
+    const std::scoped_lock lock(mutex);
+    expected.merge(values);
+  });
+  for (const char* placement : {"contiguous", "{kind: load, every: 3}"}) {
+    for (const auto& [ranks, width] : {std::pair{1, 1}, std::pair{2, 2}, std::pair{4, 2}, std::pair{4, 4}}) {
+      INFO(placement << ", " << ranks << " ranks, " << width << " share the experts");
+      Values read;
+      test::run_ranks(ranks, [&, width = width](std::shared_ptr<Communicator> world) {
+        TinyRun run(config_of("experts: 7", placement), kVocab, ProcessGroups::make(world, width, 7));
+        load_tensors(checkpoints.path(2), run.state.parameters, run.state.optimizer.get());
+        Values values = saved_values(run);
+        const std::scoped_lock lock(mutex);
+        read.merge(values);
+      });
+      CHECK(read == expected);
+    }
+  }
+}
+
+// The lifecycle of experts with experts at random places gives the bits of one rank.
+TEST_CASE("experts that are changed while they are at random places become the same") {
+  const TrainConfig config = config_of("experts: 5", "{kind: load, every: 3}");
+  const TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path());
+  TinyRun reference(config, kVocab, ProcessGroups::single());
+  for (int64_t step = 0; step < 2; ++step) update(reference, step);
+  RunState state;
+  state.step = 2;
+  checkpoints.save(state, reference.state.parameters, *reference.state.optimizer, reference.groups, {});
+  const std::vector<double> use{0.3, 0.1, 0.1, 0.2, 0.3};
+  const std::vector<int64_t> sources{4, 0, 2};
+  ExpertChange grow{"grow", LayerNumbers(2, {5, 1}), LayerNumbers(2, {8, 1}), 0.05, 0.1, {}};
+  grow.mappings.assign(2, growing(5, sources, true));
+  for (const ExpertChange& change :
+       {grow, restart_experts({use, use}, {{1}, {2, 1}}, LayerNumbers(2, {5, 1}), 0.1, 0.1)}) {
+    const bool stays = change.before == change.after;
+    const auto changed = [&](TinyRun& run, const ProcessGroups& groups) {
+      auto next = std::make_unique<TinyRun>(with_experts(run.config, change.after), kVocab, groups);
+      if (stays) {
+        for (size_t i = 0; i < 2; ++i)
+          if (groups.expert->size() > 1)
+            next->state.model->moe_layers()[i]->place(run.state.model->moe_layers()[i]->expert_map());
+      }
+      MovedTensors(run.state, run.groups, next->groups, change, 2).write_to(next->state);
+      return next;
+    };
+    const Values expected = saved_values(*changed(reference, ProcessGroups::single()));
+    for (const int ranks : {2, 3}) {
+      INFO(change.kind << ", " << ranks << " ranks");
+      Values found;
+      std::mutex mutex;
+      test::run_ranks(ranks, [&](std::shared_ptr<Communicator> world) {
+        TinyRun run(config, kVocab, ProcessGroups::make(world, world->size(), 5));
+        load_tensors(checkpoints.path(2), run.state.parameters, run.state.optimizer.get());
+        place_randomly(run, 9);
+        const auto next = changed(run, run.groups);
+        const std::scoped_lock lock(mutex);
+        found.merge(saved_values(*next));
+      });
+      CHECK(found == expected);
+    }
+  }
+}
+
+// ---- a whole run ---------------------------------------------------------------------------------------------------
+
+// Batches whose tokens choose expert e of the first layer with a probability proportional to 1 / (e + 1) (Zipf),
+// through a router that is a hash of the token id.
+class ZipfBatches {
+ public:
+  static constexpr int64_t kIds = 1024;
+
+  explicit ZipfBatches(TinyRun& run) : id_of_(as_index(run.config.moe.experts), -1) {
+    Context& ctx = run.state.ctx;
+    ctx.activations->reset();
+    std::vector<int32_t> ids(kIds);
+    std::iota(ids.begin(), ids.end(), 0);
+    const Tensor chosen = ctx.allocate(Shape{kIds, 1}, DType::i32);
+    hash_choice(ctx, chosen, as_tensor(std::span(ids)), run.config.moe.experts,
+                {.seed = 0, .purpose = RandomPurpose::router_noise, .stream = 0, .step = 0});
+    for (int32_t id = 0; id < kIds; ++id) id_of_[as_index(chosen.as<int32_t>()[id])] = id;
+    double sum = 0;
+    for (size_t e = 0; e < id_of_.size(); ++e) below_.push_back(sum += 1 / static_cast<double>(e + 1));
+  }
+
+  RandomBatch at(const TrainConfig& config, int64_t step) const {
+    RandomBatch batch(config, kIds, 7, static_cast<uint64_t>(step));
+    const RandomKey key{.seed = 4, .purpose = RandomPurpose::test, .step = static_cast<uint64_t>(step)};
+    for (size_t i = 0; i < batch.inputs.size(); ++i) {
+      const double draw = static_cast<double>(key.uniform(i)) * below_.back();
+      const auto expert = std::upper_bound(below_.begin(), below_.end() - 1, draw) - below_.begin();
+      batch.inputs[i] = id_of_[static_cast<size_t>(expert)];
+    }
+    return batch;
+  }
+
+ private:
+  std::vector<int32_t> id_of_;  // by expert
+  std::vector<double> below_;
+};
+
+struct Curve {
+  std::vector<double> losses;
+  Values values;
+  double busiest = 0;  // over the last ten updates
+  std::vector<LayerPlacement> first;
+};
+
+static Curve train_skewed(const TrainConfig& config, int ranks, int64_t width) {
+  Curve curve;
+  std::mutex mutex;
+  test::run_ranks(ranks, [&](std::shared_ptr<Communicator> world) {
+    TinyRun run(config, ZipfBatches::kIds, ProcessGroups::make(world, width, config.moe.experts));
+    const ZipfBatches batches(run);
+    ExpertPlacement placement(config.parallel.placement, {100, 1000, 10});
+    std::vector<double> rows(as_index(config.moe.experts)), losses;
+    std::vector<LayerPlacement> first;
+    double busiest = 0;
+    for (int64_t step = 0; step < 50; ++step) {
+      losses.push_back(run.run(batches.at(config, step), step, 3e-3).loss);
+      placement.observe(*run.state.model, run.groups);
+      const MoELayer& layer = *run.state.model->moe_layers()[0];
+      for (size_t e = 0; e < rows.size() && step >= 40; ++e) rows[e] += layer.load().counts[e];
+      if (step == 49) busiest = busiest_over_mean(layer.expert_map(), rows);
+      if (!placement.is_due(step + 1, run.groups)) continue;
+      const auto placed = placement.place(run.state, run.groups);
+      if (first.empty()) first = placed;
+    }
+    Values values = saved_values(run);
+    const std::scoped_lock lock(mutex);
+    curve.values.merge(values);
+    if (world->rank() == 0) curve.losses = losses, curve.busiest = busiest, curve.first = first;
+  });
+  return curve;
+}
+
+TEST_CASE("a skewed load is balanced to a tenth of the mean, and the loss stays the same") {
+  struct Case {
+    int experts, ranks, k;
+    const char* placement;
+  };
+  for (const Case& c : {Case{64, 4, 1, "{kind: load, every: 10}"}, Case{16, 2, 1, "{kind: load, every: 10}"},
+                        Case{64, 4, 2, "{kind: co_activation, every: 10, slack: 0.05}"}}) {
+    INFO(c.placement << ", " << c.experts << " experts on " << c.ranks << " ranks");
+    const auto with = [&](const char* placement) {
+      TrainConfig config =
+          config_of(fmt::format("experts: {}, balance: [], router: {{kind: hash, k: {}}}", c.experts, c.k), placement);
+      config.model.layers = 1;
+      config.train.batch = 16;
+      config.data.sequence = 48;
+      return config;
+    };
+    const Curve contiguous = train_skewed(with("contiguous"), c.ranks, c.ranks),
+                placed = train_skewed(with(c.placement), c.ranks, c.ranks);
+    CHECK(placed.losses == contiguous.losses);  // to the bit, without clipping
+    CHECK(placed.values == contiguous.values);
+    CAPTURE(contiguous.busiest, placed.busiest);
+    CHECK(contiguous.busiest > 1.5);
+    CHECK(placed.busiest <= 1.1);
+    CHECK(placed.first[0].busiest_before > 1.5);
+    CHECK(placed.first[0].busiest_after <= 1.1);
+    CHECK(placed.first[0].moved > 0);
+    if (c.k > 1) CHECK(placed.first[0].together_after > placed.first[0].together_before);
+  }
+}
+
+TEST_CASE("with clipping, the loss differs by rounding only") {
+  const auto with = [](const char* placement) {
+    TrainConfig config = config_of("experts: 16, balance: []", placement);
+    config.train.clip_norm = ScheduleField(0.1, {0});
+    return config;
+  };
+  const Curve contiguous = train_skewed(with("contiguous"), 4, 2),
+              placed = train_skewed(with("{kind: load, every: 7}"), 4, 2);
+  REQUIRE(placed.losses.size() == 50);
+  CHECK(placed.first[0].moved > 0);
+  for (size_t i = 0; i < 50; ++i) CHECK(placed.losses[i] == Approx(contiguous.losses[i]).epsilon(1e-5));
+}
+
+// ---- state in checkpoints ------------------------------------------------------------------------------------------
+
+TEST_CASE("the state of the placement goes through a checkpoint, and another number of ranks starts in order") {
+  const TrainConfig config = config_of("experts: 7", "{kind: co_activation, every: 3}");
+  Json saved;
+  std::vector<int64_t> first_moved;
+  test::run_ranks(4, [&](std::shared_ptr<Communicator> world) {
+    TinyRun run(config, kVocab, ProcessGroups::make(world, 4, 7));
+    ExpertPlacement placement(config.parallel.placement, {100, 1000, 10});
+    Json of_rank = placement.save(*run.state.model, run.groups);  // before anything was measured
+    ExpertPlacement fresh(config.parallel.placement, {100, 1000, 10});
+    fresh.restore(of_rank, *run.state.model, run.groups, "test");
+    for (int64_t step = 0; step < 5; ++step) {
+      update(run, step);
+      placement.observe(*run.state.model, run.groups);
+      if (step == 2) placement.place(run.state, run.groups);
+    }
+    of_rank = parse_json(json_text(placement.save(*run.state.model, run.groups)));
+    TinyRun again(config, kVocab, run.groups);
+    ExpertPlacement restored(config.parallel.placement, {100, 1000, 10});
+    restored.restore(of_rank, *again.state.model, again.groups, "test");
+    bool same = json_text(restored.save(*again.state.model, again.groups)) == json_text(of_rank);
+    same &= restored.updates() == 2;
+    for (size_t i = 0; i < 2; ++i)
+      same &= again.state.model->moe_layers()[i]->expert_map() == run.state.model->moe_layers()[i]->expert_map();
+    MOE_CHECK(same, "rank {} restored another state", world->rank());
+    if (world->rank() == 0) saved = of_rank;
+  });
+  CHECK(saved.at("ranks") == 4);
+  CHECK(saved.at("updates") == 2);
+  test::run_ranks(2, [&](std::shared_ptr<Communicator> world) {
+    TinyRun run(config, kVocab, ProcessGroups::make(world, 2, 7));
+    ExpertPlacement placement(config.parallel.placement, {100, 1000, 10});
+    placement.restore(saved, *run.state.model, run.groups, "test");
+    MOE_CHECK(run.state.model->moe_layers()[0]->expert_map().is_contiguous(), "not contiguous");
+    MOE_CHECK(placement.updates() == 2, "what was measured is lost");
+    // Without the pairs, another kind measures again.
+    Json rows = saved;
+    for (size_t i = 0; i < 2; ++i) rows["layers"][i].erase("pairs");
+    placement.restore(rows, *run.state.model, run.groups, "test");
+    MOE_CHECK(placement.updates() == 0, "measured pairs appeared");
+  });
+  // One rank holds all experts, so it has no state and needs none.
+  TinyRun alone(config, kVocab, ProcessGroups::single());
+  ExpertPlacement placement(config.parallel.placement, {100, 1000, 10});
+  placement.restore(saved, *alone.state.model, alone.groups, "test");
+  CHECK(placement.save(*alone.state.model, alone.groups).is_null());
+  CHECK_FALSE(placement.is_due(3, alone.groups));
+}
+
+TEST_CASE("a damaged state of the placement is refused") {
+  const TrainConfig config = config_of("experts: 5", "{kind: load, every: 3}");
+  const std::string good =
+      R"({"ranks": 2, "updates": 1, "layers": [{"rank_of_expert": [1, 0, 1, 0, 1], "rows": [1, 2, 3, 4, 5]}, {"rank_of_expert": [0, 0, 1, 1, 1], "rows": [1, 2, 3, 4, 5]}]})";
+  std::vector<std::pair<std::string, std::string>> damages = {
+      {"\"ranks\": 2", "\"ranks\": 0"},         {"\"ranks\": 2", "\"ranks\": 1000000000"},
+      {"\"ranks\": 2", "\"ranks\": \"\""},      {"\"updates\": 1", "\"update\": 1"},
+      {"[1, 0, 1, 0, 1]", "[1, 0, 1, 0]"},      {"[1, 0, 1, 0, 1]", "[1, 1, 1, 0, 1]"},
+      {"[1, 0, 1, 0, 1]", "[2, 0, 1, 0, 1]"},   {"[1, 0, 1, 0, 1]", "7"},
+      {"[1, 2, 3, 4, 5]", "[1, 2, 3, 4]"},      {"[1, 2, 3, 4, 5]", "[1, 2, 3, 4, -5]"},
+      {"[1, 2, 3, 4, 5]", "[1, 2, 3, 4, null]"}};
+  std::vector<int> refused(damages.size());
+  bool accepted = false;
+  test::run_ranks(2, [&](std::shared_ptr<Communicator> world) {
+    TinyRun run(config, kVocab, ProcessGroups::make(world, 2, 5));
+    ExpertPlacement placement(config.parallel.placement, {100, 1000, 10});
+    if (world->rank() > 0) return;
+    for (size_t i = 0; i < damages.size(); ++i) {
+      std::string text = good;
+      text.replace(text.find(damages[i].first), damages[i].first.size(), damages[i].second);
+      try {
+        placement.restore(parse_json(text), *run.state.model, run.groups, "here");
+      } catch (const CheckpointError& error) {
+        refused[i] = std::string(error.what()).find("here") != std::string::npos;
+      }
+    }
+    placement.restore(parse_json(good), *run.state.model, run.groups, "here");
+    accepted = placement.updates() == 1 && run.state.model->moe_layers()[0]->expert_map().rank_of(0) == 1;
+  });
+  for (size_t i = 0; i < damages.size(); ++i) {
+    INFO(damages[i].second);
+    CHECK(refused[i] == 1);
+  }
+  CHECK(accepted);
+}
+
+TEST_CASE("the reports name the busiest rank before and after") {
+  PlacementOutcome outcome{.kind = "load", .updates = 50, .layers = {}, .counts_pairs = false, .seconds = 0.25};
+  outcome.layers = {{.layer = 0, .experts = 8, .moved = 3, .busiest_before = 1.5, .busiest_after = 1.0625},
+                    {.layer = 2, .experts = 4, .moved = 0, .busiest_before = 1.25, .busiest_after = 1.25}};
+  CHECK(to_words(outcome, 100) ==
+        "[placement] step 100 | load | rows of the busiest rank, in the worst layer: 1.500 -> 1.250 x the mean | 3 of "
+        "12 experts moved | 250 ms");
+  const Json record = to_json(outcome);
+  CHECK(record.at("updates") == 50);
+  CHECK(record.at("layers").size() == 2);
+  CHECK(record.at("layers").at(0).at("busiest_after") == 1.0625);
+  CHECK_FALSE(record.at("layers").at(0).contains("together_after"));
+  outcome.counts_pairs = true;
+  CHECK_THAT(to_words(outcome, 100), Catch::Contains("chosen together and on one rank"));
+  CHECK(to_json(outcome).at("layers").at(0).contains("together_after"));
+}
