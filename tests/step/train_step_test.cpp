@@ -66,6 +66,8 @@ TEST_CASE("no allocation inside a step after the first") {
     omp_set_num_threads(threads);
     for (const char* yaml :
          {kGolden, "{model: {layers: 2, d_model: 32, arrangement: glam}, data: {sequence: 16}, train: {batch: 4}}",
+          "{model: {layers: 2, d_model: 32, recompute: experts}, data: {sequence: 16}, train: {batch: 4}}",
+          "{model: {layers: 2, d_model: 32, recompute: blocks}, data: {sequence: 16}, train: {batch: 4}}",
           "{model: {layers: 2, d_model: 32}, moe: {balance: [{kind: switch, scope: sequence}, {kind: z, scope: "
           "rank}]}, data: {sequence: 16}, train: {batch: 4}}"}) {
       INFO(threads << " threads, " << yaml);
