@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "core/base/integer.h"
@@ -9,8 +10,27 @@
 
 namespace moe {
 
-ExpertPlacement::ExpertPlacement(const Choice<Placement>& choice, const RunLength& run, std::vector<int32_t> hosts)
-    : kind_(choice.kind()), placement_(choice.make(Placement::Setup{run})), hosts_(std::move(hosts)) {}
+ExpertPlacement::ExpertPlacement(const Choice<Placement>& choice, const RunLength& run)
+    : kind_(choice.kind()), placement_(choice.make(Placement::Setup{run})) {}
+
+// The host of each rank of the expert group, counted from 0. Empty where each rank is to be treated as a host: if all
+// are on one, or if expert groups, which must have the same map, are spread over hosts in different ways. Collective.
+static std::vector<int32_t> hosts_of(const ProcessGroups& groups) {
+  std::map<int, int32_t> numbers;
+  std::vector<int32_t> hosts, opposite;
+  for (int rank = 0; rank < groups.expert->size(); ++rank) {
+    const auto next = static_cast<int32_t>(numbers.size());
+    hosts.push_back(numbers.emplace(groups.expert->host_of(rank), next).first->second);
+    opposite.push_back(-hosts.back());
+  }
+  std::vector<int32_t> most = hosts;
+  groups.world->all_reduce_max(as_tensor(std::span(most)));
+  groups.world->all_reduce_max(as_tensor(std::span(opposite)));
+  for (size_t i = 0; i < most.size(); ++i) {
+    if (most[i] != -opposite[i]) return {};
+  }
+  return numbers.size() > 1 ? hosts : std::vector<int32_t>{};
+}
 
 void ExpertPlacement::forget() {
   updates_ = 0;
@@ -40,11 +60,12 @@ void ExpertPlacement::observe(const Model& model, const ProcessGroups& groups) {
 
 std::vector<LayerPlacement> ExpertPlacement::place(TrainingState& state, const ProcessGroups& groups) {
   prepare(*state.model);
+  const std::vector<int32_t> hosts = hosts_of(groups);
   std::vector<LayerPlacement> result;
   for (size_t i = 0; i < layers_.size(); ++i) {
     MoELayer& layer = *state.model->moe_layers()[i];
     const ExpertMap before = layer.expert_map();
-    const PlacementInput input{.now = before, .rows = layers_[i].rows, .pairs = layers_[i].pairs, .hosts = hosts_};
+    const PlacementInput input{.now = before, .rows = layers_[i].rows, .pairs = layers_[i].pairs, .hosts = hosts};
     const ExpertMap after = placement_->choose(input);
     LayerPlacement& placed = result.emplace_back();
     placed.layer = layer.layer();

@@ -21,9 +21,8 @@ struct LayerPlacement {
 
 class ExpertPlacement {
  public:
-  // `hosts` (ranks of an expert group): the host of each rank. Empty: each rank is treated as a host of its own.
   // Throws the UsageErrors of the placement.
-  ExpertPlacement(const Choice<Placement>& choice, const RunLength& run, std::vector<int32_t> hosts = {});
+  ExpertPlacement(const Choice<Placement>& choice, const RunLength& run);
 
   const std::string& kind() const { return kind_; }
   bool counts_pairs() const { return placement_->counts_pairs(); }
@@ -59,7 +58,6 @@ class ExpertPlacement {
 
   std::string kind_;
   std::unique_ptr<Placement> placement_;
-  std::vector<int32_t> hosts_;
   int64_t updates_ = 0;
   std::vector<Measured> layers_;
 };
