@@ -16,9 +16,9 @@
 namespace moe {
 namespace {
 
-// While nothing waits for a transfer, the thread looks at its messages this often. A link of 10 Gbit/s brings 25 kB in
-// between, which is less than the system's buffers hold.
-constexpr std::chrono::microseconds kPause{20};
+// While nothing waits for a transfer, the thread looks at its messages this often. Each look takes time from the
+// program, and more if messages arrive in smaller pieces; in between, the system's buffers hold what arrives.
+constexpr std::chrono::microseconds kPause{500};
 // Room for so many communications at once; more would allocate memory.
 constexpr size_t kMostStarted = 4096;
 
