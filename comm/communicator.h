@@ -39,6 +39,9 @@ class Pending {
 
 class Communicator {
  public:
+  // At most so many started sums of host tensors are carried out at once; each keeps messages as large as its tensor.
+  static constexpr int64_t kSumsAtOnce = 4;
+
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;

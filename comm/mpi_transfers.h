@@ -14,7 +14,8 @@
 #include <thread>
 #include <vector>
 
-#include "core/tensor/tensor.h"
+#include "comm/communicator.h"
+#include "core/base/integer.h"
 
 namespace moe {
 
@@ -48,7 +49,6 @@ class MpiTransfers {
     std::vector<char> in, out;
     bool used = false;
   };
-  static constexpr size_t kSumsAtOnce = 4;
   // One communication. Its memory is kept for later ones.
   struct Transfer {
     enum class State { free, running, done } state = State::free;
@@ -98,7 +98,7 @@ class MpiTransfers {
   std::condition_variable changed_;
   std::deque<Transfer> transfers_;  // by ticket; their places do not change
   std::vector<Transfer*> started_;  // not begun yet, in order
-  std::array<Mailbox, kSumsAtOnce> mailboxes_;
+  std::array<Mailbox, as_index(Communicator::kSumsAtOnce)> mailboxes_;
   size_t most_in_ = 0, most_out_ = 0;  // bytes of the largest sum's messages
   int waiting_ = 0;
   std::atomic<bool> stop_ = false;

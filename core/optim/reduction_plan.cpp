@@ -98,4 +98,10 @@ std::vector<GradientBucket> plan_reduction(ParameterStore& parameters, const Pro
   return plan;
 }
 
+size_t message_bytes(const std::vector<GradientBucket>& plan, DType dtype) {
+  int64_t most = 0;
+  for (const GradientBucket& bucket : plan) most = std::max(most, bucket.count);
+  return static_cast<size_t>(most * std::min(Communicator::kSumsAtOnce, std::ssize(plan))) * size_of(dtype);
+}
+
 }  // namespace moe

@@ -25,6 +25,9 @@ struct GradientBucket {
 std::vector<GradientBucket> plan_reduction(ParameterStore& parameters, const ProcessGroups& groups, int64_t least,
                                            int64_t unit = 1);
 
+// Bytes of the messages that host tensors' reduction keeps at once; 0 for a single rank.
+size_t message_bytes(const std::vector<GradientBucket>& plan, DType dtype);
+
 // The ranks over which a group's gradients are added.
 inline Communicator& reduced_over(const ProcessGroups& groups, ParameterGroup group) {
   return group == ParameterGroup::expert ? *groups.data : *groups.world;

@@ -108,6 +108,10 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
     const std::unique_ptr<Optimizer> optimizer = setup.trains ? make_optimizer(ctx, parameters, setup) : nullptr;
     plan.optimizer = optimizer ? optimizer->bytes() : 0;
+    if (setup.trains && setup.device == Device::cpu && setup.groups.world->size() > 1) {
+      plan.messages = message_bytes(plan_reduction(parameters, setup.groups, setup.config.parallel.bucket),
+                                    wide(setup.precision.storage));
+    }
 
     const auto memory_for = [&](int64_t rows) { return ContextMemory(ctx, memory_of(setup.config), rows); };
     const int64_t ranks = setup.groups.world->size();

@@ -17,6 +17,7 @@ struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
   size_t sums = 0;                                  // on a GPU: device copies of the layers' sums over tokens
   size_t packed_weights = 0;                        // on the CPU: weights in bf16 that several products use
+  size_t messages = 0;                              // on the CPU: gradients on their way to other ranks
   size_t memory = 0, evaluation_memory = 0;         // context memory, in training and at evaluation
   size_t activations = 0, scratch = 0;              // with tokens spread evenly over the ranks
   bool needs_host = false;                          // on a GPU: some ops run on the CPU, over managed memory
@@ -25,7 +26,7 @@ struct MemoryPlan {
   size_t worst_total() const { return lasting() + worst_activations + worst_scratch; }
   // Memory in use between steps.
   size_t lasting() const {
-    return parameters + gradients + optimizer + sums + packed_weights + memory + evaluation_memory;
+    return parameters + gradients + optimizer + sums + packed_weights + messages + memory + evaluation_memory;
   }
 };
 

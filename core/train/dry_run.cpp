@@ -135,9 +135,9 @@ static ProcessGroups planned_groups(int64_t ranks, int64_t width) {
 
 // The element-wise maximum of two plans.
 static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
-  for (size_t MemoryPlan::*part :
-       {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer, &MemoryPlan::sums,
-        &MemoryPlan::activations, &MemoryPlan::scratch, &MemoryPlan::worst_activations, &MemoryPlan::worst_scratch}) {
+  for (size_t MemoryPlan::*part : {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer,
+                                   &MemoryPlan::sums, &MemoryPlan::messages, &MemoryPlan::activations,
+                                   &MemoryPlan::scratch, &MemoryPlan::worst_activations, &MemoryPlan::worst_scratch}) {
     a.*part = std::max(a.*part, b.*part);
   }
   a.needs_host |= b.needs_host;
@@ -271,6 +271,7 @@ std::string memory_table(const DryRun& d, size_t rest) {
   row("gradients", plan.gradients, plan.gradients);
   row("optimizer", plan.optimizer, plan.optimizer);
   if (plan.packed_weights > 0) row("weights in bf16", plan.packed_weights, plan.packed_weights);
+  if (plan.messages > 0) row("gradients in messages", plan.messages, plan.messages);
   if (plan.memory > 0) {
     row("memory of rows", plan.memory, plan.memory);
     row("memory at evaluation", plan.evaluation_memory, plan.evaluation_memory);

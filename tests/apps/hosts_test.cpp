@@ -1,6 +1,9 @@
 // Several hosts, which scripts/with_hosts makes up from network namespaces. Only root can make them.
 #include <unistd.h>
 
+#include <fstream>
+
+#include "core/base/json_text.h"
 #include "core/base/text.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
@@ -85,4 +88,37 @@ TEST_CASE("ranks that are given different things end at once, and name rank, hos
     CHECK_THAT(finished.err, Catch::Contains("the ranks were not given the same configuration") &&
                                  Catch::Contains(std::string(c.key) + ": ") && Catch::Contains("on rank 1 (host "));
   }
+}
+
+TEST_CASE("ranks of two hosts share the experts within a host, and train as on one host") {
+  const TemporaryFolder folder;
+  const Arguments settings{"train.steps=10", "log.every=10", "optimizer.shard=true", "parallel.bucket=500"};
+  const auto train = [&](const char* name, const Arguments& more) {
+    return tiny_train(folder.path(), settings + more + Arguments{fmt::format("name={}", name)});
+  };
+  const std::string name = "moe" + std::to_string(getpid());
+  const Finished two = run_child(Arguments{MOE_SCRIPTS "/with_hosts", "--name", name, "--rate", "1gbit", "2", MPIRUN,
+                                           "--host", name + "-0:2," + name + "-1:2", "-n", "4"} +
+                                 train("two", {}));
+  INFO(two.err);
+  if (two.code == 77) {
+    WARN("not tested: no hosts can be made up here");
+    return;
+  }
+  REQUIRE(two.code == 0);
+  CHECK_THAT(two.out + two.err, Catch::Contains("expert parallel 2"));
+  const Finished one = run_child(mpirun(4) + train("one", {"parallel.expert=2"}));
+  INFO(one.err);
+  REQUIRE(one.code == 0);
+  const auto last = [&](const char* run) {
+    std::ifstream file(folder / fmt::format("{}/metrics.jsonl", run));
+    Json found;
+    for (std::string line; std::getline(file, line);) {
+      const Json record = parse_json(line);
+      if (record.at("type") == "train") found = record;
+    }
+    return found;
+  };
+  CHECK(last("two").at("step") == 10);
+  CHECK(last("two").at("loss").get<double>() == Approx(last("one").at("loss").get<double>()).epsilon(1e-6));
 }

@@ -379,6 +379,24 @@ TEST_CASE("moe-train --dry-run reports the size and does not train") {
   CHECK_FALSE(fs::exists(folder / "run"));
 }
 
+TEST_CASE("moe-train --dry-run plans for ranks on several hosts") {
+  TemporaryFolder folder;
+  const auto plan = [&](const Arguments& options) {
+    return run_child(tiny_train(folder.path()) + Arguments{"--dry-run"} + options);
+  };
+  const Finished result = plan({"--ranks", "4", "--hosts", "2"});
+  CHECK(result.code == 0);
+  CHECK_THAT(result.out, Catch::Contains("4 = 2 data x 2 expert parallel, 2 per host"));
+  CHECK_THAT(result.out, Catch::Contains("gradients in messages"));
+  for (const Arguments& wrong : {Arguments{"--ranks", "4", "--hosts", "3"}, Arguments{"--hosts", "2"},
+                                 Arguments{"--ranks", "-4"}, Arguments{"--ranks", "4", "--hosts", "-2"}}) {
+    CAPTURE(wrong);
+    const Finished refused = plan(wrong);
+    CHECK(refused.code == 2);
+    CHECK_THAT(refused.err, Catch::Contains("--hosts"));
+  }
+}
+
 TEST_CASE("damaged lines of metrics.jsonl do not keep a run from going on, and are dropped") {
   TemporaryFolder folder;
   done(tiny_train(folder.path(), {"train.steps=5"}));
