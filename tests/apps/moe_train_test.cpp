@@ -168,6 +168,19 @@ TEST_CASE("a run with a context memory resumes on another number of ranks, up to
   CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path()), false) < 1e-3);
 }
 
+TEST_CASE("a run goes on with the optimizer's state divided among ranks or not, to the bit") {
+  const TemporaryFolder straight, broken;
+  const Arguments model{"model.d_model=64", "moe.d_ff=64"};
+  const auto train = [&](const TemporaryFolder& folder, const Arguments& more) {
+    done(mpirun(2) + tiny_train(folder.path(), model + more));
+  };
+  train(straight, {"train.steps=12"});
+  train(broken, {"train.steps=5", "optimizer.shard=true", "model.recompute=blocks"});
+  train(broken, {"train.steps=9"});
+  train(broken, {"train.steps=12", "optimizer.shard=true", "parallel.reduce_during_backward=false"});
+  CHECK(largest_difference(last_checkpoint(straight.path()), last_checkpoint(broken.path())) == 0);
+}
+
 TEST_CASE("a run resumes on another number of ranks, up to rounding") {
   TemporaryFolder straight, broken;
   const Arguments settings{"train.steps=12", "checkpoint.every=6"};
