@@ -97,7 +97,7 @@ static int bench(int argc, char** argv, MpiSession& session) {
   }
   if (links.parsed()) {
     if (session.world()->size() == 1)
-      throw UsageError("one rank has nobody to talk to; start this with mpirun -n 2 or more");
+      throw UsageError("communication is between ranks, and there is only one; start this with mpirun -n 2 or more");
     setup_cpu(0, false, session.local());
     bench_communication(*session.world(), r.communication,
                         [](const std::string& line) { std::cout << line << std::endl; });

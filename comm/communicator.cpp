@@ -48,10 +48,4 @@ Pending Communicator::start_all_to_all(Tensor recv, std::span<const int64_t> rec
   return {};
 }
 
-std::vector<int64_t> equal_parts(int64_t n, int ranks) {
-  std::vector<int64_t> parts;
-  for (int64_t r = 0; r < ranks; ++r) parts.push_back(n * (r + 1) / ranks - n * r / ranks);
-  return parts;
-}
-
 }  // namespace moe

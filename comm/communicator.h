@@ -63,16 +63,17 @@ class Communicator {
   // Sums over the ranks, added in the order of the ranks, so that the bits do not depend on which rank adds. f32 and
   // f64. x (n) consists of one part for each rank, parts[r] elements long; afterwards rank r's part holds the sums, and
   // the others are undefined. `wire`: bf16 to send f32 elements in bf16, in both directions: each rank's terms are
-  // rounded, and the sums too, which are added in f32. One rank alone
-  // rounds nothing.
+  // rounded, and the sums too, which are added in f32. One rank alone rounds nothing.
   virtual Pending start_reduce_scatter_sum(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
   // Copies each rank's part of x to all ranks. With `wire` bf16 the parts must be rounded already.
   virtual Pending start_all_gather(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
-  virtual bool can_send_bf16() const { return true; }
   // The first, then the second.
   virtual Pending start_all_reduce_sum(Tensor x, std::span<const int64_t> parts, DType wire = DType::f32);
   virtual Pending start_all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                                    std::span<const int64_t> send_rows);
+
+  // Whether `wire` may be bf16.
+  virtual bool can_send_bf16() const { return true; }
 
   // Returns a communicator of the ranks with the same colour, ordered by their rank here. Collective.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;
@@ -82,9 +83,6 @@ class Communicator {
   virtual void finish(int64_t /*ticket*/) {}
   virtual void give_up() {}
 };
-
-// The parts of n elements that collectives of parts take: equal ones, which differ by at most one element.
-std::vector<int64_t> equal_parts(int64_t n, int ranks);
 
 // Wraps host values as tensors, for collectives.
 inline Tensor as_tensor(std::span<double> values) {

@@ -41,13 +41,13 @@ static void in_pieces(Tensor x, Call call) {
 
 void MpiCommunicator::all_reduce_sum(Tensor x) {
   in_pieces(x, [&](void* data, int count) {
-    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, mpi_type_of(x.dtype), MPI_SUM, handle_));
+    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, mpi_number_of(x.dtype), MPI_SUM, handle_));
   });
 }
 
 void MpiCommunicator::all_reduce_max(Tensor x) {
   in_pieces(x, [&](void* data, int count) {
-    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, mpi_type_of(x.dtype), MPI_MAX, handle_));
+    MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, data, count, mpi_number_of(x.dtype), MPI_MAX, handle_));
   });
 }
 
@@ -57,35 +57,9 @@ void MpiCommunicator::broadcast(Tensor x, int root) {
 
 void MpiCommunicator::all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                                  std::span<const int64_t> send_rows) {
-  // Point to point instead of MPI_Alltoallv: peers without rows get no message, and the total count may exceed int.
-  const int64_t width = recv.shape.rank() == 1 ? 1 : recv.size() / std::max<int64_t>(recv.dim(0), 1);
-  const int64_t send_width = send.shape.rank() == 1 ? 1 : send.size() / std::max<int64_t>(send.dim(0), 1);
-  const auto element = static_cast<int64_t>(size_of(recv.dtype));
-  const MPI_Datatype type = mpi_type_of(recv.dtype);
   constexpr int kTag = 7;
   requests_.clear();
-  auto* into = static_cast<char*>(recv.data);
-  const auto* from = static_cast<const char*>(send.data);
-  const char* own = nullptr;
-  char* own_into = nullptr;
-  for (int peer = 0; peer < size_; ++peer) {
-    const int64_t count = recv_rows[as_index(peer)] * width;
-    if (peer == rank_)
-      own_into = into;
-    else if (count > 0)
-      MPI_CHECK(MPI_Irecv(into, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
-    into += count * element;
-  }
-  for (int peer = 0; peer < size_; ++peer) {
-    const int64_t count = send_rows[as_index(peer)] * send_width;
-    if (peer == rank_)
-      own = from;
-    else if (count > 0)
-      MPI_CHECK(MPI_Isend(from, static_cast<int>(count), type, peer, kTag, handle_, &requests_.emplace_back()));
-    from += count * element;
-  }
-  const int64_t own_bytes = send_rows[as_index(rank_)] * send_width * element;
-  if (own_bytes > 0) std::memcpy(own_into, own, static_cast<size_t>(own_bytes));
+  post_exchange(requests_, recv, recv_rows, send, send_rows, kTag, {handle_, rank_, size_});
   if (!requests_.empty()) {
     MPI_CHECK(MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE));
   }
@@ -97,17 +71,17 @@ void MpiCommunicator::barrier() {
 
 Pending MpiCommunicator::start_reduce_scatter_sum(Tensor x, std::span<const int64_t> parts, DType wire) {
   if (size_ == 1) return {};
-  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Steps::reduce_scatter, x, parts, wire)};
+  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Sums::reduce_scatter, x, parts, wire)};
 }
 
 Pending MpiCommunicator::start_all_gather(Tensor x, std::span<const int64_t> parts, DType wire) {
   if (size_ == 1) return {};
-  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Steps::all_gather, x, parts, wire)};
+  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Sums::all_gather, x, parts, wire)};
 }
 
 Pending MpiCommunicator::start_all_reduce_sum(Tensor x, std::span<const int64_t> parts, DType wire) {
   if (size_ == 1) return {};
-  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Steps::all_reduce, x, parts, wire)};
+  return {*this, transfers_->start_sums(ranks(), MpiTransfers::Sums::all_reduce, x, parts, wire)};
 }
 
 Pending MpiCommunicator::start_all_to_all(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,

@@ -37,7 +37,7 @@ class MpiCommunicator : public Communicator {
  private:
   void finish(int64_t ticket) override { transfers_->wait(ticket); }
   void give_up() override { transfers_->give_up(); }
-  MpiTransfers::Ranks ranks() { return {started_, rank_, size_, &next_tag_}; }
+  MpiTransfers::Ranks ranks() { return {{started_, rank_, size_}, &next_tag_}; }
 
   MPI_Comm handle_;
   std::shared_ptr<MpiTransfers> transfers_;

@@ -16,7 +16,7 @@
 namespace moe {
 namespace {
 
-// While nothing waits for a transfer, the thread looks at its messages this often. Each look takes time from the
+// While nothing waits for a transfer, the thread tests its messages this often. Each test takes time from the
 // program, and more if messages arrive in smaller pieces; in between, the system's buffers hold what arrives.
 constexpr std::chrono::microseconds kPause{500};
 // Room for so many communications at once; more would allocate memory.
@@ -24,18 +24,6 @@ constexpr size_t kMostStarted = 4096;
 
 char* at(Tensor x, int64_t element) {
   return static_cast<char*>(x.data) + element * static_cast<int64_t>(size_of(x.dtype));
-}
-
-void post_receive(std::vector<MPI_Request>& requests, void* into, int64_t count, DType type, int peer, int tag,
-                  MPI_Comm handle) {
-  if (count == 0) return;
-  MPI_CHECK(MPI_Irecv(into, mpi_count(count), mpi_type_of(type), peer, tag, handle, &requests.emplace_back()));
-}
-
-void post_send(std::vector<MPI_Request>& requests, const void* from, int64_t count, DType type, int peer, int tag,
-               MPI_Comm handle) {
-  if (count == 0) return;
-  MPI_CHECK(MPI_Isend(from, mpi_count(count), mpi_type_of(type), peer, tag, handle, &requests.emplace_back()));
 }
 
 void round(char* to, ConstTensor from) {
@@ -100,7 +88,7 @@ MpiTransfers::Transfer& MpiTransfers::claim(const Ranks& ranks, int64_t& ticket)
   t.ranks = ranks;
   // Two tags for each communication, below what every MPI allows.
   t.tag = static_cast<int>((*ranks.next_tag)++ % 16'000) * 2;
-  t.exchange = t.reduce = t.sum = t.gather = t.widens = false;
+  t.is_sum = false;
   t.wire = DType::f32;
   t.requests.clear();
   t.mail = nullptr;
@@ -127,10 +115,12 @@ void MpiTransfers::launch(Transfer& transfer) {
   changed_.notify_all();
 }
 
-int64_t MpiTransfers::start_sums(const Ranks& ranks, Steps steps, Tensor x, std::span<const int64_t> parts,
-                                 DType wire) {
+int64_t MpiTransfers::start_sums(const Ranks& ranks, Sums sums, Tensor x, std::span<const int64_t> parts, DType wire) {
   MOE_CHECK(x.device == Device::cpu, "MPI communication needs host tensors");
   MOE_CHECK(std::ssize(parts) == ranks.size, "{} parts for {} ranks", parts.size(), ranks.size);
+  MOE_CHECK(sums == Sums::all_gather || x.dtype == DType::f32 || x.dtype == DType::f64, "no sums of {} tensors",
+            name_of(x.dtype));
+  static constexpr Step kAllReduce[] = {post_reduce_scatter, add_parts, post_all_gather, widen_parts};
   const std::scoped_lock lock(mutex_);
   int64_t ticket = 0;
   Transfer& t = claim(ranks, ticket);
@@ -139,8 +129,10 @@ int64_t MpiTransfers::start_sums(const Ranks& ranks, Steps steps, Tensor x, std:
   t.begins.assign(1, 0);
   for (const int64_t part : parts) t.begins.push_back(t.begins.back() + part);
   MOE_CHECK(t.begins.back() == x.size(), "parts of {} elements of {}", t.begins.back(), x.size());
-  t.reduce = t.sum = steps != Steps::all_gather;
-  t.gather = steps != Steps::reduce_scatter;
+  t.is_sum = true;
+  t.steps = sums == Sums::reduce_scatter ? std::span(kAllReduce).first(2)
+            : sums == Sums::all_gather   ? std::span(kAllReduce).last(2)
+                                         : std::span(kAllReduce);
   most_in_ = std::max(most_in_, t.bytes_in());
   most_out_ = std::max(most_out_, t.bytes_out());
   for (Mailbox& mailbox : mailboxes_) {
@@ -158,14 +150,10 @@ int64_t MpiTransfers::start_exchange(const Ranks& ranks, Tensor recv, std::span<
   Transfer& t = claim(ranks, ticket);
   t.x = recv;
   t.send = send;
-  const auto elements = [](std::vector<int64_t>& counts, std::span<const int64_t> rows, const auto& x) {
-    const int64_t width = x.size() / std::max<int64_t>(x.dim(0), 1);
-    counts.clear();
-    for (const int64_t r : rows) counts.push_back(r * width);
-  };
-  elements(t.recv_counts, recv_rows, recv);
-  elements(t.send_counts, send_rows, send);
-  t.exchange = true;
+  t.recv_rows.assign(recv_rows.begin(), recv_rows.end());
+  t.send_rows.assign(send_rows.begin(), send_rows.end());
+  static constexpr Step kExchange[] = {post_exchange};
+  t.steps = kExchange;
   launch(t);
   return ticket;
 }
@@ -223,7 +211,7 @@ void MpiTransfers::run() {
 }
 
 bool MpiTransfers::take_mailbox(Transfer& t) {
-  if (!t.is_sum()) return true;
+  if (!t.is_sum) return true;
   const auto free = std::find_if(mailboxes_.begin(), mailboxes_.end(), [](const Mailbox& m) { return !m.used; });
   if (free == mailboxes_.end()) return false;
   free->used = true;
@@ -244,7 +232,7 @@ void MpiTransfers::release(Transfer& t) {
 void MpiTransfers::begin_started(std::vector<Transfer*>& running) {
   bool sums_wait = false;
   std::erase_if(started_, [&](Transfer* t) {
-    if (t->is_sum() && (sums_wait || !take_mailbox(*t))) {
+    if (t->is_sum && (sums_wait || !take_mailbox(*t))) {
       sums_wait = true;
       return false;
     }
@@ -261,45 +249,15 @@ bool MpiTransfers::advance(Transfer& t) {
     }
     if (!arrived) return false;
     t.requests.clear();
-    if (std::exchange(t.exchange, false)) {
-      post_exchange(t);
-    } else if (std::exchange(t.reduce, false)) {
-      post_reduce_scatter(t);
-    } else if (std::exchange(t.sum, false)) {
-      add_parts(t);
-    } else if (std::exchange(t.gather, false)) {
-      post_all_gather(t);
-    } else {
-      finish_all_gather(t);
-      return true;
-    }
+    if (t.steps.empty()) return true;
+    const Step step = t.steps.front();
+    t.steps = t.steps.subspan(1);
+    step(t);
   }
 }
 
 void MpiTransfers::post_exchange(Transfer& t) {
-  int64_t into = 0, from = 0, own_into = 0, own_from = 0;
-  const auto element = static_cast<int64_t>(size_of(t.x.dtype));
-  const char* const sent = static_cast<const char*>(t.send.data);
-  for (int peer = 0; peer < t.ranks.size; ++peer) {
-    const int64_t count = t.recv_counts[as_index(peer)];
-    if (peer == t.ranks.rank) {
-      own_into = into;
-    } else {
-      post_receive(t.requests, at(t.x, into), count, t.x.dtype, peer, t.tag, t.ranks.handle);
-    }
-    into += count;
-  }
-  for (int peer = 0; peer < t.ranks.size; ++peer) {
-    const int64_t count = t.send_counts[as_index(peer)];
-    if (peer == t.ranks.rank) {
-      own_from = from;
-    } else {
-      post_send(t.requests, sent + from * element, count, t.x.dtype, peer, t.tag, t.ranks.handle);
-    }
-    from += count;
-  }
-  const auto own = static_cast<size_t>(t.send_counts[as_index(t.ranks.rank)] * element);
-  if (own > 0) std::memcpy(at(t.x, own_into), sent + own_from * element, own);
+  moe::post_exchange(t.requests, t.x, t.recv_rows, t.send, t.send_rows, t.tag, t.ranks);
 }
 
 void MpiTransfers::post_reduce_scatter(Transfer& t) {
@@ -359,11 +317,10 @@ void MpiTransfers::post_all_gather(Transfer& t) {
     post_send(t.requests, t.rounds() ? t.mail->out.data() : mine.data, mine.size(), sent, peer, t.tag + 1,
               t.ranks.handle);
   }
-  t.widens = t.rounds();
 }
 
-void MpiTransfers::finish_all_gather(Transfer& t) {
-  if (!std::exchange(t.widens, false)) return;
+void MpiTransfers::widen_parts(Transfer& t) {
+  if (!t.rounds()) return;
   for (int peer = 0; peer < t.ranks.size; ++peer) {
     if (peer == t.ranks.rank) continue;
     const int64_t begin = t.begins[as_index(peer)];

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/mpi_messages.h"
 #include "core/base/integer.h"
 
 namespace moe {
@@ -28,15 +29,13 @@ class MpiTransfers {
   MpiTransfers(const MpiTransfers&) = delete;
 
   // The ranks of a communication; `handle` belongs to these alone.
-  struct Ranks {
-    MPI_Comm handle;
-    int rank, size;
+  struct Ranks : MpiPeers {
     int64_t* next_tag;  // all ranks start the same communications, so they count alike
   };
-  enum class Steps { reduce_scatter, all_gather, all_reduce };
+  enum class Sums { reduce_scatter, all_gather, all_reduce };
 
   // See Communicator. Each returns a ticket for wait().
-  int64_t start_sums(const Ranks& ranks, Steps steps, Tensor x, std::span<const int64_t> parts, DType wire);
+  int64_t start_sums(const Ranks& ranks, Sums sums, Tensor x, std::span<const int64_t> parts, DType wire);
   int64_t start_exchange(const Ranks& ranks, Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                          std::span<const int64_t> send_rows);
   void wait(int64_t ticket);
@@ -49,18 +48,21 @@ class MpiTransfers {
     std::vector<char> in, out;
     bool used = false;
   };
+  struct Transfer;
+  // A part of a communication: posts messages, or uses those that have arrived.
+  using Step = void (*)(Transfer& transfer);
   // One communication. Its memory is kept for later ones.
   struct Transfer {
     enum class State { free, running, done } state = State::free;
     Ranks ranks{};
     int tag = 0;
-    // The steps that are left; each posts messages, and ends when they have arrived.
-    bool exchange = false, reduce = false, sum = false, gather = false, widens = false;
+    std::span<const Step> steps;  // those that are left; each begins when all messages before it have arrived
+    bool is_sum = false;
     Tensor x{};
     DType wire = DType::f32;
     std::vector<int64_t> begins;  // of the parts, and the end
     ConstTensor send{};
-    std::vector<int64_t> send_counts, recv_counts;  // elements per peer
+    std::vector<int64_t> send_rows, recv_rows;  // per peer
     std::vector<MPI_Request> requests;
     Mailbox* mail = nullptr;  // of sums, while they are carried out
     std::exception_ptr error;
@@ -71,7 +73,6 @@ class MpiTransfers {
     size_t bytes_out() const { return rounds() ? static_cast<size_t>(x.size()) * sizeof(BFloat16) : 0; }
     int64_t part(int rank) const { return begins[as_index(rank) + 1] - begins[as_index(rank)]; }
     bool rounds() const { return wire == DType::bf16; }
-    bool is_sum() const { return reduce || gather; }  // before it has begun
   };
 
   Transfer& claim(const Ranks& ranks, int64_t& ticket);
@@ -91,7 +92,7 @@ class MpiTransfers {
   static void post_reduce_scatter(Transfer& t);
   static void add_parts(Transfer& t);
   static void post_all_gather(Transfer& t);
-  static void finish_all_gather(Transfer& t);
+  static void widen_parts(Transfer& t);
 
   const bool threaded_;
   std::mutex mutex_;

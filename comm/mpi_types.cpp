@@ -27,6 +27,11 @@ MPI_Datatype mpi_type_of(DType dtype) {
   raise<InternalError>("MPI communication does not support {} tensors", name_of(dtype));
 }
 
+MPI_Datatype mpi_number_of(DType dtype) {
+  MOE_CHECK(dtype != DType::bf16, "MPI cannot reduce {} tensors", name_of(dtype));
+  return mpi_type_of(dtype);
+}
+
 int mpi_count(int64_t elements) {
   MOE_CHECK(elements <= std::numeric_limits<int>::max(), "a message of {} elements", elements);
   return static_cast<int>(elements);

@@ -10,8 +10,10 @@ namespace moe {
 #define MPI_CHECK(call) ::moe::check_mpi((call), #call)
 void check_mpi(int status, const char* call);
 
-// bf16 elements may be moved, but not added.
+// For messages; bf16 elements are moved as bits.
 MPI_Datatype mpi_type_of(DType dtype);
+// For reductions. Throws InternalError for bf16, whose bits MPI cannot add.
+MPI_Datatype mpi_number_of(DType dtype);
 // A number of elements as MPI takes it. Throws InternalError above 2^31 - 1.
 int mpi_count(int64_t elements);
 

@@ -9,6 +9,12 @@
 
 namespace moe {
 
+std::vector<int64_t> equal_parts(int64_t total, int64_t parts) {
+  std::vector<int64_t> counts;
+  for (int64_t part = 0; part < parts; ++part) counts.push_back(share_of(total, parts, part).count);
+  return counts;
+}
+
 int64_t expert_parallel_size(const RankCounts& counts, int64_t wanted, int64_t num_experts) {
   const int64_t ranks = counts.ranks;
   if (wanted == 0) {

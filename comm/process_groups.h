@@ -3,6 +3,7 @@
 // possible. Every rank processes its own share of the batch.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "comm/rank_counts.h"
@@ -18,6 +19,9 @@ inline Share share_of(int64_t total, int64_t parts, int64_t index) {
   const int64_t begin = total * index / parts, end = total * (index + 1) / parts;
   return {begin, end - begin};
 }
+
+// The shares of all parts.
+std::vector<int64_t> equal_parts(int64_t total, int64_t parts);
 
 // The number of ranks that share one copy of the experts: `wanted`, or if that is 0, the largest number that divides
 // the ranks of every host and is at most `num_experts`. Throws UsageError if `wanted` does not divide the ranks or

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "comm/process_groups.h"
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
 

@@ -152,116 +152,6 @@ void CheckpointFolder::mark_best(int64_t step) const {
   replace_text(folder_ + "/BEST", fmt::format("{}\n", step));
 }
 
-static std::vector<std::string> names_of(const std::vector<OptimizerStateKind>& kinds) {
-  std::vector<std::string> names;
-  for (const OptimizerStateKind& kind : kinds) names.push_back(kind.name);
-  return names;
-}
-
-// The name of a file of tensors, of which `count` ranks write one each.
-static std::string tensor_file(const std::string& folder, const std::string& name, int index, int count) {
-  const std::string suffix = count == 1 ? "" : fmt::format("-{:05}-of-{:05}", index + 1, count);
-  return folder + "/" + name + suffix + ".safetensors";
-}
-
-// The model's and the optimizer's tensors that this rank holds: its experts, and on the first rank all others.
-static void write_tensors(const std::string& folder, const ParameterStore& parameters, const Optimizer& optimizer,
-                          const ProcessGroups& groups) {
-  const int parts = groups.expert->size(), part = groups.expert->rank();
-  std::vector<NamedTensor> model, optimizer_states;
-  for (const ParameterGroup group : kParameterGroups) {
-    if (group != ParameterGroup::expert && part != 0) continue;
-    const auto& buffer = const_cast<ParameterStore&>(parameters).buffer(group);
-    const auto add_value = [&](const NamedTensor& t) { model.push_back(t); };
-    if (group != ParameterGroup::untrained && optimizer.has_master()) {
-      optimizer.visit_state(group, Optimizer::kMaster, add_value);
-    } else {
-      parameters.for_each_named(group, buffer.value, add_value);
-    }
-    if (group == ParameterGroup::untrained) continue;
-    for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
-      optimizer.visit_state(group, kind, [&](const NamedTensor& t) {
-        optimizer_states.push_back({optimizer.state_kinds()[kind].name + "." + t.name, t.tensor});
-      });
-    }
-  }
-  write_tensor_file(tensor_file(folder, "model", part, parts), model);
-  if (!optimizer.state_kinds().empty())
-    write_tensor_file(tensor_file(folder, "optimizer", part, parts), optimizer_states);
-}
-
-// A tensor of a file that is made of parts of several ranks.
-struct CollectedTensor {
-  std::string name;
-  ParameterGroup group;
-  std::optional<size_t> kind;  // of the optimizer's state; none: `value` itself, which this rank has
-  NamedTensor value;           // of the parameter
-  bool in_file;                // of this rank; otherwise it only gives its part
-};
-
-static std::vector<float> collect(const Optimizer& optimizer, const CollectedTensor& t) {
-  const Tensor whole = t.kind ? optimizer.collect(t.group, *t.kind, t.value) : t.value.tensor;
-  std::vector<float> values(as_index(whole.size()));
-  MOE_CHECK(whole.dtype == DType::f32, "a collected tensor of {}", name_of(whole.dtype));
-  if (whole.device == Device::cuda) {
-    if (!values.empty()) cuda::copy_now(values.data(), whole.data, whole.bytes(), cuda::Direction::to_host);
-  } else {
-    std::copy_n(whole.as<float>(), whole.size(), values.begin());
-  }
-  return values;
-}
-
-// Writes a file of tensors that are collected one at a time, in an order that is the same for all ranks that take part.
-// A rank that cannot write takes part until the end, because the others count on it.
-static void write_collected(const std::string& path, const Optimizer& optimizer,
-                            const std::vector<CollectedTensor>& tensors) {
-  size_t next = 0;
-  const auto give_until = [&](size_t end) {
-    while (next < end) collect(optimizer, tensors[next++]);
-  };
-  std::vector<StreamedTensor> streamed;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const CollectedTensor& t = tensors[i];
-    if (!t.in_file) continue;
-    streamed.push_back({t.name, t.value.tensor.shape, [&, i] {
-                          give_until(i);
-                          ++next;
-                          return collect(optimizer, tensors[i]);
-                        }});
-  }
-  std::exception_ptr error;
-  try {
-    if (!streamed.empty()) write_tensor_file(path, streamed);
-  } catch (...) {
-    error = std::current_exception();
-  }
-  give_until(tensors.size());
-  if (error) std::rethrow_exception(error);
-}
-
-// write_tensors for an optimizer whose state is divided among ranks. Called by all ranks.
-static void write_collected_tensors(const std::string& folder, const ParameterStore& parameters,
-                                    const Optimizer& optimizer, const ProcessGroups& groups) {
-  const int parts = groups.expert->size(), part = groups.expert->rank();
-  std::vector<CollectedTensor> model, states;
-  for (const ParameterGroup group : kParameterGroups) {
-    const bool trained = group != ParameterGroup::untrained;
-    const bool in_file = groups.data->rank() == 0 && (group == ParameterGroup::expert || part == 0);
-    const Tensor values = const_cast<ParameterStore&>(parameters).buffer(group).value;
-    const auto add = [&](std::vector<CollectedTensor>& to, const std::string& prefix, std::optional<size_t> kind) {
-      parameters.for_each_named(group, values, [&](const NamedTensor& t) {
-        to.push_back({prefix + t.name, group, kind, t, in_file});
-      });
-    };
-    add(model, "", trained && optimizer.has_master() ? std::optional(Optimizer::kMaster) : std::nullopt);
-    for (size_t kind = 0; trained && kind < optimizer.state_kinds().size(); ++kind) {
-      add(states, optimizer.state_kinds()[kind].name + ".", kind);
-    }
-  }
-  write_collected(tensor_file(folder, "model", part, parts), optimizer, model);
-  write_collected(tensor_file(folder, "optimizer", part, parts), optimizer, states);
-}
-
 static void write_files(const std::string& folder, const std::vector<CheckpointFile>& files) {
   for (const CheckpointFile& file : files) write_synced(folder + "/" + file.name, file.write);
 }
@@ -333,13 +223,10 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
   write_together(
       world,
       [&] {
+        write_tensors(temporary, parameters, optimizer, groups);  // first, because ranks may take part together
         if (!of_rank.tensors.empty())
-          write_tensor_file(tensor_file(temporary, of_rank.name, world.rank(), world.size()), of_rank.tensors);
-        if (optimizer.is_sharded()) {
-          write_collected_tensors(temporary, parameters, optimizer, groups);
-        } else if (groups.data->rank() == 0) {
-          write_tensors(temporary, parameters, optimizer, groups);
-        }
+          write_tensor_file(checkpoint_tensor_file(temporary, of_rank.name, world.rank(), world.size()),
+                            of_rank.tensors);
         if (first) write_files(temporary, files);
       },
       clean_up);
@@ -347,7 +234,7 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
       world,
       [&] {
         if (!first) return;
-        write_state(temporary, state, names_of(optimizer.state_kinds()));
+        write_state(temporary, state, state_names(optimizer));
         finish(folder_, temporary, target);
       },
       clean_up);
@@ -359,7 +246,7 @@ void CheckpointFolder::save_model(const RunState& state,
   const std::string target = path(state.step), temporary = target + kUnfinished;
   make_unfinished(folder_, temporary);
   try {
-    write_model(tensor_file(temporary, "model", 0, 1));
+    write_model(checkpoint_tensor_file(temporary, "model", 0, 1));
     write_files(temporary, files);
     write_state(temporary, state, {});
     finish(folder_, temporary, target);
@@ -438,54 +325,6 @@ RunState load_run_state(const std::string& path) {
     return state;
   } catch (const JsonError& error) {
     raise<DamagedCheckpoint>("{}/{} is damaged: {}", path, kStateFile, error.what());
-  }
-}
-
-// An optimizer's kind and options determine its states.
-static void check_optimizer(const std::string& path, const Optimizer& optimizer) {
-  const std::vector<std::string> stored = read_state(path).value("optimizer_states", RunState().optimizer_states);
-  const std::vector<std::string> wanted = names_of(optimizer.state_kinds());
-  if (stored == wanted) return;
-  const auto in_words = [](const std::vector<std::string>& names) {
-    return names.empty() ? std::string("nothing") : join(names, " and ");
-  };
-  raise<CheckpointError>(
-      "{} was written with another optimizer: it kept {} of each parameter, the configured one keeps {}. Set optimizer "
-      "as that run had it, or start a new run from its weights (init.from)",
-      path, in_words(stored), in_words(wanted));
-}
-
-// A weight that is no number makes every figure one; the figures' reader would look for the reason in the wrong place.
-static void require_finite(const std::string& path, const std::string& name, const ConstTensor& tensor) {
-  if (tensor.dtype != DType::f32) return;
-  const std::span<const float> values(tensor.as<float>(), static_cast<size_t>(tensor.size()));
-  const auto wrong = std::find_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
-  if (wrong == values.end()) return;
-  raise<DivergedError>("{}: {} holds {} at element {} of {}", path, name, *wrong, wrong - values.begin(),
-                       values.size());
-}
-
-void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer) {
-  if (optimizer) check_optimizer(path, *optimizer);
-  const TensorFolder model(path, "model");
-  for (const ParameterGroup group : kParameterGroups) {
-    parameters.for_each_named(group, parameters.buffer(group).value, [&](const NamedTensor& t) {
-      model.read(t.name, t.tensor);
-      if (group != ParameterGroup::untrained) require_finite(path, t.name, model.at(t.name));
-    });
-  }
-  if (!optimizer) return;
-  for (const ParameterGroup group : kTrainedGroups) {
-    if (!optimizer->has_master()) continue;
-    optimizer->fill_state(group, Optimizer::kMaster, [&](const NamedTensor& t) { model.read(t.name, t.tensor); });
-  }
-  if (optimizer->state_kinds().empty()) return;
-  const TensorFolder states(path, "optimizer");
-  for (const ParameterGroup group : kTrainedGroups) {
-    for (size_t kind = 0; kind < optimizer->state_kinds().size(); ++kind) {
-      const std::string& name = optimizer->state_kinds()[kind].name;
-      optimizer->fill_state(group, kind, [&](const NamedTensor& t) { states.read(name + "." + t.name, t.tensor); });
-    }
   }
 }
 

@@ -11,8 +11,8 @@
 #include "comm/process_groups.h"
 #include "core/base/json.h"
 #include "core/base/units.h"
+#include "core/checkpoint/checkpoint_tensors.h"
 #include "core/checkpoint/files.h"
-#include "core/optim/optimizer.h"
 
 namespace moe {
 
@@ -108,11 +108,6 @@ class CheckpointFolder {
 // Reads the state of a run from a checkpoint's folder, and compares its files with the sizes and hashes in the state.
 // Throws DamagedCheckpoint, and CheckpointError for files that cannot be read or have another format.
 RunState load_run_state(const std::string& path);
-// Reads the parameters and, if `optimizer` is not null, its states. Throws DamagedCheckpoint for content that is not
-// what was written; CheckpointError, when the checkpoint was written by an optimizer with other states; and
-// DivergedError for a trained parameter that is not finite.
-void load_tensors(const std::string& path, ParameterStore& parameters, const Optimizer* optimizer);
-
 // Returns the folder of the checkpoint that a user means by the path of a run or of a checkpoint. `which`: last, best
 // or a step. Throws CheckpointError, which lists the existing checkpoints.
 std::string find_checkpoint(const std::string& run_or_checkpoint, const std::string& which);

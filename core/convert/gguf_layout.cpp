@@ -245,7 +245,7 @@ void read_rope(const GgufFile& file, const std::string& prefix, PlainModel& m) {
   if (kind == "linear" && factor != 0 && factor != 1) s = {.kind = "linear", .factor = factor};
   if (!file.contains("rope_freqs.weight")) return;
   if (!file.has(kLlama3Keys[0]))
-    raise<CheckpointError>("{} holds factors of rotary frequencies (rope_freqs), from which no scaling can be told",
+    raise<CheckpointError>("{} holds factors of rotary frequencies (rope_freqs), which do not name the scaling that they are from",
                            file.path());
   s = {.kind = "llama3",
        .factor = file.number(kLlama3Keys[0], 1),

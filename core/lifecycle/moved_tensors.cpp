@@ -122,12 +122,7 @@ std::vector<std::vector<double>> router_rows(TrainingState& state, const MoELaye
 void MovedTensors::take(TrainingState& state, ParameterGroup group, std::map<std::string, Moved>& into) const {
   const bool trained = group != ParameterGroup::untrained;
   const Optimizer& optimizer = *state.optimizer;
-  const auto take_value = [&](const NamedTensor& t) { into[t.name].value = on_host(state.ctx, t.tensor); };
-  if (trained && optimizer.has_master()) {
-    optimizer.visit_state(group, Optimizer::kMaster, take_value);
-  } else {
-    state.parameters.for_each_named(group, state.parameters.buffer(group).value, take_value);
-  }
+  optimizer.visit_exact_values(group, [&](const NamedTensor& t) { into[t.name].value = on_host(state.ctx, t.tensor); });
   for (size_t kind = 0; trained && kind < optimizer.state_kinds().size(); ++kind) {
     optimizer.visit_state(group, kind,
                           [&](const NamedTensor& t) { into[t.name].states.push_back(on_host(state.ctx, t.tensor)); });

@@ -1,4 +1,4 @@
-// Told by the last backward pass of a step which gradients are complete.
+// Called by the last backward pass of a step when gradients are complete.
 #pragma once
 #include <cstdint>
 

@@ -166,13 +166,7 @@ double sum_of_elements(Context& ctx, ConstTensor x) {
 void sums_of_squares(Context& ctx, ConstTensor x, std::span<double> blocks) {
   MOE_CHECK(std::ssize(blocks) == divide_up(x.size(), kSquaresBlock), "{} sums of {} elements", blocks.size(),
             x.size());
-  if (on_cuda(ctx)) {
-    for (int64_t b = 0; b < std::ssize(blocks); ++b) {
-      const int64_t begin = b * kSquaresBlock;
-      blocks[as_index(b)] = cuda::sum_of_squares(ctx, x.slice(begin, std::min(kSquaresBlock, x.size() - begin)));
-    }
-    return;
-  }
+  MOE_CHECK(!on_cuda(ctx), "the sums of blocks are computed on the CPU alone");
   run(ctx, x.dtype, [&]<class T>(T) {
     const T* p = x.as<T>();
     const int64_t n = x.size(), num_blocks = std::ssize(blocks);

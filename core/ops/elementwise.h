@@ -26,7 +26,8 @@ double sum_of_elements(Context& ctx, ConstTensor x);
 // Sum of squares of all elements, in f64, in a fixed order: the sums of blocks of kSquaresBlock elements, in order.
 inline constexpr int64_t kSquaresBlock = 16384;
 double sum_of_squares(Context& ctx, ConstTensor x);
-// The sums of these blocks of x: blocks[i] of x[i * kSquaresBlock, ...), as many as x has, the last one may be shorter.
+// On the CPU: the sums of these blocks of x: blocks[i] of x[i * kSquaresBlock, ...), as many as x has, the last one may
+// be shorter.
 void sums_of_squares(Context& ctx, ConstTensor x, std::span<double> blocks);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked

@@ -46,15 +46,19 @@ void GradientReduction::finish(Context& ctx) {
 double GradientReduction::squares_of_parts(Context& ctx, ParameterGroup group) {
   const Tensor gradient = parameters_.buffer(group).gradient;
   Communicator& ranks = reduced_over(groups_, group);
-  squares_.assign(as_index(divide_up(gradient.size(), kSquaresBlock)), 0);
+  const bool in_blocks = ctx.device == Device::cpu;  // a GPU adds in an order of its own, and each sum costs a wait
+  squares_.assign(in_blocks ? as_index(divide_up(gradient.size(), kSquaresBlock)) : 1, 0);
   for (const GradientBucket& bucket : plan_) {
     if (bucket.group != group) continue;
-    const int64_t before = std::accumulate(bucket.parts.begin(), bucket.parts.begin() + ranks.rank(), int64_t{0});
-    const int64_t begin = bucket.begin + before, count = bucket.parts[as_index(ranks.rank())];
-    // Parts begin at blocks, so each block is on one rank.
-    sums_of_squares(
-        ctx, gradient.slice(begin, count),
-        std::span(squares_).subspan(as_index(begin / kSquaresBlock), as_index(divide_up(count, kSquaresBlock))));
+    const Share part = bucket.part_of(ranks.rank());
+    const Tensor mine = gradient.slice(part.begin, part.count);
+    if (in_blocks) {  // parts begin at blocks, so each block is on one rank
+      sums_of_squares(ctx, mine,
+                      std::span(squares_).subspan(as_index(part.begin / kSquaresBlock),
+                                                  as_index(divide_up(part.count, kSquaresBlock))));
+    } else if (part.count > 0) {
+      squares_[0] += sum_of_squares(ctx, mine);
+    }
   }
   ranks.all_reduce_sum(as_tensor(std::span(squares_)));
   return std::accumulate(squares_.begin(), squares_.end(), 0.0);

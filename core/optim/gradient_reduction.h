@@ -29,8 +29,8 @@ class GradientReduction : public GradientObserver {
   void before_blocks(Context& ctx) override { start(ctx, GradientBucket::kBeforeBlocks); }
   void block_complete(Context& ctx, int64_t block) override { start(ctx, block); }
 
-  // The 2-norm of the whole gradient, after finish(). Collective; the same bits on every rank, and wherever the sums
-  // are.
+  // The 2-norm of the whole gradient, after finish(). Collective; the same on every rank, and on the CPU the same bits
+  // wherever the sums are.
   double norm(Context& ctx);
 
   const std::vector<GradientBucket>& plan() const { return plan_; }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 #include "core/ops/elementwise.h"
 #include "core/ops/packed_weights.h"
@@ -74,10 +73,9 @@ void Optimizer::divide() {
     const int rank = reduced_over(rank_groups_, name).rank();
     for (const GradientBucket& bucket : plan_) {
       if (bucket.group != name) continue;
-      const int64_t before = std::accumulate(bucket.parts.begin(), bucket.parts.begin() + rank, int64_t{0});
-      const int64_t count = bucket.parts[as_index(rank)];
-      group.parts.push_back({bucket.begin + before, count, group.held});
-      group.held += count;
+      const Share part = bucket.part_of(rank);
+      group.parts.push_back({part.begin, part.count, group.held});
+      group.held += part.count;
     }
   }
 }
@@ -169,20 +167,12 @@ Tensor Optimizer::collect(ParameterGroup group, size_t kind, const NamedTensor& 
                flat = whole.reshape(Shape{whole.size()});
   Communicator& ranks = reduced_over(rank_groups_, group);
   const int64_t begin = element_offset(value.tensor, parameters_.buffer(group).value), end = begin + whole.size();
-  size_t next = 0;
+  copy_part(group, state, begin, whole, false);
   for (const GradientBucket& bucket : plan_) {
-    if (bucket.group != group) continue;
-    const Part& mine = groups_[as_index(group)].parts[next++];
-    int64_t first = bucket.begin;
-    for (int rank = 0; rank < ranks.size(); ++rank) {
-      const int64_t last = first + bucket.parts[as_index(rank)];
-      const int64_t from = std::max(first, begin), to = std::min(last, end);
-      if (from < to) {
-        const Tensor piece = flat.slice(from - begin, to - from);
-        if (rank == ranks.rank()) copy_elements(piece, state.slice(mine.at + from - mine.begin, to - from));
-        ranks.broadcast(piece, rank);
-      }
-      first = last;
+    for (int rank = 0; bucket.group == group && rank < ranks.size(); ++rank) {
+      const Share part = bucket.part_of(rank);
+      const int64_t from = std::max(part.begin, begin), to = std::min(part.begin + part.count, end);
+      if (from < to) ranks.broadcast(flat.slice(from - begin, to - from), rank);
     }
   }
   return whole;

@@ -76,6 +76,9 @@ class Optimizer {
   // the host and valid during the call.
   template <class Visit>
   void visit_state(ParameterGroup group, size_t kind, Visit visit) const;
+  // visit_state of the values that parameters have before they are rounded: the master weights, or the values.
+  template <class Visit>
+  void visit_exact_values(ParameterGroup group, Visit visit) const;
   // With a divided state: the state of one tensor, a value of for_each_named, on the host until the next call.
   // Collective.
   Tensor collect(ParameterGroup group, size_t kind, const NamedTensor& value) const;
@@ -156,6 +159,12 @@ void Optimizer::visit_state(ParameterGroup group, size_t kind, Visit visit) cons
     t.tensor = collect(group, kind, t);
     visit(t);
   });
+}
+
+template <class Visit>
+void Optimizer::visit_exact_values(ParameterGroup group, Visit visit) const {
+  if (group != ParameterGroup::untrained && has_master()) return visit_state(group, kMaster, visit);
+  parameters_.for_each_named(group, parameters_.buffer(group).value, visit);
 }
 
 template <class Fill>

@@ -1,6 +1,7 @@
 #include "core/optim/reduction_plan.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "core/base/integer.h"
@@ -12,12 +13,6 @@ namespace {
 struct Run {
   int64_t begin, end, complete_at;
 };
-
-int64_t completed_at(const Parameter& p) {
-  if (p.place.layer >= 0) return p.place.layer;
-  // A tied head is an embedding.
-  return p.place.role == ParameterRole::head ? GradientBucket::kBeforeBlocks : GradientBucket::kAtEnd;
-}
 
 // The runs of the parameters that are decayed, or of the others, in the order of the buffer.
 std::vector<Run> runs_of(const ParameterStore& parameters, ParameterGroup group, const ParameterBuffer& buffer,
@@ -35,6 +30,16 @@ std::vector<Run> runs_of(const ParameterStore& parameters, ParameterGroup group,
 }
 
 }  // namespace
+
+Share GradientBucket::part_of(int rank) const {
+  return {begin + std::accumulate(parts.begin(), parts.begin() + rank, int64_t{0}), parts[as_index(rank)]};
+}
+
+int64_t completed_at(const Parameter& p) {
+  if (p.place.layer >= 0) return p.place.layer;
+  // A tied head is an embedding.
+  return p.place.role == ParameterRole::head ? GradientBucket::kBeforeBlocks : GradientBucket::kAtEnd;
+}
 
 // Cuts a bucket into consecutive parts. Each unit goes to the rank that has the fewest elements so far.
 static std::vector<int64_t> parts_of(int64_t count, int64_t unit, std::vector<int64_t>& held) {

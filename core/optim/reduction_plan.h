@@ -16,7 +16,13 @@ struct GradientBucket {
   int64_t begin = 0, count = 0;  // elements of the group's buffer
   int64_t complete_at = kAtEnd;  // the last of the places of its parameters
   std::vector<int64_t> parts;    // for each rank that has the same parameters: the elements that it adds
+
+  // A rank's part, as elements of the group's buffer.
+  Share part_of(int rank) const;
 };
+
+// The place at which the gradient of a parameter is complete.
+int64_t completed_at(const Parameter& parameter);
 
 // Covers the gradients of both groups, by place: those that are complete first come first. Neighbours in a buffer that
 // are completed by different blocks are joined until they have `least` elements, and longer runs are cut into parts of

@@ -109,7 +109,9 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     const std::unique_ptr<Optimizer> optimizer = setup.trains ? make_optimizer(ctx, parameters, setup) : nullptr;
     plan.optimizer = optimizer ? optimizer->bytes() : 0;
     if (setup.trains && setup.device == Device::cpu && setup.groups.world->size() > 1) {
-      plan.messages = message_bytes(plan_reduction(parameters, setup.groups, setup.config.parallel.bucket),
+      plan.messages = message_bytes(optimizer->is_sharded()
+                                        ? optimizer->plan()
+                                        : plan_reduction(parameters, setup.groups, setup.config.parallel.bucket),
                                     wide(setup.precision.storage));
     }
 

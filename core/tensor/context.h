@@ -32,7 +32,7 @@ struct Context {
   bool observe = true;                // collect routing statistics (off when a micro-batch is passed a second time)
   const DeviceSums* sums = nullptr;   // with device == cuda: device counterparts of host sums that are collected later
   RoutingSignals* signals = nullptr;  // if set, MoE layers add their signals per token (core/ops/sample_signals.h)
-  GradientObserver* gradients = nullptr;  // if set, backward tells which gradients are complete
+  GradientObserver* gradients = nullptr;  // if set, called when gradients are complete
   bool diagnose = false;                  // evaluation only: strategies also compute figures that are only reported
   bool transient = false;                 // activations are freed before backward (TransientScope)
   bool keeps = false;                     // but those allocated now live until it (KeepScope)

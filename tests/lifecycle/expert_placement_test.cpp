@@ -34,21 +34,6 @@ static TrainConfig config_of(const std::string& moe, const std::string& placemen
       moe, placement, more));
 }
 
-// Everything that is saved of this rank's parameters: values and the optimizer's states.
-static Values saved_values(TinyRun& run) {
-  Values result = named_values(run);
-  for (const ParameterGroup group : kTrainedGroups) {
-    const Optimizer& optimizer = *run.state.optimizer;
-    for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
-      optimizer.visit_state(group, kind, [&](const NamedTensor& t) {
-        result[optimizer.state_kinds()[kind].name + "." + t.name] = {t.tensor.as<float>(),
-                                                                     t.tensor.as<float>() + t.tensor.size()};
-      });
-    }
-  }
-  return result;
-}
-
 static StepOutcome update(TinyRun& run, int64_t step) {
   return run.run(RandomBatch(run.config, kVocab, 7, static_cast<uint64_t>(step)), step, 3e-3);
 }
@@ -78,14 +63,14 @@ TEST_CASE("experts move with all that is kept of them, and training goes on as i
         for (int64_t step = 0; step < 6; ++step) {
           // Without clipping, for which the norm is summed in the order of the buffer, all bits are the same.
           const bool same = update(run, step).loss == update(reference, step).loss;
-          Values here = saved_values(run);
+          Values here = everything_named(run);
           if (step % 2 == 0) place_randomly(run, static_cast<uint64_t>(step));
-          Values there = saved_values(run);
+          Values there = everything_named(run);
           const std::scoped_lock lock(mutex);
           same_losses &= same;
           if (step == 0) before.merge(here), after.merge(there);
         }
-        Values in_the_end = saved_values(run), wanted = saved_values(reference);
+        Values in_the_end = everything_named(run), wanted = everything_named(reference);
         const std::scoped_lock lock(mutex);
         trained.merge(in_the_end), expected.merge(wanted);
       });
@@ -110,7 +95,7 @@ TEST_CASE("a checkpoint of experts at random places is read by any layout, and t
     RunState state;
     state.step = 2;
     checkpoints.save(state, run.state.parameters, *run.state.optimizer, run.groups, {});
-    Values values = saved_values(run);
+    Values values = everything_named(run);
     const std::scoped_lock lock(mutex);
     expected.merge(values);
   });
@@ -121,13 +106,44 @@ TEST_CASE("a checkpoint of experts at random places is read by any layout, and t
       test::run_ranks(ranks, [&, width = width](std::shared_ptr<Communicator> world) {
         TinyRun run(config_of("experts: 7", placement), kVocab, ProcessGroups::make(world, width, 7));
         load_tensors(checkpoints.path(2), run.state.parameters, run.state.optimizer.get());
-        Values values = saved_values(run);
+        Values values = everything_named(run);
         const std::scoped_lock lock(mutex);
         read.merge(values);
       });
       CHECK(read == expected);
     }
   }
+}
+
+TEST_CASE("experts are kept together on a host where the groups are spread over hosts alike") {
+  const TrainConfig config = config_of("experts: 8", "{kind: co_activation, every: 3}");
+  // The share of the pairs that were together before anything moved, by which a unit shows: of four ranks, or two
+  // hosts.
+  const auto together = [&](int64_t width, const std::vector<int>& hosts) {
+    std::mutex mutex;
+    std::vector<double> shares;
+    test::run_ranks(
+        4,
+        [&](std::shared_ptr<Communicator> world) {
+          TinyRun run(config, kVocab, ProcessGroups::make(world, width, 8));
+          ExpertPlacement placement(config.parallel.placement, {100, 1, 1});
+          for (int64_t step = 0; step < 3; ++step) {
+            update(run, step);
+            placement.observe(*run.state.model, run.groups);
+          }
+          const double share = placement.place(run.state, run.groups)[0].together_before;
+          const std::scoped_lock lock(mutex);
+          shares.push_back(share);
+        },
+        hosts);
+    CHECK(std::count(shares.begin(), shares.end(), shares[0]) == 4);
+    return shares[0];
+  };
+  const double by_rank = together(4, {});
+  CHECK(together(4, {0, 0, 0, 0}) == by_rank);
+  CHECK(together(4, {0, 0, 1, 1}) > by_rank);
+  // Two groups of two ranks: one on one host, the other on two.
+  CHECK(together(2, {0, 0, 0, 1}) == together(2, {}));
 }
 
 // The lifecycle of experts with experts at random places gives the bits of one rank.
@@ -157,7 +173,7 @@ TEST_CASE("experts that are changed while they are at random places become the s
       MovedTensors(run.state, run.groups, next->groups, change, 2).write_to(next->state);
       return next;
     };
-    const Values expected = saved_values(*changed(reference, ProcessGroups::single()));
+    const Values expected = everything_named(*changed(reference, ProcessGroups::single()));
     for (const int ranks : {2, 3}) {
       INFO(change.kind << ", " << ranks << " ranks");
       Values found;
@@ -168,7 +184,7 @@ TEST_CASE("experts that are changed while they are at random places become the s
         place_randomly(run, 9);
         const auto next = changed(run, run.groups);
         const std::scoped_lock lock(mutex);
-        found.merge(saved_values(*next));
+        found.merge(everything_named(*next));
       });
       CHECK(found == expected);
     }
@@ -239,7 +255,7 @@ static Curve train_skewed(const TrainConfig& config, int ranks, int64_t width) {
       const auto placed = placement.place(run.state, run.groups);
       if (first.empty()) first = placed;
     }
-    Values values = saved_values(run);
+    Values values = everything_named(run);
     const std::scoped_lock lock(mutex);
     curve.values.merge(values);
     if (world->rank() == 0) curve.losses = losses, curve.busiest = busiest, curve.first = first;

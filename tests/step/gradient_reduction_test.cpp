@@ -33,10 +33,7 @@ struct Copies : GradientObserver {
   explicit Copies(TinyRun& r) : run(r) {}
   void copy(int64_t place) {
     for (const Parameter& p : run.state.parameters.parameters()) {
-      const int64_t at = p.place.layer >= 0                    ? p.place.layer
-                         : p.place.role == ParameterRole::head ? GradientBucket::kBeforeBlocks
-                                                               : GradientBucket::kAtEnd;
-      if (at == place && p.group != ParameterGroup::untrained) then[p.name] = floats(p.gradient);
+      if (completed_at(p) == place && p.group != ParameterGroup::untrained) then[p.name] = floats(p.gradient);
     }
   }
   void before_blocks(Context&) override { copy(GradientBucket::kBeforeBlocks); }
@@ -53,14 +50,14 @@ void check_completeness(const std::string& yaml) {
   Copies copies(run);
   run.state.ctx.gradients = &copies;
   run.accumulate(RandomBatch(config, kVocab, 5), 3);
-  size_t in_blocks = 0;
+  size_t complete = 0;
   for (const Parameter& p : run.state.parameters.parameters()) {
-    if (p.group == ParameterGroup::untrained || p.place.layer < 0) continue;
-    ++in_blocks;
+    if (p.group == ParameterGroup::untrained || completed_at(p) == GradientBucket::kAtEnd) continue;
+    ++complete;
     INFO(p.name);
     CHECK(copies.then.at(p.name) == floats(p.gradient));
   }
-  CHECK(in_blocks > 0);
+  CHECK(complete > 0);
 }
 
 constexpr const char* kModel =

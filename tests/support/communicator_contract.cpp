@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/process_groups.h"
 #include "core/tensor/bfloat16.h"
 
 namespace moe::test {

@@ -169,6 +169,26 @@ std::map<std::string, std::vector<double>> named_gradients(TinyRun& run) {
   return named(run, true);
 }
 
+std::map<std::string, std::vector<double>> named_states(TinyRun& run) {
+  std::map<std::string, std::vector<double>> result;
+  const Optimizer& optimizer = *run.state.optimizer;
+  for (const ParameterGroup group : kTrainedGroups) {
+    for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
+      optimizer.visit_state(group, kind, [&](const NamedTensor& t) {
+        result[optimizer.state_kinds()[kind].name + "." + t.name] = {t.tensor.as<float>(),
+                                                                     t.tensor.as<float>() + t.tensor.size()};
+      });
+    }
+  }
+  return result;
+}
+
+std::map<std::string, std::vector<double>> everything_named(TinyRun& run) {
+  std::map<std::string, std::vector<double>> result = named_states(run);
+  result.merge(named_values(run));
+  return result;
+}
+
 double distance(const std::vector<double>& actual, const std::vector<double>& expected) {
   double squares = 0, norm = 0;
   for (size_t i = 0; i < expected.size(); ++i) {

@@ -58,6 +58,11 @@ struct TinyRun {
 std::map<std::string, std::vector<double>> named_values(TinyRun& run);
 std::map<std::string, std::vector<double>> named_gradients(TinyRun& run);
 
+// The optimizer's states of this rank's parameters, as "first_moment.NAME". Collective if they are divided among ranks.
+std::map<std::string, std::vector<double>> named_states(TinyRun& run);
+// Both values and states.
+std::map<std::string, std::vector<double>> everything_named(TinyRun& run);
+
 // The norm of the difference, relative to the norm of the expected values.
 double distance(const std::vector<double>& actual, const std::vector<double>& expected);
 
