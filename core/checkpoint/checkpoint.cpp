@@ -210,7 +210,7 @@ static void finish(const std::string& folder, const std::string& temporary, cons
 
 void CheckpointFolder::save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
                             const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
-                            const RankTensors& of_rank) const {
+                            const RankTensors& of_rank, const std::function<void()>& require_folder) const {
   const std::string target = path(state.step), temporary = target + kUnfinished;
   Communicator& world = *groups.world;
   const bool first = world.rank() == 0;
@@ -218,8 +218,16 @@ void CheckpointFolder::save(const RunState& state, const ParameterStore& paramet
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
   };
-  if (first) make_unfinished(folder_, temporary);
-  world.barrier();
+  // A folder that took the place of the run's before this gets an empty folder, which is removed again; one that takes
+  // its place later lacks the folder that all files of the checkpoint go to.
+  write_together(
+      world,
+      [&] {
+        if (!first) return;
+        make_unfinished(folder_, temporary);
+        if (require_folder) require_folder();
+      },
+      clean_up);
   write_together(
       world,
       [&] {

@@ -80,11 +80,13 @@ class CheckpointFolder {
 
   // Writes a checkpoint; collective. Every expert-parallel rank of the first data-parallel copy writes its experts,
   // rank 0 writes the other parameters and `files` (configuration, tokenizer, difficulties), and every rank writes its
-  // own tensors. A failure leaves other checkpoints as they are. Throws CheckpointError, on all ranks if one of them
-  // cannot write its files, with that rank's reason.
+  // own tensors. A failure leaves other checkpoints as they are. `require_folder` is called on rank 0 once the folder
+  // of the unfinished checkpoint exists, and throws if it was made in a folder that took the place of the run's: it is
+  // removed then, and one that passed cannot be written elsewhere later. Throws CheckpointError, on all ranks if one of
+  // them cannot write its files, with that rank's reason.
   void save(const RunState& state, const ParameterStore& parameters, const Optimizer& optimizer,
-            const ProcessGroups& groups, const std::vector<CheckpointFile>& files,
-            const RankTensors& of_rank = {}) const;
+            const ProcessGroups& groups, const std::vector<CheckpointFile>& files, const RankTensors& of_rank = {},
+            const std::function<void()>& require_folder = {}) const;
   // One process: writes the checkpoint of a model alone, without an optimizer. `write_model` writes its tensors to the
   // path that it is given. Throws CheckpointError.
   void save_model(const RunState& state, const std::function<void(const std::string& path)>& write_model,

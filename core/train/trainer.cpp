@@ -323,6 +323,7 @@ int Trainer::run_evaluation() {
   if (verdict.is_best && config_.checkpoint.keep_best) {
     save_checkpoint();
     if (is_first()) {
+      lock_->require_folder();
       folder_.checkpoints().mark_best(run_.step);
       remove_old_checkpoints();  // the one that was the best until now
     }
@@ -401,6 +402,7 @@ int Trainer::show_sample() {
 }
 
 void Trainer::remove_old_checkpoints() const {
+  lock_->require_folder();
   folder_.checkpoints().prune(config_.checkpoint.keep_last, config_.checkpoint.keep_best);
 }
 
@@ -422,7 +424,8 @@ void Trainer::save_checkpoint() {
   run_.experts = lifecycle_.save();
   run_.placement = placement_.save(*state_->model, groups_);
   checkpoints.save(run_, state_->parameters, *state_->optimizer, groups_, files,
-                   {kMemoryFile, memory_tensors(state_->memory, state_setup().rows().begin)});
+                   {kMemoryFile, memory_tensors(state_->memory, state_setup().rows().begin)},
+                   [&] { lock_->require_folder(); });
   saved_ = run_.step;
   last_save_ = Clock::now();
   stop_.took_checkpoint(seconds_since(start));

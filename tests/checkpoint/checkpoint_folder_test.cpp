@@ -159,6 +159,24 @@ TEST_CASE("a checkpoint is not written into a folder that was removed") {
   CHECK_FALSE(fs::exists(folder / "gone"));
 }
 
+TEST_CASE("a checkpoint is not written into a folder that took the place of the run's, before the save or during it") {
+  const int ranks = GENERATE(1, 2);
+  TemporaryFolder folder;
+  const std::string path = folder / "checkpoints", other = folder / "other";
+  fs::create_directory(path);
+  const CheckpointFolder checkpoints(path);
+  CHECK_THROWS_WITH(save(checkpoints, run_at(1), ranks, 1, [] { raise<CheckpointError>("another folder"); }),
+                    Catch::Contains("another folder"));
+  CHECK(fs::is_empty(path));
+  const auto replace = [&] {
+    fs::rename(path, other);
+    fs::create_directory(path);
+  };
+  CHECK_THROWS_AS(save(checkpoints, run_at(1), ranks, 1, replace), CheckpointError);
+  CHECK(fs::is_empty(path));
+  CHECK(CheckpointFolder(other).steps().empty());
+}
+
 TEST_CASE("a checkpoint that cannot be looked into is an error of the checkpoint") {
   TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path());

@@ -84,12 +84,13 @@ struct RankState {
   std::unique_ptr<Optimizer> optimizer;
 };
 
-inline void save(const CheckpointFolder& folder, const RunState& run, int ranks = 1, int expert_parallel = 1) {
+inline void save(const CheckpointFolder& folder, const RunState& run, int ranks = 1, int expert_parallel = 1,
+                 const std::function<void()>& require_folder = {}) {
   test::run_ranks(ranks, [&](const std::shared_ptr<Communicator>& world) {
     const ProcessGroups groups = groups_of(world->rank(), ranks, expert_parallel, world);
     RankState state(groups);
     state.fill();
-    folder.save(run, state.parameters, *state.optimizer, groups, {{"config.yaml", "name: x\n"}});
+    folder.save(run, state.parameters, *state.optimizer, groups, {{"config.yaml", "name: x\n"}}, {}, require_folder);
   });
 }
 
