@@ -5,7 +5,7 @@
 #include <iostream>
 
 #include "apps/command_line.h"
-#include "comm/link_watch.h"
+#include "comm/peer_watch.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -240,7 +240,7 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   options.check();
   const bool first = session.world()->rank() == 0;
   setup_cpu(options.threads, false, session.local());
-  const LinkWatch links(*session.world(), session.local().rank);
+  const PeerWatch peers(*session.world());
   const DeviceChoice device =
       choose_device_for(options.path, options.which, options.device, options.precision, session.local());
   const std::vector<std::string> longer = for_longer_context(options);

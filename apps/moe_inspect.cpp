@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "apps/command_line.h"
-#include "comm/link_watch.h"
+#include "comm/peer_watch.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
@@ -59,7 +59,7 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   const bool wants_html = html_option.count() > 0;
   const std::string page = no_html ? "" : report_path(html, wants_html, path);
   setup_cpu(threads, false, session.local());
-  const LinkWatch links(*session.world(), session.local().rank);
+  const PeerWatch peers(*session.world());
   const DeviceChoice on = choose_device_for(path, which, device, precision, session.local());
   LoadedRun run = load_run(path, which, session.world(), expert_parallel, kInspectionSequences, on);
   const Inspection inspection = inspect(run, path, options);
@@ -120,7 +120,7 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   app.add_flag("--json", json, "print everything as one JSON object");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   setup_cpu(threads, false, session.local());
-  const LinkWatch links(*session.world(), session.local().rank);
+  const PeerWatch peers(*session.world());
   const DeviceChoice on = choose_device_for(path, which, device, precision, session.local());
   const GradientVarianceReport report = gradient_variance(path, which, batches, data, session.world(), on);
   if (session.world()->rank() != 0) return 0;

@@ -5,7 +5,7 @@
 
 #include "apps/command_line.h"
 #include "comm/agreement.h"
-#include "comm/link_watch.h"
+#include "comm/peer_watch.h"
 #include "core/base/build_info.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -153,7 +153,8 @@ static int train(const TrainConfig& config, const ResumeOptions& resume, MpiSess
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   if (first && !device.notice.empty()) log::info("{}", device.notice);
   if (first && !session.notice().empty()) log::warn("{}", session.notice());
-  const LinkWatch links(*session.world(), session.local().rank, config.parallel.timeout);
+  const PeerWatch peers(*session.world(),
+                        {.seconds = config.parallel.timeout, .ends_stopped = config.parallel.end_if_stopped});
   // The first two ranks of a host watch, because one of them may be the process that ends.
   std::optional<KillWatch> kills;
   if (session.local().size > 1 && session.local().rank < 2)

@@ -135,9 +135,11 @@ void ParallelConfig::fields(FieldVisitor& v) {
   v.field("bucket", bucket, "number of elements of gradients that are sent together", {1, 1LL << 30});
   v.field("timeout", timeout,
           "seconds after which a host of the job that no longer answers ends the job; slow ranks are no such host. 0 = "
-          "only "
-          "MPI and the kernel decide, which takes minutes",
+          "only MPI and the kernel decide, which takes minutes",
           {0, 86400});
+  v.field(
+      "end_if_stopped", end_if_stopped,
+      "whether a rank whose process or machine is stopped for that time ends the job too (false: it is waited for)");
 }
 
 void EvaluateConfig::fields(FieldVisitor& v) {

@@ -89,6 +89,7 @@ struct ParallelConfig : Fields<ParallelConfig> {
   int64_t threads = 0;
   bool hardware_threads = false;
   double timeout = 60;
+  bool end_if_stopped = false;
   std::string communication = "auto";
   bool reduce_during_backward = true;
   std::string reduce_in = "f32";

@@ -1,6 +1,7 @@
 // Several hosts, which scripts/with_hosts makes up from network namespaces. Only root can make them.
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "core/base/json_text.h"
@@ -31,6 +32,12 @@ struct TwoHosts {
   void set_link(const char* state) const {
     done({"/bin/sh", "-c", fmt::format("exec ip -n {}-1 link set eth0 {}", name, state)});
   }
+  // Sends a signal to the processes of the second host: to the rank, or to all, as when a host dies.
+  void signal_second(const char* signal, bool all) const {
+    done({"/bin/sh", "-c",
+          fmt::format("for p in $(ip netns pids {}-1); do {} kill -{} $p; done", name,
+                      all ? "" : "[ \"$(cat /proc/$p/comm)\" = moe-train ] || continue;", signal)});
+  }
   std::string name;
   ChildProcess child;
 };
@@ -55,14 +62,63 @@ TEST_CASE("a cut link ends the job with the name of the host that no longer answ
 
 TEST_CASE("a link that is down for a while does not end a job, and neither does a stopped rank", "[slow]") {
   const TemporaryFolder folder;
-  TwoHosts job(folder, {"train.steps=600", "log.every=100"});
+  TwoHosts job(folder, {"train.steps=600", "log.every=100", "parallel.timeout=5"});
   if (!job.starts()) return;
   job.set_link("down");
-  sleep(3);
+  sleep(2);
   job.set_link("up");
+  job.signal_second("STOP", false);
+  sleep(7);
+  job.signal_second("CONT", false);
   const Finished finished = job.child.wait();
   INFO(finished.err);
   CHECK(finished.code == 0);
+}
+
+TEST_CASE("a stopped rank ends the job where that is asked for", "[slow]") {
+  const TemporaryFolder folder;
+  TwoHosts job(folder,
+               {"train.steps=100000000", "parallel.timeout=5", "parallel.end_if_stopped=true", "log.every=1000"});
+  if (!job.starts()) return;
+  job.signal_second("STOP", false);
+  const Finished finished = job.child.wait();
+  INFO(finished.err);
+  CHECK(finished.code != 0);
+  CHECK_THAT(finished.err, Catch::Contains("rank 1 (host " + job.name + "-1) has given no sign of life for 5 seconds"));
+}
+
+TEST_CASE("a killed rank ends the job with its number", "[slow]") {
+  const TemporaryFolder folder;
+  TwoHosts job(folder, {"train.steps=100000000", "log.every=1000"});
+  if (!job.starts()) return;
+  job.signal_second("KILL", false);
+  const Finished finished = job.child.wait();
+  INFO(finished.err);
+  CHECK(finished.code != 0);
+  // mpirun may end the other rank before it reports, and names the lost one itself then.
+  CHECK_THAT(finished.err, Catch::Contains("rank 1"));
+}
+
+TEST_CASE("a job whose host was killed goes on, on other hosts and another number of them", "[slow]") {
+  const TemporaryFolder folder;
+  const Arguments settings{"log.every=1000", "checkpoint.every=50", "evaluate.every=0"};
+  TwoHosts job(folder, settings + Arguments{"train.steps=100000000"});
+  if (!job.starts()) return;
+  while (!std::filesystem::exists(folder / "run/checkpoints/step_00000050/COMPLETE")) usleep(1000);
+  job.signal_second("KILL", true);
+  const Finished finished = job.child.wait();
+  INFO(finished.err);
+  CHECK(finished.code != 0);
+  CHECK_THAT(finished.err, Catch::Contains("rank 1 (host " + job.name + "-1) has ended without a word"));
+  const std::string name = job.name + "b";
+  const Finished again =
+      run_child(Arguments{MOE_SCRIPTS "/with_hosts", "--name", name, "3", MPIRUN, "--host",
+                          name + "-0," + name + "-1," + name + "-2", "-n", "3"} +
+                tiny_train(folder.path(), settings + Arguments{"train.steps=100000000", "train.time_limit=3s"}) +
+                Arguments{"--resume", "must"});
+  INFO(again.err);
+  CHECK(again.code == 143);
+  CHECK_THAT(again.err, Catch::Contains("3 ranks"));
 }
 
 TEST_CASE("ranks that are given different things end at once, and name rank, host and key") {

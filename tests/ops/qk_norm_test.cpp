@@ -92,7 +92,11 @@ TEST_CASE("q/k norm gradients", "[cpu]") {
 TEST_CASE("q/k norm gives identical bits for any number of threads", "[cpu]") {
   TestContext ctx;
   const AttentionLayout layout{1, 4, 2, 33};
-  for (const auto& [q, k, spans] : {std::array<int64_t, 3>{33, 33, 6}, {132, 66, 2}}) {
+  struct Case {
+    int64_t q, k, spans;
+  };
+  for (const Case& c : {Case{33, 33, 6}, Case{132, 66, 2}}) {
+    const int64_t q = c.q, k = c.k, spans = c.spans;
     const Tensor x = ctx.normal({65, layout.width()}, 1), wq = ctx.normal({q}, 2), wk = ctx.normal({k}, 4),
                  d_y = ctx.normal(x.shape, 3);
     const auto all = [&](int num_threads) {
