@@ -254,7 +254,8 @@ void PeerWatch::end_job(const std::string& message) {
     std::fprintf(stderr, "Error: %s (reported by host %s)\n", message.c_str(), shown(host_name()).c_str());
     std::fflush(stderr);
   }
-  const int launcher = launcher_process(SystemFiles());
+  // Other launchers end a job by themselves; Slurm would wait for its daemon if that were killed.
+  const int launcher = open_mpi_launcher(SystemFiles());
   if (launcher > 1 && fork() == 0) {
     // The launcher notices the end of its ranks and ends the others of this host, but then waits for the daemon on the
     // lost host. (At a SIGTERM on top of that, Open MPI 4.1 crashes with a page of addresses.) Only functions that are

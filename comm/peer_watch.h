@@ -34,8 +34,8 @@ class PeerWatch {
   // For tests: closes the connections without a word, as the kernel does for a killed process.
   void vanish();
 
-  // Prints the message, ends this process with the exit code for communication, and ends the launcher of its rank
-  // (mpirun or its daemon) if that does not end by itself: it may wait for a lost host.
+  // Prints the message, ends this process with the exit code for communication, and ends the mpirun or daemon
+  // that started it if that does not end by itself: it may wait for a lost host.
   static void end_job(const std::string& message);
 
  private:

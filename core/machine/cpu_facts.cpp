@@ -115,9 +115,9 @@ CpuFacts read_cpu_facts(const SystemFiles& files) {
   return facts;
 }
 
-int launcher_process(const SystemFiles& files) {
-  const std::string pid = find_launcher(files).first;
-  return pid.empty() ? 0 : std::atoi(pid.c_str());
+int open_mpi_launcher(const SystemFiles& files) {
+  const auto [pid, launcher] = find_launcher(files);
+  return launcher && launcher->is_open_mpi ? std::atoi(pid.c_str()) : 0;
 }
 
 // The number of this host's ranks that share the cores of `facts`. A mask that is meant may be a rank's own or that of

@@ -23,8 +23,9 @@ struct CpuFacts {
 // Never fails: where a file cannot be read, its fact is absent, and a mask that cannot be read is that of CPU 0.
 CpuFacts read_cpu_facts(const SystemFiles& files);
 
-// The process number of the program that started this one as a rank; 0 without one.
-int launcher_process(const SystemFiles& files);
+// The process number of Open MPI's program (mpirun or its daemon) that started this one as a rank; 0 if another did,
+// such as Slurm's, or none.
+int open_mpi_launcher(const SystemFiles& files);
 
 // The threads that a rank should use, and the CPUs that it should be bound to.
 struct CpuPlan {

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"

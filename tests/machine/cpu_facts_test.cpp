@@ -200,6 +200,22 @@ TEST_CASE("facts about CPUs: masks, hardware threads, mpirun's mask and whether 
   CHECK(read_cpu_facts(MadeUpSystem().files()).cores.size() == 1);
 }
 
+TEST_CASE("a lost rank's job ends Open MPI's launcher, and no other") {
+  for (const char* name : {"mpirun", "orted", "prted"}) {
+    MadeUpSystem system;
+    system.process("self", "20", "moe-train", "0");
+    system.process("20", "10", name, "0");
+    system.process("10", "1", "slurmstepd", "0");
+    CHECK(open_mpi_launcher(system.files()) == 20);
+  }
+  for (const char* name : {"slurmstepd", "srun", "hydra_pmi_proxy", "bash"}) {
+    MadeUpSystem system;
+    system.process("self", "20", "moe-train", "0");
+    system.process("20", "1", name, "0");
+    CHECK(open_mpi_launcher(system.files()) == 0);
+  }
+}
+
 TEST_CASE("threads are shared among a host's ranks, by physical cores, the mask and the quota") {
   const auto threads = [](const CpuFacts& facts, int ranks, bool hardware = false) {
     return plan_cpus(facts, {.hardware = hardware, .local_ranks = ranks}).threads;

@@ -26,7 +26,7 @@ static void read_input(std::string_view input) {
   const SystemFiles files(scratch_folder() + "/machine");
   read_cgroup_limits(files);
   read_memory_limit(files);
-  launcher_process(files);
+  open_mpi_launcher(files);
   const CpuFacts facts = read_cpu_facts(files);
   for (const int ranks : {1, 3}) {
     const CpuPlan plan = plan_cpus(facts, {.local_ranks = ranks});
