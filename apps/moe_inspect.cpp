@@ -9,6 +9,7 @@
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/checkpoint/files.h"
+#include "core/inspect/comparison_csv.h"
 #include "core/inspect/comparison_html.h"
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_tables.h"
@@ -131,7 +132,7 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
 // Runs whose comparison would be unfair are an error only after everything is printed, because the rest is useful.
 static int compare(int argc, char** argv, MpiSession& session) {
   CommandLine app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
-  std::string folder, at = "last", json, html;
+  std::string folder, at = "last", json, csv, html;
   ComparisonOptions options;
   bool measures = false, rank = false;
   app.add_option("folder", folder, "folder whose runs are named CONFIG-seedN").required();
@@ -139,12 +140,17 @@ static int compare(int argc, char** argv, MpiSession& session) {
   app.add_option("--at", at, "evaluation that is compared; choosing the best of many favours runs with a high variance")
       .capture_default_str()
       .one_of({"last", "best"});
+  app.add_option(
+         "--margin", options.margin,
+         "difference that does not matter: below it, configurations are called equivalent (two one-sided tests)")
+      .not_negative();
   app.add_flag("--measures", measures, "also show the measures that routers and strategies report");
   app.add_flag(
       "--rank", rank,
       "instead of tables print one line per configuration, the best first: name, mean quality, FLOPs per token "
       "and parameters, separated by tabs");
   app.add_option("--json", json, "write everything to this file as one JSON object");
+  app.add_option("--csv", csv, "write a table of all runs to this file, as comma-separated values");
   app.add_option("--html", html, "write a web page to this file");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (session.world()->rank() != 0) return 0;
@@ -158,6 +164,10 @@ static int compare(int argc, char** argv, MpiSession& session) {
   if (!json.empty()) {
     replace_text(json, json_text_replacing(comparison_json(comparison), 1) + "\n");
     log::info("Wrote {}", json);
+  }
+  if (!csv.empty()) {
+    replace_text(csv, comparison_csv(comparison));
+    log::info("Wrote {}", csv);
   }
   if (!html.empty()) write_report(html, comparison_html(comparison, measures), true);
   const auto unfair = comparison.with(ComparedRun::Standing::unfair);

@@ -16,6 +16,7 @@ inline constexpr const char* kEvaluation = "eval";
 inline constexpr const char* kSample = "sample";
 inline constexpr const char* kLifecycle = "lifecycle";
 inline constexpr const char* kStopped = "stopped";
+inline constexpr const char* kDiverged = "diverged";
 inline constexpr const char* kAlarm = "alarm";
 inline constexpr const char* kCheckpoint = "checkpoint";
 inline constexpr const char* kPlacement = "placement";

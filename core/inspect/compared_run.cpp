@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
+#include "core/base/integer.h"
 #include "core/base/json_text.h"
 #include "core/base/statistics.h"
 #include "core/base/text.h"
@@ -74,6 +75,8 @@ void read_sessions(const Json& manifest, ComparedRun& run) {
 }
 
 const EvaluationPoint& evaluation_of(const RunHistory& history, int64_t updates, ComparedAt at) {
+  if (history.diverged)
+    throw LeftOut{Standing::diverged, fmt::format("loss or gradient not finite at step {}", *history.diverged)};
   if (history.evaluations.empty()) throw LeftOut{Standing::unreadable, "it was never evaluated"};
   const int64_t reached = history.train.empty() ? 0 : history.train.back().step;
   if (reached < updates)
@@ -165,6 +168,11 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
 }
 
 }  // namespace
+
+const char* name_of(Standing standing) {
+  static constexpr const char* kNames[] = {"fair", "diverged", "unfinished", "unreadable", "unfair"};
+  return kNames[as_index(standing)];
+}
 
 ComparedRun read_compared_run(const std::string& folder, const std::string& name, ComparedAt at) {
   ComparedRun run{name, name};

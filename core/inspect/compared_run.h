@@ -15,7 +15,7 @@ namespace moe {
 enum class ComparedAt { last, best };
 
 struct ComparedRun {
-  enum class Standing { fair, unfinished, unreadable, unfair };
+  enum class Standing { fair, diverged, unfinished, unreadable, unfair };
 
   std::string name;    // name of its folder
   std::string config;  // the name without "-seedN"
@@ -43,6 +43,21 @@ struct ComparedRun {
 
   RunHistory history{};
 };
+
+// The figures that reports list for each run.
+struct RunFigure {
+  const char* name;
+  double ComparedRun::*value;
+};
+inline constexpr RunFigure kRunFigures[] = {{"ms_per_step", &ComparedRun::milliseconds},
+                                            {"flops_per_token", &ComparedRun::flops_per_token},
+                                            {"parameters", &ComparedRun::parameters},
+                                            {"active_parameters", &ComparedRun::active_parameters},
+                                            {"load_max_over_mean", &ComparedRun::max_over_mean},
+                                            {"dead", &ComparedRun::dead},
+                                            {"router_entropy", &ComparedRun::router_entropy}};
+
+const char* name_of(ComparedRun::Standing standing);
 
 // Reads DIR/name. A run that cannot be compared gives the reason in `standing` and `reason`; nothing is thrown for it.
 ComparedRun read_compared_run(const std::string& folder, const std::string& name, ComparedAt at);

@@ -111,7 +111,7 @@ double updates_to_reach(const ComparedRun& run, double quality) {
 void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector<std::string>& notes) {
   std::map<int64_t, const ComparedRun*> of_baseline;
   for (const ComparedRun* run : baseline.runs) of_baseline[run->seed] = run;
-  std::vector<double> differences_of_quality, log_ratios;
+  std::vector<double> differences_of_quality, values, baseline_values, log_ratios;
   std::vector<int64_t> alone;
   for (const ComparedRun* run : config.runs) {
     const auto it = of_baseline.find(run->seed);
@@ -121,6 +121,8 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     }
     config.paired_seeds.push_back(run->seed);
     differences_of_quality.push_back(run->quality - it->second->quality);
+    values.push_back(run->quality);
+    baseline_values.push_back(it->second->quality);
     log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
     // When evaluations fluctuate, the baseline too may have reached its final quality earlier.
     config.tokens_to_match.push_back(updates_to_reach(*run, it->second->quality) /
@@ -128,6 +130,7 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     of_baseline.erase(it);
   }
   config.difference = paired_difference(std::move(differences_of_quality));
+  config.unpaired = unpaired_difference(values, baseline_values);
   config.time_ratio = std::exp(mean(log_ratios));
   for (const auto& [seed, run] : of_baseline) alone.push_back(seed);
   if (!alone.empty()) {
@@ -135,6 +138,31 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     notes.push_back(fmt::format("{} and {} do not share the seed{} {}: compared {} pair{}", config.name, baseline.name,
                                 alone.size() == 1 ? "" : "s", seed_list(alone), config.paired_seeds.size(),
                                 config.paired_seeds.size() == 1 ? "" : "s"));
+  }
+}
+
+// The verdicts on all configurations, which are judged together. A seed that diverged, here or in the baseline, is a
+// result, so that the other seeds decide nothing.
+void judge_configs(Comparison& c) {
+  std::vector<PairedDifference> differences;
+  for (const ComparedConfig& config : c.configs) differences.push_back(config.difference);
+  const std::vector<Verdict> verdicts = judge_differences(differences, c.margin);
+  const ComparedConfig* best = nullptr;
+  for (size_t i = 0; i < c.configs.size(); ++i) {
+    if (i == c.baseline) continue;
+    ComparedConfig& config = c.configs[i];
+    config.verdict = verdicts[i];
+    if (!config.diverged_seeds.empty() || !c.baseline_config().diverged_seeds.empty()) {
+      config.verdict.kind = Verdict::Kind::diverged;
+      config.verdict.seeds_to_decide.reset();
+    }
+    if (config.difference.has_interval() && (!best || config.difference.mean < best->difference.mean)) best = &config;
+  }
+  if (best && c.configs.size() >= 4 && best->difference.mean < 0) {
+    c.notes.push_back(
+        fmt::format("{} is the best of {}: the best of many looks better than it is. Train it and the baseline again "
+                    "with new seeds before you quote its difference",
+                    best->name, c.configs.size() - 1));
   }
 }
 
@@ -229,6 +257,7 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
                         const ComparisonOptions& options) {
   Comparison c;
   c.at = options.at;
+  c.margin = options.margin;
   c.runs = std::move(runs);
   auto groups = grouped(c.runs, order);
   const auto [wanted, reference] = find_baseline(groups, c, options.baseline);
@@ -240,20 +269,22 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
     ComparedConfig config;
     config.name = name;
     for (ComparedRun* run : members) {
+      if (run->standing == Standing::diverged) config.diverged_seeds.push_back(run->seed);
       if (run->standing != Standing::fair) continue;
       judge(*run, *reference, sibling);
       if (run->standing != Standing::fair) continue;
       if (!sibling) sibling = run;
       config.runs.push_back(run);
     }
-    if (config.runs.empty()) continue;
-    config.changes = essential(differences(*reference, *config.runs.front()));
+    if (config.runs.empty() && config.diverged_seeds.empty()) continue;
+    if (!config.runs.empty()) config.changes = essential(differences(*reference, *config.runs.front()));
     if (name == wanted) c.baseline = c.configs.size();
     c.configs.push_back(std::move(config));
   }
   for (size_t i = 0; i < c.configs.size(); ++i) {
     if (i != c.baseline) pair_up(c.configs[i], c.configs[c.baseline], c.notes);
   }
+  judge_configs(c);
   note_mixture(c, &ComparedRun::machine, "times cannot be compared, because the runs were made on different machines");
   note_mixture(c, &ComparedRun::precision, "the runs were computed in different precisions");
   note_mixture(c, &ComparedRun::program, "the runs were made by different builds of moe-train");

@@ -6,6 +6,7 @@
 
 #include "core/inspect/compared_run.h"
 #include "core/inspect/paired_difference.h"
+#include "core/inspect/verdict.h"
 #include "core/record/run_folder.h"
 
 namespace moe {
@@ -13,6 +14,7 @@ namespace moe {
 struct ComparisonOptions {
   ComparedAt at = ComparedAt::last;
   std::string baseline;  // empty = the first configuration with a run that can be compared
+  double margin = 0;     // differences below it are called equivalent; 0: none is
 };
 
 // One configuration: the fair runs of all its seeds.
@@ -20,8 +22,11 @@ struct ComparedConfig {
   std::string name;
   std::vector<const ComparedRun*> runs;  // by seed
   std::vector<int64_t> paired_seeds;     // seeds that the baseline has too
+  std::vector<int64_t> diverged_seeds;   // seeds without a result, because the loss was no longer finite
   PairedDifference difference;           // of the quality, minus the baseline's
-  double time_ratio = kAbsent;           // time of a step over the baseline's: geometric mean over the paired seeds
+  UnpairedDifference unpaired;           // of the same seeds
+  Verdict verdict;
+  double time_ratio = kAbsent;  // time of a step over the baseline's: geometric mean over the paired seeds
   // For each paired seed: the number of tokens after which the run reaches the quality of the baseline's compared
   // evaluation, over the number of tokens after which the baseline first reaches it; NaN where the run never does.
   std::vector<double> tokens_to_match;
@@ -41,8 +46,9 @@ struct Comparison {
 
   std::string folder;
   ComparedAt at = ComparedAt::last;
+  double margin = 0;
   std::vector<ComparedRun> runs;        // all runs that were found
-  std::vector<ComparedConfig> configs;  // those with fair runs
+  std::vector<ComparedConfig> configs;  // those with runs that are fair, or that diverged
   size_t baseline = 0;                  // index in `configs`
   std::vector<std::string> notes;       // remarks for the reader
 

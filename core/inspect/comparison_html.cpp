@@ -11,8 +11,8 @@ namespace moe {
 namespace {
 
 std::string cell_class(const std::string& text) {
-  if (text == "yes, lower") return " class=\"good\"";
-  if (text == "yes, higher") return " class=\"bad\"";
+  if (text == name_of(Verdict::Kind::better)) return " class=\"good\"";
+  if (text == name_of(Verdict::Kind::worse) || text == name_of(Verdict::Kind::diverged)) return " class=\"bad\"";
   return "";
 }
 
@@ -72,6 +72,7 @@ std::string comparison_html(const Comparison& c, bool with_measures) {
   body += remark_cards(c);
   const ReportTable quality = quality_table(c);
   body += section(quality.title, table_markup(quality) + plots(difference_plot(c)));
+  if (c.configs.size() > 1) body += section("Evidence", table_markup(evidence_table(c)));
   body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(reading_help(c)));
   const ReportTable match = match_table(c);
   body += section("Learning", plots(comparison_curves(c)));

@@ -1,5 +1,7 @@
 #include "core/inspect/comparison_json.h"
 
+#include <cmath>
+
 #include "core/base/build_info.h"
 #include "core/base/json.h"
 
@@ -8,37 +10,13 @@ namespace {
 
 using Standing = ComparedRun::Standing;
 
-struct StandingName {
-  const char* name;
-  Standing standing;
-};
-constexpr StandingName kStandings[] = {{"fair", Standing::fair},
-                                       {"unfinished", Standing::unfinished},
-                                       {"unreadable", Standing::unreadable},
-                                       {"unfair", Standing::unfair}};
-
-// Figures of a run that become means of a configuration.
-struct Figure {
-  const char* name;
-  double ComparedRun::*value;
-};
-constexpr Figure kFigures[] = {{"ms_per_step", &ComparedRun::milliseconds},
-                               {"flops_per_token", &ComparedRun::flops_per_token},
-                               {"parameters", &ComparedRun::parameters},
-                               {"active_parameters", &ComparedRun::active_parameters},
-                               {"load_max_over_mean", &ComparedRun::max_over_mean},
-                               {"dead", &ComparedRun::dead},
-                               {"router_entropy", &ComparedRun::router_entropy}};
-
 Json run_json(const Comparison& c, const ComparedRun& run) {
   Json json = {{"name", run.name}, {"config", run.config}, {"seed", run.seed}};
-  for (const StandingName& s : kStandings) {
-    if (s.standing == run.standing) json["standing"] = s.name;
-  }
+  json["standing"] = name_of(run.standing);
   if (run.standing != Standing::fair) json["reason"] = run.reason;
   json["step"] = run.step;
   json[c.judged_by().key] = run.quality;
-  for (const Figure& f : kFigures) json[f.name] = run.*f.value;
+  for (const RunFigure& f : kRunFigures) json[f.name] = run.*f.value;
   json["measures"] = run.measures;
   json["machine"] = run.machine;
   json["program"] = run.program;
@@ -48,9 +26,10 @@ Json run_json(const Comparison& c, const ComparedRun& run) {
 Json config_json(const Comparison& c, const ComparedConfig& config) {
   Json json = {{"name", config.name}, {"seeds", Json::array()}};
   for (const ComparedRun* run : config.runs) json["seeds"].push_back(run->seed);
+  json["diverged_seeds"] = config.diverged_seeds;
   const std::string quality = c.judged_by().key;
   json[quality] = config.mean_of(&ComparedRun::quality);
-  for (const Figure& f : kFigures) json[f.name] = config.mean_of(f.value);
+  for (const RunFigure& f : kRunFigures) json[f.name] = config.mean_of(f.value);
   json[quality + "_sd"] = config.deviation_of(&ComparedRun::quality);
   Json measures = Json::object();
   for (const std::string& name : c.measures()) measures[name] = config.mean_measure(name);
@@ -65,6 +44,14 @@ Json config_json(const Comparison& c, const ComparedConfig& config) {
   json["differences"] = d.differences;
   json["difference"] = d.mean;
   json["interval"] = d.has_interval() ? Json{d.low(), d.high()} : Json(nullptr);
+  const UnpairedDifference& u = config.unpaired;
+  json["unpaired_interval"] =
+      std::isnan(u.half_width) ? Json(nullptr) : Json{u.mean - u.half_width, u.mean + u.half_width};
+  json["correlation"] = u.correlation;
+  json["verdict"] = name_of(config.verdict.kind);
+  json["p"] = config.verdict.p;
+  json["p_beyond_margin"] = config.verdict.p_equivalent;
+  json["seeds_to_decide"] = config.verdict.seeds_to_decide ? Json(*config.verdict.seeds_to_decide) : Json(nullptr);
   json["excludes_zero"] = d.has_interval() ? Json(d.excludes_zero()) : Json(nullptr);
   json["time_ratio"] = config.time_ratio;
   json["tokens_to_match"] = config.tokens_to_match;
@@ -85,6 +72,7 @@ Json comparison_json(const Comparison& c) {
           {"at", c.at == ComparedAt::last ? "last" : "best"},
           {"baseline", c.baseline_config().name},
           {"confidence", kConfidence},
+          {"margin", c.margin},
           {"terms", terms},
           {"configs", configs},
           {"runs", runs},

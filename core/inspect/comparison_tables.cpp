@@ -24,9 +24,11 @@ std::string count_text(double value) {
 }
 
 std::string seeds_text(const Comparison& c, const ComparedConfig& config) {
-  const size_t all = config.runs.size(), paired = config.paired_seeds.size();
-  const bool partly = &config != &c.baseline_config() && paired != all;
-  return partly ? fmt::format("{} ({} paired)", all, paired) : std::to_string(all);
+  const size_t all = config.runs.size(), paired = config.paired_seeds.size(), diverged = config.diverged_seeds.size();
+  std::vector<std::string> remarks;
+  if (&config != &c.baseline_config() && paired != all) remarks.push_back(fmt::format("{} paired", paired));
+  if (diverged > 0) remarks.push_back(fmt::format("{} diverged", diverged));
+  return std::to_string(all) + (remarks.empty() ? "" : " (" + join(remarks, ", ") + ")");
 }
 
 std::string interval_text(const PairedDifference& d) {
@@ -35,10 +37,8 @@ std::string interval_text(const PairedDifference& d) {
   return fmt::format("[{}, {}]", signed_text(d.low()), signed_text(d.high()));
 }
 
-std::string verdict(const PairedDifference& d) {
-  if (!d.has_interval()) return "-";
-  if (!d.excludes_zero()) return "no";
-  return d.mean < 0 ? "yes, lower" : "yes, higher";
+std::string probability_text(double p) {
+  return std::isnan(p) ? "-" : p < 0.001 ? "<0.001" : fmt::format("{:.3f}", p);
 }
 
 template <class Row>
@@ -51,8 +51,7 @@ ReportTable table(const Comparison& c, std::string title, std::vector<std::strin
 }  // namespace
 
 ReportTable quality_table(const Comparison& c) {
-  return table(c, "Validation",
-               {"config", "seeds", c.judged_by().key, "sd", "difference", "95 % interval", "excludes 0"},
+  return table(c, "Validation", {"config", "seeds", c.judged_by().key, "sd", "difference", "95 % interval", "verdict"},
                [&](const ComparedConfig& config) {
                  const bool base = &config == &c.baseline_config();
                  const PairedDifference& d = config.difference;
@@ -62,8 +61,34 @@ ReportTable quality_table(const Comparison& c) {
                                                  figure_text(config.deviation_of(&ComparedRun::quality), 4),
                                                  base ? "baseline" : signed_text(d.mean),
                                                  base ? "" : interval_text(d),
-                                                 base ? "" : verdict(d)};
+                                                 base ? "" : name_of(config.verdict.kind)};
                });
+}
+
+ReportTable evidence_table(const Comparison& c) {
+  std::vector<std::string> columns{"config", "p", "unpaired interval", "correlation", "seeds to decide"};
+  const bool has_margin = c.margin > 0;
+  if (has_margin) columns.insert(columns.begin() + 2, fmt::format("p(beyond {:g})", c.margin));
+  return table(c, "Evidence", columns, [&](const ComparedConfig& config) {
+    std::vector<std::string> row{config.name};
+    if (&config == &c.baseline_config()) {
+      row.resize(columns.size());
+      row[1] = "baseline";
+      return row;
+    }
+    const UnpairedDifference& u = config.unpaired;
+    row.push_back(probability_text(config.verdict.p));
+    if (has_margin) row.push_back(probability_text(config.verdict.p_equivalent));
+    row.push_back(std::isnan(u.half_width) ? "-"
+                                           : fmt::format("[{}, {}]", signed_text(u.mean - u.half_width),
+                                                         signed_text(u.mean + u.half_width)));
+    row.push_back(signed_text(u.correlation, 2));
+    const Verdict& v = config.verdict;
+    row.push_back(v.kind != Verdict::Kind::undecided ? "-"
+                  : v.seeds_to_decide                ? fmt::format("about {}", *v.seeds_to_decide)
+                                                     : fmt::format("over {}", kMostSeeds));
+    return row;
+  });
 }
 
 ReportTable match_table(const Comparison& c) {
@@ -147,7 +172,8 @@ std::vector<Remark> remarks(const Comparison& c) {
     const char* label;
     bool alarming;
   };
-  static constexpr Kind kKinds[] = {{Standing::unfair, "UNFAIR, left out", true},
+  static constexpr Kind kKinds[] = {{Standing::diverged, "DIVERGED", true},
+                                    {Standing::unfair, "UNFAIR, left out", true},
                                     {Standing::unfinished, "unfinished, left out", true},
                                     {Standing::unreadable, "left out", true}};
   std::vector<Remark> result;
@@ -165,15 +191,23 @@ std::string reading_help(const Comparison& c) {
           "difference: mean over the shared seeds of {} minus the baseline's, with Student's t interval over "
           "the seeds; ",
           c.judged_by().name) +
-      "below 0 is better. It applies to other seeds of the same setting, not to other sizes, lengths or data. "
+      "below 0 is better. verdict: by p below 0.05, corrected for the number of configurations (Holm); not decided is "
+      "no proof of equality" +
+      (c.margin > 0 ? fmt::format(", equivalent is one of a difference below {:g}", c.margin)
+                    : ", which --margin looks for") +
+      ". correlation: of the pairs; where it is near 0 pairing by seed brings nothing. seeds to decide: in all, if "
+      "mean "
+      "and scatter stay as they are. It applies to other seeds of the same setting, not to other sizes, lengths or "
+      "data. "
       "tokens: the number until a configuration, interpolated linearly between evaluations, reaches the baseline's "
       "final quality, over the number until the baseline first reaches it. time: of a step, over the baseline's. "
       "max/mean: load of the worst layer's busiest expert over a fair share; dead: experts of all layers without a "
       "token; entropy: of the router, 1 is uniform.";
   if (c.configs.size() > 2) {
-    text +=
-        fmt::format(" With {} comparisons, expect one interval in twenty to exclude 0 where there is no difference.",
-                    c.configs.size() - 1);
+    text += fmt::format(
+        " The intervals are of one comparison each: of {}, expect one in twenty to exclude 0 where there is "
+        "no difference.",
+        c.configs.size() - 1);
   }
   return text;
 }

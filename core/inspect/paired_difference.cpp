@@ -34,6 +34,12 @@ double student_t(double probability, int64_t degrees_of_freedom) {
   return std::sqrt(static_cast<double>(degrees_of_freedom)) * std::tan(low);
 }
 
+double student_p(double t, int64_t degrees_of_freedom) {
+  if (std::isinf(t)) return 0;
+  const double angle = std::atan(std::abs(t) / std::sqrt(static_cast<double>(degrees_of_freedom)));
+  return std::max(0.0, 1 - student_coverage(angle, degrees_of_freedom));
+}
+
 PairedDifference paired_difference(std::vector<double> differences) {
   PairedDifference result{std::move(differences), 0, std::numeric_limits<double>::quiet_NaN()};
   const auto pairs = static_cast<int64_t>(result.differences.size());
@@ -42,6 +48,23 @@ PairedDifference paired_difference(std::vector<double> differences) {
     result.half_width = student_t(kConfidence, pairs - 1) * standard_deviation(result.differences) /
                         std::sqrt(static_cast<double>(pairs));
   }
+  return result;
+}
+
+UnpairedDifference unpaired_difference(const std::vector<double>& values, const std::vector<double>& baseline) {
+  MOE_CHECK(values.size() == baseline.size(), "{} values and {} of the baseline", values.size(), baseline.size());
+  UnpairedDifference result;
+  result.mean = mean(values) - mean(baseline);
+  const auto n = static_cast<double>(values.size());
+  if (values.size() < 2) return result;
+  const double a = std::pow(standard_deviation(values), 2) / n, b = std::pow(standard_deviation(baseline), 2) / n;
+  // Welch and Satterthwaite's degrees of freedom, rounded down.
+  const double degrees = a + b > 0 ? (a + b) * (a + b) * (n - 1) / (a * a + b * b) : n - 1;
+  result.half_width = student_t(kConfidence, std::max<int64_t>(1, static_cast<int64_t>(degrees))) * std::sqrt(a + b);
+  if (values.size() < 3 || a == 0 || b == 0) return result;
+  double products = 0;
+  for (size_t i = 0; i < values.size(); ++i) products += (values[i] - mean(values)) * (baseline[i] - mean(baseline));
+  result.correlation = products / (n - 1) / (n * std::sqrt(a * b));
   return result;
 }
 

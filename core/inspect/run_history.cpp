@@ -173,6 +173,7 @@ RunHistory read_history(const std::string& path) {
     const auto step = record[metric_keys::kStep].get<int64_t>();
     const auto type = record[metric_keys::kType].get<std::string>();
     if (type == metric_keys::kStopped) history.stopped = step;
+    if (type == metric_keys::kDiverged) history.diverged = step;
     if (type == metric_keys::kLifecycle) history.lifecycle.push_back(lifecycle_point(step, record));
     if (type == metric_keys::kPlacement) history.placements.push_back(placement_point(step, record));
     if (type == metric_keys::kTrain) train[step] = train_point(step, record);

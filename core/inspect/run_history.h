@@ -71,6 +71,7 @@ struct RunHistory {
   bool found = false;  // the file exists
   int64_t damaged_lines = 0;
   std::optional<int64_t> stopped;            // the step at which the run ended early, if it did
+  std::optional<int64_t> diverged;           // the update whose loss or gradient was not finite
   std::vector<TrainPoint> train;             // by step
   std::vector<EvaluationPoint> evaluations;  // by step
   std::vector<LifecyclePoint> lifecycle;     // in the order of the records

@@ -27,7 +27,7 @@ static bool happens_again(const Json& type, const Json& record, ResumedRecords& 
     return --resumed.lifecycle_records < 0;
   }
   if (type == metric_keys::kEvaluation || type == metric_keys::kSample) return !resumed.step_finished;
-  return type == metric_keys::kStopped;
+  return type == metric_keys::kStopped || type == metric_keys::kDiverged;
 }
 
 MetricsFile::MetricsFile(const std::string& path, const std::optional<ResumedRecords>& resumed) : path_(path) {

@@ -41,6 +41,11 @@ bool Trainer::checkpoint_is_due() const {
   return due != 0;
 }
 
+// For comparisons, in which a run that diverged counts.
+void Trainer::record_divergence(int64_t step) {
+  if (is_first()) metrics_->write(metric_keys::kDiverged, step, {});
+}
+
 // One update, and what follows from its results for the next one.
 StepOutcome Trainer::make_update() {
   const auto start = Clock::now();
@@ -48,6 +53,7 @@ StepOutcome Trainer::make_update() {
   const StepOutcome outcome =
       train_step_->run(batch, run_.step, learning_rate_->at(static_cast<uint64_t>(run_.step)), stop_.before_update());
   if (!outcome.finite()) {
+    record_divergence(run_.step + 1);
     raise<DivergedError>(
         "step {}: loss {}, gradient norm {}: training diverged; the last checkpoint is of step {}. Try a lower "
         "learning rate, a longer warm-up or a smaller train.clip_norm",
@@ -317,7 +323,10 @@ int Trainer::run_evaluation() {
   options.stop = stop_between_parts(signal);
   const Evaluation result = evaluate(*state_, groups_, *task_, kSplit, options);
   if (!result.is_complete) return signal;
-  if (!std::isfinite(result.nll())) raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
+  if (!std::isfinite(result.nll())) {
+    record_divergence(run_.step);
+    raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());
+  }
   const BestEvaluation::Verdict verdict = best_.judge(result);
   if (is_first()) record_evaluation(result, verdict, seconds_since(start));
   if (verdict.is_best && config_.checkpoint.keep_best) {

@@ -82,6 +82,7 @@ class Trainer {
   void write_change(const std::vector<Json>& records, const std::string& cause);
   std::optional<double> probe_loss(const std::function<bool()>& stop);
   ExitCode train();
+  void record_divergence(int64_t step);
   StepOutcome make_update();
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);

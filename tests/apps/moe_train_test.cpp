@@ -318,6 +318,16 @@ TEST_CASE("a run that diverges ends with 6 and keeps its last checkpoint") {
   INFO(result.err);
   CHECK(result.code == 6);
   CHECK_THAT(result.err, Catch::Contains("diverged"));
+  // A comparison names it.
+  CHECK(occurrences(read_file(folder / "run/metrics.jsonl"), R"("type":"diverged")") == 1);
+  const Finished compared = run_child(program("moe-inspect") + Arguments{"compare", folder.path()});
+  INFO(compared.err);
+  CHECK_THAT(compared.err, Catch::Contains("run: loss or gradient not finite at step"));
+  // Going on from a checkpoint before it, the run has not diverged.
+  done(tiny_train(folder.path(),
+                  {"train.steps=5", "train.learning_rate={kind: constant, value: 1e6}", "train.clip_norm=0"}) +
+       Arguments{"--resume", "must", "--change", "train.learning_rate={kind: constant, value: 0}"});
+  CHECK(occurrences(read_file(folder / "run/metrics.jsonl"), R"("type":"diverged")") == 0);
 }
 
 TEST_CASE("a collapse ends with 7 if the alarm stops runs, with a checkpoint and a record") {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/base/json_text.h"
+#include "core/inspect/comparison_csv.h"
 #include "core/inspect/comparison_json.h"
 #include "core/inspect/comparison_text.h"
 #include "tests/inspect/sample_comparison.h"
@@ -37,7 +38,8 @@ TEST_CASE("the table of two configurations with three seeds") {
   CHECK_THAT(text, Catch::Contains("2 configurations, 6 runs | 20 updates of 64 tokens | last evaluation, 499 tokens | "
                                    "baseline a"));
   CHECK_THAT(text, Catch::Contains("a           3  2.0500  0.0500    baseline\n"));
-  CHECK_THAT(text, Catch::Contains("b           3  2.0300  0.0458     -0.0200  [-0.0448, +0.0048]          no\n"));
+  CHECK_THAT(text, Catch::Contains("b           3  2.0300  0.0458     -0.0200  [-0.0448, +0.0048]  not decided\n"));
+  CHECK_THAT(text, Catch::Contains("b          0.074  [-0.1446, +0.1046]        +0.98          about 4\n"));
   CHECK_THAT(text, Catch::Contains("b          12.0  1.20x         3.50        2.0M    500k\n"));
   CHECK_THAT(text, Catch::Contains("b           1.50   1.0    0.750\n"));
   CHECK_THAT(text, Catch::Contains("b              0.203\n"));
@@ -81,19 +83,19 @@ TEST_CASE("tokens until a configuration reaches the baseline's final quality") {
   CHECK_THAT(comparison_text(compare_runs(sample_runs(), {}, options), false), Catch::Contains("a        0 of 3"));
 }
 
-TEST_CASE("an interval that excludes 0 gives the sign") {
+TEST_CASE("a decided difference is better or worse") {
   const std::vector<ComparedRun> lower = {sample_run("a", 1, 2), sample_run("a", 2, 2.5), sample_run("b", 1, 1.9),
                                           sample_run("b", 2, 2.401)};
-  CHECK_THAT(comparison_text(compare_runs(lower, {}, {}), false), Catch::Contains("yes, lower"));
+  CHECK_THAT(comparison_text(compare_runs(lower, {}, {}), false), Catch::Contains("  better\n"));
   ComparisonOptions options;
   options.baseline = "b";
-  CHECK_THAT(comparison_text(compare_runs(lower, {}, options), false), Catch::Contains("yes, higher"));
+  CHECK_THAT(comparison_text(compare_runs(lower, {}, options), false), Catch::Contains("  worse\n"));
 }
 
 TEST_CASE("one seed has no interval") {
   const Comparison c = compare_runs({sample_run("a", 1, 2), sample_run("b", 1, 1.5)}, {}, {});
   CHECK_THAT(comparison_text(c, false),
-             Catch::Contains("b           1  1.5000   -     -0.5000  needs 2 seeds           -\n"));
+             Catch::Contains("b           1  1.5000   -     -0.5000  needs 2 seeds        -\n"));
   const auto json = parse_json(json_text(comparison_json(c)));
   CHECK(json["configs"][1]["interval"].is_null());
   CHECK(json["configs"][1]["difference"] == -0.5);
@@ -147,6 +149,59 @@ TEST_CASE("unfinished runs are listed and the rest is compared") {
   CHECK_THAT(comparison_text(c, false), Catch::Contains("unfinished, left out: b-seed1: logged up to step 5 of 20"));
 }
 
+TEST_CASE("a seed that diverged is counted and decides the verdict") {
+  std::vector<ComparedRun> runs = sample_runs();
+  runs[4].standing = Standing::diverged;
+  runs[4].reason = "loss or gradient not finite at step 7";
+  const Comparison c = compare_runs(runs, {}, {});
+  const std::string text = comparison_text(c, false);
+  INFO(text);
+  CHECK(c.configs[1].diverged_seeds == std::vector<int64_t>{2});
+  CHECK(c.configs[1].verdict.kind == Verdict::Kind::diverged);
+  CHECK_THAT(text, Catch::Contains("2 (1 diverged)") && Catch::Contains("  diverged\n") &&
+                       Catch::Contains("DIVERGED: b-seed2: loss or gradient not finite at step 7"));
+  // A configuration of which every seed diverged is in the tables, too.
+  runs[3].standing = runs[5].standing = Standing::diverged;
+  const Comparison all = compare_runs(runs, {}, {});
+  REQUIRE(all.configs.size() == 2);
+  CHECK_THAT(comparison_text(all, true), Catch::Contains("0 (3 diverged)"));
+  comparison_json(all);
+  // So is a baseline's.
+  runs = sample_runs();
+  runs[0].standing = Standing::diverged;
+  CHECK(compare_runs(runs, {}, {}).configs[1].verdict.kind == Verdict::Kind::diverged);
+}
+
+TEST_CASE("with a margin small differences are equivalent, and the best of many gets a warning") {
+  const std::vector<ComparedRun> runs = {sample_run("a", 1, 2), sample_run("a", 2, 2.5), sample_run("b", 1, 1.9991),
+                                         sample_run("b", 2, 2.499)};
+  ComparisonOptions options;
+  options.margin = 0.02;
+  const std::string text = comparison_text(compare_runs(runs, {}, options), false);
+  INFO(text);
+  CHECK_THAT(text, Catch::Contains("  equivalent\n") && Catch::Contains("p(beyond 0.02)"));
+  std::vector<ComparedRun> many = runs;
+  for (const char* name : {"c", "d"}) {
+    many.push_back(sample_run(name, 1, 2.1));
+    many.push_back(sample_run(name, 2, 2.6));
+  }
+  CHECK_THAT(comparison_text(compare_runs(many, {}, {}), false), Catch::Contains("b is the best of 3"));
+  CHECK_THAT(comparison_text(compare_runs(runs, {}, {}), false), !Catch::Contains("is the best of"));
+}
+
+TEST_CASE("a comparison as comma-separated values") {
+  std::vector<ComparedRun> runs = sample_runs();
+  runs[3].standing = Standing::unfinished;
+  runs[3].reason = "a \"reason\", with a comma";
+  runs[4].dead = kAbsent;
+  const std::string csv = comparison_csv(compare_runs(runs, {}, {}));
+  INFO(csv);
+  CHECK_THAT(csv, Catch::StartsWith("name,config,seed,standing,reason,step,bpc,ms_per_step,"));
+  CHECK_THAT(csv, Catch::Contains("a-seed1,a,1,fair,,20,2,10,3500000,2000000,500000,1.5,1,0.75,0.2\r\n"));
+  CHECK_THAT(csv, Catch::Contains("b-seed1,b,1,unfinished,\"a \"\"reason\"\", with a comma\",20,"));
+  CHECK_THAT(csv, Catch::Contains("b-seed2,b,2,fair,,20,2.08,12,3500000,2000000,500000,1.5,,0.75,0.208\r\n"));
+}
+
 TEST_CASE("choice of the baseline") {
   CHECK(compare_runs(sample_runs(), {"b", "a"}, {}).baseline_config().name == "b");
   CHECK(compare_runs(sample_runs(), {"gone", "b"}, {}).baseline_config().name == "b");
@@ -190,6 +245,10 @@ TEST_CASE("the JSON report parses and agrees") {
   CHECK(json["configs"][1]["difference"].get<double>() == Approx(-0.02));
   CHECK(json["configs"][1]["interval"][0].get<double>() == Approx(-0.0448414).epsilon(1e-5));
   CHECK(json["configs"][1]["excludes_zero"] == false);
+  CHECK(json["configs"][1]["verdict"] == "not decided");
+  CHECK(json["configs"][1]["p"].get<double>() == Approx(0.0742).epsilon(1e-3));
+  CHECK(json["configs"][1]["seeds_to_decide"] == 4);
+  CHECK(json["configs"][1]["correlation"].get<double>() == Approx(0.982).epsilon(1e-3));
   CHECK(json["configs"][1]["measures"]["topk_overlap"].get<double>() == Approx(0.203));
   CHECK(json["terms"]["evaluated tokens"] == "499");
 }
