@@ -48,6 +48,11 @@ void InitConfig::fields(FieldVisitor& v) {
           "factor on the outputs of experts copied from a dense layer, for routers whose weights do not sum to 1 "
           "(with softmax: all, about experts / k)",
           {1e-3, 1e3});
+  v.field("perturb", perturb,
+          "size of a perturbation of all initial values: each is multiplied by 1 + perturb * u, u uniform in [-1, 1]. "
+          "Copies of a run with 1e-6 show how far equal runs drift apart (scripts/compare --noise)",
+          {0, 0.1});
+  v.field("perturb_seed", perturb_seed, "seed of that perturbation; all else keeps the run's seed", {0, 1LL << 53});
   v.group("clusters", clusters, "Initialises routers and experts from clusters of each MoE layer's inputs.");
   v.group("reptile", reptile,
           "Meta-learned initialisation (Reptile): weights from which a few steps suffice to learn any domain.");

@@ -30,6 +30,8 @@ struct InitConfig : Fields<InitConfig> {
   double noise = 0;
   double reinitialise = 0;
   double scale = 1;
+  double perturb = 0;
+  int64_t perturb_seed = 1;
   ClusterConfig clusters;
   ReptileConfig reptile;
 

@@ -7,6 +7,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
+#include "core/initialise/perturbation.h"
 #include "core/record/run_folder.h"
 
 namespace moe {
@@ -134,6 +135,10 @@ RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const Tr
       });
     });
   }
+  if (config.init.perturb > 0) {
+    perturb(state, config.init.perturb, static_cast<uint64_t>(config.init.perturb_seed));
+    initialisation.perturbation = config.init.perturb;
+  }
   return initialisation;
 }
 
@@ -169,6 +174,7 @@ std::vector<std::string> RunInitialisation::to_words() const {
     lines.push_back(fmt::format("Reptile on {} tokens | loss before the domains' inner steps {:.4f} -> {:.4f}",
                                 format_count(reptile->tokens), reptile->first_loss, reptile->last_loss));
   }
+  if (perturbation > 0) lines.push_back(fmt::format("all values perturbed by up to {:g} of themselves", perturbation));
   return lines;
 }
 

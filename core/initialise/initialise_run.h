@@ -15,6 +15,7 @@ struct RunInitialisation {
   std::optional<StartReport> from;
   std::optional<ClusterReport> clusters;
   std::optional<ReptileReport> reptile;
+  double perturbation = 0;  // its size
 
   std::vector<std::string> to_words() const;
   std::vector<Json> to_json() const;  // records of metrics.jsonl, type "init"
@@ -24,9 +25,9 @@ struct RunInitialisation {
 // exist or does not fit.
 void check_initialisation(const TrainConfig& config, const Task& task, const RunLength& run);
 
-// Applies another run's weights, then clusters, then Reptile, as configured in init. They use the training samples of
-// `task`; the seed determines which ones. check_initialisation() must have passed. Collective. Throws the errors of the
-// parts.
+// Applies another run's weights, then clusters, then Reptile, then the perturbation, as configured in init. They use
+// the training samples of `task`; the seed determines which ones. check_initialisation() must have passed. Collective.
+// Throws the errors of the parts.
 RunInitialisation initialise_run(TrainingState& state, TrainStep& step, const TrainConfig& config,
                                  const ProcessGroups& groups, const Task& task);
 

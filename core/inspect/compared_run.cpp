@@ -128,6 +128,16 @@ ConfigNode configuration_of(const std::string& path) try {
   return parse_config(read_text(path + "/config.yaml"), path + "/config.yaml");
 }
 
+// A copy that init.perturb made: CONFIG-noiseN-seedM belongs to CONFIG.
+void read_perturbation(ComparedRun& run) {
+  const ConfigNode* init = run.configuration.find("init");
+  const ConfigNode* size = init ? init->find("perturb") : nullptr;
+  run.is_copy = size && !size->scalar.empty() && size->scalar.find_first_not_of("0.") != std::string::npos;
+  if (!run.is_copy) return;
+  const size_t mark = run.config.rfind("-noise");
+  if (mark != std::string::npos && mark > 0) run.config.resize(mark);
+}
+
 void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   const Json manifest = parse_json_or_null(read_text(path + "/manifest.json"));
   if (!manifest.is_object()) throw LeftOut{Standing::unreadable, "manifest.json is damaged"};
@@ -137,6 +147,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   if (static_cast<int64_t>(seed) != run.seed) run.config = run.name;  // its name does not have this form
   run.seed = static_cast<int64_t>(seed);
   run.configuration = configuration_of(path);
+  read_perturbation(run);
   run.history = read_history(path + "/metrics.jsonl");
   run.tokens_per_update = number(manifest, "tokens_per_update");
   run.parameters = number(manifest, "parameters");
@@ -170,7 +181,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
 }  // namespace
 
 const char* name_of(Standing standing) {
-  static constexpr const char* kNames[] = {"fair", "diverged", "unfinished", "unreadable", "unfair"};
+  static constexpr const char* kNames[] = {"fair", "copy", "diverged", "unfinished", "unreadable", "unfair"};
   return kNames[as_index(standing)];
 }
 

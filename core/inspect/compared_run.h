@@ -15,10 +15,10 @@ namespace moe {
 enum class ComparedAt { last, best };
 
 struct ComparedRun {
-  enum class Standing { fair, diverged, unfinished, unreadable, unfair };
+  enum class Standing { fair, copy, diverged, unfinished, unreadable, unfair };
 
   std::string name;    // name of its folder
-  std::string config;  // the name without "-seedN"
+  std::string config;  // the name without "-seedN" and, of a copy, "-noiseN"
   int64_t seed = 0;
   Standing standing = Standing::fair;
   std::string reason{};  // why it is left out
@@ -32,6 +32,7 @@ struct ComparedRun {
 
   int64_t step = 0;  // step of the evaluation that is compared
   double quality = kAbsent;
+  bool is_copy = false;           // perturbed (init.perturb), to measure the noise
   double milliseconds = kAbsent;  // per step, median over the logged steps
   double parameters = kAbsent, active_parameters = kAbsent, flops_per_token = kAbsent;
   // Over the evaluation's tokens: largest load over the mean load in the worst layer, and experts of all layers without

@@ -48,7 +48,9 @@ using ConfigGroups = std::vector<std::pair<std::string, std::vector<ComparedRun*
 // Groups all runs by configuration, in each group by seed.
 ConfigGroups grouped(std::vector<ComparedRun>& runs, const std::vector<std::string>& order) {
   std::map<std::string, std::vector<ComparedRun*>> by_name;
-  for (ComparedRun& run : runs) by_name[run.config].push_back(&run);
+  for (ComparedRun& run : runs) {
+    if (!run.is_copy) by_name[run.config].push_back(&run);
+  }
   ConfigGroups groups;
   const auto take = [&](const std::string& name) {
     const auto it = by_name.find(name);
@@ -141,6 +143,41 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
   }
 }
 
+// The copies of the baseline with the seed that most of them have. They are measured by the baseline's terms.
+void measure_noise(Comparison& c) {
+  std::map<int64_t, std::vector<double>> by_seed;
+  const ComparedRun& reference = c.reference();
+  for (ComparedRun& run : c.runs) {
+    if (!run.is_copy || run.standing != Standing::fair) continue;
+    judge(run, reference, nullptr);
+    if (run.standing != Standing::fair) continue;
+    run.standing = Standing::copy;
+    if (run.config == c.baseline_config().name) by_seed[run.seed].push_back(run.quality);
+  }
+  for (auto& [seed, qualities] : by_seed) {
+    if (qualities.size() <= c.noise.qualities.size()) continue;
+    c.noise = {.config = c.baseline_config().name,
+               .seed = seed,
+               .qualities = qualities,
+               .deviation = standard_deviation(qualities)};
+  }
+  const size_t copies = c.noise.qualities.size();
+  if (copies == 0) return;
+  c.notes.push_back(fmt::format(
+      "{} copies of {} with seed {}, whose initial values differ by rounding errors, scatter by {:.4f} (standard "
+      "deviation){}",
+      copies, c.noise.config, c.noise.seed, c.noise.deviation, copies < 4 ? "; at least four are needed" : ""));
+  for (const ComparedConfig& config : c.configs) {
+    if (!c.is_below_noise(config)) continue;
+    c.notes.push_back(
+        fmt::format("the interval of {} is narrower than that of {} pairs that differ by rounding errors alone, "
+                    "+-{:.4f}: the pairs "
+                    "agree better than runs can, so more seeds will widen it",
+                    config.name, config.difference.differences.size(),
+                    c.noise.half_width(std::ssize(config.difference.differences))));
+  }
+}
+
 // The verdicts on all configurations, which are judged together. A seed that diverged, here or in the baseline, is a
 // result, so that the other seeds decide nothing.
 void judge_configs(Comparison& c) {
@@ -198,6 +235,15 @@ double ComparedConfig::mean_measure(const std::string& measure) const {
     if (const auto it = run->measures.find(measure); it != run->measures.end()) values.push_back(it->second);
   }
   return mean(values);
+}
+
+double NoiseControl::half_width(int64_t pairs) const {
+  if (pairs < 2) return kAbsent;
+  return student_t(kConfidence, pairs - 1) * deviation * std::sqrt(2 / static_cast<double>(pairs));
+}
+
+bool Comparison::is_below_noise(const ComparedConfig& config) const {
+  return config.difference.half_width < noise.half_width(std::ssize(config.difference.differences));
 }
 
 std::vector<const ComparedRun*> Comparison::with(Standing standing) const {
@@ -285,6 +331,7 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
     if (i != c.baseline) pair_up(c.configs[i], c.configs[c.baseline], c.notes);
   }
   judge_configs(c);
+  measure_noise(c);
   note_mixture(c, &ComparedRun::machine, "times cannot be compared, because the runs were made on different machines");
   note_mixture(c, &ComparedRun::precision, "the runs were computed in different precisions");
   note_mixture(c, &ComparedRun::program, "the runs were made by different builds of moe-train");

@@ -40,6 +40,17 @@ struct ComparedConfig {
   double mean_measure(const std::string& name) const;
 };
 
+// How far copies of one run scatter whose initial values differ by a rounding error.
+struct NoiseControl {
+  std::string config;
+  int64_t seed = 0;
+  std::vector<double> qualities;  // of the copies
+  double deviation = kAbsent;     // their standard deviation; NaN below two copies
+
+  // The half-width of an interval over n pairs that differ by nothing else; NaN below two pairs.
+  double half_width(int64_t pairs) const;
+};
+
 struct Comparison {
   Comparison() = default;
   Comparison(Comparison&&) = default;  // a copy's configs would point to the runs of the original
@@ -50,8 +61,11 @@ struct Comparison {
   std::vector<ComparedRun> runs;        // all runs that were found
   std::vector<ComparedConfig> configs;  // those with runs that are fair, or that diverged
   size_t baseline = 0;                  // index in `configs`
+  NoiseControl noise;                   // of the baseline; without copies if none were made
   std::vector<std::string> notes;       // remarks for the reader
 
+  // Whether an interval is narrower than runs scatter that differ by nothing but rounding.
+  bool is_below_noise(const ComparedConfig& config) const;
   const ComparedConfig& baseline_config() const { return configs[baseline]; }
   const ComparedRun& reference() const { return *baseline_config().runs.front(); }
   const Quality& judged_by() const { return *reference().history.judged_by; }

@@ -48,6 +48,7 @@ Json config_json(const Comparison& c, const ComparedConfig& config) {
   json["unpaired_interval"] =
       std::isnan(u.half_width) ? Json(nullptr) : Json{u.mean - u.half_width, u.mean + u.half_width};
   json["correlation"] = u.correlation;
+  json["below_noise"] = c.is_below_noise(config);
   json["verdict"] = name_of(config.verdict.kind);
   json["p"] = config.verdict.p;
   json["p_beyond_margin"] = config.verdict.p_equivalent;
@@ -73,6 +74,11 @@ Json comparison_json(const Comparison& c) {
           {"baseline", c.baseline_config().name},
           {"confidence", kConfidence},
           {"margin", c.margin},
+          {"noise",
+           {{"config", c.noise.config},
+            {"seed", c.noise.seed},
+            {"copies", c.noise.qualities},
+            {"deviation", c.noise.deviation}}},
           {"terms", terms},
           {"configs", configs},
           {"runs", runs},

@@ -31,10 +31,12 @@ std::string seeds_text(const Comparison& c, const ComparedConfig& config) {
   return std::to_string(all) + (remarks.empty() ? "" : " (" + join(remarks, ", ") + ")");
 }
 
-std::string interval_text(const PairedDifference& d) {
+// * marks one that is narrower than the noise.
+std::string interval_text(const Comparison& c, const ComparedConfig& config) {
+  const PairedDifference& d = config.difference;
   if (d.differences.empty()) return "no shared seed";
   if (!d.has_interval()) return "needs 2 seeds";
-  return fmt::format("[{}, {}]", signed_text(d.low()), signed_text(d.high()));
+  return fmt::format("[{}, {}]{}", signed_text(d.low()), signed_text(d.high()), c.is_below_noise(config) ? "*" : "");
 }
 
 std::string probability_text(double p) {
@@ -60,7 +62,7 @@ ReportTable quality_table(const Comparison& c) {
                                                  figure_text(config.mean_of(&ComparedRun::quality), 4),
                                                  figure_text(config.deviation_of(&ComparedRun::quality), 4),
                                                  base ? "baseline" : signed_text(d.mean),
-                                                 base ? "" : interval_text(d),
+                                                 base ? "" : interval_text(c, config),
                                                  base ? "" : name_of(config.verdict.kind)};
                });
 }

@@ -126,6 +126,21 @@ TEST_CASE(
   CHECK_THAT(whole.err, Catch::Contains("the comparison would be unfair for 1 run, which was left out: one-seed1"));
 }
 
+TEST_CASE("scripts/compare makes perturbed copies of the baseline, which are no runs of their own") {
+  const Workplace place;
+  const Finished made =
+      run_child(place.compare("1 2", {"one.yaml", "other.yaml"}) + Arguments{"--noise", "2"}, with_programs());
+  INFO(made.err);
+  REQUIRE(made.code == 0);
+  const Json result = place.result();
+  CHECK(result["configs"].size() == 2);
+  CHECK(result["runs"].size() == 6);
+  CHECK(result["noise"]["config"] == "one");
+  CHECK(result["noise"]["copies"].size() == 2);
+  CHECK(result["noise"]["copies"][0] != result["noise"]["copies"][1]);
+  CHECK_THAT(made.out, Catch::Contains("2 copies of one with seed 1"));
+}
+
 TEST_CASE("scripts/compare continues after a run that fails") {
   const Workplace place;
   write(place / "broken.yaml", "moe: {alarm: {share: 0.01, updates: 1, action: stop}}\n");

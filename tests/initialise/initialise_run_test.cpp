@@ -6,10 +6,12 @@
 #include <cmath>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <numeric>
 #include <set>
 
 #include "core/initialise/exact_values.h"
+#include "core/initialise/perturbation.h"
 #include "tests/support/catch.h"
 #include "tests/support/thread_ranks.h"
 #include "tests/support/tiny_run.h"
@@ -311,4 +313,38 @@ TEST_CASE("diverging Reptile is reported") {
   TinyRun run(config_of("experts: 4", "reptile: {rounds: 3, domains: 2, inner_rate: 1000, parameters: all}"), kVocab,
               ProcessGroups::single());
   CHECK_THROWS_AS(meta_learn(run), DivergedError);
+}
+
+TEST_CASE("perturbed initial values differ by at most the size, by the seed, and not by the ranks") {
+  const TrainConfig config = config_of("experts: 4, router: {kind: topk, k: 2}", "");
+  const auto values_of = [&](int ranks, double size, uint64_t seed) {
+    std::map<std::string, std::vector<double>> all;
+    std::mutex mutex;
+    test::run_ranks(ranks, [&](const std::shared_ptr<Communicator>& world) {
+      TinyRun run(config, kVocab, ProcessGroups::make(world, ranks, 4));
+      if (size > 0) perturb(run.state, size, seed);
+      const std::scoped_lock lock(mutex);
+      for (auto& [name, values] : named_values(run)) all[name] = values;
+    });
+    return all;
+  };
+  const double size = 1e-3;
+  const auto plain = values_of(1, 0, 0), one = values_of(1, size, 1);
+  CHECK(values_of(2, size, 1) == one);
+  CHECK(values_of(1, size, 2) != one);
+  double largest = 0, sum = 0, count = 0;
+  for (const auto& [name, values] : plain) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (values[i] == 0) {
+        CHECK(one.at(name)[i] == 0);
+        continue;
+      }
+      const double change = one.at(name)[i] / values[i] - 1;
+      largest = std::max(largest, std::abs(change));
+      sum += change, count += 1;
+    }
+  }
+  CHECK(largest <= size * 1.001);
+  CHECK(largest > size * 0.99);
+  CHECK(std::abs(sum / count) < size * 0.05);
 }

@@ -189,6 +189,42 @@ TEST_CASE("with a margin small differences are equivalent, and the best of many 
   CHECK_THAT(comparison_text(compare_runs(runs, {}, {}), false), !Catch::Contains("is the best of"));
 }
 
+TEST_CASE("an interval that is narrower than copies of one run scatter is marked") {
+  std::vector<ComparedRun> runs = sample_runs();
+  for (int i = 1; i <= 4; ++i) {  // 2.00, 2.02, 2.04, 2.06: deviation 0.02582
+    ComparedRun copy = sample_run("a", 1, 1.98 + 0.02 * i);
+    copy.name = fmt::format("a-noise{}-seed1", i);
+    copy.is_copy = true;
+    runs.push_back(copy);
+  }
+  runs.push_back(runs.back());  // of another configuration, and with other terms: neither counts
+  runs.back().config = "b";
+  runs.push_back(runs.back());
+  runs.back().config = "a";
+  runs.back().terms[0].second = "other";
+  const Comparison c = compare_runs(runs, {}, {});
+  const std::string text = comparison_text(c, false);
+  INFO(text);
+  CHECK(c.noise.qualities.size() == 4);
+  CHECK(c.noise.deviation == Approx(0.0258199).epsilon(1e-5));
+  CHECK(c.noise.half_width(3) == Approx(4.30265 * 0.0258199 * std::sqrt(2.0 / 3)).epsilon(1e-5));
+  REQUIRE(c.configs.size() == 2);
+  CHECK(c.configs[0].runs.size() == 3);
+  CHECK(c.is_below_noise(c.configs[1]));  // +-0.0248 of +-0.0907
+  CHECK_THAT(text, Catch::Contains("[-0.0448, +0.0048]*") && Catch::Contains("4 copies of a with seed 1") &&
+                       Catch::Contains("the interval of b is narrower than that of 3 pairs"));
+  const auto json = parse_json(json_text(comparison_json(c)));
+  CHECK(json["noise"]["deviation"].get<double>() == Approx(0.0258199).epsilon(1e-5));
+  CHECK(json["configs"][1]["below_noise"] == true);
+
+  runs.resize(8);  // two copies
+  runs[7].quality = 2.0001;
+  const Comparison few = compare_runs(runs, {}, {});
+  CHECK_THAT(comparison_text(few, false), Catch::Contains("at least four are needed"));
+  CHECK_FALSE(few.is_below_noise(few.configs[1]));
+  CHECK_FALSE(compare_runs(sample_runs(), {}, {}).is_below_noise(c.configs[1]));
+}
+
 TEST_CASE("a comparison as comma-separated values") {
   std::vector<ComparedRun> runs = sample_runs();
   runs[3].standing = Standing::unfinished;
@@ -277,6 +313,14 @@ TEST_CASE("a run's folder is read completely") {
   CHECK(best.router_entropy == Approx(1));
   CHECK(best.measures.at("topk_overlap") == 0.5);
   CHECK(best.terms.back() == std::pair<std::string, std::string>{"number of evaluations", "3"});
+
+  SampleFolder copy;
+  copy.config = "seed: 1\nmoe: {experts: 4}\ninit: {perturb: 1e-6}\n";
+  copy.write(folder.path(), "a-noise2-seed1");
+  const ComparedRun perturbed = read_compared_run(folder.path(), "a-noise2-seed1", ComparedAt::last);
+  CHECK(perturbed.is_copy);
+  CHECK(perturbed.config == "a");
+  CHECK_FALSE(last.is_copy);
 
   // A name that scripts/compare does not give makes a separate configuration.
   SampleFolder().write(folder.path(), "lone");
