@@ -132,6 +132,7 @@ constexpr const char* kHash = "experts are chosen by a hash of the token id";
 constexpr const char* kRelu = "the number of experts differs from token to token: all with a positive logit";
 constexpr const char* kTwoLevels = "groups are chosen by a second matrix, and experts within each chosen group";
 constexpr const char* kPrompt = "its logits also depend on the domain of the text";
+constexpr const char* kMlp = "its logits come from two layers; the layouts have one matrix";
 constexpr const char* kRandom = "experts are drawn at random for each token";
 
 constexpr RouterLine kRouters[] = {
@@ -153,6 +154,7 @@ constexpr RouterLine kRouters[] = {
     {"relu", Fate::refused, kRelu, [](const RouterCase&) { return refused(kRelu); }},
     {"hierarchical", Fate::refused, kTwoLevels, [](const RouterCase&) { return refused(kTwoLevels); }},
     {"prompt", Fate::refused, kPrompt, [](const RouterCase&) { return refused(kPrompt); }},
+    {"mlp", Fate::refused, kMlp, [](const RouterCase&) { return refused(kMlp); }},
     {"random", Fate::refused, kRandom, [](const RouterCase&) { return refused(kRandom); }},
     {"uniform", Fate::folded, "topk of all experts with a router of zeros, which gives each the same weight",
      plan_uniform},

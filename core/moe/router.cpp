@@ -24,6 +24,7 @@ Member relu_router();
 Member hierarchical_router();
 Member prompt_router();
 Member random_router();
+Member mlp_router();
 Member uniform_router();
 
 template <>
@@ -47,6 +48,7 @@ const Table<Member>& family<Router>() {
                                        relu_router(),
                                        hierarchical_router(),
                                        prompt_router(),
+                                       mlp_router(),
                                        random_router(),
                                        uniform_router(),
                                    }};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 #include <set>
 #include <tuple>
@@ -344,6 +345,29 @@ TEST_CASE("prompt routes by domain; additional domains share the last vector") {
   CHECK(std::equal(none.begin(), none.begin() + 55, mixed.begin()));
   CHECK_FALSE(std::equal(none.begin() + 55, none.end(), mixed.begin() + 55));
   CHECK(logits_of({0, 9, 2}) == mixed);
+}
+
+TEST_CASE("the logits of mlp are two layers with GELU between them") {
+  Decision d(router_config("{kind: mlp, hidden: 7, k: 2}"));
+  const Routing& r = d.run();
+  const Tensor inner = d.parameter("inner.weight"), outer = d.parameter("outer.weight");
+  REQUIRE(inner.shape == Shape{7, kModelWidth});
+  REQUIRE(outer.shape == Shape{5, 7});
+  for (int64_t t = 0; t < d.batch.tokens(); ++t) {
+    for (int64_t e = 0; e < 5; ++e) {
+      double logit = 0;
+      for (int64_t h = 0; h < 7; ++h) {
+        double z = 0;
+        for (int64_t i = 0; i < kModelWidth; ++i) z += get(inner, h * kModelWidth + i) * get(d.x, t * kModelWidth + i);
+        // The form by tanh, as everywhere (Hendrycks and Gimpel, 2016).
+        const double gelu = 0.5 * z * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (z + 0.044715 * z * z * z)));
+        logit += get(outer, e * 7 + h) * gelu;
+      }
+      CHECK(get(r.logits, t * 5 + e) == Approx(logit).margin(1e-5));
+    }
+  }
+  CHECK(LayerFixture(router_config("{kind: mlp, k: 2}")).store.parameters().size() ==
+        LayerFixture(router_config("{kind: topk, k: 2}")).store.parameters().size() + 1);
 }
 
 TEST_CASE("the load loss requires noisy_topk") {
