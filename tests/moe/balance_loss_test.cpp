@@ -8,6 +8,7 @@
 #include "core/ops/gating.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/layer_fixture.h"
 #include "tests/support/modules.h"
 
 namespace moe::test {
@@ -114,6 +115,25 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
     if (member.name == "z" || member.name == "gshard") continue;  // gshard counts only expert 0 here
     check_close("no gradient of logits", d.logits, std::vector<double>(32), {0, 1e-15});
     check_close("no gradient of weights", d.weights, std::vector<double>(16), {0, 1e-15});
+  }
+}
+
+TEST_CASE("z over the chosen experts or the rest, by hand") {
+  TestContext ctx(DType::f64);
+  const Routing routing = route(ctx, ctx.zeros({8, 4}), 1);
+  const Tensor targets = ctx.constant({8}, 1, DType::i32);
+  for (const auto& [over, experts] : {std::pair{"all", 4}, std::pair{"chosen", 1}, std::pair{"rest", 3}}) {
+    const MoEConfig config = moe_config(fmt::format("{{balance: [{{kind: z, over: {}}}]}}", over));
+    const auto loss = config.balance.items().front().make(BalanceLoss::Setup{4, kWidth});
+    std::vector<double> sums(static_cast<size_t>(loss->num_sums()));
+    loss->add_sums(ctx, sums, routing, targets);
+    INFO(over);
+    CHECK(loss->value(sums) == Approx(std::pow(std::log(experts), 2)).margin(1e-14));
+    // 2 lse p for the members, over the number of tokens; 0 for the others.
+    const LossGradients d = gradients_of(ctx, *loss, routing, targets, sums, 1);
+    double total = 0;
+    for (const double g : values(d.logits)) total += g;
+    CHECK(total == Approx(2 * std::log(experts)).margin(1e-14));
   }
 }
 

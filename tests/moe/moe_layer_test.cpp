@@ -84,6 +84,10 @@ std::vector<NamedConfig> losses() {
         "{{experts: 5, balance: [{{kind: {}, form: {}, coefficient: 3}}], router: sigmoid_bias}}", f.kind, f.form);
     result.push_back({yaml, moe_config(yaml)});
   }
+  for (const char* options : {"over: chosen", "over: chosen, scope: sequence", "over: rest"}) {
+    const std::string yaml = fmt::format("{{experts: 5, balance: [{{kind: z, coefficient: 3, {}}}]}}", options);
+    result.push_back({yaml, moe_config(yaml)});
+  }
   return result;
 }
 

@@ -74,6 +74,8 @@ static const char* kVariants[] = {
     "hidden_dropout: 0.4, strategy: {kind: compete, probability: 1}",
     "router: {kind: topk, k: {kind: linear, from: 4, to: 2, over: 100%}, temperature: 2}",
     "router: {kind: noisy_topk, expert_dropout: 0.3, expert_dropout_per: sequence}, balance: [load]",
+    "balance: [{kind: z, over: chosen}]",
+    "balance: [{kind: z, over: rest, scope: sequence}]",
     "router: {kind: sigmoid_bias, groups: 2, renormalise: false}",
     "router: {kind: hierarchical, groups: 2, chosen_groups: 2, experts_per_group: 1}",
     "router: {kind: expert_choice, group: position}",
