@@ -120,6 +120,12 @@ void ParallelConfig::fields(FieldVisitor& v) {
           {"auto", "nccl", "mpi"});
   v.choice("placement", placement, "Which ranks of an expert-parallel group hold which experts.");
   v.field(
+      "overlap", overlap,
+      "number of parts in which an MoE layer's rows travel between ranks: one part is sent while another is computed, "
+      "and shared experts are computed while the first is sent; at most as many parts as any rank has experts; 1 = "
+      "rows are waited for",
+      {1, 16});
+  v.field(
       "threads", threads,
       "number of threads per rank; 0 = physical cores / ranks of the host, or fewer where a mask or a cgroup's quota "
       "allows fewer",

@@ -94,6 +94,7 @@ struct ParallelConfig : Fields<ParallelConfig> {
   std::string reduce_in = "f32";
   int64_t bucket = int64_t{1} << 22;
   Choice<Placement> placement{"contiguous"};
+  int64_t overlap = 1;
 
   void fields(FieldVisitor& v) override;
 };

@@ -64,7 +64,8 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                                                                .moe_layer = static_cast<int>(moe_layers_.size()),
                                                                .moe_layers = static_cast<int>(moe_configs.size()),
                                                                .moves_experts = setup.moves_experts,
-                                                               .counts_pairs = setup.counts_pairs});
+                                                               .counts_pairs = setup.counts_pairs,
+                                                               .overlap = setup.overlap});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };

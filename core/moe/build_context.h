@@ -32,6 +32,7 @@ struct BuildContext {
   // Experts may leave their contiguous shares (MoELayer::place); the load also counts the tokens that chose two
   // experts.
   bool moves_experts = false, counts_pairs = false;
+  int64_t overlap = 1;  // the number of parts in which rows travel between ranks (TokenDispatcher)
 
   // Set by the layer for its parts.
   LayerSums* sums = nullptr;

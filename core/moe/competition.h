@@ -27,8 +27,13 @@ class Competition {
     Tensor out;         // (received rows, d_model)
     Tensor row_scores;  // (received rows, 1)
   };
-  // `first_token`: index of x's first token in the step's global batch
-  void respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, int64_t first_token);
+  // `first_token`: index of x's first token in the step's global batch. Returns the scores of the sorted rows (rows, 1)
+  // if they are needed, `collects`.
+  Tensor respond(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, ConstTensor x, int64_t first_token,
+                 bool collects);
+  // d_scores (tokens of the part, experts) -> adds to d_x
+  void part_backward(Context& ctx, TokenDispatcher& dispatcher, Experts& experts, Tensor d_x, ConstTensor d_scores,
+                     const Experts::Accumulates& accumulates);
   // The same number on every rank, because each part is a collective exchange.
   int64_t num_parts() const { return divide_up(experts_, k_); }
 

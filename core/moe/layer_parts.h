@@ -1,5 +1,6 @@
 // The parts of a layer that a strategy uses besides its router; the layer owns them.
 #pragma once
+#include "core/base/function_ref.h"
 #include "core/moe/balance_set.h"
 #include "core/moe/capacity_limit.h"
 #include "core/moe/experts.h"
@@ -23,6 +24,9 @@ struct LayerParts {
   LoadStats& load;
   CapacityLimit& capacity;
   const OutputDropout& dropout;
+  // Work that does not depend on the pass through the experts: the first exchange that overlaps takes it and does it
+  // while its rows travel.
+  FunctionRef<void()> meanwhile{};
 };
 
 }  // namespace moe

@@ -1,5 +1,7 @@
 #include "core/moe/moe_layer.h"
 
+#include <utility>
+
 #include "core/base/integer.h"
 #include "core/moe/place_experts.h"
 #include "core/tensor/copy.h"
@@ -37,7 +39,7 @@ MoELayer::MoELayer(BuildContext context)
       expert_rank_(context.groups.expert->rank()),
       moves_experts_(context.moves_experts && context.groups.expert->size() > 1),
       map_(ExpertMap::contiguous(experts_, context.groups.expert->size())),
-      dispatcher_(context.groups, experts_),
+      dispatcher_(context.groups, experts_, context.overlap),
       local_experts_(context.parameters, name_, map_.experts_of(expert_rank_), routed_shape(context), layer_,
                      context.moe.expert_init == "small"),
       balance_(
@@ -104,16 +106,49 @@ void MoELayer::begin(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   capacity_.begin(ctx, batch, traits().k_at(ctx.step));
 }
 
+// Calls work() with this first token, whatever pass through the experts it is done in.
+template <class Work>
+static auto at_first_token(Context& ctx, Work work) {
+  return [&ctx, work, first_token = ctx.first_token] {
+    const int64_t before = std::exchange(ctx.first_token, first_token);
+    work();
+    ctx.first_token = before;
+  };
+}
+
+// The shared experts' work, if no exchange of rows has done it.
+static void finish(LayerParts& parts) {
+  if (const FunctionRef<void()> work = std::exchange(parts.meanwhile, {})) work();
+}
+
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   if (!ctx.replays) begin(ctx, batch, x);
+  if (!shared_) return strategy_->forward(ctx, parts_, batch, x);
+  const auto compute = at_first_token(ctx, [&] { shared_->compute(ctx, batch, x); });
+  parts_.meanwhile = compute;
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
-  if (shared_) shared_->forward(ctx, batch, y, x);
+  finish(parts_);
+  shared_->add_to(ctx, batch, y);
   return y;
 }
 
 void MoELayer::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) {
-  strategy_->backward(ctx, parts_, batch, d_x, d_y);
-  if (shared_) shared_->backward(ctx, batch, d_x, d_y);
+  if (!shared_) return strategy_->backward(ctx, parts_, batch, d_x, d_y);
+  ScratchScope scratch(ctx);
+  SharedExperts::Gradient gradient;
+  const auto compute = at_first_token(ctx, [&] { shared_->backward(ctx, batch, gradient, d_y); });
+  const auto allocate = [&] { gradient = shared_->allocate_gradient(scratch, d_x); };
+  if (dispatcher_.overlaps()) {  // else the memory is not needed before the strategy is done
+    allocate();
+    parts_.meanwhile = compute;
+    strategy_->backward(ctx, parts_, batch, d_x, d_y);
+    finish(parts_);
+  } else {
+    strategy_->backward(ctx, parts_, batch, d_x, d_y);
+    allocate();
+    compute();
+  }
+  shared_->add_to(ctx, d_x, gradient);
 }
 
 }  // namespace moe

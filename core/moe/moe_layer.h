@@ -43,6 +43,8 @@ class MoELayer : public FeedForward {
   // From now on the ranks of the expert group hold the experts by this map. The caller moves their values and states
   // (core/lifecycle/moved_experts.h); the layer must have been built with BuildContext::moves_experts.
   void place(const ExpertMap& map);
+  // The number of parts in which rows travel between the ranks.
+  int64_t parts() const { return dispatcher_.num_parts(); }
   const LoadStats& load() const { return load_; }
   // From now on appends the choices of every observed token that is scored, traits().k each, to `list`; nullptr stops
   // the recording.

@@ -1,5 +1,7 @@
 #include "core/moe/sparse_pass.h"
 
+#include <utility>
+
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
@@ -23,26 +25,66 @@ void SparsePass::plan(Context& ctx, LayerParts& parts, const TokenBatch& batch, 
   if (parts.experts.drops_hidden(ctx)) numbers_ = parts.dispatcher.number(ctx, kept_.indices, ctx.first_token, plan_);
 }
 
+// The work that may be done while rows travel, if this exchange is the first that could.
+static FunctionRef<void()> take_meanwhile(LayerParts& parts) {
+  return parts.dispatcher.overlaps() ? std::exchange(parts.meanwhile, {}) : FunctionRef<void()>{};
+}
+
 // With Experts::recomputes() this rank keeps the experts' outputs, from which combine's backward computes the gradients
 // of the weights, and rows from other ranks, which would have to be sent again.
 void SparsePass::apply_experts(Context& ctx, LayerParts& parts, ConstTensor x) {
   const bool recomputes = parts.experts.recomputes(), alone = parts.dispatcher.alone();
   const TransientScope transient(ctx, recomputes);
-  const auto kept_if = [&](bool is_kept, auto make) {
+  const auto kept_if = [&](bool is_kept, int64_t count) {
     const KeepScope keep(ctx, recomputes && is_kept);
-    return make();
+    return ctx.allocate(Shape{count, x.dim(1)});
   };
-  const Tensor rows = kept_if(!alone, [&] { return parts.dispatcher.send(ctx, x, plan_); });
-  const Tensor out = kept_if(alone, [&] { return ctx.allocate(rows.shape); });
-  experts_ = parts.experts.forward(ctx, out, rows, plan_.local_offsets, numbers_);
-  returned_ = kept_if(true, [&] { return parts.dispatcher.collect(ctx, out, plan_); });
+  const Tensor rows = kept_if(!alone, plan_.num_received);
+  returned_ = kept_if(true, plan_.num_sorted);
+  experts_ = recomputes ? Experts::Saved{rows, {}, {}, numbers_} : parts.experts.allocate_hidden(ctx, rows, numbers_);
+  ScratchScope scratch(ctx);
+  const Tensor sent = alone ? rows : scratch.allocate(returned_.shape);
+  permute_forward(ctx, sent, x, plan_.source, plan_.position.dim(1));
+  const auto compute = [&](const DispatchPart& part, ConstTensor arrived, Tensor back) {
+    const Experts::Range range{part.experts, part.offsets};
+    const ActivationScope hidden(ctx);
+    Experts::Saved saved = experts_.slice(part.received);
+    if (recomputes) saved = parts.experts.allocate_hidden(ctx, saved.rows, saved.numbers);
+    if (alone) return parts.experts.forward(ctx, range, back, saved);
+    gather_rows(ctx, rows.slice(part.received.begin, part.received.count), arrived, part.by_expert);
+    ScratchScope inner(ctx);
+    const Tensor out = inner.allocate(saved.rows.shape);
+    parts.experts.forward(ctx, range, out, saved);
+    gather_rows(ctx, back, out, part.by_arrival);
+  };
+  parts.dispatcher.exchange(ctx, plan_, sent, returned_, compute, take_meanwhile(parts));
 }
 
-// The experts' activations again, from what apply_experts() kept.
-void SparsePass::recompute_hidden(Context& ctx, LayerParts& parts) {
-  const ConstTensor rows =
-      parts.dispatcher.alone() ? ConstTensor(parts.dispatcher.send(ctx, x_, plan_)) : experts_.rows;
-  experts_ = parts.experts.hidden(ctx, rows, plan_.local_offsets, numbers_);
+void SparsePass::experts_backward(Context& ctx, LayerParts& parts, Tensor d_returned) {
+  const bool recomputes = parts.experts.recomputes(), alone = parts.dispatcher.alone();
+  const ActivationScope again(ctx);
+  if (recomputes && alone) {
+    const Tensor rows = ctx.allocate(Shape{plan_.num_received, x_.dim(1)});
+    permute_forward(ctx, rows, x_, plan_.source, plan_.position.dim(1));
+    experts_.rows = rows;
+  }
+  const Experts::Accumulates accumulates = parts.experts.begin_backward();
+  const auto compute = [&](const DispatchPart& part, ConstTensor arrived, Tensor back) {
+    const Experts::Range range{part.experts, part.offsets};
+    const ActivationScope hidden(ctx);
+    ScratchScope scratch(ctx);
+    Experts::Saved saved = experts_.slice(part.received);
+    if (recomputes) {
+      saved = parts.experts.allocate_hidden(ctx, saved.rows, saved.numbers);
+      parts.experts.hidden(ctx, range, saved);
+    }
+    if (alone) return parts.experts.backward(ctx, range, accumulates, back, arrived, saved);
+    const Tensor d_rows = scratch.allocate(saved.rows.shape);
+    gather_rows(ctx, d_rows, arrived, part.by_expert);
+    parts.experts.backward(ctx, range, accumulates, d_rows, d_rows, saved);
+    gather_rows(ctx, back, d_rows, part.by_arrival);
+  };
+  parts.dispatcher.exchange(ctx, plan_, d_returned, d_returned, compute, take_meanwhile(parts));
 }
 
 Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x,
@@ -69,20 +111,14 @@ void SparsePass::report(Context& ctx, const Routing& routing) const {
 
 void SparsePass::backward(Context& ctx, LayerParts& parts, Tensor d_x, const RoutingGradient& d_routing,
                           ConstTensor d_y, const Routing& routing, const OutputGradient& more) {
-  const ActivationScope again(ctx);
-  if (parts.experts.recomputes()) recompute_hidden(ctx, parts);
   ScratchScope scratch(ctx);
-  const Tensor d_rows = scratch.allocate(experts_.rows.shape);
-  {
-    ScratchScope inner(ctx);
-    const Tensor d_returned = inner.allocate(returned_.shape);
-    combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, kept_.weights, plan_.position, plan_.source);
-    parts.capacity.backward(ctx, d_routing.weights, kept_, routing);
-    if (more) more(d_returned);
-    drop(ctx, parts, d_returned);
-    parts.experts.backward(ctx, d_rows, parts.dispatcher.collect_backward(ctx, inner, d_returned, plan_), experts_);
-  }
-  parts.dispatcher.dispatch_backward(ctx, d_x, d_rows, plan_);
+  const Tensor d_returned = scratch.allocate(returned_.shape);
+  combine_backward(ctx, d_returned, d_routing.weights, d_y, returned_, kept_.weights, plan_.position, plan_.source);
+  parts.capacity.backward(ctx, d_routing.weights, kept_, routing);
+  if (more) more(d_returned);
+  drop(ctx, parts, d_returned);
+  experts_backward(ctx, parts, d_returned);
+  permute_backward(ctx, d_x, d_returned, plan_.position);
   if (routing.skip) {
     row_dots(ctx, d_routing.skip, d_y, x_);
     add_scaled_rows(ctx, d_x, d_y, routing.skip);

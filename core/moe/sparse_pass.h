@@ -1,29 +1,14 @@
 // One pass of tokens through the experts that a routing chose: apply the capacity, dispatch, experts, collect, combine.
 // Strategies differ in where the routing comes from and in how they use the result.
 #pragma once
-#include <type_traits>
-
+#include "core/base/function_ref.h"
 #include "core/moe/layer_parts.h"
 #include "core/moe/router.h"
 
 namespace moe {
 
-// A reference to a function that adds a gradient. It must be called while the referenced function object exists.
-// std::function is not used because its copy would be allocated in every step.
-class OutputGradient {
- public:
-  OutputGradient() = default;
-  template <class Function>
-  requires(!std::is_same_v<std::remove_cvref_t<Function>, OutputGradient>) OutputGradient(const Function& function)
-      : function_(&function), call_([](const void* f, Tensor d) { (*static_cast<const Function*>(f))(d); }) {}
-
-  explicit operator bool() const { return call_ != nullptr; }
-  void operator()(Tensor d_returned) const { call_(function_, d_returned); }
-
- private:
-  const void* function_ = nullptr;
-  void (*call_)(const void*, Tensor) = nullptr;
-};
+// Adds to the gradient of the experts' outputs.
+using OutputGradient = FunctionRef<void(Tensor d_returned)>;
 
 class SparsePass {
  public:
@@ -48,7 +33,9 @@ class SparsePass {
   void plan(Context& ctx, LayerParts& parts, const TokenBatch& batch, const Routing& routing);
   // x (tokens, d_model) -> returned_
   void apply_experts(Context& ctx, LayerParts& parts, ConstTensor x);
-  void recompute_hidden(Context& ctx, LayerParts& parts);
+  // d_returned, the gradient of the experts' outputs -> overwritten with the gradient of the rows that were sent to
+  // them
+  void experts_backward(Context& ctx, LayerParts& parts, Tensor d_returned);
   // Adds to ctx.signals.
   void report(Context& ctx, const Routing& routing) const;
 

@@ -36,7 +36,8 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
                    .run = s.run,
                    .signals = s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
                    .label_smoothing = s.config.train.label_smoothing,
-                   .trains = s.trains};
+                   .trains = s.trains,
+                   .overlap = s.config.parallel.overlap};
   setup.sample.time = s.time();
   const std::unique_ptr<Placement> placement = s.config.parallel.placement.make(Placement::Setup{s.run});
   if (s.trains && s.groups.expert->size() > 1) {

@@ -8,6 +8,7 @@
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/late_communicator.h"
 #include "tests/support/random_map.h"
 #include "tests/support/thread_ranks.h"
 
@@ -34,7 +35,8 @@ static constexpr RunLength kRun{100, 1000, 50};
 
 static constexpr int64_t kVocab = 20;  // the tests' token ids are below
 
-LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, bool placed) : config(moe) {
+LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, bool placed, int64_t overlap)
+    : config(moe) {
   const FeedForwardShape expert{
       .d_model = kModelWidth, .d_ff = 5, .activation = Activation::swiglu, .input_std = 0.5, .output_std = 0.5};
   layer = std::make_unique<MoELayer>(BuildContext{.parameters = store,
@@ -47,7 +49,8 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, bo
                                                   .name = "layer",
                                                   .layer = 1,
                                                   .moves_experts = placed,
-                                                  .counts_pairs = placed});
+                                                  .counts_pairs = placed,
+                                                  .overlap = overlap});
   if (placed && groups.expert->size() > 1) layer->place(random_map(config.experts, groups.expert->size(), 3));
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
@@ -115,16 +118,17 @@ StepInput step_input(int64_t sequences, int64_t time) {
 }
 
 StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
-                    int64_t expert_parallel, bool placed) {
+                    int64_t expert_parallel, bool placed, int64_t overlap) {
   const auto num_ranks = static_cast<int>(sequences_per_rank.size());
   std::vector<std::vector<double>> y(sequences_per_rank.size()), d_x(sequences_per_rank.size());
   StepResult result;
   std::mutex mutex;
-  run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
+  run_ranks(num_ranks, [&](std::shared_ptr<Communicator> threads) {
+    const auto world = std::make_shared<LateCommunicator>(std::move(threads));
     const ThreadCount one(1);  // a team of threads per rank and step would cost more than the step
     const auto rank = static_cast<size_t>(world->rank());
     const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, config.experts);
-    LayerFixture f(config, groups, placed);
+    LayerFixture f(config, groups, placed, overlap);
     int64_t begin = 0;
     for (size_t r = 0; r < rank; ++r) begin += sequences_per_rank[r] * input.time;
     const int64_t tokens = sequences_per_rank[rank] * input.time;

@@ -1,0 +1,133 @@
+// Whole steps with parallel.overlap: no bit changes, and memory is planned exactly.
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/config/config_reader.h"
+#include "core/config/recompute.h"
+#include "tests/support/catch.h"
+#include "tests/support/late_communicator.h"
+#include "tests/support/thread_ranks.h"
+#include "tests/support/tiny_run.h"
+
+using namespace moe;
+
+static constexpr int64_t kVocab = 23;
+
+static TrainConfig config_with(const std::string& more) {
+  ConfigNode root = parse_config(R"(
+model: {layers: 2, d_model: 16, d_ff: 20, hidden_dropout: 0.1, init_std: 0.3, attention: {heads: 2}}
+moe: {experts: 8, d_ff: 12, shared_experts: 1, shared_gate: true}
+data: {sequence: 6}
+train: {batch: 4, steps: 20}
+)",
+                                 "base");
+  merge_config(root, parse_config(more, "more"));
+  TrainConfig config;
+  read_config(root, config);
+  return config;
+}
+
+// Everything that two updates computed, of each rank.
+static std::vector<std::map<std::string, std::vector<double>>> results_of(TrainConfig config, int ranks,
+                                                                          int64_t overlap, Precision precision) {
+  config.parallel.overlap = overlap;
+  std::vector<std::map<std::string, std::vector<double>>> results(static_cast<size_t>(ranks));
+  test::run_ranks(ranks, [&](std::shared_ptr<Communicator> threads) {
+    const auto world = std::make_shared<test::LateCommunicator>(std::move(threads));
+    auto& result = results[static_cast<size_t>(world->rank())];
+    TinyRun run(config, kVocab, ProcessGroups::make(world, 2, config.moe.experts), precision, Device::cpu);
+    for (int64_t update = 0; update < 2; ++update) {
+      const StepOutcome outcome = run.run(RandomBatch(config, kVocab, 11, static_cast<uint64_t>(update)), update, 3e-3);
+      result[fmt::format("outcome {}", update)] = {outcome.loss, outcome.auxiliary, outcome.norm};
+    }
+    result.merge(everything_named(run));
+  });
+  return results;
+}
+
+TEST_CASE("parallel.overlap changes no bit of an update") {
+  for (const char* yaml :
+       {"{}", "{train: {micro_batches: 2}, moe: {strategy: stochastic}}", "model: {recompute: experts}",
+        "{model: {recompute: blocks}, moe: {strategy: {kind: compete, probability: 1}}}",
+        "{model: {recompute: experts, bias: true}, moe: {hidden_dropout: 0.2, strategy: stochastic}}",
+        "{model: {recompute: experts}, moe: {strategy: {kind: contrastive, contrast: 1}}, train: {batch: 3}}",
+        "moe: {strategy: {kind: change, at: 1, first: {kind: compete, probability: 1}, then: stochastic}}",
+        "moe: {layers: [{at: 0, experts: 5, shared_experts: 0, shared_gate: false}, {at: last, experts: 3}]}"}) {
+    for (const Precision& precision : {Precision{}, Precision{.products = Products::bf16}}) {
+      const TrainConfig config = config_with(yaml);
+      for (const int ranks : {2, 4}) {
+        const auto expected = results_of(config, ranks, 1, precision);
+        for (const int64_t overlap : {2, 4}) {
+          INFO(yaml << ", " << ranks << " ranks, " << overlap << " parts, " << name_of(precision));
+          CHECK(results_of(config, ranks, overlap, precision) == expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the memory plan equals what a step with parallel.overlap uses") {
+  for (const char* yaml : {"{}", "moe: {shared_experts: 0, shared_gate: false}", "moe: {strategy: stochastic}",
+                           "moe: {strategy: {kind: compete, probability: 1}}",
+                           "{moe: {hidden_dropout: 0.1}, train: {micro_batches: 2}}"}) {
+    for (const std::string& recompute : recompute_values()) {
+      for (const int64_t overlap : {1, 2, 4}) {
+        INFO(yaml << ", " << recompute << ", " << overlap << " parts");
+        TrainConfig config = config_with(yaml);
+        config.moe.router.select("uniform");  // with which every expert gets as many rows as planned
+        config.data.sequence = 32;
+        config.model.recompute = recompute;
+        config.parallel.overlap = overlap;
+        std::vector<std::vector<size_t>> used(2), planned(2);
+        test::run_ranks(2, [&](const std::shared_ptr<Communicator>& world) {
+          const auto rank = static_cast<size_t>(world->rank());
+          TinyRun run(config, kVocab, ProcessGroups::make(world, 2, config.moe.experts));
+          run.run(RandomBatch(config, kVocab, 11), 10, 1e-3);
+          const MemoryPlan plan = plan_memory({config, kVocab, run.groups, {20, 128, 1}});
+          used[rank] = {run.state.activations().peak(), run.state.scratch().peak()};
+          planned[rank] = {plan.activations, plan.scratch};
+        });
+        CHECK(used == planned);
+      }
+    }
+  }
+}
+
+TEST_CASE("a strategy that changes is planned with the shared experts of both") {
+  for (const std::string& recompute : recompute_values()) {
+    TrainConfig config = config_with(
+        "moe: {router: {k: 1, softmax: all, renormalise: false}, strategy: {kind: change, at: 1, first: "
+        "{kind: compete, probability: 1}, then: stochastic}}");
+    config.model.recompute = recompute;
+    config.parallel.overlap = 4;
+    test::run_ranks(2, [&](const std::shared_ptr<Communicator>& world) {
+      TinyRun run(config, kVocab, ProcessGroups::make(world, 2, config.moe.experts));
+      for (int64_t i = 0; i < 2; ++i) run.run(RandomBatch(config, kVocab, 11), i, 1e-3);
+    });
+    SUCCEED("no arena was too small");
+  }
+}
+
+TEST_CASE("shared experts are computed while the first part of the rows is under way") {
+  TrainConfig config = config_with("model: {layers: 1, arrangement: moe}");
+  config.parallel.overlap = 2;
+  std::vector<std::vector<size_t>> in_use(2);  // bytes of activations, at each start of an exchange and wait for it
+  test::run_ranks(2, [&](std::shared_ptr<Communicator> threads) {
+    const Arena* activations = nullptr;
+    auto& mine = in_use[static_cast<size_t>(threads->rank())];
+    const auto world =
+        std::make_shared<test::LateCommunicator>(std::move(threads), [&](test::LateCommunicator::Event, int64_t) {
+          if (activations) mine.push_back(activations->used());
+        });
+    TinyRun run(config, kVocab, ProcessGroups::make(world, 2, config.moe.experts));
+    activations = &run.state.activations();
+    run.run(RandomBatch(config, kVocab, 11), 0, 1e-3);
+  });
+  for (const auto& mine : in_use) {
+    REQUIRE(mine.size() > 2);
+    CHECK(mine[1] > mine[0]);   // between the start of the first part and the wait for it
+    CHECK(mine[2] == mine[1]);  // the start of the second
+  }
+}
