@@ -4,6 +4,7 @@
 #include "core/moe/balance_set.h"
 #include "core/moe/capacity_limit.h"
 #include "core/moe/experts.h"
+#include "core/moe/host_dispatcher.h"
 #include "core/moe/load_stats.h"
 #include "core/moe/token_dispatcher.h"
 #include "core/nn/now.h"
@@ -19,6 +20,7 @@ struct OutputDropout {
 
 struct LayerParts {
   TokenDispatcher& dispatcher;
+  HostDispatcher* hosts;  // through which rows travel instead, in two stages, or none
   Experts& experts;
   BalanceSet& balance;
   LoadStats& load;

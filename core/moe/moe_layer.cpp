@@ -47,7 +47,7 @@ MoELayer::MoELayer(BuildContext context)
           {.experts = experts_, .d_model = context.d_model(), .router = context.moe.router.kind(), .run = context.run}),
       capacity_(with_parts(context, sums_, measures_), load_),
       dropout_{context.moe.dropout.make(context.run), layer_},
-      parts_{dispatcher_, local_experts_, balance_, load_, capacity_, dropout_} {
+      parts_{dispatcher_, nullptr, local_experts_, balance_, load_, capacity_, dropout_} {
   if (traits().bounds_load && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
     raise<UsageError>(
         "{}: {} cannot be combined with strategy {} and router {}, whose experts already take a fixed number of "
@@ -55,6 +55,7 @@ MoELayer::MoELayer(BuildContext context)
         context.moe.where("capacity"), context.moe.capacity.kind(), context.moe.strategy.kind(),
         context.moe.router.kind());
   }
+  make_hosts(context);
   if (moves_experts_) place(map_);
   if (context.moe.shared_experts > 0) {
     shared_.emplace(context, measures_);
@@ -64,6 +65,19 @@ MoELayer::MoELayer(BuildContext context)
         "or shared_gate: false",
         context.moe.where("shared_gate"));
   }
+}
+
+bool MoELayer::needs_outputs(const BuildContext& context) const {
+  return traits().needs_outputs || balance_.sees_outputs() || context.reports_variance || dropout_.rate.largest() > 0;
+}
+
+// With one expert per token, a token goes to one host anyway, and a stage more would only take time.
+void MoELayer::make_hosts(const BuildContext& context) {
+  const bool is_wanted =
+      context.all_to_all == AllToAll::hierarchical || (context.all_to_all == AllToAll::automatic && traits().k > 1);
+  if (!is_wanted || !context.groups.layout.spans_even_hosts()) return;
+  hosts_.emplace(context.groups, experts_, context.overlap, !needs_outputs(context));
+  parts_.hosts = &*hosts_;
 }
 
 void MoELayer::bind_sums(std::span<double> sums) {
@@ -79,6 +93,7 @@ void MoELayer::place(const ExpertMap& map) {
   map_ = map;
   local_experts_.rename(map.experts_of(expert_rank_));
   dispatcher_.place(map.places());
+  if (hosts_) hosts_->place(map.places());
 }
 
 double MoELayer::auxiliary_loss() const {

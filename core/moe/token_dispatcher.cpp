@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/base/integer.h"
 #include "core/ops/dispatch_rows.h"
@@ -12,7 +13,13 @@
 namespace moe {
 
 TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap)
-    : group_(groups.expert), experts_(experts), overlap_(overlap), counts_(equal_parts(experts, group_->size())) {
+    : TokenDispatcher(groups.expert, equal_parts(experts, groups.expert->size()), overlap) {}
+
+TokenDispatcher::TokenDispatcher(std::shared_ptr<Communicator> group, std::vector<int64_t> counts, int64_t overlap)
+    : group_(std::move(group)),
+      experts_(std::accumulate(counts.begin(), counts.end(), int64_t{0})),
+      overlap_(overlap),
+      counts_(std::move(counts)) {
   MOE_CHECK(overlap >= 1 && overlap <= kMostParts, "{} parts", overlap);
   if (alone()) return;
   num_parts_ = std::clamp<int64_t>(*std::min_element(counts_.begin(), counts_.end()), 1, overlap);
@@ -72,7 +79,8 @@ static int32_t* written_here(Tensor x, std::vector<int32_t>& memory) {
 // With rows spread evenly, a part has its experts' share of them. In the worst case one part has all.
 void TokenDispatcher::plan_parts(Context& ctx, DispatchPlan& plan, int64_t most_per_expert) const {
   const int64_t peers = group_->size(), local = local_count();
-  plan.num_received = static_cast<int64_t>(std::ceil(static_cast<double>(plan.num_sorted) * ctx.planned_imbalance));
+  const double imbalance = std::min(ctx.planned_imbalance, static_cast<double>(peers));
+  plan.num_received = static_cast<int64_t>(std::ceil(static_cast<double>(plan.num_sorted) * imbalance));
   if (most_per_expert > 0) plan.num_received = std::min(plan.num_received, peers * local * most_per_expert);
   for (int64_t i = 0; i < num_parts_; ++i) {
     plan.sorted_parts[as_index(i)] = share_of(plan.num_sorted, num_parts_, i);
@@ -158,16 +166,18 @@ void TokenDispatcher::sort(Context& ctx, const DispatchPlan& plan, ConstTensor i
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, placed);
 }
 
-void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert) {
+void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, const Bounds& bounds) {
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
   plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
   sort(ctx, plan, indices);
-  const int64_t planned = most_per_expert > 0 ? std::min(experts_ * most_per_expert, tokens * k) : tokens * k;
+  int64_t planned = tokens * k;
+  if (bounds.per_expert > 0) planned = std::min(planned, experts_ * bounds.per_expert);
+  if (bounds.rows > 0) planned = std::min(planned, bounds.rows);
   // On one GPU the number of assignments never leaves the device, so there is no host synchronisation. num_sorted is
-  // then the maximum number of rows, and the last rows may be unused.
-  const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda);
+  // then the maximum number of rows, and the last rows may be unused. Where most slots are empty that is too many.
+  const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda && bounds.rows == 0);
   plan.num_sorted = unknown ? planned : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[experts_];
   if (alone()) {
     plan.num_received = plan.num_sorted;
@@ -185,7 +195,7 @@ void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& p
     return order_received(ctx, plan);
   }
   plan.receive_rows = plan.send_rows;
-  plan_parts(ctx, plan, most_per_expert);
+  plan_parts(ctx, plan, bounds.per_expert);
   plan.by_expert = ctx.allocate(Shape{plan.num_received}, DType::i32);
   plan.by_arrival = ctx.allocate(Shape{plan.num_received}, DType::i32);
 }
@@ -235,21 +245,45 @@ void TokenDispatcher::exchange(Context& ctx, const DispatchPlan& plan, ConstTens
   for (int64_t i = 0; i < num_parts_; ++i) going[as_index(i)].wait();
 }
 
-Tensor TokenDispatcher::number(Context& ctx, ConstTensor indices, int64_t first_token, const DispatchPlan& plan) {
-  const Tensor numbers = ctx.allocate(Shape{plan.num_received}, DType::i32);
-  if (alone()) {
-    number_assignments(ctx, numbers, plan.source, indices, first_token, experts_);
-    return numbers;
-  }
-  ScratchScope scratch(ctx);
-  const Tensor sorted = scratch.allocate(Shape{plan.num_sorted}, DType::i32);
-  number_assignments(ctx, sorted, plan.source, indices, first_token, experts_);
-  const Tensor by_expert = numbers.reshape({plan.num_received, 1});
-  exchange(ctx, plan, sorted.reshape({plan.num_sorted, 1}), {},
+void TokenDispatcher::send(const Context& ctx, const DispatchPlan& plan, ConstTensor sent, Tensor arrived,
+                           FunctionRef<void()> meanwhile) {
+  MOE_CHECK(!alone() && num_parts_ == 1, "rows for {} parts are sent as one", num_parts_);
+  Pending pending;
+  if (!ctx.planning) pending = start(arrived, plan.receive_rows, sent, plan.send_rows);
+  if (meanwhile && overlap_ > 1) meanwhile();
+  pending.wait();
+}
+
+void TokenDispatcher::send_back(const Context& ctx, const DispatchPlan& plan, ConstTensor back, Tensor returned) {
+  MOE_CHECK(!alone() && num_parts_ == 1, "rows of {} parts are sent back as one", num_parts_);
+  if (!ctx.planning) group_->all_to_all(returned, plan.send_rows, back, plan.receive_rows);
+}
+
+// sorted (num_sorted) i32 -> the values of the received rows (num_received)
+Tensor TokenDispatcher::to_experts(Context& ctx, ConstTensor sorted, const DispatchPlan& plan) {
+  const Tensor received = ctx.allocate(Shape{plan.num_received}, DType::i32),
+               by_expert = received.reshape({plan.num_received, 1});
+  exchange(ctx, plan, ConstTensor(sorted.reshape({plan.num_sorted, 1})), {},
            [&](const DispatchPart& part, ConstTensor arrived, Tensor) {
              gather_rows(ctx, rows_of(by_expert, part.received), arrived, part.by_expert);
            });
-  return numbers;
+  return received;
+}
+
+Tensor TokenDispatcher::number(Context& ctx, ConstTensor indices, int64_t first_token, const DispatchPlan& plan) {
+  ScratchScope scratch(ctx);
+  const Tensor sorted =
+      alone() ? ctx.allocate(Shape{plan.num_sorted}, DType::i32) : scratch.allocate(Shape{plan.num_sorted}, DType::i32);
+  number_assignments(ctx, sorted, plan.source, indices, first_token, experts_);
+  return alone() ? sorted : to_experts(ctx, sorted, plan);
+}
+
+Tensor TokenDispatcher::spread(Context& ctx, ConstTensor values, const DispatchPlan& plan) {
+  ScratchScope scratch(ctx);
+  const Tensor sorted =
+      alone() ? ctx.allocate(Shape{plan.num_sorted}, DType::i32) : scratch.allocate(Shape{plan.num_sorted}, DType::i32);
+  gather_rows(ctx, sorted.reshape({plan.num_sorted, 1}), ConstTensor(values.reshape({values.size(), 1})), plan.source);
+  return alone() ? sorted : to_experts(ctx, sorted, plan);
 }
 
 }  // namespace moe

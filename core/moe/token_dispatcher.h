@@ -50,19 +50,27 @@ class TokenDispatcher {
   // `overlap`: the number of parts in which rows shall travel, at most kMostParts. With 1, an exchange is complete
   // before anything is computed. There are at most as many parts as any rank has experts.
   TokenDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap = 1);
+  // `counts`: the number of experts of each rank of `group`.
+  TokenDispatcher(std::shared_ptr<Communicator> group, std::vector<int64_t> counts, int64_t overlap);
 
   // From now on expert e is in place `places[e]` of the list of all ranks' experts, of which each rank holds its
   // contiguous share.
   void place(const std::vector<int32_t>& places);
 
   // x (tokens, d), indices (tokens, k) i32 -> the plan of their rows.
-  // `most_per_expert`: upper bound, valid on every rank, on a rank's assignments to one expert (0 = unknown); memory is
-  // planned for it.
-  void prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert = 0);
+  // `bounds`: memory is planned for them.
+  struct Bounds {
+    int64_t per_expert = 0;  // upper bound, valid on every rank, on a rank's assignments to one expert; 0: unknown
+    int64_t rows = 0;        // upper bound on this rank's assignments if it is below the slots; 0: it is not
+  };
+  void prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, const Bounds& bounds);
+  void prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan) { prepare(ctx, indices, plan, Bounds{}); }
 
   // The number of each received row's assignment in the step's global batch (number_assignments), whichever rank the
   // row comes from -> (num_received) i32. `first_token`: index of the first token of `indices` in that batch.
   Tensor number(Context& ctx, ConstTensor indices, int64_t first_token, const DispatchPlan& plan);
+  // values (tokens, k) i32, one for each slot -> those of the received rows (num_received)
+  Tensor spread(Context& ctx, ConstTensor values, const DispatchPlan& plan);
 
   // Computes on a part's rows. `arrived` (part's received rows, width of what was sent) in the order of arrival ->
   // `back` (the same rows, width of what returns), in the same order. Both may be the same memory.
@@ -73,6 +81,13 @@ class TokenDispatcher {
   // under way. On one rank compute(sent, returned) is called, and `meanwhile` is not.
   void exchange(Context& ctx, const DispatchPlan& plan, ConstTensor sent, Tensor returned, Compute compute,
                 FunctionRef<void()> meanwhile = {});
+
+  // The two halves of an exchange with one part, on several ranks. `sent` (num_sorted, width) -> `arrived`
+  // (num_received, width), in the order of arrival: by rank, then by the sender's order; with overlap, `meanwhile` is
+  // called while the rows are under way. The way back: `back` (num_received, width) -> `returned` (num_sorted, width).
+  void send(const Context& ctx, const DispatchPlan& plan, ConstTensor sent, Tensor arrived,
+            FunctionRef<void()> meanwhile = {});
+  void send_back(const Context& ctx, const DispatchPlan& plan, ConstTensor back, Tensor returned);
 
   // Whether this rank holds all experts, so that no row is sent to another rank.
   bool alone() const { return group_->size() == 1; }
@@ -85,6 +100,7 @@ class TokenDispatcher {
   int64_t local_count() const { return counts_[as_index(group_->rank())]; }
   void sort(Context& ctx, const DispatchPlan& plan, ConstTensor indices);
   void plan_parts(Context& ctx, DispatchPlan& plan, int64_t most_per_expert) const;
+  Tensor to_experts(Context& ctx, ConstTensor sorted, const DispatchPlan& plan);
   void exchange_counts(Context& ctx, DispatchPlan& plan);
   void order_received(Context& ctx, DispatchPlan& plan);
   Pending start(Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send, std::span<const int64_t> send_rows);

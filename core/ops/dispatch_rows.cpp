@@ -40,6 +40,37 @@ void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTe
   for (int64_t i = 0; i < indices.size(); ++i) to[i] = expert[i] < 0 ? -1 : place[expert[i]];
 }
 
+void choose_hosts(Context& ctx, Tensor chosen, ConstTensor indices, ConstTensor host_of) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1), hosts = chosen.dim(1);
+  MOE_CHECK_SHAPE(chosen, {tokens, hosts});
+  if (on_cuda(ctx)) return cuda::choose_hosts(ctx, chosen, indices, host_of);
+  if (ctx.planning) return;
+  const int32_t *expert = indices.as<int32_t>(), *host = host_of.as<int32_t>();
+  int32_t* to = chosen.as<int32_t>();
+  std::fill_n(to, tokens * hosts, -1);
+  for (int64_t i = 0; i < tokens * k; ++i) {
+    if (expert[i] >= 0) to[i / k * hosts + host[expert[i]]] = host[expert[i]];
+  }
+}
+
+void select_on_host(Context& ctx, Tensor rows, ConstTensor values, ConstTensor source, ConstTensor indices,
+                    ConstTensor host_of, int64_t hosts) {
+  const int64_t count = rows.dim(0), k = indices.dim(1);
+  MOE_CHECK_SHAPE(rows, {count, k});
+  MOE_CHECK(values.shape == indices.shape && source.size() >= count, "shapes do not fit: values {}, indices {}",
+            values.shape.to_string(), indices.shape.to_string());
+  if (on_cuda(ctx)) return cuda::select_on_host(ctx, rows, values, source, indices, host_of, hosts);
+  if (ctx.planning) return;
+  const int32_t *value = values.as<int32_t>(), *slot = source.as<int32_t>(), *expert = indices.as<int32_t>(),
+                *host = host_of.as<int32_t>();
+  int32_t* to = rows.as<int32_t>();
+  for (int64_t i = 0; i < count * k; ++i) {
+    const int64_t token = slot[i / k] / hosts, from = token * k + i % k;
+    const bool is_there = expert[from] >= 0 && host[expert[from]] == slot[i / k] % hosts;
+    to[i] = is_there ? value[from] : -1;
+  }
+}
+
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
                         int64_t experts) {
   const int64_t count = numbers.size(), k = indices.dim(1);

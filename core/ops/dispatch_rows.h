@@ -14,6 +14,15 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
 // an empty slot. Sorting by places instead of experts puts experts in any order.
 void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor places);
 
+// For tokens that are sent once to each host with an expert that they chose:
+// indices (tokens, k) i32, host_of (experts) i32: the host of each expert, below `hosts` -> chosen (tokens, hosts) i32:
+// chosen[t][h] = h if token t chose an expert of host h, else -1
+void choose_hosts(Context& ctx, Tensor chosen, ConstTensor indices, ConstTensor host_of);
+// values (tokens, k) i32, one for each slot of `indices`; source (>= num_rows) i32: the slot (token * hosts + h) of
+// each row -> rows (num_rows, k) i32: the token's values in the slots whose expert is on host h, -1 in the others
+void select_on_host(Context& ctx, Tensor rows, ConstTensor values, ConstTensor source, ConstTensor indices,
+                    ConstTensor host_of, int64_t hosts);
+
 // Numbers the assignment of each sorted row within the step's global batch, independent of rank and row order: (token *
 // experts + expert) modulo 2^32, where token = first_token + source[i] / k is the index in the global batch. indices
 // (tokens, k) i32, source as above -> numbers (num_rows) i32, undefined for unused rows
@@ -39,6 +48,8 @@ void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::sort_assignments) sort_assignments;
 decltype(moe::place_assignments) place_assignments;
+decltype(moe::choose_hosts) choose_hosts;
+decltype(moe::select_on_host) select_on_host;
 decltype(moe::number_assignments) number_assignments;
 decltype(moe::permute_forward) permute_forward;
 decltype(moe::permute_backward) permute_backward;

@@ -354,6 +354,19 @@ static std::string overlap_notice(int64_t overlap, const ProcessGroups& groups, 
       fewest, fewest == 1 ? "" : "s", overlap);
 }
 
+// How rows travel between hosts, if they do in two stages.
+static std::string two_stages_notice(const std::string& all_to_all, const ProcessGroups& groups,
+                                     std::span<MoELayer* const> layers) {
+  const auto count = [&](auto is) { return std::count_if(layers.begin(), layers.end(), is); };
+  const auto hierarchical = count([](const MoELayer* layer) { return layer->is_hierarchical(); });
+  if (hierarchical == 0) return "";
+  return fmt::format(
+      "rows travel between {} hosts in two stages (parallel.all_to_all: {}) in {} of {} MoE layers, and "
+      "single outputs return in {}",
+      groups.layout.hosts, all_to_all, hierarchical, layers.size(),
+      count([](const MoELayer* layer) { return layer->returns_single(); }));
+}
+
 void Trainer::log_summary(const ModelSummary& summary) const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} ({}) | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", cpu_.threads, cpu_.threads == 1 ? "" : "s",
@@ -377,9 +390,10 @@ void Trainer::log_summary(const ModelSummary& summary) const {
   if (placement_.moves() && !placement_.is_active(groups_)) {
     log::info("experts are not moved (parallel.placement: {}), because each rank holds all of them", placement_.kind());
   }
-  if (const std::string notice = overlap_notice(config_.parallel.overlap, groups_, state_->model->moe_layers());
-      !notice.empty()) {
-    log::info("{}", notice);
+  const std::span<MoELayer* const> layers = state_->model->moe_layers();
+  for (const std::string& notice : {overlap_notice(config_.parallel.overlap, groups_, layers),
+                                    two_stages_notice(config_.parallel.all_to_all, groups_, layers)}) {
+    if (!notice.empty()) log::info("{}", notice);
   }
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", end_, format_count(length_.tokens_per_update),

@@ -37,11 +37,11 @@ void check_layouts(const std::string& name, const MoEConfig& config, const StepI
 
 // Layouts with experts on ranks by random maps.
 void check_placed(const std::string& name, const MoEConfig& config, const StepInput& input) {
-  const StepResult expected = run_step(config, input, {6}, 1, true);
+  const StepResult expected = run_step(config, input, {6}, 1, {.placed = true});
   for (const Layout& layout : kFewLayouts) {
     if (layout.expert_parallel > config.experts) continue;
     INFO(name << "; " << layout.sequences.size() << " ranks, expert parallel " << layout.expert_parallel);
-    const StepResult placed = run_step(config, input, layout.sequences, layout.expert_parallel, true);
+    const StepResult placed = run_step(config, input, layout.sequences, layout.expert_parallel, {.placed = true});
     check_same_step(placed, expected);
     // A map changes no sum that a token or an expert takes part in.
     const StepResult contiguous = run_step(config, input, layout.sequences, layout.expert_parallel);
@@ -54,11 +54,12 @@ void check_placed(const std::string& name, const MoEConfig& config, const StepIn
 // Rows that travel in parts change no bit.
 void check_overlap(const std::string& name, const MoEConfig& config, const StepInput& input, const Layout& layout,
                    bool placed, std::initializer_list<int64_t> overlaps) {
-  const StepResult expected = run_step(config, input, layout.sequences, layout.expert_parallel, placed);
+  const StepResult expected = run_step(config, input, layout.sequences, layout.expert_parallel, {.placed = placed});
   for (const int64_t overlap : overlaps) {
     INFO(name << "; " << layout.sequences.size() << " ranks, expert parallel " << layout.expert_parallel << ", "
               << overlap << " parts" << (placed ? ", placed" : ""));
-    const StepResult found = run_step(config, input, layout.sequences, layout.expert_parallel, placed, overlap);
+    const StepResult found =
+        run_step(config, input, layout.sequences, layout.expert_parallel, {.placed = placed, .overlap = overlap});
     REQUIRE(found.values.size() == expected.values.size());
     for (const auto& [what, values] : expected.values) {
       INFO(what);

@@ -195,7 +195,7 @@ TEST_CASE("a planned dispatch counts the rows of the planned imbalance") {
     if (plan.num_received != 30) throw std::runtime_error(fmt::format("planned {} rows", plan.num_received));
     // No expert has more than 3 of a rank's rows, so 12 rows of the rank for its experts, and 12 of two ranks for two
     // experts.
-    dispatcher.prepare(ctx, chosen, plan, 3);
+    dispatcher.prepare(ctx, chosen, plan, {.per_expert = 3});
     if (plan.num_sorted != 12 || plan.num_received != 12) {
       throw std::runtime_error(fmt::format("planned with a bound {} rows", plan.num_received));
     }

@@ -1,6 +1,7 @@
 // Whole training steps on the tested device, compared with the CPU.
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "comm/staged_communicator.h"
 #include "core/checkpoint/checkpoint.h"
@@ -164,6 +165,33 @@ TEST_CASE("expert-parallel ranks on the device equal a single rank") {
     });
     CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
     CHECK(outcome.norm == Approx(expected.norm).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("rows that travel in two stages between hosts on the device give what a single rank gives") {
+  TrainConfig config = config_from(kModels[0]);
+  TinyRun cpu(config, kVocab, ProcessGroups::single());
+  const RandomBatch batch(config, kVocab, 11);
+  const StepOutcome expected = cpu.accumulate(batch);
+  config.parallel.all_to_all = "hierarchical";
+  for (const double dropout : {0.0, 1e-9}) {  // with any dropout of outputs, single rows return
+    config.moe.dropout = dropout;
+    for (const std::vector<int>& hosts : {std::vector{0, 1}, std::vector{0, 0, 1, 1}}) {
+      const auto ranks = static_cast<int>(hosts.size());
+      config.parallel.overlap = ranks / 2;
+      StepOutcome outcome;
+      test::run_ranks(
+          ranks,
+          [&](std::shared_ptr<Communicator> world) {
+            const auto staged = std::make_shared<StagedCommunicator>(world);
+            TinyRun rank(config, kVocab, ProcessGroups::make(staged, ranks, 4), DType::f32, test::test_device());
+            const StepOutcome own = rank.accumulate(batch);
+            if (world->rank() == 0) outcome = own;
+          },
+          hosts);
+      CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
+      CHECK(outcome.norm == Approx(expected.norm).epsilon(1e-4));
+    }
   }
 }
 

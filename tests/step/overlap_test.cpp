@@ -6,6 +6,7 @@
 
 #include "core/config/config_reader.h"
 #include "core/config/recompute.h"
+#include "core/ops/elementwise.h"
 #include "tests/support/catch.h"
 #include "tests/support/late_communicator.h"
 #include "tests/support/thread_ranks.h"
@@ -92,6 +93,76 @@ TEST_CASE("the memory plan equals what a step with parallel.overlap uses") {
         CHECK(used == planned);
       }
     }
+  }
+}
+
+TEST_CASE("the memory plan equals what a step uses whose rows travel in two stages, and a dry run plans the same") {
+  for (const char* yaml :
+       {"{}", "moe: {shared_experts: 0, shared_gate: false}", "moe: {strategy: stochastic, hidden_dropout: 0.1}",
+        "moe: {strategy: {kind: compete, probability: 1}}", "moe: {dropout: 0.1}"}) {
+    for (const std::string& recompute : recompute_values()) {
+      for (const std::vector<int>& hosts : {std::vector{0, 0, 1, 1}, std::vector{0, 1, 2, 3}}) {
+        for (const int64_t overlap : {1, 2}) {
+          INFO(yaml << ", " << recompute << ", " << overlap << " parts, the last rank on host " << hosts.back());
+          TrainConfig config = config_with(yaml);
+          config.moe.router.select("uniform");  // every expert gets every token, so as many rows travel as planned
+          config.data.sequence = 32;
+          config.model.recompute = recompute;
+          config.parallel.overlap = overlap;
+          std::vector<std::vector<size_t>> used(4), planned(4);
+          test::run_ranks(
+              4,
+              [&](const std::shared_ptr<Communicator>& world) {
+                const auto rank = static_cast<size_t>(world->rank());
+                TinyRun run(config, kVocab, ProcessGroups::make(world, 4, config.moe.experts));
+                run.run(RandomBatch(config, kVocab, 11), 10, 1e-3);
+                const MemoryPlan plan = plan_memory({config, kVocab, run.groups, {20, 128, 1}});
+                used[rank] = {run.state.activations().peak(), run.state.scratch().peak()};
+                planned[rank] = {plan.activations, plan.scratch};
+              },
+              hosts);
+          CHECK(used == planned);
+          const RankCounts counts{.ranks = 4, .per_host = hosts[1] == 0 ? 2 : 1};
+          const MemoryPlan dry = plan_memory({config, kVocab, ProcessGroups::planned(counts, 4), {20, 128, 1}});
+          CHECK(std::vector<size_t>{dry.activations, dry.scratch} == planned[3]);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("rows that travel in two stages never need more memory than planned for the worst case") {
+  for (const char* router : {"topk", "{kind: topk, k: 1, softmax: all, renormalise: false}", "{kind: topk, k: 5}"}) {
+    TrainConfig config = config_with(fmt::format("moe: {{router: {}}}", router));
+    config.parallel.all_to_all = "hierarchical";
+    for (const std::vector<int>& hosts : {std::vector{0, 0, 1, 1}, std::vector{0, 1, 2, 3}}) {
+      test::run_ranks(
+          4,
+          [&](const std::shared_ptr<Communicator>& world) {
+            TinyRun run(config, kVocab, ProcessGroups::make(world, 4, config.moe.experts));
+            for (const Parameter& p : run.state.parameters.parameters()) {
+              if (p.name.find("router") != std::string::npos) fill_zero(run.state.ctx, p.value);
+            }
+            run.run(RandomBatch(config, kVocab, 11), 0, 1e-3);  // all tokens to the first experts
+          },
+          hosts);
+    }
+  }
+  SUCCEED("no arena was too small");
+}
+
+TEST_CASE("hierarchical exchanges of uneven hosts are refused with the numbers") {
+  TrainConfig config = config_with("{}");
+  config.parallel.all_to_all = "hierarchical";
+  try {
+    test::run_ranks(4,
+                    [&](const std::shared_ptr<Communicator>& world) {
+                      TinyRun run(config, kVocab, ProcessGroups::make(world, 4, config.moe.experts));
+                    },
+                    {0, 0, 0, 1});
+    FAIL("uneven hosts were accepted");
+  } catch (const UsageError& error) {
+    CHECK_THAT(error.what(), Catch::Contains("parallel.all_to_all") && Catch::Contains("1 on one host and 3"));
   }
 }
 

@@ -11,6 +11,7 @@
 #include "core/lifecycle/moved_experts.h"
 #include "core/ops/elementwise.h"
 #include "tests/step/allocation_counter.h"
+#include "tests/support/made_up_hosts.h"
 #include "tests/support/random_map.h"
 #include "tests/support/tiny_run.h"
 
@@ -290,6 +291,14 @@ int main(int argc, char** argv) {
       }
       for (const Case& c : kCases) check_allocations(world, c, expert_parallel, "contiguous");
       if (expert_parallel > 1) check_allocations(world, kCases[0], expert_parallel, "co_activation");
+      if (expert_parallel != world->size()) continue;
+      // Rows in two stages, between made-up hosts of two ranks (of two ranks: of one).
+      std::vector<int> hosts;
+      for (int rank = 0; rank < world->size(); ++rank) hosts.push_back(rank % std::min(2, world->size()));
+      const auto between_hosts = std::make_shared<test::MadeUpHosts>(world, hosts);
+      for (const Case& c : kCases) check_step(between_hosts, c, expert_parallel, "contiguous");
+      for (const Case& c : kCases) check_allocations(between_hosts, c, expert_parallel, "contiguous");
+      if (expert_parallel > 1) check_step(between_hosts, kCases[0], expert_parallel, "co_activation");
     }
     double failures = g_failures;
     world->all_reduce_sum(as_tensor(std::span(&failures, 1)));

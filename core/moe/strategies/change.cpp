@@ -34,6 +34,7 @@ class ChangeStrategy : public RoutedStrategy {
     traits_.k = std::max(first.k, then.k);
     traits_.final_k = (share_ < 1 ? then : first).final_k;
     traits_.training_passes = share_ * first.training_passes + (1 - share_) * then.training_passes;
+    traits_.needs_outputs = first.needs_outputs || then.needs_outputs;
     traits_.training_causality = std::max(first.training_causality, then.training_causality);
   }
 
