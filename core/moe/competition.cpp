@@ -40,7 +40,7 @@ Tensor Competition::respond(Context& ctx, LayerParts& parts, ConstTensor x, int6
     parts.hosts->send_tokens(ctx, part_.host_plan, arrived, x);
     tokens = arrived;
   }
-  const Tensor sent = alone ? rows : scratch.allocate(Shape{plan.num_sorted, d});
+  const Tensor sent = alone ? rows : scratch.allocate(Shape{plan.num_sorted, d}, travelling_type(ctx));
   permute_forward(ctx, sent, tokens, plan.source, experts_);
   const auto compute = [&](const DispatchPart& part, ConstTensor arrived, Tensor back) {
     const auto of_part = [&](Tensor all) { return all.slice(part.received.begin, part.received.count); };
@@ -52,7 +52,7 @@ Tensor Competition::respond(Context& ctx, LayerParts& parts, ConstTensor x, int6
   dispatcher(parts).exchange(ctx, plan, sent, returned, compute);
   if (!parts.hosts || !collects) return returned;
   const Tensor single = ctx.allocate_wide(Shape{part_.host_plan.single.num_sorted, 1});
-  parts.hosts->return_single(ctx, part_.host_plan, single, returned);
+  parts.hosts->return_single(ctx, part_.host_plan, single, returned, returned.dtype);
   return single;
 }
 
@@ -76,10 +76,13 @@ void Competition::part_backward(Context& ctx, LayerParts& parts, Tensor d_x, Con
   gather_rows(ctx, d_returned, d_scores.reshape({slots, 1}), sorted(parts).source);
   if (parts.hosts) {
     const Tensor d_outputs = scratch.allocate_wide(Shape{plan.num_sorted, 1});
-    parts.hosts->send_single(ctx, part_.host_plan, d_outputs, d_returned);
+    parts.hosts->send_single(ctx, part_.host_plan, d_outputs, d_returned, d_returned.dtype);
     d_returned = d_outputs;
   }
-  const Tensor d_sent = scratch.allocate(Shape{plan.num_sorted, d});
+  const Tensor d_sent = scratch.allocate(Shape{plan.num_sorted, d}),
+               d_rounded = alone || travelling_type(ctx) == d_sent.dtype
+                               ? d_sent
+                               : scratch.allocate(d_sent.shape, travelling_type(ctx));
   const Experts::Accumulates accumulates = parts.experts.begin_backward();
   const auto compute = [&](const DispatchPart& part, ConstTensor arrived, Tensor back) {
     const auto of_part = [&](Tensor all) { return all.slice(part.received.begin, part.received.count); };
@@ -97,12 +100,13 @@ void Competition::part_backward(Context& ctx, LayerParts& parts, Tensor d_x, Con
                            part_.experts.slice(part.received));
     if (!alone) gather_rows(ctx, back, d_rows, part.by_arrival);
   };
-  dispatcher(parts).exchange(ctx, plan, d_returned, d_sent, compute);
+  dispatcher(parts).exchange(ctx, plan, d_returned, d_rounded, compute);
+  if (d_rounded.dtype != d_sent.dtype) convert(ctx, d_sent, d_rounded);
   if (!parts.hosts) return permute_backward(ctx, d_x, d_sent, plan.position);
   const Tensor d_arrived = scratch.allocate(Shape{part_.host_plan.tokens.num_received, d});
   fill_zero(ctx, d_arrived);
   permute_backward(ctx, d_arrived, d_sent, plan.position);
-  parts.hosts->return_sums(ctx, part_.host_plan, d_x, d_arrived);
+  parts.hosts->return_sums(ctx, part_.host_plan, d_x, d_arrived, travelling_type(ctx));
 }
 
 void Competition::backward(Context& ctx, LayerParts& parts, Tensor d_x, ConstTensor x, ConstTensor d_scores) {

@@ -1,6 +1,7 @@
 #include "core/moe/expert_pass.h"
 
 #include "core/ops/dispatch_rows.h"
+#include "core/ops/elementwise.h"
 #include "core/tensor/recomputation.h"
 
 namespace moe {
@@ -17,7 +18,8 @@ void ExpertPass::forward(Context& ctx, const Route& route, Tensor returned, Cons
   const Tensor rows = allocate_rows();
   saved_ = recomputes ? Experts::Saved{rows, {}, {}, numbers} : experts.allocate_hidden(ctx, rows, numbers);
   ScratchScope scratch(ctx);
-  const Tensor sent = alone ? rows : scratch.allocate(returned.shape);
+  const DType wire = travelling_type(ctx);
+  const Tensor sent = alone ? rows : scratch.allocate(returned.shape, wire);
   permute_forward(ctx, sent, x, plan.source, plan.position.dim(1));
   const auto compute = [&](const DispatchPart& part, ConstTensor arrived, Tensor back) {
     const Experts::Range range{part.experts, part.offsets};
@@ -31,7 +33,9 @@ void ExpertPass::forward(Context& ctx, const Route& route, Tensor returned, Cons
     experts.forward(ctx, range, out, saved);
     gather_rows(ctx, back, out, part.by_arrival);
   };
-  route.dispatcher.exchange(ctx, plan, sent, returned, compute, route.meanwhile);
+  const Tensor results = alone || wire == returned.dtype ? returned : sent;
+  route.dispatcher.exchange(ctx, plan, sent, results, compute, route.meanwhile);
+  if (results.dtype != returned.dtype) convert(ctx, returned, results);
 }
 
 void ExpertPass::backward(Context& ctx, const Route& route, Tensor d_returned) {
@@ -59,7 +63,15 @@ void ExpertPass::backward(Context& ctx, const Route& route, Tensor d_returned) {
     experts.backward(ctx, range, accumulates, d_rows, d_rows, saved);
     gather_rows(ctx, back, d_rows, part.by_arrival);
   };
-  route.dispatcher.exchange(ctx, plan, d_returned, d_returned, compute, route.meanwhile);
+  const DType wire = travelling_type(ctx);
+  if (alone || wire == d_returned.dtype) {
+    return route.dispatcher.exchange(ctx, plan, d_returned, d_returned, compute, route.meanwhile);
+  }
+  ScratchScope scratch(ctx);
+  const Tensor rounded = scratch.allocate(d_returned.shape, wire);
+  convert(ctx, rounded, d_returned);
+  route.dispatcher.exchange(ctx, plan, rounded, rounded, compute, route.meanwhile);
+  convert(ctx, d_returned, rounded);
 }
 
 }  // namespace moe

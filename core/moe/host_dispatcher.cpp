@@ -7,6 +7,7 @@
 #include "core/base/integer.h"
 #include "core/ops/competition.h"
 #include "core/ops/dispatch_rows.h"
+#include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
 
 namespace moe {
@@ -141,33 +142,53 @@ void HostDispatcher::prepare_single(Context& ctx, ConstTensor indices, ConstTens
   gather_rows(ctx, plan.to_inside, position.reshape({slots, 1}), inside.source);
 }
 
+// x in another type: x itself, or a copy.
+static ConstTensor as_type(Context& ctx, ScratchScope& scratch, ConstTensor x, DType wire) {
+  if (x.dtype == wire) return x;
+  const Tensor other = scratch.allocate(x.shape, wire);
+  convert(ctx, other, x);
+  return other;
+}
+
+// Memory for what arrives as `wire` and becomes x: x itself, or other memory that is converted afterwards.
+static Tensor arriving(ScratchScope& scratch, Tensor x, DType wire) {
+  return x.dtype == wire ? x : scratch.allocate(x.shape, wire);
+}
+
 void HostDispatcher::send_tokens(Context& ctx, const HostPlan& plan, Tensor arrived, ConstTensor x,
                                  FunctionRef<void()> meanwhile) {
   ScratchScope scratch(ctx);
-  const Tensor sent = scratch.allocate(Shape{plan.tokens.num_sorted, x.dim(1)}, x.dtype);
+  const DType wire = travelling_type(ctx);
+  const Tensor sent = scratch.allocate(Shape{plan.tokens.num_sorted, x.dim(1)}, wire),
+               received = arriving(scratch, arrived, wire);
   permute_forward(ctx, sent, x, plan.tokens.source, hosts_);
-  tokens_.send(ctx, plan.tokens, sent, arrived, meanwhile);
+  tokens_.send(ctx, plan.tokens, sent, received, meanwhile);
+  if (received.dtype != arrived.dtype) convert(ctx, arrived, received);
 }
 
-void HostDispatcher::return_sums(Context& ctx, const HostPlan& plan, Tensor y, ConstTensor rows) {
+void HostDispatcher::return_sums(Context& ctx, const HostPlan& plan, Tensor y, ConstTensor rows, DType wire) {
   ScratchScope scratch(ctx);
-  const Tensor returned = scratch.allocate(Shape{plan.tokens.num_sorted, y.dim(1)}, rows.dtype);
-  tokens_.send_back(ctx, plan.tokens, rows, returned);
-  permute_backward(ctx, y, returned, plan.tokens.position);
+  const ConstTensor sent = as_type(ctx, scratch, rows, wire);
+  const Tensor returned = scratch.allocate(Shape{plan.tokens.num_sorted, y.dim(1)}, wire);
+  tokens_.send_back(ctx, plan.tokens, sent, returned);
+  permute_backward(ctx, y, as_type(ctx, scratch, returned, y.dtype), plan.tokens.position);
 }
 
-void HostDispatcher::return_single(Context& ctx, const HostPlan& plan, Tensor returned, ConstTensor outputs) {
+void HostDispatcher::return_single(Context& ctx, const HostPlan& plan, Tensor returned, ConstTensor outputs,
+                                   DType wire) {
   ScratchScope scratch(ctx);
-  const Tensor back = scratch.allocate(outputs.shape, outputs.dtype);
+  const Tensor back = scratch.allocate(outputs.shape, wire), received = arriving(scratch, returned, wire);
   gather_rows(ctx, back, outputs, plan.to_single);
-  single_.send_back(ctx, plan.single, back, returned);
+  single_.send_back(ctx, plan.single, back, received);
+  if (received.dtype != returned.dtype) convert(ctx, returned, received);
 }
 
 void HostDispatcher::send_single(Context& ctx, const HostPlan& plan, Tensor d_outputs, ConstTensor d_returned,
-                                 FunctionRef<void()> meanwhile) {
+                                 DType wire, FunctionRef<void()> meanwhile) {
   ScratchScope scratch(ctx);
-  const Tensor arrived = scratch.allocate(d_outputs.shape, d_outputs.dtype);
-  single_.send(ctx, plan.single, d_returned, arrived, meanwhile);
+  const ConstTensor sent = as_type(ctx, scratch, d_returned, wire);
+  const Tensor arrived = scratch.allocate(d_outputs.shape, wire);
+  single_.send(ctx, plan.single, sent, arrived, meanwhile);
   gather_rows(ctx, d_outputs, arrived, plan.to_inside);
 }
 

@@ -42,12 +42,13 @@ class HostDispatcher {
   // The first stage: x (tokens, d) -> arrived (arrived, d)
   void send_tokens(Context& ctx, const HostPlan& plan, Tensor arrived, ConstTensor x,
                    FunctionRef<void()> meanwhile = {});
-  // rows (arrived, width) -> adds to y (tokens, width) the rows of the token's hosts, in the order of hosts
-  void return_sums(Context& ctx, const HostPlan& plan, Tensor y, ConstTensor rows);
+  // rows (arrived, width) -> adds to y (tokens, width) the rows of the token's hosts, in the order of hosts. Rows of
+  // activations travel as `wire`: travelling_type(); others, as gradients of weights, in their own type.
+  void return_sums(Context& ctx, const HostPlan& plan, Tensor y, ConstTensor rows, DType wire);
   // The experts' outputs in the order of the second stage's sorted rows -> returned (assignments, d), in the order of
-  // plan.single's; and the gradient the other way.
-  void return_single(Context& ctx, const HostPlan& plan, Tensor returned, ConstTensor outputs);
-  void send_single(Context& ctx, const HostPlan& plan, Tensor d_outputs, ConstTensor d_returned,
+  // plan.single's; and the gradient the other way. `wire`: as above.
+  void return_single(Context& ctx, const HostPlan& plan, Tensor returned, ConstTensor outputs, DType wire);
+  void send_single(Context& ctx, const HostPlan& plan, Tensor d_outputs, ConstTensor d_returned, DType wire,
                    FunctionRef<void()> meanwhile = {});
 
  private:

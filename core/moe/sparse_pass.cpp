@@ -63,7 +63,7 @@ void SparsePass::apply_experts(Context& ctx, LayerParts& parts, ConstTensor x) {
   const Tensor arrived = arrived_tokens(ctx, scratch, parts, x);
   const Tensor outputs = scratch.allocate(Shape{experts_.plan.num_sorted, x.dim(1)});
   experts_.forward(ctx, {parts.hosts->inside(), parts.experts}, outputs, arrived);
-  parts.hosts->return_single(ctx, host_plan_, returned_, outputs);
+  parts.hosts->return_single(ctx, host_plan_, returned_, outputs, travelling_type(ctx));
 }
 
 void SparsePass::experts_backward(Context& ctx, LayerParts& parts, Tensor d_x, Tensor d_returned) {
@@ -73,12 +73,12 @@ void SparsePass::experts_backward(Context& ctx, LayerParts& parts, Tensor d_x, T
   }
   ScratchScope scratch(ctx);
   const Tensor d_outputs = scratch.allocate(Shape{experts_.plan.num_sorted, d_x.dim(1)});
-  parts.hosts->send_single(ctx, host_plan_, d_outputs, d_returned, take_meanwhile(parts));
+  parts.hosts->send_single(ctx, host_plan_, d_outputs, d_returned, travelling_type(ctx), take_meanwhile(parts));
   experts_.backward(ctx, {parts.hosts->inside(), parts.experts}, d_outputs);
   const Tensor d_arrived = scratch.allocate(Shape{host_plan_.tokens.num_received, d_x.dim(1)});
   fill_zero(ctx, d_arrived);
   permute_backward(ctx, d_arrived, d_outputs, experts_.plan.position);
-  parts.hosts->return_sums(ctx, host_plan_, d_x, d_arrived);
+  parts.hosts->return_sums(ctx, host_plan_, d_x, d_arrived, travelling_type(ctx));
 }
 
 void SparsePass::sum_over_hosts(Context& ctx, LayerParts& parts, Tensor y, ConstTensor x) {
@@ -96,7 +96,7 @@ void SparsePass::sum_over_hosts(Context& ctx, LayerParts& parts, Tensor y, Const
   const Tensor sums = scratch.allocate(arrived.shape);
   combine_forward(ctx, sums, summed_, host_plan_.weights, experts_.plan.position);
   fill_zero(ctx, y);
-  parts.hosts->return_sums(ctx, host_plan_, y, sums);
+  parts.hosts->return_sums(ctx, host_plan_, y, sums, travelling_type(ctx));
 }
 
 void SparsePass::sum_backward(Context& ctx, LayerParts& parts, Tensor d_x, Tensor d_weights, ConstTensor d_y,
@@ -112,13 +112,13 @@ void SparsePass::sum_backward(Context& ctx, LayerParts& parts, Tensor d_x, Tenso
     const Tensor d_of_host = inner.allocate_wide(host_plan_.weights.shape);
     combine_backward(ctx, d_outputs, d_of_host, d_sums, summed_, host_plan_.weights, inside.position, inside.source);
     fill_zero(ctx, d_weights);
-    parts.hosts->return_sums(ctx, host_plan_, d_weights, d_of_host);
+    parts.hosts->return_sums(ctx, host_plan_, d_weights, d_of_host, d_of_host.dtype);
   }
   parts.capacity.backward(ctx, d_weights, kept_, routing);
   experts_.backward(ctx, {parts.hosts->inside(), parts.experts}, d_outputs);
   fill_zero(ctx, d_sums);  // now the gradient of the arrived tokens
   permute_backward(ctx, d_sums, d_outputs, inside.position);
-  parts.hosts->return_sums(ctx, host_plan_, d_x, d_sums);
+  parts.hosts->return_sums(ctx, host_plan_, d_x, d_sums, travelling_type(ctx));
 }
 
 Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x,

@@ -43,6 +43,13 @@ struct DispatchPart {
   std::span<const int64_t> send_rows, receive_rows;  // per peer
 };
 
+// The type in which rows of activations travel between ranks. Products in bf16 on the CPU round their operands, so
+// that nothing is lost when the rows that an expert gets are rounded before.
+inline DType travelling_type(const Context& ctx) {
+  const bool rounds = ctx.device == Device::cpu && ctx.products == Products::bf16 && ctx.dtype == DType::f32;
+  return rounds ? DType::bf16 : ctx.dtype;
+}
+
 class TokenDispatcher {
  public:
   static constexpr int64_t kMostParts = 16;

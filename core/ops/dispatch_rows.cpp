@@ -4,9 +4,14 @@
 #include <vector>
 
 #include "core/base/integer.h"
+#include "core/ops/copy_row.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
+
+static void check_same_type(ConstTensor y, ConstTensor x) {
+  MOE_CHECK(y.dtype == x.dtype, "on a device {} rows are not copied to {} rows", name_of(x.dtype), name_of(y.dtype));
+}
 
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices) {
   const int64_t slots = indices.size(), experts = offsets.dim(0) - 1;
@@ -88,13 +93,14 @@ void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor sourc
   const int64_t count = rows.dim(0), d = rows.dim(1);
   MOE_CHECK(x.dim(1) == d && source.size() >= count,
             "cannot permute to {} rows: widths differ or source is too short; x is {}", count, x.shape.to_string());
-  if (on_cuda(ctx)) return cuda::permute_forward(ctx, rows, x, source, k);
-  run(ctx, x.dtype, [&]<class T>(T) {
-    T* to = rows.as<T>();
-    const T* in = x.as<T>();
+  if (on_cuda(ctx)) return check_same_type(rows, x), cuda::permute_forward(ctx, rows, x, source, k);
+  if (ctx.planning) return;
+  for_copy_types(rows.dtype, x.dtype, [&]<class To, class From>(To, From) {
+    To* to = rows.as<To>();
+    const From* in = x.as<From>();
     const int32_t* slot = source.as<int32_t>();
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < count; ++r) std::copy_n(in + slot[r] / k * d, d, to + r * d);
+    for (int64_t r = 0; r < count; ++r) copy_row(to + r * d, in + slot[r] / k * d, d);
   });
 }
 
@@ -182,16 +188,15 @@ void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
   const int64_t count = y.dim(0), d = y.dim(1);
   MOE_CHECK(x.dim(1) == d && index.size() >= count,
             "cannot gather {} rows: widths differ or index is too short; x is {}", count, x.shape.to_string());
-  if (on_cuda(ctx)) return cuda::gather_rows(ctx, y, x, index);
-  const auto gather = [&]<class T>(T) {
-    T* to = y.as<T>();
-    const T* in = x.as<T>();
+  if (on_cuda(ctx)) return check_same_type(y, x), cuda::gather_rows(ctx, y, x, index);
+  if (ctx.planning) return;
+  for_copy_types(y.dtype, x.dtype, [&]<class To, class From>(To, From) {
+    To* to = y.as<To>();
+    const From* in = x.as<From>();
     const int32_t* from = index.as<int32_t>();
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < count; ++r) std::copy_n(in + from[r] * d, d, to + r * d);
-  };
-  if (x.dtype != DType::i32) return run(ctx, x.dtype, gather);
-  if (!ctx.planning) gather(int32_t{});
+    for (int64_t r = 0; r < count; ++r) copy_row(to + r * d, in + from[r] * d, d);
+  });
 }
 
 }  // namespace moe

@@ -29,7 +29,8 @@ void select_on_host(Context& ctx, Tensor rows, ConstTensor values, ConstTensor s
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
                         int64_t experts);
 
-// x (tokens, d) -> rows (num_rows, d): rows[i] = x[source[i] / k]
+// x (tokens, d) -> rows (num_rows, d): rows[i] = x[source[i] / k]; on the CPU, f32 may become bf16, rounded, or bf16
+// f32
 void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k);
 // d_rows (num_rows, d), position (tokens, k) -> d_x (tokens, d), added to: the sum over the token's slots, in order
 void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position);
@@ -42,7 +43,8 @@ void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weigh
 void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor d_y, ConstTensor rows,
                       ConstTensor weights, ConstTensor position, ConstTensor source);
 
-// y[i] = x[index[i]] for rows of d columns: index (num_rows) i32; x of any dtype, i32 too
+// y[i] = x[index[i]] for rows of d columns: index (num_rows) i32; x of any dtype, i32 too; on the CPU, f32 may become
+// bf16, rounded, or bf16 f32
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked

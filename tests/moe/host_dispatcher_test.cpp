@@ -235,7 +235,7 @@ TEST_CASE("between hosts a token's row travels once to each host of its experts,
       run_ranks(4, [&](std::shared_ptr<Communicator> threads) {
         size_t* counted = nullptr;
         const auto world =
-            std::make_shared<MadeUpHosts>(std::move(threads), hosts, [&](int from, int to, size_t bytes) {
+            std::make_shared<MadeUpHosts>(std::move(threads), hosts, [&](int from, int to, DType, size_t bytes) {
               const std::scoped_lock lock(mutex);
               if (counted && hosts[as_index(from)] != hosts[as_index(to)]) *counted += bytes;
             });

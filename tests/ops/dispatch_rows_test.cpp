@@ -131,6 +131,26 @@ TEST_CASE("a token is sent once to each host of its experts, with its values for
                   InternalError);
 }
 
+TEST_CASE("gathered rows are rounded to bf16, and widened", "[cpu]") {
+  TestContext ctx;
+  for (const int64_t d : {1, 7, 33}) {
+    const Tensor x = ctx.normal({9, d}, 1), index = ctx.random_i32({20}, 9, 2),
+                 rounded = ctx.output({20, d}, DType::bf16), permuted = ctx.output({20, d}, DType::bf16),
+                 widened = ctx.output({20, d}), order = ctx.random_i32({20}, 20, 3);
+    gather_rows(ctx, rounded, x, index);
+    permute_forward(ctx, permuted, x, index, 1);
+    gather_rows(ctx, widened, rounded, order);
+    for (int64_t i = 0; i < 20 * d; ++i) {
+      const int64_t from = index.as<int32_t>()[i / d] * d + i % d;
+      REQUIRE(rounded.as<BFloat16>()[i].bits == to_bfloat16(x.as<float>()[from]).bits);
+      REQUIRE(permuted.as<BFloat16>()[i].bits == rounded.as<BFloat16>()[i].bits);
+      REQUIRE(widened.as<float>()[i] == to_float(rounded.as<BFloat16>()[order.as<int32_t>()[i / d] * d + i % d]));
+    }
+  }
+  CHECK_THROWS_AS(gather_rows(ctx, ctx.output({2, 3}, DType::i32), ctx.zeros({2, 3}), ctx.of_i32({2}, {0, 1})),
+                  InternalError);
+}
+
 TEST_CASE("the imbalance generator gives the requested imbalance") {
   for (const Imbalance& imbalance : imbalances(8, 1)) {
     const auto indices = imbalanced_indices(800, 1, 8, imbalance);

@@ -1,6 +1,8 @@
 // Whole steps with parallel.overlap: no bit changes, and memory is planned exactly.
+#include <algorithm>
 #include <initializer_list>
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "core/ops/elementwise.h"
 #include "tests/support/catch.h"
 #include "tests/support/late_communicator.h"
+#include "tests/support/made_up_hosts.h"
 #include "tests/support/thread_ranks.h"
 #include "tests/support/tiny_run.h"
 
@@ -163,6 +166,113 @@ TEST_CASE("hierarchical exchanges of uneven hosts are refused with the numbers")
     FAIL("uneven hosts were accepted");
   } catch (const UsageError& error) {
     CHECK_THAT(error.what(), Catch::Contains("parallel.all_to_all") && Catch::Contains("1 on one host and 3"));
+  }
+}
+
+// Bytes of rows of each type that an update's exchanges send, to the same rank too.
+static std::map<DType, size_t> bytes_sent(const TrainConfig& config, const std::vector<int>& hosts,
+                                          const Precision& precision) {
+  std::map<DType, size_t> bytes;
+  std::mutex mutex;
+  const auto ranks = static_cast<int>(hosts.size());
+  test::run_ranks(ranks, [&](std::shared_ptr<Communicator> threads) {
+    const auto world =
+        std::make_shared<test::MadeUpHosts>(std::move(threads), hosts, [&](int, int, DType dtype, size_t sent) {
+          const std::scoped_lock lock(mutex);
+          bytes[dtype] += sent;
+        });
+    TinyRun run(config, kVocab, ProcessGroups::make(world, ranks, config.moe.experts), precision, Device::cpu);
+    run.run(RandomBatch(config, kVocab, 11), 0, 1e-3);
+  });
+  return bytes;
+}
+
+static constexpr Precision kRounded{.products = Products::bf16};
+
+TEST_CASE("with precision bf16 rows travel in bf16, scores and gradients of weights in f32") {
+  for (const char* strategy : {"plain", "{kind: compete, probability: 1}"}) {
+    for (const std::vector<int>& hosts : {std::vector{0, 0}, std::vector{0, 0, 1, 1}}) {
+      INFO(strategy << ", " << hosts.size() << " ranks");
+      TrainConfig config = config_with(fmt::format("moe: {{strategy: {}}}", strategy));
+      config.moe.router.select("uniform");
+      const auto full = bytes_sent(config, hosts, Precision{}), rounded = bytes_sent(config, hosts, kRounded);
+      CHECK(full.count(DType::bf16) == 0);
+      CHECK(rounded.at(DType::i32) == full.at(DType::i32));
+      const size_t others = rounded.count(DType::f32) > 0 ? rounded.at(DType::f32) : 0;
+      CHECK(full.at(DType::f32) - others == 2 * rounded.at(DType::bf16));
+      CHECK((others == 0) == (hosts.size() == 2 && std::string(strategy) == "plain"));
+      CHECK(others < rounded.at(DType::bf16));
+    }
+  }
+}
+
+// The largest distance of a tensor's gradient from the expected one.
+static double worst_distance(TinyRun& run, const std::map<std::string, std::vector<double>>& expected) {
+  double worst = 0;
+  for (const auto& [name, gradient] : named_gradients(run)) {
+    worst = std::max(worst, distance(gradient, expected.at(name)));
+  }
+  return worst;
+}
+
+TEST_CASE("rows in bf16 make gradients little less exact than products in bf16 do, whatever way rows take") {
+  for (const char* yaml : {"{}", "moe: {strategy: {kind: compete, probability: 1}}", "moe: {dropout: 0.1}",
+                           "{model: {recompute: experts}, moe: {strategy: stochastic, hidden_dropout: 0.1}}"}) {
+    TrainConfig config = config_with(yaml);
+    config.moe.router.select("uniform");  // so that no choice depends on rounding
+    const RandomBatch batch(config, kVocab, 11);
+    TinyRun full(config, kVocab, ProcessGroups::single()),
+        one(config, kVocab, ProcessGroups::single(), kRounded, Device::cpu);
+    const StepOutcome expected = full.accumulate(batch);
+    one.accumulate(batch);
+    const auto gradients = named_gradients(full);
+    const double of_products = worst_distance(one, gradients);
+    CHECK(of_products < 1e-1);
+    for (const std::vector<int>& hosts : {std::vector{0, 0}, std::vector{0, 0, 1, 1}, std::vector{0, 1}}) {
+      INFO(yaml << ", " << hosts.size() << " ranks, the last on host " << hosts.back());
+      const auto ranks = static_cast<int>(hosts.size());
+      std::vector<double> losses(hosts.size()), worst(hosts.size());
+      test::run_ranks(
+          ranks,
+          [&](const std::shared_ptr<Communicator>& world) {
+            const auto rank = static_cast<size_t>(world->rank());
+            TinyRun run(config, kVocab, ProcessGroups::make(world, ranks, config.moe.experts), kRounded, Device::cpu);
+            losses[rank] = run.accumulate(batch).loss;
+            worst[rank] = worst_distance(run, gradients);
+          },
+          hosts);
+      for (size_t rank = 0; rank < hosts.size(); ++rank) {
+        CHECK(losses[rank] == Approx(expected.loss).epsilon(3e-3));
+        CHECK(worst[rank] < 2 * of_products);
+      }
+    }
+  }
+}
+
+TEST_CASE("the memory of rows that travel in bf16 is planned exactly") {
+  for (const char* yaml : {"{}", "moe: {strategy: {kind: compete, probability: 1}}", "moe: {dropout: 0.1}"}) {
+    for (const std::vector<int>& hosts : {std::vector{0, 0}, std::vector{0, 0, 1, 1}}) {
+      INFO(yaml << ", " << hosts.size() << " ranks");
+      TrainConfig config = config_with(yaml);
+      config.moe.router.select("uniform");
+      config.data.sequence = 32;
+      config.parallel.overlap = 2;
+      const auto ranks = static_cast<int>(hosts.size());
+      std::vector<std::vector<size_t>> used(hosts.size()), planned(hosts.size());
+      test::run_ranks(
+          ranks,
+          [&](const std::shared_ptr<Communicator>& world) {
+            const auto rank = static_cast<size_t>(world->rank());
+            TinyRun run(config, kVocab, ProcessGroups::make(world, ranks, config.moe.experts), kRounded, Device::cpu);
+            run.run(RandomBatch(config, kVocab, 11), 10, 1e-3);
+            const MemoryPlan plan = plan_memory(
+                {.config = config, .sample = kVocab, .groups = run.groups, .run = {20, 128, 1}, .precision = kRounded});
+            used[rank] = {run.state.activations().peak(), run.state.scratch().peak()};
+            planned[rank] = {plan.activations, plan.scratch};
+          },
+          hosts);
+      CHECK(used == planned);
+    }
   }
 }
 

@@ -14,7 +14,7 @@ namespace moe::test {
 class MadeUpHosts : public Communicator {
  public:
   // Called for what this rank sends to another in an exchange of rows, by their ranks in the first communicator.
-  using Observer = std::function<void(int from, int to, size_t bytes)>;
+  using Observer = std::function<void(int from, int to, DType dtype, size_t bytes)>;
 
   // `hosts`: the host of each rank.
   MadeUpHosts(std::shared_ptr<Communicator> inner, std::vector<int> hosts, Observer observer = {})
@@ -70,7 +70,7 @@ class MadeUpHosts : public Communicator {
     if (!observer_) return;
     const size_t row = send.dim(0) == 0 ? 0 : send.bytes() / static_cast<size_t>(send.dim(0));
     for (int to = 0; to < size(); ++to) {
-      observer_(numbers_[as_index(rank())], numbers_[as_index(to)], as_index(rows[as_index(to)]) * row);
+      observer_(numbers_[as_index(rank())], numbers_[as_index(to)], send.dtype, as_index(rows[as_index(to)]) * row);
     }
   }
 
