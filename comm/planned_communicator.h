@@ -7,10 +7,12 @@ namespace moe {
 class PlannedCommunicator : public Communicator {
  public:
   // The last of `size` ranks, because that rank has the largest share if shares are uneven.
-  explicit PlannedCommunicator(int size) : size_(size) {}
+  // `per_host`: ranks of a host; 0: all are on one.
+  explicit PlannedCommunicator(int size, int per_host = 0) : size_(size), per_host_(per_host) {}
 
   int rank() const override { return size_ - 1; }
   int size() const override { return size_; }
+  int host_of(int rank) const override { return per_host_ > 0 ? rank / per_host_ : 0; }
   void all_reduce_sum(Tensor) override { refuse(); }
   void all_reduce_max(Tensor) override { refuse(); }
   void broadcast(Tensor, int) override { refuse(); }
@@ -22,7 +24,7 @@ class PlannedCommunicator : public Communicator {
 
  private:
   [[noreturn]] static void refuse() { throw InternalError("a communicator for planning cannot communicate"); }
-  int size_;
+  int size_, per_host_;
 };
 
 }  // namespace moe

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "comm/planned_communicator.h"
 #include "comm/self_communicator.h"
 #include "core/base/integer.h"
 
@@ -31,6 +32,39 @@ int64_t expert_parallel_size(const RankCounts& counts, int64_t wanted, int64_t n
   return wanted;
 }
 
+HostLayout HostLayout::of(const Communicator& ranks) {
+  HostLayout layout;
+  std::vector<int> names;       // of the hosts
+  std::vector<int64_t> counts;  // their ranks
+  for (int rank = 0; rank < ranks.size(); ++rank) {
+    const auto host = std::find(names.begin(), names.end(), ranks.host_of(rank)) - names.begin();
+    if (host == std::ssize(names)) names.push_back(ranks.host_of(rank)), counts.push_back(0);
+    layout.host.push_back(host);
+    layout.index.push_back(counts[as_index(host)]++);
+  }
+  layout.hosts = std::ssize(names);
+  const auto [fewest, most] = std::minmax_element(counts.begin(), counts.end());
+  if (*fewest != *most) {
+    layout.uneven = fmt::format("an expert-parallel group of {} ranks has {} on one host and {} on another",
+                                ranks.size(), *fewest, *most);
+  }
+  return layout;
+}
+
+ProcessGroups ProcessGroups::planned(const RankCounts& counts, int64_t expert_parallel) {
+  const auto ranks = [](int64_t size, int64_t per_host) {
+    return std::make_shared<PlannedCommunicator>(static_cast<int>(size), static_cast<int>(per_host));
+  };
+  ProcessGroups groups{.world = ranks(counts.ranks, counts.per_host),
+                       .expert = ranks(expert_parallel, std::min(expert_parallel, counts.per_host)),
+                       .data = ranks(counts.ranks / expert_parallel, 1)};
+  groups.layout = HostLayout::of(*groups.expert);
+  if (!groups.layout.spans_even_hosts()) return groups;
+  groups.inside = ranks(expert_parallel / groups.layout.hosts, expert_parallel / groups.layout.hosts);
+  groups.rail = ranks(groups.layout.hosts, 1);
+  return groups;
+}
+
 ProcessGroups ProcessGroups::make(std::shared_ptr<Communicator> world, int64_t expert_parallel, int64_t num_experts) {
   ProcessGroups groups;
   const auto width = static_cast<int>(expert_parallel_size(RankCounts::of(*world), expert_parallel, num_experts));
@@ -42,13 +76,19 @@ ProcessGroups ProcessGroups::make(std::shared_ptr<Communicator> world, int64_t e
   const auto place = static_cast<int>(std::find(ranks.begin(), ranks.end(), world->rank()) - ranks.begin());
   groups.expert = world->split(place / width);
   groups.data = world->split(groups.expert->rank());
+  groups.layout = HostLayout::of(*groups.expert);
+  if (groups.layout.spans_even_hosts()) {
+    const auto rank = as_index(groups.expert->rank());
+    groups.inside = groups.expert->split(static_cast<int>(groups.layout.host[rank]));
+    groups.rail = groups.expert->split(static_cast<int>(groups.layout.index[rank]));
+  }
   groups.world = std::move(world);
   return groups;
 }
 
 ProcessGroups ProcessGroups::single() {
   auto self = std::make_shared<SelfCommunicator>();
-  return {self, self, self};
+  return {.world = self, .expert = self, .data = self, .layout = HostLayout::of(*self)};
 }
 
 }  // namespace moe

@@ -1,6 +1,7 @@
 #include "core/config/train_config.h"
 
 #include "core/base/words.h"
+#include "core/config/all_to_all.h"
 
 namespace moe {
 
@@ -119,6 +120,18 @@ void ParallelConfig::fields(FieldVisitor& v) {
           "auto = nccl if possible",
           {"auto", "nccl", "mpi"});
   v.choice("placement", placement, "Which ranks of an expert-parallel group hold which experts.");
+  v.field(
+      "all_to_all", all_to_all,
+      "how an MoE layer's rows travel between ranks on several hosts: direct = to the ranks of their experts; "
+      "hierarchical = once to each host with an expert that the token chose, and on from there; auto = hierarchical "
+      "where hosts have equal numbers of an expert group's ranks and tokens choose several experts",
+      all_to_all_values());
+  v.field(
+      "overlap", overlap,
+      "number of parts in which an MoE layer's rows travel between ranks: one part is sent while another is computed, "
+      "and shared experts are computed while the first is sent; at most as many parts as any rank has experts; 1 = "
+      "rows are waited for",
+      {1, 16});
   v.field(
       "threads", threads,
       "number of threads per rank; 0 = physical cores / ranks of the host, or fewer where a mask or a cgroup's quota "

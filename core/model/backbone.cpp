@@ -50,21 +50,25 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                                                   ParameterPlace{ParameterRole::feed_forward, layer});
       }
       const int64_t d_ff = moe->second.d_ff > 0 ? moe->second.d_ff : config.dense_d_ff();
-      auto moe_layer = std::make_unique<MoELayer>(BuildContext{.parameters = parameters,
-                                                               .groups = setup.groups,
-                                                               .moe = moe->second,
-                                                               .expert = feed_forward_shape(setup, d_ff),
-                                                               .init_std = config.init_std,
-                                                               .router_bias = config.bias.router,
-                                                               .vocab = setup.sample.vocab,
-                                                               .run = setup.run,
-                                                               .trains = setup.trains,
-                                                               .name = name + ".moe",
-                                                               .layer = layer,
-                                                               .moe_layer = static_cast<int>(moe_layers_.size()),
-                                                               .moe_layers = static_cast<int>(moe_configs.size()),
-                                                               .moves_experts = setup.moves_experts,
-                                                               .counts_pairs = setup.counts_pairs});
+      auto moe_layer = std::make_unique<MoELayer>(
+          BuildContext{.parameters = parameters,
+                       .groups = setup.groups,
+                       .moe = moe->second,
+                       .expert = feed_forward_shape(setup, d_ff),
+                       .init_std = config.init_std,
+                       .router_bias = config.bias.router,
+                       .vocab = setup.sample.vocab,
+                       .run = setup.run,
+                       .trains = setup.trains,
+                       .name = name + ".moe",
+                       .layer = layer,
+                       .moe_layer = static_cast<int>(moe_layers_.size()),
+                       .moe_layers = static_cast<int>(moe_configs.size()),
+                       .moves_experts = setup.moves_experts,
+                       .counts_pairs = setup.counts_pairs,
+                       .overlap = setup.overlap,
+                       .all_to_all = setup.all_to_all,
+                       .reports_variance = setup.signals.test(index_of(SampleSignal::expert_variance))});
       moe_layers_.push_back(moe_layer.get());
       return moe_layer;
     };

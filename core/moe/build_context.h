@@ -6,6 +6,7 @@
 
 #include "comm/process_groups.h"
 #include "core/base/units.h"
+#include "core/config/all_to_all.h"
 #include "core/config/moe_config.h"
 #include "core/moe/measures.h"
 #include "core/nn/feed_forward.h"
@@ -32,6 +33,11 @@ struct BuildContext {
   // Experts may leave their contiguous shares (MoELayer::place); the load also counts the tokens that chose two
   // experts.
   bool moves_experts = false, counts_pairs = false;
+  // How rows travel between ranks: the number of parts (TokenDispatcher), and whether in two stages where the expert
+  // group spans several hosts (HostDispatcher); `automatic`: if tokens choose several experts.
+  int64_t overlap = 1;
+  AllToAll all_to_all = AllToAll::automatic;
+  bool reports_variance = false;  // the variance of chosen experts' outputs is measured
 
   // Set by the layer for its parts.
   LayerSums* sums = nullptr;

@@ -47,7 +47,7 @@ Experts::Experts(ParameterStore& parameters, const std::string& name, const std:
 
 void Experts::rename(const std::vector<int64_t>& local) {
   MOE_CHECK(std::ssize(local) == count_, "{} experts for stacks of {}", local.size(), count_);
-  for (Parameter* p : {&input_, &output_, input_bias_, output_bias_}) {
+  for (Parameter* p : parameters()) {
     if (p) p->experts = local;
   }
 }
@@ -58,50 +58,66 @@ void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {
           ctx.random(RandomPurpose::expert_hidden_dropout, static_cast<uint32_t>(layer_)), 0, numbers);
 }
 
-Experts::Saved Experts::hidden(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers) const {
+Experts::Saved Experts::Saved::slice(Share part) const {
+  const auto of = [&](auto tensor) { return tensor ? tensor.slice(part.begin, part.count) : tensor; };
+  return {of(rows), of(z), of(activated), of(numbers)};
+}
+
+Experts::Saved Experts::allocate_hidden(Context& ctx, ConstTensor rows, ConstTensor numbers) const {
   const int64_t num_rows = rows.dim(0);
   MOE_CHECK(bool(numbers) == drops_hidden(ctx), "row numbers must be given exactly when hidden units are dropped");
-  const Saved saved{.rows = rows,
-                    .offsets = offsets,
-                    .z = ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
-                    .activated = ctx.allocate(Shape{num_rows, shape_.d_ff}),
-                    .numbers = numbers};
+  return {.rows = rows,
+          .z = ctx.allocate(Shape{num_rows, width_factor(shape_.activation) * shape_.d_ff}),
+          .activated = ctx.allocate(Shape{num_rows, shape_.d_ff}),
+          .numbers = numbers};
+}
+
+// The experts of the range, of a stack of all.
+static Tensor of_range(Tensor stack, const Experts::Range& range) {
+  return stack.slice(range.local.begin, range.local.count);
+}
+
+void Experts::hidden(Context& ctx, const Range& range, const Saved& saved) const {
+  const ConstTensor weight = of_range(input_.value, range);
   if (input_bias_) {
-    grouped_gemm_forward(ctx, saved.z, rows, input_.value, offsets);
-    bias_forward(ctx, saved.z, input_bias_->value, offsets);
-    activation_forward(ctx, saved.activated, saved.z, shape_.activation, offsets);
+    grouped_gemm_forward(ctx, saved.z, saved.rows, weight, range.offsets);
+    bias_forward(ctx, saved.z, of_range(input_bias_->value, range), range.offsets);
+    activation_forward(ctx, saved.activated, saved.z, shape_.activation, range.offsets);
   } else {
-    grouped_gemm_activate_forward(ctx, saved.activated, saved.z, rows, input_.value, offsets, shape_.activation);
+    grouped_gemm_activate_forward(ctx, saved.activated, saved.z, saved.rows, weight, range.offsets, shape_.activation);
   }
-  drop(ctx, saved.activated, numbers);
-  return saved;
+  drop(ctx, saved.activated, saved.numbers);
 }
 
-Experts::Saved Experts::forward(Context& ctx, Tensor out, ConstTensor rows, ConstTensor offsets,
-                                ConstTensor numbers) const {
-  const Saved saved = hidden(ctx, rows, offsets, numbers);
-  grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
-  if (output_bias_) bias_forward(ctx, out, output_bias_->value, offsets);
-  return saved;
+void Experts::forward(Context& ctx, const Range& range, Tensor out, const Saved& saved) const {
+  hidden(ctx, range, saved);
+  grouped_gemm_forward(ctx, out, saved.activated, of_range(output_.value, range), range.offsets);
+  if (output_bias_) bias_forward(ctx, out, of_range(output_bias_->value, range), range.offsets);
 }
 
-void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved) {
+Experts::Accumulates Experts::begin_backward() {
+  Accumulates accumulates{};
+  for (size_t i = 0; i < accumulates.size(); ++i) {
+    if (Parameter* const p = parameters()[i]) accumulates[i] = !std::exchange(p->gradient_is_old, false);
+  }
+  return accumulates;
+}
+
+void Experts::backward(Context& ctx, const Range& range, const Accumulates& accumulates, Tensor d_rows,
+                       ConstTensor d_out, const Saved& saved) {
+  const auto [input, output, input_bias, output_bias] = accumulates;
+  const ConstTensor& offsets = range.offsets;
   ScratchScope scratch(ctx);
   const Tensor d_activated = scratch.allocate(saved.activated.shape);
-  const auto bias_gradient = [&](Parameter* bias, ConstTensor d_y) {
-    if (bias) bias_backward(ctx, bias->gradient, d_y, saved.offsets, !std::exchange(bias->gradient_is_old, false));
-  };
-  bias_gradient(output_bias_, d_out);
-  grouped_gemm_backward_weight(ctx, output_.gradient, d_out, saved.activated, saved.offsets,
-                               !std::exchange(output_.gradient_is_old, false));
-  grouped_gemm_backward_input(ctx, d_activated, d_out, output_.value, saved.offsets);
+  if (output_bias_) bias_backward(ctx, of_range(output_bias_->gradient, range), d_out, offsets, output_bias);
+  grouped_gemm_backward_weight(ctx, of_range(output_.gradient, range), d_out, saved.activated, offsets, output);
+  grouped_gemm_backward_input(ctx, d_activated, d_out, of_range(output_.value, range), offsets);
   drop(ctx, d_activated, saved.numbers);
   const Tensor d_z = scratch.allocate(saved.z.shape);
-  activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation, saved.offsets);
-  bias_gradient(input_bias_, d_z);
-  grouped_gemm_backward_weight(ctx, input_.gradient, d_z, saved.rows, saved.offsets,
-                               !std::exchange(input_.gradient_is_old, false));
-  grouped_gemm_backward_input(ctx, d_rows, d_z, input_.value, saved.offsets);
+  activation_backward(ctx, d_z, d_activated, saved.z, shape_.activation, offsets);
+  if (input_bias_) bias_backward(ctx, of_range(input_bias_->gradient, range), d_z, offsets, input_bias);
+  grouped_gemm_backward_weight(ctx, of_range(input_.gradient, range), d_z, saved.rows, offsets, input);
+  grouped_gemm_backward_input(ctx, d_rows, d_z, of_range(input_.value, range), offsets);
 }
 
 }  // namespace moe

@@ -1,32 +1,48 @@
 // The routed experts that this rank holds: each is a feed-forward layer, applied to rows sorted by expert.
 #pragma once
+#include <array>
 #include <string>
 #include <vector>
 
+#include "comm/process_groups.h"
 #include "core/nn/feed_forward.h"
 
 namespace moe {
 
 class Experts {
  public:
+  // What backward needs of rows (num_rows, d_model) that are sorted by expert.
   struct Saved {
-    ConstTensor rows, offsets;
-    Tensor z, activated;
-    ConstTensor numbers;  // none if there was no dropout
+    ConstTensor rows;
+    Tensor z, activated;  // (num_rows, width_factor * d_ff), (num_rows, d_ff)
+    ConstTensor numbers;  // (num_rows) i32: of the rows' assignments (TokenDispatcher::number); none without dropout
+
+    Saved slice(Share part) const;
   };
+  // Consecutive experts, of which rows are given: offsets (local.count + 1) i32.
+  struct Range {
+    Share local;
+    ConstTensor offsets;
+  };
+  // Whether a backward pass adds to the gradients of its parameters or overwrites them.
+  using Accumulates = std::array<bool, 4>;
 
   // The layer's experts with the indices `local`. `layer`: index of the block, a key of the random numbers.
   // `small_init`: weights are uniform within 1/d_model.
   Experts(ParameterStore& parameters, const std::string& name, const std::vector<int64_t>& local,
           const FeedForwardShape& shape, int layer, bool small_init);
 
-  // rows (num_rows, d_model) sorted by expert, offsets (count + 1) i32 -> out (num_rows, d_model). `numbers` (num_rows)
-  // i32: numbers of the rows' assignments (TokenDispatcher::number), needed if drops_hidden().
-  Saved forward(Context& ctx, Tensor out, ConstTensor rows, ConstTensor offsets, ConstTensor numbers) const;
+  // Allocates the hidden units of `rows`. The numbers are needed if drops_hidden().
+  Saved allocate_hidden(Context& ctx, ConstTensor rows, ConstTensor numbers) const;
+  // saved.rows -> out (num_rows, d_model) and the hidden units
+  void forward(Context& ctx, const Range& range, Tensor out, const Saved& saved) const;
   // The part of forward() up to the hidden units, which is all that backward needs.
-  Saved hidden(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers) const;
-  // d_out (num_rows, d_model) -> d_rows (num_rows, d_model), overwritten
-  void backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved);
+  void hidden(Context& ctx, const Range& range, const Saved& saved) const;
+  // Called once before the calls of backward() for all ranges of experts.
+  Accumulates begin_backward();
+  // d_out (num_rows, d_model) -> d_rows (num_rows, d_model), overwritten, which may be d_out itself
+  void backward(Context& ctx, const Range& range, const Accumulates& accumulates, Tensor d_rows, ConstTensor d_out,
+                const Saved& saved);
 
   // Whether there is dropout of hidden units now. The mask is a function of token and expert: two passes of a token
   // through an expert in one update drop the same units.
@@ -44,6 +60,8 @@ class Experts {
     return shape_.hidden_dropout ? now(*shape_.hidden_dropout, ctx) : 0;
   }
   void drop(Context& ctx, Tensor activated, ConstTensor numbers) const;
+  // In the order of Accumulates; nullptr for absent biases.
+  std::array<Parameter*, 4> parameters() { return {&input_, &output_, input_bias_, output_bias_}; }
 
   int64_t count_;
   FeedForwardShape shape_;

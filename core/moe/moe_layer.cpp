@@ -1,5 +1,7 @@
 #include "core/moe/moe_layer.h"
 
+#include <utility>
+
 #include "core/base/integer.h"
 #include "core/moe/place_experts.h"
 #include "core/tensor/copy.h"
@@ -37,7 +39,7 @@ MoELayer::MoELayer(BuildContext context)
       expert_rank_(context.groups.expert->rank()),
       moves_experts_(context.moves_experts && context.groups.expert->size() > 1),
       map_(ExpertMap::contiguous(experts_, context.groups.expert->size())),
-      dispatcher_(context.groups, experts_),
+      dispatcher_(context.groups, experts_, context.overlap),
       local_experts_(context.parameters, name_, map_.experts_of(expert_rank_), routed_shape(context), layer_,
                      context.moe.expert_init == "small"),
       balance_(
@@ -45,7 +47,7 @@ MoELayer::MoELayer(BuildContext context)
           {.experts = experts_, .d_model = context.d_model(), .router = context.moe.router.kind(), .run = context.run}),
       capacity_(with_parts(context, sums_, measures_), load_),
       dropout_{context.moe.dropout.make(context.run), layer_},
-      parts_{dispatcher_, local_experts_, balance_, load_, capacity_, dropout_} {
+      parts_{dispatcher_, nullptr, local_experts_, balance_, load_, capacity_, dropout_} {
   if (traits().bounds_load && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
     raise<UsageError>(
         "{}: {} cannot be combined with strategy {} and router {}, whose experts already take a fixed number of "
@@ -53,6 +55,7 @@ MoELayer::MoELayer(BuildContext context)
         context.moe.where("capacity"), context.moe.capacity.kind(), context.moe.strategy.kind(),
         context.moe.router.kind());
   }
+  make_hosts(context);
   if (moves_experts_) place(map_);
   if (context.moe.shared_experts > 0) {
     shared_.emplace(context, measures_);
@@ -62,6 +65,19 @@ MoELayer::MoELayer(BuildContext context)
         "or shared_gate: false",
         context.moe.where("shared_gate"));
   }
+}
+
+bool MoELayer::needs_outputs(const BuildContext& context) const {
+  return traits().needs_outputs || balance_.sees_outputs() || context.reports_variance || dropout_.rate.largest() > 0;
+}
+
+// With one expert per token, a token goes to one host anyway, and a stage more would only take time.
+void MoELayer::make_hosts(const BuildContext& context) {
+  const bool is_wanted =
+      context.all_to_all == AllToAll::hierarchical || (context.all_to_all == AllToAll::automatic && traits().k > 1);
+  if (!is_wanted || !context.groups.layout.spans_even_hosts()) return;
+  hosts_.emplace(context.groups, experts_, context.overlap, !needs_outputs(context));
+  parts_.hosts = &*hosts_;
 }
 
 void MoELayer::bind_sums(std::span<double> sums) {
@@ -77,6 +93,7 @@ void MoELayer::place(const ExpertMap& map) {
   map_ = map;
   local_experts_.rename(map.experts_of(expert_rank_));
   dispatcher_.place(map.places());
+  if (hosts_) hosts_->place(map.places());
 }
 
 double MoELayer::auxiliary_loss() const {
@@ -104,16 +121,49 @@ void MoELayer::begin(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   capacity_.begin(ctx, batch, traits().k_at(ctx.step));
 }
 
+// Calls work() with this first token, whatever pass through the experts it is done in.
+template <class Work>
+static auto at_first_token(Context& ctx, Work work) {
+  return [&ctx, work, first_token = ctx.first_token] {
+    const int64_t before = std::exchange(ctx.first_token, first_token);
+    work();
+    ctx.first_token = before;
+  };
+}
+
+// The shared experts' work, if no exchange of rows has done it.
+static void finish(LayerParts& parts) {
+  if (const FunctionRef<void()> work = std::exchange(parts.meanwhile, {})) work();
+}
+
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   if (!ctx.replays) begin(ctx, batch, x);
+  if (!shared_) return strategy_->forward(ctx, parts_, batch, x);
+  const auto compute = at_first_token(ctx, [&] { shared_->compute(ctx, batch, x); });
+  parts_.meanwhile = compute;
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
-  if (shared_) shared_->forward(ctx, batch, y, x);
+  finish(parts_);
+  shared_->add_to(ctx, batch, y);
   return y;
 }
 
 void MoELayer::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) {
-  strategy_->backward(ctx, parts_, batch, d_x, d_y);
-  if (shared_) shared_->backward(ctx, batch, d_x, d_y);
+  if (!shared_) return strategy_->backward(ctx, parts_, batch, d_x, d_y);
+  ScratchScope scratch(ctx);
+  SharedExperts::Gradient gradient;
+  const auto compute = at_first_token(ctx, [&] { shared_->backward(ctx, batch, gradient, d_y); });
+  const auto allocate = [&] { gradient = shared_->allocate_gradient(scratch, d_x); };
+  if (dispatcher_.overlaps()) {  // else the memory is not needed before the strategy is done
+    allocate();
+    parts_.meanwhile = compute;
+    strategy_->backward(ctx, parts_, batch, d_x, d_y);
+    finish(parts_);
+  } else {
+    strategy_->backward(ctx, parts_, batch, d_x, d_y);
+    allocate();
+    compute();
+  }
+  shared_->add_to(ctx, d_x, gradient);
 }
 
 }  // namespace moe

@@ -43,6 +43,11 @@ class MoELayer : public FeedForward {
   // From now on the ranks of the expert group hold the experts by this map. The caller moves their values and states
   // (core/lifecycle/moved_experts.h); the layer must have been built with BuildContext::moves_experts.
   void place(const ExpertMap& map);
+  // The number of parts in which rows travel between the ranks.
+  int64_t parts() const { return hosts_ ? hosts_->inside().num_parts() : dispatcher_.num_parts(); }
+  // Whether rows travel in two stages, and whether single outputs return then instead of a sum for each host.
+  bool is_hierarchical() const { return hosts_.has_value(); }
+  bool returns_single() const { return hosts_ && !hosts_->sums(); }
   const LoadStats& load() const { return load_; }
   // From now on appends the choices of every observed token that is scored, traits().k each, to `list`; nullptr stops
   // the recording.
@@ -83,6 +88,9 @@ class MoELayer : public FeedForward {
   }
 
  private:
+  // Whether something besides the tokens' weighted sums is computed from the experts' outputs.
+  bool needs_outputs(const BuildContext& context) const;
+  void make_hosts(const BuildContext& context);
   // Called before a micro-batch's first pass.
   void begin(Context& ctx, const TokenBatch& batch, ConstTensor x);
 
@@ -98,6 +106,7 @@ class MoELayer : public FeedForward {
   const bool moves_experts_;
   ExpertMap map_;
   TokenDispatcher dispatcher_;
+  std::optional<HostDispatcher> hosts_;
   Experts local_experts_;
   BalanceSet balance_;
   LoadStats load_;

@@ -63,6 +63,8 @@ struct RouterTraits {
 struct StrategyTraits : RouterTraits {
   double training_passes = 1;  // passes of a token through its experts in a training step
   std::string fixed_places{};  // the reason why no expert can replace another; empty if they can
+  // The output of each chosen expert is used by itself, not only in the token's weighted sum.
+  bool needs_outputs = false;
 };
 
 }  // namespace moe

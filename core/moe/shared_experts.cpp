@@ -26,15 +26,18 @@ SharedExperts::SharedExperts(const BuildContext& context, MeasureSet& measures)
   gate_figure_ = measures_.add_figure("shared_gate");
 }
 
-void SharedExperts::forward(Context& ctx, const TokenBatch& batch, Tensor y, ConstTensor x) {
-  const Tensor out = experts_.forward(ctx, batch, x);
-  if (!gate_) return add(ctx, y, y, out);
-  const int64_t tokens = x.dim(0);
-  saved_ = {x, out, ctx.allocate_wide(Shape{tokens})};
+void SharedExperts::compute(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  saved_ = {x, experts_.forward(ctx, batch, x), {}};
+}
+
+void SharedExperts::add_to(Context& ctx, const TokenBatch& batch, Tensor y) {
+  if (!gate_) return add(ctx, y, y, saved_.out);
+  const int64_t tokens = y.dim(0);
+  saved_.gates = ctx.allocate_wide(Shape{tokens});
   ScratchScope scratch(ctx);
   const Tensor logits = scratch.allocate_wide(Shape{tokens, 1});
-  linear_forward(ctx, logits, x, gate_->value);
-  row_gate_forward(ctx, y, saved_.gates, out, logits);
+  linear_forward(ctx, logits, saved_.x, gate_->value);
+  row_gate_forward(ctx, y, saved_.gates, saved_.out, logits);
   measures_.observe_sum(
       ctx, gate_figure_,
       [&](Tensor sum) {
@@ -43,19 +46,22 @@ void SharedExperts::forward(Context& ctx, const TokenBatch& batch, Tensor y, Con
       static_cast<double>(batch.scored()));
 }
 
-void SharedExperts::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) {
+SharedExperts::Gradient SharedExperts::allocate_gradient(ScratchScope& scratch, ConstTensor x) const {
+  return {scratch.allocate(x.shape), gate_ ? scratch.allocate_wide(Shape{x.dim(0), 1}) : Tensor{}};
+}
+
+void SharedExperts::backward(Context& ctx, const TokenBatch& batch, const Gradient& gradient, ConstTensor d_y) {
+  if (!gate_) return experts_.backward(ctx, batch, gradient.input, d_y);
   ScratchScope scratch(ctx);
-  const Tensor d_in = scratch.allocate(d_x.shape);
-  if (!gate_) {
-    experts_.backward(ctx, batch, d_in, d_y);
-    return add(ctx, d_x, d_x, d_in);
-  }
-  const Tensor d_out = scratch.allocate(d_y.shape), d_logits = scratch.allocate_wide(Shape{d_y.dim(0), 1});
-  row_gate_backward(ctx, d_out, d_logits, d_y, saved_.out, saved_.gates);
-  linear_backward_weight(ctx, gate_->gradient, d_logits, saved_.x);
-  experts_.backward(ctx, batch, d_in, d_out);
-  add(ctx, d_x, d_x, d_in);
-  linear_backward_input(ctx, d_x, d_logits, gate_->value, true);
+  const Tensor d_out = scratch.allocate(d_y.shape);
+  row_gate_backward(ctx, d_out, gradient.logits, d_y, saved_.out, saved_.gates);
+  linear_backward_weight(ctx, gate_->gradient, gradient.logits, saved_.x);
+  experts_.backward(ctx, batch, gradient.input, d_out);
+}
+
+void SharedExperts::add_to(Context& ctx, Tensor d_x, const Gradient& gradient) {
+  add(ctx, d_x, d_x, gradient.input);
+  if (gate_) linear_backward_input(ctx, d_x, gradient.logits, gate_->value, true);
 }
 
 }  // namespace moe

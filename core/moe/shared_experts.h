@@ -13,10 +13,21 @@ class SharedExperts {
   // context.moe.shared_experts must be above 0. `measures` gets the mean gate, if there is one.
   SharedExperts(const BuildContext& context, MeasureSet& measures);
 
-  // x (tokens, d_model), which must live until backward -> added to y (tokens, d_model)
-  void forward(Context& ctx, const TokenBatch& batch, Tensor y, ConstTensor x);
-  // d_y (tokens, d_model) -> added to d_x (tokens, d_model)
-  void backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y);
+  // The two steps of forward: computes the outputs for x (tokens, d_model), which must live until backward; adds them
+  // to y (tokens, d_model).
+  void compute(Context& ctx, const TokenBatch& batch, ConstTensor x);
+  void add_to(Context& ctx, const TokenBatch& batch, Tensor y);
+
+  // The gradient of x by way of these experts.
+  struct Gradient {
+    Tensor input;   // (tokens, d_model)
+    Tensor logits;  // (tokens, 1), of the gate; none without it
+  };
+  Gradient allocate_gradient(ScratchScope& scratch, ConstTensor x) const;
+  // The two steps of backward: d_y (tokens, d_model) -> gradient, overwritten, and the parameters' gradients; adds the
+  // gradient to d_x (tokens, d_model).
+  void backward(Context& ctx, const TokenBatch& batch, const Gradient& gradient, ConstTensor d_y);
+  void add_to(Context& ctx, Tensor d_x, const Gradient& gradient);
 
  private:
   DenseFeedForward experts_;

@@ -30,7 +30,11 @@ void DenseFeedForward::hidden(Context& ctx, ConstTensor x) {
 }
 
 Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x) {
-  const Tensor y = ctx.allocate(x.shape);
+  const auto output = [&] {
+    const KeepScope keep(ctx, shape_.recompute);  // when this is done within another layer's scope
+    return ctx.allocate(x.shape);
+  };
+  const Tensor y = output();
   const TransientScope transient(ctx, shape_.recompute);
   hidden(ctx, x);
   output_.forward(ctx, y, saved_.activated);

@@ -4,9 +4,14 @@
 #include <vector>
 
 #include "core/base/integer.h"
+#include "core/ops/copy_row.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
+
+static void check_same_type(ConstTensor y, ConstTensor x) {
+  MOE_CHECK(y.dtype == x.dtype, "on a device {} rows are not copied to {} rows", name_of(x.dtype), name_of(y.dtype));
+}
 
 void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offsets, ConstTensor indices) {
   const int64_t slots = indices.size(), experts = offsets.dim(0) - 1;
@@ -40,6 +45,37 @@ void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTe
   for (int64_t i = 0; i < indices.size(); ++i) to[i] = expert[i] < 0 ? -1 : place[expert[i]];
 }
 
+void choose_hosts(Context& ctx, Tensor chosen, ConstTensor indices, ConstTensor host_of) {
+  const int64_t tokens = indices.dim(0), k = indices.dim(1), hosts = chosen.dim(1);
+  MOE_CHECK_SHAPE(chosen, {tokens, hosts});
+  if (on_cuda(ctx)) return cuda::choose_hosts(ctx, chosen, indices, host_of);
+  if (ctx.planning) return;
+  const int32_t *expert = indices.as<int32_t>(), *host = host_of.as<int32_t>();
+  int32_t* to = chosen.as<int32_t>();
+  std::fill_n(to, tokens * hosts, -1);
+  for (int64_t i = 0; i < tokens * k; ++i) {
+    if (expert[i] >= 0) to[i / k * hosts + host[expert[i]]] = host[expert[i]];
+  }
+}
+
+void select_on_host(Context& ctx, Tensor rows, ConstTensor values, ConstTensor source, ConstTensor indices,
+                    ConstTensor host_of, int64_t hosts) {
+  const int64_t count = rows.dim(0), k = indices.dim(1);
+  MOE_CHECK_SHAPE(rows, {count, k});
+  MOE_CHECK(values.shape == indices.shape && source.size() >= count, "shapes do not fit: values {}, indices {}",
+            values.shape.to_string(), indices.shape.to_string());
+  if (on_cuda(ctx)) return cuda::select_on_host(ctx, rows, values, source, indices, host_of, hosts);
+  if (ctx.planning) return;
+  const int32_t *value = values.as<int32_t>(), *slot = source.as<int32_t>(), *expert = indices.as<int32_t>(),
+                *host = host_of.as<int32_t>();
+  int32_t* to = rows.as<int32_t>();
+  for (int64_t i = 0; i < count * k; ++i) {
+    const int64_t token = slot[i / k] / hosts, from = token * k + i % k;
+    const bool is_there = expert[from] >= 0 && host[expert[from]] == slot[i / k] % hosts;
+    to[i] = is_there ? value[from] : -1;
+  }
+}
+
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
                         int64_t experts) {
   const int64_t count = numbers.size(), k = indices.dim(1);
@@ -57,13 +93,14 @@ void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor sourc
   const int64_t count = rows.dim(0), d = rows.dim(1);
   MOE_CHECK(x.dim(1) == d && source.size() >= count,
             "cannot permute to {} rows: widths differ or source is too short; x is {}", count, x.shape.to_string());
-  if (on_cuda(ctx)) return cuda::permute_forward(ctx, rows, x, source, k);
-  run(ctx, x.dtype, [&]<class T>(T) {
-    T* to = rows.as<T>();
-    const T* in = x.as<T>();
+  if (on_cuda(ctx)) return check_same_type(rows, x), cuda::permute_forward(ctx, rows, x, source, k);
+  if (ctx.planning) return;
+  for_copy_types(rows.dtype, x.dtype, [&]<class To, class From>(To, From) {
+    To* to = rows.as<To>();
+    const From* in = x.as<From>();
     const int32_t* slot = source.as<int32_t>();
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < count; ++r) std::copy_n(in + slot[r] / k * d, d, to + r * d);
+    for (int64_t r = 0; r < count; ++r) copy_row(to + r * d, in + slot[r] / k * d, d);
   });
 }
 
@@ -151,16 +188,15 @@ void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index) {
   const int64_t count = y.dim(0), d = y.dim(1);
   MOE_CHECK(x.dim(1) == d && index.size() >= count,
             "cannot gather {} rows: widths differ or index is too short; x is {}", count, x.shape.to_string());
-  if (on_cuda(ctx)) return cuda::gather_rows(ctx, y, x, index);
-  const auto gather = [&]<class T>(T) {
-    T* to = y.as<T>();
-    const T* in = x.as<T>();
+  if (on_cuda(ctx)) return check_same_type(y, x), cuda::gather_rows(ctx, y, x, index);
+  if (ctx.planning) return;
+  for_copy_types(y.dtype, x.dtype, [&]<class To, class From>(To, From) {
+    To* to = y.as<To>();
+    const From* in = x.as<From>();
     const int32_t* from = index.as<int32_t>();
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < count; ++r) std::copy_n(in + from[r] * d, d, to + r * d);
-  };
-  if (x.dtype != DType::i32) return run(ctx, x.dtype, gather);
-  if (!ctx.planning) gather(int32_t{});
+    for (int64_t r = 0; r < count; ++r) copy_row(to + r * d, in + from[r] * d, d);
+  });
 }
 
 }  // namespace moe

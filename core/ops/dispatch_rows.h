@@ -14,13 +14,23 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
 // an empty slot. Sorting by places instead of experts puts experts in any order.
 void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor places);
 
+// For tokens that are sent once to each host with an expert that they chose:
+// indices (tokens, k) i32, host_of (experts) i32: the host of each expert, below `hosts` -> chosen (tokens, hosts) i32:
+// chosen[t][h] = h if token t chose an expert of host h, else -1
+void choose_hosts(Context& ctx, Tensor chosen, ConstTensor indices, ConstTensor host_of);
+// values (tokens, k) i32, one for each slot of `indices`; source (>= num_rows) i32: the slot (token * hosts + h) of
+// each row -> rows (num_rows, k) i32: the token's values in the slots whose expert is on host h, -1 in the others
+void select_on_host(Context& ctx, Tensor rows, ConstTensor values, ConstTensor source, ConstTensor indices,
+                    ConstTensor host_of, int64_t hosts);
+
 // Numbers the assignment of each sorted row within the step's global batch, independent of rank and row order: (token *
 // experts + expert) modulo 2^32, where token = first_token + source[i] / k is the index in the global batch. indices
 // (tokens, k) i32, source as above -> numbers (num_rows) i32, undefined for unused rows
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,
                         int64_t experts);
 
-// x (tokens, d) -> rows (num_rows, d): rows[i] = x[source[i] / k]
+// x (tokens, d) -> rows (num_rows, d): rows[i] = x[source[i] / k]; on the CPU, f32 may become bf16, rounded, or bf16
+// f32
 void permute_forward(Context& ctx, Tensor rows, ConstTensor x, ConstTensor source, int64_t k);
 // d_rows (num_rows, d), position (tokens, k) -> d_x (tokens, d), added to: the sum over the token's slots, in order
 void permute_backward(Context& ctx, Tensor d_x, ConstTensor d_rows, ConstTensor position);
@@ -33,12 +43,15 @@ void combine_forward(Context& ctx, Tensor y, ConstTensor rows, ConstTensor weigh
 void combine_backward(Context& ctx, Tensor d_rows, Tensor d_weights, ConstTensor d_y, ConstTensor rows,
                       ConstTensor weights, ConstTensor position, ConstTensor source);
 
-// y[i] = x[index[i]] for rows of d columns: index (num_rows) i32; x of any dtype, i32 too
+// y[i] = x[index[i]] for rows of d columns: index (num_rows) i32; x of any dtype, i32 too; on the CPU, f32 may become
+// bf16, rounded, or bf16 f32
 void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::sort_assignments) sort_assignments;
 decltype(moe::place_assignments) place_assignments;
+decltype(moe::choose_hosts) choose_hosts;
+decltype(moe::select_on_host) select_on_host;
 decltype(moe::number_assignments) number_assignments;
 decltype(moe::permute_forward) permute_forward;
 decltype(moe::permute_backward) permute_backward;

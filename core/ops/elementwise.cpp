@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/integer.h"
+#include "core/ops/copy_row.h"
 #include "core/ops/dispatch.h"
 
 namespace moe {
@@ -65,19 +66,30 @@ void scale(Context& ctx, Tensor x, double factor) {
   });
 }
 
+static void narrow(Tensor y, const double* x) {
+  for (int64_t i = 0; i < y.size(); ++i) {
+    const auto value = static_cast<float>(x[i]);
+    if (y.dtype == DType::bf16) {
+      y.as<BFloat16>()[i] = to_bfloat16(value);
+    } else {
+      y.as<float>()[i] = value;
+    }
+  }
+}
+
 void convert(Context& ctx, Tensor y, ConstTensor x) {
   MOE_CHECK(y.size() == x.size(), "convert: shapes differ: {} to {}", x.shape.to_string(), y.shape.to_string());
   if (y.dtype == x.dtype) return copy(ctx, y, x);
   if (on_cuda(ctx)) return cuda::convert(ctx, y, x);
-  run(ctx, x.dtype == DType::bf16 ? DType::f32 : x.dtype, [&]<class T>(T) {
-    for (int64_t i = 0; i < x.size(); ++i) {
-      const float value =
-          x.dtype == DType::bf16 ? to_float(x.as<BFloat16>()[i]) : static_cast<float>(static_cast<const T*>(x.data)[i]);
-      if (y.dtype == DType::bf16)
-        y.as<BFloat16>()[i] = to_bfloat16(value);
-      else
-        y.as<float>()[i] = value;
-    }
+  if (ctx.planning) return;
+  if (x.dtype == DType::f64) return narrow(y, x.as<double>());
+  constexpr int64_t kRun = 4096;
+  for_copy_types(y.dtype, x.dtype, [&]<class To, class From>(To, From) {
+    To* to = y.as<To>();
+    const From* from = x.as<From>();
+    const int64_t n = x.size();
+#pragma omp parallel for schedule(static)
+    for (int64_t begin = 0; begin < n; begin += kRun) copy_row(to + begin, from + begin, std::min(kRun, n - begin));
   });
 }
 

@@ -36,7 +36,13 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
                    .run = s.run,
                    .signals = s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
                    .label_smoothing = s.config.train.label_smoothing,
-                   .trains = s.trains};
+                   .trains = s.trains,
+                   .overlap = s.config.parallel.overlap,
+                   .all_to_all = all_to_all_from(s.config.parallel.all_to_all)};
+  if (setup.all_to_all == AllToAll::hierarchical && !s.groups.layout.uneven.empty()) {
+    raise<UsageError>("{}: hierarchical needs hosts with equal numbers of ranks, but {}; use auto or direct",
+                      s.config.parallel.where("all_to_all"), s.groups.layout.uneven);
+  }
   setup.sample.time = s.time();
   const std::unique_ptr<Placement> placement = s.config.parallel.placement.make(Placement::Setup{s.run});
   if (s.trains && s.groups.expert->size() > 1) {

@@ -9,24 +9,25 @@
 namespace moe {
 
 // At its end, frees the activations that were allocated in it, except those of KeepScopes. Does nothing if not
-// `active`. These scopes must not be nested.
+// `active`.
 class TransientScope {
  public:
   explicit TransientScope(Context& ctx, bool active = true)
-      : ctx_(ctx), active_(active), mark_(ctx.activations->mark()) {
-    if (active_) ctx_.transient = true;
-  }
+      : ctx_(ctx),
+        active_(active),
+        before_(std::exchange(ctx.transient, ctx.transient || active)),
+        mark_(ctx.activations->mark()) {}
   ~TransientScope() {
     if (!active_) return;
     ctx_.activations->rewind(mark_);
-    ctx_.transient = false;
+    ctx_.transient = before_;
   }
   TransientScope(const TransientScope&) = delete;
   TransientScope& operator=(const TransientScope&) = delete;
 
  private:
   Context& ctx_;
-  bool active_;
+  bool active_, before_;
   size_t mark_;
 };
 

@@ -7,7 +7,6 @@
 #include <fstream>
 #include <set>
 
-#include "comm/planned_communicator.h"
 #include "core/config/field_walker.h"
 #include "core/config/recompute.h"
 #include "core/convert/why_not_exportable.h"
@@ -124,15 +123,6 @@ static size_t program_bytes() {
 // On a GPU: an estimate of the driver's context, code and the libraries' workspaces.
 static constexpr size_t kDeviceProgramBytes = size_t{640} << 20;
 
-static ProcessGroups planned_groups(int64_t ranks, int64_t width) {
-  const auto planned = [](int64_t size) { return std::make_shared<PlannedCommunicator>(static_cast<int>(size)); };
-  ProcessGroups groups;
-  groups.world = planned(ranks);
-  groups.expert = planned(width);
-  groups.data = planned(ranks / width);
-  return groups;
-}
-
 // The element-wise maximum of two plans.
 static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
   for (size_t MemoryPlan::*part : {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer,
@@ -148,7 +138,7 @@ static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
 static MemoryPlan plan_with(const StateSetup& setup, const RankCounts& ranks, const LayerNumbers& numbers) {
   const TrainConfig config = with_experts(setup.config, numbers);
   const ProcessGroups groups =
-      planned_groups(ranks.ranks, expert_parallel_size(ranks, config.parallel.expert, fewest(numbers)));
+      ProcessGroups::planned(ranks, expert_parallel_size(ranks, config.parallel.expert, fewest(numbers)));
   return plan_memory({.config = config,
                       .sample = setup.sample,
                       .groups = groups,
@@ -316,7 +306,7 @@ std::string warnings(const DryRun& d, size_t rest) {
 
 std::string describe_dry_run(const TrainConfig& config, const RankCounts& ranks, int64_t local_ranks) {
   const int64_t width = expert_parallel_size(ranks, config.parallel.expert, smallest_experts(config.model, config.moe));
-  const ProcessGroups groups = planned_groups(ranks.ranks, width);
+  const ProcessGroups groups = ProcessGroups::planned(ranks, width);
 
   const std::unique_ptr<Task> task = open_task(config);
   const RunLength length = run_length(config, *task);

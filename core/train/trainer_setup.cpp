@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <span>
 
 #include "comm/agreement.h"
 #include "comm/rank_texts.h"
@@ -208,7 +209,11 @@ void Trainer::change_batch(int64_t before) {
 
 // Makes what depends on the length of the run. `starts`: it is a new run.
 void Trainer::prepare(bool starts) {
-  check_run({.config = config_, .task = *task_, .length = length_, .ranks = RankCounts::of(*groups_.world), .starts = starts});
+  check_run({.config = config_,
+             .task = *task_,
+             .length = length_,
+             .ranks = RankCounts::of(*groups_.world),
+             .starts = starts});
   lifecycle_ = ExpertLifecycle(config_.model, config_.moe, length_);
   placement_ = ExpertPlacement(config_.parallel.placement, length_);
   scheduled_.emplace(config_, length_);
@@ -334,6 +339,34 @@ void Trainer::say_what_changed(const Json& manifest) const {
   }
 }
 
+// What the user may not expect of parallel.overlap, or nothing.
+static std::string overlap_notice(int64_t overlap, const ProcessGroups& groups, std::span<MoELayer* const> layers) {
+  if (overlap == 1 || layers.empty()) return "";
+  if (groups.expert->size() == 1) {
+    return "no rows travel between ranks (parallel.overlap), because each rank holds all experts";
+  }
+  int64_t fewest = overlap;
+  for (const MoELayer* layer : layers) fewest = std::min(fewest, layer->parts());
+  if (fewest == overlap) return "";
+  return fmt::format(
+      "rows travel in {} part{} where parallel.overlap asks for {}, because a rank has no more experts "
+      "of a layer",
+      fewest, fewest == 1 ? "" : "s", overlap);
+}
+
+// How rows travel between hosts, if they do in two stages.
+static std::string two_stages_notice(const std::string& all_to_all, const ProcessGroups& groups,
+                                     std::span<MoELayer* const> layers) {
+  const auto count = [&](auto is) { return std::count_if(layers.begin(), layers.end(), is); };
+  const auto hierarchical = count([](const MoELayer* layer) { return layer->is_hierarchical(); });
+  if (hierarchical == 0) return "";
+  return fmt::format(
+      "rows travel between {} hosts in two stages (parallel.all_to_all: {}) in {} of {} MoE layers, and "
+      "single outputs return in {}",
+      groups.layout.hosts, all_to_all, hierarchical, layers.size(),
+      count([](const MoELayer* layer) { return layer->returns_single(); }));
+}
+
 void Trainer::log_summary(const ModelSummary& summary) const {
   log::info("moe-train {} | {} | {} rank{} x {} thread{} ({}) | expert parallel {} | {}", version(), folder_.path(),
             groups_.world->size(), groups_.world->size() == 1 ? "" : "s", cpu_.threads, cpu_.threads == 1 ? "" : "s",
@@ -356,6 +389,11 @@ void Trainer::log_summary(const ModelSummary& summary) const {
   }
   if (placement_.moves() && !placement_.is_active(groups_)) {
     log::info("experts are not moved (parallel.placement: {}), because each rank holds all of them", placement_.kind());
+  }
+  const std::span<MoELayer* const> layers = state_->model->moe_layers();
+  for (const std::string& notice : {overlap_notice(config_.parallel.overlap, groups_, layers),
+                                    two_stages_notice(config_.parallel.all_to_all, groups_, layers)}) {
+    if (!notice.empty()) log::info("{}", notice);
   }
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", end_, format_count(length_.tokens_per_update),

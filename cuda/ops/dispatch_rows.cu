@@ -29,6 +29,35 @@ static __global__ void place_assignments_kernel(int32_t* placed, const int32_t* 
   if (i < slots) placed[i] = indices[i] < 0 ? -1 : places[indices[i]];
 }
 
+// One thread per (token, host).
+static __global__ void choose_hosts_kernel(int32_t* chosen, const int32_t* indices, const int32_t* host_of,
+                                           int64_t tokens, int64_t k, int64_t hosts) {
+  const int64_t i = thread_in_grid();
+  if (i >= tokens * hosts) return;
+  const auto host = static_cast<int32_t>(i % hosts);
+  int32_t result = -1;
+  for (int64_t j = 0; j < k; ++j) {
+    const int32_t expert = indices[i / hosts * k + j];
+    if (expert >= 0 && host_of[expert] == host) result = host;
+  }
+  chosen[i] = result;
+}
+
+// One thread per slot of a row.
+static __global__ void select_on_host_kernel(int32_t* rows, const int32_t* values, const int32_t* source,
+                                             const int32_t* indices, const int32_t* host_of, int64_t slots, int64_t k,
+                                             int64_t hosts) {
+  const int64_t i = thread_in_grid();
+  if (i >= slots) return;
+  const int32_t row = source[i / k];
+  int32_t result = -1;
+  if (row >= 0) {
+    const int64_t from = row / hosts * k + i % k;
+    if (indices[from] >= 0 && host_of[indices[from]] == row % hosts) result = values[from];
+  }
+  rows[i] = result;
+}
+
 // One thread per row.
 static __global__ void number_assignments_kernel(int32_t* numbers, const int32_t* source, const int32_t* indices,
                                                  int64_t count, int64_t first_token, int64_t k, int64_t experts) {
@@ -113,6 +142,18 @@ void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTe
   const int64_t slots = indices.size();
   launch(ctx, place_assignments_kernel, blocks_for(slots, kThreads), kThreads, 0, placed.as<int32_t>(),
          indices.as<int32_t>(), places.as<int32_t>(), slots);
+}
+
+void choose_hosts(Context& ctx, Tensor chosen, ConstTensor indices, ConstTensor host_of) {
+  launch(ctx, choose_hosts_kernel, blocks_for(chosen.size(), kThreads), kThreads, 0, chosen.as<int32_t>(),
+         indices.as<int32_t>(), host_of.as<int32_t>(), chosen.dim(0), indices.dim(1), chosen.dim(1));
+}
+
+void select_on_host(Context& ctx, Tensor rows, ConstTensor values, ConstTensor source, ConstTensor indices,
+                    ConstTensor host_of, int64_t hosts) {
+  launch(ctx, select_on_host_kernel, blocks_for(rows.size(), kThreads), kThreads, 0, rows.as<int32_t>(),
+         values.as<int32_t>(), source.as<int32_t>(), indices.as<int32_t>(), host_of.as<int32_t>(), rows.size(),
+         indices.dim(1), hosts);
 }
 
 void number_assignments(Context& ctx, Tensor numbers, ConstTensor source, ConstTensor indices, int64_t first_token,

@@ -1,6 +1,8 @@
 #include "comm/process_groups.h"
 
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "core/base/integer.h"
 #include "tests/support/catch.h"
@@ -35,6 +37,61 @@ std::vector<Place> places(int num_ranks, int64_t expert_parallel, int64_t expert
 TEST_CASE("neighbouring ranks share the experts, ranks with the same experts form a data group") {
   CHECK(places(4, 2, 5) ==
         std::vector<Place>{{0, 2, 0, 2, 0, 2}, {1, 2, 0, 2, 2, 3}, {0, 2, 1, 2, 0, 2}, {1, 2, 1, 2, 2, 3}});
+}
+
+TEST_CASE("an expert group that spans even hosts has its ranks on a host, and rails between hosts") {
+  const std::vector<int> hosts = {5, 2, 2, 5, 2, 5};
+  std::vector<std::vector<int>> found(hosts.size());
+  run_ranks(
+      6,
+      [&](std::shared_ptr<Communicator> world) {
+        const ProcessGroups groups = ProcessGroups::make(world, 6, 6);
+        const auto rank = as_index(world->rank());
+        const HostLayout& layout = groups.layout;
+        found[rank] = {static_cast<int>(layout.host[rank]),
+                       static_cast<int>(layout.index[rank]),
+                       groups.inside->rank(),
+                       groups.inside->size(),
+                       groups.rail->rank(),
+                       groups.rail->size(),
+                       groups.rail->host_of(0),
+                       groups.rail->host_of(1)};
+      },
+      hosts);
+  // Hosts are numbered in the order of their first ranks; a rail's ranks are in the order of the group's.
+  CHECK(found[0] == std::vector<int>{0, 0, 0, 3, 0, 2, 5, 2});
+  CHECK(found[1] == std::vector<int>{1, 0, 0, 3, 1, 2, 5, 2});
+  CHECK(found[2] == std::vector<int>{1, 1, 1, 3, 0, 2, 2, 5});
+  CHECK(found[3] == std::vector<int>{0, 1, 1, 3, 1, 2, 2, 5});
+  CHECK(found[4] == std::vector<int>{1, 2, 2, 3, 0, 2, 2, 5});
+  CHECK(found[5] == std::vector<int>{0, 2, 2, 3, 1, 2, 2, 5});
+}
+
+TEST_CASE("an expert group on one host, or on uneven hosts, has no rails") {
+  for (const std::vector<int>& hosts : {std::vector{0, 0, 1, 1}, std::vector{0, 0, 0, 1}}) {
+    const bool is_even = hosts[2] == 1;
+    std::vector<std::string> wrong(4);
+    run_ranks(
+        4,
+        [&](std::shared_ptr<Communicator> world) {
+          const ProcessGroups groups = ProcessGroups::make(world, is_even ? 2 : 4, 8);
+          if (groups.inside || groups.rail) wrong[as_index(world->rank())] = "has rails";
+          if (groups.layout.uneven.empty() != is_even) wrong[as_index(world->rank())] += groups.layout.uneven;
+        },
+        hosts);
+    CHECK(wrong == std::vector<std::string>(4));
+  }
+}
+
+TEST_CASE("planned groups have the hosts of real ones") {
+  const ProcessGroups planned = ProcessGroups::planned({.ranks = 8, .per_host = 2}, 4);
+  CHECK(planned.expert->size() == 4);
+  CHECK(planned.data->size() == 2);
+  CHECK(planned.layout.hosts == 2);
+  CHECK(planned.inside->size() == 2);
+  CHECK(planned.rail->size() == 2);
+  CHECK_FALSE(ProcessGroups::planned({.ranks = 8, .per_host = 4}, 4).rail);
+  CHECK_FALSE(ProcessGroups::planned({.ranks = 12, .per_host = 3}, 4).rail);
 }
 
 TEST_CASE("the number of expert-parallel ranks is chosen") {

@@ -1,4 +1,5 @@
 // One MoE layer on several ranks equals the same layer on one.
+#include <initializer_list>
 #include <numeric>
 
 #include "tests/support/capacity_variants.h"
@@ -36,16 +37,33 @@ void check_layouts(const std::string& name, const MoEConfig& config, const StepI
 
 // Layouts with experts on ranks by random maps.
 void check_placed(const std::string& name, const MoEConfig& config, const StepInput& input) {
-  const StepResult expected = run_step(config, input, {6}, 1, true);
+  const StepResult expected = run_step(config, input, {6}, 1, {.placed = true});
   for (const Layout& layout : kFewLayouts) {
     if (layout.expert_parallel > config.experts) continue;
     INFO(name << "; " << layout.sequences.size() << " ranks, expert parallel " << layout.expert_parallel);
-    const StepResult placed = run_step(config, input, layout.sequences, layout.expert_parallel, true);
+    const StepResult placed = run_step(config, input, layout.sequences, layout.expert_parallel, {.placed = true});
     check_same_step(placed, expected);
     // A map changes no sum that a token or an expert takes part in.
     const StepResult contiguous = run_step(config, input, layout.sequences, layout.expert_parallel);
     for (const auto& [what, values] : contiguous.values) {
       if (what == "y" || what.rfind("gradient of layer.experts", 0) == 0) CHECK(placed.values.at(what) == values);
+    }
+  }
+}
+
+// Rows that travel in parts change no bit.
+void check_overlap(const std::string& name, const MoEConfig& config, const StepInput& input, const Layout& layout,
+                   bool placed, std::initializer_list<int64_t> overlaps) {
+  const StepResult expected = run_step(config, input, layout.sequences, layout.expert_parallel, {.placed = placed});
+  for (const int64_t overlap : overlaps) {
+    INFO(name << "; " << layout.sequences.size() << " ranks, expert parallel " << layout.expert_parallel << ", "
+              << overlap << " parts" << (placed ? ", placed" : ""));
+    const StepResult found =
+        run_step(config, input, layout.sequences, layout.expert_parallel, {.placed = placed, .overlap = overlap});
+    REQUIRE(found.values.size() == expected.values.size());
+    for (const auto& [what, values] : expected.values) {
+      INFO(what);
+      CHECK(found.values.at(what) == values);
     }
   }
 }
@@ -94,6 +112,39 @@ TEST_CASE("every router, and every strategy, is the same wherever the experts ar
         fmt::format("{{experts: 5, balance: [{{kind: {}}}], router: {}}}", loss.name, router_for(loss.name)));
   }
   for (const std::string& yaml : others) check_placed(yaml, moe_config(yaml), input);
+}
+
+TEST_CASE("rows that travel in parts change no bit with any router and strategy") {
+  const StepInput input = step_input(6, 5);
+  for (const Member& router : family<Router>()) {
+    for (const Member& strategy : family<Strategy>()) {
+      const MoEConfig config =
+          combination("{experts: 9, shared_experts: 1, shared_gate: true}", router.name, strategy.name);
+      const std::string name = fmt::format("{} and {}", router.name, strategy.name);
+      check_overlap(name, config, input, {{5, 1}, 2}, false, {2, 3});
+      check_overlap(name, config, input, {{2, 0, 3, 1}, 4}, true, {2});
+    }
+  }
+}
+
+TEST_CASE("rows that travel in parts change no bit with uneven experts, experts and ranks without rows, and dropout") {
+  const StepInput input = step_input(6, 5);
+  std::vector<std::string> layers = {"{experts: 9, shared_experts: 2}",
+                                     "{experts: 30, router: {k: 1, softmax: all, renormalise: false}}",
+                                     "{experts: 8, hidden_dropout: 0.3, dropout: 0.2, shared_experts: 1}"};
+  for (const std::string& strategy : strategy_variants()) {
+    layers.push_back(fmt::format("{{experts: 7, shared_experts: 1, hidden_dropout: 0.2, strategy: {}}}", strategy));
+  }
+  for (const Member& capacity : family<Capacity>()) {
+    layers.push_back(fmt::format("{{experts: 7, capacity: {}}}", capacity_variants().at(capacity.name)));
+  }
+  for (const std::string& yaml : layers) {
+    const MoEConfig config = moe_config(yaml);
+    // The last number of parts is larger than that of any rank's experts.
+    check_overlap(yaml, config, input, {{0, 6}, 2}, false, {2, 3, 16});
+    check_overlap(yaml, config, input, {{2, 1, 2, 1}, 2}, true, {2, 16});
+    check_overlap(yaml, config, input, {{1, 0, 5}, 3}, false, {2});
+  }
 }
 
 TEST_CASE("variants of the strategies are the same on any number of ranks") {
@@ -148,6 +199,7 @@ TEST_CASE("a layer is the same on any number of ranks for any load imbalance") {
     f.forward(batch, f.ctx.of({30, kModelWidth}, input.x));
     CHECK(f.layer->load().dead() == 5 - f.layer->router().traits().k);
     check_all_layouts(yaml, config, input);
+    check_overlap(yaml, config, input, {{2, 4}, 2}, false, {2});
   }
 }
 

@@ -89,6 +89,68 @@ TEST_CASE("assignments are relabelled by the places of their experts") {
   CHECK_THROWS_AS(place_assignments(ctx, other, some, ctx.of_i32({2}, {1, 0})), InternalError);
 }
 
+TEST_CASE("a token is sent once to each host of its experts, with its values for that host") {
+  TestContext ctx;
+  const int64_t experts = 5, hosts = 3;
+  const Tensor host_of = ctx.of_i32({experts}, {2, 0, 2, 1, 0});
+  for (const int64_t k : {1, 3, 5}) {
+    for (const int64_t tokens : {0, 1, 31, 257}) {
+      const Tensor indices =
+          ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, experts, imbalances(experts, k).back()));
+      const Tensor values = ctx.random_i32({tokens, k}, 1000, 1), chosen = ctx.output({tokens, hosts}, DType::i32),
+                   position = ctx.output(chosen.shape, DType::i32), source = ctx.output({tokens * hosts}, DType::i32),
+                   offsets = ctx.output({hosts + 1}, DType::i32);
+      choose_hosts(ctx, chosen, indices, host_of);
+      sort_assignments(ctx, position, source, offsets, chosen);
+      const Tensor rows = ctx.output({tokens * hosts, k}, DType::i32);
+      const int64_t count = offsets.as<int32_t>()[hosts];
+      select_on_host(ctx, rows.slice(0, count), values, source, indices, host_of, hosts);
+      bool good = true;
+      int64_t assigned = 0, selected = 0;
+      for (int64_t t = 0; t < tokens; ++t) {
+        for (int64_t h = 0; h < hosts; ++h) {
+          const int32_t row = position.as<int32_t>()[t * hosts + h];
+          bool any = false;
+          for (int64_t j = 0; j < k; ++j) {
+            const int32_t expert = indices.as<int32_t>()[t * k + j];
+            const bool here = expert >= 0 && host_of.as<int32_t>()[expert] == h;
+            any = any || here, assigned += here;
+            if (row < 0) continue;
+            const int32_t value = rows.as<int32_t>()[row * k + j];
+            good = good && value == (here ? values.as<int32_t>()[t * k + j] : -1);
+            selected += value >= 0;
+          }
+          good = good && chosen.as<int32_t>()[t * hosts + h] == (any ? h : -1);
+        }
+      }
+      CHECK(good);
+      CHECK(selected == assigned);
+    }
+  }
+  CHECK_THROWS_AS(choose_hosts(ctx, ctx.output({3, hosts}, DType::i32), ctx.of_i32({2, 1}, {0, 1}), host_of),
+                  InternalError);
+}
+
+TEST_CASE("gathered rows are rounded to bf16, and widened", "[cpu]") {
+  TestContext ctx;
+  for (const int64_t d : {1, 7, 33}) {
+    const Tensor x = ctx.normal({9, d}, 1), index = ctx.random_i32({20}, 9, 2),
+                 rounded = ctx.output({20, d}, DType::bf16), permuted = ctx.output({20, d}, DType::bf16),
+                 widened = ctx.output({20, d}), order = ctx.random_i32({20}, 20, 3);
+    gather_rows(ctx, rounded, x, index);
+    permute_forward(ctx, permuted, x, index, 1);
+    gather_rows(ctx, widened, rounded, order);
+    for (int64_t i = 0; i < 20 * d; ++i) {
+      const int64_t from = index.as<int32_t>()[i / d] * d + i % d;
+      REQUIRE(rounded.as<BFloat16>()[i].bits == to_bfloat16(x.as<float>()[from]).bits);
+      REQUIRE(permuted.as<BFloat16>()[i].bits == rounded.as<BFloat16>()[i].bits);
+      REQUIRE(widened.as<float>()[i] == to_float(rounded.as<BFloat16>()[order.as<int32_t>()[i / d] * d + i % d]));
+    }
+  }
+  CHECK_THROWS_AS(gather_rows(ctx, ctx.output({2, 3}, DType::i32), ctx.zeros({2, 3}), ctx.of_i32({2}, {0, 1})),
+                  InternalError);
+}
+
 TEST_CASE("the imbalance generator gives the requested imbalance") {
   for (const Imbalance& imbalance : imbalances(8, 1)) {
     const auto indices = imbalanced_indices(800, 1, 8, imbalance);

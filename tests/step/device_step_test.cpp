@@ -1,5 +1,7 @@
 // Whole training steps on the tested device, compared with the CPU.
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "comm/staged_communicator.h"
 #include "core/checkpoint/checkpoint.h"
@@ -148,20 +150,48 @@ TEST_CASE("bf16 training starts at the loss of f32 and learns") {
 }
 
 TEST_CASE("expert-parallel ranks on the device equal a single rank") {
-  const TrainConfig config = config_from(kModels[0]);
+  TrainConfig config = config_from(kModels[0]);
   TinyRun cpu(config, kVocab, ProcessGroups::single());
   const RandomBatch batch(config, kVocab, 11);
   const StepOutcome expected = cpu.accumulate(batch);
-  for (const int expert_parallel : {1, 2}) {
+  for (const auto& [expert_parallel, overlap] : {std::pair(1, 1), std::pair(2, 1), std::pair(2, 2)}) {
+    config.parallel.overlap = overlap;
     StepOutcome outcome;
-    test::run_ranks(2, [&](std::shared_ptr<Communicator> world) {
+    test::run_ranks(2, [&, width = expert_parallel](std::shared_ptr<Communicator> world) {
       const auto staged = std::make_shared<StagedCommunicator>(world);
-      TinyRun rank(config, kVocab, ProcessGroups::make(staged, expert_parallel, 4), DType::f32, test::test_device());
+      TinyRun rank(config, kVocab, ProcessGroups::make(staged, width, 4), DType::f32, test::test_device());
       const StepOutcome own = rank.accumulate(batch);
       if (world->rank() == 0) outcome = own;
     });
     CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
     CHECK(outcome.norm == Approx(expected.norm).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("rows that travel in two stages between hosts on the device give what a single rank gives") {
+  TrainConfig config = config_from(kModels[0]);
+  TinyRun cpu(config, kVocab, ProcessGroups::single());
+  const RandomBatch batch(config, kVocab, 11);
+  const StepOutcome expected = cpu.accumulate(batch);
+  config.parallel.all_to_all = "hierarchical";
+  for (const double dropout : {0.0, 1e-9}) {  // with any dropout of outputs, single rows return
+    config.moe.dropout = dropout;
+    for (const std::vector<int>& hosts : {std::vector{0, 1}, std::vector{0, 0, 1, 1}}) {
+      const auto ranks = static_cast<int>(hosts.size());
+      config.parallel.overlap = ranks / 2;
+      StepOutcome outcome;
+      test::run_ranks(
+          ranks,
+          [&](std::shared_ptr<Communicator> world) {
+            const auto staged = std::make_shared<StagedCommunicator>(world);
+            TinyRun rank(config, kVocab, ProcessGroups::make(staged, ranks, 4), DType::f32, test::test_device());
+            const StepOutcome own = rank.accumulate(batch);
+            if (world->rank() == 0) outcome = own;
+          },
+          hosts);
+      CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-5));
+      CHECK(outcome.norm == Approx(expected.norm).epsilon(1e-4));
+    }
   }
 }
 

@@ -11,6 +11,7 @@
 #include "core/lifecycle/moved_experts.h"
 #include "core/ops/elementwise.h"
 #include "tests/step/allocation_counter.h"
+#include "tests/support/made_up_hosts.h"
 #include "tests/support/random_map.h"
 #include "tests/support/tiny_run.h"
 
@@ -85,6 +86,20 @@ static const Case kCases[] = {
      "fixed, "
      "factor: 0.7}}, train: {micro_batches: 2}}",
      false, true},
+    {"rows in 2 parts, shared experts, dropout, batch of 7, 3 micro-batches",
+     "{parallel: {overlap: 2}, model: {dropout: 0.1, hidden_dropout: 0.2}, moe: {hidden_dropout: 0.3, shared_experts: "
+     "1, "
+     "shared_gate: true}, train: {batch: 7, micro_batches: 3}}",
+     false, true},
+    {"rows in more parts than experts, 7 of them, all tokens to two experts",
+     "{parallel: {overlap: 16}, moe: {experts: 7, shared_experts: 1}}", true},
+    {"rows in 3 parts, competing experts, computed again",
+     "{parallel: {overlap: 3}, model: {recompute: experts}, moe: {experts: 13, shared_experts: 1, strategy: {kind: "
+     "compete, probability: 1}}}",
+     false, true},
+    {"rows in 2 parts, a noisy copy, a capacity, blocks computed again, batch of 3",
+     "{parallel: {overlap: 2}, model: {recompute: blocks}, moe: {strategy: stochastic, shared_experts: 1, capacity: "
+     "{kind: fixed, factor: 0.7}}, train: {batch: 3}}"},
     {"dense", "model: {arrangement: dense}"},
     {"labelled texts, a class token after them, a tanh head, batch of 7, 3 micro-batches",
      "{task: classify, model: {dropout: 0.2, pooling: class_token, head: tanh}, train: {batch: 7, micro_batches: 3}, "
@@ -276,6 +291,14 @@ int main(int argc, char** argv) {
       }
       for (const Case& c : kCases) check_allocations(world, c, expert_parallel, "contiguous");
       if (expert_parallel > 1) check_allocations(world, kCases[0], expert_parallel, "co_activation");
+      if (expert_parallel != world->size()) continue;
+      // Rows in two stages, between made-up hosts of two ranks (of two ranks: of one).
+      std::vector<int> hosts;
+      for (int rank = 0; rank < world->size(); ++rank) hosts.push_back(rank % std::min(2, world->size()));
+      const auto between_hosts = std::make_shared<test::MadeUpHosts>(world, hosts);
+      for (const Case& c : kCases) check_step(between_hosts, c, expert_parallel, "contiguous");
+      for (const Case& c : kCases) check_allocations(between_hosts, c, expert_parallel, "contiguous");
+      if (expert_parallel > 1) check_step(between_hosts, kCases[0], expert_parallel, "co_activation");
     }
     double failures = g_failures;
     world->all_reduce_sum(as_tensor(std::span(&failures, 1)));

@@ -8,6 +8,7 @@
 #include "core/config/config_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/late_communicator.h"
 #include "tests/support/random_map.h"
 #include "tests/support/thread_ranks.h"
 
@@ -34,7 +35,7 @@ static constexpr RunLength kRun{100, 1000, 50};
 
 static constexpr int64_t kVocab = 20;  // the tests' token ids are below
 
-LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, bool placed) : config(moe) {
+LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, const Travel& travel) : config(moe) {
   const FeedForwardShape expert{
       .d_model = kModelWidth, .d_ff = 5, .activation = Activation::swiglu, .input_std = 0.5, .output_std = 0.5};
   layer = std::make_unique<MoELayer>(BuildContext{.parameters = store,
@@ -46,9 +47,11 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, bo
                                                   .run = kRun,
                                                   .name = "layer",
                                                   .layer = 1,
-                                                  .moves_experts = placed,
-                                                  .counts_pairs = placed});
-  if (placed && groups.expert->size() > 1) layer->place(random_map(config.experts, groups.expert->size(), 3));
+                                                  .moves_experts = travel.placed,
+                                                  .counts_pairs = travel.placed,
+                                                  .overlap = travel.overlap,
+                                                  .all_to_all = travel.all_to_all});
+  if (travel.placed && groups.expert->size() > 1) layer->place(random_map(config.experts, groups.expert->size(), 3));
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
   sums.resize(layer->num_sums());
@@ -115,61 +118,65 @@ StepInput step_input(int64_t sequences, int64_t time) {
 }
 
 StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
-                    int64_t expert_parallel, bool placed) {
+                    int64_t expert_parallel, const Travel& travel) {
   const auto num_ranks = static_cast<int>(sequences_per_rank.size());
   std::vector<std::vector<double>> y(sequences_per_rank.size()), d_x(sequences_per_rank.size());
   StepResult result;
   std::mutex mutex;
-  run_ranks(num_ranks, [&](std::shared_ptr<Communicator> world) {
-    const ThreadCount one(1);  // a team of threads per rank and step would cost more than the step
-    const auto rank = static_cast<size_t>(world->rank());
-    const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, config.experts);
-    LayerFixture f(config, groups, placed);
-    int64_t begin = 0;
-    for (size_t r = 0; r < rank; ++r) begin += sequences_per_rank[r] * input.time;
-    const int64_t tokens = sequences_per_rank[rank] * input.time;
-    const auto part = [&](const std::vector<double>& all) {
-      return f.ctx.of({tokens, kModelWidth},
-                      {all.begin() + begin * kModelWidth, all.begin() + (begin + tokens) * kModelWidth});
-    };
-    const Tensor targets =
-        f.ctx.of_i32({tokens}, {input.targets.begin() + begin, input.targets.begin() + begin + tokens});
-    const Tensor ids = f.ctx.of_i32({tokens}, {input.ids.begin() + begin, input.ids.begin() + begin + tokens});
-    TokenBatch batch{.sequences = sequences_per_rank[rank],
-                     .time = input.time,
-                     .ids = ids,
-                     .targets = targets,
-                     .global_sequences = input.tokens() / input.time};
-    set_targets(batch, targets);
-    batch.global_tokens = input.tokens() - std::count(input.targets.begin(), input.targets.end(), kIgnoreTarget);
-    f.ctx.first_token = begin;
+  run_ranks(
+      num_ranks,
+      [&](std::shared_ptr<Communicator> threads) {
+        const auto world = std::make_shared<LateCommunicator>(std::move(threads));
+        const ThreadCount one(1);  // a team of threads per rank and step would cost more than the step
+        const auto rank = static_cast<size_t>(world->rank());
+        const ProcessGroups groups = ProcessGroups::make(world, expert_parallel, config.experts);
+        LayerFixture f(config, groups, travel);
+        int64_t begin = 0;
+        for (size_t r = 0; r < rank; ++r) begin += sequences_per_rank[r] * input.time;
+        const int64_t tokens = sequences_per_rank[rank] * input.time;
+        const auto part = [&](const std::vector<double>& all) {
+          return f.ctx.of({tokens, kModelWidth},
+                          {all.begin() + begin * kModelWidth, all.begin() + (begin + tokens) * kModelWidth});
+        };
+        const Tensor targets =
+            f.ctx.of_i32({tokens}, {input.targets.begin() + begin, input.targets.begin() + begin + tokens});
+        const Tensor ids = f.ctx.of_i32({tokens}, {input.ids.begin() + begin, input.ids.begin() + begin + tokens});
+        TokenBatch batch{.sequences = sequences_per_rank[rank],
+                         .time = input.time,
+                         .ids = ids,
+                         .targets = targets,
+                         .global_sequences = input.tokens() / input.time};
+        set_targets(batch, targets);
+        batch.global_tokens = input.tokens() - std::count(input.targets.begin(), input.targets.end(), kIgnoreTarget);
+        f.ctx.first_token = begin;
 
-    const Tensor x = part(input.x), d_y = part(input.d_y), d_in = f.ctx.output(x.shape);
-    const Tensor out = f.forward(batch, x);
-    world->all_reduce_sum(as_tensor(f.sums));
-    f.layer->backward(f.ctx, batch, d_in, d_y);
-    groups.world->all_reduce_sum(f.store.buffer(ParameterGroup::shared).gradient);
-    groups.data->all_reduce_sum(f.store.buffer(ParameterGroup::expert).gradient);
+        const Tensor x = part(input.x), d_y = part(input.d_y), d_in = f.ctx.output(x.shape);
+        const Tensor out = f.forward(batch, x);
+        world->all_reduce_sum(as_tensor(f.sums));
+        f.layer->backward(f.ctx, batch, d_in, d_y);
+        groups.world->all_reduce_sum(f.store.buffer(ParameterGroup::shared).gradient);
+        groups.data->all_reduce_sum(f.store.buffer(ParameterGroup::expert).gradient);
 
-    y[rank] = values(out);
-    d_x[rank] = values(d_in);
-    const std::scoped_lock lock(mutex);
-    for (const ParameterGroup group : kTrainedGroups) {
-      f.store.for_each_named(group, f.store.buffer(group).gradient, [&](const NamedTensor& named) {
-        result.values["gradient of " + named.name] = values(named.tensor);
-      });
-    }
-    if (rank > 0) return;
-    result.values["sums"] = f.sums;
-    for (size_t i = 0; i < f.layer->balance().size(); ++i) {
-      result.values[fmt::format("balance {}", i)] = {f.layer->balance().value(i)};
-    }
-    for (size_t i = 0; i < f.layer->measures().size(); ++i) {
-      const auto value = f.layer->measures().value(i);
-      if (value) result.values[f.layer->measures().name(i)] = {*value};
-    }
-    result.values["auxiliary loss"] = {f.layer->auxiliary_loss()};
-  });
+        y[rank] = values(out);
+        d_x[rank] = values(d_in);
+        const std::scoped_lock lock(mutex);
+        for (const ParameterGroup group : kTrainedGroups) {
+          f.store.for_each_named(group, f.store.buffer(group).gradient, [&](const NamedTensor& named) {
+            result.values["gradient of " + named.name] = values(named.tensor);
+          });
+        }
+        if (rank > 0) return;
+        result.values["sums"] = f.sums;
+        for (size_t i = 0; i < f.layer->balance().size(); ++i) {
+          result.values[fmt::format("balance {}", i)] = {f.layer->balance().value(i)};
+        }
+        for (size_t i = 0; i < f.layer->measures().size(); ++i) {
+          const auto value = f.layer->measures().value(i);
+          if (value) result.values[f.layer->measures().name(i)] = {*value};
+        }
+        result.values["auxiliary loss"] = {f.layer->auxiliary_loss()};
+      },
+      travel.hosts);
   for (size_t r = 0; r < y.size(); ++r) {
     result.values["y"].insert(result.values["y"].end(), y[r].begin(), y[r].end());
     result.values["d_x"].insert(result.values["d_x"].end(), d_x[r].begin(), d_x[r].end());

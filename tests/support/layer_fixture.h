@@ -25,10 +25,17 @@ MoEConfig combination(const std::string& yaml, const std::string& router, const 
 
 inline constexpr int64_t kModelWidth = 6;
 
+// How rows travel between ranks.
+struct Travel {
+  bool placed = false;  // the experts are on the ranks by a random map from the start, and pairs are counted
+  int64_t overlap = 1;
+  std::vector<int> hosts{};  // of each rank; none: all on one
+  AllToAll all_to_all = AllToAll::automatic;
+};
+
 struct LayerFixture {
-  // `placed`: the experts are on the ranks by a random map from the start, and pairs are counted.
   explicit LayerFixture(const MoEConfig& moe, const ProcessGroups& groups = ProcessGroups::single(),
-                        bool placed = false);
+                        const Travel& travel = {});
 
   Tensor forward(const TokenBatch& batch, ConstTensor x) {
     ctx.reset();
@@ -63,10 +70,10 @@ struct StepResult {
 StepInput step_input(int64_t sequences, int64_t time);
 
 // Runs the step with the sequences distributed over ranks (sequences_per_rank.size() of them), of which
-// `expert_parallel` share the experts. Reduces what the trainer would reduce and merges the ranks' results. `placed`:
-// as for LayerFixture.
+// `expert_parallel` share the experts. Reduces what the trainer would reduce and merges the ranks' results. What is
+// started takes place as late as it may (LateCommunicator).
 StepResult run_step(const MoEConfig& config, const StepInput& input, const std::vector<int64_t>& sequences_per_rank,
-                    int64_t expert_parallel, bool placed = false);
+                    int64_t expert_parallel, const Travel& travel = {});
 
 // Fails where `actual` differs from `expected` by more than rounding.
 void check_same_step(const StepResult& actual, const StepResult& expected);

@@ -34,6 +34,7 @@ class ChangeStrategy : public RoutedStrategy {
     traits_.k = std::max(first.k, then.k);
     traits_.final_k = (share_ < 1 ? then : first).final_k;
     traits_.training_passes = share_ * first.training_passes + (1 - share_) * then.training_passes;
+    traits_.needs_outputs = first.needs_outputs || then.needs_outputs;
     traits_.training_causality = std::max(first.training_causality, then.training_causality);
   }
 
@@ -44,8 +45,9 @@ class ChangeStrategy : public RoutedStrategy {
     const auto in_use = [&] { return ctx.transient ? ctx.activations->upper_mark() : ctx.activations->used(); };
     const auto kept_by = [&](Strategy& strategy) {
       ActivationScope scope(ctx);
+      LayerParts own = parts;
       const size_t before = in_use();
-      strategy.forward(ctx, parts, batch, x);
+      strategy.forward(ctx, own, batch, x);
       return in_use() - before;
     };
     const size_t first = kept_by(*first_), then = kept_by(*then_);
@@ -56,7 +58,8 @@ class ChangeStrategy : public RoutedStrategy {
     if (!ctx.planning) return current(ctx).backward(ctx, parts, batch, d_x, d_y);
     for (Strategy* strategy : {first_.get(), then_.get()}) {
       ActivationScope scope(ctx);
-      strategy->backward(ctx, parts, batch, d_x, d_y);
+      LayerParts own = parts;  // either does the work meanwhile
+      strategy->backward(ctx, own, batch, d_x, d_y);
     }
   }
 

@@ -109,6 +109,7 @@ class CompeteStrategy : public RoutedStrategy {
         diversity_(setup.measures->add_loss("diversity", options.diversity.make(setup.run))),
         chosen_loss_(options.chosen_loss.make(setup.run)),
         balance_scale_(options.balance_scale.make(setup.run)) {
+    traits_.needs_outputs = true;
     if (k_ > experts_)
       raise<UsageError>("{}: {} winners per token, but the layer has only {} experts", options.where("k"), k_,
                         experts_);
@@ -182,7 +183,7 @@ class CompeteStrategy : public RoutedStrategy {
     outcome_ = {};
     outcome_.x = x;
     outcome_.logits = ctx.allocate_wide(Shape{tokens, experts_});
-    competition_.forward(ctx, parts.dispatcher, parts.experts, x, outcome_.logits);
+    competition_.forward(ctx, parts, x, outcome_.logits);
     outcome_.probabilities = ctx.allocate_wide(Shape{tokens, experts_});
     outcome_.logsumexp = ctx.allocate_wide(Shape{tokens});
     outcome_.indices = ctx.allocate(Shape{tokens, k_}, DType::i32);
@@ -240,7 +241,7 @@ class CompeteStrategy : public RoutedStrategy {
     }
     if (!balance_on_competition()) parts.balance.backward(ctx, batch, d_logits, routing_, d_routing.weights);
     if (gradient_of_all_scores() && any_gradient_of_scores()) {
-      competition_.backward(ctx, parts.dispatcher, parts.experts, d_x, outcome_.x, d_scores);
+      competition_.backward(ctx, parts, d_x, outcome_.x, d_scores);
     }
   }
 

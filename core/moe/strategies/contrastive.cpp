@@ -44,6 +44,7 @@ class ContrastiveStrategy : public RoutedStrategy {
         sums_(setup.sums),
         range_(setup.sums->reserve(static_cast<size_t>(experts_ * d_))),
         computed_(static_cast<size_t>(experts_)) {
+    traits_.needs_outputs = true;
     prototypes_.lookup = true;  // not used by the model's forward function
   }
 
