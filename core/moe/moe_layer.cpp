@@ -1,5 +1,6 @@
 #include "core/moe/moe_layer.h"
 
+#include "comm/traffic.h"
 #include "core/base/integer.h"
 #include "core/moe/place_experts.h"
 #include "core/tensor/copy.h"
@@ -105,6 +106,7 @@ void MoELayer::begin(Context& ctx, const TokenBatch& batch, ConstTensor x) {
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  const TrafficScope traffic(ctx.traffic, layer_);
   if (!ctx.replays) begin(ctx, batch, x);
   const Tensor y = strategy_->forward(ctx, parts_, batch, x);
   if (shared_) shared_->forward(ctx, batch, y, x);
@@ -112,6 +114,7 @@ Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
 }
 
 void MoELayer::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) {
+  const TrafficScope traffic(ctx.traffic, layer_);
   strategy_->backward(ctx, parts_, batch, d_x, d_y);
   if (shared_) shared_->backward(ctx, batch, d_x, d_y);
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "comm/traffic.h"
 #include "core/base/integer.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/tensor/copy.h"
@@ -96,6 +97,7 @@ void TokenDispatcher::sort(Context& ctx, const DispatchPlan& plan, ConstTensor i
 }
 
 void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, int64_t most_per_expert) {
+  const TrafficScope traffic(ctx.traffic, TrafficKind::dispatch);
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
@@ -115,6 +117,7 @@ void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& p
 }
 
 Tensor TokenDispatcher::send(Context& ctx, ConstTensor x, const DispatchPlan& plan) {
+  const TrafficScope traffic(ctx.traffic, TrafficKind::dispatch);
   const int64_t d = x.dim(1), k = plan.position.dim(1);
   if (alone()) {
     const Tensor rows = ctx.allocate(Shape{plan.num_sorted, d});
@@ -132,6 +135,7 @@ Tensor TokenDispatcher::send(Context& ctx, ConstTensor x, const DispatchPlan& pl
 }
 
 Tensor TokenDispatcher::number(Context& ctx, ConstTensor indices, int64_t first_token, const DispatchPlan& plan) {
+  const TrafficScope traffic(ctx.traffic, TrafficKind::dispatch);
   const Tensor numbers = ctx.allocate(Shape{plan.num_received}, DType::i32);
   if (alone()) {
     number_assignments(ctx, numbers, plan.source, indices, first_token, experts_);
@@ -148,6 +152,7 @@ Tensor TokenDispatcher::number(Context& ctx, ConstTensor indices, int64_t first_
 
 void TokenDispatcher::dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_received, const DispatchPlan& plan) {
   if (alone()) return permute_backward(ctx, d_x, d_received, plan.position);
+  const TrafficScope traffic(ctx.traffic, TrafficKind::dispatch);
   ScratchScope scratch(ctx);
   const int64_t d = d_x.dim(1);
   const Tensor d_arrived = scratch.allocate(Shape{plan.num_received, d});
@@ -159,6 +164,7 @@ void TokenDispatcher::dispatch_backward(Context& ctx, Tensor d_x, ConstTensor d_
 
 Tensor TokenDispatcher::collect(Context& ctx, Tensor out, const DispatchPlan& plan) {
   if (alone()) return out;
+  const TrafficScope traffic(ctx.traffic, TrafficKind::combine);
   const Tensor returned = ctx.allocate(Shape{plan.num_sorted, out.dim(1)}, out.dtype);
   ScratchScope scratch(ctx);
   const Tensor by_arrival = scratch.allocate(Shape{plan.num_received, out.dim(1)}, out.dtype);
@@ -170,6 +176,7 @@ Tensor TokenDispatcher::collect(Context& ctx, Tensor out, const DispatchPlan& pl
 Tensor TokenDispatcher::collect_backward(Context& ctx, ScratchScope& scratch, Tensor d_returned,
                                          const DispatchPlan& plan) {
   if (alone()) return d_returned;
+  const TrafficScope traffic(ctx.traffic, TrafficKind::combine);
   const Tensor d_out = scratch.allocate(Shape{plan.num_received, d_returned.dim(1)}, d_returned.dtype);
   ScratchScope inner(ctx);
   const Tensor by_arrival = inner.allocate(d_out.shape, d_out.dtype);

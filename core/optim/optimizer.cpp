@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "comm/traffic.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/packed_weights.h"
 #include "core/tensor/device.h"
@@ -134,6 +135,7 @@ void Optimizer::step(Context& ctx, const OptimizerUpdate& update) {
       const Part& part = groups_[as_index(bucket.group)].parts[next[as_index(bucket.group)]++];
       update_part(ctx, bucket.group, part, update, weight_decay);
       if (ctx.planning) continue;
+      const TrafficScope traffic(ctx.traffic, TrafficLabel{TrafficKind::weights, bucket.block()});
       gathering_.push_back(
           reduced_over(rank_groups_, bucket.group)
               .start_all_gather(parameters_.buffer(bucket.group).value.slice(bucket.begin, bucket.count),
