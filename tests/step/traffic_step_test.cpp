@@ -175,6 +175,8 @@ TEST_CASE("gradients and new weights are counted by hand") {
     CHECK(bytes_of(whole.profile, TrafficKind::gradients) == bytes(whole));
     CHECK(bytes_of(bf16.profile, TrafficKind::gradients) == bytes(whole) / 2);
     CHECK(bytes_of(whole.profile, TrafficKind::weights) == 0);
+    // A divided optimizer needs each sum on one rank alone, and sends as many bytes of new weights.
+    CHECK(bytes_of(shard.profile, TrafficKind::gradients) == bytes(shard) / 2);
     CHECK(bytes_of(shard.profile, TrafficKind::weights) == bytes(shard) / 2);
     CHECK((bytes_of(whole.profile, TrafficKind::dispatch) == 0) == (width == 1));
   }
