@@ -6,11 +6,16 @@
 #include <chrono>
 #include <vector>
 
+#include "comm/profiled_communicator.h"
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
+#include "core/base/metric_keys.h"
 #include "core/machine/instruction_set.h"
 #include "core/ops/cpu_kernels.h"
+#include "core/plan/measured_compute.h"
+#include "core/step/traffic_record.h"
 #include "core/step/train_step.h"
+#include "core/tensor/compute_parts.h"
 #include "core/tensor/device.h"
 
 namespace moe {
@@ -35,35 +40,60 @@ struct MeasuredSteps {
   StepTimes phases;
 };
 
-static MeasuredSteps time_steps(TrainingState& state, const StateSetup& setup, Communicator& world,
-                                const BenchOptions& options) {
-  const TrainConfig& config = setup.config;
-  const int64_t time = config.data.sequence, vocab = setup.sample.vocab;
-  const Share mine = share_of(config.train.batch, world.size(), world.rank());
-  TrainStep step(state, config, setup.groups);
-  std::vector<int32_t> tokens(static_cast<size_t>(mine.count * time + 1));
+// Steps on random tokens.
+class RandomSteps {
+ public:
+  RandomSteps(TrainingState& state, const StateSetup& setup, Communicator& world)
+      : state_(state),
+        setup_(setup),
+        world_(world),
+        mine_(share_of(setup.config.train.batch, world.size(), world.rank())),
+        step_(state, setup.config, setup.groups),
+        tokens_(static_cast<size_t>(mine_.count * setup.config.data.sequence + 1)) {}
+
+  // Makes update `i` and returns its seconds, on the slowest rank.
+  double run(int64_t i) {
+    const TrainConfig& config = setup_.config;
+    const int64_t time = config.data.sequence;
+    const RandomKey key{1, RandomPurpose::sampling, 0, static_cast<uint64_t>(i)};
+    for (size_t t = 0; t < tokens_.size(); ++t) {
+      tokens_[t] = static_cast<int32_t>(key.bits(static_cast<uint64_t>(mine_.begin * time) + t) %
+                                        static_cast<uint64_t>(setup_.sample.vocab));
+    }
+    const LocalBatch batch{.sequences = mine_.count,
+                           .time = time,
+                           .inputs = std::span(tokens_).first(tokens_.size() - 1),
+                           .targets = std::span(tokens_).subspan(1),
+                           .first_sequence = mine_.begin,
+                           .global_sequences = config.train.batch};
+    world_.barrier();
+    const auto start = Clock::now();
+    step_.run(batch, i, 1e-4, 0);
+    if (state_.ctx.queue) cuda::synchronise(*state_.ctx.queue);
+    world_.barrier();
+    return seconds_since(start);
+  }
+
+  const StepTimes& times() const { return step_.times(); }
+
+ private:
+  TrainingState& state_;
+  const StateSetup& setup_;
+  Communicator& world_;
+  const Share mine_;
+  TrainStep step_;
+  std::vector<int32_t> tokens_;
+};
+
+static MeasuredSteps time_steps(RandomSteps& steps, ComputeParts& parts, const BenchOptions& options) {
   MeasuredSteps measured;
   std::vector<double>& times = measured.seconds;
   for (int64_t i = 0; i < options.warmup + options.steps; ++i) {
-    const RandomKey key{1, RandomPurpose::sampling, 0, static_cast<uint64_t>(i)};
-    for (size_t t = 0; t < tokens.size(); ++t) {
-      tokens[t] =
-          static_cast<int32_t>(key.bits(static_cast<uint64_t>(mine.begin * time) + t) % static_cast<uint64_t>(vocab));
-    }
-    const LocalBatch batch{.sequences = mine.count,
-                           .time = time,
-                           .inputs = std::span(tokens).first(tokens.size() - 1),
-                           .targets = std::span(tokens).subspan(1),
-                           .first_sequence = mine.begin,
-                           .global_sequences = config.train.batch};
-    world.barrier();
-    const auto start = Clock::now();
-    step.run(batch, i, 1e-4, 0);
-    if (state.ctx.queue) cuda::synchronise(*state.ctx.queue);
-    world.barrier();
+    if (i == options.warmup) parts.clear();
+    const double seconds = steps.run(i);
     if (i < options.warmup) continue;
-    times.push_back(seconds_since(start));
-    for (double StepTimes::*phase : kPhases) measured.phases.*phase += step.times().*phase;
+    times.push_back(seconds);
+    for (double StepTimes::*phase : kPhases) measured.phases.*phase += steps.times().*phase;
   }
   std::sort(times.begin(), times.end());
   for (double StepTimes::*phase : kPhases) measured.phases.*phase /= static_cast<double>(times.size());
@@ -85,8 +115,10 @@ static void add_regions(Json& line, const RegionCounts& before, const RegionCoun
 
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
                        const DeviceChoice& device, const BenchOptions& options) {
-  const ProcessGroups groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, world),
-                                                   config.parallel.expert, smallest_experts(config.model, config.moe));
+  const auto traffic = std::make_shared<TrafficRecorder>();
+  const ProcessGroups groups =
+      ProcessGroups::make(profiled(communicator_for(device, config.parallel.communication, world), traffic),
+                          config.parallel.expert, smallest_experts(config.model, config.moe));
   const int64_t most = config.model.vocabulary_rows(options.vocab);  // of random ids
   const int64_t vocab = config.data.vocab_size > 0 ? config.data.vocab_size : std::min(options.vocab, most);
   const StateSetup setup{.config = config,
@@ -99,9 +131,17 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
                          .queue = device.queue};
   const MemoryPlan plan = plan_memory(setup);
   TrainingState state(setup, plan, true);
+  state.ctx.traffic = traffic.get();
+  const ModelCost cost = model_cost(config, setup.sample, setup.run);
+  ComputeParts parts;
+  if (options.timed) parts = ComputeParts(timed_parts(read_network(options.network).compute, cost, options.slower));
+  const bool measures =
+      !options.network.empty() && !options.timed && world->size() == 1 && device.device == Device::cpu;
+  if (options.timed || measures) state.ctx.compute = &parts;
+  RandomSteps steps(state, setup, *world);
   const RegionCounts before = options.regions ? options.regions() : RegionCounts{};
   const auto start = Clock::now();
-  const MeasuredSteps measured = time_steps(state, setup, *world, options);
+  const MeasuredSteps measured = time_steps(steps, parts, options);
   const std::vector<double>& times = measured.seconds;
   const double all_seconds = seconds_since(start);
   const RegionCounts after = options.regions ? options.regions() : RegionCounts{};
@@ -138,6 +178,20 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   }
   if (options.regions && threads > 1) {
     add_regions(line, before, after, all_seconds, options.warmup + options.steps, threads);
+  }
+  if (measures) {
+    NetworkConfig network = read_network_or_default(options.network);
+    fit_compute(network.compute, cost,
+                {.parts = parts.measured(),
+                 .tokens = static_cast<double>(config.train.batch * config.data.sequence),
+                 .seconds = measured.phases.forward + measured.phases.backward,
+                 .steps = static_cast<double>(options.steps)});
+    write_network(options.network, network);
+  }
+  if (world->size() > 1) {
+    traffic->begin_step();
+    steps.run(options.warmup + options.steps);
+    line[metric_keys::kCommunication] = to_json(traffic->finish_step(*world));
   }
   return json_text(line);
 }

@@ -5,6 +5,7 @@
 #include "core/ops/bias.h"
 #include "core/ops/dropout.h"
 #include "core/ops/grouped_gemm.h"
+#include "core/tensor/compute_parts.h"
 
 namespace moe {
 
@@ -60,6 +61,7 @@ void Experts::drop(Context& ctx, Tensor activated, ConstTensor numbers) const {
 
 Experts::Saved Experts::hidden(Context& ctx, ConstTensor rows, ConstTensor offsets, ConstTensor numbers) const {
   const int64_t num_rows = rows.dim(0);
+  const ComputeScope compute(ctx, ComputePart::experts, ComputeDirection::forward, num_rows);
   MOE_CHECK(bool(numbers) == drops_hidden(ctx), "row numbers must be given exactly when hidden units are dropped");
   const Saved saved{.rows = rows,
                     .offsets = offsets,
@@ -79,6 +81,7 @@ Experts::Saved Experts::hidden(Context& ctx, ConstTensor rows, ConstTensor offse
 
 Experts::Saved Experts::forward(Context& ctx, Tensor out, ConstTensor rows, ConstTensor offsets,
                                 ConstTensor numbers) const {
+  const ComputeScope compute(ctx, ComputePart::experts, ComputeDirection::forward, rows.dim(0));
   const Saved saved = hidden(ctx, rows, offsets, numbers);
   grouped_gemm_forward(ctx, out, saved.activated, output_.value, offsets);
   if (output_bias_) bias_forward(ctx, out, output_bias_->value, offsets);
@@ -86,6 +89,7 @@ Experts::Saved Experts::forward(Context& ctx, Tensor out, ConstTensor rows, Cons
 }
 
 void Experts::backward(Context& ctx, Tensor d_rows, ConstTensor d_out, const Saved& saved) {
+  const ComputeScope compute(ctx, ComputePart::experts, ComputeDirection::backward, d_rows.dim(0));
   ScratchScope scratch(ctx);
   const Tensor d_activated = scratch.allocate(saved.activated.shape);
   const auto bias_gradient = [&](Parameter* bias, ConstTensor d_y) {

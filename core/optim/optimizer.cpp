@@ -6,6 +6,7 @@
 #include "comm/traffic.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/packed_weights.h"
+#include "core/tensor/compute_parts.h"
 #include "core/tensor/device.h"
 
 namespace moe {
@@ -83,6 +84,7 @@ void Optimizer::divide() {
 
 void Optimizer::update_part(Context& ctx, ParameterGroup name, const Part& part, const OptimizerUpdate& update,
                             double weight_decay) const {
+  const ComputeScope compute(ctx, ComputePart::update, ComputeDirection::forward, part.count);
   const ParameterBuffer& buffer = parameters_.buffer(name);
   const Group& group = groups_[as_index(name)];
   for (const ParameterRange& range : group.ranges) {

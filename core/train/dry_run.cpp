@@ -124,15 +124,6 @@ static size_t program_bytes() {
 // On a GPU: an estimate of the driver's context, code and the libraries' workspaces.
 static constexpr size_t kDeviceProgramBytes = size_t{640} << 20;
 
-static ProcessGroups planned_groups(int64_t ranks, int64_t width) {
-  const auto planned = [](int64_t size) { return std::make_shared<PlannedCommunicator>(static_cast<int>(size)); };
-  ProcessGroups groups;
-  groups.world = planned(ranks);
-  groups.expert = planned(width);
-  groups.data = planned(ranks / width);
-  return groups;
-}
-
 // The element-wise maximum of two plans.
 static MemoryPlan largest(MemoryPlan a, const MemoryPlan& b) {
   for (size_t MemoryPlan::*part : {&MemoryPlan::parameters, &MemoryPlan::gradients, &MemoryPlan::optimizer,
