@@ -18,6 +18,7 @@ struct BlockCost {
 
 struct ModelCost {
   std::vector<BlockCost> blocks;
+  bool sums_first = false;      // with several micro-batches all of forward is computed once before (balance losses)
   double head = 0;              // of a token
   double width = 0;             // elements of a row
   double first_parameters = 0;  // whose gradients backward completes before all blocks: the head

@@ -28,8 +28,20 @@ class Planner {
  public:
   explicit Planner(const PlanRequest& request) : r_(request) {}
 
+  double seconds(const PlanSetting& setting) const { return predicted("", setting).prediction.step; }
   PlannedSetting plan(const std::string& name, const PlanSetting& setting) {
-    PlannedSetting p{.name = name, .setting = setting, .prediction = {}, .bytes = bytes(setting)};
+    PlannedSetting p = predicted(name, setting);
+    p.bytes = bytes(setting);
+    return p;
+  }
+
+  bool fits(const PlannedSetting& p) const {
+    return r_.network.compute.bytes == 0 || p.bytes <= r_.network.compute.bytes;
+  }
+
+ private:
+  PlannedSetting predicted(const std::string& name, const PlanSetting& setting) const {
+    PlannedSetting p{.name = name, .setting = setting, .prediction = {}};
     const size_t steps = std::max<size_t>(r_.trace.size(), 1);
     for (size_t i = 0; i < steps; ++i) {
       PlannedStep shape = r_.shape;
@@ -47,19 +59,14 @@ class Planner {
     return p;
   }
 
-  bool fits(const PlannedSetting& p) const {
-    return r_.network.compute.bytes == 0 || p.bytes <= r_.network.compute.bytes;
-  }
-
- private:
   double bytes(const PlanSetting& s) {
-    const auto key = std::tuple(s.expert, s.recompute, s.shard);
+    const auto key = std::tuple(s.expert, s.recompute, s.shard, s.micro_batches);
     const auto known = known_.find(key);
     return known != known_.end() ? known->second : known_[key] = r_.bytes(s);
   }
 
   const PlanRequest& r_;
-  std::map<std::tuple<int64_t, std::string, bool>, double> known_;
+  std::map<std::tuple<int64_t, std::string, bool, int64_t>, double> known_;
 };
 
 // The settings that differ from `from` in one thing.
@@ -82,6 +89,10 @@ std::vector<std::pair<std::string, PlanSetting>> changed_in_one(const PlanReques
     if (value != r.setting.recompute) change("model.recompute: " + value, [&](PlanSetting& s) { s.recompute = value; });
   }
   change(fmt::format("optimizer.shard: {}", word(shard)), [&](PlanSetting& s) { s.shard = shard; });
+  for (const int64_t n : r.micro_batches) {
+    if (n != r.setting.micro_batches)
+      change(fmt::format("train.micro_batches: {}", n), [&](PlanSetting& s) { s.micro_batches = n; });
+  }
   for (const int64_t width : r.widths) {
     if (width != r.setting.expert)
       change(fmt::format("parallel.expert: {}", width), [&](PlanSetting& s) { s.expert = width; });
@@ -89,31 +100,46 @@ std::vector<std::pair<std::string, PlanSetting>> changed_in_one(const PlanReques
   return result;
 }
 
-// Of settings that are equally fast, the first one is kept: those with fewer changes come first.
-std::optional<PlannedSetting> best_of_all(Planner& planner, const PlanRequest& r) {
-  std::optional<PlannedSetting> best;
-  const auto consider = [&](const PlanSetting& s) {
-    PlannedSetting p = planner.plan("", s);
-    if (planner.fits(p) && (!best || p.prediction.step < 0.999 * best->prediction.step)) best = std::move(p);
-  };
-  consider(r.setting);
-  for (const int64_t width : r.widths) {
-    for (const std::string& recompute : recompute_values()) {
-      for (const bool shard : {false, true}) {
-        for (const bool hierarchical : {false, true}) {
-          for (const int64_t overlap : kOverlaps) {
-            consider({.expert = width,
-                      .reduce_during_backward = true,
-                      .overlap = overlap,
-                      .hierarchical = hierarchical,
-                      .recompute = recompute,
-                      .shard = shard});
+// The combinations of all values, those with fewer changes first.
+std::vector<PlanSetting> all_settings(const PlanRequest& r) {
+  std::vector<PlanSetting> settings{r.setting};
+  for (const int64_t micro_batches : r.micro_batches) {
+    for (const int64_t width : r.widths) {
+      for (const std::string& recompute : recompute_values()) {
+        for (const bool shard : {false, true}) {
+          for (const bool hierarchical : {false, true}) {
+            for (const int64_t overlap : kOverlaps) {
+              settings.push_back({.expert = width,
+                                  .reduce_during_backward = true,
+                                  .overlap = overlap,
+                                  .hierarchical = hierarchical,
+                                  .recompute = recompute,
+                                  .shard = shard,
+                                  .micro_batches = micro_batches});
+            }
           }
         }
       }
     }
   }
-  return best;
+  return settings;
+}
+
+// Memory takes longer to plan than time, so it is planned for the fastest settings alone, until one fits. Of settings
+// that are equally fast, the first one is taken.
+std::optional<PlannedSetting> best_of_all(Planner& planner, const PlanRequest& r) {
+  const std::vector<PlanSetting> settings = all_settings(r);
+  std::vector<std::pair<double, size_t>> order;
+  for (size_t i = 0; i < settings.size(); ++i) {
+    // Differences of less than a thousandth are none.
+    order.emplace_back(std::round(std::log(planner.seconds(settings[i])) * 1000), i);
+  }
+  std::sort(order.begin(), order.end());
+  for (const auto& [seconds, i] : order) {
+    PlannedSetting p = planner.plan("", settings[i]);
+    if (planner.fits(p)) return p;
+  }
+  return std::nullopt;
 }
 
 std::string line(const std::string& name, const PlannedSetting& p, bool fits) {
@@ -135,9 +161,9 @@ SettingsPlan plan_settings(const PlanRequest& request) {
 std::string to_words(const PlanSetting& s) {
   return fmt::format(
       "parallel.expert: {}, parallel.reduce_during_backward: {}, parallel.overlap: {}, parallel.all_to_all: {}, "
-      "model.recompute: {}, optimizer.shard: {}",
+      "model.recompute: {}, optimizer.shard: {}, train.micro_batches: {}",
       s.expert, word(s.reduce_during_backward), s.overlap, s.hierarchical ? "hierarchical" : "direct", s.recompute,
-      word(s.shard));
+      word(s.shard), s.micro_batches);
 }
 
 std::string to_words(const SettingsPlan& plan, const PlanRequest& request) {

@@ -25,9 +25,10 @@ struct PlanRequest {
   PlannedStep shape;
   PlannedRanks ranks;
   const NetworkConfig& network;
-  PlanSetting setting;          // of the configuration
-  std::vector<int64_t> widths;  // that parallel.expert may have
-  RoutingTrace trace{};         // empty: the imbalance of `shape`
+  PlanSetting setting;                    // of the configuration
+  std::vector<int64_t> widths;            // that parallel.expert may have
+  std::vector<int64_t> micro_batches{1};  // that train.micro_batches may be
+  RoutingTrace trace{};                   // empty: the imbalance of `shape`
   // Bytes of a rank with a setting. Settings that differ only in what does not change memory are asked for once.
   std::function<double(const PlanSetting&)> bytes;
 };

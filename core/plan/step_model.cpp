@@ -159,7 +159,7 @@ class StepModel {
         step_(network.compute.slowed) {
     size_t moe = 0;
     const ComputeConfig& c = network.compute;
-    const double tokens = shape.tokens / shape.micro_batches;
+    const double tokens = shape.tokens / static_cast<double>(setting.micro_batches);
     for (const BlockCost& b : model.blocks) {
       const double f = b.experts > 0 && !shape.imbalance.empty() ? shape.imbalance[moe % shape.imbalance.size()] : 1;
       moe += b.experts > 0 ? 1 : 0;
@@ -177,15 +177,16 @@ class StepModel {
 
   Prediction run() {
     Prediction p;
-    for (double m = 0; m < shape_.micro_batches; ++m) {
+    const int64_t micro_batches = setting_.micro_batches;
+    const bool sums_first = micro_batches > 1 && model_.sums_first;
+    for (int64_t m = 0; sums_first && m < micro_batches; ++m) forward();
+    small_sums(1);
+    p.forward = step_.time();
+    for (int64_t m = 0; m < micro_batches; ++m) {
       const double begin = step_.time();
-      for (const BlockTimes& b : times_) {
-        forward(b);
-        if (b.rows > 0) step_.exchange(cluster_.exchange(expert_, 0, 1));  // the counts of rows
-      }
-      small_sums(1);
+      forward();
       const double middle = step_.time();
-      backward(m + 1 >= shape_.micro_batches);
+      backward(m + 1 >= micro_batches);
       p.forward += middle - begin;
       p.backward += step_.time() - middle;
     }
@@ -201,7 +202,7 @@ class StepModel {
   Transfer exchange(const BlockTimes& b) const {
     const double row = model_.width * shape_.row_bytes, rows = b.rows * b.imbalance;
     if (setting_.hierarchical && expert_.hosts() > 1) {
-      const double k = b.rows / (shape_.tokens / shape_.micro_batches);
+      const double k = b.rows * static_cast<double>(setting_.micro_batches) / shape_.tokens;
       return cluster_.hierarchical(expert_, rows, std::max(k, 1.0), row);
     }
     return cluster_.exchange(expert_, rows * row, network_.exchange);
@@ -221,6 +222,12 @@ class StepModel {
     step_.exchange(t);
   }
 
+  void forward() {
+    for (const BlockTimes& b : times_) {
+      forward(b);
+      if (b.rows > 0) step_.exchange(cluster_.exchange(expert_, 0, 1));  // the counts of rows
+    }
+  }
   void forward(const BlockTimes& b) {
     step_.compute(b.attention + b.other);
     experts(b, b.experts, b.feed_forward);

@@ -22,12 +22,12 @@ struct PlanSetting {
   bool hierarchical = false;           // parallel.all_to_all
   std::string recompute = "none";      // model.recompute
   bool shard = false;                  // optimizer.shard
+  int64_t micro_batches = 1;           // train.micro_batches
 };
 
 // The rest of a step's shape.
 struct PlannedStep {
-  double tokens = 0;  // of a rank in an update
-  double micro_batches = 1;
+  double tokens = 0;          // of a rank in an update
   double row_bytes = 4;       // of an element of a row that is sent
   double gradient_bytes = 4;  // of an element of a gradient that is sent
   double bucket = 4e6;        // elements of gradients that are sent together

@@ -37,7 +37,8 @@ PlanSetting configured(const TrainConfig& config, int64_t width) {
   PlanSetting s{.expert = width,
                 .reduce_during_backward = config.parallel.reduce_during_backward,
                 .recompute = config.model.recompute,
-                .shard = values["optimizer.shard"] == "true"};
+                .shard = values["optimizer.shard"] == "true",
+                .micro_batches = config.train.micro_batches};
   if (const std::string n = values["parallel.overlap"]; !n.empty()) s.overlap = std::max(std::stoll(n), 1LL);
   s.hierarchical = values["parallel.all_to_all"] == "hierarchical";
   return s;
@@ -51,6 +52,16 @@ std::vector<int64_t> possible_widths(const RankCounts& ranks, int64_t experts) {
     if (ranks.ranks % w == 0 && fits && (w == 1 || experts % w == 0)) widths.push_back(w);
   }
   return widths;
+}
+
+// The configured number, and powers of two of which each has a sequence.
+std::vector<int64_t> possible_micro_batches(const TrainConfig& config, const RankCounts& ranks) {
+  constexpr int64_t kMost = 8;
+  std::vector<int64_t> numbers{config.train.micro_batches};
+  for (int64_t n = 1; n <= std::min(kMost, config.train.batch / ranks.ranks); n *= 2) {
+    if (n != config.train.micro_batches) numbers.push_back(n);
+  }
+  return numbers;
 }
 
 }  // namespace
@@ -69,7 +80,8 @@ std::string describe_network_plan(const TrainConfig& config, const RankCounts& r
   const ModelCost cost = model_cost(config, task->shape(), length);
   const auto bytes = [&](const PlanSetting& s) {
     const TrainConfig other = with_values(
-        config, {"model.recompute=" + s.recompute, fmt::format("optimizer.shard={}", s.shard ? "true" : "false")});
+        config, {"model.recompute=" + s.recompute, fmt::format("optimizer.shard={}", s.shard ? "true" : "false"),
+                 fmt::format("train.micro_batches={}", s.micro_batches)});
     const ProcessGroups groups = planned_groups(ranks.ranks, s.expert);
     const MemoryPlan plan = plan_memory({.config = other,
                                          .sample = task->shape(),
@@ -85,7 +97,6 @@ std::string describe_network_plan(const TrainConfig& config, const RankCounts& r
       .model = cost,
       .shape = {.tokens =
                     static_cast<double>(config.train.batch * task->shape().time) / static_cast<double>(ranks.ranks),
-                .micro_batches = static_cast<double>(config.train.micro_batches),
                 .row_bytes = static_cast<double>(size_of(precision.storage)),
                 .gradient_bytes = static_cast<double>(size_of(rounds ? DType::bf16 : wide(precision.storage))),
                 .bucket = static_cast<double>(config.parallel.bucket),
@@ -94,6 +105,7 @@ std::string describe_network_plan(const TrainConfig& config, const RankCounts& r
       .network = network,
       .setting = configured(config, width),
       .widths = possible_widths(ranks, experts),
+      .micro_batches = possible_micro_batches(config, ranks),
       .trace = options.routing_trace.empty() ? RoutingTrace() : read_routing_trace(options.routing_trace, experts),
       .bytes = bytes};
   return to_words(plan_settings(request), request);

@@ -45,7 +45,7 @@ NetworkConfig simple_network() {
 }
 
 PlannedStep simple_step() {
-  return {.tokens = 10, .micro_batches = 1, .row_bytes = 1, .gradient_bytes = 1, .bucket = 1};
+  return {.tokens = 10, .row_bytes = 1, .gradient_bytes = 1, .bucket = 1};
 }
 
 const PlannedRanks kTwoHosts{4, 2};
@@ -168,6 +168,19 @@ TEST_CASE("faster links and lower latency never make a step longer, with any set
       }
     }
   }
+}
+
+TEST_CASE("micro-batches exchange as many rows, and forward is computed once more where balance losses need it") {
+  ModelCost model = small_model();
+  const auto step = [&](int64_t n) {
+    return predict(model, simple_step(), kTwoHosts, simple_network(),
+                   {.expert = 2, .reduce_during_backward = false, .micro_batches = n});
+  };
+  const Prediction one = step(1);
+  CHECK(step(5).step == Approx(one.step));
+  model.sums_first = true;
+  CHECK(step(1).step == Approx(one.step));
+  CHECK(step(5).step == Approx(one.step + one.forward));
 }
 
 TEST_CASE("the best setting is the fastest of those that fit the memory") {
