@@ -113,6 +113,47 @@ static void add_regions(Json& line, const RegionCounts& before, const RegionCoun
   line["planned_ms_32"] = (serial + inside * threads / kThreads + barriers * kBarrierSeconds) / count * 1e3;
 }
 
+// The rate of plain products on the cores of all ranks; 0 on a GPU.
+static double peak_gflops(const DeviceChoice& device, int threads, Communicator& world) {
+  const cpu::KernelTable& kernels = cpu::kernel_table();
+  const auto peak_of = device.precision.products == Products::bf16 ? kernels.bf16.peak_gflops : kernels.fma_peak_gflops;
+  double gflops = device.device == Device::cpu ? peak_of(threads) : 0;
+  world.all_reduce_sum(as_tensor(std::span(&gflops, 1)));
+  return gflops;
+}
+
+// `times`: of steps of `tokens` tokens, in ascending order.
+static void add_speed(Json& line, const std::vector<double>& times, double tokens, double flops_per_token,
+                      double peak) {
+  const double median = times[times.size() / 2], gflops = flops_per_token * tokens / median / 1e9;
+  line["ms"] = median * 1e3;
+  line["ms_min"] = times.front() * 1e3;
+  line["ms_max"] = times.back() * 1e3;
+  line["tokens_per_s"] = tokens / median;
+  line["gflops"] = gflops;
+  line["peak_gflops"] = peak;
+  line["peak_share"] = peak > 0 ? gflops / peak : 0;
+}
+
+static void add_phases(Json& line, const StepTimes& phases) {
+  line["forward_ms"] = phases.forward * 1e3;
+  line["backward_ms"] = phases.backward * 1e3;
+  line["reduction_ms"] = phases.reduction * 1e3;
+  line["update_ms"] = phases.update * 1e3;
+}
+
+// Writes the speed of the parts to the options' file. `phases`: of a step of `tokens` tokens.
+static void save_compute(const BenchOptions& options, const ModelCost& cost, const ComputeParts& parts, double tokens,
+                         const StepTimes& phases) {
+  NetworkConfig network = read_network_or_default(options.network);
+  fit_compute(network.compute, cost,
+              {.parts = parts.measured(),
+               .tokens = tokens,
+               .seconds = phases.forward + phases.backward,
+               .steps = static_cast<double>(options.steps)});
+  write_network(options.network, network);
+}
+
 std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communicator>& world, int threads,
                        const DeviceChoice& device, const BenchOptions& options) {
   const auto traffic = std::make_shared<TrafficRecorder>();
@@ -142,52 +183,26 @@ std::string bench_step(const TrainConfig& config, const std::shared_ptr<Communic
   const RegionCounts before = options.regions ? options.regions() : RegionCounts{};
   const auto start = Clock::now();
   const MeasuredSteps measured = time_steps(steps, parts, options);
-  const std::vector<double>& times = measured.seconds;
   const double all_seconds = seconds_since(start);
   const RegionCounts after = options.regions ? options.regions() : RegionCounts{};
   const size_t peak = peak_resident_bytes();
-  const cpu::KernelTable& kernels = cpu::kernel_table();
-  const auto peak_of = device.precision.products == Products::bf16 ? kernels.bf16.peak_gflops : kernels.fma_peak_gflops;
-  double peak_gflops = device.device == Device::cpu ? peak_of(threads) : 0;
-  world->all_reduce_sum(as_tensor(std::span(&peak_gflops, 1)));
-
-  const double median = times[times.size() / 2];
-  const double count = static_cast<double>(config.train.batch * config.data.sequence);
-  const double gflops = summarise(config, vocab).flops_per_token * count / median / 1e9;
+  const double tokens = static_cast<double>(config.train.batch * config.data.sequence);
   Json line{{"bench", "step"},
             {"name", config.name},
             {"ranks", world->size()},
             {"threads", threads},
             {"device", device.description},
             {"precision", name_of(device.precision)},
-            {"instruction_set", name_of(instruction_set())},
-            {"ms", median * 1e3},
-            {"ms_min", times.front() * 1e3},
-            {"ms_max", times.back() * 1e3},
-            {"tokens_per_s", count / median},
-            {"gflops", gflops},
-            {"peak_gflops", peak_gflops},
-            {"peak_share", peak_gflops > 0 ? gflops / peak_gflops : 0},
-            {"peak_bytes", peak},
-            {"planned_bytes", plan.total()}};
-  if (device.device == Device::cpu) {
-    line["forward_ms"] = measured.phases.forward * 1e3;
-    line["backward_ms"] = measured.phases.backward * 1e3;
-    line["reduction_ms"] = measured.phases.reduction * 1e3;
-    line["update_ms"] = measured.phases.update * 1e3;
-  }
+            {"instruction_set", name_of(instruction_set())}};
+  add_speed(line, measured.seconds, tokens, summarise(config, vocab).flops_per_token,
+            peak_gflops(device, threads, *world));
+  line["peak_bytes"] = peak;
+  line["planned_bytes"] = plan.total();
+  if (device.device == Device::cpu) add_phases(line, measured.phases);
   if (options.regions && threads > 1) {
     add_regions(line, before, after, all_seconds, options.warmup + options.steps, threads);
   }
-  if (measures) {
-    NetworkConfig network = read_network_or_default(options.network);
-    fit_compute(network.compute, cost,
-                {.parts = parts.measured(),
-                 .tokens = static_cast<double>(config.train.batch * config.data.sequence),
-                 .seconds = measured.phases.forward + measured.phases.backward,
-                 .steps = static_cast<double>(options.steps)});
-    write_network(options.network, network);
-  }
+  if (measures) save_compute(options, cost, parts, tokens, measured.phases);
   if (world->size() > 1) {
     traffic->begin_step();
     steps.run(options.warmup + options.steps);
