@@ -156,6 +156,8 @@ static int64_t layer_of(const Json& record) {
   return it && it->is_integer() ? it->get<int64_t>() : -1;
 }
 
+static constexpr double kLongest = 1e9;  // seconds of a step, and times of it that may be lost; more is damage
+
 static CommunicationPoint communication_point(int64_t step, const Json& r) {
   CommunicationPoint p;
   p.step = step;
@@ -163,6 +165,7 @@ static CommunicationPoint communication_point(int64_t step, const Json& r) {
   p.hosts = number(r, metric_keys::kHosts);
   p.seconds = number(r, metric_keys::kSeconds);
   p.lost = number(r, metric_keys::kLost);
+  if (std::abs(p.lost) >= kLongest) p.lost = kAbsent;
   for (const Json& row : list(r, metric_keys::kRows)) {
     if (!row.is_object()) continue;
     const auto count = [&](const char* key) {
@@ -187,7 +190,7 @@ static Timeline timeline(int64_t step, const Json& r) {
   t.step = step;
   t.rank = number(r, metric_keys::kRank);
   t.seconds = number(r, metric_keys::kSeconds);
-  const auto is_interval = [](const auto& x) { return x.begin >= 0 && x.begin <= x.end && std::isfinite(x.end); };
+  const auto is_interval = [](const auto& x) { return x.begin >= 0 && x.begin <= x.end && x.end < kLongest; };
   for (const Json& p : list(r, metric_keys::kPhases)) {
     if (!p.is_object()) continue;
     const Timeline::Phase phase{text(p, metric_keys::kName), number(p, metric_keys::kBegin),

@@ -42,7 +42,7 @@ TEST_CASE("records of communication are read and reported, and damaged ones do n
          "\n"
          R"({"type":"communication","step":20,"ranks":"x","rows":[1,{"kind":7,"layer":"a","transfer":"b"},null]})"
          "\n"
-         R"({"type":"communication","step":5,"rows":{}})"
+         R"({"type":"communication","step":5,"lost":1e308,"rows":{}})"
          "\n"
          R"({"type":"timeline","step":10,"rank":0,"seconds":0.5,"phases":[{"name":"forward","begin":0,"end":0.2}],)"
          R"("events":[{"kind":"dispatch","layer":0,"begin":0.1,"end":0.15,"waiting":0.01,"hidden":0}]})"
@@ -72,7 +72,7 @@ TEST_CASE("phases and events without sensible times are left out of a timeline")
   TemporaryFolder folder;
   std::ofstream(folder / "metrics.jsonl")
       << R"({"type":"timeline","step":1,"phases":[{"name":"forward","begin":2,"end":1},{"name":"update","begin":-1,"end":1},7],)"
-         R"("events":[{"kind":"sums","begin":0,"end":1},{"kind":"sums","begin":0,"waiting":0,"hidden":0},)"
+         R"("events":[{"kind":"sums","begin":0,"end":1},{"kind":"sums","begin":0,"end":1e307,"waiting":0,"hidden":0},{"kind":"sums","begin":0,"waiting":0,"hidden":0},)"
          R"({"kind":"sums","begin":0,"end":1,"waiting":-1,"hidden":0},"x"]})"
          "\n";
   const RunHistory h = read_history(folder / "metrics.jsonl");
