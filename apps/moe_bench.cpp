@@ -20,7 +20,7 @@ namespace {
 struct Request {
   std::vector<std::string> files, overrides;
   BenchOptions step;
-  std::string device = "auto", precision = "auto";
+  std::string device = "auto", precision = "auto", compute = "real";
   OpBenchOptions ops;
   CurriculumBenchOptions curriculum;
   CommunicationBenchOptions communication;
@@ -36,6 +36,18 @@ static CommandLine add_step(CommandLine& app, Request& r) {
   step.add_option("--warmup", r.step.warmup, "number of steps before the measured ones")
       .capture_default_str()
       .between(0, kMost);
+  step.add_option(
+      "--network", r.step.network,
+      "with one rank: the YAML file to which the speed of the model's parts is written, for moe-train --dry-run "
+      "--network; with --compute timed: the file that says how long they take");
+  step.add_option(
+          "--compute", r.compute,
+          "real, or timed: attention, feed-forward layers, experts, head and update wait as long as --network says, "
+          "so that many ranks run on few cores; results are then meaningless")
+      .one_of({"real", "timed"});
+  step.add_option("--slower", r.step.slower, "with --compute timed: factor by which they wait longer")
+      .capture_default_str()
+      .between_numbers(0.001, 1e6);
   step.add_option("--vocab", r.step.vocab, "vocabulary").capture_default_str().between(1, 1 << 24);
   return step;
 }
@@ -76,6 +88,8 @@ static CommandLine add_communication(CommandLine& app, Request& r) {
   links.add_option("--most", r.communication.most, "bytes that a rank sends in the largest measurement")
       .capture_default_str()
       .between(4096, int64_t{1} << 30);
+  links.add_option("--network", r.communication.network,
+                   "the YAML file to which the speed of the links is written, for moe-train --dry-run --network");
   links.add_option("--seconds", r.communication.seconds, "duration of one measurement in seconds")
       .capture_default_str()
       .between_numbers(1e-6, 3600);
@@ -117,6 +131,9 @@ static int bench(int argc, char** argv, MpiSession& session) {
       setup_cpu(static_cast<int>(config.parallel.threads), config.parallel.hardware_threads, session.local());
   const DeviceChoice device = choose_device(config.device, config.precision, session.local());
   r.step.regions = region_counts;
+  r.step.timed = r.compute == "timed";
+  if (r.step.timed && (r.step.network.empty() || device.device != Device::cpu))
+    throw UsageError("--compute timed needs --network FILE, and device: cpu");
   const std::string line = bench_step(config, session.world(), cpu.threads, device, r.step);
   if (session.world()->rank() == 0) std::cout << line << "\n";
   return 0;

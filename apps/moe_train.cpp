@@ -22,6 +22,7 @@
 #include "core/step/cpu_setup.h"
 #include "core/tensor/device.h"
 #include "core/train/dry_run.h"
+#include "core/train/network_plan.h"
 #include "core/train/trainer.h"
 
 using namespace moe;
@@ -81,6 +82,7 @@ struct Request {
   std::vector<std::string> files, overrides, changes;
   std::string resume = "auto", help_key, verified;
   int64_t ranks = 0, hosts = 0;
+  NetworkPlanOptions plan;
   bool dump_config = false, dump_docs = false, dump_schema = false, dry_run = false, quiet = false, show_build = false;
 };
 
@@ -110,6 +112,17 @@ static void add_options(CommandLine& app, Request& r) {
   app.add_option("--ranks", r.ranks, "with --dry-run: number of ranks to plan for");
   app.add_option("--hosts", r.hosts,
                  "with --ranks: the number of hosts that they are on, equally many on each (default: 1)");
+  app.add_option(
+      "--network", r.plan.network,
+      "with --dry-run: predict the step's time on a cluster whose speed this file says (moe-bench measures it), "
+      "with and without each setting that changes the time, and name the best setting");
+  app.add_option("--imbalance", r.plan.imbalance,
+                 "with --network: rows of the busiest rank that shares experts, relative to the mean")
+      .capture_default_str()
+      .between_numbers(1, 1e6);
+  app.add_option(
+      "--routing-trace", r.plan.routing_trace,
+      "with --network: metrics.jsonl of a run with as many experts, whose loads take the place of --imbalance");
   app.add_flag("--dump-config", r.dump_config, "print the whole effective configuration with explanations and exit");
   app.add_flag("--dump-docs", r.dump_docs, "print the reference of all keys as Markdown and exit");
   app.add_flag("--dump-schema", r.dump_schema, "print a JSON schema of the configuration for editors and exit");
@@ -134,6 +147,8 @@ static ConfigNode read_request(const Request& r) {
 
 // The ranks that a dry run plans for.
 static RankCounts planned_ranks(const Request& r, const Communicator& world) {
+  if (r.plan.network.empty() && !r.plan.routing_trace.empty())
+    throw UsageError("--routing-trace is for plans: give --network FILE too");
   if (r.ranks < 0 || r.hosts < 0) throw UsageError("--ranks and --hosts must be positive numbers");
   if (r.hosts > 0 && (r.ranks == 0 || r.ranks % r.hosts != 0)) {
     raise<UsageError>("--hosts {}: give --ranks with a multiple of {}, since the hosts have equally many ranks",
@@ -200,7 +215,8 @@ static int run(int argc, char** argv, MpiSession& session) {
   locate_inputs(config);
   if (r.dry_run) {
     const RankCounts ranks = planned_ranks(r, *session.world());
-    return print(shown(describe_dry_run(config, ranks, r.ranks > 0 ? 1 : session.local().size)));
+    return print(shown(describe_dry_run(config, ranks, r.ranks > 0 ? 1 : session.local().size) +
+                       describe_network_plan(config, ranks, r.plan)));
   }
   return train(config, resume, session);
 }

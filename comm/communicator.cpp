@@ -8,8 +8,9 @@ Pending::~Pending() {
   if (owner_) owner_->give_up();
 }
 
-void Pending::wait() {
-  if (Communicator* const owner = std::exchange(owner_, nullptr)) owner->finish(ticket_);
+std::optional<TransferTime> Pending::wait() {
+  Communicator* const owner = std::exchange(owner_, nullptr);
+  return owner ? owner->finish(ticket_) : std::nullopt;
 }
 
 // The simple forms, for communicators whose communications are complete when they return.

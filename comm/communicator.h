@@ -2,6 +2,7 @@
 // tensors, NCCL for device tensors, and threads within one process for tests.
 #pragma once
 #include <memory>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -12,6 +13,11 @@
 namespace moe {
 
 class Communicator;
+
+// When a communication that was started was carried out, in seconds of steady_seconds() (comm/traffic.h).
+struct TransferTime {
+  double begin, end;
+};
 
 // A communication that was started and goes on while the program computes. Its tensors must not be used before wait()
 // returns.
@@ -29,8 +35,9 @@ class Pending {
   // given up, because the other ranks may never take part. The program must end then.
   ~Pending();
 
-  // Returns when the communication is complete. Throws DeviceError if it failed.
-  void wait();
+  // Returns when the communication is complete: the time at which it was carried out, where the communicator knows it
+  // and it was not complete when it had been started. Throws DeviceError if it failed.
+  std::optional<TransferTime> wait();
 
  private:
   Communicator* owner_ = nullptr;
@@ -80,7 +87,7 @@ class Communicator {
 
  private:
   friend class Pending;
-  virtual void finish(int64_t /*ticket*/) {}
+  virtual std::optional<TransferTime> finish(int64_t /*ticket*/) { return std::nullopt; }
   virtual void give_up() {}
 };
 

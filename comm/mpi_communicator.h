@@ -3,6 +3,7 @@
 #include <mpi.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -35,7 +36,7 @@ class MpiCommunicator : public Communicator {
   std::unique_ptr<Communicator> split(int colour) override;
 
  private:
-  void finish(int64_t ticket) override { transfers_->wait(ticket); }
+  std::optional<TransferTime> finish(int64_t ticket) override { return transfers_->wait(ticket); }
   void give_up() override { transfers_->give_up(); }
   MpiTransfers::Ranks ranks() { return {{started_, rank_, size_}, &next_tag_}; }
 

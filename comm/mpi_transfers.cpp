@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "comm/mpi_types.h"
+#include "comm/traffic.h"
 #include "core/base/background_thread.h"
 #include "core/base/integer.h"
 #include "core/tensor/bfloat16.h"
@@ -99,11 +100,13 @@ MpiTransfers::Transfer& MpiTransfers::claim(const Ranks& ranks, int64_t& ticket)
 void MpiTransfers::launch(Transfer& transfer) {
   transfer.state = Transfer::State::running;
   if (!threaded_) {
+    transfer.time.begin = steady_seconds();
     take_mailbox(transfer);
     while (!advance(transfer)) {
       MPI_CHECK(MPI_Waitall(static_cast<int>(transfer.requests.size()), transfer.requests.data(), MPI_STATUSES_IGNORE));
     }
     if (transfer.mail) release(transfer);
+    transfer.time.end = steady_seconds();
     transfer.state = Transfer::State::done;
     return;
   }
@@ -158,7 +161,7 @@ int64_t MpiTransfers::start_exchange(const Ranks& ranks, Tensor recv, std::span<
   return ticket;
 }
 
-void MpiTransfers::wait(int64_t ticket) {
+TransferTime MpiTransfers::wait(int64_t ticket) {
   std::unique_lock lock(mutex_);
   Transfer& t = transfers_[as_index(ticket)];
   ++waiting_;
@@ -167,6 +170,7 @@ void MpiTransfers::wait(int64_t ticket) {
   if (t.state != Transfer::State::done) throw DeviceError("a communication was given up");
   t.state = Transfer::State::free;
   if (t.error) std::rethrow_exception(t.error);
+  return t.time;
 }
 
 void MpiTransfers::run() {
@@ -203,6 +207,7 @@ void MpiTransfers::run() {
     lock.lock();
     for (Transfer* const t : complete) {
       if (t->mail) release(*t);
+      t->time.end = steady_seconds();
       t->state = Transfer::State::done;
       std::erase(running, t);
     }
@@ -236,6 +241,7 @@ void MpiTransfers::begin_started(std::vector<Transfer*>& running) {
       sums_wait = true;
       return false;
     }
+    t->time.begin = steady_seconds();
     running.push_back(t);
     return true;
   });

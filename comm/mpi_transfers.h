@@ -38,7 +38,7 @@ class MpiTransfers {
   int64_t start_sums(const Ranks& ranks, Sums sums, Tensor x, std::span<const int64_t> parts, DType wire);
   int64_t start_exchange(const Ranks& ranks, Tensor recv, std::span<const int64_t> recv_rows, ConstTensor send,
                          std::span<const int64_t> send_rows);
-  void wait(int64_t ticket);
+  TransferTime wait(int64_t ticket);
   // Nothing that was started goes on.
   void give_up();
 
@@ -65,6 +65,7 @@ class MpiTransfers {
     std::vector<int64_t> send_rows, recv_rows;  // per peer
     std::vector<MPI_Request> requests;
     Mailbox* mail = nullptr;  // of sums, while they are carried out
+    TransferTime time{};
     std::exception_ptr error;
 
     // Bytes of messages that a sum keeps. Received: the terms of its own part from every rank, or rounded sums of all

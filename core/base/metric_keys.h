@@ -20,6 +20,8 @@ inline constexpr const char* kDiverged = "diverged";
 inline constexpr const char* kAlarm = "alarm";
 inline constexpr const char* kCheckpoint = "checkpoint";
 inline constexpr const char* kPlacement = "placement";
+inline constexpr const char* kCommunication = "communication";
+inline constexpr const char* kTimeline = "timeline";
 
 // Records of training and of evaluation.
 inline constexpr const char* kTokens = "tokens";
@@ -62,5 +64,28 @@ inline constexpr const char* kBusiestAfter = "busiest_after";
 // Share of the pairs of chosen experts that are on one rank; only where they are counted.
 inline constexpr const char* kTogetherBefore = "together_before";
 inline constexpr const char* kTogetherAfter = "together_after";
+
+// Records of kCommunication and kTimeline. Seconds of a row are those of a rank: mean over the ranks, and the largest.
+inline constexpr const char* kRanks = "ranks";
+inline constexpr const char* kHosts = "hosts";
+inline constexpr const char* kSeconds = "seconds";  // of the step
+inline constexpr const char* kLost = "lost";        // share of the step that communication made it longer
+inline constexpr const char* kRows = "rows";
+inline constexpr const char* kBytesInside = "bytes_inside";
+inline constexpr const char* kBytesBetween = "bytes_between";
+inline constexpr const char* kMessagesInside = "messages_inside";
+inline constexpr const char* kMessagesBetween = "messages_between";
+inline constexpr const char* kTransfer = "transfer";
+inline constexpr const char* kTransferMax = "transfer_max";
+inline constexpr const char* kWaiting = "waiting";
+inline constexpr const char* kWaitingMax = "waiting_max";
+inline constexpr const char* kHidden = "hidden";
+inline constexpr const char* kHiddenMax = "hidden_max";
+inline constexpr const char* kRank = "rank";
+inline constexpr const char* kPhases = "phases";
+inline constexpr const char* kEvents = "events";
+inline constexpr const char* kName = "name";
+inline constexpr const char* kBegin = "begin";
+inline constexpr const char* kEnd = "end";
 
 }  // namespace moe::metric_keys

@@ -1,7 +1,10 @@
 #include "core/bench/bench_communication.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -9,6 +12,8 @@
 #include "comm/process_groups.h"
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
+#include "core/plan/network.h"
+#include "core/plan/step_model.h"
 
 namespace moe {
 namespace {
@@ -29,13 +34,13 @@ class Measurement {
   Measurement(Communicator& world, const CommunicationBenchOptions& options)
       : world_(world), options_(options), sent_(as_index(options.most / 4)), received_(sent_.size()) {}
 
-  // The median over repetitions of the slowest rank's time.
+  // The median over repetitions of the slowest rank's time. A single one says little on a busy machine.
   template <class Work>
   double seconds(Work work) {
     work();  // connects
     std::vector<double> times;
     double all = 0;
-    while (all < options_.seconds && times.size() < 1000) {
+    while ((all < options_.seconds || times.size() < kLeast) && times.size() < 1000) {
       world_.barrier();
       const auto start = Clock::now();
       work();
@@ -46,6 +51,23 @@ class Measurement {
     }
     std::nth_element(times.begin(), times.begin() + std::ssize(times) / 2, times.end());
     return times[times.size() / 2];
+  }
+
+  // All ranks of the first host send to those of another one; returns the seconds, and the ranks of a host.
+  double hosts(int64_t elements, int64_t* per_host) {
+    const int me = world_.rank(), here = world_.host_of(me);
+    std::map<int, std::vector<int>> ranks;
+    for (int rank = 0; rank < world_.size(); ++rank) ranks[world_.host_of(rank)].push_back(rank);
+    const std::vector<int>&first = ranks.begin()->second, &second = std::next(ranks.begin())->second;
+    const size_t pairs = std::min(first.size(), second.size());
+    *per_host = static_cast<int64_t>(pairs);
+    std::vector<int64_t> rows(as_index(world_.size()));
+    int64_t all = 0;
+    for (size_t i = 0; i < pairs; ++i) {
+      if (me != first[i] && me != second[i]) continue;
+      rows[as_index(here == world_.host_of(first[i]) ? second[i] : first[i])] = all = elements;
+    }
+    return exchange(rows, all);
   }
 
   double pair(int first, int second, int64_t elements) {
@@ -67,7 +89,24 @@ class Measurement {
     return seconds([&] { world_.start_all_reduce_sum(x, parts).wait(); });
   }
 
+  // As many sums at once as go on at once in a step, of `elements` together: one is added while others travel.
+  double all_reduce_at_once(int64_t elements) {
+    std::fill_n(sent_.begin(), elements, 0.0f);
+    const int64_t each = elements / Communicator::kSumsAtOnce;
+    const std::vector<int64_t> parts = equal_parts(each, world_.size());
+    return seconds([&] {
+      std::array<Pending, as_index(Communicator::kSumsAtOnce)> pending;
+      for (size_t i = 0; i < pending.size(); ++i) {
+        pending[i] =
+            world_.start_all_reduce_sum(as_tensor(std::span(sent_).subspan(i * as_index(each), as_index(each))), parts);
+      }
+      for (Pending& p : pending) p.wait();
+    });
+  }
+
  private:
+  static constexpr size_t kLeast = 5;
+
   std::vector<int64_t> equal_rows(int64_t elements) const {
     return std::vector<int64_t>(as_index(world_.size()), elements / world_.size());
   }
@@ -84,7 +123,11 @@ class Measurement {
 };
 
 // seconds = latency + bytes / rate, by least squares of relative errors.
-Json fitted(const std::vector<Point>& points) {
+struct Line {
+  double latency, rate;
+};
+
+Line fitted(const std::vector<Point>& points) {
   double w = 0, x = 0, y = 0, xx = 0, xy = 0;
   for (const Point& p : points) {
     const double weight = 1 / (p.seconds * p.seconds);
@@ -95,7 +138,14 @@ Json fitted(const std::vector<Point>& points) {
     xy += weight * p.bytes * p.seconds;
   }
   const double slope = (w * xy - x * y) / (w * xx - x * x);
-  return {{"latency", std::max((y - slope * x) / w, 0.0)}, {"bytes_per_second", 1 / slope}};
+  return {std::max((y - slope * x) / w, 0.0), 1 / slope};
+}
+
+// From the smallest and the largest size alone: what plans are about is many bytes, and links may let bursts pass.
+Line by_ends(const std::vector<Point>& points) {
+  const Point &least = points.front(), &most = points.back();
+  if (points.size() < 2 || most.seconds <= least.seconds) return fitted(points);
+  return {least.seconds, (most.bytes - least.bytes) / (most.seconds - least.seconds)};
 }
 
 // The first rank and the first other one on the same host, or on another.
@@ -104,6 +154,22 @@ std::optional<int> partner(const Communicator& world, bool same_host) {
     if ((world.host_of(rank) == world.host_of(0)) == same_host) return rank;
   }
   return std::nullopt;
+}
+
+// What an exchange and a sum among all ranks take beyond what the links alone would.
+void fit_all(NetworkConfig& network, const Communicator& world, const Line& exchange, const Line& sum) {
+  const RankCounts counts = RankCounts::of(world);
+  const PlannedRanks ranks{static_cast<double>(counts.ranks), static_cast<double>(counts.per_host)};
+  network.exchange = network.reduction.share = 1;
+  network.message = network.reduction.latency = 0;
+  const double latency = exchange_seconds(network, ranks, 0);
+  if (counts.ranks > 2) network.message = std::max(exchange.latency - latency, 0.0) / (ranks.ranks - 2);
+  constexpr double kLarge = 1e9;
+  network.exchange =
+      (exchange_seconds(network, ranks, kLarge) - exchange_seconds(network, ranks, 0)) / (kLarge / exchange.rate);
+  network.reduction.latency = sum.latency;
+  network.reduction.share =
+      (sum_seconds(network, ranks, kLarge) - sum_seconds(network, ranks, 0)) / (kLarge / sum.rate);
 }
 
 }  // namespace
@@ -126,7 +192,8 @@ void bench_communication(Communicator& world, const CommunicationBenchOptions& o
   const auto for_sizes = [&](auto use) {
     for (int64_t bytes = 1024; bytes <= options.most; bytes *= 4) use(bytes);
   };
-  Json network;
+  Json fits;
+  NetworkConfig network = options.network.empty() ? NetworkConfig() : read_network_or_default(options.network);
   for (const bool same_host : {true, false}) {
     const std::optional<int> other = partner(world, same_host);
     if (!other) continue;
@@ -137,12 +204,34 @@ void bench_communication(Communicator& world, const CommunicationBenchOptions& o
       points.push_back({static_cast<double>(bytes), seconds});
       line("pair", where, bytes, seconds);
     });
-    network[where] = fitted(points);
+    const Line fit = fitted(points);
+    fits[where] = Json{{"latency", fit.latency}, {"bytes_per_second", fit.rate}};
+    LinkConfig& link = same_host ? network.inside : network.between;
+    const Line ends = by_ends(points);
+    link.latency = ends.latency;
+    link.rate = ends.rate;
   }
   const char* const everywhere = partner(world, false) ? "between" : "inside";
-  for_sizes([&](int64_t bytes) { line("all_to_all", everywhere, bytes, measurement.all_to_all(bytes / 4)); });
-  for_sizes([&](int64_t bytes) { line("all_reduce", everywhere, bytes, measurement.all_reduce(bytes / 4)); });
-  show({{"bench", "communication"}, {"ranks", world.size()}, {"network", network}});
+  std::vector<Point> exchanges, sums;
+  for_sizes([&](int64_t bytes) {
+    exchanges.push_back({static_cast<double>(bytes), measurement.all_to_all(bytes / 4)});
+    line("all_to_all", everywhere, bytes, exchanges.back().seconds);
+  });
+  for_sizes([&](int64_t bytes) {
+    sums.push_back({static_cast<double>(bytes), measurement.all_reduce(bytes / 4)});
+    line("all_reduce", everywhere, bytes, sums.back().seconds);
+  });
+  show({{"bench", "communication"}, {"ranks", world.size()}, {"network", fits}});
+  if (options.network.empty()) return;
+  if (partner(world, false)) {
+    int64_t per_host = 1;
+    const double bytes = static_cast<double>(options.most / 4 * 4),
+                 seconds = measurement.hosts(options.most / 4, &per_host);
+    network.host_rate = static_cast<double>(per_host) * bytes / std::max(seconds - network.between.latency, 1e-9);
+  }
+  sums.back().seconds = measurement.all_reduce_at_once(static_cast<int64_t>(sums.back().bytes) / 4);
+  fit_all(network, world, by_ends(exchanges), by_ends(sums));
+  if (world.rank() == 0) write_network(options.network, network);
 }
 
 }  // namespace moe

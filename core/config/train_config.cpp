@@ -182,6 +182,9 @@ void CheckpointConfig::fields(FieldVisitor& v) {
 
 void LogConfig::fields(FieldVisitor& v) {
   v.field("every", every, "interval of lines in metrics.jsonl and on the console");
+  v.field("communication", communication,
+          "interval of updates whose communication between ranks is recorded in metrics.jsonl: bytes, messages and "
+          "seconds by kind and layer; 0 = none. A recorded update takes a few messages more");
 }
 
 void SampleConfig::fields(FieldVisitor& v) {

@@ -121,6 +121,7 @@ struct CheckpointConfig : Fields<CheckpointConfig> {
 
 struct LogConfig : Fields<LogConfig> {
   Duration every = Duration::updates(10);
+  Duration communication = Duration::updates(0);
 
   void fields(FieldVisitor& v) override;
 };

@@ -9,6 +9,7 @@
 #include "core/base/units.h"
 #include "core/checkpoint/files.h"
 #include "core/config/config_writer.h"
+#include "core/inspect/communication_report.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/heat_map.h"
 #include "core/inspect/history_plots.h"
@@ -196,6 +197,7 @@ std::string html_report(const Inspection& i) {
     for (const LayerStats& s : i.layers) tables += expert_table(s);
     body += section("Every expert", tables);
   }
+  body += section("Communication", communication_section(i.history));
   const std::string samples = i.curriculum ? curriculum_tables(*i.curriculum) : "";
   body += section("Curriculum", plots(curriculum_plots(i.history)) + samples);
   return whole_page(i.config.name, body);

@@ -2,6 +2,7 @@
 
 #include "core/base/build_info.h"
 #include "core/base/json.h"
+#include "core/inspect/communication_report.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/placement_report.h"
@@ -76,6 +77,7 @@ Json json_report(const Inspection& i) {
           {"layers", layers},
           {"lifecycle", lifecycle_json(i.history)},
           {"placements", placement_json(i.history)},
+          {"communication", communication_json(i.history)},
           {"curriculum", curriculum_json(i.curriculum, i.history)},
           {"history", to_json(i.history)}};
 }

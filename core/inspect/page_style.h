@@ -60,6 +60,8 @@ svg .t0, svg .t8 { fill: var(--on0); } svg .t1, svg .t7 { fill: var(--on1); }
 .pair { fill: none; stroke: var(--c); opacity: 0.75; }
 .zero { stroke: var(--mark); stroke-width: 1.2; }
 .dot { fill: var(--c); }
+.span { fill: var(--c); } .span.behind { opacity: 0.35; }
+.span.wait { fill: none; stroke: var(--c); stroke-width: 0.8; stroke-dasharray: 2 2; }
 .hover { fill: transparent; }
 .mark { fill: none; stroke: var(--mark); stroke-width: 1.8; }
 .guide { stroke: var(--axis); stroke-dasharray: 3 3; }

@@ -145,6 +145,71 @@ static PlacementPoint placement_point(int64_t step, const Json& r) {
   return p;
 }
 
+static const Json& list(const Json& record, const char* key) {
+  static const Json kEmpty = Json::array();
+  const Json* it = record.find(key);
+  return it && it->is_array() ? *it : kEmpty;
+}
+
+static int64_t layer_of(const Json& record) {
+  const Json* it = record.find(metric_keys::kLayer);
+  return it && it->is_integer() ? it->get<int64_t>() : -1;
+}
+
+static constexpr double kLongest = 1e9;  // seconds of a step, and times of it that may be lost; more is damage
+
+static CommunicationPoint communication_point(int64_t step, const Json& r) {
+  CommunicationPoint p;
+  p.step = step;
+  p.ranks = number(r, metric_keys::kRanks);
+  p.hosts = number(r, metric_keys::kHosts);
+  p.seconds = number(r, metric_keys::kSeconds);
+  p.lost = number(r, metric_keys::kLost);
+  if (std::abs(p.lost) >= kLongest) p.lost = kAbsent;
+  for (const Json& row : list(r, metric_keys::kRows)) {
+    if (!row.is_object()) continue;
+    const auto count = [&](const char* key) {
+      const double n = number(row, key);
+      return std::isnan(n) ? 0 : n;
+    };
+    p.rows.push_back({.kind = text(row, metric_keys::kKind),
+                      .layer = layer_of(row),
+                      .bytes_inside = count(metric_keys::kBytesInside),
+                      .bytes_between = count(metric_keys::kBytesBetween),
+                      .messages = count(metric_keys::kMessagesInside) + count(metric_keys::kMessagesBetween),
+                      .transfer = number(row, metric_keys::kTransfer),
+                      .waiting = number(row, metric_keys::kWaiting),
+                      .hidden = number(row, metric_keys::kHidden)});
+  }
+  return p;
+}
+
+// Phases and events that lack a number are left out.
+static Timeline timeline(int64_t step, const Json& r) {
+  Timeline t;
+  t.step = step;
+  t.rank = number(r, metric_keys::kRank);
+  t.seconds = number(r, metric_keys::kSeconds);
+  const auto is_interval = [](const auto& x) { return x.begin >= 0 && x.begin <= x.end && x.end < kLongest; };
+  for (const Json& p : list(r, metric_keys::kPhases)) {
+    if (!p.is_object()) continue;
+    const Timeline::Phase phase{text(p, metric_keys::kName), number(p, metric_keys::kBegin),
+                                number(p, metric_keys::kEnd)};
+    if (is_interval(phase)) t.phases.push_back(phase);
+  }
+  for (const Json& e : list(r, metric_keys::kEvents)) {
+    if (!e.is_object()) continue;
+    const Timeline::Event event{.kind = text(e, metric_keys::kKind),
+                                .layer = layer_of(e),
+                                .begin = number(e, metric_keys::kBegin),
+                                .end = number(e, metric_keys::kEnd),
+                                .waiting = number(e, metric_keys::kWaiting),
+                                .hidden = number(e, metric_keys::kHidden)};
+    if (is_interval(event) && event.waiting >= 0 && event.hidden >= 0) t.events.push_back(event);
+  }
+  return t;
+}
+
 // Points in the order of steps; if a step was recorded twice, the later record is kept.
 template <class Point>
 static std::vector<Point> in_order(std::map<int64_t, Point>&& by_step) {
@@ -159,6 +224,7 @@ RunHistory read_history(const std::string& path) {
   history.found = file.is_open();
   std::map<int64_t, TrainPoint> train;
   std::map<int64_t, EvaluationPoint> evaluations;
+  std::map<int64_t, CommunicationPoint> communication;
   for (std::string line; std::getline(file, line);) {
     if (line.empty()) continue;
     Json record = parse_json_or_null(line);
@@ -176,6 +242,8 @@ RunHistory read_history(const std::string& path) {
     if (type == metric_keys::kDiverged) history.diverged = step;
     if (type == metric_keys::kLifecycle) history.lifecycle.push_back(lifecycle_point(step, record));
     if (type == metric_keys::kPlacement) history.placements.push_back(placement_point(step, record));
+    if (type == metric_keys::kCommunication) communication[step] = communication_point(step, record);
+    if (type == metric_keys::kTimeline) history.timeline = timeline(step, record);
     if (type == metric_keys::kTrain) train[step] = train_point(step, record);
     if (type != metric_keys::kEvaluation) continue;
     evaluations[step] = evaluation_point(step, record);
@@ -183,6 +251,7 @@ RunHistory read_history(const std::string& path) {
   }
   history.train = in_order(std::move(train));
   history.evaluations = in_order(std::move(evaluations));
+  history.communication = in_order(std::move(communication));
   return history;
 }
 

@@ -67,15 +67,50 @@ struct PlacementPoint {
   double moved = 0;  // experts of all layers that changed their rank
 };
 
+// What an update of all ranks sent, of one kind and layer: core/step/traffic_record.h. Seconds are means over the
+// ranks, absent where times are not known.
+struct CommunicationRow {
+  std::string kind;
+  int64_t layer = -1;
+  double bytes_inside = 0, bytes_between = 0, messages = 0;
+  double transfer = kAbsent, waiting = kAbsent, hidden = kAbsent;
+};
+
+struct CommunicationPoint {
+  int64_t step = 0;
+  double ranks = kAbsent, hosts = kAbsent, seconds = kAbsent;
+  double lost = kAbsent;  // share of the update that communication made it longer
+  std::vector<CommunicationRow> rows{};
+};
+
+// What one rank did in one update. Seconds since its beginning.
+struct Timeline {
+  struct Phase {
+    std::string name;
+    double begin, end;
+  };
+  struct Event {
+    std::string kind;
+    int64_t layer;
+    double begin, end, waiting, hidden;
+  };
+  int64_t step = 0;
+  double rank = kAbsent, seconds = kAbsent;
+  std::vector<Phase> phases{};
+  std::vector<Event> events{};
+};
+
 struct RunHistory {
   bool found = false;  // the file exists
   int64_t damaged_lines = 0;
-  std::optional<int64_t> stopped;            // the step at which the run ended early, if it did
-  std::optional<int64_t> diverged;           // the update whose loss or gradient was not finite
-  std::vector<TrainPoint> train;             // by step
-  std::vector<EvaluationPoint> evaluations;  // by step
-  std::vector<LifecyclePoint> lifecycle;     // in the order of the records
-  std::vector<PlacementPoint> placements;    // likewise
+  std::optional<int64_t> stopped;                 // the step at which the run ended early, if it did
+  std::optional<int64_t> diverged;                // the update whose loss or gradient was not finite
+  std::vector<TrainPoint> train;                  // by step
+  std::vector<EvaluationPoint> evaluations;       // by step
+  std::vector<LifecyclePoint> lifecycle;          // in the order of the records
+  std::vector<PlacementPoint> placements;         // likewise
+  std::vector<CommunicationPoint> communication;  // by step
+  std::optional<Timeline> timeline;               // the latest
   // What its evaluations are judged by: bits per character for a language model, the error rate in per cent for a
   // classifier. Bits per character where there are no evaluations.
   const Quality* judged_by = &metrics().at("bpc").quality;

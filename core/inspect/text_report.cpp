@@ -13,6 +13,7 @@
 #include "core/base/integer.h"
 #include "core/base/output.h"
 #include "core/base/units.h"
+#include "core/inspect/communication_report.h"
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/placement_report.h"
 
@@ -178,7 +179,7 @@ std::string heading(const Inspection& i, const Painter& paint) {
 std::string text_report(const Inspection& i, bool colour) {
   const Painter paint(colour);
   std::string text = heading(i, paint);
-  if (i.layers.empty()) return text + "no MoE layers\n";
+  if (i.layers.empty()) return text + "no MoE layers\n" + communication_text(i.history);
   const auto more = [&](const LayerStats& s) { return s.experts() != i.layers[0].experts(); };
   const bool differ = std::any_of(i.layers.begin(), i.layers.end(), more);
   text += fmt::format("{} MoE layer{} of {} experts, {}{} per token", i.layers.size(), i.layers.size() == 1 ? "" : "s",
@@ -192,6 +193,7 @@ std::string text_report(const Inspection& i, bool colour) {
   }
   text += lifecycle_text(i.history);
   text += placement_text(i.history);
+  text += communication_text(i.history);
   text += paint(Colour::faint,
                 fmt::format("\nbars: load of each expert, ▄ fair share, █ {:.0f} times it or more, × dead (no token)\n"
                             "weak: less than {:.0f}% of a fair share, not dead\n"

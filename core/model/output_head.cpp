@@ -6,6 +6,7 @@
 #include "core/ops/cross_entropy.h"
 #include "core/ops/matmul.h"
 #include "core/ops/packed_weights.h"
+#include "core/tensor/compute_parts.h"
 
 namespace moe {
 
@@ -31,6 +32,7 @@ Tensor OutputHead::logits(Context& ctx, ConstTensor x) const {
 
 Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double gradient_scale) {
   const int64_t rows = p.x.dim(0);
+  const ComputeScope compute(ctx, ComputePart::head, ComputeDirection::forward, rows);
   Outcome outcome{ctx.allocate_wide(Shape{rows}), ctx.allocate(Shape{rows}, DType::i32), {}, p.targets};
   const bool measured = d_x && signals_.any();
   TokenSignals signals{outcome.losses};

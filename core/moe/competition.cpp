@@ -37,7 +37,7 @@ Tensor Competition::respond(Context& ctx, LayerParts& parts, ConstTensor x, int6
   ConstTensor tokens = x;
   if (parts.hosts) {
     const Tensor arrived = scratch.allocate(Shape{part_.host_plan.tokens.num_received, d});
-    parts.hosts->send_tokens(ctx, part_.host_plan, arrived, x);
+    parts.hosts->send_tokens(ctx, part_.host_plan, TrafficKind::dispatch, arrived, x);
     tokens = arrived;
   }
   const Tensor sent = alone ? rows : scratch.allocate(Shape{plan.num_sorted, d}, travelling_type(ctx));
@@ -49,7 +49,7 @@ Tensor Competition::respond(Context& ctx, LayerParts& parts, ConstTensor x, int6
     response_forward(ctx, of_part(part_.row_scores), of_part(part_.out), response_);
     if (collects && !alone) gather_rows(ctx, back, of_part(part_.row_scores), part.by_arrival);
   };
-  dispatcher(parts).exchange(ctx, plan, sent, returned, compute);
+  dispatcher(parts).exchange(ctx, plan, TrafficKind::dispatch, sent, returned, compute);
   if (!parts.hosts || !collects) return returned;
   const Tensor single = ctx.allocate_wide(Shape{part_.host_plan.single.num_sorted, 1});
   parts.hosts->return_single(ctx, part_.host_plan, single, returned, returned.dtype);
@@ -100,13 +100,13 @@ void Competition::part_backward(Context& ctx, LayerParts& parts, Tensor d_x, Con
                            part_.experts.slice(part.received));
     if (!alone) gather_rows(ctx, back, d_rows, part.by_arrival);
   };
-  dispatcher(parts).exchange(ctx, plan, d_returned, d_rounded, compute);
+  dispatcher(parts).exchange(ctx, plan, TrafficKind::combine, d_returned, d_rounded, compute);
   if (d_rounded.dtype != d_sent.dtype) convert(ctx, d_sent, d_rounded);
   if (!parts.hosts) return permute_backward(ctx, d_x, d_sent, plan.position);
   const Tensor d_arrived = scratch.allocate(Shape{part_.host_plan.tokens.num_received, d});
   fill_zero(ctx, d_arrived);
   permute_backward(ctx, d_arrived, d_sent, plan.position);
-  parts.hosts->return_sums(ctx, part_.host_plan, d_x, d_arrived, travelling_type(ctx));
+  parts.hosts->return_sums(ctx, part_.host_plan, TrafficKind::dispatch, d_x, d_arrived, travelling_type(ctx));
 }
 
 void Competition::backward(Context& ctx, LayerParts& parts, Tensor d_x, ConstTensor x, ConstTensor d_scores) {

@@ -34,7 +34,7 @@ void ExpertPass::forward(Context& ctx, const Route& route, Tensor returned, Cons
     gather_rows(ctx, back, out, part.by_arrival);
   };
   const Tensor results = alone || wire == returned.dtype ? returned : sent;
-  route.dispatcher.exchange(ctx, plan, sent, results, compute, route.meanwhile);
+  route.dispatcher.exchange(ctx, plan, TrafficKind::dispatch, sent, results, compute, route.meanwhile);
   if (results.dtype != returned.dtype) convert(ctx, returned, results);
 }
 
@@ -65,12 +65,12 @@ void ExpertPass::backward(Context& ctx, const Route& route, Tensor d_returned) {
   };
   const DType wire = travelling_type(ctx);
   if (alone || wire == d_returned.dtype) {
-    return route.dispatcher.exchange(ctx, plan, d_returned, d_returned, compute, route.meanwhile);
+    return route.dispatcher.exchange(ctx, plan, TrafficKind::combine, d_returned, d_returned, compute, route.meanwhile);
   }
   ScratchScope scratch(ctx);
   const Tensor rounded = scratch.allocate(d_returned.shape, wire);
   convert(ctx, rounded, d_returned);
-  route.dispatcher.exchange(ctx, plan, rounded, rounded, compute, route.meanwhile);
+  route.dispatcher.exchange(ctx, plan, TrafficKind::combine, rounded, rounded, compute, route.meanwhile);
   convert(ctx, d_returned, rounded);
 }
 

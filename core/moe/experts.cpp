@@ -5,6 +5,7 @@
 #include "core/ops/bias.h"
 #include "core/ops/dropout.h"
 #include "core/ops/grouped_gemm.h"
+#include "core/tensor/compute_parts.h"
 
 namespace moe {
 
@@ -78,6 +79,7 @@ static Tensor of_range(Tensor stack, const Experts::Range& range) {
 }
 
 void Experts::hidden(Context& ctx, const Range& range, const Saved& saved) const {
+  const ComputeScope compute(ctx, ComputePart::experts, ComputeDirection::forward, saved.rows.dim(0));
   const ConstTensor weight = of_range(input_.value, range);
   if (input_bias_) {
     grouped_gemm_forward(ctx, saved.z, saved.rows, weight, range.offsets);
@@ -90,6 +92,7 @@ void Experts::hidden(Context& ctx, const Range& range, const Saved& saved) const
 }
 
 void Experts::forward(Context& ctx, const Range& range, Tensor out, const Saved& saved) const {
+  const ComputeScope compute(ctx, ComputePart::experts, ComputeDirection::forward, saved.rows.dim(0));
   hidden(ctx, range, saved);
   grouped_gemm_forward(ctx, out, saved.activated, of_range(output_.value, range), range.offsets);
   if (output_bias_) bias_forward(ctx, out, of_range(output_bias_->value, range), range.offsets);
@@ -105,6 +108,7 @@ Experts::Accumulates Experts::begin_backward() {
 
 void Experts::backward(Context& ctx, const Range& range, const Accumulates& accumulates, Tensor d_rows,
                        ConstTensor d_out, const Saved& saved) {
+  const ComputeScope compute(ctx, ComputePart::experts, ComputeDirection::backward, d_rows.dim(0));
   const auto [input, output, input_bias, output_bias] = accumulates;
   const ConstTensor& offsets = range.offsets;
   ScratchScope scratch(ctx);

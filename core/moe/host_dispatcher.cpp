@@ -84,6 +84,7 @@ void HostDispatcher::send_slots(Context& ctx, const HostPlan& plan, Tensor arriv
 
 void HostDispatcher::prepare(Context& ctx, ConstTensor indices, ConstTensor weights, int64_t most_per_expert,
                              HostPlan& plan, DispatchPlan& inside, ConstTensor* numbers) {
+  const TrafficScope traffic(ctx.traffic, TrafficKind::dispatch);
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   {
     ScratchScope scratch(ctx);
@@ -155,8 +156,9 @@ static Tensor arriving(ScratchScope& scratch, Tensor x, DType wire) {
   return x.dtype == wire ? x : scratch.allocate(x.shape, wire);
 }
 
-void HostDispatcher::send_tokens(Context& ctx, const HostPlan& plan, Tensor arrived, ConstTensor x,
+void HostDispatcher::send_tokens(Context& ctx, const HostPlan& plan, TrafficKind kind, Tensor arrived, ConstTensor x,
                                  FunctionRef<void()> meanwhile) {
+  const TrafficScope traffic(ctx.traffic, kind);
   ScratchScope scratch(ctx);
   const DType wire = travelling_type(ctx);
   const Tensor sent = scratch.allocate(Shape{plan.tokens.num_sorted, x.dim(1)}, wire),
@@ -166,7 +168,9 @@ void HostDispatcher::send_tokens(Context& ctx, const HostPlan& plan, Tensor arri
   if (received.dtype != arrived.dtype) convert(ctx, arrived, received);
 }
 
-void HostDispatcher::return_sums(Context& ctx, const HostPlan& plan, Tensor y, ConstTensor rows, DType wire) {
+void HostDispatcher::return_sums(Context& ctx, const HostPlan& plan, TrafficKind kind, Tensor y, ConstTensor rows,
+                                 DType wire) {
+  const TrafficScope traffic(ctx.traffic, kind);
   ScratchScope scratch(ctx);
   const ConstTensor sent = as_type(ctx, scratch, rows, wire);
   const Tensor returned = scratch.allocate(Shape{plan.tokens.num_sorted, y.dim(1)}, wire);
@@ -176,6 +180,7 @@ void HostDispatcher::return_sums(Context& ctx, const HostPlan& plan, Tensor y, C
 
 void HostDispatcher::return_single(Context& ctx, const HostPlan& plan, Tensor returned, ConstTensor outputs,
                                    DType wire) {
+  const TrafficScope traffic(ctx.traffic, TrafficKind::combine);
   ScratchScope scratch(ctx);
   const Tensor back = scratch.allocate(outputs.shape, wire), received = arriving(scratch, returned, wire);
   gather_rows(ctx, back, outputs, plan.to_single);
@@ -185,6 +190,7 @@ void HostDispatcher::return_single(Context& ctx, const HostPlan& plan, Tensor re
 
 void HostDispatcher::send_single(Context& ctx, const HostPlan& plan, Tensor d_outputs, ConstTensor d_returned,
                                  DType wire, FunctionRef<void()> meanwhile) {
+  const TrafficScope traffic(ctx.traffic, TrafficKind::combine);
   ScratchScope scratch(ctx);
   const ConstTensor sent = as_type(ctx, scratch, d_returned, wire);
   const Tensor arrived = scratch.allocate(d_outputs.shape, wire);

@@ -39,12 +39,13 @@ class HostDispatcher {
   void prepare(Context& ctx, ConstTensor indices, ConstTensor weights, int64_t most_per_expert, HostPlan& plan,
                DispatchPlan& inside, ConstTensor* numbers);
 
-  // The first stage: x (tokens, d) -> arrived (arrived, d)
-  void send_tokens(Context& ctx, const HostPlan& plan, Tensor arrived, ConstTensor x,
+  // The first stage: x (tokens, d) -> arrived (arrived, d). `kind`, here and below: dispatch for tokens and their
+  // gradients, combine for outputs and theirs.
+  void send_tokens(Context& ctx, const HostPlan& plan, TrafficKind kind, Tensor arrived, ConstTensor x,
                    FunctionRef<void()> meanwhile = {});
   // rows (arrived, width) -> adds to y (tokens, width) the rows of the token's hosts, in the order of hosts. Rows of
   // activations travel as `wire`: travelling_type(); others, as gradients of weights, in their own type.
-  void return_sums(Context& ctx, const HostPlan& plan, Tensor y, ConstTensor rows, DType wire);
+  void return_sums(Context& ctx, const HostPlan& plan, TrafficKind kind, Tensor y, ConstTensor rows, DType wire);
   // The experts' outputs in the order of the second stage's sorted rows -> returned (assignments, d), in the order of
   // plan.single's; and the gradient the other way. `wire`: as above.
   void return_single(Context& ctx, const HostPlan& plan, Tensor returned, ConstTensor outputs, DType wire);

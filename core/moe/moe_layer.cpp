@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "comm/traffic.h"
 #include "core/base/integer.h"
 #include "core/moe/place_experts.h"
 #include "core/tensor/copy.h"
@@ -137,6 +138,7 @@ static void finish(LayerParts& parts) {
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  const TrafficScope traffic(ctx.traffic, layer_);
   if (!ctx.replays) begin(ctx, batch, x);
   if (!shared_) return strategy_->forward(ctx, parts_, batch, x);
   const auto compute = at_first_token(ctx, [&] { shared_->compute(ctx, batch, x); });
@@ -148,6 +150,7 @@ Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
 }
 
 void MoELayer::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, ConstTensor d_y) {
+  const TrafficScope traffic(ctx.traffic, layer_);
   if (!shared_) return strategy_->backward(ctx, parts_, batch, d_x, d_y);
   ScratchScope scratch(ctx);
   SharedExperts::Gradient gradient;

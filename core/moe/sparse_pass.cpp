@@ -43,7 +43,7 @@ Tensor SparsePass::arrived_tokens(Context& ctx, ScratchScope& scratch, LayerPart
   const bool is_kept = parts.experts.recomputes() && parts.hosts->inside().alone();
   const KeepScope keep(ctx, is_kept);
   const Tensor arrived = is_kept ? ctx.allocate(shape) : scratch.allocate(shape);
-  parts.hosts->send_tokens(ctx, host_plan_, arrived, x, take_meanwhile(parts));
+  parts.hosts->send_tokens(ctx, host_plan_, TrafficKind::dispatch, arrived, x, take_meanwhile(parts));
   return arrived;
 }
 
@@ -78,7 +78,7 @@ void SparsePass::experts_backward(Context& ctx, LayerParts& parts, Tensor d_x, T
   const Tensor d_arrived = scratch.allocate(Shape{host_plan_.tokens.num_received, d_x.dim(1)});
   fill_zero(ctx, d_arrived);
   permute_backward(ctx, d_arrived, d_outputs, experts_.plan.position);
-  parts.hosts->return_sums(ctx, host_plan_, d_x, d_arrived, travelling_type(ctx));
+  parts.hosts->return_sums(ctx, host_plan_, TrafficKind::dispatch, d_x, d_arrived, travelling_type(ctx));
 }
 
 void SparsePass::sum_over_hosts(Context& ctx, LayerParts& parts, Tensor y, ConstTensor x) {
@@ -96,7 +96,7 @@ void SparsePass::sum_over_hosts(Context& ctx, LayerParts& parts, Tensor y, Const
   const Tensor sums = scratch.allocate(arrived.shape);
   combine_forward(ctx, sums, summed_, host_plan_.weights, experts_.plan.position);
   fill_zero(ctx, y);
-  parts.hosts->return_sums(ctx, host_plan_, y, sums, travelling_type(ctx));
+  parts.hosts->return_sums(ctx, host_plan_, TrafficKind::combine, y, sums, travelling_type(ctx));
 }
 
 void SparsePass::sum_backward(Context& ctx, LayerParts& parts, Tensor d_x, Tensor d_weights, ConstTensor d_y,
@@ -105,20 +105,20 @@ void SparsePass::sum_backward(Context& ctx, LayerParts& parts, Tensor d_x, Tenso
   const DispatchPlan& inside = experts_.plan;
   const Tensor d_outputs = scratch.allocate(summed_.shape),
                d_sums = scratch.allocate(Shape{host_plan_.tokens.num_received, d_x.dim(1)});
-  parts.hosts->send_tokens(ctx, host_plan_, d_sums, d_y, take_meanwhile(parts));
+  parts.hosts->send_tokens(ctx, host_plan_, TrafficKind::combine, d_sums, d_y, take_meanwhile(parts));
   {
     // Each weight belongs to one host, so its gradient is a sum of one term.
     ScratchScope inner(ctx);
     const Tensor d_of_host = inner.allocate_wide(host_plan_.weights.shape);
     combine_backward(ctx, d_outputs, d_of_host, d_sums, summed_, host_plan_.weights, inside.position, inside.source);
     fill_zero(ctx, d_weights);
-    parts.hosts->return_sums(ctx, host_plan_, d_weights, d_of_host, d_of_host.dtype);
+    parts.hosts->return_sums(ctx, host_plan_, TrafficKind::combine, d_weights, d_of_host, d_of_host.dtype);
   }
   parts.capacity.backward(ctx, d_weights, kept_, routing);
   experts_.backward(ctx, {parts.hosts->inside(), parts.experts}, d_outputs);
   fill_zero(ctx, d_sums);  // now the gradient of the arrived tokens
   permute_backward(ctx, d_sums, d_outputs, inside.position);
-  parts.hosts->return_sums(ctx, host_plan_, d_x, d_sums, travelling_type(ctx));
+  parts.hosts->return_sums(ctx, host_plan_, TrafficKind::dispatch, d_x, d_sums, travelling_type(ctx));
 }
 
 Tensor SparsePass::forward(Context& ctx, LayerParts& parts, const TokenBatch& batch, ConstTensor x,

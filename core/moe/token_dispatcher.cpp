@@ -167,6 +167,7 @@ void TokenDispatcher::sort(Context& ctx, const DispatchPlan& plan, ConstTensor i
 }
 
 void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, const Bounds& bounds) {
+  const TrafficScope traffic(ctx.traffic, TrafficKind::dispatch);
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
@@ -214,8 +215,8 @@ Pending TokenDispatcher::start(Tensor recv, std::span<const int64_t> recv_rows, 
   return {};
 }
 
-void TokenDispatcher::exchange(Context& ctx, const DispatchPlan& plan, ConstTensor sent, Tensor returned,
-                               Compute compute, FunctionRef<void()> meanwhile) {
+void TokenDispatcher::exchange(Context& ctx, const DispatchPlan& plan, TrafficKind kind, ConstTensor sent,
+                               Tensor returned, Compute compute, FunctionRef<void()> meanwhile) {
   if (alone()) return compute(part(plan, 0), sent, returned);
   ScratchScope scratch(ctx);
   const Tensor arrived = scratch.allocate(Shape{plan.num_received, sent.dim(1)}, sent.dtype);
@@ -229,6 +230,7 @@ void TokenDispatcher::exchange(Context& ctx, const DispatchPlan& plan, ConstTens
   const auto send = [&](int64_t i) {
     if (ctx.planning || i >= num_parts_) return;
     const DispatchPart p = part(plan, i);
+    const TrafficScope traffic(ctx.traffic, kind);
     coming[as_index(i)] = start(rows_of(arrived, p.received), p.receive_rows, rows_of(sent, p.sorted), p.send_rows);
   };
   send(0);
@@ -240,6 +242,8 @@ void TokenDispatcher::exchange(Context& ctx, const DispatchPlan& plan, ConstTens
     const Tensor results = returned ? rows_of(back, p.received) : Tensor{};
     compute(p, rows_of(ConstTensor(arrived), p.received), results);
     if (ctx.planning || !returned) continue;
+    const TrafficScope traffic(ctx.traffic,
+                               kind == TrafficKind::dispatch ? TrafficKind::combine : TrafficKind::dispatch);
     going[as_index(i)] = start(rows_of(returned, p.sorted), p.send_rows, results, p.receive_rows);
   }
   for (int64_t i = 0; i < num_parts_; ++i) going[as_index(i)].wait();
@@ -263,7 +267,7 @@ void TokenDispatcher::send_back(const Context& ctx, const DispatchPlan& plan, Co
 Tensor TokenDispatcher::to_experts(Context& ctx, ConstTensor sorted, const DispatchPlan& plan) {
   const Tensor received = ctx.allocate(Shape{plan.num_received}, DType::i32),
                by_expert = received.reshape({plan.num_received, 1});
-  exchange(ctx, plan, ConstTensor(sorted.reshape({plan.num_sorted, 1})), {},
+  exchange(ctx, plan, TrafficKind::dispatch, ConstTensor(sorted.reshape({plan.num_sorted, 1})), {},
            [&](const DispatchPart& part, ConstTensor arrived, Tensor) {
              gather_rows(ctx, rows_of(by_expert, part.received), arrived, part.by_expert);
            });

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/process_groups.h"
+#include "comm/traffic.h"
 #include "core/base/function_ref.h"
 #include "core/tensor/context.h"
 
@@ -83,11 +84,12 @@ class TokenDispatcher {
   // `back` (the same rows, width of what returns), in the same order. Both may be the same memory.
   using Compute = FunctionRef<void(const DispatchPart& part, ConstTensor arrived, Tensor back)>;
   // Rows go to the ranks of their experts, are computed on, and the results come back: `sent` (num_sorted, any width)
-  // -> `returned` (num_sorted, any width), which may be `sent` itself; none: nothing returns. With overlap, part i + 1
+  // -> `returned` (num_sorted, any width), which may be `sent` itself; none: nothing returns. `kind`: what is sent,
+  // dispatch or, in backward, combine; what returns is of the other kind. With overlap, part i + 1
   // travels while `compute` works on part i, and so do results; `meanwhile` is called once, while the first part is
   // under way. On one rank compute(sent, returned) is called, and `meanwhile` is not.
-  void exchange(Context& ctx, const DispatchPlan& plan, ConstTensor sent, Tensor returned, Compute compute,
-                FunctionRef<void()> meanwhile = {});
+  void exchange(Context& ctx, const DispatchPlan& plan, TrafficKind kind, ConstTensor sent, Tensor returned,
+                Compute compute, FunctionRef<void()> meanwhile = {});
 
   // The two halves of an exchange with one part, on several ranks. `sent` (num_sorted, width) -> `arrived`
   // (num_received, width), in the order of arrival: by rank, then by the sender's order; with overlap, `meanwhile` is

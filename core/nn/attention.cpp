@@ -8,6 +8,7 @@
 #include "core/ops/context_memory.h"
 #include "core/ops/qk_norm.h"
 #include "core/ops/rope.h"
+#include "core/tensor/compute_parts.h"
 #include "core/tensor/recomputation.h"
 
 namespace moe {
@@ -45,6 +46,7 @@ Attention::Attention(ParameterStore& parameters, const std::string& name, const 
 
 Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   const int64_t tokens = batch.tokens();
+  const ComputeScope compute(ctx, ComputePart::attention, ComputeDirection::forward, tokens);
   saved_ = {};
   if (!ctx.replays) recent_ = {};
   saved_.x = x;
@@ -127,6 +129,7 @@ void Attention::remember(Context& ctx, const TokenBatch& batch) {
 }
 
 void Attention::backward(Context& ctx, Tensor d_x, ConstTensor d_y) {
+  const ComputeScope compute(ctx, ComputePart::attention, ComputeDirection::backward, d_x.dim(0));
   ScratchScope scratch(ctx);
   const Tensor d_out = scratch.allocate(saved_.out.shape);
   output_.backward(ctx, d_out, d_y, saved_.out);

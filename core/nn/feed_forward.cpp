@@ -1,6 +1,7 @@
 #include "core/nn/feed_forward.h"
 
 #include "core/ops/dropout.h"
+#include "core/tensor/compute_parts.h"
 #include "core/tensor/recomputation.h"
 
 namespace moe {
@@ -30,6 +31,7 @@ void DenseFeedForward::hidden(Context& ctx, ConstTensor x) {
 }
 
 Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x) {
+  const ComputeScope compute(ctx, ComputePart::feed_forward, ComputeDirection::forward, x.dim(0));
   const auto output = [&] {
     const KeepScope keep(ctx, shape_.recompute);  // when this is done within another layer's scope
     return ctx.allocate(x.shape);
@@ -42,6 +44,7 @@ Tensor DenseFeedForward::forward(Context& ctx, const TokenBatch&, ConstTensor x)
 }
 
 void DenseFeedForward::backward(Context& ctx, const TokenBatch&, Tensor d_x, ConstTensor d_y) {
+  const ComputeScope compute(ctx, ComputePart::feed_forward, ComputeDirection::backward, d_x.dim(0));
   const ActivationScope again(ctx);
   if (shape_.recompute) hidden(ctx, saved_.x);
   ScratchScope scratch(ctx);

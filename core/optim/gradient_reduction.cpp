@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "comm/traffic.h"
 #include "core/base/integer.h"
 #include "core/ops/elementwise.h"
 #include "core/optim/gradient_norm.h"
@@ -30,7 +31,11 @@ void GradientReduction::start(Context& ctx, int64_t place) {
     const GradientBucket& bucket = plan_[pending_.size()];
     const Tensor gradient = parameters_.buffer(bucket.group).gradient.slice(bucket.begin, bucket.count);
     if (bucket.group == ParameterGroup::expert) parameters_.clear_old_gradients(ctx, bucket.begin, bucket.count);
-    pending_.push_back(reduced_over(groups_, bucket.group).start_all_reduce_sum(gradient, bucket.parts, options_.wire));
+    const TrafficScope traffic(ctx.traffic, TrafficLabel{TrafficKind::gradients, bucket.block()});
+    Communicator& ranks = reduced_over(groups_, bucket.group);
+    pending_.push_back(sums_ == Sums::own_parts
+                           ? ranks.start_reduce_scatter_sum(gradient, bucket.parts, options_.wire)
+                           : ranks.start_all_reduce_sum(gradient, bucket.parts, options_.wire));
   }
 }
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "comm/traffic.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/packed_weights.h"
+#include "core/tensor/compute_parts.h"
 #include "core/tensor/device.h"
 
 namespace moe {
@@ -82,6 +84,7 @@ void Optimizer::divide() {
 
 void Optimizer::update_part(Context& ctx, ParameterGroup name, const Part& part, const OptimizerUpdate& update,
                             double weight_decay) const {
+  const ComputeScope compute(ctx, ComputePart::update, ComputeDirection::forward, part.count);
   const ParameterBuffer& buffer = parameters_.buffer(name);
   const Group& group = groups_[as_index(name)];
   for (const ParameterRange& range : group.ranges) {
@@ -134,6 +137,7 @@ void Optimizer::step(Context& ctx, const OptimizerUpdate& update) {
       const Part& part = groups_[as_index(bucket.group)].parts[next[as_index(bucket.group)]++];
       update_part(ctx, bucket.group, part, update, weight_decay);
       if (ctx.planning) continue;
+      const TrafficScope traffic(ctx.traffic, TrafficLabel{TrafficKind::weights, bucket.block()});
       gathering_.push_back(
           reduced_over(rank_groups_, bucket.group)
               .start_all_gather(parameters_.buffer(bucket.group).value.slice(bucket.begin, bucket.count),

@@ -17,6 +17,8 @@ struct GradientBucket {
   int64_t complete_at = kAtEnd;  // the last of the places of its parameters
   std::vector<int64_t> parts;    // for each rank that has the same parameters: the elements that it adds
 
+  // The block that completes it; -1 for what is complete before all blocks or at the end.
+  int block() const { return complete_at == kBeforeBlocks ? -1 : static_cast<int>(complete_at); }
   // A rank's part, as elements of the group's buffer.
   Share part_of(int rank) const;
 };

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <csignal>
 
+#include "comm/traffic.h"
 #include "core/model/model_summary.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/packed_weights.h"
 #include "core/optim/gradient_norm.h"
+#include "core/tensor/compute_parts.h"
 #include "core/tensor/copy.h"
 #include "data/curriculum/curriculum.h"
 
@@ -70,6 +72,7 @@ void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
 // Balance losses are functions of sums over the whole step. With several micro-batches the gradients of the first need
 // the sums of the last, so all forward passes are run once before, for the sums alone.
 void TrainStep::collect_sums(const LocalBatch& batch) {
+  const PhaseScope phase(state_.ctx.traffic, "forward for sums");
   Model& model = *state_.model;
   for (int64_t m = 0; m < config_.train.micro_batches; ++m) model.forward(state_.ctx, micro_batch(batch, m));
   state_.complete_sums(groups_);
@@ -99,9 +102,13 @@ void TrainStep::add_micro_batch(const LocalBatch& batch, int64_t index, Totals& 
   const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * predictions);
   const TokenBatch micro = micro_batch(batch, index);
   const auto start = Clock::now();
-  model.forward(ctx, micro);
-  if (config_.train.micro_batches == 1) state_.complete_sums(groups_);
+  {
+    const PhaseScope phase(ctx.traffic, "forward");
+    model.forward(ctx, micro);
+    if (config_.train.micro_batches == 1) state_.complete_sums(groups_);
+  }
   times_.forward += seconds_since(start);
+  const PhaseScope phase(ctx.traffic, "backward");
   const auto middle = Clock::now();
   const Outcome outcome = model.losses_and_backward(ctx, micro, gradient_scale);
   const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
@@ -145,7 +152,10 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   if (micro_batches > 1 && !sums_first) state_.complete_sums(groups_);
 
   const auto reducing = Clock::now();
-  reduction_.finish(ctx);
+  {
+    const PhaseScope phase(ctx.traffic, "reduction");
+    reduction_.finish(ctx);
+  }
   times_.reduction = seconds_since(reducing);
   totals.seconds = seconds_since(start);
   groups_.world->all_reduce_sum(sums_tensor(totals));
@@ -196,7 +206,10 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   StepOutcome outcome = accumulate(batch, update, signal, sums);
   const auto start = Clock::now();
   outcome.learning_rate = learning_rate;
-  if (!outcome.finite()) return outcome;
+  // What replaces computing by waiting makes no values.
+  const bool is_timed = state_.ctx.compute && state_.ctx.compute->replaces();
+  if (!outcome.finite() && !is_timed) return outcome;
+  const PhaseScope phase(state_.ctx.traffic, "update");
   const double limit = clip_norm_.at(static_cast<uint64_t>(update));
   state_.optimizer->step(
       state_.ctx,

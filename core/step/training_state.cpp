@@ -233,6 +233,13 @@ std::map<std::string, ParameterPlace> tensor_places(const TrainConfig& config, c
   });
 }
 
+ModelCost model_cost(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
+  return with_planned_model(config, sample, run,
+                            [](const ParameterStore& parameters, const Model& model, int64_t time) {
+                              return cost_of(parameters, model, time);
+                            });
+}
+
 ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run) {
   return with_planned_model(config, sample, run,
                             [](const ParameterStore& parameters, const Model& model, int64_t time) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/config/train_config.h"
+#include "core/model/model_cost.h"
 #include "core/model/model_summary.h"
 #include "core/ops/packed_weights.h"
 #include "core/optim/optimizer.h"
@@ -105,6 +106,8 @@ FixedExperts fixed_experts(const TrainConfig& config, const SampleShape& sample,
 // The part of the model that each tensor of its checkpoints belongs to, by name, for all experts.
 std::map<std::string, ParameterPlace> tensor_places(const TrainConfig& config, const SampleShape& sample,
                                                     const RunLength& run = kSomeRun);
+// What a step of the configured model computes, by part.
+ModelCost model_cost(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
 // Summarises the configured model, which is built without allocating its tensors.
 ModelSummary summarise(const TrainConfig& config, const SampleShape& sample, const RunLength& run = kSomeRun);
 

@@ -13,7 +13,9 @@ class Queue;
 struct RoutingSignals;
 class DeviceSums;
 class PackedWeights;
+class ComputeParts;
 class GradientObserver;
+class TrafficRecorder;
 
 struct Context {
   Device device = Device::cpu;
@@ -33,6 +35,8 @@ struct Context {
   const DeviceSums* sums = nullptr;   // with device == cuda: device counterparts of host sums that are collected later
   RoutingSignals* signals = nullptr;  // if set, MoE layers add their signals per token (core/ops/sample_signals.h)
   GradientObserver* gradients = nullptr;  // if set, called when gradients are complete
+  TrafficRecorder* traffic = nullptr;     // if set, what the ranks send is recorded by kind and layer (comm/traffic.h)
+  ComputeParts* compute = nullptr;        // if set, the time of the model's parts is measured or stood in for
   bool diagnose = false;                  // evaluation only: strategies also compute figures that are only reported
   bool transient = false;                 // activations are freed before backward (TransientScope)
   bool keeps = false;                     // but those allocated now live until it (KeepScope)

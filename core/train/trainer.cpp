@@ -50,6 +50,7 @@ void Trainer::record_divergence(int64_t step) {
 StepOutcome Trainer::make_update() {
   const auto start = Clock::now();
   const LocalBatch batch = batches_->draw(run_.step, *groups_.world);
+  if (traffic_ && is_due(config_.log.communication, run_.step + 1)) traffic_->begin_step();
   const StepOutcome outcome =
       train_step_->run(batch, run_.step, learning_rate_->at(static_cast<uint64_t>(run_.step)), stop_.before_update());
   if (!outcome.finite()) {
@@ -101,6 +102,7 @@ ExitCode Trainer::train() {
     const StepOutcome outcome = make_update();
     signal = outcome.signal;
     // A signal is no reason to log: the run has the same records as one that was not interrupted.
+    log_communication();
     if (is_due(config_.log.every, run_.step) || run_.step == end_)
       log_step(outcome);
     else if (is_first())
@@ -110,6 +112,9 @@ ExitCode Trainer::train() {
     if (!signal) signal = finish_step();
   }
   bar_.clear();
+  if (is_first() && !traffic_totals_.empty()) {
+    for (const std::string& line : traffic_totals_.to_words()) log::info("{}", line);
+  }
   if (signal) return end_interrupted(signal);
   if (run_.step < end_) {
     save_checkpoint();
@@ -183,6 +188,18 @@ void Trainer::log_step(const StepOutcome& outcome) {
   bar_.clear();
   log::info("{}", console_line(record, *state_->model));
   metrics_->write(metric_keys::kTrain, run_.step, to_json(record, *state_->model));
+}
+
+// Records what the latest update sent, if it was recorded; the timeline of the process's first and last such update.
+void Trainer::log_communication() {
+  if (!traffic_ || !traffic_->is_on()) return;
+  const TrafficProfile profile = traffic_->finish_step(*groups_.world);
+  const bool first = traffic_totals_.empty(),
+             last = run_.step + to_whole_updates(config_.log.communication, length_) > end_;
+  traffic_totals_.add(profile);
+  if (!is_first()) return;
+  metrics_->write(metric_keys::kCommunication, run_.step, to_json(profile));
+  if (first || last) metrics_->write(metric_keys::kTimeline, run_.step, timeline_json(profile, groups_.world->rank()));
 }
 
 // What evaluations and samples ask before each of their parts, on every rank: whether a signal ends them. It is stored

@@ -16,6 +16,7 @@
 #include "core/step/cpu_setup.h"
 #include "core/step/device_choice.h"
 #include "core/step/scheduled_quantities.h"
+#include "core/step/traffic_record.h"
 #include "core/step/train_step.h"
 #include "core/train/best_evaluation.h"
 #include "core/train/collapse_alarm.h"
@@ -86,6 +87,7 @@ class Trainer {
   StepOutcome make_update();
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
+  void log_communication();
   int run_evaluation();
   void record_evaluation(const Evaluation& result, const BestEvaluation::Verdict& verdict, double seconds);
   int show_sample();
@@ -100,6 +102,7 @@ class Trainer {
   TrainConfig config_;        // as configured by the user
   TrainConfig state_config_;  // with the current numbers of experts (moe.lifecycle)
   ResumeOptions resume_;
+  std::shared_ptr<TrafficRecorder> traffic_;  // with log.communication
   ProcessGroups groups_;
   const CpuSetup cpu_;
   DeviceChoice device_;
@@ -128,6 +131,7 @@ class Trainer {
   ProgressBar bar_;
   StopRequest stop_;
 
+  TrafficTotals traffic_totals_;  // of this process
   // Time and steps since the last record, in this process.
   double seconds_ = 0;
   int64_t steps_ = 0;

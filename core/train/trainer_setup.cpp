@@ -7,6 +7,7 @@
 #include <span>
 
 #include "comm/agreement.h"
+#include "comm/profiled_communicator.h"
 #include "comm/rank_texts.h"
 #include "core/base/build_info.h"
 #include "core/base/host.h"
@@ -62,8 +63,10 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
     : config_(named(config)),
       state_config_(config_),
       resume_(std::move(resume)),
-      groups_(ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),
-                                  config.parallel.expert, smallest_experts(config.model, config.moe))),
+      traffic_(config.log.communication.amount > 0 ? std::make_shared<TrafficRecorder>() : nullptr),
+      groups_(ProcessGroups::make(
+          profiled(communicator_for(device, config.parallel.communication, std::move(world)), traffic_),
+          config.parallel.expert, smallest_experts(config.model, config.moe))),
       cpu_(cpu),
       device_(device),
       folder_(config_),
@@ -308,6 +311,7 @@ void Trainer::build_state(bool initialise) {
   state_.reset();  // frees its memory before the next state is allocated
   plan_ = plan_memory(state_setup());
   state_ = std::make_unique<TrainingState>(state_setup(), plan_, initialise);
+  state_->ctx.traffic = traffic_.get();
   train_step_.emplace(*state_, config_, groups_, length_);
   if (!alarm_) alarm_ = std::make_unique<CollapseAlarm>(config_.moe.alarm, state_->model->moe_layers().size());
 }

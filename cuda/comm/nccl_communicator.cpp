@@ -161,9 +161,10 @@ class NcclCommunicator : public Communicator {
       NCCL_CHECK(ncclGroupEnd());
     });
   }
-  void finish(int64_t ticket) override {
+  std::optional<TransferTime> finish(int64_t ticket) override {
     CUDA_CHECK(cudaStreamWaitEvent(queue_->stream(), complete_[as_index(ticket)], 0));
     free_.push_back(ticket);
+    return std::nullopt;  // the host does not wait for it
   }
 
   std::shared_ptr<Communicator> host_;

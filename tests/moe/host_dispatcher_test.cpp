@@ -92,7 +92,7 @@ std::vector<std::vector<std::vector<Row>>> rows_at_experts(const Hosts& hosts, i
         if (two_stages) {
           staged.prepare(ctx, chosen, weights, 0, plan, pass.plan, &pass.numbers);
           arrived = ctx.output({plan.tokens.num_received, kWidth});
-          staged.send_tokens(ctx, plan, arrived, x);
+          staged.send_tokens(ctx, plan, TrafficKind::dispatch, arrived, x);
         } else {
           direct.prepare(ctx, chosen, pass.plan);
           pass.numbers = direct.number(ctx, chosen, ctx.first_token, pass.plan);
@@ -101,25 +101,26 @@ std::vector<std::vector<std::vector<Row>>> rows_at_experts(const Hosts& hosts, i
         permute_forward(ctx, sent, arrived, pass.plan.source, k);
         auto& mine_by_expert = result[as_index(rank)];
         (two_stages ? staged.inside() : direct)
-            .exchange(ctx, pass.plan, sent, {}, [&](const DispatchPart& part, ConstTensor rows, Tensor) {
-              ConstTensor by_expert = rows;
-              if (part.by_expert) {
-                const Tensor gathered = ctx.output({part.received.count, kWidth});
-                gather_rows(ctx, gathered, rows, part.by_expert);
-                by_expert = gathered;
-              }
-              for (int64_t e = 0; e < part.experts.count; ++e) {
-                std::vector<Row>& of_expert = mine_by_expert.emplace_back();
-                const int32_t* offsets = part.offsets.as<int32_t>();
-                for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r) {
-                  of_expert.emplace_back(pass.numbers.as<int32_t>()[part.received.begin + r],
-                                         values(Tensor{const_cast<void*>(by_expert.data), by_expert.shape,
-                                                       by_expert.dtype, by_expert.device}
-                                                    .slice(r, 1)));
-                }
-                std::sort(of_expert.begin(), of_expert.end());
-              }
-            });
+            .exchange(ctx, pass.plan, TrafficKind::dispatch, sent, {},
+                      [&](const DispatchPart& part, ConstTensor rows, Tensor) {
+                        ConstTensor by_expert = rows;
+                        if (part.by_expert) {
+                          const Tensor gathered = ctx.output({part.received.count, kWidth});
+                          gather_rows(ctx, gathered, rows, part.by_expert);
+                          by_expert = gathered;
+                        }
+                        for (int64_t e = 0; e < part.experts.count; ++e) {
+                          std::vector<Row>& of_expert = mine_by_expert.emplace_back();
+                          const int32_t* offsets = part.offsets.as<int32_t>();
+                          for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r) {
+                            of_expert.emplace_back(pass.numbers.as<int32_t>()[part.received.begin + r],
+                                                   values(Tensor{const_cast<void*>(by_expert.data), by_expert.shape,
+                                                                 by_expert.dtype, by_expert.device}
+                                                              .slice(r, 1)));
+                          }
+                          std::sort(of_expert.begin(), of_expert.end());
+                        }
+                      });
       },
       hosts.of_ranks);
   return result;

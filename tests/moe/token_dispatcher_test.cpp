@@ -60,29 +60,30 @@ Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t 
     const auto exchange = [&](ConstTensor sent, Tensor returned, double factor) {
       const Tensor at_experts = ctx.output({received, kWidth});
       int64_t rows_so_far = 0, experts_so_far = 0;
-      dispatcher.exchange(ctx, plan, sent, returned, [&](const DispatchPart& part, ConstTensor arrived, Tensor back) {
-        MOE_CHECK(part.received.begin == rows_so_far && part.experts.begin == experts_so_far, "a part begins at {}, {}",
-                  part.received.begin, part.experts.begin);
-        rows_so_far += part.received.count, experts_so_far += part.experts.count;
-        for (int64_t e = 0; e <= part.experts.count; ++e) {
-          MOE_CHECK(part.received.begin + part.offsets.as<int32_t>()[e] ==
-                        plan.local_offsets.as<int32_t>()[part.experts.begin + e],
-                    "offset {} of a part", e);
-        }
-        const Tensor mine = at_experts.slice(part.received.begin, part.received.count);
-        if (part.by_expert) {
-          gather_rows(ctx, mine, arrived, part.by_expert);
-        } else {
-          copy(ctx, mine, arrived);
-        }
-        const Tensor out = ctx.copy_of(mine);
-        scale(ctx, out, factor);
-        if (part.by_expert) {
-          gather_rows(ctx, back, out, part.by_arrival);
-        } else {
-          copy(ctx, back, out);
-        }
-      });
+      dispatcher.exchange(ctx, plan, TrafficKind::dispatch, sent, returned,
+                          [&](const DispatchPart& part, ConstTensor arrived, Tensor back) {
+                            MOE_CHECK(part.received.begin == rows_so_far && part.experts.begin == experts_so_far,
+                                      "a part begins at {}, {}", part.received.begin, part.experts.begin);
+                            rows_so_far += part.received.count, experts_so_far += part.experts.count;
+                            for (int64_t e = 0; e <= part.experts.count; ++e) {
+                              MOE_CHECK(part.received.begin + part.offsets.as<int32_t>()[e] ==
+                                            plan.local_offsets.as<int32_t>()[part.experts.begin + e],
+                                        "offset {} of a part", e);
+                            }
+                            const Tensor mine = at_experts.slice(part.received.begin, part.received.count);
+                            if (part.by_expert) {
+                              gather_rows(ctx, mine, arrived, part.by_expert);
+                            } else {
+                              copy(ctx, mine, arrived);
+                            }
+                            const Tensor out = ctx.copy_of(mine);
+                            scale(ctx, out, factor);
+                            if (part.by_expert) {
+                              gather_rows(ctx, back, out, part.by_arrival);
+                            } else {
+                              copy(ctx, back, out);
+                            }
+                          });
       MOE_CHECK(rows_so_far == received && experts_so_far == local.count, "{} rows and {} experts in parts",
                 rows_so_far, experts_so_far);
       return at_experts;
@@ -217,7 +218,7 @@ TEST_CASE("one part is sent ahead while another is computed, and results return 
     dispatcher.prepare(ctx, ctx.random_i32({10, 2}, 6, 1), plan);
     const Tensor rows = ctx.zeros({plan.num_sorted, 3});
     dispatcher.exchange(
-        ctx, plan, rows, rows,
+        ctx, plan, TrafficKind::dispatch, rows, rows,
         [&](const DispatchPart& part, ConstTensor, Tensor) {
           log.push_back(fmt::format("compute expert {}", part.experts.begin));
         },

@@ -7,6 +7,7 @@ namespace Catch {
 inline auto Contains(const std::string& part) {
   return Matchers::ContainsSubstring(part);
 }
+using Matchers::StartsWith;
 }  // namespace Catch
 #else
 #include <catch2/catch.hpp>

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -50,10 +51,11 @@ class LateCommunicator : public Communicator {
     ConstTensor send;
     std::vector<int64_t> send_rows;
   };
-  void finish(int64_t number) override {
+  std::optional<TransferTime> finish(int64_t number) override {
     if (observer_) observer_(Event::wait, number);
     const Started& s = started_[as_index(number)];
     inner_->all_to_all(s.recv, s.recv_rows, s.send, s.send_rows);
+    return std::nullopt;
   }
 
   std::shared_ptr<Communicator> inner_;
