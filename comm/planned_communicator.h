@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "comm/communicator.h"
-#include "comm/process_groups.h"
 
 namespace moe {
 
@@ -30,15 +29,5 @@ class PlannedCommunicator : public Communicator {
   [[noreturn]] static void refuse() { throw InternalError("a communicator for planning cannot communicate"); }
   int size_, per_host_;
 };
-
-// The groups of `ranks` ranks of which `width` share the experts.
-inline ProcessGroups planned_groups(int64_t ranks, int64_t width) {
-  const auto planned = [](int64_t size) { return std::make_shared<PlannedCommunicator>(static_cast<int>(size)); };
-  ProcessGroups groups;
-  groups.world = planned(ranks);
-  groups.expert = planned(width);
-  groups.data = planned(ranks / width);
-  return groups;
-}
 
 }  // namespace moe

@@ -60,13 +60,13 @@ class Planner {
   }
 
   double bytes(const PlanSetting& s) {
-    const auto key = std::tuple(s.expert, s.recompute, s.shard, s.micro_batches);
+    const auto key = std::tuple(s.expert, s.overlap, s.hierarchical, s.recompute, s.shard, s.micro_batches);
     const auto known = known_.find(key);
     return known != known_.end() ? known->second : known_[key] = r_.bytes(s);
   }
 
   const PlanRequest& r_;
-  std::map<std::tuple<int64_t, std::string, bool, int64_t>, double> known_;
+  std::map<std::tuple<int64_t, int64_t, bool, std::string, bool, int64_t>, double> known_;
 };
 
 // The settings that differ from `from` in one thing.

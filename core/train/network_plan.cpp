@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "comm/planned_communicator.h"
 #include "comm/process_groups.h"
+#include "core/config/all_to_all.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_tree.h"
 #include "core/config/config_writer.h"
@@ -31,17 +31,18 @@ TrainConfig with_values(const TrainConfig& config, const std::vector<std::string
   return result;
 }
 
-PlanSetting configured(const TrainConfig& config, int64_t width) {
+// `auto` of parallel.all_to_all counts as hierarchical for experts on several hosts, although it is direct for k = 1.
+PlanSetting configured(const TrainConfig& config, int64_t width, const RankCounts& ranks) {
   TrainConfig copy = config;
-  std::map<std::string, std::string> values = flat_values(copy);
-  PlanSetting s{.expert = width,
-                .reduce_during_backward = config.parallel.reduce_during_backward,
-                .recompute = config.model.recompute,
-                .shard = values["optimizer.shard"] == "true",
-                .micro_batches = config.train.micro_batches};
-  if (const std::string n = values["parallel.overlap"]; !n.empty()) s.overlap = std::max(std::stoll(n), 1LL);
-  s.hierarchical = values["parallel.all_to_all"] == "hierarchical";
-  return s;
+  const AllToAll all_to_all = all_to_all_from(config.parallel.all_to_all);
+  return {.expert = width,
+          .reduce_during_backward = config.parallel.reduce_during_backward,
+          .overlap = config.parallel.overlap,
+          .hierarchical =
+              all_to_all == AllToAll::hierarchical || (all_to_all == AllToAll::automatic && width > ranks.per_host),
+          .recompute = config.model.recompute,
+          .shard = flat_values(copy)["optimizer.shard"] == "true",
+          .micro_batches = config.train.micro_batches};
 }
 
 // The divisors of the ranks that divide the experts, and that divide a host's ranks or consist of whole hosts.
@@ -81,8 +82,9 @@ std::string describe_network_plan(const TrainConfig& config, const RankCounts& r
   const auto bytes = [&](const PlanSetting& s) {
     const TrainConfig other = with_values(
         config, {"model.recompute=" + s.recompute, fmt::format("optimizer.shard={}", s.shard ? "true" : "false"),
-                 fmt::format("train.micro_batches={}", s.micro_batches)});
-    const ProcessGroups groups = planned_groups(ranks.ranks, s.expert);
+                 fmt::format("train.micro_batches={}", s.micro_batches), fmt::format("parallel.overlap={}", s.overlap),
+                 std::string("parallel.all_to_all=") + (s.hierarchical ? "hierarchical" : "direct")});
+    const ProcessGroups groups = ProcessGroups::planned(ranks, s.expert);
     const MemoryPlan plan = plan_memory({.config = other,
                                          .sample = task->shape(),
                                          .groups = groups,
@@ -103,7 +105,7 @@ std::string describe_network_plan(const TrainConfig& config, const RankCounts& r
                 .imbalance = {options.imbalance}},
       .ranks = {static_cast<double>(ranks.ranks), static_cast<double>(ranks.per_host)},
       .network = network,
-      .setting = configured(config, width),
+      .setting = configured(config, width, ranks),
       .widths = possible_widths(ranks, experts),
       .micro_batches = possible_micro_batches(config, ranks),
       .trace = options.routing_trace.empty() ? RoutingTrace() : read_routing_trace(options.routing_trace, experts),

@@ -92,7 +92,7 @@ TEST_CASE("after clustering each expert gets its cluster's tokens, with every ro
       CHECK(layer.mean_cosine > 0.3);
     }
   }
-  CHECK(refused == 5);  // hash, random, uniform, hierarchical, hyper
+  CHECK(refused == 6);  // hash, random, uniform, hierarchical, hyper, mlp
   // One expert per token, so the loads are the clusters' sizes. The source's stable is evaluated by its distilled
   // router.
   for (const char* router :
