@@ -12,6 +12,7 @@
 #include "comm/process_groups.h"
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
+#include "core/plan/link_fit.h"
 #include "core/plan/network.h"
 #include "core/plan/step_model.h"
 
@@ -25,10 +26,6 @@ double seconds_since(Clock::time_point start) {
 }
 
 // One size of a collective: the number of bytes and the time.
-struct Point {
-  double bytes, seconds;
-};
-
 class Measurement {
  public:
   Measurement(Communicator& world, const CommunicationBenchOptions& options)
@@ -122,32 +119,6 @@ class Measurement {
   std::vector<float> sent_, received_;
 };
 
-// seconds = latency + bytes / rate, by least squares of relative errors.
-struct Line {
-  double latency, rate;
-};
-
-Line fitted(const std::vector<Point>& points) {
-  double w = 0, x = 0, y = 0, xx = 0, xy = 0;
-  for (const Point& p : points) {
-    const double weight = 1 / (p.seconds * p.seconds);
-    w += weight;
-    x += weight * p.bytes;
-    y += weight * p.seconds;
-    xx += weight * p.bytes * p.bytes;
-    xy += weight * p.bytes * p.seconds;
-  }
-  const double slope = (w * xy - x * y) / (w * xx - x * x);
-  return {std::max((y - slope * x) / w, 0.0), 1 / slope};
-}
-
-// From the smallest and the largest size alone: what plans are about is many bytes, and links may let bursts pass.
-Line by_ends(const std::vector<Point>& points) {
-  const Point &least = points.front(), &most = points.back();
-  if (points.size() < 2 || most.seconds <= least.seconds) return fitted(points);
-  return {least.seconds, (most.bytes - least.bytes) / (most.seconds - least.seconds)};
-}
-
 // The first rank and the first other one on the same host, or on another.
 std::optional<int> partner(const Communicator& world, bool same_host) {
   for (int rank = 1; rank < world.size(); ++rank) {
@@ -156,8 +127,13 @@ std::optional<int> partner(const Communicator& world, bool same_host) {
   return std::nullopt;
 }
 
+// A share of the links' rate that a file of a network may have. Times that are too short to measure may give others.
+double possible_share(double share) {
+  return std::clamp(share, 0.001, 10.0);
+}
+
 // What an exchange and a sum among all ranks take beyond what the links alone would.
-void fit_all(NetworkConfig& network, const Communicator& world, const Line& exchange, const Line& sum) {
+void fit_all(NetworkConfig& network, const Communicator& world, const LinkFit& exchange, const LinkFit& sum) {
   const RankCounts counts = RankCounts::of(world);
   const PlannedRanks ranks{static_cast<double>(counts.ranks), static_cast<double>(counts.per_host)};
   network.exchange = network.reduction.share = 1;
@@ -165,11 +141,11 @@ void fit_all(NetworkConfig& network, const Communicator& world, const Line& exch
   const double latency = exchange_seconds(network, ranks, 0);
   if (counts.ranks > 2) network.message = std::max(exchange.latency - latency, 0.0) / (ranks.ranks - 2);
   constexpr double kLarge = 1e9;
-  network.exchange =
-      (exchange_seconds(network, ranks, kLarge) - exchange_seconds(network, ranks, 0)) / (kLarge / exchange.rate);
+  network.exchange = possible_share((exchange_seconds(network, ranks, kLarge) - exchange_seconds(network, ranks, 0)) /
+                                    (kLarge / exchange.rate));
   network.reduction.latency = sum.latency;
   network.reduction.share =
-      (sum_seconds(network, ranks, kLarge) - sum_seconds(network, ranks, 0)) / (kLarge / sum.rate);
+      possible_share((sum_seconds(network, ranks, kLarge) - sum_seconds(network, ranks, 0)) / (kLarge / sum.rate));
 }
 
 }  // namespace
@@ -198,21 +174,21 @@ void bench_communication(Communicator& world, const CommunicationBenchOptions& o
     const std::optional<int> other = partner(world, same_host);
     if (!other) continue;
     const char* const where = same_host ? "inside" : "between";
-    std::vector<Point> points;
+    std::vector<MessageTime> points;
     for_sizes([&](int64_t bytes) {
       const double seconds = measurement.pair(0, *other, bytes / 4);
       points.push_back({static_cast<double>(bytes), seconds});
       line("pair", where, bytes, seconds);
     });
-    const Line fit = fitted(points);
+    const LinkFit fit = fit_all_sizes(points);
     fits[where] = Json{{"latency", fit.latency}, {"bytes_per_second", fit.rate}};
     LinkConfig& link = same_host ? network.inside : network.between;
-    const Line ends = by_ends(points);
+    const LinkFit ends = fit_ends(points);
     link.latency = ends.latency;
     link.rate = ends.rate;
   }
   const char* const everywhere = partner(world, false) ? "between" : "inside";
-  std::vector<Point> exchanges, sums;
+  std::vector<MessageTime> exchanges, sums;
   for_sizes([&](int64_t bytes) {
     exchanges.push_back({static_cast<double>(bytes), measurement.all_to_all(bytes / 4)});
     line("all_to_all", everywhere, bytes, exchanges.back().seconds);
@@ -230,7 +206,7 @@ void bench_communication(Communicator& world, const CommunicationBenchOptions& o
     network.host_rate = static_cast<double>(per_host) * bytes / std::max(seconds - network.between.latency, 1e-9);
   }
   sums.back().seconds = measurement.all_reduce_at_once(static_cast<int64_t>(sums.back().bytes) / 4);
-  fit_all(network, world, by_ends(exchanges), by_ends(sums));
+  fit_all(network, world, fit_ends(exchanges), fit_ends(sums));
   if (world.rank() == 0) write_network(options.network, network);
 }
 
