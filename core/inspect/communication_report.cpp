@@ -79,14 +79,18 @@ Json or_null(double x) {
 
 }  // namespace
 
+static std::string hosts_text(const CommunicationPoint& point) {
+  return count_text(point.hosts) + (point.hosts == 1 ? " host" : " hosts");
+}
+
 std::string communication_text(const RunHistory& history) {
   if (history.communication.empty()) return "";
   const CommunicationPoint& last = history.communication.back();
   std::string text = fmt::format(
-      "\ncommunication of step {}: {} ms on {} ranks, {} hosts; lost {}\n  "
+      "\ncommunication of step {}: {} ms on {} ranks, {}; lost {}\n  "
       "{:<10}{:>12}{:>14}{:>10}{:>11}{:>10}{:>10}\n",
-      last.step, milliseconds(last.seconds), count_text(last.ranks), count_text(last.hosts), lost_text(last), "",
-      "inside", "between", "messages", "transfer", "waiting", "hidden");
+      last.step, milliseconds(last.seconds), count_text(last.ranks), hosts_text(last), lost_text(last), "", "inside",
+      "between", "messages", "transfer", "waiting", "hidden");
   for (const CommunicationRow& row : by_kind(last)) {
     text += fmt::format("  {:<10}{:>12}{:>14}{:>10.0f}{:>11}{:>10}{:>10}\n", row.kind, format_bytes(row.bytes_inside),
                         format_bytes(row.bytes_between), row.messages, milliseconds(row.transfer),
@@ -100,9 +104,9 @@ std::string communication_section(const RunHistory& history) {
   if (history.timeline) html += plots(draw(*history.timeline));
   if (history.communication.empty()) return html;
   const CommunicationPoint& last = history.communication.back();
-  html += fmt::format("<p class=\"sub\">step {}: {} ms on {} ranks, {} hosts, {} lost to communication</p>\n",
-                      last.step, milliseconds(last.seconds), count_text(last.ranks), count_text(last.hosts),
-                      escape_markup(lost_text(last)));
+  html +=
+      fmt::format("<p class=\"sub\">step {}: {} ms on {} ranks, {}, {} lost to communication</p>\n", last.step,
+                  milliseconds(last.seconds), count_text(last.ranks), hosts_text(last), escape_markup(lost_text(last)));
   html += table(last);
   if (history.communication.size() > 1) html += plots(draw(std::vector{lost_chart(history)}));
   return html;
