@@ -33,9 +33,8 @@ void GradientReduction::start(Context& ctx, int64_t place) {
     if (bucket.group == ParameterGroup::expert) parameters_.clear_old_gradients(ctx, bucket.begin, bucket.count);
     const TrafficScope traffic(ctx.traffic, TrafficLabel{TrafficKind::gradients, bucket.block()});
     Communicator& ranks = reduced_over(groups_, bucket.group);
-    pending_.push_back(sums_ == Sums::own_parts
-                           ? ranks.start_reduce_scatter_sum(gradient, bucket.parts, options_.wire)
-                           : ranks.start_all_reduce_sum(gradient, bucket.parts, options_.wire));
+    pending_.push_back(sums_ == Sums::own_parts ? ranks.start_reduce_scatter_sum(gradient, bucket.parts, options_.wire)
+                                                : ranks.start_all_reduce_sum(gradient, bucket.parts, options_.wire));
   }
 }
 
