@@ -35,8 +35,8 @@ using Clock = std::chrono::steady_clock;
 // What a link carries. A text about a lost rank follows kLost, up to the end of the line.
 constexpr char kAlive = 'a', kEnds = 'e', kFails = 'f', kLost = 'l';
 
-// Between the end of a connection and the report: a job that ends all its ranks at once is no loss, and who knows the
-// reason (KillWatch) can give it first. mpirun leaves the other ranks half a second.
+// Between the end of a connection and the report: a job that ends all its ranks at once is no loss, and KillWatch
+// can print its reason first. mpirun leaves the other ranks half a second.
 constexpr std::chrono::milliseconds kPatience{400};
 
 // The kernel asks the other one for a sign of life after a quarter of the time without traffic, and gives up early
@@ -200,7 +200,7 @@ class PeerWatch::Watcher {
         std::chrono::duration_cast<Clock::duration>(std::min(limit / 5, std::chrono::duration<double>(5)));
     tell(kAlive);
     for (Watched& w : links_) {
-      // Who was stopped itself has heard nobody.
+      // A process that was stopped itself has received nothing.
       if (now - due > pause) w.heard = now;
       if (w.is_open && now - w.heard > limit) {
         lose(fmt::format("{} has given no sign of life for {:g} seconds (parallel.timeout): it is stopped, or its "

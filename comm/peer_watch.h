@@ -23,8 +23,8 @@ class PeerWatch {
   // - a host whose link is cut: its kernel does not answer (TCP keep-alive), which a busy or stopped rank's does;
   // - a rank that ends without having destroyed its watch: it was killed;
   // - with `ends_stopped` a rank whose watching thread sends no sign of life: it, or its machine, is stopped.
-  // Who notices tells the others. A rank that ends by an exception is not lost: it says so, and ends the job itself.
-  // Ranks that cannot be connected are named in a warning and not watched.
+  // The rank that notices sends the reason to the others. A rank that ends by an exception is not lost: it announces
+  // its end, and ends the job itself. Ranks that cannot be connected are named in a warning and not watched.
   explicit PeerWatch(Communicator& world, Options options, OnLoss on_loss = end_job);
   explicit PeerWatch(Communicator& world) : PeerWatch(world, Options{}) {}
   ~PeerWatch();

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/base/philox.h"
+
 namespace moe {
 
 inline uint32_t name_hash(std::string_view text) {
@@ -14,6 +16,11 @@ inline uint32_t name_hash(std::string_view text) {
 // The hash as a RandomKey stream.
 inline uint32_t name_stream(std::string_view text) {
   return name_hash(text) & 0xFFFFFFu;
+}
+
+// The random numbers of a tensor for one purpose: the whole hash, in the stream and the step.
+inline RandomKey named_key(uint64_t seed, RandomPurpose purpose, std::string_view name) {
+  return {seed, purpose, name_stream(name), name_hash(name) >> 24};
 }
 
 }  // namespace moe

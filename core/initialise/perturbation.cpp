@@ -9,7 +9,7 @@
 namespace moe {
 
 static void perturb(std::span<float> values, double size, uint64_t seed, const std::string& name) {
-  const RandomKey key{seed, RandomPurpose::perturbation, name_stream(name), name_hash(name) >> 24};
+  const RandomKey key = named_key(seed, RandomPurpose::perturbation, name);
   for (size_t i = 0; i < values.size(); ++i) {
     const double u = 2 * static_cast<double>(key.uniform(i)) - 1;
     values[i] = static_cast<float>(static_cast<double>(values[i]) * (1 + size * u));

@@ -99,7 +99,7 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
 }
 
 static void initialise_one(Context& ctx, Tensor x, const Initialisation& init, uint64_t seed, const std::string& name) {
-  const RandomKey key{seed, RandomPurpose::initialisation, name_stream(name), name_hash(name) >> 24};
+  const RandomKey key = named_key(seed, RandomPurpose::initialisation, name);
   switch (init.kind) {
     case Initialisation::Kind::constant:
       return fill_constant(ctx, x, init.value);

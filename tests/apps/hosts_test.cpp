@@ -1,7 +1,6 @@
 // Several hosts, which scripts/with_hosts makes up from network namespaces. Only root can make them.
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "core/base/json_text.h"
@@ -101,10 +100,10 @@ TEST_CASE("a killed rank ends the job with its number", "[slow]") {
 
 TEST_CASE("a job whose host was killed goes on, on other hosts and another number of them", "[slow]") {
   const TemporaryFolder folder;
-  const Arguments settings{"log.every=1000", "checkpoint.every=50", "evaluate.every=0"};
+  const Arguments settings{"log.every=100", "checkpoint.every=50", "evaluate.every=0"};
   TwoHosts job(folder, settings + Arguments{"train.steps=100000000"});
   if (!job.starts()) return;
-  while (!std::filesystem::exists(folder / "run/checkpoints/step_00000050/COMPLETE")) usleep(1000);
+  REQUIRE(job.child.wait_for("step    100/"));  // the checkpoint of step 50 is complete
   job.signal_second("KILL", true);
   const Finished finished = job.child.wait();
   INFO(finished.err);

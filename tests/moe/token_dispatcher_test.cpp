@@ -109,6 +109,15 @@ Result run_dispatch(const std::vector<int64_t>& first, int64_t experts, int64_t 
   return whole;
 }
 
+void check_equal(const Result& actual, const Result& expected) {
+  CHECK(actual.rows == expected.rows);
+  CHECK(actual.numbers == expected.numbers);
+  CHECK(actual.y == expected.y);
+  CHECK(actual.d_x == expected.d_x);
+  CHECK(actual.d_out == expected.d_out);
+  CHECK(actual.d_weights == expected.d_weights);
+}
+
 }  // namespace
 
 TEST_CASE("rows are sent to their experts and back, on any number of ranks") {
@@ -142,21 +151,10 @@ TEST_CASE("rows are sent to their experts and back, on any number of ranks") {
           INFO(experts << " experts, k " << k << ", " << imbalance.name << ", " << split.size() - 1 << " ranks");
           // The order of all sums is the same, so every number is identical to the bit.
           const Result many = run_dispatch(split, experts, k, indices);
-          CHECK(many.rows == one.rows);
-          CHECK(many.numbers == one.numbers);
-          CHECK(many.y == one.y);
-          CHECK(many.d_x == one.d_x);
-          CHECK(many.d_out == one.d_out);
-          CHECK(many.d_weights == one.d_weights);
-          // With the experts anywhere, only the order in which the ranks list their experts differs.
+          check_equal(many, one);
           for (const int64_t overlap : {2, 3, 16}) {
             const Result parts = run_dispatch(split, experts, k, indices, false, overlap);
-            CHECK(parts.rows == one.rows);
-            CHECK(parts.numbers == one.numbers);
-            CHECK(parts.y == one.y);
-            CHECK(parts.d_x == one.d_x);
-            CHECK(parts.d_out == one.d_out);
-            CHECK(parts.d_weights == one.d_weights);
+            check_equal(parts, one);
             if (overlap == 2) {
               const Result placed = run_dispatch(split, experts, k, indices, true, overlap),
                            at_once = run_dispatch(split, experts, k, indices, true);
@@ -166,18 +164,14 @@ TEST_CASE("rows are sent to their experts and back, on any number of ranks") {
               CHECK(placed.d_x == one.d_x);
             }
           }
+          // With the experts anywhere, only the order in which the ranks list their experts differs.
           Result placed = run_dispatch(split, experts, k, indices, true), sorted = one;
           for (Result* result : {&placed, &sorted}) {
             for (auto member : {&Result::rows, &Result::numbers, &Result::d_out}) {
               std::sort((result->*member).begin(), (result->*member).end());
             }
           }
-          CHECK(placed.rows == sorted.rows);
-          CHECK(placed.numbers == sorted.numbers);
-          CHECK(placed.y == one.y);
-          CHECK(placed.d_x == one.d_x);
-          CHECK(placed.d_out == sorted.d_out);
-          CHECK(placed.d_weights == one.d_weights);
+          check_equal(placed, sorted);
         }
       }
     }
