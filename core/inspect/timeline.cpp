@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <string_view>
 
+#include "comm/traffic.h"
 #include "core/inspect/axis.h"
 #include "core/inspect/line_chart.h"
 #include "core/inspect/markup.h"
@@ -18,13 +20,19 @@ constexpr double kWidth = 1108, kLeft = 96, kRight = kWidth - 14, kTop = 8, kLan
 
 // The lanes below the one of the phases, and their colours.
 struct Lane {
-  std::string_view kind;
+  TrafficKind kind;
   int colour;
 };
-constexpr std::array kLanes{Lane{"dispatch", 1}, Lane{"combine", 3}, Lane{"gradients", 2}, Lane{"weights", 6},
-                            Lane{"sums", 7}};
-constexpr std::array<std::string_view, 4> kPhaseNames{"forward", "backward", "update", "forward for sums"};
-constexpr std::array<int, 4> kPhaseColours{0, 5, 7, 6};
+constexpr std::array kLanes{Lane{TrafficKind::dispatch, 1}, Lane{TrafficKind::combine, 3},
+                            Lane{TrafficKind::gradients, 2}, Lane{TrafficKind::weights, 6}, Lane{TrafficKind::sums, 7}};
+static_assert(kLanes.size() == kTrafficKinds.size(), "a kind of communication has no lane");
+
+// Phases that are drawn; waiting for the reduction is not.
+struct DrawnPhase {
+  std::string_view name;
+  int colour;
+};
+constexpr DrawnPhase kPhases[] = {{"forward", 0}, {"backward", 5}, {"update", 7}, {"forward for sums", 6}};
 
 double end_of(const Timeline& t) {
   double end = 0;
@@ -80,20 +88,20 @@ std::string draw(const Timeline& t) {
   const Drawing drawing(end);
   std::string bars = drawing.name(0, "phase");
   for (const Timeline::Phase& p : t.phases) {
-    const auto known = std::find(kPhaseNames.begin(), kPhaseNames.end(), p.name);
-    if (known == kPhaseNames.end()) continue;  // waiting for the reduction
-    const int colour = kPhaseColours[static_cast<size_t>(known - kPhaseNames.begin())];
-    bars += drawing.bar(0, p.begin, p.end, fmt::format("span c{}", colour),
+    const auto* const known = std::find_if(std::begin(kPhases), std::end(kPhases),
+                                           [&](const DrawnPhase& drawn) { return drawn.name == p.name; });
+    if (known == std::end(kPhases)) continue;
+    bars += drawing.bar(0, p.begin, p.end, fmt::format("span c{}", known->colour),
                         fmt::format("{}: {}", p.name, interval(p.begin, p.end)));
   }
   double lane = 1;
   for (const Lane& row : kLanes) {
     std::string events;
     for (const Timeline::Event& e : t.events) {
-      if (e.kind == row.kind) events += draw_event(drawing, lane, row.colour, e);
+      if (e.kind == name_of(row.kind)) events += draw_event(drawing, lane, row.colour, e);
     }
     if (events.empty()) continue;
-    bars += drawing.name(lane, row.kind) + events;
+    bars += drawing.name(lane, name_of(row.kind)) + events;
     ++lane;
   }
   const double bottom = kTop + kLane * lane;
