@@ -34,6 +34,7 @@ enum class RandomPurpose : uint32_t {
   reptile = 18,
   expert_hidden_dropout = 19,
   perturbation = 20,
+  resampling = 21,
 };
 
 // Converts a random word to a number in [0, 1), or in (0, 1).

@@ -117,7 +117,7 @@ void read_name(ComparedRun& run) {
   if (at == std::string::npos || at == 0) return;
   const std::string digits = run.name.substr(at + kMark.size());
   if (digits.empty() || digits.size() > 18 || digits.find_first_not_of("0123456789") != std::string::npos) return;
-  run.config = run.name.substr(0, at);
+  run.config = std::filesystem::path(run.name.substr(0, at)).filename();
   run.seed = std::stoll(digits);
 }
 
@@ -181,7 +181,8 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
 }  // namespace
 
 const char* name_of(Standing standing) {
-  static constexpr const char* kNames[] = {"fair", "copy", "diverged", "unfinished", "unreadable", "unfair"};
+  static constexpr const char* kNames[] = {"fair",       "copy",       "other cost", "diverged",
+                                           "unfinished", "unreadable", "unfair"};
   return kNames[as_index(standing)];
 }
 

@@ -15,7 +15,8 @@ namespace moe {
 enum class ComparedAt { last, best };
 
 struct ComparedRun {
-  enum class Standing { fair, copy, diverged, unfinished, unreadable, unfair };
+  // copy: of the baseline, to measure the noise; other_cost: of the baseline, shorter or longer.
+  enum class Standing { fair, copy, other_cost, diverged, unfinished, unreadable, unfair };
 
   std::string name;    // name of its folder
   std::string config;  // the name without "-seedN" and, of a copy, "-noiseN"
@@ -33,6 +34,7 @@ struct ComparedRun {
   int64_t step = 0;  // step of the evaluation that is compared
   double quality = kAbsent;
   bool is_copy = false;           // perturbed (init.perturb), to measure the noise
+  bool has_other_cost = false;    // from the folder costs: the baseline, shorter or longer
   double milliseconds = kAbsent;  // per step, median over the logged steps
   double parameters = kAbsent, active_parameters = kAbsent, flops_per_token = kAbsent;
   // Over the evaluation's tokens: largest load over the mean load in the worst layer, and experts of all layers without
@@ -41,6 +43,9 @@ struct ComparedRun {
   // Mean over the logged steps in the tenth of the run that ends with the evaluation. 1 is a uniform router.
   double router_entropy = kAbsent;
   std::map<std::string, double> measures{};
+
+  double tokens() const { return tokens_per_update * static_cast<double>(step); }
+  double operations() const { return flops_per_token * tokens(); }
 
   RunHistory history{};
 };
@@ -60,7 +65,8 @@ inline constexpr RunFigure kRunFigures[] = {{"ms_per_step", &ComparedRun::millis
 
 const char* name_of(ComparedRun::Standing standing);
 
-// Reads DIR/name. A run that cannot be compared gives the reason in `standing` and `reason`; nothing is thrown for it.
+// Reads DIR/name; `name` may have folders before it, which are not part of its configuration's name. A run that cannot
+// be compared gives the reason in `standing` and `reason`; nothing is thrown for it.
 ComparedRun read_compared_run(const std::string& folder, const std::string& name, ComparedAt at);
 
 }  // namespace moe

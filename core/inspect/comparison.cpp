@@ -49,7 +49,7 @@ using ConfigGroups = std::vector<std::pair<std::string, std::vector<ComparedRun*
 ConfigGroups grouped(std::vector<ComparedRun>& runs, const std::vector<std::string>& order) {
   std::map<std::string, std::vector<ComparedRun*>> by_name;
   for (ComparedRun& run : runs) {
-    if (!run.is_copy) by_name[run.config].push_back(&run);
+    if (!run.is_copy && !run.has_other_cost) by_name[run.config].push_back(&run);
   }
   ConfigGroups groups;
   const auto take = [&](const std::string& name) {
@@ -67,11 +67,17 @@ ConfigGroups grouped(std::vector<ComparedRun>& runs, const std::vector<std::stri
   return groups;
 }
 
-// Compares a run's settings with those of the baseline and of the first run of its own configuration.
+// The name of the term and of the key that a run's length is.
+constexpr const char* kLengthTerm = "updates";
+constexpr const char* kLengthKey = "train.steps";
+
+// Compares a run's settings with those of the baseline and of the first run of its own configuration. A run at another
+// cost differs from them in its length.
 void judge(ComparedRun& run, const ComparedRun& reference, const ComparedRun* sibling) {
   std::vector<std::string> reasons;
   for (size_t i = 0; i < run.terms.size(); ++i) {
     const auto& [name, value] = run.terms[i];
+    if (run.has_other_cost && name == kLengthTerm) continue;
     const std::string& expected = reference.terms[i].second;
     if (value != expected) reasons.push_back(fmt::format("{} {} instead of {}", name, value, expected));
   }
@@ -79,10 +85,12 @@ void judge(ComparedRun& run, const ComparedRun& reference, const ComparedRun* si
     return leave_out(run, Standing::unfair, fmt::format("{} ({})", join(reasons, ", "), reference.name));
   }
   if (!sibling) return;
-  if (run.seed == sibling->seed) {
+  if (run.seed == sibling->seed && !run.has_other_cost) {
     return leave_out(run, Standing::unreadable, fmt::format("a second run with the seed of {}", sibling->name));
   }
-  for (const ConfigDifference& d : essential(differences(*sibling, run))) reasons.push_back(d.to_string());
+  for (const ConfigDifference& d : essential(differences(*sibling, run))) {
+    if (!run.has_other_cost || d.key != kLengthKey) reasons.push_back(d.to_string());
+  }
   if (!reasons.empty()) {
     leave_out(run, Standing::unfair,
               fmt::format("another configuration than {}: {}", sibling->name, join(reasons, ", ")));
@@ -175,6 +183,41 @@ void measure_noise(Comparison& c) {
                     "agree better than runs can, so more seeds will widen it",
                     config.name, config.difference.differences.size(),
                     c.noise.half_width(std::ssize(config.difference.differences))));
+  }
+}
+
+// What the baseline, by its curve over its lengths, would have to spend for each configuration's quality.
+void measure_speedups(Comparison& c) {
+  std::map<double, CostedRuns> by_cost;
+  const auto add = [&](const ComparedRun& run) {
+    CostedRuns& runs = by_cost[run.operations()];
+    runs.cost = run.operations();
+    runs.loss_of_seed[run.seed] = run.quality;
+  };
+  for (ComparedRun& run : c.runs) {
+    if (!run.has_other_cost || run.standing != Standing::fair) continue;
+    if (run.config != c.baseline_config().name) {
+      leave_out(run, Standing::unfair, fmt::format("the baseline is {}", c.baseline_config().name));
+      continue;
+    }
+    judge(run, c.reference(), &c.reference());
+    if (run.standing != Standing::fair) continue;
+    run.standing = Standing::other_cost;
+    if (!std::isnan(run.operations())) add(run);
+  }
+  if (by_cost.empty()) return;
+  for (const ComparedRun* run : c.baseline_config().runs) add(*run);
+  if (by_cost.size() < 2) return;
+  for (auto& [cost, runs] : by_cost) c.costs.push_back(std::move(runs));
+  const ComparedConfig& baseline = c.baseline_config();
+  for (ComparedConfig& config : c.configs) {
+    if (&config == &baseline || config.runs.empty()) continue;
+    CostedRuns method{.cost = config.mean_of(&ComparedRun::flops_per_token) * config.runs.front()->tokens()};
+    for (const ComparedRun* run : config.runs) method.loss_of_seed[run->seed] = run->quality;
+    config.speedup = effective_speedup(c.costs, method);
+    const double operations = method.cost / c.reference().operations();
+    const double updates = config.runs.front()->tokens() / c.reference().tokens();
+    config.time_speedup = config.speedup.value * operations / (config.time_ratio * updates);
   }
 }
 
@@ -297,6 +340,28 @@ Baseline find_baseline(const ConfigGroups& groups, const Comparison& c, const st
   return {group->first, reference};
 }
 
+// Names of the folders in folder/inner, relative to `folder`.
+std::vector<std::string> folders_in(const std::string& folder, const fs::path& inner) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder / inner, error)) {
+    if (entry.is_directory()) names.push_back(inner / entry.path().filename());
+  }
+  if (error) raise<CheckpointError>("cannot read the folder {}: {}", (folder / inner).string(), error.message());
+  return names;
+}
+
+// A folder with one of the files of a run may be a run that lost the others.
+std::vector<std::string> runs_in(const std::string& folder, const fs::path& inner) {
+  std::vector<std::string> names = folders_in(folder, inner);
+  std::erase_if(names, [&](const std::string& name) {
+    const fs::path path = fs::path(folder) / name;
+    return !fs::exists(path / "config.yaml") && !fs::exists(path / "manifest.json") &&
+           !fs::exists(path / "metrics.jsonl");
+  });
+  return names;
+}
+
 }  // namespace
 
 Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::string>& order,
@@ -331,6 +396,7 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
     if (i != c.baseline) pair_up(c.configs[i], c.configs[c.baseline], c.notes);
   }
   judge_configs(c);
+  measure_speedups(c);
   measure_noise(c);
   note_mixture(c, &ComparedRun::machine, "times cannot be compared, because the runs were made on different machines");
   note_mixture(c, &ComparedRun::precision, "the runs were computed in different precisions");
@@ -344,20 +410,19 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
 }
 
 Comparison compare_folder(const std::string& folder, const ComparisonOptions& options) {
-  std::error_code error;
   std::vector<ComparedRun> runs;
-  // A folder with one of the files of a run may be a run that lost the others.
-  const auto is_run = [](const fs::path& path) {
-    return fs::exists(path / "config.yaml") || fs::exists(path / "manifest.json") || fs::exists(path / "metrics.jsonl");
-  };
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.is_directory() && is_run(entry.path()))
-      runs.push_back(read_compared_run(folder, entry.path().filename().string(), options.at));
-  }
-  if (error) raise<CheckpointError>("cannot read the folder {}: {}", folder, error.message());
+  for (const std::string& name : runs_in(folder, "")) runs.push_back(read_compared_run(folder, name, options.at));
   if (runs.empty())
     raise<CheckpointError>("{} holds no runs: no folder in it has a config.yaml, manifest.json or metrics.jsonl",
                            folder);
+  if (fs::exists(folder + "/costs")) {
+    for (const std::string& cost : folders_in(folder, "costs")) {
+      for (const std::string& name : runs_in(folder, cost)) {
+        runs.push_back(read_compared_run(folder, name, options.at));
+        runs.back().has_other_cost = true;
+      }
+    }
+  }
   std::sort(runs.begin(), runs.end(), [](const ComparedRun& a, const ComparedRun& b) { return a.name < b.name; });
   std::vector<std::string> order;
   std::ifstream file(folder + "/configs.txt");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/inspect/compared_run.h"
+#include "core/inspect/effective_speedup.h"
 #include "core/inspect/paired_difference.h"
 #include "core/inspect/verdict.h"
 #include "core/record/run_folder.h"
@@ -30,6 +31,9 @@ struct ComparedConfig {
   // For each paired seed: the number of tokens after which the run reaches the quality of the baseline's compared
   // evaluation, over the number of tokens after which the baseline first reaches it; NaN where the run never does.
   std::vector<double> tokens_to_match;
+  // In operations, and in time by the steps' times; without a value if the baseline was not trained at other costs.
+  EffectiveSpeedup speedup;
+  double time_speedup = kAbsent;
   // Differences from the baseline; options of a choice whose kind differs are left out.
   std::vector<ConfigDifference> changes;
 
@@ -61,6 +65,7 @@ struct Comparison {
   std::vector<ComparedRun> runs;        // all runs that were found
   std::vector<ComparedConfig> configs;  // those with runs that are fair, or that diverged
   size_t baseline = 0;                  // index in `configs`
+  std::vector<CostedRuns> costs;        // the baseline's, in operations, by cost; empty if it was trained at one cost
   NoiseControl noise;                   // of the baseline; without copies if none were made
   std::vector<std::string> notes;       // remarks for the reader
 
@@ -78,8 +83,8 @@ struct Comparison {
 // can be compared.
 Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::string>& order,
                         const ComparisonOptions& options);
-// Compares all runs in `folder`, in the order of its file configs.txt (written by scripts/compare). Throws
-// CheckpointError.
+// Compares all runs in `folder`, in the order of its file configs.txt (written by scripts/compare). Folders in
+// `folder`/costs have runs of the baseline that are shorter or longer. Throws CheckpointError.
 Comparison compare_folder(const std::string& folder, const ComparisonOptions& options);
 
 }  // namespace moe

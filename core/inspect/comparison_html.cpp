@@ -77,6 +77,7 @@ std::string comparison_html(const Comparison& c, bool with_measures) {
   const ReportTable match = match_table(c);
   body += section("Learning", plots(comparison_curves(c)));
   if (c.configs.size() > 1) body += section(match.title, table_markup(match));
+  if (!c.costs.empty()) body += section("Effective speedup", table_markup(speedup_table(c)) + plots(speedup_curve(c)));
   body += section("Cost and experts", plots(table_markup(cost_table(c)) + table_markup(experts_table(c))));
   if (with_measures && !c.measures().empty()) body += section("Measures", table_markup(measures_table(c)));
   body += section("What differs from the baseline", change_list(c));

@@ -55,6 +55,12 @@ Json config_json(const Comparison& c, const ComparedConfig& config) {
   json["seeds_to_decide"] = config.verdict.seeds_to_decide ? Json(*config.verdict.seeds_to_decide) : Json(nullptr);
   json["excludes_zero"] = d.has_interval() ? Json(d.excludes_zero()) : Json(nullptr);
   json["time_ratio"] = config.time_ratio;
+  const EffectiveSpeedup& s = config.speedup;
+  json["speedup"] = {{"operations", s.value},
+                     {"interval", s.seeds < 2 ? Json(nullptr) : Json{s.low, s.high}},
+                     {"seeds", s.seeds},
+                     {"extrapolated", s.extrapolated},
+                     {"time", config.time_speedup}};
   json["tokens_to_match"] = config.tokens_to_match;
   return json;
 }
@@ -64,6 +70,12 @@ Json config_json(const Comparison& c, const ComparedConfig& config) {
 Json comparison_json(const Comparison& c) {
   Json terms = Json::object();
   for (const auto& [name, value] : c.reference().terms) terms[name] = value;
+  Json costs = Json::array();
+  for (const CostedRuns& cost : c.costs) {
+    Json losses = Json::object();
+    for (const auto& [seed, loss] : cost.loss_of_seed) losses[std::to_string(seed)] = loss;
+    costs.push_back({{"operations", cost.cost}, {c.judged_by().key, losses}});
+  }
   Json configs = Json::array(), runs = Json::array();
   for (const ComparedConfig& config : c.configs) configs.push_back(config_json(c, config));
   for (const ComparedRun& run : c.runs) runs.push_back(run_json(c, run));
@@ -79,6 +91,7 @@ Json comparison_json(const Comparison& c) {
             {"seed", c.noise.seed},
             {"copies", c.noise.qualities},
             {"deviation", c.noise.deviation}}},
+          {"costs", costs},
           {"terms", terms},
           {"configs", configs},
           {"runs", runs},

@@ -11,6 +11,7 @@
 #include "core/base/statistics.h"
 #include "core/inspect/dot_plot.h"
 #include "core/inspect/line_chart.h"
+#include "core/inspect/scaling_fit.h"
 
 namespace moe {
 namespace {
@@ -124,6 +125,48 @@ std::string difference_plot(const Comparison& c) {
                                                   : fmt::format("{:+.4f}, needs 2 seeds", d.mean)});
   }
   return draw(plot);
+}
+
+std::string speedup_curve(const Comparison& c) {
+  LineChart chart{
+      "Quality against operations",
+      fmt::format("{}; mean over the seeds and their range; the line is the baseline's curve", c.judged_by().name),
+      "operations of a whole run, over the baseline's"};
+  const double unit = c.reference().operations();
+  std::vector<ScalingPoint> points;
+  Curve measured{.name = c.baseline_config().name, .x = {}, .y = {}, .markers = true};
+  for (const CostedRuns& runs : c.costs) {
+    std::vector<double> losses;
+    for (const auto& [seed, loss] : runs.loss_of_seed) losses.push_back(loss);
+    points.push_back({runs.cost / unit, mean(losses)});
+    measured.x.push_back(runs.cost / unit);
+    measured.y.push_back(mean(losses));
+    const auto [low, high] = std::minmax_element(losses.begin(), losses.end());
+    measured.low.push_back(*low);
+    measured.high.push_back(*high);
+  }
+  const ScalingCurve fit = fit_scaling(points);
+  for (size_t i = 0; i < c.configs.size(); ++i) {
+    if (i == c.baseline) {
+      chart.curves.push_back(measured);
+      continue;
+    }
+    const ComparedConfig& config = c.configs[i];
+    Curve curve{.name = config.name, .x = {}, .y = {}, .markers = true};
+    if (!config.runs.empty()) {
+      curve.x = {config.mean_of(&ComparedRun::flops_per_token) * config.runs.front()->tokens() / unit};
+      curve.y = {config.mean_of(&ComparedRun::quality)};
+    }
+    chart.curves.push_back(curve);
+  }
+  Curve line{.name = "fit of " + c.baseline_config().name, .x = {}, .y = {}};
+  const double from = measured.x.front(), to = measured.x.back();
+  for (int i = 0; i <= 40; ++i) {
+    line.x.push_back(from + (to - from) * i / 40);
+    line.y.push_back(fit.loss(line.x.back()));
+  }
+  chart.curves.push_back(std::move(line));
+  return draw(std::vector{chart});
 }
 
 std::string comparison_curves(const Comparison& c) {

@@ -43,6 +43,10 @@ std::string probability_text(double p) {
   return std::isnan(p) ? "-" : p < 0.001 ? "<0.001" : fmt::format("{:.3f}", p);
 }
 
+std::string ratio_text(double ratio) {
+  return std::isnan(ratio) ? "-" : std::isinf(ratio) ? "no limit" : fmt::format("{:.2f}x", ratio);
+}
+
 template <class Row>
 ReportTable table(const Comparison& c, std::string title, std::vector<std::string> columns, Row row) {
   ReportTable result{std::move(title), std::move(columns), {}};
@@ -115,6 +119,27 @@ ReportTable match_table(const Comparison& c) {
         row.push_back(!d.has_interval() ? "-" : d.excludes_zero() ? "yes" : "no");
         return row;
       });
+}
+
+ReportTable speedup_table(const Comparison& c) {
+  return table(c, "Effective speedup", {"config", "speedup", "95 % interval", "seeds", "in time", ""},
+               [&](const ComparedConfig& config) {
+                 const EffectiveSpeedup& s = config.speedup;
+                 if (&config == &c.baseline_config()) {
+                   std::vector<std::string> costs;
+                   for (const CostedRuns& runs : c.costs)
+                     costs.push_back(fmt::format("{:.3g}", runs.cost / c.reference().operations()));
+                   return std::vector<std::string>{config.name, "baseline", "",
+                                                   "",          "",         "trained at cost " + join(costs, ", ")};
+                 }
+                 return std::vector<std::string>{
+                     config.name,
+                     ratio_text(s.value),
+                     s.seeds < 2 ? "needs 2 seeds" : fmt::format("[{}, {}]", ratio_text(s.low), ratio_text(s.high)),
+                     std::to_string(s.seeds),
+                     ratio_text(config.time_speedup),
+                     s.extrapolated ? "beyond the baseline's costs" : ""};
+               });
 }
 
 ReportTable cost_table(const Comparison& c) {
@@ -202,7 +227,12 @@ std::string reading_help(const Comparison& c) {
       "and scatter stay as they are. It applies to other seeds of the same setting, not to other sizes, lengths or "
       "data. "
       "tokens: the number until a configuration, interpolated linearly between evaluations, reaches the baseline's "
-      "final quality, over the number until the baseline first reaches it. time: of a step, over the baseline's. "
+      "final quality, over the number until the baseline first reaches it. " +
+      (c.costs.empty() ? ""
+                       : "speedup: the operations after which the baseline, by its curve over whole runs of several "
+                         "lengths, reaches a configuration's quality, over that configuration's, with a bootstrap over "
+                         "the seeds (too narrow for few); in time: likewise, by the time of a step. ") +
+      "time: of a step, over the baseline's. "
       "max/mean: load of the worst layer's busiest expert over a fair share; dead: experts of all layers without a "
       "token; entropy: of the router, 1 is uniform.";
   if (c.configs.size() > 2) {

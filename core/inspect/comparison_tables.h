@@ -16,6 +16,7 @@ struct ReportTable {
 ReportTable quality_table(const Comparison& comparison);   // the quality of the runs, and its difference
 ReportTable evidence_table(const Comparison& comparison);  // what the verdicts rest on
 ReportTable match_table(const Comparison& comparison);     // tokens until the baseline's quality is reached
+ReportTable speedup_table(const Comparison& comparison);   // cost at which the baseline is as good, over the own cost
 ReportTable cost_table(const Comparison& comparison);      // time, operations, parameters
 ReportTable experts_table(const Comparison& comparison);   // utilisation of the experts
 ReportTable measures_table(const Comparison& comparison);  // measures reported by routers and strategies

@@ -45,6 +45,7 @@ std::string wrapped(const std::string& text) {
 std::string comparison_text(const Comparison& c, bool with_measures) {
   std::string text = comparison_headline(c) + "\n\n" + aligned(quality_table(c)) + "\n";
   if (c.configs.size() > 1) text += aligned(evidence_table(c)) + "\n" + aligned(match_table(c)) + "\n";
+  if (!c.costs.empty()) text += aligned(speedup_table(c)) + "\n";
   text += aligned(cost_table(c)) + "\n" + aligned(experts_table(c)) + "\n";
   if (with_measures) text += c.measures().empty() ? "no measures\n\n" : aligned(measures_table(c)) + "\n";
   for (const ComparedConfig& config : c.configs) {
