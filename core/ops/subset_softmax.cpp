@@ -7,6 +7,10 @@
 
 namespace moe {
 
+static bool contains(const int32_t* begin, const int32_t* end, int64_t i) {
+  return std::find(begin, end, static_cast<int32_t>(i)) != end;
+}
+
 void subset_softmax(Context& ctx, Tensor probabilities, Tensor logsumexp, ConstTensor logits, ConstTensor indices,
                     bool chosen) {
   const int64_t tokens = logits.dim(0), n = logits.dim(1), k = indices.dim(1);
@@ -23,16 +27,13 @@ void subset_softmax(Context& ctx, Tensor probabilities, Tensor logsumexp, ConstT
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tokens; ++t) {
       const int32_t *begin = index + t * k, *end = begin + k;
-      const auto is_member = [&](int64_t i) {
-        return (std::find(begin, end, static_cast<int32_t>(i)) != end) == chosen;
-      };
       T largest = -INFINITY;
       for (int64_t i = 0; i < n; ++i) {
-        if (is_member(i)) largest = std::max(largest, z[t * n + i]);
+        if (contains(begin, end, i) == chosen) largest = std::max(largest, z[t * n + i]);
       }
       T sum = 0;
       for (int64_t i = 0; i < n; ++i) {
-        const bool counts = largest > -INFINITY && is_member(i);
+        const bool counts = largest > -INFINITY && contains(begin, end, i) == chosen;
         p[t * n + i] = counts ? std::exp(z[t * n + i] - largest) : T(0);
         sum += p[t * n + i];
       }
