@@ -1,5 +1,6 @@
 // moe-inspect: reports the expert utilisation of a run or checkpoint as a table, as JSON and as a web page.
-// Subcommands: `moe-inspect compare` compares whole runs; `moe-inspect curriculum`; `moe-inspect gradients`.
+// Subcommands: `moe-inspect compare` compares whole runs, `moe-inspect ladder` at several sizes; `moe-inspect
+// curriculum`; `moe-inspect gradients`.
 #include <filesystem>
 #include <iostream>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include "core/inspect/gradient_variance.h"
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
+#include "core/inspect/ladder_report.h"
 #include "core/inspect/text_report.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
@@ -32,7 +34,9 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   app.footer(
       "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN reports on a run's "
       "curriculum, "
-      "moe-inspect gradients RUN measures the variance of its batches' gradients; see their --help.");
+      "moe-inspect gradients RUN measures the variance of its batches' gradients, moe-inspect ladder DIR compares "
+      "methods at "
+      "several sizes; see their --help.");
   std::string path, which = "last", html, device = "auto", precision = "run";
   InspectionOptions options;
   int64_t expert_parallel = 0;
@@ -180,12 +184,35 @@ static int compare(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
+static int show_ladder(int argc, char** argv, MpiSession& session) {
+  CommandLine app(
+      "Compares methods at several sizes, from a folder with one comparison for each (scripts/ladder makes them).",
+      "moe-inspect ladder");
+  std::string folder, json, html;
+  ComparisonOptions options;
+  app.add_option("folder", folder, "folder of folders whose runs are named CONFIG-seedN").required();
+  app.add_option("--baseline", options.baseline, "name of the baseline configuration; default: the first");
+  app.add_option("--margin", options.margin, "difference that does not matter, at each size").not_negative();
+  app.add_option("--json", json, "write everything to this file as one JSON object");
+  app.add_option("--html", html, "write a web page to this file");
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (session.world()->rank() != 0) return 0;
+  const Ladder ladder = read_ladder(folder, options);
+  std::cout << ladder_text(ladder) << std::flush;
+  if (!json.empty()) {
+    replace_text(json, json_text_replacing(ladder_json(ladder), 1) + "\n");
+    log::info("Wrote {}", json);
+  }
+  if (!html.empty()) write_report(html, ladder_html(ladder), true);
+  return 0;
+}
+
 struct Command {
   std::string_view name;
   int (*run)(int argc, char** argv, MpiSession& session);
 };
 static constexpr Command kCommands[] = {
-    {"compare", compare}, {"curriculum", show_curriculum}, {"gradients", show_gradients}};
+    {"compare", compare}, {"curriculum", show_curriculum}, {"gradients", show_gradients}, {"ladder", show_ladder}};
 
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {

@@ -57,7 +57,8 @@ struct NoiseControl {
 
 struct Comparison {
   Comparison() = default;
-  Comparison(Comparison&&) = default;  // a copy's configs would point to the runs of the original
+  Comparison(Comparison&&) = default;
+  Comparison& operator=(Comparison&&) = default;  // a copy's configs would point to the runs of the original
 
   std::string folder;
   ComparedAt at = ComparedAt::last;

@@ -10,30 +10,6 @@
 namespace moe {
 namespace {
 
-std::string cell_class(const std::string& text) {
-  if (text == name_of(Verdict::Kind::better)) return " class=\"good\"";
-  if (text == name_of(Verdict::Kind::worse) || text == name_of(Verdict::Kind::diverged)) return " class=\"bad\"";
-  return "";
-}
-
-std::string table_markup(const ReportTable& table) {
-  std::string html = "<thead><tr>";
-  for (size_t i = 0; i < table.columns.size(); ++i) {
-    html +=
-        fmt::format("<th scope=\"col\"{}>{}</th>", i == 0 ? " class=\"name\"" : "", escape_markup(table.columns[i]));
-  }
-  html += "</tr></thead>\n<tbody>\n";
-  for (size_t r = 0; r < table.rows.size(); ++r) {
-    const auto& row = table.rows[r];
-    html += fmt::format("<tr><td class=\"name\"><i class=\"c{}\"></i>{}</td>", r % kComparisonColours,
-                        escape_markup(row[0]));
-    for (size_t i = 1; i < row.size(); ++i)
-      html += fmt::format("<td{}>{}</td>", cell_class(row[i]), escape_markup(row[i]));
-    html += "</tr>\n";
-  }
-  return "<div class=\"card scroll\"><table>\n" + html + "</tbody></table></div>\n";
-}
-
 std::string remark_cards(const Comparison& c) {
   std::string alarming, other;
   for (const Remark& remark : remarks(c)) {

@@ -132,6 +132,7 @@ std::string speedup_curve(const Comparison& c) {
       "Quality against operations",
       fmt::format("{}; mean over the seeds and their range; the line is the baseline's curve", c.judged_by().name),
       "operations of a whole run, over the baseline's"};
+  chart.log_x = true;
   const double unit = c.reference().operations();
   std::vector<ScalingPoint> points;
   Curve measured{.name = c.baseline_config().name, .x = {}, .y = {}, .markers = true};
@@ -162,7 +163,7 @@ std::string speedup_curve(const Comparison& c) {
   Curve line{.name = "fit of " + c.baseline_config().name, .x = {}, .y = {}};
   const double from = measured.x.front(), to = measured.x.back();
   for (int i = 0; i <= 40; ++i) {
-    line.x.push_back(from + (to - from) * i / 40);
+    line.x.push_back(from * std::pow(to / from, i / 40.0));
     line.y.push_back(fit.loss(line.x.back()));
   }
   chart.curves.push_back(std::move(line));

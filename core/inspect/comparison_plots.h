@@ -6,8 +6,6 @@
 
 namespace moe {
 
-constexpr size_t kComparisonColours = 8;
-
 std::string difference_plot(const Comparison& comparison);  // paired differences with their intervals
 // Quality over the operations of whole runs: the baseline at its costs with its curve, and the configurations.
 std::string speedup_curve(const Comparison& comparison);

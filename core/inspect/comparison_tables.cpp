@@ -4,24 +4,11 @@
 #include <cmath>
 
 #include "core/base/text.h"
-#include "core/base/units.h"
 
 namespace moe {
 namespace {
 
 using Standing = ComparedRun::Standing;
-
-std::string figure_text(double value, int decimals) {
-  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, decimals);
-}
-
-std::string signed_text(double value, int decimals = 4) {
-  return std::isnan(value) ? "-" : fmt::format("{:+.{}f}", value, decimals);
-}
-
-std::string count_text(double value) {
-  return std::isnan(value) ? "-" : format_count(value);
-}
 
 std::string seeds_text(const Comparison& c, const ComparedConfig& config) {
   const size_t all = config.runs.size(), paired = config.paired_seeds.size(), diverged = config.diverged_seeds.size();
@@ -41,10 +28,6 @@ std::string interval_text(const Comparison& c, const ComparedConfig& config) {
 
 std::string probability_text(double p) {
   return std::isnan(p) ? "-" : p < 0.001 ? "<0.001" : fmt::format("{:.3f}", p);
-}
-
-std::string ratio_text(double ratio) {
-  return std::isnan(ratio) ? "-" : std::isinf(ratio) ? "no limit" : fmt::format("{:.2f}x", ratio);
 }
 
 template <class Row>

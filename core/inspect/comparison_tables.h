@@ -4,14 +4,9 @@
 #include <vector>
 
 #include "core/inspect/comparison.h"
+#include "core/inspect/report_table.h"
 
 namespace moe {
-
-struct ReportTable {
-  std::string title;
-  std::vector<std::string> columns;
-  std::vector<std::vector<std::string>> rows;  // one per configuration
-};
 
 ReportTable quality_table(const Comparison& comparison);   // the quality of the runs, and its difference
 ReportTable evidence_table(const Comparison& comparison);  // what the verdicts rest on

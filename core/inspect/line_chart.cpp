@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/inspect/markup.h"
+#include "core/inspect/report_table.h"
 
 namespace moe {
 namespace {
@@ -15,7 +16,6 @@ constexpr double kWidth = 540, kWideWidth = 1108, kHeight = 250, kLeft = 46, kRi
                  kBottom = 210;
 constexpr size_t kMaxPoints = 600;  // of a drawn curve
 constexpr size_t kMaxHovers = 120;  // points with a tooltip
-constexpr size_t kPaletteSize = 8;  // of page_style.h
 
 using Point = std::pair<double, double>;
 
@@ -83,6 +83,11 @@ Axis y_axis(const LineChart& chart, const std::vector<std::vector<Point>>& curve
   const double margin = 0.07 * (high - low);
   return linear_axis(chart.from_zero && low == 0 ? 0 : low - margin,
                      std::max(high + margin, chart.from_zero ? 1e-9 : high), 5);
+}
+
+Axis x_axis(const LineChart& chart, const Range& x, bool wide) {
+  if (chart.log_x && x.low > 0) return log_axis(x.low / 1.1, x.high * 1.1);
+  return linear_axis(x.low < 0.2 * x.high ? 0 : x.low, x.high, wide ? 12 : 6);
 }
 
 // The x axis and its position.
@@ -184,8 +189,7 @@ std::string draw_chart(const LineChart& chart, bool wide) {
     for (const auto& [x, y] : curves.back()) x_range.add(x);
   }
   const double width = wide ? kWideWidth : kWidth;
-  const Horizontal x{linear_axis(x_range.low < 0.2 * x_range.high ? 0 : x_range.low, x_range.high, wide ? 12 : 6),
-                     width - kRightMargin};
+  const Horizontal x{x_axis(chart, x_range, wide), width - kRightMargin};
   const Axis y = y_axis(chart, curves, x_range);
 
   std::string svg = fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\"><title>{}: {}</title>\n", width,

@@ -22,7 +22,7 @@ struct LineChart {
   std::string x_label;
   std::vector<Curve> curves{};
   bool from_zero = false;
-  bool log_y = false;  // where the values allow it
+  bool log_x = false, log_y = false;  // where the values allow it
   // The y axis need not include the values of the first tenth of the run, which would flatten all others.
   bool cut_beginning = false;
   struct Mark {
