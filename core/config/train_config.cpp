@@ -185,6 +185,8 @@ void LogConfig::fields(FieldVisitor& v) {
   v.field("communication", communication,
           "interval of updates whose communication between ranks is recorded in metrics.jsonl: bytes, messages and "
           "seconds by kind and layer; 0 = none. A recorded update takes a few messages more");
+  v.field("tensorboard", tensorboard,
+          "also write the scalars of metrics.jsonl to event files of TensorBoard in the run's folder");
 }
 
 void SampleConfig::fields(FieldVisitor& v) {

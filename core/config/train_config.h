@@ -122,6 +122,7 @@ struct CheckpointConfig : Fields<CheckpointConfig> {
 struct LogConfig : Fields<LogConfig> {
   Duration every = Duration::updates(10);
   Duration communication = Duration::updates(0);
+  bool tensorboard = false;
 
   void fields(FieldVisitor& v) override;
 };

@@ -43,7 +43,7 @@ bool Trainer::checkpoint_is_due() const {
 
 // For comparisons, in which a run that diverged counts.
 void Trainer::record_divergence(int64_t step) {
-  if (is_first()) metrics_->write(metric_keys::kDiverged, step, {});
+  if (is_first()) records_->write(metric_keys::kDiverged, step, {});
 }
 
 // One update, and what follows from its results for the next one.
@@ -118,7 +118,7 @@ ExitCode Trainer::train() {
   if (signal) return end_interrupted(signal);
   if (run_.step < end_) {
     save_checkpoint();
-    if (is_first()) metrics_->write(metric_keys::kStopped, run_.step, {{"reason", "patience"}});
+    if (is_first()) records_->write(metric_keys::kStopped, run_.step, {{"reason", "patience"}});
     log::info("No better evaluation in the last {} evaluations (best: {} at step {}): stopped early at step {} of {}",
               run_.evaluations_since_best, best_.figure(), run_.best_step, run_.step, end_);
   }
@@ -187,7 +187,7 @@ void Trainer::log_step(const StepOutcome& outcome) {
   if (!is_first()) return;
   bar_.clear();
   log::info("{}", console_line(record, *state_->model));
-  metrics_->write(metric_keys::kTrain, run_.step, to_json(record, *state_->model));
+  records_->write(metric_keys::kTrain, run_.step, to_json(record, *state_->model));
 }
 
 // Records what the latest update sent, if it was recorded; the timeline of the process's first and last such update.
@@ -198,8 +198,8 @@ void Trainer::log_communication() {
              last = run_.step + to_whole_updates(config_.log.communication, length_) > end_;
   traffic_totals_.add(profile);
   if (!is_first()) return;
-  metrics_->write(metric_keys::kCommunication, run_.step, to_json(profile));
-  if (first || last) metrics_->write(metric_keys::kTimeline, run_.step, timeline_json(profile, groups_.world->rank()));
+  records_->write(metric_keys::kCommunication, run_.step, to_json(profile));
+  if (first || last) records_->write(metric_keys::kTimeline, run_.step, timeline_json(profile, groups_.world->rank()));
 }
 
 // What evaluations and samples ask before each of their parts, on every rank: whether a signal ends them. It is stored
@@ -286,7 +286,7 @@ void Trainer::write_change(const std::vector<Json>& records, const std::string& 
   if (!is_first()) return;
   for (Json record : records) {
     if (!cause.empty()) record[metric_keys::kCause] = cause;
-    metrics_->write(metric_keys::kLifecycle, run_.step, std::move(record));
+    records_->write(metric_keys::kLifecycle, run_.step, std::move(record));
   }
 }
 
@@ -304,7 +304,7 @@ void Trainer::place_experts() {
   if (!is_first()) return;
   bar_.clear();
   log::info("{}", to_words(outcome, run_.step));
-  metrics_->write(metric_keys::kPlacement, run_.step, to_json(outcome));
+  records_->write(metric_keys::kPlacement, run_.step, to_json(outcome));
 }
 
 // Measures the loss after a change of experts if a signal ended the run before it was. Returns a signal that ends it
@@ -375,7 +375,7 @@ void Trainer::record_evaluation(const Evaluation& result, const BestEvaluation::
   record["best"] = verdict.is_best;
   record["seconds"] = seconds;
   add_loads(record, *state_->model);
-  metrics_->write(metric_keys::kEvaluation, run_.step, record);
+  records_->write(metric_keys::kEvaluation, run_.step, record);
 }
 
 bool Trainer::out_of_patience() const {
@@ -395,7 +395,7 @@ int Trainer::heed_alarm() {
         "step {}: {}, beyond the limit {} for {} updates{}", run_.step, event.in_words(), event.limit,
         config_.moe.alarm.updates,
         action == "raise" ? fmt::format("; its balance losses are now multiplied by {:.3g}", balance.raised()) : "");
-    metrics_->write(metric_keys::kAlarm, run_.step,
+    records_->write(metric_keys::kAlarm, run_.step,
                     {{"layer", event.layer},
                      {"quantity", event.quantity},
                      {"value", event.value},
@@ -423,7 +423,7 @@ int Trainer::show_sample() {
   if (signal || !sample || !is_first()) return signal;
   bar_.clear();
   log::info("[sample] step {} | {} >>> {}", run_.step, sample->prompt, sample->text);
-  metrics_->write(metric_keys::kSample, run_.step, {{"text", sample->text}});
+  records_->write(metric_keys::kSample, run_.step, {{"text", sample->text}});
   return 0;
 }
 
@@ -458,7 +458,7 @@ void Trainer::save_checkpoint() {
   if (!is_first()) return;
   checkpoint_bytes_ = folder_bytes(checkpoints.path(run_.step));
   remove_old_checkpoints();
-  metrics_->write(metric_keys::kCheckpoint, run_.step, {{"seconds", seconds_since(start)}});
+  records_->write(metric_keys::kCheckpoint, run_.step, {{"seconds", seconds_since(start)}});
 }
 
 }  // namespace moe

@@ -10,7 +10,7 @@
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/lifecycle/expert_placement.h"
-#include "core/record/metrics.h"
+#include "core/record/run_records.h"
 #include "core/record/run_folder.h"
 #include "core/record/run_lock.h"
 #include "core/step/cpu_setup.h"
@@ -127,7 +127,7 @@ class Trainer {
   std::vector<ConfigDifference> changes_;  // made by --change
   std::optional<int64_t> saved_;           // the step of the last checkpoint
   BestEvaluation best_;
-  std::unique_ptr<MetricsFile> metrics_;  // only on rank 0
+  std::unique_ptr<RunRecords> records_;  // only on rank 0
   ProgressBar bar_;
   StopRequest stop_;
 

@@ -268,8 +268,8 @@ void Trainer::open_files(bool resumed) {
       .step_finished = run_.step_finished,
       .lifecycle_records = run_.lifecycle_records,
       .alarm_writes_again = !unmeasured.is_null() && unmeasured.value(metric_keys::kCause, "") == metric_keys::kAlarm};
-  metrics_ =
-      std::make_unique<MetricsFile>(folder_.path() + "/metrics.jsonl", resumed ? std::optional(at) : std::nullopt);
+  records_ =
+      std::make_unique<RunRecords>(folder_.path(), resumed ? std::optional(at) : std::nullopt, config_.log.tensorboard);
   describe();
 }
 
@@ -323,7 +323,7 @@ void Trainer::describe() {
   checkpoint_bytes_ = checkpoint_bytes(summary, plan_, device_.precision.storage, store);
   stop_.expect_checkpoint(checkpoint_bytes_ / kSlowDisk);
   log_summary(summary);
-  for (const auto& record : initialisation_.to_json()) metrics_->write("init", run_.step, record);
+  for (const auto& record : initialisation_.to_json()) records_->write("init", run_.step, record);
   // Reopening a finished run must not overwrite its manifest.
   const bool finished = run_.step > 0 && run_.step >= end_;
   const Json before = folder_.manifest();
