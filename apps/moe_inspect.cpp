@@ -21,6 +21,7 @@
 #include "core/inspect/json_report.h"
 #include "core/inspect/ladder_report.h"
 #include "core/inspect/text_report.h"
+#include "core/inspect/watch_loop.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
 
@@ -207,12 +208,31 @@ static int show_ladder(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
+static int watch(int argc, char** argv, MpiSession& session) {
+  CommandLine app(
+      "Shows a run that is being trained, again and again until it is over: progress, curves, loads of the experts.",
+      "moe-inspect watch");
+  std::string folder;
+  double every = 2;
+  bool once = false;
+  app.add_option("run", folder, "folder of a run").required();
+  app.add_option("--every", every, "seconds between two looks").capture_default_str().between(0.1, 3600.0);
+  app.add_flag("--once", once, "look once; also when standard output is not a terminal");
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (session.world()->rank() != 0) return 0;
+  watch_run(folder, every, once);
+  return 0;
+}
+
 struct Command {
   std::string_view name;
   int (*run)(int argc, char** argv, MpiSession& session);
 };
-static constexpr Command kCommands[] = {
-    {"compare", compare}, {"curriculum", show_curriculum}, {"gradients", show_gradients}, {"ladder", show_ladder}};
+static constexpr Command kCommands[] = {{"compare", compare},
+                                        {"curriculum", show_curriculum},
+                                        {"gradients", show_gradients},
+                                        {"ladder", show_ladder},
+                                        {"watch", watch}};
 
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -15,6 +14,7 @@
 #include "core/base/units.h"
 #include "core/inspect/communication_report.h"
 #include "core/inspect/lifecycle_report.h"
+#include "core/inspect/load_bars.h"
 #include "core/inspect/placement_report.h"
 
 namespace moe {
@@ -23,36 +23,6 @@ namespace {
 constexpr int kBarColumns = 64;  // width of a row of bars
 constexpr size_t kIndent = 7;
 constexpr size_t kMostDrops = 16;  // maximum number of listed experts
-// A bar's full height represents this multiple of the fair share.
-constexpr double kFullBar = 2.0;
-
-enum class Colour { none, faint, red, yellow, magenta, bold };
-
-class Painter {
- public:
-  explicit Painter(bool colour) : colour_(colour) {}
-  std::string operator()(Colour colour, std::string_view text) const {
-    static constexpr std::array<const char*, 6> kCodes = {"0", "2", "31", "33", "35", "1"};
-    if (!colour_ || colour == Colour::none) return std::string(text);
-    return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[as_index(colour)], text);
-  }
-
- private:
-  bool colour_;
-};
-
-Colour colour_of(double relative) {
-  if (relative == 0) return Colour::red;
-  if (relative < LayerStats::kNearlyDead) return Colour::yellow;
-  return relative > kFullBar ? Colour::magenta : Colour::none;
-}
-
-std::string_view bar(double relative) {
-  static constexpr std::array<std::string_view, 8> kBars = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-  if (relative == 0) return "×";
-  const auto eighths = static_cast<int>(std::lround(relative / kFullBar * 8));
-  return kBars[as_index(std::clamp(eighths, 1, 8) - 1)];
-}
 
 std::string repeat(std::string_view text, size_t times) {
   std::string result;
@@ -92,9 +62,9 @@ std::string expert_rows(const LayerStats& s, const Painter& paint) {
   std::string bars(kIndent, ' '), numbers(kIndent, ' ');
   for (size_t e = 0; e < experts; ++e) {
     const double relative = s.relative_load(e);
-    const Colour colour = colour_of(relative);
+    const Colour colour = colour_of_load(relative);
     const std::string gap(e > 0 ? width - filled : 0, ' ');
-    bars += gap + paint(colour, repeat(bar(relative), filled));
+    bars += gap + paint(colour, repeat(load_bar(relative), filled));
     numbers += gap + paint(colour == Colour::none ? Colour::faint : colour,
                            fmt::format("{:<{}}", short_load(relative), filled));
   }
@@ -105,14 +75,8 @@ std::string expert_rows(const LayerStats& s, const Painter& paint) {
 std::string sorted_rows(const LayerStats& s, const Painter& paint) {
   std::vector<double> relative;
   for (size_t e = 0; e < s.load.size(); ++e) relative.push_back(s.relative_load(e));
+  const std::string bars = std::string(kIndent, ' ') + load_bars(relative, kBarColumns, paint);
   std::sort(relative.begin(), relative.end(), std::greater<>());
-  std::string bars(kIndent, ' ');
-  for (int column = 0; column < kBarColumns; ++column) {
-    const Share part = share_of(s.experts(), kBarColumns, column);
-    const auto begin = relative.begin() + part.begin;
-    const double level = std::accumulate(begin, begin + part.count, 0.0) / static_cast<double>(part.count);
-    bars += paint(colour_of(level), bar(level));
-  }
   const auto quantile = [&](double q) {
     return relative[as_index(std::lround((1 - q) * static_cast<double>(relative.size() - 1)))];
   };

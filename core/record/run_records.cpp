@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "core/base/json_text.h"
 #include "core/base/metric_keys.h"
