@@ -109,5 +109,12 @@ Tensor sums_tensor(Sums& sums) {
                 sizeof(Sums) % sizeof(double) == 0);
   return as_tensor(std::span(reinterpret_cast<double*>(&sums), sizeof(Sums) / sizeof(double)));
 }
+// The same for several of them.
+template <class Sums>
+Tensor sums_tensor(std::vector<Sums>& sums) {
+  static_assert(std::is_trivially_copyable_v<Sums> && std::is_standard_layout_v<Sums> &&
+                sizeof(Sums) % sizeof(double) == 0);
+  return as_tensor(std::span(reinterpret_cast<double*>(sums.data()), sums.size() * sizeof(Sums) / sizeof(double)));
+}
 
 }  // namespace moe

@@ -43,6 +43,8 @@ inline constexpr const char* kLoad = "load";                 // (layers, experts
 inline constexpr const char* kDroppedLoad = "dropped_load";  // likewise of those that were dropped
 inline constexpr const char* kStride = "stride";
 inline constexpr const char* kData = "data";
+inline constexpr const char* kParts = "parts";  // of an evaluation: lists of sums over pieces of the set
+inline constexpr const char* kCorrect = "correct";
 
 // Records of kLifecycle.
 inline constexpr const char* kKind = "kind";

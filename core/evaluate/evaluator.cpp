@@ -78,6 +78,24 @@ std::vector<Round> rounds_of_streams(const EvaluationSet& set, int64_t ranks, in
   return rounds;
 }
 
+// Adds the sums of a round's sequences to the parts that these belong to.
+void add_to_parts(Context& ctx, const Outcome& outcome, const Round& round, int64_t all_sequences,
+                  std::vector<EvaluatedPart>& parts) {
+  const int64_t predictions = round.count == 0 ? 0 : outcome.losses.dim(0) / round.count;
+  const int64_t count = std::ssize(parts);
+  for (int64_t begin = round.first, end = round.first + round.count; begin < end;) {
+    const int64_t part = begin * count / all_sequences;
+    // The first sequence of the next part.
+    const int64_t next = std::min(end, ((part + 1) * all_sequences + count - 1) / count);
+    const int64_t row = (begin - round.first) * predictions, rows = (next - begin) * predictions;
+    const LossSums sums = loss_sums(ctx, outcome.losses.slice(row, rows), outcome.correct.slice(row, rows),
+                                    outcome.targets.slice(row, rows));
+    EvaluatedPart& p = parts[static_cast<size_t>(part)];
+    p.loss += sums.loss, p.tokens += sums.tokens, p.correct += sums.correct;
+    begin = next;
+  }
+}
+
 }  // namespace
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
@@ -97,6 +115,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   struct Totals {
     double losses = 0, predictions = 0, correct = 0;
   } totals;
+  std::vector<EvaluatedPart> parts(static_cast<size_t>(std::min(set.num_sequences(), kMostEvaluatedParts)));
   for (const Round& round : (memory ? rounds_of_streams : rounds_of_windows)(set, ranks, rank, sequences)) {
     if (stop && stop()) return {.is_complete = false};
     set.load(round.first, round.count, batch);
@@ -111,6 +130,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     const Outcome outcome = model.losses(ctx, tokens);
     const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
     if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome.losses);
+    add_to_parts(ctx, outcome, round, set.num_sequences(), parts);
     totals.losses += sums.loss;
     totals.predictions += sums.tokens;
     totals.correct += sums.correct;
@@ -121,7 +141,13 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   groups.world->all_reduce_sum(sums_tensor(totals));
   state.complete_sums(groups);
   if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
-  return {totals.losses, totals.predictions, totals.correct, set.raw_bytes(), set.unknown()};
+  if (!parts.empty()) groups.world->all_reduce_sum(sums_tensor(parts));
+  return {.loss_sum = totals.losses,
+          .tokens = totals.predictions,
+          .correct = totals.correct,
+          .raw_bytes = set.raw_bytes(),
+          .unknown = set.unknown(),
+          .parts = std::move(parts)};
 }
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,

@@ -4,7 +4,9 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <vector>
 
+#include "core/evaluate/evaluated_part.h"
 #include "core/evaluate/metric.h"
 #include "core/step/training_state.h"
 #include "data/corpus.h"
@@ -28,7 +30,8 @@ struct Evaluation {
   std::optional<int64_t> raw_bytes{};                   // bytes of text that the predictions stand for
   std::optional<UnknownText> unknown{};                 // what of it is unknown to the tokenizer; nothing: not counted
   std::span<const char* const> metrics = kTextMetrics;  // metrics that are meaningful for it
-  bool is_complete = true;                              // false: it was stopped, and its figures mean nothing
+  std::vector<EvaluatedPart> parts{};  // equal numbers of sequences; as many as there are, at most kMostEvaluatedParts
+  bool is_complete = true;             // false: it was stopped, and its figures mean nothing
 
   double nll() const { return loss_sum / tokens; }  // nats per prediction
   double perplexity() const;

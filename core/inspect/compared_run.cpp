@@ -172,6 +172,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
     run.terms.emplace_back("number of evaluations", std::to_string(run.history.evaluations.size()));
   run.step = evaluation.step;
   run.quality = evaluation.quality;
+  run.parts = evaluation.parts;
   std::vector<double> times;
   for (const TrainPoint& p : run.history.train) times.push_back(p.milliseconds);
   run.milliseconds = median(times);

@@ -33,9 +33,10 @@ struct ComparedRun {
 
   int64_t step = 0;  // step of the evaluation that is compared
   double quality = kAbsent;
-  bool is_copy = false;           // perturbed (init.perturb), to measure the noise
-  bool has_other_cost = false;    // from the folder costs: the baseline, shorter or longer
-  double milliseconds = kAbsent;  // per step, median over the logged steps
+  std::vector<EvaluatedPart> parts{};  // of that evaluation
+  bool is_copy = false;                // perturbed (init.perturb), to measure the noise
+  bool has_other_cost = false;         // from the folder costs: the baseline, shorter or longer
+  double milliseconds = kAbsent;       // per step, median over the logged steps
   double parameters = kAbsent, active_parameters = kAbsent, flops_per_token = kAbsent;
   // Over the evaluation's tokens: largest load over the mean load in the worst layer, and experts of all layers without
   // a token.

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <string_view>
 #include <system_error>
 
 #include "core/base/statistics.h"
@@ -118,6 +119,32 @@ double updates_to_reach(const ComparedRun& run, double quality) {
   return kAbsent;
 }
 
+// How much more the figure is when a token's loss is larger by one, or for a classifier the share of correct
+// predictions. Between its evaluations a run's figure and loss differ by more than rounding.
+double figure_per_unit(const ComparedRun& run, bool by_accuracy) {
+  if (by_accuracy) return -100;  // the error in per cent
+  const EvaluationPoint *low = nullptr, *high = nullptr;
+  for (const EvaluationPoint& e : run.history.evaluations) {
+    if (std::isnan(e.quality) || std::isnan(e.loss)) continue;
+    if (!low || e.loss < low->loss) low = &e;
+    if (!high || e.loss > high->loss) high = &e;
+  }
+  if (!low || high->loss - low->loss < 0.01) return kAbsent;
+  return (high->quality - low->quality) / (high->loss - low->loss);
+}
+
+TextInterval interval_over_text(const ComparedConfig& config, const ComparedConfig& baseline) {
+  std::vector<PairedParts> pairs;
+  for (const ComparedRun* run : config.runs) {
+    for (const ComparedRun* other : baseline.runs) {
+      if (run->seed == other->seed) pairs.push_back({&run->parts, &other->parts});
+    }
+  }
+  const bool by_accuracy = baseline.runs.front()->history.judged_by->key == std::string_view("error");
+  const double factor = figure_per_unit(*baseline.runs.front(), by_accuracy);
+  return std::isnan(factor) ? TextInterval() : difference_over_text(pairs, by_accuracy, factor);
+}
+
 void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector<std::string>& notes) {
   std::map<int64_t, const ComparedRun*> of_baseline;
   for (const ComparedRun* run : baseline.runs) of_baseline[run->seed] = run;
@@ -141,6 +168,7 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
   }
   config.difference = paired_difference(std::move(differences_of_quality));
   config.unpaired = unpaired_difference(values, baseline_values);
+  config.over_text = interval_over_text(config, baseline);
   config.time_ratio = std::exp(mean(log_ratios));
   for (const auto& [seed, run] : of_baseline) alone.push_back(seed);
   if (!alone.empty()) {

@@ -7,6 +7,7 @@
 #include "core/inspect/compared_run.h"
 #include "core/inspect/effective_speedup.h"
 #include "core/inspect/paired_difference.h"
+#include "core/inspect/text_variation.h"
 #include "core/inspect/verdict.h"
 #include "core/record/run_folder.h"
 
@@ -26,6 +27,7 @@ struct ComparedConfig {
   std::vector<int64_t> diverged_seeds;   // seeds without a result, because the loss was no longer finite
   PairedDifference difference;           // of the quality, minus the baseline's
   UnpairedDifference unpaired;           // of the same seeds
+  TextInterval over_text;                // of the same runs, for other text
   Verdict verdict;
   double time_ratio = kAbsent;  // time of a step over the baseline's: geometric mean over the paired seeds
   // For each paired seed: the number of tokens after which the run reaches the quality of the baseline's compared

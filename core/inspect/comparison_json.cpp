@@ -47,6 +47,8 @@ Json config_json(const Comparison& c, const ComparedConfig& config) {
   const UnpairedDifference& u = config.unpaired;
   json["unpaired_interval"] =
       std::isnan(u.half_width) ? Json(nullptr) : Json{u.mean - u.half_width, u.mean + u.half_width};
+  const TextInterval& text = config.over_text;
+  json["interval_over_text"] = text.parts == 0 ? Json(nullptr) : Json{text.low, text.high};
   json["correlation"] = u.correlation;
   json["below_noise"] = c.is_below_noise(config);
   json["verdict"] = name_of(config.verdict.kind);

@@ -57,6 +57,9 @@ ReportTable quality_table(const Comparison& c) {
 ReportTable evidence_table(const Comparison& c) {
   std::vector<std::string> columns{"config", "p", "unpaired interval", "correlation", "seeds to decide"};
   const bool has_margin = c.margin > 0;
+  const bool has_parts = std::any_of(c.configs.begin(), c.configs.end(),
+                                     [](const ComparedConfig& config) { return config.over_text.parts > 0; });
+  if (has_parts) columns.insert(columns.begin() + 2, "over texts");
   if (has_margin) columns.insert(columns.begin() + 2, fmt::format("p(beyond {:g})", c.margin));
   return table(c, "Evidence", columns, [&](const ComparedConfig& config) {
     std::vector<std::string> row{config.name};
@@ -66,11 +69,13 @@ ReportTable evidence_table(const Comparison& c) {
       return row;
     }
     const UnpairedDifference& u = config.unpaired;
+    const auto interval = [](double low, double high) {
+      return std::isnan(low) ? "-" : fmt::format("[{}, {}]", signed_text(low), signed_text(high));
+    };
     row.push_back(probability_text(config.verdict.p));
     if (has_margin) row.push_back(probability_text(config.verdict.p_equivalent));
-    row.push_back(std::isnan(u.half_width) ? "-"
-                                           : fmt::format("[{}, {}]", signed_text(u.mean - u.half_width),
-                                                         signed_text(u.mean + u.half_width)));
+    if (has_parts) row.push_back(interval(config.over_text.low, config.over_text.high));
+    row.push_back(interval(u.mean - u.half_width, u.mean + u.half_width));
     row.push_back(signed_text(u.correlation, 2));
     const Verdict& v = config.verdict;
     row.push_back(v.kind != Verdict::Kind::undecided ? "-"
@@ -205,6 +210,7 @@ std::string reading_help(const Comparison& c) {
       "no proof of equality" +
       (c.margin > 0 ? fmt::format(", equivalent is one of a difference below {:g}", c.margin)
                     : ", which --margin looks for") +
+      ". over texts: the interval for other validation text, with these runs (a bootstrap over pieces of the text)"
       ". correlation: of the pairs; where it is near 0 pairing by seed brings nothing. seeds to decide: in all, if "
       "mean "
       "and scatter stay as they are. It applies to other seeds of the same setting, not to other sizes, lengths or "

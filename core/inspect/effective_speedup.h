@@ -25,9 +25,7 @@ struct EffectiveSpeedup {
 };
 
 // The interval is a bootstrap over the seeds (Efron, 1979): the seeds are drawn again, with all runs of a seed
-// together, and the curve is fitted anew. It is a percentile interval, which is too narrow for few seeds.
+// together, and the curve is fitted again. It is a percentile interval, which is too narrow for few seeds.
 EffectiveSpeedup effective_speedup(std::span<const CostedRuns> baseline, const CostedRuns& method);
-
-constexpr int kResamplings = 2000;
 
 }  // namespace moe

@@ -8,6 +8,8 @@
 
 namespace moe {
 
+constexpr int kResamplings = 2000;
+
 using Resample = std::vector<size_t>;  // indices of observations, as many as there are
 
 // The lowest and highest of the middle 95 % of `statistic` over `count` resamples of n observations. The draws are the

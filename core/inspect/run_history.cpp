@@ -55,11 +55,34 @@ static std::map<std::string, double> named_numbers(const Json& record, const cha
   return numbers;
 }
 
+// Nothing if the lists are not complete.
+static std::vector<EvaluatedPart> evaluated_parts(const Json& r) {
+  const Json* parts = r.find(metric_keys::kParts);
+  if (!parts || !parts->is_object()) return {};
+  const auto numbers = [&](const char* key) {
+    std::vector<double> values;
+    const Json* it = parts->find(key);
+    if (!it || !it->is_array()) return values;
+    for (const Json& value : *it) values.push_back(value.is_number() ? value.get<double>() : kAbsent);
+    return values;
+  };
+  const std::vector<double> losses = numbers(metric_keys::kLoss), tokens = numbers(metric_keys::kTokens),
+                            correct = numbers(metric_keys::kCorrect);
+  if (losses.size() != tokens.size() || losses.size() != correct.size()) return {};
+  std::vector<EvaluatedPart> result;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    if (!std::isfinite(losses[i] + tokens[i] + correct[i])) return {};
+    result.push_back({losses[i], tokens[i], correct[i]});
+  }
+  return result;
+}
+
 static EvaluationPoint evaluation_point(int64_t step, const Json& r) {
   EvaluationPoint e{.step = step, .loss = number(r, metric_keys::kLoss), .quality = quality(r), .load = load_shares(r)};
   e.tokens = number(r, metric_keys::kTokens);
   e.stride = number(r, metric_keys::kStride);
   if (const Json* it = r.find(metric_keys::kData); it && it->is_string()) e.data = it->get<std::string>();
+  e.parts = evaluated_parts(r);
   return e;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/evaluate/evaluated_part.h"
 #include "core/evaluate/metric.h"
 
 namespace moe {
@@ -44,6 +45,7 @@ struct EvaluationPoint {
   LoadShares load{};
   double tokens = kAbsent, stride = kAbsent;  // predicted tokens; distance between two windows
   std::string data{};                         // the hash of the split
+  std::vector<EvaluatedPart> parts{};         // empty when not recorded
 };
 
 // The effect of an event of moe.lifecycle on a layer: core/lifecycle/lifecycle_record.h.

@@ -217,4 +217,16 @@ Json to_json(const Evaluation& e) {
   return json;
 }
 
+void add_parts(Json& record, const Evaluation& evaluation) {
+  if (evaluation.parts.empty()) return;
+  Json losses = Json::array(), tokens = Json::array(), correct = Json::array();
+  for (const EvaluatedPart& part : evaluation.parts) {
+    losses.push_back(std::round(part.loss * 1e4) / 1e4);
+    tokens.push_back(part.tokens);
+    correct.push_back(part.correct);
+  }
+  record[metric_keys::kParts] = {
+      {metric_keys::kLoss, losses}, {metric_keys::kTokens, tokens}, {metric_keys::kCorrect, correct}};
+}
+
 }  // namespace moe

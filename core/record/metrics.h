@@ -61,6 +61,8 @@ std::optional<int64_t> recorded_checkpoint(const std::string& path);
 std::string console_line(const TrainRecord& record, const Model& model);
 Json to_json(const TrainRecord& record, const Model& model);
 Json to_json(const Evaluation& evaluation);
+// Adds the sums of an evaluation's parts to its record.
+void add_parts(Json& record, const Evaluation& evaluation);
 // Adds to a record, per layer: each expert's share of the assignments and, where some were dropped, each expert's
 // dropped assignments as a share of the layer's assignments.
 void add_loads(Json& record, const Model& model);

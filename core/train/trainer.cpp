@@ -374,6 +374,7 @@ void Trainer::record_evaluation(const Evaluation& result, const BestEvaluation::
   }
   record["best"] = verdict.is_best;
   record["seconds"] = seconds;
+  add_parts(record, result);
   add_loads(record, *state_->model);
   records_->write(metric_keys::kEvaluation, run_.step, record);
 }

@@ -472,3 +472,18 @@ TEST_CASE("the folder costs holds the baseline's runs of other lengths") {
   CHECK(c.configs[0].runs.size() == 1);
   CHECK(c.costs.size() == 2);
 }
+
+TEST_CASE("parts of the validation text give an interval for other texts") {
+  std::vector<ComparedRun> runs = sample_runs();
+  for (ComparedRun& run : runs) {
+    for (int i = 0; i < 20; ++i)
+      run.parts.push_back({.loss = run.quality * (i % 2 == 0 ? 90 : 110), .tokens = 100, .correct = 0});
+  }
+  const Comparison c = compare_runs(std::move(runs), {"a"}, {});
+  const TextInterval& text = c.configs[1].over_text;
+  CHECK(text.parts == 20);
+  CHECK(text.low < -0.0195);
+  CHECK(text.low > -0.0215);
+  CHECK(text.high > -0.0205);
+  CHECK_THAT(comparison_text(c, false), Catch::Contains("over texts"));
+}
