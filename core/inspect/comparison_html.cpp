@@ -45,9 +45,11 @@ std::string comparison_html(const Comparison& c, bool with_measures) {
   const std::string title = "Comparison with " + c.baseline_config().name;
   std::string body = fmt::format("<h1>{}</h1>\n<p class=\"sub\">{} | {}</p>\n", escape_markup(title),
                                  escape_markup(c.folder), escape_markup(comparison_headline(c)));
-  body += remark_cards(c);
+  if (const std::string answer = comparison_answer(c); !answer.empty())
+    body += fmt::format("<p class=\"answer\">{}</p>\n", escape_markup(answer));
+  body += plots(difference_plot(c)) + remark_cards(c);
   const ReportTable quality = quality_table(c);
-  body += section(quality.title, table_markup(quality) + plots(difference_plot(c)));
+  body += section(quality.title, table_markup(quality));
   if (c.configs.size() > 1) body += section("Evidence", table_markup(evidence_table(c)));
   body += fmt::format("<p class=\"sub\">{}</p>\n", escape_markup(reading_help(c)));
   const ReportTable match = match_table(c);

@@ -4,6 +4,7 @@
 
 #include "core/base/build_info.h"
 #include "core/base/json.h"
+#include "core/inspect/comparison_tables.h"
 
 namespace moe {
 namespace {
@@ -86,6 +87,7 @@ Json comparison_json(const Comparison& c) {
           {"folder", c.folder},
           {"at", c.at == ComparedAt::last ? "last" : "best"},
           {"baseline", c.baseline_config().name},
+          {"answer", comparison_answer(c)},
           {"confidence", kConfidence},
           {"margin", c.margin},
           {"noise",

@@ -1,6 +1,7 @@
 #include "core/inspect/comparison_tables.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "core/base/text.h"
@@ -173,6 +174,43 @@ std::string comparison_headline(const Comparison& c) {
                      c.configs.size(), c.configs.size() == 1 ? "" : "s", c.with(Standing::fair).size(),
                      c.with(Standing::fair).size() == 1 ? "" : "s", term(4), term(2),
                      c.at == ComparedAt::last ? "last" : "best", term(6), c.baseline_config().name);
+}
+
+std::string comparison_answer(const Comparison& c) {
+  using Kind = Verdict::Kind;
+  struct Group {
+    Kind kind;
+    std::string words;  // before the names
+  };
+  const std::string& baseline = c.baseline_config().name;
+  const std::string unit = c.judged_by().name;
+  const Group groups[] = {{Kind::better, fmt::format("better than {} in {}: ", baseline, unit)},
+                          {Kind::worse, fmt::format("worse than {} in {}: ", baseline, unit)},
+                          {Kind::equivalent, fmt::format("equivalent to {} within {:g}: ", baseline, c.margin)},
+                          {Kind::undecided, "not decided: "},
+                          {Kind::diverged, "not judged, because a seed diverged: "},
+                          {Kind::none, "not judged without two shared seeds: "}};
+  std::vector<std::string> parts;
+  for (const Group& group : groups) {
+    std::vector<std::string> names;
+    for (const ComparedConfig& config : c.configs) {
+      if (&config == &c.baseline_config() || config.verdict.kind != group.kind) continue;
+      std::string name = config.name;
+      const bool has_size = group.kind == Kind::better || group.kind == Kind::worse;
+      if (has_size) {
+        name += fmt::format(" (by {:.4f}, 95 % interval {:.4f} to {:.4f})", std::abs(config.difference.mean),
+                            std::min(std::abs(config.difference.low()), std::abs(config.difference.high())),
+                            std::max(std::abs(config.difference.low()), std::abs(config.difference.high())));
+      }
+      if (group.kind == Kind::undecided && config.verdict.seeds_to_decide)
+        name += fmt::format(" (about {} seeds would decide)", *config.verdict.seeds_to_decide);
+      names.push_back(std::move(name));
+    }
+    if (!names.empty()) parts.push_back(group.words + join(names, ", "));
+  }
+  std::string answer = join(parts, "; ");
+  if (!answer.empty()) answer[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(answer[0])));
+  return answer.empty() ? answer : answer + ".";
 }
 
 std::string changes_line(const ComparedConfig& config) {

@@ -18,6 +18,8 @@ ReportTable measures_table(const Comparison& comparison);  // measures reported 
 
 // Summary of the runs: "2 configurations, 6 runs, ...".
 std::string comparison_headline(const Comparison& comparison);
+// What the comparison shows, as one sentence; empty with a single configuration.
+std::string comparison_answer(const Comparison& comparison);
 // The line "changes from the baseline" of a configuration; empty if there are none.
 std::string changes_line(const ComparedConfig& config);
 

@@ -8,7 +8,9 @@
 namespace moe {
 
 std::string comparison_text(const Comparison& c, bool with_measures) {
-  std::string text = comparison_headline(c) + "\n\n" + table_text(quality_table(c)) + "\n";
+  std::string text = comparison_headline(c) + "\n\n";
+  if (const std::string answer = comparison_answer(c); !answer.empty()) text += wrapped(answer) + "\n";
+  text += table_text(quality_table(c)) + "\n";
   if (c.configs.size() > 1) text += table_text(evidence_table(c)) + "\n" + table_text(match_table(c)) + "\n";
   if (!c.costs.empty()) text += table_text(speedup_table(c)) + "\n";
   text += table_text(cost_table(c)) + "\n" + table_text(experts_table(c)) + "\n";

@@ -238,7 +238,8 @@ std::string ladder_html(const Ladder& ladder) {
   const std::string title = "Ladder with " + ladder.baseline;
   std::string body =
       fmt::format("<h1>{}</h1>\n<p class=\"sub\">{}</p>\n", escape_markup(title), escape_markup(ladder.folder));
-  for (const std::string& answer : ladder_answers(ladder)) body += fmt::format("<p>{}</p>\n", escape_markup(answer));
+  for (const std::string& answer : ladder_answers(ladder))
+    body += fmt::format("<p class=\"answer\">{}</p>\n", escape_markup(answer));
   body += plots(charts_of(ladder));
   for (const ReportTable& table : {method_table(ladder), trend_table(ladder), size_table(ladder)})
     body += section(table.title, table_markup(table));

@@ -12,6 +12,7 @@
 #include "core/base/json_text.h"
 #include "core/inspect/comparison_csv.h"
 #include "core/inspect/comparison_json.h"
+#include "core/inspect/comparison_tables.h"
 #include "core/inspect/comparison_text.h"
 #include "tests/inspect/sample_comparison.h"
 #include "tests/support/catch.h"
@@ -486,4 +487,23 @@ TEST_CASE("parts of the validation text give an interval for other texts") {
   CHECK(text.low > -0.0215);
   CHECK(text.high > -0.0205);
   CHECK_THAT(comparison_text(c, false), Catch::Contains("over texts"));
+}
+
+TEST_CASE("a comparison answers in one sentence") {
+  std::vector<ComparedRun> runs = sample_runs();
+  CHECK(comparison_answer(compare_runs(runs, {"a"}, {})) == "Not decided: b (about 4 seeds would decide).");
+  for (const int64_t seed : {1, 2, 3}) {
+    const double baseline = runs[seed - 1].quality, noise = 0.0001 * static_cast<double>(seed);
+    runs.push_back(sample_run("c", seed, baseline - 0.1 + noise));
+    runs.push_back(sample_run("d", seed, baseline + 0.1 + noise));
+    runs.push_back(sample_run("e", seed, baseline + noise));
+  }
+  ComparisonOptions options;
+  options.margin = 0.01;
+  CHECK(comparison_answer(compare_runs(runs, {"a"}, options)) ==
+        "Better than a in bits per character: c (by 0.0998, 95 % interval 0.0996 to 0.1000); worse than a in bits per "
+        "character: d (by 0.1002, 95 % interval 0.1000 to 0.1004); equivalent to a within 0.01: e; not decided: b "
+        "(about 5 seeds "
+        "would decide).");
+  CHECK(comparison_answer(compare_runs({sample_run("a", 1, 2)}, {}, {})).empty());
 }
