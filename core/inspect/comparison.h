@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/inspect/compared_run.h"
+#include "core/inspect/equal_cost.h"
 #include "core/inspect/paired_difference.h"
 #include "core/inspect/verdict.h"
 #include "core/record/run_folder.h"
@@ -15,6 +16,7 @@ struct ComparisonOptions {
   ComparedAt at = ComparedAt::last;
   std::string baseline;  // empty = the first configuration with a run that can be compared
   double margin = 0;     // differences below it are called equivalent; 0: none is
+  StudyCosts costs{};    // what the runs have in common; compare_folder() reads it
 };
 
 // One configuration: the fair runs of all its seeds.
@@ -58,6 +60,7 @@ struct Comparison {
   std::string folder;
   ComparedAt at = ComparedAt::last;
   double margin = 0;
+  EqualCost equal = EqualCost::tokens;  // what the runs have in common
   std::vector<ComparedRun> runs;        // all runs that were found
   std::vector<ComparedConfig> configs;  // those with runs that are fair, or that diverged
   size_t baseline = 0;                  // index in `configs`
