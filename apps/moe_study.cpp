@@ -7,11 +7,26 @@
 #include "core/base/output.h"
 #include "core/base/text.h"
 #include "core/study/compare_study.h"
+#include "core/study/search_study.h"
 
 using namespace moe;
 
+namespace {
+
+struct Request {
+  CompareOptions runs;  // what all subcommands have
+  std::vector<std::string> files;
+  SearchOptions search;
+  std::string at = "last";
+  bool no_wait = false;
+  int code = 0;
+};
+
+}  // namespace
+
 // Options that all subcommands have.
-static void add_run_options(CommandLine& app, CompareOptions& o) {
+static void add_run_options(CommandLine& app, Request& r) {
+  CompareOptions& o = r.runs;
   app.add_option("-n,--ranks", o.ranks, "train under mpirun with this number of ranks")
       .capture_default_str()
       .between(1, 1 << 20);
@@ -20,21 +35,16 @@ static void add_run_options(CommandLine& app, CompareOptions& o) {
   app.add_option("-b", o.base, "configuration below all others; may be repeated").allow_extra_args(false);
   app.add_option("--set", o.settings, "key=value, above all configurations; may be repeated").allow_extra_args(false);
   app.add_flag("-q", o.quiet, "trainings print only warnings");
+  app.add_flag("--no-wait", r.no_wait, "end when other processes train all that is left, instead of waiting for them");
 }
 
-static void add_no_wait(CommandLine& app, bool& ends) {
-  app.add_flag("--no-wait", ends, "end when other processes train all that is left, instead of waiting for them");
+// As they were given, with the configurations.
+static CompareOptions runs_of(const Request& r) {
+  CompareOptions options = r.runs;
+  options.waits = !r.no_wait;
+  for (const std::string& file : r.files) options.configs.push_back(StudyConfig::of_file(file));
+  return options;
 }
-
-namespace {
-
-struct Request {
-  CompareOptions compare;
-  bool no_wait = false;
-  int code = 0;
-};
-
-}  // namespace
 
 static void add_compare(CommandLine& app, Request& r) {
   CommandLine c = app.add_subcommand("compare", "train configurations with the same seeds and compare them");
@@ -44,8 +54,8 @@ static void add_compare(CommandLine& app, Request& r) {
       "ones and adds new seeds and configurations. Several processes, also of several machines that share DIR, may "
       "train one comparison: each takes whole seeds. Results: printed, DIR/compare.html and DIR/compare.json. "
       "docs/comparing.md explains them.");
-  CompareOptions& o = r.compare;
-  add_run_options(c, o);
+  CompareOptions& o = r.runs;
+  add_run_options(c, r);
   c.add_option("--noise", o.copies,
                "also train this number of copies of the first configuration with the first seed, whose initial values "
                "differ by rounding errors: their scatter is what no comparison can see below")
@@ -59,11 +69,36 @@ static void add_compare(CommandLine& app, Request& r) {
   c.add_option("--costs", o.costs,
                "also train the baseline at these multiples of its steps, each with its whole schedule, as in --costs "
                "\"0.5 2\": DIR/costs/2/A-seedN. A speedup is measured by them");
-  add_no_wait(c, r.no_wait);
-  c.add_option("configs", o.configs, "configurations");
+  c.add_option("configs", r.files, "configurations");
+  c.callback([&r] { r.code = run_compare(runs_of(r)).code; });
+}
+
+static void add_search(CommandLine& app, Request& r) {
+  CommandLine c = app.add_subcommand("search", "search over combinations of values by successive halving");
+  c.footer(
+      "Every combination of the values is a candidate. Round 1 trains all of them for STEPS, with the same seeds and "
+      "so "
+      "on the same tokens. The best 1 of --keep is in the next round, which is --keep times as long and starts from "
+      "scratch: each round has the same cost, and every schedule its full length. It ends when one candidate is left "
+      "or "
+      "after --rounds. When called again, it skips finished trainings and resumes interrupted ones. In DIR: round-N "
+      "with "
+      "compare.html (quality against FLOPs of active parameters, curves, intervals) and compare.json; "
+      "candidates/NAME.yaml; and search.txt, the printed table: each candidate's last round, its quality there, FLOPs "
+      "and parameters.");
+  add_run_options(c, r);
+  SearchOptions& o = r.search;
+  c.add_option("-t", o.steps, "length of the first round: 500, 2Mt, 1e");
+  c.add_option("--keep", o.keep, "the best 1 of this number is in the next round").capture_default_str().between(2, 9);
+  c.add_option("--rounds", o.rounds, "largest number of rounds").capture_default_str().between(1, 1000);
+  c.add_option("--at", r.at, "evaluation by which candidates are ranked")
+      .capture_default_str()
+      .one_of({"last", "best"});
+  c.add_option("grid", o.grid, "keys and their values, as in 'moe.router.k=1|2|4'");
   c.callback([&r] {
-    r.compare.waits = !r.no_wait;
-    r.code = run_compare(r.compare);
+    r.search.compare = runs_of(r);
+    r.search.at = r.at == "best" ? ComparedAt::best : ComparedAt::last;
+    r.code = run_search(r.search);
   });
 }
 
@@ -74,6 +109,7 @@ int main(int argc, char** argv) {
   app.require_subcommand();
   Request r;
   add_compare(app, r);
+  add_search(app, r);
   try {
     app.parse_or_throw(argc, argv);
     check_output();

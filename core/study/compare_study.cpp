@@ -57,37 +57,36 @@ class CompareStudy {
     if (seeds_.empty()) throw UsageError("no seeds; give -s \"1 2 3\"");
     if (!options.equal.empty()) equal_cost_of(options.equal);
     program_path("moe-inspect");
-    for (const std::string& file : options.configs) add_config(file);
+    for (const StudyConfig& config : options.configs) add_config(config);
   }
 
-  int run() {
+  CompareResult run() {
     for (size_t i = 0; i < configs_.size(); ++i) {
-      if (const int code = check(i)) return code;
+      if (const int code = check(i)) return {code, false};
     }
     const StudySignals signals;
-    if (!prepare()) return interrupted("");
+    if (!prepare()) return {interrupted(""), false};
     const StudyOutcome outcome = train_study(study());
-    if (outcome.interrupted_code != 0) return interrupted(outcome.interrupted, outcome.interrupted_code);
+    if (outcome.interrupted_code != 0) return {interrupted(outcome.interrupted, outcome.interrupted_code), false};
     if (!outcome.left.empty()) {
       say(fmt::format("nothing is left to claim: other processes are training {}", join(outcome.left, ", ")));
-      return 0;
+      return {0, false};
     }
-    return report(outcome);
+    return {report(outcome), true};
   }
 
  private:
-  void add_config(const std::string& file) {
-    const std::string name = config_name(file);
+  void add_config(const StudyConfig& given) {
     for (size_t i = 0; i < configs_.size(); ++i) {
-      if (configs_[i].name == name) raise<UsageError>("{} and {} have the same name", file, options_.configs[i]);
+      if (configs_[i].name == given.name)
+        raise<UsageError>("{} and {} have the same name", files_of(given), files_of(options_.configs[i]));
     }
-    StudyConfig config{name, {options_.base, options_.settings}};
-    config.layers.files.push_back(file);
-    for (const auto& [owner, settings] : options_.own_settings) {
-      if (owner == name) config.layers = config.layers.with(settings);
-    }
-    configs_.push_back(std::move(config));
+    StudyConfig config{given.name, {options_.base, options_.settings}};
+    for (const std::string& file : given.layers.files) config.layers.files.push_back(file);
+    configs_.push_back({config.name, config.layers.with(given.layers.settings)});
   }
+
+  static std::string files_of(const StudyConfig& config) { return join(config.layers.files, " "); }
 
   // Reports every mistake in a configuration before training starts: the exit code of its dry run.
   int check(size_t i) const {
@@ -98,7 +97,8 @@ class CompareStudy {
     for (const std::string& word : {std::string("--ranks"), std::to_string(options_.ranks), std::string("--dry-run")})
       command.push_back(word);
     const int code = run_program(command, {.out = "/dev/null", .err = ""});
-    if (code != 0) say(fmt::format("(the error above is in {} {})", join(options_.base, " "), options_.configs[i]));
+    if (code != 0)
+      say(fmt::format("(the error above is in {} {})", join(options_.base, " "), files_of(options_.configs[i])));
     return code;
   }
 
@@ -254,7 +254,7 @@ std::vector<std::string> whole_numbers(const std::string& list, const std::strin
   return words;
 }
 
-int run_compare(const CompareOptions& options) {
+CompareResult run_compare(const CompareOptions& options) {
   return CompareStudy(options).run();
 }
 

@@ -91,7 +91,7 @@ class StepFixer {
 
   // With equal seconds, besides. The baseline is measured again with each addition.
   bool measure(const std::vector<const StudyConfig*>& added) {
-    std::vector<TimedConfig> timed{{costs_.baseline, ConfigLayers{{copy_of(request_.folder, costs_.baseline)}, {}}}};
+    std::vector<StudyConfig> timed{{costs_.baseline, ConfigLayers{{copy_of(request_.folder, costs_.baseline)}, {}}}};
     for (const StudyConfig* config : added) {
       if (config->name == costs_.baseline)
         timed[0].layers = config->layers;

@@ -9,11 +9,6 @@
 
 namespace moe {
 
-struct StudyConfig {
-  std::string name;
-  ConfigLayers layers;
-};
-
 struct FixRequest {
   std::string folder;
   EqualCost equal = EqualCost::tokens;

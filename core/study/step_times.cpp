@@ -19,7 +19,7 @@ constexpr int64_t kWarmup = 5;  // steps that touch memory for the first time
 constexpr int64_t kSteps = 24;  // of a round, with these
 
 // The median of a round; nothing after a signal.
-std::optional<double> time_round(const TimedConfig& config, const std::string& folder, int64_t ranks,
+std::optional<double> time_round(const StudyConfig& config, const std::string& folder, int64_t ranks,
                                  const std::string& seed, std::string& machine) {
   const std::string name = config.name + "-seed" + seed;
   std::filesystem::remove_all(folder + "/" + name);
@@ -49,7 +49,7 @@ std::optional<double> time_round(const TimedConfig& config, const std::string& f
 
 }  // namespace
 
-std::optional<StepTimes> measure_step_times(const std::vector<TimedConfig>& configs, const std::string& folder,
+std::optional<StepTimes> measure_step_times(const std::vector<StudyConfig>& configs, const std::string& folder,
                                             int64_t ranks, const std::string& seed) {
   StepTimes result;
   std::vector<std::vector<double>> times(configs.size());

@@ -60,9 +60,9 @@ std::map<std::string, std::string> trained_values(TrainConfig config) {
   return values;
 }
 
-std::string config_name(const std::string& file) {
+StudyConfig StudyConfig::of_file(const std::string& file) {
   const std::string name = std::filesystem::path(file).filename().string();
-  return name.size() > 5 && name.ends_with(".yaml") ? name.substr(0, name.size() - 5) : name;
+  return {name.size() > 5 && name.ends_with(".yaml") ? name.substr(0, name.size() - 5) : name, {{file}, {}}};
 }
 
 }  // namespace moe

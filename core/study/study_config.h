@@ -17,6 +17,14 @@ struct ConfigLayers {
   TrainConfig read() const;                    // throws UsageError, DataError for data that is not there
 };
 
+// A configuration of a study and its name, which is that of its runs.
+struct StudyConfig {
+  std::string name;
+  ConfigLayers layers;
+
+  static StudyConfig of_file(const std::string& file);  // without folder and ".yaml"
+};
+
 // What a configuration costs, found as by --dry-run.
 struct ConfigCost {
   int64_t steps = 0;
@@ -27,8 +35,5 @@ ConfigCost cost_of(const TrainConfig& config);
 
 // Every value that decides what is trained: without seed, name, folder, and where the data is.
 std::map<std::string, std::string> trained_values(TrainConfig config);
-
-// The name of a configuration file in a study: without folder and ".yaml".
-std::string config_name(const std::string& file);
 
 }  // namespace moe
