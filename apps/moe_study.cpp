@@ -7,6 +7,7 @@
 #include "core/base/output.h"
 #include "core/base/text.h"
 #include "core/study/compare_study.h"
+#include "core/study/ladder_study.h"
 #include "core/study/search_study.h"
 
 using namespace moe;
@@ -17,6 +18,9 @@ struct Request {
   CompareOptions runs;  // what all subcommands have
   std::vector<std::string> files;
   SearchOptions search;
+  LadderOptions ladder;
+  std::string sizes_file;
+  std::vector<std::string> sizes;
   std::string at = "last";
   bool no_wait = false;
   int code = 0;
@@ -46,6 +50,30 @@ static CompareOptions runs_of(const Request& r) {
   return options;
 }
 
+static void add_size_options(CommandLine& c, Request& r) {
+  c.add_option("--sizes", r.sizes_file, "file of sizes and their rule, such as configs/compare/sizes/width.yaml");
+  c.add_option("--size", r.sizes, "NAME:key=value,key=value; may be repeated").allow_extra_args(false);
+}
+
+static std::vector<ModelSize> sizes_of(const Request& r) {
+  std::vector<ModelSize> sizes;
+  if (!r.sizes_file.empty()) sizes = read_sizes(r.sizes_file);
+  for (const std::string& text : r.sizes) sizes.push_back(parse_size(text));
+  return sizes;
+}
+
+static void add_cost_options(CommandLine& c, CompareOptions& o) {
+  c.add_option("--equal", o.equal,
+               "tokens: all configurations train for the same number of updates. flops: for the same number of "
+               "operations (--dry-run). seconds: for the same time, by step times that are measured in turns. The "
+               "baseline keeps its steps; those of the others are fixed before the first run, in DIR/study.json. "
+               "Default: as DIR has it, or tokens")
+      .one_of({"tokens", "flops", "seconds"});
+  c.add_option("--costs", o.costs,
+               "also train the baseline at these multiples of its steps, each with its whole schedule, as in --costs "
+               "\"0.5 2\": DIR/costs/2/A-seedN. A speedup is measured by them");
+}
+
 static void add_compare(CommandLine& app, Request& r) {
   CommandLine c = app.add_subcommand("compare", "train configurations with the same seeds and compare them");
   c.footer(
@@ -60,17 +88,32 @@ static void add_compare(CommandLine& app, Request& r) {
                "also train this number of copies of the first configuration with the first seed, whose initial values "
                "differ by rounding errors: their scatter is what no comparison can see below")
       .between(0, 99);
-  c.add_option("--equal", o.equal,
-               "tokens: all configurations train for the same number of updates. flops: for the same number of "
-               "operations (--dry-run). seconds: for the same time, by step times that are measured in turns. The "
-               "baseline keeps its steps; those of the others are fixed before the first run, in DIR/study.json. "
-               "Default: as DIR has it, or tokens")
-      .one_of({"tokens", "flops", "seconds"});
-  c.add_option("--costs", o.costs,
-               "also train the baseline at these multiples of its steps, each with its whole schedule, as in --costs "
-               "\"0.5 2\": DIR/costs/2/A-seedN. A speedup is measured by them");
+  add_cost_options(c, o);
   c.add_option("configs", r.files, "configurations");
   c.callback([&r] { r.code = run_compare(runs_of(r)).code; });
+}
+
+static void add_ladder(CommandLine& app, Request& r) {
+  CommandLine c = app.add_subcommand("ladder", "compare configurations at several sizes, the cheapest first");
+  c.footer(
+      "DIR/NAME is a comparison of the size NAME, whose settings lie over BASE and below the configurations. Every "
+      "size has the same number of tokens per active parameter of the first configuration, unless --fixed-steps is given. "
+      "Ends with moe-inspect ladder DIR. docs/comparing.md explains it.");
+  add_run_options(c, r);
+  add_cost_options(c, r.runs);
+  LadderOptions& o = r.ladder;
+  add_size_options(c, r);
+  c.add_option("--tokens-per-parameter", o.tokens_per_parameter,
+               "tokens per active parameter; default: those of the smallest size with its configured steps")
+      .between_numbers(1e-6, 1e9);
+  c.add_flag("--fixed-steps", o.fixed_steps, "train every size for the configured number of steps")
+      .excludes("--tokens-per-parameter");
+  c.add_option("configs", r.files, "configurations; the first is the baseline");
+  c.callback([&r] {
+    r.ladder.compare = runs_of(r);
+    r.ladder.sizes = sizes_of(r);
+    r.code = run_ladder(r.ladder);
+  });
 }
 
 static void add_search(CommandLine& app, Request& r) {
@@ -110,6 +153,7 @@ int main(int argc, char** argv) {
   Request r;
   add_compare(app, r);
   add_search(app, r);
+  add_ladder(app, r);
   try {
     app.parse_or_throw(argc, argv);
     check_output();
