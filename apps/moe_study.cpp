@@ -9,6 +9,7 @@
 #include "core/study/compare_study.h"
 #include "core/study/ladder_study.h"
 #include "core/study/search_study.h"
+#include "core/study/tune_study.h"
 
 using namespace moe;
 
@@ -19,6 +20,7 @@ struct Request {
   std::vector<std::string> files;
   SearchOptions search;
   LadderOptions ladder;
+  TuneOptions tune;
   std::string sizes_file;
   std::vector<std::string> sizes;
   std::string at = "last";
@@ -89,6 +91,10 @@ static void add_compare(CommandLine& app, Request& r) {
                "differ by rounding errors: their scatter is what no comparison can see below")
       .between(0, 99);
   add_cost_options(c, o);
+  c.add_option(
+      "--tuned", o.tuned,
+      "folder of scripts/tune: the comparison then says which configurations were not tuned, or whose best value "
+      "was at the edge of its sweep. DIR keeps a copy");
   c.add_option("configs", r.files, "configurations");
   c.callback([&r] { r.code = run_compare(runs_of(r)).code; });
 }
@@ -97,7 +103,8 @@ static void add_ladder(CommandLine& app, Request& r) {
   CommandLine c = app.add_subcommand("ladder", "compare configurations at several sizes, the cheapest first");
   c.footer(
       "DIR/NAME is a comparison of the size NAME, whose settings lie over BASE and below the configurations. Every "
-      "size has the same number of tokens per active parameter of the first configuration, unless --fixed-steps is given. "
+      "size has the same number of tokens per active parameter of the first configuration, unless --fixed-steps is "
+      "given. "
       "Ends with moe-inspect ladder DIR. docs/comparing.md explains it.");
   add_run_options(c, r);
   add_cost_options(c, r.runs);
@@ -145,6 +152,28 @@ static void add_search(CommandLine& app, Request& r) {
   });
 }
 
+static void add_tune(CommandLine& app, Request& r) {
+  CommandLine c = app.add_subcommand("tune", "find the best value of a key for each configuration, and its rule");
+  c.footer(
+      "Tries every value with every configuration at the two cheapest sizes, takes the minimum of a parabola over the "
+      "value's logarithm, fits value ~ width^-p, and tries the predicted value, its half and its double at the third "
+      "size. Prints the optima and writes DIR/tune.json, which scripts/compare --tuned DIR reads. "
+      "docs/comparing.md explains it.");
+  add_run_options(c, r);
+  add_size_options(c, r);
+  c.add_option("--sweep", r.tune.sweeps,
+               "key and values, each positive, as in 'train.learning_rate.from=1e-3|2e-3|4e-3'; may be repeated: keys "
+               "are tried one by one. Default: this key from 2.5e-4 to 1.6e-2 in factors of 2")
+      .allow_extra_args(false);
+  c.add_option("configs", r.files, "configurations to tune");
+  c.callback([&r] {
+    r.tune.compare = runs_of(r);
+    r.tune.sizes = sizes_of(r);
+    if (r.tune.sweeps.empty()) r.tune.sweeps = {"train.learning_rate.from=2.5e-4|5e-4|1e-3|2e-3|4e-3|8e-3|1.6e-2"};
+    r.code = run_tune(r.tune);
+  });
+}
+
 int main(int argc, char** argv) {
   log::initialise(0, 1);
   log::quiet_console();  // what is logged of a configuration is not the result; trainings are programs of their own
@@ -154,6 +183,7 @@ int main(int argc, char** argv) {
   add_compare(app, r);
   add_search(app, r);
   add_ladder(app, r);
+  add_tune(app, r);
   try {
     app.parse_or_throw(argc, argv);
     check_output();

@@ -10,6 +10,8 @@
 
 #include "core/base/statistics.h"
 #include "core/base/text.h"
+#include "core/config/flat_values.h"
+#include "core/inspect/tuning.h"
 
 namespace moe {
 namespace {
@@ -368,6 +370,19 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
   return c;
 }
 
+// Adds what the sweeps of scripts/tune say about the configurations, where the folder has their result.
+static void note_tuning(Comparison& c) {
+  const std::string file = c.folder + "/tune.json";
+  if (!fs::exists(file)) return;
+  const std::vector<Sweep> sweeps = read_tuning(file);
+  std::vector<TunedConfig> configs;
+  for (const ComparedConfig& config : c.configs) {
+    if (config.runs.empty()) continue;
+    configs.push_back({config.name, flat_values(config.runs.front()->configuration)});
+  }
+  for (std::string& note : tuning_notes(sweeps, configs)) c.notes.push_back(std::move(note));
+}
+
 Comparison compare_folder(const std::string& folder, const ComparisonOptions& options) {
   std::error_code error;
   std::vector<ComparedRun> runs;
@@ -391,6 +406,7 @@ Comparison compare_folder(const std::string& folder, const ComparisonOptions& op
   with_costs.costs = read_study_costs(folder);
   Comparison comparison = compare_runs(std::move(runs), order, with_costs);
   comparison.folder = folder;
+  note_tuning(comparison);
   return comparison;
 }
 

@@ -14,6 +14,7 @@
 #include "core/base/host.h"
 #include "core/base/text.h"
 #include "core/checkpoint/files.h"
+#include "core/inspect/tuning.h"
 #include "core/study/child_program.h"
 #include "core/study/fixed_steps.h"
 #include "core/study/study.h"
@@ -57,6 +58,7 @@ class CompareStudy {
     if (seeds_.empty()) throw UsageError("no seeds; give -s \"1 2 3\"");
     if (!options.equal.empty()) equal_cost_of(options.equal);
     program_path("moe-inspect");
+    if (!options.tuned.empty()) read_tuning(options.tuned + "/tune.json");
     for (const StudyConfig& config : options.configs) add_config(config);
   }
 
@@ -112,6 +114,7 @@ class CompareStudy {
     make_folder(options_.folder);
     const auto claim = wait_for_claim(options_.folder, "setup");
     if (!claim) return false;
+    if (!options_.tuned.empty()) replace_text(options_.folder + "/tune.json", read_text(options_.tuned + "/tune.json"));
     std::vector<std::string> order = read_order(options_.folder);
     const EqualCost equal = equal_cost(!order.empty());
     const size_t known = order.size();

@@ -15,6 +15,7 @@ struct CompareOptions {
   int64_t ranks = 1, copies = 0;            // copies: with initial values that differ by rounding errors
   std::string equal;                        // tokens, flops or seconds; empty: as the folder has it, or tokens
   std::string costs;                        // multiples of the baseline's steps, with spaces between them
+  std::string tuned;                        // folder of scripts/tune, whose result the comparison reads
   bool quiet = false, waits = true;
   std::string report;  // file of the printed comparison; empty: standard output
 };
