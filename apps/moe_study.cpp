@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/study/compare_study.h"
 #include "core/study/ladder_study.h"
+#include "core/study/plan_study.h"
 #include "core/study/search_study.h"
 #include "core/study/tune_study.h"
 
@@ -24,6 +25,7 @@ struct Request {
   std::string sizes_file;
   std::vector<std::string> sizes;
   std::string at = "last";
+  double plan = 0;  // difference; 0: train
   bool no_wait = false;
   int code = 0;
 };
@@ -96,7 +98,12 @@ static void add_compare(CommandLine& app, Request& r) {
       "folder of scripts/tune: the comparison then says which configurations were not tuned, or whose best value "
       "was at the edge of its sweep. DIR keeps a copy");
   c.add_option("configs", r.files, "configurations");
-  c.callback([&r] { r.code = run_compare(runs_of(r)).code; });
+  c.add_option(
+       "--plan", r.plan,
+       "train nothing, and print how many seeds are needed to see a difference of this size with a probability of "
+       "80 %, from the scatter of the runs in DIR, and how long they take")
+      .between_numbers(1e-12, 1e12);
+  c.callback([&r] { r.code = r.plan > 0 ? run_plan(runs_of(r), r.plan) : run_compare(runs_of(r)).code; });
 }
 
 static void add_ladder(CommandLine& app, Request& r) {

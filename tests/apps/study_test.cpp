@@ -149,3 +149,28 @@ TEST_CASE("multiples of the baseline's cost are checked before anything is train
     CHECK_FALSE(fs::exists(place.runs()));
   }
 }
+
+TEST_CASE("a plan says how many seeds show a difference, from the scatter of a pilot") {
+  const StudyPlace place;
+  const Arguments plan{"--plan", "0.01"};
+  const Finished nothing = run_child(place.compare("1", {"one.yaml", "other.yaml"}, plan), with_programs());
+  CHECK(nothing.code == 2);
+  CHECK_THAT(nothing.err, Catch::Contains("train a pilot first"));
+  REQUIRE(run_child(place.compare("1 2", {"one.yaml"}, {"--costs", "2"}), with_programs()).code == 0);
+  // Without pairs, two seeds of one configuration show the scatter, and steps are timed where no run shows their time.
+  const Finished seeds = run_child(place.compare("1", {"one.yaml", "other.yaml"}, plan), with_programs());
+  INFO(seeds.err << seeds.out);
+  CHECK(seeds.code == 0);
+  CHECK_THAT(seeds.out, Catch::Contains("seeds of one configuration, times sqrt(2)"));
+  CHECK_THAT(seeds.err, Catch::Contains("timing the steps of 2 configurations"));
+  CHECK_FALSE(fs::exists(place.run("other-seed1")));
+
+  REQUIRE(run_child(place.compare("1 2 3", {"one.yaml", "other.yaml"}), with_programs()).code == 0);
+  const Finished paired = run_child(place.compare("1", {"one.yaml", "other.yaml", "same.yaml"}, plan), with_programs());
+  INFO(paired.err << paired.out);
+  CHECK(paired.code == 0);
+  CHECK_THAT(paired.out, Catch::Contains("paired differences of other") && Catch::Contains("by 2 degrees of freedom") &&
+                             Catch::Contains("of 2") && Catch::Contains("\n1 ") && Catch::Contains("\n2 "));
+  const Finished again = run_child(place.compare("1", {"one.yaml", "other.yaml"}, plan), with_programs());
+  CHECK(again.err.empty());  // nothing is timed: both have runs of this machine
+}
