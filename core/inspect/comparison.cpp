@@ -140,8 +140,9 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     baseline_values.push_back(it->second->quality);
     log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
     // When evaluations fluctuate, the baseline too may have reached its final quality earlier.
-    config.tokens_to_match.push_back(updates_to_reach(*run, it->second->quality) /
-                                     updates_to_reach(*it->second, it->second->quality));
+    config.tokens_to_match.push_back(
+        updates_to_reach(*run, it->second->quality) * run->tokens_per_update /
+        (updates_to_reach(*it->second, it->second->quality) * it->second->tokens_per_update));
     of_baseline.erase(it);
   }
   config.difference = paired_difference(std::move(differences_of_quality));

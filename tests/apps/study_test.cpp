@@ -3,10 +3,13 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <optional>
 
 #include "core/base/json_text.h"
 #include "core/base/text.h"
+#include "core/record/run_lock.h"
 #include "tests/apps/study_place.h"
 #include "tests/support/catch.h"
 
@@ -173,4 +176,72 @@ TEST_CASE("a plan says how many seeds show a difference, from the scatter of a p
                              Catch::Contains("of 2") && Catch::Contains("\n1 ") && Catch::Contains("\n2 "));
   const Finished again = run_child(place.compare("1", {"one.yaml", "other.yaml"}, plan), with_programs());
   CHECK(again.err.empty());  // nothing is timed: both have runs of this machine
+}
+
+TEST_CASE("the seeds of a process that was killed on another machine are taken over when its claim expires") {
+  const StudyPlace place;
+  const std::string programs =
+      place.programs("echo >>\"$0.calls\"; [ $(wc -l <\"$0.calls\") -ne 1 ] || { echo hangs >&2; exec sleep 100000; }");
+  const Arguments command = place.compare("1", {"one.yaml", "other.yaml"});
+  ChildProcess first(command, with_programs(programs));
+  REQUIRE(first.wait_for("hangs"));
+  first.signal(SIGKILL);
+  CHECK(first.wait().code == -SIGKILL);
+  // Its locks would not be seen from another machine, which has another kernel.
+  const std::string claim = place.run("queue/seed1.claim.0");
+  Json record = parse_json(read_file(claim));
+  record["machine"] = "another";
+  std::ofstream(claim) << json_text(record);
+  CHECK_THAT(run_child(command + Arguments{"--no-wait"}, with_programs()).err,
+             Catch::Contains("other processes are training seed1"));
+  const Finished second = run_child(command, [&] {
+    with_programs(programs)();
+    ::setenv("MOE_STUDY_CLAIM_SECONDS", "0.1,1", 1);
+  });
+  INFO(second.err);
+  CHECK(second.code == 0);
+  CHECK_THAT(second.out, Catch::Contains("2 configurations, 2 runs"));
+  CHECK_FALSE(fs::exists(claim));
+  CHECK_FALSE(fs::exists(place.run("queue/seed1.claim.1")));
+}
+
+TEST_CASE("a run whose folder is locked is not started before the lock is free") {
+  const StudyPlace place;
+  std::optional<RunLock> lock(place.run("one-seed1"));
+  ChildProcess study(place.compare("1", {"one.yaml", "other.yaml"}), with_programs());
+  REQUIRE(study.wait_for("one-seed1 is still in use by another process"));
+  lock.reset();
+  const Finished result = study.wait();
+  INFO(result.err);
+  CHECK(result.code == 0);
+  CHECK_THAT(result.out, Catch::Contains("2 configurations, 2 runs"));
+}
+
+TEST_CASE("a signal ends a process that waits for another") {
+  const StudyPlace place;
+  const Arguments command = place.compare("1", {"one.yaml"});
+  ChildProcess first(command, with_programs(place.programs("echo holds >&2; exec sleep 100000")));
+  REQUIRE(first.wait_for("holds"));
+  ChildProcess second(command, with_programs());
+  REQUIRE(second.wait_for("waiting for them"));
+  second.signal(SIGINT);
+  const Finished waited = second.wait();
+  CHECK(waited.code == 128 + SIGINT);
+  CHECK_THAT(waited.err, Catch::Contains("interrupted; run the same command again"));
+  first.signal(SIGTERM);
+  CHECK(first.wait().code == 128 + SIGTERM);
+  CHECK_FALSE(fs::exists(place.run("queue/seed1.claim.0")));
+}
+
+TEST_CASE("a signal while steps are timed leaves nothing that was fixed") {
+  const StudyPlace place;
+  const Arguments command = place.compare("1", {"one.yaml", "other.yaml"}, {"--equal", "seconds"});
+  ChildProcess timed(command, with_programs(place.programs("echo times >&2; exec sleep 100000")));
+  REQUIRE(timed.wait_for("round 1 of 3\ntimes"));
+  timed.signal(SIGTERM);
+  CHECK(timed.wait().code == 128 + SIGTERM);
+  CHECK_FALSE(fs::exists(place.run("study.json")));
+  const Finished whole = run_child(command, with_programs());
+  INFO(whole.err);
+  CHECK(whole.code == 0);
 }
