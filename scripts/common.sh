@@ -102,3 +102,12 @@ run_ranks() {  # RANKS PROGRAM ARGUMENTS...
   shift
   "${launcher[@]}" "$@"
 }
+
+# Becomes moe-study, in the folder from which the script was called: paths are relative to it.
+study() {  # SUBCOMMAND ARGUMENTS...
+  local program=${MOE_PROGRAMS:-$repository/build/bin}/moe-study
+  # shellcheck disable=SC2154
+  cd "$caller"
+  [ -x "$program" ] || fail "$program is not built: scripts/build"
+  exec "$program" "$@"
+}

@@ -149,6 +149,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   run.configuration = configuration_of(path);
   read_perturbation(run);
   run.history = read_history(path + "/metrics.jsonl");
+  run.updates = updates;
   run.tokens_per_update = number(manifest, "tokens_per_update");
   run.parameters = number(manifest, "parameters");
   run.active_parameters = number(manifest, "active_parameters");
@@ -160,9 +161,9 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   const Json data = manifest.value("data", Json::object());
   run.terms = {{"training data", text(data, "data")},
                {"vocabulary", text(data, "vocab")},
-               {"tokens per update", text(run.tokens_per_update)},
+               {kTokensPerUpdate, text(run.tokens_per_update)},
                {"sequence length", text(manifest, "sequence")},
-               {"updates", text(updates)},
+               {kUpdates, text(updates)},
                {"validation data", evaluation.data.empty() ? "unknown" : evaluation.data},
                {"evaluated tokens", text(evaluation.tokens)},
                {"evaluation stride", text(evaluation.stride)},

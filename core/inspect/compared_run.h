@@ -11,6 +11,8 @@
 
 namespace moe {
 
+inline constexpr const char *kUpdates = "updates", *kTokensPerUpdate = "tokens per update";  // names of terms
+
 // The evaluation of a run that is compared. The best of many favours runs whose evaluations have a high variance.
 enum class ComparedAt { last, best };
 
@@ -24,12 +26,13 @@ struct ComparedRun {
   Standing standing = Standing::fair;
   std::string reason{};  // why it is left out
 
-  // Settings that must be the same: names and values, in the same order for every run.
+  // Settings that must be the same: names and values, in the same order for every run. Where the
+  // runs do not have equal tokens (core/inspect/equal_cost.h), kUpdates and kTokensPerUpdate may differ.
   std::vector<std::pair<std::string, std::string>> terms{};
   ConfigNode configuration{};
   std::string machine{}, program{};  // where and by which build it was made; several when the run was moved
   std::string precision{};           // likewise
-  double tokens_per_update = kAbsent;
+  double updates = kAbsent, tokens_per_update = kAbsent;
 
   int64_t step = 0;  // step of the evaluation that is compared
   double quality = kAbsent;

@@ -11,6 +11,8 @@
 
 #include "core/base/statistics.h"
 #include "core/base/text.h"
+#include "core/config/flat_values.h"
+#include "core/inspect/tuning.h"
 
 namespace moe {
 namespace {
@@ -68,17 +70,27 @@ ConfigGroups grouped(std::vector<ComparedRun>& runs, const std::vector<std::stri
   return groups;
 }
 
-// The name of the term and of the key that a run's length is.
-constexpr const char* kLengthTerm = "updates";
+// The key that a run's length is.
 constexpr const char* kLengthKey = "train.steps";
+
+RunCost cost_of(const ComparedRun& run) {
+  return {.config = run.config,
+          .machine = run.machine,
+          .updates = run.updates,
+          .tokens_per_update = run.tokens_per_update,
+          .flops_per_token = run.flops_per_token};
+}
 
 // Compares a run's settings with those of the baseline and of the first run of its own configuration. A run at another
 // cost differs from them in its length.
-void judge(ComparedRun& run, const ComparedRun& reference, const ComparedRun* sibling) {
+void judge(ComparedRun& run, const ComparedRun& reference, const ComparedRun* sibling, const StudyCosts& costs) {
   std::vector<std::string> reasons;
+  const bool by_terms = costs.equal == EqualCost::tokens;
+  if (!by_terms && !run.has_other_cost) reasons = cost_differences(costs, cost_of(run), cost_of(reference));
   for (size_t i = 0; i < run.terms.size(); ++i) {
     const auto& [name, value] = run.terms[i];
-    if (run.has_other_cost && name == kLengthTerm) continue;
+    if (run.has_other_cost && name == kUpdates) continue;
+    if (!by_terms && (name == kUpdates || name == kTokensPerUpdate)) continue;
     const std::string& expected = reference.terms[i].second;
     if (value != expected) reasons.push_back(fmt::format("{} {} instead of {}", name, value, expected));
   }
@@ -162,8 +174,9 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
     baseline_values.push_back(it->second->quality);
     log_ratios.push_back(std::log(run->milliseconds / it->second->milliseconds));
     // When evaluations fluctuate, the baseline too may have reached its final quality earlier.
-    config.tokens_to_match.push_back(updates_to_reach(*run, it->second->quality) /
-                                     updates_to_reach(*it->second, it->second->quality));
+    config.tokens_to_match.push_back(
+        updates_to_reach(*run, it->second->quality) * run->tokens_per_update /
+        (updates_to_reach(*it->second, it->second->quality) * it->second->tokens_per_update));
     of_baseline.erase(it);
   }
   config.difference = paired_difference(std::move(differences_of_quality));
@@ -180,12 +193,12 @@ void pair_up(ComparedConfig& config, const ComparedConfig& baseline, std::vector
 }
 
 // The copies of the baseline with the seed that most of them have. They are measured by the baseline's terms.
-void measure_noise(Comparison& c) {
+void measure_noise(Comparison& c, const StudyCosts& costs) {
   std::map<int64_t, std::vector<double>> by_seed;
   const ComparedRun& reference = c.reference();
   for (ComparedRun& run : c.runs) {
     if (!run.is_copy || run.standing != Standing::fair) continue;
-    judge(run, reference, nullptr);
+    judge(run, reference, nullptr, costs);
     if (run.standing != Standing::fair) continue;
     run.standing = Standing::copy;
     if (run.config == c.baseline_config().name) by_seed[run.seed].push_back(run.quality);
@@ -215,7 +228,7 @@ void measure_noise(Comparison& c) {
 }
 
 // What the baseline, by its curve over its lengths, would have to spend for each configuration's quality.
-void measure_speedups(Comparison& c) {
+void measure_speedups(Comparison& c, const StudyCosts& costs) {
   std::map<double, CostedRuns> by_cost;
   const auto add = [&](const ComparedRun& run) {
     CostedRuns& runs = by_cost[run.operations()];
@@ -228,7 +241,7 @@ void measure_speedups(Comparison& c) {
       leave_out(run, Standing::unfair, fmt::format("the baseline is {}", c.baseline_config().name));
       continue;
     }
-    judge(run, c.reference(), &c.reference());
+    judge(run, c.reference(), &c.reference(), costs);
     if (run.standing != Standing::fair) continue;
     run.standing = Standing::other_cost;
     if (!std::isnan(run.operations())) add(run);
@@ -272,6 +285,18 @@ void judge_configs(Comparison& c) {
                     "with new seeds before you quote its difference",
                     best->name, c.configs.size() - 1));
   }
+}
+
+void note_costs(Comparison& c, const StudyCosts& costs) {
+  if (costs.equal == EqualCost::tokens) return;
+  std::vector<std::string> steps;
+  for (const ComparedConfig& config : c.configs) {
+    if (const auto it = costs.configs.find(config.name); it != costs.configs.end())
+      steps.push_back(fmt::format("{} {}", config.name, it->second.steps));
+  }
+  c.notes.push_back(fmt::format("the runs have equal {}, to within one step, and not equal tokens; updates: {}",
+                                costs.equal == EqualCost::flops ? "FLOPs" : "time, as it was measured before training",
+                                join(steps, ", ")));
 }
 
 // Adds a note when the fair runs were made on different machines, in different precisions or by different builds.
@@ -397,6 +422,7 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
   Comparison c;
   c.at = options.at;
   c.margin = options.margin;
+  c.equal = options.costs.equal;
   c.runs = std::move(runs);
   auto groups = grouped(c.runs, order);
   const auto [wanted, reference] = find_baseline(groups, c, options.baseline);
@@ -410,7 +436,7 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
     for (ComparedRun* run : members) {
       if (run->standing == Standing::diverged) config.diverged_seeds.push_back(run->seed);
       if (run->standing != Standing::fair) continue;
-      judge(*run, *reference, sibling);
+      judge(*run, *reference, sibling, options.costs);
       if (run->standing != Standing::fair) continue;
       if (!sibling) sibling = run;
       config.runs.push_back(run);
@@ -423,9 +449,10 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
   for (size_t i = 0; i < c.configs.size(); ++i) {
     if (i != c.baseline) pair_up(c.configs[i], c.configs[c.baseline], c.notes);
   }
+  note_costs(c, options.costs);
   judge_configs(c);
-  measure_speedups(c);
-  measure_noise(c);
+  measure_speedups(c, options.costs);
+  measure_noise(c, options.costs);
   note_mixture(c, &ComparedRun::machine, "times cannot be compared, because the runs were made on different machines");
   note_mixture(c, &ComparedRun::precision, "the runs were computed in different precisions");
   note_mixture(c, &ComparedRun::program, "the runs were made by different builds of moe-train");
@@ -435,6 +462,19 @@ Comparison compare_runs(std::vector<ComparedRun> runs, const std::vector<std::st
           fmt::format("{}: skipped {} damaged line(s) of metrics.jsonl", run.name, run.history.damaged_lines));
   }
   return c;
+}
+
+// Adds what the sweeps of scripts/tune say about the configurations, where the folder has their result.
+static void note_tuning(Comparison& c) {
+  const std::string file = c.folder + "/tune.json";
+  if (!fs::exists(file)) return;
+  const std::vector<Sweep> sweeps = read_tuning(file);
+  std::vector<TunedConfig> configs;
+  for (const ComparedConfig& config : c.configs) {
+    if (config.runs.empty()) continue;
+    configs.push_back({config.name, flat_values(config.runs.front()->configuration)});
+  }
+  for (std::string& note : tuning_notes(sweeps, configs)) c.notes.push_back(std::move(note));
 }
 
 Comparison compare_folder(const std::string& folder, const ComparisonOptions& options) {
@@ -455,8 +495,11 @@ Comparison compare_folder(const std::string& folder, const ComparisonOptions& op
   std::vector<std::string> order;
   std::ifstream file(folder + "/configs.txt");
   for (std::string line; std::getline(file, line);) order.push_back(line);
-  Comparison comparison = compare_runs(std::move(runs), order, options);
+  ComparisonOptions with_costs = options;
+  with_costs.costs = read_study_costs(folder);
+  Comparison comparison = compare_runs(std::move(runs), order, with_costs);
   comparison.folder = folder;
+  note_tuning(comparison);
   return comparison;
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/inspect/compared_run.h"
 #include "core/inspect/effective_speedup.h"
+#include "core/inspect/equal_cost.h"
 #include "core/inspect/paired_difference.h"
 #include "core/inspect/text_variation.h"
 #include "core/inspect/verdict.h"
@@ -17,6 +18,7 @@ struct ComparisonOptions {
   ComparedAt at = ComparedAt::last;
   std::string baseline;  // empty = the first configuration with a run that can be compared
   double margin = 0;     // differences below it are called equivalent; 0: none is
+  StudyCosts costs{};    // what the runs have in common; compare_folder() reads it
 };
 
 // One configuration: the fair runs of all its seeds.
@@ -65,6 +67,7 @@ struct Comparison {
   std::string folder;
   ComparedAt at = ComparedAt::last;
   double margin = 0;
+  EqualCost equal = EqualCost::tokens;  // what the runs have in common
   std::vector<ComparedRun> runs;        // all runs that were found
   std::vector<ComparedConfig> configs;  // those with runs that are fair, or that diverged
   size_t baseline = 0;                  // index in `configs`

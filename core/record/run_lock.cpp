@@ -130,6 +130,16 @@ static double age_of(int descriptor, const std::string& file) {
          static_cast<double>(now.st_mtim.tv_nsec - then.st_mtim.tv_nsec) * 1e-9;
 }
 
+bool is_run_in_use(const std::string& folder) {
+  const std::string file = folder + "/lock";
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const int error = lock_file(descriptor, false);
+  const bool is_used = error == EWOULDBLOCK || (error != 0 && age_of(descriptor, file) < kFreshSeconds);
+  ::close(descriptor);
+  return is_used;
+}
+
 void RunLock::lock_by_record() {
   const std::string record = read_descriptor(descriptor_), mine = own_record();
   if (!record.empty() && age_of(descriptor_, file_) < kFreshSeconds) refuse(folder_, record);

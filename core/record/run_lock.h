@@ -14,6 +14,9 @@
 
 namespace moe {
 
+// Whether a process holds the lock of a run's folder. Asking takes the lock for a moment.
+bool is_run_in_use(const std::string& folder);
+
 class RunLock {
  public:
   // Creates the folder, with parents, if it does not exist, and locks it. Throws CheckpointError, which names the

@@ -46,7 +46,7 @@ TEST_CASE("the commit of a clone is found without git") {
 TEST_CASE("installed programs run, and installed configurations can be read") {
   const TemporaryFolder folder;
   REQUIRE(run_child({CMAKE, "--install", MOE_BUILD, "--prefix", folder.path()}).code == 0);
-  for (const char* name : {"moe-train", "moe-eval", "moe-inspect", "moe-data", "moe-bench"}) {
+  for (const char* name : {"moe-train", "moe-eval", "moe-inspect", "moe-study", "moe-data", "moe-bench"}) {
     const Finished result = run_child({folder / (std::string("bin/") + name), "--version"});
     INFO(name << ": " << result.err);
     CHECK(result.code == 0);

@@ -19,11 +19,12 @@
 using namespace moe;
 namespace fs = std::filesystem;
 
-// All configurations of runs. Those of networks are read by tests/plan.
+// All configurations of runs. Those of networks are read by tests/plan, sizes by tests/study.
 static std::vector<fs::path> configurations() {
   std::vector<fs::path> paths;
   for (const auto& entry : fs::recursive_directory_iterator(MOE_SOURCES "/configs")) {
-    if (entry.path().extension() == ".yaml" && entry.path().parent_path().filename() != "networks")
+    if (entry.path().extension() == ".yaml" && entry.path().parent_path().filename() != "networks" &&
+        entry.path().parent_path().filename() != "sizes")
       paths.push_back(entry.path());
   }
   return paths;

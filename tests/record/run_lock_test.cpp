@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 
 #include "core/base/error.h"
 #include "core/base/json_text.h"
@@ -90,4 +91,19 @@ TEST_CASE("the file of the lock is not written through a link") {
   fs::create_symlink(folder / "target", folder / "run/lock");
   CHECK_THROWS_AS(RunLock(folder / "run"), CheckpointError);
   CHECK(read_text(folder / "target") == "precious");
+}
+
+TEST_CASE("whether a run is in use can be asked without holding its lock") {
+  const TemporaryFolder folder;
+  CHECK_FALSE(is_run_in_use(folder / "absent"));
+  {
+    const RunLock lock(folder / "run");
+    CHECK(is_run_in_use(folder / "run"));
+    CHECK(is_run_in_use(folder / "run"));
+  }
+  CHECK_FALSE(is_run_in_use(folder / "run"));
+  std::filesystem::create_directories(folder / "killed");
+  std::ofstream(folder / "killed/lock") << "{}";
+  CHECK_FALSE(is_run_in_use(folder / "killed"));
+  const RunLock next(folder / "killed");
 }
