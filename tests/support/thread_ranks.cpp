@@ -1,6 +1,7 @@
 #include "tests/support/thread_ranks.h"
 
 #include "core/base/integer.h"
+#include "tests/support/rank_threads.h"
 
 #include <omp.h>
 
@@ -11,7 +12,6 @@
 #include <mutex>
 #include <numeric>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace moe::test {
@@ -246,9 +246,7 @@ void run_ranks(int num_ranks, const std::function<void(std::shared_ptr<Communica
       end_rank(std::current_exception(), true);
     }
   };
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < num_ranks; ++rank) threads.emplace_back(run_rank, rank);
-  for (std::thread& thread : threads) thread.join();
+  run_on_threads(num_ranks, run_rank);
   if (first_error) std::rethrow_exception(first_error);
 }
 
