@@ -1,5 +1,6 @@
 // moe-inspect: reports the expert utilisation of a run or checkpoint as a table, as JSON and as a web page.
-// Subcommands: `moe-inspect compare` compares whole runs; `moe-inspect curriculum`; `moe-inspect gradients`.
+// Subcommands: `moe-inspect compare` compares whole runs; `moe-inspect curriculum`; `moe-inspect gradients`;
+// `moe-inspect trace`.
 #include <filesystem>
 #include <iostream>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "core/inspect/html_report.h"
 #include "core/inspect/json_report.h"
 #include "core/inspect/text_report.h"
+#include "core/inspect/trace_report.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
 
@@ -32,7 +34,8 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
   app.footer(
       "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN reports on a run's "
       "curriculum, "
-      "moe-inspect gradients RUN measures the variance of its batches' gradients; see their --help.");
+      "moe-inspect gradients RUN measures the variance of its batches' gradients, moe-inspect trace RUN shows the "
+      "routing of its tokens; see their --help.");
   std::string path, which = "last", html, device = "auto", precision = "run";
   InspectionOptions options;
   int64_t expert_parallel = 0;
@@ -129,6 +132,41 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   return 0;
 }
 
+static int show_trace(int argc, char** argv, MpiSession& session) {
+  CommandLine app("Shows the routing of a step that a run traced (trace.every), token by token.", "moe-inspect trace");
+  std::string run, of, by = "token", csv;
+  int64_t step = -1, block = -1;
+  TraceReportOptions options;
+  app.add_option("run", run, "folder of a run").required();
+  const CommandOption step_option =
+      app.add_option("--step", step, "step whose trace is shown; default: the last one that was traced").not_negative();
+  app.add_option("--of", of, "traces of training or of validation; default: of training if there are any")
+      .one_of({"training", "validation"});
+  app.add_option(
+         "--by", by,
+         "token = each token and its experts with their weights; id = the experts' shares of the choices of each "
+         "token id; position = their shares at each position of the samples")
+      .capture_default_str()
+      .one_of({"token", "id", "position"});
+  const CommandOption layer_option =
+      app.add_option("--layer", block, "index of the only block to show; default: all MoE blocks").not_negative();
+  app.add_option("--rows", options.rows, "most rows of a table; 0 = all").capture_default_str().not_negative();
+  app.add_option("--csv", csv, "write all rows to this file instead, as comma-separated values");
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (session.world()->rank() != 0) return 0;
+  options.by = by == "id" ? TraceTable::ids : by == "position" ? TraceTable::positions : TraceTable::tokens;
+  if (layer_option.count() > 0) options.block = block;
+  const StepTrace trace = load_trace(run, of, step_option.count() > 0 ? std::optional(step) : std::nullopt);
+  const TokenText text = token_text_of(run);
+  if (csv.empty()) {
+    std::cout << trace_text(trace, text, options) << std::flush;
+  } else {
+    replace_text(csv, trace_csv(trace, text, options));
+    log::info("Wrote {}", csv);
+  }
+  return 0;
+}
+
 // Runs whose comparison would be unfair are an error only after everything is printed, because the rest is useful.
 static int compare(int argc, char** argv, MpiSession& session) {
   CommandLine app("Compares the runs in a folder, paired by seed (scripts/compare makes them).", "moe-inspect compare");
@@ -185,7 +223,7 @@ struct Command {
   int (*run)(int argc, char** argv, MpiSession& session);
 };
 static constexpr Command kCommands[] = {
-    {"compare", compare}, {"curriculum", show_curriculum}, {"gradients", show_gradients}};
+    {"compare", compare}, {"curriculum", show_curriculum}, {"gradients", show_gradients}, {"trace", show_trace}};
 
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {

@@ -187,6 +187,23 @@ void LogConfig::fields(FieldVisitor& v) {
           "seconds by kind and layer; 0 = none. A recorded update takes a few messages more");
 }
 
+void TraceConfig::fields(FieldVisitor& v) {
+  v.field("every", every,
+          "interval of updates whose routing is written into the folder trace/ of the run: the experts and weights of "
+          "every "
+          "token in "
+          "every MoE block; with of: validation any interval but 0 traces every evaluation; 0 = no trace");
+  v.field("tokens", tokens,
+          "number of leading tokens of the batch or of the evaluated text that are traced, padding included; 0 = all",
+          {0, 1LL << 40});
+  v.field("logits", logits, "also write the router's logits of all experts");
+  v.field(
+      "of", of,
+      "what is traced: training = the batch of an update, validation = the text of each evaluation, which is always "
+      "the same, so that the traces show how the routing of a token changes",
+      {"training", "validation"});
+}
+
 void SampleConfig::fields(FieldVisitor& v) {
   v.field("every", every, "interval of samples of generated text; 0 = none");
   v.field("tokens", tokens, "length of a sample, in tokens", {1, 1 << 20});
@@ -231,6 +248,7 @@ void TrainConfig::fields(FieldVisitor& v) {
   v.group("evaluate", evaluate, "Evaluation during training.");
   v.group("checkpoint", checkpoint, "Which checkpoints are saved and kept.");
   v.group("log", log, "Metrics.");
+  v.group("trace", trace, "Traces of the routing, token by token.");
   v.group("sample", sample, "Samples of generated text.");
 }
 

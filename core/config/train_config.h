@@ -126,6 +126,15 @@ struct LogConfig : Fields<LogConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+struct TraceConfig : Fields<TraceConfig> {
+  Duration every = Duration::updates(0);
+  int64_t tokens = 0;
+  bool logits = false;
+  std::string of = "training";
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct SampleConfig : Fields<SampleConfig> {
   Duration every = Duration::updates(0);
   int64_t tokens = 200;
@@ -160,6 +169,7 @@ struct TrainConfig : Fields<TrainConfig> {
   EvaluateConfig evaluate;
   CheckpointConfig checkpoint;
   LogConfig log;
+  TraceConfig trace;
   SampleConfig sample;
 
   void fields(FieldVisitor& v) override;

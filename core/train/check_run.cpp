@@ -1,5 +1,8 @@
 #include "core/train/check_run.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "core/config/field_walker.h"
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/lifecycle_plan.h"
@@ -58,6 +61,18 @@ void check_alarm(const RunFacts& f) {
   if (!why.empty()) raise<UsageError>("{}: restart cannot move experts of {}", alarm.where("action"), why);
 }
 
+void check_trace(const RunFacts& f) {
+  const TraceConfig& trace = f.config.trace;
+  if (trace.every.amount == 0) return;
+  const std::vector<bool> blocks = f.config.model.moe_layers();
+  if (std::find(blocks.begin(), blocks.end(), true) == blocks.end())
+    raise<UsageError>("{}: no block is MoE, so there is no routing to trace; set it to 0", trace.where("every"));
+  if (trace.of == "validation" && !f.task.has_split("validation")) {
+    raise<UsageError>("{}: the data have no validation split; use training, or data with that split",
+                      trace.where("of"));
+  }
+}
+
 void check_start(const RunFacts& f) {
   if (!f.starts) return;
   check_initialisation(f.config, f.task, f.length);
@@ -69,7 +84,8 @@ void check_start(const RunFacts& f) {
 }
 
 constexpr void (*kChecks[])(const RunFacts&) = {
-    check_schedules, check_ranks, check_layers, check_task, check_curriculum, check_lifecycle, check_alarm, check_start,
+    check_schedules, check_ranks, check_layers, check_task,  check_curriculum,
+    check_lifecycle, check_alarm, check_trace,  check_start,
 };
 
 }  // namespace

@@ -78,6 +78,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0),
       stop_(config_.train.time_limit, groups_.world->rank() == 0),
+      tracer_(config_.trace),
       last_save_(std::chrono::steady_clock::now()) {
   require_agreement(*groups_.world, "the same data",
                     {{"data", json_text(task_->identity())}, {"samples", json_text(task_->samples())}});
@@ -261,6 +262,7 @@ void Trainer::open_files(bool resumed) {
   folder_.prepare(config_);
   log::add_file(folder_.path() + "/train.log");
   if (resumed) log::info("Resuming {} at step {}", folder_.path(), run_.step);
+  remove_traces_after(folder_.path(), resumed ? run_.step : -1);
   settle_checkpoints();
   const Json& unmeasured = run_.unmeasured_change;
   const ResumedRecords at{
