@@ -75,6 +75,11 @@ void DataConfig::fields(FieldVisitor& v) {
           {1, 1 << 20});
   v.field("vocab_size", vocab_size, "vocabulary size for .bin files, which do not contain it; 0 = the tokenizer's size",
           {0, 1 << 24});
+  v.field(
+      "seed", seed,
+      "seed of the order of the samples and of their augmentation; -1 = the run's seed. Runs with different seeds but "
+      "the same data.seed differ in initial weights and dropout, and read the same samples in every update",
+      {-1, 1LL << 62});
   v.field("tokenizer", tokenizer,
           "tokenizer of .bin files, from which their text and byte counts are derived: the folder with GPT-2's "
           "encoder.json and vocab.bpe, or a .model file of SentencePiece; empty = unknown");

@@ -52,6 +52,7 @@ struct DataConfig : Fields<DataConfig> {
   std::string path_absolute;
   int64_t sequence = 128;
   int64_t vocab_size = 0;
+  int64_t seed = -1;
   std::string tokenizer;
   std::string tokenizer_absolute;
   SyntheticDataConfig synthetic;
@@ -175,6 +176,8 @@ struct TrainConfig : Fields<TrainConfig> {
   void fields(FieldVisitor& v) override;
 
   std::string run_folder() const { return folder + "/" + name; }
+  // The seed of the order of the samples.
+  int64_t data_seed() const { return data.seed >= 0 ? data.seed : seed; }
 };
 
 }  // namespace moe

@@ -33,7 +33,7 @@ struct TraceFacts {
   int64_t step = 0;          // number of updates after the step, as in metrics.jsonl
   std::string of{};          // training or validation
   std::string data{};        // content hash of the split
-  int64_t seed = 0;          // of the run
+  int64_t seed = 0;          // of the order of the samples
   int64_t samples = 0;       // of the whole step or evaluation
   int64_t sequence = 0;      // places of a sample, padding included
   bool is_complete = false;  // all tokens of the samples are in the file

@@ -7,6 +7,7 @@
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/schedule/scheduled.h"
+#include "core/train/check_replay.h"
 #include "core/train/difficulty_source.h"
 #include "data/curriculum/curriculum.h"
 
@@ -44,7 +45,7 @@ void check_curriculum(const RunFacts& f) {
   Curriculum::check({.config = f.config.curriculum,
                      .samples = f.task.num_samples(),
                      .batch = f.config.train.batch,
-                     .seed = static_cast<uint64_t>(f.config.seed),
+                     .seed = static_cast<uint64_t>(f.config.data_seed()),
                      .run = f.length,
                      .data = f.task.samples()},
                     f.starts ? find_difficulties(f.config.curriculum) : "");
@@ -73,6 +74,10 @@ void check_trace(const RunFacts& f) {
   }
 }
 
+void check_replays(const RunFacts& f) {
+  check_replay(f.config, f.task, f.length);
+}
+
 void check_start(const RunFacts& f) {
   if (!f.starts) return;
   check_initialisation(f.config, f.task, f.length);
@@ -84,8 +89,8 @@ void check_start(const RunFacts& f) {
 }
 
 constexpr void (*kChecks[])(const RunFacts&) = {
-    check_schedules, check_ranks, check_layers, check_task,  check_curriculum,
-    check_lifecycle, check_alarm, check_trace,  check_start,
+    check_schedules, check_ranks, check_layers, check_task,    check_curriculum,
+    check_lifecycle, check_alarm, check_trace,  check_replays, check_start,
 };
 
 }  // namespace

@@ -214,7 +214,7 @@ bool Trainer::traces(const char* of, int64_t step) const {
 void Trainer::write_trace(const char* of, TraceFacts facts, const RoutingTracer::LoadSamples& load) {
   facts.step = run_.step;
   facts.of = of;
-  facts.seed = config_.seed;
+  facts.seed = config_.data_seed();
   if (is_first()) {
     lock_->require_folder();
     make_folder(trace_folder(folder_.path(), of));

@@ -228,7 +228,7 @@ void Trainer::prepare(bool starts) {
   curriculum_ = std::make_unique<Curriculum>(Curriculum::Setup{.config = config_.curriculum,
                                                                .samples = task_->num_samples(),
                                                                .batch = config_.train.batch,
-                                                               .seed = static_cast<uint64_t>(config_.seed),
+                                                               .seed = static_cast<uint64_t>(config_.data_seed()),
                                                                .run = length_,
                                                                .data = task_->samples()},
                                              starts ? find_difficulties(config_.curriculum) : "");
@@ -400,6 +400,14 @@ void Trainer::log_summary(const ModelSummary& summary) const {
   for (const std::string& notice : {overlap_notice(config_.parallel.overlap, groups_, layers),
                                     two_stages_notice(config_.parallel.all_to_all, groups_, layers)}) {
     if (!notice.empty()) log::info("{}", notice);
+  }
+  for (const MoELayer* layer : layers) {
+    const auto& run = layer->traits().replays;
+    if (run) {
+      log::info("experts of training are those of {} (moe.router: replay); evaluations choose by this run's own logits",
+                *run);
+      break;
+    }
   }
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", end_, format_count(length_.tokens_per_update),
