@@ -1,6 +1,6 @@
 // moe-inspect: reports the expert utilisation of a run or checkpoint as a table, as JSON and as a web page.
 // Subcommands: `moe-inspect compare` compares whole runs, `moe-inspect ladder` at several sizes; `moe-inspect
-// curriculum`; `moe-inspect gradients`.
+// curriculum`; `moe-inspect gradients`; `moe-inspect trace`; `moe-inspect watch`.
 #include <filesystem>
 #include <iostream>
 #include <string_view>
@@ -21,6 +21,7 @@
 #include "core/inspect/json_report.h"
 #include "core/inspect/ladder_report.h"
 #include "core/inspect/text_report.h"
+#include "core/inspect/trace_report.h"
 #include "core/inspect/watch_loop.h"
 #include "core/record/run_folder.h"
 #include "core/step/cpu_setup.h"
@@ -36,8 +37,9 @@ static int inspect_run(int argc, char** argv, MpiSession& session) {
       "moe-inspect compare DIR compares the runs in a folder, moe-inspect curriculum RUN reports on a run's "
       "curriculum, "
       "moe-inspect gradients RUN measures the variance of its batches' gradients, moe-inspect ladder DIR compares "
-      "methods at "
-      "several sizes; see their --help.");
+      "methods at several sizes, moe-inspect trace RUN shows the routing of its tokens, moe-inspect watch RUN follows "
+      "a "
+      "run; see their --help.");
   std::string path, which = "last", html, device = "auto", precision = "run";
   InspectionOptions options;
   int64_t expert_parallel = 0;
@@ -131,6 +133,41 @@ static int show_gradients(int argc, char** argv, MpiSession& session) {
   const GradientVarianceReport report = gradient_variance(path, which, batches, data, session.world(), on);
   if (session.world()->rank() != 0) return 0;
   std::cout << (json ? json_text_replacing(to_json(report)) + "\n" : to_words(report)) << std::flush;
+  return 0;
+}
+
+static int show_trace(int argc, char** argv, MpiSession& session) {
+  CommandLine app("Shows the routing of a step that a run traced (trace.every), token by token.", "moe-inspect trace");
+  std::string run, of, by = "token", csv;
+  int64_t step = -1, block = -1;
+  TraceReportOptions options;
+  app.add_option("run", run, "folder of a run").required();
+  const CommandOption step_option =
+      app.add_option("--step", step, "step whose trace is shown; default: the last one that was traced").not_negative();
+  app.add_option("--of", of, "traces of training or of validation; default: of training if there are any")
+      .one_of({"training", "validation"});
+  app.add_option(
+         "--by", by,
+         "token = each token and its experts with their weights; id = the experts' shares of the choices of each "
+         "token id; position = their shares at each position of the samples")
+      .capture_default_str()
+      .one_of({"token", "id", "position"});
+  const CommandOption layer_option =
+      app.add_option("--layer", block, "index of the only block to show; default: all MoE blocks").not_negative();
+  app.add_option("--rows", options.rows, "most rows of a table; 0 = all").capture_default_str().not_negative();
+  app.add_option("--csv", csv, "write all rows to this file instead, as comma-separated values");
+  if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
+  if (session.world()->rank() != 0) return 0;
+  options.by = by == "id" ? TraceTable::ids : by == "position" ? TraceTable::positions : TraceTable::tokens;
+  if (layer_option.count() > 0) options.block = block;
+  const StepTrace trace = load_trace(run, of, step_option.count() > 0 ? std::optional(step) : std::nullopt);
+  const TokenText text = token_text_of(run);
+  if (csv.empty()) {
+    std::cout << trace_text(trace, text, options) << std::flush;
+  } else {
+    replace_text(csv, trace_csv(trace, text, options));
+    log::info("Wrote {}", csv);
+  }
   return 0;
 }
 
@@ -228,11 +265,9 @@ struct Command {
   std::string_view name;
   int (*run)(int argc, char** argv, MpiSession& session);
 };
-static constexpr Command kCommands[] = {{"compare", compare},
-                                        {"curriculum", show_curriculum},
-                                        {"gradients", show_gradients},
-                                        {"ladder", show_ladder},
-                                        {"watch", watch}};
+static constexpr Command kCommands[] = {{"compare", compare},          {"curriculum", show_curriculum},
+                                        {"gradients", show_gradients}, {"ladder", show_ladder},
+                                        {"trace", show_trace},         {"watch", watch}};
 
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {

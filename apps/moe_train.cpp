@@ -122,7 +122,8 @@ static void add_options(CommandLine& app, Request& r) {
       .between_numbers(1, 1e6);
   app.add_option(
       "--routing-trace", r.plan.routing_trace,
-      "with --network: metrics.jsonl of a run with as many experts, whose loads take the place of --imbalance");
+      "with --network: metrics.jsonl of a run with as many experts, or the folder of a run with routing traces "
+      "(trace.every), whose loads take the place of --imbalance");
   app.add_flag("--dump-config", r.dump_config, "print the whole effective configuration with explanations and exit");
   app.add_flag("--dump-docs", r.dump_docs, "print the reference of all keys as Markdown and exit");
   app.add_flag("--dump-schema", r.dump_schema, "print a JSON schema of the configuration for editors and exit");

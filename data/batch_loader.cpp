@@ -14,6 +14,7 @@ void Batch::resize(int64_t num_sequences, int64_t sequence_length) {
   targets.resize(inputs.size());
   sample_ids.resize(static_cast<size_t>(num_sequences));
   domains.resize(sample_ids.size());
+  starts.resize(sample_ids.size());
 }
 
 void Batch::resize_labelled(int64_t num_sequences, int64_t sequence_length, int64_t num_features) {
@@ -22,6 +23,7 @@ void Batch::resize_labelled(int64_t num_sequences, int64_t sequence_length, int6
   labels.resize(static_cast<size_t>(num_sequences));
   features.resize(static_cast<size_t>(num_sequences * num_features));
   domains.clear();
+  starts.clear();
 }
 
 void Batch::resize_texts(int64_t num_sequences, int64_t sequence_length) {
@@ -29,6 +31,7 @@ void Batch::resize_texts(int64_t num_sequences, int64_t sequence_length) {
   labels.resize(static_cast<size_t>(num_sequences));
   lengths.resize(labels.size());
   domains.clear();
+  starts.clear();
 }
 
 void load_window(const Split& split, const Window& window, int64_t sequence, Batch& batch) {
@@ -45,6 +48,7 @@ void load_window(const Split& split, const Window& window, int64_t sequence, Bat
   std::fill(targets, targets + context, kIgnoreTarget);
   std::fill(targets + tokens, targets + batch.length, kIgnoreTarget);
   batch.lengths[as_index(sequence)] = static_cast<int32_t>(tokens);
+  batch.starts[as_index(sequence)] = start;
   batch.domains[as_index(sequence)] = split.part_of(start);
 }
 

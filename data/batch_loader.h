@@ -29,6 +29,7 @@ struct Batch {
   std::vector<int32_t> inputs;      // (sequences, length); empty where tokens have no ids
   std::vector<int32_t> targets;     // (sequences, length); kIgnoreTarget at places that are not scored
   std::vector<int64_t> sample_ids;  // (sequences): identifies a sample across epochs, see load()
+  std::vector<int64_t> starts;      // (sequences): index in the split of the first token; empty where it is no window
 
   std::vector<int32_t> domains;  // (sequences): index of the part of the split in which the window begins
   std::vector<int32_t> labels;   // (sequences), of labelled samples; kIgnoreTarget where there is none

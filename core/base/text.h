@@ -11,6 +11,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
 std::string lower_case(std::string text);  // of ASCII letters
+// A field of comma-separated values (RFC 4180): in quotes where the text needs them.
+std::string csv_field(const std::string& text);
 
 // Number of bytes of the well-formed UTF-8 character at the start of `text`, which is not empty; 0 if there is none.
 size_t utf8_length(std::string_view text);

@@ -75,6 +75,11 @@ void DataConfig::fields(FieldVisitor& v) {
           {1, 1 << 20});
   v.field("vocab_size", vocab_size, "vocabulary size for .bin files, which do not contain it; 0 = the tokenizer's size",
           {0, 1 << 24});
+  v.field(
+      "seed", seed,
+      "seed of the order of the samples and of their augmentation; -1 = the run's seed. Runs with different seeds but "
+      "the same data.seed differ in initial weights and dropout, and read the same samples in every update",
+      {-1, 1LL << 62});
   v.field("tokenizer", tokenizer,
           "tokenizer of .bin files, from which their text and byte counts are derived: the folder with GPT-2's "
           "encoder.json and vocab.bpe, or a .model file of SentencePiece; empty = unknown");
@@ -189,6 +194,23 @@ void LogConfig::fields(FieldVisitor& v) {
           "also write the scalars of metrics.jsonl to event files of TensorBoard in the run's folder");
 }
 
+void TraceConfig::fields(FieldVisitor& v) {
+  v.field("every", every,
+          "interval of updates whose routing is written into the folder trace/ of the run: the experts and weights of "
+          "every "
+          "token in "
+          "every MoE block; with of: validation any interval but 0 traces every evaluation; 0 = no trace");
+  v.field("tokens", tokens,
+          "number of leading tokens of the batch or of the evaluated text that are traced, padding included; 0 = all",
+          {0, 1LL << 40});
+  v.field("logits", logits, "also write the router's logits of all experts");
+  v.field(
+      "of", of,
+      "what is traced: training = the batch of an update, validation = the text of each evaluation, which is always "
+      "the same, so that the traces show how the routing of a token changes",
+      {"training", "validation"});
+}
+
 void SampleConfig::fields(FieldVisitor& v) {
   v.field("every", every, "interval of samples of generated text; 0 = none");
   v.field("tokens", tokens, "length of a sample, in tokens", {1, 1 << 20});
@@ -233,6 +255,7 @@ void TrainConfig::fields(FieldVisitor& v) {
   v.group("evaluate", evaluate, "Evaluation during training.");
   v.group("checkpoint", checkpoint, "Which checkpoints are saved and kept.");
   v.group("log", log, "Metrics.");
+  v.group("trace", trace, "Traces of the routing, token by token.");
   v.group("sample", sample, "Samples of generated text.");
 }
 

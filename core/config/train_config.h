@@ -52,6 +52,7 @@ struct DataConfig : Fields<DataConfig> {
   std::string path_absolute;
   int64_t sequence = 128;
   int64_t vocab_size = 0;
+  int64_t seed = -1;
   std::string tokenizer;
   std::string tokenizer_absolute;
   SyntheticDataConfig synthetic;
@@ -127,6 +128,15 @@ struct LogConfig : Fields<LogConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+struct TraceConfig : Fields<TraceConfig> {
+  Duration every = Duration::updates(0);
+  int64_t tokens = 0;
+  bool logits = false;
+  std::string of = "training";
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct SampleConfig : Fields<SampleConfig> {
   Duration every = Duration::updates(0);
   int64_t tokens = 200;
@@ -161,11 +171,14 @@ struct TrainConfig : Fields<TrainConfig> {
   EvaluateConfig evaluate;
   CheckpointConfig checkpoint;
   LogConfig log;
+  TraceConfig trace;
   SampleConfig sample;
 
   void fields(FieldVisitor& v) override;
 
   std::string run_folder() const { return folder + "/" + name; }
+  // The seed of the order of the samples.
+  int64_t data_seed() const { return data.seed >= 0 ? data.seed : seed; }
 };
 
 }  // namespace moe

@@ -156,6 +156,7 @@ constexpr RouterLine kRouters[] = {
     {"prompt", Fate::refused, kPrompt, [](const RouterCase&) { return refused(kPrompt); }},
     {"mlp", Fate::refused, kMlp, [](const RouterCase&) { return refused(kMlp); }},
     {"random", Fate::refused, kRandom, [](const RouterCase&) { return refused(kRandom); }},
+    {"replay", Fate::exact, "topk: no choices are repeated at evaluation", plan_topk},
     {"uniform", Fate::folded, "topk of all experts with a router of zeros, which gives each the same weight",
      plan_uniform},
 };

@@ -2,13 +2,18 @@
 
 #include <algorithm>
 
+#include "core/base/integer.h"
+
 namespace moe {
 
 Evaluation evaluate_with_choices(LoadedRun& run, const Task& task, const std::string& split,
                                  const EvaluationOptions& options, Choices& choices) {
   const auto layers = run.state->model->moe_layers();
   choices.assign(layers.size(), {});
-  for (size_t i = 0; i < layers.size(); ++i) layers[i]->record_choices(&choices[i]);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    choices[i].scored_only = true;
+    layers[i]->record_choices(&choices[i]);
+  }
   const Evaluation result = evaluate(*run.state, run.groups, task, split, options);
   for (MoELayer* layer : layers) layer->record_choices(nullptr);
   return result;
@@ -23,19 +28,18 @@ std::vector<double> churn(const Choices& now, const Choices& before, LoadedRun& 
   if (layers.size() != other.size()) differ();
   std::vector<double> sums(2 * layers.size());  // sums of changed shares and of tokens, per layer
   for (size_t layer = 0; layer < layers.size(); ++layer) {
-    const auto k = static_cast<size_t>(layers[layer]->traits().k), m = static_cast<size_t>(other[layer]->traits().k);
-    if (layers[layer]->num_experts() != other[layer]->num_experts() ||
-        now[layer].size() / k != before[layer].size() / m) {
+    const RoutingRecord &latest = now[layer], &earlier = before[layer];
+    const auto k = as_index(latest.slots), m = as_index(earlier.slots);
+    if (layers[layer]->num_experts() != other[layer]->num_experts() || latest.place.size() != earlier.place.size())
       differ();
-    }
-    for (size_t t = 0; t < now[layer].size() / k; ++t) {
-      const auto first = before[layer].begin() + static_cast<std::ptrdiff_t>(t * m);
+    for (size_t t = 0; t < latest.place.size(); ++t) {
+      const auto first = earlier.chosen.begin() + static_cast<std::ptrdiff_t>(t * m);
       const auto last = first + static_cast<std::ptrdiff_t>(m);
       double chosen = 0, fresh = 0;
       for (size_t j = t * k; j < (t + 1) * k; ++j) {
-        if (now[layer][j] < 0) continue;
+        if (latest.chosen[j] < 0) continue;
         ++chosen;
-        fresh += std::find(first, last, now[layer][j]) == last;
+        fresh += std::find(first, last, latest.chosen[j]) == last;
       }
       if (chosen == 0) continue;
       sums[2 * layer] += fresh / chosen;

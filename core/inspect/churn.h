@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// For every MoE layer, the chosen experts of every token that evaluate() processed on this rank, in order.
-using Choices = std::vector<std::vector<int32_t>>;
+// For every MoE layer, the chosen experts of every scored token that evaluate() processed on this rank, in order.
+using Choices = std::vector<RoutingRecord>;
 
 // Calls evaluate() and records the choices.
 Evaluation evaluate_with_choices(LoadedRun& run, const Task& task, const std::string& split,

@@ -72,7 +72,7 @@ GradientVariance measure(const Measurement& m, const TrainConfig& config, TrainS
   Curriculum curriculum({.config = config.curriculum,
                          .samples = m.task.num_samples(),
                          .batch = config.train.batch,
-                         .seed = static_cast<uint64_t>(config.seed),
+                         .seed = static_cast<uint64_t>(config.data_seed()),
                          .run = m.saved.length,
                          .data = m.task.samples()},
                         "");

@@ -133,7 +133,7 @@ void check_lifecycle_plan(const TrainConfig& config, const SampleShape& sample, 
     const auto event = choice.make(ExpertEvent::Setup{run});
     if (event->opened().empty()) continue;
     const auto sampler = config.curriculum.sampler.make(
-        CurriculumSampler::Setup{samples, config.train.batch, static_cast<uint64_t>(config.seed), run});
+        CurriculumSampler::Setup{samples, config.train.batch, static_cast<uint64_t>(config.data_seed()), run});
     if (sampler->open(0) >= 1) {
       raise<UsageError>("{}.opened: this curriculum opens all samples from the start, so the event never happens",
                         event->key());

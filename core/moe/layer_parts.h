@@ -6,6 +6,7 @@
 #include "core/moe/experts.h"
 #include "core/moe/host_dispatcher.h"
 #include "core/moe/load_stats.h"
+#include "core/moe/routing_record.h"
 #include "core/moe/token_dispatcher.h"
 #include "core/nn/now.h"
 
@@ -26,6 +27,7 @@ struct LayerParts {
   LoadStats& load;
   CapacityLimit& capacity;
   const OutputDropout& dropout;
+  RoutingRecord* record = nullptr;  // if set, the choices of observed passes are copied to it
   // Work that does not depend on the pass through the experts: the first exchange that overlaps takes it and does it
   // while its rows travel.
   FunctionRef<void()> meanwhile{};

@@ -4,9 +4,7 @@
 #include <numeric>
 
 #include "comm/communicator.h"
-#include "core/base/token.h"
 #include "core/ops/routing_sums.h"
-#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -16,21 +14,7 @@ LoadStats LoadStats::view(std::span<double> sums, int64_t experts) {
           .importance = sums.subspan(n, n),
           .probability = sums.subspan(2 * n, n),
           .dropped = sums.subspan(3 * n, n),
-          .scalars = sums.subspan(4 * n, 2),
-          .choices = nullptr};
-}
-
-// Appends the rows of indices (tokens, k) whose target is scored.
-static void append_scored(Context& ctx, std::vector<int32_t>& list, ConstTensor indices, ConstTensor targets) {
-  std::vector<int32_t> all, target;
-  append_integers(ctx, all, indices);
-  append_integers(ctx, target, targets);
-  const int64_t k = indices.dim(1);
-  for (size_t t = 0; t < target.size(); ++t) {
-    if (target[t] == kIgnoreTarget) continue;
-    const auto row = all.begin() + static_cast<std::ptrdiff_t>(t) * k;
-    list.insert(list.end(), row, row + k);
-  }
+          .scalars = sums.subspan(4 * n, 2)};
 }
 
 void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor targets) const {
@@ -39,7 +23,6 @@ void LoadStats::observe(Context& ctx, const Routing& routing, ConstTensor target
   entropy_sum(ctx, as_tensor(scalars.first(1)), routing.probabilities, targets);
   token_sum(ctx, as_tensor(scalars.last(1)), targets);
   if (!pairs.empty()) pair_sums(ctx, as_tensor(pairs), routing.indices, targets);
-  if (choices && !ctx.planning) append_scored(ctx, *choices, routing.indices, targets);
 }
 
 double LoadStats::assignments() const {

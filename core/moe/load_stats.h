@@ -3,7 +3,6 @@
 #pragma once
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "core/moe/routing.h"
 #include "core/tensor/context.h"
@@ -19,7 +18,6 @@ struct LoadStats {
   std::span<double> pairs{};      // (num_pairs(experts)) tokens that chose both experts, by pair_index; mostly none
   // After a step: the mean number of experts per token over the layers with RouterTraits::shares_target; else none.
   std::optional<double> shared_experts_per_token{};
-  std::vector<int32_t>* choices = nullptr;  // if set, observe() appends the indices of scored tokens
 
   static size_t num_sums(int64_t experts) { return 4 * static_cast<size_t>(experts) + 2; }
   static LoadStats view(std::span<double> sums, int64_t experts);

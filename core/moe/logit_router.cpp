@@ -238,17 +238,17 @@ void SoftmaxRouter::choose(Context& ctx, const TokenBatch& batch, Routing& routi
   const int64_t active = k_.at(ctx.step);
   if (!by && active == k()) {
     return gating_forward(ctx, routing.probabilities, routing.logsumexp, routing.indices, routing.weights,
-                          routing.logits, {over_chosen_, renormalise_});
+                          routing.logits, weighting());
   }
   softmax_forward(ctx, routing.probabilities, routing.logsumexp, routing.logits);
   select_top_k(ctx, routing.indices, by ? by : routing.logits, active);
-  chosen_weights(ctx, routing.weights, routing.probabilities, routing.indices, {over_chosen_, renormalise_});
+  chosen_weights(ctx, routing.weights, routing.probabilities, routing.indices, weighting());
 }
 
 void SoftmaxRouter::choose_backward(Context& ctx, const TokenBatch&, Tensor d_logits, const RoutingGradient& d_routing,
                                     const Routing& routing) {
   gating_backward(ctx, d_logits, d_routing.weights, routing.probabilities, routing.indices, routing.weights,
-                  {over_chosen_, renormalise_});
+                  weighting());
 }
 
 }  // namespace moe

@@ -4,6 +4,7 @@
 #pragma once
 #include "core/moe/router.h"
 #include "core/nn/now.h"
+#include "core/ops/gating.h"
 
 namespace moe {
 
@@ -144,6 +145,8 @@ class SoftmaxRouter : public LogitRouter {
                        const Routing& routing) override;
   // The scores that experts are chosen by, (tokens, experts) in `scratch`; an empty tensor means the logits.
   virtual Tensor scores(Context& ctx, ScratchScope& scratch, const TokenBatch& batch, const Routing& routing);
+  // How the chosen experts are weighted.
+  GatingOptions weighting() const { return {over_chosen_, renormalise_}; }
 
  private:
   const ScheduledK k_;

@@ -116,6 +116,7 @@ void MoELayer::after_step(Context& ctx, const UpdateFacts& facts) {
 
 void MoELayer::begin(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   if (inputs_) append_floats(ctx, *inputs_, x);
+  if (parts_.record) parts_.record->begin();
   balance_.begin(ctx);
   measures_.begin(ctx);
   const KeepScope keep(ctx);

@@ -49,9 +49,8 @@ class MoELayer : public FeedForward {
   bool is_hierarchical() const { return hosts_.has_value(); }
   bool returns_single() const { return hosts_ && !hosts_->sums(); }
   const LoadStats& load() const { return load_; }
-  // From now on appends the choices of every observed token that is scored, traits().k each, to `list`; nullptr stops
-  // the recording.
-  void record_choices(std::vector<int32_t>* list) { load_.choices = list; }
+  // From now on copies the choices of every observed token to `record`, as it asks; nullptr stops the recording.
+  void record_choices(RoutingRecord* record) { parts_.record = record; }
   // From now on appends the input (d_model) of every token to `list`; nullptr stops the recording.
   void record_inputs(std::vector<float>* list) { inputs_ = list; }
   const BalanceSet& balance() const { return balance_; }

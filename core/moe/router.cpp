@@ -26,6 +26,7 @@ Member prompt_router();
 Member random_router();
 Member mlp_router();
 Member uniform_router();
+Member replay_router();
 
 template <>
 const Table<Member>& family<Router>() {
@@ -51,6 +52,7 @@ const Table<Member>& family<Router>() {
                                        mlp_router(),
                                        random_router(),
                                        uniform_router(),
+                                       replay_router(),
                                    }};
   return table;
 }

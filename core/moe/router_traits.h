@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "core/nn/parameter.h"
@@ -49,6 +50,8 @@ struct RouterTraits {
   // The router's matrix with a row per expert (experts, width), also where its rows alone do not choose (directions);
   // none: it has no such matrix.
   const Parameter* expert_rows = nullptr;
+  // For a router that repeats the choices of a traced run: the folder of that run, empty if none is configured.
+  std::optional<std::string> replays{};
 
   // Traits of a router with a constant number of experts per token.
   static RouterTraits constant(int64_t slots, double experts) {

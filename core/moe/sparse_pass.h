@@ -28,6 +28,8 @@ class SparsePass {
     MOE_CHECK(bool(returned_), "single outputs of a pass whose outputs return as sums");
     return returned_;
   }
+  // The choices that the last forward() dispatched (tokens, slots) i32: -1 for an empty slot and for a dropped choice.
+  ConstTensor kept() const { return kept_.indices; }
   const DispatchPlan& plan() const { return single_ ? host_plan_.single : experts_.plan; }
   // The same; empty if outputs return as sums.
   ExpertOutputs outputs() const { return returned_ ? ExpertOutputs{returned_, plan().position} : ExpertOutputs{}; }

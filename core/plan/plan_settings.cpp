@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <tuple>
@@ -13,6 +14,7 @@
 #include "core/base/metric_keys.h"
 #include "core/base/units.h"
 #include "core/config/recompute.h"
+#include "core/trace/step_trace.h"
 
 namespace moe {
 namespace {
@@ -190,7 +192,41 @@ std::string to_words(const SettingsPlan& plan, const PlanRequest& request) {
   return text + "\nbest: " + to_words(plan.best->setting) + "\n";
 }
 
+// The shares of a traced layer's choices.
+static std::vector<double> shares_of(const LayerTrace& layer) {
+  std::vector<double> shares(static_cast<size_t>(layer.experts));
+  double all = 0;
+  for (const int32_t expert : layer.chosen) {
+    if (expert == kNoExpert) continue;
+    shares[static_cast<size_t>(expert)] += 1;
+    all += 1;
+  }
+  for (double& share : shares) share /= std::max(all, 1.0);
+  return shares;
+}
+
+// The loads of the last steps that the run in this folder traced.
+static RoutingTrace read_traced_steps(const std::string& run, int64_t experts) {
+  RoutingTrace trace;
+  std::vector<int64_t> steps = traced_steps(run, "training");
+  if (steps.size() > kMostTraced) steps.erase(steps.begin(), steps.end() - static_cast<int64_t>(kMostTraced));
+  for (const int64_t step : steps) {
+    const StepTrace traced = StepTraceFile(trace_path(run, "training", step)).all();
+    std::vector<std::vector<double>>& loads = trace.emplace_back();
+    for (const LayerTrace& layer : traced.layers) {
+      loads.push_back(shares_of(layer));
+      if (layer.experts == experts) continue;
+      raise<DataError>("{} has traces of {} experts, and the configuration has {}; give a run with as many", run,
+                       layer.experts, experts);
+    }
+  }
+  if (trace.empty())
+    raise<DataError>("{} has no traces of training; give a run with trace.every, or a run's metrics.jsonl", run);
+  return trace;
+}
+
 RoutingTrace read_routing_trace(const std::string& path, int64_t experts) {
+  if (std::filesystem::is_directory(path)) return read_traced_steps(path, experts);
   RoutingTrace trace;
   std::ifstream file(path);
   if (!file) raise<DataError>("cannot read {}; give a run's metrics.jsonl", path);

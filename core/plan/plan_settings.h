@@ -46,8 +46,9 @@ std::string to_words(const PlanSetting& setting);
 // A table for a terminal.
 std::string to_words(const SettingsPlan& plan, const PlanRequest& request);
 
-// The loads that a run recorded in metrics.jsonl, of its last steps. Throws DataError for a file without loads, or with
-// another number of experts than `experts`.
+// The loads that a run recorded in metrics.jsonl, of its last steps; or those of the steps that the run in the folder
+// `path` traced (trace.every). Throws DataError for a path without loads, or with another number of experts than
+// `experts`.
 RoutingTrace read_routing_trace(const std::string& path, int64_t experts);
 
 }  // namespace moe

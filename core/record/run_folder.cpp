@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 bool may_differ(const std::string& key) {
   for (const char* prefix :
        {"name", "folder", "config_version", "device", "precision", "parallel.", "evaluate.", "checkpoint.", "log.",
-        "sample.", "train.steps", "train.extend", "train.time_limit", "train.micro_batches", "model.recompute",
-        "optimizer.shard", "data.path", "data.tokenizer_absolute"}) {
+        "trace.", "sample.", "train.steps", "train.extend", "train.time_limit", "train.micro_batches",
+        "model.recompute", "optimizer.shard", "data.path", "data.tokenizer_absolute"}) {
     if (key.rfind(prefix, 0) == 0) return true;
   }
   return false;

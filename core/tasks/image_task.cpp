@@ -111,7 +111,7 @@ class ImageTask : public LabelledTask {
   }
 
   void load(std::span<const SampleVisit> visits, int64_t, Batch& batch) const override {
-    loader_.load(train_, visits, config_.data.augment, static_cast<uint64_t>(config_.seed), batch);
+    loader_.load(train_, visits, config_.data.augment, static_cast<uint64_t>(config_.data_seed()), batch);
   }
 
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }

@@ -36,7 +36,8 @@ class TextTask : public Task {
       : config_(config),
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
-        windows_({train_.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.seed)}),
+        windows_(
+            {train_.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.data_seed())}),
         prompt_(sample_prompt(config, corpus_)),
         bytes_per_token_(train_.bytes_per_token()),
         spelling_bits_(spelling_bits(train_.unknown().value_or(UnknownText{})) /

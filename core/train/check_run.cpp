@@ -1,9 +1,13 @@
 #include "core/train/check_run.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "core/config/field_walker.h"
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/schedule/scheduled.h"
+#include "core/train/check_replay.h"
 #include "core/train/difficulty_source.h"
 #include "data/curriculum/curriculum.h"
 
@@ -41,7 +45,7 @@ void check_curriculum(const RunFacts& f) {
   Curriculum::check({.config = f.config.curriculum,
                      .samples = f.task.num_samples(),
                      .batch = f.config.train.batch,
-                     .seed = static_cast<uint64_t>(f.config.seed),
+                     .seed = static_cast<uint64_t>(f.config.data_seed()),
                      .run = f.length,
                      .data = f.task.samples()},
                     f.starts ? find_difficulties(f.config.curriculum) : "");
@@ -58,6 +62,22 @@ void check_alarm(const RunFacts& f) {
   if (!why.empty()) raise<UsageError>("{}: restart cannot move experts of {}", alarm.where("action"), why);
 }
 
+void check_trace(const RunFacts& f) {
+  const TraceConfig& trace = f.config.trace;
+  if (trace.every.amount == 0) return;
+  const std::vector<bool> blocks = f.config.model.moe_layers();
+  if (std::find(blocks.begin(), blocks.end(), true) == blocks.end())
+    raise<UsageError>("{}: no block is MoE, so there is no routing to trace; set it to 0", trace.where("every"));
+  if (trace.of == "validation" && !f.task.has_split("validation")) {
+    raise<UsageError>("{}: the data have no validation split; use training, or data with that split",
+                      trace.where("of"));
+  }
+}
+
+void check_replays(const RunFacts& f) {
+  check_replay(f.config, f.task, f.length);
+}
+
 void check_start(const RunFacts& f) {
   if (!f.starts) return;
   check_initialisation(f.config, f.task, f.length);
@@ -69,7 +89,8 @@ void check_start(const RunFacts& f) {
 }
 
 constexpr void (*kChecks[])(const RunFacts&) = {
-    check_schedules, check_ranks, check_layers, check_task, check_curriculum, check_lifecycle, check_alarm, check_start,
+    check_schedules, check_ranks, check_layers, check_task,    check_curriculum,
+    check_lifecycle, check_alarm, check_trace,  check_replays, check_start,
 };
 
 }  // namespace

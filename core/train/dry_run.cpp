@@ -7,11 +7,13 @@
 #include <fstream>
 #include <set>
 
+#include "core/base/integer.h"
 #include "core/config/field_walker.h"
 #include "core/config/recompute.h"
 #include "core/convert/why_not_exportable.h"
 #include "core/lifecycle/lifecycle_plan.h"
 #include "core/machine/memory.h"
+#include "core/record/routing_tracer.h"
 #include "core/record/run_folder.h"
 #include "core/step/device_choice.h"
 #include "core/tensor/device.h"
@@ -202,6 +204,34 @@ struct DryRun {
   std::vector<OtherActivations> others;
 };
 
+// The files of trace and their number, in words; empty without a trace.
+std::string trace_text(const DryRun& d) {
+  const TraceConfig& trace = d.config.trace;
+  if (trace.every.amount == 0) return "";
+  const bool trains = trace.of == "training";
+  int64_t places = d.config.train.batch * d.task.shape().time;
+  if (!trains) {
+    const EvaluationOptions options{0, d.config.evaluate.stride, d.config.evaluate.tokens, 1};
+    places = d.task.evaluation_set("validation", options)->num_sequences() * d.task.shape().time;
+  }
+  std::vector<TracedLayer> layers;
+  with_model(d.config, d.task.shape(), d.length, [&](const Model& model) {
+    for (const MoELayer* layer : model.moe_layers()) {
+      const CapacityLimit& capacity = layer->capacity();
+      layers.push_back(
+          {layer->num_experts(), layer->traits().k, trains ? capacity.trains_bounded() : capacity.evaluates_bounded()});
+    }
+  });
+  const double bytes = trace_bytes(trace, places, d.task.shape().vocab > 0, layers);
+  const int64_t updates = d.length.total_updates;
+  const int64_t interval =
+      std::max<int64_t>(to_whole_updates(trains ? trace.every : d.config.evaluate.every, d.length), 1);
+  const bool only_ends = !trains && d.config.evaluate.every.amount == 0;
+  const int64_t files = trains ? updates / interval : only_ends ? 2 : 1 + divide_up(updates, interval);
+  return fmt::format("{} of {}, at most {} each and {} in total", files, trains ? "updates" : "evaluations",
+                     format_bytes(bytes), format_bytes(bytes * static_cast<double>(files)));
+}
+
 std::string bytes_text(size_t bytes) {
   return format_bytes(static_cast<double>(bytes));
 }
@@ -242,6 +272,7 @@ std::string size_and_cost(const DryRun& d) {
   row("ranks", fmt::format("{} = {} data x {} expert parallel{}", ranks, ranks / d.width, d.width,
                            d.ranks.per_host < ranks ? fmt::format(", {} per host", d.ranks.per_host) : ""));
   row("checkpoint", bytes_text(static_cast<size_t>(bytes_on_disk(d))));
+  if (const std::string trace = trace_text(d); !trace.empty()) row("routing traces", trace);
   return text;
 }
 

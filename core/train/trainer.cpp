@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <utility>
 
 #include "core/base/json_text.h"
 #include "core/base/log.h"
@@ -26,7 +27,8 @@ static double seconds_since(Clock::time_point start) {
 }
 
 static constexpr const char* kSplit = "validation";
-static constexpr const char* kRecords = "records";  // of RunState::unmeasured_change
+static constexpr const char* kTraining = "training";  // for trace.of, beside kSplit
+static constexpr const char* kRecords = "records";    // of RunState::unmeasured_change
 
 bool Trainer::is_due(const Duration& every, int64_t step) const {
   return every.amount > 0 && step % std::max<int64_t>(to_whole_updates(every, length_), 1) == 0;
@@ -51,6 +53,7 @@ StepOutcome Trainer::make_update() {
   const auto start = Clock::now();
   const LocalBatch batch = batches_->draw(run_.step, *groups_.world);
   if (traffic_ && is_due(config_.log.communication, run_.step + 1)) traffic_->begin_step();
+  if (traces(kTraining, run_.step + 1)) tracer_.begin(*state_->model);
   const StepOutcome outcome =
       train_step_->run(batch, run_.step, learning_rate_->at(static_cast<uint64_t>(run_.step)), stop_.before_update());
   if (!outcome.finite()) {
@@ -103,6 +106,7 @@ ExitCode Trainer::train() {
     signal = outcome.signal;
     // A signal is no reason to log: the run has the same records as one that was not interrupted.
     log_communication();
+    trace_update();
     if (is_due(config_.log.every, run_.step) || run_.step == end_)
       log_step(outcome);
     else if (is_first())
@@ -200,6 +204,41 @@ void Trainer::log_communication() {
   if (!is_first()) return;
   records_->write(metric_keys::kCommunication, run_.step, to_json(profile));
   if (first || last) records_->write(metric_keys::kTimeline, run_.step, timeline_json(profile, groups_.world->rank()));
+}
+
+// Whether the update after which there are `step`, or the evaluation there, is traced.
+bool Trainer::traces(const char* of, int64_t step) const {
+  return config_.trace.of == of && (of == kSplit ? config_.trace.every.amount > 0 : is_due(config_.trace.every, step));
+}
+
+void Trainer::write_trace(const char* of, TraceFacts facts, const RoutingTracer::LoadSamples& load) {
+  facts.step = run_.step;
+  facts.of = of;
+  facts.seed = config_.data_seed();
+  if (is_first()) {
+    lock_->require_folder();
+    make_folder(trace_folder(folder_.path(), of));
+  }
+  tracer_.write(*state_->model, *groups_.world, std::move(facts), load, trace_path(folder_.path(), of, run_.step));
+}
+
+// Writes the routing of the latest update, if it was recorded.
+void Trainer::trace_update() {
+  if (!traces(kTraining, run_.step)) return;
+  write_trace(
+      kTraining,
+      {.data = format_hash(task_->content_hash("train")), .samples = config_.train.batch, .sequence = batches_->time()},
+      [&](int64_t samples, Batch& batch) { batches_->load_first(samples, batch); });
+}
+
+void Trainer::trace_evaluation(const EvaluationOptions& options) {
+  const auto set = task_->evaluation_set(kSplit, options);
+  Batch one;
+  set->load(0, 1, one);
+  write_trace(
+      kSplit,
+      {.data = format_hash(task_->content_hash(kSplit)), .samples = set->num_sequences(), .sequence = one.length},
+      [&](int64_t samples, Batch& batch) { set->load(0, samples, batch); });
 }
 
 // What evaluations and samples ask before each of their parts, on every rank: whether a signal ends them. It is stored
@@ -338,8 +377,14 @@ int Trainer::run_evaluation() {
   int signal = 0;
   EvaluationOptions options{0, config_.evaluate.stride, config_.evaluate.tokens, state_setup().micro_sequences()};
   options.stop = stop_between_parts(signal);
+  const bool traced = traces(kSplit, run_.step);
+  if (traced) tracer_.begin(*state_->model);
   const Evaluation result = evaluate(*state_, groups_, *task_, kSplit, options);
-  if (!result.is_complete) return signal;
+  if (!result.is_complete) {
+    tracer_.stop(*state_->model);
+    return signal;
+  }
+  if (traced) trace_evaluation(options);
   if (!std::isfinite(result.nll())) {
     record_divergence(run_.step);
     raise<DivergedError>("step {}: the validation loss is {}", run_.step, result.nll());

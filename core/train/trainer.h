@@ -10,6 +10,7 @@
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/lifecycle/expert_placement.h"
+#include "core/record/routing_tracer.h"
 #include "core/record/run_records.h"
 #include "core/record/run_folder.h"
 #include "core/record/run_lock.h"
@@ -88,6 +89,10 @@ class Trainer {
   std::string progress_text(const StepOutcome& outcome) const;
   void log_step(const StepOutcome& outcome);
   void log_communication();
+  bool traces(const char* of, int64_t step) const;
+  void write_trace(const char* of, TraceFacts facts, const RoutingTracer::LoadSamples& load);
+  void trace_update();
+  void trace_evaluation(const EvaluationOptions& options);
   int run_evaluation();
   void record_evaluation(const Evaluation& result, const BestEvaluation::Verdict& verdict, double seconds);
   int show_sample();
@@ -131,6 +136,7 @@ class Trainer {
   ProgressBar bar_;
   StopRequest stop_;
 
+  RoutingTracer tracer_;
   TrafficTotals traffic_totals_;  // of this process
   // Time and steps since the last record, in this process.
   double seconds_ = 0;

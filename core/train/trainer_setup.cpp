@@ -78,6 +78,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0),
       stop_(config_.train.time_limit, groups_.world->rank() == 0),
+      tracer_(config_.trace),
       last_save_(std::chrono::steady_clock::now()) {
   require_agreement(*groups_.world, "the same data",
                     {{"data", json_text(task_->identity())}, {"samples", json_text(task_->samples())}});
@@ -227,7 +228,7 @@ void Trainer::prepare(bool starts) {
   curriculum_ = std::make_unique<Curriculum>(Curriculum::Setup{.config = config_.curriculum,
                                                                .samples = task_->num_samples(),
                                                                .batch = config_.train.batch,
-                                                               .seed = static_cast<uint64_t>(config_.seed),
+                                                               .seed = static_cast<uint64_t>(config_.data_seed()),
                                                                .run = length_,
                                                                .data = task_->samples()},
                                              starts ? find_difficulties(config_.curriculum) : "");
@@ -261,6 +262,7 @@ void Trainer::open_files(bool resumed) {
   folder_.prepare(config_);
   log::add_file(folder_.path() + "/train.log");
   if (resumed) log::info("Resuming {} at step {}", folder_.path(), run_.step);
+  remove_traces_after(folder_.path(), resumed ? run_.step : -1);
   settle_checkpoints();
   const Json& unmeasured = run_.unmeasured_change;
   const ResumedRecords at{
@@ -398,6 +400,14 @@ void Trainer::log_summary(const ModelSummary& summary) const {
   for (const std::string& notice : {overlap_notice(config_.parallel.overlap, groups_, layers),
                                     two_stages_notice(config_.parallel.all_to_all, groups_, layers)}) {
     if (!notice.empty()) log::info("{}", notice);
+  }
+  for (const MoELayer* layer : layers) {
+    const auto& run = layer->traits().replays;
+    if (run) {
+      log::info("experts of training are those of {} (moe.router: replay); evaluations choose by this run's own logits",
+                *run);
+      break;
+    }
   }
   for (const std::string& line : initialisation_.to_words()) log::info("init  {}", line);
   log::info("run   {} updates of {} tokens ({:.2f} epochs)", end_, format_count(length_.tokens_per_update),

@@ -15,6 +15,7 @@ LocalBatch TrainingBatches::draw(int64_t step, const Communicator& world) {
   }
   const Share mine = share_of(config_.train.batch, world.size(), world.rank());
   const SampleExtent extent = task_.extent(visits_);
+  time_ = extent.time;
   task_.load(std::span(visits_).subspan(static_cast<size_t>(mine.begin), static_cast<size_t>(mine.count)), extent.time,
              batch_);
   LocalBatch batch = LocalBatch::of(batch_, mine.begin, config_.train.batch);
@@ -23,6 +24,10 @@ LocalBatch TrainingBatches::draw(int64_t step, const Communicator& world) {
   batch.weights = std::span<const double>(weights_).subspan(weighted ? static_cast<size_t>(mine.begin) : 0,
                                                             weighted ? static_cast<size_t>(mine.count) : 0);
   return batch;
+}
+
+void TrainingBatches::load_first(int64_t samples, Batch& batch) const {
+  task_.load(std::span(visits_).first(static_cast<size_t>(samples)), time_, batch);
 }
 
 }  // namespace moe

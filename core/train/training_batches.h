@@ -17,6 +17,9 @@ class TrainingBatches {
   // The batch of an update, counted from 0; valid until the next call. The ranks of `world` share the batch. Throws
   // DataError.
   LocalBatch draw(int64_t step, const Communicator& world);
+  // The first samples of the latest batch, whichever ranks they belong to, and the places of each.
+  void load_first(int64_t samples, Batch& batch) const;
+  int64_t time() const { return time_; }
 
  private:
   const TrainConfig& config_;
@@ -27,6 +30,7 @@ class TrainingBatches {
   Batch batch_;
   std::vector<SampleVisit> visits_;
   std::vector<double> weights_;
+  int64_t time_ = 0;
 };
 
 }  // namespace moe

@@ -56,8 +56,8 @@ static std::vector<double> shares(TinyRun& run, size_t layer, int64_t batches) {
   std::vector<double> counts;
   Context& ctx = run.state.ctx;
   ctx.training = false;
-  std::vector<int32_t> choices;
-  run.state.model->moe_layers()[layer]->record_choices(&choices);
+  RoutingRecord record;
+  run.state.model->moe_layers()[layer]->record_choices(&record);
   for (int64_t i = 0; i < batches; ++i) {
     const RandomBatch batch(run.config, kVocab, 3, static_cast<uint64_t>(i));
     ctx.activations->reset();
@@ -68,7 +68,7 @@ static std::vector<double> shares(TinyRun& run, size_t layer, int64_t batches) {
   }
   run.state.model->moe_layers()[layer]->record_choices(nullptr);
   counts.resize(static_cast<size_t>(run.config.moe.experts));
-  for (const int32_t e : choices) counts[as_index(e)] += 1;
+  for (const int32_t e : record.chosen) counts[as_index(e)] += 1;
   return counts;
 }
 

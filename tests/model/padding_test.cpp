@@ -79,12 +79,16 @@ struct Result {
 Result evaluated(TinyRun& run, const EvaluationSet& set, int64_t sequences) {
   Result result;
   const auto layers = run.state.model->moe_layers();
-  result.chosen.resize(layers.size());
-  for (size_t i = 0; i < layers.size(); ++i) layers[i]->record_choices(&result.chosen[i]);
+  std::vector<RoutingRecord> records(layers.size());
+  for (size_t i = 0; i < layers.size(); ++i) {
+    records[i].scored_only = true;
+    layers[i]->record_choices(&records[i]);
+  }
   result.evaluation = evaluate(run.state, run.groups, set, sequences, [&](int64_t, ConstTensor losses) {
     result.losses.insert(result.losses.end(), losses.as<double>(), losses.as<double>() + losses.size());
   });
   for (MoELayer* layer : layers) layer->record_choices(nullptr);
+  for (const RoutingRecord& record : records) result.chosen.push_back(record.chosen);
   const auto sums = run.state.model->sums(), loss_sums = run.state.model->loss_sums();
   result.sums.assign(sums.begin(), sums.end());
   result.loss_sums.assign(loss_sums.begin(), loss_sums.end());

@@ -244,14 +244,15 @@ TEST_CASE("between hosts a token's row travels once to each host of its experts,
         TokenBatch batch = make_batch(f.ctx, 2, kTime);
         const Tensor x = f.ctx.normal({2 * kTime, kModelWidth}, 10 + static_cast<uint32_t>(world->rank())),
                      d_x = f.ctx.output(x.shape);
-        std::vector<int32_t> choices;
-        f.layer->record_choices(&choices);
+        RoutingRecord record;
+        f.layer->record_choices(&record);
         counted = &forward;
         f.forward(batch, x);
         counted = &backward;
         f.layer->backward(f.ctx, batch, d_x, x);
         counted = nullptr;
         const std::scoped_lock lock(mutex);
+        const std::vector<int32_t>& choices = record.chosen;
         for (size_t token = 0; token < choices.size() / as_index(k); ++token) {
           std::set<int> others;
           for (size_t j = 0; j < as_index(k); ++j) {
