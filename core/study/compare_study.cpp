@@ -122,8 +122,10 @@ class CompareStudy {
       if (std::find(order.begin(), order.end(), config.name) == order.end()) order.push_back(config.name);
     }
     baseline_ = order.front();
-    if (!multiples_.empty() && !find(baseline_))
-      raise<UsageError>("--costs trains the baseline {}: name its configuration too", baseline_);
+    if (!multiples_.empty()) {
+      if (!find(baseline_)) raise<UsageError>("--costs trains the baseline {}: name its configuration too", baseline_);
+      baseline_steps_ = cost_of(find(baseline_)->layers.read()).steps;
+    }
     costs_.equal = equal;
     if (equal != EqualCost::tokens) {
       const auto fixed = fix_steps({.folder = options_.folder,
@@ -195,9 +197,7 @@ class CompareStudy {
 
   StudyRun multiple_run(double multiple, const std::string& name, const std::string& seed) const {
     const StudyConfig& config = *find(baseline_);
-    const auto fixed = costs_.configs.find(baseline_);
-    const int64_t steps = fixed != costs_.configs.end() ? fixed->second.steps : cost_of(config.layers.read()).steps;
-    const int64_t scaled = std::max<int64_t>(1, std::llround(static_cast<double>(steps) * multiple));
+    const int64_t scaled = std::max<int64_t>(1, std::llround(static_cast<double>(baseline_steps_) * multiple));
     return make_run(config, "costs/" + name + "/", config.name + "-seed" + seed, seed,
                     {fmt::format("train.steps={}", scaled)});
   }
@@ -218,7 +218,7 @@ class CompareStudy {
     return run;
   }
 
-  static int interrupted(const std::string& run, int code = 0) {
+  static int interrupted(const std::string& run, int code = static_cast<int>(ExitCode::terminated)) {
     say(fmt::format("interrupted{}{}; run the same command again to resume", run.empty() ? "" : " in ", run));
     return StudySignals::received() != 0 ? 128 + StudySignals::received() : code;
   }
@@ -242,6 +242,7 @@ class CompareStudy {
   const std::map<double, std::string> multiples_;  // of the baseline's steps, and their names
   std::vector<StudyConfig> configs_;
   std::string baseline_;
+  int64_t baseline_steps_ = 0;  // with multiples
   StudyCosts costs_;
 };
 

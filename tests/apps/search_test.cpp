@@ -3,7 +3,7 @@
 #include <fstream>
 
 #include "core/base/text.h"
-#include "tests/apps/programs.h"
+#include "tests/apps/study_place.h"
 #include "tests/support/catch.h"
 
 using namespace moe;
@@ -16,11 +16,10 @@ struct SearchPlace : TemporaryFolder {
            "16}\ndata: {sequence: 16, synthetic: {states: 16, train_tokens: 20000, validation_tokens: 2000}}\n"
            "train: {batch: 4}\nlog: {every: 5}\nevaluate: {every: 0, tokens: 500}\n";
   }
-  Finished search(const Arguments& more) const {
-    const Arguments all =
-        Arguments{MOE_SCRIPTS "/search", "-q", "-o", *this / "found", "-s", "1 2", "-b", *this / "base.yaml"} + more;
-    return run_child(all, [] { setenv("MOE_PROGRAMS", MOE_PROGRAMS, 1); });
+  Arguments command(const Arguments& more) const {
+    return Arguments{MOE_SCRIPTS "/search", "-q", "-o", *this / "found", "-s", "1 2", "-b", *this / "base.yaml"} + more;
   }
+  Finished search(const Arguments& more) const { return run_child(command(more), with_programs()); }
 };
 
 TEST_CASE("scripts/search halves its candidates round by round, and resumes") {
@@ -72,4 +71,16 @@ TEST_CASE("scripts/search refuses invalid searches before it trains") {
   const Finished none = place.search({"-t", "6", "moe.router.k=8|9"});
   CHECK(none.code == 1);
   CHECK_THAT(none.err, Catch::Contains("at least two are needed"));
+}
+
+TEST_CASE("two processes share a search and print the same table") {
+  const SearchPlace place;
+  const Arguments command = place.command({"-t", "6", "--keep", "2", "moe.router.k=2|3|4"});
+  ChildProcess first(command, with_programs()), second(command, with_programs());
+  const Finished a = first.wait(), b = second.wait();
+  INFO(a.err << b.err);
+  CHECK(a.code == 0);
+  CHECK(b.code == 0);
+  CHECK(a.out == b.out);
+  CHECK(split(a.out, '\n').size() == 5);  // a title, three candidates, and the end of the last line
 }

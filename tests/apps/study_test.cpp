@@ -104,6 +104,16 @@ TEST_CASE("with equal operations the steps are fixed before the first run, and a
   CHECK(updates("costs/2/one-seed2") == 40);
   CHECK_FALSE(fs::exists(place.run("costs/2/other-seed1")));
 
+  // A run whose cost is another is left out.
+  const std::string file = place.run("study.json"), whole = read_file(file);
+  Json changed = study;
+  changed["configs"]["other"]["steps"] = 19;
+  std::ofstream(file) << json_text(changed);
+  const Finished unfair = run_child(program("moe-inspect") + Arguments{"compare", place.runs()});
+  CHECK(unfair.code == 4);
+  CHECK_THAT(unfair.out, Catch::Contains("other-seed1: updates 16 instead of 19 (study.json)"));
+  std::ofstream(file) << whole;
+
   // Another call adds a configuration to those that are fixed.
   REQUIRE(run_child(place.compare("1", {"same.yaml"}), with_programs()).code == 0);
   CHECK(updates("same-seed1") == 20);
