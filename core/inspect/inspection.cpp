@@ -65,6 +65,8 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
       .context = 0, .stride = 0, .tokens = options.tokens, .sequences = kInspectionSequences};
   Choices choices;
   result.evaluation = evaluate_with_choices(run, *task, options.split, evaluation, choices);
+  result.tokens = view_tokens(*task->evaluation_set(options.split, evaluation), choices, run.state->model->moe_layers(),
+                              token_text_of(result.run));
   for (const MoELayer* layer : run.state->model->moe_layers()) {
     LayerStats stats = layer_stats(layer->layer(), layer->load());
     stats.norms = weight_norms(run.state->ctx, run.state->parameters, *layer, run.groups);

@@ -4,6 +4,7 @@
 #include "core/inspect/curriculum_stats.h"
 #include "core/inspect/layer_stats.h"
 #include "core/inspect/run_history.h"
+#include "core/inspect/token_view.h"
 #include "core/reload/load_run.h"
 
 namespace moe {
@@ -29,6 +30,7 @@ struct Inspection {
   std::vector<LayerStats> layers;  // the MoE layers
   RunHistory history;
   std::optional<CurriculumStats> curriculum{};
+  TokenView tokens{};  // the first ones of the evaluated text
 
   int64_t dead() const;
   int64_t nearly_dead() const;

@@ -22,6 +22,10 @@ main { max-width: 1160px; margin: 0 auto; padding: 24px 20px 40px; }
 h1 { font-size: 24px; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 17px; margin: 30px 0 10px; }
 .sub { color: var(--faint); margin: 2px 0 16px; overflow-wrap: anywhere; }
+.tokens { font: 13.5px/1.75 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
+.tokens span { background: hsl(var(--h) 75% 86%); border-radius: 3px; }
+@media (prefers-color-scheme: dark) { .tokens span { background: hsl(var(--h) 45% 30%); } }
+@media print { .tokens span { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 .answer { font-size: 16px; font-weight: 600; margin: 0 0 14px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
 .tile, figure, .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; }

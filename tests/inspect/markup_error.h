@@ -27,7 +27,10 @@ inline std::string markup_error(const std::string& html) {
     if (tag[0] == '!' || name == "meta" || tag.back() == '/') continue;
     if (tag[0] != '/') {
       open.push_back(name);
-      if (name == "style") i = html.find("</style>", i) - 1;
+      // What is inside of these is no markup.
+      if (name == "style" || name == "script") i = html.find("</" + name + ">", i) - 1;
+      if (name != "input") continue;
+      open.pop_back();  // has no end tag
     } else if (open.empty() || open.back() != name) {
       return "</" + name + "> closes " + (open.empty() ? "nothing" : open.back());
     } else {
@@ -39,7 +42,7 @@ inline std::string markup_error(const std::string& html) {
 
 // The same for a page that must be self-contained and must not contain NaN or infinite numbers.
 inline std::string page_error(const std::string& page) {
-  for (const char* part : {"http://", "https://", "<script", "url(", "nan", "inf\""}) {
+  for (const char* part : {"http://", "https://", "<script ", "fetch(", "import(", "url(", "nan", "inf\""}) {
     if (page.find(part) != std::string::npos) return std::string("it holds ") + part;
   }
   return markup_error(page);
