@@ -88,6 +88,7 @@ Json comparison_json(const Comparison& c) {
           {"at", c.at == ComparedAt::last ? "last" : "best"},
           {"baseline", c.baseline_config().name},
           {"answer", comparison_answer(c)},
+          {"equal", name_of(c.equal)},
           {"confidence", kConfidence},
           {"margin", c.margin},
           {"noise",
