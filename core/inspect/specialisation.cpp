@@ -59,21 +59,15 @@ ChanceFigure figure_by(const std::vector<int64_t>& keys, const LayerTrace& layer
   return {specialisation_by(keys, same, layer), specialisation_by(keys, order, layer)};
 }
 
-// N(a, b) / N(a), where slot s of token t holds the choice of token orders[s][t].
-std::vector<std::vector<double>> coactivations(const LayerTrace& layer, size_t tokens,
-                                               const std::vector<std::vector<size_t>>& orders) {
+// N(a, b) / N(a) for choices (tokens, slots).
+std::vector<std::vector<double>> coactivations(const LayerTrace& layer, const std::vector<int32_t>& chosen) {
   const auto experts = as_index(layer.experts), slots = as_index(layer.slots);
   std::vector<std::vector<double>> pairs(experts, std::vector<double>(experts));
-  std::vector<int32_t> chosen(slots);
-  for (size_t t = 0; t < tokens; ++t) {
-    for (size_t s = 0; s < slots; ++s) chosen[s] = layer.chosen[orders[s][t] * slots + s];
-    // With permuted slots an expert may occur twice, which counts once.
-    std::sort(chosen.begin(), chosen.end());
-    const auto last = std::unique(chosen.begin(), chosen.end());
-    for (auto a = chosen.begin(); a != last; ++a) {
-      if (*a == kNoExpert) continue;
-      for (auto b = chosen.begin(); b != last; ++b) {
-        if (*b != kNoExpert) pairs[as_index(*a)][as_index(*b)] += 1;
+  for (size_t token = 0; token < chosen.size(); token += slots) {
+    for (size_t i = token; i < token + slots; ++i) {
+      if (chosen[i] == kNoExpert) continue;
+      for (size_t j = token; j < token + slots; ++j) {
+        if (chosen[j] != kNoExpert) pairs[as_index(chosen[i])][as_index(chosen[j])] += 1;
       }
     }
   }
@@ -82,6 +76,26 @@ std::vector<std::vector<double>> coactivations(const LayerTrace& layer, size_t t
     for (double& pair : pairs[a]) pair /= std::max(alone, 1.0);
   }
   return pairs;
+}
+
+// Choices that were exchanged at random between tokens, so that each token keeps its number of experts, all different,
+// and each expert its load. Permuting the tokens of each slot would not do: slots are sorted, and a token would get an
+// expert twice.
+std::vector<int32_t> exchanged(const LayerTrace& layer) {
+  constexpr size_t kAttemptsPerChoice = 8;
+  std::vector<int32_t> chosen = layer.chosen;
+  const auto slots = as_index(layer.slots);
+  const RandomKey key{.seed = kPermutationSeed, .purpose = RandomPurpose::sampling, .stream = 100, .step = 0};
+  const auto has = [&](size_t place, int32_t expert) {
+    const auto token = chosen.begin() + static_cast<std::ptrdiff_t>(place / slots * slots);
+    return std::find(token, token + layer.slots, expert) != token + layer.slots;
+  };
+  for (size_t attempt = 0; attempt < kAttemptsPerChoice * chosen.size(); ++attempt) {
+    const size_t a = key.bits(2 * attempt) % chosen.size(), b = key.bits(2 * attempt + 1) % chosen.size();
+    if (chosen[a] == kNoExpert || chosen[b] == kNoExpert || has(a, chosen[b]) || has(b, chosen[a])) continue;
+    std::swap(chosen[a], chosen[b]);
+  }
+  return chosen;
 }
 
 // Mean over the experts with tokens of the largest co-activation with another one.
@@ -99,16 +113,12 @@ double mean_of_largest(const std::vector<std::vector<double>>& pairs) {
   return experts > 0 ? sum / experts : std::numeric_limits<double>::quiet_NaN();
 }
 
-void add_coactivation(LayerSpecialisation& result, const LayerTrace& layer, size_t tokens) {
-  std::vector<size_t> same(tokens);
-  std::iota(same.begin(), same.end(), size_t{0});
-  const auto slots = as_index(layer.slots);
-  result.coactivation_of = coactivations(layer, tokens, std::vector(slots, same));
-  if (slots < 2) return;  // one expert per token: none go together
-  std::vector<std::vector<size_t>> orders;
-  for (size_t s = 0; s < slots; ++s) orders.push_back(token_permutation(tokens, 100 + static_cast<uint32_t>(s)));
+void add_coactivation(LayerSpecialisation& result, const LayerTrace& layer) {
+  if (layer.slots == 0) return;
+  result.coactivation_of = coactivations(layer, layer.chosen);
+  if (layer.slots == 1) return;  // one expert per token: none go together
   result.coactivation = {mean_of_largest(result.coactivation_of),
-                         mean_of_largest(coactivations(layer, tokens, orders))};
+                         mean_of_largest(coactivations(layer, exchanged(layer)))};
 }
 
 // Mean over tokens of the margin between the probabilities of the chosen experts and of the others, where token t has
@@ -210,7 +220,7 @@ LayerSpecialisation specialisation_of(const StepTrace& trace, const LayerTrace& 
   for (int64_t& p : ranges) p = p * LayerSpecialisation::kPositionRanges / sequence;
   result.position = figure_by(ranges, layer, 2);
   result.source = figure_by(as_keys(trace.sources), layer, 3);
-  add_coactivation(result, layer, tokens);
+  add_coactivation(result, layer);
   if (!layer.logits.empty()) {
     std::vector<size_t> same(tokens);
     std::iota(same.begin(), same.end(), size_t{0});

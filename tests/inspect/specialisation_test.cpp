@@ -88,6 +88,19 @@ TEST_CASE("co-activation is the share of an expert's tokens that another expert 
   CHECK(s.coactivation.chance < 1);
 }
 
+TEST_CASE("by chance, co-activation follows the loads alone") {
+  // Every token has expert 0 and one of the others, in the order of their numbers; then all pairs occur equally often.
+  const StepTrace fixed = made_up(3, 2, [](int32_t t) { return Chosen{0, 1 + t % 2}; });
+  CHECK(specialisation(fixed).coactivation.value == Approx((0.5 + 1 + 1) / 3));
+  CHECK(specialisation(fixed).coactivation.chance == Approx((0.5 + 1 + 1) / 3));  // no exchange gives other pairs
+  const StepTrace even = made_up(4, 2, [](int32_t t) {
+    static const std::vector<Chosen> pairs{{0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3}};
+    return pairs[as_index(t % 6)];
+  });
+  CHECK(specialisation(even).coactivation.value == Approx(1.0 / 3).margin(0.05));
+  CHECK(specialisation(even).coactivation.chance == Approx(1.0 / 3).margin(0.2));
+}
+
 TEST_CASE("the margin is between the probabilities of the last chosen expert and of the first that was not") {
   StepTrace trace = made_up(3, 1, [](int32_t t) { return t == 0 ? Chosen{kNoExpert} : Chosen{t % 2}; });
   // Probabilities 0.5, 0.3, 0.2: expert 0 is the largest, so a token that has expert 1 has a negative margin.
