@@ -60,7 +60,7 @@ Json config_json(const Comparison& c, const ComparedConfig& config) {
   json["time_ratio"] = config.time_ratio;
   const EffectiveSpeedup& s = config.speedup;
   json["speedup"] = {{"operations", s.value},
-                     {"interval", s.seeds < 2 ? Json(nullptr) : Json{s.low, s.high}},
+                     {"interval", s.seeds < kSeedsForInterval ? Json(nullptr) : Json{s.low, s.high}},
                      {"seeds", s.seeds},
                      {"extrapolated", s.extrapolated},
                      {"time", config.time_speedup}};

@@ -121,13 +121,14 @@ ReportTable speedup_table(const Comparison& c) {
                    return std::vector<std::string>{config.name, "baseline", "",
                                                    "",          "",         "trained at cost " + join(costs, ", ")};
                  }
-                 return std::vector<std::string>{
-                     config.name,
-                     ratio_text(s.value),
-                     s.seeds < 2 ? "needs 2 seeds" : fmt::format("[{}, {}]", ratio_text(s.low), ratio_text(s.high)),
-                     std::to_string(s.seeds),
-                     ratio_text(config.time_speedup),
-                     s.extrapolated ? "beyond the baseline's costs" : ""};
+                 return std::vector<std::string>{config.name,
+                                                 ratio_text(s.value),
+                                                 s.seeds < kSeedsForInterval
+                                                     ? "needs 3 seeds"
+                                                     : fmt::format("[{}, {}]", ratio_text(s.low), ratio_text(s.high)),
+                                                 std::to_string(s.seeds),
+                                                 ratio_text(config.time_speedup),
+                                                 s.extrapolated ? "beyond the baseline's costs" : ""};
                });
 }
 

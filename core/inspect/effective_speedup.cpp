@@ -51,7 +51,7 @@ EffectiveSpeedup effective_speedup(std::span<const CostedRuns> baseline, const C
     below = below || mean_loss(runs, seeds) <= loss;
   }
   result.extrapolated = !(above && below);
-  if (seeds.size() < 2) return result;
+  if (result.seeds < kSeedsForInterval) return result;
   std::tie(result.low, result.high) = resampled_interval(kResamplings, seeds.size(), [&](const Resample& resample) {
     std::vector<int64_t> drawn;
     for (const size_t i : resample) drawn.push_back(seeds[i]);

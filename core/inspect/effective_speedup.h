@@ -14,11 +14,14 @@ struct CostedRuns {
   std::map<int64_t, double> loss_of_seed{};
 };
 
+// Two seeds drawn again have three outcomes, which say nothing of the interval.
+constexpr int64_t kSeedsForInterval = 3;
+
 struct EffectiveSpeedup {
   // NaN where the baseline has fewer than two costs with a seed that the method has too. Infinity: the baseline reaches
   // the method's loss at no cost.
   double value = std::numeric_limits<double>::quiet_NaN();
-  double low = value, high = value;  // 95 % interval; NaN below two seeds
+  double low = value, high = value;  // 95 % interval; NaN below kSeedsForInterval
   int64_t seeds = 0;                 // that all costs and the method have
   // Whether the loss is outside of those that the baseline was measured at, so that the curve is continued.
   bool extrapolated = false;

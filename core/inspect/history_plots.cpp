@@ -104,6 +104,12 @@ double dead(const std::vector<double>& load) {
   return static_cast<double>(std::count(load.begin(), load.end(), 0.0));
 }
 
+double nearly_dead(const std::vector<double>& load) {
+  const double limit = LayerStats::kNearlyDead / static_cast<double>(load.size());
+  return static_cast<double>(
+      std::count_if(load.begin(), load.end(), [&](double share) { return share > 0 && share < limit; }));
+}
+
 template <class Value>
 std::vector<Curve> layer_curves(const Inspection& i, const LoadSeries& series, Value value) {
   std::vector<Curve> curves;
@@ -176,6 +182,16 @@ namespace {
 // How unevenly the layers' experts are used, and how many are not used at all.
 struct UnevennessCharts {
   LineChart imbalance{.title = "Imbalance", .note = "largest load over the mean, 1 is even", .x_label = "step"};
+  LineChart effective{.title = "Effective share of the experts",
+                      .note = "exp(entropy of the load) over the number of experts, 1 is even",
+                      .x_label = "step",
+                      .curves = {},
+                      .from_zero = true};
+  LineChart nearly_dead_experts{.title = "Nearly dead experts",
+                                .note = "experts with tokens, but less than a tenth of the mean",
+                                .x_label = "step",
+                                .curves = {},
+                                .from_zero = true};
   LineChart dead_experts{
       .title = "Dead experts", .note = "experts without a token", .x_label = "step", .curves = {}, .from_zero = true};
 };
@@ -190,6 +206,8 @@ UnevennessCharts unevenness_charts(const Inspection& i) {
     charts.dead_experts.note += "; " + series.source;
     charts.imbalance.curves = layer_curves(i, series, max_over_mean);
     charts.dead_experts.curves = layer_curves(i, series, dead);
+    charts.effective.curves = layer_curves(i, series, effective_share);
+    charts.nearly_dead_experts.curves = layer_curves(i, series, nearly_dead);
   } else {
     charts.imbalance.curves = {train_curve("worst layer", h, [](const TrainPoint& p) { return p.max_over_mean; })};
     charts.dead_experts.curves = {train_curve("all layers", h, [](const TrainPoint& p) { return p.dead; })};
@@ -272,7 +290,9 @@ std::string balance_plots(const Inspection& i) {
   const UnevennessCharts unevenness = unevenness_charts(i);
   std::vector<LineChart> charts{unevenness.imbalance};
   add_experts_chart(charts, i.history);
+  if (!unevenness.effective.curves.empty()) charts.push_back(unevenness.effective);
   if (any_positive(unevenness.dead_experts.curves)) charts.push_back(unevenness.dead_experts);
+  if (any_positive(unevenness.nearly_dead_experts.curves)) charts.push_back(unevenness.nearly_dead_experts);
   add_drop_charts(charts, i.history);
   add_entropy_chart(charts, i);
   add_balance_loss_charts(charts, i.history);

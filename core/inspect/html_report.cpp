@@ -17,6 +17,7 @@
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
 #include "core/inspect/placement_report.h"
+#include "core/inspect/specialisation_report.h"
 
 namespace moe {
 namespace {
@@ -188,6 +189,7 @@ std::string html_report(const Inspection& i) {
     body += section("Experts", figure("Load", "share of the assignments over the fair share",
                                       load_map_legend() + draw_load_map(i.layers), "whole") +
                                    layer_overview(i.layers));
+    body += section("Specialisation", specialisation_section(i));
     body += section("Lifecycle of the experts", lifecycle_table(i.history));
     body += section("Experts moved between ranks", placement_table(i.history));
     body += section("Balance over the run", plots(balance_plots(i)));

@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "core/inspect/churn.h"
+#include "core/inspect/expert_similarity.h"
+#include "core/inspect/split_trace.h"
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/record/run_folder.h"
 
@@ -46,6 +48,22 @@ std::string run_folder_of(const std::string& run_or_checkpoint) {
   return fs::exists(run / "config.yaml") ? run.string() : "";
 }
 
+static void add_specialisation(Inspection& result, LoadedRun& run, const Task& task, const InspectionOptions& options) {
+  if (result.layers.empty()) return;
+  const int64_t tokens = options.tokens > 0 ? std::min(options.tokens, kSpecialisationTokens) : kSpecialisationTokens;
+  const StepTrace trace = split_trace(run, task, options.split, tokens, kInspectionSequences, TracedParts::logits);
+  const std::vector<ExpertSimilarity> similarity = expert_similarities(run, task, options.split, kInspectionSequences);
+  if (run.world->rank() != 0) return;
+  result.specialisation_tokens = trace.tokens();
+  result.tokens = view_tokens(trace, token_text_of(result.run));
+  for (size_t i = 0; i < trace.layers.size(); ++i) {
+    result.specialisation.push_back(specialisation_of(trace, trace.layers[i]));
+    result.specialisation.back().similarity = similarity[i].mean;
+    result.specialisation.back().similarity_of = similarity[i].pairs;
+  }
+  if (!result.run.empty()) result.saturation = router_saturation(result.run);
+}
+
 Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const InspectionOptions& options) {
   const std::unique_ptr<Task> task = run.open_task(options.data);
   Inspection result;
@@ -65,8 +83,6 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
       .context = 0, .stride = 0, .tokens = options.tokens, .sequences = kInspectionSequences};
   Choices choices;
   result.evaluation = evaluate_with_choices(run, *task, options.split, evaluation, choices);
-  result.tokens = view_tokens(*task->evaluation_set(options.split, evaluation), choices, run.state->model->moe_layers(),
-                              token_text_of(result.run));
   for (const MoELayer* layer : run.state->model->moe_layers()) {
     LayerStats stats = layer_stats(layer->layer(), layer->load());
     stats.norms = weight_norms(run.state->ctx, run.state->parameters, *layer, run.groups);
@@ -88,6 +104,7 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
     const std::vector<double> changed = churn(choices, earlier, run, before);
     for (size_t i = 0; i < changed.size(); ++i) result.layers[i].measures.emplace_back("churn", changed[i]);
   }
+  add_specialisation(result, run, *task, options);
   result.curriculum = curriculum_stats(run.checkpoint, result.config, kRatedSamples);
   if (!result.run.empty()) result.history = read_history(result.run + "/metrics.jsonl");
   return result;

@@ -4,6 +4,7 @@
 #include "core/inspect/curriculum_stats.h"
 #include "core/inspect/layer_stats.h"
 #include "core/inspect/run_history.h"
+#include "core/inspect/specialisation.h"
 #include "core/inspect/token_view.h"
 #include "core/reload/load_run.h"
 
@@ -30,6 +31,10 @@ struct Inspection {
   std::vector<LayerStats> layers;  // the MoE layers
   RunHistory history;
   std::optional<CurriculumStats> curriculum{};
+  // By MoE layer; empty where it was not measured.
+  std::vector<LayerSpecialisation> specialisation{};
+  int64_t specialisation_tokens = 0;          // leading tokens of the split that it was measured on
+  std::vector<SaturationPoint> saturation{};  // of a run with traces of validation
   TokenView tokens{};  // the first ones of the evaluated text
 
   int64_t dead() const;
@@ -38,6 +43,9 @@ struct Inspection {
   // Experts of the MoE layers: "8" where all have the same number, else "8, 8, 16".
   std::string experts_in_words() const;
 };
+
+// At most so many tokens are used for the specialisation: their logits are kept in memory.
+constexpr int64_t kSpecialisationTokens = 16'384;
 
 // Windows per evaluation batch: the number to pass to load_run().
 constexpr int64_t kInspectionSequences = 8;

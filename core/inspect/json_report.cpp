@@ -6,6 +6,7 @@
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/placement_report.h"
+#include "core/inspect/specialisation_report.h"
 #include "core/record/metrics.h"
 
 namespace moe {
@@ -25,6 +26,7 @@ static Json to_json(const LayerStats& s) {
           {"cv", s.variation},
           {"load_entropy", s.load_entropy},
           {"router_entropy", s.router_entropy},
+          {"effective_share", effective_share(s.load)},
           {"dead", s.dead},
           {"nearly_dead", s.nearly_dead},
           {"dropped_share", s.dropped_share},
@@ -55,6 +57,13 @@ static Json to_json(const RunHistory& history) {
   return json;
 }
 
+// MaxVio (Wang et al., 2024): the largest load over the mean, minus 1; largest and mean over the layers.
+static Json max_violation(const Inspection& i) {
+  double sum = 0;
+  for (const LayerStats& s : i.layers) sum += s.max_over_mean - 1;
+  return {{"max", i.max_over_mean() - 1}, {"mean", i.layers.empty() ? 0 : sum / static_cast<double>(i.layers.size())}};
+}
+
 Json json_report(const Inspection& i) {
   Json layers = Json::array();
   for (const LayerStats& s : i.layers) layers.push_back(to_json(s));
@@ -72,9 +81,11 @@ Json json_report(const Inspection& i) {
           {"split", i.split},
           {"evaluation", to_json(i.evaluation)},
           {"max_over_mean", i.max_over_mean()},
+          {"max_violation", max_violation(i)},
           {"dead", i.dead()},
           {"nearly_dead", i.nearly_dead()},
           {"layers", layers},
+          {"specialisation", specialisation_json(i)},
           {"lifecycle", lifecycle_json(i.history)},
           {"placements", placement_json(i.history)},
           {"communication", communication_json(i.history)},

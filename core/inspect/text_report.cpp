@@ -16,6 +16,7 @@
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/load_bars.h"
 #include "core/inspect/placement_report.h"
+#include "core/inspect/specialisation_report.h"
 
 namespace moe {
 namespace {
@@ -155,6 +156,7 @@ std::string text_report(const Inspection& i, bool colour) {
     text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint)) +
             drop_rows(s) + measure_rows(s);
   }
+  text += specialisation_text(i);
   text += lifecycle_text(i.history);
   text += placement_text(i.history);
   text += communication_text(i.history);

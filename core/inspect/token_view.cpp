@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <map>
 
 #include "core/base/integer.h"
 #include "core/base/text.h"
@@ -12,15 +11,6 @@
 
 namespace moe {
 namespace {
-
-// The tokens that the record has, by their place; places of windows are those of the text.
-std::map<int64_t, size_t> recorded_places(const RoutingRecord& record) {
-  std::map<int64_t, size_t> places;
-  for (size_t i = 0; i < record.place.size(); ++i) {
-    if (record.place[i] < kViewedTokens) places[record.place[i]] = i;
-  }
-  return places;
-}
 
 // Control characters as the letters that programs write for them; a space stays one, so that lines can break there.
 std::string visible(const std::string& text) {
@@ -114,33 +104,20 @@ slider.addEventListener("input", () => {
 
 }  // namespace
 
-TokenView view_tokens(const EvaluationSet& set, const Choices& choices, std::span<MoELayer* const> layers,
-                      const TokenText& text) {
+TokenView view_tokens(const StepTrace& trace, const TokenText& text) {
   TokenView view;
-  Batch batch;
-  if (layers.empty() || set.num_sequences() == 0) return view;
-  set.load(0, 1, batch);
-  if (batch.inputs.empty()) return view;
-  const int64_t sequences = std::min(set.num_sequences(), (kViewedTokens + batch.length - 1) / batch.length);
-  set.load(0, sequences, batch);
-  // The places that all blocks have.
-  std::vector<std::map<int64_t, size_t>> places;
-  for (const RoutingRecord& record : choices) places.push_back(recorded_places(record));
-  for (size_t i = 0; i < layers.size(); ++i)
-    view.blocks.push_back(
-        {.block = layers[i]->layer(), .experts = layers[i]->num_experts(), .slots = choices[i].slots, .chosen = {}});
-  for (const auto& [place, unused] : places.front()) {
-    const bool is_known = std::all_of(places.begin(), places.end(),
-                                      [place = place](const auto& of_block) { return of_block.contains(place); });
-    if (!is_known || place >= std::ssize(batch.inputs)) continue;
-    const int32_t id = batch.inputs[as_index(place)];
+  if (trace.ids.empty()) return view;
+  const int64_t tokens = std::min(trace.tokens(), kViewedTokens);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int32_t id = trace.ids[as_index(t)];
     const std::string words = visible(text(id));
     view.texts.push_back(words.empty() ? fmt::format("{} ", id) : words);
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const auto first =
-          choices[i].chosen.begin() + static_cast<std::ptrdiff_t>(places[i].at(place) * as_index(choices[i].slots));
-      view.blocks[i].chosen.insert(view.blocks[i].chosen.end(), first, first + choices[i].slots);
-    }
+  }
+  for (const LayerTrace& layer : trace.layers) {
+    view.blocks.push_back({.block = layer.block,
+                           .experts = layer.experts,
+                           .slots = layer.slots,
+                           .chosen = {layer.chosen.begin(), layer.chosen.begin() + tokens * layer.slots}});
   }
   return view;
 }

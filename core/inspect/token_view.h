@@ -1,10 +1,8 @@
 // The experts of the first tokens of an evaluated text, for the web page: the text coloured by expert.
 #pragma once
-#include <span>
 #include <string>
 #include <vector>
 
-#include "core/inspect/churn.h"
 #include "core/inspect/trace_report.h"
 
 namespace moe {
@@ -21,10 +19,8 @@ struct TokenView {
 // At most this many tokens.
 constexpr int64_t kViewedTokens = 480;
 
-// Of an evaluation whose choices were recorded on this rank: the leading tokens that it has of every MoE block. Empty
-// for a task without token ids.
-TokenView view_tokens(const EvaluationSet& set, const Choices& choices, std::span<MoELayer* const> layers,
-                      const TokenText& text);
+// The first tokens of a trace. Empty for a task without token ids.
+TokenView view_tokens(const StepTrace& trace, const TokenText& text);
 
 // A slider over the blocks and the text; each token's experts appear on hover, and all of them in a table. Without
 // script the first block is shown. Empty without tokens.

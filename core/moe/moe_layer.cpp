@@ -1,10 +1,13 @@
 #include "core/moe/moe_layer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "comm/traffic.h"
 #include "core/base/integer.h"
+#include "core/moe/expert_pass.h"
 #include "core/moe/place_experts.h"
+#include "core/ops/competition.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/recomputation.h"
 
@@ -136,6 +139,28 @@ static auto at_first_token(Context& ctx, Work work) {
 // The shared experts' work, if no exchange of rows has done it.
 static void finish(LayerParts& parts) {
   if (const FunctionRef<void()> work = std::exchange(parts.meanwhile, {})) work();
+}
+
+std::vector<float> MoELayer::every_output(Context& ctx, ConstTensor x) {
+  const ActivationScope activations(ctx);
+  const int64_t tokens = x.dim(0), width = x.dim(1);
+  const Tensor indices = ctx.allocate(Shape{tokens, experts_}, DType::i32);
+  choose_all(ctx, indices);
+  ExpertPass pass;
+  dispatcher_.prepare(ctx, indices, pass.plan);
+  const Tensor returned = ctx.allocate(Shape{pass.plan.num_sorted, width});
+  pass.forward(ctx, {dispatcher_, local_experts_}, returned, x);
+  std::vector<float> rows, outputs(as_index(experts_ * tokens * width));
+  std::vector<int32_t> position;
+  append_floats(ctx, rows, returned);
+  append_integers(ctx, position, pass.plan.position);
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t e = 0; e < experts_; ++e) {
+      std::copy_n(rows.begin() + position[as_index(t * experts_ + e)] * width, width,
+                  outputs.begin() + (e * tokens + t) * width);
+    }
+  }
+  return outputs;
 }
 
 Tensor MoELayer::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) {

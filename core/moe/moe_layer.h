@@ -53,6 +53,9 @@ class MoELayer : public FeedForward {
   void record_choices(RoutingRecord* record) { parts_.record = record; }
   // From now on appends the input (d_model) of every token to `list`; nullptr stops the recording.
   void record_inputs(std::vector<float>* list) { inputs_ = list; }
+  // The outputs of all experts, also those on other ranks, for every token of x (tokens, d_model), on the host as
+  // (experts, tokens, d_model). Collective over the expert group. For evaluation, between passes.
+  std::vector<float> every_output(Context& ctx, ConstTensor x);
   const BalanceSet& balance() const { return balance_; }
   BalanceSet& balance() { return balance_; }
   const MeasureSet& measures() const { return measures_; }

@@ -53,6 +53,7 @@ void RoutingRecord::add(Context& ctx, const TokenBatch& batch, const Routing& ro
     if (kept_indices.data != routing.indices.data) append_rows(ctx, kept, first(kept_indices), rows);
   }
   if (scores) append_rows(ctx, logits, first(routing.logits), rows);
+  if (takes_inputs) append_rows(ctx, inputs, first(routing.x), rows);
 }
 
 }  // namespace moe

@@ -12,10 +12,11 @@ namespace moe {
 
 struct RoutingRecord {
   // What is recorded.
-  int64_t places = 0;        // of the tokens at these first places of the whole step; 0: of all
-  bool scored_only = false;  // only of tokens whose prediction counts
-  bool weighs = false;       // also their weights, and which choices a capacity dropped
-  bool scores = false;       // also the logits
+  int64_t places = 0;         // of the tokens at these first places of the whole step; 0: of all
+  bool scored_only = false;   // only of tokens whose prediction counts
+  bool weighs = false;        // also their weights, and which choices a capacity dropped
+  bool scores = false;        // also the logits
+  bool takes_inputs = false;  // also the router's input
 
   // What was recorded of this rank's tokens, without padding.
   int64_t slots = 0;              // choices per token
@@ -24,6 +25,7 @@ struct RoutingRecord {
   std::vector<int32_t> kept{};    // the same, -1 also for dropped choices; empty where no capacity limits the layer
   std::vector<float> weights{};   // (tokens, slots)
   std::vector<float> logits{};    // (tokens, experts)
+  std::vector<float> inputs{};    // (tokens, d_model)
 
   // Called before a micro-batch's first pass: a strategy may make several, of which the first is recorded. The others
   // are of noisy copies of the tokens.

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "core/base/integer.h"
 #include "core/base/token.h"
@@ -69,6 +70,11 @@ static LayerTrace gathered_layer(Communicator& world, const MoELayer& layer, con
     trace.dropped.resize(kept.size());
     for (size_t i = 0; i < kept.size(); ++i) trace.dropped[i] = kept[i] == kNoExpert && trace.chosen[i] != kNoExpert;
   }
+  if (record.takes_inputs) {
+    const int64_t width =
+        largest(world, record.place.empty() ? 0 : std::ssize(record.inputs) / std::ssize(record.place));
+    trace.inputs = rows_of(gathered(world, record.place, record.inputs, width, places), tokens, width);
+  }
   if (record.scores)
     trace.logits = rows_of(gathered(world, record.place, record.logits, trace.experts, places), tokens, trace.experts);
   return trace;
@@ -86,7 +92,10 @@ static void describe_tokens(StepTrace& trace, const std::vector<int64_t>& places
       trace.next.push_back(batch.targets[as_index(place)]);
     }
     if (!batch.starts.empty()) trace.offsets.push_back(batch.starts[as_index(sample)] + position);
+    if (!batch.domains.empty()) trace.sources.push_back(batch.domains[as_index(sample)]);
   }
+  const auto elsewhere = [&](int32_t source) { return source != trace.sources[0]; };
+  if (std::none_of(trace.sources.begin(), trace.sources.end(), elsewhere)) trace.sources.clear();
 }
 
 void RoutingTracer::begin(const Model& model) {
@@ -96,6 +105,7 @@ void RoutingTracer::begin(const Model& model) {
     records_[i].places = config_.tokens;
     records_[i].weighs = true;
     records_[i].scores = config_.logits;
+    records_[i].takes_inputs = takes_inputs_;
     layers[i]->record_choices(&records_[i]);
   }
 }
@@ -105,8 +115,7 @@ void RoutingTracer::stop(const Model& model) {
   records_.clear();
 }
 
-void RoutingTracer::write(const Model& model, Communicator& world, TraceFacts facts, const LoadSamples& load,
-                          const std::string& path) {
+StepTrace RoutingTracer::collect(const Model& model, Communicator& world, TraceFacts facts, const LoadSamples& load) {
   const auto layers = model.moe_layers();
   for (MoELayer* layer : layers) layer->record_choices(nullptr);
   const int64_t all = facts.samples * facts.sequence;
@@ -122,20 +131,33 @@ void RoutingTracer::write(const Model& model, Communicator& world, TraceFacts fa
   for (int64_t place = 0; place < places; ++place) {
     if (is_token[as_index(place)] > 0) tokens.push_back(place);
   }
-  StepTrace trace{.facts = facts, .ids = {}, .next = {}, .samples = {}, .positions = {}, .offsets = {}, .layers = {}};
+  StepTrace trace{.facts = facts,
+                  .ids = {},
+                  .next = {},
+                  .samples = {},
+                  .positions = {},
+                  .offsets = {},
+                  .sources = {},
+                  .layers = {}};
   for (size_t i = 0; i < layers.size(); ++i)
     trace.layers.push_back(gathered_layer(world, *layers[i], records_[i], places, tokens));
   records_.clear();
-  if (world.rank() != 0) return;
+  if (world.rank() != 0) return trace;
   Batch batch;
   load(divide_up(places, facts.sequence), batch);
   describe_tokens(trace, tokens, batch);
-  replace_text(path, to_file(trace));
+  return trace;
+}
+
+void RoutingTracer::write(const Model& model, Communicator& world, TraceFacts facts, const LoadSamples& load,
+                          const std::string& path) {
+  const StepTrace trace = collect(model, world, std::move(facts), load);
+  if (world.rank() == 0) replace_text(path, to_file(trace));
 }
 
 double trace_bytes(const TraceConfig& config, int64_t places, bool is_text, const std::vector<TracedLayer>& layers) {
   if (config.tokens > 0) places = std::min(places, config.tokens);
-  int64_t bytes = 4 + 4 + (is_text ? 4 + 4 + 8 : 0);  // samples, positions, tokens, next, offsets
+  int64_t bytes = 4 + 4 + (is_text ? 4 + 4 + 8 + 4 : 0);  // samples, positions, tokens, next, offsets, sources
   for (const TracedLayer& layer : layers) {
     bytes += layer.slots * (expert_bytes(layer.experts) + 4 + (layer.has_capacity ? 1 : 0));
     if (config.logits) bytes += layer.experts * 4;

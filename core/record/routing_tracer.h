@@ -16,21 +16,26 @@ namespace moe {
 
 class RoutingTracer {
  public:
-  explicit RoutingTracer(const TraceConfig& config) : config_(config) {}
+  // `takes_inputs`: also records LayerTrace::inputs, on every rank.
+  explicit RoutingTracer(const TraceConfig& config, bool takes_inputs = false)
+      : config_(config), takes_inputs_(takes_inputs) {}
 
   // From now on the model's MoE layers copy what their tokens choose.
   void begin(const Model& model);
   // Ends that without a file.
   void stop(const Model& model);
-  // Ends that. Collective. `facts`: without is_complete. Rank 0 writes the file `path`, whose folder must exist, and
-  // calls load(samples, batch) for the first samples of the step or evaluation. Throws CheckpointError if the file
-  // cannot be written.
+  // Ends that, and returns what was recorded, on rank 0 with the tokens. Collective. `facts`: without is_complete. Rank
+  // 0 calls load(samples, batch) for the first samples of the step or evaluation.
   using LoadSamples = std::function<void(int64_t samples, Batch& batch)>;
+  StepTrace collect(const Model& model, Communicator& world, TraceFacts facts, const LoadSamples& load);
+  // The same, which rank 0 writes into the file `path`, whose folder must exist. Throws CheckpointError if it cannot be
+  // written.
   void write(const Model& model, Communicator& world, TraceFacts facts, const LoadSamples& load,
              const std::string& path);
 
  private:
   const TraceConfig config_;
+  const bool takes_inputs_;
   std::vector<RoutingRecord> records_;  // by MoE layer
 };
 

@@ -88,6 +88,7 @@ std::string to_file(const StepTrace& trace) {
   file.add("samples", ArrayType::i32, {n}, trace.samples);
   file.add("positions", ArrayType::i32, {n}, trace.positions);
   if (!trace.offsets.empty()) file.add("offsets", ArrayType::i64, {n}, trace.offsets);
+  if (!trace.sources.empty()) file.add("sources", ArrayType::i32, {n}, trace.sources);
   Json blocks = Json::array(), experts = Json::array();
   for (const LayerTrace& layer : trace.layers) {
     add_layer(file, compacted(layer, n), n);
@@ -146,12 +147,20 @@ std::vector<int32_t> StepTraceFile::integers(const std::string& name, int64_t wi
 }
 
 StepTrace StepTraceFile::tokens_only() const {
-  StepTrace trace{.facts = facts_, .ids = {}, .next = {}, .samples = {}, .positions = {}, .offsets = {}, .layers = {}};
+  StepTrace trace{.facts = facts_,
+                  .ids = {},
+                  .next = {},
+                  .samples = {},
+                  .positions = {},
+                  .offsets = {},
+                  .sources = {},
+                  .layers = {}};
   if (file_.has("tokens")) trace.ids = integers("tokens", 1);
   if (file_.has("next")) trace.next = integers("next", 1);
   trace.samples = integers("samples", 1);
   trace.positions = integers("positions", 1);
   if (file_.has("offsets")) trace.offsets = file_.long_integers("offsets");
+  if (file_.has("sources")) trace.sources = integers("sources", 1);
   if (!trace.offsets.empty() && std::ssize(trace.offsets) != tokens_)
     raise<DataError>("{} is damaged: {} offsets for {} tokens", file_.path(), trace.offsets.size(), tokens_);
   return trace;

@@ -20,6 +20,7 @@ struct LayerTrace {
   std::vector<float> weights;    // (tokens, slots): the weights of their outputs before a capacity drops any
   std::vector<int32_t> dropped;  // (tokens, slots): 1 for a choice that a capacity dropped; empty without a capacity
   std::vector<float> logits;     // (tokens, experts); empty unless they were asked for
+  std::vector<float> inputs{};   // (tokens, d_model): what the router reads; never in a file
 
   int32_t expert(int64_t token, int64_t slot) const { return chosen[static_cast<size_t>(token * slots + slot)]; }
   float weight(int64_t token, int64_t slot) const { return weights[static_cast<size_t>(token * slots + slot)]; }
@@ -48,6 +49,8 @@ struct StepTrace {
   std::vector<int32_t> samples;    // (tokens): row in the global batch
   std::vector<int32_t> positions;  // (tokens): place in the row
   std::vector<int64_t> offsets;    // (tokens): place in the split; empty where samples are no windows of a text
+  // (tokens): file of the split in which the sample begins; empty where all begin in one.
+  std::vector<int32_t> sources{};
   std::vector<LayerTrace> layers;
 
   int64_t tokens() const { return static_cast<int64_t>(positions.size()); }

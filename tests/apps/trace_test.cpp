@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
+#include "core/base/json_text.h"
 #include "core/checkpoint/files.h"
 #include "core/trace/step_trace.h"
 #include "tests/apps/programs.h"
@@ -115,9 +117,9 @@ TEST_CASE("a dry run prints the size of traces, and what cannot be traced is ref
   const auto dry = [&](const Arguments& more) {
     return run_child(tiny_train(folder.path(), more) + Arguments{"--dry-run"});
   };
-  CHECK_THAT(dry({"trace.every=10"}).out, Catch::Contains("3 of updates, at most 2.8 KiB each"));
+  CHECK_THAT(dry({"trace.every=10"}).out, Catch::Contains("3 of updates, at most 3.0 KiB each"));
   CHECK_THAT(dry({"trace.every=1", "trace.of=validation", "trace.tokens=64"}).out,
-             Catch::Contains("7 of evaluations, at most 2.8 KiB each"));
+             Catch::Contains("7 of evaluations, at most 3.0 KiB each"));
   CHECK_THAT(dry({}).out, !Catch::Contains("routing traces"));
   const Finished dense = dry({"trace.every=1", "model.arrangement=dense"});
   CHECK(dense.code == 2);
@@ -135,4 +137,45 @@ TEST_CASE("a plan takes the loads of a run's traces") {
   const Finished none = run_child(plan + Arguments{"--routing-trace", folder.path()});
   CHECK(none.code == 3);
   CHECK_THAT(none.err, Catch::Contains("has no traces of training"));
+}
+
+TEST_CASE("moe-inspect reports specialisation, similarity and saturation, the same on any ranks") {
+  const TemporaryFolder folder;
+  done(tiny_train(folder.path(), {"trace.every=1", "trace.of=validation", "trace.tokens=200", "data.sequence=64"}));
+  const auto inspected = [&](const Arguments& launcher) {
+    return parse_json(done(launcher + program("moe-inspect") + Arguments{folder / "run", "--json", "--no-html"}).out);
+  };
+  const Json alone = inspected({}), one = alone.at("specialisation"), two = inspected(mpirun(2)).at("specialisation");
+  CHECK(one.at("tokens") == 1999);
+  REQUIRE(one.at("layers").size() == 2);
+  for (size_t i = 0; i < 2; ++i) {
+    const Json &a = one.at("layers")[i], &b = two.at("layers")[i];
+    for (const char* name : {"input", "next", "position", "coactivation", "margin", "gate", "similarity"}) {
+      INFO(name);
+      for (const char* what : {"value", "chance"}) {
+        const double value = a.at(name).at(what);
+        CHECK(value == Approx(b.at(name).at(what).get<double>()).epsilon(1e-4).margin(1e-6));
+        CHECK(std::abs(value) <= 1 + 1e-9);
+      }
+    }
+    CHECK(a.at("source").at("value").is_null());
+    CHECK(a.at("coactivations").size() == 4);
+    CHECK(a.at("similarities")[0][0] == 1.0);
+    // A trained router does better than chance.
+    CHECK(a.at("input").at("value").get<double>() > a.at("input").at("chance").get<double>());
+    CHECK(a.at("margin").at("value").get<double>() > a.at("margin").at("chance").get<double>());
+  }
+  const Json& saturation = one.at("saturation");
+  REQUIRE(saturation.size() == 7);
+  CHECK(saturation[6].at("layers")[0].at("value") == 1.0);
+  CHECK(saturation[0].at("layers")[0].at("value").get<double>() < 1);
+  CHECK(alone.at("max_violation").at("max").get<double>() >= alone.at("max_violation").at("mean").get<double>());
+  const double share = alone.at("layers")[0].at("effective_share");
+  CHECK(share > 0.25);
+  CHECK(share <= 1);
+  const Finished text = done(program("moe-inspect") + Arguments{folder / "run"});
+  CHECK_THAT(text.out, Catch::Contains("specialisation on 1999 tokens") && Catch::Contains("router saturation"));
+  const std::string page = read_text(folder / "run/report.html");
+  CHECK_THAT(page, Catch::Contains("Specialisation") && Catch::Contains("Router saturation") &&
+                       Catch::Contains("Effective share of the experts"));
 }

@@ -1,5 +1,6 @@
 #include "core/inspect/token_view.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -27,4 +28,22 @@ TEST_CASE("the coloured text is well-formed and names the experts of each token"
 TEST_CASE("without tokens there is no coloured text") {
   CHECK(token_view_markup({}).empty());
   CHECK(token_view_markup({.texts = {}, .blocks = {{.block = 0, .experts = 2, .slots = 1, .chosen = {}}}}).empty());
+}
+
+TEST_CASE("the coloured text is that of the first tokens of a trace") {
+  StepTrace trace;
+  for (int i = 0; i < kViewedTokens + 20; ++i) trace.samples.push_back(i);
+  trace.positions = trace.ids = trace.samples;
+  trace.layers.push_back(
+      {.block = 2, .experts = 4, .slots = 1, .chosen = trace.samples, .weights = {}, .dropped = {}, .logits = {}});
+  const TokenView view = view_tokens(trace, [](int32_t id) { return id == 1 ? "\t" : id == 2 ? "" : "x"; });
+  REQUIRE(std::ssize(view.texts) == kViewedTokens);
+  CHECK(view.texts[0] == "x");
+  CHECK(view.texts[1] == "\\x09");
+  CHECK(view.texts[2] == "2 ");  // a token without text has its id
+  REQUIRE(view.blocks.size() == 1);
+  CHECK(std::ssize(view.blocks[0].chosen) == kViewedTokens);
+  CHECK(view.blocks[0].chosen[7] == 7);
+  trace.ids.clear();
+  CHECK(view_tokens(trace, [](int32_t) { return "x"; }).texts.empty());
 }
