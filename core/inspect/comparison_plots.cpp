@@ -9,9 +9,9 @@
 #include <set>
 
 #include "core/base/statistics.h"
+#include "core/inspect/cost_curve.h"
 #include "core/inspect/dot_plot.h"
 #include "core/inspect/line_chart.h"
-#include "core/inspect/scaling_fit.h"
 
 namespace moe {
 namespace {
@@ -146,7 +146,7 @@ std::string speedup_curve(const Comparison& c) {
     measured.low.push_back(*low);
     measured.high.push_back(*high);
   }
-  const ScalingCurve fit = fit_scaling(points);
+  const CostCurve fit = fit_cost_curve(points);
   for (size_t i = 0; i < c.configs.size(); ++i) {
     if (i == c.baseline) {
       chart.curves.push_back(measured);

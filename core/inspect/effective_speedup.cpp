@@ -1,12 +1,13 @@
 #include "core/inspect/effective_speedup.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <tuple>
 #include <vector>
 
+#include "core/inspect/cost_curve.h"
 #include "core/inspect/resampling.h"
-#include "core/inspect/scaling_fit.h"
 
 namespace moe {
 namespace {
@@ -31,7 +32,8 @@ double mean_loss(const CostedRuns& runs, std::span<const int64_t> seeds) {
 double speedup(std::span<const CostedRuns> baseline, const CostedRuns& method, std::span<const int64_t> seeds) {
   std::vector<ScalingPoint> points;
   for (const CostedRuns& runs : baseline) points.push_back({runs.cost, mean_loss(runs, seeds)});
-  return fit_scaling(points).cost(mean_loss(method, seeds)) / method.cost;
+  const CostCurve curve = fit_cost_curve(points);
+  return curve.falls() ? curve.cost(mean_loss(method, seeds)) / method.cost : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace

@@ -18,8 +18,8 @@ struct CostedRuns {
 constexpr int64_t kSeedsForInterval = 3;
 
 struct EffectiveSpeedup {
-  // NaN where the baseline has fewer than two costs with a seed that the method has too. Infinity: the baseline reaches
-  // the method's loss at no cost.
+  // NaN where the baseline has fewer than two costs with a seed that the method has too, or is no better at higher
+  // costs. Infinity: the baseline reaches the method's loss at no cost.
   double value = std::numeric_limits<double>::quiet_NaN();
   double low = value, high = value;  // 95 % interval; NaN below kSeedsForInterval
   int64_t seeds = 0;                 // that all costs and the method have
