@@ -29,8 +29,8 @@ static std::set<std::string> tensors_of(const TokenBatch& batch) {
 
 // The same for what a task loads.
 static std::set<std::string> arrays_of(const Batch& batch) {
-  const auto& [sequences, length, inputs, targets, sample_ids, domains, labels, lengths, features, patch_features] =
-      batch;
+  const auto& [sequences, length, inputs, targets, sample_ids, starts, domains, labels, lengths, features,
+               patch_features] = batch;  // starts, like sample_ids, become no tensor
   std::set<std::string> names;
   if (!inputs.empty()) names.insert("ids");
   if (!targets.empty()) names.insert("targets");
