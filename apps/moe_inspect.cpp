@@ -253,7 +253,7 @@ static int watch(int argc, char** argv, MpiSession& session) {
   double every = 2;
   bool once = false;
   app.add_option("run", folder, "folder of a run").required();
-  app.add_option("--every", every, "seconds between two looks").capture_default_str().between(0.1, 3600.0);
+  app.add_option("--every", every, "seconds between two looks").capture_default_str().between_numbers(0.1, 3600);
   app.add_flag("--once", once, "look once; also when standard output is not a terminal");
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (session.world()->rank() != 0) return 0;

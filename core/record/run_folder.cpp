@@ -1,6 +1,7 @@
 #include "core/record/run_folder.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string_view>

@@ -1,4 +1,6 @@
 // Opens the web pages in a browser (Debian's package chromium), where there is one.
+#include <fmt/core.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <string>

@@ -41,7 +41,7 @@ uint64_t little_endian(std::string_view bytes) {
 struct Field {
   uint32_t number = 0;
   uint64_t integer = 0;
-  std::string_view bytes;
+  std::string_view bytes{};
 };
 uint64_t take_varint(std::string_view& bytes) {
   uint64_t value = 0;
