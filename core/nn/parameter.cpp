@@ -119,7 +119,7 @@ void ParameterStore::allocate_copies(Context& ctx, DType dtype, bool with_gradie
     if (!with_gradients) continue;
     p.copies_gradient = gradients_->allocate(p.copies_shape(), wide(dtype));
     fill_zero(ctx, p.copies_gradient);
-    copies_gradient_bytes_ += p.copies_gradient.bytes();
+    copies_bytes_ += p.copies_gradient.bytes();
   }
 }
 
@@ -169,12 +169,11 @@ void ParameterStore::clear_old_gradients(Context& ctx, int64_t begin, int64_t co
 }
 
 size_t ParameterStore::gradient_bytes() const {
-  return copies_gradient_bytes_ +
-         (buffers_[0].gradient ? buffers_[0].gradient.bytes() + buffers_[1].gradient.bytes() : 0);
+  return buffers_[0].gradient ? buffers_[0].gradient.bytes() + buffers_[1].gradient.bytes() : 0;
 }
 
 size_t ParameterStore::parameter_bytes() const {
-  size_t bytes = copies_bytes_;
+  size_t bytes = 0;
   for (const ParameterBuffer& buffer : buffers_) bytes += buffer.value.bytes();
   return bytes;
 }

@@ -130,8 +130,9 @@ class ParameterStore {
   template <class Visit>
   void for_each_named(ParameterGroup group, Tensor like_buffer, Visit visit) const;
 
-  size_t parameter_bytes() const;  // with the room for copies, as is the next
+  size_t parameter_bytes() const;
   size_t gradient_bytes() const;
+  size_t copies_bytes() const { return copies_bytes_; }  // of the room for copies and their gradients
 
  private:
   void allocate_copies(Context& ctx, DType dtype, bool with_gradients);
@@ -139,7 +140,7 @@ class ParameterStore {
   std::deque<Parameter> parameters_;
   std::array<ParameterBuffer, kParameterGroups.size()> buffers_;
   std::unique_ptr<Arena> values_, gradients_;
-  size_t copies_bytes_ = 0, copies_gradient_bytes_ = 0;
+  size_t copies_bytes_ = 0;
 };
 
 // Offset of a view in its buffer, in elements.

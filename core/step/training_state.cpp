@@ -134,6 +134,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     parameters.allocate(ctx, setup.precision.storage, setup.trains);
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
+    plan.copies = parameters.copies_bytes();
     if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
     const std::unique_ptr<Optimizer> optimizer = setup.trains ? make_optimizer(ctx, parameters, setup) : nullptr;
     plan.optimizer = optimizer ? optimizer->bytes() : 0;
@@ -206,8 +207,9 @@ void TrainingState::complete_sums(const ProcessGroups& groups) {
 }
 
 size_t TrainingState::used_bytes() const {
-  return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) +
-         sums_.bytes() + packed_weights_.bytes() + memory.bytes() + activations_.peak() + scratch_.peak();
+  return parameters.parameter_bytes() + parameters.gradient_bytes() + parameters.copies_bytes() +
+         (optimizer ? optimizer->bytes() : 0) + sums_.bytes() + packed_weights_.bytes() + memory.bytes() +
+         activations_.peak() + scratch_.peak();
 }
 
 // Calls use(parameters, model, time) with the model of one rank, whose tensors are not allocated.

@@ -156,6 +156,9 @@ TEST_CASE("one rank has nothing to place, and a placement that never happens is 
       run_child(tiny_train(other.path(), {"parallel.placement={kind: load, every: 0}"}) + Arguments{"--dry-run"});
   CHECK(refused.code == 2);
   CHECK_THAT(refused.err, Catch::Contains("parallel.placement.every"));
+  const Finished planned = done(tiny_train(other.path(), placed("load") + Arguments{"parallel.replicas=1"}) +
+                                Arguments{"--dry-run", "--ranks", "2"});
+  CHECK_THAT(planned.out, Catch::Contains("copies of experts"));
   const Finished unmeasured = run_child(tiny_train(other.path(), {"parallel.replicas=1"}) + Arguments{"--dry-run"});
   CHECK(unmeasured.code == 2);
   CHECK_THAT(unmeasured.err, Catch::Contains("parallel.replicas"));

@@ -186,12 +186,13 @@ TEST_CASE("the memory plan has the copies' weights and gradients, and equals wha
         run.run(RandomBatch(config, kVocab, 11), 10, 1e-3);
         const MemoryPlan plan = plan_memory({config, kVocab, run.groups, {20, 128, 1}}),
                          without = plan_memory({none, kVocab, run.groups, {20, 128, 1}});
-        used[rank] = {run.state.activations().peak(), run.state.scratch().peak(),
-                      run.state.parameters.parameter_bytes(), run.state.parameters.gradient_bytes()};
-        planned[rank] = {plan.activations, plan.scratch, plan.parameters, plan.gradients};
+        used[rank] = {run.state.activations().peak(), run.state.scratch().peak(), run.state.parameters.copies_bytes(),
+                      run.state.used_bytes()};
+        planned[rank] = {plan.activations, plan.scratch, plan.copies,
+                         plan.total() - plan.messages - plan.evaluation_memory};
         const size_t bias = config.model.bias.feed_forward ? 24 + 16 : 0, copies = 2 * 2 * (3 * 12 * 16 + bias) * 4;
-        same[rank] = plan.parameters == without.parameters + copies && plan.gradients == without.gradients + copies &&
-                     plan.optimizer == without.optimizer;
+        same[rank] = plan.copies == 2 * copies && without.copies == 0 && plan.parameters == without.parameters &&
+                     plan.gradients == without.gradients && plan.optimizer == without.optimizer;
       });
       CHECK(used == planned);
       CHECK(same == std::vector<int>{1, 1});
