@@ -12,7 +12,7 @@
 namespace moe {
 
 const char* name_of(TrafficKind kind) {
-  static constexpr std::array kNames{"dispatch", "combine", "gradients", "weights", "sums"};
+  static constexpr std::array kNames{"dispatch", "combine", "gradients", "weights", "replicas", "sums"};
   static_assert(kNames.size() == kTrafficKinds.size());
   return kNames[as_index(kind)];
 }

@@ -16,10 +16,11 @@ enum class TrafficKind {
   combine,    // the experts' outputs on their way back; in backward, gradients of these
   gradients,  // sums of the parameters' gradients
   weights,    // new values of parameters, from the ranks that updated them
+  replicas,   // copies of experts: their new weights, and their gradients on the way to the experts' own ranks
   sums,       // losses, routing statistics, norms, and whatever has no other kind
 };
-inline constexpr std::array kTrafficKinds{TrafficKind::dispatch, TrafficKind::combine, TrafficKind::gradients,
-                                          TrafficKind::weights, TrafficKind::sums};
+inline constexpr std::array kTrafficKinds{TrafficKind::dispatch, TrafficKind::combine,  TrafficKind::gradients,
+                                          TrafficKind::weights,  TrafficKind::replicas, TrafficKind::sums};
 const char* name_of(TrafficKind kind);
 
 struct TrafficLabel {

@@ -61,6 +61,7 @@ inline constexpr const char* kLossAfter = "loss_after";
 // Records of kPlacement.
 inline constexpr const char* kLayers = "layers";
 inline constexpr const char* kMoved = "moved";                   // experts that changed their rank
+inline constexpr const char* kCopies = "copies";                 // of experts on other ranks, afterwards
 inline constexpr const char* kBusiestBefore = "busiest_before";  // rows of the busiest rank, relative to the mean
 inline constexpr const char* kBusiestAfter = "busiest_after";
 // Share of the pairs of chosen experts that are on one rank; only where they are counted.

@@ -126,6 +126,13 @@ void ParallelConfig::fields(FieldVisitor& v) {
           {"auto", "nccl", "mpi"});
   v.choice("placement", placement, "Which ranks of an expert-parallel group hold which experts.");
   v.field(
+      "replicas", replicas,
+      "number of copies of other ranks' experts that each rank has room for in every layer: when experts are placed "
+      "(`placement: load` or `co_activation`), those with the most rows get copies, and their tokens are divided "
+      "among the ranks that hold them; costs memory for the weights and gradients of the copies, and messages in "
+      "every update; 0 = no copies",
+      {0, 1024});
+  v.field(
       "all_to_all", all_to_all,
       "how an MoE layer's rows travel between ranks on several hosts: direct = to the ranks of their experts; "
       "hierarchical = once to each host with an expert that the token chose, and on from there; auto = hierarchical "

@@ -96,6 +96,7 @@ struct ParallelConfig : Fields<ParallelConfig> {
   std::string reduce_in = "f32";
   int64_t bucket = int64_t{1} << 22;
   Choice<Placement> placement{"contiguous"};
+  int64_t replicas = 0;
   int64_t overlap = 1;
   std::string all_to_all = "auto";
 

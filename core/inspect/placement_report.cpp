@@ -36,6 +36,7 @@ std::string placement_text(const RunHistory& history) {
   }
   for (const PlacementPoint& p : shown(history)) {
     text += fmt::format("  step {:>6} {:<13} {} | {:.0f} experts moved", p.step, p.kind, factors(p), p.moved);
+    if (!std::isnan(p.copies)) text += fmt::format(" | {:.0f} copies", p.copies);
     text += std::isnan(p.together_after) ? "\n" : fmt::format(" | chosen together and on one rank {}\n", together(p));
   }
   return text;
@@ -43,13 +44,14 @@ std::string placement_text(const RunHistory& history) {
 
 std::string placement_table(const RunHistory& history) {
   if (history.placements.empty()) return "";
-  std::string html =
-      "<div class=\"card scroll\"><table>\n" +
-      header_cells({"step", "placement", "rows of the busiest rank", "chosen together and on one rank", "moved"}) +
-      "<tbody>\n";
+  std::string html = "<div class=\"card scroll\"><table>\n" +
+                     header_cells({"step", "placement", "rows of the busiest rank", "chosen together and on one rank",
+                                   "moved", "copies"}) +
+                     "<tbody>\n";
   for (const PlacementPoint& p : shown(history)) {
-    html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.0f}</td></tr>\n", p.step,
-                        escape_markup(p.kind), escape_markup(factors(p)), escape_markup(together(p)), p.moved);
+    html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.0f}</td><td>{}</td></tr>\n", p.step,
+                        escape_markup(p.kind), escape_markup(factors(p)), escape_markup(together(p)), p.moved,
+                        std::isnan(p.copies) ? "-" : fmt::format("{:.0f}", p.copies));
   }
   return html + "</tbody></table></div>\n";
 }
@@ -67,7 +69,8 @@ Json placement_json(const RunHistory& history) {
                       {"busiest_after", or_null(p.busiest_after)},
                       {"together_before", or_null(p.together_before)},
                       {"together_after", or_null(p.together_after)},
-                      {"moved", p.moved}});
+                      {"moved", p.moved},
+                      {"copies", or_null(p.copies)}});
   }
   return points;
 }

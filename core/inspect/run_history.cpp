@@ -162,6 +162,9 @@ static PlacementPoint placement_point(int64_t step, const Json& r) {
     largest(p.busiest_before, layer, metric_keys::kBusiestBefore);
     largest(p.busiest_after, layer, metric_keys::kBusiestAfter);
     if (const double moved = number(layer, metric_keys::kMoved); !std::isnan(moved)) p.moved += moved;
+    if (const double copies = number(layer, metric_keys::kCopies); !std::isnan(copies)) {
+      p.copies = std::isnan(p.copies) ? copies : p.copies + copies;
+    }
   }
   p.together_before = mean(metric_keys::kTogetherBefore);
   p.together_after = mean(metric_keys::kTogetherAfter);

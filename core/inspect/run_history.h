@@ -66,7 +66,8 @@ struct PlacementPoint {
   // Rows of the busiest rank in the layer where it is busiest, relative to the mean; share of the pairs of chosen
   // experts on one rank, mean over the layers.
   double busiest_before = kAbsent, busiest_after = kAbsent, together_before = kAbsent, together_after = kAbsent;
-  double moved = 0;  // experts of all layers that changed their rank
+  double moved = 0;         // experts of all layers that changed their rank
+  double copies = kAbsent;  // of experts in all layers, afterwards; absent without parallel.replicas
 };
 
 // What an update of all ranks sent, of one kind and layer: core/step/traffic_record.h. Seconds are means over the

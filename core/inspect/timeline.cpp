@@ -23,8 +23,9 @@ struct Lane {
   TrafficKind kind;
   int colour;
 };
-constexpr std::array kLanes{Lane{TrafficKind::dispatch, 1}, Lane{TrafficKind::combine, 3},
-                            Lane{TrafficKind::gradients, 2}, Lane{TrafficKind::weights, 6}, Lane{TrafficKind::sums, 7}};
+constexpr std::array kLanes{Lane{TrafficKind::dispatch, 1},  Lane{TrafficKind::combine, 3},
+                            Lane{TrafficKind::gradients, 2}, Lane{TrafficKind::weights, 6},
+                            Lane{TrafficKind::replicas, 4},  Lane{TrafficKind::sums, 7}};
 static_assert(kLanes.size() == kTrafficKinds.size(), "a kind of communication has no lane");
 
 // Phases that are drawn; waiting for the reduction is not.

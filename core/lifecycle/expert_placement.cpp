@@ -10,8 +10,10 @@
 
 namespace moe {
 
-ExpertPlacement::ExpertPlacement(const Choice<Placement>& choice, const RunLength& run)
-    : kind_(choice.kind()), placement_(choice.make(Placement::Setup{run})) {}
+ExpertPlacement::ExpertPlacement(const Choice<Placement>& choice, const RunLength& run, int64_t replicas)
+    : kind_(choice.kind()), placement_(choice.make(Placement::Setup{run})), replicas_(replicas) {}
+
+static constexpr const char* kCopies = "copies_on_ranks";
 
 // The host of each rank of the expert group, counted from 0. Empty where each rank is to be treated as a host: if all
 // are on one, or if expert groups, which must have the same map, are spread over hosts in different ways. Collective.
@@ -66,18 +68,24 @@ std::vector<LayerPlacement> ExpertPlacement::place(TrainingState& state, const P
     MoELayer& layer = *state.model->moe_layers()[i];
     const ExpertMap before = layer.expert_map();
     const PlacementInput input{.now = before, .rows = layers_[i].rows, .pairs = layers_[i].pairs, .hosts = hosts};
-    const ExpertMap after = placement_->choose(input);
+    const Replicas copies_before = layer.replicas();
+    const auto choose = [&](const PlacementInput& reduced) { return placement_->choose(reduced); };
+    const auto [after, copies] = replicates() ? place_with_replicas(input, copies_before, replicas_, choose)
+                                              : PlacedReplicas{placement_->choose(input), {}};
     LayerPlacement& placed = result.emplace_back();
     placed.layer = layer.layer();
     placed.experts = layer.num_experts();
     placed.moved = after.moved(before);
-    placed.busiest_before = busiest_over_mean(before, input.rows);
-    placed.busiest_after = busiest_over_mean(after, input.rows);
+    placed.copies = copies.number();
+    placed.busiest_before = busiest_over_mean(before, copies_before, input.rows);
+    placed.busiest_after = busiest_over_mean(after, copies, input.rows);
     if (counts_pairs()) {
       placed.together_before = share_together(before, input);
       placed.together_after = share_together(after, input);
     }
     move_experts(state, groups, layer, after);
+    layer.replicate(copies);
+    layer.update_copies(state.ctx);
   }
   forget();
   prepare(*state.model);
@@ -89,6 +97,11 @@ Json ExpertPlacement::save(const Model& model, const ProcessGroups& groups) cons
   Json layers = Json::array();
   for (size_t i = 0; i < model.moe_layers().size(); ++i) {
     Json layer = {{"rank_of_expert", model.moe_layers()[i]->expert_map().ranks_of_experts()}};
+    if (const Replicas& copies = model.moe_layers()[i]->replicas(); !copies.empty()) {
+      Json of_ranks = Json::array();
+      for (const std::vector<int32_t>& of_rank : copies.of_ranks()) of_ranks.push_back(of_rank);
+      layer[kCopies] = std::move(of_ranks);
+    }
     if (!layers_.empty()) {
       layer["rows"] = layers_[i].rows;
       if (counts_pairs()) layer["pairs"] = layers_[i].pairs;
@@ -101,6 +114,14 @@ Json ExpertPlacement::save(const Model& model, const ProcessGroups& groups) cons
 // Sums of whole numbers of rows and tokens.
 static bool are_counts(const std::vector<double>& x) {
   return std::all_of(x.begin(), x.end(), [](double n) { return std::isfinite(n) && n >= 0; });
+}
+
+std::optional<Replicas> ExpertPlacement::replicas_from(const Json& layer, const ExpertMap& map) const {
+  if (!layer.contains(kCopies)) return Replicas();
+  std::vector<std::vector<int32_t>> copies;
+  for (const Json& of_rank : layer.at(kCopies)) copies.push_back(of_rank.get<std::vector<int32_t>>());
+  if (std::ssize(copies) != map.ranks() || !Replicas::fits(map, copies, map.experts())) return std::nullopt;
+  return Replicas::fits(map, copies, replicas_) ? Replicas(map, std::move(copies), replicas_) : Replicas();
 }
 
 void ExpertPlacement::restore(const Json& saved, Model& model, const ProcessGroups& groups, const std::string& path) {
@@ -117,7 +138,13 @@ void ExpertPlacement::restore(const Json& saved, Model& model, const ProcessGrou
       const auto rank_of = layers[i].at("rank_of_expert").get<std::vector<int32_t>>();
       const bool fits = std::ssize(rank_of) == layer.num_experts() && ranks <= layer.num_experts();
       if (!fits || !ExpertMap::fits(rank_of, ranks)) damaged();
-      if (ranks == groups.expert->size()) layer.place({rank_of, ranks});
+      const ExpertMap map(rank_of, ranks);
+      const std::optional<Replicas> copies = replicas_from(layers[i], map);
+      if (!copies) damaged();
+      if (ranks == groups.expert->size()) {
+        layer.place(map);
+        layer.replicate(*copies);
+      }
       Measured& measured = layers_.emplace_back();
       complete &= layers[i].contains("rows") && (!counts_pairs() || layers[i].contains("pairs"));
       if (!complete) continue;

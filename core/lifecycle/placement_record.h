@@ -12,7 +12,7 @@ struct PlacementOutcome {
   std::string kind;
   int64_t updates = 0;  // that were measured
   std::vector<LayerPlacement> layers;
-  bool counts_pairs = false;
+  bool counts_pairs = false, replicates = false;
   double seconds = 0;  // duration of choosing and moving
 };
 

@@ -66,6 +66,7 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                        .moe_layers = static_cast<int>(moe_configs.size()),
                        .moves_experts = setup.moves_experts,
                        .counts_pairs = setup.counts_pairs,
+                       .replicas = setup.replicas,
                        .overlap = setup.overlap,
                        .all_to_all = setup.all_to_all,
                        .reports_variance = setup.signals.test(index_of(SampleSignal::expert_variance))});

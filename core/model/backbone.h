@@ -26,6 +26,7 @@ struct ModelSetup {
   ScheduleField label_smoothing{0};
   bool trains = true;
   bool moves_experts = false, counts_pairs = false;  // see BuildContext
+  int64_t replicas = 0;                              // see BuildContext
   int64_t overlap = 1;                               // see BuildContext
   AllToAll all_to_all = AllToAll::automatic;         // see BuildContext
 };

@@ -33,6 +33,8 @@ struct BuildContext {
   // Experts may leave their contiguous shares (MoELayer::place); the load also counts the tokens that chose two
   // experts.
   bool moves_experts = false, counts_pairs = false;
+  // Copies of other ranks' experts that each rank has room for, if experts may move (MoELayer::replicate).
+  int64_t replicas = 0;
   // How rows travel between ranks: the number of parts (TokenDispatcher), and whether in two stages where the expert
   // group spans several hosts (HostDispatcher); `automatic`: if tokens choose several experts.
   int64_t overlap = 1;

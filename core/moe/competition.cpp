@@ -12,13 +12,15 @@ void Competition::prepare(Context& ctx, LayerParts& parts, int64_t tokens, int64
   choose_all(ctx, all_experts);
   const bool drops = parts.experts.drops_hidden(ctx);
   part_.numbers = {};
+  // All experts get all tokens, so copies would only make ranks differ.
+  const TokenDispatcher::Bounds bounds{.only_homes = true};
   if (parts.hosts) {
     const int64_t before = std::exchange(ctx.first_token, first_token);
-    parts.hosts->prepare(ctx, all_experts, {}, 0, part_.host_plan, part_.plan, drops ? &part_.numbers : nullptr);
+    parts.hosts->prepare(ctx, all_experts, {}, bounds, part_.host_plan, part_.plan, drops ? &part_.numbers : nullptr);
     ctx.first_token = before;
     return;
   }
-  parts.dispatcher.prepare(ctx, all_experts, part_.plan);
+  parts.dispatcher.prepare(ctx, all_experts, part_.plan, bounds);
   if (drops) part_.numbers = parts.dispatcher.number(ctx, all_experts, first_token, part_.plan);
 }
 

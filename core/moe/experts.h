@@ -1,4 +1,5 @@
-// The routed experts that this rank holds: each is a feed-forward layer, applied to rows sorted by expert.
+// The routed experts that this rank holds, and copies of other ranks' experts (core/moe/replicas.h): each is a
+// feed-forward layer, applied to rows sorted by expert.
 #pragma once
 #include <array>
 #include <string>
@@ -19,7 +20,7 @@ class Experts {
 
     Saved slice(Share part) const;
   };
-  // Consecutive experts, of which rows are given: offsets (local.count + 1) i32.
+  // Consecutive places, of which rows are given: offsets (local.count + 1) i32. Copies come after this rank's experts.
   struct Range {
     Share local;
     ConstTensor offsets;
@@ -28,9 +29,9 @@ class Experts {
   using Accumulates = std::array<bool, 4>;
 
   // The layer's experts with the indices `local`. `layer`: index of the block, a key of the random numbers.
-  // `small_init`: weights are uniform within 1/d_model.
+  // `small_init`: weights are uniform within 1/d_model. `copies`: the number that there is room for.
   Experts(ParameterStore& parameters, const std::string& name, const std::vector<int64_t>& local,
-          const FeedForwardShape& shape, int layer, bool small_init);
+          const FeedForwardShape& shape, int layer, bool small_init, int64_t copies = 0);
 
   // Allocates the hidden units of `rows`. The numbers are needed if drops_hidden().
   Saved allocate_hidden(Context& ctx, ConstTensor rows, ConstTensor numbers) const;
@@ -54,15 +55,26 @@ class Experts {
   int64_t count() const { return count_; }
   // From now on the stacks hold the experts with these indices, as many as before. The caller moves their values.
   void rename(const std::vector<int64_t>& local);
+  // The stacks, in the order of Accumulates; nullptr for absent biases.
+  std::array<Parameter*, 4> parameters() { return {&input_, &output_, input_bias_, output_bias_}; }
 
  private:
+  // Places of a range that are next to each other in memory: experts, or copies.
+  struct Run {
+    Share entries;  // of the stack of experts, or of that of copies
+    bool are_copies;
+    ConstTensor offsets;
+    Tensor weight(const Parameter& p) const { return of(are_copies ? p.copies : p.value); }
+    Tensor gradient(const Parameter& p) const { return of(are_copies ? p.copies_gradient : p.gradient); }
+    Tensor of(const Tensor& stack) const { return stack.slice(entries.begin, entries.count); }
+  };
+  template <class Work>
+  void for_runs(const Range& range, Work work) const;
+
   double hidden_dropout(const Context& ctx) const {
     return shape_.hidden_dropout ? now(*shape_.hidden_dropout, ctx) : 0;
   }
   void drop(Context& ctx, Tensor activated, ConstTensor numbers) const;
-  // In the order of Accumulates; nullptr for absent biases.
-  std::array<Parameter*, 4> parameters() { return {&input_, &output_, input_bias_, output_bias_}; }
-
   int64_t count_;
   FeedForwardShape shape_;
   int layer_;

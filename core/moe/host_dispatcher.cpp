@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <span>
 
 #include "core/base/integer.h"
 #include "core/ops/competition.h"
@@ -12,26 +12,28 @@
 
 namespace moe {
 
-// The experts of each rank of this rank's host.
-static std::vector<int64_t> counts_inside(const ProcessGroups& groups, int64_t experts) {
+// The places of each rank of this rank's host.
+static std::vector<int64_t> counts_inside(const ProcessGroups& groups, std::span<const int64_t> of_ranks) {
   const HostLayout& layout = groups.layout;
   MOE_CHECK(layout.spans_even_hosts(), "dispatch in two stages on {} hosts {}", layout.hosts, layout.uneven);
   std::vector<int64_t> counts;
   for (int64_t rank = 0; rank < groups.expert->size(); ++rank) {
     if (layout.host[as_index(rank)] != layout.host[as_index(groups.expert->rank())]) continue;
-    counts.push_back(share_of(experts, groups.expert->size(), rank).count);
+    counts.push_back(of_ranks[as_index(rank)]);
   }
   return counts;
 }
 
-HostDispatcher::HostDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap, bool sums)
+HostDispatcher::HostDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap, bool sums,
+                               int64_t replicas)
     : experts_(experts),
       hosts_(groups.layout.hosts),
       sums_(sums),
       layout_(groups.layout),
       tokens_(groups.rail, std::vector<int64_t>(as_index(hosts_), 1), overlap),
       single_(groups.rail, std::vector<int64_t>(as_index(hosts_), 1), overlap),
-      inside_(groups.inside, counts_inside(groups, experts), overlap) {
+      inside_(groups.inside, counts_inside(groups, ExpertPlaces::counts(experts, groups.expert->size(), replicas)),
+              overlap) {
   // The ranks of a rail are in the order of the group's ranks, its hosts perhaps in another.
   std::vector<int32_t> rail(as_index(hosts_));
   int32_t next = 0;
@@ -41,33 +43,20 @@ HostDispatcher::HostDispatcher(const ProcessGroups& groups, int64_t experts, int
   }
   tokens_.place(rail);
   single_.place(rail);
-  std::vector<int32_t> places(as_index(experts_));
-  std::iota(places.begin(), places.end(), 0);
-  place(places);
-}
-
-void HostDispatcher::place(const std::vector<int32_t>& places) {
-  const auto ranks = std::ssize(layout_.host);
-  std::vector<int32_t> host_of, inside;  // of each place
-  for (int64_t rank = 0; rank < ranks; ++rank) {
+  const std::vector<int64_t> counts = ExpertPlaces::counts(experts, groups.expert->size(), replicas);
+  for (size_t rank = 0; rank < counts.size(); ++rank) {
     // The places of the host's ranks before this one.
     int64_t first = 0;
-    for (int64_t other = 0; other < rank; ++other) {
-      if (layout_.host[as_index(other)] == layout_.host[as_index(rank)])
-        first += share_of(experts_, ranks, other).count;
+    for (size_t other = 0; other < rank; ++other) {
+      if (layout_.host[other] == layout_.host[rank]) first += counts[other];
     }
-    for (int64_t e = 0; e < share_of(experts_, ranks, rank).count; ++e) {
-      host_of.push_back(static_cast<int32_t>(layout_.host[as_index(rank)]));
-      inside.push_back(static_cast<int32_t>(first + e));
+    for (int64_t i = 0; i < counts[rank]; ++i) {
+      host_of_.push_back(static_cast<int32_t>(layout_.host[rank]));
+      place_inside_.push_back(static_cast<int32_t>(first + i));
     }
   }
-  host_of_.clear();
-  place_inside_.clear();
-  for (const int32_t place : places) {
-    host_of_.push_back(host_of[as_index(place)]);
-    place_inside_.push_back(inside[as_index(place)]);
-  }
-  zeros_.assign(as_index(experts_), 0);
+  zeros_.assign(host_of_.size(), 0);
+  if (replicas > 0) place({ExpertMap::contiguous(experts, groups.expert->size()), {}, replicas});
 }
 
 ConstTensor HostDispatcher::usable(Context& ctx, ScratchScope& scratch, std::vector<int32_t>& values) {
@@ -75,21 +64,24 @@ ConstTensor HostDispatcher::usable(Context& ctx, ScratchScope& scratch, std::vec
 }
 
 void HostDispatcher::send_slots(Context& ctx, const HostPlan& plan, Tensor arrived, ConstTensor values,
-                                ConstTensor indices) {
+                                ConstTensor placed) {
   ScratchScope scratch(ctx);
-  const Tensor rows = scratch.allocate(Shape{plan.tokens.num_sorted, indices.dim(1)}, DType::i32);
-  select_on_host(ctx, rows, values, plan.tokens.source, indices, usable(ctx, scratch, host_of_), hosts_);
+  const Tensor rows = scratch.allocate(Shape{plan.tokens.num_sorted, placed.dim(1)}, DType::i32);
+  select_on_host(ctx, rows, values, plan.tokens.source, placed, usable(ctx, scratch, host_of_), hosts_);
   tokens_.send(ctx, plan.tokens, rows, arrived);
 }
 
-void HostDispatcher::prepare(Context& ctx, ConstTensor indices, ConstTensor weights, int64_t most_per_expert,
-                             HostPlan& plan, DispatchPlan& inside, ConstTensor* numbers) {
+void HostDispatcher::prepare(Context& ctx, ConstTensor indices, ConstTensor weights,
+                             const TokenDispatcher::Bounds& bounds, HostPlan& plan, DispatchPlan& inside,
+                             ConstTensor* numbers) {
   const TrafficScope traffic(ctx.traffic, TrafficKind::dispatch);
-  const int64_t tokens = indices.dim(0), k = indices.dim(1);
+  const int64_t tokens = indices.dim(0), k = indices.dim(1), most_per_expert = bounds.per_expert;
+  ScratchScope scratch(ctx);
+  const ConstTensor placed = places_.of(ctx, scratch, indices, bounds.only_homes);
   {
-    ScratchScope scratch(ctx);
-    const Tensor chosen = scratch.allocate(Shape{tokens, hosts_}, DType::i32);
-    choose_hosts(ctx, chosen, indices, usable(ctx, scratch, host_of_));
+    ScratchScope inner(ctx);
+    const Tensor chosen = inner.allocate(Shape{tokens, hosts_}, DType::i32);
+    choose_hosts(ctx, chosen, placed, usable(ctx, inner, host_of_));
     tokens_.prepare(ctx, chosen, plan.tokens, {.per_expert = tokens, .rows = tokens * std::min(k, hosts_)});
   }
   // At most so many assignments arrive. With rows spread evenly these are as many as this rank's tokens have.
@@ -98,11 +90,10 @@ void HostDispatcher::prepare(Context& ctx, ConstTensor indices, ConstTensor weig
   rows = static_cast<int64_t>(
       std::ceil(static_cast<double>(rows) * std::min(ctx.planned_imbalance, static_cast<double>(hosts_))));
 
-  ScratchScope scratch(ctx);
   const Tensor values = scratch.allocate(indices.shape, DType::i32),
                arrived = scratch.allocate(Shape{plan.tokens.num_received, k}, DType::i32);
-  place_assignments(ctx, values, indices, usable(ctx, scratch, place_inside_));
-  send_slots(ctx, plan, arrived, values, indices);
+  place_assignments(ctx, values, placed, usable(ctx, scratch, place_inside_));
+  send_slots(ctx, plan, arrived, values, placed);
   inside_.prepare(ctx, arrived, inside, {.per_expert = most_per_expert * hosts_, .rows = rows});
   if (numbers) {
     const Tensor slots = scratch.allocate(Shape{1, tokens * k}, DType::i32),
@@ -110,10 +101,10 @@ void HostDispatcher::prepare(Context& ctx, ConstTensor indices, ConstTensor weig
     choose_all(ctx, slots);  // 0, 1, 2, ...
     number_assignments(ctx, values.reshape({tokens * k}), slots.reshape({tokens * k}), indices, ctx.first_token,
                        experts_);
-    send_slots(ctx, plan, of_arrived, values, indices);
+    send_slots(ctx, plan, of_arrived, values, placed);
     *numbers = inside_.spread(ctx, of_arrived, inside);
   }
-  if (!sums_) return prepare_single(ctx, indices, arrived, rows, plan, inside);
+  if (!sums_) return prepare_single(ctx, placed, arrived, rows, plan, inside);
   plan.weights = ctx.allocate_wide(Shape{plan.tokens.num_received, k});
   const Tensor sent = scratch.allocate_wide(Shape{plan.tokens.num_sorted, k});
   permute_forward(ctx, sent, weights, plan.tokens.source, hosts_);
@@ -121,11 +112,11 @@ void HostDispatcher::prepare(Context& ctx, ConstTensor indices, ConstTensor weig
 }
 
 // Single rows travel in the order of arrived slots, which both ends have: by host or rank, by token, by slot.
-void HostDispatcher::prepare_single(Context& ctx, ConstTensor indices, ConstTensor arrived, int64_t rows,
-                                    HostPlan& plan, const DispatchPlan& inside) {
+void HostDispatcher::prepare_single(Context& ctx, ConstTensor placed, ConstTensor arrived, int64_t rows, HostPlan& plan,
+                                    const DispatchPlan& inside) {
   ScratchScope scratch(ctx);
-  const Tensor hosts = scratch.allocate(indices.shape, DType::i32);
-  place_assignments(ctx, hosts, indices, usable(ctx, scratch, host_of_));
+  const Tensor hosts = scratch.allocate(placed.shape, DType::i32);
+  place_assignments(ctx, hosts, placed, usable(ctx, scratch, host_of_));
   const int64_t peers = static_cast<int64_t>(std::min(ctx.planned_imbalance, static_cast<double>(hosts_)));
   single_.prepare(ctx, hosts, plan.single, {.rows = rows / peers});
   const int64_t slots = arrived.size(), count = inside.num_sorted;

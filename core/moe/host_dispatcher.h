@@ -4,6 +4,7 @@
 // rows return, where a layer needs each expert's output.
 #pragma once
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/moe/token_dispatcher.h"
@@ -23,10 +24,11 @@ class HostDispatcher {
  public:
   // `groups` must span even hosts (HostLayout). `overlap`: as for TokenDispatcher, of the second stage; above 1, other
   // work can also be done during the first. `sums`: the outputs of a host's experts return as one weighted sum.
-  HostDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap, bool sums);
+  // `replicas`: as for TokenDispatcher.
+  HostDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap, bool sums, int64_t replicas = 0);
 
   // See TokenDispatcher.
-  void place(const std::vector<int32_t>& places);
+  void place(ExpertPlaces places) { places_ = std::move(places); }
 
   // The second stage, between the ranks of this host.
   TokenDispatcher& inside() { return inside_; }
@@ -34,10 +36,10 @@ class HostDispatcher {
   bool sums() const { return sums_; }
 
   // indices (tokens, k) i32, weights (tokens, k) or none where single rows return -> the plans of both stages.
-  // `most_per_expert`: as for TokenDispatcher. `numbers`, if given, gets the numbers of the rows' assignments
+  // `bounds`: as for TokenDispatcher, without rows. `numbers`, if given, gets the numbers of the rows' assignments
   // (TokenDispatcher::number).
-  void prepare(Context& ctx, ConstTensor indices, ConstTensor weights, int64_t most_per_expert, HostPlan& plan,
-               DispatchPlan& inside, ConstTensor* numbers);
+  void prepare(Context& ctx, ConstTensor indices, ConstTensor weights, const TokenDispatcher::Bounds& bounds,
+               HostPlan& plan, DispatchPlan& inside, ConstTensor* numbers);
 
   // The first stage: x (tokens, d) -> arrived (arrived, d). `kind`, here and below: dispatch for tokens and their
   // gradients, combine for outputs and theirs.
@@ -53,18 +55,20 @@ class HostDispatcher {
                    FunctionRef<void()> meanwhile = {});
 
  private:
-  void prepare_single(Context& ctx, ConstTensor indices, ConstTensor arrived, int64_t rows, HostPlan& plan,
+  void prepare_single(Context& ctx, ConstTensor placed, ConstTensor arrived, int64_t rows, HostPlan& plan,
                       const DispatchPlan& inside);
   // `values` in memory that ctx's ops can use.
   static ConstTensor usable(Context& ctx, ScratchScope& scratch, std::vector<int32_t>& values);
-  // values (tokens, k) i32 of slots -> arrived (arrived, k): those of the slots whose expert is on this host, else -1
-  void send_slots(Context& ctx, const HostPlan& plan, Tensor arrived, ConstTensor values, ConstTensor indices);
+  // values (tokens, k) i32 of slots, placed (tokens, k) -> arrived (arrived, k): those of the slots whose place is on
+  // this host, else -1
+  void send_slots(Context& ctx, const HostPlan& plan, Tensor arrived, ConstTensor values, ConstTensor placed);
 
   int64_t experts_, hosts_;
   bool sums_;
   HostLayout layout_;
   TokenDispatcher tokens_, single_, inside_;
-  std::vector<int32_t> host_of_, place_inside_;  // of each expert: the index of its host, its place on that host
+  ExpertPlaces places_;
+  std::vector<int32_t> host_of_, place_inside_;  // of each place: the index of its host, its place on that host
   std::vector<int32_t> zeros_;
 };
 

@@ -42,10 +42,12 @@ MoELayer::MoELayer(BuildContext context)
       strategy_(context.moe.strategy.make(with_parts(context, sums_, measures_))),
       expert_rank_(context.groups.expert->rank()),
       moves_experts_(context.moves_experts && context.groups.expert->size() > 1),
+      room_(moves_experts_ ? context.replicas : 0),
       map_(ExpertMap::contiguous(experts_, context.groups.expert->size())),
-      dispatcher_(context.groups, experts_, context.overlap),
+      exchange_(context.groups.expert, layer_),
+      dispatcher_(context.groups, experts_, context.overlap, room_),
       local_experts_(context.parameters, name_, map_.experts_of(expert_rank_), routed_shape(context), layer_,
-                     context.moe.expert_init == "small"),
+                     context.moe.expert_init == "small", room_for_copies(experts_, map_.count(expert_rank_), room_)),
       balance_(
           sums_, context.moe.balance,
           {.experts = experts_, .d_model = context.d_model(), .router = context.moe.router.kind(), .run = context.run}),
@@ -80,7 +82,7 @@ void MoELayer::make_hosts(const BuildContext& context) {
   const bool is_wanted =
       context.all_to_all == AllToAll::hierarchical || (context.all_to_all == AllToAll::automatic && traits().k > 1);
   if (!is_wanted || !context.groups.layout.spans_even_hosts()) return;
-  hosts_.emplace(context.groups, experts_, context.overlap, !needs_outputs(context));
+  hosts_.emplace(context.groups, experts_, context.overlap, !needs_outputs(context), room_);
   parts_.hosts = &*hosts_;
 }
 
@@ -95,9 +97,30 @@ void MoELayer::place(const ExpertMap& map) {
             "{}: a map of {} experts on {} ranks for a layer that has {} on {} and {} move them", name_, map.experts(),
             map.ranks(), experts_, map_.ranks(), moves_experts_ ? "may" : "may not");
   map_ = map;
+  replicas_ = {};
   local_experts_.rename(map.experts_of(expert_rank_));
-  dispatcher_.place(map.places());
-  if (hosts_) hosts_->place(map.places());
+  use_places();
+}
+
+void MoELayer::replicate(const Replicas& replicas) {
+  MOE_CHECK(Replicas::fits(map_, replicas.of_ranks(), room_), "{}: {} copies for a layer with room for {} on each rank",
+            name_, replicas.number(), room_);
+  replicas_ = replicas;
+  use_places();
+}
+
+void MoELayer::use_places() {
+  const ExpertPlaces places(map_, replicas_, room_);
+  dispatcher_.place(places);
+  if (hosts_) hosts_->place(places);
+}
+
+void MoELayer::update_copies(Context& ctx) {
+  if (room_ > 0) exchange_.send_weights(ctx, {map_, replicas_, local_experts_.parameters()});
+}
+
+void MoELayer::add_copies_gradients(Context& ctx) {
+  if (room_ > 0) exchange_.add_gradients(ctx, {map_, replicas_, local_experts_.parameters()});
 }
 
 double MoELayer::auxiliary_loss() const {

@@ -7,6 +7,8 @@
 
 #include "core/config/model_config.h"
 #include "core/moe/expert_map.h"
+#include "core/moe/replica_exchange.h"
+#include "core/moe/replicas.h"
 #include "core/moe/shared_experts.h"
 #include "core/moe/strategy.h"
 
@@ -41,8 +43,19 @@ class MoELayer : public FeedForward {
   int64_t num_experts() const { return experts_; }
   const ExpertMap& expert_map() const { return map_; }
   // From now on the ranks of the expert group hold the experts by this map. The caller moves their values and states
-  // (core/lifecycle/moved_experts.h); the layer must have been built with BuildContext::moves_experts.
+  // (core/lifecycle/moved_experts.h); the layer must have been built with BuildContext::moves_experts. Drops all
+  // copies.
   void place(const ExpertMap& map);
+  // From now on ranks also hold these copies, at most BuildContext::replicas each; none: only their own experts. The
+  // copies have no values before update_copies().
+  void replicate(const Replicas& replicas);
+  const Replicas& replicas() const { return replicas_; }
+  // Gives the copies the present weights of their experts: after replicate(), and after every change of weights.
+  // Collective over the expert group, as is the next.
+  void update_copies(Context& ctx);
+  // Adds the copies' gradients to those of their experts. Called once a step, before gradients are added over the ranks
+  // of a data group.
+  void add_copies_gradients(Context& ctx);
   // The number of parts in which rows travel between the ranks.
   int64_t parts() const { return hosts_ ? hosts_->inside().num_parts() : dispatcher_.num_parts(); }
   // Whether rows travel in two stages, and whether single outputs return then instead of a sum for each host.
@@ -93,6 +106,8 @@ class MoELayer : public FeedForward {
   // Whether something besides the tokens' weighted sums is computed from the experts' outputs.
   bool needs_outputs(const BuildContext& context) const;
   void make_hosts(const BuildContext& context);
+  // Sends rows by map_ and replicas_.
+  void use_places();
   // Called before a micro-batch's first pass.
   void begin(Context& ctx, const TokenBatch& batch, ConstTensor x);
 
@@ -106,7 +121,10 @@ class MoELayer : public FeedForward {
   std::unique_ptr<Strategy> strategy_;
   const int expert_rank_;  // this rank's index in its expert group
   const bool moves_experts_;
+  const int64_t room_;  // for copies, on each rank
   ExpertMap map_;
+  Replicas replicas_;
+  ReplicaExchange exchange_;
   TokenDispatcher dispatcher_;
   std::optional<HostDispatcher> hosts_;
   Experts local_experts_;

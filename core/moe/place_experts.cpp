@@ -20,6 +20,7 @@ class Draft {
   explicit Draft(const PlacementInput& input)
       : input_(input), rank_of_(as_index(input.now.experts()), -1), rows_(as_index(input.now.ranks())) {
     for (int64_t rank = 0; rank < input.now.ranks(); ++rank) room_.push_back(input.now.count(rank));
+    std::copy(input.copies.begin(), input.copies.end(), rows_.begin());
   }
   Draft(const PlacementInput& input, const ExpertMap& map) : Draft(input) {
     for (int64_t e = 0; e < map.experts(); ++e) put(e, map.rank_of(e));
@@ -105,8 +106,10 @@ std::vector<int32_t> hosts_of(const PlacementInput& input) {
 }
 
 // Exchanges the names of ranks with equally many experts, within hosts if `hosts` is not empty, so that many experts
-// stay where they are now: the largest overlaps first.
-ExpertMap renamed(const ExpertMap& map, const ExpertMap& now, std::span<const int32_t> hosts) {
+// stay where they are now: the largest overlaps first. Not where ranks differ by their copies.
+ExpertMap renamed(const ExpertMap& map, const PlacementInput& input, std::span<const int32_t> hosts) {
+  if (!input.copies.empty()) return map;
+  const ExpertMap& now = input.now;
   const int64_t ranks = now.ranks();
   std::vector<int64_t> overlap(as_index(ranks * ranks));
   for (int64_t e = 0; e < map.experts(); ++e) ++overlap[as_index(map.rank_of(e) * ranks + now.rank_of(e))];
@@ -253,6 +256,8 @@ void check(const PlacementInput& input) {
             input.now.experts());
   MOE_CHECK(input.hosts.empty() || std::ssize(input.hosts) == input.now.ranks(), "hosts of {} ranks, expected {}",
             input.hosts.size(), input.now.ranks());
+  MOE_CHECK(input.copies.empty() || std::ssize(input.copies) == input.now.ranks(), "copies of {} ranks, expected {}",
+            input.copies.size(), input.now.ranks());
 }
 
 }  // namespace
@@ -279,8 +284,8 @@ double share_together(const ExpertMap& map, const PlacementInput& input) {
 
 ExpertMap balance_rows(const PlacementInput& input) {
   check(input);
-  const ExpertMap even = renamed(most_even(input), input.now, {});
-  const double mean = total(input.rows) / static_cast<double>(input.now.ranks());
+  const ExpertMap even = renamed(most_even(input), input, {});
+  const double mean = (total(input.rows) + total(input.copies)) / static_cast<double>(input.now.ranks());
   const double enough = Draft(input, even).busiest() + kWorthMoving * mean;
   Draft near(input, input.now);
   near.relieve(enough);
@@ -291,7 +296,7 @@ ExpertMap keep_together(const PlacementInput& input, double slack) {
   check(input);
   MOE_CHECK(std::ssize(input.pairs) == num_pairs(input.now.experts()), "{} numbers of pairs of {} experts",
             input.pairs.size(), input.now.experts());
-  const ExpertMap even = renamed(most_even(input), input.now, {});
+  const ExpertMap even = renamed(most_even(input), input, {});
   const double bound = (1 + slack) * Draft(input, even).busiest();
   Draft near(input, input.now);
   near.relieve(bound);
@@ -303,7 +308,7 @@ ExpertMap keep_together(const PlacementInput& input, double slack) {
     if (!map) continue;
     const double share = share_together(*map, input);
     if (share <= kept + kWorthMoving) continue;
-    best = renamed(*map, input.now, input.hosts);
+    best = renamed(*map, input, input.hosts);
     kept = share;
   }
   return best;

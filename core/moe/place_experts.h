@@ -8,12 +8,15 @@
 
 namespace moe {
 
-// What was measured of a layer, and where its experts are now. All numbers are whole, so that their sums are exact.
+// What was measured of a layer, and where its experts are now. All numbers are whole, so that their sums are exact;
+// except where rows are divided among copies of experts.
 struct PlacementInput {
   const ExpertMap& now;
   std::span<const double> rows;    // (experts) rows that each expert computed
   std::span<const double> pairs;   // (num_pairs(experts)) tokens that chose both experts; empty: not measured
   std::span<const int32_t> hosts;  // (ranks) the host of each rank; empty: each rank is treated as a host of its own
+  std::span<const double>
+      copies{};  // (ranks) rows that ranks compute for copies besides (core/moe/replicas.h); or none
 };
 
 // Unordered pairs of experts a < b are listed by b, then by a.

@@ -24,8 +24,8 @@ void SparsePass::make_plan(Context& ctx, LayerParts& parts, const TokenBatch& ba
   experts_.numbers = {};
   single_ = parts.hosts && !parts.hosts->sums();
   if (parts.hosts) {
-    return parts.hosts->prepare(ctx, kept_.indices, kept_.weights, kept_.most_per_expert, host_plan_, experts_.plan,
-                                drops ? &experts_.numbers : nullptr);
+    return parts.hosts->prepare(ctx, kept_.indices, kept_.weights, {.per_expert = kept_.most_per_expert}, host_plan_,
+                                experts_.plan, drops ? &experts_.numbers : nullptr);
   }
   parts.dispatcher.prepare(ctx, kept_.indices, experts_.plan, {.per_expert = kept_.most_per_expert});
   if (drops) experts_.numbers = parts.dispatcher.number(ctx, kept_.indices, ctx.first_token, experts_.plan);

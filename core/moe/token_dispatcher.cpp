@@ -12,21 +12,25 @@
 
 namespace moe {
 
-TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap)
-    : TokenDispatcher(groups.expert, equal_parts(experts, groups.expert->size()), overlap) {}
+TokenDispatcher::TokenDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap, int64_t replicas)
+    : TokenDispatcher(groups.expert, ExpertPlaces::counts(experts, groups.expert->size(), replicas), overlap) {
+  experts_ = experts;
+  if (replicas > 0) place({ExpertMap::contiguous(experts, groups.expert->size()), {}, replicas});
+}
 
 TokenDispatcher::TokenDispatcher(std::shared_ptr<Communicator> group, std::vector<int64_t> counts, int64_t overlap)
     : group_(std::move(group)),
       experts_(std::accumulate(counts.begin(), counts.end(), int64_t{0})),
       overlap_(overlap),
-      counts_(std::move(counts)) {
+      counts_(std::move(counts)),
+      num_places_(experts_) {
   MOE_CHECK(overlap >= 1 && overlap <= kMostParts, "{} parts", overlap);
   if (alone()) return;
   num_parts_ = std::clamp<int64_t>(*std::min_element(counts_.begin(), counts_.end()), 1, overlap);
-  order_.resize(as_index(experts_));
+  order_.resize(as_index(num_places_));
   int32_t next = 0;
   for (int64_t i = 0; i < num_parts_; ++i) {
-    int64_t first = 0;  // the rank's first expert
+    int64_t first = 0;  // the rank's first place
     for (const int64_t count : counts_) {
       const Share share = share_of(count, num_parts_, i);
       std::iota(order_.begin() + first + share.begin, order_.begin() + first + share.begin + share.count, next);
@@ -37,15 +41,15 @@ TokenDispatcher::TokenDispatcher(std::shared_ptr<Communicator> group, std::vecto
   if (num_parts_ > 1) places_ = order_;
 }
 
-void TokenDispatcher::place(const std::vector<int32_t>& places) {
-  MOE_CHECK(std::ssize(places) == experts_, "{} places of {} experts", places.size(), experts_);
-  places_.clear();
-  for (const int32_t place : places) places_.push_back(alone() ? place : order_[as_index(place)]);
+void TokenDispatcher::place(ExpertPlaces places) {
+  MOE_CHECK(places.experts() == experts_, "{} places of {} experts", places.experts(), experts_);
+  places_ = std::move(places);
+  if (!alone()) places_.renumber(order_);
 }
 
 DispatchPart TokenDispatcher::part(const DispatchPlan& plan, int64_t index) const {
   if (alone()) {
-    return {.experts = {0, experts_},
+    return {.experts = {0, num_places_},
             .sorted = {0, plan.num_sorted},
             .received = {0, plan.num_received},
             .offsets = plan.local_offsets,
@@ -158,11 +162,9 @@ void TokenDispatcher::order_received(Context& ctx, DispatchPlan& plan) {
   copy_from_host(ctx, plan.by_arrival, as_tensor(by_arrival_));
 }
 
-void TokenDispatcher::sort(Context& ctx, const DispatchPlan& plan, ConstTensor indices) {
-  if (places_.empty()) return sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, indices);
+void TokenDispatcher::sort(Context& ctx, const DispatchPlan& plan, ConstTensor indices, bool only_homes) {
   ScratchScope scratch(ctx);
-  const Tensor placed = scratch.allocate(indices.shape, DType::i32);
-  place_assignments(ctx, placed, indices, on_device(ctx, scratch, as_tensor(places_)));
+  const ConstTensor placed = places_.of(ctx, scratch, indices, only_homes);
   sort_assignments(ctx, plan.position, plan.source, plan.global_offsets, placed);
 }
 
@@ -171,15 +173,15 @@ void TokenDispatcher::prepare(Context& ctx, ConstTensor indices, DispatchPlan& p
   const int64_t tokens = indices.dim(0), k = indices.dim(1);
   plan.position = ctx.allocate(Shape{tokens, k}, DType::i32);
   plan.source = ctx.allocate(Shape{tokens * k}, DType::i32);
-  plan.global_offsets = ctx.allocate(Shape{experts_ + 1}, DType::i32);
-  sort(ctx, plan, indices);
+  plan.global_offsets = ctx.allocate(Shape{num_places_ + 1}, DType::i32);
+  sort(ctx, plan, indices, bounds.only_homes);
   int64_t planned = tokens * k;
   if (bounds.per_expert > 0) planned = std::min(planned, experts_ * bounds.per_expert);
   if (bounds.rows > 0) planned = std::min(planned, bounds.rows);
   // On one GPU the number of assignments never leaves the device, so there is no host synchronisation. num_sorted is
   // then the maximum number of rows, and the last rows may be unused. Where most slots are empty that is too many.
   const bool unknown = ctx.planning || (alone() && ctx.device == Device::cuda && bounds.rows == 0);
-  plan.num_sorted = unknown ? planned : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[experts_];
+  plan.num_sorted = unknown ? planned : on_host(ctx, plan.global_offsets, buffer_).as<int32_t>()[num_places_];
   if (alone()) {
     plan.num_received = plan.num_sorted;
     plan.local_offsets = plan.global_offsets;

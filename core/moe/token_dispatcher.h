@@ -8,34 +8,35 @@
 #include "comm/process_groups.h"
 #include "comm/traffic.h"
 #include "core/base/function_ref.h"
+#include "core/moe/expert_places.h"
 #include "core/tensor/context.h"
 
 namespace moe {
 
 // The destinations of one micro-batch's rows. `sorted` rows are this rank's assignments by the place of their expert:
 // by part (TokenDispatcher::num_parts), then by rank, then by place in the rank; with one part and without a map of the
-// experts that is by global expert. `received` rows are those of all ranks for the local experts, by expert, then by
-// rank, then by token.
+// experts that is by global expert. `received` rows are those of all ranks for the local places, by place, then by
+// rank, then by token. A place holds an expert, a copy of one, or, if there are fewer copies than room, nothing.
 struct DispatchPlan {
   Tensor position;        // (tokens, k) i32: sorted row of each slot, -1 for none
   Tensor source;          // (tokens * k) i32: slot of each sorted row
-  Tensor global_offsets;  // (experts + 1) i32 over sorted rows, by place
+  Tensor global_offsets;  // (places + 1) i32 over sorted rows
   int64_t num_sorted = 0;
 
   int64_t num_received = 0;
-  Tensor local_offsets;  // (local experts + 1) i32 over received rows
+  Tensor local_offsets;  // (local places + 1) i32 over received rows
   // With more than one expert-parallel rank: the rows of each part, rows per part and peer, each part's offsets, and
   // the two orders of received rows, which count from the part's first row.
   std::vector<Share> sorted_parts, received_parts;
   std::vector<int64_t> send_rows, receive_rows;  // (parts, peers)
-  Tensor part_offsets;                           // (local experts + parts) i32, or local_offsets of the only part
-  Tensor by_expert;                              // (received) i32: arrival index of each row by expert
+  Tensor part_offsets;                           // (local places + parts) i32, or local_offsets of the only part
+  Tensor by_expert;                              // (received) i32: arrival index of each row by place
   Tensor by_arrival;                             // (received) i32: the inverse
 };
 
 // Rows that travel together: those for the same part of every rank's experts.
 struct DispatchPart {
-  Share experts;        // of this rank's experts
+  Share experts;        // of this rank's places
   Share sorted;         // of the plan's sorted rows
   Share received;       // of the plan's received rows
   ConstTensor offsets;  // (experts + 1) i32 over the part's received rows
@@ -56,20 +57,21 @@ class TokenDispatcher {
   static constexpr int64_t kMostParts = 16;
 
   // `overlap`: the number of parts in which rows shall travel, at most kMostParts. With 1, an exchange is complete
-  // before anything is computed. There are at most as many parts as any rank has experts.
-  TokenDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap = 1);
-  // `counts`: the number of experts of each rank of `group`.
+  // before anything is computed. There are at most as many parts as any rank has places. `replicas`: the copies that
+  // each rank has room for.
+  TokenDispatcher(const ProcessGroups& groups, int64_t experts, int64_t overlap = 1, int64_t replicas = 0);
+  // `counts`: the number of places of each rank of `group`.
   TokenDispatcher(std::shared_ptr<Communicator> group, std::vector<int64_t> counts, int64_t overlap);
 
-  // From now on expert e is in place `places[e]` of the list of all ranks' experts, of which each rank holds its
-  // contiguous share.
-  void place(const std::vector<int32_t>& places);
+  // From now on the experts are at these places.
+  void place(ExpertPlaces places);
 
   // x (tokens, d), indices (tokens, k) i32 -> the plan of their rows.
   // `bounds`: memory is planned for them.
   struct Bounds {
-    int64_t per_expert = 0;  // upper bound, valid on every rank, on a rank's assignments to one expert; 0: unknown
-    int64_t rows = 0;        // upper bound on this rank's assignments if it is below the slots; 0: it is not
+    int64_t per_expert = 0;   // upper bound, valid on every rank, on a rank's assignments to one expert; 0: unknown
+    int64_t rows = 0;         // upper bound on this rank's assignments if it is below the slots; 0: it is not
+    bool only_homes = false;  // copies of experts get no rows
   };
   void prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan, const Bounds& bounds);
   void prepare(Context& ctx, ConstTensor indices, DispatchPlan& plan) { prepare(ctx, indices, plan, Bounds{}); }
@@ -107,7 +109,7 @@ class TokenDispatcher {
 
  private:
   int64_t local_count() const { return counts_[as_index(group_->rank())]; }
-  void sort(Context& ctx, const DispatchPlan& plan, ConstTensor indices);
+  void sort(Context& ctx, const DispatchPlan& plan, ConstTensor indices, bool only_homes);
   void plan_parts(Context& ctx, DispatchPlan& plan, int64_t most_per_expert) const;
   Tensor to_experts(Context& ctx, ConstTensor sorted, const DispatchPlan& plan);
   void exchange_counts(Context& ctx, DispatchPlan& plan);
@@ -116,9 +118,10 @@ class TokenDispatcher {
 
   std::shared_ptr<Communicator> group_;
   int64_t experts_, overlap_, num_parts_ = 1;
-  std::vector<int64_t> counts_;  // experts of each rank
-  std::vector<int32_t> order_;   // by place in the list of all ranks' experts: its place by part
-  std::vector<int32_t> places_;  // by expert: its place by part; empty: in order
+  std::vector<int64_t> counts_;  // places of each rank
+  int64_t num_places_;
+  std::vector<int32_t> order_;  // by place in the list of all ranks: its place by part
+  ExpertPlaces places_;         // by part
   // Reused between calls, so that a step allocates nothing.
   std::vector<int32_t> sent_counts_, received_counts_;  // rows per (peer, its expert); rows per (peer, local expert)
   std::vector<int32_t> next_;                           // free row of each local expert

@@ -43,6 +43,10 @@ std::string expert_name(const std::string& stack_name, int64_t expert) {
   return name;
 }
 
+Shape Parameter::copies_shape() const {
+  return shape.rank() == 3 ? Shape{num_copies, shape[1], shape[2]} : Shape{num_copies, shape[1]};
+}
+
 Parameter& ParameterStore::add(const ParameterPlace& place, Parameter parameter) {
   parameter.place = place;
   MOE_CHECK(!values_, "parameter {} is added after allocate()", parameter.name);
@@ -71,6 +75,13 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
     value_bytes += elements * size_of(dtype_of(group));
     if (group != ParameterGroup::untrained) gradient_bytes += elements * size_of(wide(dtype));
   }
+  constexpr size_t kArenaBoundary = 64;
+  for (const Parameter& p : parameters_) {
+    if (p.num_copies == 0) continue;
+    const auto elements = static_cast<size_t>(p.copies_shape().size());
+    value_bytes += elements * size_of(dtype) + kArenaBoundary;
+    gradient_bytes += elements * size_of(wide(dtype)) + kArenaBoundary;
+  }
   auto make = [&](const char* name, size_t bytes) {
     return std::make_unique<Arena>(ctx.planning ? Arena::planning(name, ctx.device)
                                                 : Arena(name, ctx.device, bytes, ctx.managed));
@@ -95,6 +106,20 @@ void ParameterStore::allocate(Context& ctx, DType dtype, bool with_gradients) {
     }
     fill_zero(ctx, target.value);
     if (has_gradients) fill_zero(ctx, target.gradient);
+  }
+  allocate_copies(ctx, dtype, with_gradients);
+}
+
+void ParameterStore::allocate_copies(Context& ctx, DType dtype, bool with_gradients) {
+  for (Parameter& p : parameters_) {
+    if (p.num_copies == 0) continue;
+    p.copies = values_->allocate(p.copies_shape(), dtype);
+    fill_zero(ctx, p.copies);
+    copies_bytes_ += p.copies.bytes();
+    if (!with_gradients) continue;
+    p.copies_gradient = gradients_->allocate(p.copies_shape(), wide(dtype));
+    fill_zero(ctx, p.copies_gradient);
+    copies_bytes_ += p.copies_gradient.bytes();
   }
 }
 

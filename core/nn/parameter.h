@@ -70,6 +70,13 @@ struct Parameter {
   // The gradient holds values of an earlier step, which the next accumulation must overwrite. The experts' gradients
   // are large and have one writer; clearing them would cost two passes over them in each step.
   bool gradient_is_old = false;
+
+  // In a stack of experts: room for copies of experts that other ranks hold (core/moe/expert_copies.h), with the shape
+  // (num_copies, ...) of the stack's entries. It lies outside of the buffers, so that optimizers, reductions and
+  // checkpoints have only the experts themselves.
+  int64_t num_copies = 0;
+  Tensor copies{}, copies_gradient{};
+  Shape copies_shape() const;
 };
 
 // A table (rows, columns) whose rows are looked up.
@@ -103,7 +110,8 @@ class ParameterStore {
   Parameter& add(const ParameterPlace& place, Parameter parameter);
 
   // Places all parameters in the buffers with dtype `dtype` (untrained ones: at least f32) and sets the gradients (at
-  // least f32) to zero. In planning mode it only counts memory. Without gradients the parameters cannot be trained.
+  // least f32) to zero, and makes the room for copies. In planning mode it only counts memory. Without gradients the
+  // parameters cannot be trained.
   void allocate(Context& ctx, DType dtype, bool with_gradients = true);
   void initialise(Context& ctx, uint64_t seed);
 
@@ -124,11 +132,15 @@ class ParameterStore {
 
   size_t parameter_bytes() const;
   size_t gradient_bytes() const;
+  size_t copies_bytes() const { return copies_bytes_; }  // of the room for copies and their gradients
 
  private:
+  void allocate_copies(Context& ctx, DType dtype, bool with_gradients);
+
   std::deque<Parameter> parameters_;
   std::array<ParameterBuffer, kParameterGroups.size()> buffers_;
   std::unique_ptr<Arena> values_, gradients_;
+  size_t copies_bytes_ = 0;
 };
 
 // Offset of a view in its buffer, in elements.

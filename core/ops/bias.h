@@ -5,7 +5,8 @@
 namespace moe {
 
 // y (rows, n) += the row's bias: bias (n) for all rows; or bias (groups, n) and offsets (groups + 1) i32, where group g
-// has the rows [offsets[g], offsets[g + 1]), and rows after the last group get none. y may be wider than bias.
+// has the rows [offsets[g], offsets[g + 1]), and rows before the first group and after the last
+// one get none. y may be wider than bias.
 void bias_forward(Context& ctx, Tensor y, ConstTensor bias, ConstTensor offsets = {});
 // d_y (rows, n) -> d_bias, wide, like bias: sums over rows, added to, or overwritten unless `accumulate`
 void bias_backward(Context& ctx, Tensor d_bias, ConstTensor d_y, ConstTensor offsets = {}, bool accumulate = true);

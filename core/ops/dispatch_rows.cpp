@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/integer.h"
+#include "core/ops/copy_of_token.h"
 #include "core/ops/copy_row.h"
 #include "core/ops/dispatch.h"
 
@@ -43,6 +44,21 @@ void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTe
   const int32_t *expert = indices.as<int32_t>(), *place = places.as<int32_t>();
   int32_t* to = placed.as<int32_t>();
   for (int64_t i = 0; i < indices.size(); ++i) to[i] = expert[i] < 0 ? -1 : place[expert[i]];
+}
+
+void place_on_copies(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor first, ConstTensor places,
+                     int64_t first_token) {
+  MOE_CHECK(placed.shape == indices.shape && first.shape.rank() == 1 && places.shape.rank() == 1,
+            "shapes do not fit: placed {}, indices {}", placed.shape.to_string(), indices.shape.to_string());
+  if (on_cuda(ctx)) return cuda::place_on_copies(ctx, placed, indices, first, places, first_token);
+  if (ctx.planning) return;
+  const int64_t k = indices.dim(1);
+  const int32_t *expert = indices.as<int32_t>(), *begin = first.as<int32_t>(), *place = places.as<int32_t>();
+  int32_t* to = placed.as<int32_t>();
+  for (int64_t i = 0; i < indices.size(); ++i) {
+    const int32_t e = expert[i];
+    to[i] = e < 0 ? -1 : place[begin[e] + copy_of_token(first_token + i / k, begin[e + 1] - begin[e])];
+  }
 }
 
 void choose_hosts(Context& ctx, Tensor chosen, ConstTensor indices, ConstTensor host_of) {

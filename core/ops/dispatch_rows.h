@@ -14,6 +14,13 @@ void sort_assignments(Context& ctx, Tensor position, Tensor source, Tensor offse
 // an empty slot. Sorting by places instead of experts puts experts in any order.
 void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor places);
 
+// The same for experts that are at several places: expert e is at places[first[e]] to places[first[e + 1] - 1], with
+// first (experts + 1) i32, places (first[experts]) i32 and at least one place each. An expert's tokens are divided
+// nearly equally among its places by their index in the step's global batch, `first_token` + row, so that the place
+// does not depend on the layout of the ranks. See copy_of_token.
+void place_on_copies(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor first, ConstTensor places,
+                     int64_t first_token);
+
 // For tokens that are sent once to each host with an expert that they chose:
 // indices (tokens, k) i32, host_of (experts) i32: the host of each expert, below `hosts` -> chosen (tokens, hosts) i32:
 // chosen[t][h] = h if token t chose an expert of host h, else -1
@@ -50,6 +57,7 @@ void gather_rows(Context& ctx, Tensor y, ConstTensor x, ConstTensor index);
 namespace cuda {  // CUDA implementations; the arguments have been checked
 decltype(moe::sort_assignments) sort_assignments;
 decltype(moe::place_assignments) place_assignments;
+decltype(moe::place_on_copies) place_on_copies;
 decltype(moe::choose_hosts) choose_hosts;
 decltype(moe::select_on_host) select_on_host;
 decltype(moe::number_assignments) number_assignments;

@@ -4,6 +4,7 @@
 
 #include "core/ops/dispatch.h"
 #include "core/ops/gemm.h"
+#include "core/ops/grouped_rows.h"
 #include "core/ops/packed_weights.h"
 
 namespace moe {
@@ -66,7 +67,9 @@ void grouped_gemm_activate_forward(Context& ctx, Tensor y, Tensor z, ConstTensor
   MOE_CHECK_SHAPE(z, {y.dim(0), y.dim(1) * width_factor(activation)});
   if (on_cuda(ctx)) return cuda::grouped_gemm_activate_forward(ctx, y, z, x, weight, offsets, activation);
   grouped_gemm_forward(ctx, z, x, weight, offsets);
-  activation_forward(ctx, y, z, activation, offsets);
+  if (ctx.planning) return;
+  const int64_t begin = offsets.as<int32_t>()[0], count = *end_of_groups(offsets) - begin;
+  activation_forward(ctx, y.slice(begin, count), z.slice(begin, count), activation);
 }
 
 void grouped_gemm_backward_input(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor weight, ConstTensor offsets) {

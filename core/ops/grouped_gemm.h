@@ -6,8 +6,8 @@
 
 namespace moe {
 
-// offsets (experts + 1) i32: expert e has rows [offsets[e], offsets[e + 1]) of x, y and their gradients. Rows from
-// offsets[experts] on are not touched.
+// offsets (experts + 1) i32: expert e has rows [offsets[e], offsets[e + 1]) of x, y and their gradients. Rows before
+// offsets[0] and from offsets[experts] on are not touched.
 
 // x (rows, in), weight (experts, out, in) -> y (rows, out): y = x W_e^T
 void grouped_gemm_forward(Context& ctx, Tensor y, ConstTensor x, ConstTensor weight, ConstTensor offsets);

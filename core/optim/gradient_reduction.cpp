@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "comm/traffic.h"
 #include "core/base/integer.h"
@@ -27,6 +28,7 @@ void GradientReduction::begin(Context& ctx, Sums sums) {
 }
 
 void GradientReduction::start(Context& ctx, int64_t place) {
+  if (options_.complete) options_.complete(ctx, place, std::exchange(completed_, place));
   while (pending_.size() < plan_.size() && plan_[pending_.size()].complete_at >= place) {
     const GradientBucket& bucket = plan_[pending_.size()];
     const Tensor gradient = parameters_.buffer(bucket.group).gradient.slice(bucket.begin, bucket.count);
@@ -45,6 +47,7 @@ void GradientReduction::finish(Context& ctx) {
   start(ctx, GradientBucket::kAtEnd);
   for (Pending& pending : pending_) pending.wait();
   pending_.clear();
+  completed_ = GradientBucket::kBeforeBlocks;
 }
 
 double GradientReduction::squares_of_parts(Context& ctx, ParameterGroup group) {

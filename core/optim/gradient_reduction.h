@@ -1,5 +1,6 @@
 // Sums the gradients over the ranks, while backward still computes others.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "core/nn/gradient_observer.h"
@@ -13,6 +14,9 @@ class GradientReduction : public GradientObserver {
     int64_t bucket;        // elements, see plan_reduction
     DType wire;            // of what is sent: f32 or bf16
     bool during_backward;  // otherwise nothing is sent before finish()
+    // Called once for every block before its buckets are started: completes the gradients of blocks [begin, end), in
+    // which other ranks may have a part.
+    std::function<void(Context&, int64_t begin, int64_t end)> complete{};
   };
   // `sharded`: the plan of an optimizer whose state is divided among ranks; otherwise empty.
   GradientReduction(ParameterStore& parameters, const ProcessGroups& groups, const Options& options,
@@ -49,6 +53,7 @@ class GradientReduction : public GradientObserver {
   const std::vector<GradientBucket> plan_;  // empty for a single rank
   std::vector<Pending> pending_;            // of the first buckets of the plan
   size_t started_early_ = 0;
+  int64_t completed_ = GradientBucket::kBeforeBlocks;  // the first block that is complete
   Sums sums_ = Sums::everywhere;
   std::vector<double> squares_;  // of a group's blocks
 };

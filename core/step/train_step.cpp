@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <span>
 
 #include "comm/traffic.h"
 #include "core/model/model_summary.h"
@@ -29,7 +30,15 @@ TrainStep::TrainStep(TrainingState& state, const TrainConfig& config, const Proc
       reduction_(state.parameters, groups,
                  {.bucket = config.parallel.bucket,
                   .wire = config.parallel.reduce_in == "bf16" ? DType::bf16 : DType::f32,
-                  .during_backward = config.parallel.reduce_during_backward},
+                  .during_backward = config.parallel.reduce_during_backward,
+                  .complete =
+                      [&model = *state.model](Context& ctx, int64_t begin, int64_t end) {
+                        const std::span<MoELayer* const> layers = model.moe_layers();
+                        for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+                          if ((*layer)->layer() >= begin && (*layer)->layer() < end)
+                            (*layer)->add_copies_gradients(ctx);
+                        }
+                      }},
                  state.optimizer ? state.optimizer->plan() : std::vector<GradientBucket>{}) {
   if (config.parallel.reduce_in == "bf16" && !groups.world->can_send_bf16()) {
     raise<UsageError>("{}: NCCL adds in the type that it sends; use f32, or parallel.communication: mpi",
@@ -214,6 +223,7 @@ StepOutcome TrainStep::run(const LocalBatch& batch, int64_t update, double learn
   state_.optimizer->step(
       state_.ctx,
       {.number = update, .learning_rate = learning_rate, .gradient_scale = clip_scale(outcome.norm, limit)});
+  for (MoELayer* layer : state_.model->moe_layers()) layer->update_copies(state_.ctx);
   const UpdateFacts facts{.loss = outcome.loss,
                           .flops = flops(tokens_of(batch), batch.time),
                           .seconds = outcome.seconds,

@@ -5,6 +5,7 @@
 #include "comm/communicator.h"
 #include "core/base/integer.h"
 #include "core/moe/placement.h"
+#include "core/nn/gradient_observer.h"
 #include "core/step/check_model.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
@@ -48,6 +49,13 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
   if (s.trains && s.groups.expert->size() > 1) {
     setup.moves_experts = placement->moves();
     setup.counts_pairs = placement->counts_pairs();
+    setup.replicas = s.config.parallel.replicas;
+  }
+  if (s.trains && s.config.parallel.replicas > 0 && !placement->moves()) {
+    raise<UsageError>(
+        "{}: which experts get copies is decided by their load, which parallel.placement: {} does not measure; use "
+        "placement: load or co_activation, or replicas: 0",
+        s.config.parallel.where("replicas"), s.config.parallel.placement.kind());
   }
   return models().at(s.config.task).make(parameters, setup);
 }
@@ -93,6 +101,21 @@ static Context make_context(const StateSetup& setup, Arena& activations, Arena& 
   return ctx;
 }
 
+// Plans the memory in which copies of experts send their gradients home, in the midst of backward.
+class PlannedCopies : public GradientObserver {
+ public:
+  explicit PlannedCopies(const Model& model) : model_(model) {}
+  void before_blocks(Context&) override {}
+  void block_complete(Context& ctx, int64_t block) override {
+    for (MoELayer* layer : model_.moe_layers()) {
+      if (layer->layer() == block) layer->add_copies_gradients(ctx);
+    }
+  }
+
+ private:
+  const Model& model_;
+};
+
 MemoryPlan plan_memory(const StateSetup& setup) {
   MemoryPlan plan;
   for (const bool worst : {false, true}) {
@@ -111,6 +134,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     parameters.allocate(ctx, setup.precision.storage, setup.trains);
     plan.parameters = parameters.parameter_bytes();
     plan.gradients = parameters.gradient_bytes();
+    plan.copies = parameters.copies_bytes();
     if (setup.device == Device::cuda) plan.sums = model->sums().size_bytes();
     const std::unique_ptr<Optimizer> optimizer = setup.trains ? make_optimizer(ctx, parameters, setup) : nullptr;
     plan.optimizer = optimizer ? optimizer->bytes() : 0;
@@ -131,10 +155,15 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     if (setup.trains) {
       {
         const PackedWeightsScope packed(ctx, setup.config.train.micro_batches > 1);
+        PlannedCopies copies(*model);
+        if (setup.config.parallel.reduce_during_backward) ctx.gradients = &copies;
         model->forward(ctx, batch);
         model->losses_and_backward(ctx, batch, 1);
+        ctx.gradients = nullptr;
       }
+      for (MoELayer* layer : model->moe_layers()) layer->add_copies_gradients(ctx);
       optimizer->step(ctx, {});
+      for (MoELayer* layer : model->moe_layers()) layer->update_copies(ctx);
       for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
       // An evaluation may need more than training, because a capacity may keep more rows there.
       activations.reset();
@@ -178,8 +207,9 @@ void TrainingState::complete_sums(const ProcessGroups& groups) {
 }
 
 size_t TrainingState::used_bytes() const {
-  return parameters.parameter_bytes() + parameters.gradient_bytes() + (optimizer ? optimizer->bytes() : 0) +
-         sums_.bytes() + packed_weights_.bytes() + memory.bytes() + activations_.peak() + scratch_.peak();
+  return parameters.parameter_bytes() + parameters.gradient_bytes() + parameters.copies_bytes() +
+         (optimizer ? optimizer->bytes() : 0) + sums_.bytes() + packed_weights_.bytes() + memory.bytes() +
+         activations_.peak() + scratch_.peak();
 }
 
 // Calls use(parameters, model, time) with the model of one rank, whose tensors are not allocated.

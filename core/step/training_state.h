@@ -16,6 +16,7 @@ namespace moe {
 // Memory of one rank in bytes, by arena.
 struct MemoryPlan {
   size_t parameters = 0, gradients = 0, optimizer = 0;
+  size_t copies = 0;                                // room for copies of other ranks' experts, with their gradients
   size_t sums = 0;                                  // on a GPU: device copies of the layers' sums over tokens
   size_t packed_weights = 0;                        // on the CPU: weights in bf16 that several products use
   size_t messages = 0;                              // on the CPU: gradients on their way to other ranks
@@ -27,7 +28,7 @@ struct MemoryPlan {
   size_t worst_total() const { return lasting() + worst_activations + worst_scratch; }
   // Memory in use between steps.
   size_t lasting() const {
-    return parameters + gradients + optimizer + sums + packed_weights + messages + memory + evaluation_memory;
+    return parameters + gradients + optimizer + copies + sums + packed_weights + messages + memory + evaluation_memory;
   }
 };
 

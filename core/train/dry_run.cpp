@@ -291,6 +291,7 @@ std::string memory_table(const DryRun& d, size_t rest) {
   row("parameters", plan.parameters, plan.parameters);
   row("gradients", plan.gradients, plan.gradients);
   row("optimizer", plan.optimizer, plan.optimizer);
+  if (plan.copies > 0) row("copies of experts", plan.copies, plan.copies);
   if (plan.packed_weights > 0) row("weights in bf16", plan.packed_weights, plan.packed_weights);
   if (plan.messages > 0) row("gradients in messages", plan.messages, plan.messages);
   if (plan.memory > 0) {

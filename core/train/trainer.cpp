@@ -288,6 +288,7 @@ int Trainer::change_experts(const ExpertChange& change, const char* cause) {
   const auto capacity = capacity_state(*state_->model), alarm = alarm_->state(*state_->model);
   if (change.before == change.after) {
     MovedTensors(*state_, groups_, groups_, change, run_.step).write_to(*state_);
+    for (MoELayer* layer : state_->model->moe_layers()) layer->update_copies(state_->ctx);
   } else {
     const ProcessGroups next = ProcessGroups::make(groups_.world, config_.parallel.expert, fewest(change.after));
     const MovedTensors moved(*state_, groups_, next, change, run_.step);
@@ -337,7 +338,8 @@ void Trainer::place_experts() {
   PlacementOutcome outcome{.kind = placement_.kind(),
                            .updates = placement_.updates(),
                            .layers = {},
-                           .counts_pairs = placement_.counts_pairs()};
+                           .counts_pairs = placement_.counts_pairs(),
+                           .replicates = placement_.replicates()};
   outcome.layers = placement_.place(*state_, groups_);
   outcome.seconds = seconds_since(start);
   if (!is_first()) return;

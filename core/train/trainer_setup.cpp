@@ -74,7 +74,7 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<Communicator> world,
       length_(run_length(config, *task_)),
       end_(length_.total_updates),
       lifecycle_(config.model, config.moe, length_),
-      placement_(config.parallel.placement, length_),
+      placement_(config.parallel.placement, length_, config.parallel.replicas),
       best_(run_, *task_),
       bar_(groups_.world->rank() == 0),
       stop_(config_.train.time_limit, groups_.world->rank() == 0),
@@ -219,7 +219,7 @@ void Trainer::prepare(bool starts) {
              .ranks = RankCounts::of(*groups_.world),
              .starts = starts});
   lifecycle_ = ExpertLifecycle(config_.model, config_.moe, length_);
-  placement_ = ExpertPlacement(config_.parallel.placement, length_);
+  placement_ = ExpertPlacement(config_.parallel.placement, length_, config_.parallel.replicas);
   scheduled_.emplace(config_, length_);
   learning_rate_.emplace(config_.train.learning_rate.make(length_));
   run_.length = length_;
@@ -246,7 +246,7 @@ std::string Trainer::read_tensors(int64_t step) {
   state_config_ = with_experts(config_, lifecycle_.numbers());
   build_state(false);
   placement_.restore(run_.placement, *state_->model, groups_, path);
-  return damage(*groups_.world, [&] {
+  std::string why = damage(*groups_.world, [&] {
     load_tensors(path, state_->parameters, state_->optimizer.get());
     restore_capacity_state(*state_->model, run_.capacity, path);
     alarm_->restore(*state_->model, run_.alarm, path);
@@ -255,6 +255,10 @@ std::string Trainer::read_tensors(int64_t step) {
       restore_memory(state_->memory, state_setup().rows().begin, place->step * task_->shape().time, path);
     }
   });
+  if (why.empty()) {
+    for (MoELayer* layer : state_->model->moe_layers()) layer->update_copies(state_->ctx);
+  }
+  return why;
 }
 
 // For rank 0: opens the run's folder and files, and reports what the run is.
@@ -394,7 +398,9 @@ void Trainer::log_summary(const ModelSummary& summary) const {
     log::warn("{}", warning);
   }
   if (placement_.moves() && !placement_.is_active(groups_)) {
-    log::info("experts are not moved (parallel.placement: {}), because each rank holds all of them", placement_.kind());
+    log::info("experts are not moved{} (parallel.placement: {}{}), because each rank holds all of them",
+              placement_.replicates() ? " or copied" : "", placement_.kind(),
+              placement_.replicates() ? fmt::format(", parallel.replicas: {}", config_.parallel.replicas) : "");
   }
   const std::span<MoELayer* const> layers = state_->model->moe_layers();
   for (const std::string& notice : {overlap_notice(config_.parallel.overlap, groups_, layers),

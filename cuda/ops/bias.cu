@@ -32,7 +32,7 @@ __global__ void bias_forward_kernel(T* y, const B* bias, const int32_t* offsets,
   const int64_t i = thread_in_grid();
   if (i >= rows * n) return;
   const int64_t row = i / n;
-  if (offsets && row >= offsets[groups]) return;
+  if (offsets && (row < offsets[0] || row >= offsets[groups])) return;
   const int64_t group = offsets ? group_of(offsets, groups, row) : 0;
   store(y + i, load(y + i) + load(bias + group * n + i % n));
 }

@@ -1,5 +1,6 @@
 #include "core/ops/dispatch_rows.h"
 
+#include "core/ops/copy_of_token.h"
 #include "cuda/kernel/sort.cuh"
 #include "cuda/kernel/vector.cuh"
 
@@ -27,6 +28,15 @@ static __global__ void place_assignments_kernel(int32_t* placed, const int32_t* 
                                                 int64_t slots) {
   const int64_t i = thread_in_grid();
   if (i < slots) placed[i] = indices[i] < 0 ? -1 : places[indices[i]];
+}
+
+// One thread per slot.
+static __global__ void place_on_copies_kernel(int32_t* placed, const int32_t* indices, const int32_t* first,
+                                              const int32_t* places, int64_t first_token, int64_t slots, int64_t k) {
+  const int64_t i = thread_in_grid();
+  if (i >= slots) return;
+  const int32_t e = indices[i];
+  placed[i] = e < 0 ? -1 : places[first[e] + copy_of_token(first_token + i / k, first[e + 1] - first[e])];
 }
 
 // One thread per (token, host).
@@ -142,6 +152,13 @@ void place_assignments(Context& ctx, Tensor placed, ConstTensor indices, ConstTe
   const int64_t slots = indices.size();
   launch(ctx, place_assignments_kernel, blocks_for(slots, kThreads), kThreads, 0, placed.as<int32_t>(),
          indices.as<int32_t>(), places.as<int32_t>(), slots);
+}
+
+void place_on_copies(Context& ctx, Tensor placed, ConstTensor indices, ConstTensor first, ConstTensor places,
+                     int64_t first_token) {
+  const int64_t slots = indices.size();
+  launch(ctx, place_on_copies_kernel, blocks_for(slots, kThreads), kThreads, 0, placed.as<int32_t>(),
+         indices.as<int32_t>(), first.as<int32_t>(), places.as<int32_t>(), first_token, slots, indices.dim(1));
 }
 
 void choose_hosts(Context& ctx, Tensor chosen, ConstTensor indices, ConstTensor host_of) {

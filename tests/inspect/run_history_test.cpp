@@ -54,7 +54,7 @@ TEST_CASE("damaged lines of metrics.jsonl are skipped and counted") {
 TEST_CASE("moves of experts between ranks are read and reported") {
   TemporaryFolder folder;
   std::ofstream(folder / "metrics.jsonl")
-      << R"({"type":"placement","step":5,"kind":"load","layers":[{"layer":0,"moved":3,"busiest_before":2.5,"busiest_after":1.0},{"layer":1,"moved":4,"busiest_before":1.5,"busiest_after":1.25}]})"
+      << R"({"type":"placement","step":5,"kind":"load","layers":[{"layer":0,"moved":3,"copies":2,"busiest_before":2.5,"busiest_after":1.0},{"layer":1,"moved":4,"copies":1,"busiest_before":1.5,"busiest_after":1.25}]})"
          "\n"
          R"({"type":"placement","step":9,"kind":"co_activation","layers":[{"layer":0,"moved":0,"busiest_before":1,"busiest_after":1,"together_before":0.25,"together_after":0.5}]})"
          "\n"
@@ -67,11 +67,13 @@ TEST_CASE("moves of experts between ranks are read and reported") {
   CHECK(h.placements[0].busiest_before == 2.5);
   CHECK(h.placements[0].busiest_after == 1.25);
   CHECK(h.placements[0].moved == 7);
+  CHECK(h.placements[0].copies == 3);
+  CHECK(std::isnan(h.placements[1].copies));
   CHECK(std::isnan(h.placements[0].together_after));
   CHECK(h.placements[1].together_after == 0.5);
   CHECK(std::isnan(h.placements[2].busiest_after));
   const std::string text = placement_text(h), table = placement_table(h);
-  CHECK_THAT(text, Catch::Contains("2.500 -> 1.250 | 7 experts moved"));
+  CHECK_THAT(text, Catch::Contains("2.500 -> 1.250 | 7 experts moved | 3 copies"));
   CHECK_THAT(text, Catch::Contains("25.0% -> 50.0%"));
   CHECK_THAT(table, Catch::Contains("&lt;"));
   CHECK(placement_json(h).at(2).at("busiest_after").is_null());

@@ -90,7 +90,7 @@ std::vector<std::vector<std::vector<Row>>> rows_at_experts(const Hosts& hosts, i
         HostPlan plan;
         Tensor arrived = x;
         if (two_stages) {
-          staged.prepare(ctx, chosen, weights, 0, plan, pass.plan, &pass.numbers);
+          staged.prepare(ctx, chosen, weights, {}, plan, pass.plan, &pass.numbers);
           arrived = ctx.output({plan.tokens.num_received, kWidth});
           staged.send_tokens(ctx, plan, TrafficKind::dispatch, arrived, x);
         } else {

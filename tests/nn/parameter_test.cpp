@@ -146,6 +146,40 @@ TEST_CASE("a planned parameter store counts and does not touch memory") {
   CHECK(planned.parameter_bytes() > 4 * (15 + 5 + 60 + 10 + 14));
 }
 
+TEST_CASE("room for copies of experts lies outside of the buffers, is empty at first and counts as memory") {
+  TestContext ctx;
+  ParameterStore store, plain, planned;
+  for (ParameterStore* s : {&store, &plain, &planned}) {
+    fill(*s, 0, 5);
+    if (s == &plain) continue;
+    Parameter more{.name = "more.{}.weight",
+                   .shape = {5, 4, 3},
+                   .group = ParameterGroup::expert,
+                   .initialisation = {kNormal, 0.1}};
+    more.num_copies = 3;
+    s->add({}, more);
+  }
+  plain.add({}, {"more.{}.weight", {5, 4, 3}, ParameterGroup::expert, {}});
+  store.allocate(ctx, DType::f32);
+  plain.allocate(ctx, DType::f32);
+  const Parameter& with_room = store.parameters().back();
+  CHECK(with_room.copies.shape == Shape{3, 4, 3});
+  CHECK(with_room.copies_gradient.shape == Shape{3, 4, 3});
+  CHECK(values(with_room.copies) == std::vector<double>(36));
+  CHECK(values(with_room.copies_gradient) == std::vector<double>(36));
+  for (const ParameterGroup group : kParameterGroups) {
+    CHECK(store.buffer(group).value.shape == plain.buffer(group).value.shape);
+  }
+  CHECK(store.parameter_bytes() == plain.parameter_bytes());
+  CHECK(store.gradient_bytes() == plain.gradient_bytes());
+  CHECK(store.copies_bytes() == 2 * 36 * 4);
+  CHECK(plain.copies_bytes() == 0);
+  ctx.planning = true;
+  planned.allocate(ctx, DType::f32);
+  CHECK(planned.parameter_bytes() == store.parameter_bytes());
+  CHECK(planned.copies_bytes() == store.copies_bytes());
+}
+
 TEST_CASE("a parameter store refuses late parameters and names without an expert placeholder") {
   TestContext ctx;
   ParameterStore store;

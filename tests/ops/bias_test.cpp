@@ -9,9 +9,10 @@ namespace moe::test {
 
 namespace {
 
-// Offsets of groups, with empty groups at the start, the end and in between, and rows that belong to no group.
+// Offsets of groups, with empty groups at the start, the end and in between, and rows that belong to no group, before
+// the first or after the last.
 std::vector<std::vector<int32_t>> group_cases(int32_t rows) {
-  return {{0, rows}, {0, 0, rows / 2, rows / 2, rows, rows}, {0, rows / 3, rows - 1}};
+  return {{0, rows}, {0, 0, rows / 2, rows / 2, rows, rows}, {0, rows / 3, rows - 1}, {rows / 3, rows / 2, rows}};
 }
 
 }  // namespace

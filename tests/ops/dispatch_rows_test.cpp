@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "core/base/integer.h"
+#include "core/ops/copy_of_token.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -87,6 +89,54 @@ TEST_CASE("assignments are relabelled by the places of their experts") {
   }
   const Tensor some = ctx.of_i32({2, 2}, {0, 1, -1, 0}), other = ctx.output({2, 1}, DType::i32);
   CHECK_THROWS_AS(place_assignments(ctx, other, some, ctx.of_i32({2}, {1, 0})), InternalError);
+}
+
+TEST_CASE("assignments are divided among the places of their experts by the tokens' index in the batch") {
+  TestContext ctx;
+  const std::vector<int32_t> begin{0, 1, 4, 6, 6 + 2};
+  const Tensor first = ctx.of_i32({5}, begin), places = ctx.of_i32({9}, {5, 0, 3, 7, 1, 6, 2, 4, -1});
+  for (const int64_t k : {1, 3}) {
+    for (const int64_t tokens : {0, 1, 31, 257}) {
+      const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, 4, imbalances(4, k).back()));
+      for (const int64_t first_token : {int64_t{0}, int64_t{1} << 33}) {
+        const Tensor placed = ctx.output(indices.shape, DType::i32);
+        place_on_copies(ctx, placed, indices, first, places, first_token);
+        bool good = true;
+        for (int64_t i = 0; i < tokens * k; ++i) {
+          const int32_t e = indices.as<int32_t>()[i];
+          const int32_t place =
+              e < 0
+                  ? -1
+                  : places
+                        .as<int32_t>()[begin[as_index(e)] +
+                                       copy_of_token(first_token + i / k, begin[as_index(e) + 1] - begin[as_index(e)])];
+          good = good && placed.as<int32_t>()[i] == place;
+        }
+        CHECK(good);
+      }
+    }
+  }
+}
+
+TEST_CASE("copies of an expert get nearly equal parts of any tokens") {
+  for (const int32_t copies : {1, 2, 3, 4, 8, 13}) {
+    // Consecutive tokens, every second one, those of one position in each sequence, and the first half of each.
+    for (const auto& [step, length] : {std::pair{1, 1}, std::pair{2, 1}, std::pair{64, 1}, std::pair{1024, 1},
+                                       std::pair{1024, 512}, std::pair{7, 3}}) {
+      std::vector<int64_t> tokens(as_index(copies));
+      int64_t all = 0;
+      for (int64_t i = 0; all < 8192; ++i) {
+        for (int64_t t = 0; t < length; ++t, ++all) {
+          const int32_t copy = copy_of_token(i * step + t, copies);
+          REQUIRE((copy >= 0 && copy < copies));
+          ++tokens[as_index(copy)];
+        }
+      }
+      INFO(copies << " copies, " << length << " of " << step << " tokens");
+      const double mean = static_cast<double>(all) / copies;
+      for (const int64_t number : tokens) CHECK(static_cast<double>(number) == Approx(mean).epsilon(0.04));
+    }
+  }
 }
 
 TEST_CASE("a token is sent once to each host of its experts, with its values for that host") {

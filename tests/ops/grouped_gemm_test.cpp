@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "core/base/integer.h"
 #include "core/ops/dispatch_rows.h"
@@ -118,6 +119,44 @@ TEST_CASE("grouped product with activation equals the two ops in sequence", "[ho
       CHECK(get(z, 165 * width) == -5);
       CHECK(get(y, rows * d_ff - 1) == -5);
     }
+  }
+}
+
+TEST_CASE("grouped products of some of the experts have the bits of those of all, and touch no other row", "[hopper]") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  constexpr int64_t kExperts = 5, kRows = 300, kOut = 64, kIn = 72;
+  for (const Imbalance& imbalance : imbalances(kExperts, 1)) {
+    const Tensor offsets = offsets_of(ctx, kRows, kExperts, imbalance), x = ctx.normal({kRows, kIn}, 1),
+                 weight = ctx.normal({kExperts, kOut, kIn}, 2), d_y = ctx.normal({kRows, kOut}, 3);
+    const Tensor y = ctx.constant({kRows, kOut}, -5), z = ctx.constant({kRows, kOut}, -5),
+                 a = ctx.constant({kRows, kOut / 2}, -5), d_x = ctx.constant({kRows, kIn}, -5),
+                 d_weight = ctx.wide_constant(weight.shape, -5);
+    const auto compute = [&](const Tensor& of_y, const Tensor& of_z, const Tensor& of_a, const Tensor& of_x,
+                             const Tensor& of_weight, int64_t begin, int64_t count) {
+      const ConstTensor some = offsets.slice(begin, count + 1), weights = weight.slice(begin, count);
+      grouped_gemm_forward(ctx, of_y, x, weights, some);
+      grouped_gemm_activate_forward(ctx, of_a, of_z, x, weights, some, Activation::swiglu);
+      grouped_gemm_backward_input(ctx, of_x, d_y, weights, some);
+      grouped_gemm_backward_weight(ctx, of_weight.slice(begin, count), d_y, x, some, false);
+    };
+    compute(y, z, a, d_x, d_weight, 0, kExperts);
+    const Tensor y_in_two = ctx.constant(y.shape, -5), z_in_two = ctx.constant(z.shape, -5),
+                 a_in_two = ctx.constant(a.shape, -5), d_x_in_two = ctx.constant(d_x.shape, -5),
+                 d_weight_in_two = ctx.wide_constant(weight.shape, -5);
+    compute(y_in_two, z_in_two, a_in_two, d_x_in_two, d_weight_in_two, 3, 2);
+    const auto untouched = static_cast<size_t>(offsets.as<int32_t>()[3]);
+    for (const auto& [tensor, width] :
+         {std::pair{y_in_two, kOut}, {z_in_two, kOut}, {a_in_two, kOut / 2}, {d_x_in_two, kIn}}) {
+      std::vector<double> before = values(tensor);
+      before.resize(untouched * as_index(width));
+      CHECK(before == std::vector<double>(before.size(), -5));
+    }
+    compute(y_in_two, z_in_two, a_in_two, d_x_in_two, d_weight_in_two, 0, 3);
+    CHECK(values(y_in_two) == values(y));
+    CHECK(values(z_in_two) == values(z));
+    CHECK(values(a_in_two) == values(a));
+    CHECK(values(d_x_in_two) == values(d_x));
+    CHECK(values(d_weight_in_two) == values(d_weight));
   }
 }
 

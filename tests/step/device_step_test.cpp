@@ -224,6 +224,35 @@ TEST_CASE("experts that moved between ranks on the device train as before") {
   }
 }
 
+TEST_CASE("copies of experts on other ranks train on the device as on the CPU without them") {
+  TrainConfig config = config_from(kModels[0]);
+  TinyRun cpu(config, kVocab, ProcessGroups::single());
+  config.parallel.placement.select("load");
+  config.parallel.replicas = 1;
+  const RandomBatch batch(config, kVocab, 11);
+  std::vector<double> expected;
+  for (int64_t i = 0; i < 4; ++i) expected.push_back(cpu.run(batch, i, 3e-3).loss);
+  for (const DType dtype : {DType::f32, test::on_cpu() ? DType::f32 : DType::bf16}) {
+    std::vector<double> losses;
+    test::run_ranks(2, [&](std::shared_ptr<Communicator> world) {
+      const auto staged = std::make_shared<StagedCommunicator>(world);
+      TinyRun rank(config, kVocab, ProcessGroups::make(staged, 2, 4), dtype, test::test_device());
+      for (int64_t i = 0; i < 4; ++i) {
+        for (MoELayer* layer : rank.state.model->moe_layers()) {
+          layer->replicate(test::random_replicas(layer->expert_map(), 1, static_cast<uint64_t>(i)));
+          layer->update_copies(rank.state.ctx);
+        }
+        const double loss = rank.run(batch, i, 3e-3).loss;
+        if (world->rank() == 0) losses.push_back(loss);
+      }
+    });
+    REQUIRE(losses.size() == 4);
+    for (size_t i = 0; i < losses.size(); ++i) {
+      CHECK(losses[i] == Approx(expected[i]).epsilon(dtype == DType::f32 ? 1e-4 : 2e-2));
+    }
+  }
+}
+
 TEST_CASE("checkpoints move between devices") {
   const TemporaryFolder folder;
   TinyRun cpu(config_from(kModels[0]), kVocab, ProcessGroups::single());

@@ -159,21 +159,26 @@ static void compare(const Communicator& world, const std::string& what, double i
   }
 }
 
+// The placement, or with `replicas` one with copies of experts.
 static TrainConfig case_config(const Case& c, const char* placement = "contiguous") {
   ConfigNode root = parse_config(kBase, "base");
   merge_config(root, parse_config(c.yaml, c.name));
   TrainConfig config;
   read_config(root, config);
-  config.parallel.placement.select(placement);
+  const bool replicates = placement == std::string("replicas");
+  config.parallel.placement.select(replicates ? "load" : placement);
+  if (replicates) config.parallel.replicas = 2;
   return config;
 }
 
-// Experts at random places, where they may be anywhere.
+// Experts at random places, where they may be anywhere, and random copies, where there is room for them.
 static void place(TinyRun& run) {
   for (MoELayer* layer : run.state.model->moe_layers()) {
     const auto seed = static_cast<uint64_t>(layer->layer() + 1);
     const ExpertMap& now = layer->expert_map();
     move_experts(run.state, run.groups, *layer, test::random_map(now.experts(), now.ranks(), seed));
+    layer->replicate(test::random_replicas(layer->expert_map(), run.config.parallel.replicas, seed));
+    layer->update_copies(run.state.ctx);
   }
 }
 
@@ -257,12 +262,16 @@ static void check_allocations(const std::shared_ptr<Communicator>& world, const 
                                expert_parallel, placement, allocations));
 }
 
-static void check_curve(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel) {
-  TrainConfig config = case_config(c);
+static void check_curve(const std::shared_ptr<Communicator>& world, const Case& c, int64_t expert_parallel,
+                        const char* placement = "contiguous") {
+  TrainConfig config = case_config(c, placement);
   TinyRun reference(config, kVocab, ProcessGroups::single());
   TinyRun run(config, kVocab, ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
   TinyRun again(config, kVocab,
                 ProcessGroups::make(world, expert_parallel, smallest_experts(config.model, config.moe)));
+  for (TinyRun* each : {&run, &again}) {
+    if (expert_parallel > 1 && config.parallel.replicas > 0) place(*each);
+  }
   for (int64_t i = 0; i < 20; ++i) {
     const RandomBatch batch(config, kVocab, 5, static_cast<uint64_t>(i % 4));
     const std::string where = fmt::format("{}, {} ranks share the experts, step {}", c.name, expert_parallel, i + 1);
@@ -285,12 +294,17 @@ int main(int argc, char** argv) {
       for (const Case& c : kCases) check_step(world, c, expert_parallel, "contiguous");
       for (const Case& c : kCases) {
         if (expert_parallel > 1) check_step(world, c, expert_parallel, "co_activation");
+        if (expert_parallel > 1) check_step(world, c, expert_parallel, "replicas");
       }
       for (const Case& c : kCases) {
         if (c.curve) check_curve(world, c, expert_parallel);
+        if (c.curve && expert_parallel > 1) check_curve(world, c, expert_parallel, "replicas");
       }
       for (const Case& c : kCases) check_allocations(world, c, expert_parallel, "contiguous");
       if (expert_parallel > 1) check_allocations(world, kCases[0], expert_parallel, "co_activation");
+      for (const Case& c : kCases) {
+        if (expert_parallel > 1) check_allocations(world, c, expert_parallel, "replicas");
+      }
       if (expert_parallel != world->size()) continue;
       // Rows in two stages, between made-up hosts of two ranks (of two ranks: of one).
       std::vector<int> hosts;
@@ -299,6 +313,9 @@ int main(int argc, char** argv) {
       for (const Case& c : kCases) check_step(between_hosts, c, expert_parallel, "contiguous");
       for (const Case& c : kCases) check_allocations(between_hosts, c, expert_parallel, "contiguous");
       if (expert_parallel > 1) check_step(between_hosts, kCases[0], expert_parallel, "co_activation");
+      for (const Case& c : kCases) {
+        if (expert_parallel > 1) check_step(between_hosts, c, expert_parallel, "replicas");
+      }
     }
     double failures = g_failures;
     world->all_reduce_sum(as_tensor(std::span(&failures, 1)));

@@ -49,9 +49,13 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, co
                                                   .layer = 1,
                                                   .moves_experts = travel.placed,
                                                   .counts_pairs = travel.placed,
+                                                  .replicas = travel.replicas,
                                                   .overlap = travel.overlap,
                                                   .all_to_all = travel.all_to_all});
-  if (travel.placed && groups.expert->size() > 1) layer->place(random_map(config.experts, groups.expert->size(), 3));
+  if (travel.placed && groups.expert->size() > 1) {
+    layer->place(random_map(config.experts, groups.expert->size(), 3));
+    layer->replicate(random_replicas(layer->expert_map(), travel.replicas, 4));
+  }
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
   sums.resize(layer->num_sums());
@@ -149,11 +153,13 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
         set_targets(batch, targets);
         batch.global_tokens = input.tokens() - std::count(input.targets.begin(), input.targets.end(), kIgnoreTarget);
         f.ctx.first_token = begin;
+        f.layer->update_copies(f.ctx);
 
         const Tensor x = part(input.x), d_y = part(input.d_y), d_in = f.ctx.output(x.shape);
         const Tensor out = f.forward(batch, x);
         world->all_reduce_sum(as_tensor(f.sums));
         f.layer->backward(f.ctx, batch, d_in, d_y);
+        f.layer->add_copies_gradients(f.ctx);
         groups.world->all_reduce_sum(f.store.buffer(ParameterGroup::shared).gradient);
         groups.data->all_reduce_sum(f.store.buffer(ParameterGroup::expert).gradient);
 

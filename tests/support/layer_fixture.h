@@ -31,6 +31,7 @@ struct Travel {
   int64_t overlap = 1;
   std::vector<int> hosts{};  // of each rank; none: all on one
   AllToAll all_to_all = AllToAll::automatic;
+  int64_t replicas = 0;  // of random experts, on every rank but the last; only if `placed`
 };
 
 struct LayerFixture {
