@@ -116,6 +116,24 @@ class PlannedCopies : public GradientObserver {
   const Model& model_;
 };
 
+static void plan_update(Context& ctx, const TrainConfig& config, Model& model, Optimizer& optimizer,
+                        const TokenBatch& batch) {
+  {
+    const PackedWeightsScope packed(ctx, config.train.micro_batches > 1);
+    PlannedCopies copies(model);
+    if (config.parallel.reduce_during_backward) ctx.gradients = &copies;
+    model.forward(ctx, batch);
+    model.losses_and_backward(ctx, batch, 1);
+    ctx.gradients = nullptr;
+  }
+  for (MoELayer* layer : model.moe_layers()) layer->add_copies_gradients(ctx);
+  optimizer.step(ctx, {});
+  for (MoELayer* layer : model.moe_layers()) {
+    layer->update_copies(ctx);
+    layer->after_step(ctx);
+  }
+}
+
 MemoryPlan plan_memory(const StateSetup& setup) {
   MemoryPlan plan;
   for (const bool worst : {false, true}) {
@@ -153,18 +171,7 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     memory.advance(setup.config.model.attention.memory);
     TokenBatch batch = planned_batch(ctx, setup, *model, memory);
     if (setup.trains) {
-      {
-        const PackedWeightsScope packed(ctx, setup.config.train.micro_batches > 1);
-        PlannedCopies copies(*model);
-        if (setup.config.parallel.reduce_during_backward) ctx.gradients = &copies;
-        model->forward(ctx, batch);
-        model->losses_and_backward(ctx, batch, 1);
-        ctx.gradients = nullptr;
-      }
-      for (MoELayer* layer : model->moe_layers()) layer->add_copies_gradients(ctx);
-      optimizer->step(ctx, {});
-      for (MoELayer* layer : model->moe_layers()) layer->update_copies(ctx);
-      for (MoELayer* layer : model->moe_layers()) layer->after_step(ctx);
+      plan_update(ctx, setup.config, *model, *optimizer, batch);
       // An evaluation may need more than training, because a capacity may keep more rows there.
       activations.reset();
       scratch.reset();
