@@ -17,7 +17,7 @@ namespace moe {
 namespace {
 
 std::string describe_tokenizers() {
-  std::string text = "one of";
+  std::string text = "a file or folder of another program's tokenizer, or one of";
   for (const TokenizerEntry& entry : tokenizers()) {
     if (entry.make) text += fmt::format("\n{}: {}", entry.name, entry.help);
   }
@@ -62,7 +62,8 @@ void add_prepare(CommandLine& app) {
   command.add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command.add_option("--tokenizer", options->tokenizer, describe_tokenizers()).capture_default_str();
   command.add_option("--vocabulary", options->vocabulary.vocabulary,
-                     "for bpe the folder with its files, for sentencepiece a .model file");
+                     "for bpe the folder with its files, for sentencepiece a .model file, for huggingface a "
+                     "tokenizer.json");
   command.add_option("--vocab-size", options->vocabulary.vocab_size,
                      "largest number of pieces that sentencepiece learns");
   command
@@ -91,7 +92,8 @@ void add_prepare(CommandLine& app) {
 void add_shard_options(CommandLine& command, CorpusOptions& options) {
   command.add_option("--vocab-size", options.vocab_size, "vocabulary size of .bin files, which do not record it");
   command.add_option("--tokenizer", options.tokenizer,
-                     "tokenizer of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, or a .model file");
+                     "tokenizer of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, a .model file or a "
+                     "tokenizer.json");
 }
 
 struct InfoOptions {

@@ -7,6 +7,7 @@
 #include "data/tokenizers/byte_pair.h"
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
+#include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 #include "data/tokenizers/sentence_piece.h"
 #include "data/tokenizers/word.h"
 
@@ -26,6 +27,9 @@ const Table<TokenizerEntry>& tokenizers() {
            BytePairTokenizer::from_json, BytePairTokenizer::make, BytePairTokenizer::is_vocabulary},
           {"sentencepiece", "read from a .model file (--vocabulary), or learned from the training text (--vocab-size)",
            SentencePieceTokenizer::from_json, SentencePieceTokenizer::make, SentencePieceTokenizer::is_vocabulary},
+          {"huggingface",
+           "read from a tokenizer.json of Hugging Face's tokenizers (--vocabulary: the file or its folder)",
+           PipelineTokenizer::from_json, PipelineTokenizer::make, PipelineTokenizer::is_vocabulary},
           {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr, nullptr},
       });
   return table;
@@ -68,15 +72,27 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   return bytes;
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
+static const TokenizerEntry& recognise(const std::string& path) {
   if (!std::filesystem::exists(path)) raise<DataError>("{}: no such file or folder", path);
   std::vector<std::string> known;
   for (const TokenizerEntry& entry : tokenizers()) {
     if (!entry.is_vocabulary) continue;
-    if (entry.is_vocabulary(path)) return entry.make({}, {.vocabulary = path});
+    if (entry.is_vocabulary(path)) return entry;
     known.emplace_back(entry.name);
   }
   raise<DataError>("{}: not the vocabulary of a known tokenizer; known: {}", path, join(known, ", "));
+}
+
+const TokenizerEntry& find_tokenizer(const std::string& word, TokenizerOptions& options) {
+  if (tokenizers().find(word) || !std::filesystem::exists(word)) return tokenizers().at(word);
+  if (!options.vocabulary.empty())
+    raise<UsageError>("two vocabularies are given, {} and {}; expected one", word, options.vocabulary);
+  options.vocabulary = word;
+  return recognise(word);
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
+  return recognise(path).make({}, {.vocabulary = path});
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const Json& description, const std::string& origin) {

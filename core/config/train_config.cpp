@@ -43,8 +43,10 @@ void LabelledDataConfig::fields(FieldVisitor& v) {
           "tokenizer of texts, built from the training texts; a run that starts from another run (init.from) uses "
           "that run's tokenizer",
           words_of<TokenizerEntry>());
-  v.field("vocabulary", vocabulary,
-          "for tokenizer bpe: the folder with GPT-2's encoder.json and vocab.bpe; for sentencepiece: a .model file");
+  v.field(
+      "vocabulary", vocabulary,
+      "for tokenizer bpe: the folder with GPT-2's encoder.json and vocab.bpe; for sentencepiece: a .model file; for "
+      "huggingface: a tokenizer.json");
   v.field("vocab_size", vocab_size,
           "for tokenizer sentencepiece without a .model file: maximum number of pieces to learn", {0, 1 << 24});
   v.field("min_count", min_count, "for tokenizer word: words with fewer occurrences become <unk>", {1, 1 << 30});
@@ -82,7 +84,7 @@ void DataConfig::fields(FieldVisitor& v) {
       {-1, 1LL << 62});
   v.field("tokenizer", tokenizer,
           "tokenizer of .bin files, from which their text and byte counts are derived: the folder with GPT-2's "
-          "encoder.json and vocab.bpe, or a .model file of SentencePiece; empty = unknown");
+          "encoder.json and vocab.bpe, a .model file of SentencePiece, or a tokenizer.json; empty = unknown");
   v.field("tokenizer_absolute", tokenizer_absolute, "where data.tokenizer was found, like data.path_absolute");
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("labelled", labelled, "Labelled samples, for `task: classify`.");

@@ -8,6 +8,7 @@
 #include "core/base/integer.h"
 #include "core/base/json.h"
 #include "data/tokenizers/byte_pair_files.h"
+#include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 
 namespace moe {
 
@@ -66,7 +67,8 @@ std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText&, const To
 }
 
 bool BytePairTokenizer::is_vocabulary(const std::string& path) {
-  return holds_byte_pairs(path);
+  // Where there is a tokenizer.json as well, that one says how texts are cut into words; the pair of files does not.
+  return holds_byte_pairs(path) && !PipelineTokenizer::is_vocabulary(path);
 }
 
 std::optional<std::vector<int32_t>> BytePairTokenizer::bytes_by_id() const {
