@@ -134,6 +134,7 @@ Json describe_source(const PreparationOptions& options, const Plan& plan) {
   if (options.vocabulary.vocab_size != 0) source["vocab_size"] = options.vocabulary.vocab_size;
   if (const std::string& vocabulary = options.vocabulary.vocabulary; std::filesystem::exists(vocabulary))
     source["vocabulary"] = describe_files(vocabulary_files(vocabulary));
+  if (!options.vocabulary.pattern.empty()) source["pattern"] = options.vocabulary.pattern;
   if (options.end_of_document) source["end_of_document"] = true;
   if (plan.entries) source["entries"] = plan.entries->name;
   return source;

@@ -63,7 +63,9 @@ void add_prepare(CommandLine& app) {
   command.add_option("--tokenizer", options->tokenizer, describe_tokenizers()).capture_default_str();
   command.add_option("--vocabulary", options->vocabulary.vocabulary,
                      "for bpe the folder with its files, for sentencepiece a .model file, for huggingface a "
-                     "tokenizer.json");
+                     "tokenizer.json, for tiktoken a file of tokens and ranks");
+  command.add_option("--pattern", options->vocabulary.pattern,
+                     "how tiktoken's vocabulary cuts a text into words: gpt2, cl100k, o200k or a regular expression");
   command.add_option("--vocab-size", options->vocabulary.vocab_size,
                      "largest number of pieces that sentencepiece learns");
   command

@@ -9,6 +9,7 @@
 #include "data/tokenizers/external.h"
 #include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 #include "data/tokenizers/sentence_piece.h"
+#include "data/tokenizers/tiktoken.h"
 #include "data/tokenizers/word.h"
 
 namespace moe {
@@ -30,6 +31,8 @@ const Table<TokenizerEntry>& tokenizers() {
           {"huggingface",
            "read from a tokenizer.json of Hugging Face's tokenizers (--vocabulary: the file or its folder)",
            PipelineTokenizer::from_json, PipelineTokenizer::make, PipelineTokenizer::is_vocabulary},
+          {"tiktoken", "read from a file of tokens and ranks (--vocabulary), with the rule for words --pattern",
+           TiktokenTokenizer::from_json, TiktokenTokenizer::make, TiktokenTokenizer::is_vocabulary},
           {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr, nullptr},
       });
   return table;
@@ -61,6 +64,7 @@ void refuse_foreign(const TokenizerOptions& options, std::string_view name, std:
   refuse(options.min_count != 1, "min_count", "least count of a word");
   refuse(!options.vocabulary.empty(), "vocabulary", "vocabulary that another program made");
   refuse(options.vocab_size != 0, "vocab_size", "vocabulary size");
+  refuse(!options.pattern.empty(), "pattern", "pattern of words");
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {

@@ -87,6 +87,7 @@ struct TokenizerOptions {
   int64_t min_count = 1;        // least count of a word that gets its own id
   std::string vocabulary = {};  // a file or folder that another program made
   int64_t vocab_size = 0;       // size of a vocabulary that is learned; 0 = none requested
+  std::string pattern = {};     // how tiktoken's vocabularies cut a text into words
 };
 
 struct TokenizerEntry {

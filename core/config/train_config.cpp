@@ -46,7 +46,9 @@ void LabelledDataConfig::fields(FieldVisitor& v) {
   v.field(
       "vocabulary", vocabulary,
       "for tokenizer bpe: the folder with GPT-2's encoder.json and vocab.bpe; for sentencepiece: a .model file; for "
-      "huggingface: a tokenizer.json");
+      "huggingface: a tokenizer.json; for tiktoken: a file of tokens and ranks");
+  v.field("pattern", pattern,
+          "for tokenizer tiktoken: how a text is cut into words; gpt2, cl100k, o200k or a regular expression");
   v.field("vocab_size", vocab_size,
           "for tokenizer sentencepiece without a .model file: maximum number of pieces to learn", {0, 1 << 24});
   v.field("min_count", min_count, "for tokenizer word: words with fewer occurrences become <unk>", {1, 1 << 30});

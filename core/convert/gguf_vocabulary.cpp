@@ -177,6 +177,7 @@ const Table<Kind>& kinds() {
                                   {"bpe", of_bpe},
                                   {"sentencepiece", of_sentencepiece},
                                   {"huggingface", of_huggingface},
+                                  {"tiktoken", of_huggingface},
                                   {"external", of_external}}};
   return table;
 }

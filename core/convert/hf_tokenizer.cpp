@@ -252,6 +252,11 @@ HfTokenizer of_huggingface(const Json& description, int64_t positions) {
   return result;
 }
 
+// Its library merges pairs by the rank of their result, transformers by that of the pair.
+HfTokenizer of_tiktoken(const Json&, int64_t) {
+  return {.refusal = "a vocabulary of tiktoken has no list of merges, which transformers needs"};
+}
+
 HfTokenizer of_external(const Json&, int64_t) {
   return {.refusal = "the token ids were made by another program; copy its tokenizer's files into the folder"};
 }
@@ -268,6 +273,7 @@ const Table<Kind>& kinds() {
                                   {"bpe", of_bpe},
                                   {"sentencepiece", of_sentencepiece},
                                   {"huggingface", of_huggingface},
+                                  {"tiktoken", of_tiktoken},
                                   {"external", of_external}}};
   return table;
 }

@@ -36,4 +36,14 @@ inline std::string write_golden_tokenizer(const TemporaryFolder& folder, const s
   return path;
 }
 
+// A vocabulary in tiktoken's form, "file", with tiktoken's ids of the first texts by each rule for words.
+inline Json golden_tiktoken() {
+  return parse_json(read_text_file(fmt::format("{}_tiktoken.json", MOE_GOLDEN_TOKENIZERS)));
+}
+inline std::string write_golden_tiktoken(const TemporaryFolder& folder) {
+  const std::string path = folder / "golden.tiktoken";
+  write_text_file(path, golden_tiktoken().at("file").get<std::string>());
+  return path;
+}
+
 }  // namespace moe

@@ -1,6 +1,9 @@
 #include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 
 #include <algorithm>
+#include <numeric>
+#include <string>
+#include <utility>
 
 #include "core/base/integer.h"
 #include "core/base/text.h"
@@ -23,7 +26,7 @@ static std::vector<int32_t> ids_of(const Tokenizer& tokenizer, std::string_view 
 
 TEST_CASE("a tokenizer.json gives the ids that Hugging Face's library gives") {
   const std::vector<std::string> texts = golden_texts();
-  CHECK(golden_tokenizers().size() >= 7);
+  CHECK(golden_tokenizers().size() >= 15);
   for (const std::string& name : golden_tokenizers()) {
     const Json expected = golden_tokenizer(name);
     const PipelineTokenizer tokenizer(expected.at("file"));
@@ -92,6 +95,46 @@ TEST_CASE("bytes that are not UTF-8 are tokens of a byte-level tokenizer, and de
     for (const std::string& whole : golden_texts()) text += whole;
     INFO(name);
     CHECK(tokenizer.decode(ids_of(tokenizer, text)) == text);
+  }
+}
+
+TEST_CASE("a byte that is not UTF-8 is unknown text where a vocabulary has no tokens for bytes") {
+  for (const auto& [name, unknown] : {std::pair("bert", 1), std::pair("t5", 1), std::pair("llama2", 0)}) {
+    INFO(name);
+    const PipelineTokenizer tokenizer = golden(name);
+    std::vector<int32_t> ids;
+    TokenMeasures measures;
+    CHECK(tokenizer.encode("be\xFF to", ids, measures) == 0);
+    CHECK(std::count(measures.unknown.begin(), measures.unknown.end(), 1) == unknown);
+    CHECK(std::accumulate(measures.lengths.begin(), measures.lengths.end(), 0) == 6);
+  }
+}
+
+TEST_CASE("a long text has the ids and measures of its parts, whatever thread encodes them") {
+  std::string text;
+  for (int i = 0; text.size() < 400'000; ++i)
+    text += golden_texts()[0] + " words and more of them " + std::to_string(i);
+  for (const std::string& name : golden_tokenizers()) {
+    INFO(name);
+    const PipelineTokenizer tokenizer = golden(name);
+    std::vector<int32_t> whole, ids;
+    TokenMeasures of_whole, measures;
+    const int64_t left = tokenizer.encode(text, whole, of_whole);
+    int64_t waiting = 0;
+    for (size_t done = 0, size = 50'000; done < text.size();) {  // too short to be divided among threads
+      const TextPart part{.continues = done > 0, .ends = done + size >= text.size()};
+      const size_t old = ids.size();
+      const EncodedPart encoded =
+          tokenizer.encode_part(std::string_view(text).substr(done, size), part, ids, &measures);
+      if (ids.size() > old) measures.lengths[old] += static_cast<int32_t>(std::exchange(waiting, 0));
+      waiting += encoded.uncovered;
+      REQUIRE(encoded.bytes > 0);
+      done += encoded.bytes;
+    }
+    CHECK((ids == whole));
+    CHECK((measures.lengths == of_whole.lengths));
+    CHECK((measures.unknown == of_whole.unknown));
+    CHECK(waiting == left);
   }
 }
 

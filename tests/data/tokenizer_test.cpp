@@ -23,6 +23,7 @@ static bool is_built(std::string_view tokenizer) {
   return tokenizer == "bpe"             ? MOE_HAS_PCRE2
          : tokenizer == "sentencepiece" ? MOE_HAS_SENTENCEPIECE
          : tokenizer == "huggingface"   ? MOE_HAS_ICU
+         : tokenizer == "tiktoken"      ? MOE_HAS_ICU
                                         : true;
 }
 
@@ -30,6 +31,7 @@ static TokenizerOptions options_of(std::string_view tokenizer, const TemporaryFo
   if (tokenizer == "bpe") return {.vocabulary = write_tiny_byte_pairs(folder)};
   if (tokenizer == "sentencepiece") return {.vocab_size = 300};
   if (tokenizer == "huggingface") return {.vocabulary = write_golden_tokenizer(folder, "gpt2")};
+  if (tokenizer == "tiktoken") return {.vocabulary = write_golden_tiktoken(folder), .pattern = "cl100k"};
   return {};
 }
 
@@ -81,6 +83,7 @@ static std::string write_vocabulary(std::string_view tokenizer, const TemporaryF
     return folder / "m.model";
   }
   if (tokenizer == "huggingface") return write_golden_tokenizer(folder, "gpt2");
+  if (tokenizer == "tiktoken") return write_golden_tiktoken(folder);
   return "";
 }
 
@@ -169,7 +172,7 @@ TEST_CASE("options that a tokenizer does not accept are usage errors") {
     TokenizerOptions options = options_of(entry.name, folder);
     options.min_count = entry.name == "word" ? 0 : 2;
     CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);
-    if (entry.name == "bpe" || entry.name == "huggingface") continue;
+    if (entry.name == "bpe" || entry.name == "huggingface" || entry.name == "tiktoken") continue;
     options = options_of(entry.name, folder);
     options.vocabulary = "elsewhere";  // for sentencepiece: in addition to a size
     CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);

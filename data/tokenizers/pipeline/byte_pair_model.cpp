@@ -116,28 +116,30 @@ void merge_many(const MergeTable& merges, std::vector<TokenPart>& parts, size_t 
   std::erase_if(parts, [](const TokenPart& p) { return p.id < 0; });
 }
 
+struct LearnedMerge {
+  int32_t left, right;
+  Merge result;
+};
+
+struct MergeOptions {
+  bool byte_fallback = false;  // characters without a piece become the pieces of their bytes
+  bool fuse_unknown = false;   // neighbours without a piece become one unknown token
+  bool ignore_merges = false;  // a word that is a piece becomes that piece
+  std::optional<int32_t> unknown = {};
+};
+
 class BytePairModel : public SubwordModel {
  public:
-  BytePairModel(const Json& json, const PieceVocabulary& vocabulary)
+  BytePairModel(const PieceVocabulary& vocabulary, const MergeOptions& options, const std::vector<LearnedMerge>& merges)
       : vocabulary_(vocabulary),
-        merges_(json.at("merges").size()),
-        byte_fallback_(json.value("byte_fallback", false)),
-        fuse_unknown_(json.value("fuse_unk", false)),
-        ignore_merges_(json.value("ignore_merges", false)) {
-    for (const char* option : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"})
-      refuse_option(json, option, "the model BPE");
+        merges_(merges.size()),
+        byte_fallback_(options.byte_fallback),
+        fuse_unknown_(options.fuse_unknown),
+        ignore_merges_(options.ignore_merges),
+        unknown_(options.unknown) {
     for (int byte = 0; byte < 256; ++byte)
       bytes_[as_index(byte)] = vocabulary.find_byte(static_cast<unsigned char>(byte)).value_or(-1);
-    if (!is_absent(json, "unk_token")) unknown_ = id_of(json.at("unk_token").get<std::string>());
-    int32_t rank = 0;
-    for (const Json& merge : json.at("merges")) {  // "a b", or a list of both since tokenizers 0.20
-      const auto parts =
-          merge.is_string() ? split(merge.get<std::string>(), ' ') : merge.get<std::vector<std::string>>();
-      if (parts.size() != 2) raise<DataError>("merge {} is not one of two pieces", rank);
-      const int32_t left = id_of(parts[0]), right = id_of(parts[1]);
-      merges_.set(left, right, {rank, id_of(parts[0] + parts[1])});
-      ++rank;
-    }
+    for (const LearnedMerge& merge : merges) merges_.set(merge.left, merge.right, merge.result);
   }
 
   void encode(std::string_view word, std::vector<TokenPart>& parts) const override {
@@ -175,11 +177,6 @@ class BytePairModel : public SubwordModel {
   std::optional<int32_t> unknown() const override { return unknown_; }
 
  private:
-  int32_t id_of(const std::string& spelling) const {
-    if (const auto id = vocabulary_.find_spelling(spelling)) return *id;
-    raise<DataError>("the piece '{}' of a merge or option is not in the vocabulary", spelling);
-  }
-
   void append_symbols(std::string_view word, std::vector<TokenPart>& parts) const {
     for (size_t at = 0, length = 0; at < word.size(); at += length) {
       length = vocabulary_.byte_level() ? 1 : utf8_length(word.substr(at));
@@ -212,10 +209,41 @@ class BytePairModel : public SubwordModel {
   std::optional<int32_t> unknown_;
 };
 
+int32_t id_of(const PieceVocabulary& vocabulary, const std::string& spelling) {
+  if (const auto id = vocabulary.find_spelling(spelling)) return *id;
+  raise<DataError>("the piece '{}' of a merge or option is not in the vocabulary", spelling);
+}
+
 }  // namespace
 
 std::unique_ptr<SubwordModel> make_byte_pair_model(const Json& json, const PieceVocabulary& vocabulary) {
-  return std::make_unique<BytePairModel>(json, vocabulary);
+  for (const char* option : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"})
+    refuse_option(json, option, "the model BPE");
+  MergeOptions options{.byte_fallback = json.value("byte_fallback", false),
+                       .fuse_unknown = json.value("fuse_unk", false),
+                       .ignore_merges = json.value("ignore_merges", false)};
+  if (!is_absent(json, "unk_token")) options.unknown = id_of(vocabulary, json.at("unk_token").get<std::string>());
+  std::vector<LearnedMerge> merges;
+  for (const Json& merge : json.at("merges")) {  // "a b", or a list of both since tokenizers 0.20
+    const auto rank = static_cast<int32_t>(merges.size());
+    const auto parts = merge.is_string() ? split(merge.get<std::string>(), ' ') : merge.get<std::vector<std::string>>();
+    if (parts.size() != 2) raise<DataError>("merge {} is not one of two pieces", rank);
+    const int32_t left = id_of(vocabulary, parts[0]), right = id_of(vocabulary, parts[1]);
+    merges.push_back({left, right, {rank, id_of(vocabulary, parts[0] + parts[1])}});
+  }
+  return std::make_unique<BytePairModel>(vocabulary, options, merges);
+}
+
+std::unique_ptr<SubwordModel> make_ranked_model(const Json&, const PieceVocabulary& vocabulary) {
+  std::vector<LearnedMerge> merges;
+  for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    const std::string_view piece = vocabulary.piece(id);
+    for (size_t at = 1; at < piece.size(); ++at) {
+      const auto left = vocabulary.find(piece.substr(0, at)), right = vocabulary.find(piece.substr(at));
+      if (left && right) merges.push_back({*left, *right, {id, id}});
+    }
+  }
+  return std::make_unique<BytePairModel>(vocabulary, MergeOptions{.ignore_merges = true}, merges);
 }
 
 }  // namespace moe

@@ -21,7 +21,12 @@ struct Kind {
 };
 
 const Table<Kind>& kinds() {
-  static const Table<Kind> table{"model", {{"BPE", make_byte_pair_model}}};
+  static const Table<Kind> table{"model",
+                                 {{"BPE", make_byte_pair_model},
+                                  {"Unigram", make_unigram_model},
+                                  {"WordPiece", make_word_piece_model},
+                                  {"WordLevel", make_word_level_model},
+                                  {"RankedPieces", make_ranked_model}}};
   return table;
 }
 

@@ -69,5 +69,10 @@ std::unique_ptr<SubwordModel> make_subword_model(const Json& json, const PieceVo
 std::string kind_of_model(const Json& json);
 
 std::unique_ptr<SubwordModel> make_byte_pair_model(const Json& json, const PieceVocabulary& vocabulary);
+// Byte pairs without a list of merges: any two neighbours that together are a piece are merged, the lowest id first.
+std::unique_ptr<SubwordModel> make_ranked_model(const Json& json, const PieceVocabulary& vocabulary);
+std::unique_ptr<SubwordModel> make_unigram_model(const Json& json, const PieceVocabulary& vocabulary);
+std::unique_ptr<SubwordModel> make_word_piece_model(const Json& json, const PieceVocabulary& vocabulary);
+std::unique_ptr<SubwordModel> make_word_level_model(const Json& json, const PieceVocabulary& vocabulary);
 
 }  // namespace moe

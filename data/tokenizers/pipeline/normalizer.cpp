@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <iterator>
 
+#include "core/base/base64.h"
 #include "core/base/check.h"
 #include "core/base/table.h"
+#include "data/tokenizers/pipeline/character_map.h"
 #include "data/tokenizers/pipeline/options.h"
 #include "data/tokenizers/pipeline/unicode.h"
 
@@ -139,6 +141,11 @@ Steps bert(const Json& json) {
   return steps;
 }
 
+Steps precompiled(const Json& json) {
+  const CharacterMap map(from_base64(json.at("precompiled_charsmap").get<std::string>()));
+  return {[map](const AlignedText& text, bool) { return map.apply(text); }};
+}
+
 struct Kind {
   std::string_view name;
   Steps (*make)(const Json& json);
@@ -156,6 +163,7 @@ const Table<Kind>& kinds() {
                                   {"Prepend", prepend},
                                   {"Replace", replace},
                                   {"BertNormalizer", bert},
+                                  {"Precompiled", precompiled},
                                   {"Sequence", sequence}}};
   return table;
 }

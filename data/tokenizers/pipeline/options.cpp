@@ -41,6 +41,7 @@ static void refuse_ambiguous(const std::string& expression) {
 TextPattern pattern_of(const Json& json) {
   if (json.is_string()) return TextPattern::literal(json.get<std::string>());
   if (const Json* text = json.find("String")) return TextPattern::literal(text->get<std::string>());
+  if (const Json* text = json.find("Rust")) return TextPattern::regex(text->get<std::string>(), /*by_line=*/false);
   const auto expression = json.at("Regex").get<std::string>();
   refuse_ambiguous(expression);
   return TextPattern::regex(expression);

@@ -25,7 +25,8 @@ const Json& member_or_null(const Json& json, std::string_view key);
 // Throws DataError if the option is set to something that counts as true: not null, false, 0 or "".
 void refuse_option(const Json& json, std::string_view key, std::string_view of);
 
-// A pattern as tokenizer.json writes it: {"String": ...} or {"Regex": ...}, or a string. Throws DataError for an
+// A pattern as tokenizer.json writes it: {"String": ...} or {"Regex": ...}, or a string; {"Rust": ...} is
+// one of tiktoken's. Throws DataError for an
 // expression that Oniguruma, with which Hugging Face's tokenizers search, reads differently.
 TextPattern pattern_of(const Json& json);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cstddef>
 #include <deque>
 #include <filesystem>
 #include <utility>
@@ -42,6 +44,7 @@ std::string file_of(const std::string& path) {
 struct PipelineTokenizer::Unit {
   Word word;
   std::optional<int32_t> token;  // found in the text or a byte that is not UTF-8; otherwise the model cuts the word
+  bool unknown = false;          // the unknown token in place of a byte
 };
 
 struct PipelineTokenizer::Units {
@@ -148,8 +151,9 @@ void PipelineTokenizer::add_words(AlignedText text, bool continues, Units& units
     const std::string_view whole = word.text();
     size_t begin = 0;
     const auto add = [&](size_t end) {
-      units.all.push_back(
-          {{word.source, word.begin + begin, word.begin + end, begin > 0 || word.begins_group}, std::nullopt});
+      const size_t from = word.begin + begin;
+      const bool first = begin == 0 ? word.begins_group : word.is_between_characters(from);
+      units.all.push_back({{word.source, from, word.begin + end, first}, std::nullopt});
       begin = end;
     };
     if (!cut_before_.empty()) {
@@ -198,12 +202,13 @@ PipelineTokenizer::Units PipelineTokenizer::units_of(std::string_view text, cons
     }
     flush();
     const auto byte = static_cast<unsigned char>(text[at]);
-    const auto id = model_->token_of_byte(byte);
+    const auto own = model_->token_of_byte(byte), id = own ? own : model_->unknown();
     if (!id) {
       raise<DataError>("byte 0x{:02x} at offset {} is not UTF-8, and this tokenizer has no tokens for bytes", byte,
                        part.offset + static_cast<int64_t>(at));
     }
     units.add_token(AlignedText(text.substr(at, 1), at), 0, 1, *id);
+    units.all.back().unknown = !own;
     begin = ++at;
   }
   flush();
@@ -232,7 +237,7 @@ class PipelineTokenizer::Encoding {
   void add(const Unit& unit) {
     const Word& word = unit.word;
     if (unit.token) {
-      add_token(*unit.token, false, word, word.end);
+      add_token(*unit.token, unit.unknown, word, word.end);
       return;
     }
     const std::string_view text = word.text();
@@ -275,22 +280,20 @@ class PipelineTokenizer::Encoding {
 // How many words before the end of a part are left to the next one: expressions look at most a few words ahead.
 static constexpr int kLookahead = 8;
 
-// Whether a part may begin with the word. What stands for several characters together, such as a letter and its
-// accents, is not divided.
-static bool may_begin_part(const Word& word) {
-  return word.begins_group && word.source->end_of(word.begin) < word.source->end_of(word.begin + 1);
+// How many of the units may be encoded when other text follows.
+size_t PipelineTokenizer::decided(const Units& units) {
+  size_t count = units.all.size();
+  for (int groups = 0; count > 0 && groups < kLookahead;) groups += units.all[--count].word.begins_group;
+  return count;
 }
 
-EncodedPart PipelineTokenizer::encode_part(std::string_view text, const TextPart& part, std::vector<int32_t>& ids,
-                                           TokenMeasures* measures) const {
-  const Units units = units_of(text, part);
-  size_t count = units.all.size(), bytes = text.size();
-  if (!part.ends) {
-    int groups = 0;
-    while (count > 0 && groups < kLookahead) groups += may_begin_part(units.all[--count].word);
-    if (groups < kLookahead) count = 0;
-    bytes = count == 0 ? 0 : units.all[count].word.source->end_of(units.all[count].word.begin);
-  }
+// The place of the text at which a word begins.
+static size_t place_of(const Word& word) {
+  return word.source->end_of(word.begin);
+}
+
+EncodedPart PipelineTokenizer::encode_units(const Units& units, size_t count, std::string_view text, size_t bytes,
+                                            int64_t offset, std::vector<int32_t>& ids, TokenMeasures* measures) const {
   const size_t old_ids = ids.size();
   Encoding encoding(*this, ids, measures);
   for (size_t i = 0; i < count; ++i) {
@@ -301,11 +304,100 @@ EncodedPart PipelineTokenizer::encode_part(std::string_view text, const TextPart
       const Word& word = units.all[i].word;
       const size_t at = word.source->end_of(word.begin + place.at);
       raise<DataError>("byte 0x{:02x} at offset {} begins a character that this tokenizer has no token for",
-                       static_cast<unsigned char>(at < text.size() ? text[at] : 0),
-                       part.offset + static_cast<int64_t>(at));
+                       static_cast<unsigned char>(at < text.size() ? text[at] : 0), offset + static_cast<int64_t>(at));
     }
   }
   return {bytes, measures ? static_cast<int64_t>(bytes - std::min(bytes, encoding.done())) : 0};
+}
+
+EncodedPart PipelineTokenizer::encode_alone(std::string_view text, const TextPart& part, std::vector<int32_t>& ids,
+                                            TokenMeasures* measures) const {
+  const Units units = units_of(text, part);
+  if (part.ends) return encode_units(units, units.all.size(), text, text.size(), part.offset, ids, measures);
+  const size_t count = decided(units);
+  const size_t bytes = count == 0 ? 0 : place_of(units.all[count].word);
+  return encode_units(units, count, text, bytes, part.offset, ids, measures);
+}
+
+// A slice of a text, for one thread.
+struct PipelineTokenizer::Slice {
+  size_t begin = 0, end = 0;
+  std::vector<int32_t> ids;
+  TokenMeasures measures;
+  EncodedPart done;
+  bool is_exact = false;  // it ends where a word begins, whatever follows
+};
+
+void PipelineTokenizer::encode_slice(std::string_view text, const TextPart& part, Slice& slice, bool measured) const {
+  constexpr size_t kMore = 4096;  // bytes behind the slice, which show how its end is cut
+  const bool is_last = slice.end == text.size();
+  const size_t end = std::min(text.size(), slice.end + kMore);
+  const TextPart own{.continues = part.continues || slice.begin > 0,
+                     .ends = is_last && part.ends,
+                     .offset = part.offset + static_cast<int64_t>(slice.begin)};
+  const std::string_view seen = text.substr(slice.begin, end - slice.begin);
+  TokenMeasures* const measures = measured ? &slice.measures : nullptr;
+  if (is_last) {
+    slice.done = encode_alone(seen, own, slice.ids, measures);
+    slice.is_exact = true;
+    return;
+  }
+  const Units units = units_of(seen, own);
+  const size_t wanted = slice.end - slice.begin, certain = decided(units);
+  const auto first = std::partition_point(units.all.begin(), units.all.begin() + static_cast<std::ptrdiff_t>(certain),
+                                          [&](const Unit& unit) { return place_of(unit.word) < wanted; });
+  const auto count = static_cast<size_t>(first - units.all.begin());
+  if (count >= certain || !first->word.begins_group) return;
+  // Nothing crosses the place: what lies between two words is blanks that the tokenizer drops.
+  if (count > 0 && (first - 1)->word.source->end_of((first - 1)->word.end) > wanted) return;
+  slice.done = encode_units(units, count, seen, wanted, own.offset, slice.ids, measures);
+  slice.is_exact = true;
+}
+
+// Slices of about the same size that begin with a blank between letters, where most rules begin a word.
+std::vector<PipelineTokenizer::Slice> PipelineTokenizer::slices_of(std::string_view text) {
+  constexpr size_t kSlice = size_t{1} << 16, kSearched = 2048;
+  std::vector<Slice> slices(1);
+  const auto is_letter = [&](size_t i) { return std::isalpha(static_cast<unsigned char>(text[i])) != 0; };
+  for (size_t at = kSlice; at + kSlice < text.size(); at += kSlice) {
+    for (size_t i = at; i < at + kSearched; ++i) {
+      if (text[i] != ' ' || !is_letter(i - 1) || !is_letter(i + 1)) continue;
+      slices.back().end = i;
+      slices.emplace_back().begin = i;
+      break;
+    }
+  }
+  slices.back().end = text.size();
+  return slices;
+}
+
+// Slices are encoded by all threads, if each ends where a word begins; so the ids do not depend on the slices.
+EncodedPart PipelineTokenizer::encode_part(std::string_view text, const TextPart& part, std::vector<int32_t>& ids,
+                                           TokenMeasures* measures) const {
+  std::vector<Slice> slices = slices_of(text);
+  if (slices.size() == 1) return encode_alone(text, part, ids, measures);
+  bool are_exact = true;
+#pragma omp parallel for schedule(dynamic, 1) reduction(&& : are_exact)
+  for (int64_t i = 0; i < std::ssize(slices); ++i) {
+    try {
+      encode_slice(text, part, slices[as_index(i)], measures != nullptr);
+    } catch (const Error&) {
+      slices[as_index(i)].is_exact = false;  // reported by the encoding below
+    }
+    are_exact = are_exact && slices[as_index(i)].is_exact;
+  }
+  if (!are_exact) return encode_alone(text, part, ids, measures);
+  int64_t uncovered = 0;
+  for (Slice& slice : slices) {
+    ids.insert(ids.end(), slice.ids.begin(), slice.ids.end());
+    if (measures && !slice.ids.empty()) {
+      slice.measures.lengths.front() += static_cast<int32_t>(std::exchange(uncovered, 0));
+      measures->lengths.insert(measures->lengths.end(), slice.measures.lengths.begin(), slice.measures.lengths.end());
+      measures->unknown.insert(measures->unknown.end(), slice.measures.unknown.begin(), slice.measures.unknown.end());
+    }
+    uncovered += slice.done.uncovered;
+  }
+  return {slices.back().begin + slices.back().done.bytes, uncovered};
 }
 
 int64_t PipelineTokenizer::encode_text(std::string_view text, int64_t text_offset, std::vector<int32_t>& ids,

@@ -52,6 +52,14 @@ class PipelineTokenizer : public Tokenizer {
   void add_text(std::string_view text, size_t origin, bool continues, Units& units) const;
   void add_words(AlignedText text, bool continues, Units& units) const;
   Units units_of(std::string_view text, const TextPart& part) const;
+  static size_t decided(const Units& units);
+  EncodedPart encode_units(const Units& units, size_t count, std::string_view text, size_t bytes, int64_t offset,
+                           std::vector<int32_t>& ids, TokenMeasures* measures) const;
+  EncodedPart encode_alone(std::string_view text, const TextPart& part, std::vector<int32_t>& ids,
+                           TokenMeasures* measures) const;
+  struct Slice;
+  static std::vector<Slice> slices_of(std::string_view text);
+  void encode_slice(std::string_view text, const TextPart& part, Slice& slice, bool measured) const;
   std::unique_ptr<WordCache> take_cache() const;
 
   Json file_;

@@ -105,11 +105,13 @@ void cut(Words& words, const Matcher& matcher, const Behaviour& behaviour, bool 
     const bool only = words.all.size() == 1;  // the first step that cuts decides where groups begin
     for (const Span& span : spans) {
       if (span.begin == span.end) continue;
-      const bool first = only || (word.begins_group && &span == &spans.front());
-      result.push_back({word.source, word.begin + span.begin, word.begin + span.end, first});
+      const size_t begin = word.begin + span.begin;
+      const bool first = span.begin == 0 ? word.begins_group : only && word.is_between_characters(begin);
+      result.push_back({word.source, begin, word.begin + span.end, first});
     }
   }
   words.all = std::move(result);
+  words.are_cut = true;
 }
 
 struct Stage {
@@ -153,8 +155,7 @@ Stage byte_level(const Json& json) {
     stage.keeps_text = false;
     stage.steps.emplace_back([](Words& words) {
       for (Word& word : words.all) {
-        const bool continues = words.continues && word.source->end_of(word.begin) == 0;
-        if (!continues && !word.text().starts_with(' ')) words.prepend(word, " ");
+        if (!words.is_continued(word) && !word.text().starts_with(' ')) words.prepend(word, " ");
       }
     });
   }
@@ -206,8 +207,7 @@ Stage metaspace(const Json& json) {
     for (Word& word : words.all) {
       AlignedText text = AlignedText::in_place_of(AlignedText({}, word.source->end_of(word.begin)));
       const std::string_view old = word.text();
-      const bool at_begin = word.source->end_of(word.begin) == 0;
-      const bool wanted = at_begin ? !words.continues && scheme != "never" : scheme == "always";
+      const bool wanted = scheme == "always" ? !words.is_continued(word) : scheme == "first" && words.is_first(word);
       if (wanted && !old.starts_with(' ') && !old.starts_with(mark)) text.append(mark, text.origin());
       for (size_t at = 0; at < old.size(); ++at) {
         const size_t end = word.source->end_of(word.begin + at + 1);

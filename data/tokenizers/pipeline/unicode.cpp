@@ -3,6 +3,8 @@
 #include "core/base/check.h"
 
 #if MOE_HAS_ICU
+#include <unicode/brkiter.h>
+#include <unicode/locid.h>
 #include <unicode/normalizer2.h>
 #include <unicode/regex.h>
 #include <unicode/uchar.h>
@@ -194,17 +196,38 @@ AlignedText normalised(AlignedText text, NormalForm form) {
   return result;
 }
 
+// How many bytes of UTF-8 a half or whole character of UTF-16 stands for: each half of a pair for 2 of 4.
+static size_t utf8_bytes(char16_t c) {
+  return c < 0x80 ? 1 : c < 0x800 || (c & 0xF800) == 0xD800 ? 2 : 3;
+}
+
+void for_each_grapheme(std::string_view text, const std::function<void(size_t begin, size_t end)>& visit) {
+  UErrorCode error = U_ZERO_ERROR;
+  const std::unique_ptr<icu::BreakIterator> clusters(
+      icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), error));
+  MOE_CHECK(U_SUCCESS(error), "ICU has no rules for grapheme clusters: {}", u_errorName(error));
+  const icu::UnicodeString wide = utf16(text);
+  clusters->setText(wide);
+  size_t begin = 0;
+  int32_t unit = clusters->first();
+  for (int32_t next = clusters->next(); next != icu::BreakIterator::DONE; next = clusters->next()) {
+    size_t end = begin;
+    for (; unit < next; ++unit) end += utf8_bytes(wide[unit]);
+    visit(begin, end);
+    begin = end;
+  }
+}
+
 struct TextPattern::Compiled {
   std::unique_ptr<icu::RegexPattern> pattern;
 };
 
-// Lines end at \n alone and ^ and $ match at them, as in Oniguruma, with which Hugging Face's tokenizers search.
-TextPattern TextPattern::regex(const std::string& expression) {
+TextPattern TextPattern::regex(const std::string& expression, bool by_line) {
   UErrorCode error = U_ZERO_ERROR;
   UParseError place;
   auto compiled = std::make_shared<Compiled>();
-  compiled->pattern.reset(
-      icu::RegexPattern::compile(utf16(expression), UREGEX_MULTILINE | UREGEX_UNIX_LINES, place, error));
+  compiled->pattern.reset(icu::RegexPattern::compile(
+      utf16(expression), UREGEX_UNIX_LINES | (by_line ? UREGEX_MULTILINE : 0), place, error));
   if (U_FAILURE(error))
     raise<DataError>("the regular expression {} is not supported: {} at its character {}", expression,
                      u_errorName(error), place.offset);
@@ -222,10 +245,7 @@ void TextPattern::for_each_match(std::string_view text, const Visitor& visit) co
   int32_t unit = 0;
   size_t byte = 0;
   const auto byte_of = [&](int32_t target) {  // only forwards
-    for (; unit < target; ++unit) {
-      const char16_t c = units[unit];
-      byte += c < 0x80 ? 1 : c < 0x800 ? 2 : (c & 0xF800) == 0xD800 ? 2 : 3;  // each half of a pair: 2 of its 4 bytes
-    }
+    for (; unit < target; ++unit) byte += utf8_bytes(units[unit]);
     return byte;
   };
   while (U_SUCCESS(error) && matcher->find(error) && U_SUCCESS(error)) {
@@ -266,8 +286,9 @@ void append_lower_case(char32_t, std::string&) {}
 AlignedText normalised(AlignedText text, NormalForm) {
   return text;
 }
+void for_each_grapheme(std::string_view, const std::function<void(size_t, size_t)>&) {}
 struct TextPattern::Compiled {};
-TextPattern TextPattern::regex(const std::string&) {
+TextPattern TextPattern::regex(const std::string&, bool) {
   require_icu();
   return {};
 }

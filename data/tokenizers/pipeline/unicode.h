@@ -34,13 +34,17 @@ AlignedText normalised(AlignedText text, NormalForm form);  // of Unicode 9.0
 // The lower case of one character, whatever follows it, as Rust's char::to_lowercase.
 void append_lower_case(char32_t c, std::string& text);
 
+// Visits the grapheme clusters, which together are the text: what a reader takes for one character.
+void for_each_grapheme(std::string_view text, const std::function<void(size_t begin, size_t end)>& visit);
+
 // A string or regular expression that is searched for in texts. Copies share the compiled expression; threads may
 // search at the same time.
 class TextPattern {
  public:
   static TextPattern literal(std::string text);
-  // Throws DataError for an expression that ICU rejects.
-  static TextPattern regex(const std::string& expression);
+  // Throws DataError for an expression that ICU rejects. `by_line`: ^ and $ match at the ends of lines (\n), as in
+  // Oniguruma, with which Hugging Face's tokenizers search; otherwise at those of the text, as in Rust.
+  static TextPattern regex(const std::string& expression, bool by_line = true);
 
   using Visitor = std::function<void(size_t begin, size_t end)>;
   // Visits the matches from left to right; none overlap.
