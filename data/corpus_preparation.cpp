@@ -142,7 +142,6 @@ Json describe_source(const PreparationOptions& options, const Plan& plan) {
 
 std::unique_ptr<Tokenizer> make_tokenizer(const PreparationOptions& options, const Plan& plan) {
   const TokenizerEntry& entry = tokenizers().at(options.tokenizer);
-  if (!entry.make) raise<UsageError>("the tokenizer '{}' cannot be made from text", entry.name);
   const TrainingText training_text = [&](const TextVisitor& visit) {
     visit_pieces(plan, [&](int split, std::string_view text, int64_t) {
       if (split == 0) visit(text);

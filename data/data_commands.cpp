@@ -67,7 +67,7 @@ void add_prepare(CommandLine& app) {
   command.add_option("--pattern", options->vocabulary.pattern,
                      "how tiktoken's vocabulary cuts a text into words: gpt2, cl100k, o200k or a regular expression");
   command.add_option("--vocab-size", options->vocabulary.vocab_size,
-                     "largest number of pieces that sentencepiece learns");
+                     "largest number of pieces that sentencepiece or bpe learns");
   command
       .add_option("--min-count", options->vocabulary.min_count,
                   "least count of a word in the training split; rarer words become <unk>")

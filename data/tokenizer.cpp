@@ -24,7 +24,9 @@ const Table<TokenizerEntry>& tokenizers() {
            CharacterTokenizer::make, nullptr},
           {"word", "one id per word between blanks, and one for the end of a line; rare words (--min-count) are <unk>",
            WordTokenizer::from_json, WordTokenizer::make, nullptr},
-          {"bpe", "GPT-2's byte pairs: --vocabulary is the folder with encoder.json and vocab.bpe; takes any input",
+          {"bpe",
+           "GPT-2's byte pairs: --vocabulary is the folder with encoder.json and vocab.bpe; or learned (--vocab-size); "
+           "takes any input",
            BytePairTokenizer::from_json, BytePairTokenizer::make, BytePairTokenizer::is_vocabulary},
           {"sentencepiece", "read from a .model file (--vocabulary), or learned from the training text (--vocab-size)",
            SentencePieceTokenizer::from_json, SentencePieceTokenizer::make, SentencePieceTokenizer::is_vocabulary},
@@ -88,7 +90,11 @@ static const TokenizerEntry& recognise(const std::string& path) {
 }
 
 const TokenizerEntry& find_tokenizer(const std::string& word, TokenizerOptions& options) {
-  if (tokenizers().find(word) || !std::filesystem::exists(word)) return tokenizers().at(word);
+  if (tokenizers().find(word) || !std::filesystem::exists(word)) {
+    const TokenizerEntry& entry = tokenizers().at(word);
+    if (!entry.make) raise<UsageError>("the tokenizer '{}' cannot be made from text", word);
+    return entry;
+  }
   if (!options.vocabulary.empty())
     raise<UsageError>("two vocabularies are given, {} and {}; expected one", word, options.vocabulary);
   options.vocabulary = word;

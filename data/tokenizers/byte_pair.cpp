@@ -8,6 +8,7 @@
 #include "core/base/integer.h"
 #include "core/base/json.h"
 #include "data/tokenizers/byte_pair_files.h"
+#include "data/tokenizers/byte_pair_training.h"
 #include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 
 namespace moe {
@@ -58,10 +59,16 @@ std::unique_ptr<Tokenizer> BytePairTokenizer::from_json(const Json& description)
                                                         description.at("merges").get<std::vector<std::string>>()});
 }
 
-std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText&, const TokenizerOptions& options) {
-  refuse_foreign(options, "bpe", "vocabulary");
+std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText& text, const TokenizerOptions& options) {
+  refuse_foreign(options, "bpe", "vocabulary vocab_size");
+  if (options.vocabulary.empty() == (options.vocab_size == 0)) {
+    throw UsageError(
+        "the tokenizer 'bpe' needs either the folder of a vocabulary (GPT-2's encoder.json and vocab.bpe) or the size "
+        "of "
+        "one to learn");
+  }
   if (options.vocabulary.empty())
-    throw UsageError("the tokenizer 'bpe' needs the folder of a vocabulary (GPT-2's encoder.json and vocab.bpe)");
+    return std::make_unique<BytePairTokenizer>(learn_byte_pairs(text, options.vocab_size));
   return naming(options.vocabulary,
                 [&] { return std::make_unique<BytePairTokenizer>(read_byte_pairs(options.vocabulary)); });
 }
