@@ -14,6 +14,7 @@ namespace moe {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t kLongestPart = 1 << 24;   // bytes that are kept at most, where a text has no end of a word
 constexpr int64_t kLongestToken = 1 << 16;  // bytes, so that lengths fit into 16 bits
 
 static std::string file_name(std::string_view split) {
@@ -103,17 +104,22 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_tex
   }
 }
 
-void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset) {
+void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset, bool ends) {
   SplitWriter& writer = writers_[as_index(split)];
+  if (writer.kept.empty()) writer.kept_offset = offset;
+  writer.kept += text;
+  ends = ends || static_cast<int64_t>(writer.kept.size()) > kLongestPart;
   ids_.clear();
   measures_ = {};
-  if (!writer.lengths) {
-    tokenizer_->encode(text, ids_, offset);
-  } else {
-    const int64_t left = tokenizer_->encode(text, ids_, measures_, offset);
+  const TextPart part{.continues = writer.continues, .ends = ends, .offset = writer.kept_offset};
+  const EncodedPart done = tokenizer_->encode_part(writer.kept, part, ids_, writer.lengths ? &measures_ : nullptr);
+  writer.continues = !ends && (writer.continues || done.bytes > 0);
+  writer.kept.erase(0, done.bytes);
+  writer.kept_offset += static_cast<int64_t>(done.bytes);
+  if (writer.lengths) {
     std::vector<int32_t>& lengths = measures_.lengths;
     if (!lengths.empty()) lengths.front() += static_cast<int32_t>(std::exchange(writer.waiting, 0));
-    writer.waiting += left;
+    writer.waiting += done.uncovered;
     for (const int32_t length : lengths) {
       if (length >= kLongestToken) raise<DataError>("a token of {} bytes is too long; is the input text?", length);
     }

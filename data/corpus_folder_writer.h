@@ -27,7 +27,8 @@ class CorpusFolderWriter {
   // them.
   void begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text = true);
   // Encodes `text`, which continues the split (an index of kSplitNames). `offset`: the position of `text` in the input.
-  void write(int split, std::string_view text, int64_t offset);
+  // `ends`: the next text is another one; otherwise what depends on the next text is encoded with it.
+  void write(int split, std::string_view text, int64_t offset, bool ends);
   // Writes tokens that do not stand for text.
   void write(int split, std::span<const int32_t> tokens);
   void finish(const std::string& name, const std::array<std::optional<int64_t>, 3>& raw_bytes,
@@ -47,6 +48,9 @@ class CorpusFolderWriter {
     std::unique_ptr<TokenWriter> tokens, lengths, unknown;  // the last two: null where ids give them, or without text
     int64_t waiting = 0;                                    // bytes that no token includes yet
     UnknownText unknown_text;
+    std::string kept;         // the end of the text so far, which is encoded with what follows
+    int64_t kept_offset = 0;  // its position in the input
+    bool continues = false;   // a part of the text has been encoded
   };
   std::array<SplitWriter, 3> writers_;
   bool of_text_ = true;

@@ -134,15 +134,14 @@ Json describe_source(const PreparationOptions& options, const Plan& plan) {
   if (options.vocabulary.vocab_size != 0) source["vocab_size"] = options.vocabulary.vocab_size;
   if (const std::string& vocabulary = options.vocabulary.vocabulary; std::filesystem::exists(vocabulary))
     source["vocabulary"] = describe_files(vocabulary_files(vocabulary));
+  if (!options.vocabulary.pattern.empty()) source["pattern"] = options.vocabulary.pattern;
   if (options.end_of_document) source["end_of_document"] = true;
   if (plan.entries) source["entries"] = plan.entries->name;
   return source;
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const PreparationOptions& options, const Plan& plan) {
-  const std::string& name = options.tokenizer;
-  const TokenizerEntry& entry = tokenizers().at(name);
-  if (!entry.make) raise<UsageError>("the tokenizer '{}' cannot be made from text", name);
+  const TokenizerEntry& entry = tokenizers().at(options.tokenizer);
   const TrainingText training_text = [&](const TextVisitor& visit) {
     visit_pieces(plan, [&](int split, std::string_view text, int64_t) {
       if (split == 0) visit(text);
@@ -166,9 +165,9 @@ void check_folder_option(const std::string& output) {
 
 }  // namespace
 
-bool prepare_corpus(const PreparationOptions& options) {
+bool prepare_corpus(PreparationOptions options) {
   check_folder_option(options.output);
-  tokenizers().at(options.tokenizer);  // before any long work
+  options.tokenizer = find_tokenizer(options.tokenizer, options.vocabulary).name;  // before any long work
   const Plan plan = make_plan(options);
   CorpusFolderWriter folder(options.output, describe_source(options, plan), options.force);
   if (folder.already_prepared()) return false;
@@ -177,15 +176,19 @@ bool prepare_corpus(const PreparationOptions& options) {
   const std::vector<int32_t> end = end_of_document(options, plan, *tokenizer);
   folder.begin(std::move(tokenizer));
   std::array<std::optional<int64_t>, 3> raw_bytes = {0, 0, 0};
-  visit_pieces(plan, [&](int split, std::string_view text, int64_t offset) {
+  const auto write = [&](int split, std::string_view text, int64_t offset, bool ends) {
     try {
-      folder.write(split, text, offset);
+      folder.write(split, text, offset, ends);
     } catch (const DataError& error) {
       raise<DataError>("{} ({}): {}", plan.input.paths().front(), kSplitNames[as_index(split)], error.what());
     }
+  };
+  visit_pieces(plan, [&](int split, std::string_view text, int64_t offset) {
+    write(split, text, offset, plan.entries != nullptr);
     folder.write(split, end);
     *raw_bytes[as_index(split)] += static_cast<int64_t>(text.size());
   });
+  for (int split = 0; split < 3; ++split) write(split, {}, 0, true);
   for (size_t i = 0; i < 3; ++i) {
     if (plan.rule.kind == SplitRule::Kind::hold_out && *raw_bytes[i] == 0) {
       raise<DataError>("{}: too few entries to hold out {}", plan.input.paths().front(), plan.rule.to_string());

@@ -24,7 +24,7 @@ struct PreparationOptions {
 
 // Returns false when the folder already holds exactly this corpus. The folder appears under its name only when it is
 // complete. A folder that is not a prepared corpus is never changed. Throws UsageError and DataError.
-bool prepare_corpus(const PreparationOptions& options);
+bool prepare_corpus(PreparationOptions options);
 
 // Writes a synthetic corpus as a prepared folder, under the same rules.
 bool prepare_synthetic(const SyntheticConfig& config, const std::string& output, bool force);

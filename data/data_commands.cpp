@@ -17,7 +17,7 @@ namespace moe {
 namespace {
 
 std::string describe_tokenizers() {
-  std::string text = "one of";
+  std::string text = "a file or folder of another program's tokenizer, or one of";
   for (const TokenizerEntry& entry : tokenizers()) {
     if (entry.make) text += fmt::format("\n{}: {}", entry.name, entry.help);
   }
@@ -62,9 +62,12 @@ void add_prepare(CommandLine& app) {
   command.add_option("--name", options->name, "name of the corpus; default: the name of the folder");
   command.add_option("--tokenizer", options->tokenizer, describe_tokenizers()).capture_default_str();
   command.add_option("--vocabulary", options->vocabulary.vocabulary,
-                     "for bpe the folder with its files, for sentencepiece a .model file");
+                     "for bpe the folder with its files, for sentencepiece a .model file, for huggingface a "
+                     "tokenizer.json, for tiktoken a file of tokens and ranks");
+  command.add_option("--pattern", options->vocabulary.pattern,
+                     "how tiktoken's vocabulary cuts a text into words: gpt2, cl100k, o200k or a regular expression");
   command.add_option("--vocab-size", options->vocabulary.vocab_size,
-                     "largest number of pieces that sentencepiece learns");
+                     "largest number of pieces that sentencepiece or bpe learns");
   command
       .add_option("--min-count", options->vocabulary.min_count,
                   "least count of a word in the training split; rarer words become <unk>")
@@ -91,7 +94,8 @@ void add_prepare(CommandLine& app) {
 void add_shard_options(CommandLine& command, CorpusOptions& options) {
   command.add_option("--vocab-size", options.vocab_size, "vocabulary size of .bin files, which do not record it");
   command.add_option("--tokenizer", options.tokenizer,
-                     "tokenizer of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, or a .model file");
+                     "tokenizer of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, a .model file or a "
+                     "tokenizer.json");
 }
 
 struct InfoOptions {

@@ -7,7 +7,9 @@
 #include "data/tokenizers/byte_pair.h"
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
+#include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 #include "data/tokenizers/sentence_piece.h"
+#include "data/tokenizers/tiktoken.h"
 #include "data/tokenizers/word.h"
 
 namespace moe {
@@ -22,10 +24,17 @@ const Table<TokenizerEntry>& tokenizers() {
            CharacterTokenizer::make, nullptr},
           {"word", "one id per word between blanks, and one for the end of a line; rare words (--min-count) are <unk>",
            WordTokenizer::from_json, WordTokenizer::make, nullptr},
-          {"bpe", "GPT-2's byte pairs: --vocabulary is the folder with encoder.json and vocab.bpe; takes any input",
+          {"bpe",
+           "GPT-2's byte pairs: --vocabulary is the folder with encoder.json and vocab.bpe; or learned (--vocab-size); "
+           "takes any input",
            BytePairTokenizer::from_json, BytePairTokenizer::make, BytePairTokenizer::is_vocabulary},
           {"sentencepiece", "read from a .model file (--vocabulary), or learned from the training text (--vocab-size)",
            SentencePieceTokenizer::from_json, SentencePieceTokenizer::make, SentencePieceTokenizer::is_vocabulary},
+          {"huggingface",
+           "read from a tokenizer.json of Hugging Face's tokenizers (--vocabulary: the file or its folder)",
+           PipelineTokenizer::from_json, PipelineTokenizer::make, PipelineTokenizer::is_vocabulary},
+          {"tiktoken", "read from a file of tokens and ranks (--vocabulary), with the rule for words --pattern",
+           TiktokenTokenizer::from_json, TiktokenTokenizer::make, TiktokenTokenizer::is_vocabulary},
           {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr, nullptr},
       });
   return table;
@@ -57,6 +66,7 @@ void refuse_foreign(const TokenizerOptions& options, std::string_view name, std:
   refuse(options.min_count != 1, "min_count", "least count of a word");
   refuse(!options.vocabulary.empty(), "vocabulary", "vocabulary that another program made");
   refuse(options.vocab_size != 0, "vocab_size", "vocabulary size");
+  refuse(!options.pattern.empty(), "pattern", "pattern of words");
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
@@ -68,15 +78,31 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   return bytes;
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
+static const TokenizerEntry& recognise(const std::string& path) {
   if (!std::filesystem::exists(path)) raise<DataError>("{}: no such file or folder", path);
   std::vector<std::string> known;
   for (const TokenizerEntry& entry : tokenizers()) {
     if (!entry.is_vocabulary) continue;
-    if (entry.is_vocabulary(path)) return entry.make({}, {.vocabulary = path});
+    if (entry.is_vocabulary(path)) return entry;
     known.emplace_back(entry.name);
   }
   raise<DataError>("{}: not the vocabulary of a known tokenizer; known: {}", path, join(known, ", "));
+}
+
+const TokenizerEntry& find_tokenizer(const std::string& word, TokenizerOptions& options) {
+  if (tokenizers().find(word) || !std::filesystem::exists(word)) {
+    const TokenizerEntry& entry = tokenizers().at(word);
+    if (!entry.make) raise<UsageError>("the tokenizer '{}' cannot be made from text", word);
+    return entry;
+  }
+  if (!options.vocabulary.empty())
+    raise<UsageError>("two vocabularies are given, {} and {}; expected one", word, options.vocabulary);
+  options.vocabulary = word;
+  return recognise(word);
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
+  return recognise(path).make({}, {.vocabulary = path});
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const Json& description, const std::string& origin) {

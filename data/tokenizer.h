@@ -1,6 +1,7 @@
 // Encodes text as token ids and decodes them. The tokenizer of a prepared corpus is stored inside its corpus.json, so
 // that a model trained on the corpus can encode prompts and decode its output without any other file.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,6 +23,17 @@ struct TokenMeasures {
   std::vector<int32_t> unknown;  // bytes of it that the unknown token replaced; 0 for all other tokens
 };
 
+// A part of a text that is encoded part by part.
+struct TextPart {
+  bool continues = false;  // another part of the text precedes it
+  bool ends = true;        // no other part follows
+  int64_t offset = 0;      // its position in its file
+};
+struct EncodedPart {
+  size_t bytes = 0;       // of the part that were encoded; the others belong to the next part
+  int64_t uncovered = 0;  // bytes after the last id that no token covers
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -41,6 +53,12 @@ class Tokenizer {
   int64_t encode(std::string_view text, std::vector<int32_t>& ids, TokenMeasures& measures,
                  int64_t text_offset = 0) const {
     return encode_text(text, text_offset, ids, &measures);
+  }
+  // Encodes the beginning of a part that does not depend on what follows it: nothing if the part is too short to tell.
+  // The parts of a text have the ids of the whole. `measures` may be null.
+  virtual EncodedPart encode_part(std::string_view text, const TextPart& part, std::vector<int32_t>& ids,
+                                  TokenMeasures* measures) const {
+    return {text.size(), encode_text(text, part.offset, ids, measures)};
   }
   // Returns the bytes of `ids`. Throws DataError for an id outside [0, vocab_size).
   std::string decode(std::span<const int32_t> ids) const;
@@ -69,6 +87,7 @@ struct TokenizerOptions {
   int64_t min_count = 1;        // least count of a word that gets its own id
   std::string vocabulary = {};  // a file or folder that another program made
   int64_t vocab_size = 0;       // size of a vocabulary that is learned; 0 = none requested
+  std::string pattern = {};     // how tiktoken's vocabularies cut a text into words
 };
 
 struct TokenizerEntry {
@@ -86,6 +105,11 @@ struct TokenizerEntry {
 const Table<TokenizerEntry>& tokenizers();
 template <>
 std::vector<std::string> words_of<TokenizerEntry>();  // those that can be made from texts
+
+// The tokenizer that `word` names: one of the table, or a file or folder of another program, which becomes
+// options.vocabulary. Throws UsageError for any other word, for a tokenizer without make(), and for a path beside another
+// vocabulary.
+const TokenizerEntry& find_tokenizer(const std::string& word, TokenizerOptions& options);
 
 // Calls make() for a vocabulary's file or folder, and adds `path` to the message of a DataError that does not name it
 // yet.

@@ -57,6 +57,7 @@ void expand_paths(TrainConfig& config) {
   expand(config.data, "path", config.data.path);
   expand(config.data, "tokenizer", config.data.tokenizer);
   expand(config.data.labelled, "vocabulary", config.data.labelled.vocabulary);
+  expand(config.data.labelled, "tokenizer", config.data.labelled.tokenizer);
   expand(config.init, "from", config.init.from);
   expand(config.curriculum, "from", config.curriculum.from);
 }

@@ -2,13 +2,22 @@
 
 #include <glob.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <system_error>
+#include <vector>
 
 #include "core/base/check.h"
+#include "core/base/words.h"
 
 namespace moe {
+
+struct TokenizerEntry;
+template <>
+std::vector<std::string> words_of<TokenizerEntry>();
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -75,6 +84,9 @@ void locate_inputs(TrainConfig& config) {
     if (const Found found = find(value, folder_of(set, field)); !found.here && !found.path.empty()) value = found.path;
   };
   complete(data.labelled, "vocabulary", data.labelled.vocabulary);
+  const std::vector<std::string> words = words_of<TokenizerEntry>();
+  if (std::find(words.begin(), words.end(), data.labelled.tokenizer) == words.end())
+    complete(data.labelled, "tokenizer", data.labelled.tokenizer);
   complete(config.init, "from", config.init.from);
   complete(config.curriculum, "from", config.curriculum.from);
 }

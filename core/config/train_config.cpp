@@ -1,5 +1,8 @@
 #include "core/config/train_config.h"
 
+#include <string>
+
+#include "core/base/text.h"
 #include "core/base/words.h"
 #include "core/config/all_to_all.h"
 
@@ -39,14 +42,18 @@ void LabelledDataConfig::fields(FieldVisitor& v) {
           {0, 1LL << 40});
   v.field("split_seed", split_seed, "seed of the draw of held-out samples, independent of the run's seed",
           {0, 1LL << 62});
-  v.field("tokenizer", tokenizer,
-          "tokenizer of texts, built from the training texts; a run that starts from another run (init.from) uses "
-          "that run's tokenizer",
-          words_of<TokenizerEntry>());
-  v.field("vocabulary", vocabulary,
-          "for tokenizer bpe: the folder with GPT-2's encoder.json and vocab.bpe; for sentencepiece: a .model file");
+  static const std::string tokenizer_help =
+      "tokenizer of texts, built from the training texts: " + join(words_of<TokenizerEntry>(), ", ") +
+      ", or another program's file or folder; a run that starts from another run (init.from) uses that run's tokenizer";
+  v.field("tokenizer", tokenizer, tokenizer_help.c_str());
+  v.field(
+      "vocabulary", vocabulary,
+      "for tokenizer bpe: the folder with GPT-2's encoder.json and vocab.bpe; for sentencepiece: a .model file; for "
+      "huggingface: a tokenizer.json; for tiktoken: a file of tokens and ranks");
+  v.field("pattern", pattern,
+          "for tokenizer tiktoken: how a text is cut into words; gpt2, cl100k, o200k or a regular expression");
   v.field("vocab_size", vocab_size,
-          "for tokenizer sentencepiece without a .model file: maximum number of pieces to learn", {0, 1 << 24});
+          "for tokenizers sentencepiece and bpe without a vocabulary: maximum number of pieces to learn", {0, 1 << 24});
   v.field("min_count", min_count, "for tokenizer word: words with fewer occurrences become <unk>", {1, 1 << 30});
   v.field("clean", clean,
           "cleaning of texts before tokenization: none, or text8 = lower case, digits as words, a blank for "
@@ -82,7 +89,7 @@ void DataConfig::fields(FieldVisitor& v) {
       {-1, 1LL << 62});
   v.field("tokenizer", tokenizer,
           "tokenizer of .bin files, from which their text and byte counts are derived: the folder with GPT-2's "
-          "encoder.json and vocab.bpe, or a .model file of SentencePiece; empty = unknown");
+          "encoder.json and vocab.bpe, a .model file of SentencePiece, or a tokenizer.json; empty = unknown");
   v.field("tokenizer_absolute", tokenizer_absolute, "where data.tokenizer was found, like data.path_absolute");
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("labelled", labelled, "Labelled samples, for `task: classify`.");

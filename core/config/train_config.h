@@ -30,6 +30,7 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   int64_t split_seed = 1;
   std::string tokenizer = "byte";
   std::string vocabulary;
+  std::string pattern;
   int64_t vocab_size = 0;
   int64_t min_count = 1;
   std::string clean = "none";

@@ -157,6 +157,10 @@ GgufVocabulary of_char(const Json&, int64_t) {
 GgufVocabulary of_word(const Json&, int64_t) {
   return without("llama.cpp has no tokenizer of words between blanks");
 }
+GgufVocabulary of_huggingface(const Json&, int64_t) {
+  return without("llama.cpp divides texts into words by rules of its own, so its ids might differ");
+}
+
 GgufVocabulary of_external(const Json&, int64_t) {
   return without("the token ids were made by another program");
 }
@@ -172,6 +176,8 @@ const Table<Kind>& kinds() {
                                   {"word", of_word},
                                   {"bpe", of_bpe},
                                   {"sentencepiece", of_sentencepiece},
+                                  {"huggingface", of_huggingface},
+                                  {"tiktoken", of_huggingface},
                                   {"external", of_external}}};
   return table;
 }

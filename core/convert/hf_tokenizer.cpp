@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <memory>
 
 #include "core/base/base64.h"
 #include "core/base/check.h"
@@ -10,6 +11,7 @@
 #include "core/base/table.h"
 #include "core/base/text.h"
 #include "core/convert/sentence_piece_model.h"
+#include "data/tokenizer.h"
 #include "data/tokenizers/byte_pair.h"
 #include "data/tokenizers/byte_pair_files.h"
 #include "data/tokenizers/word.h"
@@ -230,6 +232,31 @@ HfTokenizer of_sentencepiece(const Json& description, int64_t positions) {
   return result;
 }
 
+// The file as it was read. The padding is the mark at the end of a document, or the first of the special tokens.
+HfTokenizer of_huggingface(const Json& description, int64_t positions) {
+  const Json& file = description.at("file");
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(description, "the tokenizer");
+  HfTokenizer result;
+  result.tokenizer = file;
+  result.config = tokenizer_config(positions);
+  result.end_id = tokenizer->end_of_document();
+  const Json* added = file.find("added_tokens");
+  for (const Json& token : added ? *added : Json::array()) {
+    const auto id = token.at("id").get<int64_t>();
+    if (!token.value("special", false) || (result.end_id && id != *result.end_id) || result.pad_id) continue;
+    const auto content = token.at("content").get<std::string>();
+    if (result.end_id) result.config["eos_token"] = content;
+    set_pad(result, id, content);
+  }
+  if (!result.pad_id) return {.refusal = "its tokenizer.json has no special token, which padding could use"};
+  return result;
+}
+
+// Its library merges pairs by the rank of their result, transformers by that of the pair.
+HfTokenizer of_tiktoken(const Json&, int64_t) {
+  return {.refusal = "a vocabulary of tiktoken has no list of merges, which transformers needs"};
+}
+
 HfTokenizer of_external(const Json&, int64_t) {
   return {.refusal = "the token ids were made by another program; copy its tokenizer's files into the folder"};
 }
@@ -245,6 +272,8 @@ const Table<Kind>& kinds() {
                                   {"word", of_word},
                                   {"bpe", of_bpe},
                                   {"sentencepiece", of_sentencepiece},
+                                  {"huggingface", of_huggingface},
+                                  {"tiktoken", of_tiktoken},
                                   {"external", of_external}}};
   return table;
 }

@@ -21,8 +21,8 @@ struct HfTokenizer {
 // `description`: Tokenizer::to_json(). `positions`: the length of texts that the model was trained on.
 HfTokenizer hf_tokenizer(const Json& description, int64_t positions);
 
-// The way back: the description of our tokenizer that a folder's tokenizer.json stands for. A tokenizer of another kind
-// becomes `external`. `rows`: of the model's embedding, which may be more than the tokenizer has ids.
+// The way back: the description of our tokenizer that a folder's tokenizer.json stands for. One that is not supported becomes
+// `external`. `rows`: of the model's embedding, which may be more than the tokenizer has ids.
 struct ImportedTokenizer {
   Json description;
   int64_t tokens = 0;          // its ids

@@ -9,13 +9,14 @@
 #include "data/tokenizer.h"
 #include "data/tokenizers/byte_pair.h"
 #include "data/tokenizers/byte_pair_files.h"
+#include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 #include "data/tokenizers/word.h"
 
 namespace moe {
 
 namespace {
 
-// Thrown as the reason why a tokenizer is none of ours.
+// Thrown as the reason why a tokenizer is none of our own kinds.
 struct NotOurs {
   std::string why;
 };
@@ -118,6 +119,15 @@ Json description_of(const Json& file) {
   throw NotOurs{"it is of the kind " + type};
 }
 
+// One of our own kinds where it is one, for which other programs have a form as well; otherwise as the file says.
+std::unique_ptr<Tokenizer> tokenizer_of(const Json& file, const std::string& path) {
+  try {
+    return load_tokenizer(description_of(file), path);
+  } catch (const NotOurs&) {
+    return std::make_unique<PipelineTokenizer>(file);
+  }
+}
+
 }  // namespace
 
 ImportedTokenizer imported_tokenizer(const std::string& folder, int64_t rows) {
@@ -134,13 +144,11 @@ ImportedTokenizer imported_tokenizer(const std::string& folder, int64_t rows) {
   try {
     const Json file = parse_json(read_text(path));
     tokens = number_of_ids(file);
-    const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(description_of(file), path);
+    const std::unique_ptr<Tokenizer> tokenizer = tokenizer_of(file, path);
     result.tokens = tokenizer->vocab_size();
     result.description = tokenizer->to_json();
     if (result.tokens <= rows) return result;
     return external(fmt::format("it has {} ids, the model {}", result.tokens, rows), rows);
-  } catch (const NotOurs& reason) {
-    return external(reason.why, tokens);
   } catch (const JsonError& error) {
     return external(error.what(), tokens);
   } catch (const DataError& error) {

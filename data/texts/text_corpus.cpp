@@ -81,7 +81,8 @@ static std::unique_ptr<Tokenizer> make_tokenizer(const TextSet& set, const std::
   const TrainingText visit_all = [&](const TextVisitor& visit) {
     for (const int64_t i : members) visit(cleaning.clean(set.text(i)) + "\n");
   };
-  return tokenizers().at(config.tokenizer).make(visit_all, {config.min_count, config.vocabulary, config.vocab_size});
+  TokenizerOptions options{config.min_count, config.vocabulary, config.vocab_size, config.pattern};
+  return find_tokenizer(config.tokenizer, options).make(visit_all, options);
 }
 
 TextCorpus::TextCorpus(std::string name, TextFiles files, Setup setup)

@@ -8,6 +8,8 @@
 #include "core/base/integer.h"
 #include "core/base/json.h"
 #include "data/tokenizers/byte_pair_files.h"
+#include "data/tokenizers/byte_pair_training.h"
+#include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 
 namespace moe {
 
@@ -57,16 +59,23 @@ std::unique_ptr<Tokenizer> BytePairTokenizer::from_json(const Json& description)
                                                         description.at("merges").get<std::vector<std::string>>()});
 }
 
-std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText&, const TokenizerOptions& options) {
-  refuse_foreign(options, "bpe", "vocabulary");
+std::unique_ptr<Tokenizer> BytePairTokenizer::make(const TrainingText& text, const TokenizerOptions& options) {
+  refuse_foreign(options, "bpe", "vocabulary vocab_size");
+  if (options.vocabulary.empty() == (options.vocab_size == 0)) {
+    throw UsageError(
+        "the tokenizer 'bpe' needs either the folder of a vocabulary (GPT-2's encoder.json and vocab.bpe) or the size "
+        "of "
+        "one to learn");
+  }
   if (options.vocabulary.empty())
-    throw UsageError("the tokenizer 'bpe' needs the folder of a vocabulary (GPT-2's encoder.json and vocab.bpe)");
+    return std::make_unique<BytePairTokenizer>(learn_byte_pairs(text, options.vocab_size));
   return naming(options.vocabulary,
                 [&] { return std::make_unique<BytePairTokenizer>(read_byte_pairs(options.vocabulary)); });
 }
 
 bool BytePairTokenizer::is_vocabulary(const std::string& path) {
-  return holds_byte_pairs(path);
+  // Where there is a tokenizer.json as well, that one says how texts are cut into words; the pair of files does not.
+  return holds_byte_pairs(path) && !PipelineTokenizer::is_vocabulary(path);
 }
 
 std::optional<std::vector<int32_t>> BytePairTokenizer::bytes_by_id() const {

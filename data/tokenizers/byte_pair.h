@@ -25,7 +25,8 @@ class BytePairTokenizer : public Tokenizer {
   // tokens, and too many tokens.
   explicit BytePairTokenizer(Vocabulary vocabulary);
   static std::unique_ptr<Tokenizer> from_json(const Json& description);
-  // options.vocabulary: the folder of GPT-2's files (byte_pair_files.h).
+  // options.vocabulary: the folder of GPT-2's files (byte_pair_files.h); or options.vocab_size: the size of a
+  // vocabulary that is learned (byte_pair_training.h).
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
   static bool is_vocabulary(const std::string& path);
 

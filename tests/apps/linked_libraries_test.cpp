@@ -36,6 +36,8 @@ const Library kLibraries[] = {
     {"libpcre2-8", Linked::always, MOE_HAS_PCRE2},
     {"libsentencepiece_train", Linked::always, MOE_HAS_SENTENCEPIECE},
     {"libsentencepiece", Linked::always, MOE_HAS_SENTENCEPIECE},
+    {"libicui18n", Linked::always, MOE_HAS_ICU},
+    {"libicuuc", Linked::always, MOE_HAS_ICU},
     {"libcudart", Linked::always, MOE_HAS_CUDA},
     {"libnccl", Linked::always, MOE_HAS_NCCL},
 };

@@ -96,6 +96,9 @@ TEST_CASE("other inputs are found as data.path is") {
   CHECK(config.data.tokenizer == "vocabulary");
   CHECK(fs::equivalent(config.data.tokenizer_location(), "../configs/vocabulary"));
   CHECK(fs::equivalent(config.data.labelled.vocabulary, "../configs/vocabulary"));
+  CHECK(fs::equivalent(folders.located("data: {labelled: {tokenizer: vocabulary}}").data.labelled.tokenizer,
+                       "../configs/vocabulary"));
+  CHECK(folders.located("data: {labelled: {tokenizer: word}}").data.labelled.tokenizer == "word");
   CHECK(fs::equivalent(config.init.from, "../configs/runs/a"));
   CHECK(fs::equivalent(config.curriculum.from, "../configs/runs/a"));
   write("runs/a/config.yaml", "");

@@ -72,6 +72,25 @@ TEST_CASE("a long word is encoded fast, and any bytes are restored") {
   CHECK(tokenizer->decode(ids_of(*tokenizer, text)) == text);
 }
 
+TEST_CASE("byte pairs are learned from words, the most frequent first, and the same each time") {
+  const TrainingText text = [](const TextVisitor& visit) {
+    for (int i = 0; i < 5; ++i) visit("low low low lower lowest\n");
+    visit(" newer newer\xC3\xA9\xFF");
+  };
+  const auto tokenizer = BytePairTokenizer::make(text, {.vocab_size = 264});
+  CHECK(tokenizer->vocab_size() == 264);
+  CHECK(tokenizer->end_of_document() == 263);
+  const Json description = tokenizer->to_json();
+  CHECK(description == BytePairTokenizer::make(text, {.vocab_size = 264})->to_json());
+  const auto merges = description.at("merges").get<std::vector<std::string>>();
+  CHECK(merges == std::vector<std::string>{"l o", "lo w", "\xC4\xA0 low", "\xC4\xA0low e", "s t", "\xC4\xA0lowe r",
+                                           "\xC4\xA0lowe st"});
+  CHECK(ids_of(*tokenizer, " lower") == std::vector<int32_t>{261});
+  CHECK(tokenizer->decode(ids_of(*tokenizer, "slow \xFFnew")) == "slow \xFFnew");
+  CHECK(BytePairTokenizer::make(text, {.vocab_size = 5000})->vocab_size() < 300);  // no pair occurs twice any more
+  CHECK_THROWS_AS(BytePairTokenizer::make(text, {.vocab_size = 256}), UsageError);
+}
+
 TEST_CASE("invalid vocabularies are data errors that name the file or the token") {
   const TemporaryFolder folder;
   const std::string path = write_tiny_byte_pairs(folder);

@@ -4,6 +4,7 @@
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
 #include "data/tokenizers/word.h"
+#include "tests/data/golden_tokenizers.h"
 #include "tests/data/tiny_byte_pairs.h"
 #include "tests/support/catch.h"
 
@@ -19,12 +20,18 @@ static TrainingText text_of(std::string text) {
 
 // Libraries that may be absent from a build.
 static bool is_built(std::string_view tokenizer) {
-  return tokenizer == "bpe" ? MOE_HAS_PCRE2 : tokenizer == "sentencepiece" ? MOE_HAS_SENTENCEPIECE : true;
+  return tokenizer == "bpe"             ? MOE_HAS_PCRE2
+         : tokenizer == "sentencepiece" ? MOE_HAS_SENTENCEPIECE
+         : tokenizer == "huggingface"   ? MOE_HAS_ICU
+         : tokenizer == "tiktoken"      ? MOE_HAS_ICU
+                                        : true;
 }
 
 static TokenizerOptions options_of(std::string_view tokenizer, const TemporaryFolder& folder) {
   if (tokenizer == "bpe") return {.vocabulary = write_tiny_byte_pairs(folder)};
   if (tokenizer == "sentencepiece") return {.vocab_size = 300};
+  if (tokenizer == "huggingface") return {.vocabulary = write_golden_tokenizer(folder, "gpt2")};
+  if (tokenizer == "tiktoken") return {.vocabulary = write_golden_tiktoken(folder), .pattern = "cl100k"};
   return {};
 }
 
@@ -75,6 +82,8 @@ static std::string write_vocabulary(std::string_view tokenizer, const TemporaryF
     write_text_file(folder / "m.model", "\x0A\x0E\x0A\x05<unk>");
     return folder / "m.model";
   }
+  if (tokenizer == "huggingface") return write_golden_tokenizer(folder, "gpt2");
+  if (tokenizer == "tiktoken") return write_golden_tiktoken(folder);
   return "";
 }
 
@@ -97,6 +106,26 @@ TEST_CASE("another program's vocabulary is recognised by its tokenizer alone, an
     CHECK_THROWS_WITH(open_tokenizer(path), Catch::Contains("known: bpe, sentencepiece"));
   }
   CHECK_THROWS_WITH(open_tokenizer(folder / "absent"), Catch::Contains("absent: no such file"));
+}
+
+TEST_CASE("a tokenizer is named by a word or by a path, and recognised by its content") {
+  const TemporaryFolder folder;
+  TokenizerOptions options;
+  CHECK(find_tokenizer("byte", options).name == "byte");
+  CHECK(options.vocabulary.empty());
+  const std::string path = write_tiny_byte_pairs(folder);
+  CHECK(find_tokenizer(path, options).name == "bpe");
+  CHECK(options.vocabulary == path);
+  CHECK_THROWS_AS(find_tokenizer(path, options), UsageError);  // a second vocabulary
+  options = {};
+  CHECK(find_tokenizer(write_golden_tokenizer(folder, "gpt2"), options).name == "huggingface");
+  options = {};
+  write_text_file(path + "/tokenizer.json", read_text_file(folder / "gpt2-tokenizer.json"));
+  CHECK(find_tokenizer(path, options).name == "huggingface");  // it says more than the pair of files beside it
+  options = {};
+  write_text_file(folder / "ours.json", R"({"name": "byte"})");
+  CHECK_THROWS_AS(find_tokenizer(folder / "ours.json", options), DataError);
+  CHECK_THROWS_WITH(find_tokenizer("klingon", options), Catch::Contains("unknown tokenizer 'klingon'"));
 }
 
 TEST_CASE("the word tokenizer has frequent words, line ends and nothing else") {
@@ -143,7 +172,7 @@ TEST_CASE("options that a tokenizer does not accept are usage errors") {
     TokenizerOptions options = options_of(entry.name, folder);
     options.min_count = entry.name == "word" ? 0 : 2;
     CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);
-    if (entry.name == "bpe") continue;
+    if (entry.name == "bpe" || entry.name == "huggingface" || entry.name == "tiktoken") continue;
     options = options_of(entry.name, folder);
     options.vocabulary = "elsewhere";  // for sentencepiece: in addition to a size
     CHECK_THROWS_AS(entry.make(text_of("a"), options), UsageError);

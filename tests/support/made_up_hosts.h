@@ -18,10 +18,7 @@ class MadeUpHosts : public Communicator {
 
   // `hosts`: the host of each rank.
   MadeUpHosts(std::shared_ptr<Communicator> inner, std::vector<int> hosts, Observer observer = {})
-      : MadeUpHosts(std::move(inner), std::move(hosts), {}, std::move(observer)) {
-    numbers_.resize(hosts_.size());
-    std::iota(numbers_.begin(), numbers_.end(), 0);
-  }
+      : MadeUpHosts(std::move(inner), hosts, first_numbers(hosts.size()), std::move(observer)) {}
   MadeUpHosts(std::shared_ptr<Communicator> inner, std::vector<int> hosts, std::vector<int> numbers, Observer observer)
       : inner_(std::move(inner)),
         hosts_(std::move(hosts)),
@@ -66,6 +63,13 @@ class MadeUpHosts : public Communicator {
   }
 
  private:
+  // GCC 14 warns of a vector that is resized and filled in the constructor.
+  static std::vector<int> first_numbers(size_t count) {
+    std::vector<int> numbers(count);
+    std::iota(numbers.begin(), numbers.end(), 0);
+    return numbers;
+  }
+
   void observe(ConstTensor send, std::span<const int64_t> rows) const {
     if (!observer_) return;
     const size_t row = send.dim(0) == 0 ? 0 : send.bytes() / static_cast<size_t>(send.dim(0));

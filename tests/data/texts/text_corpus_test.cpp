@@ -5,7 +5,9 @@
 #include "data/texts/text_loader.h"
 #include "data/tokenizers/byte.h"
 #include "data/tokenizers/character.h"
+#include "tests/data/golden_tokenizers.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace moe;
 
@@ -113,6 +115,20 @@ TEST_CASE("the run's own tokenizer is made from the training texts") {
   CHECK(corpus.tokenizer().decode(corpus.split("train").tokens(1)) == "train1");
   config.tokenizer = "char";  // lacks characters that only the test texts have
   CHECK_THROWS_AS(corpus_of(files_of(2), config), DataError);
+}
+
+TEST_CASE("the tokenizer of labelled texts may be another program's, by its path") {
+  LabelledDataConfig config;
+  config.validation = 0;
+  config.tokenizer = "klingon";
+  CHECK_THROWS_AS(corpus_of(files_of(2), config), UsageError);
+#if MOE_HAS_ICU
+  const TemporaryFolder folder;
+  config.tokenizer = write_golden_tokenizer(folder, "llama3");
+  const TextCorpus corpus = corpus_of(files_of(2), config);
+  CHECK(corpus.tokenizer().name() == "huggingface");
+  CHECK(corpus.tokenizer().decode(corpus.split("train").tokens(1)) == "train1");
+#endif
 }
 
 TEST_CASE("a batch of texts has lengths, and padding after them") {

@@ -1,4 +1,5 @@
 // The description of a tokenizer in corpus.json and in checkpoints.
+#include "core/base/check.h"
 #include "core/base/json_text.h"
 #include "data/tokenizer.h"
 #include "data/tokenizers/character.h"
@@ -30,6 +31,23 @@ static std::vector<std::string> seeds() {
   }
   result.push_back(joined({R"({"name": "external", "vocab_size": 50257})", ""}));
   result.push_back(joined({R"({"name": "bpe", "tokens": ["a", "b", "ab"], "merges": ["a b"]})", "ab"}));
+  const auto add_pipeline = [&](const char* file) {
+    result.push_back(joined({fmt::format(R"({{"name": "huggingface", "file": {}}})", file), "a b<s>\xff ab\xc3\xa9"}));
+  };
+  add_pipeline(R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "<0xC3>": 3, "<unk>": 4, "\u2581": 5},
+                   "merges": ["a b"], "byte_fallback": true, "unk_token": "<unk>", "fuse_unk": true},
+                   "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Prepend",
+                   "prepend": "\u2581"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
+                   "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+                   "added_tokens": [{"id": 6, "content": "<s>", "special": false, "lstrip": true}]})");
+  add_pipeline(R"({"model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1, "##b": 2}, "unk_token": "[UNK]"},
+                   "normalizer": {"type": "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+                   "decoder": {"type": "WordPiece"}})");
+  add_pipeline(R"({"model": {"type": "Unigram", "vocab": [["<unk>", 0], ["\u2581a", -1], ["b", -2.5]], "unk_id": 0},
+                   "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"},
+                   {"type": "Split", "pattern": {"Regex": "\\p{L}+"}, "behavior": "MergedWithNext"},
+                   {"type": "Metaspace", "replacement": "\u2581"}]}})");
+  result.push_back(joined({R"({"name": "tiktoken", "pattern": "\\S+", "tokens": ["a", "b", "ab"]})", "ab"}));
   return result;
 }
 
