@@ -16,6 +16,7 @@
 #include "data/split_rule.h"
 #include "data/text_input.h"
 #include "data/tokenizers/external.h"
+#include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 
 namespace moe {
 namespace {
@@ -115,10 +116,12 @@ Json describe_files(const std::vector<std::string>& paths) {
   return files;
 }
 
-// The files of a vocabulary that another program made: the file itself, or all files of its folder.
-std::vector<std::string> vocabulary_files(const std::string& path) {
+// The files of a vocabulary that another program made: the file itself, or all files of its folder. The folder of a
+// tokenizer.json may hold a whole model, which is not a part of the tokenizer.
+std::vector<std::string> vocabulary_files(const std::string& tokenizer, const std::string& path) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return {path};
+  if (tokenizer == PipelineTokenizer::kName) return {PipelineTokenizer::file_of(path)};
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(path)) {
     if (entry.is_regular_file()) files.push_back(entry.path().string());
@@ -133,7 +136,7 @@ Json describe_source(const PreparationOptions& options, const Plan& plan) {
   if (options.vocabulary.min_count != 1) source["min_count"] = options.vocabulary.min_count;
   if (options.vocabulary.vocab_size != 0) source["vocab_size"] = options.vocabulary.vocab_size;
   if (const std::string& vocabulary = options.vocabulary.vocabulary; std::filesystem::exists(vocabulary))
-    source["vocabulary"] = describe_files(vocabulary_files(vocabulary));
+    source["vocabulary"] = describe_files(vocabulary_files(options.tokenizer, vocabulary));
   if (!options.vocabulary.pattern.empty()) source["pattern"] = options.vocabulary.pattern;
   if (options.end_of_document) source["end_of_document"] = true;
   if (plan.entries) source["entries"] = plan.entries->name;

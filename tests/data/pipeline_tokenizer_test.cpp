@@ -1,12 +1,15 @@
 #include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 #include <string>
 #include <utility>
 
 #include "core/base/integer.h"
 #include "core/base/text.h"
+#include "data/corpus_manifest.h"
+#include "data/corpus_preparation.h"
 #include "tests/data/golden_tokenizers.h"
 #include "tests/support/catch.h"
 
@@ -148,6 +151,21 @@ TEST_CASE("a text that spells a special token is text, and other added tokens ar
   const auto think = static_cast<int32_t>(qwen.vocab_size() - 1);
   CHECK(ids_of(qwen, "<think>") == std::vector<int32_t>{think});
   CHECK(qwen.decode(std::vector<int32_t>{think}) == "<think>");
+}
+
+TEST_CASE("of a model's folder the tokenizer.json alone is described in a corpus") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "model");
+  std::filesystem::rename(write_golden_tokenizer(folder, "llama3"), folder / "model/tokenizer.json");
+  write_text_file(folder / "model/model.safetensors", "large");
+  write_text_file(folder / "a.txt", golden_texts()[0] + "\n\n" + golden_texts()[1] + "\n");
+  PreparationOptions options{{folder / "a.txt"}, folder / "c", "", folder / "model", "60/20/20", "", 0, false};
+  CHECK(prepare_corpus(options));
+  const CorpusManifest manifest = CorpusManifest::read(folder / "c");
+  CHECK(manifest.source.at("tokenizer").get<std::string>() == "huggingface");
+  CHECK(manifest.source.at("vocabulary").size() == 1);
+  CHECK(manifest.source.at("vocabulary").at(0).at("file").get<std::string>() == "tokenizer.json");
+  CHECK_FALSE(prepare_corpus(options));
 }
 
 TEST_CASE("a long word is encoded fast by a tokenizer.json") {

@@ -35,10 +35,6 @@ constexpr std::array kEnds = {"<|endoftext|>",
                               "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
                               "[SEP]"};
 
-std::string file_of(const std::string& path) {
-  return fs::is_directory(path) ? path + "/" + kFileName : path;
-}
-
 }  // namespace
 
 struct PipelineTokenizer::Unit {
@@ -108,6 +104,10 @@ std::unique_ptr<Tokenizer> PipelineTokenizer::make(const TrainingText&, const To
       throw DataError(error.what());
     }
   });
+}
+
+std::string PipelineTokenizer::file_of(const std::string& path) {
+  return fs::is_directory(path) ? path + "/" + kFileName : path;
 }
 
 bool PipelineTokenizer::is_vocabulary(const std::string& path) {

@@ -22,6 +22,8 @@ namespace moe {
 
 class PipelineTokenizer : public Tokenizer {
  public:
+  static constexpr const char* kName = "huggingface";
+
   // `file`: the content of a tokenizer.json. Throws DataError for a kind that is not supported, and in a build without
   // ICU.
   explicit PipelineTokenizer(Json file);
@@ -30,8 +32,9 @@ class PipelineTokenizer : public Tokenizer {
   static std::unique_ptr<Tokenizer> make(const TrainingText& text, const TokenizerOptions& options);
   // Recognised by its content, because tokenizers of our own are JSON, too.
   static bool is_vocabulary(const std::string& path);
+  static std::string file_of(const std::string& path);  // the file, where `path` is its folder
 
-  std::string_view name() const override { return "huggingface"; }
+  std::string_view name() const override { return kName; }
   int64_t vocab_size() const override { return static_cast<int64_t>(decoded_.size()); }
   Json to_json() const override;
   std::optional<std::vector<int32_t>> bytes_by_id() const override;
