@@ -10,6 +10,7 @@
 #include "core/base/text.h"
 #include "data/corpus_manifest.h"
 #include "data/corpus_preparation.h"
+#include "data/tokenizers/pipeline/unicode.h"
 #include "tests/data/golden_tokenizers.h"
 #include "tests/support/catch.h"
 
@@ -99,6 +100,22 @@ TEST_CASE("bytes that are not UTF-8 are tokens of a byte-level tokenizer, and de
     INFO(name);
     CHECK(tokenizer.decode(ids_of(tokenizer, text)) == text);
   }
+}
+
+TEST_CASE("properties of characters are those of the library's older tables") {
+  CHECK(is_bert_accent(0x301));
+  CHECK_FALSE(is_bert_accent('a'));
+  CHECK(is_bert_accent(0x1734));        // of another category since
+  CHECK_FALSE(is_bert_accent(0x1886));  // an accent since
+  CHECK_FALSE(is_bert_accent(0xAFA));   // newer
+  CHECK(is_mark(0x903));
+  CHECK(is_mark(0x1CF2));
+  CHECK_FALSE(is_mark(0xAFA));
+  CHECK(is_punctuation('$'));
+  CHECK(is_punctuation(0x166D));
+  CHECK_FALSE(is_punctuation(0x2E43));
+  CHECK(is_bert_control(0xAD));
+  CHECK_FALSE(is_bert_control(0x378));  // no character
 }
 
 TEST_CASE("a byte that is not UTF-8 is unknown text where a vocabulary has no tokens for bytes") {

@@ -87,7 +87,9 @@ def main():
     options = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     all_texts = texts(options.work, options.megabytes * 1e6)
-    small.TEXTS[:2] = ["\n".join(t[:200_000] for t in all_texts.values())] * 2  # what the tokenizers are trained on
+    learned = "\n".join(text[:200_000] for name, text in all_texts.items() if name != "characters")
+    small.TEXTS[:2] = learned.splitlines(keepends=True)
+    small.SAMPLES = len(small.TEXTS)
     small.PIECES = options.pieces
     differ = total = 0
     for name, tokenizer in small.tokenizers():

@@ -14,6 +14,7 @@ TEXTS = [
     "🙂👩‍👩‍👧‍👦🇩🇪 👍🏽 e\u0301\u0316 \U00010f50\u0301 \u0d3b\u0301 a<|endoftext|>b <think> world  hello world.worldly </s> [UNK] <0x41> ▁ _a_",
     "", " ", "\n", "a", "  leading and trailing  ", "\u0301", "\ufffd\u0085\x00\x1f\x7f",
 ]
+SAMPLES = 2  # texts that most are trained on
 PIECES = 0  # of the vocabularies; 0: few, for small files
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
           r"\s+(?!\S)|\s+")
@@ -48,7 +49,7 @@ def trained(model, words, trainer, normalizer=None, decoder=None):
     tokenizer.pre_tokenizer, tokenizer.decoder = words, decoder or decoders.Metaspace()
     if normalizer:
         tokenizer.normalizer = normalizer
-    tokenizer.train_from_iterator(TEXTS[:2], trainer)
+    tokenizer.train_from_iterator(TEXTS[:SAMPLES], trainer)
     return tokenizer
 
 
@@ -70,7 +71,8 @@ def sentence_piece_like(normalizer, words):
     """Byte pairs of characters, as in Llama 2, Mistral and Gemma."""
     model = models.BPE(unk_token="<unk>", fuse_unk=True)
     tokenizer = trained(model, pre_tokenizers.Metaspace(prepend_scheme="never"), trainers.BpeTrainer(
-        vocab_size=PIECES or 420, min_frequency=1, special_tokens=MARKS + BYTES, show_progress=False))
+        vocab_size=PIECES or 420, min_frequency=1, limit_alphabet=PIECES // 4 or 10**6,
+        special_tokens=MARKS + BYTES, show_progress=False))
     empty = Tokenizer(models.BPE())
     if normalizer:
         empty.normalizer = normalizer
@@ -84,13 +86,14 @@ def sentence_piece_like(normalizer, words):
 
 def word_pieces(normalizer, words):
     return trained(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=12), words, trainers.WordPieceTrainer(
-        vocab_size=PIECES or 180, min_frequency=1, special_tokens=["[UNK]", "[SEP]"], show_progress=False), normalizer,
+        vocab_size=PIECES or 180, min_frequency=1, limit_alphabet=PIECES // 4 or 10**6,
+        special_tokens=["[UNK]", "[SEP]"], show_progress=False), normalizer,
         decoders.WordPiece())
 
 
 def unigram(normalizer, words, fallback=False):
     tokenizer = trained(models.Unigram(), words, trainers.UnigramTrainer(
-        vocab_size=PIECES or 120 + 256 * fallback, special_tokens=MARKS + BYTES * fallback, unk_token="<unk>",
+        vocab_size=PIECES * 2 or 120 + 256 * fallback, special_tokens=MARKS + BYTES * fallback, unk_token="<unk>",
         show_progress=False), normalizer)
     file = json.loads(tokenizer.to_str())
     for entry in file["model"]["vocab"]:
@@ -112,7 +115,8 @@ def small_map():
         file.flush()
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(TEXTS[:1] * 9), model_writer=model, vocab_size=60, hard_vocab_limit=False,
+            sentence_iterator=iter(["To be, or not to be: that is the question."] * 9), model_writer=model,
+            vocab_size=60, hard_vocab_limit=False,
             normalization_rule_tsv=file.name, minloglevel=2)
     spec = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue()).normalizer_spec
     return normalizers.Precompiled(spec.precompiled_charsmap)

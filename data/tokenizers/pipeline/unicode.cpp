@@ -155,7 +155,10 @@ bool is_bert_control(char32_t c) {
 }
 
 bool is_bert_accent(char32_t c) {
-  return (category_of(c) & U_GC_MN_MASK) != 0 && is_in_unicode(8, c) && c != kSandhiMark;
+  // Hanunoo's pamudpod, Mongolian's baludas, Javanese's keret and Sindhi's mark have changed their category since.
+  if (c == 0x1734) return true;
+  if (c == 0x1885 || c == 0x1886 || c == 0xA9BD || c == kSandhiMark) return false;
+  return (category_of(c) & U_GC_MN_MASK) != 0 && is_in_unicode(8, c);
 }
 
 bool is_punctuation(char32_t c) {
