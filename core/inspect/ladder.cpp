@@ -54,11 +54,11 @@ PairedDifference slope_by_seed(const Ladder& ladder, const LadderMethod& method)
     for (size_t k = 0; k < config->paired_seeds.size(); ++k)
       differences[config->paired_seeds[k]].push_back(config->difference.differences[k]);
   }
-  std::vector<double> slopes;
+  std::vector<double> by_seed;
   for (const auto& [seed, values] : differences) {
-    if (values.size() == x.size()) slopes.push_back(slope_of(x, values));
+    if (values.size() == x.size()) by_seed.push_back(slope_of(x, values));
   }
-  return paired_difference(std::move(slopes));
+  return paired_difference(std::move(by_seed));
 }
 
 AdvantageTrend trend_of(const PairedDifference& slope) {

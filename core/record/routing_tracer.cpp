@@ -55,13 +55,7 @@ static int64_t largest(Communicator& world, int64_t value) {
 // What the ranks recorded of a layer, for the places `tokens` of the step; the same on every rank.
 static LayerTrace gathered_layer(Communicator& world, const MoELayer& layer, const RoutingRecord& record,
                                  int64_t places, const std::vector<int64_t>& tokens) {
-  LayerTrace trace{.block = layer.layer(),
-                   .experts = layer.num_experts(),
-                   .slots = largest(world, record.slots),
-                   .chosen = {},
-                   .weights = {},
-                   .dropped = {},
-                   .logits = {}};
+  LayerTrace trace{.block = layer.layer(), .experts = layer.num_experts(), .slots = largest(world, record.slots)};
   const int64_t slots = trace.slots;
   trace.chosen = rows_of(gathered_experts(world, record.place, record.chosen, slots, places), tokens, slots);
   trace.weights = rows_of(gathered(world, record.place, record.weights, slots, places), tokens, slots);
@@ -131,14 +125,7 @@ StepTrace RoutingTracer::collect(const Model& model, Communicator& world, TraceF
   for (int64_t place = 0; place < places; ++place) {
     if (is_token[as_index(place)] > 0) tokens.push_back(place);
   }
-  StepTrace trace{.facts = facts,
-                  .ids = {},
-                  .next = {},
-                  .samples = {},
-                  .positions = {},
-                  .offsets = {},
-                  .sources = {},
-                  .layers = {}};
+  StepTrace trace{.facts = facts};
   for (size_t i = 0; i < layers.size(); ++i)
     trace.layers.push_back(gathered_layer(world, *layers[i], records_[i], places, tokens));
   records_.clear();

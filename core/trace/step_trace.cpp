@@ -147,14 +147,7 @@ std::vector<int32_t> StepTraceFile::integers(const std::string& name, int64_t wi
 }
 
 StepTrace StepTraceFile::tokens_only() const {
-  StepTrace trace{.facts = facts_,
-                  .ids = {},
-                  .next = {},
-                  .samples = {},
-                  .positions = {},
-                  .offsets = {},
-                  .sources = {},
-                  .layers = {}};
+  StepTrace trace{.facts = facts_};
   if (file_.has("tokens")) trace.ids = integers("tokens", 1);
   if (file_.has("next")) trace.next = integers("next", 1);
   trace.samples = integers("samples", 1);
@@ -167,13 +160,7 @@ StepTrace StepTraceFile::tokens_only() const {
 }
 
 LayerTrace StepTraceFile::layer(int64_t layer, bool with_logits) const {
-  LayerTrace result{.block = block(layer),
-                    .experts = experts(layer),
-                    .slots = 0,
-                    .chosen = {},
-                    .weights = {},
-                    .dropped = {},
-                    .logits = {}};
+  LayerTrace result{.block = block(layer), .experts = experts(layer), .slots = 0};
   const auto name = [&](const char* what) { return name_of(result.block, what); };
   const std::vector<int64_t>& shape = file_.shape(name("experts"));
   if (shape.size() != 2 || shape[0] != tokens_ || shape[1] > kMostExperts)

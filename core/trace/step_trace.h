@@ -13,14 +13,14 @@ inline constexpr int32_t kNoExpert = -1;  // an empty slot
 
 // What the choices of one MoE block were.
 struct LayerTrace {
-  int64_t block = 0;             // index of the block
-  int64_t experts = 0;           // that the router chose from
-  int64_t slots = 0;             // choices per token: as many as the token with the most has
-  std::vector<int32_t> chosen;   // (tokens, slots), kNoExpert for an empty slot
-  std::vector<float> weights;    // (tokens, slots): the weights of their outputs before a capacity drops any
-  std::vector<int32_t> dropped;  // (tokens, slots): 1 for a choice that a capacity dropped; empty without a capacity
-  std::vector<float> logits;     // (tokens, experts); empty unless they were asked for
-  std::vector<float> inputs{};   // (tokens, d_model): what the router reads; never in a file
+  int64_t block = 0;               // index of the block
+  int64_t experts = 0;             // that the router chose from
+  int64_t slots = 0;               // choices per token: as many as the token with the most has
+  std::vector<int32_t> chosen{};   // (tokens, slots), kNoExpert for an empty slot
+  std::vector<float> weights{};    // (tokens, slots): the weights of their outputs before a capacity drops any
+  std::vector<int32_t> dropped{};  // (tokens, slots): 1 for a choice that a capacity dropped; empty without a capacity
+  std::vector<float> logits{};     // (tokens, experts); empty unless they were asked for
+  std::vector<float> inputs{};     // (tokens, d_model): what the router reads; never in a file
 
   int32_t expert(int64_t token, int64_t slot) const { return chosen[static_cast<size_t>(token * slots + slot)]; }
   float weight(int64_t token, int64_t slot) const { return weights[static_cast<size_t>(token * slots + slot)]; }
@@ -44,14 +44,14 @@ struct TraceFacts {
 
 struct StepTrace {
   TraceFacts facts;
-  std::vector<int32_t> ids;        // (tokens): the inputs; empty where tokens have no ids
-  std::vector<int32_t> next;       // (tokens): the tokens that are predicted, -1 where none is scored
-  std::vector<int32_t> samples;    // (tokens): row in the global batch
-  std::vector<int32_t> positions;  // (tokens): place in the row
-  std::vector<int64_t> offsets;    // (tokens): place in the split; empty where samples are no windows of a text
+  std::vector<int32_t> ids{};        // (tokens): the inputs; empty where tokens have no ids
+  std::vector<int32_t> next{};       // (tokens): the tokens that are predicted, -1 where none is scored
+  std::vector<int32_t> samples{};    // (tokens): row in the global batch
+  std::vector<int32_t> positions{};  // (tokens): place in the row
+  std::vector<int64_t> offsets{};    // (tokens): place in the split; empty where samples are no windows of a text
   // (tokens): file of the split in which the sample begins; empty where all begin in one.
   std::vector<int32_t> sources{};
-  std::vector<LayerTrace> layers;
+  std::vector<LayerTrace> layers{};
 
   int64_t tokens() const { return static_cast<int64_t>(positions.size()); }
 };

@@ -11,9 +11,9 @@
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/lifecycle/expert_placement.h"
 #include "core/record/routing_tracer.h"
-#include "core/record/run_records.h"
 #include "core/record/run_folder.h"
 #include "core/record/run_lock.h"
+#include "core/record/run_records.h"
 #include "core/step/cpu_setup.h"
 #include "core/step/device_choice.h"
 #include "core/step/scheduled_quantities.h"
@@ -45,6 +45,9 @@ class Trainer {
   ExitCode run();
 
  private:
+  static constexpr const char* kSplit = "validation";   // that is evaluated
+  static constexpr const char* kTraining = "training";  // for trace.of, beside kSplit
+
   // ---- from the folder to the first update (trainer_setup.cpp)
   // A checkpoint that was passed over because it is damaged.
   struct Damaged {
@@ -81,20 +84,11 @@ class Trainer {
   int apply_lifecycle();
   int finish_change();
   void place_experts();
-  void write_change(const std::vector<Json>& records, const std::string& cause);
   std::optional<double> probe_loss(const std::function<bool()>& stop);
   ExitCode train();
-  void record_divergence(int64_t step);
   StepOutcome make_update();
   std::string progress_text(const StepOutcome& outcome) const;
-  void log_step(const StepOutcome& outcome);
-  void log_communication();
-  bool traces(const char* of, int64_t step) const;
-  void write_trace(const char* of, TraceFacts facts, const RoutingTracer::LoadSamples& load);
-  void trace_update();
-  void trace_evaluation(const EvaluationOptions& options);
   int run_evaluation();
-  void record_evaluation(const Evaluation& result, const BestEvaluation::Verdict& verdict, double seconds);
   int show_sample();
   int heed_alarm();
   bool out_of_patience() const;
@@ -102,6 +96,18 @@ class Trainer {
   ExitCode end_interrupted(int signal);
   void save_checkpoint();
   void remove_old_checkpoints() const;  // rank 0
+
+  // ---- what it writes (trainer_records.cpp)
+  void log_step(const StepOutcome& outcome);
+  void log_communication();
+  void record_divergence(int64_t step);
+  void write_change(const std::vector<Json>& records, const std::string& cause);
+  void record_evaluation(const Evaluation& result, const BestEvaluation::Verdict& verdict, double seconds);
+  bool traces(const char* of, int64_t step) const;
+  void write_trace(const char* of, TraceFacts facts, const RoutingTracer::LoadSamples& load);
+  void trace_update();
+  void trace_evaluation(const EvaluationOptions& options);
+
   bool is_first() const { return groups_.world->rank() == 0; }
 
   TrainConfig config_;        // as configured by the user

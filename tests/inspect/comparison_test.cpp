@@ -3,30 +3,16 @@
 #include <fmt/core.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <stdexcept>
 #include <string>
-#include <string_view>
 
 #include "core/base/json_text.h"
-#include "core/inspect/comparison_csv.h"
 #include "core/inspect/comparison_json.h"
-#include "core/inspect/comparison_tables.h"
 #include "core/inspect/comparison_text.h"
 #include "tests/inspect/sample_comparison.h"
 #include "tests/support/catch.h"
-#include "tests/support/temporary_folder.h"
 
 using namespace moe;
 using Standing = ComparedRun::Standing;
-
-static const ComparedRun& run_called(const Comparison& c, std::string_view name) {
-  for (const ComparedRun& run : c.runs) {
-    if (run.name == name) return run;
-  }
-  throw std::runtime_error("no run " + std::string(name));
-}
 
 TEST_CASE("the table of two configurations with three seeds") {
   const Comparison c = compare_runs(sample_runs(), {}, {});
@@ -228,19 +214,6 @@ TEST_CASE("an interval that is narrower than copies of one run scatter is marked
   CHECK_FALSE(compare_runs(sample_runs(), {}, {}).is_below_noise(c.configs[1]));
 }
 
-TEST_CASE("a comparison as comma-separated values") {
-  std::vector<ComparedRun> runs = sample_runs();
-  runs[3].standing = Standing::unfinished;
-  runs[3].reason = "a \"reason\", with a comma";
-  runs[4].dead = kAbsent;
-  const std::string csv = comparison_csv(compare_runs(runs, {}, {}));
-  INFO(csv);
-  CHECK_THAT(csv, Catch::StartsWith("name,config,seed,standing,reason,step,bpc,ms_per_step,"));
-  CHECK_THAT(csv, Catch::Contains("a-seed1,a,1,fair,,20,2,10,3500000,2000000,500000,1.5,1,0.75,0.2\r\n"));
-  CHECK_THAT(csv, Catch::Contains("b-seed1,b,1,unfinished,\"a \"\"reason\"\", with a comma\",20,"));
-  CHECK_THAT(csv, Catch::Contains("b-seed2,b,2,fair,,20,2.08,12,3500000,2000000,500000,1.5,,0.75,0.208\r\n"));
-}
-
 TEST_CASE("choice of the baseline") {
   CHECK(compare_runs(sample_runs(), {"b", "a"}, {}).baseline_config().name == "b");
   CHECK(compare_runs(sample_runs(), {"gone", "b"}, {}).baseline_config().name == "b");
@@ -276,204 +249,6 @@ TEST_CASE("other machines, precisions and builds are reported") {
   CHECK_THAT(text, Catch::Contains("different precisions: f32 (5 runs); f32, products in bf16 (1 run)"));
 }
 
-TEST_CASE("the JSON report parses and agrees") {
-  const auto json = parse_json(json_text(comparison_json(compare_runs(sample_runs(), {}, {}))));
-  CHECK(json["baseline"] == "a");
-  CHECK(json["runs"].size() == 6);
-  CHECK(json["runs"][0]["standing"] == "fair");
-  CHECK(json["configs"][1]["difference"].get<double>() == Approx(-0.02));
-  CHECK(json["configs"][1]["interval"][0].get<double>() == Approx(-0.0448414).epsilon(1e-5));
-  CHECK(json["configs"][1]["excludes_zero"] == false);
-  CHECK(json["configs"][1]["verdict"] == "not decided");
-  CHECK(json["configs"][1]["p"].get<double>() == Approx(0.0742).epsilon(1e-3));
-  CHECK(json["configs"][1]["seeds_to_decide"] == 4);
-  CHECK(json["configs"][1]["correlation"].get<double>() == Approx(0.982).epsilon(1e-3));
-  CHECK(json["configs"][1]["measures"]["topk_overlap"].get<double>() == Approx(0.203));
-  CHECK(json["terms"]["evaluated tokens"] == "499");
-}
-
-TEST_CASE("a run's folder is read completely") {
-  TemporaryFolder folder;
-  SampleFolder().write(folder.path(), "a-seed1");
-  const ComparedRun last = read_compared_run(folder.path(), "a-seed1", ComparedAt::last);
-  INFO(last.reason);
-  REQUIRE(last.standing == Standing::fair);
-  CHECK(last.config == "a");
-  CHECK(last.seed == 1);
-  CHECK(last.step == 20);
-  CHECK(last.quality == 2.5);
-  CHECK(last.milliseconds == 20);  // the median of 30, 10, 20
-  CHECK(last.max_over_mean == 2);  // half of the load on one of four experts, in the worse layer
-  CHECK(last.dead == 2);
-  CHECK(last.router_entropy == Approx(0.5));  // in the last tenth: ln 2 over ln 4
-  CHECK(last.measures.at("topk_overlap") == 0.25);
-  CHECK(last.machine == "h, 1 x 2 threads, avx2");
-
-  const ComparedRun best = read_compared_run(folder.path(), "a-seed1", ComparedAt::best);
-  CHECK(best.step == 10);
-  CHECK(best.quality == 1.5);
-  CHECK(best.max_over_mean == 1);
-  CHECK(best.router_entropy == Approx(1));
-  CHECK(best.measures.at("topk_overlap") == 0.5);
-  CHECK(best.terms.back() == std::pair<std::string, std::string>{"number of evaluations", "3"});
-
-  SampleFolder copy;
-  copy.config = "seed: 1\nmoe: {experts: 4}\ninit: {perturb: 1e-6}\n";
-  copy.write(folder.path(), "a-noise2-seed1");
-  const ComparedRun perturbed = read_compared_run(folder.path(), "a-noise2-seed1", ComparedAt::last);
-  CHECK(perturbed.is_copy);
-  CHECK(perturbed.config == "a");
-  CHECK_FALSE(last.is_copy);
-
-  // A name that scripts/compare does not give makes a separate configuration.
-  SampleFolder().write(folder.path(), "lone");
-  SampleFolder().write(folder.path(), "a-seed2");  // its seed is 1
-  CHECK(read_compared_run(folder.path(), "lone", ComparedAt::last).config == "lone");
-  CHECK(read_compared_run(folder.path(), "a-seed2", ComparedAt::last).config == "a-seed2");
-}
-
-TEST_CASE("folders of runs that cannot be compared") {
-  TemporaryFolder folder;
-  const auto reason = [&](const SampleFolder& sample, Standing standing) {
-    std::filesystem::remove_all(folder / "a-seed1");
-    sample.write(folder.path(), "a-seed1");
-    const ComparedRun run = read_compared_run(folder.path(), "a-seed1", ComparedAt::last);
-    CHECK(run.standing == standing);
-    CHECK(run.config == "a");
-    return run.reason;
-  };
-  SampleFolder s;
-  s.manifest = "";
-  CHECK_THAT(reason(s, Standing::unfinished), Catch::Contains("no manifest.json"));
-  s.manifest = "{";
-  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("damaged"));
-  s.manifest = R"({"seed": 1})";
-  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("older moe-train"));
-  s = {};
-  s.manifest = replaced(s.manifest, R"("updates": 20)", R"("updates": 30)");
-  CHECK(reason(s, Standing::unfinished) == "logged up to step 20 of 30");
-  s = {};
-  s.metrics = s.metrics.substr(0, s.metrics.rfind("{\"type\":\"eval\""));
-  CHECK_THAT(reason(s, Standing::unfinished), Catch::Contains("last evaluation is missing"));
-  s.metrics = "";
-  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("never evaluated"));
-  s = {};
-  s.config = "a: [";
-  CHECK_THAT(reason(s, Standing::unreadable), Catch::Contains("not valid YAML"));
-  s = {};
-  s.manifest = replaced(s.manifest, R"("sessions": [)", R"("sessions": [{"from": 0, "updates": 10}, )");
-  CHECK_THAT(reason(s, Standing::unfair), Catch::Contains("length was changed during training (10, then 20 updates)"));
-}
-
-TEST_CASE("no run is left out of a comparison without a word") {
-  const TemporaryFolder folder;
-  for (const char* name : {"a-seed1", "b-seed1", "empty-seed1", "absent-seed1", "torn-seed1"})
-    SampleFolder().write(folder.path(), name);
-  const auto remove = [&](const std::string& file) { std::filesystem::remove(folder / file); };
-  std::ofstream(folder / "empty-seed1/metrics.jsonl", std::ios::trunc);
-  remove("absent-seed1/metrics.jsonl");
-  std::ofstream(folder / "torn-seed1/metrics.jsonl", std::ios::trunc) << "{\"type\":\"tr";
-  SampleFolder().write(folder.path(), "bare-seed1");
-  remove("bare-seed1/config.yaml");
-  remove("bare-seed1/manifest.json");
-  SampleFolder().write(folder.path(), "lost-seed1");
-  remove("lost-seed1/config.yaml");
-  const Comparison c = compare_folder(folder.path(), {});
-  REQUIRE(c.configs.size() == 2);
-  const std::string text = comparison_text(c, false), json = json_text(comparison_json(c));
-  INFO(text);
-  for (const char* name : {"empty", "absent", "torn"})
-    CHECK_THAT(text, Catch::Contains(fmt::format("left out: {}-seed1: it was never evaluated", name)));
-  CHECK_THAT(text, Catch::Contains("left out: bare-seed1: it has not started: no manifest.json"));
-  CHECK_THAT(text, Catch::Contains("left out: lost-seed1: cannot read"));
-  for (const char* name : {"empty", "absent", "torn", "bare", "lost"})
-    CHECK_THAT(json, Catch::Contains(fmt::format("\"{}-seed1\"", name)));
-}
-
-TEST_CASE("a folder without runs, and a missing folder") {
-  TemporaryFolder folder;
-  CHECK_THROWS_AS(compare_folder(folder.path(), {}), CheckpointError);
-  CHECK_THROWS_AS(compare_folder(folder / "absent", {}), CheckpointError);
-  SampleFolder().write(folder.path(), "z-seed1");
-  SampleFolder().write(folder.path(), "a-seed1");
-  CHECK(compare_folder(folder.path(), {}).baseline_config().name == "a");
-  std::ofstream(folder / "configs.txt") << "z\na\n";
-  CHECK(compare_folder(folder.path(), {}).baseline_config().name == "z");
-}
-
-// The baseline of sample_runs() at another length, whose loss is on a curve through that of its seed.
-static ComparedRun other_cost(int64_t seed, double bits, int64_t updates) {
-  ComparedRun run = sample_run("a", seed, bits);
-  run.name = fmt::format("costs/{}/{}", updates, run.name);
-  run.has_other_cost = true;
-  run.step = updates;
-  for (auto& [name, value] : run.terms) {
-    if (name == "updates") value = std::to_string(updates);
-  }
-  run.configuration = parse_config(
-      fmt::format("seed: {}\nmoe: {{router: {{kind: a}}}}\ntrain: {{steps: {}}}\n", seed, updates), "test");
-  return run;
-}
-
-TEST_CASE("runs of the baseline at other costs give the effective speedup") {
-  std::vector<ComparedRun> runs = sample_runs();
-  for (const int64_t seed : {1, 2, 3}) {
-    const double here = runs[seed - 1].quality;
-    runs.push_back(other_cost(seed, here + 0.05, 10));
-    runs.push_back(other_cost(seed, here - 0.04, 40));
-  }
-  const Comparison c = compare_runs(std::move(runs), {"a"}, {});
-  CHECK(c.with(ComparedRun::Standing::other_cost).size() == 6);
-  REQUIRE(c.configs.size() == 2);
-  REQUIRE(c.costs.size() == 3);
-  CHECK(c.costs[0].cost == Approx(c.reference().operations() / 2));
-  const ComparedConfig& b = c.configs[1];
-  // b is better by 0.02 where twice the cost is worth 0.04: about 2^0.48.
-  CHECK(b.speedup.value > 1.3);
-  CHECK(b.speedup.value < 1.5);
-  CHECK(b.speedup.seeds == 3);
-  CHECK_FALSE(b.speedup.extrapolated);
-  CHECK(b.speedup.low < b.speedup.value);
-  CHECK(b.speedup.high > b.speedup.value);
-  // Its operations are as many, and a step takes 1.2 times as long.
-  CHECK(b.time_speedup == Approx(b.speedup.value / 1.2));
-  CHECK_THAT(comparison_text(c, false), Catch::Contains("trained at cost 0.5, 1, 2"));
-}
-
-TEST_CASE("a run at another cost that differs in more than its length is unfair") {
-  std::vector<ComparedRun> runs = sample_runs();
-  runs.push_back(other_cost(1, 2.05, 10));
-  runs.push_back(other_cost(2, 2.15, 10));
-  runs[6].configuration = parse_config("seed: 1\nmoe: {router: {kind: a}, experts: 3}\n", "test");
-  runs[7].config = "b";
-  const Comparison c = compare_runs(std::move(runs), {"a"}, {});
-  CHECK(c.with(ComparedRun::Standing::unfair).size() == 2);
-  CHECK(c.costs.empty());
-  CHECK(std::isnan(c.configs[1].speedup.value));
-}
-
-TEST_CASE("the folder costs holds the baseline's runs of other lengths") {
-  TemporaryFolder folder;
-  SampleFolder a;
-  a.write(folder.path(), "a-seed1");
-  SampleFolder half = a;
-  half.manifest =
-      replaced(replaced(half.manifest, "\"updates\": 20", "\"updates\": 10"), "\"updates\": 20", "\"updates\": 10");
-  half.config = "seed: 1\nmoe: {experts: 4}\ntrain: {steps: 10}\n";
-  half.metrics = half.metrics.substr(0, half.metrics.find("{\"type\":\"train\",\"step\":15"));
-  half.write(folder.path(), "costs/0.5/a-seed1");
-  const Comparison c = compare_folder(folder.path(), {});
-  const ComparedRun& run = run_called(c, "costs/0.5/a-seed1");
-  CHECK(run.reason == "");
-  CHECK(run.standing == Standing::other_cost);
-  CHECK(run.config == "a");
-  CHECK(run.operations() == 1000.0 * 64 * 10);
-  CHECK(run.quality == 1.5);
-  REQUIRE(c.configs.size() == 1);
-  CHECK(c.configs[0].runs.size() == 1);
-  CHECK(c.costs.size() == 2);
-}
-
 TEST_CASE("parts of the validation text give an interval for other texts") {
   std::vector<ComparedRun> runs = sample_runs();
   for (ComparedRun& run : runs) {
@@ -487,23 +262,4 @@ TEST_CASE("parts of the validation text give an interval for other texts") {
   CHECK(text.low > -0.0215);
   CHECK(text.high > -0.0205);
   CHECK_THAT(comparison_text(c, false), Catch::Contains("over texts"));
-}
-
-TEST_CASE("a comparison answers in one sentence") {
-  std::vector<ComparedRun> runs = sample_runs();
-  CHECK(comparison_answer(compare_runs(runs, {"a"}, {})) == "Not decided: b (about 4 seeds would decide).");
-  for (const int64_t seed : {1, 2, 3}) {
-    const double baseline = runs[seed - 1].quality, noise = 0.0001 * static_cast<double>(seed);
-    runs.push_back(sample_run("c", seed, baseline - 0.1 + noise));
-    runs.push_back(sample_run("d", seed, baseline + 0.1 + noise));
-    runs.push_back(sample_run("e", seed, baseline + noise));
-  }
-  ComparisonOptions options;
-  options.margin = 0.01;
-  CHECK(comparison_answer(compare_runs(runs, {"a"}, options)) ==
-        "Better than a in bits per character: c (by 0.0998, 95 % interval 0.0996 to 0.1000); worse than a in bits per "
-        "character: d (by 0.1002, 95 % interval 0.1000 to 0.1004); equivalent to a within 0.01: e; not decided: b "
-        "(about 5 seeds "
-        "would decide).");
-  CHECK(comparison_answer(compare_runs({sample_run("a", 1, 2)}, {}, {})).empty());
 }

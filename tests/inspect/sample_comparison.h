@@ -4,6 +4,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/inspect/comparison.h"
@@ -48,6 +49,13 @@ inline ComparedRun sample_run(const std::string& config, int64_t seed, double bi
 inline std::vector<ComparedRun> sample_runs() {
   return {sample_run("a", 1, 2.00),     sample_run("a", 2, 2.10),     sample_run("a", 3, 2.05),
           sample_run("b", 1, 1.99, 12), sample_run("b", 2, 2.08, 12), sample_run("b", 3, 2.02, 12)};
+}
+
+inline const ComparedRun& run_called(const Comparison& c, std::string_view name) {
+  for (const ComparedRun& run : c.runs) {
+    if (run.name == name) return run;
+  }
+  throw std::runtime_error("no run " + std::string(name));
 }
 
 // The files that moe-train writes for a run of 20 updates; a test can change every text.

@@ -2,11 +2,7 @@
 #include "core/lifecycle/expert_placement.h"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
 #include <mutex>
-#include <numeric>
-#include <span>
 
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
@@ -14,39 +10,14 @@
 #include "core/lifecycle/moved_experts.h"
 #include "core/lifecycle/moved_tensors.h"
 #include "core/lifecycle/placement_record.h"
-#include "core/ops/copy_of_token.h"
-#include "core/ops/hash_choice.h"
+#include "tests/lifecycle/placed_runs.h"
 #include "tests/support/catch.h"
 #include "tests/support/optimizer_variants.h"
-#include "tests/support/random_map.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/thread_ranks.h"
 #include "tests/support/tiny_run.h"
 
 using namespace moe;
-
-static constexpr int64_t kVocab = 19;
-using Values = std::map<std::string, std::vector<double>>;
-
-static TrainConfig config_of(const std::string& moe, const std::string& placement, const std::string& more = "") {
-  return config_from(fmt::format(
-      "{{model: {{layers: 2, d_model: 16, attention: {{heads: 2}}, init_std: 0.2, bias: {{router: true, feed_forward: "
-      "true}}}}, data: {{sequence: 8}}, train: {{batch: 4, steps: 100, clip_norm: 0}}, moe: {{d_ff: 12, {}}}, "
-      "parallel: {{placement: {}}}{}}}",
-      moe, placement, more));
-}
-
-static StepOutcome update(TinyRun& run, int64_t step) {
-  return run.run(RandomBatch(run.config, kVocab, 7, static_cast<uint64_t>(step)), step, 3e-3);
-}
-
-static void place_randomly(TinyRun& run, uint64_t seed) {
-  for (MoELayer* layer : run.state.model->moe_layers()) {
-    const ExpertMap& now = layer->expert_map();
-    const auto of_layer = seed + 100 * static_cast<uint64_t>(layer->layer());
-    move_experts(run.state, run.groups, *layer, test::random_map(now.experts(), now.ranks(), of_layer));
-  }
-}
 
 TEST_CASE("experts move with all that is kept of them, and training goes on as if they had not") {
   std::vector<std::string> optimizers = test::optimizer_variants();
@@ -195,109 +166,6 @@ TEST_CASE("experts that are changed while they are at random places become the s
 
 // ---- a whole run ---------------------------------------------------------------------------------------------------
 
-// Batches whose tokens choose expert e of the first layer with a probability proportional to 1 / (e + 1) (Zipf), or
-// half of which choose the first expert and the others all alike, through a router that is a hash of the token id.
-enum class Skew { zipf, half_for_one };
-class SkewedBatches {
- public:
-  static constexpr int64_t kIds = 1024;
-
-  explicit SkewedBatches(TinyRun& run, Skew skew = Skew::zipf) : id_of_(as_index(run.config.moe.experts), -1) {
-    Context& ctx = run.state.ctx;
-    ctx.activations->reset();
-    std::vector<int32_t> ids(kIds);
-    std::iota(ids.begin(), ids.end(), 0);
-    const Tensor chosen = ctx.allocate(Shape{kIds, 1}, DType::i32);
-    hash_choice(ctx, chosen, as_tensor(std::span(ids)), run.config.moe.experts,
-                {.seed = 0, .purpose = RandomPurpose::router_noise, .stream = 0, .step = 0});
-    for (int32_t id = 0; id < kIds; ++id) id_of_[as_index(chosen.as<int32_t>()[id])] = id;
-    double sum = 0;
-    const auto others = static_cast<double>(id_of_.size() - 1);
-    for (size_t e = 0; e < id_of_.size(); ++e) {
-      const double zipf = 1 / static_cast<double>(e + 1), half = e == 0 ? others : 1;
-      below_.push_back(sum += skew == Skew::zipf ? zipf : half);
-    }
-  }
-
-  RandomBatch at(const TrainConfig& config, int64_t step) const {
-    RandomBatch batch(config, kIds, 7, static_cast<uint64_t>(step));
-    const RandomKey key{.seed = 4, .purpose = RandomPurpose::test, .step = static_cast<uint64_t>(step)};
-    for (size_t i = 0; i < batch.inputs.size(); ++i) {
-      const double draw = static_cast<double>(key.uniform(i)) * below_.back();
-      const auto expert = std::upper_bound(below_.begin(), below_.end() - 1, draw) - below_.begin();
-      batch.inputs[i] = id_of_[static_cast<size_t>(expert)];
-    }
-    return batch;
-  }
-
-  // The rows that each rank computes of a batch, with k = 1.
-  std::vector<double> rows_of_ranks(const RandomBatch& batch, const MoELayer& layer) const {
-    const ExpertMap& map = layer.expert_map();
-    std::vector<double> rows(as_index(map.ranks()));
-    for (size_t token = 0; token < batch.inputs.size(); ++token) {
-      const auto expert = std::find(id_of_.begin(), id_of_.end(), batch.inputs[token]) - id_of_.begin();
-      std::vector<int64_t> holders{map.rank_of(expert)};
-      for (int64_t rank = 0; rank < map.ranks(); ++rank) {
-        const std::span<const int32_t> copies = layer.replicas().on(rank);
-        if (std::find(copies.begin(), copies.end(), expert) != copies.end()) holders.push_back(rank);
-      }
-      const int32_t copy = copy_of_token(static_cast<int64_t>(token), static_cast<int32_t>(holders.size()));
-      ++rows[as_index(holders[as_index(copy)])];
-    }
-    return rows;
-  }
-
- private:
-  std::vector<int32_t> id_of_;  // by expert
-  std::vector<double> below_;
-};
-
-struct Curve {
-  std::vector<double> losses;
-  Values values;
-  double busiest = 0;  // over the last ten updates
-  std::vector<LayerPlacement> first;
-  int64_t copies = 0;   // in the end
-  double computed = 0;  // `busiest` by the rows that ranks computed, which copies divide nearly equally; with k = 1
-};
-
-static Curve train_skewed(const TrainConfig& config, int ranks, int64_t width, Skew skew = Skew::zipf) {
-  Curve curve;
-  std::mutex mutex;
-  test::run_ranks(ranks, [&](std::shared_ptr<Communicator> world) {
-    TinyRun run(config, SkewedBatches::kIds, ProcessGroups::make(world, width, config.moe.experts));
-    const SkewedBatches batches(run, skew);
-    ExpertPlacement placement(config.parallel.placement, {100, 1000, 10}, config.parallel.replicas);
-    std::vector<double> rows(as_index(config.moe.experts)), losses;
-    std::vector<LayerPlacement> first;
-    std::vector<double> of_ranks(as_index(width));
-    double busiest = 0;
-    for (int64_t step = 0; step < 50; ++step) {
-      losses.push_back(run.run(batches.at(config, step), step, 3e-3).loss);
-      placement.observe(*run.state.model, run.groups);
-      const MoELayer& layer = *run.state.model->moe_layers()[0];
-      for (size_t e = 0; e < rows.size() && step >= 40; ++e) rows[e] += layer.load().counts[e];
-      if (step >= 40) {
-        const std::vector<double> now = batches.rows_of_ranks(batches.at(config, step), layer);
-        for (size_t r = 0; r < now.size(); ++r) of_ranks[r] += now[r];
-      }
-      if (step == 49) busiest = busiest_over_mean(layer.expert_map(), layer.replicas(), rows);
-      if (!placement.is_due(step + 1, run.groups)) continue;
-      const auto placed = placement.place(run.state, run.groups);
-      if (first.empty()) first = placed;
-    }
-    Values values = everything_named(run);
-    const std::scoped_lock lock(mutex);
-    curve.values.merge(values);
-    if (world->rank() > 0) return;
-    curve.losses = losses, curve.busiest = busiest, curve.first = first;
-    curve.computed = *std::max_element(of_ranks.begin(), of_ranks.end()) * static_cast<double>(width) /
-                     std::accumulate(of_ranks.begin(), of_ranks.end(), 0.0);
-    curve.copies = run.state.model->moe_layers()[0]->replicas().number();
-  });
-  return curve;
-}
-
 TEST_CASE("a skewed load is balanced to a tenth of the mean, and the loss stays the same") {
   struct Case {
     int experts, ranks, k;
@@ -328,45 +196,6 @@ TEST_CASE("a skewed load is balanced to a tenth of the mean, and the loss stays 
   }
 }
 
-TEST_CASE("copies balance a load that no placement can balance, and the loss stays the same to rounding") {
-  struct Case {
-    int experts, ranks, replicas;
-    const char* placement;
-    Skew skew;
-  };
-  for (const Case& c : {Case{16, 4, 1, "{kind: load, every: 10}", Skew::half_for_one},
-                        Case{64, 4, 1, "{kind: load, every: 10}", Skew::half_for_one},
-                        Case{16, 4, 2, "{kind: load, every: 10}", Skew::zipf},
-                        Case{16, 4, 2, "{kind: co_activation, every: 10, slack: 0.05}", Skew::half_for_one}}) {
-    INFO(c.placement << ", " << c.experts << " experts on " << c.ranks << " ranks, " << c.replicas << " copies");
-    const auto with = [&](int replicas) {
-      TrainConfig config =
-          config_of(fmt::format("experts: {}, balance: [], router: {{kind: hash, k: 1}}", c.experts), c.placement);
-      config.model.layers = 1;
-      config.train.batch = 16;
-      config.data.sequence = 48;
-      config.parallel.replicas = replicas;
-      return config;
-    };
-    const Curve one = train_skewed(with(0), 1, 1, c.skew), alone = train_skewed(with(0), c.ranks, c.ranks, c.skew),
-                copied = train_skewed(with(c.replicas), c.ranks, c.ranks, c.skew);
-    CAPTURE(alone.busiest, copied.busiest, copied.computed);
-    CHECK(alone.busiest > 1.15);
-    CHECK(alone.computed == Approx(alone.busiest));
-    CHECK(copied.busiest <= 1.1);
-    CHECK(copied.computed <= 1.1);
-    CHECK(copied.first[0].busiest_after <= 1.1);
-    CHECK(copied.copies > 0);
-    CHECK(copied.copies <= c.replicas * c.ranks);
-    for (size_t i = 0; i < 50; ++i) {
-      CHECK(copied.losses[i] == Approx(alone.losses[i]).epsilon(1e-5));
-      CHECK(copied.losses[i] == Approx(one.losses[i]).epsilon(1e-5));
-    }
-    CHECK(copied.values.size() == alone.values.size());
-    for (const auto& [name, values] : alone.values) CHECK(distance(copied.values.at(name), values) < 1e-2);
-  }
-}
-
 TEST_CASE("with clipping, the loss differs by rounding only") {
   const auto with = [](const char* placement) {
     TrainConfig config = config_of("experts: 16, balance: []", placement);
@@ -378,37 +207,6 @@ TEST_CASE("with clipping, the loss differs by rounding only") {
   REQUIRE(placed.losses.size() == 50);
   CHECK(placed.first[0].moved > 0);
   for (size_t i = 0; i < 50; ++i) CHECK(placed.losses[i] == Approx(contiguous.losses[i]).epsilon(1e-5));
-}
-
-TEST_CASE("copies follow experts that an event changes") {
-  TrainConfig config = config_of("experts: 5", "{kind: load, every: 3}");
-  config.parallel.replicas = 2;
-  const std::vector<double> use{0.3, 0.1, 0.1, 0.2, 0.3};
-  const ExpertChange change = restart_experts({use, use}, {{1}, {2, 1}}, LayerNumbers(2, {5, 1}), 0.1, 0.1);
-  const auto losses = [&](int ranks) {
-    std::vector<double> result;
-    test::run_ranks(ranks, [&](std::shared_ptr<Communicator> world) {
-      TinyRun run(config, kVocab, ProcessGroups::make(world, world->size(), 5));
-      for (MoELayer* layer : run.state.model->moe_layers()) {
-        if (ranks > 1) layer->replicate(test::random_replicas(layer->expert_map(), 2, 3));
-        layer->update_copies(run.state.ctx);
-      }
-      std::vector<double> mine;
-      for (int64_t step = 0; step < 6; ++step) {
-        mine.push_back(update(run, step).loss);
-        if (step != 2) continue;
-        MovedTensors(run.state, run.groups, run.groups, change, step).write_to(run.state);
-        for (MoELayer* layer : run.state.model->moe_layers()) layer->update_copies(run.state.ctx);
-      }
-      if (world->rank() == 0) result = mine;
-    });
-    return result;
-  };
-  const std::vector<double> one = losses(1);
-  for (const int ranks : {2, 3}) {
-    const std::vector<double> found = losses(ranks);
-    for (size_t i = 0; i < 6; ++i) CHECK(found[i] == Approx(one[i]).epsilon(1e-5));
-  }
 }
 
 // ---- state in checkpoints ------------------------------------------------------------------------------------------
@@ -459,45 +257,6 @@ TEST_CASE("the state of the placement goes through a checkpoint, and another num
   placement.restore(saved, *alone.state.model, alone.groups, "test");
   CHECK(placement.save(*alone.state.model, alone.groups).is_null());
   CHECK_FALSE(placement.is_due(3, alone.groups));
-}
-
-TEST_CASE("copies go through a checkpoint, except to another number of ranks or where there is no room for them") {
-  TrainConfig config = config_of("experts: 7", "{kind: load, every: 3}");
-  config.parallel.replicas = 2;
-  const RunLength length{100, 1000, 10};
-  Json saved;
-  test::run_ranks(4, [&](std::shared_ptr<Communicator> world) {
-    TinyRun run(config, kVocab, ProcessGroups::make(world, 4, 7));
-    ExpertPlacement placement(config.parallel.placement, length, 2);
-    place_randomly(run, 5);
-    for (MoELayer* layer : run.state.model->moe_layers())
-      layer->replicate(test::random_replicas(layer->expert_map(), 2, 3));
-    const Json of_rank = parse_json(json_text(placement.save(*run.state.model, run.groups)));
-    const auto restored = [&](int64_t replicas) {
-      TrainConfig other = config;
-      other.parallel.replicas = replicas;
-      TinyRun again(other, kVocab, run.groups);
-      ExpertPlacement(config.parallel.placement, length, replicas)
-          .restore(of_rank, *again.state.model, again.groups, "test");
-      return std::vector{again.state.model->moe_layers()[0]->replicas(),
-                         again.state.model->moe_layers()[1]->replicas()};
-    };
-    bool same = true;
-    for (size_t i = 0; i < 2; ++i) {
-      const Replicas& wanted = run.state.model->moe_layers()[i]->replicas();
-      same &= wanted.number() == 6;
-      for (const int64_t enough : {2, 5}) same &= restored(enough)[i] == wanted;
-      for (const int64_t less : {0, 1}) same &= restored(less)[i].empty();
-    }
-    MOE_CHECK(same, "rank {} restored other copies", world->rank());
-    if (world->rank() == 0) saved = of_rank;
-  });
-  test::run_ranks(2, [&](std::shared_ptr<Communicator> world) {
-    TinyRun run(config, kVocab, ProcessGroups::make(world, 2, 7));
-    ExpertPlacement placement(config.parallel.placement, length, 2);
-    placement.restore(saved, *run.state.model, run.groups, "test");
-    MOE_CHECK(run.state.model->moe_layers()[0]->replicas().empty(), "copies for another number of ranks");
-  });
 }
 
 TEST_CASE("a damaged state of the placement is refused") {
