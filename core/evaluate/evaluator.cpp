@@ -112,9 +112,6 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   if (set.streams() > 0) memory = {ctx, model.memory_shape(), share_of(set.streams(), ranks, rank).count};
   Batch batch;
   BatchBuffers buffers;
-  struct Totals {
-    double losses = 0, predictions = 0, correct = 0;
-  } totals;
   std::vector<EvaluatedPart> parts(static_cast<size_t>(std::min(set.num_sequences(), kMostEvaluatedParts)));
   for (const Round& round : (memory ? rounds_of_streams : rounds_of_windows)(set, ranks, rank, sequences)) {
     if (stop && stop()) return {.is_complete = false};
@@ -128,26 +125,22 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     if (memory) tokens.memory = &memory, tokens.first_row = round.first_row;
     model.forward(ctx, tokens);
     const Outcome outcome = model.losses(ctx, tokens);
-    const LossSums sums = loss_sums(ctx, outcome.losses, outcome.correct, outcome.targets);
     if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome.losses);
     add_to_parts(ctx, outcome, round, set.num_sequences(), parts);
-    totals.losses += sums.loss;
-    totals.predictions += sums.tokens;
-    totals.correct += sums.correct;
     model.observe_losses(ctx, outcome);
     model.remember(ctx, tokens);
     if (round.ends_segment) memory.advance(batch.length);
   }
-  groups.world->all_reduce_sum(sums_tensor(totals));
   state.complete_sums(groups);
   if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
   if (!parts.empty()) groups.world->all_reduce_sum(sums_tensor(parts));
-  return {.loss_sum = totals.losses,
-          .tokens = totals.predictions,
-          .correct = totals.correct,
-          .raw_bytes = set.raw_bytes(),
-          .unknown = set.unknown(),
-          .parts = std::move(parts)};
+  Evaluation result{.raw_bytes = set.raw_bytes(), .unknown = set.unknown(), .parts = std::move(parts)};
+  for (const EvaluatedPart& part : result.parts) {
+    result.loss_sum += part.loss;
+    result.tokens += part.tokens;
+    result.correct += part.correct;
+  }
+  return result;
 }
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,

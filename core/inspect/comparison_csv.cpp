@@ -10,13 +10,6 @@
 namespace moe {
 namespace {
 
-std::string field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
-
 std::string field(double value) {
   return std::isnan(value) ? "" : fmt::format("{:.10g}", value);
 }
@@ -27,11 +20,11 @@ std::string comparison_csv(const Comparison& c) {
   std::vector<std::string> columns{"name", "config", "seed", "standing", "reason", "step", c.judged_by().key};
   for (const RunFigure& figure : kRunFigures) columns.emplace_back(figure.name);
   const std::vector<std::string> measures = c.measures();
-  for (const std::string& name : measures) columns.push_back(field(name));
+  for (const std::string& name : measures) columns.push_back(csv_field(name));
   std::string text = join(columns, ",") + "\r\n";
   for (const ComparedRun& run : c.runs) {
-    std::vector<std::string> fields{field(run.name),       field(run.config), std::to_string(run.seed),
-                                    name_of(run.standing), field(run.reason), std::to_string(run.step),
+    std::vector<std::string> fields{csv_field(run.name),   csv_field(run.config), std::to_string(run.seed),
+                                    name_of(run.standing), csv_field(run.reason), std::to_string(run.step),
                                     field(run.quality)};
     for (const RunFigure& figure : kRunFigures) fields.push_back(field(run.*figure.value));
     for (const std::string& name : measures) {

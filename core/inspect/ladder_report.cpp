@@ -205,9 +205,7 @@ Json ladder_json(const Ladder& ladder) {
         json[ladder.judged_by().key] = at.config->mean_of(&ComparedRun::quality);
         if (method.name != ladder.baseline) {
           json["difference"] = at.config->difference.mean;
-          json["interval"] = pair(at.config->difference.half_width, at.config->difference.half_width).is_null()
-                                 ? Json(nullptr)
-                                 : Json{at.config->difference.low(), at.config->difference.high()};
+          json["interval"] = pair(at.config->difference.low(), at.config->difference.high());
           json["verdict"] = name_of(at.config->verdict.kind);
           json["speedup"] = {{"operations", at.speedup.value},
                              {"interval", pair(at.speedup.low, at.speedup.high)},

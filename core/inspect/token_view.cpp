@@ -12,21 +12,6 @@
 namespace moe {
 namespace {
 
-// Control characters as the letters that programs write for them; a space stays one, so that lines can break there.
-std::string visible(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '\n') {
-      result += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      result += fmt::format("\\x{:02x}", c);
-    } else {
-      result += c;
-    }
-  }
-  return result;
-}
-
 // Neighbouring numbers have hues that differ much: steps of the golden angle.
 int hue_of(int64_t expert) {
   return static_cast<int>(expert * 137508 / 1000 % 360);
@@ -110,7 +95,7 @@ TokenView view_tokens(const StepTrace& trace, const TokenText& text) {
   const int64_t tokens = std::min(trace.tokens(), kViewedTokens);
   for (int64_t t = 0; t < tokens; ++t) {
     const int32_t id = trace.ids[as_index(t)];
-    const std::string words = visible(text(id));
+    const std::string words = one_line(text(id));
     view.texts.push_back(words.empty() ? fmt::format("{} ", id) : words);
   }
   for (const LayerTrace& layer : trace.layers) {

@@ -33,13 +33,6 @@ std::vector<const LayerTrace*> chosen_layers(const StepTrace& trace, const Trace
   return layers;
 }
 
-// A token's text on one line, without control characters.
-std::string one_line(std::string text) {
-  std::string line;
-  for (const char c : text) line += c == '\n' ? "\\n" : c == '\t' ? "\\t" : std::string(1, c);
-  return shown(line);
-}
-
 std::string id_with_text(int32_t id, const TokenText& text) {
   const std::string words = one_line(text(id));
   const std::string number = std::to_string(id);
@@ -264,6 +257,12 @@ StepTrace load_trace(const std::string& run, const std::string& of, std::optiona
                      steps.size(), steps.front(), steps.back());
   }
   return StepTraceFile(trace_path(run, kind, step.value_or(steps.back()))).all();
+}
+
+std::string one_line(const std::string& text) {
+  std::string line;
+  for (const char c : text) line += c == '\n' ? "\\n" : c == '\t' ? "\\t" : std::string(1, c);
+  return shown(line);
 }
 
 TokenText token_text_of(const std::string& run) {

@@ -19,6 +19,8 @@ struct TraceReportOptions {
 
 // The text of a token id; empty where the run has no vocabulary.
 using TokenText = std::function<std::string(int32_t id)>;
+// A token's text on one line, without control characters.
+std::string one_line(const std::string& text);
 
 // What the tokens of one id, or at one position, chose in a block.
 struct ChoiceCounts {

@@ -72,15 +72,22 @@ void MetricsFile::write(const std::string& type, int64_t step, Json record) {
   }
 }
 
-std::optional<int64_t> recorded_checkpoint(const std::string& path) {
-  std::optional<int64_t> step;
+void for_each_record(const std::string& path, FunctionRef<void(const std::string&, int64_t, const Json&)> visit) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     const Json record = parse_json_or_null(line);
-    const Json *type = record.find(metric_keys::kType), *at = record.find(metric_keys::kStep);
-    if (type && *type == metric_keys::kCheckpoint && at && at->is_integer()) step = at->get<int64_t>();
+    const Json *type = record.find(metric_keys::kType), *step = record.find(metric_keys::kStep);
+    if (type && type->is_string() && step && step->is_integer())
+      visit(type->get<std::string>(), step->get<int64_t>(), record);
   }
-  return step;
+}
+
+std::optional<int64_t> recorded_checkpoint(const std::string& path) {
+  std::optional<int64_t> found;
+  for_each_record(path, [&](const std::string& type, int64_t step, const Json&) {
+    if (type == metric_keys::kCheckpoint) found = step;
+  });
+  return found;
 }
 
 // Statistics of all MoE layers together.

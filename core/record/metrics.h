@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/function_ref.h"
 #include "core/base/json.h"
 #include "core/evaluate/evaluator.h"
 #include "core/step/train_step.h"
@@ -54,6 +55,9 @@ class MetricsFile {
   std::string path_;
   std::FILE* file_ = nullptr;
 };
+
+// Calls `visit` with the type, the step and the content of each record of a file that is whole.
+void for_each_record(const std::string& path, FunctionRef<void(const std::string&, int64_t, const Json&)> visit);
 
 // The step of the last checkpoint that a file of records tells of; nothing if it is absent or tells of none.
 std::optional<int64_t> recorded_checkpoint(const std::string& path);

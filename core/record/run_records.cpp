@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
-
-#include "core/base/json_text.h"
-#include "core/base/metric_keys.h"
 
 namespace moe {
 namespace {
@@ -21,18 +17,6 @@ bool has_event_files(const std::string& folder) {
   });
 }
 
-// The records of metrics.jsonl from a step on.
-template <class Visit>
-void each_record(const std::string& path, int64_t first_step, Visit visit) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    const Json record = parse_json_or_null(line);
-    const Json *type = record.find(metric_keys::kType), *step = record.find(metric_keys::kStep);
-    if (!type || !type->is_string() || !step || !step->is_integer()) continue;
-    if (step->get<int64_t>() >= first_step) visit(type->get<std::string>(), step->get<int64_t>(), record);
-  }
-}
-
 }  // namespace
 
 RunRecords::RunRecords(const std::string& folder, const std::optional<ResumedRecords>& resumed, bool tensorboard)
@@ -42,8 +26,9 @@ RunRecords::RunRecords(const std::string& folder, const std::optional<ResumedRec
   // again.
   const int64_t first_step = resumed && has_event_files(folder) ? resumed->step : 0;
   events_.emplace(folder, first_step);
-  each_record(folder + "/metrics.jsonl", first_step,
-              [&](const std::string& type, int64_t step, const Json& record) { events_->write(type, step, record); });
+  for_each_record(folder + "/metrics.jsonl", [&](const std::string& type, int64_t step, const Json& record) {
+    if (step >= first_step) events_->write(type, step, record);
+  });
 }
 
 void RunRecords::write(const std::string& type, int64_t step, const Json& record) {

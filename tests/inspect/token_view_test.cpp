@@ -39,7 +39,7 @@ TEST_CASE("the coloured text is that of the first tokens of a trace") {
   const TokenView view = view_tokens(trace, [](int32_t id) { return id == 1 ? "\t" : id == 2 ? "" : "x"; });
   REQUIRE(std::ssize(view.texts) == kViewedTokens);
   CHECK(view.texts[0] == "x");
-  CHECK(view.texts[1] == "\\x09");
+  CHECK(view.texts[1] == "\\t");
   CHECK(view.texts[2] == "2 ");  // a token without text has its id
   REQUIRE(view.blocks.size() == 1);
   CHECK(std::ssize(view.blocks[0].chosen) == kViewedTokens);
