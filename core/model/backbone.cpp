@@ -24,6 +24,7 @@ static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff
 
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
     : attention_width_(setup.model.attention.heads * setup.model.d_head()),
+      cached_width_(2 * setup.model.kv_heads() * setup.model.d_head()),
       is_causal_(setup.model.attention.causal),
       memory_(MemoryShape::of(setup.model)),
       dropout_(setup.model.dropout.make(setup.run)),
@@ -117,7 +118,7 @@ static RandomKey embedding_dropout_key(const Context& ctx) {
 
 Tensor Backbone::forward(Context& ctx, const TokenBatch& batch) {
   Tensor hidden = embedding_->forward(ctx, batch);
-  if (positions_) positions_->forward(ctx, hidden, batch.time);
+  if (positions_) positions_->forward(ctx, hidden, batch.time, batch.starts);
   if (ctx.training) dropout(ctx, hidden, now(dropout_, ctx), embedding_dropout_key(ctx), ctx.first_token);
   routing_signals_ = {};
   if (ctx.training) {

@@ -57,6 +57,12 @@ class Backbone {
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
   int64_t attention_width() const { return attention_width_; }  // heads * d_head
   const MemoryShape& memory_shape() const { return memory_; }
+  // Elements of a token's keys and values in a layer.
+  int64_t cached_width() const { return cached_width_; }
+  // The number of positions that the model has a row for; none where positions are not learned.
+  std::optional<int64_t> learned_positions() const {
+    return positions_ ? std::optional(positions_->positions()) : std::nullopt;
+  }
   // Average number of positions that a query attends to in sequences of `time` tokens, with a full context memory.
   double mean_visible(int64_t time) const;
   // Products per query and attended position in forward: with keys, with values, and with relative positions if they
@@ -68,6 +74,7 @@ class Backbone {
   void bind_sums();
 
   int64_t attention_width_;
+  int64_t cached_width_;
   bool is_causal_;
   MemoryShape memory_;
   Scheduled dropout_;

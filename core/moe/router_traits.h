@@ -34,6 +34,8 @@ struct RouterTraits {
   double mean_k = 1;
   std::function<double(uint64_t update)> k_at;
   bool bounds_load = false;  // an expert takes a fixed number of tokens
+  // At evaluation, a token's experts follow from its place in the batch.
+  bool draws_by_place = false;
   // The router has a loss of its own whose gradient needs the sums of the whole step.
   bool needs_whole_step = false;
   // Its rule after each step goes by the mean number of experts per token over all layers with such a router.

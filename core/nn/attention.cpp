@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/nn/key_value_cache.h"
 #include "core/nn/rope_scaling.h"
 #include "core/ops/attention.h"
+#include "core/ops/cached_attention.h"
 #include "core/ops/context_memory.h"
 #include "core/ops/qk_norm.h"
 #include "core/ops/rope.h"
@@ -87,7 +89,11 @@ void Attention::attend(Context& ctx, const TokenBatch& batch) {
     recent_ = ctx.allocate(Shape{batch.sequences, kept, layout_.memory_width()});
     take_recent(ctx, recent_, saved_.qkv, saved_.layout);
   }
-  if (frequencies_.dims > 0) rope_forward(ctx, saved_.qkv, saved_.layout, frequencies_);
+  if (frequencies_.dims > 0) rope_forward(ctx, saved_.qkv, saved_.layout, frequencies_, batch.starts);
+  if (batch.cache) {
+    return cached_attention_forward(ctx, saved_.out, batch.cache->layer(layer_), saved_.qkv, batch.cache_rows,
+                                    batch.starts, saved_.layout);
+  }
   if (window_.size == 0) {
     return attention_forward(ctx, saved_.out, saved_.logsumexp, saved_.qkv, saved_.layout, saved_.dropout);
   }

@@ -7,6 +7,7 @@
 namespace moe {
 
 class ContextMemory;
+class KeyValueCache;
 
 struct TokenBatch {
   int64_t sequences = 0;
@@ -32,6 +33,11 @@ struct TokenBatch {
   // The context memory before the sequences: its rows [first_row, first_row + sequences). Null without context memory.
   const ContextMemory* memory = nullptr;
   int64_t first_row = 0;
+
+  // The cache of the tokens before these, when text is written: sequence s is row cache_rows[s] of it, and its tokens
+  // stand at the positions starts[s] + i of their text. Null: a sequence begins with its first token here.
+  const KeyValueCache* cache = nullptr;
+  ConstTensor cache_rows{}, starts{};  // (sequences) i32
 
   int64_t tokens() const { return sequences * time; }
   int64_t scored() const { return tokens() - unscored; }

@@ -40,6 +40,17 @@ struct WindowTensors {
   const AttentionMask mask;
 };
 
+// New tokens, and the cache of those before them (core/ops/cached_attention.h).
+template <class T>
+struct CachedTokens {
+  const T* qkv;
+  T* cache;
+  int64_t positions;  // of a row of the cache
+  const int32_t *rows, *starts;
+  const AttentionLayout& layout;
+  T* row(int64_t sequence) const { return cache + rows[sequence] * positions * layout.memory_width(); }
+};
+
 // The tensors of softmax cross-entropy; `correct`, `weights`, `entropy` and `residual` may be null.
 template <class T>
 struct CrossEntropyRows {
@@ -79,6 +90,7 @@ struct CpuKernels {
   // partial: (parts, window.size * d_head), memory for sums of the positions' gradients, or null without positions
   void (*window_attention_backward)(T* d_qkv, T* d_positions, T* partial, int64_t parts, const T* d_out, const T* out,
                                     const T* logsumexp, const WindowTensors<T>& x, int64_t batch);
+  void (*cached_attention)(T* out, const CachedTokens<T>& x, int64_t batch);
   void (*activation_forward)(T* y, const T* z, int64_t rows, int64_t d_ff, Activation activation);
   void (*activation_backward)(T* d_z, const T* d_y, const T* z, int64_t rows, int64_t d_ff, Activation activation);
   void (*rms_norm_forward)(T* y, T* inverse_rms, const T* x, const T* weight, int64_t rows, int64_t d, T eps);

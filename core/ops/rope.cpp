@@ -7,35 +7,42 @@
 
 namespace moe {
 
+// `starts`: see rope_forward().
 static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies,
-                   double direction) {
+                   ConstTensor starts, double direction) {
   const int64_t tokens = qkv.dim(0), half = frequencies.dims / 2;
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
   MOE_CHECK(frequencies.dims % 2 == 0 && frequencies.dims <= layout.d_head,
             "{} rotary dimensions: must be even and at most d_head, which is {}", frequencies.dims, layout.d_head);
+  if (starts) MOE_CHECK_SHAPE(starts, {tokens / layout.time});
   if (on_cuda(ctx)) {
-    return (direction > 0 ? cuda::rope_forward : cuda::rope_backward)(ctx, qkv, layout, frequencies);
+    if (direction > 0) return cuda::rope_forward(ctx, qkv, layout, frequencies, starts);
+    return cuda::rope_backward(ctx, qkv, layout, frequencies);
   }
   run(ctx, qkv.dtype, [&]<class T>(T) {
-    // cos and sin per (position, pair), reused by each thread between calls
+    // cos and sin per (position, pair), or per (token, pair) where sequences start at different positions; reused by
+    // each thread between calls
     thread_local std::vector<T> table;
-    table.resize(static_cast<size_t>(2 * layout.time * half));
-    T *cosines = table.data(), *sines = cosines + layout.time * half;
+    const int32_t* const start = starts ? starts.as<int32_t>() : nullptr;
+    const int64_t positions = start ? tokens : layout.time;
+    table.resize(static_cast<size_t>(2 * positions * half));
+    T *cosines = table.data(), *sines = cosines + positions * half;
     T* rows = qkv.as<T>();
 #pragma omp parallel
     {
 #pragma omp for schedule(static)
-      for (int64_t position = 0; position < layout.time; ++position) {
+      for (int64_t i = 0; i < positions; ++i) {
+        const int64_t position = start ? start[i / layout.time] + i % layout.time : i;
         for (int64_t j = 0; j < half; ++j) {
           const double angle = static_cast<double>(position) * frequencies.at(j);
-          cosines[position * half + j] = static_cast<T>(std::cos(angle));
-          sines[position * half + j] = static_cast<T>(direction * std::sin(angle));
+          cosines[i * half + j] = static_cast<T>(std::cos(angle));
+          sines[i * half + j] = static_cast<T>(direction * std::sin(angle));
         }
       }
 #pragma omp for schedule(static)
       for (int64_t t = 0; t < tokens; ++t) {
-        const T* c = cosines + t % layout.time * half;
-        const T* s = sines + t % layout.time * half;
+        const T* c = cosines + t % positions * half;
+        const T* s = sines + t % positions * half;
         for (int64_t head = 0; head < layout.heads + layout.kv_heads; ++head) {
           T* x = rows + t * layout.width() + head * layout.d_head;
 #pragma omp simd
@@ -50,12 +57,13 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, cons
   });
 }
 
-void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies) {
-  rotate(ctx, qkv, layout, frequencies, 1);
+void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies,
+                  ConstTensor starts) {
+  rotate(ctx, qkv, layout, frequencies, starts, 1);
 }
 
 void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies) {
-  rotate(ctx, d_qkv, layout, frequencies, -1);
+  rotate(ctx, d_qkv, layout, frequencies, {}, -1);
 }
 
 }  // namespace moe

@@ -8,8 +8,10 @@
 
 namespace moe {
 
-// qkv (tokens, layout.width()), in place. The position of a token is its index in its sequence.
-void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies);
+// qkv (tokens, layout.width()), in place. The position of a token is its index in its sequence, plus the sequence's
+// element of starts (sequences) i32, if there are any.
+void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies,
+                  ConstTensor starts = {});
 // Applies the inverse rotation to d_qkv, in place.
 void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies);
 

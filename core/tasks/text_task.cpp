@@ -5,8 +5,8 @@
 
 #include "core/base/json.h"
 #include "core/base/units.h"
-#include "core/evaluate/generate.h"
 #include "core/evaluate/measure_causality.h"
+#include "core/generate/generate.h"
 #include "core/tasks/open_corpus.h"
 #include "data/content_hash.h"
 #include "data/evaluation_streams.h"
@@ -89,8 +89,11 @@ class TextTask : public Task {
                                         const std::function<bool()>& stop) const override {
     const std::vector<int32_t> text =
         moe::generate(state, prompt_,
-                      {config_.sample.tokens, config_.data.sequence, config_.sample.temperature,
-                       static_cast<uint64_t>(config_.seed + step), stop});
+                      {.tokens = config_.sample.tokens,
+                       .sampling = {.temperature = config_.sample.temperature},
+                       .seed = static_cast<uint64_t>(config_.seed + step),
+                       .reader = {.context = config_.data.sequence, .chunk = config_.data.sequence},
+                       .stop = stop});
     return GeneratedText{corpus_.tokenizer().decode(prompt_), corpus_.tokenizer().decode(text)};
   }
 

@@ -4,7 +4,7 @@
 
 #include "core/base/text.h"
 #include "core/config/config_reader.h"
-#include "core/evaluate/generate.h"
+#include "core/generate/generate.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -112,7 +112,8 @@ TEST_CASE("rows that belong to no token are never generated") {
   }
   for (const double temperature : {0.0, 0.8, 100.0}) {
     const std::vector<int32_t> text =
-        generate(run.state, {1, 2}, {.tokens = 40, .context = 5, .temperature = temperature});
+        generate(run.state, {1, 2},
+                 {.tokens = 40, .sampling = {.temperature = temperature}, .reader = {.context = 5, .chunk = 5}});
     CHECK(text.size() == 40);
     for (const int32_t id : text) CHECK((id >= 0 && id < kVocab));
   }

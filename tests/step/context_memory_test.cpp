@@ -8,7 +8,7 @@
 
 #include "core/checkpoint/tensor_file.h"
 #include "core/evaluate/evaluator.h"
-#include "core/evaluate/generate.h"
+#include "core/generate/generate.h"
 #include "core/step/memory_state.h"
 #include "data/evaluation_streams.h"
 #include "tests/support/catch.h"
@@ -155,16 +155,20 @@ TEST_CASE("a context memory is restored from files of any rows") {
 
 TEST_CASE("generated text does not depend on where its segments end") {
   TinyRun run(config_with("memory: 30, position: relative"), kVocab, ProcessGroups::single());
-  const auto text = [&](int64_t context) { return generate(run.state, some_text(23), {30, context, 0.8, 4}); };
+  const auto text = [&](int64_t chunk) {
+    return generate(run.state, some_text(23), {.tokens = 30, .seed = 4, .reader = {.chunk = chunk}});
+  };
   const std::vector<int32_t> whole = text(60);
   for (const int64_t context : {1, 5, 23}) CHECK(text(context) == whole);
 }
 
 TEST_CASE("generated text that is stopped ends after the token in work") {
   TinyRun run(config_with("memory: 30, position: relative"), kVocab, ProcessGroups::single());
-  const std::vector<int32_t> whole = generate(run.state, some_text(23), {30, 5, 0.8, 4});
+  GenerateOptions options{.tokens = 30, .seed = 4, .reader = {.chunk = 5}};
+  const std::vector<int32_t> whole = generate(run.state, some_text(23), options);
   int asked = 0;
-  const std::vector<int32_t> begin = generate(run.state, some_text(23), {30, 5, 0.8, 4, [&] { return ++asked == 8; }});
+  options.stop = [&] { return ++asked == 8; };
+  const std::vector<int32_t> begin = generate(run.state, some_text(23), options);
   CHECK(asked == 8);
   CHECK(begin == std::vector<int32_t>(whole.begin(), whole.begin() + 7));
 }

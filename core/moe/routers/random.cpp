@@ -20,6 +20,7 @@ class RandomRouter : public UnlearnedRouter {
  public:
   RandomRouter(const Options& options, const Setup& setup)
       : UnlearnedRouter(options.where("k"), setup, options.k), stream_(setup.random_layer() * 8) {
+    traits_.draws_by_place = true;
     require_own_k(setup, "router random draws a fixed number of experts");
   }
 

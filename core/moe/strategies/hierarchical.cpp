@@ -177,6 +177,7 @@ class HierarchicalStrategy : public Strategy {
     traits_.mean_k = outer.mean_k;
     traits_.k_at = [outer = outer.k_at, inner = inner.k_at](uint64_t update) { return outer(update) * inner(update); };
     traits_.bounds_load = outer.bounds_load || inner.bounds_load;
+    traits_.draws_by_place = outer.draws_by_place || inner.draws_by_place;
     traits_.needs_whole_step = outer.needs_whole_step || inner.needs_whole_step;
     traits_.causality = std::max(outer.causality, inner.causality);
     traits_.training_causality = std::max(outer.training_causality, inner.training_causality);

@@ -1,4 +1,5 @@
-// The loops of core/ops/attention.h and core/ops/window_attention.h for one instruction set. T: float, double.
+// The loops of core/ops/attention.h, window_attention.h and cached_attention.h for one instruction set. T: float,
+// double.
 #pragma once
 #include "core/ops/cpu_kernels.h"
 #include "core/ops/kernels/level.h"
@@ -17,5 +18,8 @@ void window_attention_forward(T* out, T* logsumexp, const WindowTensors<T>& x, i
 template <class T>
 void window_attention_backward(T* d_qkv, T* d_positions, T* partial, int64_t parts, const T* d_out, const T* out,
                                const T* logsumexp, const WindowTensors<T>& x, int64_t batch);
+
+template <class T>
+void cached_attention(T* out, const CachedTokens<T>& x, int64_t batch);
 
 }  // namespace moe::cpu::inline MOE_LEVEL

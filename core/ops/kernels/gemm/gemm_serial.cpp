@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/base/integer.h"
+#include "core/ops/kernels/gemm/few_rows.h"
 #include "core/ops/kernels/gemm/gemm_kernels.h"
 #include "core/ops/kernels/gemm/pack.h"
 #include "core/ops/kernels/gemm/panels.h"
@@ -113,6 +114,7 @@ void solve(const GemmProblem<T>& problem) {
 
   // Depends only on k, because it determines the order of summation.
   const int64_t block_depth = block_size(k, kMaxDepth<T>, 4);
+  if (!kRound && takes_few_rows(problem)) return multiply_few_rows(problem, block_depth);
   const int64_t max_rows = std::max<int64_t>(kBlockABytes / sizeof(T) / block_depth, kTileRows);
   const int64_t block_rows = block_size(m, max_rows, kTileRows);
   const int64_t block_columns = block_size(n, kMaxColumns, kPackColumns<T>);
