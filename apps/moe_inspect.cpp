@@ -9,6 +9,7 @@
 #include "comm/peer_watch.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
+#include "core/base/output.h"
 #include "core/checkpoint/files.h"
 #include "core/inspect/comparison_csv.h"
 #include "core/inspect/comparison_html.h"

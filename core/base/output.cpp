@@ -25,4 +25,9 @@ bool is_capable_terminal(int descriptor) {
   return isatty(descriptor) && terminal && *terminal && std::string_view(terminal) != "dumb";
 }
 
+bool wants_colour() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  return is_capable_terminal(STDOUT_FILENO) && !(no_colour && *no_colour);
+}
+
 }  // namespace moe

@@ -10,4 +10,7 @@ void check_output();
 // Whether a file descriptor is a terminal that understands escape sequences: not TERM=dumb, as in editors and logs.
 bool is_capable_terminal(int descriptor);
 
+// Whether standard output is a terminal that supports colour (NO_COLOR is respected).
+bool wants_colour();
+
 }  // namespace moe

@@ -66,7 +66,9 @@ void TextWriter::step(std::vector<Row>& rows, const TokenVisitor& visit) {
     const WrittenText& text = *rows[i].text;
     unread.push_back({.row = static_cast<int64_t>(i),
                       .tokens = std::span(text.tokens).subspan(static_cast<size_t>(text.begin)),
-                      .known = text.known});
+                      .known = text.known,
+                      .text = static_cast<int64_t>(rows[i].index),
+                      .first = text.begin});
   }
   const std::span<const float> logits = reader_.read(unread);
   const auto width = static_cast<size_t>(reader_.logits_width());

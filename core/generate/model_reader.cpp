@@ -51,7 +51,7 @@ TokenBatch ModelReader::forward(std::span<const Piece> pieces, int64_t time, con
     ids_.insert(ids_.end(), begin, begin + time);
     row_ids_.push_back(static_cast<int32_t>(text.row));
     starts_.push_back(static_cast<int32_t>(start));
-    for (int64_t i = 0; i < time; ++i) tokens_.push_back({text.row, start + i});
+    for (int64_t i = 0; i < time; ++i) tokens_.push_back({text.text, text.first + start + i});
   }
   for (const int32_t id : ids_)
     if (id < 0 || id >= state_.model->vocab())

@@ -15,9 +15,9 @@
 
 namespace moe {
 
-// A token of a forward pass: of the text in `row`, and its index there.
+// A token of a forward pass: of which text, and its index there.
 struct ReadToken {
-  int64_t row = 0, index = 0;
+  int64_t text = 0, index = 0;
 };
 
 struct ReaderOptions {
@@ -37,7 +37,8 @@ class ModelReader {
   struct Unread {
     int64_t row = 0;
     std::span<const int32_t> tokens{};
-    int64_t known = 0;  // 0: the row begins a new text
+    int64_t known = 0;            // 0: the row begins a new text
+    int64_t text = 0, first = 0;  // for ReaderOptions::visit: the text's number, and the index of its first token here
   };
   // Reads the rest of each text, at least one token. Returns the logits (texts, logits_width()) for the tokens after
   // them, in f32 on the host, valid until the next call. Rows must differ. Collective over the expert group, with the

@@ -169,9 +169,4 @@ std::string text_report(const Inspection& i, bool colour) {
   return text;
 }
 
-bool wants_colour() {
-  const char* no_colour = std::getenv("NO_COLOR");
-  return is_capable_terminal(STDOUT_FILENO) && !(no_colour && *no_colour);
-}
-
 }  // namespace moe

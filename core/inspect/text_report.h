@@ -10,7 +10,4 @@ namespace moe {
 // Lines have at most 80 columns, not counting folder names. `colour`: with escape sequences.
 std::string text_report(const Inspection& inspection, bool colour);
 
-// Whether standard output is a terminal that supports colour (NO_COLOR is respected).
-bool wants_colour();
-
 }  // namespace moe

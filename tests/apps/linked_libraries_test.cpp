@@ -57,7 +57,7 @@ std::set<std::string> needed_by(const std::string& file) {
 }  // namespace
 
 TEST_CASE("a program is linked with the listed libraries and no others") {
-  for (const char* name : {"moe-train", "moe-eval", "moe-inspect", "moe-study", "moe-data", "moe-bench"}) {
+  for (const char* name : {"moe-train", "moe-eval", "moe-inspect", "moe-study", "moe-data", "moe-generate", "moe-bench"}) {
     std::set<std::string> found = needed_by(program(name).front());
     CAPTURE(name, found);
     REQUIRE_FALSE(found.empty());

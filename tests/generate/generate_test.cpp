@@ -294,7 +294,7 @@ TEST_CASE("a text that is written in several calls is that of one call") {
   }
 }
 
-TEST_CASE("a reader visits each token once with a cache, with its row and its place") {
+TEST_CASE("a reader visits each token once with a cache, with its text and its place") {
   TinyRun run(config_with(), kVocab, ProcessGroups::single());
   ReaderOptions options = reader(2);
   options.chunk = 4;
@@ -303,7 +303,7 @@ TEST_CASE("a reader visits each token once with a cache, with its row and its pl
   std::vector<WrittenText> texts = {{.tokens = some_text(6)}, {.tokens = some_text(3, 1)}};
   TextWriter(run.state, {.tokens = 3, .reader = options}).write(texts);
   std::vector<std::pair<int64_t, int64_t>> places;
-  for (const ReadToken& token : seen) places.emplace_back(token.row, token.index);
+  for (const ReadToken& token : seen) places.emplace_back(token.text, token.index);
   std::sort(places.begin(), places.end());
   std::vector<std::pair<int64_t, int64_t>> expected;
   for (int64_t i = 0; i < 8; ++i) expected.emplace_back(0, i);
