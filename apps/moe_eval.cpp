@@ -3,19 +3,26 @@
 #include <algorithm>
 #include <functional>
 #include <iostream>
+#include <iterator>
+#include <optional>
 
 #include "apps/command_line.h"
 #include "comm/peer_watch.h"
+#include "comm/rank_texts.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
 #include "core/evaluate/evaluator.h"
+#include "core/generate/multiple_choice.h"
+#include "core/generate/token_table.h"
 #include "core/inspect/variation_report.h"
 #include "core/record/run_folder.h"
 #include "core/reload/load_run.h"
 #include "core/step/cpu_setup.h"
+#include "data/posix_file.h"
+#include "data/tokenizer.h"
 
 using namespace moe;
 
@@ -57,6 +64,35 @@ struct Varied {
   }
 };
 
+// A text or questions that are given directly, without a corpus.
+struct Given {
+  std::string text, choices, delimiter = " ";
+  bool per_token = false;
+
+  void add_options(CommandLine& app) {
+    app.add_option("--text", text, "evaluate the text of this file; - for standard input");
+    app.add_flag("--per-token", per_token,
+                 "with --text: print each token with its nats, the prediction's entropy, its rank and its experts, as "
+                 "tab-separated values");
+    app.add_option("--choices", choices,
+                   "answer the multiple-choice questions of this file: JSON lines with \"prompt\", \"choices\" and "
+                   "\"answer\" (an index from 0, or one of the choices)");
+    app.add_option("--delimiter", delimiter, "text between a question's prompt and each choice").capture_default_str();
+  }
+  bool any() const { return !text.empty() || !choices.empty(); }
+  // Throws UsageError.
+  void check(bool others) const {
+    if (per_token && text.empty()) throw UsageError("--per-token needs --text");
+    if (!text.empty() && !choices.empty()) throw UsageError("--text and --choices are two evaluations; give one");
+    if (any() && others) {
+      throw UsageError(
+          "--text and --choices bring what is evaluated; leave out --data, --split, --tokens, --streams and the "
+          "options "
+          "for further evaluations");
+    }
+  }
+};
+
 // The options of the command line.
 struct Options {
   std::string path, which = "last", metric, split = "test", data, device = "auto", precision = "run";
@@ -65,6 +101,7 @@ struct Options {
   int threads = 0;
   bool json = false, probe = false;
   Varied varied;
+  Given given;
 
   void add_to(CommandLine& app) {
     app.add_option("run", path, "folder of a run or of a checkpoint").required();
@@ -94,12 +131,15 @@ struct Options {
     app.add_flag("--probe-causality", probe,
                  "also measure whether a token's loss depends on later tokens or on other windows");
     varied.add_options(app);
+    given.add_options(app);
   }
   // Refuses what can be refused before the run is loaded, which may take long. Throws UsageError.
   void check() const {
     if (!varied.html.empty() && !varied.any())
       throw UsageError("--html needs several evaluations; add --k, --experts, --router, --vary or --knock-out");
     if (!metric.empty()) metrics().at(metric);
+    given.check(varied.any() || probe || !data.empty() || split != "test" || evaluation.tokens > 0 ||
+                evaluation.streams > 0);
   }
   // The metric to print, one of those that the task offers.
   const Metric& chosen_metric(std::span<const char* const> offered) const {
@@ -232,6 +272,97 @@ static std::vector<std::string> for_longer_context(const Options& options) {
   return {fmt::format("data.sequence={}", context)};
 }
 
+// What evaluations of given texts share.
+struct GivenSubject {
+  const Options& options;
+  LoadedRun& run;
+  const Tokenizer& tokenizer;
+  int64_t context;
+  bool prints;
+};
+
+static void print_given(const GivenSubject& x, const Json& record, double number) {
+  if (x.options.json)
+    std::cout << json_text_replacing(record) << "\n";
+  else
+    std::cout << fmt::format("{:.6f}\n", number);
+}
+
+static void evaluate_text(const GivenSubject& x, const std::string& text) {
+  TextMeasures measures;
+  const std::vector<int32_t> tokens = encode_measured(x.tokenizer, text, measures);
+  if (tokens.size() < 2)
+    raise<DataError>("{}: a text of {} tokens; at least 2 are needed", x.options.given.text, tokens.size());
+  const int64_t stride = x.options.evaluation.stride > 0 ? x.options.evaluation.stride : x.context;
+  if (stride > x.context) raise<UsageError>("--stride {}: at most the context of {} tokens", stride, x.context);
+  std::optional<ChosenExperts> experts;
+  ScoreOptions options{.context = x.context, .stride = stride};
+  if (x.options.given.per_token) {
+    experts.emplace(*x.run.state->model);
+    options.visit = [&](std::span<const ReadToken> pass) { experts->collect(pass); };
+  }
+  const std::vector<TokenScore> scores = score_tokens(*x.run.state, tokens, options);
+  if (!x.prints) return;
+  const Evaluation evaluation = evaluation_of(scores, tokens, x.tokenizer, measures);
+  log::info("{} | {} | {:.0f} predictions | context {} | stride {} | {}", x.run.checkpoint, x.options.given.text,
+            evaluation.tokens, x.context, stride, join(to_words(evaluation), " | "));
+  if (x.run.state->model->causality() > Causality::causal)
+    log::warn("not causal: a token's experts depend on later tokens. These results do not measure prediction");
+  if (experts) {
+    std::cout << token_table(tokens, scores, x.tokenizer, &*experts);
+    return;
+  }
+  Json record = {{"checkpoint", x.run.checkpoint}, {"step", x.run.step}, {"text", x.options.given.text},
+                 {"context", x.context},           {"stride", stride},   {"tokens", evaluation.tokens}};
+  if (evaluation.raw_bytes) record["raw_bytes"] = *evaluation.raw_bytes;
+  for (const char* name : evaluation.metrics) record[name] = metrics().at(name).value(evaluation);
+  print_given(x, record, x.options.chosen_metric(evaluation.metrics).value(evaluation));
+}
+
+static Json to_json(const Accuracy& accuracy) {
+  const auto [low, high] = accuracy.interval();
+  return {{"share", accuracy.share()}, {"standard_error", accuracy.standard_error()}, {"low", low}, {"high", high}};
+}
+
+static void answer_questions(const GivenSubject& x) {
+  const std::vector<Question> questions = read_questions(x.options.given.choices);
+  const ChoiceAccuracy result =
+      answer_all(*x.run.state, x.tokenizer, questions, {.context = x.context, .delimiter = x.options.given.delimiter});
+  if (!x.prints) return;
+  const auto in_words = [](const Accuracy& a) {
+    const auto [low, high] = a.interval();
+    return fmt::format("{:.2f}% ({:.2f} to {:.2f}, 95% interval)", 100 * a.share(), 100 * low, 100 * high);
+  };
+  log::info("{} | {} questions | accuracy {} | normalised by length {}", x.run.checkpoint, questions.size(),
+            in_words(result.plain), in_words(result.normalised));
+  print_given(x,
+              {{"checkpoint", x.run.checkpoint},
+               {"step", x.run.step},
+               {"questions", questions.size()},
+               {"accuracy", to_json(result.plain)},
+               {"normalised_accuracy", to_json(result.normalised)}},
+              result.plain.share());
+}
+
+// Evaluates --text or --choices.
+static void evaluate_given(const Options& options, LoadedRun& run, Communicator& world) {
+  const Json* description = tasks().at(run.config.task).tokenizer(run.samples);
+  if (!models().at(run.config.task).reads_on || !description)
+    raise<UsageError>("{} is of a run with task: {}, whose model does not predict text", run.checkpoint,
+                      run.config.task);
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(*description, run.samples_file);
+  const GivenSubject subject{options, run, *tokenizer,
+                             options.evaluation.context > 0 ? options.evaluation.context : run.config.data.sequence,
+                             world.rank() == 0};
+  if (!options.given.choices.empty()) return answer_questions(subject);
+  std::string text;
+  if (options.given.text != "-")
+    text = read_text_file(options.given.text);
+  else if (world.rank() == 0)
+    text = {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  evaluate_text(subject, options.given.text == "-" ? broadcast_text(world, text, 0) : text);
+}
+
 static int evaluate_run(int argc, char** argv, MpiSession& session) {
   CommandLine app("Evaluates a run or a checkpoint and prints one number. mpirun shares the work among ranks.");
   Options options;
@@ -250,6 +381,10 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
                     device, settings);
   };
   LoadedRun run = load({});
+  if (options.given.any()) {
+    evaluate_given(options, run, *session.world());
+    return 0;
+  }
   const std::unique_ptr<Task> task = run.open_task(options.data);
   if (first) {
     for (const std::string& doubt : task->doubts()) log::warn("{}", doubt);

@@ -4,7 +4,6 @@
 
 #include "core/base/check.h"
 #include "core/base/token.h"
-#include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
 
 namespace moe {
@@ -73,16 +72,9 @@ TokenBatch ModelReader::forward(std::span<const Piece> pieces, int64_t time, con
 }
 
 void ModelReader::copy_logits(int64_t first, int64_t rows, std::span<float> to) {
-  Context& ctx = state_.ctx;
-  const Tensor logits = state_.model->logits(ctx, first, rows);
-  ConstTensor exact = logits;
-  if (ctx.dtype != DType::f32) {
-    const Tensor wider = ctx.allocate_wide(logits.shape);
-    convert(ctx, wider, logits);
-    exact = wider;
-  }
-  const float* const values = on_host(ctx, exact, buffer_).as<float>();
-  std::copy_n(values, to.size(), to.begin());
+  copied_.clear();
+  state_.model->append_logits(state_.ctx, first, rows, copied_);
+  std::copy(copied_.begin(), copied_.end(), to.begin());
 }
 
 void ModelReader::read_alone(const Unread& text, std::span<float> to) {

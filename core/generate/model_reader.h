@@ -82,8 +82,7 @@ class ModelReader {
   BatchBuffers buffers_;
   std::vector<int32_t> ids_, targets_, row_ids_, starts_;
   std::vector<ReadToken> tokens_;
-  std::vector<float> logits_;
-  std::vector<char> buffer_;
+  std::vector<float> logits_, copied_;
 };
 
 }  // namespace moe

@@ -1,8 +1,11 @@
 #include "core/model/model.h"
 
+#include <algorithm>
+
 #include "core/model/classifier.h"
 #include "core/model/language_model.h"
 #include "core/ops/elementwise.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
@@ -55,6 +58,18 @@ Outcome Model::losses(Context& ctx, const TokenBatch& batch) {
 
 Tensor Model::logits(Context& ctx, int64_t first_row, int64_t rows) {
   return head_.logits(ctx, head_input_.slice(first_row, rows));
+}
+
+void Model::append_logits(Context& ctx, int64_t first_row, int64_t rows, std::vector<float>& list) {
+  constexpr int64_t kRows = 64;  // OutputHead::run() plans at least so many, where there are so many
+  ScratchScope scratch(ctx);
+  const Tensor buffer = scratch.allocate(Shape{std::min(rows, kRows), head_.classes()});
+  for (int64_t row = 0; row < rows; row += kRows) {
+    const int64_t count = std::min(kRows, rows - row);
+    const Tensor part = buffer.slice(0, count);
+    head_.logits(ctx, part, head_input_.slice(first_row + row, count));
+    append_floats(ctx, list, part);
+  }
 }
 
 template <class M>

@@ -23,6 +23,9 @@ class Model {
   virtual Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) = 0;
   // Logits (rows, classes) of the given predictions of the last forward().
   Tensor logits(Context& ctx, int64_t first_row, int64_t rows);
+  // The same, appended to `list` in f32. Takes a few rows at a time: memory is planned for the logits of some rows
+  // only.
+  void append_logits(Context& ctx, int64_t first_row, int64_t rows, std::vector<float>& list);
 
   // Number of predictions for a sample of `time` tokens.
   virtual int64_t predictions_per_sample(int64_t time) const = 0;

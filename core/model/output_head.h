@@ -37,6 +37,8 @@ class OutputHead {
   Outcome run(Context& ctx, const Predictions& predictions, Tensor d_x, double gradient_scale);
   // x (rows, d_model) -> logits (rows, classes)
   Tensor logits(Context& ctx, ConstTensor x) const;
+  // Writes them to y (rows, classes).
+  void logits(Context& ctx, Tensor y, ConstTensor x) const { product(ctx, y, x); }
 
   const Parameter& weight() const { return weight_; }
   int64_t classes() const { return weight_.shape[0]; }

@@ -147,6 +147,45 @@ TEST_CASE("moe-generate goes on with a text after each line of an interactive se
   CHECK(talk("to be\\nor not\\n").out.size() == 2 * first.out.size());
 }
 
+TEST_CASE("moe-eval evaluates a text that is given as a file, from any number of ranks") {
+  const TrainedRun run;
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += i % 4 == 0 ? "to be, or not to be.\n" : "that is the question\n";
+  write_text_file(run.folder / "other", text);
+  const Arguments eval = program("moe-eval") + Arguments{run.folder / "run", "--json"};
+  const Json whole = parse_json(done(eval + Arguments{"--text", run.folder / "other"}).out);
+  CHECK(whole.at("raw_bytes").get<int64_t>() == std::ssize(text) - 1);
+  const Finished piped = run_child({"/bin/sh", "-c", "\"$0\" \"$1\" --json --text - < \"$2\"", MOE_PROGRAMS "/moe-eval",
+                                    run.folder / "run", run.folder / "other"});
+  CHECK(parse_json(piped.out).at("bpc").get<double>() == whole.at("bpc").get<double>());
+  const Finished shared = run_child(mpirun(2) + eval + Arguments{"--text", run.folder / "other"});
+  CHECK(parse_json(shared.out).at("nll").get<double>() == Approx(whole.at("nll").get<double>()).epsilon(1e-5));
+  // The run's own corpus is not needed.
+  std::filesystem::remove_all(run.folder / "corpus");
+  CHECK(parse_json(done(eval + Arguments{"--text", run.folder / "other"}).out) == whole);
+  const std::string table =
+      done(program("moe-eval") + Arguments{run.folder / "run", "--text", run.folder / "other", "--per-token"}).out;
+  CHECK(std::count(table.begin(), table.end(), '\n') == std::ssize(text) + 1);
+}
+
+TEST_CASE("moe-eval answers multiple-choice questions, and refuses what does not go together") {
+  const TrainedRun run;
+  write_text_file(run.folder / "q.jsonl",
+                  "{\"prompt\": \"that is the\", \"choices\": [\"question\", \"qqqq\"], \"answer\": 0}\n");
+  const Arguments eval = program("moe-eval") + Arguments{run.folder / "run"};
+  const Json answers = parse_json(done(eval + Arguments{"--choices", run.folder / "q.jsonl", "--json"}).out);
+  CHECK(answers.at("questions").get<int>() == 1);
+  CHECK(answers.at("accuracy").at("share").get<double>() >= 0);
+  for (const Arguments& more : {Arguments{"--per-token"},
+                                {"--text", "a", "--choices", "b"},
+                                {"--text", "a", "--k", "1"},
+                                {"--choices", "a", "--split", "train"}}) {
+    INFO(join(more, " "));
+    CHECK(run_child(eval + more).code == 2);
+  }
+  CHECK(run_child(eval + Arguments{"--text", run.folder / "absent"}).code == 3);
+}
+
 TEST_CASE("moe-generate refuses what cannot be written") {
   const TrainedRun run;
   const auto refused = [&](const Arguments& more, int code, const std::string& part) {

@@ -37,17 +37,17 @@ data: {sequence: 16}
 
 // The logits after the tokens of two texts, of which one is read in pieces while the other is read at once.
 static std::vector<float> logits_of(TinyRun& run) {
-  const std::vector<int32_t> first = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5}, second = {27, 18, 28, 18};
+  const std::vector<int32_t> first = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5}, second = {27, 18, 28, 18, 2};
   ModelReader reader(run.state, {.rows = 2, .context = 16, .chunk = 16});
   std::vector<float> all;
   const auto read = [&](std::vector<ModelReader::Unread> texts) {
     const std::span<const float> logits = reader.read(texts);
     all.insert(all.end(), logits.begin(), logits.end());
   };
-  const auto tokens = std::span<const int32_t>(first);
+  const auto tokens = std::span<const int32_t>(first), others = std::span<const int32_t>(second);
   read({{.row = 1, .tokens = tokens.first(5)}});
-  read({{.row = 1, .tokens = tokens.first(6), .known = 5}, {.row = 0, .tokens = second}});
-  read({{.row = 0, .tokens = tokens.first(5), .known = 4}, {.row = 1, .tokens = tokens.first(7), .known = 6}});
+  read({{.row = 1, .tokens = tokens.first(6), .known = 5}, {.row = 0, .tokens = others.first(4)}});
+  read({{.row = 0, .tokens = others, .known = 4}, {.row = 1, .tokens = tokens.first(7), .known = 6}});
   read({{.row = 1, .tokens = tokens, .known = 7}});
   return all;
 }
