@@ -1,4 +1,4 @@
-// moe-bench: measures the time of a training step, or of single ops, and prints JSON lines.
+// moe-bench: measures the time of a training step, of single ops and of writing text, and prints JSON lines.
 #include <iostream>
 
 #include "apps/command_line.h"
@@ -8,6 +8,8 @@
 #include "core/bench/bench_step.h"
 #include "core/bench/parallel_regions.h"
 #include "core/config/config_reader.h"
+#include "core/generate/bench_generate.h"
+#include "core/reload/load_run.h"
 #include "core/step/cpu_setup.h"
 
 using namespace moe;
@@ -24,6 +26,9 @@ struct Request {
   OpBenchOptions ops;
   CurriculumBenchOptions curriculum;
   CommunicationBenchOptions communication;
+  GenerateBenchOptions generate;
+  std::string run;
+  int threads = 0;
 };
 
 }  // namespace
@@ -96,17 +101,42 @@ static CommandLine add_communication(CommandLine& app, Request& r) {
   return links;
 }
 
+static CommandLine add_generate(CommandLine& app, Request& r) {
+  GenerateBenchOptions& g = r.generate;
+  CommandLine writes = app.add_subcommand("generate", "measure reading a prompt and writing text with a trained model");
+  writes.add_option("run", r.run, "folder of a run or of a checkpoint").required();
+  writes.add_option("--prompt", g.prompt, "tokens of the prompt").capture_default_str().between(1, kMost);
+  writes.add_option("--tokens", g.tokens, "tokens that are written").capture_default_str().between(1, kMost);
+  writes.add_option("--texts", g.texts, "texts at a time").capture_default_str().between(1, 1 << 16);
+  writes.add_option("--rounds", g.rounds, "measurements, of which the medians are printed")
+      .capture_default_str()
+      .between(1, kMost);
+  writes.add_option("--threads", r.threads, "threads; default: all cores");
+  writes.add_option("--device", r.device, "auto, cpu or cuda").capture_default_str();
+  writes.add_option("--precision", r.precision, "auto, run, f32 or bf16").capture_default_str();
+  return writes;
+}
+
 static int bench(int argc, char** argv, MpiSession& session) {
   CommandLine app("Measures training steps, single ops and curriculum sampling on random data.");
   app.require_subcommand();
   Request r;
   add_step(app, r);
-  const CommandLine op = add_ops(app, r), draws = add_curriculum(app, r), links = add_communication(app, r);
+  const CommandLine op = add_ops(app, r), draws = add_curriculum(app, r), links = add_communication(app, r),
+                    writes = add_generate(app, r);
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   if (op.parsed()) {
     setup_cpu(0, false, session.local());
     bench_ops(choose_device(r.device, r.precision, session.local()), r.ops,
               [](const std::string& line) { std::cout << line << std::endl; });
+    return 0;
+  }
+  if (writes.parsed()) {
+    const CpuSetup cpu = setup_cpu(r.threads, false, session.local());
+    LoadedRun run = load_run(r.run, "last", session.world(), 0, 1,
+                             choose_device_for(r.run, "last", r.device, r.precision, session.local()));
+    const std::string line = bench_generate(*run.state, run.config.data.sequence, r.generate, cpu.threads);
+    if (session.world()->rank() == 0) std::cout << line << std::endl;
     return 0;
   }
   if (links.parsed()) {

@@ -1,6 +1,9 @@
 #include "core/generate/model_reader.h"
 
+#include <omp.h>
+
 #include <algorithm>
+#include <map>
 
 #include "core/base/check.h"
 #include "core/base/token.h"
@@ -20,8 +23,41 @@ static std::string why_read_whole(const Model& model) {
   return {};
 }
 
+// Elements of the matrices that a token is multiplied by: of the experts' those of the chosen ones.
+static double weights_per_token(const TrainingState& state) {
+  std::map<int, double> share;  // of a block's experts
+  for (const MoELayer* layer : state.model->moe_layers()) {
+    share[layer->layer()] = static_cast<double>(layer->experts_per_token()) / static_cast<double>(layer->num_experts());
+  }
+  double sum = 0;
+  for (const Parameter& p : state.parameters.parameters()) {
+    const bool is_expert = p.group == ParameterGroup::expert;
+    if (!p.lookup) sum += static_cast<double>(p.shape.size()) * (is_expert ? share[p.place.layer] : 1);
+  }
+  return sum;
+}
+
+// Reads on one thread for so long as it lives, where threads would wait for each other longer than they compute: there
+// are some twenty regions in a layer, each of which costs a few microseconds. No result depends on threads.
+class ReadingThreads {
+ public:
+  explicit ReadingThreads(double work) : before_(omp_get_max_threads()) {
+    constexpr double kWorthSharing = 4e6;  // products: a millisecond of one thread at most
+    if (work < kWorthSharing) omp_set_num_threads(1);
+  }
+  ~ReadingThreads() { omp_set_num_threads(before_); }
+  ReadingThreads(const ReadingThreads&) = delete;
+
+ private:
+  int before_;
+};
+
 ModelReader::ModelReader(TrainingState& state, const ReaderOptions& options)
-    : state_(state), options_(options), keeps_(options.cache), width_(state.model->head().classes()) {
+    : state_(state),
+      options_(options),
+      keeps_(options.cache),
+      width_(state.model->head().classes()),
+      weights_per_token_(weights_per_token(state)) {
   MOE_CHECK(wide(state.ctx.dtype) == DType::f32 && options.rows > 0 && options.chunk > 0, "{} rows, {} tokens a pass",
             options.rows, options.chunk);
   if (const std::string why = why_read_whole(*state.model); !why.empty()) {
@@ -66,12 +102,14 @@ TokenBatch ModelReader::forward(std::span<const Piece> pieces, int64_t time, con
     batch.cache_rows = to_device(ctx, as_tensor(std::span<const int32_t>(row_ids_)));
     batch.starts = to_device(ctx, as_tensor(std::span<const int32_t>(starts_)));
   }
+  const ReadingThreads threads(weights_per_token_ * static_cast<double>(batch.tokens()));
   state_.model->forward(ctx, batch);
   if (options_.visit) options_.visit(tokens_);
   return batch;
 }
 
 void ModelReader::copy_logits(int64_t first, int64_t rows, std::span<float> to) {
+  const ReadingThreads threads(static_cast<double>(rows * state_.model->head().weight().shape.size()));
   copied_.clear();
   state_.model->append_logits(state_.ctx, first, rows, copied_);
   std::copy(copied_.begin(), copied_.end(), to.begin());

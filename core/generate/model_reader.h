@@ -72,6 +72,7 @@ class ModelReader {
   bool keeps_;
   std::string why_not_;
   int64_t width_ = 0;
+  double weights_per_token_ = 0;  // that a token is multiplied by
   std::optional<KeyValueCache> cache_;
   // Of each row of a model with a context memory: the memory, and how many tokens of the text are in it.
   struct Row {

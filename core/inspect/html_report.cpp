@@ -198,7 +198,8 @@ std::string html_report(const Inspection& i) {
     std::string tables;
     for (const LayerStats& s : i.layers) tables += expert_table(s);
     body += section("Every expert", tables);
-    body += section("The experts of a text", token_view_markup(i.tokens));
+    body += section("The experts of a text", token_view_markup(i.tokens, "read"));
+    body += section("A text that the model writes", token_view_markup(i.written, "written"));
   }
   body += section("Communication", communication_section(i.history));
   const std::string samples = i.curriculum ? curriculum_tables(*i.curriculum) : "";

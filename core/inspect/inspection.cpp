@@ -1,8 +1,12 @@
 #include "core/inspect/inspection.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <utility>
 
+#include "comm/rank_texts.h"
+#include "core/base/integer.h"
 #include "core/inspect/churn.h"
 #include "core/inspect/expert_similarity.h"
 #include "core/inspect/split_trace.h"
@@ -48,14 +52,32 @@ std::string run_folder_of(const std::string& run_or_checkpoint) {
   return fs::exists(run / "config.yaml") ? run.string() : "";
 }
 
+// The first tokens of the split, which rank 0 has, on every rank. Those of a stream are only adjacent in one segment.
+static std::vector<int32_t> first_tokens(LoadedRun& run, const StepTrace& trace) {
+  int64_t count = std::min(std::ssize(trace.ids), kViewedTokens);
+  if (run.state->model->memory_shape()) count = std::min(count, run.config.data.sequence);
+  const char* const bytes = reinterpret_cast<const char*>(trace.ids.data());
+  const std::string text = broadcast_text(*run.world, {bytes, as_index(count) * sizeof(int32_t)}, 0);
+  std::vector<int32_t> tokens(text.size() / sizeof(int32_t));
+  std::memcpy(tokens.data(), text.data(), text.size());
+  return tokens;
+}
+
 static void add_specialisation(Inspection& result, LoadedRun& run, const Task& task, const InspectionOptions& options) {
   if (result.layers.empty()) return;
   const int64_t tokens = options.tokens > 0 ? std::min(options.tokens, kSpecialisationTokens) : kSpecialisationTokens;
   const StepTrace trace = split_trace(run, task, options.split, tokens, kInspectionSequences, TracedParts::logits);
   const std::vector<ExpertSimilarity> similarity = expert_similarities(run, task, options.split, kInspectionSequences);
+  const TokenText text = token_text_of(result.run);
+  if (models().at(run.config.task).reads_on) {
+    TextViews views = view_texts(*run.state, first_tokens(run, trace), run.config.data.sequence, text);
+    result.tokens = std::move(views.read);
+    result.written = std::move(views.written);
+  } else if (run.world->rank() == 0) {
+    result.tokens = view_tokens(trace, text);
+  }
   if (run.world->rank() != 0) return;
   result.specialisation_tokens = trace.tokens();
-  result.tokens = view_tokens(trace, token_text_of(result.run));
   for (size_t i = 0; i < trace.layers.size(); ++i) {
     result.specialisation.push_back(specialisation_of(trace, trace.layers[i]));
     result.specialisation.back().similarity = similarity[i].mean;

@@ -36,6 +36,7 @@ struct Inspection {
   int64_t specialisation_tokens = 0;          // leading tokens of the split that it was measured on
   std::vector<SaturationPoint> saturation{};  // of a run with traces of validation
   TokenView tokens{};                         // the first ones of the evaluated text
+  TokenView written{};                        // a text that the model writes; empty for one that writes none
 
   int64_t dead() const;
   int64_t nearly_dead() const;

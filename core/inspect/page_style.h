@@ -24,6 +24,7 @@ h2 { font-size: 17px; margin: 30px 0 10px; }
 .sub { color: var(--faint); margin: 2px 0 16px; overflow-wrap: anywhere; }
 .tokens { font: 13.5px/1.75 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
 .tokens span { background: hsl(var(--h) 75% 86%); border-radius: 3px; }
+.tokens .given { opacity: .55; }
 @media (prefers-color-scheme: dark) { .tokens span { background: hsl(var(--h) 45% 30%); } }
 @media print { .tokens span { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 .answer { font-size: 16px; font-weight: 600; margin: 0 0 14px; }

@@ -1,5 +1,6 @@
 #include "core/inspect/token_view.h"
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,6 +24,19 @@ TEST_CASE("the coloured text is well-formed and names the experts of each token"
   CHECK_THAT(html, Catch::Contains("title=\"none\">\\n</span>"));
   CHECK_THAT(html, Catch::Contains("<td>&lt;b&gt;</td><td>2, 3</td><td>2</td>"));
   CHECK_THAT(html, Catch::Contains("max=\"1\""));
+}
+
+TEST_CASE("the text can be coloured by surprise, and shows which tokens were given") {
+  TokenView view = sample_view();
+  view.nats = {std::nan(""), 0, 4, 20};
+  view.given = 2;
+  const std::string html = token_view_markup(view, "one") + token_view_markup(view, "two");
+  CHECK(page_error(whole_page("t", html)) == "");
+  CHECK_THAT(html, Catch::Contains("max=\"2\""));
+  CHECK_THAT(
+      html, Catch::Contains("[\"nats\",[-1,130,65,0],[\"not predicted\",\"0.00 nats\",\"4.00 nats\",\"20.00 nats\"]]"));
+  CHECK_THAT(html, Catch::Contains("<span class=\"given\" style=\"--h:0\" title=\"0, 1\">a</span>"));
+  CHECK_THAT(html, Catch::Contains("id=\"two-control\""));
 }
 
 TEST_CASE("without tokens there is no coloured text") {
