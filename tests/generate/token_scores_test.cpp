@@ -1,5 +1,6 @@
 #include "core/generate/token_scores.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
