@@ -2,6 +2,7 @@
 // cuda/absent for builds without CUDA. This header includes no CUDA header.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,10 @@ std::string describe_device(int index);
 std::shared_ptr<Queue> make_queue(int index);
 // Waits until all work in the queue is done. Throws DeviceError if any of it failed.
 void synchronise(Queue& queue);
+
+// The number of times that work was queued in this process, on any queue, or more: if it has not changed, no op has run
+// on a device. For tests, which keep copies of device memory.
+uint64_t submissions();
 
 struct MemoryInfo {
   size_t free_bytes = 0, total_bytes = 0;

@@ -1,8 +1,25 @@
 #include "cuda/device/queue.h"
 
+#include <atomic>
 #include <cstdlib>
 
 namespace moe::cuda {
+
+static std::atomic<uint64_t> submitted{0};
+
+uint64_t submissions() {
+  return submitted.load(std::memory_order_relaxed);
+}
+
+cudaStream_t Queue::stream() const {
+  submitted.fetch_add(1, std::memory_order_relaxed);
+  return stream_.get();
+}
+
+Blas& Queue::blas() {
+  submitted.fetch_add(1, std::memory_order_relaxed);
+  return *blas_;
+}
 
 static DeviceInfo select(int device) {
   const int count = device_count();

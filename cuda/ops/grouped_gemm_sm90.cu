@@ -216,6 +216,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         for (int k = 0; k < tile.depth; k += L::kK, place.advance()) {
           shared.ring.wait(place);
           clear_tail<L>(shared.a[place.stage], shared.b[place.stage], tile.depth - k, group);
+          __syncwarp();  // no lane waits for this phase any more
           if (lane == 0) shared.ring.release(place);
         }
         continue;

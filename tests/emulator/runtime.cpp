@@ -65,7 +65,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
       (kind != cudaMemcpyDeviceToHost && !emulator::on_device(to, bytes))) {
     return cudaErrorInvalidValue;
   }
-  const emulator::DeviceAccess access;
+  const emulator::CopyAccess access(to, from);
   std::memcpy(to, from, bytes);
   emulator::watch::host_wrote(to, bytes);
   return cudaSuccess;
@@ -76,7 +76,7 @@ cudaError_t cudaDeviceSynchronize() {
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
   if (!emulator::on_device(memory, bytes)) return cudaErrorInvalidValue;
-  const emulator::DeviceAccess access;
+  const emulator::CopyAccess access(memory, nullptr);
   std::memset(memory, value, bytes);
   emulator::watch::host_wrote(memory, bytes);
   return cudaSuccess;

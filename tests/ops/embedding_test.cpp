@@ -18,7 +18,7 @@ TEST_CASE("embedding selects rows and accumulates their gradients") {
       embedding_backward(ctx, d_table, d_y, ids);
       std::vector<double> picked, gradient(static_cast<size_t>(7 * d), 0.5);
       for (int64_t i = 0; i < tokens * d; ++i) {
-        const int64_t at = ids.as<int32_t>()[i / d] * d + i % d;
+        const int64_t at = host_data<int32_t>(ids)[i / d] * d + i % d;
         picked.push_back(get(table, at));
         gradient[as_index(at)] += get(d_y, i);
       }
