@@ -190,7 +190,7 @@ static int run(int argc, char** argv, MpiSession& session) {
     if (first) std::cout << text << std::flush;
     return 0;
   };
-  if (r.show_build) return print(build_info(cuda::built()) + "cpu kernels: " + name_of(instruction_set()) + "\n");
+  if (r.show_build) return print(build_info(cuda::build_description()) + "cpu kernels: " + name_of(instruction_set()) + "\n");
   if (!r.verified.empty()) {
     const bool good = !first || verify_run(r.verified, [&](const std::string& line) { print(shown(line) + "\n"); });
     return static_cast<int>(good ? ExitCode::done : ExitCode::checkpoint);
@@ -208,7 +208,7 @@ static int run(int argc, char** argv, MpiSession& session) {
   if (r.files.empty() && r.overrides.empty())
     throw UsageError("no configuration; give -c FILE (see configs/), or --help");
   read_for_run(root, config, *session.world());
-  if (const std::string other = disagreement(*session.world(), {{"build", build_info(cuda::built())}}, 1);
+  if (const std::string other = disagreement(*session.world(), {{"build", build_info(cuda::build_description())}}, 1);
       first && !other.empty())
     log::warn("the ranks run different builds of the same commit: {}", other);
   const ResumeOptions resume = resume_options(r.resume, r.changes);

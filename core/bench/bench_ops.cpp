@@ -43,8 +43,16 @@ class Bench {
   int64_t shrunk(int64_t n) const { return std::max<int64_t>(static_cast<int64_t>(n / options_.shrink) / 16 * 16, 16); }
   Tensor random(Shape shape) { return random(shape, ctx.dtype); }
   Tensor random(Shape shape, DType dtype) {
-    const Tensor x = ctx.allocate(shape, dtype);
-    fill_uniform(ctx, x, 1, {.purpose = RandomPurpose::test, .stream = stream_++});
+    // Numbers are drawn on the CPU, which would take longer than the measurements: the rest repeats the first ones.
+    constexpr int64_t kDrawn = int64_t{1} << 20;
+    const Tensor x = ctx.allocate(shape, dtype), flat = x.reshape(Shape{x.size()});
+    const Tensor first = flat.slice(0, std::min(kDrawn, x.size()));
+    fill_uniform(ctx, first, 1, {.purpose = RandomPurpose::test, .stream = stream_++});
+    for (int64_t done = first.size(); done < x.size();) {
+      const int64_t count = std::min(done, x.size() - done);
+      copy(ctx, flat.slice(done, count), flat.slice(0, count));
+      done += count;
+    }
     return x;
   }
   Tensor wide_random(Shape shape) { return random(shape, wide(ctx.dtype)); }
@@ -143,17 +151,18 @@ void grouped(Bench& b, int64_t experts, int64_t d, int64_t f, int64_t wanted_row
   }
 }
 
-// The first product of a gated expert with its activation: gate and up have f columns each.
-void activated(Bench& b, int64_t experts, int64_t d, int64_t f, int64_t wanted_rows) {
-  const int64_t rows = b.shrunk(wanted_rows);
-  if (!b.wants("grouped_swiglu")) return;
+// An expert's first product with its activation. A gated one has f columns for the gate and f for up.
+void activated(Bench& b, Activation activation, int64_t experts, int64_t d, int64_t f, int64_t wanted_rows) {
+  const int64_t rows = b.shrunk(wanted_rows), halves = width_factor(activation);
+  const std::string op = activation == Activation::swiglu ? "grouped_swiglu" : "grouped_gelu";
+  if (!b.wants(op)) return;
   std::vector<int32_t> offsets;
   for (int64_t e = 0; e <= experts; ++e) offsets.push_back(static_cast<int32_t>(rows * e / experts));
-  const Tensor x = b.random({rows, d}), weight = b.random({experts, 2 * f, d}), first = b.numbers(offsets),
-               z = b.ctx.allocate({rows, 2 * f}), y = b.ctx.allocate({rows, f});
-  b.measure("grouped_swiglu", fmt::format("E{} d{} f{} rows{}", experts, d, f, rows),
-            4.0 * static_cast<double>(rows * d * f), 0,
-            [&] { grouped_gemm_activate_forward(b.ctx, y, z, x, weight, first, Activation::swiglu); });
+  const Tensor x = b.random({rows, d}), weight = b.random({experts, halves * f, d}), first = b.numbers(offsets),
+               z = b.ctx.allocate({rows, halves * f}), y = b.ctx.allocate({rows, f});
+  b.measure(op, fmt::format("E{} d{} f{} rows{}", experts, d, f, rows),
+            2.0 * static_cast<double>(rows * d * f * halves), 0,
+            [&] { grouped_gemm_activate_forward(b.ctx, y, z, x, weight, first, activation); });
 }
 
 void attention(Bench& b, int64_t heads, int64_t d_head, int64_t time) {
@@ -239,8 +248,9 @@ void bench_ops(const DeviceChoice& device, const OpBenchOptions& options,
   grouped(bench, 64, 768, 768, 524'288);
   grouped(bench, 8, 768, 3072, 131'072);
   grouped(bench, 16, 512, 2048, 131'072);
-  activated(bench, 64, 768, 384, 524'288);
-  activated(bench, 8, 768, 2048, 131'072);
+  activated(bench, Activation::gelu_tanh, 64, 768, 3072, 131'072);
+  activated(bench, Activation::swiglu, 64, 768, 384, 524'288);
+  activated(bench, Activation::swiglu, 8, 768, 2048, 131'072);
   for (const int64_t time : {1024, 2048, 4096}) attention(bench, 12, 64, time);
   attention(bench, 16, 128, 2048);
   moves(bench, 65'536, 768, 2, 64);

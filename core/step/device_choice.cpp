@@ -18,9 +18,13 @@ DeviceChoice choose_device(const std::string& device, const std::string& precisi
   if (device == "cuda" && count == 0) {
     raise<DeviceError>("device: cuda: {}; set device: auto or cpu to compute on the CPU", cuda::why_no_device());
   }
-  if (count > 0) {
+  choice.index = count > 0 ? local.rank % count : 0;
+  const std::string problem = count > 0 ? cuda::why_unusable(choice.index) : "";
+  if (!problem.empty() && device == "cuda") raise<DeviceError>("device: cuda: {}", problem);
+  if (!problem.empty()) {
+    choice.notice = fmt::format("{}: computing on the CPU", problem);
+  } else if (count > 0) {
     choice.device = Device::cuda;
-    choice.index = local.rank % count;
     choice.description = cuda::describe_device(choice.index);
     choice.queue = cuda::make_queue(choice.index);
     if (local.size > count) {

@@ -4,6 +4,7 @@
 
 #include "comm/communicator.h"
 #include "core/base/integer.h"
+#include "core/base/units.h"
 #include "core/moe/placement.h"
 #include "core/nn/gradient_observer.h"
 #include "core/step/check_model.h"
@@ -188,8 +189,27 @@ MemoryPlan plan_memory(const StateSetup& setup) {
   return plan;
 }
 
+// The queue of the setup's device, which must have room for the plan: an error now names all parts of it.
+static std::shared_ptr<cuda::Queue> queue_with_room(const StateSetup& setup, const MemoryPlan& plan) {
+  if (setup.device == Device::cpu) return setup.queue;
+  auto queue = setup.queue ? setup.queue : cuda::make_queue(setup.device_index);
+  const cuda::MemoryInfo memory = cuda::memory_info();
+  if (plan.worst_total() <= memory.free_bytes) return queue;
+  const auto text = [](size_t bytes) { return format_bytes(static_cast<double>(bytes)); };
+  raise<DeviceError>(
+      "this run needs {} of GPU memory (parameters {}, gradients {}, optimizer {}, activations {}, scratch {}, the "
+      "rest "
+      "{}), but {} of the device's {} are free; raise train.micro_batches or set model.recompute to reduce "
+      "activations, "
+      "use more ranks (parallel.expert) to reduce the rest, or end other programs on the GPU",
+      text(plan.worst_total()), text(plan.parameters), text(plan.gradients), text(plan.optimizer),
+      text(plan.worst_activations), text(plan.worst_scratch),
+      text(plan.lasting() - plan.parameters - plan.gradients - plan.optimizer), text(memory.free_bytes),
+      text(memory.total_bytes));
+}
+
 TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bool initialise)
-    : queue_(setup.device == Device::cpu || setup.queue ? setup.queue : cuda::make_queue(setup.device_index)),
+    : queue_(queue_with_room(setup, plan)),
       activations_("activations", setup.device, plan.worst_activations, plan.needs_host),
       scratch_("scratch", setup.device, plan.worst_scratch, plan.needs_host),
       packed_weights_(Arena("packed weights", setup.device, plan.packed_weights)) {

@@ -2,6 +2,7 @@
 // cuda/absent for builds without CUDA. This header includes no CUDA header.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,8 @@ namespace moe::cuda {
 
 // Whether this build contains the kernels.
 bool built();
+// For --build-info: "no", or "yes" and the devices that the kernels are compiled for.
+std::string build_description();
 // Number of devices that this process can use: 0 without CUDA in the build, without a driver or without a device.
 int device_count();
 // The reason why there is no device, for messages.
@@ -18,11 +21,18 @@ std::string why_no_device();
 // Name, memory and compute capability of a device.
 std::string describe_device(int index);
 
+// Empty when this build's kernels run on the device; otherwise the reason, and what is needed.
+std::string why_unusable(int index);
+
 // Creates a work queue on device `index`, which becomes this thread's device. Throws DeviceError if there is no such
-// device.
+// device, or it is not usable.
 std::shared_ptr<Queue> make_queue(int index);
 // Waits until all work in the queue is done. Throws DeviceError if any of it failed.
 void synchronise(Queue& queue);
+
+// The number of times that work was queued in this process, on any queue, or more: if it has not changed, no op has run
+// on a device. For tests, which keep copies of device memory.
+uint64_t submissions();
 
 struct MemoryInfo {
   size_t free_bytes = 0, total_bytes = 0;

@@ -446,7 +446,7 @@ void Trainer::write_manifest(const ModelSummary& summary) const {
   const std::string program_hash = hash_of_text(read_text("/proc/self/exe"));
   folder_.write_manifest({{"schema", 1},
                           {"version", version()},
-                          {"build", build_info(cuda::built())},
+                          {"build", build_info(cuda::build_description())},
                           {"host", host_name()},
                           {"pid", getpid()},
                           {"device", name_of(device_.device)},

@@ -7,10 +7,16 @@ namespace moe::cuda {
 bool built() {
   return false;
 }
+std::string build_description() {
+  return "no";
+}
 int device_count() {
   return 0;
 }
 std::string why_no_device() {
+  return kNoCuda;
+}
+std::string why_unusable(int) {
   return kNoCuda;
 }
 std::string describe_device(int) {
@@ -21,6 +27,9 @@ std::shared_ptr<Queue> make_queue(int) {
 }
 void synchronise(Queue&) {
   refuse();
+}
+uint64_t submissions() {
+  return 0;
 }
 MemoryInfo memory_info() {
   refuse();

@@ -34,7 +34,11 @@ class Library {
     const std::string name = "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR);
     void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) library = dlopen(MOE_CUBLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);  // the path that the build found
-    if (!library) raise<DeviceError>("cannot load cuBLAS: {}", dlerror());
+    if (!library)
+      raise<DeviceError>(
+          "cannot load cuBLAS: {}; install cuBLAS of CUDA {} (the toolkit or PyTorch's packages have it) and name its "
+          "folder in LD_LIBRARY_PATH",
+          dlerror(), CUBLAS_VER_MAJOR);
     const auto find = [&]<class Function>(Function& function, const char* symbol) {
       function = reinterpret_cast<Function>(dlsym(library, symbol));
       if (!function) raise<DeviceError>("{} has no {}", name, symbol);

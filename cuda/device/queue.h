@@ -14,9 +14,10 @@ class Queue {
   // Also makes `device` the calling thread's current device.
   explicit Queue(int device);
 
-  cudaStream_t stream() const { return stream_.get(); }
+  // For queueing work; counts as a submission.
+  cudaStream_t stream() const;
   const DeviceInfo& info() const { return info_; }
-  Blas& blas() { return *blas_; }
+  Blas& blas();
   // Whether kernels for sm_90a (wgmma, TMA) may be chosen: true on an sm_90 device, unless MOE_FORCE_SM80 is set.
   bool hopper() const { return hopper_; }
 

@@ -114,6 +114,10 @@ __device__ inline void setmaxnreg_dec() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
+__device__ inline void st_shared(float* shared, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(shared_address(shared)), "f"(value) : "memory");
+}
+
 // ---- wgmma: executed by the four warps of a warpgroup together, asynchronous ----------------------------------------
 
 // Required before the first product of a group, and after writes to registers that it uses.

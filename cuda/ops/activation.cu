@@ -22,7 +22,7 @@ __global__ void activation_forward_kernel(T* y, const T* z, const int32_t* end, 
   Floats<N> value = load_vector<N>(z), up{};
   if constexpr (kGated) up = load_vector<N>(z + d_ff);
 #pragma unroll
-  for (int j = 0; j < N; ++j) value.v[j] = activate<kActivation>(value.v[j], up.v[j]);
+  for (int j = 0; j < N; ++j) value.v[j] = activate<kActivation, T>(value.v[j], up.v[j]);
   store_vector(y + at, value);
 }
 
@@ -38,7 +38,7 @@ __global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, con
   if constexpr (kGated) up = load_vector<N>(z + offset + d_ff);
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    const Slopes slopes = slopes_of<kActivation>(value.v[j], up.v[j]);
+    const Slopes slopes = slopes_of<kActivation, T>(value.v[j], up.v[j]);
     d_value.v[j] = grad.v[j] * slopes.gate;
     d_up.v[j] = grad.v[j] * slopes.up;
   }

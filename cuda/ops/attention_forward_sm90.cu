@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 #include <type_traits>
@@ -16,7 +17,8 @@ struct Forward {
   TensorMap queries, keys, out;
   float* logsumexp;
   int time, heads, kv_heads, sequences;
-  float scale;  // scale of the scores, which are in powers of two
+  int together;  // pairs of a head and a sequence whose keys and values fit into the L2 cache
+  float scale;   // scale of the scores, which are in powers of two
 };
 
 template <int kD>
@@ -26,6 +28,7 @@ struct ForwardShared {
   BFloat16 out[2][kGroupRows * kD];
   uint64_t q_full, q_empty;
   Ring<kStages> keys, values;
+  float order[kMultiplyWarps * kWarp];  // see finish_before_wait
 };
 
 // A tile of queries of one head, and the last tile of keys that they attend to.
@@ -33,11 +36,14 @@ struct ForwardTile {
   int first, head, sequence, last;
 };
 
-// Tiles with most keys come first. Among equal tiles the heads of a sequence follow one another.
+// Pairs of a sequence and a head come in groups, so that tiles of queries that run at the same time and after one
+// another read the same keys and values, from the L2 cache. Within a group tiles with most keys come first; among equal
+// tiles the heads of a sequence follow one another.
 template <bool kCausal>
 static __device__ ForwardTile forward_tile(const Forward& p, int index) {
-  const int pairs = p.heads * p.sequences, tiles = (p.time + kAttentionRows - 1) / kAttentionRows;
-  const int tile = tiles - 1 - index / pairs, pair = index % pairs;
+  const int tiles = (p.time + kAttentionRows - 1) / kAttentionRows, group = index / (p.together * tiles);
+  const int first = group * p.together, pairs = min(p.together, p.heads * p.sequences - first);
+  const int place = index - first * tiles, tile = tiles - 1 - place / pairs, pair = first + place % pairs;
   static_assert(kAttentionRows == kKeys);
   return {tile * kAttentionRows, pair % p.heads, pair / p.heads, kCausal ? tile : tiles - 1};
 }
@@ -66,6 +72,13 @@ static __device__ void softmax_step(float (&s)[kKeys / 8][4], float (&largest)[2
     }
     total[h] = total[h] * shrink[h] + sum;
   }
+}
+
+// Has the compiler finish what `value` depends on before the next wait. Otherwise ptxas moves the wait for a product
+// up, above the exponentials that should run during the product: nothing in them refers to memory or to the product. A
+// store to shared memory is the cheapest instruction that it does not move over the wait. Nothing reads the store.
+static __device__ void finish_before_wait(float* order, float value) {
+  st_shared(order + threadIdx.x - kWarpgroup, value);
 }
 
 // One block per multiprocessor, which loops over tiles of 128 queries of a head, and for each from its last tile of
@@ -159,6 +172,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
         if (lane == 0) shared.keys.release(key_place);
         key_place.advance();
         softmax_step(scores, largest, total, shrink, p.scale);
+        finish_before_wait(shared.order, total[0] + total[1]);
         wgmma_wait_group<0>();
         keep_registers(sums);
         keep_registers(probabilities);
@@ -224,6 +238,10 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
     p.heads = static_cast<int>(layout.heads);
     p.kv_heads = static_cast<int>(layout.kv_heads);
     p.sequences = static_cast<int>(sequences);
+    // Per pair; heads that share keys and values follow one another. The rest of the cache is for queries and results.
+    const int64_t bytes = layout.time * layout.d_head * 4 * layout.kv_heads / layout.heads;
+    const auto cache = static_cast<int64_t>(ctx.queue->info().l2_bytes) / 8 * 5;
+    p.together = static_cast<int>(std::clamp<int64_t>(cache / bytes, 1, layout.heads * sequences));
     p.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layout.d_head))) * kLog2e;
     const int64_t tiles = padded_time(layout.time) / kAttentionRows * layout.heads * sequences;
     launch(ctx, attention_forward_sm90_kernel<kD, kCausal>, persistent_grid(ctx, tiles, 1), kThreads,

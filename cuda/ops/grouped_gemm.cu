@@ -54,7 +54,7 @@ static __device__ void store_activated(T* target, const T* tile, int ld, int row
       Floats<kPer> value = load_vector<kPer>(from), up{};
       if constexpr (L::kGated) up = load_vector<kPer>(from + L::kOut);
 #pragma unroll
-      for (int j = 0; j < kPer; ++j) value.v[j] = activate<kActivation>(value.v[j], up.v[j]);
+      for (int j = 0; j < kPer; ++j) value.v[j] = activate<kActivation, T>(value.v[j], up.v[j]);
       store_vector(target + row * ld + column, value);
     }
   };

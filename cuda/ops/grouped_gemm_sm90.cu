@@ -118,25 +118,29 @@ static __device__ void clear_tail(BFloat16* a, BFloat16* b, int first, int group
   barrier_sync(1, 2 * kWarpgroup);
 }
 
-// Stores this warp's 16 rows of kStaged columns to global memory, in whole lines. value(block, element) is an element
-// of a 16 x 8 block among them.
-template <class L, bool kAdd, class Result, class Value>
-static __device__ void store_columns(Result* target, Result* staging, int ld, int rows, int columns, Value value) {
+// Stores this warp's 16 rows of kStaged columns to global memory, in whole lines. pair(block, half) is this lane's pair
+// of neighbours in a 16 x 8 block among them: with half 1, that 8 rows further down.
+template <class L, bool kAdd, class Result, class Pair>
+static __device__ void store_columns(Result* target, Result* staging, int ld, int rows, int columns, Pair pair) {
   const int lane = lane_index();
   __syncwarp();
 #pragma unroll
   for (int j = 0; j < L::kStaged / 8; ++j) {
     Result* at = staging + accumulator_row(lane, 0) * L::kStride + 8 * j + accumulator_column(lane, 0);
-    store_pair(at, value(j, 0), value(j, 1));
-    store_pair(at + 8 * L::kStride, value(j, 2), value(j, 3));
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float2 both = pair(j, half);
+      store_pair(at + 8 * half * L::kStride, both.x, both.y);
+    }
   }
   __syncwarp();
   store_tile<16, L::kStaged, L::kStride, kWarp, kAdd>(target, staging, ld, rows, columns, true, lane);
 }
 
-// The value as it will be read after it is stored in bf16.
-static __device__ float rounded(float x) {
-  return __uint_as_float(cvt_rn_bf16x2(x, 0) << 16);
+// The values as they will be read after they are stored in bf16.
+static __device__ float2 rounded(float low, float high) {
+  const uint32_t pair = cvt_rn_bf16x2(low, high);
+  return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xFFFF0000u));
 }
 
 // Stores this warp's 16 rows of a tile, from `row` of the tile on.
@@ -152,20 +156,25 @@ static __device__ void store_result(const MappedProduct<typename L::Result>& p, 
     constexpr int kParts = L::kOut / L::kStaged;  // of each half
     const int column = part % kParts * L::kStaged;
     store_columns<L, kAdd>(c + part / kParts * width + column, staging, p.n, rows, width - tile.column - column,
-                           [&](int j, int e) { return sums[part * kBlocks + j][e]; });
+                           [&](int j, int half) {
+                             const float(&block)[4] = sums[part * kBlocks + j];
+                             return make_float2(block[2 * half], block[2 * half + 1]);
+                           });
   }
   if constexpr (L::fused != Fused::none) {
     BFloat16* activated = p.activated + first_row * width + tile.column;
 #pragma unroll
     for (int part = 0; part < L::kOut / L::kStaged; ++part) {
       const int column = part * L::kStaged;
-      store_columns<L, false>(activated + column, staging, width, rows, width - tile.column - column,
-                              [&](int j, int e) {
-                                const float z = rounded(sums[part * kBlocks + j][e]);
-                                float up = 0;
-                                if constexpr (L::kGated) up = rounded(sums[L::kOut / 8 + part * kBlocks + j][e]);
-                                return activate<kActivationOf<L::fused>>(z, up);
-                              });
+      store_columns<L, false>(
+          activated + column, staging, width, rows, width - tile.column - column, [&](int j, int half) {
+            constexpr Activation kActivation = kActivationOf<L::fused>;
+            const auto pair = [&](const float(&block)[4]) { return rounded(block[2 * half], block[2 * half + 1]); };
+            const float2 z = pair(sums[part * kBlocks + j]);
+            float2 up{};
+            if constexpr (L::kGated) up = pair(sums[L::kOut / 8 + part * kBlocks + j]);
+            return make_float2(activate<kActivation, BFloat16>(z.x, up.x), activate<kActivation, BFloat16>(z.y, up.y));
+          });
     }
   }
 }
@@ -216,6 +225,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         for (int k = 0; k < tile.depth; k += L::kK, place.advance()) {
           shared.ring.wait(place);
           clear_tail<L>(shared.a[place.stage], shared.b[place.stage], tile.depth - k, group);
+          __syncwarp();  // no lane waits for this phase any more
           if (lane == 0) shared.ring.release(place);
         }
         continue;

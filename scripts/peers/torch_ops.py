@@ -2,10 +2,11 @@
 """PyTorch's counterpart of `moe-bench ops`: the same ops at the same shapes, one JSON line per row with the median of
 five measurements.
 
-    torch_ops.py [--only PART]
+    torch_ops.py [--only PART] [--seconds S]      S: duration of one measurement
 
-Peers: F.grouped_mm (bf16 in and out, its dW too; also followed by a compiled SwiGLU), SDPA by FlashAttention-2 and by
-cuDNN, index_select and a compiled gather-sum, rms_norm and cross-entropy by torch.compile, fused AdamW.
+Peers: F.grouped_mm (bf16 in and out, its dW too; also followed by a compiled GELU or SwiGLU), SDPA by
+FlashAttention-2 and by cuDNN, index_select and a compiled gather-sum, rms_norm and cross-entropy by torch.compile,
+fused AdamW.
 """
 import argparse
 import json
@@ -17,7 +18,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--only", default="")
-only = parser.parse_args().only
+parser.add_argument("--seconds", type=float, default=0.2)
+arguments = parser.parse_args()
+only = arguments.only
 torch.manual_seed(1)
 name = torch.cuda.get_device_name()
 
@@ -36,7 +39,7 @@ def measure(op, shape, run, flops=0, size=0, who="torch"):
         return (time.perf_counter() - start) / repeats
 
     seconds(3)
-    repeats = max(1, int(0.2 / max(seconds(2), 1e-7)))
+    repeats = max(1, int(arguments.seconds / max(seconds(2), 1e-7)))
     times = sorted(seconds(repeats) for _ in range(5))
     line = {"bench": "op", "op": op, "shape": shape, "who": who, "dtype": "bf16", "device": name,
             "us": times[2] * 1e6, "us_min": times[0] * 1e6, "us_max": times[4] * 1e6}
@@ -73,6 +76,15 @@ for experts, d, f, rows in ((64, 768, 3072, 65536), (64, 768, 3072, 131072), (64
     measure("grouped_input", shape, lambda: grouped(dy, w, offs=ends), flops)
     measure("grouped_weight", shape, lambda: grouped(dy.t(), x, offs=ends), flops)
     del x, dy, w
+
+compiled_gelu = torch.compile(lambda z: F.gelu(z, approximate="tanh"))
+if wants("grouped_gelu"):
+    experts, d, f, rows = 64, 768, 3072, 131072
+    x, w = random(rows, d), random(experts, f, d)
+    ends = (torch.arange(1, experts + 1, device="cuda") * rows // experts).to(torch.int32)
+    measure("grouped_gelu", f"E{experts} d{d} f{f} rows{rows}",
+            lambda: compiled_gelu(grouped(x, w.transpose(1, 2), offs=ends)), 2 * rows * d * f)
+    del x, w
 
 compiled_swiglu = torch.compile(lambda z: F.silu(z[:, :z.shape[1] // 2]) * z[:, z.shape[1] // 2:])
 for experts, d, f, rows in ((64, 768, 384, 524288), (8, 768, 2048, 131072)):

@@ -78,6 +78,23 @@ DeviceAccess::DeviceAccess() {
   for (const auto& [base, memory] : allocations) protect(memory, true);
 }
 
+CopyAccess::CopyAccess(const void* to, const void* from) {
+  mutex.lock();
+  to_ = device_memory_at(to);
+  from_ = device_memory_at(from);
+  if (accesses > 0) return;
+  if (to_) protect(*to_, true);
+  if (from_) protect(*from_, true);
+}
+
+CopyAccess::~CopyAccess() {
+  if (accesses == 0) {
+    if (to_) protect(*to_, false);
+    if (from_) protect(*from_, false);
+  }
+  mutex.unlock();
+}
+
 DeviceAccess::~DeviceAccess() {
   const std::lock_guard lock(mutex);
   if (--accesses > 0) return;

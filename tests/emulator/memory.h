@@ -34,4 +34,16 @@ class DeviceAccess {
   DeviceAccess(const DeviceAccess&) = delete;
 };
 
+// Device memory of these allocations alone is accessible while an object of this class exists; other threads wait. For
+// copies, which tests make in great numbers.
+class CopyAccess {
+ public:
+  CopyAccess(const void* to, const void* from);
+  ~CopyAccess();
+  CopyAccess(const CopyAccess&) = delete;
+
+ private:
+  const DeviceMemory *to_, *from_;  // null where the memory is the host's
+};
+
 }  // namespace emulator

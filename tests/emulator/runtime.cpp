@@ -1,13 +1,15 @@
 // The CUDA runtime and cuBLAS of the emulated build: one device whose memory is host memory and which executes
 // everything at once. It has few multiprocessors, so that persistent kernels loop over several tiles.
 // MOE_EMULATOR_CAPABILITY in the environment is its compute capability, 80 by default: 90 makes it a Hopper, 86 a
-// device with little shared memory.
+// device with little shared memory. MOE_EMULATOR_DRIVER is the CUDA version that its driver supports, 13000 by default.
 #include <cuda_runtime.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "core/base/check.h"
+#include "cuda/device/architectures.h"
 #include "cuda/device/cublas.h"
 #include "tests/emulator/memory.h"
 #include "tests/emulator/waits.h"
@@ -27,9 +29,21 @@ const char* cudaGetErrorName(cudaError_t error) {
 cudaError_t cudaGetLastError() {
   return cudaSuccess;
 }
-cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+cudaError_t cudaDriverGetVersion(int* version) {
+  const char* text = std::getenv("MOE_EMULATOR_DRIVER");
+  *version = text ? std::atoi(text) : 13000;
   return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  *count = driver < runtime ? 0 : 1;
+  return driver < runtime ? cudaErrorInsufficientDriver : cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
   return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
@@ -38,7 +52,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   const char* text = std::getenv("MOE_EMULATOR_CAPABILITY");
   const int capability = text ? std::atoi(text) : 80;
   const size_t shared_kilobytes = capability == 90 ? 227 : capability == 80 ? 163 : 99;
-  *properties = {"emulated device", 3, capability / 10, capability % 10, shared_kilobytes << 10, kDeviceBytes};
+  // The L2 cache is small, so that ops which divide their work by it do so in tests.
+  *properties = {"emulated device", 3,       capability / 10, capability % 10, shared_kilobytes << 10,
+                 kDeviceBytes,      64 << 10};
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
@@ -65,7 +81,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
       (kind != cudaMemcpyDeviceToHost && !emulator::on_device(to, bytes))) {
     return cudaErrorInvalidValue;
   }
-  const emulator::DeviceAccess access;
+  const emulator::CopyAccess access(to, from);
   std::memcpy(to, from, bytes);
   emulator::watch::host_wrote(to, bytes);
   return cudaSuccess;
@@ -76,7 +92,7 @@ cudaError_t cudaDeviceSynchronize() {
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
   if (!emulator::on_device(memory, bytes)) return cudaErrorInvalidValue;
-  const emulator::DeviceAccess access;
+  const emulator::CopyAccess access(memory, nullptr);
   std::memset(memory, value, bytes);
   emulator::watch::host_wrote(memory, bytes);
   return cudaSuccess;
@@ -94,6 +110,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) {
 }
 
 namespace moe::cuda {
+
+std::string built_architectures() {
+  return "80;90a-real";
+}
 
 class Blas {};
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -111,6 +112,41 @@ TEST_CASE("the two forms of GELU differ by up to half a thousandth, and f32 keep
   }
   CHECK(largest > 4e-4);
   CHECK(largest < 6e-4);
+}
+
+// Derivatives with respect to x, for up = 1.
+static double slope(Activation activation, double x) {
+  const double step = 1e-6;
+  if (activation == Activation::relu) return x > 0;
+  if (activation == Activation::gelu_tanh) return (gelu_tanh(x + step) - gelu_tanh(x - step)) / (2 * step);
+  if (activation == Activation::gelu_erf) return (gelu_erf(x + step) - gelu_erf(x - step)) / (2 * step);
+  return (silu(x + step) - silu(x - step)) / (2 * step);
+}
+
+TEST_CASE("activations and their derivatives are as exact as their types allow, also in the tails") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  const bool rounds = ctx.dtype == DType::bf16;
+  const int64_t n = 4001;
+  for (const Activation activation : kActivations) {
+    std::vector<double> inputs, ups(width_factor(activation) == 2 ? as_index(n) : 0, 1);
+    for (int64_t i = 0; i < n; ++i) inputs.push_back(static_cast<double>(i - 2000) / 100);  // -20 to 20
+    inputs.insert(inputs.end(), ups.begin(), ups.end());
+    const Tensor z = ctx.of({1, n * width_factor(activation)}, inputs), y = ctx.output({1, n}),
+                 d_z = ctx.output(z.shape);
+    activation_forward(ctx, y, z, activation);
+    activation_backward(ctx, d_z, ctx.constant({1, n}, 1), z, activation);
+    const std::vector<double> expected = reference(z, n, activation);
+    // What tanh.approx may add in bf16; relu and gelu_erf do not use it.
+    const bool has_tanh = activation == Activation::gelu_tanh || activation == Activation::swiglu;
+    const double by_tanh = rounds && has_tanh ? std::ldexp(1, -12) : 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double x = get(z, i), exact = expected[as_index(i)], own_slope = slope(activation, x);
+      const double before = 1e-6 * std::abs(x) + by_tanh * std::abs(x), rounding = rounds ? std::ldexp(1, -8) : 0;
+      INFO("activation " << int(activation) << " of " << x);
+      REQUIRE(std::abs(get(y, i) - exact) <= before + rounding * (std::abs(exact) + before));
+      REQUIRE(std::abs(get(d_z, i) - own_slope) <= 4e-6 * (1 + std::abs(x)) + rounding * (std::abs(own_slope) + 1e-4));
+    }
+  }
 }
 
 TEST_CASE("activation gradients", "[cpu]") {

@@ -69,14 +69,14 @@ Expected reference(ConstTensor indices, ConstTensor weights, ConstTensor is_toke
 
 // Choices of a token among neighbouring experts: distinct, some slots empty, most of them of few experts.
 Tensor choices(TestContext& ctx, int64_t tokens, int64_t k, int64_t experts) {
-  const Tensor indices = ctx.output({tokens, k}, DType::i32);
+  std::vector<int32_t> indices;
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t j = 0; j < k; ++j) {
       const int64_t busy = t % 3 == 0 ? 0 : t * t % experts;
-      set(indices, t * k + j, (t + 2 * j) % 7 == 6 ? -1.0 : static_cast<double>((busy + j) % experts));
+      indices.push_back((t + 2 * j) % 7 == 6 ? -1 : static_cast<int32_t>((busy + j) % experts));
     }
   }
-  return indices;
+  return ctx.of_i32({tokens, k}, indices);
 }
 
 }  // namespace
@@ -90,12 +90,14 @@ TEST_CASE("a capacity keeps the same assignments as the plain reference") {
       for (const TokenGroups& groups : {TokenGroups{2, 33, 33, 1}, TokenGroups{33, 2, 1, 33}, TokenGroups{1, 1, 0, 1},
                                         TokenGroups{1, 600, 0, 1}, TokenGroups{3, 257, 257, 1}}) {
         const int64_t tokens = groups.count * groups.size;
-        const Tensor indices = choices(ctx, tokens, k, experts), weights = ctx.wide_output({tokens, k}),
-                     is_token = ctx.constant({tokens}, 1, DType::i32);
-        for (int64_t i = 0; i < weights.size(); ++i) {  // many ties, both zeros, some NaN
-          set(weights, i, i % 29 == 5 ? NAN : i % 31 == 3 ? -0.0 : static_cast<double>(i * 7 % 11) / 8);
+        std::vector<double> scores;  // many ties, both zeros, some NaN
+        for (int64_t i = 0; i < tokens * k; ++i) {
+          scores.push_back(i % 29 == 5 ? NAN : i % 31 == 3 ? -0.0 : static_cast<double>(i * 7 % 11) / 8);
         }
-        for (int64_t t = 2; t < tokens; t += 5) set(is_token, t, 0);
+        std::vector<int32_t> present(as_index(tokens), 1);
+        for (int64_t t = 2; t < tokens; t += 5) present[as_index(t)] = 0;
+        const Tensor indices = choices(ctx, tokens, k, experts), weights = ctx.of({tokens, k}, scores),
+                     is_token = ctx.of_i32({tokens}, present);
         for (const DropRule rule : {DropRule::position, DropRule::score}) {
           for (const int64_t capacity : {int64_t{0}, int64_t{1}, groups.size / experts + 1, groups.size * k}) {
             INFO(experts << " experts, k " << k << ", groups of " << groups.size << ", capacity " << capacity

@@ -25,7 +25,7 @@ Sorted sort(TestContext& ctx, Tensor indices, int64_t experts) {
   Sorted s{ctx.output(indices.shape, DType::i32), ctx.output({indices.size()}, DType::i32),
            ctx.output({experts + 1}, DType::i32), 0};
   sort_assignments(ctx, s.position, s.source, s.offsets, indices);
-  s.num_rows = s.offsets.as<int32_t>()[experts];
+  s.num_rows = host_data<int32_t>(s.offsets)[experts];
   return s;
 }
 
@@ -48,8 +48,8 @@ TEST_CASE("sorted rows are a permutation of the assignments") {
           INFO(experts << " experts, k " << k << ", " << tokens << " tokens, " << imbalance.name);
           const Tensor indices = ctx.of_i32({tokens, k}, imbalanced_indices(tokens, k, experts, imbalance));
           const Sorted s = sort(ctx, indices, experts);
-          const int32_t *expert = indices.as<int32_t>(), *position = s.position.as<int32_t>();
-          const int32_t *source = s.source.as<int32_t>(), *offsets = s.offsets.as<int32_t>();
+          const int32_t *expert = host_data<int32_t>(indices), *position = host_data<int32_t>(s.position);
+          const int32_t *source = host_data<int32_t>(s.source), *offsets = host_data<int32_t>(s.offsets);
           bool good = offsets[0] == 0;
           int64_t assigned = 0;
           for (int64_t i = 0; i < tokens * k; ++i) {
@@ -81,8 +81,8 @@ TEST_CASE("assignments are relabelled by the places of their experts") {
       place_assignments(ctx, placed, indices, places);
       bool good = true;
       for (int64_t i = 0; i < tokens * k; ++i) {
-        const int32_t expert = indices.as<int32_t>()[i];
-        good = good && placed.as<int32_t>()[i] == (expert < 0 ? -1 : places.as<int32_t>()[expert]);
+        const int32_t expert = host_data<int32_t>(indices)[i];
+        good = good && host_data<int32_t>(placed)[i] == (expert < 0 ? -1 : host_data<int32_t>(places)[expert]);
       }
       CHECK(good);
     }
@@ -103,14 +103,13 @@ TEST_CASE("assignments are divided among the places of their experts by the toke
         place_on_copies(ctx, placed, indices, first, places, first_token);
         bool good = true;
         for (int64_t i = 0; i < tokens * k; ++i) {
-          const int32_t e = indices.as<int32_t>()[i];
+          const int32_t e = host_data<int32_t>(indices)[i];
           const int32_t place =
-              e < 0
-                  ? -1
-                  : places
-                        .as<int32_t>()[begin[as_index(e)] +
-                                       copy_of_token(first_token + i / k, begin[as_index(e) + 1] - begin[as_index(e)])];
-          good = good && placed.as<int32_t>()[i] == place;
+              e < 0 ? -1
+                    : host_data<int32_t>(
+                          places)[begin[as_index(e)] +
+                                  copy_of_token(first_token + i / k, begin[as_index(e) + 1] - begin[as_index(e)])];
+          good = good && host_data<int32_t>(placed)[i] == place;
         }
         CHECK(good);
       }
@@ -153,24 +152,24 @@ TEST_CASE("a token is sent once to each host of its experts, with its values for
       choose_hosts(ctx, chosen, indices, host_of);
       sort_assignments(ctx, position, source, offsets, chosen);
       const Tensor rows = ctx.output({tokens * hosts, k}, DType::i32);
-      const int64_t count = offsets.as<int32_t>()[hosts];
+      const int64_t count = host_data<int32_t>(offsets)[hosts];
       select_on_host(ctx, rows.slice(0, count), values, source, indices, host_of, hosts);
       bool good = true;
       int64_t assigned = 0, selected = 0;
       for (int64_t t = 0; t < tokens; ++t) {
         for (int64_t h = 0; h < hosts; ++h) {
-          const int32_t row = position.as<int32_t>()[t * hosts + h];
+          const int32_t row = host_data<int32_t>(position)[t * hosts + h];
           bool any = false;
           for (int64_t j = 0; j < k; ++j) {
-            const int32_t expert = indices.as<int32_t>()[t * k + j];
-            const bool here = expert >= 0 && host_of.as<int32_t>()[expert] == h;
+            const int32_t expert = host_data<int32_t>(indices)[t * k + j];
+            const bool here = expert >= 0 && host_data<int32_t>(host_of)[expert] == h;
             any = any || here, assigned += here;
             if (row < 0) continue;
-            const int32_t value = rows.as<int32_t>()[row * k + j];
-            good = good && value == (here ? values.as<int32_t>()[t * k + j] : -1);
+            const int32_t value = host_data<int32_t>(rows)[row * k + j];
+            good = good && value == (here ? host_data<int32_t>(values)[t * k + j] : -1);
             selected += value >= 0;
           }
-          good = good && chosen.as<int32_t>()[t * hosts + h] == (any ? h : -1);
+          good = good && host_data<int32_t>(chosen)[t * hosts + h] == (any ? h : -1);
         }
       }
       CHECK(good);
@@ -191,10 +190,11 @@ TEST_CASE("gathered rows are rounded to bf16, and widened", "[cpu]") {
     permute_forward(ctx, permuted, x, index, 1);
     gather_rows(ctx, widened, rounded, order);
     for (int64_t i = 0; i < 20 * d; ++i) {
-      const int64_t from = index.as<int32_t>()[i / d] * d + i % d;
-      REQUIRE(rounded.as<BFloat16>()[i].bits == to_bfloat16(x.as<float>()[from]).bits);
-      REQUIRE(permuted.as<BFloat16>()[i].bits == rounded.as<BFloat16>()[i].bits);
-      REQUIRE(widened.as<float>()[i] == to_float(rounded.as<BFloat16>()[order.as<int32_t>()[i / d] * d + i % d]));
+      const int64_t from = host_data<int32_t>(index)[i / d] * d + i % d;
+      REQUIRE(host_data<BFloat16>(rounded)[i].bits == to_bfloat16(host_data<float>(x)[from]).bits);
+      REQUIRE(host_data<BFloat16>(permuted)[i].bits == host_data<BFloat16>(rounded)[i].bits);
+      REQUIRE(host_data<float>(widened)[i] ==
+              to_float(host_data<BFloat16>(rounded)[host_data<int32_t>(order)[i / d] * d + i % d]));
     }
   }
   CHECK_THROWS_AS(gather_rows(ctx, ctx.output({2, 3}, DType::i32), ctx.zeros({2, 3}), ctx.of_i32({2}, {0, 1})),
@@ -229,10 +229,11 @@ TEST_CASE("rows are sent to experts and back") {
           combine_forward(ctx, y, rows, weights, s.position);
           std::vector<double> expected_rows, expected(static_cast<size_t>(tokens * d));
           for (int64_t r = 0; r < s.num_rows; ++r) {
-            for (int64_t i = 0; i < d; ++i) expected_rows.push_back(get(x, s.source.as<int32_t>()[r] / k * d + i));
+            for (int64_t i = 0; i < d; ++i)
+              expected_rows.push_back(get(x, host_data<int32_t>(s.source)[r] / k * d + i));
           }
           for (int64_t slot = 0; slot < tokens * k; ++slot) {
-            if (indices.as<int32_t>()[slot] < 0) continue;
+            if (host_data<int32_t>(indices)[slot] < 0) continue;
             for (int64_t i = 0; i < d; ++i) {
               expected[as_index(slot / k * d + i)] += get(weights, slot) * get(x, slot / k * d + i);
             }

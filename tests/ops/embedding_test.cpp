@@ -18,7 +18,7 @@ TEST_CASE("embedding selects rows and accumulates their gradients") {
       embedding_backward(ctx, d_table, d_y, ids);
       std::vector<double> picked, gradient(static_cast<size_t>(7 * d), 0.5);
       for (int64_t i = 0; i < tokens * d; ++i) {
-        const int64_t at = ids.as<int32_t>()[i / d] * d + i % d;
+        const int64_t at = host_data<int32_t>(ids)[i / d] * d + i % d;
         picked.push_back(get(table, at));
         gradient[as_index(at)] += get(d_y, i);
       }
@@ -38,6 +38,34 @@ TEST_CASE("embedding gradient", "[cpu]") {
     return dot(y, d_y);
   };
   check_gradients(loss, {{"table", table, d_table}});
+}
+
+TEST_CASE("embedding gradients equal the reference, however the tokens are spread over the ids") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  const int64_t vocab = 5;
+  // Tokens of each id: runs of the sorted tokens that begin and end at, before and after multiples of 64, and one that
+  // goes over more than 32 parts of 64.
+  const std::vector<int64_t> counts[] = {{0, 300, 0, 0, 0}, {64, 64, 0, 128, 1}, {63, 2, 63, 0, 129},
+                                         {1, 191, 1, 1, 0}, {0, 1, 0, 0, 0},     {10, 2400, 20, 70, 5},
+                                         {0, 0, 0, 0, 0},   {0, 0, 64, 0, 0}};
+  for (const auto& count : counts) {
+    for (const int64_t d : {1, 33, 72, 264}) {
+      std::vector<int32_t> some;  // sorted, then dealt out
+      for (int64_t id = 0; id < vocab; ++id)
+        some.insert(some.end(), as_index(count[as_index(id)]), static_cast<int32_t>(id));
+      std::vector<int32_t> mixed(some.size());
+      for (size_t i = 0; i < some.size(); ++i) mixed[i] = some[i * 7919 % some.size()];
+      const auto tokens = static_cast<int64_t>(some.size());
+      if (tokens > 1000 && d > 33) continue;
+      const Tensor ids = ctx.of_i32({tokens}, mixed), d_y = ctx.normal({tokens, d}, 5),
+                   d_table = ctx.wide_constant({vocab, d}, 3);
+      embedding_backward(ctx, d_table, d_y, ids);
+      std::vector<double> expected(as_index(vocab * d), 3);
+      for (int64_t i = 0; i < tokens * d; ++i) expected[as_index(mixed[as_index(i / d)] * d + i % d)] += get(d_y, i);
+      check_close(fmt::format("{} tokens, d {}", tokens, d), d_table, expected,
+                  ctx.dtype == DType::f64 ? Tolerance{1e-12, 1e-12} : Tolerance{1e-5, 1e-4});
+    }
+  }
 }
 
 TEST_CASE("embedding gradients have identical bits for any number of threads", "[cpu]") {

@@ -118,18 +118,18 @@ TEST_CASE("broken logits never yield an invalid index, and NaN is chosen last") 
     const Gates gates = run_gating(ctx, logits, k, {});
     for (int64_t t = 0; t < 4; ++t) {
       INFO("token " << t << ", k " << k);
-      const int32_t* chosen = gates.indices.as<int32_t>() + t * k;
+      const int32_t* chosen = host_data<int32_t>(gates.indices) + t * k;
       const int64_t some = t == 2 ? std::min<int64_t>(k, 34) : k;  // number of logits that are not -inf
       CHECK(std::set<int32_t>(chosen, chosen + some).size() == static_cast<size_t>(some));
       CHECK(*std::min_element(chosen, chosen + some) >= 0);
       CHECK(*std::max_element(chosen, chosen + some) < 100);
       CHECK(std::count(chosen + some, chosen + k, -1) == k - some);
     }
-    const int32_t* mixed = gates.indices.as<int32_t>() + k;
+    const int32_t* mixed = host_data<int32_t>(gates.indices) + k;
     const auto is_nan = [](int32_t e) { return e % 2 == 0; };
     CHECK(std::count_if(mixed, mixed + k, is_nan) == std::max<int64_t>(0, k - 50));
     CHECK(std::is_partitioned(mixed, mixed + k, [&](int32_t e) { return !is_nan(e); }));
-    CHECK(gates.indices.as<int32_t>()[3 * k] == 50);
+    CHECK(host_data<int32_t>(gates.indices)[3 * k] == 50);
   }
 }
 

@@ -36,7 +36,7 @@ TEST_CASE("grouped product of a hand-computed case") {
 static void check_products(TestContext& ctx, int64_t experts, int64_t rows, int64_t out, int64_t in,
                            const Imbalance& imbalance) {
   const Tensor offsets = offsets_of(ctx, rows, experts, imbalance);
-  const int32_t* first = offsets.as<int32_t>();
+  const int32_t* first = host_data<int32_t>(offsets);
   const Tensor x = ctx.normal({rows, in}, 1), weight = ctx.normal({experts, out, in}, 2),
                d_y = ctx.normal({rows, out}, 3);
   // Rows past the last offset may hold anything.
@@ -144,7 +144,7 @@ TEST_CASE("grouped products of some of the experts have the bits of those of all
                  a_in_two = ctx.constant(a.shape, -5), d_x_in_two = ctx.constant(d_x.shape, -5),
                  d_weight_in_two = ctx.wide_constant(weight.shape, -5);
     compute(y_in_two, z_in_two, a_in_two, d_x_in_two, d_weight_in_two, 3, 2);
-    const auto untouched = static_cast<size_t>(offsets.as<int32_t>()[3]);
+    const auto untouched = static_cast<size_t>(host_data<int32_t>(offsets)[3]);
     for (const auto& [tensor, width] :
          {std::pair{y_in_two, kOut}, {z_in_two, kOut}, {a_in_two, kOut / 2}, {d_x_in_two, kIn}}) {
       std::vector<double> before = values(tensor);

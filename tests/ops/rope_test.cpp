@@ -15,7 +15,8 @@ TEST_CASE("rope rotates pairs of query and key dimensions by the position") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const double theta = 100;
   for (const AttentionLayout& layout :
-       {AttentionLayout{1, 1, 1, 2}, AttentionLayout{5, 4, 2, 8}, AttentionLayout{70, 2, 1, 5}}) {
+       {AttentionLayout{1, 1, 1, 2}, AttentionLayout{5, 4, 2, 8}, AttentionLayout{70, 2, 1, 5},
+        AttentionLayout{7, 3, 1, 64}, AttentionLayout{3, 40, 8, 128}}) {
     for (const int64_t rotary : {int64_t{0}, int64_t{2}, layout.d_head / 2 * 2}) {
       const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 1);
       std::vector<double> expected = values(qkv);

@@ -189,7 +189,7 @@ TEST_CASE("hash choices are distinct, valid and reproducible") {
     hash_choice(ctx, again, ids, experts, key);
     check_same_bits("again", again, indices);
     for (int64_t t = 0; t < 257; ++t) {
-      const int32_t* chosen = indices.as<int32_t>() + t * k;
+      const int32_t* chosen = host_data<int32_t>(indices) + t * k;
       CHECK(std::set<int32_t>(chosen, chosen + k).size() == static_cast<size_t>(k));
       CHECK((*std::min_element(chosen, chosen + k) >= 0 && *std::max_element(chosen, chosen + k) < experts));
     }

@@ -55,10 +55,10 @@ TEST_CASE("routing sums equal the reference, for any split") {
   for (const int64_t n : {1, 7, 8, 9, 33}) {
     for (const int64_t tokens : {0, 1, 257}) {
       const Tensor x = ctx.normal({tokens, n}, 1), targets = ctx.random_i32({tokens}, 4, 2);
-      for (int64_t t = 0; t < tokens; t += 3) targets.as<int32_t>()[t] = kIgnoreTarget;
+      for (int64_t t = 0; t < tokens; t += 3) set(targets, t, kIgnoreTarget);
       std::vector<double> expected(static_cast<size_t>(n));
       for (int64_t i = 0; i < tokens * n; ++i) {
-        if (targets.as<int32_t>()[i / n] != kIgnoreTarget) expected[as_index(i % n)] += get(x, i);
+        if (host_data<int32_t>(targets)[i / n] != kIgnoreTarget) expected[as_index(i % n)] += get(x, i);
       }
       const Tensor whole = ctx.constant({n}, 0, DType::f64), parts = ctx.constant({n}, 0, DType::f64);
       column_sums(ctx, whole, x, targets);
@@ -86,14 +86,14 @@ TEST_CASE("pairs of experts that a token chose are counted, without padding and 
         const int64_t n = experts * (experts - 1) / 2;
         const Tensor indices = ctx.random_i32({tokens, k}, static_cast<int32_t>(experts), 2);
         const Tensor targets = ctx.random_i32({tokens}, 4, 3), sums = ctx.constant({n}, 0, DType::f64);
-        for (int64_t t = 0; t < tokens; t += 3) targets.as<int32_t>()[t] = kIgnoreTarget;
-        for (int64_t i = 0; i < tokens * k; i += 7) indices.as<int32_t>()[i] = -1;
+        for (int64_t t = 0; t < tokens; t += 3) set(targets, t, kIgnoreTarget);
+        for (int64_t i = 0; i < tokens * k; i += 7) set(indices, i, -1);
         std::vector<double> expected(static_cast<size_t>(n));
         for (int64_t t = 0; t < tokens; ++t) {
-          if (targets.as<int32_t>()[t] == kIgnoreTarget) continue;
+          if (host_data<int32_t>(targets)[t] == kIgnoreTarget) continue;
           for (int64_t b = 1; b < experts; ++b) {
             for (int64_t a = 0; a < b; ++a) {
-              const int32_t* chosen = indices.as<int32_t>() + t * k;
+              const int32_t* chosen = host_data<int32_t>(indices) + t * k;
               expected[as_index(b * (b - 1) / 2 + a)] +=
                   static_cast<double>(std::count(chosen, chosen + k, static_cast<int32_t>(a)) *
                                       std::count(chosen, chosen + k, static_cast<int32_t>(b)));

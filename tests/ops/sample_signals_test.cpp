@@ -67,14 +67,14 @@ TEST_CASE("the signals of samples are means over their scored tokens") {
       for (int64_t t = 0; t < tokens; ++t) set(losses, t, std::abs(get(losses, t)));
       const Tensor targets = ctx.random_i32({tokens}, 9, 7);
       for (int64_t t = 0; t < tokens; ++t) {  // the first sequence is padding; in the second every other token is
-        if (t < time || (t < 2 * time && t % 2)) targets.as<int32_t>()[t] = kIgnoreTarget;
+        if (t < time || (t < 2 * time && t % 2)) set(targets, t, kIgnoreTarget);
       }
       std::vector<double> expected(18);
       for (int64_t s = 0; s < sequences; ++s) {
         double scored = 0;
         double* sums = expected.data() + s * 6;
         for (int64_t t = s * time; t < (s + 1) * time; ++t) {
-          if (targets.as<int32_t>()[t] == kIgnoreTarget) continue;
+          if (host_data<int32_t>(targets)[t] == kIgnoreTarget) continue;
           scored += 1;
           sums[0] += get(losses, t);
           sums[1] += 1 - std::exp(-get(losses, t));

@@ -316,6 +316,21 @@ TEST_CASE("two equal runs on the device give identical bits") {
   }
 }
 
+TEST_CASE("a device without enough memory is refused with what every part needs") {
+  if (test::on_cpu()) return;
+  const TrainConfig config = config_from(kModels[0]);
+  const ProcessGroups groups = ProcessGroups::single();
+  const StateSetup setup{.config = config,
+                         .sample = tiny_shape(config, kVocab),
+                         .groups = groups,
+                         .run = {1, 1, 1},
+                         .device = test::test_device()};
+  MemoryPlan plan = plan_memory(setup);
+  plan.worst_activations = size_t{1} << 50;
+  CHECK_THROWS_WITH(TrainingState(setup, plan, false), Catch::Contains("activations 1024.0 TiB") &&
+                                                           Catch::Contains("scratch") && Catch::Contains("are free"));
+}
+
 TEST_CASE("the memory plan of a device equals what a step uses") {
   for (const char* yaml : kModels) {
     for (const std::string& recompute : recompute_values()) {

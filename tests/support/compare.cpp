@@ -82,10 +82,10 @@ bool check_same_bits(const std::string& what, ConstTensor actual, ConstTensor ex
     return report(what, fmt::format("{} against {}", actual.shape.to_string(), expected.shape.to_string()));
   }
   const size_t element = size_of(actual.dtype);
+  const auto *is = host_data<char>(actual), *wanted = host_data<char>(expected);
   for (int64_t i = 0; i < actual.size(); ++i) {
     const auto at = static_cast<size_t>(i) * element;
-    if (std::memcmp(static_cast<const char*>(actual.data) + at, static_cast<const char*>(expected.data) + at,
-                    element)) {
+    if (std::memcmp(is + at, wanted + at, element)) {
       return report(what,
                     fmt::format("element {} is {}, not {}", place(actual.shape, i), get(actual, i), get(expected, i)));
     }

@@ -1,7 +1,6 @@
 #define CATCH_CONFIG_RUNNER
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "core/base/log.h"
@@ -17,7 +16,6 @@ int main(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; ++i) {
     if (std::strcmp(argv[i], "--device") != 0) continue;
     if (std::strcmp(argv[i + 1], "cuda") == 0) {
-      setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // tests read results without synchronising with the queue
       if (moe::cuda::device_count() == 0) {
         std::printf("skipped: %s\n", moe::cuda::why_no_device().c_str());
         return 77;

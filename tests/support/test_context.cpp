@@ -3,12 +3,14 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <new>
 
 #include "core/base/integer.h"
 #include "core/tensor/device.h"
 #include "tests/support/catch.h"
+#include "tests/support/device_blocks.h"
 
 namespace moe::test {
 
@@ -49,30 +51,43 @@ TestContext::TestContext(DType type, Device where)
   scratch = &scratch_memory_;
 }
 
-TestContext::~TestContext() {
-  if (queue) cuda::synchronise(*queue);
+void TestContext::check_guards() const {
   const auto is_guard = [](std::byte b) { return b == kGuard; };
   for (const Block& block : blocks_) {
-    const std::byte *begin = block.memory, *end = block.memory + block.size;
+    const std::byte* begin = queue ? read_from_device(block.memory) : block.memory;
+    const std::byte* end = begin + block.size;
     const bool before = std::all_of(begin, begin + kGuardBytes, is_guard);
     const bool behind = std::all_of(end - kGuardBytes, end, is_guard);
     if (!before || !behind) {
       FAIL_CHECK("an op wrote " << (before ? "past" : "before") << " a tensor " << block.tensor.shape.to_string());
     }
+  }
+}
+
+TestContext::~TestContext() {
+  try {
+    check_guards();
+  } catch (const DeviceError& e) {  // a kernel failed, after which every call of the device fails
+    FAIL_CHECK(e.what());
+  }
+  for (const Block& block : blocks_) {
     if (queue)
-      cuda::release(block.memory);
+      release_on_device(block.memory);
     else
       ::operator delete (block.memory, std::align_val_t{kGuardBytes});
   }
 }
 
-Tensor TestContext::allocate_guarded(Shape shape, DType type) {
+template <class Fill>
+Tensor TestContext::allocate_guarded(Shape shape, DType type, Fill fill) {
   Block& block = blocks_.emplace_back();
   block.tensor = {nullptr, shape, type, device};
   block.size = block.tensor.bytes() + 2 * kGuardBytes;
-  block.memory = static_cast<std::byte*>(queue ? cuda::allocate_managed(block.size)
-                                               : ::operator new (block.size, std::align_val_t{kGuardBytes}));
-  std::fill_n(block.memory, block.size, kGuard);
+  auto* host = static_cast<std::byte*>(::operator new (block.size, std::align_val_t{kGuardBytes}));
+  std::fill_n(host, block.size, kGuard);
+  fill(Tensor{host + kGuardBytes, shape, type, Device::cpu});
+  block.memory = queue ? allocate_on_device(host, block.size) : host;
+  if (queue) ::operator delete (host, std::align_val_t{kGuardBytes});
   block.tensor.data = block.memory + kGuardBytes;
   return block.tensor;
 }
@@ -82,47 +97,46 @@ Tensor TestContext::output(Shape shape, DType type) {
 }
 
 Tensor TestContext::constant(Shape shape, double value, DType type) {
-  const Tensor x = allocate_guarded(shape, type);
-  for (int64_t i = 0; i < x.size(); ++i) set(x, i, value);
-  return x;
+  return allocate_guarded(shape, type, [&](Tensor x) {
+    for (int64_t i = 0; i < x.size(); ++i) set(x, i, value);
+  });
 }
 
 Tensor TestContext::normal(Shape shape, uint32_t stream, double scale, DType type) {
-  const Tensor x = allocate_guarded(shape, type);
   const RandomKey key{.seed = 3, .purpose = RandomPurpose::test, .stream = stream};
-  for (int64_t i = 0; i < x.size(); ++i) set(x, i, scale * key.normal(static_cast<uint64_t>(i)));
-  return x;
+  return allocate_guarded(shape, type, [&](Tensor x) {
+    for (int64_t i = 0; i < x.size(); ++i) set(x, i, scale * key.normal(static_cast<uint64_t>(i)));
+  });
 }
 
 Tensor TestContext::of(Shape shape, const std::vector<double>& numbers) {
   MOE_CHECK(shape.size() == static_cast<int64_t>(numbers.size()), "{} numbers for {}", numbers.size(),
             shape.to_string());
-  const Tensor x = allocate_guarded(shape, dtype);
-  for (int64_t i = 0; i < x.size(); ++i) set(x, i, numbers[as_index(i)]);
-  return x;
+  return allocate_guarded(shape, dtype, [&](Tensor x) {
+    for (int64_t i = 0; i < x.size(); ++i) set(x, i, numbers[as_index(i)]);
+  });
 }
 
 Tensor TestContext::of_i32(Shape shape, const std::vector<int32_t>& numbers) {
   MOE_CHECK(shape.size() == static_cast<int64_t>(numbers.size()), "{} numbers for {}", numbers.size(),
             shape.to_string());
-  const Tensor x = allocate_guarded(shape, DType::i32);
-  for (int64_t i = 0; i < x.size(); ++i) x.as<int32_t>()[i] = numbers[as_index(i)];
-  return x;
+  return allocate_guarded(shape, DType::i32,
+                          [&](Tensor x) { std::copy(numbers.begin(), numbers.end(), x.as<int32_t>()); });
 }
 
 Tensor TestContext::random_i32(Shape shape, int32_t bound, uint32_t stream) {
-  const Tensor x = allocate_guarded(shape, DType::i32);
   const RandomKey key{.seed = 4, .purpose = RandomPurpose::test, .stream = stream};
-  for (int64_t i = 0; i < x.size(); ++i) {
-    x.as<int32_t>()[i] = static_cast<int32_t>(key.words(static_cast<uint64_t>(i))[0] % static_cast<uint32_t>(bound));
-  }
-  return x;
+  return allocate_guarded(shape, DType::i32, [&](Tensor x) {
+    for (int64_t i = 0; i < x.size(); ++i) {
+      x.as<int32_t>()[i] = static_cast<int32_t>(key.words(static_cast<uint64_t>(i))[0] % static_cast<uint32_t>(bound));
+    }
+  });
 }
 
 Tensor TestContext::copy_of(ConstTensor x) {
-  const Tensor y = allocate_guarded(x.shape, x.dtype);
-  std::copy_n(static_cast<const std::byte*>(x.data), x.bytes(), static_cast<std::byte*>(y.data));
-  return y;
+  return allocate_guarded(x.shape, x.dtype, [&](Tensor y) {
+    if (x.bytes() > 0) std::memcpy(y.data, host_data<std::byte>(x), x.bytes());
+  });
 }
 
 ThreadCount::ThreadCount(int num_threads) : before_(omp_get_max_threads()) {
@@ -132,34 +146,42 @@ ThreadCount::~ThreadCount() {
   omp_set_num_threads(before_);
 }
 
+const void* host_bytes(ConstTensor x) {
+  return x.device == Device::cpu || x.bytes() == 0 ? x.data : read_from_device(x.data);
+}
+
 double get(ConstTensor x, int64_t i) {
   switch (x.dtype) {
     case DType::f32:
-      return static_cast<double>(x.as<float>()[i]);
+      return static_cast<double>(host_data<float>(x)[i]);
     case DType::f64:
-      return x.as<double>()[i];
+      return host_data<double>(x)[i];
     case DType::i32:
-      return x.as<int32_t>()[i];
+      return host_data<int32_t>(x)[i];
     case DType::bf16:
-      return static_cast<double>(to_float(x.as<BFloat16>()[i]));
+      return static_cast<double>(to_float(host_data<BFloat16>(x)[i]));
   }
   return 0;
+}
+
+template <class T>
+static void set_element(Tensor x, int64_t i, T value) {
+  if (x.device == Device::cpu)
+    x.as<T>()[i] = value;
+  else
+    write_to_device(x.as<T>() + i, &value, sizeof value);
 }
 
 void set(Tensor x, int64_t i, double value) {
   switch (x.dtype) {
     case DType::f32:
-      x.as<float>()[i] = static_cast<float>(value);
-      return;
+      return set_element(x, i, static_cast<float>(value));
     case DType::f64:
-      x.as<double>()[i] = value;
-      return;
+      return set_element(x, i, value);
     case DType::i32:
-      x.as<int32_t>()[i] = static_cast<int32_t>(value);
-      return;
+      return set_element(x, i, static_cast<int32_t>(value));
     case DType::bf16:
-      x.as<BFloat16>()[i] = to_bfloat16(static_cast<float>(value));
-      return;
+      return set_element(x, i, to_bfloat16(static_cast<float>(value)));
   }
 }
 

@@ -21,8 +21,9 @@ inline bool on_cpu() {
 std::vector<DType> tested_dtypes();
 
 // Tensors made here have guard bytes on both sides, which are checked when the context is destroyed: an op that writes
-// past either side fails the test. They exist as long as the context. On CUDA they are in memory that the host can
-// access too, and f64, which a device does not compute in, becomes f32.
+// past either side fails the test. They exist as long as the context. On CUDA they are in device memory: the functions
+// below read and write them by copies, after all ops that were called before. f64, which a device does not compute in,
+// becomes f32 there.
 class TestContext : public Context {
  public:
   explicit TestContext(DType type = DType::f32) : TestContext(type, test_device()) {}
@@ -60,7 +61,9 @@ class TestContext : public Context {
     size_t size;
     Tensor tensor;
   };
-  Tensor allocate_guarded(Shape shape, DType type);
+  template <class Fill>
+  Tensor allocate_guarded(Shape shape, DType type, Fill fill);
+  void check_guards() const;
 
   std::shared_ptr<cuda::Queue> queue_;
   Arena activation_memory_, scratch_memory_;
@@ -77,6 +80,14 @@ class ThreadCount {
  private:
   int before_;
 };
+
+// The tensor's elements on the host: those of a tensor on the CPU, or a copy of those on the device, made by this call.
+// The pointer is valid as long as the tensor.
+const void* host_bytes(ConstTensor x);
+template <class T>
+const T* host_data(ConstTensor x) {
+  return static_cast<const T*>(host_bytes(x));
+}
 
 // Element i of a tensor of any dtype, and all elements.
 double get(ConstTensor x, int64_t i);

@@ -117,6 +117,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorInvalidDevice = 101
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
@@ -124,6 +125,7 @@ struct cudaDeviceProp {
   char name[64];
   int multiProcessorCount, major, minor;
   size_t sharedMemPerBlockOptin, totalGlobalMem;
+  int l2CacheSize;
 };
 using cudaStream_t = struct EmulatedStream*;
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaMemAttachGlobal = 1;
@@ -133,6 +135,8 @@ const char* cudaGetErrorName(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
 cudaError_t cudaMalloc(void** memory, size_t bytes);

@@ -3,6 +3,7 @@
 #pragma once
 #include <cuda_runtime.h>
 #include <cmath>
+#include <cstring>
 
 #include "core/tensor/bfloat16.h"
 
@@ -46,6 +47,19 @@ inline uint32_t cvt_rn_bf16x2(float low, float high) {
 }
 inline float ex2_approx(float x) {
   return std::exp2(x);
+}
+// As wrong as the hardware may be: rounded to 11 bits.
+inline float tanh_approx(float x) {
+  uint32_t bits = 0;
+  const float exact = std::tanh(x);
+  std::memcpy(&bits, &exact, sizeof bits);
+  bits = (bits + 0x0FFF + (bits >> 13 & 1)) & ~uint32_t{0x1FFF};
+  float rounded = 0;
+  std::memcpy(&rounded, &bits, sizeof bits);
+  return rounded;
+}
+inline float rcp_approx(float x) {
+  return 1 / x;
 }
 
 }  // namespace moe::cuda

@@ -67,6 +67,10 @@ void setmaxnreg_dec() {
   setmaxnreg_inc<kRegisters>();
 }
 
+inline void st_shared(float* shared, float value) {
+  *shared = value;
+}
+
 inline void wgmma_fence() {
   emulator::wgmma_fence();
 }
