@@ -49,7 +49,7 @@ void load_window(const Split& split, const Window& window, int64_t sequence, Bat
   std::fill(targets + tokens, targets + batch.length, kIgnoreTarget);
   batch.lengths[as_index(sequence)] = static_cast<int32_t>(tokens);
   batch.starts[as_index(sequence)] = start;
-  batch.domains[as_index(sequence)] = split.part_of(start);
+  batch.domains[as_index(sequence)] = split.source_of(start);
 }
 
 void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch) {

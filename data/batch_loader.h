@@ -31,7 +31,7 @@ struct Batch {
   std::vector<int64_t> sample_ids;  // (sequences): identifies a sample across epochs, see load()
   std::vector<int64_t> starts;      // (sequences): index in the split of the first token; empty where it is no window
 
-  std::vector<int32_t> domains;  // (sequences): index of the part of the split in which the window begins
+  std::vector<int32_t> domains;  // (sequences): the source (Split::source_of) of the window's first token
   std::vector<int32_t> labels;   // (sequences), of labelled samples; kIgnoreTarget where there is none
   std::vector<int32_t> lengths;  // (sequences): number of tokens; empty where all are full
   std::vector<float> features;   // (sequences, patches, patch_features), of images

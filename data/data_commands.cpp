@@ -55,7 +55,8 @@ void add_prepare(CommandLine& app) {
   CommandLine command = app.add_subcommand("prepare", "Make a corpus folder from text files");
   command
       .add_option("-i,--input", options->inputs,
-                  "files of text or of JSON lines, plain or compressed by gzip, xz or zstd, - for standard input, or "
+                  "files of text, of JSON lines or, with --field, of CSV or TSV, plain or compressed by gzip, xz or "
+                  "zstd, - for standard input, or "
                   "folders, whose files are documents; concatenated in this order")
       .required();
   command.add_option("-o,--output", options->output, "output folder").required();
@@ -80,15 +81,21 @@ void add_prepare(CommandLine& app) {
   command.add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the one after it to test; default 20; entries default to paragraphs");
-  command
-      .add_option("--text-field", options->text_field,
-                  "the member of JSON lines that holds the text; '': JSON lines are plain text")
-      .capture_default_str();
+  const CommandOption field = command.add_option(
+      "--field,--text-field", options->field.name,
+      "the member of JSON lines, or the column of CSV or TSV (by its name on the first line, or by its number from 1), "
+      "that holds the text; default: text, of JSON lines; '': everything is plain text");
   command.add_flag(
       "--end-of-document", options->end_of_document,
-      "append the tokenizer's end-of-document token to every entry: bpe's <|endoftext|>, sentencepiece's </s>");
+      "append the tokenizer's end-of-document token to every document or entry: bpe's <|endoftext|>, sentencepiece's "
+      "</s>");
+  command.add_flag("--deduplicate", options->deduplicate,
+                   "leave out documents with the text of an earlier one, compared by a 64-bit hash");
   command.add_flag("--force", options->force, "replace a corpus prepared from other inputs or options");
-  command.callback([options] { run_prepare(*options); });
+  command.callback([options, field] {
+    options->field.is_chosen = field.count() > 0 && !options->field.name.empty();
+    run_prepare(*options);
+  });
 }
 
 void add_shard_options(CommandLine& command, CorpusOptions& options) {

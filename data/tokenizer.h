@@ -107,8 +107,8 @@ template <>
 std::vector<std::string> words_of<TokenizerEntry>();  // those that can be made from texts
 
 // The tokenizer that `word` names: one of the table, or a file or folder of another program, which becomes
-// options.vocabulary. Throws UsageError for any other word, for a tokenizer without make(), and for a path beside another
-// vocabulary.
+// options.vocabulary. Throws UsageError for any other word, for a tokenizer without make(), and for a path beside
+// another vocabulary.
 const TokenizerEntry& find_tokenizer(const std::string& word, TokenizerOptions& options);
 
 // Calls make() for a vocabulary's file or folder, and adds `path` to the message of a DataError that does not name it

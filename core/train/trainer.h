@@ -21,7 +21,7 @@
 #include "core/step/train_step.h"
 #include "core/train/best_evaluation.h"
 #include "core/train/collapse_alarm.h"
-#include "core/train/progress_bar.h"
+#include "core/base/progress_bar.h"
 #include "core/train/stop_request.h"
 #include "core/train/training_batches.h"
 
