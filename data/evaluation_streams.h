@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdint>
 
-#include "data/evaluation_set.h"
+#include "data/document_windows.h"
 
 namespace moe {
 
@@ -25,7 +25,7 @@ class EvaluationStreams : public EvaluationSet {
   std::vector<std::pair<const char*, int64_t>> terms() const override {
     return {{"context", context_}, {"stride", context_}, {"memory", memory_}, {"streams", streams_}};
   }
-  std::string_view documents() const override { return "joined"; }
+  std::string_view documents() const override { return name_of(DocumentMode::joined); }
   std::optional<int64_t> raw_bytes() const override { return split_.raw_bytes(1, num_targets()); }
   std::optional<UnknownText> unknown() const override { return split_.unknown(1, num_targets()); }
   void load(int64_t first, int64_t count, Batch& batch) const override;

@@ -80,6 +80,13 @@ void DataConfig::fields(FieldVisitor& v) {
           "images decide "
           "their own",
           {1, 1 << 20});
+  v.field(
+      "documents", documents,
+      "how the documents of a prepared text are treated: joined = as one text, whose windows extend over several of "
+      "them; separate = in the same windows a token attends only to its own document, in which positions begin at 0, "
+      "and a document's first token is not predicted; fit = a window is a part of one document, padded to the "
+      "longest one of the batch",
+      {"joined", "separate", "fit"});
   v.field("vocab_size", vocab_size, "vocabulary size for .bin files, which do not contain it; 0 = the tokenizer's size",
           {0, 1 << 24});
   v.field(

@@ -52,6 +52,7 @@ struct DataConfig : Fields<DataConfig> {
   std::string path = kSyntheticData;
   std::string path_absolute;
   int64_t sequence = 128;
+  std::string documents = "joined";
   int64_t vocab_size = 0;
   int64_t seed = -1;
   std::string tokenizer;

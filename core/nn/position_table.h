@@ -8,8 +8,8 @@ class PositionTable {
  public:
   // For sequences of up to `time` tokens.
   PositionTable(ParameterStore& parameters, int64_t time, int64_t d_model, double init_std);
-  // hidden (sequences * time, d_model) += the row of each token's position
-  void forward(Context& ctx, Tensor hidden, int64_t time);
+  // hidden (sequences * time, d_model) += the row of each token's position. `begins`: TokenBatch::document_begins.
+  void forward(Context& ctx, Tensor hidden, int64_t time, ConstTensor begins = {});
   void backward(Context& ctx, ConstTensor d_hidden);
 
  private:

@@ -20,11 +20,13 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
   });
 }
 
-void position_ids(Context& ctx, Tensor ids, int64_t time) {
+void position_ids(Context& ctx, Tensor ids, int64_t time, ConstTensor begins) {
   MOE_CHECK_DTYPE(ids, DType::i32);
-  if (on_cuda(ctx)) return cuda::position_ids(ctx, ids, time);
+  if (on_cuda(ctx)) return cuda::position_ids(ctx, ids, time, begins);
   if (ctx.planning) return;
-  for (int64_t t = 0; t < ids.size(); ++t) ids.as<int32_t>()[t] = static_cast<int32_t>(t % time);
+  for (int64_t t = 0; t < ids.size(); ++t) {
+    ids.as<int32_t>()[t] = static_cast<int32_t>(t % time) - (begins ? begins.as<int32_t>()[t] : 0);
+  }
 }
 
 void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids) {

@@ -34,8 +34,8 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, cons
       }
 #pragma omp for schedule(static)
       for (int64_t t = 0; t < tokens; ++t) {
-        const T* c = cosines + t % layout.time * half;
-        const T* s = sines + t % layout.time * half;
+        const T* c = cosines + layout.position(t) * half;
+        const T* s = sines + layout.position(t) * half;
         for (int64_t head = 0; head < layout.heads + layout.kv_heads; ++head) {
           T* x = rows + t * layout.width() + head * layout.d_head;
 #pragma omp simd

@@ -8,7 +8,8 @@
 
 namespace moe {
 
-// qkv (tokens, layout.width()), in place. The position of a token is its index in its sequence.
+// qkv (tokens, layout.width()), in place. The position of a token is its index in its document, which is its
+// sequence unless the layout divides that.
 void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies);
 // Applies the inverse rotation to d_qkv, in place.
 void rope_backward(Context& ctx, Tensor d_qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies);

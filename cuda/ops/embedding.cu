@@ -15,9 +15,9 @@ __global__ void embedding_forward_kernel(T* y, const T* table, const int32_t* id
   store_vector(y + at, load_vector<N>(table + ids[token] * d + at % d));
 }
 
-static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t time) {
+static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t time, const int32_t* begins) {
   const int64_t t = thread_in_grid();
-  if (t < tokens) ids[t] = static_cast<int32_t>(t % time);
+  if (t < tokens) ids[t] = static_cast<int32_t>(t % time) - (begins == nullptr ? 0 : begins[t]);
 }
 
 // `order` holds the tokens sorted by id, equal ids in their order. One warp per position in it: the warp at the first
@@ -52,8 +52,9 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
   });
 }
 
-void position_ids(Context& ctx, Tensor ids, int64_t time) {
-  launch(ctx, position_ids_kernel, blocks_for(ids.size(), kThreads), kThreads, 0, ids.as<int32_t>(), ids.size(), time);
+void position_ids(Context& ctx, Tensor ids, int64_t time, ConstTensor begins) {
+  launch(ctx, position_ids_kernel, blocks_for(ids.size(), kThreads), kThreads, 0, ids.as<int32_t>(), ids.size(), time,
+         begins ? begins.as<int32_t>() : nullptr);
 }
 
 void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids) {

@@ -24,7 +24,7 @@ __global__ void rope_kernel(T* qkv, const float2* table, AttentionLayout layout,
   const int64_t j = i % half, head = i / half % heads, t = i / half / heads;
   if (t >= tokens) return;
   T* x = qkv + t * layout.width() + head * layout.d_head + j;
-  const float2 turn = table[t % layout.time * half + j];
+  const float2 turn = table[layout.position(t) * half + j];
   const float a = load(x), b = load(x + half);
   store(x, a * turn.x - b * turn.y);
   store(x + half, b * turn.x + a * turn.y);
