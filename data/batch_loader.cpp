@@ -70,6 +70,11 @@ void load_window(const Split& split, const Window& window, int64_t sequence, Bat
   }
   std::fill(inputs + tokens, inputs + batch.length, kPaddingToken);
   std::fill(targets, targets + context, kIgnoreTarget);
+  if (split.has_scored()) {
+    split.visit_scored(start + 1, tokens, [&](int64_t begin, int64_t end, bool is_scored) {
+      if (!is_scored) std::fill(targets + begin - start - 1, targets + end - start - 1, kIgnoreTarget);
+    });
+  }
   std::fill(targets + tokens, targets + batch.length, kIgnoreTarget);
   if (!batch.document_begins.empty()) separate_documents(split, window, sequence, batch);
   batch.lengths[as_index(sequence)] = static_cast<int32_t>(tokens);

@@ -57,17 +57,23 @@ struct Window {
 // Writes a window into row `sequence` of a resized batch, except for sample_ids. Where the batch has room for the
 // places of documents, they are written, and a document's first token is no target of the one before.
 void load_window(const Split& split, const Window& window, int64_t sequence, Batch& batch);
-// Resizes the batch and loads window_of(i), a Window, into each row i. `separate`: with the places of documents.
-template <class WindowOf>
-void load_windows(const Split& split, int64_t sequences, int64_t length, Batch& batch, WindowOf window_of,
-                  bool separate = false) {
+// Resizes the batch and calls load_row(i), which loads a window into row i. `separate`: with the places of documents.
+template <class LoadRow>
+void load_rows(int64_t sequences, int64_t length, Batch& batch, bool separate, LoadRow load_row) {
   batch.resize(sequences, length);
   batch.document_begins.resize(separate ? batch.inputs.size() : 0);
   batch.document_ends.resize(batch.document_begins.size());
   batch.lengths.resize(batch.sample_ids.size());
-  for (int64_t i = 0; i < sequences; ++i) load_window(split, window_of(i), i, batch);
+  for (int64_t i = 0; i < sequences; ++i) load_row(i);
   const auto is_full = [&](int32_t tokens) { return tokens == length; };
   if (std::all_of(batch.lengths.begin(), batch.lengths.end(), is_full)) batch.lengths.clear();
+}
+
+// Resizes the batch and loads window_of(i), a Window, into each row i.
+template <class WindowOf>
+void load_windows(const Split& split, int64_t sequences, int64_t length, Batch& batch, WindowOf window_of,
+                  bool separate = false) {
+  load_rows(sequences, length, batch, separate, [&](int64_t i) { load_window(split, window_of(i), i, batch); });
 }
 
 // Loads the windows that begin at `starts`, which may extend past the end of the split. sample_ids[s] = starts[s] /

@@ -105,6 +105,12 @@ Corpus Corpus::open_prepared(const std::string& folder) {
       corpus.index_hashes_.push_back(described.documents_hash);
       split.set_documents(documents);
     }
+    if (!described.scored_file.empty()) {
+      corpus.indices_.push_back(
+          std::make_unique<DocumentIndex>(folder + "/" + described.scored_file, file.num_tokens(), 2));
+      corpus.index_hashes_.push_back(described.scored_hash);
+      split.set_scored(*corpus.indices_.back());
+    }
     if (described.lengths_file.empty()) continue;
     const TokenFile* lengths = add_measure(described.lengths_file, described.lengths_hash, "lengths");
     // Older synthetic corpora have a length of 0 for each token. A split that was not made from text has no bytes to

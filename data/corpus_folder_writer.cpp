@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/integer.h"
 #include "core/base/json.h"
+#include "data/chat_template.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -27,6 +28,9 @@ static std::string lengths_name(std::string_view split) {
 static std::string unknown_name(std::string_view split) {
   return std::string(split) + ".unknown";
 }
+static std::string scored_name(std::string_view split) {
+  return std::string(split) + ".scored";
+}
 static std::string documents_name(std::string_view split) {
   return std::string(split) + ".documents";
 }
@@ -36,7 +40,7 @@ static std::string foreign_file(const std::string& folder) {
   std::set<std::string> ours = {"corpus.json", "corpus.json.partial"};
   for (const std::string_view split : kSplitNames) {
     for (const std::string& name :
-         {file_name(split), lengths_name(split), unknown_name(split), documents_name(split)}) {
+         {file_name(split), lengths_name(split), unknown_name(split), documents_name(split), scored_name(split)}) {
       ours.insert(name);
       ours.insert(name + ".partial");
     }
@@ -103,6 +107,7 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_tex
   for (size_t i = 0; i < writers_.size(); ++i) {
     const std::string folder = temporary_ + "/";
     writers_[i].tokens = std::make_unique<TokenWriter>(folder + file_name(kSplitNames[i]), tokenizer_->vocab_size());
+    if (of_chats_) writers_[i].scored = std::make_unique<DocumentIndexWriter>(folder + scored_name(kSplitNames[i]));
     if (!sources_.empty()) {
       writers_[i].documents = std::make_unique<DocumentIndexWriter>(folder + documents_name(kSplitNames[i]));
     }
@@ -121,13 +126,48 @@ void CorpusFolderWriter::begin_document(int split, int64_t source) {
 EncodedText CorpusFolderWriter::encode(std::string_view text, int64_t offset) const {
   EncodedText encoded;
   const TextPart part{.offset = offset};
+  encoded.bytes = std::ssize(text);
   TokenMeasures* const measures = writers_[0].lengths ? &encoded.measures : nullptr;
   encoded.uncovered = tokenizer_->encode_part(text, part, encoded.ids, measures).uncovered;
   return encoded;
 }
 
+EncodedText CorpusFolderWriter::encode_chat(std::string_view text, int64_t offset, bool in_reply) const {
+  EncodedText encoded;
+  TokenMeasures* const measures = writers_[0].lengths ? &encoded.measures : nullptr;
+  // The line end that ends a document is no part of a reply that does, so that the mark follows the reply.
+  if (text.size() >= 2 && text.substr(text.size() - 2) == "\x03\n") text.remove_suffix(1);
+  bool continues = false;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find_first_of(kReplyMarks));
+    if (!part.empty()) {
+      const auto begin = std::ssize(encoded.ids);
+      const TextPart place{.continues = continues, .ends = true, .offset = offset};
+      TokenMeasures own;
+      const EncodedPart done = tokenizer_->encode_part(part, place, encoded.ids, measures ? &own : nullptr);
+      if (measures && !own.lengths.empty()) {
+        own.lengths.front() += static_cast<int32_t>(std::exchange(encoded.uncovered, 0));
+        measures->lengths.insert(measures->lengths.end(), own.lengths.begin(), own.lengths.end());
+        measures->unknown.insert(measures->unknown.end(), own.unknown.begin(), own.unknown.end());
+      }
+      encoded.uncovered += done.uncovered;
+      encoded.bytes += std::ssize(part);
+      // A text's first token is predicted by none.
+      if (begin == 0) encoded.spans.push_back({0, 0});
+      if (std::ssize(encoded.ids) > begin) encoded.spans.push_back({std::max<int64_t>(begin, 1), in_reply ? 1 : 0});
+      continues = true;
+    }
+    if (part.size() == text.size()) break;
+    in_reply = text[part.size()] == kReplyBegins;
+    text.remove_prefix(part.size() + 1);
+    offset += std::ssize(part) + 1;
+  }
+  return encoded;
+}
+
 void CorpusFolderWriter::write(int split, const EncodedText& text) {
   SplitWriter& writer = writers_[as_index(split)];
+  for (const Document& span : text.spans) writer.scored->add({writer.tokens->num_tokens() + span.begin, span.source});
   measures_ = text.measures;
   write_measures(writer, measures_, text.uncovered);
   writer.tokens->write(text.ids);
@@ -197,6 +237,11 @@ void CorpusFolderWriter::finish_split(size_t index, std::optional<int64_t> raw_b
     writer.unknown->finish();
     split.unknown_file = unknown_name(name);
     split.unknown_hash = format_hash(writer.unknown->payload_hash());
+  }
+  if (writer.scored) {
+    writer.scored->finish(num_tokens);
+    split.scored_file = scored_name(name);
+    split.scored_hash = format_hash(writer.scored->payload_hash());
   }
   if (writer.documents) {
     writer.documents->finish(num_tokens);

@@ -22,6 +22,9 @@ struct EncodedText {
   std::vector<int32_t> ids;
   TokenMeasures measures;
   int64_t uncovered = 0;  // bytes after the last id that no token covers
+  int64_t bytes = 0;      // of the text
+  // Of a conversation: where spans of ids begin, with 1 for replies and 0 for others; otherwise empty.
+  std::vector<Document> spans;
 };
 
 class CorpusFolderWriter {
@@ -43,10 +46,15 @@ class CorpusFolderWriter {
   // Documents of a held-out split, for the description.
   void set_counts(int split, const DocumentCounts& counts) { writers_[static_cast<size_t>(split)].counts = counts; }
   const std::string& source_name(int64_t source) const { return sources_.at(static_cast<size_t>(source)); }
+  // The texts are conversations, of which the replies are scored. Call it before begin().
+  void set_chats() { of_chats_ = true; }
+  bool of_chats() const { return of_chats_; }
   // What is written next begins a document. The text before it must have ended.
   void begin_document(int split, int64_t source);
   // Encodes a whole text. Threads may call it at the same time.
   EncodedText encode(std::string_view text, int64_t offset) const;
+  // The same of a conversation with its marks (chat_template.h). `in_reply`: it begins within a reply.
+  EncodedText encode_chat(std::string_view text, int64_t offset, bool in_reply) const;
   void write(int split, const EncodedText& text);
   // Encodes `text`, which continues the split (an index of kSplitNames). `offset`: the position of `text` in the input.
   // `ends`: the next text is another one; otherwise what depends on the next text is encoded with it.
@@ -72,6 +80,7 @@ class CorpusFolderWriter {
   struct SplitWriter {
     std::unique_ptr<TokenWriter> tokens, lengths, unknown;  // the last two: null where ids give them, or without text
     int64_t waiting = 0;                                    // bytes that no token includes yet
+    std::unique_ptr<DocumentIndexWriter> scored;            // null unless of conversations
     std::unique_ptr<DocumentIndexWriter> documents;         // null without sources
     std::optional<DocumentCounts> counts;
     UnknownText unknown_text;
@@ -80,7 +89,7 @@ class CorpusFolderWriter {
     bool continues = false;   // a part of the text has been encoded
   };
   std::array<SplitWriter, 3> writers_;
-  bool of_text_ = true;
+  bool of_text_ = true, of_chats_ = false;
   std::vector<std::string> sources_;
   std::vector<int32_t> ids_;  // of the latest text
   TokenMeasures measures_;    // likewise

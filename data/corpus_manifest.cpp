@@ -73,6 +73,10 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
         if (const Json* seen = entry["documents"].find("in_training"))
           split.documents_in_training = seen->get<int64_t>();
       }
+      if (entry.contains("scored")) {
+        split.scored_file = entry["scored"].at("file").get<std::string>();
+        split.scored_hash = entry["scored"].at("xxh64").get<std::string>();
+      }
       manifest.splits.push_back(std::move(split));
     }
   } catch (const JsonError& error) {
@@ -109,6 +113,7 @@ void CorpusManifest::write(const std::string& folder) const {
       entry["documents"] = {
           {"file", split.documents_file}, {"count", split.num_documents}, {"xxh64", split.documents_hash}};
     }
+    if (!split.scored_file.empty()) entry["scored"] = {{"file", split.scored_file}, {"xxh64", split.scored_hash}};
     if (split.documents_in_training) entry["documents"]["in_training"] = *split.documents_in_training;
     json["splits"].push_back(std::move(entry));
   }

@@ -37,6 +37,8 @@ struct CorpusManifest {
     // The index of its documents (document_index.h); empty in older corpora, and without documents.
     int64_t num_documents = 0;
     std::string documents_file, documents_hash;
+    // An index of the spans that are scored, in corpora of conversations (Split::set_scored).
+    std::string scored_file, scored_hash;
     // For held-out splits: nothing where it was not counted.
     std::optional<int64_t> documents_in_training;
   };

@@ -87,6 +87,9 @@ Plan make_plan(const PreparationOptions& options, PreparationProgress& progress)
   } else if (!options.split.empty()) {
     rule = SplitRule::parse(options.split);
   }
+  if (options.field.chat && entries && !entries->of_documents) {
+    raise<UsageError>("conversations are documents and are not cut into {}; use --entries documents", entries->name);
+  }
   const TextInputOptions reading{.field = options.field,
                                  .documents = entries && entries->of_documents,
                                  .deduplicate = options.deduplicate,
@@ -162,7 +165,13 @@ std::unique_ptr<Tokenizer> make_tokenizer(const PreparationOptions& options, con
   const TrainingText training_text = [&](const TextVisitor& visit) {
     progress.begin("learning the vocabulary", plan.input.total_bytes());
     visit_pieces(plan, [&](const DocumentWriter::Piece& piece) {
-      if (piece.split == 0) visit(piece.text);
+      std::string_view text = piece.split == 0 ? piece.text : std::string_view();
+      while (options.field.chat && !text.empty()) {  // the marks of replies are no text
+        const std::string_view part = text.substr(0, text.find_first_of(kReplyMarks));
+        if (!part.empty()) visit(part);
+        text.remove_prefix(std::min(text.size(), part.size() + 1));
+      }
+      if (!text.empty()) visit(text);
       progress.set(piece.offset + std::ssize(piece.text));
     });
   };
@@ -219,16 +228,17 @@ bool prepare_corpus(PreparationOptions options) {
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options, plan, progress);
   DocumentWriter documents(folder, end_of_document(options, *tokenizer));
   folder.set_sources(plan.input.source_names());
+  if (options.field.chat) folder.set_chats();
   folder.begin(std::move(tokenizer));
-  std::array<std::optional<int64_t>, 3> raw_bytes = {0, 0, 0};
+  std::array<std::optional<int64_t>, 3> raw_bytes;
   progress.begin("encoding", plan.input.total_bytes());
   visit_pieces(plan, [&](const DocumentWriter::Piece& piece) {
     documents.add(piece);
-    *raw_bytes[as_index(piece.split)] += std::ssize(piece.text);
     progress.set(piece.offset + std::ssize(piece.text));
   });
   documents.finish();
   report_held_out(documents, folder);
+  for (int split = 0; split < 3; ++split) raw_bytes[as_index(split)] = documents.bytes(split);
   progress.clear();
   for (size_t i = 0; i < 3; ++i) {
     if (plan.rule.kind == SplitRule::Kind::hold_out && *raw_bytes[i] == 0) {

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
+#include "data/chat_template.h"
 #include "data/corpus.h"
 #include "data/corpus_export.h"
 #include "data/corpus_info.h"
@@ -81,6 +83,13 @@ void add_prepare(CommandLine& app) {
   command.add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the one after it to test; default 20; entries default to paragraphs");
+  auto chat = std::make_shared<std::string>();
+  command.add_option(
+      "--chat", *chat,
+      "the inputs are conversations as JSON lines: {\"messages\": [{\"role\": ..., \"content\": ...}, "
+      "...]} or {\"prompt\": ..., \"completion\": ...}; of each only the assistant's messages are learned. "
+      "How they are written as texts: chatml, roles, plain, or a JSON file with what stands before and "
+      "after the messages of each role");
   const CommandOption field = command.add_option(
       "--field,--text-field", options->field.name,
       "the member of JSON lines, or the column of CSV or TSV (by its name on the first line, or by its number from 1), "
@@ -92,7 +101,11 @@ void add_prepare(CommandLine& app) {
   command.add_flag("--deduplicate", options->deduplicate,
                    "leave out documents with the text of an earlier one, compared by a 64-bit hash");
   command.add_flag("--force", options->force, "replace a corpus prepared from other inputs or options");
-  command.callback([options, field] {
+  command.callback([options, field, chat] {
+    if (!chat->empty()) {
+      if (field.count() > 0) throw UsageError("--chat and --field exclude each other; give one of them");
+      options->field.chat = std::make_shared<const ChatTemplate>(*chat);
+    }
     options->field.is_chosen = field.count() > 0 && !options->field.name.empty();
     run_prepare(*options);
   });

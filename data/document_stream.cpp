@@ -75,6 +75,11 @@ TextSource recognise_text(InputFile file, const TextFieldOptions& field, bool is
   TextCheck(file.path()).begin(std::string_view(begin).substr(0, as_index(kTextSample)));
   const bool is_all = std::ssize(begin) < kBlockBytes;
   TextSource source{.file = std::move(file), .is_document = is_document};
+  if (field.chat) {
+    source.format = TextFormat::chats;
+    source.chat = field.chat;
+    return source;
+  }
   if (text_field.empty()) return source;
   std::string_view text = without_mark(begin);
   text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
@@ -115,6 +120,7 @@ bool DocumentStream::read(std::string& text, std::vector<size_t>& begins) {
       read_plain(text, begins);
       break;
     case TextFormat::json_lines:
+    case TextFormat::chats:
       read_lines(text, begins);
       break;
     case TextFormat::columns:
@@ -203,6 +209,13 @@ void DocumentStream::add_line(std::string_view line, std::string& text, std::vec
   ++line_;
   if (trim(line).empty()) return;
   const Json object = parse_json_or_null(line);
+  if (source_.chat) {
+    try {
+      return add_document(source_.chat->render(object), text, begins);
+    } catch (const DataError& error) {
+      raise<DataError>("{}:{}: {}", source_.file.path(), line_, error.what());
+    }
+  }
   const Json* found = object.find(source_.text_field);
   if (!found || !found->is_string()) {
     raise<DataError>("{}:{}: {}; expected a JSON object with a text '{}', as on the lines before", source_.file.path(),

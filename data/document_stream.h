@@ -1,26 +1,29 @@
 // The text of one input, as one or several documents.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/byte_stream.h"
+#include "data/chat_template.h"
 #include "data/file_kind.h"
 #include "data/input_file.h"
 
 namespace moe {
 
-enum class TextFormat { plain, json_lines, columns };
+enum class TextFormat { plain, json_lines, columns, chats };
 
 struct TextSource {
   InputFile file;
   TextFormat format = TextFormat::plain;
   // Of JSON lines and of columns, where each text is a document: the member, or the column, that holds the text.
   std::string text_field = {};
-  char separator = '\0';    // of columns: kCsv or kTsv
-  int64_t column = 0;       // of columns: the index of the text's
-  bool has_header = false;  // the first record names the columns
+  char separator = '\0';                          // of columns: kCsv or kTsv
+  int64_t column = 0;                             // of columns: the index of the text's
+  bool has_header = false;                        // the first record names the columns
+  std::shared_ptr<const ChatTemplate> chat = {};  // of chats: JSON lines that are conversations
   // A file of plain text becomes a document as those of JSON lines are: with a line end.
   bool is_document = false;
 };
@@ -31,6 +34,8 @@ struct TextFieldOptions {
   std::string name = "text";
   // It was asked for, so files of columns are recognised too. Otherwise they are plain text.
   bool is_chosen = false;
+  // Every file holds conversations as JSON lines, which this writes as texts; the name is not used.
+  std::shared_ptr<const ChatTemplate> chat = {};
 };
 
 // How a file is recognised. It holds JSON lines when its first line that is not blank is a JSON object. It holds

@@ -25,7 +25,8 @@ void expect_documents(const Split& split, DocumentMode mode) {
       name_of(mode), split.name());
 }
 
-int64_t count_begins(const Split& split, int64_t begin, int64_t count) {
+// The number of documents that begin in [begin, begin + count).
+static int64_t count_begins(const Split& split, int64_t begin, int64_t count) {
   int64_t begins = 0;
   split.visit_documents(begin, count, [&](int64_t place, int64_t) {
     begins += place >= begin;
@@ -34,28 +35,48 @@ int64_t count_begins(const Split& split, int64_t begin, int64_t count) {
   return begins;
 }
 
-// Adds up of(first token) of all documents that begin in the split, without its first token.
-template <class Of>
-static void visit_first_tokens(const Split& split, Of of) {
+int64_t count_predictions(const Split& split, int64_t begin, int64_t count, DocumentMode mode) {
+  if (split.has_scored()) {
+    int64_t scored = 0;
+    split.visit_scored(begin, count,
+                       [&](int64_t from, int64_t end, bool is_scored) { scored += is_scored ? end - from : 0; });
+    return scored;
+  }
+  return count - (mode == DocumentMode::joined ? 0 : count_begins(split, begin, count));
+}
+
+// Calls add(begin, count, sign) for parts of a split whose values, added or subtracted, are those of its predictions.
+template <class Add>
+static void visit_predicted(const Split& split, DocumentMode mode, Add add) {
+  if (split.has_scored()) {
+    split.visit_scored(1, split.num_tokens() - 1, [&](int64_t begin, int64_t end, bool is_scored) {
+      if (is_scored) add(begin, end - begin, 1);
+    });
+    return;
+  }
+  add(1, split.num_tokens() - 1, 1);
+  if (mode == DocumentMode::joined) return;
   split.visit_documents(0, split.num_tokens(), [&](int64_t place, int64_t) {
-    if (place > 0) of(place);
+    if (place > 0) add(place, 1, -1);
     return true;
   });
 }
 
-std::optional<int64_t> raw_bytes_within_documents(const Split& split) {
-  std::optional<int64_t> bytes = split.raw_bytes(1, split.num_tokens() - 1);
-  if (bytes) visit_first_tokens(split, [&](int64_t place) { *bytes -= *split.raw_bytes(place, 1); });
+std::optional<int64_t> predicted_bytes(const Split& split, DocumentMode mode) {
+  if (!split.raw_bytes(0, 0)) return std::nullopt;
+  int64_t bytes = 0;
+  visit_predicted(split, mode,
+                  [&](int64_t begin, int64_t count, int sign) { bytes += sign * *split.raw_bytes(begin, count); });
   return bytes;
 }
 
-std::optional<UnknownText> unknown_within_documents(const Split& split) {
-  std::optional<UnknownText> unknown = split.unknown(1, split.num_tokens() - 1);
-  if (!unknown || *unknown == UnknownText{}) return unknown;
-  visit_first_tokens(split, [&](int64_t place) {
-    const UnknownText first = *split.unknown(place, 1);
-    unknown->tokens -= first.tokens;
-    unknown->bytes -= first.bytes;
+std::optional<UnknownText> predicted_unknown(const Split& split, DocumentMode mode) {
+  if (!split.unknown() || *split.unknown() == UnknownText{}) return split.unknown();
+  UnknownText unknown;
+  visit_predicted(split, mode, [&](int64_t begin, int64_t count, int sign) {
+    const UnknownText part = *split.unknown(begin, count);
+    unknown.tokens += sign * part.tokens;
+    unknown.bytes += sign * part.bytes;
   });
   return unknown;
 }
@@ -70,7 +91,6 @@ DocumentWindows::DocumentWindows(const Split& split, int64_t context, int64_t st
   visit(0, [&](int64_t begin, int64_t tokens) {
     if (documents++ % kDocumentsPerMark == 0) marks_.push_back({num_windows_, begin});
     num_windows_ += windows_of(tokens);
-    num_predictions_ += tokens - 1;
     return true;
   });
   if (num_windows_ == 0) {
@@ -123,7 +143,8 @@ EvaluationDocuments::EvaluationDocuments(const Split& split, int64_t context, in
     : split_(split.slice(split.name(), 0, tokens > 0 ? std::min(tokens, split.num_tokens()) : split.num_tokens())),
       context_(context),
       stride_(stride),
-      windows_(split_, context, stride) {}
+      windows_(split_, context, stride),
+      num_predictions_(count_predictions(split_, 1, split_.num_tokens() - 1, DocumentMode::fit)) {}
 
 void EvaluationDocuments::load(int64_t first, int64_t count, Batch& batch) const {
   load_windows(split_, count, context_, batch, [&](int64_t i) -> Window {

@@ -25,13 +25,13 @@ inline std::string_view name_of(DocumentMode mode) {
 // Throws DataError for a split without an index of documents, unless they are joined.
 void expect_documents(const Split& split, DocumentMode mode);
 
-// The number of documents that begin in [begin, begin + count).
-int64_t count_begins(const Split& split, int64_t begin, int64_t count);
-
-// Bytes of text, and unknown text, of the tokens that follow others of their documents: all but the documents' first.
-// Nothing where they are not known. Reads the whole split.
-std::optional<int64_t> raw_bytes_within_documents(const Split& split);
-std::optional<UnknownText> unknown_within_documents(const Split& split);
+// The number of predictions of `count` tokens from `begin` on: all of them with joined documents, otherwise all but the
+// documents' first; where only some tokens of the split are scored (Split::has_scored), those.
+int64_t count_predictions(const Split& split, int64_t begin, int64_t count, DocumentMode mode);
+// Bytes of text, and unknown text, of the predictions of a whole split, all but its first token. Nothing where they are
+// not known. Both read the whole split.
+std::optional<int64_t> predicted_bytes(const Split& split, DocumentMode mode);
+std::optional<UnknownText> predicted_unknown(const Split& split, DocumentMode mode);
 
 // Cuts each document into windows of up to `context` predictions, each `stride` tokens after the one before. All places
 // of a document's first window are scored, and the last `stride` of its others. A document's first token is predicted
@@ -43,7 +43,6 @@ class DocumentWindows {
   DocumentWindows(const Split& split, int64_t context, int64_t stride);
 
   int64_t num_windows() const { return num_windows_; }
-  int64_t num_predictions() const { return num_predictions_; }
   Window window(int64_t index) const;
 
  private:
@@ -53,7 +52,7 @@ class DocumentWindows {
 
   const Split& split_;
   int64_t context_, stride_;
-  int64_t num_windows_ = 0, num_predictions_ = 0;
+  int64_t num_windows_ = 0;
   struct Mark {
     int64_t windows, begin;  // the number of windows before a document, and where it begins
   };
@@ -67,19 +66,20 @@ class EvaluationDocuments : public EvaluationSet {
   EvaluationDocuments(const Split& split, int64_t context, int64_t stride, int64_t tokens = 0);
 
   int64_t num_sequences() const override { return windows_.num_windows(); }
-  int64_t num_tokens() const override { return windows_.num_predictions(); }
+  int64_t num_tokens() const override { return num_predictions_; }
   std::vector<std::pair<const char*, int64_t>> terms() const override {
     return {{"context", context_}, {"stride", stride_}};
   }
   std::string_view documents() const override { return name_of(DocumentMode::fit); }
-  std::optional<int64_t> raw_bytes() const override { return raw_bytes_within_documents(split_); }
-  std::optional<UnknownText> unknown() const override { return unknown_within_documents(split_); }
+  std::optional<int64_t> raw_bytes() const override { return predicted_bytes(split_, DocumentMode::fit); }
+  std::optional<UnknownText> unknown() const override { return predicted_unknown(split_, DocumentMode::fit); }
   void load(int64_t first, int64_t count, Batch& batch) const override;
 
  private:
   Split split_;
   int64_t context_, stride_;
   DocumentWindows windows_;
+  int64_t num_predictions_;
 };
 
 }  // namespace moe

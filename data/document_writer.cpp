@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
+#include "data/chat_template.h"
 
 namespace moe {
 
@@ -32,13 +33,18 @@ void DocumentWriter::add(const Piece& piece) {
     document.text.clear();
     document.offset = piece.offset;
     document.source = piece.source;
+    document.in_reply = in_reply_ && !piece.begins;
   }
   hasher_.add(piece.text);
+  if (const size_t mark = piece.text.find_last_of(kReplyMarks); folder_.of_chats() && mark != piece.text.npos)
+    in_reply_ = piece.text[mark] == kReplyBegins;
+  if (is_long_) bytes_[as_index(split_)] += std::ssize(piece.text);
   if (is_long_) return write_long(piece.text, piece.offset, false);
   Waiting& document = waiting_[num_waiting_ - 1];
   document.text += piece.text;
   waiting_bytes_ += std::ssize(piece.text);
-  if (std::ssize(document.text) <= kLongDocument) return;
+  if (std::ssize(document.text) <= kLongDocument || folder_.of_chats()) return;
+  bytes_[as_index(split_)] += std::ssize(document.text);
   --num_waiting_;
   write_waiting();
   is_long_ = true;
@@ -69,7 +75,8 @@ void DocumentWriter::write_waiting() {
 #pragma omp parallel for schedule(dynamic, 1)
   for (size_t i = 0; i < num_waiting_; ++i) {
     try {
-      encoded[i] = folder_.encode(waiting_[i].text, waiting_[i].offset);
+      encoded[i] = folder_.of_chats() ? folder_.encode_chat(waiting_[i].text, waiting_[i].offset, waiting_[i].in_reply)
+                                      : folder_.encode(waiting_[i].text, waiting_[i].offset);
     } catch (...) {
       errors[i] = std::current_exception();
     }
@@ -80,6 +87,7 @@ void DocumentWriter::write_waiting() {
       if (errors[i]) std::rethrow_exception(errors[i]);
       folder_.begin_document(document.split, document.source);
       folder_.write(document.split, encoded[i]);
+      bytes_[as_index(document.split)] += encoded[i].bytes;
     });
     if (document.is_complete) folder_.write(document.split, mark_);
   }

@@ -34,6 +34,8 @@ class DocumentWriter {
   // The documents of a split, cut ones too, and those among them whose text is that of a document of the first split.
   // After finish().
   DocumentCounts counts(int split) const;
+  // Bytes of text of a split, without marks of replies. After finish().
+  int64_t bytes(int split) const { return bytes_[static_cast<size_t>(split)]; }
 
  private:
   struct Waiting {
@@ -41,6 +43,7 @@ class DocumentWriter {
     std::string text;
     int64_t offset = 0, source = 0;
     bool is_complete = false;
+    bool in_reply = false;  // of a conversation: it begins within a reply
   };
   void write_long(std::string_view text, int64_t offset, bool ends);
   void end_document(bool is_complete);
@@ -53,9 +56,11 @@ class DocumentWriter {
   std::vector<Waiting> waiting_;  // the last one is the current document, unless that is long
   size_t num_waiting_ = 0;        // used elements of waiting_, which keep their memory
   int64_t waiting_bytes_ = 0;
-  int64_t source_ = 0;    // of the current document
-  int split_ = -1;        // of the current document; -1: none
-  bool is_long_ = false;  // the current document is written piece by piece
+  int64_t source_ = 0;  // of the current document
+  int split_ = -1;      // of the current document; -1: none
+  std::array<int64_t, 3> bytes_ = {};
+  bool in_reply_ = false;  // the text so far ends within a reply
+  bool is_long_ = false;   // the current document is written piece by piece
 };
 
 }  // namespace moe

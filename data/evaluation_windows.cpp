@@ -21,7 +21,7 @@ EvaluationWindows::EvaluationWindows(const Split& split, int64_t context, int64_
   if (split_.num_tokens() < 2) {
     raise<DataError>("split {} has {} tokens; evaluation needs at least 2", split_.name(), split_.num_tokens());
   }
-  num_predictions_ = num_targets() - (is_separate() ? count_begins(split_, 1, num_targets()) : 0);
+  num_predictions_ = count_predictions(split_, 1, num_targets(), mode_);
   num_windows_ = 1 + (std::max<int64_t>(0, num_targets() - context) + stride - 1) / stride;
 }
 

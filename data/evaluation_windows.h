@@ -26,12 +26,8 @@ class EvaluationWindows : public EvaluationSet {
     return {{"context", context_}, {"stride", stride_}};
   }
   std::string_view documents() const override { return name_of(mode_); }
-  std::optional<int64_t> raw_bytes() const override {
-    return is_separate() ? raw_bytes_within_documents(split_) : split_.raw_bytes(1, num_targets());
-  }
-  std::optional<UnknownText> unknown() const override {
-    return is_separate() ? unknown_within_documents(split_) : split_.unknown(1, num_targets());
-  }
+  std::optional<int64_t> raw_bytes() const override { return predicted_bytes(split_, mode_); }
+  std::optional<UnknownText> unknown() const override { return predicted_unknown(split_, mode_); }
 
   // Loads windows first, first + 1, ... Positions that are not scored have kIgnoreTarget. Windows past the last one are
   // ignored entirely, so that all ranks can take equal shares. sample_ids are the indices of the windows.

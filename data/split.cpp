@@ -30,6 +30,7 @@ Split Split::slice(std::string name, int64_t begin, int64_t count) const {
   result.unknown_ = unknown(begin, count);
   result.unknown_by_token_ = unknown_by_token_;
   result.documents_ = documents_;
+  result.scored_ = scored_;
   result.measures_begin_ = measures_begin_ + begin;
   for (const Part& part : parts_) {
     const int64_t first = std::max(begin, part.begin);
@@ -134,6 +135,11 @@ int32_t Split::at(int64_t index) const {
 
 void Split::set_documents(const DocumentIndex& documents) {
   documents_ = &documents;
+  measures_begin_ = 0;
+}
+
+void Split::set_scored(const DocumentIndex& spans) {
+  scored_ = &spans;
   measures_begin_ = 0;
 }
 

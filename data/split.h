@@ -1,6 +1,7 @@
 // One split of a corpus (train, validation, test): a sequence of tokens that may lie in several shards, or in
 // memory.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -32,6 +33,9 @@ class Split {
   void set_unknown(const UnknownText& unknown, const TokenFile* by_token);
   // Sets where the documents of the whole split begin. The index must outlive the split and its slices.
   void set_documents(const DocumentIndex& documents);
+  // Sets which tokens of the whole split count as predictions: an index of spans, whose sources are 1 for tokens that
+  // do and 0 for others. It must outlive the split and its slices.
+  void set_scored(const DocumentIndex& spans);
   // All bytes that were read for the split, including those that no token covers.
   void set_raw_bytes(int64_t raw_bytes) { raw_bytes_ = raw_bytes; }
 
@@ -62,11 +66,22 @@ class Split {
   // at which it begins, which is negative where the split begins after it; until visit returns false.
   template <class Visit>
   void visit_documents(int64_t begin, int64_t count, Visit visit) const {
-    if (!documents_ || count <= 0) return;
-    const int64_t first = documents_->find(measures_begin_ + begin), end = measures_begin_ + begin + count;
-    documents_->visit(first, documents_->size(), [&](const Document& document) {
-      return document.begin < end && visit(document.begin - measures_begin_, document.source);
+    visit_index(documents_, begin, count, visit);
+  }
+  // Whether only some of the tokens count as predictions.
+  bool has_scored() const { return scored_ != nullptr; }
+  // Calls visit(begin, end, whether its tokens are scored) for the parts of the spans in [begin, begin + count).
+  template <class Visit>
+  void visit_scored(int64_t begin, int64_t count, Visit visit) const {
+    int64_t from = begin;
+    bool is_scored = false;
+    visit_index(scored_, begin, count, [&](int64_t place, int64_t source) {
+      if (place > from) visit(from, place, is_scored);
+      from = std::max(from, place);
+      is_scored = source == 1;
+      return true;
     });
+    if (from < begin + count) visit(from, begin + count, is_scored);
   }
 
   // XXH64 of the number of tokens and of 64 evenly spaced blocks of 1024 tokens, the first and the last included (of
@@ -75,6 +90,15 @@ class Split {
   uint64_t content_hash() const;
 
  private:
+  template <class Visit>
+  void visit_index(const DocumentIndex* index, int64_t begin, int64_t count, Visit visit) const {
+    if (!index || count <= 0) return;
+    const int64_t first = index->find(measures_begin_ + begin), end = measures_begin_ + begin + count;
+    index->visit(first, index->size(), [&](const Document& document) {
+      return document.begin < end && visit(document.begin - measures_begin_, document.source);
+    });
+  }
+
   struct Part {
     const TokenFile* file;  // null: the part is in `memory`
     const int32_t* memory;
@@ -92,6 +116,7 @@ class Split {
   std::optional<UnknownText> unknown_;
   const TokenFile* unknown_by_token_ = nullptr;  // null: none of the text is unknown, if it was counted
   const DocumentIndex* documents_ = nullptr;
+  const DocumentIndex* scored_ = nullptr;
   int64_t measures_begin_ = 0;  // index in these files of the split's first token
 };
 

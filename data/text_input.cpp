@@ -87,6 +87,7 @@ Json TextInput::add_file(InputFile file, const std::string& name, bool is_docume
   Json described = {{"file", name}, {"bytes", bytes.stored_bytes()}, {"xxh64", format_hash(bytes.stored_hash())}};
   if (!bytes.compression().empty()) described["compression"] = bytes.compression();
   if (!source.text_field.empty()) described["text_field"] = source.text_field;
+  if (source.chat) described["chat"] = source.chat->to_json();
   if (source.format == TextFormat::columns) described["columns"] = source.separator == kCsv ? "csv" : "tsv";
   if (stream.had_mark()) described["byte_order_mark"] = true;
   return described;

@@ -38,6 +38,7 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
+  // Threads may call all functions at the same time.
   virtual std::string_view name() const = 0;
   virtual int64_t vocab_size() const = 0;
   // Everything that from_json needs, including "name".

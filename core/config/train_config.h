@@ -39,6 +39,15 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+struct MixtureConfig : Fields<MixtureConfig> {
+  std::vector<std::string> with;
+  std::vector<double> weights;
+  std::vector<double> final_weights;
+  ScheduleField change{0, {0, 1}};
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct AugmentConfig : Fields<AugmentConfig> {
   int64_t shift = 0;
   bool flip = false;
@@ -58,6 +67,7 @@ struct DataConfig : Fields<DataConfig> {
   std::string tokenizer;
   std::string tokenizer_absolute;
   SyntheticDataConfig synthetic;
+  MixtureConfig mixture;
   LabelledDataConfig labelled;
   AugmentConfig augment;
 

@@ -99,7 +99,7 @@ void TrainStep::clear_sums(const LocalBatch& batch) {
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
   signals_.clear();
-  if (measured_signals(config_.curriculum).any()) {
+  if (measured_signals(config_).any()) {
     signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
   }
 }

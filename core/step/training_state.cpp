@@ -36,7 +36,7 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
                    .sample = s.sample,
                    .groups = s.groups,
                    .run = s.run,
-                   .signals = s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
+                   .signals = s.trains ? measured_signals(s.config) : SampleSignalSet{},
                    .label_smoothing = s.config.train.label_smoothing,
                    .trains = s.trains,
                    .overlap = s.config.parallel.overlap,
